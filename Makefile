@@ -1,0 +1,122 @@
+# Everything a person or CI types. `make help` lists it.
+#
+# Needs Rust, Node with npm, and Python 3; whatever else is needed is installed below .tools/ (and node_modules),
+# which git ignores. A step that was done is remembered by a stamp and not done again.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+TOOLS := .tools
+PYTHON ?= python3
+CARGO ?= cargo
+NPM ?= npm
+
+LIBCHDB_DIR := $(TOOLS)/libchdb
+LIBCHDB := $(LIBCHDB_DIR)/.installed
+VENV := $(TOOLS)/venv
+PYTHON_CLIENTS := $(VENV)/.installed
+NODE_CLIENTS := tests/clients/node_modules/.installed
+
+.PHONY: help
+help: ## lists what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
+
+.PHONY: run
+run: libchdb ## builds in release mode and serves with the embedded ClickHouse, data in ./data
+	$(CARGO) build --release --locked
+	exec target/release/millrace serve
+
+.PHONY: libchdb
+libchdb: $(LIBCHDB) ## installs the pinned ClickHouse engine into .tools/
+$(LIBCHDB): tools/libchdb/package.json tools/libchdb/package-lock.json tools/libchdb/.npmrc
+	mkdir -p $(LIBCHDB_DIR)
+	cp $^ $(LIBCHDB_DIR)/
+	$(NPM) ci --prefix $(LIBCHDB_DIR) --no-progress
+	touch $@
+
+.PHONY: test-tools
+test-tools: libchdb $(PYTHON_CLIENTS) $(NODE_CLIENTS) ## installs what the tests need: the engine and the official clients
+$(PYTHON_CLIENTS): tests/clients/requirements.txt
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+$(NODE_CLIENTS): tests/clients/package.json tests/clients/package-lock.json tests/clients/.npmrc
+	cd tests/clients && $(NPM) ci --no-progress
+	touch $@
+
+# cargo-nextest runs each test in a process of its own and shows the slow ones; without it `cargo test` does the same work.
+HAS_NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+.PHONY: test
+test: test-tools ## runs all tests: unit, property, end to end with the real engine and clients, documentation
+	$(CARGO) test --locked --doc --quiet
+ifeq ($(HAS_NEXTEST),yes)
+	$(CARGO) nextest run --locked --no-fail-fast
+else
+	$(CARGO) test --locked --lib --bins --tests --no-fail-fast
+endif
+
+# LiteLLM takes 340 MB: its check is not among those of `make test`.
+LITELLM_VENV := $(TOOLS)/venv-litellm
+LITELLM := $(LITELLM_VENV)/.installed
+$(LITELLM): tests/clients/requirements-litellm.txt
+	$(PYTHON) -m venv --clear $(LITELLM_VENV)
+	$(LITELLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+.PHONY: test-litellm
+test-litellm: libchdb $(LITELLM) ## installs LiteLLM (340 MB) and checks that its calls arrive as it knows them
+	$(CARGO) build --locked
+	$(LITELLM_VENV)/bin/python tests/clients/litellm_check.py target/debug/millrace
+
+.PHONY: fmt
+fmt: ## formats the sources
+	$(CARGO) fmt
+
+.PHONY: lint
+lint: ## checks format and lints
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+.PHONY: doc
+doc: ## builds the documentation; a broken link fails
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
+
+.PHONY: deny
+deny: ## asks cargo-deny for licences, bans, sources and the advisories of today
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check; \
+	else echo "cargo-deny is not installed (cargo install --locked cargo-deny): skipped; tests/supply_chain.rs checks offline"; fi
+
+# libFuzzer needs unstable flags of the compiler; RUSTC_BOOTSTRAP lets the one toolchain have them. The code has no
+# unsafe where it is fuzzed, so no sanitizer: twice as many runs.
+FUZZ_SECONDS ?= 30
+FUZZ_TARGETS ?= chat_body chunk_merge foreign_record data_url otlp_protobuf otlp_json
+CARGO_FUZZ := $(TOOLS)/cargo/bin/cargo-fuzz
+$(CARGO_FUZZ):
+	$(CARGO) install --locked --quiet --version 0.13.2 --root $(TOOLS)/cargo cargo-fuzz
+
+.PHONY: fuzz
+fuzz: $(CARGO_FUZZ) ## fuzzes each target for FUZZ_SECONDS (30); what breaks is kept in fuzz/artifacts
+	$(CARGO) test --locked --quiet --test fuzz_smoke make_fuzz
+	for target in $(FUZZ_TARGETS); do \
+	  echo "== $$target"; \
+	  mkdir -p fuzz/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 $(CARGO_FUZZ) run --fuzz-dir fuzz --sanitizer none $$target \
+	    fuzz/corpus/$$target target/tmp/fuzz-seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1; \
+	done
+
+.PHONY: bench
+bench: ## what a span costs in the codecs: CPU microseconds and bytes
+	$(CARGO) bench --locked --bench way_of_a_span
+
+.PHONY: check
+check: lint doc deny test ## what must pass before a commit
+
+.PHONY: clean
+clean: ## removes what was built and installed; data stays
+	$(CARGO) clean
+	rm -rf $(TOOLS) tests/clients/node_modules

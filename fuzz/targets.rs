@@ -1,0 +1,205 @@
+//! What is fuzzed: each target takes any bytes, and panics when a promise is broken.
+//!
+//! ```text
+//! chat_body      a body of the chat ingest converts or is refused with 422, and twice to the same span
+//! chunk_merge    a stream's text and the list of its chunks become the same span
+//! foreign_record a record of LiteLLM or Helicone that is read at all converts, twice to the same span
+//! data_url       whatever stands where a URL belongs becomes one part, and no `uri` is a data URL
+//! otlp_protobuf  a request is accepted when prost accepts what is stored of it, with as many spans
+//! otlp_json      what is transcoded is protobuf that decodes
+//! ```
+//!
+//! The binaries of cargo-fuzz run them (`make fuzz`), and so does `tests/fuzz_smoke.rs` with fewer inputs.
+
+#[path = "stored.rs"]
+mod stored;
+
+use millrace::chat::records::Records;
+use millrace::chat::{self, AttrValue, ChatSpan, Context, Foreign, Limits, ParseOptions, helicone, litellm};
+use millrace::otlp::{self, DecodeError, Encoding};
+use millrace::time::UnixNanos;
+use millrace::workspace::Workspace;
+use prost::Message as _;
+use serde_json::{Value, json};
+
+/// A target by its name.
+pub(crate) type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub(crate) const TARGETS: [Target; 6] = [
+    ("chat_body", chat_body),
+    ("chunk_merge", chunk_merge),
+    ("foreign_record", foreign_record),
+    ("data_url", data_url),
+    ("otlp_protobuf", otlp_protobuf),
+    ("otlp_json", otlp_json),
+];
+
+/// Limits so small that a fuzzer's inputs reach them.
+const SMALL: Limits = Limits { max_value_bytes: 64, max_inline_media_bytes: 32 };
+
+/// Converts a body and hands its span on, once with the defaults and once with small limits. Nothing for a refusal.
+fn with_span<T>(body: &[u8], limits: Limits, look: impl FnOnce(&ChatSpan<'_>) -> T) -> Option<T> {
+    let options = ParseOptions { limits, ..ParseOptions::default() };
+    let refused = |errors: chat::ValidationErrors| {
+        let answer: Value = serde_json::from_str(&errors.to_json()).expect("a refusal is JSON");
+        assert!(answer["detail"].as_array().is_some_and(|details| !details.is_empty()), "a refusal says why");
+    };
+    let capture = chat::parse(body, &options).map_err(refused).ok()?;
+    let workspace = Workspace::default();
+    let received_at = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
+    let context = Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None };
+    let span = chat::convert(&capture, &context).map_err(refused).ok()?;
+    Some(look(&span))
+}
+
+/// The attributes of a span as the columns have them; checks on the way that what should be JSON is JSON.
+fn columns(span: &ChatSpan<'_>) -> Vec<(String, String)> {
+    let mut seen = std::collections::HashSet::new();
+    let column = |(key, value): &(std::borrow::Cow<'static, str>, AttrValue<'_>)| {
+        let mut text = String::new();
+        value.as_column_text(&mut text);
+        if let AttrValue::Json(_) | AttrValue::StrList(_) = value {
+            let read: Result<Value, _> = serde_json::from_str(&text);
+            assert!(read.is_ok(), "{key} is not JSON: {text}");
+        }
+        assert!(seen.insert(key.clone()), "{key} is there twice");
+        (key.to_string(), text)
+    };
+    span.attributes.iter().map(column).collect()
+}
+
+pub(crate) fn chat_body(data: &[u8]) {
+    let whole = |span: &ChatSpan<'_>| {
+        assert!(span.end >= span.start, "a span ends before it starts");
+        (span.trace.id(), span.span_id, columns(span))
+    };
+    let first = with_span(data, Limits::default(), whole);
+    assert_eq!(first, with_span(data, Limits::default(), whole), "the same body became two spans");
+    let small = with_span(data, SMALL, whole);
+    let ids = |span: Option<(_, _, Vec<(String, String)>)>| span.map(|(trace, span, _)| (trace, span));
+    assert_eq!(ids(first), ids(small), "limits changed who a span is");
+}
+
+/// The span's attributes of a pair with this response.
+fn of_response(response: &Value) -> Option<Vec<(String, String)>> {
+    let body = json!({"provider": "p", "request": {"model": "m", "messages": []}, "response": response}).to_string();
+    with_span(body.as_bytes(), Limits::default(), columns)
+}
+
+pub(crate) fn chunk_merge(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let _any_outcome = of_response(&json!(text));
+    let lines: Vec<&str> = text.lines().collect();
+    let _any_outcome = of_response(&json!(lines));
+    let chunks: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let chunks: Vec<Value> = chunks.into_iter().filter(is_chunk).collect();
+    if chunks.is_empty() {
+        return;
+    }
+    let sse: String = chunks.iter().map(|chunk| format!("data: {chunk}\r\n\r\n")).collect();
+    let strings: Vec<Value> = chunks.iter().map(|chunk| json!(chunk.to_string())).collect();
+    let listed = of_response(&json!(chunks));
+    assert_eq!(listed, of_response(&json!(strings)), "chunks as texts merge differently");
+    assert_eq!(listed, of_response(&json!(format!("{sse}data: [DONE]\n\n"))), "chunks as a stream merge differently");
+}
+
+/// An object that only a stream contains: a text of a whole response is read as that response.
+fn is_chunk(value: &Value) -> bool {
+    value["object"] == "chat.completion.chunk" && value["choices"].is_array()
+}
+
+pub(crate) fn foreign_record(data: &[u8]) {
+    let records = Records::of(data);
+    for (_, record) in std::iter::once((0, data)).chain(records.iter().take(8)) {
+        for limits in [Limits::default(), SMALL] {
+            let headers = [("helicone-session-id", "s")];
+            let read = [litellm::rewrite(record, limits), helicone::rewrite(record, &headers, limits)];
+            for foreign in read.into_iter().flatten() {
+                let body = foreign.body.clone();
+                assert!(serde_json::from_str::<Value>(&body).is_ok(), "not JSON: {body}");
+                let seen = complete(&body, foreign.clone(), limits);
+                assert!(seen.is_some(), "refused although it was read: {body}");
+                assert_eq!(seen, complete(&body, foreign, limits), "the same record became two spans");
+            }
+        }
+    }
+}
+
+/// The attributes of a rewritten record's span, once it is completed.
+fn complete(body: &str, foreign: Foreign, limits: Limits) -> Option<Vec<(String, String)>> {
+    let capture = chat::parse(body.as_bytes(), &ParseOptions { limits, ..ParseOptions::default() }).ok()?;
+    let workspace = Workspace::default();
+    let received_at = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
+    let key = foreign.idempotency_key.clone();
+    let context = Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: Some(&key) };
+    let mut span = chat::convert(&capture, &context).ok()?;
+    foreign.complete(&mut span);
+    Some(columns(&span))
+}
+
+pub(crate) fn data_url(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let parts = json!([
+        {"type": "image_url", "image_url": {"url": text}}, {"type": "image_url", "image_url": text},
+        {"type": "input_audio", "input_audio": {"data": text, "format": "wav"}},
+        {"type": "file", "file": {"file_data": text, "filename": "a.pdf"}},
+    ]);
+    let body = json!({
+        "request": {"model": "m", "messages": [{"role": "user", "content": parts}]},
+        "response": {"choices": [{"message": {"images": [text], "audio": {"data": text}}}]},
+    });
+    for limits in [Limits::default(), SMALL] {
+        let columns = with_span(body.to_string().as_bytes(), limits, columns).expect("media are never refused");
+        for key in ["gen_ai.input.messages", "gen_ai.output.messages"] {
+            let (_, json) = columns.iter().find(|(name, _)| name == key).expect("there are messages");
+            check_parts(&serde_json::from_str(json).expect("messages are JSON"), key == "gen_ai.input.messages");
+        }
+    }
+}
+
+fn check_parts(messages: &Value, is_input: bool) {
+    let parts: Vec<&Value> =
+        messages.as_array().into_iter().flatten().filter_map(|it| it["parts"].as_array()).flatten().collect();
+    assert!(!is_input || parts.len() == 4, "a medium is lost: {messages}");
+    for part in parts {
+        let uri = part["uri"].as_str().unwrap_or_default();
+        assert!(!uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")), "a data URL as uri: {part}");
+        assert!(part["type"] != "uri" || part["sha256"].is_null() || part["size"].is_u64(), "no size: {part}");
+    }
+}
+
+pub(crate) fn otlp_protobuf(data: &[u8]) {
+    let ours = otlp::decode_traces(data, Encoding::Protobuf, &Workspace::default(), &otlp::Limits::default());
+    let prosts = stored::Request::decode(data);
+    match (&ours, &prosts) {
+        (Err(DecodeError::TooMany { .. }), _) | (Err(_), Err(_)) => {}
+        (Ok(decoded), Ok(request)) => {
+            let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+            let spans: usize = scopes.map(|scope| scope.spans.len()).sum();
+            assert_eq!(decoded.rows.rows() + decoded.rejected, spans, "spans are lost");
+        }
+        // groups are in no message of OTLP: here they may nest less deep than prost lets them
+        (Err(error), Ok(_)) => {
+            assert!(error.to_string().contains("groups that do not match"), "prost accepts what we refuse: {error}");
+        }
+        // A bad span is not read to its end, what is nested too deep costs its span where prost gives up, and of a value
+        // that is there twice only the last is read.
+        (Ok(decoded), Err(error)) => {
+            let words = error.to_string();
+            let is_excused = ["recursion limit", "AnyValue.value", "KeyValue.value"];
+            let is_excused = decoded.rejected > 0 || is_excused.iter().any(|part| words.contains(part));
+            assert!(is_excused, "prost refuses what we accept: {words}");
+        }
+    }
+}
+
+pub(crate) fn otlp_json(data: &[u8]) {
+    let Ok(protobuf) = otlp::transcode_traces(data, otlp::Limits::default().depth) else {
+        return;
+    };
+    let decoded = otlp::decode_traces(&protobuf, Encoding::Json, &Workspace::default(), &otlp::Limits::default());
+    assert!(matches!(decoded, Ok(_) | Err(DecodeError::TooMany { .. })), "what we wrote is malformed: {decoded:?}");
+}

@@ -1,0 +1,123 @@
+//! The operator's side: health on 13133, metrics on 8888.
+//!
+//! Health answers 200 only when a span sent now would be accepted; its body says what is the case in either event.
+
+use crate::clickhouse::{Availability, View};
+use crate::pipeline::Gauge;
+use crate::shutdown::Shutdown;
+use crate::telemetry::Metrics;
+use crate::traces::Traces;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+
+/// Where health and metrics are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// `GET /` tells whether spans are accepted.
+    pub health: Health,
+    /// `GET /metrics` in Prometheus text.
+    pub metrics: MetricsPage,
+}
+
+/// Where health is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Health {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+/// Where metrics are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MetricsPage {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 13133)) }
+    }
+}
+
+impl Default for MetricsPage {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8888)) }
+    }
+}
+
+/// What the pages show.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Whether there is room.
+    pub pipeline: Gauge,
+    /// Whether ClickHouse takes inserts.
+    pub clickhouse: Availability,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How many traces are known.
+    pub traces: Traces,
+    /// Whether the service is stopping.
+    pub shutdown: Shutdown,
+}
+
+/// Serves health until `until` is requested, which is later than the shutdown that it reports.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_health(listener: TcpListener, admin: Admin, mut until: Shutdown) -> std::io::Result<()> {
+    let router = Router::new().route("/", get(health)).route("/health", get(health)).with_state(admin);
+    axum::serve(listener, router).with_graceful_shutdown(async move { until.requested().await }).await
+}
+
+/// Serves metrics until `until` is requested.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_metrics(listener: TcpListener, admin: Admin, mut until: Shutdown) -> std::io::Result<()> {
+    let router = Router::new().route("/metrics", get(metrics)).with_state(admin);
+    axum::serve(listener, router).with_graceful_shutdown(async move { until.requested().await }).await
+}
+
+async fn health(State(admin): State<Admin>) -> Response {
+    let (accepting, why) = if admin.shutdown.is_requested() {
+        (false, "stopping")
+    } else if admin.pipeline.has_room() {
+        (true, "")
+    } else {
+        (false, "full: spans wait for ClickHouse")
+    };
+    let clickhouse = match admin.clickhouse.view() {
+        View::Starting => json!({"state": "starting"}),
+        View::Storing => json!({"state": "storing"}),
+        View::Away { since, why } => json!({"state": "away", "seconds": since.as_secs(), "why": why}),
+    };
+    let mut body = json!({
+        "status": if accepting { "accepting" } else { "refusing" },
+        "clickhouse": clickhouse,
+        "pending_spans": admin.metrics.spans_pending.get(),
+        "queue_bytes": admin.metrics.queue_bytes.get(),
+    });
+    if let (false, Some(object)) = (accepting, body.as_object_mut()) {
+        object.insert("why".to_owned(), why.into());
+    }
+    let status = if accepting { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    admin.metrics.traces_known.set(i64::try_from(admin.traces.len()).unwrap_or(i64::MAX));
+    match admin.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}

@@ -1,0 +1,218 @@
+//! A valid body becomes a span: the order of things, and what belongs to no other file.
+
+use std::borrow::Cow;
+
+use super::cost::{self, Cost};
+use super::error::{self, Failure};
+use super::identity::{Identity, SessionRef, Traceparent};
+use super::json::Value;
+use super::parse::Capture;
+use super::request::Request;
+use super::response::{Response, Shape};
+use super::span::{AttrValue, Attributes, ChatSpan, Status};
+use super::timing::Timing;
+use super::usage::Usage;
+use super::validate::ValidationErrors;
+use crate::genai::{provider, semconv};
+use crate::ids::TraceId;
+use crate::time::UnixNanos;
+use crate::workspace::Workspace;
+
+/// Longest span name in bytes: a model's name is short, and who sends a novel for it does not get it indexed.
+const NAME_BYTES_MAX: usize = 512;
+
+/// What of a request to the service is not in its body.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The workspace of the path.
+    pub workspace: &'a Workspace,
+    /// When the body arrived.
+    pub received_at: UnixNanos,
+    /// The header `traceparent`, when there is a valid one.
+    pub traceparent: Option<Traceparent>,
+    /// The header `Idempotency-Key`.
+    pub idempotency_key: Option<&'a str>,
+}
+
+/// Makes the span of a capture. `session.id` is in it when the sender named the session; else
+/// [`ChatSpan::settle_session`] adds it.
+///
+/// # Errors
+/// When body and `traceparent` name different traces.
+pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<ChatSpan<'c>, ValidationErrors> {
+    let traceparent = context.traceparent.filter(|_| !capture.options().strict_reference);
+    let idempotency_key = context.idempotency_key.map(str::trim).filter(|key| !key.is_empty());
+    let identity = Identity {
+        workspace: context.workspace,
+        idempotency_key: idempotency_key.filter(|_| !capture.options().strict_reference),
+        request: capture.request(),
+        response: capture.sent_response(),
+        trace: agreed_trace(capture, traceparent)?,
+    };
+    let (trace, span_id) = identity.resolve();
+    let request = Request::read(capture.request());
+    let response = Response::read(capture.response());
+    let failure = error::find(capture.response());
+    let timing = Timing::resolve(capture.checked().times, capture.response(), context.received_at);
+    let session = capture.member("session_id").and_then(Value::str).filter(|session| !session.trim().is_empty());
+
+    let mut attributes = Attributes::new(capture.options().limits);
+    put_call(&mut attributes, capture, &request, &response, failure.as_ref());
+    put_failure(&mut attributes, failure.as_ref());
+    put_caller(&mut attributes, capture, &request, trace.id());
+    put_timing(&mut attributes, &timing);
+    if let Some(session) = &session {
+        attributes.text(semconv::SESSION_ID, session.clone());
+        attributes.text(semconv::CONVERSATION_ID, session.clone());
+    }
+    Ok(ChatSpan {
+        trace,
+        span_id,
+        parent: traceparent.map(|header| header.parent).or(capture.checked().parent),
+        session: session.map_or(SessionRef::ToDerive, SessionRef::Given),
+        name: span_name(&request.model),
+        start: timing.start,
+        end: timing.end,
+        status: if failure.is_some() { Status::Error } else { Status::Unset },
+        status_message: failure.map(|failure| failure.message).unwrap_or_default(),
+        service_name: capture.member("service_name").and_then(Value::filled_str),
+        attributes: attributes.finish(),
+    })
+}
+
+/// The trace both name, or the one that either names.
+fn agreed_trace(capture: &Capture<'_>, header: Option<Traceparent>) -> Result<Option<TraceId>, ValidationErrors> {
+    let given = capture.checked().trace;
+    if given.zip(header).is_some_and(|(given, header)| given != header.trace) {
+        const MSG: &str = "Value error, trace_id is not the trace of the traceparent header";
+        return Err(ValidationErrors::one(&["trace_id".into()], "value_error", MSG, capture.member("trace_id")));
+    }
+    Ok(given.or(header.map(|header| header.trace)))
+}
+
+fn span_name(model: &str) -> String {
+    let model = super::limits::cut(model, NAME_BYTES_MAX).map_or(model, |(kept, _)| kept);
+    if model.is_empty() { "chat".to_owned() } else { format!("chat {model}") }
+}
+
+fn put_call<'c>(
+    attributes: &mut Attributes<'c>,
+    capture: &'c Capture<'_>,
+    request: &Request<'c>,
+    response: &Response<'c>,
+    failure: Option<&Failure<'_>>,
+) {
+    let given = capture.member("provider").and_then(Value::str);
+    let given = given.as_deref().and_then(provider::normalise);
+    let is_inferred = given.is_none();
+    let provider = given.map_or_else(
+        || Cow::Borrowed(response.infer_provider(&request.model, failure).unwrap_or(provider::UNKNOWN)),
+        |given| Cow::Owned(given.into_owned()),
+    );
+    let is_stream = capture.merged().is_some_and(|merged| merged.is_stream);
+    let usage = response.usage().map(|usage| Usage::read(usage, &provider)).unwrap_or_default();
+    let cost = Cost::find(&capture.checked().cost, capture.response());
+    let is_error_itself =
+        failure.is_some_and(|failure| failure.error.is_some_and(|error| error.is_same(capture.response())));
+
+    attributes.text(semconv::OPERATION_NAME, "chat");
+    attributes.text(semconv::PROVIDER_NAME, provider);
+    attributes.text(semconv::OPENAI_API_TYPE, "chat_completions");
+    request.put(attributes, is_stream);
+    usage.put(attributes);
+    response.put(attributes, &usage, cost.and_then(|cost| cost.member), Shape { is_stream, is_error_itself });
+    cost::put(attributes, cost, &capture.checked().cost);
+    if is_inferred {
+        attributes.put(semconv::MILLRACE_PROVIDER_INFERRED, AttrValue::Bool(true));
+    }
+    if capture.merged().is_some_and(|merged| !merged.is_complete) {
+        attributes.put(semconv::MILLRACE_STREAM_COMPLETE, AttrValue::Bool(false));
+    }
+}
+
+fn put_failure<'c>(attributes: &mut Attributes<'c>, failure: Option<&Failure<'c>>) {
+    let Some(failure) = failure else {
+        return;
+    };
+    attributes.text(semconv::ERROR_TYPE, failure.class.clone());
+    if let Some(error) = failure.error {
+        attributes.json(semconv::MILLRACE_RESPONSE_ERROR, |json| json.value(error));
+    }
+}
+
+/// What the caller says about itself and about what the call is for.
+fn put_caller<'c>(attributes: &mut Attributes<'c>, capture: &'c Capture<'_>, request: &Request<'c>, trace: TraceId) {
+    let text = |name: &str| capture.member(name).and_then(Value::filled_str);
+    attributes.optional_text(semconv::USER_ID, text("user_id").or_else(|| request.user()));
+    let given_trace = text("trace_id").filter(|given| !given.trim().is_empty() && **given != trace.to_string());
+    attributes.optional_text(semconv::MILLRACE_TRACE_ID, given_trace);
+    let tags: Vec<_> = capture.member("tags").into_iter().flat_map(Value::items).filter_map(Value::str).collect();
+    if !tags.is_empty() {
+        attributes.texts(semconv::MILLRACE_TAGS, tags);
+    }
+    put_contexts(attributes, capture.member("experiment_context"), capture.member("evaluation_context"));
+}
+
+/// The experiment's context names experiment and test case, the deprecated evaluation's only where there is no other.
+fn put_contexts<'c>(attributes: &mut Attributes<'c>, experiment: Option<Value<'c>>, evaluation: Option<Value<'c>>) {
+    let text = |context: Option<Value<'c>>, names: &[&str]| {
+        names.iter().find_map(|name| context.and_then(|context| context.get(name)?.filled_str()))
+    };
+    let evaluation_id = || text(evaluation, &["evaluation_id", "evaluation_name"]);
+    let (experiment_id, test_case) = if experiment.is_some() {
+        (text(experiment, &["experiment_id"]), text(experiment, &["test_case_id"]))
+    } else {
+        (evaluation_id(), text(evaluation, &["test_case_id", "test_case_name"]))
+    };
+    attributes.optional_text(semconv::NEMO_EXPERIMENT_ID, experiment_id);
+    attributes.optional_text(semconv::NEMO_TEST_CASE_ID, test_case);
+    attributes.optional_text(semconv::NEMO_EVALUATION_ID, evaluation_id());
+    attributes.optional_text(semconv::NEMO_EVALUATION_SHA, text(evaluation, &["evaluation_sha"]));
+    attributes.optional_text(semconv::NEMO_EVALUATION_RUN_ID, text(evaluation, &["evaluation_run_id"]));
+    if let Some(metadata) =
+        evaluation.and_then(|context| context.get("metadata")).filter(|metadata| !metadata.is_empty())
+    {
+        attributes.json(semconv::NEMO_EVALUATION_METADATA, |json| json.value(metadata));
+    }
+    put_context_rest(attributes, experiment, evaluation);
+}
+
+/// Members of the contexts that no attribute holds; of the evaluation's also what the experiment's has overruled.
+fn put_context_rest<'c>(attributes: &mut Attributes<'c>, experiment: Option<Value<'c>>, evaluation: Option<Value<'c>>) {
+    const EXPERIMENT: [&str; 2] = ["experiment_id", "test_case_id"];
+    const EVALUATION: [&str; 4] = ["evaluation_id", "evaluation_sha", "evaluation_run_id", "metadata"];
+    let is_free = experiment.is_none();
+    let held = |name: &str| {
+        let by_id = name == "evaluation_name" && evaluation.and_then(|context| context.get("evaluation_id")).is_none();
+        let by_case = name == "test_case_name" && evaluation.and_then(|context| context.get("test_case_id")).is_none();
+        EVALUATION.contains(&name) || by_id || (is_free && (name == "test_case_id" || by_case))
+    };
+    let rest = |context: Option<Value<'c>>, held: &dyn Fn(&str) -> bool| -> Vec<_> {
+        let members = context.into_iter().flat_map(Value::members);
+        members.filter(|(key, value)| !value.is_null() && !held(&key.str().unwrap_or_default())).collect()
+    };
+    let rests = [
+        ("experiment_context", rest(experiment, &|name| EXPERIMENT.contains(&name))),
+        ("evaluation_context", rest(evaluation, &held)),
+    ];
+    if rests.iter().all(|(_, members)| members.is_empty()) {
+        return;
+    }
+    attributes.json(semconv::MILLRACE_CONTEXT_EXTRA, |json| {
+        json.begin_object();
+        for (name, members) in rests.iter().filter(|(_, members)| !members.is_empty()) {
+            json.key(name);
+            json.begin_object();
+            members.iter().for_each(|(key, value)| json.copy_member(*key, *value));
+            json.end_object();
+        }
+        json.end_object();
+    });
+}
+
+fn put_timing(attributes: &mut Attributes<'_>, timing: &Timing) {
+    attributes.text(semconv::MILLRACE_TIMING, timing.source);
+    if let Some(seconds) = timing.first_chunk_seconds {
+        attributes.put(semconv::RESPONSE_TIME_TO_FIRST_CHUNK, AttrValue::Double(seconds));
+    }
+}

@@ -1,0 +1,126 @@
+//! What a call cost in US dollars, and who says so: table 3.8.
+
+use super::json::Value;
+use super::parse::CallerCost;
+use super::span::{AttrValue, Attributes};
+use crate::genai::cost::Usd;
+use crate::genai::semconv;
+
+/// The cost of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cost {
+    total: Usd,
+    /// `caller` or `response`.
+    source: &'static str,
+    /// The member of the usage that `total` is all of.
+    pub(super) member: Option<&'static str>,
+}
+
+impl Cost {
+    /// The first of the places a cost can be in.
+    pub(super) fn find(caller: &CallerCost, response: Value<'_>) -> Option<Self> {
+        let by_caller = caller.total.or_else(|| caller.input?.checked_add(caller.output?));
+        if let Some(total) = by_caller {
+            return Some(Self { total, source: "caller", member: None });
+        }
+        let (total, member) = Self::of_usage(response).or_else(|| {
+            let hidden = response.get("_hidden_params")?.get("response_cost")?;
+            Some((usd(hidden, 0)?, None))
+        })?;
+        Some(Self { total, source: "response", member })
+    }
+
+    fn of_usage(response: Value<'_>) -> Option<(Usd, Option<&'static str>)> {
+        let usage = response.get("usage")?;
+        let number = |name: &str, unit: i64| usage.get(name).and_then(|value| usd(value, unit));
+        if let Some(cost) = number("cost", 0) {
+            // with the caller's own key OpenRouter's number is its fee alone
+            let is_byok = usage.get("is_byok").and_then(Value::bool) == Some(true);
+            let upstream =
+                usage.get("cost_details").and_then(|details| usd(details.get("upstream_inference_cost")?, 0));
+            let total = upstream.filter(|_| is_byok).map_or(Some(cost), |upstream| cost.checked_add(upstream))?;
+            return Some((total, Some("cost").filter(|_| total == cost)));
+        }
+        if let Some(total) = usage.get("cost").and_then(|cost| usd(cost.get("total_cost")?, 0)) {
+            return Some((total, None));
+        }
+        // xAI counts in units of 1e-10 dollars
+        let ticks = number("cost_in_usd_ticks", 10).map(|total| (total, Some("cost_in_usd_ticks")));
+        ticks.or_else(|| number("estimated_cost", 0).map(|total| (total, Some("estimated_cost"))))
+    }
+}
+
+/// A cost in units of `10^-unit` dollars.
+fn usd(value: Value<'_>, unit: i64) -> Option<Usd> {
+    Usd::parse_scaled(value.number()?, unit).ok()
+}
+
+/// Writes the attributes of the cost and of the caller's breakdown.
+pub(super) fn put(attributes: &mut Attributes<'_>, cost: Option<Cost>, caller: &CallerCost) {
+    if let Some(cost) = cost {
+        attributes.put(semconv::USAGE_COST, AttrValue::Decimal(cost.total));
+        attributes.put(semconv::LLM_COST_TOTAL, AttrValue::Decimal(cost.total));
+        attributes.text(semconv::MILLRACE_COST_SOURCE, cost.source);
+    }
+    for (key, side) in [(semconv::LLM_COST_PROMPT, caller.input), (semconv::LLM_COST_COMPLETION, caller.output)] {
+        if let Some(usd) = side {
+            attributes.put(key, AttrValue::Decimal(usd));
+        }
+    }
+    for (name, usd) in &caller.details {
+        let key = match name.as_str() {
+            "cache_read" => semconv::LLM_COST_CACHE_READ.to_owned(),
+            "cache_write" => semconv::LLM_COST_CACHE_WRITE.to_owned(),
+            "reasoning" => semconv::LLM_COST_REASONING.to_owned(),
+            other => format!("{}{other}", semconv::LLM_COST_PREFIX),
+        };
+        // a detail named like a total must not be taken for it
+        let key = if attributes.has(&key) { format!("{}details.{name}", semconv::LLM_COST_PREFIX) } else { key };
+        if !attributes.has(&key) {
+            attributes.put(key, AttrValue::Decimal(*usd));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::json::Document;
+    use super::*;
+
+    fn found(response: &str, caller: &CallerCost) -> Option<(String, &'static str)> {
+        let document = Document::parse(response.to_owned()).unwrap();
+        Cost::find(caller, document.root()).map(|cost| (cost.total.to_string(), cost.source))
+    }
+
+    #[test]
+    fn the_first_source_counts() {
+        let usd = |text| Usd::parse(text).ok();
+        let response = r#"{"usage":{"cost":0.5}}"#;
+        let total = CallerCost { total: usd("0.1"), input: usd("3"), ..CallerCost::default() };
+        assert_eq!(found(response, &total), Some(("0.1".into(), "caller")));
+        let sides = CallerCost { input: usd("0.1"), output: usd("0.2"), ..CallerCost::default() };
+        assert_eq!(found(response, &sides), Some(("0.3".into(), "caller")));
+        let one_side = CallerCost { input: usd("0.1"), ..CallerCost::default() };
+        assert_eq!(found(response, &one_side), Some(("0.5".into(), "response")));
+    }
+
+    #[test]
+    fn every_provider_has_its_place_for_it() {
+        let table = [
+            (
+                r#"{"usage":{"cost":0.00061475,"is_byok":false,"cost_details":{"upstream_inference_cost":1}}}"#,
+                "0.00061475",
+            ),
+            (r#"{"usage":{"cost":0.01,"is_byok":true,"cost_details":{"upstream_inference_cost":0.2}}}"#, "0.21"),
+            (r#"{"usage":{"cost":0.01,"is_byok":true,"cost_details":{"upstream_inference_cost":null}}}"#, "0.01"),
+            (r#"{"usage":{"cost":{"total_cost":0.006,"request_cost":0.005}}}"#, "0.006"),
+            (r#"{"usage":{"cost_in_usd_ticks":37756000}}"#, "0.0037756"),
+            (r#"{"usage":{"estimated_cost":1.2e-7}}"#, "0.00000012"),
+            (r#"{"_hidden_params":{"response_cost":0.25}}"#, "0.25"),
+        ];
+        for (response, want) in table {
+            assert_eq!(found(response, &CallerCost::default()), Some((want.into(), "response")), "{response}");
+        }
+        assert_eq!(found(r#"{"usage":{"cost":"free"}}"#, &CallerCost::default()), None);
+    }
+}

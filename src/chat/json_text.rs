@@ -1,0 +1,189 @@
+//! JSON's text level: where strings and numbers end, what an escape stands for, how a string is written.
+
+use super::json::Kind;
+
+/// Finds the end of the number at `at`. The error is where it stops being a number.
+pub(super) fn scan_number(bytes: &[u8], at: usize) -> Result<usize, usize> {
+    let is = |at: usize, wanted: &[u8]| bytes.get(at).is_some_and(|byte| wanted.contains(byte));
+    let digits = |mut at: usize| {
+        let start = at;
+        while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+            at += 1;
+        }
+        if at == start { Err(at) } else { Ok(at) }
+    };
+    let start = if is(at, b"-") { at + 1 } else { at };
+    let mut end = if is(start, b"0") { start + 1 } else { digits(start)? };
+    if is(end, b".") {
+        end = digits(end + 1)?;
+    }
+    if is(end, b"eE") {
+        let exponent = if is(end + 1, b"+-") { end + 2 } else { end + 1 };
+        end = digits(exponent)?;
+    }
+    Ok(end)
+}
+
+/// Finds the closing quote of the string whose text starts at `start`, and what kind of string it is.
+pub(super) fn scan_string(bytes: &[u8], start: usize) -> Result<(usize, Kind), (usize, &'static str)> {
+    const SHORT_STRING: usize = 24;
+    const UNENDING: &str = "string without an end";
+    let (mut at, mut kind) = (start, Kind::Plain);
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        // names and most values are short: a call of the vectorised search costs more than it saves
+        let near = rest.iter().take(SHORT_STRING).position(|byte| matches!(byte, b'"' | b'\\'));
+        let Some(length) = near.or_else(|| memchr::memchr2(b'"', b'\\', rest)) else {
+            return Err((bytes.len(), UNENDING));
+        };
+        let clean = rest.get(..length).unwrap_or_default();
+        // two passes: this check and the search above are both vectorised, one loop over both is not
+        if clean.iter().any(|byte| *byte < 0x20) {
+            let control = clean.iter().position(|byte| *byte < 0x20).unwrap_or_default();
+            return Err((at + control, "control character in a string"));
+        }
+        at += length;
+        if rest.get(length) == Some(&b'"') {
+            return Ok((at, kind));
+        }
+        let escape = scan_escape(bytes, at + 1).ok_or((at, "invalid escape"))?;
+        at = escape.end;
+        kind = match kind {
+            Kind::Broken => Kind::Broken,
+            _ if escape.is_lone_surrogate => Kind::Broken,
+            _ => Kind::Escaped,
+        };
+    }
+}
+
+struct Escape {
+    end: usize,
+    is_lone_surrogate: bool,
+}
+
+/// Reads the escape whose letter is at `at`.
+fn scan_escape(bytes: &[u8], at: usize) -> Option<Escape> {
+    match bytes.get(at)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {
+            Some(Escape { end: at + 1, is_lone_surrogate: false })
+        }
+        b'u' => {
+            let unit = hex_unit(bytes, at + 1)?;
+            match unit {
+                0xD800..=0xDBFF => {
+                    let follows = bytes.get(at + 5) == Some(&b'\\') && bytes.get(at + 6) == Some(&b'u');
+                    let low = follows.then(|| hex_unit(bytes, at + 7)).flatten();
+                    let pairs = low.is_some_and(|low| (0xDC00..=0xDFFF).contains(&low));
+                    Some(Escape { end: if pairs { at + 11 } else { at + 5 }, is_lone_surrogate: !pairs })
+                }
+                _ => Some(Escape { end: at + 5, is_lone_surrogate: (0xDC00..=0xDFFF).contains(&unit) }),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The four hex digits at `at`.
+fn hex_unit(bytes: &[u8], at: usize) -> Option<u16> {
+    let digits = bytes.get(at..at + 4)?;
+    digits.iter().try_fold(0_u16, |unit, digit| {
+        let value = char::from(*digit).to_digit(16)?;
+        Some(unit << 4 | u16::try_from(value).ok()?)
+    })
+}
+
+/// The value of a string's text, which [`scan_string`] has accepted. A lone surrogate becomes U+FFFD.
+pub(super) fn decode_string(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((clean, escaped)) = rest.split_once('\\') {
+        out.push_str(clean);
+        rest = decode_escape(escaped, &mut out);
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Appends what the escape at the start of `text` (behind its backslash) stands for; gives the text behind it.
+fn decode_escape<'t>(text: &'t str, out: &mut String) -> &'t str {
+    let mut behind = text.chars();
+    let decoded = match behind.next() {
+        Some('b') => '\u{8}',
+        Some('f') => '\u{c}',
+        Some('n') => '\n',
+        Some('r') => '\r',
+        Some('t') => '\t',
+        Some('u') => return decode_unicode(text, out),
+        Some(itself) => itself,
+        None => return "",
+    };
+    out.push(decoded);
+    behind.as_str()
+}
+
+/// As [`decode_escape`], for `uXXXX` and for a pair `uXXXX\uXXXX`.
+fn decode_unicode<'t>(text: &'t str, out: &mut String) -> &'t str {
+    let bytes = text.as_bytes();
+    let first = hex_unit(bytes, 1).unwrap_or(0xFFFD);
+    let second = text.get(5..).filter(|rest| rest.starts_with("\\u")).and_then(|_| hex_unit(bytes, 7));
+    let (character, length) = match char::decode_utf16([first].into_iter().chain(second)).next() {
+        Some(Ok(character)) => (character, if character.len_utf16() == 2 { 11 } else { 5 }),
+        _ => (char::REPLACEMENT_CHARACTER, 5),
+    };
+    out.push(character);
+    text.get(length..).unwrap_or_default()
+}
+
+/// Writes `text` as a JSON string, quotes included.
+pub(super) fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    write_escaped(out, text);
+    out.push('"');
+}
+
+/// Writes `text` as the inside of a JSON string.
+pub(super) fn write_escaped(out: &mut String, text: &str) {
+    let mut clean_from = 0;
+    for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| matches!(byte, 0..0x20 | b'"' | b'\\')) {
+        out.push_str(text.get(clean_from..at).unwrap_or_default());
+        clean_from = at + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            control => {
+                out.push_str(if control < 16 { "\\u000" } else { "\\u001" });
+                out.extend(char::from_digit(u32::from(control % 16), 16));
+            }
+        }
+    }
+    out.push_str(text.get(clean_from..).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn half_characters_are_replaced_and_whole_ones_are_not() {
+        assert_eq!(decode_string(r"\ud83d\ude00"), "😀");
+        assert_eq!(decode_string(r"\ud83d\u0041\ude00x\ud83d"), "\u{fffd}A\u{fffd}x\u{fffd}");
+        assert_eq!(scan_string(br#"\ud83d\ude00""#, 0), Ok((12, Kind::Escaped)));
+        assert_eq!(scan_string(br#"\ude00\n""#, 0), Ok((8, Kind::Broken)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(text in any::<String>()) {
+            let mut json = String::new();
+            write_string(&mut json, &text);
+            prop_assert_eq!(&serde_json::from_str::<String>(&json).unwrap(), &text);
+            let (end, _) = scan_string(json.as_bytes(), 1).unwrap();
+            prop_assert_eq!(decode_string(json.get(1..end).unwrap()), text);
+        }
+    }
+}

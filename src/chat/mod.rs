@@ -1,0 +1,55 @@
+//! Captured chat-completions: the JSON of a request and its response becomes the span of the call.
+//!
+//! ```text
+//! body --parse--> Capture --convert--> ChatSpan --settle_session--> columns
+//!        |                    |
+//!        json  validate       identity  timing  request  response (messages, parts, media, tools, usage)  error  cost
+//!        stream  merge        span  writer  limits
+//!
+//! LiteLLM's or Helicone's record --litellm | helicone--> Foreign (a body, and what it cannot say)
+//! ```
+//!
+//! Pure functions: no clock, no I/O. What is invalid is refused at `parse` with the reference's own answer; whatever
+//! passes it converts. Nothing downstream looks at JSON again.
+//!
+//! Source: the mapping specification (`genai-mapping.md`, sections 2 and 3) and DESIGN section 4 on identity.
+
+/// The instrumentation scope of the spans made here.
+pub const SCOPE_NAME: &str = "millrace.chat_completions";
+
+mod canonical;
+mod convert;
+mod cost;
+mod error;
+mod foreign;
+pub mod helicone;
+mod identity;
+mod json;
+mod json_text;
+mod limits;
+pub mod litellm;
+mod media;
+mod merge;
+mod merge_delta;
+mod messages;
+mod parse;
+mod parts;
+pub mod records;
+mod request;
+mod response;
+mod span;
+mod stream;
+mod timing;
+mod tools;
+mod usage;
+mod validate;
+mod writer;
+
+pub use convert::{Context, convert};
+pub use foreign::Foreign;
+pub use identity::{SessionRef, TRACE_ID_BYTES_MAX, TraceRef, Traceparent, derived_session};
+pub use json::{DEPTH_MAX, VALUES_MAX};
+pub use limits::Limits;
+pub use parse::{Capture, ParseOptions, parse};
+pub use span::{AttrValue, ChatSpan, Status};
+pub use validate::{ERRORS_MAX, INPUT_BYTES_MAX, Loc, ValidationError, ValidationErrors};

@@ -1,0 +1,360 @@
+//! The door: a POST body becomes a [`Capture`] or the list of what is wrong with it.
+
+use super::json::{Document, Value};
+use super::limits::Limits;
+use super::stream::{self, Merged};
+use super::timing::{self, GivenTimes};
+use super::validate::{Found, Loc, ValidationErrors};
+use super::{error, identity};
+use crate::genai::cost::Usd;
+use crate::ids::{SpanId, TraceId};
+use crate::time::UnixNanos;
+
+/// Members of the body. Source: `ChatCompletionsIngestRequest` of the `OpenAPI` document.
+const REFERENCE_MEMBERS: [&str; 11] = [
+    "request",
+    "response",
+    "session_id",
+    "trace_id",
+    "provider",
+    "cost_usd",
+    "cost_input_usd",
+    "cost_output_usd",
+    "cost_details",
+    "experiment_context",
+    "evaluation_context",
+];
+
+/// Members of the body that are ours.
+const OWN_MEMBERS: [&str; 7] =
+    ["started_at", "ended_at", "first_token_at", "parent_span_id", "service_name", "user_id", "tags"];
+
+/// Roles of a request's messages. Source: `ChatMessageRole` of the `OpenAPI` document.
+pub(super) const ROLES: [&str; 6] = ["user", "system", "assistant", "developer", "tool", "function"];
+
+/// Most entries of `cost_details`; each becomes an attribute.
+const COST_DETAILS_MAX: usize = 128;
+
+/// Longest name in `cost_details`, in bytes.
+const COST_DETAIL_BYTES_MAX: usize = 64;
+
+/// Most `tags`.
+const TAGS_MAX: usize = 256;
+
+/// How to read bodies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ParseOptions {
+    /// Take only what the reference takes: our own members of the body and our headers are off.
+    pub strict_reference: bool,
+    /// Bounds of the values in the span.
+    pub limits: Limits,
+}
+
+/// A valid body: everything a span is made from.
+#[derive(Debug, Clone)]
+pub struct Capture<'b> {
+    body: Document<'b>,
+    /// The response, when it is not simply the object in the body.
+    merged: Option<Merged>,
+    checked: Checked,
+    options: ParseOptions,
+}
+
+/// What was read from scalars on the way.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Checked {
+    pub(super) trace: Option<TraceId>,
+    pub(super) parent: Option<SpanId>,
+    pub(super) times: GivenTimes,
+    pub(super) cost: CallerCost,
+}
+
+/// Costs the caller stated.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CallerCost {
+    pub(super) total: Option<Usd>,
+    pub(super) input: Option<Usd>,
+    pub(super) output: Option<Usd>,
+    pub(super) details: Vec<(String, Usd)>,
+}
+
+/// Reads a POST body.
+///
+/// # Errors
+/// When it is not JSON or does not fit; all that is wrong is named, up to a bound.
+pub fn parse<'b>(body: &'b [u8], options: &ParseOptions) -> Result<Capture<'b>, ValidationErrors> {
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| {
+        let path = [0.into()];
+        ValidationErrors::one(&path, "json_invalid", "JSON decode error: the body is not UTF-8", None)
+    })?;
+    let body = Document::parse(text).map_err(ValidationErrors::not_json)?;
+    let mut found = Found::default();
+    let (mut merged, mut checked) = (None, Checked::default());
+    if let Some(root) = found.object(&[], body.root()) {
+        check_members(root, options, &mut found);
+        check_request(root, &mut found);
+        merged = check_response(root, &mut found);
+        checked = Checked {
+            trace: check_trace(root, &mut found),
+            parent: check_parent(root, &mut found),
+            times: check_times(root, &mut found),
+            cost: check_costs(root, &mut found),
+        };
+        check_texts(root, &mut found);
+        check_contexts(root, &mut found);
+    }
+    found.into_result()?;
+    Ok(Capture { body, merged, checked, options: *options })
+}
+
+impl Capture<'_> {
+    /// A member of the body that is there and not null.
+    pub(super) fn member(&self, name: &str) -> Option<Value<'_>> {
+        self.body.root().get(name)
+    }
+
+    pub(super) fn request(&self) -> Value<'_> {
+        self.member("request").unwrap_or_else(|| self.body.root())
+    }
+
+    /// The response as it was sent.
+    pub(super) fn sent_response(&self) -> Value<'_> {
+        self.member("response").unwrap_or_else(|| self.body.root())
+    }
+
+    /// The response as an object, chunks merged.
+    pub(super) fn response(&self) -> Value<'_> {
+        self.merged.as_ref().map_or_else(|| self.sent_response(), |merged| merged.document.root())
+    }
+
+    pub(super) fn merged(&self) -> Option<&Merged> {
+        self.merged.as_ref()
+    }
+
+    pub(super) fn checked(&self) -> &Checked {
+        &self.checked
+    }
+
+    pub(super) fn options(&self) -> ParseOptions {
+        self.options
+    }
+}
+
+/// A typo must not lose a cost silently: unknown members are refused by name.
+fn check_members(root: Value<'_>, options: &ParseOptions, found: &mut Found) {
+    let own: &[&str] = if options.strict_reference { &[] } else { &OWN_MEMBERS };
+    let known = || REFERENCE_MEMBERS.iter().chain(own);
+    for (key, value) in root.members() {
+        let name = key.str().unwrap_or_default();
+        if found.is_full() || known().any(|known| *known == name) {
+            continue;
+        }
+        let shown = super::limits::cut(&name, 64).map_or(&*name, |(kept, _)| kept);
+        let similarity = |known: &&&str| strsim::jaro_winkler(shown, known);
+        let nearest = known().max_by(|left, right| similarity(left).total_cmp(&similarity(right)));
+        let hint = nearest.filter(|known| similarity(known) > 0.7);
+        let msg = match hint {
+            Some(known) => format!("Extra inputs are not permitted; did you mean '{known}'?"),
+            None => "Extra inputs are not permitted".to_owned(),
+        };
+        found.add(&[shown.into()], "extra_forbidden", msg, Some(value));
+    }
+}
+
+fn check_request(root: Value<'_>, found: &mut Found) {
+    let Some(request) = root.last_member("request") else {
+        return found.missing(&["request".into()]);
+    };
+    let Some(request) = found.object(&["request".into()], request) else {
+        return;
+    };
+    match request.last_member("messages") {
+        None => found.missing(&["request".into(), "messages".into()]),
+        Some(messages) => check_messages(messages, found),
+    }
+    match request.last_member("model") {
+        None => found.missing(&["request".into(), "model".into()]),
+        Some(model) => drop(found.string(&["request".into(), "model".into()], model)),
+    }
+}
+
+fn check_messages(messages: Value<'_>, found: &mut Found) {
+    let path = |index: usize| -> Vec<Loc> { vec!["request".into(), "messages".into(), index.into()] };
+    let Some(messages) = found.list(&["request".into(), "messages".into()], messages) else {
+        return;
+    };
+    for (index, message) in messages.items().enumerate() {
+        if found.is_full() {
+            return;
+        }
+        if !message.is_object() {
+            found.object(&path(index), message);
+            continue;
+        }
+        let role_path = || [path(index), vec!["role".into()]].concat();
+        match message.last_member("role") {
+            Some(role) if role.str().is_some_and(|role| ROLES.contains(&&*role)) => {}
+            Some(role) => {
+                let msg = "Input should be 'user', 'system', 'assistant', 'developer', 'tool' or 'function'";
+                found.add(&role_path(), "enum", msg, Some(role));
+            }
+            None => found.missing(&role_path()),
+        }
+    }
+}
+
+/// Makes one object of the response, whatever shape it has.
+fn check_response(root: Value<'_>, found: &mut Found) -> Option<Merged> {
+    const MSG: &str = "Value error, response must have choices or an error, or be the chunks of a stream that has";
+    let path = ["response".into()];
+    let Some(response) = root.last_member("response") else {
+        found.missing(&path);
+        return None;
+    };
+    if let Some(choices) = response.get("choices").filter(|choices| !choices.is_array()) {
+        found.list(&["response".into(), "choices".into()], choices);
+        return None;
+    }
+    if response.is_object() && !stream::is_chunk(response) {
+        if response.get("choices").is_none() && error::find(response).is_none() {
+            found.add(&path, "value_error", MSG, None);
+        }
+        return None;
+    }
+    let merged = stream::merge(response);
+    if merged.is_none() {
+        found.add(&path, "value_error", MSG, Some(response));
+    }
+    merged
+}
+
+fn check_trace(root: Value<'_>, found: &mut Found) -> Option<TraceId> {
+    let path = ["trace_id".into()];
+    let given = found.string(&path, root.get("trace_id")?)?;
+    let (kind, msg) = match identity::parse_trace_id(&given.str()?) {
+        Ok(trace) => return trace,
+        Err(identity::TraceIdError::Zero) => ("value_error", "Value error, trace id is all zero"),
+        Err(identity::TraceIdError::TooLong) => ("string_too_long", "String should have at most 256 bytes"),
+    };
+    found.add(&path, kind, msg, Some(given));
+    None
+}
+
+fn check_parent(root: Value<'_>, found: &mut Found) -> Option<SpanId> {
+    let path = ["parent_span_id".into()];
+    let given = found.string(&path, root.get("parent_span_id")?)?;
+    let text = given.str()?;
+    if text.trim().is_empty() {
+        return None;
+    }
+    let parsed = SpanId::from_hex(text.trim().as_bytes());
+    if let Err(error) = parsed {
+        found.add(&path, "value_error", format!("Value error, span id {error}"), Some(given));
+    }
+    parsed.ok()
+}
+
+fn check_times(root: Value<'_>, found: &mut Found) -> GivenTimes {
+    let times = GivenTimes {
+        started: check_time(root, "started_at", found),
+        ended: check_time(root, "ended_at", found),
+        first_token: check_time(root, "first_token_at", found),
+    };
+    for (name, later) in [("ended_at", times.ended), ("first_token_at", times.first_token)] {
+        if times.started.zip(later).is_some_and(|(start, later)| later < start) {
+            found.add(
+                &[name.into()],
+                "value_error",
+                format!("Value error, {name} is before started_at"),
+                root.get(name),
+            );
+        }
+    }
+    times
+}
+
+fn check_time(root: Value<'_>, name: &str, found: &mut Found) -> Option<UnixNanos> {
+    let given = root.get(name)?;
+    let time = given.number().and_then(timing::from_unix).or_else(|| timing::from_text(&given.str()?));
+    if time.is_none() {
+        let msg = "Input should be a valid datetime: RFC 3339 text or Unix seconds";
+        found.add(&[name.into()], "datetime_parsing", msg, Some(given));
+    }
+    time
+}
+
+fn check_costs(root: Value<'_>, found: &mut Found) -> CallerCost {
+    let mut cost = |name: &str| root.get(name).and_then(|value| found.usd(&[name.into()], value));
+    let (total, input, output) = (cost("cost_usd"), cost("cost_input_usd"), cost("cost_output_usd"));
+    let mut details = Vec::new();
+    let given = root.get("cost_details").and_then(|given| found.dict(&["cost_details".into()], given));
+    for (key, value) in given.into_iter().flat_map(Value::members).filter(|(_, value)| !value.is_null()) {
+        if details.len() >= COST_DETAILS_MAX {
+            let msg = format!("Dictionary should have at most {COST_DETAILS_MAX} items");
+            found.add(&["cost_details".into()], "too_long", msg, None);
+            break;
+        }
+        let name = key.str().unwrap_or_default();
+        if let Some((shown, _)) = super::limits::cut(&name, COST_DETAIL_BYTES_MAX) {
+            let msg = format!("String should have at most {COST_DETAIL_BYTES_MAX} bytes");
+            found.add(&["cost_details".into(), shown.into(), "[key]".into()], "string_too_long", msg, None);
+        } else if let Some(usd) = found.usd(&["cost_details".into(), (&*name).into()], value) {
+            details.retain(|(earlier, _): &(String, Usd)| *earlier != name);
+            details.push((name.into_owned(), usd));
+        }
+    }
+    CallerCost { total, input, output, details }
+}
+
+fn check_texts(root: Value<'_>, found: &mut Found) {
+    for name in ["session_id", "provider", "service_name", "user_id"] {
+        if let Some(value) = root.get(name) {
+            found.string(&[name.into()], value);
+        }
+    }
+    let tags = root.get("tags").and_then(|tags| found.list(&["tags".into()], tags));
+    for (index, tag) in tags.into_iter().flat_map(Value::items).enumerate() {
+        if index >= TAGS_MAX {
+            let msg = format!("List should have at most {TAGS_MAX} items");
+            return found.add(&["tags".into()], "too_long", msg, None);
+        }
+        found.string(&["tags".into(), index.into()], tag);
+    }
+}
+
+fn check_contexts(root: Value<'_>, found: &mut Found) {
+    let experiment = root.get("experiment_context");
+    let experiment = experiment.and_then(|context| found.object(&["experiment_context".into()], context));
+    if let Some(context) = experiment {
+        let path = ["experiment_context".into(), "experiment_id".into()];
+        match context.last_member("experiment_id") {
+            None => found.missing(&path),
+            Some(id) => drop(found.string(&path, id)),
+        }
+        check_context_texts(context, "experiment_context", &["test_case_id"], found);
+    }
+    let evaluation = root.get("evaluation_context");
+    let evaluation = evaluation.and_then(|context| found.object(&["evaluation_context".into()], context));
+    if let Some(context) = evaluation {
+        let names = [
+            "evaluation_id",
+            "evaluation_name",
+            "evaluation_sha",
+            "evaluation_run_id",
+            "test_case_id",
+            "test_case_name",
+        ];
+        check_context_texts(context, "evaluation_context", &names, found);
+        if let Some(metadata) = context.get("metadata") {
+            found.dict(&["evaluation_context".into(), "metadata".into()], metadata);
+        }
+    }
+}
+
+fn check_context_texts(context: Value<'_>, of: &str, names: &[&str], found: &mut Found) {
+    for name in names {
+        if let Some(value) = context.get(name) {
+            found.string(&[of.into(), (*name).into()], value);
+        }
+    }
+}

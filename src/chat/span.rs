@@ -1,0 +1,232 @@
+//! What a pair becomes: a span that borrows its texts from the capture, and the values its attributes can have.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use super::identity::{SessionRef, TraceRef};
+use super::json_text::write_string;
+use super::limits::{self, Limits};
+use super::writer::{JsonWriter, Losses};
+use crate::genai::cost::Usd;
+use crate::genai::semconv;
+use crate::ids::SpanId;
+use crate::text::put_double;
+use crate::time::UnixNanos;
+
+/// The span of one model call. Its kind is always CLIENT.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChatSpan<'c> {
+    /// The trace it is in.
+    pub trace: TraceRef,
+    /// Its own id, the same for every repeat of the pair.
+    pub span_id: SpanId,
+    /// The parent the sender named; else the root of the trace it joins is to be found.
+    pub parent: Option<SpanId>,
+    /// The session the sender named, or that it is to be derived.
+    pub session: SessionRef<'c>,
+    /// `chat {model}`.
+    pub name: String,
+    /// When the call began, as well as it is known.
+    pub start: UnixNanos,
+    /// When the call ended, as well as it is known; never before `start`.
+    pub end: UnixNanos,
+    /// Whether the call failed.
+    pub status: Status,
+    /// What the provider said about the failure; empty when it said nothing.
+    pub status_message: Cow<'c, str>,
+    /// The service the sender named.
+    pub service_name: Option<Cow<'c, str>>,
+    /// The attributes, each key once. `session.id` is among them once the session is known.
+    pub attributes: Vec<(Cow<'static, str>, AttrValue<'c>)>,
+}
+
+/// Outcome of a call. Success is `Unset`, never `Ok`: the conventions leave `Ok` to the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It did not fail.
+    Unset,
+    /// It failed.
+    Error,
+}
+
+/// The value of an attribute.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttrValue<'c> {
+    /// A text.
+    Str(Cow<'c, str>),
+    /// A whole number.
+    Int(i64),
+    /// A finite number.
+    Double(f64),
+    /// True or false.
+    Bool(bool),
+    /// A list of texts.
+    StrList(Vec<Cow<'c, str>>),
+    /// Compact JSON, already written.
+    Json(String),
+    /// US dollars.
+    Decimal(Usd),
+}
+
+impl ChatSpan<'_> {
+    /// The first attribute of that key.
+    #[must_use]
+    pub fn attribute(&self, key: &str) -> Option<&AttrValue<'_>> {
+        self.attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// Settles the session and writes it to `session.id`: the given one, else `joined` (the session of the trace this
+    /// span joins), else one derived from the trace id. Gives what was settled on. Call it once.
+    pub fn settle_session(&mut self, joined: Option<&str>) -> String {
+        let session = match (&self.session, joined) {
+            (SessionRef::Given(given), _) => return given.clone().into_owned(),
+            (SessionRef::ToDerive, Some(joined)) => joined.to_owned(),
+            (SessionRef::ToDerive, None) => super::identity::derived_session(self.trace.id()),
+        };
+        self.attributes.push((semconv::SESSION_ID.into(), AttrValue::Str(session.clone().into())));
+        session
+    }
+}
+
+impl AttrValue<'_> {
+    /// Appends the text that goes into a `Map(String, String)` column: texts as they are, numbers as the OpenTelemetry
+    /// exporter prints them (1.0 as `1`), lists and JSON as compact JSON.
+    pub fn as_column_text(&self, out: &mut String) {
+        match self {
+            Self::Str(text) => out.push_str(text),
+            Self::Json(text) => out.push_str(text),
+            Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Self::Int(value) => out.push_str(itoa::Buffer::new().format(*value)),
+            Self::Double(value) => put_double(out, *value),
+            Self::Decimal(value) => display(out, value),
+            Self::StrList(texts) => {
+                out.push('[');
+                for (index, text) in texts.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    write_string(out, text);
+                }
+                out.push(']');
+            }
+        }
+    }
+}
+
+fn display(out: &mut String, value: &dyn std::fmt::Display) {
+    let _a_string_takes_any_text = write!(out, "{value}");
+}
+
+/// The attributes of a span as they come together, with what the limits took from them.
+pub(super) struct Attributes<'c> {
+    list: Vec<(Cow<'static, str>, AttrValue<'c>)>,
+    limits: Limits,
+    bytes_cut: Vec<(Cow<'static, str>, u64)>,
+    media_replaced: Vec<(Cow<'static, str>, u64)>,
+}
+
+impl<'c> Attributes<'c> {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { list: Vec::with_capacity(48), limits, bytes_cut: Vec::new(), media_replaced: Vec::new() }
+    }
+
+    pub(super) fn put(&mut self, key: impl Into<Cow<'static, str>>, value: AttrValue<'c>) {
+        self.list.push((key.into(), value));
+    }
+
+    pub(super) fn text(&mut self, key: &'static str, text: impl Into<Cow<'c, str>>) {
+        let text = self.within_limit(key, text.into());
+        self.put(key, AttrValue::Str(text));
+    }
+
+    pub(super) fn texts(&mut self, key: &'static str, texts: Vec<Cow<'c, str>>) {
+        let texts = texts.into_iter().map(|text| self.within_limit(key, text)).collect();
+        self.put(key, AttrValue::StrList(texts));
+    }
+
+    fn within_limit(&mut self, key: &'static str, text: Cow<'c, str>) -> Cow<'c, str> {
+        let Some((kept, missing)) = limits::cut(&text, self.limits.max_value_bytes) else {
+            return text;
+        };
+        let marked = format!("{kept}{}", limits::marker(missing));
+        match self.bytes_cut.iter_mut().find(|(cut, _)| cut == key) {
+            Some((_, bytes)) => *bytes = bytes.saturating_add(missing),
+            None => self.bytes_cut.push((key.into(), missing)),
+        }
+        marked.into()
+    }
+
+    pub(super) fn optional_text(&mut self, key: &'static str, text: Option<Cow<'c, str>>) {
+        if let Some(text) = text {
+            self.text(key, text);
+        }
+    }
+
+    pub(super) fn optional_int(&mut self, key: &'static str, value: Option<i64>) {
+        if let Some(value) = value {
+            self.put(key, AttrValue::Int(value));
+        }
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.list.iter().any(|(name, _)| name == key)
+    }
+
+    /// Writes a JSON attribute.
+    pub(super) fn json(&mut self, key: &'static str, write: impl FnOnce(&mut JsonWriter)) {
+        let mut writer = JsonWriter::new(self.limits);
+        write(&mut writer);
+        let (text, Losses { bytes_cut, media_replaced }) = writer.finish();
+        if bytes_cut > 0 {
+            self.bytes_cut.push((key.into(), bytes_cut));
+        }
+        if media_replaced > 0 {
+            self.media_replaced.push((key.into(), media_replaced));
+        }
+        self.put(key, AttrValue::Json(text));
+    }
+
+    /// The list, completed by what the limits took.
+    pub(super) fn finish(mut self) -> Vec<(Cow<'static, str>, AttrValue<'c>)> {
+        let losses = [
+            (semconv::MILLRACE_TRUNCATED, std::mem::take(&mut self.bytes_cut)),
+            (semconv::MILLRACE_MEDIA_REPLACED, std::mem::take(&mut self.media_replaced)),
+        ];
+        for (key, counts) in losses.into_iter().filter(|(_, counts)| !counts.is_empty()) {
+            self.json(key, |json| {
+                json.begin_object();
+                for (attribute, count) in &counts {
+                    json.key(attribute);
+                    json.number(&count.to_string());
+                }
+                json.end_object();
+            });
+        }
+        self.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: &AttrValue<'_>) -> String {
+        let mut out = String::new();
+        value.as_column_text(&mut out);
+        out
+    }
+
+    #[test]
+    fn values_become_the_texts_the_exporter_writes() {
+        let doubles =
+            [(1.0, "1"), (0.0, "0"), (0.7, "0.7"), (-2.5, "-2.5"), (1e-7, "1e-7"), (1e-6, "0.000001"), (1e21, "1e+21")];
+        for (value, want) in doubles {
+            assert_eq!(text(&AttrValue::Double(value)), want);
+        }
+        assert_eq!(text(&AttrValue::Int(-7)), "-7");
+        assert_eq!(text(&AttrValue::Bool(true)), "true");
+        assert_eq!(text(&AttrValue::Str("a\"b".into())), "a\"b");
+        assert_eq!(text(&AttrValue::StrList(vec!["a\"".into(), "\n".into()])), r#"["a\"","\n"]"#);
+        assert_eq!(text(&AttrValue::Decimal(Usd::parse("4.83e-05").unwrap())), "0.0000483");
+    }
+}

@@ -1,0 +1,158 @@
+//! The command line.
+
+use crate::app;
+use crate::clickhouse::schema::{self, Home};
+use crate::config::{Config, Level, environment};
+use crate::embedded::{EXIT_PERMANENT, NeverStarted, ServeError};
+use crate::sizes::ByteSize;
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+/// Makes LLM applications queryable in ClickHouse: OTLP and captured chat-completions in, one table of traces out.
+#[derive(Debug, Parser)]
+#[command(name = "millrace", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Receive spans and store them; without `clickhouse.url`, with the embedded ClickHouse
+    Serve {
+        /// YAML file; every key is optional (deploy/config.example.yaml shows them all)
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Write the addresses as JSON to this file once everything listens
+        #[arg(long, value_name = "FILE", hide = true)]
+        ready_file: Option<PathBuf>,
+    },
+    /// Check a configuration file and say what is wrong with it
+    Validate {
+        /// YAML file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print the configuration that results, defaults included
+        #[arg(long)]
+        print: bool,
+    },
+    /// Print the DDL of the table
+    Schema {
+        /// YAML file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Run the embedded ClickHouse alone, on its HTTP interface
+    Clickhouse {
+        /// YAML file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Address and port, instead of `embedded.listen`
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+        /// Folder of the data, instead of `data_dir`/clickhouse
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+        /// libchdb.so, instead of `embedded.library`
+        #[arg(long, value_name = "FILE")]
+        library: Option<PathBuf>,
+        /// Most memory the engine may take, instead of `embedded.memory_max_bytes`
+        #[arg(long, value_name = "BYTES")]
+        memory_max_bytes: Option<usize>,
+        /// Serve a parent process: stop when standard input ends and leave signals to the parent
+        #[arg(long, hide = true)]
+        parent_watch: bool,
+        /// Take the password from the first line of standard input: SQL can read the environment
+        #[arg(long, hide = true, requires = "parent_watch")]
+        password_stdin: bool,
+    },
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("millrace: {error:#}");
+            // a supervisor, ours or systemd's, need not try again
+            let permanent =
+                error.downcast_ref::<ServeError>().is_some_and(ServeError::is_permanent) || error.is::<NeverStarted>();
+            if permanent { ExitCode::from(EXIT_PERMANENT) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve { config, ready_file } => {
+            let config = load(config)?;
+            start_log(config.log.level);
+            runtime()?.block_on(app::serve(config, ready_file))
+        }
+        Command::Validate { config, print } => {
+            let config = load(config)?;
+            if print {
+                show(&config.to_yaml()?);
+            } else {
+                show("The configuration is valid.\n");
+            }
+            Ok(())
+        }
+        Command::Schema { config } => {
+            let config = load(config)?;
+            let home = if config.clickhouse.url.is_some() { Home::Server } else { Home::Embedded };
+            for statement in schema::statements(&config.clickhouse.database, home) {
+                show(&format!("{statement};\n\n"));
+            }
+            Ok(())
+        }
+        Command::Clickhouse { config, listen, data_dir, library, memory_max_bytes, parent_watch, password_stdin } => {
+            let mut config = load(config)?;
+            config.embedded.listen = listen.unwrap_or(config.embedded.listen);
+            config.embedded.library = library.or(config.embedded.library);
+            config.embedded.memory_max_bytes = memory_max_bytes.map(ByteSize).or(config.embedded.memory_max_bytes);
+            let data_dir = data_dir.unwrap_or_else(|| app::clickhouse_dir(&config));
+            start_log(config.log.level);
+            let parent = parent_watch.then_some(app::Parent { password_stdin });
+            runtime()?.block_on(app::serve_clickhouse(&config, data_dir, parent))
+        }
+    }
+}
+
+/// Prints; a reader that has seen enough (`| head`) is no error.
+fn show(text: &str) {
+    let _reader_gone = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn load(file: Option<PathBuf>) -> anyhow::Result<Config> {
+    let name = file.as_ref().map_or_else(|| "the configuration".to_owned(), |path| path.display().to_string());
+    Config::load(file.as_deref(), &environment()).with_context(|| format!("{name} is not valid"))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start the runtime")
+}
+
+fn start_log(level: Level) {
+    let level = match level {
+        Level::Error => tracing::Level::ERROR,
+        Level::Warn => tracing::Level::WARN,
+        Level::Info => tracing::Level::INFO,
+        Level::Debug => tracing::Level::DEBUG,
+        Level::Trace => tracing::Level::TRACE,
+    };
+    // the client of ClickHouse logs statements and answers, which may quote what senders sent
+    let targets = Targets::new().with_default(level).with_target("clickhouse", tracing::Level::WARN.min(level));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false);
+    tracing_subscriber::registry().with(lines.with_filter(targets)).init();
+}

@@ -1,0 +1,153 @@
+//! What ClickHouse's errors mean for an insert: try again, wait for an operator, or give up on its rows.
+//!
+//! Source: ClickHouse `src/Common/ErrorCodes.cpp` for the numbers; DESIGN for the classes.
+
+use crate::text::cut;
+
+/// Longest text of a failure that is kept.
+const MESSAGE_BYTES_MAX: usize = 1_024;
+
+/// What to do after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Goes away by itself: repeat soon, with the same token.
+    Retry,
+    /// An operator can mend it: keep the rows, repeat slowly, raise an alarm.
+    Hold,
+    /// The rows themselves are refused; repeating cannot help.
+    Permanent,
+}
+
+/// A request that ClickHouse did not confirm.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// ClickHouse's error code, when it gave one.
+    pub code: Option<u32>,
+    /// What to do.
+    pub class: Class,
+    /// What is wrong, fit for a log: ClickHouse's own words only where they cannot quote what a sender sent.
+    pub message: String,
+    /// There was no answer in time; it may still be at work.
+    pub timed_out: bool,
+}
+
+impl Failure {
+    pub(super) fn of(error: &::clickhouse::error::Error) -> Self {
+        use ::clickhouse::error::Error;
+        match error {
+            Error::BadResponse(text) => Self::of_response(text),
+            Error::TimedOut => Self::of_timeout(),
+            Error::Network(cause) => Self::network(&chain(cause.as_ref())),
+            other => Self::new(None, Class::Retry, &other.to_string()),
+        }
+    }
+
+    fn new(code: Option<u32>, class: Class, message: &str) -> Self {
+        Self { code, class, message: cut(message.trim(), MESSAGE_BYTES_MAX).to_owned(), timed_out: false }
+    }
+
+    pub(super) fn of_timeout() -> Self {
+        Self { timed_out: true, ..Self::new(None, Class::Retry, "ClickHouse did not answer in time") }
+    }
+
+    fn network(cause: &str) -> Self {
+        // a wrong certificate stays wrong until somebody changes it
+        let class = if cause.contains("certificate") { Class::Hold } else { Class::Retry };
+        Self::new(None, class, &format!("cannot reach ClickHouse: {cause}"))
+    }
+
+    fn of_response(text: &str) -> Self {
+        let code = code_in(text);
+        let class = code.map_or_else(|| class_of_status(text), |code| class_of_code(code, text));
+        match code {
+            // these speak of tables, users and disks, which is what an operator needs to hear
+            Some(_) if class == Class::Hold => Self::new(code, class, text),
+            Some(number) => Self::new(code, class, &format!("Code: {number} {}", name_in(text))),
+            None => Self::new(code, class, "ClickHouse, or a proxy before it, answered with an error without a code"),
+        }
+    }
+}
+
+/// The name behind an exception's text, as in `... (CANNOT_PARSE_TEXT) (version 26.7)`. The text between may quote values.
+fn name_in(text: &str) -> &str {
+    let is_name =
+        |part: &&str| part.len() > 3 && part.bytes().all(|c| c.is_ascii_uppercase() || c == b'_' || c.is_ascii_digit());
+    text.rsplit(['(', ')']).find(is_name).unwrap_or_default()
+}
+
+fn class_of_code(code: u32, text: &str) -> Class {
+    match code {
+        252 if text.contains("Too many partitions") => Class::Permanent,
+        16 | 60 | 81 | 164 | 243 | 497 | 516 => Class::Hold,
+        6 | 27 | 33 | 53 | 117 => Class::Permanent,
+        _ => Class::Retry,
+    }
+}
+
+/// Proxies in front of ClickHouse answer without a code; the crate then gives the status or the body.
+fn class_of_status(text: &str) -> Class {
+    let said = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if said(&["401 ", "403 ", "404 ", "Unauthorized", "Forbidden", "Not Found"]) { Class::Hold } else { Class::Retry }
+}
+
+/// The number in `Code: 60. DB::Exception: ...`.
+fn code_in(text: &str) -> Option<u32> {
+    let (_, rest) = text.split_once("Code: ")?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(text: &str) -> Class {
+        Failure::of_response(text).class
+    }
+
+    #[test]
+    fn each_code_has_its_class() {
+        let exception = |code: u32| format!("Code: {code}. DB::Exception: whatever. (SOME_NAME)");
+        for code in [3, 107, 159, 202, 203, 209, 210, 236, 241, 242, 285, 290, 319, 425, 999, 9_999] {
+            assert_eq!(class(&exception(code)), Class::Retry, "{code}");
+        }
+        for code in [16, 60, 81, 164, 243, 497, 516] {
+            assert_eq!(class(&exception(code)), Class::Hold, "{code}");
+        }
+        for code in [6, 27, 33, 53, 117] {
+            assert_eq!(class(&exception(code)), Class::Permanent, "{code}");
+        }
+    }
+
+    #[test]
+    fn code_252_has_two_meanings() {
+        assert_eq!(class("Code: 252. DB::Exception: Too many parts (3000)"), Class::Retry);
+        assert_eq!(class("Code: 252. DB::Exception: Too many partitions for single INSERT block"), Class::Permanent);
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let failure = Failure::of_response(&format!("Code: 60. {}", "é".repeat(2_000)));
+        assert!(failure.message.len() <= MESSAGE_BYTES_MAX);
+    }
+
+    #[test]
+    fn values_of_senders_are_not_in_the_message() {
+        let text = "Code: 6. DB::Exception: Cannot parse string 'a secret (VERY)' as UInt8. (CANNOT_PARSE_TEXT) (version 26.7.2.1)";
+        assert_eq!(Failure::of_response(text).message, "Code: 6 CANNOT_PARSE_TEXT");
+        assert!(!Failure::of_response("<html>a secret</html>").message.contains("secret"));
+        let text = "Code: 60. DB::Exception: Table otel.otel_traces does not exist. (UNKNOWN_TABLE)";
+        assert_eq!(Failure::of_response(text).message, text);
+    }
+}

@@ -1,0 +1,191 @@
+//! ClickHouse as Millrace uses it, over its HTTP interface: inserts of ready blocks, statements, and the classes of its
+//! errors. The embedded default and a production server are reached by the same lines of code.
+
+mod availability;
+mod errors;
+pub mod recent;
+pub mod schema;
+
+pub use availability::{Availability, View};
+pub use errors::{Class, Failure};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// How long one piece of an insert may wait for the socket.
+const SEND_TIMEOUT: Duration = Duration::from_secs(15);
+/// An insert goes to the socket in pieces of this size, each within [`SEND_TIMEOUT`].
+const PIECE_BYTES: usize = 256 << 10;
+/// How long a statement may take.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Which ClickHouse, and as whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Address of the HTTP interface, such as `http://clickhouse:8123`; absent = the embedded one.
+    pub url: Option<String>,
+    /// User name.
+    pub user: Option<String>,
+    /// Password.
+    pub password: Option<Secret>,
+    /// Database of the table; made when it is not there.
+    pub database: Database,
+}
+
+/// A text that no log shows.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("[REDACTED]")
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl Secret {
+    /// The text, to be sent and not to be shown.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Name of the database: letters, digits and `_`, so that it needs no quotes anywhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Database(String);
+
+impl Default for Database {
+    fn default() -> Self {
+        Self("otel".to_owned())
+    }
+}
+
+impl TryFrom<String> for Database {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        let fits = name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_') && (1..=64).contains(&name.len());
+        if fits && !name.starts_with(|c: char| c.is_ascii_digit()) {
+            Ok(Self(name))
+        } else {
+            Err("a database name is 1 to 64 letters, digits or _, not beginning with a digit")
+        }
+    }
+}
+
+impl From<Database> for String {
+    fn from(database: Database) -> Self {
+        database.0
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A connection pool to one ClickHouse.
+#[derive(Clone)]
+pub struct Client {
+    http: ::clickhouse::Client,
+    database: Database,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Makes a client; connects when first used.
+    #[must_use]
+    pub fn new(url: &str, config: &Config) -> Self {
+        let mut http = ::clickhouse::Client::default()
+            .with_url(url)
+            .with_product_info("millrace", env!("CARGO_PKG_VERSION"))
+            // inserts arrive here compressed already, see `insert_frames`
+            .with_compression(::clickhouse::Compression::None);
+        if let Some(user) = &config.user {
+            http = http.with_user(user);
+        }
+        if let Some(password) = &config.password {
+            http = http.with_password(password.reveal());
+        }
+        Self { http, database: config.database.clone() }
+    }
+
+    /// The database of the table.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Runs a statement that returns no rows.
+    ///
+    /// # Errors
+    /// When ClickHouse says no or cannot be reached.
+    pub async fn execute(&self, sql: &str) -> Result<(), Failure> {
+        // `?` is a placeholder to the crate
+        let query = self.http.query(&sql.replace('?', "??"));
+        match tokio::time::timeout(STATEMENT_TIMEOUT, query.execute()).await {
+            Ok(result) => result.map_err(|error| Failure::of(&error)),
+            Err(_) => Err(Failure::of_timeout()),
+        }
+    }
+
+    /// Inserts Native blocks in compressed frames as one insert, which ClickHouse must confirm within `confirm_within`. The token makes a repeat of the same bytes harmless.
+    ///
+    /// # Errors
+    /// When ClickHouse did not confirm it: it may be in the table or not, so repeat it with the same token.
+    pub async fn insert_frames(&self, frames: Bytes, token: &str, confirm_within: Duration) -> Result<(), Failure> {
+        let mut insert = self
+            .http
+            .insert_formatted_with(schema::insert_statement(&self.database))
+            .with_timeouts(Some(SEND_TIMEOUT), Some(confirm_within))
+            .with_setting("decompress", "1")
+            .with_setting("insert_deduplication_token", token);
+        for (name, value) in INSERT_SETTINGS {
+            insert = insert.with_setting(*name, *value);
+        }
+        let mut rest = frames;
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+            insert.send(piece).await.map_err(|error| Failure::of(&error))?;
+        }
+        insert.end().await.map_err(|error| Failure::of(&error))
+    }
+}
+
+/// Settings that every insert states, because their defaults moved between versions of ClickHouse.
+const INSERT_SETTINGS: &[(&str, &str)] = &[
+    ("async_insert", "0"),
+    ("insert_deduplicate", "1"),
+    ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+    // one part per partition: the server squashes all blocks of an insert
+    ("max_insert_block_size", "10000000"),
+    ("min_insert_block_size_rows", "10000000"),
+    ("min_insert_block_size_bytes", "1073741824"),
+    // spans may be of any day: the exporter bounds how many partitions an insert touches
+    ("max_partitions_per_insert_block", "0"),
+    // so that the status line is the last word
+    ("wait_end_of_query", "1"),
+];

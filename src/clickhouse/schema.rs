@@ -1,0 +1,98 @@
+//! The table: its DDL, made from the column list.
+//!
+//! Clustered by trace within the hour (spans of one trace are neighbours: they compress each other, and a trace is read
+//! in one go), partitioned by day so that old days go at once.
+
+use super::{Client, Database, Failure};
+use crate::columns::COLUMNS;
+use std::fmt::Write as _;
+
+/// The table of spans.
+pub const TABLE: &str = "otel_traces";
+
+/// Where the table lives decides how it guards against power cuts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// In the embedded engine, which calls no fsync unless a table asks for it.
+    Embedded,
+    /// On a server, whose operator decides.
+    Server,
+}
+
+/// Recent inserts whose tokens the table remembers: far more than can be in doubt at once.
+const DEDUPLICATION_WINDOW: usize = 10_000;
+
+/// Makes database and table when they are not there.
+///
+/// # Errors
+/// When ClickHouse says no or cannot be reached.
+pub async fn apply(client: &Client, home: Home) -> Result<(), Failure> {
+    for statement in statements(client.database(), home) {
+        client.execute(&statement).await?;
+    }
+    Ok(())
+}
+
+/// The statements, in order.
+#[must_use]
+pub fn statements(database: &Database, home: Home) -> Vec<String> {
+    vec![format!("CREATE DATABASE IF NOT EXISTS {database}"), create_table(database, home)]
+}
+
+fn create_table(database: &Database, home: Home) -> String {
+    let mut sql = format!("CREATE TABLE IF NOT EXISTS {database}.{TABLE}\n(\n");
+    for column in COLUMNS {
+        let _cannot_fail = writeln!(sql, "    `{}` {} CODEC({}),", column.name, column.table_type, column.codec);
+    }
+    sql.push_str(
+        "    INDEX idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1,\n    \
+             INDEX idx_service_name ServiceName TYPE set(100) GRANULARITY 1,\n    \
+             INDEX idx_span_name SpanName TYPE bloom_filter(0.01) GRANULARITY 1,\n    \
+             INDEX idx_res_attr_key mapKeys(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,\n    \
+             INDEX idx_res_attr_value mapValues(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,\n    \
+             INDEX idx_span_attr_key mapKeys(SpanAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,\n    \
+             INDEX idx_span_attr_value mapValues(SpanAttributes) TYPE bloom_filter(0.01) GRANULARITY 1,\n    \
+             INDEX idx_duration Duration TYPE minmax GRANULARITY 1\n)\n\
+         ENGINE = MergeTree\n\
+         PARTITION BY toDate(Timestamp)\n\
+         ORDER BY (toStartOfHour(Timestamp), TraceId, Timestamp)\n",
+    );
+    let _cannot_fail = write!(
+        sql,
+        "SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, \
+         non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"
+    );
+    if home == Home::Embedded {
+        sql.push_str(
+            ", fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, \
+             min_compressed_bytes_to_fsync_after_merge = 1",
+        );
+    }
+    sql
+}
+
+/// The insert of Native blocks: names every column, so that a table with more columns fills those by default.
+#[must_use]
+pub fn insert_statement(database: &Database) -> String {
+    let columns: Vec<_> = COLUMNS.iter().map(|column| format!("`{}`", column.name)).collect();
+    format!("INSERT INTO {database}.{TABLE} ({}) FORMAT Native", columns.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_table_is_synced_and_a_servers_is_as_its_operator_wants() {
+        let ddl = |home| statements(&Database::default(), home).concat();
+        assert!(ddl(Home::Embedded).contains("fsync_after_insert = 1"));
+        assert!(!ddl(Home::Server).contains("fsync"));
+        for column in COLUMNS {
+            assert!(
+                ddl(Home::Server).contains(&format!("`{}` {} ", column.name, column.table_type)),
+                "{}",
+                column.name
+            );
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Spans as ClickHouse columns: the one list of columns, the builders that hold them, and the Native format.
+//!
+//! ```text
+//! spans.rs     which columns there are, and how a span fills each
+//! builders.rs  the growing columns, already laid out as Native wants them
+//! native.rs    many RowGroups -> one Native block
+//! frames.rs    ClickHouse's compressed frames around such blocks
+//! ```
+
+pub mod builders;
+pub mod frames;
+pub mod native;
+pub mod spans;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use spans::{COLUMNS, MapRow, Mark, RowGroup, SpanKind, SpanScalars, StatusCode};

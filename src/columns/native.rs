@@ -1,0 +1,150 @@
+//! The Native block: how rows travel to ClickHouse.
+//!
+//! The flavour spoken over HTTP (client revision 0: no block info, no serialization byte):
+//!
+//! ```text
+//! VarUInt number of columns
+//! VarUInt number of rows
+//! per column:
+//!   String name, String type      (VarUInt length, bytes)
+//!   data                          (see builders.rs)
+//! ```
+//!
+//! Source: ClickHouse documentation, "Native" under Formats.
+
+use super::builders::put_varint;
+use super::spans::{COLUMNS, Column, RowGroup};
+
+/// Appends one block with the rows of all `groups`, in order. Nothing is written when there are no rows.
+pub fn encode_block(groups: &[&RowGroup], out: &mut Vec<u8>) {
+    let rows: usize = groups.iter().map(|group| group.rows()).sum();
+    if rows == 0 {
+        return;
+    }
+    put_varint(out, COLUMNS.len());
+    put_varint(out, rows);
+    for column in COLUMNS {
+        put_text(out, column.name);
+        put_text(out, column.wire_type);
+        put_data(column, groups, out);
+    }
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_varint(out, text.len());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn put_data(column: &Column, groups: &[&RowGroup], out: &mut Vec<u8>) {
+    for level in 0..2 {
+        let mut base = 0;
+        for group in groups {
+            let data = (column.data)(group);
+            let ends = data.ends.get(level).copied().unwrap_or_default();
+            out.reserve(size_of_val(ends));
+            for end in ends {
+                out.extend_from_slice(&(base + end).to_le_bytes());
+            }
+            base += ends.last().copied().unwrap_or(0);
+        }
+    }
+    for leaf in 0..2 {
+        for group in groups {
+            out.extend_from_slice((column.data)(group).leaves.get(leaf).copied().unwrap_or_default());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::spans::{MapRow, SpanKind, SpanScalars, StatusCode};
+    use crate::ids::{SpanId, TraceId};
+    use crate::time::UnixNanos;
+
+    fn span(name: &str) -> SpanScalars<'_> {
+        SpanScalars {
+            start: UnixNanos::new(0x0102).unwrap(),
+            duration_nanos: 5,
+            trace_id: TraceId::new([0xab; 16]).unwrap(),
+            span_id: SpanId::new([0xcd; 8]).unwrap(),
+            parent: None,
+            trace_state: b"",
+            name: name.as_bytes(),
+            kind: SpanKind::Client,
+            service_name: b"svc",
+            scope_name: b"",
+            scope_version: b"",
+            status: StatusCode::Unset,
+            status_message: b"",
+        }
+    }
+
+    fn one_row(name: &str, attributes: &[(&str, &str)], events: usize) -> RowGroup {
+        let mut rows = RowGroup::default();
+        let mark = rows.begin();
+        for (key, value) in attributes {
+            rows.attribute(key.as_bytes(), value.as_bytes());
+        }
+        for _ in 0..events {
+            rows.event_attribute(b"n", b"1");
+            rows.event(UnixNanos::new(9).unwrap(), b"e");
+        }
+        rows.finish(mark, &span(name), &MapRow::default());
+        rows
+    }
+
+    /// The start of a block, byte by byte, as ClickHouse prints it for the same row with FORMAT Native.
+    #[test]
+    fn a_block_begins_with_its_shape_and_its_first_columns() {
+        let mut out = Vec::new();
+        encode_block(&[&one_row("a", &[], 0)], &mut out);
+        let golden: &[&[u8]] = &[
+            &[22],                                   // columns
+            &[1],                                    // rows
+            b"\x09Timestamp",                        // name
+            b"\x0dDateTime64(9)",                    // type
+            &[0x02, 0x01, 0, 0, 0, 0, 0, 0],         // ticks, little endian
+            b"\x07TraceId",                          //
+            b"\x06String",                           //
+            b"\x20abababababababababababababababab", // length 32, text
+            b"\x06SpanId",                           //
+            b"\x06String",                           //
+            b"\x10cdcdcdcdcdcdcdcd",                 // length 16, text
+            b"\x0cParentSpanId",                     //
+            b"\x06String",                           //
+            &[0],                                    // empty
+        ];
+        let golden = golden.concat();
+        assert_eq!(out.get(..golden.len()), Some(golden.as_slice()));
+    }
+
+    #[test]
+    fn a_map_column_is_ends_then_keys_then_values_over_all_groups() {
+        let groups =
+            [one_row("a", &[("k1", "v1"), ("k2", "v2")], 0), one_row("b", &[], 0), one_row("c", &[("k3", "")], 0)];
+        let mut out = Vec::new();
+        let attributes = COLUMNS.iter().find(|column| column.name == "SpanAttributes").unwrap();
+        put_data(attributes, &groups.iter().collect::<Vec<_>>(), &mut out);
+        let ends = [2_u64, 2, 3].map(u64::to_le_bytes).concat();
+        assert_eq!(out, [ends.as_slice(), b"\x02k1\x02k2\x02k3", b"\x02v1\x02v2\x00"].concat());
+    }
+
+    #[test]
+    fn nested_ends_are_rebased_at_both_levels() {
+        let groups = [one_row("a", &[], 2), one_row("b", &[], 1)];
+        let mut out = Vec::new();
+        let attributes = COLUMNS.iter().find(|column| column.name == "Events.Attributes").unwrap();
+        put_data(attributes, &groups.iter().collect::<Vec<_>>(), &mut out);
+        let rows = [2_u64, 3].map(u64::to_le_bytes).concat(); // events up to each row
+        let events = [1_u64, 2, 3].map(u64::to_le_bytes).concat(); // attributes up to each event
+        assert_eq!(out, [rows.as_slice(), &events, b"\x01n\x01n\x01n", b"\x011\x011\x011"].concat());
+    }
+
+    #[test]
+    fn no_rows_make_no_block() {
+        let mut out = Vec::new();
+        encode_block(&[&RowGroup::default()], &mut out);
+        assert!(out.is_empty());
+    }
+}

@@ -1,0 +1,456 @@
+//! THE column list of `otel_traces`, and how a span fills it.
+//!
+//! The 22 columns of the OpenTelemetry ClickHouse exporter, with its names, types and literals, because Grafana and
+//! ClickStack find traces by them. The DDL, the insert and the tests all read [`COLUMNS`].
+//!
+//! Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, the traces table.
+
+use super::builders::{Fixed64, Map, MapMark, Strings, StringsMark, as_u64};
+use crate::ids::{SpanId, TraceId};
+use crate::time::UnixNanos;
+
+/// One column of the table.
+pub struct Column {
+    /// Its name; `Events.Name` is the nested form.
+    pub name: &'static str,
+    /// Its type in the table.
+    pub table_type: &'static str,
+    /// Its compression codec in the table.
+    pub codec: &'static str,
+    /// Its type in the blocks that Millrace sends; ClickHouse turns plain strings into its dictionary form.
+    pub(super) wire_type: &'static str,
+    pub(super) data: fn(&RowGroup) -> Data<'_>,
+}
+
+/// A column's content in a [`RowGroup`]: up to two levels of cumulative ends, then up to two runs of leaf bytes.
+#[derive(Default)]
+pub(super) struct Data<'a> {
+    pub(super) ends: [&'a [u64]; 2],
+    pub(super) leaves: [&'a [u8]; 2],
+}
+
+impl<'a> Data<'a> {
+    fn plain(bytes: &'a [u8]) -> Self {
+        Self { leaves: [bytes, &[]], ..Self::default() }
+    }
+
+    fn map(map: &'a Map) -> Self {
+        Self { ends: [map.ends(), &[]], leaves: [map.keys(), map.values()] }
+    }
+
+    fn array(ends: &'a [u64], bytes: &'a [u8]) -> Self {
+        Self { ends: [ends, &[]], leaves: [bytes, &[]] }
+    }
+
+    fn array_of_maps(ends: &'a [u64], map: &'a Map) -> Self {
+        Self { ends: [ends, map.ends()], leaves: [map.keys(), map.values()] }
+    }
+}
+
+macro_rules! columns {
+    ($($name:literal, $table_type:literal as $wire_type:literal, $codec:literal, $data:expr;)*) => {
+        /// Every column, in the order of the table and of the blocks.
+        pub const COLUMNS: &[Column] = &[$(Column {
+            name: $name, table_type: $table_type, wire_type: $wire_type, codec: $codec, data: $data,
+        }),*];
+    };
+}
+
+columns! {
+    "Timestamp", "DateTime64(9)" as "DateTime64(9)", "Delta(8), ZSTD(1)", |g| Data::plain(g.timestamp.bytes());
+    "TraceId", "String" as "String", "ZSTD(1)", |g| Data::plain(g.trace_id.bytes());
+    "SpanId", "String" as "String", "ZSTD(1)", |g| Data::plain(g.span_id.bytes());
+    "ParentSpanId", "String" as "String", "ZSTD(1)", |g| Data::plain(g.parent_span_id.bytes());
+    "TraceState", "String" as "String", "ZSTD(1)", |g| Data::plain(g.trace_state.bytes());
+    "SpanName", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::plain(g.span_name.bytes());
+    "SpanKind", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::plain(g.span_kind.bytes());
+    "ServiceName", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::plain(g.service_name.bytes());
+    "ResourceAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(1)",
+        |g| Data::map(&g.resource_attributes);
+    "ScopeName", "String" as "String", "ZSTD(1)", |g| Data::plain(g.scope_name.bytes());
+    "ScopeVersion", "String" as "String", "ZSTD(1)", |g| Data::plain(g.scope_version.bytes());
+    "SpanAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(1)",
+        |g| Data::map(&g.span_attributes);
+    "Duration", "UInt64" as "UInt64", "ZSTD(1)", |g| Data::plain(g.duration.bytes());
+    "StatusCode", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::plain(g.status_code.bytes());
+    "StatusMessage", "String" as "String", "ZSTD(1)", |g| Data::plain(g.status_message.bytes());
+    "Events.Timestamp", "Array(DateTime64(9))" as "Array(DateTime64(9))", "ZSTD(1)",
+        |g| Data::array(&g.events.ends, g.events.timestamp.bytes());
+    "Events.Name", "Array(LowCardinality(String))" as "Array(String)", "ZSTD(1)",
+        |g| Data::array(&g.events.ends, g.events.name.bytes());
+    "Events.Attributes", "Array(Map(LowCardinality(String), String))" as "Array(Map(String, String))", "ZSTD(1)",
+        |g| Data::array_of_maps(&g.events.ends, &g.events.attributes);
+    "Links.TraceId", "Array(String)" as "Array(String)", "ZSTD(1)",
+        |g| Data::array(&g.links.ends, g.links.trace_id.bytes());
+    "Links.SpanId", "Array(String)" as "Array(String)", "ZSTD(1)",
+        |g| Data::array(&g.links.ends, g.links.span_id.bytes());
+    "Links.TraceState", "Array(String)" as "Array(String)", "ZSTD(1)",
+        |g| Data::array(&g.links.ends, g.links.trace_state.bytes());
+    "Links.Attributes", "Array(Map(LowCardinality(String), String))" as "Array(Map(String, String))", "ZSTD(1)",
+        |g| Data::array_of_maps(&g.links.ends, &g.links.attributes);
+}
+
+/// Rows of spans as columns, from one request; many of them make one block.
+///
+/// A span is added in steps: [`begin`](Self::begin), its attributes, events and links as they come, then
+/// [`finish`](Self::finish), or [`roll_back`](Self::roll_back) when it turns out to be invalid.
+#[derive(Debug, Default)]
+pub struct RowGroup {
+    rows: usize,
+    /// The days that its spans began on, as days since 1970: each is a partition of the table. Sorted.
+    days: Vec<i64>,
+    timestamp: Fixed64,
+    trace_id: Strings,
+    span_id: Strings,
+    parent_span_id: Strings,
+    trace_state: Strings,
+    span_name: Strings,
+    span_kind: Strings,
+    service_name: Strings,
+    resource_attributes: Map,
+    scope_name: Strings,
+    scope_version: Strings,
+    span_attributes: Map,
+    duration: Fixed64,
+    status_code: Strings,
+    status_message: Strings,
+    events: Events,
+    links: Links,
+}
+
+#[derive(Debug, Default)]
+struct Events {
+    ends: Vec<u64>,
+    timestamp: Fixed64,
+    name: Strings,
+    attributes: Map,
+}
+
+#[derive(Debug, Default)]
+struct Links {
+    ends: Vec<u64>,
+    trace_id: Strings,
+    span_id: Strings,
+    trace_state: Strings,
+    attributes: Map,
+}
+
+/// What a span has once, as text and numbers ready for their columns.
+#[derive(Debug, Clone, Copy)]
+pub struct SpanScalars<'a> {
+    /// When it began.
+    pub start: UnixNanos,
+    /// How long it took, in nanoseconds.
+    pub duration_nanos: u64,
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// Its own id.
+    pub span_id: SpanId,
+    /// Its parent; `None` for a root.
+    pub parent: Option<SpanId>,
+    /// W3C trace state as sent.
+    pub trace_state: &'a [u8],
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its kind.
+    pub kind: SpanKind,
+    /// `service.name` of its resource.
+    pub service_name: &'a [u8],
+    /// Name of the instrumentation scope.
+    pub scope_name: &'a [u8],
+    /// Version of the instrumentation scope.
+    pub scope_version: &'a [u8],
+    /// Its status.
+    pub status: StatusCode,
+    /// The status description.
+    pub status_message: &'a [u8],
+}
+
+/// Kind of a span, with the table's literals. Source: OTLP trace.proto, `Span.SpanKind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SpanKind {
+    /// 0, and every number not defined.
+    #[default]
+    Unspecified,
+    /// 1
+    Internal,
+    /// 2
+    Server,
+    /// 3
+    Client,
+    /// 4
+    Producer,
+    /// 5
+    Consumer,
+}
+
+impl SpanKind {
+    /// From OTLP's number.
+    #[must_use]
+    pub fn from_otlp(number: u64) -> Self {
+        match number {
+            1 => Self::Internal,
+            2 => Self::Server,
+            3 => Self::Client,
+            4 => Self::Producer,
+            5 => Self::Consumer,
+            _ => Self::Unspecified,
+        }
+    }
+
+    /// The table's literal.
+    #[must_use]
+    pub fn literal(self) -> &'static str {
+        match self {
+            Self::Unspecified => "Unspecified",
+            Self::Internal => "Internal",
+            Self::Server => "Server",
+            Self::Client => "Client",
+            Self::Producer => "Producer",
+            Self::Consumer => "Consumer",
+        }
+    }
+}
+
+/// Status of a span, with the table's literals. Source: OTLP trace.proto, `Status.StatusCode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StatusCode {
+    /// 0, and every number not defined.
+    #[default]
+    Unset,
+    /// 1
+    Ok,
+    /// 2
+    Error,
+}
+
+impl StatusCode {
+    /// From OTLP's number.
+    #[must_use]
+    pub fn from_otlp(number: u64) -> Self {
+        match number {
+            1 => Self::Ok,
+            2 => Self::Error,
+            _ => Self::Unset,
+        }
+    }
+
+    /// The table's literal.
+    #[must_use]
+    pub fn literal(self) -> &'static str {
+        match self {
+            Self::Unset => "Unset",
+            Self::Ok => "Ok",
+            Self::Error => "Error",
+        }
+    }
+}
+
+/// One row of a map column, kept to be repeated: the attributes of a resource.
+#[derive(Debug, Default)]
+pub struct MapRow(Map);
+
+impl MapRow {
+    /// Adds an entry.
+    pub fn push(&mut self, key: &[u8], value: &[u8]) {
+        self.0.push(key, value);
+    }
+
+    /// Keeps the last of several entries with the same key; says how many went.
+    pub fn keep_last_of_each_key(&mut self) -> usize {
+        self.0.keep_last_of_each_key(Map::default().mark())
+    }
+
+    /// Number of entries.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.0.entries()
+    }
+
+    /// Bytes that one repetition adds.
+    #[must_use]
+    pub fn bytes_len(&self) -> usize {
+        self.0.bytes_len()
+    }
+}
+
+/// Where an unfinished span began.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    span_attributes: MapMark,
+    events: usize,
+    event_names: StringsMark,
+    event_attributes: MapMark,
+    link_trace_ids: StringsMark,
+    link_span_ids: StringsMark,
+    link_trace_states: StringsMark,
+    link_attributes: MapMark,
+}
+
+impl RowGroup {
+    /// Number of finished spans.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The days that its spans began on, as days since 1970, sorted: the partitions that an insert of it touches.
+    #[must_use]
+    pub fn days(&self) -> &[i64] {
+        &self.days
+    }
+
+    /// How many days there would be with a span that begins at `start`.
+    #[must_use]
+    pub fn days_with(&self, start: UnixNanos) -> usize {
+        self.days.len() + usize::from(self.days.binary_search(&start.day()).is_err())
+    }
+
+    /// Bytes held, which is about what the rows take in a block.
+    #[must_use]
+    pub fn bytes_len(&self) -> usize {
+        COLUMNS
+            .iter()
+            .map(|column| {
+                let data = (column.data)(self);
+                data.ends.iter().map(|ends| size_of_val(*ends)).sum::<usize>()
+                    + data.leaves.iter().map(|leaf| leaf.len()).sum::<usize>()
+            })
+            .sum()
+    }
+
+    /// Bytes of the parts that a sender's request can make grow fastest: cheap enough to ask at every span.
+    #[must_use]
+    pub fn variable_bytes_len(&self) -> usize {
+        self.span_attributes.bytes_len()
+            + self.resource_attributes.bytes_len()
+            + self.events.attributes.bytes_len()
+            + self.links.attributes.bytes_len()
+            + self.scope_name.bytes().len()
+            + self.scope_version.bytes().len()
+            + self.service_name.bytes().len()
+    }
+
+    /// Starts a span.
+    #[must_use]
+    pub fn begin(&self) -> Mark {
+        Mark {
+            span_attributes: self.span_attributes.mark(),
+            events: self.events.timestamp.len(),
+            event_names: self.events.name.mark(),
+            event_attributes: self.events.attributes.mark(),
+            link_trace_ids: self.links.trace_id.mark(),
+            link_span_ids: self.links.span_id.mark(),
+            link_trace_states: self.links.trace_state.mark(),
+            link_attributes: self.links.attributes.mark(),
+        }
+    }
+
+    /// Adds an attribute to the span under way.
+    pub fn attribute(&mut self, key: &[u8], value: &[u8]) {
+        self.span_attributes.push(key, value);
+    }
+
+    /// Adds an attribute to the event under way; [`event`](Self::event) closes it.
+    pub fn event_attribute(&mut self, key: &[u8], value: &[u8]) {
+        self.events.attributes.push(key, value);
+    }
+
+    /// Adds an event, with the attributes given since the last one.
+    pub fn event(&mut self, at: UnixNanos, name: &[u8]) {
+        self.events.timestamp.push_i64(at.nanos());
+        self.events.name.push(name);
+        self.events.attributes.close_row();
+    }
+
+    /// Adds an attribute to the link under way; [`link`](Self::link) closes it.
+    pub fn link_attribute(&mut self, key: &[u8], value: &[u8]) {
+        self.links.attributes.push(key, value);
+    }
+
+    /// Adds a link, with the attributes given since the last one.
+    pub fn link(&mut self, trace_id: TraceId, span_id: SpanId, trace_state: &[u8]) {
+        self.links.trace_id.push(&trace_id.hex());
+        self.links.span_id.push(&span_id.hex());
+        self.links.trace_state.push(trace_state);
+        self.links.attributes.close_row();
+    }
+
+    /// Ends the span under way; says how many attributes were dropped because a later one had the same key.
+    pub fn finish(&mut self, mark: Mark, span: &SpanScalars<'_>, resource: &MapRow) -> usize {
+        if let Err(place) = self.days.binary_search(&span.start.day()) {
+            self.days.insert(place, span.start.day());
+        }
+        self.timestamp.push_i64(span.start.nanos());
+        self.trace_id.push(&span.trace_id.hex());
+        self.span_id.push(&span.span_id.hex());
+        match span.parent {
+            Some(parent) => self.parent_span_id.push(&parent.hex()),
+            None => self.parent_span_id.push(b""),
+        }
+        self.trace_state.push(span.trace_state);
+        self.span_name.push(span.name);
+        self.span_kind.push(span.kind.literal().as_bytes());
+        self.service_name.push(span.service_name);
+        self.resource_attributes.push_row(&resource.0);
+        self.scope_name.push(span.scope_name);
+        self.scope_version.push(span.scope_version);
+        let repeated = self.span_attributes.keep_last_of_each_key(mark.span_attributes);
+        self.span_attributes.close_row();
+        self.duration.push_u64(span.duration_nanos);
+        self.status_code.push(span.status.literal().as_bytes());
+        self.status_message.push(span.status_message);
+        self.events.ends.push(as_u64(self.events.timestamp.len()));
+        self.links.ends.push(as_u64(self.links.trace_id.len()));
+        self.rows += 1;
+        repeated
+    }
+
+    /// Forgets the span under way.
+    pub fn roll_back(&mut self, mark: Mark) {
+        self.span_attributes.truncate(mark.span_attributes);
+        self.events.timestamp.truncate(mark.events);
+        self.events.name.truncate(mark.event_names);
+        self.events.attributes.truncate(mark.event_attributes);
+        self.links.trace_id.truncate(mark.link_trace_ids);
+        self.links.span_id.truncate(mark.link_span_ids);
+        self.links.trace_state.truncate(mark.link_trace_states);
+        self.links.attributes.truncate(mark.link_attributes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_the_22_columns_of_the_exporter_each_once() {
+        let mut names: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
+        assert_eq!(names.len(), 22);
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 22);
+    }
+
+    #[test]
+    fn a_rolled_back_span_leaves_nothing() {
+        let mut rows = RowGroup::default();
+        let mark = rows.begin();
+        rows.attribute(b"k", b"v");
+        rows.event_attribute(b"e", b"v");
+        rows.event(UnixNanos::new(1).unwrap(), b"event");
+        rows.link(TraceId::new([1; 16]).unwrap(), SpanId::new([1; 8]).unwrap(), b"");
+        rows.event_attribute(b"left open", b"v");
+        rows.roll_back(mark);
+        assert_eq!((rows.rows(), rows.bytes_len()), (0, 0));
+    }
+
+    #[test]
+    fn a_resource_attribute_given_twice_keeps_the_last() {
+        let mut row = MapRow::default();
+        row.push(b"a", b"1");
+        row.push(b"a", b"2");
+        assert_eq!(row.keep_last_of_each_key(), 1);
+        assert_eq!((row.entries(), row.0.keys(), row.0.values()), (1, &b"\x01a"[..], &b"\x012"[..]));
+    }
+}

@@ -1,0 +1,403 @@
+//! The configuration: one YAML file, every key optional, and the environment.
+//!
+//! ```text
+//! defaults of each part <- file (with ${env:NAME:-default} replaced) <- MILLRACE_CLICKHOUSE_URL, ..._USER, ..._PASSWORD
+//! ```
+//!
+//! Each part owns its keys and defaults; here they are put together. A key that no part knows is an error that names
+//! it and the nearest one.
+
+use crate::sizes::ByteSize;
+use crate::{admin, chat, clickhouse, exporter, pipeline, receivers};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Where Millrace keeps its files: clickhouse/ (embedded).
+    pub data_dir: PathBuf,
+    /// The doors.
+    pub receivers: Receivers,
+    /// The channel between receivers and exporter.
+    pub pipeline: pipeline::Config,
+    /// Captured chat-completions.
+    pub chat_completions: receivers::chat::Config,
+    /// What GenAI content may take.
+    pub genai: GenAi,
+    /// Batches and inserts.
+    pub exporter: exporter::Config,
+    /// Health and metrics.
+    pub admin: admin::Config,
+    /// The embedded ClickHouse; used when `clickhouse.url` is absent.
+    pub embedded: Embedded,
+    /// The ClickHouse to write to.
+    pub clickhouse: clickhouse::Config,
+    /// The log.
+    pub log: Log,
+}
+
+/// The doors.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Receivers {
+    /// OTLP over gRPC.
+    pub otlp_grpc: receivers::otlp_grpc::Config,
+    /// OTLP over HTTP and chat-completions.
+    pub http: receivers::http::Config,
+}
+
+/// What GenAI content may take in a span made from a chat-completion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GenAi {
+    /// A value above this is cut, with a marker that says how much is missing.
+    pub max_value_bytes: ByteSize,
+    /// Inline media above this are replaced by their media type, size and digest.
+    pub max_inline_media_bytes: ByteSize,
+}
+
+impl Default for GenAi {
+    fn default() -> Self {
+        let limits = chat::Limits::default();
+        Self {
+            max_value_bytes: ByteSize(limits.max_value_bytes),
+            max_inline_media_bytes: ByteSize(limits.max_inline_media_bytes),
+        }
+    }
+}
+
+/// The embedded ClickHouse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Embedded {
+    /// Address and port of its HTTP interface; loopback only.
+    pub listen: SocketAddr,
+    /// Path of libchdb.so; absent = looked up (`make libchdb` installs it).
+    pub library: Option<PathBuf>,
+    /// Most memory the engine may take; absent = a quarter of the machine's, at most 4 GiB.
+    pub memory_max_bytes: Option<ByteSize>,
+}
+
+impl Default for Embedded {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8123)), library: None, memory_max_bytes: None }
+    }
+}
+
+/// The log, on standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Log {
+    /// Least severe level shown.
+    pub level: Level,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: Level::Info }
+    }
+}
+
+/// A level of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the usual five")]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: "./data".into(),
+            receivers: Receivers::default(),
+            pipeline: pipeline::Config::default(),
+            chat_completions: receivers::chat::Config::default(),
+            genai: GenAi::default(),
+            exporter: exporter::Config::default(),
+            admin: admin::Config::default(),
+            embedded: Embedded::default(),
+            clickhouse: clickhouse::Config::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A `${env:NAME}` has no value.
+    #[error("{0}")]
+    Environment(String),
+    /// The file is not YAML, or a value has the wrong type.
+    #[error("{0}")]
+    Invalid(String),
+    /// Keys that no part knows.
+    #[error("{}", .0.join("\n"))]
+    UnknownKeys(Vec<String>),
+}
+
+/// The variables of the environment, read once.
+pub type Environment = BTreeMap<String, String>;
+
+/// The process's environment; what is not Unicode is left out.
+#[must_use]
+pub fn environment() -> Environment {
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+impl Config {
+    /// Loads the file, if any, and applies the environment.
+    ///
+    /// # Errors
+    /// When something in it is not right; the message says what and where.
+    pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
+        let mut config = match file {
+            None => Self::default(),
+            Some(path) => {
+                let read = std::fs::read_to_string(path);
+                let text = read.map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
+                Self::parse(&text, environment)?
+            }
+        };
+        config.apply(environment);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn parse(text: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        let text = expand(text, environment)?;
+        if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+            return Ok(Self::default());
+        }
+        let value: serde_json::Value =
+            serde_saphyr::from_str(&text).map_err(|error| ConfigError::Invalid(error.to_string()))?;
+        let mut unknown = Vec::new();
+        unknown_keys(&value, &defaults_as_value(), "", &mut unknown);
+        if !unknown.is_empty() {
+            return Err(ConfigError::UnknownKeys(unknown));
+        }
+        serde_saphyr::from_str(&text).map_err(|error| ConfigError::Invalid(error.to_string()))
+    }
+
+    fn apply(&mut self, environment: &Environment) {
+        let set = |name: &str| environment.get(name).filter(|value| !value.is_empty()).cloned();
+        if let Some(url) = set("MILLRACE_CLICKHOUSE_URL") {
+            self.clickhouse.url = Some(url);
+        }
+        if let Some(user) = set("MILLRACE_CLICKHOUSE_USER") {
+            self.clickhouse.user = Some(user);
+        }
+        if let Some(password) = set("MILLRACE_CLICKHOUSE_PASSWORD") {
+            self.clickhouse.password = Some(clickhouse::Secret::from(password));
+        }
+        if let Some(library) = set("MILLRACE_LIBCHDB") {
+            self.embedded.library = Some(library.into());
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let invalid = |text: String| Err(ConfigError::Invalid(text));
+        let is_http = |url: &str| {
+            let uri = url.parse::<http::Uri>().ok();
+            uri.is_some_and(|uri| {
+                matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|h| !h.is_empty())
+            })
+        };
+        if let Some(url) = &self.clickhouse.url
+            && !is_http(url)
+        {
+            return invalid(format!(
+                "clickhouse.url: {url:?} must be the HTTP interface, such as http://clickhouse:8123"
+            ));
+        }
+        let listen = self.embedded.listen;
+        if self.clickhouse.url.is_none() && !listen.ip().is_loopback() && self.clickhouse.password.is_none() {
+            return invalid(format!(
+                "embedded.listen: {listen} is not loopback, so whoever reaches it could run any SQL; \
+                 set clickhouse.password or listen on 127.0.0.1"
+            ));
+        }
+        for (key, value) in [
+            ("pipeline.max_bytes", self.pipeline.max_bytes.0),
+            ("exporter.batch_rows", self.exporter.batch_rows),
+            ("exporter.batch_bytes", self.exporter.batch_bytes.0),
+            ("exporter.concurrency", self.exporter.concurrency),
+        ] {
+            if value == 0 {
+                return invalid(format!("{key}: must be more than 0"));
+            }
+        }
+        if self.pipeline.max_bytes < ByteSize::mib(1) {
+            return invalid("pipeline.max_bytes: must be at least 1MiB".to_owned());
+        }
+        if self.embedded.memory_max_bytes.is_some_and(|bytes| bytes < ByteSize::mib(256)) {
+            return invalid("embedded.memory_max_bytes: must be at least 256MiB".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The configuration as YAML, as `deploy/config.example.yaml` shows it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn to_yaml(&self) -> Result<String, ConfigError> {
+        serde_saphyr::to_string(self).map_err(|error| ConfigError::Invalid(error.to_string()))
+    }
+}
+
+/// Every key there is: the defaults, with null for what is absent.
+fn defaults_as_value() -> serde_json::Value {
+    serde_json::to_value(Config::default()).unwrap_or_default()
+}
+
+fn unknown_keys(given: &serde_json::Value, known: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+    let (Some(given), Some(known)) = (given.as_object(), known.as_object()) else { return };
+    for (key, value) in given {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        if let Some(known) = known.get(key) {
+            unknown_keys(value, known, &path, found);
+            continue;
+        }
+        let near = known.keys().max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
+        let hint = match near {
+            Some(near) if strsim::jaro_winkler(near, key) > 0.7 => format!("did you mean `{near}`?"),
+            _ => format!("known here: {}", known.keys().cloned().collect::<Vec<_>>().join(", ")),
+        };
+        found.push(format!("unknown key `{path}`: {hint}"));
+    }
+}
+
+/// Replaces `${env:NAME}` and `${env:NAME:-default}` outside of comment lines; `$$` is a dollar sign.
+fn expand(text: &str, environment: &Environment) -> Result<String, ConfigError> {
+    let expanded = text.split_inclusive('\n').map(|line| {
+        if line.trim_start().starts_with('#') { Ok(line.to_owned()) } else { expand_line(line, environment) }
+    });
+    expanded.collect()
+}
+
+fn expand_line(line: &str, environment: &Environment) -> Result<String, ConfigError> {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        if let Some(after) = after.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+        } else if let Some(expression) = after.strip_prefix("{env:") {
+            let (expression, after) = expression
+                .split_once('}')
+                .ok_or_else(|| ConfigError::Environment("a ${env:NAME} is not closed with }".to_owned()))?;
+            let (name, default) = match expression.split_once(":-") {
+                Some((name, default)) => (name, Some(default)),
+                None => (expression, None),
+            };
+            let value = environment.get(name).map(String::as_str).filter(|value| !value.is_empty()).or(default);
+            out.push_str(value.ok_or_else(|| {
+                ConfigError::Environment(format!(
+                    "${{env:{name}}}: {name} is not set; set it or write ${{env:{name}:-default}}"
+                ))
+            })?);
+            rest = after;
+        } else {
+            out.push('$');
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, &Environment::from([("HOST".to_owned(), "ch".to_owned())]))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn no_file_an_empty_file_and_the_printed_defaults_are_the_same() {
+        let defaults = Config::default();
+        assert_eq!(parse("").as_ref(), Ok(&defaults));
+        assert_eq!(parse("# nothing\n").as_ref(), Ok(&defaults));
+        assert_eq!(parse(&defaults.to_yaml().unwrap()).as_ref(), Ok(&defaults));
+    }
+
+    #[test]
+    fn the_example_shows_every_key_with_its_default() {
+        let example = include_str!("../deploy/config.example.yaml");
+        assert_eq!(parse(example).as_ref(), Ok(&Config::default()));
+        let given: serde_json::Value = serde_saphyr::from_str(example).unwrap();
+        let mut missing = Vec::new();
+        unknown_keys(&defaults_as_value(), &given, "", &mut missing);
+        assert!(missing.is_empty(), "not in the example: {missing:?}");
+    }
+
+    #[test]
+    fn the_keys_of_the_documentation_are_read() {
+        let config = parse(
+            "data_dir: /var/lib/millrace\n\
+             receivers:\n  otlp_grpc: { listen: 0.0.0.0:14317 }\n  http: { listen: \"[::1]:14318\" }\n\
+             exporter: { flush_after: 1s 500ms }\n\
+             clickhouse: { url: \"http://${env:HOST}:8123\", user: \"${env:USER_NAME:-writer}\", password: a$$b, database: llm }\n",
+        )
+        .unwrap();
+        assert_eq!(config.receivers.otlp_grpc.listen.to_string(), "0.0.0.0:14317");
+        assert_eq!(config.receivers.http.listen.to_string(), "[::1]:14318");
+        assert_eq!(config.exporter.flush_after.as_millis(), 1_500);
+        assert_eq!(config.clickhouse.url.as_deref(), Some("http://ch:8123"));
+        assert_eq!(config.clickhouse.user.as_deref(), Some("writer"));
+        assert_eq!(config.clickhouse.password.as_ref().map(clickhouse::Secret::reveal), Some("a$b"));
+        assert_eq!(config.clickhouse.database.to_string(), "llm");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_the_nearest_known_one() {
+        let error = parse("receivers:\n  otlp_grcp: {}\nexporter: { batch_row: 5 }\nzzz: 1\n").unwrap_err();
+        assert!(error.contains("unknown key `receivers.otlp_grcp`: did you mean `otlp_grpc`?"), "{error}");
+        assert!(error.contains("unknown key `exporter.batch_row`: did you mean `batch_rows`?"), "{error}");
+        assert!(error.contains("unknown key `zzz`: known here: data_dir, receivers"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_or_a_missing_variable_is_said() {
+        assert!(parse("receivers: { http: { listen: nonsense } }").unwrap_err().contains("listen"));
+        assert!(parse("data_dir: ${env:NOT_THERE}").unwrap_err().contains("NOT_THERE is not set"));
+        assert!(parse("clickhouse: { database: 'a; DROP' }").unwrap_err().contains("database name"));
+        let config = Config {
+            clickhouse: clickhouse::Config { url: Some("ch:9000".into()), ..Default::default() },
+            ..Config::default()
+        };
+        assert!(config.check().unwrap_err().to_string().contains("must be the HTTP interface"));
+        let wide = parse("embedded: { listen: \"0.0.0.0:8123\" }").unwrap();
+        assert!(wide.check().unwrap_err().to_string().contains("embedded.listen: 0.0.0.0:8123 is not loopback"));
+        assert!(
+            parse("{ embedded: { listen: \"0.0.0.0:8123\" }, clickhouse: { password: x } }").unwrap().check().is_ok()
+        );
+    }
+
+    #[test]
+    fn a_password_is_not_shown_by_debug() {
+        let config = parse("clickhouse: { password: hunter2 }").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,111 @@
+//! An error as ClickHouse tells it: a code, a text, and the HTTP status that goes with the code.
+
+use http::StatusCode;
+
+/// Codes this server raises itself. Source: ClickHouse `ErrorCodes.cpp`.
+pub(crate) mod code {
+    pub(crate) const BAD_ARGUMENTS: u32 = 36;
+    pub(crate) const NOT_IMPLEMENTED: u32 = 48;
+    pub(crate) const SYNTAX_ERROR: u32 = 62;
+    pub(crate) const UNKNOWN_FORMAT: u32 = 73;
+    pub(crate) const UNKNOWN_SETTING: u32 = 115;
+    pub(crate) const READONLY: u32 = 164;
+    pub(crate) const TOO_MANY_SIMULTANEOUS_QUERIES: u32 = 202;
+    pub(crate) const NETWORK_ERROR: u32 = 210;
+    pub(crate) const QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING: u32 = 216;
+    pub(crate) const QUERY_IS_TOO_LARGE: u32 = 229;
+    pub(crate) const ABORTED: u32 = 236;
+    pub(crate) const CANNOT_DECOMPRESS: u32 = 271;
+    pub(crate) const INTO_OUTFILE_NOT_ALLOWED: u32 = 358;
+    pub(crate) const SESSION_NOT_FOUND: u32 = 372;
+    pub(crate) const SESSION_IS_LOCKED: u32 = 373;
+    pub(crate) const INVALID_SESSION_TIMEOUT: u32 = 374;
+    pub(crate) const AUTHENTICATION_FAILED: u32 = 516;
+    pub(crate) const UNKNOWN_EXCEPTION: u32 = 1002;
+}
+
+/// A failed query, on its way to the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct QueryError {
+    pub(crate) code: u32,
+    /// `Code: 60. DB::Exception: ... (UNKNOWN_TABLE)`, without version and line end.
+    text: String,
+}
+
+impl QueryError {
+    /// Our own. `name` is the code's name in ClickHouse.
+    pub(crate) fn new(code: u32, name: &str, message: &str) -> Self {
+        Self { code, text: format!("Code: {code}. DB::Exception: {message}. ({name})") }
+    }
+
+    /// The engine's: `Code: N. DB::Exception: ...`. A text without a code becomes UNKNOWN_EXCEPTION.
+    pub(crate) fn from_engine(text: &str) -> Self {
+        let digits = text.strip_prefix("Code: ").and_then(|rest| rest.split_once('.')).map(|(digits, _)| digits);
+        match digits.and_then(|digits| digits.parse().ok()) {
+            Some(code) => Self { code, text: text.trim_end().to_owned() },
+            None => Self::new(code::UNKNOWN_EXCEPTION, "UNKNOWN_EXCEPTION", text.trim_end()),
+        }
+    }
+
+    /// The same error, without the part of the statement that the client did not write.
+    pub(crate) fn without(mut self, ours: &str) -> Self {
+        self.text = self.text.replace(ours, "");
+        self
+    }
+
+    /// The body of the answer: one line, as ClickHouse writes it.
+    pub(crate) fn body(&self, version: &str) -> String {
+        if self.text.contains("(version ") {
+            return format!("{}\n", self.text);
+        }
+        format!("{} (version {version})\n", self.text)
+    }
+
+    /// Source: ClickHouse `exceptionCodeToHTTPStatus.cpp`, 26.7.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self.code {
+            194 => StatusCode::UNAUTHORIZED,
+            192 | 193 | 497 | 512 | 516 => StatusCode::FORBIDDEN,
+            6 | 8 | 15 | 25 | 26 | 27 | 36 | 37 | 38 | 41 | 44 | 53 | 62 | 72 | 117 | 123 | 167 | 168 | 223 | 321
+            | 376 | 427 | 441 | 675 | 676 => StatusCode::BAD_REQUEST,
+            46 | 47 | 50 | 56 | 60 | 63 | 73 | 78 | 81 | 115 | 152 | 336 | 511 => StatusCode::NOT_FOUND,
+            229 => StatusCode::PAYLOAD_TOO_LARGE,
+            48 => StatusCode::NOT_IMPLEMENTED,
+            76 | 209 | 439 => StatusCode::SERVICE_UNAVAILABLE,
+            381 => StatusCode::LENGTH_REQUIRED,
+            159 => StatusCode::REQUEST_TIMEOUT,
+            779 => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_is_read_from_the_engines_text() {
+        let error = QueryError::from_engine("Code: 60. DB::Exception: Table nope does not exist. (UNKNOWN_TABLE)");
+        assert_eq!((error.code, error.status()), (60, StatusCode::NOT_FOUND));
+        assert_eq!(
+            error.body("26.7.2.1"),
+            "Code: 60. DB::Exception: Table nope does not exist. (UNKNOWN_TABLE) (version 26.7.2.1)\n"
+        );
+    }
+
+    #[test]
+    fn a_text_without_a_code_is_still_an_error_with_one() {
+        let error = QueryError::from_engine("something broke");
+        assert_eq!((error.code, error.status()), (1002, StatusCode::INTERNAL_SERVER_ERROR));
+    }
+
+    #[test]
+    fn statuses_are_those_of_clickhouse() {
+        for (code, status) in
+            [(62, 400), (53, 400), (47, 404), (81, 404), (48, 501), (159, 408), (516, 403), (241, 500), (202, 500)]
+        {
+            assert_eq!(QueryError::new(code, "X", "x").status().as_u16(), status, "code {code}");
+        }
+    }
+}

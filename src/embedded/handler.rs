@@ -1,0 +1,303 @@
+//! One request, from its URL to its answer.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::body::Body;
+use super::error::{QueryError, code};
+use super::flushed::Flushes;
+use super::guard;
+use super::job::Setup;
+use super::request::Ask;
+use super::respond::{self, AnswerBody, Encoding, Labels};
+use super::run::Runner;
+use super::server::About;
+use super::sql::{self, Insert, Refusal, Statement};
+
+/// The text of a statement, and of the VALUES or rows that came with it in the first pieces. ClickHouse's
+/// `max_query_size` (256 KiB) is the engine's to enforce.
+const STATEMENT_BYTES_MAX: usize = 16 << 20;
+/// A body that begins with INSERT is looked at for its data once this much of it is there.
+const INSERT_HEAD_BYTES: usize = 256 << 10;
+/// A multipart form: a statement and its parameters.
+const FORM_BYTES_MAX: u64 = 64 << 20;
+const DEFAULT_FORMAT: &str = "TabSeparated";
+
+/// Answers requests.
+pub(crate) struct Handler {
+    pub(crate) about: About,
+    pub(crate) runner: Runner,
+    pub(crate) queries: Arc<Semaphore>,
+    /// Places that only Millrace itself takes: readers must not keep rows from being stored.
+    pub(crate) own_queries: Arc<Semaphore>,
+    pub(crate) queries_max: usize,
+    pub(crate) password: Option<String>,
+    /// Bound wider than loopback: the password guards, not the Host.
+    pub(crate) any_host: bool,
+}
+
+impl Handler {
+    /// Answers one request; never fails, an error is an answer too. When it is dropped, its query is stopped.
+    pub(crate) async fn answer(&self, request: Request<Incoming>, flushes: Flushes) -> Response<AnswerBody> {
+        let (parts, incoming) = request.into_parts();
+        if let Err(why) = guard::check_origin(&parts.headers, self.any_host) {
+            return respond::text(StatusCode::FORBIDDEN, why);
+        }
+        match parts.uri.path() {
+            "/" | "/query" => {}
+            "/ping" | "/replicas_status" => return respond::text(StatusCode::OK, "Ok.\n"),
+            path => return respond::text(StatusCode::NOT_FOUND, format!("There is no handle {path}\n")),
+        }
+        if !matches!(parts.method, Method::GET | Method::HEAD | Method::POST | Method::PUT) {
+            return respond::text(StatusCode::METHOD_NOT_ALLOWED, "Only GET, HEAD and POST are served\n");
+        }
+        let mut labels = Labels {
+            query_id: super::random_uuid(),
+            format: DEFAULT_FORMAT.to_owned(),
+            encoding: Encoding::Plain,
+            exception_tag: super::random_letters(),
+            flushes,
+        };
+        let mut ask = match Ask::read(parts.uri.query().unwrap_or_default(), &parts.headers) {
+            Ok(ask) => ask,
+            Err(error) => return self.refused(&labels, &error, incoming).await,
+        };
+        if let Some(id) = &ask.query_id {
+            labels.query_id.clone_from(id);
+        }
+        if let Err(error) = ask.credentials.check(self.password.as_deref()) {
+            let mut response = self.refused(&labels, &error, incoming).await;
+            if ask.credentials.basic {
+                *response.status_mut() = StatusCode::UNAUTHORIZED;
+                let realm = HeaderValue::from_static("Basic realm=\"ClickHouse server HTTP API\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+            }
+            return response;
+        }
+        labels.encoding = Encoding::choose(&parts.headers, ask.frames_out, ask.http_compression);
+        let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let content_type = header(header::CONTENT_TYPE).unwrap_or_default();
+        if let Ok(boundary) = multer::parse_boundary(content_type) {
+            if let Err(error) = read_form(incoming, boundary, &mut ask).await {
+                return respond::failed(&self.about, &labels, &error);
+            }
+            return self.answer_query(ask, labels, None, &parts.method).await;
+        }
+        let encoding = header(header::CONTENT_ENCODING).unwrap_or_default();
+        match Body::new(incoming, encoding, ask.frames_in) {
+            Ok(body) => self.answer_query(ask, labels, Some(body), &parts.method).await,
+            Err(error) => respond::failed(&self.about, &labels, &error),
+        }
+    }
+
+    async fn refused(&self, labels: &Labels, error: &QueryError, incoming: Incoming) -> Response<AnswerBody> {
+        if let Ok(body) = Body::new(incoming, "", false) {
+            body.drain().await;
+        }
+        respond::failed(&self.about, labels, error)
+    }
+
+    async fn answer_query(
+        &self,
+        ask: Ask,
+        mut labels: Labels,
+        mut body: Option<Body>,
+        method: &Method,
+    ) -> Response<AnswerBody> {
+        let result = self.run(ask, &mut labels, &mut body, method).await;
+        result.unwrap_or_else(|error| {
+            if let Some(body) = body {
+                // the answer goes out while the rest of the body is still coming in
+                tokio::spawn(body.drain());
+            }
+            respond::failed(&self.about, &labels, &error)
+        })
+    }
+
+    async fn run(
+        &self,
+        ask: Ask,
+        labels: &mut Labels,
+        body: &mut Option<Body>,
+        method: &Method,
+    ) -> Result<Response<AnswerBody>, QueryError> {
+        let mut text = BytesMut::from(ask.query.as_bytes());
+        if !text.is_empty() {
+            text.extend_from_slice(b"\n");
+        }
+        read_statement(&mut text, body).await?;
+        if text.iter().all(u8::is_ascii_whitespace) && matches!(*method, Method::GET | Method::HEAD) {
+            return Ok(respond::text(StatusCode::OK, "Ok.\n"));
+        }
+        let statement = sql::inspect(&text).map_err(refusal)?;
+        let default_format = ask.default_format.clone().unwrap_or_else(|| DEFAULT_FORMAT.to_owned());
+        let permit = self.permit(ask.own)?;
+        let native_revision = ask.native_revision;
+        let setup = setup(ask, labels, &statement, method)?;
+        match statement {
+            Statement::Rows(rows) => {
+                labels.format = rows.format.clone().unwrap_or_else(|| default_format.clone());
+                let text = utf8(&text)?;
+                let running = self.runner.rows(setup.setup, permit, text, &rows, &default_format)?;
+                let revision = Some(native_revision).filter(|_asked| labels.format == "Native");
+                let running = running.with_native_revision(revision.unwrap_or(0));
+                Ok(respond::rows(&self.about, labels, running, setup.wait).await)
+            }
+            Statement::Command { end, .. } => {
+                labels.format = default_format.clone();
+                let text = utf8(text.get(..end).unwrap_or_default())?;
+                let outcome = self.runner.command(setup.setup, permit, text, &default_format).await?;
+                Ok(respond::done(&self.about, labels, outcome))
+            }
+            Statement::Insert(insert) => {
+                labels.format = default_format;
+                self.insert(setup.setup, permit, labels, text.freeze(), &insert, body).await
+            }
+        }
+    }
+
+    async fn insert(
+        &self,
+        setup: Setup,
+        permit: OwnedSemaphorePermit,
+        labels: &Labels,
+        text: Bytes,
+        insert: &Insert,
+        body: &mut Option<Body>,
+    ) -> Result<Response<AnswerBody>, QueryError> {
+        let head = utf8(text.get(..insert.head_end).unwrap_or_default())?;
+        let inserting = self.runner.insert(setup, permit, head, insert);
+        let mut wanted = inserting.piece(text.slice(insert.data_at.min(text.len())..)).await;
+        while wanted && let Some(body) = body {
+            let Some(piece) = body.piece().await? else { break };
+            wanted = inserting.piece(piece).await;
+        }
+        let outcome = inserting.end().await?;
+        Ok(respond::done(&self.about, labels, outcome))
+    }
+
+    fn permit(&self, own: bool) -> Result<OwnedSemaphorePermit, QueryError> {
+        if own && let Ok(permit) = self.own_queries.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        self.queries.clone().try_acquire_owned().map_err(|_full| {
+            let message = format!("Too many simultaneous queries. Maximum: {}", self.queries_max);
+            QueryError::new(code::TOO_MANY_SIMULTANEOUS_QUERIES, "TOO_MANY_SIMULTANEOUS_QUERIES", &message)
+        })
+    }
+}
+
+struct Prepared {
+    setup: Setup,
+    wait: bool,
+}
+
+/// Splits what was asked into what the engine is told and what stays here; refuses writes over GET.
+fn setup(ask: Ask, labels: &Labels, statement: &Statement, method: &Method) -> Result<Prepared, QueryError> {
+    let reads = match statement {
+        Statement::Rows(rows) => !rows.kills,
+        Statement::Command { read_only, .. } => *read_only,
+        Statement::Insert(_) => false,
+    };
+    if !reads && matches!(*method, Method::GET | Method::HEAD) {
+        let message = "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. \
+                       You should use method POST for modifying queries";
+        return Err(QueryError::new(code::READONLY, "READONLY", message));
+    }
+    let mut settings = ask.settings;
+    let readonly = settings.iter().any(|(name, value)| name == "readonly" && value != "0");
+    if readonly && !reads {
+        return Err(QueryError::new(code::READONLY, "READONLY", "Cannot execute query in readonly mode"));
+    }
+    if ask.session.is_some() {
+        // could not be put back: readonly forbids every further setting
+        settings.retain(|(name, _value)| name != "readonly");
+    }
+    let setup = Setup {
+        query_id: labels.query_id.clone(),
+        marker: super::random_uuid(),
+        database: ask.database,
+        settings,
+        parameters: ask.parameters,
+        session: ask.session,
+        close_session: ask.close_session,
+        changes_session: matches!(statement, Statement::Command { changes_session: true, .. }),
+    };
+    Ok(Prepared { setup, wait: ask.wait_end_of_query })
+}
+
+/// Reads the body until the statement is there: all of it, or for an INSERT enough of it to see where the data begins.
+async fn read_statement(text: &mut BytesMut, body: &mut Option<Body>) -> Result<(), QueryError> {
+    let Some(source) = body else { return Ok(()) };
+    loop {
+        if text.len() >= INSERT_HEAD_BYTES && matches!(sql::inspect(text), Ok(Statement::Insert(_))) {
+            return Ok(());
+        }
+        if text.len() > STATEMENT_BYTES_MAX {
+            let message = format!("The statement is larger than {STATEMENT_BYTES_MAX} bytes");
+            return Err(QueryError::new(code::QUERY_IS_TOO_LARGE, "QUERY_IS_TOO_LARGE", &message));
+        }
+        // enough to know what it is, and cheap to look at again
+        let wanted = (text.len() * 2).max(INSERT_HEAD_BYTES);
+        while text.len() < wanted {
+            let Some(piece) = source.piece().await? else {
+                *body = None;
+                return Ok(());
+            };
+            text.extend_from_slice(&piece);
+        }
+    }
+}
+
+async fn read_form(incoming: Incoming, boundary: String, ask: &mut Ask) -> Result<(), QueryError> {
+    let bad = |error: &dyn std::fmt::Display| {
+        QueryError::new(code::BAD_ARGUMENTS, "BAD_ARGUMENTS", &format!("Cannot read the multipart form: {error}"))
+    };
+    let limit = multer::SizeLimit::new().whole_stream(FORM_BYTES_MAX);
+    let constraints = multer::Constraints::new().size_limit(limit);
+    let mut form = multer::Multipart::with_constraints(incoming.into_data_stream(), boundary, constraints);
+    while let Some(field) = form.next_field().await.map_err(|error| bad(&error))? {
+        if field.file_name().is_some() {
+            let message = "External tables in a multipart form are not served by the embedded ClickHouse";
+            return Err(QueryError::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message));
+        }
+        let name = field.name().unwrap_or_default().to_owned();
+        let value = field.text().await.map_err(|error| bad(&error))?;
+        ask.take_form_field(&name, value)?;
+    }
+    Ok(())
+}
+
+fn utf8(text: &[u8]) -> Result<&str, QueryError> {
+    str::from_utf8(text).map_err(|error| {
+        let message = format!("The statement is not UTF-8 at byte {}", error.valid_up_to());
+        QueryError::new(code::SYNTAX_ERROR, "SYNTAX_ERROR", &message)
+    })
+}
+
+fn refusal(refusal: Refusal) -> QueryError {
+    match refusal {
+        Refusal::Empty => QueryError::new(code::SYNTAX_ERROR, "SYNTAX_ERROR", "Syntax error: Empty query"),
+        Refusal::Several => {
+            QueryError::new(code::SYNTAX_ERROR, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")
+        }
+        Refusal::IntoOutfile => {
+            QueryError::new(code::INTO_OUTFILE_NOT_ALLOWED, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed")
+        }
+        Refusal::FromInfile => QueryError::new(
+            code::NOT_IMPLEMENTED,
+            "NOT_IMPLEMENTED",
+            "INSERT FROM INFILE is the command line client's, it is not served over HTTP",
+        ),
+        Refusal::InsertFromInput => QueryError::new(
+            code::NOT_IMPLEMENTED,
+            "NOT_IMPLEMENTED",
+            "INSERT ... SELECT FROM input() is not served by the embedded ClickHouse",
+        ),
+    }
+}

@@ -1,0 +1,282 @@
+//! The HTTP server: binds, confines itself, opens the engine, serves until told to stop.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::shutdown::Shutdown;
+
+use super::engine::{Engine, EngineConfig, OpenError, USER_FILES};
+use super::flushed::FlushTold;
+use super::handler::Handler;
+use super::run::Runner;
+use super::sandbox::{self, Confinement};
+use super::sessions::Sessions;
+use super::{Config, OWN_QUERIES_MAX};
+
+/// Connections beyond this wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 1024;
+/// A client that takes no byte of its answer for this long has lost it, and its query its place.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Request line and headers: a statement in the URL is part of it.
+const HEAD_BYTES_MAX: usize = 1 << 20;
+/// How long running queries may go on after stop was said; then they are killed.
+const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long killed queries may take to notice, and their clients to be told.
+const KILLED_TIMEOUT: Duration = Duration::from_secs(5);
+const KILL_PAUSE: Duration = Duration::from_millis(50);
+const SESSION_SWEEP_EVERY: Duration = Duration::from_secs(10);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The engine's share of the machine unless configured: a quarter, at most 4 GiB.
+const MEMORY_SHARE: u64 = 4;
+const MEMORY_MAX_BYTES_DEFAULT: u64 = 4 << 30;
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Whoever reaches the port can run any SQL.
+    #[error("listen on {0}: an address other than loopback needs a password")]
+    NotLoopback(SocketAddr),
+    /// The address cannot be bound.
+    #[error("listen on {address}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The engine does not start.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The threads of the server do not start.
+    #[error("start the server's threads")]
+    Threads(#[source] io::Error),
+    /// The server's thread ended by a panic.
+    #[error("run the server: it panicked")]
+    Panicked,
+}
+
+impl ServeError {
+    /// Whether another start would fail in the same way, until somebody changes something.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::NotLoopback(_) | Self::Bind { .. } | Self::Open(_) => true,
+            Self::Threads(_) | Self::Panicked => false,
+        }
+    }
+}
+
+/// What answers say about the server.
+#[derive(Debug, Clone)]
+pub(crate) struct About {
+    pub(crate) version: String,
+    pub(crate) timezone: String,
+    pub(crate) display_name: String,
+    pub(crate) tmp_dir: PathBuf,
+}
+
+/// Runs the embedded ClickHouse in this process until `shutdown`; `on_bound` hears the address once it answers.
+///
+/// The server has threads of its own, confined to the data folder; the caller's are left as they are. A process can do
+/// this once: the engine does not start a second time. The process's working directory becomes the engine's user_files.
+///
+/// # Errors
+///
+/// When it cannot listen, cannot have the data folder, or cannot load or open the engine.
+pub async fn run_server(
+    config: Config,
+    shutdown: Shutdown,
+    on_bound: oneshot::Sender<SocketAddr>,
+) -> Result<(), ServeError> {
+    if !config.listen.ip().is_loopback() && config.password.is_none() {
+        return Err(ServeError::NotLoopback(config.listen));
+    }
+    let bind = |source| ServeError::Bind { address: config.listen, source };
+    let listener = TcpListener::bind(config.listen).map_err(bind)?;
+    listener.set_nonblocking(true).map_err(bind)?;
+    let (ended, end) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("clickhouse".to_owned())
+        .spawn(move || {
+            let result = serve_confined(&config, listener, shutdown, on_bound);
+            let _caller_gone = ended.send(result);
+        })
+        .map_err(ServeError::Threads)?;
+    end.await.unwrap_or(Err(ServeError::Panicked))
+}
+
+fn serve_confined(
+    config: &Config,
+    listener: TcpListener,
+    shutdown: Shutdown,
+    on_bound: oneshot::Sender<SocketAddr>,
+) -> Result<(), ServeError> {
+    let data_dir = prepared(&config.data_dir)?;
+    let library = find_library(&config.library)?;
+    // what `file('x')` means; this process has no other use for it
+    let user_files = prepared(&data_dir.join(USER_FILES))?;
+    std::env::set_current_dir(&user_files).map_err(|source| OpenError::DataDir { path: user_files, source })?;
+    confine(&data_dir, &library);
+    let engine = Engine::open(&EngineConfig {
+        data_dir,
+        library,
+        memory_max_bytes: config.memory_max_bytes.unwrap_or_else(memory_default),
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("clickhouse-http")
+        .max_blocking_threads((config.queries_max.saturating_add(OWN_QUERIES_MAX)).saturating_mul(2).saturating_add(64))
+        .build()
+        .map_err(ServeError::Threads)?;
+    let served = runtime.block_on(serve(config, engine, listener, shutdown, on_bound));
+    // queries that would not be stopped end with the process
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+async fn serve(
+    config: &Config,
+    engine: Engine,
+    listener: TcpListener,
+    mut shutdown: Shutdown,
+    on_bound: oneshot::Sender<SocketAddr>,
+) -> Result<(), ServeError> {
+    let bind = |source| ServeError::Bind { address: config.listen, source };
+    let address = listener.local_addr().map_err(bind)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(bind)?;
+    let about = About {
+        version: engine.version.clone(),
+        timezone: engine.timezone.clone(),
+        display_name: engine.display_name.clone(),
+        tmp_dir: engine.tmp_dir.clone(),
+    };
+    let sessions = Arc::new(Sessions::default());
+    let handler = Arc::new(Handler {
+        about,
+        runner: Runner { engine: Arc::new(engine), sessions: sessions.clone() },
+        queries: Arc::new(Semaphore::new(config.queries_max)),
+        own_queries: Arc::new(Semaphore::new(OWN_QUERIES_MAX)),
+        queries_max: config.queries_max,
+        password: config.password.clone(),
+        any_host: !config.listen.ip().is_loopback(),
+    });
+    let _nobody_asked = on_bound.send(address);
+    tracing::info!(%address, version = handler.about.version, "embedded clickhouse answers");
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    let mut sweep = tokio::time::interval(SESSION_SWEEP_EVERY);
+    loop {
+        let accept = async {
+            // never closed
+            let permit = connections.clone().acquire_owned().await.ok();
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            () = shutdown.requested() => break,
+            _tick = sweep.tick() => {
+                sessions.expire(Instant::now());
+                continue;
+            }
+            accepted = accept => accepted,
+        };
+        let Ok((stream, _peer)) = accepted else {
+            // out of file descriptors, most likely: others must close first
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let _latency_only = stream.set_nodelay(true);
+        let (stream, flushes) = FlushTold::new(stream, STALLED_AFTER);
+        let handler = handler.clone();
+        let service = service_fn(move |request| {
+            let (handler, flushes) = (handler.clone(), flushes.clone());
+            async move { Ok::<_, std::convert::Infallible>(handler.answer(request, flushes).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_READ_TIMEOUT)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            let _client_left_or_answer_broken = connection.await;
+            drop(permit);
+        });
+    }
+    drain(graceful, handler.runner.engine.clone()).await;
+    Ok(())
+}
+
+/// Lets requests in flight end by themselves for a moment, then ends them. Statements whose clients have left count too.
+async fn drain(graceful: GracefulShutdown, engine: Arc<Engine>) {
+    let answered = async {
+        graceful.shutdown().await;
+        while engine.is_busy() {
+            tokio::time::sleep(KILL_PAUSE).await;
+        }
+    };
+    tokio::pin!(answered);
+    if tokio::time::timeout(IN_FLIGHT_TIMEOUT, &mut answered).await.is_ok() {
+        return;
+    }
+    let killing = engine.clone();
+    let killed = tokio::task::spawn_blocking(move || {
+        let began = Instant::now();
+        // one may only just be starting, or not notice at once
+        while killing.is_busy() && began.elapsed() < KILLED_TIMEOUT {
+            killing.kill_all();
+            std::thread::sleep(KILL_PAUSE);
+        }
+    });
+    let _panicked_if_not_ok = killed.await;
+    let _client_does_not_read = tokio::time::timeout(IN_FLIGHT_TIMEOUT, answered).await;
+}
+
+/// An absolute path to a folder that is there: the engine resolves relative ones by rules of its own.
+fn prepared(data_dir: &Path) -> Result<PathBuf, OpenError> {
+    let failed = |source| OpenError::DataDir { path: data_dir.to_owned(), source };
+    std::fs::create_dir_all(data_dir).map_err(failed)?;
+    data_dir.canonicalize().map_err(failed)
+}
+
+fn find_library(candidates: &[PathBuf]) -> Result<PathBuf, OpenError> {
+    let found = candidates.iter().find(|path| path.is_file());
+    // a bare name is for the loader to find
+    let found = found.or_else(|| candidates.iter().find(|path| path.components().count() == 1));
+    let found = found.ok_or_else(|| {
+        let looked_at: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
+        OpenError::NoLibrary { looked_at: looked_at.join(", ") }
+    })?;
+    Ok(found.canonicalize().unwrap_or_else(|_bare_name| found.clone()))
+}
+
+fn confine(data_dir: &Path, library: &Path) {
+    match sandbox::confine(data_dir, library) {
+        Ok(Confinement::Full) => tracing::debug!("embedded clickhouse is confined to its data folder"),
+        Ok(Confinement::Partial) => {
+            tracing::warn!("embedded clickhouse is only partly confined: this kernel's landlock is old");
+        }
+        Ok(Confinement::None) => {
+            tracing::warn!("embedded clickhouse is not confined to its data folder: this kernel has no landlock");
+        }
+        Err(error) => tracing::warn!(%error, "embedded clickhouse is not confined to its data folder"),
+    }
+}
+
+fn memory_default() -> u64 {
+    // "MemTotal:       24094176 kB"
+    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    total.map_or(MEMORY_MAX_BYTES_DEFAULT, |kib| (kib * 1024 / MEMORY_SHARE).min(MEMORY_MAX_BYTES_DEFAULT))
+}

@@ -1,0 +1,588 @@
+//! ExportTraceServiceRequest -> RowGroup, in one pass over the request's bytes.
+//!
+//! A span that is malformed in its content is left out, counted and named; a request whose bytes are not protobuf, or
+//! that goes over a limit, is refused whole before anything of it is kept.
+//!
+//! Source: OTLP 1.11.0, trace.proto, common.proto, resource.proto (the field numbers below are theirs).
+
+use super::value::{checked_text, key_value, text};
+use super::wire::{Fields, Value, WireError};
+use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
+use crate::ids::{IdError, SpanId, TraceId};
+use crate::time::UnixNanos;
+use crate::workspace::{self, Workspace};
+use std::fmt;
+
+/// Reasons kept for the answer; the count goes on.
+const REASONS_MAX: usize = 3;
+
+/// Days that the spans of one request may begin on. Each is a partition that its insert writes to, and ClickHouse takes
+/// about 10 ms for each.
+pub const DAYS_PER_REQUEST_MAX: usize = 400;
+
+/// What one request may contain.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Spans.
+    pub spans: usize,
+    /// Spans, attributes (those of a resource once for each of its spans), events and links together.
+    pub items: usize,
+    /// Bytes of the columns made from it.
+    pub column_bytes: usize,
+    /// Levels of nested lists and maps in an attribute.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { spans: 100_000, items: 2_000_000, column_bytes: 256 << 20, depth: 32 }
+    }
+}
+
+/// How the sender wrote the request; only the words of a message depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Binary protobuf.
+    Protobuf,
+    /// OTLP/JSON.
+    Json,
+}
+
+/// What a request became.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// The valid spans.
+    pub rows: RowGroup,
+    /// How many spans are not among them.
+    pub rejected: usize,
+    /// The first few reasons, each naming its span.
+    pub reasons: Vec<String>,
+    /// The spans without a parent, for those who want to join their traces.
+    pub roots: Vec<Root>,
+    /// Attributes dropped because a later one of the same span had the same key.
+    pub attributes_repeated: usize,
+}
+
+/// A span without a parent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// Its id.
+    pub span_id: SpanId,
+    /// Its `session.id`, else its `gen_ai.conversation.id`.
+    pub session: Option<String>,
+}
+
+/// Why a whole request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes are not the protobuf message they should be.
+    #[error("the request is not valid OTLP: {part} {problem}")]
+    Malformed {
+        /// Where.
+        part: Part,
+        /// What.
+        #[source]
+        problem: WireError,
+    },
+    /// A text is not UTF-8. Within a span it costs the span alone.
+    #[error("a text is not UTF-8")]
+    NotUtf8,
+    /// Lists and maps are nested too deep. Within a span it costs the span alone.
+    #[error("an attribute is nested deeper than {max} levels")]
+    TooDeep {
+        /// The limit.
+        max: usize,
+    },
+    /// The request holds too much.
+    #[error("the request has more than {max} {what}; send smaller batches")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// The part of a request that is malformed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of OTLP's messages")]
+pub enum Part {
+    Request,
+    ResourceSpans,
+    Resource,
+    ScopeSpans,
+    Scope,
+    Span,
+    Event,
+    Link,
+    Status,
+    Attribute,
+    Value,
+}
+
+impl Part {
+    /// Makes a wire error one of this part.
+    pub(super) fn is(self) -> impl Fn(WireError) -> DecodeError {
+        move |problem| DecodeError::Malformed { part: self, problem }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Request => "the ExportTraceServiceRequest",
+            Self::ResourceSpans => "a ResourceSpans message",
+            Self::Resource => "a Resource message",
+            Self::ScopeSpans => "a ScopeSpans message",
+            Self::Scope => "an InstrumentationScope message",
+            Self::Span => "a Span message",
+            Self::Event => "a Span.Event message",
+            Self::Link => "a Span.Link message",
+            Self::Status => "a Status message",
+            Self::Attribute => "a KeyValue message",
+            Self::Value => "an AnyValue message",
+        })
+    }
+}
+
+/// Decodes an ExportTraceServiceRequest in binary protobuf. A workspace that is not the default one is noted on the resource.
+///
+/// # Errors
+/// When the bytes are not that message, or hold more than `limits`. Nothing is kept then.
+pub fn decode_traces(
+    request: &[u8],
+    encoding: Encoding,
+    workspace: &Workspace,
+    limits: &Limits,
+) -> Result<Decoded, DecodeError> {
+    let out = Decoded::default();
+    let mut decoder = Decoder { out, encoding, workspace, limits, spans: 0, items: 0, scratch: String::new() };
+    let mut fields = Fields::new(request);
+    while let Some((number, value)) = fields.next().map_err(Part::Request.is())? {
+        if number == 1 {
+            decoder.resource_spans(value.bytes().map_err(Part::Request.is())?)?;
+        }
+    }
+    Ok(decoder.out)
+}
+
+/// Counts the spans of a request without reading them, for a request that there is no room for. What is not OTLP has none.
+#[must_use]
+pub fn count_spans(request: &[u8]) -> usize {
+    let mut spans = 0;
+    let _malformed_counts_so_far = each_field(request, Part::Request, 1, |resource_spans| {
+        each_field(resource_spans, Part::ResourceSpans, 2, |scope_spans| {
+            each_field(scope_spans, Part::ScopeSpans, 2, |_span| {
+                spans += 1;
+                Ok(())
+            })
+        })
+    });
+    spans
+}
+
+struct Decoder<'l> {
+    out: Decoded,
+    encoding: Encoding,
+    workspace: &'l Workspace,
+    limits: &'l Limits,
+    spans: usize,
+    items: usize,
+    scratch: String,
+}
+
+/// What is the same for all spans of one scope.
+struct Context<'a> {
+    resource: &'a MapRow,
+    service_name: &'a [u8],
+    scope_name: &'a [u8],
+    scope_version: &'a [u8],
+    /// Set when the resource or scope is malformed in its content, which costs all of its spans.
+    broken: Option<Rejection>,
+}
+
+/// Why a span is left out.
+#[derive(Debug, Clone, Copy)]
+enum Rejection {
+    Id(&'static str, IdError),
+    Time(&'static str),
+    Content(&'static str, DecodeError),
+    Days,
+}
+
+/// How decoding a span's content failed.
+enum SpanError {
+    Rejected(Rejection),
+    Request(DecodeError),
+}
+
+impl SpanError {
+    /// Decides whether a problem within a span costs the span or the request.
+    fn of(field: &'static str) -> impl Fn(DecodeError) -> Self {
+        move |error| match error {
+            DecodeError::NotUtf8 | DecodeError::TooDeep { .. } => Self::Rejected(Rejection::Content(field, error)),
+            DecodeError::Malformed { .. } | DecodeError::TooMany { .. } => Self::Request(error),
+        }
+    }
+}
+
+impl From<Rejection> for SpanError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+/// The fields of a span that come once, as they lie in the request.
+#[derive(Default)]
+struct SpanFields<'a> {
+    trace_id: &'a [u8],
+    span_id: &'a [u8],
+    parent_span_id: &'a [u8],
+    trace_state: &'a [u8],
+    name: &'a [u8],
+    kind: u64,
+    start: u64,
+    end: u64,
+    status_code: u64,
+    status_message: &'a [u8],
+    session: Option<&'a [u8]>,
+    conversation: Option<&'a [u8]>,
+}
+
+impl Decoder<'_> {
+    /// The resource may come behind its spans, so the message's top level is walked twice.
+    fn resource_spans(&mut self, message: &[u8]) -> Result<(), DecodeError> {
+        let mut resource = MapRow::default();
+        let mut service_name = Vec::new();
+        let mut broken = None;
+        each_field(message, Part::ResourceSpans, 1, |bytes| {
+            match self.resource(bytes, &mut resource, &mut service_name) {
+                Err(error @ (DecodeError::NotUtf8 | DecodeError::TooDeep { .. })) => {
+                    broken = Some(Rejection::Content("its resource", error));
+                    Ok(())
+                }
+                other => other,
+            }
+        })?;
+        if *self.workspace != Workspace::default() {
+            resource.push(workspace::ATTRIBUTE.as_bytes(), self.workspace.as_str().as_bytes());
+        }
+        resource.keep_last_of_each_key();
+        each_field(message, Part::ResourceSpans, 2, |bytes| self.scope_spans(bytes, &resource, &service_name, broken))
+    }
+
+    fn resource(&mut self, message: &[u8], row: &mut MapRow, service_name: &mut Vec<u8>) -> Result<(), DecodeError> {
+        let (depth, mut scratch) = (self.limits.depth, std::mem::take(&mut self.scratch));
+        let result = each_field(message, Part::Resource, 1, |attribute| {
+            self.count(1)?;
+            let (key, value) = key_value(attribute)?;
+            let value = text(value, 1, depth, &mut scratch)?;
+            if key == workspace::ATTRIBUTE.as_bytes() {
+                // which workspace it is, the door says and not the sender
+                return Ok(());
+            }
+            if key == b"service.name" {
+                service_name.clear();
+                service_name.extend_from_slice(value);
+            }
+            row.push(key, value);
+            Ok(())
+        });
+        self.scratch = scratch;
+        result
+    }
+
+    fn scope_spans(
+        &mut self,
+        message: &[u8],
+        resource: &MapRow,
+        service_name: &[u8],
+        mut broken: Option<Rejection>,
+    ) -> Result<(), DecodeError> {
+        let (mut scope_name, mut scope_version): (&[u8], &[u8]) = (&[], &[]);
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next().map_err(Part::ScopeSpans.is())? {
+            if number == 1 {
+                let scope = value.bytes().map_err(Part::ScopeSpans.is())?;
+                each_field(scope, Part::Scope, 1, |bytes| {
+                    scope_name = bytes;
+                    Ok(())
+                })?;
+                each_field(scope, Part::Scope, 2, |bytes| {
+                    scope_version = bytes;
+                    Ok(())
+                })?;
+            }
+        }
+        for text in [scope_name, scope_version] {
+            if let Err(error) = checked_text(text) {
+                broken = Some(Rejection::Content("its scope", error));
+            }
+        }
+        let context = Context { resource, service_name, scope_name, scope_version, broken };
+        each_field(message, Part::ScopeSpans, 2, |span| self.span(span, &context))
+    }
+
+    fn span(&mut self, message: &[u8], context: &Context<'_>) -> Result<(), DecodeError> {
+        self.spans += 1;
+        if self.spans > self.limits.spans {
+            return Err(DecodeError::TooMany { what: "spans", max: self.limits.spans });
+        }
+        self.count(1 + context.resource.entries())?;
+        let mark = self.out.rows.begin();
+        let mut span = SpanFields::default();
+        let outcome = match context.broken {
+            Some(rejection) => Err(SpanError::Rejected(rejection)),
+            None => self.span_content(message, &mut span).and_then(|()| scalars(&span, context)),
+        };
+        let outcome = outcome.and_then(|scalars| match self.out.rows.days_with(scalars.start) {
+            days if days > DAYS_PER_REQUEST_MAX => Err(Rejection::Days.into()),
+            _ => Ok(scalars),
+        });
+        match outcome {
+            Ok(scalars) => {
+                self.out.attributes_repeated += self.out.rows.finish(mark, &scalars, context.resource);
+                if scalars.parent.is_none() {
+                    self.out.roots.push(root(&span, &scalars));
+                }
+                self.check_size()
+            }
+            Err(SpanError::Rejected(rejection)) => {
+                self.out.rows.roll_back(mark);
+                self.reject(&span, rejection);
+                Ok(())
+            }
+            Err(SpanError::Request(error)) => Err(error),
+        }
+    }
+
+    fn span_content<'a>(&mut self, message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), SpanError> {
+        let wire = |problem| SpanError::Request(Part::Span.is()(problem));
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next().map_err(wire)? {
+            match number {
+                1 => span.trace_id = value.bytes().map_err(wire)?,
+                2 => span.span_id = value.bytes().map_err(wire)?,
+                3 => span.trace_state = value.bytes().map_err(wire)?,
+                4 => span.parent_span_id = value.bytes().map_err(wire)?,
+                5 => span.name = value.bytes().map_err(wire)?,
+                6 => span.kind = value.varint().map_err(wire)?,
+                7 => span.start = value.fixed64().map_err(wire)?,
+                8 => span.end = value.fixed64().map_err(wire)?,
+                9 => self.attribute(value.bytes().map_err(wire)?, span)?,
+                11 => self.event(value.bytes().map_err(wire)?)?,
+                13 => self.link(value.bytes().map_err(wire)?)?,
+                15 => status(value.bytes().map_err(wire)?, span).map_err(SpanError::Request)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn attribute<'a>(&mut self, message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), SpanError> {
+        let content = SpanError::of("an attribute");
+        self.count(1).map_err(SpanError::Request)?;
+        let (key, value) = key_value(message).map_err(&content)?;
+        let text = text(value, 1, self.limits.depth, &mut self.scratch).map_err(&content)?;
+        match key {
+            b"session.id" => span.session = plain_string(value),
+            b"gen_ai.conversation.id" => span.conversation = plain_string(value),
+            _ => {}
+        }
+        self.out.rows.attribute(key, text);
+        Ok(())
+    }
+
+    fn event(&mut self, message: &[u8]) -> Result<(), SpanError> {
+        let wire = |problem| SpanError::Request(Part::Event.is()(problem));
+        self.count(1).map_err(SpanError::Request)?;
+        let (mut at, mut name): (u64, &[u8]) = (0, &[]);
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next().map_err(wire)? {
+            match number {
+                1 => at = value.fixed64().map_err(wire)?,
+                2 => name = value.bytes().map_err(wire)?,
+                3 => self.nested_attribute(
+                    value.bytes().map_err(wire)?,
+                    "an event attribute",
+                    RowGroup::event_attribute,
+                )?,
+                _ => {}
+            }
+        }
+        let name = checked_text(name).map_err(SpanError::of("an event name"))?;
+        self.out.rows.event(UnixNanos::new(at).ok_or(Rejection::Time("an event time"))?, name);
+        Ok(())
+    }
+
+    fn link(&mut self, message: &[u8]) -> Result<(), SpanError> {
+        let wire = |problem| SpanError::Request(Part::Link.is()(problem));
+        self.count(1).map_err(SpanError::Request)?;
+        let (mut trace_id, mut span_id, mut trace_state): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next().map_err(wire)? {
+            match number {
+                1 => trace_id = value.bytes().map_err(wire)?,
+                2 => span_id = value.bytes().map_err(wire)?,
+                3 => trace_state = value.bytes().map_err(wire)?,
+                4 => {
+                    self.nested_attribute(value.bytes().map_err(wire)?, "a link attribute", RowGroup::link_attribute)?
+                }
+                _ => {}
+            }
+        }
+        let trace_id = TraceId::from_slice(trace_id).map_err(|error| Rejection::Id("a link's trace_id", error))?;
+        let span_id = SpanId::from_slice(span_id).map_err(|error| Rejection::Id("a link's span_id", error))?;
+        self.out.rows.link(
+            trace_id,
+            span_id,
+            checked_text(trace_state).map_err(SpanError::of("a link's trace_state"))?,
+        );
+        Ok(())
+    }
+
+    fn nested_attribute(
+        &mut self,
+        message: &[u8],
+        what: &'static str,
+        put: fn(&mut RowGroup, &[u8], &[u8]),
+    ) -> Result<(), SpanError> {
+        let content = SpanError::of(what);
+        self.count(1).map_err(SpanError::Request)?;
+        let (key, value) = key_value(message).map_err(&content)?;
+        let text = text(value, 1, self.limits.depth, &mut self.scratch).map_err(&content)?;
+        put(&mut self.out.rows, key, text);
+        Ok(())
+    }
+
+    fn count(&mut self, items: usize) -> Result<(), DecodeError> {
+        self.items += items;
+        if self.items > self.limits.items {
+            return Err(DecodeError::TooMany { what: "spans, attributes, events and links", max: self.limits.items });
+        }
+        Ok(())
+    }
+
+    fn check_size(&self) -> Result<(), DecodeError> {
+        if self.out.rows.variable_bytes_len() > self.limits.column_bytes {
+            return Err(DecodeError::TooMany {
+                what: "bytes once its spans are spread out",
+                max: self.limits.column_bytes,
+            });
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, span: &SpanFields<'_>, rejection: Rejection) {
+        self.out.rejected += 1;
+        if self.out.reasons.len() < REASONS_MAX {
+            let why = match rejection {
+                Rejection::Id(field, _) if self.encoding == Encoding::Json => {
+                    let digits = if field.ends_with("trace_id") { TraceId::HEX } else { SpanId::HEX };
+                    format!("{field} must be {digits} hex digits, not all zero")
+                }
+                Rejection::Id(field, error) => format!("{field} {error}"),
+                Rejection::Days => {
+                    format!("it begins on one day more than the {DAYS_PER_REQUEST_MAX} that a request may span")
+                }
+                Rejection::Time(field) => format!("{field} is later than the year 2262"),
+                Rejection::Content(field, error) => format!("{field}: {error}"),
+            };
+            self.out.reasons.push(format!("span {} ({}): {why}", self.spans, short_name(span.name)));
+        }
+    }
+}
+
+/// Calls `f` with each occurrence of a length-delimited field.
+fn each_field<'a>(
+    message: &'a [u8],
+    part: Part,
+    wanted: u32,
+    mut f: impl FnMut(&'a [u8]) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let mut fields = Fields::new(message);
+    while let Some((number, value)) = fields.next().map_err(part.is())? {
+        if number == wanted {
+            f(value.bytes().map_err(part.is())?)?;
+        }
+    }
+    Ok(())
+}
+
+fn status<'a>(message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), DecodeError> {
+    let wire = Part::Status.is();
+    let mut fields = Fields::new(message);
+    while let Some((number, value)) = fields.next().map_err(&wire)? {
+        match number {
+            2 => span.status_message = value.bytes().map_err(&wire)?,
+            3 => span.status_code = value.varint().map_err(&wire)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn scalars<'a>(span: &SpanFields<'a>, context: &Context<'a>) -> Result<SpanScalars<'a>, SpanError> {
+    let text = |field, bytes| checked_text(bytes).map_err(SpanError::of(field));
+    let start = UnixNanos::new(span.start).ok_or(Rejection::Time("start_time_unix_nano"))?;
+    let end = UnixNanos::new(span.end).ok_or(Rejection::Time("end_time_unix_nano"))?;
+    Ok(SpanScalars {
+        start,
+        duration_nanos: end.nanos_since(start),
+        trace_id: TraceId::from_slice(span.trace_id).map_err(|error| Rejection::Id("trace_id", error))?,
+        span_id: SpanId::from_slice(span.span_id).map_err(|error| Rejection::Id("span_id", error))?,
+        parent: parent(span.parent_span_id)?,
+        trace_state: text("trace_state", span.trace_state)?,
+        name: text("name", span.name)?,
+        kind: SpanKind::from_otlp(span.kind),
+        service_name: context.service_name,
+        scope_name: context.scope_name,
+        scope_version: context.scope_version,
+        status: StatusCode::from_otlp(span.status_code),
+        status_message: text("status.message", span.status_message)?,
+    })
+}
+
+/// No bytes, or as many zeros as an id has bytes, mean "no parent": some SDKs send the latter.
+fn parent(bytes: &[u8]) -> Result<Option<SpanId>, Rejection> {
+    match SpanId::from_slice(bytes) {
+        Ok(id) => Ok(Some(id)),
+        Err(IdError::Zero) => Ok(None),
+        Err(_) if bytes.is_empty() => Ok(None),
+        Err(error) => Err(Rejection::Id("parent_span_id", error)),
+    }
+}
+
+fn root(span: &SpanFields<'_>, scalars: &SpanScalars<'_>) -> Root {
+    let session = [span.session, span.conversation].into_iter().flatten().find(|session| !session.is_empty());
+    Root {
+        trace_id: scalars.trace_id,
+        span_id: scalars.span_id,
+        session: session.map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
+    }
+}
+
+/// The text of an AnyValue that is a string.
+fn plain_string(value: &[u8]) -> Option<&[u8]> {
+    match Fields::new(value).next() {
+        Ok(Some((1, Value::Bytes(text)))) => Some(text),
+        _ => None,
+    }
+}
+
+/// A span's name for a message: short, and without what a terminal would act on.
+fn short_name(name: &[u8]) -> String {
+    let text = String::from_utf8_lossy(name);
+    if text.is_empty() {
+        return "without a name".to_owned();
+    }
+    let shown: String = text.chars().filter(|c| !c.is_control()).take(64).collect();
+    format!("\"{shown}\"")
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

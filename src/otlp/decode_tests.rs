@@ -1,0 +1,381 @@
+//! The decoder against prost: for any request, the rows are what a plain walk over prost's owned tree says they are.
+
+use super::*;
+use crate::columns::testing::rows;
+use crate::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
+use crate::otlp::proto::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value::Value as V,
+};
+use crate::otlp::proto::resource::v1::Resource;
+use crate::otlp::proto::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use prost::Message as _;
+use serde_json::{Map, Value as Json, json};
+
+fn decode(request: &ExportTraceServiceRequest) -> Result<Decoded, DecodeError> {
+    decode_traces(&request.encode_to_vec(), Encoding::Protobuf, &Workspace::default(), &Limits::default())
+}
+
+fn request(spans: Vec<Span>) -> ExportTraceServiceRequest {
+    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+    ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }] }
+}
+
+fn valid_span(name: &str) -> Span {
+    Span { trace_id: vec![1; 16], span_id: vec![2; 8], name: name.into(), ..Span::default() }
+}
+
+fn text_attribute(key: &str, value: &str) -> KeyValue {
+    let value = Some(AnyValue { value: Some(V::StringValue(value.into())) });
+    KeyValue { key: key.into(), value, ..KeyValue::default() }
+}
+
+// ---- the oracle: slow, simple, from the specification ----
+
+fn expected_text(value: Option<&AnyValue>) -> String {
+    match value.and_then(|value| value.value.as_ref()) {
+        None => String::new(),
+        Some(V::StringValue(text)) => text.clone(),
+        Some(V::DoubleValue(number)) if !number.is_finite() => expected_json(value).as_str().unwrap().to_owned(),
+        Some(V::DoubleValue(number)) => expected_double(*number),
+        Some(V::BytesValue(_)) => expected_json(value).as_str().unwrap().to_owned(),
+        _ => expected_json(value).to_string(),
+    }
+}
+
+fn expected_double(number: f64) -> String {
+    if number.abs() >= 1e21 {
+        return format!("{number:e}").replace('e', "e+");
+    }
+    if number != 0.0 && number.abs() < 1e-6 { format!("{number:e}") } else { format!("{number}") }
+}
+
+fn expected_json(value: Option<&AnyValue>) -> Json {
+    use base64::Engine as _;
+    match value.and_then(|value| value.value.as_ref()) {
+        None | Some(V::StringValueStrindex(_)) => Json::Null,
+        Some(V::StringValue(text)) => text.as_str().into(),
+        Some(V::BoolValue(bit)) => (*bit).into(),
+        Some(V::IntValue(number)) => (*number).into(),
+        Some(V::DoubleValue(number)) if number.is_nan() => "NaN".into(),
+        Some(V::DoubleValue(number)) if number.is_infinite() => {
+            if *number > 0.0 { "Infinity" } else { "-Infinity" }.into()
+        }
+        Some(V::DoubleValue(number)) => Json::Number(expected_double(*number).parse().unwrap()),
+        Some(V::BytesValue(bytes)) => base64::engine::general_purpose::STANDARD.encode(bytes).into(),
+        Some(V::ArrayValue(list)) => list.values.iter().map(|item| expected_json(Some(item))).collect(),
+        Some(V::KvlistValue(list)) => Json::Object(
+            list.values.iter().map(|entry| (entry.key.clone(), expected_json(entry.value.as_ref()))).collect(),
+        ),
+    }
+}
+
+fn expected_map(attributes: &[KeyValue]) -> Json {
+    let last = |(index, attribute): &(usize, &KeyValue)| {
+        !attributes.iter().skip(index + 1).any(|later| later.key == attribute.key)
+    };
+    attributes.iter().enumerate().filter(last).map(|(_, a)| json!([a.key, expected_text(a.value.as_ref())])).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn expected_rows(request: &ExportTraceServiceRequest) -> Vec<Map<String, Json>> {
+    let mut rows = Vec::new();
+    for resource_spans in &request.resource_spans {
+        for scope_spans in &resource_spans.scope_spans {
+            for span in &scope_spans.spans {
+                rows.extend(expected_row(resource_spans, scope_spans, span));
+            }
+        }
+    }
+    rows
+}
+
+fn expected_row(resource_spans: &ResourceSpans, scope_spans: &ScopeSpans, span: &Span) -> Option<Map<String, Json>> {
+    let id = |bytes: &[u8], length| bytes.len() == length && bytes.iter().any(|byte| *byte != 0);
+    let parent = &span.parent_span_id;
+    let in_range = |nanos: u64| i64::try_from(nanos).is_ok();
+    let valid = id(&span.trace_id, 16)
+        && id(&span.span_id, 8)
+        && (parent.is_empty() || parent.len() == 8)
+        && in_range(span.start_time_unix_nano)
+        && in_range(span.end_time_unix_nano)
+        && span.events.iter().all(|event| in_range(event.time_unix_nano))
+        && span.links.iter().all(|link| id(&link.trace_id, 16) && id(&link.span_id, 8));
+    if !valid {
+        return None;
+    }
+    let resource = resource_spans.resource.clone().unwrap_or_default();
+    let scope = scope_spans.scope.clone().unwrap_or_default();
+    let status = span.status.clone().unwrap_or_default();
+    let service = resource.attributes.iter().rev().find(|attribute| attribute.key == "service.name");
+    let kinds = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
+    let Json::Object(row) = json!({
+        "Timestamp": span.start_time_unix_nano,
+        "TraceId": hex(&span.trace_id),
+        "SpanId": hex(&span.span_id),
+        "ParentSpanId": if id(parent, 8) { hex(parent) } else { String::new() },
+        "TraceState": span.trace_state,
+        "SpanName": span.name,
+        "SpanKind": usize::try_from(span.kind).ok().and_then(|kind| kinds.get(kind)).unwrap_or(&"Unspecified"),
+        "ServiceName": service.map(|attribute| expected_text(attribute.value.as_ref())).unwrap_or_default(),
+        "ResourceAttributes": expected_map(&resource.attributes),
+        "ScopeName": scope.name,
+        "ScopeVersion": scope.version,
+        "SpanAttributes": expected_map(&span.attributes),
+        "Duration": span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano),
+        "StatusCode": match status.code { 1 => "Ok", 2 => "Error", _ => "Unset" },
+        "StatusMessage": status.message,
+        "Events.Timestamp": span.events.iter().map(|event| event.time_unix_nano).collect::<Vec<_>>(),
+        "Events.Name": span.events.iter().map(|event| event.name.clone()).collect::<Vec<_>>(),
+        "Events.Attributes": span.events.iter().map(|event| all_of(&event.attributes)).collect::<Vec<_>>(),
+        "Links.TraceId": span.links.iter().map(|link| hex(&link.trace_id)).collect::<Vec<_>>(),
+        "Links.SpanId": span.links.iter().map(|link| hex(&link.span_id)).collect::<Vec<_>>(),
+        "Links.TraceState": span.links.iter().map(|link| link.trace_state.clone()).collect::<Vec<_>>(),
+        "Links.Attributes": span.links.iter().map(|link| all_of(&link.attributes)).collect::<Vec<_>>(),
+    }) else {
+        return None;
+    };
+    Some(row)
+}
+
+fn all_of(attributes: &[KeyValue]) -> Json {
+    attributes.iter().map(|a| json!([a.key, expected_text(a.value.as_ref())])).collect()
+}
+
+// ---- any request ----
+
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z.]{0,12}", "\\PC{0,20}", "[a-z]{150}"]
+}
+
+fn any_value() -> impl Strategy<Value = AnyValue> {
+    let leaf = prop_oneof![
+        Just(None),
+        any_text().prop_map(|text| Some(V::StringValue(text))),
+        any::<bool>().prop_map(|bit| Some(V::BoolValue(bit))),
+        any::<i64>().prop_map(|number| Some(V::IntValue(number))),
+        any::<f64>().prop_map(|number| Some(V::DoubleValue(number))),
+        (-1000_i32..1000).prop_map(|number| Some(V::DoubleValue(f64::from(number) / 8.0))),
+        vec(any::<u8>(), 0..10).prop_map(|bytes| Some(V::BytesValue(bytes))),
+    ]
+    .prop_map(|value| AnyValue { value });
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(|values| AnyValue { value: Some(V::ArrayValue(ArrayValue { values })) }),
+            proptest::collection::btree_map(any_text(), option::of(inner), 0..4).prop_map(|entries| {
+                let values =
+                    entries.into_iter().map(|(key, value)| KeyValue { key, value, ..KeyValue::default() }).collect();
+                AnyValue { value: Some(V::KvlistValue(KeyValueList { values })) }
+            }),
+        ]
+    })
+}
+
+fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
+    let attribute = (prop_oneof!["[ab]", any_text()], option::of(any_value())).prop_map(|(key, value)| KeyValue {
+        key,
+        value,
+        ..KeyValue::default()
+    });
+    vec(attribute, 0..6)
+}
+
+fn id(length: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![20 => vec(any::<u8>(), length), 1 => Just(vec![0; length]), 1 => vec(any::<u8>(), 0..length + 3)]
+}
+
+fn time() -> impl Strategy<Value = u64> {
+    prop_oneof![20 => 0..=u64::try_from(i64::MAX).unwrap(), 1 => any::<u64>()]
+}
+
+fn any_span() -> impl Strategy<Value = Span> {
+    let event = (time(), any_text(), attributes()).prop_map(|(time_unix_nano, name, attributes)| span::Event {
+        time_unix_nano,
+        name,
+        attributes,
+        ..span::Event::default()
+    });
+    let link = (id(16), id(8), any_text(), attributes()).prop_map(|(trace_id, span_id, trace_state, attributes)| {
+        span::Link { trace_id, span_id, trace_state, attributes, ..span::Link::default() }
+    });
+    let status = option::of((any_text(), -1..4).prop_map(|(message, code)| Status { message, code }));
+    let ids = (id(16), id(8), prop_oneof![Just(vec![]), id(8)]);
+    let rest = (attributes(), vec(event, 0..3), vec(link, 0..2), status, any_text(), -1..8);
+    (ids, any_text(), time(), time(), rest).prop_map(|(ids, name, start, end, rest)| {
+        let (trace_id, span_id, parent_span_id) = ids;
+        let (attributes, events, links, status, trace_state, kind) = rest;
+        Span {
+            trace_id,
+            span_id,
+            parent_span_id,
+            name,
+            start_time_unix_nano: start,
+            end_time_unix_nano: end,
+            attributes,
+            events,
+            links,
+            status,
+            trace_state,
+            kind,
+            flags: 257,
+            dropped_attributes_count: 3,
+            ..Span::default()
+        }
+    })
+}
+
+fn any_request() -> impl Strategy<Value = ExportTraceServiceRequest> {
+    let scope = option::of((any_text(), any_text(), attributes()).prop_map(|(name, version, attributes)| {
+        InstrumentationScope { name, version, attributes, ..InstrumentationScope::default() }
+    }));
+    let scope_spans = (scope, vec(any_span(), 0..4)).prop_map(|(scope, spans)| ScopeSpans {
+        scope,
+        spans,
+        schema_url: "https://example.test/1".into(),
+    });
+    let resource = option::of(attributes().prop_map(|attributes| Resource { attributes, ..Resource::default() }));
+    let resource_spans = (resource, vec(scope_spans, 0..3)).prop_map(|(resource, scope_spans)| ResourceSpans {
+        resource,
+        scope_spans,
+        ..ResourceSpans::default()
+    });
+    vec(resource_spans, 0..3).prop_map(|resource_spans| ExportTraceServiceRequest { resource_spans })
+}
+
+proptest! {
+    #[test]
+    fn rows_are_what_prost_says_they_are(request in any_request()) {
+        let decoded = decode(&request).unwrap();
+        let expected = expected_rows(&request);
+        let spans: usize = request.resource_spans.iter().flat_map(|r| &r.scope_spans).map(|s| s.spans.len()).sum();
+        prop_assert_eq!(decoded.rejected, spans - expected.len());
+        prop_assert_eq!(rows(&decoded.rows), expected);
+        prop_assert_eq!(count_spans(&request.encode_to_vec()), spans);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..200)) {
+        let _any_outcome = decode_traces(&bytes, Encoding::Protobuf, &Workspace::default(), &Limits::default());
+    }
+
+    #[test]
+    fn a_request_cut_anywhere_is_refused_or_is_whole_up_to_the_cut(request in any_request(), at in any::<proptest::sample::Index>()) {
+        let bytes = request.encode_to_vec();
+        prop_assume!(!bytes.is_empty());
+        let cut = &bytes[..at.index(bytes.len())];
+        let ours = decode_traces(cut, Encoding::Protobuf, &Workspace::default(), &Limits::default()).is_ok();
+        prop_assert_eq!(ours, ExportTraceServiceRequest::decode(cut).is_ok());
+    }
+}
+
+// ---- what must be so, one thing each ----
+
+#[test]
+fn the_resource_may_come_behind_its_spans() {
+    let whole = ResourceSpans {
+        resource: Some(Resource { attributes: vec![text_attribute("service.name", "late")], ..Resource::default() }),
+        scope_spans: request(vec![valid_span("a")]).resource_spans.remove(0).scope_spans,
+        ..ResourceSpans::default()
+    };
+    let [resource, spans] = [
+        ResourceSpans { scope_spans: vec![], ..whole.clone() }.encode_to_vec(),
+        ResourceSpans { resource: None, ..whole }.encode_to_vec(),
+    ];
+    let message = [spans, resource].concat();
+    let request = [&[0x0a, u8::try_from(message.len()).unwrap()], message.as_slice()].concat();
+    let decoded = decode_traces(&request, Encoding::Protobuf, &Workspace::default(), &Limits::default()).unwrap();
+    assert_eq!(rows(&decoded.rows)[0]["ServiceName"], "late");
+}
+
+#[test]
+fn a_bad_span_costs_itself_and_is_named() {
+    let bad = Span { trace_id: vec![1; 8], ..valid_span("bad") };
+    let decoded = decode(&request(vec![valid_span("a"), bad, valid_span("b")])).unwrap();
+    assert_eq!((decoded.rows.rows(), decoded.rejected), (2, 1));
+    assert_eq!(decoded.reasons, ["span 2 (\"bad\"): trace_id is 8 bytes long, must be 16"]);
+}
+
+#[test]
+fn text_that_is_not_utf8_costs_its_span_and_in_a_resource_all_of_its_spans() {
+    let mut bytes = request(vec![valid_span("XXXX"), valid_span("fine")]).encode_to_vec();
+    let at = bytes.windows(4).position(|window| window == b"XXXX").unwrap();
+    bytes[at] = 0xff;
+    let decoded = decode_traces(&bytes, Encoding::Protobuf, &Workspace::default(), &Limits::default()).unwrap();
+    assert_eq!((decoded.rows.rows(), decoded.rejected), (1, 1));
+    assert!(decoded.reasons[0].contains("name: a text is not UTF-8"), "{:?}", decoded.reasons);
+
+    let mut with_resource = request(vec![valid_span("a"), valid_span("b")]);
+    let attributes = vec![text_attribute("k", "XXXX")];
+    with_resource.resource_spans[0].resource = Some(Resource { attributes, ..Resource::default() });
+    let mut bytes = with_resource.encode_to_vec();
+    let at = bytes.windows(4).position(|window| window == b"XXXX").unwrap();
+    bytes[at] = 0xff;
+    let decoded = decode_traces(&bytes, Encoding::Protobuf, &Workspace::default(), &Limits::default()).unwrap();
+    assert_eq!((decoded.rows.rows(), decoded.rejected), (0, 2));
+}
+
+#[test]
+fn limits_refuse_the_request_before_it_grows() {
+    let with = |limits: Limits, request: &ExportTraceServiceRequest| {
+        decode_traces(&request.encode_to_vec(), Encoding::Protobuf, &Workspace::default(), &limits)
+            .map(|decoded| decoded.rows.rows())
+    };
+    let many = request(vec![Span::default(); 11]);
+    let spans = with(Limits { spans: 10, ..Limits::default() }, &many);
+    assert_eq!(spans, Err(DecodeError::TooMany { what: "spans", max: 10 }));
+
+    // 3 attributes of the resource count once for each of its 4 spans
+    let mut amplified = request(vec![valid_span("a"); 4]);
+    let attributes = ["a", "b", "c"].map(|key| text_attribute(key, "v")).to_vec();
+    amplified.resource_spans[0].resource = Some(Resource { attributes, ..Resource::default() });
+    assert_eq!(with(Limits { items: 19, ..Limits::default() }, &amplified), Ok(4));
+    assert!(matches!(with(Limits { items: 18, ..Limits::default() }, &amplified), Err(DecodeError::TooMany { .. })));
+    let bytes = with(Limits { column_bytes: 40, ..Limits::default() }, &amplified);
+    assert!(matches!(bytes, Err(DecodeError::TooMany { max: 40, .. })));
+}
+
+#[test]
+fn the_door_says_which_workspace_it_is_and_the_sender_does_not() {
+    let mut claimed = request(vec![valid_span("a")]);
+    let attributes = vec![text_attribute("k", "v"), text_attribute(workspace::ATTRIBUTE, "somebody-elses")];
+    claimed.resource_spans[0].resource = Some(Resource { attributes, ..Resource::default() });
+    let resource_in = |name: &str| {
+        let workspace = Workspace::new(name).unwrap();
+        let bytes = claimed.encode_to_vec();
+        let decoded = decode_traces(&bytes, Encoding::Protobuf, &workspace, &Limits::default()).unwrap();
+        rows(&decoded.rows).remove(0)["ResourceAttributes"].clone()
+    };
+    assert_eq!(resource_in("default"), json!([["k", "v"]]));
+    assert_eq!(resource_in("mine"), json!([["k", "v"], [workspace::ATTRIBUTE, "mine"]]));
+}
+
+#[test]
+fn a_request_spans_so_many_days_and_no_more() {
+    let on_day = |day: u64| Span { start_time_unix_nano: day * 86_400_000_000_000, ..valid_span("a") };
+    let days = u64::try_from(DAYS_PER_REQUEST_MAX).unwrap();
+    let decoded = decode(&request((0..days + 5).chain(0..3).map(on_day).collect())).unwrap();
+    assert_eq!((decoded.rows.rows(), decoded.rejected), (DAYS_PER_REQUEST_MAX + 3, 5));
+    assert_eq!(decoded.rows.days().len(), DAYS_PER_REQUEST_MAX);
+    assert!(decoded.reasons[0].contains("400"), "{:?}", decoded.reasons);
+}
+
+#[test]
+fn roots_are_told_with_their_session() {
+    let root = Span {
+        attributes: vec![text_attribute("gen_ai.conversation.id", "c"), text_attribute("session.id", "s")],
+        ..valid_span("root")
+    };
+    let child = Span { parent_span_id: vec![2; 8], span_id: vec![3; 8], ..valid_span("child") };
+    let decoded = decode(&request(vec![child, root])).unwrap();
+    let expected = Root {
+        trace_id: TraceId::new([1; 16]).unwrap(),
+        span_id: SpanId::new([2; 8]).unwrap(),
+        session: Some("s".into()),
+    };
+    assert_eq!(decoded.roots, [expected]);
+}

@@ -1,0 +1,218 @@
+//! AnyValue as the text of a `Map(String, String)`: strings as they are, numbers and booleans as printed, bytes as
+//! base64, lists and maps as JSON. The same texts that the OpenTelemetry ClickHouse exporter writes, but for numbers
+//! that JSON does not have, which are `NaN`, `Infinity` and `-Infinity` as in OTLP/JSON.
+//!
+//! Source: OTLP common.proto, `AnyValue`.
+
+use super::decode::{DecodeError, Part};
+use super::wire::Fields;
+use crate::text::put_double;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+/// Writes the text of one AnyValue message; `depth` counts the messages around it.
+///
+/// A string that stands alone is returned as it lies in the request; everything else goes through `scratch`.
+pub(super) fn text<'a>(
+    message: &'a [u8],
+    depth: usize,
+    depth_max: usize,
+    scratch: &'a mut String,
+) -> Result<&'a [u8], DecodeError> {
+    scratch.clear();
+    match last_variant(message)? {
+        Variant::Absent => {}
+        Variant::String(bytes) => return checked_text(bytes),
+        Variant::Double(number) => put_double(scratch, number),
+        Variant::Bytes(bytes) => BASE64.encode_string(bytes, scratch),
+        scalar @ (Variant::Bool(_) | Variant::Int(_)) => put_json(scratch, scalar, depth, depth_max)?,
+        nested => put_json(scratch, nested, depth, depth_max)?,
+    }
+    Ok(scratch.as_bytes())
+}
+
+/// Text that must be UTF-8.
+pub(super) fn checked_text(bytes: &[u8]) -> Result<&[u8], DecodeError> {
+    match simdutf8::basic::from_utf8(bytes) {
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(DecodeError::NotUtf8),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Variant<'a> {
+    Absent,
+    String(&'a [u8]),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Array(&'a [u8]),
+    KeyValues(&'a [u8]),
+    Bytes(&'a [u8]),
+}
+
+/// Reads the `oneof`; of several the last counts.
+fn last_variant(message: &[u8]) -> Result<Variant<'_>, DecodeError> {
+    let mut fields = Fields::new(message);
+    let mut variant = Variant::Absent;
+    while let Some((number, value)) = fields.next().map_err(Part::Value.is())? {
+        let read = match number {
+            1 => value.bytes().map(Variant::String),
+            2 => value.varint().map(|bit| Variant::Bool(bit != 0)),
+            3 => value.varint().map(|bits| Variant::Int(bits.cast_signed())),
+            4 => value.fixed64().map(|bits| Variant::Double(f64::from_bits(bits))),
+            5 => value.bytes().map(Variant::Array),
+            6 => value.bytes().map(Variant::KeyValues),
+            7 => value.bytes().map(Variant::Bytes),
+            _ => continue,
+        };
+        variant = read.map_err(Part::Value.is())?;
+    }
+    Ok(variant)
+}
+
+fn put_json(out: &mut String, variant: Variant<'_>, depth: usize, depth_max: usize) -> Result<(), DecodeError> {
+    if depth > depth_max {
+        return Err(DecodeError::TooDeep { max: depth_max });
+    }
+    match variant {
+        Variant::Absent => out.push_str("null"),
+        Variant::String(bytes) => put_json_string(out, bytes)?,
+        Variant::Bool(bit) => out.push_str(if bit { "true" } else { "false" }),
+        Variant::Int(number) => out.push_str(itoa::Buffer::new().format(number)),
+        Variant::Double(number) if number.is_finite() => put_double(out, number),
+        Variant::Double(number) => {
+            out.push('"');
+            put_double(out, number);
+            out.push('"');
+        }
+        Variant::Bytes(bytes) => {
+            out.push('"');
+            BASE64.encode_string(bytes, out);
+            out.push('"');
+        }
+        Variant::Array(list) => put_json_array(out, list, depth, depth_max)?,
+        Variant::KeyValues(list) => put_json_object(out, list, depth, depth_max)?,
+    }
+    Ok(())
+}
+
+fn put_json_array(out: &mut String, list: &[u8], depth: usize, depth_max: usize) -> Result<(), DecodeError> {
+    let mut fields = Fields::new(list);
+    out.push('[');
+    let mut first = true;
+    while let Some((number, value)) = fields.next().map_err(Part::Value.is())? {
+        if number == 1 {
+            separate(out, &mut first);
+            let item = last_variant(value.bytes().map_err(Part::Value.is())?)?;
+            put_json(out, item, depth + 1, depth_max)?;
+        }
+    }
+    out.push(']');
+    Ok(())
+}
+
+fn put_json_object(out: &mut String, list: &[u8], depth: usize, depth_max: usize) -> Result<(), DecodeError> {
+    let mut fields = Fields::new(list);
+    out.push('{');
+    let mut first = true;
+    while let Some((number, value)) = fields.next().map_err(Part::Value.is())? {
+        if number == 1 {
+            separate(out, &mut first);
+            let (key, item) = key_value(value.bytes().map_err(Part::Value.is())?)?;
+            put_json_string(out, key)?;
+            out.push(':');
+            put_json(out, last_variant(item)?, depth + 1, depth_max)?;
+        }
+    }
+    out.push('}');
+    Ok(())
+}
+
+/// The key and the AnyValue message of a KeyValue message.
+#[inline]
+pub(super) fn key_value(message: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
+    let mut fields = Fields::new(message);
+    let (mut key, mut item): (&[u8], &[u8]) = (&[], &[]);
+    while let Some((number, value)) = fields.next().map_err(Part::Attribute.is())? {
+        match number {
+            1 => key = value.bytes().map_err(Part::Attribute.is())?,
+            2 => item = value.bytes().map_err(Part::Attribute.is())?,
+            _ => {}
+        }
+    }
+    Ok((checked_text(key)?, item))
+}
+
+fn separate(out: &mut String, first: &mut bool) {
+    if !std::mem::replace(first, false) {
+        out.push(',');
+    }
+}
+
+fn put_json_string(out: &mut String, bytes: &[u8]) -> Result<(), DecodeError> {
+    let text = simdutf8::basic::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8)?;
+    // serializing a &str cannot fail
+    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otlp::proto::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value as V};
+    use prost::Message as _;
+
+    fn shown(value: Option<V>) -> String {
+        let bytes = AnyValue { value }.encode_to_vec();
+        let mut scratch = String::new();
+        String::from_utf8(text(&bytes, 1, 32, &mut scratch).unwrap().to_vec()).unwrap()
+    }
+
+    fn list(values: Vec<Option<V>>) -> V {
+        V::ArrayValue(ArrayValue { values: values.into_iter().map(|value| AnyValue { value }).collect() })
+    }
+
+    #[test]
+    fn scalars_are_printed_as_the_exporter_prints_them() {
+        let cases = [
+            (None, ""),
+            (Some(V::StringValue("é \"x\"".into())), "é \"x\""),
+            (Some(V::BoolValue(false)), "false"),
+            (Some(V::IntValue(i64::MIN)), "-9223372036854775808"),
+            (Some(V::DoubleValue(1.0)), "1"),
+            (Some(V::DoubleValue(0.1)), "0.1"),
+            (Some(V::DoubleValue(-0.0)), "-0"),
+            (Some(V::DoubleValue(1e21)), "1e+21"),
+            (Some(V::DoubleValue(1.5e-7)), "1.5e-7"),
+            (Some(V::DoubleValue(f64::NAN)), "NaN"),
+            (Some(V::DoubleValue(f64::NEG_INFINITY)), "-Infinity"),
+            (Some(V::BytesValue(vec![0, 1, 2])), "AAEC"),
+        ];
+        for (value, expect) in cases {
+            assert_eq!(shown(value), expect);
+        }
+    }
+
+    #[test]
+    fn lists_and_maps_are_json() {
+        let entry =
+            |key: &str, value| KeyValue { key: key.into(), value: Some(AnyValue { value }), ..KeyValue::default() };
+        let map = V::KvlistValue(KeyValueList {
+            values: vec![entry("a\n", Some(V::IntValue(1))), entry("b", None), entry("c", Some(list(vec![])))],
+        });
+        let value = list(vec![Some(V::StringValue("x".into())), Some(map), Some(V::DoubleValue(f64::NAN)), None]);
+        assert_eq!(shown(Some(value)), r#"["x",{"a\n":1,"b":null,"c":[]},"NaN",null]"#);
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let nested = |levels| (1..levels).fold(list(vec![]), |inner, _| list(vec![Some(inner)]));
+        let decode = |value| {
+            let bytes = AnyValue { value: Some(value) }.encode_to_vec();
+            text(&bytes, 1, 32, &mut String::new()).map(<[u8]>::len)
+        };
+        assert!(decode(nested(32)).is_ok());
+        assert_eq!(decode(nested(33)), Err(DecodeError::TooDeep { max: 32 }));
+    }
+}

@@ -1,0 +1,277 @@
+//! `POST /apis/intake/v2/workspaces/{workspace}/ingest/chat-completions`: a captured request and its response become one
+//! span, in the trace that they name or in one of their own.
+//!
+//! Answers are the reference's: 201 with the ids, 422 with the path of each offending field, other errors as
+//! `{"detail": "..."}`.
+//!
+//! Source: spec/ingest-chat-completions.openapi.yaml (NeMo Platform API).
+
+use super::body::{self, BodyError};
+use super::chat_shapes::{Shape, Source};
+use super::{RETRY_AFTER, Receivers, chat_ndjson};
+use crate::chat::{self, ChatSpan, Context, Foreign, ParseOptions, TraceRef, Traceparent, ValidationErrors};
+use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode as SpanStatus};
+use crate::duplicates::Offered;
+use crate::pipeline::{NoRoom, Receipt, Room};
+use crate::telemetry::Receiver;
+use crate::workspace::{self, Workspace};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::time::Duration;
+
+/// `service.name` of a producer that names none. Source: `OpenTelemetry` resource semantic conventions.
+const SERVICE_UNKNOWN: &str = "unknown_service";
+/// Longest `Idempotency-Key`, in bytes.
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+
+/// How chat-completions are taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Take exactly what the reference takes: our own members of the body and headers are refused or passed over.
+    pub strict_reference: bool,
+    /// A pair sent again within this time is acknowledged again and not stored again; 0s switches that off.
+    #[serde(with = "humantime_serde")]
+    pub dedup_window: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { strict_reference: false, dedup_window: Duration::from_secs(24 * 60 * 60) }
+    }
+}
+
+/// The ids of a stored pair.
+#[derive(Debug, Serialize)]
+pub(super) struct Stored {
+    session_id: String,
+    span_id: String,
+    trace_id: String,
+    #[serde(skip)]
+    _receipt: Receipt,
+}
+
+/// Why a pair was not stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IngestError {
+    #[error("the body does not fit")]
+    Invalid(ValidationErrors),
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+}
+
+pub(super) async fn ingest(
+    State(receivers): State<Receivers>,
+    Path(workspace): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let workspace = match receivers.admit(&workspace, &head.headers) {
+        Ok(workspace) => workspace,
+        Err(refusal) => {
+            body::pass_over(body, &head.headers).await;
+            return *refusal;
+        }
+    };
+    let source = Source { shape: Shape::Pair, workspace, headers: head.headers };
+    if !receivers.chat_options.strict_reference && chat_ndjson::is_announced(&source.headers) {
+        return chat_ndjson::answer(receivers, source, body);
+    }
+    let stored = match body::read(body, &source.headers, &receivers.pipeline, receivers.request_bytes_max).await {
+        Ok((bytes, room)) => source.store(&receivers, &bytes, None, room),
+        Err(error) => Err(error.into()),
+    };
+    receivers.answer(stored)
+}
+
+/// What a pair brings along besides its body.
+#[derive(Debug, Clone)]
+pub(super) struct Envelope<'a> {
+    pub(super) workspace: &'a Workspace,
+    pub(super) traceparent: Option<Traceparent>,
+    pub(super) idempotency_key: Option<&'a str>,
+    /// The record of another tool that the body was rewritten from. The body is in our own words then, whatever
+    /// senders of pairs are held to.
+    pub(super) foreign: Option<Foreign>,
+}
+
+impl Receivers {
+    /// The workspace of a request whose headers can all be honoured, or the refusal.
+    pub(super) fn admit(&self, workspace: &str, headers: &HeaderMap) -> Result<Workspace, Box<Response>> {
+        let refusal = match Workspace::new(workspace) {
+            Err(error) => invalid_parameter(&["path", "workspace"], &error.to_string()),
+            Ok(workspace) => match unusable_header(headers) {
+                Some(refusal) => refusal,
+                None if is_from_another_site(headers) => {
+                    let message = "a web page of another site may not write here; send it from a server";
+                    respond(StatusCode::FORBIDDEN, json!({"detail": message}).to_string())
+                }
+                None => return Ok(workspace),
+            },
+        };
+        self.metrics.reject(Receiver::Chat, 1);
+        Err(Box::new(refusal))
+    }
+
+    /// Makes one pair a span and hands it over.
+    pub(super) fn store_pair(&self, envelope: Envelope<'_>, body: &[u8], room: Room) -> Result<Stored, IngestError> {
+        let Envelope { workspace, traceparent, idempotency_key, foreign } = envelope;
+        let context = Context { workspace, received_at: self.clock.now(), traceparent, idempotency_key };
+        let strict_reference = self.chat_options.strict_reference && foreign.is_none();
+        let options = ParseOptions { strict_reference, ..self.chat_options };
+        let capture = chat::parse(body, &options).map_err(IngestError::Invalid)?;
+        let mut span = chat::convert(&capture, &context).map_err(IngestError::Invalid)?;
+        if let Some(foreign) = foreign {
+            foreign.complete(&mut span);
+        }
+        let root = match span.trace {
+            TraceRef::Joins(trace) => self.traces.root(workspace, trace).filter(|root| root.span_id != span.span_id),
+            TraceRef::Own(_) => None,
+        };
+        span.parent = span.parent.or(root.as_ref().map(|root| root.span_id));
+        let session_id = span.settle_session(root.as_ref().and_then(|root| root.session.as_deref()));
+        let trace_id = span.trace.id();
+        let store = || self.pipeline.send(row(&span, workspace), room);
+        let receipt = match self.duplicates.once((workspace, trace_id, span.span_id), context.received_at, store)? {
+            Offered::Stored(receipt) => {
+                self.metrics.accept(Receiver::Chat, 1);
+                self.metrics.chat_joined.inc_by(u64::from(root.is_some()));
+                receipt
+            }
+            Offered::Repeated => {
+                self.metrics.repeat(Receiver::Chat, 1);
+                self.pipeline.nothing_to_send()
+            }
+        };
+        if let TraceRef::Own(_) = span.trace {
+            self.traces.remember(workspace, trace_id, span.span_id, Some(&session_id));
+        }
+        let (span_id, trace_id) = (span.span_id.to_string(), trace_id.to_string());
+        Ok(Stored { session_id, span_id, trace_id, _receipt: receipt })
+    }
+
+    /// The answer to a single pair.
+    pub(super) fn answer(&self, stored: Result<Stored, IngestError>) -> Response {
+        match stored {
+            Ok(stored) => (StatusCode::CREATED, Json(stored)).into_response(),
+            Err(error) => {
+                self.count_failure(&error);
+                error.answer()
+            }
+        }
+    }
+
+    pub(super) fn count_failure(&self, error: &IngestError) {
+        if error.status() == StatusCode::SERVICE_UNAVAILABLE {
+            self.metrics.refuse(Receiver::Chat, 1);
+        } else {
+            self.metrics.reject(Receiver::Chat, 1);
+        }
+    }
+}
+
+impl IngestError {
+    pub(super) fn status(&self) -> StatusCode {
+        status(self)
+    }
+
+    /// `{"detail": ...}`
+    pub(super) fn to_json(&self) -> String {
+        match self {
+            Self::Invalid(errors) => errors.to_json(),
+            other => json!({"detail": other.to_string()}).to_string(),
+        }
+    }
+
+    pub(super) fn answer(&self) -> Response {
+        respond(self.status(), self.to_json())
+    }
+}
+
+fn status(error: &IngestError) -> StatusCode {
+    let no_room = |reason: &NoRoom| match reason {
+        NoRoom::Full | NoRoom::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        NoRoom::NeverFits { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+    };
+    match error {
+        IngestError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        IngestError::NoRoom(reason) => no_room(reason),
+        IngestError::Body(error) => match error {
+            BodyError::TooLarge { .. } | BodyError::ExpandsTooFar { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            BodyError::Compression { .. } | BodyError::CutOff(_) => StatusCode::BAD_REQUEST,
+            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            BodyError::NoRoom(reason) => no_room(reason),
+        },
+    }
+}
+
+/// JSON, and when to try again if that can help.
+pub(super) fn respond(status: StatusCode, json: String) -> Response {
+    let mut response = (status, [(header::CONTENT_TYPE, "application/json")], json).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+    }
+    response
+}
+
+/// A page that a person happens to look at could post to this machine. Source: Fetch Metadata Request Headers, W3C.
+fn is_from_another_site(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site")
+}
+
+/// A header that cannot be honoured is refused rather than passed over: the sender relies on it.
+fn unusable_header(headers: &HeaderMap) -> Option<Response> {
+    let key = headers.get("idempotency-key")?;
+    let fits = key.to_str().is_ok_and(|key| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()));
+    let message = format!("Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters");
+    (!fits).then(|| invalid_parameter(&["header", "Idempotency-Key"], &message))
+}
+
+fn invalid_parameter(loc: &[&str], message: &str) -> Response {
+    let body = json!({"detail": [{"loc": loc, "msg": message, "type": "value_error"}]});
+    (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
+}
+
+/// The span as the one row of a group.
+fn row(span: &ChatSpan<'_>, workspace: &Workspace) -> RowGroup {
+    let service_name = span.service_name.as_deref().unwrap_or(SERVICE_UNKNOWN);
+    let mut resource = MapRow::default();
+    resource.push(b"service.name", service_name.as_bytes());
+    resource.push(workspace::ATTRIBUTE.as_bytes(), workspace.as_str().as_bytes());
+    let mut rows = RowGroup::default();
+    let mark = rows.begin();
+    let mut text = String::new();
+    for (key, value) in &span.attributes {
+        text.clear();
+        value.as_column_text(&mut text);
+        rows.attribute(key.as_bytes(), text.as_bytes());
+    }
+    let scalars = SpanScalars {
+        start: span.start,
+        duration_nanos: span.end.nanos_since(span.start),
+        trace_id: span.trace.id(),
+        span_id: span.span_id,
+        parent: span.parent,
+        trace_state: b"",
+        name: span.name.as_bytes(),
+        kind: SpanKind::Client,
+        service_name: service_name.as_bytes(),
+        scope_name: chat::SCOPE_NAME.as_bytes(),
+        scope_version: env!("CARGO_PKG_VERSION").as_bytes(),
+        status: match span.status {
+            chat::Status::Unset => SpanStatus::Unset,
+            chat::Status::Error => SpanStatus::Error,
+        },
+        status_message: span.status_message.as_bytes(),
+    };
+    rows.finish(mark, &scalars, &resource);
+    rows
+}

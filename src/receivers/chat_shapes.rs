@@ -1,0 +1,197 @@
+//! `POST .../ingest/litellm` and `.../ingest/helicone`: what other tools send of their own accord, one record or many.
+//!
+//! ```text
+//! a single object              201 with the ids, or what is wrong with it
+//! a JSON array                 200 with a list, by index       any refused for want of room: 503, send all again
+//! one a line (as JSON too)     200 with a line each, by line   (what is stored already is recognised)
+//! ```
+//!
+//! Here is also what a record's shape means: how it becomes a pair of ours.
+
+use super::body;
+use super::chat::{Envelope, IngestError, Stored, respond};
+use super::patience::{PATIENCE, Patience};
+use super::{Receivers, chat_ndjson};
+use crate::chat::records::{RECORDS_MAX, Records};
+use crate::chat::{Traceparent, helicone, litellm};
+use crate::pipeline::{NoRoom, Room};
+use crate::telemetry::Receiver;
+use crate::workspace::Workspace;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+
+/// Whose records they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Our own.
+    Pair,
+    /// LiteLLM's `generic_api` callback.
+    LiteLlm,
+    /// Helicone's custom log.
+    Helicone,
+}
+
+/// Where records come from, and as what.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) shape: Shape,
+    pub(super) workspace: Workspace,
+    pub(super) headers: HeaderMap,
+}
+
+pub(super) async fn ingest_litellm(
+    State(receivers): State<Receivers>,
+    Path(workspace): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    ingest(receivers, &workspace, Shape::LiteLlm, request).await
+}
+
+pub(super) async fn ingest_helicone(
+    State(receivers): State<Receivers>,
+    Path(workspace): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    ingest(receivers, &workspace, Shape::Helicone, request).await
+}
+
+pub(super) async fn ingest_helicone_client(
+    State(receivers): State<Receivers>,
+    Path((workspace, _provider)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Response {
+    ingest(receivers, &workspace, Shape::Helicone, request).await
+}
+
+async fn ingest(receivers: Receivers, workspace: &str, shape: Shape, request: Request<Body>) -> Response {
+    let (head, body) = request.into_parts();
+    let workspace = match receivers.admit(workspace, &head.headers) {
+        Ok(workspace) => workspace,
+        Err(refusal) => return *refusal,
+    };
+    let source = Source { shape, workspace, headers: head.headers };
+    if chat_ndjson::is_announced(&source.headers) {
+        return chat_ndjson::answer(receivers, source, body);
+    }
+    let (bytes, room) = match body::read(body, &source.headers, &receivers.pipeline, receivers.request_bytes_max).await
+    {
+        Ok(read) => read,
+        Err(error) => return receivers.answer(Err(error.into())),
+    };
+    let records = Records::of(&bytes);
+    if let Records::One(record) = records {
+        return receivers.answer(source.store(&receivers, record, None, room));
+    }
+    if records.iter().nth(RECORDS_MAX).is_some() {
+        receivers.metrics.reject(Receiver::Chat, 1);
+        let detail = json!({"detail": format!("more than {RECORDS_MAX} records; send smaller batches, or lines as application/x-ndjson")});
+        return respond(StatusCode::PAYLOAD_TOO_LARGE, detail.to_string());
+    }
+    answer_all(&receivers, &source, records).await
+}
+
+/// Stores all records that are good. Waits for room once, for all of them together.
+async fn answer_all(receivers: &Receivers, source: &Source, records: Records<'_>) -> Response {
+    let is_list = matches!(records, Records::List(_));
+    let (place_name, between, media) =
+        if is_list { ("index", ",", "application/json") } else { ("line", "\n", "application/x-ndjson") };
+    let patience = Patience::new(PATIENCE);
+    let (mut results, mut must_repeat) = (String::new(), false);
+    for (place, record) in records.iter() {
+        let stored = source.store_patiently(receivers, record, place, None, &patience).await;
+        must_repeat |= stored.as_ref().is_err_and(|error| error.status() == StatusCode::SERVICE_UNAVAILABLE);
+        if !results.is_empty() {
+            results.push_str(between);
+        }
+        results.push_str(&receivers.result(place_name, place, stored));
+    }
+    let body = if is_list { format!("[{results}]") } else { format!("{results}\n") };
+    if must_repeat && is_list {
+        return respond(StatusCode::SERVICE_UNAVAILABLE, format!(r#"{{"detail":{body}}}"#));
+    }
+    if must_repeat {
+        let list = results.replace('\n', ",");
+        return respond(StatusCode::SERVICE_UNAVAILABLE, format!(r#"{{"detail":[{list}]}}"#));
+    }
+    (StatusCode::OK, [(header::CONTENT_TYPE, media)], body).into_response()
+}
+
+impl Receivers {
+    /// What became of one of many records, as a JSON object; failures are counted.
+    pub(super) fn result(&self, place_name: &str, place: usize, stored: Result<Stored, IngestError>) -> String {
+        let (head, object) = match stored {
+            Ok(stored) => (String::new(), serde_json::to_string(&stored).unwrap_or_default()),
+            Err(error) => {
+                self.count_failure(&error);
+                (format!(r#""status":{},"#, error.status().as_u16()), error.to_json())
+            }
+        };
+        format!(r#"{{"{place_name}":{place},{head}{}"#, object.strip_prefix('{').unwrap_or("}"))
+    }
+}
+
+impl Source {
+    /// Stores one record. `place` tells it from the others of one request.
+    pub(super) fn store(
+        &self,
+        receivers: &Receivers,
+        record: &[u8],
+        place: Option<usize>,
+        mut room: Room,
+    ) -> Result<Stored, IngestError> {
+        let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        let limits = receivers.chat_options.limits;
+        let mut foreign = match self.shape {
+            Shape::Pair => None,
+            Shape::LiteLlm => Some(litellm::rewrite(record, limits).map_err(IngestError::Invalid)?),
+            Shape::Helicone => {
+                Some(helicone::rewrite(record, &self.helicone_headers(), limits).map_err(IngestError::Invalid)?)
+            }
+        };
+        let body = foreign.as_mut().map(|foreign| std::mem::take(&mut foreign.body));
+        let body = body.as_ref().map_or(record, String::as_bytes);
+        if foreign.is_some() {
+            room.grow(body.len())?;
+        }
+        let given = text("idempotency-key").map(|key| match place {
+            Some(place) => format!("{key}/{place}"),
+            None => key.to_owned(),
+        });
+        let derived = foreign.as_mut().map(|foreign| std::mem::take(&mut foreign.idempotency_key));
+        let envelope = Envelope {
+            workspace: &self.workspace,
+            traceparent: text("traceparent").and_then(Traceparent::parse),
+            idempotency_key: given.as_deref().or(derived.as_deref()),
+            foreign,
+        };
+        receivers.store_pair(envelope, body, room)
+    }
+
+    /// Stores one of many records, waiting for room as long as there is patience. `room` is what it has already.
+    pub(super) async fn store_patiently(
+        &self,
+        receivers: &Receivers,
+        record: &[u8],
+        place: usize,
+        mut room: Option<Room>,
+        patience: &Patience,
+    ) -> Result<Stored, IngestError> {
+        loop {
+            let reserved = room.take().map_or_else(|| receivers.pipeline.reserve(record.len()), Ok);
+            let stored =
+                reserved.map_err(IngestError::from).and_then(|room| self.store(receivers, record, Some(place), room));
+            match stored {
+                Err(IngestError::NoRoom(NoRoom::Full)) if patience.lasts().await => {}
+                stored => return stored,
+            }
+        }
+    }
+
+    fn helicone_headers(&self) -> Vec<(&str, &str)> {
+        let ours = self.headers.iter().filter(|(name, _)| name.as_str().starts_with(helicone::HEADER_PREFIX));
+        ours.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
+    }
+}

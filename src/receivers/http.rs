@@ -1,0 +1,82 @@
+//! The HTTP listener on 4318: OTLP and chat-completions behind one port.
+
+use super::answer::{Code, failure};
+use super::{Receivers, body, chat, chat_shapes, connections, otlp_http};
+use crate::otlp::Encoding;
+use crate::shutdown::Shutdown;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::post;
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+
+/// Helicone's own client appends `/{provider}/v1/log` to the endpoint it is given.
+/// Source: `@helicone/helpers` 1.8.3, `HeliconeManualLogger.getLoggingEndpoint`.
+const HELICONE_CLIENT_PATH: &str = "/apis/intake/v2/workspaces/{workspace}/ingest/helicone/{provider}/v1/log";
+
+/// Where it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4318)) }
+    }
+}
+
+/// Serves until the shutdown, then answers what is in flight. Never fails: a connection that breaks is its client's.
+///
+/// # Errors
+/// None.
+pub async fn serve(listener: TcpListener, receivers: Receivers, shutdown: Shutdown) -> Result<(), Infallible> {
+    connections::serve(listener, router(receivers), shutdown).await;
+    Ok(())
+}
+
+fn router(receivers: Receivers) -> Router {
+    Router::new()
+        .route("/v1/traces", post(otlp_http::traces))
+        .route("/v1/metrics", post(not_ours))
+        .route("/v1/logs", post(not_ours))
+        .route("/apis/intake/v2/workspaces/{workspace}/ingest/chat-completions", post(chat::ingest))
+        .route("/apis/intake/v2/workspaces/{workspace}/ingest/litellm", post(chat_shapes::ingest_litellm))
+        .route("/apis/intake/v2/workspaces/{workspace}/ingest/helicone", post(chat_shapes::ingest_helicone))
+        .route(HELICONE_CLIENT_PATH, post(chat_shapes::ingest_helicone_client))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(receivers)
+}
+
+async fn not_ours(request: Request) -> Response {
+    let message = "Millrace takes traces only; send them to /v1/traces";
+    refuse(request, StatusCode::NOT_FOUND, Code::Unimplemented, message).await
+}
+
+async fn nothing_here(request: Request) -> Response {
+    let message = "nothing here; traces go to POST /v1/traces, chat-completions to \
+                   POST /apis/intake/v2/workspaces/{workspace}/ingest/chat-completions";
+    refuse(request, StatusCode::NOT_FOUND, Code::NotFound, message).await
+}
+
+async fn wrong_method(request: Request) -> Response {
+    refuse(request, StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, "this path takes POST").await
+}
+
+/// Refuses in the words of the path's own protocol.
+async fn refuse(request: Request, status: StatusCode, code: Code, message: &str) -> Response {
+    let is_chat = request.uri().path().starts_with("/apis/");
+    let (head, body) = request.into_parts();
+    body::pass_over(body, &head.headers).await;
+    if is_chat {
+        return chat::respond(status, serde_json::json!({"detail": message}).to_string());
+    }
+    failure(status, code, message, otlp_http::encoding(&head.headers).unwrap_or(Encoding::Json))
+}

@@ -1,0 +1,147 @@
+//! The doors: OTLP over gRPC, OTLP over HTTP, and captured chat-completions. Each reads a request within its bounds,
+//! decodes it straight into columns, hands the rows to the pipeline, and answers only then.
+//!
+//! ```text
+//! otlp_grpc.rs   :4317  TraceService/Export
+//! http.rs        :4318  the listener and its routes
+//! otlp_http.rs          /v1/traces
+//! chat.rs               /apis/intake/v2/workspaces/{workspace}/ingest/chat-completions
+//! chat_shapes.rs        .../ingest/litellm, .../ingest/helicone: records of other tools
+//! chat_ndjson.rs        many at once, one a line, answered while they arrive
+//! connections.rs        HTTP connections within their bounds
+//! body.rs               a body within its bounds, decompressed
+//! body_stream.rs        the lines of a body without a bound
+//! answer.rs             google.rpc.Status in the request's own encoding
+//! ```
+
+mod answer;
+mod body;
+mod body_stream;
+pub mod chat;
+mod chat_ndjson;
+mod chat_shapes;
+mod connections;
+pub mod http;
+pub mod otlp_grpc;
+mod otlp_http;
+mod patience;
+
+use crate::chat::ParseOptions;
+use crate::duplicates::Duplicates;
+use crate::otlp::{self, DecodeError, Decoded, Encoding, decode_traces};
+use crate::pipeline::{NoRoom, Pipeline, Receipt, Room};
+use crate::telemetry::{Metrics, Receiver};
+use crate::time::Clock;
+use crate::traces::Traces;
+use crate::workspace::Workspace;
+use std::time::Duration;
+
+/// Names the workspace of an OTLP request: an HTTP header, a gRPC metadata key.
+pub const WORKSPACE_HEADER: &str = "x-millrace-workspace";
+
+/// What "try again" tells a sender to wait. Senders give up after 6 to 10 s, so it is short.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Bytes of a request, compressed and decompressed. Source: OTLP 1.11.0 recommends 64 MiB.
+pub const REQUEST_BYTES_MAX: usize = 64 << 20;
+
+/// What all receivers share.
+#[derive(Debug, Clone)]
+pub struct Receivers {
+    /// Where rows go.
+    pub pipeline: Pipeline,
+    /// Roots seen lately.
+    pub traces: Traces,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What time it is.
+    pub clock: Clock,
+    /// Spans accepted lately.
+    pub duplicates: Duplicates,
+    /// How chat-completions are read.
+    pub chat_options: ParseOptions,
+    /// What one request may contain.
+    pub limits: otlp::Limits,
+    /// Bytes of one request, compressed and decompressed.
+    pub request_bytes_max: usize,
+}
+
+/// What an OTLP request came to.
+struct Accepted {
+    rejected: usize,
+    reasons: Vec<String>,
+    _receipt: Receipt,
+}
+
+/// Why an OTLP request was not taken.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
+    #[error(transparent)]
+    Json(#[from] otlp::json::JsonError),
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+}
+
+impl Refusal {
+    /// Whether the sender should try again.
+    fn is_retryable(&self) -> bool {
+        matches!(self, Self::NoRoom(NoRoom::Full | NoRoom::Stopping))
+    }
+
+    fn is_too_large(&self) -> bool {
+        matches!(self, Self::NoRoom(NoRoom::NeverFits { .. }))
+    }
+}
+
+impl Receivers {
+    /// Decodes a request of traces and hands it over: the way both OTLP receivers share.
+    fn take_traces(
+        &self,
+        receiver: Receiver,
+        workspace: &Workspace,
+        request: &[u8],
+        encoding: Encoding,
+        room: Room,
+    ) -> Result<Accepted, Refusal> {
+        let decoded = self.decode(request, encoding, workspace).inspect_err(|_| self.metrics.reject(receiver, 1))?;
+        let Decoded { rows, rejected, reasons, roots, attributes_repeated } = decoded;
+        let spans = rows.rows();
+        let receipt = if spans == 0 {
+            self.pipeline.nothing_to_send()
+        } else {
+            self.pipeline.send(rows, room).inspect_err(|_| self.metrics.refuse(receiver, spans))?
+        };
+        self.metrics.accept(receiver, spans);
+        self.metrics.reject(receiver, rejected);
+        self.metrics.attributes_repeated.inc_by(u64::try_from(attributes_repeated).unwrap_or(u64::MAX));
+        for root in roots {
+            self.traces.remember(workspace, root.trace_id, root.span_id, root.session.as_deref());
+        }
+        Ok(Accepted { rejected, reasons, _receipt: receipt })
+    }
+
+    fn decode(&self, request: &[u8], encoding: Encoding, workspace: &Workspace) -> Result<Decoded, Refusal> {
+        match encoding {
+            Encoding::Protobuf => Ok(decode_traces(request, encoding, workspace, &self.limits)?),
+            Encoding::Json => {
+                let protobuf = otlp::transcode_traces(request, self.limits.depth)?;
+                Ok(decode_traces(&protobuf, encoding, workspace, &self.limits)?)
+            }
+        }
+    }
+}
+
+impl Accepted {
+    /// The words of a partial success; empty when every span was taken.
+    fn message(&self) -> String {
+        match (self.rejected, self.reasons.len()) {
+            (0, _) => String::new(),
+            (rejected, shown) if rejected > shown => {
+                format!("{} spans rejected: {}; and {} more", rejected, self.reasons.join("; "), rejected - shown)
+            }
+            (rejected, _) => format!("{} spans rejected: {}", rejected, self.reasons.join("; ")),
+        }
+    }
+}

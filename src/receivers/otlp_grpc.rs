@@ -1,0 +1,249 @@
+//! OTLP over gRPC on 4317: `TraceService/Export` on tonic's server. The message is read here and not by tonic's codec, so that
+//! room is reserved for every byte as it arrives, compressed and not, and decoding goes straight into columns.
+//!
+//! Source: OTLP specification, "OTLP/gRPC"; google/rpc/error_details.proto for RetryInfo.
+
+use super::body::{self, BodyError};
+use super::{RETRY_AFTER, Receivers, Refusal, WORKSPACE_HEADER, answer};
+use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
+use crate::otlp::{Encoding, count_spans};
+use crate::pipeline::{NoRoom, Room};
+use crate::shutdown::Shutdown;
+use crate::telemetry::Receiver;
+use crate::workspace::Workspace;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tonic::body::Body;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::server::NamedService;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// The one method.
+const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+/// Flag and length before a message.
+const PREFIX_BYTES: usize = 5;
+/// Streams that one connection may have open.
+const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+/// Requests of one connection that are handled at once; the others wait in the sender's socket.
+const REQUESTS_PER_CONNECTION_MAX: usize = 64;
+/// Bytes of headers of one request.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// How often a silent connection is asked whether it still lives, and how long it may take to say so.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a request may take from its headers to its answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// RetryInfo as a message, under the key where the Python SDK looks for it.
+const RETRY_INFO_KEY: &str = "google.rpc.retryinfo-bin";
+
+/// Where it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4317)) }
+    }
+}
+
+/// Serves until the shutdown, then answers what is in flight.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    receivers: Receivers,
+    mut shutdown: Shutdown,
+) -> Result<(), tonic::transport::Error> {
+    tonic::transport::Server::builder()
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .concurrency_limit_per_connection(REQUESTS_PER_CONNECTION_MAX)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_max_pending_accept_reset_streams(Some(20))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .timeout(REQUEST_TIMEOUT)
+        .add_service(TraceService { receivers })
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
+            shutdown.requested().await;
+        })
+        .await
+}
+
+/// The service as tonic calls it.
+#[derive(Debug, Clone)]
+struct TraceService {
+    receivers: Receivers,
+}
+
+impl NamedService for TraceService {
+    const NAME: &'static str = "opentelemetry.proto.collector.trace.v1.TraceService";
+}
+
+type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl tower::Service<http::Request<Body>> for TraceService {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Answer<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let receivers = self.receivers.clone();
+        Box::pin(async move {
+            if request.uri().path() != EXPORT_PATH {
+                return Ok(Status::unimplemented("this service has the method Export").into_http());
+            }
+            Ok(match export(&receivers, request).await {
+                Ok(message) => unary_answer(&message),
+                Err(status) => status.into_http(),
+            })
+        })
+    }
+}
+
+async fn export(receivers: &Receivers, request: http::Request<Body>) -> Result<ExportTraceServiceResponse, Status> {
+    let (head, body) = request.into_parts();
+    let metadata = MetadataMap::from_headers(head.headers.clone());
+    let reject = |status: Status| {
+        receivers.metrics.reject(Receiver::OtlpGrpc, 1);
+        status
+    };
+    let workspace = workspace(&metadata).map_err(reject)?;
+    let (message, room) = match read_message(receivers, axum::body::Body::new(body), &head.headers).await {
+        Ok(read) => read,
+        Err(Unread::Refused { spans }) => {
+            receivers.metrics.refuse(Receiver::OtlpGrpc, spans.max(1));
+            return Err(status(&Refusal::NoRoom(NoRoom::Full)));
+        }
+        Err(Unread::Rejected(status)) => return Err(reject(status)),
+    };
+    receivers
+        .take_traces(Receiver::OtlpGrpc, &workspace, &message, Encoding::Protobuf, room)
+        .map(|accepted| answer::success(&accepted))
+        .map_err(|refusal| status(&refusal))
+}
+
+/// Why a message was not read.
+enum Unread {
+    /// There is no room now; how many spans it had, as far as it was read.
+    Refused { spans: usize },
+    /// It is not what it should be; trying again does not help.
+    Rejected(Status),
+}
+
+/// Reads the one message of a unary call, with room reserved for every byte as it arrives.
+///
+/// ```text
+/// 0  1  1 = compressed as `grpc-encoding` says, 0 = not
+/// 1  4  length of the message, big endian
+/// 5  -  message
+/// ```
+///
+/// Source: gRPC over HTTP/2, "Length-Prefixed-Message".
+async fn read_message(
+    receivers: &Receivers,
+    body: axum::body::Body,
+    headers: &http::HeaderMap,
+) -> Result<(Bytes, Room), Unread> {
+    let max = receivers.request_bytes_max;
+    let read = body::read_raw(body, headers, &receivers.pipeline, max + PREFIX_BYTES).await;
+    let (bytes, room) = read.map_err(|error| unread(&error, 0))?;
+    let Some((prefix, _)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
+        return Err(Unread::Rejected(Status::invalid_argument("the call has no message")));
+    };
+    let [compressed, length @ ..] = *prefix;
+    let message = bytes.slice(PREFIX_BYTES..);
+    if usize::try_from(u32::from_be_bytes(length)).ok() != Some(message.len()) {
+        return Err(Unread::Rejected(Status::invalid_argument("the call must have one whole message")));
+    }
+    let encoding = match compressed {
+        0 => "identity",
+        _ => headers.get("grpc-encoding").and_then(|encoding| encoding.to_str().ok()).unwrap_or("gzip"),
+    };
+    let spans = if compressed == 0 { count_spans(&message) } else { 0 };
+    body::expand(message, encoding, room, max).await.map_err(|error| unread(&error, spans))
+}
+
+fn unread(error: &BodyError, spans: usize) -> Unread {
+    let message = error.to_string();
+    Unread::Rejected(match error {
+        BodyError::NoRoom(NoRoom::Full | NoRoom::Stopping) => return Unread::Refused { spans },
+        BodyError::TooLarge { max } => {
+            let message = BodyError::TooLarge { max: max.saturating_sub(PREFIX_BYTES) }.to_string();
+            Status::resource_exhausted(message)
+        }
+        BodyError::NoRoom(NoRoom::NeverFits { .. }) | BodyError::ExpandsTooFar { .. } => {
+            Status::resource_exhausted(message)
+        }
+        BodyError::Encoding(_) => Status::unimplemented(message),
+        BodyError::Compression { .. } => Status::invalid_argument(message),
+        BodyError::CutOff(_) => Status::cancelled(message),
+        BodyError::TooSlow => Status::deadline_exceeded(message),
+    })
+}
+
+/// One message and the trailers that say OK.
+fn unary_answer(message: &ExportTraceServiceResponse) -> http::Response<Body> {
+    let length = u32::try_from(message.encoded_len()).unwrap_or(u32::MAX);
+    let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + message.encoded_len());
+    bytes.put_u8(0);
+    bytes.put_u32(length);
+    bytes.extend_from_slice(&message.encode_to_vec());
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+    let frames = [Ok::<_, Infallible>(Frame::data(bytes.freeze())), Ok(Frame::trailers(trailers))];
+    let mut response = http::Response::new(Body::new(StreamBody::new(futures_util::stream::iter(frames))));
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-accept-encoding", http::HeaderValue::from_static("identity,gzip,zstd"));
+    response
+}
+
+fn workspace(metadata: &MetadataMap) -> Result<Workspace, Status> {
+    match metadata.get(WORKSPACE_HEADER) {
+        None => Ok(Workspace::default()),
+        Some(name) => Workspace::new(name.to_str().unwrap_or_default())
+            .map_err(|error| Status::invalid_argument(format!("metadata {WORKSPACE_HEADER}: {error}"))),
+    }
+}
+
+fn status(refusal: &Refusal) -> Status {
+    let message = refusal.to_string();
+    if refusal.is_retryable() {
+        return try_again(message);
+    }
+    if refusal.is_too_large() { Status::resource_exhausted(message) } else { Status::invalid_argument(message) }
+}
+
+/// UNAVAILABLE with RetryInfo, in both places where senders look for it.
+fn try_again(message: String) -> Status {
+    let mut metadata = MetadataMap::new();
+    let retry_info = tonic_types::pb::RetryInfo {
+        retry_delay: Some(prost_types::Duration {
+            seconds: i64::try_from(RETRY_AFTER.as_secs()).unwrap_or(1),
+            nanos: 0,
+        }),
+    };
+    metadata.insert_bin(RETRY_INFO_KEY, MetadataValue::from_bytes(&retry_info.encode_to_vec()));
+    let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
+    Status::with_error_details_and_metadata(Code::Unavailable, message, details, metadata)
+}

@@ -1,0 +1,81 @@
+//! `POST /v1/traces`: OTLP over HTTP, in protobuf and JSON.
+//!
+//! Source: OTLP specification, "OTLP/HTTP".
+
+use super::answer::{Code, failure, refusal, success_response};
+use super::body::{self, BodyError};
+use super::{Receivers, WORKSPACE_HEADER};
+use crate::otlp::Encoding;
+use crate::telemetry::Receiver;
+use crate::workspace::Workspace;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::Response;
+
+pub(super) async fn traces(State(receivers): State<Receivers>, request: Request<Body>) -> Response {
+    let (head, body) = request.into_parts();
+    let Some(encoding) = encoding(&head.headers) else {
+        receivers.metrics.reject(Receiver::OtlpHttp, 1);
+        body::pass_over(body, &head.headers).await;
+        let message = "Content-Type must be application/x-protobuf or application/json";
+        return failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, message, Encoding::Json);
+    };
+    let workspace = match workspace(&head.headers) {
+        Ok(workspace) => workspace,
+        Err(message) => {
+            receivers.metrics.reject(Receiver::OtlpHttp, 1);
+            body::pass_over(body, &head.headers).await;
+            return failure(StatusCode::BAD_REQUEST, Code::InvalidArgument, &message, encoding);
+        }
+    };
+    let read = body::read(body, &head.headers, &receivers.pipeline, receivers.request_bytes_max).await;
+    let (bytes, room) = match read {
+        Ok(read) => read,
+        Err(error) => return body_failure(&receivers, &error, encoding),
+    };
+    match receivers.take_traces(Receiver::OtlpHttp, &workspace, &bytes, encoding, room) {
+        Ok(accepted) => success_response(&accepted, encoding),
+        Err(error) => refusal(&error, encoding),
+    }
+}
+
+/// The encoding that the request's content type names, for answers on any path.
+pub(super) fn encoding(headers: &HeaderMap) -> Option<Encoding> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/x-protobuf" | "application/protobuf" => Some(Encoding::Protobuf),
+        "application/json" => Some(Encoding::Json),
+        _ => None,
+    }
+}
+
+fn workspace(headers: &HeaderMap) -> Result<Workspace, String> {
+    match headers.get(WORKSPACE_HEADER) {
+        None => Ok(Workspace::default()),
+        Some(name) => Workspace::new(name.to_str().unwrap_or_default())
+            .map_err(|error| format!("header {WORKSPACE_HEADER}: {error}")),
+    }
+}
+
+fn body_failure(receivers: &Receivers, error: &BodyError, encoding: Encoding) -> Response {
+    let (http, code) = match error {
+        BodyError::TooLarge { .. } | BodyError::ExpandsTooFar { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted)
+        }
+        BodyError::NoRoom(crate::pipeline::NoRoom::NeverFits { .. }) => {
+            (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted)
+        }
+        // a sender drops what was answered with anything but 429 and 5xx, and a slow one may be faster next time
+        BodyError::NoRoom(_) | BodyError::TooSlow => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        BodyError::Encoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
+        BodyError::Compression { .. } | BodyError::CutOff(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+    };
+    if http == StatusCode::SERVICE_UNAVAILABLE {
+        receivers.metrics.refuse(Receiver::OtlpHttp, 1);
+    } else {
+        receivers.metrics.reject(Receiver::OtlpHttp, 1);
+    }
+    failure(http, code, &error.to_string(), encoding)
+}

@@ -1,0 +1,82 @@
+//! Sizes as people write them in a configuration: `134217728` or `128MiB`.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub usize);
+
+const UNITS: [(&str, usize); 7] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+impl ByteSize {
+    /// So many MiB.
+    #[must_use]
+    pub const fn mib(count: usize) -> Self {
+        Self(count << 20)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+        let unit = unit.trim();
+        let factor = if unit.is_empty() {
+            1
+        } else {
+            UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor)?
+        };
+        digits.parse::<usize>().ok()?.checked_mul(factor).map(Self)
+    }
+}
+
+impl Serialize for ByteSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let whole = UNITS.iter().take(3).find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor));
+        match whole {
+            Some((unit, factor)) => serializer.collect_str(&format_args!("{}{unit}", self.0 / factor)),
+            None => serializer.collect_str(&self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text)
+            .ok_or_else(|| D::Error::custom(format_args!("{text:?} is not a size: write bytes, or 64MiB")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in
+            [("0", 0), ("1024", 1024), ("64MiB", 64 << 20), ("1 GiB", 1 << 30), ("5kb", 5_000), ("7 B", 7)]
+        {
+            assert_eq!(ByteSize::parse(text), Some(ByteSize(bytes)), "{text}");
+        }
+        for text in ["", "MiB", "-1", "1.5GiB", "1 parsec", "99999999999GiB"] {
+            assert_eq!(ByteSize::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_written_in_the_largest_unit_that_divides_them() {
+        let written = |bytes| serde_json::to_string(&ByteSize(bytes)).unwrap();
+        assert_eq!(
+            [written(128 << 20), written(3 << 10), written(1_000), written(0)],
+            ["\"128MiB\"", "\"3KiB\"", "\"1000\"", "\"0\""]
+        );
+    }
+}

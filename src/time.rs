@@ -1,0 +1,67 @@
+//! Time as spans carry it, and the one place that asks the machine what time it is.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const NANOS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000_000;
+
+/// Nanoseconds since 1970-01-01T00:00:00Z. Fits ClickHouse's `DateTime64(9)`: up to 2262-04-11.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UnixNanos(i64);
+
+impl UnixNanos {
+    /// Takes a count of nanoseconds; `None` when it lies outside what `DateTime64(9)` holds.
+    #[must_use]
+    pub fn new(nanos: u64) -> Option<Self> {
+        i64::try_from(nanos).ok().map(Self)
+    }
+
+    /// Nanoseconds since the epoch, never negative.
+    #[must_use]
+    pub fn nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Whole days since 1970-01-01, in UTC.
+    #[must_use]
+    pub fn day(self) -> i64 {
+        self.0 / NANOS_PER_DAY
+    }
+
+    /// The time from `earlier` to `self` in nanoseconds, 0 when `earlier` is later.
+    #[must_use]
+    pub fn nanos_since(self, earlier: Self) -> u64 {
+        u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+
+    /// `self` moved later, at most to the end of the range.
+    #[must_use]
+    pub fn saturating_add(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// Where the time comes from. Handed in, so that a test can say what time it is.
+#[derive(Debug, Clone, Copy)]
+pub enum Clock {
+    /// The machine's clock.
+    System,
+    /// Always this time.
+    Fixed(UnixNanos),
+}
+
+impl Clock {
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> UnixNanos {
+        match self {
+            Self::Fixed(at) => *at,
+            Self::System => system_now(),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
+fn system_now() -> UnixNanos {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixNanos(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
+}

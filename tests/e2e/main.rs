@@ -1,0 +1,21 @@
+//! End-to-end tests: the real binary, the real engine, and clients that nobody here wrote.
+//!
+//! `make test` installs what they need; see `support` for how they run. One binary, so that it is linked once.
+
+mod chat;
+mod chat_shapes;
+mod clickhouse_clients;
+mod command_line;
+mod engine_killed;
+mod external_clickhouse;
+mod full_channel;
+mod grafana;
+mod joining;
+mod otlp_http;
+mod repeats;
+mod restart;
+mod rows;
+mod sdk_javascript;
+mod sdk_python;
+mod support;
+mod wire;

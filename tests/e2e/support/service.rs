@@ -1,0 +1,283 @@
+//! The real binary, started and ended.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::process::{self, signal};
+use super::sql::Sql;
+use super::{http, project, wait_until};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_millrace");
+const LOG_TAIL_LINES: usize = 200;
+
+/// What a test wants different from the defaults.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Options {
+    /// Sections of the configuration, as YAML, besides the addresses.
+    pub(crate) yaml: String,
+    /// `MILLRACE_CLICKHOUSE_URL`; without it the service runs its own engine.
+    pub(crate) clickhouse_url: Option<String>,
+    /// A process group of its own, as a shell gives it: Ctrl-C then reaches the service and its engine alike.
+    pub(crate) own_group: bool,
+}
+
+/// A process of ours: its log is shown when the test fails, and it does not outlive the test.
+struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    fn spawn(command: &mut Command, log: PathBuf) -> Self {
+        let out = File::options().create(true).append(true).open(&log).expect("the log can be written");
+        let err = out.try_clone().expect("the log can be written");
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect("the binary starts");
+        Self { child, log }
+    }
+
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the process can be asked")
+    }
+
+    fn show_log(&self) {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines.split_at(lines.len().saturating_sub(LOG_TAIL_LINES)).1;
+        eprintln!("--- log of process {} ---\n{}\n--- end ---", self.child.id(), tail.join("\n"));
+    }
+
+    /// Ends it without ceremony, its children too.
+    fn kill(&mut self) {
+        if self.ended().is_some() {
+            return;
+        }
+        let children = process::children(self.child.id());
+        self.child.kill().expect("our own process can be killed");
+        self.child.wait().expect("a killed process ends");
+        for child in children.into_iter().filter(|child| process::is_alive(*child)) {
+            // It may end by itself between the look and the signal.
+            let _gone_meanwhile = Command::new("kill").args(["-9", &child.to_string()]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.show_log();
+        }
+        self.kill();
+    }
+}
+
+/// A running `millrace serve`.
+pub(crate) struct Service {
+    process: Process,
+    folder: TempDir,
+    options: Options,
+    ready: Value,
+}
+
+impl Service {
+    /// Starts with a new data folder and everything else as it is by default.
+    pub(crate) fn start() -> Self {
+        Self::start_with(Options::default())
+    }
+
+    /// Starts with a new data folder; returns once everything listens.
+    pub(crate) fn start_with(options: Options) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let (process, ready) = launch(&folder, &options);
+        Self { process, folder, options, ready }
+    }
+
+    /// Starts again in the same data folder, after [`Self::terminate`] or [`Self::kill`].
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.process.ended().is_some(), "it still runs");
+        (self.process, self.ready) = launch(&self.folder, &self.options);
+    }
+
+    /// Asks it to end, as an operator would, and returns how it ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        signal(self.pid(), "TERM");
+        wait_until("the service has ended after SIGTERM", || self.process.ended())
+    }
+
+    /// Ctrl-C at the terminal: SIGINT to the whole process group. Returns how the service ended.
+    pub(crate) fn interrupt_group(&mut self) -> ExitStatus {
+        assert!(self.options.own_group, "the group would be the test's own");
+        let group = format!("-{}", self.pid());
+        let status = Command::new("kill").args(["-INT", "--", &group]).status().expect("kill runs");
+        assert!(status.success(), "no process group {group}");
+        wait_until("the service has ended after Ctrl-C", || self.process.ended())
+    }
+
+    /// `kill -9` of the service alone. Its engine has to notice by itself.
+    pub(crate) fn kill(&mut self) {
+        self.process.child.kill().expect("our own process can be killed");
+        self.process.child.wait().expect("a killed process ends");
+    }
+
+    /// All that it has written to its terminal so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.process.log).expect("the log can be read")
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
+    /// The engine's process, when it has one now.
+    pub(crate) fn engine_pid(&self) -> Option<u32> {
+        process::children(self.pid()).into_iter().next()
+    }
+
+    /// `host:port` of OTLP/gRPC.
+    pub(crate) fn grpc(&self) -> String {
+        self.address("otlp_grpc")
+    }
+
+    /// `http://host:port/path` on the HTTP receiver.
+    pub(crate) fn http(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address("http"))
+    }
+
+    /// Where chat-completions are posted.
+    pub(crate) fn chat(&self, workspace: &str) -> String {
+        self.http(&format!("/apis/intake/v2/workspaces/{workspace}/ingest/chat-completions"))
+    }
+
+    /// The health page.
+    pub(crate) fn health(&self) -> String {
+        format!("http://{}/", self.address("health"))
+    }
+
+    /// The metrics page.
+    pub(crate) fn metrics(&self) -> String {
+        http::get(&format!("http://{}/metrics", self.address("metrics"))).text()
+    }
+
+    /// One sample's value, summed over its label sets; `None` when the metric is not there.
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
+        let page = self.metrics();
+        let mut samples = page.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            (rest.starts_with(['{', ' '])).then(|| rest.rsplit_once(' '))?
+        });
+        let first = samples.next()?;
+        let number = |(_, value): (&str, &str)| value.parse::<f64>().expect("a sample is a number");
+        Some(number(first) + samples.map(number).sum::<f64>())
+    }
+
+    /// The ClickHouse that it writes to.
+    pub(crate) fn sql(&self) -> Sql {
+        let url = self.options.clickhouse_url.clone();
+        Sql { url: url.unwrap_or_else(|| self.text("clickhouse")), database: "otel" }
+    }
+
+    fn address(&self, name: &str) -> String {
+        self.text(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        let value = self.ready.get(name).and_then(Value::as_str);
+        value.unwrap_or_else(|| panic!("{name} is not in the ready file: {}", self.ready)).to_owned()
+    }
+}
+
+fn launch(folder: &TempDir, options: &Options) -> (Process, Value) {
+    let config = folder.path().join("millrace.yaml");
+    let ready = folder.path().join("ready.json");
+    let data = folder.path().join("data");
+    let yaml = format!(
+        "data_dir: {}\n\
+         receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:0 }}\n  http: {{ listen: 127.0.0.1:0 }}\n\
+         admin:\n  health: {{ listen: 127.0.0.1:0 }}\n  metrics: {{ listen: 127.0.0.1:0 }}\n\
+         embedded: {{ listen: 127.0.0.1:0 }}\n{}\n",
+        data.display(),
+        options.yaml
+    );
+    fs::write(&config, yaml).expect("the configuration can be written");
+    if ready.exists() {
+        fs::remove_file(&ready).expect("the old ready file can be removed");
+    }
+    let mut command = binary();
+    command.arg("serve").arg("--config").arg(&config).arg("--ready-file").arg(&ready);
+    if let Some(url) = &options.clickhouse_url {
+        command.env("MILLRACE_CLICKHOUSE_URL", url);
+    }
+    if options.own_group {
+        command.process_group(0);
+    }
+    let mut process = Process::spawn(&mut command, folder.path().join("log"));
+    let ready = wait_until("the service is ready", || {
+        if let Some(status) = process.ended() {
+            panic!("the service ended before it was ready: {status}");
+        }
+        let text = fs::read_to_string(&ready).ok()?;
+        Some(serde_json::from_str(&text).expect("the ready file is whole: it is written atomically"))
+    });
+    (process, ready)
+}
+
+/// The binary, in an environment that says nothing about ClickHouse. It runs in the project's folder, where it finds
+/// the engine's library.
+pub(crate) fn binary() -> Command {
+    let mut command = Command::new(BINARY);
+    command.current_dir(project()).env_remove("MILLRACE_CLICKHOUSE_URL");
+    command
+}
+
+/// A running `millrace clickhouse`: the engine alone, as a ClickHouse that somebody else runs.
+pub(crate) struct Engine {
+    process: Process,
+    _folder: TempDir,
+    pub(crate) port: u16,
+}
+
+impl Engine {
+    /// Starts on a free port with an empty data folder.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let port = free_port();
+        let config = folder.path().join("millrace.yaml");
+        let data = folder.path().join("data");
+        let yaml = format!("data_dir: {}\nembedded: {{ listen: 127.0.0.1:{port} }}\n", data.display());
+        fs::write(&config, yaml).expect("the configuration can be written");
+        let mut command = binary();
+        command.arg("clickhouse").arg("--config").arg(&config);
+        let mut engine =
+            Self { process: Process::spawn(&mut command, folder.path().join("log")), _folder: folder, port };
+        let ping = format!("{}/ping", engine.url());
+        wait_until("the engine answers", || {
+            if let Some(status) = engine.process.ended() {
+                panic!("the engine ended before it was ready: {status}");
+            }
+            http::try_send("GET", &ping, &[], &[]).ok().filter(|answer| answer.status == 200)
+        });
+        engine
+    }
+
+    /// `http://host:port`
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Asks it questions directly.
+    pub(crate) fn sql(&self, database: &'static str) -> Sql {
+        Sql { url: self.url(), database }
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback can be bound");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
