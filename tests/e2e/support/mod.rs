@@ -15,6 +15,7 @@ pub(crate) mod clients;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod service;
 pub(crate) mod sql;
 

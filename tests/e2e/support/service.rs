@@ -26,6 +26,14 @@ pub(crate) struct Options {
     pub(crate) clickhouse_url: Option<String>,
     /// A process group of its own, as a shell gives it: Ctrl-C then reaches the service and its engine alike.
     pub(crate) own_group: bool,
+    /// What every receiver answers after: `durable`, `stored` or `memory`; absent = the default.
+    pub(crate) ack: Option<&'static str>,
+    /// Senders go on while it is started again: it comes back on the same ports.
+    pub(crate) fixed_ports: bool,
+    /// Where its data are; absent = a new folder.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Further variables of its environment.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// A process of ours: its log is shown when the test fails, and it does not outlive the test.
@@ -44,6 +52,10 @@ impl Process {
 
     fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("the process can be asked")
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn show_log(&self) {
@@ -82,6 +94,7 @@ pub(crate) struct Service {
     process: Process,
     folder: TempDir,
     options: Options,
+    ports: [u16; 4],
     ready: Value,
 }
 
@@ -94,14 +107,42 @@ impl Service {
     /// Starts with a new data folder; returns once everything listens.
     pub(crate) fn start_with(options: Options) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let (process, ready) = launch(&folder, &options);
-        Self { process, folder, options, ready }
+        let ports = if options.fixed_ports { fixed_ports() } else { [0; 4] };
+        let mut process = launch(&folder, &options, ports);
+        let ready = wait_for_ready(&mut process, &folder);
+        Self { process, folder, options, ports, ready }
     }
 
     /// Starts again in the same data folder, after [`Self::terminate`] or [`Self::kill`].
     pub(crate) fn start_again(&mut self) {
+        self.start_again_without_waiting();
+        self.ready = wait_for_ready(&mut self.process, &self.folder);
+    }
+
+    /// The same, and returns while it still starts. Its addresses must be fixed.
+    pub(crate) fn start_again_without_waiting(&mut self) {
         assert!(self.process.ended().is_some(), "it still runs");
-        (self.process, self.ready) = launch(&self.folder, &self.options);
+        self.process = launch(&self.folder, &self.options, self.ports);
+    }
+
+    /// The variables of the environment of the next start.
+    pub(crate) fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.options.environment = environment;
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
+    /// Where its data are.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        data_dir(&self.folder, &self.options)
+    }
+
+    /// Its configuration, for further commands on the same data.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("millrace.yaml")
     }
 
     /// Asks it to end, as an operator would, and returns how it ended.
@@ -112,10 +153,7 @@ impl Service {
 
     /// Ctrl-C at the terminal: SIGINT to the whole process group. Returns how the service ended.
     pub(crate) fn interrupt_group(&mut self) -> ExitStatus {
-        assert!(self.options.own_group, "the group would be the test's own");
-        let group = format!("-{}", self.pid());
-        let status = Command::new("kill").args(["-INT", "--", &group]).status().expect("kill runs");
-        assert!(status.success(), "no process group {group}");
+        self.signal_group("INT");
         wait_until("the service has ended after Ctrl-C", || self.process.ended())
     }
 
@@ -125,13 +163,27 @@ impl Service {
         self.process.child.wait().expect("a killed process ends");
     }
 
+    /// `kill -9` of the whole group at once: the service and its engine.
+    pub(crate) fn kill_group(&mut self) {
+        self.signal_group("KILL");
+        self.process.child.wait().expect("a killed process ends");
+    }
+
+    /// A signal to the service and its engine.
+    pub(crate) fn signal_group(&self, name: &str) {
+        assert!(self.options.own_group, "the group would be the test's own");
+        let group = format!("-{}", self.pid());
+        let status = Command::new("kill").args([&format!("-{name}"), "--", &group]).status().expect("kill runs");
+        assert!(status.success(), "no process group {group}");
+    }
+
     /// All that it has written to its terminal so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.process.log).expect("the log can be read")
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.process.child.id()
+        self.process.pid()
     }
 
     /// The engine's process, when it has one now.
@@ -161,19 +213,17 @@ impl Service {
 
     /// The metrics page.
     pub(crate) fn metrics(&self) -> String {
-        http::get(&format!("http://{}/metrics", self.address("metrics"))).text()
+        http::get(&self.metrics_url()).text()
+    }
+
+    /// Where it is.
+    pub(crate) fn metrics_url(&self) -> String {
+        format!("http://{}/metrics", self.address("metrics"))
     }
 
     /// One sample's value, summed over its label sets; `None` when the metric is not there.
     pub(crate) fn metric(&self, name: &str) -> Option<f64> {
-        let page = self.metrics();
-        let mut samples = page.lines().filter_map(|line| {
-            let rest = line.strip_prefix(name)?;
-            (rest.starts_with(['{', ' '])).then(|| rest.rsplit_once(' '))?
-        });
-        let first = samples.next()?;
-        let number = |(_, value): (&str, &str)| value.parse::<f64>().expect("a sample is a number");
-        Some(number(first) + samples.map(number).sum::<f64>())
+        sample(&self.metrics(), name)
     }
 
     /// The ClickHouse that it writes to.
@@ -192,16 +242,31 @@ impl Service {
     }
 }
 
-fn launch(folder: &TempDir, options: &Options) -> (Process, Value) {
+/// One sample's value on a page of metrics, summed over its label sets; `None` when the metric is not there.
+pub(crate) fn sample(page: &str, name: &str) -> Option<f64> {
+    let mut samples = page.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        (rest.starts_with(['{', ' '])).then(|| rest.rsplit_once(' '))?
+    });
+    let first = samples.next()?;
+    let number = |(_, value): (&str, &str)| value.parse::<f64>().expect("a sample is a number");
+    Some(number(first) + samples.map(number).sum::<f64>())
+}
+
+fn data_dir(folder: &TempDir, options: &Options) -> PathBuf {
+    options.data_dir.clone().unwrap_or_else(|| folder.path().join("data"))
+}
+
+fn launch(folder: &TempDir, options: &Options, [grpc, http, health, metrics]: [u16; 4]) -> Process {
     let config = folder.path().join("millrace.yaml");
     let ready = folder.path().join("ready.json");
-    let data = folder.path().join("data");
+    let ack = options.ack.map_or_else(String::new, |ack| format!(", ack: {ack}"));
     let yaml = format!(
         "data_dir: {}\n\
-         receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:0 }}\n  http: {{ listen: 127.0.0.1:0 }}\n\
-         admin:\n  health: {{ listen: 127.0.0.1:0 }}\n  metrics: {{ listen: 127.0.0.1:0 }}\n\
+         receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:{grpc}{ack} }}\n  http: {{ listen: 127.0.0.1:{http}{ack} }}\n\
+         admin:\n  health: {{ listen: 127.0.0.1:{health} }}\n  metrics: {{ listen: 127.0.0.1:{metrics} }}\n\
          embedded: {{ listen: 127.0.0.1:0 }}\n{}\n",
-        data.display(),
+        data_dir(folder, options).display(),
         options.yaml
     );
     fs::write(&config, yaml).expect("the configuration can be written");
@@ -210,21 +275,35 @@ fn launch(folder: &TempDir, options: &Options) -> (Process, Value) {
     }
     let mut command = binary();
     command.arg("serve").arg("--config").arg(&config).arg("--ready-file").arg(&ready);
+    command.envs(options.environment.iter().map(|(name, value)| (name, value)));
     if let Some(url) = &options.clickhouse_url {
         command.env("MILLRACE_CLICKHOUSE_URL", url);
     }
     if options.own_group {
         command.process_group(0);
     }
-    let mut process = Process::spawn(&mut command, folder.path().join("log"));
-    let ready = wait_until("the service is ready", || {
+    Process::spawn(&mut command, folder.path().join("log"))
+}
+
+fn wait_for_ready(process: &mut Process, folder: &TempDir) -> Value {
+    let ready = folder.path().join("ready.json");
+    wait_until("the service is ready", || {
         if let Some(status) = process.ended() {
             panic!("the service ended before it was ready: {status}");
         }
         let text = fs::read_to_string(&ready).ok()?;
         Some(serde_json::from_str(&text).expect("the ready file is whole: it is written atomically"))
-    });
-    (process, ready)
+    })
+}
+
+/// Four ports that were free a moment ago, below those that the kernel gives to outgoing connections: a sender that
+/// tries again and again must not take the port of the service that is being started again.
+fn fixed_ports() -> [u16; 4] {
+    let first = 10_000 + u16::try_from(std::process::id() % 5_000).expect("below 5,000") * 4;
+    let free = |ports: &[u16; 4]| ports.iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let candidates = (0..1_000).map(|n| 10_000 + (first - 10_000 + n * 4) % 20_000);
+    let mut fours = candidates.map(|port| [port, port + 1, port + 2, port + 3]);
+    fours.find(free).expect("four ports are free")
 }
 
 /// The binary, in an environment that says nothing about ClickHouse. It runs in the project's folder, where it finds
