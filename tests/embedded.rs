@@ -324,13 +324,11 @@ fn frames_are_the_engines_own() {
 fn large_results_stream_through_in_bounded_memory_in_any_format() {
     let server = Server::start(&[]);
     let limit_kib = 700 << 10;
-    for (format, bytes) in
-        [("JSONEachRow", 2_828_888_890_u64), ("CSVWithNames", 2_228_888_918), ("Native", 2_180_012_852)]
-    {
-        let sql = format!("SELECT number, repeat('x', 100) FROM numbers(20000000) FORMAT {format}");
+    for format in ["JSONEachRow", "CSVWithNames", "Native"] {
+        let sql = format!("SELECT number, repeat('x', 100) FROM numbers(9000000) FORMAT {format}");
         let mut stream = server.send("POST", "/", &[], sql.as_bytes());
         let received = std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
-        assert!(received > bytes, "{format}: {received} bytes with the framing");
+        assert!(received > 9_000_000 * 100 && received > limit_kib << 10, "{format}: {received} bytes");
         let peak = server.rss_peak_kib();
         assert!(peak < limit_kib, "{format}: peak of {peak} KiB");
     }
