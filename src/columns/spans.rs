@@ -27,6 +27,8 @@ pub struct Column {
 pub(super) struct Data<'a> {
     pub(super) ends: [&'a [u64]; 2],
     pub(super) leaves: [&'a [u8]; 2],
+    /// Each row has the id of the segment that the block goes to.
+    pub(super) is_segment: bool,
 }
 
 impl<'a> Data<'a> {
@@ -34,16 +36,20 @@ impl<'a> Data<'a> {
         Self { leaves: [bytes, &[]], ..Self::default() }
     }
 
+    fn segment() -> Self {
+        Self { is_segment: true, ..Self::default() }
+    }
+
     fn map(map: &'a Map) -> Self {
-        Self { ends: [map.ends(), &[]], leaves: [map.keys(), map.values()] }
+        Self { ends: [map.ends(), &[]], leaves: [map.keys(), map.values()], ..Self::default() }
     }
 
     fn array(ends: &'a [u64], bytes: &'a [u8]) -> Self {
-        Self { ends: [ends, &[]], leaves: [bytes, &[]] }
+        Self { ends: [ends, &[]], leaves: [bytes, &[]], ..Self::default() }
     }
 
     fn array_of_maps(ends: &'a [u64], map: &'a Map) -> Self {
-        Self { ends: [ends, map.ends()], leaves: [map.keys(), map.values()] }
+        Self { ends: [ends, map.ends()], leaves: [map.keys(), map.values()], ..Self::default() }
     }
 }
 
@@ -88,7 +94,12 @@ columns! {
         |g| Data::array(&g.links.ends, g.links.trace_state.bytes());
     "Links.Attributes", "Array(Map(LowCardinality(String), String))" as "Array(Map(String, String))", "ZSTD(1)",
         |g| Data::array_of_maps(&g.links.ends, &g.links.attributes);
+    // ours come after: the insert that a row came with, so that what is in doubt after a power cut can be asked
+    "SegmentId", "UUID" as "UUID", "ZSTD(1)", |_g| Data::segment();
 }
+
+/// How many of [`COLUMNS`] are the exporter's; they come first.
+pub const STANDARD_COLUMNS: usize = 22;
 
 /// Rows of spans as columns, from one request; many of them make one block.
 ///
@@ -426,10 +437,10 @@ mod tests {
     #[test]
     fn the_table_has_the_22_columns_of_the_exporter_each_once() {
         let mut names: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
-        assert_eq!(names.len(), 22);
+        assert_eq!(COLUMNS.get(STANDARD_COLUMNS).map(|column| column.name), Some("SegmentId"));
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 22);
+        assert_eq!(names.len(), COLUMNS.len());
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Reads Native blocks back, so that tests see rows: written from the format's description, not from the encoder.
 
 use super::{COLUMNS, RowGroup, native::encode_block};
+use crate::ids::SegmentId;
 use serde_json::{Map, Value, json};
 
 /// The rows of a group, by way of the block that ClickHouse would get.
 pub(crate) fn rows(group: &RowGroup) -> Vec<Map<String, Value>> {
     let mut block = Vec::new();
-    encode_block(&[group], &mut block);
+    encode_block(&[group], SegmentId::new(1, 2), &mut block);
     if block.is_empty() {
         return Vec::new();
     }
@@ -66,6 +67,7 @@ impl Reader<'_> {
             "String" => (0..count).map(|_| self.string().into()).collect(),
             "UInt64" => (0..count).map(|_| self.u64().into()).collect(),
             "DateTime64(9)" => (0..count).map(|_| self.u64().cast_signed().into()).collect(),
+            "UUID" => (0..count).map(|_| format!("{:02x?}", self.take(16)).into()).collect(),
             "Map(String, String)" => self.lists(count, |reader, total| {
                 let keys = reader.column("String", total);
                 let values = reader.column("String", total);
