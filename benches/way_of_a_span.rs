@@ -12,6 +12,7 @@
 use millrace::chat;
 use millrace::columns::frames::compress_frame;
 use millrace::columns::native::encode_block;
+use millrace::ids::SegmentId;
 use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use millrace::otlp::proto::common::v1::{AnyValue, KeyValue, any_value::Value};
 use millrace::otlp::proto::resource::v1::Resource;
@@ -128,7 +129,7 @@ fn spans(name: &str, request: &[u8]) {
     let limits = Limits::default();
     let rows = decode_traces(request, Encoding::Protobuf, &Workspace::default(), &limits).unwrap().rows;
     let mut block = Vec::new();
-    encode_block(&[&rows], &mut block);
+    encode_block(&[&rows], SegmentId::new(1, 2), &mut block);
     let mut frames = Vec::new();
     compress_frame(&block, &mut frames);
     println!(
@@ -145,7 +146,7 @@ fn spans(name: &str, request: &[u8]) {
     });
     measure("Native block", SPANS, || {
         block.clear();
-        encode_block(black_box(&[&rows]), &mut block);
+        encode_block(black_box(&[&rows]), SegmentId::new(1, 2), &mut block);
     });
     measure("LZ4 frame", SPANS, || {
         frames.clear();

@@ -160,7 +160,7 @@ fn embedded_config(config: &Config, data_dir: PathBuf) -> anyhow::Result<embedde
         library: embedded::library_candidates(config.embedded.library.clone(), None, &executable, &here),
         memory_max_bytes: config.embedded.memory_max_bytes.map(|bytes| u64::try_from(bytes.0).unwrap_or(u64::MAX)),
         password: config.clickhouse.password.as_ref().map(|password| password.reveal().to_owned()),
-        queries_max: embedded::QUERIES_MAX_DEFAULT,
+        queries_max: config.embedded.queries_max,
     })
 }
 
@@ -170,6 +170,7 @@ fn engine_command(config: &Config, listen: SocketAddr, data_dir: &Path) -> anyho
     let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     option("--listen", listen.to_string());
     option("--data-dir", data_dir.display().to_string());
+    option("--queries-max", config.embedded.queries_max.to_string());
     if let Some(library) = &config.embedded.library {
         option("--library", library.display().to_string());
     }

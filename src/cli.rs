@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::filter::Targets;
@@ -65,6 +66,9 @@ enum Command {
         /// Most memory the engine may take, instead of `embedded.memory_max_bytes`
         #[arg(long, value_name = "BYTES")]
         memory_max_bytes: Option<usize>,
+        /// Most queries at once, instead of `embedded.queries_max`
+        #[arg(long, value_name = "NUMBER")]
+        queries_max: Option<NonZeroUsize>,
         /// Serve a parent process: stop when standard input ends and leave signals to the parent
         #[arg(long, hide = true)]
         parent_watch: bool,
@@ -113,11 +117,21 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Command::Clickhouse { config, listen, data_dir, library, memory_max_bytes, parent_watch, password_stdin } => {
+        Command::Clickhouse {
+            config,
+            listen,
+            data_dir,
+            library,
+            memory_max_bytes,
+            queries_max,
+            parent_watch,
+            password_stdin,
+        } => {
             let mut config = load(config)?;
             config.embedded.listen = listen.unwrap_or(config.embedded.listen);
             config.embedded.library = library.or(config.embedded.library);
             config.embedded.memory_max_bytes = memory_max_bytes.map(ByteSize).or(config.embedded.memory_max_bytes);
+            config.embedded.queries_max = queries_max.map_or(config.embedded.queries_max, NonZeroUsize::get);
             let data_dir = data_dir.unwrap_or_else(|| app::clickhouse_dir(&config));
             start_log(config.log.level);
             let parent = parent_watch.then_some(app::Parent { password_stdin });

@@ -8,7 +8,7 @@
 //! it and the nearest one.
 
 use crate::sizes::ByteSize;
-use crate::{admin, chat, clickhouse, exporter, pipeline, receivers};
+use crate::{admin, chat, clickhouse, embedded, exporter, pipeline, receivers};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -80,11 +80,18 @@ pub struct Embedded {
     pub library: Option<PathBuf>,
     /// Most memory the engine may take; absent = a quarter of the machine's, at most 4 GiB.
     pub memory_max_bytes: Option<ByteSize>,
+    /// Most queries that may run at once; one more is refused. Millrace's own do not count.
+    pub queries_max: usize,
 }
 
 impl Default for Embedded {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8123)), library: None, memory_max_bytes: None }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8123)),
+            library: None,
+            memory_max_bytes: None,
+            queries_max: embedded::QUERIES_MAX_DEFAULT,
+        }
     }
 }
 
@@ -240,6 +247,7 @@ impl Config {
             ("exporter.batch_rows", self.exporter.batch_rows),
             ("exporter.batch_bytes", self.exporter.batch_bytes.0),
             ("exporter.concurrency", self.exporter.concurrency),
+            ("embedded.queries_max", self.embedded.queries_max),
         ] {
             if value == 0 {
                 return invalid(format!("{key}: must be more than 0"));

@@ -113,6 +113,75 @@ macro_rules! id {
 id!(TraceId, 16);
 id!(SpanId, 8);
 
+/// Id of a run of rows that ClickHouse gets as one insert: the insert's deduplication token, and in every row of it.
+///
+/// The first half is random for each opening of a journal, the second counts up, so later ids of one journal are greater.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SegmentId {
+    // first: later ids are greater, whoever made them
+    number: u64,
+    origin: u64,
+}
+
+impl SegmentId {
+    /// Puts the halves together.
+    #[must_use]
+    pub fn new(origin: u64, number: u64) -> Self {
+        Self { origin, number }
+    }
+
+    /// The half that all ids of one opening of a journal share.
+    #[must_use]
+    pub fn origin(self) -> u64 {
+        self.origin
+    }
+
+    /// The half that counts up.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.number
+    }
+
+    /// As ClickHouse's Native format carries a UUID: two halves, each little-endian.
+    #[must_use]
+    pub fn wire_bytes(self) -> [u8; 16] {
+        (u128::from(self.number) << 64 | u128::from(self.origin)).to_le_bytes()
+    }
+
+    /// Reads what [`wire_bytes`](Self::wire_bytes) wrote.
+    #[must_use]
+    pub fn from_wire(bytes: [u8; 16]) -> Self {
+        let both = u128::from_le_bytes(bytes);
+        let half = |half: u128| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default();
+        Self { origin: half(both), number: half(both >> 64) }
+    }
+
+    /// Reads the text form of a UUID, in either case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let lengths = text.split('-').map(str::len);
+        if !lengths.eq([8, 4, 4, 4, 12]) || text.contains('+') {
+            return None;
+        }
+        let both = u128::from_str_radix(&text.replace('-', ""), 16).ok()?;
+        Some(Self::from_wire(both.rotate_left(64).to_le_bytes()))
+    }
+}
+
+impl fmt::Display for SegmentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (o, n) = (self.origin, self.number);
+        let low = |number: u64, bits: u32| number & ((1 << bits) - 1);
+        write!(f, "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", o >> 32, low(o >> 16, 16), low(o, 16), n >> 48, low(n, 48))
+    }
+}
+
+impl fmt::Debug for SegmentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SegmentId({self})")
+    }
+}
+
 const HEX_PAIRS: [[u8; 2]; 256] = hex_pairs();
 
 #[expect(clippy::indexing_slicing, reason = "evaluated at compile time: a mistake does not build")]
@@ -146,6 +215,20 @@ mod tests {
         assert_eq!(upper, TraceId::from_hex(b"4bf92f3577b34da6a3ce929d0e0e4736").unwrap());
         assert_eq!(upper.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!(&upper.hex(), b"4bf92f3577b34da6a3ce929d0e0e4736");
+    }
+
+    #[test]
+    fn a_segments_id_reads_as_a_uuid() {
+        let id = SegmentId::new(0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff);
+        assert_eq!(id.to_string(), "00112233-4455-6677-8899-aabbccddeeff");
+        assert_eq!(SegmentId::parse(&id.to_string()), Some(id));
+        assert_eq!(SegmentId::from_wire(id.wire_bytes()), id);
+        assert_eq!(id.wire_bytes().first(), Some(&0x77));
+        for text in
+            ["", "00112233-4455-6677-8899", "00112233445566778899aabbccddeeff", "0011223g-4455-6677-8899-aabbccddeeff"]
+        {
+            assert_eq!(SegmentId::parse(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use clickhouse::{Client, Compression, Row};
 use millrace::columns::frames::{FrameReader, compress_frame};
-use millrace::embedded::QUERIES_MAX_DEFAULT;
 use serde::{Deserialize, Serialize};
 
 /// A stuck test fails instead of hanging; nothing is asserted about how long anything takes.
@@ -325,13 +324,11 @@ fn frames_are_the_engines_own() {
 fn large_results_stream_through_in_bounded_memory_in_any_format() {
     let server = Server::start(&[]);
     let limit_kib = 700 << 10;
-    for (format, bytes) in
-        [("JSONEachRow", 2_828_888_890_u64), ("CSVWithNames", 2_228_888_918), ("Native", 2_180_012_852)]
-    {
-        let sql = format!("SELECT number, repeat('x', 100) FROM numbers(20000000) FORMAT {format}");
+    for format in ["JSONEachRow", "CSVWithNames", "Native"] {
+        let sql = format!("SELECT number, repeat('x', 100) FROM numbers(9000000) FORMAT {format}");
         let mut stream = server.send("POST", "/", &[], sql.as_bytes());
         let received = std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
-        assert!(received > bytes, "{format}: {received} bytes with the framing");
+        assert!(received > 9_000_000 * 100 && received > limit_kib << 10, "{format}: {received} bytes");
         let peak = server.rss_peak_kib();
         assert!(peak < limit_kib, "{format}: peak of {peak} KiB");
     }
@@ -547,13 +544,12 @@ fn a_query_is_killed_by_the_id_its_client_gave() {
 
 #[test]
 fn many_queries_run_at_once_and_one_too_many_is_told_why_not() {
-    let server = Server::start(&[]);
+    let most = 8;
+    let server = Server::start(&["--queries-max", &(most + 2).to_string()]);
     // long, but idle: this is about places, not about processors
     let sql =
         b"SELECT sleepEachRow(0.05), 'endless' FROM numbers(1000000) SETTINGS max_block_size = 1, max_threads = 1";
     let held = |count: usize| (0..count).map(|_n| server.send("POST", "/", &[], sql)).collect::<Vec<_>>();
-    let most = QUERIES_MAX_DEFAULT - 2;
-    assert!(most > 8);
     let waiting = held(most);
     server.until("all of them", ENDLESS_RUNNING, &format!("{most}\n"));
     let mut last = Vec::new();
@@ -669,15 +665,14 @@ fn a_wider_address_needs_a_password() {
 
 #[test]
 fn stalled_readers_do_not_keep_rows_from_being_stored() {
-    let server = Server::start(&[]);
+    let most = 4;
+    let server = Server::start(&["--queries-max", &most.to_string()]);
     // each has its answer begun and reads none of it
     let sql = b"SELECT number, repeat('endless', 100) FROM numbers(100000000000000) SETTINGS max_threads = 1";
     let mut stalled = Vec::new();
-    let began = Instant::now();
     // one of these may itself be refused, while the question before it still leaves
-    while stalled.len() < QUERIES_MAX_DEFAULT || server.ask("SELECT 1").header("x-clickhouse-exception-code") != "202" {
+    while stalled.len() < most || server.ask("SELECT 1").header("x-clickhouse-exception-code") != "202" {
         stalled.push(server.send("POST", "/", &[], sql));
-        assert!(began.elapsed() < PATIENCE, "there is still a place");
     }
     server.as_millrace("CREATE TABLE t (a Int8) ENGINE = MergeTree ORDER BY a");
     server.as_millrace("INSERT INTO t VALUES (1)");

@@ -9,6 +9,7 @@
 //! Source: ClickHouse documentation, "Native" format; arrays are stored as cumulative ends followed by their flattened
 //! items, a Map as an array of (key, value) with keys and values apart.
 
+use super::selection::Selection;
 use std::collections::HashSet;
 
 /// A column of 8-byte values.
@@ -30,12 +31,22 @@ impl Fixed64 {
         &self.bytes
     }
 
+    pub(super) fn i64s(&self) -> impl Iterator<Item = i64> {
+        self.bytes.as_chunks().0.iter().map(|value| i64::from_le_bytes(*value))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.bytes.len() / size_of::<u64>()
     }
 
     pub(super) fn truncate(&mut self, len: usize) {
         self.bytes.truncate(len * size_of::<u64>());
+    }
+
+    pub(super) fn selected(&self, kept: &Selection) -> Self {
+        let mut bytes = Vec::new();
+        kept.copy_fixed(&self.bytes, size_of::<u64>(), &mut bytes);
+        Self { bytes }
     }
 }
 
@@ -69,6 +80,10 @@ impl Strings {
         &self.bytes
     }
 
+    pub(super) fn iter(&self) -> StringsIter<'_> {
+        StringsIter(&self.bytes)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -80,6 +95,26 @@ impl Strings {
     pub(super) fn truncate(&mut self, mark: StringsMark) {
         self.bytes.truncate(mark.bytes);
         self.len = mark.len;
+    }
+
+    pub(super) fn selected(&self, kept: &Selection) -> Self {
+        let mut bytes = Vec::new();
+        kept.copy_strings(&self.bytes, &mut bytes);
+        Self { bytes, len: kept.len() }
+    }
+}
+
+/// Strings one behind the other, each a varint length and its bytes; ends where the bytes end or one is not whole.
+#[derive(Debug)]
+pub(super) struct StringsIter<'a>(pub(super) &'a [u8]);
+
+impl<'a> Iterator for StringsIter<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (string, rest) = take_string(self.0)?;
+        self.0 = rest;
+        Some(string)
     }
 }
 
@@ -114,6 +149,11 @@ impl Map {
         self.keys.append(&row.keys);
         self.values.append(&row.values);
         self.close_row();
+    }
+
+    pub(super) fn selected(&self, kept: &Selection) -> Self {
+        let (ends, items) = kept.items(|row| end_at(&self.ends, row));
+        Self { ends, keys: self.keys.selected(&items), values: self.values.selected(&items) }
     }
 
     pub(super) fn entries(&self) -> usize {
@@ -221,7 +261,7 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: usize) {
 }
 
 /// Reads what [`put_varint`] wrote: the value and its width in bytes.
-fn take_varint(bytes: &[u8]) -> Option<(usize, usize)> {
+pub(super) fn take_varint(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0_usize;
     for (index, byte) in bytes.iter().take(10).enumerate() {
         value |= usize::from(byte & 0x7f) << (7 * index);
@@ -232,7 +272,8 @@ fn take_varint(bytes: &[u8]) -> Option<(usize, usize)> {
     None
 }
 
-fn take_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Splits the first string off the front: a varint length and as many bytes.
+pub(super) fn take_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, width) = take_varint(bytes)?;
     bytes.get(width..)?.split_at_checked(length)
 }
@@ -240,6 +281,11 @@ fn take_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// `usize` as ClickHouse counts: always fits, Millrace runs on 64-bit machines.
 pub(super) fn as_u64(value: usize) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+/// Where the items of a list end.
+pub(super) fn end_at(ends: &[u64], list: usize) -> usize {
+    ends.get(list).and_then(|end| usize::try_from(*end).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub const FRAME_HEADER_BYTES: usize = CHECKSUM_BYTES + SIZES_BYTES;
 /// A frame larger than this, before or after decompression, is refused. Source: `DBMS_MAX_COMPRESSED_SIZE`, 1 GiB
 /// there; ours is what an insert block of the clients in use comes to, with room.
 pub const FRAME_BYTES_MAX: usize = 64 << 20;
+/// The largest frame that ClickHouse reads. Source: `DBMS_MAX_COMPRESSED_SIZE`.
+pub const CLICKHOUSE_FRAME_BYTES_MAX: usize = 1 << 30;
 
 const CHECKSUM_BYTES: usize = 16;
 const SIZES_BYTES: usize = 9;
@@ -44,7 +46,7 @@ pub enum FrameError {
     Truncated,
 }
 
-/// Appends one LZ4 frame holding `data` to `out`. `data` is at most [`FRAME_BYTES_MAX`] bytes; cut it before.
+/// Appends one LZ4 frame holding `data` to `out`. `data` is at most [`CLICKHOUSE_FRAME_BYTES_MAX`] bytes; cut it before.
 pub fn compress_frame(data: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     let bound = lz4_flex::block::get_maximum_output_size(data.len());
@@ -63,6 +65,46 @@ pub fn compress_frame(data: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Where a frame ends and how large its content is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameShape {
+    /// Bytes of the whole frame.
+    pub frame_bytes: usize,
+    /// Bytes of its content once decompressed.
+    pub content_bytes: usize,
+}
+
+/// Checks the frame at the front of `bytes` without decompressing it. `Ok(None)` when it is not complete.
+///
+/// # Errors
+///
+/// When the bytes are no frame, whatever may follow.
+pub fn check_frame(bytes: &[u8]) -> Result<Option<FrameShape>, FrameError> {
+    let Some(header) = Header::read(bytes, CLICKHOUSE_FRAME_BYTES_MAX)? else { return Ok(None) };
+    let Some(frame) = bytes.get(..header.frame_bytes) else { return Ok(None) };
+    let (given, rest) = frame.split_at_checked(CHECKSUM_BYTES).ok_or(FrameError::Truncated)?;
+    if checksum(rest) != given {
+        return Err(FrameError::Checksum);
+    }
+    Ok(Some(FrameShape { frame_bytes: header.frame_bytes, content_bytes: header.content_bytes }))
+}
+
+/// Appends the content of a frame that [`check_frame`] approved.
+///
+/// # Errors
+///
+/// When the content does not decompress to what the header claims.
+pub fn decompress_checked_frame(frame: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
+    let header = Header::read(frame, CLICKHOUSE_FRAME_BYTES_MAX)?.ok_or(FrameError::Truncated)?;
+    header.decompress(frame.get(FRAME_HEADER_BYTES..header.frame_bytes).ok_or(FrameError::Truncated)?, out)
+}
+
+/// The 16 bytes that ClickHouse checks its frames by, for what is not a frame.
+#[must_use]
+pub fn checksum_of(bytes: &[u8]) -> [u8; 16] {
+    checksum(bytes)
+}
+
 /// Reads one frame off the front of `bytes` and appends its content to `out`; returns how many bytes the frame has.
 /// `Ok(None)` when the frame is not complete yet.
 ///
@@ -70,7 +112,7 @@ pub fn compress_frame(data: &[u8], out: &mut Vec<u8>) {
 ///
 /// When the bytes are no frame, whatever may follow.
 pub fn decompress_frame(bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<usize>, FrameError> {
-    let Some(header) = Header::read(bytes)? else { return Ok(None) };
+    let Some(header) = Header::read(bytes, FRAME_BYTES_MAX)? else { return Ok(None) };
     let Some(frame) = bytes.get(..header.frame_bytes) else { return Ok(None) };
     let (given, rest) = frame.split_at_checked(CHECKSUM_BYTES).ok_or(FrameError::Truncated)?;
     if checksum(rest) != given {
@@ -120,15 +162,15 @@ struct Header {
 }
 
 impl Header {
-    fn read(bytes: &[u8]) -> Result<Option<Self>, FrameError> {
+    fn read(bytes: &[u8], max: usize) -> Result<Option<Self>, FrameError> {
         let Some(&[method, a, b, c, d, e, f, g, h]) = bytes.get(CHECKSUM_BYTES..FRAME_HEADER_BYTES) else {
             return Ok(None);
         };
         if !matches!(method, METHOD_LZ4 | METHOD_ZSTD | METHOD_NONE) {
             return Err(FrameError::Method(method));
         }
-        let with_sizes = bounded(u32::from_le_bytes([a, b, c, d]))?;
-        let content_bytes = bounded(u32::from_le_bytes([e, f, g, h]))?;
+        let with_sizes = bounded(u32::from_le_bytes([a, b, c, d]), max)?;
+        let content_bytes = bounded(u32::from_le_bytes([e, f, g, h]), max)?;
         if with_sizes < SIZES_BYTES {
             return Err(FrameError::Size(u32::from_le_bytes([a, b, c, d])));
         }
@@ -155,12 +197,12 @@ impl Header {
     }
 }
 
-fn bounded(size: u32) -> Result<usize, FrameError> {
-    usize::try_from(size).ok().filter(|size| *size <= FRAME_BYTES_MAX).ok_or(FrameError::Size(size))
+fn bounded(size: u32, max: usize) -> Result<usize, FrameError> {
+    usize::try_from(size).ok().filter(|size| *size <= max).ok_or(FrameError::Size(size))
 }
 
 fn sizes_field(method: u8, compressed: usize, content: usize) -> [u8; SIZES_BYTES] {
-    // within u32: the caller keeps to FRAME_BYTES_MAX
+    // within u32: the caller keeps to CLICKHOUSE_FRAME_BYTES_MAX
     let [a, b, c, d] = u32::try_from(compressed + SIZES_BYTES).unwrap_or(u32::MAX).to_le_bytes();
     let [e, f, g, h] = u32::try_from(content).unwrap_or(u32::MAX).to_le_bytes();
     [method, a, b, c, d, e, f, g, h]

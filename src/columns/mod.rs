@@ -4,12 +4,16 @@
 //! spans.rs     which columns there are, and how a span fills each
 //! builders.rs  the growing columns, already laid out as Native wants them
 //! native.rs    many RowGroups -> one Native block
+//! blocks.rs    reads Native blocks back, and cuts rows out of them
+//! selection.rs which of a column's values stay when rows are left out
 //! frames.rs    ClickHouse's compressed frames around such blocks
 //! ```
 
+pub mod blocks;
 pub mod builders;
 pub mod frames;
 pub mod native;
+mod selection;
 pub mod spans;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -14,9 +14,11 @@
 
 use super::builders::put_varint;
 use super::spans::{COLUMNS, Column, RowGroup};
+use crate::ids::SegmentId;
 
-/// Appends one block with the rows of all `groups`, in order. Nothing is written when there are no rows.
-pub fn encode_block(groups: &[&RowGroup], out: &mut Vec<u8>) {
+/// Appends one block with the rows of all `groups`, in order, as part of `segment`. Nothing is written when there are no
+/// rows.
+pub fn encode_block(groups: &[&RowGroup], segment: SegmentId, out: &mut Vec<u8>) {
     let rows: usize = groups.iter().map(|group| group.rows()).sum();
     if rows == 0 {
         return;
@@ -26,7 +28,7 @@ pub fn encode_block(groups: &[&RowGroup], out: &mut Vec<u8>) {
     for column in COLUMNS {
         put_text(out, column.name);
         put_text(out, column.wire_type);
-        put_data(column, groups, out);
+        put_data(column, groups, segment, out);
     }
 }
 
@@ -35,7 +37,12 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn put_data(column: &Column, groups: &[&RowGroup], out: &mut Vec<u8>) {
+fn put_data(column: &Column, groups: &[&RowGroup], segment: SegmentId, out: &mut Vec<u8>) {
+    if groups.iter().any(|group| (column.data)(group).is_segment) {
+        let rows: usize = groups.iter().map(|group| group.rows()).sum();
+        (0..rows).for_each(|_| out.extend_from_slice(&segment.wire_bytes()));
+        return;
+    }
     for level in 0..2 {
         let mut base = 0;
         for group in groups {
@@ -80,6 +87,10 @@ mod tests {
         }
     }
 
+    fn segment() -> SegmentId {
+        SegmentId::new(7, 8)
+    }
+
     fn one_row(name: &str, attributes: &[(&str, &str)], events: usize) -> RowGroup {
         let mut rows = RowGroup::default();
         let mark = rows.begin();
@@ -98,9 +109,9 @@ mod tests {
     #[test]
     fn a_block_begins_with_its_shape_and_its_first_columns() {
         let mut out = Vec::new();
-        encode_block(&[&one_row("a", &[], 0)], &mut out);
+        encode_block(&[&one_row("a", &[], 0)], segment(), &mut out);
         let golden: &[&[u8]] = &[
-            &[22],                                   // columns
+            &[23],                                   // columns
             &[1],                                    // rows
             b"\x09Timestamp",                        // name
             b"\x0dDateTime64(9)",                    // type
@@ -117,6 +128,8 @@ mod tests {
         ];
         let golden = golden.concat();
         assert_eq!(out.get(..golden.len()), Some(golden.as_slice()));
+        let last = [&b"\x09SegmentId\x04UUID"[..], &[7, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]].concat();
+        assert!(out.ends_with(&last));
     }
 
     #[test]
@@ -125,7 +138,7 @@ mod tests {
             [one_row("a", &[("k1", "v1"), ("k2", "v2")], 0), one_row("b", &[], 0), one_row("c", &[("k3", "")], 0)];
         let mut out = Vec::new();
         let attributes = COLUMNS.iter().find(|column| column.name == "SpanAttributes").unwrap();
-        put_data(attributes, &groups.iter().collect::<Vec<_>>(), &mut out);
+        put_data(attributes, &groups.iter().collect::<Vec<_>>(), segment(), &mut out);
         let ends = [2_u64, 2, 3].map(u64::to_le_bytes).concat();
         assert_eq!(out, [ends.as_slice(), b"\x02k1\x02k2\x02k3", b"\x02v1\x02v2\x00"].concat());
     }
@@ -135,7 +148,7 @@ mod tests {
         let groups = [one_row("a", &[], 2), one_row("b", &[], 1)];
         let mut out = Vec::new();
         let attributes = COLUMNS.iter().find(|column| column.name == "Events.Attributes").unwrap();
-        put_data(attributes, &groups.iter().collect::<Vec<_>>(), &mut out);
+        put_data(attributes, &groups.iter().collect::<Vec<_>>(), segment(), &mut out);
         let rows = [2_u64, 3].map(u64::to_le_bytes).concat(); // events up to each row
         let events = [1_u64, 2, 3].map(u64::to_le_bytes).concat(); // attributes up to each event
         assert_eq!(out, [rows.as_slice(), &events, b"\x01n\x01n\x01n", b"\x011\x011\x011"].concat());
@@ -144,7 +157,7 @@ mod tests {
     #[test]
     fn no_rows_make_no_block() {
         let mut out = Vec::new();
-        encode_block(&[&RowGroup::default()], &mut out);
+        encode_block(&[&RowGroup::default()], segment(), &mut out);
         assert!(out.is_empty());
     }
 }

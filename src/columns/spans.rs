@@ -5,7 +5,8 @@
 //!
 //! Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, the traces table.
 
-use super::builders::{Fixed64, Map, MapMark, Strings, StringsMark, as_u64};
+use super::builders::{Fixed64, Map, MapMark, Strings, StringsMark, as_u64, end_at};
+use super::selection::Selection;
 use crate::ids::{SpanId, TraceId};
 use crate::time::UnixNanos;
 
@@ -27,6 +28,8 @@ pub struct Column {
 pub(super) struct Data<'a> {
     pub(super) ends: [&'a [u64]; 2],
     pub(super) leaves: [&'a [u8]; 2],
+    /// Each row has the id of the segment that the block goes to.
+    pub(super) is_segment: bool,
 }
 
 impl<'a> Data<'a> {
@@ -34,16 +37,20 @@ impl<'a> Data<'a> {
         Self { leaves: [bytes, &[]], ..Self::default() }
     }
 
+    fn segment() -> Self {
+        Self { is_segment: true, ..Self::default() }
+    }
+
     fn map(map: &'a Map) -> Self {
-        Self { ends: [map.ends(), &[]], leaves: [map.keys(), map.values()] }
+        Self { ends: [map.ends(), &[]], leaves: [map.keys(), map.values()], ..Self::default() }
     }
 
     fn array(ends: &'a [u64], bytes: &'a [u8]) -> Self {
-        Self { ends: [ends, &[]], leaves: [bytes, &[]] }
+        Self { ends: [ends, &[]], leaves: [bytes, &[]], ..Self::default() }
     }
 
     fn array_of_maps(ends: &'a [u64], map: &'a Map) -> Self {
-        Self { ends: [ends, map.ends()], leaves: [map.keys(), map.values()] }
+        Self { ends: [ends, map.ends()], leaves: [map.keys(), map.values()], ..Self::default() }
     }
 }
 
@@ -88,7 +95,12 @@ columns! {
         |g| Data::array(&g.links.ends, g.links.trace_state.bytes());
     "Links.Attributes", "Array(Map(LowCardinality(String), String))" as "Array(Map(String, String))", "ZSTD(1)",
         |g| Data::array_of_maps(&g.links.ends, &g.links.attributes);
+    // ours come after: the insert that a row came with, so that what is in doubt after a power cut can be asked
+    "SegmentId", "UUID" as "UUID", "ZSTD(1)", |_g| Data::segment();
 }
+
+/// How many of [`COLUMNS`] are the exporter's; they come first.
+pub const STANDARD_COLUMNS: usize = 22;
 
 /// Rows of spans as columns, from one request; many of them make one block.
 ///
@@ -133,6 +145,35 @@ struct Links {
     span_id: Strings,
     trace_state: Strings,
     attributes: Map,
+}
+
+impl Events {
+    fn selected(&self, kept: &Selection) -> Self {
+        let (ends, items) = kept.items(|row| end_at(&self.ends, row));
+        Self {
+            ends,
+            timestamp: self.timestamp.selected(&items),
+            name: self.name.selected(&items),
+            attributes: self.attributes.selected(&items),
+        }
+    }
+}
+
+impl Links {
+    fn selected(&self, kept: &Selection) -> Self {
+        let (ends, items) = kept.items(|row| end_at(&self.ends, row));
+        Self {
+            ends,
+            trace_id: self.trace_id.selected(&items),
+            span_id: self.span_id.selected(&items),
+            trace_state: self.trace_state.selected(&items),
+            attributes: self.attributes.selected(&items),
+        }
+    }
+}
+
+fn day_of(nanos: i64) -> Option<i64> {
+    u64::try_from(nanos).ok().and_then(UnixNanos::new).map(UnixNanos::day)
 }
 
 /// What a span has once, as text and numbers ready for their columns.
@@ -306,6 +347,11 @@ impl RowGroup {
         self.days.len() + usize::from(self.days.binary_search(&start.day()).is_err())
     }
 
+    /// Trace and span id of each row, as their columns hold them: lower-case hex.
+    pub fn ids(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.trace_id.iter().zip(self.span_id.iter())
+    }
+
     /// Bytes held, which is about what the rows take in a block.
     #[must_use]
     pub fn bytes_len(&self) -> usize {
@@ -406,6 +452,37 @@ impl RowGroup {
         repeated
     }
 
+    /// The same rows but for those at the positions `drop`, which are sorted. No span is under way.
+    #[must_use]
+    pub fn without(&self, drop: &[usize]) -> Self {
+        let kept = &Selection::of(self.rows, |row| drop.binary_search(&row).is_err());
+        let timestamp = self.timestamp.selected(kept);
+        let mut days: Vec<i64> = timestamp.i64s().filter_map(day_of).collect();
+        days.sort_unstable();
+        days.dedup();
+        Self {
+            rows: kept.len(),
+            days,
+            timestamp,
+            trace_id: self.trace_id.selected(kept),
+            span_id: self.span_id.selected(kept),
+            parent_span_id: self.parent_span_id.selected(kept),
+            trace_state: self.trace_state.selected(kept),
+            span_name: self.span_name.selected(kept),
+            span_kind: self.span_kind.selected(kept),
+            service_name: self.service_name.selected(kept),
+            resource_attributes: self.resource_attributes.selected(kept),
+            scope_name: self.scope_name.selected(kept),
+            scope_version: self.scope_version.selected(kept),
+            span_attributes: self.span_attributes.selected(kept),
+            duration: self.duration.selected(kept),
+            status_code: self.status_code.selected(kept),
+            status_message: self.status_message.selected(kept),
+            events: self.events.selected(kept),
+            links: self.links.selected(kept),
+        }
+    }
+
     /// Forgets the span under way.
     pub fn roll_back(&mut self, mark: Mark) {
         self.span_attributes.truncate(mark.span_attributes);
@@ -426,10 +503,10 @@ mod tests {
     #[test]
     fn the_table_has_the_22_columns_of_the_exporter_each_once() {
         let mut names: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
-        assert_eq!(names.len(), 22);
+        assert_eq!(COLUMNS.get(STANDARD_COLUMNS).map(|column| column.name), Some("SegmentId"));
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 22);
+        assert_eq!(names.len(), COLUMNS.len());
     }
 
     #[test]

@@ -1,19 +1,25 @@
-//! Reads Native blocks back, so that tests see rows: written from the format's description, not from the encoder.
+//! Reads Native blocks back, so that tests see rows: written from the format's description, not from the encoder. Makes
+//! groups of any rows too.
 
-use super::{COLUMNS, RowGroup, native::encode_block};
+use super::{COLUMNS, MapRow, RowGroup, SpanKind, SpanScalars, StatusCode, native::encode_block};
+use crate::ids::{SegmentId, SpanId, TraceId};
+use crate::time::UnixNanos;
+use proptest::collection::vec;
+use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 /// The rows of a group, by way of the block that ClickHouse would get.
 pub(crate) fn rows(group: &RowGroup) -> Vec<Map<String, Value>> {
     let mut block = Vec::new();
-    encode_block(&[group], &mut block);
+    encode_block(&[group], SegmentId::new(1, 2), &mut block);
     if block.is_empty() {
         return Vec::new();
     }
     read_block(&block)
 }
 
-fn read_block(block: &[u8]) -> Vec<Map<String, Value>> {
+/// The rows of a block that [`encode_block`] wrote.
+pub(crate) fn read_block(block: &[u8]) -> Vec<Map<String, Value>> {
     let mut reader = Reader(block);
     let (columns, count) = (reader.varint(), reader.varint());
     assert_eq!(columns, COLUMNS.len());
@@ -66,6 +72,13 @@ impl Reader<'_> {
             "String" => (0..count).map(|_| self.string().into()).collect(),
             "UInt64" => (0..count).map(|_| self.u64().into()).collect(),
             "DateTime64(9)" => (0..count).map(|_| self.u64().cast_signed().into()).collect(),
+            "UUID" => (0..count)
+                .map(|_| {
+                    let halves = [self.u64(), self.u64()].map(|half| format!("{half:016x}"));
+                    let [high, low] = [&halves[0], &halves[1]];
+                    format!("{}-{}-{}-{}-{}", &high[..8], &high[8..12], &high[12..], &low[..4], &low[4..]).into()
+                })
+                .collect(),
             "Map(String, String)" => self.lists(count, |reader, total| {
                 let keys = reader.column("String", total);
                 let values = reader.column("String", total);
@@ -88,4 +101,73 @@ impl Reader<'_> {
             })
             .collect()
     }
+}
+
+type Entries = Vec<(String, String)>;
+
+/// What a test's span is made of; the rest follows from its number.
+#[derive(Debug, Clone)]
+pub(crate) struct AnySpan {
+    number: u64,
+    start: u64,
+    attributes: Entries,
+    events: Vec<Entries>,
+    links: Vec<Entries>,
+}
+
+/// A group of up to `rows_max` spans of any shape, on a few days.
+pub(crate) fn any_group(rows_max: usize) -> impl Strategy<Value = RowGroup> {
+    let entries = || vec(("[a-c]{0,2}", "\\PC{0,3}|x{100,200}"), 0..4);
+    let lists = || vec(vec(("[a-z]{1,2}", "\\PC{0,3}"), 0..3), 0..3);
+    let start =
+        (0..4_u64, 1..1_000_u64).prop_map(|(day, nanos)| 1_790_000_000_000_000_000 + day * 86_400_000_000_000 + nanos);
+    let span = (1..1_000_u64, start, entries(), lists(), lists())
+        .prop_map(|(number, start, attributes, events, links)| AnySpan { number, start, attributes, events, links });
+    (entries(), vec(span, 0..=rows_max)).prop_map(|(resource, spans)| group_of(&resource, &spans))
+}
+
+fn group_of(resource: &Entries, spans: &[AnySpan]) -> RowGroup {
+    let mut row = MapRow::default();
+    resource.iter().for_each(|(key, value)| row.push(key.as_bytes(), value.as_bytes()));
+    row.keep_last_of_each_key();
+    let mut rows = RowGroup::default();
+    for span in spans {
+        add(&mut rows, &row, span);
+    }
+    rows
+}
+
+fn add(rows: &mut RowGroup, resource: &MapRow, span: &AnySpan) {
+    let text = span.number.to_string();
+    let span_id = SpanId::new(span.number.to_be_bytes()).unwrap();
+    let mut trace_id = [1; 16];
+    trace_id[8..].copy_from_slice(&span.number.to_be_bytes());
+    let trace_id = TraceId::new(trace_id).unwrap();
+    let start = UnixNanos::new(span.start).unwrap();
+    let mark = rows.begin();
+    span.attributes.iter().for_each(|(key, value)| rows.attribute(key.as_bytes(), value.as_bytes()));
+    for event in &span.events {
+        event.iter().for_each(|(key, value)| rows.event_attribute(key.as_bytes(), value.as_bytes()));
+        rows.event(start, text.as_bytes());
+    }
+    for link in &span.links {
+        link.iter().for_each(|(key, value)| rows.link_attribute(key.as_bytes(), value.as_bytes()));
+        rows.link(trace_id, span_id, text.as_bytes());
+    }
+    let scalars = SpanScalars {
+        start,
+        duration_nanos: span.number << 40,
+        trace_id,
+        span_id,
+        parent: span.number.is_multiple_of(2).then_some(span_id),
+        trace_state: b"a=b",
+        name: text.as_bytes(),
+        kind: SpanKind::from_otlp(span.number % 6),
+        service_name: b"svc",
+        scope_name: b"",
+        scope_version: b"1",
+        status: StatusCode::from_otlp(span.number % 3),
+        status_message: text.as_bytes(),
+    };
+    rows.finish(mark, &scalars, resource);
 }

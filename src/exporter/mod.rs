@@ -202,7 +202,7 @@ async fn store(sender: Arc<Sender>, batch: Batch, token: String, _slot: OwnedSem
 fn encode(batch: Batch) -> Block {
     let mut native = Vec::with_capacity(batch.bytes + batch.bytes / 64 + 4096);
     let groups: Vec<_> = batch.entries.iter().map(|entry| &entry.rows).collect();
-    encode_block(&groups, &mut native);
+    encode_block(&groups, crate::ids::SegmentId::new(0, 0), &mut native);
     let rooms = batch.entries.into_iter().map(|entry| entry.room).collect();
     let mut frames = Vec::with_capacity(native.len() / 3);
     for content in native.chunks(FRAME_CONTENT_BYTES) {
