@@ -8,7 +8,6 @@
 #[allow(dead_code, reason = "shared with chat_corpus, which converts the samples itself")]
 mod samples;
 #[path = "e2e/support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "the harness of the end-to-end tests; not all of it is needed here")]
 mod support;
 
 use serde_json::{Map, Value};

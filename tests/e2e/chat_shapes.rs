@@ -9,8 +9,8 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::rows::{attribute, text};
-use crate::support::gate::Gate;
 use crate::support::http::{Answer, post_json, send};
+use crate::support::proxy::{Fault, Proxy};
 use crate::support::{Engine, Options, Service, process, wait_until};
 
 const NDJSON: &str = "application/x-ndjson";
@@ -243,9 +243,9 @@ fn a_sender_that_does_not_read_is_told_where_that_ended() {
 #[test]
 fn what_finds_no_room_waits_is_refused_and_can_be_sent_again() {
     let engine = Engine::start();
-    let gate = Gate::shut_before(engine.port);
+    let proxy = Proxy::before(engine.port, Fault::Refuse);
     let yaml = "pipeline: { max_bytes: 1048576 }".to_owned();
-    let service = Service::start_with(Options { yaml, clickhouse_url: Some(gate.url()), ..Options::default() });
+    let service = Service::start_with(Options { yaml, clickhouse_url: Some(proxy.url()), ..Options::default() });
     // each takes 100 KB: some fit
     let large = |number: usize| {
         let mut record = litellm(number);
@@ -265,7 +265,7 @@ fn what_finds_no_room_waits_is_refused_and_can_be_sent_again() {
     let full = |line: &Value| line["status"] == 503;
     assert!(lines(&answer).iter().any(full), "so many do not fit: {}", answer.text());
 
-    gate.open();
+    proxy.set(Fault::Pass);
     let said = wait_until("there is room again", || {
         Some(post_json(&path(&service, "litellm"), &json!(batch))).filter(|answer| answer.status == 200)
     });

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::restart::assert_each_stored_once;
 use crate::support::clients::{GrpcAnswers, Load, acknowledged_spans, grpc_answers};
-use crate::support::gate::Gate;
 use crate::support::http::{Answer, post_json, send};
+use crate::support::proxy::{Fault, Proxy};
 use crate::support::{Engine, Options, Service, process, wait_until};
 use crate::wire::{Status, request_of, span, string_attribute};
 
@@ -17,17 +17,17 @@ const MIB: u64 = 1024 * 1024;
 
 struct Outage {
     engine: Engine,
-    gate: Gate,
+    proxy: Proxy,
     service: Service,
 }
 
 /// A service with a channel of 1 MiB whose ClickHouse is behind a shut door.
 fn outage() -> Outage {
     let engine = Engine::start();
-    let gate = Gate::shut_before(engine.port);
-    let options = Options { yaml: CHANNEL.to_owned(), clickhouse_url: Some(gate.url()), ..Options::default() };
+    let proxy = Proxy::before(engine.port, Fault::Refuse);
+    let options = Options { yaml: CHANNEL.to_owned(), clickhouse_url: Some(proxy.url()), ..Options::default() };
     let service = Service::start_with(options);
-    Outage { engine, gate, service }
+    Outage { engine, proxy, service }
 }
 
 /// Sends spans until one request is refused. Each carries 100 KB that do not compress.
@@ -60,7 +60,7 @@ fn large_request() -> Vec<u8> {
 
 #[test]
 fn a_full_channel_refuses_with_the_retryable_answer_and_keeps_what_it_took() {
-    let Outage { engine, gate, service } = outage();
+    let Outage { engine, proxy, service } = outage();
     let filled = fill(&service);
 
     // gRPC: UNAVAILABLE, and RetryInfo where the standard wants it and where the Python SDK looks for it.
@@ -98,8 +98,8 @@ fn a_full_channel_refuses_with_the_retryable_answer_and_keeps_what_it_took() {
     assert!(refused.is_some_and(|n| n >= 4.0), "refusals are counted: {refused:?}");
 
     // ClickHouse returns: what was taken arrives, what was refused was not half taken.
-    assert!(gate.turned_away() > 0, "the exporter tried");
-    gate.open();
+    assert!(proxy.done(Fault::Refuse) > 0, "the exporter tried");
+    proxy.set(Fault::Pass);
     assert_each_stored_once(&service, &accepted_spans(&filled), "probe");
     let refused: BTreeSet<&str> = refused_spans(&filled).into_iter().collect();
     assert_eq!(refused.len(), 10);
@@ -117,7 +117,7 @@ fn a_full_channel_refuses_with_the_retryable_answer_and_keeps_what_it_took() {
 
 #[test]
 fn memory_stays_bounded_however_much_is_offered_during_an_outage() {
-    let Outage { engine: _engine, gate: _gate, service } = outage();
+    let Outage { engine: _engine, proxy: _proxy, service } = outage();
     fill(&service);
     let before = process::peak_memory_bytes(service.pid());
     let offered = grpc_answers(&service.grpc(), &["--spans", "10", "--span-bytes", "50000", "--requests", "200"]);
@@ -129,7 +129,7 @@ fn memory_stays_bounded_however_much_is_offered_during_an_outage() {
 
 #[test]
 fn a_request_larger_than_the_whole_channel_is_refused_without_asking_for_a_retry() {
-    let Outage { engine: _engine, gate: _gate, service } = outage();
+    let Outage { engine: _engine, proxy: _proxy, service } = outage();
     let headers = [("content-type", "application/x-protobuf")];
     let answer = send("POST", &service.http("/v1/traces"), &headers, &large_request());
     assert_eq!(answer.status, 413, "it could never succeed: {answer:?}");
@@ -140,14 +140,14 @@ fn a_request_larger_than_the_whole_channel_is_refused_without_asking_for_a_retry
 
 #[test]
 fn the_python_sdk_waits_out_a_full_channel_and_loses_nothing() {
-    let Outage { engine: _engine, gate, service } = outage();
+    let Outage { engine: _engine, proxy, service } = outage();
     fill(&service);
     let mut load = Load::start(&service, "--batches 8 --batch-spans 50 --span-bytes 2048");
     let refused = service.metric("otelcol_receiver_refused_spans").unwrap_or_default();
     wait_until("the SDK has met the full channel", || {
         service.metric("otelcol_receiver_refused_spans").filter(|now| *now > refused)
     });
-    gate.open();
+    proxy.set(Fault::Pass);
     let batches = load.finish();
     assert!(batches.iter().all(|batch| batch.acknowledged), "the SDK gave up on a batch");
     let acknowledged = acknowledged_spans(&batches);

@@ -70,6 +70,17 @@ struct State {
 pub(crate) struct Ledger(Arc<Mutex<State>>);
 
 impl Ledger {
+    /// The ledgers of several loads on one table.
+    pub(crate) fn merged(ledgers: &[Self]) -> Self {
+        let all = Self::default();
+        for ledger in ledgers {
+            let state = ledger.state();
+            state.sent.iter().for_each(|sent| all.close(sent.clone()));
+            state.unexpected.iter().for_each(|what| all.unexpected(what.clone()));
+        }
+        all
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("no sender panics")
     }
@@ -97,11 +108,6 @@ impl Ledger {
     /// What happened so far.
     pub(crate) fn counts(&self) -> Counts {
         self.state().counts
-    }
-
-    /// Every request that is closed.
-    pub(crate) fn sent(&self) -> Vec<Sent> {
-        self.state().sent.clone()
     }
 
     /// Compares with the table, which must be at rest: nothing is lost, nothing is there twice, nothing is invented.

@@ -104,8 +104,7 @@ impl Proxy {
     pub(crate) fn before(target: u16, standing: Fault) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback can be bound");
         let port = listener.local_addr().expect("a bound socket has an address").port();
-        let plan =
-            Plan { standing, next: VecDeque::new(), done: HashMap::new(), inserts: Vec::new(), changes: 0 };
+        let plan = Plan { standing, next: VecDeque::new(), done: HashMap::new(), inserts: Vec::new(), changes: 0 };
         let shared = Arc::new(Shared { target, plan: Mutex::new(plan) });
         let proxy = Self { port, shared: Arc::clone(&shared) };
         thread::spawn(move || {

@@ -1,0 +1,35 @@
+//! T41: SIGTERM under load, again and again: each request is answered or refused, and nothing is lost.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::load::{Load, Pace};
+use crate::support::{Options, Service};
+use crate::watch::Watch;
+use crate::{Dice, rounds, wait_until_drained};
+
+const LIFE: Duration = Duration::from_millis(300);
+
+#[test]
+fn whenever_it_is_stopped_each_acknowledged_span_is_stored_once() {
+    let rounds = rounds(10, 100);
+    let mut service = Service::start_with(Options { fixed_ports: true, ..Options::default() });
+    let watch = Watch::start(&service);
+    let load = Load::start(&service, &Pace::default());
+    let mut dice = Dice::new();
+    for _ in 0..rounds {
+        load.wait_for_acknowledged(5);
+        sleep(dice.below(LIFE));
+        let status = service.terminate();
+        assert_eq!(status.code(), Some(0), "{status}");
+        service.start_again();
+    }
+    load.wait_for_acknowledged(5);
+    let ledger = load.stop();
+    wait_until_drained(&service, &service.sql());
+    ledger.assert_kept(&service.sql());
+    let (counts, seen) = (ledger.counts(), watch.end());
+    eprintln!("{rounds} stops: {counts:?} {seen:?}");
+    assert!(counts.retries > 0, "no sender noticed: {counts:?}");
+    assert!(counts.repeats > 0 && seen.duplicates > 0.0, "nothing was sent twice: {counts:?} {seen:?}");
+}
