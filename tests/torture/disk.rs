@@ -1,7 +1,7 @@
 //! T8: the journal's disk fails under load, in the real binary.
 
 use crate::load::{Load, Pace};
-use crate::shim::{Call, Counter, FaultyDisk, Failure};
+use crate::shim::{Call, Counter, Failure, FaultyDisk};
 use crate::support::{Options, Service, http, wait_until};
 use crate::wait_until_drained;
 use crate::watch::Watch;

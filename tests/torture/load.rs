@@ -371,9 +371,7 @@ impl Target {
 fn read_http(response: &Response<Bytes>, success: impl Fn(&[u8]) -> Option<Option<u64>>) -> Outcome {
     let unexpected = || Outcome::Unexpected(format!("{response:?}"));
     match response.status() {
-        StatusCode::OK | StatusCode::CREATED => {
-            success(response.body()).map_or_else(unexpected, Outcome::Acknowledged)
-        }
+        StatusCode::OK | StatusCode::CREATED => success(response.body()).map_or_else(unexpected, Outcome::Acknowledged),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
             if response.headers().contains_key("retry-after") =>
         {
@@ -398,4 +396,3 @@ fn read_grpc(response: &Response<Bytes>, trailers: &HeaderMap) -> Outcome {
         _ => Outcome::Unexpected(format!("{response:?}, trailers {trailers:?}")),
     }
 }
-

@@ -18,6 +18,8 @@ mod engine_killed;
 mod killed;
 mod ledger;
 mod load;
+#[cfg(feature = "torture")]
+mod mounted;
 mod poison;
 #[cfg(feature = "torture")]
 mod power_cut;

@@ -1,8 +1,8 @@
 //! T15: one bad row among ten thousand, over more days than ClickHouse likes in one insert.
 
 use crate::codes::{Scene, dead_letter, run_dead_letter, scene};
-use crate::load::{Door, Load, Pace};
 use crate::ledger::Ledger;
+use crate::load::{Door, Load, Pace};
 use crate::wait_until_drained;
 
 const GOOD_REQUESTS: u64 = 50;
@@ -12,13 +12,7 @@ const REFUSE: &str = "ALTER TABLE otel_traces ADD CONSTRAINT no_poison CHECK Spa
 const TAKE: &str = "ALTER TABLE otel_traces DROP CONSTRAINT no_poison";
 
 fn poison(scene: &Scene) -> Ledger {
-    let pace = Pace {
-        doors: vec![Door::OtlpGrpc],
-        spans: 1,
-        requests_max: 1,
-        span_name: "poison",
-        ..Pace::default()
-    };
+    let pace = Pace { doors: vec![Door::OtlpGrpc], spans: 1, requests_max: 1, span_name: "poison", ..Pace::default() };
     Load::start(&scene.service, &pace).finish()
 }
 

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use serde_json::Value;
@@ -299,11 +300,14 @@ fn wait_for_ready(process: &mut Process, folder: &TempDir) -> Value {
 /// Four ports that were free a moment ago, below those that the kernel gives to outgoing connections: a sender that
 /// tries again and again must not take the port of the service that is being started again.
 fn fixed_ports() -> [u16; 4] {
-    let first = 10_000 + u16::try_from(std::process::id() % 5_000).expect("below 5,000") * 4;
-    let free = |ports: &[u16; 4]| ports.iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    let candidates = (0..1_000).map(|n| 10_000 + (first - 10_000 + n * 4) % 20_000);
-    let mut fours = candidates.map(|port| [port, port + 1, port + 2, port + 3]);
-    fours.find(free).expect("four ports are free")
+    static FOURS_TAKEN: AtomicU32 = AtomicU32::new(0);
+    let mut candidates = (0..5_000).map(|_| {
+        let four = (std::process::id() + FOURS_TAKEN.fetch_add(1, Ordering::SeqCst)) % 5_000;
+        let first = 10_000 + 4 * u16::try_from(four).expect("below 5,000");
+        [first, first + 1, first + 2, first + 3]
+    });
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    candidates.find(|ports| ports.iter().all(is_free)).expect("four ports are free")
 }
 
 /// The binary, in an environment that says nothing about ClickHouse. It runs in the project's folder, where it finds
