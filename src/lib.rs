@@ -6,7 +6,7 @@
 //! ```text
 //! 4 wiring      main  cli  app  config
 //! 3 edges       receivers  exporter  admin
-//! 2 engines     pipeline  clickhouse  duplicates  embedded  traces
+//! 2 engines     accepted  pipeline  clickhouse  duplicates  embedded  traces
 //! 1 codecs      otlp  chat  genai  columns
 //! 0 vocabulary  ids  time  sizes  text  workspace  telemetry  shutdown
 //! ```
@@ -27,6 +27,7 @@ pub mod text;
 pub mod time;
 pub mod workspace;
 // floor 2: engines
+pub mod accepted;
 pub mod clickhouse;
 pub mod duplicates;
 pub mod embedded;
