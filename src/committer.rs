@@ -14,7 +14,7 @@
 use crate::accepted::Accepted;
 use crate::columns::RowGroup;
 use crate::ids::SegmentId;
-use crate::journal::{Backlog, CommitError, Full, Hold, Journal, Lane, Outcome, Waiter};
+use crate::journal::{Backlog, CommitError, Committed, Full, Journal, Lane, Outcome, Waiter};
 use crate::pipeline::{Ack, Entry, NotTaken, Outlet, Valve};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
@@ -53,6 +53,8 @@ pub struct Committer {
     pub clock: Clock,
     /// When a segment is full.
     pub limits: Limits,
+    /// Whether senders are refused while the disk is full; not when all are acknowledged from memory.
+    pub watches_disk: bool,
 }
 
 /// When a segment is handed to the exporter.
@@ -97,7 +99,6 @@ struct Running {
     /// When the segment of each lane got its first row.
     began: [Option<Instant>; 2],
     room_checked: Instant,
-    has_durable_senders: bool,
 }
 
 const LANES: [Lane; 2] = [Lane::Disk, Lane::Memory];
@@ -105,7 +106,7 @@ const LANES: [Lane; 2] = [Lane::Disk, Lane::Memory];
 impl Running {
     fn new(parts: Committer) -> Self {
         let backlog = parts.journal.backlog().clone();
-        Self { parts, backlog, began: [None, None], room_checked: Instant::now(), has_durable_senders: true }
+        Self { parts, backlog, began: [None, None], room_checked: Instant::now() }
     }
 
     async fn run(mut self, mut draining: Shutdown) -> io::Result<()> {
@@ -192,27 +193,22 @@ impl Running {
         }
         let groups: Vec<&RowGroup> = parts.iter().map(|part| &part.entry.rows).filter(|rows| rows.rows() > 0).collect();
         let now = self.parts.clock.now();
-        let committed = if groups.is_empty() {
-            Ok(None)
-        } else {
-            self.parts.journal.room_for(lane).map_err(CommitError::Full).and_then(|()| {
-                self.parts.journal.commit(lane, &groups, now).map(Some)
-            })
-        };
+        let committed = if groups.is_empty() { Ok(None) } else { self.parts.journal.commit(lane, &groups, now).map(Some) };
         drop(groups);
         match committed {
-            Ok(segment) => {
-                if lane == Lane::Memory {
-                    self.parts.journal.hold(hold(&mut parts));
+            Ok(committed) => {
+                if let (Lane::Memory, Some(Committed { frame_bytes, .. })) = (lane, committed) {
+                    self.keep_rooms(&mut parts, frame_bytes);
                 }
-                for part in parts {
-                    self.settle(part, segment);
-                }
+                let segment = committed.map(|committed| committed.segment);
+                parts.into_iter().for_each(|part| self.settle(part, segment));
                 Ok(())
             }
             Err(CommitError::Full(full)) => {
                 let why = not_taken(full);
-                self.shut(Some(why));
+                if self.parts.watches_disk {
+                    self.shut(Some(why));
+                }
                 self.give_back(parts, why);
                 Ok(())
             }
@@ -222,6 +218,16 @@ impl Running {
                 Err(error)
             }
         }
+    }
+
+    /// Rows that stay in memory keep their room, as much of it as their frame takes, until they are stored.
+    fn keep_rooms(&mut self, parts: &mut [Part], frame_bytes: usize) {
+        let mut rooms = parts.iter_mut().map(|part| part.entry.room.take());
+        let Some(mut room) = rooms.next() else { return };
+        rooms.for_each(|other| room.join(other));
+        // a frame is smaller than its rows, so this shrinks; should it not, the room is as large as it was
+        let _as_it_was = room.resize(frame_bytes);
+        self.parts.journal.hold(Box::new(room));
     }
 
     /// What was committed: counts it, and answers now or once ClickHouse has it.
@@ -280,7 +286,7 @@ impl Running {
         self.room_checked = Instant::now();
         let held = self.parts.accepted.held();
         self.parts.metrics.dedup_spans.set(i64::try_from(held).unwrap_or(i64::MAX));
-        if self.has_durable_senders {
+        if self.parts.watches_disk {
             self.shut(self.parts.journal.room().err().map(not_taken));
         }
     }
@@ -309,8 +315,3 @@ fn not_taken(full: Full) -> NotTaken {
     }
 }
 
-/// The rooms of rows that stay in memory, to be let go once they are stored.
-fn hold(parts: &mut Vec<Part>) -> Hold {
-    let _ = parts;
-    Hold::new()
-}

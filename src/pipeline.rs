@@ -329,6 +329,17 @@ impl Room {
         Ok(())
     }
 
+    /// The whole reservation, which leaves none here.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        Self { budget: Arc::clone(&self.budget), bytes: std::mem::take(&mut self.bytes) }
+    }
+
+    /// Makes two reservations one.
+    pub fn join(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// Adds `bytes` to the reservation.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 const FLOORS: [&[&str]; 5] = [
     &["ids", "time", "sizes", "text", "workspace", "telemetry", "shutdown"],
     &["otlp", "chat", "genai", "columns"],
-    &["pipeline", "clickhouse", "duplicates", "embedded", "traces"],
+    &["accepted", "pipeline", "clickhouse", "duplicates", "embedded", "traces"],
     &["receivers", "exporter", "admin"],
     &["main", "cli", "app", "config"],
 ];

@@ -34,6 +34,7 @@ use crate::time::UnixNanos;
 use backlog::{Body, Growing, Sealed};
 use segment::{COLUMNS_HASH, Damage, Header, Name, State};
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -194,6 +195,15 @@ struct About {
     oldest: UnixNanos,
 }
 
+/// What a commit came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The segment that the rows are in.
+    pub segment: SegmentId,
+    /// Bytes that they take there.
+    pub frame_bytes: usize,
+}
+
 /// A segment's size so far, for the decision to seal it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenView {
@@ -305,18 +315,14 @@ impl Journal {
         }
     }
 
-    /// Adds rows as one block and, on disk, makes them durable. Returns the segment that they are in. `hold` is what
-    /// keeps their memory reserved; it is let go where they are on disk.
+    /// Adds rows as one block and, on disk, makes them durable.
     ///
     /// # Errors
     /// When nothing was kept.
-    pub fn commit(
-        &mut self,
-        lane: Lane,
-        groups: &[&RowGroup],
-        now: UnixNanos,
-        hold: impl FnOnce(usize) -> Hold,
-    ) -> Result<SegmentId, CommitError> {
+    pub fn commit(&mut self, lane: Lane, groups: &[&RowGroup], now: UnixNanos) -> Result<Committed, CommitError> {
+        if lane == Lane::Disk {
+            self.room()?;
+        }
         let id = self.begin(lane)?;
         self.native.clear();
         self.frame.clear();
@@ -326,28 +332,47 @@ impl Journal {
         let days = groups.iter().flat_map(|group| group.days().iter().copied());
         match lane {
             Lane::Disk => {
-                let Some(open) = &mut self.on_disk else { return Ok(id) };
-                write(&mut open.fresh, &self.frame)?;
-                open.fresh.file.sync().map_err(CommitError::Failed)?;
+                if let Some(open) = &mut self.on_disk {
+                    write(&mut open.fresh, &self.frame)?;
+                    open.fresh.file.sync().map_err(CommitError::Failed)?;
+                    open.about.add(rows, self.native.len(), days, now);
+                }
                 self.metrics.journal_commits.inc();
                 self.metrics.journal_fsyncs.inc();
                 self.metrics.journal_written_bytes.inc_by(u64::try_from(self.frame.len()).unwrap_or(0));
-                open.about.add(rows, self.native.len(), days, now);
             }
             Lane::Memory => {
-                let Some(open) = &mut self.in_memory else { return Ok(id) };
-                open.frames.extend_from_slice(&self.frame);
-                open.hold.extend(hold(self.frame.len()));
-                open.about.add(rows, self.native.len(), days, now);
+                if let Some(open) = &mut self.in_memory {
+                    open.frames.extend_from_slice(&self.frame);
+                    open.about.add(rows, self.native.len(), days, now);
+                }
             }
         }
+        let committed = Committed { segment: id, frame_bytes: self.frame.len() };
         for buffer in [&mut self.native, &mut self.frame] {
             if buffer.capacity() > BUFFER_KEPT_BYTES {
                 *buffer = Vec::new();
             }
         }
         self.show_growing();
-        Ok(id)
+        Ok(committed)
+    }
+
+    /// Keeps something until the memory segment that is added to is stored.
+    pub fn hold(&mut self, held: Box<dyn Any + Send + Sync>) {
+        if let Some(open) = &mut self.in_memory {
+            open.hold.push(held);
+        }
+    }
+
+    /// The segment that is added to, if it has rows.
+    #[must_use]
+    pub fn growing_id(&self, lane: Lane) -> Option<SegmentId> {
+        self.growing(lane)?;
+        match lane {
+            Lane::Disk => self.on_disk.as_ref().map(|open| open.fresh.id),
+            Lane::Memory => self.in_memory.as_ref().map(|open| open.id),
+        }
     }
 
     /// The segment that is added to, made when there is none.
