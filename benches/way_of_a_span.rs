@@ -14,8 +14,8 @@ use millrace::chat;
 use millrace::columns::frames::compress_frame;
 use millrace::columns::native::encode_block;
 use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
-use millrace::ids::SegmentId;
-use millrace::ids::{SpanId, TraceId};
+
+use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use millrace::otlp::proto::common::v1::{AnyValue, KeyValue, any_value::Value};
 use millrace::otlp::proto::resource::v1::Resource;

@@ -193,7 +193,8 @@ impl Running {
         }
         let groups: Vec<&RowGroup> = parts.iter().map(|part| &part.entry.rows).filter(|rows| rows.rows() > 0).collect();
         let now = self.parts.clock.now();
-        let committed = if groups.is_empty() { Ok(None) } else { self.parts.journal.commit(lane, &groups, now).map(Some) };
+        let committed =
+            if groups.is_empty() { Ok(None) } else { self.parts.journal.commit(lane, &groups, now).map(Some) };
         drop(groups);
         match committed {
             Ok(committed) => {
@@ -314,4 +315,3 @@ fn not_taken(full: Full) -> NotTaken {
         Full::Journal => NotTaken::JournalFull,
     }
 }
-

@@ -149,10 +149,7 @@ impl Metrics {
             )?,
             dedup_spans: gauge("millrace_dedup_spans", "Span ids held to recognise repeats.")?,
             queue_bytes: gauge("otelcol_exporter_queue_size", "Bytes held by spans and requests under way.")?,
-            queue_bytes_capacity: gauge(
-                "otelcol_exporter_queue_capacity",
-                "Bytes that may be held (memory.limit).",
-            )?,
+            queue_bytes_capacity: gauge("otelcol_exporter_queue_capacity", "Bytes that may be held (memory.limit).")?,
             inserts: counter("millrace_clickhouse_inserts", "Inserts that ClickHouse confirmed.")?,
             insert_failures: counter(
                 "millrace_clickhouse_insert_failures",

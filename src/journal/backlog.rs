@@ -420,19 +420,15 @@ enum Pick {
 impl State {
     fn pick(&mut self, order: Order) -> Pick {
         let now = Instant::now();
-        let ready = |(id, waiting): (&SegmentId, &Waiting)| {
-            waiting.not_before.is_none_or(|at| at <= now).then_some(*id)
-        };
+        let ready =
+            |(id, waiting): (&SegmentId, &Waiting)| waiting.not_before.is_none_or(|at| at <= now).then_some(*id);
         let newest_first = match order {
             Order::OldestFirst => false,
             Order::NewestFirst => true,
             Order::Fair => self.newest_next,
         };
-        let picked = if newest_first {
-            self.waiting.iter().rev().find_map(ready)
-        } else {
-            self.waiting.iter().find_map(ready)
-        };
+        let picked =
+            if newest_first { self.waiting.iter().rev().find_map(ready) } else { self.waiting.iter().find_map(ready) };
         if let Some(id) = picked {
             self.newest_next = !self.newest_next;
             return Pick::Segment(id);
@@ -562,7 +558,8 @@ impl Segment {
             let start = found.frames.first().map_or(found.sound_until, |first| first.start);
             return Ok(Loaded { frames: bytes.slice(start..), columns, rows_damaged: 0 });
         }
-        let good: Vec<u8> = found.frames.iter().flat_map(|frame| bytes.get(frame.clone()).unwrap_or_default()).copied().collect();
+        let good: Vec<u8> =
+            found.frames.iter().flat_map(|frame| bytes.get(frame.clone()).unwrap_or_default()).copied().collect();
         let rows_good = rows_in(&bytes, &found);
         if rows_good == 0 {
             return Err(LoadError::Nothing);

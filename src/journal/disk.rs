@@ -91,7 +91,7 @@ pub trait Appendable: Send {
 ///
 /// # Errors
 /// Those of the file system.
-pub fn replace(disk: &dyn Disk, dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+pub(super) fn replace(disk: &dyn Disk, dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     let unfinished = dir.join(format!("{name}.unfinished"));
     match disk.remove(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -510,8 +510,7 @@ impl Journal {
             let before = self.disk.read(&dir.join(BOOT_FILE))?;
             recovered.in_doubt = self.options.boot.as_deref().map(str::as_bytes) != Some(before.as_slice());
         }
-        let mut segments: Vec<_> =
-            known.iter().filter_map(|entry| Some((Name::read(&entry.name)?, entry))).collect();
+        let mut segments: Vec<_> = known.iter().filter_map(|entry| Some((Name::read(&entry.name)?, entry))).collect();
         segments.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(name.id));
         let mut heard_enough = false;
         for (name, entry) in segments {
@@ -595,13 +594,9 @@ fn tell(bytes: &[u8], found: &segment::Scan, seen: &mut dyn FnMut(&Block<'_>) ->
 
 fn make(disk: &dyn Disk, options: &Options, id: SegmentId) -> io::Result<Fresh> {
     let path = options.dir.join(Name { id, state: State::Open }.file());
-    let header = Header {
-        id,
-        created_nanos: options.now.nanos(),
-        columns: *COLUMNS_HASH,
-        table: options.table.clone(),
-    }
-    .encode();
+    let header =
+        Header { id, created_nanos: options.now.nanos(), columns: *COLUMNS_HASH, table: options.table.clone() }
+            .encode();
     let mut file = disk.create(&path)?;
     let written = file.append(&header).and_then(|()| file.sync()).and_then(|()| disk.sync_dir(&options.dir));
     match written {

@@ -36,7 +36,7 @@ const CHECKSUM_BYTES: usize = 16;
 
 /// What the blocks of this program look like.
 pub(super) static COLUMNS_HASH: LazyLock<u64> = LazyLock::new(|| {
-    let list: String = COLUMNS.iter().map(|column| format!("{} {}\n", column.name, column.wire_type())).collect();
+    let list: String = COLUMNS.iter().map(|column| format!("{} {}\n", column.name, column.wire_type)).collect();
     let [a, b, c, d, e, f, g, h, ..] = checksum_of(list.as_bytes());
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 });
@@ -148,9 +148,9 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Scan, Unreadable> {
         if damage == Damage::None {
             damage = Damage::TornTail;
         }
-        match (1..rest.len().saturating_sub(FRAME_HEADER_BYTES)).find(|skip| {
-            rest.get(*skip..).is_some_and(|from_here| matches!(check_frame(from_here), Ok(Some(_))))
-        }) {
+        match (1..rest.len().saturating_sub(FRAME_HEADER_BYTES))
+            .find(|skip| rest.get(*skip..).is_some_and(|from_here| matches!(check_frame(from_here), Ok(Some(_)))))
+        {
             Some(skip) => at += skip,
             None => break,
         }
