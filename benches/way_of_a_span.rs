@@ -5,14 +5,17 @@
 //! ```
 //!
 //! Two workloads: ordinary spans (100 a request, 10 span and 6 resource attributes) and GenAI spans with messages (4.4 KB,
-//! 100 a request). prost's decode of the same bytes stands beside ours. Times are of the thread, not of the wall.
+//! 100 a request). prost's decode of the same bytes stands beside ours. Then the index of accepted spans, full. Times are of the thread, not of the wall.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark")]
 
+use millrace::accepted::{Accepted, SPANS_MAX_DEFAULT};
 use millrace::chat;
 use millrace::columns::frames::compress_frame;
 use millrace::columns::native::encode_block;
-use millrace::ids::SegmentId;
+use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
+
+use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use millrace::otlp::proto::common::v1::{AnyValue, KeyValue, any_value::Value};
 use millrace::otlp::proto::resource::v1::Resource;
@@ -173,8 +176,60 @@ fn pair() {
     });
 }
 
+/// The index of spans accepted lately, full to the brim; every row of every group is a span it has not seen.
+fn accepted() {
+    const GROUPS: u64 = 200;
+    let (window, now) = (Duration::from_secs(86_400), UnixNanos::new(1_790_000_000_000_000_000).unwrap());
+    let mut index = Accepted::new(SPANS_MAX_DEFAULT, window);
+    let groups: Vec<RowGroup> = (0..GROUPS).map(group_of_ids).collect();
+    // each workspace makes the same ids other spans
+    let mut workspaces = 0..;
+    let mut seed =
+        |index: &Accepted| index.seed_of(&Workspace::new(&format!("w{}", workspaces.next().unwrap())).unwrap());
+    while index.held() < SPANS_MAX_DEFAULT * 999 / 1_000 {
+        let seed = seed(&index);
+        groups.iter().for_each(|rows| assert!(index.insert_all(seed, rows, now, window).is_empty()));
+    }
+    println!("\nindex of accepted spans: {} of {SPANS_MAX_DEFAULT} held", index.held());
+    let (mut next, mut own) = (groups.iter().cycle().zip(0_usize..), seed(&index));
+    measure("look up and insert, groups of 100", SPANS, || {
+        let (rows, step) = next.next().unwrap();
+        if step.is_multiple_of(groups.len()) {
+            own = seed(&index);
+        }
+        assert!(black_box(index.insert_all(own, rows, now, window)).is_empty());
+    });
+}
+
+/// 100 rows with ids and little else.
+fn group_of_ids(number: u64) -> RowGroup {
+    let mut rows = RowGroup::default();
+    for row in 0..u64::try_from(SPANS).unwrap() {
+        let id = ((number << 32 | row) + 1).to_be_bytes();
+        let span = SpanScalars {
+            start: UnixNanos::new(1).unwrap(),
+            duration_nanos: 1,
+            trace_id: TraceId::from_slice(&[id, id].concat()).unwrap(),
+            span_id: SpanId::new(id).unwrap(),
+            parent: None,
+            trace_state: b"",
+            name: b"",
+            kind: SpanKind::Client,
+            service_name: b"",
+            scope_name: b"",
+            scope_version: b"",
+            status: StatusCode::Unset,
+            status_message: b"",
+        };
+        let mark = rows.begin();
+        rows.finish(mark, &span, &MapRow::default());
+    }
+    rows
+}
+
 fn main() {
     spans("ordinary spans", &request(ordinary));
     spans("GenAI spans", &request(genai));
     pair();
+    accepted();
 }

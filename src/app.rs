@@ -1,31 +1,37 @@
 //! Puts the parts together, starts them, and stops them in order.
 //!
 //! ```text
-//! start   listen everywhere -> embedded ClickHouse -> exporter -> receivers -> "ready"
-//! stop    receivers answer what is in flight -> exporter stores what was accepted -> embedded ClickHouse -> admin
+//! start   listen everywhere -> journal -> embedded ClickHouse -> committer, exporter -> receivers -> "ready"
+//! stop    receivers answer what is in flight -> committer -> exporter stores what it can -> embedded ClickHouse -> admin
 //! ```
 
+use crate::accepted::Accepted;
 use crate::admin::{self, Admin};
 use crate::chat;
 use crate::clickhouse::recent;
 use crate::clickhouse::schema::{Home, TABLE};
 use crate::clickhouse::{Availability, Client};
-use crate::config::Config;
-use crate::duplicates::{Duplicates, SPANS_MAX_DEFAULT};
+use crate::columns::blocks::Block;
+use crate::committer::{Committer, JournalFailed, Learned, Limits};
+use crate::config::{Config, Dedup};
 use crate::embedded;
 use crate::exporter::Exporter;
+use crate::journal::{DeadLetters, Journal, MachineDisk, Options};
 use crate::otlp;
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::{self, Ack, Pipeline};
 use crate::receivers::{self, REQUEST_BYTES_MAX, Receivers};
 use crate::shutdown::{self, Shutdown};
 use crate::telemetry::Metrics;
-use crate::time::Clock;
+use crate::time::{Clock, UnixNanos};
 use crate::traces::{TRACES_MAX_DEFAULT, Traces};
+use crate::workspace::{self, Workspace};
 use anyhow::Context as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// How long requests in flight may take to be answered once a stop is asked for.
@@ -48,62 +54,170 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let (drain, draining) = shutdown::channel();
     let (stop_engine, engine_stopping) = shutdown::channel();
     let (stop_admin, admin_stopping) = shutdown::channel();
+    let (pipeline, outlet) = pipeline::channel(config.memory.pipeline_bytes(), &metrics);
+    let mut accepted = Accepted::new(config.dedup.max_spans, dedup_window_max(&config));
+    let journal = open_journal(&config, &metrics, &mut accepted)?;
+    let backlog = journal.backlog().clone();
     let mut store = Store::start(&config, &metrics, engine_stopping).await?;
-    let (pipeline, outlet) = pipeline::channel(&config.pipeline, &metrics);
     let availability = Availability::default();
     let traces = Traces::new(TRACES_MAX_DEFAULT);
-    let dedup_window = config.chat_completions.dedup_window;
-    let duplicates = Duplicates::new(dedup_window, SPANS_MAX_DEFAULT);
     let admin = Admin {
         pipeline: pipeline.gauge(),
+        backlog: backlog.clone(),
         clickhouse: availability.clone(),
         metrics: metrics.clone(),
         traces: traces.clone(),
+        clock: Clock::System,
         shutdown: stopping.clone(),
     };
-    let exporter = Exporter {
+    let (learn, learned) = mpsc::channel(LEARNED_BATCHES_MAX);
+    let committer = Committer {
         outlet,
+        journal,
+        accepted,
+        learned,
+        valve: pipeline.valve(),
+        metrics: metrics.clone(),
+        clock: Clock::System,
+        limits: Limits {
+            rows: config.journal.segment_rows,
+            bytes: config.journal.segment_bytes.0,
+            age: config.exporter.flush_after,
+        },
+        watches_disk: [config.receivers.otlp_grpc.ack, config.receivers.http.ack].iter().any(|ack| *ack > Ack::Memory),
+    };
+    let exporter = Exporter {
+        backlog,
         client: store.client.clone(),
+        dead_letters: dead_letters(&config),
         home: store.home,
         config: config.exporter.clone(),
         metrics: metrics.clone(),
         availability: availability.clone(),
-        token_prefix: token_prefix(),
+        clock: Clock::System,
     };
-    let doors = doors(&config, pipeline, traces, metrics, duplicates.clone());
+    let doors = doors(&config, pipeline, traces, metrics);
     let addresses = listeners.addresses(&store)?;
     let health = tokio::spawn(admin::serve_health(listeners.health, admin.clone(), admin_stopping.clone()));
     let metrics_page = tokio::spawn(admin::serve_metrics(listeners.metrics, admin, admin_stopping));
+    let commit_draining = draining.clone();
+    let mut committing = tokio::task::spawn_blocking(move || committer.run(commit_draining));
     let mut exporting = tokio::spawn(exporter.run(draining));
     let mut grpc = tokio::spawn(receivers::otlp_grpc::serve(listeners.grpc, doors.clone(), stopping.clone()));
     let mut http = tokio::spawn(receivers::http::serve(listeners.http, doors, stopping));
-    let warmed = tokio::spawn(warm(store.client.clone(), availability, duplicates, dedup_window));
+    let warmed = tokio::spawn(warm(store.client.clone(), availability, learn, config.dedup.clone()));
     tokio::spawn(announce(addresses, warmed, ready_file));
 
-    tokio::select! {
-        signal = signalled() => signal?,
+    let failed = tokio::select! {
+        signal = signalled() => { signal?; None }
         ended = store.ended() => return ended,
+        ended = &mut committing => Some(why_ended(ended)),
         ended = &mut exporting => anyhow::bail!("the exporter ended by itself: {ended:?}"),
         ended = &mut grpc => anyhow::bail!("the gRPC listener ended by itself: {ended:?}"),
         ended = &mut http => anyhow::bail!("the HTTP listener ended by itself: {ended:?}"),
+    };
+    match &failed {
+        None => tracing::info!("stopping: answering what is in flight, then storing what was accepted"),
+        Some(error) => tracing::error!(%error, "stopping: nothing more can be acknowledged"),
     }
-    tracing::info!("stopping: answering what is in flight, then storing what was accepted");
     stop.fire();
     tokio::spawn(end_at_once_when_asked_again());
     let (grpc, http) = tokio::join!(in_flight("gRPC", grpc), in_flight("HTTP", http));
+    if let Some(error) = failed {
+        // what is on disk is sent after the next start, when the disk may be well again
+        return Err(error);
+    }
     drain.fire();
+    let committed = committing.await.context("the committer failed")?;
     let stored = exporting.await.context("the exporter failed")?;
     stop_engine.fire();
     store.stopped().await;
     stop_admin.fire();
     let _ended = tokio::join!(in_flight("health", health), in_flight("metrics", metrics_page));
     grpc.and(http)?;
+    committed?;
     stored?;
-    tracing::info!("stopped; everything accepted is stored");
+    tracing::info!("stopped");
     Ok(())
 }
 
-fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics, duplicates: Duplicates) -> Receivers {
+fn why_ended(ended: Result<Result<(), JournalFailed>, tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(Ok(())) => anyhow::anyhow!("the committer ended by itself"),
+        Ok(Err(failed)) => failed.into(),
+        Err(panic) => anyhow::anyhow!("the committer failed: {panic}"),
+    }
+}
+
+/// The longest time that any span is remembered.
+fn dedup_window_max(config: &Config) -> Duration {
+    config.dedup.window.max(config.chat_completions.dedup_window)
+}
+
+/// Rows that ClickHouse refused for good.
+#[must_use]
+pub fn dead_letters(config: &Config) -> DeadLetters {
+    DeadLetters::new(config.data_dir.join("dead-letter"), Arc::new(MachineDisk))
+}
+
+/// Opens the journal after whatever ended the last run, and says what was found.
+fn open_journal(config: &Config, metrics: &Metrics, accepted: &mut Accepted) -> anyhow::Result<Journal> {
+    let dir = config.data_dir.join("journal");
+    let lock = Journal::lock(&dir)?;
+    let now = Clock::System.now();
+    let options = Options {
+        dir,
+        config: config.journal.clone(),
+        table: format!("{}.{TABLE}", config.clickhouse.database),
+        origin: random_origin(),
+        now,
+        boot: std::fs::read_to_string(BOOT_ID_FILE).ok().map(|id| id.trim().to_owned()),
+        prepare_ahead: true,
+    };
+    let mut spans = 0_usize;
+    let mut seen = |block: &Block<'_>| {
+        spans += block.rows();
+        remember(accepted, block, now);
+        spans < config.dedup.max_spans
+    };
+    let (journal, recovered) = Journal::open(options, Arc::new(MachineDisk), metrics.clone(), &mut seen)?;
+    if recovered.torn_bytes > 0 {
+        let bytes = recovered.torn_bytes;
+        tracing::warn!(bytes, "cut off the end of a commit that was interrupted, and so never acknowledged");
+    }
+    if recovered.segments > 0 {
+        let (segments, spans) = (recovered.segments, recovered.rows);
+        tracing::info!(segments, spans, "found spans in the journal that ClickHouse does not have yet");
+    }
+    Ok(journal.holding(lock))
+}
+
+/// Which start of the machine this is. Source: proc(5).
+const BOOT_ID_FILE: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The spans of a block were accepted before.
+fn remember(accepted: &mut Accepted, block: &Block<'_>, now: UnixNanos) {
+    let ids = (block.strings("TraceId"), block.strings("SpanId"));
+    let workspaces = block.map_values("ResourceAttributes", workspace::ATTRIBUTE.as_bytes());
+    let ((Some(traces), Some(spans)), Some(workspaces)) = (ids, workspaces) else { return };
+    let mut last: Option<(Workspace, _)> = None;
+    for ((trace, span), workspace) in traces.zip(spans).zip(workspaces) {
+        let name = workspace.and_then(|name| std::str::from_utf8(name).ok());
+        let known = last.as_ref().filter(|(known, _)| known.as_str() == name.unwrap_or(Workspace::DEFAULT));
+        let seed = match known {
+            Some((_, seed)) => *seed,
+            None => {
+                let workspace = name.and_then(|name| Workspace::new(name).ok()).unwrap_or_default();
+                let seed = accepted.seed_of(&workspace);
+                last = Some((workspace, seed));
+                seed
+            }
+        };
+        accepted.remember(Accepted::key(seed, trace, span), now, now);
+    }
+}
+
+fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics) -> Receivers {
     let limits = chat::Limits {
         max_value_bytes: config.genai.max_value_bytes.0,
         max_inline_media_bytes: config.genai.max_inline_media_bytes.0,
@@ -113,9 +227,12 @@ fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics, 
         traces,
         metrics,
         clock: Clock::System,
-        duplicates,
+        grpc_ack: config.receivers.otlp_grpc.ack,
+        http_ack: config.receivers.http.ack,
+        dedup_window: config.dedup.window,
+        chat_dedup_window: config.chat_completions.dedup_window,
         chat_options: chat::ParseOptions { strict_reference: config.chat_completions.strict_reference, limits },
-        limits: otlp::Limits { column_bytes: config.pipeline.max_bytes.0, ..otlp::Limits::default() },
+        limits: otlp::Limits { column_bytes: config.memory.request_rows_bytes(), ..otlp::Limits::default() },
         request_bytes_max: REQUEST_BYTES_MAX,
     }
 }
@@ -302,20 +419,25 @@ async fn announce(addresses: Addresses, warmed: JoinHandle<()>, ready_file: Opti
     }
 }
 
-/// Learns from the table which chat spans were stored lately, as soon as ClickHouse is there.
-async fn warm(client: Client, availability: Availability, duplicates: Duplicates, window: Duration) {
+/// Batches of learned spans that may wait for the committer.
+const LEARNED_BATCHES_MAX: usize = 4;
+const LEARNED_BATCH_SPANS: usize = 4_096;
+
+/// Learns from the table which spans were stored lately, as soon as ClickHouse is there.
+async fn warm(client: Client, availability: Availability, learn: mpsc::Sender<Learned>, dedup: Dedup) {
     availability.until_storing().await;
+    let mut batch = Learned::new();
     let mut spans = 0_usize;
-    let learned = recent::chat_spans(&client, window, SPANS_MAX_DEFAULT, |workspace, trace, span| {
-        duplicates.remember(workspace, trace, span, Clock::System.now());
+    let learned = recent::chat_spans(&client, dedup.window, dedup.max_spans, |workspace, trace, span| {
+        let _ = (&mut batch, &learn, workspace, trace, span);
         spans += 1;
     });
     match learned.await {
-        Ok(()) => tracing::debug!(spans, "learned which chat-completions were stored lately"),
+        Ok(()) => tracing::debug!(spans, "learned which spans were stored lately"),
         Err(failure) => {
             tracing::warn!(
                 why = failure.message,
-                "cannot learn which chat-completions were stored before this start; repeats of them are stored again"
+                "cannot learn which spans were stored before this start; repeats of them may be stored again"
             );
         }
     }
@@ -398,12 +520,13 @@ async fn signalled() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Unlike that of any other process: batches of two processes must never share a token.
-fn token_prefix() -> String {
-    let mut random = [0; 12];
+/// Unlike that of any other process: segments of two journals must never share a token.
+fn random_origin() -> u64 {
+    let mut random = [0; 8];
     if getrandom::fill(&mut random).is_err() {
         // no random source: time and process id are still unlike any other's
-        return format!("{:x}-{}", Clock::System.now().nanos(), std::process::id());
+        let (time, process) = (Clock::System.now().nanos().cast_unsigned(), u64::from(std::process::id()));
+        return time.rotate_left(20) ^ process;
     }
-    random.iter().map(|byte| format!("{byte:02x}")).collect()
+    u64::from_le_bytes(random)
 }

@@ -7,28 +7,34 @@
 //! Each part owns its keys and defaults; here they are put together. A key that no part knows is an error that names
 //! it and the nearest one.
 
+use crate::accepted::SPANS_MAX_DEFAULT;
 use crate::sizes::ByteSize;
-use crate::{admin, chat, clickhouse, embedded, exporter, pipeline, receivers};
+use crate::{admin, chat, clickhouse, embedded, exporter, journal, receivers};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// Where Millrace keeps its files: clickhouse/ (embedded).
+    /// Where Millrace keeps its files: journal/, dead-letter/, clickhouse/ (embedded).
     pub data_dir: PathBuf,
     /// The doors.
     pub receivers: Receivers,
-    /// The channel between receivers and exporter.
-    pub pipeline: pipeline::Config,
+    /// What may be held in memory.
+    pub memory: Memory,
+    /// What acknowledged spans rest on until ClickHouse has them.
+    pub journal: journal::Config,
+    /// Repeats from senders.
+    pub dedup: Dedup,
     /// Captured chat-completions.
     pub chat_completions: receivers::chat::Config,
     /// What GenAI content may take.
     pub genai: GenAi,
-    /// Batches and inserts.
+    /// Inserts.
     pub exporter: exporter::Config,
     /// Health and metrics.
     pub admin: admin::Config,
@@ -48,6 +54,52 @@ pub struct Receivers {
     pub otlp_grpc: receivers::otlp_grpc::Config,
     /// OTLP over HTTP and chat-completions.
     pub http: receivers::http::Config,
+}
+
+/// What may be held in memory for requests and rows, whatever the backlog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// Bytes of all buffers together. Half of it is for requests and rows on their way to the disk, above which receivers
+    /// answer "try again"; the rest is for what the journal and the exporter work on.
+    pub limit: ByteSize,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { limit: ByteSize::mib(256) }
+    }
+}
+
+impl Memory {
+    /// Bytes of requests and rows on their way to the disk.
+    #[must_use]
+    pub fn pipeline_bytes(&self) -> usize {
+        self.limit.0 / 2
+    }
+
+    /// Bytes that the rows of one request may come to.
+    #[must_use]
+    pub fn request_rows_bytes(&self) -> usize {
+        self.limit.0 / 4
+    }
+}
+
+/// Repeats from senders: a span accepted before is acknowledged again and not stored again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Dedup {
+    /// How long a span is known; 0s switches that off.
+    #[serde(with = "humantime_serde")]
+    pub window: Duration,
+    /// About how many spans are known, 8 bytes each; the oldest go first.
+    pub max_spans: usize,
+}
+
+impl Default for Dedup {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(24 * 60 * 60), max_spans: SPANS_MAX_DEFAULT }
+    }
 }
 
 /// What GenAI content may take in a span made from a chat-completion.
@@ -126,7 +178,9 @@ impl Default for Config {
         Self {
             data_dir: "./data".into(),
             receivers: Receivers::default(),
-            pipeline: pipeline::Config::default(),
+            memory: Memory::default(),
+            journal: journal::Config::default(),
+            dedup: Dedup::default(),
             chat_completions: receivers::chat::Config::default(),
             genai: GenAi::default(),
             exporter: exporter::Config::default(),
@@ -243,9 +297,8 @@ impl Config {
             ));
         }
         for (key, value) in [
-            ("pipeline.max_bytes", self.pipeline.max_bytes.0),
-            ("exporter.batch_rows", self.exporter.batch_rows),
-            ("exporter.batch_bytes", self.exporter.batch_bytes.0),
+            ("journal.segment_rows", self.journal.segment_rows),
+            ("journal.segment_bytes", self.journal.segment_bytes.0),
             ("exporter.concurrency", self.exporter.concurrency),
             ("embedded.queries_max", self.embedded.queries_max),
         ] {
@@ -253,8 +306,17 @@ impl Config {
                 return invalid(format!("{key}: must be more than 0"));
             }
         }
-        if self.pipeline.max_bytes < ByteSize::mib(1) {
-            return invalid("pipeline.max_bytes: must be at least 1MiB".to_owned());
+        if self.memory.limit < ByteSize::mib(4) {
+            return invalid("memory.limit: must be at least 4MiB".to_owned());
+        }
+        if self.journal.segment_bytes.0 > self.memory.limit.0 / 4 {
+            return invalid(format!(
+                "journal.segment_bytes: must be at most a quarter of memory.limit, {} bytes",
+                self.memory.limit.0 / 4
+            ));
+        }
+        if self.journal.max_bytes.is_some_and(|bytes| bytes < ByteSize::mib(1)) {
+            return invalid("journal.max_bytes: must be at least 1MiB".to_owned());
         }
         if self.embedded.memory_max_bytes.is_some_and(|bytes| bytes < ByteSize::mib(256)) {
             return invalid("embedded.memory_max_bytes: must be at least 256MiB".to_owned());

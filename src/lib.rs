@@ -6,7 +6,7 @@
 //! ```text
 //! 4 wiring      main  cli  app  config
 //! 3 edges       receivers  exporter  admin
-//! 2 engines     pipeline  clickhouse  duplicates  embedded  traces
+//! 2 engines     accepted  pipeline  clickhouse  duplicates  embedded  traces
 //! 1 codecs      otlp  chat  genai  columns
 //! 0 vocabulary  ids  time  sizes  text  workspace  telemetry  shutdown
 //! ```
@@ -27,13 +27,15 @@ pub mod text;
 pub mod time;
 pub mod workspace;
 // floor 2: engines
+pub mod accepted;
 pub mod clickhouse;
-pub mod duplicates;
 pub mod embedded;
+pub mod journal;
 pub mod pipeline;
 pub mod traces;
 // floor 3: edges
 pub mod admin;
+pub mod committer;
 pub mod exporter;
 pub mod receivers;
 // floor 4: wiring

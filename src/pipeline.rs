@@ -1,21 +1,22 @@
-//! The bounded channel between all receivers and the exporter.
+//! The bounded channel between all receivers and the committer.
 //!
 //! ```text
-//! receiver: reserve(bytes) -> Room -> decode -> send(rows, room) -> Receipt -> "ok"
-//!                                                     |
-//! exporter:                               recv() -> Entry { rows, room } -> insert -> drop the room
+//! receiver:  reserve(bytes) -> Room -> decode -> send(rows, room) -> Promise ----- kept -> Receipt -> "ok"
+//!                                                      |                            ^
+//! committer:                               recv() -> Entry { rows, room, .. } -> commit -> keep()
 //! ```
 //!
-//! The bound is in bytes and covers everything from a request's first byte to its rows being in ClickHouse: the room
-//! travels with the data, so a caller that hangs up frees nothing early.
+//! The bound is in bytes and covers everything from a request's first byte to its rows being on disk (or, for those
+//! acknowledged from memory, in ClickHouse): the room travels with the data, so a caller that hangs up frees nothing early.
 
 use crate::columns::RowGroup;
-use crate::sizes::ByteSize;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Receiver};
+use crate::workspace::Workspace;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::mpsc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 
 /// Requests that may wait, whatever their size: bounds what the queue itself takes.
 const ENTRIES_MAX: usize = 65_536;
@@ -26,39 +27,77 @@ const ENTRY_OVERHEAD_BYTES: usize = 2_048;
 /// Health is red when less than this part of the room is free: ordinary requests are refused by then.
 const FREE_SHARE: usize = 16;
 
-/// Size of the channel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Config {
-    /// Bytes of requests and rows held between the socket and ClickHouse; above it receivers answer "try again".
-    pub max_bytes: ByteSize,
+/// How long a sender that waits for ClickHouse is kept waiting: it would give up itself soon after.
+const STORED_WITHIN: Duration = Duration::from_secs(8);
+
+/// What an acknowledgement rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ack {
+    /// The spans are in memory: a crash loses them.
+    Memory,
+    /// The spans are on disk: they survive a crash, a power cut, and ClickHouse being away.
+    #[default]
+    Durable,
+    /// The spans are in ClickHouse.
+    Stored,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self { max_bytes: ByteSize::mib(128) }
+impl Ack {
+    /// What a request asks for in its header: `memory`, `durable` or `stored`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "memory" => Some(Self::Memory),
+            "durable" => Some(Self::Durable),
+            "stored" => Some(Self::Stored),
+            _ => None,
+        }
     }
 }
 
-/// There is no room now: the sender should try again.
+/// Spans were not taken, or not as far as was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NoRoom {
+pub enum NotTaken {
     /// Others hold the room; it will be free again.
-    #[error("Millrace is full while it waits for ClickHouse; try again")]
+    #[error("Millrace is full: what it holds waits for its disk or ClickHouse; try again")]
     Full,
+    /// The file system of the journal is full.
+    #[error("the disk of Millrace's journal is full; try again")]
+    DiskFull,
+    /// ClickHouse is away for so long that the journal is as large as it may be.
+    #[error("Millrace's journal has reached journal.max_bytes while it waits for ClickHouse; try again")]
+    JournalFull,
+    /// The disk failed.
+    #[error("Millrace's journal failed, so nothing more is taken; try again")]
+    JournalFailed,
+    /// The service is stopping.
+    #[error("Millrace is stopping; try again")]
+    Stopping,
+    /// They are on disk, and ClickHouse did not take them in time.
+    #[error("the spans are safe on disk but not yet in ClickHouse; a repeat is recognised and stored once")]
+    NotStoredYet,
+    /// ClickHouse refuses them for good.
+    #[error("ClickHouse refused spans of this request; they are kept in the dead letters")]
+    DeadLettered,
     /// Even an empty channel has not enough room.
-    #[error(
-        "the request takes {bytes} bytes, more than the {max} that pipeline.max_bytes allows; send smaller batches"
-    )]
+    #[error("the request takes {bytes} bytes, more than the {max} that memory.limit allows; send smaller batches")]
     NeverFits {
         /// What the request takes.
         bytes: usize,
         /// All there is.
         max: usize,
     },
-    /// The service is stopping.
-    #[error("Millrace is stopping; try again")]
-    Stopping,
+}
+
+impl NotTaken {
+    /// Whether the sender should try again.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        !matches!(self, Self::NeverFits { .. } | Self::DeadLettered)
+    }
+
+    const CLOSABLE: [Self; 3] = [Self::DiskFull, Self::JournalFull, Self::JournalFailed];
 }
 
 /// The receivers' end.
@@ -75,10 +114,27 @@ pub struct Gauge {
     budget: Arc<Budget>,
 }
 
-/// The exporter's end.
+/// The committer's end.
 #[derive(Debug)]
 pub struct Outlet {
     entries: mpsc::Receiver<Entry>,
+}
+
+/// Shuts the door while nothing can be kept, so that nothing is read only to be refused.
+#[derive(Debug, Clone)]
+pub struct Valve(Arc<Budget>);
+
+/// Where rows come from, and what their sender was promised.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Whose they are.
+    pub workspace: Workspace,
+    /// The door they came through.
+    pub receiver: Receiver,
+    /// What the answer waits for.
+    pub ack: Ack,
+    /// A span accepted before within this time is a repeat.
+    pub dedup_window: Duration,
 }
 
 /// Rows on their way, with the room they take.
@@ -86,11 +142,24 @@ pub struct Outlet {
 pub struct Entry {
     /// The rows.
     pub rows: RowGroup,
+    /// What [`RowGroup::bytes_len`] says of them.
+    pub bytes: usize,
     /// Their room; dropping it gives it back.
     pub room: Room,
+    /// Where they come from.
+    pub origin: Origin,
+    answer: Option<oneshot::Sender<Result<(), NotTaken>>>,
 }
 
-/// Proof that rows were taken. Only with it may a receiver say "ok".
+/// What the sender of rows waits for.
+#[derive(Debug)]
+#[must_use = "only a kept promise allows the answer"]
+pub struct Promise {
+    answer: Option<oneshot::Receiver<Result<(), NotTaken>>>,
+    ack: Ack,
+}
+
+/// Proof that rows were taken as far as was asked. Only with it may a receiver say "ok".
 #[derive(Debug)]
 #[must_use = "a receipt is what allows the answer"]
 pub struct Receipt(());
@@ -106,15 +175,18 @@ pub struct Room {
 struct Budget {
     used: AtomicUsize,
     max: usize,
+    /// 0, or one more than the place in [`NotTaken::CLOSABLE`].
+    shut: AtomicU8,
     metrics: Metrics,
 }
 
-/// Makes a connected pair.
+/// Makes a connected pair that holds at most `max_bytes` of requests and rows.
 #[must_use]
-pub fn channel(config: &Config, metrics: &Metrics) -> (Pipeline, Outlet) {
+pub fn channel(max_bytes: usize, metrics: &Metrics) -> (Pipeline, Outlet) {
     let (sender, receiver) = mpsc::channel(ENTRIES_MAX);
-    metrics.queue_bytes_capacity.set(i64::try_from(config.max_bytes.0).unwrap_or(i64::MAX));
-    let budget = Budget { used: AtomicUsize::new(0), max: config.max_bytes.0, metrics: metrics.clone() };
+    metrics.queue_bytes_capacity.set(i64::try_from(max_bytes).unwrap_or(i64::MAX));
+    let (used, shut) = (AtomicUsize::new(0), AtomicU8::new(0));
+    let budget = Budget { used, max: max_bytes, shut, metrics: metrics.clone() };
     (Pipeline { entries: sender, budget: Arc::new(budget) }, Outlet { entries: receiver })
 }
 
@@ -123,7 +195,8 @@ impl Pipeline {
     ///
     /// # Errors
     /// When there is not enough now, or never.
-    pub fn reserve(&self, bytes: usize) -> Result<Room, NoRoom> {
+    pub fn reserve(&self, bytes: usize) -> Result<Room, NotTaken> {
+        self.budget.open()?;
         let mut room = Room { budget: Arc::clone(&self.budget), bytes: 0 };
         room.resize(bytes.saturating_add(ENTRY_OVERHEAD_BYTES))?;
         Ok(room)
@@ -132,19 +205,38 @@ impl Pipeline {
     /// Hands rows over, after their room was fitted to their size.
     ///
     /// # Errors
-    /// When they do not fit, or the exporter is gone. Nothing is kept then.
-    pub fn send(&self, rows: RowGroup, mut room: Room) -> Result<Receipt, NoRoom> {
-        room.resize(rows.bytes_len().saturating_add(ENTRY_OVERHEAD_BYTES))?;
-        self.entries.try_send(Entry { rows, room }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => NoRoom::Full,
-            mpsc::error::TrySendError::Closed(_) => NoRoom::Stopping,
-        })?;
-        Ok(Receipt(()))
+    /// When they do not fit, or the committer is gone. Nothing is kept then.
+    pub fn send(&self, rows: RowGroup, mut room: Room, origin: Origin) -> Result<Promise, NotTaken> {
+        let bytes = rows.bytes_len();
+        room.resize(bytes.saturating_add(ENTRY_OVERHEAD_BYTES))?;
+        let ack = origin.ack;
+        let (answer, awaited) = match ack {
+            Ack::Memory => (None, None),
+            Ack::Durable | Ack::Stored => {
+                let (answer, awaited) = oneshot::channel();
+                (Some(answer), Some(awaited))
+            }
+        };
+        let spans = rows.rows();
+        let metrics = &self.budget.metrics;
+        metrics.take(spans);
+        let entry = Entry { rows, bytes, room, origin, answer };
+        match self.entries.try_send(entry) {
+            Ok(()) => Ok(Promise { answer: awaited, ack }),
+            Err(refused) => {
+                metrics.untake(spans);
+                Err(match refused {
+                    mpsc::error::TrySendError::Full(_) => NotTaken::Full,
+                    mpsc::error::TrySendError::Closed(_) => NotTaken::Stopping,
+                })
+            }
+        }
     }
 
-    /// A receipt for a request that holds no rows: there is nothing to lose.
-    pub fn nothing_to_send(&self) -> Receipt {
-        Receipt(())
+    /// The handle that shuts the door.
+    #[must_use]
+    pub fn valve(&self) -> Valve {
+        Valve(Arc::clone(&self.budget))
     }
 
     /// A look at the channel that does not keep it open.
@@ -156,11 +248,66 @@ impl Pipeline {
 
 impl Gauge {
     /// Whether requests of ordinary size would be taken now.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        let Some(entries) = self.entries.upgrade() else { return false };
+    ///
+    /// # Errors
+    /// Why they would not be.
+    pub fn check(&self) -> Result<(), NotTaken> {
+        let entries = self.entries.upgrade().filter(|entries| !entries.is_closed()).ok_or(NotTaken::Stopping)?;
+        self.budget.open()?;
         let free = self.budget.max.saturating_sub(self.budget.used.load(Ordering::Relaxed));
-        !entries.is_closed() && entries.capacity() > 0 && free >= self.budget.max / FREE_SHARE
+        if entries.capacity() > 0 && free >= self.budget.max / FREE_SHARE { Ok(()) } else { Err(NotTaken::Full) }
+    }
+}
+
+impl Valve {
+    /// Refuses everything for that reason, or nothing. Says whether that is a change.
+    pub fn set(&self, why: Option<NotTaken>) -> bool {
+        let place = why.and_then(|why| NotTaken::CLOSABLE.iter().position(|reason| *reason == why));
+        let shut = place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0);
+        self.0.shut.swap(shut, Ordering::Relaxed) != shut
+    }
+}
+
+impl Entry {
+    /// Keeps the promise, or says why not.
+    pub fn answer(&mut self, kept: Result<(), NotTaken>) {
+        if let Some(answer) = self.answer.take() {
+            // an error means that the sender has hung up
+            let _sender_gone = answer.send(kept);
+        }
+    }
+
+    /// Takes the promise along, to be kept elsewhere.
+    pub fn take_answer(&mut self) -> impl FnOnce(Result<(), NotTaken>) + Send + 'static {
+        let answer = self.answer.take();
+        move |kept| {
+            if let Some(answer) = answer {
+                let _sender_gone = answer.send(kept);
+            }
+        }
+    }
+}
+
+impl Promise {
+    /// A promise about no rows: there is nothing to lose.
+    pub fn of_nothing() -> Self {
+        Self { answer: None, ack: Ack::Memory }
+    }
+
+    /// Waits until the rows are where they were asked to be. Safe to cancel: the rows go on.
+    ///
+    /// # Errors
+    /// When that did not work out.
+    pub async fn kept(self) -> Result<Receipt, NotTaken> {
+        let Some(answer) = self.answer else { return Ok(Receipt(())) };
+        let answered = async {
+            // an error means that the committer is gone without a word
+            answer.await.unwrap_or(Err(NotTaken::JournalFailed)).map(Receipt)
+        };
+        if self.ack < Ack::Stored {
+            return answered.await;
+        }
+        tokio::time::timeout(STORED_WITHIN, answered).await.unwrap_or(Err(NotTaken::NotStoredYet))
     }
 }
 
@@ -169,9 +316,9 @@ impl Room {
     ///
     /// # Errors
     /// When there is not enough room to grow; the reservation stays as it was.
-    pub fn resize(&mut self, bytes: usize) -> Result<(), NoRoom> {
+    pub fn resize(&mut self, bytes: usize) -> Result<(), NotTaken> {
         if bytes > self.budget.max {
-            return Err(NoRoom::NeverFits { bytes, max: self.budget.max });
+            return Err(NotTaken::NeverFits { bytes, max: self.budget.max });
         }
         if bytes > self.bytes {
             self.budget.take(bytes - self.bytes)?;
@@ -182,11 +329,22 @@ impl Room {
         Ok(())
     }
 
+    /// The whole reservation, which leaves none here.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        Self { budget: Arc::clone(&self.budget), bytes: std::mem::take(&mut self.bytes) }
+    }
+
+    /// Makes two reservations one.
+    pub fn join(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// Adds `bytes` to the reservation.
     ///
     /// # Errors
     /// As [`resize`](Self::resize).
-    pub fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
+    pub fn grow(&mut self, bytes: usize) -> Result<(), NotTaken> {
         self.resize(self.bytes.saturating_add(bytes))
     }
 }
@@ -198,14 +356,19 @@ impl Drop for Room {
 }
 
 impl Budget {
-    fn take(&self, bytes: usize) -> Result<(), NoRoom> {
+    fn open(&self) -> Result<(), NotTaken> {
+        let shut = usize::from(self.shut.load(Ordering::Relaxed));
+        shut.checked_sub(1).and_then(|place| NotTaken::CLOSABLE.get(place)).map_or(Ok(()), |why| Err(*why))
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), NotTaken> {
         let grown = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.max);
         match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown) {
             Ok(_) => {
                 self.metrics.queue_bytes.add(i64::try_from(bytes).unwrap_or(i64::MAX));
                 Ok(())
             }
-            Err(_) => Err(NoRoom::Full),
+            Err(_) => Err(NotTaken::Full),
         }
     }
 
@@ -221,6 +384,11 @@ impl Outlet {
         self.entries.close();
     }
 
+    /// The next rows if there are any already.
+    pub fn try_recv(&mut self) -> Option<Entry> {
+        self.entries.try_recv().ok()
+    }
+
     /// The next rows; `None` when every receiver is gone and all is handed over. Safe to cancel.
     pub async fn recv(&mut self) -> Option<Entry> {
         self.entries.recv().await
@@ -232,26 +400,31 @@ mod tests {
     use super::*;
 
     fn small() -> (Pipeline, Outlet) {
-        channel(&Config { max_bytes: ByteSize(10_000) }, &Metrics::new().unwrap())
+        channel(10_000, &Metrics::new().unwrap())
+    }
+
+    fn origin(ack: Ack) -> Origin {
+        let receiver = Receiver::OtlpGrpc;
+        Origin { workspace: Workspace::default(), receiver, ack, dedup_window: Duration::ZERO }
     }
 
     #[test]
     fn room_is_given_back_only_when_the_entry_is_dropped() {
         let (pipeline, mut outlet) = small();
-        assert!(pipeline.gauge().has_room());
+        assert_eq!(pipeline.gauge().check(), Ok(()));
         let room = pipeline.reserve(6_000).unwrap();
-        assert_eq!(pipeline.reserve(6_000).unwrap_err(), NoRoom::Full);
-        let _receipt = pipeline.send(RowGroup::default(), room).unwrap();
-        // the entry shrank to what its rows take, and still holds that
-        assert_eq!(pipeline.reserve(10_000 - 2 * ENTRY_OVERHEAD_BYTES + 1).unwrap_err(), NoRoom::Full);
-        drop(outlet.entries.try_recv().unwrap());
+        assert_eq!(pipeline.reserve(6_000).unwrap_err(), NotTaken::Full);
+        drop(pipeline.send(RowGroup::default(), room, origin(Ack::Durable)).unwrap());
+        // the entry shrank to what its rows take, and still holds that, although its sender is gone
+        assert_eq!(pipeline.reserve(10_000 - 2 * ENTRY_OVERHEAD_BYTES + 1).unwrap_err(), NotTaken::Full);
+        drop(outlet.try_recv().unwrap());
         assert!(pipeline.reserve(10_000 - ENTRY_OVERHEAD_BYTES).is_ok());
     }
 
     #[test]
     fn what_can_never_fit_is_told_apart_from_what_must_wait() {
         let (pipeline, _outlet) = small();
-        assert!(matches!(pipeline.reserve(20_000), Err(NoRoom::NeverFits { max: 10_000, .. })));
+        assert!(matches!(pipeline.reserve(20_000), Err(NotTaken::NeverFits { max: 10_000, .. })));
         let mut room = pipeline.reserve(1).unwrap();
         assert!(room.grow(20_000).is_err());
         drop(room);
@@ -259,11 +432,46 @@ mod tests {
     }
 
     #[test]
-    fn without_an_exporter_nothing_is_taken() {
+    fn without_a_committer_nothing_is_taken() {
         let (pipeline, outlet) = small();
         let room = pipeline.reserve(1).unwrap();
         drop(outlet);
-        assert_eq!(pipeline.send(RowGroup::default(), room).unwrap_err(), NoRoom::Stopping);
-        assert!(!pipeline.gauge().has_room());
+        assert_eq!(pipeline.send(RowGroup::default(), room, origin(Ack::Memory)).unwrap_err(), NotTaken::Stopping);
+        assert_eq!(pipeline.gauge().check(), Err(NotTaken::Stopping));
+    }
+
+    #[test]
+    fn a_shut_door_says_why_and_opens_again() {
+        let (pipeline, _outlet) = small();
+        for why in NotTaken::CLOSABLE {
+            assert!(pipeline.valve().set(Some(why)));
+            assert!(!pipeline.valve().set(Some(why)));
+            assert_eq!(pipeline.reserve(1).unwrap_err(), why);
+            assert_eq!(pipeline.gauge().check(), Err(why));
+        }
+        assert!(pipeline.valve().set(None));
+        assert!(pipeline.reserve(1).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_promise_is_kept_when_the_committer_says_so() {
+        let (pipeline, mut outlet) = small();
+        let send = |ack| {
+            let room = pipeline.reserve(1).unwrap();
+            pipeline.send(RowGroup::default(), room, origin(ack)).unwrap()
+        };
+        assert!(send(Ack::Memory).kept().await.is_ok());
+        drop(outlet.try_recv());
+        for answer in [Ok(()), Err(NotTaken::DiskFull)] {
+            let promise = send(Ack::Durable);
+            outlet.try_recv().unwrap().answer(answer);
+            assert_eq!(promise.kept().await.map(|_receipt| ()), answer);
+        }
+        let promise = send(Ack::Durable);
+        drop(outlet.try_recv());
+        assert_eq!(promise.kept().await.unwrap_err(), NotTaken::JournalFailed);
+        let promise = send(Ack::Stored);
+        let _unanswered = outlet.try_recv().unwrap();
+        assert_eq!(promise.kept().await.unwrap_err(), NotTaken::NotStoredYet);
     }
 }

@@ -6,8 +6,11 @@
 //! ```text
 //! received = rejected + refused + duplicate + stored + dead_lettered + pending
 //! ```
+//!
+//! What a start finds in the journal counts as received once more, so the law holds within each run.
 
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Which receiver a span came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +43,23 @@ pub struct Metrics {
     repeated: IntCounterVec,
     /// Attributes dropped because a later one of the same span had the same key.
     pub attributes_repeated: IntCounter,
-    /// Spans that ClickHouse has.
-    pub spans_stored: IntCounter,
-    /// Spans accepted and not yet in ClickHouse.
-    pub spans_pending: IntGauge,
+    ledger: Arc<Mutex<Counts>>,
+    law: Law,
+    sent: IntCounter,
+    /// Commits of the journal: each one write and one fsync for all that waited.
+    pub journal_commits: IntCounter,
+    /// Times that the journal asked the disk to make data durable.
+    pub journal_fsyncs: IntCounter,
+    /// Bytes that the journal wrote.
+    pub journal_written_bytes: IntCounter,
+    /// Segments that ClickHouse does not have yet.
+    pub journal_segments: IntGauge,
+    /// Their bytes.
+    pub journal_bytes: IntGauge,
+    /// Age of the oldest span that ClickHouse does not have yet.
+    pub journal_oldest_seconds: IntGauge,
+    /// Span ids held to recognise repeats.
+    pub dedup_spans: IntGauge,
     /// Bytes that accepted spans and requests under way hold.
     pub queue_bytes: IntGauge,
     /// The most of those bytes there may be.
@@ -108,13 +124,32 @@ impl Metrics {
                 "millrace_attributes_repeated",
                 "Attributes dropped because a later one of the same span had the same key.",
             )?,
-            spans_stored: counter("otelcol_exporter_sent_spans", "Spans that ClickHouse confirmed.")?,
-            spans_pending: gauge("millrace_spans_pending", "Spans acknowledged and not yet in ClickHouse.")?,
-            queue_bytes: gauge("otelcol_exporter_queue_size", "Bytes held by spans and requests under way.")?,
-            queue_bytes_capacity: gauge(
-                "otelcol_exporter_queue_capacity",
-                "Bytes that may be held (pipeline.max_bytes).",
+            ledger: Arc::default(),
+            law: Law {
+                received: counter("millrace_spans_received", "Spans that came in, whatever became of them.")?,
+                rejected: counter("millrace_spans_rejected", "Spans that are malformed.")?,
+                refused: counter("millrace_spans_refused", "Spans answered with 'try again'.")?,
+                duplicate: counter("millrace_spans_duplicate", "Spans that were accepted before.")?,
+                stored: counter("millrace_spans_stored", "Spans that ClickHouse confirmed.")?,
+                dead_lettered: counter(
+                    "millrace_spans_dead_lettered",
+                    "Spans that ClickHouse refuses for good, kept in the dead letters, or lost to a damaged disk.",
+                )?,
+                pending: gauge("millrace_spans_pending", "Spans taken in and not yet in ClickHouse.")?,
+            },
+            sent: counter("otelcol_exporter_sent_spans", "Spans that ClickHouse confirmed.")?,
+            journal_commits: counter("millrace_journal_commits", "Commits of the journal.")?,
+            journal_fsyncs: counter("millrace_journal_fsyncs", "Times the journal made data durable.")?,
+            journal_written_bytes: counter("millrace_journal_written_bytes", "Bytes that the journal wrote.")?,
+            journal_segments: gauge("millrace_journal_segments", "Segments that ClickHouse does not have yet.")?,
+            journal_bytes: gauge("millrace_journal_bytes", "Bytes that ClickHouse does not have yet.")?,
+            journal_oldest_seconds: gauge(
+                "millrace_journal_oldest_seconds",
+                "Age of the oldest span that ClickHouse does not have yet, 0 without one.",
             )?,
+            dedup_spans: gauge("millrace_dedup_spans", "Span ids held to recognise repeats.")?,
+            queue_bytes: gauge("otelcol_exporter_queue_size", "Bytes held by spans and requests under way.")?,
+            queue_bytes_capacity: gauge("otelcol_exporter_queue_capacity", "Bytes that may be held (memory.limit).")?,
             inserts: counter("millrace_clickhouse_inserts", "Inserts that ClickHouse confirmed.")?,
             insert_failures: counter(
                 "millrace_clickhouse_insert_failures",
@@ -132,33 +167,75 @@ impl Metrics {
         })
     }
 
-    /// Counts spans that were acknowledged.
-    pub fn accept(&self, receiver: Receiver, spans: usize) {
-        self.accepted.with_label_values(&receiver.labels()).inc_by(count(spans));
-        self.spans_pending.add(i64::try_from(spans).unwrap_or(i64::MAX));
+    fn ledger(&self) -> MutexGuard<'_, Counts> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes spans that came in and are now on their way.
+    pub fn take(&self, spans: usize) {
+        let mut ledger = self.ledger();
+        ledger.received += count(spans);
+        ledger.pending += signed(spans);
+    }
+
+    /// Takes a [`take`](Self::take) back: its caller is about to be told to try again, and that is counted then.
+    pub fn untake(&self, spans: usize) {
+        let mut ledger = self.ledger();
+        ledger.received = ledger.received.saturating_sub(count(spans));
+        ledger.pending -= signed(spans);
+    }
+
+    /// Counts spans of an earlier run that still wait for ClickHouse.
+    pub fn recover(&self, spans: usize) {
+        self.take(spans);
+    }
+
+    /// Counts spans that are committed: `new` ones, and those that were accepted before.
+    pub fn accept(&self, receiver: Receiver, new: usize, repeated: usize) {
+        self.accepted.with_label_values(&receiver.labels()).inc_by(count(new));
+        if repeated > 0 {
+            self.repeated.with_label_values(&receiver.labels()).inc_by(count(repeated));
+            let mut ledger = self.ledger();
+            ledger.duplicate += count(repeated);
+            ledger.pending -= signed(repeated);
+        }
     }
 
     /// Counts spans (or a request that was not read) that were answered with "try again".
     pub fn refuse(&self, receiver: Receiver, spans: usize) {
         self.refused.with_label_values(&receiver.labels()).inc_by(count(spans));
+        let mut ledger = self.ledger();
+        ledger.received += count(spans);
+        ledger.refused += count(spans);
     }
 
     /// Counts spans (or a request that could not be read) that are malformed.
     pub fn reject(&self, receiver: Receiver, spans: usize) {
         self.rejected.with_label_values(&receiver.labels()).inc_by(count(spans));
+        let mut ledger = self.ledger();
+        ledger.received += count(spans);
+        ledger.rejected += count(spans);
     }
 
-    /// Counts spans that were accepted before.
-    pub fn repeat(&self, receiver: Receiver, spans: usize) {
-        self.repeated.with_label_values(&receiver.labels()).inc_by(count(spans));
+    /// Counts spans that came to their end: in ClickHouse, or among the dead.
+    pub fn settle(&self, stored: usize, dead: usize) {
+        self.sent.inc_by(count(stored));
+        let mut ledger = self.ledger();
+        ledger.stored += count(stored);
+        ledger.dead_lettered += count(dead);
+        ledger.pending -= signed(stored) + signed(dead);
     }
 
     /// Counts an insert that ClickHouse confirmed.
-    pub fn store(&self, spans: usize, bytes: usize) {
+    pub fn inserted(&self, bytes: usize) {
         self.inserts.inc();
         self.insert_bytes.inc_by(count(bytes));
-        self.spans_stored.inc_by(count(spans));
-        self.spans_pending.sub(i64::try_from(spans).unwrap_or(i64::MAX));
+    }
+
+    /// Spans on their way to ClickHouse.
+    #[must_use]
+    pub fn pending(&self) -> i64 {
+        self.ledger().pending
     }
 
     /// All metrics in the Prometheus text format.
@@ -167,9 +244,59 @@ impl Metrics {
     /// When a metric cannot be written as text.
     pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut out = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+        // held until all are read: the law holds in what is shown
+        let ledger = self.ledger();
+        self.law.show(&ledger);
+        let families = self.registry.gather();
+        drop(ledger);
+        TextEncoder::new().encode(&families, &mut out)?;
         Ok(out)
     }
+}
+
+/// The spans of the law, moved from one to the other under one lock.
+#[derive(Debug, Default)]
+struct Counts {
+    received: u64,
+    rejected: u64,
+    refused: u64,
+    duplicate: u64,
+    stored: u64,
+    dead_lettered: u64,
+    pending: i64,
+}
+
+#[derive(Debug, Clone)]
+struct Law {
+    received: IntCounter,
+    rejected: IntCounter,
+    refused: IntCounter,
+    duplicate: IntCounter,
+    stored: IntCounter,
+    dead_lettered: IntCounter,
+    pending: IntGauge,
+}
+
+impl Law {
+    fn show(&self, counts: &Counts) {
+        let shown = [
+            (&self.received, counts.received),
+            (&self.rejected, counts.rejected),
+            (&self.refused, counts.refused),
+            (&self.duplicate, counts.duplicate),
+            (&self.stored, counts.stored),
+            (&self.dead_lettered, counts.dead_lettered),
+        ];
+        for (counter, now) in shown {
+            counter.reset();
+            counter.inc_by(now);
+        }
+        self.pending.set(counts.pending);
+    }
+}
+
+fn signed(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn count(number: usize) -> u64 {
@@ -183,12 +310,19 @@ mod tests {
     #[test]
     fn every_metric_is_registered_once_and_shown_from_the_start() {
         let metrics = Metrics::new().unwrap();
-        metrics.accept(Receiver::OtlpGrpc, 3);
-        metrics.store(2, 10);
+        metrics.take(4);
+        metrics.accept(Receiver::OtlpGrpc, 3, 1);
+        metrics.reject(Receiver::OtlpGrpc, 5);
+        metrics.refuse(Receiver::Chat, 6);
+        metrics.settle(1, 1);
         let text = String::from_utf8(metrics.text().unwrap()).unwrap();
         assert!(text.contains("otelcol_receiver_accepted_spans{receiver=\"otlp\",transport=\"grpc\"} 3"), "{text}");
-        assert!(text.contains("otelcol_receiver_refused_spans{receiver=\"chat_completions\",transport=\"http\"} 0"));
-        assert!(text.contains("otelcol_exporter_sent_spans 2"));
-        assert!(text.contains("millrace_spans_pending 1"));
+        assert!(text.contains("otelcol_receiver_refused_spans{receiver=\"otlp\",transport=\"http\"} 0"));
+        let line = |name: &str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(&format!("millrace_spans_{name} ")));
+            value.unwrap().parse::<i64>().unwrap()
+        };
+        let ends = ["rejected", "refused", "duplicate", "stored", "dead_lettered", "pending"].map(line);
+        assert_eq!((line("received"), ends), (15, [5, 6, 1, 1, 1, 1]));
     }
 }

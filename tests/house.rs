@@ -12,8 +12,8 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 const FLOORS: [&[&str]; 5] = [
     &["ids", "time", "sizes", "text", "workspace", "telemetry", "shutdown"],
     &["otlp", "chat", "genai", "columns"],
-    &["pipeline", "clickhouse", "duplicates", "embedded", "traces"],
-    &["receivers", "exporter", "admin"],
+    &["accepted", "pipeline", "journal", "clickhouse", "embedded", "traces"],
+    &["receivers", "committer", "exporter", "admin"],
     &["main", "cli", "app", "config"],
 ];
 

@@ -3,9 +3,11 @@
 //! Health answers 200 only when a span sent now would be accepted; its body says what is the case in either event.
 
 use crate::clickhouse::{Availability, View};
-use crate::pipeline::Gauge;
+use crate::journal::Backlog;
+use crate::pipeline::{Gauge, NotTaken};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
+use crate::time::Clock;
 use crate::traces::Traces;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -60,12 +62,16 @@ impl Default for MetricsPage {
 pub struct Admin {
     /// Whether there is room.
     pub pipeline: Gauge,
+    /// What waits for ClickHouse.
+    pub backlog: Backlog,
     /// Whether ClickHouse takes inserts.
     pub clickhouse: Availability,
     /// What is counted.
     pub metrics: Metrics,
     /// How many traces are known.
     pub traces: Traces,
+    /// What time it is.
+    pub clock: Clock,
     /// Whether the service is stopping.
     pub shutdown: Shutdown,
 }
@@ -88,33 +94,44 @@ pub async fn serve_metrics(listener: TcpListener, admin: Admin, mut until: Shutd
     axum::serve(listener, router).with_graceful_shutdown(async move { until.requested().await }).await
 }
 
+impl Admin {
+    /// Age of the oldest span that ClickHouse does not have.
+    fn oldest_seconds(&self) -> u64 {
+        let now = self.clock.now();
+        self.backlog.view().oldest.map_or(0, |oldest| now.nanos_since(oldest) / 1_000_000_000)
+    }
+}
+
 async fn health(State(admin): State<Admin>) -> Response {
-    let (accepting, why) = if admin.shutdown.is_requested() {
-        (false, "stopping")
-    } else if admin.pipeline.has_room() {
-        (true, "")
-    } else {
-        (false, "full: spans wait for ClickHouse")
-    };
+    let refusing = if admin.shutdown.is_requested() { Some(NotTaken::Stopping) } else { admin.pipeline.check().err() };
+    let accepting = refusing.is_none();
     let clickhouse = match admin.clickhouse.view() {
         View::Starting => json!({"state": "starting"}),
         View::Storing => json!({"state": "storing"}),
         View::Away { since, why } => json!({"state": "away", "seconds": since.as_secs(), "why": why}),
     };
+    let backlog = admin.backlog.view();
     let mut body = json!({
         "status": if accepting { "accepting" } else { "refusing" },
         "clickhouse": clickhouse,
-        "pending_spans": admin.metrics.spans_pending.get(),
+        "pending_spans": admin.metrics.pending(),
+        "backlog": {
+            "spans": backlog.rows,
+            "bytes": backlog.bytes,
+            "segments": backlog.segments,
+            "oldest_seconds": admin.oldest_seconds(),
+        },
         "queue_bytes": admin.metrics.queue_bytes.get(),
     });
-    if let (false, Some(object)) = (accepting, body.as_object_mut()) {
-        object.insert("why".to_owned(), why.into());
+    if let (Some(why), Some(object)) = (refusing, body.as_object_mut()) {
+        object.insert("why".to_owned(), why.to_string().into());
     }
     let status = if accepting { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
+    admin.metrics.journal_oldest_seconds.set(i64::try_from(admin.oldest_seconds()).unwrap_or(i64::MAX));
     admin.metrics.traces_known.set(i64::try_from(admin.traces.len()).unwrap_or(i64::MAX));
     match admin.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),

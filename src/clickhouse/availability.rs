@@ -125,9 +125,12 @@ impl Availability {
             return;
         }
         if needs_operator {
-            tracing::error!(why = failure.message, "ClickHouse refuses what Millrace sends; accepted spans wait");
+            tracing::error!(
+                why = failure.message,
+                "ClickHouse refuses what Millrace sends; accepted spans wait in the journal"
+            );
         } else {
-            tracing::warn!(why = failure.message, "ClickHouse is away; accepted spans wait in memory");
+            tracing::warn!(why = failure.message, "ClickHouse is away; accepted spans wait in the journal");
         }
     }
 }

@@ -6,6 +6,9 @@ use crate::text::cut;
 
 /// Longest text of a failure that is kept.
 const MESSAGE_BYTES_MAX: usize = 1_024;
+const DETAIL_BYTES_MAX: usize = 8_192;
+/// What goes away by itself.
+const RETRY: [u32; 16] = [3, 107, 159, 202, 203, 209, 210, 236, 241, 242, 252, 285, 290, 319, 425, 999];
 
 /// What to do after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,10 @@ pub struct Failure {
     pub message: String,
     /// There was no answer in time; it may still be at work.
     pub timed_out: bool,
+    /// Whether its meaning is known; what is not is tried again for a while, then left to an operator.
+    pub is_known: bool,
+    /// All that ClickHouse said, which may quote what a sender sent: for the dead letters, not for a log.
+    pub detail: String,
 }
 
 impl Failure {
@@ -44,7 +51,8 @@ impl Failure {
     }
 
     fn new(code: Option<u32>, class: Class, message: &str) -> Self {
-        Self { code, class, message: cut(message.trim(), MESSAGE_BYTES_MAX).to_owned(), timed_out: false }
+        let message = cut(message.trim(), MESSAGE_BYTES_MAX).to_owned();
+        Self { code, class, detail: message.clone(), message, timed_out: false, is_known: true }
     }
 
     pub(super) fn of_timeout() -> Self {
@@ -63,9 +71,19 @@ impl Failure {
         match code {
             // these speak of tables, users and disks, which is what an operator needs to hear
             Some(_) if class == Class::Hold => Self::new(code, class, text),
-            Some(number) => Self::new(code, class, &format!("Code: {number} {}", name_in(text))),
+            Some(number) => Self {
+                is_known: class != Class::Retry || RETRY.contains(&number),
+                detail: cut(text.trim(), DETAIL_BYTES_MAX).to_owned(),
+                ..Self::new(code, class, &format!("Code: {number} {}", name_in(text)))
+            },
             None => Self::new(code, class, "ClickHouse, or a proxy before it, answered with an error without a code"),
         }
+    }
+
+    /// What went wrong on this side of the wire, and may go better next time.
+    #[must_use]
+    pub fn of_our_own(message: &str) -> Self {
+        Self::new(None, Class::Retry, message)
     }
 }
 
@@ -80,7 +98,8 @@ fn class_of_code(code: u32, text: &str) -> Class {
     match code {
         252 if text.contains("Too many partitions") => Class::Permanent,
         16 | 60 | 81 | 164 | 243 | 497 | 516 => Class::Hold,
-        6 | 27 | 33 | 53 | 117 => Class::Permanent,
+        // the last two: a constraint of the table, and a `throwIf` in a view on it
+        6 | 27 | 33 | 53 | 117 | 469 | 395 => Class::Permanent,
         _ => Class::Retry,
     }
 }
@@ -119,13 +138,13 @@ mod tests {
     #[test]
     fn each_code_has_its_class() {
         let exception = |code: u32| format!("Code: {code}. DB::Exception: whatever. (SOME_NAME)");
-        for code in [3, 107, 159, 202, 203, 209, 210, 236, 241, 242, 285, 290, 319, 425, 999, 9_999] {
+        for code in RETRY.into_iter().chain([9_999]) {
             assert_eq!(class(&exception(code)), Class::Retry, "{code}");
         }
         for code in [16, 60, 81, 164, 243, 497, 516] {
             assert_eq!(class(&exception(code)), Class::Hold, "{code}");
         }
-        for code in [6, 27, 33, 53, 117] {
+        for code in [6, 27, 33, 53, 117, 395, 469] {
             assert_eq!(class(&exception(code)), Class::Permanent, "{code}");
         }
     }

@@ -152,14 +152,21 @@ impl Client {
         }
     }
 
-    /// Inserts Native blocks in compressed frames as one insert, which ClickHouse must confirm within `confirm_within`. The token makes a repeat of the same bytes harmless.
+    /// Inserts Native blocks in compressed frames as one insert, which ClickHouse must confirm within `confirm_within`. The
+    /// blocks have `columns`, or those of this program. The token makes a repeat of the same bytes harmless.
     ///
     /// # Errors
     /// When ClickHouse did not confirm it: it may be in the table or not, so repeat it with the same token.
-    pub async fn insert_frames(&self, frames: Bytes, token: &str, confirm_within: Duration) -> Result<(), Failure> {
+    pub async fn insert_frames(
+        &self,
+        frames: Bytes,
+        columns: Option<&[String]>,
+        token: &str,
+        confirm_within: Duration,
+    ) -> Result<(), Failure> {
         let mut insert = self
             .http
-            .insert_formatted_with(schema::insert_statement(&self.database))
+            .insert_formatted_with(schema::insert_statement(&self.database, columns))
             .with_timeouts(Some(SEND_TIMEOUT), Some(confirm_within))
             .with_setting("decompress", "1")
             .with_setting("insert_deduplication_token", token);

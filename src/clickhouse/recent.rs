@@ -2,8 +2,10 @@
 
 use super::{Client, Failure, schema::TABLE};
 use crate::chat::SCOPE_NAME;
-use crate::ids::{SpanId, TraceId};
+use crate::ids::{SegmentId, SpanId, TraceId};
 use crate::workspace::{self, Workspace};
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Calls `each` with the chat spans in parts of the table that changed within `window`, newest parts or not: rows carry
@@ -34,4 +36,30 @@ pub async fn chat_spans(
         }
     }
     Ok(())
+}
+
+/// The rows of a segment that the table has, by trace and span id. `began` bounds when its spans began, in nanoseconds since
+/// 1970, and so what is read.
+///
+/// # Errors
+/// When ClickHouse says no or cannot be reached.
+pub async fn rows_of(
+    client: &Client,
+    segment: SegmentId,
+    began: RangeInclusive<i64>,
+) -> Result<HashSet<(String, String)>, Failure> {
+    let sql = format!(
+        "SELECT TraceId, SpanId FROM {}.{TABLE} WHERE SegmentId = '{segment}' AND \
+         Timestamp BETWEEN fromUnixTimestamp64Nano({}) AND fromUnixTimestamp64Nano({})",
+        client.database(),
+        began.start(),
+        began.end(),
+    );
+    let failed = |error| Failure::of(&error);
+    let mut rows = client.http.query(&sql).fetch::<(String, String)>().map_err(failed)?;
+    let mut found = HashSet::new();
+    while let Some(row) = rows.next().await.map_err(failed)? {
+        found.insert(row);
+    }
+    Ok(found)
 }

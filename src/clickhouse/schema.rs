@@ -71,11 +71,16 @@ fn create_table(database: &Database, home: Home) -> String {
     sql
 }
 
-/// The insert of Native blocks: names every column, so that a table with more columns fills those by default.
+/// The insert of Native blocks: names every column of theirs, so that a table with more fills those by default. Without
+/// `columns` they are those of this program.
 #[must_use]
-pub fn insert_statement(database: &Database) -> String {
-    let columns: Vec<_> = COLUMNS.iter().map(|column| format!("`{}`", column.name)).collect();
-    format!("INSERT INTO {database}.{TABLE} ({}) FORMAT Native", columns.join(", "))
+pub fn insert_statement(database: &Database, columns: Option<&[String]>) -> String {
+    let quoted = |name: &str| format!("`{}`", name.replace(['`', '\\'], ""));
+    let names: Vec<_> = match columns {
+        Some(names) => names.iter().map(|name| quoted(name)).collect(),
+        None => COLUMNS.iter().map(|column| quoted(column.name)).collect(),
+    };
+    format!("INSERT INTO {database}.{TABLE} ({}) FORMAT Native", names.join(", "))
 }
 
 #[cfg(test)]

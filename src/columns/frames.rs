@@ -99,6 +99,21 @@ pub fn decompress_checked_frame(frame: &[u8], out: &mut Vec<u8>) -> Result<(), F
     header.decompress(frame.get(FRAME_HEADER_BYTES..header.frame_bytes).ok_or(FrameError::Truncated)?, out)
 }
 
+/// Appends the content of frames that follow each other.
+///
+/// # Errors
+///
+/// When the bytes are not frames from start to end.
+pub fn decompress_frames(mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
+    while !bytes.is_empty() {
+        let shape = check_frame(bytes)?.ok_or(FrameError::Truncated)?;
+        let (frame, rest) = bytes.split_at_checked(shape.frame_bytes).ok_or(FrameError::Truncated)?;
+        decompress_checked_frame(frame, out)?;
+        bytes = rest;
+    }
+    Ok(())
+}
+
 /// The 16 bytes that ClickHouse checks its frames by, for what is not a frame.
 #[must_use]
 pub fn checksum_of(bytes: &[u8]) -> [u8; 16] {

@@ -19,7 +19,7 @@ pub struct Column {
     /// Its compression codec in the table.
     pub codec: &'static str,
     /// Its type in the blocks that Millrace sends; ClickHouse turns plain strings into its dictionary form.
-    pub(super) wire_type: &'static str,
+    pub wire_type: &'static str,
     pub(super) data: fn(&RowGroup) -> Data<'_>,
 }
 

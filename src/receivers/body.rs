@@ -1,7 +1,7 @@
 //! A request body within its bounds: limited before and after decompression, with room reserved in the pipeline for
 //! every byte as it arrives.
 
-use crate::pipeline::{NoRoom, Pipeline, Room};
+use crate::pipeline::{NotTaken, Pipeline, Room};
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
@@ -34,7 +34,7 @@ pub(super) enum BodyError {
     #[error("the request body did not arrive within {} s", BODY_TIMEOUT.as_secs())]
     TooSlow,
     #[error(transparent)]
-    NoRoom(#[from] NoRoom),
+    NotTaken(#[from] NotTaken),
 }
 
 /// Reads a body and decompresses it; the room returned covers what is returned.

@@ -6,7 +6,7 @@
 
 use super::body::BodyError;
 use super::patience::Patience;
-use crate::pipeline::{NoRoom, Pipeline, Room};
+use crate::pipeline::{NotTaken, Pipeline, Room};
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
 use axum::body::Body;
@@ -197,7 +197,7 @@ async fn take(
     Ok(())
 }
 
-fn grow(room: &mut Option<Room>, pipeline: &Pipeline, bytes: usize) -> Result<(), NoRoom> {
+fn grow(room: &mut Option<Room>, pipeline: &Pipeline, bytes: usize) -> Result<(), NotTaken> {
     match room {
         Some(room) => room.grow(bytes),
         None => pipeline.reserve(bytes).map(|reserved| *room = Some(reserved)),

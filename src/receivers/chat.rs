@@ -7,12 +7,11 @@
 //! Source: spec/ingest-chat-completions.openapi.yaml (NeMo Platform API).
 
 use super::body::{self, BodyError};
-use super::chat_shapes::{Shape, Source};
-use super::{RETRY_AFTER, Receivers, chat_ndjson};
+use super::chat_shapes::Shape;
+use super::{ACK_HEADER, RETRY_AFTER, Receivers, ack_wanted, chat_ndjson};
 use crate::chat::{self, ChatSpan, Context, Foreign, ParseOptions, TraceRef, Traceparent, ValidationErrors};
 use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode as SpanStatus};
-use crate::duplicates::Offered;
-use crate::pipeline::{NoRoom, Receipt, Room};
+use crate::pipeline::{Ack, NotTaken, Origin, Promise, Receipt, Room};
 use crate::telemetry::Receiver;
 use crate::workspace::{self, Workspace};
 use axum::Json;
@@ -46,14 +45,35 @@ impl Default for Config {
     }
 }
 
-/// The ids of a stored pair.
+/// The ids of a pair that is where its sender wants it.
 #[derive(Debug, Serialize)]
 pub(super) struct Stored {
+    #[serde(flatten)]
+    ids: Ids,
+    #[serde(skip)]
+    _receipt: Receipt,
+}
+
+#[derive(Debug, Serialize)]
+struct Ids {
     session_id: String,
     span_id: String,
     trace_id: String,
-    #[serde(skip)]
-    _receipt: Receipt,
+}
+
+/// A pair on its way.
+#[derive(Debug)]
+pub(super) struct Taken {
+    ids: Ids,
+    promise: Promise,
+}
+
+impl Taken {
+    /// Waits until it is where its sender wants it.
+    pub(super) async fn kept(self) -> Result<Stored, IngestError> {
+        let receipt = self.promise.kept().await?;
+        Ok(Stored { ids: self.ids, _receipt: receipt })
+    }
 }
 
 /// Why a pair was not stored.
@@ -64,7 +84,7 @@ pub(super) enum IngestError {
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
-    NoRoom(#[from] NoRoom),
+    NotTaken(#[from] NotTaken),
 }
 
 pub(super) async fn ingest(
@@ -80,21 +100,22 @@ pub(super) async fn ingest(
             return *refusal;
         }
     };
-    let source = Source { shape: Shape::Pair, workspace, headers: head.headers };
+    let source = receivers.source(Shape::Pair, workspace, head.headers);
     if !receivers.chat_options.strict_reference && chat_ndjson::is_announced(&source.headers) {
         return chat_ndjson::answer(receivers, source, body);
     }
-    let stored = match body::read(body, &source.headers, &receivers.pipeline, receivers.request_bytes_max).await {
-        Ok((bytes, room)) => source.store(&receivers, &bytes, None, room),
+    let taken = match body::read(body, &source.headers, &receivers.pipeline, receivers.request_bytes_max).await {
+        Ok((bytes, room)) => source.take(&receivers, &bytes, None, room),
         Err(error) => Err(error.into()),
     };
-    receivers.answer(stored)
+    receivers.answer(taken).await
 }
 
 /// What a pair brings along besides its body.
 #[derive(Debug, Clone)]
 pub(super) struct Envelope<'a> {
     pub(super) workspace: &'a Workspace,
+    pub(super) ack: Ack,
     pub(super) traceparent: Option<Traceparent>,
     pub(super) idempotency_key: Option<&'a str>,
     /// The record of another tool that the body was rewritten from. The body is in our own words then, whatever
@@ -109,6 +130,9 @@ impl Receivers {
             Err(error) => invalid_parameter(&["path", "workspace"], &error.to_string()),
             Ok(workspace) => match unusable_header(headers) {
                 Some(refusal) => refusal,
+                None if ack_wanted(headers, self.http_ack).is_err() => {
+                    invalid_parameter(&["header", ACK_HEADER], "must be memory, durable or stored")
+                }
                 None if is_from_another_site(headers) => {
                     let message = "a web page of another site may not write here; send it from a server";
                     respond(StatusCode::FORBIDDEN, json!({"detail": message}).to_string())
@@ -121,8 +145,8 @@ impl Receivers {
     }
 
     /// Makes one pair a span and hands it over.
-    pub(super) fn store_pair(&self, envelope: Envelope<'_>, body: &[u8], room: Room) -> Result<Stored, IngestError> {
-        let Envelope { workspace, traceparent, idempotency_key, foreign } = envelope;
+    pub(super) fn take_pair(&self, envelope: Envelope<'_>, body: &[u8], room: Room) -> Result<Taken, IngestError> {
+        let Envelope { workspace, ack, traceparent, idempotency_key, foreign } = envelope;
         let context = Context { workspace, received_at: self.clock.now(), traceparent, idempotency_key };
         let strict_reference = self.chat_options.strict_reference && foreign.is_none();
         let options = ParseOptions { strict_reference, ..self.chat_options };
@@ -138,27 +162,24 @@ impl Receivers {
         span.parent = span.parent.or(root.as_ref().map(|root| root.span_id));
         let session_id = span.settle_session(root.as_ref().and_then(|root| root.session.as_deref()));
         let trace_id = span.trace.id();
-        let store = || self.pipeline.send(row(&span, workspace), room);
-        let receipt = match self.duplicates.once((workspace, trace_id, span.span_id), context.received_at, store)? {
-            Offered::Stored(receipt) => {
-                self.metrics.accept(Receiver::Chat, 1);
-                self.metrics.chat_joined.inc_by(u64::from(root.is_some()));
-                receipt
-            }
-            Offered::Repeated => {
-                self.metrics.repeat(Receiver::Chat, 1);
-                self.pipeline.nothing_to_send()
-            }
-        };
+        let workspace_of_row = workspace.clone();
+        let receiver = Receiver::Chat;
+        let origin = Origin { workspace: workspace_of_row, receiver, ack, dedup_window: self.chat_dedup_window };
+        let promise = self.pipeline.send(row(&span, workspace), room, origin)?;
+        self.metrics.chat_joined.inc_by(u64::from(root.is_some()));
         if let TraceRef::Own(_) = span.trace {
             self.traces.remember(workspace, trace_id, span.span_id, Some(&session_id));
         }
         let (span_id, trace_id) = (span.span_id.to_string(), trace_id.to_string());
-        Ok(Stored { session_id, span_id, trace_id, _receipt: receipt })
+        Ok(Taken { ids: Ids { session_id, span_id, trace_id }, promise })
     }
 
     /// The answer to a single pair.
-    pub(super) fn answer(&self, stored: Result<Stored, IngestError>) -> Response {
+    pub(super) async fn answer(&self, taken: Result<Taken, IngestError>) -> Response {
+        let stored = match taken {
+            Ok(taken) => taken.kept().await,
+            Err(error) => Err(error),
+        };
         match stored {
             Ok(stored) => (StatusCode::CREATED, Json(stored)).into_response(),
             Err(error) => {
@@ -171,7 +192,7 @@ impl Receivers {
     pub(super) fn count_failure(&self, error: &IngestError) {
         if error.status() == StatusCode::SERVICE_UNAVAILABLE {
             self.metrics.refuse(Receiver::Chat, 1);
-        } else {
+        } else if !matches!(error, IngestError::NotTaken(NotTaken::DeadLettered)) {
             self.metrics.reject(Receiver::Chat, 1);
         }
     }
@@ -196,19 +217,20 @@ impl IngestError {
 }
 
 fn status(error: &IngestError) -> StatusCode {
-    let no_room = |reason: &NoRoom| match reason {
-        NoRoom::Full | NoRoom::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-        NoRoom::NeverFits { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+    let no_room = |reason: &NotTaken| match reason {
+        NotTaken::NeverFits { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        NotTaken::DeadLettered => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     match error {
         IngestError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        IngestError::NoRoom(reason) => no_room(reason),
+        IngestError::NotTaken(reason) => no_room(reason),
         IngestError::Body(error) => match error {
             BodyError::TooLarge { .. } | BodyError::ExpandsTooFar { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             BodyError::Compression { .. } | BodyError::CutOff(_) => StatusCode::BAD_REQUEST,
             BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            BodyError::NoRoom(reason) => no_room(reason),
+            BodyError::NotTaken(reason) => no_room(reason),
         },
     }
 }

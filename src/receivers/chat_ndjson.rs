@@ -12,15 +12,17 @@
 
 use super::Receivers;
 use super::body_stream::{Broken, Lines, Next, Progress};
-use super::chat::IngestError;
+use super::chat::{IngestError, Taken};
 use super::chat_shapes::Source;
 use super::patience::{PATIENCE, Patience};
 use crate::telemetry::Receiver;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::IntoResponse as _;
+use axum::response::Response;
 use bytes::Bytes;
 use serde_json::json;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -29,6 +31,8 @@ use tokio::sync::mpsc;
 const PIECE_BYTES: usize = 16 << 10;
 /// Pieces that wait for the caller to read them: 4 MiB, answers to some 30,000 lines.
 const PIECES_MAX: usize = 256;
+/// Lines that may be on their way to the disk at once, so that one fsync serves many of them.
+const UNDER_WAY_MAX: usize = 512;
 /// How long it waits for the caller to read.
 const UNREAD_MAX: Duration = Duration::from_secs(10);
 
@@ -50,12 +54,17 @@ pub(super) fn is_announced(headers: &HeaderMap) -> bool {
 pub(super) fn answer(receivers: Receivers, source: Source, body: Body) -> Response {
     let lines = match Lines::open(body, &source.headers, receivers.request_bytes_max) {
         Ok(lines) => lines,
-        Err(error) => return receivers.answer(Err(error.into())),
+        Err(error) => {
+            let error = IngestError::from(error);
+            receivers.count_failure(&error);
+            return error.answer();
+        }
     };
     let (pieces, unread) = mpsc::channel(PIECES_MAX);
     // a task of its own: a caller that does not read its answers must not stop us from reading its lines. It ends with
     // the body or the connection, whichever goes first.
-    tokio::spawn(Drive { receivers, source, answers: Answers { piece: String::new(), pieces } }.run(lines));
+    let answers = Answers { piece: String::new(), pieces };
+    tokio::spawn(Drive { receivers, source, answers, under_way: VecDeque::new() }.run(lines));
     let pieces = futures_util::stream::unfold(unread, |mut unread| async move {
         let piece = unread.recv().await?;
         Some((Ok::<_, Infallible>(piece), unread))
@@ -67,6 +76,8 @@ struct Drive {
     receivers: Receivers,
     source: Source,
     answers: Answers,
+    /// Lines that are dealt with but not answered, in order.
+    under_way: VecDeque<(usize, Result<Taken, IngestError>)>,
 }
 
 /// Why it ends before the body does.
@@ -83,6 +94,10 @@ impl Drive {
             Ok(()) => return self.answers.hand_over().await,
             Err(Stop::CallerGone) => return,
             Err(Stop::Broken(broken)) => {
+                // what came before is taken, and says so
+                if self.settle(0).await.is_err() {
+                    return;
+                }
                 let status = match broken {
                     Broken::Unreadable(_) => StatusCode::BAD_REQUEST,
                     Broken::Silent => StatusCode::REQUEST_TIMEOUT,
@@ -112,9 +127,10 @@ impl Drive {
         let mut patience = Patience::new(PATIENCE);
         loop {
             let next = lines.next(&mut progress, &self.receivers.pipeline, &patience).await.map_err(Stop::Broken)?;
-            let stored = match next {
-                Next::End => return Ok(()),
+            let taken = match next {
+                Next::End => return self.settle(0).await,
                 Next::NotYet => {
+                    self.settle(0).await?;
                     self.answers.flush().await?;
                     lines.arrival().await.map_err(Stop::Broken)?;
                     patience = Patience::new(PATIENCE);
@@ -123,17 +139,32 @@ impl Drive {
                 Next::Line(record, _) if record.trim_ascii().is_empty() => None,
                 Next::Line(record, room) => {
                     let place = *line + 1;
-                    Some(self.source.store_patiently(&self.receivers, record, place, Some(room), &patience).await)
+                    Some(self.source.take_patiently(&self.receivers, record, place, Some(room), &patience).await)
                 }
                 Next::Refused(error) => Some(Err(IngestError::from(error))),
             };
             *line += 1;
-            if let Some(stored) = stored {
+            if let Some(taken) = taken {
                 patience = Patience::new(PATIENCE);
-                let result = self.receivers.result("line", *line, stored);
-                self.answers.add(&result).await?;
+                self.under_way.push_back((*line, taken));
+                self.settle(UNDER_WAY_MAX).await?;
             }
         }
+    }
+
+    /// Answers lines in order until at most `leave` are under way.
+    async fn settle(&mut self, leave: usize) -> Result<(), Stop> {
+        while self.under_way.len() > leave
+            && let Some((line, taken)) = self.under_way.pop_front()
+        {
+            let stored = match taken {
+                Ok(taken) => taken.kept().await,
+                Err(error) => Err(error),
+            };
+            let result = self.receivers.result("line", line, stored);
+            self.answers.add(&result).await?;
+        }
+        Ok(())
     }
 }
 

@@ -9,12 +9,12 @@
 //! Here is also what a record's shape means: how it becomes a pair of ours.
 
 use super::body;
-use super::chat::{Envelope, IngestError, Stored, respond};
+use super::chat::{Envelope, IngestError, Stored, Taken, respond};
 use super::patience::{PATIENCE, Patience};
-use super::{Receivers, chat_ndjson};
+use super::{Receivers, ack_wanted, chat_ndjson};
 use crate::chat::records::{RECORDS_MAX, Records};
 use crate::chat::{Traceparent, helicone, litellm};
-use crate::pipeline::{NoRoom, Room};
+use crate::pipeline::{Ack, NotTaken, Room};
 use crate::telemetry::Receiver;
 use crate::workspace::Workspace;
 use axum::body::Body;
@@ -39,6 +39,7 @@ pub(super) enum Shape {
 pub(super) struct Source {
     pub(super) shape: Shape,
     pub(super) workspace: Workspace,
+    pub(super) ack: Ack,
     pub(super) headers: HeaderMap,
 }
 
@@ -72,18 +73,18 @@ async fn ingest(receivers: Receivers, workspace: &str, shape: Shape, request: Re
         Ok(workspace) => workspace,
         Err(refusal) => return *refusal,
     };
-    let source = Source { shape, workspace, headers: head.headers };
+    let source = receivers.source(shape, workspace, head.headers);
     if chat_ndjson::is_announced(&source.headers) {
         return chat_ndjson::answer(receivers, source, body);
     }
     let (bytes, room) = match body::read(body, &source.headers, &receivers.pipeline, receivers.request_bytes_max).await
     {
         Ok(read) => read,
-        Err(error) => return receivers.answer(Err(error.into())),
+        Err(error) => return receivers.answer(Err(error.into())).await,
     };
     let records = Records::of(&bytes);
     if let Records::One(record) = records {
-        return receivers.answer(source.store(&receivers, record, None, room));
+        return receivers.answer(source.take(&receivers, record, None, room)).await;
     }
     if records.iter().nth(RECORDS_MAX).is_some() {
         receivers.metrics.reject(Receiver::Chat, 1);
@@ -100,8 +101,16 @@ async fn answer_all(receivers: &Receivers, source: &Source, records: Records<'_>
         if is_list { ("index", ",", "application/json") } else { ("line", "\n", "application/x-ndjson") };
     let patience = Patience::new(PATIENCE);
     let (mut results, mut must_repeat) = (String::new(), false);
+    let mut all_taken = Vec::new();
     for (place, record) in records.iter() {
-        let stored = source.store_patiently(receivers, record, place, None, &patience).await;
+        // none waits for the one before it: they are made durable together
+        all_taken.push((place, source.take_patiently(receivers, record, place, None, &patience).await));
+    }
+    for (place, taken) in all_taken {
+        let stored = match taken {
+            Ok(taken) => taken.kept().await,
+            Err(error) => Err(error),
+        };
         must_repeat |= stored.as_ref().is_err_and(|error| error.status() == StatusCode::SERVICE_UNAVAILABLE);
         if !results.is_empty() {
             results.push_str(between);
@@ -120,6 +129,13 @@ async fn answer_all(receivers: &Receivers, source: &Source, records: Records<'_>
 }
 
 impl Receivers {
+    /// What records of a request have in common.
+    pub(super) fn source(&self, shape: Shape, workspace: Workspace, headers: HeaderMap) -> Source {
+        // a header that says something else was refused when the request was admitted
+        let ack = ack_wanted(&headers, self.http_ack).unwrap_or(self.http_ack);
+        Source { shape, workspace, ack, headers }
+    }
+
     /// What became of one of many records, as a JSON object; failures are counted.
     pub(super) fn result(&self, place_name: &str, place: usize, stored: Result<Stored, IngestError>) -> String {
         let (head, object) = match stored {
@@ -134,14 +150,14 @@ impl Receivers {
 }
 
 impl Source {
-    /// Stores one record. `place` tells it from the others of one request.
-    pub(super) fn store(
+    /// Hands one record over. `place` tells it from the others of one request.
+    pub(super) fn take(
         &self,
         receivers: &Receivers,
         record: &[u8],
         place: Option<usize>,
         mut room: Room,
-    ) -> Result<Stored, IngestError> {
+    ) -> Result<Taken, IngestError> {
         let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
         let limits = receivers.chat_options.limits;
         let mut foreign = match self.shape {
@@ -163,29 +179,30 @@ impl Source {
         let derived = foreign.as_mut().map(|foreign| std::mem::take(&mut foreign.idempotency_key));
         let envelope = Envelope {
             workspace: &self.workspace,
+            ack: self.ack,
             traceparent: text("traceparent").and_then(Traceparent::parse),
             idempotency_key: given.as_deref().or(derived.as_deref()),
             foreign,
         };
-        receivers.store_pair(envelope, body, room)
+        receivers.take_pair(envelope, body, room)
     }
 
-    /// Stores one of many records, waiting for room as long as there is patience. `room` is what it has already.
-    pub(super) async fn store_patiently(
+    /// Hands one of many records over, waiting for room as long as there is patience. `room` is what it has already.
+    pub(super) async fn take_patiently(
         &self,
         receivers: &Receivers,
         record: &[u8],
         place: usize,
         mut room: Option<Room>,
         patience: &Patience,
-    ) -> Result<Stored, IngestError> {
+    ) -> Result<Taken, IngestError> {
         loop {
             let reserved = room.take().map_or_else(|| receivers.pipeline.reserve(record.len()), Ok);
-            let stored =
-                reserved.map_err(IngestError::from).and_then(|room| self.store(receivers, record, Some(place), room));
-            match stored {
-                Err(IngestError::NoRoom(NoRoom::Full)) if patience.lasts().await => {}
-                stored => return stored,
+            let taken =
+                reserved.map_err(IngestError::from).and_then(|room| self.take(receivers, record, Some(place), room));
+            match taken {
+                Err(IngestError::NotTaken(NotTaken::Full)) if patience.lasts().await => {}
+                taken => return taken,
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::answer::{Code, failure};
 use super::{Receivers, body, chat, chat_shapes, connections, otlp_http};
 use crate::otlp::Encoding;
+use crate::pipeline::Ack;
 use crate::shutdown::Shutdown;
 use axum::Router;
 use axum::extract::Request;
@@ -24,11 +25,13 @@ const HELICONE_CLIENT_PATH: &str = "/apis/intake/v2/workspaces/{workspace}/inges
 pub struct Config {
     /// Address and port.
     pub listen: SocketAddr,
+    /// What an answer waits for: `durable`, `stored` or `memory`.
+    pub ack: Ack,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4318)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4318)), ack: Ack::default() }
     }
 }
 

@@ -27,17 +27,20 @@ mod otlp_http;
 mod patience;
 
 use crate::chat::ParseOptions;
-use crate::duplicates::Duplicates;
 use crate::otlp::{self, DecodeError, Decoded, Encoding, decode_traces};
-use crate::pipeline::{NoRoom, Pipeline, Receipt, Room};
+use crate::pipeline::{Ack, NotTaken, Origin, Pipeline, Promise, Receipt, Room};
 use crate::telemetry::{Metrics, Receiver};
 use crate::time::Clock;
 use crate::traces::Traces;
 use crate::workspace::Workspace;
+use axum::http::HeaderMap;
 use std::time::Duration;
 
 /// Names the workspace of an OTLP request: an HTTP header, a gRPC metadata key.
 pub const WORKSPACE_HEADER: &str = "x-millrace-workspace";
+
+/// Names what the answer to a request waits for, if that is more than the receiver's own: `memory`, `durable`, `stored`.
+pub const ACK_HEADER: &str = "x-millrace-ack";
 
 /// What "try again" tells a sender to wait. Senders give up after 6 to 10 s, so it is short.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -56,14 +59,29 @@ pub struct Receivers {
     pub metrics: Metrics,
     /// What time it is.
     pub clock: Clock,
-    /// Spans accepted lately.
-    pub duplicates: Duplicates,
+    /// What an answer on gRPC waits for.
+    pub grpc_ack: Ack,
+    /// What an answer on HTTP waits for.
+    pub http_ack: Ack,
+    /// An OTLP span accepted before within this time is a repeat.
+    pub dedup_window: Duration,
+    /// A chat-completion accepted before within this time is a repeat.
+    pub chat_dedup_window: Duration,
     /// How chat-completions are read.
     pub chat_options: ParseOptions,
     /// What one request may contain.
     pub limits: otlp::Limits,
     /// Bytes of one request, compressed and decompressed.
     pub request_bytes_max: usize,
+}
+
+/// An OTLP request whose spans are on their way.
+struct Taken {
+    receiver: Receiver,
+    spans: usize,
+    rejected: usize,
+    reasons: Vec<String>,
+    promise: Promise,
 }
 
 /// What an OTLP request came to.
@@ -81,17 +99,17 @@ enum Refusal {
     #[error(transparent)]
     Json(#[from] otlp::json::JsonError),
     #[error(transparent)]
-    NoRoom(#[from] NoRoom),
+    NotTaken(#[from] NotTaken),
 }
 
 impl Refusal {
     /// Whether the sender should try again.
     fn is_retryable(&self) -> bool {
-        matches!(self, Self::NoRoom(NoRoom::Full | NoRoom::Stopping))
+        matches!(self, Self::NotTaken(reason) if reason.is_retryable())
     }
 
     fn is_too_large(&self) -> bool {
-        matches!(self, Self::NoRoom(NoRoom::NeverFits { .. }))
+        matches!(self, Self::NotTaken(NotTaken::NeverFits { .. }))
     }
 }
 
@@ -99,27 +117,42 @@ impl Receivers {
     /// Decodes a request of traces and hands it over: the way both OTLP receivers share.
     fn take_traces(
         &self,
-        receiver: Receiver,
+        (receiver, ack): (Receiver, Ack),
         workspace: &Workspace,
         request: &[u8],
         encoding: Encoding,
         room: Room,
-    ) -> Result<Accepted, Refusal> {
+    ) -> Result<Taken, Refusal> {
         let decoded = self.decode(request, encoding, workspace).inspect_err(|_| self.metrics.reject(receiver, 1))?;
         let Decoded { rows, rejected, reasons, roots, attributes_repeated } = decoded;
         let spans = rows.rows();
-        let receipt = if spans == 0 {
-            self.pipeline.nothing_to_send()
+        let promise = if spans == 0 {
+            Promise::of_nothing()
         } else {
-            self.pipeline.send(rows, room).inspect_err(|_| self.metrics.refuse(receiver, spans))?
+            let origin = Origin { workspace: workspace.clone(), receiver, ack, dedup_window: self.dedup_window };
+            self.pipeline.send(rows, room, origin).inspect_err(|_| self.metrics.refuse(receiver, spans))?
         };
-        self.metrics.accept(receiver, spans);
         self.metrics.reject(receiver, rejected);
         self.metrics.attributes_repeated.inc_by(u64::try_from(attributes_repeated).unwrap_or(u64::MAX));
         for root in roots {
             self.traces.remember(workspace, root.trace_id, root.span_id, root.session.as_deref());
         }
-        Ok(Accepted { rejected, reasons, _receipt: receipt })
+        Ok(Taken { receiver, spans, rejected, reasons, promise })
+    }
+
+    /// Waits until the spans are where the sender wants them. What was read of the request is gone by now: only the rows
+    /// take room.
+    async fn keep(&self, taken: Taken) -> Result<Accepted, Refusal> {
+        let Taken { receiver, spans, rejected, reasons, promise } = taken;
+        match promise.kept().await {
+            Ok(receipt) => Ok(Accepted { rejected, reasons, _receipt: receipt }),
+            Err(why) => {
+                if why.is_retryable() {
+                    self.metrics.refuse(receiver, spans);
+                }
+                Err(why.into())
+            }
+        }
     }
 
     fn decode(&self, request: &[u8], encoding: Encoding, workspace: &Workspace) -> Result<Decoded, Refusal> {
@@ -131,6 +164,13 @@ impl Receivers {
             }
         }
     }
+}
+
+/// What an answer waits for: what the receiver is set to, or more when the request asks for it.
+fn ack_wanted(headers: &HeaderMap, own: Ack) -> Result<Ack, String> {
+    let Some(asked) = headers.get(ACK_HEADER) else { return Ok(own) };
+    let asked = asked.to_str().ok().and_then(Ack::parse);
+    asked.map(|asked| asked.max(own)).ok_or_else(|| format!("{ACK_HEADER} must be memory, durable or stored"))
 }
 
 impl Accepted {

@@ -4,10 +4,10 @@
 //! Source: OTLP specification, "OTLP/gRPC"; google/rpc/error_details.proto for RetryInfo.
 
 use super::body::{self, BodyError};
-use super::{RETRY_AFTER, Receivers, Refusal, WORKSPACE_HEADER, answer};
+use super::{RETRY_AFTER, Receivers, Refusal, WORKSPACE_HEADER, ack_wanted, answer};
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
 use crate::otlp::{Encoding, count_spans};
-use crate::pipeline::{NoRoom, Room};
+use crate::pipeline::{Ack, NotTaken, Room};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Receiver;
 use crate::workspace::Workspace;
@@ -53,11 +53,13 @@ const RETRY_INFO_KEY: &str = "google.rpc.retryinfo-bin";
 pub struct Config {
     /// Address and port.
     pub listen: SocketAddr,
+    /// What an answer waits for: `durable`, `stored` or `memory`.
+    pub ack: Ack,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4317)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4317)), ack: Ack::default() }
     }
 }
 
@@ -128,24 +130,28 @@ async fn export(receivers: &Receivers, request: http::Request<Body>) -> Result<E
         status
     };
     let workspace = workspace(&metadata).map_err(reject)?;
+    let ack = ack_wanted(&head.headers, receivers.grpc_ack)
+        .map_err(|message| reject(Status::invalid_argument(format!("metadata {message}"))))?;
     let (message, room) = match read_message(receivers, axum::body::Body::new(body), &head.headers).await {
         Ok(read) => read,
-        Err(Unread::Refused { spans }) => {
+        Err(Unread::Refused { spans, why }) => {
             receivers.metrics.refuse(Receiver::OtlpGrpc, spans.max(1));
-            return Err(status(&Refusal::NoRoom(NoRoom::Full)));
+            return Err(status(&Refusal::NotTaken(why)));
         }
         Err(Unread::Rejected(status)) => return Err(reject(status)),
     };
-    receivers
-        .take_traces(Receiver::OtlpGrpc, &workspace, &message, Encoding::Protobuf, room)
-        .map(|accepted| answer::success(&accepted))
-        .map_err(|refusal| status(&refusal))
+    let taken = receivers
+        .take_traces((Receiver::OtlpGrpc, ack), &workspace, &message, Encoding::Protobuf, room)
+        .map_err(|refusal| status(&refusal))?;
+    drop(message);
+    let accepted = receivers.keep(taken).await.map_err(|refusal| status(&refusal))?;
+    Ok(answer::success(&accepted))
 }
 
 /// Why a message was not read.
 enum Unread {
-    /// There is no room now; how many spans it had, as far as it was read.
-    Refused { spans: usize },
+    /// Nothing is taken now; how many spans it had, as far as it was read.
+    Refused { spans: usize, why: NotTaken },
     /// It is not what it should be; trying again does not help.
     Rejected(Status),
 }
@@ -186,14 +192,12 @@ async fn read_message(
 fn unread(error: &BodyError, spans: usize) -> Unread {
     let message = error.to_string();
     Unread::Rejected(match error {
-        BodyError::NoRoom(NoRoom::Full | NoRoom::Stopping) => return Unread::Refused { spans },
+        BodyError::NotTaken(why) if why.is_retryable() => return Unread::Refused { spans, why: *why },
         BodyError::TooLarge { max } => {
             let message = BodyError::TooLarge { max: max.saturating_sub(PREFIX_BYTES) }.to_string();
             Status::resource_exhausted(message)
         }
-        BodyError::NoRoom(NoRoom::NeverFits { .. }) | BodyError::ExpandsTooFar { .. } => {
-            Status::resource_exhausted(message)
-        }
+        BodyError::NotTaken(_) | BodyError::ExpandsTooFar { .. } => Status::resource_exhausted(message),
         BodyError::Encoding(_) => Status::unimplemented(message),
         BodyError::Compression { .. } => Status::invalid_argument(message),
         BodyError::CutOff(_) => Status::cancelled(message),

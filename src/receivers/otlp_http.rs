@@ -4,7 +4,7 @@
 
 use super::answer::{Code, failure, refusal, success_response};
 use super::body::{self, BodyError};
-use super::{Receivers, WORKSPACE_HEADER};
+use super::{Receivers, WORKSPACE_HEADER, ack_wanted};
 use crate::otlp::Encoding;
 use crate::telemetry::Receiver;
 use crate::workspace::Workspace;
@@ -21,8 +21,12 @@ pub(super) async fn traces(State(receivers): State<Receivers>, request: Request<
         let message = "Content-Type must be application/x-protobuf or application/json";
         return failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, message, Encoding::Json);
     };
-    let workspace = match workspace(&head.headers) {
-        Ok(workspace) => workspace,
+    let wanted = workspace(&head.headers).and_then(|workspace| {
+        let ack = ack_wanted(&head.headers, receivers.http_ack).map_err(|message| format!("header {message}"))?;
+        Ok((workspace, ack))
+    });
+    let (workspace, ack) = match wanted {
+        Ok(wanted) => wanted,
         Err(message) => {
             receivers.metrics.reject(Receiver::OtlpHttp, 1);
             body::pass_over(body, &head.headers).await;
@@ -34,7 +38,12 @@ pub(super) async fn traces(State(receivers): State<Receivers>, request: Request<
         Ok(read) => read,
         Err(error) => return body_failure(&receivers, &error, encoding),
     };
-    match receivers.take_traces(Receiver::OtlpHttp, &workspace, &bytes, encoding, room) {
+    let taken = match receivers.take_traces((Receiver::OtlpHttp, ack), &workspace, &bytes, encoding, room) {
+        Ok(taken) => taken,
+        Err(error) => return refusal(&error, encoding),
+    };
+    drop(bytes);
+    match receivers.keep(taken).await {
         Ok(accepted) => success_response(&accepted, encoding),
         Err(error) => refusal(&error, encoding),
     }
@@ -64,11 +73,11 @@ fn body_failure(receivers: &Receivers, error: &BodyError, encoding: Encoding) ->
         BodyError::TooLarge { .. } | BodyError::ExpandsTooFar { .. } => {
             (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted)
         }
-        BodyError::NoRoom(crate::pipeline::NoRoom::NeverFits { .. }) => {
+        BodyError::NotTaken(reason) if !reason.is_retryable() => {
             (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted)
         }
         // a sender drops what was answered with anything but 429 and 5xx, and a slow one may be faster next time
-        BodyError::NoRoom(_) | BodyError::TooSlow => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        BodyError::NotTaken(_) | BodyError::TooSlow => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         BodyError::Encoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
         BodyError::Compression { .. } | BodyError::CutOff(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
     };

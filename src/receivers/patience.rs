@@ -1,6 +1,6 @@
 //! Waiting for room: a sender of many pairs is slowed down before anything of it is refused.
 
-use crate::pipeline::NoRoom;
+use crate::pipeline::NotTaken;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -32,11 +32,11 @@ impl Patience {
     /// Tries until there is room, there never will be, or patience ends.
     pub(super) async fn until_there_is_room<T>(
         &self,
-        mut attempt: impl FnMut() -> Result<T, NoRoom>,
-    ) -> Result<T, NoRoom> {
+        mut attempt: impl FnMut() -> Result<T, NotTaken>,
+    ) -> Result<T, NotTaken> {
         loop {
             match attempt() {
-                Err(NoRoom::Full) if self.lasts().await => {}
+                Err(NotTaken::Full) if self.lasts().await => {}
                 other => return other,
             }
         }

@@ -1,0 +1,317 @@
+//! The group commit: everything that waits in the channel becomes one block of the journal, one write and one fsync for
+//! all of it, and then each sender hears "ok".
+//!
+//! ```text
+//! outlet -> what waits now -> repeats out -> one block -> append, fsync -> answers
+//!              ^                                              |
+//!              '---- what arrived meanwhile is the next ------'
+//! ```
+//!
+//! There is no timer in this way: alone, a request waits for its own fsync; under load each fsync carries all that came
+//! during the last one. A segment is handed to the exporter when it is full, or old enough and the exporter has nothing
+//! better to do, so that a backlog is made of few large inserts.
+
+use crate::accepted::Accepted;
+use crate::columns::RowGroup;
+use crate::ids::SegmentId;
+use crate::journal::{Backlog, CommitError, Committed, Full, Journal, Lane, Outcome, Waiter};
+use crate::pipeline::{Ack, Entry, NotTaken, Outlet, Valve};
+use crate::shutdown::Shutdown;
+use crate::telemetry::Metrics;
+use crate::time::Clock;
+use crate::workspace::Workspace;
+use std::io;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Bytes of rows that one commit takes: a few milliseconds of work, so that those behind it do not wait long.
+const GROUP_BYTES: usize = 4 << 20;
+/// A segment whose rows lie on this many days, each a partition of the table, is sent without waiting for more.
+const DAYS_PER_SEGMENT: usize = 32;
+/// How often it is asked whether the disk has room.
+const ROOM_CHECK: Duration = Duration::from_millis(250);
+
+/// Spans that were accepted before this start, as the table tells them: workspace, trace id, span id as text.
+pub type Learned = Vec<(Workspace, String, String)>;
+
+/// The committer with all it needs.
+pub struct Committer {
+    /// Where rows come from.
+    pub outlet: Outlet,
+    /// Where they go.
+    pub journal: Journal,
+    /// What was accepted lately.
+    pub accepted: Accepted,
+    /// Further spans accepted before this start.
+    pub learned: mpsc::Receiver<Learned>,
+    /// Shuts the receivers while nothing can be kept.
+    pub valve: Valve,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What time it is.
+    pub clock: Clock,
+    /// When a segment is full.
+    pub limits: Limits,
+    /// Whether senders are refused while the disk is full; not when all are acknowledged from memory.
+    pub watches_disk: bool,
+}
+
+/// When a segment is handed to the exporter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// At this many rows.
+    pub rows: usize,
+    /// At this many bytes before compression.
+    pub bytes: usize,
+    /// At this age, if the exporter waits for one.
+    pub age: Duration,
+}
+
+/// The journal cannot be written any more.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal failed: {source}; {rows} acknowledged spans are safe in it and are sent after the next start")]
+pub struct JournalFailed {
+    /// What the disk said.
+    pub source: io::Error,
+    /// Spans that wait in it.
+    pub rows: usize,
+}
+
+impl Committer {
+    /// Runs on this thread until every receiver is gone and all is committed; from `draining` on, takes nothing new.
+    ///
+    /// # Errors
+    /// When the disk fails. Whoever waits is told, and nothing more is taken.
+    pub fn run(self, draining: Shutdown) -> Result<(), JournalFailed> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let backlog = self.journal.backlog().clone();
+        let failed = |source| JournalFailed { source, rows: backlog.view().rows };
+        let done = runtime.map_err(failed)?.block_on(Running::new(self).run(draining));
+        backlog.close();
+        done.map_err(failed)
+    }
+}
+
+struct Running {
+    parts: Committer,
+    backlog: Backlog,
+    /// When the segment of each lane got its first row.
+    began: [Option<Instant>; 2],
+    room_checked: Instant,
+}
+
+const LANES: [Lane; 2] = [Lane::Disk, Lane::Memory];
+
+impl Running {
+    fn new(parts: Committer) -> Self {
+        let backlog = parts.journal.backlog().clone();
+        Self { parts, backlog, began: [None, None], room_checked: Instant::now() }
+    }
+
+    async fn run(mut self, mut draining: Shutdown) -> io::Result<()> {
+        let mut is_draining = false;
+        loop {
+            let due = self.due();
+            let wake = due.filter(|due| *due > Instant::now()).unwrap_or(self.room_checked + ROOM_CHECK);
+            let is_due = due.is_some_and(|due| due <= Instant::now());
+            tokio::select! {
+                biased;
+                entry = self.parts.outlet.recv() => match entry {
+                    Some(entry) => self.take(entry)?,
+                    None => break,
+                },
+                () = draining.requested(), if !is_draining => {
+                    self.parts.outlet.close();
+                    is_draining = true;
+                }
+                Some(learned) = self.parts.learned.recv() => self.learn(&learned),
+                () = self.backlog.until_hungry(), if is_due => {}
+                () = tokio::time::sleep_until(wake) => {}
+            }
+            self.seal_what_is_due();
+            if self.room_checked.elapsed() >= ROOM_CHECK {
+                self.watch_room();
+            }
+        }
+        for lane in LANES {
+            self.parts.journal.seal(lane);
+        }
+        Ok(())
+    }
+
+    /// When the oldest open segment is old enough.
+    fn due(&self) -> Option<Instant> {
+        self.began.iter().flatten().min().map(|began| *began + self.parts.limits.age)
+    }
+
+    fn seal_what_is_due(&mut self) {
+        for (lane, began) in LANES.into_iter().zip(&mut self.began) {
+            let Some(growing) = self.parts.journal.growing(lane) else { continue };
+            let limits = self.parts.limits;
+            let is_full = growing.rows >= limits.rows
+                || growing.content_bytes >= limits.bytes
+                || growing.days >= DAYS_PER_SEGMENT;
+            let is_old = began.get_or_insert_with(Instant::now).elapsed() >= limits.age;
+            if is_full || is_old && self.backlog.is_hungry() {
+                self.parts.journal.seal(lane);
+                *began = None;
+            }
+        }
+    }
+
+    /// Commits `first` and what waits behind it.
+    fn take(&mut self, first: Entry) -> io::Result<()> {
+        let mut bytes = first.bytes;
+        let mut group = vec![first];
+        while bytes < GROUP_BYTES
+            && let Some(entry) = self.parts.outlet.try_recv()
+        {
+            bytes += entry.bytes;
+            group.push(entry);
+        }
+        let now = self.parts.clock.now();
+        let mut lanes = [Vec::new(), Vec::new()];
+        for mut entry in group {
+            let seed = self.parts.accepted.seed_of(&entry.origin.workspace);
+            let repeated = self.parts.accepted.insert_all(seed, &entry.rows, now, entry.origin.dedup_window);
+            if !repeated.is_empty() {
+                entry.rows = entry.rows.without(&repeated);
+            }
+            let [durable, memory] = &mut lanes;
+            let lane = if entry.origin.ack == Ack::Memory { memory } else { durable };
+            lane.push(Part { entry, repeated: repeated.len() });
+        }
+        let [durable, memory] = lanes;
+        self.commit(Lane::Memory, memory)?;
+        self.commit(Lane::Disk, durable)
+    }
+
+    fn commit(&mut self, lane: Lane, mut parts: Vec<Part>) -> io::Result<()> {
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let groups: Vec<&RowGroup> = parts.iter().map(|part| &part.entry.rows).filter(|rows| rows.rows() > 0).collect();
+        let now = self.parts.clock.now();
+        let committed =
+            if groups.is_empty() { Ok(None) } else { self.parts.journal.commit(lane, &groups, now).map(Some) };
+        drop(groups);
+        match committed {
+            Ok(committed) => {
+                if let (Lane::Memory, Some(Committed { frame_bytes, .. })) = (lane, committed) {
+                    self.keep_rooms(&mut parts, frame_bytes);
+                }
+                let segment = committed.map(|committed| committed.segment);
+                parts.into_iter().for_each(|part| self.settle(part, segment));
+                Ok(())
+            }
+            Err(CommitError::Full(full)) => {
+                let why = not_taken(full);
+                if self.parts.watches_disk {
+                    self.shut(Some(why));
+                }
+                self.give_back(parts, why);
+                Ok(())
+            }
+            Err(CommitError::Failed(error)) => {
+                self.parts.valve.set(Some(NotTaken::JournalFailed));
+                self.give_back(parts, NotTaken::JournalFailed);
+                Err(error)
+            }
+        }
+    }
+
+    /// Rows that stay in memory keep their room, as much of it as their frame takes, until they are stored.
+    fn keep_rooms(&mut self, parts: &mut [Part], frame_bytes: usize) {
+        let mut rooms = parts.iter_mut().map(|part| part.entry.room.take());
+        let Some(mut room) = rooms.next() else { return };
+        rooms.for_each(|other| room.join(other));
+        // a frame is smaller than its rows, so this shrinks; should it not, the room is as large as it was
+        let _as_it_was = room.resize(frame_bytes);
+        self.parts.journal.hold(Box::new(room));
+    }
+
+    /// What was committed: counts it, and answers now or once ClickHouse has it.
+    fn settle(&self, part: Part, segment: Option<SegmentId>) {
+        let Part { mut entry, repeated } = part;
+        let new = entry.rows.rows();
+        self.parts.metrics.accept(entry.origin.receiver, new, repeated);
+        // what a repeat repeats may be in memory only, or on its way to ClickHouse
+        let weaker = repeated > 0 && self.backlog.view().rows_in_memory > 0;
+        if entry.origin.ack == Ack::Stored || entry.origin.ack == Ack::Durable && weaker {
+            let answer = entry.take_answer();
+            let waiter = Waiter::new(move |outcome| {
+                answer(match outcome {
+                    Outcome::Stored => Ok(()),
+                    Outcome::DeadLettered => Err(NotTaken::DeadLettered),
+                });
+            });
+            if let Some(segment) = segment.filter(|_| new > 0) {
+                self.backlog.attach(segment, &waiter);
+            }
+            if repeated > 0 {
+                self.backlog.attach_to_all(&waiter);
+                let open = LANES.iter().filter_map(|lane| self.parts.journal.growing_id(*lane));
+                open.for_each(|id| self.backlog.attach(id, &waiter));
+            }
+            Backlog::attached(waiter);
+        } else {
+            entry.answer(Ok(()));
+        }
+    }
+
+    /// What was not committed: forgets it, and says why.
+    fn give_back(&mut self, parts: Vec<Part>, why: NotTaken) {
+        for Part { mut entry, repeated } in parts {
+            let seed = self.parts.accepted.seed_of(&entry.origin.workspace);
+            self.parts.accepted.forget_all(seed, &entry.rows);
+            let spans = entry.rows.rows() + repeated;
+            self.parts.metrics.untake(spans);
+            if entry.origin.ack == Ack::Memory {
+                // its sender has heard "ok" already
+                tracing::error!(spans, %why, "spans acknowledged from memory were lost");
+            }
+            entry.answer(Err(why));
+        }
+    }
+
+    fn learn(&mut self, learned: &Learned) {
+        let now = self.parts.clock.now();
+        for (workspace, trace, span) in learned {
+            let seed = self.parts.accepted.seed_of(workspace);
+            self.parts.accepted.remember(Accepted::key(seed, trace.as_bytes(), span.as_bytes()), now, now);
+        }
+    }
+
+    fn watch_room(&mut self) {
+        self.room_checked = Instant::now();
+        let held = self.parts.accepted.held();
+        self.parts.metrics.dedup_spans.set(i64::try_from(held).unwrap_or(i64::MAX));
+        if self.parts.watches_disk {
+            self.shut(self.parts.journal.room().err().map(not_taken));
+        }
+    }
+
+    fn shut(&self, why: Option<NotTaken>) {
+        if !self.parts.valve.set(why) {
+            return;
+        }
+        match why {
+            Some(why) => tracing::error!(%why, "refusing what is sent until there is room"),
+            None => tracing::info!("there is room on disk again; accepting"),
+        }
+    }
+}
+
+/// An entry of which `repeated` rows are gone already.
+struct Part {
+    entry: Entry,
+    repeated: usize,
+}
+
+fn not_taken(full: Full) -> NotTaken {
+    match full {
+        Full::Disk => NotTaken::DiskFull,
+        Full::Journal => NotTaken::JournalFull,
+    }
+}

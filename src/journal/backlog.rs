@@ -1,0 +1,651 @@
+//! The segments that wait for ClickHouse, from the committer to the exporter. A backlog of hours is a list of file names:
+//! its bytes are on disk.
+//!
+//! ```text
+//! push -> waiting -> take -> (load, insert) -> stored: kept a little, then removed
+//!            ^                     |---------> put_back, with a pause of its own
+//!            '---------------------'            dead: its rows are in the dead letters
+//! ```
+
+use super::disk::Disk;
+use super::segment::{self, COLUMNS_HASH, Damage, Name, Scan, State as FileState, Unreadable};
+use crate::columns::blocks::Block;
+use crate::columns::frames::decompress_checked_frame;
+use crate::ids::SegmentId;
+use crate::telemetry::Metrics;
+use crate::time::UnixNanos;
+use bytes::Bytes;
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// What ClickHouse has stays on disk this long: a sender whose answer was lost in a crash repeats within it, and the next
+/// start reads its span ids from there.
+const KEPT_FOR: Duration = Duration::from_secs(120);
+/// No more than this of it.
+const KEPT_BYTES_MAX: u64 = 64 << 20;
+/// Folder of the files that were damaged, beside the segments.
+pub(super) const DAMAGED_DIR: &str = "damaged";
+
+/// Which segment is sent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// The newest and the oldest in turn: a backlog drains, and what comes now is soon visible.
+    #[default]
+    Fair,
+    /// As they came.
+    OldestFirst,
+    /// What comes now, then the backlog.
+    NewestFirst,
+}
+
+/// How a segment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// ClickHouse has all of it.
+    Stored,
+    /// Rows of it are in the dead letters.
+    DeadLettered,
+}
+
+/// Somebody who wants to hear when one or more segments are stored.
+pub struct Waiter(Arc<WaiterState>);
+
+type Answer = Box<dyn FnOnce(Outcome) + Send>;
+
+struct WaiterState {
+    unsettled: AtomicUsize,
+    dead: AtomicBool,
+    answer: Mutex<Option<Answer>>,
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter").field("unsettled", &self.0.unsettled).finish_non_exhaustive()
+    }
+}
+
+impl Waiter {
+    /// Calls `answer` once all segments that it is attached to are settled.
+    pub fn new(answer: impl FnOnce(Outcome) + Send + 'static) -> Self {
+        Self(Arc::new(WaiterState {
+            unsettled: AtomicUsize::new(1),
+            dead: AtomicBool::new(false),
+            answer: Mutex::new(Some(Box::new(answer))),
+        }))
+    }
+
+    fn attach(&self) -> Self {
+        self.0.unsettled.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+
+    /// Says that one of the segments is settled, or that no more will be attached.
+    fn settle(self, outcome: Outcome) {
+        if outcome == Outcome::DeadLettered {
+            self.0.dead.store(true, Ordering::Relaxed);
+        }
+        if self.0.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let answer = self.0.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let dead = self.0.dead.load(Ordering::Relaxed);
+            if let Some(answer) = answer {
+                answer(if dead { Outcome::DeadLettered } else { Outcome::Stored });
+            }
+        }
+    }
+}
+
+/// What holds memory for rows that are not on disk; dropped once they are stored.
+pub type Hold = Vec<Box<dyn Any + Send + Sync>>;
+
+/// Where a segment's frames are.
+pub(super) enum Body {
+    File(PathBuf),
+    Memory { frames: Bytes, _hold: Hold },
+}
+
+/// A sealed segment.
+pub(super) struct Sealed {
+    pub(super) id: SegmentId,
+    pub(super) body: Body,
+    pub(super) rows: usize,
+    pub(super) bytes: u64,
+    pub(super) oldest: UnixNanos,
+    /// It may be in ClickHouse although its token is forgotten: the machine went down since.
+    pub(super) in_doubt: bool,
+}
+
+struct Waiting {
+    sealed: Sealed,
+    not_before: Option<Instant>,
+    history: History,
+}
+
+/// What a segment went through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct History {
+    /// Attempts that failed.
+    pub failures: u32,
+    /// Attempts that were not answered in time.
+    pub timeouts: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Size {
+    rows: usize,
+    bytes: u64,
+    oldest: UnixNanos,
+    in_memory: bool,
+}
+
+struct Kept {
+    path: PathBuf,
+    bytes: u64,
+    since: Instant,
+}
+
+/// What is being added to, so that the totals are right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Growing {
+    pub(super) rows: usize,
+    pub(super) rows_in_memory: usize,
+    pub(super) bytes: u64,
+    pub(super) oldest: Option<UnixNanos>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: BTreeMap<SegmentId, Waiting>,
+    taken: BTreeMap<SegmentId, Size>,
+    /// Of what waits and what is taken.
+    rows: usize,
+    rows_in_memory: usize,
+    bytes: u64,
+    waiters: BTreeMap<SegmentId, Vec<Waiter>>,
+    kept: VecDeque<Kept>,
+    kept_bytes: u64,
+    growing: Growing,
+    hungry: usize,
+    newest_next: bool,
+    closed: bool,
+}
+
+/// The list; clones share it.
+#[derive(Clone)]
+pub struct Backlog(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+    hungry: Notify,
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    metrics: Metrics,
+}
+
+impl fmt::Debug for Backlog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backlog").field("view", &self.view()).finish_non_exhaustive()
+    }
+}
+
+/// The backlog as health shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct View {
+    /// Segments that are not stored.
+    pub segments: usize,
+    /// Their rows, with those of the segment under way.
+    pub rows: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Rows of those that are only in memory.
+    pub rows_in_memory: usize,
+    /// When the oldest of their rows was accepted.
+    pub oldest: Option<UnixNanos>,
+}
+
+impl Backlog {
+    pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path, metrics: Metrics) -> Self {
+        Self(Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            hungry: Notify::new(),
+            disk,
+            dir: dir.to_owned(),
+            metrics,
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What waits.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.state().view()
+    }
+
+    pub(super) fn push(&self, sealed: Sealed) {
+        let mut state = self.state();
+        state.add(sealed.size());
+        state.waiting.insert(sealed.id, Waiting { sealed, not_before: None, history: History::default() });
+        self.show(&state);
+        drop(state);
+        self.0.changed.notify_waiters();
+    }
+
+    /// Takes over what an earlier run stored, for repeats from senders.
+    pub(super) fn keep(&self, path: PathBuf, bytes: u64) {
+        let mut state = self.state();
+        state.kept_bytes += bytes;
+        state.kept.push_back(Kept { path, bytes, since: Instant::now() });
+    }
+
+    pub(super) fn grows(&self, growing: Growing) {
+        let mut state = self.state();
+        state.growing = growing;
+        self.show(&state);
+    }
+
+    /// Whether a segment would be sent at once.
+    #[must_use]
+    pub fn is_hungry(&self) -> bool {
+        self.state().hungry > 0
+    }
+
+    /// Waits until a segment would be sent at once. Safe to cancel.
+    pub async fn until_hungry(&self) {
+        loop {
+            let hungry = self.0.hungry.notified();
+            if self.is_hungry() {
+                return;
+            }
+            hungry.await;
+        }
+    }
+
+    /// `waiter` hears of the end of that segment.
+    pub fn attach(&self, id: SegmentId, waiter: &Waiter) {
+        self.state().waiters.entry(id).or_default().push(waiter.attach());
+    }
+
+    /// `waiter` hears once everything that waits now is settled.
+    pub fn attach_to_all(&self, waiter: &Waiter) {
+        let mut state = self.state();
+        let ids: Vec<_> = state.waiting.keys().chain(state.taken.keys()).copied().collect();
+        for id in ids {
+            state.waiters.entry(id).or_default().push(waiter.attach());
+        }
+    }
+
+    /// Nothing more is attached to `waiter`.
+    pub fn attached(waiter: Waiter) {
+        waiter.settle(Outcome::Stored);
+    }
+
+    /// No more segments come: [`take`](Self::take) ends once none is left.
+    pub fn close(&self) {
+        self.state().closed = true;
+        self.0.changed.notify_waiters();
+    }
+
+    /// The next segment to send; `None` once the backlog is closed and empty. Safe to cancel.
+    pub async fn take(&self, order: Order) -> Option<Segment> {
+        let mut is_hungry = Hungry { backlog: self, counted: false };
+        loop {
+            let changed = self.0.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let wake_at = {
+                let mut state = self.state();
+                match state.pick(order) {
+                    Pick::Segment(id) => {
+                        is_hungry.over(&mut state);
+                        let taken = state.take(id).map(|waiting| self.segment(waiting));
+                        if taken.is_some() {
+                            return taken;
+                        }
+                        continue;
+                    }
+                    Pick::Nothing if state.closed && state.taken.is_empty() => return None,
+                    Pick::Nothing => {
+                        is_hungry.begin(&mut state);
+                        None
+                    }
+                    Pick::Later(at) => {
+                        is_hungry.begin(&mut state);
+                        Some(at)
+                    }
+                }
+            };
+            self.0.hungry.notify_waiters();
+            match wake_at {
+                Some(at) => {
+                    let _woken_early = tokio::time::timeout_at(at.into(), changed).await;
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    fn segment(&self, waiting: Waiting) -> Segment {
+        Segment { sealed: waiting.sealed, history: waiting.history, backlog: self.clone() }
+    }
+
+    fn show(&self, state: &State) {
+        let view = state.view();
+        let metrics = &self.0.metrics;
+        metrics.journal_segments.set(i64::try_from(view.segments).unwrap_or(i64::MAX));
+        metrics.journal_bytes.set(i64::try_from(view.bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Forgets a settled segment and tells who waits for it.
+    fn settle(&self, id: SegmentId, outcome: Outcome) {
+        let mut state = self.state();
+        if let Some(size) = state.taken.remove(&id) {
+            state.subtract(size);
+        }
+        let waiters = state.waiters.remove(&id).unwrap_or_default();
+        self.show(&state);
+        drop(state);
+        self.0.changed.notify_waiters();
+        waiters.into_iter().for_each(|waiter| waiter.settle(outcome));
+    }
+
+    /// Removes what was kept long enough; `all` of it when room is short.
+    pub(super) fn tidy(&self, all: bool) {
+        let mut old = Vec::new();
+        {
+            let mut state = self.state();
+            while let Some(kept) = state.kept.front()
+                && (all || kept.since.elapsed() > KEPT_FOR || state.kept_bytes > KEPT_BYTES_MAX)
+            {
+                state.kept_bytes = state.kept_bytes.saturating_sub(kept.bytes);
+                old.extend(state.kept.pop_front());
+            }
+        }
+        for kept in old {
+            if let Err(error) = self.0.disk.remove(&kept.path) {
+                tracing::warn!(%error, path = %kept.path.display(), "failed to remove a segment that is stored");
+            }
+        }
+    }
+
+    /// Bytes on disk, whatever they are for.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        let state = self.state();
+        state.view().bytes + state.kept_bytes
+    }
+}
+
+/// Counts a taker as hungry for as long as it waits, however that ends.
+struct Hungry<'b> {
+    backlog: &'b Backlog,
+    counted: bool,
+}
+
+impl Hungry<'_> {
+    fn begin(&mut self, state: &mut State) {
+        state.hungry += usize::from(!std::mem::replace(&mut self.counted, true));
+    }
+
+    fn over(&mut self, state: &mut State) {
+        state.hungry -= usize::from(std::mem::take(&mut self.counted));
+    }
+}
+
+impl Drop for Hungry<'_> {
+    fn drop(&mut self) {
+        if self.counted {
+            let backlog = self.backlog;
+            self.over(&mut backlog.state());
+        }
+    }
+}
+
+enum Pick {
+    Segment(SegmentId),
+    Later(Instant),
+    Nothing,
+}
+
+impl State {
+    fn pick(&mut self, order: Order) -> Pick {
+        let now = Instant::now();
+        let ready =
+            |(id, waiting): (&SegmentId, &Waiting)| waiting.not_before.is_none_or(|at| at <= now).then_some(*id);
+        let newest_first = match order {
+            Order::OldestFirst => false,
+            Order::NewestFirst => true,
+            Order::Fair => self.newest_next,
+        };
+        let picked =
+            if newest_first { self.waiting.iter().rev().find_map(ready) } else { self.waiting.iter().find_map(ready) };
+        if let Some(id) = picked {
+            self.newest_next = !self.newest_next;
+            return Pick::Segment(id);
+        }
+        let soonest = self.waiting.values().filter_map(|waiting| waiting.not_before).min();
+        soonest.map_or(Pick::Nothing, Pick::Later)
+    }
+
+    fn take(&mut self, id: SegmentId) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&id)?;
+        self.taken.insert(id, waiting.sealed.size());
+        Some(waiting)
+    }
+
+    fn add(&mut self, size: Size) {
+        self.rows += size.rows;
+        self.bytes += size.bytes;
+        self.rows_in_memory += if size.in_memory { size.rows } else { 0 };
+    }
+
+    fn subtract(&mut self, size: Size) {
+        self.rows -= size.rows;
+        self.bytes -= size.bytes;
+        self.rows_in_memory -= if size.in_memory { size.rows } else { 0 };
+    }
+
+    fn view(&self) -> View {
+        // later ids are of later rows, so the first that waits is the oldest of them
+        let waiting = self.waiting.values().next().map(|waiting| waiting.sealed.oldest);
+        let taken = self.taken.values().map(|size| size.oldest);
+        View {
+            segments: usize::from(self.growing.rows > 0) + self.waiting.len() + self.taken.len(),
+            rows: self.growing.rows + self.rows,
+            bytes: self.growing.bytes + self.bytes,
+            rows_in_memory: self.growing.rows_in_memory + self.rows_in_memory,
+            oldest: taken.chain(waiting).chain(self.growing.oldest).min(),
+        }
+    }
+}
+
+impl Sealed {
+    fn size(&self) -> Size {
+        let in_memory = matches!(self.body, Body::Memory { .. });
+        Size { rows: self.rows, bytes: self.bytes, oldest: self.oldest, in_memory }
+    }
+}
+
+/// A segment on its way to ClickHouse. What is neither [`stored`](Self::stored) nor [put back](Self::put_back) nor
+/// [dead](Self::dead) counts as under way until the process ends.
+pub struct Segment {
+    sealed: Sealed,
+    history: History,
+    backlog: Backlog,
+}
+
+/// A segment's frames, every one of them checked.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What ClickHouse gets.
+    pub frames: Bytes,
+    /// The columns of its blocks, when they are not those of this program.
+    pub columns: Option<Vec<String>>,
+    /// Rows that damage on disk took, as far as is known.
+    pub rows_damaged: usize,
+}
+
+/// Why a segment cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The disk says no.
+    #[error("failed to read a segment: {0}")]
+    Io(#[from] io::Error),
+    /// The file is not what was written.
+    #[error("a segment cannot be read: {0}")]
+    Unreadable(#[from] Unreadable),
+    /// Nothing in it checks, or what checks cannot be understood.
+    #[error("nothing in a segment can be read")]
+    Nothing,
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment").field("id", &self.sealed.id).field("rows", &self.sealed.rows).finish_non_exhaustive()
+    }
+}
+
+impl Segment {
+    /// Its id, which is also the token of its insert.
+    #[must_use]
+    pub fn id(&self) -> SegmentId {
+        self.sealed.id
+    }
+
+    /// Its rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.sealed.rows
+    }
+
+    /// Whether it may be in ClickHouse although its token is forgotten.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.sealed.in_doubt
+    }
+
+    /// What it went through.
+    #[must_use]
+    pub fn history(&self) -> History {
+        self.history
+    }
+
+    /// Reads and checks its frames; good frames around damage are taken. Blocks the thread.
+    ///
+    /// # Errors
+    /// When nothing of it can be sent.
+    pub fn load(&self) -> Result<Loaded, LoadError> {
+        let path = match &self.sealed.body {
+            Body::Memory { frames, .. } => {
+                return Ok(Loaded { frames: frames.clone(), columns: None, rows_damaged: 0 });
+            }
+            Body::File(path) => path,
+        };
+        let bytes = Bytes::from(self.backlog.0.disk.read(path)?);
+        let found = segment::scan(&bytes)?;
+        let columns = if found.header.columns == *COLUMNS_HASH { None } else { Some(columns_of(&bytes, &found)?) };
+        if found.damage == Damage::None {
+            let start = found.frames.first().map_or(found.sound_until, |first| first.start);
+            return Ok(Loaded { frames: bytes.slice(start..), columns, rows_damaged: 0 });
+        }
+        let good: Vec<u8> =
+            found.frames.iter().flat_map(|frame| bytes.get(frame.clone()).unwrap_or_default()).copied().collect();
+        let rows_good = rows_in(&bytes, &found);
+        if rows_good == 0 {
+            return Err(LoadError::Nothing);
+        }
+        let rows_damaged = self.sealed.rows.saturating_sub(rows_good);
+        Ok(Loaded { frames: good.into(), columns, rows_damaged })
+    }
+
+    /// ClickHouse has it, but for `rows_dead` rows that are elsewhere.
+    pub fn stored(self, rows_dead: usize) {
+        let outcome = if rows_dead == 0 { Outcome::Stored } else { Outcome::DeadLettered };
+        self.backlog.0.metrics.settle(self.sealed.rows.saturating_sub(rows_dead), rows_dead);
+        let Self { sealed, backlog, .. } = self;
+        if let Body::File(path) = &sealed.body {
+            let name = Name { id: sealed.id, state: FileState::Stored { rows: sealed.rows } };
+            let kept = backlog.0.dir.join(name.file());
+            // should this be lost, it is sent once more after a restart, with the same token
+            match backlog.0.disk.rename(path, &kept) {
+                Ok(()) => backlog.keep(kept, sealed.bytes),
+                Err(error) => {
+                    tracing::warn!(%error, path = %path.display(), "failed to mark a segment as stored; it is removed");
+                    if let Err(error) = backlog.0.disk.remove(path) {
+                        tracing::warn!(%error, path = %path.display(), "failed to remove a segment that is stored");
+                    }
+                }
+            }
+        }
+        backlog.settle(sealed.id, outcome);
+        backlog.tidy(false);
+    }
+
+    /// Its file is damaged and its good rows are stored: sets the file aside for a person to look at.
+    pub fn set_aside(self, rows_lost: usize, why: &str) {
+        self.backlog.0.metrics.settle(self.sealed.rows.saturating_sub(rows_lost), rows_lost);
+        let Self { sealed, backlog, .. } = self;
+        if let Body::File(path) = &sealed.body {
+            let (disk, dir) = (&backlog.0.disk, backlog.0.dir.join(DAMAGED_DIR));
+            let moved = disk.create_dir(&dir).and_then(|()| {
+                let name = path.file_name().unwrap_or_default();
+                disk.rename(path, &dir.join(name))
+            });
+            match moved {
+                Ok(()) => {
+                    tracing::error!(
+                        segment = %sealed.id, rows_lost, folder = %dir.display(), why,
+                        "a segment of the journal is damaged; its good rows are stored, the file is set aside"
+                    );
+                }
+                Err(error) => tracing::error!(%error, path = %path.display(), "failed to set a damaged segment aside"),
+            }
+        }
+        backlog.settle(sealed.id, if rows_lost == 0 { Outcome::Stored } else { Outcome::DeadLettered });
+    }
+
+    /// Not now: others may go first until `pause` is over.
+    pub fn put_back(self, pause: Duration, timed_out: bool) {
+        let Self { sealed, mut history, backlog } = self;
+        history.failures = history.failures.saturating_add(1);
+        history.timeouts = history.timeouts.saturating_add(u32::from(timed_out));
+        let mut state = backlog.state();
+        state.taken.remove(&sealed.id); // the totals stay: it goes back
+        let not_before = Instant::now().checked_add(pause);
+        state.waiting.insert(sealed.id, Waiting { sealed, not_before, history });
+        drop(state);
+        backlog.0.changed.notify_waiters();
+    }
+}
+
+/// The names of the columns in a segment of another version.
+fn columns_of(bytes: &Bytes, found: &Scan) -> Result<Vec<String>, LoadError> {
+    let first = found.frames.first().and_then(|frame| bytes.get(frame.clone())).ok_or(LoadError::Nothing)?;
+    let mut content = Vec::new();
+    decompress_checked_frame(first, &mut content).map_err(|_| LoadError::Nothing)?;
+    let (block, _rest) = Block::parse(&content).map_err(|_| LoadError::Nothing)?;
+    Ok(block.column_names().map(str::to_owned).collect())
+}
+
+/// Rows in the frames that check.
+pub(super) fn rows_in(bytes: &[u8], found: &Scan) -> usize {
+    let mut content = Vec::new();
+    let mut rows = 0;
+    for frame in &found.frames {
+        content.clear();
+        if decompress_checked_frame(bytes.get(frame.clone()).unwrap_or_default(), &mut content).is_ok() {
+            rows += crate::columns::blocks::shape(&content).map_or(0, |(_columns, rows)| rows);
+        }
+    }
+    rows
+}

@@ -1,0 +1,141 @@
+//! Dead letters: rows that ClickHouse refuses for good, kept with its words until a person decides.
+//!
+//! ```text
+//! dead-letter/{segment}-{first row}.segment   the rows, in the format of the journal
+//! dead-letter/{segment}-{first row}.json      why, as a `Verdict`
+//! ```
+
+use super::disk::{Disk, replace};
+use super::segment::{self, COLUMNS_HASH, Header};
+use crate::columns::blocks::Block;
+use crate::columns::frames::{compress_frame, decompress_checked_frame};
+use crate::ids::SegmentId;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why rows were refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The segment that they came with.
+    pub segment: String,
+    /// How many.
+    pub rows: usize,
+    /// ClickHouse's error code.
+    pub code: Option<u32>,
+    /// Its words, which may quote what a sender sent.
+    pub error: String,
+    /// When, in nanoseconds since 1970.
+    pub at_nanos: i64,
+}
+
+/// One dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// What it is called, which is also the token of a new attempt.
+    pub name: String,
+    /// Why it is here.
+    pub verdict: Verdict,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+/// The folder.
+#[derive(Debug, Clone)]
+pub struct DeadLetters {
+    dir: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+impl DeadLetters {
+    /// The dead letters in a folder; it is made when the first comes.
+    #[must_use]
+    pub fn new(dir: PathBuf, disk: Arc<dyn Disk>) -> Self {
+        Self { dir, disk }
+    }
+
+    /// Keeps a block of rows. Blocks the thread.
+    ///
+    /// # Errors
+    /// When the disk says no: the rows must stay where they were.
+    pub fn put(&self, id: SegmentId, first_row: usize, block: &[u8], verdict: &Verdict) -> io::Result<()> {
+        self.disk.create_dir(&self.dir)?;
+        let columns = *COLUMNS_HASH;
+        let header = Header { id, created_nanos: verdict.at_nanos, columns, table: String::new() };
+        let mut bytes = header.encode();
+        compress_frame(block, &mut bytes);
+        let name = format!("{id}-{first_row}");
+        replace(&*self.disk, &self.dir, &format!("{name}.segment"), &bytes)?;
+        replace(&*self.disk, &self.dir, &format!("{name}.json"), &serde_json::to_vec_pretty(verdict)?)
+    }
+
+    /// All of them, oldest first. Blocks the thread.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or a verdict in it.
+    pub fn list(&self) -> io::Result<Vec<DeadLetter>> {
+        let entries = match self.disk.list(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut letters = Vec::new();
+        for entry in &entries {
+            let Some(name) = entry.name.strip_suffix(".json") else { continue };
+            let verdict = serde_json::from_slice(&self.disk.read(&self.dir.join(&entry.name))?)
+                .map_err(|error| io::Error::other(format!("{}: {error}", entry.name)))?;
+            let rows = entries.iter().find(|other| other.name.strip_suffix(".segment") == Some(name));
+            let bytes = rows.map_or(0, |rows| rows.bytes);
+            letters.push(DeadLetter { name: name.to_owned(), verdict, bytes });
+        }
+        letters.sort_by(|a, b| (a.verdict.at_nanos, &a.name).cmp(&(b.verdict.at_nanos, &b.name)));
+        Ok(letters)
+    }
+
+    /// The rows of one: what ClickHouse gets, and the names of their columns. Blocks the thread.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn frames(&self, name: &str) -> io::Result<(Bytes, Vec<String>)> {
+        let (bytes, start) = self.read(name)?;
+        let frames = bytes.slice(start..);
+        let content = content(&frames)?;
+        let (block, _rest) = Block::parse(&content).map_err(io::Error::other)?;
+        Ok((frames, block.column_names().map(str::to_owned).collect()))
+    }
+
+    /// The rows of one as JSON. Blocks the thread.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn rows(&self, name: &str, most: usize) -> io::Result<Vec<serde_json::Value>> {
+        let (bytes, start) = self.read(name)?;
+        let content = content(&bytes.slice(start..))?;
+        let (block, _rest) = Block::parse(&content).map_err(io::Error::other)?;
+        Ok((0..block.rows().min(most)).filter_map(|row| block.row_json(row)).collect())
+    }
+
+    fn read(&self, name: &str) -> io::Result<(Bytes, usize)> {
+        let bytes = Bytes::from(self.disk.read(&self.dir.join(format!("{name}.segment")))?);
+        let found = segment::scan(&bytes).map_err(io::Error::other)?;
+        let first = found.frames.first().ok_or_else(|| io::Error::other("nothing in it can be read"))?;
+        Ok((bytes.slice(..), first.start))
+    }
+
+    /// Removes one. Blocks the thread.
+    ///
+    /// # Errors
+    /// When the disk says no.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(&self.dir.join(format!("{name}.segment")))?;
+        self.disk.remove(&self.dir.join(format!("{name}.json")))?;
+        self.disk.sync_dir(&self.dir)
+    }
+}
+
+fn content(frames: &[u8]) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    decompress_checked_frame(frames, &mut content).map_err(io::Error::other)?;
+    Ok(content)
+}

@@ -1,0 +1,173 @@
+//! What the journal asks of a file system: the seam where tests put in disks that fail.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+/// Prompts are in these files: they are their owner's alone.
+const FILE_MODE: u32 = 0o600;
+const DIR_MODE: u32 = 0o700;
+
+/// A folder's entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name in the folder.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// A file system.
+pub trait Disk: fmt::Debug + Send + Sync {
+    /// Makes a folder and those above it; fine when it is there.
+    ///
+    /// # Errors
+    /// Those of the file system, as everywhere below.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes a file that is not there yet.
+    ///
+    /// # Errors
+    /// As above.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Appendable>>;
+    /// The whole of a file.
+    ///
+    /// # Errors
+    /// As above.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// The files of a folder, in any order.
+    ///
+    /// # Errors
+    /// As above.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+    /// Cuts a file to `bytes` and makes that durable.
+    ///
+    /// # Errors
+    /// As above.
+    fn cut(&self, path: &Path, bytes: u64) -> io::Result<()>;
+    /// Gives a file another name.
+    ///
+    /// # Errors
+    /// As above.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// As above.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a folder durable.
+    ///
+    /// # Errors
+    /// As above.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Bytes that may still be written below a folder.
+    ///
+    /// # Errors
+    /// As above.
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+}
+
+/// A file that grows at its end.
+pub trait Appendable: Send {
+    /// Appends all of it. After an error any part of it may be there.
+    ///
+    /// # Errors
+    /// Those of the file system, as below.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes what was appended durable.
+    ///
+    /// # Errors
+    /// As above; nothing may be believed of the file afterwards.
+    fn sync(&mut self) -> io::Result<()>;
+    /// Takes back everything behind `bytes`.
+    ///
+    /// # Errors
+    /// As above.
+    fn cut_back(&mut self, bytes: u64) -> io::Result<()>;
+}
+
+/// Writes a small file that is there whole or not at all.
+///
+/// # Errors
+/// Those of the file system.
+pub(super) fn replace(disk: &dyn Disk, dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let unfinished = dir.join(format!("{name}.unfinished"));
+    match disk.remove(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = disk.create(&unfinished)?;
+    file.append(content)?;
+    file.sync()?;
+    disk.rename(&unfinished, &dir.join(name))?;
+    disk.sync_dir(dir)
+}
+
+/// The machine's file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MachineDisk;
+
+impl Disk for MachineDisk {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Appendable>> {
+        let file = OpenOptions::new().append(true).create_new(true).mode(FILE_MODE).open(path)?;
+        Ok(Box::new(file))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            if about.is_file() {
+                entries.push(Entry { name: entry.file_name().to_string_lossy().into_owned(), bytes: about.len() });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn cut(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(bytes)?;
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let about = rustix::fs::statvfs(dir)?;
+        Ok(about.f_bavail.saturating_mul(about.f_frsize))
+    }
+}
+
+impl Appendable for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn cut_back(&mut self, bytes: u64) -> io::Result<()> {
+        self.set_len(bytes)
+    }
+}

@@ -1,0 +1,651 @@
+//! The journal: what "acknowledged" rests on. **The log is the insert**: a segment is a file of ClickHouse's own compressed
+//! frames, each one Native block, each written and synced by one commit; ClickHouse gets it as it lies on disk.
+//!
+//! ```text
+//! disk.rs       what is asked of a file system
+//! segment.rs    a segment's file: its header, its frames, what its name says
+//! mod.rs        commit, seal, and the start after whatever happened before
+//! backlog.rs    sealed segments on their way to the exporter
+//! dead.rs       rows that ClickHouse refuses for good
+//! ```
+//!
+//! Source: ClickHouse documentation, "Native"; DESIGN sections 1 to 3.
+
+mod backlog;
+mod dead;
+mod disk;
+mod segment;
+#[cfg(test)]
+mod tests;
+
+pub use backlog::{Backlog, History, Hold, LoadError, Loaded, Order, Outcome, Segment, View, Waiter};
+pub use dead::{DeadLetter, DeadLetters, Verdict};
+pub use disk::{Appendable, Disk, Entry, MachineDisk};
+pub use segment::Unreadable;
+
+use crate::columns::RowGroup;
+use crate::columns::blocks::Block;
+use crate::columns::frames::{compress_frame, decompress_checked_frame};
+use crate::columns::native::encode_block;
+use crate::ids::SegmentId;
+use crate::sizes::ByteSize;
+use crate::telemetry::Metrics;
+use crate::time::UnixNanos;
+use backlog::{Body, Growing, Sealed};
+use segment::{COLUMNS_HASH, Damage, Header, Name, State};
+use serde::{Deserialize, Serialize};
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+
+/// Buffers larger than this are given back after the commit that needed them.
+const BUFFER_KEPT_BYTES: usize = 16 << 20;
+/// A file system with less room than this counts as full: what is under way must still fit.
+const FREE_BYTES_MIN: u64 = 32 << 20;
+/// Without `journal.max_bytes`: this, or the share below of what is free, whichever is less.
+const MAX_BYTES_DEFAULT: u64 = 10 << 30;
+const FREE_SHARE_PERCENT: u64 = 80;
+const LOCK_FILE: &str = "lock";
+const BOOT_FILE: &str = "boot";
+
+/// How the journal is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Bytes on disk; absent = 10 GiB or 80 % of what is free at the start, whichever is less.
+    pub max_bytes: Option<ByteSize>,
+    /// A segment is sealed when it has this many rows.
+    pub segment_rows: usize,
+    /// A segment is sealed when it has this many bytes before compression.
+    pub segment_bytes: ByteSize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { max_bytes: None, segment_rows: 100_000, segment_bytes: ByteSize::mib(32) }
+    }
+}
+
+/// Where rows are put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// On disk, synced.
+    Disk,
+    /// In memory alone.
+    Memory,
+}
+
+/// There is no room on disk now; what was not taken can be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// The file system is full.
+    #[error("the disk is full")]
+    Disk,
+    /// The journal is as large as it may be.
+    #[error("the journal has reached journal.max_bytes")]
+    Journal,
+}
+
+/// Why rows were not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Nothing was kept, and the journal goes on.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// The disk failed. Nothing may be believed of the open segment, and nothing more is taken: the process must end.
+    #[error("the journal failed: {0}")]
+    Failed(#[source] io::Error),
+}
+
+/// Why a journal cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Somebody else has it.
+    #[error("another Millrace uses the journal in {0}; stop it, or give this one another data_dir")]
+    InUse(PathBuf),
+    /// The disk says no.
+    #[error("failed to open the journal in {dir}: {source}")]
+    Io {
+        /// The folder.
+        dir: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+/// What was found at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// Segments that wait for ClickHouse.
+    pub segments: usize,
+    /// Their rows.
+    pub rows: usize,
+    /// Bytes of commits that were cut off, so never acknowledged.
+    pub torn_bytes: u64,
+    /// The machine was started again since: what waits may be in ClickHouse although its token is forgotten.
+    pub in_doubt: bool,
+}
+
+/// How to open a journal.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its bounds.
+    pub config: Config,
+    /// The table that its rows are for.
+    pub table: String,
+    /// Unlike that of any other opening.
+    pub origin: u64,
+    /// When it is opened.
+    pub now: UnixNanos,
+    /// Which start of the machine this is; unknown = every start is another.
+    pub boot: Option<String>,
+    /// Make the next segment's file in a thread while the present one is written.
+    pub prepare_ahead: bool,
+}
+
+/// An open journal. One thread owns it: every call blocks.
+pub struct Journal {
+    options: Options,
+    disk: Arc<dyn Disk>,
+    backlog: Backlog,
+    metrics: Metrics,
+    max_bytes: u64,
+    last_number: u64,
+    on_disk: Option<Open>,
+    in_memory: Option<OpenInMemory>,
+    next: Option<mpsc::Receiver<io::Result<Fresh>>>,
+    native: Vec<u8>,
+    frame: Vec<u8>,
+    /// Held as long as the journal is open.
+    _lock: Option<File>,
+}
+
+/// A file with its header, durable and empty.
+struct Fresh {
+    id: SegmentId,
+    path: PathBuf,
+    file: Box<dyn Appendable>,
+    bytes: u64,
+}
+
+struct Open {
+    fresh: Fresh,
+    about: About,
+}
+
+struct OpenInMemory {
+    id: SegmentId,
+    frames: Vec<u8>,
+    hold: Hold,
+    about: About,
+}
+
+/// What a segment holds so far.
+#[derive(Debug, Clone)]
+struct About {
+    rows: usize,
+    /// Before compression.
+    content_bytes: usize,
+    days: BTreeSet<i64>,
+    oldest: UnixNanos,
+}
+
+/// What a commit came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The segment that the rows are in.
+    pub segment: SegmentId,
+    /// Bytes that they take there.
+    pub frame_bytes: usize,
+}
+
+/// A segment's size so far, for the decision to seal it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenView {
+    /// Rows.
+    pub rows: usize,
+    /// Bytes before compression.
+    pub content_bytes: usize,
+    /// Days that its spans began on, each a partition of the table.
+    pub days: usize,
+    /// When its first row was accepted.
+    pub oldest: UnixNanos,
+}
+
+impl Journal {
+    /// Opens the journal in a folder, after whatever ended the last run: torn ends are cut, everything whole waits for
+    /// ClickHouse again. `seen` hears the spans in it, newest segment first, until it has heard enough and says false.
+    ///
+    /// # Errors
+    /// When somebody else uses it, or the disk says no.
+    pub fn open(
+        options: Options,
+        disk: Arc<dyn Disk>,
+        metrics: Metrics,
+        seen: &mut dyn FnMut(&Block<'_>) -> bool,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let failed = |dir: &Path| {
+            let dir = dir.to_owned();
+            move |source| OpenError::Io { dir, source }
+        };
+        disk.create_dir(&options.dir).map_err(failed(&options.dir))?;
+        let backlog = Backlog::new(Arc::clone(&disk), &options.dir, metrics.clone());
+        let mut journal = Self {
+            disk,
+            backlog,
+            metrics,
+            max_bytes: u64::MAX,
+            last_number: u64::try_from(options.now.nanos()).unwrap_or(0),
+            on_disk: None,
+            in_memory: None,
+            next: None,
+            native: Vec::new(),
+            frame: Vec::new(),
+            _lock: None,
+            options,
+        };
+        let recovered = journal.recover(seen).map_err(failed(&journal.options.dir))?;
+        journal.max_bytes = journal.default_max_bytes();
+        journal.prepare_next();
+        Ok((journal, recovered))
+    }
+
+    /// Keeps others away from a folder for as long as this process lives.
+    ///
+    /// # Errors
+    /// When somebody else is in it, or the disk says no.
+    pub fn lock(dir: &Path) -> Result<File, OpenError> {
+        let failed = |source| OpenError::Io { dir: dir.to_owned(), source };
+        MachineDisk.create_dir(dir).map_err(failed)?;
+        let file = OpenOptions::new().create(true).append(true).open(dir.join(LOCK_FILE)).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
+            Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    /// Gives the journal the lock of its folder to hold.
+    #[must_use]
+    pub fn holding(self, lock: File) -> Self {
+        Self { _lock: Some(lock), ..self }
+    }
+
+    /// The sealed segments.
+    #[must_use]
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    fn default_max_bytes(&self) -> u64 {
+        if let Some(ByteSize(bytes)) = self.options.config.max_bytes {
+            return u64::try_from(bytes).unwrap_or(u64::MAX);
+        }
+        let free = self.disk.free_bytes(&self.options.dir).unwrap_or(u64::MAX);
+        let all = free.saturating_add(self.backlog.disk_bytes());
+        MAX_BYTES_DEFAULT.min(all / 100 * FREE_SHARE_PERCENT)
+    }
+
+    /// Whether there is room for more on disk. Removes what is only kept for repeats when there is not.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn room(&self) -> Result<(), Full> {
+        match self.room_now() {
+            Ok(()) => Ok(()),
+            Err(_) => {
+                self.backlog.tidy(true);
+                self.room_now()
+            }
+        }
+    }
+
+    fn room_now(&self) -> Result<(), Full> {
+        if self.backlog.disk_bytes() >= self.max_bytes {
+            return Err(Full::Journal);
+        }
+        match self.disk.free_bytes(&self.options.dir) {
+            Ok(free) if free < FREE_BYTES_MIN => Err(Full::Disk),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds rows as one block and, on disk, makes them durable.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    pub fn commit(&mut self, lane: Lane, groups: &[&RowGroup], now: UnixNanos) -> Result<Committed, CommitError> {
+        if lane == Lane::Disk {
+            self.room()?;
+        }
+        let id = self.begin(lane)?;
+        self.native.clear();
+        self.frame.clear();
+        encode_block(groups, id, &mut self.native);
+        compress_frame(&self.native, &mut self.frame);
+        let rows = groups.iter().map(|group| group.rows()).sum();
+        let days = groups.iter().flat_map(|group| group.days().iter().copied());
+        match lane {
+            Lane::Disk => {
+                if let Some(open) = &mut self.on_disk {
+                    write(&mut open.fresh, &self.frame)?;
+                    open.fresh.file.sync().map_err(CommitError::Failed)?;
+                    open.about.add(rows, self.native.len(), days, now);
+                }
+                self.metrics.journal_commits.inc();
+                self.metrics.journal_fsyncs.inc();
+                self.metrics.journal_written_bytes.inc_by(u64::try_from(self.frame.len()).unwrap_or(0));
+            }
+            Lane::Memory => {
+                if let Some(open) = &mut self.in_memory {
+                    open.frames.extend_from_slice(&self.frame);
+                    open.about.add(rows, self.native.len(), days, now);
+                }
+            }
+        }
+        let committed = Committed { segment: id, frame_bytes: self.frame.len() };
+        for buffer in [&mut self.native, &mut self.frame] {
+            if buffer.capacity() > BUFFER_KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+        }
+        self.show_growing();
+        Ok(committed)
+    }
+
+    /// Keeps something until the memory segment that is added to is stored.
+    pub fn hold(&mut self, held: Box<dyn Any + Send + Sync>) {
+        if let Some(open) = &mut self.in_memory {
+            open.hold.push(held);
+        }
+    }
+
+    /// The segment that is added to, if it has rows.
+    #[must_use]
+    pub fn growing_id(&self, lane: Lane) -> Option<SegmentId> {
+        self.growing(lane)?;
+        match lane {
+            Lane::Disk => self.on_disk.as_ref().map(|open| open.fresh.id),
+            Lane::Memory => self.in_memory.as_ref().map(|open| open.id),
+        }
+    }
+
+    /// The segment that is added to, made when there is none.
+    fn begin(&mut self, lane: Lane) -> Result<SegmentId, CommitError> {
+        match lane {
+            Lane::Disk => {
+                if let Some(open) = &self.on_disk {
+                    return Ok(open.fresh.id);
+                }
+                let fresh = self.fresh()?;
+                let id = fresh.id;
+                self.on_disk = Some(Open { fresh, about: About::default() });
+                Ok(id)
+            }
+            Lane::Memory => {
+                if let Some(open) = &self.in_memory {
+                    return Ok(open.id);
+                }
+                let id = self.next_id();
+                let about = About::default();
+                self.in_memory = Some(OpenInMemory { id, frames: Vec::new(), hold: Hold::new(), about });
+                Ok(id)
+            }
+        }
+    }
+
+    fn next_id(&mut self) -> SegmentId {
+        self.last_number += 1;
+        SegmentId::new(self.options.origin, self.last_number)
+    }
+
+    /// The file that was prepared, or one made now.
+    fn fresh(&mut self) -> Result<Fresh, CommitError> {
+        let prepared = self.next.take().and_then(|next| next.recv().ok());
+        let made = match prepared {
+            Some(Ok(fresh)) => return Ok(fresh),
+            // it may have failed long ago, for a reason that is gone
+            Some(Err(_)) | None => {
+                let id = self.next_id();
+                make(&*self.disk, &self.options, id)
+            }
+        };
+        made.map_err(|error| if is_full(&error) { Full::Disk.into() } else { CommitError::Failed(error) })
+    }
+
+    fn prepare_next(&mut self) {
+        if !self.options.prepare_ahead || self.next.is_some() {
+            return;
+        }
+        let (send, receive) = mpsc::sync_channel(1);
+        let (disk, options, id) = (Arc::clone(&self.disk), self.options.clone(), self.next_id());
+        let spawned = std::thread::Builder::new().name("journal-next".to_owned()).spawn(move || {
+            let _journal_gone = send.send(make(&*disk, &options, id));
+        });
+        // without a thread it is made when it is needed
+        self.next = spawned.ok().map(|_thread| receive);
+    }
+
+    /// The segment that is added to.
+    #[must_use]
+    pub fn growing(&self, lane: Lane) -> Option<OpenView> {
+        let about = match lane {
+            Lane::Disk => self.on_disk.as_ref().map(|open| &open.about),
+            Lane::Memory => self.in_memory.as_ref().map(|open| &open.about),
+        };
+        about.filter(|about| about.rows > 0).map(|about| OpenView {
+            rows: about.rows,
+            content_bytes: about.content_bytes,
+            days: about.days.len(),
+            oldest: about.oldest,
+        })
+    }
+
+    /// Hands the segment that is added to over to the exporter.
+    pub fn seal(&mut self, lane: Lane) {
+        let sealed = match lane {
+            Lane::Disk => self.on_disk.take_if(|open| open.about.rows > 0).map(|open| self.sealed_file(open)),
+            Lane::Memory => self.in_memory.take_if(|open| open.about.rows > 0).map(|open| Sealed {
+                id: open.id,
+                rows: open.about.rows,
+                bytes: u64::try_from(open.frames.len()).unwrap_or(0),
+                oldest: open.about.oldest,
+                body: Body::Memory { frames: open.frames.into(), _hold: open.hold },
+                in_doubt: false,
+            }),
+        };
+        let Some(sealed) = sealed else { return };
+        self.show_growing();
+        self.backlog.push(sealed);
+        if lane == Lane::Disk {
+            self.prepare_next();
+        }
+    }
+
+    fn sealed_file(&self, open: Open) -> Sealed {
+        let Open { fresh: Fresh { id, path, bytes, .. }, about } = open;
+        let name = Name { id, state: State::Waiting { rows: about.rows } };
+        let path = self.renamed(path, name);
+        Sealed { id, body: Body::File(path), rows: about.rows, bytes, oldest: about.oldest, in_doubt: false }
+    }
+
+    /// The file under its new name. When that fails it keeps the old one, which means the same to the next start.
+    fn renamed(&self, path: PathBuf, name: Name) -> PathBuf {
+        let new = self.options.dir.join(name.file());
+        match self.disk.rename(&path, &new) {
+            Ok(()) => new,
+            Err(error) => {
+                tracing::warn!(%error, path = %path.display(), "failed to rename a finished segment; it keeps its name");
+                path
+            }
+        }
+    }
+
+    fn show_growing(&self) {
+        let mut growing = Growing::default();
+        if let Some(open) = self.on_disk.as_ref().filter(|open| open.about.rows > 0) {
+            growing.rows += open.about.rows;
+            growing.bytes += open.fresh.bytes;
+            growing.oldest = Some(open.about.oldest);
+        }
+        if let Some(open) = self.in_memory.as_ref().filter(|open| open.about.rows > 0) {
+            growing.rows += open.about.rows;
+            growing.rows_in_memory += open.about.rows;
+            growing.bytes += u64::try_from(open.frames.len()).unwrap_or(0);
+            growing.oldest = growing.oldest.into_iter().chain([open.about.oldest]).min();
+        }
+        self.backlog.grows(growing);
+    }
+
+    fn recover(&mut self, seen: &mut dyn FnMut(&Block<'_>) -> bool) -> io::Result<Recovered> {
+        let dir = self.options.dir.clone();
+        let mut recovered = Recovered::default();
+        let known = self.disk.list(&dir)?;
+        if known.iter().any(|entry| entry.name == BOOT_FILE) {
+            let before = self.disk.read(&dir.join(BOOT_FILE))?;
+            recovered.in_doubt = self.options.boot.as_deref().map(str::as_bytes) != Some(before.as_slice());
+        }
+        let mut segments: Vec<_> = known.iter().filter_map(|entry| Some((Name::read(&entry.name)?, entry))).collect();
+        segments.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(name.id));
+        let mut heard_enough = false;
+        for (name, entry) in segments {
+            self.last_number = self.last_number.max(name.id.number());
+            let path = dir.join(&entry.name);
+            let needs_reading = name.state == State::Open || !heard_enough;
+            let bytes = if needs_reading { self.disk.read(&path)? } else { Vec::new() };
+            let found = needs_reading.then(|| segment::scan(&bytes));
+            if let (false, Some(Ok(found))) = (heard_enough, &found) {
+                heard_enough = !tell(&bytes, found, seen);
+            }
+            match (name.state, found) {
+                (State::Stored { .. }, _) => self.backlog.keep(path, entry.bytes),
+                (_, Some(Err(unreadable))) => self.refuse(&path, entry.bytes, unreadable)?,
+                (State::Waiting { rows }, _) => {
+                    recovered.count(rows);
+                    self.backlog.push(found_again(name.id, path, rows, entry.bytes, recovered.in_doubt));
+                }
+                (State::Open, Some(Ok(found))) => {
+                    let mut length = entry.bytes;
+                    if found.damage == Damage::TornTail {
+                        let sound = u64::try_from(found.sound_until).unwrap_or(length);
+                        self.disk.cut(&path, sound)?;
+                        recovered.torn_bytes += length - sound;
+                        length = sound;
+                    }
+                    let rows = backlog::rows_in(&bytes, &found);
+                    if rows == 0 && found.damage != Damage::Inside {
+                        self.disk.remove(&path)?;
+                        continue;
+                    }
+                    let path = self.renamed(path, Name { id: name.id, state: State::Waiting { rows } });
+                    recovered.count(rows);
+                    self.backlog.push(found_again(name.id, path, rows, length, recovered.in_doubt));
+                }
+                (State::Open, None) => {}
+            }
+        }
+        self.metrics.recover(recovered.rows);
+        let boot = self.options.boot.clone().unwrap_or_default();
+        disk::replace(&*self.disk, &dir, BOOT_FILE, boot.as_bytes())?;
+        Ok(recovered)
+    }
+
+    /// A file that cannot be read as a segment: a later version's stays where it is, a damaged one is set aside.
+    fn refuse(&self, path: &Path, bytes: u64, why: Unreadable) -> io::Result<()> {
+        match why {
+            Unreadable::Version(_) => {
+                tracing::error!(path = %path.display(), %why, "a segment of the journal is left where it is");
+                Ok(())
+            }
+            Unreadable::Header if bytes < 64 => self.disk.remove(path),
+            Unreadable::Header => {
+                let dir = self.options.dir.join(backlog::DAMAGED_DIR);
+                self.disk.create_dir(&dir)?;
+                self.disk.rename(path, &dir.join(path.file_name().unwrap_or_default()))?;
+                tracing::error!(path = %path.display(), folder = %dir.display(), %why, "a segment of the journal is set aside");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn found_again(id: SegmentId, path: PathBuf, rows: usize, bytes: u64, in_doubt: bool) -> Sealed {
+    let oldest = UnixNanos::new(id.number()).unwrap_or_default();
+    Sealed { id, body: Body::File(path), rows, bytes, oldest, in_doubt }
+}
+
+/// Shows the blocks of a segment; false when they are enough.
+fn tell(bytes: &[u8], found: &segment::Scan, seen: &mut dyn FnMut(&Block<'_>) -> bool) -> bool {
+    let mut content = Vec::new();
+    found.frames.iter().all(|frame| {
+        content.clear();
+        let whole = decompress_checked_frame(bytes.get(frame.clone()).unwrap_or_default(), &mut content);
+        match whole.ok().and_then(|()| Block::parse(&content).ok()) {
+            Some((block, _rest)) => seen(&block),
+            None => true,
+        }
+    })
+}
+
+fn make(disk: &dyn Disk, options: &Options, id: SegmentId) -> io::Result<Fresh> {
+    let path = options.dir.join(Name { id, state: State::Open }.file());
+    let header =
+        Header { id, created_nanos: options.now.nanos(), columns: *COLUMNS_HASH, table: options.table.clone() }
+            .encode();
+    let mut file = disk.create(&path)?;
+    let written = file.append(&header).and_then(|()| file.sync()).and_then(|()| disk.sync_dir(&options.dir));
+    match written {
+        Ok(()) => Ok(Fresh { id, path, file, bytes: u64::try_from(header.len()).unwrap_or(0) }),
+        Err(error) => {
+            drop(file);
+            let _left_for_the_next_start = disk.remove(&path);
+            Err(error)
+        }
+    }
+}
+
+/// Appends a frame whole, or leaves the file as it was.
+fn write(fresh: &mut Fresh, frame: &[u8]) -> Result<(), CommitError> {
+    let Err(error) = fresh.file.append(frame) else {
+        fresh.bytes += u64::try_from(frame.len()).unwrap_or(0);
+        return Ok(());
+    };
+    if !is_full(&error) {
+        return Err(CommitError::Failed(error));
+    }
+    fresh.file.cut_back(fresh.bytes).map_err(CommitError::Failed)?;
+    Err(Full::Disk.into())
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+impl Default for About {
+    fn default() -> Self {
+        Self { rows: 0, content_bytes: 0, days: BTreeSet::new(), oldest: UnixNanos::default() }
+    }
+}
+
+impl About {
+    fn add(&mut self, rows: usize, content_bytes: usize, days: impl Iterator<Item = i64>, now: UnixNanos) {
+        if self.rows == 0 {
+            self.oldest = now;
+        }
+        self.rows += rows;
+        self.content_bytes += content_bytes;
+        self.days.extend(days);
+    }
+}
+
+impl Recovered {
+    fn count(&mut self, rows: usize) {
+        self.segments += 1;
+        self.rows += rows;
+    }
+}

@@ -1,0 +1,287 @@
+//! The file of a segment: a header, then what ClickHouse gets.
+//!
+//! ```text
+//! 0    8  "MILLRACE"
+//! 8    2  version of this format, little-endian as all numbers here: 1
+//! 10   2  length of the header
+//! 12   4  0
+//! 16  16  id of the segment, as ClickHouse carries a UUID
+//! 32   8  when it was made, nanoseconds since 1970
+//! 40   8  which columns its blocks have: the start of the checksum of their names and types
+//! 48   1  length of the table's name
+//! 49   -  the table's name
+//! -   16  CityHash128 of everything above
+//! -    -  compressed frames (columns/frames.rs), each one Native block, each written by one commit
+//! ```
+//!
+//! The name of the file says what became of it, so that a start needs to read only what was not finished:
+//!
+//! ```text
+//! {number}-{origin}.open              rows are being added
+//! {number}-{origin}-{rows}.segment    waits for ClickHouse
+//! {number}-{origin}-{rows}.stored     ClickHouse has it; kept a little, for repeats from senders
+//! ```
+
+use crate::columns::COLUMNS;
+use crate::columns::frames::{FRAME_HEADER_BYTES, check_frame, checksum_of};
+use crate::ids::SegmentId;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+const MAGIC: &[u8; 8] = b"MILLRACE";
+/// The version that is written. Every earlier one is read.
+pub(super) const FORMAT_VERSION: u16 = 1;
+const FIXED_BYTES: usize = 49;
+const CHECKSUM_BYTES: usize = 16;
+
+/// What the blocks of this program look like.
+pub(super) static COLUMNS_HASH: LazyLock<u64> = LazyLock::new(|| {
+    let list: String = COLUMNS.iter().map(|column| format!("{} {}\n", column.name, column.wire_type)).collect();
+    let [a, b, c, d, e, f, g, h, ..] = checksum_of(list.as_bytes());
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+});
+
+/// What a segment's file says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) id: SegmentId,
+    pub(super) created_nanos: i64,
+    pub(super) columns: u64,
+    pub(super) table: String,
+}
+
+/// Why a file is no segment that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It does not begin like a segment, or its header is damaged.
+    #[error("its header is damaged")]
+    Header,
+    /// A later Millrace wrote it.
+    #[error("it is of format version {0}, which a later Millrace wrote; this one reads up to {FORMAT_VERSION}")]
+    Version(u16),
+}
+
+impl Header {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let table = self.table.as_bytes().get(..255).unwrap_or(self.table.as_bytes());
+        let length = FIXED_BYTES + table.len() + CHECKSUM_BYTES;
+        let mut out = Vec::with_capacity(length);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.id.wire_bytes());
+        out.extend_from_slice(&self.created_nanos.to_le_bytes());
+        out.extend_from_slice(&self.columns.to_le_bytes());
+        out.push(u8::try_from(table.len()).unwrap_or(u8::MAX));
+        out.extend_from_slice(table);
+        out.extend_from_slice(&checksum_of(&out));
+        out
+    }
+
+    /// The header and how many bytes it has.
+    fn read(bytes: &[u8]) -> Result<(Self, usize), Unreadable> {
+        let number = |at: usize| bytes.get(at..at + 2).and_then(|two| two.try_into().ok()).map(u16::from_le_bytes);
+        let (Some(version), Some(length)) = (number(8), number(10)) else { return Err(Unreadable::Header) };
+        if !bytes.starts_with(MAGIC) {
+            return Err(Unreadable::Header);
+        }
+        if version > FORMAT_VERSION {
+            return Err(Unreadable::Version(version));
+        }
+        let length = usize::from(length);
+        let whole = bytes.get(..length).ok_or(Unreadable::Header)?;
+        let (said, sum) = whole
+            .split_at_checked(length.checked_sub(CHECKSUM_BYTES).ok_or(Unreadable::Header)?)
+            .ok_or(Unreadable::Header)?;
+        if checksum_of(said) != sum {
+            return Err(Unreadable::Header);
+        }
+        let eight = |at: usize| said.get(at..at + 8).and_then(|eight| eight.try_into().ok()).map(u64::from_le_bytes);
+        let id = said.get(16..32).and_then(|id| id.try_into().ok()).map(SegmentId::from_wire);
+        let table = said.get(FIXED_BYTES..).map(|table| String::from_utf8_lossy(table).into_owned());
+        let (Some(id), Some(created), Some(columns), Some(table)) = (id, eight(32), eight(40), table) else {
+            return Err(Unreadable::Header);
+        };
+        Ok((Self { id, created_nanos: created.cast_signed(), columns, table }, length))
+    }
+}
+
+/// What a segment's bytes hold.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Scan {
+    pub(super) header: Header,
+    /// The frames that check, in order.
+    pub(super) frames: Vec<Range<usize>>,
+    /// Where the frames end that follow each other without damage.
+    pub(super) sound_until: usize,
+    pub(super) damage: Damage,
+}
+
+/// What is wrong with a segment's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Damage {
+    None,
+    /// The end is not whole: a commit that was cut off, so never acknowledged.
+    TornTail,
+    /// Good frames follow bad bytes, or the file was finished and is no longer whole.
+    Inside,
+}
+
+/// Reads a segment frame by frame; frames behind damage are found again.
+pub(super) fn scan(bytes: &[u8]) -> Result<Scan, Unreadable> {
+    let (header, start) = Header::read(bytes)?;
+    let (mut frames, mut at) = (Vec::new(), start);
+    let mut damage = Damage::None;
+    let mut sound_until = start;
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        if let Ok(Some(shape)) = check_frame(rest) {
+            frames.push(at..at + shape.frame_bytes);
+            at += shape.frame_bytes;
+            if damage == Damage::None {
+                sound_until = at;
+            } else {
+                damage = Damage::Inside;
+            }
+            continue;
+        }
+        if damage == Damage::None {
+            damage = Damage::TornTail;
+        }
+        match (1..rest.len().saturating_sub(FRAME_HEADER_BYTES))
+            .find(|skip| rest.get(*skip..).is_some_and(|from_here| matches!(check_frame(from_here), Ok(Some(_)))))
+        {
+            Some(skip) => at += skip,
+            None => break,
+        }
+    }
+    Ok(Scan { header, frames, sound_until, damage })
+}
+
+/// What a file's name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) id: SegmentId,
+    pub(super) state: State,
+}
+
+/// How far a segment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Open,
+    Waiting { rows: usize },
+    Stored { rows: usize },
+}
+
+impl Name {
+    pub(super) fn file(self) -> String {
+        let (number, origin) = (self.id.number(), self.id.origin());
+        match self.state {
+            State::Open => format!("{number:016x}-{origin:016x}.open"),
+            State::Waiting { rows } => format!("{number:016x}-{origin:016x}-{rows}.segment"),
+            State::Stored { rows } => format!("{number:016x}-{origin:016x}-{rows}.stored"),
+        }
+    }
+
+    pub(super) fn read(file: &str) -> Option<Self> {
+        let (stem, end) = file.split_once('.')?;
+        let mut parts = stem.split('-');
+        let mut hex = || {
+            let part = parts.next().filter(|part| part.len() == 16)?;
+            u64::from_str_radix(part, 16).ok()
+        };
+        let (number, origin) = (hex()?, hex()?);
+        let rows = parts.next();
+        let state = match (end, rows, parts.next()) {
+            ("open", None, None) => State::Open,
+            ("segment", Some(rows), None) => State::Waiting { rows: rows.parse().ok()? },
+            ("stored", Some(rows), None) => State::Stored { rows: rows.parse().ok()? },
+            _ => return None,
+        };
+        Some(Self { id: SegmentId::new(origin, number), state })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::frames::compress_frame;
+    use proptest::prelude::*;
+
+    fn header() -> Header {
+        Header { id: SegmentId::new(1, 2), created_nanos: 3, columns: 4, table: "otel.otel_traces".to_owned() }
+    }
+
+    fn segment(contents: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = header().encode();
+        contents.iter().for_each(|content| compress_frame(content, &mut bytes));
+        bytes
+    }
+
+    #[test]
+    fn a_header_reads_back_and_a_later_version_is_named() {
+        let mut bytes = header().encode();
+        assert_eq!(Header::read(&bytes), Ok((header(), bytes.len())));
+        for cut in 0..bytes.len() {
+            assert_eq!(Header::read(&bytes[..cut]), Err(Unreadable::Header), "{cut}");
+        }
+        bytes[8] = 2;
+        assert_eq!(Header::read(&bytes), Err(Unreadable::Version(2)));
+    }
+
+    #[test]
+    fn a_tail_cut_anywhere_ends_at_the_last_good_frame() {
+        let whole = segment(&[b"one", b"two", b"three"]);
+        let all = scan(&whole).unwrap();
+        assert_eq!((all.frames.len(), all.damage, all.sound_until), (3, Damage::None, whole.len()));
+        for cut in all.frames[1].end + 1..whole.len() {
+            let cut = scan(&whole[..cut]).unwrap();
+            assert_eq!((cut.frames.len(), cut.damage, cut.sound_until), (2, Damage::TornTail, all.frames[1].end));
+        }
+    }
+
+    #[test]
+    fn frames_behind_damage_are_found() {
+        let whole = segment(&[b"one", b"two", b"three", b"four"]);
+        let frames = scan(&whole).unwrap().frames;
+        for at in frames[1].clone() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x40;
+            let found = scan(&damaged).unwrap();
+            assert_eq!(found.frames, [frames[0].clone(), frames[2].clone(), frames[3].clone()], "byte {at}");
+            assert_eq!((found.damage, found.sound_until), (Damage::Inside, frames[0].end));
+        }
+    }
+
+    #[test]
+    fn names_read_back_and_others_are_not_ours() {
+        for state in [State::Open, State::Waiting { rows: 7 }, State::Stored { rows: 0 }] {
+            let name = Name { id: SegmentId::new(u64::MAX, 1), state };
+            assert_eq!(Name::read(&name.file()), Some(name));
+        }
+        for file in ["lock", "boot", "x.open", "0000000000000001-0000000000000002-x.segment", "1-2.open"] {
+            assert_eq!(Name::read(file), None, "{file}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_flipped_bit_costs_at_most_one_frame(bit in 0_usize..8, place in 0.0_f64..1.0) {
+            let whole = segment(&[b"one", &[b'x'; 500], b"three"]);
+            let mut damaged = whole.clone();
+            let at = (place * whole.len() as f64) as usize;
+            damaged[at] ^= 1 << bit;
+            if let Ok(found) = scan(&damaged) {
+                let good = scan(&whole).unwrap().frames;
+                prop_assert_eq!(found.frames.len(), 2);
+                prop_assert!(found.frames.iter().all(|frame| good.contains(frame)));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _any = scan(&bytes);
+            let _any = scan(&[header().encode(), bytes].concat());
+        }
+    }
+}
