@@ -43,7 +43,7 @@ pub(crate) fn assert_repeats_are_alike(inserts: &[Insert]) {
 fn while_clickhouse_is_away_everything_is_taken_and_afterwards_stored_once() {
     let engine = Engine::start();
     let proxy = Proxy::before(engine.port, Fault::Pass);
-    let yaml = format!("memory: {{ limit: {MEMORY_LIMIT_MIB}MiB }}");
+    let yaml = format!("memory: {{ limit: {MEMORY_LIMIT_MIB}MiB }}\njournal: {{ segment_bytes: 8MiB }}");
     let url = Some(proxy.url());
     let options = Options { yaml, clickhouse_url: url, fixed_ports: true, ..Options::default() };
     let service = Service::start_with(options);

@@ -59,8 +59,10 @@ pub(crate) struct Pace {
     pub(crate) pause: Duration,
     /// Requests of a sender at most.
     pub(crate) requests_max: u64,
-    /// Spans lie on this many days.
+    /// Spans lie on this many days,
     pub(crate) days: u64,
+    /// and those of one request on so many.
+    pub(crate) days_per_request: u64,
     /// Every span is called this.
     pub(crate) span_name: &'static str,
     /// A header (or metadata) of each request.
@@ -76,6 +78,7 @@ impl Default for Pace {
             pause: Duration::from_millis(4),
             requests_max: 200_000,
             days: 1,
+            days_per_request: 1,
             span_name: "work",
             header: None,
         }
@@ -249,7 +252,8 @@ impl Sender {
         let count = u64::try_from(self.pace.spans).expect("a small number");
         let ids = (1..=count).map(|n| (number << 20) | n);
         let span = |id: u64| {
-            let start = now - (id % self.pace.days) * DAY_NANOS;
+            let day = number * self.pace.days_per_request + id % self.pace.days_per_request;
+            let start = now - (day % self.pace.days) * DAY_NANOS;
             Span {
                 trace_id: u128::from(number).to_be_bytes().to_vec(),
                 span_id: id.to_be_bytes().to_vec(),
