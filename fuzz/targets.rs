@@ -7,6 +7,7 @@
 //! data_url       whatever stands where a URL belongs becomes one part, and no `uri` is a data URL
 //! otlp_protobuf  a request is accepted when prost accepts what is stored of it, with as many spans
 //! otlp_json      what is transcoded is protobuf that decodes
+//! native_block   what is read as a block has its rows in every column, and cut in two it has the same rows
 //! ```
 //!
 //! The binaries of cargo-fuzz run them (`make fuzz`), and so does `tests/fuzz_smoke.rs` with fewer inputs.
@@ -16,6 +17,7 @@ mod stored;
 
 use millrace::chat::records::Records;
 use millrace::chat::{self, AttrValue, ChatSpan, Context, Foreign, Limits, ParseOptions, helicone, litellm};
+use millrace::columns::blocks::Block;
 use millrace::otlp::{self, DecodeError, Encoding};
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
@@ -26,13 +28,14 @@ use serde_json::{Value, json};
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub(crate) const TARGETS: [Target; 6] = [
+pub(crate) const TARGETS: [Target; 7] = [
     ("chat_body", chat_body),
     ("chunk_merge", chunk_merge),
     ("foreign_record", foreign_record),
     ("data_url", data_url),
     ("otlp_protobuf", otlp_protobuf),
     ("otlp_json", otlp_json),
+    ("native_block", native_block),
 ];
 
 /// Limits so small that a fuzzer's inputs reach them.
@@ -202,4 +205,30 @@ pub(crate) fn otlp_json(data: &[u8]) {
     };
     let decoded = otlp::decode_traces(&protobuf, Encoding::Json, &Workspace::default(), &otlp::Limits::default());
     assert!(matches!(decoded, Ok(_) | Err(DecodeError::TooMany { .. })), "what we wrote is malformed: {decoded:?}");
+}
+
+pub(crate) fn native_block(data: &[u8]) {
+    let Ok((block, rest)) = Block::parse(data) else {
+        return;
+    };
+    assert!(rest.len() < data.len() && block.rows() <= data.len(), "more rows than bytes");
+    for name in block.column_names() {
+        let strings = block.strings(name).map(Iterator::count);
+        let times = block.i64s(name).map(Iterator::count);
+        let values = block.map_values(name, b"a").map(Iterator::count);
+        assert!([strings, times, values].into_iter().flatten().all(|count| count == block.rows()), "not one a row");
+    }
+    let rows = |block: &Block<'_>| -> Vec<Value> { (0..block.rows()).filter_map(|row| block.row_json(row)).collect() };
+    let half = block.rows() / 2;
+    let mut cut = Vec::new();
+    block.select(|row| row < half, &mut cut);
+    block.select(|row| row >= half, &mut cut);
+    let (mut again, mut left) = (Vec::new(), cut.as_slice());
+    while !left.is_empty() {
+        let (part, behind) = Block::parse(left).expect("what was cut out is a block");
+        again.extend(rows(&part));
+        left = behind;
+    }
+    assert_eq!(again.len(), block.rows(), "rows are lost");
+    assert_eq!(again, rows(&block), "other rows");
 }

@@ -12,7 +12,7 @@ use crate::clickhouse::recent;
 use crate::clickhouse::schema::{Home, TABLE};
 use crate::clickhouse::{Availability, Client};
 use crate::columns::blocks::Block;
-use crate::committer::{Committer, JournalFailed, Learned, Limits};
+use crate::committer::{Committer, JournalFailed, Limits};
 use crate::config::{Config, Dedup};
 use crate::embedded;
 use crate::exporter::Exporter;
@@ -421,19 +421,15 @@ async fn announce(addresses: Addresses, warmed: JoinHandle<()>, ready_file: Opti
 
 /// Batches of learned spans that may wait for the committer.
 const LEARNED_BATCHES_MAX: usize = 4;
-const LEARNED_BATCH_SPANS: usize = 4_096;
 
 /// Learns from the table which spans were stored lately, as soon as ClickHouse is there.
-async fn warm(client: Client, availability: Availability, learn: mpsc::Sender<Learned>, dedup: Dedup) {
+async fn warm(client: Client, availability: Availability, learn: mpsc::Sender<Vec<recent::Stored>>, dedup: Dedup) {
     availability.until_storing().await;
-    let mut batch = Learned::new();
-    let mut spans = 0_usize;
-    let learned = recent::chat_spans(&client, dedup.window, dedup.max_spans, |workspace, trace, span| {
-        let _ = (&mut batch, &learn, workspace, trace, span);
-        spans += 1;
-    });
-    match learned.await {
-        Ok(()) => tracing::debug!(spans, "learned which spans were stored lately"),
+    if dedup.window.is_zero() || dedup.max_spans == 0 {
+        return;
+    }
+    match recent::spans(&client, dedup.window, dedup.max_spans, &learn).await {
+        Ok(spans) => tracing::debug!(spans, "learned which spans were stored lately"),
         Err(failure) => {
             tracing::warn!(
                 why = failure.message,

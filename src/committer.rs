@@ -12,6 +12,7 @@
 //! better to do, so that a backlog is made of few large inserts.
 
 use crate::accepted::Accepted;
+use crate::clickhouse::recent::Stored;
 use crate::columns::RowGroup;
 use crate::ids::SegmentId;
 use crate::journal::{Backlog, CommitError, Committed, Full, Journal, Lane, Outcome, Waiter};
@@ -32,9 +33,6 @@ const DAYS_PER_SEGMENT: usize = 32;
 /// How often it is asked whether the disk has room.
 const ROOM_CHECK: Duration = Duration::from_millis(250);
 
-/// Spans that were accepted before this start, as the table tells them: workspace, trace id, span id as text.
-pub type Learned = Vec<(Workspace, String, String)>;
-
 /// The committer with all it needs.
 pub struct Committer {
     /// Where rows come from.
@@ -44,7 +42,7 @@ pub struct Committer {
     /// What was accepted lately.
     pub accepted: Accepted,
     /// Further spans accepted before this start.
-    pub learned: mpsc::Receiver<Learned>,
+    pub learned: mpsc::Receiver<Vec<Stored>>,
     /// Shuts the receivers while nothing can be kept.
     pub valve: Valve,
     /// What is counted.
@@ -275,11 +273,12 @@ impl Running {
         }
     }
 
-    fn learn(&mut self, learned: &Learned) {
+    fn learn(&mut self, learned: &[Stored]) {
         let now = self.parts.clock.now();
-        for (workspace, trace, span) in learned {
-            let seed = self.parts.accepted.seed_of(workspace);
-            self.parts.accepted.remember(Accepted::key(seed, trace.as_bytes(), span.as_bytes()), now, now);
+        let default = Workspace::default();
+        for span in learned {
+            let seed = self.parts.accepted.seed_of(span.workspace.as_ref().unwrap_or(&default));
+            self.parts.accepted.remember(Accepted::key(seed, &span.trace, &span.span), span.accepted_by, now);
         }
     }
 

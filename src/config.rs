@@ -442,9 +442,9 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named_with_the_nearest_known_one() {
-        let error = parse("receivers:\n  otlp_grcp: {}\nexporter: { batch_row: 5 }\nzzz: 1\n").unwrap_err();
+        let error = parse("receivers:\n  otlp_grcp: {}\njournal: { segment_row: 5 }\nzzz: 1\n").unwrap_err();
         assert!(error.contains("unknown key `receivers.otlp_grcp`: did you mean `otlp_grpc`?"), "{error}");
-        assert!(error.contains("unknown key `exporter.batch_row`: did you mean `batch_rows`?"), "{error}");
+        assert!(error.contains("unknown key `journal.segment_row`: did you mean `segment_rows`?"), "{error}");
         assert!(error.contains("unknown key `zzz`: known here: data_dir, receivers"), "{error}");
     }
 

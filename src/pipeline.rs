@@ -299,6 +299,10 @@ impl Promise {
     /// # Errors
     /// When that did not work out.
     pub async fn kept(self) -> Result<Receipt, NotTaken> {
+        self.kept_within(STORED_WITHIN).await
+    }
+
+    async fn kept_within(self, stored_within: Duration) -> Result<Receipt, NotTaken> {
         let Some(answer) = self.answer else { return Ok(Receipt(())) };
         let answered = async {
             // an error means that the committer is gone without a word
@@ -307,7 +311,7 @@ impl Promise {
         if self.ack < Ack::Stored {
             return answered.await;
         }
-        tokio::time::timeout(STORED_WITHIN, answered).await.unwrap_or(Err(NotTaken::NotStoredYet))
+        tokio::time::timeout(stored_within, answered).await.unwrap_or(Err(NotTaken::NotStoredYet))
     }
 }
 
@@ -453,7 +457,7 @@ mod tests {
         assert!(pipeline.reserve(1).is_ok());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_promise_is_kept_when_the_committer_says_so() {
         let (pipeline, mut outlet) = small();
         let send = |ack| {
@@ -472,6 +476,6 @@ mod tests {
         assert_eq!(promise.kept().await.unwrap_err(), NotTaken::JournalFailed);
         let promise = send(Ack::Stored);
         let _unanswered = outlet.try_recv().unwrap();
-        assert_eq!(promise.kept().await.unwrap_err(), NotTaken::NotStoredYet);
+        assert_eq!(promise.kept_within(Duration::ZERO).await.unwrap_err(), NotTaken::NotStoredYet);
     }
 }

@@ -10,7 +10,9 @@ mod targets;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use millrace::otlp::transcode_traces;
+use millrace::columns::native::encode_block;
+use millrace::otlp::{Encoding, Limits, decode_traces, transcode_traces};
+use millrace::workspace::Workspace;
 use serde_json::Value;
 
 /// Mutations of each seed.
@@ -38,6 +40,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "foreign_record" => bodies().flat_map(|body| foreign(&body)).collect(),
         "otlp_json" => requests().collect(),
         "otlp_protobuf" => requests().map(|json| transcode_traces(&json, 32).unwrap()).collect(),
+        "native_block" => requests().map(|json| block(&json)).collect(),
         _ => [
             "https://x/a.png",
             "data:image/png;base64,AAEC",
@@ -49,6 +52,15 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         .map(|text| text.as_bytes().to_vec())
         .to_vec(),
     }
+}
+
+/// The Native block of a request's spans.
+fn block(request: &[u8]) -> Vec<u8> {
+    let protobuf = transcode_traces(request, 32).unwrap();
+    let decoded = decode_traces(&protobuf, Encoding::Json, &Workspace::default(), &Limits::default()).unwrap();
+    let mut block = Vec::new();
+    encode_block(&[&decoded.rows], millrace::ids::SegmentId::new(1, 2), &mut block);
+    block
 }
 
 /// The pair as LiteLLM's callback and Helicone's log have it.
@@ -189,6 +201,11 @@ fn otlp_protobuf_holds() {
 #[test]
 fn otlp_json_holds() {
     smoke("otlp_json");
+}
+
+#[test]
+fn native_block_holds() {
+    smoke("native_block");
 }
 
 #[test]

@@ -183,7 +183,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     async fn read_as(encoding: &'static str, bytes: Vec<u8>, max: usize) -> Result<Bytes, BodyError> {
-        let (pipeline, _outlet) = pipeline::channel(&pipeline::Config::default(), &Metrics::new().unwrap());
+        let (pipeline, _outlet) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
         read(Body::from(bytes), &headers, &pipeline, max).await.map(|(bytes, _room)| bytes)

@@ -94,10 +94,6 @@ impl Drive {
             Ok(()) => return self.answers.hand_over().await,
             Err(Stop::CallerGone) => return,
             Err(Stop::Broken(broken)) => {
-                // what came before is taken, and says so
-                if self.settle(0).await.is_err() {
-                    return;
-                }
                 let status = match broken {
                     Broken::Unreadable(_) => StatusCode::BAD_REQUEST,
                     Broken::Silent => StatusCode::REQUEST_TIMEOUT,
@@ -110,6 +106,11 @@ impl Drive {
                 (StatusCode::SERVICE_UNAVAILABLE, DETAIL.to_owned())
             }
         };
+        // what came before is taken, and says so
+        while let Some((line, taken)) = self.under_way.pop_front() {
+            self.answers.piece.push_str(&self.result(line, taken).await);
+            self.answers.piece.push('\n');
+        }
         lines.pass_over().await;
         if status == StatusCode::SERVICE_UNAVAILABLE {
             self.receivers.metrics.refuse(Receiver::Chat, 1);
@@ -157,14 +158,18 @@ impl Drive {
         while self.under_way.len() > leave
             && let Some((line, taken)) = self.under_way.pop_front()
         {
-            let stored = match taken {
-                Ok(taken) => taken.kept().await,
-                Err(error) => Err(error),
-            };
-            let result = self.receivers.result("line", line, stored);
+            let result = self.result(line, taken).await;
             self.answers.add(&result).await?;
         }
         Ok(())
+    }
+
+    async fn result(&self, line: usize, taken: Result<Taken, IngestError>) -> String {
+        let stored = match taken {
+            Ok(taken) => taken.kept().await,
+            Err(error) => Err(error),
+        };
+        self.receivers.result("line", line, stored)
     }
 }
 

@@ -186,7 +186,10 @@ fn a_line_is_answered_while_the_next_ones_are_still_to_come() {
 
 #[test]
 fn a_long_stream_is_stored_in_bounded_memory() {
-    let options = Options { yaml: "pipeline: { max_bytes: 16777216 }".to_owned(), ..Options::default() };
+    let options = Options {
+        yaml: "memory: { limit: 33554432 }\njournal: { segment_bytes: 1MiB }".to_owned(),
+        ..Options::default()
+    };
     let service = Service::start_with(options);
     let before = process::peak_memory_bytes(service.pid());
     let mut talk = Talk::start(&service);
@@ -240,16 +243,29 @@ fn a_sender_that_does_not_read_is_told_where_that_ended() {
     assert!(said.len() < 500_000 && said.len() > 10_000, "{}", said.len());
 }
 
+/// Letters that do not compress.
+fn noise(seed: u64, length: usize) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let letter = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'0' + (state >> 33) as u8 % 75)
+    };
+    (0..length).map(letter).filter(|letter| *letter != '\\').collect()
+}
+
 #[test]
 fn what_finds_no_room_waits_is_refused_and_can_be_sent_again() {
     let engine = Engine::start();
     let proxy = Proxy::before(engine.port, Fault::Refuse);
-    let yaml = "pipeline: { max_bytes: 1048576 }".to_owned();
-    let service = Service::start_with(Options { yaml, clickhouse_url: Some(proxy.url()), ..Options::default() });
-    // each takes 100 KB: some fit
+    let yaml = "memory: { limit: 4194304 }\njournal: { segment_bytes: 1MiB }".to_owned();
+    let url = Some(proxy.url());
+    let service = Service::start_with(Options { yaml, ack: Some("memory"), clickhouse_url: url, ..Options::default() });
+    // each takes 250 KB or more of the 2 MiB, which do not compress, and the batch itself 1.5 MB: some fit
     let large = |number: usize| {
         let mut record = litellm(number);
-        record["messages"][0]["content"] = "x".repeat(100_000).into();
+        record["messages"][0]["content"] = noise(number as u64, 250_000).into();
         record
     };
     let batch: Vec<_> = (0..6).map(large).collect();

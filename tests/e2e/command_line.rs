@@ -49,7 +49,7 @@ fn a_wrong_value_is_refused_and_named() {
     let (code, said) = validate("receivers: { http: { listen: 'nowhere' } }\n");
     assert!(code.is_some_and(|code| code != 0), "{said}");
     assert!(said.contains("listen"), "{said}");
-    let (code, _) = validate("pipeline: { max_bytes: [1] }\n");
+    let (code, _) = validate("memory: { limit: [1] }\n");
     assert!(code.is_some_and(|code| code != 0));
 }
 

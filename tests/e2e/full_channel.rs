@@ -12,7 +12,10 @@ use crate::support::proxy::{Fault, Proxy};
 use crate::support::{Engine, Options, Service, process, wait_until};
 use crate::wire::{Status, request_of, span, string_attribute};
 
-const CHANNEL: &str = "pipeline: { max_bytes: 1048576 }";
+/// Half of it is the channel.
+const CHANNEL: &str = "memory: { limit: 4MiB }\njournal: { segment_bytes: 1MiB }";
+/// A journal that is soon as large as it may be.
+const JOURNAL: &str = "journal: { max_bytes: 2MiB }";
 const MIB: u64 = 1024 * 1024;
 
 struct Outage {
@@ -21,11 +24,20 @@ struct Outage {
     service: Service,
 }
 
-/// A service with a channel of 1 MiB whose ClickHouse is behind a shut door.
+/// A service with a channel of 2 MiB, acknowledging from memory, whose ClickHouse is behind a shut door.
 fn outage() -> Outage {
+    outage_of(Options { yaml: CHANNEL.to_owned(), ack: Some("memory"), ..Options::default() })
+}
+
+/// A service with a journal of 2 MiB whose ClickHouse is behind a shut door.
+fn outage_with_a_small_journal() -> Outage {
+    outage_of(Options { yaml: JOURNAL.to_owned(), ..Options::default() })
+}
+
+fn outage_of(options: Options) -> Outage {
     let engine = Engine::start();
     let proxy = Proxy::before(engine.port, Fault::Refuse);
-    let options = Options { yaml: CHANNEL.to_owned(), clickhouse_url: Some(proxy.url()), ..Options::default() };
+    let options = Options { clickhouse_url: Some(proxy.url()), ..options };
     let service = Service::start_with(options);
     Outage { engine, proxy, service }
 }
@@ -38,7 +50,7 @@ fn fill(service: &Service) -> GrpcAnswers {
     );
     assert_eq!(filled.last.get("code"), Some(&json!("UNAVAILABLE")), "the channel never filled: {:?}", filled.last);
     assert!(filled.answers.len() > 1, "the first request was refused already");
-    assert!(filled.answers.len() < 100, "a channel of 1 MiB took {} requests of 100 KB", filled.answers.len());
+    assert!(filled.answers.len() < 100, "2 MiB took {} requests of 100 KB", filled.answers.len());
     filled
 }
 
@@ -54,13 +66,22 @@ fn refused_spans(answers: &GrpcAnswers) -> Vec<&str> {
 
 fn large_request() -> Vec<u8> {
     let mut large = span(1);
-    large.attributes.push(string_attribute("filler", "x".repeat(2 * 1024 * 1024)));
+    large.attributes.push(string_attribute("filler", "x".repeat(4 * 1024 * 1024)));
     request_of(vec![large])
 }
 
 #[test]
 fn a_full_channel_refuses_with_the_retryable_answer_and_keeps_what_it_took() {
-    let Outage { engine, proxy, service } = outage();
+    refuses_retryably_and_keeps_what_it_took(outage());
+}
+
+#[test]
+fn a_full_journal_refuses_with_the_retryable_answer_and_keeps_what_it_took() {
+    refuses_retryably_and_keeps_what_it_took(outage_with_a_small_journal());
+}
+
+fn refuses_retryably_and_keeps_what_it_took(outage: Outage) {
+    let Outage { engine, proxy, service } = outage;
     let filled = fill(&service);
 
     // gRPC: UNAVAILABLE, and RetryInfo where the standard wants it and where the Python SDK looks for it.
@@ -124,7 +145,7 @@ fn memory_stays_bounded_however_much_is_offered_during_an_outage() {
     assert_eq!(offered.answers.len(), 200);
     assert!(offered.answers.iter().all(|answer| answer.code == "UNAVAILABLE"), "the channel is full");
     let grown = process::peak_memory_bytes(service.pid()) - before;
-    assert!(grown < 32 * MIB, "100 MB offered to a channel of 1 MiB took {grown} B");
+    assert!(grown < 32 * MIB, "100 MB offered to a channel of 2 MiB took {grown} B");
 }
 
 #[test]
@@ -133,18 +154,18 @@ fn a_request_larger_than_the_whole_channel_is_refused_without_asking_for_a_retry
     let headers = [("content-type", "application/x-protobuf")];
     let answer = send("POST", &service.http("/v1/traces"), &headers, &large_request());
     assert_eq!(answer.status, 413, "it could never succeed: {answer:?}");
-    let grpc = grpc_answers(&service.grpc(), &["--spans", "2", "--span-bytes", "1000000"]);
+    let grpc = grpc_answers(&service.grpc(), &["--spans", "2", "--span-bytes", "2000000"]);
     assert_eq!(grpc.last.get("code"), Some(&json!("RESOURCE_EXHAUSTED")), "{:?}", grpc.last);
     assert_eq!(grpc.last.get("trailer_retry_seconds"), None, "{:?}", grpc.last);
 }
 
 #[test]
-fn the_python_sdk_waits_out_a_full_channel_and_loses_nothing() {
-    let Outage { engine: _engine, proxy, service } = outage();
+fn the_python_sdk_waits_out_a_full_journal_and_loses_nothing() {
+    let Outage { engine: _engine, proxy, service } = outage_with_a_small_journal();
     fill(&service);
     let mut load = Load::start(&service, "--batches 8 --batch-spans 50 --span-bytes 2048");
     let refused = service.metric("otelcol_receiver_refused_spans").unwrap_or_default();
-    wait_until("the SDK has met the full channel", || {
+    wait_until("the SDK has met the full journal", || {
         service.metric("otelcol_receiver_refused_spans").filter(|now| *now > refused)
     });
     proxy.set(Fault::Pass);

@@ -8,14 +8,15 @@ use crate::support::clients::{Load, acknowledged_spans};
 use crate::support::{Options, Service, process, wait_until};
 
 /// Nothing is sent by age or size: what is stored was stored because the service was asked to end.
-const NEVER_FLUSH_BY_ITSELF: &str = "exporter: { flush_after: 1h, batch_rows: 1000000, batch_bytes: 67108864 }";
+const NEVER_FLUSH_BY_ITSELF: &str =
+    "exporter: { flush_after: 1h }\njournal: { segment_rows: 1000000, segment_bytes: 67108864 }";
 
 #[test]
 fn sigterm_flushes_what_was_acknowledged_and_a_new_start_finds_it() {
     let yaml = NEVER_FLUSH_BY_ITSELF.to_owned();
     let mut service = Service::start_with(Options { yaml, ..Options::default() });
     let ledger = send_trace(&service, "grpc", 11, "gzip");
-    assert_eq!(service.sql().spans_of(&ledger.trace_id), 0, "still in memory: the flush at the end is what is tested");
+    assert_eq!(service.sql().spans_of(&ledger.trace_id), 0, "not sent yet: the flush at the end is what is tested");
     let engine = service.engine_pid().expect("the engine runs");
 
     let status = service.terminate();
