@@ -36,7 +36,6 @@ mod support;
 #[allow(dead_code, unused_imports, reason = "the messages of the end-to-end tests; not all are needed here")]
 mod wire;
 
-use std::fs;
 use std::time::Duration;
 
 use millrace::config::environment;
@@ -67,10 +66,9 @@ fn wait_until_drained(service: &Service, sql: &Sql) {
     wait_at_most(DRAINED_WITHIN, "ClickHouse answers", || sql.try_rows("SELECT 1 AS one", &[]).ok());
 }
 
-/// Bytes of the journal on disk.
-fn journal_bytes(service: &Service) -> u64 {
-    let entries = fs::read_dir(service.data_dir().join("journal")).expect("the journal is a folder");
-    entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum()
+/// How many starts of the service so far found spans in the journal that ClickHouse did not have.
+fn replays(service: &Service) -> usize {
+    service.log().matches("found spans in the journal").count()
 }
 
 /// Numbers that nobody can foresee, whose seed is shown so that a failed run can be told from another.

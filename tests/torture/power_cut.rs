@@ -8,7 +8,7 @@ use crate::load::{Load, Pace};
 use crate::mounted::Mounted;
 use crate::support::sql::Sql;
 use crate::support::{Engine, Options, Service};
-use crate::{Dice, journal_bytes, rounds, wait_until_drained};
+use crate::{Dice, replays, rounds, wait_until_drained};
 
 const DISK_BYTES: u64 = 8 << 30;
 const LIFE: Duration = Duration::from_millis(1_500);
@@ -41,18 +41,18 @@ fn the_journal_alone_keeps_what_it_acknowledged_over_power_cuts() {
     };
     let mut service = Service::start_with(options);
     let load = Load::start(&service, &Pace::default());
-    let (mut dice, mut replays) = (Dice::new(), 0);
+    let mut dice = Dice::new();
     for _ in 0..rounds {
         load.wait_for_acknowledged(1);
         sleep(dice.below(LIFE));
         cut(&mut service, &disk);
-        replays += usize::from(journal_bytes(&service) > 0);
         service.start_again();
     }
     load.wait_for_acknowledged(1);
     let ledger = load.stop();
     wait_until_drained(&service, &engine.sql("otel"));
     ledger.assert_kept(&engine.sql("otel"));
+    let replays = replays(&service);
     eprintln!("{rounds} power cuts, {replays} with a journal to replay: {:?}", ledger.counts());
     assert!(replays > 0, "no power cut left something to replay");
 }
@@ -80,7 +80,9 @@ fn the_whole_server_keeps_what_it_acknowledged_over_power_cuts() {
     wait_until_drained(&service, &service.sql());
     ledger.assert_kept(&service.sql());
     assert_eq!(detached_parts(&service.sql()), 0, "the engine set parts aside");
-    eprintln!("{cuts} power cuts: {:?}", ledger.counts());
+    let (counts, replays) = (ledger.counts(), replays(&service));
+    eprintln!("{cuts} power cuts, {replays} replays: {counts:?}");
+    assert!(replays > 0, "no power cut left something to replay");
 }
 
 fn detached_parts(sql: &Sql) -> u64 {

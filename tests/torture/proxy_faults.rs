@@ -33,7 +33,7 @@ const ROLL_UP: &str = "CREATE MATERIALIZED VIEW spans_per_service ENGINE = Summi
 
 #[test]
 fn whatever_happens_to_an_insert_each_row_is_stored_once_and_counted_once_in_a_roll_up() {
-    let rounds = rounds(2, 500);
+    let rounds = rounds(1, 500);
     let engine = Engine::start();
     let proxy = Proxy::before(engine.port, Fault::Pass);
     let yaml = "exporter: { flush_after: 40ms }".to_owned();

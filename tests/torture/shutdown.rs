@@ -12,8 +12,17 @@ const LIFE: Duration = Duration::from_millis(300);
 
 #[test]
 fn whenever_it_is_stopped_each_acknowledged_span_is_stored_once() {
-    let rounds = rounds(10, 100);
-    let mut service = Service::start_with(Options { fixed_ports: true, ..Options::default() });
+    stop_again_and_again("durable", rounds(10, 100));
+}
+
+#[test]
+fn whenever_it_is_stopped_what_it_acknowledged_from_memory_is_stored_once_too() {
+    stop_again_and_again("memory", rounds(2, 100));
+}
+
+fn stop_again_and_again(ack: &'static str, rounds: usize) {
+    let options = Options { ack: Some(ack), fixed_ports: true, ..Options::default() };
+    let mut service = Service::start_with(options);
     let watch = Watch::start(&service);
     let load = Load::start(&service, &Pace::default());
     let mut dice = Dice::new();
@@ -29,7 +38,7 @@ fn whenever_it_is_stopped_each_acknowledged_span_is_stored_once() {
     wait_until_drained(&service, &service.sql());
     ledger.assert_kept(&service.sql());
     let (counts, seen) = (ledger.counts(), watch.end());
-    eprintln!("{rounds} stops: {counts:?} {seen:?}");
+    eprintln!("{ack}, {rounds} stops: {counts:?} {seen:?}");
     assert!(counts.retries > 0, "no sender noticed: {counts:?}");
     assert!(counts.repeats > 0 && seen.duplicates > 0.0, "nothing was sent twice: {counts:?} {seen:?}");
 }

@@ -29,8 +29,6 @@ pub(crate) struct Options {
     pub(crate) clickhouse_url: Option<String>,
     /// A process group of its own, as a shell gives it: Ctrl-C then reaches the service and its engine alike.
     pub(crate) own_group: bool,
-    /// What every receiver answers after: `durable`, `stored` or `memory`; absent = the default.
-    pub(crate) ack: Option<&'static str>,
     /// Senders go on while it is started again: it comes back on the same ports.
     pub(crate) fixed_ports: bool,
     /// Where its data are; absent = a new folder.
