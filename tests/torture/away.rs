@@ -22,7 +22,7 @@ const OUTAGES: [Fault; 9] = [
     Fault::ResetMidBody,
 ];
 /// All outages together.
-const SHORT: Duration = Duration::from_secs(6);
+const SHORT: Duration = Duration::from_millis(4_500);
 const LONG: Duration = Duration::from_secs(600);
 const MEMORY_LIMIT_MIB: u64 = 48;
 /// What a service may need besides its buffers: code, threads, index of repeats, allocator.

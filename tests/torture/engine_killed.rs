@@ -9,11 +9,11 @@ use crate::support::{Options, Service, wait_until};
 use crate::watch::Watch;
 use crate::{Dice, rounds, wait_until_drained};
 
-const LIFE: Duration = Duration::from_millis(600);
+const LIFE: Duration = Duration::from_millis(400);
 
 #[test]
 fn an_engine_killed_under_load_costs_no_request() {
-    let kills = rounds(5, 100);
+    let kills = rounds(4, 100);
     let service = Service::start_with(Options { fixed_ports: true, ..Options::default() });
     let watch = Watch::start(&service);
     let load = Load::start(&service, &Pace::default());

@@ -10,7 +10,7 @@ use crate::watch::Watch;
 use crate::{Dice, replays, rounds, wait_until_drained};
 
 /// A life lasts at most about this long after its first acknowledgement.
-const LIFE: Duration = Duration::from_millis(900);
+const LIFE: Duration = Duration::from_millis(600);
 /// One start in so many is killed before it is finished.
 const KILL_EARLY_ONE_IN: usize = 4;
 
@@ -79,8 +79,8 @@ fn killed_again_and_again_while_clickhouse_is_away_it_loses_nothing_and_stores_n
 #[test]
 fn what_is_acknowledged_as_stored_is_in_clickhouse_already() {
     let engine = Engine::start();
-    let url = Some(engine.url());
-    let options = Options { clickhouse_url: url, own_group: true, fixed_ports: true, ..Options::default() };
+    let (yaml, url) = ("exporter: { flush_after: 10ms }".to_owned(), Some(engine.url()));
+    let options = Options { yaml, clickhouse_url: url, own_group: true, fixed_ports: true, ..Options::default() };
     let mut service = Service::start_with(options);
     let load = Load::start(&service, &Pace { header: Some(("x-millrace-ack", "stored")), ..Pace::default() });
     load.wait_for_acknowledged(50);

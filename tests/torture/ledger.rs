@@ -115,6 +115,15 @@ impl Ledger {
     /// # Panics
     /// When it is not so, with examples.
     pub(crate) fn assert_kept(&self, sql: &Sql) {
+        let doubled = self.assert_not_lost(sql);
+        assert!(doubled.is_empty(), "{} requests have spans twice: {}", doubled.len(), examples(&doubled));
+    }
+
+    /// The same without the second: gives the requests that have spans twice.
+    ///
+    /// # Panics
+    /// When something is lost or invented, with examples.
+    pub(crate) fn assert_not_lost(&self, sql: &Sql) -> Vec<Sent> {
         let (sent, unexpected) = {
             let state = self.state();
             (state.sent.clone(), state.unexpected.clone())
@@ -124,26 +133,22 @@ impl Ledger {
         assert!(acknowledged > 0, "nothing was acknowledged: this would prove nothing");
         let mut stored = stored(sql);
         let (mut lost, mut doubled) = (Vec::new(), Vec::new());
-        for one in &sent {
+        for one in sent {
             let there = stored.remove(&one.trace_id).unwrap_or_default();
-            if there.rows != there.distinct {
-                doubled.push((one.clone(), there.clone()));
-            }
+            let is_double = there.rows != there.distinct;
             // ids that are there twice cancel out
-            let is_known = |ids| ids == there.ids || there.rows != there.distinct;
-            let is_whole = there.distinct == one.spans && one.ids.is_none_or(is_known);
+            let is_whole = there.distinct == one.spans && one.ids.is_none_or(|ids| ids == there.ids || is_double);
             if one.fate == Fate::Acknowledged && !is_whole {
                 lost.push((one.clone(), there));
             }
+            if is_double {
+                doubled.push(one);
+            }
         }
-        assert!(
-            lost.is_empty(),
-            "of {acknowledged} acknowledged requests {} are not whole: {}",
-            lost.len(),
-            examples(&lost)
-        );
-        assert!(doubled.is_empty(), "{} requests have spans twice: {}", doubled.len(), examples(&doubled));
+        let number = lost.len();
+        assert!(lost.is_empty(), "of {acknowledged} acknowledged requests {number} are not whole: {}", examples(&lost));
         assert!(stored.is_empty(), "{} traces that nobody sent: {}", stored.len(), examples(&stored));
+        doubled
     }
 }
 
