@@ -3,8 +3,8 @@
 use crate::load::{Load, Pace};
 use crate::shim::{Call, Counter, Failure, FaultyDisk};
 use crate::support::{Options, Service, http, wait_until};
-use crate::wait_until_drained;
 use crate::watch::Watch;
+use crate::{rounds, wait_until_drained};
 
 fn service_on(disk: &FaultyDisk) -> Service {
     // small segments: files are made, renamed and removed all the time
@@ -13,23 +13,27 @@ fn service_on(disk: &FaultyDisk) -> Service {
     Service::start_with(Options { yaml, fixed_ports: true, environment, ..Options::default() })
 }
 
-/// The disk breaks for good: the service says so and ends, and what it acknowledged is there after a start on a good disk.
+/// The disk breaks for good, again and again: the service says so and ends, and what it acknowledged is there after a
+/// start on a good disk.
 fn breaks_for_good(call: Call, failure: Failure, counter: Counter) {
+    let rounds = rounds(4, 100);
     let disk = FaultyDisk::new();
     let mut service = service_on(&disk);
     let load = Load::start(&service, &Pace::default());
-    load.wait_for_acknowledged(20);
-    assert!(disk.count(Counter::GoodFsyncs) > 0, "the journal is not on this disk");
-    disk.set(call, failure);
-    let status = wait_until("the service has ended by itself", || service.ended());
-    assert!(disk.count(counter) > 0, "it ended for another reason: {status}");
-    assert!(!status.success(), "it ended as if all were well: {status}");
-    let log = service.log();
-    let last = log.lines().rfind(|line| line.contains("the journal failed"));
-    assert!(last.is_some_and(|line| line.contains("Input/output error")), "it does not say why it ended: {log}");
-
-    disk.set(call, Failure::None);
-    service.start_again();
+    for _ in 0..rounds {
+        load.wait_for_acknowledged(20);
+        assert!(disk.count(Counter::GoodFsyncs) > 0, "the journal is not on this disk");
+        let failures = disk.count(counter);
+        disk.set(call, failure);
+        let status = wait_until("the service has ended by itself", || service.ended());
+        assert!(disk.count(counter) > failures, "it ended for another reason: {status}");
+        assert!(!status.success(), "it ended as if all were well: {status}");
+        let log = service.log();
+        let last = log.lines().rfind(|line| line.contains("the journal failed"));
+        assert!(last.is_some_and(|line| line.contains("Input/output error")), "it does not say why it ended: {log}");
+        disk.set(call, Failure::None);
+        service.start_again();
+    }
     load.wait_for_acknowledged(20);
     let ledger = load.stop();
     wait_until_drained(&service, &service.sql());
