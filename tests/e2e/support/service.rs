@@ -22,6 +22,8 @@ const LOG_TAIL_LINES: usize = 200;
 pub(crate) struct Options {
     /// Sections of the configuration, as YAML, besides the addresses.
     pub(crate) yaml: String,
+    /// When receivers say OK: `durable`, `stored` or `memory`; without it, as by default.
+    pub(crate) ack: Option<&'static str>,
     /// `MILLRACE_CLICKHOUSE_URL`; without it the service runs its own engine.
     pub(crate) clickhouse_url: Option<String>,
     /// A process group of its own, as a shell gives it: Ctrl-C then reaches the service and its engine alike.
@@ -196,9 +198,10 @@ fn launch(folder: &TempDir, options: &Options) -> (Process, Value) {
     let config = folder.path().join("millrace.yaml");
     let ready = folder.path().join("ready.json");
     let data = folder.path().join("data");
+    let ack = options.ack.map_or(String::new(), |ack| format!(", ack: {ack}"));
     let yaml = format!(
         "data_dir: {}\n\
-         receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:0 }}\n  http: {{ listen: 127.0.0.1:0 }}\n\
+         receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:0{ack} }}\n  http: {{ listen: 127.0.0.1:0{ack} }}\n\
          admin:\n  health: {{ listen: 127.0.0.1:0 }}\n  metrics: {{ listen: 127.0.0.1:0 }}\n\
          embedded: {{ listen: 127.0.0.1:0 }}\n{}\n",
         data.display(),
