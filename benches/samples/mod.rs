@@ -1,4 +1,4 @@
-//! What the benchmarks send: ordinary spans (10 span and 6 resource attributes, about 434 B each), GenAI spans with
+//! What the benchmarks send: ordinary spans (10 span and 6 resource attributes, 434 B each), GenAI spans with
 //! messages (4.4 KB each), and a captured chat-completion of 2 KiB.
 //!
 //! Every id in a sample is a known, unlikely number, so that a load can find it in the encoded bytes and replace it.
@@ -87,7 +87,7 @@ pub(crate) fn ordinary(index: u64) -> Vec<KeyValue> {
         text("server.address", "shop.example.com"),
         number("server.port", 443),
         text("network.protocol.version", "1.1"),
-        text("user_agent.original", "curl/8.5.0"),
+        text("user_agent.original", "python-httpx/0.28.1 (Linux; x86_64) CPython/3.13.5"),
         text("client.address", format!("10.1.2.{index}")),
         number("http.response.body.size", bytes),
     ]
