@@ -22,7 +22,7 @@ const LOG_TAIL_LINES: usize = 200;
 pub(crate) struct Options {
     /// Sections of the configuration, as YAML, besides the addresses.
     pub(crate) yaml: String,
-    /// What answers wait for; absent = the default.
+    /// When receivers say OK: `durable`, `stored` or `memory`; without it, as by default.
     pub(crate) ack: Option<&'static str>,
     /// `MILLRACE_CLICKHOUSE_URL`; without it the service runs its own engine.
     pub(crate) clickhouse_url: Option<String>,
@@ -198,10 +198,10 @@ fn launch(folder: &TempDir, options: &Options) -> (Process, Value) {
     let config = folder.path().join("millrace.yaml");
     let ready = folder.path().join("ready.json");
     let data = folder.path().join("data");
-    let ack = options.ack.unwrap_or("durable");
+    let ack = options.ack.map_or(String::new(), |ack| format!(", ack: {ack}"));
     let yaml = format!(
         "data_dir: {}\n\
-         receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:0, ack: {ack} }}\n  http: {{ listen: 127.0.0.1:0, ack: {ack} }}\n\
+         receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:0{ack} }}\n  http: {{ listen: 127.0.0.1:0{ack} }}\n\
          admin:\n  health: {{ listen: 127.0.0.1:0 }}\n  metrics: {{ listen: 127.0.0.1:0 }}\n\
          embedded: {{ listen: 127.0.0.1:0 }}\n{}\n",
         data.display(),
