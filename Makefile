@@ -116,9 +116,13 @@ fuzz: $(CARGO_FUZZ) ## fuzzes each target for FUZZ_SECONDS (30); what breaks is 
 	    -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1; \
 	done
 
+# Scenarios of the service's benchmark, such as BENCH="durable 16"; all of them take two to three minutes.
+BENCH ?=
+
 .PHONY: bench
-bench: ## what a span costs in the codecs: CPU microseconds and bytes
+bench: libchdb ## what a span costs: in the codecs, and in the whole service, with the times of its answers
 	$(CARGO) bench --locked --bench way_of_a_span
+	$(CARGO) bench --locked --bench service -- $(BENCH)
 
 .PHONY: check
 check: lint doc deny test ## what must pass before a commit

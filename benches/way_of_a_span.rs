@@ -9,6 +9,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark")]
 
+mod samples;
+
 use millrace::accepted::{Accepted, SPANS_MAX_DEFAULT};
 use millrace::chat;
 use millrace::columns::frames::compress_frame;
@@ -17,9 +19,6 @@ use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
 
 use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
-use millrace::otlp::proto::common::v1::{AnyValue, KeyValue, any_value::Value};
-use millrace::otlp::proto::resource::v1::Resource;
-use millrace::otlp::proto::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use millrace::otlp::{Encoding, Limits, decode_traces};
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
@@ -29,84 +28,6 @@ use std::time::{Duration, Instant};
 
 const SPANS: usize = 100;
 const MEASURE_FOR: Duration = Duration::from_millis(1_500);
-
-fn text(key: &str, value: impl Into<String>) -> KeyValue {
-    let value = Some(AnyValue { value: Some(Value::StringValue(value.into())) });
-    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
-}
-
-fn number(key: &str, value: i64) -> KeyValue {
-    let value = Some(AnyValue { value: Some(Value::IntValue(value)) });
-    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
-}
-
-fn request(attributes: impl Fn(usize) -> Vec<KeyValue>) -> Vec<u8> {
-    let resource = Resource {
-        attributes: vec![
-            text("service.name", "checkout"),
-            text("service.version", "1.14.2"),
-            text("host.name", "ip-10-0-3-17"),
-            text("telemetry.sdk.language", "python"),
-            text("telemetry.sdk.name", "opentelemetry"),
-            text("deployment.environment", "production"),
-        ],
-        ..Resource::default()
-    };
-    let spans = (0..SPANS)
-        .map(|index| {
-            let seed = u64::try_from(index).unwrap() + 1;
-            let id = |salt: u64| ((seed * 0x9e37_79b9_7f4a_7c15) ^ salt).to_be_bytes();
-            Span {
-                trace_id: [id(1), id(2)].concat(),
-                span_id: id(3).to_vec(),
-                parent_span_id: id(4).to_vec(),
-                name: format!("GET /api/v1/items/{}", index % 10),
-                kind: 2,
-                start_time_unix_nano: 1_790_000_000_000_000_000 + seed * 1_000_003,
-                end_time_unix_nano: 1_790_000_000_000_000_000 + seed * 1_000_003 + 12_345_678,
-                attributes: attributes(index),
-                ..Span::default()
-            }
-        })
-        .collect();
-    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-    let resource_spans = vec![ResourceSpans { resource: Some(resource), scope_spans, ..ResourceSpans::default() }];
-    ExportTraceServiceRequest { resource_spans }.encode_to_vec()
-}
-
-fn ordinary(index: usize) -> Vec<KeyValue> {
-    let index = i64::try_from(index).unwrap();
-    vec![
-        text("http.request.method", "GET"),
-        text("url.path", format!("/api/v1/items/{index}")),
-        text("url.scheme", "https"),
-        number("http.response.status_code", 200),
-        text("server.address", "shop.example.com"),
-        number("server.port", 443),
-        text("network.protocol.version", "1.1"),
-        text("user_agent.original", "curl/8.5.0"),
-        text("client.address", format!("10.1.2.{index}")),
-        number("http.response.body.size", 1_000 + index),
-    ]
-}
-
-fn genai(index: usize) -> Vec<KeyValue> {
-    let said = "The quick brown fox jumps over the lazy dog while the mill wheel turns. ".repeat(26);
-    let message = |role: &str, said: &str| {
-        format!(r#"[{{"role":"{role}","parts":[{{"type":"text","content":"{index} {said}"}}]}}]"#)
-    };
-    let mut attributes = ordinary(index);
-    attributes.extend([
-        text("gen_ai.operation.name", "chat"),
-        text("gen_ai.provider.name", "openai"),
-        text("gen_ai.request.model", "gpt-4o-mini"),
-        number("gen_ai.usage.input_tokens", 512),
-        number("gen_ai.usage.output_tokens", 128),
-        text("gen_ai.input.messages", message("user", &said)),
-        text("gen_ai.output.messages", message("assistant", &said)),
-    ]);
-    attributes
-}
 
 /// CPU time of this thread. Source: proc(5), `/proc/thread-self/schedstat`, first number, nanoseconds.
 fn thread_cpu() -> Duration {
@@ -158,10 +79,7 @@ fn spans(name: &str, request: &[u8]) {
 }
 
 fn pair() {
-    let said = "The mill wheel turns and the water runs on. ".repeat(18);
-    let body = format!(
-        r#"{{"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","request":{{"model":"gpt-4o-mini","temperature":0.2,"messages":[{{"role":"system","content":"You are terse."}},{{"role":"user","content":"{said}"}}]}},"response":{{"id":"chatcmpl-1","created":1790000000,"model":"gpt-4o-mini-2024-07-18","choices":[{{"index":0,"message":{{"role":"assistant","content":"{said}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}}}}}}"#
-    );
+    let body = samples::pair();
     println!("\nchat-completion: {} B", body.len());
     let workspace = Workspace::default();
     let context = chat::Context {
@@ -228,8 +146,8 @@ fn group_of_ids(number: u64) -> RowGroup {
 }
 
 fn main() {
-    spans("ordinary spans", &request(ordinary));
-    spans("GenAI spans", &request(genai));
+    spans("ordinary spans", &samples::request(SPANS, samples::ordinary));
+    spans("GenAI spans", &samples::request(SPANS, samples::genai));
     pair();
     accepted();
 }

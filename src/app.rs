@@ -15,17 +15,18 @@ use crate::columns::blocks::Block;
 use crate::committer::{Committer, JournalFailed, Limits};
 use crate::config::{Config, Dedup};
 use crate::embedded;
-use crate::exporter::Exporter;
+use crate::exporter::{Exporter, Lost};
 use crate::journal::{DeadLetters, Journal, MachineDisk, Options};
 use crate::otlp;
 use crate::pipeline::{self, Ack, Pipeline};
 use crate::receivers::{self, REQUEST_BYTES_MAX, Receivers};
-use crate::shutdown::{self, Shutdown};
+use crate::shutdown::{self, Shutdown, Trigger};
 use crate::telemetry::Metrics;
 use crate::time::{Clock, UnixNanos};
 use crate::traces::{TRACES_MAX_DEFAULT, Traces};
 use crate::workspace::{self, Workspace};
 use anyhow::Context as _;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,11 +80,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         valve: pipeline.valve(),
         metrics: metrics.clone(),
         clock: Clock::System,
-        limits: Limits {
-            rows: config.journal.segment_rows,
-            bytes: config.journal.segment_bytes.0,
-            age: config.exporter.flush_after,
-        },
+        limits: segment_limits(&config),
         watches_disk: [config.receivers.otlp_grpc.ack, config.receivers.http.ack].iter().any(|ack| *ack > Ack::Memory),
     };
     let exporter = Exporter {
@@ -98,54 +95,90 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     };
     let doors = doors(&config, pipeline, traces, metrics);
     let addresses = listeners.addresses(&store)?;
-    let health = tokio::spawn(admin::serve_health(listeners.health, admin.clone(), admin_stopping.clone()));
-    let metrics_page = tokio::spawn(admin::serve_metrics(listeners.metrics, admin, admin_stopping));
     let commit_draining = draining.clone();
-    let mut committing = tokio::task::spawn_blocking(move || committer.run(commit_draining));
-    let mut exporting = tokio::spawn(exporter.run(draining));
-    let mut grpc = tokio::spawn(receivers::otlp_grpc::serve(listeners.grpc, doors.clone(), stopping.clone()));
-    let mut http = tokio::spawn(receivers::http::serve(listeners.http, doors, stopping));
+    let mut running = Running {
+        committing: tokio::task::spawn_blocking(move || committer.run(commit_draining)),
+        exporting: tokio::spawn(exporter.run(draining)),
+        grpc: tokio::spawn(receivers::otlp_grpc::serve(listeners.grpc, doors.clone(), stopping.clone())),
+        http: tokio::spawn(receivers::http::serve(listeners.http, doors, stopping)),
+        health: tokio::spawn(admin::serve_health(listeners.health, admin.clone(), admin_stopping.clone())),
+        metrics: tokio::spawn(admin::serve_metrics(listeners.metrics, admin, admin_stopping)),
+    };
     let warmed = tokio::spawn(warm(store.client.clone(), availability, learn, config.dedup.clone()));
     tokio::spawn(announce(addresses, warmed, ready_file));
 
-    let failed = tokio::select! {
+    let journal_failed = tokio::select! {
         signal = signalled() => { signal?; None }
         ended = store.ended() => return ended,
-        ended = &mut committing => Some(why_ended(ended)),
-        ended = &mut exporting => anyhow::bail!("the exporter ended by itself: {ended:?}"),
-        ended = &mut grpc => anyhow::bail!("the gRPC listener ended by itself: {ended:?}"),
-        ended = &mut http => anyhow::bail!("the HTTP listener ended by itself: {ended:?}"),
+        failed = running.part_failed() => Some(failed?),
     };
-    match &failed {
-        None => tracing::info!("stopping: answering what is in flight, then storing what was accepted"),
-        Some(error) => tracing::error!(%error, "stopping: nothing more can be acknowledged"),
-    }
-    stop.fire();
-    tokio::spawn(end_at_once_when_asked_again());
-    let (grpc, http) = tokio::join!(in_flight("gRPC", grpc), in_flight("HTTP", http));
-    if let Some(error) = failed {
-        // what is on disk is sent after the next start, when the disk may be well again
-        return Err(error);
-    }
-    drain.fire();
-    let committed = committing.await.context("the committer failed")?;
-    let stored = exporting.await.context("the exporter failed")?;
-    stop_engine.fire();
-    store.stopped().await;
-    stop_admin.fire();
-    let _ended = tokio::join!(in_flight("health", health), in_flight("metrics", metrics_page));
-    grpc.and(http)?;
-    committed?;
-    stored?;
-    tracing::info!("stopped");
-    Ok(())
+    running.stop(Triggers { stop, drain, stop_engine, stop_admin }, store, journal_failed).await
 }
 
-fn why_ended(ended: Result<Result<(), JournalFailed>, tokio::task::JoinError>) -> anyhow::Error {
-    match ended {
-        Ok(Ok(())) => anyhow::anyhow!("the committer ended by itself"),
-        Ok(Err(failed)) => failed.into(),
-        Err(panic) => anyhow::anyhow!("the committer failed: {panic}"),
+/// What says stop, in the order in which it is said.
+struct Triggers {
+    stop: Trigger,
+    drain: Trigger,
+    stop_engine: Trigger,
+    stop_admin: Trigger,
+}
+
+/// What runs until the end.
+struct Running {
+    committing: JoinHandle<Result<(), JournalFailed>>,
+    exporting: JoinHandle<Result<(), Lost>>,
+    grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    http: JoinHandle<Result<(), Infallible>>,
+    health: JoinHandle<std::io::Result<()>>,
+    metrics: JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    /// Waits until a part ends that should not; a journal that failed is the one end that is known.
+    async fn part_failed(&mut self) -> anyhow::Result<JournalFailed> {
+        tokio::select! {
+            ended = &mut self.committing => match ended {
+                Ok(Err(failed)) => Ok(failed),
+                ended => anyhow::bail!("the committer ended by itself: {ended:?}"),
+            },
+            ended = &mut self.exporting => anyhow::bail!("the exporter ended by itself: {ended:?}"),
+            ended = &mut self.grpc => anyhow::bail!("the gRPC listener ended by itself: {ended:?}"),
+            ended = &mut self.http => anyhow::bail!("the HTTP listener ended by itself: {ended:?}"),
+        }
+    }
+
+    async fn stop(self, say: Triggers, store: Store, journal_failed: Option<JournalFailed>) -> anyhow::Result<()> {
+        match &journal_failed {
+            None => tracing::info!("stopping: answering what is in flight, then storing what was accepted"),
+            Some(error) => tracing::error!(%error, "stopping: nothing more can be acknowledged"),
+        }
+        say.stop.fire();
+        tokio::spawn(end_at_once_when_asked_again());
+        let (grpc, http) = tokio::join!(in_flight("gRPC", self.grpc), in_flight("HTTP", self.http));
+        if let Some(failed) = journal_failed {
+            // what is on disk is sent after the next start, when the disk may be well again
+            return Err(failed.into());
+        }
+        say.drain.fire();
+        let committed = self.committing.await.context("the committer failed")?;
+        let stored = self.exporting.await.context("the exporter failed")?;
+        say.stop_engine.fire();
+        store.stopped().await;
+        say.stop_admin.fire();
+        let _ended = tokio::join!(in_flight("health", self.health), in_flight("metrics", self.metrics));
+        grpc.and(http)?;
+        committed?;
+        stored?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn segment_limits(config: &Config) -> Limits {
+    Limits {
+        rows: config.journal.segment_rows,
+        bytes: config.journal.segment_bytes.0,
+        age: config.exporter.flush_after,
     }
 }
 

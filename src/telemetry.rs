@@ -46,18 +46,8 @@ pub struct Metrics {
     ledger: Arc<Mutex<Counts>>,
     law: Law,
     sent: IntCounter,
-    /// Commits of the journal: each one write and one fsync for all that waited.
-    pub journal_commits: IntCounter,
-    /// Times that the journal asked the disk to make data durable.
-    pub journal_fsyncs: IntCounter,
-    /// Bytes that the journal wrote.
-    pub journal_written_bytes: IntCounter,
-    /// Segments that ClickHouse does not have yet.
-    pub journal_segments: IntGauge,
-    /// Their bytes.
-    pub journal_bytes: IntGauge,
-    /// Age of the oldest span that ClickHouse does not have yet.
-    pub journal_oldest_seconds: IntGauge,
+    /// What the journal does.
+    pub journal: JournalMetrics,
     /// Span ids held to recognise repeats.
     pub dedup_spans: IntGauge,
     /// Bytes that accepted spans and requests under way hold.
@@ -96,16 +86,8 @@ impl Metrics {
             }
             Ok(metric)
         };
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let metric = IntCounter::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
-        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
-            let metric = IntGauge::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        };
+        let counter = |name: &str, help: &str| registered_counter(&registry, name, help);
+        let gauge = |name: &str, help: &str| registered_gauge(&registry, name, help);
         Ok(Self {
             accepted: by_receiver("otelcol_receiver_accepted_spans", "Spans acknowledged to their sender.")?,
             refused: by_receiver(
@@ -125,28 +107,9 @@ impl Metrics {
                 "Attributes dropped because a later one of the same span had the same key.",
             )?,
             ledger: Arc::default(),
-            law: Law {
-                received: counter("millrace_spans_received", "Spans that came in, whatever became of them.")?,
-                rejected: counter("millrace_spans_rejected", "Spans that are malformed.")?,
-                refused: counter("millrace_spans_refused", "Spans answered with 'try again'.")?,
-                duplicate: counter("millrace_spans_duplicate", "Spans that were accepted before.")?,
-                stored: counter("millrace_spans_stored", "Spans that ClickHouse confirmed.")?,
-                dead_lettered: counter(
-                    "millrace_spans_dead_lettered",
-                    "Spans that ClickHouse refuses for good, kept in the dead letters, or lost to a damaged disk.",
-                )?,
-                pending: gauge("millrace_spans_pending", "Spans taken in and not yet in ClickHouse.")?,
-            },
+            law: Law::registered(&registry)?,
             sent: counter("otelcol_exporter_sent_spans", "Spans that ClickHouse confirmed.")?,
-            journal_commits: counter("millrace_journal_commits", "Commits of the journal.")?,
-            journal_fsyncs: counter("millrace_journal_fsyncs", "Times the journal made data durable.")?,
-            journal_written_bytes: counter("millrace_journal_written_bytes", "Bytes that the journal wrote.")?,
-            journal_segments: gauge("millrace_journal_segments", "Segments that ClickHouse does not have yet.")?,
-            journal_bytes: gauge("millrace_journal_bytes", "Bytes that ClickHouse does not have yet.")?,
-            journal_oldest_seconds: gauge(
-                "millrace_journal_oldest_seconds",
-                "Age of the oldest span that ClickHouse does not have yet, 0 without one.",
-            )?,
+            journal: JournalMetrics::registered(&registry)?,
             dedup_spans: gauge("millrace_dedup_spans", "Span ids held to recognise repeats.")?,
             queue_bytes: gauge("otelcol_exporter_queue_size", "Bytes held by spans and requests under way.")?,
             queue_bytes_capacity: gauge("otelcol_exporter_queue_capacity", "Bytes that may be held (memory.limit).")?,
@@ -254,6 +217,53 @@ impl Metrics {
     }
 }
 
+fn registered_counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    let metric = IntCounter::new(name, help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn registered_gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    let metric = IntGauge::new(name, help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+/// What the journal does.
+#[derive(Debug, Clone)]
+pub struct JournalMetrics {
+    /// Commits: each one write and one fsync for all that waited.
+    pub commits: IntCounter,
+    /// Times that the disk was asked to make data durable.
+    pub fsyncs: IntCounter,
+    /// Bytes written.
+    pub written_bytes: IntCounter,
+    /// Segments that ClickHouse does not have yet.
+    pub segments: IntGauge,
+    /// Their bytes.
+    pub bytes: IntGauge,
+    /// Age of the oldest span that ClickHouse does not have yet.
+    pub oldest_seconds: IntGauge,
+}
+
+impl JournalMetrics {
+    fn registered(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| registered_counter(registry, name, help);
+        let gauge = |name: &str, help: &str| registered_gauge(registry, name, help);
+        Ok(Self {
+            commits: counter("millrace_journal_commits", "Commits of the journal.")?,
+            fsyncs: counter("millrace_journal_fsyncs", "Times the journal made data durable.")?,
+            written_bytes: counter("millrace_journal_written_bytes", "Bytes that the journal wrote.")?,
+            segments: gauge("millrace_journal_segments", "Segments that ClickHouse does not have yet.")?,
+            bytes: gauge("millrace_journal_bytes", "Bytes that ClickHouse does not have yet.")?,
+            oldest_seconds: gauge(
+                "millrace_journal_oldest_seconds",
+                "Age of the oldest span that ClickHouse does not have yet, 0 without one.",
+            )?,
+        })
+    }
+}
+
 /// The spans of the law, moved from one to the other under one lock.
 #[derive(Debug, Default)]
 struct Counts {
@@ -278,6 +288,22 @@ struct Law {
 }
 
 impl Law {
+    fn registered(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| registered_counter(registry, name, help);
+        Ok(Self {
+            received: counter("millrace_spans_received", "Spans that came in, whatever became of them.")?,
+            rejected: counter("millrace_spans_rejected", "Spans that are malformed.")?,
+            refused: counter("millrace_spans_refused", "Spans answered with 'try again'.")?,
+            duplicate: counter("millrace_spans_duplicate", "Spans that were accepted before.")?,
+            stored: counter("millrace_spans_stored", "Spans that ClickHouse confirmed.")?,
+            dead_lettered: counter(
+                "millrace_spans_dead_lettered",
+                "Spans that ClickHouse refuses for good, kept in the dead letters, or lost to a damaged disk.",
+            )?,
+            pending: registered_gauge(registry, "millrace_spans_pending", "Spans taken in and not yet in ClickHouse.")?,
+        })
+    }
+
     fn show(&self, counts: &Counts) {
         let shown = [
             (&self.received, counts.received),

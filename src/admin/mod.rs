@@ -131,7 +131,7 @@ async fn health(State(admin): State<Admin>) -> Response {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    admin.metrics.journal_oldest_seconds.set(i64::try_from(admin.oldest_seconds()).unwrap_or(i64::MAX));
+    admin.metrics.journal.oldest_seconds.set(i64::try_from(admin.oldest_seconds()).unwrap_or(i64::MAX));
     admin.metrics.traces_known.set(i64::try_from(admin.traces.len()).unwrap_or(i64::MAX));
     match admin.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),

@@ -33,7 +33,8 @@ impl Exporter {
     pub(super) async fn isolate(&self, segment: &Segment, loaded: &Loaded) -> Result<usize, Failure> {
         let rows = Arc::new(self.rows(segment, loaded).await?);
         let (mut dead, mut attempts) = (0, 0);
-        let mut parts = vec![0..rows.count];
+        let whole = 0..rows.count;
+        let mut parts = Vec::from([whole]);
         while let Some(part) = parts.pop() {
             let token = format!("{}-{}-{}", segment.id(), part.start, part.end);
             let Some(frames) = rows.frames(&part) else { continue };
@@ -73,7 +74,7 @@ impl Exporter {
     }
 
     async fn rows(&self, segment: &Segment, loaded: &Loaded) -> Result<Rows, Failure> {
-        let (_frames, read) = blocking(loaded.frames.clone(), |frames| Rows::read(frames)).await;
+        let (_frames, read) = blocking(loaded.frames.clone(), Rows::read).await;
         let mut rows = read.ok_or_else(|| Failure::of_our_own("a segment's rows cannot be read back"))?;
         let Some((from, to)) = rows.span_of_time() else { return Ok(rows) };
         let present = recent::rows_of(&self.client, segment.id(), from..=to).await?;

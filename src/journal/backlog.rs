@@ -343,8 +343,8 @@ impl Backlog {
     fn show(&self, state: &State) {
         let view = state.view();
         let metrics = &self.0.metrics;
-        metrics.journal_segments.set(i64::try_from(view.segments).unwrap_or(i64::MAX));
-        metrics.journal_bytes.set(i64::try_from(view.bytes).unwrap_or(i64::MAX));
+        metrics.journal.segments.set(i64::try_from(view.segments).unwrap_or(i64::MAX));
+        metrics.journal.bytes.set(i64::try_from(view.bytes).unwrap_or(i64::MAX));
     }
 
     /// Forgets a settled segment and tells who waits for it.

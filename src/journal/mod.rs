@@ -186,7 +186,7 @@ struct OpenInMemory {
 }
 
 /// What a segment holds so far.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct About {
     rows: usize,
     /// Before compression.
@@ -337,9 +337,9 @@ impl Journal {
                     open.fresh.file.sync().map_err(CommitError::Failed)?;
                     open.about.add(rows, self.native.len(), days, now);
                 }
-                self.metrics.journal_commits.inc();
-                self.metrics.journal_fsyncs.inc();
-                self.metrics.journal_written_bytes.inc_by(u64::try_from(self.frame.len()).unwrap_or(0));
+                self.metrics.journal.commits.inc();
+                self.metrics.journal.fsyncs.inc();
+                self.metrics.journal.written_bytes.inc_by(u64::try_from(self.frame.len()).unwrap_or(0));
             }
             Lane::Memory => {
                 if let Some(open) = &mut self.in_memory {
@@ -624,12 +624,6 @@ fn write(fresh: &mut Fresh, frame: &[u8]) -> Result<(), CommitError> {
 
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-impl Default for About {
-    fn default() -> Self {
-        Self { rows: 0, content_bytes: 0, days: BTreeSet::new(), oldest: UnixNanos::default() }
-    }
 }
 
 impl About {

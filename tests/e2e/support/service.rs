@@ -23,7 +23,7 @@ const LOG_TAIL_LINES: usize = 200;
 pub(crate) struct Options {
     /// Sections of the configuration, as YAML, besides the addresses.
     pub(crate) yaml: String,
-    /// What answers wait for; absent = the default.
+    /// When receivers say OK: `durable`, `stored` or `memory`; without it, as by default.
     pub(crate) ack: Option<&'static str>,
     /// `MILLRACE_CLICKHOUSE_URL`; without it the service runs its own engine.
     pub(crate) clickhouse_url: Option<String>,
@@ -261,10 +261,10 @@ fn data_dir(folder: &TempDir, options: &Options) -> PathBuf {
 fn launch(folder: &TempDir, options: &Options, [grpc, http, health, metrics]: [u16; 4]) -> Process {
     let config = folder.path().join("millrace.yaml");
     let ready = folder.path().join("ready.json");
-    let ack = options.ack.unwrap_or("durable");
+    let ack = options.ack.map_or(String::new(), |ack| format!(", ack: {ack}"));
     let yaml = format!(
         "data_dir: {}\n\
-         receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:{grpc}, ack: {ack} }}\n  http: {{ listen: 127.0.0.1:{http}, ack: {ack} }}\n\
+         receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:{grpc}{ack} }}\n  http: {{ listen: 127.0.0.1:{http}{ack} }}\n\
          admin:\n  health: {{ listen: 127.0.0.1:{health} }}\n  metrics: {{ listen: 127.0.0.1:{metrics} }}\n\
          embedded: {{ listen: 127.0.0.1:0 }}\n{}\n",
         data_dir(folder, options).display(),

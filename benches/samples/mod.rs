@@ -1,0 +1,157 @@
+//! What the benchmarks send: ordinary spans (10 span and 6 resource attributes, 434 B each), GenAI spans with
+//! messages (4.4 KB each), and a captured chat-completion of 2 KiB.
+//!
+//! Every id in a sample is a known, unlikely number, so that a load can find it in the encoded bytes and replace it.
+
+use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
+use millrace::otlp::proto::common::v1::{AnyValue, KeyValue, any_value::Value};
+use millrace::otlp::proto::resource::v1::Resource;
+use millrace::otlp::proto::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message as _;
+
+/// The trace that the chat-completion names, in hex.
+pub(crate) const CHAT_TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+/// The id of the response in the chat-completion.
+pub(crate) const CHAT_RESPONSE_ID: &str = "chatcmpl-0af7651916cd43dd";
+
+const STARTED_NANOS: u64 = 1_790_000_000_000_000_000;
+
+/// The ids of the span at `index` of a request.
+pub(crate) struct Ids {
+    pub(crate) trace: [u8; 16],
+    pub(crate) span: [u8; 8],
+    pub(crate) parent: [u8; 8],
+}
+
+impl Ids {
+    /// Unlike those of any other number.
+    pub(crate) fn of(number: u64) -> Self {
+        let [high, low, span, parent] = [1, 2, 3, 4].map(|salt| mixed(number.wrapping_mul(4) + salt).to_be_bytes());
+        let mut trace = [0; 16];
+        for (byte, value) in trace.iter_mut().zip(high.into_iter().chain(low)) {
+            *byte = value;
+        }
+        Self { trace, span, parent }
+    }
+}
+
+/// One to one, and looks random. Source: Vigna, `SplitMix64`.
+pub(crate) fn mixed(number: u64) -> u64 {
+    let x = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// A request of `spans` spans, encoded. The one at `index` has the ids `Ids::of(index)`.
+pub(crate) fn request(spans: usize, attributes: impl Fn(u64) -> Vec<KeyValue>) -> Vec<u8> {
+    let resource = Resource {
+        attributes: vec![
+            text("service.name", "checkout"),
+            text("service.version", "1.14.2"),
+            text("host.name", "ip-10-0-3-17"),
+            text("telemetry.sdk.language", "python"),
+            text("telemetry.sdk.name", "opentelemetry"),
+            text("deployment.environment", "production"),
+        ],
+        ..Resource::default()
+    };
+    let span = |index: u64| {
+        let ids = Ids::of(index);
+        let started = STARTED_NANOS + (index + 1) * 1_000_003;
+        Span {
+            trace_id: ids.trace.to_vec(),
+            span_id: ids.span.to_vec(),
+            parent_span_id: ids.parent.to_vec(),
+            name: format!("GET /api/v1/items/{}", index % 10),
+            kind: 2,
+            start_time_unix_nano: started,
+            end_time_unix_nano: started + 12_345_678,
+            attributes: attributes(index),
+            ..Span::default()
+        }
+    };
+    let scope_spans = vec![ScopeSpans { spans: (0..).take(spans).map(span).collect(), ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { resource: Some(resource), scope_spans, ..ResourceSpans::default() }];
+    ExportTraceServiceRequest { resource_spans }.encode_to_vec()
+}
+
+/// Attributes of an ordinary span.
+pub(crate) fn ordinary(index: u64) -> Vec<KeyValue> {
+    let bytes = i64::try_from(index).map_or(i64::MAX, |index| 1_000 + index);
+    vec![
+        text("http.request.method", "GET"),
+        text("url.path", format!("/api/v1/items/{index}")),
+        text("url.scheme", "https"),
+        number("http.response.status_code", 200),
+        text("server.address", "shop.example.com"),
+        number("server.port", 443),
+        text("network.protocol.version", "1.1"),
+        text("user_agent.original", "python-httpx/0.28.1 (Linux; x86_64) CPython/3.13.5"),
+        text("client.address", format!("10.1.2.{index}")),
+        number("http.response.body.size", bytes),
+    ]
+}
+
+/// Attributes of an LLM call, messages included.
+pub(crate) fn genai(index: u64) -> Vec<KeyValue> {
+    let message = |role: &str, seed: u64| {
+        let said = prose(seed, 1_872);
+        text_part(role, &said)
+    };
+    let mut attributes = ordinary(index);
+    attributes.extend([
+        text("gen_ai.operation.name", "chat"),
+        text("gen_ai.provider.name", "openai"),
+        text("gen_ai.request.model", "gpt-4o-mini"),
+        number("gen_ai.usage.input_tokens", 512),
+        number("gen_ai.usage.output_tokens", 128),
+        text("gen_ai.input.messages", message("user", 2 * index)),
+        text("gen_ai.output.messages", message("assistant", 2 * index + 1)),
+    ]);
+    attributes
+}
+
+/// A captured chat-completion: the body of a POST.
+pub(crate) fn pair() -> String {
+    let (asked, answered) = (prose(1, 790), prose(2, 790));
+    format!(
+        r#"{{"trace_id":"{CHAT_TRACE_ID}","request":{{"model":"gpt-4o-mini","temperature":0.2,"messages":[{{"role":"system","content":"You are terse."}},{{"role":"user","content":"{asked}"}}]}},"response":{{"id":"{CHAT_RESPONSE_ID}","created":1790000000,"model":"gpt-4o-mini-2024-07-18","choices":[{{"index":0,"message":{{"role":"assistant","content":"{answered}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}}}}}}"#
+    )
+}
+
+fn text_part(role: &str, said: &str) -> String {
+    format!(r#"[{{"role":"{role}","parts":[{{"type":"text","content":"{said}"}}]}}]"#)
+}
+
+/// Words in no order: compresses about as prose does, where one sentence over and over would compress to nothing.
+fn prose(seed: u64, bytes: usize) -> String {
+    const WORDS: &str = "the a of to and in that it is was for on are with as they be at one have this from or had by hot \
+        but some what there we can out other were all your when up use word how said each she which do their time if will \
+        way about many then them would write like so these her long make thing see him two has look more day could go come \
+        did my sound no most number who over know water than call first people may down side been now find any new work \
+        part take get place made live where after back little only round man year came show every good me give our under \
+        very through just form much great think say help low line before turn cause same mean differ move right boy old \
+        too does tell sentence set three want air well also play small end put home read hand port large spell add even \
+        land here must big high such follow act why ask men change went light kind off need house picture try us again";
+    let words: Vec<&str> = WORDS.split_whitespace().collect();
+    let mut said = String::with_capacity(bytes + 16);
+    let mut at = seed << 32;
+    while said.len() < bytes {
+        at += 1;
+        let index = usize::try_from(mixed(at)).unwrap_or(0) % words.len();
+        said.extend(words.get(index).copied().into_iter().chain([" "]));
+    }
+    said.truncate(bytes);
+    said
+}
+
+fn text(key: &str, value: impl Into<String>) -> KeyValue {
+    let value = Some(AnyValue { value: Some(Value::StringValue(value.into())) });
+    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+}
+
+fn number(key: &str, value: i64) -> KeyValue {
+    let value = Some(AnyValue { value: Some(Value::IntValue(value)) });
+    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+}

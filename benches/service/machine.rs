@@ -1,0 +1,73 @@
+//! What the machine tells: what a process has used, and how fast the disk syncs.
+
+use super::report::percentile;
+use anyhow::Context as _;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Source: time(7), "The software clock": what /proc counts CPU time in, on every architecture that we run on.
+const TICKS_PER_SECOND: u32 = 100;
+const MIB_KIB: f64 = 1024.0;
+
+/// What a process has used since it started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    /// In user and system mode.
+    pub(crate) cpu: Duration,
+    /// Bytes that it caused to be sent to the disk.
+    pub(crate) disk_bytes: u64,
+}
+
+impl Usage {
+    /// Of the process and all its threads. Source: proc_pid_stat(5), fields 14 and 15; proc_pid_io(5).
+    pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
+        let (_, behind_name) = stat.rsplit_once(") ").context("/proc/PID/stat has a name")?;
+        let ticks = |field: usize| -> anyhow::Result<u32> {
+            let text = behind_name.split(' ').nth(field - 3).context("/proc/PID/stat has all fields")?;
+            Ok(text.parse()?)
+        };
+        let cpu = Duration::from_secs(1) * (ticks(14)? + ticks(15)?) / TICKS_PER_SECOND;
+        let disk_bytes = u64_after(&format!("/proc/{pid}/io"), "write_bytes:")?;
+        Ok(Self { cpu, disk_bytes })
+    }
+}
+
+/// Resident memory in MiB: now, and the most there ever was. Source: proc_pid_status(5).
+pub(crate) fn memory_mib(pid: u32) -> anyhow::Result<(f64, f64)> {
+    let status = format!("/proc/{pid}/status");
+    let mib = |key| -> anyhow::Result<f64> { Ok(float(u64_after(&status, key)?) / MIB_KIB) };
+    Ok((mib("VmRSS:")?, mib("VmHWM:")?))
+}
+
+fn u64_after(path: &str, key: &str) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(path).with_context(|| format!("failed to read {path}"))?;
+    let rest = text.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("no {key} in {path}"))?;
+    Ok(rest.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// For rates: counts here are far below 2^53.
+#[expect(clippy::cast_precision_loss, reason = "a count as a number to divide")]
+pub(crate) fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// How long the disk takes to make 4 KiB at the end of a file durable, in ms: median and 99th percentile.
+pub(crate) fn sync_ms(folder: &Path) -> anyhow::Result<(f64, f64)> {
+    const ROUNDS: usize = 200;
+    const TIME_MAX: Duration = Duration::from_secs(5);
+    let path = folder.join("sync-latency");
+    let mut file = File::create(&path)?;
+    let (began, mut taken) = (Instant::now(), Vec::new());
+    while taken.len() < ROUNDS && began.elapsed() < TIME_MAX {
+        let began = Instant::now();
+        file.write_all(&[0x5a; 4096])?;
+        file.sync_data()?;
+        taken.push(began.elapsed());
+    }
+    fs::remove_file(&path)?;
+    taken.sort_unstable();
+    Ok((percentile(&taken, 0.5), percentile(&taken, 0.99)))
+}

@@ -1,0 +1,244 @@
+//! What the whole service costs and how fast it answers: the real binary, a load over loopback, one line a scenario.
+//!
+//! ```sh
+//! cargo bench --bench service                          # everything, about two minutes
+//! cargo bench --bench service -- durable 16            # of these what fits: workload, target, ack, requests in flight
+//! cargo bench --bench service -- genai --seconds 10 --data-dir /somewhere
+//! ```
+//!
+//! ```text
+//! load (a thread, requests encoded once) -> millrace serve (a process, freshly started) -> null sink (a thread)
+//!                                             CPU, memory, disk from /proc                 or its own engine
+//! ```
+//!
+//! Load and sink share the processors with the service, so rates and times depend on the machine; CPU per span does so less.
+
+mod load;
+mod machine;
+mod report;
+#[path = "../samples/mod.rs"]
+mod samples;
+mod scenario;
+mod sink;
+#[path = "../../tests/e2e/support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "the tests use all of it")]
+mod support;
+mod template;
+
+use anyhow::ensure;
+use clap::{Parser, ValueEnum as _};
+use load::{Answers, Load, Plan};
+use machine::{Usage, float, memory_mib, sync_ms};
+use millrace::time::Clock;
+use report::{Row, percentile};
+use scenario::{Ack, Scenario, Target, Workload};
+use sink::Sink;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use support::{Options, Service, wait_until};
+
+/// What to measure. Words of one kind are alternatives; a scenario must fit each kind that is named.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Workloads (spans, single, genai, chat), targets (null, engine), acks (memory, stored, durable), requests in flight
+    words: Vec<String>,
+    /// How long each scenario is measured
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// A folder on the disk that is to be measured
+    #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"))]
+    data_dir: PathBuf,
+    /// What cargo says to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    fs::create_dir_all(&arguments.data_dir)?;
+    let scenarios = arguments.chosen(Ack::value_variants())?;
+    ensure!(tempfile::env::override_temp_dir(&arguments.data_dir).is_ok(), "the temporary folder was set before");
+    let sync = sync_ms(&arguments.data_dir)?;
+    println!("this disk makes 4 KiB durable in {:.2} ms (p50), {:.2} ms (p99)", sync.0, sync.1);
+    let bench = Bench { sink: Sink::start()?, measure_for: Duration::from_secs_f64(arguments.seconds) };
+    report::print_heading();
+    let mut rows = Vec::new();
+    for scenario in scenarios {
+        let row = bench.run(scenario)?;
+        row.print();
+        rows.push(row);
+    }
+    report::print_goals(&rows);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../bench/service.json");
+    report::keep(&rows, &file, Clock::System.now().nanos(), sync)
+}
+
+impl Arguments {
+    fn chosen(&self, acks_there_are: &[Ack]) -> anyhow::Result<Vec<Scenario>> {
+        let (mut workloads, mut targets, mut acks, mut in_flight) = (vec![], vec![], vec![], vec![]);
+        for word in &self.words {
+            if let Ok(workload) = Workload::from_str(word, true) {
+                workloads.push(workload);
+            } else if let Ok(target) = Target::from_str(word, true) {
+                targets.push(target);
+            } else if let Ok(ack) = Ack::from_str(word, true) {
+                acks.push(ack);
+            } else if let Ok(number) = word.parse::<usize>() {
+                in_flight.push(number);
+            } else {
+                anyhow::bail!("{word} is no workload, target, ack or number of requests in flight; see --help");
+            }
+        }
+        let mut chosen = scenario::all(acks_there_are);
+        chosen.retain(|scenario| {
+            fits(&workloads, scenario.workload)
+                && fits(&targets, scenario.target)
+                && fits(&acks, scenario.ack)
+                && fits(&in_flight, scenario.in_flight)
+        });
+        ensure!(!chosen.is_empty(), "no scenario fits {:?}", self.words);
+        Ok(chosen)
+    }
+}
+
+fn fits<T: PartialEq>(named: &[T], this: T) -> bool {
+    named.is_empty() || named.contains(&this)
+}
+
+struct Bench {
+    sink: Sink,
+    measure_for: Duration,
+}
+
+/// What was used between two looks.
+struct Looked {
+    at: Instant,
+    service: Usage,
+    engine: Option<Usage>,
+    fsyncs: Option<f64>,
+    sent_bytes: u64,
+}
+
+impl Bench {
+    /// A service of its own for each scenario, so that its memory is that of the scenario.
+    fn run(&self, scenario: Scenario) -> anyhow::Result<Row> {
+        let service = self.start(scenario);
+        let load = Load::start(Plan {
+            workload: scenario.workload,
+            address: match scenario.workload {
+                Workload::Chat => service.http("").trim_start_matches("http://").to_owned(),
+                _ => service.grpc(),
+            },
+            in_flight: scenario.in_flight,
+            spans_max: scenario.spans_max(),
+        })?;
+        load.run_for(scenario.warm_up());
+        let before = self.look(&service)?;
+        load.measure(true);
+        load.run_for(self.measure_for);
+        let (answers, after) = match scenario.target {
+            Target::Null => {
+                load.measure(false);
+                let after = self.look(&service)?;
+                (load.stop()?, after)
+            }
+            Target::Engine => {
+                let answers = load.stop()?;
+                wait_until("all is stored", || (service.metric("millrace_spans_pending")? == 0.0).then_some(()));
+                let stored_at = Instant::now();
+                (answers, Looked { at: stored_at, ..self.look_when_quiet(&service)? })
+            }
+        };
+        check(&service, &answers)?;
+        row(scenario, &service, &answers, &before, &after)
+    }
+
+    fn start(&self, scenario: Scenario) -> Service {
+        let service = Service::start_with(Options {
+            ack: Some(scenario.ack.name()),
+            clickhouse_url: (scenario.target == Target::Null).then(|| self.sink.url()),
+            ..Options::default()
+        });
+        wait_until("the service can store", || (service.metric("millrace_clickhouse_up")? == 1.0).then_some(()));
+        service
+    }
+
+    fn look(&self, service: &Service) -> anyhow::Result<Looked> {
+        Ok(Looked {
+            at: Instant::now(),
+            service: Usage::of(service.pid())?,
+            engine: service.engine_pid().map(Usage::of).transpose()?,
+            fsyncs: service.metric("millrace_journal_fsyncs"),
+            sent_bytes: self.sink.bytes(),
+        })
+    }
+
+    /// Looks when the engine has nothing left to merge, as far as its CPU time tells.
+    fn look_when_quiet(&self, service: &Service) -> anyhow::Result<Looked> {
+        const LOOK_EVERY: Duration = Duration::from_millis(500);
+        const QUIET: Duration = Duration::from_millis(50);
+        const LOOKS_MAX: usize = 30;
+        let mut looked = self.look(service)?;
+        for _ in 0..LOOKS_MAX {
+            sleep(LOOK_EVERY);
+            let before = std::mem::replace(&mut looked, self.look(service)?);
+            let cpu = |looked: &Looked| looked.engine.map_or(Duration::ZERO, |engine| engine.cpu);
+            if cpu(&looked).saturating_sub(cpu(&before)) <= QUIET {
+                break;
+            }
+        }
+        Ok(looked)
+    }
+}
+
+/// Both ends must have counted the same, or the load was not what it seems.
+fn check(service: &Service, answers: &Answers) -> anyhow::Result<()> {
+    // what is acknowledged from memory may be counted later
+    wait_until("all is stored", || (service.metric("millrace_spans_pending")? == 0.0).then_some(()));
+    let metric = |name| service.metric(name).unwrap_or_default();
+    let accepted = metric("otelcol_receiver_accepted_spans");
+    let (rejected, repeated) =
+        (metric("millrace_receiver_rejected_spans"), metric("millrace_receiver_duplicate_spans"));
+    let acknowledged = float(answers.acknowledged_spans);
+    ensure!(
+        accepted == acknowledged && rejected == 0.0 && repeated == 0.0,
+        "the load saw {acknowledged} new spans acknowledged; the service counted {accepted} accepted, {rejected} rejected, \
+         {repeated} repeated"
+    );
+    ensure!(!answers.latencies.is_empty(), "nothing was acknowledged");
+    Ok(())
+}
+
+fn row(
+    scenario: Scenario,
+    service: &Service,
+    answers: &Answers,
+    before: &Looked,
+    after: &Looked,
+) -> anyhow::Result<Row> {
+    let spans = float(u64::try_from(answers.latencies.len() * scenario.workload.spans_per_request())?);
+    let seconds = (after.at - before.at).as_secs_f64();
+    let per_span = |from: u64, to: u64| float(to.saturating_sub(from)) / spans;
+    let cpu = |from: Usage, to: Usage| (to.cpu.saturating_sub(from.cpu)).as_secs_f64() * 1e6 / spans;
+    let engine = before.engine.zip(after.engine);
+    let engine_disk = engine.map_or(0.0, |(from, to)| per_span(from.disk_bytes, to.disk_bytes));
+    let (memory_mib, memory_peak_mib) = memory_mib(service.pid())?;
+    Ok(Row {
+        scenario,
+        spans_per_second: spans / seconds,
+        cpu_us_per_span: cpu(before.service, after.service),
+        engine_cpu_us_per_span: engine.map(|(from, to)| cpu(from, to)),
+        p50_ms: percentile(&answers.latencies, 0.5),
+        p90_ms: percentile(&answers.latencies, 0.9),
+        p99_ms: percentile(&answers.latencies, 0.99),
+        max_ms: percentile(&answers.latencies, 1.0),
+        fsyncs_per_second: before.fsyncs.zip(after.fsyncs).map(|(from, to)| (to - from) / seconds),
+        disk_bytes_per_span: per_span(before.service.disk_bytes, after.service.disk_bytes) + engine_disk,
+        sent_bytes_per_span: (scenario.target == Target::Null).then(|| per_span(before.sent_bytes, after.sent_bytes)),
+        memory_mib,
+        memory_peak_mib,
+        refused: answers.refused,
+    })
+}

@@ -1,0 +1,124 @@
+//! What is measured: a workload, sent to a service that acknowledges in one way and stores in one place.
+
+use clap::ValueEnum;
+use serde::Serialize;
+use std::time::Duration;
+
+/// What is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Workload {
+    /// OTLP/gRPC, 100 ordinary spans a request.
+    Spans,
+    /// OTLP/gRPC, one span a request.
+    Single,
+    /// OTLP/gRPC, 100 GenAI spans of 4.4 KB a request.
+    Genai,
+    /// Captured chat-completions of 2 KiB over HTTP/1.1, one a request, on connections that stay open.
+    Chat,
+}
+
+impl Workload {
+    /// As the table and the command line call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Spans => "spans",
+            Self::Single => "single",
+            Self::Genai => "genai",
+            Self::Chat => "chat",
+        }
+    }
+
+    /// Spans that one request carries.
+    pub(crate) fn spans_per_request(self) -> usize {
+        match self {
+            Self::Spans | Self::Genai => 100,
+            Self::Single | Self::Chat => 1,
+        }
+    }
+}
+
+/// When the receiver says OK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Ack {
+    /// At once, from memory.
+    Memory,
+    /// When ClickHouse has it.
+    Stored,
+    /// When it is on this machine's disk.
+    Durable,
+}
+
+impl Ack {
+    /// As the configuration spells it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Stored => "stored",
+            Self::Durable => "durable",
+        }
+    }
+}
+
+/// Where rows go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Target {
+    /// An HTTP server that says yes to everything: what the service costs alone.
+    Null,
+    /// The embedded ClickHouse, until every row is stored and merged.
+    Engine,
+}
+
+/// One measurement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Scenario {
+    pub(crate) workload: Workload,
+    pub(crate) target: Target,
+    pub(crate) ack: Ack,
+    /// Requests under way at once.
+    pub(crate) in_flight: usize,
+}
+
+impl Scenario {
+    /// How long it runs before what happens counts. The engine's work comes later than the answer, so there all counts.
+    pub(crate) fn warm_up(&self) -> Duration {
+        match self.target {
+            Target::Null => Duration::from_secs(1),
+            Target::Engine => Duration::ZERO,
+        }
+    }
+
+    /// A bound beside the time: spans that the load sends at most.
+    pub(crate) fn spans_max(&self) -> usize {
+        match (self.target, self.workload) {
+            (Target::Null, _) => 20_000_000,
+            (Target::Engine, Workload::Genai) => 50_000,
+            (Target::Engine, _) => 500_000,
+        }
+    }
+}
+
+/// Everything that is measured for these ways to acknowledge, in the order of the table.
+pub(crate) fn all(acks: &[Ack]) -> Vec<Scenario> {
+    const NULL: [(Workload, usize); 7] = [
+        (Workload::Spans, 1),
+        (Workload::Spans, 16),
+        (Workload::Spans, 128),
+        (Workload::Single, 1),
+        (Workload::Single, 128),
+        (Workload::Genai, 16),
+        (Workload::Chat, 50),
+    ];
+    const ENGINE: [(Workload, usize); 2] = [(Workload::Spans, 16), (Workload::Chat, 50)];
+    let mut scenarios = Vec::new();
+    for (workload, in_flight) in NULL {
+        scenarios.extend(acks.iter().map(|ack| Scenario { workload, target: Target::Null, ack: *ack, in_flight }));
+    }
+    for (workload, in_flight) in ENGINE {
+        let ack = acks.last().copied();
+        scenarios.extend(ack.map(|ack| Scenario { workload, target: Target::Engine, ack, in_flight }));
+    }
+    scenarios
+}
