@@ -3,6 +3,7 @@
 use crate::app;
 use crate::clickhouse::schema::{self, Home};
 use crate::config::{Config, Level, environment};
+use crate::dead_letter;
 use crate::embedded::{EXIT_PERMANENT, NeverStarted, ServeError};
 use crate::sizes::ByteSize;
 use anyhow::Context as _;
@@ -48,6 +49,14 @@ enum Command {
         /// YAML file
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+    },
+    /// Work on the spans that ClickHouse refused for good
+    DeadLetter {
+        /// YAML file
+        #[arg(long, value_name = "FILE", global = true)]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        action: dead_letter::Action,
     },
     /// Run the embedded ClickHouse alone, on its HTTP interface
     Clickhouse {
@@ -116,6 +125,10 @@ fn run(command: Command) -> anyhow::Result<()> {
                 show(&format!("{statement};\n\n"));
             }
             Ok(())
+        }
+        Command::DeadLetter { config, action } => {
+            let config = load(config)?;
+            runtime()?.block_on(dead_letter::run(&config, &action, &mut std::io::stdout()))
         }
         Command::Clickhouse {
             config,

@@ -30,6 +30,8 @@ use tokio::time::Instant;
 const GROUP_BYTES: usize = 4 << 20;
 /// A segment whose rows lie on this many days, each a partition of the table, is sent without waiting for more.
 const DAYS_PER_SEGMENT: usize = 32;
+/// A segment is handed over at this age when somebody waits for ClickHouse to have it.
+const AWAITED_AGE: Duration = Duration::from_millis(20);
 /// How often it is asked whether the disk has room.
 const ROOM_CHECK: Duration = Duration::from_millis(250);
 
@@ -94,17 +96,34 @@ impl Committer {
 struct Running {
     parts: Committer,
     backlog: Backlog,
-    /// When the segment of each lane got its first row.
-    began: [Option<Instant>; 2],
+    growing: [Growing; 2],
     room_checked: Instant,
 }
 
-const LANES: [Lane; 2] = [Lane::Disk, Lane::Memory];
+/// The segment that is added to.
+struct Growing {
+    lane: Lane,
+    /// When it got its first row.
+    began: Option<Instant>,
+    /// Somebody waits for ClickHouse to have it.
+    is_awaited: bool,
+}
+
+impl Growing {
+    fn new(lane: Lane) -> Self {
+        Self { lane, began: None, is_awaited: false }
+    }
+
+    /// When it is old enough.
+    fn due(&self, age: Duration) -> Option<Instant> {
+        self.began.map(|began| began + if self.is_awaited { age.min(AWAITED_AGE) } else { age })
+    }
+}
 
 impl Running {
     fn new(parts: Committer) -> Self {
         let backlog = parts.journal.backlog().clone();
-        Self { parts, backlog, began: [None, None], room_checked: Instant::now() }
+        Self { parts, backlog, growing: [Lane::Disk, Lane::Memory].map(Growing::new), room_checked: Instant::now() }
     }
 
     async fn run(mut self, mut draining: Shutdown) -> io::Result<()> {
@@ -132,28 +151,28 @@ impl Running {
                 self.watch_room();
             }
         }
-        for lane in LANES {
-            self.parts.journal.seal(lane);
+        for growing in &self.growing {
+            self.parts.journal.seal(growing.lane);
         }
         Ok(())
     }
 
-    /// When the oldest open segment is old enough.
+    /// When the first of the open segments is old enough.
     fn due(&self) -> Option<Instant> {
-        self.began.iter().flatten().min().map(|began| *began + self.parts.limits.age)
+        self.growing.iter().filter_map(|growing| growing.due(self.parts.limits.age)).min()
     }
 
     fn seal_what_is_due(&mut self) {
-        for (lane, began) in LANES.into_iter().zip(&mut self.began) {
-            let Some(growing) = self.parts.journal.growing(lane) else { continue };
-            let limits = self.parts.limits;
-            let is_full = growing.rows >= limits.rows
-                || growing.content_bytes >= limits.bytes
-                || growing.days >= DAYS_PER_SEGMENT;
-            let is_old = began.get_or_insert_with(Instant::now).elapsed() >= limits.age;
+        let limits = self.parts.limits;
+        for growing in &mut self.growing {
+            let Some(size) = self.parts.journal.growing(growing.lane) else { continue };
+            let is_full =
+                size.rows >= limits.rows || size.content_bytes >= limits.bytes || size.days >= DAYS_PER_SEGMENT;
+            growing.began.get_or_insert_with(Instant::now);
+            let is_old = growing.due(limits.age).is_some_and(|due| due <= Instant::now());
             if is_full || is_old && self.backlog.is_hungry() {
-                self.parts.journal.seal(lane);
-                *began = None;
+                self.parts.journal.seal(growing.lane);
+                *growing = Growing::new(growing.lane);
             }
         }
     }
@@ -230,7 +249,7 @@ impl Running {
     }
 
     /// What was committed: counts it, and answers now or once ClickHouse has it.
-    fn settle(&self, part: Part, segment: Option<SegmentId>) {
+    fn settle(&mut self, part: Part, segment: Option<SegmentId>) {
         let Part { mut entry, repeated } = part;
         let new = entry.rows.rows();
         self.parts.metrics.accept(entry.origin.receiver, new, repeated);
@@ -249,9 +268,10 @@ impl Running {
             }
             if repeated > 0 {
                 self.backlog.attach_to_all(&waiter);
-                let open = LANES.iter().filter_map(|lane| self.parts.journal.growing_id(*lane));
+                let open = self.growing.iter().filter_map(|growing| self.parts.journal.growing_id(growing.lane));
                 open.for_each(|id| self.backlog.attach(id, &waiter));
             }
+            self.growing.iter_mut().for_each(|growing| growing.is_awaited = true);
             Backlog::attached(waiter);
         } else {
             entry.answer(Ok(()));

@@ -4,9 +4,9 @@
 //! `tests/house.rs` keeps it):
 //!
 //! ```text
-//! 4 wiring      main  cli  app  config
-//! 3 edges       receivers  exporter  admin
-//! 2 engines     accepted  pipeline  clickhouse  duplicates  embedded  traces
+//! 4 wiring      main  cli  app  config  dead_letter
+//! 3 edges       receivers  committer  exporter  admin
+//! 2 engines     accepted  pipeline  journal  clickhouse  embedded  traces
 //! 1 codecs      otlp  chat  genai  columns
 //! 0 vocabulary  ids  time  sizes  text  workspace  telemetry  shutdown
 //! ```
@@ -42,3 +42,4 @@ pub mod receivers;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod dead_letter;

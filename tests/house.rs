@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 5] = [
     &["otlp", "chat", "genai", "columns"],
     &["accepted", "pipeline", "journal", "clickhouse", "embedded", "traces"],
     &["receivers", "committer", "exporter", "admin"],
-    &["main", "cli", "app", "config"],
+    &["main", "cli", "app", "config", "dead_letter"],
 ];
 
 /// Who may import from its own floor, and from whom: codecs fill columns, and the health page shows the exporter's state.
