@@ -124,7 +124,7 @@ fn a_code_that_refuses_the_rows_sends_them_to_the_dead_letters_and_the_next_go_o
         wait_until_drained(&scene.service, &scene.engine.sql("otel"));
         assert_eq!(dead_lettered(&scene.service), given_up, "{fault:?}: the next rows are fine");
     }
-    dead_letter(&scene, &["retry"]);
+    dead_letter(&scene, &["retry", "--all"]);
     wait_until_drained(&scene.service, &scene.engine.sql("otel"));
     Ledger::merged(&ledgers).assert_kept(&scene.engine.sql("otel"));
 }

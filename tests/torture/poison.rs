@@ -54,12 +54,13 @@ fn one_bad_row_among_ten_thousand_is_left_out_alone_and_can_be_sent_again_or_dro
     assert!(shown.contains("469") && shown.contains("no_poison"), "the reason is told: {shown}");
 
     // still refused: it stays where it is
-    let _it_says_that_it_is_still_refused = run_dead_letter(&scene, &["retry"]);
+    let refused = run_dead_letter(&scene, &["retry", "--all"]);
+    assert!(!refused.status.success() && said(&refused).contains("469"), "{refused:?}");
     good.assert_kept(&sql);
     assert!(said(&dead_letter(&scene, &["list"])).contains(letter), "a refused letter is kept");
     // mended: it arrives
     sql.rows(TAKE, &[]);
-    dead_letter(&scene, &["retry"]);
+    dead_letter(&scene, &["retry", "--all"]);
     Ledger::merged(&[good.clone(), bad.clone()]).assert_kept(&sql);
     assert!(!said(&dead_letter(&scene, &["list"])).contains(letter), "a stored letter is gone");
 
