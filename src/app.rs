@@ -114,7 +114,11 @@ fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics, 
         metrics,
         clock: Clock::System,
         duplicates,
-        chat_options: chat::ParseOptions { strict_reference: config.chat_completions.strict_reference, limits },
+        chat_options: chat::ParseOptions {
+            strict_reference: config.chat_completions.strict_reference,
+            limits,
+            keep_raw: config.genai.keep_raw,
+        },
         limits: otlp::Limits { column_bytes: config.pipeline.max_bytes.0, ..otlp::Limits::default() },
         request_bytes_max: REQUEST_BYTES_MAX,
     }

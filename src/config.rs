@@ -58,6 +58,8 @@ pub struct GenAi {
     pub max_value_bytes: ByteSize,
     /// Inline media above this are replaced by their media type, size and digest.
     pub max_inline_media_bytes: ByteSize,
+    /// Keep request and response as they were sent, in columns of their own.
+    pub keep_raw: bool,
 }
 
 impl Default for GenAi {
@@ -66,6 +68,7 @@ impl Default for GenAi {
         Self {
             max_value_bytes: ByteSize(limits.max_value_bytes),
             max_inline_media_bytes: ByteSize(limits.max_inline_media_bytes),
+            keep_raw: true,
         }
     }
 }

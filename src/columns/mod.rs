@@ -14,4 +14,6 @@ pub mod spans;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use spans::{COLUMNS, MapRow, Mark, RowGroup, SpanKind, SpanScalars, StatusCode};
+pub use spans::{
+    COLUMNS, MapRow, Mark, RAW_REQUEST, RAW_RESPONSE, RowGroup, STANDARD_COLUMNS, SpanKind, SpanScalars, StatusCode,
+};

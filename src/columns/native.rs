@@ -77,6 +77,8 @@ mod tests {
             scope_version: b"",
             status: StatusCode::Unset,
             status_message: b"",
+            raw_request: b"",
+            raw_response: b"",
         }
     }
 
@@ -100,7 +102,7 @@ mod tests {
         let mut out = Vec::new();
         encode_block(&[&one_row("a", &[], 0)], &mut out);
         let golden: &[&[u8]] = &[
-            &[22],                                   // columns
+            &[24],                                   // columns
             &[1],                                    // rows
             b"\x09Timestamp",                        // name
             b"\x0dDateTime64(9)",                    // type

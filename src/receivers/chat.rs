@@ -9,7 +9,7 @@
 use super::body::{self, BodyError};
 use super::chat_shapes::{Shape, Source};
 use super::{RETRY_AFTER, Receivers, chat_ndjson};
-use crate::chat::{self, ChatSpan, Context, Foreign, ParseOptions, TraceRef, Traceparent, ValidationErrors};
+use crate::chat::{self, ChatSpan, Context, Foreign, TraceRef, Traceparent, ValidationErrors};
 use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode as SpanStatus};
 use crate::duplicates::Offered;
 use crate::pipeline::{NoRoom, Receipt, Room};
@@ -124,8 +124,7 @@ impl Receivers {
     pub(super) fn store_pair(&self, envelope: Envelope<'_>, body: &[u8], room: Room) -> Result<Stored, IngestError> {
         let Envelope { workspace, traceparent, idempotency_key, foreign } = envelope;
         let context = Context { workspace, received_at: self.clock.now(), traceparent, idempotency_key };
-        let strict_reference = self.chat_options.strict_reference && foreign.is_none();
-        let options = ParseOptions { strict_reference, ..self.chat_options };
+        let options = if foreign.is_some() { Foreign::options(self.chat_options) } else { self.chat_options };
         let capture = chat::parse(body, &options).map_err(IngestError::Invalid)?;
         let mut span = chat::convert(&capture, &context).map_err(IngestError::Invalid)?;
         if let Some(foreign) = foreign {
@@ -271,6 +270,8 @@ fn row(span: &ChatSpan<'_>, workspace: &Workspace) -> RowGroup {
             chat::Status::Error => SpanStatus::Error,
         },
         status_message: span.status_message.as_bytes(),
+        raw_request: span.raw.request.as_bytes(),
+        raw_response: span.raw.response.as_bytes(),
     };
     rows.finish(mark, &scalars, &resource);
     rows

@@ -143,19 +143,19 @@ impl Source {
         mut room: Room,
     ) -> Result<Stored, IngestError> {
         let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
-        let limits = receivers.chat_options.limits;
+        let options = &receivers.chat_options;
         let mut foreign = match self.shape {
             Shape::Pair => None,
-            Shape::LiteLlm => Some(litellm::rewrite(record, limits).map_err(IngestError::Invalid)?),
+            Shape::LiteLlm => Some(litellm::rewrite(record, options).map_err(IngestError::Invalid)?),
             Shape::Helicone => {
-                Some(helicone::rewrite(record, &self.helicone_headers(), limits).map_err(IngestError::Invalid)?)
+                Some(helicone::rewrite(record, &self.helicone_headers(), options).map_err(IngestError::Invalid)?)
             }
         };
+        if let Some(foreign) = &foreign {
+            room.grow(foreign.bytes_len())?;
+        }
         let body = foreign.as_mut().map(|foreign| std::mem::take(&mut foreign.body));
         let body = body.as_ref().map_or(record, String::as_bytes);
-        if foreign.is_some() {
-            room.grow(body.len())?;
-        }
         let given = text("idempotency-key").map(|key| match place {
             Some(place) => format!("{key}/{place}"),
             None => key.to_owned(),
