@@ -20,6 +20,7 @@ use millrace::otlp::{self, DecodeError, Encoding};
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
 use prost::Message as _;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// A target by its name.
@@ -66,12 +67,24 @@ fn columns(span: &ChatSpan<'_>) -> Vec<(String, String)> {
         assert!(seen.insert(key.clone()), "{key} is there twice");
         (key.to_string(), text)
     };
-    span.attributes.iter().map(column).collect()
+    let columns = span.attributes.iter().map(column).collect();
+    for raw in [&span.raw.request, &span.raw.response] {
+        // as they were sent, so halves of characters too: only the grammar is to hold
+        let read: Result<&RawValue, _> = serde_json::from_str(raw);
+        assert!(raw.is_empty() || read.is_ok(), "not JSON: {raw}");
+    }
+    columns
 }
 
 pub(crate) fn chat_body(data: &[u8]) {
     let whole = |span: &ChatSpan<'_>| {
         assert!(span.end >= span.start, "a span ends before it starts");
+        let is_whole =
+            ["millrace.truncated", "millrace.media.replaced"].iter().all(|key| span.attribute(key).is_none());
+        for raw in [&span.raw.request, &span.raw.response] {
+            let is_sent = || String::from_utf8_lossy(data).contains(&**raw);
+            assert!(!raw.is_empty() && (!is_whole || is_sent()), "not as it was sent: {raw}");
+        }
         (span.trace.id(), span.span_id, columns(span))
     };
     let first = with_span(data, Limits::default(), whole);
@@ -116,7 +129,8 @@ pub(crate) fn foreign_record(data: &[u8]) {
     for (_, record) in std::iter::once((0, data)).chain(records.iter().take(8)) {
         for limits in [Limits::default(), SMALL] {
             let headers = [("helicone-session-id", "s")];
-            let read = [litellm::rewrite(record, limits), helicone::rewrite(record, &headers, limits)];
+            let options = ParseOptions { limits, ..ParseOptions::default() };
+            let read = [litellm::rewrite(record, &options), helicone::rewrite(record, &headers, &options)];
             for foreign in read.into_iter().flatten() {
                 let body = foreign.body.clone();
                 assert!(serde_json::from_str::<Value>(&body).is_ok(), "not JSON: {body}");
@@ -130,7 +144,8 @@ pub(crate) fn foreign_record(data: &[u8]) {
 
 /// The attributes of a rewritten record's span, once it is completed.
 fn complete(body: &str, foreign: Foreign, limits: Limits) -> Option<Vec<(String, String)>> {
-    let capture = chat::parse(body.as_bytes(), &ParseOptions { limits, ..ParseOptions::default() }).ok()?;
+    let options = Foreign::options(ParseOptions { limits, ..ParseOptions::default() });
+    let capture = chat::parse(body.as_bytes(), &options).ok()?;
     let workspace = Workspace::default();
     let received_at = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
     let key = foreign.idempotency_key.clone();

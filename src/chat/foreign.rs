@@ -341,8 +341,8 @@ pub(super) mod testing {
     pub(in super::super) fn span_of(foreign: Foreign) -> (Json, Map<String, Json>) {
         let workspace = Workspace::default();
         let body = foreign.body.clone();
-        let capture =
-            parse(body.as_bytes(), &Foreign::options(ParseOptions::default())).unwrap_or_else(|errors| panic!("{errors}: {body}"));
+        let capture = parse(body.as_bytes(), &Foreign::options(ParseOptions::default()))
+            .unwrap_or_else(|errors| panic!("{errors}: {body}"));
         let received_at = UnixNanos::new(1_800_000_000_000_000_000).unwrap();
         let key = foreign.idempotency_key.clone();
         let context = Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: Some(&key) };

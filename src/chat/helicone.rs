@@ -65,8 +65,8 @@ pub fn rewrite(record: &[u8], headers: &[(&str, &str)], options: &ParseOptions) 
     if times_are_taken {
         taken.take("timing");
     }
-    let rest =
-        taken.rest(log.record, semconv::MILLRACE_HELICONE_EXTRA, options.limits, |json| log.put_rest(json, text_is_taken));
+    let rest = taken
+        .rest(log.record, semconv::MILLRACE_HELICONE_EXTRA, options.limits, |json| log.put_rest(json, text_is_taken));
     let idempotency_key = match log.said(&REQUEST_ID) {
         Some(id) => foreign::key_of(TOOL, &[&id]),
         None => foreign::key_of_all(TOOL, log.record),

@@ -486,7 +486,8 @@ mod tests {
             [("[]", json!(["body"])), ("{}", json!(["body", "call_type"])), ("null", json!(["body"]))]
         {
             let refusal: Json =
-                serde_json::from_str(&rewrite(record.as_bytes(), &ParseOptions::default()).unwrap_err().to_json()).unwrap();
+                serde_json::from_str(&rewrite(record.as_bytes(), &ParseOptions::default()).unwrap_err().to_json())
+                    .unwrap();
             assert_eq!(refusal["detail"][0]["loc"], place, "{record}");
         }
     }

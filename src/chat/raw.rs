@@ -101,7 +101,9 @@ impl Bounds {
     fn new(limits: Limits, sent: Value<'_>) -> Self {
         let mut sounds = BTreeMap::<i64, Digest>::new();
         each_chunk(sent, &mut |chunk| {
-            each_piece(chunk, &mut |index, piece| sounds.entry(index).or_default().add(&piece.str().unwrap_or_default()))
+            each_piece(chunk, &mut |index, piece| {
+                sounds.entry(index).or_default().add(&piece.str().unwrap_or_default())
+            })
         });
         sounds.retain(|_, sound| media::are_too_many(sound.bytes, limits));
         Self { limits, sounds, begun: BTreeSet::new(), losses: Losses::default() }
