@@ -7,7 +7,7 @@
 //! Each part owns its keys and defaults; here they are put together. A key that no part knows is an error that names
 //! it and the nearest one.
 
-use crate::sizes::ByteSize;
+use crate::sizes::{self, ByteSize};
 use crate::{admin, chat, clickhouse, exporter, pipeline, receivers};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,22 +21,31 @@ pub struct Config {
     /// Where Millrace keeps its files: clickhouse/ (embedded).
     pub data_dir: PathBuf,
     /// The doors.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub receivers: Receivers,
     /// The channel between receivers and exporter.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub pipeline: pipeline::Config,
     /// Captured chat-completions.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub chat_completions: receivers::chat::Config,
     /// What GenAI content may take.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub genai: GenAi,
     /// Batches and inserts.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub exporter: exporter::Config,
     /// Health and metrics.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub admin: admin::Config,
     /// The embedded ClickHouse; used when `clickhouse.url` is absent.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub embedded: Embedded,
     /// The ClickHouse to write to.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub clickhouse: clickhouse::Config,
     /// The log.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub log: Log,
 }
 
@@ -45,8 +54,10 @@ pub struct Config {
 #[serde(default)]
 pub struct Receivers {
     /// OTLP over gRPC.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub otlp_grpc: receivers::otlp_grpc::Config,
     /// OTLP over HTTP and chat-completions.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub http: receivers::http::Config,
 }
 
@@ -197,6 +208,11 @@ impl Config {
         if !unknown.is_empty() {
             return Err(ConfigError::UnknownKeys(unknown));
         }
+        let mut wrong = Vec::new();
+        wrong_values(&value, &defaults_as_value(), "", &mut wrong);
+        if !wrong.is_empty() {
+            return Err(ConfigError::Invalid(wrong.join("\n")));
+        }
         serde_saphyr::from_str(&text).map_err(|error| ConfigError::Invalid(error.to_string()))
     }
 
@@ -285,6 +301,40 @@ fn unknown_keys(given: &serde_json::Value, known: &serde_json::Value, path: &str
             _ => format!("known here: {}", known.keys().cloned().collect::<Vec<_>>().join(", ")),
         };
         found.push(format!("unknown key `{path}`: {hint}"));
+    }
+}
+
+/// Values of another kind than their defaults, where the reader of the file would only speak of its own types.
+fn wrong_values(given: &serde_json::Value, known: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+    use serde_json::Value;
+    let is_address = |text: &str| text.parse::<SocketAddr>().is_ok();
+    match (given, known) {
+        (Value::Object(given), Value::Object(known)) => {
+            for (key, value) in given {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                known.get(key).into_iter().for_each(|known| wrong_values(value, known, &path, found));
+            }
+        }
+        (Value::Null, Value::Object(_)) | (_, Value::Null) => {}
+        (_, Value::Object(known)) => {
+            let keys = known.keys().cloned().collect::<Vec<_>>().join(", ");
+            found.push(if path.is_empty() {
+                format!("the file must have keys at the top: {keys}")
+            } else {
+                format!("{path}: must have keys below it: {keys}")
+            });
+        }
+        (Value::Null, _) => found.push(format!("{path}: has no value; write one, or leave the key out")),
+        (given, Value::String(known)) if is_address(known) && !given.as_str().is_some_and(is_address) => {
+            found.push(format!("{path}: {given} is no IP address with a port; write it like {known}"));
+        }
+        (Value::Array(_) | Value::Object(_), _) => {
+            found.push(format!("{path}: must be a single value, such as {known}"))
+        }
+        (given, Value::Bool(_)) if !given.is_boolean() => {
+            found.push(format!("{path}: {given} must be true or false"));
+        }
+        _ => {}
     }
 }
 
@@ -379,6 +429,34 @@ mod tests {
         assert!(error.contains("unknown key `receivers.otlp_grcp`: did you mean `otlp_grpc`?"), "{error}");
         assert!(error.contains("unknown key `exporter.batch_row`: did you mean `batch_rows`?"), "{error}");
         assert!(error.contains("unknown key `zzz`: known here: data_dir, receivers"), "{error}");
+    }
+
+    #[test]
+    fn a_section_without_keys_is_all_defaults() {
+        let empty = "receivers:\npipeline: ~\nadmin:\n  health:\n  metrics:\ngenai: null\nlog:\n";
+        assert_eq!(parse(empty).as_ref(), Ok(&Config::default()));
+        assert_eq!(parse("receivers:\n  http:\n  otlp_grpc:\n").as_ref(), Ok(&Config::default()));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_said_by_its_key() {
+        for (yaml, said) in [
+            (
+                "receivers: { http: { listen: 'localhost:4318' } }",
+                "receivers.http.listen: \"localhost:4318\" is no IP address with a port; write it like 127.0.0.1:4318",
+            ),
+            (
+                "embedded: { listen: 8123 }",
+                "embedded.listen: 8123 is no IP address with a port; write it like 127.0.0.1:8123",
+            ),
+            ("genai: { keep_raw: maybe }", "genai.keep_raw: \"maybe\" must be true or false"),
+            ("pipeline: { max_bytes: }", "pipeline.max_bytes: has no value; write one, or leave the key out"),
+            ("log: debug", "log: must have keys below it: level"),
+            ("exporter: { batch_rows: [1] }", "exporter.batch_rows: must be a single value, such as 100000"),
+        ] {
+            assert_eq!(parse(yaml).unwrap_err(), said, "{yaml}");
+        }
+        assert!(parse("- a").unwrap_err().starts_with("the file must have keys at the top: data_dir, "));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use crate::clickhouse::{Availability, View};
 use crate::pipeline::Gauge;
 use crate::shutdown::Shutdown;
+use crate::sizes;
 use crate::telemetry::Metrics;
 use crate::traces::Traces;
 use axum::extract::State;
@@ -22,8 +23,10 @@ use tokio::net::TcpListener;
 #[serde(default)]
 pub struct Config {
     /// `GET /` tells whether spans are accepted.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub health: Health,
     /// `GET /metrics` in Prometheus text.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub metrics: MetricsPage,
 }
 

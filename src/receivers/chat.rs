@@ -17,6 +17,7 @@ use crate::telemetry::Receiver;
 use crate::workspace::{self, Workspace};
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -69,11 +70,11 @@ pub(super) enum IngestError {
 
 pub(super) async fn ingest(
     State(receivers): State<Receivers>,
-    Path(workspace): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let workspace = match receivers.admit(&workspace, &head.headers) {
+    let workspace = match receivers.admit(path.ok().map(|Path(workspace)| workspace), &head.headers) {
         Ok(workspace) => workspace,
         Err(refusal) => {
             body::pass_over(body, &head.headers).await;
@@ -103,11 +104,13 @@ pub(super) struct Envelope<'a> {
 }
 
 impl Receivers {
-    /// The workspace of a request whose headers can all be honoured, or the refusal.
-    pub(super) fn admit(&self, workspace: &str, headers: &HeaderMap) -> Result<Workspace, Box<Response>> {
-        let refusal = match Workspace::new(workspace) {
-            Err(error) => invalid_parameter(&["path", "workspace"], &error.to_string()),
-            Ok(workspace) => match unusable_header(headers) {
+    /// The workspace of a request whose headers can all be honoured, or the refusal. `None` stands for bytes that are
+    /// no text.
+    pub(super) fn admit(&self, workspace: Option<String>, headers: &HeaderMap) -> Result<Workspace, Box<Response>> {
+        let refusal = match workspace.as_deref().map(Workspace::new) {
+            None => respond(StatusCode::BAD_REQUEST, json!({"detail": "the path is not UTF-8"}).to_string()),
+            Some(Err(error)) => invalid_parameter(&["path", "workspace"], &error.to_string()),
+            Some(Ok(workspace)) => match unusable_header(headers) {
                 Some(refusal) => refusal,
                 None if is_from_another_site(headers) => {
                     let message = "a web page of another site may not write here; send it from a server";

@@ -18,6 +18,7 @@ use crate::pipeline::{NoRoom, Room};
 use crate::telemetry::Receiver;
 use crate::workspace::Workspace;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -44,29 +45,29 @@ pub(super) struct Source {
 
 pub(super) async fn ingest_litellm(
     State(receivers): State<Receivers>,
-    Path(workspace): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
-    ingest(receivers, &workspace, Shape::LiteLlm, request).await
+    ingest(receivers, path.ok().map(|Path(workspace)| workspace), Shape::LiteLlm, request).await
 }
 
 pub(super) async fn ingest_helicone(
     State(receivers): State<Receivers>,
-    Path(workspace): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
-    ingest(receivers, &workspace, Shape::Helicone, request).await
+    ingest(receivers, path.ok().map(|Path(workspace)| workspace), Shape::Helicone, request).await
 }
 
 pub(super) async fn ingest_helicone_client(
     State(receivers): State<Receivers>,
-    Path((workspace, _provider)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
-    ingest(receivers, &workspace, Shape::Helicone, request).await
+    ingest(receivers, path.ok().map(|Path((workspace, _provider))| workspace), Shape::Helicone, request).await
 }
 
-async fn ingest(receivers: Receivers, workspace: &str, shape: Shape, request: Request<Body>) -> Response {
+async fn ingest(receivers: Receivers, workspace: Option<String>, shape: Shape, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let workspace = match receivers.admit(workspace, &head.headers) {
         Ok(workspace) => workspace,
