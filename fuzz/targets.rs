@@ -87,11 +87,30 @@ pub(crate) fn chat_body(data: &[u8]) {
         }
         (span.trace.id(), span.span_id, columns(span))
     };
+    let bounded = |span: &ChatSpan<'_>| {
+        for raw in [&span.raw.request, &span.raw.response] {
+            let read: Result<Value, _> = serde_json::from_str(raw);
+            assert!(read.as_ref().is_ok_and(is_bounded) || read.is_err(), "a text is too long: {raw}");
+        }
+    };
+    let _any_outcome = with_span(data, SMALL, bounded);
     let first = with_span(data, Limits::default(), whole);
     assert_eq!(first, with_span(data, Limits::default(), whole), "the same body became two spans");
     let small = with_span(data, SMALL, whole);
     let ids = |span: Option<(_, _, Vec<(String, String)>)>| span.map(|(trace, span, _)| (trace, span));
     assert_eq!(ids(first), ids(small), "limits changed who a span is");
+}
+
+/// No text is longer than the small limits allow, but for the marker or the reference that says what is missing. A
+/// medium may be percent-encoded, with a header.
+fn is_bounded(value: &Value) -> bool {
+    let bytes_max = SMALL.max_value_bytes + 3 * SMALL.max_inline_media_bytes;
+    match value {
+        Value::String(text) => text.len() <= bytes_max || text.ends_with(" bytes cut by millrace]"),
+        Value::Array(items) => items.iter().all(is_bounded),
+        Value::Object(members) => members.values().all(is_bounded),
+        _ => true,
+    }
 }
 
 /// The span's attributes of a pair with this response.

@@ -241,6 +241,15 @@ fn raw_texts_are_the_bytes_that_were_sent() {
 }
 
 #[test]
+fn a_data_url_whose_header_is_too_long_is_cut_as_a_text() {
+    let url = format!("data:image/{},AA", "x".repeat(60));
+    let body = with_message(&json!([{"type": "image_url", "image_url": {"url": url}}]));
+    let request: Value = serde_json::from_str(&raw(&body.to_string(), LIMITS)[0]).unwrap();
+    let (kept, missing) = cut(request["messages"][0]["content"][0]["image_url"]["url"].as_str().unwrap());
+    assert_eq!((kept, missing), (&url[..40], url.len() - 40));
+}
+
+#[test]
 fn around_what_is_cut_raw_texts_are_the_bytes_that_were_sent() {
     let text =
         |long: &str| format!(r#"{{ "model":"m", "messages": [], "n" : 1.0, "long" : "{long}" , "e":"\u00e9" }}"#);

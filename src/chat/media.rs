@@ -128,11 +128,11 @@ pub(super) fn are_too_many(bytes: usize, limits: Limits) -> bool {
     bytes > limits.max_inline_media_bytes || bytes.div_ceil(3) * 4 > limits.max_value_bytes
 }
 
-/// The base64 in a place for a URL, or for bare base64 too, if it holds any.
-pub(super) fn inline(text: &str, bare_is_data: bool) -> Option<Cow<'_, str>> {
+/// The base64 in a place for a URL, or for bare base64 too, if it holds any, and how many bytes stand before it.
+pub(super) fn inline(text: &str, bare_is_data: bool) -> Option<(Cow<'_, str>, usize)> {
     match DataUrl::parse(text) {
-        Some(data) => Some(data.base64()),
-        None => (bare_is_data && !is_url(text)).then_some(Cow::Borrowed(text)),
+        Some(url) => Some((url.base64(), text.len() - url.data.len())),
+        None => (bare_is_data && !is_url(text)).then_some((Cow::Borrowed(text), 0)),
     }
 }
 

@@ -168,8 +168,9 @@ impl Bounds {
                 None => self.within_limit(&text),
             },
             Place::Url | Place::Data => match media::inline(&text, place == Place::Data) {
-                Some(base64) => self.reference(&base64),
-                None => self.within_limit(&text),
+                Some((base64, _)) if media::is_too_large(&base64, self.limits) => Some(self.reference(&base64)),
+                Some((_, header)) if header <= self.limits.max_value_bytes => None,
+                _ => self.within_limit(&text),
             },
         }
     }
@@ -180,13 +181,11 @@ impl Bounds {
         Some(escaped(kept) + &limits::marker(missing))
     }
 
-    fn reference(&mut self, base64: &str) -> Option<String> {
-        media::is_too_large(base64, self.limits).then(|| {
-            let mut digest = Digest::default();
-            digest.add(base64);
-            self.losses.media_replaced += 1;
-            digest.uri()
-        })
+    fn reference(&mut self, base64: &str) -> String {
+        let mut digest = Digest::default();
+        digest.add(base64);
+        self.losses.media_replaced += 1;
+        digest.uri()
     }
 
     /// Lines of an event stream, their chunks within the limits; `None` when they are already.
