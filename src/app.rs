@@ -264,7 +264,11 @@ fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics) 
         http_ack: config.receivers.http.ack,
         dedup_window: config.dedup.window,
         chat_dedup_window: config.chat_completions.dedup_window,
-        chat_options: chat::ParseOptions { strict_reference: config.chat_completions.strict_reference, limits },
+        chat_options: chat::ParseOptions {
+            strict_reference: config.chat_completions.strict_reference,
+            limits,
+            keep_raw: config.genai.keep_raw,
+        },
         limits: otlp::Limits { column_bytes: config.memory.request_rows_bytes(), ..otlp::Limits::default() },
         request_bytes_max: REQUEST_BYTES_MAX,
     }

@@ -833,6 +833,8 @@ fn group_of(span_ids: std::ops::Range<u64>) -> millrace::columns::RowGroup {
             scope_version: b"",
             status: StatusCode::Unset,
             status_message: b"",
+            raw_request: b"",
+            raw_response: b"",
         };
         let mark = rows.begin();
         rows.finish(mark, &span, &resource);

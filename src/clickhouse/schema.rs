@@ -1,10 +1,11 @@
-//! The table: its DDL, made from the column list.
+//! The table: its DDL, made from the column list. A table that is there already, made by an earlier Millrace or by the
+//! OpenTelemetry exporter, gets the columns it lacks.
 //!
 //! Clustered by trace within the hour (spans of one trace are neighbours: they compress each other, and a trace is read
 //! in one go), partitioned by day so that old days go at once.
 
 use super::{Client, Database, Failure};
-use crate::columns::COLUMNS;
+use crate::columns::{COLUMNS, Column};
 use std::fmt::Write as _;
 
 /// The table of spans.
@@ -22,7 +23,7 @@ pub enum Home {
 /// Recent inserts whose tokens the table remembers: far more than can be in doubt at once.
 const DEDUPLICATION_WINDOW: usize = 10_000;
 
-/// Makes database and table when they are not there.
+/// Makes database, table and columns when they are not there.
 ///
 /// # Errors
 /// When ClickHouse says no or cannot be reached.
@@ -36,7 +37,20 @@ pub async fn apply(client: &Client, home: Home) -> Result<(), Failure> {
 /// The statements, in order.
 #[must_use]
 pub fn statements(database: &Database, home: Home) -> Vec<String> {
-    vec![format!("CREATE DATABASE IF NOT EXISTS {database}"), create_table(database, home)]
+    vec![
+        format!("CREATE DATABASE IF NOT EXISTS {database}"),
+        create_table(database, home),
+        add_missing_columns(database),
+    ]
+}
+
+/// One statement for all columns: a table made just now has them, so it changes nothing there.
+fn add_missing_columns(database: &Database) -> String {
+    let add = |column: &Column| {
+        format!("    ADD COLUMN IF NOT EXISTS `{}` {} CODEC({})", column.name, column.table_type, column.codec)
+    };
+    let columns: Vec<_> = COLUMNS.iter().map(add).collect();
+    format!("ALTER TABLE {database}.{TABLE}\n{}", columns.join(",\n"))
 }
 
 fn create_table(database: &Database, home: Home) -> String {
@@ -93,11 +107,8 @@ mod tests {
         assert!(ddl(Home::Embedded).contains("fsync_after_insert = 1"));
         assert!(!ddl(Home::Server).contains("fsync"));
         for column in COLUMNS {
-            assert!(
-                ddl(Home::Server).contains(&format!("`{}` {} ", column.name, column.table_type)),
-                "{}",
-                column.name
-            );
+            let definition = format!("`{}` {} CODEC({})", column.name, column.table_type, column.codec);
+            assert_eq!(ddl(Home::Server).matches(&definition).count(), 2, "made and added: {definition}");
         }
     }
 }

@@ -48,6 +48,7 @@ fn wait_for_rows(service: &Service, rows: u64) {
 
 fn row_of(service: &Service, said: &Value) -> Value {
     const ROW: &str = "SELECT SpanName, TraceId, StatusCode, StatusMessage, ServiceName, Duration, SpanAttributes, \
+                       RawRequest, RawResponse, \
                        toString(toUnixTimestamp64Nano(Timestamp)) AS at FROM otel_traces WHERE SpanId = {s:String}";
     let rows = wait_until("the record is stored", || {
         service.sql().try_rows(ROW, &[("s", text(said, "span_id"))]).ok().filter(|rows| !rows.is_empty())
@@ -311,6 +312,14 @@ fn litellm_records_come_as_one_as_a_list_and_as_lines() {
     }
     assert!(attribute(&row, "millrace.litellm.extra").contains(r#""metadata":{"user_api_key_alias":"k"}"#));
 
+    // what the record carried as request and response, in its own words
+    let sent = litellm(1);
+    let request = json!({"stream": sent["stream"], "model": sent["model"], "messages": sent["messages"]});
+    assert_eq!(
+        (text(&row, "RawRequest"), text(&row, "RawResponse")),
+        (&*request.to_string(), &*sent["response"].to_string())
+    );
+
     let list = format!("[{}, {{\"call_type\": NaN}}, null, {}]", litellm(1), litellm(2));
     let list = send("POST", &url, &[("content-type", "application/json")], list.as_bytes());
     assert_eq!(list.status, 200, "{}", list.text());
@@ -369,5 +378,24 @@ fn helicone_logs_are_taken_where_its_client_sends_them() {
     assert_eq!(attribute(&row, "gen_ai.response.time_to_first_chunk"), "0.25");
     assert!(attribute(&row, "millrace.helicone.extra").contains(r#""helicone-property-app":"shop""#));
     assert!(!row.to_string().contains("sk-helicone-secret"));
+    for (column, part) in [("RawRequest", "providerRequest"), ("RawResponse", "providerResponse")] {
+        assert_eq!(text(&row, column), log[part]["json"].to_string(), "{column}");
+    }
+    let mut stream = log.clone();
+    let sse = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    stream["providerResponse"] = json!({"textBody": sse, "status": 200});
+    let row = row_of(&service, &post_json(&path(&service, "helicone"), &stream).json());
+    assert_eq!(text(&row, "RawResponse"), json!(sse).to_string(), "a stream stays the text it was");
     assert_eq!(post_json(&path(&service, "helicone"), &json!({"providerRequest": {}})).status, 422);
+}
+
+#[test]
+fn raw_texts_are_not_kept_when_nobody_wants_them() {
+    let service = Service::start_with(Options { yaml: "genai: { keep_raw: false }".to_owned(), ..Options::default() });
+    let answers = [post_json(&service.chat("default"), &pair(1)), post_json(&path(&service, "litellm"), &litellm(1))];
+    for answer in answers {
+        let row = row_of(&service, &answer.json());
+        assert_eq!((text(&row, "RawRequest"), text(&row, "RawResponse")), ("", ""));
+        assert!(attribute(&row, "gen_ai.input.messages").contains("content"));
+    }
 }
