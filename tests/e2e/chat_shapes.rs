@@ -263,10 +263,10 @@ fn what_finds_no_room_waits_is_refused_and_can_be_sent_again() {
     let yaml = "memory: { limit: 4194304 }\njournal: { segment_bytes: 1MiB }".to_owned();
     let url = Some(gate.url());
     let service = Service::start_with(Options { yaml, ack: Some("memory"), clickhouse_url: url, ..Options::default() });
-    // each takes 250 KB or more of the 2 MiB, which do not compress, and the batch itself 1.5 MB: some fit
+    // each takes 180 KB twice or more of the 2 MiB, which do not compress, and the batch itself 1.1 MB: some fit
     let large = |number: usize| {
         let mut record = litellm(number);
-        record["messages"][0]["content"] = noise(number as u64, 250_000).into();
+        record["messages"][0]["content"] = noise(number as u64, 180_000).into();
         record
     };
     let batch: Vec<_> = (0..6).map(large).collect();
