@@ -321,7 +321,7 @@ pub(crate) fn binary() -> Command {
 /// A running `millrace clickhouse`: the engine alone, as a ClickHouse that somebody else runs.
 pub(crate) struct Engine {
     process: Process,
-    _folder: TempDir,
+    folder: TempDir,
     pub(crate) port: u16,
 }
 
@@ -336,8 +336,7 @@ impl Engine {
         fs::write(&config, yaml).expect("the configuration can be written");
         let mut command = binary();
         command.arg("clickhouse").arg("--config").arg(&config);
-        let mut engine =
-            Self { process: Process::spawn(&mut command, folder.path().join("log")), _folder: folder, port };
+        let mut engine = Self { process: Process::spawn(&mut command, folder.path().join("log")), folder, port };
         let ping = format!("{}/ping", engine.url());
         wait_until("the engine answers", || {
             if let Some(status) = engine.process.ended() {
@@ -346,6 +345,15 @@ impl Engine {
             http::try_send("GET", &ping, &[], &[]).ok().filter(|answer| answer.status == 200)
         });
         engine
+    }
+
+    /// Ends it and starts a service that runs its own engine on the same data.
+    pub(crate) fn into_service(mut self) -> Service {
+        signal(self.process.child.id(), "TERM");
+        wait_until("the engine has ended after SIGTERM", || self.process.ended());
+        let options = Options::default();
+        let (process, ready) = launch(&self.folder, &options);
+        Service { process, folder: self.folder, options, ready }
     }
 
     /// `http://host:port`
