@@ -107,7 +107,10 @@ impl Service {
 
     /// Starts with a new data folder; returns once everything listens.
     pub(crate) fn start_with(options: Options) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        Self::start_in(tempfile::tempdir().expect("a temporary folder can be made"), options)
+    }
+
+    fn start_in(folder: TempDir, options: Options) -> Self {
         let ports = if options.fixed_ports { fixed_ports() } else { [0; 4] };
         let mut process = launch(&folder, &options, ports);
         let ready = wait_for_ready(&mut process, &folder);
@@ -351,9 +354,7 @@ impl Engine {
     pub(crate) fn into_service(mut self) -> Service {
         signal(self.process.child.id(), "TERM");
         wait_until("the engine has ended after SIGTERM", || self.process.ended());
-        let options = Options::default();
-        let (process, ready) = launch(&self.folder, &options);
-        Service { process, folder: self.folder, options, ready }
+        Service::start_in(self.folder, Options::default())
     }
 
     /// `http://host:port`
