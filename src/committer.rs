@@ -134,15 +134,16 @@ impl Running {
             let is_due = due.is_some_and(|due| due <= Instant::now());
             tokio::select! {
                 biased;
-                entry = self.parts.outlet.recv() => match entry {
-                    Some(entry) => self.take(entry)?,
-                    None => break,
-                },
                 () = draining.requested(), if !is_draining => {
                     self.parts.outlet.close();
                     is_draining = true;
                 }
+                // before what comes now, which may be a repeat of it
                 Some(learned) = self.parts.learned.recv() => self.learn(&learned),
+                entry = self.parts.outlet.recv() => match entry {
+                    Some(entry) => self.take(entry)?,
+                    None => break,
+                },
                 () = self.backlog.until_hungry(), if is_due => {}
                 () = tokio::time::sleep_until(wake) => {}
             }

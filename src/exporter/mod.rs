@@ -13,7 +13,7 @@ mod isolate;
 
 use crate::clickhouse::schema::{self, Home};
 use crate::clickhouse::{Availability, Class, Client, Failure, View};
-use crate::journal::{Backlog, DeadLetters, Loaded, Order, Segment};
+use crate::journal::{Backlog, DeadLetters, LoadError, Loaded, Order, Segment};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
@@ -167,8 +167,14 @@ impl Exporter {
 
     /// One attempt. False when ClickHouse did not take it, and it waits again.
     async fn deliver(&self, segment: Segment) -> bool {
-        let (segment, loaded) = match blocking(segment, |segment| segment.load()).await {
+        let (mut segment, loaded) = match blocking(segment, |segment| segment.load()).await {
             (segment, Ok(loaded)) => (segment, loaded),
+            (segment, Err(LoadError::Io(error))) if error.kind() != std::io::ErrorKind::NotFound => {
+                // too many open files, say: the rows are there
+                let failure = Failure::of_our_own(&format!("failed to read a segment of the journal: {error}"));
+                self.put_back(segment, &failure).await;
+                return false;
+            }
             (segment, Err(error)) => {
                 let rows = segment.rows();
                 segment.set_aside(rows, &error.to_string());
@@ -183,7 +189,12 @@ impl Exporter {
         let done = match done {
             Err(failure) if failure.class == Class::Permanent => {
                 tracing::warn!(segment = %segment.id(), why = failure.message, "ClickHouse refuses rows; looking for them");
-                self.isolate(&segment, &loaded).await
+                let (doubted, done) = blocking(segment, Segment::doubt).await;
+                segment = doubted;
+                match done {
+                    Ok(()) => self.isolate(&segment, &loaded).await,
+                    Err(error) => Err(Failure::of_our_own(&format!("failed to rename a segment: {error}"))),
+                }
             }
             done => done,
         };
@@ -233,9 +244,12 @@ impl Exporter {
 }
 
 /// Runs what blocks on a thread for it, and gives back what it worked on.
-async fn blocking<T: Send + 'static, R: Send + 'static>(on: T, work: impl FnOnce(&T) -> R + Send + 'static) -> (T, R) {
+async fn blocking<T: Send + 'static, R: Send + 'static>(
+    mut on: T,
+    work: impl FnOnce(&mut T) -> R + Send + 'static,
+) -> (T, R) {
     let worked = tokio::task::spawn_blocking(move || {
-        let result = work(&on);
+        let result = work(&mut on);
         (on, result)
     });
     match worked.await {

@@ -234,6 +234,9 @@ impl Journal {
             move |source| OpenError::Io { dir, source }
         };
         disk.create_dir(&options.dir).map_err(failed(&options.dir))?;
+        if let Some(parent) = options.dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            disk.sync_dir(parent).map_err(failed(parent))?;
+        }
         let backlog = Backlog::new(Arc::clone(&disk), &options.dir, metrics.clone());
         let mut journal = Self {
             disk,
@@ -514,7 +517,7 @@ impl Journal {
         }
         let mut segments: Vec<_> = known.iter().filter_map(|entry| Some((Name::read(&entry.name)?, entry))).collect();
         segments.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(name.id));
-        let mut heard_enough = false;
+        let (mut heard_enough, mut all_renamed) = (false, true);
         for (name, entry) in segments {
             self.last_number = self.last_number.max(name.id.number());
             let path = dir.join(&entry.name);
@@ -527,9 +530,11 @@ impl Journal {
             match (name.state, found) {
                 (State::Stored { .. }, _) => self.backlog.keep(path, entry.bytes),
                 (_, Some(Err(unreadable))) => self.refuse(&path, entry.bytes, unreadable)?,
-                (State::Waiting { rows }, _) => {
+                (State::Waiting { rows } | State::Doubt { rows }, _) => {
                     recovered.count(rows);
-                    self.backlog.push(found_again(name.id, path, rows, entry.bytes, recovered.in_doubt));
+                    let in_doubt = recovered.in_doubt || matches!(name.state, State::Doubt { .. });
+                    let path = if in_doubt { self.doubted(path, name.id, rows, &mut all_renamed) } else { path };
+                    self.backlog.push(found_again(name.id, path, rows, entry.bytes, in_doubt));
                 }
                 (State::Open, Some(Ok(found))) => {
                     let mut length = entry.bytes;
@@ -544,7 +549,12 @@ impl Journal {
                         self.disk.remove(&path)?;
                         continue;
                     }
-                    let path = self.renamed(path, Name { id: name.id, state: State::Waiting { rows } });
+                    let path = if recovered.in_doubt {
+                        // it may have been sealed and sent, and its new name lost
+                        self.doubted(path, name.id, rows, &mut all_renamed)
+                    } else {
+                        self.renamed(path, Name { id: name.id, state: State::Waiting { rows } })
+                    };
                     recovered.count(rows);
                     self.backlog.push(found_again(name.id, path, rows, length, recovered.in_doubt));
                 }
@@ -552,9 +562,21 @@ impl Journal {
             }
         }
         self.metrics.recover(recovered.rows);
-        let boot = self.options.boot.clone().unwrap_or_default();
-        disk::replace(&*self.disk, &dir, BOOT_FILE, boot.as_bytes())?;
+        if all_renamed {
+            // only now: until the names say which are in doubt, all of them are
+            self.disk.sync_dir(&dir)?;
+            let boot = self.options.boot.clone().unwrap_or_default();
+            disk::replace(&*self.disk, &dir, BOOT_FILE, boot.as_bytes())?;
+        }
         Ok(recovered)
+    }
+
+    /// The file under a name that says that it is in doubt, over any number of restarts.
+    fn doubted(&self, path: PathBuf, id: SegmentId, rows: usize, all_renamed: &mut bool) -> PathBuf {
+        let new = self.options.dir.join(Name { id, state: State::Doubt { rows } }.file());
+        let renamed = self.renamed(path, Name { id, state: State::Doubt { rows } });
+        *all_renamed &= renamed == new;
+        renamed
     }
 
     /// A file that cannot be read as a segment: a later version's stays where it is, a damaged one is set aside.
