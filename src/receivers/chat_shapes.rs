@@ -22,6 +22,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
+use std::sync::Arc;
 
 /// Whose records they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(super) struct Source {
 }
 
 pub(super) async fn ingest_litellm(
-    State(receivers): State<Receivers>,
+    State(receivers): State<Arc<Receivers>>,
     Path(workspace): Path<String>,
     request: Request<Body>,
 ) -> Response {
@@ -52,7 +53,7 @@ pub(super) async fn ingest_litellm(
 }
 
 pub(super) async fn ingest_helicone(
-    State(receivers): State<Receivers>,
+    State(receivers): State<Arc<Receivers>>,
     Path(workspace): Path<String>,
     request: Request<Body>,
 ) -> Response {
@@ -60,14 +61,14 @@ pub(super) async fn ingest_helicone(
 }
 
 pub(super) async fn ingest_helicone_client(
-    State(receivers): State<Receivers>,
+    State(receivers): State<Arc<Receivers>>,
     Path((workspace, _provider)): Path<(String, String)>,
     request: Request<Body>,
 ) -> Response {
     ingest(receivers, &workspace, Shape::Helicone, request).await
 }
 
-async fn ingest(receivers: Receivers, workspace: &str, shape: Shape, request: Request<Body>) -> Response {
+async fn ingest(receivers: Arc<Receivers>, workspace: &str, shape: Shape, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let workspace = match receivers.admit(workspace, &head.headers) {
         Ok(workspace) => workspace,
