@@ -93,7 +93,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let mut running = Running {
         committing: tokio::task::spawn_blocking(move || committer.run(commit_draining)),
         exporting: tokio::spawn(exporter.run(draining)),
-        grpc: tokio::spawn(receivers::otlp_grpc::serve(listeners.grpc, doors.clone(), stopping.clone())),
+        grpc: tokio::spawn(receivers::otlp_grpc::serve(listeners.grpc, Arc::clone(&doors), stopping.clone())),
         http: tokio::spawn(receivers::http::serve(listeners.http, doors, stopping)),
         health: tokio::spawn(admin::serve_health(listeners.health, admin.clone(), admin_stopping.clone())),
         metrics: tokio::spawn(admin::serve_metrics(listeners.metrics, admin, admin_stopping)),
@@ -284,12 +284,12 @@ fn remember(accepted: &mut Accepted, block: &Block<'_>, now: UnixNanos) {
     }
 }
 
-fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics) -> Receivers {
+fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics) -> Arc<Receivers> {
     let limits = chat::Limits {
         max_value_bytes: config.genai.max_value_bytes.0,
         max_inline_media_bytes: config.genai.max_inline_media_bytes.0,
     };
-    Receivers {
+    Arc::new(Receivers {
         pipeline,
         traces,
         metrics,
@@ -305,7 +305,7 @@ fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics) 
         },
         limits: otlp::Limits { column_bytes: config.memory.request_rows_bytes(), ..otlp::Limits::default() },
         request_bytes_max: REQUEST_BYTES_MAX,
-    }
+    })
 }
 
 /// Who runs the embedded ClickHouse, if it is another Millrace.

@@ -37,10 +37,10 @@ impl Receiver {
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
-    accepted: IntCounterVec,
-    refused: IntCounterVec,
-    rejected: IntCounterVec,
-    repeated: IntCounterVec,
+    accepted: ByReceiver,
+    refused: ByReceiver,
+    rejected: ByReceiver,
+    repeated: ByReceiver,
     /// Attributes dropped because a later one of the same span had the same key.
     pub attributes_repeated: IntCounter,
     ledger: Arc<Mutex<Counts>>,
@@ -77,15 +77,7 @@ impl Metrics {
     /// When two metrics have one name, which a test rules out.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let labels = ["receiver", "transport"];
-        let by_receiver = |name: &str, help: &str| -> Result<IntCounterVec, prometheus::Error> {
-            let metric = IntCounterVec::new(Opts::new(name, help), &labels)?;
-            registry.register(Box::new(metric.clone()))?;
-            for receiver in [Receiver::OtlpGrpc, Receiver::OtlpHttp, Receiver::Chat] {
-                metric.with_label_values(&receiver.labels()).reset();
-            }
-            Ok(metric)
-        };
+        let by_receiver = |name: &str, help: &str| ByReceiver::registered(&registry, name, help);
         let counter = |name: &str, help: &str| registered_counter(&registry, name, help);
         let gauge = |name: &str, help: &str| registered_gauge(&registry, name, help);
         Ok(Self {
@@ -155,9 +147,9 @@ impl Metrics {
 
     /// Counts spans that are committed: `new` ones, and those that were accepted before.
     pub fn accept(&self, receiver: Receiver, new: usize, repeated: usize) {
-        self.accepted.with_label_values(&receiver.labels()).inc_by(count(new));
+        self.accepted.of(receiver).inc_by(count(new));
         if repeated > 0 {
-            self.repeated.with_label_values(&receiver.labels()).inc_by(count(repeated));
+            self.repeated.of(receiver).inc_by(count(repeated));
             let mut ledger = self.ledger();
             ledger.duplicate += count(repeated);
             ledger.pending -= signed(repeated);
@@ -166,7 +158,7 @@ impl Metrics {
 
     /// Counts spans (or a request that was not read) that were answered with "try again".
     pub fn refuse(&self, receiver: Receiver, spans: usize) {
-        self.refused.with_label_values(&receiver.labels()).inc_by(count(spans));
+        self.refused.of(receiver).inc_by(count(spans));
         let mut ledger = self.ledger();
         ledger.received += count(spans);
         ledger.refused += count(spans);
@@ -174,7 +166,10 @@ impl Metrics {
 
     /// Counts spans (or a request that could not be read) that are malformed.
     pub fn reject(&self, receiver: Receiver, spans: usize) {
-        self.rejected.with_label_values(&receiver.labels()).inc_by(count(spans));
+        if spans == 0 {
+            return;
+        }
+        self.rejected.of(receiver).inc_by(count(spans));
         let mut ledger = self.ledger();
         ledger.received += count(spans);
         ledger.rejected += count(spans);
@@ -227,6 +222,31 @@ fn registered_gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGa
     let metric = IntGauge::new(name, help)?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
+}
+
+/// A counter for each receiver.
+#[derive(Debug, Clone)]
+struct ByReceiver {
+    otlp_grpc: IntCounter,
+    otlp_http: IntCounter,
+    chat: IntCounter,
+}
+
+impl ByReceiver {
+    fn registered(registry: &Registry, name: &str, help: &str) -> Result<Self, prometheus::Error> {
+        let metric = IntCounterVec::new(Opts::new(name, help), &["receiver", "transport"])?;
+        registry.register(Box::new(metric.clone()))?;
+        let of = |receiver: Receiver| metric.with_label_values(&receiver.labels());
+        Ok(Self { otlp_grpc: of(Receiver::OtlpGrpc), otlp_http: of(Receiver::OtlpHttp), chat: of(Receiver::Chat) })
+    }
+
+    fn of(&self, receiver: Receiver) -> &IntCounter {
+        match receiver {
+            Receiver::OtlpGrpc => &self.otlp_grpc,
+            Receiver::OtlpHttp => &self.otlp_http,
+            Receiver::Chat => &self.chat,
+        }
+    }
 }
 
 /// What the journal does.

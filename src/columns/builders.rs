@@ -27,6 +27,11 @@ impl Fixed64 {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
+    /// Makes room for `more` rows like the `rows` there are.
+    pub(super) fn reserve_alike(&mut self, rows: usize, more: usize) {
+        self.bytes.reserve(alike(self.bytes.len(), rows, more));
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -72,8 +77,14 @@ impl Strings {
         if value.is_empty() {
             return self.bytes.push(0);
         }
+        self.bytes.reserve(value.len() + 1);
         put_varint(&mut self.bytes, value.len());
         self.bytes.extend_from_slice(value);
+    }
+
+    /// Makes room for `more` rows like the `rows` there are.
+    pub(super) fn reserve_alike(&mut self, rows: usize, more: usize) {
+        self.bytes.reserve(alike(self.bytes.len(), rows, more));
     }
 
     pub(super) fn append(&mut self, other: &Self) {
@@ -123,6 +134,9 @@ impl<'a> Iterator for StringsIter<'a> {
     }
 }
 
+/// Bytes of a row's keys and values together that room is made for before they are known.
+const ROW_BYTES_USUAL: usize = 512;
+
 /// A column of `Map(String, String)`.
 #[derive(Debug, Default, Clone)]
 pub struct Map {
@@ -140,6 +154,19 @@ pub(super) struct MapMark {
 }
 
 impl Map {
+    /// An empty one with room for a row of ordinary size, made from so many bytes.
+    pub(super) fn for_row_of(bytes: usize) -> Self {
+        let half = || Strings { bytes: Vec::with_capacity(ROW_BYTES_USUAL.min(bytes) / 2), len: 0 };
+        Self { ends: Vec::new(), keys: half(), values: half() }
+    }
+
+    /// Makes room for `more` rows like the `rows` there are.
+    pub(super) fn reserve_alike(&mut self, rows: usize, more: usize) {
+        self.ends.reserve(alike(self.ends.len(), rows, more));
+        self.keys.reserve_alike(rows, more);
+        self.values.reserve_alike(rows, more);
+    }
+
     pub(super) fn push(&mut self, key: &[u8], value: &[u8]) {
         self.keys.push(key);
         self.values.push(value);
@@ -192,10 +219,8 @@ impl Map {
     }
 
     /// Keeps the last of several entries with the same key among those pushed since `mark`; says how many went.
-    ///
-    /// Keys are few, so the common case (no duplicate) is decided by a 64-bit sketch of what was seen.
     pub(super) fn keep_last_of_each_key(&mut self, mark: MapMark) -> usize {
-        if !self.may_have_duplicates(mark) {
+        if !has_duplicates(self.keys.bytes.get(mark.keys.bytes..).unwrap_or_default()) {
             return 0;
         }
         let entries = self.take_entries_since(mark);
@@ -206,33 +231,6 @@ impl Map {
             self.push(key, value);
         }
         entries.len() - kept.len()
-    }
-
-    fn may_have_duplicates(&self, mark: MapMark) -> bool {
-        let mut seen = [0_u64; 4];
-        let mut rest = self.keys.bytes.get(mark.keys.bytes..).unwrap_or_default();
-        while let Some((key, after)) = take_string(rest) {
-            let sketch = sketch(key);
-            let Some(word) = seen.get_mut(usize::from(sketch >> 6) & 3) else { return true };
-            let bit = 1_u64 << (sketch & 63);
-            if *word & bit != 0 {
-                return self.has_duplicates(mark);
-            }
-            *word |= bit;
-            rest = after;
-        }
-        false
-    }
-
-    fn has_duplicates(&self, mark: MapMark) -> bool {
-        let mut keys = Vec::with_capacity(self.keys.len - mark.keys.len);
-        let mut rest = self.keys.bytes.get(mark.keys.bytes..).unwrap_or_default();
-        while let Some((key, after)) = take_string(rest) {
-            keys.push(key);
-            rest = after;
-        }
-        keys.sort_unstable();
-        keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
     }
 
     /// Takes out the entries pushed since `mark`.
@@ -249,11 +247,48 @@ impl Map {
     }
 }
 
-/// A byte that differs for most pairs of attribute keys: their lengths and last letters differ.
-fn sketch(key: &[u8]) -> u8 {
-    let at = |from_end: usize| key.len().checked_sub(from_end).and_then(|i| key.get(i)).copied().unwrap_or(0);
-    let length = key.len().to_le_bytes()[0];
-    at(1).wrapping_mul(31) ^ at(3).wrapping_mul(17) ^ at(6).wrapping_mul(7) ^ length.wrapping_mul(59)
+/// Keys among which one that looks like another is compared with each before it. Among more they are sorted instead.
+const COMPARED_KEYS_MAX: usize = 64;
+
+/// Whether a key comes twice. Keys are few and differ, which a set of sketches tells nearly always.
+fn has_duplicates(keys: &[u8]) -> bool {
+    let mut seen = [0_u64; SKETCHES / 64];
+    for (index, key) in StringsIter(keys).enumerate() {
+        let sketch = sketch(key);
+        let Some(word) = seen.get_mut(sketch / 64) else { return true };
+        let bit = 1_u64 << (sketch % 64);
+        if *word & bit != 0 {
+            if index >= COMPARED_KEYS_MAX {
+                return has_duplicates_once_sorted(keys);
+            }
+            if StringsIter(keys).take(index).any(|earlier| earlier == key) {
+                return true;
+            }
+        }
+        *word |= bit;
+    }
+    false
+}
+
+fn has_duplicates_once_sorted(keys: &[u8]) -> bool {
+    let mut keys: Vec<_> = StringsIter(keys).collect();
+    keys.sort_unstable();
+    keys.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
+}
+
+/// How many sketches of a key there are.
+const SKETCHES: usize = 1 << 10;
+
+/// A number below [`SKETCHES`] that differs for most pairs of keys: of their length, first and last bytes.
+fn sketch(key: &[u8]) -> usize {
+    // odd, its bits in no order: the fraction of the golden ratio
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let ends = match (key.first_chunk(), key.last_chunk()) {
+        (Some(first), Some(last)) => u64::from_le_bytes(*first).rotate_left(32) ^ u64::from_le_bytes(*last),
+        _ => key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    let spread = (ends ^ as_u64(key.len())).wrapping_mul(SPREAD);
+    usize::try_from(spread >> (u64::BITS - SKETCHES.ilog2())).unwrap_or(0)
 }
 
 /// Writes an unsigned LEB128 integer, ClickHouse's `VarUInt`.
@@ -278,9 +313,19 @@ pub(super) fn take_varint(bytes: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Splits the first string off the front: a varint length and as many bytes.
+#[inline]
 pub(super) fn take_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    // nearly all are shorter than 128 bytes
+    if let [length @ ..=0x7f, rest @ ..] = bytes {
+        return rest.split_at_checked(usize::from(*length));
+    }
     let (length, width) = take_varint(bytes)?;
     bytes.get(width..)?.split_at_checked(length)
+}
+
+/// What `more` rows take when `rows` took `len`.
+fn alike(len: usize, rows: usize, more: usize) -> usize {
+    len.saturating_mul(more) / rows.max(1)
 }
 
 /// `usize` as ClickHouse counts: always fits, Millrace runs on 64-bit machines.
@@ -331,6 +376,23 @@ mod tests {
         }
         assert_eq!(map.keep_last_of_each_key(mark), 0);
         assert_eq!(map.entries(), 300);
+    }
+
+    #[test]
+    fn keys_that_look_alike_are_told_apart() {
+        // the same length, the same 8 bytes at both ends: one sketch for all
+        let alike = |number: usize| format!("http.url.{number:04}.the.rest");
+        for keys in [2, COMPARED_KEYS_MAX, COMPARED_KEYS_MAX + 1, 3 * COMPARED_KEYS_MAX] {
+            let mut map = Map::default();
+            let mark = map.mark();
+            for key in 0..keys {
+                map.push(alike(key).as_bytes(), b"x");
+            }
+            assert_eq!(sketch(alike(0).as_bytes()), sketch(alike(1).as_bytes()));
+            assert_eq!(map.keep_last_of_each_key(mark), 0, "{keys}");
+            map.push(alike(0).as_bytes(), b"the last");
+            assert_eq!((map.keep_last_of_each_key(mark), map.entries()), (1, keys), "{keys}");
+        }
     }
 
     #[test]

@@ -305,6 +305,12 @@ impl StatusCode {
 pub struct MapRow(Map);
 
 impl MapRow {
+    /// An empty row with room for the attributes of a message of so many bytes.
+    #[must_use]
+    pub fn for_message_of(bytes: usize) -> Self {
+        Self(Map::for_row_of(bytes))
+    }
+
     /// Adds an entry.
     pub fn push(&mut self, key: &[u8], value: &[u8]) {
         self.0.push(key, value);
@@ -342,6 +348,12 @@ pub struct Mark {
 }
 
 impl RowGroup {
+    /// An empty group for a request of so many bytes: the first span's attributes have room.
+    #[must_use]
+    pub fn for_request_of(bytes: usize) -> Self {
+        Self { span_attributes: Map::for_row_of(bytes), ..Self::default() }
+    }
+
     /// Number of finished spans.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -497,6 +509,43 @@ impl RowGroup {
             links: self.links.selected(kept),
             raw_request: self.raw_request.selected(kept),
             raw_response: self.raw_response.selected(kept),
+        }
+    }
+
+    /// Makes room for as many rows like those there are as `unread` bytes of a request may bring, when one took `read`.
+    ///
+    /// What columns repeat can make rows much larger than the request, so the room is at most twice the bytes unread.
+    pub fn reserve_alike(&mut self, read: usize, unread: usize) {
+        let Some(row_bytes) = self.variable_bytes_len().checked_div(self.rows) else { return };
+        let rows = (unread / read.max(1)).min(unread.saturating_mul(2) / row_bytes.max(1));
+        // rows are not quite alike, and outgrowing the room would double it
+        let more = rows + rows / 8;
+        for column in [
+            &mut self.trace_id,
+            &mut self.span_id,
+            &mut self.parent_span_id,
+            &mut self.trace_state,
+            &mut self.span_name,
+            &mut self.span_kind,
+            &mut self.service_name,
+            &mut self.scope_name,
+            &mut self.scope_version,
+            &mut self.status_code,
+            &mut self.status_message,
+            &mut self.events.name,
+            &mut self.raw_request,
+            &mut self.raw_response,
+        ] {
+            column.reserve_alike(self.rows, more);
+        }
+        for column in [&mut self.resource_attributes, &mut self.span_attributes, &mut self.events.attributes] {
+            column.reserve_alike(self.rows, more);
+        }
+        for column in [&mut self.timestamp, &mut self.duration, &mut self.events.timestamp] {
+            column.reserve_alike(self.rows, more);
+        }
+        for ends in [&mut self.events.ends, &mut self.links.ends] {
+            ends.reserve(more);
         }
     }
 

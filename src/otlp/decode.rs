@@ -157,7 +157,7 @@ pub fn decode_traces(
     workspace: &Workspace,
     limits: &Limits,
 ) -> Result<Decoded, DecodeError> {
-    let out = Decoded::default();
+    let out = Decoded { rows: RowGroup::for_request_of(request.len()), ..Decoded::default() };
     let mut decoder = Decoder { out, encoding, workspace, limits, spans: 0, items: 0, scratch: String::new() };
     let mut fields = Fields::new(request);
     while let Some((number, value)) = fields.next().map_err(Part::Request.is())? {
@@ -254,7 +254,7 @@ struct SpanFields<'a> {
 impl Decoder<'_> {
     /// The resource may come behind its spans, so the message's top level is walked twice.
     fn resource_spans(&mut self, message: &[u8]) -> Result<(), DecodeError> {
-        let mut resource = MapRow::default();
+        let mut resource = MapRow::for_message_of(message.len());
         let mut service_name = Vec::new();
         let mut broken = None;
         each_field(message, Part::ResourceSpans, 1, |bytes| {
@@ -322,7 +322,16 @@ impl Decoder<'_> {
             }
         }
         let context = Context { resource, service_name, scope_name, scope_version, broken };
-        each_field(message, Part::ScopeSpans, 2, |span| self.span(span, &context))
+        let mut unread = message.len();
+        let mut first = true;
+        each_field(message, Part::ScopeSpans, 2, |span| {
+            unread = unread.saturating_sub(span.len());
+            self.span(span, &context)?;
+            if std::mem::replace(&mut first, false) {
+                self.out.rows.reserve_alike(span.len(), unread);
+            }
+            Ok(())
+        })
     }
 
     fn span(&mut self, message: &[u8], context: &Context<'_>) -> Result<(), DecodeError> {

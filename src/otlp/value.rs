@@ -10,6 +10,9 @@ use crate::text::put_double;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+/// From this length on a text is checked with SIMD.
+const SIMD_PAYS_BYTES: usize = 64;
+
 /// Writes the text of one AnyValue message; `depth` counts the messages around it.
 ///
 /// A string that stands alone is returned as it lies in the request; everything else goes through `scratch`.
@@ -32,11 +35,31 @@ pub(super) fn text<'a>(
 }
 
 /// Text that must be UTF-8.
+#[inline]
 pub(super) fn checked_text(bytes: &[u8]) -> Result<&[u8], DecodeError> {
-    match simdutf8::basic::from_utf8(bytes) {
-        Ok(_) => Ok(bytes),
-        Err(_) => Err(DecodeError::NotUtf8),
+    if is_short_ascii(bytes) || simdutf8::basic::from_utf8(bytes).is_ok() {
+        Ok(bytes)
+    } else {
+        Err(DecodeError::NotUtf8)
     }
+}
+
+/// Whether it is ASCII and too short for SIMD to pay, as keys and most values are. Eight bytes are looked at together.
+#[inline]
+fn is_short_ascii(bytes: &[u8]) -> bool {
+    const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
+    if bytes.len() >= SIMD_PAYS_BYTES {
+        return false;
+    }
+    // the last word overlaps the one before it, so that no byte is left over
+    let seen = if let Some(last) = bytes.last_chunk() {
+        bytes.as_chunks().0.iter().fold(u64::from_le_bytes(*last), |seen, word| seen | u64::from_le_bytes(*word))
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        u64::from(u32::from_le_bytes(*first) | u32::from_le_bytes(*last))
+    } else {
+        bytes.iter().fold(0, |seen, byte| seen | u64::from(*byte))
+    };
+    seen & NOT_ASCII == 0
 }
 
 #[derive(Clone, Copy)]

@@ -62,11 +62,30 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field's number and value; `None` at the end of the message.
-    #[inline]
+    ///
+    /// Nearly all fields are short and length-delimited, so that case is read in place.
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, WireError> {
-        if self.rest.is_empty() {
-            return Ok(None);
+        match self.short_bytes() {
+            Some(field) => Ok(Some(field)),
+            None if self.rest.is_empty() => Ok(None),
+            None => self.next_of_any_kind().map(Some),
         }
+    }
+
+    /// A field with a number below 16 and fewer than 128 bytes: one byte of tag, one of length.
+    #[inline(always)]
+    fn short_bytes(&mut self) -> Option<(u32, Value<'a>)> {
+        let [tag @ 0x0a..=0x7a, length @ ..=0x7f, rest @ ..] = self.rest else { return None };
+        if tag & 7 != 2 {
+            return None;
+        }
+        let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
+        self.rest = rest;
+        Some((u32::from(tag >> 3), Value::Bytes(bytes)))
+    }
+
+    fn next_of_any_kind(&mut self) -> Result<(u32, Value<'a>), WireError> {
         let tag = self.varint()?;
         let number = field_number(tag)?;
         let value = match tag & 7 {
@@ -80,7 +99,7 @@ impl<'a> Fields<'a> {
             5 => Value::Fixed32(u32::from_le_bytes(self.array()?)),
             _ => return Err(WireError::Tag),
         };
-        Ok(Some((number, value)))
+        Ok((number, value))
     }
 
     #[inline]

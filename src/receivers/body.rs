@@ -17,6 +17,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is read of a refused body, so that its sender sees the answer.
 const PASS_OVER_BYTES_MAX: usize = 256 << 20;
 const PASS_OVER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest first size of the buffer that a body of several frames grows in: its sender says the length before there is room.
+const COLLECTED_BYTES_FIRST: usize = 1 << 20;
 /// First size of the buffer that a decompressed body grows in.
 const DECOMPRESSED_BYTES_FIRST: usize = 64 << 10;
 /// The zstd window we hold, as a power of two: 8 MiB. Source: RFC 8878, section 3.1.1.1.2, what decoders should support.
@@ -51,18 +53,20 @@ pub(super) async fn read(
     let encoding = headers.get(header::CONTENT_ENCODING).map_or(Ok("identity"), |value| {
         value.to_str().map_err(|_| BodyError::Encoding(String::from_utf8_lossy(value.as_bytes()).into_owned()))
     });
-    let (bytes, room) = read_raw(body, headers, pipeline, max).await?;
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let (bytes, room) = read_raw(body, headers, |_| announced, pipeline, max).await?;
     expand(bytes, encoding?, room, max).await
 }
 
-/// Reads a body as it is. What is left of a refused one is passed over, so that its sender sees the answer.
+/// Reads a body as it is; how long it is to be, its headers or its first bytes may tell. What is left of a refused one is
+/// passed over, so that its sender sees the answer.
 pub(super) async fn read_raw(
     body: Body,
     headers: &HeaderMap,
+    announced: impl Fn(&[u8]) -> Option<usize>,
     pipeline: &Pipeline,
     max: usize,
 ) -> Result<(Bytes, Room), BodyError> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let mut stream = body.into_data_stream();
     let collected = tokio::time::timeout(BODY_TIMEOUT, collect(&mut stream, announced, pipeline, max)).await;
     let collected = collected.unwrap_or(Err(BodyError::TooSlow));
@@ -93,31 +97,32 @@ pub(super) async fn expand(
 
 async fn collect(
     stream: &mut BodyDataStream,
-    announced: Option<usize>,
+    announced: impl Fn(&[u8]) -> Option<usize>,
     pipeline: &Pipeline,
     max: usize,
 ) -> Result<(Bytes, Room), BodyError> {
-    if announced.is_some_and(|length| length > max) {
-        return Err(BodyError::TooLarge { max });
-    }
+    let fits = |length: usize| if length > max { Err(BodyError::TooLarge { max }) } else { Ok(()) };
+    fits(announced(&[]).unwrap_or(0))?;
     let mut room = pipeline.reserve(0)?;
     let cut_off = |error: axum::Error| BodyError::CutOff(error.to_string());
-    // one frame that is the whole body is taken as it lies
     let Some(first) = stream.try_next().await.map_err(cut_off)? else { return Ok((Bytes::new(), room)) };
+    fits(first.len())?;
     room.grow(first.len())?;
-    if Some(first.len()) == announced && first.len() <= max {
+    let mut next = stream.try_next().await.map_err(cut_off)?;
+    if next.is_none() {
+        // one frame that is the whole body is taken as it lies
         return Ok((first, room));
     }
-    let mut bytes = BytesMut::from(first);
-    while let Some(frame) = stream.try_next().await.map_err(cut_off)? {
-        if bytes.len() + frame.len() > max {
-            return Err(BodyError::TooLarge { max });
-        }
+    let length = announced(&first).unwrap_or(0);
+    fits(length)?;
+    let mut bytes = BytesMut::with_capacity(length.min(COLLECTED_BYTES_FIRST).max(first.len()));
+    bytes.extend_from_slice(&first);
+    drop(first);
+    while let Some(frame) = next {
+        fits(bytes.len() + frame.len())?;
         room.grow(frame.len())?;
         bytes.extend_from_slice(&frame);
-    }
-    if bytes.len() > max {
-        return Err(BodyError::TooLarge { max });
+        next = stream.try_next().await.map_err(cut_off)?;
     }
     Ok((bytes.freeze(), room))
 }
@@ -246,6 +251,20 @@ pub(super) mod tests {
         assert!(matches!(result, Err(BodyError::ExpandsTooFar { max: 4_096 })), "{result:?}");
         let result = read_as("identity", vec![0; 101], 100).await;
         assert!(matches!(result, Err(BodyError::TooLarge { max: 100 })), "{result:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_of_several_frames_is_one_whatever_length_is_announced() {
+        let (pipeline, _outlet) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
+        let read = async |announced| {
+            let frames = ["one", "two", "three"].map(|frame| Ok::<_, std::io::Error>(Bytes::from(frame)));
+            let body = Body::from_stream(futures_util::stream::iter(frames));
+            read_raw(body, &HeaderMap::new(), |_| announced, &pipeline, 100).await.map(|(bytes, _room)| bytes)
+        };
+        for announced in [None, Some(0), Some(3), Some(11), Some(100)] {
+            assert_eq!(read(announced).await.unwrap(), "onetwothree", "{announced:?}");
+        }
+        assert!(matches!(read(Some(101)).await, Err(BodyError::TooLarge { max: 100 })));
     }
 
     #[tokio::test]

@@ -22,6 +22,7 @@ use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// `service.name` of a producer that names none. Source: `OpenTelemetry` resource semantic conventions.
@@ -89,7 +90,7 @@ pub(super) enum IngestError {
 }
 
 pub(super) async fn ingest(
-    State(receivers): State<Receivers>,
+    State(receivers): State<Arc<Receivers>>,
     path: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -51,7 +52,7 @@ pub(super) fn is_announced(headers: &HeaderMap) -> bool {
 }
 
 /// Answers at once; the lines are read and stored while the answer is under way.
-pub(super) fn answer(receivers: Receivers, source: Source, body: Body) -> Response {
+pub(super) fn answer(receivers: Arc<Receivers>, source: Source, body: Body) -> Response {
     let lines = match Lines::open(body, &source.headers, receivers.request_bytes_max) {
         Ok(lines) => lines,
         Err(error) => {
@@ -73,7 +74,7 @@ pub(super) fn answer(receivers: Receivers, source: Source, body: Body) -> Respon
 }
 
 struct Drive {
-    receivers: Receivers,
+    receivers: Arc<Receivers>,
     source: Source,
     answers: Answers,
     /// Lines that are dealt with but not answered, in order.

@@ -23,6 +23,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
+use std::sync::Arc;
 
 /// Whose records they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(super) struct Source {
 }
 
 pub(super) async fn ingest_litellm(
-    State(receivers): State<Receivers>,
+    State(receivers): State<Arc<Receivers>>,
     path: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
@@ -53,7 +54,7 @@ pub(super) async fn ingest_litellm(
 }
 
 pub(super) async fn ingest_helicone(
-    State(receivers): State<Receivers>,
+    State(receivers): State<Arc<Receivers>>,
     path: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
@@ -61,14 +62,19 @@ pub(super) async fn ingest_helicone(
 }
 
 pub(super) async fn ingest_helicone_client(
-    State(receivers): State<Receivers>,
+    State(receivers): State<Arc<Receivers>>,
     path: Result<Path<(String, String)>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
     ingest(receivers, path.ok().map(|Path((workspace, _provider))| workspace), Shape::Helicone, request).await
 }
 
-async fn ingest(receivers: Receivers, workspace: Option<String>, shape: Shape, request: Request<Body>) -> Response {
+async fn ingest(
+    receivers: Arc<Receivers>,
+    workspace: Option<String>,
+    shape: Shape,
+    request: Request<Body>,
+) -> Response {
     let (head, body) = request.into_parts();
     let workspace = match receivers.admit(workspace, &head.headers) {
         Ok(workspace) => workspace,

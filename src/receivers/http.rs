@@ -13,6 +13,7 @@ use axum::routing::post;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 
 /// Helicone's own client appends `/{provider}/v1/log` to the endpoint it is given.
@@ -39,12 +40,12 @@ impl Default for Config {
 ///
 /// # Errors
 /// None.
-pub async fn serve(listener: TcpListener, receivers: Receivers, shutdown: Shutdown) -> Result<(), Infallible> {
+pub async fn serve(listener: TcpListener, receivers: Arc<Receivers>, shutdown: Shutdown) -> Result<(), Infallible> {
     connections::serve(listener, router(receivers), shutdown).await;
     Ok(())
 }
 
-fn router(receivers: Receivers) -> Router {
+fn router(receivers: Arc<Receivers>) -> Router {
     Router::new()
         .route("/v1/traces", post(otlp_http::traces))
         .route("/v1/metrics", post(not_ours))

@@ -49,7 +49,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub const REQUEST_BYTES_MAX: usize = 64 << 20;
 
 /// What all receivers share.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Receivers {
     /// Where rows go.
     pub pipeline: Pipeline,

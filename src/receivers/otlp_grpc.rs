@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -69,7 +70,7 @@ impl Default for Config {
 /// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
-    receivers: Receivers,
+    receivers: Arc<Receivers>,
     mut shutdown: Shutdown,
 ) -> Result<(), tonic::transport::Error> {
     tonic::transport::Server::builder()
@@ -90,7 +91,7 @@ pub async fn serve(
 /// The service as tonic calls it.
 #[derive(Debug, Clone)]
 struct TraceService {
-    receivers: Receivers,
+    receivers: Arc<Receivers>,
 }
 
 impl NamedService for TraceService {
@@ -109,7 +110,7 @@ impl tower::Service<http::Request<Body>> for TraceService {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let receivers = self.receivers.clone();
+        let receivers = Arc::clone(&self.receivers);
         Box::pin(async move {
             if request.uri().path() != EXPORT_PATH {
                 return Ok(Status::unimplemented("this service has the method Export").into_http());
@@ -124,12 +125,11 @@ impl tower::Service<http::Request<Body>> for TraceService {
 
 async fn export(receivers: &Receivers, request: http::Request<Body>) -> Result<ExportTraceServiceResponse, Status> {
     let (head, body) = request.into_parts();
-    let metadata = MetadataMap::from_headers(head.headers.clone());
     let reject = |status: Status| {
         receivers.metrics.reject(Receiver::OtlpGrpc, 1);
         status
     };
-    let workspace = workspace(&metadata).map_err(reject)?;
+    let workspace = workspace(&head.headers).map_err(reject)?;
     let ack = ack_wanted(&head.headers, receivers.grpc_ack)
         .map_err(|message| reject(Status::invalid_argument(format!("metadata {message}"))))?;
     let (message, room) = match read_message(receivers, axum::body::Body::new(body), &head.headers).await {
@@ -171,22 +171,27 @@ async fn read_message(
     headers: &http::HeaderMap,
 ) -> Result<(Bytes, Room), Unread> {
     let max = receivers.request_bytes_max;
-    let read = body::read_raw(body, headers, &receivers.pipeline, max + PREFIX_BYTES).await;
+    let read = body::read_raw(body, headers, message_end, &receivers.pipeline, max + PREFIX_BYTES).await;
     let (bytes, room) = read.map_err(|error| unread(&error, 0))?;
-    let Some((prefix, _)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
+    let (Some(compressed), Some(end)) = (bytes.first().copied(), message_end(&bytes)) else {
         return Err(Unread::Rejected(Status::invalid_argument("the call has no message")));
     };
-    let [compressed, length @ ..] = *prefix;
     let message = bytes.slice(PREFIX_BYTES..);
-    if usize::try_from(u32::from_be_bytes(length)).ok() != Some(message.len()) {
+    if end != bytes.len() {
         return Err(Unread::Rejected(Status::invalid_argument("the call must have one whole message")));
     }
     let encoding = match compressed {
         0 => "identity",
         _ => headers.get("grpc-encoding").and_then(|encoding| encoding.to_str().ok()).unwrap_or("gzip"),
     };
-    let spans = if compressed == 0 { count_spans(&message) } else { 0 };
-    body::expand(message, encoding, room, max).await.map_err(|error| unread(&error, spans))
+    let expanded = body::expand(message.clone(), encoding, room, max).await;
+    expanded.map_err(|error| unread(&error, if compressed == 0 { count_spans(&message) } else { 0 }))
+}
+
+/// Where the message ends that begins with these bytes.
+fn message_end(bytes: &[u8]) -> Option<usize> {
+    let [_compressed, length @ ..] = *bytes.first_chunk::<PREFIX_BYTES>()?;
+    PREFIX_BYTES.checked_add(usize::try_from(u32::from_be_bytes(length)).ok()?)
 }
 
 fn unread(error: &BodyError, spans: usize) -> Unread {
@@ -222,7 +227,7 @@ fn unary_answer(message: &ExportTraceServiceResponse) -> http::Response<Body> {
     response
 }
 
-fn workspace(metadata: &MetadataMap) -> Result<Workspace, Status> {
+fn workspace(metadata: &http::HeaderMap) -> Result<Workspace, Status> {
     match metadata.get(WORKSPACE_HEADER) {
         None => Ok(Workspace::default()),
         Some(name) => Workspace::new(name.to_str().unwrap_or_default())

@@ -12,8 +12,9 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::Response;
+use std::sync::Arc;
 
-pub(super) async fn traces(State(receivers): State<Receivers>, request: Request<Body>) -> Response {
+pub(super) async fn traces(State(receivers): State<Arc<Receivers>>, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let Some(encoding) = encoding(&head.headers) else {
         receivers.metrics.reject(Receiver::OtlpHttp, 1);
