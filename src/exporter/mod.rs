@@ -13,11 +13,12 @@ mod isolate;
 
 use crate::clickhouse::schema::{self, Home};
 use crate::clickhouse::{Availability, Class, Client, Failure, View};
-use crate::journal::{Backlog, DeadLetters, Loaded, Order, Segment};
+use crate::journal::{Backlog, DeadLetters, LoadError, Loaded, Order, Segment, Unreadable};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -169,13 +170,9 @@ impl Exporter {
     async fn deliver(&self, segment: Segment) -> bool {
         let (segment, loaded) = match blocking(segment, |segment| segment.load()).await {
             (segment, Ok(loaded)) => (segment, loaded),
-            (segment, Err(error)) => {
-                let rows = segment.rows();
-                segment.set_aside(rows, &error.to_string());
-                return true;
-            }
+            (segment, Err(error)) => return self.give_up_reading(segment, &error),
         };
-        let done = if segment.is_in_doubt() || loaded.rows_damaged > 0 {
+        let done = if segment.is_in_doubt() || loaded.is_damaged {
             self.insert_what_is_missing(&segment, &loaded).await.map(|()| 0)
         } else {
             self.insert(&loaded, &segment.id().to_string(), &segment).await.map(|()| 0)
@@ -189,7 +186,7 @@ impl Exporter {
         };
         let had_trouble = segment.history().failures > 0;
         match done {
-            Ok(_) if loaded.rows_damaged > 0 => segment.set_aside(loaded.rows_damaged, "bytes on disk changed"),
+            Ok(dead) if loaded.is_damaged => segment.set_aside(loaded.rows_damaged + dead, "bytes on disk changed"),
             Ok(rows_dead) => segment.stored(rows_dead),
             Err(failure) => {
                 self.put_back(segment, &failure).await;
@@ -200,6 +197,21 @@ impl Exporter {
             self.availability.over(&self.metrics);
         }
         self.availability.reached(&self.metrics);
+        true
+    }
+
+    /// A segment cannot be read. False when it may be next time.
+    fn give_up_reading(&self, segment: Segment, why: &LoadError) -> bool {
+        let (rows, failures) = (segment.rows(), segment.history().failures);
+        match why {
+            LoadError::Unreadable(Unreadable::Version(_)) => segment.leave(&why.to_string()),
+            LoadError::Io(error) if error.kind() != io::ErrorKind::NotFound && failures < UNKNOWN_FAILURES_MAX => {
+                tracing::warn!(segment = %segment.id(), %error, "failed to read a segment; trying again");
+                segment.put_back(pause(failures), false);
+                return false;
+            }
+            _ => segment.set_aside(rows, &why.to_string()),
+        }
         true
     }
 
