@@ -189,7 +189,10 @@ impl World {
             saw("death at work");
             self.die(self.death);
         } else if self.has_failed {
-            self.die(Death::Kill);
+            let refuses_all = matches!(self.disk.struck().as_slice(), [.., (Op::Sync, _), (Op::CutBack, _)]);
+            // a disk that cannot even be cut back is read-only, until the machine starts again
+            let seed = self.next;
+            self.die(if refuses_all { Death::PowerCut { seed, forgets: true } } else { Death::Kill });
         }
         self.check_totals();
     }
