@@ -159,6 +159,7 @@ pub(super) struct Growing {
     pub(super) rows: usize,
     pub(super) rows_in_memory: usize,
     pub(super) bytes: u64,
+    pub(super) bytes_in_memory: u64,
     pub(super) oldest: Option<UnixNanos>,
 }
 
@@ -170,6 +171,7 @@ struct State {
     rows: usize,
     rows_in_memory: usize,
     bytes: u64,
+    bytes_in_memory: u64,
     waiters: BTreeMap<SegmentId, Vec<Waiter>>,
     kept: VecDeque<Kept>,
     kept_bytes: u64,
@@ -384,7 +386,8 @@ impl Backlog {
     /// Bytes on disk, whatever they are for.
     pub(super) fn disk_bytes(&self) -> u64 {
         let state = self.state();
-        state.view().bytes + state.kept_bytes
+        let in_memory = state.growing.bytes_in_memory + state.bytes_in_memory;
+        state.view().bytes.saturating_sub(in_memory) + state.kept_bytes
     }
 }
 
@@ -448,13 +451,19 @@ impl State {
     fn add(&mut self, size: Size) {
         self.rows += size.rows;
         self.bytes += size.bytes;
-        self.rows_in_memory += if size.in_memory { size.rows } else { 0 };
+        if size.in_memory {
+            self.rows_in_memory += size.rows;
+            self.bytes_in_memory += size.bytes;
+        }
     }
 
     fn subtract(&mut self, size: Size) {
         self.rows -= size.rows;
         self.bytes -= size.bytes;
-        self.rows_in_memory -= if size.in_memory { size.rows } else { 0 };
+        if size.in_memory {
+            self.rows_in_memory -= size.rows;
+            self.bytes_in_memory -= size.bytes;
+        }
     }
 
     fn view(&self) -> View {

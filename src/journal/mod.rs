@@ -504,7 +504,8 @@ impl Journal {
         if let Some(open) = self.in_memory.as_ref().filter(|open| open.about.rows > 0) {
             growing.rows += open.about.rows;
             growing.rows_in_memory += open.about.rows;
-            growing.bytes += u64::try_from(open.frames.len()).unwrap_or(0);
+            growing.bytes_in_memory = u64::try_from(open.frames.len()).unwrap_or(0);
+            growing.bytes += growing.bytes_in_memory;
             growing.oldest = growing.oldest.into_iter().chain([open.about.oldest]).min();
         }
         self.backlog.grows(growing);
