@@ -334,3 +334,6 @@ fn not_taken(full: Full) -> NotTaken {
         Full::Journal => NotTaken::JournalFull,
     }
 }
+
+#[cfg(test)]
+mod tests;
