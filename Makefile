@@ -59,6 +59,13 @@ else
 	$(CARGO) test --locked --lib --bins --tests --no-fail-fast
 endif
 
+# Needs root (loop devices, tmpfs), a C compiler, and hours; MILLRACE_TORTURE_ROUNDS=20 makes it shorter. One at a time:
+# each test takes the whole machine.
+TORTURE ?=
+.PHONY: torture
+torture: libchdb ## runs the long form of the fault tests; TORTURE=killed runs those whose name has that in it
+	$(CARGO) test --locked --features torture --test torture -- --nocapture --test-threads 1 $(TORTURE)
+
 # LiteLLM takes 340 MB: its check is not among those of `make test`.
 LITELLM_VENV := $(TOOLS)/venv-litellm
 LITELLM := $(LITELLM_VENV)/.installed
@@ -79,7 +86,7 @@ fmt: ## formats the sources
 .PHONY: lint
 lint: ## checks format and lints
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 
 .PHONY: doc
 doc: ## builds the documentation; a broken link fails

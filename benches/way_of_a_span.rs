@@ -138,6 +138,8 @@ fn group_of_ids(number: u64) -> RowGroup {
             scope_version: b"",
             status: StatusCode::Unset,
             status_message: b"",
+            raw_request: b"",
+            raw_response: b"",
         };
         let mark = rows.begin();
         rows.finish(mark, &span, &MapRow::default());

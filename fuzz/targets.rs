@@ -22,6 +22,7 @@ use millrace::otlp::{self, DecodeError, Encoding};
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
 use prost::Message as _;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// A target by its name.
@@ -69,19 +70,50 @@ fn columns(span: &ChatSpan<'_>) -> Vec<(String, String)> {
         assert!(seen.insert(key.clone()), "{key} is there twice");
         (key.to_string(), text)
     };
-    span.attributes.iter().map(column).collect()
+    let columns = span.attributes.iter().map(column).collect();
+    for raw in [&span.raw.request, &span.raw.response] {
+        // as they were sent, so halves of characters too: only the grammar is to hold
+        let read: Result<&RawValue, _> = serde_json::from_str(raw);
+        assert!(raw.is_empty() || read.is_ok(), "not JSON: {raw}");
+    }
+    columns
 }
 
 pub(crate) fn chat_body(data: &[u8]) {
     let whole = |span: &ChatSpan<'_>| {
         assert!(span.end >= span.start, "a span ends before it starts");
+        let is_whole =
+            ["millrace.truncated", "millrace.media.replaced"].iter().all(|key| span.attribute(key).is_none());
+        for raw in [&span.raw.request, &span.raw.response] {
+            let is_sent = || String::from_utf8_lossy(data).contains(&**raw);
+            assert!(!raw.is_empty() && (!is_whole || is_sent()), "not as it was sent: {raw}");
+        }
         (span.trace.id(), span.span_id, columns(span))
     };
+    let bounded = |span: &ChatSpan<'_>| {
+        for raw in [&span.raw.request, &span.raw.response] {
+            let read: Result<Value, _> = serde_json::from_str(raw);
+            assert!(read.as_ref().is_ok_and(is_bounded) || read.is_err(), "a text is too long: {raw}");
+        }
+    };
+    let _any_outcome = with_span(data, SMALL, bounded);
     let first = with_span(data, Limits::default(), whole);
     assert_eq!(first, with_span(data, Limits::default(), whole), "the same body became two spans");
     let small = with_span(data, SMALL, whole);
     let ids = |span: Option<(_, _, Vec<(String, String)>)>| span.map(|(trace, span, _)| (trace, span));
     assert_eq!(ids(first), ids(small), "limits changed who a span is");
+}
+
+/// No text is longer than the small limits allow, but for the marker or the reference that says what is missing. A
+/// medium may be percent-encoded, with a header.
+fn is_bounded(value: &Value) -> bool {
+    let bytes_max = SMALL.max_value_bytes + 3 * SMALL.max_inline_media_bytes;
+    match value {
+        Value::String(text) => text.len() <= bytes_max || text.ends_with(" bytes cut by millrace]"),
+        Value::Array(items) => items.iter().all(is_bounded),
+        Value::Object(members) => members.values().all(is_bounded),
+        _ => true,
+    }
 }
 
 /// The span's attributes of a pair with this response.
@@ -119,7 +151,8 @@ pub(crate) fn foreign_record(data: &[u8]) {
     for (_, record) in std::iter::once((0, data)).chain(records.iter().take(8)) {
         for limits in [Limits::default(), SMALL] {
             let headers = [("helicone-session-id", "s")];
-            let read = [litellm::rewrite(record, limits), helicone::rewrite(record, &headers, limits)];
+            let options = ParseOptions { limits, ..ParseOptions::default() };
+            let read = [litellm::rewrite(record, &options), helicone::rewrite(record, &headers, &options)];
             for foreign in read.into_iter().flatten() {
                 let body = foreign.body.clone();
                 assert!(serde_json::from_str::<Value>(&body).is_ok(), "not JSON: {body}");
@@ -133,7 +166,8 @@ pub(crate) fn foreign_record(data: &[u8]) {
 
 /// The attributes of a rewritten record's span, once it is completed.
 fn complete(body: &str, foreign: Foreign, limits: Limits) -> Option<Vec<(String, String)>> {
-    let capture = chat::parse(body.as_bytes(), &ParseOptions { limits, ..ParseOptions::default() }).ok()?;
+    let options = Foreign::options(ParseOptions { limits, ..ParseOptions::default() });
+    let capture = chat::parse(body.as_bytes(), &options).ok()?;
     let workspace = Workspace::default();
     let received_at = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
     let key = foreign.idempotency_key.clone();

@@ -394,6 +394,8 @@ mod tests {
                 scope_version: b"",
                 status: StatusCode::Ok,
                 status_message: b"",
+                raw_request: b"",
+                raw_response: b"",
             };
             rows.finish(mark, &span, &MapRow::default());
         }

@@ -16,7 +16,7 @@ use crate::committer::{Committer, JournalFailed, Limits};
 use crate::config::{Config, Dedup};
 use crate::embedded;
 use crate::exporter::{Exporter, Lost};
-use crate::journal::{DeadLetters, Journal, MachineDisk, Options};
+use crate::journal::{Backlog, DeadLetters, Journal, MachineDisk, Options};
 use crate::otlp;
 use crate::pipeline::{self, Ack, Pipeline};
 use crate::receivers::{self, REQUEST_BYTES_MAX, Receivers};
@@ -59,6 +59,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let mut accepted = Accepted::new(config.dedup.max_spans, dedup_window_max(&config));
     let journal = open_journal(&config, &metrics, &mut accepted)?;
     let backlog = journal.backlog().clone();
+    let left = backlog.clone();
     let mut store = Store::start(&config, &metrics, engine_stopping).await?;
     let availability = Availability::default();
     let traces = Traces::new(TRACES_MAX_DEFAULT);
@@ -112,7 +113,16 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         ended = store.ended() => return ended,
         failed = running.part_failed() => Some(failed?),
     };
-    running.stop(Triggers { stop, drain, stop_engine, stop_admin }, store, journal_failed).await
+    running.stop(Triggers { stop, drain, stop_engine, stop_admin }, store, journal_failed).await?;
+    say_what_is_left(&left);
+    Ok(())
+}
+
+fn say_what_is_left(backlog: &Backlog) {
+    match backlog.view().rows {
+        0 => tracing::info!("stopped; everything accepted is stored"),
+        spans => tracing::info!(spans, "stopped; what ClickHouse does not have yet is safe in the journal"),
+    }
 }
 
 /// What says stop, in the order in which it is said.
@@ -169,7 +179,6 @@ impl Running {
         grpc.and(http)?;
         committed?;
         stored?;
-        tracing::info!("stopped");
         Ok(())
     }
 }
@@ -264,7 +273,11 @@ fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics) 
         http_ack: config.receivers.http.ack,
         dedup_window: config.dedup.window,
         chat_dedup_window: config.chat_completions.dedup_window,
-        chat_options: chat::ParseOptions { strict_reference: config.chat_completions.strict_reference, limits },
+        chat_options: chat::ParseOptions {
+            strict_reference: config.chat_completions.strict_reference,
+            limits,
+            keep_raw: config.genai.keep_raw,
+        },
         limits: otlp::Limits { column_bytes: config.memory.request_rows_bytes(), ..otlp::Limits::default() },
         request_bytes_max: REQUEST_BYTES_MAX,
     }

@@ -32,6 +32,8 @@ const GROUP_BYTES: usize = 4 << 20;
 const DAYS_PER_SEGMENT: usize = 32;
 /// A segment is handed over at this age when somebody waits for ClickHouse to have it.
 const AWAITED_AGE: Duration = Duration::from_millis(20);
+/// After a write that found no room, the next is tried no sooner.
+const WRITE_FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// How often it is asked whether the disk has room.
 const ROOM_CHECK: Duration = Duration::from_millis(250);
 
@@ -98,6 +100,10 @@ struct Running {
     backlog: Backlog,
     growing: [Growing; 2],
     room_checked: Instant,
+    /// When a write last failed for want of room, whatever the file system says of itself.
+    write_failed: Option<Instant>,
+    /// That there is no room was said, and not yet that there is again.
+    is_full: bool,
 }
 
 /// The segment that is added to.
@@ -123,7 +129,14 @@ impl Growing {
 impl Running {
     fn new(parts: Committer) -> Self {
         let backlog = parts.journal.backlog().clone();
-        Self { parts, backlog, growing: [Lane::Disk, Lane::Memory].map(Growing::new), room_checked: Instant::now() }
+        Self {
+            parts,
+            backlog,
+            growing: [Lane::Disk, Lane::Memory].map(Growing::new),
+            room_checked: Instant::now(),
+            write_failed: None,
+            is_full: false,
+        }
     }
 
     async fn run(mut self, mut draining: Shutdown) -> io::Result<()> {
@@ -134,15 +147,16 @@ impl Running {
             let is_due = due.is_some_and(|due| due <= Instant::now());
             tokio::select! {
                 biased;
-                entry = self.parts.outlet.recv() => match entry {
-                    Some(entry) => self.take(entry)?,
-                    None => break,
-                },
                 () = draining.requested(), if !is_draining => {
                     self.parts.outlet.close();
                     is_draining = true;
                 }
+                // before what comes now, which may be a repeat of it
                 Some(learned) = self.parts.learned.recv() => self.learn(&learned),
+                entry = self.parts.outlet.recv() => match entry {
+                    Some(entry) => self.take(entry)?,
+                    None => break,
+                },
                 () = self.backlog.until_hungry(), if is_due => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
@@ -215,6 +229,9 @@ impl Running {
         drop(groups);
         match committed {
             Ok(committed) => {
+                if lane == Lane::Disk && committed.is_some() && std::mem::take(&mut self.is_full) {
+                    tracing::info!("there is room on disk again; accepting");
+                }
                 if let (Lane::Memory, Some(Committed { frame_bytes, .. })) = (lane, committed) {
                     self.keep_rooms(&mut parts, frame_bytes);
                 }
@@ -224,8 +241,9 @@ impl Running {
             }
             Err(CommitError::Full(full)) => {
                 let why = not_taken(full);
+                self.write_failed = Some(Instant::now());
                 if self.parts.watches_disk {
-                    self.shut(Some(why));
+                    self.shut(why);
                 }
                 self.give_back(parts, why);
                 Ok(())
@@ -306,18 +324,23 @@ impl Running {
         self.room_checked = Instant::now();
         let held = self.parts.accepted.held();
         self.parts.metrics.dedup_spans.set(i64::try_from(held).unwrap_or(i64::MAX));
-        if self.parts.watches_disk {
-            self.shut(self.parts.journal.room().err().map(not_taken));
+        if !self.parts.watches_disk {
+            return;
+        }
+        match self.parts.journal.room() {
+            Err(full) => self.shut(not_taken(full)),
+            Ok(()) if self.write_failed.is_some_and(|failed| failed.elapsed() < WRITE_FAILED_PAUSE) => {}
+            // what comes next shows whether it is true
+            Ok(()) => {
+                self.parts.valve.set(None);
+            }
         }
     }
 
-    fn shut(&self, why: Option<NotTaken>) {
-        if !self.parts.valve.set(why) {
-            return;
-        }
-        match why {
-            Some(why) => tracing::error!(%why, "refusing what is sent until there is room"),
-            None => tracing::info!("there is room on disk again; accepting"),
+    fn shut(&mut self, why: NotTaken) {
+        self.parts.valve.set(Some(why));
+        if !std::mem::replace(&mut self.is_full, true) {
+            tracing::error!(%why, "refusing what is sent until there is room");
         }
     }
 }

@@ -8,7 +8,7 @@
 //! it and the nearest one.
 
 use crate::accepted::SPANS_MAX_DEFAULT;
-use crate::sizes::ByteSize;
+use crate::sizes::{self, ByteSize};
 use crate::{admin, chat, clickhouse, embedded, exporter, journal, receivers};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,26 +23,37 @@ pub struct Config {
     /// Where Millrace keeps its files: journal/, dead-letter/, clickhouse/ (embedded).
     pub data_dir: PathBuf,
     /// The doors.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub receivers: Receivers,
     /// What may be held in memory.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub memory: Memory,
     /// What acknowledged spans rest on until ClickHouse has them.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub journal: journal::Config,
     /// Repeats from senders.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub dedup: Dedup,
     /// Captured chat-completions.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub chat_completions: receivers::chat::Config,
     /// What GenAI content may take.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub genai: GenAi,
     /// Inserts.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub exporter: exporter::Config,
     /// Health and metrics.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub admin: admin::Config,
     /// The embedded ClickHouse; used when `clickhouse.url` is absent.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub embedded: Embedded,
     /// The ClickHouse to write to.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub clickhouse: clickhouse::Config,
     /// The log.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub log: Log,
 }
 
@@ -51,8 +62,10 @@ pub struct Config {
 #[serde(default)]
 pub struct Receivers {
     /// OTLP over gRPC.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub otlp_grpc: receivers::otlp_grpc::Config,
     /// OTLP over HTTP and chat-completions.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub http: receivers::http::Config,
 }
 
@@ -110,6 +123,8 @@ pub struct GenAi {
     pub max_value_bytes: ByteSize,
     /// Inline media above this are replaced by their media type, size and digest.
     pub max_inline_media_bytes: ByteSize,
+    /// Keep request and response as they were sent, in columns of their own.
+    pub keep_raw: bool,
 }
 
 impl Default for GenAi {
@@ -118,6 +133,7 @@ impl Default for GenAi {
         Self {
             max_value_bytes: ByteSize(limits.max_value_bytes),
             max_inline_media_bytes: ByteSize(limits.max_inline_media_bytes),
+            keep_raw: true,
         }
     }
 }
@@ -255,6 +271,11 @@ impl Config {
         if !unknown.is_empty() {
             return Err(ConfigError::UnknownKeys(unknown));
         }
+        let mut wrong = Vec::new();
+        wrong_values(&value, &defaults_as_value(), "", &mut wrong);
+        if !wrong.is_empty() {
+            return Err(ConfigError::Invalid(wrong.join("\n")));
+        }
         serde_saphyr::from_str(&text).map_err(|error| ConfigError::Invalid(error.to_string()))
     }
 
@@ -355,6 +376,40 @@ fn unknown_keys(given: &serde_json::Value, known: &serde_json::Value, path: &str
     }
 }
 
+/// Values of another kind than their defaults, where the reader of the file would only speak of its own types.
+fn wrong_values(given: &serde_json::Value, known: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+    use serde_json::Value;
+    let is_address = |text: &str| text.parse::<SocketAddr>().is_ok();
+    match (given, known) {
+        (Value::Object(given), Value::Object(known)) => {
+            for (key, value) in given {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                known.get(key).into_iter().for_each(|known| wrong_values(value, known, &path, found));
+            }
+        }
+        (Value::Null, Value::Object(_)) | (_, Value::Null) => {}
+        (_, Value::Object(known)) => {
+            let keys = known.keys().cloned().collect::<Vec<_>>().join(", ");
+            found.push(if path.is_empty() {
+                format!("the file must have keys at the top: {keys}")
+            } else {
+                format!("{path}: must have keys below it: {keys}")
+            });
+        }
+        (Value::Null, _) => found.push(format!("{path}: has no value; write one, or leave the key out")),
+        (given, Value::String(known)) if is_address(known) && !given.as_str().is_some_and(is_address) => {
+            found.push(format!("{path}: {given} is no IP address with a port; write it like {known}"));
+        }
+        (Value::Array(_) | Value::Object(_), _) => {
+            found.push(format!("{path}: must be a single value, such as {known}"))
+        }
+        (given, Value::Bool(_)) if !given.is_boolean() => {
+            found.push(format!("{path}: {given} must be true or false"));
+        }
+        _ => {}
+    }
+}
+
 /// Replaces `${env:NAME}` and `${env:NAME:-default}` outside of comment lines; `$$` is a dollar sign.
 fn expand(text: &str, environment: &Environment) -> Result<String, ConfigError> {
     let expanded = text.split_inclusive('\n').map(|line| {
@@ -446,6 +501,34 @@ mod tests {
         assert!(error.contains("unknown key `receivers.otlp_grcp`: did you mean `otlp_grpc`?"), "{error}");
         assert!(error.contains("unknown key `journal.segment_row`: did you mean `segment_rows`?"), "{error}");
         assert!(error.contains("unknown key `zzz`: known here: data_dir, receivers"), "{error}");
+    }
+
+    #[test]
+    fn a_section_without_keys_is_all_defaults() {
+        let empty = "receivers:\nmemory: ~\nadmin:\n  health:\n  metrics:\ngenai: null\nlog:\n";
+        assert_eq!(parse(empty).as_ref(), Ok(&Config::default()));
+        assert_eq!(parse("receivers:\n  http:\n  otlp_grpc:\n").as_ref(), Ok(&Config::default()));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_said_by_its_key() {
+        for (yaml, said) in [
+            (
+                "receivers: { http: { listen: 'localhost:4318' } }",
+                "receivers.http.listen: \"localhost:4318\" is no IP address with a port; write it like 127.0.0.1:4318",
+            ),
+            (
+                "embedded: { listen: 8123 }",
+                "embedded.listen: 8123 is no IP address with a port; write it like 127.0.0.1:8123",
+            ),
+            ("genai: { keep_raw: maybe }", "genai.keep_raw: \"maybe\" must be true or false"),
+            ("memory: { limit: }", "memory.limit: has no value; write one, or leave the key out"),
+            ("log: debug", "log: must have keys below it: level"),
+            ("journal: { segment_rows: [1] }", "journal.segment_rows: must be a single value, such as 100000"),
+        ] {
+            assert_eq!(parse(yaml).unwrap_err(), said, "{yaml}");
+        }
+        assert!(parse("- a").unwrap_err().starts_with("the file must have keys at the top: data_dir, "));
     }
 
     #[test]

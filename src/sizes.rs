@@ -1,4 +1,4 @@
-//! Sizes as people write them in a configuration: `134217728` or `128MiB`.
+//! What people write in a configuration: sizes as `134217728` or `128MiB`, and sections with nothing in them.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -53,6 +53,14 @@ impl<'de> Deserialize<'de> for ByteSize {
         Self::parse(&text)
             .ok_or_else(|| D::Error::custom(format_args!("{text:?} is not a size: write bytes, or 64MiB")))
     }
+}
+
+/// Reads a section; one without keys, as an editor leaves it behind, is as if it were not there.
+///
+/// # Errors
+/// When there is something else than the section's keys.
+pub fn empty_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(section: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(section).map(Option::unwrap_or_default)
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "a test may panic")]
 
+#[path = "chat_corpus/attributes.rs"]
+mod pairs;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use millrace::chat::{self, AttrValue, Context, Limits, ParseOptions};
-use millrace::time::UnixNanos;
-use millrace::workspace::Workspace;
+use millrace::chat::{Limits, ParseOptions};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -16,19 +17,13 @@ const LIMITS: Limits = Limits { max_value_bytes: 40, max_inline_media_bytes: 24 
 
 /// The attributes of a pair, JSON where they are JSON.
 fn attributes(body: &Value, limits: Limits) -> Value {
+    pairs::attributes(body, ParseOptions { limits, ..ParseOptions::default() })
+}
+
+/// The raw request and the raw response of a pair.
+fn raw(body: &str, limits: Limits) -> [String; 2] {
     let options = ParseOptions { limits, ..ParseOptions::default() };
-    let body = body.to_string();
-    let capture = chat::parse(body.as_bytes(), &options).unwrap_or_else(|errors| panic!("{errors}"));
-    let workspace = Workspace::default();
-    let received_at = UnixNanos::new(1_800_000_000_000_000_000).unwrap();
-    let context = Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None };
-    let span = chat::convert(&capture, &context).unwrap();
-    let column = |value: &AttrValue<'_>| {
-        let mut text = String::new();
-        value.as_column_text(&mut text);
-        if let AttrValue::Str(_) = value { Value::String(text) } else { serde_json::from_str(&text).unwrap() }
-    };
-    span.attributes.iter().map(|(key, value)| (key.to_string(), column(value))).collect()
+    pairs::with_span(body, options, |span| [span.raw.request.to_string(), span.raw.response.to_string()])
 }
 
 fn with_message(content: &Value) -> Value {
@@ -58,7 +53,9 @@ proptest! {
             prop_assert!(text.starts_with(kept) && kept.len() + missing == text.len());
             // no character is longer than four bytes: more than three are never given away
             prop_assert!(kept.len() <= LIMITS.max_value_bytes && kept.len() + 3 >= LIMITS.max_value_bytes);
-            prop_assert_eq!(&seen["millrace.truncated"], &json!({"gen_ai.input.messages": missing}));
+            prop_assert_eq!(&seen["millrace.truncated"], &json!({"gen_ai.input.messages": missing, "RawRequest": missing}));
+            let raw: Value = serde_json::from_str(&raw(&body.to_string(), LIMITS)[0]).unwrap();
+            prop_assert_eq!(&raw["messages"][0]["content"][1]["text"], content);
         }
     }
 }
@@ -92,8 +89,16 @@ fn every_place_of_a_text_is_bounded_and_the_rest_is_whole() {
             lost[key] = missing.into();
         }
     }
-    assert_eq!(seen["millrace.truncated"], lost, "an attribute says what was cut where");
     assert_eq!(lost.as_object().unwrap().len(), 8, "{lost}");
+    for (column, (sent, kept)) in ["request", "response"]
+        .into_iter()
+        .zip(raw(&body.to_string(), LIMITS))
+        .map(|(name, kept)| (name, (&body[name], kept)))
+    {
+        let missing = compare(sent, &serde_json::from_str(&kept).unwrap(), column);
+        lost[if column == "request" { "RawRequest" } else { "RawResponse" }] = missing.into();
+    }
+    assert_eq!(seen["millrace.truncated"], lost, "an attribute says what was cut where");
 }
 
 /// Checks that `seen` is `whole` but for texts that were cut. Gives the bytes that are missing.
@@ -174,8 +179,20 @@ fn media_over_the_limit_become_references_wherever_they_stand() {
         with(&large, &[&json!({"modality": "audio", "id": "a", "transcript": "t"})]),
     ]);
     assert_eq!(seen["gen_ai.output.messages"][0]["parts"], output);
-    assert_eq!(seen["millrace.media.replaced"], json!({"gen_ai.input.messages": 10, "gen_ai.output.messages": 2}));
+    let replaced =
+        json!({"gen_ai.input.messages": 10, "gen_ai.output.messages": 2, "RawRequest": 10, "RawResponse": 2});
+    assert_eq!(seen["millrace.media.replaced"], replaced);
     assert_eq!(seen.get("millrace.truncated"), None, "a medium is never cut");
+
+    // the same references stand where the media stood; all else is as it was sent
+    let [raw_request, raw_response] = raw(&body.to_string(), LIMITS);
+    let uri = large["uri"].as_str().unwrap();
+    let without = |sent: &Value| {
+        let data = STANDARD.encode(&bytes);
+        let in_urls = sent.to_string().replace(&url(&data), uri).replace(&format!("data:image/png,{percent}"), uri);
+        in_urls.replace(&data, uri)
+    };
+    assert_eq!((raw_request, raw_response), (without(&body["request"]), without(&body["response"])));
 }
 
 #[test]
@@ -186,6 +203,59 @@ fn a_streamed_medium_is_hashed_as_a_whole() {
     body["response"] = json!([chunk(&bytes[..7]), chunk(&bytes[7..]), {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}]);
     let part = &attributes(&body, LIMITS)["gen_ai.output.messages"][0]["parts"][0];
     assert_eq!((&part["sha256"], &part["size"]), (&reference(&bytes)["sha256"], &json!(30)));
+
+    // of the pieces in the raw chunks the first becomes the reference of the whole, in whatever wrapping they came
+    let uri = reference(&bytes)["uri"].clone();
+    let chunks = body["response"].as_array().unwrap().clone();
+    let mut want = chunks.clone();
+    want[0]["choices"][0]["delta"]["audio"]["data"] = uri;
+    want[1]["choices"][0]["delta"]["audio"]["data"] = "".into();
+    let lines = |chunks: &[Value]| chunks.iter().map(|chunk| format!("data: {chunk}\r\n\r\n")).collect::<Vec<_>>();
+    let strings = |chunks: &[Value]| chunks.iter().map(Value::to_string).collect::<Vec<_>>();
+    let roomy = Limits { max_value_bytes: 1000, ..LIMITS };
+    for (sent, want) in [
+        (json!(chunks), json!(want)),
+        (json!(lines(&chunks)), json!(lines(&want))),
+        (json!(strings(&chunks)), json!(strings(&want))),
+        (json!(lines(&chunks).concat()), json!(lines(&want).concat())),
+    ] {
+        body["response"] = sent;
+        assert_eq!(raw(&body.to_string(), roomy)[1], want.to_string());
+        assert_eq!(
+            attributes(&body, roomy)["millrace.media.replaced"],
+            json!({"gen_ai.output.messages": 1, "RawResponse": 1})
+        );
+    }
+}
+
+#[test]
+fn raw_texts_are_the_bytes_that_were_sent() {
+    let request = "{ \"model\" : \"m\",\n\t\"messages\":[ ], \"z\": 1.50e+00, \"a\":\"\\u00e9\\/\\ud83d\", \"a\" : [ 123456789012345678901234567890 ] }";
+    let response = r#"[ {"choices":[{"index":0,"delta":{"content":"x"},"logprobs":{"content":[{"token":"x","logprob":-0.10}]}}]} , {"choices":[{"index":0,"delta":{},"finish_reason":"stop","token_ids":[1, 2]}]} ]"#;
+    let body = format!(r#"{{ "request" : {request} , "provider":"p", "response":{response}}}"#);
+    assert_eq!(raw(&body, Limits::default()), [request, response]);
+    // limits that nothing in them reaches, although all of them together does
+    assert_eq!(raw(&body, Limits { max_value_bytes: 60, max_inline_media_bytes: 1 }), [request, response]);
+    let off = ParseOptions { keep_raw: false, ..ParseOptions::default() };
+    pairs::with_span(&body, off, |span| assert_eq!(span.raw, millrace::chat::Raw::default()));
+}
+
+#[test]
+fn a_data_url_whose_header_is_too_long_is_cut_as_a_text() {
+    let url = format!("data:image/{},AA", "x".repeat(60));
+    let body = with_message(&json!([{"type": "image_url", "image_url": {"url": url}}]));
+    let request: Value = serde_json::from_str(&raw(&body.to_string(), LIMITS)[0]).unwrap();
+    let (kept, missing) = cut(request["messages"][0]["content"][0]["image_url"]["url"].as_str().unwrap());
+    assert_eq!((kept, missing), (&url[..40], url.len() - 40));
+}
+
+#[test]
+fn around_what_is_cut_raw_texts_are_the_bytes_that_were_sent() {
+    let text =
+        |long: &str| format!(r#"{{ "model":"m", "messages": [], "n" : 1.0, "long" : "{long}" , "e":"\u00e9" }}"#);
+    let body = format!(r#"{{"request":{},"response":{{"choices":[]}}}}"#, text(&"\\u00e9".repeat(30)));
+    let [request, _] = raw(&body, LIMITS);
+    assert_eq!(request, text(&format!("{}…[20 bytes cut by millrace]", "é".repeat(20))));
 }
 
 #[test]

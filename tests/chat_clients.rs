@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 #[path = "e2e/support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "the harness of the end-to-end tests; not all of it is needed here")]
 mod support;
 
 use serde::Deserialize;

@@ -45,6 +45,7 @@ const SENDER: Sender<'static> = Sender {
     workspace: "default",
     options: ParseOptions {
         strict_reference: false,
+        keep_raw: true,
         limits: Limits { max_value_bytes: 1 << 20, max_inline_media_bytes: 1 << 16 },
     },
     traceparent: None,
@@ -314,7 +315,7 @@ fn what_is_too_large_is_cut_and_said() {
     assert_eq!(parts[0]["content"], "ééééé…[4 bytes cut by millrace]");
     assert_eq!((&parts[1]["type"], &parts[1]["size"]), (&json!("uri"), &json!(3)));
     assert_eq!(seen["millrace.truncated"]["session.id"], 2);
-    assert_eq!(seen["millrace.media.replaced"], json!({"gen_ai.input.messages": 1}));
+    assert_eq!(seen["millrace.media.replaced"], json!({"gen_ai.input.messages": 1, "RawRequest": 1}));
 }
 
 /// Any JSON, with the names the codec looks for more often than chance would have them.

@@ -2,25 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use millrace::chat::{self, AttrValue, Context, ParseOptions};
-use millrace::time::UnixNanos;
-use millrace::workspace::Workspace;
+#[path = "chat_corpus/attributes.rs"]
+mod pairs;
+
+use millrace::chat::ParseOptions;
 use serde_json::{Value, json};
 
 /// The attributes of a pair, JSON where they are JSON.
 fn attributes(model: &str, response: &Value) -> Value {
-    let body = json!({"request": {"model": model, "messages": []}, "response": response}).to_string();
-    let capture = chat::parse(body.as_bytes(), &ParseOptions::default()).unwrap_or_else(|errors| panic!("{errors}"));
-    let workspace = Workspace::default();
-    let received_at = UnixNanos::new(1_800_000_000_000_000_000).unwrap();
-    let context = Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None };
-    let span = chat::convert(&capture, &context).unwrap();
-    let column = |value: &AttrValue<'_>| {
-        let mut text = String::new();
-        value.as_column_text(&mut text);
-        if let AttrValue::Str(_) = value { Value::String(text) } else { serde_json::from_str(&text).unwrap() }
-    };
-    span.attributes.iter().map(|(key, value)| (key.to_string(), column(value))).collect()
+    let body = json!({"request": {"model": model, "messages": []}, "response": response});
+    pairs::attributes(&body, ParseOptions::default())
 }
 
 /// Checks attributes; null stands for "not there".

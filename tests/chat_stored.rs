@@ -8,7 +8,6 @@
 #[allow(dead_code, reason = "shared with chat_corpus, which converts the samples itself")]
 mod samples;
 #[path = "e2e/support/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "the harness of the end-to-end tests; not all of it is needed here")]
 mod support;
 
 use serde_json::{Map, Value};
@@ -18,12 +17,19 @@ use crate::support::http::post_json;
 use crate::support::{Service, wait_until};
 
 const ROW: &str = "SELECT TraceId, ParentSpanId, SpanName, SpanKind, StatusCode, StatusMessage, SpanAttributes, \
-                   toString(toUnixTimestamp64Nano(Timestamp)) AS at FROM otel_traces WHERE SpanId = {s:String}";
+                   RawRequest, RawResponse, toString(toUnixTimestamp64Nano(Timestamp)) AS at FROM otel_traces WHERE SpanId = {s:String}";
 
 /// The text of an attribute's column against what is expected of it.
 fn holds(text: &Value, want: &Value) -> bool {
     let text = text.as_str().unwrap_or_default();
     want == text || serde_json::from_str(text).is_ok_and(|seen: Value| same(&seen, want))
+}
+
+/// The raw columns are the bytes that were sent: the samples stay within the limits.
+fn check_raw(name: &str, row: &Value, sent: &Value) {
+    for (column, member) in [("RawRequest", "request"), ("RawResponse", "response")] {
+        assert_eq!(row[column], sent[member].to_string(), "{name}: {column}");
+    }
 }
 
 fn check_row(name: &str, row: &Value, expect: &Value) {
@@ -57,12 +63,13 @@ fn every_sample_is_stored_as_the_row_it_expects() {
         .map(|(name, sample)| {
             let answer = post_json(&service.chat("default"), &sample["ingest"]);
             assert_eq!(answer.status, 201, "{name}: {}", answer.text());
-            (name, sample["expect"].clone(), answer.json()["span_id"].as_str().unwrap().to_owned())
+            (name, sample, answer.json()["span_id"].as_str().unwrap().to_owned())
         })
         .collect();
     assert!(sent.len() > 60, "{} samples", sent.len());
-    for (name, expect, span) in sent {
+    for (name, sample, span) in sent {
         let row = wait_until("the sample is stored", || service.sql().try_rows(ROW, &[("s", &span)]).ok()?.pop());
-        check_row(&name, &row, &expect);
+        check_row(&name, &row, &sample["expect"]);
+        check_raw(&name, &row, &sample["ingest"]);
     }
 }

@@ -21,7 +21,6 @@ mod samples;
 mod scenario;
 mod sink;
 #[path = "../../tests/e2e/support/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "the tests use all of it")]
 mod support;
 mod template;
 

@@ -6,6 +6,7 @@ use crate::clickhouse::{Availability, View};
 use crate::journal::Backlog;
 use crate::pipeline::{Gauge, NotTaken};
 use crate::shutdown::Shutdown;
+use crate::sizes;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 use crate::traces::Traces;
@@ -24,8 +25,10 @@ use tokio::net::TcpListener;
 #[serde(default)]
 pub struct Config {
     /// `GET /` tells whether spans are accepted.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub health: Health,
     /// `GET /metrics` in Prometheus text.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
     pub metrics: MetricsPage,
 }
 

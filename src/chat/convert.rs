@@ -7,12 +7,14 @@ use super::error::{self, Failure};
 use super::identity::{Identity, SessionRef, Traceparent};
 use super::json::Value;
 use super::parse::Capture;
+use super::raw;
 use super::request::Request;
 use super::response::{Response, Shape};
-use super::span::{AttrValue, Attributes, ChatSpan, Status};
+use super::span::{AttrValue, Attributes, ChatSpan, Raw, Status};
 use super::timing::Timing;
 use super::usage::Usage;
 use super::validate::ValidationErrors;
+use crate::columns;
 use crate::genai::{provider, semconv};
 use crate::ids::TraceId;
 use crate::time::UnixNanos;
@@ -65,6 +67,7 @@ pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<Ch
         attributes.text(semconv::SESSION_ID, session.clone());
         attributes.text(semconv::CONVERSATION_ID, session.clone());
     }
+    let raw = if capture.options().keep_raw { raw(&mut attributes, capture) } else { Raw::default() };
     Ok(ChatSpan {
         trace,
         span_id,
@@ -76,8 +79,23 @@ pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<Ch
         status: if failure.is_some() { Status::Error } else { Status::Unset },
         status_message: failure.map(|failure| failure.message).unwrap_or_default(),
         service_name: capture.member("service_name").and_then(Value::filled_str),
+        raw,
         attributes: attributes.finish(),
     })
+}
+
+/// Request and response as they were sent, and a note of what is missing of them.
+fn raw<'c>(attributes: &mut Attributes<'_>, capture: &'c Capture<'_>) -> Raw<'c> {
+    let limits = capture.options().limits;
+    let mut text = |column, sent| {
+        let (text, losses) = raw::text(sent, limits);
+        attributes.note(column, losses);
+        text
+    };
+    Raw {
+        request: text(columns::RAW_REQUEST, capture.request()),
+        response: text(columns::RAW_RESPONSE, capture.sent_response()),
+    }
 }
 
 /// The trace both name, or the one that either names.

@@ -17,12 +17,14 @@ use super::canonical;
 use super::identity;
 use super::json::{Document, Value};
 use super::limits::Limits;
-use super::parse::ROLES;
-use super::span::{AttrValue, ChatSpan};
+use super::parse::{ParseOptions, ROLES};
+use super::raw;
+use super::span::{AttrValue, ChatSpan, Raw};
 use super::stream;
 use super::timing;
 use super::validate::{Found, ValidationErrors};
-use super::writer::JsonWriter;
+use super::writer::{JsonWriter, Losses};
+use crate::columns;
 use crate::genai::cost::Usd;
 use crate::genai::semconv;
 
@@ -45,18 +47,35 @@ pub struct Foreign {
     pub(super) operation: Cow<'static, str>,
     /// `openai.api.type`, when it is another one than that of chat-completions.
     pub(super) api_type: Option<&'static str>,
+    /// What of the record is its request, and its response.
+    pub(super) raw: [KeptRaw; 2],
     pub(super) rest: Option<Rest>,
 }
+
+/// A text for a column, and what the limits took from it.
+pub(super) type KeptRaw = (String, Losses);
 
 /// What of a record has no place of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rest {
     key: &'static str,
     json: String,
-    bytes_cut: u64,
+    losses: Losses,
 }
 
 impl Foreign {
+    /// How [`Self::body`] is to be read: it is in our own words, and what it was made from is kept already.
+    #[must_use]
+    pub fn options(options: ParseOptions) -> ParseOptions {
+        ParseOptions { strict_reference: false, keep_raw: false, ..options }
+    }
+
+    /// Bytes it holds beside the record it was made from.
+    #[must_use]
+    pub fn bytes_len(&self) -> usize {
+        self.body.len() + self.raw.iter().map(|(text, _)| text.len()).sum::<usize>()
+    }
+
     /// Adds to the span of [`Self::body`] what the body could not say.
     pub fn complete(self, span: &mut ChatSpan<'_>) {
         if self.operation != CHAT {
@@ -68,13 +87,14 @@ impl Foreign {
         } else if let Some(kind) = self.api_type {
             replace(span, semconv::OPENAI_API_TYPE, Some(AttrValue::Str(kind.into())));
         }
-        let Some(rest) = self.rest else {
-            return;
-        };
-        if rest.bytes_cut > 0 {
-            note_cut(span, rest.key, rest.bytes_cut);
+        if let Some(rest) = self.rest {
+            note(span, rest.key, rest.losses);
+            span.attributes.push((rest.key.into(), AttrValue::Json(rest.json)));
         }
-        span.attributes.push((rest.key.into(), AttrValue::Json(rest.json)));
+        let [(request, of_request), (response, of_response)] = self.raw;
+        note(span, columns::RAW_REQUEST, of_request);
+        note(span, columns::RAW_RESPONSE, of_response);
+        span.raw = Raw { request: request.into(), response: response.into() };
     }
 }
 
@@ -85,17 +105,20 @@ fn replace<'c>(span: &mut ChatSpan<'c>, key: &'static str, value: Option<AttrVal
     }
 }
 
-/// Adds a member to `millrace.truncated`.
-fn note_cut(span: &mut ChatSpan<'_>, key: &str, bytes: u64) {
-    let noted = span.attributes.iter_mut().find(|(name, _)| name == semconv::MILLRACE_TRUNCATED);
-    match noted {
-        Some((_, AttrValue::Json(json))) => {
-            json.pop();
-            json.push_str(&format!(r#","{key}":{bytes}}}"#));
-        }
-        _ => {
-            let json = AttrValue::Json(format!(r#"{{"{key}":{bytes}}}"#));
-            span.attributes.push((semconv::MILLRACE_TRUNCATED.into(), json));
+/// Adds what the limits took from an attribute or a column to `millrace.truncated` and `millrace.media.replaced`.
+fn note(span: &mut ChatSpan<'_>, key: &str, losses: Losses) {
+    let Losses { bytes_cut, media_replaced } = losses;
+    for (attribute, count) in
+        [(semconv::MILLRACE_TRUNCATED, bytes_cut), (semconv::MILLRACE_MEDIA_REPLACED, media_replaced)]
+    {
+        let noted = span.attributes.iter_mut().find(|(name, _)| name == attribute);
+        match noted {
+            _ if count == 0 => {}
+            Some((_, AttrValue::Json(json))) => {
+                json.pop();
+                json.push_str(&format!(r#","{key}":{count}}}"#));
+            }
+            _ => span.attributes.push((attribute.into(), AttrValue::Json(format!(r#"{{"{key}":{count}}}"#)))),
         }
     }
 }
@@ -143,8 +166,31 @@ impl<'r> Taken<'r> {
         more(&mut json);
         json.end_object();
         let (json, losses) = json.finish();
-        (json != "{}").then_some(Rest { key, json, bytes_cut: losses.bytes_cut })
+        (json != "{}").then_some(Rest { key, json, losses })
     }
+}
+
+/// A value as it was sent, within the limits, if that is to be kept.
+pub(super) fn raw(sent: Option<Value<'_>>, options: &ParseOptions) -> KeptRaw {
+    let kept = sent.filter(|_| options.keep_raw).map(|sent| raw::text(sent, options.limits));
+    kept.map(|(text, losses)| (text.into_owned(), losses)).unwrap_or_default()
+}
+
+/// Some members of a record as they were sent, as an object.
+pub(super) fn raw_members(record: Value<'_>, names: &[&str], options: &ParseOptions) -> KeptRaw {
+    let (mut object, mut losses) = (String::new(), Losses::default());
+    let members = record.members().filter(|(key, _)| names.iter().any(|name| key.is_key(name)));
+    for (key, value) in members.filter(|_| options.keep_raw) {
+        let (text, lost) = raw::text(value, options.limits);
+        object.push(if object.is_empty() { '{' } else { ',' });
+        object.extend(["\"", key.raw(), "\":", &*text]);
+        losses.bytes_cut += lost.bytes_cut;
+        losses.media_replaced += lost.media_replaced;
+    }
+    if !object.is_empty() {
+        object.push('}');
+    }
+    (object, losses)
 }
 
 /// Not empty, and no object of which all members are empty.
@@ -286,7 +332,7 @@ pub(super) fn key_of_all(tool: &str, record: Value<'_>) -> String {
 pub(super) mod testing {
     use serde_json::{Map, Value as Json, json};
 
-    use super::super::{Context, ParseOptions, TraceRef, convert, parse};
+    use super::super::{Context, TraceRef, convert, parse};
     use super::*;
     use crate::time::UnixNanos;
     use crate::workspace::Workspace;
@@ -295,8 +341,8 @@ pub(super) mod testing {
     pub(in super::super) fn span_of(foreign: Foreign) -> (Json, Map<String, Json>) {
         let workspace = Workspace::default();
         let body = foreign.body.clone();
-        let capture =
-            parse(body.as_bytes(), &ParseOptions::default()).unwrap_or_else(|errors| panic!("{errors}: {body}"));
+        let capture = parse(body.as_bytes(), &Foreign::options(ParseOptions::default()))
+            .unwrap_or_else(|errors| panic!("{errors}: {body}"));
         let received_at = UnixNanos::new(1_800_000_000_000_000_000).unwrap();
         let key = foreign.idempotency_key.clone();
         let context = Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: Some(&key) };
@@ -334,11 +380,12 @@ mod tests {
     fn what_the_limits_take_from_the_rest_is_noted_beside_what_they_took_from_the_call() {
         let long = "x".repeat(60);
         let limits = Limits { max_value_bytes: 50, ..Limits::default() };
+        let options = ParseOptions { limits, ..ParseOptions::default() };
         let record = json!({"call_type": "completion", "model": "m", "note": long}).to_string();
-        let (_, attributes) = testing::span_of(litellm::rewrite(record.as_bytes(), limits).unwrap());
+        let (_, attributes) = testing::span_of(litellm::rewrite(record.as_bytes(), &options).unwrap());
         assert_eq!(attributes["millrace.truncated"], json!({"millrace.litellm.extra": 10}));
         let mut both = ChatSpanStub::with(r#"{"a":1}"#);
-        note_cut(&mut both.0, "b", 2);
+        note(&mut both.0, "b", Losses { bytes_cut: 2, media_replaced: 0 });
         assert_eq!(both.0.attributes[0].1, AttrValue::Json(r#"{"a":1,"b":2}"#.to_owned()));
     }
 
@@ -359,6 +406,7 @@ mod tests {
                 status: Status::Unset,
                 status_message: "".into(),
                 service_name: None,
+                raw: Raw::default(),
                 attributes: vec![(semconv::MILLRACE_TRUNCATED.into(), AttrValue::Json(truncated.to_owned()))],
             })
         }
@@ -451,9 +499,9 @@ mod tests {
             let mut payload = record.clone();
             payload.insert("call_type".to_owned(), json!("acompletion"));
             let payload = Json::from(payload).to_string();
-            testing::span_of(litellm::rewrite(payload.as_bytes(), Limits::default()).unwrap());
+            testing::span_of(litellm::rewrite(payload.as_bytes(), &ParseOptions::default()).unwrap());
             let log = json!({"providerRequest": {"json": record, "meta": record}, "providerResponse": record, "timing": answer});
-            testing::span_of(helicone::rewrite(log.to_string().as_bytes(), &[], Limits::default()).unwrap());
+            testing::span_of(helicone::rewrite(log.to_string().as_bytes(), &[], &ParseOptions::default()).unwrap());
         }
     }
 
@@ -461,10 +509,10 @@ mod tests {
     fn a_record_cut_off_anywhere_is_refused_and_never_a_panic() {
         let record = br#"{"call_type":"completion","model":"m","messages":"hi","response":{"choices":[]},"providerRequest":{"json":{}},"providerResponse":{}}"#;
         for end in 0..record.len() {
-            assert!(litellm::rewrite(&record[..end], Limits::default()).is_err());
-            assert!(helicone::rewrite(&record[..end], &[], Limits::default()).is_err());
+            assert!(litellm::rewrite(&record[..end], &ParseOptions::default()).is_err());
+            assert!(helicone::rewrite(&record[..end], &[], &ParseOptions::default()).is_err());
         }
-        assert!(litellm::rewrite(record, Limits::default()).is_ok());
-        assert!(helicone::rewrite(record, &[], Limits::default()).is_ok());
+        assert!(litellm::rewrite(record, &ParseOptions::default()).is_ok());
+        assert!(helicone::rewrite(record, &[], &ParseOptions::default()).is_ok());
     }
 }

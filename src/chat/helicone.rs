@@ -6,6 +6,7 @@
 //!  "timing": {"startTime":{"seconds","milliseconds"},"endTime":{..},"timeToFirstToken": ms}, "provider"}
 //! headers Helicone-User-Id, -Session-Id, -Request-Id, -Property-*, of the request or in `meta`
 //! all else -> millrace.helicone.extra
+//! providerRequest.json; providerResponse.json or textBody, as they are -> RawRequest; RawResponse
 //! ```
 //!
 //! `json._type` tells operations that are no model call: `tool`, `vector_db`, `data`.
@@ -17,7 +18,7 @@ use std::borrow::Cow;
 use super::error;
 use super::foreign::{self, Foreign, Taken, put_choices, put_messages, put_response_member, put_text, put_trace};
 use super::json::Value;
-use super::limits::Limits;
+use super::parse::ParseOptions;
 use super::stream;
 use super::validate::{Found, ValidationErrors};
 use super::writer::JsonWriter;
@@ -43,7 +44,7 @@ const REQUEST_ID: [&str; 1] = ["helicone-request-id"];
 ///
 /// # Errors
 /// When it is not JSON, no object, or lacks request or response.
-pub fn rewrite(record: &[u8], headers: &[(&str, &str)], limits: Limits) -> Result<Foreign, ValidationErrors> {
+pub fn rewrite(record: &[u8], headers: &[(&str, &str)], options: &ParseOptions) -> Result<Foreign, ValidationErrors> {
     let document = foreign::read(record, &["providerRequest", "providerResponse"])?;
     let log = Log::read(document.root(), headers)?;
     let mut taken = Taken::default();
@@ -64,14 +65,15 @@ pub fn rewrite(record: &[u8], headers: &[(&str, &str)], limits: Limits) -> Resul
     if times_are_taken {
         taken.take("timing");
     }
-    let rest =
-        taken.rest(log.record, semconv::MILLRACE_HELICONE_EXTRA, limits, |json| log.put_rest(json, text_is_taken));
+    let rest = taken
+        .rest(log.record, semconv::MILLRACE_HELICONE_EXTRA, options.limits, |json| log.put_rest(json, text_is_taken));
     let idempotency_key = match log.said(&REQUEST_ID) {
         Some(id) => foreign::key_of(TOOL, &[&id]),
         None => foreign::key_of_all(TOOL, log.record),
     };
     let operation = log.operation();
-    Ok(Foreign { body: json.finish().0, idempotency_key, operation, api_type: None, rest })
+    let raw = [foreign::raw(Some(log.request), options), foreign::raw(log.answered(), options)];
+    Ok(Foreign { body: json.finish().0, idempotency_key, operation, api_type: None, raw, rest })
 }
 
 /// The parts of a log.
@@ -104,6 +106,12 @@ impl<'r> Log<'r> {
         let response = answer.get("json").filter(|json| json.is_object() && !json.is_empty());
         let meta = sent.get("meta").filter(|meta| meta.is_object());
         Ok(Self { record, url: sent.get("url"), request, meta, answer, response, headers })
+    }
+
+    /// What was answered: JSON, or else text.
+    fn answered(&self) -> Option<Value<'r>> {
+        let text = self.answer.get("textBody").filter(|text| !text.is_empty());
+        self.response.or(text).or(self.answer.get("json"))
     }
 
     /// A text of `meta` or of the HTTP headers, whichever name it goes by.
@@ -314,7 +322,7 @@ mod tests {
     }
 
     fn seen(log: &Json, headers: &[(&str, &str)]) -> (Json, Map<String, Json>) {
-        span_of(rewrite(log.to_string().as_bytes(), headers, Limits::default()).unwrap())
+        span_of(rewrite(log.to_string().as_bytes(), headers, &ParseOptions::default()).unwrap())
     }
 
     #[test]
@@ -425,7 +433,7 @@ mod tests {
             (r#"{"providerRequest":{},"providerResponse":{}}"#, json!(["body", "providerRequest", "json"])),
             (r#"{"providerRequest":{"json":{}},"providerResponse":7}"#, json!(["body", "providerResponse"])),
         ] {
-            let refusal = rewrite(log.as_bytes(), &[], Limits::default()).unwrap_err().to_json();
+            let refusal = rewrite(log.as_bytes(), &[], &ParseOptions::default()).unwrap_err().to_json();
             assert_eq!(serde_json::from_str::<Json>(&refusal).unwrap()["detail"][0]["loc"], place, "{log}");
         }
     }

@@ -12,6 +12,7 @@
 //! Source: RFC 8259.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::json_text::{decode_string, scan_number, scan_string};
 
@@ -53,7 +54,7 @@ struct Node {
     kind: Kind,
     /// Where its text starts; behind the quote for a string.
     start: u32,
-    /// Where its text ends; before the quote for a string. Unused for arrays and objects.
+    /// Where its text ends; before the quote for a string.
     end: u32,
     /// Nodes in its subtree, itself included.
     size: u32,
@@ -165,7 +166,7 @@ impl Reader<'_> {
         self.at += 1;
         self.skip_space();
         if self.peek() == Some(close) {
-            self.at += 1;
+            self.close(own);
             return Ok(());
         }
         loop {
@@ -181,12 +182,18 @@ impl Reader<'_> {
                 None => return Err(self.error("unexpected end")),
             }
         }
-        self.at += 1;
-        let size = u32::try_from(self.nodes.len() - own).unwrap_or(u32::MAX);
-        if let Some(node) = self.nodes.get_mut(own) {
-            node.size = size;
-        }
+        self.close(own);
         Ok(())
+    }
+
+    /// Steps over the closing bracket of the array or object whose node is `own`.
+    fn close(&mut self, own: usize) {
+        self.at += 1;
+        let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let (end, size) = (narrow(self.at), narrow(self.nodes.len() - own));
+        if let Some(node) = self.nodes.get_mut(own) {
+            (node.end, node.size) = (end, size);
+        }
     }
 
     fn key(&mut self) -> Result<(), JsonError> {
@@ -217,13 +224,26 @@ impl<'d> Value<'d> {
         self.nodes.first().map_or(Kind::Null, |node| node.kind)
     }
 
-    /// The text of a scalar as it stands in the document; a string's without its quotes.
+    /// Its text as it stands in the document; a string's without its quotes.
     pub(crate) fn raw(self) -> &'d str {
-        let span = self.nodes.first().and_then(|node| {
-            let start = usize::try_from(node.start).ok()?;
-            self.text.get(start..usize::try_from(node.end).ok()?)
-        });
-        span.unwrap_or_default()
+        self.text.get(self.span()).unwrap_or_default()
+    }
+
+    /// Where in the document [`Self::raw`] is.
+    pub(crate) fn span(self) -> Range<usize> {
+        let at = |at: u32| usize::try_from(at).unwrap_or_default();
+        self.nodes.first().map_or(0..0, |node| at(node.start)..at(node.end))
+    }
+
+    /// The text of its document.
+    pub(crate) fn document_text(self) -> &'d str {
+        self.text
+    }
+
+    /// Where in the document all of it is, quotes included.
+    pub(crate) fn whole_span(self) -> Range<usize> {
+        let Range { start, end } = self.span();
+        if self.is_string() { start.saturating_sub(1)..end + 1 } else { start..end }
     }
 
     /// Whether both are the same place of the same document.

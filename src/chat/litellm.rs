@@ -9,6 +9,7 @@
 //! custom_llm_provider, trace_id, session_id, end_user, request_tags -> provider, trace_id, session_id, user_id, tags
 //! call_type                                        -> gen_ai.operation.name
 //! all else                                         -> millrace.litellm.extra
+//! model, messages, model_parameters, stream; response, as they are -> RawRequest; RawResponse
 //! ```
 //!
 //! Source: BerriAI/litellm 1.106, `litellm/types/utils.py` (`StandardLoggingPayload`) and
@@ -21,7 +22,7 @@ use super::foreign::{
     put_usd,
 };
 use super::json::Value;
-use super::limits::Limits;
+use super::parse::ParseOptions;
 use super::validate::ValidationErrors;
 use super::writer::JsonWriter;
 use crate::genai::semconv;
@@ -33,7 +34,7 @@ const SERVICE_NAME: &str = "litellm";
 ///
 /// # Errors
 /// When it is not JSON, no object, or has no `call_type`, which every payload has.
-pub fn rewrite(record: &[u8], limits: Limits) -> Result<Foreign, ValidationErrors> {
+pub fn rewrite(record: &[u8], options: &ParseOptions) -> Result<Foreign, ValidationErrors> {
     let document = foreign::read(record, &["call_type"])?;
     let record = document.root();
     let call_type = record.get("call_type").and_then(Value::str).unwrap_or_default();
@@ -52,7 +53,11 @@ pub fn rewrite(record: &[u8], limits: Limits) -> Result<Foreign, ValidationError
         idempotency_key: key(record),
         operation,
         api_type,
-        rest: taken.rest(record, semconv::MILLRACE_LITELLM_EXTRA, limits, |_| {}),
+        raw: [
+            foreign::raw_members(record, &["model", "messages", "model_parameters", "stream"], options),
+            foreign::raw(record.get("response"), options),
+        ],
+        rest: taken.rest(record, semconv::MILLRACE_LITELLM_EXTRA, options.limits, |_| {}),
     })
 }
 
@@ -325,7 +330,7 @@ mod tests {
     }
 
     fn seen(record: &Json) -> (Json, Map<String, Json>) {
-        span_of(rewrite(record.to_string().as_bytes(), Limits::default()).unwrap())
+        span_of(rewrite(record.to_string().as_bytes(), &ParseOptions::default()).unwrap())
     }
 
     #[test]
@@ -481,7 +486,8 @@ mod tests {
             [("[]", json!(["body"])), ("{}", json!(["body", "call_type"])), ("null", json!(["body"]))]
         {
             let refusal: Json =
-                serde_json::from_str(&rewrite(record.as_bytes(), Limits::default()).unwrap_err().to_json()).unwrap();
+                serde_json::from_str(&rewrite(record.as_bytes(), &ParseOptions::default()).unwrap_err().to_json())
+                    .unwrap();
             assert_eq!(refusal["detail"][0]["loc"], place, "{record}");
         }
     }

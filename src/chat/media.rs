@@ -5,9 +5,10 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 
+use super::limits::Limits;
 use super::writer::JsonWriter;
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -59,9 +60,7 @@ impl Medium<'_> {
     }
 
     fn write_blob(self, json: &mut JsonWriter, base64: &str, extras: impl FnOnce(&mut JsonWriter)) {
-        let limits = json.limits();
-        // base64 that is cut like a text would be no medium any more
-        if decoded_bytes(base64) > limits.max_inline_media_bytes || base64.len() > limits.max_value_bytes {
+        if is_too_large(base64, json.limits()) {
             self.write_reference(json, base64);
         } else {
             self.begin(json, "blob");
@@ -73,13 +72,13 @@ impl Medium<'_> {
 
     /// A `uri` part that says what the data was.
     fn write_reference(self, json: &mut JsonWriter, base64: &str) {
-        let bytes = decode(base64).unwrap_or_else(|| base64.as_bytes().to_vec());
-        let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut digest = Digest::default();
+        digest.add(base64);
         self.begin(json, "uri");
-        json.member_own("uri", &format!("{BLOB_URI}{hash}"));
+        json.member_own("uri", &digest.uri());
         json.key("size");
-        json.number(&bytes.len().to_string());
-        json.member_own("sha256", &hash);
+        json.number(&digest.bytes.to_string());
+        json.member_own("sha256", &digest.sha256());
         json.count_replaced_medium();
     }
 
@@ -90,6 +89,50 @@ impl Medium<'_> {
         if let Some(mime) = self.mime {
             json.member_str("mime_type", mime);
         }
+    }
+}
+
+/// What is left of a medium that is too large, added to piece by piece.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Digest {
+    hash: Sha256,
+    /// Bytes added so far.
+    pub(super) bytes: usize,
+}
+
+impl Digest {
+    /// Adds the bytes of base64; what is none counts as it stands.
+    pub(super) fn add(&mut self, base64: &str) {
+        let bytes = decode(base64).map_or(Cow::Borrowed(base64.as_bytes()), Cow::Owned);
+        self.bytes += bytes.len();
+        self.hash.update(&bytes);
+    }
+
+    fn sha256(&self) -> String {
+        self.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The URI that stands for the medium.
+    pub(super) fn uri(&self) -> String {
+        format!("{BLOB_URI}{}", self.sha256())
+    }
+}
+
+/// Whether a medium is to be replaced. Base64 that is cut like a text would be no medium any more.
+pub(super) fn is_too_large(base64: &str, limits: Limits) -> bool {
+    decoded_bytes(base64) > limits.max_inline_media_bytes || base64.len() > limits.max_value_bytes
+}
+
+/// The same for a medium of that many bytes.
+pub(super) fn are_too_many(bytes: usize, limits: Limits) -> bool {
+    bytes > limits.max_inline_media_bytes || bytes.div_ceil(3) * 4 > limits.max_value_bytes
+}
+
+/// The base64 in a place for a URL, or for bare base64 too, if it holds any, and how many bytes stand before it.
+pub(super) fn inline(text: &str, bare_is_data: bool) -> Option<(Cow<'_, str>, usize)> {
+    match DataUrl::parse(text) {
+        Some(url) => Some((url.base64(), text.len() - url.data.len())),
+        None => (bare_is_data && !is_url(text)).then_some((Cow::Borrowed(text), 0)),
     }
 }
 
@@ -210,7 +253,6 @@ pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::limits::Limits;
     use super::*;
 
     fn part(source: &str, max_inline_media_bytes: usize) -> serde_json::Value {

@@ -4,7 +4,7 @@
 //! body --parse--> Capture --convert--> ChatSpan --settle_session--> columns
 //!        |                    |
 //!        json  validate       identity  timing  request  response (messages, parts, media, tools, usage)  error  cost
-//!        stream  merge        span  writer  limits
+//!        stream  merge        span  raw  writer  limits
 //!
 //! LiteLLM's or Helicone's record --litellm | helicone--> Foreign (a body, and what it cannot say)
 //! ```
@@ -34,6 +34,7 @@ mod merge_delta;
 mod messages;
 mod parse;
 mod parts;
+mod raw;
 pub mod records;
 mod request;
 mod response;
@@ -51,5 +52,5 @@ pub use identity::{SessionRef, TRACE_ID_BYTES_MAX, TraceRef, Traceparent, derive
 pub use json::{DEPTH_MAX, VALUES_MAX};
 pub use limits::Limits;
 pub use parse::{Capture, ParseOptions, parse};
-pub use span::{AttrValue, ChatSpan, Status};
+pub use span::{AttrValue, ChatSpan, Raw, Status};
 pub use validate::{ERRORS_MAX, INPUT_BYTES_MAX, Loc, ValidationError, ValidationErrors};

@@ -42,12 +42,20 @@ const COST_DETAIL_BYTES_MAX: usize = 64;
 const TAGS_MAX: usize = 256;
 
 /// How to read bodies.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseOptions {
     /// Take only what the reference takes: our own members of the body and our headers are off.
     pub strict_reference: bool,
     /// Bounds of the values in the span.
     pub limits: Limits,
+    /// Keep the text of request and response beside what is made of them.
+    pub keep_raw: bool,
+}
+
+impl Default for ParseOptions {
+    fn default() -> Self {
+        Self { strict_reference: false, limits: Limits::default(), keep_raw: true }
+    }
 }
 
 /// A valid body: everything a span is made from.

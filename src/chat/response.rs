@@ -20,7 +20,7 @@ pub(super) struct Response<'d> {
 }
 
 /// Members that only the raw response keeps.
-const RAW_ONLY: [&str; 2] = ["prompt_logprobs", "prompt_token_ids"];
+const RAW_ONLY: [&str; 4] = ["logprobs", "token_ids", "prompt_logprobs", "prompt_token_ids"];
 
 /// Members of a response, or of its choices, that only vLLM writes.
 const VLLM_MEMBERS: [&str; 4] = ["stop_reason", "token_ids", "prompt_logprobs", "kv_transfer_params"];

@@ -36,8 +36,19 @@ pub struct ChatSpan<'c> {
     pub status_message: Cow<'c, str>,
     /// The service the sender named.
     pub service_name: Option<Cow<'c, str>>,
+    /// Request and response as they were sent, within the limits.
+    pub raw: Raw<'c>,
     /// The attributes, each key once. `session.id` is among them once the session is known.
     pub attributes: Vec<(Cow<'static, str>, AttrValue<'c>)>,
+}
+
+/// JSON texts, byte for byte as they came but for what the limits took; empty when there is none to keep.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Raw<'c> {
+    /// The request.
+    pub request: Cow<'c, str>,
+    /// The response; of a stream its chunks.
+    pub response: Cow<'c, str>,
 }
 
 /// Outcome of a call. Success is `Unset`, never `Ok`: the conventions leave `Ok` to the application.
@@ -176,14 +187,19 @@ impl<'c> Attributes<'c> {
     pub(super) fn json(&mut self, key: &'static str, write: impl FnOnce(&mut JsonWriter)) {
         let mut writer = JsonWriter::new(self.limits);
         write(&mut writer);
-        let (text, Losses { bytes_cut, media_replaced }) = writer.finish();
+        let (text, losses) = writer.finish();
+        self.note(key, losses);
+        self.put(key, AttrValue::Json(text));
+    }
+
+    /// Keeps in mind what the limits took from an attribute, or from a column.
+    pub(super) fn note(&mut self, key: &'static str, Losses { bytes_cut, media_replaced }: Losses) {
         if bytes_cut > 0 {
             self.bytes_cut.push((key.into(), bytes_cut));
         }
         if media_replaced > 0 {
             self.media_replaced.push((key.into(), media_replaced));
         }
-        self.put(key, AttrValue::Json(text));
     }
 
     /// The list, completed by what the limits took.

@@ -1,10 +1,11 @@
-//! The table: its DDL, made from the column list.
+//! The table: its DDL, made from the column list. A table that is there already, made by an earlier Millrace or by the
+//! OpenTelemetry exporter, gets the columns it lacks.
 //!
 //! Clustered by trace within the hour (spans of one trace are neighbours: they compress each other, and a trace is read
 //! in one go), partitioned by day so that old days go at once.
 
-use super::{Client, Database, Failure};
-use crate::columns::COLUMNS;
+use super::{Class, Client, Database, Failure};
+use crate::columns::{COLUMNS, Column};
 use std::fmt::Write as _;
 
 /// The table of spans.
@@ -22,21 +23,59 @@ pub enum Home {
 /// Recent inserts whose tokens the table remembers: far more than can be in doubt at once.
 const DEDUPLICATION_WINDOW: usize = 10_000;
 
-/// Makes database and table when they are not there.
+/// Makes database, table and columns when they are not there.
 ///
 /// # Errors
 /// When ClickHouse says no or cannot be reached.
 pub async fn apply(client: &Client, home: Home) -> Result<(), Failure> {
-    for statement in statements(client.database(), home) {
+    let [database, table, columns, settings] = statements(client.database(), home);
+    for statement in [database, table, columns] {
         client.execute(&statement).await?;
     }
-    Ok(())
+    match client.execute(&settings).await {
+        Err(failure) if failure.class != Class::Retry => {
+            let why = failure.message;
+            tracing::warn!(
+                why,
+                "cannot set the table's deduplication window: a repeated insert may store its rows twice"
+            );
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// The statements, in order.
 #[must_use]
-pub fn statements(database: &Database, home: Home) -> Vec<String> {
-    vec![format!("CREATE DATABASE IF NOT EXISTS {database}"), create_table(database, home)]
+pub fn statements(database: &Database, home: Home) -> [String; 4] {
+    [
+        format!("CREATE DATABASE IF NOT EXISTS {database}"),
+        create_table(database, home),
+        add_missing_columns(database),
+        format!("ALTER TABLE {database}.{TABLE} MODIFY SETTING {}", settings(home)),
+    ]
+}
+
+/// What a table of somebody else's making has otherwise: repeats would not be recognised, and, embedded, nothing synced.
+fn settings(home: Home) -> String {
+    let window = format!("non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}");
+    match home {
+        Home::Server => window,
+        Home::Embedded => format!("{window}, {FSYNC_SETTINGS}"),
+    }
+}
+
+/// Without them the engine may lose what it confirmed, and refuse to start, after a power cut.
+const FSYNC_SETTINGS: &str = "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, \
+                              min_compressed_bytes_to_fsync_after_merge = 1";
+
+/// One statement for all columns: a table made just now has them, so it changes nothing there.
+fn add_missing_columns(database: &Database) -> String {
+    let add = |column: &Column| {
+        format!("    ADD COLUMN IF NOT EXISTS `{}` {} CODEC({})", column.name, column.table_type, column.codec)
+    };
+    let columns: Vec<_> = COLUMNS.iter().map(add).collect();
+    format!("ALTER TABLE {database}.{TABLE}\n{}", columns.join(",\n"))
 }
 
 fn create_table(database: &Database, home: Home) -> String {
@@ -57,17 +96,7 @@ fn create_table(database: &Database, home: Home) -> String {
          PARTITION BY toDate(Timestamp)\n\
          ORDER BY (toStartOfHour(Timestamp), TraceId, Timestamp)\n",
     );
-    let _cannot_fail = write!(
-        sql,
-        "SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, \
-         non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"
-    );
-    if home == Home::Embedded {
-        sql.push_str(
-            ", fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, \
-             min_compressed_bytes_to_fsync_after_merge = 1",
-        );
-    }
+    let _cannot_fail = write!(sql, "SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1, {}", settings(home));
     sql
 }
 
@@ -93,11 +122,8 @@ mod tests {
         assert!(ddl(Home::Embedded).contains("fsync_after_insert = 1"));
         assert!(!ddl(Home::Server).contains("fsync"));
         for column in COLUMNS {
-            assert!(
-                ddl(Home::Server).contains(&format!("`{}` {} ", column.name, column.table_type)),
-                "{}",
-                column.name
-            );
+            let definition = format!("`{}` {} CODEC({})", column.name, column.table_type, column.codec);
+            assert_eq!(ddl(Home::Server).matches(&definition).count(), 2, "made and added: {definition}");
         }
     }
 }

@@ -18,4 +18,7 @@ pub mod spans;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use spans::{COLUMNS, MapRow, Mark, RowGroup, SpanKind, SpanScalars, StatusCode};
+pub use spans::{
+    COLUMNS, Column, MapRow, Mark, RAW_REQUEST, RAW_RESPONSE, RowGroup, STANDARD_COLUMNS, SpanKind, SpanScalars,
+    StatusCode,
+};

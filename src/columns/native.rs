@@ -84,6 +84,8 @@ mod tests {
             scope_version: b"",
             status: StatusCode::Unset,
             status_message: b"",
+            raw_request: b"",
+            raw_response: b"",
         }
     }
 
@@ -111,7 +113,7 @@ mod tests {
         let mut out = Vec::new();
         encode_block(&[&one_row("a", &[], 0)], segment(), &mut out);
         let golden: &[&[u8]] = &[
-            &[23],                                   // columns
+            &[25],                                   // columns
             &[1],                                    // rows
             b"\x09Timestamp",                        // name
             b"\x0dDateTime64(9)",                    // type

@@ -1,7 +1,8 @@
 //! THE column list of `otel_traces`, and how a span fills it.
 //!
-//! The 22 columns of the OpenTelemetry ClickHouse exporter, with its names, types and literals, because Grafana and
-//! ClickStack find traces by them. The DDL, the insert and the tests all read [`COLUMNS`].
+//! First the 22 columns of the OpenTelemetry ClickHouse exporter, with its names, types and literals, because Grafana
+//! and ClickStack find traces by them; then our own. The DDL, the insert and the tests all read [`COLUMNS`]. A new column
+//! goes to the end: tables made before get it by `ALTER TABLE`.
 //!
 //! Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, the traces table.
 
@@ -55,7 +56,7 @@ impl<'a> Data<'a> {
 }
 
 macro_rules! columns {
-    ($($name:literal, $table_type:literal as $wire_type:literal, $codec:literal, $data:expr;)*) => {
+    ($($name:expr, $table_type:literal as $wire_type:literal, $codec:literal, $data:expr;)*) => {
         /// Every column, in the order of the table and of the blocks.
         pub const COLUMNS: &[Column] = &[$(Column {
             name: $name, table_type: $table_type, wire_type: $wire_type, codec: $codec, data: $data,
@@ -95,11 +96,17 @@ columns! {
         |g| Data::array(&g.links.ends, g.links.trace_state.bytes());
     "Links.Attributes", "Array(Map(LowCardinality(String), String))" as "Array(Map(String, String))", "ZSTD(1)",
         |g| Data::array_of_maps(&g.links.ends, &g.links.attributes);
-    // ours come after: the insert that a row came with, so that what is in doubt after a power cut can be asked
+    RAW_REQUEST, "String" as "String", "ZSTD(3)", |g| Data::plain(g.raw_request.bytes());
+    RAW_RESPONSE, "String" as "String", "ZSTD(3)", |g| Data::plain(g.raw_response.bytes());
+    // the insert that a row came with, so that what is in doubt after a power cut can be asked
     "SegmentId", "UUID" as "UUID", "ZSTD(1)", |_g| Data::segment();
 }
 
-/// How many of [`COLUMNS`] are the exporter's; they come first.
+/// The request of a captured chat-completion, as it was sent; empty for all other spans.
+pub const RAW_REQUEST: &str = "RawRequest";
+/// Its response; of a stream its chunks.
+pub const RAW_RESPONSE: &str = "RawResponse";
+/// The columns that are not ours, which come first.
 pub const STANDARD_COLUMNS: usize = 22;
 
 /// Rows of spans as columns, from one request; many of them make one block.
@@ -128,6 +135,8 @@ pub struct RowGroup {
     status_message: Strings,
     events: Events,
     links: Links,
+    raw_request: Strings,
+    raw_response: Strings,
 }
 
 #[derive(Debug, Default)]
@@ -205,6 +214,10 @@ pub struct SpanScalars<'a> {
     pub status: StatusCode,
     /// The status description.
     pub status_message: &'a [u8],
+    /// The request of a captured chat-completion, as it was sent.
+    pub raw_request: &'a [u8],
+    /// Its response.
+    pub raw_response: &'a [u8],
 }
 
 /// Kind of a span, with the table's literals. Source: OTLP trace.proto, `Span.SpanKind`.
@@ -448,6 +461,8 @@ impl RowGroup {
         self.status_message.push(span.status_message);
         self.events.ends.push(as_u64(self.events.timestamp.len()));
         self.links.ends.push(as_u64(self.links.trace_id.len()));
+        self.raw_request.push(span.raw_request);
+        self.raw_response.push(span.raw_response);
         self.rows += 1;
         repeated
     }
@@ -480,6 +495,8 @@ impl RowGroup {
             status_message: self.status_message.selected(kept),
             events: self.events.selected(kept),
             links: self.links.selected(kept),
+            raw_request: self.raw_request.selected(kept),
+            raw_response: self.raw_response.selected(kept),
         }
     }
 
@@ -501,9 +518,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_has_the_22_columns_of_the_exporter_each_once() {
+    fn the_columns_of_the_exporter_come_first_then_ours_each_once() {
         let mut names: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
-        assert_eq!(COLUMNS.get(STANDARD_COLUMNS).map(|column| column.name), Some("SegmentId"));
+        assert_eq!((names[0], names[STANDARD_COLUMNS - 1]), ("Timestamp", "Links.Attributes"));
+        assert_eq!(names[STANDARD_COLUMNS..], ["RawRequest", "RawResponse", "SegmentId"]);
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), COLUMNS.len());

@@ -170,6 +170,8 @@ fn add(rows: &mut RowGroup, resource: &MapRow, span: &AnySpan) {
         scope_version: b"1",
         status: StatusCode::from_otlp(span.number % 3),
         status_message: text.as_bytes(),
+        raw_request: text.as_bytes(),
+        raw_response: b"",
     };
     rows.finish(mark, &scalars, resource);
 }

@@ -74,7 +74,7 @@ impl Exporter {
     }
 
     async fn rows(&self, segment: &Segment, loaded: &Loaded) -> Result<Rows, Failure> {
-        let (_frames, read) = blocking(loaded.frames.clone(), Rows::read).await;
+        let (_frames, read) = blocking(loaded.frames.clone(), |frames| Rows::read(frames)).await;
         let mut rows = read.ok_or_else(|| Failure::of_our_own("a segment's rows cannot be read back"))?;
         let Some((from, to)) = rows.span_of_time() else { return Ok(rows) };
         let present = recent::rows_of(&self.client, segment.id(), from..=to).await?;

@@ -18,7 +18,6 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 use serde::{Deserialize, Serialize};
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -168,9 +167,23 @@ impl Exporter {
 
     /// One attempt. False when ClickHouse did not take it, and it waits again.
     async fn deliver(&self, segment: Segment) -> bool {
-        let (segment, loaded) = match blocking(segment, |segment| segment.load()).await {
+        let (mut segment, loaded) = match blocking(segment, |segment| segment.load()).await {
             (segment, Ok(loaded)) => (segment, loaded),
-            (segment, Err(error)) => return self.give_up_reading(segment, &error),
+            (segment, Err(LoadError::Io(error))) if error.kind() != std::io::ErrorKind::NotFound => {
+                // too many open files, say: the rows are there
+                let failure = Failure::of_our_own(&format!("failed to read a segment of the journal: {error}"));
+                self.put_back(segment, &failure).await;
+                return false;
+            }
+            (segment, Err(LoadError::Unreadable(why @ Unreadable::Version(_)))) => {
+                segment.leave(&why.to_string());
+                return true;
+            }
+            (segment, Err(error)) => {
+                let rows = segment.rows();
+                segment.set_aside(rows, &error.to_string());
+                return true;
+            }
         };
         let done = if segment.is_in_doubt() || loaded.is_damaged {
             self.insert_what_is_missing(&segment, &loaded).await.map(|()| 0)
@@ -180,7 +193,12 @@ impl Exporter {
         let done = match done {
             Err(failure) if failure.class == Class::Permanent => {
                 tracing::warn!(segment = %segment.id(), why = failure.message, "ClickHouse refuses rows; looking for them");
-                self.isolate(&segment, &loaded).await
+                let (doubted, done) = blocking(segment, Segment::doubt).await;
+                segment = doubted;
+                match done {
+                    Ok(()) => self.isolate(&segment, &loaded).await,
+                    Err(error) => Err(Failure::of_our_own(&format!("failed to rename a segment: {error}"))),
+                }
             }
             done => done,
         };
@@ -197,21 +215,6 @@ impl Exporter {
             self.availability.over(&self.metrics);
         }
         self.availability.reached(&self.metrics);
-        true
-    }
-
-    /// A segment cannot be read. False when it may be next time.
-    fn give_up_reading(&self, segment: Segment, why: &LoadError) -> bool {
-        let (rows, failures) = (segment.rows(), segment.history().failures);
-        match why {
-            LoadError::Unreadable(Unreadable::Version(_)) => segment.leave(&why.to_string()),
-            LoadError::Io(error) if error.kind() != io::ErrorKind::NotFound && failures < UNKNOWN_FAILURES_MAX => {
-                tracing::warn!(segment = %segment.id(), %error, "failed to read a segment; trying again");
-                segment.put_back(pause(failures), false);
-                return false;
-            }
-            _ => segment.set_aside(rows, &why.to_string()),
-        }
         true
     }
 
@@ -245,9 +248,12 @@ impl Exporter {
 }
 
 /// Runs what blocks on a thread for it, and gives back what it worked on.
-async fn blocking<T: Send + 'static, R: Send + 'static>(on: T, work: impl FnOnce(&T) -> R + Send + 'static) -> (T, R) {
+async fn blocking<T: Send + 'static, R: Send + 'static>(
+    mut on: T,
+    work: impl FnOnce(&mut T) -> R + Send + 'static,
+) -> (T, R) {
     let worked = tokio::task::spawn_blocking(move || {
-        let result = work(&on);
+        let result = work(&mut on);
         (on, result)
     });
     match worked.await {

@@ -638,6 +638,27 @@ impl Segment {
         backlog.settle(sealed.id, if rows_lost == 0 { Outcome::Stored } else { Outcome::DeadLettered });
     }
 
+    /// Parts of it are about to be sent by themselves: from now on, over restarts too, ClickHouse is asked first which
+    /// rows it has. Blocks the thread.
+    ///
+    /// # Errors
+    /// When the disk says no; nothing may be sent in parts then.
+    pub fn doubt(&mut self) -> io::Result<()> {
+        if self.sealed.in_doubt {
+            return Ok(());
+        }
+        let Sealed { id, rows, .. } = self.sealed;
+        if let Body::File(path) = &mut self.sealed.body {
+            let (disk, dir) = (&self.backlog.0.disk, &self.backlog.0.dir);
+            let new = dir.join(Name { id, state: FileState::Doubt { rows } }.file());
+            disk.rename(path, &new)?;
+            *path = new;
+            disk.sync_dir(dir)?;
+        }
+        self.sealed.in_doubt = true;
+        Ok(())
+    }
+
     /// Not now: others may go first until `pause` is over.
     pub fn put_back(self, pause: Duration, timed_out: bool) {
         let Self { sealed, mut history, backlog } = self;

@@ -238,6 +238,9 @@ impl Journal {
             move |source| OpenError::Io { dir, source }
         };
         disk.create_dir(&options.dir).map_err(failed(&options.dir))?;
+        if let Some(parent) = options.dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            disk.sync_dir(parent).map_err(failed(parent))?;
+        }
         let backlog = Backlog::new(Arc::clone(&disk), &options.dir, metrics.clone());
         let mut journal = Self {
             disk,
@@ -388,6 +391,8 @@ impl Journal {
                     return Ok(open.fresh.id);
                 }
                 let fresh = self.fresh()?;
+                // its header, and its name in the folder
+                self.metrics.journal.fsyncs.inc_by(2);
                 let id = fresh.id;
                 self.on_disk = Some(Open { fresh, about: About::default() });
                 Ok(id)
@@ -485,6 +490,9 @@ impl Journal {
     /// The file under its new name. When that fails it keeps the old one, which means the same to the next start.
     fn renamed(&self, path: PathBuf, name: Name) -> PathBuf {
         let new = self.options.dir.join(name.file());
+        if new == path {
+            return new;
+        }
         match self.disk.rename(&path, &new) {
             Ok(()) => new,
             Err(error) => {
@@ -513,20 +521,17 @@ impl Journal {
 
     fn recover(&mut self, seen: &mut dyn FnMut(&Block<'_>) -> bool) -> io::Result<Recovered> {
         let dir = self.options.dir.clone();
+        let mut recovered = Recovered::default();
         let known = self.disk.list(&dir)?;
+        if known.iter().any(|entry| entry.name == BOOT_FILE) {
+            let before = self.disk.read(&dir.join(BOOT_FILE))?;
+            recovered.in_doubt = self.options.boot.as_deref().map(str::as_bytes) != Some(before.as_slice());
+        }
         let mut segments: Vec<_> = known.iter().filter_map(|entry| Some((Name::read(&entry.name)?, entry))).collect();
         segments.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(name.id));
-        self.last_number = segments.iter().map(|(name, _)| name.id.number()).max().unwrap_or(0);
-        let boot = known.iter().find(|entry| entry.name == BOOT_FILE).map(|_| self.disk.read(&dir.join(BOOT_FILE)));
-        let boot = boot.transpose()?.map(|text| Boot::read(&text));
-        let (in_doubt, doubted) = match (boot, &self.options.boot) {
-            (None, _) => (false, 0),
-            (Some(before), Some(now)) if before.id == *now => (false, before.doubted),
-            (Some(_), _) => (true, self.last_number),
-        };
-        let mut recovered = Recovered { in_doubt, ..Recovered::default() };
-        let (mut heard_enough, mut stored) = (false, Vec::new());
+        let (mut heard_enough, mut all_renamed, mut stored) = (false, true, Vec::new());
         for (name, entry) in segments {
+            self.last_number = self.last_number.max(name.id.number());
             let path = dir.join(&entry.name);
             let needs_reading = name.state == State::Open || !heard_enough;
             let bytes = if needs_reading { self.read_or_leave(&path, name.state)? } else { None };
@@ -534,7 +539,7 @@ impl Journal {
             if let (false, Some((bytes, Ok(found)))) = (heard_enough, &found) {
                 heard_enough = !tell(bytes, found, seen);
             }
-            let (path, rows, length) = match (name.state, found) {
+            let (rows, length, in_doubt) = match (name.state, found) {
                 (State::Stored { .. }, _) => {
                     stored.push((path, entry.bytes));
                     continue;
@@ -548,26 +553,45 @@ impl Journal {
                     continue;
                 }
                 // one that is damaged is set aside when it is sent, and what it lost is counted
-                (State::Waiting { rows }, _) => (path, rows, entry.bytes),
+                (State::Waiting { rows }, _) => (rows, entry.bytes, recovered.in_doubt),
+                (State::Doubt { rows }, _) => (rows, entry.bytes, true),
                 (State::Open, Some((bytes, Ok(found)))) => {
                     let (rows, length) = self.finish(&path, entry.bytes, bytes, &found)?;
                     recovered.torn_bytes += entry.bytes - length;
                     if rows == 0 {
                         continue;
                     }
-                    (self.renamed(path, Name { id: name.id, state: State::Waiting { rows } }), rows, length)
+                    // in doubt: it may have been sealed and sent, and its new name lost
+                    (rows, length, recovered.in_doubt)
                 }
                 (State::Open, None) => continue,
             };
+            let path = if in_doubt {
+                self.doubted(path, name.id, rows, &mut all_renamed)
+            } else {
+                self.renamed(path, Name { id: name.id, state: State::Waiting { rows } })
+            };
             recovered.count(rows);
-            self.backlog.push(found_again(name.id, path, rows, length, doubted));
+            self.backlog.push(found_again(name.id, path, rows, length, in_doubt));
         }
         // the first to go is the oldest
         stored.into_iter().rev().for_each(|(path, bytes)| self.backlog.keep(path, bytes));
         self.metrics.recover(recovered.rows);
-        let boot = Boot { id: self.options.boot.clone().unwrap_or_default(), doubted };
-        disk::replace(&*self.disk, &dir, BOOT_FILE, boot.text().as_bytes())?;
+        if all_renamed {
+            // only now: until the names say which are in doubt, all of them are
+            self.disk.sync_dir(&dir)?;
+            let boot = self.options.boot.clone().unwrap_or_default();
+            disk::replace(&*self.disk, &dir, BOOT_FILE, boot.as_bytes())?;
+        }
         Ok(recovered)
+    }
+
+    /// The file under a name that says that it is in doubt, over any number of restarts.
+    fn doubted(&self, path: PathBuf, id: SegmentId, rows: usize, all_renamed: &mut bool) -> PathBuf {
+        let new = self.options.dir.join(Name { id, state: State::Doubt { rows } }.file());
+        let renamed = self.renamed(path, Name { id, state: State::Doubt { rows } });
+        *all_renamed &= renamed == new;
+        renamed
     }
 
     /// The content of a segment; what waits, or is stored, need not be readable now.
@@ -608,28 +632,8 @@ impl Journal {
     }
 }
 
-/// Which start of the machine the journal was last opened in.
-struct Boot {
-    id: String,
-    /// What waits up to this number was there when the machine had gone down, and stays in doubt until it is stored.
-    doubted: u64,
-}
-
-impl Boot {
-    fn read(text: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(text);
-        let (id, doubted) = text.split_once('\n').unwrap_or((&text, ""));
-        Self { id: id.to_owned(), doubted: doubted.parse().unwrap_or(0) }
-    }
-
-    fn text(&self) -> String {
-        format!("{}\n{}", self.id, self.doubted)
-    }
-}
-
-fn found_again(id: SegmentId, path: PathBuf, rows: usize, bytes: u64, doubted: u64) -> Sealed {
+fn found_again(id: SegmentId, path: PathBuf, rows: usize, bytes: u64, in_doubt: bool) -> Sealed {
     let oldest = UnixNanos::new(id.number()).unwrap_or_default();
-    let in_doubt = id.number() <= doubted;
     Sealed { id, body: Body::File(path), rows, bytes, oldest, is_recovered: true, in_doubt }
 }
 

@@ -21,6 +21,7 @@
 //! ```text
 //! {number}-{origin}.open              rows are being added
 //! {number}-{origin}-{rows}.segment    waits for ClickHouse
+//! {number}-{origin}-{rows}.doubt      waits, and ClickHouse may have rows of it although its token does not say so
 //! {number}-{origin}-{rows}.stored     ClickHouse has it; kept a little, for repeats from senders
 //! ```
 
@@ -182,6 +183,7 @@ pub(super) struct Name {
 pub(super) enum State {
     Open,
     Waiting { rows: usize },
+    Doubt { rows: usize },
     Stored { rows: usize },
 }
 
@@ -191,6 +193,7 @@ impl Name {
         match self.state {
             State::Open => format!("{number:016x}-{origin:016x}.open"),
             State::Waiting { rows } => format!("{number:016x}-{origin:016x}-{rows}.segment"),
+            State::Doubt { rows } => format!("{number:016x}-{origin:016x}-{rows}.doubt"),
             State::Stored { rows } => format!("{number:016x}-{origin:016x}-{rows}.stored"),
         }
     }
@@ -207,6 +210,7 @@ impl Name {
         let state = match (end, rows, parts.next()) {
             ("open", None, None) => State::Open,
             ("segment", Some(rows), None) => State::Waiting { rows: rows.parse().ok()? },
+            ("doubt", Some(rows), None) => State::Doubt { rows: rows.parse().ok()? },
             ("stored", Some(rows), None) => State::Stored { rows: rows.parse().ok()? },
             _ => return None,
         };
@@ -272,7 +276,7 @@ mod tests {
 
     #[test]
     fn names_read_back_and_others_are_not_ours() {
-        for state in [State::Open, State::Waiting { rows: 7 }, State::Stored { rows: 0 }] {
+        for state in [State::Open, State::Waiting { rows: 7 }, State::Doubt { rows: 8 }, State::Stored { rows: 0 }] {
             let name = Name { id: SegmentId::new(u64::MAX, 1), state };
             assert_eq!(Name::read(&name.file()), Some(name));
         }

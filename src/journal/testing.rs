@@ -550,6 +550,8 @@ pub(crate) fn group(numbers: &[u64]) -> RowGroup {
             scope_version: b"",
             status: StatusCode::Ok,
             status_message: b"",
+            raw_request: b"",
+            raw_response: b"",
         };
         rows.finish(mark, &span, &MapRow::default());
     }

@@ -543,6 +543,8 @@ fn scalars<'a>(span: &SpanFields<'a>, context: &Context<'a>) -> Result<SpanScala
         scope_version: context.scope_version,
         status: StatusCode::from_otlp(span.status_code),
         status_message: text("status.message", span.status_message)?,
+        raw_request: b"",
+        raw_response: b"",
     })
 }
 

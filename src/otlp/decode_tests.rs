@@ -137,6 +137,8 @@ fn expected_row(resource_spans: &ResourceSpans, scope_spans: &ScopeSpans, span: 
         "Links.SpanId": span.links.iter().map(|link| hex(&link.span_id)).collect::<Vec<_>>(),
         "Links.TraceState": span.links.iter().map(|link| link.trace_state.clone()).collect::<Vec<_>>(),
         "Links.Attributes": span.links.iter().map(|link| all_of(&link.attributes)).collect::<Vec<_>>(),
+        "RawRequest": "",
+        "RawResponse": "",
     }) else {
         return None;
     };

@@ -3,12 +3,14 @@
 
 use crate::pipeline::{NotTaken, Pipeline, Room};
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
+use async_compression::zstd::DParameter;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
+use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt as _};
 
 /// How long a sender may take for its body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -17,6 +19,8 @@ const PASS_OVER_BYTES_MAX: usize = 256 << 20;
 const PASS_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// First size of the buffer that a decompressed body grows in.
 const DECOMPRESSED_BYTES_FIRST: usize = 64 << 10;
+/// The zstd window we hold, as a power of two: 8 MiB. Source: RFC 8878, section 3.1.1.1.2, what decoders should support.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// Why there is no body.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +32,7 @@ pub(super) enum BodyError {
     #[error("Content-Encoding {0:?} is not supported; use gzip, zstd, deflate, br or none")]
     Encoding(String),
     #[error("the request body is not valid {encoding}: {cause}")]
-    Compression { encoding: &'static str, cause: std::io::Error },
+    Compression { encoding: &'static str, cause: io::Error },
     #[error("the request body did not arrive: {0}")]
     CutOff(String),
     #[error("the request body did not arrive within {} s", BODY_TIMEOUT.as_secs())]
@@ -77,8 +81,8 @@ pub(super) async fn expand(
 ) -> Result<(Bytes, Room), BodyError> {
     let bytes = match encoding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" | "none" => bytes,
-        "gzip" | "x-gzip" => decompress("gzip", gzip(&bytes), &mut room, max).await?,
-        "zstd" => decompress("zstd", zstd(&bytes), &mut room, max).await?,
+        "gzip" | "x-gzip" => decompress("gzip", gzip(bytes.as_ref()), &mut room, max).await?,
+        "zstd" => decompress("zstd", zstd(bytes.as_ref()), &mut room, max).await?,
         "deflate" => decompress("deflate", ZlibDecoder::new(bytes.as_ref()), &mut room, max).await?,
         "br" => decompress("br", BrotliDecoder::new(bytes.as_ref()), &mut room, max).await?,
         other => return Err(BodyError::Encoding(other.to_owned())),
@@ -140,17 +144,28 @@ async fn pass_over_stream(stream: &mut BodyDataStream) {
 }
 
 /// Several gzip members in a row are one body.
-fn gzip(bytes: &[u8]) -> GzipDecoder<&[u8]> {
-    let mut decoder = GzipDecoder::new(bytes);
+pub(super) fn gzip<R: AsyncBufRead>(source: R) -> GzipDecoder<R> {
+    let mut decoder = GzipDecoder::new(source);
     decoder.multiple_members(true);
     decoder
 }
 
-/// Several zstd frames in a row are one body.
-fn zstd(bytes: &[u8]) -> ZstdDecoder<&[u8]> {
-    let mut decoder = ZstdDecoder::new(bytes);
+/// Several zstd frames in a row are one body. Its window is memory that no room is reserved for, so it is bounded.
+pub(super) fn zstd<R: AsyncBufRead>(source: R) -> ZstdDecoder<R> {
+    let mut decoder = ZstdDecoder::with_params(source, &[DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX)]);
     decoder.multiple_members(true);
     decoder
+}
+
+/// Says what to do about a zstd window that is too large; all other errors stay as they are.
+pub(super) fn explained(error: io::Error) -> io::Error {
+    // Source: ZSTD_error_frameParameter_windowTooLarge of the zstd library, which the crate hands on as a text
+    if !error.to_string().contains("Frame requires too much memory") {
+        return error;
+    }
+    let window_mib = (1_u64 << ZSTD_WINDOW_LOG_MAX) >> 20;
+    let advice = format!("its window is larger than {window_mib} MiB; compress at level 19 or below, without --long");
+    io::Error::new(io::ErrorKind::InvalidData, advice)
 }
 
 async fn decompress(
@@ -161,7 +176,10 @@ async fn decompress(
 ) -> Result<Bytes, BodyError> {
     let mut out = BytesMut::with_capacity(DECOMPRESSED_BYTES_FIRST);
     loop {
-        let read = decoder.read_buf(&mut out).await.map_err(|cause| BodyError::Compression { encoding, cause })?;
+        let read = decoder
+            .read_buf(&mut out)
+            .await
+            .map_err(|cause| BodyError::Compression { encoding, cause: explained(cause) })?;
         if read == 0 {
             return Ok(out.freeze());
         }
@@ -176,7 +194,7 @@ async fn decompress(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::pipeline;
     use crate::telemetry::Metrics;
@@ -201,6 +219,23 @@ mod tests {
         assert_eq!(read_as("gzip", packed.clone(), 100).await.unwrap(), "hello");
         assert_eq!(read_as("GZIP", [packed.clone(), packed].concat(), 100).await.unwrap(), "hellohello");
         assert_eq!(read_as("identity", b"plain".to_vec(), 100).await.unwrap(), "plain");
+    }
+
+    /// What is said of a zstd window above 8 MiB.
+    pub(in super::super) const WINDOW_TOO_LARGE: &str =
+        "its window is larger than 8 MiB; compress at level 19 or below, without --long";
+
+    /// A zstd frame of the text "hi" that demands a window of 2^`log` bytes. Source: RFC 8878, section 3.1.1.
+    pub(in super::super) fn zstd_frame(log: u8) -> Vec<u8> {
+        let (magic, no_flags, last_raw_block_of_2) = ([0x28, 0xb5, 0x2f, 0xfd], 0, [0b1_0001, 0, 0]);
+        [&magic[..], &[no_flags, (log - 10) << 3], &last_raw_block_of_2, b"hi"].concat()
+    }
+
+    #[tokio::test]
+    async fn a_zstd_window_above_8_mib_is_refused_and_said() {
+        assert_eq!(read_as("zstd", zstd_frame(23), 100).await.unwrap(), "hi");
+        let refused = read_as("zstd", zstd_frame(24), 100).await.unwrap_err().to_string();
+        assert_eq!(refused, format!("the request body is not valid zstd: {WINDOW_TOO_LARGE}"));
     }
 
     #[tokio::test]

@@ -4,11 +4,10 @@
 //! frames -- decoder (none, gzip, zstd, deflate, br) -- 64 KiB -- one line, within its limit and its room
 //! ```
 
-use super::body::BodyError;
+use super::body::{self, BodyError};
 use super::patience::Patience;
 use crate::pipeline::{NotTaken, Pipeline, Room};
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
-use async_compression::zstd::DParameter;
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
@@ -25,8 +24,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(300);
 const BUFFER_BYTES: usize = 64 << 10;
 /// A line's buffer that is larger than this is not kept for the next line.
 const LINE_BYTES_KEPT: usize = 1 << 20;
-/// The zstd window we hold, as a power of two: 8 MiB. Source: RFC 8878, section 3.1.1.1.2, what decoders should support.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 type Raw = StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>;
 
@@ -61,9 +58,15 @@ pub(super) enum Next<'l> {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
     #[error("the rest of the body cannot be read: {0}")]
-    Unreadable(#[from] io::Error),
+    Unreadable(io::Error),
     #[error("nothing arrived for {} s", SILENCE_MAX.as_secs())]
     Silent,
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(body::explained(error))
+    }
 }
 
 /// How far the line under way has come.
@@ -82,17 +85,8 @@ impl Lines {
         let raw = StreamReader::new(body.into_data_stream().map_err(io::Error::other).boxed());
         let source = match encoding.trim().to_ascii_lowercase().as_str() {
             "" | "identity" | "none" => Source::Plain(raw),
-            "gzip" | "x-gzip" => {
-                let mut decoder = GzipDecoder::new(raw);
-                decoder.multiple_members(true);
-                Source::Gzip(BufReader::with_capacity(BUFFER_BYTES, decoder))
-            }
-            "zstd" => {
-                let window = DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX);
-                let mut decoder = ZstdDecoder::with_params(raw, &[window]);
-                decoder.multiple_members(true);
-                Source::Zstd(BufReader::with_capacity(BUFFER_BYTES, decoder))
-            }
+            "gzip" | "x-gzip" => Source::Gzip(BufReader::with_capacity(BUFFER_BYTES, body::gzip(raw))),
+            "zstd" => Source::Zstd(BufReader::with_capacity(BUFFER_BYTES, body::zstd(raw))),
             "deflate" => Source::Deflate(BufReader::with_capacity(BUFFER_BYTES, ZlibDecoder::new(raw))),
             "br" => Source::Brotli(BufReader::with_capacity(BUFFER_BYTES, BrotliDecoder::new(raw))),
             other => return Err(BodyError::Encoding(other.to_owned())),
@@ -228,6 +222,7 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
+    use super::super::body::tests::{WINDOW_TOO_LARGE, zstd_frame};
     use super::*;
     use crate::pipeline;
     use crate::telemetry::Metrics;
@@ -245,7 +240,9 @@ mod tests {
             match lines.next(&mut progress, &pipeline, &patience).await {
                 Ok(Next::Line(line, _room)) => seen.push(String::from_utf8(line.to_vec()).unwrap()),
                 Ok(Next::Refused(reason)) => seen.push(format!("refused: {reason}")),
-                Ok(Next::NotYet) => lines.arrival().await.unwrap(),
+                Ok(Next::NotYet) => {
+                    let _next_says_it_too = lines.arrival().await;
+                }
                 Ok(Next::End) => return seen,
                 Err(broken) => {
                     seen.push(format!("broken: {broken}"));
@@ -286,6 +283,13 @@ mod tests {
             let seen = lines_of(encoding, packed.chunks(777).map(<[u8]>::to_vec).collect(), 100).await;
             assert_eq!((seen.len(), seen[19_999].as_str()), (20_000, "line 19999"), "{encoding}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_zstd_window_above_8_mib_is_refused_and_said() {
+        assert_eq!(lines_of("zstd", vec![zstd_frame(23)], 100).await, ["hi"]);
+        let said = format!("broken: the rest of the body cannot be read: {WINDOW_TOO_LARGE}");
+        assert_eq!(lines_of("zstd", vec![zstd_frame(24)], 100).await, [said]);
     }
 
     #[tokio::test]

@@ -9,13 +9,14 @@
 use super::body::{self, BodyError};
 use super::chat_shapes::Shape;
 use super::{ACK_HEADER, RETRY_AFTER, Receivers, ack_wanted, chat_ndjson};
-use crate::chat::{self, ChatSpan, Context, Foreign, ParseOptions, TraceRef, Traceparent, ValidationErrors};
+use crate::chat::{self, ChatSpan, Context, Foreign, TraceRef, Traceparent, ValidationErrors};
 use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode as SpanStatus};
 use crate::pipeline::{Ack, NotTaken, Origin, Promise, Receipt, Room};
 use crate::telemetry::Receiver;
 use crate::workspace::{self, Workspace};
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -89,11 +90,11 @@ pub(super) enum IngestError {
 
 pub(super) async fn ingest(
     State(receivers): State<Receivers>,
-    Path(workspace): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let workspace = match receivers.admit(&workspace, &head.headers) {
+    let workspace = match receivers.admit(path.ok().map(|Path(workspace)| workspace), &head.headers) {
         Ok(workspace) => workspace,
         Err(refusal) => {
             body::pass_over(body, &head.headers).await;
@@ -124,11 +125,13 @@ pub(super) struct Envelope<'a> {
 }
 
 impl Receivers {
-    /// The workspace of a request whose headers can all be honoured, or the refusal.
-    pub(super) fn admit(&self, workspace: &str, headers: &HeaderMap) -> Result<Workspace, Box<Response>> {
-        let refusal = match Workspace::new(workspace) {
-            Err(error) => invalid_parameter(&["path", "workspace"], &error.to_string()),
-            Ok(workspace) => match unusable_header(headers) {
+    /// The workspace of a request whose headers can all be honoured, or the refusal. `None` stands for bytes that are
+    /// no text.
+    pub(super) fn admit(&self, workspace: Option<String>, headers: &HeaderMap) -> Result<Workspace, Box<Response>> {
+        let refusal = match workspace.as_deref().map(Workspace::new) {
+            None => respond(StatusCode::BAD_REQUEST, json!({"detail": "the path is not UTF-8"}).to_string()),
+            Some(Err(error)) => invalid_parameter(&["path", "workspace"], &error.to_string()),
+            Some(Ok(workspace)) => match unusable_header(headers) {
                 Some(refusal) => refusal,
                 None if ack_wanted(headers, self.http_ack).is_err() => {
                     invalid_parameter(&["header", ACK_HEADER], "must be memory, durable or stored")
@@ -148,8 +151,7 @@ impl Receivers {
     pub(super) fn take_pair(&self, envelope: Envelope<'_>, body: &[u8], room: Room) -> Result<Taken, IngestError> {
         let Envelope { workspace, ack, traceparent, idempotency_key, foreign } = envelope;
         let context = Context { workspace, received_at: self.clock.now(), traceparent, idempotency_key };
-        let strict_reference = self.chat_options.strict_reference && foreign.is_none();
-        let options = ParseOptions { strict_reference, ..self.chat_options };
+        let options = if foreign.is_some() { Foreign::options(self.chat_options) } else { self.chat_options };
         let capture = chat::parse(body, &options).map_err(IngestError::Invalid)?;
         let mut span = chat::convert(&capture, &context).map_err(IngestError::Invalid)?;
         if let Some(foreign) = foreign {
@@ -293,6 +295,8 @@ fn row(span: &ChatSpan<'_>, workspace: &Workspace) -> RowGroup {
             chat::Status::Error => SpanStatus::Error,
         },
         status_message: span.status_message.as_bytes(),
+        raw_request: span.raw.request.as_bytes(),
+        raw_response: span.raw.response.as_bytes(),
     };
     rows.finish(mark, &scalars, &resource);
     rows

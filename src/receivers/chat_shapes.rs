@@ -18,6 +18,7 @@ use crate::pipeline::{Ack, NotTaken, Room};
 use crate::telemetry::Receiver;
 use crate::workspace::Workspace;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -45,29 +46,29 @@ pub(super) struct Source {
 
 pub(super) async fn ingest_litellm(
     State(receivers): State<Receivers>,
-    Path(workspace): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
-    ingest(receivers, &workspace, Shape::LiteLlm, request).await
+    ingest(receivers, path.ok().map(|Path(workspace)| workspace), Shape::LiteLlm, request).await
 }
 
 pub(super) async fn ingest_helicone(
     State(receivers): State<Receivers>,
-    Path(workspace): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
-    ingest(receivers, &workspace, Shape::Helicone, request).await
+    ingest(receivers, path.ok().map(|Path(workspace)| workspace), Shape::Helicone, request).await
 }
 
 pub(super) async fn ingest_helicone_client(
     State(receivers): State<Receivers>,
-    Path((workspace, _provider)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
-    ingest(receivers, &workspace, Shape::Helicone, request).await
+    ingest(receivers, path.ok().map(|Path((workspace, _provider))| workspace), Shape::Helicone, request).await
 }
 
-async fn ingest(receivers: Receivers, workspace: &str, shape: Shape, request: Request<Body>) -> Response {
+async fn ingest(receivers: Receivers, workspace: Option<String>, shape: Shape, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let workspace = match receivers.admit(workspace, &head.headers) {
         Ok(workspace) => workspace,
@@ -159,19 +160,19 @@ impl Source {
         mut room: Room,
     ) -> Result<Taken, IngestError> {
         let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
-        let limits = receivers.chat_options.limits;
+        let options = &receivers.chat_options;
         let mut foreign = match self.shape {
             Shape::Pair => None,
-            Shape::LiteLlm => Some(litellm::rewrite(record, limits).map_err(IngestError::Invalid)?),
+            Shape::LiteLlm => Some(litellm::rewrite(record, options).map_err(IngestError::Invalid)?),
             Shape::Helicone => {
-                Some(helicone::rewrite(record, &self.helicone_headers(), limits).map_err(IngestError::Invalid)?)
+                Some(helicone::rewrite(record, &self.helicone_headers(), options).map_err(IngestError::Invalid)?)
             }
         };
+        if let Some(foreign) = &foreign {
+            room.grow(foreign.bytes_len())?;
+        }
         let body = foreign.as_mut().map(|foreign| std::mem::take(&mut foreign.body));
         let body = body.as_ref().map_or(record, String::as_bytes);
-        if foreign.is_some() {
-            room.grow(body.len())?;
-        }
         let given = text("idempotency-key").map(|key| match place {
             Some(place) => format!("{key}/{place}"),
             None => key.to_owned(),

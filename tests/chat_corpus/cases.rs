@@ -94,7 +94,8 @@ fn signs() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     signs
 }
 
-/// Every small case, in the form of the samples; `expect.attributes` names what the case is about and no more.
+/// Every small case, in the form of the samples; `expect.attributes` names what the case is about and no
+/// more; null stands for "not there".
 pub(crate) fn cases() -> Vec<(String, Value)> {
     let provider = |want: &str| json!({"attributes": {"gen_ai.provider.name": want}});
     let mut cases: Vec<_> = ALIASES
@@ -121,6 +122,13 @@ pub(crate) fn cases() -> Vec<(String, Value)> {
         let response = json!({"created": created, "choices": []});
         let expect = json!({"attributes": {}, "startTimeUnixNano": want});
         pair(format!("created {created}"), Some("openai"), "m", response, expect)
+    }));
+    cases.extend(["logprobs", "token_ids", "prompt_logprobs", "prompt_token_ids"].into_iter().flat_map(|name| {
+        let in_choice = json!({"choices": [choice(name, json!([1]))]});
+        let on_top = json!({"choices": [choice("", Value::Null)], name: [1]});
+        let expect = json!({"attributes": {"millrace.response.extra": null}});
+        [(name.to_owned(), in_choice), (format!("{name} on top"), on_top)]
+            .map(|(name, response)| pair(format!("raw {name}"), Some("vllm"), "m", response, expect.clone()))
     }));
     cases
 }

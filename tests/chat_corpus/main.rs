@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::samples::{NOT_IN_EXPECT, as_read, same, samples, with_span};
 
-fn differences(span: &ChatSpan<'_>, expect: &Value) -> Vec<String> {
+fn differences(span: &ChatSpan<'_>, ingest: &Value, expect: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let mut check = |what: &str, ours: Value, theirs: &Value| {
         if !same(&ours, theirs) {
@@ -27,6 +27,9 @@ fn differences(span: &ChatSpan<'_>, expect: &Value) -> Vec<String> {
     check("status.code", code.into(), &expect["status"]["code"]);
     let message = expect["status"].get("message").cloned().unwrap_or("".into());
     check("status.message", span.status_message.clone().into(), &message);
+    let [raw_request, raw_response] = ["request", "response"].map(|member| ingest[member].to_string());
+    check("RawRequest", (*span.raw.request).into(), &raw_request.into());
+    check("RawResponse", (*span.raw.response).into(), &raw_response.into());
     if let Some(trace) = expect.get("traceId") {
         check("traceId", span.trace.id().to_string().into(), trace);
     }
@@ -58,7 +61,7 @@ fn differences(span: &ChatSpan<'_>, expect: &Value) -> Vec<String> {
 fn every_sample_becomes_the_span_it_expects() {
     let mut wrong = String::new();
     for (name, sample) in samples() {
-        for difference in with_span(&sample, |span| differences(span, &sample["expect"])) {
+        for difference in with_span(&sample, |span| differences(span, &sample["ingest"], &sample["expect"])) {
             wrong += &format!("{name}: {difference}\n");
         }
     }

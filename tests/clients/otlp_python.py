@@ -2,7 +2,7 @@
 
     otlp_python.py --protocol grpc|http --endpoint URL [--seed N] [--compression gzip|none] [--workspace NAME]
 
-The ledger (JSON on stdout) says what must now stand in the table: for every span the 22 columns of `otel_traces`,
+The ledger (JSON on stdout) says what must now stand in the table: for every span the 22 standard columns of `otel_traces`,
 64-bit numbers as strings. Every attribute is written down twice below, as the value that the SDK is given and as the
 text that the table must hold; nothing is derived by code that could share a mistake with the service.
 

@@ -56,6 +56,17 @@ fn a_web_page_of_another_site_cannot_write() {
 }
 
 #[test]
+fn a_path_that_is_no_text_is_refused_as_json() {
+    let service = Service::start();
+    for path in ["chat-completions", "litellm", "helicone", "helicone/custom/v1/log"] {
+        let url = service.http(&format!("/apis/intake/v2/workspaces/%ff/ingest/{path}"));
+        let answer = post_json(&url, &pair());
+        assert_eq!((answer.status, answer.header("content-type")), (400, "application/json"), "{path}");
+        assert_eq!(answer.json(), json!({"detail": "the path is not UTF-8"}), "{path}");
+    }
+}
+
+#[test]
 fn a_pair_is_answered_with_its_ids_and_stored_with_its_meaning() {
     let service = Service::start();
     let answer = post_json(&service.chat("default"), &pair());

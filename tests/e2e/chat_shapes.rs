@@ -9,8 +9,8 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::rows::{attribute, text};
-use crate::support::gate::Gate;
 use crate::support::http::{Answer, post_json, send};
+use crate::support::proxy::{Fault, Proxy};
 use crate::support::{Engine, Options, Service, process, wait_until};
 
 const NDJSON: &str = "application/x-ndjson";
@@ -48,6 +48,7 @@ fn wait_for_rows(service: &Service, rows: u64) {
 
 fn row_of(service: &Service, said: &Value) -> Value {
     const ROW: &str = "SELECT SpanName, TraceId, StatusCode, StatusMessage, ServiceName, Duration, SpanAttributes, \
+                       RawRequest, RawResponse, \
                        toString(toUnixTimestamp64Nano(Timestamp)) AS at FROM otel_traces WHERE SpanId = {s:String}";
     let rows = wait_until("the record is stored", || {
         service.sql().try_rows(ROW, &[("s", text(said, "span_id"))]).ok().filter(|rows| !rows.is_empty())
@@ -258,14 +259,14 @@ fn noise(seed: u64, length: usize) -> String {
 #[test]
 fn what_finds_no_room_waits_is_refused_and_can_be_sent_again() {
     let engine = Engine::start();
-    let gate = Gate::shut_before(engine.port);
+    let proxy = Proxy::before(engine.port, Fault::Refuse);
     let yaml = "memory: { limit: 4194304 }\njournal: { segment_bytes: 1MiB }".to_owned();
-    let url = Some(gate.url());
+    let url = Some(proxy.url());
     let service = Service::start_with(Options { yaml, ack: Some("memory"), clickhouse_url: url, ..Options::default() });
-    // each takes 250 KB or more of the 2 MiB, which do not compress, and the batch itself 1.5 MB: some fit
+    // each takes 180 KB twice or more of the 2 MiB, which do not compress, and the batch itself 1.1 MB: some fit
     let large = |number: usize| {
         let mut record = litellm(number);
-        record["messages"][0]["content"] = noise(number as u64, 250_000).into();
+        record["messages"][0]["content"] = noise(number as u64, 180_000).into();
         record
     };
     let batch: Vec<_> = (0..6).map(large).collect();
@@ -281,7 +282,7 @@ fn what_finds_no_room_waits_is_refused_and_can_be_sent_again() {
     let full = |line: &Value| line["status"] == 503;
     assert!(lines(&answer).iter().any(full), "so many do not fit: {}", answer.text());
 
-    gate.open();
+    proxy.set(Fault::Pass);
     let said = wait_until("there is room again", || {
         Some(post_json(&path(&service, "litellm"), &json!(batch))).filter(|answer| answer.status == 200)
     });
@@ -310,6 +311,14 @@ fn litellm_records_come_as_one_as_a_list_and_as_lines() {
         assert_eq!(attribute(&row, name), value, "{name}");
     }
     assert!(attribute(&row, "millrace.litellm.extra").contains(r#""metadata":{"user_api_key_alias":"k"}"#));
+
+    // what the record carried as request and response, in its own words
+    let sent = litellm(1);
+    let request = json!({"stream": sent["stream"], "model": sent["model"], "messages": sent["messages"]});
+    assert_eq!(
+        (text(&row, "RawRequest"), text(&row, "RawResponse")),
+        (&*request.to_string(), &*sent["response"].to_string())
+    );
 
     let list = format!("[{}, {{\"call_type\": NaN}}, null, {}]", litellm(1), litellm(2));
     let list = send("POST", &url, &[("content-type", "application/json")], list.as_bytes());
@@ -369,5 +378,24 @@ fn helicone_logs_are_taken_where_its_client_sends_them() {
     assert_eq!(attribute(&row, "gen_ai.response.time_to_first_chunk"), "0.25");
     assert!(attribute(&row, "millrace.helicone.extra").contains(r#""helicone-property-app":"shop""#));
     assert!(!row.to_string().contains("sk-helicone-secret"));
+    for (column, part) in [("RawRequest", "providerRequest"), ("RawResponse", "providerResponse")] {
+        assert_eq!(text(&row, column), log[part]["json"].to_string(), "{column}");
+    }
+    let mut stream = log.clone();
+    let sse = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    stream["providerResponse"] = json!({"textBody": sse, "status": 200});
+    let row = row_of(&service, &post_json(&path(&service, "helicone"), &stream).json());
+    assert_eq!(text(&row, "RawResponse"), json!(sse).to_string(), "a stream stays the text it was");
     assert_eq!(post_json(&path(&service, "helicone"), &json!({"providerRequest": {}})).status, 422);
+}
+
+#[test]
+fn raw_texts_are_not_kept_when_nobody_wants_them() {
+    let service = Service::start_with(Options { yaml: "genai: { keep_raw: false }".to_owned(), ..Options::default() });
+    let answers = [post_json(&service.chat("default"), &pair(1)), post_json(&path(&service, "litellm"), &litellm(1))];
+    for answer in answers {
+        let row = row_of(&service, &answer.json());
+        assert_eq!((text(&row, "RawRequest"), text(&row, "RawResponse")), ("", ""));
+        assert!(attribute(&row, "gen_ai.input.messages").contains("content"));
+    }
 }

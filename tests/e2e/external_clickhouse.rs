@@ -2,7 +2,7 @@
 
 use crate::rows::assert_stored;
 use crate::sdk_python::send_trace;
-use crate::support::gate::Gate;
+use crate::support::proxy::{Fault, Proxy};
 use crate::support::{Engine, Options, Service, http, wait_until};
 
 #[test]
@@ -32,11 +32,11 @@ fn the_url_in_the_configuration_does_the_same() {
 #[test]
 fn a_clickhouse_that_is_down_at_start_delays_the_table_and_not_the_receivers() {
     let engine = Engine::start();
-    let gate = Gate::shut_before(engine.port);
-    let service = Service::start_with(Options { clickhouse_url: Some(gate.url()), ..Options::default() });
+    let proxy = Proxy::before(engine.port, Fault::Refuse);
+    let service = Service::start_with(Options { clickhouse_url: Some(proxy.url()), ..Options::default() });
     let ledger = send_trace(&service, "http", 23, "gzip");
-    wait_until("the exporter has tried", || (gate.turned_away() > 0).then_some(()));
-    gate.open();
+    wait_until("the exporter has tried", || (proxy.done(Fault::Refuse) > 0).then_some(()));
+    proxy.set(Fault::Pass);
     assert_stored(&service, &ledger);
 }
 

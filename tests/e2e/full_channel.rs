@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::restart::assert_each_stored_once;
 use crate::support::clients::{GrpcAnswers, Load, acknowledged_spans, grpc_answers};
-use crate::support::gate::Gate;
 use crate::support::http::{Answer, post_json, send};
+use crate::support::proxy::{Fault, Proxy};
 use crate::support::{Engine, Options, Service, process, wait_until};
 use crate::wire::{Status, request_of, span, string_attribute};
 
@@ -20,7 +20,7 @@ const MIB: u64 = 1024 * 1024;
 
 struct Outage {
     engine: Engine,
-    gate: Gate,
+    proxy: Proxy,
     service: Service,
 }
 
@@ -36,10 +36,10 @@ fn outage_with_a_small_journal() -> Outage {
 
 fn outage_of(options: Options) -> Outage {
     let engine = Engine::start();
-    let gate = Gate::shut_before(engine.port);
-    let options = Options { clickhouse_url: Some(gate.url()), ..options };
+    let proxy = Proxy::before(engine.port, Fault::Refuse);
+    let options = Options { clickhouse_url: Some(proxy.url()), ..options };
     let service = Service::start_with(options);
-    Outage { engine, gate, service }
+    Outage { engine, proxy, service }
 }
 
 /// Sends spans until one request is refused. Each carries 100 KB that do not compress.
@@ -81,7 +81,7 @@ fn a_full_journal_refuses_with_the_retryable_answer_and_keeps_what_it_took() {
 }
 
 fn refuses_retryably_and_keeps_what_it_took(outage: Outage) {
-    let Outage { engine, gate, service } = outage;
+    let Outage { engine, proxy, service } = outage;
     let filled = fill(&service);
 
     // gRPC: UNAVAILABLE, and RetryInfo where the standard wants it and where the Python SDK looks for it.
@@ -119,8 +119,8 @@ fn refuses_retryably_and_keeps_what_it_took(outage: Outage) {
     assert!(refused.is_some_and(|n| n >= 4.0), "refusals are counted: {refused:?}");
 
     // ClickHouse returns: what was taken arrives, what was refused was not half taken.
-    assert!(gate.turned_away() > 0, "the exporter tried");
-    gate.open();
+    assert!(proxy.done(Fault::Refuse) > 0, "the exporter tried");
+    proxy.set(Fault::Pass);
     assert_each_stored_once(&service, &accepted_spans(&filled), "probe");
     let refused: BTreeSet<&str> = refused_spans(&filled).into_iter().collect();
     assert_eq!(refused.len(), 10);
@@ -138,7 +138,7 @@ fn refuses_retryably_and_keeps_what_it_took(outage: Outage) {
 
 #[test]
 fn memory_stays_bounded_however_much_is_offered_during_an_outage() {
-    let Outage { engine: _engine, gate: _gate, service } = outage();
+    let Outage { engine: _engine, proxy: _proxy, service } = outage();
     fill(&service);
     let before = process::peak_memory_bytes(service.pid());
     let offered = grpc_answers(&service.grpc(), &["--spans", "10", "--span-bytes", "50000", "--requests", "200"]);
@@ -150,7 +150,7 @@ fn memory_stays_bounded_however_much_is_offered_during_an_outage() {
 
 #[test]
 fn a_request_larger_than_the_whole_channel_is_refused_without_asking_for_a_retry() {
-    let Outage { engine: _engine, gate: _gate, service } = outage();
+    let Outage { engine: _engine, proxy: _proxy, service } = outage();
     let headers = [("content-type", "application/x-protobuf")];
     let answer = send("POST", &service.http("/v1/traces"), &headers, &large_request());
     assert_eq!(answer.status, 413, "it could never succeed: {answer:?}");
@@ -161,14 +161,14 @@ fn a_request_larger_than_the_whole_channel_is_refused_without_asking_for_a_retry
 
 #[test]
 fn the_python_sdk_waits_out_a_full_journal_and_loses_nothing() {
-    let Outage { engine: _engine, gate, service } = outage_with_a_small_journal();
+    let Outage { engine: _engine, proxy, service } = outage_with_a_small_journal();
     fill(&service);
     let mut load = Load::start(&service, "--batches 8 --batch-spans 50 --span-bytes 2048");
     let refused = service.metric("otelcol_receiver_refused_spans").unwrap_or_default();
     wait_until("the SDK has met the full journal", || {
         service.metric("otelcol_receiver_refused_spans").filter(|now| *now > refused)
     });
-    gate.open();
+    proxy.set(Fault::Pass);
     let batches = load.finish();
     assert!(batches.iter().all(|batch| batch.acknowledged), "the SDK gave up on a batch");
     let acknowledged = acknowledged_spans(&batches);

@@ -11,6 +11,7 @@ mod external_clickhouse;
 mod full_channel;
 mod grafana;
 mod joining;
+mod older_table;
 mod otlp_http;
 mod repeats;
 mod restart;

@@ -1,4 +1,4 @@
-//! Rows of `otel_traces` against a client's ledger, all 22 columns.
+//! Rows of `otel_traces` against a client's ledger, all 22 standard columns.
 
 use std::collections::BTreeSet;
 

@@ -218,6 +218,9 @@ pub(super) const ROWS: &[Row] = &[
         let places: Vec<_> = rest.keys().map(|key| sent.iter().position(|name| *name == key)).collect();
         places.len() > 1 && places.is_sorted() && rest.values().all(|value| !value.is_null())
     }),
+    ("3.2 raw", "the whole raw request in its own column, null members too", |it| {
+        it.raw_as_sent[0] && it.at("/request").as_object().is_some_and(|request| request.values().any(Value::is_null))
+    }),
     ("3.2 rest null", "null members are left out", |it| {
         let nulls: Vec<_> =
             it.at("/request").as_object().into_iter().flatten().filter(|(_, value)| value.is_null()).collect();

@@ -244,6 +244,7 @@ pub(super) const ROWS: &[Row] = &[
         !it.deltas("/delta/content").is_empty()
             && messages.last().is_some_and(|text| part_has(it, "text", "/content", text))
     }),
+    ("3.6 raw", "the raw column keeps the chunk list", |it| it.at("/response/1").is_object() && it.raw_as_sent[1]),
     ("3.6 cut off", "no finish_reason -> error, stream.complete=false, status Unset", |it| {
         !it.failed && it.attribute("millrace.stream.complete") == false && it.finish_reasons() == ["error"]
     }),

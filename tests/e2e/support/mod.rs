@@ -3,7 +3,7 @@
 //! ```text
 //! Service   a running `millrace serve` (its engine is its child process)
 //! Engine    a running `millrace clickhouse`, ClickHouse alone
-//! Gate      a TCP door in front of a port, which a test opens and shuts
+//! Proxy     stands before a ClickHouse, and breaks what passes as a test wants it
 //! clients   the official SDKs, run as programs, and their ledgers
 //! http      one request, one answer
 //! sql       queries over the ClickHouse HTTP interface
@@ -11,10 +11,12 @@
 //!
 //! Nothing here sleeps for a fixed time and then hopes: [`wait_until`] polls a condition against one generous deadline.
 
+#![allow(dead_code, unused_imports, reason = "each test binary needs a part of it")]
+
 pub(crate) mod clients;
-pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod service;
 pub(crate) mod sql;
 
@@ -33,13 +35,18 @@ const POLL_EVERY: Duration = Duration::from_millis(25);
 ///
 /// # Panics
 /// When [`DEADLINE`] passes first; `what` says what was waited for.
-pub(crate) fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_until<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    wait_at_most(DEADLINE, what, condition)
+}
+
+/// The same with a deadline of its own, for what is known to take long.
+pub(crate) fn wait_at_most<T>(deadline: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain until {what}");
+        assert!(started.elapsed() < deadline, "waited {deadline:?} in vain until {what}");
         sleep(POLL_EVERY);
     }
 }

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use serde_json::Value;
@@ -28,6 +29,12 @@ pub(crate) struct Options {
     pub(crate) clickhouse_url: Option<String>,
     /// A process group of its own, as a shell gives it: Ctrl-C then reaches the service and its engine alike.
     pub(crate) own_group: bool,
+    /// Senders go on while it is started again: it comes back on the same ports.
+    pub(crate) fixed_ports: bool,
+    /// Where its data are; absent = a new folder.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Further variables of its environment.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// A process of ours: its log is shown when the test fails, and it does not outlive the test.
@@ -46,6 +53,10 @@ impl Process {
 
     fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("the process can be asked")
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn show_log(&self) {
@@ -84,6 +95,7 @@ pub(crate) struct Service {
     process: Process,
     folder: TempDir,
     options: Options,
+    ports: [u16; 4],
     ready: Value,
 }
 
@@ -95,15 +107,46 @@ impl Service {
 
     /// Starts with a new data folder; returns once everything listens.
     pub(crate) fn start_with(options: Options) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let (process, ready) = launch(&folder, &options);
-        Self { process, folder, options, ready }
+        Self::start_in(tempfile::tempdir().expect("a temporary folder can be made"), options)
+    }
+
+    fn start_in(folder: TempDir, options: Options) -> Self {
+        let ports = if options.fixed_ports { fixed_ports() } else { [0; 4] };
+        let mut process = launch(&folder, &options, ports);
+        let ready = wait_for_ready(&mut process, &folder);
+        Self { process, folder, options, ports, ready }
     }
 
     /// Starts again in the same data folder, after [`Self::terminate`] or [`Self::kill`].
     pub(crate) fn start_again(&mut self) {
+        self.start_again_without_waiting();
+        self.ready = wait_for_ready(&mut self.process, &self.folder);
+    }
+
+    /// The same, and returns while it still starts. Its addresses must be fixed.
+    pub(crate) fn start_again_without_waiting(&mut self) {
         assert!(self.process.ended().is_some(), "it still runs");
-        (self.process, self.ready) = launch(&self.folder, &self.options);
+        self.process = launch(&self.folder, &self.options, self.ports);
+    }
+
+    /// The variables of the environment of the next start.
+    pub(crate) fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.options.environment = environment;
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
+    /// Where its data are.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        data_dir(&self.folder, &self.options)
+    }
+
+    /// Its configuration, for further commands on the same data.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("millrace.yaml")
     }
 
     /// Asks it to end, as an operator would, and returns how it ended.
@@ -114,10 +157,7 @@ impl Service {
 
     /// Ctrl-C at the terminal: SIGINT to the whole process group. Returns how the service ended.
     pub(crate) fn interrupt_group(&mut self) -> ExitStatus {
-        assert!(self.options.own_group, "the group would be the test's own");
-        let group = format!("-{}", self.pid());
-        let status = Command::new("kill").args(["-INT", "--", &group]).status().expect("kill runs");
-        assert!(status.success(), "no process group {group}");
+        self.signal_group("INT");
         wait_until("the service has ended after Ctrl-C", || self.process.ended())
     }
 
@@ -127,13 +167,27 @@ impl Service {
         self.process.child.wait().expect("a killed process ends");
     }
 
+    /// `kill -9` of the whole group at once: the service and its engine.
+    pub(crate) fn kill_group(&mut self) {
+        self.signal_group("KILL");
+        self.process.child.wait().expect("a killed process ends");
+    }
+
+    /// A signal to the service and its engine.
+    pub(crate) fn signal_group(&self, name: &str) {
+        assert!(self.options.own_group, "the group would be the test's own");
+        let group = format!("-{}", self.pid());
+        let status = Command::new("kill").args([&format!("-{name}"), "--", &group]).status().expect("kill runs");
+        assert!(status.success(), "no process group {group}");
+    }
+
     /// All that it has written to its terminal so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.process.log).expect("the log can be read")
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.process.child.id()
+        self.process.pid()
     }
 
     /// The engine's process, when it has one now.
@@ -163,19 +217,17 @@ impl Service {
 
     /// The metrics page.
     pub(crate) fn metrics(&self) -> String {
-        http::get(&format!("http://{}/metrics", self.address("metrics"))).text()
+        http::get(&self.metrics_url()).text()
+    }
+
+    /// Where it is.
+    pub(crate) fn metrics_url(&self) -> String {
+        format!("http://{}/metrics", self.address("metrics"))
     }
 
     /// One sample's value, summed over its label sets; `None` when the metric is not there.
     pub(crate) fn metric(&self, name: &str) -> Option<f64> {
-        let page = self.metrics();
-        let mut samples = page.lines().filter_map(|line| {
-            let rest = line.strip_prefix(name)?;
-            (rest.starts_with(['{', ' '])).then(|| rest.rsplit_once(' '))?
-        });
-        let first = samples.next()?;
-        let number = |(_, value): (&str, &str)| value.parse::<f64>().expect("a sample is a number");
-        Some(number(first) + samples.map(number).sum::<f64>())
+        sample(&self.metrics(), name)
     }
 
     /// The ClickHouse that it writes to.
@@ -194,17 +246,31 @@ impl Service {
     }
 }
 
-fn launch(folder: &TempDir, options: &Options) -> (Process, Value) {
+/// One sample's value on a page of metrics, summed over its label sets; `None` when the metric is not there.
+pub(crate) fn sample(page: &str, name: &str) -> Option<f64> {
+    let mut samples = page.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        (rest.starts_with(['{', ' '])).then(|| rest.rsplit_once(' '))?
+    });
+    let first = samples.next()?;
+    let number = |(_, value): (&str, &str)| value.parse::<f64>().expect("a sample is a number");
+    Some(number(first) + samples.map(number).sum::<f64>())
+}
+
+fn data_dir(folder: &TempDir, options: &Options) -> PathBuf {
+    options.data_dir.clone().unwrap_or_else(|| folder.path().join("data"))
+}
+
+fn launch(folder: &TempDir, options: &Options, [grpc, http, health, metrics]: [u16; 4]) -> Process {
     let config = folder.path().join("millrace.yaml");
     let ready = folder.path().join("ready.json");
-    let data = folder.path().join("data");
     let ack = options.ack.map_or(String::new(), |ack| format!(", ack: {ack}"));
     let yaml = format!(
         "data_dir: {}\n\
-         receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:0{ack} }}\n  http: {{ listen: 127.0.0.1:0{ack} }}\n\
-         admin:\n  health: {{ listen: 127.0.0.1:0 }}\n  metrics: {{ listen: 127.0.0.1:0 }}\n\
+         receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:{grpc}{ack} }}\n  http: {{ listen: 127.0.0.1:{http}{ack} }}\n\
+         admin:\n  health: {{ listen: 127.0.0.1:{health} }}\n  metrics: {{ listen: 127.0.0.1:{metrics} }}\n\
          embedded: {{ listen: 127.0.0.1:0 }}\n{}\n",
-        data.display(),
+        data_dir(folder, options).display(),
         options.yaml
     );
     fs::write(&config, yaml).expect("the configuration can be written");
@@ -213,21 +279,38 @@ fn launch(folder: &TempDir, options: &Options) -> (Process, Value) {
     }
     let mut command = binary();
     command.arg("serve").arg("--config").arg(&config).arg("--ready-file").arg(&ready);
+    command.envs(options.environment.iter().map(|(name, value)| (name, value)));
     if let Some(url) = &options.clickhouse_url {
         command.env("MILLRACE_CLICKHOUSE_URL", url);
     }
     if options.own_group {
         command.process_group(0);
     }
-    let mut process = Process::spawn(&mut command, folder.path().join("log"));
-    let ready = wait_until("the service is ready", || {
+    Process::spawn(&mut command, folder.path().join("log"))
+}
+
+fn wait_for_ready(process: &mut Process, folder: &TempDir) -> Value {
+    let ready = folder.path().join("ready.json");
+    wait_until("the service is ready", || {
         if let Some(status) = process.ended() {
             panic!("the service ended before it was ready: {status}");
         }
         let text = fs::read_to_string(&ready).ok()?;
         Some(serde_json::from_str(&text).expect("the ready file is whole: it is written atomically"))
+    })
+}
+
+/// Four ports that were free a moment ago, below those that the kernel gives to outgoing connections: a sender that
+/// tries again and again must not take the port of the service that is being started again.
+fn fixed_ports() -> [u16; 4] {
+    static FOURS_TAKEN: AtomicU32 = AtomicU32::new(0);
+    let mut candidates = (0..5_000).map(|_| {
+        let four = (std::process::id() + FOURS_TAKEN.fetch_add(1, Ordering::SeqCst)) % 5_000;
+        let first = 10_000 + 4 * u16::try_from(four).expect("below 5,000");
+        [first, first + 1, first + 2, first + 3]
     });
-    (process, ready)
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    candidates.find(|ports| ports.iter().all(is_free)).expect("four ports are free")
 }
 
 /// The binary, in an environment that says nothing about ClickHouse. It runs in the project's folder, where it finds
@@ -241,7 +324,7 @@ pub(crate) fn binary() -> Command {
 /// A running `millrace clickhouse`: the engine alone, as a ClickHouse that somebody else runs.
 pub(crate) struct Engine {
     process: Process,
-    _folder: TempDir,
+    folder: TempDir,
     pub(crate) port: u16,
 }
 
@@ -256,8 +339,7 @@ impl Engine {
         fs::write(&config, yaml).expect("the configuration can be written");
         let mut command = binary();
         command.arg("clickhouse").arg("--config").arg(&config);
-        let mut engine =
-            Self { process: Process::spawn(&mut command, folder.path().join("log")), _folder: folder, port };
+        let mut engine = Self { process: Process::spawn(&mut command, folder.path().join("log")), folder, port };
         let ping = format!("{}/ping", engine.url());
         wait_until("the engine answers", || {
             if let Some(status) = engine.process.ended() {
@@ -266,6 +348,13 @@ impl Engine {
             http::try_send("GET", &ping, &[], &[]).ok().filter(|answer| answer.status == 200)
         });
         engine
+    }
+
+    /// Ends it and starts a service that runs its own engine on the same data.
+    pub(crate) fn into_service(mut self) -> Service {
+        signal(self.process.child.id(), "TERM");
+        wait_until("the engine has ended after SIGTERM", || self.process.ended());
+        Service::start_in(self.folder, Options::default())
     }
 
     /// `http://host:port`
