@@ -425,15 +425,10 @@ impl World {
     }
 }
 
-/// Cases, actions in each, and how often everything must have happened. `MILLRACE_TORTURE` makes it the long form.
-#[expect(clippy::disallowed_methods, reason = "says how long a test runs, and nothing of what the service does")]
-fn size() -> (u32, usize, usize) {
-    if std::env::var_os("MILLRACE_TORTURE").is_some() { (10_000, 200, 1_000) } else { (500, 100, 20) }
-}
-
 #[test]
 fn whatever_happens_what_was_acknowledged_is_stored_once() {
-    let (cases, actions, least) = size();
+    // cases, actions in each, and how often everything must have happened
+    let (cases, actions, least) = if cfg!(feature = "torture") { (10_000, 200, 500) } else { (500, 100, 20) };
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let ran = runner.run(&vec(any_action(), actions / 4..actions), |actions| {
