@@ -130,7 +130,9 @@ fn a_token_counts_for_each_day_and_number_of_blocks_whatever_their_bytes() {
         stored += first.iter().map(|numbers| numbers.len()).sum::<usize>();
         scene.insert(&frames(then), token);
         stored += added;
-        scene.assert_rows(u64::try_from(stored).expect("few"), token);
+        // a view's table has partitions of its own, so its rows follow these rules for those: it may now be behind
+        let rows = scene.engine.sql("otel").number("SELECT count() AS n FROM otel_traces", &[]);
+        assert_eq!(rows, u64::try_from(stored).expect("few"), "{token}");
     }
 }
 
