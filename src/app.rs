@@ -13,10 +13,10 @@ use crate::clickhouse::schema::{Home, TABLE};
 use crate::clickhouse::{Availability, Client};
 use crate::columns::blocks::Block;
 use crate::committer::{Committer, JournalFailed, Limits};
-use crate::config::{Config, Dedup};
+use crate::config::Config;
 use crate::embedded;
 use crate::exporter::{Exporter, Lost};
-use crate::journal::{Backlog, DeadLetters, Journal, MachineDisk, Options};
+use crate::journal::{Backlog, DeadLetters, Journal, MachineDisk, Options, View};
 use crate::otlp;
 use crate::pipeline::{self, Ack, Pipeline};
 use crate::receivers::{self, REQUEST_BYTES_MAX, Receivers};
@@ -57,6 +57,8 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let (stop_admin, admin_stopping) = shutdown::channel();
     let (pipeline, outlet) = pipeline::channel(config.memory.pipeline_bytes(), &metrics);
     let mut accepted = Accepted::new(config.dedup.max_spans, dedup_window_max(&config));
+    // held to the end: the exporter works in the folder longer than the committer
+    let _lock = Journal::lock(&journal_dir(&config))?;
     let journal = open_journal(&config, &metrics, &mut accepted)?;
     let backlog = journal.backlog().clone();
     let left = backlog.clone();
@@ -84,16 +86,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         limits: segment_limits(&config),
         watches_disk: [config.receivers.otlp_grpc.ack, config.receivers.http.ack].iter().any(|ack| *ack > Ack::Memory),
     };
-    let exporter = Exporter {
-        backlog,
-        client: store.client.clone(),
-        dead_letters: dead_letters(&config),
-        home: store.home,
-        config: config.exporter.clone(),
-        metrics: metrics.clone(),
-        availability: availability.clone(),
-        clock: Clock::System,
-    };
+    let exporter = exporter(&config, backlog, &store, &metrics, &availability);
     let doors = doors(&config, pipeline, traces, metrics);
     let addresses = listeners.addresses(&store)?;
     let commit_draining = draining.clone();
@@ -105,7 +98,12 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         health: tokio::spawn(admin::serve_health(listeners.health, admin.clone(), admin_stopping.clone())),
         metrics: tokio::spawn(admin::serve_metrics(listeners.metrics, admin, admin_stopping)),
     };
-    let warmed = tokio::spawn(warm(store.client.clone(), availability, learn, config.dedup.clone()));
+    let warmed = tokio::spawn(warm(
+        store.client.clone(),
+        availability,
+        learn,
+        (dedup_window_max(&config), config.dedup.max_spans),
+    ));
     tokio::spawn(announce(addresses, warmed, ready_file));
 
     let journal_failed = tokio::select! {
@@ -114,15 +112,21 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         failed = running.part_failed() => Some(failed?),
     };
     running.stop(Triggers { stop, drain, stop_engine, stop_admin }, store, journal_failed).await?;
-    say_what_is_left(&left);
-    Ok(())
+    say_what_is_left(&left)
 }
 
-fn say_what_is_left(backlog: &Backlog) {
-    match backlog.view().rows {
-        0 => tracing::info!("stopped; everything accepted is stored"),
-        spans => tracing::info!(spans, "stopped; what ClickHouse does not have yet is safe in the journal"),
+/// # Errors
+/// When spans acknowledged from memory are left.
+fn say_what_is_left(backlog: &Backlog) -> anyhow::Result<()> {
+    let View { rows, rows_in_memory, .. } = backlog.view();
+    if rows_in_memory > 0 {
+        return Err(Lost { rows: rows_in_memory }.into());
     }
+    match rows {
+        0 => tracing::info!("stopped; everything accepted is stored"),
+        spans => tracing::warn!(spans, "stopped; what ClickHouse does not have yet is safe in the journal"),
+    }
+    Ok(())
 }
 
 /// What says stop, in the order in which it is said.
@@ -136,7 +140,7 @@ struct Triggers {
 /// What runs until the end.
 struct Running {
     committing: JoinHandle<Result<(), JournalFailed>>,
-    exporting: JoinHandle<Result<(), Lost>>,
+    exporting: JoinHandle<()>,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
     http: JoinHandle<Result<(), Infallible>>,
     health: JoinHandle<std::io::Result<()>>,
@@ -171,15 +175,34 @@ impl Running {
         }
         say.drain.fire();
         let committed = self.committing.await.context("the committer failed")?;
-        let stored = self.exporting.await.context("the exporter failed")?;
+        self.exporting.await.context("the exporter failed")?;
         say.stop_engine.fire();
         store.stopped().await;
         say.stop_admin.fire();
         let _ended = tokio::join!(in_flight("health", self.health), in_flight("metrics", self.metrics));
         grpc.and(http)?;
         committed?;
-        stored?;
         Ok(())
+    }
+}
+
+fn exporter(
+    config: &Config,
+    backlog: Backlog,
+    store: &Store,
+    metrics: &Metrics,
+    availability: &Availability,
+) -> Exporter {
+    Exporter {
+        backlog,
+        client: store.client.clone(),
+        dead_letters: dead_letters(config),
+        home: store.home,
+        config: config.exporter.clone(),
+        metrics: metrics.clone(),
+        availability: availability.clone(),
+        clock: Clock::System,
+        isolating: tokio::sync::Mutex::default(),
     }
 }
 
@@ -202,13 +225,15 @@ pub fn dead_letters(config: &Config) -> DeadLetters {
     DeadLetters::new(config.data_dir.join("dead-letter"), Arc::new(MachineDisk))
 }
 
+fn journal_dir(config: &Config) -> PathBuf {
+    config.data_dir.join("journal")
+}
+
 /// Opens the journal after whatever ended the last run, and says what was found.
 fn open_journal(config: &Config, metrics: &Metrics, accepted: &mut Accepted) -> anyhow::Result<Journal> {
-    let dir = config.data_dir.join("journal");
-    let lock = Journal::lock(&dir)?;
     let now = Clock::System.now();
     let options = Options {
-        dir,
+        dir: journal_dir(config),
         config: config.journal.clone(),
         table: format!("{}.{TABLE}", config.clickhouse.database),
         origin: random_origin(),
@@ -231,7 +256,7 @@ fn open_journal(config: &Config, metrics: &Metrics, accepted: &mut Accepted) -> 
         let (segments, spans) = (recovered.segments, recovered.rows);
         tracing::info!(segments, spans, "found spans in the journal that ClickHouse does not have yet");
     }
-    Ok(journal.holding(lock))
+    Ok(journal)
 }
 
 /// Which start of the machine this is. Source: proc(5).
@@ -468,20 +493,36 @@ async fn announce(addresses: Addresses, warmed: JoinHandle<()>, ready_file: Opti
 /// Batches of learned spans that may wait for the committer.
 const LEARNED_BATCHES_MAX: usize = 4;
 
+/// Attempts to learn what was stored lately, and the pause between them.
+const WARM_ATTEMPTS: usize = 5;
+const WARM_PAUSE: Duration = Duration::from_secs(2);
+
 /// Learns from the table which spans were stored lately, as soon as ClickHouse is there.
-async fn warm(client: Client, availability: Availability, learn: mpsc::Sender<Vec<recent::Stored>>, dedup: Dedup) {
-    availability.until_storing().await;
-    if dedup.window.is_zero() || dedup.max_spans == 0 {
+async fn warm(
+    client: Client,
+    availability: Availability,
+    learn: mpsc::Sender<Vec<recent::Stored>>,
+    (window, spans_max): (Duration, usize),
+) {
+    if window.is_zero() || spans_max == 0 {
         return;
     }
-    match recent::spans(&client, dedup.window, dedup.max_spans, &learn).await {
-        Ok(spans) => tracing::debug!(spans, "learned which spans were stored lately"),
-        Err(failure) => {
-            tracing::warn!(
-                why = failure.message,
-                "cannot learn which spans were stored before this start; repeats of them may be stored again"
-            );
+    for _ in 0..WARM_ATTEMPTS {
+        availability.until_storing().await;
+        match recent::spans(&client, window, spans_max, &learn).await {
+            Ok(spans) => {
+                tracing::debug!(spans, "learned which spans were stored lately");
+                return;
+            }
+            Err(failure) => {
+                let why = failure.message;
+                tracing::warn!(
+                    why,
+                    "cannot learn which spans were stored before this start; repeats may be stored again"
+                );
+            }
         }
+        tokio::time::sleep(WARM_PAUSE).await;
     }
 }
 

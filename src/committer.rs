@@ -72,12 +72,17 @@ pub struct Limits {
 
 /// The journal cannot be written any more.
 #[derive(Debug, thiserror::Error)]
-#[error("the journal failed: {source}; {rows} acknowledged spans are safe in it and are sent after the next start")]
+#[error(
+    "the journal failed: {source}; {rows} acknowledged spans are safe in it and are sent after the next start; \
+     {rows_in_memory} acknowledged from memory are lost"
+)]
 pub struct JournalFailed {
     /// What the disk said.
     pub source: io::Error,
     /// Spans that wait in it.
     pub rows: usize,
+    /// Spans that were in memory only.
+    pub rows_in_memory: usize,
 }
 
 impl Committer {
@@ -88,7 +93,10 @@ impl Committer {
     pub fn run(self, draining: Shutdown) -> Result<(), JournalFailed> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let backlog = self.journal.backlog().clone();
-        let failed = |source| JournalFailed { source, rows: backlog.view().rows };
+        let failed = |source| {
+            let left = backlog.view();
+            JournalFailed { source, rows: left.rows - left.rows_in_memory, rows_in_memory: left.rows_in_memory }
+        };
         let done = runtime.map_err(failed)?.block_on(Running::new(self).run(draining));
         backlog.close();
         done.map_err(failed)
@@ -214,8 +222,9 @@ impl Running {
             lane.push(Part { entry, repeated: repeated.len() });
         }
         let [durable, memory] = lanes;
-        self.commit(Lane::Memory, memory)?;
-        self.commit(Lane::Disk, durable)
+        // what may fail first: a repeat of it in the other lane is answered after it
+        self.commit(Lane::Disk, durable)?;
+        self.commit(Lane::Memory, memory)
     }
 
     fn commit(&mut self, lane: Lane, mut parts: Vec<Part>) -> io::Result<()> {

@@ -330,10 +330,11 @@ impl Config {
         if self.memory.limit < ByteSize::mib(4) {
             return invalid("memory.limit: must be at least 4MiB".to_owned());
         }
-        if self.journal.segment_bytes.0 > self.memory.limit.0 / 4 {
+        let exported_bytes = self.journal.segment_bytes.0.saturating_mul(self.exporter.concurrency);
+        if exported_bytes > self.memory.limit.0 / 2 {
             return invalid(format!(
-                "journal.segment_bytes: must be at most a quarter of memory.limit, {} bytes",
-                self.memory.limit.0 / 4
+                "journal.segment_bytes times exporter.concurrency: must be at most half of memory.limit, {} bytes",
+                self.memory.limit.0 / 2
             ));
         }
         if self.journal.max_bytes.is_some_and(|bytes| bytes < ByteSize::mib(1)) {

@@ -115,8 +115,15 @@ async fn retry(
     let client = Client::new(&url, &config.clickhouse);
     let (all, mut failed) = (chosen.len(), 0_usize);
     for (place, DeadLetter { name, verdict, .. }) in chosen.into_iter().enumerate() {
-        let (frames, columns) = letters.frames(&name)?;
         write!(out, "{}/{all} {name}: ", place + 1)?;
+        let (frames, columns) = match letters.frames(&name) {
+            Ok(read) => read,
+            Err(error) => {
+                failed += 1;
+                writeln!(out, "cannot be read: {error}")?;
+                continue;
+            }
+        };
         match client.insert_frames(frames, Some(&columns), &name, CONFIRM_TIMEOUT).await {
             Ok(()) => {
                 letters.remove(&name)?;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Requests that may wait, whatever their size: bounds what the queue itself takes.
 const ENTRIES_MAX: usize = 65_536;
@@ -27,8 +28,8 @@ const ENTRY_OVERHEAD_BYTES: usize = 2_048;
 /// Health is red when less than this part of the room is free: ordinary requests are refused by then.
 const FREE_SHARE: usize = 16;
 
-/// How long a sender that waits for ClickHouse is kept waiting: it would give up itself soon after.
-const STORED_WITHIN: Duration = Duration::from_secs(8);
+/// How long a sender is kept waiting: it would give up itself soon after.
+const KEPT_WITHIN: Duration = Duration::from_secs(8);
 
 /// What an acknowledgement rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -77,9 +78,14 @@ pub enum NotTaken {
     /// They are on disk, and ClickHouse did not take them in time.
     #[error("the spans are safe on disk but not yet in ClickHouse; a repeat is recognised and stored once")]
     NotStoredYet,
-    /// ClickHouse refuses them for good.
-    #[error("ClickHouse refused spans of this request; they are kept in the dead letters")]
+    /// ClickHouse refuses some of the insert that they went with.
+    #[error(
+        "ClickHouse refused spans of the insert that these went with, kept as dead letters; a repeat is recognised"
+    )]
     DeadLettered,
+    /// The disk takes too long. They may be safe or not.
+    #[error("Millrace's disk did not answer in time; try again, a repeat is recognised")]
+    NotDurableYet,
     /// Even an empty channel has not enough room.
     #[error("the request takes {bytes} bytes, more than the {max} that memory.limit allows; send smaller batches")]
     NeverFits {
@@ -94,7 +100,7 @@ impl NotTaken {
     /// Whether the sender should try again.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        !matches!(self, Self::NeverFits { .. } | Self::DeadLettered)
+        !matches!(self, Self::NeverFits { .. })
     }
 
     const CLOSABLE: [Self; 3] = [Self::DiskFull, Self::JournalFull, Self::JournalFailed];
@@ -157,6 +163,8 @@ pub struct Entry {
 pub struct Promise {
     answer: Option<oneshot::Receiver<Result<(), NotTaken>>>,
     ack: Ack,
+    /// Of all promises of one request alike, so that many are not waited for one after the other.
+    until: Instant,
 }
 
 /// Proof that rows were taken as far as was asked. Only with it may a receiver say "ok".
@@ -222,7 +230,7 @@ impl Pipeline {
         metrics.take(spans);
         let entry = Entry { rows, bytes, room, origin, answer };
         match self.entries.try_send(entry) {
-            Ok(()) => Ok(Promise { answer: awaited, ack }),
+            Ok(()) => Ok(Promise { answer: awaited, ack, until: Instant::now() + KEPT_WITHIN }),
             Err(refused) => {
                 metrics.untake(spans);
                 Err(match refused {
@@ -291,27 +299,22 @@ impl Entry {
 impl Promise {
     /// A promise about no rows: there is nothing to lose.
     pub fn of_nothing() -> Self {
-        Self { answer: None, ack: Ack::Memory }
+        Self { answer: None, ack: Ack::Memory, until: Instant::now() }
     }
 
     /// Waits until the rows are where they were asked to be. Safe to cancel: the rows go on.
     ///
     /// # Errors
-    /// When that did not work out.
+    /// When that did not work out, or not in time.
     pub async fn kept(self) -> Result<Receipt, NotTaken> {
-        self.kept_within(STORED_WITHIN).await
-    }
-
-    async fn kept_within(self, stored_within: Duration) -> Result<Receipt, NotTaken> {
         let Some(answer) = self.answer else { return Ok(Receipt(())) };
-        let answered = async {
-            // an error means that the committer is gone without a word
-            answer.await.unwrap_or(Err(NotTaken::JournalFailed)).map(Receipt)
-        };
-        if self.ack < Ack::Stored {
-            return answered.await;
+        match tokio::time::timeout_at(self.until, answer).await {
+            Ok(Ok(kept)) => kept.map(Receipt),
+            // the committer is gone without a word
+            Ok(Err(_)) => Err(NotTaken::JournalFailed),
+            Err(_) if self.ack == Ack::Stored => Err(NotTaken::NotStoredYet),
+            Err(_) => Err(NotTaken::NotDurableYet),
         }
-        tokio::time::timeout(stored_within, answered).await.unwrap_or(Err(NotTaken::NotStoredYet))
     }
 }
 
@@ -474,8 +477,10 @@ mod tests {
         let promise = send(Ack::Durable);
         drop(outlet.try_recv());
         assert_eq!(promise.kept().await.unwrap_err(), NotTaken::JournalFailed);
-        let promise = send(Ack::Stored);
-        let _unanswered = outlet.try_recv().unwrap();
-        assert_eq!(promise.kept_within(Duration::ZERO).await.unwrap_err(), NotTaken::NotStoredYet);
+        for (ack, late) in [(Ack::Stored, NotTaken::NotStoredYet), (Ack::Durable, NotTaken::NotDurableYet)] {
+            let promise = Promise { until: Instant::now(), ..send(ack) };
+            let _unanswered = outlet.try_recv().unwrap();
+            assert_eq!(promise.kept().await.unwrap_err(), late);
+        }
     }
 }

@@ -107,7 +107,9 @@ fn class_of_code(code: u32, text: &str) -> Class {
 /// Proxies in front of ClickHouse answer without a code; the crate then gives the status or the body.
 fn class_of_status(text: &str) -> Class {
     let said = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if said(&["401 ", "403 ", "404 ", "Unauthorized", "Forbidden", "Not Found"]) { Class::Hold } else { Class::Retry }
+    const FOR_AN_OPERATOR: [&str; 10] =
+        ["400 ", "401 ", "403 ", "404 ", "413 ", "Bad Request", "Unauthorized", "Forbidden", "Not Found", "Too Large"];
+    if said(&FOR_AN_OPERATOR) { Class::Hold } else { Class::Retry }
 }
 
 /// The number in `Code: 60. DB::Exception: ...`.

@@ -1,6 +1,6 @@
 //! What the table says was stored lately: warms the index of duplicates after a start.
 
-use super::{Client, Failure, schema::TABLE};
+use super::{Client, Failure, STATEMENT_TIMEOUT, schema::TABLE};
 use crate::ids::{SegmentId, SpanId, TraceId};
 use crate::time::UnixNanos;
 use crate::workspace::{self, Workspace};
@@ -86,7 +86,7 @@ async fn parts_since(client: &Client, window: Duration) -> Result<Vec<Part>, Fai
         client.database(),
         window.as_secs(),
     );
-    client.http.query(&sql).fetch_all().await.map_err(|error| Failure::of(&error))
+    in_time(client.http.query(&sql).fetch_all()).await
 }
 
 /// Hands over at most `spans_max` spans of a part; says how many there were. A part that is gone has none.
@@ -106,7 +106,7 @@ async fn spans_of(
     let failed = |error| Failure::of(&error);
     let mut rows = client.http.query(&sql).param("part", &part.name).fetch::<Ids<'_>>().map_err(failed)?;
     let (mut found, mut batch) = (0, Vec::new());
-    while let Some(ids) = rows.next().await.map_err(failed)? {
+    while let Some(ids) = in_time(rows.next()).await? {
         found += 1;
         batch.extend(ids.stored(accepted_by));
         if batch.len() >= BATCH_SPANS {
@@ -127,28 +127,40 @@ impl Ids<'_> {
     }
 }
 
-/// The rows of a segment that the table has, by trace and span id. `began` bounds when its spans began, in nanoseconds since
-/// 1970, and so what is read.
+/// What tells a row from others of its segment: trace, span, when it began in nanoseconds since 1970, workspace.
+pub type RowKey = (String, String, i64, String);
+
+/// The rows of a segment that the table has. `began` bounds when its spans began, in nanoseconds since 1970, and so what is
+/// read.
 ///
 /// # Errors
-/// When ClickHouse says no or cannot be reached.
+/// When ClickHouse says no, cannot be reached, or does not answer in time.
 pub async fn rows_of(
     client: &Client,
     segment: SegmentId,
     began: RangeInclusive<i64>,
-) -> Result<HashSet<(String, String)>, Failure> {
+) -> Result<HashSet<RowKey>, Failure> {
     let sql = format!(
-        "SELECT TraceId, SpanId FROM {}.{TABLE} WHERE SegmentId = '{segment}' AND \
+        "SELECT TraceId, SpanId, toUnixTimestamp64Nano(Timestamp), ResourceAttributes['{}'] FROM {}.{TABLE} \
+         WHERE SegmentId = '{segment}' AND \
          Timestamp BETWEEN fromUnixTimestamp64Nano({}) AND fromUnixTimestamp64Nano({})",
+        workspace::ATTRIBUTE,
         client.database(),
         began.start(),
         began.end(),
     );
-    let failed = |error| Failure::of(&error);
-    let mut rows = client.http.query(&sql).fetch::<(String, String)>().map_err(failed)?;
+    let mut rows = client.http.query(&sql).fetch::<RowKey>().map_err(|error| Failure::of(&error))?;
     let mut found = HashSet::new();
-    while let Some(row) = rows.next().await.map_err(failed)? {
+    while let Some(row) = in_time(rows.next()).await? {
         found.insert(row);
     }
     Ok(found)
+}
+
+/// An answer, or a part of it, that does not take longer than a statement may.
+async fn in_time<T>(answer: impl Future<Output = Result<T, ::clickhouse::error::Error>>) -> Result<T, Failure> {
+    match tokio::time::timeout(STATEMENT_TIMEOUT, answer).await {
+        Ok(answer) => answer.map_err(|error| Failure::of(&error)),
+        Err(_) => Err(Failure::of_timeout()),
+    }
 }

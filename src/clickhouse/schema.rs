@@ -33,7 +33,8 @@ pub async fn apply(client: &Client, home: Home) -> Result<(), Failure> {
         client.execute(&statement).await?;
     }
     match client.execute(&settings).await {
-        Err(failure) if failure.class != Class::Retry => {
+        // an engine of another kind may not know the setting
+        Err(failure) if failure.class != Class::Retry || !failure.is_known => {
             let why = failure.message;
             tracing::warn!(
                 why,

@@ -3,10 +3,12 @@
 //! asked first, so that an interruption anywhere stores nothing twice.
 
 use super::{Exporter, blocking, pause};
-use crate::clickhouse::{Class, Failure, recent};
+use crate::clickhouse::recent::{self, RowKey};
+use crate::clickhouse::{Class, Failure};
 use crate::columns::blocks::Block;
 use crate::columns::frames::{compress_frame, decompress_frames};
 use crate::journal::{Loaded, Segment, Verdict};
+use crate::workspace;
 use bytes::Bytes;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -31,13 +33,16 @@ impl Exporter {
     /// # Errors
     /// When ClickHouse went away meanwhile, or the dead letters cannot be written. All can be repeated.
     pub(super) async fn isolate(&self, segment: &Segment, loaded: &Loaded) -> Result<usize, Failure> {
+        // it takes several times a segment's memory
+        let _one_at_a_time = self.isolating.lock().await;
         let rows = Arc::new(self.rows(segment, loaded).await?);
         let (mut dead, mut attempts) = (0, 0);
         let whole = 0..rows.count;
         let mut parts = Vec::from([whole]);
         while let Some(part) = parts.pop() {
             let token = format!("{}-{}-{}", segment.id(), part.start, part.end);
-            let Some(frames) = rows.frames(&part) else { continue };
+            let ((_, part), frames) = blocking((Arc::clone(&rows), part), |(rows, part)| rows.frames(part)).await;
+            let Some(frames) = frames else { continue };
             let only = Loaded { frames, columns: Some(rows.columns.clone()), is_damaged: false, rows_damaged: 0 };
             attempts += 1;
             match self.insert_patiently(&only, &token, segment).await {
@@ -64,7 +69,8 @@ impl Exporter {
         if missing == rows.count && !loaded.is_damaged {
             return self.insert(loaded, &segment.id().to_string(), segment).await;
         }
-        match rows.frames(&(0..rows.count)) {
+        let (rows, frames) = blocking(rows, |rows| rows.frames(&(0..rows.count))).await;
+        match frames {
             None => Ok(()),
             Some(frames) => {
                 let rest = Loaded { frames, columns: Some(rows.columns), is_damaged: false, rows_damaged: 0 };
@@ -148,16 +154,23 @@ impl Rows {
         Some((*times.iter().min()?, *times.iter().max()?))
     }
 
-    /// Marks rows that are in ClickHouse: trace and span id of each.
-    fn forget(&mut self, present: &HashSet<(String, String)>) {
+    /// Marks rows that are in ClickHouse.
+    fn forget(&mut self, present: &HashSet<RowKey>) {
         if present.is_empty() {
             return;
         }
+        let attribute = workspace::ATTRIBUTE.as_bytes();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut is_missing = Vec::with_capacity(self.count);
         for block in blocks(&self.content) {
-            let (Some(traces), Some(spans)) = (block.strings("TraceId"), block.strings("SpanId")) else { return };
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            is_missing.extend(traces.zip(spans).map(|(trace, span)| !present.contains(&(text(trace), text(span)))));
+            let ids = block.strings("TraceId").zip(block.strings("SpanId"));
+            let others = block.i64s("Timestamp").zip(block.map_values("ResourceAttributes", attribute));
+            let Some(((traces, spans), (times, workspaces))) = ids.zip(others) else { return };
+            is_missing.extend(traces.zip(spans).zip(times.zip(workspaces)).map(
+                |((trace, span), (time, workspace))| {
+                    !present.contains(&(text(trace), text(span), time, text(workspace.unwrap_or_default())))
+                },
+            ));
         }
         self.is_missing = is_missing;
     }

@@ -82,6 +82,8 @@ pub struct Exporter {
     pub availability: Availability,
     /// What time it is.
     pub clock: Clock,
+    /// Held while rows at fault are looked for.
+    pub isolating: tokio::sync::Mutex<()>,
 }
 
 /// Spans that were acknowledged from memory and that ClickHouse did not take before the service had to stop.
@@ -94,38 +96,24 @@ pub struct Lost {
 
 impl Exporter {
     /// Runs until the backlog is closed and empty; from `draining` on, no longer than `drain_timeout` says, and shorter
-    /// when what is left is safe on disk and ClickHouse does not take it.
-    ///
-    /// # Errors
-    /// When rows were left over that are in memory only.
-    pub async fn run(self, mut draining: Shutdown) -> Result<(), Lost> {
+    /// when all that is left is safe on disk and ClickHouse does not take it.
+    pub async fn run(self, mut draining: Shutdown) {
         let (backlog, drain_timeout) = (self.backlog.clone(), self.config.drain_timeout);
         let availability = self.availability.clone();
+        let is_hopeless = move || {
+            // before the committer is done, there may be rows that nobody has counted yet
+            backlog.is_closed() && backlog.view().rows_in_memory == 0 && availability.view() != View::Storing
+        };
         tokio::select! {
             () = self.export() => {}
             () = async {
                 draining.requested().await;
                 let began = tokio::time::Instant::now();
-                while began.elapsed() < drain_timeout {
-                    let is_hopeless = backlog.view().rows_in_memory == 0 && availability.view() != View::Storing;
-                    if backlog.view().rows == 0 || is_hopeless && began.elapsed() >= AWAY_PATIENCE {
-                        break;
-                    }
+                while began.elapsed() < drain_timeout && !(is_hopeless() && began.elapsed() >= AWAY_PATIENCE) {
                     tokio::time::sleep(STOP_CHECK).await;
                 }
             } => {}
         }
-        let left = backlog.view();
-        if left.rows_in_memory > 0 {
-            return Err(Lost { rows: left.rows_in_memory });
-        }
-        if left.rows > 0 {
-            tracing::warn!(
-                spans = left.rows,
-                "ClickHouse does not have all spans yet; they wait in the journal for the next start"
-            );
-        }
-        Ok(())
     }
 
     async fn export(self) {
@@ -136,7 +124,8 @@ impl Exporter {
         for _ in 0..concurrency {
             workers.spawn(Arc::clone(&sender).work());
         }
-        while workers.join_next().await.is_some() {}
+        // one that panicked took a segment along: the next start finds it again
+        while let Some(Ok(())) = workers.join_next().await {}
     }
 
     async fn work(self: Arc<Self>) {

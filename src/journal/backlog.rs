@@ -295,6 +295,12 @@ impl Backlog {
         waiter.settle(Outcome::Stored);
     }
 
+    /// Whether no more segments come.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state().closed
+    }
+
     /// No more segments come: [`take`](Self::take) ends once none is left.
     pub fn close(&self) {
         self.state().closed = true;

@@ -194,7 +194,7 @@ impl Receivers {
     pub(super) fn count_failure(&self, error: &IngestError) {
         if error.status() == StatusCode::SERVICE_UNAVAILABLE {
             self.metrics.refuse(Receiver::Chat, 1);
-        } else if !matches!(error, IngestError::NotTaken(NotTaken::DeadLettered)) {
+        } else {
             self.metrics.reject(Receiver::Chat, 1);
         }
     }
@@ -221,7 +221,6 @@ impl IngestError {
 fn status(error: &IngestError) -> StatusCode {
     let no_room = |reason: &NotTaken| match reason {
         NotTaken::NeverFits { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        NotTaken::DeadLettered => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     match error {
