@@ -352,6 +352,21 @@ async fn a_durable_repeat_of_what_is_in_memory_alone_waits_until_it_is_stored() 
 }
 
 #[tokio::test]
+async fn a_durable_repeat_of_what_came_from_memory_at_the_same_time_waits_too() {
+    let mut rig = Rig::new();
+    let _in_memory = rig.send(Ack::Memory, &[1]);
+    let mut repeat = Box::pin(rig.send(Ack::Durable, &[1, 2]).kept());
+    rig.run();
+    until("both are accepted", || rig.backlog.view().rows == 2 && rig.law()[3] == 1).await;
+    let first = rig.next().await;
+    assert!(repeat.as_mut().now_or_never().is_none(), "a crash would lose it");
+    first.stored(0);
+    rig.next().await.stored(0);
+    assert!(patiently(repeat).await.is_ok());
+    rig.stop().unwrap();
+}
+
+#[tokio::test]
 async fn without_room_nothing_is_kept_and_a_repeat_is_new() {
     let mut rig = Rig::running();
     assert_eq!(kept(rig.send(Ack::Durable, &[1])).await, Ok(()));

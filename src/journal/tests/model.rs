@@ -1,16 +1,12 @@
 //! Any sequence of what may happen to a journal, against what is right: whatever was acknowledged is stored, once.
 
 use super::*;
-use crate::accepted::Accepted;
-use crate::journal::testing::{Chance, Fault, Op, ids};
-use crate::workspace::Workspace;
+use crate::journal::testing::{Chance, Fault, Op};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use std::cell::RefCell;
 use std::time::Duration;
-
-const WINDOW: Duration = Duration::from_secs(86_400);
 
 #[derive(Debug, Clone)]
 enum Action {
@@ -113,7 +109,8 @@ struct World {
     disk: SimDisk,
     table: Table,
     opened: Opened,
-    accepted: Accepted,
+    /// What a sender may repeat: the index of what was accepted, as if it never forgot.
+    accepted: BTreeSet<u64>,
     openings: u64,
     boots: u64,
     next: u64,
@@ -146,7 +143,7 @@ impl World {
             disk,
             table: Table::default(),
             opened,
-            accepted: Accepted::new(4_096, WINDOW),
+            accepted: BTreeSet::new(),
             openings: 1,
             boots: 0,
             next: 1,
@@ -217,7 +214,6 @@ impl World {
 
     /// As the committer does: repeats out, one commit, and what was not kept is forgotten.
     fn commit(&mut self, lane: Lane, groups: &[usize], repeats: &[usize]) {
-        let seed = self.accepted.seed_of(&Workspace::default());
         let known = usize::try_from(self.next - 1).unwrap();
         let again = repeats.iter().filter(|_| known > 0).map(|at| u64::try_from(at % known + 1).unwrap());
         let mut sent: Vec<Vec<u64>> = vec![again.collect()];
@@ -228,12 +224,9 @@ impl World {
         }
         let mut parts = Vec::new();
         for numbers in &sent {
-            let rows = group(numbers);
-            let repeated = self.accepted.insert_all(seed, &rows, at(self.openings), WINDOW);
-            let is_new = |(row, number): (usize, &u64)| (!repeated.contains(&row)).then_some(*number);
-            let new: Vec<u64> = numbers.iter().enumerate().filter_map(is_new).collect();
-            (0..repeated.len()).for_each(|_| saw("repeat"));
-            parts.push((rows.without(&repeated), new));
+            let new: Vec<u64> = numbers.iter().copied().filter(|number| self.accepted.insert(*number)).collect();
+            (new.len()..numbers.len()).for_each(|_| saw("repeat"));
+            parts.push((group(&new), new));
         }
         let new: Vec<u64> = parts.iter().flat_map(|(_, new)| new).copied().collect();
         let groups: Vec<&RowGroup> = parts.iter().map(|(rows, _)| rows).filter(|rows| rows.rows() > 0).collect();
@@ -256,7 +249,7 @@ impl World {
             }
             Err(failure) => {
                 self.opened.metrics.untake(new.len());
-                parts.iter().for_each(|(rows, _)| self.accepted.forget_all(seed, rows));
+                new.iter().for_each(|number| assert!(self.accepted.remove(number)));
                 match failure {
                     CommitError::Full(full) => saw(format!("full {full:?}")),
                     CommitError::Failed(_) => {
@@ -378,26 +371,14 @@ impl World {
         let known: BTreeSet<u64> = heard.into_iter().chain(stored).collect();
         let missing: Vec<_> = self.acknowledged.difference(&known).collect();
         assert!(missing.is_empty(), "{missing:?} were acknowledged and are neither in the journal nor stored");
-        self.remember(&known);
+        // all that waits or is stored is known again
+        self.accepted = known;
         self.growing = Default::default();
         self.in_memory.clear();
         (self.rows, self.rows_in_memory, self.segments) = (recovered.rows, 0, recovered.segments);
         let names = self.disk.names_in(Path::new(DIR));
         let waiting = names.iter().filter_map(|name| Name::read(name));
         self.waiting = waiting.filter(|name| !matches!(name.state, State::Stored { .. })).map(|name| name.id).collect();
-    }
-
-    /// From the journal and the table, as a start does.
-    fn remember(&mut self, known: &BTreeSet<u64>) {
-        self.accepted = Accepted::new(4_096, WINDOW);
-        let seed = self.accepted.seed_of(&Workspace::default());
-        for number in known {
-            let (trace, span) = ids(*number);
-            self.accepted.remember(Accepted::key_of(seed, trace, span), at(self.openings), at(self.openings));
-        }
-        let again: Vec<u64> = known.iter().copied().collect();
-        let repeated = self.accepted.insert_all(seed, &group(&again), at(self.openings), WINDOW);
-        assert_eq!(repeated.len(), again.len(), "all that waits or is stored is recognised");
     }
 
     /// Everything comes to its end, and then all is right.
