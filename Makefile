@@ -64,6 +64,7 @@ endif
 TORTURE ?=
 .PHONY: torture
 torture: libchdb ## runs the long form of the fault tests; TORTURE=killed runs those whose name has that in it
+	$(CARGO) test --locked --features torture --lib journal::tests::model
 	$(CARGO) test --locked --features torture --test torture -- --nocapture --test-threads 1 $(TORTURE)
 
 # LiteLLM takes 340 MB: its check is not among those of `make test`.

@@ -222,14 +222,19 @@ impl Running {
             lane.push(Part { entry, repeated: repeated.len() });
         }
         let [durable, memory] = lanes;
-        // what may fail first: a repeat of it in the other lane is answered after it
-        self.commit(Lane::Disk, durable)?;
-        self.commit(Lane::Memory, memory)
+        // what may fail first; and nobody is answered before both, as one may repeat what the other has
+        let durable = self.commit(Lane::Disk, durable)?;
+        let memory = self.commit(Lane::Memory, memory)?;
+        for (parts, segment) in [durable, memory] {
+            parts.into_iter().for_each(|part| self.settle(part, segment));
+        }
+        Ok(())
     }
 
-    fn commit(&mut self, lane: Lane, mut parts: Vec<Part>) -> io::Result<()> {
+    /// Returns those whose rows were kept, and where the new ones are.
+    fn commit(&mut self, lane: Lane, mut parts: Vec<Part>) -> io::Result<(Vec<Part>, Option<SegmentId>)> {
         if parts.is_empty() {
-            return Ok(());
+            return Ok((parts, None));
         }
         let groups: Vec<&RowGroup> = parts.iter().map(|part| &part.entry.rows).filter(|rows| rows.rows() > 0).collect();
         let now = self.parts.clock.now();
@@ -244,9 +249,7 @@ impl Running {
                 if let (Lane::Memory, Some(Committed { frame_bytes, .. })) = (lane, committed) {
                     self.keep_rooms(&mut parts, frame_bytes);
                 }
-                let segment = committed.map(|committed| committed.segment);
-                parts.into_iter().for_each(|part| self.settle(part, segment));
-                Ok(())
+                Ok((parts, committed.map(|committed| committed.segment)))
             }
             Err(CommitError::Full(full)) => {
                 let why = not_taken(full);
@@ -255,7 +258,7 @@ impl Running {
                     self.shut(why);
                 }
                 self.give_back(parts, why);
-                Ok(())
+                Ok((Vec::new(), None))
             }
             Err(CommitError::Failed(error)) => {
                 self.parts.valve.set(Some(NotTaken::JournalFailed));
@@ -366,3 +369,6 @@ fn not_taken(full: Full) -> NotTaken {
         Full::Journal => NotTaken::JournalFull,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,7 @@ impl Exporter {
             let token = format!("{}-{}-{}", segment.id(), part.start, part.end);
             let ((_, part), frames) = blocking((Arc::clone(&rows), part), |(rows, part)| rows.frames(part)).await;
             let Some(frames) = frames else { continue };
-            let only = Loaded { frames, columns: Some(rows.columns.clone()), rows_damaged: 0 };
+            let only = Loaded { frames, columns: Some(rows.columns.clone()), is_damaged: false, rows_damaged: 0 };
             attempts += 1;
             match self.insert_patiently(&only, &token, segment).await {
                 Ok(()) => {}
@@ -66,14 +66,14 @@ impl Exporter {
         let rows = self.rows(segment, loaded).await?;
         let missing = rows.is_missing.iter().filter(|missing| **missing).count();
         tracing::info!(segment = %segment.id(), rows = rows.count, missing, "asked ClickHouse which rows of a segment it has");
-        if missing == rows.count && loaded.rows_damaged == 0 {
+        if missing == rows.count && !loaded.is_damaged {
             return self.insert(loaded, &segment.id().to_string(), segment).await;
         }
         let (rows, frames) = blocking(rows, |rows| rows.frames(&(0..rows.count))).await;
         match frames {
             None => Ok(()),
             Some(frames) => {
-                let rest = Loaded { frames, columns: Some(rows.columns), rows_damaged: 0 };
+                let rest = Loaded { frames, columns: Some(rows.columns), is_damaged: false, rows_damaged: 0 };
                 self.insert(&rest, &format!("{}-rest", segment.id()), segment).await
             }
         }

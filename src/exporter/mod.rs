@@ -13,7 +13,7 @@ mod isolate;
 
 use crate::clickhouse::schema::{self, Home};
 use crate::clickhouse::{Availability, Class, Client, Failure, View};
-use crate::journal::{Backlog, DeadLetters, LoadError, Loaded, Order, Segment};
+use crate::journal::{Backlog, DeadLetters, LoadError, Loaded, Order, Segment, Unreadable};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
@@ -164,13 +164,17 @@ impl Exporter {
                 self.put_back(segment, &failure).await;
                 return false;
             }
+            (segment, Err(LoadError::Unreadable(why @ Unreadable::Version(_)))) => {
+                segment.leave(&why.to_string());
+                return true;
+            }
             (segment, Err(error)) => {
                 let rows = segment.rows();
                 segment.set_aside(rows, &error.to_string());
                 return true;
             }
         };
-        let done = if segment.is_in_doubt() || loaded.rows_damaged > 0 {
+        let done = if segment.is_in_doubt() || loaded.is_damaged {
             self.insert_what_is_missing(&segment, &loaded).await.map(|()| 0)
         } else {
             self.insert(&loaded, &segment.id().to_string(), &segment).await.map(|()| 0)
@@ -189,9 +193,7 @@ impl Exporter {
         };
         let had_trouble = segment.history().failures > 0;
         match done {
-            Ok(dead) if loaded.rows_damaged > 0 => {
-                segment.set_aside(loaded.rows_damaged + dead, "bytes on disk changed")
-            }
+            Ok(dead) if loaded.is_damaged => segment.set_aside(loaded.rows_damaged + dead, "bytes on disk changed"),
             Ok(rows_dead) => segment.stored(rows_dead),
             Err(failure) => {
                 self.put_back(segment, &failure).await;

@@ -118,6 +118,8 @@ pub(super) struct Sealed {
     pub(super) rows: usize,
     pub(super) bytes: u64,
     pub(super) oldest: UnixNanos,
+    /// An earlier run wrote it: who knows what its file went through since.
+    pub(super) is_recovered: bool,
     /// It may be in ClickHouse although its token is forgotten: the machine went down since.
     pub(super) in_doubt: bool,
 }
@@ -157,6 +159,7 @@ pub(super) struct Growing {
     pub(super) rows: usize,
     pub(super) rows_in_memory: usize,
     pub(super) bytes: u64,
+    pub(super) bytes_in_memory: u64,
     pub(super) oldest: Option<UnixNanos>,
 }
 
@@ -168,6 +171,7 @@ struct State {
     rows: usize,
     rows_in_memory: usize,
     bytes: u64,
+    bytes_in_memory: u64,
     waiters: BTreeMap<SegmentId, Vec<Waiter>>,
     kept: VecDeque<Kept>,
     kept_bytes: u64,
@@ -388,7 +392,8 @@ impl Backlog {
     /// Bytes on disk, whatever they are for.
     pub(super) fn disk_bytes(&self) -> u64 {
         let state = self.state();
-        state.view().bytes + state.kept_bytes
+        let in_memory = state.growing.bytes_in_memory + state.bytes_in_memory;
+        state.view().bytes.saturating_sub(in_memory) + state.kept_bytes
     }
 }
 
@@ -452,13 +457,19 @@ impl State {
     fn add(&mut self, size: Size) {
         self.rows += size.rows;
         self.bytes += size.bytes;
-        self.rows_in_memory += if size.in_memory { size.rows } else { 0 };
+        if size.in_memory {
+            self.rows_in_memory += size.rows;
+            self.bytes_in_memory += size.bytes;
+        }
     }
 
     fn subtract(&mut self, size: Size) {
         self.rows -= size.rows;
         self.bytes -= size.bytes;
-        self.rows_in_memory -= if size.in_memory { size.rows } else { 0 };
+        if size.in_memory {
+            self.rows_in_memory -= size.rows;
+            self.bytes_in_memory -= size.bytes;
+        }
     }
 
     fn view(&self) -> View {
@@ -497,7 +508,9 @@ pub struct Loaded {
     pub frames: Bytes,
     /// The columns of its blocks, when they are not those of this program.
     pub columns: Option<Vec<String>>,
-    /// Rows that damage on disk took, as far as is known.
+    /// Its file is not what was written.
+    pub is_damaged: bool,
+    /// Rows that this took, as far as is known.
     pub rows_damaged: usize,
 }
 
@@ -553,25 +566,28 @@ impl Segment {
     pub fn load(&self) -> Result<Loaded, LoadError> {
         let path = match &self.sealed.body {
             Body::Memory { frames, .. } => {
-                return Ok(Loaded { frames: frames.clone(), columns: None, rows_damaged: 0 });
+                return Ok(Loaded { frames: frames.clone(), columns: None, is_damaged: false, rows_damaged: 0 });
             }
             Body::File(path) => path,
         };
         let bytes = Bytes::from(self.backlog.0.disk.read(path)?);
         let found = segment::scan(&bytes)?;
-        let columns = if found.header.columns == *COLUMNS_HASH { None } else { Some(columns_of(&bytes, &found)?) };
-        if found.damage == Damage::None {
-            let start = found.frames.first().map_or(found.sound_until, |first| first.start);
-            return Ok(Loaded { frames: bytes.slice(start..), columns, rows_damaged: 0 });
-        }
-        let good: Vec<u8> =
-            found.frames.iter().flat_map(|frame| bytes.get(frame.clone()).unwrap_or_default()).copied().collect();
-        let rows_good = rows_in(&bytes, &found);
+        let is_ours = found.header.as_ref().is_some_and(|header| header.columns == *COLUMNS_HASH);
+        let columns = if is_ours { None } else { Some(columns_of(&bytes, &found)?) };
+        let as_written = !self.sealed.is_recovered && u64::try_from(bytes.len()) == Ok(self.sealed.bytes);
+        // a file that was cut between two frames looks whole: its rows must be counted
+        let rows_good =
+            if as_written && found.damage == Damage::None { self.sealed.rows } else { rows_in(&bytes, &found) };
         if rows_good == 0 {
             return Err(LoadError::Nothing);
         }
+        let frames = match (found.damage, found.frames.first()) {
+            (Damage::None, Some(first)) => bytes.slice(first.start..),
+            _ => found.frames.iter().filter_map(|frame| bytes.get(frame.clone())).collect::<Vec<_>>().concat().into(),
+        };
         let rows_damaged = self.sealed.rows.saturating_sub(rows_good);
-        Ok(Loaded { frames: good.into(), columns, rows_damaged })
+        let is_damaged = rows_damaged > 0 || found.damage == Damage::Inside;
+        Ok(Loaded { frames, columns, is_damaged, rows_damaged })
     }
 
     /// ClickHouse has it, but for `rows_dead` rows that are elsewhere.
@@ -595,6 +611,14 @@ impl Segment {
         }
         backlog.settle(sealed.id, outcome);
         backlog.tidy(false);
+    }
+
+    /// A later Millrace wrote it, so it is for one: its file stays where it is.
+    pub fn leave(self, why: &str) {
+        let Self { sealed, backlog, .. } = self;
+        backlog.0.metrics.settle(0, sealed.rows);
+        tracing::error!(segment = %sealed.id, why, "a segment of the journal is left where it is");
+        backlog.settle(sealed.id, Outcome::DeadLettered);
     }
 
     /// Its file is damaged and its good rows are stored: sets the file aside for a person to look at.

@@ -128,7 +128,11 @@ impl DeadLetters {
     /// # Errors
     /// When the disk says no.
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(&self.dir.join(format!("{name}.segment")))?;
+        match self.disk.remove(&self.dir.join(format!("{name}.segment"))) {
+            // somebody was interrupted between the two
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
         self.disk.remove(&self.dir.join(format!("{name}.json")))?;
         self.disk.sync_dir(&self.dir)
     }

@@ -21,7 +21,7 @@ pub struct Entry {
 
 /// A file system.
 pub trait Disk: fmt::Debug + Send + Sync {
-    /// Makes a folder and those above it; fine when it is there.
+    /// Makes a folder and those above it, durably; fine when it is there.
     ///
     /// # Errors
     /// Those of the file system, as everywhere below.
@@ -110,7 +110,12 @@ pub struct MachineDisk;
 
 impl Disk for MachineDisk {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(path)
+        let new = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).count();
+        fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(path)?;
+        // each new name is in the folder above
+        let here = Path::new(".");
+        let above = path.ancestors().skip(1).take(new).map(|dir| if dir.as_os_str().is_empty() { here } else { dir });
+        above.into_iter().try_for_each(|dir| self.sync_dir(dir))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Appendable>> {

@@ -16,6 +16,8 @@ mod dead;
 mod disk;
 mod segment;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use backlog::{Backlog, History, Hold, LoadError, Loaded, Order, Outcome, Segment, View, Waiter};
@@ -156,6 +158,8 @@ pub struct Journal {
     metrics: Metrics,
     max_bytes: u64,
     last_number: u64,
+    /// When rows were last committed, in nanoseconds since 1970.
+    latest: u64,
     on_disk: Option<Open>,
     in_memory: Option<OpenInMemory>,
     next: Option<mpsc::Receiver<io::Result<Fresh>>>,
@@ -243,7 +247,8 @@ impl Journal {
             backlog,
             metrics,
             max_bytes: u64::MAX,
-            last_number: u64::try_from(options.now.nanos()).unwrap_or(0),
+            last_number: 0,
+            latest: u64::try_from(options.now.nanos()).unwrap_or(0),
             on_disk: None,
             in_memory: None,
             next: None,
@@ -326,6 +331,7 @@ impl Journal {
         if lane == Lane::Disk {
             self.room()?;
         }
+        self.latest = u64::try_from(now.nanos()).unwrap_or(0).max(self.latest);
         let id = self.begin(lane)?;
         self.native.clear();
         self.frame.clear();
@@ -337,7 +343,6 @@ impl Journal {
             Lane::Disk => {
                 if let Some(open) = &mut self.on_disk {
                     write(&mut open.fresh, &self.frame)?;
-                    open.fresh.file.sync().map_err(CommitError::Failed)?;
                     open.about.add(rows, self.native.len(), days, now);
                 }
                 self.metrics.journal.commits.inc();
@@ -404,8 +409,9 @@ impl Journal {
         }
     }
 
+    /// Counts up and is not before the time, so that it tells about when.
     fn next_id(&mut self) -> SegmentId {
-        self.last_number += 1;
+        self.last_number = self.latest.max(self.last_number.saturating_add(1));
         SegmentId::new(self.options.origin, self.last_number)
     }
 
@@ -461,6 +467,7 @@ impl Journal {
                 bytes: u64::try_from(open.frames.len()).unwrap_or(0),
                 oldest: open.about.oldest,
                 body: Body::Memory { frames: open.frames.into(), _hold: open.hold },
+                is_recovered: false,
                 in_doubt: false,
             }),
         };
@@ -476,12 +483,16 @@ impl Journal {
         let Open { fresh: Fresh { id, path, bytes, .. }, about } = open;
         let name = Name { id, state: State::Waiting { rows: about.rows } };
         let path = self.renamed(path, name);
-        Sealed { id, body: Body::File(path), rows: about.rows, bytes, oldest: about.oldest, in_doubt: false }
+        let (body, rows, oldest) = (Body::File(path), about.rows, about.oldest);
+        Sealed { id, body, rows, bytes, oldest, is_recovered: false, in_doubt: false }
     }
 
     /// The file under its new name. When that fails it keeps the old one, which means the same to the next start.
     fn renamed(&self, path: PathBuf, name: Name) -> PathBuf {
         let new = self.options.dir.join(name.file());
+        if new == path {
+            return new;
+        }
         match self.disk.rename(&path, &new) {
             Ok(()) => new,
             Err(error) => {
@@ -501,7 +512,8 @@ impl Journal {
         if let Some(open) = self.in_memory.as_ref().filter(|open| open.about.rows > 0) {
             growing.rows += open.about.rows;
             growing.rows_in_memory += open.about.rows;
-            growing.bytes += u64::try_from(open.frames.len()).unwrap_or(0);
+            growing.bytes_in_memory = u64::try_from(open.frames.len()).unwrap_or(0);
+            growing.bytes += growing.bytes_in_memory;
             growing.oldest = growing.oldest.into_iter().chain([open.about.oldest]).min();
         }
         self.backlog.grows(growing);
@@ -517,50 +529,53 @@ impl Journal {
         }
         let mut segments: Vec<_> = known.iter().filter_map(|entry| Some((Name::read(&entry.name)?, entry))).collect();
         segments.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(name.id));
-        let (mut heard_enough, mut all_renamed) = (false, true);
+        let (mut heard_enough, mut all_renamed, mut stored) = (false, true, Vec::new());
         for (name, entry) in segments {
             self.last_number = self.last_number.max(name.id.number());
             let path = dir.join(&entry.name);
             let needs_reading = name.state == State::Open || !heard_enough;
-            let bytes = if needs_reading { self.disk.read(&path)? } else { Vec::new() };
-            let found = needs_reading.then(|| segment::scan(&bytes));
-            if let (false, Some(Ok(found))) = (heard_enough, &found) {
-                heard_enough = !tell(&bytes, found, seen);
+            let bytes = if needs_reading { self.read_or_leave(&path, name.state)? } else { None };
+            let found = bytes.as_ref().map(|bytes| (bytes, segment::scan(bytes)));
+            if let (false, Some((bytes, Ok(found)))) = (heard_enough, &found) {
+                heard_enough = !tell(bytes, found, seen);
             }
-            match (name.state, found) {
-                (State::Stored { .. }, _) => self.backlog.keep(path, entry.bytes),
-                (_, Some(Err(unreadable))) => self.refuse(&path, entry.bytes, unreadable)?,
-                (State::Waiting { rows } | State::Doubt { rows }, _) => {
-                    recovered.count(rows);
-                    let in_doubt = recovered.in_doubt || matches!(name.state, State::Doubt { .. });
-                    let path = if in_doubt { self.doubted(path, name.id, rows, &mut all_renamed) } else { path };
-                    self.backlog.push(found_again(name.id, path, rows, entry.bytes, in_doubt));
+            let (rows, length, in_doubt) = match (name.state, found) {
+                (State::Stored { .. }, _) => {
+                    stored.push((path, entry.bytes));
+                    continue;
                 }
-                (State::Open, Some(Ok(found))) => {
-                    let mut length = entry.bytes;
-                    if found.damage == Damage::TornTail {
-                        let sound = u64::try_from(found.sound_until).unwrap_or(length);
-                        self.disk.cut(&path, sound)?;
-                        recovered.torn_bytes += length - sound;
-                        length = sound;
-                    }
-                    let rows = backlog::rows_in(&bytes, &found);
-                    if rows == 0 && found.damage != Damage::Inside {
-                        self.disk.remove(&path)?;
+                (_, Some((_, Err(why @ Unreadable::Version(_))))) => {
+                    tracing::error!(path = %path.display(), %why, "a segment of the journal is left where it is");
+                    continue;
+                }
+                (State::Open, Some((_, Err(why)))) => {
+                    self.refuse(&path, entry.bytes, why)?;
+                    continue;
+                }
+                // one that is damaged is set aside when it is sent, and what it lost is counted
+                (State::Waiting { rows }, _) => (rows, entry.bytes, recovered.in_doubt),
+                (State::Doubt { rows }, _) => (rows, entry.bytes, true),
+                (State::Open, Some((bytes, Ok(found)))) => {
+                    let (rows, length) = self.finish(&path, entry.bytes, bytes, &found)?;
+                    recovered.torn_bytes += entry.bytes - length;
+                    if rows == 0 {
                         continue;
                     }
-                    let path = if recovered.in_doubt {
-                        // it may have been sealed and sent, and its new name lost
-                        self.doubted(path, name.id, rows, &mut all_renamed)
-                    } else {
-                        self.renamed(path, Name { id: name.id, state: State::Waiting { rows } })
-                    };
-                    recovered.count(rows);
-                    self.backlog.push(found_again(name.id, path, rows, length, recovered.in_doubt));
+                    // in doubt: it may have been sealed and sent, and its new name lost
+                    (rows, length, recovered.in_doubt)
                 }
-                (State::Open, None) => {}
-            }
+                (State::Open, None) => continue,
+            };
+            let path = if in_doubt {
+                self.doubted(path, name.id, rows, &mut all_renamed)
+            } else {
+                self.renamed(path, Name { id: name.id, state: State::Waiting { rows } })
+            };
+            recovered.count(rows);
+            self.backlog.push(found_again(name.id, path, rows, length, in_doubt));
         }
+        // the first to go is the oldest
+        stored.into_iter().rev().for_each(|(path, bytes)| self.backlog.keep(path, bytes));
         self.metrics.recover(recovered.rows);
         if all_renamed {
             // only now: until the names say which are in doubt, all of them are
@@ -579,28 +594,47 @@ impl Journal {
         renamed
     }
 
-    /// A file that cannot be read as a segment: a later version's stays where it is, a damaged one is set aside.
-    fn refuse(&self, path: &Path, bytes: u64, why: Unreadable) -> io::Result<()> {
-        match why {
-            Unreadable::Version(_) => {
-                tracing::error!(path = %path.display(), %why, "a segment of the journal is left where it is");
-                Ok(())
+    /// The content of a segment; what waits, or is stored, need not be readable now.
+    fn read_or_leave(&self, path: &Path, state: State) -> io::Result<Option<Vec<u8>>> {
+        match self.disk.read(path) {
+            Err(error) if state != State::Open => {
+                tracing::warn!(%error, path = %path.display(), "failed to read a segment; its repeats may be stored again");
+                Ok(None)
             }
-            Unreadable::Header if bytes < 64 => self.disk.remove(path),
-            Unreadable::Header => {
-                let dir = self.options.dir.join(backlog::DAMAGED_DIR);
-                self.disk.create_dir(&dir)?;
-                self.disk.rename(path, &dir.join(path.file_name().unwrap_or_default()))?;
-                tracing::error!(path = %path.display(), folder = %dir.display(), %why, "a segment of the journal is set aside");
-                Ok(())
-            }
+            read => read.map(Some),
         }
+    }
+
+    /// Makes durable what a segment that was being written holds, without a torn end: its rows count as accepted from now
+    /// on, and so far they may be in the machine's memory alone. Returns its rows and bytes; one without rows is removed.
+    fn finish(&self, path: &Path, bytes: u64, content: &[u8], found: &segment::Scan) -> io::Result<(usize, u64)> {
+        let is_torn = found.damage == Damage::TornTail;
+        let sound = if is_torn { u64::try_from(found.sound_until).unwrap_or(bytes) } else { bytes };
+        let rows = backlog::rows_in(content, found);
+        if rows == 0 {
+            self.disk.remove(path)?;
+        } else {
+            self.disk.cut(path, sound)?;
+        }
+        Ok((rows, sound))
+    }
+
+    /// A file in which nothing can be read: one that was only begun is removed, a damaged one is set aside.
+    fn refuse(&self, path: &Path, bytes: u64, why: Unreadable) -> io::Result<()> {
+        if bytes <= segment::HEADER_BYTES_MAX {
+            return self.disk.remove(path);
+        }
+        let dir = self.options.dir.join(backlog::DAMAGED_DIR);
+        self.disk.create_dir(&dir)?;
+        self.disk.rename(path, &dir.join(path.file_name().unwrap_or_default()))?;
+        tracing::error!(path = %path.display(), folder = %dir.display(), %why, "a segment of the journal is set aside");
+        Ok(())
     }
 }
 
 fn found_again(id: SegmentId, path: PathBuf, rows: usize, bytes: u64, in_doubt: bool) -> Sealed {
     let oldest = UnixNanos::new(id.number()).unwrap_or_default();
-    Sealed { id, body: Body::File(path), rows, bytes, oldest, in_doubt }
+    Sealed { id, body: Body::File(path), rows, bytes, oldest, is_recovered: true, in_doubt }
 }
 
 /// Shows the blocks of a segment; false when they are enough.
@@ -619,7 +653,7 @@ fn tell(bytes: &[u8], found: &segment::Scan, seen: &mut dyn FnMut(&Block<'_>) ->
 fn make(disk: &dyn Disk, options: &Options, id: SegmentId) -> io::Result<Fresh> {
     let path = options.dir.join(Name { id, state: State::Open }.file());
     let header =
-        Header { id, created_nanos: options.now.nanos(), columns: *COLUMNS_HASH, table: options.table.clone() }
+        Header { id, created_nanos: id.number().cast_signed(), columns: *COLUMNS_HASH, table: options.table.clone() }
             .encode();
     let mut file = disk.create(&path)?;
     let written = file.append(&header).and_then(|()| file.sync()).and_then(|()| disk.sync_dir(&options.dir));
@@ -633,17 +667,24 @@ fn make(disk: &dyn Disk, options: &Options, id: SegmentId) -> io::Result<Fresh> 
     }
 }
 
-/// Appends a frame whole, or leaves the file as it was.
+/// Appends a frame and makes it durable, or leaves the file as it was.
 fn write(fresh: &mut Fresh, frame: &[u8]) -> Result<(), CommitError> {
-    let Err(error) = fresh.file.append(frame) else {
-        fresh.bytes += u64::try_from(frame.len()).unwrap_or(0);
-        return Ok(());
+    let why = match fresh.file.append(frame) {
+        Ok(()) => match fresh.file.sync() {
+            Ok(()) => {
+                fresh.bytes += u64::try_from(frame.len()).unwrap_or(0);
+                return Ok(());
+            }
+            Err(error) => CommitError::Failed(error),
+        },
+        Err(error) if is_full(&error) => Full::Disk.into(),
+        Err(error) => CommitError::Failed(error),
     };
-    if !is_full(&error) {
-        return Err(CommitError::Failed(error));
+    // what could not be made durable must not look as if it were to the next start, which reads it from memory
+    match (fresh.file.cut_back(fresh.bytes), why) {
+        (Err(error), CommitError::Full(_)) => Err(CommitError::Failed(error)),
+        (_, why) => Err(why),
     }
-    fresh.file.cut_back(fresh.bytes).map_err(CommitError::Failed)?;
-    Err(Full::Disk.into())
 }
 
 fn is_full(error: &io::Error) -> bool {

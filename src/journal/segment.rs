@@ -14,6 +14,8 @@
 //! -    -  compressed frames (columns/frames.rs), each one Native block, each written by one commit
 //! ```
 //!
+//! A later version keeps the first 12 bytes and the checksum at the header's end: that is what tells it from damage.
+//!
 //! The name of the file says what became of it, so that a start needs to read only what was not finished:
 //!
 //! ```text
@@ -33,6 +35,8 @@ const MAGIC: &[u8; 8] = b"MILLRACE";
 /// The version that is written. Every earlier one is read.
 pub(super) const FORMAT_VERSION: u16 = 1;
 const FIXED_BYTES: usize = 49;
+/// The longest header: that of a table whose name has 255 bytes.
+pub(super) const HEADER_BYTES_MAX: u64 = 320;
 const CHECKSUM_BYTES: usize = 16;
 
 /// What the blocks of this program look like.
@@ -54,8 +58,8 @@ pub(super) struct Header {
 /// Why a file is no segment that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// It does not begin like a segment, or its header is damaged.
-    #[error("its header is damaged")]
+    /// Its header is damaged, and nothing behind it checks.
+    #[error("its header is damaged, and so is all behind it")]
     Header,
     /// A later Millrace wrote it.
     #[error("it is of format version {0}, which a later Millrace wrote; this one reads up to {FORMAT_VERSION}")]
@@ -87,9 +91,6 @@ impl Header {
         if !bytes.starts_with(MAGIC) {
             return Err(Unreadable::Header);
         }
-        if version > FORMAT_VERSION {
-            return Err(Unreadable::Version(version));
-        }
         let length = usize::from(length);
         let whole = bytes.get(..length).ok_or(Unreadable::Header)?;
         let (said, sum) = whole
@@ -97,6 +98,9 @@ impl Header {
             .ok_or(Unreadable::Header)?;
         if checksum_of(said) != sum {
             return Err(Unreadable::Header);
+        }
+        if version > FORMAT_VERSION {
+            return Err(Unreadable::Version(version));
         }
         let eight = |at: usize| said.get(at..at + 8).and_then(|eight| eight.try_into().ok()).map(u64::from_le_bytes);
         let id = said.get(16..32).and_then(|id| id.try_into().ok()).map(SegmentId::from_wire);
@@ -111,7 +115,8 @@ impl Header {
 /// What a segment's bytes hold.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Scan {
-    pub(super) header: Header,
+    /// `None` when it is damaged: the frames speak for themselves.
+    pub(super) header: Option<Header>,
     /// The frames that check, in order.
     pub(super) frames: Vec<Range<usize>>,
     /// Where the frames end that follow each other without damage.
@@ -131,7 +136,11 @@ pub(super) enum Damage {
 
 /// Reads a segment frame by frame; frames behind damage are found again.
 pub(super) fn scan(bytes: &[u8]) -> Result<Scan, Unreadable> {
-    let (header, start) = Header::read(bytes)?;
+    let (header, start) = match Header::read(bytes) {
+        Ok((header, start)) => (Some(header), start),
+        Err(Unreadable::Header) => (None, 0),
+        Err(later) => return Err(later),
+    };
     let (mut frames, mut at) = (Vec::new(), start);
     let mut damage = Damage::None;
     let mut sound_until = start;
@@ -155,6 +164,9 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Scan, Unreadable> {
             Some(skip) => at += skip,
             None => break,
         }
+    }
+    if header.is_none() && frames.is_empty() {
+        return Err(Unreadable::Header);
     }
     Ok(Scan { header, frames, sound_until, damage })
 }
@@ -230,7 +242,12 @@ mod tests {
             assert_eq!(Header::read(&bytes[..cut]), Err(Unreadable::Header), "{cut}");
         }
         bytes[8] = 2;
+        assert_eq!(Header::read(&bytes), Err(Unreadable::Header), "a flipped bit is no later version");
+        let said = bytes.len() - CHECKSUM_BYTES;
+        let sum = checksum_of(&bytes[..said]);
+        bytes[said..].copy_from_slice(&sum);
         assert_eq!(Header::read(&bytes), Err(Unreadable::Version(2)));
+        assert_eq!(scan(&bytes), Err(Unreadable::Version(2)));
     }
 
     #[test]
@@ -275,11 +292,10 @@ mod tests {
             let mut damaged = whole.clone();
             let at = (place * whole.len() as f64) as usize;
             damaged[at] ^= 1 << bit;
-            if let Ok(found) = scan(&damaged) {
-                let good = scan(&whole).unwrap().frames;
-                prop_assert_eq!(found.frames.len(), 2);
-                prop_assert!(found.frames.iter().all(|frame| good.contains(frame)));
-            }
+            let (good, found) = (scan(&whole).unwrap(), scan(&damaged).unwrap());
+            let left = if at < good.frames[0].start { 3 } else { 2 };
+            prop_assert_eq!((found.frames.len(), found.header.is_none()), (left, left == 3));
+            prop_assert!(found.frames.iter().all(|frame| good.frames.contains(frame)));
         }
 
         #[test]

@@ -337,17 +337,27 @@ impl Engine {
         let data = folder.path().join("data");
         let yaml = format!("data_dir: {}\nembedded: {{ listen: 127.0.0.1:{port} }}\n", data.display());
         fs::write(&config, yaml).expect("the configuration can be written");
-        let mut command = binary();
-        command.arg("clickhouse").arg("--config").arg(&config);
-        let mut engine = Self { process: Process::spawn(&mut command, folder.path().join("log")), folder, port };
-        let ping = format!("{}/ping", engine.url());
+        let mut engine = Self { process: launch_engine(&folder), folder, port };
+        engine.wait_for_answer();
+        engine
+    }
+
+    /// Ends it and starts it again on the same data.
+    pub(crate) fn restart(&mut self) {
+        signal(self.process.pid(), "TERM");
+        wait_until("the engine has ended after SIGTERM", || self.process.ended());
+        self.process = launch_engine(&self.folder);
+        self.wait_for_answer();
+    }
+
+    fn wait_for_answer(&mut self) {
+        let ping = format!("{}/ping", self.url());
         wait_until("the engine answers", || {
-            if let Some(status) = engine.process.ended() {
+            if let Some(status) = self.process.ended() {
                 panic!("the engine ended before it was ready: {status}");
             }
             http::try_send("GET", &ping, &[], &[]).ok().filter(|answer| answer.status == 200)
         });
-        engine
     }
 
     /// Ends it and starts a service that runs its own engine on the same data.
@@ -366,6 +376,12 @@ impl Engine {
     pub(crate) fn sql(&self, database: &'static str) -> Sql {
         Sql { url: self.url(), database }
     }
+}
+
+fn launch_engine(folder: &TempDir) -> Process {
+    let mut command = binary();
+    command.arg("clickhouse").arg("--config").arg(folder.path().join("millrace.yaml"));
+    Process::spawn(&mut command, folder.path().join("log"))
 }
 
 /// A port that was free a moment ago.

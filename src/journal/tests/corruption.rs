@@ -1,0 +1,285 @@
+//! Bytes on disk that change: a start always succeeds, what is sent is what was written, and what is lost is counted.
+
+use super::*;
+
+/// A segment's file, and what was committed to it.
+struct Written {
+    name: Name,
+    bytes: Vec<u8>,
+    /// The block of each commit.
+    blocks: Vec<Vec<u8>>,
+    /// Where each is in the file.
+    frames: Vec<std::ops::Range<usize>>,
+    rows: Vec<usize>,
+}
+
+/// Writes a segment of so many rows in each commit, sealed or not.
+fn written(commits: &[usize], is_sealed: bool) -> Written {
+    let disk = SimDisk::default();
+    let mut journal = open(&disk, options(1)).unwrap().journal;
+    let mut first = 1;
+    for rows in commits {
+        let behind = first + u64::try_from(*rows).unwrap();
+        commit(&mut journal, &(first..behind).collect::<Vec<_>>()).unwrap();
+        first = behind;
+    }
+    if is_sealed {
+        journal.seal(Lane::Disk);
+    }
+    let names = disk.names_in(Path::new(DIR));
+    let [name] = names.iter().filter_map(|name| Name::read(name)).collect::<Vec<_>>()[..] else { panic!("{names:?}") };
+    let bytes = disk.bytes_of(&path_of(name));
+    let frames = segment::scan(&bytes).unwrap().frames;
+    let blocks = blocks_in(&bytes[frames[0].start..]);
+    assert_eq!(frames.len(), commits.len());
+    Written { name, bytes, blocks, frames, rows: commits.to_vec() }
+}
+
+fn path_of(name: Name) -> PathBuf {
+    Path::new(DIR).join(name.file())
+}
+
+/// Opens a journal in which there is this file alone.
+fn with(name: Name, bytes: &[u8]) -> (SimDisk, Opened) {
+    let disk = SimDisk::default();
+    disk.put(&path_of(name), bytes);
+    let opened = open(&disk, options(2)).expect("it always starts");
+    (disk, opened)
+}
+
+/// What became of the bytes of a sealed segment.
+fn check_sealed(written: &Written, bytes: &[u8], survivors: &[usize], what: &str) {
+    let (disk, opened) = with(written.name, bytes);
+    let all: usize = written.rows.iter().sum();
+    assert_eq!((opened.recovered.segments, opened.recovered.rows), (1, all), "{what}");
+    let backlog = opened.journal.backlog().clone();
+    let segment = take(&backlog, Order::Fair).unwrap();
+    let left: usize = survivors.iter().map(|at| written.rows[*at]).sum();
+    let lost = match segment.load() {
+        Ok(loaded) => {
+            let want: Vec<_> = survivors.iter().map(|at| written.blocks[*at].clone()).collect();
+            assert!(blocks_in(&loaded.frames) == want, "{what}: what was written, and nothing else");
+            assert!(loaded.is_damaged, "{what}");
+            assert_eq!((left, loaded.rows_damaged), (all - loaded.rows_damaged, all - left), "{what}");
+            loaded.rows_damaged
+        }
+        Err(LoadError::Io(error)) => panic!("{what}: {error}"),
+        Err(LoadError::Nothing | LoadError::Unreadable(_)) => all,
+    };
+    assert_eq!(lost, all - left, "{what}");
+    segment.set_aside(lost, "test");
+    assert_eq!(backlog.view(), View::default());
+    assert_eq!(opened.metrics.pending(), 0);
+    let kept = disk.bytes_of(&Path::new(DIR).join(backlog::DAMAGED_DIR).join(written.name.file()));
+    assert!(kept == bytes, "{what}: kept as it is, for a person to look at");
+}
+
+/// The frames that do not have a byte of `touched`.
+fn survivors(written: &Written, touched: &std::ops::Range<usize>) -> Vec<usize> {
+    let is_whole = |at: &usize| {
+        let frame = &written.frames[*at];
+        frame.end <= touched.start || touched.end <= frame.start
+    };
+    (0..written.frames.len()).filter(is_whole).collect()
+}
+
+#[test]
+fn a_flipped_byte_in_a_finished_segment_costs_its_frame_alone() {
+    let written = written(&[2, 1, 3, 1], true);
+    for at in 0..written.bytes.len() {
+        for flip in [1 << (at % 8), 0xff] {
+            let mut bytes = written.bytes.clone();
+            bytes[at] ^= flip;
+            check_sealed(&written, &bytes, &survivors(&written, &(at..at + 1)), &format!("byte {at} ^ {flip:02x}"));
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_a_segment_under_way_costs_its_frame_alone() {
+    let written = written(&[2, 1, 3, 1], false);
+    let last = written.frames[3].clone();
+    for at in 0..written.bytes.len() {
+        let mut bytes = written.bytes.clone();
+        bytes[at] ^= 1 << (at % 8);
+        let (_disk, opened) = with(written.name, &bytes);
+        let left = survivors(&written, &(at..at + 1));
+        let rows: usize = left.iter().map(|at| written.rows[*at]).sum();
+        let torn = if last.contains(&at) { u64::try_from(last.len()).unwrap() } else { 0 };
+        assert_eq!((opened.recovered.rows, opened.recovered.torn_bytes), (rows, torn), "byte {at}");
+        let segment = take(opened.journal.backlog(), Order::Fair).unwrap();
+        let loaded = segment.load().unwrap();
+        let want: Vec<_> = left.iter().map(|at| written.blocks[*at].clone()).collect();
+        assert!(blocks_in(&loaded.frames) == want, "byte {at}: what was written, and nothing else");
+        // the last commit may as well have been cut off by the power
+        assert_eq!((loaded.is_damaged, loaded.rows_damaged), (torn == 0, 0), "byte {at}");
+    }
+}
+
+#[test]
+fn a_finished_segment_cut_anywhere_is_known_to_be_shorter() {
+    let written = written(&[2, 1, 3], true);
+    for length in 0..written.bytes.len() {
+        let touched = length..written.bytes.len();
+        check_sealed(&written, &written.bytes[..length], &survivors(&written, &touched), &format!("{length} bytes"));
+    }
+}
+
+#[test]
+fn a_segment_under_way_cut_anywhere_ends_at_its_last_whole_commit() {
+    let written = written(&[2, 1, 3], false);
+    let header = written.frames[0].start;
+    for length in 0..written.bytes.len() {
+        let (disk, opened) = with(written.name, &written.bytes[..length]);
+        let left = survivors(&written, &(length..written.bytes.len()));
+        let rows: usize = left.iter().map(|at| written.rows[*at]).sum();
+        let sound = left.last().map_or(header, |last| written.frames[*last].end);
+        // a file that was only begun has no commit that could be torn
+        let torn = if length <= header { 0 } else { length - sound };
+        let Recovered { segments, rows: found, torn_bytes, .. } = opened.recovered;
+        let want = (usize::from(rows > 0), rows, u64::try_from(torn).unwrap());
+        assert_eq!((segments, found, torn_bytes), want, "{length} bytes");
+        let names = disk.names_in(Path::new(DIR));
+        assert_eq!(names.len() - 1, segments, "nothing is left behind but the boot file: {names:?}");
+        let Some(segment) = take(opened.journal.backlog(), Order::Fair) else { continue };
+        let loaded = segment.load().unwrap();
+        assert!(!loaded.is_damaged, "{length} bytes: that is how a power cut looks");
+        assert_eq!(spans_in(&loaded.frames).len(), rows);
+    }
+}
+
+#[test]
+fn a_page_of_zeros_costs_the_frames_that_it_touches() {
+    const PAGE: usize = 4_096;
+    let written = written(&[300, 700, 500, 900, 200], true);
+    assert!(written.bytes.len() > 6 * PAGE, "{} bytes", written.bytes.len());
+    for page in 0..written.bytes.len().div_ceil(PAGE) {
+        let touched = page * PAGE..((page + 1) * PAGE).min(written.bytes.len());
+        let mut bytes = written.bytes.clone();
+        bytes[touched.clone()].fill(0);
+        check_sealed(&written, &bytes, &survivors(&written, &touched), &format!("page {page}"));
+    }
+}
+
+#[test]
+fn a_segment_that_is_gone_takes_no_other_with_it() {
+    for is_gone_at_start in [true, false] {
+        let disk = SimDisk::default();
+        let mut journal = open(&disk, options(1)).unwrap().journal;
+        let mut ids = Vec::new();
+        for number in [1, 2, 3] {
+            ids.push(commit(&mut journal, &[number]).unwrap().segment);
+            journal.seal(Lane::Disk);
+        }
+        let gone = path_of(Name { id: ids[1], state: State::Waiting { rows: 1 } });
+        if is_gone_at_start {
+            disk.remove(&gone).unwrap();
+            disk.kill();
+            let again = open(&disk, options(2)).unwrap();
+            assert_eq!((again.recovered.rows, &again.heard[..]), (2, &[3, 1][..]));
+            journal = again.journal;
+        } else {
+            disk.remove(&gone).unwrap();
+        }
+        let mut sent = Vec::new();
+        while let Some(segment) = take(journal.backlog(), Order::OldestFirst) {
+            match segment.load() {
+                Ok(loaded) => {
+                    sent.extend(spans_in(&loaded.frames).into_iter().map(|(number, _)| number));
+                    segment.stored(0);
+                }
+                Err(LoadError::Io(error)) => {
+                    assert_eq!((segment.id(), error.kind()), (ids[1], io::ErrorKind::NotFound));
+                    segment.set_aside(1, "test");
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(sent, [1, 3]);
+        assert_eq!(journal.backlog().view(), View::default());
+    }
+}
+
+#[test]
+fn a_segment_of_a_later_version_is_left_where_it_is() {
+    let mut later = written(&[2, 1], true);
+    let header = later.frames[0].start;
+    later.bytes[8] = 2;
+    let sum = crate::columns::frames::checksum_of(&later.bytes[..header - 16]);
+    later.bytes[header - 16..header].copy_from_slice(&sum);
+    for state in [State::Waiting { rows: 3 }, State::Open] {
+        let name = Name { state, ..later.name };
+        let (disk, opened) = with(name, &later.bytes);
+        assert_eq!(opened.recovered, Recovered::default());
+        assert!(disk.bytes_of(&path_of(name)) == later.bytes);
+    }
+    // also when it is not read before it is sent
+    let disk = SimDisk::default();
+    let name = later.name;
+    disk.put(&path_of(name), &later.bytes);
+    let newer = Name { id: SegmentId::new(1, name.id.number() + 1), ..name };
+    disk.put(&path_of(newer), &written(&[2, 1], true).bytes);
+    let metrics = Metrics::new().unwrap();
+    let (journal, recovered) = Journal::open(options(2), disk.shared(), metrics.clone(), &mut |_block| false).unwrap();
+    assert_eq!(recovered.segments, 2);
+    let segment = take(journal.backlog(), Order::OldestFirst).unwrap();
+    let why = segment.load().unwrap_err();
+    assert!(matches!(why, LoadError::Unreadable(Unreadable::Version(2))), "{why}");
+    segment.leave(&why.to_string());
+    assert_eq!((journal.backlog().view().rows, metrics.pending()), (3, 3));
+    assert!(disk.bytes_of(&path_of(name)) == later.bytes);
+}
+
+#[test]
+fn garbage_in_the_folder_stops_no_start() {
+    let written = written(&[1], true);
+    let garbage: &[&[u8]] = &[b"", b"x", &[0; 400], &[0x82; 5_000], b"MILLRACE", &written.bytes[..40]];
+    for bytes in garbage {
+        for state in [State::Open, State::Waiting { rows: 5 }, State::Stored { rows: 5 }] {
+            let (_disk, opened) = with(Name { state, ..written.name }, bytes);
+            match take(opened.journal.backlog(), Order::Fair) {
+                Some(segment) => {
+                    assert!(segment.load().is_err());
+                    segment.set_aside(5, "test");
+                }
+                None => assert!(!matches!(state, State::Waiting { .. }), "its rows are to be counted as lost"),
+            }
+            assert_eq!(opened.journal.backlog().view(), View::default());
+        }
+    }
+    let disk = SimDisk::default();
+    for name in ["notes.txt", "0000000000000001-2.open", "boot", "x.segment"] {
+        disk.put(&Path::new(DIR).join(name), b"\xff\xfe");
+    }
+    assert_eq!(open(&disk, options(2)).unwrap().recovered.segments, 0);
+}
+
+/// Segments of format version 1 as Millrace 0.1.0 wrote them: three commits of spans 1 to 6 each.
+const V1: &[u8] = include_bytes!("../../../tests/fixtures/journal/v1.segment");
+/// The same, in blocks of fewer columns than there are now.
+const V1_FEWER_COLUMNS: &[u8] = include_bytes!("../../../tests/fixtures/journal/v1-fewer-columns.segment");
+
+#[test]
+fn segments_of_earlier_formats_stay_readable() {
+    for (bytes, fewer) in [(V1, false), (V1_FEWER_COLUMNS, true)] {
+        for state in [State::Open, State::Waiting { rows: 6 }] {
+            let name = Name { id: SegmentId::new(7, 8), state };
+            let (_disk, opened) = with(name, bytes);
+            assert_eq!((opened.recovered.rows, opened.heard.len()), (6, 6));
+            let segment = take(opened.journal.backlog(), Order::Fair).unwrap();
+            let loaded = segment.load().unwrap();
+            assert_eq!((loaded.is_damaged, loaded.rows_damaged), (false, 0));
+            let numbers: Vec<u64> = spans_in(&loaded.frames).into_iter().map(|(number, _)| number).collect();
+            assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+            let columns = ["Timestamp", "TraceId", "SpanId", "SpanName", "SegmentId"].map(str::to_owned);
+            let said = loaded.columns.as_deref();
+            if fewer {
+                assert_eq!(said, Some(&columns[..]));
+            } else {
+                let first = &blocks_in(&loaded.frames)[0];
+                let has: Vec<_> = Block::parse(first).unwrap().0.column_names().map(str::to_owned).collect();
+                assert!(said.is_none_or(|said| said == has));
+            }
+        }
+    }
+}
