@@ -12,11 +12,11 @@
 //! better to do, so that a backlog is made of few large inserts.
 
 use crate::accepted::Accepted;
-use crate::clickhouse::recent::Stored;
+use crate::clickhouse::recent;
 use crate::columns::RowGroup;
 use crate::ids::SegmentId;
-use crate::journal::{Backlog, CommitError, Committed, Full, Journal, Lane, Outcome, Waiter};
-use crate::pipeline::{Ack, Entry, NotTaken, Outlet, Valve};
+use crate::journal::{Backlog, CommitError, Committed, Full, Journal, Lane, Listener, Outcome, Waiter};
+use crate::pipeline::{Ack, Answer, Entry, NotTaken, Outlet, Valve};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
@@ -46,7 +46,7 @@ pub struct Committer {
     /// What was accepted lately.
     pub accepted: Accepted,
     /// Further spans accepted before this start.
-    pub learned: mpsc::Receiver<Vec<Stored>>,
+    pub learned: mpsc::Receiver<Vec<recent::Stored>>,
     /// Shuts the receivers while nothing can be kept.
     pub valve: Valve,
     /// What is counted.
@@ -165,7 +165,7 @@ impl Running {
                     Some(entry) => self.take(entry)?,
                     None => break,
                 },
-                () = self.backlog.until_hungry(), if is_due => {}
+                () = self.backlog.until_wanted(), if is_due => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
             self.seal_what_is_due();
@@ -192,7 +192,7 @@ impl Running {
                 size.rows >= limits.rows || size.content_bytes >= limits.bytes || size.days >= DAYS_PER_SEGMENT;
             growing.began.get_or_insert_with(Instant::now);
             let is_old = growing.due(limits.age).is_some_and(|due| due <= Instant::now());
-            if is_full || is_old && self.backlog.is_hungry() {
+            if is_full || is_old && self.backlog.wants_more() {
                 self.parts.journal.seal(growing.lane);
                 *growing = Growing::new(growing.lane);
             }
@@ -251,19 +251,25 @@ impl Running {
                 }
                 Ok((parts, committed.map(|committed| committed.segment)))
             }
-            Err(CommitError::Full(full)) => {
-                let why = not_taken(full);
+            Err(CommitError::Failed(error)) => {
+                self.parts.valve.set(Some(NotTaken::JournalFailed));
+                self.give_back(parts, NotTaken::JournalFailed);
+                Err(error)
+            }
+            Err(error) => {
+                let why = match error {
+                    CommitError::Full(full) => not_taken(full),
+                    _ => NotTaken::NoFile,
+                };
+                if !self.is_full {
+                    tracing::error!(%error, "nothing can be added to the journal");
+                }
                 self.write_failed = Some(Instant::now());
                 if self.parts.watches_disk {
                     self.shut(why);
                 }
                 self.give_back(parts, why);
                 Ok((Vec::new(), None))
-            }
-            Err(CommitError::Failed(error)) => {
-                self.parts.valve.set(Some(NotTaken::JournalFailed));
-                self.give_back(parts, NotTaken::JournalFailed);
-                Err(error)
             }
         }
     }
@@ -286,23 +292,21 @@ impl Running {
         // what a repeat repeats may be in memory only, or on its way to ClickHouse
         let weaker = repeated > 0 && self.backlog.view().rows_in_memory > 0;
         if entry.origin.ack == Ack::Stored || entry.origin.ack == Ack::Durable && weaker {
-            let answer = entry.take_answer();
-            let waiter = Waiter::new(move |outcome| {
-                answer(match outcome {
-                    Outcome::Stored => Ok(()),
-                    Outcome::DeadLettered => Err(NotTaken::DeadLettered),
-                });
-            });
+            let waiter = Waiter::new(WhenStored(entry.take_answer()));
             if let Some(segment) = segment.filter(|_| new > 0) {
                 self.backlog.attach(segment, &waiter);
             }
             if repeated > 0 {
-                self.backlog.attach_to_all(&waiter);
+                if entry.origin.ack == Ack::Stored {
+                    self.backlog.attach_to_all(&waiter);
+                } else {
+                    self.backlog.attach_to_memory(&waiter);
+                }
                 let open = self.growing.iter().filter_map(|growing| self.parts.journal.growing_id(growing.lane));
                 open.for_each(|id| self.backlog.attach(id, &waiter));
             }
             self.growing.iter_mut().for_each(|growing| growing.is_awaited = true);
-            Backlog::attached(waiter);
+            waiter.done();
         } else {
             entry.answer(Ok(()));
         }
@@ -323,7 +327,7 @@ impl Running {
         }
     }
 
-    fn learn(&mut self, learned: &[Stored]) {
+    fn learn(&mut self, learned: &[recent::Stored]) {
         let now = self.parts.clock.now();
         let default = Workspace::default();
         for span in learned {
@@ -361,6 +365,22 @@ impl Running {
 struct Part {
     entry: Entry,
     repeated: usize,
+}
+
+/// A sender that hears when its spans are in ClickHouse.
+struct WhenStored(Answer);
+
+impl Listener for WhenStored {
+    fn is_gone(&self) -> bool {
+        self.0.is_gone()
+    }
+
+    fn hear(self: Box<Self>, outcome: Outcome) {
+        self.0.send(match outcome {
+            Outcome::Stored => Ok(()),
+            Outcome::DeadLettered => Err(NotTaken::DeadLettered),
+        });
+    }
 }
 
 fn not_taken(full: Full) -> NotTaken {

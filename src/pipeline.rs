@@ -66,6 +66,9 @@ pub enum NotTaken {
     /// The file system of the journal is full.
     #[error("the disk of Millrace's journal is full; try again")]
     DiskFull,
+    /// The machine has no file to give, for whatever reason.
+    #[error("Millrace cannot make a file for its journal; try again")]
+    NoFile,
     /// ClickHouse is away for so long that the journal is as large as it may be.
     #[error("Millrace's journal has reached journal.max_bytes while it waits for ClickHouse; try again")]
     JournalFull,
@@ -103,7 +106,7 @@ impl NotTaken {
         !matches!(self, Self::NeverFits { .. })
     }
 
-    const CLOSABLE: [Self; 3] = [Self::DiskFull, Self::JournalFull, Self::JournalFailed];
+    const CLOSABLE: [Self; 4] = [Self::DiskFull, Self::NoFile, Self::JournalFull, Self::JournalFailed];
 }
 
 /// The receivers' end.
@@ -286,13 +289,28 @@ impl Entry {
     }
 
     /// Takes the promise along, to be kept elsewhere.
-    pub fn take_answer(&mut self) -> impl FnOnce(Result<(), NotTaken>) + Send + 'static {
-        let answer = self.answer.take();
-        move |kept| {
-            if let Some(answer) = answer {
-                let _sender_gone = answer.send(kept);
-            }
+    pub fn take_answer(&mut self) -> Answer {
+        Answer(self.answer.take())
+    }
+}
+
+/// The other end of a [`Promise`].
+#[derive(Debug)]
+pub struct Answer(Option<oneshot::Sender<Result<(), NotTaken>>>);
+
+impl Answer {
+    /// Keeps the promise, or says why not.
+    pub fn send(self, kept: Result<(), NotTaken>) {
+        if let Some(answer) = self.0 {
+            // an error means that the sender has hung up
+            let _sender_gone = answer.send(kept);
         }
+    }
+
+    /// Whether the sender has hung up.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.0.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 }
 

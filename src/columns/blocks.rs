@@ -137,6 +137,15 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// Whether there is a column of UUIDs that has this one in every row.
+    #[must_use]
+    pub fn is_every_uuid(&self, column: &str, uuid: [u8; 16]) -> bool {
+        match self.data(column) {
+            Some(Data::Fixed(Fixed::Uuid, bytes)) => bytes.as_chunks().0.iter().all(|value| *value == uuid),
+            _ => false,
+        }
+    }
+
     /// What a column of maps has under `key`, one a row; `None` when there is no such column.
     #[must_use]
     pub fn map_values<'k>(

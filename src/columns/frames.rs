@@ -89,6 +89,13 @@ pub fn check_frame(bytes: &[u8]) -> Result<Option<FrameShape>, FrameError> {
     Ok(Some(FrameShape { frame_bytes: header.frame_bytes, content_bytes: header.content_bytes }))
 }
 
+/// How many bytes the frame at the front of `bytes` claims to have, if they are all there: what checking it will read.
+#[must_use]
+pub fn claimed_bytes(bytes: &[u8]) -> Option<usize> {
+    let claimed = Header::read(bytes, CLICKHOUSE_FRAME_BYTES_MAX).ok()??.frame_bytes;
+    (claimed <= bytes.len()).then_some(claimed)
+}
+
 /// Appends the content of a frame that [`check_frame`] approved.
 ///
 /// # Errors

@@ -19,6 +19,6 @@ pub mod spans;
 pub(crate) mod testing;
 
 pub use spans::{
-    COLUMNS, Column, MapRow, Mark, RAW_REQUEST, RAW_RESPONSE, RowGroup, STANDARD_COLUMNS, SpanKind, SpanScalars,
-    StatusCode,
+    COLUMNS, Column, MapRow, Mark, RAW_REQUEST, RAW_RESPONSE, RowGroup, SEGMENT_ID, STANDARD_COLUMNS, SpanKind,
+    SpanScalars, StatusCode,
 };

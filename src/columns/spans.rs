@@ -99,13 +99,15 @@ columns! {
     RAW_REQUEST, "String" as "String", "ZSTD(3)", |g| Data::plain(g.raw_request.bytes());
     RAW_RESPONSE, "String" as "String", "ZSTD(3)", |g| Data::plain(g.raw_response.bytes());
     // the insert that a row came with, so that what is in doubt after a power cut can be asked
-    "SegmentId", "UUID" as "UUID", "ZSTD(1)", |_g| Data::segment();
+    SEGMENT_ID, "UUID" as "UUID", "ZSTD(1)", |_g| Data::segment();
 }
 
 /// The request of a captured chat-completion, as it was sent; empty for all other spans.
 pub const RAW_REQUEST: &str = "RawRequest";
 /// Its response; of a stream its chunks.
 pub const RAW_RESPONSE: &str = "RawResponse";
+/// The segment of the journal, and so the insert, that a row came with.
+pub const SEGMENT_ID: &str = "SegmentId";
 /// The columns that are not ours, which come first.
 pub const STANDARD_COLUMNS: usize = 22;
 

@@ -9,6 +9,7 @@
 
 use super::disk::Disk;
 use super::segment::{self, COLUMNS_HASH, Damage, Name, Scan, State as FileState, Unreadable};
+use super::waiter::{Waiter, Waiters};
 use crate::columns::blocks::Block;
 use crate::columns::frames::decompress_checked_frame;
 use crate::ids::SegmentId;
@@ -20,7 +21,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -53,53 +53,6 @@ pub enum Outcome {
     Stored,
     /// Rows of it are in the dead letters.
     DeadLettered,
-}
-
-/// Somebody who wants to hear when one or more segments are stored.
-pub struct Waiter(Arc<WaiterState>);
-
-type Answer = Box<dyn FnOnce(Outcome) + Send>;
-
-struct WaiterState {
-    unsettled: AtomicUsize,
-    dead: AtomicBool,
-    answer: Mutex<Option<Answer>>,
-}
-
-impl fmt::Debug for Waiter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waiter").field("unsettled", &self.0.unsettled).finish_non_exhaustive()
-    }
-}
-
-impl Waiter {
-    /// Calls `answer` once all segments that it is attached to are settled.
-    pub fn new(answer: impl FnOnce(Outcome) + Send + 'static) -> Self {
-        Self(Arc::new(WaiterState {
-            unsettled: AtomicUsize::new(1),
-            dead: AtomicBool::new(false),
-            answer: Mutex::new(Some(Box::new(answer))),
-        }))
-    }
-
-    fn attach(&self) -> Self {
-        self.0.unsettled.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(&self.0))
-    }
-
-    /// Says that one of the segments is settled, or that no more will be attached.
-    fn settle(self, outcome: Outcome) {
-        if outcome == Outcome::DeadLettered {
-            self.0.dead.store(true, Ordering::Relaxed);
-        }
-        if self.0.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let answer = self.0.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let dead = self.0.dead.load(Ordering::Relaxed);
-            if let Some(answer) = answer {
-                answer(if dead { Outcome::DeadLettered } else { Outcome::Stored });
-            }
-        }
-    }
 }
 
 /// What holds memory for rows that are not on disk; dropped once they are stored.
@@ -172,7 +125,9 @@ struct State {
     rows_in_memory: usize,
     bytes: u64,
     bytes_in_memory: u64,
-    waiters: BTreeMap<SegmentId, Vec<Waiter>>,
+    waiters: Waiters,
+    /// The segment that this run sealed last.
+    last_fresh: Option<SegmentId>,
     kept: VecDeque<Kept>,
     kept_bytes: u64,
     growing: Growing,
@@ -188,7 +143,7 @@ pub struct Backlog(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     changed: Notify,
-    hungry: Notify,
+    wanted: Notify,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     metrics: Metrics,
@@ -220,7 +175,7 @@ impl Backlog {
         Self(Arc::new(Shared {
             state: Mutex::default(),
             changed: Notify::new(),
-            hungry: Notify::new(),
+            wanted: Notify::new(),
             disk,
             dir: dir.to_owned(),
             metrics,
@@ -240,6 +195,9 @@ impl Backlog {
     pub(super) fn push(&self, sealed: Sealed) {
         let mut state = self.state();
         state.add(sealed.size());
+        if !sealed.is_recovered {
+            state.last_fresh = Some(sealed.id);
+        }
         state.waiting.insert(sealed.id, Waiting { sealed, not_before: None, history: History::default() });
         self.show(&state);
         drop(state);
@@ -259,40 +217,45 @@ impl Backlog {
         self.show(&state);
     }
 
-    /// Whether a segment would be sent at once.
+    /// Whether another segment is wanted: the exporter has none, or was quick to take the last one in spite of a backlog.
     #[must_use]
-    pub fn is_hungry(&self) -> bool {
-        self.state().hungry > 0
+    pub fn wants_more(&self) -> bool {
+        let state = self.state();
+        state.hungry > 0 || state.last_fresh.is_some_and(|last| !state.waiting.contains_key(&last))
     }
 
-    /// Waits until a segment would be sent at once. Safe to cancel.
-    pub async fn until_hungry(&self) {
+    /// Waits until another segment is wanted. Safe to cancel.
+    pub async fn until_wanted(&self) {
         loop {
-            let hungry = self.0.hungry.notified();
-            if self.is_hungry() {
+            let wanted = self.0.wanted.notified();
+            if self.wants_more() {
                 return;
             }
-            hungry.await;
+            wanted.await;
         }
     }
 
     /// `waiter` hears of the end of that segment.
     pub fn attach(&self, id: SegmentId, waiter: &Waiter) {
-        self.state().waiters.entry(id).or_default().push(waiter.attach());
+        self.state().waiters.attach(id, waiter);
     }
 
     /// `waiter` hears once everything that waits now is settled.
     pub fn attach_to_all(&self, waiter: &Waiter) {
         let mut state = self.state();
-        let ids: Vec<_> = state.waiting.keys().chain(state.taken.keys()).copied().collect();
-        for id in ids {
-            state.waiters.entry(id).or_default().push(waiter.attach());
+        let last = state.waiting.keys().chain(state.taken.keys()).max().copied();
+        if let Some(last) = last {
+            state.waiters.attach_up_to(last, waiter);
         }
     }
 
-    /// Nothing more is attached to `waiter`.
-    pub fn attached(waiter: Waiter) {
-        waiter.settle(Outcome::Stored);
+    /// `waiter` hears once everything that waits now in memory is settled.
+    pub fn attach_to_memory(&self, waiter: &Waiter) {
+        let mut state = self.state();
+        let waiting = state.waiting.values().map(|waiting| (waiting.sealed.id, waiting.sealed.size()));
+        let taken = state.taken.iter().map(|(id, size)| (*id, *size));
+        let in_memory: Vec<_> = waiting.chain(taken).filter(|(_, size)| size.in_memory).map(|(id, _)| id).collect();
+        in_memory.into_iter().for_each(|id| state.waiters.attach(id, waiter));
     }
 
     /// Whether no more segments come.
@@ -321,6 +284,7 @@ impl Backlog {
                         is_hungry.over(&mut state);
                         let taken = state.take(id).map(|waiting| self.segment(waiting));
                         if taken.is_some() {
+                            self.0.wanted.notify_waiters();
                             return taken;
                         }
                         continue;
@@ -336,7 +300,7 @@ impl Backlog {
                     }
                 }
             };
-            self.0.hungry.notify_waiters();
+            self.0.wanted.notify_waiters();
             match wake_at {
                 Some(at) => {
                     let _woken_early = tokio::time::timeout_at(at.into(), changed).await;
@@ -363,11 +327,12 @@ impl Backlog {
         if let Some(size) = state.taken.remove(&id) {
             state.subtract(size);
         }
-        let waiters = state.waiters.remove(&id).unwrap_or_default();
+        let oldest = state.waiting.keys().next().into_iter().chain(state.taken.keys().next()).min().copied();
+        let waiters = state.waiters.settled(id, oldest);
         self.show(&state);
         drop(state);
         self.0.changed.notify_waiters();
-        waiters.into_iter().for_each(|waiter| waiter.settle(outcome));
+        waiters.tell(outcome);
     }
 
     /// Removes what was kept long enough; `all` of it when room is short.
@@ -571,7 +536,7 @@ impl Segment {
             Body::File(path) => path,
         };
         let bytes = Bytes::from(self.backlog.0.disk.read(path)?);
-        let found = segment::scan(&bytes)?;
+        let found = segment::scan(&bytes, segment::is_of(self.sealed.id))?;
         let is_ours = found.header.as_ref().is_some_and(|header| header.columns == *COLUMNS_HASH);
         let columns = if is_ours { None } else { Some(columns_of(&bytes, &found)?) };
         let as_written = !self.sealed.is_recovered && u64::try_from(bytes.len()) == Ok(self.sealed.bytes);

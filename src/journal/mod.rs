@@ -6,6 +6,7 @@
 //! segment.rs    a segment's file: its header, its frames, what its name says
 //! mod.rs        commit, seal, and the start after whatever happened before
 //! backlog.rs    sealed segments on their way to the exporter
+//! waiter.rs     senders that wait until ClickHouse has theirs
 //! dead.rs       rows that ClickHouse refuses for good
 //! ```
 //!
@@ -19,11 +20,13 @@ mod segment;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod waiter;
 
-pub use backlog::{Backlog, History, Hold, LoadError, Loaded, Order, Outcome, Segment, View, Waiter};
+pub use backlog::{Backlog, History, Hold, LoadError, Loaded, Order, Outcome, Segment, View};
 pub use dead::{DeadLetter, DeadLetters, Verdict};
 pub use disk::{Appendable, Disk, Entry, MachineDisk};
 pub use segment::Unreadable;
+pub use waiter::{Listener, Waiter};
 
 use crate::columns::RowGroup;
 use crate::columns::blocks::Block;
@@ -97,6 +100,9 @@ pub enum CommitError {
     /// Nothing was kept, and the journal goes on.
     #[error(transparent)]
     Full(#[from] Full),
+    /// No file could be made for another segment. Nothing was kept, and the journal goes on.
+    #[error("cannot make a file for the journal: {0}")]
+    NoFile(#[source] io::Error),
     /// The disk failed. Nothing may be believed of the open segment, and nothing more is taken: the process must end.
     #[error("the journal failed: {0}")]
     Failed(#[source] io::Error),
@@ -162,7 +168,7 @@ pub struct Journal {
     latest: u64,
     on_disk: Option<Open>,
     in_memory: Option<OpenInMemory>,
-    next: Option<mpsc::Receiver<io::Result<Fresh>>>,
+    next: Option<mpsc::Receiver<Result<Fresh, CommitError>>>,
     native: Vec<u8>,
     frame: Vec<u8>,
     /// Held as long as the journal is open.
@@ -418,15 +424,14 @@ impl Journal {
     /// The file that was prepared, or one made now.
     fn fresh(&mut self) -> Result<Fresh, CommitError> {
         let prepared = self.next.take().and_then(|next| next.recv().ok());
-        let made = match prepared {
-            Some(Ok(fresh)) => return Ok(fresh),
+        match prepared {
+            Some(Ok(fresh)) => Ok(fresh),
             // it may have failed long ago, for a reason that is gone
             Some(Err(_)) | None => {
                 let id = self.next_id();
                 make(&*self.disk, &self.options, id)
             }
-        };
-        made.map_err(|error| if is_full(&error) { Full::Disk.into() } else { CommitError::Failed(error) })
+        }
     }
 
     fn prepare_next(&mut self) {
@@ -535,7 +540,7 @@ impl Journal {
             let path = dir.join(&entry.name);
             let needs_reading = name.state == State::Open || !heard_enough;
             let bytes = if needs_reading { self.read_or_leave(&path, name.state)? } else { None };
-            let found = bytes.as_ref().map(|bytes| (bytes, segment::scan(bytes)));
+            let found = bytes.as_ref().map(|bytes| (bytes, segment::scan(bytes, segment::is_of(name.id))));
             if let (false, Some((bytes, Ok(found)))) = (heard_enough, &found) {
                 heard_enough = !tell(bytes, found, seen);
             }
@@ -650,21 +655,31 @@ fn tell(bytes: &[u8], found: &segment::Scan, seen: &mut dyn FnMut(&Block<'_>) ->
     })
 }
 
-fn make(disk: &dyn Disk, options: &Options, id: SegmentId) -> io::Result<Fresh> {
+fn make(disk: &dyn Disk, options: &Options, id: SegmentId) -> Result<Fresh, CommitError> {
     let path = options.dir.join(Name { id, state: State::Open }.file());
     let header =
         Header { id, created_nanos: id.number().cast_signed(), columns: *COLUMNS_HASH, table: options.table.clone() }
             .encode();
-    let mut file = disk.create(&path)?;
+    let mut file = disk.create(&path).map_err(|error| {
+        // nothing acknowledged is in a file that was not made
+        if is_full(&error) { Full::Disk.into() } else { CommitError::NoFile(error) }
+    })?;
     let written = file.append(&header).and_then(|()| file.sync()).and_then(|()| disk.sync_dir(&options.dir));
-    match written {
-        Ok(()) => Ok(Fresh { id, path, file, bytes: u64::try_from(header.len()).unwrap_or(0) }),
-        Err(error) => {
-            drop(file);
-            let _left_for_the_next_start = disk.remove(&path);
-            Err(error)
+    written.map_err(|error| {
+        let _left_for_the_next_start = disk.remove(&path);
+        match error {
+            error if is_full(&error) => Full::Disk.into(),
+            error if is_out_of_files(&error) => CommitError::NoFile(error),
+            error => CommitError::Failed(error),
         }
-    }
+    })?;
+    Ok(Fresh { id, path, file, bytes: u64::try_from(header.len()).unwrap_or(0) })
+}
+
+/// The process, or the machine, has as many files open as it may: that passes.
+fn is_out_of_files(error: &io::Error) -> bool {
+    let known = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].map(rustix::io::Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| known.contains(&code))
 }
 
 /// Appends a frame and makes it durable, or leaves the file as it was.

@@ -26,7 +26,9 @@
 //! ```
 
 use crate::columns::COLUMNS;
-use crate::columns::frames::{FRAME_HEADER_BYTES, check_frame, checksum_of};
+use crate::columns::SEGMENT_ID;
+use crate::columns::blocks::Block;
+use crate::columns::frames::{FRAME_HEADER_BYTES, check_frame, checksum_of, claimed_bytes, decompress_checked_frame};
 use crate::ids::SegmentId;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -38,6 +40,8 @@ const FIXED_BYTES: usize = 49;
 /// The longest header: that of a table whose name has 255 bytes.
 pub(super) const HEADER_BYTES_MAX: u64 = 320;
 const CHECKSUM_BYTES: usize = 16;
+/// The search for frames behind damage checks at most so many times the bytes there are.
+const SEARCH_FACTOR: usize = 32;
 
 /// What the blocks of this program look like.
 pub(super) static COLUMNS_HASH: LazyLock<u64> = LazyLock::new(|| {
@@ -134,8 +138,18 @@ pub(super) enum Damage {
     Inside,
 }
 
-/// Reads a segment frame by frame; frames behind damage are found again.
-pub(super) fn scan(bytes: &[u8]) -> Result<Scan, Unreadable> {
+/// Whether a frame's rows all say that they are of that segment. Frames behind damage are looked for byte by byte, and
+/// what a sender put into a span could look like one.
+pub(super) fn is_of(id: SegmentId) -> impl Fn(&[u8]) -> bool {
+    move |frame| {
+        let mut content = Vec::new();
+        let whole = decompress_checked_frame(frame, &mut content).ok().and_then(|()| Block::parse(&content).ok());
+        whole.is_some_and(|(block, rest)| rest.is_empty() && block.is_every_uuid(SEGMENT_ID, id.wire_bytes()))
+    }
+}
+
+/// Reads a segment frame by frame; frames behind damage are found again, if they are `ours`.
+pub(super) fn scan(bytes: &[u8], ours: impl Fn(&[u8]) -> bool) -> Result<Scan, Unreadable> {
     let (header, start) = match Header::read(bytes) {
         Ok((header, start)) => (Some(header), start),
         Err(Unreadable::Header) => (None, 0),
@@ -144,6 +158,7 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Scan, Unreadable> {
     let (mut frames, mut at) = (Vec::new(), start);
     let mut damage = Damage::None;
     let mut sound_until = start;
+    let mut search_bytes = bytes.len().saturating_mul(SEARCH_FACTOR);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         if let Ok(Some(shape)) = check_frame(rest) {
             frames.push(at..at + shape.frame_bytes);
@@ -158,9 +173,7 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Scan, Unreadable> {
         if damage == Damage::None {
             damage = Damage::TornTail;
         }
-        match (1..rest.len().saturating_sub(FRAME_HEADER_BYTES))
-            .find(|skip| rest.get(*skip..).is_some_and(|from_here| matches!(check_frame(from_here), Ok(Some(_)))))
-        {
+        match find_frame(rest, &ours, &mut search_bytes) {
             Some(skip) => at += skip,
             None => break,
         }
@@ -169,6 +182,21 @@ pub(super) fn scan(bytes: &[u8]) -> Result<Scan, Unreadable> {
         return Err(Unreadable::Header);
     }
     Ok(Scan { header, frames, sound_until, damage })
+}
+
+/// Where behind the front the next of our frames begins. What is checked on the way counts against `search_bytes`: bytes
+/// made to look like frames must not cost hours.
+fn find_frame(bytes: &[u8], ours: impl Fn(&[u8]) -> bool, search_bytes: &mut usize) -> Option<usize> {
+    for skip in 1..bytes.len().saturating_sub(FRAME_HEADER_BYTES) {
+        let from_here = bytes.get(skip..).unwrap_or_default();
+        let Some(claimed) = claimed_bytes(from_here) else { continue };
+        *search_bytes = search_bytes.checked_sub(claimed)?;
+        let is_whole = matches!(check_frame(from_here), Ok(Some(_)));
+        if is_whole && from_here.get(..claimed).is_some_and(&ours) {
+            return Some(skip);
+        }
+    }
+    None
 }
 
 /// What a file's name says.
@@ -247,16 +275,16 @@ mod tests {
         let sum = checksum_of(&bytes[..said]);
         bytes[said..].copy_from_slice(&sum);
         assert_eq!(Header::read(&bytes), Err(Unreadable::Version(2)));
-        assert_eq!(scan(&bytes), Err(Unreadable::Version(2)));
+        assert_eq!(scan(&bytes, |_| true), Err(Unreadable::Version(2)));
     }
 
     #[test]
     fn a_tail_cut_anywhere_ends_at_the_last_good_frame() {
         let whole = segment(&[b"one", b"two", b"three"]);
-        let all = scan(&whole).unwrap();
+        let all = scan(&whole, |_| true).unwrap();
         assert_eq!((all.frames.len(), all.damage, all.sound_until), (3, Damage::None, whole.len()));
         for cut in all.frames[1].end + 1..whole.len() {
-            let cut = scan(&whole[..cut]).unwrap();
+            let cut = scan(&whole[..cut], |_| true).unwrap();
             assert_eq!((cut.frames.len(), cut.damage, cut.sound_until), (2, Damage::TornTail, all.frames[1].end));
         }
     }
@@ -264,11 +292,11 @@ mod tests {
     #[test]
     fn frames_behind_damage_are_found() {
         let whole = segment(&[b"one", b"two", b"three", b"four"]);
-        let frames = scan(&whole).unwrap().frames;
+        let frames = scan(&whole, |_| true).unwrap().frames;
         for at in frames[1].clone() {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x40;
-            let found = scan(&damaged).unwrap();
+            let found = scan(&damaged, |_| true).unwrap();
             assert_eq!(found.frames, [frames[0].clone(), frames[2].clone(), frames[3].clone()], "byte {at}");
             assert_eq!((found.damage, found.sound_until), (Damage::Inside, frames[0].end));
         }
@@ -292,7 +320,7 @@ mod tests {
             let mut damaged = whole.clone();
             let at = (place * whole.len() as f64) as usize;
             damaged[at] ^= 1 << bit;
-            let (good, found) = (scan(&whole).unwrap(), scan(&damaged).unwrap());
+            let (good, found) = (scan(&whole, |_| true).unwrap(), scan(&damaged, |_| true).unwrap());
             let left = if at < good.frames[0].start { 3 } else { 2 };
             prop_assert_eq!((found.frames.len(), found.header.is_none()), (left, left == 3));
             prop_assert!(found.frames.iter().all(|frame| good.frames.contains(frame)));
@@ -300,8 +328,8 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _any = scan(&bytes);
-            let _any = scan(&[header().encode(), bytes].concat());
+            let _any = scan(&bytes, |_| true);
+            let _any = scan(&[header().encode(), bytes].concat(), |_| true);
         }
     }
 }

@@ -29,7 +29,7 @@ fn written(commits: &[usize], is_sealed: bool) -> Written {
     let names = disk.names_in(Path::new(DIR));
     let [name] = names.iter().filter_map(|name| Name::read(name)).collect::<Vec<_>>()[..] else { panic!("{names:?}") };
     let bytes = disk.bytes_of(&path_of(name));
-    let frames = segment::scan(&bytes).unwrap().frames;
+    let frames = segment::scan(&bytes, |_| true).unwrap().frames;
     let blocks = blocks_in(&bytes[frames[0].start..]);
     assert_eq!(frames.len(), commits.len());
     Written { name, bytes, blocks, frames, rows: commits.to_vec() }

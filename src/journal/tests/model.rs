@@ -252,6 +252,7 @@ impl World {
                 new.iter().for_each(|number| assert!(self.accepted.remove(number)));
                 match failure {
                     CommitError::Full(full) => saw(format!("full {full:?}")),
+                    CommitError::NoFile(_) => saw("no file"),
                     CommitError::Failed(_) => {
                         saw("journal failed");
                         self.has_failed = true;

@@ -1,0 +1,176 @@
+//! Those who want to hear when segments are settled: senders that asked for `stored`.
+
+use super::backlog::Outcome;
+use crate::ids::SegmentId;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How often, in attachments, those are let go who have hung up.
+const PRUNED_EVERY: usize = 64;
+
+/// Who hears it.
+pub trait Listener: Send {
+    /// Whether nobody listens any more.
+    fn is_gone(&self) -> bool;
+    /// All segments are settled.
+    fn hear(self: Box<Self>, outcome: Outcome);
+}
+
+/// Waits for the end of one or more segments.
+pub struct Waiter(Arc<State>);
+
+struct State {
+    unsettled: AtomicUsize,
+    dead: AtomicBool,
+    listener: Mutex<Option<Box<dyn Listener>>>,
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiter").field("unsettled", &self.0.unsettled).finish_non_exhaustive()
+    }
+}
+
+impl Waiter {
+    /// `listener` hears once all segments that this is attached to are settled, and `done` is said.
+    pub fn new(listener: impl Listener + 'static) -> Self {
+        Self(Arc::new(State {
+            unsettled: AtomicUsize::new(1),
+            dead: AtomicBool::new(false),
+            listener: Mutex::new(Some(Box::new(listener))),
+        }))
+    }
+
+    /// Nothing more is attached to it.
+    pub fn done(self) {
+        self.settle(Outcome::Stored);
+    }
+
+    fn attach(&self) -> Self {
+        self.0.unsettled.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+
+    fn is_gone(&self) -> bool {
+        let listener = self.0.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        listener.as_ref().is_none_or(|listener| listener.is_gone())
+    }
+
+    fn settle(self, outcome: Outcome) {
+        if outcome == Outcome::DeadLettered {
+            self.0.dead.store(true, Ordering::Relaxed);
+        }
+        if self.0.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let listener = self.0.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let dead = self.0.dead.load(Ordering::Relaxed);
+            if let Some(listener) = listener {
+                listener.hear(if dead { Outcome::DeadLettered } else { Outcome::Stored });
+            }
+        }
+    }
+}
+
+/// Who waits for which segments. Bounded by who listens, not by the backlog.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    of_one: BTreeMap<SegmentId, Vec<Waiter>>,
+    /// For every segment up to that one.
+    up_to: Vec<(SegmentId, Waiter)>,
+}
+
+impl Waiters {
+    pub(super) fn attach(&mut self, id: SegmentId, waiter: &Waiter) {
+        let waiters = self.of_one.entry(id).or_default();
+        waiters.push(waiter.attach());
+        if waiters.len().is_multiple_of(PRUNED_EVERY) {
+            waiters.retain(|waiter| !waiter.is_gone());
+        }
+    }
+
+    pub(super) fn attach_up_to(&mut self, last: SegmentId, waiter: &Waiter) {
+        self.up_to.push((last, waiter.attach()));
+        if self.up_to.len().is_multiple_of(PRUNED_EVERY) {
+            self.up_to.retain(|(_, waiter)| !waiter.is_gone());
+        }
+    }
+
+    /// Those who hear that a segment is settled, when `oldest` is the oldest that is not.
+    pub(super) fn settled(&mut self, id: SegmentId, oldest: Option<SegmentId>) -> Settled {
+        let of_one = self.of_one.remove(&id).unwrap_or_default();
+        let is_over = |(last, _): &mut (SegmentId, Waiter)| oldest.is_none_or(|oldest| *last < oldest);
+        let up_to = self.up_to.extract_if(.., is_over).map(|(_, waiter)| waiter).collect();
+        Settled { of_one, up_to }
+    }
+}
+
+/// Those who hear it, outside any lock.
+pub(super) struct Settled {
+    of_one: Vec<Waiter>,
+    up_to: Vec<Waiter>,
+}
+
+impl Settled {
+    pub(super) fn tell(self, outcome: Outcome) {
+        self.of_one.into_iter().for_each(|waiter| waiter.settle(outcome));
+        self.up_to.into_iter().for_each(|waiter| waiter.settle(Outcome::Stored));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    struct Ear {
+        heard: mpsc::SyncSender<Outcome>,
+        is_gone: Arc<AtomicBool>,
+    }
+
+    impl Listener for Ear {
+        fn is_gone(&self) -> bool {
+            self.is_gone.load(Ordering::Relaxed)
+        }
+
+        fn hear(self: Box<Self>, outcome: Outcome) {
+            self.heard.send(outcome).unwrap();
+        }
+    }
+
+    fn waiter() -> (Waiter, mpsc::Receiver<Outcome>, Arc<AtomicBool>) {
+        let (heard, outcomes) = mpsc::sync_channel(1);
+        let is_gone = Arc::new(AtomicBool::new(false));
+        (Waiter::new(Ear { heard, is_gone: Arc::clone(&is_gone) }), outcomes, is_gone)
+    }
+
+    fn id(number: u64) -> SegmentId {
+        SegmentId::new(1, number)
+    }
+
+    #[test]
+    fn it_hears_once_everything_it_waits_for_is_settled() {
+        let mut waiters = Waiters::default();
+        let (waiter, heard, _) = waiter();
+        waiters.attach(id(9), &waiter);
+        waiters.attach_up_to(id(5), &waiter);
+        waiter.done();
+        waiters.settled(id(5), Some(id(3))).tell(Outcome::Stored);
+        waiters.settled(id(9), Some(id(3))).tell(Outcome::DeadLettered);
+        assert!(heard.try_recv().is_err(), "3 is not settled");
+        waiters.settled(id(3), Some(id(6))).tell(Outcome::Stored);
+        assert_eq!(heard.try_recv(), Ok(Outcome::DeadLettered));
+    }
+
+    #[test]
+    fn those_who_hung_up_are_let_go() {
+        let mut waiters = Waiters::default();
+        for _ in 0..10 * PRUNED_EVERY {
+            let (waiter, _heard, is_gone) = waiter();
+            is_gone.store(true, Ordering::Relaxed);
+            waiters.attach(id(1), &waiter);
+            waiters.attach_up_to(id(1), &waiter);
+        }
+        assert!(waiters.of_one[&id(1)].len() < PRUNED_EVERY && waiters.up_to.len() < PRUNED_EVERY);
+    }
+}
