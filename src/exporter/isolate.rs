@@ -22,6 +22,8 @@ const ATTEMPTS_MAX: usize = 2_000;
 struct Rows {
     content: Vec<u8>,
     count: usize,
+    /// The rows of each block. A part never spans two: ClickHouse's tokens count the blocks of an insert.
+    blocks: Vec<Range<usize>>,
     columns: Vec<String>,
     /// Not in ClickHouse yet.
     is_missing: Vec<bool>,
@@ -37,10 +39,9 @@ impl Exporter {
         let _one_at_a_time = self.isolating.lock().await;
         let rows = Arc::new(self.rows(segment, loaded).await?);
         let (mut dead, mut attempts) = (0, 0);
-        let whole = 0..rows.count;
-        let mut parts = Vec::from([whole]);
+        let mut parts: Vec<_> = rows.blocks.iter().rev().cloned().collect();
         while let Some(part) = parts.pop() {
-            let token = format!("{}-{}-{}", segment.id(), part.start, part.end);
+            let token = token_of(segment, &part);
             let ((_, part), frames) = blocking((Arc::clone(&rows), part), |(rows, part)| rows.frames(part)).await;
             let Some(frames) = frames else { continue };
             let only = Loaded { frames, columns: Some(rows.columns.clone()), is_damaged: false, rows_damaged: 0 };
@@ -66,17 +67,22 @@ impl Exporter {
         let rows = self.rows(segment, loaded).await?;
         let missing = rows.is_missing.iter().filter(|missing| **missing).count();
         tracing::info!(segment = %segment.id(), rows = rows.count, missing, "asked ClickHouse which rows of a segment it has");
-        if missing == rows.count && !loaded.is_damaged {
+        // a part of it may be under way in ClickHouse, which the whole would double
+        let had_parts = segment.history().failures > 0;
+        if missing == rows.count && !loaded.is_damaged && !had_parts {
             return self.insert(loaded, &segment.id().to_string(), segment).await;
         }
-        let (rows, frames) = blocking(rows, |rows| rows.frames(&(0..rows.count))).await;
-        match frames {
-            None => Ok(()),
-            Some(frames) => {
-                let rest = Loaded { frames, columns: Some(rows.columns), is_damaged: false, rows_damaged: 0 };
-                self.insert(&rest, &format!("{}-rest", segment.id()), segment).await
+        let rows = Arc::new(rows);
+        for part in rows.blocks.clone() {
+            let token = token_of(segment, &part);
+            let (_, frames) = blocking((Arc::clone(&rows), part), |(rows, part)| rows.frames(part)).await;
+            if let Some(frames) = frames {
+                let columns = Some(rows.columns.clone());
+                let rest = Loaded { frames, columns, is_damaged: false, rows_damaged: 0 };
+                self.insert(&rest, &token, segment).await?;
             }
         }
+        Ok(())
     }
 
     async fn rows(&self, segment: &Segment, loaded: &Loaded) -> Result<Rows, Failure> {
@@ -133,16 +139,22 @@ impl Exporter {
     }
 }
 
+/// The same in every attempt.
+fn token_of(segment: &Segment, part: &Range<usize>) -> String {
+    format!("{}-{}-{}", segment.id(), part.start, part.end)
+}
+
 impl Rows {
     fn read(frames: &Bytes) -> Option<Self> {
         let mut content = Vec::new();
         decompress_frames(frames, &mut content).ok()?;
-        let (mut count, mut columns) = (0, Vec::new());
+        let (mut count, mut columns, mut ranges) = (0, Vec::new(), Vec::new());
         for block in blocks(&content) {
+            ranges.push(count..count + block.rows());
             count += block.rows();
             columns = block.column_names().map(str::to_owned).collect();
         }
-        Some(Self { content, count, columns, is_missing: vec![true; count] })
+        Some(Self { content, count, blocks: ranges, columns, is_missing: vec![true; count] })
     }
 
     /// When its first and its last span began.
