@@ -31,6 +31,13 @@ pub struct Verdict {
     pub at_nanos: i64,
 }
 
+impl Verdict {
+    fn unreadable(name: &str, why: &io::Error) -> Self {
+        let error = format!("why it is here cannot be read: {name}.json: {why}");
+        Self { segment: name.to_owned(), rows: 0, code: None, error, at_nanos: 0 }
+    }
+}
+
 /// One dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -74,7 +81,7 @@ impl DeadLetters {
     /// All of them, oldest first. Blocks the thread.
     ///
     /// # Errors
-    /// When the folder cannot be read, or a verdict in it.
+    /// When the folder cannot be read.
     pub fn list(&self) -> io::Result<Vec<DeadLetter>> {
         let entries = match self.disk.list(&self.dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -83,8 +90,10 @@ impl DeadLetters {
         let mut letters = Vec::new();
         for entry in &entries {
             let Some(name) = entry.name.strip_suffix(".json") else { continue };
-            let verdict = serde_json::from_slice(&self.disk.read(&self.dir.join(&entry.name))?)
-                .map_err(|error| io::Error::other(format!("{}: {error}", entry.name)))?;
+            let read = self.disk.read(&self.dir.join(&entry.name));
+            let verdict = read.and_then(|text| Ok(serde_json::from_slice(&text)?));
+            // one bad file must not hide the others
+            let verdict = verdict.unwrap_or_else(|error| Verdict::unreadable(name, &error));
             let rows = entries.iter().find(|other| other.name.strip_suffix(".segment") == Some(name));
             let bytes = rows.map_or(0, |rows| rows.bytes);
             letters.push(DeadLetter { name: name.to_owned(), verdict, bytes });
@@ -142,4 +151,25 @@ fn content(frames: &[u8]) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     decompress_checked_frame(frames, &mut content).map_err(io::Error::other)?;
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::MachineDisk;
+
+    #[test]
+    fn a_letter_that_cannot_be_read_is_listed_and_can_be_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::new(folder.path().to_owned(), Arc::new(MachineDisk));
+        let verdict = Verdict { segment: "s".to_owned(), rows: 1, code: Some(53), error: "no".to_owned(), at_nanos: 7 };
+        letters.put(SegmentId::new(1, 2), 3, b"", &verdict).unwrap();
+        std::fs::write(folder.path().join("broken.json"), "{").unwrap();
+        let [broken, whole] = letters.list().unwrap().try_into().unwrap();
+        assert_eq!((broken.name.as_str(), broken.verdict.rows), ("broken", 0));
+        assert_eq!(whole.verdict, verdict);
+        letters.remove("broken").unwrap();
+        letters.remove(&whole.name).unwrap();
+        assert_eq!(letters.list().unwrap(), []);
+    }
 }
