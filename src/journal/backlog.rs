@@ -4,7 +4,7 @@
 //! ```text
 //! push -> waiting -> take -> (load, insert) -> stored: kept a little, then removed
 //!            ^                     |---------> put_back, with a pause of its own
-//!            '---------------------'            dead: its rows are in the dead letters
+//!            '---------------------'            set_aside: its file is damaged
 //! ```
 
 use super::disk::Disk;
@@ -458,8 +458,8 @@ impl Sealed {
     }
 }
 
-/// A segment on its way to ClickHouse. What is neither [`stored`](Self::stored) nor [put back](Self::put_back) nor
-/// [dead](Self::dead) counts as under way until the process ends.
+/// A segment on its way to ClickHouse. What is neither [stored](Self::stored) nor [put back](Self::put_back) nor
+/// [set aside](Self::set_aside) counts as under way until the process ends.
 pub struct Segment {
     sealed: Sealed,
     history: History,
