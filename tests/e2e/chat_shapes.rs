@@ -15,8 +15,9 @@ use crate::support::{Engine, Options, Service, process, wait_until};
 
 const NDJSON: &str = "application/x-ndjson";
 const MIB: u64 = 1024 * 1024;
-/// Lines of the long stream.
-const MANY: usize = 200_000;
+/// Lines of the long stream, and bytes of what each asks: held whole, they and their rows would take several hundred MiB.
+const MANY: usize = 40_000;
+const LONG_QUESTION_BYTES: usize = 3_000;
 
 fn path(service: &Service, shape: &str) -> String {
     service.http(&format!("/apis/intake/v2/workspaces/default/ingest/{shape}"))
@@ -197,7 +198,14 @@ fn a_long_stream_is_stored_in_bounded_memory() {
     let mut sending = talk.stream.try_clone().expect("a socket can be cloned");
     let sender = thread::spawn(move || {
         for numbers in (0..MANY).collect::<Vec<_>>().chunks(100) {
-            let lines: String = numbers.iter().map(|number| format!("{}\n", pair(*number))).collect();
+            let line = |number: &usize| {
+                let mut pair = pair(*number);
+                let question = format!("question {number}, ");
+                pair["request"]["messages"][0]["content"] =
+                    question.repeat(LONG_QUESTION_BYTES / question.len()).into();
+                format!("{pair}\n")
+            };
+            let lines: String = numbers.iter().map(line).collect();
             Talk::say(&mut sending, &lines);
         }
         Talk::end(&mut sending);

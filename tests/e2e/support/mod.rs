@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 pub(crate) use service::{Engine, Options, Service};
 
 /// How long a condition may take before the test is failed. No measurement: a bound for a machine under load.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(150);
 
 const POLL_EVERY: Duration = Duration::from_millis(25);
 
