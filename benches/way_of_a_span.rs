@@ -15,7 +15,7 @@ use millrace::accepted::{Accepted, SPANS_MAX_DEFAULT};
 use millrace::chat;
 use millrace::columns::frames::compress_frame;
 use millrace::columns::native::encode_block;
-use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
+use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars};
 
 use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
@@ -125,21 +125,13 @@ fn group_of_ids(number: u64) -> RowGroup {
     for row in 0..u64::try_from(SPANS).unwrap() {
         let id = ((number << 32 | row) + 1).to_be_bytes();
         let span = SpanScalars {
-            start: UnixNanos::new(1).unwrap(),
             duration_nanos: 1,
-            trace_id: TraceId::from_slice(&[id, id].concat()).unwrap(),
-            span_id: SpanId::new(id).unwrap(),
-            parent: None,
-            trace_state: b"",
-            name: b"",
             kind: SpanKind::Client,
-            service_name: b"",
-            scope_name: b"",
-            scope_version: b"",
-            status: StatusCode::Unset,
-            status_message: b"",
-            raw_request: b"",
-            raw_response: b"",
+            ..SpanScalars::new(
+                UnixNanos::new(1).unwrap(),
+                TraceId::from_slice(&[id, id].concat()).unwrap(),
+                SpanId::new(id).unwrap(),
+            )
         };
         let mark = rows.begin();
         rows.finish(mark, &span, &MapRow::default());

@@ -381,21 +381,9 @@ mod tests {
             let (trace_id, span_id) = ids(*number);
             let mark = rows.begin();
             let span = SpanScalars {
-                start: at(1),
-                duration_nanos: 0,
-                trace_id,
-                span_id,
-                parent: None,
-                trace_state: b"",
-                name: b"",
                 kind: SpanKind::Client,
-                service_name: b"",
-                scope_name: b"",
-                scope_version: b"",
                 status: StatusCode::Ok,
-                status_message: b"",
-                raw_request: b"",
-                raw_response: b"",
+                ..SpanScalars::new(at(1), trace_id, span_id)
             };
             rows.finish(mark, &span, &MapRow::default());
         }

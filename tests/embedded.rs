@@ -813,28 +813,20 @@ fn child_with(file: &Path) -> u32 {
 
 /// Rows of the table with these ids, of workspace `w`.
 fn group_of(span_ids: std::ops::Range<u64>) -> millrace::columns::RowGroup {
-    use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
+    use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars};
     use millrace::ids::{SpanId, TraceId};
     let mut resource = MapRow::default();
     resource.push(b"millrace.workspace", b"w");
     let mut rows = RowGroup::default();
     for id in span_ids {
         let span = SpanScalars {
-            start: millrace::time::UnixNanos::new(1).unwrap(), // long ago: it is the part's time that counts
             duration_nanos: 1,
-            trace_id: TraceId::new([0xab; 16]).unwrap(),
-            span_id: SpanId::new(id.to_be_bytes()).unwrap(),
-            parent: None,
-            trace_state: b"",
-            name: b"",
             kind: SpanKind::Client,
-            service_name: b"",
-            scope_name: b"",
-            scope_version: b"",
-            status: StatusCode::Unset,
-            status_message: b"",
-            raw_request: b"",
-            raw_response: b"",
+            ..SpanScalars::new(
+                millrace::time::UnixNanos::new(1).unwrap(), // long ago: it is the part's time that counts
+                TraceId::new([0xab; 16]).unwrap(),
+                SpanId::new(id.to_be_bytes()).unwrap(),
+            )
         };
         let mark = rows.begin();
         rows.finish(mark, &span, &resource);

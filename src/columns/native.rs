@@ -65,27 +65,21 @@ fn put_data(column: &Column, groups: &[&RowGroup], segment: SegmentId, out: &mut
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns::spans::{MapRow, SpanKind, SpanScalars, StatusCode};
+    use crate::columns::spans::{MapRow, SpanKind, SpanScalars};
     use crate::ids::{SpanId, TraceId};
     use crate::time::UnixNanos;
 
     fn span(name: &str) -> SpanScalars<'_> {
         SpanScalars {
-            start: UnixNanos::new(0x0102).unwrap(),
             duration_nanos: 5,
-            trace_id: TraceId::new([0xab; 16]).unwrap(),
-            span_id: SpanId::new([0xcd; 8]).unwrap(),
-            parent: None,
-            trace_state: b"",
             name: name.as_bytes(),
             kind: SpanKind::Client,
             service_name: b"svc",
-            scope_name: b"",
-            scope_version: b"",
-            status: StatusCode::Unset,
-            status_message: b"",
-            raw_request: b"",
-            raw_response: b"",
+            ..SpanScalars::new(
+                UnixNanos::new(0x0102).unwrap(),
+                TraceId::new([0xab; 16]).unwrap(),
+                SpanId::new([0xcd; 8]).unwrap(),
+            )
         }
     }
 

@@ -222,6 +222,30 @@ pub struct SpanScalars<'a> {
     pub raw_response: &'a [u8],
 }
 
+impl SpanScalars<'_> {
+    /// A span that has only what every span must have; the rest is added with `..`.
+    #[must_use]
+    pub fn new(start: UnixNanos, trace_id: TraceId, span_id: SpanId) -> Self {
+        Self {
+            start,
+            duration_nanos: 0,
+            trace_id,
+            span_id,
+            parent: None,
+            trace_state: b"",
+            name: b"",
+            kind: SpanKind::default(),
+            service_name: b"",
+            scope_name: b"",
+            scope_version: b"",
+            status: StatusCode::default(),
+            status_message: b"",
+            raw_request: b"",
+            raw_response: b"",
+        }
+    }
+}
+
 /// Kind of a span, with the table's literals. Source: OTLP trace.proto, `Span.SpanKind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SpanKind {

@@ -157,21 +157,17 @@ fn add(rows: &mut RowGroup, resource: &MapRow, span: &AnySpan) {
         rows.link(trace_id, span_id, text.as_bytes());
     }
     let scalars = SpanScalars {
-        start,
         duration_nanos: span.number << 40,
-        trace_id,
-        span_id,
         parent: span.number.is_multiple_of(2).then_some(span_id),
         trace_state: b"a=b",
         name: text.as_bytes(),
         kind: SpanKind::from_otlp(span.number % 6),
         service_name: b"svc",
-        scope_name: b"",
         scope_version: b"1",
         status: StatusCode::from_otlp(span.number % 3),
         status_message: text.as_bytes(),
         raw_request: text.as_bytes(),
-        raw_response: b"",
+        ..SpanScalars::new(start, trace_id, span_id)
     };
     rows.finish(mark, &scalars, resource);
 }

@@ -148,14 +148,13 @@ impl Exporter {
             tokio::time::sleep(self.pause_after(&failure, failures)).await;
             failures += 1;
         }
-        if failures > 0 {
-            self.availability.over(&self.metrics);
-        }
+        self.trouble_is_over(failures > 0);
         self.availability.reached(&self.metrics);
     }
 
     /// One attempt. False when ClickHouse did not take it, and it waits again.
     async fn deliver(&self, segment: Segment) -> bool {
+        let had_trouble = segment.history().failures > 0;
         let (mut segment, loaded) = match blocking(segment, |segment| segment.load()).await {
             (segment, Ok(loaded)) => (segment, loaded),
             (segment, Err(LoadError::Io(error))) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -166,11 +165,13 @@ impl Exporter {
             }
             (segment, Err(LoadError::Unreadable(why @ Unreadable::Version(_)))) => {
                 segment.leave(&why.to_string());
+                self.trouble_is_over(had_trouble);
                 return true;
             }
             (segment, Err(error)) => {
                 let rows = segment.rows();
                 segment.set_aside(rows, &error.to_string());
+                self.trouble_is_over(had_trouble);
                 return true;
             }
         };
@@ -191,7 +192,6 @@ impl Exporter {
             }
             done => done,
         };
-        let had_trouble = segment.history().failures > 0;
         match done {
             Ok(dead) if loaded.is_damaged => segment.set_aside(loaded.rows_damaged + dead, "bytes on disk changed"),
             Ok(rows_dead) => segment.stored(rows_dead),
@@ -200,11 +200,16 @@ impl Exporter {
                 return false;
             }
         }
+        self.trouble_is_over(had_trouble);
+        self.availability.reached(&self.metrics);
+        true
+    }
+
+    /// What failed before has come to its end, whatever that is.
+    fn trouble_is_over(&self, had_trouble: bool) {
         if had_trouble {
             self.availability.over(&self.metrics);
         }
-        self.availability.reached(&self.metrics);
-        true
     }
 
     async fn put_back(&self, segment: Segment, failure: &Failure) {

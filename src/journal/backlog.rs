@@ -591,15 +591,10 @@ impl Segment {
         self.backlog.0.metrics.settle(self.sealed.rows.saturating_sub(rows_lost), rows_lost);
         let Self { sealed, backlog, .. } = self;
         if let Body::File(path) = &sealed.body {
-            let (disk, dir) = (&backlog.0.disk, backlog.0.dir.join(DAMAGED_DIR));
-            let moved = disk.create_dir(&dir).and_then(|()| {
-                let name = path.file_name().unwrap_or_default();
-                disk.rename(path, &dir.join(name))
-            });
-            match moved {
-                Ok(()) => {
+            match move_to_damaged(&*backlog.0.disk, &backlog.0.dir, path) {
+                Ok(dir) => {
                     tracing::error!(
-                        segment = %sealed.id, rows_lost, folder = %dir.display(), why,
+                        segment = %sealed.id, rows = sealed.rows, rows_lost, folder = %dir.display(), why,
                         "a segment of the journal is damaged; its good rows are stored, the file is set aside"
                     );
                 }
@@ -642,6 +637,14 @@ impl Segment {
         drop(state);
         backlog.0.changed.notify_waiters();
     }
+}
+
+/// Puts a file where a person finds what is damaged; returns that folder.
+pub(super) fn move_to_damaged(disk: &dyn Disk, journal_dir: &Path, path: &Path) -> io::Result<PathBuf> {
+    let dir = journal_dir.join(DAMAGED_DIR);
+    disk.create_dir(&dir)?;
+    disk.rename(path, &dir.join(path.file_name().unwrap_or_default()))?;
+    Ok(dir)
 }
 
 /// The names of the columns in a segment of another version.

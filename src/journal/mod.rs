@@ -171,8 +171,6 @@ pub struct Journal {
     next: Option<mpsc::Receiver<Result<Fresh, CommitError>>>,
     native: Vec<u8>,
     frame: Vec<u8>,
-    /// Held as long as the journal is open.
-    _lock: Option<File>,
 }
 
 /// A file with its header, durable and empty.
@@ -223,8 +221,6 @@ pub struct OpenView {
     pub content_bytes: usize,
     /// Days that its spans began on, each a partition of the table.
     pub days: usize,
-    /// When its first row was accepted.
-    pub oldest: UnixNanos,
 }
 
 impl Journal {
@@ -244,9 +240,6 @@ impl Journal {
             move |source| OpenError::Io { dir, source }
         };
         disk.create_dir(&options.dir).map_err(failed(&options.dir))?;
-        if let Some(parent) = options.dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            disk.sync_dir(parent).map_err(failed(parent))?;
-        }
         let backlog = Backlog::new(Arc::clone(&disk), &options.dir, metrics.clone());
         let mut journal = Self {
             disk,
@@ -260,7 +253,6 @@ impl Journal {
             next: None,
             native: Vec::new(),
             frame: Vec::new(),
-            _lock: None,
             options,
         };
         let recovered = journal.recover(seen).map_err(failed(&journal.options.dir))?;
@@ -282,12 +274,6 @@ impl Journal {
             Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
             Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
         }
-    }
-
-    /// Gives the journal the lock of its folder to hold.
-    #[must_use]
-    pub fn holding(self, lock: File) -> Self {
-        Self { _lock: Some(lock), ..self }
     }
 
     /// The sealed segments.
@@ -458,7 +444,6 @@ impl Journal {
             rows: about.rows,
             content_bytes: about.content_bytes,
             days: about.days.len(),
-            oldest: about.oldest,
         })
     }
 
@@ -629,9 +614,7 @@ impl Journal {
         if bytes <= segment::HEADER_BYTES_MAX {
             return self.disk.remove(path);
         }
-        let dir = self.options.dir.join(backlog::DAMAGED_DIR);
-        self.disk.create_dir(&dir)?;
-        self.disk.rename(path, &dir.join(path.file_name().unwrap_or_default()))?;
+        let dir = backlog::move_to_damaged(&*self.disk, &self.options.dir, path)?;
         tracing::error!(path = %path.display(), folder = %dir.display(), %why, "a segment of the journal is set aside");
         Ok(())
     }

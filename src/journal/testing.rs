@@ -542,21 +542,16 @@ pub(crate) fn group(numbers: &[u64]) -> RowGroup {
         let mark = rows.begin();
         rows.attribute(b"number", text.as_bytes());
         let span = SpanScalars {
-            start: UnixNanos::new(1_790_000_000_000_000_000 + number % 3 / 2 * 86_400_000_000_000 + number).unwrap(),
             duration_nanos: *number,
-            trace_id,
-            span_id,
-            parent: None,
-            trace_state: b"",
             name: text.as_bytes(),
             kind: SpanKind::Client,
             service_name: b"simulated",
-            scope_name: b"",
-            scope_version: b"",
             status: StatusCode::Ok,
-            status_message: b"",
-            raw_request: b"",
-            raw_response: b"",
+            ..SpanScalars::new(
+                UnixNanos::new(1_790_000_000_000_000_000 + number % 3 / 2 * 86_400_000_000_000 + number).unwrap(),
+                trace_id,
+                span_id,
+            )
         };
         rows.finish(mark, &span, &MapRow::default());
     }

@@ -71,10 +71,10 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Waits until it is where its sender wants it.
-    pub(super) async fn kept(self) -> Result<Stored, IngestError> {
-        let receipt = self.promise.kept().await?;
-        Ok(Stored { ids: self.ids, _receipt: receipt })
+    /// Waits until a pair is where its sender wants it, if it was taken.
+    pub(super) async fn kept(taken: Result<Self, IngestError>) -> Result<Stored, IngestError> {
+        let Self { ids, promise } = taken?;
+        Ok(Stored { ids, _receipt: promise.kept().await? })
     }
 }
 
@@ -179,11 +179,7 @@ impl Receivers {
 
     /// The answer to a single pair.
     pub(super) async fn answer(&self, taken: Result<Taken, IngestError>) -> Response {
-        let stored = match taken {
-            Ok(taken) => taken.kept().await,
-            Err(error) => Err(error),
-        };
-        match stored {
+        match Taken::kept(taken).await {
             Ok(stored) => (StatusCode::CREATED, Json(stored)).into_response(),
             Err(error) => {
                 self.count_failure(&error);
@@ -279,12 +275,8 @@ fn row(span: &ChatSpan<'_>, workspace: &Workspace) -> RowGroup {
         rows.attribute(key.as_bytes(), text.as_bytes());
     }
     let scalars = SpanScalars {
-        start: span.start,
         duration_nanos: span.end.nanos_since(span.start),
-        trace_id: span.trace.id(),
-        span_id: span.span_id,
         parent: span.parent,
-        trace_state: b"",
         name: span.name.as_bytes(),
         kind: SpanKind::Client,
         service_name: service_name.as_bytes(),
@@ -297,6 +289,7 @@ fn row(span: &ChatSpan<'_>, workspace: &Workspace) -> RowGroup {
         status_message: span.status_message.as_bytes(),
         raw_request: span.raw.request.as_bytes(),
         raw_response: span.raw.response.as_bytes(),
+        ..SpanScalars::new(span.start, span.trace.id(), span.span_id)
     };
     rows.finish(mark, &scalars, &resource);
     rows

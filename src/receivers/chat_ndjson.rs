@@ -166,11 +166,7 @@ impl Drive {
     }
 
     async fn result(&self, line: usize, taken: Result<Taken, IngestError>) -> String {
-        let stored = match taken {
-            Ok(taken) => taken.kept().await,
-            Err(error) => Err(error),
-        };
-        self.receivers.result("line", line, stored)
+        self.receivers.result("line", line, Taken::kept(taken).await)
     }
 }
 

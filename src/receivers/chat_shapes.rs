@@ -114,10 +114,7 @@ async fn answer_all(receivers: &Receivers, source: &Source, records: Records<'_>
         all_taken.push((place, source.take_patiently(receivers, record, place, None, &patience).await));
     }
     for (place, taken) in all_taken {
-        let stored = match taken {
-            Ok(taken) => taken.kept().await,
-            Err(error) => Err(error),
-        };
+        let stored = Taken::kept(taken).await;
         must_repeat |= stored.as_ref().is_err_and(|error| error.status() == StatusCode::SERVICE_UNAVAILABLE);
         if !results.is_empty() {
             results.push_str(between);

@@ -20,21 +20,16 @@ fn frame(numbers: &[u64]) -> Vec<u8> {
     let mut rows = RowGroup::default();
     for number in numbers {
         let span = SpanScalars {
-            start: UnixNanos::new(1_790_000_000_000_000_000 + number * DAY).expect("a time"),
             duration_nanos: 1,
-            trace_id: TraceId::new([7; 16]).expect("an id"),
-            span_id: SpanId::new((number + 1).to_be_bytes()).expect("an id"),
-            parent: None,
-            trace_state: b"",
             name: b"span",
             kind: SpanKind::Client,
             service_name: b"tokens",
-            scope_name: b"",
-            scope_version: b"",
             status: StatusCode::Ok,
-            status_message: b"",
-            raw_request: b"",
-            raw_response: b"",
+            ..SpanScalars::new(
+                UnixNanos::new(1_790_000_000_000_000_000 + number * DAY).expect("a time"),
+                TraceId::new([7; 16]).expect("an id"),
+                SpanId::new((number + 1).to_be_bytes()).expect("an id"),
+            )
         };
         let mark = rows.begin();
         rows.finish(mark, &span, &MapRow::default());

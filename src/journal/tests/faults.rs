@@ -375,8 +375,8 @@ fn a_start_goes_on_without_what_waits_and_cannot_be_read_now() {
     commit(&mut journal, &[1]).unwrap();
     journal.seal(Lane::Disk);
     disk.kill();
-    // after the two calls for the folder, its list, and the boot file
-    disk.fail_call(4, Fault::Io);
+    // after the call for the folder, its list, and the boot file
+    disk.fail_call(3, Fault::Io);
     let again = open(&disk, options(2)).unwrap();
     assert_eq!(disk.struck(), [(Op::Read, Fault::Io)]);
     assert_eq!((again.recovered.rows, again.heard.len()), (1, 0));
