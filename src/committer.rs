@@ -97,9 +97,10 @@ impl Committer {
             let left = backlog.view();
             JournalFailed { source, rows: left.rows - left.rows_in_memory, rows_in_memory: left.rows_in_memory }
         };
-        let done = runtime.map_err(failed)?.block_on(Running::new(self).run(draining));
+        runtime.map_err(failed)?.block_on(Running::new(self).run(draining)).map_err(failed)?;
+        // not after a failure: the exporter would end before this thread, and seem to be the cause
         backlog.close();
-        done.map_err(failed)
+        Ok(())
     }
 }
 
