@@ -4,7 +4,7 @@
 //! in one go), partitioned by day so that old days go at once.
 
 use super::cluster::{Home, Layout};
-use crate::columns::{COLUMNS, Column};
+use crate::columns::{ALIASES, Alias, COLUMNS, Column};
 
 /// The table of spans.
 pub const TABLE: &str = "otel_traces";
@@ -91,7 +91,7 @@ pub(super) fn create_database(layout: &Layout) -> String {
 
 /// The table that holds spans.
 pub(super) fn create_spans(layout: &Layout) -> String {
-    let columns = COLUMNS.iter().map(column);
+    let columns = COLUMNS.iter().map(column).chain(ALIASES.iter().map(alias));
     let indexes = INDEXES.iter().map(|index| format!("INDEX {index}"));
     let lines: Vec<_> = columns.chain(indexes).map(|line| format!("    {line}")).collect();
     let mut all = vec![Setting::new("index_granularity", 8192), Setting::new("ttl_only_drop_parts", 1)];
@@ -113,7 +113,14 @@ pub(super) fn distribute_spans(layout: &Layout) -> Option<String> {
 
 /// A column as `CREATE TABLE` and `ADD COLUMN` take it.
 pub(super) fn column(column: &Column) -> String {
-    format!("`{}` {} CODEC({})", column.name, column.table_type, column.codec)
+    let Column { name, table_type, codec, default, .. } = column;
+    let default = if default.is_empty() { String::new() } else { format!(" DEFAULT {default}") };
+    format!("`{name}` {table_type}{default} CODEC({codec})")
+}
+
+/// The same for one that is computed.
+pub(super) fn alias(Alias { name, table_type, expression }: &Alias) -> String {
+    format!("`{name}` {table_type} ALIAS {expression}")
 }
 
 pub(super) fn create_versions(layout: &Layout) -> String {

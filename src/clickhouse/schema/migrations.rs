@@ -6,7 +6,7 @@ use super::cluster::Layout;
 use super::ddl::{self, Setting, TABLE, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
 use super::found::Found;
 use super::trace_times;
-use crate::columns::{COLUMNS, Column};
+use crate::columns::{ALIASES, COLUMNS};
 
 /// One version.
 pub(super) struct Migration {
@@ -28,7 +28,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         what: "the segment of each row",
         parts: |layout, _| columns(layout, "SegmentId", "SegmentId"),
     },
-    Migration { version: 4, what: "when each trace began and ended", parts: trace_times },
+    Migration { version: 4, what: "typed columns", parts: typed_columns },
+    Migration { version: 5, what: "when each trace began and ended", parts: trace_times },
 ];
 
 /// The version that this program knows.
@@ -152,15 +153,30 @@ fn spans(layout: &Layout) -> Vec<Part> {
 fn columns(layout: &Layout, first: &str, last: &str) -> Vec<Part> {
     let place = |name: &str| COLUMNS.iter().position(|column| column.name == name);
     let range = place(first).zip(place(last)).and_then(|(first, last)| COLUMNS.get(first..=last));
+    let columns = range.into_iter().flatten();
+    let columns: Vec<_> = columns.map(|column| (column.name, column.table_type, ddl::column(column))).collect();
+    of_all_tables(layout, &columns)
+}
+
+/// Those that the dialects fill, and what is computed from them.
+fn typed_columns(layout: &Layout, _found: &Found) -> Vec<Part> {
+    let mut parts = columns(layout, "Workspace", "ScopeSchemaUrl");
+    let aliases: Vec<_> = ALIASES.iter().map(|alias| (alias.name, alias.table_type, ddl::alias(alias))).collect();
+    parts.extend(of_all_tables(layout, &aliases));
+    parts
+}
+
+/// Columns of the table that holds rows and, on a cluster, of the one that spreads them.
+fn of_all_tables(layout: &Layout, columns: &[(&'static str, &'static str, String)]) -> Vec<Part> {
     let mut tables = vec![layout.local(TABLE), TABLE.to_owned()];
     tables.dedup();
-    let of_table = |table: &String, column: &Column| Part::Column {
+    let of = |table: &String, (name, table_type, definition): &(&'static str, &'static str, String)| Part::Column {
         table: table.clone(),
-        name: column.name,
-        table_type: column.table_type,
-        definition: ddl::column(column),
+        name,
+        table_type,
+        definition: definition.clone(),
     };
-    tables.iter().flat_map(|table| range.into_iter().flatten().map(|column| of_table(table, column))).collect()
+    tables.iter().flat_map(|table| columns.iter().map(|column| of(table, column))).collect()
 }
 
 /// The times of traces, by the name that Grafana knows. A table of that name that the OpenTelemetry exporter made is kept and
@@ -199,7 +215,8 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(names, COLUMNS.iter().map(|column| column.name).collect::<Vec<_>>());
+        let all = COLUMNS.iter().map(|column| column.name).chain(ALIASES.iter().map(|alias| alias.name));
+        assert_eq!(names, all.collect::<Vec<_>>());
         let versions: Vec<_> = MIGRATIONS.iter().map(|migration| migration.version).collect();
         assert_eq!(versions, (1..=latest()).collect::<Vec<_>>());
     }

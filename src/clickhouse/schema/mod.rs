@@ -262,15 +262,14 @@ fn record(layout: &Layout, found: &Found) -> String {
 mod tests {
     use super::super::Database;
     use super::*;
-    use crate::columns::COLUMNS;
+    use crate::columns::{ALIASES, COLUMNS};
 
     #[test]
     fn the_embedded_table_is_synced_and_a_servers_is_as_its_operator_wants() {
         let ddl = |home| statements(&Layout::plain(Database::default(), home)).concat();
         assert!(ddl(Home::Embedded).contains("fsync_after_insert = 1"));
         assert!(!ddl(Home::Server).contains("fsync"));
-        for column in COLUMNS {
-            let definition = format!("`{}` {} CODEC({})", column.name, column.table_type, column.codec);
+        for definition in COLUMNS.iter().map(ddl::column).chain(ALIASES.iter().map(ddl::alias)) {
             assert_eq!(ddl(Home::Server).matches(&definition).count(), 2, "made and added: {definition}");
         }
     }

@@ -14,11 +14,16 @@ use std::time::Duration;
 /// what a wrong clock says is far in the future is not deleted at once.
 const CAP: &str = "toDateTime64('2070-01-01 00:00:00', 9)";
 const NEVER: &str = "toDateTime('2106-01-01 00:00:00')";
-/// The workspace of a row, also of one that names none.
-const WORKSPACE: &str =
-    "if((ResourceAttributes['millrace.workspace']) = '', 'default', ResourceAttributes['millrace.workspace'])";
 /// The columns whose text goes before the row.
-pub(super) const CONTENT: &[&str] = &[RAW_REQUEST, RAW_RESPONSE];
+const CONTENT: &[&str] = &[
+    RAW_REQUEST,
+    RAW_RESPONSE,
+    "InputMessages",
+    "OutputMessages",
+    "ToolDefinitions",
+    "SystemPrompt",
+    "ContentAttributes",
+];
 
 /// The TTL of a table's rows or of a column, as ClickHouse prints it; `None`: kept for ever.
 fn expression(time: &str, all: Option<Keep>, own: &[(&str, Keep)]) -> Option<String> {
@@ -31,7 +36,7 @@ fn expression(time: &str, all: Option<Keep>, own: &[(&str, Keep)]) -> Option<Str
     if own.is_empty() {
         return all.map(|keep| moment(Some(keep)));
     }
-    let cases = own.iter().map(|(name, keep)| format!("{WORKSPACE} = '{name}', {}, ", moment(keep.duration())));
+    let cases = own.iter().map(|(name, keep)| format!("Workspace = '{name}', {}, ", moment(keep.duration())));
     Some(format!("multiIf({}{})", cases.collect::<String>(), moment(all)))
 }
 
@@ -147,7 +152,7 @@ mod tests {
         assert_eq!(
             rows(&retention).unwrap(),
             format!(
-                "multiIf({WORKSPACE} = 'a', {NEVER}, {WORKSPACE} = 'c', {capped} + toIntervalSecond(172800), \
+                "multiIf(Workspace = 'a', {NEVER}, Workspace = 'c', {capped} + toIntervalSecond(172800), \
                  {capped} + toIntervalSecond(86400))"
             )
         );
