@@ -42,9 +42,16 @@ impl<'c> Lock<'c> {
             layout.full(LOCK),
             layout.on_cluster()
         );
-        match client.execute(&create).await {
+        let mut taken = client.execute(&create).await;
+        if matches!(&taken, Err(failure) if failure.code == Some(ALREADY_EXISTS)) {
+            if let Some(held) = held(client, layout).await? {
+                held.ended(client, layout).await?;
+            }
+            taken = client.execute(&create).await;
+        }
+        match taken {
             Ok(()) => Ok(Self { client, layout, holder, renewed: Instant::now() }),
-            Err(failure) if failure.code == Some(ALREADY_EXISTS) => Err(refuse(client, layout).await?),
+            Err(failure) if failure.code == Some(ALREADY_EXISTS) => Err(busy("unknown")),
             Err(failure) => Err(failure),
         }
     }
@@ -72,16 +79,19 @@ impl<'c> Lock<'c> {
     }
 }
 
-/// Why the lock cannot be taken now; removes it when its holder is gone.
-async fn refuse(client: &Client, layout: &Layout) -> Result<Failure, Failure> {
-    let Some(held) = held(client, layout).await? else {
-        return Ok(Failure::of_our_own("another Millrace has just changed the schema"));
-    };
-    if u64::try_from(held.age_secs).unwrap_or(0) > LEASE.as_secs() {
-        tracing::warn!(holder = held.holder, "whoever changed the schema is gone; going on in its place");
-        drop_lock(client, layout).await?;
+impl Held {
+    /// Removes the lock if its holder is gone, else says who holds it.
+    async fn ended(self, client: &Client, layout: &Layout) -> Result<(), Failure> {
+        if u64::try_from(self.age_secs).unwrap_or(0) <= LEASE.as_secs() {
+            return Err(busy(&self.holder));
+        }
+        tracing::warn!(holder = self.holder, "whoever changed the schema is gone; going on in its place");
+        drop_lock(client, layout).await
     }
-    Ok(Failure::of_our_own(&format!("another Millrace ({}) is changing the schema", held.holder)))
+}
+
+fn busy(holder: &str) -> Failure {
+    Failure::of_our_own(&format!("another Millrace is changing the schema: {holder}"))
 }
 
 async fn held(client: &Client, layout: &Layout) -> Result<Option<Held>, Failure> {
