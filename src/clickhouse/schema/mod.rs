@@ -91,7 +91,7 @@ pub fn statements(layout: &Layout) -> Vec<String> {
     let nothing = Found::default();
     let mut statements = migrations::statements(layout, &migrations::parts(layout, &nothing));
     statements.extend(retention::changes(layout, &nothing).into_iter().map(|(_, statement)| statement));
-    statements.push(record(layout, &nothing));
+    statements.push(record(layout));
     statements
 }
 
@@ -156,7 +156,7 @@ impl Schema {
         }
         if MIGRATIONS.iter().any(|migration| !found.versions.contains(&migration.version)) {
             what.push(format!("the note of version {} in {}", version(), layout.full(VERSIONS)));
-            statements.push(record(layout, found));
+            statements.push(record(layout));
         }
         Lacking {
             what,
@@ -213,7 +213,7 @@ impl Schema {
         }
         self.keep_as_configured(client).await?;
         if MIGRATIONS.iter().any(|migration| !found.versions.contains(&migration.version)) {
-            client.execute(&record(layout, &found)).await?;
+            client.execute(&record(layout)).await?;
             tracing::info!(version = version(), before = found.versions.last(), "the schema is up to date");
         }
         Ok(())
@@ -249,13 +249,17 @@ impl Schema {
     }
 }
 
-/// Notes the versions that were not noted yet.
-fn record(layout: &Layout, found: &Found) -> String {
-    let rows = MIGRATIONS.iter().filter(|migration| !found.versions.contains(&migration.version)).map(|migration| {
-        format!("({}, now(), 'millrace {}', '{}')", migration.version, env!("CARGO_PKG_VERSION"), migration.what)
-    });
-    let rows: Vec<_> = rows.collect();
-    format!("INSERT INTO {} (version, applied_at, program, what) VALUES {}", layout.full(VERSIONS), rows.join(", "))
+/// Notes the versions that are not noted yet.
+fn record(layout: &Layout) -> String {
+    let versions = MIGRATIONS.iter().map(|migration| format!("({}, '{}')", migration.version, migration.what));
+    format!(
+        "INSERT INTO {table} (version, applied_at, program, what)\n\
+         SELECT version, now(), 'millrace {release}', what FROM values('version UInt32, what String',\n    {versions})\n\
+         WHERE version NOT IN (SELECT version FROM {table})",
+        table = layout.full(VERSIONS),
+        release = env!("CARGO_PKG_VERSION"),
+        versions = versions.collect::<Vec<_>>().join(",\n    "),
+    )
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(super) async fn fill(client: &Client, layout: &Layout, target: &str, lock: &
         let hours = if *rows > ROWS_AT_ONCE_MAX { 24 } else { 1 };
         for hour in 0..hours {
             let of_hour = if hours > 1 { format!(" AND toHour(Timestamp) = {hour}") } else { String::new() };
-            let piece = fill_where(layout, target, &format!("_partition_id = '{id}'{of_hour}"));
+            let piece = fill_where(layout, target, &format!(" AND _partition_id = '{id}'{of_hour}"));
             client.execute_within(&format!("{piece} {LIMITS}"), PIECE_TIMEOUT).await?;
             lock.renew().await?;
         }
@@ -48,12 +48,12 @@ pub(super) async fn fill(client: &Client, layout: &Layout, target: &str, lock: &
 
 /// All at once, as an operator would do it.
 pub(super) fn fill_all(layout: &Layout, target: &str) -> String {
-    fill_where(layout, target, "1")
+    fill_where(layout, target, "")
 }
 
 fn fill_where(layout: &Layout, target: &str, condition: &str) -> String {
     format!(
-        "INSERT INTO {} (TraceId, Start, End) {TIMES_OF_TRACES} FROM {} WHERE TraceId != '' AND {condition} GROUP BY TraceId",
+        "INSERT INTO {} (TraceId, Start, End) {TIMES_OF_TRACES} FROM {} WHERE TraceId != ''{condition} GROUP BY TraceId",
         layout.full(target),
         layout.full(TABLE),
     )
