@@ -62,10 +62,6 @@ fn columns(sql: &Sql) -> Vec<Value> {
     sql.rows(query, &[])
 }
 
-fn pair() -> Value {
-    json!({"request": {"model": "m", "messages": [{"role": "user", "content": "hello"}]}, "response": {"choices": []}})
-}
-
 #[test]
 fn a_table_of_each_earlier_version_and_a_foreign_one_get_what_they_lack_and_keep_their_rows() {
     let fresh = Engine::start();
@@ -163,11 +159,12 @@ fn writer(engine: &Engine, yaml: &str) -> Service {
     Service::start_with(Options { clickhouse_url, yaml: yaml.to_owned(), ..Options::default() })
 }
 
-/// Posts a pair, which must be taken, and returns its span's id.
-fn post(service: &Service) -> String {
-    let answer = post_json(&service.chat("default"), &pair());
+/// Posts a pair with this model, which must be taken, and returns its span's id: the same for the same model.
+pub(crate) fn post(service: &Service, model: &str) -> String {
+    let pair = json!({"request": {"model": model, "messages": [{"role": "user", "content": "hello"}]}, "response": {"choices": []}});
+    let answer = post_json(&service.chat("default"), &pair);
     assert_eq!(answer.status, 201, "{}", answer.text());
-    answer.json()["span_id"].as_str().expect("an id").to_owned()
+    answer.json().get("span_id").and_then(Value::as_str).expect("an id").to_owned()
 }
 
 fn wait_for_span(sql: &Sql, span: &str) {
@@ -186,8 +183,8 @@ fn four_that_start_at_once_change_an_older_table_once() {
         starts.into_iter().map(|start| start.join().expect("it starts")).collect()
     });
     let sql = engine.sql("otel");
-    for service in &services {
-        wait_for_span(&sql, &post(service));
+    for (number, service) in services.iter().enumerate() {
+        wait_for_span(&sql, &post(service, &format!("m{number}")));
     }
     assert_eq!(sql.rows(VERSIONS, &[]), [json!({"v": [1, 2, 3, 4, 5]})], "each version is noted once");
     let rows = sql.number("SELECT count() FROM otel_traces WHERE SpanName = 'old'", &[]);
@@ -240,7 +237,7 @@ fn a_newer_schema_is_used_as_it_is_and_not_changed() {
     }
     let before = everything(&sql);
     let service = writer(&engine, "");
-    wait_for_span(&sql, &post(&service));
+    wait_for_span(&sql, &post(&service, "m"));
     assert_eq!(everything(&sql), before);
     let log = service.log();
     assert_eq!(log.matches("the schema is newer than this Millrace").count(), 1, "{log}");
@@ -252,7 +249,7 @@ fn a_newer_schema_is_used_as_it_is_and_not_changed() {
 fn an_operator_who_makes_the_tables_is_told_what_is_missing_and_meanwhile_spans_are_taken() {
     let engine = Engine::start();
     let service = writer(&engine, "schema: { manage: false }");
-    let span = post(&service);
+    let span = post(&service, "m");
     wait_until("the log says what to run", || {
         let log = service.log();
         (log.contains("run CREATE TABLE IF NOT EXISTS otel.otel_traces") && log.contains("schema.manage is false"))
@@ -276,9 +273,7 @@ fn an_operator_who_makes_the_tables_is_told_what_is_missing_and_meanwhile_spans_
     wait_for_span(&sql, &span);
 
     sql.rows("ALTER TABLE otel_traces DROP COLUMN RawRequest", &[]);
-    let mut next = pair();
-    next["request"]["model"] = json!("another");
-    let span = post_json(&service.chat("default"), &next).json()["span_id"].as_str().expect("an id").to_owned();
+    let span = post(&service, "another");
     let held = "what is missing: column RawRequest String of otel.otel_traces";
     wait_until("health names the column", || get(&service.health()).text().contains(held).then_some(()));
     for statement in statements(&String::from_utf8_lossy(&schema("check", &config).stdout)) {
@@ -292,7 +287,7 @@ fn what_is_lost_while_clickhouse_is_away_is_made_again_when_it_is_back() {
     let mut engine = Engine::start();
     let service = writer(&engine, "");
     let sql = engine.sql("otel");
-    wait_for_span(&sql, &post(&service));
+    wait_for_span(&sql, &post(&service, "m"));
     // inserts would not notice
     for statement in ["DROP VIEW otel_traces_trace_id_ts", "ALTER TABLE otel_traces DROP COLUMN TotalTokens"] {
         sql.rows(statement, &[]);
@@ -306,18 +301,47 @@ fn what_is_lost_while_clickhouse_is_away_is_made_again_when_it_is_back() {
 /// Lets a span arrive while the engine is away.
 fn post_while_away(engine: &mut Engine, service: &Service) {
     engine.stop();
-    let mut next = pair();
-    next["request"]["model"] = json!("while away");
-    let answer = post_json(&service.chat("default"), &next);
-    assert_eq!(answer.status, 201, "{}", answer.text());
+    post(service, "while away");
     wait_until("the exporter has noticed", || (service.metric("millrace_clickhouse_up")? < 1.0).then_some(()));
     engine.start_again();
 }
 
 #[test]
+fn the_logs_of_a_server_get_a_ttl_that_clickhouse_takes() {
+    let file = project().join("deploy/clickhouse/config.d/system-logs.xml");
+    let xml = fs::read_to_string(file).expect("it can be read");
+    let between = |open: &str, close: &str| -> Vec<String> {
+        xml.split(open).skip(1).filter_map(|part| Some(part.split_once(close)?.0.to_owned())).collect()
+    };
+    let engine = Engine::start();
+    let take = |number: usize, engine_clause: &str| {
+        let columns = "event_date Date, event_time DateTime, finish_date Date, finish_time_us UInt64";
+        let create = format!("CREATE TABLE log{number} ({columns}) {engine_clause}");
+        engine.sql("default").rows(&create, &[]);
+    };
+    let mut ttls = between("<ttl>", "</ttl>");
+    assert!(ttls.len() > 10, "{ttls:?}");
+    ttls.sort();
+    ttls.dedup();
+    for (number, ttl) in ttls.iter().enumerate() {
+        // as the server puts it together. Source: ClickHouse src/Interpreters/SystemLog.cpp
+        take(
+            number,
+            &format!(
+                "ENGINE = MergeTree PARTITION BY toYYYYMM(event_date) ORDER BY (event_date, event_time) TTL {ttl}"
+            ),
+        );
+    }
+    for (number, clause) in between("<engine>", "</engine>").iter().enumerate() {
+        assert!(clause.contains(" TTL "), "{clause}");
+        take(1000 + number, clause);
+    }
+}
+
+#[test]
 fn the_embedded_engine_keeps_no_logs_of_its_own_that_grow() {
     let service = Service::start();
-    post(&service);
+    post(&service, "m");
     let sql = service.sql();
     sql.rows("SYSTEM FLUSH LOGS", &[]);
     let logs = "SELECT name FROM system.tables WHERE database = 'system' AND engine LIKE '%MergeTree'";

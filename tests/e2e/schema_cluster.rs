@@ -5,10 +5,7 @@
 
 use std::fs;
 
-use serde_json::json;
-
-use crate::schema::{said, schema, statements, succeeds};
-use crate::support::http::post_json;
+use crate::schema::{post, said, schema, statements, succeeds};
 use crate::support::proxy::{Fault, Proxy};
 use crate::support::{Engine, Options, Service, project, wait_until};
 
@@ -74,13 +71,6 @@ fn cluster_of_one() -> Engine {
         engine.sql("default").rows(&without_keeper(&statement), &[]);
     }
     engine
-}
-
-fn post(service: &Service, model: &str) -> String {
-    let pair = json!({"request": {"model": model, "messages": []}, "response": {"choices": []}});
-    let answer = post_json(&service.chat("default"), &pair);
-    assert_eq!(answer.status, 201, "{}", answer.text());
-    answer.json()["span_id"].as_str().expect("an id").to_owned()
 }
 
 #[test]
