@@ -6,7 +6,7 @@ use super::cluster::Layout;
 use super::ddl::{self, Setting, TABLE, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
 use super::found::Found;
 use super::trace_times;
-use crate::columns::{ALIASES, COLUMNS};
+use crate::columns::{ALIASES, COLUMNS, FILLED};
 
 /// One version.
 pub(super) struct Migration {
@@ -145,7 +145,8 @@ fn spans(layout: &Layout) -> Vec<Part> {
     let mut parts = tables(layout, TABLE, (ddl::create_spans(layout), ddl::distribute_spans(layout)), true);
     parts.extend(columns(layout, "Timestamp", "Links.Attributes"));
     let table = layout.local(TABLE);
-    parts.extend(ddl::settings(layout).into_iter().map(|setting| Part::Setting { table: table.clone(), setting }));
+    let settings = ddl::settings(layout).into_iter().chain(ddl::joining());
+    parts.extend(settings.map(|setting| Part::Setting { table: table.clone(), setting }));
     parts
 }
 
@@ -163,6 +164,8 @@ fn typed_columns(layout: &Layout, _found: &Found) -> Vec<Part> {
     let mut parts = columns(layout, "Workspace", "ScopeSchemaUrl");
     let aliases: Vec<_> = ALIASES.iter().map(|alias| (alias.name, alias.table_type, ddl::alias(alias))).collect();
     parts.extend(of_all_tables(layout, &aliases));
+    let filled: Vec<_> = FILLED.iter().map(|filled| (filled.name, filled.table_type, ddl::filled(filled))).collect();
+    parts.extend(of_all_tables(layout, &filled));
     parts
 }
 
@@ -215,7 +218,8 @@ mod tests {
                 _ => None,
             })
             .collect();
-        let all = COLUMNS.iter().map(|column| column.name).chain(ALIASES.iter().map(|alias| alias.name));
+        let filled = FILLED.iter().map(|filled| filled.name);
+        let all = COLUMNS.iter().map(|column| column.name).chain(ALIASES.iter().map(|alias| alias.name)).chain(filled);
         assert_eq!(names, all.collect::<Vec<_>>());
         let versions: Vec<_> = MIGRATIONS.iter().map(|migration| migration.version).collect();
         assert_eq!(versions, (1..=latest()).collect::<Vec<_>>());
