@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import pathlib
-import queue
 import subprocess
 import sys
 import threading
@@ -246,7 +245,7 @@ def litellm(environment):
         os.environ.update(
             LITELLM_LOCAL_MODEL_COST_MAP="True",  # prices as installed, not downloaded
             OTEL_EXPORTER="otlp_http",
-            OTEL_ENDPOINT=endpoint,
+            OTEL_ENDPOINT=endpoint.removesuffix("/v1/traces"),
             OTEL_SERVICE_NAME=dialect,
             OTEL_EXPERIMENTAL_RESOURCE_DETECTORS="",
         )
@@ -254,16 +253,22 @@ def litellm(environment):
         from litellm.litellm_core_utils.litellm_logging import _in_memory_loggers
         from opentelemetry import trace
 
-        heard = hear_calls(litellm)
+        calls_heard = asyncio.Queue()
+        litellm.callbacks = ["otel", hears_calls(calls_heard)]
 
-        def create(model, **parameters):
+        async def call(model, **parameters):
             more = {"api_base": base_url, "api_key": "sk-none", "num_retries": 0, "user": USER}
             metadata = {"session_id": SESSION}
-            return litellm.completion(f"openai/{model}", metadata=metadata, **more, **parameters)
+            answer = await litellm.acompletion(f"openai/{model}", metadata=metadata, **more, **parameters)
+            return [chunk async for chunk in answer] if parameters.get("stream") else answer
 
-        converse(create)
-        for _ in range(3):
-            heard.get(timeout=DEADLINE_SECONDS)
+        async def three_calls_heard():
+            for _ in range(3):
+                await asyncio.wait_for(calls_heard.get(), DEADLINE_SECONDS)
+
+        with asyncio.Runner() as runner:
+            converse(lambda **parameters: runner.run(call(**parameters)))
+            runner.run(three_calls_heard())
         (logger,) = _in_memory_loggers
         provider = getattr(logger, "tracer_provider", None) or trace.get_tracer_provider()
         assert provider.force_flush()
@@ -271,18 +276,15 @@ def litellm(environment):
     return drive
 
 
-def hear_calls(litellm):
-    """Registers the callback, and behind it one that tells when a call was logged (a thread of LiteLLM's does that)."""
+def hears_calls(queue):
+    """A callback of LiteLLM that stands behind the other: what it hears of, the other has seen."""
     from litellm.integrations.custom_logger import CustomLogger
 
-    heard = queue.Queue()
-
     class Hears(CustomLogger):
-        def log_success_event(self, kwargs, response_obj, start_time, end_time):
-            heard.put(kwargs)
+        async def async_log_success_event(self, kwargs, response_obj, start_time, end_time):
+            await queue.put(kwargs)
 
-    litellm.callbacks = ["otel", Hears()]
-    return heard
+    return Hears()
 
 
 def ai_sdk(version, *more):

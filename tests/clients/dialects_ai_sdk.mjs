@@ -55,7 +55,8 @@ const common = {
 const question = { role: "user", content: said.FIRST };
 const first = await generateText({ ...common, messages: [question] });
 assert.equal(first.text, said.ANSWER);
-const messages = [question, ...first.response.messages, { role: "user", content: said.SECOND }];
+const answers = first.responseMessages ?? first.response.messages;
+const messages = [question, ...answers, { role: "user", content: said.SECOND }];
 const second = streamText({ ...common, messages });
 assert.equal(await second.text, said.STREAMED);
 await provider.forceFlush();
