@@ -314,7 +314,7 @@ DIALECTS = {
     "genai-openai": in_python(genai_openai),
     "openinference": in_python(openinference),
     "openllmetry": in_python(openllmetry),
-    "openllmetry-0.52": in_python(openllmetry_old),
+    "openllmetry-old": in_python(openllmetry_old),
     "pydantic-ai": in_python(pydantic_ai),
     "ai-sdk-5": ai_sdk("5"),
     "ai-sdk-6": ai_sdk("6"),
