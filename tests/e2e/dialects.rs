@@ -9,6 +9,7 @@
 //! [`exceptions`] with the reason; an exception that is no longer needed fails the test.
 
 use std::fs;
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -67,9 +68,11 @@ fn litellm_of_today_gives_the_same_typed_columns() {
 
 fn assert_driven(venv: &str, dialects: &[&str]) {
     let service = Service::start();
-    for dialect in dialects {
-        run(&mut client(venv, "dialects.py", &["drive", dialect, &service.http("/v1/traces")]));
-    }
+    thread::scope(|scope| {
+        for dialect in dialects {
+            scope.spawn(|| run(&mut client(venv, "dialects.py", &["drive", dialect, &service.http("/v1/traces")])));
+        }
+    });
     assert_typed(&service, dialects);
 }
 
