@@ -156,6 +156,11 @@ def openai_v2(provider, base_url):
     """opentelemetry-instrumentation-openai-v2, content in span attributes."""
     os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "gen_ai_latest_experimental"
     os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "span_only"
+    openai_v2_default(provider, base_url)
+
+
+def openai_v2_default(provider, base_url):
+    """The same as it is by itself: the conventions of 1.30, content in log records if at all."""
     with older():
         from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
 
@@ -311,6 +316,7 @@ def in_python(instrument):
 
 DIALECTS = {
     "openai-v2": in_python(openai_v2),
+    "openai-v2-default": in_python(openai_v2_default),
     "genai-openai": in_python(genai_openai),
     "openinference": in_python(openinference),
     "openllmetry": in_python(openllmetry),
