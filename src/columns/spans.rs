@@ -858,6 +858,7 @@ impl RowGroup {
         for ends in [&mut self.events.ends, &mut self.links.ends] {
             ends.reserve(more);
         }
+        self.typed.reserve_alike(self.rows, more);
     }
 
     /// Forgets the span under way.

@@ -359,6 +359,12 @@ impl TypedColumns {
         }
     }
 
+    /// Makes room for `more` rows like the `rows` there are.
+    pub(super) fn reserve_alike(&mut self, rows: usize, more: usize) {
+        self.texts.iter_mut().filter(|column| column.len() > 0).for_each(|column| column.reserve_alike(rows, more));
+        self.content.reserve_alike(rows, more);
+    }
+
     /// All columns that have any rows get as many as these.
     fn pad_to(&mut self, rows: usize) {
         let texts = [&mut self.join_state, &mut self.resource_schema_url, &mut self.scope_schema_url].into_iter();
