@@ -6,6 +6,7 @@
 
 use super::cluster::{Home, Layout};
 use crate::columns::{ALIASES, Alias, COLUMNS, Column, FILLED, Filled};
+use sha2::{Digest as _, Sha256};
 
 /// The table of spans.
 pub const TABLE: &str = "otel_traces";
@@ -195,13 +196,21 @@ pub(super) fn create_trace_times_view(layout: &Layout, target: &str) -> String {
 pub(super) const TIMES_OF_TRACES: &str = "SELECT TraceId, min(Timestamp) AS Start, max(Timestamp) AS End";
 
 /// What Grafana asks. It is there only once the times of all traces are: a trace that is missing in it is not found.
-pub(super) fn create_trace_id_ts(layout: &Layout) -> String {
-    format!(
-        "CREATE VIEW IF NOT EXISTS {view}{on_cluster}\nAS SELECT TraceId, Start, End FROM {times}",
-        view = layout.full(TRACE_ID_TS),
-        on_cluster = layout.on_cluster(),
-        times = layout.full(TRACE_TIMES),
-    )
+pub(super) fn select_trace_id_ts(layout: &Layout) -> String {
+    format!("SELECT TraceId, Start, End FROM {}", layout.full(TRACE_TIMES))
+}
+
+/// A view, marked with what it was made from: one with another mark is made anew.
+pub(super) fn create_view(layout: &Layout, name: &str, select: &str) -> String {
+    let (view, on_cluster) = (layout.full(name), layout.on_cluster());
+    format!("CREATE OR REPLACE VIEW {view}{on_cluster}\nAS {select}\nCOMMENT '{}'", mark(select))
+}
+
+/// Tells one text from another, and that it is ours.
+pub(super) fn mark(select: &str) -> String {
+    let digest = Sha256::digest(select.as_bytes());
+    let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("made by millrace, {digits}")
 }
 
 pub(super) fn joined(settings: &[Setting]) -> String {
