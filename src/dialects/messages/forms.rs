@@ -114,14 +114,11 @@ impl Form<'_> {
             let merged = stream::merge(root)?;
             return self.choices(merged.document.root(), merged.document.root().get("choices")?);
         }
-        if is_message(first) {
+        if root.items().all(|item| item.is_string() || is_message(item)) {
             let is_wrapped =
                 |item: Value<'_>| item.get("message").is_some_and(is_message) && item.get("role").is_none();
             let unwrapped = |item| if is_wrapped(item) { item.get("message").unwrap_or(item) } else { item };
             return self.list(root.items().map(unwrapped));
-        }
-        if root.items().all(Value::is_string) {
-            return self.list(root.items());
         }
         // parts without a message around them
         let are_parts = root.items().all(|item| item.is_object() && item.get("type").is_some_and(Value::is_string));
