@@ -167,10 +167,10 @@ impl Form<'_> {
         let calls = self.calls.into_iter().flat_map(|document| document.root().items());
         let calls: Vec<_> = calls.filter_map(|call| call.get("function_call")).collect();
         json.begin_array();
-        for (at, message) in items.filter(|item| !item.is_null()).enumerate() {
+        let messages = items.filter(|item| item.is_object() || item.is_string() || item.is_array());
+        for (at, message) in messages.enumerate() {
             let is_output = self.side == Side::Output;
-            let given = self.reasons.get(at).or(self.reasons.first().filter(|_| self.reasons.len() == 1));
-            let reason = given.and_then(|reason| str::from_utf8(reason).ok()).filter(|_| is_output);
+            let reason = self.reasons.get(at).and_then(|reason| str::from_utf8(reason).ok()).filter(|_| is_output);
             reasons.extend(message.get("finish_reason").and_then(Value::filled_str).map(|reason| reason.into_owned()));
             messages::write_loose(
                 &mut json,

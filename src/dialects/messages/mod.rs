@@ -13,7 +13,8 @@
 //! every form --parts--> chat::messages::write_loose --> canonical JSON
 //! ```
 //!
-//! What comes out is at most six times what came in, as JSON writes control characters, and a constant for each message.
+//! What comes out is about as long as what came in. At worst it is some twenty times as long: a list of empty texts, each of
+//! which becomes a message with a part.
 //!
 //! Source: section 4.1 of the mapping specification.
 
