@@ -40,7 +40,7 @@ impl Form<'_> {
         let Some(document) = document else {
             return self.text(trimmed);
         };
-        if self.calls.is_none() && canonical::is_messages(document.root(), self) {
+        if self.calls.is_none() && document.is_whole() && canonical::is_messages(document.root(), self) {
             return Some(Made {
                 text: text.as_bytes().into(),
                 system: Some(system::of_head(document.root())),

@@ -64,3 +64,10 @@ fn half_json_is_a_text_wherever_json_is_wanted() {
         row(json!({key: "{\"a\":[", "gen_ai.operation.name": "chat"}));
     }
 }
+
+#[test]
+fn half_a_character_does_not_stay() {
+    let row =
+        row(json!({"gen_ai.input.messages": r#"[{"role":"user","parts":[{"type":"text","content":"\ud83d"}]}]"#}));
+    assert_eq!(json_column(&row, "InputMessages")[0]["parts"][0]["content"], "\u{fffd}");
+}
