@@ -302,6 +302,7 @@ keys! {
         LogfireEvents = "events";
         PydanticMessages = "all_messages_events";
         PydanticAllMessages = "pydantic_ai.all_messages";
+        PydanticResult = "final_result";
     }
 }
 
@@ -335,7 +336,6 @@ const CONTENT: &[&str] = &[
     "ai.schema",
     "langfuse.trace.input",
     "langfuse.trace.output",
-    "final_result",
     "model_request_parameters",
     "request_data",
     "response_data",

@@ -406,6 +406,17 @@ fn tools_come_in_every_form() {
 }
 
 #[test]
+fn an_agent_of_pydantic_ai_has_its_whole_run() {
+    let sent = json!({"gen_ai.operation.name": "invoke_agent", "final_result": "{\"x\":1}",
+        "pydantic_ai.all_messages": r#"[{"role":"user","parts":[{"type":"text","content":"hi"}]}]"#});
+    let row = row(sent);
+    let [input, output, _] = columns(&row);
+    assert_eq!((input, output), (json!([user("hi")]), json!([{"role":"assistant","parts":[text("{\"x\":1}")]}])));
+    // no column holds them as they were sent: both stay
+    assert_eq!(content_keys(&row).len(), 2);
+}
+
+#[test]
 fn sentry_spreads_its_answer() {
     let sent = json!({"gen_ai.request.messages": "[{\"role\":\"user\",\"content\":\"hi\"}]", "gen_ai.response.text": "[\"a\"]",
         "gen_ai.response.tool_calls": "[{\"id\":\"c\",\"type\":\"function_call\",\"name\":\"f\",\"arguments\":\"{}\"}]"});
