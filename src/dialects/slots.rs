@@ -39,15 +39,16 @@ impl<'a> Slots<'a> {
 
     fn put(&mut self, key: &'a [u8], value: &'a [u8]) {
         match meaning(key) {
-            _ if is_blank(value) => {}
-            Meaning::Slot(slot) => self.set(slot, value),
-            Meaning::Parameter(at) => self.parameters.push((key.get(at..).unwrap_or_default(), value)),
+            Meaning::Slot(slot) if !is_blank(value) => self.set(slot, value),
+            Meaning::Parameter(at) if !is_blank(value) => {
+                self.parameters.push((key.get(at..).unwrap_or_default(), value))
+            }
             Meaning::Member(family, at) => {
                 if let Some(members) = self.members.get_mut(family as usize) {
                     members.push((key.get(at..).unwrap_or_default(), value));
                 }
             }
-            Meaning::Content | Meaning::None => {}
+            _ => {}
         }
     }
 
