@@ -5,6 +5,7 @@ mod availability;
 mod errors;
 pub mod recent;
 pub mod schema;
+pub mod views;
 
 pub use availability::{Availability, View};
 pub use errors::{Class, Failure};

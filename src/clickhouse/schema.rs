@@ -32,6 +32,7 @@ pub async fn apply(client: &Client, home: Home) -> Result<(), Failure> {
     for statement in [database, table, columns] {
         client.execute(&statement).await?;
     }
+    super::views::apply(client).await?;
     match client.execute(&settings).await {
         // an engine of another kind may not know the setting
         Err(failure) if failure.class != Class::Retry || !failure.is_known => {
