@@ -14,6 +14,7 @@ mod joining;
 mod journal;
 mod older_table;
 mod otlp_http;
+mod queries;
 mod repeats;
 mod restart;
 mod rows;
