@@ -23,4 +23,5 @@ mod sdk_javascript;
 mod sdk_python;
 mod support;
 mod tokens;
+mod views;
 mod wire;
