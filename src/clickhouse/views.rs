@@ -65,8 +65,7 @@ const VIEWS: [View; 4] = [
 ];
 
 /// The spans of a trace as readers of "all attributes" want them: Grafana's trace panel, for one.
-const WITH_CONTENT: View =
-    View { name: "otel_traces_with_content", sql: include_str!("views/with_content.sql") };
+const WITH_CONTENT: View = View { name: "otel_traces_with_content", sql: include_str!("views/with_content.sql") };
 
 /// What a view reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +99,10 @@ macro_rules! in_range {
 macro_rules! near_range {
     ($at:literal) => {
         concat!(
-            $at, " >= {since:DateTime64(9)} - INTERVAL 1 DAY AND ",
-            $at, " < {until:DateTime64(9)} + INTERVAL 1 DAY"
+            $at,
+            " >= {since:DateTime64(9)} - INTERVAL 1 DAY AND ",
+            $at,
+            " < {until:DateTime64(9)} + INTERVAL 1 DAY"
         )
     };
 }
@@ -109,8 +110,12 @@ macro_rules! near_range {
 macro_rules! of_traces_in_range {
     ($where:literal) => {
         concat!(
-            "AND ", near_range!("Timestamp"),
-            " AND TraceId IN (SELECT TraceId FROM {{database}}.otel_traces WHERE ", $where, in_range!("Timestamp"), ")"
+            "AND ",
+            near_range!("Timestamp"),
+            " AND TraceId IN (SELECT TraceId FROM {{database}}.otel_traces WHERE ",
+            $where,
+            in_range!("Timestamp"),
+            ")"
         )
     };
 }

@@ -52,7 +52,11 @@ fn shown(document: &str) -> Vec<Shown> {
         let table = end + 2;
         let rows = lines.iter().skip(table).take_while(|line| line.starts_with('|')).count();
         let text = |range: std::ops::Range<usize>| lines.get(range).unwrap_or_default().join("\n");
-        found.push(Shown { statement: text(start..end), result: text(table..table + rows), lines: table..table + rows });
+        found.push(Shown {
+            statement: text(start..end),
+            result: text(table..table + rows),
+            lines: table..table + rows,
+        });
         at = end;
     }
     found

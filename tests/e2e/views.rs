@@ -1,5 +1,6 @@
 //! What the views promise, case by case: each call once, however often and by whomever it was reported, in any order.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use serde_json::{Map, Value, json};
@@ -118,65 +119,30 @@ struct Expected {
 }
 
 impl Expected {
-    /// Asks all views, and their twins for a range of time.
-    fn assert_seen(&self, service: &Service) {
-        for (calls, traces) in [
-            ("genai_calls".to_owned(), "genai_traces".to_owned()),
-            (format!("genai_calls_between{RANGE}"), format!("genai_traces_between{RANGE}")),
-        ] {
-            self.assert_calls(service, &calls);
-            self.assert_trace(service, &traces);
-        }
-        for (sessions, usage) in [
-            ("genai_sessions".to_owned(), "genai_usage_1h".to_owned()),
-            (format!("genai_sessions_between{RANGE}"), format!("genai_usage_1h_between{RANGE}")),
-        ] {
-            self.assert_sums(service, &sessions, &format!("SessionId = 's-{}'", self.case));
-            self.assert_sums(service, &usage, &format!("Model = '{}'", self.case));
-        }
-    }
-
-    fn row(&self, service: &Service, sql: &str) -> Value {
-        let rows = service.sql().rows(sql, &[("t", &self.trace), ("w", self.workspace)]);
-        assert_eq!(rows.len(), 1, "{}: {sql}\n{rows:?}", self.case);
-        rows.into_iter().next().unwrap_or_default()
-    }
-
     fn sums(&self) -> Value {
         json!({"calls": self.calls, "input": self.tokens[0], "output": self.tokens[1], "cost": self.cost})
     }
 
-    fn assert_calls(&self, service: &Service, view: &str) {
-        let sql = format!(
-            "SELECT count() AS calls, sum(InputTokens) AS input, sum(OutputTokens) AS output, toString(sum(CostTotal)) AS cost \
-             FROM {view} WHERE TraceId = {{t:String}} AND Workspace = {{w:String}}"
-        );
-        assert_eq!(self.row(service, &sql), self.sums(), "{}: {view}", self.case);
+    fn whole(&self) -> Value {
+        let mut whole = self.sums();
+        whole["spans"] = self.spans.into();
+        whole["root"] = self.root.into();
+        whole["orphan"] = u8::from(self.is_orphan).into();
+        whole["session"] = format!("s-{}", self.case).into();
+        whole
     }
+}
 
-    /// Of a view that has the sums of calls.
-    fn assert_sums(&self, service: &Service, view: &str, condition: &str) {
-        let sql = format!(
-            "SELECT sum(Calls) AS calls, sum(InputTokens) AS input, sum(OutputTokens) AS output, \
-             toString(sum(CostTotal)) AS cost FROM {view} WHERE {condition} AND Workspace = {{w:String}}"
-        );
-        assert_eq!(self.row(service, &sql), self.sums(), "{}: {view}", self.case);
-    }
-
-    fn assert_trace(&self, service: &Service, view: &str) {
-        let condition = format!("TraceId = '{}'", self.trace);
-        self.assert_sums(service, view, &condition);
-        let sql = format!(
-            "SELECT Spans, RootName, IsOrphan, SessionId FROM {view} \
-             WHERE TraceId = {{t:String}} AND Workspace = {{w:String}}"
-        );
-        let is_orphan = u8::from(self.is_orphan);
-        let want = json!({
-            "Spans": self.spans, "RootName": self.root, "IsOrphan": is_orphan,
-            "SessionId": format!("s-{}", self.case),
-        });
-        assert_eq!(self.row(service, &sql), want, "{}: {view}", self.case);
-    }
+/// What a view says, by workspace and `key`; `calls` counts them there.
+fn said(service: &Service, view: &str, key: &str, calls: &str, more: &str) -> BTreeMap<String, Value> {
+    let sql = format!(
+        "SELECT concat(Workspace, ' ', {key}) AS key, {calls} AS calls, sum(InputTokens) AS input, \
+         sum(OutputTokens) AS output, toString(sum(CostTotal)) AS cost{more} FROM {view} GROUP BY Workspace, {key}"
+    );
+    let mut rows = service.sql().rows(&sql, &[]);
+    let take_key = |row: &mut Value| row.as_object_mut().and_then(|row| row.shift_remove("key"));
+    let key_of = |row: &mut Value| take_key(row).and_then(|key| key.as_str().map(str::to_owned)).expect("a key");
+    rows.iter_mut().map(|row| (key_of(row), row.take())).collect()
 }
 
 /// The cases, one after the other, each with a trace of its own.
@@ -226,9 +192,27 @@ impl Cases {
         });
     }
 
+    /// Asks all views, and their twins for a range of time.
     fn assert_seen(&self) {
-        for expected in &self.expected {
-            expected.assert_seen(&self.service);
+        const TRACE: &str =
+            ", any(Spans) AS spans, any(RootName) AS root, any(IsOrphan) AS orphan, any(SessionId) AS session";
+        for twin in [String::new(), format!("_between{RANGE}")] {
+            let view = |name: &str| format!("{name}{twin}");
+            let calls = said(&self.service, &view("genai_calls"), "TraceId", "count()", "");
+            let traces = said(&self.service, &view("genai_traces"), "TraceId", "sum(Calls)", TRACE);
+            let sessions = said(&self.service, &view("genai_sessions"), "SessionId", "sum(Calls)", "");
+            let usage = said(&self.service, &view("genai_usage_1h"), "Model", "sum(Calls)", "");
+            for expected in &self.expected {
+                let Expected { case, workspace, trace, .. } = expected;
+                let key = format!("{workspace} {trace}");
+                assert_eq!(calls.get(&key), Some(&expected.sums()), "{case}: genai_calls{twin}");
+                assert_eq!(traces.get(&key), Some(&expected.whole()), "{case}: genai_traces{twin}");
+                let session = sessions.get(&format!("{workspace} s-{case}"));
+                assert_eq!(session, Some(&expected.sums()), "{case}: genai_sessions{twin}");
+                let used = usage.get(&format!("{workspace} {case}"));
+                assert_eq!(used, Some(&expected.sums()), "{case}: genai_usage_1h{twin}");
+            }
+            assert_eq!((traces.len(), sessions.len()), (self.expected.len(), self.expected.len()), "{twin}");
         }
     }
 }
@@ -404,8 +388,62 @@ fn of_two_reports_the_instrumented_span_counts_and_shows_the_pairs_messages() {
         assert_eq!(facts, [("", false), (counted.as_str(), true), (counted.as_str(), true)]);
         assert_eq!(text(&shown[1], "SpanId"), counted);
 
-        let previews = sql
-            .rows("SELECT InputPreview, OutputPreview FROM genai_traces WHERE TraceId = {t:String}", of_trace);
+        let previews =
+            sql.rows("SELECT InputPreview, OutputPreview FROM genai_traces WHERE TraceId = {t:String}", of_trace);
         assert_eq!(previews, [json!({"InputPreview": "How deep is the race?", "OutputPreview": "Two feet."})]);
+    }
+}
+
+/// 20 days with 1,000 traces of ten spans each, two of them calls with messages of 2 KB.
+const MANY: &str = "INSERT INTO otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, SpanName, Operation, RequestModel, InputTokens, InputMessages) \
+    WITH intDiv(number, 10) AS trace, number % 10 AS span \
+    SELECT toDateTime64('2026-02-01 00:00:00', 9) + toIntervalSecond(trace * 86 + span), lower(hex(MD5(toString(trace)))), \
+           lower(hex(sipHash64(number))), if(span = 0, '', lower(hex(sipHash64(number - span)))), 'span', \
+           if(span IN (3, 6), 'chat', ''), 'm', if(span IN (3, 6), 100, NULL), if(span IN (3, 6), repeat('m', 2000), '') \
+    FROM numbers(200000)";
+
+/// Rows that a query reads, as ClickHouse says.
+fn rows_read(service: &Service, query: &str) -> u64 {
+    let sql = service.sql();
+    let url = format!("{}/?database={}&wait_end_of_query=1", sql.url, sql.database);
+    let answer = send("POST", &url, &[], query.as_bytes());
+    assert_eq!(answer.status, 200, "{}\nin: {query}", answer.text());
+    let summary: Value = serde_json::from_str(answer.header("x-clickhouse-summary")).expect("a summary");
+    text(&summary, "read_rows").parse().expect("a number")
+}
+
+#[test]
+fn a_filter_by_trace_or_range_reads_little_and_messages_are_read_when_asked_for() {
+    let service = Service::start();
+    wait_until("the table is there", || service.sql().try_rows(MANY, &[]).ok());
+    let trace = service.sql().rows("SELECT lower(hex(MD5('77'))) AS id", &[]);
+    let trace = text(trace.first().expect("one row"), "id").to_owned();
+    let range = "(since = '2026-02-10 12:00:00', until = '2026-02-10 13:00:00')";
+    for (name, has_trace) in
+        [("genai_calls", true), ("genai_traces", true), ("genai_sessions", false), ("genai_usage_1h", false)]
+    {
+        let all = rows_read(&service, &format!("SELECT sum(InputTokens) FROM {name}"));
+        assert!(all >= 200_000, "{name}: {all}");
+        let between = rows_read(&service, &format!("SELECT sum(InputTokens) FROM {name}_between{range}"));
+        assert!(between < all / 4, "{name}: {between} of {all} rows for an hour of twenty days");
+        if has_trace {
+            let one = rows_read(&service, &format!("SELECT sum(InputTokens) FROM {name} WHERE TraceId = '{trace}'"));
+            assert!(one < all / 8, "{name}: {one} of {all} rows for one trace");
+        }
+    }
+    let one = format!("SELECT count() FROM otel_traces_with_content WHERE TraceId = '{trace}'");
+    assert!(rows_read(&service, &one) < 50_000);
+
+    for (select, reads_messages) in [
+        ("SELECT TraceId, RootName, Calls, InputTokens, Models FROM genai_traces", false),
+        ("SELECT TraceId, InputPreview FROM genai_traces", true),
+        ("SELECT SessionId, Traces, CostTotal FROM genai_sessions", false),
+        ("SELECT * FROM genai_usage_1h", false),
+        ("SELECT Timestamp, Duration, Model, CostTotal, ErrorMessage FROM genai_calls", false),
+        ("SELECT InputMessages FROM genai_calls", true),
+    ] {
+        let plan = service.sql().rows(&format!("EXPLAIN actions = 1 {select}"), &[]);
+        let has_messages = plan.iter().any(|line| line.to_string().contains("InputMessages"));
+        assert_eq!(has_messages, reads_messages, "{select}");
     }
 }
