@@ -46,7 +46,7 @@ pub(crate) mod usage;
 mod validate;
 pub(crate) mod writer;
 
-pub use convert::{Context, convert};
+pub use convert::{Context, check_age, convert};
 pub use foreign::Foreign;
 pub use identity::{SessionRef, TRACE_ID_BYTES_MAX, TraceRef, Traceparent, derived_session};
 pub use json::{DEPTH_MAX, VALUES_MAX};

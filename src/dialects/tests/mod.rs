@@ -6,7 +6,10 @@ mod forms;
 mod hostile;
 mod table;
 
-use crate::columns::testing::rows;
+use crate::columns::RowGroup;
+use crate::columns::native::encode_block;
+use crate::columns::testing::read_block;
+use crate::ids::SegmentId;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use crate::otlp::{Decoded, Encoding, Limits, decode_traces, transcode_traces};
 use crate::workspace::Workspace;
@@ -14,6 +17,13 @@ use prost::Message as _;
 use serde_json::{Map, Value as Json, json};
 
 pub(super) type Row = Map<String, Json>;
+
+/// The rows as the block has them: a column that lags is there for all rows or for none.
+pub(super) fn rows(group: &RowGroup) -> Vec<Row> {
+    let mut block = Vec::new();
+    encode_block(&[group], SegmentId::new(1, 2), &mut block);
+    read_block(&block)
+}
 
 /// An attribute's value as OTLP/JSON has it.
 fn any_value(value: &Json) -> Json {
@@ -82,9 +92,4 @@ pub(super) fn json_column(row: &Row, name: &str) -> Json {
         None | Some("") => Json::Null,
         Some(text) => serde_json::from_str(text).unwrap(),
     }
-}
-
-/// What a column of the corpus' words must hold.
-pub(super) fn check(name: &str, row: &Row, want: &Json, column_name: &str) {
-    assert_eq!(&column(row, column_name), want, "{name}: {column_name}");
 }

@@ -11,10 +11,13 @@
 //! have times of their own, and which of them counts is known only when both are seen. So each view has a twin
 //! `..._between(since = ..., until = ...)` that reads the range, a day to either side of it, and nothing else.
 //!
+//! A view is made anew when its text here is another than that of the view that is there; its comment tells.
+//!
 //! The SQL is in `views/`; words in `{{double braces}}` are filled in here.
 
-use super::{Class, Client, Database, Failure};
+use super::cluster::Layout;
 use crate::columns::{COLUMNS, STANDARD_COLUMNS};
+use sha2::{Digest as _, Sha256};
 
 /// Operations that are calls of a model: only they count. Source: the mapping specification, 4.2.
 const IS_MODEL_CALL: &str = "Operation IN ('chat', 'generate_content', 'text_completion', 'embeddings', 'rerank')";
@@ -47,25 +50,36 @@ const PREVIEW: &str = "leftUTF8(replaceRegexpAll(arrayStringConcat(arrayMap(part
                        arrayFilter(part -> JSONExtractString(part, 'type') != 'reasoning', JSONExtractArrayRaw({{message}}, 'parts'))\
                        ), ' '), '\\\\s+', ' '), 200)";
 
-/// A view: its name and its SQL.
-struct View {
+/// What a view is made of: its name, and its SQL with words to be filled in.
+struct Template {
     name: &'static str,
     sql: &'static str,
+}
+
+/// A view as this program makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct View {
+    pub(super) name: String,
+    /// The statement that makes it, or takes the place of one with another text.
+    pub(super) create: String,
+    /// Its comment: tells this text from others.
+    pub(super) mark: String,
 }
 
 const CALLS: &str = include_str!("views/calls.sql");
 const TRACES: &str = include_str!("views/traces.sql");
 
 /// The views that have a twin for a range of time.
-const VIEWS: [View; 4] = [
-    View { name: "genai_calls", sql: CALLS },
-    View { name: "genai_traces", sql: TRACES },
-    View { name: "genai_sessions", sql: include_str!("views/sessions.sql") },
-    View { name: "genai_usage_1h", sql: include_str!("views/usage_1h.sql") },
+const TEMPLATES: [Template; 4] = [
+    Template { name: "genai_calls", sql: CALLS },
+    Template { name: "genai_traces", sql: TRACES },
+    Template { name: "genai_sessions", sql: include_str!("views/sessions.sql") },
+    Template { name: "genai_usage_1h", sql: include_str!("views/usage_1h.sql") },
 ];
 
 /// The spans of a trace as readers of "all attributes" want them: Grafana's trace panel, for one.
-const WITH_CONTENT: View = View { name: "otel_traces_with_content", sql: include_str!("views/with_content.sql") };
+const WITH_CONTENT: Template =
+    Template { name: "otel_traces_with_content", sql: include_str!("views/with_content.sql") };
 
 /// What a view reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +126,7 @@ macro_rules! of_traces_in_range {
         concat!(
             "AND ",
             near_range!("Timestamp"),
-            " AND TraceId IN (SELECT TraceId FROM {{database}}.otel_traces WHERE ",
+            " AND TraceId {{global}}IN (SELECT TraceId FROM {{database}}.otel_traces WHERE ",
             $where,
             in_range!("Timestamp"),
             ")"
@@ -136,40 +150,46 @@ const CALLS_OF_TRACES_BETWEEN: Narrowing = Narrowing {
     having_call: "",
 };
 
-/// Makes the views as this program knows them. A ClickHouse that does not let us have views keeps the spans all the same.
-///
-/// # Errors
-/// When ClickHouse cannot be reached, or will soon say something else.
-pub async fn apply(client: &Client) -> Result<(), Failure> {
-    for statement in statements(client.database()) {
-        match client.execute(&statement).await {
-            Err(failure) if failure.class != Class::Retry || !failure.is_known => {
-                let why = failure.message;
-                tracing::warn!(why, "cannot make the views genai_*: spans are stored without them");
-                return Ok(());
-            }
-            done => done?,
-        }
+/// The names of all views.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    scoped().map(|(template, scope)| name(template, scope))
+}
+
+/// All views, in order.
+pub(super) fn all(layout: &Layout) -> Vec<View> {
+    scoped().map(|(template, scope)| view(layout, template, scope)).collect()
+}
+
+fn scoped() -> impl Iterator<Item = (&'static Template, Scope)> {
+    let plain = TEMPLATES.iter().map(|template| (template, Scope::All));
+    let twins = TEMPLATES.iter().map(|template| (template, Scope::Between));
+    plain.chain(twins).chain([(&WITH_CONTENT, Scope::All)])
+}
+
+fn name(template: &Template, scope: Scope) -> String {
+    match scope {
+        Scope::All => template.name.to_owned(),
+        Scope::Between => format!("{}_between", template.name),
     }
-    Ok(())
 }
 
-/// The statements, in order.
-#[must_use]
-pub fn statements(database: &Database) -> Vec<String> {
-    let plain = VIEWS.iter().map(|view| create(database, view.name, view.sql, Scope::All));
-    let between =
-        VIEWS.iter().map(|view| create(database, &format!("{}_between", view.name), view.sql, Scope::Between));
-    let trace = create(database, WITH_CONTENT.name, WITH_CONTENT.sql, Scope::All);
-    plain.chain(between).chain([trace]).collect()
-}
-
-fn create(database: &Database, name: &str, sql: &str, scope: Scope) -> String {
-    format!("CREATE OR REPLACE VIEW {database}.{name} AS\n{}", filled(sql, database, scope))
+fn view(layout: &Layout, template: &Template, scope: Scope) -> View {
+    let name = name(template, scope);
+    let select = filled(template.sql, layout, scope);
+    let digest = Sha256::digest(&select);
+    let mark =
+        format!("made by Millrace, text {}", digest.iter().take(8).map(|b| format!("{b:02x}")).collect::<String>());
+    let create = format!(
+        "CREATE OR REPLACE VIEW {}{} AS\n{}\nCOMMENT '{mark}'",
+        layout.full(&name),
+        layout.on_cluster(),
+        select.trim_end()
+    );
+    View { name, create, mark }
 }
 
 /// The SQL without double braces: what stands for SQL with words in it goes first.
-fn filled(sql: &str, database: &Database, scope: Scope) -> String {
+fn filled(sql: &str, layout: &Layout, scope: Scope) -> String {
     let (calls, calls_of_traces) = match scope {
         Scope::All => (&EVERYTHING, &EVERYTHING),
         Scope::Between => (&CALLS_BETWEEN, &CALLS_OF_TRACES_BETWEEN),
@@ -195,7 +215,9 @@ fn filled(sql: &str, database: &Database, scope: Scope) -> String {
         .replace("{{is_agent_with_usage}}", IS_AGENT_WITH_USAGE)
         .replace("{{call_key}}", CALL_KEY)
         .replace("{{rank}}", RANK)
-        .replace("{{database}}", &database.to_string())
+        // on a cluster the inner questions are asked once, not by every shard
+        .replace("{{global}}", if layout.cluster.is_some() { "GLOBAL " } else { "" })
+        .replace("{{database}}", &layout.database.to_string())
 }
 
 fn narrowed(sql: &str, narrowing: &Narrowing) -> String {
@@ -221,15 +243,18 @@ fn standard_columns() -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cluster::Home;
     use super::*;
+    use crate::clickhouse::Database;
 
     #[test]
     fn every_word_in_double_braces_is_filled_in() {
-        for statement in statements(&Database::default()) {
-            assert!(!statement.contains("{{") && !statement.contains("}}"), "{statement}");
-            let asks_for_a_range = statement.contains("{since:");
-            let head = statement.lines().next().unwrap_or_default();
-            assert_eq!(asks_for_a_range, head.ends_with("_between AS"), "{head}");
+        let views = all(&Layout::plain(Database::default(), Home::Server));
+        assert_eq!(views.iter().map(|view| view.name.clone()).collect::<Vec<_>>(), names().collect::<Vec<_>>());
+        for View { name, create, mark } in views {
+            assert!(!create.contains("{{") && !create.contains("}}"), "{create}");
+            assert_eq!(create.contains("{since:"), name.ends_with("_between"), "{name}");
+            assert!(create.ends_with(&format!("COMMENT '{mark}'")), "{create}");
         }
     }
 }

@@ -64,7 +64,7 @@ FROM
         if(ResponseModel = '', RequestModel, ResponseModel) AS AnyModel,
         if(ErrorMessage = '' AND StatusCode = 'Error', StatusMessage, ErrorMessage) AS AnyErrorMessage
     FROM {{database}}.otel_traces AS agent
-    INNER JOIN
+    {{global}}INNER JOIN
     (
         SELECT
             span.Workspace AS Workspace,
@@ -80,7 +80,7 @@ FROM
                     sipHash64(span.ParentSpanId)))))),
                 emptyArrayUInt64()) AS above_usage
         FROM {{database}}.otel_traces AS span
-        INNER JOIN
+        {{global}}INNER JOIN
         (
             SELECT DISTINCT Workspace, TraceId
             FROM {{database}}.otel_traces

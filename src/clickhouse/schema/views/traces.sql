@@ -55,7 +55,7 @@ FROM
     GROUP BY t.Workspace, t.TraceId
     {{having_trace}}
 ) AS s
-LEFT JOIN
+{{global}}LEFT JOIN
 (
     SELECT
         Workspace,

@@ -8,7 +8,7 @@ FROM
     FROM {{database}}.otel_traces AS r
     LIMIT 1 BY Workspace, TraceId, SpanId
 ) AS s
-LEFT JOIN
+{{global}}LEFT JOIN
 (
     SELECT
         r.Workspace AS Workspace,
