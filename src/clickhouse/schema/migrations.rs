@@ -1,13 +1,13 @@
 //! The versions of the schema, and what each one has: all of it can be made again at any time, and nothing is taken away.
 //!
-//! A new column, table or view goes into a new version at the end, and so does a view of another text.
+//! A new column, table or view goes into a new version at the end.
 
 use super::cluster::Layout;
 use super::ddl::{self, Setting, TABLE, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
 use super::found::Found;
 use super::trace_times;
-use super::views::{self, View};
-use crate::columns::{ALIASES, COLUMNS};
+use super::views;
+use crate::columns::{ALIASES, COLUMNS, FILLED};
 
 /// One version.
 pub(super) struct Migration {
@@ -31,11 +31,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration { version: 4, what: "typed columns", parts: typed_columns },
     Migration { version: 5, what: "when each trace began and ended", parts: trace_times },
-    Migration {
-        version: 6,
-        what: "views of calls, traces, sessions and usage",
-        parts: |layout, _| views::all(layout).into_iter().map(Part::View).collect(),
-    },
+    Migration { version: 6, what: "views of calls, traces, sessions and usage", parts: |layout, _| views(layout) },
 ];
 
 /// The version that this program knows.
@@ -48,12 +44,12 @@ pub(super) fn latest() -> u32 {
 pub(super) enum Part {
     /// The database.
     Database(String),
-    /// A table or a view by its name, and what makes it.
+    /// A table or a materialized view by its name, and what makes it.
     Table { name: String, create: String, is_needed_to_insert: bool },
-    /// A view that is only asked.
-    View(View),
     /// A column of a table: its name, type and definition.
     Column { table: String, name: &'static str, table_type: &'static str, definition: String },
+    /// A view by its name, and what it selects.
+    View { name: &'static str, select: String },
     /// A setting of a table.
     Setting { table: String, setting: Setting },
     /// The times of the traces that are there already.
@@ -66,8 +62,11 @@ impl Part {
         match self {
             Self::Database(_) => found.has_database,
             Self::Table { name, .. } => found.has(name),
-            Self::View(view) => found.table(&view.name).is_some_and(|there| there.is_as_marked_or_not_ours(&view.mark)),
             Self::Column { table, name, .. } => found.column_type(table, name).is_some(),
+            Self::View { name, select } => found.table(name).is_some_and(|there| {
+                // a table of that name is somebody's: nothing takes its place
+                there.engine != "View" || there.comment == ddl::mark(select)
+            }),
             Self::Setting { table, setting } => found.has_setting(table, setting),
             Self::TraceTimes { target } => [target, TRACE_ID_TS, TRACE_ID_TS_MV].iter().all(|name| found.has(name)),
         }
@@ -78,7 +77,7 @@ impl Part {
         match self {
             Self::Database(_) | Self::Column { .. } => true,
             Self::Table { is_needed_to_insert, .. } => *is_needed_to_insert,
-            Self::View(_) | Self::Setting { .. } | Self::TraceTimes { .. } => false,
+            Self::View { .. } | Self::Setting { .. } | Self::TraceTimes { .. } => false,
         }
     }
 
@@ -87,7 +86,7 @@ impl Part {
         match self {
             Self::Database(_) => format!("database {}", layout.database),
             Self::Table { name, .. } => layout.full(name),
-            Self::View(View { name, .. }) => format!("view {}", layout.full(name)),
+            Self::View { name, .. } => format!("view {}", layout.full(name)),
             Self::Column { table, name, table_type, .. } => {
                 format!("column {name} {table_type} of {}", layout.full(table))
             }
@@ -105,6 +104,18 @@ pub(super) fn parts(layout: &Layout, found: &Found) -> Vec<Part> {
     first.into_iter().chain(versions).chain(all).collect()
 }
 
+/// Columns that are of another type than ours.
+pub(super) fn differing(layout: &Layout, found: &Found) -> Vec<String> {
+    let differs = |part: &Part| match part {
+        Part::Column { table, name, table_type, .. } => {
+            let there = found.column_type(table, name).filter(|there| there != table_type)?;
+            Some(format!("column {name} of {} is {there}, not {table_type}", layout.full(table)))
+        }
+        _ => None,
+    };
+    parts(layout, found).iter().filter_map(differs).collect()
+}
+
 /// The statements that make the parts, in order: neighbouring columns of a table in one, and so its settings.
 pub(super) fn statements(layout: &Layout, parts: &[Part]) -> Vec<String> {
     let is_together = |a: &Part, b: &Part| match (a, b) {
@@ -119,7 +130,8 @@ fn statement(layout: &Layout, together: &[Part]) -> Option<String> {
     let on_cluster = layout.on_cluster();
     let first = together.first()?;
     Some(match first {
-        Part::Database(create) | Part::Table { create, .. } | Part::View(View { create, .. }) => create.clone(),
+        Part::Database(create) | Part::Table { create, .. } => create.clone(),
+        Part::View { name, select } => ddl::create_view(layout, name, select),
         Part::Column { table, .. } => {
             let add = together.iter().filter_map(|part| match part {
                 Part::Column { definition, .. } => Some(format!("    ADD COLUMN IF NOT EXISTS {definition}")),
@@ -155,7 +167,8 @@ fn spans(layout: &Layout) -> Vec<Part> {
     let mut parts = tables(layout, TABLE, (ddl::create_spans(layout), ddl::distribute_spans(layout)), true);
     parts.extend(columns(layout, "Timestamp", "Links.Attributes"));
     let table = layout.local(TABLE);
-    parts.extend(ddl::settings(layout).into_iter().map(|setting| Part::Setting { table: table.clone(), setting }));
+    let settings = ddl::settings(layout).into_iter().chain(ddl::joining());
+    parts.extend(settings.map(|setting| Part::Setting { table: table.clone(), setting }));
     parts
 }
 
@@ -173,6 +186,8 @@ fn typed_columns(layout: &Layout, _found: &Found) -> Vec<Part> {
     let mut parts = columns(layout, "Workspace", "ScopeSchemaUrl");
     let aliases: Vec<_> = ALIASES.iter().map(|alias| (alias.name, alias.table_type, ddl::alias(alias))).collect();
     parts.extend(of_all_tables(layout, &aliases));
+    let filled: Vec<_> = FILLED.iter().map(|filled| (filled.name, filled.table_type, ddl::filled(filled))).collect();
+    parts.extend(of_all_tables(layout, &filled));
     parts
 }
 
@@ -204,9 +219,12 @@ fn trace_times(layout: &Layout, found: &Found) -> Vec<Part> {
     let mut parts = tables(layout, TRACE_TIMES, both, false);
     parts.push(view(&layout.local(TRACE_TIMES)));
     parts.push(Part::TraceTimes { target: TRACE_TIMES.to_owned() });
-    let create = ddl::create_trace_id_ts(layout);
-    parts.push(Part::Table { name: TRACE_ID_TS.to_owned(), create, is_needed_to_insert: false });
+    parts.push(Part::View { name: TRACE_ID_TS, select: ddl::select_trace_id_ts(layout) });
     parts
+}
+
+fn views(layout: &Layout) -> Vec<Part> {
+    views::all(layout).map(|(name, select)| Part::View { name, select }).collect()
 }
 
 #[cfg(test)]
@@ -225,7 +243,8 @@ mod tests {
                 _ => None,
             })
             .collect();
-        let all = COLUMNS.iter().map(|column| column.name).chain(ALIASES.iter().map(|alias| alias.name));
+        let filled = FILLED.iter().map(|filled| filled.name);
+        let all = COLUMNS.iter().map(|column| column.name).chain(ALIASES.iter().map(|alias| alias.name)).chain(filled);
         assert_eq!(names, all.collect::<Vec<_>>());
         let versions: Vec<_> = MIGRATIONS.iter().map(|migration| migration.version).collect();
         assert_eq!(versions, (1..=latest()).collect::<Vec<_>>());

@@ -7,7 +7,7 @@
 //! found.rs        what is there
 //! retention.rs    TTLs
 //! trace_times.rs  when each trace began and ended: rows that were there before
-//! views.rs        the views of calls, traces, sessions and usage; their SQL in views/
+//! views.rs        what calls, traces, sessions and usage are; the SQL is in views/
 //! lock.rs         one Millrace at a time
 //! ```
 //!
@@ -26,7 +26,7 @@ mod views;
 pub use cluster::{Cluster, ClusterName, Home, Layout, ReplicaPath};
 pub use ddl::TABLE;
 
-pub(super) use cluster::system_table;
+pub(super) use cluster::{system_table, update_target};
 pub(super) use ddl::insert_statement;
 
 use super::{Class, Client, Failure};
@@ -69,6 +69,8 @@ pub struct Lacking {
     pub statements: Vec<String>,
     /// Whether rows can be inserted all the same.
     pub can_insert: bool,
+    /// What is there in another way, which no statement of ours mends.
+    pub differing: Vec<String>,
     /// The version that the ClickHouse has, when it is newer than this program.
     pub newer: Option<u32>,
 }
@@ -119,6 +121,9 @@ impl Schema {
     /// missing that an operator has to make.
     pub async fn prepare(&self, client: &Client) -> Result<(), Failure> {
         let found = Found::look(client, &self.layout).await?;
+        if let Some(misfit) = self.misfit(&found) {
+            return Err(Failure::for_an_operator(&misfit));
+        }
         let lacking = self.compare(&found);
         if let Some(newer) = lacking.newer.filter(|_| lacking.can_insert) {
             self.say_once(&[format!("version {newer}")], |_| {
@@ -147,6 +152,10 @@ impl Schema {
         Ok(self.compare(&Found::look(client, &self.layout).await?))
     }
 
+    fn misfit(&self, found: &Found) -> Option<String> {
+        self.layout.misfit(TABLE, &found.table(TABLE)?.engine)
+    }
+
     fn compare(&self, found: &Found) -> Lacking {
         let layout = &self.layout;
         let parts: Vec<_> = migrations::parts(layout, found).into_iter().filter(|part| !part.is_in(found)).collect();
@@ -164,6 +173,7 @@ impl Schema {
             what,
             statements,
             can_insert: !parts.iter().any(Part::is_needed_to_insert),
+            differing: self.misfit(found).into_iter().chain(migrations::differing(layout, found)).collect(),
             newer: found.versions.last().copied().filter(|newest| *newest > version()),
         }
     }
@@ -224,18 +234,18 @@ impl Schema {
     async fn make(&self, client: &Client, parts: &[Part]) -> Result<(), Failure> {
         for statement in migrations::statements(&self.layout, parts) {
             let done = client.execute(&statement).await;
-            let without = match parts {
-                // an engine of another kind may not know the setting
-                [Part::Setting { .. }, ..] => Some("cannot set it: a repeated insert may store its rows twice"),
-                [Part::View(_), ..] => Some("cannot make the view: spans are stored without it"),
-                _ => None,
-            };
-            match (done, without) {
-                (Err(failure), Some(without)) if failure.class != Class::Retry || !failure.is_known => {
+            let is_optional = matches!(parts, [Part::Setting { .. } | Part::View { .. }, ..]);
+            match done {
+                // an engine of another kind may not know it, or an operator not allow it
+                Err(failure) if is_optional && (failure.class != Class::Retry || !failure.is_known) => {
                     let why = failure.message;
-                    tracing::warn!(why, statement, without);
+                    tracing::warn!(
+                        why,
+                        statement,
+                        "cannot do this; rows are stored all the same, but see the README for what is missing"
+                    );
                 }
-                (done, _) => done?,
+                done => done?,
             }
         }
         Ok(())

@@ -11,13 +11,10 @@
 //! have times of their own, and which of them counts is known only when both are seen. So each view has a twin
 //! `..._between(since = ..., until = ...)` that reads the range, a day to either side of it, and nothing else.
 //!
-//! A view is made anew when its text here is another than that of the view that is there; its comment tells.
-//!
 //! The SQL is in `views/`; words in `{{double braces}}` are filled in here.
 
 use super::cluster::Layout;
 use crate::columns::{COLUMNS, STANDARD_COLUMNS};
-use sha2::{Digest as _, Sha256};
 
 /// Operations that are calls of a model: only they count. Source: the mapping specification, 4.2.
 const IS_MODEL_CALL: &str = "Operation IN ('chat', 'generate_content', 'text_completion', 'embeddings', 'rerank')";
@@ -50,36 +47,26 @@ const PREVIEW: &str = "leftUTF8(replaceRegexpAll(arrayStringConcat(arrayMap(part
                        arrayFilter(part -> JSONExtractString(part, 'type') != 'reasoning', JSONExtractArrayRaw({{message}}, 'parts'))\
                        ), ' '), '\\\\s+', ' '), 200)";
 
-/// What a view is made of: its name, and its SQL with words to be filled in.
+/// What a view is made of.
 struct Template {
     name: &'static str,
+    /// The name of its twin for a range of time.
+    twin: Option<&'static str>,
+    /// SQL with words to be filled in.
     sql: &'static str,
-}
-
-/// A view as this program makes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct View {
-    pub(super) name: String,
-    /// The statement that makes it, or takes the place of one with another text.
-    pub(super) create: String,
-    /// Its comment: tells this text from others.
-    pub(super) mark: String,
 }
 
 const CALLS: &str = include_str!("views/calls.sql");
 const TRACES: &str = include_str!("views/traces.sql");
 
-/// The views that have a twin for a range of time.
-const TEMPLATES: [Template; 4] = [
-    Template { name: "genai_calls", sql: CALLS },
-    Template { name: "genai_traces", sql: TRACES },
-    Template { name: "genai_sessions", sql: include_str!("views/sessions.sql") },
-    Template { name: "genai_usage_1h", sql: include_str!("views/usage_1h.sql") },
+const TEMPLATES: [Template; 5] = [
+    Template { name: "genai_calls", twin: Some("genai_calls_between"), sql: CALLS },
+    Template { name: "genai_traces", twin: Some("genai_traces_between"), sql: TRACES },
+    Template { name: "genai_sessions", twin: Some("genai_sessions_between"), sql: include_str!("views/sessions.sql") },
+    Template { name: "genai_usage_1h", twin: Some("genai_usage_1h_between"), sql: include_str!("views/usage_1h.sql") },
+    // the spans of a trace as readers of "all attributes" want them: Grafana's trace panel, for one
+    Template { name: "otel_traces_with_content", twin: None, sql: include_str!("views/with_content.sql") },
 ];
-
-/// The spans of a trace as readers of "all attributes" want them: Grafana's trace panel, for one.
-const WITH_CONTENT: Template =
-    Template { name: "otel_traces_with_content", sql: include_str!("views/with_content.sql") };
 
 /// What a view reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,42 +137,11 @@ const CALLS_OF_TRACES_BETWEEN: Narrowing = Narrowing {
     having_call: "",
 };
 
-/// The names of all views.
-pub(super) fn names() -> impl Iterator<Item = String> {
-    scoped().map(|(template, scope)| name(template, scope))
-}
-
-/// All views, in order.
-pub(super) fn all(layout: &Layout) -> Vec<View> {
-    scoped().map(|(template, scope)| view(layout, template, scope)).collect()
-}
-
-fn scoped() -> impl Iterator<Item = (&'static Template, Scope)> {
-    let plain = TEMPLATES.iter().map(|template| (template, Scope::All));
-    let twins = TEMPLATES.iter().map(|template| (template, Scope::Between));
-    plain.chain(twins).chain([(&WITH_CONTENT, Scope::All)])
-}
-
-fn name(template: &Template, scope: Scope) -> String {
-    match scope {
-        Scope::All => template.name.to_owned(),
-        Scope::Between => format!("{}_between", template.name),
-    }
-}
-
-fn view(layout: &Layout, template: &Template, scope: Scope) -> View {
-    let name = name(template, scope);
-    let select = filled(template.sql, layout, scope);
-    let digest = Sha256::digest(&select);
-    let mark =
-        format!("made by Millrace, text {}", digest.iter().take(8).map(|b| format!("{b:02x}")).collect::<String>());
-    let create = format!(
-        "CREATE OR REPLACE VIEW {}{} AS\n{}\nCOMMENT '{mark}'",
-        layout.full(&name),
-        layout.on_cluster(),
-        select.trim_end()
-    );
-    View { name, create, mark }
+/// Name and SELECT of all views.
+pub(super) fn all(layout: &Layout) -> impl Iterator<Item = (&'static str, String)> {
+    let plain = TEMPLATES.iter().map(|view| (view.name, filled(view.sql, layout, Scope::All)));
+    let twins = TEMPLATES.iter().filter_map(|view| Some((view.twin?, filled(view.sql, layout, Scope::Between))));
+    plain.chain(twins)
 }
 
 /// The SQL without double braces: what stands for SQL with words in it goes first.
@@ -210,7 +166,7 @@ fn filled(sql: &str, layout: &Layout, scope: Scope) -> String {
         ("{{standard_columns}}", standard_columns()),
     ];
     let sql = words.iter().fold(sql.to_owned(), |sql, (word, text)| sql.replace(word, text));
-    narrowed(&sql, calls)
+    narrowed(sql.trim_end(), calls)
         .replace("{{is_model_call}}", IS_MODEL_CALL)
         .replace("{{is_agent_with_usage}}", IS_AGENT_WITH_USAGE)
         .replace("{{call_key}}", CALL_KEY)
@@ -249,12 +205,9 @@ mod tests {
 
     #[test]
     fn every_word_in_double_braces_is_filled_in() {
-        let views = all(&Layout::plain(Database::default(), Home::Server));
-        assert_eq!(views.iter().map(|view| view.name.clone()).collect::<Vec<_>>(), names().collect::<Vec<_>>());
-        for View { name, create, mark } in views {
-            assert!(!create.contains("{{") && !create.contains("}}"), "{create}");
-            assert_eq!(create.contains("{since:"), name.ends_with("_between"), "{name}");
-            assert!(create.ends_with(&format!("COMMENT '{mark}'")), "{create}");
+        for (name, select) in all(&Layout::plain(Database::default(), Home::Server)) {
+            assert!(!select.contains("{{") && !select.contains("}}"), "{select}");
+            assert_eq!(select.contains("{since:"), name.ends_with("_between"), "{name}");
         }
     }
 }
