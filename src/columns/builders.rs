@@ -65,7 +65,7 @@ pub struct Strings {
 }
 
 /// A place in [`Strings`] to come back to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct StringsMark {
     bytes: usize,
     len: usize,

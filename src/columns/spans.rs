@@ -306,6 +306,8 @@ pub struct RowGroup {
     typed: TypedColumns,
     /// The span under way has something that a typed column may come of.
     is_typed: bool,
+    /// Where the sessions ended before the last row.
+    sessions_before: StringsMark,
 }
 
 #[derive(Debug, Default)]
@@ -407,6 +409,8 @@ pub struct SpanScalars<'a> {
     pub raw_response: &'a [u8],
     /// Whether a chat-completion found its place in its trace.
     pub join_state: JoinState,
+    /// The session of a chat-completion whose sender named none; empty: what the attributes say.
+    pub session: &'a [u8],
     /// OTLP's flags.
     pub flags: u32,
     /// The attributes of its scope.
@@ -438,6 +442,7 @@ impl SpanScalars<'_> {
             raw_request: b"",
             raw_response: b"",
             join_state: JoinState::Ordinary,
+            session: b"",
             flags: 0,
             scope_attributes: None,
             resource_schema_url: b"",
@@ -719,6 +724,7 @@ impl RowGroup {
         self.scope_name.push(span.scope_name);
         self.scope_version.push(span.scope_version);
         let mut repeated = self.span_attributes.keep_last_of_each_key(mark.span_attributes);
+        self.sessions_before = self.typed.text(Texts::SessionId).mark();
         if std::mem::take(&mut self.is_typed) {
             repeated += self.finish_typed(mark, span, normalise.into());
         }
@@ -733,6 +739,15 @@ impl RowGroup {
         self.raw_response.push(span.raw_response);
         self.rows += 1;
         repeated
+    }
+
+    /// The session of the span that was finished last, as its column has it.
+    #[must_use]
+    pub fn last_session(&self) -> Option<&[u8]> {
+        let sessions = self.typed.text(Texts::SessionId);
+        let is_last_row_there = self.rows > 0 && sessions.len() == self.rows;
+        let last = StringsIter(sessions.since(self.sessions_before)).last();
+        last.filter(|session| is_last_row_there && !session.is_empty())
     }
 
     fn finish_typed(&mut self, mark: Mark, span: &SpanScalars<'_>, normalise: Option<Normalise>) -> usize {
@@ -751,7 +766,10 @@ impl RowGroup {
                 is_error: span.status == StatusCode::Error,
                 status_message: span.status_message,
             };
-            let typed = normalise(&view);
+            let mut typed = normalise(&view);
+            if !span.session.is_empty() {
+                typed.set_text(Texts::SessionId, span.session);
+            }
             self.typed.push(self.rows, &typed);
             let held_by_columns = typed.held_by_columns;
             self.typed.content = sent;
@@ -820,6 +838,7 @@ impl RowGroup {
             workspace: self.workspace.clone(),
             typed: self.typed.selected(self.rows, kept),
             is_typed: false,
+            sessions_before: StringsMark::default(),
         }
     }
 

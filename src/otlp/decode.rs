@@ -6,7 +6,7 @@
 //! Source: OTLP 1.11.0, trace.proto, common.proto, resource.proto (the field numbers below are theirs).
 
 use super::value::{checked_text, key_value, text};
-use super::wire::{Fields, Value, WireError};
+use super::wire::{Fields, WireError};
 use crate::columns::typed::{JoinState, Normalise};
 use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
 use crate::dialects;
@@ -72,7 +72,9 @@ pub struct Root {
     pub trace_id: TraceId,
     /// Its id.
     pub span_id: SpanId,
-    /// Its `session.id`, else its `gen_ai.conversation.id`.
+    /// When it began.
+    pub start: UnixNanos,
+    /// Its session, as the typed column has it.
     pub session: Option<String>,
 }
 
@@ -270,8 +272,6 @@ struct SpanFields<'a> {
     status_code: u64,
     status_message: &'a [u8],
     flags: u32,
-    session: Option<&'a [u8]>,
-    conversation: Option<&'a [u8]>,
 }
 
 impl Decoder<'_> {
@@ -410,7 +410,10 @@ impl Decoder<'_> {
                 self.out.attributes_repeated +=
                     self.out.rows.finish(mark, &scalars, context.resource, dialects::normalise as Normalise);
                 if scalars.parent.is_none() {
-                    self.out.roots.push(root(&span, &scalars));
+                    let session = self.out.rows.last_session();
+                    let session = session.map(|session| String::from_utf8_lossy(session).into_owned());
+                    let (trace_id, span_id, start) = (scalars.trace_id, scalars.span_id, scalars.start);
+                    self.out.roots.push(Root { trace_id, span_id, start, session });
                 }
                 self.check_size()
             }
@@ -436,7 +439,7 @@ impl Decoder<'_> {
                 6 => span.kind = value.varint().map_err(wire)?,
                 7 => span.start = value.fixed64().map_err(wire)?,
                 8 => span.end = value.fixed64().map_err(wire)?,
-                9 => self.attribute(value.bytes().map_err(wire)?, span)?,
+                9 => self.attribute(value.bytes().map_err(wire)?)?,
                 11 => self.event(value.bytes().map_err(wire)?)?,
                 13 => self.link(value.bytes().map_err(wire)?)?,
                 16 => span.flags = value.fixed32().map_err(wire)?,
@@ -448,16 +451,11 @@ impl Decoder<'_> {
     }
 
     #[inline]
-    fn attribute<'a>(&mut self, message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), SpanError> {
+    fn attribute(&mut self, message: &[u8]) -> Result<(), SpanError> {
         let content = SpanError::of("an attribute");
         self.count(1).map_err(SpanError::Request)?;
         let (key, value) = key_value(message).map_err(&content)?;
         let text = text(value, 1, self.limits.depth, &mut self.scratch).map_err(&content)?;
-        match key {
-            b"session.id" => span.session = plain_string(value),
-            b"gen_ai.conversation.id" => span.conversation = plain_string(value),
-            _ => {}
-        }
         self.out.rows.attribute_of(dialects::kind(key), key, text);
         Ok(())
     }
@@ -615,6 +613,7 @@ fn scalars<'a>(span: &SpanFields<'a>, context: &Context<'a>) -> Result<SpanScala
         raw_request: b"",
         raw_response: b"",
         join_state: JoinState::Ordinary,
+        session: b"",
         flags: span.flags,
         scope_attributes: Some(context.scope_attributes),
         resource_schema_url: context.resource_schema_url,
@@ -629,23 +628,6 @@ fn parent(bytes: &[u8]) -> Result<Option<SpanId>, Rejection> {
         Err(IdError::Zero) => Ok(None),
         Err(_) if bytes.is_empty() => Ok(None),
         Err(error) => Err(Rejection::Id("parent_span_id", error)),
-    }
-}
-
-fn root(span: &SpanFields<'_>, scalars: &SpanScalars<'_>) -> Root {
-    let session = [span.session, span.conversation].into_iter().flatten().find(|session| !session.is_empty());
-    Root {
-        trace_id: scalars.trace_id,
-        span_id: scalars.span_id,
-        session: session.map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
-    }
-}
-
-/// The text of an AnyValue that is a string.
-fn plain_string(value: &[u8]) -> Option<&[u8]> {
-    match Fields::new(value).next() {
-        Ok(Some((1, Value::Bytes(text)))) => Some(text),
-        _ => None,
     }
 }
 
