@@ -45,7 +45,8 @@ impl KnownRoot {
     /// A root; a session longer than [`SESSION_HANDED_ON_BYTES_MAX`] is none.
     #[must_use]
     pub fn new(span_id: SpanId, start: UnixNanos, session: Option<&str>) -> Self {
-        let session = session.filter(|session| (1..=SESSION_HANDED_ON_BYTES_MAX).contains(&session.len())).map(Into::into);
+        let session =
+            session.filter(|session| (1..=SESSION_HANDED_ON_BYTES_MAX).contains(&session.len())).map(Into::into);
         Self { span_id, start, session }
     }
 
@@ -78,10 +79,7 @@ impl Traces {
     pub fn remember(&self, workspace: &Workspace, trace_id: TraceId, root: KnownRoot) {
         let mut state = self.lock();
         let key = (workspace.clone(), trace_id);
-        let is_news = state
-            .roots
-            .get(&key)
-            .is_none_or(|known| known.span_id != root.span_id && root.is_before(&known));
+        let is_news = state.roots.get(&key).is_none_or(|known| known.span_id != root.span_id && root.is_before(&known));
         if is_news {
             state.roots.insert(key.clone(), root);
             if state.with_pairs.get(&key).is_some() {

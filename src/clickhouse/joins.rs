@@ -205,8 +205,7 @@ fn update_statement(table: &str, joins: &[Join], since: UnixNanos) -> Option<(St
     let key = "concat(toString(Workspace), '/', TraceId)";
     let root = format!("transform({key}, [{keys}], [{roots}], ParentSpanId)");
     let session = format!("transform({key}, [{keys}], [{sessions}], SessionId)");
-    let (waiting, joined, given) =
-        (literal(JoinState::Waiting), literal(JoinState::Joined), literal(JoinState::Given));
+    let (waiting, joined, given) = (literal(JoinState::Waiting), literal(JoinState::Joined), literal(JoinState::Given));
     let statement = format!(
         "UPDATE {table} SET ParentSpanId = if(JoinState = {given}, ParentSpanId, {root}), \
          SessionId = if(ConversationId = '', {session}, SessionId), \
@@ -256,11 +255,14 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-async fn rows<R: ::clickhouse::RowOwned + ::clickhouse::RowRead>(client: &Client, sql: &str) -> Result<Vec<R>, Failure> {
+async fn rows<R: ::clickhouse::RowOwned + ::clickhouse::RowRead>(
+    client: &Client,
+    sql: &str,
+) -> Result<Vec<R>, Failure> {
     // `?` is a placeholder to the crate
-    let query = SETTINGS.iter().fold(client.http.query(&sql.replace('?', "??")), |query, (name, value)| {
-        query.with_setting(*name, *value)
-    });
+    let query = SETTINGS
+        .iter()
+        .fold(client.http.query(&sql.replace('?', "??")), |query, (name, value)| query.with_setting(*name, *value));
     match tokio::time::timeout(STATEMENT_TIMEOUT, query.fetch_all()).await {
         Ok(answer) => answer.map_err(|error| Failure::of(&error)),
         Err(_) => Err(Failure::of_timeout()),
@@ -329,12 +331,9 @@ mod tests {
 
     #[test]
     fn a_session_is_a_literal_whatever_is_in_it() {
-        for (session, want) in [
-            ("it's", r"'it\'s'"),
-            (r"\", r"'\\'"),
-            (r"\' OR 1 --", r"'\\\' OR 1 --'"),
-            ("a?b\n`\"", "'a?b\n`\"'"),
-        ] {
+        for (session, want) in
+            [("it's", r"'it\'s'"), (r"\", r"'\\'"), (r"\' OR 1 --", r"'\\\' OR 1 --'"), ("a?b\n`\"", "'a?b\n`\"'")]
+        {
             assert_eq!(quoted(session), want);
             let (statement, _) = update(&[join_of(1, session)]);
             assert_eq!(statement.matches(&format!("[{want}]")).count(), 2, "{statement}");
@@ -382,12 +381,17 @@ mod tests {
                 "Code: 48. DB::Exception: Lightweight updates are not supported by storage Log. (NOT_IMPLEMENTED) (version 26.7.2.1)",
                 "MergeTree family",
             ),
-            ("Code: 344. DB::Exception: Lightweight updates are not allowed. (SUPPORT_IS_DISABLED)", "enable_lightweight_update"),
+            (
+                "Code: 344. DB::Exception: Lightweight updates are not allowed. (SUPPORT_IS_DISABLED)",
+                "enable_lightweight_update",
+            ),
             ("Code: 497. DB::Exception: writer: Not enough privileges. (ACCESS_DENIED)", "GRANT ALTER UPDATE"),
         ] {
             assert!(remedy_of(text).contains(want), "{text}");
         }
-        for text in ["Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)", "503 Service Unavailable"] {
+        for text in
+            ["Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)", "503 Service Unavailable"]
+        {
             assert_eq!(remedy_of(text), "", "{text}");
         }
     }

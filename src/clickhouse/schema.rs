@@ -59,12 +59,16 @@ pub fn statements(database: &Database, home: Home) -> [String; 4] {
 
 /// What a table of somebody else's making has otherwise: repeats would not be recognised, and, embedded, nothing synced.
 fn settings(home: Home) -> String {
-    let window = format!("non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}");
+    let window = format!("non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}, {JOIN_SETTINGS}");
     match home {
         Home::Server => window,
         Home::Embedded => format!("{window}, {FSYNC_SETTINGS}"),
     }
 }
+
+/// Without them the table takes no lightweight UPDATE, and chat-completions are not joined to roots that come later.
+/// Rows stored before are updated as well.
+const JOIN_SETTINGS: &str = "enable_block_number_column = 1, enable_block_offset_column = 1";
 
 /// Without them the engine may lose what it confirmed, and refuse to start, after a power cut.
 const FSYNC_SETTINGS: &str = "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, \
