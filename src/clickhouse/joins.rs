@@ -225,9 +225,12 @@ fn table(client: &Client) -> String {
     format!("{}.{TABLE}", client.database())
 }
 
-/// The table that holds the rows, and so can be updated.
+/// The table that holds the rows, and so can be updated: on a cluster one of each node.
 fn updated_table(client: &Client) -> String {
-    table(client)
+    match &client.cluster {
+        None => table(client),
+        Some(cluster) => format!("{}.{TABLE}_local ON CLUSTER {cluster}", client.database()),
+    }
 }
 
 /// Pairs in a trace that their sender named.

@@ -13,6 +13,7 @@
 
 use super::selection::Selection;
 use std::collections::HashSet;
+use std::ops::Range;
 
 /// A column of 8-byte values.
 #[derive(Debug, Default, Clone)]
@@ -39,7 +40,13 @@ impl Fixed64 {
     }
 
     pub(super) fn i64s(&self) -> impl Iterator<Item = i64> {
-        self.bytes.as_chunks().0.iter().map(|value| i64::from_le_bytes(*value))
+        self.i64s_from(0)
+    }
+
+    /// Those from the row `start` on.
+    pub(super) fn i64s_from(&self, start: usize) -> impl Iterator<Item = i64> {
+        let values = self.bytes.as_chunks().0.get(start..).unwrap_or_default();
+        values.iter().map(|value| i64::from_le_bytes(*value))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -65,7 +72,7 @@ pub struct Strings {
 }
 
 /// A place in [`Strings`] to come back to.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct StringsMark {
     bytes: usize,
     len: usize,
@@ -211,11 +218,17 @@ impl Map {
         if unwanted.is_empty() {
             return;
         }
-        for (key, value) in self.take_entries_since(mark) {
-            if !unwanted.contains(&key.as_slice()) {
-                self.push(&key, &value);
+        let (mut keys, mut values) = (Compaction::from(mark.keys), Compaction::from(mark.values));
+        while let (Some(key), Some(value)) = (keys.next(&self.keys.bytes), values.next(&self.values.bytes)) {
+            let is_wanted =
+                self.keys.bytes.get(key.clone()).and_then(take_string).is_none_or(|(key, _)| !unwanted.contains(&key));
+            if is_wanted {
+                keys.keep(key, &mut self.keys.bytes);
+                values.keep(value, &mut self.values.bytes);
             }
         }
+        self.keys.truncate(keys.kept);
+        self.values.truncate(values.kept);
     }
 
     /// Adds a whole row: the entries of `row`, which has no rows of its own closed.
@@ -286,6 +299,36 @@ impl Map {
         }
         self.truncate(mark);
         entries
+    }
+}
+
+/// Moves the strings that stay to the front of those behind a mark, without taking them out.
+struct Compaction {
+    read: usize,
+    kept: StringsMark,
+}
+
+impl Compaction {
+    fn from(mark: StringsMark) -> Self {
+        Self { read: mark.bytes, kept: mark }
+    }
+
+    /// Where the next string lies, with its length in front.
+    fn next(&mut self, bytes: &[u8]) -> Option<Range<usize>> {
+        let (string, _) = take_string(bytes.get(self.read..)?)?;
+        let start = self.read;
+        let (_, width) = take_varint(bytes.get(start..)?)?;
+        self.read = start + width + string.len();
+        Some(start..self.read)
+    }
+
+    fn keep(&mut self, string: Range<usize>, bytes: &mut [u8]) {
+        let length = string.len();
+        if string.start != self.kept.bytes {
+            bytes.copy_within(string, self.kept.bytes);
+        }
+        self.kept.bytes += length;
+        self.kept.len += 1;
     }
 }
 
@@ -508,6 +551,27 @@ mod tests {
         let expect = [("a", "of the row before"), ("c", "4"), ("a", "5"), ("b", "6")];
         assert_eq!(entries(&map), expect.map(|(k, v)| (k.to_owned(), v.to_owned())));
         assert_eq!(map.ends(), [1, 4]);
+    }
+
+    #[test]
+    fn entries_that_are_left_out_go_and_the_others_close_up() {
+        let mut map = Map::default();
+        map.push(b"a", b"of the row before");
+        map.close_row();
+        let mark = map.mark();
+        for (key, value) in [("a", "1"), ("b", "22"), ("a2", "333"), ("c", "")] {
+            map.push(key.as_bytes(), value.as_bytes());
+        }
+        map.leave_out(mark, &[b"a", b"c"]);
+        map.push(b"d", b"4");
+        map.close_row();
+        let expect = [("a", "of the row before"), ("b", "22"), ("a2", "333"), ("d", "4")];
+        assert_eq!(entries(&map), expect.map(|(k, v)| (k.to_owned(), v.to_owned())));
+        assert_eq!(map.ends(), [1, 4]);
+        let mark = map.mark();
+        map.push(b"c", &[b'x'; 300]);
+        map.leave_out(mark, &[b"c"]);
+        assert!(!map.has_more_than(mark));
     }
 
     #[test]

@@ -306,8 +306,8 @@ pub struct RowGroup {
     typed: TypedColumns,
     /// The span under way has something that a typed column may come of.
     is_typed: bool,
-    /// Where the sessions ended before the last row.
-    sessions_before: StringsMark,
+    /// The session of the last span finished.
+    last_session: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
@@ -337,11 +337,14 @@ impl Events {
         let mut entries = Entries::since(&self.attributes, mark.event_attributes);
         let mut before = mark.events.checked_sub(1).map_or(0, |event| end_at(self.attributes.ends(), event));
         let ends = (mark.events..self.timestamp.len()).map(|event| end_at(self.attributes.ends(), event));
+        let times = self.timestamp.i64s_from(mark.events);
+        let at = |nanos: i64| u64::try_from(nanos).ok().and_then(UnixNanos::new).unwrap_or_default();
         names
             .zip(ends)
-            .map(|(name, end)| {
+            .zip(times)
+            .map(|((name, end), nanos)| {
                 let attributes = entries.split_front(end - std::mem::replace(&mut before, end));
-                Event { name, attributes }
+                Event { at: at(nanos), name, attributes }
             })
             .collect()
     }
@@ -586,6 +589,12 @@ impl RowGroup {
         Self { span_attributes: Map::for_row_of(bytes), workspace, ..Self::default() }
     }
 
+    /// What the column `SessionId` has for the last finished span.
+    #[must_use]
+    pub fn last_session(&self) -> &[u8] {
+        &self.last_session
+    }
+
     /// Number of finished spans.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -724,8 +733,9 @@ impl RowGroup {
         self.scope_name.push(span.scope_name);
         self.scope_version.push(span.scope_version);
         let mut repeated = self.span_attributes.keep_last_of_each_key(mark.span_attributes);
-        self.sessions_before = self.typed.text(Texts::SessionId).mark();
-        if std::mem::take(&mut self.is_typed) {
+        self.last_session.clear();
+        // whatever a failed span has may say what kind of failure it was
+        if std::mem::take(&mut self.is_typed) || span.status == StatusCode::Error {
             repeated += self.finish_typed(mark, span, normalise.into());
         }
         self.finish_rare(span);
@@ -739,15 +749,6 @@ impl RowGroup {
         self.raw_response.push(span.raw_response);
         self.rows += 1;
         repeated
-    }
-
-    /// The session of the span that was finished last, as its column has it.
-    #[must_use]
-    pub fn last_session(&self) -> Option<&[u8]> {
-        let sessions = self.typed.text(Texts::SessionId);
-        let is_last_row_there = self.rows > 0 && sessions.len() == self.rows;
-        let last = StringsIter(sessions.since(self.sessions_before)).last();
-        last.filter(|session| is_last_row_there && !session.is_empty())
     }
 
     fn finish_typed(&mut self, mark: Mark, span: &SpanScalars<'_>, normalise: Option<Normalise>) -> usize {
@@ -771,6 +772,7 @@ impl RowGroup {
                 typed.set_text(Texts::SessionId, span.session);
             }
             self.typed.push(self.rows, &typed);
+            self.last_session.extend_from_slice(typed.text(Texts::SessionId));
             let held_by_columns = typed.held_by_columns;
             self.typed.content = sent;
             self.typed.content.leave_out(mark.content, &held_by_columns);
@@ -838,7 +840,7 @@ impl RowGroup {
             workspace: self.workspace.clone(),
             typed: self.typed.selected(self.rows, kept),
             is_typed: false,
-            sessions_before: StringsMark::default(),
+            last_session: Vec::new(),
         }
     }
 
@@ -877,6 +879,7 @@ impl RowGroup {
         for ends in [&mut self.events.ends, &mut self.links.ends] {
             ends.reserve(more);
         }
+        self.typed.reserve_alike(self.rows, more);
     }
 
     /// Forgets the span under way.

@@ -211,6 +211,8 @@ impl<'a> Entries<'a> {
 /// An event of the span under way.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
+    /// When it was.
+    pub at: UnixNanos,
     /// Its name.
     pub name: &'a [u8],
     /// Its attributes.
@@ -360,6 +362,12 @@ impl TypedColumns {
             }
             self.request_parameters.close_row();
         }
+    }
+
+    /// Makes room for `more` rows like the `rows` there are.
+    pub(super) fn reserve_alike(&mut self, rows: usize, more: usize) {
+        self.texts.iter_mut().filter(|column| column.len() > 0).for_each(|column| column.reserve_alike(rows, more));
+        self.content.reserve_alike(rows, more);
     }
 
     /// All columns that have any rows get as many as these.

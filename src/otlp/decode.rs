@@ -11,6 +11,7 @@ use crate::columns::typed::{JoinState, Normalise};
 use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
 use crate::dialects;
 use crate::ids::{IdError, SpanId, TraceId};
+use crate::retention::Horizon;
 use crate::time::UnixNanos;
 use crate::workspace::{self, Workspace};
 use std::fmt;
@@ -33,11 +34,13 @@ pub struct Limits {
     pub column_bytes: usize,
     /// Levels of nested lists and maps in an attribute.
     pub depth: usize,
+    /// A span that began before it is not taken.
+    pub horizon: Option<Horizon>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { spans: 100_000, items: 2_000_000, column_bytes: 256 << 20, depth: 32 }
+        Self { spans: 100_000, items: 2_000_000, column_bytes: 256 << 20, depth: 32, horizon: None }
     }
 }
 
@@ -74,7 +77,7 @@ pub struct Root {
     pub span_id: SpanId,
     /// When it began.
     pub start: UnixNanos,
-    /// Its session, as the typed column has it.
+    /// What its column `SessionId` has.
     pub session: Option<String>,
 }
 
@@ -234,6 +237,8 @@ enum Rejection {
     Time(&'static str),
     Content(&'static str, DecodeError),
     Days,
+    /// It began then.
+    Old(UnixNanos),
 }
 
 /// How decoding a span's content failed.
@@ -402,6 +407,9 @@ impl Decoder<'_> {
             None => self.span_content(message, &mut span).and_then(|()| scalars(&span, context)),
         };
         let outcome = outcome.and_then(|scalars| match self.out.rows.days_with(scalars.start) {
+            _ if self.limits.horizon.is_some_and(|horizon| horizon.is_passed_by(scalars.start)) => {
+                Err(Rejection::Old(scalars.start).into())
+            }
             days if days > DAYS_PER_REQUEST_MAX => Err(Rejection::Days.into()),
             _ => Ok(scalars),
         });
@@ -410,10 +418,7 @@ impl Decoder<'_> {
                 self.out.attributes_repeated +=
                     self.out.rows.finish(mark, &scalars, context.resource, dialects::normalise as Normalise);
                 if scalars.parent.is_none() {
-                    let session = self.out.rows.last_session();
-                    let session = session.map(|session| String::from_utf8_lossy(session).into_owned());
-                    let (trace_id, span_id, start) = (scalars.trace_id, scalars.span_id, scalars.start);
-                    self.out.roots.push(Root { trace_id, span_id, start, session });
+                    self.out.roots.push(root(&scalars, self.out.rows.last_session()));
                 }
                 self.check_size()
             }
@@ -555,6 +560,10 @@ impl Decoder<'_> {
                 Rejection::Days => {
                     format!("it begins on one day more than the {DAYS_PER_REQUEST_MAX} that a request may span")
                 }
+                Rejection::Old(start) => {
+                    let words = self.limits.horizon.map(|horizon| horizon.words(start, self.workspace));
+                    format!("start_time_unix_nano {}", words.unwrap_or_default())
+                }
                 Rejection::Time(field) => format!("{field} is later than the year 2262"),
                 Rejection::Content(field, error) => format!("{field}: {error}"),
             };
@@ -629,6 +638,11 @@ fn parent(bytes: &[u8]) -> Result<Option<SpanId>, Rejection> {
         Err(_) if bytes.is_empty() => Ok(None),
         Err(error) => Err(Rejection::Id("parent_span_id", error)),
     }
+}
+
+fn root(scalars: &SpanScalars<'_>, session: &[u8]) -> Root {
+    let session = (!session.is_empty()).then(|| String::from_utf8_lossy(session).into_owned());
+    Root { trace_id: scalars.trace_id, span_id: scalars.span_id, start: scalars.start, session }
 }
 
 /// A span's name for a message: short, and without what a terminal would act on.

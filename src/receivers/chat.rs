@@ -155,10 +155,14 @@ impl Receivers {
     /// Makes one pair a span and hands it over.
     pub(super) fn take_pair(&self, envelope: Envelope<'_>, body: &[u8], room: Room) -> Result<Taken, IngestError> {
         let Envelope { workspace, ack, traceparent, idempotency_key, foreign } = envelope;
-        let context = Context { workspace, received_at: self.clock.now(), traceparent, idempotency_key };
+        let now = self.clock.now();
+        let context = Context { workspace, received_at: now, traceparent, idempotency_key };
         let options = if foreign.is_some() { Foreign::options(self.chat_options) } else { self.chat_options };
         let capture = chat::parse(body, &options).map_err(IngestError::Invalid)?;
         let mut span = chat::convert(&capture, &context).map_err(IngestError::Invalid)?;
+        if let Some(horizon) = self.retention.horizon(workspace, now) {
+            chat::check_age(&capture, span.start, horizon, workspace).map_err(IngestError::Invalid)?;
+        }
         if let Some(foreign) = foreign {
             foreign.complete(&mut span);
         }
@@ -172,7 +176,7 @@ impl Receivers {
         span.parent = span.parent.or(root.as_ref().map(|root| root.span_id));
         let session_id = span.session_in(root.as_ref().and_then(|root| root.session.as_deref()));
         let rows = row(&span, workspace, join_state, &session_id);
-        let session_of_row = rows.last_session().map(|session| String::from_utf8_lossy(session).into_owned());
+        let session_of_row = String::from_utf8_lossy(rows.last_session()).into_owned();
         let trace_id = span.trace.id();
         let workspace_of_row = workspace.clone();
         let receiver = Receiver::Chat;
@@ -180,7 +184,7 @@ impl Receivers {
         let promise = self.pipeline.send(rows, room, origin)?;
         self.metrics.chat_joined.inc_by(u64::from(join_state == JoinState::Joined));
         if join_state == JoinState::Own && span.parent.is_none() {
-            let root = KnownRoot::new(span.span_id, span.start, session_of_row.as_deref());
+            let root = KnownRoot::new(span.span_id, span.start, Some(&session_of_row));
             self.traces.remember(workspace, trace_id, root);
         }
         let (span_id, trace_id) = (span.span_id.to_string(), trace_id.to_string());
