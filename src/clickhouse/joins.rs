@@ -45,6 +45,8 @@ const UPDATE_SETTING: (&str, &str) = ("allow_experimental_lightweight_update", "
 pub struct Hour {
     /// When it begins, in seconds since 1970.
     pub start_secs: i64,
+    /// Pairs in traces that their senders named.
+    pub pairs: u64,
     /// Pairs whose root is not known.
     pub waiting: u64,
     /// When the first of them began, in nanoseconds since 1970; 0 without one.
@@ -98,7 +100,7 @@ pub async fn hours(client: &Client, since: UnixNanos) -> Result<Vec<Hour>, Failu
 fn hours_statement(table: &str, since: UnixNanos) -> String {
     let waiting = format!("JoinState = {}", literal(JoinState::Waiting));
     format!(
-        "SELECT toInt64(toUnixTimestamp(toStartOfHour(Timestamp))) AS start_secs, countIf({waiting}) AS waiting, \
+        "SELECT toInt64(toUnixTimestamp(toStartOfHour(Timestamp))) AS start_secs, count() AS pairs, countIf({waiting}) AS waiting, \
          minIf(toUnixTimestamp64Nano(Timestamp), {waiting}) AS oldest_waiting \
          FROM {table} WHERE {} AND {} GROUP BY start_secs ORDER BY start_secs LIMIT {HOURS_MAX}",
         is_pair(),

@@ -154,7 +154,8 @@ impl Joiner {
         };
         let walked = page.iter().flat_map(|(rows, _)| rows).filter_map(|(trace, ws)| joins::key_of(trace, ws));
         let traces: Vec<TraceKey> = due.iter().cloned().chain(walked).collect();
-        let Plan { joins, pairs, rootless, mut settled } = plan::plan(joins::look(&self.client, &traces, since).await?);
+        let Plan { joins, pairs, with_pairs, mut settled } =
+            plan::plan(joins::look(&self.client, &traces, since).await?);
         let done = joins::join(&self.client, &joins, since).await?;
         for join in joins.get(done..).unwrap_or_default() {
             settled.remove(&join.key);
@@ -163,9 +164,9 @@ impl Joiner {
         let joined = pairs.get(..done).unwrap_or_default().iter().sum();
         self.metrics.join.joined.inc_by(joined);
         // from now on a root that comes is noticed, also after a start
-        rootless.iter().for_each(|(workspace, trace)| self.traces.expect(workspace, *trace));
+        with_pairs.iter().for_each(|(workspace, trace)| self.traces.expect(workspace, *trace));
         if let Some((rows, traces_max)) = page {
-            work.walk.seen(&rows, traces_max, Instant::now());
+            work.walk.seen(&rows, traces_max);
         }
         Ok(settled)
     }

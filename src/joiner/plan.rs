@@ -13,8 +13,8 @@ pub(super) struct Plan {
     pub(super) joins: Vec<Join>,
     /// How many pairs of each.
     pub(super) pairs: Vec<u64>,
-    /// Traces with pairs and without a root.
-    pub(super) rootless: Vec<TraceKey>,
+    /// Traces that have pairs.
+    pub(super) with_pairs: Vec<TraceKey>,
     /// Traces whose pairs have everything, once the joins are done.
     pub(super) settled: HashSet<TraceKey>,
 }
@@ -32,10 +32,8 @@ pub(super) fn plan(seen: Vec<Seen>) -> Plan {
             continue;
         }
         let root = roots.into_iter().find_map(|row| Some((SpanId::from_hex(row.first.as_bytes()).ok()?, row)));
-        let Some((root, of_root)) = root else {
-            plan.rootless.push(key);
-            continue;
-        };
+        plan.with_pairs.push(key.clone());
+        let Some((root, of_root)) = root else { continue };
         let session = match of_root.first_session {
             session if session.is_empty() => derived_session(key.1),
             session => session,
@@ -112,7 +110,7 @@ mod tests {
         ] {
             let plan = plan(vec![root(root_session), pairs_have.clone()]);
             assert_eq!(plan.pairs, if lacks { vec![2] } else { vec![] }, "{root_session:?} {pairs_have:?}");
-            assert_eq!((plan.settled.len(), plan.rootless.len()), (1, 0));
+            assert_eq!((plan.settled.len(), plan.with_pairs.len()), (1, 1));
             for join in plan.joins {
                 let session = if root_session.is_empty() { derived } else { root_session };
                 assert_eq!((join.root.to_string(), &*join.session), (ROOT.to_owned(), session));
@@ -123,7 +121,7 @@ mod tests {
     #[test]
     fn a_trace_without_a_root_waits_and_one_without_pairs_is_nothing_to_us() {
         let waiting = plan(vec![pairs("waiting", "", None)]);
-        assert_eq!((waiting.rootless.len(), waiting.joins.len(), waiting.settled.len()), (1, 0, 0));
+        assert_eq!((waiting.with_pairs.len(), waiting.joins.len(), waiting.settled.len()), (1, 0, 0));
         assert_eq!(plan(vec![root("s")]), Plan::default());
         let elsewhere = Seen { workspace: "other".into(), ..root("s") };
         assert_eq!(plan(vec![elsewhere, pairs("waiting", "", None)]), waiting, "another workspace's root");

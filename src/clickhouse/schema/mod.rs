@@ -227,7 +227,11 @@ impl Schema {
                 // an engine of another kind may not know the setting
                 Err(failure) if is_setting && (failure.class != Class::Retry || !failure.is_known) => {
                     let why = failure.message;
-                    tracing::warn!(why, statement, "cannot set it: a repeated insert may store its rows twice, or rows cannot be updated");
+                    tracing::warn!(
+                        why,
+                        statement,
+                        "cannot set it: a repeated insert may store its rows twice, or rows cannot be updated"
+                    );
                 }
                 done => done?,
             }
