@@ -8,6 +8,7 @@
 use crate::accepted::Accepted;
 use crate::admin::{self, Admin};
 use crate::chat;
+use crate::clickhouse::joins::Joining;
 use crate::clickhouse::recent;
 use crate::clickhouse::schema::{Home, Layout, Schema, TABLE};
 use crate::clickhouse::{Availability, Client};
@@ -16,6 +17,7 @@ use crate::committer::{Committer, JournalFailed, Limits};
 use crate::config::Config;
 use crate::embedded;
 use crate::exporter::{Exporter, Lost};
+use crate::joiner::Joiner;
 use crate::journal::{Backlog, DeadLetters, Journal, MachineDisk, Options, View};
 use crate::otlp;
 use crate::pipeline::{self, Ack, Pipeline};
@@ -66,10 +68,12 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let mut store = Store::start(&config, &metrics, engine_stopping).await?;
     let availability = Availability::default();
     let traces = Traces::new(TRACES_MAX_DEFAULT);
+    let joiner = joiner(&config, &store, &metrics, &availability, &traces);
     let admin = Admin {
         pipeline: pipeline.gauge(),
         backlog: backlog.clone(),
         clickhouse: availability.clone(),
+        joining: joiner.joining.clone(),
         metrics: metrics.clone(),
         traces: traces.clone(),
         clock: Clock::System,
@@ -94,6 +98,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let mut running = Running {
         committing: tokio::task::spawn_blocking(move || committer.run(commit_draining)),
         exporting: tokio::spawn(exporter.run(draining)),
+        joining: tokio::spawn(joiner.run(stopping.clone())),
         grpc: tokio::spawn(receivers::otlp_grpc::serve(listeners.grpc, Arc::clone(&doors), stopping.clone())),
         http: tokio::spawn(receivers::http::serve(listeners.http, doors, stopping)),
         health: tokio::spawn(admin::serve_health(listeners.health, admin.clone(), admin_stopping.clone())),
@@ -142,6 +147,7 @@ struct Triggers {
 struct Running {
     committing: JoinHandle<Result<(), JournalFailed>>,
     exporting: JoinHandle<()>,
+    joining: JoinHandle<()>,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
     http: JoinHandle<Result<(), Infallible>>,
     health: JoinHandle<std::io::Result<()>>,
@@ -177,6 +183,7 @@ impl Running {
         say.drain.fire();
         let committed = self.committing.await.context("the committer failed")?;
         self.exporting.await.context("the exporter failed")?;
+        self.joining.await.context("the joiner failed")?;
         say.stop_engine.fire();
         store.stopped().await;
         say.stop_admin.fire();
@@ -222,6 +229,18 @@ pub fn layout(config: &Config) -> Layout {
         home: if config.clickhouse.url.is_some() { Home::Server } else { Home::Embedded },
         cluster: config.clickhouse.cluster(),
         retention: config.retention.clone(),
+    }
+}
+
+fn joiner(config: &Config, store: &Store, metrics: &Metrics, availability: &Availability, traces: &Traces) -> Joiner {
+    Joiner {
+        client: store.client.clone(),
+        traces: traces.clone(),
+        config: config.joiner.clone(),
+        metrics: metrics.clone(),
+        availability: availability.clone(),
+        joining: Joining::default(),
+        clock: Clock::System,
     }
 }
 

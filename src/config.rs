@@ -10,7 +10,7 @@
 use crate::accepted::SPANS_MAX_DEFAULT;
 use crate::retention::Retention;
 use crate::sizes::{self, ByteSize};
-use crate::{admin, chat, clickhouse, embedded, exporter, journal, receivers};
+use crate::{admin, chat, clickhouse, embedded, exporter, joiner, journal, receivers};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -44,6 +44,9 @@ pub struct Config {
     /// Inserts.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub exporter: exporter::Config,
+    /// Chat-completions whose trace's root comes later.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub joiner: joiner::Config,
     /// Health and metrics.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub admin: admin::Config,
@@ -207,6 +210,7 @@ impl Default for Config {
             chat_completions: receivers::chat::Config::default(),
             genai: GenAi::default(),
             exporter: exporter::Config::default(),
+            joiner: joiner::Config::default(),
             admin: admin::Config::default(),
             embedded: Embedded::default(),
             clickhouse: clickhouse::Config::default(),
@@ -339,10 +343,14 @@ impl Config {
             ("journal.segment_bytes", self.journal.segment_bytes.0),
             ("exporter.concurrency", self.exporter.concurrency),
             ("embedded.queries_max", self.embedded.queries_max),
+            ("joiner.batch", self.joiner.batch),
         ] {
             if value == 0 {
                 return invalid(format!("{key}: must be more than 0"));
             }
+        }
+        if self.joiner.interval.is_zero() {
+            return invalid("joiner.interval: must be more than 0s".to_owned());
         }
         if self.memory.limit < ByteSize::mib(4) {
             return invalid("memory.limit: must be at least 4MiB".to_owned());

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! 4 wiring      main  cli  app  config  dead_letter
-//! 3 edges       receivers  committer  exporter  admin
+//! 3 edges       receivers  committer  exporter  joiner  admin
 //! 2 engines     accepted  pipeline  journal  clickhouse  embedded  traces
 //! 1 codecs      otlp  chat  dialects  genai  columns
 //! 0 vocabulary  ids  time  sizes  text  workspace  retention  telemetry  shutdown
@@ -39,6 +39,7 @@ pub mod traces;
 pub mod admin;
 pub mod committer;
 pub mod exporter;
+pub mod joiner;
 pub mod receivers;
 // floor 4: wiring
 pub mod app;

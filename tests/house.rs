@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 5] = [
     &["ids", "time", "sizes", "text", "workspace", "retention", "telemetry", "shutdown"],
     &["otlp", "chat", "dialects", "genai", "columns"],
     &["accepted", "pipeline", "journal", "clickhouse", "embedded", "traces"],
-    &["receivers", "committer", "exporter", "admin"],
+    &["receivers", "committer", "exporter", "joiner", "admin"],
     &["main", "cli", "app", "config", "dead_letter"],
 ];
 

@@ -37,8 +37,8 @@ pub struct Context<'a> {
     pub idempotency_key: Option<&'a str>,
 }
 
-/// Makes the span of a capture. `session.id` is in it when the sender named the session; else
-/// [`ChatSpan::settle_session`] adds it.
+/// Makes the span of a capture. `session.id` is in it when the sender named the session, and only then: what is derived
+/// may change when the trace's root becomes known.
 ///
 /// # Errors
 /// When body and `traceparent` name different traces.

@@ -1,7 +1,7 @@
 //! Captured chat-completions: the JSON of a request and its response becomes the span of the call.
 //!
 //! ```text
-//! body --parse--> Capture --convert--> ChatSpan --settle_session--> columns
+//! body --parse--> Capture --convert--> ChatSpan --session_in--> columns
 //!        |                    |
 //!        json  validate       identity  timing  request  response (messages, parts, media, tools, usage)  error  cost
 //!        stream  merge        span  raw  writer  limits

@@ -65,7 +65,7 @@ impl Failure {
         Self::new(None, class, &format!("cannot reach ClickHouse: {cause}"))
     }
 
-    fn of_response(text: &str) -> Self {
+    pub(super) fn of_response(text: &str) -> Self {
         let code = code_in(text);
         let class = code.map_or_else(|| class_of_status(text), |code| class_of_code(code, text));
         match code {

@@ -3,6 +3,7 @@
 
 mod availability;
 mod errors;
+pub mod joins;
 pub mod recent;
 pub mod schema;
 

@@ -257,12 +257,14 @@ pub struct Filled {
 
 /// The columns that ClickHouse fills.
 pub const FILLED: &[Filled] = &[
-    // part of the key, so that a conversation whose calls are traces of their own lies together. It stays when a pair joins
-    // later and its session changes, so it is not for finding sessions; MATERIALIZED would not allow that change.
+    // part of the key, so that a conversation whose calls are traces of their own lies together. A key cannot change when a
+    // pair joins later and its session does, so a pair that named no session has what is derived from its trace, whether its
+    // root came before or after it: this is not for finding sessions. MATERIALIZED would not allow that change.
     Filled {
         name: "SessionHash",
         table_type: "UInt64",
-        expression: "if(SessionId = '', 0, cityHash64(SessionId))",
+        expression: "multiIf(SessionId = '', 0, JoinState IN ('waiting', 'joined', 'given') AND ConversationId = '', \
+                     cityHash64(concat('session_', substring(TraceId, 1, 16))), cityHash64(SessionId))",
         codec: "ZSTD(1)",
     },
 ];
@@ -438,6 +440,8 @@ pub struct SpanScalars<'a> {
     pub raw_response: &'a [u8],
     /// Whether a chat-completion found its place in its trace.
     pub join_state: JoinState,
+    /// The session of a chat-completion whose sender named none; empty: what the attributes say.
+    pub session: &'a [u8],
     /// OTLP's flags.
     pub flags: u32,
     /// The attributes of its scope.
@@ -469,6 +473,7 @@ impl SpanScalars<'_> {
             raw_request: b"",
             raw_response: b"",
             join_state: JoinState::Ordinary,
+            session: b"",
             flags: 0,
             scope_attributes: None,
             resource_schema_url: b"",
@@ -790,7 +795,10 @@ impl RowGroup {
                 is_error: span.status == StatusCode::Error,
                 status_message: span.status_message,
             };
-            let typed = normalise(&view);
+            let mut typed = normalise(&view);
+            if !span.session.is_empty() {
+                typed.set_text(Texts::SessionId, span.session);
+            }
             self.typed.push(self.rows, &typed);
             self.last_session.extend_from_slice(typed.text(Texts::SessionId));
             let held_by_columns = typed.held_by_columns;

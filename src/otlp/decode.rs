@@ -75,6 +75,8 @@ pub struct Root {
     pub trace_id: TraceId,
     /// Its id.
     pub span_id: SpanId,
+    /// When it began.
+    pub start: UnixNanos,
     /// What its column `SessionId` has.
     pub session: Option<String>,
 }
@@ -620,6 +622,7 @@ fn scalars<'a>(span: &SpanFields<'a>, context: &Context<'a>) -> Result<SpanScala
         raw_request: b"",
         raw_response: b"",
         join_state: JoinState::Ordinary,
+        session: b"",
         flags: span.flags,
         scope_attributes: Some(context.scope_attributes),
         resource_schema_url: context.resource_schema_url,
@@ -639,7 +642,7 @@ fn parent(bytes: &[u8]) -> Result<Option<SpanId>, Rejection> {
 
 fn root(scalars: &SpanScalars<'_>, session: &[u8]) -> Root {
     let session = (!session.is_empty()).then(|| String::from_utf8_lossy(session).into_owned());
-    Root { trace_id: scalars.trace_id, span_id: scalars.span_id, session }
+    Root { trace_id: scalars.trace_id, span_id: scalars.span_id, start: scalars.start, session }
 }
 
 /// A span's name for a message: short, and without what a terminal would act on.

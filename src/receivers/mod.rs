@@ -32,7 +32,7 @@ use crate::pipeline::{Ack, NotTaken, Origin, Pipeline, Promise, Receipt, Room};
 use crate::retention::Retention;
 use crate::telemetry::{Metrics, Receiver};
 use crate::time::Clock;
-use crate::traces::Traces;
+use crate::traces::{KnownRoot, Traces};
 use crate::workspace::Workspace;
 use axum::http::HeaderMap;
 use std::time::Duration;
@@ -138,7 +138,8 @@ impl Receivers {
         self.metrics.reject(receiver, rejected);
         self.metrics.attributes_repeated.inc_by(u64::try_from(attributes_repeated).unwrap_or(u64::MAX));
         for root in roots {
-            self.traces.remember(workspace, root.trace_id, root.span_id, root.session.as_deref());
+            let known = KnownRoot::new(root.span_id, root.start, root.session.as_deref());
+            self.traces.remember(workspace, root.trace_id, known);
         }
         Ok(Taken { receiver, spans, rejected, reasons, promise })
     }

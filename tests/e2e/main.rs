@@ -13,6 +13,7 @@ mod external_clickhouse;
 mod full_channel;
 mod grafana;
 mod joining;
+mod joining_orders;
 mod journal;
 mod older_table;
 mod otlp_http;
