@@ -134,7 +134,7 @@ fn group_of_ids(number: u64) -> RowGroup {
             )
         };
         let mark = rows.begin();
-        rows.finish(mark, &span, &MapRow::default());
+        rows.finish(mark, &span, &MapRow::default(), None);
     }
     rows
 }

@@ -7,7 +7,7 @@
 //! 4 wiring      main  cli  app  config  dead_letter
 //! 3 edges       receivers  committer  exporter  admin
 //! 2 engines     accepted  pipeline  journal  clickhouse  embedded  traces
-//! 1 codecs      otlp  chat  genai  columns
+//! 1 codecs      otlp  chat  dialects  genai  columns
 //! 0 vocabulary  ids  time  sizes  text  workspace  telemetry  shutdown
 //! ```
 
@@ -16,6 +16,7 @@
 // floor 1: codecs, pure functions over bytes
 pub mod chat;
 pub mod columns;
+pub mod dialects;
 pub mod genai;
 pub mod otlp;
 // floor 0: vocabulary

@@ -22,7 +22,7 @@ struct Call {
     failed: bool,
 }
 
-const ROW: &str = "SELECT SpanId, TraceId, SpanName, SpanKind, StatusCode, StatusMessage, SpanAttributes \
+const ROW: &str = "SELECT SpanId, TraceId, SpanName, SpanKind, StatusCode, StatusMessage, AllAttributes AS SpanAttributes \
                    FROM otel_traces WHERE SpanId = {s:String}";
 
 /// The text of a column against what it should be: JSON by value, texts as they are.

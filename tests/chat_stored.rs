@@ -16,7 +16,7 @@ use crate::samples::{NOT_IN_EXPECT, same, samples};
 use crate::support::http::post_json;
 use crate::support::{Service, wait_until};
 
-const ROW: &str = "SELECT TraceId, ParentSpanId, SpanName, SpanKind, StatusCode, StatusMessage, SpanAttributes, \
+const ROW: &str = "SELECT TraceId, ParentSpanId, SpanName, SpanKind, StatusCode, StatusMessage, AllAttributes AS SpanAttributes, \
                    RawRequest, RawResponse, toString(toUnixTimestamp64Nano(Timestamp)) AS at FROM otel_traces WHERE SpanId = {s:String}";
 
 /// The text of an attribute's column against what is expected of it.

@@ -829,7 +829,7 @@ fn group_of(span_ids: std::ops::Range<u64>) -> millrace::columns::RowGroup {
             )
         };
         let mark = rows.begin();
-        rows.finish(mark, &span, &resource);
+        rows.finish(mark, &span, &resource, None);
     }
     rows
 }

@@ -11,14 +11,23 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 const FLOORS: [&[&str]; 5] = [
     &["ids", "time", "sizes", "text", "workspace", "telemetry", "shutdown"],
-    &["otlp", "chat", "genai", "columns"],
+    &["otlp", "chat", "dialects", "genai", "columns"],
     &["accepted", "pipeline", "journal", "clickhouse", "embedded", "traces"],
     &["receivers", "committer", "exporter", "admin"],
     &["main", "cli", "app", "config", "dead_letter"],
 ];
 
 /// Who may import from its own floor, and from whom: codecs fill columns, and the health page shows the exporter's state.
-const SIDEWAYS: [(&str, &str); 3] = [("chat", "genai"), ("chat", "columns"), ("otlp", "columns")];
+const SIDEWAYS: [(&str, &str); 8] = [
+    ("chat", "genai"),
+    ("chat", "columns"),
+    ("columns", "genai"),
+    ("dialects", "chat"),
+    ("dialects", "columns"),
+    ("dialects", "genai"),
+    ("otlp", "columns"),
+    ("otlp", "dialects"),
+];
 
 /// On the top floor everybody may know everybody: it is one room that wires the others.
 const TOP: usize = FLOORS.len() - 1;

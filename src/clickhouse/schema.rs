@@ -5,7 +5,7 @@
 //! in one go), partitioned by day so that old days go at once.
 
 use super::{Class, Client, Database, Failure};
-use crate::columns::{COLUMNS, Column};
+use crate::columns::{ALIASES, Alias, COLUMNS, Column};
 use std::fmt::Write as _;
 
 /// The table of spans.
@@ -72,17 +72,26 @@ const FSYNC_SETTINGS: &str = "fsync_after_insert = 1, fsync_part_directory = 1, 
 
 /// One statement for all columns: a table made just now has them, so it changes nothing there.
 fn add_missing_columns(database: &Database) -> String {
-    let add = |column: &Column| {
-        format!("    ADD COLUMN IF NOT EXISTS `{}` {} CODEC({})", column.name, column.table_type, column.codec)
-    };
-    let columns: Vec<_> = COLUMNS.iter().map(add).collect();
+    let add = |definition: String| format!("    ADD COLUMN IF NOT EXISTS {definition}");
+    let columns: Vec<_> = definitions().map(add).collect();
     format!("ALTER TABLE {database}.{TABLE}\n{}", columns.join(",\n"))
+}
+
+/// Every column as the DDL has it.
+fn definitions() -> impl Iterator<Item = String> {
+    let stored = |column: &Column| {
+        let Column { name, table_type, codec, default, .. } = column;
+        let default = if default.is_empty() { String::new() } else { format!(" DEFAULT {default}") };
+        format!("`{name}` {table_type}{default} CODEC({codec})")
+    };
+    let computed = |Alias { name, table_type, expression }: &Alias| format!("`{name}` {table_type} ALIAS {expression}");
+    COLUMNS.iter().map(stored).chain(ALIASES.iter().map(computed))
 }
 
 fn create_table(database: &Database, home: Home) -> String {
     let mut sql = format!("CREATE TABLE IF NOT EXISTS {database}.{TABLE}\n(\n");
-    for column in COLUMNS {
-        let _cannot_fail = writeln!(sql, "    `{}` {} CODEC({}),", column.name, column.table_type, column.codec);
+    for definition in definitions() {
+        let _cannot_fail = writeln!(sql, "    {definition},");
     }
     sql.push_str(
         "    INDEX idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1,\n    \
@@ -122,8 +131,7 @@ mod tests {
         let ddl = |home| statements(&Database::default(), home).concat();
         assert!(ddl(Home::Embedded).contains("fsync_after_insert = 1"));
         assert!(!ddl(Home::Server).contains("fsync"));
-        for column in COLUMNS {
-            let definition = format!("`{}` {} CODEC({})", column.name, column.table_type, column.codec);
+        for definition in definitions() {
             assert_eq!(ddl(Home::Server).matches(&definition).count(), 2, "made and added: {definition}");
         }
     }

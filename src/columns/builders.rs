@@ -4,6 +4,8 @@
 //! Fixed64   8 bytes, little endian, per value
 //! Strings   varint length, bytes, per value
 //! Map       ends (u64, cumulative) | keys | values
+//! Lists     ends (u64, cumulative) | items
+//! Nullable  a byte per value, 1 for unknown | W bytes per value
 //! ```
 //!
 //! Source: ClickHouse documentation, "Native" format; arrays are stored as cumulative ends followed by their flattened
@@ -11,6 +13,7 @@
 
 use super::selection::Selection;
 use std::collections::HashSet;
+use std::ops::Range;
 
 /// A column of 8-byte values.
 #[derive(Debug, Default, Clone)]
@@ -70,6 +73,10 @@ pub(super) struct StringsMark {
 }
 
 impl Strings {
+    pub(super) const fn new() -> Self {
+        Self { bytes: Vec::new(), len: 0 }
+    }
+
     #[inline]
     pub(super) fn push(&mut self, value: &[u8]) {
         self.len += 1;
@@ -85,6 +92,12 @@ impl Strings {
     /// Makes room for `more` rows like the `rows` there are.
     pub(super) fn reserve_alike(&mut self, rows: usize, more: usize) {
         self.bytes.reserve(alike(self.bytes.len(), rows, more));
+    }
+
+    /// Fills up with empty strings.
+    pub(super) fn pad_to(&mut self, len: usize) {
+        self.bytes.resize(self.bytes.len() + len.saturating_sub(self.len), 0);
+        self.len = self.len.max(len);
     }
 
     pub(super) fn append(&mut self, other: &Self) {
@@ -108,6 +121,10 @@ impl Strings {
         StringsMark { bytes: self.bytes.len(), len: self.len }
     }
 
+    pub(super) fn since(&self, mark: StringsMark) -> &[u8] {
+        self.bytes.get(mark.bytes..).unwrap_or_default()
+    }
+
     pub(super) fn truncate(&mut self, mark: StringsMark) {
         self.bytes.truncate(mark.bytes);
         self.len = mark.len;
@@ -121,7 +138,7 @@ impl Strings {
 }
 
 /// Strings one behind the other, each a varint length and its bytes; ends where the bytes end or one is not whole.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct StringsIter<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for StringsIter<'a> {
@@ -174,6 +191,38 @@ impl Map {
 
     pub(super) fn close_row(&mut self) {
         self.ends.push(as_u64(self.keys.len()));
+    }
+
+    /// Fills up with rows that have no entries, before those pushed since `mark`.
+    pub(super) fn pad_to(&mut self, rows: usize, mark: MapMark) {
+        self.ends.resize(self.ends.len().max(rows), as_u64(mark.keys.len));
+    }
+
+    /// The entries pushed since `mark`: keys and values.
+    pub(super) fn since(&self, mark: MapMark) -> (&[u8], &[u8]) {
+        (self.keys.since(mark.keys), self.values.since(mark.values))
+    }
+
+    pub(super) fn has_more_than(&self, mark: MapMark) -> bool {
+        self.keys.len > mark.keys.len
+    }
+
+    /// Takes out the entries with these keys among those pushed since `mark`.
+    pub(super) fn leave_out(&mut self, mark: MapMark, unwanted: &[&[u8]]) {
+        if unwanted.is_empty() {
+            return;
+        }
+        let (mut keys, mut values) = (Compaction::from(mark.keys), Compaction::from(mark.values));
+        while let (Some(key), Some(value)) = (keys.next(&self.keys.bytes), values.next(&self.values.bytes)) {
+            let is_wanted =
+                self.keys.bytes.get(key.clone()).and_then(take_string).is_none_or(|(key, _)| !unwanted.contains(&key));
+            if is_wanted {
+                keys.keep(key, &mut self.keys.bytes);
+                values.keep(value, &mut self.values.bytes);
+            }
+        }
+        self.keys.truncate(keys.kept);
+        self.values.truncate(values.kept);
     }
 
     /// Adds a whole row: the entries of `row`, which has no rows of its own closed.
@@ -244,6 +293,137 @@ impl Map {
         }
         self.truncate(mark);
         entries
+    }
+}
+
+/// Moves the strings that stay to the front of those behind a mark, without taking them out.
+struct Compaction {
+    read: usize,
+    kept: StringsMark,
+}
+
+impl Compaction {
+    fn from(mark: StringsMark) -> Self {
+        Self { read: mark.bytes, kept: mark }
+    }
+
+    /// Where the next string lies, with its length in front.
+    fn next(&mut self, bytes: &[u8]) -> Option<Range<usize>> {
+        let (string, _) = take_string(bytes.get(self.read..)?)?;
+        let start = self.read;
+        let (_, width) = take_varint(bytes.get(start..)?)?;
+        self.read = start + width + string.len();
+        Some(start..self.read)
+    }
+
+    fn keep(&mut self, string: Range<usize>, bytes: &mut [u8]) {
+        let length = string.len();
+        if string.start != self.kept.bytes {
+            bytes.copy_within(string, self.kept.bytes);
+        }
+        self.kept.bytes += length;
+        self.kept.len += 1;
+    }
+}
+
+/// A column of `Array(String)`.
+#[derive(Debug, Default, Clone)]
+pub struct Lists {
+    ends: Vec<u64>,
+    items: Strings,
+}
+
+impl Lists {
+    pub(super) fn push<'i>(&mut self, items: impl IntoIterator<Item = &'i [u8]>) {
+        items.into_iter().for_each(|item| self.items.push(item));
+        self.ends.push(as_u64(self.items.len()));
+    }
+
+    pub(super) fn pad_to(&mut self, rows: usize) {
+        self.ends.resize(self.ends.len().max(rows), as_u64(self.items.len()));
+    }
+
+    pub(super) fn ends(&self) -> &[u64] {
+        &self.ends
+    }
+
+    pub(super) fn items(&self) -> &[u8] {
+        self.items.bytes()
+    }
+
+    pub(super) fn selected(&self, kept: &Selection) -> Self {
+        let (ends, items) = kept.items(|row| end_at(&self.ends, row));
+        Self { ends, items: self.items.selected(&items) }
+    }
+}
+
+/// A column of values of `W` bytes each that may be unknown: a byte a value says which are, then all values.
+#[derive(Debug, Default, Clone)]
+pub struct Nullable<const W: usize> {
+    nulls: Vec<u8>,
+    values: Vec<u8>,
+}
+
+impl<const W: usize> Nullable<W> {
+    pub(super) const fn new() -> Self {
+        Self { nulls: Vec::new(), values: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, value: [u8; W]) {
+        self.nulls.push(0);
+        self.values.extend_from_slice(&value);
+    }
+
+    /// Fills up with unknown values.
+    pub(super) fn pad_to(&mut self, rows: usize) {
+        let rows = self.nulls.len().max(rows);
+        self.nulls.resize(rows, 1);
+        self.values.resize(rows * W, 0);
+    }
+
+    pub(super) fn nulls(&self) -> &[u8] {
+        &self.nulls
+    }
+
+    pub(super) fn values(&self) -> &[u8] {
+        &self.values
+    }
+
+    pub(super) fn selected(&self, kept: &Selection) -> Self {
+        let (mut nulls, mut values) = (Vec::new(), Vec::new());
+        kept.copy_fixed(&self.nulls, 1, &mut nulls);
+        kept.copy_fixed(&self.values, W, &mut values);
+        Self { nulls, values }
+    }
+}
+
+/// A column of 4-byte values.
+#[derive(Debug, Default, Clone)]
+pub struct Fixed32 {
+    bytes: Vec<u8>,
+}
+
+impl Fixed32 {
+    pub(super) fn push(&mut self, value: u32) {
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub(super) fn pad_to(&mut self, rows: usize) {
+        self.bytes.resize(self.bytes.len().max(rows * size_of::<u32>()), 0);
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() / size_of::<u32>()
+    }
+
+    pub(super) fn selected(&self, kept: &Selection) -> Self {
+        let mut bytes = Vec::new();
+        kept.copy_fixed(&self.bytes, size_of::<u32>(), &mut bytes);
+        Self { bytes }
     }
 }
 
@@ -365,6 +545,27 @@ mod tests {
         let expect = [("a", "of the row before"), ("c", "4"), ("a", "5"), ("b", "6")];
         assert_eq!(entries(&map), expect.map(|(k, v)| (k.to_owned(), v.to_owned())));
         assert_eq!(map.ends(), [1, 4]);
+    }
+
+    #[test]
+    fn entries_that_are_left_out_go_and_the_others_close_up() {
+        let mut map = Map::default();
+        map.push(b"a", b"of the row before");
+        map.close_row();
+        let mark = map.mark();
+        for (key, value) in [("a", "1"), ("b", "22"), ("a2", "333"), ("c", "")] {
+            map.push(key.as_bytes(), value.as_bytes());
+        }
+        map.leave_out(mark, &[b"a", b"c"]);
+        map.push(b"d", b"4");
+        map.close_row();
+        let expect = [("a", "of the row before"), ("b", "22"), ("a2", "333"), ("d", "4")];
+        assert_eq!(entries(&map), expect.map(|(k, v)| (k.to_owned(), v.to_owned())));
+        assert_eq!(map.ends(), [1, 4]);
+        let mark = map.mark();
+        map.push(b"c", &[b'x'; 300]);
+        map.leave_out(mark, &[b"c"]);
+        assert!(!map.has_more_than(mark));
     }
 
     #[test]

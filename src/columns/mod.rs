@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! spans.rs     which columns there are, and how a span fills each
+//! typed.rs     the columns that dialects are brought together in; they lag behind the rows
 //! builders.rs  the growing columns, already laid out as Native wants them
 //! native.rs    many RowGroups -> one Native block
 //! blocks.rs    reads Native blocks back, and cuts rows out of them
@@ -17,8 +18,9 @@ mod selection;
 pub mod spans;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod typed;
 
 pub use spans::{
-    COLUMNS, Column, MapRow, Mark, RAW_REQUEST, RAW_RESPONSE, RowGroup, SEGMENT_ID, STANDARD_COLUMNS, SpanKind,
-    SpanScalars, StatusCode,
+    ALIASES, Alias, COLUMNS, Column, MapRow, Mark, RAW_REQUEST, RAW_RESPONSE, RowGroup, SEGMENT_ID, STANDARD_COLUMNS,
+    SpanKind, SpanScalars, StatusCode,
 };

@@ -3,7 +3,7 @@
 //! The flavour spoken over HTTP (client revision 0: no block info, no serialization byte):
 //!
 //! ```text
-//! VarUInt number of columns
+//! VarUInt number of columns        (those that no row has anything in are left out: ClickHouse fills in defaults)
 //! VarUInt number of rows
 //! per column:
 //!   String name, String type      (VarUInt length, bytes)
@@ -13,7 +13,7 @@
 //! Source: ClickHouse documentation, "Native" under Formats.
 
 use super::builders::put_varint;
-use super::spans::{COLUMNS, Column, RowGroup};
+use super::spans::{COLUMNS, Column, Data, Every, RowGroup};
 use crate::ids::SegmentId;
 
 /// Appends one block with the rows of all `groups`, in order, as part of `segment`. Nothing is written when there are no
@@ -23,9 +23,11 @@ pub fn encode_block(groups: &[&RowGroup], segment: SegmentId, out: &mut Vec<u8>)
     if rows == 0 {
         return;
     }
-    put_varint(out, COLUMNS.len());
+    let is_present = |column: &&Column| groups.iter().any(|group| !(column.data)(group).is_absent());
+    let columns: Vec<&Column> = COLUMNS.iter().filter(is_present).collect();
+    put_varint(out, columns.len());
     put_varint(out, rows);
-    for column in COLUMNS {
+    for column in columns {
         put_text(out, column.name);
         put_text(out, column.wire_type);
         put_data(column, groups, segment, out);
@@ -38,28 +40,43 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 }
 
 fn put_data(column: &Column, groups: &[&RowGroup], segment: SegmentId, out: &mut Vec<u8>) {
-    if groups.iter().any(|group| (column.data)(group).is_segment) {
-        let rows: usize = groups.iter().map(|group| group.rows()).sum();
-        (0..rows).for_each(|_| out.extend_from_slice(&segment.wire_bytes()));
-        return;
-    }
     for level in 0..2 {
         let mut base = 0;
         for group in groups {
             let data = (column.data)(group);
             let ends = data.ends.get(level).copied().unwrap_or_default();
+            let last = base + ends.last().copied().unwrap_or(0);
             out.reserve(size_of_val(ends));
             for end in ends {
                 out.extend_from_slice(&(base + end).to_le_bytes());
             }
-            base += ends.last().copied().unwrap_or(0);
+            if level == 0 && column.is_list() {
+                (0..missing(&data, group)).for_each(|_| out.extend_from_slice(&last.to_le_bytes()));
+            }
+            base = last;
         }
     }
     for leaf in 0..2 {
         for group in groups {
-            out.extend_from_slice((column.data)(group).leaves.get(leaf).copied().unwrap_or_default());
+            let data = (column.data)(group);
+            match data.every {
+                Every::Own => {}
+                Every::Segment if leaf == 0 => {
+                    (0..group.rows()).for_each(|_| out.extend_from_slice(&segment.wire_bytes()));
+                }
+                Every::Text(text) if leaf == 0 => (0..group.rows()).for_each(|_| put_text(out, text)),
+                Every::Segment | Every::Text(_) => {}
+            }
+            out.extend_from_slice(data.leaves.get(leaf).copied().unwrap_or_default());
+            let (pad, width) = data.lag.and_then(|lag| lag.pads.get(leaf).copied()).unwrap_or_default();
+            out.resize(out.len() + missing(&data, group) * width, pad);
         }
     }
+}
+
+/// Rows of the group that a column which lags does not have.
+fn missing(data: &Data<'_>, group: &RowGroup) -> usize {
+    data.lag.map_or(0, |lag| group.rows() - lag.rows)
 }
 
 #[cfg(test)]
@@ -97,7 +114,7 @@ mod tests {
             rows.event_attribute(b"n", b"1");
             rows.event(UnixNanos::new(9).unwrap(), b"e");
         }
-        rows.finish(mark, &span(name), &MapRow::default());
+        rows.finish(mark, &span(name), &MapRow::default(), None);
         rows
     }
 
@@ -107,7 +124,7 @@ mod tests {
         let mut out = Vec::new();
         encode_block(&[&one_row("a", &[], 0)], segment(), &mut out);
         let golden: &[&[u8]] = &[
-            &[25],                                   // columns
+            &[26],                                   // columns: the standard ones and four of ours
             &[1],                                    // rows
             b"\x09Timestamp",                        // name
             b"\x0dDateTime64(9)",                    // type
@@ -124,7 +141,8 @@ mod tests {
         ];
         let golden = golden.concat();
         assert_eq!(out.get(..golden.len()), Some(golden.as_slice()));
-        let last = [&b"\x09SegmentId\x04UUID"[..], &[7, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]].concat();
+        let segment_id = [&b"\x09SegmentId\x04UUID"[..], &[7, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]].concat();
+        let last = [&segment_id, &b"\x09Workspace\x06String\x07default"[..]].concat();
         assert!(out.ends_with(&last));
     }
 

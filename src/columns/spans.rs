@@ -2,14 +2,18 @@
 //!
 //! First the 22 columns of the OpenTelemetry ClickHouse exporter, with its names, types and literals, because Grafana
 //! and ClickStack find traces by them; then our own. The DDL, the insert and the tests all read [`COLUMNS`]. A new column
-//! goes to the end: tables made before get it by `ALTER TABLE`.
+//! goes to the end: tables made before get it by `ALTER TABLE`. Columns that are computed are in [`ALIASES`].
 //!
 //! Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, the traces table.
 
-use super::builders::{Fixed64, Map, MapMark, Strings, StringsMark, as_u64, end_at};
+use super::builders::{Fixed64, Lists, Map, MapMark, Nullable, Strings, StringsIter, StringsMark, as_u64, end_at};
 use super::selection::Selection;
+use super::typed::{
+    Costs, Counts, Entries, Event, JoinState, Kind, Normalise, SpanView, Texts, TypedColumns, push_text,
+};
 use crate::ids::{SpanId, TraceId};
 use crate::time::UnixNanos;
+use crate::workspace::Workspace;
 
 /// One column of the table.
 pub struct Column {
@@ -19,9 +23,18 @@ pub struct Column {
     pub table_type: &'static str,
     /// Its compression codec in the table.
     pub codec: &'static str,
+    /// What rows have that were stored before there was this column; empty for the type's own default.
+    pub default: &'static str,
     /// Its type in the blocks that Millrace sends; ClickHouse turns plain strings into its dictionary form.
     pub wire_type: &'static str,
     pub(super) data: fn(&RowGroup) -> Data<'_>,
+}
+
+impl Column {
+    /// Whether a row has a list or map of values.
+    pub(super) fn is_list(&self) -> bool {
+        self.wire_type.starts_with("Array(") || self.wire_type.starts_with("Map(")
+    }
 }
 
 /// A column's content in a [`RowGroup`]: up to two levels of cumulative ends, then up to two runs of leaf bytes.
@@ -29,8 +42,31 @@ pub struct Column {
 pub(super) struct Data<'a> {
     pub(super) ends: [&'a [u64]; 2],
     pub(super) leaves: [&'a [u8]; 2],
-    /// Each row has the id of the segment that the block goes to.
-    pub(super) is_segment: bool,
+    /// For a column that lags behind the group's rows.
+    pub(super) lag: Option<Lag>,
+    /// What every row has.
+    pub(super) every: Every<'a>,
+}
+
+/// How a column that lags is filled up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lag {
+    /// Rows that it has.
+    pub(super) rows: usize,
+    /// What a missing row adds to each run of leaf bytes: this byte, so many times.
+    pub(super) pads: [(u8, usize); 2],
+}
+
+/// A value that all rows share, or that is not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Every<'a> {
+    /// Each row has its own.
+    #[default]
+    Own,
+    /// All rows have this text.
+    Text(&'a str),
+    /// All have the id of the segment that the block goes to.
+    Segment,
 }
 
 impl<'a> Data<'a> {
@@ -38,8 +74,8 @@ impl<'a> Data<'a> {
         Self { leaves: [bytes, &[]], ..Self::default() }
     }
 
-    fn segment() -> Self {
-        Self { is_segment: true, ..Self::default() }
+    fn every(every: Every<'a>) -> Self {
+        Self { every, ..Self::default() }
     }
 
     fn map(map: &'a Map) -> Self {
@@ -53,13 +89,45 @@ impl<'a> Data<'a> {
     fn array_of_maps(ends: &'a [u64], map: &'a Map) -> Self {
         Self { ends: [ends, map.ends()], leaves: [map.keys(), map.values()], ..Self::default() }
     }
+
+    fn lagging(mut self, rows: usize, pads: [(u8, usize); 2]) -> Self {
+        self.lag = Some(Lag { rows, pads });
+        self
+    }
+
+    fn lagging_text(column: &'a Strings) -> Self {
+        Self::plain(column.bytes()).lagging(column.len(), [(0, 1), (0, 0)])
+    }
+
+    fn lagging_lists(lists: &'a Lists) -> Self {
+        Self::array(lists.ends(), lists.items()).lagging(lists.ends().len(), [(0, 0); 2])
+    }
+
+    fn lagging_map(map: &'a Map) -> Self {
+        Self::map(map).lagging(map.ends().len(), [(0, 0); 2])
+    }
+
+    fn nullable<const W: usize>(column: &'a Nullable<W>) -> Self {
+        let leaves = [column.nulls(), column.values()];
+        Self { leaves, ..Self::default() }.lagging(column.nulls().len(), [(1, 1), (0, W)])
+    }
+
+    /// Whether there is nothing in it that a row without the column would not have.
+    pub(super) fn is_absent(&self) -> bool {
+        self.lag.is_some_and(|lag| lag.rows == 0)
+    }
 }
 
 macro_rules! columns {
-    ($($name:expr, $table_type:literal as $wire_type:literal, $codec:literal, $data:expr;)*) => {
+    ($($name:expr, $table_type:literal as $wire_type:literal $(default $default:literal)?, $codec:literal, $data:expr;)*) => {
         /// Every column, in the order of the table and of the blocks.
         pub const COLUMNS: &[Column] = &[$(Column {
-            name: $name, table_type: $table_type, wire_type: $wire_type, codec: $codec, data: $data,
+            name: $name,
+            table_type: $table_type,
+            wire_type: $wire_type,
+            codec: $codec,
+            default: concat!($($default)?),
+            data: $data,
         }),*];
     };
 }
@@ -99,8 +167,103 @@ columns! {
     RAW_REQUEST, "String" as "String", "ZSTD(3)", |g| Data::plain(g.raw_request.bytes());
     RAW_RESPONSE, "String" as "String", "ZSTD(3)", |g| Data::plain(g.raw_response.bytes());
     // the insert that a row came with, so that what is in doubt after a power cut can be asked
-    SEGMENT_ID, "UUID" as "UUID", "ZSTD(1)", |_g| Data::segment();
+    SEGMENT_ID, "UUID" as "UUID", "ZSTD(1)", |_g| Data::every(Every::Segment);
+    "Workspace", "LowCardinality(String)" as "String"
+        default "if(ResourceAttributes['millrace.workspace'] = '', 'default', ResourceAttributes['millrace.workspace'])",
+        "ZSTD(1)", |g| Data::every(Every::Text(g.workspace.as_str()));
+    "SessionId", "String" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::SessionId));
+    "ConversationId", "String" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::ConversationId));
+    "UserId", "String" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::UserId));
+    "Operation", "LowCardinality(String)" as "String", "ZSTD(1)",
+        |g| Data::lagging_text(g.typed.text(Texts::Operation));
+    "Provider", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::Provider));
+    "RequestModel", "LowCardinality(String)" as "String", "ZSTD(1)",
+        |g| Data::lagging_text(g.typed.text(Texts::RequestModel));
+    "ResponseModel", "LowCardinality(String)" as "String", "ZSTD(1)",
+        |g| Data::lagging_text(g.typed.text(Texts::ResponseModel));
+    "ResponseId", "String" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::ResponseId));
+    "FinishReasons", "Array(LowCardinality(String))" as "Array(String)", "ZSTD(1)",
+        |g| Data::lagging_lists(&g.typed.finish_reasons);
+    "FinishReasonsNormalized", "Array(LowCardinality(String))" as "Array(String)", "ZSTD(1)",
+        |g| Data::lagging_lists(&g.typed.finish_reasons_normalized);
+    "InputTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
+        |g| Data::nullable(g.typed.count(Counts::InputTokens));
+    "OutputTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
+        |g| Data::nullable(g.typed.count(Counts::OutputTokens));
+    "CacheReadTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
+        |g| Data::nullable(g.typed.count(Counts::CacheReadTokens));
+    "CacheWriteTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
+        |g| Data::nullable(g.typed.count(Counts::CacheWriteTokens));
+    "ReasoningTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
+        |g| Data::nullable(g.typed.count(Counts::ReasoningTokens));
+    "InputAudioTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
+        |g| Data::nullable(g.typed.count(Counts::InputAudioTokens));
+    "OutputAudioTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
+        |g| Data::nullable(g.typed.count(Counts::OutputAudioTokens));
+    "CostTotal", "Nullable(Decimal(18, 12))" as "Nullable(Decimal(18, 12))", "ZSTD(1)",
+        |g| Data::nullable(g.typed.cost(Costs::Total));
+    "CostInput", "Nullable(Decimal(18, 12))" as "Nullable(Decimal(18, 12))", "ZSTD(1)",
+        |g| Data::nullable(g.typed.cost(Costs::Input));
+    "CostOutput", "Nullable(Decimal(18, 12))" as "Nullable(Decimal(18, 12))", "ZSTD(1)",
+        |g| Data::nullable(g.typed.cost(Costs::Output));
+    "CostSource", "LowCardinality(String)" as "String", "ZSTD(1)",
+        |g| Data::lagging_text(g.typed.text(Texts::CostSource));
+    "TimeToFirstToken", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
+        |g| Data::nullable(g.typed.count(Counts::TimeToFirstToken));
+    "Streaming", "Nullable(Bool)" as "Nullable(Bool)", "ZSTD(1)", |g| Data::nullable(&g.typed.streaming);
+    "ToolName", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::ToolName));
+    "ToolCallId", "String" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::ToolCallId));
+    "AgentName", "LowCardinality(String)" as "String", "ZSTD(1)",
+        |g| Data::lagging_text(g.typed.text(Texts::AgentName));
+    "WorkflowName", "LowCardinality(String)" as "String", "ZSTD(1)",
+        |g| Data::lagging_text(g.typed.text(Texts::WorkflowName));
+    "ErrorType", "LowCardinality(String)" as "String", "ZSTD(1)",
+        |g| Data::lagging_text(g.typed.text(Texts::ErrorType));
+    "ErrorMessage", "String" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::ErrorMessage));
+    "RequestParameters", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(1)",
+        |g| Data::lagging_map(&g.typed.request_parameters);
+    "InputMessages", "String" as "String", "ZSTD(3)", |g| Data::lagging_text(g.typed.text(Texts::InputMessages));
+    "OutputMessages", "String" as "String", "ZSTD(3)", |g| Data::lagging_text(g.typed.text(Texts::OutputMessages));
+    "ToolDefinitions", "String" as "String", "ZSTD(3)", |g| Data::lagging_text(g.typed.text(Texts::ToolDefinitions));
+    "SystemPrompt", "String" as "String", "ZSTD(3)", |g| Data::lagging_text(g.typed.text(Texts::SystemPrompt));
+    "ContentAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(3)",
+        |g| Data::lagging_map(&g.typed.content);
+    "TimingQuality", "LowCardinality(String)" as "String", "ZSTD(1)",
+        |g| Data::lagging_text(g.typed.text(Texts::TimingQuality));
+    "JoinState", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::lagging_text(&g.typed.join_state);
+    "SpanFlags", "UInt32" as "UInt32", "ZSTD(1)",
+        |g| Data::plain(g.typed.flags.bytes()).lagging(g.typed.flags.len(), [(0, 4), (0, 0)]);
+    "ScopeAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(1)",
+        |g| Data::lagging_map(&g.typed.scope_attributes);
+    "ResourceSchemaUrl", "LowCardinality(String)" as "String", "ZSTD(1)",
+        |g| Data::lagging_text(&g.typed.resource_schema_url);
+    "ScopeSchemaUrl", "LowCardinality(String)" as "String", "ZSTD(1)",
+        |g| Data::lagging_text(&g.typed.scope_schema_url);
 }
+
+/// A column that ClickHouse computes when it is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Alias {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub table_type: &'static str,
+    /// What it is.
+    pub expression: &'static str,
+}
+
+/// The columns that are computed.
+pub const ALIASES: &[Alias] = &[
+    Alias {
+        name: "AllAttributes",
+        table_type: "Map(LowCardinality(String), String)",
+        // what is canonical already is held by its typed column alone
+        expression: "mapUpdate(mapFilter((k, v) -> v != '', CAST(map('gen_ai.input.messages', InputMessages, \
+                     'gen_ai.output.messages', OutputMessages, 'gen_ai.tool.definitions', ToolDefinitions), \
+                     'Map(LowCardinality(String), String)')), mapConcat(SpanAttributes, ContentAttributes))",
+    },
+    Alias { name: "TotalTokens", table_type: "Nullable(UInt64)", expression: "InputTokens + OutputTokens" },
+];
 
 /// The request of a captured chat-completion, as it was sent; empty for all other spans.
 pub const RAW_REQUEST: &str = "RawRequest";
@@ -139,6 +302,10 @@ pub struct RowGroup {
     links: Links,
     raw_request: Strings,
     raw_response: Strings,
+    workspace: Workspace,
+    typed: TypedColumns,
+    /// The span under way has something that a typed column may come of.
+    is_typed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -159,6 +326,24 @@ struct Links {
 }
 
 impl Events {
+    /// Those added since `mark`.
+    fn since(&self, mark: Mark) -> Vec<Event<'_>> {
+        if self.timestamp.len() == mark.events {
+            return Vec::new();
+        }
+        let names = StringsIter(self.name.since(mark.event_names));
+        let mut entries = Entries::since(&self.attributes, mark.event_attributes);
+        let mut before = mark.events.checked_sub(1).map_or(0, |event| end_at(self.attributes.ends(), event));
+        let ends = (mark.events..self.timestamp.len()).map(|event| end_at(self.attributes.ends(), event));
+        names
+            .zip(ends)
+            .map(|(name, end)| {
+                let attributes = entries.split_front(end - std::mem::replace(&mut before, end));
+                Event { name, attributes }
+            })
+            .collect()
+    }
+
     fn selected(&self, kept: &Selection) -> Self {
         let (ends, items) = kept.items(|row| end_at(&self.ends, row));
         Self {
@@ -220,6 +405,16 @@ pub struct SpanScalars<'a> {
     pub raw_request: &'a [u8],
     /// Its response.
     pub raw_response: &'a [u8],
+    /// Whether a chat-completion found its place in its trace.
+    pub join_state: JoinState,
+    /// OTLP's flags.
+    pub flags: u32,
+    /// The attributes of its scope.
+    pub scope_attributes: Option<&'a MapRow>,
+    /// The schema URL of its resource.
+    pub resource_schema_url: &'a [u8],
+    /// The schema URL of its scope.
+    pub scope_schema_url: &'a [u8],
 }
 
 impl SpanScalars<'_> {
@@ -242,6 +437,11 @@ impl SpanScalars<'_> {
             status_message: b"",
             raw_request: b"",
             raw_response: b"",
+            join_state: JoinState::Ordinary,
+            flags: 0,
+            scope_attributes: None,
+            resource_schema_url: b"",
+            scope_schema_url: b"",
         }
     }
 }
@@ -364,6 +564,7 @@ impl MapRow {
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
     span_attributes: MapMark,
+    content: MapMark,
     events: usize,
     event_names: StringsMark,
     event_attributes: MapMark,
@@ -376,8 +577,8 @@ pub struct Mark {
 impl RowGroup {
     /// An empty group for a request of so many bytes: the first span's attributes have room.
     #[must_use]
-    pub fn for_request_of(bytes: usize) -> Self {
-        Self { span_attributes: Map::for_row_of(bytes), ..Self::default() }
+    pub fn for_request_of(bytes: usize, workspace: Workspace) -> Self {
+        Self { span_attributes: Map::for_row_of(bytes), workspace, ..Self::default() }
     }
 
     /// Number of finished spans.
@@ -426,6 +627,7 @@ impl RowGroup {
             + self.scope_name.bytes().len()
             + self.scope_version.bytes().len()
             + self.service_name.bytes().len()
+            + self.typed.bytes_len()
     }
 
     /// Starts a span.
@@ -433,6 +635,7 @@ impl RowGroup {
     pub fn begin(&self) -> Mark {
         Mark {
             span_attributes: self.span_attributes.mark(),
+            content: self.typed.content.mark(),
             events: self.events.timestamp.len(),
             event_names: self.events.name.mark(),
             event_attributes: self.events.attributes.mark(),
@@ -446,6 +649,22 @@ impl RowGroup {
     /// Adds an attribute to the span under way.
     pub fn attribute(&mut self, key: &[u8], value: &[u8]) {
         self.span_attributes.push(key, value);
+    }
+
+    /// Adds an attribute of which a typed column may come.
+    #[inline]
+    pub fn attribute_of(&mut self, kind: Kind, key: &[u8], value: &[u8]) {
+        match kind {
+            Kind::Ordinary => return self.span_attributes.push(key, value),
+            Kind::Typed => self.span_attributes.push(key, value),
+            Kind::Content => self.typed.content.push(key, value),
+        }
+        self.is_typed = true;
+    }
+
+    /// Says that something else than an attribute may fill a typed column of the span under way: an event.
+    pub fn mark_typed(&mut self) {
+        self.is_typed = true;
     }
 
     /// Adds an attribute to the event under way; [`event`](Self::event) closes it.
@@ -473,8 +692,15 @@ impl RowGroup {
         self.links.attributes.close_row();
     }
 
-    /// Ends the span under way; says how many attributes were dropped because a later one had the same key.
-    pub fn finish(&mut self, mark: Mark, span: &SpanScalars<'_>, resource: &MapRow) -> usize {
+    /// Ends the span under way; says how many attributes were dropped because a later one had the same key. `normalise`
+    /// fills the typed columns, if something of the span was said to be for them.
+    pub fn finish(
+        &mut self,
+        mark: Mark,
+        span: &SpanScalars<'_>,
+        resource: &MapRow,
+        normalise: impl Into<Option<Normalise>>,
+    ) -> usize {
         if let Err(place) = self.days.binary_search(&span.start.day()) {
             self.days.insert(place, span.start.day());
         }
@@ -492,7 +718,11 @@ impl RowGroup {
         self.resource_attributes.push_row(&resource.0);
         self.scope_name.push(span.scope_name);
         self.scope_version.push(span.scope_version);
-        let repeated = self.span_attributes.keep_last_of_each_key(mark.span_attributes);
+        let mut repeated = self.span_attributes.keep_last_of_each_key(mark.span_attributes);
+        if std::mem::take(&mut self.is_typed) {
+            repeated += self.finish_typed(mark, span, normalise.into());
+        }
+        self.finish_rare(span);
         self.span_attributes.close_row();
         self.duration.push_u64(span.duration_nanos);
         self.status_code.push(span.status.literal().as_bytes());
@@ -503,6 +733,58 @@ impl RowGroup {
         self.raw_response.push(span.raw_response);
         self.rows += 1;
         repeated
+    }
+
+    fn finish_typed(&mut self, mark: Mark, span: &SpanScalars<'_>, normalise: Option<Normalise>) -> usize {
+        let content = &mut self.typed.content;
+        let repeated = content.keep_last_of_each_key(mark.content);
+        if let Some(normalise) = normalise {
+            // the view borrows the content, and what comes of it goes beside it
+            let sent = std::mem::take(content);
+            let view = SpanView {
+                attributes: Entries::since(&self.span_attributes, mark.span_attributes),
+                content: Entries::since(&sent, mark.content),
+                events: self.events.since(mark),
+                start: span.start,
+                name: span.name,
+                scope_name: span.scope_name,
+                is_error: span.status == StatusCode::Error,
+                status_message: span.status_message,
+            };
+            let typed = normalise(&view);
+            self.typed.push(self.rows, &typed);
+            let held_by_columns = typed.held_by_columns;
+            self.typed.content = sent;
+            self.typed.content.leave_out(mark.content, &held_by_columns);
+        }
+        let content = &mut self.typed.content;
+        if content.has_more_than(mark.content) {
+            content.pad_to(self.rows, mark.content);
+            content.close_row();
+        }
+        repeated
+    }
+
+    /// What few spans have, and is no attribute.
+    fn finish_rare(&mut self, span: &SpanScalars<'_>) {
+        let (row, typed) = (self.rows, &mut self.typed);
+        for (column, text) in [
+            (&mut typed.join_state, span.join_state.literal().as_bytes()),
+            (&mut typed.resource_schema_url, span.resource_schema_url),
+            (&mut typed.scope_schema_url, span.scope_schema_url),
+        ] {
+            if !text.is_empty() {
+                push_text(column, row, text);
+            }
+        }
+        if span.flags != 0 {
+            typed.flags.pad_to(row);
+            typed.flags.push(span.flags);
+        }
+        if let Some(attributes) = span.scope_attributes.filter(|attributes| attributes.entries() > 0) {
+            typed.scope_attributes.pad_to(row, typed.scope_attributes.mark());
+            typed.scope_attributes.push_row(&attributes.0);
+        }
     }
 
     /// The same rows but for those at the positions `drop`, which are sorted. No span is under way.
@@ -535,6 +817,9 @@ impl RowGroup {
             links: self.links.selected(kept),
             raw_request: self.raw_request.selected(kept),
             raw_response: self.raw_response.selected(kept),
+            workspace: self.workspace.clone(),
+            typed: self.typed.selected(self.rows, kept),
+            is_typed: false,
         }
     }
 
@@ -573,10 +858,13 @@ impl RowGroup {
         for ends in [&mut self.events.ends, &mut self.links.ends] {
             ends.reserve(more);
         }
+        self.typed.reserve_alike(self.rows, more);
     }
 
     /// Forgets the span under way.
     pub fn roll_back(&mut self, mark: Mark) {
+        self.is_typed = false;
+        self.typed.content.truncate(mark.content);
         self.span_attributes.truncate(mark.span_attributes);
         self.events.timestamp.truncate(mark.events);
         self.events.name.truncate(mark.event_names);
@@ -596,7 +884,10 @@ mod tests {
     fn the_columns_of_the_exporter_come_first_then_ours_each_once() {
         let mut names: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
         assert_eq!((names[0], names[STANDARD_COLUMNS - 1]), ("Timestamp", "Links.Attributes"));
-        assert_eq!(names[STANDARD_COLUMNS..], ["RawRequest", "RawResponse", "SegmentId"]);
+        assert_eq!(
+            names[STANDARD_COLUMNS..STANDARD_COLUMNS + 4],
+            ["RawRequest", "RawResponse", "SegmentId", "Workspace"]
+        );
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), COLUMNS.len());

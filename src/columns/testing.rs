@@ -1,14 +1,17 @@
 //! Reads Native blocks back, so that tests see rows: written from the format's description, not from the encoder. Makes
 //! groups of any rows too.
 
-use super::{COLUMNS, MapRow, RowGroup, SpanKind, SpanScalars, StatusCode, native::encode_block};
+use super::typed::{Costs, Counts, JoinState, Kind, Normalise, SpanView, Texts, Typed};
+use super::{COLUMNS, MapRow, RowGroup, STANDARD_COLUMNS, SpanKind, SpanScalars, StatusCode, native::encode_block};
+use crate::genai::cost::Usd;
 use crate::ids::{SegmentId, SpanId, TraceId};
 use crate::time::UnixNanos;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-/// The rows of a group, by way of the block that ClickHouse would get; without the segment's id, which is the block's.
+/// The rows of a group, by way of the block that ClickHouse would get; without the segment's id, which is the block's, and
+/// without typed columns that a row has nothing in.
 pub(crate) fn rows(group: &RowGroup) -> Vec<Map<String, Value>> {
     let mut block = Vec::new();
     encode_block(&[group], SegmentId::new(1, 2), &mut block);
@@ -16,7 +19,13 @@ pub(crate) fn rows(group: &RowGroup) -> Vec<Map<String, Value>> {
         return Vec::new();
     }
     let mut rows = read_block(&block);
-    rows.iter_mut().for_each(|row| assert!(row.remove("SegmentId").is_some()));
+    for row in &mut rows {
+        assert!(row.remove("SegmentId").is_some());
+        let is_standard = |name: &str| COLUMNS.iter().take(STANDARD_COLUMNS).any(|column| column.name == name);
+        row.retain(|name, value| {
+            is_standard(name) || !(value == "" || value == 0 || value.is_null() || *value == json!([]))
+        });
+    }
     rows
 }
 
@@ -24,7 +33,7 @@ pub(crate) fn rows(group: &RowGroup) -> Vec<Map<String, Value>> {
 pub(crate) fn read_block(block: &[u8]) -> Vec<Map<String, Value>> {
     let mut reader = Reader(block);
     let (columns, count) = (reader.varint(), reader.varint());
-    assert_eq!(columns, COLUMNS.len());
+    assert!((STANDARD_COLUMNS..=COLUMNS.len()).contains(&columns));
     let mut rows = vec![Map::new(); count];
     for _ in 0..columns {
         let (name, data_type) = (reader.string(), reader.string());
@@ -70,8 +79,20 @@ impl Reader<'_> {
         if let Some(item) = data_type.strip_prefix("Array(").and_then(|rest| rest.strip_suffix(')')) {
             return self.lists(count, |reader, total| reader.column(item, total));
         }
+        if let Some(known) = data_type.strip_prefix("Nullable(").and_then(|rest| rest.strip_suffix(')')) {
+            let nulls = self.take(count).to_vec();
+            let values = self.column(known, count);
+            return nulls
+                .into_iter()
+                .zip(values)
+                .map(|(null, value)| if null == 1 { Value::Null } else { value })
+                .collect();
+        }
         match data_type {
             "String" => (0..count).map(|_| self.string().into()).collect(),
+            "UInt32" => (0..count).map(|_| u32::from_le_bytes(self.take(4).try_into().unwrap()).into()).collect(),
+            "Bool" => (0..count).map(|_| (self.take(1)[0] == 1).into()).collect(),
+            "Decimal(18, 12)" => (0..count).map(|_| Usd::from_pico(self.u64()).unwrap().to_string().into()).collect(),
             "UInt64" => (0..count).map(|_| self.u64().into()).collect(),
             "DateTime64(9)" => (0..count).map(|_| self.u64().cast_signed().into()).collect(),
             "UUID" => (0..count)
@@ -139,6 +160,37 @@ fn group_of(resource: &Entries, spans: &[AnySpan]) -> RowGroup {
     rows
 }
 
+/// Keys that begin with `b` are of a dialect, those that begin with `c` are content in it.
+fn kind_of(key: &str) -> Kind {
+    match key.as_bytes() {
+        [b'b', ..] => Kind::Typed,
+        [b'c', ..] => Kind::Content,
+        _ => Kind::Ordinary,
+    }
+}
+
+/// A dialect's rules: what comes of an attribute hangs on the length of its value.
+fn normalise<'a>(view: &SpanView<'a>) -> Typed<'a> {
+    let mut typed = Typed::default();
+    for (key, value) in view.all() {
+        let count = u64::try_from(value.len()).unwrap();
+        match key {
+            b"b" => typed.set_text(Texts::Provider, value),
+            b"ba" => typed.set_count(Counts::InputTokens, Some(count)),
+            b"bb" => typed.set_cost(Costs::Total, Usd::from_pico(count)),
+            b"bc" => typed.streaming = Some(value.len().is_multiple_of(2)),
+            b"ca" => typed.finish_reasons = vec![value.into(), key.into()],
+            b"cb" => typed.request_parameters = vec![(key.into(), value.into())],
+            b"cc" => {
+                typed.set_text(Texts::InputMessages, value);
+                typed.held_by_columns = vec![b"cc"];
+            }
+            _ => {}
+        }
+    }
+    typed
+}
+
 fn add(rows: &mut RowGroup, resource: &MapRow, span: &AnySpan) {
     let text = span.number.to_string();
     let span_id = SpanId::new(span.number.to_be_bytes()).unwrap();
@@ -147,7 +199,9 @@ fn add(rows: &mut RowGroup, resource: &MapRow, span: &AnySpan) {
     let trace_id = TraceId::new(trace_id).unwrap();
     let start = UnixNanos::new(span.start).unwrap();
     let mark = rows.begin();
-    span.attributes.iter().for_each(|(key, value)| rows.attribute(key.as_bytes(), value.as_bytes()));
+    for (key, value) in &span.attributes {
+        rows.attribute_of(kind_of(key), key.as_bytes(), value.as_bytes());
+    }
     for event in &span.events {
         event.iter().for_each(|(key, value)| rows.event_attribute(key.as_bytes(), value.as_bytes()));
         rows.event(start, text.as_bytes());
@@ -167,7 +221,11 @@ fn add(rows: &mut RowGroup, resource: &MapRow, span: &AnySpan) {
         status: StatusCode::from_otlp(span.number % 3),
         status_message: text.as_bytes(),
         raw_request: text.as_bytes(),
+        join_state: if span.number.is_multiple_of(5) { JoinState::Waiting } else { JoinState::Ordinary },
+        flags: u32::try_from(span.number % 3).unwrap(),
+        scope_attributes: span.number.is_multiple_of(4).then_some(resource),
+        scope_schema_url: if span.number.is_multiple_of(7) { b"https://example.com/1" } else { b"" },
         ..SpanScalars::new(start, trace_id, span_id)
     };
-    rows.finish(mark, &scalars, resource);
+    rows.finish(mark, &scalars, resource, normalise as Normalise);
 }

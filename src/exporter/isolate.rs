@@ -152,7 +152,7 @@ impl Rows {
         for block in blocks(&content) {
             ranges.push(count..count + block.rows());
             count += block.rows();
-            columns = block.column_names().map(str::to_owned).collect();
+            block.add_column_names(&mut columns);
         }
         Some(Self { content, count, blocks: ranges, columns, is_missing: vec![true; count] })
     }

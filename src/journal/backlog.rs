@@ -649,11 +649,15 @@ pub(super) fn move_to_damaged(disk: &dyn Disk, journal_dir: &Path, path: &Path) 
 
 /// The names of the columns in a segment of another version.
 fn columns_of(bytes: &Bytes, found: &Scan) -> Result<Vec<String>, LoadError> {
-    let first = found.frames.first().and_then(|frame| bytes.get(frame.clone())).ok_or(LoadError::Nothing)?;
-    let mut content = Vec::new();
-    decompress_checked_frame(first, &mut content).map_err(|_| LoadError::Nothing)?;
-    let (block, _rest) = Block::parse(&content).map_err(|_| LoadError::Nothing)?;
-    Ok(block.column_names().map(str::to_owned).collect())
+    let (mut names, mut content) = (Vec::new(), Vec::new());
+    for frame in &found.frames {
+        content.clear();
+        let frame = bytes.get(frame.clone()).ok_or(LoadError::Nothing)?;
+        decompress_checked_frame(frame, &mut content).map_err(|_| LoadError::Nothing)?;
+        let (block, _rest) = Block::parse(&content).map_err(|_| LoadError::Nothing)?;
+        block.add_column_names(&mut names);
+    }
+    if names.is_empty() { Err(LoadError::Nothing) } else { Ok(names) }
 }
 
 /// Rows in the frames that check.

@@ -110,8 +110,13 @@ impl DeadLetters {
         let (bytes, start) = self.read(name)?;
         let frames = bytes.slice(start..);
         let content = content(&frames)?;
-        let (block, _rest) = Block::parse(&content).map_err(io::Error::other)?;
-        Ok((frames, block.column_names().map(str::to_owned).collect()))
+        let (mut names, mut rest) = (Vec::new(), content.as_slice());
+        while !rest.is_empty() {
+            let (block, behind) = Block::parse(rest).map_err(io::Error::other)?;
+            block.add_column_names(&mut names);
+            rest = behind;
+        }
+        Ok((frames, names))
     }
 
     /// The rows of one as JSON. Blocks the thread.

@@ -7,7 +7,9 @@
 
 use super::value::{checked_text, key_value, text};
 use super::wire::{Fields, Value, WireError};
+use crate::columns::typed::{JoinState, Normalise};
 use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
+use crate::dialects;
 use crate::ids::{IdError, SpanId, TraceId};
 use crate::time::UnixNanos;
 use crate::workspace::{self, Workspace};
@@ -25,7 +27,7 @@ pub const DAYS_PER_REQUEST_MAX: usize = 400;
 pub struct Limits {
     /// Spans.
     pub spans: usize,
-    /// Spans, attributes (those of a resource once for each of its spans), events and links together.
+    /// Spans, attributes (those of a resource and a scope once for each of its spans), events and links together.
     pub items: usize,
     /// Bytes of the columns made from it.
     pub column_bytes: usize,
@@ -157,7 +159,7 @@ pub fn decode_traces(
     workspace: &Workspace,
     limits: &Limits,
 ) -> Result<Decoded, DecodeError> {
-    let out = Decoded { rows: RowGroup::for_request_of(request.len()), ..Decoded::default() };
+    let out = Decoded { rows: RowGroup::for_request_of(request.len(), workspace.clone()), ..Decoded::default() };
     let mut decoder = Decoder { out, encoding, workspace, limits, spans: 0, items: 0, scratch: String::new() };
     let mut fields = Fields::new(request);
     while let Some((number, value)) = fields.next().map_err(Part::Request.is())? {
@@ -193,12 +195,32 @@ struct Decoder<'l> {
     scratch: String,
 }
 
+/// What is the same for all spans of one resource.
+struct ResourceContext<'a> {
+    row: &'a MapRow,
+    service_name: &'a [u8],
+    schema_url: &'a [u8],
+    broken: Option<Rejection>,
+}
+
+/// A scope as it lies in the request.
+#[derive(Default)]
+struct ScopeFields<'a> {
+    name: &'a [u8],
+    version: &'a [u8],
+    attributes: MapRow,
+    schema_url: &'a [u8],
+}
+
 /// What is the same for all spans of one scope.
 struct Context<'a> {
     resource: &'a MapRow,
     service_name: &'a [u8],
     scope_name: &'a [u8],
     scope_version: &'a [u8],
+    scope_attributes: &'a MapRow,
+    resource_schema_url: &'a [u8],
+    scope_schema_url: &'a [u8],
     /// Set when the resource or scope is malformed in its content, which costs all of its spans.
     broken: Option<Rejection>,
 }
@@ -247,6 +269,7 @@ struct SpanFields<'a> {
     end: u64,
     status_code: u64,
     status_message: &'a [u8],
+    flags: u32,
     session: Option<&'a [u8]>,
     conversation: Option<&'a [u8]>,
 }
@@ -270,58 +293,74 @@ impl Decoder<'_> {
             resource.push(workspace::ATTRIBUTE.as_bytes(), self.workspace.as_str().as_bytes());
         }
         resource.keep_last_of_each_key();
-        each_field(message, Part::ResourceSpans, 2, |bytes| self.scope_spans(bytes, &resource, &service_name, broken))
+        let mut schema_url: &[u8] = &[];
+        each_field(message, Part::ResourceSpans, 3, |bytes| {
+            schema_url = bytes;
+            Ok(())
+        })?;
+        if let Err(error) = checked_text(schema_url) {
+            broken = Some(Rejection::Content("its resource", error));
+        }
+        let context = ResourceContext { row: &resource, service_name: &service_name, schema_url, broken };
+        each_field(message, Part::ResourceSpans, 2, |bytes| self.scope_spans(bytes, &context))
     }
 
     fn resource(&mut self, message: &[u8], row: &mut MapRow, service_name: &mut Vec<u8>) -> Result<(), DecodeError> {
-        let (depth, mut scratch) = (self.limits.depth, std::mem::take(&mut self.scratch));
-        let result = each_field(message, Part::Resource, 1, |attribute| {
-            self.count(1)?;
-            let (key, value) = key_value(attribute)?;
-            let value = text(value, 1, depth, &mut scratch)?;
-            if key == workspace::ATTRIBUTE.as_bytes() {
+        each_field(message, Part::Resource, 1, |attribute| {
+            self.shared_attribute(attribute, |key, value| {
                 // which workspace it is, the door says and not the sender
-                return Ok(());
-            }
-            if key == b"service.name" {
-                service_name.clear();
-                service_name.extend_from_slice(value);
-            }
-            row.push(key, value);
-            Ok(())
-        });
-        self.scratch = scratch;
-        result
+                if key == workspace::ATTRIBUTE.as_bytes() {
+                    return;
+                }
+                if key == b"service.name" {
+                    service_name.clear();
+                    service_name.extend_from_slice(value);
+                }
+                row.push(key, value);
+            })
+        })
     }
 
-    fn scope_spans(
-        &mut self,
-        message: &[u8],
-        resource: &MapRow,
-        service_name: &[u8],
-        mut broken: Option<Rejection>,
-    ) -> Result<(), DecodeError> {
-        let (mut scope_name, mut scope_version): (&[u8], &[u8]) = (&[], &[]);
+    /// An attribute of a resource or scope.
+    fn shared_attribute(&mut self, message: &[u8], put: impl FnOnce(&[u8], &[u8])) -> Result<(), DecodeError> {
+        self.count(1)?;
+        let (key, value) = key_value(message)?;
+        put(key, text(value, 1, self.limits.depth, &mut self.scratch)?);
+        Ok(())
+    }
+
+    fn scope_spans(&mut self, message: &[u8], resource: &ResourceContext<'_>) -> Result<(), DecodeError> {
+        let mut scope = ScopeFields::default();
+        let mut broken = resource.broken;
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next().map_err(Part::ScopeSpans.is())? {
-            if number == 1 {
-                let scope = value.bytes().map_err(Part::ScopeSpans.is())?;
-                each_field(scope, Part::Scope, 1, |bytes| {
-                    scope_name = bytes;
-                    Ok(())
-                })?;
-                each_field(scope, Part::Scope, 2, |bytes| {
-                    scope_version = bytes;
-                    Ok(())
-                })?;
+            match number {
+                1 => match self.scope(value.bytes().map_err(Part::ScopeSpans.is())?, &mut scope) {
+                    Err(error @ (DecodeError::NotUtf8 | DecodeError::TooDeep { .. })) => {
+                        broken = Some(Rejection::Content("its scope", error));
+                    }
+                    other => other?,
+                },
+                3 => scope.schema_url = value.bytes().map_err(Part::ScopeSpans.is())?,
+                _ => {}
             }
         }
-        for text in [scope_name, scope_version] {
+        scope.attributes.keep_last_of_each_key();
+        for text in [scope.name, scope.version, scope.schema_url] {
             if let Err(error) = checked_text(text) {
                 broken = Some(Rejection::Content("its scope", error));
             }
         }
-        let context = Context { resource, service_name, scope_name, scope_version, broken };
+        let context = Context {
+            resource: resource.row,
+            service_name: resource.service_name,
+            scope_name: scope.name,
+            scope_version: scope.version,
+            scope_attributes: &scope.attributes,
+            resource_schema_url: resource.schema_url,
+            scope_schema_url: scope.schema_url,
+            broken,
+        };
         let mut unread = message.len();
         let mut first = true;
         each_field(message, Part::ScopeSpans, 2, |span| {
@@ -334,12 +373,28 @@ impl Decoder<'_> {
         })
     }
 
+    fn scope<'a>(&mut self, message: &'a [u8], scope: &mut ScopeFields<'a>) -> Result<(), DecodeError> {
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next().map_err(Part::Scope.is())? {
+            match number {
+                1 => scope.name = value.bytes().map_err(Part::Scope.is())?,
+                2 => scope.version = value.bytes().map_err(Part::Scope.is())?,
+                3 => {
+                    let attribute = value.bytes().map_err(Part::Scope.is())?;
+                    self.shared_attribute(attribute, |key, value| scope.attributes.push(key, value))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn span(&mut self, message: &[u8], context: &Context<'_>) -> Result<(), DecodeError> {
         self.spans += 1;
         if self.spans > self.limits.spans {
             return Err(DecodeError::TooMany { what: "spans", max: self.limits.spans });
         }
-        self.count(1 + context.resource.entries())?;
+        self.count(1 + context.resource.entries() + context.scope_attributes.entries())?;
         let mark = self.out.rows.begin();
         let mut span = SpanFields::default();
         let outcome = match context.broken {
@@ -352,7 +407,8 @@ impl Decoder<'_> {
         });
         match outcome {
             Ok(scalars) => {
-                self.out.attributes_repeated += self.out.rows.finish(mark, &scalars, context.resource);
+                self.out.attributes_repeated +=
+                    self.out.rows.finish(mark, &scalars, context.resource, dialects::normalise as Normalise);
                 if scalars.parent.is_none() {
                     self.out.roots.push(root(&span, &scalars));
                 }
@@ -383,6 +439,7 @@ impl Decoder<'_> {
                 9 => self.attribute(value.bytes().map_err(wire)?, span)?,
                 11 => self.event(value.bytes().map_err(wire)?)?,
                 13 => self.link(value.bytes().map_err(wire)?)?,
+                16 => span.flags = value.fixed32().map_err(wire)?,
                 15 => status(value.bytes().map_err(wire)?, span).map_err(SpanError::Request)?,
                 _ => {}
             }
@@ -401,7 +458,7 @@ impl Decoder<'_> {
             b"gen_ai.conversation.id" => span.conversation = plain_string(value),
             _ => {}
         }
-        self.out.rows.attribute(key, text);
+        self.out.rows.attribute_of(dialects::kind(key), key, text);
         Ok(())
     }
 
@@ -423,6 +480,9 @@ impl Decoder<'_> {
             }
         }
         let name = checked_text(name).map_err(SpanError::of("an event name"))?;
+        if dialects::is_event(name) {
+            self.out.rows.mark_typed();
+        }
         self.out.rows.event(UnixNanos::new(at).ok_or(Rejection::Time("an event time"))?, name);
         Ok(())
     }
@@ -554,6 +614,11 @@ fn scalars<'a>(span: &SpanFields<'a>, context: &Context<'a>) -> Result<SpanScala
         status_message: text("status.message", span.status_message)?,
         raw_request: b"",
         raw_response: b"",
+        join_state: JoinState::Ordinary,
+        flags: span.flags,
+        scope_attributes: Some(context.scope_attributes),
+        resource_schema_url: context.resource_schema_url,
+        scope_schema_url: context.scope_schema_url,
     })
 }
 

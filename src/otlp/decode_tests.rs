@@ -137,12 +137,18 @@ fn expected_row(resource_spans: &ResourceSpans, scope_spans: &ScopeSpans, span: 
         "Links.SpanId": span.links.iter().map(|link| hex(&link.span_id)).collect::<Vec<_>>(),
         "Links.TraceState": span.links.iter().map(|link| link.trace_state.clone()).collect::<Vec<_>>(),
         "Links.Attributes": span.links.iter().map(|link| all_of(&link.attributes)).collect::<Vec<_>>(),
-        "RawRequest": "",
-        "RawResponse": "",
+        "Workspace": "default",
+        "SpanFlags": span.flags,
+        "ScopeAttributes": expected_map(&scope.attributes),
+        "ResourceSchemaUrl": resource_spans.schema_url,
+        "ScopeSchemaUrl": scope_spans.schema_url,
     }) else {
         return None;
     };
-    Some(row)
+    // what a typed column has nothing in is not there
+    let typed = ["SpanFlags", "ScopeAttributes", "ResourceSchemaUrl", "ScopeSchemaUrl"];
+    let is_nothing = |value: &Json| value == "" || value == 0 || *value == json!([]);
+    Some(row.into_iter().filter(|(name, value)| !(typed.contains(&name.as_str()) && is_nothing(value))).collect())
 }
 
 fn all_of(attributes: &[KeyValue]) -> Json {
@@ -224,7 +230,7 @@ fn any_span() -> impl Strategy<Value = Span> {
             status,
             trace_state,
             kind,
-            flags: 257,
+            flags: if kind == 3 { 0 } else { 257 },
             dropped_attributes_count: 3,
             ..Span::default()
         }
@@ -235,17 +241,14 @@ fn any_request() -> impl Strategy<Value = ExportTraceServiceRequest> {
     let scope = option::of((any_text(), any_text(), attributes()).prop_map(|(name, version, attributes)| {
         InstrumentationScope { name, version, attributes, ..InstrumentationScope::default() }
     }));
-    let scope_spans = (scope, vec(any_span(), 0..4)).prop_map(|(scope, spans)| ScopeSpans {
+    let scope_spans = (scope, vec(any_span(), 0..4), "[a-z/]{0,9}").prop_map(|(scope, spans, schema_url)| ScopeSpans {
         scope,
         spans,
-        schema_url: "https://example.test/1".into(),
+        schema_url,
     });
     let resource = option::of(attributes().prop_map(|attributes| Resource { attributes, ..Resource::default() }));
-    let resource_spans = (resource, vec(scope_spans, 0..3)).prop_map(|(resource, scope_spans)| ResourceSpans {
-        resource,
-        scope_spans,
-        ..ResourceSpans::default()
-    });
+    let resource_spans = (resource, vec(scope_spans, 0..3), "[a-z/]{0,9}")
+        .prop_map(|(resource, scope_spans, schema_url)| ResourceSpans { resource, scope_spans, schema_url });
     vec(resource_spans, 0..3).prop_map(|resource_spans| ExportTraceServiceRequest { resource_spans })
 }
 

@@ -53,7 +53,7 @@ fn the_sample_of_peculiarities_becomes_its_row() {
     assert_eq!(attribute("x.null").as_deref(), Some(""));
     assert_eq!(attribute("x.bytes").as_deref(), Some("AAEC"));
     assert_eq!(attribute("gen_ai.response.finish_reasons").as_deref(), Some(r#"["error"]"#));
-    let messages: Value = serde_json::from_str(&attribute("gen_ai.input.messages").unwrap()).unwrap();
+    let messages: Value = serde_json::from_str(row["InputMessages"].as_str().unwrap()).unwrap();
     assert_eq!(messages, expect["input_messages"]);
 }
 

@@ -178,6 +178,10 @@ impl<'a> Value<'a> {
     pub(super) fn fixed64(self) -> Result<u64, WireError> {
         if let Self::Fixed64(value) = self { Ok(value) } else { Err(WireError::WireType) }
     }
+
+    pub(super) fn fixed32(self) -> Result<u32, WireError> {
+        if let Self::Fixed32(value) = self { Ok(value) } else { Err(WireError::WireType) }
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,10 @@ use super::body::{self, BodyError};
 use super::chat_shapes::Shape;
 use super::{ACK_HEADER, RETRY_AFTER, Receivers, ack_wanted, chat_ndjson};
 use crate::chat::{self, ChatSpan, Context, Foreign, TraceRef, Traceparent, ValidationErrors};
+use crate::columns::typed::{JoinState, Normalise};
 use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode as SpanStatus};
+use crate::dialects;
+use crate::genai::semconv;
 use crate::pipeline::{Ack, NotTaken, Origin, Promise, Receipt, Room};
 use crate::telemetry::Receiver;
 use crate::workspace::{self, Workspace};
@@ -162,13 +165,19 @@ impl Receivers {
             TraceRef::Joins(trace) => self.traces.root(workspace, trace).filter(|root| root.span_id != span.span_id),
             TraceRef::Own(_) => None,
         };
+        let join_state = match (span.trace, span.parent, &root) {
+            (TraceRef::Own(_), ..) => JoinState::Own,
+            (TraceRef::Joins(_), Some(_), _) => JoinState::Given,
+            (TraceRef::Joins(_), None, Some(_)) => JoinState::Joined,
+            (TraceRef::Joins(_), None, None) => JoinState::Waiting,
+        };
         span.parent = span.parent.or(root.as_ref().map(|root| root.span_id));
         let session_id = span.settle_session(root.as_ref().and_then(|root| root.session.as_deref()));
         let trace_id = span.trace.id();
         let workspace_of_row = workspace.clone();
         let receiver = Receiver::Chat;
         let origin = Origin { workspace: workspace_of_row, receiver, ack, dedup_window: self.chat_dedup_window };
-        let promise = self.pipeline.send(row(&span, workspace), room, origin)?;
+        let promise = self.pipeline.send(row(&span, workspace, join_state), room, origin)?;
         self.metrics.chat_joined.inc_by(u64::from(root.is_some()));
         if let TraceRef::Own(_) = span.trace {
             self.traces.remember(workspace, trace_id, span.span_id, Some(&session_id));
@@ -261,18 +270,18 @@ fn invalid_parameter(loc: &[&str], message: &str) -> Response {
 }
 
 /// The span as the one row of a group.
-fn row(span: &ChatSpan<'_>, workspace: &Workspace) -> RowGroup {
+fn row(span: &ChatSpan<'_>, workspace: &Workspace, join_state: JoinState) -> RowGroup {
     let service_name = span.service_name.as_deref().unwrap_or(SERVICE_UNKNOWN);
     let mut resource = MapRow::default();
     resource.push(b"service.name", service_name.as_bytes());
     resource.push(workspace::ATTRIBUTE.as_bytes(), workspace.as_str().as_bytes());
-    let mut rows = RowGroup::default();
+    let mut rows = RowGroup::for_request_of(0, workspace.clone());
     let mark = rows.begin();
     let mut text = String::new();
     for (key, value) in &span.attributes {
         text.clear();
         value.as_column_text(&mut text);
-        rows.attribute(key.as_bytes(), text.as_bytes());
+        rows.attribute_of(dialects::kind(key.as_bytes()), key.as_bytes(), text.as_bytes());
     }
     let scalars = SpanScalars {
         duration_nanos: span.end.nanos_since(span.start),
@@ -289,8 +298,10 @@ fn row(span: &ChatSpan<'_>, workspace: &Workspace) -> RowGroup {
         status_message: span.status_message.as_bytes(),
         raw_request: span.raw.request.as_bytes(),
         raw_response: span.raw.response.as_bytes(),
+        join_state,
+        scope_schema_url: semconv::SCHEMA_URL.as_bytes(),
         ..SpanScalars::new(span.start, span.trace.id(), span.span_id)
     };
-    rows.finish(mark, &scalars, &resource);
+    rows.finish(mark, &scalars, &resource, dialects::normalise as Normalise);
     rows
 }

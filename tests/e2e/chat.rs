@@ -7,7 +7,7 @@ use crate::support::http::{self, post_json};
 use crate::support::{Service, wait_until};
 
 const ROW: &str = "SELECT TraceId, SpanId, ParentSpanId, SpanName, SpanKind, StatusCode, StatusMessage, Duration, \
-                   toString(toUnixTimestamp64Nano(Timestamp)) AS at, SpanAttributes \
+                   toString(toUnixTimestamp64Nano(Timestamp)) AS at, AllAttributes AS SpanAttributes \
                    FROM otel_traces WHERE SpanId = {s:String}";
 
 fn pair() -> Value {

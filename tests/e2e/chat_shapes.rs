@@ -48,7 +48,7 @@ fn wait_for_rows(service: &Service, rows: u64) {
 }
 
 fn row_of(service: &Service, said: &Value) -> Value {
-    const ROW: &str = "SELECT SpanName, TraceId, StatusCode, StatusMessage, ServiceName, Duration, SpanAttributes, \
+    const ROW: &str = "SELECT SpanName, TraceId, StatusCode, StatusMessage, ServiceName, Duration, AllAttributes AS SpanAttributes, \
                        RawRequest, RawResponse, \
                        toString(toUnixTimestamp64Nano(Timestamp)) AS at FROM otel_traces WHERE SpanId = {s:String}";
     let rows = wait_until("the record is stored", || {

@@ -6,6 +6,7 @@ mod chat;
 mod chat_shapes;
 mod clickhouse_clients;
 mod command_line;
+mod content;
 mod engine_killed;
 mod external_clickhouse;
 mod full_channel;

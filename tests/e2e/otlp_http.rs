@@ -223,7 +223,7 @@ fn the_peculiarities_of_otlp_json_are_read_as_meant() {
     let answer = post(&service, JSON, case["otlp"].to_string().as_bytes());
     assert_eq!((answer.status, answer.text().as_str()), (200, "{}"), "{answer:?}");
     wait_for_spans(&service, 1);
-    let query = "SELECT TraceId, SpanId, ParentSpanId, SpanKind, StatusCode, StatusMessage, SpanAttributes, \
+    let query = "SELECT TraceId, SpanId, ParentSpanId, SpanKind, StatusCode, StatusMessage, AllAttributes AS SpanAttributes, \
                  toUnixTimestamp64Nano(Timestamp) AS at, Duration FROM otel_traces";
     let rows = service.sql().rows(query, &[]);
     let row = rows.first().expect("one row");

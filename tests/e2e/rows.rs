@@ -41,6 +41,8 @@ fn whole_rows_query() -> String {
         "Events.Timestamp" => {
             "arrayMap(at -> toString(toUnixTimestamp64Nano(at)), t.`Events.Timestamp`) AS `Events.Timestamp`".to_owned()
         }
+        // content is kept apart, where filters do not read it
+        "SpanAttributes" => "t.AllAttributes AS SpanAttributes".to_owned(),
         _ => format!("t.`{name}` AS `{name}`"),
     });
     format!("SELECT {} FROM otel_traces AS t WHERE t.TraceId = {{t:String}}", columns.join(", "))

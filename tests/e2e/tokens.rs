@@ -32,7 +32,7 @@ fn frame(numbers: &[u64]) -> Vec<u8> {
             )
         };
         let mark = rows.begin();
-        rows.finish(mark, &span, &MapRow::default());
+        rows.finish(mark, &span, &MapRow::default(), None);
     }
     let (mut block, mut frame) = (Vec::new(), Vec::new());
     encode_block(&[&rows], SegmentId::new(1, 2), &mut block);
