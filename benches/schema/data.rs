@@ -6,7 +6,6 @@
 //!   a week, more by day than by night.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 
 /// 2026-10-05, a Monday, in ns.
 pub(crate) const WEEK_STARTS: i64 = 1_791_158_400_000_000_000;
@@ -29,7 +28,7 @@ const WITHIN_AN_HOUR: i64 = (11 * 60 + 30) * 60 * SECOND;
 const ACROSS_THE_HOUR: i64 = (11 * 60 + 54) * 60 * SECOND;
 
 /// Services of the ordinary spans.
-pub(crate) const SERVICES: usize = 20;
+const SERVICES: usize = 20;
 const NAMES_OF_A_SERVICE: usize = 50;
 const MODELS: [(&str, &str, u64); 3] = [
     ("openai", "gpt-5.2", 1_750_000),
@@ -37,9 +36,9 @@ const MODELS: [(&str, &str, u64); 3] = [
     ("anthropic", "claude-sonnet-4-6", 3_000_000),
 ];
 /// The one service that talks.
-pub(crate) const CHAT_SERVICE: &str = "support-bot";
+const CHAT_SERVICE: &str = "support-bot";
 /// What the first message of a conversation brings along, in bytes: documents found, the customer's record.
-const CONTEXT_BYTES: usize = 5_000;
+const CONTEXT_BYTES: usize = 3_000;
 
 /// Random numbers that are the same each time. Source: Vigna, `SplitMix64`.
 pub(crate) struct Dice(u64);
@@ -66,6 +65,10 @@ impl Dice {
         low * (high / low).powf(self.fraction())
     }
 
+    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        all.get(self.below(all.len())).expect("below the length")
+    }
+
     fn fraction(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
@@ -73,7 +76,7 @@ impl Dice {
     fn hex(&mut self, bytes: usize) -> String {
         let mut hex = String::with_capacity(bytes * 2);
         while hex.len() < bytes * 2 {
-            write!(hex, "{:016x}", self.next()).unwrap();
+            hex.push_str(&format!("{:016x}", self.next()));
         }
         hex
     }
@@ -128,13 +131,13 @@ impl Prose {
 
     fn new() -> Self {
         const SYLLABLES: [&str; 32] = [
-            "an", "ter", "re", "in", "con", "ta", "lo", "mi", "ver", "de", "ex", "per", "so", "ki", "ble", "ment", "tion",
-            "us", "al", "or", "pre", "ing", "est", "ca", "ni", "da", "fu", "ro", "st", "ly", "um", "gra",
+            "an", "ter", "re", "in", "con", "ta", "lo", "mi", "ver", "de", "ex", "per", "so", "ki", "ble", "ment",
+            "tion", "us", "al", "or", "pre", "ing", "est", "ca", "ni", "da", "fu", "ro", "st", "ly", "um", "gra",
         ];
         let dice = &mut Dice::new(77);
         let word = |_| {
             let syllables = 1 + dice.below(3) + dice.below(2);
-            (0..syllables).map(|_| SYLLABLES[dice.below(SYLLABLES.len())]).collect()
+            (0..syllables).map(|_| *dice.one_of(&SYLLABLES)).collect()
         };
         Self((0..Self::WORDS as usize).map(word).collect())
     }
@@ -142,10 +145,10 @@ impl Prose {
     fn put(&self, dice: &mut Dice, bytes: usize, text: &mut String) {
         let end = text.len() + bytes;
         while text.len() < end {
-            text.push_str(&self.0[dice.skewed(1.0, Self::WORDS) as usize]);
+            text.push_str(self.0.get(dice.skewed(1.0, Self::WORDS) as usize).map_or("", String::as_str));
             match dice.below(14) {
                 0 => text.push_str(". "),
-                1 => write!(text, " {} ", dice.below(1000)).unwrap(),
+                1 => text.push_str(&format!(" {} ", dice.below(1000))),
                 2 => text.push_str(", "),
                 _ => text.push(' '),
             }
@@ -159,6 +162,7 @@ struct Conversation {
     session: String,
     trace: String,
     user: String,
+    /// One of [`MODELS`].
     model: usize,
     /// JSON messages, each followed by a comma.
     history: String,
@@ -190,7 +194,8 @@ impl Conversations {
             session: format!("sess-{}", dice.hex(8)),
             trace: dice.hex(16),
             user: format!("user-{}", dice.below(4000)),
-            model: [0, 0, 0, 0, 0, 0, 0, 0, 1, 2][dice.below(10)],
+            // one is used most
+            model: *dice.one_of(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 2]),
             history: String::new(),
             turn: 0,
         }
@@ -203,26 +208,12 @@ impl Conversations {
         self.prose.put(&mut self.dice, bytes, &mut text);
         format!(r#"{{"role":"{role}","parts":[{{"type":"text","content":"{}"}}]}}"#, text.trim_end())
     }
-}
 
-impl Iterator for Conversations {
-    type Item = Span;
-
-    fn next(&mut self) -> Option<Span> {
-        let (wave, place) = (self.made / WAVE, self.made % WAVE);
-        self.made += 1;
-        if self.under_way.is_empty() {
-            self.under_way = (0..CONVERSATIONS).map(|_| self.conversation()).collect();
-        }
-        let which = self.dice.below(self.under_way.len());
-        let mut conversation = self.under_way.swap_remove(which);
-        let user = self.message("user", 300.0, if conversation.turn == 0 { CONTEXT_BYTES } else { 0 });
-        let answer = self.message("assistant", 800.0, 0);
-        conversation.history.push_str(&user);
-        let input = format!("[{}]", conversation.history);
+    /// The call at `place` of its wave.
+    fn call(&mut self, conversation: &Conversation, input: String, answer: &str, wave: usize, place: usize) -> Span {
         let trace = if self.trace_per_turn { self.dice.hex(16) } else { conversation.trace.clone() };
         let dice = &mut self.dice;
-        let (provider, model, price) = MODELS[conversation.model];
+        let (provider, model, price) = MODELS.get(conversation.model).copied().unwrap_or_default();
         let (input_tokens, output_tokens) = ((input.len() + 1_800) as u64 / 4, answer.len() as u64 / 4);
         let duration = dice.skewed(0.8e9, 12e9) as u64;
         let begin = if wave % 5 == 4 { ACROSS_THE_HOUR } else { WITHIN_AN_HOUR };
@@ -245,37 +236,41 @@ impl Iterator for Conversations {
             system: self.system.clone(),
             tools: TOOLS,
         };
-        let span = Span {
+        Span {
             start: start + dice.below(BETWEEN_CALLS as usize) as i64,
             trace,
             id: dice.hex(8),
-            parent: if self.trace_per_turn { String::new() } else { conversation.trace[..16].to_owned() },
+            parent: if self.trace_per_turn { String::new() } else { conversation.trace.chars().take(16).collect() },
             name: format!("chat {model}"),
             kind: "Client",
             service: service.to_owned(),
             resource: resource(service, dice.below(3), "opentelemetry.instrumentation.openai_v2"),
             scope: "opentelemetry.instrumentation.openai_v2",
-            attributes: vec![
-                ("gen_ai.operation.name", "chat".into()),
-                ("gen_ai.provider.name", provider.into()),
-                ("gen_ai.request.model", model.into()),
-                ("gen_ai.response.model", model.into()),
-                ("gen_ai.response.id", call.response_id.clone()),
-                ("gen_ai.response.finish_reasons", r#"["stop"]"#.into()),
-                ("gen_ai.usage.input_tokens", input_tokens.to_string()),
-                ("gen_ai.usage.output_tokens", output_tokens.to_string()),
-                ("gen_ai.usage.cache_read.input_tokens", call.cached_tokens.to_string()),
-                ("gen_ai.request.temperature", "0.7".into()),
-                ("gen_ai.conversation.id", call.session.clone()),
-                ("session.id", call.session.clone()),
-                ("user.id", call.user.clone()),
-                ("server.address", format!("api.{provider}.example")),
-            ],
+            attributes: call_attributes(&call, provider, model),
             duration,
             status: "Unset",
             call: Some(call),
             ..Span::default()
-        };
+        }
+    }
+}
+
+impl Iterator for Conversations {
+    type Item = Span;
+
+    fn next(&mut self) -> Option<Span> {
+        let (wave, place) = (self.made / WAVE, self.made % WAVE);
+        self.made += 1;
+        if self.under_way.is_empty() {
+            self.under_way = (0..CONVERSATIONS).map(|_| self.conversation()).collect();
+        }
+        let which = self.dice.below(self.under_way.len());
+        let mut conversation = self.under_way.swap_remove(which);
+        let user = self.message("user", 300.0, if conversation.turn == 0 { CONTEXT_BYTES } else { 0 });
+        let answer = self.message("assistant", 1_110.0, 0);
+        conversation.history.push_str(&user);
+        let input = format!("[{}]", conversation.history);
+        let span = self.call(&conversation, input, &answer, wave, place);
         conversation.history.push(',');
         conversation.history.push_str(&answer);
         conversation.history.push(',');
@@ -285,6 +280,31 @@ impl Iterator for Conversations {
         }
         Some(span)
     }
+}
+
+fn call_attributes(call: &Call, provider: &str, model: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("gen_ai.operation.name", "chat".into()),
+        ("gen_ai.provider.name", provider.into()),
+        ("gen_ai.request.model", model.into()),
+        ("gen_ai.response.model", model.into()),
+        ("gen_ai.response.id", call.response_id.clone()),
+        ("gen_ai.response.finish_reasons", r#"["stop"]"#.into()),
+        ("gen_ai.usage.input_tokens", call.input_tokens.to_string()),
+        ("gen_ai.usage.output_tokens", call.output_tokens.to_string()),
+        ("gen_ai.usage.cache_read.input_tokens", call.cached_tokens.to_string()),
+        ("gen_ai.request.temperature", "0.7".into()),
+        ("gen_ai.conversation.id", call.session.clone()),
+        ("session.id", call.session.clone()),
+        ("user.id", call.user.clone()),
+        ("gen_ai.usage.cost", usd(call.cost_input + call.cost_output)),
+        ("server.address", format!("api.{provider}.example")),
+    ]
+}
+
+/// 10^-12 USD as decimal text.
+fn usd(cost: u64) -> String {
+    format!("{}.{:012}", cost / 1_000_000_000_000, cost % 1_000_000_000_000)
 }
 
 fn resource(service: &str, replica: usize, sdk: &str) -> Vec<(&'static str, String)> {
@@ -330,7 +350,7 @@ impl Services {
             let dice = &mut self.dice;
             let (parent, above) = match place {
                 0 => (String::new(), 0),
-                _ => ids[dice.below(ids.len())].clone(),
+                _ => dice.one_of(&ids).clone(),
             };
             let service = if place == 0 { dice.below(4) } else { (above + dice.below(6)) % SERVICES };
             let span = service_span(dice, begin, &trace, parent, service);
@@ -343,22 +363,41 @@ impl Services {
 }
 
 /// The name of one of a service's spans.
-pub(crate) fn span_name(service: usize, number: usize) -> String {
+fn span_name(service: &str, number: usize) -> String {
     const VERBS: [&str; 5] = ["GET", "POST", "PUT", "SELECT", "publish"];
-    format!("{} /{}/resource-{number}", VERBS[number % VERBS.len()], SERVICE_NAMES[service])
+    let verb = VERBS.get(number % VERBS.len()).copied().unwrap_or_default();
+    format!("{verb} /{service}/resource-{number}")
 }
 
 /// The names of the services.
-pub(crate) const SERVICE_NAMES: [&str; SERVICES] = [
-    "frontend", "gateway", "mobile-api", "partner-api", "checkout", "cart", "catalog", "search", "pricing", "stock", "payment",
-    "fraud", "shipping", "email", "accounts", "sessions", "recommend", "reviews", "ads", "ledger",
+const SERVICE_NAMES: [&str; SERVICES] = [
+    "frontend",
+    "gateway",
+    "mobile-api",
+    "partner-api",
+    "checkout",
+    "cart",
+    "catalog",
+    "search",
+    "pricing",
+    "stock",
+    "payment",
+    "fraud",
+    "shipping",
+    "email",
+    "accounts",
+    "sessions",
+    "recommend",
+    "reviews",
+    "ads",
+    "ledger",
 ];
 
 fn service_span(dice: &mut Dice, start: i64, trace: &str, parent: String, service: usize) -> Span {
     let number = (dice.skewed(1.0, NAMES_OF_A_SERVICE as f64 + 1.0) as usize - 1).min(NAMES_OF_A_SERVICE - 1);
-    let name = span_name(service, number);
+    let service_name = SERVICE_NAMES.get(service).copied().unwrap_or_default();
+    let name = span_name(service_name, number);
     let is_error = dice.below(100) == 0;
-    let service_name = SERVICE_NAMES[service];
     let path = name.split(' ').nth(1).unwrap_or_default().to_owned();
     Span {
         start,

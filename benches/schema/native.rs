@@ -3,21 +3,24 @@
 use super::data::Span;
 use millrace::columns::frames::compress_frame;
 
+/// Calls its argument with each pair of a map.
+type EachPair = fn(&Span, &mut dyn FnMut(&str, &str));
+/// Calls its argument with each text of an array.
+type EachText = fn(&Span, &mut dyn FnMut(&str));
+
 /// How a column's values are written.
 #[derive(Clone, Copy)]
 pub(crate) enum Put {
     /// Text.
     Text(fn(&Span) -> &str),
-    /// Text that is made, and appended.
-    Made(fn(&Span, &mut String)),
     /// A number of fixed width.
     Number(fn(&Span, &mut Vec<u8>)),
     /// The same, or unknown.
     Known(fn(&Span, &mut Vec<u8>) -> bool, usize),
     /// A map of texts.
-    Map(fn(&Span, &mut dyn FnMut(&str, &str))),
+    Map(EachPair),
     /// An array of texts.
-    Texts(fn(&Span, &mut dyn FnMut(&str))),
+    Texts(EachText),
     /// An empty array: offsets and nothing.
     Empty,
 }
@@ -57,14 +60,6 @@ fn ends(rows: &[Span], out: &mut Vec<u8>, mut count: impl FnMut(&Span) -> u64) {
 fn put(column: &Wire, rows: &[Span], out: &mut Vec<u8>) {
     match column.put {
         Put::Text(of) => rows.iter().for_each(|row| text(of(row), out)),
-        Put::Made(make) => {
-            let mut made = String::new();
-            for row in rows {
-                made.clear();
-                make(row, &mut made);
-                text(&made, out);
-            }
-        }
         Put::Number(of) => rows.iter().for_each(|row| of(row, out)),
         Put::Known(of, width) => {
             let (mut unknown, mut values) = (Vec::new(), Vec::new());
@@ -188,10 +183,14 @@ const NO_MAP: Put = Put::Map(|_, _| ());
 /// What our blocks always have besides, content not among the attributes.
 pub(crate) const OURS: &[Wire] = &[
     wire("SpanAttributes", "Map(String, String)", Put::Map(attributes)),
-    wire("SegmentId", "UUID", Put::Number(|s, out| {
-        out.extend_from_slice(&(s.start / 1_000_000_000 / 60).to_le_bytes());
-        out.extend_from_slice(&0x4000_1234_5678_9abc_u64.to_le_bytes());
-    })),
+    wire(
+        "SegmentId",
+        "UUID",
+        Put::Number(|s, out| {
+            out.extend_from_slice(&(s.start / 1_000_000_000 / 60).to_le_bytes());
+            out.extend_from_slice(&0x4000_1234_5678_9abc_u64.to_le_bytes());
+        }),
+    ),
     wire("Workspace", "String", Put::Text(|_| "default")),
     wire("SpanFlags", "UInt32", Put::Number(|_, out| out.extend_from_slice(&[1, 1, 0, 0]))),
     wire("ScopeAttributes", "Map(String, String)", NO_MAP),
@@ -232,11 +231,15 @@ pub(crate) const GENAI: &[Wire] = &[
     wire("WorkflowName", "String", NOTHING),
     wire("ErrorType", "String", NOTHING),
     wire("ErrorMessage", "String", NOTHING),
-    wire("RequestParameters", "Map(String, String)", Put::Map(|s, each| {
-        if s.call.is_some() {
-            each("temperature", "0.7");
-        }
-    })),
+    wire(
+        "RequestParameters",
+        "Map(String, String)",
+        Put::Map(|s, each| {
+            if s.call.is_some() {
+                each("temperature", "0.7");
+            }
+        }),
+    ),
     wire("InputMessages", "String", of_call!(input)),
     wire("OutputMessages", "String", of_call!(output)),
     wire("ToolDefinitions", "String", of_call!(tools)),

@@ -367,6 +367,10 @@ impl Engine {
         Service::start_in(self.folder, Options::default())
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// `http://host:port`
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
