@@ -29,7 +29,7 @@ const LIST: &str = "TraceId, SpanId, ParentSpanId, ServiceName, SpanName, Timest
 /// Picks cases from the table, the same each time.
 pub(crate) fn cases(with_calls: bool, count: usize) -> String {
     let (person, session, phrase) = if with_calls {
-        ("UserId", "SessionId", "extract(OutputMessages, '[a-z]{7,} [a-z]{7,}')")
+        ("UserId", "SessionId", "extract(InputMessages, '[a-z]{7,} [a-z]{7,}')")
     } else {
         ("SpanAttributes['enduser.id']", "''", "''")
     };
