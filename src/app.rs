@@ -9,7 +9,7 @@ use crate::accepted::Accepted;
 use crate::admin::{self, Admin};
 use crate::chat;
 use crate::clickhouse::recent;
-use crate::clickhouse::schema::{Home, TABLE};
+use crate::clickhouse::schema::{Home, Layout, Schema, TABLE};
 use crate::clickhouse::{Availability, Client};
 use crate::columns::blocks::Block;
 use crate::committer::{Committer, JournalFailed, Limits};
@@ -30,6 +30,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -197,12 +198,30 @@ fn exporter(
         backlog,
         client: store.client.clone(),
         dead_letters: dead_letters(config),
-        home: store.home,
+        schema: schema(config),
         config: config.exporter.clone(),
         metrics: metrics.clone(),
         availability: availability.clone(),
         clock: Clock::System,
         isolating: tokio::sync::Mutex::default(),
+        was_away: AtomicBool::new(false),
+    }
+}
+
+/// What the tables must be.
+#[must_use]
+pub fn schema(config: &Config) -> Schema {
+    Schema::new(layout(config), &config.schema)
+}
+
+/// What the DDL depends on.
+#[must_use]
+pub fn layout(config: &Config) -> Layout {
+    Layout {
+        database: config.clickhouse.database.clone(),
+        home: if config.clickhouse.url.is_some() { Home::Server } else { Home::Embedded },
+        cluster: config.clickhouse.cluster(),
+        retention: config.retention.clone(),
     }
 }
 
@@ -305,6 +324,7 @@ fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics) 
         },
         limits: otlp::Limits { column_bytes: config.memory.request_rows_bytes(), ..otlp::Limits::default() },
         request_bytes_max: REQUEST_BYTES_MAX,
+        retention: config.retention.clone(),
     })
 }
 
@@ -379,7 +399,6 @@ fn engine_command(config: &Config, listen: SocketAddr, data_dir: &Path) -> anyho
 /// The ClickHouse that rows go to: one of our own, or somebody else's.
 struct Store {
     client: Client,
-    home: Home,
     url: String,
     engine: Option<JoinHandle<Result<(), embedded::NeverStarted>>>,
     data_dir: Option<PathBuf>,
@@ -389,7 +408,7 @@ impl Store {
     async fn start(config: &Config, metrics: &Metrics, stopping: Shutdown) -> anyhow::Result<Self> {
         if let Some(url) = &config.clickhouse.url {
             let client = Client::new(url, &config.clickhouse);
-            return Ok(Self { client, home: Home::Server, url: url.clone(), engine: None, data_dir: None });
+            return Ok(Self { client, url: url.clone(), engine: None, data_dir: None });
         }
         let listen = settle_port(config.embedded.listen).await?;
         let url = format!("http://{listen}");
@@ -403,7 +422,7 @@ impl Store {
         };
         let engine = tokio::spawn(embedded::supervise(command, stopping, on_change));
         let client = Client::new(&url, &config.clickhouse);
-        Ok(Self { client, home: Home::Embedded, url, engine: Some(engine), data_dir: Some(data_dir) })
+        Ok(Self { client, url, engine: Some(engine), data_dir: Some(data_dir) })
     }
 
     /// Waits until the engine is given up; for ever with a ClickHouse of somebody else.

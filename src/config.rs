@@ -8,6 +8,7 @@
 //! it and the nearest one.
 
 use crate::accepted::SPANS_MAX_DEFAULT;
+use crate::retention::Retention;
 use crate::sizes::{self, ByteSize};
 use crate::{admin, chat, clickhouse, embedded, exporter, journal, receivers};
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,12 @@ pub struct Config {
     /// The ClickHouse to write to.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub clickhouse: clickhouse::Config,
+    /// Who changes the tables.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub schema: clickhouse::schema::Config,
+    /// How long spans and the texts in them are kept.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub retention: Retention,
     /// The log.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub log: Log,
@@ -203,6 +210,8 @@ impl Default for Config {
             admin: admin::Config::default(),
             embedded: Embedded::default(),
             clickhouse: clickhouse::Config::default(),
+            schema: clickhouse::schema::Config::default(),
+            retention: Retention::default(),
             log: Log::default(),
         }
     }
@@ -310,6 +319,14 @@ impl Config {
                 "clickhouse.url: {url:?} must be the HTTP interface, such as http://clickhouse:8123"
             ));
         }
+        if self.clickhouse.cluster.is_some() && self.clickhouse.url.is_none() {
+            return invalid(
+                "clickhouse.cluster: needs clickhouse.url; the embedded ClickHouse is no cluster".to_owned(),
+            );
+        }
+        if let Err(why) = self.retention.check() {
+            return invalid(why);
+        }
         let listen = self.embedded.listen;
         if self.clickhouse.url.is_none() && !listen.ip().is_loopback() && self.clickhouse.password.is_none() {
             return invalid(format!(
@@ -362,6 +379,10 @@ fn defaults_as_value() -> serde_json::Value {
 
 fn unknown_keys(given: &serde_json::Value, known: &serde_json::Value, path: &str, found: &mut Vec<String>) {
     let (Some(given), Some(known)) = (given.as_object(), known.as_object()) else { return };
+    // names that the operator chooses
+    if known.is_empty() {
+        return;
+    }
     for (key, value) in given {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         if let Some(known) = known.get(key) {

@@ -26,7 +26,8 @@ use anyhow::{Context as _, ensure};
 use clap::{Parser, ValueEnum};
 use data::{Conversations, Services, Span};
 use machine::{Usage, float, percentile};
-use millrace::clickhouse::{Database, schema};
+use millrace::clickhouse::Database;
+use millrace::clickhouse::schema::{self, Home, Layout};
 use native::Wire;
 use queries::{Case, Question};
 use std::fs;
@@ -74,11 +75,10 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let ours = match &arguments.instead {
         Some(file) => statements(&fs::read_to_string(file)?),
-        None => schema::statements(
-            &Database::try_from("ours".to_owned()).map_err(anyhow::Error::msg)?,
-            schema::Home::Server,
-        )
-        .to_vec(),
+        None => {
+            let database = Database::try_from("ours".to_owned()).map_err(anyhow::Error::msg)?;
+            schema::statements(&Layout::plain(database, Home::Server))
+        }
     };
     let sets = if arguments.sets.is_empty() { Set::value_variants() } else { &arguments.sets };
     for set in sets {
@@ -116,8 +116,8 @@ impl Bench {
         let engine = Engine::start();
         let sql = engine.sql("default");
         let rows = if set == Set::Services { arguments.spans } else { arguments.calls };
-        for statement in TABLES.map(|table| format!("CREATE DATABASE {table}")) {
-            sql.rows(&statement, &[]);
+        for table in TABLES {
+            sql.rows(&format!("CREATE DATABASE {table}"), &[]);
         }
         for statement in statements(include_str!("stock.sql")).iter().chain(ours) {
             sql.rows(statement, &[]);

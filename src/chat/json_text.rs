@@ -3,7 +3,7 @@
 use super::json::Kind;
 
 /// Finds the end of the number at `at`. The error is where it stops being a number.
-pub(super) fn scan_number(bytes: &[u8], at: usize) -> Result<usize, usize> {
+pub(crate) fn scan_number(bytes: &[u8], at: usize) -> Result<usize, usize> {
     let is = |at: usize, wanted: &[u8]| bytes.get(at).is_some_and(|byte| wanted.contains(byte));
     let digits = |mut at: usize| {
         let start = at;
@@ -25,7 +25,7 @@ pub(super) fn scan_number(bytes: &[u8], at: usize) -> Result<usize, usize> {
 }
 
 /// Finds the closing quote of the string whose text starts at `start`, and what kind of string it is.
-pub(super) fn scan_string(bytes: &[u8], start: usize) -> Result<(usize, Kind), (usize, &'static str)> {
+pub(crate) fn scan_string(bytes: &[u8], start: usize) -> Result<(usize, Kind), (usize, &'static str)> {
     const SHORT_STRING: usize = 24;
     const UNENDING: &str = "string without an end";
     let (mut at, mut kind) = (start, Kind::Plain);
@@ -93,7 +93,7 @@ fn hex_unit(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 /// The value of a string's text, which [`scan_string`] has accepted. A lone surrogate becomes U+FFFD.
-pub(super) fn decode_string(raw: &str) -> String {
+pub(crate) fn decode_string(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
     while let Some((clean, escaped)) = rest.split_once('\\') {
@@ -135,14 +135,14 @@ fn decode_unicode<'t>(text: &'t str, out: &mut String) -> &'t str {
 }
 
 /// Writes `text` as a JSON string, quotes included.
-pub(super) fn write_string(out: &mut String, text: &str) {
+pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
     write_escaped(out, text);
     out.push('"');
 }
 
 /// Writes `text` as the inside of a JSON string.
-pub(super) fn write_escaped(out: &mut String, text: &str) {
+pub(crate) fn write_escaped(out: &mut String, text: &str) {
     let mut clean_from = 0;
     for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| matches!(byte, 0..0x20 | b'"' | b'\\')) {
         out.push_str(text.get(clean_from..at).unwrap_or_default());

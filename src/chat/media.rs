@@ -22,16 +22,16 @@ const BLOB_URI: &str = "millrace://blob/sha256/";
 
 /// One medium and what is known about it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Medium<'m> {
+pub(crate) struct Medium<'m> {
     /// What it is, unless its MIME type says otherwise.
-    pub(super) modality: &'m str,
+    pub(crate) modality: &'m str,
     /// Its MIME type, unless its data URL says otherwise.
-    pub(super) mime: Option<&'m str>,
+    pub(crate) mime: Option<&'m str>,
 }
 
 impl Medium<'_> {
     /// Writes a part for a URL, a data URL, or (`bare_is_data`) bare base64; `extras` adds members.
-    pub(super) fn write(
+    pub(crate) fn write(
         self,
         json: &mut JsonWriter,
         source: &str,
@@ -52,7 +52,7 @@ impl Medium<'_> {
     }
 
     /// Writes a part for a file the provider holds.
-    pub(super) fn write_file(self, json: &mut JsonWriter, id: &str, extras: impl FnOnce(&mut JsonWriter)) {
+    pub(crate) fn write_file(self, json: &mut JsonWriter, id: &str, extras: impl FnOnce(&mut JsonWriter)) {
         self.begin(json, "file");
         json.member_str("file_id", id);
         extras(json);
@@ -94,15 +94,15 @@ impl Medium<'_> {
 
 /// What is left of a medium that is too large, added to piece by piece.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Digest {
+pub(crate) struct Digest {
     hash: Sha256,
     /// Bytes added so far.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Digest {
     /// Adds the bytes of base64; what is none counts as it stands.
-    pub(super) fn add(&mut self, base64: &str) {
+    pub(crate) fn add(&mut self, base64: &str) {
         let bytes = decode(base64).map_or(Cow::Borrowed(base64.as_bytes()), Cow::Owned);
         self.bytes += bytes.len();
         self.hash.update(&bytes);
@@ -113,23 +113,23 @@ impl Digest {
     }
 
     /// The URI that stands for the medium.
-    pub(super) fn uri(&self) -> String {
+    pub(crate) fn uri(&self) -> String {
         format!("{BLOB_URI}{}", self.sha256())
     }
 }
 
 /// Whether a medium is to be replaced. Base64 that is cut like a text would be no medium any more.
-pub(super) fn is_too_large(base64: &str, limits: Limits) -> bool {
+pub(crate) fn is_too_large(base64: &str, limits: Limits) -> bool {
     decoded_bytes(base64) > limits.max_inline_media_bytes || base64.len() > limits.max_value_bytes
 }
 
 /// The same for a medium of that many bytes.
-pub(super) fn are_too_many(bytes: usize, limits: Limits) -> bool {
+pub(crate) fn are_too_many(bytes: usize, limits: Limits) -> bool {
     bytes > limits.max_inline_media_bytes || bytes.div_ceil(3) * 4 > limits.max_value_bytes
 }
 
 /// The base64 in a place for a URL, or for bare base64 too, if it holds any, and how many bytes stand before it.
-pub(super) fn inline(text: &str, bare_is_data: bool) -> Option<(Cow<'_, str>, usize)> {
+pub(crate) fn inline(text: &str, bare_is_data: bool) -> Option<(Cow<'_, str>, usize)> {
     match DataUrl::parse(text) {
         Some(url) => Some((url.base64(), text.len() - url.data.len())),
         None => (bare_is_data && !is_url(text)).then_some((Cow::Borrowed(text), 0)),
@@ -149,7 +149,7 @@ fn modality_of(mime: &str) -> Option<&'static str> {
 }
 
 /// The MIME type of an audio format as the API names it. Source: `OpenAI` API, `input_audio.format`, `audio.format`.
-pub(super) fn mime_of_audio(format: &str) -> Option<&'static str> {
+pub(crate) fn mime_of_audio(format: &str) -> Option<&'static str> {
     Some(match format {
         "wav" => "audio/wav",
         "mp3" => "audio/mpeg",
@@ -162,7 +162,7 @@ pub(super) fn mime_of_audio(format: &str) -> Option<&'static str> {
 }
 
 /// The MIME type a file's name suggests.
-pub(super) fn mime_of_name(name: &str) -> Option<&'static str> {
+pub(crate) fn mime_of_name(name: &str) -> Option<&'static str> {
     let (_, extension) = name.rsplit_once('.')?;
     Some(match extension.to_ascii_lowercase().as_str() {
         "pdf" => "application/pdf",
@@ -237,12 +237,12 @@ fn decoded_bytes(base64: &str) -> usize {
 }
 
 /// Base64 with padding.
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
 /// The bytes of base64 as it is found: with or without padding, either alphabet, broken into lines.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let clean: Cow<'_, str> = if text.bytes().any(|c| c.is_ascii_whitespace()) {
         Cow::Owned(text.split_ascii_whitespace().collect())
     } else {

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use super::json::Value;
-use super::parts::{PartWriter, joined_text};
+use super::parts::{Foreign, PartWriter, joined_text};
 use super::writer::JsonWriter;
 use crate::genai::finish_reason;
 
@@ -115,7 +115,7 @@ enum Side {
 }
 
 /// Writes `gen_ai.input.messages`.
-pub(super) fn write_input(json: &mut JsonWriter, messages: Value<'_>) {
+pub(crate) fn write_input(json: &mut JsonWriter, messages: Value<'_>) {
     json.begin_array();
     for message in messages.items() {
         let message = Message::read(message);
@@ -127,7 +127,7 @@ pub(super) fn write_input(json: &mut JsonWriter, messages: Value<'_>) {
 }
 
 /// Writes `gen_ai.output.messages`, one of each choice.
-pub(super) fn write_output(json: &mut JsonWriter, choices: &[Value<'_>], streamed: bool) {
+pub(crate) fn write_output(json: &mut JsonWriter, choices: &[Value<'_>], streamed: bool) {
     json.begin_array();
     for choice in choices {
         let message = choice.get("message").map(Message::read).unwrap_or_default();
@@ -139,13 +139,126 @@ pub(super) fn write_output(json: &mut JsonWriter, choices: &[Value<'_>], streame
     json.end_array();
 }
 
+/// A message that may be of another API, and where it stands.
+pub(crate) struct Loose<'m, 'd> {
+    /// It is one of the model's.
+    pub(crate) is_output: bool,
+    /// Its role when it names none.
+    pub(crate) role: &'m str,
+    /// Why the model stopped, when the message does not say.
+    pub(crate) finish_reason: Option<&'m str>,
+    /// Calls of functions that stand elsewhere, for a message without parts.
+    pub(crate) calls: &'m [Value<'d>],
+    /// Who is asked first about its parts.
+    pub(crate) foreign: Foreign,
+}
+
+/// Members that only say how a message came here.
+const WRAPPING: [&str; 7] =
+    ["parts", "contents", "finish_reason", "event.name", "gen_ai.message.index", "gen_ai.system", "kind"];
+
+/// Writes a message of any API: parts or content, with what stands beside them.
+pub(crate) fn write_loose<'d>(json: &mut JsonWriter, message: Value<'d>, loose: &Loose<'_, 'd>) {
+    let mut read = if message.is_object() { Message::read(message) } else { Message::default() };
+    if !message.is_object() {
+        read.content = Some(message);
+    }
+    let listed = ["parts", "contents"].into_iter().filter_map(|name| message.get(name)).find(|list| !list.is_empty());
+    read.content = listed.filter(|list| list.is_array() || list.is_object()).or(read.content);
+    let own_reason = message.get("finish_reason").and_then(Value::filled_str);
+    let role = loose_role(&mut read, loose.role, message);
+    let is_tools = read.is_tools();
+    if is_tools && read.tool_call_id.is_none() {
+        let id = |(key, _): &(Value<'d>, Value<'d>)| key.is_key("id") || key.is_key("toolCallId");
+        read.tool_call_id = read.rest.iter().find(|member| id(member)).map(|(_, id)| *id);
+        read.rest.retain(|member| !id(member));
+    }
+    read.rest.retain(|(key, value)| !says_nothing(*value) && !WRAPPING.iter().any(|name| key.is_key(name)));
+
+    json.begin_object();
+    json.member_str("role", &role);
+    json.key("parts");
+    json.begin_array();
+    let annotations = read.annotations.filter(|annotations| !annotations.is_empty());
+    let mut parts = PartWriter { json, annotations, foreign: Some(loose.foreign) };
+    let side = if loose.is_output { Side::Output { streamed: false } } else { Side::Input };
+    for piece in PIECES {
+        match (piece, read.content) {
+            (Piece::Content, Some(content)) if is_tools => write_loose_response(&mut parts, &read, content),
+            _ => write_piece(&mut parts, &read, piece, side),
+        }
+    }
+    if read.content.is_none_or(Value::is_empty) && !read.has_other_parts() {
+        loose.calls.iter().for_each(|call| parts.function_call(*call));
+    }
+    let left_annotations = parts.annotations;
+    json.end_array();
+    if let Some(name) = read.name {
+        json.member("name", name);
+    }
+    if let Some(annotations) = left_annotations {
+        json.member("annotations", annotations);
+    }
+    write_rest(json, &read);
+    if let Some(reason) = own_reason.as_deref().or(loose.finish_reason) {
+        json.member_str("finish_reason", finish_reason::normalise(Some(reason)));
+    }
+    json.end_object();
+}
+
+/// The role in the conventions' words. A message of nothing but a tool's responses is the tool's.
+fn loose_role<'d>(read: &mut Message<'d>, default: &str, message: Value<'d>) -> String {
+    let kind = message.get("type").and_then(Value::str).filter(|kind| matches!(&**kind, "human" | "ai" | "tool"));
+    let given = read.role.and_then(Value::filled_str).or_else(|| kind.clone());
+    if kind.is_some() || message.get("type").is_some_and(|kind| kind.is_key("message")) {
+        read.rest.retain(|(key, _)| !key.is_key("type"));
+    }
+    let only_responses = read.content.filter(|content| content.is_array()).is_some_and(|content| {
+        !content.is_empty()
+            && content.items().all(|part| part.get("type").is_some_and(|kind| kind.is_key("tool_call_response")))
+    });
+    let role = match given.as_deref() {
+        Some("user") if only_responses => "tool",
+        Some("human") => "user",
+        Some("ai" | "model") => "assistant",
+        Some("function") => "tool",
+        Some(role) => role,
+        None => default,
+    };
+    role.to_owned()
+}
+
+/// Content of a tool: its responses as they are, a text alone, or a list of parts.
+fn write_loose_response<'d>(parts: &mut PartWriter<'_, 'd>, message: &Message<'d>, content: Value<'d>) {
+    let is_response = |part: Value<'_>| {
+        part.get("type").and_then(Value::str).is_some_and(|kind| {
+            matches!(&*kind, "tool_call_response" | "tool-result" | "tool_result" | "function_call_output")
+        }) || part.get("function_response").is_some()
+    };
+    if content.items().any(is_response) {
+        return parts.content(content);
+    }
+    let mut items = content.items();
+    let alone = items.next().filter(|_| items.next().is_none()).and_then(|part| {
+        let text = part.get("text").or_else(|| part.get("content"))?;
+        text.is_string().then_some(text)
+    });
+    parts.tool_response(message.tool_call_id, alone.unwrap_or(content));
+}
+
+/// Null, nothing in it, or nothing but such.
+fn says_nothing(value: Value<'_>) -> bool {
+    value.is_empty() || (value.is_object() && value.members().all(|(_, value)| says_nothing(value)))
+}
+
 fn write_message(json: &mut JsonWriter, message: &Message<'_>, side: Side) {
     let role = message.role.and_then(Value::str);
     let is_function = role.as_deref() == Some("function");
     json.member_str("role", if is_function { "tool" } else { role.as_deref().unwrap_or("assistant") });
     json.key("parts");
     json.begin_array();
-    let mut parts = PartWriter { json, annotations: message.annotations.filter(|annotations| !annotations.is_empty()) };
+    let annotations = message.annotations.filter(|annotations| !annotations.is_empty());
+    let mut parts = PartWriter { json, annotations, foreign: None };
     match side {
         Side::Output { streamed: true } => {
             message.seen.iter().for_each(|piece| write_piece(&mut parts, message, *piece, side));

@@ -26,15 +26,26 @@ const RESERVED: [&str; 15] = [
 ];
 
 /// Writes the parts of one message.
-pub(super) struct PartWriter<'w, 'd> {
-    pub(super) json: &'w mut JsonWriter,
+pub(crate) struct PartWriter<'w, 'd> {
+    pub(crate) json: &'w mut JsonWriter,
     /// Annotations of the message, until a text part takes them.
-    pub(super) annotations: Option<Value<'d>>,
+    pub(crate) annotations: Option<Value<'d>>,
+    /// Who is asked first, when the message may not be of this API.
+    pub(crate) foreign: Option<Foreign>,
+}
+
+/// Reads what is not of the chat-completions API. Each writes what it knows the form of, and says whether it did.
+#[derive(Clone, Copy)]
+pub(crate) struct Foreign {
+    /// A part of a message.
+    pub(crate) part: for<'d> fn(&mut PartWriter<'_, 'd>, Value<'d>) -> bool,
+    /// One of `tool_calls`.
+    pub(crate) call: for<'d> fn(&mut PartWriter<'_, 'd>, Value<'d>) -> bool,
 }
 
 impl<'d> PartWriter<'_, 'd> {
     /// A message's `content`, which is not null.
-    pub(super) fn content(&mut self, content: Value<'d>) {
+    pub(crate) fn content(&mut self, content: Value<'d>) {
         if content.is_array() {
             content.items().for_each(|part| self.part(part));
         } else {
@@ -44,6 +55,9 @@ impl<'d> PartWriter<'_, 'd> {
 
     /// One element of a list of parts.
     fn part(&mut self, part: Value<'d>) {
+        if self.foreign.is_some_and(|foreign| (foreign.part)(self, part)) {
+            return;
+        }
         if part.is_string() {
             return self.text(part, None);
         }
@@ -79,7 +93,7 @@ impl<'d> PartWriter<'_, 'd> {
         self.json.end_object();
     }
 
-    fn text(&mut self, text: Value<'d>, part: Option<Value<'d>>) {
+    pub(crate) fn text(&mut self, text: Value<'d>, part: Option<Value<'d>>) {
         self.json.begin_object();
         self.json.member_str("type", "text");
         self.json.member("content", text);
@@ -91,7 +105,7 @@ impl<'d> PartWriter<'_, 'd> {
         self.json.end_object();
     }
 
-    pub(super) fn refusal(&mut self, refusal: Value<'d>, part: Option<Value<'d>>) {
+    pub(crate) fn refusal(&mut self, refusal: Value<'d>, part: Option<Value<'d>>) {
         self.json.begin_object();
         self.json.member_str("type", "generic");
         self.json.member_str("generic_type", "refusal");
@@ -177,7 +191,7 @@ impl<'d> PartWriter<'_, 'd> {
     }
 
     /// One of a message's `thinking_blocks`.
-    pub(super) fn thinking_block(&mut self, block: Value<'d>) {
+    pub(crate) fn thinking_block(&mut self, block: Value<'d>) {
         match block.get("type").and_then(Value::str).as_deref() {
             Some("thinking") => self.thinking(block, "thinking"),
             kind => self.generic(block, kind.unwrap_or_default()),
@@ -185,7 +199,7 @@ impl<'d> PartWriter<'_, 'd> {
     }
 
     /// The reasoning of a message that has it beside its content.
-    pub(super) fn reasoning(&mut self, text: &str, details: Option<Value<'d>>) {
+    pub(crate) fn reasoning(&mut self, text: &str, details: Option<Value<'d>>) {
         self.json.begin_object();
         self.json.member_str("type", "reasoning");
         self.json.member_str("content", text);
@@ -196,7 +210,7 @@ impl<'d> PartWriter<'_, 'd> {
     }
 
     /// One of a message's `images`: as a part `image_url`.
-    pub(super) fn image(&mut self, image: Value<'d>) {
+    pub(crate) fn image(&mut self, image: Value<'d>) {
         if image.is_object() && image.get("image_url").is_some() {
             self.url(image, "image_url");
         } else if let Some(url) = image.str() {
@@ -207,7 +221,7 @@ impl<'d> PartWriter<'_, 'd> {
     }
 
     /// A message's `audio`: its data, or the id of an earlier one.
-    pub(super) fn audio(&mut self, audio: Value<'d>) {
+    pub(crate) fn audio(&mut self, audio: Value<'d>) {
         let medium = Medium { modality: "audio", mime: None };
         let text = |name: &str| audio.get(name).and_then(Value::filled_str);
         if let Some(data) = text("data") {
@@ -224,7 +238,10 @@ impl<'d> PartWriter<'_, 'd> {
     }
 
     /// One of a message's `tool_calls`.
-    pub(super) fn tool_call(&mut self, call: Value<'d>) {
+    pub(crate) fn tool_call(&mut self, call: Value<'d>) {
+        if self.foreign.is_some_and(|foreign| (foreign.call)(self, call)) {
+            return;
+        }
         let kind = call.get("type").and_then(Value::str);
         if kind.as_deref() == Some("custom") || (call.get("custom").is_some() && call.get("function").is_none()) {
             return self.custom_tool_call(call);
@@ -255,7 +272,7 @@ impl<'d> PartWriter<'_, 'd> {
     }
 
     /// The call of a legacy function.
-    pub(super) fn function_call(&mut self, call: Value<'d>) {
+    pub(crate) fn function_call(&mut self, call: Value<'d>) {
         self.begin_tool_call(None, call.get("name"));
         if let Some(arguments) = call.get("arguments") {
             self.arguments(arguments);
@@ -264,7 +281,7 @@ impl<'d> PartWriter<'_, 'd> {
         self.json.end_object();
     }
 
-    fn begin_tool_call(&mut self, id: Option<Value<'d>>, name: Option<Value<'d>>) {
+    pub(crate) fn begin_tool_call(&mut self, id: Option<Value<'d>>, name: Option<Value<'d>>) {
         self.json.begin_object();
         self.json.member_str("type", "tool_call");
         // Mistral writes the word null for no id
@@ -275,7 +292,7 @@ impl<'d> PartWriter<'_, 'd> {
     }
 
     /// Arguments as JSON where they are JSON: a text that does not read stays a text.
-    fn arguments(&mut self, arguments: Value<'d>) {
+    pub(crate) fn arguments(&mut self, arguments: Value<'d>) {
         self.json.key("arguments");
         let Some(text) = arguments.str() else {
             return self.json.value(arguments);
@@ -291,7 +308,7 @@ impl<'d> PartWriter<'_, 'd> {
     }
 
     /// The content of a tool's message.
-    pub(super) fn tool_response(&mut self, id: Option<Value<'d>>, content: Value<'d>) {
+    pub(crate) fn tool_response(&mut self, id: Option<Value<'d>>, content: Value<'d>) {
         self.json.begin_object();
         self.json.member_str("type", "tool_call_response");
         if let Some(id) = id.and_then(Value::filled_str) {
@@ -310,7 +327,7 @@ impl<'d> PartWriter<'_, 'd> {
 }
 
 /// Copies the members of an object that are not null and not named in `used`.
-fn extras(json: &mut JsonWriter, object: Option<Value<'_>>, used: &[&str]) {
+pub(crate) fn extras(json: &mut JsonWriter, object: Option<Value<'_>>, used: &[&str]) {
     let members = object.into_iter().flat_map(Value::members);
     for (key, value) in members.filter(|(key, value)| !value.is_null() && !used.iter().any(|name| key.is_key(name))) {
         match RESERVED.iter().find(|name| key.is_key(name)) {
@@ -321,7 +338,7 @@ fn extras(json: &mut JsonWriter, object: Option<Value<'_>>, used: &[&str]) {
 }
 
 /// A text, or the texts of a list joined.
-pub(super) fn joined_text(value: Value<'_>) -> Option<Cow<'_, str>> {
+pub(crate) fn joined_text(value: Value<'_>) -> Option<Cow<'_, str>> {
     if !value.is_array() {
         return value.str();
     }

@@ -14,16 +14,16 @@ use super::merge::Merge;
 
 /// A response put together.
 #[derive(Debug, Clone)]
-pub(super) struct Merged {
-    pub(super) document: Document<'static>,
+pub(crate) struct Merged {
+    pub(crate) document: Document<'static>,
     /// It was a stream, not only a response in an unusual wrapping.
-    pub(super) is_stream: bool,
+    pub(crate) is_stream: bool,
     /// The stream had an end: each choice a finish reason, each line readable.
-    pub(super) is_complete: bool,
+    pub(crate) is_complete: bool,
 }
 
 /// Whether an object is a chunk of a stream.
-pub(super) fn is_chunk(object: Value<'_>) -> bool {
+pub(crate) fn is_chunk(object: Value<'_>) -> bool {
     let marked = object.get("object").is_some_and(|kind| kind.is_key("chat.completion.chunk"));
     let by_delta = || {
         let choices = || object.get("choices").into_iter().flat_map(Value::items);
@@ -33,7 +33,7 @@ pub(super) fn is_chunk(object: Value<'_>) -> bool {
 }
 
 /// Puts the response together. `None` when neither a choice nor an error comes out.
-pub(super) fn merge(response: Value<'_>) -> Option<Merged> {
+pub(crate) fn merge(response: Value<'_>) -> Option<Merged> {
     if let Some(whole) = whole_in_text(response) {
         return Some(whole);
     }

@@ -118,7 +118,7 @@ pub(super) fn from_unix(text: &str) -> Option<UnixNanos> {
 }
 
 /// A time as RFC 3339 text (`2026-09-21T13:33:20.5+02:00`) or as a number in a text.
-pub(super) fn from_text(text: &str) -> Option<UnixNanos> {
+pub(crate) fn from_text(text: &str) -> Option<UnixNanos> {
     let text = text.trim();
     rfc3339(text).or_else(|| from_unix(text))
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::json::Value;
+use super::json::{Document, Value};
 use super::writer::JsonWriter;
 
 /// Writes the definitions of `tools` and of the legacy `functions`.
-pub(super) fn write(json: &mut JsonWriter, tools: Option<Value<'_>>, functions: Option<Value<'_>>) {
+pub(crate) fn write(json: &mut JsonWriter, tools: Option<Value<'_>>, functions: Option<Value<'_>>) {
     json.begin_array();
     tools.into_iter().flat_map(Value::items).for_each(|tool| write_tool(json, tool));
     functions
@@ -23,6 +23,34 @@ fn write_tool(json: &mut JsonWriter, tool: Value<'_>) {
         Some(body) => write_definition(json, &kind, body, Some(tool)),
         None => write_definition(json, &kind, tool, None),
     }
+}
+
+/// Writes a tool of any API: its schema may have another name, or be a text.
+pub(crate) fn write_tool_loose(json: &mut JsonWriter, tool: Value<'_>) {
+    const SCHEMAS: [&str; 4] = ["parameters", "inputSchema", "input_schema", "parameters_json_schema"];
+    let body = tool.get("function").or_else(|| tool.get("custom")).filter(|body| body.is_object());
+    let kind = tool.get("type").and_then(Value::filled_str).unwrap_or("function".into());
+    let own = body.unwrap_or(tool);
+    json.begin_object();
+    json.member_str("type", &kind);
+    json.member_str("name", &own.get("name").and_then(Value::str).unwrap_or(kind));
+    if let Some(description) = own.get("description") {
+        json.member("description", description);
+    }
+    if let Some(schema) = SCHEMAS.iter().find_map(|name| own.get(name)) {
+        let text = schema.str().and_then(|text| Document::parse(text.into_owned()).ok());
+        json.member("parameters", text.as_ref().map_or(schema, Document::root));
+    }
+    let is_written = |key: Value<'_>| {
+        ["type", "name", "description", "function", "custom"].iter().chain(&SCHEMAS).any(|name| key.is_key(name))
+    };
+    let in_body: HashSet<_> = own.members().filter_map(|(key, _)| key.str()).collect();
+    let around = body.into_iter().flat_map(|_| tool.members());
+    let around = around.filter(|(key, _)| key.str().is_some_and(|key| !in_body.contains(&key)));
+    for (key, value) in own.members().chain(around).filter(|(key, value)| !value.is_null() && !is_written(*key)) {
+        json.copy_member(key, value);
+    }
+    json.end_object();
 }
 
 fn write_definition(json: &mut JsonWriter, kind: &str, body: Value<'_>, around: Option<Value<'_>>) {

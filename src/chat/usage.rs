@@ -9,13 +9,13 @@ use crate::genai::{provider, semconv};
 
 /// The token counts of a response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Usage {
-    pub(super) input: Option<i64>,
-    pub(super) output: Option<i64>,
-    pub(super) total: Option<i64>,
-    pub(super) cache_read: Option<i64>,
-    pub(super) cache_write: Option<i64>,
-    pub(super) reasoning: Option<i64>,
+pub(crate) struct Usage {
+    pub(crate) input: Option<i64>,
+    pub(crate) output: Option<i64>,
+    pub(crate) total: Option<i64>,
+    pub(crate) cache_read: Option<i64>,
+    pub(crate) cache_write: Option<i64>,
+    pub(crate) reasoning: Option<i64>,
     text: Sides,
     image: Sides,
     audio: Sides,
@@ -43,7 +43,7 @@ const MODALITIES: [&str; 3] = ["text_tokens", "image_tokens", "audio_tokens"];
 
 impl Usage {
     /// Reads a `usage`.
-    pub(super) fn read(usage: Value<'_>, provider: &str) -> Self {
+    pub(crate) fn read(usage: Value<'_>, provider: &str) -> Self {
         let input_details = || details(usage, &INPUT_DETAILS);
         let output_details = || details(usage, &OUTPUT_DETAILS);
         let side = |name: &str| Sides {

@@ -5,7 +5,7 @@ use super::json_text::{write_escaped, write_string};
 use super::limits::{self, Limits};
 
 /// A JSON text in the making. Commas come by themselves.
-pub(super) struct JsonWriter {
+pub(crate) struct JsonWriter {
     out: String,
     limits: Limits,
     losses: Losses,
@@ -13,27 +13,27 @@ pub(super) struct JsonWriter {
 
 /// What the limits took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Losses {
+pub(crate) struct Losses {
     /// Bytes cut from texts.
-    pub(super) bytes_cut: u64,
+    pub(crate) bytes_cut: u64,
     /// Media replaced by references.
-    pub(super) media_replaced: u64,
+    pub(crate) media_replaced: u64,
 }
 
 impl JsonWriter {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self { out: String::with_capacity(256), limits, losses: Losses::default() }
     }
 
-    pub(super) fn finish(self) -> (String, Losses) {
+    pub(crate) fn finish(self) -> (String, Losses) {
         (self.out, self.losses)
     }
 
-    pub(super) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         self.limits
     }
 
-    pub(super) fn count_replaced_medium(&mut self) {
+    pub(crate) fn count_replaced_medium(&mut self) {
         self.losses.media_replaced += 1;
     }
 
@@ -45,32 +45,32 @@ impl JsonWriter {
         }
     }
 
-    pub(super) fn begin_object(&mut self) {
+    pub(crate) fn begin_object(&mut self) {
         self.separate();
         self.out.push('{');
     }
 
-    pub(super) fn end_object(&mut self) {
+    pub(crate) fn end_object(&mut self) {
         self.out.push('}');
     }
 
-    pub(super) fn begin_array(&mut self) {
+    pub(crate) fn begin_array(&mut self) {
         self.separate();
         self.out.push('[');
     }
 
-    pub(super) fn end_array(&mut self) {
+    pub(crate) fn end_array(&mut self) {
         self.out.push(']');
     }
 
-    pub(super) fn key(&mut self, name: &str) {
+    pub(crate) fn key(&mut self, name: &str) {
         self.separate();
         write_string(&mut self.out, name);
         self.out.push(':');
     }
 
     /// A string.
-    pub(super) fn str(&mut self, text: &str) {
+    pub(crate) fn str(&mut self, text: &str) {
         self.separate();
         self.out.push('"');
         match limits::cut(text, self.limits.max_value_bytes) {
@@ -85,29 +85,29 @@ impl JsonWriter {
     }
 
     /// A number, by its text.
-    pub(super) fn number(&mut self, text: &str) {
+    pub(crate) fn number(&mut self, text: &str) {
         self.separate();
         self.out.push_str(text);
     }
 
-    pub(super) fn member_str(&mut self, name: &str, text: &str) {
+    pub(crate) fn member_str(&mut self, name: &str, text: &str) {
         self.key(name);
         self.str(text);
     }
 
     /// A member whose text is our own: no limit applies.
-    pub(super) fn member_own(&mut self, name: &str, text: &str) {
+    pub(crate) fn member_own(&mut self, name: &str, text: &str) {
         self.key(name);
         write_string(&mut self.out, text);
     }
 
-    pub(super) fn member(&mut self, name: &str, value: Value<'_>) {
+    pub(crate) fn member(&mut self, name: &str, value: Value<'_>) {
         self.key(name);
         self.value(value);
     }
 
     /// Any value, as it was written, without white space.
-    pub(super) fn value(&mut self, value: Value<'_>) {
+    pub(crate) fn value(&mut self, value: Value<'_>) {
         match value.kind() {
             Kind::Plain | Kind::Escaped if value.raw().len() <= self.limits.max_value_bytes => {
                 self.string_as_written(value)
@@ -130,7 +130,7 @@ impl JsonWriter {
     }
 
     /// A member as it was written.
-    pub(super) fn copy_member(&mut self, key: Value<'_>, value: Value<'_>) {
+    pub(crate) fn copy_member(&mut self, key: Value<'_>, value: Value<'_>) {
         if key.kind() == Kind::Broken {
             self.key(&key.str().unwrap_or_default());
         } else {

@@ -80,6 +80,12 @@ impl Failure {
         }
     }
 
+    /// What somebody must mend before it can go better.
+    #[must_use]
+    pub fn for_an_operator(message: &str) -> Self {
+        Self::new(None, Class::Hold, message)
+    }
+
     /// What went wrong on this side of the wire, and may go better next time.
     #[must_use]
     pub fn of_our_own(message: &str) -> Self {

@@ -40,7 +40,13 @@ impl Fixed64 {
     }
 
     pub(super) fn i64s(&self) -> impl Iterator<Item = i64> {
-        self.bytes.as_chunks().0.iter().map(|value| i64::from_le_bytes(*value))
+        self.i64s_from(0)
+    }
+
+    /// Those from the row `start` on.
+    pub(super) fn i64s_from(&self, start: usize) -> impl Iterator<Item = i64> {
+        let values = self.bytes.as_chunks().0.get(start..).unwrap_or_default();
+        values.iter().map(|value| i64::from_le_bytes(*value))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -306,6 +306,8 @@ pub struct RowGroup {
     typed: TypedColumns,
     /// The span under way has something that a typed column may come of.
     is_typed: bool,
+    /// The session of the last span finished.
+    last_session: Vec<u8>,
 }
 
 #[derive(Debug, Default)]
@@ -335,11 +337,14 @@ impl Events {
         let mut entries = Entries::since(&self.attributes, mark.event_attributes);
         let mut before = mark.events.checked_sub(1).map_or(0, |event| end_at(self.attributes.ends(), event));
         let ends = (mark.events..self.timestamp.len()).map(|event| end_at(self.attributes.ends(), event));
+        let times = self.timestamp.i64s_from(mark.events);
+        let at = |nanos: i64| u64::try_from(nanos).ok().and_then(UnixNanos::new).unwrap_or_default();
         names
             .zip(ends)
-            .map(|(name, end)| {
+            .zip(times)
+            .map(|((name, end), nanos)| {
                 let attributes = entries.split_front(end - std::mem::replace(&mut before, end));
-                Event { name, attributes }
+                Event { at: at(nanos), name, attributes }
             })
             .collect()
     }
@@ -581,6 +586,12 @@ impl RowGroup {
         Self { span_attributes: Map::for_row_of(bytes), workspace, ..Self::default() }
     }
 
+    /// What the column `SessionId` has for the last finished span.
+    #[must_use]
+    pub fn last_session(&self) -> &[u8] {
+        &self.last_session
+    }
+
     /// Number of finished spans.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -719,7 +730,9 @@ impl RowGroup {
         self.scope_name.push(span.scope_name);
         self.scope_version.push(span.scope_version);
         let mut repeated = self.span_attributes.keep_last_of_each_key(mark.span_attributes);
-        if std::mem::take(&mut self.is_typed) {
+        self.last_session.clear();
+        // whatever a failed span has may say what kind of failure it was
+        if std::mem::take(&mut self.is_typed) || span.status == StatusCode::Error {
             repeated += self.finish_typed(mark, span, normalise.into());
         }
         self.finish_rare(span);
@@ -753,6 +766,7 @@ impl RowGroup {
             };
             let typed = normalise(&view);
             self.typed.push(self.rows, &typed);
+            self.last_session.extend_from_slice(typed.text(Texts::SessionId));
             let held_by_columns = typed.held_by_columns;
             self.typed.content = sent;
             self.typed.content.leave_out(mark.content, &held_by_columns);
@@ -820,6 +834,7 @@ impl RowGroup {
             workspace: self.workspace.clone(),
             typed: self.typed.selected(self.rows, kept),
             is_typed: false,
+            last_session: Vec::new(),
         }
     }
 

@@ -208,6 +208,8 @@ impl<'a> Entries<'a> {
 /// An event of the span under way.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
+    /// When it was.
+    pub at: UnixNanos,
     /// Its name.
     pub name: &'a [u8],
     /// Its attributes.

@@ -6,11 +6,12 @@
 //! Source: OTLP 1.11.0, trace.proto, common.proto, resource.proto (the field numbers below are theirs).
 
 use super::value::{checked_text, key_value, text};
-use super::wire::{Fields, Value, WireError};
+use super::wire::{Fields, WireError};
 use crate::columns::typed::{JoinState, Normalise};
 use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
 use crate::dialects;
 use crate::ids::{IdError, SpanId, TraceId};
+use crate::retention::Horizon;
 use crate::time::UnixNanos;
 use crate::workspace::{self, Workspace};
 use std::fmt;
@@ -33,11 +34,13 @@ pub struct Limits {
     pub column_bytes: usize,
     /// Levels of nested lists and maps in an attribute.
     pub depth: usize,
+    /// A span that began before it is not taken.
+    pub horizon: Option<Horizon>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { spans: 100_000, items: 2_000_000, column_bytes: 256 << 20, depth: 32 }
+        Self { spans: 100_000, items: 2_000_000, column_bytes: 256 << 20, depth: 32, horizon: None }
     }
 }
 
@@ -72,7 +75,7 @@ pub struct Root {
     pub trace_id: TraceId,
     /// Its id.
     pub span_id: SpanId,
-    /// Its `session.id`, else its `gen_ai.conversation.id`.
+    /// What its column `SessionId` has.
     pub session: Option<String>,
 }
 
@@ -232,6 +235,8 @@ enum Rejection {
     Time(&'static str),
     Content(&'static str, DecodeError),
     Days,
+    /// It began then.
+    Old(UnixNanos),
 }
 
 /// How decoding a span's content failed.
@@ -270,8 +275,6 @@ struct SpanFields<'a> {
     status_code: u64,
     status_message: &'a [u8],
     flags: u32,
-    session: Option<&'a [u8]>,
-    conversation: Option<&'a [u8]>,
 }
 
 impl Decoder<'_> {
@@ -402,6 +405,9 @@ impl Decoder<'_> {
             None => self.span_content(message, &mut span).and_then(|()| scalars(&span, context)),
         };
         let outcome = outcome.and_then(|scalars| match self.out.rows.days_with(scalars.start) {
+            _ if self.limits.horizon.is_some_and(|horizon| horizon.is_passed_by(scalars.start)) => {
+                Err(Rejection::Old(scalars.start).into())
+            }
             days if days > DAYS_PER_REQUEST_MAX => Err(Rejection::Days.into()),
             _ => Ok(scalars),
         });
@@ -410,7 +416,7 @@ impl Decoder<'_> {
                 self.out.attributes_repeated +=
                     self.out.rows.finish(mark, &scalars, context.resource, dialects::normalise as Normalise);
                 if scalars.parent.is_none() {
-                    self.out.roots.push(root(&span, &scalars));
+                    self.out.roots.push(root(&scalars, self.out.rows.last_session()));
                 }
                 self.check_size()
             }
@@ -436,7 +442,7 @@ impl Decoder<'_> {
                 6 => span.kind = value.varint().map_err(wire)?,
                 7 => span.start = value.fixed64().map_err(wire)?,
                 8 => span.end = value.fixed64().map_err(wire)?,
-                9 => self.attribute(value.bytes().map_err(wire)?, span)?,
+                9 => self.attribute(value.bytes().map_err(wire)?)?,
                 11 => self.event(value.bytes().map_err(wire)?)?,
                 13 => self.link(value.bytes().map_err(wire)?)?,
                 16 => span.flags = value.fixed32().map_err(wire)?,
@@ -448,16 +454,11 @@ impl Decoder<'_> {
     }
 
     #[inline]
-    fn attribute<'a>(&mut self, message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), SpanError> {
+    fn attribute(&mut self, message: &[u8]) -> Result<(), SpanError> {
         let content = SpanError::of("an attribute");
         self.count(1).map_err(SpanError::Request)?;
         let (key, value) = key_value(message).map_err(&content)?;
         let text = text(value, 1, self.limits.depth, &mut self.scratch).map_err(&content)?;
-        match key {
-            b"session.id" => span.session = plain_string(value),
-            b"gen_ai.conversation.id" => span.conversation = plain_string(value),
-            _ => {}
-        }
         self.out.rows.attribute_of(dialects::kind(key), key, text);
         Ok(())
     }
@@ -557,6 +558,10 @@ impl Decoder<'_> {
                 Rejection::Days => {
                     format!("it begins on one day more than the {DAYS_PER_REQUEST_MAX} that a request may span")
                 }
+                Rejection::Old(start) => {
+                    let words = self.limits.horizon.map(|horizon| horizon.words(start, self.workspace));
+                    format!("start_time_unix_nano {}", words.unwrap_or_default())
+                }
                 Rejection::Time(field) => format!("{field} is later than the year 2262"),
                 Rejection::Content(field, error) => format!("{field}: {error}"),
             };
@@ -632,21 +637,9 @@ fn parent(bytes: &[u8]) -> Result<Option<SpanId>, Rejection> {
     }
 }
 
-fn root(span: &SpanFields<'_>, scalars: &SpanScalars<'_>) -> Root {
-    let session = [span.session, span.conversation].into_iter().flatten().find(|session| !session.is_empty());
-    Root {
-        trace_id: scalars.trace_id,
-        span_id: scalars.span_id,
-        session: session.map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
-    }
-}
-
-/// The text of an AnyValue that is a string.
-fn plain_string(value: &[u8]) -> Option<&[u8]> {
-    match Fields::new(value).next() {
-        Ok(Some((1, Value::Bytes(text)))) => Some(text),
-        _ => None,
-    }
+fn root(scalars: &SpanScalars<'_>, session: &[u8]) -> Root {
+    let session = (!session.is_empty()).then(|| String::from_utf8_lossy(session).into_owned());
+    Root { trace_id: scalars.trace_id, span_id: scalars.span_id, session }
 }
 
 /// A span's name for a message: short, and without what a terminal would act on.

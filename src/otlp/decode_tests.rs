@@ -142,11 +142,12 @@ fn expected_row(resource_spans: &ResourceSpans, scope_spans: &ScopeSpans, span: 
         "ScopeAttributes": expected_map(&scope.attributes),
         "ResourceSchemaUrl": resource_spans.schema_url,
         "ScopeSchemaUrl": scope_spans.schema_url,
+        "ErrorMessage": if status.code == 2 { status.message.as_str() } else { "" },
     }) else {
         return None;
     };
     // what a typed column has nothing in is not there
-    let typed = ["SpanFlags", "ScopeAttributes", "ResourceSchemaUrl", "ScopeSchemaUrl"];
+    let typed = ["SpanFlags", "ScopeAttributes", "ResourceSchemaUrl", "ScopeSchemaUrl", "ErrorMessage"];
     let is_nothing = |value: &Json| value == "" || value == 0 || *value == json!([]);
     Some(row.into_iter().filter(|(name, value)| !(typed.contains(&name.as_str()) && is_nothing(value))).collect())
 }

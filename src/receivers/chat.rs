@@ -154,10 +154,14 @@ impl Receivers {
     /// Makes one pair a span and hands it over.
     pub(super) fn take_pair(&self, envelope: Envelope<'_>, body: &[u8], room: Room) -> Result<Taken, IngestError> {
         let Envelope { workspace, ack, traceparent, idempotency_key, foreign } = envelope;
-        let context = Context { workspace, received_at: self.clock.now(), traceparent, idempotency_key };
+        let now = self.clock.now();
+        let context = Context { workspace, received_at: now, traceparent, idempotency_key };
         let options = if foreign.is_some() { Foreign::options(self.chat_options) } else { self.chat_options };
         let capture = chat::parse(body, &options).map_err(IngestError::Invalid)?;
         let mut span = chat::convert(&capture, &context).map_err(IngestError::Invalid)?;
+        if let Some(horizon) = self.retention.horizon(workspace, now) {
+            chat::check_age(&capture, span.start, horizon, workspace).map_err(IngestError::Invalid)?;
+        }
         if let Some(foreign) = foreign {
             foreign.complete(&mut span);
         }

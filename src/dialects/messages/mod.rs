@@ -1,0 +1,176 @@
+//! Messages in every form there is, as the conventions' parts.
+//!
+//! ```text
+//! 1  gen_ai.input.messages, ...            canonical: kept as it is; else rewritten           forms, canonical
+//! 2  the event ...operation.details        the same, completed by the rules before
+//! 3  events gen_ai.user.message, ...       one message each; Logfire's list of them           events
+//! 4  gen_ai.prompt.0.content, ...          put together to JSON                               flat
+//! 5  llm.input_messages.0.message...       the same
+//! 6  ai.prompt, ai.response.text, ...      the AI SDK's                                       vercel
+//! 7  input.value, langfuse..., mlflow...   if it looks like messages; else a text             forms
+//! 8  gen_ai.prompt, gen_ai.completion      JSON or a text                                     forms
+//!
+//! every form --parts--> chat::messages::write_loose --> canonical JSON
+//! ```
+//!
+//! What comes out is at most six times what came in, as JSON writes control characters, and a constant for each message.
+//!
+//! Source: section 4.1 of the mapping specification.
+
+mod canonical;
+mod events;
+mod flat;
+mod forms;
+mod parts;
+mod system;
+mod tools;
+mod vercel;
+
+use super::keys::{Family, Slot};
+use super::operation::{CHAT, INVOKE_AGENT, INVOKE_WORKFLOW};
+use super::slots::{Slots, unquoted};
+use crate::chat::json::{Document, Value};
+use crate::columns::typed::{SpanView, Text, Texts, Typed};
+use forms::{Form, Side};
+
+/// Which of the attributes that a column may hold as they are the span itself has.
+pub(super) struct Held {
+    input: bool,
+    output: bool,
+    tools: bool,
+}
+
+impl Held {
+    pub(super) fn of(slots: &Slots<'_>) -> Self {
+        Self {
+            input: slots.has(Slot::InputMessages),
+            output: slots.has(Slot::OutputMessages),
+            tools: slots.has(Slot::ToolDefinitions),
+        }
+    }
+}
+
+/// Fills the columns of messages, tools and the system prompt; and what only messages say: finish reasons, and the
+/// response's id.
+pub(super) fn put<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>, span: &SpanView<'a>, held: &Held) {
+    if !slots.has_content && span.events.is_empty() {
+        return;
+    }
+    let may_be_text = matches!(
+        str::from_utf8(typed.text(Texts::Operation)),
+        Ok(CHAT | INVOKE_AGENT | INVOKE_WORKFLOW | "text_completion" | "generate_content")
+    );
+    let mut system = slots.text(Slot::SystemInstructions).map(system::of_instructions).unwrap_or_default();
+    if let Some(made) = input(slots, span, may_be_text) {
+        let of_messages = made.system.unwrap_or_else(|| system::of_messages(&made.text));
+        system::join(&mut system, &of_messages);
+        take(typed, Texts::InputMessages, made.text, Slot::InputMessages, held.input);
+    }
+    typed.set_text(Texts::SystemPrompt, system.into_bytes());
+    if let Some(made) = output(slots, span, may_be_text, &typed.finish_reasons) {
+        if typed.finish_reasons.is_empty() {
+            typed.finish_reasons = made.reasons.into_iter().map(|reason| reason.into_bytes().into()).collect();
+        }
+        take(typed, Texts::OutputMessages, made.text, Slot::OutputMessages, held.output);
+    }
+    if let Some(text) = tools::of(slots) {
+        take(typed, Texts::ToolDefinitions, text, Slot::ToolDefinitions, held.tools);
+    }
+    put_response(typed, slots);
+}
+
+/// Sets a column; a text that is the attribute's own is not kept twice.
+fn take<'a>(typed: &mut Typed<'a>, column: Texts, text: Text<'a>, slot: Slot, is_own: bool) {
+    if is_own && matches!(text, Text::Borrowed(_)) {
+        typed.held_by_columns.push(slot.key().as_bytes());
+    }
+    typed.set_text(column, text);
+}
+
+/// What a form became.
+pub(super) struct Made<'a> {
+    text: Text<'a>,
+    /// The text of its system messages, if it was looked for.
+    system: Option<String>,
+    /// Finish reasons as sent.
+    reasons: Vec<String>,
+}
+
+impl Made<'_> {
+    fn written(text: String) -> Option<Self> {
+        (text != "[]").then(|| Made { text: text.into_bytes().into(), system: None, reasons: Vec::new() })
+    }
+}
+
+fn input<'a>(slots: &Slots<'a>, span: &SpanView<'a>, may_be_text: bool) -> Option<Made<'a>> {
+    let form = Form { side: Side::Input, reasons: &[], calls: None, may_be_text: true };
+    let opaque = Form { may_be_text, ..form };
+    [Slot::InputMessages, Slot::SentryMessages]
+        .into_iter()
+        .find_map(|slot| form.read(slots.text(slot)?))
+        .or_else(|| events::input(slots, span))
+        .or_else(|| flat::messages(slots.members(Family::Prompts), form))
+        .or_else(|| flat::messages(slots.members(Family::InputMessages), form))
+        .or_else(|| form.read(slots.text(Slot::AiPromptMessages)?))
+        .or_else(|| form.read(slots.text(Slot::AiPrompt)?))
+        .or_else(|| form.read(slots.text(Slot::Prompt)?))
+        .or_else(|| form.read(events::content(span, b"gen_ai.content.prompt", b"gen_ai.prompt")?))
+        .or_else(|| {
+            let sources =
+                [Slot::LangfuseInput, Slot::MlflowInputs, Slot::TraceloopInput, Slot::InputValue, Slot::VertexRequest];
+            sources.into_iter().find_map(|slot| opaque.read(slots.text(slot)?))
+        })
+}
+
+fn output<'a>(slots: &Slots<'a>, span: &SpanView<'a>, may_be_text: bool, reasons: &[Text<'_>]) -> Option<Made<'a>> {
+    let calls = flat::function_calls(slots.members(Family::Completions));
+    let form = Form { side: Side::Output, reasons, calls: None, may_be_text: true };
+    let with_calls = Form { calls: calls.as_ref(), ..form };
+    let opaque = Form { may_be_text, ..form };
+    slots
+        .text(Slot::OutputMessages)
+        .and_then(|text| with_calls.read(text))
+        .or_else(|| vercel::sentry(slots, form))
+        .or_else(|| events::output(slots, span, form))
+        .or_else(|| flat::messages(slots.members(Family::Completions), form))
+        .or_else(|| flat::messages(slots.members(Family::OutputMessages), form))
+        .or_else(|| vercel::output(slots, form))
+        .or_else(|| form.read(slots.text(Slot::Completion)?))
+        .or_else(|| form.read(events::content(span, b"gen_ai.content.completion", b"gen_ai.completion")?))
+        .or_else(|| {
+            let sources = [
+                Slot::LangfuseOutput,
+                Slot::MlflowOutputs,
+                Slot::TraceloopOutput,
+                Slot::OutputValue,
+                Slot::VertexResponse,
+            ];
+            sources.into_iter().find_map(|slot| opaque.read(slots.text(slot)?))
+        })
+}
+
+/// OpenInference has the response's id only in the response.
+fn put_response<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>) {
+    let columns = [(Texts::ResponseId, "id"), (Texts::ResponseModel, "model")];
+    let is_missing = columns.iter().any(|(column, _)| typed.text(*column).is_empty());
+    let Some(text) = slots.text(Slot::OutputValue).filter(|text| is_missing && text.starts_with('{')) else {
+        return;
+    };
+    let Ok(document) = Document::parse(text) else {
+        return;
+    };
+    let response = document.root();
+    if !response.get("choices").is_some_and(Value::is_array) {
+        return;
+    }
+    for (column, name) in columns {
+        if let Some(value) = response.get(name).and_then(Value::filled_str).filter(|_| typed.text(column).is_empty()) {
+            typed.set_text(column, value.into_owned().into_bytes());
+        }
+    }
+}
+
+/// A text that may stand in the quotes of JSON.
+fn plain(text: &str) -> Text<'_> {
+    unquoted(text.as_bytes()).unwrap_or_default()
+}

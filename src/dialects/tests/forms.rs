@@ -1,0 +1,1 @@
+//! Every form of messages, as the conventions' parts.
