@@ -69,6 +69,8 @@ enum Set {
     Services,
 }
 
+/// Of each question so many are asked once more, to see that both tables give as many rows.
+const COMPARED: usize = 3;
 const TABLES: [&str; 2] = ["stock", "ours"];
 
 fn main() -> anyhow::Result<()> {
@@ -249,12 +251,14 @@ impl Bench {
 
     fn ask(&self, question: &Question, cases: &[Case]) -> anyhow::Result<()> {
         let (mut times, mut cpu) = ([vec![], vec![]], [Duration::ZERO; 2]);
-        for case in cases {
+        for (index, case) in cases.iter().enumerate() {
             let asked = [(question.stock)(case), (question.ours)(case)];
-            let answers = asked.each_ref().map(|sql| self.sql.number(&format!("SELECT count() FROM ({sql})"), &[]));
-            ensure!(answers[0] == answers[1] && answers[0] > 0, "{}: {answers:?} rows for {case:?}", question.what);
+            if index < COMPARED {
+                let rows = asked.each_ref().map(|sql| self.sql.number(&format!("SELECT count() FROM ({sql})"), &[]));
+                ensure!(rows[0] == rows[1] && rows[0] > 0, "{}: {rows:?} rows for {case:?}", question.what);
+            }
             for ((sql, times), cpu) in asked.iter().zip(&mut times).zip(&mut cpu) {
-                // the condition cache would answer from what the count above has found
+                // the condition cache would answer from what the same question found before
                 let sql = format!("{sql} SETTINGS use_query_condition_cache = 0 FORMAT Null");
                 let began = Instant::now();
                 *cpu += self.cpu_of(|| {
