@@ -184,6 +184,9 @@ async fn check_schema(config: &Config) -> anyhow::Result<()> {
     if let Some(newer) = lacking.newer {
         show(&format!("-- The schema has version {newer}, this Millrace knows {}.\n", schema::version()));
     }
+    for what in &lacking.differing {
+        show(&format!("-- differs: {what}\n"));
+    }
     if lacking.is_nothing() {
         show(&format!("-- Nothing is missing (version {}).\n", schema::version()));
         return Ok(());

@@ -160,6 +160,13 @@ impl Client {
         &self.database
     }
 
+    /// What a lightweight `UPDATE` of spans names: `database.otel_traces`, or on a cluster the tables that hold its rows,
+    /// because a Distributed table cannot be updated.
+    #[must_use]
+    pub fn update_target(&self) -> String {
+        schema::update_target(&self.database, self.cluster.as_ref(), schema::TABLE)
+    }
+
     /// Runs a statement that returns no rows.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 //!
 //! First the 22 columns of the OpenTelemetry ClickHouse exporter, with its names, types and literals, because Grafana
 //! and ClickStack find traces by them; then our own. The DDL, the insert and the tests all read [`COLUMNS`]. A new column
-//! goes to the end: tables made before get it by `ALTER TABLE`. Columns that are computed are in [`ALIASES`].
+//! goes to the end: tables made before get it by `ALTER TABLE`. Columns that ClickHouse fills or computes are
+//! in [`FILLED`] and [`ALIASES`].
 //!
 //! Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, the traces table.
 
@@ -147,7 +148,7 @@ columns! {
     "ScopeVersion", "String" as "String", "ZSTD(1)", |g| Data::plain(g.scope_version.bytes());
     "SpanAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(1)",
         |g| Data::map(&g.span_attributes);
-    "Duration", "UInt64" as "UInt64", "ZSTD(1)", |g| Data::plain(g.duration.bytes());
+    "Duration", "UInt64" as "UInt64", "T64, ZSTD(1)", |g| Data::plain(g.duration.bytes());
     "StatusCode", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::plain(g.status_code.bytes());
     "StatusMessage", "String" as "String", "ZSTD(1)", |g| Data::plain(g.status_message.bytes());
     "Events.Timestamp", "Array(DateTime64(9))" as "Array(DateTime64(9))", "ZSTD(1)",
@@ -240,6 +241,31 @@ columns! {
     "ScopeSchemaUrl", "LowCardinality(String)" as "String", "ZSTD(1)",
         |g| Data::lagging_text(&g.typed.scope_schema_url);
 }
+
+/// A column that ClickHouse fills when a row is inserted.
+#[derive(Debug, Clone, Copy)]
+pub struct Filled {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub table_type: &'static str,
+    /// What it is filled with.
+    pub expression: &'static str,
+    /// Its compression codec.
+    pub codec: &'static str,
+}
+
+/// The columns that ClickHouse fills.
+pub const FILLED: &[Filled] = &[
+    // part of the key, so that a conversation whose calls are traces of their own lies together. It stays when a pair joins
+    // later and its session changes, so it is not for finding sessions; MATERIALIZED would not allow that change.
+    Filled {
+        name: "SessionHash",
+        table_type: "UInt64",
+        expression: "if(SessionId = '', 0, cityHash64(SessionId))",
+        codec: "ZSTD(1)",
+    },
+];
 
 /// A column that ClickHouse computes when it is read.
 #[derive(Debug, Clone, Copy)]

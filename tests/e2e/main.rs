@@ -7,6 +7,7 @@ mod chat_shapes;
 mod clickhouse_clients;
 mod command_line;
 mod content;
+mod dialects;
 mod engine_killed;
 mod external_clickhouse;
 mod full_channel;

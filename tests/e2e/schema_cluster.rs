@@ -122,9 +122,26 @@ fn a_cluster_lacks_what_one_of_its_tables_lacks() {
     let said = said(&output);
     for line in [
         "-- missing: column UserId String of otel.otel_traces_local\n",
-        "-- missing: otel.otel_traces_trace_id_ts\n",
+        "-- missing: view otel.otel_traces_trace_id_ts\n",
         "ALTER TABLE otel.otel_traces_local ON CLUSTER 'one'\n    ADD COLUMN IF NOT EXISTS `UserId` String CODEC(ZSTD(1));\n",
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }
+}
+
+#[test]
+fn a_cluster_that_is_not_configured_and_one_that_is_none_are_told_apart() {
+    let engine = cluster_of_one();
+    let output = schema("apply", &engine.config_of_a_writer("clickhouse: { url: 'URL' }\n"));
+    assert_eq!(output.status.code(), Some(1));
+    let want = "otel.otel_traces is a Distributed table: set clickhouse.cluster to the name of its cluster";
+    assert!(said(&output).contains(want), "{}", said(&output));
+
+    let engine = Engine::start();
+    succeeds(&schema("apply", &engine.config_of_a_writer("clickhouse: { url: 'URL' }\n")));
+    let output = schema("apply", &engine.config_of_a_writer("clickhouse: { url: 'URL', cluster: one }\n"));
+    assert_eq!(output.status.code(), Some(1));
+    let want =
+        "otel.otel_traces is a MergeTree table: with clickhouse.cluster its rows belong into otel.otel_traces_local";
+    assert!(said(&output).contains(want), "{}", said(&output));
 }

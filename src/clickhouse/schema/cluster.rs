@@ -144,9 +144,32 @@ impl Layout {
         ))
     }
 
+    /// What the configuration does not fit, when the table of spans is of this engine.
+    pub(super) fn misfit(&self, table: &str, engine: &str) -> Option<String> {
+        let table = self.full(table);
+        match (engine == "Distributed", self.cluster.is_some()) {
+            (true, false) => {
+                Some(format!("{table} is a Distributed table: set clickhouse.cluster to the name of its cluster"))
+            }
+            (false, true) => Some(format!(
+                "{table} is a {engine} table: with clickhouse.cluster its rows belong into {table}_local, and {table} is \
+                 Distributed; rename it"
+            )),
+            _ => None,
+        }
+    }
+
     /// A table of the `system` database as all nodes see it.
     pub(super) fn system(&self, table: &str) -> String {
         system_table(self.cluster.as_ref().map(|cluster| &cluster.name), table)
+    }
+}
+
+/// What a lightweight `UPDATE` names: the table that holds rows, and on a cluster that of every node.
+pub(in crate::clickhouse) fn update_target(database: &Database, cluster: Option<&ClusterName>, table: &str) -> String {
+    match cluster {
+        None => format!("{database}.{table}"),
+        Some(cluster) => format!("{database}.{table}_local ON CLUSTER {cluster}"),
     }
 }
 
@@ -155,5 +178,40 @@ pub(in crate::clickhouse) fn system_table(cluster: Option<&ClusterName>, table: 
     match cluster {
         None => format!("system.{table}"),
         Some(cluster) => format!("clusterAllReplicas({cluster}, system.{table})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Layout {
+        let cluster = Cluster { name: ClusterName::try_from(name.to_owned()).unwrap(), replica_path: None };
+        Layout { cluster: Some(cluster), ..Layout::plain(Database::default(), Home::Server) }
+    }
+
+    #[test]
+    fn a_cluster_is_named_in_everything_that_all_nodes_must_do() {
+        let layout = named("{cluster}");
+        assert_eq!(layout.on_cluster(), " ON CLUSTER '{cluster}'");
+        assert_eq!((layout.local("t"), layout.engine("MergeTree")), ("t_local".into(), "ReplicatedMergeTree".into()));
+        assert_eq!(layout.system("parts"), "clusterAllReplicas('{cluster}', system.parts)");
+        let name = &layout.cluster.as_ref().unwrap().name;
+        assert_eq!(update_target(&layout.database, Some(name), "t"), "otel.t_local ON CLUSTER '{cluster}'");
+        assert_eq!(update_target(&layout.database, None, "t"), "otel.t");
+    }
+
+    #[test]
+    fn a_replica_path_is_used_as_configured() {
+        let path = |path: &str| ReplicaPath::try_from(path.to_owned());
+        let replica_path = path("/clickhouse/{shard}/{database}/{table}").ok();
+        let mut layout = named("c");
+        layout.cluster = layout.cluster.map(|cluster| Cluster { replica_path, ..cluster });
+        assert_eq!(
+            layout.engine("AggregatingMergeTree"),
+            "ReplicatedAggregatingMergeTree('/clickhouse/{shard}/{database}/{table}', '{replica}')"
+        );
+        assert!(path("/one/for/all").is_err() && path("/{table}'").is_err());
+        assert!(ClusterName::try_from("a'b".to_owned()).is_err());
     }
 }

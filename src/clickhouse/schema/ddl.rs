@@ -1,10 +1,12 @@
 //! The DDL of the tables and views, made from the column list.
 //!
-//! Clustered by trace within the hour (spans of one trace are neighbours: they compress each other, and a trace is read
-//! in one go), partitioned by day so that old days go at once.
+//! Clustered by session and trace within the hour (calls of one conversation are neighbours: they compress each other, and
+//! a trace is read in one go), partitioned by day so that old days go at once. Keys, codecs, indexes and sizes were chosen by
+//! measurement: docs/schema.md.
 
 use super::cluster::{Home, Layout};
-use crate::columns::{ALIASES, Alias, COLUMNS, Column};
+use crate::columns::{ALIASES, Alias, COLUMNS, Column, FILLED, Filled};
+use sha2::{Digest as _, Sha256};
 
 /// The table of spans.
 pub const TABLE: &str = "otel_traces";
@@ -18,13 +20,15 @@ pub(super) const TRACE_ID_TS: &str = "otel_traces_trace_id_ts";
 pub(super) const TRACE_ID_TS_MV: &str = "otel_traces_trace_id_ts_mv";
 
 const PARTITION_BY: &str = "toDate(Timestamp)";
-const ORDER_BY: &str = "(toStartOfHour(Timestamp), TraceId, Timestamp)";
+const ORDER_BY: &str = "(toStartOfHour(Timestamp), SessionHash, TraceId, Timestamp)";
 /// Where a cluster keeps a span: with its trace.
 const SHARDED_BY: &str = "cityHash64(TraceId)";
 
 /// The skipping indexes of the table: name, expression, type, granularity.
 const INDEXES: &[&str] = &[
     "idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1",
+    "idx_timestamp Timestamp TYPE minmax GRANULARITY 1",
+    "idx_session_id SessionId TYPE bloom_filter(0.001) GRANULARITY 1",
     "idx_service_name ServiceName TYPE set(100) GRANULARITY 1",
     "idx_span_name SpanName TYPE bloom_filter(0.01) GRANULARITY 1",
     "idx_res_attr_key mapKeys(ResourceAttributes) TYPE bloom_filter(0.01) GRANULARITY 1",
@@ -33,6 +37,11 @@ const INDEXES: &[&str] = &[
     "idx_span_attr_value mapValues(SpanAttributes) TYPE bloom_filter(0.01) GRANULARITY 1",
     "idx_duration Duration TYPE minmax GRANULARITY 1",
 ];
+
+/// Granules of rows with messages would be few and large, so their bytes are bounded; a fresh insert is one file instead of
+/// some hundred, and a merged part has a file a column.
+const SIZES: [(&str, usize); 3] =
+    [("index_granularity", 8_192), ("index_granularity_bytes", 2 << 20), ("min_bytes_for_wide_part", 64 << 20)];
 
 /// Recent inserts whose tokens a table remembers: far more than can be in doubt at once.
 const DEDUPLICATION_WINDOW: usize = 10_000;
@@ -74,6 +83,12 @@ pub(super) fn settings(layout: &Layout) -> Vec<Setting> {
     settings
 }
 
+/// Without them the table takes no lightweight UPDATE, and chat-completions are not joined to roots that come later. Rows
+/// stored before are updated as well. Not among those of `CREATE TABLE`: an older ClickHouse does not know them.
+pub(super) fn joining() -> [Setting; 2] {
+    ["enable_block_number_column", "enable_block_offset_column"].map(|name| Setting::new(name, 1))
+}
+
 fn deduplication(layout: &Layout) -> Vec<Setting> {
     if layout.cluster.is_some() {
         vec![
@@ -91,10 +106,11 @@ pub(super) fn create_database(layout: &Layout) -> String {
 
 /// The table that holds spans.
 pub(super) fn create_spans(layout: &Layout) -> String {
-    let columns = COLUMNS.iter().map(column).chain(ALIASES.iter().map(alias));
+    let columns = COLUMNS.iter().map(column).chain(ALIASES.iter().map(alias)).chain(FILLED.iter().map(filled));
     let indexes = INDEXES.iter().map(|index| format!("INDEX {index}"));
     let lines: Vec<_> = columns.chain(indexes).map(|line| format!("    {line}")).collect();
-    let mut all = vec![Setting::new("index_granularity", 8192), Setting::new("ttl_only_drop_parts", 1)];
+    let mut all: Vec<_> = SIZES.iter().map(|(name, value)| Setting::new(name, value)).collect();
+    all.push(Setting::new("ttl_only_drop_parts", 1));
     all.extend(settings(layout));
     format!(
         "CREATE TABLE IF NOT EXISTS {table}{on_cluster}\n(\n{lines}\n)\n\
@@ -116,6 +132,11 @@ pub(super) fn column(column: &Column) -> String {
     let Column { name, table_type, codec, default, .. } = column;
     let default = if default.is_empty() { String::new() } else { format!(" DEFAULT {default}") };
     format!("`{name}` {table_type}{default} CODEC({codec})")
+}
+
+/// The same for one that ClickHouse fills.
+pub(super) fn filled(Filled { name, table_type, expression, codec }: &Filled) -> String {
+    format!("`{name}` {table_type} DEFAULT {expression} CODEC({codec})")
 }
 
 /// The same for one that is computed.
@@ -175,13 +196,21 @@ pub(super) fn create_trace_times_view(layout: &Layout, target: &str) -> String {
 pub(super) const TIMES_OF_TRACES: &str = "SELECT TraceId, min(Timestamp) AS Start, max(Timestamp) AS End";
 
 /// What Grafana asks. It is there only once the times of all traces are: a trace that is missing in it is not found.
-pub(super) fn create_trace_id_ts(layout: &Layout) -> String {
-    format!(
-        "CREATE VIEW IF NOT EXISTS {view}{on_cluster}\nAS SELECT TraceId, Start, End FROM {times}",
-        view = layout.full(TRACE_ID_TS),
-        on_cluster = layout.on_cluster(),
-        times = layout.full(TRACE_TIMES),
-    )
+pub(super) fn select_trace_id_ts(layout: &Layout) -> String {
+    format!("SELECT TraceId, Start, End FROM {}", layout.full(TRACE_TIMES))
+}
+
+/// A view, marked with what it was made from: one with another mark is made anew.
+pub(super) fn create_view(layout: &Layout, name: &str, select: &str) -> String {
+    let (view, on_cluster) = (layout.full(name), layout.on_cluster());
+    format!("CREATE OR REPLACE VIEW {view}{on_cluster}\nAS {select}\nCOMMENT '{}'", mark(select))
+}
+
+/// Tells one text from another, and that it is ours.
+pub(super) fn mark(select: &str) -> String {
+    let digest = Sha256::digest(select.as_bytes());
+    let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("made by millrace, {digits}")
 }
 
 pub(super) fn joined(settings: &[Setting]) -> String {

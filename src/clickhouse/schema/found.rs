@@ -2,7 +2,7 @@
 
 use super::super::{Client, Failure};
 use super::cluster::Layout;
-use super::ddl::{Setting, TABLE, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
+use super::ddl::{Setting, TABLE, VERSIONS};
 use ::clickhouse::Row;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -24,6 +24,7 @@ pub(super) struct Table {
     pub(super) engine: String,
     engine_full: String,
     create_table_query: String,
+    pub(super) comment: String,
 }
 
 #[derive(Debug, Row, Deserialize)]
@@ -39,17 +40,12 @@ impl Found {
         let database = &layout.database;
         let databases: Vec<u64> =
             client.rows(&format!("SELECT count() FROM system.databases WHERE name = '{database}'")).await?;
-        let names: Vec<_> = [TABLE, VERSIONS, TRACE_TIMES, TRACE_ID_TS, TRACE_ID_TS_MV]
-            .iter()
-            .flat_map(|name| [format!("'{name}'"), format!("'{name}_local'")])
-            .collect();
-        let names = names.join(", ");
         let tables = format!(
-            "SELECT name, engine, engine_full, create_table_query FROM system.tables \
-             WHERE database = '{database}' AND name IN ({names})"
+            "SELECT name, engine, engine_full, create_table_query, comment FROM system.tables WHERE database = '{database}'"
         );
         let columns = format!(
-            "SELECT table, name, type FROM system.columns WHERE database = '{database}' AND table IN ({names})"
+            "SELECT table, name, type FROM system.columns \
+             WHERE database = '{database}' AND table IN ('{TABLE}', '{TABLE}_local')"
         );
         let tables: Vec<Table> = client.rows(&tables).await?;
         let columns: Vec<ColumnOfTable> = client.rows(&columns).await?;
@@ -117,6 +113,7 @@ mod tests {
                                  toIntervalSecond(multiIf(W = 'a', 1, 2)), `M` Map(String, String) TTL x, INDEX i T TYPE \
                                  minmax GRANULARITY 1) ENGINE = MergeTree ORDER BY w"
                 .to_owned(),
+            comment: String::new(),
         };
         let found = Found { tables: [("t".to_owned(), table)].into(), ..Found::default() };
         assert_eq!(found.row_ttl("t"), Some("toDateTime(T) + toIntervalDay(5)"));

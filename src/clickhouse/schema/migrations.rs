@@ -6,7 +6,7 @@ use super::cluster::Layout;
 use super::ddl::{self, Setting, TABLE, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
 use super::found::Found;
 use super::trace_times;
-use crate::columns::{ALIASES, COLUMNS};
+use crate::columns::{ALIASES, COLUMNS, FILLED};
 
 /// One version.
 pub(super) struct Migration {
@@ -42,10 +42,12 @@ pub(super) fn latest() -> u32 {
 pub(super) enum Part {
     /// The database.
     Database(String),
-    /// A table or a view by its name, and what makes it.
+    /// A table or a materialized view by its name, and what makes it.
     Table { name: String, create: String, is_needed_to_insert: bool },
     /// A column of a table: its name, type and definition.
     Column { table: String, name: &'static str, table_type: &'static str, definition: String },
+    /// A view by its name, and what it selects.
+    View { name: &'static str, select: String },
     /// A setting of a table.
     Setting { table: String, setting: Setting },
     /// The times of the traces that are there already.
@@ -59,6 +61,7 @@ impl Part {
             Self::Database(_) => found.has_database,
             Self::Table { name, .. } => found.has(name),
             Self::Column { table, name, .. } => found.column_type(table, name).is_some(),
+            Self::View { name, select } => found.table(name).is_some_and(|view| view.comment == ddl::mark(select)),
             Self::Setting { table, setting } => found.has_setting(table, setting),
             Self::TraceTimes { target } => [target, TRACE_ID_TS, TRACE_ID_TS_MV].iter().all(|name| found.has(name)),
         }
@@ -69,7 +72,7 @@ impl Part {
         match self {
             Self::Database(_) | Self::Column { .. } => true,
             Self::Table { is_needed_to_insert, .. } => *is_needed_to_insert,
-            Self::Setting { .. } | Self::TraceTimes { .. } => false,
+            Self::View { .. } | Self::Setting { .. } | Self::TraceTimes { .. } => false,
         }
     }
 
@@ -78,6 +81,7 @@ impl Part {
         match self {
             Self::Database(_) => format!("database {}", layout.database),
             Self::Table { name, .. } => layout.full(name),
+            Self::View { name, .. } => format!("view {}", layout.full(name)),
             Self::Column { table, name, table_type, .. } => {
                 format!("column {name} {table_type} of {}", layout.full(table))
             }
@@ -95,6 +99,18 @@ pub(super) fn parts(layout: &Layout, found: &Found) -> Vec<Part> {
     first.into_iter().chain(versions).chain(all).collect()
 }
 
+/// Columns that are of another type than ours.
+pub(super) fn differing(layout: &Layout, found: &Found) -> Vec<String> {
+    let differs = |part: &Part| match part {
+        Part::Column { table, name, table_type, .. } => {
+            let there = found.column_type(table, name).filter(|there| there != table_type)?;
+            Some(format!("column {name} of {} is {there}, not {table_type}", layout.full(table)))
+        }
+        _ => None,
+    };
+    parts(layout, found).iter().filter_map(differs).collect()
+}
+
 /// The statements that make the parts, in order: neighbouring columns of a table in one, and so its settings.
 pub(super) fn statements(layout: &Layout, parts: &[Part]) -> Vec<String> {
     let is_together = |a: &Part, b: &Part| match (a, b) {
@@ -110,6 +126,7 @@ fn statement(layout: &Layout, together: &[Part]) -> Option<String> {
     let first = together.first()?;
     Some(match first {
         Part::Database(create) | Part::Table { create, .. } => create.clone(),
+        Part::View { name, select } => ddl::create_view(layout, name, select),
         Part::Column { table, .. } => {
             let add = together.iter().filter_map(|part| match part {
                 Part::Column { definition, .. } => Some(format!("    ADD COLUMN IF NOT EXISTS {definition}")),
@@ -145,7 +162,8 @@ fn spans(layout: &Layout) -> Vec<Part> {
     let mut parts = tables(layout, TABLE, (ddl::create_spans(layout), ddl::distribute_spans(layout)), true);
     parts.extend(columns(layout, "Timestamp", "Links.Attributes"));
     let table = layout.local(TABLE);
-    parts.extend(ddl::settings(layout).into_iter().map(|setting| Part::Setting { table: table.clone(), setting }));
+    let settings = ddl::settings(layout).into_iter().chain(ddl::joining());
+    parts.extend(settings.map(|setting| Part::Setting { table: table.clone(), setting }));
     parts
 }
 
@@ -163,6 +181,8 @@ fn typed_columns(layout: &Layout, _found: &Found) -> Vec<Part> {
     let mut parts = columns(layout, "Workspace", "ScopeSchemaUrl");
     let aliases: Vec<_> = ALIASES.iter().map(|alias| (alias.name, alias.table_type, ddl::alias(alias))).collect();
     parts.extend(of_all_tables(layout, &aliases));
+    let filled: Vec<_> = FILLED.iter().map(|filled| (filled.name, filled.table_type, ddl::filled(filled))).collect();
+    parts.extend(of_all_tables(layout, &filled));
     parts
 }
 
@@ -194,8 +214,7 @@ fn trace_times(layout: &Layout, found: &Found) -> Vec<Part> {
     let mut parts = tables(layout, TRACE_TIMES, both, false);
     parts.push(view(&layout.local(TRACE_TIMES)));
     parts.push(Part::TraceTimes { target: TRACE_TIMES.to_owned() });
-    let create = ddl::create_trace_id_ts(layout);
-    parts.push(Part::Table { name: TRACE_ID_TS.to_owned(), create, is_needed_to_insert: false });
+    parts.push(Part::View { name: TRACE_ID_TS, select: ddl::select_trace_id_ts(layout) });
     parts
 }
 
@@ -215,7 +234,8 @@ mod tests {
                 _ => None,
             })
             .collect();
-        let all = COLUMNS.iter().map(|column| column.name).chain(ALIASES.iter().map(|alias| alias.name));
+        let filled = FILLED.iter().map(|filled| filled.name);
+        let all = COLUMNS.iter().map(|column| column.name).chain(ALIASES.iter().map(|alias| alias.name)).chain(filled);
         assert_eq!(names, all.collect::<Vec<_>>());
         let versions: Vec<_> = MIGRATIONS.iter().map(|migration| migration.version).collect();
         assert_eq!(versions, (1..=latest()).collect::<Vec<_>>());

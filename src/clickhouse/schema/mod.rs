@@ -24,7 +24,7 @@ mod trace_times;
 pub use cluster::{Cluster, ClusterName, Home, Layout, ReplicaPath};
 pub use ddl::TABLE;
 
-pub(super) use cluster::system_table;
+pub(super) use cluster::{system_table, update_target};
 pub(super) use ddl::insert_statement;
 
 use super::{Class, Client, Failure};
@@ -67,6 +67,8 @@ pub struct Lacking {
     pub statements: Vec<String>,
     /// Whether rows can be inserted all the same.
     pub can_insert: bool,
+    /// What is there in another way, which no statement of ours mends.
+    pub differing: Vec<String>,
     /// The version that the ClickHouse has, when it is newer than this program.
     pub newer: Option<u32>,
 }
@@ -117,6 +119,9 @@ impl Schema {
     /// missing that an operator has to make.
     pub async fn prepare(&self, client: &Client) -> Result<(), Failure> {
         let found = Found::look(client, &self.layout).await?;
+        if let Some(misfit) = self.misfit(&found) {
+            return Err(Failure::for_an_operator(&misfit));
+        }
         let lacking = self.compare(&found);
         if let Some(newer) = lacking.newer.filter(|_| lacking.can_insert) {
             self.say_once(&[format!("version {newer}")], |_| {
@@ -145,6 +150,10 @@ impl Schema {
         Ok(self.compare(&Found::look(client, &self.layout).await?))
     }
 
+    fn misfit(&self, found: &Found) -> Option<String> {
+        self.layout.misfit(TABLE, &found.table(TABLE)?.engine)
+    }
+
     fn compare(&self, found: &Found) -> Lacking {
         let layout = &self.layout;
         let parts: Vec<_> = migrations::parts(layout, found).into_iter().filter(|part| !part.is_in(found)).collect();
@@ -162,6 +171,7 @@ impl Schema {
             what,
             statements,
             can_insert: !parts.iter().any(Part::is_needed_to_insert),
+            differing: self.misfit(found).into_iter().chain(migrations::differing(layout, found)).collect(),
             newer: found.versions.last().copied().filter(|newest| *newest > version()),
         }
     }
@@ -227,7 +237,11 @@ impl Schema {
                 // an engine of another kind may not know the setting
                 Err(failure) if is_setting && (failure.class != Class::Retry || !failure.is_known) => {
                     let why = failure.message;
-                    tracing::warn!(why, statement, "cannot set it: a repeated insert may store its rows twice");
+                    tracing::warn!(
+                        why,
+                        statement,
+                        "cannot set this; rows are stored all the same, but see the README for what is missing"
+                    );
                 }
                 done => done?,
             }
