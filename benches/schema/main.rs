@@ -43,13 +43,13 @@ struct Arguments {
     /// Data sets; all when none is named
     sets: Vec<Set>,
     /// LLM calls in each of the two sets of conversations; 18,000 are a wave, one wave in five crosses a full hour
-    #[arg(long, default_value_t = 5 * data::WAVE)]
+    #[arg(long, default_value_t = 2 * data::WAVE)]
     calls: usize,
     /// Ordinary spans, over a week
     #[arg(long, default_value_t = 1_000_000)]
     spans: usize,
     /// Times that each question is asked, each time about something else
-    #[arg(long, default_value_t = 11)]
+    #[arg(long, default_value_t = 7)]
     runs: usize,
     /// SQL statements that make `ours.otel_traces`, in the place of Millrace's own
     #[arg(long = "try")]
