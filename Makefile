@@ -18,6 +18,7 @@ LIBCHDB_DIR := $(TOOLS)/libchdb
 LIBCHDB := $(LIBCHDB_DIR)/.installed
 VENV := $(TOOLS)/venv
 PYTHON_CLIENTS := $(VENV)/.installed
+OLDER_CLIENTS := $(TOOLS)/older-clients/.installed
 NODE_CLIENTS := tests/clients/node_modules/.installed
 
 .PHONY: help
@@ -38,10 +39,14 @@ $(LIBCHDB): tools/libchdb/package.json tools/libchdb/package-lock.json tools/lib
 	touch $@
 
 .PHONY: test-tools
-test-tools: libchdb $(PYTHON_CLIENTS) $(NODE_CLIENTS) ## installs what the tests need: the engine and the official clients
+test-tools: libchdb $(PYTHON_CLIENTS) $(OLDER_CLIENTS) $(NODE_CLIENTS) ## installs what the tests need: the engine and the official clients
 $(PYTHON_CLIENTS): tests/clients/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+$(OLDER_CLIENTS): tests/clients/requirements-older.txt $(PYTHON_CLIENTS)
+	rm -rf $(@D)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --requirement $<
 	touch $@
 $(NODE_CLIENTS): tests/clients/package.json tests/clients/package-lock.json tests/clients/.npmrc
 	cd tests/clients && $(NPM) ci --no-progress
@@ -67,7 +72,7 @@ torture: libchdb ## runs the long form of the fault tests; TORTURE=killed runs t
 	$(CARGO) test --locked --features torture --lib journal::tests::model
 	$(CARGO) test --locked --features torture --test torture -- --nocapture --test-threads 1 $(TORTURE)
 
-# LiteLLM takes 340 MB: its check is not among those of `make test`.
+# LiteLLM takes 370 MB: its checks are not among those of `make test`, which replays what it sent once.
 LITELLM_VENV := $(TOOLS)/venv-litellm
 LITELLM := $(LITELLM_VENV)/.installed
 $(LITELLM): tests/clients/requirements-litellm.txt
@@ -76,9 +81,19 @@ $(LITELLM): tests/clients/requirements-litellm.txt
 	touch $@
 
 .PHONY: test-litellm
-test-litellm: libchdb $(LITELLM) ## installs LiteLLM (340 MB) and checks that its calls arrive as it knows them
+test-litellm: libchdb $(LITELLM) ## installs LiteLLM (370 MB) and checks that its calls arrive as it knows them
 	$(CARGO) build --locked
 	$(LITELLM_VENV)/bin/python tests/clients/litellm_check.py target/debug/millrace
+	$(CARGO) test --locked --features litellm --test e2e dialects::litellm
+
+# What each instrumentation sends, kept as it is: after a change of tests/clients/dialects.py or of a version.
+DIALECTS ?= $(shell $(PYTHON) tests/clients/dialects.py list)
+.PHONY: record-dialects
+record-dialects: test-tools $(LITELLM) ## records tests/fixtures/dialects anew; DIALECTS="pydantic-ai openinference" records those
+	for dialect in $(DIALECTS); do \
+	  case $$dialect in litellm*) python=$(LITELLM_VENV);; *) python=$(VENV);; esac; \
+	  $$python/bin/python tests/clients/dialects.py record $$dialect tests/fixtures/dialects/$$dialect.binpb; \
+	done
 
 .PHONY: fmt
 fmt: ## formats the sources
@@ -124,6 +139,13 @@ BENCH ?=
 bench: libchdb ## what a span costs: in the codecs, and in the whole service, with the times of its answers
 	$(CARGO) bench --locked --bench way_of_a_span
 	$(CARGO) bench --locked --bench service -- $(BENCH)
+
+# Options of the schema's benchmark, such as BENCH_SCHEMA="services --spans 200000".
+BENCH_SCHEMA ?=
+
+.PHONY: bench-schema
+bench-schema: libchdb ## our table beside the OpenTelemetry exporter's: bytes, CPU, answers; five minutes (docs/schema.md)
+	$(CARGO) bench --locked --bench schema -- $(BENCH_SCHEMA)
 
 .PHONY: check
 check: lint doc deny test ## what must pass before a commit

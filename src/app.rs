@@ -8,14 +8,16 @@
 use crate::accepted::Accepted;
 use crate::admin::{self, Admin};
 use crate::chat;
+use crate::clickhouse::joins::Joining;
 use crate::clickhouse::recent;
-use crate::clickhouse::schema::{Home, TABLE};
+use crate::clickhouse::schema::{Home, Layout, Schema, TABLE};
 use crate::clickhouse::{Availability, Client};
 use crate::columns::blocks::Block;
 use crate::committer::{Committer, JournalFailed, Limits};
 use crate::config::Config;
 use crate::embedded;
 use crate::exporter::{Exporter, Lost};
+use crate::joiner::Joiner;
 use crate::journal::{Backlog, DeadLetters, Journal, MachineDisk, Options, View};
 use crate::otlp;
 use crate::pipeline::{self, Ack, Pipeline};
@@ -30,6 +32,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -65,10 +68,12 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let mut store = Store::start(&config, &metrics, engine_stopping).await?;
     let availability = Availability::default();
     let traces = Traces::new(TRACES_MAX_DEFAULT);
+    let joiner = joiner(&config, &store, &metrics, &availability, &traces);
     let admin = Admin {
         pipeline: pipeline.gauge(),
         backlog: backlog.clone(),
         clickhouse: availability.clone(),
+        joining: joiner.joining.clone(),
         metrics: metrics.clone(),
         traces: traces.clone(),
         clock: Clock::System,
@@ -93,6 +98,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let mut running = Running {
         committing: tokio::task::spawn_blocking(move || committer.run(commit_draining)),
         exporting: tokio::spawn(exporter.run(draining)),
+        joining: tokio::spawn(joiner.run(stopping.clone())),
         grpc: tokio::spawn(receivers::otlp_grpc::serve(listeners.grpc, Arc::clone(&doors), stopping.clone())),
         http: tokio::spawn(receivers::http::serve(listeners.http, doors, stopping)),
         health: tokio::spawn(admin::serve_health(listeners.health, admin.clone(), admin_stopping.clone())),
@@ -141,6 +147,7 @@ struct Triggers {
 struct Running {
     committing: JoinHandle<Result<(), JournalFailed>>,
     exporting: JoinHandle<()>,
+    joining: JoinHandle<()>,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
     http: JoinHandle<Result<(), Infallible>>,
     health: JoinHandle<std::io::Result<()>>,
@@ -176,6 +183,7 @@ impl Running {
         say.drain.fire();
         let committed = self.committing.await.context("the committer failed")?;
         self.exporting.await.context("the exporter failed")?;
+        self.joining.await.context("the joiner failed")?;
         say.stop_engine.fire();
         store.stopped().await;
         say.stop_admin.fire();
@@ -197,12 +205,42 @@ fn exporter(
         backlog,
         client: store.client.clone(),
         dead_letters: dead_letters(config),
-        home: store.home,
+        schema: schema(config),
         config: config.exporter.clone(),
         metrics: metrics.clone(),
         availability: availability.clone(),
         clock: Clock::System,
         isolating: tokio::sync::Mutex::default(),
+        was_away: AtomicBool::new(false),
+    }
+}
+
+/// What the tables must be.
+#[must_use]
+pub fn schema(config: &Config) -> Schema {
+    Schema::new(layout(config), &config.schema)
+}
+
+/// What the DDL depends on.
+#[must_use]
+pub fn layout(config: &Config) -> Layout {
+    Layout {
+        database: config.clickhouse.database.clone(),
+        home: if config.clickhouse.url.is_some() { Home::Server } else { Home::Embedded },
+        cluster: config.clickhouse.cluster(),
+        retention: config.retention.clone(),
+    }
+}
+
+fn joiner(config: &Config, store: &Store, metrics: &Metrics, availability: &Availability, traces: &Traces) -> Joiner {
+    Joiner {
+        client: store.client.clone(),
+        traces: traces.clone(),
+        config: config.joiner.clone(),
+        metrics: metrics.clone(),
+        availability: availability.clone(),
+        joining: Joining::default(),
+        clock: Clock::System,
     }
 }
 
@@ -305,6 +343,7 @@ fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics) 
         },
         limits: otlp::Limits { column_bytes: config.memory.request_rows_bytes(), ..otlp::Limits::default() },
         request_bytes_max: REQUEST_BYTES_MAX,
+        retention: config.retention.clone(),
     })
 }
 
@@ -379,7 +418,6 @@ fn engine_command(config: &Config, listen: SocketAddr, data_dir: &Path) -> anyho
 /// The ClickHouse that rows go to: one of our own, or somebody else's.
 struct Store {
     client: Client,
-    home: Home,
     url: String,
     engine: Option<JoinHandle<Result<(), embedded::NeverStarted>>>,
     data_dir: Option<PathBuf>,
@@ -389,7 +427,7 @@ impl Store {
     async fn start(config: &Config, metrics: &Metrics, stopping: Shutdown) -> anyhow::Result<Self> {
         if let Some(url) = &config.clickhouse.url {
             let client = Client::new(url, &config.clickhouse);
-            return Ok(Self { client, home: Home::Server, url: url.clone(), engine: None, data_dir: None });
+            return Ok(Self { client, url: url.clone(), engine: None, data_dir: None });
         }
         let listen = settle_port(config.embedded.listen).await?;
         let url = format!("http://{listen}");
@@ -403,7 +441,7 @@ impl Store {
         };
         let engine = tokio::spawn(embedded::supervise(command, stopping, on_change));
         let client = Client::new(&url, &config.clickhouse);
-        Ok(Self { client, home: Home::Embedded, url, engine: Some(engine), data_dir: Some(data_dir) })
+        Ok(Self { client, url, engine: Some(engine), data_dir: Some(data_dir) })
     }
 
     /// Waits until the engine is given up; for ever with a ClickHouse of somebody else.

@@ -1,7 +1,8 @@
 //! The command line.
 
 use crate::app;
-use crate::clickhouse::schema::{self, Home};
+use crate::clickhouse::Client;
+use crate::clickhouse::schema;
 use crate::config::{Config, Level, environment};
 use crate::dead_letter;
 use crate::embedded::{EXIT_PERMANENT, NeverStarted, ServeError};
@@ -44,11 +45,13 @@ enum Command {
         #[arg(long)]
         print: bool,
     },
-    /// Print the DDL of the table
+    /// Print the DDL of the tables, check them, or make them
     Schema {
         /// YAML file
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", global = true)]
         config: Option<PathBuf>,
+        #[command(subcommand)]
+        action: Option<SchemaAction>,
     },
     /// Work on the spans that ClickHouse refused for good
     DeadLetter {
@@ -87,6 +90,16 @@ enum Command {
     },
 }
 
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum SchemaAction {
+    /// Print every statement, in order; each can be run again (the default)
+    Print,
+    /// Ask ClickHouse what is missing, and print the statements that make it; exit code 1 if there are any
+    Check,
+    /// Make what is missing, whatever `schema.manage` says
+    Apply,
+}
+
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -118,11 +131,12 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Command::Schema { config } => {
+        Command::Schema { config, action } => {
             let config = load(config)?;
-            let home = if config.clickhouse.url.is_some() { Home::Server } else { Home::Embedded };
-            for statement in schema::statements(&config.clickhouse.database, home) {
-                show(&format!("{statement};\n\n"));
+            match action.unwrap_or(SchemaAction::Print) {
+                SchemaAction::Print => show_statements(&schema::statements(&app::layout(&config))),
+                SchemaAction::Check => return runtime()?.block_on(check_schema(&config)),
+                SchemaAction::Apply => return runtime()?.block_on(apply_schema(config)),
             }
             Ok(())
         }
@@ -151,6 +165,45 @@ fn run(command: Command) -> anyhow::Result<()> {
             runtime()?.block_on(app::serve_clickhouse(&config, data_dir, parent))
         }
     }
+}
+
+/// The ClickHouse of the configuration: without a URL, the embedded one of a Millrace that runs.
+fn client(config: &Config) -> Client {
+    let embedded = || format!("http://{}", config.embedded.listen);
+    Client::new(&config.clickhouse.url.clone().unwrap_or_else(embedded), &config.clickhouse)
+}
+
+fn show_statements(statements: &[String]) {
+    for statement in statements {
+        show(&format!("{statement};\n\n"));
+    }
+}
+
+async fn check_schema(config: &Config) -> anyhow::Result<()> {
+    let lacking = app::schema(config).check(&client(config)).await.context("failed to ask ClickHouse")?;
+    if let Some(newer) = lacking.newer {
+        show(&format!("-- The schema has version {newer}, this Millrace knows {}.\n", schema::version()));
+    }
+    for what in &lacking.differing {
+        show(&format!("-- differs: {what}\n"));
+    }
+    if lacking.is_nothing() {
+        show(&format!("-- Nothing is missing (version {}).\n", schema::version()));
+        return Ok(());
+    }
+    for what in &lacking.what {
+        show(&format!("-- missing: {what}\n"));
+    }
+    show_statements(&lacking.statements);
+    anyhow::bail!("the schema lacks {} things; the statements above make them", lacking.what.len())
+}
+
+async fn apply_schema(mut config: Config) -> anyhow::Result<()> {
+    start_log(config.log.level);
+    config.schema.manage = true;
+    app::schema(&config).prepare(&client(&config)).await.context("failed to change the schema")?;
+    show("The schema is complete.\n");
+    Ok(())
 }
 
 /// Prints; a reader that has seen enough (`| head`) is no error.

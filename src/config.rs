@@ -8,8 +8,9 @@
 //! it and the nearest one.
 
 use crate::accepted::SPANS_MAX_DEFAULT;
+use crate::retention::Retention;
 use crate::sizes::{self, ByteSize};
-use crate::{admin, chat, clickhouse, embedded, exporter, journal, receivers};
+use crate::{admin, chat, clickhouse, embedded, exporter, joiner, journal, receivers};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -43,6 +44,9 @@ pub struct Config {
     /// Inserts.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub exporter: exporter::Config,
+    /// Chat-completions whose trace's root comes later.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub joiner: joiner::Config,
     /// Health and metrics.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub admin: admin::Config,
@@ -52,6 +56,12 @@ pub struct Config {
     /// The ClickHouse to write to.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub clickhouse: clickhouse::Config,
+    /// Who changes the tables.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub schema: clickhouse::schema::Config,
+    /// How long spans and the texts in them are kept.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub retention: Retention,
     /// The log.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub log: Log,
@@ -200,9 +210,12 @@ impl Default for Config {
             chat_completions: receivers::chat::Config::default(),
             genai: GenAi::default(),
             exporter: exporter::Config::default(),
+            joiner: joiner::Config::default(),
             admin: admin::Config::default(),
             embedded: Embedded::default(),
             clickhouse: clickhouse::Config::default(),
+            schema: clickhouse::schema::Config::default(),
+            retention: Retention::default(),
             log: Log::default(),
         }
     }
@@ -310,6 +323,14 @@ impl Config {
                 "clickhouse.url: {url:?} must be the HTTP interface, such as http://clickhouse:8123"
             ));
         }
+        if self.clickhouse.cluster.is_some() && self.clickhouse.url.is_none() {
+            return invalid(
+                "clickhouse.cluster: needs clickhouse.url; the embedded ClickHouse is no cluster".to_owned(),
+            );
+        }
+        if let Err(why) = self.retention.check() {
+            return invalid(why);
+        }
         let listen = self.embedded.listen;
         if self.clickhouse.url.is_none() && !listen.ip().is_loopback() && self.clickhouse.password.is_none() {
             return invalid(format!(
@@ -322,10 +343,14 @@ impl Config {
             ("journal.segment_bytes", self.journal.segment_bytes.0),
             ("exporter.concurrency", self.exporter.concurrency),
             ("embedded.queries_max", self.embedded.queries_max),
+            ("joiner.batch", self.joiner.batch),
         ] {
             if value == 0 {
                 return invalid(format!("{key}: must be more than 0"));
             }
+        }
+        if self.joiner.interval.is_zero() {
+            return invalid("joiner.interval: must be more than 0s".to_owned());
         }
         if self.memory.limit < ByteSize::mib(4) {
             return invalid("memory.limit: must be at least 4MiB".to_owned());
@@ -362,6 +387,10 @@ fn defaults_as_value() -> serde_json::Value {
 
 fn unknown_keys(given: &serde_json::Value, known: &serde_json::Value, path: &str, found: &mut Vec<String>) {
     let (Some(given), Some(known)) = (given.as_object(), known.as_object()) else { return };
+    // names that the operator chooses
+    if known.is_empty() {
+        return;
+    }
     for (key, value) in given {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         if let Some(known) = known.get(key) {

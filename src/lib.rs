@@ -5,10 +5,10 @@
 //!
 //! ```text
 //! 4 wiring      main  cli  app  config  dead_letter
-//! 3 edges       receivers  committer  exporter  admin
+//! 3 edges       receivers  committer  exporter  joiner  admin
 //! 2 engines     accepted  pipeline  journal  clickhouse  embedded  traces
 //! 1 codecs      otlp  chat  dialects  genai  columns
-//! 0 vocabulary  ids  time  sizes  text  workspace  telemetry  shutdown
+//! 0 vocabulary  ids  time  sizes  text  workspace  retention  telemetry  shutdown
 //! ```
 
 #![cfg_attr(test, allow(clippy::string_slice, reason = "a test that slices wrongly fails, which is what it is for"))]
@@ -21,6 +21,7 @@ pub mod genai;
 pub mod otlp;
 // floor 0: vocabulary
 pub mod ids;
+pub mod retention;
 pub mod shutdown;
 pub mod sizes;
 pub mod telemetry;
@@ -38,6 +39,7 @@ pub mod traces;
 pub mod admin;
 pub mod committer;
 pub mod exporter;
+pub mod joiner;
 pub mod receivers;
 // floor 4: wiring
 pub mod app;

@@ -68,6 +68,8 @@ pub struct Metrics {
     pub chat_joined: IntCounter,
     /// Traces whose root is remembered for joining.
     pub traces_known: IntGauge,
+    /// What joining chat-completions to roots that come later does.
+    pub join: JoinMetrics,
 }
 
 impl Metrics {
@@ -118,6 +120,7 @@ impl Metrics {
             embedded_restarts: counter("millrace_embedded_restarts", "Restarts of the embedded ClickHouse.")?,
             chat_joined: counter("millrace_chat_joined", "Chat-completions stored as a child of a known root.")?,
             traces_known: gauge("millrace_traces_known", "Traces whose root is remembered for joining.")?,
+            join: JoinMetrics::registered(&registry)?,
             registry,
         })
     }
@@ -279,6 +282,44 @@ impl JournalMetrics {
             oldest_seconds: gauge(
                 "millrace_journal_oldest_seconds",
                 "Age of the oldest span that ClickHouse does not have yet, 0 without one.",
+            )?,
+        })
+    }
+}
+
+/// What joining chat-completions to roots that come later does.
+#[derive(Debug, Clone)]
+pub struct JoinMetrics {
+    /// Rounds.
+    pub rounds: IntCounter,
+    /// Chat-completions that got parent or session in the table.
+    pub joined: IntCounter,
+    /// Rounds that failed.
+    pub failures: IntCounter,
+    /// Chat-completions in the table whose trace's root is not known.
+    pub pending: IntGauge,
+    /// Age of the oldest of them.
+    pub oldest_seconds: IntGauge,
+}
+
+impl JoinMetrics {
+    fn registered(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| registered_counter(registry, name, help);
+        let gauge = |name: &str, help: &str| registered_gauge(registry, name, help);
+        Ok(Self {
+            rounds: counter("millrace_join_rounds", "Rounds of joining chat-completions to roots that came later.")?,
+            joined: counter(
+                "millrace_join_joined",
+                "Chat-completions that got parent or session after they were stored.",
+            )?,
+            failures: counter("millrace_join_failures", "Rounds of joining that failed; each is done again.")?,
+            pending: gauge(
+                "millrace_join_pending",
+                "Chat-completions of the joiner's window whose trace has no root yet, when they were last counted.",
+            )?,
+            oldest_seconds: gauge(
+                "millrace_join_oldest_seconds",
+                "Time since the oldest of millrace_join_pending began, 0 without one.",
             )?,
         })
     }

@@ -38,6 +38,12 @@ impl UnixNanos {
     pub fn saturating_add(self, by: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
     }
+
+    /// `self` moved earlier, at most to 1970.
+    #[must_use]
+    pub fn saturating_sub(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)).max(0))
+    }
 }
 
 /// Where the time comes from. Handed in, so that a test can say what time it is.

@@ -1,101 +1,181 @@
-//! The recent traces whose root span is known, so that a chat-completion finds its parent and session at once.
+//! The recent traces whose root span is known, so that a chat-completion finds its parent and session at once; and the
+//! traces that have chat-completions, so that a root that comes later is noticed.
 //!
-//! Bounded in entries: two generations, where the older one is forgotten when the younger is full. An entry that is used
-//! moves to the younger one, so what is asked for stays.
+//! ```text
+//! root arrives --remember--> roots      a better one than was known, in a trace with pairs --.
+//! pair arrives --place--> its root, if known                                                 |--> noted --take_noted--> joiner
+//!                            not known ------------------------------------------------------'
+//! ```
+//!
+//! Bounded in entries: two generations each, where the older one is forgotten when the younger is full. An entry that is
+//! used moves to the younger one, so what is asked for stays. What is forgotten here, the joiner finds in the table.
 
+use crate::columns::typed::SESSION_HANDED_ON_BYTES_MAX;
 use crate::ids::{SpanId, TraceId};
+use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Traces remembered by default: about 30 MB with sessions of usual length.
 pub const TRACES_MAX_DEFAULT: usize = 200_000;
 
-/// Longest session that is remembered, in bytes.
-const SESSION_BYTES_MAX: usize = 1_024;
+/// Traces noted at most between two looks of the joiner; more are left to its walk over the table.
+const NOTED_MAX: usize = 50_000;
+
+/// A trace of a workspace: two workspaces never join.
+pub type TraceKey = (Workspace, TraceId);
 
 /// What is known of a trace's root.
+///
+/// A trace may have several spans without a parent. Its root is the one that began first; of those that began at once the
+/// one with the smallest id. So it is the same one in whatever order they come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownRoot {
     /// The root span.
     pub span_id: SpanId,
+    /// When it began.
+    pub start: UnixNanos,
     /// The session it belongs to, when it says so.
     pub session: Option<Arc<str>>,
 }
 
+impl KnownRoot {
+    /// A root; a session longer than [`SESSION_HANDED_ON_BYTES_MAX`] is none.
+    #[must_use]
+    pub fn new(span_id: SpanId, start: UnixNanos, session: Option<&str>) -> Self {
+        let session =
+            session.filter(|session| (1..=SESSION_HANDED_ON_BYTES_MAX).contains(&session.len())).map(Into::into);
+        Self { span_id, start, session }
+    }
+
+    fn is_before(&self, other: &Self) -> bool {
+        (self.start, self.span_id) < (other.start, other.span_id)
+    }
+}
+
 /// The index; clones share it.
 #[derive(Debug, Clone)]
-pub struct Traces(Arc<Mutex<Generations>>);
-
-type Key = (Workspace, TraceId);
+pub struct Traces(Arc<Mutex<State>>);
 
 #[derive(Debug)]
-struct Generations {
-    young: HashMap<Key, KnownRoot>,
-    old: HashMap<Key, KnownRoot>,
-    generation_max: usize,
+struct State {
+    roots: Generations<TraceKey, KnownRoot>,
+    /// Traces that pairs are in.
+    with_pairs: Generations<TraceKey, ()>,
+    noted: Vec<TraceKey>,
 }
 
 impl Traces {
-    /// An empty index for at most `traces_max` traces.
+    /// An empty index for at most `traces_max` roots, and as many traces with pairs.
     #[must_use]
     pub fn new(traces_max: usize) -> Self {
-        let generation_max = (traces_max / 2).max(1);
-        Self(Arc::new(Mutex::new(Generations { young: HashMap::new(), old: HashMap::new(), generation_max })))
+        let (roots, with_pairs) = (Generations::new(traces_max), Generations::new(traces_max));
+        Self(Arc::new(Mutex::new(State { roots, with_pairs, noted: Vec::new() })))
     }
 
-    /// Remembers the root of a trace. Of several the first stays: a trace has one root, and repeats are the same.
-    pub fn remember(&self, workspace: &Workspace, trace_id: TraceId, span_id: SpanId, session: Option<&str>) {
-        let session = session.filter(|session| session.len() <= SESSION_BYTES_MAX).map(Into::into);
-        self.lock().insert_if_absent((workspace.clone(), trace_id), KnownRoot { span_id, session });
+    /// Remembers a root of a trace: of several the one that is first. The repeat of a span changes nothing.
+    pub fn remember(&self, workspace: &Workspace, trace_id: TraceId, root: KnownRoot) {
+        let mut state = self.lock();
+        let key = (workspace.clone(), trace_id);
+        let is_news = state.roots.get(&key).is_none_or(|known| known.span_id != root.span_id && root.is_before(&known));
+        if is_news {
+            state.roots.insert(key.clone(), root);
+            if state.with_pairs.get(&key).is_some() {
+                state.note(key);
+            }
+        }
     }
 
-    /// The root of a trace in a workspace.
+    /// Puts a pair into a trace and gives the trace's root. If that is not known, the trace is noted, since its root may be
+    /// in the table.
     #[must_use]
-    pub fn root(&self, workspace: &Workspace, trace_id: TraceId) -> Option<KnownRoot> {
-        self.lock().get(&(workspace.clone(), trace_id))
+    pub fn place(&self, workspace: &Workspace, trace_id: TraceId) -> Option<KnownRoot> {
+        let mut state = self.lock();
+        let key = (workspace.clone(), trace_id);
+        state.with_pairs.insert_if_absent(key.clone(), ());
+        let root = state.roots.get(&key);
+        if root.is_none() {
+            state.note(key);
+        }
+        root
     }
 
-    /// Number of traces known.
+    /// Says that the table has pairs in a trace.
+    pub fn expect(&self, workspace: &Workspace, trace_id: TraceId) {
+        self.lock().with_pairs.insert_if_absent((workspace.clone(), trace_id), ());
+    }
+
+    /// Takes the traces noted since this was asked last; one may be among them several times.
+    #[must_use]
+    pub fn take_noted(&self) -> Vec<TraceKey> {
+        std::mem::take(&mut self.lock().noted)
+    }
+
+    /// Number of roots known.
     #[must_use]
     pub fn len(&self) -> usize {
-        let generations = self.lock();
-        generations.young.len() + generations.old.len()
+        self.lock().roots.len()
     }
 
-    /// Whether no trace is known.
+    /// Whether no root is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Generations> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         // the maps are whole between any two statements, so a panic elsewhere leaves them usable
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Generations {
-    fn get(&mut self, key: &Key) -> Option<KnownRoot> {
-        if let Some(root) = self.young.get(key) {
-            return Some(root.clone());
+impl State {
+    fn note(&mut self, key: TraceKey) {
+        if self.noted.len() < NOTED_MAX {
+            self.noted.push(key);
         }
-        let root = self.old.remove(key)?;
-        self.insert(key.clone(), root.clone());
-        Some(root)
+    }
+}
+
+/// A map that forgets what was not used for longest, roughly.
+#[derive(Debug)]
+struct Generations<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+    generation_max: usize,
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Generations<K, V> {
+    fn new(entries_max: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), generation_max: (entries_max / 2).max(1) }
     }
 
-    fn insert_if_absent(&mut self, key: Key, root: KnownRoot) {
+    fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
+    fn get(&mut self, key: &K) -> Option<V> {
+        if let Some(value) = self.young.get(key) {
+            return Some(value.clone());
+        }
+        let value = self.old.remove(key)?;
+        self.insert(key.clone(), value.clone());
+        Some(value)
+    }
+
+    fn insert_if_absent(&mut self, key: K, value: V) {
         if self.get(&key).is_none() {
-            self.insert(key, root);
+            self.insert(key, value);
         }
     }
 
-    fn insert(&mut self, key: Key, root: KnownRoot) {
-        if self.young.len() >= self.generation_max {
+    fn insert(&mut self, key: K, value: V) {
+        if self.young.len() >= self.generation_max && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(key, root);
+        self.young.insert(key, value);
     }
 }
 
@@ -107,28 +187,65 @@ mod tests {
         TraceId::new([number; 16]).unwrap()
     }
 
-    fn span(number: u8) -> SpanId {
-        SpanId::new([number; 8]).unwrap()
+    fn root(number: u8, start: u64, session: Option<&str>) -> KnownRoot {
+        KnownRoot::new(SpanId::new([number; 8]).unwrap(), UnixNanos::new(start).unwrap(), session)
     }
 
     #[test]
     fn two_workspaces_never_share_a_trace() {
         let traces = Traces::new(10);
         let (a, b) = (Workspace::new("a").unwrap(), Workspace::new("b").unwrap());
-        traces.remember(&a, trace(1), span(1), Some("s"));
-        assert_eq!(traces.root(&a, trace(1)), Some(KnownRoot { span_id: span(1), session: Some("s".into()) }));
-        assert_eq!(traces.root(&b, trace(1)), None);
+        traces.remember(&a, trace(1), root(1, 1, Some("s")));
+        assert_eq!(traces.place(&a, trace(1)), Some(root(1, 1, Some("s"))));
+        assert_eq!(traces.place(&b, trace(1)), None);
+        assert_eq!(traces.take_noted(), [(b, trace(1))]);
     }
 
     #[test]
     fn it_never_holds_more_than_it_may_and_keeps_what_is_used() {
         let (traces, ws) = (Traces::new(10), Workspace::default());
-        traces.remember(&ws, trace(1), span(1), None);
+        traces.remember(&ws, trace(1), root(1, 1, None));
         for number in 2..=200 {
-            traces.remember(&ws, trace(number), span(number), None);
-            assert!(traces.root(&ws, trace(1)).is_some(), "in use after {number}");
+            traces.remember(&ws, trace(number), root(number, 1, None));
+            assert!(traces.place(&ws, trace(1)).is_some(), "in use after {number}");
             assert!(traces.len() <= 10);
         }
-        assert!(traces.root(&ws, trace(2)).is_none());
+        assert!(traces.place(&ws, trace(2)).is_none());
+    }
+
+    #[test]
+    fn of_several_roots_the_first_is_known_in_whatever_order_they_come() {
+        let ws = Workspace::default();
+        let roots = [root(3, 7, Some("later")), root(2, 5, Some("first")), root(4, 5, None)];
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let traces = Traces::new(10);
+            order.iter().for_each(|at| traces.remember(&ws, trace(1), roots[*at].clone()));
+            assert_eq!(traces.place(&ws, trace(1)), Some(roots[1].clone()), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_root_is_noted_when_it_changes_something_for_pairs() {
+        let (traces, ws) = (Traces::new(10), Workspace::default());
+        let noted = |traces: &Traces| traces.take_noted().len();
+        traces.remember(&ws, trace(1), root(1, 5, None));
+        assert_eq!(noted(&traces), 0, "no pair is there yet");
+        assert!(traces.place(&ws, trace(1)).is_some());
+        assert_eq!(noted(&traces), 0, "the pair has what there is");
+        traces.remember(&ws, trace(1), root(1, 5, None));
+        traces.remember(&ws, trace(1), root(2, 6, None));
+        assert_eq!(noted(&traces), 0, "a repeat, and one that began later");
+        traces.remember(&ws, trace(1), root(3, 4, None));
+        assert_eq!(noted(&traces), 1, "one that began earlier");
+        traces.expect(&ws, trace(2));
+        traces.remember(&ws, trace(2), root(4, 4, None));
+        assert_eq!(noted(&traces), 1, "the table has pairs there");
+    }
+
+    #[test]
+    fn a_session_longer_than_may_be_handed_on_is_none() {
+        let long = "s".repeat(SESSION_HANDED_ON_BYTES_MAX);
+        assert_eq!(root(1, 1, Some(&long)).session.as_deref(), Some(&*long));
+        assert_eq!(root(1, 1, Some(&format!("{long}s"))).session, None);
     }
 }

@@ -243,9 +243,8 @@ fn a_session_is_given_or_of_the_trace_or_derived() {
     let context = Context { workspace: &workspace, received_at: now(), traceparent: None, idempotency_key: None };
     let span = chat::convert(&capture, &context).unwrap();
     for (joined, want) in [(Some("theirs"), "theirs"), (None, "session_4bf92f3577b34da6")] {
-        let mut span = span.clone();
-        assert_eq!(span.settle_session(joined), want);
-        assert_eq!(span.attribute("session.id"), Some(&AttrValue::Str(want.into())));
+        assert_eq!(span.session_in(joined), want);
+        assert_eq!(span.attribute("session.id"), None, "attributes are what the sender said");
         assert_eq!(span.attribute("gen_ai.conversation.id"), None);
     }
 }

@@ -48,8 +48,7 @@ fn check_row(name: &str, row: &Value, expect: &Value) {
         let text = attributes.get(key).unwrap_or_else(|| panic!("{name}: {key} is missing"));
         assert!(holds(text, want), "{name}: {key} is {text}, not {want}");
     }
-    // a session that the sender did not name is derived from the trace
-    let is_known = |key: &str| expected.contains_key(key) || NOT_IN_EXPECT.contains(&key) || key == "session.id";
+    let is_known = |key: &str| expected.contains_key(key) || NOT_IN_EXPECT.contains(&key);
     let unexpected: Vec<&String> = attributes.keys().filter(|key| !is_known(key)).collect();
     assert!(unexpected.is_empty(), "{name}: {unexpected:?}");
 }

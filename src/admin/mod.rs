@@ -2,6 +2,7 @@
 //!
 //! Health answers 200 only when a span sent now would be accepted; its body says what is the case in either event.
 
+use crate::clickhouse::joins::Joining;
 use crate::clickhouse::{Availability, View};
 use crate::journal::Backlog;
 use crate::pipeline::{Gauge, NotTaken};
@@ -69,6 +70,8 @@ pub struct Admin {
     pub backlog: Backlog,
     /// Whether ClickHouse takes inserts.
     pub clickhouse: Availability,
+    /// Whether pairs are joined to roots that come later.
+    pub joining: Joining,
     /// What is counted.
     pub metrics: Metrics,
     /// How many traces are known.
@@ -125,6 +128,10 @@ async fn health(State(admin): State<Admin>) -> Response {
             "oldest_seconds": admin.oldest_seconds(),
         },
         "queue_bytes": admin.metrics.queue_bytes.get(),
+        "joining": match admin.joining.trouble() {
+            None => json!({"state": "working"}),
+            Some(why) => json!({"state": "failing", "why": why}),
+        },
     });
     if let (Some(why), Some(object)) = (refusing, body.as_object_mut()) {
         object.insert("why".to_owned(), why.to_string().into());

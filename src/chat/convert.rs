@@ -17,6 +17,7 @@ use super::validate::ValidationErrors;
 use crate::columns;
 use crate::genai::{provider, semconv};
 use crate::ids::TraceId;
+use crate::retention::Horizon;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 
@@ -36,8 +37,8 @@ pub struct Context<'a> {
     pub idempotency_key: Option<&'a str>,
 }
 
-/// Makes the span of a capture. `session.id` is in it when the sender named the session; else
-/// [`ChatSpan::settle_session`] adds it.
+/// Makes the span of a capture. `session.id` is in it when the sender named the session, and only then: what is derived
+/// may change when the trace's root becomes known.
 ///
 /// # Errors
 /// When body and `traceparent` name different traces.
@@ -106,6 +107,29 @@ fn agreed_trace(capture: &Capture<'_>, header: Option<Traceparent>) -> Result<Op
         return Err(ValidationErrors::one(&["trace_id".into()], "value_error", MSG, capture.member("trace_id")));
     }
     Ok(given.or(header.map(|header| header.trace)))
+}
+
+/// Refuses a call that is older than what is kept, by the member that says when it was.
+///
+/// # Errors
+/// When it is.
+pub fn check_age(
+    capture: &Capture<'_>,
+    began: UnixNanos,
+    horizon: Horizon,
+    workspace: &Workspace,
+) -> Result<(), ValidationErrors> {
+    if !horizon.is_passed_by(began) {
+        return Ok(());
+    }
+    let member =
+        ["started_at", "ended_at"].into_iter().find(|name| capture.member(name).is_some_and(|time| !time.is_null()));
+    let (path, input) = match member {
+        Some(name) => (vec![name.into()], capture.member(name)),
+        None => (vec!["response".into(), "created".into()], capture.response().get("created")),
+    };
+    let message = format!("Value error, the call {}", horizon.words(began, workspace));
+    Err(ValidationErrors::one(&path, "value_error", message, input))
 }
 
 fn span_name(model: &str) -> String {

@@ -1,7 +1,7 @@
 //! Captured chat-completions: the JSON of a request and its response becomes the span of the call.
 //!
 //! ```text
-//! body --parse--> Capture --convert--> ChatSpan --settle_session--> columns
+//! body --parse--> Capture --convert--> ChatSpan --session_in--> columns
 //!        |                    |
 //!        json  validate       identity  timing  request  response (messages, parts, media, tools, usage)  error  cost
 //!        stream  merge        span  raw  writer  limits
@@ -46,7 +46,7 @@ pub(crate) mod usage;
 mod validate;
 pub(crate) mod writer;
 
-pub use convert::{Context, convert};
+pub use convert::{Context, check_age, convert};
 pub use foreign::Foreign;
 pub use identity::{SessionRef, TRACE_ID_BYTES_MAX, TraceRef, Traceparent, derived_session};
 pub use json::{DEPTH_MAX, VALUES_MAX};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::identity::{SessionRef, TraceRef};
+use super::identity::{SessionRef, TraceRef, derived_session};
 use super::json_text::write_string;
 use super::limits::{self, Limits};
 use super::writer::{JsonWriter, Losses};
@@ -38,7 +38,7 @@ pub struct ChatSpan<'c> {
     pub service_name: Option<Cow<'c, str>>,
     /// Request and response as they were sent, within the limits.
     pub raw: Raw<'c>,
-    /// The attributes, each key once. `session.id` is among them once the session is known.
+    /// The attributes, each key once. `session.id` is among them when the sender named the session.
     pub attributes: Vec<(Cow<'static, str>, AttrValue<'c>)>,
 }
 
@@ -86,16 +86,15 @@ impl ChatSpan<'_> {
         self.attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// Settles the session and writes it to `session.id`: the given one, else `joined` (the session of the trace this
-    /// span joins), else one derived from the trace id. Gives what was settled on. Call it once.
-    pub fn settle_session(&mut self, joined: Option<&str>) -> String {
-        let session = match (&self.session, joined) {
-            (SessionRef::Given(given), _) => return given.clone().into_owned(),
+    /// The session it is in: the given one, else `joined` (the session of the trace this span joins), else one derived
+    /// from the trace id.
+    #[must_use]
+    pub fn session_in(&self, joined: Option<&str>) -> String {
+        match (&self.session, joined) {
+            (SessionRef::Given(given), _) => given.clone().into_owned(),
             (SessionRef::ToDerive, Some(joined)) => joined.to_owned(),
-            (SessionRef::ToDerive, None) => super::identity::derived_session(self.trace.id()),
-        };
-        self.attributes.push((semconv::SESSION_ID.into(), AttrValue::Str(session.clone().into())));
-        session
+            (SessionRef::ToDerive, None) => derived_session(self.trace.id()),
+        }
     }
 }
 

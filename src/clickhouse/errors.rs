@@ -65,7 +65,7 @@ impl Failure {
         Self::new(None, class, &format!("cannot reach ClickHouse: {cause}"))
     }
 
-    fn of_response(text: &str) -> Self {
+    pub(super) fn of_response(text: &str) -> Self {
         let code = code_in(text);
         let class = code.map_or_else(|| class_of_status(text), |code| class_of_code(code, text));
         match code {
@@ -78,6 +78,12 @@ impl Failure {
             },
             None => Self::new(code, class, "ClickHouse, or a proxy before it, answered with an error without a code"),
         }
+    }
+
+    /// What somebody must mend before it can go better.
+    #[must_use]
+    pub fn for_an_operator(message: &str) -> Self {
+        Self::new(None, Class::Hold, message)
     }
 
     /// What went wrong on this side of the wire, and may go better next time.

@@ -3,11 +3,14 @@
 
 mod availability;
 mod errors;
+pub mod joins;
 pub mod recent;
 pub mod schema;
 
 pub use availability::{Availability, View};
 pub use errors::{Class, Failure};
+
+use schema::{Cluster, ClusterName, ReplicaPath};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -33,6 +36,19 @@ pub struct Config {
     pub password: Option<Secret>,
     /// Database of the table; made when it is not there.
     pub database: Database,
+    /// A cluster of ClickHouse's configuration: tables are replicated, and spread over its shards by trace.
+    pub cluster: Option<ClusterName>,
+    /// Where in Keeper the replicas of a table meet; absent: as the servers' `default_replica_path` says.
+    pub replica_path: Option<ReplicaPath>,
+}
+
+impl Config {
+    /// The cluster, if it is one.
+    #[must_use]
+    pub fn cluster(&self) -> Option<Cluster> {
+        let replica_path = self.replica_path.clone();
+        self.cluster.clone().map(|name| Cluster { name, replica_path })
+    }
 }
 
 /// A text that no log shows.
@@ -107,6 +123,7 @@ impl fmt::Display for Database {
 pub struct Client {
     http: ::clickhouse::Client,
     database: Database,
+    cluster: Option<ClusterName>,
 }
 
 impl fmt::Debug for Client {
@@ -130,7 +147,12 @@ impl Client {
         if let Some(password) = &config.password {
             http = http.with_password(password.reveal());
         }
-        Self { http, database: config.database.clone() }
+        if config.cluster.is_some() {
+            for (name, value) in CLUSTER_SETTINGS {
+                http = http.with_setting(*name, *value);
+            }
+        }
+        Self { http, database: config.database.clone(), cluster: config.cluster.clone() }
     }
 
     /// The database of the table.
@@ -139,14 +161,35 @@ impl Client {
         &self.database
     }
 
+    /// What a lightweight `UPDATE` of spans names: `database.otel_traces`, or on a cluster the tables that hold its rows,
+    /// because a Distributed table cannot be updated.
+    #[must_use]
+    pub fn update_target(&self) -> String {
+        schema::update_target(&self.database, self.cluster.as_ref(), schema::TABLE)
+    }
+
     /// Runs a statement that returns no rows.
     ///
     /// # Errors
     /// When ClickHouse says no or cannot be reached.
     pub async fn execute(&self, sql: &str) -> Result<(), Failure> {
+        self.execute_within(sql, STATEMENT_TIMEOUT).await
+    }
+
+    /// The same for a statement that may take longer than others.
+    async fn execute_within(&self, sql: &str, timeout: Duration) -> Result<(), Failure> {
         // `?` is a placeholder to the crate
         let query = self.http.query(&sql.replace('?', "??"));
-        match tokio::time::timeout(STATEMENT_TIMEOUT, query.execute()).await {
+        match tokio::time::timeout(timeout, query.execute()).await {
+            Ok(result) => result.map_err(|error| Failure::of(&error)),
+            Err(_) => Err(Failure::of_timeout()),
+        }
+    }
+
+    /// All rows of a result that is known to be small.
+    async fn rows<R: ::clickhouse::RowOwned + ::clickhouse::RowRead>(&self, sql: &str) -> Result<Vec<R>, Failure> {
+        let query = self.http.query(&sql.replace('?', "??"));
+        match tokio::time::timeout(STATEMENT_TIMEOUT, query.fetch_all()).await {
             Ok(result) => result.map_err(|error| Failure::of(&error)),
             Err(_) => Err(Failure::of_timeout()),
         }
@@ -181,6 +224,16 @@ impl Client {
         insert.end().await.map_err(|error| Failure::of(&error))
     }
 }
+
+/// Settings of everything that is sent to a cluster.
+const CLUSTER_SETTINGS: &[(&str, &str)] = &[
+    // an insert is confirmed when the shards have it, by which its token works: `distributed_foreground_insert`, by the
+    // name that older servers know too
+    ("insert_distributed_sync", "1"),
+    // a node that is down does what it missed when it comes back; the others need not wait for it
+    ("distributed_ddl_output_mode", "null_status_on_timeout"),
+    ("distributed_ddl_task_timeout", "30"),
+];
 
 /// Settings that every insert states, because their defaults moved between versions of ClickHouse.
 const INSERT_SETTINGS: &[(&str, &str)] = &[

@@ -1,6 +1,7 @@
 //! What the table says was stored lately: warms the index of duplicates after a start.
 
-use super::{Client, Failure, STATEMENT_TIMEOUT, schema::TABLE};
+use super::schema::{TABLE, system_table};
+use super::{Client, Failure, STATEMENT_TIMEOUT};
 use crate::ids::{SegmentId, SpanId, TraceId};
 use crate::time::UnixNanos;
 use crate::workspace::{self, Workspace};
@@ -78,15 +79,17 @@ pub async fn spans(
 
 /// The parts that changed within `window`, newest first; not those that only patch rows of others.
 async fn parts_since(client: &Client, window: Duration) -> Result<Vec<Part>, Failure> {
+    // replicas have the same parts, and shards parts of the same names
     let sql = format!(
-        "SELECT name, toUInt64(toUnixTimestamp(modification_time)) AS modified_secs FROM system.parts \
-         WHERE active AND database = '{}' AND table = '{TABLE}' AND NOT startsWith(name, 'patch-') \
-         AND toInt64(toUnixTimestamp(now())) - toInt64(modified_secs) < {} \
-         ORDER BY modification_time DESC, max_block_number DESC",
+        "SELECT name, toUInt64(toUnixTimestamp(max(modification_time))) AS modified_secs FROM {} \
+         WHERE active AND database = '{}' AND table IN ('{TABLE}', '{TABLE}_local') AND NOT startsWith(name, 'patch-') \
+         GROUP BY name HAVING toInt64(toUnixTimestamp(now())) - toInt64(modified_secs) < {} \
+         ORDER BY modified_secs DESC, max(max_block_number) DESC",
+        system_table(client.cluster.as_ref(), "parts"),
         client.database(),
         window.as_secs(),
     );
-    in_time(client.http.query(&sql).fetch_all()).await
+    client.rows(&sql).await
 }
 
 /// Hands over at most `spans_max` spans of a part; says how many there were. A part that is gone has none.

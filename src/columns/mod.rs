@@ -21,6 +21,6 @@ pub(crate) mod testing;
 pub mod typed;
 
 pub use spans::{
-    ALIASES, Alias, COLUMNS, Column, MapRow, Mark, RAW_REQUEST, RAW_RESPONSE, RowGroup, SEGMENT_ID, STANDARD_COLUMNS,
-    SpanKind, SpanScalars, StatusCode,
+    ALIASES, Alias, COLUMNS, Column, FILLED, Filled, MapRow, Mark, RAW_REQUEST, RAW_RESPONSE, RowGroup, SEGMENT_ID,
+    STANDARD_COLUMNS, SpanKind, SpanScalars, StatusCode,
 };

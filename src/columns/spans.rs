@@ -2,7 +2,8 @@
 //!
 //! First the 22 columns of the OpenTelemetry ClickHouse exporter, with its names, types and literals, because Grafana
 //! and ClickStack find traces by them; then our own. The DDL, the insert and the tests all read [`COLUMNS`]. A new column
-//! goes to the end: tables made before get it by `ALTER TABLE`. Columns that are computed are in [`ALIASES`].
+//! goes to the end: tables made before get it by `ALTER TABLE`. Columns that ClickHouse fills or computes are
+//! in [`FILLED`] and [`ALIASES`].
 //!
 //! Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, the traces table.
 
@@ -147,7 +148,7 @@ columns! {
     "ScopeVersion", "String" as "String", "ZSTD(1)", |g| Data::plain(g.scope_version.bytes());
     "SpanAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(1)",
         |g| Data::map(&g.span_attributes);
-    "Duration", "UInt64" as "UInt64", "ZSTD(1)", |g| Data::plain(g.duration.bytes());
+    "Duration", "UInt64" as "UInt64", "T64, ZSTD(1)", |g| Data::plain(g.duration.bytes());
     "StatusCode", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::plain(g.status_code.bytes());
     "StatusMessage", "String" as "String", "ZSTD(1)", |g| Data::plain(g.status_message.bytes());
     "Events.Timestamp", "Array(DateTime64(9))" as "Array(DateTime64(9))", "ZSTD(1)",
@@ -240,6 +241,33 @@ columns! {
     "ScopeSchemaUrl", "LowCardinality(String)" as "String", "ZSTD(1)",
         |g| Data::lagging_text(&g.typed.scope_schema_url);
 }
+
+/// A column that ClickHouse fills when a row is inserted.
+#[derive(Debug, Clone, Copy)]
+pub struct Filled {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub table_type: &'static str,
+    /// What it is filled with.
+    pub expression: &'static str,
+    /// Its compression codec.
+    pub codec: &'static str,
+}
+
+/// The columns that ClickHouse fills.
+pub const FILLED: &[Filled] = &[
+    // part of the key, so that a conversation whose calls are traces of their own lies together. A key cannot change when a
+    // pair joins later and its session does, so a pair that named no session has what is derived from its trace, whether its
+    // root came before or after it: this is not for finding sessions. MATERIALIZED would not allow that change.
+    Filled {
+        name: "SessionHash",
+        table_type: "UInt64",
+        expression: "multiIf(SessionId = '', 0, JoinState IN ('waiting', 'joined', 'given') AND ConversationId = '', \
+                     cityHash64(concat('session_', substring(TraceId, 1, 16))), cityHash64(SessionId))",
+        codec: "ZSTD(1)",
+    },
+];
 
 /// A column that ClickHouse computes when it is read.
 #[derive(Debug, Clone, Copy)]
@@ -412,6 +440,8 @@ pub struct SpanScalars<'a> {
     pub raw_response: &'a [u8],
     /// Whether a chat-completion found its place in its trace.
     pub join_state: JoinState,
+    /// The session of a chat-completion whose sender named none; empty: what the attributes say.
+    pub session: &'a [u8],
     /// OTLP's flags.
     pub flags: u32,
     /// The attributes of its scope.
@@ -443,6 +473,7 @@ impl SpanScalars<'_> {
             raw_request: b"",
             raw_response: b"",
             join_state: JoinState::Ordinary,
+            session: b"",
             flags: 0,
             scope_attributes: None,
             resource_schema_url: b"",
@@ -764,7 +795,10 @@ impl RowGroup {
                 is_error: span.status == StatusCode::Error,
                 status_message: span.status_message,
             };
-            let typed = normalise(&view);
+            let mut typed = normalise(&view);
+            if !span.session.is_empty() {
+                typed.set_text(Texts::SessionId, span.session);
+            }
             self.typed.push(self.rows, &typed);
             self.last_session.extend_from_slice(typed.text(Texts::SessionId));
             let held_by_columns = typed.held_by_columns;

@@ -13,6 +13,9 @@ use crate::genai::cost::Usd;
 use crate::time::UnixNanos;
 use std::borrow::Cow;
 
+/// Longest session that pairs take from their trace's root, in bytes. A longer one is none to them.
+pub const SESSION_HANDED_ON_BYTES_MAX: usize = 1_024;
+
 /// Bytes of text, UTF-8.
 pub type Text<'a> = Cow<'a, [u8]>;
 

@@ -11,7 +11,7 @@
 
 mod isolate;
 
-use crate::clickhouse::schema::{self, Home};
+use crate::clickhouse::schema::Schema;
 use crate::clickhouse::{Availability, Class, Client, Failure, View};
 use crate::journal::{Backlog, DeadLetters, LoadError, Loaded, Order, Segment, Unreadable};
 use crate::shutdown::Shutdown;
@@ -19,6 +19,7 @@ use crate::telemetry::Metrics;
 use crate::time::Clock;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -72,8 +73,8 @@ pub struct Exporter {
     pub client: Client,
     /// Where rows go that ClickHouse refuses for good.
     pub dead_letters: DeadLetters,
-    /// Who owns the table.
-    pub home: Home,
+    /// What the tables must be.
+    pub schema: Schema,
     /// How.
     pub config: Config,
     /// What is counted.
@@ -84,6 +85,8 @@ pub struct Exporter {
     pub clock: Clock,
     /// Held while rows at fault are looked for.
     pub isolating: tokio::sync::Mutex<()>,
+    /// ClickHouse was away since the schema was looked at: it may have come back as another one.
+    pub was_away: AtomicBool,
 }
 
 /// Spans that were acknowledged from memory and that ClickHouse did not take before the service had to stop.
@@ -143,7 +146,7 @@ impl Exporter {
 
     async fn prepare_table(&self) {
         let mut failures = 0;
-        while let Err(failure) = schema::apply(&self.client, self.home).await {
+        while let Err(failure) = self.schema.prepare(&self.client).await {
             self.availability.away(&failure, failures == 0, &self.metrics);
             tokio::time::sleep(self.pause_after(&failure, failures)).await;
             failures += 1;
@@ -202,7 +205,18 @@ impl Exporter {
         }
         self.trouble_is_over(had_trouble);
         self.availability.reached(&self.metrics);
+        if self.was_away.swap(false, Ordering::Relaxed) {
+            self.look_at_the_schema_again().await;
+        }
         true
+    }
+
+    /// Rows are taken again; views and what else the schema has may be missing all the same.
+    async fn look_at_the_schema_again(&self) {
+        if let Err(failure) = self.schema.prepare(&self.client).await {
+            tracing::warn!(why = failure.message, "cannot check the schema after ClickHouse came back");
+            self.was_away.store(failure.class == Class::Retry, Ordering::Relaxed);
+        }
     }
 
     /// What failed before has come to its end, whatever that is.
@@ -215,7 +229,8 @@ impl Exporter {
     async fn put_back(&self, segment: Segment, failure: &Failure) {
         let failures = segment.history().failures;
         self.availability.away(failure, failures == 0, &self.metrics);
-        let is_missing = table_is_missing(failure);
+        let is_missing = schema_is_missing(failure);
+        self.was_away.store(true, Ordering::Relaxed);
         let pause = if is_missing { Duration::ZERO } else { self.pause_after(failure, failures) };
         segment.put_back(pause, failure.timed_out);
         if is_missing {
@@ -256,9 +271,9 @@ async fn blocking<T: Send + 'static, R: Send + 'static>(
     }
 }
 
-/// UNKNOWN_TABLE, UNKNOWN_DATABASE: somebody dropped it, or the disk behind it is new.
-fn table_is_missing(failure: &Failure) -> bool {
-    matches!(failure.code, Some(60 | 81))
+/// NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_TABLE, UNKNOWN_DATABASE: somebody dropped it, or the disk behind it is new.
+fn schema_is_missing(failure: &Failure) -> bool {
+    matches!(failure.code, Some(16 | 60 | 81))
 }
 
 fn pause(failures: u32) -> Duration {

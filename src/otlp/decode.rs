@@ -11,6 +11,7 @@ use crate::columns::typed::{JoinState, Normalise};
 use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
 use crate::dialects;
 use crate::ids::{IdError, SpanId, TraceId};
+use crate::retention::Horizon;
 use crate::time::UnixNanos;
 use crate::workspace::{self, Workspace};
 use std::fmt;
@@ -33,11 +34,13 @@ pub struct Limits {
     pub column_bytes: usize,
     /// Levels of nested lists and maps in an attribute.
     pub depth: usize,
+    /// A span that began before it is not taken.
+    pub horizon: Option<Horizon>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { spans: 100_000, items: 2_000_000, column_bytes: 256 << 20, depth: 32 }
+        Self { spans: 100_000, items: 2_000_000, column_bytes: 256 << 20, depth: 32, horizon: None }
     }
 }
 
@@ -72,6 +75,8 @@ pub struct Root {
     pub trace_id: TraceId,
     /// Its id.
     pub span_id: SpanId,
+    /// When it began.
+    pub start: UnixNanos,
     /// What its column `SessionId` has.
     pub session: Option<String>,
 }
@@ -232,6 +237,8 @@ enum Rejection {
     Time(&'static str),
     Content(&'static str, DecodeError),
     Days,
+    /// It began then.
+    Old(UnixNanos),
 }
 
 /// How decoding a span's content failed.
@@ -400,6 +407,9 @@ impl Decoder<'_> {
             None => self.span_content(message, &mut span).and_then(|()| scalars(&span, context)),
         };
         let outcome = outcome.and_then(|scalars| match self.out.rows.days_with(scalars.start) {
+            _ if self.limits.horizon.is_some_and(|horizon| horizon.is_passed_by(scalars.start)) => {
+                Err(Rejection::Old(scalars.start).into())
+            }
             days if days > DAYS_PER_REQUEST_MAX => Err(Rejection::Days.into()),
             _ => Ok(scalars),
         });
@@ -550,6 +560,10 @@ impl Decoder<'_> {
                 Rejection::Days => {
                     format!("it begins on one day more than the {DAYS_PER_REQUEST_MAX} that a request may span")
                 }
+                Rejection::Old(start) => {
+                    let words = self.limits.horizon.map(|horizon| horizon.words(start, self.workspace));
+                    format!("start_time_unix_nano {}", words.unwrap_or_default())
+                }
                 Rejection::Time(field) => format!("{field} is later than the year 2262"),
                 Rejection::Content(field, error) => format!("{field}: {error}"),
             };
@@ -608,6 +622,7 @@ fn scalars<'a>(span: &SpanFields<'a>, context: &Context<'a>) -> Result<SpanScala
         raw_request: b"",
         raw_response: b"",
         join_state: JoinState::Ordinary,
+        session: b"",
         flags: span.flags,
         scope_attributes: Some(context.scope_attributes),
         resource_schema_url: context.resource_schema_url,
@@ -627,7 +642,7 @@ fn parent(bytes: &[u8]) -> Result<Option<SpanId>, Rejection> {
 
 fn root(scalars: &SpanScalars<'_>, session: &[u8]) -> Root {
     let session = (!session.is_empty()).then(|| String::from_utf8_lossy(session).into_owned());
-    Root { trace_id: scalars.trace_id, span_id: scalars.span_id, session }
+    Root { trace_id: scalars.trace_id, span_id: scalars.span_id, start: scalars.start, session }
 }
 
 /// A span's name for a message: short, and without what a terminal would act on.

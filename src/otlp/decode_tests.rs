@@ -381,6 +381,7 @@ fn roots_are_told_with_their_session() {
     let expected = Root {
         trace_id: TraceId::new([1; 16]).unwrap(),
         span_id: SpanId::new([2; 8]).unwrap(),
+        start: UnixNanos::new(valid_span("root").start_time_unix_nano).unwrap(),
         session: Some("s".into()),
     };
     assert_eq!(decoded.roots, [expected]);

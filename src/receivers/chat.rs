@@ -9,13 +9,14 @@
 use super::body::{self, BodyError};
 use super::chat_shapes::Shape;
 use super::{ACK_HEADER, RETRY_AFTER, Receivers, ack_wanted, chat_ndjson};
-use crate::chat::{self, ChatSpan, Context, Foreign, TraceRef, Traceparent, ValidationErrors};
+use crate::chat::{self, ChatSpan, Context, Foreign, SessionRef, TraceRef, Traceparent, ValidationErrors};
 use crate::columns::typed::{JoinState, Normalise};
 use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode as SpanStatus};
 use crate::dialects;
 use crate::genai::semconv;
 use crate::pipeline::{Ack, NotTaken, Origin, Promise, Receipt, Room};
 use crate::telemetry::Receiver;
+use crate::traces::KnownRoot;
 use crate::workspace::{self, Workspace};
 use axum::Json;
 use axum::body::Body;
@@ -154,17 +155,18 @@ impl Receivers {
     /// Makes one pair a span and hands it over.
     pub(super) fn take_pair(&self, envelope: Envelope<'_>, body: &[u8], room: Room) -> Result<Taken, IngestError> {
         let Envelope { workspace, ack, traceparent, idempotency_key, foreign } = envelope;
-        let context = Context { workspace, received_at: self.clock.now(), traceparent, idempotency_key };
+        let now = self.clock.now();
+        let context = Context { workspace, received_at: now, traceparent, idempotency_key };
         let options = if foreign.is_some() { Foreign::options(self.chat_options) } else { self.chat_options };
         let capture = chat::parse(body, &options).map_err(IngestError::Invalid)?;
         let mut span = chat::convert(&capture, &context).map_err(IngestError::Invalid)?;
+        if let Some(horizon) = self.retention.horizon(workspace, now) {
+            chat::check_age(&capture, span.start, horizon, workspace).map_err(IngestError::Invalid)?;
+        }
         if let Some(foreign) = foreign {
             foreign.complete(&mut span);
         }
-        let root = match span.trace {
-            TraceRef::Joins(trace) => self.traces.root(workspace, trace).filter(|root| root.span_id != span.span_id),
-            TraceRef::Own(_) => None,
-        };
+        let root = self.root_of(&span, workspace);
         let join_state = match (span.trace, span.parent, &root) {
             (TraceRef::Own(_), ..) => JoinState::Own,
             (TraceRef::Joins(_), Some(_), _) => JoinState::Given,
@@ -172,18 +174,30 @@ impl Receivers {
             (TraceRef::Joins(_), None, None) => JoinState::Waiting,
         };
         span.parent = span.parent.or(root.as_ref().map(|root| root.span_id));
-        let session_id = span.settle_session(root.as_ref().and_then(|root| root.session.as_deref()));
+        let session_id = span.session_in(root.as_ref().and_then(|root| root.session.as_deref()));
+        let rows = row(&span, workspace, join_state, &session_id);
+        let session_of_row = String::from_utf8_lossy(rows.last_session()).into_owned();
         let trace_id = span.trace.id();
         let workspace_of_row = workspace.clone();
         let receiver = Receiver::Chat;
         let origin = Origin { workspace: workspace_of_row, receiver, ack, dedup_window: self.chat_dedup_window };
-        let promise = self.pipeline.send(row(&span, workspace, join_state), room, origin)?;
-        self.metrics.chat_joined.inc_by(u64::from(root.is_some()));
-        if let TraceRef::Own(_) = span.trace {
-            self.traces.remember(workspace, trace_id, span.span_id, Some(&session_id));
+        let promise = self.pipeline.send(rows, room, origin)?;
+        self.metrics.chat_joined.inc_by(u64::from(join_state == JoinState::Joined));
+        if join_state == JoinState::Own && span.parent.is_none() {
+            let root = KnownRoot::new(span.span_id, span.start, Some(&session_of_row));
+            self.traces.remember(workspace, trace_id, root);
         }
         let (span_id, trace_id) = (span.span_id.to_string(), trace_id.to_string());
         Ok(Taken { ids: Ids { session_id, span_id, trace_id }, promise })
+    }
+
+    /// The root of the trace that a pair joins, if it is known and there is anything to learn from it.
+    fn root_of(&self, span: &ChatSpan<'_>, workspace: &Workspace) -> Option<KnownRoot> {
+        let TraceRef::Joins(trace) = span.trace else { return None };
+        if span.parent.is_some() && matches!(span.session, SessionRef::Given(_)) {
+            return None;
+        }
+        self.traces.place(workspace, trace).filter(|root| root.span_id != span.span_id)
     }
 
     /// The answer to a single pair.
@@ -270,7 +284,7 @@ fn invalid_parameter(loc: &[&str], message: &str) -> Response {
 }
 
 /// The span as the one row of a group.
-fn row(span: &ChatSpan<'_>, workspace: &Workspace, join_state: JoinState) -> RowGroup {
+fn row(span: &ChatSpan<'_>, workspace: &Workspace, join_state: JoinState, session_id: &str) -> RowGroup {
     let service_name = span.service_name.as_deref().unwrap_or(SERVICE_UNKNOWN);
     let mut resource = MapRow::default();
     resource.push(b"service.name", service_name.as_bytes());
@@ -299,6 +313,7 @@ fn row(span: &ChatSpan<'_>, workspace: &Workspace, join_state: JoinState) -> Row
         raw_request: span.raw.request.as_bytes(),
         raw_response: span.raw.response.as_bytes(),
         join_state,
+        session: if span.session == SessionRef::ToDerive { session_id.as_bytes() } else { b"" },
         scope_schema_url: semconv::SCHEMA_URL.as_bytes(),
         ..SpanScalars::new(span.start, span.trace.id(), span.span_id)
     };

@@ -29,9 +29,10 @@ mod patience;
 use crate::chat::ParseOptions;
 use crate::otlp::{self, DecodeError, Decoded, Encoding, decode_traces};
 use crate::pipeline::{Ack, NotTaken, Origin, Pipeline, Promise, Receipt, Room};
+use crate::retention::Retention;
 use crate::telemetry::{Metrics, Receiver};
 use crate::time::Clock;
-use crate::traces::Traces;
+use crate::traces::{KnownRoot, Traces};
 use crate::workspace::Workspace;
 use axum::http::HeaderMap;
 use std::time::Duration;
@@ -73,6 +74,8 @@ pub struct Receivers {
     pub limits: otlp::Limits,
     /// Bytes of one request, compressed and decompressed.
     pub request_bytes_max: usize,
+    /// How long spans are kept: what is older already is refused.
+    pub retention: Retention,
 }
 
 /// An OTLP request whose spans are on their way.
@@ -135,7 +138,8 @@ impl Receivers {
         self.metrics.reject(receiver, rejected);
         self.metrics.attributes_repeated.inc_by(u64::try_from(attributes_repeated).unwrap_or(u64::MAX));
         for root in roots {
-            self.traces.remember(workspace, root.trace_id, root.span_id, root.session.as_deref());
+            let known = KnownRoot::new(root.span_id, root.start, root.session.as_deref());
+            self.traces.remember(workspace, root.trace_id, known);
         }
         Ok(Taken { receiver, spans, rejected, reasons, promise })
     }
@@ -156,11 +160,13 @@ impl Receivers {
     }
 
     fn decode(&self, request: &[u8], encoding: Encoding, workspace: &Workspace) -> Result<Decoded, Refusal> {
+        let horizon = self.retention.horizon(workspace, self.clock.now());
+        let limits = otlp::Limits { horizon, ..self.limits };
         match encoding {
-            Encoding::Protobuf => Ok(decode_traces(request, encoding, workspace, &self.limits)?),
+            Encoding::Protobuf => Ok(decode_traces(request, encoding, workspace, &limits)?),
             Encoding::Json => {
-                let protobuf = otlp::transcode_traces(request, self.limits.depth)?;
-                Ok(decode_traces(&protobuf, encoding, workspace, &self.limits)?)
+                let protobuf = otlp::transcode_traces(request, limits.depth)?;
+                Ok(decode_traces(&protobuf, encoding, workspace, &limits)?)
             }
         }
     }

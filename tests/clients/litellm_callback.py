@@ -10,59 +10,35 @@ import asyncio
 import json
 import os
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import fake_openai
 
 USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
 
 
-class FakeOpenAI(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+def whole(request):
+    message = {"role": "assistant", "content": "Lima."}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return {"id": "chatcmpl-fake-1", "object": "chat.completion", "created": 1790000000,
+            "model": request["model"], "choices": [choice], "usage": USAGE}
 
-    def do_POST(self):
-        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        if self.path.endswith("/embeddings"):
-            vector = {"object": "embedding", "index": 0, "embedding": [0.25, -0.5]}
-            usage = {"prompt_tokens": 4, "total_tokens": 4}
-            return self.answer({"object": "list", "model": request["model"], "data": [vector], "usage": usage})
-        if request["messages"][0]["content"] == "fail":
-            error = {"message": "no such deployment", "type": "invalid_request_error", "code": "model_not_found"}
-            return self.answer({"error": error}, status=400)
-        if request.get("stream"):
-            return self.stream(request)
-        message = {"role": "assistant", "content": "Lima."}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        self.answer({"id": "chatcmpl-fake-1", "object": "chat.completion", "created": 1790000000,
-                     "model": request["model"], "choices": [choice], "usage": USAGE})
 
-    def answer(self, body, status=200):
-        text = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
+def chunks(request):
+    deltas = [({"role": "assistant", "content": "Li"}, None), ({"content": "ma."}, None), ({}, "stop")]
+    listed = [([{"index": 0, "delta": delta, "finish_reason": reason}], None) for delta, reason in deltas]
+    frame = {"id": "chatcmpl-fake-2", "object": "chat.completion.chunk", "created": 1790000000, "model": request["model"]}
+    return [{**frame, "choices": choices, "usage": usage} for choices, usage in [*listed, ([], USAGE)]]
 
-    def stream(self, request):
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("connection", "close")
-        self.end_headers()
-        deltas = [({"role": "assistant", "content": "Li"}, None), ({"content": "ma."}, None), ({}, "stop")]
-        for delta, reason in deltas:
-            self.chunk(request, [{"index": 0, "delta": delta, "finish_reason": reason}])
-        self.chunk(request, [], USAGE)
-        self.wfile.write(b"data: [DONE]\n\n")
-        self.close_connection = True
 
-    def chunk(self, request, choices, usage=None):
-        chunk = {"id": "chatcmpl-fake-2", "object": "chat.completion.chunk", "created": 1790000000,
-                 "model": request["model"], "choices": choices, "usage": usage}
-        self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
-        self.wfile.flush()
-
-    def log_message(self, *_):
-        pass
+def respond(request):
+    if "input" in request:
+        vector = {"object": "embedding", "index": 0, "embedding": [0.25, -0.5]}
+        usage = {"prompt_tokens": 4, "total_tokens": 4}
+        return 200, {"object": "list", "model": request["model"], "data": [vector], "usage": usage}
+    if request["messages"][0]["content"] == "fail":
+        error = {"message": "no such deployment", "type": "invalid_request_error", "code": "model_not_found"}
+        return 400, {"error": error}
+    return 200, chunks(request) if request.get("stream") else whole(request)
 
 
 async def main(endpoint, log_format):
@@ -70,9 +46,7 @@ async def main(endpoint, log_format):
     import litellm
     from litellm.integrations.generic_api.generic_api_callback import GenericAPILogger
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeOpenAI)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    provider = {"api_base": f"http://127.0.0.1:{server.server_port}/v1", "api_key": "sk-none", "num_retries": 0}
+    provider = {"api_base": fake_openai.start(respond), "api_key": "sk-none", "num_retries": 0}
     logger = GenericAPILogger(endpoint=endpoint, log_format=log_format)
     litellm.callbacks = [logger]
 

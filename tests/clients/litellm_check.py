@@ -17,7 +17,7 @@ import urllib.request
 CALLBACK = pathlib.Path(__file__).with_name("litellm_callback.py")
 DEADLINE_SECONDS = 60
 ROWS = """
-SELECT SpanName, TraceId, StatusCode, StatusMessage, Duration, SpanAttributes AS a,
+SELECT SpanName, TraceId, StatusCode, StatusMessage, Duration, AllAttributes AS a,
        toString(toUnixTimestamp64Nano(Timestamp)) AS at
 FROM otel.otel_traces WHERE SpanAttributes['millrace.litellm.extra'] != ''
 ORDER BY Timestamp FORMAT JSONEachRow SETTINGS output_format_json_quote_64bit_integers = 0

@@ -11,10 +11,9 @@ server gives.
 import argparse
 import json
 import sys
-import threading
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import fake_openai
 import openai
 
 CREATED = 1790000000
@@ -93,30 +92,14 @@ ANSWERS = {
 }
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Answers chat completions by the suffix of the model, and remembers what it was sent."""
+RECEIVED = {}
 
-    received = {}
 
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        case = body["model"].removeprefix(MODEL + ":")
-        Handler.received[case] = body
-        status, answer = ANSWERS[case]
-        if isinstance(answer, list):
-            text = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in answer) + "data: [DONE]\n\n"
-            kind = "text/event-stream"
-        else:
-            text, kind = json.dumps(answer), "application/json"
-        content = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
+def respond(request):
+    """Answers by the suffix of the model, and remembers what was sent."""
+    case = request["model"].removeprefix(MODEL + ":")
+    RECEIVED[case] = request
+    return ANSWERS[case]
 
 
 def capture(client, case, **options):
@@ -131,7 +114,7 @@ def capture(client, case, **options):
         response = [chunk.model_dump() for chunk in result] if options.get("stream") else result.model_dump()
     except openai.APIStatusError as error:
         response = {"error": error.body}
-    return Handler.received[case], response
+    return RECEIVED[case], response
 
 
 def post(url, body):
@@ -217,16 +200,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--chat", required=True)
     chat = parser.parse_args().chat
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    base_url = f"http://127.0.0.1:{server.server_port}/v1"
-    client = openai.OpenAI(api_key="none", base_url=base_url, max_retries=0)
+    client = openai.OpenAI(api_key="none", base_url=fake_openai.start(respond), max_retries=0)
     ledger = []
     for case, options, expected in CASES:
         request, response = capture(client, case, **options)
         status, said = post(chat, {"provider": "openai", "session_id": f"session-{case}", "request": request, "response": response})
         ledger.append({"case": case, "status": status, "answer": said, "attributes": expected, "failed": case == "error"})
-    server.shutdown()
     json.dump(ledger, sys.stdout)
 
 

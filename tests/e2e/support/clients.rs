@@ -21,7 +21,12 @@ pub(crate) struct Ledger {
 
 /// A Python program of tests/clients, in the virtual environment that has the SDK.
 pub(crate) fn python(script: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(tool(".tools/venv/bin/python"));
+    client("venv", script, arguments)
+}
+
+/// The same in another virtual environment of `.tools`.
+pub(crate) fn client(venv: &str, script: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(tool(&format!(".tools/{venv}/bin/python")));
     command.arg(project().join("tests/clients").join(script)).args(arguments);
     without_otel_variables(&mut command);
     command

@@ -331,12 +331,22 @@ pub(crate) struct Engine {
 impl Engine {
     /// Starts on a free port with an empty data folder.
     pub(crate) fn start() -> Self {
+        Self::start_with_settings("")
+    }
+
+    /// The same with server settings of its own, as ClickHouse takes them from its config.d folder.
+    pub(crate) fn start_with_settings(xml: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let port = free_port();
         let config = folder.path().join("millrace.yaml");
         let data = folder.path().join("data");
         let yaml = format!("data_dir: {}\nembedded: {{ listen: 127.0.0.1:{port} }}\n", data.display());
         fs::write(&config, yaml).expect("the configuration can be written");
+        if !xml.is_empty() {
+            let settings = data.join("clickhouse/millrace-engine.d");
+            fs::create_dir_all(&settings).expect("a folder can be made");
+            fs::write(settings.join("test.xml"), xml).expect("settings can be written");
+        }
         let mut engine = Self { process: launch_engine(&folder), folder, port };
         engine.wait_for_answer();
         engine
@@ -344,8 +354,18 @@ impl Engine {
 
     /// Ends it and starts it again on the same data.
     pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Ends it.
+    pub(crate) fn stop(&mut self) {
         signal(self.process.pid(), "TERM");
         wait_until("the engine has ended after SIGTERM", || self.process.ended());
+    }
+
+    /// Starts it again on the same data, after [`Self::stop`].
+    pub(crate) fn start_again(&mut self) {
         self.process = launch_engine(&self.folder);
         self.wait_for_answer();
     }
@@ -365,6 +385,22 @@ impl Engine {
         signal(self.process.child.id(), "TERM");
         wait_until("the engine has ended after SIGTERM", || self.process.ended());
         Service::start_in(self.folder, Options::default())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Where ClickHouse keeps its files.
+    pub(crate) fn clickhouse_dir(&self) -> PathBuf {
+        self.folder.path().join("data/clickhouse")
+    }
+
+    /// A configuration that names it as somebody else's ClickHouse, with more sections.
+    pub(crate) fn config_of_a_writer(&self, yaml: &str) -> PathBuf {
+        let config = self.folder.path().join("writer.yaml");
+        fs::write(&config, yaml.replace("URL", &self.url())).expect("the configuration can be written");
+        config
     }
 
     /// `http://host:port`

@@ -1,0 +1,217 @@
+//! What the tables are called and made of on one server, and on a cluster of them.
+//!
+//! ```text
+//! one server    otel_traces                       MergeTree
+//! a cluster     otel_traces        on each node   Distributed: what is asked and inserted into
+//!               otel_traces_local  on each node   ReplicatedMergeTree: what holds rows, what is altered and updated
+//! ```
+//!
+//! Rows are sharded by trace, so that a trace, its root and its sums are on one shard.
+
+use super::super::Database;
+use crate::retention::Retention;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Name of a cluster in ClickHouse's configuration (`remote_servers`), or a macro such as `{cluster}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ClusterName(String);
+
+impl TryFrom<String> for ClusterName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.' | b'{' | b'}');
+        if (1..=64).contains(&name.len()) && name.bytes().all(fits) {
+            Ok(Self(name))
+        } else {
+            Err("a cluster's name is 1 to 64 letters, digits or _ - . or a macro such as {cluster}")
+        }
+    }
+}
+
+impl From<ClusterName> for String {
+    fn from(name: ClusterName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ClusterName {
+    /// As a literal of SQL.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", self.0)
+    }
+}
+
+/// Where in Keeper the replicas of a table meet, such as `/clickhouse/tables/{shard}/{database}/{table}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ReplicaPath(String);
+
+impl TryFrom<String> for ReplicaPath {
+    type Error = &'static str;
+
+    fn try_from(path: String) -> Result<Self, Self::Error> {
+        let fits = |c: u8| c.is_ascii_alphanumeric() || b"_-./{}".contains(&c);
+        if path.starts_with('/') && path.contains("{table}") && path.bytes().all(fits) {
+            Ok(Self(path))
+        } else {
+            Err("a replica path begins with / and has {table} in it, and letters, digits or _ - . / { } only")
+        }
+    }
+}
+
+impl From<ReplicaPath> for String {
+    fn from(path: ReplicaPath) -> Self {
+        path.0
+    }
+}
+
+/// A cluster to spread the tables over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Which.
+    pub name: ClusterName,
+    /// Where replicas meet; absent: where the servers' `default_replica_path` says, by default
+    /// `/clickhouse/tables/{uuid}/{shard}`.
+    pub replica_path: Option<ReplicaPath>,
+}
+
+/// Where a table lives decides how it guards against power cuts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// In the embedded engine, which calls no fsync unless a table asks for it.
+    Embedded,
+    /// On a server, whose operator decides.
+    Server,
+}
+
+/// Everything that the DDL depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// The database of all tables.
+    pub database: Database,
+    /// Whose ClickHouse it is.
+    pub home: Home,
+    /// The cluster, if it is one.
+    pub cluster: Option<Cluster>,
+    /// How long rows and texts are kept.
+    pub retention: Retention,
+}
+
+impl Layout {
+    /// One server, everything kept.
+    #[must_use]
+    pub fn plain(database: Database, home: Home) -> Self {
+        Self { database, home, cluster: None, retention: Retention::default() }
+    }
+
+    /// The name of the table that holds the rows of `table`, without its database.
+    pub(super) fn local(&self, table: &str) -> String {
+        if self.cluster.is_some() { format!("{table}_local") } else { table.to_owned() }
+    }
+
+    /// With its database.
+    pub(super) fn full(&self, table: &str) -> String {
+        format!("{}.{table}", self.database)
+    }
+
+    /// ` ON CLUSTER 'name'`, or nothing.
+    pub(super) fn on_cluster(&self) -> String {
+        self.cluster.as_ref().map_or(String::new(), |cluster| format!(" ON CLUSTER {}", cluster.name))
+    }
+
+    /// The engine of a table that holds rows; `family` is `MergeTree` or one with a prefix.
+    pub(super) fn engine(&self, family: &str) -> String {
+        match &self.cluster {
+            None => family.to_owned(),
+            Some(Cluster { replica_path: None, .. }) => format!("Replicated{family}"),
+            Some(Cluster { replica_path: Some(path), .. }) => {
+                format!("Replicated{family}('{}', '{{replica}}')", path.0)
+            }
+        }
+    }
+
+    /// What makes the table that spreads `table` over the shards, on a cluster.
+    pub(super) fn create_distributed(&self, table: &str, sharded_by: &str) -> Option<String> {
+        let cluster = self.cluster.as_ref()?;
+        let (database, local, on_cluster) = (&self.database, self.local(table), self.on_cluster());
+        Some(format!(
+            "CREATE TABLE IF NOT EXISTS {database}.{table}{on_cluster} AS {database}.{local}\n\
+             ENGINE = Distributed({}, '{database}', '{local}', {sharded_by})",
+            cluster.name
+        ))
+    }
+
+    /// What the configuration does not fit, when the table of spans is of this engine.
+    pub(super) fn misfit(&self, table: &str, engine: &str) -> Option<String> {
+        let table = self.full(table);
+        match (engine == "Distributed", self.cluster.is_some()) {
+            (true, false) => {
+                Some(format!("{table} is a Distributed table: set clickhouse.cluster to the name of its cluster"))
+            }
+            (false, true) => Some(format!(
+                "{table} is a {engine} table: with clickhouse.cluster its rows belong into {table}_local, and {table} is \
+                 Distributed; rename it"
+            )),
+            _ => None,
+        }
+    }
+
+    /// A table of the `system` database as all nodes see it.
+    pub(super) fn system(&self, table: &str) -> String {
+        system_table(self.cluster.as_ref().map(|cluster| &cluster.name), table)
+    }
+}
+
+/// What a lightweight `UPDATE` names: the table that holds rows, and on a cluster that of every node.
+pub(in crate::clickhouse) fn update_target(database: &Database, cluster: Option<&ClusterName>, table: &str) -> String {
+    match cluster {
+        None => format!("{database}.{table}"),
+        Some(cluster) => format!("{database}.{table}_local ON CLUSTER {cluster}"),
+    }
+}
+
+/// A table of the `system` database as all nodes of the cluster see it, or the one server.
+pub(in crate::clickhouse) fn system_table(cluster: Option<&ClusterName>, table: &str) -> String {
+    match cluster {
+        None => format!("system.{table}"),
+        Some(cluster) => format!("clusterAllReplicas({cluster}, system.{table})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Layout {
+        let cluster = Cluster { name: ClusterName::try_from(name.to_owned()).unwrap(), replica_path: None };
+        Layout { cluster: Some(cluster), ..Layout::plain(Database::default(), Home::Server) }
+    }
+
+    #[test]
+    fn a_cluster_is_named_in_everything_that_all_nodes_must_do() {
+        let layout = named("{cluster}");
+        assert_eq!(layout.on_cluster(), " ON CLUSTER '{cluster}'");
+        assert_eq!((layout.local("t"), layout.engine("MergeTree")), ("t_local".into(), "ReplicatedMergeTree".into()));
+        assert_eq!(layout.system("parts"), "clusterAllReplicas('{cluster}', system.parts)");
+        let name = &layout.cluster.as_ref().unwrap().name;
+        assert_eq!(update_target(&layout.database, Some(name), "t"), "otel.t_local ON CLUSTER '{cluster}'");
+        assert_eq!(update_target(&layout.database, None, "t"), "otel.t");
+    }
+
+    #[test]
+    fn a_replica_path_is_used_as_configured() {
+        let path = |path: &str| ReplicaPath::try_from(path.to_owned());
+        let replica_path = path("/clickhouse/{shard}/{database}/{table}").ok();
+        let mut layout = named("c");
+        layout.cluster = layout.cluster.map(|cluster| Cluster { replica_path, ..cluster });
+        assert_eq!(
+            layout.engine("AggregatingMergeTree"),
+            "ReplicatedAggregatingMergeTree('/clickhouse/{shard}/{database}/{table}', '{replica}')"
+        );
+        assert!(path("/one/for/all").is_err() && path("/{table}'").is_err());
+        assert!(ClusterName::try_from("a'b".to_owned()).is_err());
+    }
+}

@@ -1,0 +1,120 @@
+//! One Millrace at a time changes the schema: `CREATE TABLE` of a name succeeds once, on a cluster too, where the queue of
+//! distributed DDL has one order for all nodes.
+//!
+//! Whoever died holding it is known by the age of the lock's metadata, on the server's clock. Every step of a migration can
+//! be repeated and interleaved, so that even two holders would do no harm.
+
+use super::super::{Client, Failure};
+use super::cluster::Layout;
+use ::clickhouse::Row;
+use serde::Deserialize;
+use std::time::{Duration, Instant};
+
+const LOCK: &str = "millrace_schema_lock";
+/// A lock that was not renewed for so long has lost its holder.
+const LEASE: Duration = Duration::from_secs(60);
+/// TABLE_ALREADY_EXISTS
+const ALREADY_EXISTS: u32 = 57;
+
+/// The lock, held.
+pub(super) struct Lock<'c> {
+    client: &'c Client,
+    layout: &'c Layout,
+    holder: String,
+    renewed: Instant,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct Held {
+    holder: String,
+    age_secs: i64,
+}
+
+impl<'c> Lock<'c> {
+    /// Takes the lock, or says who holds it.
+    ///
+    /// # Errors
+    /// When another holds it, which passes, or ClickHouse says no.
+    pub(super) async fn take(client: &'c Client, layout: &'c Layout) -> Result<Self, Failure> {
+        let holder = holder();
+        let create = format!(
+            "CREATE TABLE {}{} (`nothing` UInt8) ENGINE = Null COMMENT '{holder}'",
+            layout.full(LOCK),
+            layout.on_cluster()
+        );
+        let mut taken = client.execute(&create).await;
+        if matches!(&taken, Err(failure) if failure.code == Some(ALREADY_EXISTS)) {
+            if let Some(held) = held(client, layout).await? {
+                held.ended(client, layout).await?;
+            }
+            taken = client.execute(&create).await;
+        }
+        match taken {
+            Ok(()) => Ok(Self { client, layout, holder, renewed: Instant::now() }),
+            Err(failure) if failure.code == Some(ALREADY_EXISTS) => Err(busy("unknown")),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Says that its holder is alive; to be called between steps.
+    pub(super) async fn renew(&mut self) -> Result<(), Failure> {
+        if self.renewed.elapsed() < LEASE / 4 {
+            return Ok(());
+        }
+        self.renewed = Instant::now();
+        let (table, on_cluster) = (self.layout.full(LOCK), self.layout.on_cluster());
+        self.client.execute(&format!("ALTER TABLE {table}{on_cluster} MODIFY COMMENT '{}'", self.holder)).await
+    }
+
+    /// Lets go. If that fails, the lease ends by itself.
+    pub(super) async fn release(self) {
+        match held(self.client, self.layout).await {
+            Ok(Some(held)) if held.holder == self.holder => {
+                if let Err(failure) = drop_lock(self.client, self.layout).await {
+                    tracing::warn!(why = failure.message, "cannot remove the lock of the schema; it ends by itself");
+                }
+            }
+            _ => tracing::warn!("the lock of the schema was lost meanwhile, which does no harm"),
+        }
+    }
+}
+
+impl Held {
+    /// Removes the lock if its holder is gone, else says who holds it.
+    async fn ended(self, client: &Client, layout: &Layout) -> Result<(), Failure> {
+        if u64::try_from(self.age_secs).unwrap_or(0) <= LEASE.as_secs() {
+            return Err(busy(&self.holder));
+        }
+        tracing::warn!(holder = self.holder, "whoever changed the schema is gone; going on in its place");
+        drop_lock(client, layout).await
+    }
+}
+
+fn busy(holder: &str) -> Failure {
+    Failure::of_our_own(&format!("another Millrace is changing the schema: {holder}"))
+}
+
+async fn held(client: &Client, layout: &Layout) -> Result<Option<Held>, Failure> {
+    let sql = format!(
+        "SELECT comment AS holder, toInt64(dateDiff('second', metadata_modification_time, now())) AS age_secs \
+         FROM system.tables WHERE database = '{}' AND name = '{LOCK}'",
+        layout.database
+    );
+    Ok(client.rows(&sql).await?.pop())
+}
+
+async fn drop_lock(client: &Client, layout: &Layout) -> Result<(), Failure> {
+    client.execute(&format!("DROP TABLE IF EXISTS {}{} SYNC", layout.full(LOCK), layout.on_cluster())).await
+}
+
+/// Unlike that of any other process.
+fn holder() -> String {
+    let mut random = [0; 8];
+    let _process_id_is_left_to_tell = getrandom::fill(&mut random);
+    format!(
+        "millrace {}, process {}, {:016x}",
+        env!("CARGO_PKG_VERSION"),
+        std::process::id(),
+        u64::from_le_bytes(random)
+    )
+}

@@ -1,0 +1,252 @@
+//! The versions of the schema, and what each one has: all of it can be made again at any time, and nothing is taken away.
+//!
+//! A new column, table or view goes into a new version at the end.
+
+use super::cluster::Layout;
+use super::ddl::{self, Setting, TABLE, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
+use super::found::Found;
+use super::trace_times;
+use super::views;
+use crate::columns::{ALIASES, COLUMNS, FILLED};
+
+/// One version.
+pub(super) struct Migration {
+    pub(super) version: u32,
+    pub(super) what: &'static str,
+    parts: fn(&Layout, &Found) -> Vec<Part>,
+}
+
+/// Every version, in order.
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, what: "the table of the OpenTelemetry exporter", parts: |layout, _| spans(layout) },
+    Migration {
+        version: 2,
+        what: "request and response of a chat-completion as they were sent",
+        parts: |layout, _| columns(layout, "RawRequest", "RawResponse"),
+    },
+    Migration {
+        version: 3,
+        what: "the segment of each row",
+        parts: |layout, _| columns(layout, "SegmentId", "SegmentId"),
+    },
+    Migration { version: 4, what: "typed columns", parts: typed_columns },
+    Migration { version: 5, what: "when each trace began and ended", parts: trace_times },
+    Migration { version: 6, what: "views of calls, traces, sessions and usage", parts: |layout, _| views(layout) },
+];
+
+/// The version that this program knows.
+pub(super) fn latest() -> u32 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
+/// Something that the schema consists of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The database.
+    Database(String),
+    /// A table or a materialized view by its name, and what makes it.
+    Table { name: String, create: String, is_needed_to_insert: bool },
+    /// A column of a table: its name, type and definition.
+    Column { table: String, name: &'static str, table_type: &'static str, definition: String },
+    /// A view by its name, and what it selects.
+    View { name: &'static str, select: String },
+    /// A setting of a table.
+    Setting { table: String, setting: Setting },
+    /// The times of the traces that are there already.
+    TraceTimes { target: String },
+}
+
+impl Part {
+    /// Whether it is there.
+    pub(super) fn is_in(&self, found: &Found) -> bool {
+        match self {
+            Self::Database(_) => found.has_database,
+            Self::Table { name, .. } => found.has(name),
+            Self::Column { table, name, .. } => found.column_type(table, name).is_some(),
+            Self::View { name, select } => found.table(name).is_some_and(|there| {
+                // a table of that name is somebody's: nothing takes its place
+                there.engine != "View" || there.comment == ddl::mark(select)
+            }),
+            Self::Setting { table, setting } => found.has_setting(table, setting),
+            Self::TraceTimes { target } => [target, TRACE_ID_TS, TRACE_ID_TS_MV].iter().all(|name| found.has(name)),
+        }
+    }
+
+    /// Whether rows can be inserted without it.
+    pub(super) fn is_needed_to_insert(&self) -> bool {
+        match self {
+            Self::Database(_) | Self::Column { .. } => true,
+            Self::Table { is_needed_to_insert, .. } => *is_needed_to_insert,
+            Self::View { .. } | Self::Setting { .. } | Self::TraceTimes { .. } => false,
+        }
+    }
+
+    /// What it is, for an operator.
+    pub(super) fn what(&self, layout: &Layout) -> String {
+        match self {
+            Self::Database(_) => format!("database {}", layout.database),
+            Self::Table { name, .. } => layout.full(name),
+            Self::View { name, .. } => format!("view {}", layout.full(name)),
+            Self::Column { table, name, table_type, .. } => {
+                format!("column {name} {table_type} of {}", layout.full(table))
+            }
+            Self::Setting { table, setting } => format!("setting {} of {}", setting.sql(), layout.full(table)),
+            Self::TraceTimes { target } => format!("the times of the traces stored before, in {}", layout.full(target)),
+        }
+    }
+}
+
+/// Everything, in the order in which it is made.
+pub(super) fn parts(layout: &Layout, found: &Found) -> Vec<Part> {
+    let first = [Part::Database(ddl::create_database(layout))];
+    let versions = tables(layout, VERSIONS, (ddl::create_versions(layout), ddl::distribute_versions(layout)), false);
+    let all = MIGRATIONS.iter().flat_map(|migration| (migration.parts)(layout, found));
+    first.into_iter().chain(versions).chain(all).collect()
+}
+
+/// Columns that are of another type than ours.
+pub(super) fn differing(layout: &Layout, found: &Found) -> Vec<String> {
+    let differs = |part: &Part| match part {
+        Part::Column { table, name, table_type, .. } => {
+            let there = found.column_type(table, name).filter(|there| there != table_type)?;
+            Some(format!("column {name} of {} is {there}, not {table_type}", layout.full(table)))
+        }
+        _ => None,
+    };
+    parts(layout, found).iter().filter_map(differs).collect()
+}
+
+/// The statements that make the parts, in order: neighbouring columns of a table in one, and so its settings.
+pub(super) fn statements(layout: &Layout, parts: &[Part]) -> Vec<String> {
+    let is_together = |a: &Part, b: &Part| match (a, b) {
+        (Part::Column { table: a, .. }, Part::Column { table: b, .. }) => a == b,
+        (Part::Setting { table: a, .. }, Part::Setting { table: b, .. }) => a == b,
+        _ => false,
+    };
+    parts.chunk_by(is_together).flat_map(|together| statement(layout, together)).collect()
+}
+
+fn statement(layout: &Layout, together: &[Part]) -> Option<String> {
+    let on_cluster = layout.on_cluster();
+    let first = together.first()?;
+    Some(match first {
+        Part::Database(create) | Part::Table { create, .. } => create.clone(),
+        Part::View { name, select } => ddl::create_view(layout, name, select),
+        Part::Column { table, .. } => {
+            let add = together.iter().filter_map(|part| match part {
+                Part::Column { definition, .. } => Some(format!("    ADD COLUMN IF NOT EXISTS {definition}")),
+                _ => None,
+            });
+            format!("ALTER TABLE {}{on_cluster}\n{}", layout.full(table), add.collect::<Vec<_>>().join(",\n"))
+        }
+        Part::Setting { table, .. } => {
+            let set = together.iter().filter_map(|part| match part {
+                Part::Setting { setting, .. } => Some(setting.sql()),
+                _ => None,
+            });
+            // a Distributed table has no such settings, so this is the one that holds rows
+            format!(
+                "ALTER TABLE {}{on_cluster} MODIFY SETTING {}",
+                layout.full(table),
+                set.collect::<Vec<_>>().join(", ")
+            )
+        }
+        Part::TraceTimes { target } => trace_times::fill_all(layout, target),
+    })
+}
+
+/// A table, and on a cluster the one that spreads it.
+fn tables(layout: &Layout, name: &str, (create, distribute): (String, Option<String>), is_needed: bool) -> Vec<Part> {
+    let table = |name: String, create| Part::Table { name, create, is_needed_to_insert: is_needed };
+    let mut tables = vec![table(layout.local(name), create)];
+    tables.extend(distribute.map(|create| table(name.to_owned(), create)));
+    tables
+}
+
+fn spans(layout: &Layout) -> Vec<Part> {
+    let mut parts = tables(layout, TABLE, (ddl::create_spans(layout), ddl::distribute_spans(layout)), true);
+    parts.extend(columns(layout, "Timestamp", "Links.Attributes"));
+    let table = layout.local(TABLE);
+    let settings = ddl::settings(layout).into_iter().chain(ddl::joining());
+    parts.extend(settings.map(|setting| Part::Setting { table: table.clone(), setting }));
+    parts
+}
+
+/// The columns from `first` to `last` of the one list, of all tables that have them.
+fn columns(layout: &Layout, first: &str, last: &str) -> Vec<Part> {
+    let place = |name: &str| COLUMNS.iter().position(|column| column.name == name);
+    let range = place(first).zip(place(last)).and_then(|(first, last)| COLUMNS.get(first..=last));
+    let columns = range.into_iter().flatten();
+    let columns: Vec<_> = columns.map(|column| (column.name, column.table_type, ddl::column(column))).collect();
+    of_all_tables(layout, &columns)
+}
+
+/// Those that the dialects fill, and what is computed from them.
+fn typed_columns(layout: &Layout, _found: &Found) -> Vec<Part> {
+    let mut parts = columns(layout, "Workspace", "ScopeSchemaUrl");
+    let aliases: Vec<_> = ALIASES.iter().map(|alias| (alias.name, alias.table_type, ddl::alias(alias))).collect();
+    parts.extend(of_all_tables(layout, &aliases));
+    let filled: Vec<_> = FILLED.iter().map(|filled| (filled.name, filled.table_type, ddl::filled(filled))).collect();
+    parts.extend(of_all_tables(layout, &filled));
+    parts
+}
+
+/// Columns of the table that holds rows and, on a cluster, of the one that spreads them.
+fn of_all_tables(layout: &Layout, columns: &[(&'static str, &'static str, String)]) -> Vec<Part> {
+    let mut tables = vec![layout.local(TABLE), TABLE.to_owned()];
+    tables.dedup();
+    let of = |table: &String, (name, table_type, definition): &(&'static str, &'static str, String)| Part::Column {
+        table: table.clone(),
+        name,
+        table_type,
+        definition: definition.clone(),
+    };
+    tables.iter().flat_map(|table| columns.iter().map(|column| of(table, column))).collect()
+}
+
+/// The times of traces, by the name that Grafana knows. A table of that name that the OpenTelemetry exporter made is kept and
+/// filled; otherwise it is a view, which comes last, when what it shows is whole.
+fn trace_times(layout: &Layout, found: &Found) -> Vec<Part> {
+    let view = |target: &str| Part::Table {
+        name: TRACE_ID_TS_MV.to_owned(),
+        create: ddl::create_trace_times_view(layout, target),
+        is_needed_to_insert: false,
+    };
+    if found.table(TRACE_ID_TS).is_some_and(|table| table.engine != "View") {
+        return vec![view(TRACE_ID_TS), Part::TraceTimes { target: TRACE_ID_TS.to_owned() }];
+    }
+    let both = (ddl::create_trace_times(layout), ddl::distribute_trace_times(layout));
+    let mut parts = tables(layout, TRACE_TIMES, both, false);
+    parts.push(view(&layout.local(TRACE_TIMES)));
+    parts.push(Part::TraceTimes { target: TRACE_TIMES.to_owned() });
+    parts.push(Part::View { name: TRACE_ID_TS, select: ddl::select_trace_id_ts(layout) });
+    parts
+}
+
+fn views(layout: &Layout) -> Vec<Part> {
+    views::all(layout).map(|(name, select)| Part::View { name, select }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cluster::Home;
+    use super::*;
+
+    #[test]
+    fn every_column_belongs_to_one_version_and_versions_count_up() {
+        let layout = Layout::plain(Default::default(), Home::Server);
+        let parts = parts(&layout, &Found::default());
+        let names: Vec<_> = parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::Column { name, .. } => Some(*name),
+                _ => None,
+            })
+            .collect();
+        let filled = FILLED.iter().map(|filled| filled.name);
+        let all = COLUMNS.iter().map(|column| column.name).chain(ALIASES.iter().map(|alias| alias.name)).chain(filled);
+        assert_eq!(names, all.collect::<Vec<_>>());
+        let versions: Vec<_> = MIGRATIONS.iter().map(|migration| migration.version).collect();
+        assert_eq!(versions, (1..=latest()).collect::<Vec<_>>());
+    }
+}

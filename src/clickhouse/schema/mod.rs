@@ -1,0 +1,300 @@
+//! The schema: what Millrace makes in ClickHouse, version by version, and checks before it inserts.
+//!
+//! ```text
+//! cluster.rs      what tables are called and made of, on one server and on a cluster
+//! ddl.rs          the DDL of tables and views, made from the column list
+//! migrations.rs   the versions, and the parts of each
+//! found.rs        what is there
+//! retention.rs    TTLs
+//! trace_times.rs  when each trace began and ended: rows that were there before
+//! views.rs        what calls, traces, sessions and usage are; the SQL is in views/
+//! lock.rs         one Millrace at a time
+//! ```
+//!
+//! What is there is compared with what should be: a part that is missing is made, whatever the reason - a new version of
+//! Millrace, a table of the OpenTelemetry exporter, a table that somebody dropped, a server that is not the same any more.
+
+mod cluster;
+mod ddl;
+mod found;
+mod lock;
+mod migrations;
+mod retention;
+mod trace_times;
+mod views;
+
+pub use cluster::{Cluster, ClusterName, Home, Layout, ReplicaPath};
+pub use ddl::TABLE;
+
+pub(super) use cluster::{system_table, update_target};
+pub(super) use ddl::insert_statement;
+
+use super::{Class, Client, Failure};
+use ddl::VERSIONS;
+use found::Found;
+use lock::Lock;
+use migrations::{MIGRATIONS, Part};
+use serde::{Deserialize, Serialize};
+use std::sync::Mutex;
+
+/// Who changes the schema.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Make and change tables; false: only check, and say what is missing.
+    pub manage: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { manage: true }
+    }
+}
+
+/// The schema of one ClickHouse.
+#[derive(Debug)]
+pub struct Schema {
+    layout: Layout,
+    manage: bool,
+    /// What was said last, so that it is not said again.
+    said: Mutex<Vec<String>>,
+}
+
+/// What a ClickHouse lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// Each thing, for people.
+    pub what: Vec<String>,
+    /// The statements that an operator must run, in order.
+    pub statements: Vec<String>,
+    /// Whether rows can be inserted all the same.
+    pub can_insert: bool,
+    /// What is there in another way, which no statement of ours mends.
+    pub differing: Vec<String>,
+    /// The version that the ClickHouse has, when it is newer than this program.
+    pub newer: Option<u32>,
+}
+
+impl Lacking {
+    /// Whether nothing is lacking.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.what.is_empty()
+    }
+}
+
+/// The version of the schema that this program knows.
+#[must_use]
+pub fn version() -> u32 {
+    migrations::latest()
+}
+
+/// Everything, as the statements that make it, in order. Each can be run again.
+#[must_use]
+pub fn statements(layout: &Layout) -> Vec<String> {
+    let nothing = Found::default();
+    let mut statements = migrations::statements(layout, &migrations::parts(layout, &nothing));
+    statements.extend(retention::changes(layout, &nothing).into_iter().map(|(_, statement)| statement));
+    statements.push(record(layout));
+    statements
+}
+
+/// Makes everything that is missing.
+///
+/// # Errors
+/// When ClickHouse says no or cannot be reached, or another Millrace is at it.
+pub async fn apply(client: &Client, home: Home) -> Result<(), Failure> {
+    Schema::new(Layout::plain(client.database().clone(), home), &Config::default()).prepare(client).await
+}
+
+impl Schema {
+    /// The schema as configured.
+    #[must_use]
+    pub fn new(layout: Layout, config: &Config) -> Self {
+        Self { layout, manage: config.manage, said: Mutex::default() }
+    }
+
+    /// Makes what is missing, or says it, if it must not be made.
+    ///
+    /// # Errors
+    /// When rows cannot be inserted now: ClickHouse says no or cannot be reached, another Millrace is at it, or something is
+    /// missing that an operator has to make.
+    pub async fn prepare(&self, client: &Client) -> Result<(), Failure> {
+        let found = Found::look(client, &self.layout).await?;
+        if let Some(misfit) = self.misfit(&found) {
+            return Err(Failure::for_an_operator(&misfit));
+        }
+        let lacking = self.compare(&found);
+        if let Some(newer) = lacking.newer.filter(|_| lacking.can_insert) {
+            self.say_once(&[format!("version {newer}")], |_| {
+                tracing::info!(
+                    version = newer,
+                    known = version(),
+                    "the schema is newer than this Millrace: it is used as it is, and not changed"
+                );
+            });
+            return Ok(());
+        }
+        if lacking.is_nothing() {
+            return Ok(());
+        }
+        if !self.manage {
+            return self.leave_to_the_operator(&lacking);
+        }
+        self.change(client, &found).await
+    }
+
+    /// What the ClickHouse lacks.
+    ///
+    /// # Errors
+    /// When it says no or cannot be reached.
+    pub async fn check(&self, client: &Client) -> Result<Lacking, Failure> {
+        Ok(self.compare(&Found::look(client, &self.layout).await?))
+    }
+
+    fn misfit(&self, found: &Found) -> Option<String> {
+        self.layout.misfit(TABLE, &found.table(TABLE)?.engine)
+    }
+
+    fn compare(&self, found: &Found) -> Lacking {
+        let layout = &self.layout;
+        let parts: Vec<_> = migrations::parts(layout, found).into_iter().filter(|part| !part.is_in(found)).collect();
+        let mut statements = migrations::statements(layout, &parts);
+        let mut what: Vec<_> = parts.iter().map(|part| part.what(layout)).collect();
+        for (name, statement) in retention::changes(layout, found) {
+            what.push(name);
+            statements.push(statement);
+        }
+        if MIGRATIONS.iter().any(|migration| !found.versions.contains(&migration.version)) {
+            what.push(format!("the note of version {} in {}", version(), layout.full(VERSIONS)));
+            statements.push(record(layout));
+        }
+        Lacking {
+            what,
+            statements,
+            can_insert: !parts.iter().any(Part::is_needed_to_insert),
+            differing: self.misfit(found).into_iter().chain(migrations::differing(layout, found)).collect(),
+            newer: found.versions.last().copied().filter(|newest| *newest > version()),
+        }
+    }
+
+    fn leave_to_the_operator(&self, lacking: &Lacking) -> Result<(), Failure> {
+        self.say_once(&lacking.statements, |statement| {
+            tracing::warn!("schema.manage is false, and the schema lacks something: run {statement};");
+        });
+        if lacking.can_insert {
+            return Ok(());
+        }
+        let what = lacking.what.join(", ");
+        Err(Failure::for_an_operator(&format!(
+            "schema.manage is false; `millrace schema check` prints the statements that make what is missing: {what}"
+        )))
+    }
+
+    /// Calls `say` with each line, unless the same were said last.
+    fn say_once(&self, lines: &[String], say: impl Fn(&str)) {
+        let mut said = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if *said != lines {
+            lines.iter().for_each(|line| say(line));
+            lines.clone_into(&mut said);
+        }
+    }
+
+    async fn change(&self, client: &Client, found: &Found) -> Result<(), Failure> {
+        let layout = &self.layout;
+        if !found.has_database {
+            client.execute(&ddl::create_database(layout)).await?;
+        }
+        let mut lock = Lock::take(client, layout).await?;
+        let changed = self.change_locked(client, &mut lock).await;
+        lock.release().await;
+        changed
+    }
+
+    async fn change_locked(&self, client: &Client, lock: &mut Lock<'_>) -> Result<(), Failure> {
+        let layout = &self.layout;
+        // somebody else may have done it before we had the lock
+        let found = Found::look(client, layout).await?;
+        let parts: Vec<_> = migrations::parts(layout, &found).into_iter().filter(|part| !part.is_in(&found)).collect();
+        for part in parts.chunk_by(|a, b| matches!((a, b), (Part::Column { .. }, Part::Column { .. }))) {
+            match part {
+                [Part::TraceTimes { target }] => trace_times::fill(client, layout, target, lock).await?,
+                parts => self.make(client, parts).await?,
+            }
+            lock.renew().await?;
+        }
+        self.keep_as_configured(client).await?;
+        if MIGRATIONS.iter().any(|migration| !found.versions.contains(&migration.version)) {
+            client.execute(&record(layout)).await?;
+            tracing::info!(version = version(), before = found.versions.last(), "the schema is up to date");
+        }
+        Ok(())
+    }
+
+    async fn make(&self, client: &Client, parts: &[Part]) -> Result<(), Failure> {
+        for statement in migrations::statements(&self.layout, parts) {
+            let done = client.execute(&statement).await;
+            let is_optional = matches!(parts, [Part::Setting { .. } | Part::View { .. }, ..]);
+            match done {
+                // an engine of another kind may not know it, or an operator not allow it
+                Err(failure) if is_optional && (failure.class != Class::Retry || !failure.is_known) => {
+                    let why = failure.message;
+                    tracing::warn!(
+                        why,
+                        statement,
+                        "cannot do this; rows are stored all the same, but see the README for what is missing"
+                    );
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the TTLs to what is configured.
+    async fn keep_as_configured(&self, client: &Client) -> Result<(), Failure> {
+        let found = Found::look(client, &self.layout).await?;
+        if let Some(theirs) = retention::replaced(&self.layout, &found) {
+            tracing::warn!(ttl = theirs, "retention.spans takes the place of the TTL that the table has");
+        }
+        for (what, statement) in retention::changes(&self.layout, &found) {
+            client.execute(&statement).await?;
+            tracing::info!(what, "changed what is kept; ClickHouse deletes what is too old in the background");
+        }
+        Ok(())
+    }
+}
+
+/// Notes the versions that are not noted yet.
+fn record(layout: &Layout) -> String {
+    let versions = MIGRATIONS.iter().map(|migration| format!("({}, '{}')", migration.version, migration.what));
+    format!(
+        "INSERT INTO {table} (version, applied_at, program, what)\n\
+         SELECT version, now(), 'millrace {release}', what FROM values('version UInt32, what String',\n    {versions})\n\
+         WHERE version NOT IN (SELECT version FROM {table})",
+        table = layout.full(VERSIONS),
+        release = env!("CARGO_PKG_VERSION"),
+        versions = versions.collect::<Vec<_>>().join(",\n    "),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Database;
+    use super::*;
+    use crate::columns::{ALIASES, COLUMNS};
+
+    #[test]
+    fn the_embedded_table_is_synced_and_a_servers_is_as_its_operator_wants() {
+        let ddl = |home| {
+            let mut all = statements(&Layout::plain(Database::default(), home));
+            all.retain(|statement| statement.lines().next().is_some_and(|line| line.ends_with(".otel_traces")));
+            all.concat()
+        };
+        assert!(ddl(Home::Embedded).contains("fsync_after_insert = 1"));
+        assert!(!ddl(Home::Server).contains("fsync"));
+        for definition in COLUMNS.iter().map(ddl::column).chain(ALIASES.iter().map(ddl::alias)) {
+            assert_eq!(ddl(Home::Server).matches(&definition).count(), 2, "made and added: {definition}");
+        }
+    }
+}

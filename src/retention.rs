@@ -1,0 +1,211 @@
+//! How long spans, and the texts in them, are kept: what the configuration says, and which spans are too old to be taken.
+//!
+//! ```text
+//! retention:
+//!   spans: 30d                  rows go             (absent: never)
+//!   content: 7d                 prompts, completions and other texts go, the row stays
+//!   workspaces:
+//!     audit: { spans: forever }
+//!     tests: { spans: 3d, content: 1d }
+//! ```
+
+use crate::time::UnixNanos;
+use crate::workspace::Workspace;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// Longest time that can be configured, 35 years: ClickHouse's `DateTime` ends in 2106.
+pub const KEEP_MAX: Duration = Duration::from_secs(35 * 365 * 24 * 60 * 60);
+/// Shortest: what is deleted within the hour is better not sent.
+pub const KEEP_MIN: Duration = Duration::from_secs(60 * 60);
+
+/// How long rows and texts are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Retention {
+    /// Spans older than this are deleted, and refused when they arrive.
+    pub spans: Option<Keep>,
+    /// The texts of spans older than this are deleted; the spans stay.
+    pub content: Option<Keep>,
+    /// Other times for single workspaces.
+    pub workspaces: BTreeMap<String, WorkspaceRetention>,
+}
+
+/// What differs for one workspace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkspaceRetention {
+    /// As in [`Retention`]; absent: what holds for all.
+    pub spans: Option<Keep>,
+    /// As in [`Retention`]; absent: what holds for all.
+    pub content: Option<Keep>,
+}
+
+/// For how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// So long after the span began.
+    For(Duration),
+    /// Never deleted.
+    Forever,
+}
+
+impl Keep {
+    /// The time, unless it is for ever.
+    #[must_use]
+    pub fn duration(self) -> Option<Duration> {
+        match self {
+            Self::For(duration) => Some(duration),
+            Self::Forever => None,
+        }
+    }
+}
+
+const FOREVER: &str = "forever";
+
+impl<'de> Deserialize<'de> for Keep {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == FOREVER {
+            return Ok(Self::Forever);
+        }
+        let text: de::value::StringDeserializer<D::Error> = de::IntoDeserializer::into_deserializer(text);
+        humantime_serde::deserialize(text).map(Self::For)
+    }
+}
+
+impl Serialize for Keep {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::For(duration) => humantime_serde::serialize(duration, serializer),
+            Self::Forever => serializer.serialize_str(FOREVER),
+        }
+    }
+}
+
+impl Retention {
+    /// What is wrong with it, naming the key.
+    ///
+    /// # Errors
+    /// When a time is too short or too long, or a workspace's name is none.
+    pub fn check(&self) -> Result<(), String> {
+        let check = |key: &str, keep: Option<Keep>| match keep.and_then(Keep::duration) {
+            Some(time) if !(KEEP_MIN..=KEEP_MAX).contains(&time) => {
+                Err(format!("{key}: must be from 1h to 35y, or {FOREVER}"))
+            }
+            _ => Ok(()),
+        };
+        check("retention.spans", self.spans)?;
+        check("retention.content", self.content)?;
+        for (name, own) in &self.workspaces {
+            Workspace::new(name).map_err(|error| format!("retention.workspaces.{name}: {error}"))?;
+            check(&format!("retention.workspaces.{name}.spans"), own.spans)?;
+            check(&format!("retention.workspaces.{name}.content"), own.content)?;
+        }
+        Ok(())
+    }
+
+    /// Which spans of a workspace are too old at this time; `None` when none ever is.
+    #[must_use]
+    pub fn horizon(&self, workspace: &Workspace, now: UnixNanos) -> Option<Horizon> {
+        let own = self.workspaces.get(workspace.as_str()).and_then(|own| own.spans);
+        let keep = own.or(self.spans)?.duration()?;
+        Some(Horizon { now, keep, is_of_workspace: own.is_some() })
+    }
+}
+
+/// Spans that began before it are not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Horizon {
+    now: UnixNanos,
+    keep: Duration,
+    is_of_workspace: bool,
+}
+
+impl Horizon {
+    /// Whether a span that began then is too old.
+    #[must_use]
+    pub fn is_passed_by(&self, start: UnixNanos) -> bool {
+        u128::from(self.now.nanos_since(start)) > self.keep.as_nanos()
+    }
+
+    /// Why a span of the workspace that began then is refused, behind the name of the field.
+    #[must_use]
+    pub fn words(&self, start: UnixNanos, workspace: &Workspace) -> String {
+        let age = Age(Duration::from_nanos(self.now.nanos_since(start)));
+        let keep = Age(self.keep);
+        let key = match self.is_of_workspace {
+            true => format!("retention.workspaces.{}.spans", workspace.as_str()),
+            false => "retention.spans".to_owned(),
+        };
+        format!("is {age} ago, and spans are kept for {keep} ({key})")
+    }
+}
+
+/// A time in its largest unit.
+struct Age(Duration);
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hours = self.0.as_secs() / 3_600;
+        match hours {
+            0..48 => write!(f, "{hours} hours"),
+            _ => write!(f, "{} days", hours / 24),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 24 * 60 * 60;
+
+    fn at(seconds: u64) -> UnixNanos {
+        UnixNanos::new(seconds * 1_000_000_000).unwrap()
+    }
+
+    fn keep(days: u64) -> Option<Keep> {
+        Some(Keep::For(Duration::from_secs(days * DAY)))
+    }
+
+    #[test]
+    fn a_span_is_too_old_by_its_workspaces_time_or_by_everybodys() {
+        let own = |spans| WorkspaceRetention { spans, content: None };
+        let workspaces =
+            BTreeMap::from([("audit".to_owned(), own(Some(Keep::Forever))), ("tests".to_owned(), own(keep(2)))]);
+        let retention = Retention { spans: keep(30), content: None, workspaces };
+        let now = at(1_000 * DAY);
+        let horizon = |name: &str| retention.horizon(&Workspace::new(name).unwrap(), now);
+        assert_eq!(horizon("audit"), None);
+        let (all, tests) = (horizon("default").unwrap(), horizon("tests").unwrap());
+        assert!(!all.is_passed_by(at(970 * DAY)), "30 days to the nanosecond");
+        assert!(all.is_passed_by(at(970 * DAY - 1)));
+        assert!(tests.is_passed_by(at(970 * DAY)) && !tests.is_passed_by(at(1_001 * DAY)));
+        assert_eq!(
+            all.words(at(960 * DAY), &Workspace::default()),
+            "is 40 days ago, and spans are kept for 30 days (retention.spans)"
+        );
+        assert_eq!(
+            tests.words(at(997 * DAY), &Workspace::new("tests").unwrap()),
+            "is 3 days ago, and spans are kept for 48 hours (retention.workspaces.tests.spans)"
+                .replace("48 hours", "2 days")
+        );
+        assert_eq!(Retention::default().horizon(&Workspace::default(), now), None);
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_kept_is_named_by_its_key() {
+        let short = Some(Keep::For(Duration::from_secs(59 * 60)));
+        let of = |spans, content| Retention { spans, content, ..Retention::default() };
+        assert!(of(keep(30), keep(7)).check().is_ok());
+        assert!(of(short, None).check().unwrap_err().starts_with("retention.spans: must be from 1h"));
+        assert!(of(None, keep(40 * 365)).check().unwrap_err().starts_with("retention.content: "));
+        let own = WorkspaceRetention { spans: None, content: short };
+        let of = |name: &str| Retention { workspaces: [(name.to_owned(), own.clone())].into(), ..Retention::default() };
+        assert!(of("a").check().unwrap_err().starts_with("retention.workspaces.a.content: "));
+        assert!(of("a b").check().unwrap_err().starts_with("retention.workspaces.a b: workspace must be"));
+    }
+}

@@ -1,0 +1,53 @@
+"""A model server that runs here and speaks OpenAI's chat-completions and embeddings over HTTP.
+
+What it answers is up to a function `respond(request) -> (status, body)`: a JSON object, or a list of chunks, which are sent as
+server-sent events.
+"""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+def start(respond):
+    """Serves on a free port of the loopback until the process ends; returns the base URL that a client is given."""
+
+    class Handler(FakeOpenAI):
+        answer_to = staticmethod(respond)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}/v1"
+
+
+class FakeOpenAI(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        status, body = self.answer_to(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        if isinstance(body, list):
+            self.send_stream(body)
+        else:
+            self.send_json(status, body)
+
+    def send_json(self, status, body):
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def send_stream(self, chunks):
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        for chunk in chunks:
+            self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+            self.wfile.flush()
+        self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
