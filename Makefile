@@ -140,6 +140,13 @@ bench: libchdb ## what a span costs: in the codecs, and in the whole service, wi
 	$(CARGO) bench --locked --bench way_of_a_span
 	$(CARGO) bench --locked --bench service -- $(BENCH)
 
+# Options of the schema's benchmark, such as BENCH_SCHEMA="services --spans 200000".
+BENCH_SCHEMA ?=
+
+.PHONY: bench-schema
+bench-schema: libchdb ## our table beside the OpenTelemetry exporter's: bytes, CPU, answers; five minutes (docs/schema.md)
+	$(CARGO) bench --locked --bench schema -- $(BENCH_SCHEMA)
+
 .PHONY: check
 check: lint doc deny test ## what must pass before a commit
 

@@ -436,7 +436,7 @@ fn is_head(head: u32) -> bool {
     macro_rules! any_of {
         ($($head:literal)*) => {{
             $(const { assert!($head.len() == 4) };)*
-            [$(of($head)),*].into_iter().fold(false, |seen, known| seen | (known == head))
+            [$(const { of($head) }),*].into_iter().fold(false, |seen, known| seen | (known == head))
         }};
     }
     any_of!(

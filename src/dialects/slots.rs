@@ -76,7 +76,7 @@ impl<'a> Slots<'a> {
 
     /// The text of a slot.
     pub(super) fn text(&self, slot: Slot) -> Option<&'a str> {
-        self.get(slot).and_then(|bytes| str::from_utf8(bytes).ok())
+        self.get(slot).and_then(as_text)
     }
 
     pub(super) fn has(&self, slot: Slot) -> bool {
@@ -110,6 +110,13 @@ impl<'a> Slots<'a> {
     pub(super) fn first_cost(&self, sources: &[Slot]) -> Option<Usd> {
         sources.iter().find_map(|slot| Usd::parse(self.text(*slot)?).ok())
     }
+}
+
+/// A value as text. It was checked when it was decoded, and is checked again because only its bytes came here.
+fn as_text(bytes: &[u8]) -> Option<&str> {
+    /// From this length on SIMD pays.
+    const LONG: usize = 64;
+    if bytes.len() < LONG { str::from_utf8(bytes).ok() } else { simdutf8::basic::from_utf8(bytes).ok() }
 }
 
 /// Whether a value says nothing: it counts as absent.

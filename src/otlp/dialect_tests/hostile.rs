@@ -6,8 +6,8 @@ use serde_json::{Map, Value as Json, json};
 #[test]
 fn many_keys_with_huge_gaps_take_no_more_room_than_their_bytes() {
     let mut attributes = Map::new();
-    for number in 0..100_000_u64 {
-        let gap = number * 40_000;
+    for number in 0..20_000_u64 {
+        let gap = number * 200_000;
         attributes.insert(format!("gen_ai.prompt.{gap}.content"), json!("x"));
     }
     attributes.insert("gen_ai.prompt.99999999999999999999999999999999.content".to_owned(), json!("last"));
@@ -16,18 +16,18 @@ fn many_keys_with_huge_gaps_take_no_more_room_than_their_bytes() {
     let text = column(&row, "InputMessages").as_str().unwrap().len();
     assert!(text < 4 * sent, "{text} of {sent}");
     let messages = json_column(&row, "InputMessages");
-    assert_eq!(messages.as_array().unwrap().len(), 100_001);
-    assert_eq!(messages[100_000]["parts"][0]["content"], "last");
+    assert_eq!(messages.as_array().unwrap().len(), 20_001);
+    assert_eq!(messages[20_000]["parts"][0]["content"], "last");
 }
 
 #[test]
 fn many_parameters_of_one_name_and_of_many_are_read_once() {
     let mut attributes = Map::new();
-    for number in 0..50_000 {
+    for number in 0..10_000 {
         attributes.insert(format!("gen_ai.request.p{number}"), json!(1));
     }
     let row = row(Json::Object(attributes));
-    assert_eq!(column(&row, "RequestParameters").as_array().unwrap().len(), 50_000);
+    assert_eq!(column(&row, "RequestParameters").as_array().unwrap().len(), 10_000);
 }
 
 #[test]
