@@ -116,7 +116,7 @@ deny: ## asks cargo-deny for licences, bans, sources and the advisories of today
 # libFuzzer needs unstable flags of the compiler; RUSTC_BOOTSTRAP lets the one toolchain have them. The code has no
 # unsafe where it is fuzzed, so no sanitizer: twice as many runs.
 FUZZ_SECONDS ?= 30
-FUZZ_TARGETS ?= chat_body chunk_merge foreign_record data_url otlp_protobuf otlp_json native_block
+FUZZ_TARGETS ?= chat_body chunk_merge foreign_record data_url otlp_protobuf otlp_json dialect native_block
 CARGO_FUZZ := $(TOOLS)/cargo/bin/cargo-fuzz
 $(CARGO_FUZZ):
 	$(CARGO) install --locked --quiet --version 0.13.2 --root $(TOOLS)/cargo cargo-fuzz
@@ -139,6 +139,13 @@ BENCH ?=
 bench: libchdb ## what a span costs: in the codecs, and in the whole service, with the times of its answers
 	$(CARGO) bench --locked --bench way_of_a_span
 	$(CARGO) bench --locked --bench service -- $(BENCH)
+
+# Options of the schema's benchmark, such as BENCH_SCHEMA="services --spans 200000".
+BENCH_SCHEMA ?=
+
+.PHONY: bench-schema
+bench-schema: libchdb ## our table beside the OpenTelemetry exporter's: bytes, CPU, answers; five minutes (docs/schema.md)
+	$(CARGO) bench --locked --bench schema -- $(BENCH_SCHEMA)
 
 .PHONY: check
 check: lint doc deny test ## what must pass before a commit

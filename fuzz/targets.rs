@@ -7,6 +7,7 @@
 //! data_url       whatever stands where a URL belongs becomes one part, and no `uri` is a data URL
 //! otlp_protobuf  a request is accepted when prost accepts what is stored of it, with as many spans
 //! otlp_json      what is transcoded is protobuf that decodes
+//! dialect        whatever attributes a span has, its messages are JSON that is kept as it is when it is sent again
 //! native_block   what is read as a block has its rows in every column, and cut in two it has the same rows
 //! ```
 //!
@@ -18,6 +19,11 @@ mod stored;
 use millrace::chat::records::Records;
 use millrace::chat::{self, AttrValue, ChatSpan, Context, Foreign, Limits, ParseOptions, helicone, litellm};
 use millrace::columns::blocks::Block;
+use millrace::columns::native::encode_block;
+use millrace::columns::typed::Normalise;
+use millrace::columns::{MapRow, RowGroup, SpanScalars};
+use millrace::dialects;
+use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::otlp::{self, DecodeError, Encoding};
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
@@ -29,13 +35,14 @@ use serde_json::{Value, json};
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub(crate) const TARGETS: [Target; 7] = [
+pub(crate) const TARGETS: [Target; 8] = [
     ("chat_body", chat_body),
     ("chunk_merge", chunk_merge),
     ("foreign_record", foreign_record),
     ("data_url", data_url),
     ("otlp_protobuf", otlp_protobuf),
     ("otlp_json", otlp_json),
+    ("dialect", dialect),
     ("native_block", native_block),
 ];
 
@@ -239,6 +246,71 @@ pub(crate) fn otlp_json(data: &[u8]) {
     };
     let decoded = otlp::decode_traces(&protobuf, Encoding::Json, &Workspace::default(), &otlp::Limits::default());
     assert!(matches!(decoded, Ok(_) | Err(DecodeError::TooMany { .. })), "what we wrote is malformed: {decoded:?}");
+}
+
+/// Columns of messages and tools, and the attributes that hold them when they are canonical.
+const CANONICAL: [(&str, &str); 3] = [
+    ("InputMessages", "gen_ai.input.messages"),
+    ("OutputMessages", "gen_ai.output.messages"),
+    ("ToolDefinitions", "gen_ai.tool.definitions"),
+];
+
+/// Lines `key=value` are a span's attributes; behind a line `@name` they are those of an event of that name.
+pub(crate) fn dialect(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let block = typed_block(text);
+    let (typed, _) = Block::parse(&block).expect("what we wrote is a block");
+    let column = |block: &Block<'_>, name: &str| -> String {
+        let text = block.strings(name).and_then(|mut texts| texts.next()).unwrap_or_default();
+        String::from_utf8(text.to_vec()).expect("text is UTF-8")
+    };
+    for (name, attribute) in CANONICAL {
+        let text = column(&typed, name);
+        assert!(text.len() <= 40 * data.len() + 64, "{name} is {} bytes of {}", text.len(), data.len());
+        if text.is_empty() {
+            continue;
+        }
+        let value: Value = serde_json::from_str(&text).expect("messages are JSON");
+        assert!(value.as_array().is_some_and(|items| !items.is_empty()), "{name} is {text}");
+        // white space between values is all that a line cannot hold
+        let line = text.replace(['\n', '\r'], " ");
+        let again = typed_block(&format!("{attribute}={line}"));
+        let (again, _) = Block::parse(&again).expect("what we wrote is a block");
+        assert_eq!(column(&again, name), line, "{name} is not canonical yet");
+    }
+}
+
+/// The block of one span.
+fn typed_block(text: &str) -> Vec<u8> {
+    let mut rows = RowGroup::default();
+    let at = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
+    let mark = rows.begin();
+    let mut event = None;
+    for line in text.split('\n') {
+        if let Some(name) = line.strip_prefix('@') {
+            if let Some(before) = event.replace(name) {
+                rows.event(at, before.as_bytes());
+            }
+            if dialects::is_event(name.as_bytes()) {
+                rows.mark_typed();
+            }
+        } else if let Some((key, value)) = line.split_once('=') {
+            match event {
+                Some(_) => rows.event_attribute(key.as_bytes(), value.as_bytes()),
+                None => rows.attribute_of(dialects::kind(key.as_bytes()), key.as_bytes(), value.as_bytes()),
+            }
+        }
+    }
+    if let Some(name) = event {
+        rows.event(at, name.as_bytes());
+    }
+    let (trace, span) = (TraceId::new([1; 16]).expect("an id"), SpanId::new([1; 8]).expect("an id"));
+    rows.finish(mark, &SpanScalars::new(at, trace, span), &MapRow::default(), dialects::normalise as Normalise);
+    let mut block = Vec::new();
+    encode_block(&[&rows], SegmentId::new(1, 2), &mut block);
+    block
 }
 
 pub(crate) fn native_block(data: &[u8]) {

@@ -40,6 +40,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "foreign_record" => bodies().flat_map(|body| foreign(&body)).collect(),
         "otlp_json" => requests().collect(),
         "otlp_protobuf" => requests().map(|json| transcode_traces(&json, 32).unwrap()).collect(),
+        "dialect" => dialects(),
         "native_block" => requests().map(|json| block(&json)).collect(),
         _ => [
             "https://x/a.png",
@@ -52,6 +53,24 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         .map(|text| text.as_bytes().to_vec())
         .to_vec(),
     }
+}
+
+/// The attributes of samples as lines, and lines of what no sample has.
+fn dialects() -> Vec<Vec<u8>> {
+    let line = |(key, value): (&String, &Value)| match value.as_str() {
+        Some(text) => format!("{key}={text}"),
+        None => format!("{key}={value}"),
+    };
+    let lines = |sample: &Value| {
+        sample["attributes"].as_object().map(|all| all.iter().map(line).collect::<Vec<_>>().join("\n").into_bytes())
+    };
+    let more = [
+        "gen_ai.output.messages=[{\"role\":\"assistant\",\"parts\":[]}]\ngen_ai.completion.0.function_call.name=f\nllm.finish_reason=x",
+        "@gen_ai.user.message\ncontent=hi\n@gen_ai.choice\nmessage={\"content\":\"a\"}\nindex=0\nfinish_reason=stop",
+        "gen_ai.operation.name=chat\ninput.value={\"contents\":[{\"parts\":[{\"functionCall\":{\"name\":\"f\",\"args\":{}}}]}]}",
+        "gen_ai.input.messages=[{\"role\":\"user\",\"content\":[{\"type\":\"image\",\"source\":{\"data\":\"AAEC\"}},{\"type\":\"tool_result\",\"content\":null},{\"type\":\"uri\"}]}]",
+    ];
+    samples("otlp").iter().filter_map(lines).chain(more.map(|text| text.as_bytes().to_vec())).collect()
 }
 
 /// The Native block of a request's spans.
@@ -201,6 +220,11 @@ fn otlp_protobuf_holds() {
 #[test]
 fn otlp_json_holds() {
     smoke("otlp_json");
+}
+
+#[test]
+fn dialect_holds() {
+    smoke("dialect");
 }
 
 #[test]

@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// Who may import from its own floor, and from whom: codecs fill columns, and the health page shows the exporter's state.
-const SIDEWAYS: [(&str, &str); 8] = [
+const SIDEWAYS: [(&str, &str); 10] = [
     ("chat", "genai"),
     ("chat", "columns"),
     ("columns", "genai"),
@@ -26,6 +26,8 @@ const SIDEWAYS: [(&str, &str); 8] = [
     ("dialects", "columns"),
     ("dialects", "genai"),
     ("otlp", "columns"),
+    ("retention", "time"),
+    ("retention", "workspace"),
     ("otlp", "dialects"),
 ];
 
@@ -184,7 +186,14 @@ fn has_word(tokens: TokenStream, word: &str) -> bool {
 fn modules_import_from_lower_floors_only() {
     let mut broken = BTreeMap::new();
     for source in sources().into_iter().filter(|source| source.module != "lib") {
-        let found = violations(&source.module, source.depth, &source.text);
+        let mut found = violations(&source.module, source.depth, &source.text);
+        // tests may come in by the door that a neighbour of their floor keeps
+        if source.path.contains("/tests/") {
+            found.retain(|import| {
+                let floors = import.split_once(" -> ").map(|(from, to)| (floor_of(from), floor_of(to)));
+                floors.is_none_or(|(from, to)| to > from)
+            });
+        }
         if !found.is_empty() {
             broken.insert(source.path, found);
         }

@@ -1,6 +1,5 @@
 //! What the machine tells: what a process has used, and how fast the disk syncs.
 
-use super::report::percentile;
 use anyhow::Context as _;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -70,4 +69,16 @@ pub(crate) fn sync_ms(folder: &Path) -> anyhow::Result<(f64, f64)> {
     fs::remove_file(&path)?;
     taken.sort_unstable();
     Ok((percentile(&taken, 0.5), percentile(&taken, 0.99)))
+}
+
+/// The value below which `share` of the sorted times lie, in ms; 0 when there are none.
+pub(crate) fn percentile(sorted: &[Duration], share: f64) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index below the length"
+    )]
+    let index = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
+    sorted.get(index).map_or(0.0, |time| time.as_secs_f64() * 1e3)
 }

@@ -5,7 +5,6 @@ use serde::Serialize;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Duration;
 
 /// What one scenario came to. Times of answers are in milliseconds, memory is in MiB.
 #[derive(Debug, Clone, Serialize)]
@@ -29,18 +28,6 @@ pub(crate) struct Row {
     pub(crate) memory_mib: f64,
     pub(crate) memory_peak_mib: f64,
     pub(crate) refused: u64,
-}
-
-/// The value below which `share` of the sorted times lie, in ms; 0 when there are none.
-pub(crate) fn percentile(sorted: &[Duration], share: f64) -> f64 {
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an index below the length"
-    )]
-    let index = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
-    sorted.get(index).map_or(0.0, |time| time.as_secs_f64() * 1e3)
 }
 
 /// Prints the heading of the rows.

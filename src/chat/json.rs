@@ -84,6 +84,11 @@ impl<'t> Document<'t> {
         Ok(Self { text, nodes })
     }
 
+    /// Whether every reader understands its strings: none has half a character.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.nodes.iter().all(|node| node.kind != Kind::Broken)
+    }
+
     /// The outermost value.
     pub(crate) fn root(&self) -> Value<'_> {
         Value { text: &self.text, nodes: &self.nodes }

@@ -37,8 +37,8 @@ pub(crate) fn scan_string(bytes: &[u8], start: usize) -> Result<(usize, Kind), (
             return Err((bytes.len(), UNENDING));
         };
         let clean = rest.get(..length).unwrap_or_default();
-        // two passes: this check and the search above are both vectorised, one loop over both is not
-        if clean.iter().any(|byte| *byte < 0x20) {
+        // two passes: this check and the search above are both vectorised, one loop over both is not, nor one that ends early
+        if clean.iter().fold(false, |seen, byte| seen | (*byte < 0x20)) {
             let control = clean.iter().position(|byte| *byte < 0x20).unwrap_or_default();
             return Err((at + control, "control character in a string"));
         }

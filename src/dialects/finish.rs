@@ -21,7 +21,7 @@ fn of_completions<'a>(slots: &Slots<'a>) -> Vec<Text<'a>> {
     let members = slots.members(Family::Completions).iter();
     let mut reasons: Vec<(u64, &'a [u8])> = members
         .filter_map(|(key, value)| {
-            let number = key.strip_suffix(b".finish_reason")?;
+            let number = key.strip_suffix(b".finish_reason").filter(|_| !value.is_empty())?;
             Some((str::from_utf8(number).ok()?.parse().ok()?, *value))
         })
         .collect();

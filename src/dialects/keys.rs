@@ -302,6 +302,7 @@ keys! {
         LogfireEvents = "events";
         PydanticMessages = "all_messages_events";
         PydanticAllMessages = "pydantic_ai.all_messages";
+        PydanticResult = "final_result";
     }
 }
 
@@ -335,7 +336,6 @@ const CONTENT: &[&str] = &[
     "ai.schema",
     "langfuse.trace.input",
     "langfuse.trace.output",
-    "final_result",
     "model_request_parameters",
     "request_data",
     "response_data",
@@ -412,9 +412,13 @@ fn exact(key: &[u8]) -> Option<Meaning> {
 #[inline]
 #[must_use]
 pub fn kind(key: &[u8]) -> Kind {
-    if !may_mean_something(key) {
-        return Kind::Ordinary;
+    match key.first_chunk() {
+        Some(head) if is_head(u32::from_le_bytes(*head)) => kind_in_a_dialect(key),
+        _ => Kind::Ordinary,
     }
+}
+
+fn kind_in_a_dialect(key: &[u8]) -> Kind {
     match meaning(key) {
         Meaning::Slot(slot) => KEYS.get(slot as usize).map_or(Kind::Typed, |(_, _, kind)| *kind),
         Meaning::Parameter(_) => Kind::Typed,
@@ -423,43 +427,20 @@ pub fn kind(key: &[u8]) -> Kind {
     }
 }
 
-/// Whether the first bytes are those of a dialect, or of the few keys that every span may have.
+/// How the keys of dialects begin, and those of the few keys that every span may have. Compared as one number.
 #[inline]
-fn may_mean_something(key: &[u8]) -> bool {
-    matches!(
-        key,
-        [b'g', b'e', b'n', b'_', ..]
-            | [b'g', b'c', b'p', b'.', ..]
-            | [b'l', b'l', b'm', b'.', ..]
-            | [b'l', b'a', b'n', b'g', ..]
-            | [b'l', b'i', b't', b'e', ..]
-            | [b'a', b'i', b'.', ..]
-            | [b'a', b'g', b'e', b'n', ..]
-            | [b'a', b'l', b'l', b'_', ..]
-            | [b's', b'e', b's', b's', ..]
-            | [b'u', b's', b'e', b'r', b'.', ..]
-            | [b'e', b'n', b'd', b'u', ..]
-            | [b'e', b'r', b'r', b'o', ..]
-            | [b'e', b'x', b'c', b'e', ..]
-            | [b'e', b'm', b'b', b'e', ..]
-            | [b'e', b'v', b'e', b'n', ..]
-            | [b't', b'o', b'o', b'l', ..]
-            | [b't', b'r', b'a', b'c', b'e', b'l', ..]
-            | [b'o', b'p', b'e', b'n', ..]
-            | [b'o', b'p', b'e', b'r', ..]
-            | [b'o', b'u', b't', b'p', ..]
-            | [b'i', b'n', b'p', b'u', ..]
-            | [b'm', b'i', b'l', b'l', ..]
-            | [b'm', b'l', b'f', b'l', ..]
-            | [b'm', b'c', b'p', b'.', ..]
-            | [b'm', b'o', b'd', b'e', ..]
-            | [b'm', b'e', b't', b'a', ..]
-            | [b'p', b'y', b'd', b'a', ..]
-            | [b'f', b'i', b'n', b'a', ..]
-            | [b'r', b'e', b'r', b'a', ..]
-            | [b'r', b'e', b't', b'r', ..]
-            | [b'r', b'e', b'q', b'u', ..]
-            | [b'r', b'e', b's', b'p', ..]
+fn is_head(head: u32) -> bool {
+    const fn of(head: &[u8; 4]) -> u32 {
+        u32::from_le_bytes(*head)
+    }
+    macro_rules! any_of {
+        ($($head:literal)*) => {{
+            $(const { assert!($head.len() == 4) };)*
+            [$(const { of($head) }),*].into_iter().fold(false, |seen, known| seen | (known == head))
+        }};
+    }
+    any_of!(
+        b"gen_" b"gcp." b"llm." b"lang" b"lite" b"ai.o" b"ai.m" b"ai.r" b"ai.t" b"ai.u" b"ai.s" b"ai.p" b"ai.v" b"ai.e" b"agen" b"all_" b"sess" b"user" b"endu" b"erro" b"exce" b"embe" b"even" b"tool" b"trac" b"open" b"oper" b"outp" b"inpu" b"mill" b"mlfl" b"mcp." b"meta" b"mode" b"pyda" b"fina" b"rera" b"retr" b"requ" b"resp"
     )
 }
 
@@ -558,6 +539,13 @@ mod tests {
         keys.sort_unstable();
         keys.dedup();
         assert_eq!(keys.len(), KEYS.len() + CONTENT.len());
+    }
+
+    #[test]
+    fn what_is_open_begins_with_a_head_too() {
+        for prefix in OPEN_CONTENT {
+            assert!(is_head(u32::from_le_bytes(*prefix.first_chunk().unwrap())));
+        }
     }
 
     #[test]

@@ -21,8 +21,6 @@ mod parameters;
 mod rules;
 mod slots;
 mod sources;
-#[cfg(test)]
-mod tests;
 mod timing;
 mod usage;
 

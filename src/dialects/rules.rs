@@ -17,7 +17,7 @@ const DETAILS_EVENT: &[u8] = b"gen_ai.client.inference.operation.details";
 #[must_use]
 pub fn normalise<'a>(span: &SpanView<'a>) -> Typed<'a> {
     let mut slots = Slots::of(span);
-    let held = messages::Held::of(&slots);
+    let own = messages::Own::of(&slots);
     for event in span.events.iter().filter(|event| event.name == DETAILS_EVENT) {
         event.attributes.iter().for_each(|(key, value)| slots.complete(key, value));
     }
@@ -38,7 +38,7 @@ pub fn normalise<'a>(span: &SpanView<'a>) -> Typed<'a> {
     failure::put(&mut typed, &slots, span);
     parameters::put(&mut typed, &slots, invocation);
     typed.finish_reasons = finish::of(&slots);
-    messages::put(&mut typed, &slots, span, &held);
+    messages::put(&mut typed, &slots, span, &own);
     typed.finish_reasons_normalized = typed.finish_reasons.iter().map(finish::normalised).collect();
     typed
 }

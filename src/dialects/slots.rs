@@ -39,15 +39,16 @@ impl<'a> Slots<'a> {
 
     fn put(&mut self, key: &'a [u8], value: &'a [u8]) {
         match meaning(key) {
-            _ if is_blank(value) => {}
-            Meaning::Slot(slot) => self.set(slot, value),
-            Meaning::Parameter(at) => self.parameters.push((key.get(at..).unwrap_or_default(), value)),
+            Meaning::Slot(slot) if !is_blank(value) => self.set(slot, value),
+            Meaning::Parameter(at) if !is_blank(value) => {
+                self.parameters.push((key.get(at..).unwrap_or_default(), value))
+            }
             Meaning::Member(family, at) => {
                 if let Some(members) = self.members.get_mut(family as usize) {
                     members.push((key.get(at..).unwrap_or_default(), value));
                 }
             }
-            Meaning::Content | Meaning::None => {}
+            _ => {}
         }
     }
 
@@ -75,7 +76,7 @@ impl<'a> Slots<'a> {
 
     /// The text of a slot.
     pub(super) fn text(&self, slot: Slot) -> Option<&'a str> {
-        self.get(slot).and_then(|bytes| str::from_utf8(bytes).ok())
+        self.get(slot).and_then(as_text)
     }
 
     pub(super) fn has(&self, slot: Slot) -> bool {
@@ -109,6 +110,13 @@ impl<'a> Slots<'a> {
     pub(super) fn first_cost(&self, sources: &[Slot]) -> Option<Usd> {
         sources.iter().find_map(|slot| Usd::parse(self.text(*slot)?).ok())
     }
+}
+
+/// A value as text. It was checked when it was decoded, and is checked again because only its bytes came here.
+fn as_text(bytes: &[u8]) -> Option<&str> {
+    /// From this length on SIMD pays.
+    const LONG: usize = 64;
+    if bytes.len() < LONG { str::from_utf8(bytes).ok() } else { simdutf8::basic::from_utf8(bytes).ok() }
 }
 
 /// Whether a value says nothing: it counts as absent.

@@ -10,6 +10,8 @@
 //! ```
 
 pub mod decode;
+#[cfg(test)]
+mod dialect_tests;
 pub mod json;
 mod value;
 mod wire;

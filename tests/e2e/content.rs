@@ -42,7 +42,7 @@ fn bytes_read(service: &Service, query: &str) -> usize {
     let answer = http::send("POST", &format!("{}/?wait_end_of_query=1", service.sql().url), &[], query.as_bytes());
     assert_eq!(answer.status, 200, "{}", answer.text());
     let summary: Value = serde_json::from_str(answer.header("x-clickhouse-summary")).expect("a summary");
-    summary["read_bytes"].as_str().and_then(|bytes| bytes.parse().ok()).expect("a number")
+    summary.get("read_bytes").and_then(Value::as_str).and_then(|bytes| bytes.parse().ok()).expect("a number")
 }
 
 #[test]

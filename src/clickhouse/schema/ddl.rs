@@ -40,8 +40,12 @@ const INDEXES: &[&str] = &[
 
 /// Granules of rows with messages would be few and large, so their bytes are bounded; a fresh insert is one file instead of
 /// some hundred, and a merged part has a file a column.
-const SIZES: [(&str, usize); 3] =
-    [("index_granularity", 8_192), ("index_granularity_bytes", 2 << 20), ("min_bytes_for_wide_part", 64 << 20)];
+const SIZES: [(&str, usize); 4] = [
+    ("index_granularity", 8_192),
+    ("index_granularity_bytes", 2 << 20),
+    ("max_compress_block_size", 2 << 20),
+    ("min_bytes_for_wide_part", 32 << 20),
+];
 
 /// Recent inserts whose tokens a table remembers: far more than can be in doubt at once.
 const DEDUPLICATION_WINDOW: usize = 10_000;

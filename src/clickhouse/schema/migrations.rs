@@ -6,6 +6,7 @@ use super::cluster::Layout;
 use super::ddl::{self, Setting, TABLE, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
 use super::found::Found;
 use super::trace_times;
+use super::views;
 use crate::columns::{ALIASES, COLUMNS, FILLED};
 
 /// One version.
@@ -30,6 +31,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration { version: 4, what: "typed columns", parts: typed_columns },
     Migration { version: 5, what: "when each trace began and ended", parts: trace_times },
+    Migration { version: 6, what: "views of calls, traces, sessions and usage", parts: |layout, _| views(layout) },
 ];
 
 /// The version that this program knows.
@@ -61,7 +63,10 @@ impl Part {
             Self::Database(_) => found.has_database,
             Self::Table { name, .. } => found.has(name),
             Self::Column { table, name, .. } => found.column_type(table, name).is_some(),
-            Self::View { name, select } => found.table(name).is_some_and(|view| view.comment == ddl::mark(select)),
+            Self::View { name, select } => found.table(name).is_some_and(|there| {
+                // a table of that name is somebody's: nothing takes its place
+                there.engine != "View" || there.comment == ddl::mark(select)
+            }),
             Self::Setting { table, setting } => found.has_setting(table, setting),
             Self::TraceTimes { target } => [target, TRACE_ID_TS, TRACE_ID_TS_MV].iter().all(|name| found.has(name)),
         }
@@ -216,6 +221,10 @@ fn trace_times(layout: &Layout, found: &Found) -> Vec<Part> {
     parts.push(Part::TraceTimes { target: TRACE_TIMES.to_owned() });
     parts.push(Part::View { name: TRACE_ID_TS, select: ddl::select_trace_id_ts(layout) });
     parts
+}
+
+fn views(layout: &Layout) -> Vec<Part> {
+    views::all(layout).map(|(name, select)| Part::View { name, select }).collect()
 }
 
 #[cfg(test)]

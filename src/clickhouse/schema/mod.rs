@@ -7,6 +7,7 @@
 //! found.rs        what is there
 //! retention.rs    TTLs
 //! trace_times.rs  when each trace began and ended: rows that were there before
+//! views.rs        what calls, traces, sessions and usage are; the SQL is in views/
 //! lock.rs         one Millrace at a time
 //! ```
 //!
@@ -20,6 +21,7 @@ mod lock;
 mod migrations;
 mod retention;
 mod trace_times;
+mod views;
 
 pub use cluster::{Cluster, ClusterName, Home, Layout, ReplicaPath};
 pub use ddl::TABLE;
@@ -232,15 +234,15 @@ impl Schema {
     async fn make(&self, client: &Client, parts: &[Part]) -> Result<(), Failure> {
         for statement in migrations::statements(&self.layout, parts) {
             let done = client.execute(&statement).await;
-            let is_setting = matches!(parts, [Part::Setting { .. }, ..]);
+            let is_optional = matches!(parts, [Part::Setting { .. } | Part::View { .. }, ..]);
             match done {
-                // an engine of another kind may not know the setting
-                Err(failure) if is_setting && (failure.class != Class::Retry || !failure.is_known) => {
+                // an engine of another kind may not know it, or an operator not allow it
+                Err(failure) if is_optional && (failure.class != Class::Retry || !failure.is_known) => {
                     let why = failure.message;
                     tracing::warn!(
                         why,
                         statement,
-                        "cannot set this; rows are stored all the same, but see the README for what is missing"
+                        "cannot do this; rows are stored all the same, but see the README for what is missing"
                     );
                 }
                 done => done?,

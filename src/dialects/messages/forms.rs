@@ -40,7 +40,7 @@ impl Form<'_> {
         let Some(document) = document else {
             return self.text(trimmed);
         };
-        if self.calls.is_none() && canonical::is_messages(document.root(), self) {
+        if self.calls.is_none() && document.is_whole() && canonical::is_messages(document.root(), self) {
             return Some(Made {
                 text: text.as_bytes().into(),
                 system: Some(system::of_head(document.root())),
@@ -114,14 +114,11 @@ impl Form<'_> {
             let merged = stream::merge(root)?;
             return self.choices(merged.document.root(), merged.document.root().get("choices")?);
         }
-        if is_message(first) {
+        if root.items().all(|item| item.is_string() || is_message(item)) {
             let is_wrapped =
                 |item: Value<'_>| item.get("message").is_some_and(is_message) && item.get("role").is_none();
             let unwrapped = |item| if is_wrapped(item) { item.get("message").unwrap_or(item) } else { item };
             return self.list(root.items().map(unwrapped));
-        }
-        if root.items().all(Value::is_string) {
-            return self.list(root.items());
         }
         // parts without a message around them
         let are_parts = root.items().all(|item| item.is_object() && item.get("type").is_some_and(Value::is_string));
@@ -170,10 +167,10 @@ impl Form<'_> {
         let calls = self.calls.into_iter().flat_map(|document| document.root().items());
         let calls: Vec<_> = calls.filter_map(|call| call.get("function_call")).collect();
         json.begin_array();
-        for (at, message) in items.filter(|item| !item.is_null()).enumerate() {
+        let messages = items.filter(|item| item.is_object() || item.is_string() || item.is_array());
+        for (at, message) in messages.enumerate() {
             let is_output = self.side == Side::Output;
-            let given = self.reasons.get(at).or(self.reasons.first().filter(|_| self.reasons.len() == 1));
-            let reason = given.and_then(|reason| str::from_utf8(reason).ok()).filter(|_| is_output);
+            let reason = self.reasons.get(at).and_then(|reason| str::from_utf8(reason).ok()).filter(|_| is_output);
             reasons.extend(message.get("finish_reason").and_then(Value::filled_str).map(|reason| reason.into_owned()));
             messages::write_loose(
                 &mut json,

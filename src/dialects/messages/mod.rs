@@ -13,7 +13,8 @@
 //! every form --parts--> chat::messages::write_loose --> canonical JSON
 //! ```
 //!
-//! What comes out is at most six times what came in, as JSON writes control characters, and a constant for each message.
+//! What comes out is about as long as what came in. At worst it is some twenty times as long: a list of empty texts, each of
+//! which becomes a message with a part.
 //!
 //! Source: section 4.1 of the mapping specification.
 
@@ -33,26 +34,25 @@ use crate::chat::json::{Document, Value};
 use crate::columns::typed::{SpanView, Text, Texts, Typed};
 use forms::{Form, Side};
 
-/// Which of the attributes that a column may hold as they are the span itself has.
-pub(super) struct Held {
-    input: bool,
-    output: bool,
-    tools: bool,
-}
+/// The span's own attributes that a column may hold as they are; what an event completes stays in the event.
+pub(super) struct Own<'a>([(Slot, Option<&'a [u8]>); 3]);
 
-impl Held {
-    pub(super) fn of(slots: &Slots<'_>) -> Self {
-        Self {
-            input: slots.has(Slot::InputMessages),
-            output: slots.has(Slot::OutputMessages),
-            tools: slots.has(Slot::ToolDefinitions),
-        }
+impl<'a> Own<'a> {
+    pub(super) fn of(slots: &Slots<'a>) -> Self {
+        let slot = |slot| (slot, slots.get(slot));
+        Self([slot(Slot::InputMessages), slot(Slot::OutputMessages), slot(Slot::ToolDefinitions)])
+    }
+
+    /// The attribute whose very bytes these are.
+    fn holding(&self, text: &Text<'_>) -> Option<Slot> {
+        let Text::Borrowed(bytes) = text else { return None };
+        self.0.iter().find(|(_, own)| own.is_some_and(|own| std::ptr::eq(own, *bytes))).map(|(slot, _)| *slot)
     }
 }
 
 /// Fills the columns of messages, tools and the system prompt; and what only messages say: finish reasons, and the
 /// response's id.
-pub(super) fn put<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>, span: &SpanView<'a>, held: &Held) {
+pub(super) fn put<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>, span: &SpanView<'a>, own: &Own<'a>) {
     if !slots.has_content && span.events.is_empty() {
         return;
     }
@@ -64,24 +64,24 @@ pub(super) fn put<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>, span: &SpanView<
     if let Some(made) = input(slots, span, may_be_text) {
         let of_messages = made.system.unwrap_or_else(|| system::of_messages(&made.text));
         system::join(&mut system, &of_messages);
-        take(typed, Texts::InputMessages, made.text, Slot::InputMessages, held.input);
+        take(typed, Texts::InputMessages, made.text, own);
     }
     typed.set_text(Texts::SystemPrompt, system.into_bytes());
     if let Some(made) = output(slots, span, may_be_text, &typed.finish_reasons) {
         if typed.finish_reasons.is_empty() {
             typed.finish_reasons = made.reasons.into_iter().map(|reason| reason.into_bytes().into()).collect();
         }
-        take(typed, Texts::OutputMessages, made.text, Slot::OutputMessages, held.output);
+        take(typed, Texts::OutputMessages, made.text, own);
     }
     if let Some(text) = tools::of(slots) {
-        take(typed, Texts::ToolDefinitions, text, Slot::ToolDefinitions, held.tools);
+        take(typed, Texts::ToolDefinitions, text, own);
     }
     put_response(typed, slots);
 }
 
 /// Sets a column; a text that is the attribute's own is not kept twice.
-fn take<'a>(typed: &mut Typed<'a>, column: Texts, text: Text<'a>, slot: Slot, is_own: bool) {
-    if is_own && matches!(text, Text::Borrowed(_)) {
+fn take<'a>(typed: &mut Typed<'a>, column: Texts, text: Text<'a>, own: &Own<'a>) {
+    if let Some(slot) = own.holding(&text) {
         typed.held_by_columns.push(slot.key().as_bytes());
     }
     typed.set_text(column, text);
@@ -144,6 +144,7 @@ fn output<'a>(slots: &Slots<'a>, span: &SpanView<'a>, may_be_text: bool, reasons
                 Slot::TraceloopOutput,
                 Slot::OutputValue,
                 Slot::VertexResponse,
+                Slot::PydanticResult,
             ];
             sources.into_iter().find_map(|slot| opaque.read(slots.text(slot)?))
         })

@@ -13,7 +13,7 @@ use crate::dialects::slots::Slots;
 pub(super) fn of<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
     if let Some(text) = slots.text(Slot::ToolDefinitions) {
         let document = Document::parse(text).ok();
-        if document.as_ref().is_some_and(|document| canonical::is_tools(document.root())) {
+        if document.as_ref().is_some_and(|document| document.is_whole() && canonical::is_tools(document.root())) {
             return Some(text.as_bytes().into());
         }
         if let Some(written) = document.and_then(|document| write(document.root())) {

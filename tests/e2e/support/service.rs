@@ -387,6 +387,10 @@ impl Engine {
         Service::start_in(self.folder, Options::default())
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Where ClickHouse keeps its files.
     pub(crate) fn clickhouse_dir(&self) -> PathBuf {
         self.folder.path().join("data/clickhouse")

@@ -149,6 +149,10 @@ fn counts_have_their_sources() {
             "ai.usage.inputTokenDetails.cacheWriteTokens",
         ],
     );
+}
+
+#[test]
+fn counts_of_the_output_have_their_sources() {
     counts_in_order(
         "ReasoningTokens",
         &[

@@ -1,0 +1,27 @@
+SELECT
+    call.Workspace AS Workspace,
+    toStartOfHour(call.Timestamp) AS Hour,
+    call.Provider AS Provider,
+    call.Model AS Model,
+    call.Operation AS Operation,
+    count() AS Calls,
+    countIf(call.IsError) AS Errors,
+    sum(call.InputTokens) AS InputTokens,
+    sum(call.OutputTokens) AS OutputTokens,
+    sum(call.InputTokens) + sum(call.OutputTokens) AS TotalTokens,
+    sum(call.CacheReadTokens) AS CacheReadTokens,
+    sum(call.CacheWriteTokens) AS CacheWriteTokens,
+    sum(call.ReasoningTokens) AS ReasoningTokens,
+    sum(call.InputAudioTokens) AS InputAudioTokens,
+    sum(call.OutputAudioTokens) AS OutputAudioTokens,
+    sum(call.CostTotal) AS CostTotal,
+    sum(call.CostInput) AS CostInput,
+    sum(call.CostOutput) AS CostOutput,
+    quantile(0.5)(call.Duration) AS DurationP50,
+    quantile(0.95)(call.Duration) AS DurationP95,
+    quantile(0.99)(call.Duration) AS DurationP99,
+    quantile(0.5)(call.TimeToFirstToken) AS TimeToFirstTokenP50,
+    quantile(0.95)(call.TimeToFirstToken) AS TimeToFirstTokenP95,
+    quantile(0.99)(call.TimeToFirstToken) AS TimeToFirstTokenP99
+FROM ({{calls}}) AS call
+GROUP BY Workspace, Hour, Provider, Model, Operation

@@ -1,1 +1,0 @@
-//! Every form of messages, as the conventions' parts.

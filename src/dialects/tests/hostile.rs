@@ -1,1 +1,0 @@
-//! What somebody may send who means no good.

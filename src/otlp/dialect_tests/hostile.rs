@@ -1,0 +1,73 @@
+//! What somebody may send who means no good: many keys, huge numbers, deep nesting, half JSON.
+
+use super::{column, json_column, row};
+use serde_json::{Map, Value as Json, json};
+
+#[test]
+fn many_keys_with_huge_gaps_take_no_more_room_than_their_bytes() {
+    let mut attributes = Map::new();
+    for number in 0..20_000_u64 {
+        let gap = number * 200_000;
+        attributes.insert(format!("gen_ai.prompt.{gap}.content"), json!("x"));
+    }
+    attributes.insert("gen_ai.prompt.99999999999999999999999999999999.content".to_owned(), json!("last"));
+    let sent: usize = attributes.keys().map(|key| key.len() + 4).sum();
+    let row = row(Json::Object(attributes));
+    let text = column(&row, "InputMessages").as_str().unwrap().len();
+    assert!(text < 4 * sent, "{text} of {sent}");
+    let messages = json_column(&row, "InputMessages");
+    assert_eq!(messages.as_array().unwrap().len(), 20_001);
+    assert_eq!(messages[20_000]["parts"][0]["content"], "last");
+}
+
+#[test]
+fn many_parameters_of_one_name_and_of_many_are_read_once() {
+    let mut attributes = Map::new();
+    for number in 0..10_000 {
+        attributes.insert(format!("gen_ai.request.p{number}"), json!(1));
+    }
+    let row = row(Json::Object(attributes));
+    assert_eq!(column(&row, "RequestParameters").as_array().unwrap().len(), 10_000);
+}
+
+#[test]
+fn deep_nesting_is_a_text_or_ends() {
+    let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    let row = row(json!({"gen_ai.input.messages": deep, format!("gen_ai.prompt.0{}", ".0".repeat(5_000)): "x"}));
+    assert_eq!(json_column(&row, "InputMessages")[0]["parts"][0]["content"], deep);
+}
+
+#[test]
+fn half_json_is_a_text_wherever_json_is_wanted() {
+    for (key, name) in [
+        ("gen_ai.input.messages", "InputMessages"),
+        ("gen_ai.output.messages", "OutputMessages"),
+        ("ai.prompt.messages", "InputMessages"),
+        ("gen_ai.prompt", "InputMessages"),
+    ] {
+        for text in ["{", "[{\"role\":", "\"", "[\"\\ud83d\"]", "[1,2", "{\"messages\":[{}"] {
+            assert!(json_column(&row(json!({key: text})), name).is_array(), "{key} {text}");
+        }
+    }
+    for key in [
+        "llm.invocation_parameters",
+        "langfuse.observation.usage_details",
+        "langfuse.observation.cost_details",
+        "mlflow.llm.cost",
+        "mlflow.chat.tokenUsage",
+        "metadata.usage_object",
+        "gen_ai.tool.definitions",
+        "llm.tools.0.tool.json_schema",
+        "gen_ai.response.finish_reasons",
+        "events",
+    ] {
+        row(json!({key: "{\"a\":[", "gen_ai.operation.name": "chat"}));
+    }
+}
+
+#[test]
+fn half_a_character_does_not_stay() {
+    let row =
+        row(json!({"gen_ai.input.messages": r#"[{"role":"user","parts":[{"type":"text","content":"\ud83d"}]}]"#}));
+    assert_eq!(json_column(&row, "InputMessages")[0]["parts"][0]["content"], "\u{fffd}");
+}
