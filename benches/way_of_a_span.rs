@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! cargo bench --bench way_of_a_span
+//! cargo bench --bench way_of_a_span -- GenAI     # steps that have this in their name
 //! ```
 //!
 //! Two workloads: ordinary spans (100 a request, 10 span and 6 resource attributes) and GenAI spans with messages (4.4 KB,
@@ -35,7 +36,12 @@ fn thread_cpu() -> Duration {
     Duration::from_nanos(text.split_whitespace().next().unwrap().parse().unwrap())
 }
 
+/// Names after `--` choose the steps that have them in their names: all without any.
 fn measure(name: &str, items: usize, mut step: impl FnMut()) {
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if !chosen.is_empty() && !chosen.iter().any(|part| name.contains(part.as_str())) {
+        return;
+    }
     for _ in 0..20 {
         step();
     }
@@ -46,7 +52,7 @@ fn measure(name: &str, items: usize, mut step: impl FnMut()) {
     }
     let cpu = thread_cpu() - cpu_began;
     let per_item = cpu.as_secs_f64() * 1e6 / f64::from(rounds) / f64::from(u32::try_from(items).unwrap());
-    println!("{name:<44} {per_item:>8.3} us");
+    println!("{name:<48} {per_item:>8.3} us");
 }
 
 fn spans(name: &str, request: &[u8]) {
@@ -62,17 +68,17 @@ fn spans(name: &str, request: &[u8]) {
         block.len() / SPANS,
         frames.len() / SPANS
     );
-    measure("prost decode alone", SPANS, || {
+    measure(&format!("{name}: prost decode alone"), SPANS, || {
         black_box(ExportTraceServiceRequest::decode(black_box(request)).unwrap());
     });
-    measure("decode into columns", SPANS, || {
+    measure(&format!("{name}: decode into columns"), SPANS, || {
         black_box(decode_traces(black_box(request), Encoding::Protobuf, &Workspace::default(), &limits).unwrap());
     });
-    measure("Native block", SPANS, || {
+    measure(&format!("{name}: Native block"), SPANS, || {
         block.clear();
         encode_block(black_box(&[&rows]), SegmentId::new(1, 2), &mut block);
     });
-    measure("LZ4 frame", SPANS, || {
+    measure(&format!("{name}: LZ4 frame"), SPANS, || {
         frames.clear();
         compress_frame(black_box(&block), &mut frames);
     });
