@@ -15,6 +15,13 @@ impl UnixNanos {
         i64::try_from(nanos).ok().map(Self)
     }
 
+    /// Takes the time at which a span began: the table's key has its hour as a `DateTime`, which ends in February 2106, and
+    /// what is later would not be found by its time.
+    #[must_use]
+    pub fn of_start(nanos: u64) -> Option<Self> {
+        Self::new(nanos).filter(|_| u32::try_from(nanos / 1_000_000_000).is_ok())
+    }
+
     /// Nanoseconds since the epoch, never negative.
     #[must_use]
     pub fn nanos(self) -> i64 {

@@ -114,7 +114,7 @@ pub(super) fn from_unix(text: &str) -> Option<UnixNanos> {
         1e11.. => 6,
         _ => 9,
     };
-    scaled(text, scale).ok().filter(|nanos| *nanos > 0).and_then(UnixNanos::new)
+    scaled(text, scale).ok().filter(|nanos| *nanos > 0).and_then(UnixNanos::of_start)
 }
 
 /// A time as RFC 3339 text (`2026-09-21T13:33:20.5+02:00`) or as a number in a text.
@@ -144,7 +144,7 @@ fn rfc3339(text: &str) -> Option<UnixNanos> {
     let (fraction_nanos, zone) = fraction(text.get(19..)?)?;
     let at = days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - zone_seconds(zone)?;
     let whole = u64::try_from(at).ok()?.checked_mul(1_000_000_000)?;
-    UnixNanos::new(whole.checked_add(fraction_nanos)?)
+    UnixNanos::of_start(whole.checked_add(fraction_nanos)?)
 }
 
 /// The nanoseconds of `.5Z`, and the zone behind them. Digits beyond nanoseconds are dropped.

@@ -235,6 +235,7 @@ struct Context<'a> {
 enum Rejection {
     Id(&'static str, IdError),
     Time(&'static str),
+    LateStart,
     Content(&'static str, DecodeError),
     Days,
     /// It began then.
@@ -565,6 +566,7 @@ impl Decoder<'_> {
                     format!("start_time_unix_nano {}", words.unwrap_or_default())
                 }
                 Rejection::Time(field) => format!("{field} is later than the year 2262"),
+                Rejection::LateStart => "start_time_unix_nano is later than the year 2105".to_owned(),
                 Rejection::Content(field, error) => format!("{field}: {error}"),
             };
             self.out.reasons.push(format!("span {} ({}): {why}", self.spans, short_name(span.name)));
@@ -603,7 +605,7 @@ fn status<'a>(message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), Decode
 
 fn scalars<'a>(span: &SpanFields<'a>, context: &Context<'a>) -> Result<SpanScalars<'a>, SpanError> {
     let text = |field, bytes| checked_text(bytes).map_err(SpanError::of(field));
-    let start = UnixNanos::new(span.start).ok_or(Rejection::Time("start_time_unix_nano"))?;
+    let start = UnixNanos::of_start(span.start).ok_or(Rejection::LateStart)?;
     let end = UnixNanos::new(span.end).ok_or(Rejection::Time("end_time_unix_nano"))?;
     Ok(SpanScalars {
         start,

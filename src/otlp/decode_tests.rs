@@ -102,7 +102,7 @@ fn expected_row(resource_spans: &ResourceSpans, scope_spans: &ScopeSpans, span: 
     let valid = id(&span.trace_id, 16)
         && id(&span.span_id, 8)
         && (parent.is_empty() || parent.len() == 8)
-        && in_range(span.start_time_unix_nano)
+        && u32::try_from(span.start_time_unix_nano / 1_000_000_000).is_ok()
         && in_range(span.end_time_unix_nano)
         && span.events.iter().all(|event| in_range(event.time_unix_nano))
         && span.links.iter().all(|link| id(&link.trace_id, 16) && id(&link.span_id, 8));
