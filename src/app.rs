@@ -583,8 +583,8 @@ impl Addresses {
              Store a chat-completion:\n\n  \
              curl -s {chat} -H 'Content-Type: application/json' -d '{SAMPLE}'\n\n\
              and, a second later, find it:\n\n  \
-             curl -s {clickhouse} --data-binary \"SELECT Timestamp, TraceId, SpanName, SpanAttributes['gen_ai.usage.output_tokens'] \
-             AS output_tokens FROM {table} ORDER BY Timestamp DESC LIMIT 5 FORMAT PrettyCompactMonoBlock\"\n",
+             curl -s {clickhouse} --data-binary \"SELECT Timestamp, TraceId, SpanName, InputTokens, OutputTokens \
+             FROM {table} ORDER BY Timestamp DESC LIMIT 5 FORMAT PrettyCompactMonoBlock\"\n",
             version = env!("CARGO_PKG_VERSION"),
         )
     }

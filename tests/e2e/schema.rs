@@ -278,13 +278,16 @@ fn an_operator_who_makes_the_tables_is_told_what_is_missing_and_meanwhile_spans_
     let engine = Engine::start();
     let service = writer(&engine, "schema: { manage: false }");
     let span = post(&service, "m");
-    wait_until("the log says what to run", || {
-        let log = service.log();
-        (log.contains("run CREATE TABLE IF NOT EXISTS otel.otel_traces") && log.contains("schema.manage is false"))
-            .then_some(())
-    });
+    let told = "schema.manage is false; `millrace schema check` prints the statements that make what is missing: \
+                database otel, otel.millrace_schema, otel.otel_traces, ";
+    wait_until("the log says what is missing", || service.log().contains(told).then_some(()));
+    assert!(service.log().contains("view otel.genai_usage_1h_between"), "all of it, by name");
+    assert!(!service.log().contains("CREATE TABLE"), "not the statements");
     assert_eq!(engine.sql("default").number("SELECT count() FROM system.databases WHERE name = 'otel'", &[]), 0);
-    wait_until("health says why", || get(&service.health()).text().contains("millrace schema check").then_some(()));
+    let health = wait_until("health says why", || {
+        Some(get(&service.health()).text().to_owned()).filter(|health| health.contains("millrace schema check"))
+    });
+    assert!(health.contains("and ") && health.contains(" more\""), "in short: {health}");
 
     let config = engine.config_of_a_writer("clickhouse: { url: 'URL' }\nschema: { manage: false }\n");
     let missing = schema("check", &config);
