@@ -885,7 +885,7 @@ async fn the_spans_stored_lately_are_found_newest_parts_first() {
     assert_eq!(recent_spans(&client, day, 5).await.len(), 4);
 
     // a part that was written three days ago
-    let path = "SELECT path FROM system.parts WHERE database = 'otel' AND active ORDER BY max_block_number LIMIT 1";
+    let path = "SELECT path FROM system.parts WHERE table = 'otel_traces' AND active ORDER BY max_block_number LIMIT 1";
     let path = server.text(path);
     client.execute("DETACH TABLE otel.otel_traces").await.unwrap();
     let then = std::time::SystemTime::now() - 3 * day;

@@ -99,6 +99,7 @@ impl Joiner {
             let began = Instant::now();
             let result = self.round(&mut work, began).await;
             self.metrics.join.rounds.inc();
+            tracing::debug!(took = ?began.elapsed(), joined = self.metrics.join.joined.get(), "a round of joining is over");
             let rest = match result {
                 Ok(()) if work.schedule.is_due(Instant::now()) => began.elapsed().max(REST_MIN),
                 Ok(()) => self.config.interval,

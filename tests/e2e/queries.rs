@@ -2,6 +2,8 @@
 //!
 //! `MILLRACE_RENEW=1 cargo nextest run every_statement_of_the_document` writes the results into the document instead.
 
+#![expect(clippy::indexing_slicing, reason = "a sample or a row without it fails the test, as it should")]
+
 use std::fs;
 
 use serde_json::Value;
@@ -72,6 +74,7 @@ fn result_of(sql: &Sql, statement: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "what renews the document is said where the test is started")]
 fn every_statement_of_the_document_has_the_result_shown_there() {
     let path = project().join(DOCUMENT);
     let document = fs::read_to_string(&path).expect("the document is there");
