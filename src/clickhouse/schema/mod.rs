@@ -222,6 +222,7 @@ impl Schema {
         // somebody else may have done it before we had the lock
         let found = Found::look(client, layout).await?;
         let parts: Vec<_> = migrations::parts(layout, &found).into_iter().filter(|part| !part.is_in(&found)).collect();
+        self.tell_before(&found, &parts);
         for part in parts.chunk_by(|a, b| matches!((a, b), (Part::Column { .. }, Part::Column { .. }))) {
             match part {
                 [Part::TraceTimes { target }] => trace_times::fill(client, layout, target, lock).await?,
@@ -235,6 +236,17 @@ impl Schema {
             tracing::info!(version = version(), before = found.versions.last(), "the schema is up to date");
         }
         Ok(())
+    }
+
+    /// What is about to happen, for who wonders at it: a large table may take its time.
+    fn tell_before(&self, found: &Found, parts: &[Part]) {
+        let table = self.layout.full(TABLE);
+        if found.table(TABLE).is_some() && found.versions.is_empty() {
+            tracing::info!(table, "the table is there already: it keeps its key and its rows, and gets what it lacks");
+        }
+        if !parts.is_empty() {
+            tracing::info!(parts = parts.len(), "making what the schema lacks");
+        }
     }
 
     async fn make(&self, client: &Client, parts: &[Part]) -> Result<(), Failure> {
