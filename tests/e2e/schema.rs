@@ -274,6 +274,27 @@ fn a_newer_schema_is_used_as_it_is_and_not_changed() {
 }
 
 #[test]
+fn a_view_that_went_away_with_a_renamed_table_is_named_and_made_again_once_dropped() {
+    let engine = Engine::start();
+    let (sql, config) = (engine.sql("otel"), engine.config_of_a_writer(PLAIN));
+    let differs = "otel.otel_traces_trace_id_ts_mv does not read otel.otel_traces";
+    let check = || {
+        let checked = schema("check", &config);
+        format!("{}{}", String::from_utf8_lossy(&checked.stdout), said(&checked))
+    };
+    apply(&config);
+    assert!(!check().contains("does not read"), "{}", check());
+    sql.rows("RENAME TABLE otel_traces TO otel_traces_before", &[]);
+    apply(&config);
+    assert!(check().contains(differs), "{}", check());
+    sql.rows("DROP VIEW otel_traces_trace_id_ts_mv SYNC", &[]);
+    apply(&config);
+    assert!(!check().contains("does not read"), "{}", check());
+    sql.rows("INSERT INTO otel_traces (Timestamp, TraceId) VALUES (now(), 'after')", &[]);
+    assert_eq!(sql.number("SELECT count() FROM otel_traces_trace_id_ts WHERE TraceId = 'after'", &[]), 1);
+}
+
+#[test]
 fn an_operator_who_makes_the_tables_is_told_what_is_missing_and_meanwhile_spans_are_taken() {
     let engine = Engine::start();
     let service = writer(&engine, "schema: { manage: false }");
