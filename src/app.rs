@@ -583,7 +583,7 @@ impl Addresses {
              Store a chat-completion:\n\n  \
              curl -s {chat} -H 'Content-Type: application/json' -d '{SAMPLE}'\n\n\
              and, a second later, find it:\n\n  \
-             curl -s {clickhouse} --data-binary \"SELECT Timestamp, TraceId, RequestModel, InputTokens, OutputTokens \
+             curl -s {clickhouse} --data-binary \"SELECT Timestamp, TraceId, SpanName, InputTokens, OutputTokens \
              FROM {table} ORDER BY Timestamp DESC LIMIT 5 FORMAT PrettyCompactMonoBlock\"\n",
             version = env!("CARGO_PKG_VERSION"),
         )

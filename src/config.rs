@@ -289,7 +289,20 @@ impl Config {
         if !wrong.is_empty() {
             return Err(ConfigError::Invalid(wrong.join("\n")));
         }
-        serde_saphyr::from_str(&text).map_err(|error| ConfigError::Invalid(error.to_string()))
+        Self::read(&text)
+    }
+
+    /// The text as a configuration; what cannot be read is said by its key.
+    fn read(text: &str) -> Result<Self, ConfigError> {
+        let mut track = serde_path_to_error::Track::new();
+        let read = serde_saphyr::with_deserializer_from_str(text, |yaml| {
+            Self::deserialize(serde_path_to_error::Deserializer::new(yaml, &mut track))
+        });
+        read.map_err(|error| {
+            let text = error.without_snippet().to_string();
+            let (what, place) = text.rsplit_once(" at line ").unwrap_or((&text, "?"));
+            ConfigError::Invalid(format!("{}: {what} (line {place})", track.path()))
+        })
     }
 
     fn apply(&mut self, environment: &Environment) {
@@ -326,6 +339,11 @@ impl Config {
         if self.clickhouse.cluster.is_some() && self.clickhouse.url.is_none() {
             return invalid(
                 "clickhouse.cluster: needs clickhouse.url; the embedded ClickHouse is no cluster".to_owned(),
+            );
+        }
+        if self.clickhouse.replica_path.is_some() && self.clickhouse.cluster.is_none() {
+            return invalid(
+                "clickhouse.replica_path: needs clickhouse.cluster; without it no table is replicated".to_owned(),
             );
         }
         if let Err(why) = self.retention.check() {
@@ -410,6 +428,9 @@ fn unknown_keys(given: &serde_json::Value, known: &serde_json::Value, path: &str
 fn wrong_values(given: &serde_json::Value, known: &serde_json::Value, path: &str, found: &mut Vec<String>) {
     use serde_json::Value;
     let is_address = |text: &str| text.parse::<SocketAddr>().is_ok();
+    let is_time = |text: &str| humantime_serde::re::humantime::parse_duration(text).is_ok();
+    let is_whole = |text: &str| text.replace('_', "").parse::<u64>().is_ok();
+    let said = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
     match (given, known) {
         (Value::Object(given), Value::Object(known)) => {
             for (key, value) in given {
@@ -418,6 +439,9 @@ fn wrong_values(given: &serde_json::Value, known: &serde_json::Value, path: &str
             }
         }
         (Value::Null, Value::Object(_)) | (_, Value::Null) => {}
+        (_, Value::Object(known)) if known.is_empty() => {
+            found.push(format!("{path}: must have names of your choice below it, each with its keys"));
+        }
         (_, Value::Object(known)) => {
             let keys = known.keys().cloned().collect::<Vec<_>>().join(", ");
             found.push(if path.is_empty() {
@@ -432,6 +456,12 @@ fn wrong_values(given: &serde_json::Value, known: &serde_json::Value, path: &str
         }
         (Value::Array(_) | Value::Object(_), _) => {
             found.push(format!("{path}: must be a single value, such as {known}"))
+        }
+        (given, Value::String(known)) if is_time(known) && !is_time(&said) => {
+            found.push(format!("{path}: {given} is no time; write it like {known}"));
+        }
+        (given, Value::Number(known)) if !is_whole(&said) => {
+            found.push(format!("{path}: {given} is no whole number; write it like {known}"));
         }
         (given, Value::Bool(_)) if !given.is_boolean() => {
             found.push(format!("{path}: {given} must be true or false"));
@@ -555,9 +585,29 @@ mod tests {
             ("memory: { limit: }", "memory.limit: has no value; write one, or leave the key out"),
             ("log: debug", "log: must have keys below it: level"),
             ("journal: { segment_rows: [1] }", "journal.segment_rows: must be a single value, such as 100000"),
+            ("joiner: { batch: many }", "joiner.batch: \"many\" is no whole number; write it like 1000"),
+            ("joiner: { window: soon }", "joiner.window: \"soon\" is no time; write it like 7days"),
+            ("joiner: { interval: 5 }", "joiner.interval: 5 is no time; write it like 2s"),
+            (
+                "retention: { spans: 30 }",
+                "retention.spans: \"30\" is no time; write it like 30d, 1y or forever (line 1, column 21)",
+            ),
+            (
+                "retention: { workspaces: { a: { span: 3d } } }",
+                "retention.workspaces.a.span: unknown field `span`, expected one of spans, content (line 1, column 33)",
+            ),
+            (
+                "retention: { workspaces: [a] }",
+                "retention.workspaces: must have names of your choice below it, each with its keys",
+            ),
+            (
+                "exporter: { order: backwards }",
+                "exporter.order: unknown variant `backwards`, expected one of fair, oldest_first, newest_first (line 1, column 20)",
+            ),
         ] {
             assert_eq!(parse(yaml).unwrap_err(), said, "{yaml}");
         }
+        assert!(parse("joiner: { window: 0 }").is_ok());
         assert!(parse("- a").unwrap_err().starts_with("the file must have keys at the top: data_dir, "));
     }
 
@@ -571,6 +621,8 @@ mod tests {
             ..Config::default()
         };
         assert!(config.check().unwrap_err().to_string().contains("must be the HTTP interface"));
+        let nowhere = parse("clickhouse: { url: 'http://ch', replica_path: '/x/{table}' }").unwrap();
+        assert!(nowhere.check().unwrap_err().to_string().contains("clickhouse.replica_path: needs clickhouse.cluster"));
         let wide = parse("embedded: { listen: \"0.0.0.0:8123\" }").unwrap();
         assert!(wide.check().unwrap_err().to_string().contains("embedded.listen: 0.0.0.0:8123 is not loopback"));
         assert!(

@@ -71,8 +71,9 @@ impl<'de> Deserialize<'de> for Keep {
         if text == FOREVER {
             return Ok(Self::Forever);
         }
-        let text: de::value::StringDeserializer<D::Error> = de::IntoDeserializer::into_deserializer(text);
-        humantime_serde::deserialize(text).map(Self::For)
+        let time = humantime_serde::re::humantime::parse_duration(&text);
+        let wrong = |_| de::Error::custom(format_args!("{text:?} is no time; write it like 30d, 1y or {FOREVER}"));
+        time.map(Self::For).map_err(wrong)
     }
 }
 

@@ -184,6 +184,7 @@ impl Accepted {
     fn message(&self) -> String {
         match (self.rejected, self.reasons.len()) {
             (0, _) => String::new(),
+            (1, _) => format!("1 span rejected: {}", self.reasons.join("; ")),
             (rejected, shown) if rejected > shown => {
                 format!("{} spans rejected: {}; and {} more", rejected, self.reasons.join("; "), rejected - shown)
             }

@@ -59,6 +59,8 @@ fn an_older_table_gets_the_columns_it_lacks_and_keeps_its_rows() {
     let sent = json!({"RawRequest": pair["request"].to_string(), "RawResponse": pair["response"].to_string()});
     assert_eq!(row, sent);
 
+    assert!(service.log().contains("the table is there already: it keeps its key and its rows"), "it is said");
+
     let before = columns(&service);
     let (standard, ours) = before.split_at(COLUMNS.len());
     assert_eq!(standard, COLUMNS);

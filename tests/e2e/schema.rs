@@ -274,17 +274,41 @@ fn a_newer_schema_is_used_as_it_is_and_not_changed() {
 }
 
 #[test]
+fn a_view_that_went_away_with_a_renamed_table_is_named_and_made_again_once_dropped() {
+    let engine = Engine::start();
+    let (sql, config) = (engine.sql("otel"), engine.config_of_a_writer(PLAIN));
+    let differs = "otel.otel_traces_trace_id_ts_mv does not read otel.otel_traces";
+    let check = || {
+        let checked = schema("check", &config);
+        format!("{}{}", String::from_utf8_lossy(&checked.stdout), said(&checked))
+    };
+    apply(&config);
+    assert!(!check().contains("does not read"), "{}", check());
+    sql.rows("RENAME TABLE otel_traces TO otel_traces_before", &[]);
+    apply(&config);
+    assert!(check().contains(differs), "{}", check());
+    sql.rows("DROP VIEW otel_traces_trace_id_ts_mv SYNC", &[]);
+    apply(&config);
+    assert!(!check().contains("does not read"), "{}", check());
+    sql.rows("INSERT INTO otel_traces (Timestamp, TraceId) VALUES (now(), 'after')", &[]);
+    assert_eq!(sql.number("SELECT count() FROM otel_traces_trace_id_ts WHERE TraceId = 'after'", &[]), 1);
+}
+
+#[test]
 fn an_operator_who_makes_the_tables_is_told_what_is_missing_and_meanwhile_spans_are_taken() {
     let engine = Engine::start();
     let service = writer(&engine, "schema: { manage: false }");
     let span = post(&service, "m");
-    wait_until("the log says what to run", || {
-        let log = service.log();
-        (log.contains("run CREATE TABLE IF NOT EXISTS otel.otel_traces") && log.contains("schema.manage is false"))
-            .then_some(())
-    });
+    let told = "schema.manage is false; `millrace schema check` prints the statements that make what is missing: \
+                database otel, otel.millrace_schema, otel.otel_traces, ";
+    wait_until("the log says what is missing", || service.log().contains(told).then_some(()));
+    assert!(service.log().contains("view otel.genai_usage_1h_between"), "all of it, by name");
+    assert!(!service.log().contains("CREATE TABLE"), "not the statements");
     assert_eq!(engine.sql("default").number("SELECT count() FROM system.databases WHERE name = 'otel'", &[]), 0);
-    wait_until("health says why", || get(&service.health()).text().contains("millrace schema check").then_some(()));
+    let health = wait_until("health says why", || {
+        Some(get(&service.health()).text().to_owned()).filter(|health| health.contains("millrace schema check"))
+    });
+    assert!(health.contains("and ") && health.contains(" more\""), "in short: {health}");
 
     let config = engine.config_of_a_writer("clickhouse: { url: 'URL' }\nschema: { manage: false }\n");
     let missing = schema("check", &config);

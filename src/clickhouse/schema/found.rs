@@ -25,6 +25,8 @@ pub(super) struct Table {
     engine_full: String,
     create_table_query: String,
     pub(super) comment: String,
+    /// The materialized views that what is inserted goes through too.
+    pub(super) dependencies_table: Vec<String>,
 }
 
 #[derive(Debug, Row, Deserialize)]
@@ -41,7 +43,8 @@ impl Found {
         let databases: Vec<u64> =
             client.rows(&format!("SELECT count() FROM system.databases WHERE name = '{database}'")).await?;
         let tables = format!(
-            "SELECT name, engine, engine_full, create_table_query, comment FROM system.tables WHERE database = '{database}'"
+            "SELECT name, engine, engine_full, create_table_query, comment, dependencies_table FROM system.tables \
+             WHERE database = '{database}'"
         );
         let columns = format!(
             "SELECT table, name, type FROM system.columns \
@@ -114,6 +117,7 @@ mod tests {
                                  minmax GRANULARITY 1) ENGINE = MergeTree ORDER BY w"
                 .to_owned(),
             comment: String::new(),
+            dependencies_table: Vec::new(),
         };
         let found = Found { tables: [("t".to_owned(), table)].into(), ..Found::default() };
         assert_eq!(found.row_ttl("t"), Some("toDateTime(T) + toIntervalDay(5)"));

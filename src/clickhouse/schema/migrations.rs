@@ -113,7 +113,16 @@ pub(super) fn differing(layout: &Layout, found: &Found) -> Vec<String> {
         }
         _ => None,
     };
-    parts(layout, found).iter().filter_map(differs).collect()
+    let unread = found.table(&layout.local(TABLE)).filter(|table| {
+        found.has(TRACE_ID_TS_MV) && !table.dependencies_table.iter().any(|view| view == TRACE_ID_TS_MV)
+    });
+    let unread = unread.map(|_| {
+        let (view, table) = (layout.full(TRACE_ID_TS_MV), layout.full(&layout.local(TABLE)));
+        format!(
+            "{view} does not read {table}, as happens when the table is renamed: drop the view, and it is made again"
+        )
+    });
+    parts(layout, found).iter().filter_map(differs).chain(unread).collect()
 }
 
 /// The statements that make the parts, in order: neighbouring columns of a table in one, and so its settings.

@@ -37,6 +37,10 @@ use migrations::{MIGRATIONS, Part};
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 
+const HOW_TO_MAKE_IT: &str = "`millrace schema check` prints the statements that make what is missing";
+/// So many missing things are named wherever it is said why nothing is inserted; the log names all, once.
+const NAMED_MAX: usize = 5;
+
 /// Who changes the schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -179,16 +183,18 @@ impl Schema {
     }
 
     fn leave_to_the_operator(&self, lacking: &Lacking) -> Result<(), Failure> {
-        self.say_once(&lacking.statements, |statement| {
-            tracing::warn!("schema.manage is false, and the schema lacks something: run {statement};");
+        self.say_once(&[lacking.what.join(", ")], |what| {
+            tracing::warn!("schema.manage is false; {HOW_TO_MAKE_IT}: {what}");
         });
         if lacking.can_insert {
             return Ok(());
         }
-        let what = lacking.what.join(", ");
-        Err(Failure::for_an_operator(&format!(
-            "schema.manage is false; `millrace schema check` prints the statements that make what is missing: {what}"
-        )))
+        let first = lacking.what.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = match lacking.what.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        Err(Failure::for_an_operator(&format!("schema.manage is false; {HOW_TO_MAKE_IT}: {first}{more}")))
     }
 
     /// Calls `say` with each line, unless the same were said last.
@@ -216,6 +222,7 @@ impl Schema {
         // somebody else may have done it before we had the lock
         let found = Found::look(client, layout).await?;
         let parts: Vec<_> = migrations::parts(layout, &found).into_iter().filter(|part| !part.is_in(&found)).collect();
+        self.tell_before(&found, &parts);
         for part in parts.chunk_by(|a, b| matches!((a, b), (Part::Column { .. }, Part::Column { .. }))) {
             match part {
                 [Part::TraceTimes { target }] => trace_times::fill(client, layout, target, lock).await?,
@@ -229,6 +236,17 @@ impl Schema {
             tracing::info!(version = version(), before = found.versions.last(), "the schema is up to date");
         }
         Ok(())
+    }
+
+    /// What is about to happen, for who wonders at it: a large table may take its time.
+    fn tell_before(&self, found: &Found, parts: &[Part]) {
+        let table = self.layout.full(TABLE);
+        if found.table(TABLE).is_some() && found.versions.is_empty() {
+            tracing::info!(table, "the table is there already: it keeps its key and its rows, and gets what it lacks");
+        }
+        if !parts.is_empty() {
+            tracing::info!(parts = parts.len(), "making what the schema lacks");
+        }
     }
 
     async fn make(&self, client: &Client, parts: &[Part]) -> Result<(), Failure> {
