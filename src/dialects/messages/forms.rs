@@ -9,6 +9,7 @@ use crate::chat::stream;
 use crate::chat::writer::JsonWriter;
 use crate::chat::{Limits, json_text};
 use crate::columns::typed::Text;
+use crate::dialects::read_json;
 use std::str;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Form<'_> {
     pub(super) fn read<'a>(&self, text: &'a str) -> Option<Made<'a>> {
         let trimmed = text.trim();
         let document = match trimmed.as_bytes().first()? {
-            b'[' | b'{' | b'"' => Document::parse(trimmed).ok(),
+            b'[' | b'{' | b'"' => read_json(trimmed).ok(),
             _ => None,
         };
         let Some(document) = document else {
@@ -55,7 +56,7 @@ impl Form<'_> {
         if let Some(inner) = root.str() {
             let inner = inner.trim();
             if inner.starts_with(['[', '{'])
-                && let Ok(document) = Document::parse(inner)
+                && let Ok(document) = read_json(inner)
                 && let Some(made) = self.body(document.root())
             {
                 return Some(made);
@@ -71,7 +72,7 @@ impl Form<'_> {
         }
         let mut quoted = String::with_capacity(text.len() + 2);
         json_text::write_string(&mut quoted, text);
-        let document = Document::parse(quoted).ok()?;
+        let document = read_json(quoted).ok()?;
         self.list([document.root()].into_iter()).map(owned)
     }
 
@@ -134,7 +135,7 @@ impl Form<'_> {
             let mut json = String::from(r#"{"role":"system","content":"#);
             json_text::write_string(&mut json, &text);
             json.push('}');
-            Document::parse(json).ok()
+            read_json(json).ok()
         });
         let head = head.as_ref().map(Document::root);
         if messages.is_string() {

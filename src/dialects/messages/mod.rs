@@ -14,7 +14,7 @@
 //! ```
 //!
 //! What comes out is about as long as what came in. At worst it is some twenty times as long: a list of empty texts, each of
-//! which becomes a message with a part.
+//! which becomes a message with a part. A text has a bounded number of values for that reason; one with more is a text like any other.
 //!
 //! Source: section 4.1 of the mapping specification.
 
@@ -30,8 +30,9 @@ mod vercel;
 use super::keys::{Family, Slot};
 use super::operation::{CHAT, INVOKE_AGENT, INVOKE_WORKFLOW};
 use super::slots::{Slots, unquoted};
-use crate::chat::json::{Document, Value};
+use crate::chat::json::Value;
 use crate::columns::typed::{SpanView, Text, Texts, Typed};
+use crate::dialects::read_json;
 use forms::{Form, Side};
 
 /// The span's own attributes that a column may hold as they are; what an event completes stays in the event.
@@ -157,7 +158,7 @@ fn put_response<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>) {
     let Some(text) = slots.text(Slot::OutputValue).filter(|text| is_missing && text.starts_with('{')) else {
         return;
     };
-    let Ok(document) = Document::parse(text) else {
+    let Ok(document) = read_json(text) else {
         return;
     };
     let response = document.root();
