@@ -315,9 +315,10 @@ impl TypedColumns {
         self.costs.get(column as usize).unwrap_or(&NONE)
     }
 
-    /// Bytes of texts and parameters, about.
+    /// Bytes of texts and parameters, about, and of what every span of a resource or scope repeats.
     pub(super) fn bytes_len(&self) -> usize {
-        self.bytes + self.content.bytes_len() + self.scope_attributes.bytes_len()
+        let repeated = [&self.resource_schema_url, &self.scope_schema_url].map(|column| column.bytes().len());
+        self.bytes + self.content.bytes_len() + self.scope_attributes.bytes_len() + repeated.iter().sum::<usize>()
     }
 
     /// Adds what is known of the row at position `row`.
