@@ -202,6 +202,12 @@ impl<'a> Entries<'a> {
         Self { keys: taken(front.keys, keys.0), values: taken(front.values, values.0) }
     }
 
+    /// Bytes of all keys and values.
+    #[must_use]
+    pub fn bytes_len(self) -> usize {
+        self.keys.len() + self.values.len()
+    }
+
     /// Key and value of each.
     pub fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
         StringsIter(self.keys).zip(StringsIter(self.values))

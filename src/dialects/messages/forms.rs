@@ -41,14 +41,24 @@ impl Form<'_> {
         let Some(document) = document else {
             return self.text(trimmed);
         };
-        if self.calls.is_none() && document.is_whole() && canonical::is_messages(document.root(), self) {
-            return Some(Made {
-                text: text.as_bytes().into(),
-                system: Some(system::of_head(document.root())),
-                reasons: reasons_of(document.root()),
-            });
+        if let Some(made) = self.as_it_is(text, &document) {
+            return Some(made);
         }
         self.read_value(document.root()).map(|made| Made { text: made.text.into_owned().into(), ..made })
+    }
+
+    /// Reads a text only if nothing of it has to be written anew.
+    pub(super) fn canonical<'a>(&self, text: &'a str) -> Option<Made<'a>> {
+        self.as_it_is(text, &read_json(text).ok()?)
+    }
+
+    fn as_it_is<'a>(&self, text: &'a str, document: &Document<'_>) -> Option<Made<'a>> {
+        let is_canonical = self.calls.is_none() && document.is_whole() && canonical::is_messages(document.root(), self);
+        is_canonical.then(|| Made {
+            text: text.as_bytes().into(),
+            system: Some(system::of_head(document.root())),
+            reasons: reasons_of(document.root()),
+        })
     }
 
     /// Reads JSON; within a string there may be more of it.

@@ -112,3 +112,19 @@ fn counts_that_no_call_has_are_unknown() {
         assert_eq!(column(&row, "InputTokens"), want, "{count}");
     }
 }
+
+/// Each of these characters takes six as JSON.
+#[test]
+fn what_would_grow_too_long_as_json_stays_as_it_was_sent() {
+    let long = "\u{1}".repeat(17 << 20);
+    for key in ["gen_ai.prompt.0.content", "gen_ai.prompt", "ai.prompt.messages"] {
+        let row = row(json!({"gen_ai.operation.name": "chat", key: long}));
+        assert_eq!(column(&row, "InputMessages"), Json::Null, "{key}");
+        assert_eq!(column(&row, "ContentAttributes")[0][1], long.as_str(), "{key}");
+    }
+    let text = "x".repeat(17 << 20);
+    let canonical = format!(r#"[{{"role":"user","parts":[{{"type":"text","content":"{text}"}}]}}]"#);
+    let row = row(json!({"gen_ai.operation.name": "chat", "gen_ai.input.messages": canonical}));
+    assert_eq!(column(&row, "InputMessages"), canonical.as_str());
+    assert_eq!(column(&row, "ContentAttributes"), Json::Null, "kept once");
+}
