@@ -48,9 +48,11 @@ pub(super) fn put(typed: &mut Typed<'_>, slots: &Slots<'_>) {
         .or_else(|| first(sources::COST_TOTAL))
         .or_else(|| within(&mlflow, "total_cost"))
         .or_else(|| first(sources::COST_TOTAL_LAST))
-        .or_else(|| input?.checked_add(output?))
-        .or(input)
-        .or(output);
+        .or_else(|| match (input, output) {
+            // both together may be more than there can be: unknown, and not one of them
+            (Some(input), Some(output)) => input.checked_add(output),
+            (one, other) => one.or(other),
+        });
     for (column, cost) in [(Costs::Total, total), (Costs::Input, input), (Costs::Output, output)] {
         typed.set_cost(column, cost);
     }

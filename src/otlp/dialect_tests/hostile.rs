@@ -128,3 +128,10 @@ fn what_would_grow_too_long_as_json_stays_as_it_was_sent() {
     assert_eq!(column(&row, "InputMessages"), canonical.as_str());
     assert_eq!(column(&row, "ContentAttributes"), Json::Null, "kept once");
 }
+
+#[test]
+fn a_cost_that_is_too_much_is_unknown_and_not_its_half() {
+    let row = row(json!({"gen_ai.operation.name": "chat", "llm.cost.prompt": 999_999, "llm.cost.completion": 999_999}));
+    assert_eq!(column(&row, "CostTotal"), Json::Null);
+    assert_ne!(column(&row, "CostInput"), Json::Null);
+}
