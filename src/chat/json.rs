@@ -70,8 +70,14 @@ pub(crate) struct Document<'t> {
 impl<'t> Document<'t> {
     /// Reads a whole text as one JSON value.
     pub(crate) fn parse(text: impl Into<Cow<'t, str>>) -> Result<Self, JsonError> {
+        Self::parse_within(text, VALUES_MAX)
+    }
+
+    /// The same for a text that has no more than so many values.
+    pub(crate) fn parse_within(text: impl Into<Cow<'t, str>>, values_max: usize) -> Result<Self, JsonError> {
         let text = text.into();
-        let mut reader = Reader { bytes: text.as_bytes(), at: 0, nodes: Vec::with_capacity(text.len() / 24 + 4) };
+        let nodes = Vec::with_capacity((text.len() / 24 + 4).min(values_max));
+        let mut reader = Reader { bytes: text.as_bytes(), at: 0, nodes, values_max };
         if u32::try_from(text.len()).is_err() {
             return Err(reader.error("text too long"));
         }
@@ -99,6 +105,7 @@ struct Reader<'t> {
     bytes: &'t [u8],
     at: usize,
     nodes: Vec<Node>,
+    values_max: usize,
 }
 
 impl Reader<'_> {
@@ -117,7 +124,7 @@ impl Reader<'_> {
     }
 
     fn push(&mut self, kind: Kind, start: usize, end: usize) -> Result<usize, JsonError> {
-        if self.nodes.len() >= VALUES_MAX {
+        if self.nodes.len() >= self.values_max {
             return Err(self.error("too many values"));
         }
         let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);

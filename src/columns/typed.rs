@@ -202,6 +202,12 @@ impl<'a> Entries<'a> {
         Self { keys: taken(front.keys, keys.0), values: taken(front.values, values.0) }
     }
 
+    /// Bytes of all keys and values.
+    #[must_use]
+    pub fn bytes_len(self) -> usize {
+        self.keys.len() + self.values.len()
+    }
+
     /// Key and value of each.
     pub fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone {
         StringsIter(self.keys).zip(StringsIter(self.values))
@@ -315,9 +321,10 @@ impl TypedColumns {
         self.costs.get(column as usize).unwrap_or(&NONE)
     }
 
-    /// Bytes of texts and parameters, about.
+    /// Bytes of texts and parameters, about, and of what every span of a resource or scope repeats.
     pub(super) fn bytes_len(&self) -> usize {
-        self.bytes + self.content.bytes_len() + self.scope_attributes.bytes_len()
+        let repeated = [&self.resource_schema_url, &self.scope_schema_url].map(|column| column.bytes().len());
+        self.bytes + self.content.bytes_len() + self.scope_attributes.bytes_len() + repeated.iter().sum::<usize>()
     }
 
     /// Adds what is known of the row at position `row`.

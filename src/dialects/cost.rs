@@ -5,6 +5,7 @@ use super::slots::Slots;
 use super::sources;
 use crate::chat::json::{Document, Value};
 use crate::columns::typed::{Costs, Texts, Typed};
+use crate::dialects::read_json;
 use crate::genai::cost::Usd;
 
 /// `CostSource` of a span that brings its cost as an attribute.
@@ -12,7 +13,7 @@ const ATTRIBUTES: &[u8] = b"attributes";
 
 /// Fills the costs. A total that nobody says is the sum of both sides.
 pub(super) fn put(typed: &mut Typed<'_>, slots: &Slots<'_>) {
-    let details = |slot: Slot| slots.text(slot).and_then(|text| Document::parse(text).ok());
+    let details = |slot: Slot| slots.text(slot).and_then(|text| read_json(text).ok());
     let (langfuse, mlflow) = (details(Slot::LangfuseCost), details(Slot::MlflowCost));
     let within = |document: &Option<Document<'_>>, name: &str| amount(document.as_ref()?.root().get(name)?);
     let first = |sources: &[Slot]| slots.first_cost(sources);
@@ -47,9 +48,11 @@ pub(super) fn put(typed: &mut Typed<'_>, slots: &Slots<'_>) {
         .or_else(|| first(sources::COST_TOTAL))
         .or_else(|| within(&mlflow, "total_cost"))
         .or_else(|| first(sources::COST_TOTAL_LAST))
-        .or_else(|| input?.checked_add(output?))
-        .or(input)
-        .or(output);
+        .or_else(|| match (input, output) {
+            // both together may be more than there can be: unknown, and not one of them
+            (Some(input), Some(output)) => input.checked_add(output),
+            (one, other) => one.or(other),
+        });
     for (column, cost) in [(Costs::Total, total), (Costs::Input, input), (Costs::Output, output)] {
         typed.set_cost(column, cost);
     }

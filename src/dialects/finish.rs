@@ -3,10 +3,14 @@
 use super::keys::{Family, Slot};
 use super::slots::Slots;
 use super::sources;
-use crate::chat::json::{Document, Value};
+use crate::chat::json::Value;
 use crate::columns::typed::Text;
+use crate::dialects::read_json;
 use crate::genai::finish_reason;
 use std::str;
+
+/// Most reasons of one span: there is one a choice, and no provider gives more than 128 of those.
+const REASONS_MAX: usize = 1_024;
 
 /// The reasons as sent, one a choice, where attributes say them.
 pub(super) fn of<'a>(slots: &Slots<'a>) -> Vec<Text<'a>> {
@@ -26,7 +30,7 @@ fn of_completions<'a>(slots: &Slots<'a>) -> Vec<Text<'a>> {
         })
         .collect();
     reasons.sort_unstable();
-    reasons.into_iter().map(|(_, reason)| reason.into()).collect()
+    reasons.into_iter().take(REASONS_MAX).map(|(_, reason)| reason.into()).collect()
 }
 
 fn list(value: &[u8]) -> Vec<Text<'_>> {
@@ -36,7 +40,7 @@ fn list(value: &[u8]) -> Vec<Text<'_>> {
         return vec![one.into()];
     }
     let text = str::from_utf8(value).unwrap_or_default().trim();
-    match Document::parse(text) {
+    match read_json(text) {
         Ok(document) if document.root().is_array() => of_items(document.root()),
         Ok(document) if document.root().is_string() => {
             document.root().filled_str().map(|text| text.into_owned().into_bytes().into()).into_iter().collect()
@@ -47,14 +51,14 @@ fn list(value: &[u8]) -> Vec<Text<'_>> {
 
 fn of_items<'a>(items: Value<'_>) -> Vec<Text<'a>> {
     let word = |item: Value<'_>| item.str().map_or_else(|| finish_reason::ERROR.to_owned(), |text| text.into_owned());
-    items.items().map(|item| word(item).into_bytes().into()).collect()
+    items.items().take(REASONS_MAX).map(|item| word(item).into_bytes().into()).collect()
 }
 
 /// Words with commas between them, in Python's brackets and quotes perhaps.
 fn words(text: &str) -> Vec<Text<'_>> {
     let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let words = inner.split(',').map(|word| word.trim().trim_matches(['\'', '"']));
-    words.filter(|word| !word.is_empty()).map(|word| word.as_bytes().into()).collect()
+    words.filter(|word| !word.is_empty()).take(REASONS_MAX).map(|word| word.as_bytes().into()).collect()
 }
 
 /// A reason in the conventions' words.

@@ -26,3 +26,15 @@ mod usage;
 
 pub use keys::{is_event, kind};
 pub use rules::normalise;
+
+use crate::chat::json::{Document, JsonError};
+use std::borrow::Cow;
+
+/// Most values in one JSON text of an attribute; one with more is a text like any other. What is written from a text can
+/// be many times as long as it is, for each value in it, so this bounds what a span can make us hold. The longest
+/// conversations have some ten thousand.
+const VALUES_MAX: usize = 200_000;
+
+fn read_json<'t>(text: impl Into<Cow<'t, str>>) -> Result<Document<'t>, JsonError> {
+    Document::parse_within(text, VALUES_MAX)
+}

@@ -2,9 +2,10 @@
 
 use super::keys::Slot;
 use super::slots::Slots;
-use crate::chat::json::{Document, Value};
+use crate::chat::json::Value;
 use crate::chat::json_text::write_string;
 use crate::columns::typed::{Text, Typed};
+use crate::dialects::read_json;
 use std::borrow::Cow;
 
 /// Attributes that are one parameter each, behind `gen_ai.request.*` in rank.
@@ -55,7 +56,7 @@ pub(super) fn put<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>, invocation: Opti
         of_body(&mut found, invocation);
     }
     attributes(&mut found, ATTRIBUTES_LAST);
-    let langfuse = slots.text(Slot::LangfuseParameters).and_then(|text| Document::parse(text).ok());
+    let langfuse = slots.text(Slot::LangfuseParameters).and_then(|text| read_json(text).ok());
     if let Some(langfuse) = &langfuse {
         of_body(&mut found, langfuse.root());
     }

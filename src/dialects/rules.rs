@@ -6,6 +6,7 @@ use super::slots::Slots;
 use super::{cost, failure, finish, messages, parameters, sources, timing, usage};
 use crate::chat::json::{Document, Value};
 use crate::columns::typed::{Counts, SpanView, Text, Texts, Typed};
+use crate::dialects::read_json;
 use crate::genai::provider;
 use std::str;
 
@@ -27,7 +28,7 @@ pub fn normalise<'a>(span: &SpanView<'a>) -> Typed<'a> {
             typed.set_text(*column, text);
         }
     }
-    let invocation = slots.text(Slot::InvocationParameters).and_then(|text| Document::parse(text).ok());
+    let invocation = slots.text(Slot::InvocationParameters).and_then(|text| read_json(text).ok());
     let invocation = invocation.as_ref().map(Document::root);
     put_provider(&mut typed, &slots);
     put_models(&mut typed, &slots, invocation);

@@ -3,9 +3,13 @@
 use super::keys::Slot;
 use super::slots::{Slots, count};
 use super::sources;
-use crate::chat::json::{Document, Value};
+use crate::chat::json::Value;
 use crate::chat::usage::Usage;
 use crate::columns::typed::{Counts, Typed};
+use crate::dialects::read_json;
+
+/// A count from here on is a mistake, an unsigned -1 for one: a few of them would overflow a sum.
+const TOKENS_END: u64 = 1 << 54;
 
 /// Fills the counts of tokens.
 pub(super) fn put(typed: &mut Typed<'_>, slots: &Slots<'_>) {
@@ -25,7 +29,7 @@ pub(super) fn put(typed: &mut Typed<'_>, slots: &Slots<'_>) {
         }
     }
     for (column, value) in counts {
-        typed.set_count(column, value);
+        typed.set_count(column, value.filter(|count| *count < TOKENS_END));
     }
     include_cached(typed);
 }
@@ -43,7 +47,7 @@ type Found = Vec<(Counts, Option<u64>)>;
 
 /// Langfuse: `{"input":5,"input_cached_tokens":7,"output":3}`, of which each input is a part of its own.
 fn langfuse(slots: &Slots<'_>) -> Found {
-    let Some(document) = slots.text(Slot::LangfuseUsage).and_then(|text| Document::parse(text).ok()) else {
+    let Some(document) = slots.text(Slot::LangfuseUsage).and_then(|text| read_json(text).ok()) else {
         return Found::new();
     };
     let details = document.root();
@@ -65,7 +69,7 @@ fn langfuse(slots: &Slots<'_>) -> Found {
 
 /// MLflow: `{"input_tokens":5,"output_tokens":3,"cache_read_input_tokens":2}`, or its members as attributes.
 fn mlflow(slots: &Slots<'_>) -> Found {
-    let document = slots.text(Slot::MlflowUsage).and_then(|text| Document::parse(text).ok());
+    let document = slots.text(Slot::MlflowUsage).and_then(|text| read_json(text).ok());
     let member = |name: &str, slot: Option<Slot>| {
         let within = document.as_ref().and_then(|document| number(document.root().get(name)?));
         within.or_else(|| count(slots.text(slot?)?))
@@ -84,7 +88,7 @@ fn litellm(slots: &Slots<'_>) -> Found {
     let Some(text) = slots.text(Slot::LitellmUsage).filter(|text| text.starts_with('{')) else {
         return Found::new();
     };
-    let document = Document::parse(text).or_else(|_| Document::parse(json_of_python(text)));
+    let document = read_json(text).or_else(|_| read_json(json_of_python(text)));
     let Ok(document) = document else {
         return Found::new();
     };

@@ -343,6 +343,17 @@ fn limits_refuse_the_request_before_it_grows() {
     assert!(matches!(with(Limits { items: 18, ..Limits::default() }, &amplified), Err(DecodeError::TooMany { .. })));
     let bytes = with(Limits { column_bytes: 40, ..Limits::default() }, &amplified);
     assert!(matches!(bytes, Err(DecodeError::TooMany { max: 40, .. })));
+
+    // what a resource and a scope say once is in the row of each of their spans
+    let long = "u".repeat(1_000);
+    for (of_resource, of_scope) in [(long.as_str(), ""), ("", long.as_str())] {
+        let mut amplified = request(vec![valid_span("a"); 4]);
+        amplified.resource_spans[0].schema_url = of_resource.to_owned();
+        amplified.resource_spans[0].scope_spans[0].schema_url = of_scope.to_owned();
+        assert_eq!(with(Limits { column_bytes: 5_000, ..Limits::default() }, &amplified), Ok(4));
+        let bytes = with(Limits { column_bytes: 3_000, ..Limits::default() }, &amplified);
+        assert!(matches!(bytes, Err(DecodeError::TooMany { max: 3_000, .. })), "{of_resource}");
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! Source: genai, message schemas; tables 3.4 and 3.7 for what is stricter here.
 
 use super::forms::{Form, Side};
-use crate::chat::json::{Document, Value};
+use crate::chat::json::Value;
+use crate::dialects::read_json;
 use crate::genai::finish_reason;
 
 /// Whether all of these are messages in their final form, for that side.
@@ -70,7 +71,7 @@ fn is_part(part: Value<'_>) -> bool {
 fn is_json_in_text(arguments: Value<'_>) -> bool {
     arguments
         .str()
-        .is_some_and(|text| text.is_empty() || Document::parse(&*text).is_ok_and(|document| !document.root().is_null()))
+        .is_some_and(|text| text.is_empty() || read_json(&*text).is_ok_and(|document| !document.root().is_null()))
 }
 
 /// Whether all of these are tool definitions in their final form.

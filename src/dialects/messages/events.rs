@@ -4,10 +4,11 @@
 
 use super::Made;
 use super::forms::{Form, Side};
-use crate::chat::json::{Document, Value};
+use crate::chat::json::Value;
 use crate::chat::json_text::write_string;
 use crate::columns::typed::{Entries, SpanView};
 use crate::dialects::keys::Slot;
+use crate::dialects::read_json;
 use crate::dialects::slots::Slots;
 use std::str;
 
@@ -62,7 +63,7 @@ fn of_list(json: &str, form: Form<'_>) -> Option<Made<'static>> {
     if json == "[]" {
         return None;
     }
-    let document = Document::parse(json).ok()?;
+    let document = read_json(json).ok()?;
     choices(document.root().items(), form)
 }
 
@@ -90,7 +91,7 @@ fn choices<'d>(items: impl Iterator<Item = Value<'d>>, form: Form<'_>) -> Option
 /// Logfire's and pydantic-ai's list of events in one attribute.
 fn logfire(slots: &Slots<'_>, form: Form<'_>) -> Option<Made<'static>> {
     if let Some(made) = slots.text(Slot::LogfireEvents).and_then(|text| {
-        let document = Document::parse(text).ok()?;
+        let document = read_json(text).ok()?;
         let is_wanted = |item: &Value<'_>| match item.get("event.name").and_then(Value::str).as_deref() {
             Some(CHOICE) => form.side == Side::Output,
             Some(name) => form.side == Side::Input && role(name).is_some(),
@@ -111,7 +112,7 @@ fn logfire(slots: &Slots<'_>, form: Form<'_>) -> Option<Made<'static>> {
 fn message(json: &mut String, role: Option<&str>, attributes: Entries<'_>) {
     let whole = attributes.iter().find(|(key, _)| *key == b"gen_ai.event.content" || *key == b"body");
     if let Some(text) = whole.and_then(|(_, value)| str::from_utf8(value).ok())
-        && let Ok(document) = Document::parse(text)
+        && let Ok(document) = read_json(text)
         && document.root().is_object()
     {
         json.push('{');
@@ -134,7 +135,7 @@ fn message(json: &mut String, role: Option<&str>, attributes: Entries<'_>) {
         let (Ok(key), Ok(value)) = (str::from_utf8(key), str::from_utf8(value)) else { continue };
         let name = key.strip_prefix("message.").or_else(|| key.strip_prefix("gen_ai.event.")).unwrap_or(key);
         let is_structured = match name {
-            "tool_calls" | "message" | "content" => value.starts_with(['[', '{']) && Document::parse(value).is_ok(),
+            "tool_calls" | "message" | "content" => value.starts_with(['[', '{']) && read_json(value).is_ok(),
             "index" => value.parse::<u32>().is_ok(),
             _ => false,
         };

@@ -13,6 +13,7 @@ use super::Made;
 use super::forms::Form;
 use crate::chat::json::Document;
 use crate::chat::json_text::write_string;
+use crate::dialects::read_json;
 use std::cmp::Ordering;
 use std::str;
 
@@ -155,7 +156,7 @@ fn write_value(out: &mut String, name: &[u8], value: &[u8]) {
         _ => false,
     };
     let is_json = may_be_json
-        && Document::parse(text).is_ok_and(|document| {
+        && read_json(text).is_ok_and(|document| {
             name != b"content" || document.root().items().all(|item| item.is_object() && item.get("type").is_some())
         });
     if is_json { out.push_str(text) } else { write_string(out, text) }
@@ -163,7 +164,7 @@ fn write_value(out: &mut String, name: &[u8], value: &[u8]) {
 
 /// Messages of a family of keys.
 pub(super) fn messages(members: &[(&[u8], &[u8])], form: Form<'_>) -> Option<Made<'static>> {
-    let document = Document::parse(json(members)?).ok()?;
+    let document = read_json(json(members)?).ok()?;
     form.list(document.root().items())
 }
 
@@ -174,7 +175,7 @@ pub(super) fn function_calls(members: &[(&[u8], &[u8])]) -> Option<Document<'sta
         behind.is_some_and(|behind| behind.starts_with(b".function_call."))
     };
     let calls: Vec<_> = members.iter().filter(|(key, _)| is_call(key)).copied().collect();
-    Document::parse(json(&calls)?).ok()
+    read_json(json(&calls)?).ok()
 }
 
 #[cfg(test)]
@@ -215,6 +216,6 @@ mod tests {
     fn a_value_hides_what_lies_below_it() {
         assert_eq!(put_together(&[("0.a.b", "2"), ("0.a", "1")]), r#"[{"a":"1"}]"#);
         let deep = format!("0{}", ".a".repeat(50_000));
-        assert!(Document::parse(put_together(&[(&deep, "x")])).is_ok());
+        assert!(read_json(put_together(&[(&deep, "x")])).is_ok());
     }
 }

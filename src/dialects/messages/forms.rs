@@ -9,6 +9,7 @@ use crate::chat::stream;
 use crate::chat::writer::JsonWriter;
 use crate::chat::{Limits, json_text};
 use crate::columns::typed::Text;
+use crate::dialects::read_json;
 use std::str;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,20 +35,30 @@ impl Form<'_> {
     pub(super) fn read<'a>(&self, text: &'a str) -> Option<Made<'a>> {
         let trimmed = text.trim();
         let document = match trimmed.as_bytes().first()? {
-            b'[' | b'{' | b'"' => Document::parse(trimmed).ok(),
+            b'[' | b'{' | b'"' => read_json(trimmed).ok(),
             _ => None,
         };
         let Some(document) = document else {
             return self.text(trimmed);
         };
-        if self.calls.is_none() && document.is_whole() && canonical::is_messages(document.root(), self) {
-            return Some(Made {
-                text: text.as_bytes().into(),
-                system: Some(system::of_head(document.root())),
-                reasons: reasons_of(document.root()),
-            });
+        if let Some(made) = self.as_it_is(text, &document) {
+            return Some(made);
         }
         self.read_value(document.root()).map(|made| Made { text: made.text.into_owned().into(), ..made })
+    }
+
+    /// Reads a text only if nothing of it has to be written anew.
+    pub(super) fn canonical<'a>(&self, text: &'a str) -> Option<Made<'a>> {
+        self.as_it_is(text, &read_json(text).ok()?)
+    }
+
+    fn as_it_is<'a>(&self, text: &'a str, document: &Document<'_>) -> Option<Made<'a>> {
+        let is_canonical = self.calls.is_none() && document.is_whole() && canonical::is_messages(document.root(), self);
+        is_canonical.then(|| Made {
+            text: text.as_bytes().into(),
+            system: Some(system::of_head(document.root())),
+            reasons: reasons_of(document.root()),
+        })
     }
 
     /// Reads JSON; within a string there may be more of it.
@@ -55,7 +66,7 @@ impl Form<'_> {
         if let Some(inner) = root.str() {
             let inner = inner.trim();
             if inner.starts_with(['[', '{'])
-                && let Ok(document) = Document::parse(inner)
+                && let Ok(document) = read_json(inner)
                 && let Some(made) = self.body(document.root())
             {
                 return Some(made);
@@ -71,7 +82,7 @@ impl Form<'_> {
         }
         let mut quoted = String::with_capacity(text.len() + 2);
         json_text::write_string(&mut quoted, text);
-        let document = Document::parse(quoted).ok()?;
+        let document = read_json(quoted).ok()?;
         self.list([document.root()].into_iter()).map(owned)
     }
 
@@ -134,7 +145,7 @@ impl Form<'_> {
             let mut json = String::from(r#"{"role":"system","content":"#);
             json_text::write_string(&mut json, &text);
             json.push('}');
-            Document::parse(json).ok()
+            read_json(json).ok()
         });
         let head = head.as_ref().map(Document::root);
         if messages.is_string() {

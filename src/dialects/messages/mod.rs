@@ -14,7 +14,7 @@
 //! ```
 //!
 //! What comes out is about as long as what came in. At worst it is some twenty times as long: a list of empty texts, each of
-//! which becomes a message with a part.
+//! which becomes a message with a part. A text has a bounded number of values for that reason; one with more is a text like any other.
 //!
 //! Source: section 4.1 of the mapping specification.
 
@@ -30,9 +30,14 @@ mod vercel;
 use super::keys::{Family, Slot};
 use super::operation::{CHAT, INVOKE_AGENT, INVOKE_WORKFLOW};
 use super::slots::{Slots, unquoted};
-use crate::chat::json::{Document, Value};
+use crate::chat::json::Value;
 use crate::columns::typed::{SpanView, Text, Texts, Typed};
+use crate::dialects::read_json;
 use forms::{Form, Side};
+
+/// Most bytes of a span's content and events that messages are written from: what is canonical is taken as it is, however
+/// long. Written as JSON a text can be six times as long as it is, and more than once on the way.
+const REWRITTEN_BYTES_MAX: usize = 16 << 20;
 
 /// The span's own attributes that a column may hold as they are; what an event completes stays in the event.
 pub(super) struct Own<'a>([(Slot, Option<&'a [u8]>); 3]);
@@ -56,24 +61,34 @@ pub(super) fn put<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>, span: &SpanView<
     if !slots.has_content && span.events.is_empty() {
         return;
     }
+    let of_events = span.events.iter().map(|event| event.attributes.bytes_len()).sum::<usize>();
+    let is_rewritten = span.content.bytes_len() + of_events <= REWRITTEN_BYTES_MAX;
     let may_be_text = matches!(
         str::from_utf8(typed.text(Texts::Operation)),
         Ok(CHAT | INVOKE_AGENT | INVOKE_WORKFLOW | "text_completion" | "generate_content")
     );
     let mut system = slots.text(Slot::SystemInstructions).map(system::of_instructions).unwrap_or_default();
-    if let Some(made) = input(slots, span, may_be_text) {
+    let made = match is_rewritten {
+        true => input(slots, span, may_be_text),
+        false => slots.text(Slot::InputMessages).and_then(|text| INPUT.canonical(text)),
+    };
+    if let Some(made) = made {
         let of_messages = made.system.unwrap_or_else(|| system::of_messages(&made.text));
         system::join(&mut system, &of_messages);
         take(typed, Texts::InputMessages, made.text, own);
     }
     typed.set_text(Texts::SystemPrompt, system.into_bytes());
-    if let Some(made) = output(slots, span, may_be_text, &typed.finish_reasons) {
+    let made = match is_rewritten {
+        true => output(slots, span, may_be_text, &typed.finish_reasons),
+        false => slots.text(Slot::OutputMessages).and_then(|text| OUTPUT.canonical(text)),
+    };
+    if let Some(made) = made {
         if typed.finish_reasons.is_empty() {
             typed.finish_reasons = made.reasons.into_iter().map(|reason| reason.into_bytes().into()).collect();
         }
         take(typed, Texts::OutputMessages, made.text, own);
     }
-    if let Some(text) = tools::of(slots) {
+    if let Some(text) = is_rewritten.then(|| tools::of(slots)).flatten() {
         take(typed, Texts::ToolDefinitions, text, own);
     }
     put_response(typed, slots);
@@ -102,8 +117,11 @@ impl Made<'_> {
     }
 }
 
+const INPUT: Form<'static> = Form { side: Side::Input, reasons: &[], calls: None, may_be_text: true };
+const OUTPUT: Form<'static> = Form { side: Side::Output, ..INPUT };
+
 fn input<'a>(slots: &Slots<'a>, span: &SpanView<'a>, may_be_text: bool) -> Option<Made<'a>> {
-    let form = Form { side: Side::Input, reasons: &[], calls: None, may_be_text: true };
+    let form = INPUT;
     let opaque = Form { may_be_text, ..form };
     [Slot::InputMessages, Slot::SentryMessages]
         .into_iter()
@@ -124,7 +142,7 @@ fn input<'a>(slots: &Slots<'a>, span: &SpanView<'a>, may_be_text: bool) -> Optio
 
 fn output<'a>(slots: &Slots<'a>, span: &SpanView<'a>, may_be_text: bool, reasons: &[Text<'_>]) -> Option<Made<'a>> {
     let calls = flat::function_calls(slots.members(Family::Completions));
-    let form = Form { side: Side::Output, reasons, calls: None, may_be_text: true };
+    let form = Form { reasons, ..OUTPUT };
     let with_calls = Form { calls: calls.as_ref(), ..form };
     let opaque = Form { may_be_text, ..form };
     slots
@@ -157,7 +175,7 @@ fn put_response<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>) {
     let Some(text) = slots.text(Slot::OutputValue).filter(|text| is_missing && text.starts_with('{')) else {
         return;
     };
-    let Ok(document) = Document::parse(text) else {
+    let Ok(document) = read_json(text) else {
         return;
     };
     let response = document.root();

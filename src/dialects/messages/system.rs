@@ -1,7 +1,8 @@
 //! The system prompt: the text of the instructions, and of the system's messages that come first.
 
 use super::plain;
-use crate::chat::json::{Document, Value};
+use crate::chat::json::Value;
+use crate::dialects::read_json;
 use std::str;
 
 /// Adds a text behind what there is.
@@ -14,7 +15,7 @@ pub(super) fn join(system: &mut String, more: &str) {
 
 /// The text of `gen_ai.system_instructions`: parts as JSON, or a text.
 pub(super) fn of_instructions(text: &str) -> String {
-    match Document::parse(text) {
+    match read_json(text) {
         Ok(document) if !document.root().is_string() => match text_of(document.root()) {
             found if found.is_empty() => text.to_owned(),
             found => found,
@@ -27,7 +28,7 @@ pub(super) fn of_instructions(text: &str) -> String {
 pub(super) fn of_messages(messages: &[u8]) -> String {
     let is_led =
         [&br#"[{"role":"system""#[..], br#"[{"role":"developer""#].iter().any(|head| messages.starts_with(head));
-    let document = str::from_utf8(messages).ok().filter(|_| is_led).and_then(|text| Document::parse(text).ok());
+    let document = str::from_utf8(messages).ok().filter(|_| is_led).and_then(|text| read_json(text).ok());
     document.map(|document| of_head(document.root())).unwrap_or_default()
 }
 

@@ -2,17 +2,18 @@
 
 use super::{canonical, flat};
 use crate::chat::Limits;
-use crate::chat::json::{Document, Value};
+use crate::chat::json::Value;
 use crate::chat::tools::write_tool_loose;
 use crate::chat::writer::JsonWriter;
 use crate::columns::typed::Text;
 use crate::dialects::keys::{Family, Slot};
+use crate::dialects::read_json;
 use crate::dialects::slots::Slots;
 
 /// The definitions: the attribute's own text when it already is what it should be.
 pub(super) fn of<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
     if let Some(text) = slots.text(Slot::ToolDefinitions) {
-        let document = Document::parse(text).ok();
+        let document = read_json(text).ok();
         if document.as_ref().is_some_and(|document| document.is_whole() && canonical::is_tools(document.root())) {
             return Some(text.as_bytes().into());
         }
@@ -20,8 +21,8 @@ pub(super) fn of<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
             return Some(written);
         }
     }
-    let flat = |family: Family| write(Document::parse(flat::json(slots.members(family))?).ok()?.root());
-    let json = |slot: Slot| write(Document::parse(slots.text(slot)?).ok()?.root());
+    let flat = |family: Family| write(read_json(flat::json(slots.members(family))?).ok()?.root());
+    let json = |slot: Slot| write(read_json(slots.text(slot)?).ok()?.root());
     flat(Family::Tools)
         .or_else(|| flat(Family::Functions))
         .or_else(|| json(Slot::AiPromptTools))
@@ -31,14 +32,14 @@ pub(super) fn of<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
 
 fn write(tools: Value<'_>) -> Option<Text<'static>> {
     if let Some(inner) = tools.str() {
-        let document = Document::parse(&*inner).ok().filter(|document| document.root().is_array())?;
+        let document = read_json(&*inner).ok().filter(|document| document.root().is_array())?;
         return write(document.root());
     }
     let mut json = JsonWriter::new(Limits::default());
     json.begin_array();
     for tool in tools.items() {
         if let Some(text) = tool.str() {
-            if let Ok(document) = Document::parse(&*text) {
+            if let Ok(document) = read_json(&*text) {
                 write_one(&mut json, document.root());
             }
         } else {

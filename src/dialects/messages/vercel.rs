@@ -2,9 +2,9 @@
 
 use super::forms::Form;
 use super::{Made, system};
-use crate::chat::json::Document;
 use crate::chat::json_text::write_string;
 use crate::dialects::keys::Slot;
+use crate::dialects::read_json;
 use crate::dialects::slots::Slots;
 
 /// `ai.response.text`, `.reasoning`, `.toolCalls`, `.object`, or `ai.result.*` before version 4.
@@ -21,7 +21,7 @@ pub(super) fn output(slots: &Slots<'_>, form: Form<'_>) -> Option<Made<'static>>
 
 /// `gen_ai.response.text` and `.tool_calls`: the text may be a list of texts.
 pub(super) fn sentry(slots: &Slots<'_>, form: Form<'_>) -> Option<Made<'static>> {
-    let text = slots.text(Slot::SentryText).map(|text| match Document::parse(text) {
+    let text = slots.text(Slot::SentryText).map(|text| match read_json(text) {
         Ok(document) if document.root().is_array() => system::text_of(document.root()),
         _ => text.to_owned(),
     });
@@ -42,7 +42,7 @@ impl Answer<'_> {
         }
         let mut json = String::from(r#"{"role":"assistant""#);
         if let Some(reasoning) = self.reasoning {
-            let text = match Document::parse(reasoning) {
+            let text = match read_json(reasoning) {
                 Ok(document) if document.root().is_array() => system::text_of(document.root()),
                 _ => reasoning.to_owned(),
             };
@@ -53,12 +53,12 @@ impl Answer<'_> {
             json.push_str(r#","content":"#);
             write_string(&mut json, text);
         }
-        if let Some(calls) = self.calls.filter(|calls| Document::parse(*calls).is_ok_and(|it| it.root().is_array())) {
+        if let Some(calls) = self.calls.filter(|calls| read_json(*calls).is_ok_and(|it| it.root().is_array())) {
             json.push_str(r#","tool_calls":"#);
             json.push_str(calls);
         }
         json.push('}');
-        let document = Document::parse(json).ok()?;
+        let document = read_json(json).ok()?;
         form.list([document.root()].into_iter())
     }
 }

@@ -71,3 +71,67 @@ fn half_a_character_does_not_stay() {
         row(json!({"gen_ai.input.messages": r#"[{"role":"user","parts":[{"type":"text","content":"\ud83d"}]}]"#}));
     assert_eq!(json_column(&row, "InputMessages")[0]["parts"][0]["content"], "\u{fffd}");
 }
+
+/// What comes of such a list is many times as long as the list: of one that is too long to be messages, a text is made.
+#[test]
+fn a_text_with_more_values_than_any_conversation_does_not_grow() {
+    let list = |item: &str| format!("[{}]", vec![item; 300_000].join(","));
+    let attributes = json!({
+        "gen_ai.operation.name": "chat",
+        "gen_ai.input.messages": list("\"\""),
+        "gen_ai.output.messages": list("\"\""),
+        "gen_ai.tool.definitions": list("{}"),
+    });
+    let row = row(attributes);
+    for name in ["InputMessages", "OutputMessages"] {
+        let messages = json_column(&row, name);
+        assert_eq!(messages.as_array().unwrap().len(), 1, "{name}");
+        assert_eq!(messages[0]["parts"][0]["content"], list("\"\""), "{name}");
+    }
+    assert_eq!(column(&row, "ToolDefinitions"), Json::Null, "a block without the column");
+}
+
+#[test]
+fn reasons_without_number_are_the_first_of_them() {
+    for reasons in ["stop,".repeat(100_000), format!("[{}]", vec!["\"stop\""; 100_000].join(","))] {
+        let row = row(json!({"gen_ai.operation.name": "chat", "gen_ai.response.finish_reasons": reasons}));
+        assert_eq!(column(&row, "FinishReasons").as_array().unwrap().len(), 1_024);
+    }
+}
+
+#[test]
+fn counts_that_no_call_has_are_unknown() {
+    for (count, want) in [
+        (json!("18014398509481983"), json!(18_014_398_509_481_983_u64)),
+        (json!("18014398509481984"), Json::Null),
+        (json!("18446744073709551615"), Json::Null),
+        (json!(i64::MAX), Json::Null),
+        (json!(-1), Json::Null),
+    ] {
+        let row = row(json!({"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": count}));
+        assert_eq!(column(&row, "InputTokens"), want, "{count}");
+    }
+}
+
+/// Each of these characters takes six as JSON.
+#[test]
+fn what_would_grow_too_long_as_json_stays_as_it_was_sent() {
+    let long = "\u{1}".repeat(17 << 20);
+    for key in ["gen_ai.prompt.0.content", "gen_ai.prompt", "ai.prompt.messages"] {
+        let row = row(json!({"gen_ai.operation.name": "chat", key: long}));
+        assert_eq!(column(&row, "InputMessages"), Json::Null, "{key}");
+        assert_eq!(column(&row, "ContentAttributes")[0][1], long.as_str(), "{key}");
+    }
+    let text = "x".repeat(17 << 20);
+    let canonical = format!(r#"[{{"role":"user","parts":[{{"type":"text","content":"{text}"}}]}}]"#);
+    let row = row(json!({"gen_ai.operation.name": "chat", "gen_ai.input.messages": canonical}));
+    assert_eq!(column(&row, "InputMessages"), canonical.as_str());
+    assert_eq!(column(&row, "ContentAttributes"), Json::Null, "kept once");
+}
+
+#[test]
+fn a_cost_that_is_too_much_is_unknown_and_not_its_half() {
+    let row = row(json!({"gen_ai.operation.name": "chat", "llm.cost.prompt": 999_999, "llm.cost.completion": 999_999}));
+    assert_eq!(column(&row, "CostTotal"), Json::Null);
+    assert_ne!(column(&row, "CostInput"), Json::Null);
+}
