@@ -290,7 +290,12 @@ pub const ALIASES: &[Alias] = &[
                      'gen_ai.output.messages', OutputMessages, 'gen_ai.tool.definitions', ToolDefinitions), \
                      'Map(LowCardinality(String), String)')), mapConcat(SpanAttributes, ContentAttributes))",
     },
-    Alias { name: "TotalTokens", table_type: "Nullable(UInt64)", expression: "InputTokens + OutputTokens" },
+    Alias {
+        name: "TotalTokens",
+        table_type: "Nullable(UInt64)",
+        // an embedding and a ranking have no output
+        expression: "InputTokens + if(Operation IN ('embeddings', 'rerank'), ifNull(OutputTokens, 0), OutputTokens)",
+    },
 ];
 
 /// The request of a captured chat-completion, as it was sent; empty for all other spans.

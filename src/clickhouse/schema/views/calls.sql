@@ -21,7 +21,8 @@ SELECT
     argMinIf(r.AgentName, Rank, r.AgentName != '') AS AgentName,
     argMin(r.InputTokens, Rank) AS InputTokens,
     argMin(r.OutputTokens, Rank) AS OutputTokens,
-    argMin(r.InputTokens, Rank) + argMin(r.OutputTokens, Rank) AS TotalTokens,
+    -- an embedding and a ranking have no output
+    argMin(r.InputTokens, Rank) + if(any(r.Operation) IN ('embeddings', 'rerank'), ifNull(argMin(r.OutputTokens, Rank), 0), argMin(r.OutputTokens, Rank)) AS TotalTokens,
     argMin(r.CacheReadTokens, Rank) AS CacheReadTokens,
     argMin(r.CacheWriteTokens, Rank) AS CacheWriteTokens,
     argMin(r.ReasoningTokens, Rank) AS ReasoningTokens,

@@ -7,7 +7,7 @@ SELECT
     sum(t.Calls) AS Calls,
     sum(t.InputTokens) AS InputTokens,
     sum(t.OutputTokens) AS OutputTokens,
-    sum(t.InputTokens) + sum(t.OutputTokens) AS TotalTokens,
+    if(sum(t.InputTokens) IS NULL, sum(t.OutputTokens), sum(t.InputTokens) + ifNull(sum(t.OutputTokens), 0)) AS TotalTokens,
     sum(t.CostTotal) AS CostTotal,
     sum(t.Errors) AS Errors,
     arraySort(groupUniqArrayIf(t.UserId, t.UserId != '')) AS Users,

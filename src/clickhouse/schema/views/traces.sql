@@ -12,7 +12,7 @@ SELECT
     c.Calls AS Calls,
     c.InputTokens AS InputTokens,
     c.OutputTokens AS OutputTokens,
-    c.InputTokens + c.OutputTokens AS TotalTokens,
+    if(c.InputTokens IS NULL, c.OutputTokens, c.InputTokens + ifNull(c.OutputTokens, 0)) AS TotalTokens,
     c.CacheReadTokens AS CacheReadTokens,
     c.CacheWriteTokens AS CacheWriteTokens,
     c.ReasoningTokens AS ReasoningTokens,

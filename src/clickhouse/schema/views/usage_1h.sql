@@ -8,7 +8,7 @@ SELECT
     countIf(call.IsError) AS Errors,
     sum(call.InputTokens) AS InputTokens,
     sum(call.OutputTokens) AS OutputTokens,
-    sum(call.InputTokens) + sum(call.OutputTokens) AS TotalTokens,
+    if(sum(call.InputTokens) IS NULL, sum(call.OutputTokens), sum(call.InputTokens) + ifNull(sum(call.OutputTokens), 0)) AS TotalTokens,
     sum(call.CacheReadTokens) AS CacheReadTokens,
     sum(call.CacheWriteTokens) AS CacheWriteTokens,
     sum(call.ReasoningTokens) AS ReasoningTokens,
