@@ -144,7 +144,7 @@ bench: libchdb ## what a span costs: in the codecs, and in the whole service, wi
 BENCH_SCHEMA ?=
 
 .PHONY: bench-schema
-bench-schema: libchdb ## our table beside the OpenTelemetry exporter's: bytes, CPU, answers; five minutes (docs/schema.md)
+bench-schema: libchdb ## our table beside the OpenTelemetry exporter's: bytes, CPU, answers; some minutes (docs/schema.md)
 	$(CARGO) bench --locked --bench schema -- $(BENCH_SCHEMA)
 
 .PHONY: check
