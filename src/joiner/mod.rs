@@ -103,7 +103,7 @@ impl Joiner {
             let rest = match result {
                 Ok(()) if work.schedule.is_due(Instant::now()) => began.elapsed().max(REST_MIN),
                 Ok(()) => self.config.interval,
-                Err(_) if self.joining.trouble().is_some_and(|why| is_for_an_operator(&why)) => HOLD_PAUSE,
+                Err(failure) if joins::remedy(&failure).is_some() => HOLD_PAUSE,
                 Err(_) => self.config.interval.max(Duration::from_secs(1)),
             };
             tokio::time::sleep(rest).await;
@@ -196,7 +196,7 @@ impl Joiner {
         };
         self.metrics.join.failures.inc();
         let remedy = joins::remedy(failure);
-        let why = remedy.map_or_else(|| failure.message.clone(), |remedy| format!("{OPERATOR}{remedy}"));
+        let why = remedy.map_or_else(|| failure.message.clone(), |remedy| format!("needs an operator: {remedy}"));
         if self.joining.note(Some(why.clone())) {
             if remedy.is_some() {
                 tracing::error!(
@@ -208,11 +208,4 @@ impl Joiner {
             }
         }
     }
-}
-
-/// How trouble begins that does not go away by itself.
-const OPERATOR: &str = "needs an operator: ";
-
-fn is_for_an_operator(why: &str) -> bool {
-    why.starts_with(OPERATOR)
 }
