@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! spans.rs     which columns there are, and how a span fills each
+//! scalars.rs   what a span has once, and the table's literals
 //! typed.rs     the columns that dialects are brought together in; they lag behind the rows
 //! builders.rs  the growing columns, already laid out as Native wants them
 //! native.rs    many RowGroups -> one Native block
@@ -14,13 +15,15 @@ pub mod blocks;
 pub mod builders;
 pub mod frames;
 pub mod native;
+pub mod scalars;
 mod selection;
 pub mod spans;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod typed;
 
+pub use scalars::{SpanKind, SpanScalars, StatusCode};
 pub use spans::{
     ALIASES, Alias, COLUMNS, Column, FILLED, Filled, MapRow, Mark, RAW_REQUEST, RAW_RESPONSE, RowGroup, SEGMENT_ID,
-    STANDARD_COLUMNS, SpanKind, SpanScalars, StatusCode,
+    STANDARD_COLUMNS,
 };

@@ -82,7 +82,7 @@ fn missing(data: &Data<'_>, group: &RowGroup) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns::spans::{MapRow, SpanKind, SpanScalars};
+    use crate::columns::{MapRow, SpanKind, SpanScalars};
     use crate::ids::{SpanId, TraceId};
     use crate::time::UnixNanos;
 
