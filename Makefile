@@ -72,6 +72,10 @@ torture: libchdb ## runs the long form of the fault tests; TORTURE=killed runs t
 	$(CARGO) test --locked --features torture --lib journal::tests::model
 	$(CARGO) test --locked --features torture --test torture -- --nocapture --test-threads 1 $(TORTURE)
 
+.PHONY: attacks
+attacks: test-tools ## runs the long form of the attacks on the real binary, and prints how many held
+	$(CARGO) test --locked --features torture --test attacks -- --nocapture --test-threads 1
+
 # LiteLLM takes 370 MB: its checks are not among those of `make test`, which replays what it sent once.
 LITELLM_VENV := $(TOOLS)/venv-litellm
 LITELLM := $(LITELLM_VENV)/.installed
