@@ -14,7 +14,7 @@ mod samples;
 
 use millrace::accepted::{Accepted, SPANS_MAX_DEFAULT};
 use millrace::chat;
-use millrace::columns::frames::compress_frame;
+use millrace::columns::frames::compress_pieces;
 use millrace::columns::native::encode_block;
 use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars};
 
@@ -61,7 +61,7 @@ fn spans(name: &str, request: &[u8]) {
     let mut block = Vec::new();
     encode_block(&[&rows], SegmentId::new(1, 2), &mut block);
     let mut frames = Vec::new();
-    compress_frame(&block, &mut frames);
+    compress_pieces(&block, &mut frames);
     println!(
         "\n{name}: {} B a span on the wire, {} B in the block, {} B compressed",
         request.len() / SPANS,
@@ -80,7 +80,7 @@ fn spans(name: &str, request: &[u8]) {
     });
     measure(&format!("{name}: LZ4 frame"), SPANS, || {
         frames.clear();
-        compress_frame(black_box(&block), &mut frames);
+        compress_pieces(black_box(&block), &mut frames);
     });
 }
 
@@ -140,7 +140,7 @@ fn group_of_ids(number: u64) -> RowGroup {
             )
         };
         let mark = rows.begin();
-        rows.finish(mark, &span, &MapRow::default(), None);
+        rows.finish(mark, &span, &MapRow::default(), None).unwrap();
     }
     rows
 }

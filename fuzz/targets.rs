@@ -307,7 +307,8 @@ fn typed_block(text: &str) -> Vec<u8> {
         rows.event(at, name.as_bytes());
     }
     let (trace, span) = (TraceId::new([1; 16]).expect("an id"), SpanId::new([1; 8]).expect("an id"));
-    rows.finish(mark, &SpanScalars::new(at, trace, span), &MapRow::default(), dialects::normalise as Normalise);
+    rows.finish(mark, &SpanScalars::new(at, trace, span), &MapRow::default(), dialects::normalise as Normalise)
+        .expect("it fits");
     let mut block = Vec::new();
     encode_block(&[&rows], SegmentId::new(1, 2), &mut block);
     block

@@ -385,7 +385,7 @@ mod tests {
                 status: StatusCode::Ok,
                 ..SpanScalars::new(at(1), trace_id, span_id)
             };
-            rows.finish(mark, &span, &MapRow::default(), None);
+            rows.finish(mark, &span, &MapRow::default(), None).unwrap();
         }
         rows
     }

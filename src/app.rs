@@ -7,6 +7,7 @@
 
 use crate::accepted::Accepted;
 use crate::admin::{self, Admin};
+use crate::bounds::REQUEST_BYTES_MAX;
 use crate::chat;
 use crate::clickhouse::joins::Joining;
 use crate::clickhouse::recent;
@@ -21,7 +22,7 @@ use crate::joiner::Joiner;
 use crate::journal::{Backlog, DeadLetters, Journal, MachineDisk, Options, View};
 use crate::otlp;
 use crate::pipeline::{self, Ack, Pipeline};
-use crate::receivers::{self, REQUEST_BYTES_MAX, Receivers};
+use crate::receivers::{self, Receivers};
 use crate::shutdown::{self, Shutdown, Trigger};
 use crate::telemetry::Metrics;
 use crate::time::{Clock, UnixNanos};

@@ -12,6 +12,7 @@
 //! better to do, so that a backlog is made of few large inserts.
 
 use crate::accepted::Accepted;
+use crate::bounds::GROUP_BYTES;
 use crate::clickhouse::recent;
 use crate::columns::RowGroup;
 use crate::ids::SegmentId;
@@ -26,8 +27,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Bytes of rows that one commit takes: a few milliseconds of work, so that those behind it do not wait long.
-const GROUP_BYTES: usize = 4 << 20;
 /// A segment whose rows lie on this many days, each a partition of the table, is sent without waiting for more.
 const DAYS_PER_SEGMENT: usize = 32;
 /// A segment is handed over at this age when somebody waits for ClickHouse to have it.
@@ -202,12 +201,12 @@ impl Running {
 
     /// Commits `first` and what waits behind it.
     fn take(&mut self, first: Entry) -> io::Result<()> {
-        let mut bytes = first.bytes;
+        let mut bytes = first.rows.counted_bytes();
         let mut group = vec![first];
         while bytes < GROUP_BYTES
             && let Some(entry) = self.parts.outlet.try_recv()
         {
-            bytes += entry.bytes;
+            bytes += entry.rows.counted_bytes();
             group.push(entry);
         }
         let now = self.parts.clock.now();

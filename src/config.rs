@@ -8,6 +8,7 @@
 //! it and the nearest one.
 
 use crate::accepted::SPANS_MAX_DEFAULT;
+use crate::bounds;
 use crate::retention::Retention;
 use crate::sizes::{self, ByteSize};
 use crate::{admin, chat, clickhouse, embedded, exporter, joiner, journal, receivers};
@@ -98,13 +99,13 @@ impl Memory {
     /// Bytes of requests and rows on their way to the disk.
     #[must_use]
     pub fn pipeline_bytes(&self) -> usize {
-        self.limit.0 / 2
+        bounds::pipeline_bytes(self.limit.0)
     }
 
     /// Bytes that the rows of one request may come to.
     #[must_use]
     pub fn request_rows_bytes(&self) -> usize {
-        self.limit.0 / 4
+        bounds::request_rows_bytes(self.limit.0)
     }
 }
 

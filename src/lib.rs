@@ -8,7 +8,7 @@
 //! 3 edges       receivers  committer  exporter  joiner  admin
 //! 2 engines     accepted  pipeline  journal  clickhouse  embedded  traces
 //! 1 codecs      otlp  chat  dialects  genai  columns
-//! 0 vocabulary  ids  time  sizes  text  workspace  retention  telemetry  shutdown
+//! 0 vocabulary  ids  time  sizes  bounds  text  workspace  retention  telemetry  shutdown
 //! ```
 
 #![cfg_attr(test, allow(clippy::string_slice, reason = "a test that slices wrongly fails, which is what it is for"))]
@@ -20,6 +20,7 @@ pub mod dialects;
 pub mod genai;
 pub mod otlp;
 // floor 0: vocabulary
+pub mod bounds;
 pub mod ids;
 pub mod retention;
 pub mod shutdown;

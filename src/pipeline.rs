@@ -151,8 +151,6 @@ pub struct Origin {
 pub struct Entry {
     /// The rows.
     pub rows: RowGroup,
-    /// What [`RowGroup::bytes_len`] says of them.
-    pub bytes: usize,
     /// Their room; dropping it gives it back.
     pub room: Room,
     /// Where they come from.
@@ -231,7 +229,7 @@ impl Pipeline {
         let spans = rows.rows();
         let metrics = &self.budget.metrics;
         metrics.take(spans);
-        let entry = Entry { rows, bytes, room, origin, answer };
+        let entry = Entry { rows, room, origin, answer };
         match self.entries.try_send(entry) {
             Ok(()) => Ok(Promise { answer: awaited, ack, until: Instant::now() + KEPT_WITHIN }),
             Err(refused) => {

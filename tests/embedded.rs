@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clickhouse::{Client, Compression, Row};
-use millrace::columns::frames::{FrameReader, compress_frame};
+use millrace::columns::frames::{FrameReader, compress_pieces};
 use serde::{Deserialize, Serialize};
 
 /// A stuck test fails instead of hanging; nothing is asserted about how long anything takes.
@@ -283,7 +283,7 @@ fn frames_are_the_engines_own() {
     server.text("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a");
     let (mut frames, rows) = (Vec::new(), (0..200_000).map(|n| format!("{n}\n")).collect::<String>());
     for piece in rows.as_bytes().chunks(100_000) {
-        compress_frame(piece, &mut frames);
+        compress_pieces(piece, &mut frames);
     }
     let target = "/?decompress=1&query=INSERT+INTO+t+FORMAT+TSV";
     assert_eq!(server.post(target, &[], &frames).status, 200);
@@ -421,7 +421,7 @@ async fn a_segment_of_frames_is_an_insert_and_its_token_makes_it_one() {
         .await
         .unwrap();
     let mut segment = Vec::new();
-    compress_frame(b"\x01\x02\x01a\x06UInt64\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0", &mut segment);
+    compress_pieces(b"\x01\x02\x01a\x06UInt64\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0", &mut segment);
     for token in ["one", "one", "two"] {
         let mut insert = client
             .insert_formatted_with("INSERT INTO t FORMAT Native")
@@ -829,7 +829,7 @@ fn group_of(span_ids: std::ops::Range<u64>) -> millrace::columns::RowGroup {
             )
         };
         let mark = rows.begin();
-        rows.finish(mark, &span, &resource, None);
+        rows.finish(mark, &span, &resource, None).unwrap();
     }
     rows
 }
@@ -866,7 +866,7 @@ async fn the_spans_stored_lately_are_found_newest_parts_first() {
     for (token, ids) in [("a", 1..4), ("b", 4..6), ("c", 6..9)] {
         let (mut block, mut frames) = (Vec::new(), Vec::new());
         millrace::columns::native::encode_block(&[&group_of(ids)], millrace::ids::SegmentId::new(1, 1), &mut block);
-        compress_frame(&block, &mut frames);
+        compress_pieces(&block, &mut frames);
         client.insert_frames(frames.into(), None, token, PATIENCE).await.unwrap();
     }
     client.execute("INSERT INTO otel.otel_traces (TraceId, SpanId) VALUES ('somebody', 'elses')").await.unwrap();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 const FLOORS: [&[&str]; 5] = [
-    &["ids", "time", "sizes", "text", "workspace", "retention", "telemetry", "shutdown"],
+    &["ids", "time", "sizes", "bounds", "text", "workspace", "retention", "telemetry", "shutdown"],
     &["otlp", "chat", "dialects", "genai", "columns"],
     &["accepted", "pipeline", "journal", "clickhouse", "embedded", "traces"],
     &["receivers", "committer", "exporter", "joiner", "admin"],

@@ -1,7 +1,7 @@
 //! Spans as Native blocks in compressed frames, as Millrace sends them: for the exporter's table, and for ours.
 
 use super::data::Span;
-use millrace::columns::frames::compress_frame;
+use millrace::columns::frames::compress_pieces;
 
 /// Calls its argument with each pair of a map.
 type EachPair = fn(&Span, &mut dyn FnMut(&str, &str));
@@ -104,7 +104,7 @@ pub(crate) fn encode<'a>(columns: impl Iterator<Item = &'a Wire> + Clone, rows: 
         text(column.wire_type, &mut block);
         put(column, rows, &mut block);
     }
-    block.chunks(1 << 20).for_each(|piece| compress_frame(piece, &mut frames));
+    block.chunks(1 << 20).for_each(|piece| compress_pieces(piece, &mut frames));
     frames
 }
 

@@ -209,6 +209,11 @@ impl Map {
         (self.keys.since(mark.keys), self.values.since(mark.values))
     }
 
+    /// Rows closed since `mark`.
+    pub(super) fn rows_since(&self, mark: MapMark) -> usize {
+        self.ends.len().saturating_sub(mark.ends)
+    }
+
     pub(super) fn has_more_than(&self, mark: MapMark) -> bool {
         self.keys.len > mark.keys.len
     }

@@ -10,15 +10,25 @@
 //!
 //! Source: ClickHouse `CompressedReadBufferBase.cpp`, `CompressionInfo.h`.
 
+use crate::bounds::{FRAME_BYTES_MAX, FRAME_CONTENT_BYTES_MAX};
 use cityhash_rs::cityhash_102_128;
+use lz4_flex::block::get_maximum_output_size;
 
 /// Checksum, method and two sizes.
 pub const FRAME_HEADER_BYTES: usize = CHECKSUM_BYTES + SIZES_BYTES;
-/// A frame larger than this, before or after decompression, is refused. Source: `DBMS_MAX_COMPRESSED_SIZE`, 1 GiB
-/// there; ours is what an insert block of the clients in use comes to, with room.
-pub const FRAME_BYTES_MAX: usize = 64 << 20;
-/// The largest frame that ClickHouse reads. Source: `DBMS_MAX_COMPRESSED_SIZE`.
-pub const CLICKHOUSE_FRAME_BYTES_MAX: usize = 1 << 30;
+/// The largest frame that ClickHouse reads, and what an earlier Millrace may have written. Source:
+/// `DBMS_MAX_COMPRESSED_SIZE`.
+const CLICKHOUSE_FRAME_BYTES_MAX: usize = 1 << 30;
+/// What is cut into frames of no particular size has this much in each, as ClickHouse's own clients do.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// What an embedded engine reads, and the journal writes.
+const OWN: Largest = Largest { frame_bytes: FRAME_BYTES_MAX, content_bytes: FRAME_CONTENT_BYTES_MAX };
+/// What the journal reads.
+const ANY: Largest = Largest { frame_bytes: CLICKHOUSE_FRAME_BYTES_MAX, content_bytes: CLICKHOUSE_FRAME_BYTES_MAX };
+
+const _: () = assert!(FRAME_HEADER_BYTES + get_maximum_output_size(FRAME_CONTENT_BYTES_MAX) <= FRAME_BYTES_MAX);
+const _: () = assert!(FRAME_BYTES_MAX <= CLICKHOUSE_FRAME_BYTES_MAX);
 
 const CHECKSUM_BYTES: usize = 16;
 const SIZES_BYTES: usize = 9;
@@ -35,7 +45,7 @@ pub enum FrameError {
     /// The header names a method that is not LZ4, ZSTD or none.
     #[error("unknown compression method 0x{0:02x}")]
     Method(u8),
-    /// The header claims more than [`FRAME_BYTES_MAX`], or less than the header itself.
+    /// The header claims more than is read, or less than the header itself.
     #[error("frame claims a size of {0} bytes")]
     Size(u32),
     /// The data does not decompress to the size the header claims.
@@ -46,23 +56,48 @@ pub enum FrameError {
     Truncated,
 }
 
-/// Appends one LZ4 frame holding `data` to `out`. `data` is at most [`CLICKHOUSE_FRAME_BYTES_MAX`] bytes; cut it before.
-pub fn compress_frame(data: &[u8], out: &mut Vec<u8>) {
+/// What one frame is to hold: at least a byte, and at most [`FRAME_CONTENT_BYTES_MAX`].
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a>(&'a [u8]);
+
+impl<'a> Content<'a> {
+    /// These bytes; `None` when no frame holds so many, or so few.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Option<Self> {
+        (1..=FRAME_CONTENT_BYTES_MAX).contains(&bytes.len()).then_some(Self(bytes))
+    }
+
+    /// Any number of bytes, cut so that frames hold them.
+    pub fn pieces(bytes: &'a [u8]) -> impl Iterator<Item = Self> {
+        bytes.chunks(PIECE_BYTES).map(Self)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// Appends one LZ4 frame to `out`.
+pub fn compress_frame(content: Content<'_>, out: &mut Vec<u8>) {
     let start = out.len();
-    let bound = lz4_flex::block::get_maximum_output_size(data.len());
-    out.resize(start + FRAME_HEADER_BYTES + bound, 0);
-    let room = out.get_mut(start + FRAME_HEADER_BYTES..).unwrap_or_default();
-    // cannot fail: the room is the maximum the crate states
-    let compressed = lz4_flex::block::compress_into(data, room).unwrap_or(0);
+    out.resize(start + FRAME_HEADER_BYTES + get_maximum_output_size(content.0.len()), 0);
+    let (_before, frame) = out.split_at_mut(start);
+    let (_header, room) = frame.split_at_mut(FRAME_HEADER_BYTES);
+    let compressed =
+        lz4_flex::block::compress_into(content.0, room).expect("the crate says that it needs no more room");
     out.truncate(start + FRAME_HEADER_BYTES + compressed);
-    let sizes_start = start + CHECKSUM_BYTES;
-    if let Some(sizes) = out.get_mut(sizes_start..sizes_start + SIZES_BYTES) {
-        sizes.copy_from_slice(&sizes_field(METHOD_LZ4, compressed, data.len()));
-    }
-    let checksum = checksum(out.get(sizes_start..).unwrap_or_default());
-    if let Some(field) = out.get_mut(start..sizes_start) {
-        field.copy_from_slice(&checksum);
-    }
+    let (_before, frame) = out.split_at_mut(start);
+    let (checksum_field, checked) = frame.split_at_mut(CHECKSUM_BYTES);
+    let (sizes, _data) = checked.split_at_mut(SIZES_BYTES);
+    sizes.copy_from_slice(&sizes_field(METHOD_LZ4, compressed, content.0.len()));
+    checksum_field.copy_from_slice(&checksum(checked));
+}
+
+/// Appends what [`Content::pieces`] makes of `bytes`, in a frame each.
+pub fn compress_pieces(bytes: &[u8], out: &mut Vec<u8>) {
+    Content::pieces(bytes).for_each(|content| compress_frame(content, out));
 }
 
 /// Where a frame ends and how large its content is.
@@ -80,7 +115,7 @@ pub struct FrameShape {
 ///
 /// When the bytes are no frame, whatever may follow.
 pub fn check_frame(bytes: &[u8]) -> Result<Option<FrameShape>, FrameError> {
-    let Some(header) = Header::read(bytes, CLICKHOUSE_FRAME_BYTES_MAX)? else { return Ok(None) };
+    let Some(header) = Header::read(bytes, ANY)? else { return Ok(None) };
     let Some(frame) = bytes.get(..header.frame_bytes) else { return Ok(None) };
     let (given, rest) = frame.split_at_checked(CHECKSUM_BYTES).ok_or(FrameError::Truncated)?;
     if checksum(rest) != given {
@@ -92,7 +127,7 @@ pub fn check_frame(bytes: &[u8]) -> Result<Option<FrameShape>, FrameError> {
 /// How many bytes the frame at the front of `bytes` claims to have, if they are all there: what checking it will read.
 #[must_use]
 pub fn claimed_bytes(bytes: &[u8]) -> Option<usize> {
-    let claimed = Header::read(bytes, CLICKHOUSE_FRAME_BYTES_MAX).ok()??.frame_bytes;
+    let claimed = Header::read(bytes, ANY).ok()??.frame_bytes;
     (claimed <= bytes.len()).then_some(claimed)
 }
 
@@ -102,7 +137,7 @@ pub fn claimed_bytes(bytes: &[u8]) -> Option<usize> {
 ///
 /// When the content does not decompress to what the header claims.
 pub fn decompress_checked_frame(frame: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
-    let header = Header::read(frame, CLICKHOUSE_FRAME_BYTES_MAX)?.ok_or(FrameError::Truncated)?;
+    let header = Header::read(frame, ANY)?.ok_or(FrameError::Truncated)?;
     header.decompress(frame.get(FRAME_HEADER_BYTES..header.frame_bytes).ok_or(FrameError::Truncated)?, out)
 }
 
@@ -134,7 +169,7 @@ pub fn checksum_of(bytes: &[u8]) -> [u8; 16] {
 ///
 /// When the bytes are no frame, whatever may follow.
 pub fn decompress_frame(bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<usize>, FrameError> {
-    let Some(header) = Header::read(bytes, FRAME_BYTES_MAX)? else { return Ok(None) };
+    let Some(header) = Header::read(bytes, OWN)? else { return Ok(None) };
     let Some(frame) = bytes.get(..header.frame_bytes) else { return Ok(None) };
     let (given, rest) = frame.split_at_checked(CHECKSUM_BYTES).ok_or(FrameError::Truncated)?;
     if checksum(rest) != given {
@@ -177,6 +212,13 @@ impl FrameReader {
     }
 }
 
+/// The most that is read.
+#[derive(Clone, Copy)]
+struct Largest {
+    frame_bytes: usize,
+    content_bytes: usize,
+}
+
 struct Header {
     method: u8,
     frame_bytes: usize,
@@ -184,15 +226,15 @@ struct Header {
 }
 
 impl Header {
-    fn read(bytes: &[u8], max: usize) -> Result<Option<Self>, FrameError> {
+    fn read(bytes: &[u8], max: Largest) -> Result<Option<Self>, FrameError> {
         let Some(&[method, a, b, c, d, e, f, g, h]) = bytes.get(CHECKSUM_BYTES..FRAME_HEADER_BYTES) else {
             return Ok(None);
         };
         if !matches!(method, METHOD_LZ4 | METHOD_ZSTD | METHOD_NONE) {
             return Err(FrameError::Method(method));
         }
-        let with_sizes = bounded(u32::from_le_bytes([a, b, c, d]), max)?;
-        let content_bytes = bounded(u32::from_le_bytes([e, f, g, h]), max)?;
+        let with_sizes = bounded(u32::from_le_bytes([a, b, c, d]), max.frame_bytes)?;
+        let content_bytes = bounded(u32::from_le_bytes([e, f, g, h]), max.content_bytes)?;
         if with_sizes < SIZES_BYTES {
             return Err(FrameError::Size(u32::from_le_bytes([a, b, c, d])));
         }
@@ -224,9 +266,8 @@ fn bounded(size: u32, max: usize) -> Result<usize, FrameError> {
 }
 
 fn sizes_field(method: u8, compressed: usize, content: usize) -> [u8; SIZES_BYTES] {
-    // within u32: the caller keeps to CLICKHOUSE_FRAME_BYTES_MAX
-    let [a, b, c, d] = u32::try_from(compressed + SIZES_BYTES).unwrap_or(u32::MAX).to_le_bytes();
-    let [e, f, g, h] = u32::try_from(content).unwrap_or(u32::MAX).to_le_bytes();
+    let field = |bytes: usize| u32::try_from(bytes).expect("a frame is within FRAME_BYTES_MAX").to_le_bytes();
+    let ([a, b, c, d], [e, f, g, h]) = (field(compressed + SIZES_BYTES), field(content));
     [method, a, b, c, d, e, f, g, h]
 }
 
@@ -245,9 +286,10 @@ mod tests {
 
     #[test]
     fn a_frame_comes_back_as_it_went_in() {
-        for content in [&b""[..], b"a", &[7; 100_000], b"0123456789abcdef0123456789abcdef"] {
-            let mut frame = Vec::new();
-            compress_frame(content, &mut frame);
+        for content in [b"a", &[7; 100_000][..], b"0123456789abcdef0123456789abcdef"] {
+            let mut frame = b"before".to_vec();
+            compress_frame(Content::new(content).unwrap(), &mut frame);
+            let frame = frame.split_off(6);
             let mut out = Vec::new();
             assert_eq!(decompress_frame(&frame, &mut out), Ok(Some(frame.len())));
             assert_eq!(out, content);
@@ -255,9 +297,43 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_holds_something_and_no_more_than_an_engine_reads() {
+        assert!(Content::new(b"").is_none());
+        let mut largest = vec![0; FRAME_CONTENT_BYTES_MAX + 1];
+        assert!(Content::new(&largest).is_none());
+        // what LZ4 can do nothing about makes the largest frame
+        largest.truncate(FRAME_CONTENT_BYTES_MAX);
+        let mut seed = 1_u64;
+        largest.iter_mut().for_each(|byte| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            *byte = seed.to_be_bytes()[0];
+        });
+        let (mut frame, mut out) = (Vec::new(), Vec::new());
+        compress_frame(Content::new(&largest).unwrap(), &mut frame);
+        assert!(frame.len() > largest.len());
+        assert_eq!(decompress_frame(&frame, &mut out), Ok(Some(frame.len())));
+        assert!(out == largest);
+        // one byte more is not read
+        let claimed = u32::try_from(FRAME_CONTENT_BYTES_MAX + 1).unwrap();
+        frame[21..25].copy_from_slice(&claimed.to_le_bytes());
+        assert_eq!(decompress_frame(&frame, &mut out), Err(FrameError::Size(claimed)));
+    }
+
+    #[test]
+    fn any_number_of_bytes_is_cut_into_frames() {
+        for length in [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES] {
+            let bytes = vec![7; length];
+            let (mut frames, mut out) = (Vec::new(), Vec::new());
+            compress_pieces(&bytes, &mut frames);
+            decompress_frames(&frames, &mut out).unwrap();
+            assert!(out == bytes, "{length}");
+        }
+    }
+
+    #[test]
     fn a_frame_cut_anywhere_is_incomplete_and_never_content() {
         let mut frame = Vec::new();
-        compress_frame(b"0123456789abcdef0123456789abcdef0123456789abcdef", &mut frame);
+        compress_pieces(b"0123456789abcdef0123456789abcdef0123456789abcdef", &mut frame);
         for cut in 0..frame.len() {
             let mut out = Vec::new();
             assert_eq!(decompress_frame(&frame[..cut], &mut out), Ok(None), "cut at {cut}");
@@ -268,7 +344,7 @@ mod tests {
     #[test]
     fn a_flipped_bit_anywhere_is_noticed() {
         let mut frame = Vec::new();
-        compress_frame(b"0123456789abcdef0123456789abcdef0123456789abcdef", &mut frame);
+        compress_pieces(b"0123456789abcdef0123456789abcdef0123456789abcdef", &mut frame);
         for at in 0..frame.len() {
             let mut bad = frame.clone();
             bad[at] ^= 1;
@@ -281,7 +357,7 @@ mod tests {
     fn frames_in_pieces_of_any_size_are_read_in_order() {
         let mut frames = Vec::new();
         for content in [b"one".repeat(50), b"two".repeat(500), b"three".repeat(5)] {
-            compress_frame(&content, &mut frames);
+            compress_pieces(&content, &mut frames);
         }
         let expected = [b"one".repeat(50), b"two".repeat(500), b"three".repeat(5)].concat();
         for size in [1, 7, 64, frames.len()] {

@@ -3,6 +3,7 @@
 //! ```text
 //! spans.rs     which columns there are, and how a span fills each
 //! scalars.rs   what a span has once, and the table's literals
+//! row_size.rs  what a row takes in a block, counted before it is added
 //! typed.rs     the columns that dialects are brought together in; they lag behind the rows
 //! builders.rs  the growing columns, already laid out as Native wants them
 //! native.rs    many RowGroups -> one Native block
@@ -15,6 +16,7 @@ pub mod blocks;
 pub mod builders;
 pub mod frames;
 pub mod native;
+mod row_size;
 pub mod scalars;
 mod selection;
 pub mod spans;
@@ -22,6 +24,7 @@ pub mod spans;
 pub(crate) mod testing;
 pub mod typed;
 
+pub use row_size::RowTooLarge;
 pub use scalars::{SpanKind, SpanScalars, StatusCode};
 pub use spans::{
     ALIASES, Alias, COLUMNS, Column, FILLED, Filled, MapRow, Mark, RAW_REQUEST, RAW_RESPONSE, RowGroup, SEGMENT_ID,

@@ -22,6 +22,18 @@ impl Selection {
         selection
     }
 
+    /// Those of one run.
+    pub(super) fn of_run(run: Range<usize>) -> Self {
+        let mut selection = Self::default();
+        selection.push(run);
+        selection
+    }
+
+    /// The values at these positions.
+    pub(super) fn pick(&self, values: &[usize]) -> Vec<usize> {
+        self.0.iter().flat_map(|run| values.get(run.clone()).unwrap_or_default()).copied().collect()
+    }
+
     /// Number of positions.
     pub(super) fn len(&self) -> usize {
         self.0.iter().map(ExactSizeIterator::len).sum()

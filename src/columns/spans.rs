@@ -8,12 +8,15 @@
 //! Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, the traces table.
 
 use super::builders::{Fixed64, Lists, Map, MapMark, Nullable, Strings, StringsIter, StringsMark, as_u64, end_at};
+use super::row_size::{RowTooLarge, typed_bytes};
 use super::scalars::{SpanScalars, StatusCode};
 use super::selection::Selection;
 use super::typed::{Costs, Counts, Entries, Event, Kind, Normalise, SpanView, Texts, TypedColumns, push_text};
+use crate::bounds::ROW_BYTES_MAX;
 use crate::ids::{SpanId, TraceId};
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
+use std::ops::Range;
 
 /// One column of the table.
 pub struct Column {
@@ -313,6 +316,10 @@ pub const STANDARD_COLUMNS: usize = 22;
 #[derive(Debug, Default)]
 pub struct RowGroup {
     rows: usize,
+    /// What each row takes in a block, at most.
+    row_bytes: Vec<usize>,
+    /// Their sum.
+    counted_bytes: usize,
     /// The days that its spans began on, as days since 1970: each is a partition of the table. Sorted.
     days: Vec<i64>,
     timestamp: Fixed64,
@@ -381,6 +388,13 @@ impl Events {
             .collect()
     }
 
+    /// Bytes of those added since `mark`: a time, a name, the end of its attributes, and those.
+    fn bytes_since(&self, mark: Mark) -> usize {
+        let (keys, values) = self.attributes.since(mark.event_attributes);
+        let events = self.timestamp.len().saturating_sub(mark.events);
+        events * 2 * size_of::<u64>() + self.name.since(mark.event_names).len() + keys.len() + values.len()
+    }
+
     fn selected(&self, kept: &Selection) -> Self {
         let (ends, items) = kept.items(|row| end_at(&self.ends, row));
         Self {
@@ -393,6 +407,15 @@ impl Events {
 }
 
 impl Links {
+    /// Bytes of those added since `mark`: two ids, a trace state, the end of its attributes, and those.
+    fn bytes_since(&self, mark: Mark) -> usize {
+        let (keys, values) = self.attributes.since(mark.link_attributes);
+        let ids = [self.trace_id.since(mark.link_trace_ids), self.span_id.since(mark.link_span_ids)];
+        let states = self.trace_state.since(mark.link_trace_states);
+        let ends = self.attributes.rows_since(mark.link_attributes) * size_of::<u64>();
+        ends + ids.iter().map(|ids| ids.len()).sum::<usize>() + states.len() + keys.len() + values.len()
+    }
+
     fn selected(&self, kept: &Selection) -> Self {
         let (ends, items) = kept.items(|row| end_at(&self.ends, row));
         Self {
@@ -403,6 +426,10 @@ impl Links {
             attributes: self.attributes.selected(&items),
         }
     }
+}
+
+fn fitting(row_bytes: usize) -> Result<usize, RowTooLarge> {
+    if row_bytes <= ROW_BYTES_MAX { Ok(row_bytes) } else { Err(RowTooLarge { bytes: row_bytes }) }
 }
 
 fn day_of(nanos: i64) -> Option<i64> {
@@ -506,17 +533,31 @@ impl RowGroup {
             .sum()
     }
 
-    /// Bytes of the parts that a sender's request can make grow fastest: cheap enough to ask at every span.
+    /// Bytes that the rows take in a block, at most; each column counts.
     #[must_use]
-    pub fn variable_bytes_len(&self) -> usize {
-        self.span_attributes.bytes_len()
-            + self.resource_attributes.bytes_len()
-            + self.events.attributes.bytes_len()
-            + self.links.attributes.bytes_len()
-            + self.scope_name.bytes().len()
-            + self.scope_version.bytes().len()
-            + self.service_name.bytes().len()
-            + self.typed.bytes_len()
+    pub fn counted_bytes(&self) -> usize {
+        self.counted_bytes
+    }
+
+    /// What each row takes in a block, at most.
+    pub(super) fn row_bytes(&self) -> &[usize] {
+        &self.row_bytes
+    }
+
+    pub(super) fn workspace_name(&self) -> &[u8] {
+        self.workspace.as_str().as_bytes()
+    }
+
+    /// Bytes of the attributes, content, events and links that were added since `mark`.
+    pub(super) fn bytes_since(&self, mark: Mark) -> usize {
+        let entries = |map: &Map, mark| {
+            let (keys, values) = map.since(mark);
+            keys.len() + values.len()
+        };
+        entries(&self.span_attributes, mark.span_attributes)
+            + entries(&self.typed.content, mark.content)
+            + self.events.bytes_since(mark)
+            + self.links.bytes_since(mark)
     }
 
     /// Starts a span.
@@ -583,13 +624,25 @@ impl RowGroup {
 
     /// Ends the span under way; says how many attributes were dropped because a later one had the same key. `normalise`
     /// fills the typed columns, if something of the span was said to be for them.
+    ///
+    /// # Errors
+    /// When no block takes a row of that size. The span is still under way, to be [rolled back](Self::roll_back).
     pub fn finish(
         &mut self,
         mark: Mark,
         span: &SpanScalars<'_>,
         resource: &MapRow,
         normalise: impl Into<Option<Normalise>>,
-    ) -> usize {
+    ) -> Result<usize, RowTooLarge> {
+        let mut repeated = self.span_attributes.keep_last_of_each_key(mark.span_attributes);
+        self.last_session.clear();
+        // whatever a failed span has may say what kind of failure it was
+        let bytes = if std::mem::take(&mut self.is_typed) || span.status == StatusCode::Error {
+            repeated += self.typed.content.keep_last_of_each_key(mark.content);
+            self.finish_typed(mark, span, resource, normalise.into())?
+        } else {
+            fitting(self.bytes_of_row(mark, span, resource))?
+        };
         if let Err(place) = self.days.binary_search(&span.start.day()) {
             self.days.insert(place, span.start.day());
         }
@@ -607,12 +660,6 @@ impl RowGroup {
         self.resource_attributes.push_row(&resource.0);
         self.scope_name.push(span.scope_name);
         self.scope_version.push(span.scope_version);
-        let mut repeated = self.span_attributes.keep_last_of_each_key(mark.span_attributes);
-        self.last_session.clear();
-        // whatever a failed span has may say what kind of failure it was
-        if std::mem::take(&mut self.is_typed) || span.status == StatusCode::Error {
-            repeated += self.finish_typed(mark, span, normalise.into());
-        }
         self.finish_rare(span);
         self.span_attributes.close_row();
         self.duration.push_u64(span.duration_nanos);
@@ -623,15 +670,23 @@ impl RowGroup {
         self.raw_request.push(span.raw_request);
         self.raw_response.push(span.raw_response);
         self.rows += 1;
-        repeated
+        self.row_bytes.push(bytes);
+        self.counted_bytes += bytes;
+        Ok(repeated)
     }
 
-    fn finish_typed(&mut self, mark: Mark, span: &SpanScalars<'_>, normalise: Option<Normalise>) -> usize {
-        let content = &mut self.typed.content;
-        let repeated = content.keep_last_of_each_key(mark.content);
+    /// Fills the typed columns, if the row fits; gives its bytes.
+    fn finish_typed(
+        &mut self,
+        mark: Mark,
+        span: &SpanScalars<'_>,
+        resource: &MapRow,
+        normalise: Option<Normalise>,
+    ) -> Result<usize, RowTooLarge> {
+        let mut bytes = self.bytes_of_row(mark, span, resource);
         if let Some(normalise) = normalise {
             // the view borrows the content, and what comes of it goes beside it
-            let sent = std::mem::take(content);
+            let sent = std::mem::take(&mut self.typed.content);
             let view = SpanView {
                 attributes: Entries::since(&self.span_attributes, mark.span_attributes),
                 content: Entries::since(&sent, mark.content),
@@ -646,18 +701,23 @@ impl RowGroup {
             if !span.session.is_empty() {
                 typed.set_text(Texts::SessionId, span.session);
             }
-            self.typed.push(self.rows, &typed);
-            self.last_session.extend_from_slice(typed.text(Texts::SessionId));
+            // what a typed column holds is not kept a second time
+            bytes = (bytes + typed_bytes(&typed)).saturating_sub(view.content.bytes_of(&typed.held_by_columns));
+            if bytes <= ROW_BYTES_MAX {
+                self.typed.push(self.rows, &typed);
+                self.last_session.extend_from_slice(typed.text(Texts::SessionId));
+            }
             let held_by_columns = typed.held_by_columns;
             self.typed.content = sent;
             self.typed.content.leave_out(mark.content, &held_by_columns);
         }
+        let bytes = fitting(bytes)?;
         let content = &mut self.typed.content;
         if content.has_more_than(mark.content) {
             content.pad_to(self.rows, mark.content);
             content.close_row();
         }
-        repeated
+        Ok(bytes)
     }
 
     /// What few spans have, and is no attribute.
@@ -685,13 +745,24 @@ impl RowGroup {
     /// The same rows but for those at the positions `drop`, which are sorted. No span is under way.
     #[must_use]
     pub fn without(&self, drop: &[usize]) -> Self {
-        let kept = &Selection::of(self.rows, |row| drop.binary_search(&row).is_err());
+        self.selected(&Selection::of(self.rows, |row| drop.binary_search(&row).is_err()))
+    }
+
+    /// The rows at these positions. No span is under way.
+    pub(super) fn rows_at(&self, positions: Range<usize>) -> Self {
+        self.selected(&Selection::of_run(positions))
+    }
+
+    fn selected(&self, kept: &Selection) -> Self {
         let timestamp = self.timestamp.selected(kept);
         let mut days: Vec<i64> = timestamp.i64s().filter_map(day_of).collect();
         days.sort_unstable();
         days.dedup();
+        let row_bytes = kept.pick(&self.row_bytes);
         Self {
             rows: kept.len(),
+            counted_bytes: row_bytes.iter().sum(),
+            row_bytes,
             days,
             timestamp,
             trace_id: self.trace_id.selected(kept),
@@ -723,7 +794,7 @@ impl RowGroup {
     ///
     /// What columns repeat can make rows much larger than the request, so the room is at most twice the bytes unread.
     pub fn reserve_alike(&mut self, read: usize, unread: usize) {
-        let Some(row_bytes) = self.variable_bytes_len().checked_div(self.rows) else { return };
+        let Some(row_bytes) = self.counted_bytes.checked_div(self.rows) else { return };
         let rows = (unread / read.max(1)).min(unread.saturating_mul(2) / row_bytes.max(1));
         // rows are not quite alike, and outgrowing the room would double it
         let more = rows + rows / 8;

@@ -227,5 +227,5 @@ fn add(rows: &mut RowGroup, resource: &MapRow, span: &AnySpan) {
         scope_schema_url: if span.number.is_multiple_of(7) { b"https://example.com/1" } else { b"" },
         ..SpanScalars::new(start, trace_id, span_id)
     };
-    rows.finish(mark, &scalars, resource, normalise as Normalise);
+    rows.finish(mark, &scalars, resource, normalise as Normalise).unwrap();
 }

@@ -138,6 +138,10 @@ impl<'a> Typed<'a> {
         self.texts.get(column as usize).map_or(&[], |text| text)
     }
 
+    pub(super) fn all_texts(&self) -> impl Iterator<Item = &[u8]> {
+        self.texts.iter().map(|text| &**text)
+    }
+
     /// Sets a count.
     pub fn set_count(&mut self, column: Counts, count: Option<u64>) {
         if let Some(slot) = self.counts.get_mut(column as usize) {
@@ -206,6 +210,15 @@ impl<'a> Entries<'a> {
     #[must_use]
     pub fn bytes_len(self) -> usize {
         self.keys.len() + self.values.len()
+    }
+
+    /// Bytes that the entries with these keys take, and no more than that.
+    pub(super) fn bytes_of(self, keys: &[&[u8]]) -> usize {
+        if keys.is_empty() {
+            return 0;
+        }
+        // two bytes for their lengths are the least that they take
+        self.iter().filter(|(key, _)| keys.contains(key)).map(|(key, value)| 2 + key.len() + value.len()).sum()
     }
 
     /// Key and value of each.
@@ -302,7 +315,6 @@ pub(super) struct TypedColumns {
     pub(super) scope_attributes: Map,
     pub(super) resource_schema_url: Strings,
     pub(super) scope_schema_url: Strings,
-    bytes: usize,
 }
 
 impl TypedColumns {
@@ -321,17 +333,10 @@ impl TypedColumns {
         self.costs.get(column as usize).unwrap_or(&NONE)
     }
 
-    /// Bytes of texts and parameters, about, and of what every span of a resource or scope repeats.
-    pub(super) fn bytes_len(&self) -> usize {
-        let repeated = [&self.resource_schema_url, &self.scope_schema_url].map(|column| column.bytes().len());
-        self.bytes + self.content.bytes_len() + self.scope_attributes.bytes_len() + repeated.iter().sum::<usize>()
-    }
-
     /// Adds what is known of the row at position `row`.
     pub(super) fn push(&mut self, row: usize, typed: &Typed<'_>) {
         for (column, text) in self.texts.iter_mut().zip(&typed.texts) {
             if !text.is_empty() {
-                self.bytes += text.len();
                 push_text(column, row, text);
             }
         }
@@ -354,7 +359,6 @@ impl TypedColumns {
             if !reasons.is_empty() {
                 column.pad_to(row);
                 column.push(reasons.iter().map(|reason| &**reason));
-                self.bytes += reasons.iter().map(|reason| reason.len()).sum::<usize>();
             }
         }
         if let Some(streaming) = typed.streaming {
@@ -364,7 +368,6 @@ impl TypedColumns {
         if !typed.request_parameters.is_empty() {
             self.request_parameters.pad_to(row, self.request_parameters.mark());
             for (key, value) in &typed.request_parameters {
-                self.bytes += key.len() + value.len();
                 self.request_parameters.push(key, value);
             }
             self.request_parameters.close_row();
@@ -422,7 +425,6 @@ impl TypedColumns {
             scope_attributes: map(&all.scope_attributes),
             resource_schema_url: text(&all.resource_schema_url),
             scope_schema_url: text(&all.scope_schema_url),
-            bytes: all.bytes,
         }
     }
 }

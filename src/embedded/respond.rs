@@ -23,7 +23,7 @@ use hyper::body::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use crate::columns::frames::compress_frame;
+use crate::columns::frames::compress_pieces;
 
 use super::error::{QueryError, code};
 use super::flushed::Flushes;
@@ -290,7 +290,7 @@ fn encode(encoding: Encoding, rows: Pieces) -> AnswerBody {
         Encoding::Frames => pieces
             .map(|piece| {
                 let mut frame = Vec::new();
-                compress_frame(&piece?, &mut frame);
+                compress_pieces(&piece?, &mut frame);
                 Ok(Bytes::from(frame))
             })
             .boxed(),

@@ -6,7 +6,7 @@ use super::{Exporter, blocking, pause};
 use crate::clickhouse::recent::{self, RowKey};
 use crate::clickhouse::{Class, Failure};
 use crate::columns::blocks::Block;
-use crate::columns::frames::{compress_frame, decompress_frames};
+use crate::columns::frames::{compress_pieces, decompress_frames};
 use crate::journal::{Loaded, Segment, Verdict};
 use crate::workspace;
 use bytes::Bytes;
@@ -207,7 +207,7 @@ impl Rows {
             return None;
         }
         let mut frames = Vec::new();
-        compress_frame(&block, &mut frames);
+        compress_pieces(&block, &mut frames);
         Some(frames.into())
     }
 }

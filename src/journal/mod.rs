@@ -1,5 +1,5 @@
 //! The journal: what "acknowledged" rests on. **The log is the insert**: a segment is a file of ClickHouse's own compressed
-//! frames, each one Native block, each written and synced by one commit; ClickHouse gets it as it lies on disk.
+//! frames, each one Native block; a commit writes one or a few of them and syncs once; ClickHouse gets it as it lies on disk.
 //!
 //! ```text
 //! disk.rs       what is asked of a file system
@@ -31,7 +31,7 @@ pub use waiter::{Listener, Waiter};
 use crate::columns::RowGroup;
 use crate::columns::blocks::Block;
 use crate::columns::frames::{compress_frame, decompress_checked_frame};
-use crate::columns::native::encode_block;
+use crate::columns::native::cut;
 use crate::ids::SegmentId;
 use crate::sizes::ByteSize;
 use crate::telemetry::Metrics;
@@ -169,8 +169,16 @@ pub struct Journal {
     on_disk: Option<Open>,
     in_memory: Option<OpenInMemory>,
     next: Option<mpsc::Receiver<Result<Fresh, CommitError>>>,
-    native: Vec<u8>,
-    frame: Vec<u8>,
+    scratch: Scratch,
+}
+
+/// What a commit is encoded in.
+#[derive(Default)]
+struct Scratch {
+    /// One block.
+    block: Vec<u8>,
+    /// All frames of the commit.
+    frames: Vec<u8>,
 }
 
 /// A file with its header, durable and empty.
@@ -251,8 +259,7 @@ impl Journal {
             on_disk: None,
             in_memory: None,
             next: None,
-            native: Vec::new(),
-            frame: Vec::new(),
+            scratch: Scratch::default(),
             options,
         };
         let recovered = journal.recover(seen).map_err(failed(&journal.options.dir))?;
@@ -315,47 +322,50 @@ impl Journal {
         }
     }
 
-    /// Adds rows as one block and, on disk, makes them durable.
+    /// Adds rows, as one block or as many as their size asks for, and makes them durable on disk. All of them are one write
+    /// and one fsync.
     ///
     /// # Errors
     /// When nothing was kept.
     pub fn commit(&mut self, lane: Lane, groups: &[&RowGroup], now: UnixNanos) -> Result<Committed, CommitError> {
+        debug_assert!(groups.iter().any(|group| group.rows() > 0), "a commit without rows would write nothing");
         if lane == Lane::Disk {
             self.room()?;
         }
         self.latest = u64::try_from(now.nanos()).unwrap_or(0).max(self.latest);
-        let id = self.begin(lane)?;
-        self.native.clear();
-        self.frame.clear();
-        encode_block(groups, id, &mut self.native);
-        compress_frame(&self.native, &mut self.frame);
-        let rows = groups.iter().map(|group| group.rows()).sum();
-        let days = groups.iter().flat_map(|group| group.days().iter().copied());
-        match lane {
-            Lane::Disk => {
-                if let Some(open) = &mut self.on_disk {
-                    write(&mut open.fresh, &self.frame)?;
-                    open.about.add(rows, self.native.len(), days, now);
-                }
-                self.metrics.journal.commits.inc();
-                self.metrics.journal.fsyncs.inc();
-                self.metrics.journal.written_bytes.inc_by(u64::try_from(self.frame.len()).unwrap_or(0));
-            }
-            Lane::Memory => {
-                if let Some(open) = &mut self.in_memory {
-                    open.frames.extend_from_slice(&self.frame);
-                    open.about.add(rows, self.native.len(), days, now);
-                }
-            }
-        }
-        let committed = Committed { segment: id, frame_bytes: self.frame.len() };
-        for buffer in [&mut self.native, &mut self.frame] {
-            if buffer.capacity() > BUFFER_KEPT_BYTES {
-                *buffer = Vec::new();
-            }
-        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let committed = match lane {
+            Lane::Disk => self.commit_to_disk(&mut scratch, groups, now),
+            Lane::Memory => Ok(self.commit_to_memory(&mut scratch, groups, now)),
+        };
+        self.scratch = scratch.trimmed();
         self.show_growing();
+        committed
+    }
+
+    fn commit_to_disk(
+        &mut self,
+        scratch: &mut Scratch,
+        groups: &[&RowGroup],
+        now: UnixNanos,
+    ) -> Result<Committed, CommitError> {
+        let open = self.begin_on_disk()?;
+        let content_bytes = scratch.encode(groups, open.fresh.id);
+        write(&mut open.fresh, &scratch.frames)?;
+        open.about.add(groups, content_bytes, now);
+        let committed = Committed { segment: open.fresh.id, frame_bytes: scratch.frames.len() };
+        self.metrics.journal.commits.inc();
+        self.metrics.journal.fsyncs.inc();
+        self.metrics.journal.written_bytes.inc_by(u64::try_from(committed.frame_bytes).unwrap_or(u64::MAX));
         Ok(committed)
+    }
+
+    fn commit_to_memory(&mut self, scratch: &mut Scratch, groups: &[&RowGroup], now: UnixNanos) -> Committed {
+        let open = self.begin_in_memory();
+        let content_bytes = scratch.encode(groups, open.id);
+        open.frames.extend_from_slice(&scratch.frames);
+        open.about.add(groups, content_bytes, now);
+        Committed { segment: open.id, frame_bytes: scratch.frames.len() }
     }
 
     /// Keeps something until the memory segment that is added to is stored.
@@ -375,30 +385,30 @@ impl Journal {
         }
     }
 
-    /// The segment that is added to, made when there is none.
-    fn begin(&mut self, lane: Lane) -> Result<SegmentId, CommitError> {
-        match lane {
-            Lane::Disk => {
-                if let Some(open) = &self.on_disk {
-                    return Ok(open.fresh.id);
-                }
+    /// The segment that is added to on disk, made when there is none.
+    fn begin_on_disk(&mut self) -> Result<&mut Open, CommitError> {
+        let open = match self.on_disk.take() {
+            Some(open) => open,
+            None => {
                 let fresh = self.fresh()?;
                 // its header, and its name in the folder
                 self.metrics.journal.fsyncs.inc_by(2);
-                let id = fresh.id;
-                self.on_disk = Some(Open { fresh, about: About::default() });
-                Ok(id)
+                Open { fresh, about: About::default() }
             }
-            Lane::Memory => {
-                if let Some(open) = &self.in_memory {
-                    return Ok(open.id);
-                }
-                let id = self.next_id();
-                let about = About::default();
-                self.in_memory = Some(OpenInMemory { id, frames: Vec::new(), hold: Hold::new(), about });
-                Ok(id)
+        };
+        Ok(self.on_disk.insert(open))
+    }
+
+    /// The one in memory.
+    fn begin_in_memory(&mut self) -> &mut OpenInMemory {
+        let open = match self.in_memory.take() {
+            Some(open) => open,
+            None => {
+                let (id, about) = (self.next_id(), About::default());
+                OpenInMemory { id, frames: Vec::new(), hold: Hold::new(), about }
             }
-        }
+        };
+        self.in_memory.insert(open)
     }
 
     /// Counts up and is not before the time, so that it tells about when.
@@ -412,8 +422,10 @@ impl Journal {
         let prepared = self.next.take().and_then(|next| next.recv().ok());
         match prepared {
             Some(Ok(fresh)) => Ok(fresh),
-            // it may have failed long ago, for a reason that is gone
-            Some(Err(_)) | None => {
+            // after a failed fsync no later one proves anything
+            Some(Err(failed @ CommitError::Failed(_))) => Err(failed),
+            // there was no room, or no file to be had: long ago, for a reason that may be gone
+            Some(Err(CommitError::Full(_) | CommitError::NoFile(_))) | None => {
                 let id = self.next_id();
                 make(&*self.disk, &self.options, id)
             }
@@ -427,7 +439,11 @@ impl Journal {
         let (send, receive) = mpsc::sync_channel(1);
         let (disk, options, id) = (Arc::clone(&self.disk), self.options.clone(), self.next_id());
         let spawned = std::thread::Builder::new().name("journal-next".to_owned()).spawn(move || {
-            let _journal_gone = send.send(make(&*disk, &options, id));
+            let made = make(&*disk, &options, id);
+            if let Err(error @ CommitError::Failed(_)) = &made {
+                tracing::error!(%error, "failed to prepare the next segment of the journal; nothing more can be added to it");
+            }
+            let _journal_gone = send.send(made);
         });
         // without a thread it is made when it is needed
         self.next = spawned.ok().map(|_thread| receive);
@@ -689,14 +705,38 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+impl Scratch {
+    /// Encodes the rows into `frames`, block by block; gives the bytes of the blocks.
+    fn encode(&mut self, groups: &[&RowGroup], id: SegmentId) -> usize {
+        self.frames.clear();
+        let mut content_bytes = 0;
+        for rows in cut(groups) {
+            let block = rows.encode(id, &mut self.block);
+            content_bytes += block.content().bytes().len();
+            compress_frame(block.content(), &mut self.frames);
+        }
+        content_bytes
+    }
+
+    /// Without buffers that only a large commit needed.
+    fn trimmed(mut self) -> Self {
+        for buffer in [&mut self.block, &mut self.frames] {
+            if buffer.capacity() > BUFFER_KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+        }
+        self
+    }
+}
+
 impl About {
-    fn add(&mut self, rows: usize, content_bytes: usize, days: impl Iterator<Item = i64>, now: UnixNanos) {
+    fn add(&mut self, groups: &[&RowGroup], content_bytes: usize, now: UnixNanos) {
         if self.rows == 0 {
             self.oldest = now;
         }
-        self.rows += rows;
+        self.rows += groups.iter().map(|group| group.rows()).sum::<usize>();
         self.content_bytes += content_bytes;
-        self.days.extend(days);
+        self.days.extend(groups.iter().flat_map(|group| group.days().iter().copied()));
     }
 }
 

@@ -249,7 +249,7 @@ impl Name {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns::frames::compress_frame;
+    use crate::columns::frames::compress_pieces;
     use proptest::prelude::*;
 
     fn header() -> Header {
@@ -258,7 +258,7 @@ mod tests {
 
     fn segment(contents: &[&[u8]]) -> Vec<u8> {
         let mut bytes = header().encode();
-        contents.iter().for_each(|content| compress_frame(content, &mut bytes));
+        contents.iter().for_each(|content| compress_pieces(content, &mut bytes));
         bytes
     }
 

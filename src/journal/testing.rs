@@ -553,7 +553,7 @@ pub(crate) fn group(numbers: &[u64]) -> RowGroup {
                 span_id,
             )
         };
-        rows.finish(mark, &span, &MapRow::default(), None);
+        rows.finish(mark, &span, &MapRow::default(), None).unwrap();
     }
     rows
 }

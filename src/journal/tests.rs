@@ -1,6 +1,7 @@
 //! The journal as a whole, on a disk that fails (`testing.rs`), and a table that forgets nothing but tokens.
 
 mod corruption;
+mod cutting;
 mod faults;
 mod model;
 

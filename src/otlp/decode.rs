@@ -7,8 +7,9 @@
 
 use super::value::{checked_text, key_value, text};
 use super::wire::{Fields, WireError};
+use crate::bounds::{REQUEST_ROWS_BYTES_MAX, REQUEST_SPANS_MAX};
 use crate::columns::typed::{JoinState, Normalise};
-use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
+use crate::columns::{MapRow, RowGroup, RowTooLarge, SpanKind, SpanScalars, StatusCode};
 use crate::dialects;
 use crate::ids::{IdError, SpanId, TraceId};
 use crate::retention::Horizon;
@@ -30,7 +31,7 @@ pub struct Limits {
     pub spans: usize,
     /// Spans, attributes (those of a resource and a scope once for each of its spans), events and links together.
     pub items: usize,
-    /// Bytes of the columns made from it.
+    /// Bytes of the rows made from it.
     pub column_bytes: usize,
     /// Levels of nested lists and maps in an attribute.
     pub depth: usize,
@@ -40,7 +41,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { spans: 100_000, items: 2_000_000, column_bytes: 256 << 20, depth: 32, horizon: None }
+        Self {
+            spans: REQUEST_SPANS_MAX,
+            items: 2_000_000,
+            column_bytes: REQUEST_ROWS_BYTES_MAX,
+            depth: 32,
+            horizon: None,
+        }
     }
 }
 
@@ -99,6 +106,12 @@ pub enum DecodeError {
     /// Lists and maps are nested too deep. Within a span it costs the span alone.
     #[error("an attribute is nested deeper than {max} levels")]
     TooDeep {
+        /// The limit.
+        max: usize,
+    },
+    /// Its rows take more than can be stored at once.
+    #[error("the spans of the request take more than {max} bytes as rows; send smaller batches")]
+    TooLarge {
         /// The limit.
         max: usize,
     },
@@ -238,6 +251,8 @@ enum Rejection {
     LateStart,
     Content(&'static str, DecodeError),
     Days,
+    /// No block takes it.
+    Large(RowTooLarge),
     /// It began then.
     Old(UnixNanos),
 }
@@ -253,7 +268,9 @@ impl SpanError {
     fn of(field: &'static str) -> impl Fn(DecodeError) -> Self {
         move |error| match error {
             DecodeError::NotUtf8 | DecodeError::TooDeep { .. } => Self::Rejected(Rejection::Content(field, error)),
-            DecodeError::Malformed { .. } | DecodeError::TooMany { .. } => Self::Request(error),
+            DecodeError::Malformed { .. } | DecodeError::TooLarge { .. } | DecodeError::TooMany { .. } => {
+                Self::Request(error)
+            }
         }
     }
 }
@@ -414,10 +431,14 @@ impl Decoder<'_> {
             days if days > DAYS_PER_REQUEST_MAX => Err(Rejection::Days.into()),
             _ => Ok(scalars),
         });
-        match outcome {
-            Ok(scalars) => {
-                self.out.attributes_repeated +=
-                    self.out.rows.finish(mark, &scalars, context.resource, dialects::normalise as Normalise);
+        let finished = outcome.and_then(|scalars| {
+            let normalise = dialects::normalise as Normalise;
+            let repeated = self.out.rows.finish(mark, &scalars, context.resource, normalise);
+            Ok((scalars, repeated.map_err(Rejection::Large)?))
+        });
+        match finished {
+            Ok((scalars, repeated)) => {
+                self.out.attributes_repeated += repeated;
                 if scalars.parent.is_none() {
                     self.out.roots.push(root(&scalars, self.out.rows.last_session()));
                 }
@@ -540,11 +561,8 @@ impl Decoder<'_> {
     }
 
     fn check_size(&self) -> Result<(), DecodeError> {
-        if self.out.rows.variable_bytes_len() > self.limits.column_bytes {
-            return Err(DecodeError::TooMany {
-                what: "bytes once its spans are spread out",
-                max: self.limits.column_bytes,
-            });
+        if self.out.rows.counted_bytes() > self.limits.column_bytes {
+            return Err(DecodeError::TooLarge { max: self.limits.column_bytes });
         }
         Ok(())
     }
@@ -561,6 +579,7 @@ impl Decoder<'_> {
                 Rejection::Days => {
                     format!("it begins on one day more than the {DAYS_PER_REQUEST_MAX} that a request may span")
                 }
+                Rejection::Large(row) => format!("{row}; send less content in it"),
                 Rejection::Old(start) => {
                     let words = self.limits.horizon.map(|horizon| horizon.words(start, self.workspace));
                     format!("start_time_unix_nano {}", words.unwrap_or_default())

@@ -1,6 +1,7 @@
 //! The decoder against prost: for any request, the rows are what a plain walk over prost's owned tree says they are.
 
 use super::*;
+use crate::bounds::ROW_BYTES_MAX;
 use crate::columns::testing::rows;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use crate::otlp::proto::common::v1::{
@@ -342,7 +343,7 @@ fn limits_refuse_the_request_before_it_grows() {
     assert_eq!(with(Limits { items: 19, ..Limits::default() }, &amplified), Ok(4));
     assert!(matches!(with(Limits { items: 18, ..Limits::default() }, &amplified), Err(DecodeError::TooMany { .. })));
     let bytes = with(Limits { column_bytes: 40, ..Limits::default() }, &amplified);
-    assert!(matches!(bytes, Err(DecodeError::TooMany { max: 40, .. })));
+    assert_eq!(bytes, Err(DecodeError::TooLarge { max: 40 }));
 
     // what a resource and a scope say once is in the row of each of their spans
     let long = "u".repeat(1_000);
@@ -350,10 +351,22 @@ fn limits_refuse_the_request_before_it_grows() {
         let mut amplified = request(vec![valid_span("a"); 4]);
         amplified.resource_spans[0].schema_url = of_resource.to_owned();
         amplified.resource_spans[0].scope_spans[0].schema_url = of_scope.to_owned();
-        assert_eq!(with(Limits { column_bytes: 5_000, ..Limits::default() }, &amplified), Ok(4));
-        let bytes = with(Limits { column_bytes: 3_000, ..Limits::default() }, &amplified);
-        assert!(matches!(bytes, Err(DecodeError::TooMany { max: 3_000, .. })), "{of_resource}");
+        assert_eq!(with(Limits { column_bytes: 7_000, ..Limits::default() }, &amplified), Ok(4));
+        let bytes = with(Limits { column_bytes: 5_000, ..Limits::default() }, &amplified);
+        assert_eq!(bytes, Err(DecodeError::TooLarge { max: 5_000 }), "{of_resource}");
     }
+}
+
+#[test]
+fn a_span_that_no_row_holds_is_rejected_alone_and_by_name() {
+    let mut large = valid_span("large");
+    large.attributes.push(text_attribute("k", &"x".repeat(ROW_BYTES_MAX)));
+    let bytes = request(vec![valid_span("a"), large, valid_span("b")]).encode_to_vec();
+    let decoded = decode_traces(&bytes, Encoding::Protobuf, &Workspace::default(), &Limits::default()).unwrap();
+    assert_eq!((decoded.rows.rows(), decoded.rejected), (2, 1));
+    let [reason] = &decoded.reasons[..] else { panic!("{:?}", decoded.reasons) };
+    assert!(reason.starts_with("span 2 (\"large\"): it takes 6710"), "{reason}");
+    assert!(reason.ends_with("more than the 67108864 that a row may have; send less content in it"), "{reason}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::chat_shapes::Shape;
 use super::{ACK_HEADER, RETRY_AFTER, Receivers, ack_wanted, chat_ndjson};
 use crate::chat::{self, ChatSpan, Context, Foreign, SessionRef, TraceRef, Traceparent, ValidationErrors};
 use crate::columns::typed::{JoinState, Normalise};
-use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode as SpanStatus};
+use crate::columns::{MapRow, RowGroup, RowTooLarge, SpanKind, SpanScalars, StatusCode as SpanStatus};
 use crate::dialects;
 use crate::genai::semconv;
 use crate::pipeline::{Ack, NotTaken, Origin, Promise, Receipt, Room};
@@ -87,6 +87,10 @@ impl Taken {
 pub(super) enum IngestError {
     #[error("the body does not fit")]
     Invalid(ValidationErrors),
+    #[error(
+        "the call is too large: {0}; send less text, or set genai.keep_raw: false or a smaller genai.max_value_bytes"
+    )]
+    TooLarge(#[from] RowTooLarge),
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
@@ -175,7 +179,7 @@ impl Receivers {
         };
         span.parent = span.parent.or(root.as_ref().map(|root| root.span_id));
         let session_id = span.session_in(root.as_ref().and_then(|root| root.session.as_deref()));
-        let rows = row(&span, workspace, join_state, &session_id);
+        let rows = row(&span, workspace, join_state, &session_id)?;
         let session_of_row = String::from_utf8_lossy(rows.last_session()).into_owned();
         let trace_id = span.trace.id();
         let workspace_of_row = workspace.clone();
@@ -245,6 +249,7 @@ fn status(error: &IngestError) -> StatusCode {
     };
     match error {
         IngestError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        IngestError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         IngestError::NotTaken(reason) => no_room(reason),
         IngestError::Body(error) => match error {
             BodyError::TooLarge { .. } | BodyError::ExpandsTooFar { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -284,7 +289,12 @@ fn invalid_parameter(loc: &[&str], message: &str) -> Response {
 }
 
 /// The span as the one row of a group.
-fn row(span: &ChatSpan<'_>, workspace: &Workspace, join_state: JoinState, session_id: &str) -> RowGroup {
+fn row(
+    span: &ChatSpan<'_>,
+    workspace: &Workspace,
+    join_state: JoinState,
+    session_id: &str,
+) -> Result<RowGroup, RowTooLarge> {
     let service_name = span.service_name.as_deref().unwrap_or(SERVICE_UNKNOWN);
     let mut resource = MapRow::default();
     resource.push(b"service.name", service_name.as_bytes());
@@ -317,6 +327,6 @@ fn row(span: &ChatSpan<'_>, workspace: &Workspace, join_state: JoinState, sessio
         scope_schema_url: semconv::SCHEMA_URL.as_bytes(),
         ..SpanScalars::new(span.start, span.trace.id(), span.span_id)
     };
-    rows.finish(mark, &scalars, &resource, dialects::normalise as Normalise);
-    rows
+    rows.finish(mark, &scalars, &resource, dialects::normalise as Normalise)?;
+    Ok(rows)
 }

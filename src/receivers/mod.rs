@@ -46,9 +46,6 @@ pub const ACK_HEADER: &str = "x-millrace-ack";
 /// What "try again" tells a sender to wait. Senders give up after 6 to 10 s, so it is short.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Bytes of a request, compressed and decompressed. Source: OTLP 1.11.0 recommends 64 MiB.
-pub const REQUEST_BYTES_MAX: usize = 64 << 20;
-
 /// What all receivers share.
 #[derive(Debug)]
 pub struct Receivers {
@@ -112,7 +109,7 @@ impl Refusal {
     }
 
     fn is_too_large(&self) -> bool {
-        matches!(self, Self::NotTaken(NotTaken::NeverFits { .. }))
+        matches!(self, Self::NotTaken(NotTaken::NeverFits { .. }) | Self::Malformed(DecodeError::TooLarge { .. }))
     }
 }
 

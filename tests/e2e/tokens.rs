@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millrace::clickhouse::schema::{self, Home};
 use millrace::clickhouse::{Client, Config};
-use millrace::columns::frames::compress_frame;
+use millrace::columns::frames::compress_pieces;
 use millrace::columns::native::encode_block;
 use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
 use millrace::ids::{SegmentId, SpanId, TraceId};
@@ -32,11 +32,11 @@ fn frame(numbers: &[u64]) -> Vec<u8> {
             )
         };
         let mark = rows.begin();
-        rows.finish(mark, &span, &MapRow::default(), None);
+        rows.finish(mark, &span, &MapRow::default(), None).expect("it fits");
     }
     let (mut block, mut frame) = (Vec::new(), Vec::new());
     encode_block(&[&rows], SegmentId::new(1, 2), &mut block);
-    compress_frame(&block, &mut frame);
+    compress_pieces(&block, &mut frame);
     frame
 }
 

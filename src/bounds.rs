@@ -1,0 +1,112 @@
+//! How large things may be on their way from a request to ClickHouse: each bound once, and why each fits into the next.
+//!
+//! ```text
+//! request    64 MiB                compressed, and decompressed
+//!   row      64 MiB                one span in a block; a larger one is refused by its receiver
+//!   rows     memory.limit / 4      of one request, at most 128 MiB; what would be more is refused by its receiver
+//! group       4 MiB of rows, and   what one commit takes: many small requests, or one large one behind a few small ones
+//!            the rows of a request
+//! block      16 MiB or one row     a group is cut between rows; each block is one frame in the journal
+//! frame      a block as LZ4 has it at worst a tenth larger
+//! segment    journal.segment_bytes sealed before a commit that would make it larger; a larger commit has one of its own
+//! insert     a segment             whole, or (when in doubt) block by block
+//! ```
+//!
+//! Bytes are those of the Native format before compression, counted by `RowGroup` as a row is finished, for every column. What a
+//! receiver acknowledges is within these bounds, so it can be written, read back, and stored by an engine with the least
+//! memory that may be configured. `const` assertions below hold each bound to the next; `Config::check` holds what is
+//! configured to them.
+
+const MIB: usize = 1 << 20;
+
+/// Bytes of a request, compressed and decompressed. Source: OTLP 1.11.0 recommends 64 MiB.
+pub const REQUEST_BYTES_MAX: usize = 64 * MIB;
+/// Spans of a request.
+pub const REQUEST_SPANS_MAX: usize = 100_000;
+/// Bytes of one row. Its block and the frame around it are in memory at once, so it is no larger than a request.
+pub const ROW_BYTES_MAX: usize = 64 * MIB;
+/// Bytes of the rows of one request, however much memory there is: what all spans of a resource repeat can make them
+/// larger than the request.
+pub const REQUEST_ROWS_BYTES_MAX: usize = 128 * MIB;
+/// Bytes of rows that a commit takes before it takes no more: a few milliseconds of work, so that those behind it do not wait
+/// long.
+pub const GROUP_BYTES: usize = 4 * MIB;
+/// Bytes of the rows of a block, unless it is a single row.
+pub const BLOCK_BYTES: usize = 16 * MIB;
+/// Bytes of a block beside its rows: the names and types of its columns.
+pub const BLOCK_HEADER_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a block.
+pub const BLOCK_BYTES_MAX: usize = max(BLOCK_BYTES, ROW_BYTES_MAX) + BLOCK_HEADER_BYTES_MAX;
+/// Bytes that a frame holds. A frame of the journal is one block.
+pub const FRAME_CONTENT_BYTES_MAX: usize = BLOCK_BYTES_MAX;
+/// Bytes of a frame: LZ4 makes bytes that it cannot compress larger.
+pub const FRAME_BYTES_MAX: usize = FRAME_CONTENT_BYTES_MAX + FRAME_CONTENT_BYTES_MAX / 10 + 64;
+/// Bytes that one commit adds to a segment.
+pub const COMMIT_BYTES_MAX: usize =
+    GROUP_BYTES + REQUEST_ROWS_BYTES_MAX + BLOCKS_PER_COMMIT_MAX * BLOCK_HEADER_BYTES_MAX;
+/// Blocks of one commit. Each but the last is full, or stands before a row that did not fit: two in a row hold more than
+/// [`BLOCK_BYTES`].
+pub const BLOCKS_PER_COMMIT_MAX: usize = 2 * (GROUP_BYTES + REQUEST_ROWS_BYTES_MAX) / BLOCK_BYTES + 2;
+
+/// Most that `journal.segment_bytes` may be: more does not make inserts cheaper.
+pub const SEGMENT_BYTES_MAX: usize = 512 * MIB;
+/// Most that `journal.segment_rows` may be.
+pub const SEGMENT_ROWS_MAX: usize = 1_000_000;
+/// Rows of an insert that ClickHouse makes one block of, which its token counts as one (`max_insert_block_size`).
+pub const INSERT_ROWS_MAX: usize = 10_000_000;
+
+/// Least memory that an embedded engine may be given (`embedded.memory_max_bytes`).
+pub const ENGINE_MEMORY_MIN: usize = 256 * MIB;
+/// What an engine of least memory takes as one insert. Measured with libchdb 26.7 and `min_columns_to_activate_adaptive_write_buffer`
+/// at 1: a segment of 134 MiB, and a row of 64 MiB, in 256 MiB; one of 263 MiB in 768 MiB.
+pub const ENGINE_INSERT_BYTES: usize = 134 * MIB;
+/// An engine takes one insert of this part of its memory, should that be more.
+pub const ENGINE_INSERT_SHARE: usize = 4;
+
+/// Least that `memory.limit` may be.
+pub const MEMORY_LIMIT_MIN: usize = 4 * MIB;
+
+const fn max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
+const fn min(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
+}
+
+/// Bytes of requests and rows on their way to the disk.
+#[must_use]
+pub const fn pipeline_bytes(memory_limit: usize) -> usize {
+    memory_limit / 2
+}
+
+/// Bytes that the rows of one request may come to.
+#[must_use]
+pub const fn request_rows_bytes(memory_limit: usize) -> usize {
+    min(memory_limit / 4, REQUEST_ROWS_BYTES_MAX)
+}
+
+/// Bytes that one insert may come to.
+#[must_use]
+pub const fn insert_bytes(segment_bytes: usize) -> usize {
+    max(segment_bytes, COMMIT_BYTES_MAX)
+}
+
+/// What an embedded engine takes as one insert.
+#[must_use]
+pub const fn engine_insert_bytes(memory_max_bytes: usize) -> usize {
+    max(ENGINE_INSERT_BYTES, memory_max_bytes / ENGINE_INSERT_SHARE)
+}
+
+// a row is in one block, a block in one frame, and a frame is one that ClickHouse reads (`DBMS_MAX_COMPRESSED_SIZE`)
+const _: () = assert!(ROW_BYTES_MAX + BLOCK_HEADER_BYTES_MAX <= BLOCK_BYTES_MAX);
+const _: () = assert!(BLOCK_BYTES + BLOCK_HEADER_BYTES_MAX <= BLOCK_BYTES_MAX);
+const _: () = assert!(BLOCK_BYTES_MAX <= FRAME_CONTENT_BYTES_MAX);
+const _: () = assert!(FRAME_BYTES_MAX <= 1 << 30);
+// a request of one span that fills it is a row; the rows of a request may be one row
+const _: () = assert!(REQUEST_BYTES_MAX <= ROW_BYTES_MAX && ROW_BYTES_MAX <= REQUEST_ROWS_BYTES_MAX);
+// what the smallest channel takes is an entry of a commit; whatever is committed fits into a segment, and that into an insert
+const _: () = assert!(request_rows_bytes(usize::MAX) <= REQUEST_ROWS_BYTES_MAX);
+const _: () = assert!(COMMIT_BYTES_MAX <= SEGMENT_BYTES_MAX);
+const _: () = assert!(COMMIT_BYTES_MAX <= ENGINE_INSERT_BYTES);
+const _: () = assert!(SEGMENT_ROWS_MAX + REQUEST_SPANS_MAX < INSERT_ROWS_MAX);

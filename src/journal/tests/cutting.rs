@@ -1,0 +1,70 @@
+//! Commits that are more than a block: cut between rows, one write, one fsync, and read back whatever was torn.
+
+use super::*;
+use crate::bounds::{BLOCK_BYTES, BLOCK_BYTES_MAX, FRAME_BYTES_MAX};
+use crate::columns::{MapRow, SpanScalars};
+use crate::journal::testing::{Fault, Op, ids};
+
+/// Rows with these numbers, each so large.
+fn group_of_large(numbers: std::ops::RangeInclusive<u64>, bytes: usize) -> RowGroup {
+    let (mut rows, text) = (RowGroup::default(), vec![b'x'; bytes]);
+    for number in numbers {
+        let (trace, span) = ids(number);
+        let mark = rows.begin();
+        rows.attribute(b"text", &text);
+        rows.finish(mark, &SpanScalars::new(at(number), trace, span), &MapRow::default(), None).unwrap();
+    }
+    rows
+}
+
+#[test]
+fn a_commit_of_several_blocks_is_one_write_and_one_fsync_and_each_block_is_within_its_bound() {
+    let disk = SimDisk::default();
+    let Opened { mut journal, metrics, .. } = open(&disk, options(1)).unwrap();
+    commit(&mut journal, &[1]).unwrap();
+    let (before, fsyncs) = (disk.calls().len(), metrics.journal.fsyncs.get());
+    let groups =
+        [group(&[2, 3]), group_of_large(4..=8, BLOCK_BYTES / 3 - 1_024), group_of_large(9..=9, 2 * BLOCK_BYTES)];
+    journal.commit(Lane::Disk, &groups.each_ref(), at(100)).unwrap();
+    assert_eq!(disk.calls()[before..], [Op::Append, Op::Sync]);
+    assert_eq!(metrics.journal.fsyncs.get() - fsyncs, 1);
+    journal.seal(Lane::Disk);
+    let loaded = take(journal.backlog(), Order::Fair).unwrap().load().unwrap();
+    let blocks = blocks_in(&loaded.frames);
+    let rows: Vec<usize> = blocks.iter().map(|block| Block::parse(block).unwrap().0.rows()).collect();
+    assert_eq!(rows, [1, 5, 2, 1], "the commit before it, and three blocks");
+    assert!(blocks.iter().all(|block| block.len() <= BLOCK_BYTES_MAX) && loaded.frames.len() < FRAME_BYTES_MAX);
+    let numbers: Vec<u64> = spans_in(&loaded.frames).into_iter().map(|(number, _)| number).collect();
+    assert_eq!(numbers, (1..=9).collect::<Vec<_>>());
+}
+
+#[test]
+fn of_a_commit_that_was_torn_between_its_blocks_whole_blocks_are_found() {
+    for sixteenths in [0, 5, 6, 15] {
+        let disk = SimDisk::default();
+        let mut journal = open(&disk, options(1)).unwrap().journal;
+        commit(&mut journal, &[1]).unwrap();
+        disk.fail_next(Op::Append, Fault::ShortIo(sixteenths));
+        disk.fail_next(Op::CutBack, Fault::Io);
+        let large = group_of_large(2..=4, BLOCK_BYTES / 2);
+        assert!(matches!(journal.commit(Lane::Disk, &[&large], at(100)), Err(CommitError::Failed(_))));
+        disk.kill();
+        let mut again = open(&disk, options(2)).unwrap();
+        let whole = u64::from(sixteenths) * 3 / 16;
+        assert_eq!(again.heard, (1..=1 + whole).collect::<Vec<_>>(), "{sixteenths} sixteenths of three equal blocks");
+        let mut table = Table::default();
+        drain(&mut again.journal, &mut table);
+        assert_eq!(table.counts().into_keys().collect::<Vec<_>>(), again.heard);
+    }
+}
+
+#[test]
+fn buffers_that_a_large_commit_needed_are_given_back() {
+    let disk = SimDisk::default();
+    let mut journal = open(&disk, options(1)).unwrap().journal;
+    for lane in [Lane::Disk, Lane::Memory] {
+        journal.commit(lane, &[&group_of_large(1..=1, 3 * BLOCK_BYTES)], at(100)).unwrap();
+        let Scratch { block, frames } = &journal.scratch;
+        assert!(block.capacity() <= BUFFER_KEPT_BYTES && frames.capacity() <= BUFFER_KEPT_BYTES);
+    }
+}
