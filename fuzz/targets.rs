@@ -59,7 +59,8 @@ fn with_span<T>(body: &[u8], limits: Limits, look: impl FnOnce(&ChatSpan<'_>) ->
     let capture = chat::parse(body, &options).map_err(refused).ok()?;
     let workspace = Workspace::default();
     let received_at = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
-    let context = Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None };
+    let context =
+        Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None, record: None };
     let span = chat::convert(&capture, &context).map_err(refused).ok()?;
     Some(look(&span))
 }
@@ -177,8 +178,9 @@ fn complete(body: &str, foreign: Foreign, limits: Limits) -> Option<Vec<(String,
     let capture = chat::parse(body.as_bytes(), &options).ok()?;
     let workspace = Workspace::default();
     let received_at = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
-    let key = foreign.idempotency_key.clone();
-    let context = Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: Some(&key) };
+    let record = foreign.identity.clone();
+    let context =
+        Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None, record: Some(&record) };
     let mut span = chat::convert(&capture, &context).ok()?;
     foreign.complete(&mut span);
     Some(columns(&span))

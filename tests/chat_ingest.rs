@@ -27,6 +27,7 @@ fn with(members: Value) -> Value {
 struct Seen {
     trace: TraceRef,
     span: String,
+    fingerprint: u64,
     parent: Option<String>,
     session: Option<String>,
     service: Option<String>,
@@ -60,7 +61,7 @@ impl Sender<'_> {
         let workspace = Workspace::new(self.workspace).unwrap();
         let traceparent = self.traceparent.map(|header| Traceparent::parse(header).unwrap());
         let idempotency_key = self.idempotency_key;
-        let context = Context { workspace: &workspace, received_at: now(), traceparent, idempotency_key };
+        let context = Context { workspace: &workspace, received_at: now(), traceparent, idempotency_key, record: None };
         let span = chat::convert(&capture, &context).map_err(refusal)?;
         let column = |value: &AttrValue<'_>| {
             let mut text = String::new();
@@ -73,6 +74,7 @@ impl Sender<'_> {
         Ok(Seen {
             trace: span.trace,
             span: span.span_id.to_string(),
+            fingerprint: span.fingerprint,
             parent: span.parent.map(|id| id.to_string()),
             session: match &span.session {
                 SessionRef::Given(session) => Some(session.to_string()),
@@ -216,6 +218,123 @@ fn the_same_pair_is_the_same_span_however_it_is_written() {
 }
 
 #[test]
+fn a_call_without_any_of_the_members_that_were_added_keeps_its_ids() {
+    let seen = SENDER.accepts(&minimal());
+    assert_eq!((seen.span.as_str(), seen.trace.id().to_string().as_str()), (IDS[0], IDS[1]));
+    let keyed = Sender { idempotency_key: Some("k"), ..SENDER }.accepts(&minimal());
+    assert_eq!((keyed.span.as_str(), keyed.trace.id().to_string().as_str()), (IDS[2], IDS[3]));
+}
+
+/// Span and trace of the minimal call and of the key `k`: SHA-256 over the parts, each after its length as 8 bytes.
+const IDS: [&str; 4] =
+    ["431cf99b559e4f08", "fabdb5fcd3c2fbe34a8988a6dab67de4", "849a3cfa48784eba", "95544830069c8c32104c817bb16c701a"];
+
+/// Members that say which call it is. Each is another call than every other.
+fn other_calls() -> Vec<Value> {
+    let context = |name: &str, context: Value| with(json!({ name: context }));
+    let mut calls = vec![
+        minimal(),
+        with(json!({"request": {"model": "m", "messages": [{"role": "user", "content": "a"}]}})),
+        with(json!({"response": {"choices": [], "id": "r"}})),
+        with(json!({"parent_span_id": "00f067aa0ba902b7"})),
+        with(json!({"parent_span_id": "00f067aa0ba902b8"})),
+    ];
+    for name in ["trace_id", "session_id"] {
+        calls.extend(["a", "b"].map(|text| with(json!({ name: text }))));
+    }
+    for name in ["started_at", "ended_at", "first_token_at"] {
+        calls.extend([1_790_000_000, 1_790_000_001].map(|at| with(json!({ name: at }))));
+    }
+    for test_case in ["a", "b"] {
+        let experiment = json!({"experiment_id": "x", "test_case_id": test_case});
+        calls.push(context("experiment_context", experiment));
+        for name in ["evaluation_id", "evaluation_sha", "evaluation_run_id", "test_case_id"] {
+            calls.push(context("evaluation_context", json!({ name: test_case })));
+        }
+        let both =
+            json!({"experiment_context": {"experiment_id": "x"}, "evaluation_context": {"test_case_id": test_case}});
+        calls.push(with(both));
+    }
+    calls
+}
+
+#[test]
+fn what_says_which_call_it_was_makes_another_span() {
+    let seen: Vec<_> = other_calls().iter().map(|body| SENDER.accepts(body)).collect();
+    let spans: std::collections::BTreeSet<_> = seen.iter().map(|seen| &seen.span).collect();
+    assert_eq!(spans.len(), seen.len());
+    let fingerprints: std::collections::BTreeSet<_> = seen.iter().map(|seen| seen.fingerprint).collect();
+    assert_eq!(fingerprints.len(), seen.len());
+}
+
+#[test]
+fn what_is_merely_said_about_a_call_is_the_same_span_in_another_report() {
+    let first = SENDER.accepts(&minimal());
+    for said in [
+        json!({"cost_usd": 1}),
+        json!({"cost_input_usd": 1}),
+        json!({"cost_output_usd": 1}),
+        json!({"cost_details": {"tax": 1}}),
+        json!({"provider": "openai"}),
+        json!({"tags": ["a"]}),
+        json!({"user_id": "u"}),
+        json!({"service_name": "s"}),
+        json!({"evaluation_context": {"metadata": {"a": 1}}}),
+    ] {
+        let seen = SENDER.accepts(&with(said.clone()));
+        assert_eq!((&seen.span, seen.trace), (&first.span, first.trace), "{said}");
+        assert_ne!(seen.fingerprint, first.fingerprint, "{said}");
+    }
+}
+
+#[test]
+fn an_idempotency_key_replaces_all_but_the_workspace() {
+    let keyed = Sender { idempotency_key: Some("k"), ..SENDER };
+    let first = keyed.accepts(&minimal());
+    for body in other_calls() {
+        assert_eq!(keyed.accepts(&body).span, first.span, "{body}");
+    }
+    let header = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    assert_eq!(Sender { traceparent: header, ..keyed }.accepts(&minimal()).span, first.span);
+    for other in [Sender { idempotency_key: Some("l"), ..SENDER }, Sender { workspace: "other", ..keyed }] {
+        assert_ne!(other.accepts(&minimal()).span, first.span);
+    }
+    assert_eq!(first.fingerprint, SENDER.accepts(&minimal()).fingerprint, "the key says nothing about the call");
+}
+
+#[test]
+fn a_repeat_may_spell_its_times_and_order_its_members_otherwise() {
+    let spelt = |started: Value, ended: Value| with(json!({"started_at": started, "ended_at": ended, "cost_usd": 1}));
+    let first = SENDER.accepts(&spelt(json!(1_790_000_000), json!(1_790_000_001.5)));
+    for (started, ended) in [
+        (json!("2026-09-21T14:13:20Z"), json!("2026-09-21T16:13:21.500+02:00")),
+        (json!("1790000000.0"), json!(1_790_000_001_500_u64)),
+        (json!(1_790_000_000_000_000_000_u64), json!("1790000001500000")),
+    ] {
+        let seen = SENDER.accepts(&spelt(started.clone(), ended.clone()));
+        assert_eq!((seen.span, seen.fingerprint), (first.span.clone(), first.fingerprint), "{started} {ended}");
+    }
+    let turned = r#" {"cost_usd":1, "response":{"choices":[]},"ended_at":1790000001.5,
+                      "started_at":1790000000,"request":{"messages":[],"model":"m"}} "#;
+    let seen = SENDER.send(turned.as_bytes()).unwrap();
+    assert_eq!((seen.span, seen.fingerprint), (first.span, first.fingerprint));
+}
+
+#[test]
+fn the_parent_of_a_traceparent_says_which_call_it_was() {
+    let sender = |header| Sender { traceparent: Some(header), ..SENDER };
+    let first = sender("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").accepts(&minimal());
+    let other = sender("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b8-01").accepts(&minimal());
+    let given =
+        SENDER.accepts(&with(json!({"trace_id": first.trace.id().to_string(), "parent_span_id": "00f067aa0ba902b7"})));
+    assert_ne!(first.span, other.span);
+    assert_ne!(first.fingerprint, other.fingerprint);
+    assert_eq!(first.span, given.span, "whichever way the parent is given");
+    let flags = sender("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00").accepts(&minimal());
+    assert_eq!((flags.span, flags.fingerprint), (first.span, first.fingerprint));
+}
+
+#[test]
 fn a_traceparent_names_trace_and_parent_and_must_agree() {
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let header = format!("00-{trace}-00f067aa0ba902b7-01");
@@ -240,7 +359,8 @@ fn a_session_is_given_or_of_the_trace_or_derived() {
     let body = with(json!({"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"})).to_string();
     let capture = chat::parse(body.as_bytes(), &ParseOptions::default()).unwrap();
     let workspace = Workspace::default();
-    let context = Context { workspace: &workspace, received_at: now(), traceparent: None, idempotency_key: None };
+    let context =
+        Context { workspace: &workspace, received_at: now(), traceparent: None, idempotency_key: None, record: None };
     let span = chat::convert(&capture, &context).unwrap();
     for (joined, want) in [(Some("theirs"), "theirs"), (None, "session_4bf92f3577b34da6")] {
         assert_eq!(span.session_in(joined), want);

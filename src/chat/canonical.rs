@@ -3,8 +3,62 @@
 //! Two bodies that differ only in the order of members, in white space or in escapes have the same canonical form, so
 //! a sender that serialises a repeat anew still repeats.
 
+use std::hash::Hasher as _;
+
+use twox_hash::XxHash3_64;
+
 use super::json::{Kind, Value};
 use super::json_text::write_string;
+
+/// A hash over values in canonical form. Each is written once, and may be hashed elsewhere too.
+#[derive(Default)]
+pub(super) struct CanonicalHash {
+    hash: XxHash3_64,
+    text: String,
+}
+
+impl CanonicalHash {
+    /// Adds a value; gives its canonical text.
+    pub(super) fn value(&mut self, value: Value<'_>) -> &str {
+        self.text.clear();
+        write(&mut self.text, value);
+        self.hash.write(self.text.as_bytes());
+        // a value's text says where it ends, but for a number's
+        self.hash.write(b"\n");
+        &self.text
+    }
+
+    /// Adds a value under a name; gives its canonical text.
+    pub(super) fn member(&mut self, name: &str, value: Value<'_>) -> &str {
+        self.part(name);
+        self.value(value)
+    }
+
+    /// Adds a text under a name.
+    pub(super) fn text(&mut self, name: &str, text: &str) {
+        self.part(name);
+        self.part(text);
+    }
+
+    /// Adds the members of an object that `is_open` holds for, in the order of their names.
+    pub(super) fn members(&mut self, object: Value<'_>, is_open: impl Fn(Value<'_>, Value<'_>) -> bool) {
+        let mut members: Vec<_> = object.members().filter(|(key, value)| is_open(*key, *value)).collect();
+        sort(&mut members);
+        for (key, value) in members {
+            self.value(key);
+            self.value(value);
+        }
+    }
+
+    fn part(&mut self, text: &str) {
+        self.hash.write(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+        self.hash.write(text.as_bytes());
+    }
+
+    pub(super) fn finish(&self) -> u64 {
+        self.hash.finish()
+    }
+}
 
 /// Writes the canonical form of `value`.
 pub(super) fn write(out: &mut String, value: Value<'_>) {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::cost::{self, Cost};
 use super::error::{self, Failure};
-use super::identity::{Identity, SessionRef, Traceparent};
+use super::identity::{Identity, RecordIdentity};
 use super::json::Value;
 use super::parse::Capture;
 use super::raw;
@@ -12,6 +12,7 @@ use super::request::Request;
 use super::response::{Response, Shape};
 use super::span::{AttrValue, Attributes, ChatSpan, Raw, Status};
 use super::timing::Timing;
+use super::trace_ref::{SessionRef, Traceparent};
 use super::usage::Usage;
 use super::validate::ValidationErrors;
 use crate::columns;
@@ -35,6 +36,8 @@ pub struct Context<'a> {
     pub traceparent: Option<Traceparent>,
     /// The header `Idempotency-Key`.
     pub idempotency_key: Option<&'a str>,
+    /// Which call it is, when the body was rewritten from a record of another tool.
+    pub record: Option<&'a RecordIdentity>,
 }
 
 /// Makes the span of a capture. `session.id` is in it when the sender named the session, and only then: what is derived
@@ -45,24 +48,30 @@ pub struct Context<'a> {
 pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<ChatSpan<'c>, ValidationErrors> {
     let traceparent = context.traceparent.filter(|_| !capture.options().strict_reference);
     let idempotency_key = context.idempotency_key.map(str::trim).filter(|key| !key.is_empty());
+    let parent = traceparent.map(|header| header.parent).or(capture.checked().parent);
+    let session = capture.member("session_id").and_then(Value::str).filter(|session| !session.trim().is_empty());
+    let contexts = capture.contexts();
     let identity = Identity {
         workspace: context.workspace,
         idempotency_key: idempotency_key.filter(|_| !capture.options().strict_reference),
-        request: capture.request(),
-        response: capture.sent_response(),
+        record: context.record,
         trace: agreed_trace(capture, traceparent)?,
+        parent,
+        session: session.as_deref(),
+        times: capture.checked().times,
+        contexts: &contexts,
     };
-    let (trace, span_id) = identity.resolve();
+    let (trace, span_id, fingerprint) = identity.resolve(capture);
     let request = Request::read(capture.request());
     let response = Response::read(capture.response());
     let failure = error::find(capture.response());
     let timing = Timing::resolve(capture.checked().times, capture.response(), context.received_at);
-    let session = capture.member("session_id").and_then(Value::str).filter(|session| !session.trim().is_empty());
 
     let mut attributes = Attributes::new(capture.options().limits);
     put_call(&mut attributes, capture, &request, &response, failure.as_ref());
     put_failure(&mut attributes, failure.as_ref());
     put_caller(&mut attributes, capture, &request, trace.id());
+    contexts.put(&mut attributes);
     put_timing(&mut attributes, &timing);
     if let Some(session) = &session {
         attributes.text(semconv::SESSION_ID, session.clone());
@@ -72,7 +81,8 @@ pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<Ch
     Ok(ChatSpan {
         trace,
         span_id,
-        parent: traceparent.map(|header| header.parent).or(capture.checked().parent),
+        fingerprint: fingerprint.with(traceparent),
+        parent,
         session: session.map_or(SessionRef::ToDerive, SessionRef::Given),
         name: span_name(&request.model),
         start: timing.start,
@@ -192,64 +202,6 @@ fn put_caller<'c>(attributes: &mut Attributes<'c>, capture: &'c Capture<'_>, req
     if !tags.is_empty() {
         attributes.texts(semconv::MILLRACE_TAGS, tags);
     }
-    put_contexts(attributes, capture.member("experiment_context"), capture.member("evaluation_context"));
-}
-
-/// The experiment's context names experiment and test case, the deprecated evaluation's only where there is no other.
-fn put_contexts<'c>(attributes: &mut Attributes<'c>, experiment: Option<Value<'c>>, evaluation: Option<Value<'c>>) {
-    let text = |context: Option<Value<'c>>, names: &[&str]| {
-        names.iter().find_map(|name| context.and_then(|context| context.get(name)?.filled_str()))
-    };
-    let evaluation_id = || text(evaluation, &["evaluation_id", "evaluation_name"]);
-    let (experiment_id, test_case) = if experiment.is_some() {
-        (text(experiment, &["experiment_id"]), text(experiment, &["test_case_id"]))
-    } else {
-        (evaluation_id(), text(evaluation, &["test_case_id", "test_case_name"]))
-    };
-    attributes.optional_text(semconv::NEMO_EXPERIMENT_ID, experiment_id);
-    attributes.optional_text(semconv::NEMO_TEST_CASE_ID, test_case);
-    attributes.optional_text(semconv::NEMO_EVALUATION_ID, evaluation_id());
-    attributes.optional_text(semconv::NEMO_EVALUATION_SHA, text(evaluation, &["evaluation_sha"]));
-    attributes.optional_text(semconv::NEMO_EVALUATION_RUN_ID, text(evaluation, &["evaluation_run_id"]));
-    if let Some(metadata) =
-        evaluation.and_then(|context| context.get("metadata")).filter(|metadata| !metadata.is_empty())
-    {
-        attributes.json(semconv::NEMO_EVALUATION_METADATA, |json| json.value(metadata));
-    }
-    put_context_rest(attributes, experiment, evaluation);
-}
-
-/// Members of the contexts that no attribute holds; of the evaluation's also what the experiment's has overruled.
-fn put_context_rest<'c>(attributes: &mut Attributes<'c>, experiment: Option<Value<'c>>, evaluation: Option<Value<'c>>) {
-    const EXPERIMENT: [&str; 2] = ["experiment_id", "test_case_id"];
-    const EVALUATION: [&str; 4] = ["evaluation_id", "evaluation_sha", "evaluation_run_id", "metadata"];
-    let is_free = experiment.is_none();
-    let held = |name: &str| {
-        let by_id = name == "evaluation_name" && evaluation.and_then(|context| context.get("evaluation_id")).is_none();
-        let by_case = name == "test_case_name" && evaluation.and_then(|context| context.get("test_case_id")).is_none();
-        EVALUATION.contains(&name) || by_id || (is_free && (name == "test_case_id" || by_case))
-    };
-    let rest = |context: Option<Value<'c>>, held: &dyn Fn(&str) -> bool| -> Vec<_> {
-        let members = context.into_iter().flat_map(Value::members);
-        members.filter(|(key, value)| !value.is_null() && !held(&key.str().unwrap_or_default())).collect()
-    };
-    let rests = [
-        ("experiment_context", rest(experiment, &|name| EXPERIMENT.contains(&name))),
-        ("evaluation_context", rest(evaluation, &held)),
-    ];
-    if rests.iter().all(|(_, members)| members.is_empty()) {
-        return;
-    }
-    attributes.json(semconv::MILLRACE_CONTEXT_EXTRA, |json| {
-        json.begin_object();
-        for (name, members) in rests.iter().filter(|(_, members)| !members.is_empty()) {
-            json.key(name);
-            json.begin_object();
-            members.iter().for_each(|(key, value)| json.copy_member(*key, *value));
-            json.end_object();
-        }
-        json.end_object();
-    });
 }
 
 fn put_timing(attributes: &mut Attributes<'_>, timing: &Timing) {

@@ -1,7 +1,7 @@
 //! Records of other tools, rewritten into the body of our own ingest, so that everything behind the door is one path.
 //!
 //! ```text
-//! record --litellm::rewrite | helicone::rewrite--> Foreign { body, idempotency key, the rest }
+//! record --litellm::rewrite | helicone::rewrite--> Foreign { body, identity, the rest }
 //!                                                     |                                 |
 //!                                     parse, convert -+-> ChatSpan --Foreign::complete--+-> ChatSpan
 //! ```
@@ -11,10 +11,8 @@
 
 use std::borrow::Cow;
 
-use sha2::{Digest, Sha256};
-
-use super::canonical;
-use super::identity;
+use super::canonical::CanonicalHash;
+use super::identity::{CallDigest, Fingerprint, RecordIdentity};
 use super::json::{Document, Value};
 use super::limits::Limits;
 use super::parse::{ParseOptions, ROLES};
@@ -22,6 +20,7 @@ use super::raw;
 use super::span::{AttrValue, ChatSpan, Raw};
 use super::stream;
 use super::timing;
+use super::trace_ref;
 use super::validate::{Found, ValidationErrors};
 use super::writer::{JsonWriter, Losses};
 use crate::columns;
@@ -42,8 +41,8 @@ const CHAT: &str = "chat";
 pub struct Foreign {
     /// The body of our own ingest.
     pub body: String,
-    /// The same for every repeat of the record, and for no other record.
-    pub idempotency_key: String,
+    /// Which call it is about.
+    pub identity: RecordIdentity,
     pub(super) operation: Cow<'static, str>,
     /// `openai.api.type`, when it is another one than that of chat-completions.
     pub(super) api_type: Option<&'static str>,
@@ -210,7 +209,7 @@ pub(super) fn put_text(json: &mut JsonWriter, name: &str, value: Option<Value<'_
 /// Writes a trace id that our ingest takes.
 pub(super) fn put_trace(json: &mut JsonWriter, value: Option<Value<'_>>) -> bool {
     let usable =
-        value.filter(|value| value.str().is_some_and(|id| matches!(identity::parse_trace_id(&id), Ok(Some(_)))));
+        value.filter(|value| value.str().is_some_and(|id| matches!(trace_ref::parse_trace_id(&id), Ok(Some(_)))));
     put_text(json, "trace_id", usable)
 }
 
@@ -226,11 +225,10 @@ pub(super) fn put_usd(json: &mut JsonWriter, name: &str, value: Option<Value<'_>
 
 /// Writes a time, digits as they were, when it is one and not before `start`.
 pub(super) fn put_time(json: &mut JsonWriter, name: &str, value: Option<Value<'_>>, start: Option<Value<'_>>) -> bool {
-    let at = |value: Value<'_>| value.number().and_then(timing::from_unix).or_else(|| timing::from_text(&value.str()?));
-    let Some((value, time)) = value.and_then(|value| Some((value, at(value)?))) else {
+    let Some((value, time)) = value.and_then(|value| Some((value, timing::from_json(value)?))) else {
         return false;
     };
-    if start.and_then(at).is_some_and(|start| time < start) {
+    if start.and_then(timing::from_json).is_some_and(|start| time < start) {
         return false;
     }
     json.member(name, value);
@@ -311,21 +309,56 @@ pub(super) fn put_response_member(json: &mut JsonWriter, response: Value<'_>, ke
     }
 }
 
-/// A key from texts that together are unlike those of any other record.
-pub(super) fn key_of(tool: &str, parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    hash.finalize().iter().fold(format!("{tool}:"), |text, byte| text + &format!("{byte:02x}"))
+/// Works out which call a record is about, while all of it is hashed for its fingerprint; no value is written twice.
+pub(super) struct Identifying<'r> {
+    said: CanonicalHash,
+    call: CallDigest,
+    hashed: Vec<Value<'r>>,
 }
 
-/// A key from all of a record, its times included: two equal calls at different times are two spans.
-pub(super) fn key_of_all(tool: &str, record: Value<'_>) -> String {
-    let mut text = String::new();
-    canonical::write(&mut text, record);
-    key_of(tool, &[&text])
+impl<'r> Identifying<'r> {
+    /// Starts with the tool and with what names the call; empty when nothing does.
+    pub(super) fn begin(tool: &str, names: &[&str]) -> Self {
+        let mut call = CallDigest::default();
+        [&[tool], names].concat().iter().for_each(|name| call.part(name.as_bytes()));
+        Self { said: CanonicalHash::default(), call, hashed: Vec::new() }
+    }
+
+    /// Adds a member; `counts` when the call is another one with another value.
+    pub(super) fn member(&mut self, name: &str, value: Option<Value<'r>>, counts: bool) {
+        let Some(value) = value else { return };
+        let text = self.said.member(name, value);
+        if counts {
+            self.call.given(name, Some(text.as_bytes()));
+        }
+        self.hashed.push(value);
+    }
+
+    /// Adds a time, in whatever spelling. It says which call it is.
+    pub(super) fn time(&mut self, name: &str, value: Option<Value<'r>>) {
+        let Some((value, at)) = value.map(|value| (value, timing::from_json(value))) else { return };
+        let Some(at) = at else { return self.member(name, Some(value), true) };
+        let nanos = at.nanos().to_string();
+        self.said.text(name, &nanos);
+        self.call.given(name, Some(nanos.as_bytes()));
+        self.hashed.push(value);
+    }
+
+    /// Adds a text that came beside the record.
+    pub(super) fn beside(&mut self, name: &str, text: &str) {
+        self.said.text(name, text);
+    }
+
+    /// Adds what is left of an object to the fingerprint.
+    pub(super) fn rest(&mut self, object: Value<'r>) {
+        self.said.members(object, |_, value| !self.hashed.iter().any(|hashed| hashed.is_same(value)));
+        self.hashed.push(object);
+    }
+
+    /// `replaces_all` when what names the call tells it from every other one.
+    pub(super) fn finish(self, replaces_all: bool) -> RecordIdentity {
+        RecordIdentity { key: self.call.hex(), replaces_all, fingerprint: Fingerprint::of(&self.said) }
+    }
 }
 
 #[cfg(test)]
@@ -344,12 +377,18 @@ pub(super) mod testing {
         let capture = parse(body.as_bytes(), &Foreign::options(ParseOptions::default()))
             .unwrap_or_else(|errors| panic!("{errors}: {body}"));
         let received_at = UnixNanos::new(1_800_000_000_000_000_000).unwrap();
-        let key = foreign.idempotency_key.clone();
-        let context = Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: Some(&key) };
+        let record = foreign.identity.clone();
+        let context = Context {
+            workspace: &workspace,
+            received_at,
+            traceparent: None,
+            idempotency_key: None,
+            record: Some(&record),
+        };
         let mut span = convert(&capture, &context).unwrap();
         foreign.complete(&mut span);
         let seen = json!({
-            "name": span.name, "start": span.start.nanos(), "end": span.end.nanos(), "span": span.span_id.to_string(),
+            "name": span.name, "start": span.start.nanos(), "end": span.end.nanos(), "span": span.span_id.to_string(), "fingerprint": span.fingerprint,
             "trace": match span.trace { TraceRef::Joins(id) => Json::from(id.to_string()), TraceRef::Own(_) => Json::Null },
             "failed": span.status == super::super::Status::Error, "message": span.status_message,
             "service": span.service_name,
@@ -398,6 +437,7 @@ mod tests {
             Self(ChatSpan {
                 trace,
                 span_id: crate::ids::SpanId::new([1; 8]).unwrap(),
+                fingerprint: 0,
                 parent: None,
                 session: SessionRef::ToDerive,
                 name: String::new(),

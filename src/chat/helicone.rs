@@ -16,7 +16,10 @@
 use std::borrow::Cow;
 
 use super::error;
-use super::foreign::{self, Foreign, Taken, put_choices, put_messages, put_response_member, put_text, put_trace};
+use super::foreign::{
+    self, Foreign, Identifying, Taken, put_choices, put_messages, put_response_member, put_text, put_trace,
+};
+use super::identity::RecordIdentity;
 use super::json::Value;
 use super::parse::ParseOptions;
 use super::stream;
@@ -67,19 +70,15 @@ pub fn rewrite(record: &[u8], headers: &[(&str, &str)], options: &ParseOptions) 
     }
     let rest = taken
         .rest(log.record, semconv::MILLRACE_HELICONE_EXTRA, options.limits, |json| log.put_rest(json, text_is_taken));
-    let idempotency_key = match log.said(&REQUEST_ID) {
-        Some(id) => foreign::key_of(TOOL, &[&id]),
-        None => foreign::key_of_all(TOOL, log.record),
-    };
     let operation = log.operation();
     let raw = [foreign::raw(Some(log.request), options), foreign::raw(log.answered(), options)];
-    Ok(Foreign { body: json.finish().0, idempotency_key, operation, api_type: None, raw, rest })
+    Ok(Foreign { body: json.finish().0, identity: log.identity(), operation, api_type: None, raw, rest })
 }
 
 /// The parts of a log.
 struct Log<'r> {
     record: Value<'r>,
-    url: Option<Value<'r>>,
+    sent: Value<'r>,
     request: Value<'r>,
     meta: Option<Value<'r>>,
     answer: Value<'r>,
@@ -105,7 +104,7 @@ impl<'r> Log<'r> {
         };
         let response = answer.get("json").filter(|json| json.is_object() && !json.is_empty());
         let meta = sent.get("meta").filter(|meta| meta.is_object());
-        Ok(Self { record, url: sent.get("url"), request, meta, answer, response, headers })
+        Ok(Self { record, sent, request, meta, answer, response, headers })
     }
 
     /// What was answered: JSON, or else text.
@@ -125,6 +124,23 @@ impl<'r> Log<'r> {
         let in_headers =
             |name: &str| self.headers.iter().find(|(key, _)| *key == name).and_then(|(_, text)| filled(text));
         names.iter().find_map(|name| in_meta(name)).or_else(|| names.iter().find_map(|name| in_headers(name)))
+    }
+
+    /// A request id names the call; else it is its request, its response and when it was.
+    fn identity(&self) -> RecordIdentity {
+        let request_id = self.said(&REQUEST_ID);
+        let is_named = request_id.is_some();
+        let mut identifying = Identifying::begin(TOOL, &[request_id.as_deref().unwrap_or_default()]);
+        identifying.member("request", Some(self.request), !is_named);
+        for name in ["json", "textBody", "status"] {
+            identifying.member(name, self.answer.get(name), !is_named);
+        }
+        identifying.member("timing", self.record.get("timing"), !is_named);
+        [self.sent, self.answer, self.record].into_iter().for_each(|object| identifying.rest(object));
+        for (name, text) in self.headers.iter().filter(|(name, _)| !SECRETS.contains(name)) {
+            identifying.beside(name, text);
+        }
+        identifying.finish(is_named)
     }
 
     /// Source: "Custom Logs with cURL" of the docs; genai `gen_ai.operation.name`.
@@ -232,7 +248,7 @@ impl<'r> Log<'r> {
     }
 
     fn put_rest(&self, json: &mut JsonWriter, text_is_taken: bool) {
-        if let Some(url) = self.url {
+        if let Some(url) = self.sent.get("url") {
             json.member("url", url);
         }
         put_open(json, "meta", self.meta);
@@ -406,13 +422,36 @@ mod tests {
 
     #[test]
     fn a_repeat_is_the_same_span_and_an_equal_call_at_another_time_is_not() {
-        let id = |log: &Json, headers: &[(&str, &str)]| seen(log, headers).0["span"].clone();
-        let first = id(&log(), &[]);
-        assert_eq!(id(&log(), &[]), first);
+        let identity = |log: &Json, headers: &[(&str, &str)]| {
+            let span = seen(log, headers).0;
+            (span["span"].clone(), span["fingerprint"].clone())
+        };
+        let first = identity(&log(), &[]);
+        assert_eq!(identity(&log(), &[]), first);
         let later = with("/timing/startTime/milliseconds", json!(557));
-        assert_ne!(id(&later, &[]), first);
+        for other in [
+            later.clone(),
+            with("/timing/endTime/milliseconds", json!(7)),
+            with("/timing/endTime/seconds", json!(5)),
+            with("/timing/timeToFirstToken", json!(251)),
+            with("/providerRequest/json/temperature", json!(0.3)),
+            with("/providerRequest/meta/session_id", json!("s-2")),
+            with("/providerResponse/json/id", json!("r-2")),
+        ] {
+            let (span, fingerprint) = identity(&other, &[]);
+            assert!(span != first.0 && fingerprint != first.1, "{other}");
+        }
+        for (said, headers) in [
+            (with("/providerRequest/meta/color", json!("red")), &[][..]),
+            (with("/provider", json!("AZURE")), &[]),
+            (log(), &[("helicone-property-app", "shop")]),
+        ] {
+            let (span, fingerprint) = identity(&said, headers);
+            assert!(span == first.0 && fingerprint != first.1, "{said} {headers:?}");
+        }
         let named = [("helicone-request-id", "5e0c9f2e-1111-2222-3333-444455556666")];
-        assert_eq!(id(&log(), &named), id(&later, &named));
+        assert_eq!(identity(&log(), &named).0, identity(&later, &named).0);
+        assert_ne!(identity(&log(), &named).1, identity(&later, &named).1);
     }
 
     #[test]

@@ -1,218 +1,179 @@
-//! Which trace, span and session a pair is: the same pair is always the same span.
+//! Which call a report is about, and what it says: the same call is always the same span.
 //!
 //! ```text
-//! digest = SHA-256( "json" | workspace | canonical request | canonical response | trace id )    each part with its length
-//!          SHA-256( "key"  | workspace | idempotency key                        | trace id )
+//! digest = SHA-256( "json"   | workspace | canonical request | canonical response | trace id | name, value of each that is given )
+//!          SHA-256( "record" | workspace | key of the record                      | trace id | name, value of each that is given )
+//!          SHA-256( "key"    | workspace | Idempotency-Key                        | nothing )            each part with its length
 //! span id   bytes 0..8 of the digest
 //! trace id  as given, or bytes 8..24 of the digest
+//!
+//! fingerprint = XXH3-64 of all of the body in canonical form, and of the header traceparent
 //! ```
 //!
-//! Never the response id alone: some servers repeat ids.
+//! Values that may be given: the parent, the session, the times, experiment and test case. What is merely said about a call
+//! (cost, provider, tags, user) is in its fingerprint alone. Never the response id alone: some servers repeat ids.
+//!
+//! Source: DESIGN.md, section 2.
 
-use std::borrow::Cow;
+use sha2::{Digest as _, Sha256};
 
-use sha2::{Digest, Sha256};
-
-use super::canonical;
+use super::canonical::CanonicalHash;
+use super::contexts::Contexts;
 use super::json::Value;
-use crate::ids::{IdError, SpanId, TraceId};
+use super::parse::Capture;
+use super::timing::GivenTimes;
+use super::trace_ref::{TraceRef, Traceparent};
+use crate::ids::{SpanId, TraceId};
+use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 
-/// Longest trace id taken, in bytes.
-pub const TRACE_ID_BYTES_MAX: usize = 256;
-
-/// The trace a pair is in.
+/// What tells a report from another one of the same call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TraceRef {
-    /// A trace the sender named.
-    Joins(TraceId),
-    /// A trace of its own.
-    Own(TraceId),
-}
+pub(super) struct Fingerprint(u64);
 
-impl TraceRef {
-    /// The trace's id.
-    #[must_use]
-    pub fn id(&self) -> TraceId {
-        match self {
-            Self::Joins(id) | Self::Own(id) => *id,
-        }
+impl Fingerprint {
+    pub(super) fn of(said: &CanonicalHash) -> Self {
+        Self(said.finish())
+    }
+
+    /// With the header that came with the report.
+    pub(super) fn with(self, traceparent: Option<Traceparent>) -> u64 {
+        let Some(Traceparent { trace, parent }) = traceparent else { return self.0 };
+        let mut said = CanonicalHash::default();
+        said.text("report", &self.0.to_string());
+        said.text("traceparent", &format!("{trace}-{parent}"));
+        said.finish()
     }
 }
 
-/// The session a pair is in.
+/// Which call a record of another tool is about, and what the record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionRef<'c> {
-    /// The sender named it.
-    Given(Cow<'c, str>),
-    /// The session of the trace it joins, or one derived from the trace id.
-    ToDerive,
+pub struct RecordIdentity {
+    pub(super) key: String,
+    /// Its sender named it, so nothing else counts.
+    pub(super) replaces_all: bool,
+    pub(super) fingerprint: Fingerprint,
 }
 
-/// The session of a trace that has none: `session_` and the first 16 hex digits of the trace id.
-#[must_use]
-pub fn derived_session(trace: TraceId) -> String {
-    let hex = trace.to_string();
-    format!("session_{}", hex.get(..16).unwrap_or(&hex))
-}
-
-/// A W3C `traceparent` header. Source: W3C Trace Context, section 3.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Traceparent {
-    /// The trace.
-    pub trace: TraceId,
-    /// The span that made the call.
-    pub parent: SpanId,
-}
-
-impl Traceparent {
-    /// Reads the header. `None` when it is invalid, which the standard tells us to ignore.
-    #[must_use]
-    pub fn parse(header: &str) -> Option<Self> {
-        let mut parts = header.trim().split('-');
-        let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let is_hex = |text: &str| text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
-        let well_formed = [(version, 2), (trace, 32), (parent, 16), (flags, 2)]
-            .into_iter()
-            .all(|(part, length)| part.len() == length && is_hex(part));
-        let later_version_may_add = version != "00" || parts.next().is_none();
-        if !well_formed || version == "ff" || !later_version_may_add {
-            return None;
-        }
-        let trace = TraceId::from_hex(trace.as_bytes()).ok()?;
-        Some(Self { trace, parent: SpanId::from_hex(parent.as_bytes()).ok()? })
-    }
-}
-
-/// Why a text is not a trace id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TraceIdError {
-    Zero,
-    TooLong,
-}
-
-/// The trace a text names: 32 hex digits, a UUID, or any other text by its hash. `None` when it is empty.
-pub(super) fn parse_trace_id(given: &str) -> Result<Option<TraceId>, TraceIdError> {
-    let given = given.trim();
-    if given.is_empty() {
-        return Ok(None);
-    }
-    if given.len() > TRACE_ID_BYTES_MAX {
-        return Err(TraceIdError::TooLong);
-    }
-    let digits = uuid_digits(given).map_or(Cow::Borrowed(given), Cow::Owned);
-    match TraceId::from_hex(digits.as_bytes()) {
-        Ok(id) => Ok(Some(id)),
-        Err(IdError::Zero) => Err(TraceIdError::Zero),
-        Err(_) => Ok(TraceId::new(array(&Sha256::digest(given.as_bytes()), 0)).ok()),
-    }
-}
-
-/// The digits of `8-4-4-4-12`.
-fn uuid_digits(text: &str) -> Option<String> {
-    let lengths = text.split('-').map(str::len);
-    lengths.eq([8, 4, 4, 4, 12]).then(|| text.replace('-', ""))
-}
-
-/// What the ids of a pair are made from.
+/// What the ids of a call are made from.
 #[derive(Clone, Copy)]
 pub(super) struct Identity<'a> {
     pub(super) workspace: &'a Workspace,
+    /// The header `Idempotency-Key`, which replaces all but the workspace.
     pub(super) idempotency_key: Option<&'a str>,
-    pub(super) request: Value<'a>,
-    pub(super) response: Value<'a>,
+    /// The record that the body was rewritten from.
+    pub(super) record: Option<&'a RecordIdentity>,
     /// The trace the sender named.
     pub(super) trace: Option<TraceId>,
+    /// The parent the sender named.
+    pub(super) parent: Option<SpanId>,
+    /// The session the sender named.
+    pub(super) session: Option<&'a str>,
+    pub(super) times: GivenTimes,
+    pub(super) contexts: &'a Contexts<'a>,
 }
 
 impl Identity<'_> {
-    /// The trace and the span.
-    pub(super) fn resolve(&self) -> (TraceRef, SpanId) {
-        let digest = self.digest();
-        let span = [0, 8, 16].into_iter().find_map(|at| SpanId::new(array(&digest, at)).ok());
-        let own = [8, 16].into_iter().find_map(|at| TraceId::new(array(&digest, at)).ok());
-        let trace = self.trace.map(TraceRef::Joins).or(own.map(TraceRef::Own));
-        // a digest of zeros only: nobody has ever seen one, but a digest is the sender's bytes after all
-        let (span, trace) =
-            (span.or(SpanId::new([1; 8]).ok()), trace.or(TraceId::new([1; 16]).ok().map(TraceRef::Own)));
-        trace.zip(span).unwrap_or_else(|| panic!("ids of ones are not zero"))
+    /// The trace and the span of a capture, and the fingerprint of what it says.
+    pub(super) fn resolve(&self, capture: &Capture<'_>) -> (TraceRef, SpanId, Fingerprint) {
+        let (kind, name) = match (self.idempotency_key, self.record) {
+            (Some(key), _) => ("key", key),
+            (None, Some(record)) if record.replaces_all => ("named", &*record.key),
+            (None, Some(record)) => ("record", &*record.key),
+            (None, None) => ("json", ""),
+        };
+        let mut digest = CallDigest::default();
+        digest.part(kind.as_bytes());
+        digest.part(self.workspace.as_str().as_bytes());
+        let by_content = kind == "json";
+        if !by_content {
+            digest.part(name.as_bytes());
+        }
+        let fingerprint = self.record.map_or_else(
+            || {
+                fingerprint(capture, |text| {
+                    if by_content {
+                        digest.part(text.as_bytes());
+                    }
+                })
+            },
+            |record| record.fingerprint,
+        );
+        if matches!(kind, "key" | "named") {
+            digest.part(&[]);
+        } else {
+            digest.part(self.trace.as_ref().map_or(&[][..], |id| id.bytes()));
+            self.add_what_is_given(&mut digest);
+        }
+        let (trace, span) = digest.ids();
+        (self.trace.map_or(TraceRef::Own(trace), TraceRef::Joins), span, fingerprint)
     }
 
-    fn digest(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        let mut part = |bytes: &[u8]| {
-            hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
-            hash.update(bytes);
-        };
-        if let Some(key) = self.idempotency_key {
-            part(b"key");
-            part(self.workspace.as_str().as_bytes());
-            part(key.as_bytes());
-        } else {
-            part(b"json");
-            part(self.workspace.as_str().as_bytes());
-            let mut text = String::with_capacity(1024);
-            canonical::write(&mut text, self.request);
-            part(text.as_bytes());
-            text.clear();
-            canonical::write(&mut text, self.response);
-            part(text.as_bytes());
+    fn add_what_is_given(&self, digest: &mut CallDigest) {
+        digest.given("parent", self.parent.as_ref().map(|id| &id.bytes()[..]));
+        digest.given("session", self.session.map(str::as_bytes));
+        for (name, at) in self.times.named() {
+            digest.given(name, at.map(|at| at.nanos().to_be_bytes()).as_ref().map(|bytes| &bytes[..]));
         }
-        part(self.trace.as_ref().map_or(&[][..], |id| id.bytes()));
-        hash.finalize().into()
+        for (name, id) in self.contexts.ids() {
+            digest.given(name, id.map(str::as_bytes));
+        }
+    }
+}
+
+/// Hashes all that a body says. `write` gets the canonical request, then the canonical response.
+fn fingerprint(capture: &Capture<'_>, mut write: impl FnMut(&str)) -> Fingerprint {
+    let mut said = CanonicalHash::default();
+    let (request, response) = (capture.request(), capture.sent_response());
+    write(said.value(request));
+    write(said.value(response));
+    let times = capture.checked().times.named();
+    add_times(&mut said, times);
+    let is_time = |key: Value<'_>| times.iter().any(|(name, at)| at.is_some() && key.is_key(name));
+    said.members(capture.root(), |key, value| !(value.is_same(request) || value.is_same(response) || is_time(key)));
+    Fingerprint::of(&said)
+}
+
+/// Adds times, so that their spelling does not count.
+pub(super) fn add_times<const N: usize>(said: &mut CanonicalHash, times: [(&str, Option<UnixNanos>); N]) {
+    for (name, at) in times.into_iter().filter_map(|(name, at)| Some((name, at?))) {
+        said.text(name, &at.nanos().to_string());
+    }
+}
+
+/// What becomes the ids of a call.
+#[derive(Default)]
+pub(super) struct CallDigest(Sha256);
+
+impl CallDigest {
+    pub(super) fn part(&mut self, bytes: &[u8]) {
+        self.0.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    /// What is not given adds nothing.
+    pub(super) fn given(&mut self, name: &str, value: Option<&[u8]>) {
+        if let Some(value) = value {
+            self.part(name.as_bytes());
+            self.part(value);
+        }
+    }
+
+    pub(super) fn hex(self) -> String {
+        self.0.finalize().iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
+    }
+
+    fn ids(self) -> (TraceId, SpanId) {
+        let digest: [u8; 32] = self.0.finalize().into();
+        // a digest of zeros only: nobody has ever seen one, but a digest is the sender's bytes after all
+        let span = [0, 8, 16].into_iter().find_map(|at| SpanId::new(array(&digest, at)).ok());
+        let trace = [8, 16].into_iter().find_map(|at| TraceId::new(array(&digest, at)).ok());
+        let (span, trace) = (span.or(SpanId::new([1; 8]).ok()), trace.or(TraceId::new([1; 16]).ok()));
+        trace.zip(span).unwrap_or_else(|| panic!("ids of ones are not zero"))
     }
 }
 
 /// `N` bytes from `at`.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+fn array<const N: usize>(bytes: &[u8; 32], at: usize) -> [u8; N] {
     bytes.get(at..at + N).and_then(|part| part.try_into().ok()).unwrap_or([0; N])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hex(text: &str) -> String {
-        parse_trace_id(text).unwrap().unwrap().to_string()
-    }
-
-    #[test]
-    fn a_trace_id_has_many_spellings() {
-        for text in ["4BF92F35-77B3-4DA6-A3CE-929D0E0E4736", " 4bf92f3577b34da6A3CE929D0E0E4736\n"] {
-            assert_eq!(hex(text), "4bf92f3577b34da6a3ce929d0e0e4736");
-        }
-        // SHA-256("run-7")
-        assert_eq!(hex("run-7"), hex(" run-7 "));
-        assert_eq!(hex("abc"), "ba7816bf8f01cfea414140de5dae2223");
-        assert_eq!(parse_trace_id(" \t"), Ok(None));
-        assert_eq!(parse_trace_id("00000000-0000-0000-0000-000000000000"), Err(TraceIdError::Zero));
-        assert_eq!(parse_trace_id(&"0".repeat(32)), Err(TraceIdError::Zero));
-        assert_eq!(parse_trace_id(&"x".repeat(257)), Err(TraceIdError::TooLong));
-        assert!(parse_trace_id(&"x".repeat(256)).unwrap().is_some());
-    }
-
-    #[test]
-    fn a_traceparent_is_taken_when_valid_and_ignored_when_not() {
-        let parsed = Traceparent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
-        assert_eq!(parsed.trace.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
-        assert_eq!(parsed.parent.to_string(), "00f067aa0ba902b7");
-        assert!(Traceparent::parse("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what").is_some());
-        for invalid in [
-            "",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
-        ] {
-            assert_eq!(Traceparent::parse(invalid), None, "{invalid}");
-        }
-    }
-
-    #[test]
-    fn a_derived_session_is_the_trace_ids_beginning() {
-        let trace = TraceId::from_hex(b"4bf92f3577b34da6a3ce929d0e0e4736").unwrap();
-        assert_eq!(derived_session(trace), "session_4bf92f3577b34da6");
-    }
 }

@@ -18,9 +18,10 @@
 use std::borrow::Cow;
 
 use super::foreign::{
-    self, Foreign, Taken, put_choices, put_messages, put_response_member, put_tags, put_text, put_time, put_trace,
-    put_usd,
+    self, Foreign, Identifying, Taken, put_choices, put_messages, put_response_member, put_tags, put_text, put_time,
+    put_trace, put_usd,
 };
+use super::identity::RecordIdentity;
 use super::json::Value;
 use super::parse::ParseOptions;
 use super::validate::ValidationErrors;
@@ -29,6 +30,9 @@ use crate::genai::semconv;
 
 /// `service.name` of these spans: LiteLLM made the calls. Source: the default of LiteLLM's own OpenTelemetry exporter.
 const SERVICE_NAME: &str = "litellm";
+
+/// When a call began, ended, and gave its first token.
+const TIMES: [&str; 3] = ["startTime", "endTime", "completionStartTime"];
 
 /// Rewrites one payload.
 ///
@@ -50,7 +54,7 @@ pub fn rewrite(record: &[u8], options: &ParseOptions) -> Result<Foreign, Validat
     let (operation, api_type) = operation(&call_type);
     Ok(Foreign {
         body: json.finish().0,
-        idempotency_key: key(record),
+        identity: identity(record),
         operation,
         api_type,
         raw: [
@@ -61,16 +65,30 @@ pub fn rewrite(record: &[u8], options: &ParseOptions) -> Result<Foreign, Validat
     })
 }
 
+/// Members that say which call it is, when nothing names it.
+const CALL: [&str; 9] = [
+    "call_type",
+    "model",
+    "model_group",
+    "messages",
+    "model_parameters",
+    "stream",
+    "response",
+    "error_str",
+    "error_information",
+];
+
 /// One call of several attempts has one `litellm_call_id`, and some servers repeat response ids: an attempt is known
-/// by both and by when it began and how it ended.
-fn key(record: Value<'_>) -> String {
+/// by both, by when it was and by how it ended.
+fn identity(record: Value<'_>) -> RecordIdentity {
     let text = |name: &str| record.get(name).and_then(Value::str).unwrap_or_default();
     let (call, id, status) = (text("litellm_call_id"), text("id"), text("status"));
-    if call.is_empty() && id.is_empty() {
-        return foreign::key_of_all(SERVICE_NAME, record);
-    }
-    let start = record.get("startTime").map(Value::raw).unwrap_or_default();
-    foreign::key_of(SERVICE_NAME, &[&call, &id, start, &status])
+    let is_named = !(call.is_empty() && id.is_empty());
+    let mut identifying = Identifying::begin(SERVICE_NAME, &[&call, &id, &status]);
+    CALL.iter().for_each(|name| identifying.member(name, record.get(name), !is_named));
+    TIMES.iter().for_each(|name| identifying.time(name, record.get(name)));
+    identifying.rest(record);
+    identifying.finish(false)
 }
 
 /// The operation of a call type, and the kind of `OpenAI` API. Asynchronous calls begin with an `a`.
@@ -464,20 +482,65 @@ mod tests {
         assert_eq!(seen(&early).1["millrace.litellm.extra"]["endTime"], 1.5, "an end before the start is no end");
     }
 
+    /// Span and fingerprint of a record.
+    fn identity(record: &Json) -> (Json, Json) {
+        let span = seen(record).0;
+        (span["span"].clone(), span["fingerprint"].clone())
+    }
+
     #[test]
     fn a_repeat_is_the_same_span_and_another_attempt_is_not() {
-        let id = |record: &Json| seen(record).0["span"].clone();
-        let first = id(&success());
-        assert_eq!(id(&success()), first);
+        let first = identity(&success());
+        assert_eq!(identity(&success()), first);
         for other in [
             json!({"startTime": 1795445761.6}),
+            json!({"endTime": 1795445763.5}),
+            json!({"completionStartTime": 1795445761.9}),
+            json!({"startTime": "yesterday"}),
             json!({"id": "chatcmpl-2"}),
             json!({"litellm_call_id": "other"}),
             json!({"status": "failure"}),
+            json!({"session_id": "other"}),
+            json!({"trace_id": "other"}),
             json!({"id": null, "litellm_call_id": null}),
         ] {
-            assert_ne!(id(&with(other.clone())), first, "{other}");
+            let (span, fingerprint) = identity(&with(other.clone()));
+            assert!(span != first.0 && fingerprint != first.1, "{other}");
         }
+    }
+
+    #[test]
+    fn a_record_without_ids_is_known_by_its_call() {
+        let without_ids = |members: Json| {
+            let mut record = with(json!({"id": null, "litellm_call_id": null}));
+            record.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+            record
+        };
+        let first = identity(&without_ids(json!({})));
+        for other in [
+            json!({"messages": [{"role": "critic"}]}),
+            json!({"response": "Lima."}),
+            json!({"call_type": "responses"}),
+            json!({"startTime": 1795445761.6}),
+        ] {
+            assert_ne!(identity(&without_ids(other.clone())).0, first.0, "{other}");
+        }
+        let (span, fingerprint) = identity(&without_ids(json!({"response_cost": 1.5})));
+        assert!(span == first.0 && fingerprint != first.1);
+    }
+
+    #[test]
+    fn a_report_that_adds_something_is_another_report_of_the_same_span() {
+        let first = identity(&success());
+        for added in
+            [json!({"response_cost": 1.5}), json!({"end_user": "bea"}), json!({"custom_llm_provider": "openai"})]
+        {
+            let (span, fingerprint) = identity(&with(added.clone()));
+            assert!(span == first.0 && fingerprint != first.1, "{added}");
+        }
+        let spelt = json!({"startTime": "2026-11-23T14:56:01.556209Z", "endTime": "1795445762.1168320"});
+        assert_eq!(seen(&with(spelt.clone())).0["start"], seen(&success()).0["start"], "{spelt}");
+        assert_eq!(identity(&with(spelt)), first, "however its times are spelt");
     }
 
     #[test]

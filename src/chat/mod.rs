@@ -6,7 +6,7 @@
 //!        json  validate       identity  timing  request  response (messages, parts, media, tools, usage)  error  cost
 //!        stream  merge        span  raw  writer  limits
 //!
-//! LiteLLM's or Helicone's record --litellm | helicone--> Foreign (a body, and what it cannot say)
+//! LiteLLM's or Helicone's record --litellm | helicone--> Foreign (a body, which call it is, and what the body cannot say)
 //! ```
 //!
 //! Pure functions: no clock, no I/O. What is invalid is refused at `parse` with the reference's own answer; whatever
@@ -18,6 +18,7 @@
 pub const SCOPE_NAME: &str = "millrace.chat_completions";
 
 mod canonical;
+mod contexts;
 mod convert;
 mod cost;
 mod error;
@@ -42,15 +43,17 @@ mod span;
 pub(crate) mod stream;
 pub(crate) mod timing;
 pub(crate) mod tools;
+mod trace_ref;
 pub(crate) mod usage;
 mod validate;
 pub(crate) mod writer;
 
 pub use convert::{Context, check_age, convert};
 pub use foreign::Foreign;
-pub use identity::{SessionRef, TRACE_ID_BYTES_MAX, TraceRef, Traceparent, derived_session};
+pub use identity::RecordIdentity;
 pub use json::{DEPTH_MAX, VALUES_MAX};
 pub use limits::Limits;
 pub use parse::{Capture, ParseOptions, parse};
 pub use span::{AttrValue, ChatSpan, Raw, Status};
+pub use trace_ref::{SessionRef, TRACE_ID_BYTES_MAX, TraceRef, Traceparent, derived_session};
 pub use validate::{ERRORS_MAX, INPUT_BYTES_MAX, Loc, ValidationError, ValidationErrors};

@@ -1,11 +1,12 @@
 //! The door: a POST body becomes a [`Capture`] or the list of what is wrong with it.
 
+use super::contexts::Contexts;
 use super::json::{Document, Value};
 use super::limits::Limits;
 use super::stream::{self, Merged};
 use super::timing::{self, GivenTimes};
 use super::validate::{Found, Loc, ValidationErrors};
-use super::{error, identity};
+use super::{error, trace_ref};
 use crate::genai::cost::Usd;
 use crate::ids::{SpanId, TraceId};
 use crate::time::UnixNanos;
@@ -119,6 +120,15 @@ impl Capture<'_> {
     /// A member of the body that is there and not null.
     pub(super) fn member(&self, name: &str) -> Option<Value<'_>> {
         self.body.root().get(name)
+    }
+
+    /// The body.
+    pub(super) fn root(&self) -> Value<'_> {
+        self.body.root()
+    }
+
+    pub(super) fn contexts(&self) -> Contexts<'_> {
+        Contexts::read(self.member("experiment_context"), self.member("evaluation_context"))
     }
 
     pub(super) fn request(&self) -> Value<'_> {
@@ -239,10 +249,10 @@ fn check_response(root: Value<'_>, found: &mut Found) -> Option<Merged> {
 fn check_trace(root: Value<'_>, found: &mut Found) -> Option<TraceId> {
     let path = ["trace_id".into()];
     let given = found.string(&path, root.get("trace_id")?)?;
-    let (kind, msg) = match identity::parse_trace_id(&given.str()?) {
+    let (kind, msg) = match trace_ref::parse_trace_id(&given.str()?) {
         Ok(trace) => return trace,
-        Err(identity::TraceIdError::Zero) => ("value_error", "Value error, trace id is all zero"),
-        Err(identity::TraceIdError::TooLong) => ("string_too_long", "String should have at most 256 bytes"),
+        Err(trace_ref::TraceIdError::Zero) => ("value_error", "Value error, trace id is all zero"),
+        Err(trace_ref::TraceIdError::TooLong) => ("string_too_long", "String should have at most 256 bytes"),
     };
     found.add(&path, kind, msg, Some(given));
     None
@@ -283,7 +293,7 @@ fn check_times(root: Value<'_>, found: &mut Found) -> GivenTimes {
 
 fn check_time(root: Value<'_>, name: &str, found: &mut Found) -> Option<UnixNanos> {
     let given = root.get(name)?;
-    let time = given.number().and_then(timing::from_unix).or_else(|| timing::from_text(&given.str()?));
+    let time = timing::from_json(given);
     if time.is_none() {
         let msg = "Input should be a valid datetime: RFC 3339 text or Unix seconds";
         found.add(&[name.into()], "datetime_parsing", msg, Some(given));

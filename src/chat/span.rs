@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::identity::{SessionRef, TraceRef, derived_session};
 use super::json_text::write_string;
 use super::limits::{self, Limits};
+use super::trace_ref::{SessionRef, TraceRef, derived_session};
 use super::writer::{JsonWriter, Losses};
 use crate::genai::cost::Usd;
 use crate::genai::semconv;
@@ -20,6 +20,9 @@ pub struct ChatSpan<'c> {
     pub trace: TraceRef,
     /// Its own id, the same for every repeat of the pair.
     pub span_id: SpanId,
+    /// The same for reports that say the same, in whatever order of members and spelling of times; another one when anything
+    /// in it differs, such as a cost that was added.
+    pub fingerprint: u64,
     /// The parent the sender named; else the root of the trace it joins is to be found.
     pub parent: Option<SpanId>,
     /// The session the sender named, or that it is to be derived.

@@ -25,6 +25,13 @@ pub(super) struct GivenTimes {
     pub(super) first_token: Option<UnixNanos>,
 }
 
+impl GivenTimes {
+    /// Each with the member that gives it.
+    pub(super) fn named(self) -> [(&'static str, Option<UnixNanos>); 3] {
+        [("started_at", self.started), ("ended_at", self.ended), ("first_token_at", self.first_token)]
+    }
+}
+
 /// When a call began and ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Timing {
@@ -115,6 +122,11 @@ pub(super) fn from_unix(text: &str) -> Option<UnixNanos> {
         _ => 9,
     };
     scaled(text, scale).ok().filter(|nanos| *nanos > 0).and_then(UnixNanos::of_start)
+}
+
+/// A time as a number or a text.
+pub(super) fn from_json(value: Value<'_>) -> Option<UnixNanos> {
+    value.number().and_then(from_unix).or_else(|| from_text(&value.str()?))
 }
 
 /// A time as RFC 3339 text (`2026-09-21T13:33:20.5+02:00`) or as a number in a text.

@@ -620,6 +620,9 @@ mod tests {
         fn rows_taken_out_of_a_group_are_the_rows_cut_out_of_its_block(group in any_group(8), keep in any::<[bool; 8]>()) {
             let drop: Vec<usize> = (0..group.rows()).filter(|row| !keep[*row]).collect();
             let left = group.without(&drop);
+            let fingerprints: Vec<u64> =
+                group.fingerprints().iter().zip(keep).filter(|(_, keep)| *keep).map(|(number, _)| *number).collect();
+            prop_assert_eq!(left.fingerprints(), fingerprints);
             let bytes = block_of(&[group]);
             let mut cut = Vec::new();
             if !bytes.is_empty() {

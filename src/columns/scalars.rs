@@ -50,6 +50,8 @@ pub struct SpanScalars<'a> {
     pub resource_schema_url: &'a [u8],
     /// The schema URL of its scope.
     pub scope_schema_url: &'a [u8],
+    /// What tells this report of the span from another one; not a column.
+    pub fingerprint: u64,
 }
 
 impl SpanScalars<'_> {
@@ -78,6 +80,7 @@ impl SpanScalars<'_> {
             scope_attributes: None,
             resource_schema_url: b"",
             scope_schema_url: b"",
+            fingerprint: 0,
         }
     }
 }

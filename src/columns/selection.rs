@@ -30,7 +30,7 @@ impl Selection {
     }
 
     /// The values at these positions.
-    pub(super) fn pick(&self, values: &[usize]) -> Vec<usize> {
+    pub(super) fn pick<T: Copy>(&self, values: &[T]) -> Vec<T> {
         self.0.iter().flat_map(|run| values.get(run.clone()).unwrap_or_default()).copied().collect()
     }
 

@@ -320,6 +320,8 @@ pub struct RowGroup {
     row_bytes: Vec<usize>,
     /// Their sum.
     counted_bytes: usize,
+    /// One a row, beside its ids; not a column.
+    fingerprints: Vec<u64>,
     /// The days that its spans began on, as days since 1970: each is a partition of the table. Sorted.
     days: Vec<i64>,
     timestamp: Fixed64,
@@ -520,6 +522,12 @@ impl RowGroup {
         self.trace_id.iter().zip(self.span_id.iter())
     }
 
+    /// What each row's report said, as a hash: reports of one span that say the same have the same.
+    #[must_use]
+    pub fn fingerprints(&self) -> &[u64] {
+        &self.fingerprints
+    }
+
     /// Bytes held, which is about what the rows take in a block.
     #[must_use]
     pub fn bytes_len(&self) -> usize {
@@ -530,7 +538,8 @@ impl RowGroup {
                 data.ends.iter().map(|ends| size_of_val(*ends)).sum::<usize>()
                     + data.leaves.iter().map(|leaf| leaf.len()).sum::<usize>()
             })
-            .sum()
+            .sum::<usize>()
+            + size_of_val(self.fingerprints.as_slice())
     }
 
     /// Bytes that the rows take in a block, at most; each column counts.
@@ -669,6 +678,7 @@ impl RowGroup {
         self.links.ends.push(as_u64(self.links.trace_id.len()));
         self.raw_request.push(span.raw_request);
         self.raw_response.push(span.raw_response);
+        self.fingerprints.push(span.fingerprint);
         self.rows += 1;
         self.row_bytes.push(bytes);
         self.counted_bytes += bytes;
@@ -763,6 +773,7 @@ impl RowGroup {
             rows: kept.len(),
             counted_bytes: row_bytes.iter().sum(),
             row_bytes,
+            fingerprints: kept.pick(&self.fingerprints),
             days,
             timestamp,
             trace_id: self.trace_id.selected(kept),
@@ -822,7 +833,7 @@ impl RowGroup {
         for column in [&mut self.timestamp, &mut self.duration, &mut self.events.timestamp] {
             column.reserve_alike(self.rows, more);
         }
-        for ends in [&mut self.events.ends, &mut self.links.ends] {
+        for ends in [&mut self.events.ends, &mut self.links.ends, &mut self.fingerprints] {
             ends.reserve(more);
         }
         self.typed.reserve_alike(self.rows, more);

@@ -225,6 +225,7 @@ fn add(rows: &mut RowGroup, resource: &MapRow, span: &AnySpan) {
         flags: u32::try_from(span.number % 3).unwrap(),
         scope_attributes: span.number.is_multiple_of(4).then_some(resource),
         scope_schema_url: if span.number.is_multiple_of(7) { b"https://example.com/1" } else { b"" },
+        fingerprint: span.number,
         ..SpanScalars::new(start, trace_id, span_id)
     };
     rows.finish(mark, &scalars, resource, normalise as Normalise).unwrap();

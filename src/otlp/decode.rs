@@ -16,6 +16,7 @@ use crate::retention::Horizon;
 use crate::time::UnixNanos;
 use crate::workspace::{self, Workspace};
 use std::fmt;
+use twox_hash::XxHash3_64;
 
 /// Reasons kept for the answer; the count goes on.
 const REASONS_MAX: usize = 3;
@@ -218,6 +219,7 @@ struct ResourceContext<'a> {
     row: &'a MapRow,
     service_name: &'a [u8],
     schema_url: &'a [u8],
+    fingerprint: u64,
     broken: Option<Rejection>,
 }
 
@@ -239,6 +241,8 @@ struct Context<'a> {
     scope_attributes: &'a MapRow,
     resource_schema_url: &'a [u8],
     scope_schema_url: &'a [u8],
+    /// What resource and scope add to the fingerprints of their spans.
+    fingerprint: u64,
     /// Set when the resource or scope is malformed in its content, which costs all of its spans.
     broken: Option<Rejection>,
 }
@@ -303,7 +307,9 @@ impl Decoder<'_> {
         let mut resource = MapRow::for_message_of(message.len());
         let mut service_name = Vec::new();
         let mut broken = None;
+        let mut fingerprint = 0;
         each_field(message, Part::ResourceSpans, 1, |bytes| {
+            fingerprint = XxHash3_64::oneshot_with_seed(fingerprint, bytes);
             match self.resource(bytes, &mut resource, &mut service_name) {
                 Err(error @ (DecodeError::NotUtf8 | DecodeError::TooDeep { .. })) => {
                     broken = Some(Rejection::Content("its resource", error));
@@ -324,7 +330,8 @@ impl Decoder<'_> {
         if let Err(error) = checked_text(schema_url) {
             broken = Some(Rejection::Content("its resource", error));
         }
-        let context = ResourceContext { row: &resource, service_name: &service_name, schema_url, broken };
+        let fingerprint = XxHash3_64::oneshot_with_seed(fingerprint, schema_url);
+        let context = ResourceContext { row: &resource, service_name: &service_name, schema_url, fingerprint, broken };
         each_field(message, Part::ResourceSpans, 2, |bytes| self.scope_spans(bytes, &context))
     }
 
@@ -354,16 +361,20 @@ impl Decoder<'_> {
 
     fn scope_spans(&mut self, message: &[u8], resource: &ResourceContext<'_>) -> Result<(), DecodeError> {
         let mut scope = ScopeFields::default();
-        let mut broken = resource.broken;
+        let (mut broken, mut fingerprint) = (resource.broken, resource.fingerprint);
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next().map_err(Part::ScopeSpans.is())? {
             match number {
-                1 => match self.scope(value.bytes().map_err(Part::ScopeSpans.is())?, &mut scope) {
-                    Err(error @ (DecodeError::NotUtf8 | DecodeError::TooDeep { .. })) => {
-                        broken = Some(Rejection::Content("its scope", error));
+                1 => {
+                    let bytes = value.bytes().map_err(Part::ScopeSpans.is())?;
+                    fingerprint = XxHash3_64::oneshot_with_seed(fingerprint, bytes);
+                    match self.scope(bytes, &mut scope) {
+                        Err(error @ (DecodeError::NotUtf8 | DecodeError::TooDeep { .. })) => {
+                            broken = Some(Rejection::Content("its scope", error));
+                        }
+                        other => other?,
                     }
-                    other => other?,
-                },
+                }
                 3 => scope.schema_url = value.bytes().map_err(Part::ScopeSpans.is())?,
                 _ => {}
             }
@@ -382,6 +393,7 @@ impl Decoder<'_> {
             scope_attributes: &scope.attributes,
             resource_schema_url: resource.schema_url,
             scope_schema_url: scope.schema_url,
+            fingerprint: XxHash3_64::oneshot_with_seed(fingerprint, scope.schema_url),
             broken,
         };
         let mut unread = message.len();
@@ -422,7 +434,7 @@ impl Decoder<'_> {
         let mut span = SpanFields::default();
         let outcome = match context.broken {
             Some(rejection) => Err(SpanError::Rejected(rejection)),
-            None => self.span_content(message, &mut span).and_then(|()| scalars(&span, context)),
+            None => self.span_content(message, &mut span).and_then(|()| scalars(message, &span, context)),
         };
         let outcome = outcome.and_then(|scalars| match self.out.rows.days_with(scalars.start) {
             _ if self.limits.horizon.is_some_and(|horizon| horizon.is_passed_by(scalars.start)) => {
@@ -622,7 +634,7 @@ fn status<'a>(message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), Decode
     Ok(())
 }
 
-fn scalars<'a>(span: &SpanFields<'a>, context: &Context<'a>) -> Result<SpanScalars<'a>, SpanError> {
+fn scalars<'a>(message: &[u8], span: &SpanFields<'a>, context: &Context<'a>) -> Result<SpanScalars<'a>, SpanError> {
     let text = |field, bytes| checked_text(bytes).map_err(SpanError::of(field));
     let start = UnixNanos::of_start(span.start).ok_or(Rejection::LateStart)?;
     let end = UnixNanos::new(span.end).ok_or(Rejection::Time("end_time_unix_nano"))?;
@@ -648,6 +660,7 @@ fn scalars<'a>(span: &SpanFields<'a>, context: &Context<'a>) -> Result<SpanScala
         scope_attributes: Some(context.scope_attributes),
         resource_schema_url: context.resource_schema_url,
         scope_schema_url: context.scope_schema_url,
+        fingerprint: XxHash3_64::oneshot(message) ^ context.fingerprint,
     })
 }
 

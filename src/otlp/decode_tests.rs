@@ -410,3 +410,50 @@ fn roots_are_told_with_their_session() {
     };
     assert_eq!(decoded.roots, [expected]);
 }
+
+#[test]
+fn a_span_has_the_same_fingerprint_until_anything_in_its_report_differs() {
+    let fingerprints = |request: &ExportTraceServiceRequest| decode(request).unwrap().rows.fingerprints().to_vec();
+    let with = |change: &dyn Fn(&mut ResourceSpans)| {
+        let mut request = request(vec![valid_span("a")]);
+        let resource_spans = &mut request.resource_spans[0];
+        resource_spans.resource = Some(Resource { attributes: vec![text_attribute("r", "1")], ..Resource::default() });
+        resource_spans.scope_spans[0].scope =
+            Some(InstrumentationScope { name: "s".into(), ..InstrumentationScope::default() });
+        change(resource_spans);
+        fingerprints(&request)
+    };
+    let first = with(&|_| {});
+    assert_eq!(first.len(), 1);
+    let span = |change: fn(&mut Span)| with(&move |all| change(&mut all.scope_spans[0].spans[0]));
+    let others = [
+        span(|span| span.end_time_unix_nano = 5),
+        span(|span| span.attributes.push(text_attribute("k", "v"))),
+        span(|span| span.status = Some(Status { code: 2, ..Status::default() })),
+        with(&|all| all.resource.as_mut().unwrap().attributes.push(text_attribute("k", "v"))),
+        with(&|all| all.resource = None),
+        with(&|all| all.schema_url = "x".into()),
+        with(&|all| all.scope_spans[0].scope.as_mut().unwrap().version = "1".into()),
+        with(&|all| all.scope_spans[0].scope = None),
+        with(&|all| all.scope_spans[0].schema_url = "x".into()),
+    ];
+    let all: std::collections::BTreeSet<_> = others.iter().chain([&first]).collect();
+    assert_eq!(all.len(), others.len() + 1);
+    // in whatever company it comes
+    let in_company = with(&|all| {
+        all.scope_spans[0].spans.insert(0, valid_span("b"));
+        all.scope_spans.push(ScopeSpans { spans: vec![valid_span("a")], ..ScopeSpans::default() });
+    });
+    assert_eq!((in_company.len(), in_company[1]), (3, first[0]));
+    assert_ne!(in_company[2], first[0], "another scope");
+}
+
+#[test]
+fn fingerprints_stay_with_their_rows_when_spans_are_rejected() {
+    let nameless = |name: &str| Span { trace_id: Vec::new(), ..valid_span(name) };
+    let mixed = decode(&request(vec![nameless("x"), valid_span("a"), nameless("y"), valid_span("b")])).unwrap();
+    let good = decode(&request(vec![valid_span("a"), valid_span("b")])).unwrap();
+    assert_eq!((mixed.rows.rows(), mixed.rejected), (2, 2));
+    assert_eq!(mixed.rows.fingerprints(), good.rows.fingerprints());
+    assert_ne!(good.rows.fingerprints()[0], good.rows.fingerprints()[1]);
+}

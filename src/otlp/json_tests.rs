@@ -134,3 +134,13 @@ fn nesting_costs_the_span_first_and_the_request_when_it_is_absurd() {
     let bomb = "{\"resourceSpans\":".repeat(100_000);
     assert!(decode(&bomb).is_err());
 }
+
+#[test]
+fn a_json_request_has_the_fingerprints_of_its_transcoding() {
+    let body = sample("01_otlp_json_peculiarities.json")["otlp"].to_string();
+    let protobuf = transcode_traces(body.as_bytes(), 32).unwrap();
+    let as_protobuf = decode_traces(&protobuf, Encoding::Protobuf, &Workspace::default(), &Limits::default()).unwrap();
+    let as_json = decode(&body).unwrap();
+    assert!(as_json.rows.rows() > 0);
+    assert_eq!(as_json.rows.fingerprints(), as_protobuf.rows.fingerprints());
+}

@@ -160,7 +160,8 @@ impl Receivers {
     pub(super) fn take_pair(&self, envelope: Envelope<'_>, body: &[u8], room: Room) -> Result<Taken, IngestError> {
         let Envelope { workspace, ack, traceparent, idempotency_key, foreign } = envelope;
         let now = self.clock.now();
-        let context = Context { workspace, received_at: now, traceparent, idempotency_key };
+        let record = foreign.as_ref().map(|foreign| &foreign.identity);
+        let context = Context { workspace, received_at: now, traceparent, idempotency_key, record };
         let options = if foreign.is_some() { Foreign::options(self.chat_options) } else { self.chat_options };
         let capture = chat::parse(body, &options).map_err(IngestError::Invalid)?;
         let mut span = chat::convert(&capture, &context).map_err(IngestError::Invalid)?;
@@ -325,6 +326,7 @@ fn row(
         join_state,
         session: if span.session == SessionRef::ToDerive { session_id.as_bytes() } else { b"" },
         scope_schema_url: semconv::SCHEMA_URL.as_bytes(),
+        fingerprint: span.fingerprint,
         ..SpanScalars::new(span.start, span.trace.id(), span.span_id)
     };
     rows.finish(mark, &scalars, &resource, dialects::normalise as Normalise)?;

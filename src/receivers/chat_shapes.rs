@@ -180,12 +180,11 @@ impl Source {
             Some(place) => format!("{key}/{place}"),
             None => key.to_owned(),
         });
-        let derived = foreign.as_mut().map(|foreign| std::mem::take(&mut foreign.idempotency_key));
         let envelope = Envelope {
             workspace: &self.workspace,
             ack: self.ack,
             traceparent: text("traceparent").and_then(Traceparent::parse),
-            idempotency_key: given.as_deref().or(derived.as_deref()),
+            idempotency_key: given.as_deref(),
             foreign,
         };
         receivers.take_pair(envelope, body, room)

@@ -13,7 +13,8 @@ pub(crate) fn with_span<T>(body: &str, options: ParseOptions, look: impl FnOnce(
     let capture = chat::parse(body.as_bytes(), &options).unwrap_or_else(|errors| panic!("{errors}"));
     let workspace = Workspace::default();
     let received_at = UnixNanos::new(RECEIVED_AT_NANOS).unwrap();
-    let context = Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None };
+    let context =
+        Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None, record: None };
     look(&chat::convert(&capture, &context).unwrap())
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn with_span<T>(sample: &Value, check: impl FnOnce(&ChatSpan<'_>) -> 
     let received_at = sample["receivedAtUnixNano"].as_str().map_or(RECEIVED_AT_NANOS, |nanos| nanos.parse().unwrap());
     let received_at = UnixNanos::new(received_at.try_into().unwrap()).unwrap();
     let traceparent = sample["headers"]["traceparent"].as_str().map(|header| Traceparent::parse(header).unwrap());
-    let context = Context { workspace: &workspace, received_at, traceparent, idempotency_key: None };
+    let context = Context { workspace: &workspace, received_at, traceparent, idempotency_key: None, record: None };
     check(&chat::convert(&capture, &context).unwrap_or_else(|errors| panic!("{errors}")))
 }
 
