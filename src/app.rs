@@ -17,7 +17,7 @@ use crate::columns::blocks::Block;
 use crate::committer::{Committer, JournalFailed, Limits};
 use crate::config::Config;
 use crate::embedded;
-use crate::exporter::{Exporter, Lost};
+use crate::exporter::{self, Exporter, Lost};
 use crate::joiner::Joiner;
 use crate::journal::{Backlog, DeadLetters, Journal, MachineDisk, Options, View};
 use crate::otlp;
@@ -33,7 +33,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -211,8 +210,7 @@ fn exporter(
         metrics: metrics.clone(),
         availability: availability.clone(),
         clock: Clock::System,
-        isolating: tokio::sync::Mutex::default(),
-        was_away: AtomicBool::new(false),
+        state: exporter::State::default(),
     }
 }
 
@@ -547,7 +545,7 @@ async fn warm(
         return;
     }
     for _ in 0..WARM_ATTEMPTS {
-        availability.until_storing().await;
+        availability.until_reachable().await;
         match recent::spans(&client, window, spans_max, &learn).await {
             Ok(spans) => {
                 tracing::debug!(spans, "learned which spans were stored lately");

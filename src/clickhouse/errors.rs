@@ -7,6 +7,10 @@ use crate::text::cut;
 /// Longest text of a failure that is kept.
 const MESSAGE_BYTES_MAX: usize = 1_024;
 const DETAIL_BYTES_MAX: usize = 8_192;
+/// ClickHouse gave up on what took longer than it was told to.
+const TIMEOUT_EXCEEDED: u32 = 159;
+/// There is no memory for so much at once.
+const MEMORY_LIMIT_EXCEEDED: u32 = 241;
 /// What goes away by itself.
 const RETRY: [u32; 16] = [3, 107, 159, 202, 203, 209, 210, 236, 241, 242, 252, 285, 290, 319, 425, 999];
 
@@ -15,6 +19,8 @@ const RETRY: [u32; 16] = [3, 107, 159, 202, 203, 209, 210, 236, 241, 242, 252, 2
 pub enum Class {
     /// Goes away by itself: repeat soon, with the same token.
     Retry,
+    /// ClickHouse says what nobody here knows: it may go away by itself, lie in the rows, or need an operator.
+    Unknown,
     /// An operator can mend it: keep the rows, repeat slowly, raise an alarm.
     Hold,
     /// The rows themselves are refused; repeating cannot help.
@@ -33,8 +39,8 @@ pub struct Failure {
     pub message: String,
     /// There was no answer in time; it may still be at work.
     pub timed_out: bool,
-    /// Whether its meaning is known; what is not is tried again for a while, then left to an operator.
-    pub is_known: bool,
+    /// It went wrong on this side of the wire: ClickHouse was not asked.
+    pub is_own: bool,
     /// All that ClickHouse said, which may quote what a sender sent: for the dead letters, not for a log.
     pub detail: String,
 }
@@ -52,7 +58,7 @@ impl Failure {
 
     fn new(code: Option<u32>, class: Class, message: &str) -> Self {
         let message = cut(message.trim(), MESSAGE_BYTES_MAX).to_owned();
-        Self { code, class, detail: message.clone(), message, timed_out: false, is_known: true }
+        Self { code, class, detail: message.clone(), message, timed_out: false, is_own: false }
     }
 
     pub(super) fn of_timeout() -> Self {
@@ -72,7 +78,7 @@ impl Failure {
             // these speak of tables, users and disks, which is what an operator needs to hear
             Some(_) if class == Class::Hold => Self::new(code, class, text),
             Some(number) => Self {
-                is_known: class != Class::Retry || RETRY.contains(&number),
+                timed_out: number == TIMEOUT_EXCEEDED,
                 detail: cut(text.trim(), DETAIL_BYTES_MAX).to_owned(),
                 ..Self::new(code, class, &format!("Code: {number} {}", name_in(text)))
             },
@@ -89,7 +95,19 @@ impl Failure {
     /// What went wrong on this side of the wire, and may go better next time.
     #[must_use]
     pub fn of_our_own(message: &str) -> Self {
-        Self::new(None, Class::Retry, message)
+        Self { is_own: true, ..Self::new(None, Class::Retry, message) }
+    }
+
+    /// Whether ClickHouse itself said so: it is at work no more on what it was sent.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        self.code.is_some()
+    }
+
+    /// Whether the rows may be the cause: fewer of them, or others, may be taken.
+    #[must_use]
+    pub fn may_be_of_rows(&self) -> bool {
+        matches!(self.class, Class::Unknown | Class::Permanent) || self.code == Some(MEMORY_LIMIT_EXCEEDED)
     }
 }
 
@@ -106,7 +124,8 @@ fn class_of_code(code: u32, text: &str) -> Class {
         16 | 60 | 81 | 164 | 243 | 497 | 516 => Class::Hold,
         // the last two: a constraint of the table, and a `throwIf` in a view on it
         6 | 27 | 33 | 53 | 117 | 469 | 395 => Class::Permanent,
-        _ => Class::Retry,
+        _ if RETRY.contains(&code) => Class::Retry,
+        _ => Class::Unknown,
     }
 }
 
@@ -146,14 +165,33 @@ mod tests {
     #[test]
     fn each_code_has_its_class() {
         let exception = |code: u32| format!("Code: {code}. DB::Exception: whatever. (SOME_NAME)");
-        for code in RETRY.into_iter().chain([9_999]) {
+        for code in RETRY {
             assert_eq!(class(&exception(code)), Class::Retry, "{code}");
+        }
+        for code in [1, 153, 271, 9_999] {
+            assert_eq!(class(&exception(code)), Class::Unknown, "{code}");
         }
         for code in [16, 60, 81, 164, 243, 497, 516] {
             assert_eq!(class(&exception(code)), Class::Hold, "{code}");
         }
         for code in [6, 27, 33, 53, 117, 395, 469] {
             assert_eq!(class(&exception(code)), Class::Permanent, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_clickhouse_says_itself_is_an_answer_and_what_a_proxy_says_is_none() {
+        let exception =
+            |code: u32| Failure::of_response(&format!("Code: {code}. DB::Exception: whatever. (SOME_NAME)"));
+        for code in [241, 6, 60, 271] {
+            assert!(exception(code).is_answer(), "{code}");
+        }
+        assert!(exception(159).timed_out && !exception(209).timed_out);
+        for failure in [Failure::of_response("502 Bad Gateway"), Failure::of_timeout(), Failure::of_our_own("no")] {
+            assert!(!failure.is_answer(), "{failure:?}");
+        }
+        for (code, may_be) in [(241, true), (271, true), (6, true), (252, false), (60, false), (999, false)] {
+            assert_eq!(exception(code).may_be_of_rows(), may_be, "{code}");
         }
     }
 

@@ -3,12 +3,14 @@
 
 mod availability;
 mod errors;
+mod inserts;
 pub mod joins;
 pub mod recent;
 pub mod schema;
 
-pub use availability::{Availability, View};
+pub use availability::{Availability, SegmentView, View};
 pub use errors::{Class, Failure};
+pub use inserts::{NoneUnderWay, OVERTIME, Unconfirmed};
 
 use schema::{Cluster, ClusterName, ReplicaPath};
 
@@ -21,6 +23,8 @@ use std::time::Duration;
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 /// An insert goes to the socket in pieces of this size, each within [`SEND_TIMEOUT`].
 const PIECE_BYTES: usize = 256 << 10;
+/// How long ClickHouse may take to say that an insert ran out of its time.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a statement may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -195,8 +199,9 @@ impl Client {
         }
     }
 
-    /// Inserts Native blocks in compressed frames as one insert, which ClickHouse must confirm within `confirm_within`. The
-    /// blocks have `columns`, or those of this program. The token makes a repeat of the same bytes harmless.
+    /// Inserts Native blocks in compressed frames as one insert, which ClickHouse must confirm within `confirm_within`, and gives up
+    /// by itself about then. The blocks have `columns`, or those of this program. The token makes a repeat of the same bytes
+    /// harmless.
     ///
     /// # Errors
     /// When ClickHouse did not confirm it: it may be in the table or not, so repeat it with the same token.
@@ -210,7 +215,8 @@ impl Client {
         let mut insert = self
             .http
             .insert_formatted_with(schema::insert_statement(&self.database, columns))
-            .with_timeouts(Some(SEND_TIMEOUT), Some(confirm_within))
+            .with_timeouts(Some(SEND_TIMEOUT), Some(confirm_within + ANSWER_TIMEOUT))
+            .with_setting("max_execution_time", confirm_within.as_secs().max(1).to_string())
             .with_setting("decompress", "1")
             .with_setting("insert_deduplication_token", token);
         for (name, value) in INSERT_SETTINGS {

@@ -54,19 +54,19 @@ pub enum Malformed {
 #[derive(Debug)]
 pub struct Block<'a> {
     rows: usize,
-    columns: Vec<Column<'a>>,
+    pub(super) columns: Vec<Column<'a>>,
 }
 
 #[derive(Debug)]
-struct Column<'a> {
-    name: &'a str,
-    type_text: &'a str,
+pub(super) struct Column<'a> {
+    pub(super) name: &'a str,
+    pub(super) type_text: &'a str,
     data: Data<'a>,
 }
 
 /// A column's values, checked to be whole: strings end within their bytes, ends do not go backwards.
 #[derive(Debug)]
-enum Data<'a> {
+pub(super) enum Data<'a> {
     Fixed(Fixed, &'a [u8]),
     Strings(&'a [u8]),
     /// A byte a value, 1 where it is unknown, and the values.
@@ -76,7 +76,7 @@ enum Data<'a> {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Fixed {
+pub(super) enum Fixed {
     Bool,
     UInt32,
     UInt64,
@@ -89,7 +89,7 @@ enum Fixed {
 
 /// Cumulative ends of lists: 8 bytes each, little endian.
 #[derive(Debug, Clone, Copy)]
-struct Ends<'a>(&'a [[u8; 8]]);
+pub(super) struct Ends<'a>(&'a [[u8; 8]]);
 
 /// Number of columns and rows that the bytes claim at their beginning; nothing else is looked at.
 #[must_use]
@@ -210,7 +210,7 @@ impl<'a> Block<'a> {
         self.columns.iter().map(value).collect::<Option<_>>().map(Value::Object)
     }
 
-    fn data(&self, name: &str) -> Option<&Data<'a>> {
+    pub(super) fn data(&self, name: &str) -> Option<&Data<'a>> {
         self.columns.iter().find(|column| column.name == name).map(|column| &column.data)
     }
 }
@@ -275,7 +275,7 @@ fn key_of(key: Value) -> String {
 }
 
 impl Fixed {
-    fn width(self) -> usize {
+    pub(super) fn width(self) -> usize {
         match self {
             Self::Bool => 1,
             Self::UInt32 => 4,
@@ -319,7 +319,7 @@ impl<'a> Ends<'a> {
         self.0.iter().map(|end| end_of(*end))
     }
 
-    fn start_of(self, list: usize) -> usize {
+    pub(super) fn start_of(self, list: usize) -> usize {
         list.checked_sub(1).and_then(|before| self.0.get(before)).map_or(0, |end| end_of(*end))
     }
 

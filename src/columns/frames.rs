@@ -131,6 +131,13 @@ pub fn claimed_bytes(bytes: &[u8]) -> Option<usize> {
     (claimed <= bytes.len()).then_some(claimed)
 }
 
+/// What the frame at the front of `bytes` says of itself, which [`check_frame`] approved.
+#[must_use]
+pub fn shape_of(bytes: &[u8]) -> Option<FrameShape> {
+    let header = Header::read(bytes, ANY).ok()??;
+    Some(FrameShape { frame_bytes: header.frame_bytes, content_bytes: header.content_bytes })
+}
+
 /// Appends the content of a frame that [`check_frame`] approved.
 ///
 /// # Errors

@@ -8,6 +8,7 @@
 //! builders.rs  the growing columns, already laid out as Native wants them
 //! native.rs    many RowGroups -> one Native block
 //! blocks.rs    reads Native blocks back, and cuts rows out of them
+//! merge.rs     rows of several blocks as one block
 //! selection.rs which of a column's values stay when rows are left out
 //! frames.rs    ClickHouse's compressed frames around such blocks
 //! ```
@@ -15,6 +16,7 @@
 pub mod blocks;
 pub mod builders;
 pub mod frames;
+pub mod merge;
 pub mod native;
 mod row_size;
 pub mod scalars;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::ids::SpanId;
 use crate::journal::testing::{Fault, Op, SimDisk, group, ids, number_of};
-use crate::journal::{Config, Options, Order, Segment};
+use crate::journal::{Config, History, Loaded, Options, Order, Segment};
 use crate::pipeline::{self, Origin, Pipeline, Promise};
 use crate::shutdown::{self, Trigger};
 use crate::telemetry::Receiver;
@@ -123,8 +123,8 @@ impl Rig {
     /// Everything that is left to send, and the spans in it.
     async fn rest(&self) -> Vec<u64> {
         let mut numbers = Vec::new();
-        while let Some(segment) = patiently(self.backlog.take(Order::OldestFirst)).await {
-            numbers.extend(numbers_in(&segment));
+        while let Some(mut segment) = patiently(self.backlog.take(Order::OldestFirst)).await {
+            numbers.extend(numbers_in(&mut segment));
             segment.stored(0);
             self.law();
         }
@@ -149,9 +149,10 @@ async fn until(what: &str, so: impl Fn() -> bool) {
     }
 }
 
-fn numbers_in(segment: &Segment) -> Vec<u64> {
+fn numbers_in(segment: &mut Segment) -> Vec<u64> {
+    let Loaded::Whole(whole) = segment.load().unwrap() else { panic!("nothing puts it in doubt") };
     let mut content = Vec::new();
-    crate::columns::frames::decompress_frames(&segment.load().unwrap().frames, &mut content).unwrap();
+    crate::columns::frames::decompress_frames(whole.frames(), &mut content).unwrap();
     let (mut rest, mut numbers) = (&content[..], Vec::new());
     while !rest.is_empty() {
         let (block, behind) = crate::columns::blocks::Block::parse(rest).unwrap();
@@ -277,7 +278,7 @@ async fn who_waits_for_clickhouse_hears_how_it_ended() {
         let mut promise = Box::pin(rig.send(Ack::Stored, &[10 + dead, 20 + dead]).kept());
         let segment = rig.next().await;
         assert!(promise.as_mut().now_or_never().is_none());
-        segment.put_back(Duration::ZERO, true);
+        segment.put_back(Duration::ZERO, History { failures: 1, timeouts: 1, ..History::default() });
         assert!(promise.as_mut().now_or_never().is_none());
         let segment = rig.next().await;
         assert_eq!((segment.history().failures, segment.history().timeouts), (1, 1));

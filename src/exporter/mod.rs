@@ -1,26 +1,34 @@
 //! From the journal into ClickHouse: takes sealed segments and repeats their inserts until ClickHouse has them.
 //!
 //! ```text
-//! backlog -> load, check -> INSERT with the segment's id as token -> stored
-//!    ^                          | not now: put back, others go first
-//!    '--------------------------|
-//!                               | never: isolate.rs finds the rows at fault, they are dead letters, the others go in
+//! backlog -> load, check -> whole: INSERT with the segment's id as token -> stored
+//!    ^            |               | not now: put back, others go first
+//!    '------------|---------------|
+//!                 |               | its rows are refused: it is in doubt from now on
+//!                 '-> in doubt: in_doubt.rs sends what ClickHouse does not have, part by part, and finds rows at fault:
+//!                     those are dead letters, the others go in
 //! ```
 //!
 //! A segment's bytes go out as they lie on disk, so a backlog of hours costs no memory and no encoding.
+//!
+//! An error that nobody knows may lie in the rows or in ClickHouse. It is tried again a few times; then the rows are looked for,
+//! but given up only when ClickHouse takes other inserts, before and after it refuses them. An endpoint that refuses
+//! everything is waited for, whatever its words.
 
-mod isolate;
+mod in_doubt;
+mod rows;
 
 use crate::clickhouse::schema::Schema;
-use crate::clickhouse::{Availability, Class, Client, Failure, View};
-use crate::journal::{Backlog, DeadLetters, LoadError, Loaded, Order, Segment, Unreadable};
+use crate::clickhouse::{Availability, Class, Client, Failure, OVERTIME, View};
+use crate::ids::SegmentId;
+use crate::journal::{Backlog, DeadLetters, History, LoadError, Loaded, Order, RowsLost, Segment, Whole};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// How long ClickHouse may take to confirm an insert at first; each time-out doubles it up to the last.
@@ -31,8 +39,8 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Pause after a failure that an operator must mend.
 const HOLD_PAUSE: Duration = Duration::from_secs(10);
-/// Failures of a kind that nobody knows before they count as an operator's matter.
-const UNKNOWN_FAILURES_MAX: u32 = 20;
+/// Refusals in a row that may lie in the rows before those are looked for: about ten seconds of them.
+const REFUSALS_MAX: u32 = 8;
 /// At a stop, segments on disk are left for the next start when ClickHouse did not take any for this long.
 const AWAY_PATIENCE: Duration = Duration::from_secs(2);
 const STOP_CHECK: Duration = Duration::from_millis(50);
@@ -83,10 +91,35 @@ pub struct Exporter {
     pub availability: Availability,
     /// What time it is.
     pub clock: Clock,
-    /// Held while rows at fault are looked for.
-    pub isolating: tokio::sync::Mutex<()>,
+    /// What has happened so far.
+    pub state: State,
+}
+
+/// What workers know of each other.
+#[derive(Debug)]
+pub struct State {
+    /// Held while rows are decompressed that take much memory.
+    large: tokio::sync::Mutex<()>,
     /// ClickHouse was away since the schema was looked at: it may have come back as another one.
-    pub was_away: AtomicBool,
+    was_away: AtomicBool,
+    /// Inserts that ClickHouse took.
+    taken: AtomicU64,
+    /// The one segment whose rows are looked for although ClickHouse takes nothing else: to see whether it takes some of them.
+    probe: Mutex<Option<SegmentId>>,
+    /// When this process could first have sent anything.
+    began: Instant,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            large: tokio::sync::Mutex::default(),
+            was_away: AtomicBool::new(false),
+            taken: AtomicU64::new(0),
+            probe: Mutex::default(),
+            began: Instant::now(),
+        }
+    }
 }
 
 /// Spans that were acknowledged from memory and that ClickHouse did not take before the service had to stop.
@@ -147,112 +180,213 @@ impl Exporter {
     async fn prepare_table(&self) {
         let mut failures = 0;
         while let Err(failure) = self.schema.prepare(&self.client).await {
-            self.availability.away(&failure, failures == 0, &self.metrics);
-            tokio::time::sleep(self.pause_after(&failure, failures)).await;
+            self.availability.away(&failure, failure.class != Class::Retry, &self.metrics);
+            tokio::time::sleep(pause_after(&failure, failures)).await;
             failures += 1;
         }
-        self.trouble_is_over(failures > 0);
         self.availability.reached(&self.metrics);
     }
 
     /// One attempt. False when ClickHouse did not take it, and it waits again.
     async fn deliver(&self, segment: Segment) -> bool {
-        let had_trouble = segment.history().failures > 0;
-        let (mut segment, loaded) = match blocking(segment, |segment| segment.load()).await {
-            (segment, Ok(loaded)) => (segment, loaded),
-            (segment, Err(LoadError::Io(error))) if error.kind() != std::io::ErrorKind::NotFound => {
-                // too many open files, say: the rows are there
-                let failure = Failure::of_our_own(&format!("failed to read a segment of the journal: {error}"));
-                self.put_back(segment, &failure).await;
-                return false;
-            }
-            (segment, Err(LoadError::Unreadable(why @ Unreadable::Version(_)))) => {
-                segment.leave(&why.to_string());
-                self.trouble_is_over(had_trouble);
-                return true;
-            }
-            (segment, Err(error)) => {
-                let rows = segment.rows();
-                segment.set_aside(rows, &error.to_string());
-                self.trouble_is_over(had_trouble);
-                return true;
+        let mut history = segment.history();
+        let (mut segment, loaded) = blocking(segment, Segment::load).await;
+        let done = match loaded {
+            Err(error) => return self.unread(segment, error, history).await,
+            Ok(Loaded::InDoubt(rows)) => self.deliver_in_doubt(&segment, &rows, &mut history).await,
+            Ok(Loaded::Whole(whole)) => {
+                let done;
+                (segment, done) = self.deliver_whole(segment, whole, &mut history).await;
+                done
             }
         };
-        let done = if segment.is_in_doubt() || loaded.is_damaged {
-            self.insert_what_is_missing(&segment, &loaded).await.map(|()| 0)
-        } else {
-            self.insert(&loaded, &segment.id().to_string(), &segment).await.map(|()| 0)
-        };
-        let done = match done {
-            Err(failure) if failure.class == Class::Permanent => {
-                tracing::warn!(segment = %segment.id(), why = failure.message, "ClickHouse refuses rows; looking for them");
-                let (doubted, done) = blocking(segment, Segment::doubt).await;
-                segment = doubted;
-                match done {
-                    Ok(()) => self.isolate(&segment, &loaded).await,
-                    Err(error) => Err(Failure::of_our_own(&format!("failed to rename a segment: {error}"))),
+        let (id, done) = (
+            segment.id(),
+            match done {
+                Ok(done) => done,
+                Err(failure) => {
+                    self.put_back(segment, &failure, history).await;
+                    return false;
                 }
-            }
-            done => done,
-        };
-        match done {
-            Ok(dead) if loaded.is_damaged => segment.set_aside(loaded.rows_damaged + dead, "bytes on disk changed"),
-            Ok(rows_dead) => segment.stored(rows_dead),
-            Err(failure) => {
-                self.put_back(segment, &failure).await;
-                return false;
+            },
+        );
+        match done.damage {
+            None => settle(segment, move |segment| segment.stored(done.rows_dead)).await,
+            Some(RowsLost(lost)) => {
+                settle(segment, move |segment| segment.set_aside(lost + done.rows_dead, "bytes on disk changed")).await;
             }
         }
-        self.trouble_is_over(had_trouble);
+        self.is_over(id);
         self.availability.reached(&self.metrics);
-        if self.was_away.swap(false, Ordering::Relaxed) {
+        if self.state.was_away.swap(false, Ordering::Relaxed) {
             self.look_at_the_schema_again().await;
         }
         true
+    }
+
+    /// What becomes of a segment that cannot be sent as it lies there. False when it waits again.
+    async fn unread(&self, segment: Segment, error: LoadError, history: History) -> bool {
+        let (id, rows) = (segment.id(), segment.rows());
+        match error {
+            LoadError::Io(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                // too many open files, say: the rows are there
+                let failure = Failure::of_our_own(&format!("failed to read a segment of the journal: {error}"));
+                self.put_back(segment, &failure, history).await;
+                return false;
+            }
+            error if error.is_of_later() => settle(segment, move |segment| segment.leave(&error.to_string())).await,
+            error => settle(segment, move |segment| segment.set_aside(rows, &error.to_string())).await,
+        }
+        self.is_over(id);
+        true
+    }
+
+    /// Sends all rows as one insert. When ClickHouse refuses them for what may lie in some, they are in doubt from then on.
+    async fn deliver_whole(
+        &self,
+        segment: Segment,
+        whole: Whole,
+        history: &mut History,
+    ) -> (Segment, Result<Delivered, Failure>) {
+        if !self.may_search(segment.id(), history) {
+            match self.insert_whole(&whole, history).await {
+                Ok(()) => return (segment, Ok(Delivered::default())),
+                Err(failure) if failure.class != Class::Permanent => return (segment, Err(failure)),
+                Err(failure) => {
+                    let why = failure.message;
+                    tracing::warn!(segment = %segment.id(), why, "ClickHouse refuses rows; looking for them");
+                }
+            }
+        }
+        match blocking(segment, |segment| segment.doubt(whole)).await {
+            (segment, Ok(rows)) => {
+                let done = self.deliver_in_doubt(&segment, &rows, history).await;
+                (segment, done)
+            }
+            (segment, Err(error)) => {
+                (segment, Err(Failure::of_our_own(&format!("failed to rename a segment of the journal: {error}"))))
+            }
+        }
+    }
+
+    async fn insert_whole(&self, whole: &Whole, history: &mut History) -> Result<(), Failure> {
+        let within = confirm_within(history);
+        let (frames, columns, token) = (whole.frames().clone(), whole.columns(), whole.token());
+        let bytes = frames.len();
+        let inserted = self.client.insert_frames(frames, columns, &token, within).await;
+        self.count(bytes, inserted.as_ref().err());
+        inserted.inspect_err(|failure| note_unanswered(history, failure, within))
+    }
+
+    fn count(&self, bytes: usize, failure: Option<&Failure>) {
+        match failure {
+            None => {
+                self.state.taken.fetch_add(1, Ordering::Relaxed);
+                self.metrics.inserted(bytes);
+            }
+            Some(_) => self.metrics.insert_failures.inc(),
+        }
+    }
+
+    /// Inserts that ClickHouse took so far.
+    fn taken(&self) -> u64 {
+        self.state.taken.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is time to look for rows at fault: ClickHouse refused these often enough, and takes others, or
+    /// there is no other segment that is looked at to find that out.
+    fn may_search(&self, segment: SegmentId, history: &History) -> bool {
+        if history.refusals < REFUSALS_MAX {
+            return false;
+        }
+        if self.taken() > history.taken_before {
+            return true;
+        }
+        let mut probe = self.state.probe.lock().unwrap_or_else(PoisonError::into_inner);
+        *probe.get_or_insert(segment) == segment
+    }
+
+    fn is_over(&self, segment: SegmentId) {
+        self.availability.is_over(segment);
+        self.state.probe.lock().unwrap_or_else(PoisonError::into_inner).take_if(|probe| *probe == segment);
     }
 
     /// Rows are taken again; views and what else the schema has may be missing all the same.
     async fn look_at_the_schema_again(&self) {
         if let Err(failure) = self.schema.prepare(&self.client).await {
             tracing::warn!(why = failure.message, "cannot check the schema after ClickHouse came back");
-            self.was_away.store(failure.class == Class::Retry, Ordering::Relaxed);
+            let may_pass = matches!(failure.class, Class::Retry | Class::Unknown);
+            self.state.was_away.store(may_pass, Ordering::Relaxed);
         }
     }
 
-    /// What failed before has come to its end, whatever that is.
-    fn trouble_is_over(&self, had_trouble: bool) {
-        if had_trouble {
-            self.availability.over(&self.metrics);
+    async fn put_back(&self, segment: Segment, failure: &Failure, mut history: History) {
+        let taken = self.taken();
+        // what ClickHouse took meanwhile shows that it is there, and that this one has a trouble of its own
+        let is_alone = failure.is_own || history.failures > 0 && taken > history.taken_before;
+        history.failures = history.failures.saturating_add(1);
+        history.timeouts = history.timeouts.saturating_add(u32::from(failure.timed_out));
+        history.refusals = if failure.may_be_of_rows() { history.refusals.saturating_add(1) } else { 0 };
+        history.taken_before = taken;
+        let is_refused_for_long = history.refusals >= REFUSALS_MAX;
+        if is_alone || is_refused_for_long {
+            self.availability.in_trouble(segment.id(), segment.rows(), history.failures, failure);
         }
-    }
-
-    async fn put_back(&self, segment: Segment, failure: &Failure) {
-        let failures = segment.history().failures;
-        self.availability.away(failure, failures == 0, &self.metrics);
+        if !is_alone {
+            let needs_operator = matches!(failure.class, Class::Hold | Class::Permanent) || is_refused_for_long;
+            self.availability.away(failure, needs_operator, &self.metrics);
+            self.state.was_away.store(true, Ordering::Relaxed);
+        }
         let is_missing = schema_is_missing(failure);
-        self.was_away.store(true, Ordering::Relaxed);
-        let pause = if is_missing { Duration::ZERO } else { self.pause_after(failure, failures) };
-        segment.put_back(pause, failure.timed_out);
+        let pause = match () {
+            () if is_missing => Duration::ZERO,
+            // the next attempt, which looks at the rows, is not kept waiting; those behind it are
+            () if history.refusals > REFUSALS_MAX => HOLD_PAUSE,
+            () => pause_after(failure, history.failures - 1),
+        };
+        segment.put_back(pause, history);
         if is_missing {
             self.prepare_table().await;
         }
     }
+}
 
-    /// One insert of checked frames.
-    async fn insert(&self, loaded: &Loaded, token: &str, segment: &Segment) -> Result<(), Failure> {
-        let confirm_within = CONFIRM_TIMEOUT_MIN.saturating_mul(1 << segment.history().timeouts.min(10));
-        let columns = loaded.columns.as_deref();
-        let bytes = loaded.frames.len();
-        self.client
-            .insert_frames(loaded.frames.clone(), columns, token, confirm_within.min(CONFIRM_TIMEOUT_MAX))
-            .await
-            .inspect(|()| self.metrics.inserted(bytes))
-            .inspect_err(|_| self.metrics.insert_failures.inc())
+/// A segment that came to its end.
+#[derive(Debug, Default)]
+struct Delivered {
+    /// Rows that ClickHouse refuses for good.
+    rows_dead: usize,
+    /// What damage took of it.
+    damage: Option<RowsLost>,
+}
+
+/// How long ClickHouse may take for the next attempt.
+fn confirm_within(history: &History) -> Duration {
+    CONFIRM_TIMEOUT_MIN.saturating_mul(1 << history.timeouts.min(10)).min(CONFIRM_TIMEOUT_MAX)
+}
+
+/// An insert that was not answered may go on until its time is over.
+fn note_unanswered(history: &mut History, failure: &Failure, within: Duration) {
+    if !failure.is_answer() {
+        let until = Instant::now() + within + OVERTIME;
+        history.under_way_until = history.under_way_until.max(Some(until));
     }
+}
 
-    fn pause_after(&self, failure: &Failure, failures: u32) -> Duration {
-        let is_unknown = !failure.is_known && failures >= UNKNOWN_FAILURES_MAX;
-        if failure.class == Class::Retry && !is_unknown { pause(failures) } else { HOLD_PAUSE }
+/// What ends a segment touches its file: on a thread for that.
+async fn settle(segment: Segment, end: impl FnOnce(Segment) + Send + 'static) {
+    blocking(Some(segment), |segment| {
+        if let Some(segment) = segment.take() {
+            end(segment);
+        }
+    })
+    .await;
+}
+
+fn pause_after(failure: &Failure, failures: u32) -> Duration {
+    match failure.class {
+        Class::Retry | Class::Unknown => pause(failures),
+        Class::Hold | Class::Permanent => HOLD_PAUSE,
     }
 }
 

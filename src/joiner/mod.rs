@@ -95,7 +95,7 @@ impl Joiner {
         let schedule = Schedule::new(self.config.interval);
         let mut work = Work { schedule, walk: Walk::new(self.config.interval, Instant::now()) };
         loop {
-            self.availability.until_storing().await;
+            self.availability.until_reachable().await;
             let began = Instant::now();
             let result = self.round(&mut work, began).await;
             self.metrics.join.rounds.inc();

@@ -8,9 +8,10 @@
 //! ```
 
 use super::disk::Disk;
-use super::segment::{self, COLUMNS_HASH, Damage, Name, Scan, State as FileState, Unreadable};
+use super::loaded::{InDoubt, LoadError, Loaded, RowsLost, Whole};
+use super::segment::{self, COLUMNS_HASH, Damage, Name, Scan, State as FileState};
 use super::waiter::{Waiter, Waiters};
-use crate::columns::blocks::Block;
+use crate::columns::blocks::{Block, Malformed};
 use crate::columns::frames::decompress_checked_frame;
 use crate::ids::SegmentId;
 use crate::telemetry::Metrics;
@@ -83,13 +84,21 @@ struct Waiting {
     history: History,
 }
 
-/// What a segment went through.
+/// What a segment went through, in this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct History {
     /// Attempts that failed.
     pub failures: u32,
     /// Attempts that were not answered in time.
     pub timeouts: u32,
+    /// Attempts in a row that ClickHouse refused for what may lie in its rows.
+    pub refusals: u32,
+    /// Of those the ones between which ClickHouse took something else.
+    pub refused_alone: u32,
+    /// How many inserts ClickHouse had taken when the last attempt failed.
+    pub taken_before: u64,
+    /// When an insert of it may still have been under way at last.
+    pub under_way_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -466,33 +475,6 @@ pub struct Segment {
     backlog: Backlog,
 }
 
-/// A segment's frames, every one of them checked.
-#[derive(Debug, Clone)]
-pub struct Loaded {
-    /// What ClickHouse gets.
-    pub frames: Bytes,
-    /// The columns of its blocks, when they are not those of this program.
-    pub columns: Option<Vec<String>>,
-    /// Its file is not what was written.
-    pub is_damaged: bool,
-    /// Rows that this took, as far as is known.
-    pub rows_damaged: usize,
-}
-
-/// Why a segment cannot be sent.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The disk says no.
-    #[error("failed to read a segment: {0}")]
-    Io(#[from] io::Error),
-    /// The file is not what was written.
-    #[error("a segment cannot be read: {0}")]
-    Unreadable(#[from] Unreadable),
-    /// Nothing in it checks, or what checks cannot be understood.
-    #[error("nothing in a segment can be read")]
-    Nothing,
-}
-
 impl fmt::Debug for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Segment").field("id", &self.sealed.id).field("rows", &self.sealed.rows).finish_non_exhaustive()
@@ -518,25 +500,30 @@ impl Segment {
         self.sealed.in_doubt
     }
 
+    /// Whether an earlier run wrote it, and may have sent it.
+    #[must_use]
+    pub fn is_recovered(&self) -> bool {
+        self.sealed.is_recovered
+    }
+
     /// What it went through.
     #[must_use]
     pub fn history(&self) -> History {
         self.history
     }
 
-    /// Reads and checks its frames; good frames around damage are taken. Blocks the thread.
+    /// Reads and checks its frames; good frames around damage are taken, and it is in doubt then. Blocks the thread.
     ///
     /// # Errors
     /// When nothing of it can be sent.
-    pub fn load(&self) -> Result<Loaded, LoadError> {
+    pub fn load(&mut self) -> Result<Loaded, LoadError> {
+        let id = self.sealed.id;
         let path = match &self.sealed.body {
-            Body::Memory { frames, .. } => {
-                return Ok(Loaded { frames: frames.clone(), columns: None, is_damaged: false, rows_damaged: 0 });
-            }
+            Body::Memory { frames, .. } => return Ok(self.loaded(frames.clone(), None, None)),
             Body::File(path) => path,
         };
         let bytes = Bytes::from(self.backlog.0.disk.read(path)?);
-        let found = segment::scan(&bytes, segment::is_of(self.sealed.id))?;
+        let found = segment::scan(&bytes, segment::is_of(id))?;
         let is_ours = found.header.as_ref().is_some_and(|header| header.columns == *COLUMNS_HASH);
         let columns = if is_ours { None } else { Some(columns_of(&bytes, &found)?) };
         let as_written = !self.sealed.is_recovered && u64::try_from(bytes.len()) == Ok(self.sealed.bytes);
@@ -550,9 +537,22 @@ impl Segment {
             (Damage::None, Some(first)) => bytes.slice(first.start..),
             _ => found.frames.iter().filter_map(|frame| bytes.get(frame.clone())).collect::<Vec<_>>().concat().into(),
         };
-        let rows_damaged = self.sealed.rows.saturating_sub(rows_good);
-        let is_damaged = rows_damaged > 0 || found.damage == Damage::Inside;
-        Ok(Loaded { frames, columns, is_damaged, rows_damaged })
+        let rows_lost = self.sealed.rows.saturating_sub(rows_good);
+        let is_damaged = rows_lost > 0 || found.damage == Damage::Inside;
+        if is_damaged {
+            // what is sent now is not all that its token stands for
+            self.mark_in_doubt()?;
+        }
+        Ok(self.loaded(frames, columns, is_damaged.then_some(RowsLost(rows_lost))))
+    }
+
+    fn loaded(&self, frames: Bytes, columns: Option<Vec<String>>, damage: Option<RowsLost>) -> Loaded {
+        let id = self.sealed.id;
+        if self.sealed.in_doubt {
+            Loaded::InDoubt(InDoubt { id, frames, damage })
+        } else {
+            Loaded::Whole(Whole { id, frames, columns })
+        }
     }
 
     /// ClickHouse has it, but for `rows_dead` rows that are elsewhere.
@@ -604,12 +604,18 @@ impl Segment {
         backlog.settle(sealed.id, if rows_lost == 0 { Outcome::Stored } else { Outcome::DeadLettered });
     }
 
-    /// Parts of it are about to be sent by themselves: from now on, over restarts too, ClickHouse is asked first which
-    /// rows it has. Blocks the thread.
+    /// Parts of it are about to be sent by themselves: from now on, over restarts too, it is in doubt and never sent as a
+    /// whole. Blocks the thread.
     ///
     /// # Errors
     /// When the disk says no; nothing may be sent in parts then.
-    pub fn doubt(&mut self) -> io::Result<()> {
+    pub fn doubt(&mut self, whole: Whole) -> io::Result<InDoubt> {
+        self.mark_in_doubt()?;
+        let Whole { id, frames, .. } = whole;
+        Ok(InDoubt { id, frames, damage: None })
+    }
+
+    fn mark_in_doubt(&mut self) -> io::Result<()> {
         if self.sealed.in_doubt {
             return Ok(());
         }
@@ -625,11 +631,9 @@ impl Segment {
         Ok(())
     }
 
-    /// Not now: others may go first until `pause` is over.
-    pub fn put_back(self, pause: Duration, timed_out: bool) {
-        let Self { sealed, mut history, backlog } = self;
-        history.failures = history.failures.saturating_add(1);
-        history.timeouts = history.timeouts.saturating_add(u32::from(timed_out));
+    /// Not now: others may go first until `pause` is over. `history` is what it went through by now.
+    pub fn put_back(self, pause: Duration, history: History) {
+        let Self { sealed, backlog, .. } = self;
         let mut state = backlog.state();
         state.taken.remove(&sealed.id); // the totals stay: it goes back
         let not_before = Instant::now().checked_add(pause);
@@ -654,7 +658,11 @@ fn columns_of(bytes: &Bytes, found: &Scan) -> Result<Vec<String>, LoadError> {
         content.clear();
         let frame = bytes.get(frame.clone()).ok_or(LoadError::Nothing)?;
         decompress_checked_frame(frame, &mut content).map_err(|_| LoadError::Nothing)?;
-        let (block, _rest) = Block::parse(&content).map_err(|_| LoadError::Nothing)?;
+        let (block, _rest) = Block::parse(&content).map_err(|why| match why {
+            // its columns are others, and its checksum is right: that is no damage
+            Malformed::UnknownType(_) => LoadError::Later(why),
+            _ => LoadError::Nothing,
+        })?;
         block.add_column_names(&mut names);
     }
     if names.is_empty() { Err(LoadError::Nothing) } else { Ok(names) }

@@ -6,6 +6,7 @@
 //! segment.rs    a segment's file: its header, its frames, what its name says
 //! mod.rs        commit, seal, and the start after whatever happened before
 //! backlog.rs    sealed segments on their way to the exporter
+//! loaded.rs     what a segment holds once it is read, and how it may be inserted
 //! waiter.rs     senders that wait until ClickHouse has theirs
 //! dead.rs       rows that ClickHouse refuses for good
 //! ```
@@ -15,6 +16,7 @@
 mod backlog;
 mod dead;
 mod disk;
+mod loaded;
 mod segment;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -22,9 +24,10 @@ pub(crate) mod testing;
 mod tests;
 mod waiter;
 
-pub use backlog::{Backlog, History, Hold, LoadError, Loaded, Order, Outcome, Segment, View};
+pub use backlog::{Backlog, History, Hold, Order, Outcome, Segment, View};
 pub use dead::{DeadLetter, DeadLetters, Verdict};
 pub use disk::{Appendable, Disk, Entry, MachineDisk};
+pub use loaded::{InDoubt, LoadError, Loaded, Part, RowsLost, Whole};
 pub use segment::Unreadable;
 pub use waiter::{Listener, Waiter};
 

@@ -73,6 +73,21 @@ fn blocks_in(frames: &[u8]) -> Vec<Vec<u8>> {
     blocks
 }
 
+/// All frames of what was loaded.
+fn frames_of(loaded: &Loaded) -> Vec<u8> {
+    match loaded {
+        Loaded::Whole(whole) => whole.frames().to_vec(),
+        Loaded::InDoubt(rows) => rows.parts().iter().flat_map(|part| part.frames.to_vec()).collect(),
+    }
+}
+
+fn damage_of(loaded: &Loaded) -> Option<RowsLost> {
+    match loaded {
+        Loaded::Whole(_) => None,
+        Loaded::InDoubt(rows) => rows.damage(),
+    }
+}
+
 /// The numbers and days of the spans in frames.
 fn spans_in(frames: &[u8]) -> Vec<(u64, i64)> {
     let mut spans = Vec::new();
@@ -86,40 +101,90 @@ fn spans_in(frames: &[u8]) -> Vec<(u64, i64)> {
 }
 
 /// ClickHouse, as far as an exporter knows it: an insert is a part for each day, and each part's token makes a repeat
-/// harmless, as long as it is remembered.
+/// harmless, as long as it is remembered. An insert that was not answered may be under way, and end much later.
 #[derive(Debug, Default)]
 struct Table {
     rows: Vec<(SegmentId, u64)>,
     tokens: BTreeSet<(String, i64)>,
+    under_way: Vec<Sent>,
+}
+
+/// An insert: its segment, its token, its spans and their days.
+#[derive(Debug, Clone)]
+struct Sent {
+    segment: SegmentId,
+    token: String,
+    spans: Vec<(u64, i64)>,
+}
+
+/// What becomes of the inserts of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// All are stored.
+    Stored,
+    /// Of the first, so many parts are stored, and no more is sent.
+    CutAfter(usize),
+    /// The first is still under way, and no more is sent.
+    Late,
 }
 
 impl Table {
     /// An insert, of which only the first `parts` happen.
-    fn insert(&mut self, segment: SegmentId, token: &str, spans: &[(u64, i64)], parts: usize) {
+    fn insert(&mut self, sent: &Sent, parts: usize) {
         let mut by_day: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
-        for (number, day) in spans {
+        for (number, day) in &sent.spans {
             by_day.entry(*day).or_default().push(*number);
         }
         for (day, numbers) in by_day.into_iter().take(parts) {
-            if self.tokens.insert((token.to_owned(), day)) {
-                self.rows.extend(numbers.into_iter().map(|number| (segment, number)));
+            if self.tokens.insert((sent.token.clone(), day)) {
+                self.rows.extend(numbers.into_iter().map(|number| (sent.segment, number)));
             }
         }
     }
 
-    /// As the exporter delivers a segment: `exporter/mod.rs` and `isolate.rs`, `insert_what_is_missing`.
-    fn deliver(&mut self, segment: &Segment, loaded: &Loaded, parts: usize) {
-        let (id, spans) = (segment.id(), spans_in(&loaded.frames));
-        let token = id.to_string();
-        if !segment.is_in_doubt() && !loaded.is_damaged {
-            return self.insert(id, &token, &spans, parts);
+    /// One of those that are under way comes to its end.
+    fn commit_late(&mut self, which: usize) {
+        if !self.under_way.is_empty() {
+            let sent = self.under_way.swap_remove(which % self.under_way.len());
+            self.insert(&sent, usize::MAX);
         }
-        let present: BTreeSet<u64> = self.rows.iter().filter(|(of, _)| *of == id).map(|(_, number)| *number).collect();
-        let missing: Vec<_> = spans.iter().filter(|(number, _)| !present.contains(number)).copied().collect();
-        if missing.len() == spans.len() && !loaded.is_damaged {
-            self.insert(id, &token, &spans, parts);
-        } else {
-            self.insert(id, &format!("{token}-rest"), &missing, parts);
+    }
+
+    /// Those of a segment are stopped; the first may have come to its end before that.
+    fn end_inserts(&mut self, segment: SegmentId) {
+        let ended: Vec<Sent> = self.under_way.extract_if(.., |sent| sent.segment == segment).collect();
+        for sent in ended.iter().take(1).filter(|sent| sent.spans.len().is_multiple_of(2)) {
+            self.insert(sent, usize::MAX);
+        }
+    }
+
+    fn send(&mut self, sent: Sent, fate: Fate) {
+        match fate {
+            Fate::Stored => self.insert(&sent, usize::MAX),
+            Fate::CutAfter(parts) => self.insert(&sent, parts),
+            Fate::Late => self.under_way.push(sent),
+        }
+    }
+
+    /// As the exporter delivers a segment: `exporter/mod.rs` and `in_doubt.rs`.
+    fn deliver(&mut self, segment: SegmentId, loaded: &Loaded, fate: Fate) {
+        let rows = match loaded {
+            Loaded::Whole(whole) => {
+                let sent = Sent { segment, token: whole.token(), spans: spans_in(whole.frames()) };
+                return self.send(sent, fate);
+            }
+            Loaded::InDoubt(rows) => rows,
+        };
+        for part in rows.parts() {
+            self.end_inserts(segment);
+            let present: BTreeSet<u64> =
+                self.rows.iter().filter(|(of, _)| *of == segment).map(|(_, number)| *number).collect();
+            let mut spans = spans_in(&part.frames);
+            spans.retain(|(number, _)| !present.contains(number));
+            self.send(Sent { segment, token: part.token, spans }, fate);
+            if fate != Fate::Stored {
+                return;
+            }
         }
     }
 
@@ -136,10 +201,14 @@ fn drain(journal: &mut Journal, table: &mut Table) {
     for lane in [Lane::Disk, Lane::Memory] {
         journal.seal(lane);
     }
-    while let Some(segment) = take(journal.backlog(), Order::Fair) {
+    while let Some(mut segment) = take(journal.backlog(), Order::Fair) {
         let loaded = segment.load().unwrap();
-        table.deliver(&segment, &loaded, usize::MAX);
-        if loaded.is_damaged { segment.set_aside(loaded.rows_damaged, "test") } else { segment.stored(0) }
+        table.deliver(segment.id(), &loaded, Fate::Stored);
+        match damage_of(&loaded) {
+            Some(RowsLost(lost)) => segment.set_aside(lost, "test"),
+            None => segment.stored(0),
+        }
     }
+    (0..table.under_way.len()).for_each(|_| table.commit_late(0));
     assert_eq!(journal.backlog().view(), View::default());
 }

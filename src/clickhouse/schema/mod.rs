@@ -255,7 +255,7 @@ impl Schema {
             let is_optional = matches!(parts, [Part::Setting { .. } | Part::View { .. }, ..]);
             match done {
                 // an engine of another kind may not know it, or an operator not allow it
-                Err(failure) if is_optional && (failure.class != Class::Retry || !failure.is_known) => {
+                Err(failure) if is_optional && failure.class != Class::Retry => {
                     let why = failure.message;
                     tracing::warn!(
                         why,

@@ -30,11 +30,11 @@ fn a_commit_of_several_blocks_is_one_write_and_one_fsync_and_each_block_is_withi
     assert_eq!(metrics.journal.fsyncs.get() - fsyncs, 1);
     journal.seal(Lane::Disk);
     let loaded = take(journal.backlog(), Order::Fair).unwrap().load().unwrap();
-    let blocks = blocks_in(&loaded.frames);
+    let blocks = blocks_in(&frames_of(&loaded));
     let rows: Vec<usize> = blocks.iter().map(|block| Block::parse(block).unwrap().0.rows()).collect();
     assert_eq!(rows, [1, 5, 2, 1], "the commit before it, and three blocks");
-    assert!(blocks.iter().all(|block| block.len() <= BLOCK_BYTES_MAX) && loaded.frames.len() < FRAME_BYTES_MAX);
-    let numbers: Vec<u64> = spans_in(&loaded.frames).into_iter().map(|(number, _)| number).collect();
+    assert!(blocks.iter().all(|block| block.len() <= BLOCK_BYTES_MAX) && frames_of(&loaded).len() < FRAME_BYTES_MAX);
+    let numbers: Vec<u64> = spans_in(&frames_of(&loaded)).into_iter().map(|(number, _)| number).collect();
     assert_eq!(numbers, (1..=9).collect::<Vec<_>>());
 }
 

@@ -104,14 +104,15 @@ impl Life {
     }
 
     fn insert(&mut self) {
-        let Some(segment) = take(self.opened.as_ref().unwrap().journal.backlog(), Order::OldestFirst) else { return };
+        let backlog = self.opened.as_ref().unwrap().journal.backlog();
+        let Some(mut segment) = take(backlog, Order::OldestFirst) else { return };
         match segment.load() {
             Ok(loaded) => {
-                assert!(!loaded.is_damaged);
-                self.table.deliver(&segment, &loaded, usize::MAX);
+                assert_eq!(damage_of(&loaded), None);
+                self.table.deliver(segment.id(), &loaded, Fate::Stored);
                 segment.stored(0);
             }
-            Err(LoadError::Io(_)) => segment.put_back(std::time::Duration::ZERO, false),
+            Err(LoadError::Io(_)) => segment.put_back(std::time::Duration::ZERO, History::default()),
             Err(error) => panic!("{error}"),
         }
     }
@@ -261,9 +262,9 @@ fn a_segment_that_cannot_be_renamed_is_stored_once_all_the_same() {
         };
         fail(false);
         journal.seal(Lane::Disk);
-        let segment = take(journal.backlog(), Order::Fair).unwrap();
+        let mut segment = take(journal.backlog(), Order::Fair).unwrap();
         let loaded = segment.load().unwrap();
-        table.deliver(&segment, &loaded, usize::MAX);
+        table.deliver(segment.id(), &loaded, Fate::Stored);
         fail(true);
         segment.stored(0);
         assert_eq!(disk.struck().len(), faults.len());
@@ -380,8 +381,8 @@ fn a_start_goes_on_without_what_waits_and_cannot_be_read_now() {
     let again = open(&disk, options(2)).unwrap();
     assert_eq!(disk.struck(), [(Op::Read, Fault::Io)]);
     assert_eq!((again.recovered.rows, again.heard.len()), (1, 0));
-    let segment = take(again.journal.backlog(), Order::Fair).unwrap();
-    assert_eq!(spans_in(&segment.load().unwrap().frames).len(), 1);
+    let mut segment = take(again.journal.backlog(), Order::Fair).unwrap();
+    assert_eq!(spans_in(&frames_of(&segment.load().unwrap())).len(), 1);
 }
 
 #[test]

@@ -25,6 +25,8 @@ enum Action {
     },
     /// Of the next operation of a kind.
     Fail(Op, Fault),
+    /// An insert that nobody waits for comes to its end.
+    CommitLate(usize),
     /// The disk says that it has so little room, or enough again.
     Full(bool),
     /// Comes to an end some calls of the disk later, in the midst of whatever that is.
@@ -52,13 +54,27 @@ enum End {
     Stored,
     /// So many parts of the insert happened, and the answer was lost.
     Lost(usize),
+    /// It was not answered in time, and ClickHouse is still at it.
+    Late,
+    /// ClickHouse refuses the whole of it for a row that is at fault, perhaps after an attempt that it is still at: it goes on in
+    /// parts, or that is put off.
+    Refused {
+        after_late: bool,
+        is_put_off: bool,
+    },
     PutBack,
 }
 
 fn any_action() -> impl Strategy<Value = Action> {
     let lane = || prop_oneof![4 => Just(Lane::Disk), 1 => Just(Lane::Memory)];
     let order = prop_oneof![1 => Just(Order::Fair), 3 => Just(Order::OldestFirst), 1 => Just(Order::NewestFirst)];
-    let end = prop_oneof![4 => Just(End::Stored), 3 => (0..3_usize).prop_map(End::Lost), 1 => Just(End::PutBack)];
+    let end = prop_oneof![
+        4 => Just(End::Stored),
+        3 => (0..3_usize).prop_map(End::Lost),
+        5 => Just(End::Late),
+        4 => any::<[bool; 2]>().prop_map(|[after_late, is_put_off]| End::Refused { after_late, is_put_off }),
+        1 => Just(End::PutBack)
+    ];
     let part = || 0..=16_u8;
     let death = || {
         let power_cut = (any::<u64>(), any::<bool>()).prop_map(|(seed, forgets)| Death::PowerCut { seed, forgets });
@@ -77,8 +93,8 @@ fn any_action() -> impl Strategy<Value = Action> {
         2 => Just(Op::Create),
         1 => Just(Op::Remove),
         1 => Just(Op::SyncDir),
-        3 => Just(Op::CutBack),
-        1 => Just(Op::Read),
+        4 => Just(Op::CutBack),
+        2 => Just(Op::Read),
         1 => Just(Op::Cut),
         1 => Just(Op::List)
     ];
@@ -88,7 +104,8 @@ fn any_action() -> impl Strategy<Value = Action> {
         12 => lane().prop_map(Action::Seal),
         14 => order.prop_map(Action::Take),
         16 => (0..8_usize, end).prop_map(|(which, end)| Action::Finish { which, end }),
-        5 => (op, fault).prop_map(|(op, fault)| Action::Fail(op, fault)),
+        2 => (0..8_usize).prop_map(Action::CommitLate),
+        7 => (op, fault).prop_map(|(op, fault)| Action::Fail(op, fault)),
         3 => (0..4).prop_map(|of| Action::Full(of == 0)),
         4 => death().prop_map(Action::DieNow),
         6 => (0..8_usize, part(), death()).prop_map(|(calls, sixteenths, how)| Action::Die { calls, sixteenths, how }),
@@ -167,6 +184,10 @@ impl World {
             Action::Take(order) => self.take(order),
             Action::Finish { which, end } => self.finish(which, end),
             Action::Fail(op, fault) => self.disk.fail_next(op, fault),
+            Action::CommitLate(which) => {
+                saw(if self.table.under_way.is_empty() { "nothing is late" } else { "late commit" });
+                self.table.commit_late(which);
+            }
             Action::Full(is_full) => self.disk.set_free(is_full.then_some(FREE_BYTES_MIN - 1)),
             Action::Die { calls, sixteenths, how } => {
                 self.death = how;
@@ -203,7 +224,9 @@ impl World {
             Death::PowerCut { seed, forgets } => {
                 saw("power cut");
                 if forgets {
+                    // it went down as well
                     self.table.tokens.clear();
+                    self.table.under_way.clear();
                 }
                 self.boots += 1;
                 self.disk.cut_power(&mut Chance(seed));
@@ -296,7 +319,7 @@ impl World {
         if self.taken.is_empty() {
             return;
         }
-        let segment = self.taken.swap_remove(which % self.taken.len());
+        let mut segment = self.taken.swap_remove(which % self.taken.len());
         let loaded = match segment.load() {
             Ok(loaded) => loaded,
             Err(LoadError::Io(_)) => {
@@ -305,13 +328,30 @@ impl World {
             }
             Err(error) => panic!("{error}"),
         };
-        assert!(!loaded.is_damaged && loaded.rows_damaged == 0 && loaded.columns.is_none(), "nothing was damaged");
+        assert!(damage_of(&loaded).is_none(), "nothing was damaged");
         if segment.is_in_doubt() {
             saw("in doubt");
         }
+        let id = segment.id();
+        let (loaded, end) = match (loaded, end) {
+            (Loaded::Whole(whole), End::Refused { after_late, is_put_off }) => {
+                if after_late {
+                    let (token, spans) = (whole.token(), spans_in(whole.frames()));
+                    self.table.send(Sent { segment: id, token, spans }, Fate::Late);
+                }
+                let Ok(rows) = segment.doubt(whole) else {
+                    saw("doubt failed");
+                    return self.put_back(segment);
+                };
+                saw(if after_late { "refused while an attempt is late" } else { "refused" });
+                (Loaded::InDoubt(rows), if is_put_off { End::PutBack } else { End::Stored })
+            }
+            (loaded, End::Refused { .. }) => (loaded, End::Stored),
+            both => both,
+        };
         match end {
-            End::Stored => {
-                self.table.deliver(&segment, &loaded, usize::MAX);
+            End::Stored | End::Refused { .. } => {
+                self.table.deliver(id, &loaded, Fate::Stored);
                 saw("stored");
                 self.rows -= segment.rows();
                 self.segments -= 1;
@@ -320,7 +360,12 @@ impl World {
             }
             End::Lost(parts) => {
                 saw(format!("answer lost after {parts} parts"));
-                self.table.deliver(&segment, &loaded, parts);
+                self.table.deliver(id, &loaded, Fate::CutAfter(parts));
+                self.put_back(segment);
+            }
+            End::Late => {
+                saw("late");
+                self.table.deliver(id, &loaded, Fate::Late);
                 self.put_back(segment);
             }
             End::PutBack => {
@@ -332,7 +377,7 @@ impl World {
 
     fn put_back(&mut self, segment: Segment) {
         self.waiting.insert(segment.id());
-        segment.put_back(Duration::ZERO, false);
+        segment.put_back(Duration::ZERO, History::default());
     }
 
     fn check_totals(&self) {
@@ -378,6 +423,10 @@ impl World {
         self.in_memory.clear();
         (self.rows, self.rows_in_memory, self.segments) = (recovered.rows, 0, recovered.segments);
         let names = self.disk.names_in(Path::new(DIR));
+        // rows that were in memory alone may come again from their senders, as others
+        let on_disk: BTreeSet<SegmentId> =
+            names.iter().filter_map(|name| Name::read(name)).map(|name| name.id).collect();
+        self.table.under_way.retain(|sent| on_disk.contains(&sent.segment));
         let waiting = names.iter().filter_map(|name| Name::read(name));
         self.waiting = waiting.filter(|name| !matches!(name.state, State::Stored { .. })).map(|name| name.id).collect();
     }
@@ -443,6 +492,10 @@ fn whatever_happens_what_was_acknowledged_is_stored_once() {
         "stop",
         "torn",
         "in doubt",
+        "late",
+        "late commit",
+        "refused",
+        "refused while an attempt is late",
         "full Disk",
         "journal failed",
         "start failed",

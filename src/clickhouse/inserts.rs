@@ -1,0 +1,97 @@
+//! Inserts that may still be under way although nobody waits for them: after a time-out or a reset ClickHouse may be at work
+//! on what it was sent, and commit it later.
+//!
+//! ```text
+//! same token, same rows      harmless: the later of the two is a repeat
+//! another token, same rows   stored twice, unless the earlier one is over first: only a `NoneUnderWay` allows it
+//! ```
+//!
+//! An insert is known by its token, which begins with the id of its segment. Those that are found are stopped. Where ClickHouse does
+//! not let its queries be seen, they are waited out: each was given a `max_execution_time`.
+
+use super::schema::system_table;
+use super::{Class, Client, Failure};
+use crate::ids::SegmentId;
+use bytes::Bytes;
+use std::time::{Duration, Instant};
+
+/// How often it is asked whether an insert that was stopped is over, and the pause between.
+const ASKED_MAX: usize = 50;
+const ASK_PAUSE: Duration = Duration::from_millis(100);
+/// How much later than told to ClickHouse may end an insert that takes too long.
+pub const OVERTIME: Duration = Duration::from_secs(30);
+
+/// Proof that no insert of a segment is under way. It is spent by the next one.
+#[derive(Debug)]
+#[must_use = "it allows one insert"]
+pub struct NoneUnderWay(());
+
+/// An insert that ClickHouse did not confirm.
+#[derive(Debug)]
+pub struct Unconfirmed {
+    /// Why.
+    pub failure: Failure,
+    /// It is over all the same: ClickHouse itself refused it.
+    pub over: Option<NoneUnderWay>,
+}
+
+impl Client {
+    /// Inserts some of a segment's rows, in frames, with a token of their own. While it is not confirmed, whether those rows are in
+    /// the table must be asked again.
+    ///
+    /// # Errors
+    /// When ClickHouse did not confirm it.
+    pub async fn insert_part(
+        &self,
+        frames: Bytes,
+        columns: &[String],
+        token: &str,
+        confirm_within: Duration,
+        none_under_way: NoneUnderWay,
+    ) -> Result<NoneUnderWay, Unconfirmed> {
+        match self.insert_frames(frames, Some(columns), token, confirm_within).await {
+            Ok(()) => Ok(none_under_way),
+            Err(failure) => {
+                let over = failure.is_answer().then_some(none_under_way);
+                Err(Unconfirmed { failure, over })
+            }
+        }
+    }
+
+    /// Makes sure that no insert of a segment is under way: stops those that are. `over_by` is when the last one has run out of its
+    /// time.
+    ///
+    /// # Errors
+    /// When one is under way all the same, or ClickHouse cannot be asked and there is time left.
+    pub async fn end_inserts(&self, segment: SegmentId, over_by: Instant) -> Result<NoneUnderWay, Failure> {
+        match self.stop_inserts(segment).await {
+            Ok(none) => Ok(none),
+            // it does not let us see or stop what it is at
+            Err(failure) if failure.is_answer() && failure.class != Class::Retry && over_by <= Instant::now() => {
+                Ok(NoneUnderWay(()))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn stop_inserts(&self, segment: SegmentId) -> Result<NoneUnderWay, Failure> {
+        let is_of_segment = format!("startsWith(Settings['insert_deduplication_token'], '{segment}')");
+        let processes = system_table(self.cluster.as_ref(), "processes");
+        let count = format!("SELECT count() FROM {processes} WHERE {is_of_segment}");
+        for asked in 0..ASKED_MAX {
+            let under_way: Vec<u64> = self.rows(&count).await?;
+            if under_way.iter().all(|count| *count == 0) {
+                return Ok(NoneUnderWay(()));
+            }
+            if asked == 0 {
+                tracing::info!(%segment, "stopping an insert that nobody waits for any more");
+                let cluster = self.cluster.as_ref().map_or(String::new(), |cluster| format!(" ON CLUSTER {cluster}"));
+                self.execute(&format!("KILL QUERY{cluster} WHERE {is_of_segment} ASYNC")).await?;
+            }
+            tokio::time::sleep(ASK_PAUSE).await;
+        }
+        Err(Failure::of_our_own(
+            "an earlier insert of these rows is still under way in ClickHouse, although it was stopped",
+        ))
+    }
+}

@@ -1,0 +1,137 @@
+//! What a segment's file holds once it is read and checked, and how it may be inserted.
+//!
+//! ```text
+//! Whole     all rows as one insert with one token, as often as it takes
+//!   | Segment::doubt: the file's name says so first
+//! InDoubt   part by part, each with a token of its own, and only rows that ClickHouse does not have; never as a whole again
+//! ```
+//!
+//! A token stands for the same rows whatever happened: that of a part is made from its frames, so it stays the same over
+//! restarts and for what is left of a damaged file.
+
+use super::segment::Unreadable;
+use crate::bounds::BLOCK_BYTES;
+use crate::columns::blocks::Malformed;
+use crate::columns::frames::{checksum_of, shape_of};
+use crate::ids::SegmentId;
+use bytes::Bytes;
+use std::io;
+
+/// A segment's frames, every one of them checked.
+#[derive(Debug)]
+pub enum Loaded {
+    /// ClickHouse has nothing of it but by its token.
+    Whole(Whole),
+    /// ClickHouse may have rows of it otherwise.
+    InDoubt(InDoubt),
+}
+
+/// All rows of a segment, to be inserted together.
+#[derive(Debug)]
+pub struct Whole {
+    pub(super) id: SegmentId,
+    pub(super) frames: Bytes,
+    pub(super) columns: Option<Vec<String>>,
+}
+
+/// The rows of a segment, of which ClickHouse may have some.
+#[derive(Debug)]
+pub struct InDoubt {
+    pub(super) id: SegmentId,
+    pub(super) frames: Bytes,
+    pub(super) damage: Option<RowsLost>,
+}
+
+/// A file is not what was written: rows that this took, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowsLost(pub usize);
+
+/// A run of blocks that become one insert: within [`BLOCK_BYTES`], or a single block.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Its frames.
+    pub frames: Bytes,
+    /// Unlike that of any other part of any segment.
+    pub token: String,
+    /// Bytes of its blocks.
+    pub content_bytes: usize,
+}
+
+/// Why a segment cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The disk says no.
+    #[error("failed to read a segment: {0}")]
+    Io(#[from] io::Error),
+    /// The file is not what was written.
+    #[error("a segment cannot be read: {0}")]
+    Unreadable(#[from] Unreadable),
+    /// It has columns that this program does not know, as a later Millrace writes them.
+    #[error("a later Millrace wrote it: {0}")]
+    Later(Malformed),
+    /// Nothing in it checks, or what checks cannot be understood.
+    #[error("nothing in a segment can be read")]
+    Nothing,
+}
+
+impl LoadError {
+    /// Whether the file is whole, and for a later Millrace.
+    #[must_use]
+    pub fn is_of_later(&self) -> bool {
+        matches!(self, Self::Later(_) | Self::Unreadable(Unreadable::Version(_)))
+    }
+}
+
+impl Whole {
+    /// What ClickHouse gets.
+    #[must_use]
+    pub fn frames(&self) -> &Bytes {
+        &self.frames
+    }
+
+    /// The columns of its blocks, when they are not those of this program.
+    #[must_use]
+    pub fn columns(&self) -> Option<&[String]> {
+        self.columns.as_deref()
+    }
+
+    /// The token of its insert.
+    #[must_use]
+    pub fn token(&self) -> String {
+        self.id.to_string()
+    }
+}
+
+impl InDoubt {
+    /// What damage took, if there is any.
+    #[must_use]
+    pub fn damage(&self) -> Option<RowsLost> {
+        self.damage
+    }
+
+    /// Its rows in parts, in order.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
+        let (mut parts, mut rest) = (Vec::new(), self.frames.clone());
+        while !rest.is_empty() {
+            let (mut bytes, mut content_bytes) = (0, 0);
+            while let Some(shape) = rest.get(bytes..).and_then(shape_of) {
+                let is_too_much = content_bytes + shape.content_bytes > BLOCK_BYTES;
+                if content_bytes > 0 && is_too_much {
+                    break;
+                }
+                bytes += shape.frame_bytes;
+                content_bytes += shape.content_bytes;
+            }
+            debug_assert!(bytes > 0, "the frames were checked when they were read");
+            let frames = rest.split_to(if bytes == 0 { rest.len() } else { bytes });
+            let token = format!("{}-{}", self.id, digest(&frames));
+            parts.push(Part { frames, token, content_bytes });
+        }
+        parts
+    }
+}
+
+fn digest(frames: &[u8]) -> String {
+    checksum_of(frames).iter().take(size_of::<u64>()).map(|byte| format!("{byte:02x}")).collect()
+}
