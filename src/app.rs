@@ -23,7 +23,7 @@ use crate::journal::{Backlog, DeadLetters, Journal, MachineDisk, Options, View};
 use crate::otlp;
 use crate::pipeline::{self, Ack, Pipeline};
 use crate::receivers::{self, Receivers};
-use crate::shutdown::{self, Shutdown, Trigger};
+use crate::shutdown::{self, NotEnded, Shutdown, Trigger};
 use crate::telemetry::Metrics;
 use crate::time::{Clock, UnixNanos};
 use crate::traces::{TRACES_MAX_DEFAULT, Traces};
@@ -38,8 +38,25 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// How long requests in flight may take to be answered once a stop is asked for.
-const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the steps of a stop may take.
+#[derive(Debug, Clone, Copy)]
+struct StopTimeouts {
+    /// Requests in flight are answered.
+    in_flight: Duration,
+    /// What was accepted is committed: much longer than any sender waits for the disk.
+    commit: Duration,
+    /// The exporter ends, which keeps to `exporter.drain_timeout` itself.
+    export: Duration,
+    /// Anything else, which ends by itself much sooner.
+    other: Duration,
+}
+
+impl StopTimeouts {
+    fn new(drain_timeout: Duration) -> Self {
+        let other = Duration::from_secs(10);
+        Self { in_flight: other, commit: Duration::from_secs(30), export: drain_timeout.saturating_add(other), other }
+    }
+}
 
 /// Where the embedded engine keeps its data.
 #[must_use]
@@ -117,7 +134,8 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         ended = store.ended() => return ended,
         failed = running.part_failed() => Some(failed?),
     };
-    running.stop(Triggers { stop, drain, stop_engine, stop_admin }, store, journal_failed).await?;
+    let timeouts = StopTimeouts::new(config.exporter.drain_timeout);
+    running.stop(Triggers { stop, drain, stop_engine, stop_admin }, store, journal_failed, timeouts).await?;
     say_what_is_left(&left)
 }
 
@@ -168,29 +186,47 @@ impl Running {
         }
     }
 
-    async fn stop(self, say: Triggers, store: Store, journal_failed: Option<JournalFailed>) -> anyhow::Result<()> {
+    /// Stops the parts in order. Each step has its time, so that a disk or a client that never answers does not keep the process.
+    async fn stop(
+        self,
+        say: Triggers,
+        store: Store,
+        journal_failed: Option<JournalFailed>,
+        timeouts: StopTimeouts,
+    ) -> anyhow::Result<()> {
         match &journal_failed {
             None => tracing::info!("stopping: answering what is in flight, then storing what was accepted"),
             Some(error) => tracing::error!(%error, "stopping: nothing more can be acknowledged"),
         }
         say.stop.fire();
         tokio::spawn(end_at_once_when_asked_again());
-        let (grpc, http) = tokio::join!(in_flight("gRPC", self.grpc), in_flight("HTTP", self.http));
+        let within = timeouts.in_flight;
+        let (grpc, http) =
+            tokio::join!(in_flight("gRPC listener", self.grpc, within), in_flight("HTTP listener", self.http, within));
         if let Some(failed) = journal_failed {
             // what is on disk is sent after the next start, when the disk may be well again
             return Err(failed.into());
         }
         say.drain.fire();
-        let committed = self.committing.await.context("the committer failed")?;
-        self.exporting.await.context("the exporter failed")?;
-        self.joining.await.context("the joiner failed")?;
+        let committed = shutdown::ended("committer", self.committing, timeouts.commit).await;
+        if let Err(NotEnded::InTime { .. }) = committed {
+            tracing::error!("the disk of the journal does not answer; spans acknowledged from memory may be lost");
+        }
+        let exported = shutdown::ended("exporter", self.exporting, timeouts.export).await;
+        let joined = shutdown::ended("joiner", self.joining, timeouts.other).await;
         say.stop_engine.fire();
-        store.stopped().await;
+        let engine = tokio::time::timeout(timeouts.other, store.stopped()).await;
         say.stop_admin.fire();
-        let _ended = tokio::join!(in_flight("health", self.health), in_flight("metrics", self.metrics));
-        grpc.and(http)?;
-        committed?;
-        Ok(())
+        let _ended = tokio::join!(
+            in_flight("health listener", self.health, within),
+            in_flight("metrics listener", self.metrics, within)
+        );
+        committed??;
+        exported?;
+        joined?;
+        engine.context("the embedded ClickHouse did not end in time")?;
+        grpc?;
+        http
     }
 }
 
@@ -608,16 +644,17 @@ const SAMPLE: &str = r#"{"request":{"model":"gpt-4o-mini","messages":[{"role":"u
 
 /// Waits for a server to finish after the stop, but not for a client that never ends its request.
 async fn in_flight<E: std::error::Error + Send + Sync + 'static>(
-    what: &str,
-    mut server: JoinHandle<Result<(), E>>,
+    what: &'static str,
+    server: JoinHandle<Result<(), E>>,
+    within: Duration,
 ) -> anyhow::Result<()> {
-    match tokio::time::timeout(IN_FLIGHT_TIMEOUT, &mut server).await {
-        Ok(ended) => ended?.with_context(|| format!("the {what} listener failed")),
-        Err(_) => {
-            server.abort();
+    match shutdown::ended(what, server, within).await {
+        Ok(ended) => ended.with_context(|| format!("the {what} failed")),
+        Err(NotEnded::InTime { .. }) => {
             tracing::warn!(what, "closed connections whose requests did not end in time");
             Ok(())
         }
+        Err(panicked) => Err(panicked.into()),
     }
 }
 
@@ -649,4 +686,38 @@ fn random_origin() -> u64 {
         return time.rotate_left(20) ^ process;
     }
     u64::from_le_bytes(random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_ends_although_no_part_does() {
+        let (triggers, mut heard): (Vec<Trigger>, Vec<Shutdown>) = (0..4).map(|_| shutdown::channel()).unzip();
+        let Ok([stop, drain, stop_engine, stop_admin]) = <[Trigger; 4]>::try_from(triggers) else { unreachable!() };
+        let running = Running {
+            committing: tokio::spawn(std::future::pending()),
+            exporting: tokio::spawn(std::future::pending()),
+            joining: tokio::spawn(std::future::pending()),
+            grpc: tokio::spawn(std::future::pending()),
+            http: tokio::spawn(std::future::pending()),
+            health: tokio::spawn(std::future::pending()),
+            metrics: tokio::spawn(std::future::pending()),
+        };
+        let store = Store {
+            client: Client::new("http://127.0.0.1:1", &crate::clickhouse::Config::default()),
+            url: String::new(),
+            engine: Some(tokio::spawn(std::future::pending())),
+            data_dir: None,
+        };
+        let moment = Duration::from_millis(5);
+        let timeouts = StopTimeouts { in_flight: moment, commit: moment, export: moment, other: moment };
+        let triggers = Triggers { stop, drain, stop_engine, stop_admin };
+        let stopped = running.stop(triggers, store, None, timeouts).await;
+        assert!(format!("{:#}", stopped.unwrap_err()).contains("the committer did not end within 5ms"));
+        for shutdown in &mut heard {
+            shutdown.requested().await;
+        }
+    }
 }

@@ -42,11 +42,7 @@ pub const FRAME_CONTENT_BYTES_MAX: usize = BLOCK_BYTES_MAX;
 /// Bytes of a frame: LZ4 makes bytes that it cannot compress larger.
 pub const FRAME_BYTES_MAX: usize = FRAME_CONTENT_BYTES_MAX + FRAME_CONTENT_BYTES_MAX / 10 + 64;
 /// Bytes that one commit adds to a segment.
-pub const COMMIT_BYTES_MAX: usize =
-    GROUP_BYTES + REQUEST_ROWS_BYTES_MAX + BLOCKS_PER_COMMIT_MAX * BLOCK_HEADER_BYTES_MAX;
-/// Blocks of one commit. Each but the last is full, or stands before a row that did not fit: two in a row hold more than
-/// [`BLOCK_BYTES`].
-pub const BLOCKS_PER_COMMIT_MAX: usize = 2 * (GROUP_BYTES + REQUEST_ROWS_BYTES_MAX) / BLOCK_BYTES + 2;
+pub const COMMIT_BYTES_MAX: usize = commit_bytes(GROUP_BYTES + REQUEST_ROWS_BYTES_MAX);
 
 /// Most that `journal.segment_bytes` may be: more does not make inserts cheaper.
 pub const SEGMENT_BYTES_MAX: usize = 512 * MIB;
@@ -84,6 +80,14 @@ pub const fn pipeline_bytes(memory_limit: usize) -> usize {
 #[must_use]
 pub const fn request_rows_bytes(memory_limit: usize) -> usize {
     min(memory_limit / 4, REQUEST_ROWS_BYTES_MAX)
+}
+
+/// Bytes that a commit of so many bytes of rows comes to. Of its blocks each but the last is full, or stands before a row that did
+/// not fit: two in a row hold more than [`BLOCK_BYTES`].
+#[must_use]
+pub const fn commit_bytes(rows_bytes: usize) -> usize {
+    let blocks_max = (rows_bytes / BLOCK_BYTES).saturating_mul(2).saturating_add(2);
+    rows_bytes.saturating_add(blocks_max.saturating_mul(BLOCK_HEADER_BYTES_MAX))
 }
 
 /// Bytes that one insert may come to.

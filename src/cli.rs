@@ -14,8 +14,12 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
+
+/// How long threads that block may take to end after everything else has.
+const THREADS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// Makes LLM applications queryable in ClickHouse: OTLP and captured chat-completions in, one table of traces out.
 #[derive(Debug, Parser)]
@@ -120,7 +124,11 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve { config, ready_file } => {
             let config = load(config)?;
             start_log(config.log.level);
-            runtime()?.block_on(app::serve(config, ready_file))
+            let runtime = runtime()?;
+            let served = runtime.block_on(app::serve(config, ready_file));
+            // a thread that waits for a disk that never answers does not keep the process
+            runtime.shutdown_timeout(THREADS_END_WITHIN);
+            served
         }
         Command::Validate { config, print } => {
             let config = load(config)?;

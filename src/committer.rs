@@ -12,7 +12,7 @@
 //! better to do, so that a backlog is made of few large inserts.
 
 use crate::accepted::Accepted;
-use crate::bounds::GROUP_BYTES;
+use crate::bounds::{self, GROUP_BYTES};
 use crate::clickhouse::recent;
 use crate::columns::RowGroup;
 use crate::ids::SegmentId;
@@ -92,14 +92,20 @@ impl Committer {
     pub fn run(self, draining: Shutdown) -> Result<(), JournalFailed> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let backlog = self.journal.backlog().clone();
-        let failed = |source| {
-            let left = backlog.view();
-            JournalFailed { source, rows: left.rows - left.rows_in_memory, rows_in_memory: left.rows_in_memory }
-        };
-        runtime.map_err(failed)?.block_on(Running::new(self).run(draining)).map_err(failed)?;
-        // not after a failure: the exporter would end before this thread, and seem to be the cause
-        backlog.close();
-        Ok(())
+        let mut running = Running::new(self);
+        match runtime.and_then(|runtime| runtime.block_on(running.run(draining))) {
+            Ok(()) => {
+                // not after a failure: the exporter would end before this thread, and seem to be the cause
+                backlog.close();
+                Ok(())
+            }
+            Err(source) => {
+                let never_committed = running.give_up();
+                let left = backlog.view();
+                let rows_in_memory = left.rows_in_memory + never_committed;
+                Err(JournalFailed { source, rows: left.rows - left.rows_in_memory, rows_in_memory })
+            }
+        }
     }
 }
 
@@ -147,11 +153,13 @@ impl Running {
         }
     }
 
-    async fn run(mut self, mut draining: Shutdown) -> io::Result<()> {
+    async fn run(&mut self, mut draining: Shutdown) -> io::Result<()> {
         let mut is_draining = false;
         loop {
             let due = self.due();
-            let wake = due.filter(|due| *due > Instant::now()).unwrap_or(self.room_checked + ROOM_CHECK);
+            let room_check = self.room_checked + ROOM_CHECK;
+            // room is looked for however long the open segment may wait: a shut door lets nothing in that would wake this
+            let wake = due.filter(|due| *due > Instant::now()).map_or(room_check, |due| due.min(room_check));
             let is_due = due.is_some_and(|due| due <= Instant::now());
             tokio::select! {
                 biased;
@@ -199,7 +207,10 @@ impl Running {
         }
     }
 
-    /// Commits `first` and what waits behind it.
+    /// Commits `first` and what waits after it.
+    ///
+    /// What is acknowledged from memory goes first: its senders have their "ok", so it must be kept whatever the disk says, and a
+    /// durable repeat of it can wait for it. The other way round a refused commit would take along what a memory entry repeats.
     fn take(&mut self, first: Entry) -> io::Result<()> {
         let mut bytes = first.rows.counted_bytes();
         let mut group = vec![first];
@@ -209,26 +220,27 @@ impl Running {
             bytes += entry.rows.counted_bytes();
             group.push(entry);
         }
+        let (memory, durable) = group.into_iter().partition(|entry: &Entry| entry.origin.ack == Ack::Memory);
+        for (lane, entries) in [(Lane::Memory, memory), (Lane::Disk, durable)] {
+            let parts = self.without_repeats(entries);
+            let (parts, segment) = self.commit(lane, parts)?;
+            parts.into_iter().for_each(|part| self.settle(part, segment));
+        }
+        Ok(())
+    }
+
+    /// The entries without the rows that were accepted before; the others count as accepted from now on.
+    fn without_repeats(&mut self, entries: Vec<Entry>) -> Vec<Part> {
         let now = self.parts.clock.now();
-        let mut lanes = [Vec::new(), Vec::new()];
-        for mut entry in group {
+        let cleared = entries.into_iter().map(|mut entry| {
             let seed = self.parts.accepted.seed_of(&entry.origin.workspace);
             let repeated = self.parts.accepted.insert_all(seed, &entry.rows, now, entry.origin.dedup_window);
             if !repeated.is_empty() {
                 entry.rows = entry.rows.without(&repeated);
             }
-            let [durable, memory] = &mut lanes;
-            let lane = if entry.origin.ack == Ack::Memory { memory } else { durable };
-            lane.push(Part { entry, repeated: repeated.len() });
-        }
-        let [durable, memory] = lanes;
-        // what may fail first; and nobody is answered before both, as one may repeat what the other has
-        let durable = self.commit(Lane::Disk, durable)?;
-        let memory = self.commit(Lane::Memory, memory)?;
-        for (parts, segment) in [durable, memory] {
-            parts.into_iter().for_each(|part| self.settle(part, segment));
-        }
-        Ok(())
+            Part { entry, repeated: repeated.len() }
+        });
+        cleared.collect()
     }
 
     /// Returns those whose rows were kept, and where the new ones are.
@@ -238,8 +250,13 @@ impl Running {
         }
         let groups: Vec<&RowGroup> = parts.iter().map(|part| &part.entry.rows).filter(|rows| rows.rows() > 0).collect();
         let now = self.parts.clock.now();
-        let committed =
-            if groups.is_empty() { Ok(None) } else { self.parts.journal.commit(lane, &groups, now).map(Some) };
+        let committed = if groups.is_empty() {
+            Ok(None)
+        } else {
+            let bytes = groups.iter().map(|rows| rows.counted_bytes()).sum();
+            self.seal_before(lane, bounds::commit_bytes(bytes));
+            self.parts.journal.commit(lane, &groups, now).map(Some)
+        };
         drop(groups);
         match committed {
             Ok(committed) => {
@@ -271,6 +288,16 @@ impl Running {
                 self.give_back(parts, why);
                 Ok((Vec::new(), None))
             }
+        }
+    }
+
+    /// A commit that would make the open segment larger than a segment may be goes into the next, and so does what follows.
+    fn seal_before(&mut self, lane: Lane, bytes: usize) {
+        let limit = self.parts.limits.bytes;
+        let open = self.parts.journal.growing(lane);
+        if open.is_some_and(|size| size.content_bytes.saturating_add(bytes) > limit) {
+            self.parts.journal.seal(lane);
+            self.growing.iter_mut().filter(|growing| growing.lane == lane).for_each(|open| *open = Growing::new(lane));
         }
     }
 
@@ -317,14 +344,28 @@ impl Running {
         for Part { mut entry, repeated } in parts {
             let seed = self.parts.accepted.seed_of(&entry.origin.workspace);
             self.parts.accepted.forget_all(seed, &entry.rows);
-            let spans = entry.rows.rows() + repeated;
-            self.parts.metrics.untake(spans);
-            if entry.origin.ack == Ack::Memory {
-                // its sender has heard "ok" already
-                tracing::error!(spans, %why, "spans acknowledged from memory were lost");
-            }
+            self.parts.metrics.untake(entry.rows.rows() + repeated);
+            debug_assert_ne!(entry.origin.ack, Ack::Memory, "memory has room: it travels with the rows");
             entry.answer(Err(why));
         }
+    }
+
+    /// The journal is dead: takes nothing more, and says so to those who wait. Gives the spans among them whose senders have heard
+    /// "ok" already.
+    fn give_up(&mut self) -> usize {
+        self.parts.valve.set(Some(NotTaken::JournalFailed));
+        self.parts.outlet.close();
+        let mut lost = 0;
+        while let Some(mut entry) = self.parts.outlet.try_recv() {
+            let spans = entry.rows.rows();
+            if entry.origin.ack == Ack::Memory {
+                lost += spans;
+            } else {
+                self.parts.metrics.untake(spans);
+                entry.answer(Err(NotTaken::JournalFailed));
+            }
+        }
+        lost
     }
 
     fn learn(&mut self, learned: &[recent::Stored]) {

@@ -81,24 +81,36 @@ impl<'b> Iterator for Elements<'b> {
     type Item = &'b [u8];
 
     fn next(&mut self) -> Option<&'b [u8]> {
-        let rest = std::mem::take(&mut self.rest);
+        let mut rest = std::mem::take(&mut self.rest);
         if !self.is_list {
             return Some(rest).filter(|rest| !rest.is_empty());
         }
-        let mut scan = Scan::default();
-        for (at, byte) in rest.iter().enumerate() {
-            let is_outside = scan.depth == 0 && !scan.in_string;
-            if is_outside && matches!(byte, b',' | b']') {
-                let (element, behind) = (rest.get(..at)?.trim_ascii(), rest.get(at + 1..)?.trim_ascii());
+        while let Some((element, end)) = cut(rest) {
+            let behind = rest.get(element.len() + 1..)?.trim_ascii();
+            let element = element.trim_ascii();
+            if end == b',' || !element.is_empty() {
                 // what a comma announces is an element even when it is missing
-                self.rest = if *byte == b',' && behind.is_empty() { b" " } else { behind };
-                let is_end = *byte == b']' && element.is_empty();
-                return if is_end { self.next() } else { Some(element) };
+                self.rest = if end == b',' && behind.is_empty() { b" " } else { behind };
+                return Some(element);
             }
-            scan.pass(*byte);
+            // nothing between the last element and the bracket
+            rest = behind;
         }
         Some(rest).filter(|rest| !rest.is_empty())
     }
+}
+
+/// What stands before the first comma or closing bracket that is outside of all others, and which of the two it is.
+fn cut(rest: &[u8]) -> Option<(&[u8], u8)> {
+    let mut scan = Scan::default();
+    for (at, byte) in rest.iter().enumerate() {
+        let is_outside = scan.depth == 0 && !scan.in_string;
+        if is_outside && matches!(byte, b',' | b']') {
+            return Some((rest.get(..at)?, *byte));
+        }
+        scan.pass(*byte);
+    }
+    None
 }
 
 #[cfg(test)]
@@ -136,5 +148,12 @@ mod tests {
         assert_eq!(seen("[{},]"), want('a', &[(0, "{}")]));
         assert_eq!(seen("[{}] x"), want('a', &[(0, "{}"), (1, "x")]));
         assert_eq!(seen(r#"[{},{"a"#), want('a', &[(0, "{}"), (1, r#"{"a"#)]));
+    }
+
+    #[test]
+    fn any_number_of_closing_brackets_takes_no_stack() {
+        let brackets = "]".repeat(1 << 20);
+        assert_eq!(seen(&format!("[{brackets}")), want('a', &[]));
+        assert_eq!(seen(&format!("[{{}}{brackets} x")), want('a', &[(0, "{}"), (1, "x")]));
     }
 }

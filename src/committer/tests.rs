@@ -1,5 +1,8 @@
 //! The committer on a disk in memory, with the test in the places of receivers and exporter.
 
+mod lanes;
+mod law;
+
 use super::*;
 use crate::ids::SpanId;
 use crate::journal::testing::{Fault, Op, SimDisk, group, ids, number_of};

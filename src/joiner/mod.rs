@@ -77,6 +77,17 @@ pub struct Joiner {
 struct Work {
     schedule: Schedule,
     walk: Walk,
+    rounds: u64,
+}
+
+/// Traces of a round that may be due ones. The walk, while it is under way, is never without a part of it, however much is due: a
+/// quarter, and of a batch of one every other round.
+fn for_due(batch: usize, walk_is_under_way: bool, round: u64) -> usize {
+    match (walk_is_under_way, batch) {
+        (false, _) => batch,
+        (true, 1) => usize::from(round.is_multiple_of(2)),
+        (true, _) => batch.saturating_sub(batch.div_ceil(4)),
+    }
 }
 
 impl Joiner {
@@ -93,7 +104,7 @@ impl Joiner {
 
     async fn rounds(&self) {
         let schedule = Schedule::new(self.config.interval);
-        let mut work = Work { schedule, walk: Walk::new(self.config.interval, Instant::now()) };
+        let mut work = Work { schedule, walk: Walk::new(self.config.interval, Instant::now()), rounds: 0 };
         loop {
             self.availability.until_reachable().await;
             let began = Instant::now();
@@ -127,9 +138,9 @@ impl Joiner {
             self.show(&hours);
             work.walk.begin(hours, self.clock.now(), now, now.elapsed());
         }
-        // the walk is never without a part of the round, however much is due
-        let for_walk = if work.walk.is_under_way() { self.config.batch.div_ceil(4) } else { 0 };
-        let due = work.schedule.take_due(now, self.config.batch.saturating_sub(for_walk).max(1));
+        work.rounds = work.rounds.wrapping_add(1);
+        let for_due = for_due(self.config.batch, work.walk.is_under_way(), work.rounds);
+        let due = work.schedule.take_due(now, for_due);
         let result = self.look(work, &due.iter().map(|due| due.key.clone()).collect::<Vec<_>>(), since).await;
         match result {
             Ok(settled) => {
@@ -206,6 +217,20 @@ impl Joiner {
             } else {
                 tracing::warn!(why, "cannot join chat-completions to roots that come later; trying again");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_what_is_due_nor_the_walk_starves_whatever_the_batch() {
+        for batch in 1..=20 {
+            assert_eq!(for_due(batch, false, 0), batch);
+            let due: usize = (0..4).map(|round| for_due(batch, true, round)).sum();
+            assert!((1..4 * batch).contains(&due), "{due} of 4 rounds of {batch}");
         }
     }
 }

@@ -130,7 +130,7 @@ impl Receivers {
             Promise::of_nothing()
         } else {
             let origin = Origin { workspace: workspace.clone(), receiver, ack, dedup_window: self.dedup_window };
-            self.pipeline.send(rows, room, origin).inspect_err(|_| self.metrics.refuse(receiver, spans))?
+            self.pipeline.send(rows, room, origin).inspect_err(|why| self.count_untaken(receiver, spans, *why))?
         };
         self.metrics.reject(receiver, rejected);
         self.metrics.attributes_repeated.inc_by(u64::try_from(attributes_repeated).unwrap_or(u64::MAX));
@@ -148,11 +148,18 @@ impl Receivers {
         match promise.kept().await {
             Ok(receipt) => Ok(Accepted { rejected, reasons, _receipt: receipt }),
             Err(why) => {
-                if why.is_retryable() {
-                    self.metrics.refuse(receiver, spans);
-                }
+                self.count_untaken(receiver, spans, why);
                 Err(why.into())
             }
+        }
+    }
+
+    /// Counts spans as refused when their sender should try again, else as rejected.
+    fn count_untaken(&self, receiver: Receiver, spans: usize, why: NotTaken) {
+        if why.is_retryable() {
+            self.metrics.refuse(receiver, spans);
+        } else {
+            self.metrics.reject(receiver, spans);
         }
     }
 
