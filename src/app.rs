@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// How long the steps of a stop may take.
@@ -91,6 +91,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         backlog: backlog.clone(),
         clickhouse: availability.clone(),
         joining: joiner.joining.clone(),
+        fence: store.fence.clone(),
         metrics: metrics.clone(),
         traces: traces.clone(),
         clock: Clock::System,
@@ -405,8 +406,8 @@ pub async fn serve_clickhouse(config: &Config, data_dir: PathBuf, parent: Option
     }
     let (bound, address) = tokio::sync::oneshot::channel();
     let serving = tokio::spawn(embedded::run_server(engine, stopping, bound));
-    if let Ok(address) = address.await {
-        println!("ClickHouse listens on http://{address}");
+    if let Ok(bound) = address.await {
+        println!("ClickHouse listens on http://{}", bound.address);
         signalled().await?;
         stop.fire();
     }
@@ -456,27 +457,31 @@ struct Store {
     url: String,
     engine: Option<JoinHandle<Result<(), embedded::NeverStarted>>>,
     data_dir: Option<PathBuf>,
+    /// What stands around the engine, once it was up.
+    fence: Option<watch::Receiver<Option<embedded::Fence>>>,
 }
 
 impl Store {
     async fn start(config: &Config, metrics: &Metrics, stopping: Shutdown) -> anyhow::Result<Self> {
         if let Some(url) = &config.clickhouse.url {
             let client = Client::new(url, &config.clickhouse);
-            return Ok(Self { client, url: url.clone(), engine: None, data_dir: None });
+            return Ok(Self { client, url: url.clone(), engine: None, data_dir: None, fence: None });
         }
         let listen = settle_port(config.embedded.listen).await?;
         let url = format!("http://{listen}");
         let data_dir = clickhouse_dir(config);
         let command = engine_command(config, listen, &data_dir)?;
         let restarts = metrics.embedded_restarts.clone();
-        let on_change = move |change| {
-            if change == embedded::Supervised::Down {
-                restarts.inc();
+        let (told, fence) = watch::channel(None);
+        let on_change = move |change| match change {
+            embedded::Supervised::Up(bound) => {
+                told.send_replace(Some(bound.fence));
             }
+            embedded::Supervised::Down => restarts.inc(),
         };
         let engine = tokio::spawn(embedded::supervise(command, stopping, on_change));
         let client = Client::new(&url, &config.clickhouse);
-        Ok(Self { client, url, engine: Some(engine), data_dir: Some(data_dir) })
+        Ok(Self { client, url, engine: Some(engine), data_dir: Some(data_dir), fence: Some(fence) })
     }
 
     /// Waits until the engine is given up; for ever with a ClickHouse of somebody else.
@@ -710,6 +715,7 @@ mod tests {
             url: String::new(),
             engine: Some(tokio::spawn(std::future::pending())),
             data_dir: None,
+            fence: None,
         };
         let moment = Duration::from_millis(5);
         let timeouts = StopTimeouts { in_flight: moment, commit: moment, export: moment, other: moment };

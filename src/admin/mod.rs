@@ -4,6 +4,7 @@
 
 use crate::clickhouse::joins::Joining;
 use crate::clickhouse::{Availability, View};
+use crate::embedded::Fence;
 use crate::journal::Backlog;
 use crate::pipeline::{Gauge, NotTaken};
 use crate::shutdown::Shutdown;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 /// Where health and metrics are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +74,8 @@ pub struct Admin {
     pub clickhouse: Availability,
     /// Whether pairs are joined to roots that come later.
     pub joining: Joining,
+    /// What stands around the embedded engine, if it is this process's: `None` until it was up.
+    pub fence: Option<watch::Receiver<Option<Fence>>>,
     /// What is counted.
     pub metrics: Metrics,
     /// How many traces are known.
@@ -133,6 +137,10 @@ async fn health(State(admin): State<Admin>) -> Response {
             Some(why) => json!({"state": "failing", "why": why}),
         },
     });
+    if let (Some(fence), Some(object)) = (&admin.fence, body.as_object_mut()) {
+        let fence = fence.borrow().map(|fence| json!({"files": fence.files.word(), "calls": fence.calls.word()}));
+        object.insert("embedded".to_owned(), json!({"fence": fence}));
+    }
     if let (Some(why), Some(object)) = (refusing, body.as_object_mut()) {
         object.insert("why".to_owned(), why.to_string().into());
     }

@@ -10,7 +10,6 @@
 //! however that dies.
 
 use std::io::BufRead as _;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin};
 
+use super::{Bound, Fence};
 use crate::shutdown::{self, Shutdown};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
@@ -37,7 +37,7 @@ const FIRST_STARTS_MAX: usize = 5;
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 /// What the child's error line begins with.
 const ERROR_PREFIX: &str = "millrace: ";
-/// What the child prints once it answers, followed by its address.
+/// What the child prints once it answers, followed by its address, and after a semicolon by the state of its fence.
 const READY_PREFIX: &str = "millrace clickhouse listens on ";
 
 /// How the child is started: the executable and everything behind it. It must end up in [`serve_as_child`]. Its
@@ -57,8 +57,8 @@ pub struct Command {
 /// What happens to the child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Supervised {
-    /// It answers on this address.
-    Up(SocketAddr),
+    /// It answers.
+    Up(Bound),
     /// It is gone, and will be started again.
     Down,
 }
@@ -81,7 +81,7 @@ impl Command {
             config.password = Some(password);
         }
         let (trigger, shutdown) = shutdown::channel();
-        let (bound, address) = tokio::sync::oneshot::channel();
+        let (bound, bound_to) = tokio::sync::oneshot::channel();
         let parent = tokio::spawn(async move {
             tokio::select! {
                 () = parent_gone() => {}
@@ -90,8 +90,8 @@ impl Command {
             trigger.fire();
         });
         let ready = tokio::spawn(async move {
-            if let Ok(address) = address.await {
-                println!("{READY_PREFIX}{address}");
+            if let Ok(Bound { address, fence }) = bound_to.await {
+                println!("{READY_PREFIX}{address}; {fence}");
             }
         });
         let served = super::run_server(config, shutdown, bound).await;
@@ -201,10 +201,10 @@ async fn run_once(
         () = shutdown.requested() => return stop(child, stdin).await,
         up = tokio::time::timeout(READY_TIMEOUT, ready(stdout)) => up.ok().flatten(),
     };
-    if let Some(address) = up {
+    if let Some(bound) = up {
         forward.store(true, Ordering::Release);
-        on_change(Supervised::Up(address));
-        tracing::info!(%address, "embedded clickhouse is up");
+        on_change(Supervised::Up(bound));
+        tracing::info!(address = %bound.address, fence = %bound.fence, "embedded clickhouse is up");
     } else if let Ok(None) = child.try_wait() {
         // it answers nothing and does not end by itself, or is about to
         let ends = tokio::time::timeout(LAST_WORDS_TIMEOUT, child.wait()).await;
@@ -250,11 +250,12 @@ fn start(command: &Command) -> std::io::Result<Child> {
 }
 
 /// Waits for the line that says where it listens. The pipe is closed then; the child prints nothing more to it.
-async fn ready(stdout: Option<tokio::process::ChildStdout>) -> Option<SocketAddr> {
+async fn ready(stdout: Option<tokio::process::ChildStdout>) -> Option<Bound> {
     let mut lines = BufReader::new(stdout?).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        if let Some(address) = line.strip_prefix(READY_PREFIX) {
-            return address.parse().ok();
+        if let Some(said) = line.strip_prefix(READY_PREFIX) {
+            let (address, fence) = said.split_once("; ")?;
+            return Some(Bound { address: address.parse().ok()?, fence: Fence::parse(fence)? });
         }
     }
     None

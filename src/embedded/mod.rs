@@ -3,7 +3,7 @@
 //! ```text
 //! parent: supervise ──starts, watches, stops──> child: `millrace clickhouse`
 //!                                                └ run_server
-//!    server    binds to loopback, confines its threads (sandbox), opens the engine
+//!    server    binds to loopback, puts up the fence (sandbox, calls), opens the engine
 //!    handler   one request: guard -> request -> body -> what kind of statement (sql) -> run -> respond
 //!    run       rows come out through a pipe, an INSERT's data goes in through a channel
 //!    job       one statement on its connection (sessions): settings put up before, taken down after
@@ -12,6 +12,7 @@
 //! ```
 
 mod body;
+mod calls;
 mod child;
 mod engine;
 mod error;
@@ -35,7 +36,8 @@ use std::path::{Path, PathBuf};
 
 pub use child::{Command, EXIT_PERMANENT, NeverStarted, Supervised, supervise};
 pub use engine::OpenError;
-pub use server::{ServeError, run_server};
+pub use sandbox::{Fence, Held};
+pub use server::{Bound, ServeError, run_server};
 
 /// Queries at the same time unless configured.
 pub const QUERIES_MAX_DEFAULT: usize = 64;

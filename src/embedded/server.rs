@@ -17,7 +17,7 @@ use super::engine::{Engine, EngineConfig, OpenError, USER_FILES};
 use super::flushed::FlushTold;
 use super::handler::Handler;
 use super::run::Runner;
-use super::sandbox::{self, Confinement};
+use super::sandbox::{self, Fence};
 use super::sessions::Sessions;
 use super::{Config, OWN_QUERIES_MAX};
 
@@ -85,10 +85,20 @@ pub(crate) struct About {
     pub(crate) tmp_dir: PathBuf,
 }
 
-/// Runs the embedded ClickHouse in this process until `shutdown`; `on_bound` hears the address once it answers.
+/// What is known once the server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What stands around it.
+    pub fence: Fence,
+}
+
+/// Runs the embedded ClickHouse in this process until `shutdown`; `on_bound` gets the address once it answers.
 ///
-/// The server has threads of its own, confined to the data folder; the caller's are left as they are. A process can do
-/// this once: the engine does not start a second time. The process's working directory becomes the engine's user_files.
+/// The server has threads of its own, confined to the data folder. The system calls of the whole process are confined:
+/// afterwards it starts no program and opens no connection. A process can do this once: the engine does not start a
+/// second time. The process's working directory becomes the engine's user_files.
 ///
 /// # Errors
 ///
@@ -96,7 +106,7 @@ pub(crate) struct About {
 pub async fn run_server(
     config: Config,
     shutdown: Shutdown,
-    on_bound: oneshot::Sender<SocketAddr>,
+    on_bound: oneshot::Sender<Bound>,
 ) -> Result<(), ServeError> {
     if !config.listen.ip().is_loopback() && config.password.is_none() {
         return Err(ServeError::NotLoopback(config.listen));
@@ -119,14 +129,14 @@ fn serve_confined(
     config: &Config,
     listener: TcpListener,
     shutdown: Shutdown,
-    on_bound: oneshot::Sender<SocketAddr>,
+    on_bound: oneshot::Sender<Bound>,
 ) -> Result<(), ServeError> {
     let data_dir = prepared(&config.data_dir)?;
     let library = find_library(&config.library)?;
     // what `file('x')` means; this process has no other use for it
     let user_files = prepared(&data_dir.join(USER_FILES))?;
     std::env::set_current_dir(&user_files).map_err(|source| OpenError::DataDir { path: user_files, source })?;
-    confine(&data_dir, &library);
+    let fence = confine(&data_dir, &library);
     let engine = Engine::open(&EngineConfig {
         data_dir,
         library,
@@ -138,7 +148,9 @@ fn serve_confined(
         .max_blocking_threads((config.queries_max.saturating_add(OWN_QUERIES_MAX)).saturating_mul(2).saturating_add(64))
         .build()
         .map_err(ServeError::Threads)?;
-    let served = runtime.block_on(serve(config, engine, listener, shutdown, on_bound));
+    let served = runtime.block_on(serve(config, engine, listener, shutdown, |address| {
+        let _nobody_asked = on_bound.send(Bound { address, fence });
+    }));
     // queries that would not be stopped end with the process
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
@@ -149,7 +161,7 @@ async fn serve(
     engine: Engine,
     listener: TcpListener,
     mut shutdown: Shutdown,
-    on_bound: oneshot::Sender<SocketAddr>,
+    on_bound: impl FnOnce(SocketAddr),
 ) -> Result<(), ServeError> {
     let bind = |source| ServeError::Bind { address: config.listen, source };
     let address = listener.local_addr().map_err(bind)?;
@@ -170,7 +182,7 @@ async fn serve(
         password: config.password.clone(),
         any_host: !config.listen.ip().is_loopback(),
     });
-    let _nobody_asked = on_bound.send(address);
+    on_bound(address);
     tracing::info!(%address, version = handler.about.version, "embedded clickhouse answers");
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
@@ -259,17 +271,14 @@ fn find_library(candidates: &[PathBuf]) -> Result<PathBuf, OpenError> {
     Ok(found.canonicalize().unwrap_or_else(|_bare_name| found.clone()))
 }
 
-fn confine(data_dir: &Path, library: &Path) {
-    match sandbox::confine(data_dir, library) {
-        Ok(Confinement::Full) => tracing::debug!("embedded clickhouse is confined to its data folder"),
-        Ok(Confinement::Partial) => {
-            tracing::warn!("embedded clickhouse is only partly confined: this kernel's landlock is old");
-        }
-        Ok(Confinement::None) => {
-            tracing::warn!("embedded clickhouse is not confined to its data folder: this kernel has no landlock");
-        }
-        Err(error) => tracing::warn!(%error, "embedded clickhouse is not confined to its data folder"),
+fn confine(data_dir: &Path, library: &Path) -> Fence {
+    let fence = sandbox::confine(data_dir, library);
+    if fence.is_whole() {
+        tracing::debug!(%fence, "embedded clickhouse is confined");
+    } else {
+        tracing::warn!(%fence, "embedded clickhouse is not wholly confined: SQL may reach out of it on this kernel");
     }
+    fence
 }
 
 fn memory_default() -> u64 {
