@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::embedded;
 use crate::exporter::{self, Exporter, Lost};
 use crate::joiner::Joiner;
-use crate::journal::{Backlog, DeadLetters, Journal, MachineDisk, Options, View};
+use crate::journal::{Backlog, DeadLetters, Journal, MachineDisk, MachineFolder, Options, View};
 use crate::otlp;
 use crate::pipeline::{self, Ack, Pipeline};
 use crate::receivers::{self, Receivers};
@@ -77,8 +77,6 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let (stop_admin, admin_stopping) = shutdown::channel();
     let (pipeline, outlet) = pipeline::channel(config.memory.pipeline_bytes(), &metrics);
     let mut accepted = Accepted::new(config.dedup.max_spans, dedup_window_max(&config));
-    // held to the end: the exporter works in the folder longer than the committer
-    let _lock = Journal::lock(&journal_dir(&config))?;
     let journal = open_journal(&config, &metrics, &mut accepted)?;
     let backlog = journal.backlog().clone();
     let left = backlog.clone();
@@ -143,6 +141,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
 /// # Errors
 /// When spans acknowledged from memory are left.
 fn say_what_is_left(backlog: &Backlog) -> anyhow::Result<()> {
+    backlog.look_for_files();
     let View { rows, rows_in_memory, .. } = backlog.view();
     if rows_in_memory > 0 {
         return Err(Lost { rows: rows_in_memory }.into());
@@ -306,6 +305,7 @@ fn journal_dir(config: &Config) -> PathBuf {
 /// Opens the journal after whatever ended the last run, and says what was found.
 fn open_journal(config: &Config, metrics: &Metrics, accepted: &mut Accepted) -> anyhow::Result<Journal> {
     let now = Clock::System.now();
+    let folder = MachineFolder::open(&journal_dir(config))?;
     let options = Options {
         dir: journal_dir(config),
         config: config.journal.clone(),
@@ -321,7 +321,7 @@ fn open_journal(config: &Config, metrics: &Metrics, accepted: &mut Accepted) -> 
         remember(accepted, block, now);
         spans < config.dedup.max_spans
     };
-    let (journal, recovered) = Journal::open(options, Arc::new(MachineDisk), metrics.clone(), &mut seen)?;
+    let (journal, recovered) = Journal::open(options, Arc::new(folder), metrics.clone(), &mut seen)?;
     if recovered.torn_bytes > 0 {
         let bytes = recovered.torn_bytes;
         tracing::warn!(bytes, "cut off the end of a commit that was interrupted, and so never acknowledged");

@@ -16,7 +16,7 @@ use crate::bounds::{self, GROUP_BYTES};
 use crate::clickhouse::recent;
 use crate::columns::RowGroup;
 use crate::ids::SegmentId;
-use crate::journal::{Backlog, CommitError, Committed, Full, Journal, Lane, Listener, Outcome, Waiter};
+use crate::journal::{Backlog, CommitError, Committed, Full, Gone, Journal, Lane, Listener, Outcome, Waiter};
 use crate::pipeline::{Ack, Answer, Entry, NotTaken, Outlet, Valve};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
@@ -73,7 +73,7 @@ pub struct Limits {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the journal failed: {source}; {rows} acknowledged spans are safe in it and are sent after the next start; \
-     {rows_in_memory} acknowledged from memory are lost"
+     {rows_in_memory} in memory, or in removed files, are lost"
 )]
 pub struct JournalFailed {
     /// What the disk said.
@@ -116,8 +116,8 @@ struct Running {
     room_checked: Instant,
     /// When a write last failed for want of room, whatever the file system says of itself.
     write_failed: Option<Instant>,
-    /// That there is no room was said, and not yet that there is again.
-    is_full: bool,
+    /// That nothing is taken was said, and not yet that it is again.
+    is_refusing: bool,
 }
 
 /// The segment that is added to.
@@ -149,7 +149,7 @@ impl Running {
             growing: [Lane::Disk, Lane::Memory].map(Growing::new),
             room_checked: Instant::now(),
             write_failed: None,
-            is_full: false,
+            is_refusing: false,
         }
     }
 
@@ -260,8 +260,8 @@ impl Running {
         drop(groups);
         match committed {
             Ok(committed) => {
-                if lane == Lane::Disk && committed.is_some() && std::mem::take(&mut self.is_full) {
-                    tracing::info!("there is room on disk again; accepting");
+                if lane == Lane::Disk && committed.is_some() && std::mem::take(&mut self.is_refusing) {
+                    tracing::info!("rows can be added to the journal again; accepting");
                 }
                 if let (Lane::Memory, Some(Committed { frame_bytes, .. })) = (lane, committed) {
                     self.keep_rooms(&mut parts, frame_bytes);
@@ -274,11 +274,8 @@ impl Running {
                 Err(error)
             }
             Err(error) => {
-                let why = match error {
-                    CommitError::Full(full) => not_taken(full),
-                    _ => NotTaken::NoFile,
-                };
-                if !self.is_full {
+                let why = not_taken(&error);
+                if !self.is_refusing {
                     tracing::error!(%error, "nothing can be added to the journal");
                 }
                 self.write_failed = Some(Instant::now());
@@ -384,8 +381,8 @@ impl Running {
         if !self.parts.watches_disk {
             return;
         }
-        match self.parts.journal.room() {
-            Err(full) => self.shut(not_taken(full)),
+        match self.parts.journal.watch() {
+            Err(error) => self.shut(not_taken(&error)),
             Ok(()) if self.write_failed.is_some_and(|failed| failed.elapsed() < WRITE_FAILED_PAUSE) => {}
             // what comes next shows whether it is true
             Ok(()) => {
@@ -396,8 +393,8 @@ impl Running {
 
     fn shut(&mut self, why: NotTaken) {
         self.parts.valve.set(Some(why));
-        if !std::mem::replace(&mut self.is_full, true) {
-            tracing::error!(%why, "refusing what is sent until there is room");
+        if !std::mem::replace(&mut self.is_refusing, true) {
+            tracing::error!(%why, "refusing what is sent until that is over");
         }
     }
 }
@@ -424,10 +421,13 @@ impl Listener for WhenStored {
     }
 }
 
-fn not_taken(full: Full) -> NotTaken {
-    match full {
-        Full::Disk => NotTaken::DiskFull,
-        Full::Journal => NotTaken::JournalFull,
+fn not_taken(error: &CommitError) -> NotTaken {
+    match error {
+        CommitError::Full(Full::Disk) => NotTaken::DiskFull,
+        CommitError::Full(Full::Journal) => NotTaken::JournalFull,
+        CommitError::Gone(Gone::Folder) => NotTaken::JournalGone,
+        CommitError::Gone(Gone::File) | CommitError::NoFile(_) => NotTaken::NoFile,
+        CommitError::Failed(_) => NotTaken::JournalFailed,
     }
 }
 

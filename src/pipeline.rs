@@ -72,6 +72,12 @@ pub enum NotTaken {
     /// ClickHouse is away for so long that the journal is as large as it may be.
     #[error("Millrace's journal has reached journal.max_bytes while it waits for ClickHouse; try again")]
     JournalFull,
+    /// The folder of the journal is not the one that was opened.
+    #[error(
+        "the folder of Millrace's journal was removed, renamed or replaced, and another cannot take its place; put it back or \
+         restart Millrace; try again"
+    )]
+    JournalGone,
     /// The disk failed.
     #[error("Millrace's journal failed, so nothing more is taken; try again")]
     JournalFailed,
@@ -106,7 +112,8 @@ impl NotTaken {
         !matches!(self, Self::NeverFits { .. })
     }
 
-    const CLOSABLE: [Self; 4] = [Self::DiskFull, Self::NoFile, Self::JournalFull, Self::JournalFailed];
+    const CLOSABLE: [Self; 5] =
+        [Self::DiskFull, Self::NoFile, Self::JournalFull, Self::JournalGone, Self::JournalFailed];
 }
 
 /// The receivers' end.

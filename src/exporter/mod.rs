@@ -122,9 +122,12 @@ impl Default for State {
     }
 }
 
-/// Spans that were acknowledged from memory and that ClickHouse did not take before the service had to stop.
+/// Spans that are in no file that the next start finds, and that ClickHouse did not take before the service had to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{rows} spans acknowledged from memory may be lost: ClickHouse did not confirm them before the stop")]
+#[error(
+    "{rows} spans acknowledged from memory, or in files of the journal that were removed, may be lost: ClickHouse did not \
+     confirm them before the stop"
+)]
 pub struct Lost {
     /// How many.
     pub rows: usize,

@@ -7,7 +7,8 @@
 //!            '---------------------'            set_aside: its file is damaged
 //! ```
 
-use super::disk::Disk;
+use super::disk::{Disk, FileId, Folder};
+use super::kept_open::{OnDisk, Place};
 use super::loaded::{InDoubt, LoadError, Loaded, RowsLost, Whole};
 use super::segment::{self, COLUMNS_HASH, Damage, Name, Scan, State as FileState};
 use super::waiter::{Waiter, Waiters};
@@ -61,7 +62,7 @@ pub type Hold = Vec<Box<dyn Any + Send + Sync>>;
 
 /// Where a segment's frames are.
 pub(super) enum Body {
-    File(PathBuf),
+    File(OnDisk),
     Memory { frames: Bytes, _hold: Hold },
 }
 
@@ -76,6 +77,8 @@ pub(super) struct Sealed {
     pub(super) is_recovered: bool,
     /// It may be in ClickHouse although its token is forgotten: the machine went down since.
     pub(super) in_doubt: bool,
+    /// No start will find its file: it is not where it was written, and lives as long as this process has it open.
+    pub(super) is_displaced: bool,
 }
 
 struct Waiting {
@@ -106,10 +109,14 @@ struct Size {
     rows: usize,
     bytes: u64,
     oldest: UnixNanos,
+    /// A crash would lose it.
     in_memory: bool,
+    /// The folder that its file is in.
+    folder: Option<FileId>,
 }
 
 struct Kept {
+    folder: Arc<dyn Folder>,
     path: PathBuf,
     bytes: u64,
     since: Instant,
@@ -151,9 +158,10 @@ pub struct Backlog(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
+    /// Nobody else is let in while anybody has this.
+    folder: Mutex<Arc<dyn Folder>>,
     changed: Notify,
     wanted: Notify,
-    disk: Arc<dyn Disk>,
     dir: PathBuf,
     metrics: Metrics,
 }
@@ -180,12 +188,12 @@ pub struct View {
 }
 
 impl Backlog {
-    pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path, metrics: Metrics) -> Self {
+    pub(super) fn new(folder: Arc<dyn Folder>, dir: &Path, metrics: Metrics) -> Self {
         Self(Arc::new(Shared {
             state: Mutex::default(),
+            folder: Mutex::new(folder),
             changed: Notify::new(),
             wanted: Notify::new(),
-            disk,
             dir: dir.to_owned(),
             metrics,
         }))
@@ -213,11 +221,62 @@ impl Backlog {
         self.0.changed.notify_waiters();
     }
 
-    /// Takes over what an earlier run stored, for repeats from senders.
-    pub(super) fn keep(&self, path: PathBuf, bytes: u64) {
+    /// Takes over what is stored, for repeats from senders.
+    pub(super) fn keep(&self, folder: Arc<dyn Folder>, path: PathBuf, bytes: u64) {
         let mut state = self.state();
         state.kept_bytes += bytes;
-        state.kept.push_back(Kept { path, bytes, since: Instant::now() });
+        state.kept.push_back(Kept { folder, path, bytes, since: Instant::now() });
+    }
+
+    /// Segments are written to another folder from now on.
+    pub(super) fn occupy(&self, folder: Arc<dyn Folder>) {
+        *self.0.folder.lock().unwrap_or_else(PoisonError::into_inner) = folder;
+    }
+
+    /// The files of a folder will not be found by the next start, or will be again.
+    pub(super) fn displace(&self, folder: FileId, is_displaced: bool) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        for waiting in state.waiting.values_mut().filter(|waiting| waiting.sealed.is_in(folder)) {
+            waiting.sealed.is_displaced = is_displaced;
+        }
+        for taken in state.taken.values_mut().filter(|taken| taken.folder == Some(folder)) {
+            taken.in_memory = is_displaced;
+        }
+        state.count_again();
+    }
+
+    /// Looks for files that are no longer where they were written. Blocks the thread.
+    pub fn look_for_files(&self) {
+        let folder = Arc::clone(&self.0.folder.lock().unwrap_or_else(PoisonError::into_inner));
+        if !folder.is_in_place() {
+            return self.displace(folder.id(), true);
+        }
+        let watched: Vec<(SegmentId, Place)> = {
+            let state = self.state();
+            let in_place = state.waiting.values().filter(|waiting| !waiting.sealed.is_displaced);
+            let places = in_place.filter_map(|waiting| Some((waiting.sealed.id, waiting.sealed.file()?.place())));
+            // of the others nothing can be saved
+            places.filter(|(_, place)| place.file.is_some()).collect()
+        };
+        let gone: Vec<(SegmentId, Place)> = watched.into_iter().filter(|(_, place)| place.is_left()).collect();
+        if gone.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        for (id, place) in gone {
+            let Some(waiting) = state.waiting.get_mut(&id) else { continue };
+            // it may have been renamed by us while it was taken
+            if waiting.sealed.file().is_some_and(|file| file.path() == place.path()) {
+                waiting.sealed.is_displaced = true;
+                tracing::error!(
+                    segment = %id, rows = waiting.sealed.rows, path = %place.path().display(),
+                    "a segment that waits for ClickHouse was removed or renamed; it is sent as long as Millrace has it open"
+                );
+            }
+        }
+        state.count_again();
+        self.show(&state);
     }
 
     pub(super) fn grows(&self, growing: Growing) {
@@ -357,7 +416,10 @@ impl Backlog {
             }
         }
         for kept in old {
-            if let Err(error) = self.0.disk.remove(&kept.path) {
+            let removed = kept.folder.remove(&kept.path);
+            if let Err(error) = removed
+                && error.kind() != io::ErrorKind::NotFound
+            {
                 tracing::warn!(%error, path = %kept.path.display(), "failed to remove a segment that is stored");
             }
         }
@@ -428,6 +490,14 @@ impl State {
         Some(waiting)
     }
 
+    /// After what a crash would lose has changed.
+    fn count_again(&mut self) {
+        let waiting = self.waiting.values().map(|waiting| waiting.sealed.size());
+        let in_memory = waiting.chain(self.taken.values().copied()).filter(|size| size.in_memory);
+        (self.rows_in_memory, self.bytes_in_memory) =
+            in_memory.fold((0, 0), |(rows, bytes), size| (rows + size.rows, bytes + size.bytes));
+    }
+
     fn add(&mut self, size: Size) {
         self.rows += size.rows;
         self.bytes += size.bytes;
@@ -462,8 +532,22 @@ impl State {
 
 impl Sealed {
     fn size(&self) -> Size {
-        let in_memory = matches!(self.body, Body::Memory { .. });
-        Size { rows: self.rows, bytes: self.bytes, oldest: self.oldest, in_memory }
+        let (in_memory, folder) = match &self.body {
+            Body::Memory { .. } => (true, None),
+            Body::File(file) => (self.is_displaced, Some(file.folder().id())),
+        };
+        Size { rows: self.rows, bytes: self.bytes, oldest: self.oldest, in_memory, folder }
+    }
+
+    fn file(&self) -> Option<&OnDisk> {
+        match &self.body {
+            Body::File(file) => Some(file),
+            Body::Memory { .. } => None,
+        }
+    }
+
+    fn is_in(&self, folder: FileId) -> bool {
+        self.file().is_some_and(|file| file.folder().id() == folder)
     }
 }
 
@@ -518,11 +602,11 @@ impl Segment {
     /// When nothing of it can be sent.
     pub fn load(&mut self) -> Result<Loaded, LoadError> {
         let id = self.sealed.id;
-        let path = match &self.sealed.body {
+        let file = match &self.sealed.body {
             Body::Memory { frames, .. } => return Ok(self.loaded(frames.clone(), None, None)),
-            Body::File(path) => path,
+            Body::File(file) => file,
         };
-        let bytes = Bytes::from(self.backlog.0.disk.read(path)?);
+        let bytes = Bytes::from(file.read()?);
         let found = segment::scan(&bytes, segment::is_of(id))?;
         let is_ours = found.header.as_ref().is_some_and(|header| header.columns == *COLUMNS_HASH);
         let columns = if is_ours { None } else { Some(columns_of(&bytes, &found)?) };
@@ -560,15 +644,18 @@ impl Segment {
         let outcome = if rows_dead == 0 { Outcome::Stored } else { Outcome::DeadLettered };
         self.backlog.0.metrics.settle(self.sealed.rows.saturating_sub(rows_dead), rows_dead);
         let Self { sealed, backlog, .. } = self;
-        if let Body::File(path) = &sealed.body {
+        if let Body::File(file) = &sealed.body
+            && !file.place().is_left()
+        {
+            let (folder, path) = (file.folder(), file.path());
             let name = Name { id: sealed.id, state: FileState::Stored { rows: sealed.rows } };
             let kept = backlog.0.dir.join(name.file());
             // should this be lost, it is sent once more after a restart, with the same token
-            match backlog.0.disk.rename(path, &kept) {
-                Ok(()) => backlog.keep(kept, sealed.bytes),
+            match folder.rename(path, &kept) {
+                Ok(()) => backlog.keep(Arc::clone(folder), kept, sealed.bytes),
                 Err(error) => {
                     tracing::warn!(%error, path = %path.display(), "failed to mark a segment as stored; it is removed");
-                    if let Err(error) = backlog.0.disk.remove(path) {
+                    if let Err(error) = folder.remove(path) {
                         tracing::warn!(%error, path = %path.display(), "failed to remove a segment that is stored");
                     }
                 }
@@ -590,8 +677,9 @@ impl Segment {
     pub fn set_aside(self, rows_lost: usize, why: &str) {
         self.backlog.0.metrics.settle(self.sealed.rows.saturating_sub(rows_lost), rows_lost);
         let Self { sealed, backlog, .. } = self;
-        if let Body::File(path) = &sealed.body {
-            match move_to_damaged(&*backlog.0.disk, &backlog.0.dir, path) {
+        if let Body::File(file) = &sealed.body {
+            let path = file.path();
+            match move_to_damaged(&**file.folder(), &backlog.0.dir, path) {
                 Ok(dir) => {
                     tracing::error!(
                         segment = %sealed.id, rows = sealed.rows, rows_lost, folder = %dir.display(), why,
@@ -620,12 +708,12 @@ impl Segment {
             return Ok(());
         }
         let Sealed { id, rows, .. } = self.sealed;
-        if let Body::File(path) = &mut self.sealed.body {
-            let (disk, dir) = (&self.backlog.0.disk, &self.backlog.0.dir);
-            let new = dir.join(Name { id, state: FileState::Doubt { rows } }.file());
-            disk.rename(path, &new)?;
-            *path = new;
-            disk.sync_dir(dir)?;
+        if let Body::File(file) = &mut self.sealed.body
+            && !file.place().is_left()
+        {
+            let dir = &self.backlog.0.dir;
+            file.rename(dir.join(Name { id, state: FileState::Doubt { rows } }.file()))?;
+            file.folder().sync_dir(dir)?;
         }
         self.sealed.in_doubt = true;
         Ok(())
@@ -633,9 +721,12 @@ impl Segment {
 
     /// Not now: others may go first until `pause` is over. `history` is what it went through by now.
     pub fn put_back(self, pause: Duration, history: History) {
-        let Self { sealed, backlog, .. } = self;
+        let Self { mut sealed, backlog, .. } = self;
         let mut state = backlog.state();
-        state.taken.remove(&sealed.id); // the totals stay: it goes back
+        // the totals stay: it goes back, as what became of its file meanwhile makes it
+        if let (Some(size), Body::File(_)) = (state.taken.remove(&sealed.id), &sealed.body) {
+            sealed.is_displaced = size.in_memory;
+        }
         let not_before = Instant::now().checked_add(pause);
         state.waiting.insert(sealed.id, Waiting { sealed, not_before, history });
         drop(state);

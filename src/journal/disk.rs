@@ -1,14 +1,16 @@
 //! What the journal asks of a file system: the seam where tests put in disks that fail.
 
+use super::OpenError;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Prompts are in these files: they are their owner's alone.
-const FILE_MODE: u32 = 0o600;
-const DIR_MODE: u32 = 0o700;
+pub(super) const FILE_MODE: u32 = 0o600;
+pub(super) const DIR_MODE: u32 = 0o700;
 
 /// A folder's entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,17 @@ pub struct Entry {
     pub name: String,
     /// Its length.
     pub bytes: u64,
+    /// A regular file, and no link, folder, pipe or socket.
+    pub is_file: bool,
+}
+
+/// Which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId {
+    /// The file system.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
 }
 
 /// A file system.
@@ -36,7 +49,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// As above.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
-    /// The files of a folder, in any order.
+    /// What a folder has, in any order.
     ///
     /// # Errors
     /// As above.
@@ -68,8 +81,42 @@ pub trait Disk: fmt::Debug + Send + Sync {
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 }
 
+/// A folder that stays the one that was opened, whatever becomes of its name: all paths are below the one that it was opened by.
+pub trait Folder: Disk {
+    /// Which folder it is.
+    fn id(&self) -> FileId;
+    /// Whether its path still leads to it.
+    fn is_in_place(&self) -> bool;
+    /// Which file a path leads to, links not followed; nothing when there is none.
+    ///
+    /// # Errors
+    /// Those of the file system, as everywhere below.
+    fn file_at(&self, path: &Path) -> io::Result<Option<FileId>>;
+    /// Opens a file, to be read later even if its name is gone by then.
+    ///
+    /// # Errors
+    /// As above.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Readable>>;
+    /// The folder that its path leads to now, made when there is none, and locked.
+    ///
+    /// # Errors
+    /// When that cannot be used.
+    fn at_its_place(&self) -> Result<Arc<dyn Folder>, OpenError>;
+}
+
+/// A file that is open.
+pub trait Readable: Send + Sync {
+    /// Which file it is.
+    fn id(&self) -> FileId;
+    /// All of it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn read_all(&self) -> io::Result<Vec<u8>>;
+}
+
 /// A file that grows at its end.
-pub trait Appendable: Send {
+pub trait Appendable: Readable {
     /// Appends all of it. After an error any part of it may be there.
     ///
     /// # Errors
@@ -119,8 +166,8 @@ impl Disk for MachineDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn Appendable>> {
-        let file = OpenOptions::new().append(true).create_new(true).mode(FILE_MODE).open(path)?;
-        Ok(Box::new(file))
+        let file = OpenOptions::new().read(true).append(true).create_new(true).mode(FILE_MODE).open(path)?;
+        Ok(Box::new(OpenFile::new(file)?))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -132,9 +179,8 @@ impl Disk for MachineDisk {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             let about = entry.metadata()?;
-            if about.is_file() {
-                entries.push(Entry { name: entry.file_name().to_string_lossy().into_owned(), bytes: about.len() });
-            }
+            let name = entry.file_name().to_string_lossy().into_owned();
+            entries.push(Entry { name, bytes: about.len(), is_file: about.is_file() });
         }
         Ok(entries)
     }
@@ -163,16 +209,43 @@ impl Disk for MachineDisk {
     }
 }
 
-impl Appendable for File {
+impl Readable for OpenFile {
+    fn id(&self) -> FileId {
+        self.id
+    }
+
+    fn read_all(&self) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(self.file.metadata()?.len()).map_err(io::Error::other)?;
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+}
+
+impl Appendable for OpenFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
+        self.file.write_all(bytes)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync_data()
     }
 
     fn cut_back(&mut self, bytes: u64) -> io::Result<()> {
-        self.set_len(bytes)
+        self.file.set_len(bytes)
+    }
+}
+
+/// A file of the machine.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    file: File,
+    id: FileId,
+}
+
+impl OpenFile {
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        let about = file.metadata()?;
+        Ok(Self { file, id: FileId { device: about.dev(), inode: about.ino() } })
     }
 }

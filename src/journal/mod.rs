@@ -3,9 +3,12 @@
 //!
 //! ```text
 //! disk.rs       what is asked of a file system
+//! folder.rs     the machine's: a folder that is locked, and known to be the one that was opened
+//! kept_open.rs  the file of a segment that waits, which is read even if somebody removed it
 //! segment.rs    a segment's file: its header, its frames, what its name says
 //! mod.rs        commit, seal, and the start after whatever happened before
 //! backlog.rs    sealed segments on their way to the exporter
+//! place.rs      what happens when the folder is removed under a running journal
 //! loaded.rs     what a segment holds once it is read, and how it may be inserted
 //! waiter.rs     senders that wait until ClickHouse has theirs
 //! dead.rs       rows that ClickHouse refuses for good
@@ -16,7 +19,10 @@
 mod backlog;
 mod dead;
 mod disk;
+mod folder;
+mod kept_open;
 mod loaded;
+mod place;
 mod segment;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -26,7 +32,8 @@ mod waiter;
 
 pub use backlog::{Backlog, History, Hold, Order, Outcome, Segment, View};
 pub use dead::{DeadLetter, DeadLetters, Verdict};
-pub use disk::{Appendable, Disk, Entry, MachineDisk};
+pub use disk::{Appendable, Disk, Entry, FileId, Folder, MachineDisk, Readable};
+pub use folder::MachineFolder;
 pub use loaded::{InDoubt, LoadError, Loaded, Part, RowsLost, Whole};
 pub use segment::Unreadable;
 pub use waiter::{Listener, Waiter};
@@ -40,11 +47,11 @@ use crate::sizes::ByteSize;
 use crate::telemetry::Metrics;
 use crate::time::UnixNanos;
 use backlog::{Body, Growing, Sealed};
+use kept_open::{Descriptors, OnDisk, Place};
 use segment::{COLUMNS_HASH, Damage, Header, Name, State};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -56,7 +63,6 @@ const FREE_BYTES_MIN: u64 = 32 << 20;
 /// Without `journal.max_bytes`: this, or the share below of what is free, whichever is less.
 const MAX_BYTES_DEFAULT: u64 = 10 << 30;
 const FREE_SHARE_PERCENT: u64 = 80;
-const LOCK_FILE: &str = "lock";
 const BOOT_FILE: &str = "boot";
 
 /// How the journal is kept.
@@ -97,6 +103,17 @@ pub enum Full {
     Journal,
 }
 
+/// What was committed now would not be found by the next start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Gone {
+    /// Its path leads nowhere, or to another folder.
+    #[error("the journal's folder was removed, renamed or replaced")]
+    Folder,
+    /// The name of the file that rows are added to leads nowhere, or to another file.
+    #[error("a file of the journal was removed or renamed while rows were added to it")]
+    File,
+}
+
 /// Why rows were not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
@@ -106,6 +123,9 @@ pub enum CommitError {
     /// No file could be made for another segment. Nothing was kept, and the journal goes on.
     #[error("cannot make a file for the journal: {0}")]
     NoFile(#[source] io::Error),
+    /// The folder, or the file, is not where it was opened. Nothing was kept, and the journal goes on.
+    #[error(transparent)]
+    Gone(#[from] Gone),
     /// The disk failed. Nothing may be believed of the open segment, and nothing more is taken: the process must end.
     #[error("the journal failed: {0}")]
     Failed(#[source] io::Error),
@@ -117,6 +137,12 @@ pub enum OpenError {
     /// Somebody else has it.
     #[error("another Millrace uses the journal in {0}; stop it, or give this one another data_dir")]
     InUse(PathBuf),
+    /// Its folder was on another file system.
+    #[error("another file system is in the place of the journal in {0}")]
+    Elsewhere(PathBuf),
+    /// What is there was not written by this process.
+    #[error("another journal is in the place of the one in {0}; move it away, or restart Millrace to use it")]
+    Occupied(PathBuf),
     /// The disk says no.
     #[error("failed to open the journal in {dir}: {source}")]
     Io {
@@ -162,7 +188,10 @@ pub struct Options {
 /// An open journal. One thread owns it: every call blocks.
 pub struct Journal {
     options: Options,
-    disk: Arc<dyn Disk>,
+    disk: Arc<dyn Folder>,
+    /// The folder's path leads elsewhere; why no other can be used instead.
+    displaced: Option<String>,
+    descriptors: Descriptors,
     backlog: Backlog,
     metrics: Metrics,
     max_bytes: u64,
@@ -187,6 +216,7 @@ struct Scratch {
 /// A file with its header, durable and empty.
 struct Fresh {
     id: SegmentId,
+    folder: Arc<dyn Folder>,
     path: PathBuf,
     file: Box<dyn Appendable>,
     bytes: u64,
@@ -242,7 +272,7 @@ impl Journal {
     /// When somebody else uses it, or the disk says no.
     pub fn open(
         options: Options,
-        disk: Arc<dyn Disk>,
+        disk: Arc<dyn Folder>,
         metrics: Metrics,
         seen: &mut dyn FnMut(&Block<'_>) -> bool,
     ) -> Result<(Self, Recovered), OpenError> {
@@ -254,6 +284,8 @@ impl Journal {
         let backlog = Backlog::new(Arc::clone(&disk), &options.dir, metrics.clone());
         let mut journal = Self {
             disk,
+            displaced: None,
+            descriptors: Descriptors::default(),
             backlog,
             metrics,
             max_bytes: u64::MAX,
@@ -269,21 +301,6 @@ impl Journal {
         journal.max_bytes = journal.default_max_bytes();
         journal.prepare_next();
         Ok((journal, recovered))
-    }
-
-    /// Keeps others away from a folder for as long as this process lives.
-    ///
-    /// # Errors
-    /// When somebody else is in it, or the disk says no.
-    pub fn lock(dir: &Path) -> Result<File, OpenError> {
-        let failed = |source| OpenError::Io { dir: dir.to_owned(), source };
-        MachineDisk.create_dir(dir).map_err(failed)?;
-        let file = OpenOptions::new().create(true).append(true).open(dir.join(LOCK_FILE)).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_owned())),
-            Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
-        }
     }
 
     /// The sealed segments.
@@ -333,6 +350,9 @@ impl Journal {
     pub fn commit(&mut self, lane: Lane, groups: &[&RowGroup], now: UnixNanos) -> Result<Committed, CommitError> {
         debug_assert!(groups.iter().any(|group| group.rows() > 0), "a commit without rows would write nothing");
         if lane == Lane::Disk {
+            if self.displaced.is_some() {
+                self.put_in_place()?;
+            }
             self.room()?;
         }
         self.latest = u64::try_from(now.nanos()).unwrap_or(0).max(self.latest);
@@ -354,7 +374,15 @@ impl Journal {
     ) -> Result<Committed, CommitError> {
         let open = self.begin_on_disk()?;
         let content_bytes = scratch.encode(groups, open.fresh.id);
-        write(&mut open.fresh, &scratch.frames)?;
+        if let Err(error) = write(&mut open.fresh, &scratch.frames) {
+            if matches!(error, CommitError::Gone(_)) {
+                // what was acknowledged before is sent as long as it is open; nothing more is added
+                self.seal(Lane::Disk);
+                self.on_disk = None;
+                let _again_with_the_next_commit = self.put_in_place();
+            }
+            return Err(error);
+        }
         open.about.add(groups, content_bytes, now);
         let committed = Committed { segment: open.fresh.id, frame_bytes: scratch.frames.len() };
         self.metrics.journal.commits.inc();
@@ -424,13 +452,13 @@ impl Journal {
     fn fresh(&mut self) -> Result<Fresh, CommitError> {
         let prepared = self.next.take().and_then(|next| next.recv().ok());
         match prepared {
-            Some(Ok(fresh)) => Ok(fresh),
+            Some(Ok(fresh)) if !fresh.is_left() => Ok(fresh),
             // after a failed fsync no later one proves anything
             Some(Err(failed @ CommitError::Failed(_))) => Err(failed),
             // there was no room, or no file to be had: long ago, for a reason that may be gone
-            Some(Err(CommitError::Full(_) | CommitError::NoFile(_))) | None => {
+            Some(Ok(_) | Err(CommitError::Full(_) | CommitError::NoFile(_) | CommitError::Gone(_))) | None => {
                 let id = self.next_id();
-                make(&*self.disk, &self.options, id)
+                make(&self.disk, &self.options, id)
             }
         }
     }
@@ -442,7 +470,7 @@ impl Journal {
         let (send, receive) = mpsc::sync_channel(1);
         let (disk, options, id) = (Arc::clone(&self.disk), self.options.clone(), self.next_id());
         let spawned = std::thread::Builder::new().name("journal-next".to_owned()).spawn(move || {
-            let made = make(&*disk, &options, id);
+            let made = make(&disk, &options, id);
             if let Err(error @ CommitError::Failed(_)) = &made {
                 tracing::error!(%error, "failed to prepare the next segment of the journal; nothing more can be added to it");
             }
@@ -478,6 +506,7 @@ impl Journal {
                 body: Body::Memory { frames: open.frames.into(), _hold: open.hold },
                 is_recovered: false,
                 in_doubt: false,
+                is_displaced: false,
             }),
         };
         let Some(sealed) = sealed else { return };
@@ -489,11 +518,13 @@ impl Journal {
     }
 
     fn sealed_file(&self, open: Open) -> Sealed {
-        let Open { fresh: Fresh { id, path, bytes, .. }, about } = open;
+        let is_displaced = open.fresh.is_left() || !open.fresh.folder.is_in_place();
+        let Open { fresh: Fresh { id, folder, path, file, bytes }, about } = open;
         let name = Name { id, state: State::Waiting { rows: about.rows } };
-        let path = self.renamed(path, name);
-        let (body, rows, oldest) = (Body::File(path), about.rows, about.oldest);
-        Sealed { id, body, rows, bytes, oldest, is_recovered: false, in_doubt: false }
+        let path = if is_displaced { path } else { self.renamed(path, name) };
+        let body = Body::File(OnDisk::new(folder, path, Some(file), &self.descriptors));
+        let (rows, oldest) = (about.rows, about.oldest);
+        Sealed { id, body, rows, bytes, oldest, is_recovered: false, in_doubt: false, is_displaced }
     }
 
     /// The file under its new name. When that fails it keeps the old one, which means the same to the next start.
@@ -536,7 +567,8 @@ impl Journal {
             let before = self.disk.read(&dir.join(BOOT_FILE))?;
             recovered.in_doubt = self.options.boot.as_deref().map(str::as_bytes) != Some(before.as_slice());
         }
-        let mut segments: Vec<_> = known.iter().filter_map(|entry| Some((Name::read(&entry.name)?, entry))).collect();
+        let files = known.iter().filter(|entry| entry.is_file);
+        let mut segments: Vec<_> = files.filter_map(|entry| Some((Name::read(&entry.name)?, entry))).collect();
         segments.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(name.id));
         let (mut heard_enough, mut all_renamed, mut stored) = (false, true, Vec::new());
         for (name, entry) in segments {
@@ -581,10 +613,12 @@ impl Journal {
                 self.renamed(path, Name { id: name.id, state: State::Waiting { rows } })
             };
             recovered.count(rows);
-            self.backlog.push(found_again(name.id, path, rows, length, in_doubt));
+            let file = self.disk.open(&path).ok();
+            let file = OnDisk::new(Arc::clone(&self.disk), path, file, &self.descriptors);
+            self.backlog.push(found_again(name.id, file, rows, length, in_doubt));
         }
         // the first to go is the oldest
-        stored.into_iter().rev().for_each(|(path, bytes)| self.backlog.keep(path, bytes));
+        stored.into_iter().rev().for_each(|(path, bytes)| self.backlog.keep(Arc::clone(&self.disk), path, bytes));
         self.metrics.recover(recovered.rows);
         if all_renamed {
             // only now: until the names say which are in doubt, all of them are
@@ -639,9 +673,9 @@ impl Journal {
     }
 }
 
-fn found_again(id: SegmentId, path: PathBuf, rows: usize, bytes: u64, in_doubt: bool) -> Sealed {
+fn found_again(id: SegmentId, file: OnDisk, rows: usize, bytes: u64, in_doubt: bool) -> Sealed {
     let oldest = UnixNanos::new(id.number()).unwrap_or_default();
-    Sealed { id, body: Body::File(path), rows, bytes, oldest, is_recovered: true, in_doubt }
+    Sealed { id, body: Body::File(file), rows, bytes, oldest, is_recovered: true, in_doubt, is_displaced: false }
 }
 
 /// Shows the blocks of a segment; false when they are enough.
@@ -657,7 +691,7 @@ fn tell(bytes: &[u8], found: &segment::Scan, seen: &mut dyn FnMut(&Block<'_>) ->
     })
 }
 
-fn make(disk: &dyn Disk, options: &Options, id: SegmentId) -> Result<Fresh, CommitError> {
+fn make(disk: &Arc<dyn Folder>, options: &Options, id: SegmentId) -> Result<Fresh, CommitError> {
     let path = options.dir.join(Name { id, state: State::Open }.file());
     let header =
         Header { id, created_nanos: id.number().cast_signed(), columns: *COLUMNS_HASH, table: options.table.clone() }
@@ -675,7 +709,23 @@ fn make(disk: &dyn Disk, options: &Options, id: SegmentId) -> Result<Fresh, Comm
             error => CommitError::Failed(error),
         }
     })?;
-    Ok(Fresh { id, path, file, bytes: u64::try_from(header.len()).unwrap_or(0) })
+    Ok(Fresh { id, folder: Arc::clone(disk), path, file, bytes: u64::try_from(header.len()).unwrap_or(0) })
+}
+
+impl Fresh {
+    /// Whether its name does not lead to it.
+    fn is_left(&self) -> bool {
+        let (folder, path, file) = (Arc::clone(&self.folder), self.path.clone(), Some(self.file.id()));
+        Place { folder, path, file }.is_left()
+    }
+
+    /// Whether a start now would not find it.
+    fn gone(&self) -> Option<Gone> {
+        if !self.folder.is_in_place() {
+            return Some(Gone::Folder);
+        }
+        self.is_left().then_some(Gone::File)
+    }
 }
 
 /// The process, or the machine, has as many files open as it may: that passes.
@@ -684,14 +734,17 @@ fn is_out_of_files(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| known.contains(&code))
 }
 
-/// Appends a frame and makes it durable, or leaves the file as it was.
-fn write(fresh: &mut Fresh, frame: &[u8]) -> Result<(), CommitError> {
-    let why = match fresh.file.append(frame) {
+/// Appends a commit and makes it durable where a start finds it, or leaves the file as it was.
+fn write(fresh: &mut Fresh, commit: &[u8]) -> Result<(), CommitError> {
+    let why = match fresh.file.append(commit) {
         Ok(()) => match fresh.file.sync() {
-            Ok(()) => {
-                fresh.bytes += u64::try_from(frame.len()).unwrap_or(0);
-                return Ok(());
-            }
+            Ok(()) => match fresh.gone() {
+                None => {
+                    fresh.bytes += u64::try_from(commit.len()).unwrap_or(0);
+                    return Ok(());
+                }
+                Some(gone) => return Err(take_back(fresh, gone)),
+            },
             Err(error) => CommitError::Failed(error),
         },
         Err(error) if is_full(&error) => Full::Disk.into(),
@@ -701,6 +754,14 @@ fn write(fresh: &mut Fresh, frame: &[u8]) -> Result<(), CommitError> {
     match (fresh.file.cut_back(fresh.bytes), why) {
         (Err(error), CommitError::Full(_)) => Err(CommitError::Failed(error)),
         (_, why) => Err(why),
+    }
+}
+
+/// It is durable, in a file that may be put back where it was: its sender is told to try again, and it must not come twice.
+fn take_back(fresh: &mut Fresh, gone: Gone) -> CommitError {
+    match fresh.file.cut_back(fresh.bytes).and_then(|()| fresh.file.sync()) {
+        Ok(()) => gone.into(),
+        Err(error) => CommitError::Failed(error),
     }
 }
 

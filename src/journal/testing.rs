@@ -8,7 +8,7 @@
 //!
 //! A sync that fails loses what it should have written for good, and the next one does not say so (as on Linux).
 
-use super::{Appendable, Disk, Entry};
+use super::{Appendable, Disk, Entry, FileId, Folder, OpenError, Readable};
 use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
 use crate::ids::{SpanId, TraceId};
 use crate::time::UnixNanos;
@@ -101,6 +101,8 @@ struct Content {
     peak: Vec<u8>,
     /// What a failed sync lost although reads give it.
     lost: Vec<Range<usize>>,
+    /// Something durable was cut off, and that is not durable yet.
+    is_cut: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,17 +112,17 @@ enum Naming {
     Remove(PathBuf),
 }
 
-type FileId = usize;
+type Inode = usize;
 type Hook = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
 struct State {
     files: Vec<Content>,
     dirs: BTreeSet<PathBuf>,
-    names: BTreeMap<PathBuf, FileId>,
-    durable_names: BTreeMap<PathBuf, FileId>,
+    names: BTreeMap<PathBuf, Inode>,
+    durable_names: BTreeMap<PathBuf, Inode>,
     /// Not durable yet, oldest first.
-    pending: Vec<(FileId, Naming)>,
+    pending: Vec<(Inode, Naming)>,
     free: Option<u64>,
     armed: Vec<(Op, Fault)>,
     /// The process ends at the call of that number, an append after so many sixteenths: what comes then does nothing.
@@ -132,11 +134,15 @@ struct State {
     before_sync: Option<Hook>,
     /// Counts up at each start, so that what an ended process still holds does nothing.
     process: usize,
+    /// Counts up whenever the folder is removed: who opened it before has one without names.
+    folder: u64,
+    /// The folder is elsewhere, and another in its place.
+    is_moved: bool,
 }
 
-/// The disk; clones share it.
+/// The disk, and the folder as it was when this was made; clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct SimDisk(Arc<Mutex<State>>);
+pub(crate) struct SimDisk(Arc<Mutex<State>>, u64);
 
 impl std::fmt::Debug for SimDisk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -149,9 +155,37 @@ impl SimDisk {
         self.0.lock().unwrap()
     }
 
-    /// For a journal.
-    pub(crate) fn shared(&self) -> Arc<dyn Disk> {
-        Arc::new(self.clone())
+    /// For a journal: the folder as it is now.
+    pub(crate) fn shared(&self) -> Arc<dyn Folder> {
+        Arc::new(self.as_it_is())
+    }
+
+    fn as_it_is(&self) -> Self {
+        let folder = self.state().folder;
+        Self(Arc::clone(&self.0), folder)
+    }
+
+    /// Somebody removes everything.
+    pub(crate) fn remove_folder(&self) {
+        let mut state = self.state();
+        state.names.clear();
+        state.durable_names.clear();
+        state.pending.clear();
+        state.dirs.clear();
+        state.folder += 1;
+    }
+
+    /// Somebody renames the folder and puts another in its place, or takes that back.
+    pub(crate) fn move_folder(&self, is_moved: bool) {
+        self.state().is_moved = is_moved;
+    }
+
+    /// Somebody removes a file.
+    pub(crate) fn take_away(&self, path: &Path) {
+        let mut state = self.state();
+        let id = state.names.remove(path).unwrap();
+        state.durable_names.retain(|_, other| *other != id);
+        state.pending.retain(|(other, _)| *other != id);
     }
 
     /// The next call of this kind fails.
@@ -244,7 +278,7 @@ impl SimDisk {
         self.kill();
         let mut state = self.state();
         let pending = std::mem::take(&mut state.pending);
-        let mut left: BTreeMap<FileId, usize> = BTreeMap::new();
+        let mut left: BTreeMap<Inode, usize> = BTreeMap::new();
         for (id, _) in &pending {
             *left.entry(*id).or_default() += 1;
         }
@@ -288,11 +322,12 @@ impl SimDisk {
     }
 
     fn simply(&self, op: Op) -> io::Result<MutexGuard<'_, State>> {
-        self.called(op).map_err(|(_, fault)| fault.error())
+        let state = self.called(op).map_err(|(_, fault)| fault.error())?;
+        if state.folder == self.1 { Ok(state) } else { Err(ErrorKind::NotFound.into()) }
     }
 }
 
-fn apply(names: &mut BTreeMap<PathBuf, FileId>, id: FileId, naming: &Naming) {
+fn apply(names: &mut BTreeMap<PathBuf, Inode>, id: Inode, naming: &Naming) {
     match naming {
         Naming::Create(path) => {
             names.insert(path.clone(), id);
@@ -323,6 +358,7 @@ impl Naming {
 
 impl Content {
     fn write(&mut self, bytes: &[u8]) {
+        assert!(!self.is_cut, "what is durable was cut off without a sync");
         self.now.extend_from_slice(bytes);
         if self.now.len() > self.peak.len() {
             self.peak.clone_from(&self.now);
@@ -330,7 +366,7 @@ impl Content {
     }
 
     fn cut(&mut self, length: usize) {
-        assert!(length >= self.durable.len(), "what is durable is cut without a sync");
+        self.is_cut = length < self.durable.len();
         self.now.truncate(length);
         self.lost.retain_mut(|lost| {
             lost.end = lost.end.min(length);
@@ -340,6 +376,7 @@ impl Content {
 
     fn sync(&mut self) {
         self.durable.clone_from(&self.now);
+        self.is_cut = false;
         for lost in self.lost.drain(..) {
             self.durable[lost].fill(0);
         }
@@ -352,6 +389,9 @@ impl Content {
 
     /// A power cut: each block behind what is durable is there, or not, or something else is.
     fn lose(&mut self, chance: &mut Chance) {
+        if std::mem::take(&mut self.is_cut) && chance.below(2) == 0 {
+            self.durable.truncate(self.now.len());
+        }
         let written = if self.peak.len() > self.now.len() { &self.peak } else { &self.now };
         let unsure = written.len().saturating_sub(self.durable.len());
         let kept = match chance.below(4) {
@@ -384,7 +424,7 @@ fn not_found<T>(found: Option<T>) -> io::Result<T> {
 }
 
 impl State {
-    fn named(&mut self, id: FileId, naming: Naming) {
+    fn named(&mut self, id: Inode, naming: Naming) {
         apply(&mut self.names, id, &naming);
         self.pending.push((id, naming));
     }
@@ -417,9 +457,10 @@ impl Disk for SimDisk {
         let state = self.simply(Op::List)?;
         not_found(state.dirs.get(dir))?;
         let inside = state.names.iter().filter(|(path, _)| path.parent() == Some(dir));
-        let entry = |(path, id): (&PathBuf, &FileId)| Entry {
+        let entry = |(path, id): (&PathBuf, &Inode)| Entry {
             name: path.file_name().unwrap().to_string_lossy().into_owned(),
             bytes: u64::try_from(state.files[*id].now.len()).unwrap(),
+            is_file: true,
         };
         Ok(inside.map(entry).collect())
     }
@@ -451,7 +492,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.simply(Op::SyncDir)?;
-        let touched: BTreeSet<FileId> =
+        let touched: BTreeSet<Inode> =
             state.pending.iter().filter(|(_, naming)| naming.is_in(dir)).map(|(id, _)| *id).collect();
         for (id, naming) in std::mem::take(&mut state.pending) {
             if touched.contains(&id) {
@@ -468,9 +509,55 @@ impl Disk for SimDisk {
     }
 }
 
+impl Folder for SimDisk {
+    fn id(&self) -> FileId {
+        FileId { device: 0, inode: self.1 }
+    }
+
+    fn is_in_place(&self) -> bool {
+        let state = self.state();
+        state.folder == self.1 && !state.is_moved
+    }
+
+    fn file_at(&self, path: &Path) -> io::Result<Option<FileId>> {
+        let state = self.state();
+        let there = state.names.get(path).filter(|_| state.folder == self.1);
+        Ok(there.map(|id| FileId { device: 1, inode: u64::try_from(*id).unwrap() }))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Readable>> {
+        let state = self.state();
+        let id = not_found(state.names.get(path).copied().filter(|_| state.folder == self.1))?;
+        Ok(Box::new(SimFile { disk: self.clone(), id, process: state.process }))
+    }
+
+    fn at_its_place(&self) -> Result<Arc<dyn Folder>, OpenError> {
+        let dir = Path::new("/data/journal");
+        if self.state().is_moved {
+            return Err(OpenError::Occupied(dir.to_owned()));
+        }
+        let there = self.as_it_is();
+        there.create_dir(dir).map_err(|source| OpenError::Io { dir: dir.to_owned(), source })?;
+        Ok(Arc::new(there))
+    }
+}
+
+impl Readable for SimFile {
+    fn id(&self) -> FileId {
+        FileId { device: 1, inode: u64::try_from(self.id).unwrap() }
+    }
+
+    fn read_all(&self) -> io::Result<Vec<u8>> {
+        match self.called(Op::Read) {
+            Ok(state) => Ok(state.files[self.id].now.clone()),
+            Err((_, fault)) => Err(fault.error()),
+        }
+    }
+}
+
 struct SimFile {
     disk: SimDisk,
-    id: FileId,
+    id: Inode,
     process: usize,
 }
 

@@ -4,6 +4,7 @@ mod corruption;
 mod cutting;
 mod faults;
 mod model;
+mod places;
 
 use super::testing::{SimDisk, group, number_of};
 use super::*;

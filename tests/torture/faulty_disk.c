@@ -176,21 +176,24 @@ int fallocate64(int fd, int how, off_t from, off_t length) { return fallocate(fd
 
 /* ---- names ---- */
 
-static int rename_fails(const char *from, const char *to) {
-    if (mode(RENAME) == 0 || !(is_journal_path(from) || is_journal_path(to))) return 0;
+static int rename_fails(int is_in_journal) {
+    if (mode(RENAME) == 0 || !is_in_journal) return 0;
     count(FAILED_RENAMES);
     errno = EIO;
     return 1;
 }
 
-int rename(const char *from, const char *to) { return rename_fails(from, to) ? -1 : REAL(rename)(from, to); }
-
-int renameat(int from_fd, const char *from, int to_fd, const char *to) {
-    return rename_fails(from, to) ? -1 : REAL(renameat)(from_fd, from, to_fd, to);
+int rename(const char *from, const char *to) {
+    return rename_fails(is_journal_path(from) || is_journal_path(to)) ? -1 : REAL(rename)(from, to);
 }
 
-static int open_fails(const char *path, int flags) {
-    if (mode(OPEN) == 0 || !(flags & O_CREAT) || !is_journal_path(path)) return 0;
+int renameat(int from_fd, const char *from, int to_fd, const char *to) {
+    int is_in_journal = is_journal(from_fd) || is_journal(to_fd) || is_journal_path(from) || is_journal_path(to);
+    return rename_fails(is_in_journal) ? -1 : REAL(renameat)(from_fd, from, to_fd, to);
+}
+
+static int open_fails(int is_in_journal, int flags) {
+    if (mode(OPEN) == 0 || !(flags & O_CREAT) || !is_in_journal) return 0;
     count(FAILED_OPENS);
     errno = EIO;
     return 1;
@@ -202,10 +205,24 @@ static int open_fails(const char *path, int flags) {
         va_start(rest, flags);                                                                                         \
         mode_t permissions = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;                                 \
         va_end(rest);                                                                                                  \
-        if (open_fails(path, flags)) return -1;                                                                        \
+        if (open_fails(is_journal_path(path), flags)) return -1;                                                       \
         int fd = REAL(name)(path, flags, permissions);                                                                 \
         if (fd >= 0 && fd < FDS_MAX) dirty[fd].from = dirty[fd].to = 0;                                                \
         return fd;                                                                                                     \
     }
 OPEN_AS(open)
 OPEN_AS(open64)
+
+#define OPENAT_AS(name)                                                                                                \
+    int name(int dir, const char *path, int flags, ...) {                                                              \
+        va_list rest;                                                                                                  \
+        va_start(rest, flags);                                                                                         \
+        mode_t permissions = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;                                 \
+        va_end(rest);                                                                                                  \
+        if (open_fails(is_journal(dir) || is_journal_path(path), flags)) return -1;                                    \
+        int fd = REAL(name)(dir, path, flags, permissions);                                                            \
+        if (fd >= 0 && fd < FDS_MAX) dirty[fd].from = dirty[fd].to = 0;                                                \
+        return fd;                                                                                                     \
+    }
+OPENAT_AS(openat)
+OPENAT_AS(openat64)

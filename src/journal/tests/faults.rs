@@ -91,7 +91,7 @@ impl Life {
         for _try in 0..2 {
             match commit(self.journal(), &numbers) {
                 Ok(_) => return self.acknowledged.extend(numbers),
-                Err(CommitError::Full(_) | CommitError::NoFile(_)) => {}
+                Err(CommitError::Full(_) | CommitError::NoFile(_) | CommitError::Gone(_)) => {}
                 // nothing may be believed of it any more; the sender gives up
                 Err(CommitError::Failed(_)) => return self.end(),
             }

@@ -276,6 +276,7 @@ impl World {
                 match failure {
                     CommitError::Full(full) => saw(format!("full {full:?}")),
                     CommitError::NoFile(_) => saw("no file"),
+                    CommitError::Gone(_) => saw("gone"),
                     CommitError::Failed(_) => {
                         saw("journal failed");
                         self.has_failed = true;

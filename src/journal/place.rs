@@ -1,0 +1,79 @@
+//! A journal whose folder is taken away from under it: nothing more is acknowledged until what is committed would be found by the
+//! next start again.
+//!
+//! ```text
+//! in place --removed, renamed, mounted over--> displaced: what waits is sent from files that are still open
+//!    ^                                            | back again, or
+//!    '--------------------------------------------' nothing is there: a new folder is made and locked
+//! ```
+
+use super::backlog::View;
+use super::disk::Folder;
+use super::{BOOT_FILE, CommitError, Gone, Journal, OpenError, disk};
+use std::sync::Arc;
+
+impl Journal {
+    /// Looks whether rows can be committed: the folder is in place, what waits is there, and there is room.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn watch(&mut self) -> Result<(), CommitError> {
+        self.put_in_place()?;
+        self.backlog.look_for_files();
+        Ok(self.room()?)
+    }
+
+    /// Makes sure that the folder is the one that was opened or, when nothing is in its place, one that is made there.
+    pub(super) fn put_in_place(&mut self) -> Result<(), Gone> {
+        if self.disk.is_in_place() {
+            if self.displaced.take().is_some() {
+                self.backlog.displace(self.disk.id(), false);
+                tracing::info!(folder = %self.options.dir.display(), "the journal's folder is in its place again");
+            }
+            return Ok(());
+        }
+        if self.displaced.is_none() {
+            self.displaced = Some(String::new());
+            self.backlog.displace(self.disk.id(), true);
+            let View { rows_in_memory: spans, .. } = self.backlog.view();
+            tracing::error!(
+                folder = %self.options.dir.display(), spans,
+                "the journal's folder was removed, renamed or replaced; what waits in it is sent from files that are still open"
+            );
+        }
+        match self.new_folder() {
+            Ok(folder) => {
+                self.move_to(folder);
+                Ok(())
+            }
+            Err(error) => {
+                let why = error.to_string();
+                if self.displaced.as_ref() != Some(&why) {
+                    tracing::error!(why, "no other folder can be used instead; nothing more is acknowledged");
+                    self.displaced = Some(why);
+                }
+                Err(Gone::Folder)
+            }
+        }
+    }
+
+    /// An empty folder in the place of the one that is gone.
+    fn new_folder(&self) -> Result<Arc<dyn Folder>, OpenError> {
+        let folder = self.disk.at_its_place()?;
+        let boot = self.options.boot.clone().unwrap_or_default();
+        disk::replace(&*folder, &self.options.dir, BOOT_FILE, boot.as_bytes())
+            .map_err(|source| OpenError::Io { dir: self.options.dir.clone(), source })?;
+        Ok(folder)
+    }
+
+    fn move_to(&mut self, folder: Arc<dyn Folder>) {
+        // one that was prepared is in the folder that is gone
+        self.next = None;
+        self.displaced = None;
+        self.backlog.occupy(Arc::clone(&folder));
+        self.disk = folder;
+        self.max_bytes = self.default_max_bytes();
+        self.prepare_next();
+        tracing::warn!(folder = %self.options.dir.display(), "made a new folder for the journal; accepting");
+    }
+}
