@@ -11,6 +11,8 @@
 //! native_block   what is read as a block has its rows in every column, and cut in two it has the same rows
 //! ```
 //!
+//! All of them take steps in proportion to their input (`millrace::steps`).
+//!
 //! The binaries of cargo-fuzz run them (`make fuzz`), and so does `tests/fuzz_smoke.rs` with fewer inputs.
 
 #[path = "stored.rs"]
@@ -25,6 +27,7 @@ use millrace::columns::{MapRow, RowGroup, SpanScalars};
 use millrace::dialects;
 use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::otlp::{self, DecodeError, Encoding};
+use millrace::steps;
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
 use prost::Message as _;
@@ -45,6 +48,20 @@ pub(crate) const TARGETS: [Target; 8] = [
     ("dialect", dialect),
     ("native_block", native_block),
 ];
+
+/// Most steps for a byte of input: a target reads it several times, some of them as many records.
+const STEPS_PER_BYTE: u64 = 2_000;
+
+/// Steps for what a target adds of its own.
+const STEPS_OF_ITS_OWN: u64 = 100_000;
+
+/// Runs a target, and holds its steps to the size of the input.
+pub(crate) fn run(target: fn(&[u8]), data: &[u8]) {
+    let ((), steps) = steps::of(|| target(data));
+    let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
+    let steps_max = bytes.saturating_mul(STEPS_PER_BYTE).saturating_add(STEPS_OF_ITS_OWN);
+    assert!(steps <= steps_max, "{steps} steps for {bytes} bytes");
+}
 
 /// Limits so small that a fuzzer's inputs reach them.
 const SMALL: Limits = Limits { max_value_bytes: 64, max_inline_media_bytes: 32 };

@@ -8,7 +8,7 @@
 //! 3 edges       receivers  committer  exporter  joiner  admin
 //! 2 engines     accepted  pipeline  journal  clickhouse  embedded  traces
 //! 1 codecs      otlp  chat  dialects  genai  columns
-//! 0 vocabulary  ids  time  sizes  bounds  text  workspace  retention  telemetry  shutdown
+//! 0 vocabulary  ids  time  sizes  bounds  text  workspace  retention  telemetry  shutdown  steps
 //! ```
 
 #![cfg_attr(test, allow(clippy::string_slice, reason = "a test that slices wrongly fails, which is what it is for"))]
@@ -25,6 +25,7 @@ pub mod ids;
 pub mod retention;
 pub mod shutdown;
 pub mod sizes;
+pub mod steps;
 pub mod telemetry;
 pub mod text;
 pub mod time;

@@ -1,5 +1,6 @@
-//! Text within its bounds, and numbers as text.
+//! Text within its bounds, numbers as text, and text as JSON.
 
+use crate::steps;
 use std::fmt::Write as _;
 
 /// The longest beginning of `text` that has at most `bytes_max` bytes and ends between two characters.
@@ -23,6 +24,35 @@ pub fn put_double(out: &mut String, number: f64) {
     } else {
         write!(out, "{number}")
     };
+}
+
+/// Writes `text` as a JSON string, quotes included.
+pub fn write_string(out: &mut String, text: &str) {
+    out.push('"');
+    write_escaped(out, text);
+    out.push('"');
+}
+
+/// Writes `text` as the inside of a JSON string.
+pub fn write_escaped(out: &mut String, text: &str) {
+    steps::take(text.len());
+    let mut clean_from = 0;
+    for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| matches!(byte, 0..0x20 | b'"' | b'\\')) {
+        out.push_str(text.get(clean_from..at).unwrap_or_default());
+        clean_from = at + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            control => {
+                out.push_str(if control < 16 { "\\u000" } else { "\\u001" });
+                out.extend(char::from_digit(u32::from(control % 16), 16));
+            }
+        }
+    }
+    out.push_str(text.get(clean_from..).unwrap_or_default());
 }
 
 #[cfg(test)]

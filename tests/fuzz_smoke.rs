@@ -182,10 +182,10 @@ fn smoke(target: &str) {
     assert!(!seeds.is_empty(), "nothing to start from");
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     for seed in 0..seeds.len() {
-        run(&seeds[seed]);
+        targets::run(*run, &seeds[seed]);
         for _ in 0..MUTATIONS {
             let bytes = mutated(&seeds, seed, &mut numbers);
-            if std::panic::catch_unwind(|| run(&bytes)).is_err() {
+            if std::panic::catch_unwind(|| targets::run(*run, &bytes)).is_err() {
                 panic!("{target} does not hold for {:?}", String::from_utf8_lossy(&bytes));
             }
         }

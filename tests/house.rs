@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 const FLOORS: [&[&str]; 5] = [
-    &["ids", "time", "sizes", "bounds", "text", "workspace", "retention", "telemetry", "shutdown"],
+    &["ids", "time", "sizes", "bounds", "text", "workspace", "retention", "telemetry", "shutdown", "steps"],
     &["otlp", "chat", "dialects", "genai", "columns"],
     &["accepted", "pipeline", "journal", "clickhouse", "embedded", "traces"],
     &["receivers", "committer", "exporter", "joiner", "admin"],
@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// Who may import from its own floor, and from whom: codecs fill columns, and the health page shows the exporter's state.
-const SIDEWAYS: [(&str, &str); 10] = [
+const SIDEWAYS: [(&str, &str); 11] = [
     ("chat", "genai"),
     ("chat", "columns"),
     ("columns", "genai"),
@@ -28,6 +28,7 @@ const SIDEWAYS: [(&str, &str); 10] = [
     ("otlp", "columns"),
     ("retention", "time"),
     ("retention", "workspace"),
+    ("text", "steps"),
     ("otlp", "dialects"),
 ];
 

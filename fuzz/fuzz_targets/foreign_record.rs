@@ -5,4 +5,4 @@
 #[allow(dead_code, reason = "each binary runs one of them")]
 mod targets;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::foreign_record(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::run(targets::foreign_record, data));

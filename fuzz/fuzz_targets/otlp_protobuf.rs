@@ -5,4 +5,4 @@
 #[allow(dead_code, reason = "each binary runs one of them")]
 mod targets;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::otlp_protobuf(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::run(targets::otlp_protobuf, data));

@@ -8,7 +8,8 @@ use std::hash::Hasher as _;
 use twox_hash::XxHash3_64;
 
 use super::json::{Kind, Value};
-use super::json_text::write_string;
+use crate::steps;
+use crate::text::write_string;
 
 /// A hash over values in canonical form. Each is written once, and may be hashed elsewhere too.
 #[derive(Default)]
@@ -22,6 +23,7 @@ impl CanonicalHash {
     pub(super) fn value(&mut self, value: Value<'_>) -> &str {
         self.text.clear();
         write(&mut self.text, value);
+        steps::take(self.text.len());
         self.hash.write(self.text.as_bytes());
         // a value's text says where it ends, but for a number's
         self.hash.write(b"\n");
@@ -78,6 +80,7 @@ fn write_value<'d>(out: &mut String, value: Value<'d>, open: &mut Vec<Member<'d>
             out.push(']');
         }
         Kind::Plain => {
+            steps::take(value.raw().len());
             out.push('"');
             out.push_str(value.raw());
             out.push('"');
@@ -113,7 +116,10 @@ fn write_object<'d>(out: &mut String, object: Value<'d>, open: &mut Vec<Member<'
 fn sort(members: &mut [Member<'_>]) {
     // escapes are rare in names: only then are they decoded to be compared
     if members.iter().all(|(key, _)| key.kind() == Kind::Plain) {
-        members.sort_by(|(left, _), (right, _)| left.raw().cmp(right.raw()));
+        members.sort_by(|(left, _), (right, _)| {
+            steps::take(left.raw().len().min(right.raw().len()));
+            left.raw().cmp(right.raw())
+        });
     } else {
         members.sort_by_cached_key(|(key, _)| key.str().unwrap_or_default().into_owned());
     }

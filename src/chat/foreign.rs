@@ -299,13 +299,15 @@ pub(super) fn put_choices(json: &mut JsonWriter, choices: Option<Value<'_>>) {
     json.end_array();
 }
 
-/// Writes a member of a response. What calls itself a chunk and is none must not be taken for a stream.
-pub(super) fn put_response_member(json: &mut JsonWriter, response: Value<'_>, key: Value<'_>, value: Value<'_>) {
-    let is_false_chunk = || stream::is_chunk(response) && stream::merge(response).is_none();
-    if key.is_key("object") && is_false_chunk() {
-        json.member("provider_object", value);
-    } else {
-        json.copy_member(key, value);
+/// Writes the members of a response but its choices. What calls itself a chunk and is none must not be taken for a stream.
+pub(super) fn put_response_members(json: &mut JsonWriter, response: Value<'_>) {
+    let is_false_chunk = stream::is_chunk(response) && stream::merge(response).is_none();
+    for (key, value) in response.members().filter(|(key, _)| !key.is_key("choices")) {
+        if is_false_chunk && key.is_key("object") {
+            json.member("provider_object", value);
+        } else {
+            json.copy_member(key, value);
+        }
     }
 }
 

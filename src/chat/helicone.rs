@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 use super::error;
 use super::foreign::{
-    self, Foreign, Identifying, Taken, put_choices, put_messages, put_response_member, put_text, put_trace,
+    self, Foreign, Identifying, Taken, put_choices, put_messages, put_response_members, put_text, put_trace,
 };
 use super::identity::RecordIdentity;
 use super::json::Value;
@@ -207,12 +207,9 @@ impl<'r> Log<'r> {
             put_choices(json, choices);
         }
         if let Some(response) = self.response {
-            for (key, value) in response.members() {
-                match choices {
-                    _ if !key.is_key("choices") => put_response_member(json, response, key, value),
-                    None if !value.is_null() => json.member("provider_choices", value),
-                    _ => {}
-                }
+            put_response_members(json, response);
+            if let Some(odd) = response.get("choices").filter(|_| choices.is_none()) {
+                json.member("provider_choices", odd);
             }
         }
         json.end_object();

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::json_text::{decode_string, scan_number, scan_string};
+use crate::steps;
 
 /// Deepest nesting of arrays and objects; the outermost counts as 1. The house's limit at every door.
 pub const DEPTH_MAX: usize = 32;
@@ -76,6 +77,7 @@ impl<'t> Document<'t> {
     /// The same for a text that has no more than so many values.
     pub(crate) fn parse_within(text: impl Into<Cow<'t, str>>, values_max: usize) -> Result<Self, JsonError> {
         let text = text.into();
+        steps::take(text.len());
         let nodes = Vec::with_capacity((text.len() / 24 + 4).min(values_max));
         let mut reader = Reader { bytes: text.as_bytes(), at: 0, nodes, values_max };
         if u32::try_from(text.len()).is_err() {
@@ -92,6 +94,7 @@ impl<'t> Document<'t> {
 
     /// Whether every reader understands its strings: none has half a character.
     pub(crate) fn is_whole(&self) -> bool {
+        steps::take(self.nodes.len());
         self.nodes.iter().all(|node| node.kind != Kind::Broken)
     }
 
@@ -385,8 +388,11 @@ impl<'d> Value<'d> {
             return false;
         };
         // most names differ in length already
-        usize::try_from(node.end.wrapping_sub(node.start)) == Ok(name.len())
-            && self.text.as_bytes().get(start..start + name.len()) == Some(name.as_bytes())
+        if usize::try_from(node.end.wrapping_sub(node.start)) != Ok(name.len()) {
+            return false;
+        }
+        steps::take(name.len());
+        self.text.as_bytes().get(start..start + name.len()) == Some(name.as_bytes())
     }
 
     #[cold]
@@ -406,6 +412,7 @@ impl<'d> Iterator for Items<'d> {
 
     #[inline]
     fn next(&mut self) -> Option<Value<'d>> {
+        steps::take(1);
         let size = usize::try_from(self.nodes.first()?.size).ok()?;
         let (nodes, rest) = self.nodes.split_at_checked(size)?;
         self.nodes = rest;

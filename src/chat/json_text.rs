@@ -1,6 +1,7 @@
-//! JSON's text level: where strings and numbers end, what an escape stands for, how a string is written.
+//! JSON's text level: where strings and numbers end, what an escape stands for.
 
 use super::json::Kind;
+use crate::steps;
 
 /// Finds the end of the number at `at`. The error is where it stops being a number.
 pub(crate) fn scan_number(bytes: &[u8], at: usize) -> Result<usize, usize> {
@@ -94,6 +95,7 @@ fn hex_unit(bytes: &[u8], at: usize) -> Option<u16> {
 
 /// The value of a string's text, which [`scan_string`] has accepted. A lone surrogate becomes U+FFFD.
 pub(crate) fn decode_string(raw: &str) -> String {
+    steps::take(raw.len());
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
     while let Some((clean, escaped)) = rest.split_once('\\') {
@@ -134,39 +136,12 @@ fn decode_unicode<'t>(text: &'t str, out: &mut String) -> &'t str {
     text.get(length..).unwrap_or_default()
 }
 
-/// Writes `text` as a JSON string, quotes included.
-pub(crate) fn write_string(out: &mut String, text: &str) {
-    out.push('"');
-    write_escaped(out, text);
-    out.push('"');
-}
-
-/// Writes `text` as the inside of a JSON string.
-pub(crate) fn write_escaped(out: &mut String, text: &str) {
-    let mut clean_from = 0;
-    for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| matches!(byte, 0..0x20 | b'"' | b'\\')) {
-        out.push_str(text.get(clean_from..at).unwrap_or_default());
-        clean_from = at + 1;
-        match byte {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            control => {
-                out.push_str(if control < 16 { "\\u000" } else { "\\u001" });
-                out.extend(char::from_digit(u32::from(control % 16), 16));
-            }
-        }
-    }
-    out.push_str(text.get(clean_from..).unwrap_or_default());
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::text::write_string;
 
     #[test]
     fn half_characters_are_replaced_and_whole_ones_are_not() {

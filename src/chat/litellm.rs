@@ -18,7 +18,7 @@
 use std::borrow::Cow;
 
 use super::foreign::{
-    self, Foreign, Identifying, Taken, put_choices, put_messages, put_response_member, put_tags, put_text, put_time,
+    self, Foreign, Identifying, Taken, put_choices, put_messages, put_response_members, put_tags, put_text, put_time,
     put_trace, put_usd,
 };
 use super::identity::RecordIdentity;
@@ -191,8 +191,7 @@ impl<'r> Payload<'r> {
             put_choices(&mut self.json, choices);
         }
         if let Some(response) = response {
-            let others = response.members().filter(|(key, _)| !key.is_key("choices"));
-            others.for_each(|(key, value)| put_response_member(&mut self.json, response, key, value));
+            put_response_members(&mut self.json, response);
         }
         self.usage(member("usage").filter(|usage| usage.is_object()));
         self.json.end_object();

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use super::limits::Limits;
 use super::writer::JsonWriter;
+use crate::steps;
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -238,11 +239,13 @@ fn decoded_bytes(base64: &str) -> usize {
 
 /// Base64 with padding.
 pub(crate) fn encode(bytes: &[u8]) -> String {
+    steps::take(bytes.len());
     STANDARD.encode(bytes)
 }
 
 /// The bytes of base64 as it is found: with or without padding, either alphabet, broken into lines.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+    steps::take(text.len());
     let clean: Cow<'_, str> = if text.bytes().any(|c| c.is_ascii_whitespace()) {
         Cow::Owned(text.split_ascii_whitespace().collect())
     } else {

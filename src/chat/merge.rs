@@ -9,6 +9,7 @@ use super::json::Value;
 use super::limits::Limits;
 use super::merge_delta::Delta;
 use super::writer::JsonWriter;
+use crate::steps;
 
 /// Members in the order of their first appearance.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ impl<T> Default for Ordered<T> {
 impl<T> Ordered<T> {
     /// The member of that name, made by `new` when it is not there yet.
     pub(super) fn entry(&mut self, name: &str, new: impl FnOnce() -> T) -> &mut T {
+        steps::take(1 + name.len());
         let place = self.places.get(name).copied().unwrap_or_else(|| {
             self.places.insert(name.to_owned(), self.members.len());
             self.members.push((name.to_owned(), new()));

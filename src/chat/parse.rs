@@ -9,6 +9,7 @@ use super::validate::{Found, Loc, ValidationErrors};
 use super::{error, trace_ref};
 use crate::genai::cost::Usd;
 use crate::ids::{SpanId, TraceId};
+use crate::steps;
 use crate::time::UnixNanos;
 
 /// Members of the body. Source: `ChatCompletionsIngestRequest` of the `OpenAPI` document.
@@ -317,6 +318,7 @@ fn check_costs(root: Value<'_>, found: &mut Found) -> CallerCost {
             let msg = format!("String should have at most {COST_DETAIL_BYTES_MAX} bytes");
             found.add(&["cost_details".into(), shown.into(), "[key]".into()], "string_too_long", msg, None);
         } else if let Some(usd) = found.usd(&["cost_details".into(), (&*name).into()], value) {
+            steps::take(details.len());
             details.retain(|(earlier, _): &(String, Usd)| *earlier != name);
             details.push((name.into_owned(), usd));
         }

@@ -15,10 +15,11 @@ use std::ops::Range;
 use memchr::memmem;
 
 use super::json::{Document, Value};
-use super::json_text::write_escaped;
 use super::limits::{self, Limits};
 use super::media::{self, Digest};
 use super::writer::Losses;
+use crate::steps;
+use crate::text::write_escaped;
 
 /// What marks text of an event stream that may carry media.
 const SIGNS_OF_MEDIA: [&str; 2] = [";base64,", "\"audio\""];
@@ -42,6 +43,7 @@ struct Edits(Vec<(Range<usize>, String)>);
 impl Edits {
     fn apply(mut self, value: Value<'_>) -> Cow<'_, str> {
         let Range { start, end } = value.whole_span();
+        steps::take(end.saturating_sub(start));
         let text = value.document_text();
         let written = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
         if self.0.is_empty() {

@@ -2,6 +2,8 @@
 //!
 //! The cut is lexical: brackets are counted and strings passed over, so a record that is no JSON costs only itself.
 
+use crate::steps;
+
 /// Most records in one body that is read as a whole. More come as a stream of lines.
 pub const RECORDS_MAX: usize = 100_000;
 
@@ -58,6 +60,7 @@ struct Scan {
 
 impl Scan {
     fn pass(&mut self, byte: u8) {
+        steps::take(1);
         match byte {
             _ if self.is_escaped => self.is_escaped = false,
             b'\\' if self.in_string => self.is_escaped = true,

@@ -31,7 +31,8 @@ impl<'d> Response<'d> {
         let index = |choice: Value<'_>| choice.get("index").and_then(Value::int);
         let mut choices: Vec<_> = choices.collect();
         if choices.iter().all(|choice| index(*choice).is_some()) {
-            choices.sort_by_key(|choice| index(*choice));
+            // a choice is read once, however often it is compared
+            choices.sort_by_cached_key(|choice| index(*choice));
         }
         let usage = object.get("usage").filter(|usage| usage.is_object());
         Self { object, choices, usage }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::json_text::write_string;
 use super::limits::{self, Limits};
 use super::trace_ref::{SessionRef, TraceRef, derived_session};
 use super::writer::{JsonWriter, Losses};
@@ -11,6 +10,7 @@ use crate::genai::cost::Usd;
 use crate::genai::semconv;
 use crate::ids::SpanId;
 use crate::text::put_double;
+use crate::text::write_string;
 use crate::time::UnixNanos;
 
 /// The span of one model call. Its kind is always CLIENT.

@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::json::{JsonError, Value};
-use super::json_text::write_string;
 use crate::genai::cost::Usd;
 use crate::genai::decimal::DecimalError;
+use crate::text::write_string;
 
 /// Most errors named for one body.
 pub const ERRORS_MAX: usize = 20;

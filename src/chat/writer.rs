@@ -1,8 +1,9 @@
 //! Writes JSON straight into one text, applying the limits to every string on its way.
 
 use super::json::{Kind, Value};
-use super::json_text::{write_escaped, write_string};
 use super::limits::{self, Limits};
+use crate::steps;
+use crate::text::{write_escaped, write_string};
 
 /// A JSON text in the making. Commas come by themselves.
 pub(crate) struct JsonWriter {
@@ -86,6 +87,7 @@ impl JsonWriter {
 
     /// A number, by its text.
     pub(crate) fn number(&mut self, text: &str) {
+        steps::take(text.len());
         self.separate();
         self.out.push_str(text);
     }
@@ -141,6 +143,7 @@ impl JsonWriter {
     }
 
     fn string_as_written(&mut self, value: Value<'_>) {
+        steps::take(value.raw().len());
         self.separate();
         self.out.push('"');
         self.out.push_str(value.raw());

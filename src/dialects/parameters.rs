@@ -3,9 +3,9 @@
 use super::keys::Slot;
 use super::slots::Slots;
 use crate::chat::json::Value;
-use crate::chat::json_text::write_string;
 use crate::columns::typed::{Text, Typed};
 use crate::dialects::read_json;
+use crate::text::write_string;
 use std::borrow::Cow;
 
 /// Attributes that are one parameter each, behind `gen_ai.request.*` in rank.

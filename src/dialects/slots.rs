@@ -4,6 +4,7 @@ use super::keys::{FAMILIES, Family, Meaning, Slot, meaning};
 use crate::columns::typed::{SpanView, Text};
 use crate::genai::cost::Usd;
 use crate::genai::decimal::scaled;
+use crate::steps;
 use std::borrow::Cow;
 use std::str;
 
@@ -38,6 +39,7 @@ impl<'a> Slots<'a> {
     }
 
     fn put(&mut self, key: &'a [u8], value: &'a [u8]) {
+        steps::take(1 + key.len());
         match meaning(key) {
             Meaning::Slot(slot) if !is_blank(value) => self.set(slot, value),
             Meaning::Parameter(at) if !is_blank(value) => {

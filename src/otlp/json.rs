@@ -13,6 +13,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 use std::fmt;
 
+use crate::steps;
+
 /// Why a body is not OTLP/JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("the request is not valid OTLP/JSON: {0}")]
@@ -149,6 +151,7 @@ impl<'de> Visitor<'de> for MessageSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
         let depth_left = self.depth_left.checked_sub(1).ok_or_else(|| A::Error::custom("nested too deep"))?;
         while let Some(key) = map.next_key::<KeyText<'de>>()? {
+            steps::take(1 + key.0.len());
             let Some((name, number, kind)) = self.fields.iter().find(|(name, ..)| *name == key.0) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -162,6 +165,7 @@ impl<'de> Visitor<'de> for MessageSeed<'_> {
                 }
                 scalar => {
                     let raw = map.next_value::<&'de RawValue>()?.get();
+                    steps::take(raw.len());
                     put_scalar(self.out, *number, *scalar, raw)
                         .map_err(|want| A::Error::custom(format_args!("{name} must be {want}")))?;
                 }

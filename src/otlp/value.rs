@@ -6,7 +6,9 @@
 
 use super::decode::{DecodeError, Part};
 use super::wire::Fields;
+use crate::steps;
 use crate::text::put_double;
+use crate::text::write_string;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
@@ -37,6 +39,7 @@ pub(super) fn text<'a>(
 /// Text that must be UTF-8.
 #[inline]
 pub(super) fn checked_text(bytes: &[u8]) -> Result<&[u8], DecodeError> {
+    steps::take(bytes.len());
     if is_short_ascii(bytes) || simdutf8::basic::from_utf8(bytes).is_ok() {
         Ok(bytes)
     } else {
@@ -175,8 +178,7 @@ fn separate(out: &mut String, first: &mut bool) {
 
 fn put_json_string(out: &mut String, bytes: &[u8]) -> Result<(), DecodeError> {
     let text = simdutf8::basic::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8)?;
-    // serializing a &str cannot fail
-    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    write_string(out, text);
     Ok(())
 }
 

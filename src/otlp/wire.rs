@@ -7,6 +7,8 @@
 //!
 //! Source: protobuf documentation, "Encoding".
 
+use crate::steps;
+
 /// Groups may nest this deep before a sender is told to stop.
 const GROUP_DEPTH_MAX: usize = 32;
 
@@ -66,6 +68,7 @@ impl<'a> Fields<'a> {
     /// Nearly all fields are short and length-delimited, so that case is read in place.
     #[inline(always)]
     pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, WireError> {
+        steps::take(1);
         match self.short_bytes() {
             Some(field) => Ok(Some(field)),
             None if self.rest.is_empty() => Ok(None),

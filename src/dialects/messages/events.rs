@@ -5,11 +5,11 @@
 use super::Made;
 use super::forms::{Form, Side};
 use crate::chat::json::Value;
-use crate::chat::json_text::write_string;
 use crate::columns::typed::{Entries, SpanView};
 use crate::dialects::keys::Slot;
 use crate::dialects::read_json;
 use crate::dialects::slots::Slots;
+use crate::text::write_string;
 use std::str;
 
 const CHOICE: &str = "gen_ai.choice";
@@ -72,7 +72,7 @@ fn choices<'d>(items: impl Iterator<Item = Value<'d>>, form: Form<'_>) -> Option
     let mut items: Vec<Value<'d>> = items.collect();
     let index = |item: &Value<'_>| item.get("index").and_then(Value::int);
     if form.side == Side::Output && items.iter().all(|item| index(item).is_some()) {
-        items.sort_by_key(index);
+        items.sort_by_cached_key(index);
     }
     let reasons: Vec<String> = items
         .iter()

@@ -6,85 +6,42 @@
 //! 2.role = user
 //! ```
 //!
-//! Keys are sorted, their numbers as numbers, and written in one pass: what a number says is only the order, so no key can
-//! ask for more room than its own bytes.
+//! Each key is written as a path whose bytes compare as its segments do, numbers as numbers. The paths are sorted and written
+//! in one pass: what a number says is only the order, so no key can ask for more room than its own bytes, and no comparison
+//! reads more than what two keys have in common.
 
 use super::Made;
 use super::forms::Form;
 use crate::chat::json::Document;
-use crate::chat::json_text::write_string;
 use crate::dialects::read_json;
-use std::cmp::Ordering;
+use crate::steps;
+use crate::text::write_string;
+use std::borrow::Cow;
 use std::str;
 
-/// Deepest nesting of what is put together; what lies deeper is left out.
+/// Most segments of a key that are put together; what lies deeper is left out.
 const DEPTH_MAX: usize = 12;
 
-/// A key's segments that are still to come.
-#[derive(Debug, Clone, Copy)]
-struct Path<'a> {
-    rest: &'a [u8],
-    /// A segment that one of the key's was taken apart into.
-    next: &'static [u8],
-}
+/// Begins a segment that is a number: the count of its digits follows in four bytes, then the digits. Before all names.
+const NUMBER: u8 = 1;
+/// Begins a segment that is a name: its bytes follow, and [`END`].
+const NAME: u8 = 2;
+/// Ends a name; a zero byte of the name itself is followed by [`ESCAPE`].
+const END: [u8; 2] = [0, 0];
+const ESCAPE: u8 = 1;
 
-impl<'a> Path<'a> {
-    fn segment(&mut self) -> Option<&'a [u8]> {
-        if !self.next.is_empty() {
-            return Some(std::mem::take(&mut self.next));
+/// The segments of a key, without words that only wrap what follows; a word that stands for two gives both.
+fn segments(key: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let words = key.strip_suffix(b".").unwrap_or(key).split(|byte| *byte == b'.');
+    let segments = words.flat_map(|word| -> [Option<&[u8]>; 2] {
+        match word {
+            b"message" | b"message_content" | b"tool_call" | b"tool" => [None, None],
+            b"function_call_name" => [Some(b"function_call"), Some(b"name")],
+            b"function_call_arguments_json" => [Some(b"function_call"), Some(b"arguments")],
+            word => [Some(word), None],
         }
-        loop {
-            if self.rest.is_empty() {
-                return None;
-            }
-            let end = self.rest.iter().position(|byte| *byte == b'.').unwrap_or(self.rest.len());
-            let (segment, behind) = self.rest.split_at(end);
-            self.rest = behind.get(1..).unwrap_or_default();
-            match segment {
-                // words that only wrap what follows
-                b"message" | b"message_content" | b"tool_call" | b"tool" => {}
-                b"function_call_name" => {
-                    self.next = b"name";
-                    return Some(b"function_call");
-                }
-                b"function_call_arguments_json" => {
-                    self.next = b"arguments";
-                    return Some(b"function_call");
-                }
-                segment => return Some(segment),
-            }
-        }
-    }
-
-    fn is_at_end(self) -> bool {
-        let mut ahead = self;
-        ahead.segment().is_none()
-    }
-}
-
-fn compare(one: Path<'_>, other: Path<'_>) -> Ordering {
-    let (mut one, mut other) = (one, other);
-    loop {
-        let order = match (one.segment(), other.segment()) {
-            (None, None) => return Ordering::Equal,
-            (None, Some(_)) => Ordering::Less,
-            (Some(_), None) => Ordering::Greater,
-            (Some(one), Some(other)) => compare_segments(one, other),
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-}
-
-/// Numbers before names, by their value however long they are.
-fn compare_segments(one: &[u8], other: &[u8]) -> Ordering {
-    match (number(one), number(other)) {
-        (Some(one), Some(other)) => one.len().cmp(&other.len()).then_with(|| one.cmp(other)),
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (None, None) => one.cmp(other),
-    }
+    });
+    segments.flatten().take(DEPTH_MAX)
 }
 
 /// The digits of a number, without zeros before it.
@@ -96,68 +53,126 @@ fn number(segment: &[u8]) -> Option<&[u8]> {
     segment.get(zeros..)
 }
 
+/// Writes a key as a path.
+fn put_path(out: &mut Vec<u8>, key: &[u8]) {
+    steps::take(key.len());
+    for segment in segments(key) {
+        if let Some(digits) = number(segment) {
+            out.push(NUMBER);
+            out.extend_from_slice(&u32::try_from(digits.len()).unwrap_or(u32::MAX).to_be_bytes());
+            out.extend_from_slice(digits);
+            continue;
+        }
+        out.push(NAME);
+        for byte in segment {
+            out.push(*byte);
+            if *byte == 0 {
+                out.push(ESCAPE);
+            }
+        }
+        out.extend_from_slice(&END);
+    }
+}
+
+/// The first segment of a path, as it is written there.
+fn first_segment(path: &[u8]) -> Option<&[u8]> {
+    let length = match path {
+        [NUMBER, rest @ ..] => {
+            let digits = u32::from_be_bytes(*rest.first_chunk()?);
+            1 + size_of::<u32>() + usize::try_from(digits).ok()?
+        }
+        [NAME, rest @ ..] => {
+            let mut at = 0;
+            while rest.get(at..at + 2)? != END {
+                at += if rest.get(at) == Some(&0) { 2 } else { 1 };
+            }
+            1 + at + END.len()
+        }
+        _ => return None,
+    };
+    path.get(..length)
+}
+
+/// The name that a segment is; nothing for a number.
+fn name(segment: &[u8]) -> Cow<'_, str> {
+    let inner = segment.strip_prefix(&[NAME]).and_then(|rest| rest.strip_suffix(&END)).unwrap_or_default();
+    let name = String::from_utf8_lossy(inner);
+    if inner.contains(&0) { name.replace("\0\u{1}", "\0").into() } else { name }
+}
+
 /// The JSON of keys and values, a list; `None` when there are none.
 pub(super) fn json(members: &[(&[u8], &[u8])]) -> Option<String> {
-    let mut entries: Vec<_> = members.iter().map(|(key, value)| (Path { rest: key, next: &[] }, *value)).collect();
-    if entries.is_empty() {
+    if members.is_empty() {
         return None;
     }
-    entries.sort_by(|(one, _), (other, _)| compare(*one, *other));
+    let mut paths = Vec::with_capacity(members.iter().map(|(key, _)| key.len() + 16).sum());
+    let mut ends = Vec::with_capacity(members.len());
+    for (key, _) in members {
+        put_path(&mut paths, key);
+        ends.push(paths.len());
+    }
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    let paths = starts.zip(&ends).map(|(start, end)| paths.get(start..*end).unwrap_or_default());
+    let mut entries: Vec<Entry<'_>> = paths.zip(members).map(|(path, (_, value))| (path, *value)).collect();
+    entries.sort_by(|(one, _), (other, _)| {
+        steps::take(one.len().min(other.len()));
+        one.cmp(other)
+    });
     let mut out = String::new();
-    write(&mut out, &mut entries, b"", 0);
+    write(&mut out, &mut entries, "");
     Some(out)
 }
 
-fn write(out: &mut String, entries: &mut [(Path<'_>, &[u8])], name: &[u8], depth: usize) {
+/// The segments of a key that are still to come, and its value.
+type Entry<'a> = (&'a [u8], &'a [u8]);
+
+fn write(out: &mut String, entries: &mut [Entry<'_>], name_of_all: &str) {
     let Some((path, value)) = entries.first().copied() else {
         return out.push_str("null");
     };
-    if path.is_at_end() || depth >= DEPTH_MAX {
-        return write_value(out, name, value);
-    }
-    let is_list = {
-        let mut ahead = path;
-        ahead.segment().is_some_and(|segment| number(segment).is_some())
+    // a value hides what lies below it
+    let Some(first) = first_segment(path) else {
+        return write_value(out, name_of_all, value);
     };
+    let is_list = first.starts_with(&[NUMBER]);
     out.push(if is_list { '[' } else { '{' });
     let mut rest = entries;
     let mut is_first = true;
-    while let Some((path, _)) = rest.first_mut() {
-        let segment = path.segment().unwrap_or_default();
-        let mut alike = 1;
-        while let Some((path, _)) = rest.get_mut(alike) {
-            let mut ahead = *path;
-            if compare_segments(ahead.segment().unwrap_or_default(), segment) != Ordering::Equal {
-                break;
-            }
-            *path = ahead;
+    while let Some(segment) = rest.first().and_then(|(path, _)| first_segment(path)) {
+        let mut alike = 0;
+        while let Some((path, _)) = rest.get_mut(alike)
+            && let Some(behind) = path.strip_prefix(segment)
+        {
+            steps::take(1 + segment.len());
+            *path = behind;
             alike += 1;
         }
         let (group, behind) = rest.split_at_mut(alike);
         if !std::mem::take(&mut is_first) {
             out.push(',');
         }
+        let name = name(segment);
         if !is_list {
-            write_string(out, str::from_utf8(segment).unwrap_or_default());
+            write_string(out, &name);
             out.push(':');
         }
-        write(out, group, segment, depth + 1);
+        write(out, group, &name);
         rest = behind;
     }
     out.push(if is_list { ']' } else { '}' });
 }
 
 /// A value as a text; where JSON is put into a text, as what it says.
-fn write_value(out: &mut String, name: &[u8], value: &[u8]) {
+fn write_value(out: &mut String, name: &str, value: &[u8]) {
     let text = str::from_utf8(value).unwrap_or_default();
     let may_be_json = match name {
-        b"content" => text.starts_with('['),
-        b"json_schema" | b"parameters" => text.starts_with('{'),
+        "content" => text.starts_with('['),
+        "json_schema" | "parameters" => text.starts_with('{'),
         _ => false,
     };
     let is_json = may_be_json
         && read_json(text).is_ok_and(|document| {
-            name != b"content" || document.root().items().all(|item| item.is_object() && item.get("type").is_some())
+            name != "content" || document.root().items().all(|item| item.is_object() && item.get("type").is_some())
         });
     if is_json { out.push_str(text) } else { write_string(out, text) }
 }
@@ -197,6 +212,15 @@ mod tests {
             ("4000000000.role", "d"),
         ];
         assert_eq!(put_together(&members), r#"[{"role":"a"},{"role":"b"},{"role":"c"},{"role":"d"},{"role":"e"}]"#);
+    }
+
+    #[test]
+    fn names_are_names_whatever_bytes_they_have() {
+        let members =
+            [("0.a\0b", "1"), ("0.a", "2"), ("0.a\0", "3"), ("0.\u{1}x", "4"), ("0.\u{2}", "5"), ("0..", "6")];
+        let want = r#"[{"":"6","\u0001x":"4","\u0002":"5","a":"2","a\u0000":"3","a\u0000b":"1"}]"#;
+        assert_eq!(put_together(&members), want);
+        assert_eq!(put_together(&[("007.a", "1"), ("7.b", "2")]), r#"[{"a":"1","b":"2"}]"#);
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use super::canonical;
 use super::parts::FOREIGN;
 use super::{Made, system};
+use crate::chat::Limits;
 use crate::chat::json::{Document, Value};
 use crate::chat::messages::{self, Loose};
 use crate::chat::stream;
 use crate::chat::writer::JsonWriter;
-use crate::chat::{Limits, json_text};
 use crate::columns::typed::Text;
 use crate::dialects::read_json;
+use crate::text;
 use std::str;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +82,7 @@ impl Form<'_> {
             return None;
         }
         let mut quoted = String::with_capacity(text.len() + 2);
-        json_text::write_string(&mut quoted, text);
+        text::write_string(&mut quoted, text);
         let document = read_json(quoted).ok()?;
         self.list([document.root()].into_iter()).map(owned)
     }
@@ -143,7 +144,7 @@ impl Form<'_> {
         let instructions = instructions.map(system::text_of).filter(|text| !text.is_empty());
         let head = instructions.and_then(|text| {
             let mut json = String::from(r#"{"role":"system","content":"#);
-            json_text::write_string(&mut json, &text);
+            text::write_string(&mut json, &text);
             json.push('}');
             read_json(json).ok()
         });
@@ -162,7 +163,7 @@ impl Form<'_> {
         let index = |choice: &Value<'_>| choice.get("index").and_then(Value::int);
         let mut choices: Vec<_> = choices.items().filter(|choice| choice.is_object()).collect();
         if choices.iter().all(|choice| index(choice).is_some()) {
-            choices.sort_by_key(index);
+            choices.sort_by_cached_key(index);
         }
         let mut json = JsonWriter::new(Limits::default());
         messages::write_output(&mut json, &choices, false);

@@ -2,10 +2,10 @@
 
 use super::forms::Form;
 use super::{Made, system};
-use crate::chat::json_text::write_string;
 use crate::dialects::keys::Slot;
 use crate::dialects::read_json;
 use crate::dialects::slots::Slots;
+use crate::text::write_string;
 
 /// `ai.response.text`, `.reasoning`, `.toolCalls`, `.object`, or `ai.result.*` before version 4.
 pub(super) fn output(slots: &Slots<'_>, form: Form<'_>) -> Option<Made<'static>> {
