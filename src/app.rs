@@ -16,6 +16,7 @@ use crate::clickhouse::{Availability, Client};
 use crate::columns::blocks::Block;
 use crate::committer::{Committer, JournalFailed, Limits};
 use crate::config::Config;
+use crate::connections::{self, Connections};
 use crate::embedded;
 use crate::exporter::{self, Exporter, Lost};
 use crate::joiner::Joiner;
@@ -29,7 +30,6 @@ use crate::time::{Clock, UnixNanos};
 use crate::traces::{TRACES_MAX_DEFAULT, Traces};
 use crate::workspace::{self, Workspace};
 use anyhow::Context as _;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,7 +69,8 @@ pub fn clickhouse_dir(config: &Config) -> PathBuf {
 /// # Errors
 /// When something cannot be started, or accepted spans could not be stored before the end.
 pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
-    let listeners = Listeners::bind(&config).await?;
+    let connections = Connections::new(config.connections, connections::raise_to_the_hard_limit());
+    let listeners = Listeners::bind(&config)?;
     let metrics = Metrics::new().context("failed to register the metrics")?;
     let (stop, stopping) = shutdown::channel();
     let (drain, draining) = shutdown::channel();
@@ -115,10 +116,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         committing: tokio::task::spawn_blocking(move || committer.run(commit_draining)),
         exporting: tokio::spawn(exporter.run(draining)),
         joining: tokio::spawn(joiner.run(stopping.clone())),
-        grpc: tokio::spawn(receivers::otlp_grpc::serve(listeners.grpc, Arc::clone(&doors), stopping.clone())),
-        http: tokio::spawn(receivers::http::serve(listeners.http, doors, stopping)),
-        health: tokio::spawn(admin::serve_health(listeners.health, admin.clone(), admin_stopping.clone())),
-        metrics: tokio::spawn(admin::serve_metrics(listeners.metrics, admin, admin_stopping)),
+        serving: Serving::start(listeners, &connections, doors, stopping, admin, admin_stopping),
     };
     let warmed = tokio::spawn(warm(
         store.client.clone(),
@@ -166,10 +164,40 @@ struct Running {
     committing: JoinHandle<Result<(), JournalFailed>>,
     exporting: JoinHandle<()>,
     joining: JoinHandle<()>,
-    grpc: JoinHandle<Result<(), tonic::transport::Error>>,
-    http: JoinHandle<Result<(), Infallible>>,
-    health: JoinHandle<std::io::Result<()>>,
-    metrics: JoinHandle<std::io::Result<()>>,
+    serving: Serving,
+}
+
+/// The listeners, each of which ends only after its shutdown.
+struct Serving {
+    grpc: JoinHandle<()>,
+    http: JoinHandle<()>,
+    health: JoinHandle<()>,
+    metrics: JoinHandle<()>,
+}
+
+impl Serving {
+    fn start(
+        listeners: Listeners,
+        connections: &Connections,
+        receivers: Arc<Receivers>,
+        stopping: Shutdown,
+        admin: Admin,
+        admin_stopping: Shutdown,
+    ) -> Self {
+        let Listeners { grpc, http, health, metrics } = listeners;
+        let http2 = connections.http2_only();
+        Self {
+            grpc: tokio::spawn(receivers::otlp_grpc::serve(grpc, http2, Arc::clone(&receivers), stopping.clone())),
+            http: tokio::spawn(receivers::http::serve(http, connections.http(), receivers, stopping)),
+            health: tokio::spawn(admin::serve_health(
+                health,
+                connections.operator(),
+                admin.clone(),
+                admin_stopping.clone(),
+            )),
+            metrics: tokio::spawn(admin::serve_metrics(metrics, connections.operator(), admin, admin_stopping)),
+        }
+    }
 }
 
 impl Running {
@@ -181,8 +209,8 @@ impl Running {
                 ended => anyhow::bail!("the committer ended by itself: {ended:?}"),
             },
             ended = &mut self.exporting => anyhow::bail!("the exporter ended by itself: {ended:?}"),
-            ended = &mut self.grpc => anyhow::bail!("the gRPC listener ended by itself: {ended:?}"),
-            ended = &mut self.http => anyhow::bail!("the HTTP listener ended by itself: {ended:?}"),
+            ended = &mut self.serving.grpc => anyhow::bail!("the gRPC listener ended by itself: {ended:?}"),
+            ended = &mut self.serving.http => anyhow::bail!("the HTTP listener ended by itself: {ended:?}"),
         }
     }
 
@@ -201,8 +229,10 @@ impl Running {
         say.stop.fire();
         tokio::spawn(end_at_once_when_asked_again());
         let within = timeouts.in_flight;
-        let (grpc, http) =
-            tokio::join!(in_flight("gRPC listener", self.grpc, within), in_flight("HTTP listener", self.http, within));
+        let (grpc, http) = tokio::join!(
+            in_flight("gRPC listener", self.serving.grpc, within),
+            in_flight("HTTP listener", self.serving.http, within)
+        );
         if let Some(failed) = journal_failed {
             // what is on disk is sent after the next start, when the disk may be well again
             return Err(failed.into());
@@ -218,8 +248,8 @@ impl Running {
         let engine = tokio::time::timeout(timeouts.other, store.stopped()).await;
         say.stop_admin.fire();
         let _ended = tokio::join!(
-            in_flight("health listener", self.health, within),
-            in_flight("metrics listener", self.metrics, within)
+            in_flight("health listener", self.serving.health, within),
+            in_flight("metrics listener", self.serving.metrics, within)
         );
         committed??;
         exported?;
@@ -467,7 +497,7 @@ impl Store {
             let client = Client::new(url, &config.clickhouse);
             return Ok(Self { client, url: url.clone(), engine: None, data_dir: None, fence: None });
         }
-        let listen = settle_port(config.embedded.listen).await?;
+        let listen = settle_port(config.embedded.listen)?;
         let url = format!("http://{listen}");
         let data_dir = clickhouse_dir(config);
         let command = engine_command(config, listen, &data_dir)?;
@@ -502,8 +532,8 @@ impl Store {
 }
 
 /// A port of 0 becomes one that is free now, so that the engine keeps it over restarts.
-async fn settle_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
-    let listener = bind(listen, "embedded.listen").await?;
+fn settle_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
+    let listener = bind(listen, "embedded.listen")?;
     Ok(listener.local_addr()?)
 }
 
@@ -515,12 +545,12 @@ struct Listeners {
 }
 
 impl Listeners {
-    async fn bind(config: &Config) -> anyhow::Result<Self> {
+    fn bind(config: &Config) -> anyhow::Result<Self> {
         Ok(Self {
-            grpc: bind(config.receivers.otlp_grpc.listen, "receivers.otlp_grpc.listen").await?,
-            http: bind(config.receivers.http.listen, "receivers.http.listen").await?,
-            health: bind(config.admin.health.listen, "admin.health.listen").await?,
-            metrics: bind(config.admin.metrics.listen, "admin.metrics.listen").await?,
+            grpc: bind(config.receivers.otlp_grpc.listen, "receivers.otlp_grpc.listen")?,
+            http: bind(config.receivers.http.listen, "receivers.http.listen")?,
+            health: bind(config.admin.health.listen, "admin.health.listen")?,
+            metrics: bind(config.admin.metrics.listen, "admin.metrics.listen")?,
         })
     }
 
@@ -537,11 +567,11 @@ impl Listeners {
     }
 }
 
-async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     if !address.ip().is_loopback() {
         tracing::warn!(%address, key, "listening beyond this machine without authentication");
     }
-    TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address} ({key})"))
+    connections::listen(address).with_context(|| format!("failed to listen on {address} ({key})"))
 }
 
 /// What a person, or a test, needs to know to use the service.
@@ -648,13 +678,9 @@ impl Addresses {
 const SAMPLE: &str = r#"{"request":{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Capital of Peru?"}]},"response":{"id":"chatcmpl-1","model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"Lima."},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}}}"#;
 
 /// Waits for a server to finish after the stop, but not for a client that never ends its request.
-async fn in_flight<E: std::error::Error + Send + Sync + 'static>(
-    what: &'static str,
-    server: JoinHandle<Result<(), E>>,
-    within: Duration,
-) -> anyhow::Result<()> {
+async fn in_flight(what: &'static str, server: JoinHandle<()>, within: Duration) -> anyhow::Result<()> {
     match shutdown::ended(what, server, within).await {
-        Ok(ended) => ended.with_context(|| format!("the {what} failed")),
+        Ok(()) => Ok(()),
         Err(NotEnded::InTime { .. }) => {
             tracing::warn!(what, "closed connections whose requests did not end in time");
             Ok(())
@@ -705,10 +731,12 @@ mod tests {
             committing: tokio::spawn(std::future::pending()),
             exporting: tokio::spawn(std::future::pending()),
             joining: tokio::spawn(std::future::pending()),
-            grpc: tokio::spawn(std::future::pending()),
-            http: tokio::spawn(std::future::pending()),
-            health: tokio::spawn(std::future::pending()),
-            metrics: tokio::spawn(std::future::pending()),
+            serving: Serving {
+                grpc: tokio::spawn(std::future::pending()),
+                http: tokio::spawn(std::future::pending()),
+                health: tokio::spawn(std::future::pending()),
+                metrics: tokio::spawn(std::future::pending()),
+            },
         };
         let store = Store {
             client: Client::new("http://127.0.0.1:1", &crate::clickhouse::Config::default()),

@@ -11,7 +11,7 @@ use crate::accepted::SPANS_MAX_DEFAULT;
 use crate::bounds;
 use crate::retention::Retention;
 use crate::sizes::{self, ByteSize};
-use crate::{admin, chat, clickhouse, embedded, exporter, joiner, journal, receivers};
+use crate::{admin, chat, clickhouse, connections, embedded, exporter, joiner, journal, receivers};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,6 +27,9 @@ pub struct Config {
     /// The doors.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub receivers: Receivers,
+    /// How long clients may do nothing.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub connections: connections::Config,
     /// What may be held in memory.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub memory: Memory,
@@ -205,6 +208,7 @@ impl Default for Config {
         Self {
             data_dir: "./data".into(),
             receivers: Receivers::default(),
+            connections: connections::Config::default(),
             memory: Memory::default(),
             journal: journal::Config::default(),
             dedup: Dedup::default(),
@@ -347,8 +351,8 @@ impl Config {
                 "clickhouse.replica_path: needs clickhouse.cluster; without it no table is replicated".to_owned(),
             );
         }
-        if let Err(why) = self.retention.check() {
-            return invalid(why);
+        for checked in [self.retention.check(), self.connections.check()] {
+            checked.map_err(ConfigError::Invalid)?;
         }
         let listen = self.embedded.listen;
         if self.clickhouse.url.is_none() && !listen.ip().is_loopback() && self.clickhouse.password.is_none() {

@@ -4,6 +4,7 @@
 
 use crate::clickhouse::joins::Joining;
 use crate::clickhouse::{Availability, View};
+use crate::connections::Door;
 use crate::embedded::Fence;
 use crate::journal::Backlog;
 use crate::pipeline::{Gauge, NotTaken};
@@ -87,21 +88,15 @@ pub struct Admin {
 }
 
 /// Serves health until `until` is requested, which is later than the shutdown that it reports.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve_health(listener: TcpListener, admin: Admin, mut until: Shutdown) -> std::io::Result<()> {
+pub async fn serve_health(listener: TcpListener, door: Door, admin: Admin, until: Shutdown) {
     let router = Router::new().route("/", get(health)).route("/health", get(health)).with_state(admin);
-    axum::serve(listener, router).with_graceful_shutdown(async move { until.requested().await }).await
+    door.serve(listener, router, until).await;
 }
 
 /// Serves metrics until `until` is requested.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve_metrics(listener: TcpListener, admin: Admin, mut until: Shutdown) -> std::io::Result<()> {
+pub async fn serve_metrics(listener: TcpListener, door: Door, admin: Admin, until: Shutdown) {
     let router = Router::new().route("/metrics", get(metrics)).with_state(admin);
-    axum::serve(listener, router).with_graceful_shutdown(async move { until.requested().await }).await
+    door.serve(listener, router, until).await;
 }
 
 impl Admin {

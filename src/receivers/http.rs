@@ -1,7 +1,8 @@
 //! The HTTP listener on 4318: OTLP and chat-completions behind one port.
 
 use super::answer::{Code, failure};
-use super::{Receivers, body, chat, chat_shapes, connections, otlp_http};
+use super::{Receivers, body, chat, chat_shapes, otlp_http};
+use crate::connections::Door;
 use crate::otlp::Encoding;
 use crate::pipeline::Ack;
 use crate::shutdown::Shutdown;
@@ -11,7 +12,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
 use serde::{Deserialize, Serialize};
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -36,13 +36,9 @@ impl Default for Config {
     }
 }
 
-/// Serves until the shutdown, then answers what is in flight. Never fails: a connection that breaks is its client's.
-///
-/// # Errors
-/// None.
-pub async fn serve(listener: TcpListener, receivers: Arc<Receivers>, shutdown: Shutdown) -> Result<(), Infallible> {
-    connections::serve(listener, router(receivers), shutdown).await;
-    Ok(())
+/// Serves until the shutdown, then answers what is in flight.
+pub async fn serve(listener: TcpListener, door: Door, receivers: Arc<Receivers>, shutdown: Shutdown) {
+    door.serve(listener, router(receivers), shutdown).await;
 }
 
 fn router(receivers: Arc<Receivers>) -> Router {

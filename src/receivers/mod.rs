@@ -8,7 +8,6 @@
 //! chat.rs               /apis/intake/v2/workspaces/{workspace}/ingest/chat-completions
 //! chat_shapes.rs        .../ingest/litellm, .../ingest/helicone: records of other tools
 //! chat_ndjson.rs        many at once, one a line, answered while they arrive
-//! connections.rs        HTTP connections within their bounds
 //! body.rs               a body within its bounds, decompressed
 //! body_stream.rs        the lines of a body without a bound
 //! answer.rs             google.rpc.Status in the request's own encoding
@@ -20,7 +19,6 @@ mod body_stream;
 pub mod chat;
 mod chat_ndjson;
 mod chat_shapes;
-mod connections;
 pub mod http;
 pub mod otlp_grpc;
 mod otlp_http;

@@ -1,10 +1,11 @@
-//! OTLP over gRPC on 4317: `TraceService/Export` on tonic's server. The message is read here and not by tonic's codec, so that
+//! OTLP over gRPC on 4317: `TraceService/Export` with the statuses of tonic. The message is read here and not by a codec of tonic, so that
 //! room is reserved for every byte as it arrives, compressed and not, and decoding goes straight into columns.
 //!
 //! Source: OTLP specification, "OTLP/gRPC"; google/rpc/error_details.proto for RetryInfo.
 
 use super::body::{self, BodyError};
-use super::{RETRY_AFTER, Receivers, Refusal, WORKSPACE_HEADER, ack_wanted, answer};
+use super::{RETRY_AFTER, Receivers, Refusal, WORKSPACE_HEADER, ack_wanted, answer as answers};
+use crate::connections::Door;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
 use crate::otlp::{Encoding, count_spans};
 use crate::pipeline::{Ack, NotTaken, Room};
@@ -18,15 +19,11 @@ use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tonic::body::Body;
 use tonic::metadata::{MetadataMap, MetadataValue};
-use tonic::server::NamedService;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -34,15 +31,6 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// Flag and length before a message.
 const PREFIX_BYTES: usize = 5;
-/// Streams that one connection may have open.
-const STREAMS_PER_CONNECTION_MAX: u32 = 256;
-/// Requests of one connection that are handled at once; the others wait in the sender's socket.
-const REQUESTS_PER_CONNECTION_MAX: usize = 64;
-/// Bytes of headers of one request.
-const HEADER_BYTES_MAX: u32 = 16 << 10;
-/// How often a silent connection is asked whether it still lives, and how long it may take to say so.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a request may take from its headers to its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// RetryInfo as a message, under the key where the Python SDK looks for it.
@@ -65,65 +53,29 @@ impl Default for Config {
 }
 
 /// Serves until the shutdown, then answers what is in flight.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    receivers: Arc<Receivers>,
-    mut shutdown: Shutdown,
-) -> Result<(), tonic::transport::Error> {
-    tonic::transport::Server::builder()
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-        .concurrency_limit_per_connection(REQUESTS_PER_CONNECTION_MAX)
-        .http2_max_header_list_size(HEADER_BYTES_MAX)
-        .http2_max_pending_accept_reset_streams(Some(20))
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .timeout(REQUEST_TIMEOUT)
-        .add_service(TraceService { receivers })
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
-            shutdown.requested().await;
-        })
-        .await
+pub async fn serve(listener: TcpListener, door: Door, receivers: Arc<Receivers>, shutdown: Shutdown) {
+    let service = tower::service_fn(move |request| {
+        let receivers = Arc::clone(&receivers);
+        async move { Ok::<_, Infallible>(answer(&receivers, request).await) }
+    });
+    door.serve(listener, service, shutdown).await;
 }
 
-/// The service as tonic calls it.
-#[derive(Debug, Clone)]
-struct TraceService {
-    receivers: Arc<Receivers>,
-}
-
-impl NamedService for TraceService {
-    const NAME: &'static str = "opentelemetry.proto.collector.trace.v1.TraceService";
-}
-
-type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-impl tower::Service<http::Request<Body>> for TraceService {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Answer<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+async fn answer(receivers: &Receivers, request: http::Request<axum::body::Body>) -> http::Response<Body> {
+    if request.uri().path() != EXPORT_PATH {
+        return Status::unimplemented("this service has the method Export").into_http();
     }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let receivers = Arc::clone(&self.receivers);
-        Box::pin(async move {
-            if request.uri().path() != EXPORT_PATH {
-                return Ok(Status::unimplemented("this service has the method Export").into_http());
-            }
-            Ok(match export(&receivers, request).await {
-                Ok(message) => unary_answer(&message),
-                Err(status) => status.into_http(),
-            })
-        })
+    match tokio::time::timeout(REQUEST_TIMEOUT, export(receivers, request)).await {
+        Ok(Ok(message)) => unary_answer(&message),
+        Ok(Err(status)) => status.into_http(),
+        Err(_) => Status::deadline_exceeded("the request took too long").into_http(),
     }
 }
 
-async fn export(receivers: &Receivers, request: http::Request<Body>) -> Result<ExportTraceServiceResponse, Status> {
+async fn export(
+    receivers: &Receivers,
+    request: http::Request<axum::body::Body>,
+) -> Result<ExportTraceServiceResponse, Status> {
     let (head, body) = request.into_parts();
     let reject = |status: Status| {
         receivers.metrics.reject(Receiver::OtlpGrpc, 1);
@@ -132,7 +84,7 @@ async fn export(receivers: &Receivers, request: http::Request<Body>) -> Result<E
     let workspace = workspace(&head.headers).map_err(reject)?;
     let ack = ack_wanted(&head.headers, receivers.grpc_ack)
         .map_err(|message| reject(Status::invalid_argument(format!("metadata {message}"))))?;
-    let (message, room) = match read_message(receivers, axum::body::Body::new(body), &head.headers).await {
+    let (message, room) = match read_message(receivers, body, &head.headers).await {
         Ok(read) => read,
         Err(Unread::Refused { spans, why }) => {
             receivers.metrics.refuse(Receiver::OtlpGrpc, spans.max(1));
@@ -145,7 +97,7 @@ async fn export(receivers: &Receivers, request: http::Request<Body>) -> Result<E
         .map_err(|refusal| status(&refusal))?;
     drop(message);
     let accepted = receivers.keep(taken).await.map_err(|refusal| status(&refusal))?;
-    Ok(answer::success(&accepted))
+    Ok(answers::success(&accepted))
 }
 
 /// Why a message was not read.

@@ -35,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) data_dir: Option<PathBuf>,
     /// Further variables of its environment.
     pub(crate) environment: Vec<(String, String)>,
+    /// Descriptors that it may have; absent = as many as the test.
+    pub(crate) descriptors: Option<u32>,
 }
 
 /// A process of ours: its log is shown when the test fails, and it does not outlive the test.
@@ -277,7 +279,7 @@ fn launch(folder: &TempDir, options: &Options, [grpc, http, health, metrics]: [u
     if ready.exists() {
         fs::remove_file(&ready).expect("the old ready file can be removed");
     }
-    let mut command = binary();
+    let mut command = options.descriptors.map_or_else(binary, binary_with_descriptors);
     command.arg("serve").arg("--config").arg(&config).arg("--ready-file").arg(&ready);
     command.envs(options.environment.iter().map(|(name, value)| (name, value)));
     if let Some(url) = &options.clickhouse_url {
@@ -318,6 +320,14 @@ fn fixed_ports() -> [u16; 4] {
 pub(crate) fn binary() -> Command {
     let mut command = Command::new(BINARY);
     command.current_dir(project()).env_remove("MILLRACE_CLICKHOUSE_URL");
+    command
+}
+
+/// The same with so many descriptors and no more.
+fn binary_with_descriptors(descriptors: u32) -> Command {
+    let mut command = Command::new("sh");
+    command.current_dir(project()).env_remove("MILLRACE_CLICKHOUSE_URL");
+    command.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""), BINARY]);
     command
 }
 

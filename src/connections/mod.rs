@@ -1,0 +1,280 @@
+//! The accept loop of every listener, and what a connection may cost while its client does nothing.
+//!
+//! ```text
+//! accepted -- first request -- answered -- next request -- ...
+//!    |             |              |
+//!    |             |              idle: closed after `idle_timeout`
+//!    |             nothing comes and nothing is taken: closed after `idle_timeout`
+//!    silent: closed after `headers_timeout` (no byte, half a handshake, headers that drip)
+//! ```
+//!
+//! All listeners share one bound, which follows from the descriptors that the process may have (`descriptors.rs`). At the
+//! bound a new connection takes the place of one whose client owes us something (`pool.rs`): first of the silent ones, then
+//! of those between two requests, then of those whose body has been arriving for long. One that waits for our answer stays.
+
+mod activity;
+mod body;
+mod descriptors;
+mod pool;
+
+pub use descriptors::raise_to_the_hard_limit;
+pub use pool::Pool;
+
+use crate::shutdown::Shutdown;
+use activity::Activity;
+use axum::body::Body;
+use body::{Arriving, Leaving};
+use descriptors::Shares;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use tower::ServiceExt as _;
+
+/// Bytes of a request's headers on HTTP/2.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// The same bound on HTTP/1.1, where it is given as a buffer, which must hold at least 8 KiB.
+const HTTP1_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// Streams that one HTTP/2 connection may have open.
+const STREAMS_PER_CONNECTION_MAX: u32 = 256;
+/// Requests of one connection that are handled at once; the others wait in the sender's socket.
+const REQUESTS_PER_CONNECTION_MAX: usize = 64;
+/// How often an HTTP/2 connection is asked whether its client still lives, and how long the client may take to answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a client may take to notice that its connection is being closed.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
+/// Connections that may wait to be accepted. One more makes its client try again a second later, so a burst of many must fit.
+const BACKLOG: u32 = 4_096;
+/// Pause after a failed accept. Descriptors are kept in reserve, so something else is wrong with the machine.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long clients may do nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// From the connection to the end of the first request's headers, handshakes included.
+    #[serde(with = "humantime_serde")]
+    pub headers_timeout: Duration,
+    /// Between two requests, and between two signs of life of a request under way.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        // longer than the pools of exporters keep a connection that they do not use: 90 s in Go, 5 min in OkHttp
+        Self { headers_timeout: Duration::from_secs(30), idle_timeout: Duration::from_secs(330) }
+    }
+}
+
+impl Config {
+    /// # Errors
+    /// If a time is none.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        for (key, value) in [("headers_timeout", self.headers_timeout), ("idle_timeout", self.idle_timeout)] {
+            if value.is_zero() {
+                return Err(format!("connections.{key}: must be more than 0s"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Listens on an address.
+///
+/// # Errors
+/// If it cannot be bound.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // as the standard library does: a service that is started again gets its port at once
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// What all listeners share.
+#[derive(Debug, Clone)]
+pub struct Connections {
+    /// Connections of senders.
+    pub receivers: Arc<Pool>,
+    /// Connections of the operator: health and metrics answer when receivers are full.
+    pub operator: Arc<Pool>,
+    config: Config,
+}
+
+impl Connections {
+    /// For a process that may have this many descriptors.
+    #[must_use]
+    pub fn new(config: Config, descriptors: u64) -> Self {
+        let Shares { receivers, operator } = Shares::of(descriptors);
+        tracing::debug!(descriptors, receivers, operator, "bounds of connections");
+        Self { receivers: Pool::new("receivers", receivers), operator: Pool::new("operator", operator), config }
+    }
+
+    /// A listener for senders, which speak HTTP/1.1 or HTTP/2.
+    #[must_use]
+    pub fn http(&self) -> Door {
+        Door { builder: builder(), pool: Arc::clone(&self.receivers), config: self.config }
+    }
+
+    /// A listener for senders, which speak HTTP/2 only.
+    #[must_use]
+    pub fn http2_only(&self) -> Door {
+        Door { builder: builder().http2_only(), ..self.http() }
+    }
+
+    /// A listener for the operator.
+    #[must_use]
+    pub fn operator(&self) -> Door {
+        Door { pool: Arc::clone(&self.operator), ..self.http() }
+    }
+}
+
+/// How the connections of one listener are served.
+#[derive(Debug, Clone)]
+pub struct Door {
+    builder: auto::Builder<TokioExecutor>,
+    pool: Arc<Pool>,
+    config: Config,
+}
+
+impl Door {
+    /// Serves until the shutdown, then answers what is in flight. Dropping the future closes all connections.
+    pub async fn serve<S, B>(self, listener: TcpListener, service: S, mut shutdown: Shutdown)
+    where
+        S: tower::Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+        B: http_body::Body + Send + Unpin + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let mut open = JoinSet::new();
+        loop {
+            let accepted = async { (accept(&listener).await, self.pool.take()) };
+            let (stream, slot) = tokio::select! {
+                () = shutdown.requested() => break,
+                (stream, slot) = accepted => tokio::select! {
+                    () = shutdown.requested() => break,
+                    slot = slot => (stream, slot),
+                },
+            };
+            while open.try_join_next().is_some() {}
+            let _latency_only = stream.set_nodelay(true);
+            let service = observed(service.clone(), Arc::clone(slot.activity()));
+            let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            let (config, shutdown) = (self.config, shutdown.clone());
+            open.spawn(async move { supervise(connection, slot.activity(), config, shutdown).await });
+        }
+        drop(listener);
+        while open.join_next().await.is_some() {}
+    }
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        // a client that has sent its request and closes its side still wants the answer
+        .half_close(true)
+        .header_read_timeout(None::<Duration>)
+        .max_buf_size(HTTP1_BUFFER_BYTES_MAX)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .max_pending_accept_reset_streams(20)
+        .keep_alive_interval(Some(KEEPALIVE_INTERVAL))
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    builder
+}
+
+/// The next connection, whatever fails before it.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _peer)) => return stream,
+            Err(error) => {
+                tracing::debug!(%error, "failed to accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The service as one connection calls it: what happens is noted in its activity.
+fn observed<S, B>(
+    service: S,
+    activity: Arc<Activity>,
+) -> impl hyper::service::Service<
+    Request<Incoming>,
+    Response = Response<Leaving<B>>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Send
++ 'static
+where
+    S: tower::Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: http_body::Body + Send + Unpin + 'static,
+{
+    let at_once = Arc::new(Semaphore::new(REQUESTS_PER_CONNECTION_MAX));
+    service_fn(move |request: Request<Incoming>| {
+        let (service, at_once) = (service.clone(), Arc::clone(&at_once));
+        let under_way = activity.begin();
+        let request = request.map(|body| Body::new(Arriving::new(body, Arc::clone(&activity))));
+        async move {
+            // never closed
+            let _place = at_once.acquire_owned().await.ok();
+            let answer = service.oneshot(request).await?;
+            Ok::<_, Infallible>(answer.map(|body| Leaving::new(body, under_way)))
+        }
+    })
+}
+
+/// Drives a connection to its end: by its client, by time, by one that needs its place, or by the shutdown.
+async fn supervise(connection: impl GracefulConnection, activity: &Activity, config: Config, mut shutdown: Shutdown) {
+    let mut connection = pin!(connection);
+    let mut closing: Option<Instant> = None;
+    loop {
+        // looked at again before any deadline that a change of state can bring nearer
+        let deadline = activity.deadline(config, closing).min(Instant::now() + config.idle_timeout);
+        tokio::select! {
+            biased;
+            _client_left_or_broke_the_protocol = connection.as_mut() => return,
+            () = activity.evicted() => {
+                if activity.gives_way() {
+                    return;
+                }
+            }
+            () = shutdown.requested(), if closing.is_none() => {
+                closing = Some(Instant::now());
+                connection.as_mut().graceful_shutdown();
+            }
+            () = sleep_until(deadline) => {
+                let now = Instant::now();
+                if activity.deadline(config, closing) > now {
+                    continue;
+                }
+                if closing.is_some() || !activity.is_at_rest() {
+                    return;
+                }
+                closing = Some(now);
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
