@@ -5,7 +5,6 @@
 //! stop    receivers answer what is in flight -> committer -> exporter stores what it can -> embedded ClickHouse -> admin
 //! ```
 
-use crate::accepted::Accepted;
 use crate::admin::{self, Admin};
 use crate::bounds::REQUEST_BYTES_MAX;
 use crate::chat;
@@ -17,10 +16,11 @@ use crate::columns::blocks::Block;
 use crate::committer::{Committer, JournalFailed, Limits};
 use crate::config::Config;
 use crate::connections::{self, Connections};
+use crate::dedup::Accepted;
 use crate::embedded;
 use crate::exporter::{self, Exporter, Lost};
 use crate::joiner::Joiner;
-use crate::journal::{Backlog, DeadLetters, Journal, MachineDisk, MachineFolder, Options, View};
+use crate::journal::{Backlog, DeadLetters, Heard, HeardRows, Journal, MachineDisk, MachineFolder, Options, View};
 use crate::otlp;
 use crate::pipeline::{self, Ack, Pipeline};
 use crate::receivers::{self, Receivers};
@@ -77,8 +77,11 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let (stop_engine, engine_stopping) = shutdown::channel();
     let (stop_admin, admin_stopping) = shutdown::channel();
     let (pipeline, outlet) = pipeline::channel(config.memory.pipeline_bytes(), &metrics);
-    let mut accepted = Accepted::new(config.dedup.max_spans, dedup_window_max(&config));
-    let journal = open_journal(&config, &metrics, &mut accepted)?;
+    let dir = journal_dir(&config);
+    let folder = MachineFolder::open(&dir)?;
+    let secret = Journal::secret(&folder, &dir, random())?;
+    let mut accepted = Accepted::new(secret, config.dedup.max_spans, dedup_window_max(&config));
+    let journal = open_journal(&config, &metrics, folder, secret, &mut accepted)?;
     let backlog = journal.backlog().clone();
     let left = backlog.clone();
     let mut store = Store::start(&config, &metrics, engine_stopping).await?;
@@ -333,22 +336,31 @@ fn journal_dir(config: &Config) -> PathBuf {
 }
 
 /// Opens the journal after whatever ended the last run, and says what was found.
-fn open_journal(config: &Config, metrics: &Metrics, accepted: &mut Accepted) -> anyhow::Result<Journal> {
+fn open_journal(
+    config: &Config,
+    metrics: &Metrics,
+    folder: MachineFolder,
+    secret: u64,
+    accepted: &mut Accepted,
+) -> anyhow::Result<Journal> {
     let now = Clock::System.now();
-    let folder = MachineFolder::open(&journal_dir(config))?;
     let options = Options {
         dir: journal_dir(config),
         config: config.journal.clone(),
         table: format!("{}.{TABLE}", config.clickhouse.database),
-        origin: random_origin(),
+        origin: random(),
+        secret,
         now,
         boot: std::fs::read_to_string(BOOT_ID_FILE).ok().map(|id| id.trim().to_owned()),
         prepare_ahead: true,
     };
     let mut spans = 0_usize;
-    let mut seen = |block: &Block<'_>| {
-        spans += block.rows();
-        remember(accepted, block, now);
+    let mut seen = |heard: &Heard<'_>| {
+        spans += heard.rows.len();
+        match &heard.rows {
+            HeardRows::Keys(keys) => accepted.remember_all(keys, heard.accepted_at, now),
+            HeardRows::Block(block) => remember(accepted, block, heard.accepted_at, now),
+        }
         spans < config.dedup.max_spans
     };
     let (journal, recovered) = Journal::open(options, Arc::new(folder), metrics.clone(), &mut seen)?;
@@ -366,8 +378,8 @@ fn open_journal(config: &Config, metrics: &Metrics, accepted: &mut Accepted) -> 
 /// Which start of the machine this is. Source: proc(5).
 const BOOT_ID_FILE: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The spans of a block were accepted before.
-fn remember(accepted: &mut Accepted, block: &Block<'_>, now: UnixNanos) {
+/// The spans of a block were accepted before, and nobody knows what was said of them.
+fn remember(accepted: &mut Accepted, block: &Block<'_>, accepted_at: UnixNanos, now: UnixNanos) {
     let ids = (block.strings("TraceId"), block.strings("SpanId"));
     let workspaces = block.map_values("ResourceAttributes", workspace::ATTRIBUTE.as_bytes());
     let ((Some(traces), Some(spans)), Some(workspaces)) = (ids, workspaces) else { return };
@@ -384,7 +396,7 @@ fn remember(accepted: &mut Accepted, block: &Block<'_>, now: UnixNanos) {
                 seed
             }
         };
-        accepted.remember(Accepted::key(seed, trace, span), now, now);
+        accepted.remember(Accepted::key(seed, trace, span, None), accepted_at, now);
     }
 }
 
@@ -709,7 +721,7 @@ async fn signalled() -> anyhow::Result<()> {
 }
 
 /// Unlike that of any other process: segments of two journals must never share a token.
-fn random_origin() -> u64 {
+fn random() -> u64 {
     let mut random = [0; 8];
     if getrandom::fill(&mut random).is_err() {
         // no random source: time and process id are still unlike any other's

@@ -11,13 +11,13 @@
 //! during the last one. A segment is handed to the exporter when it is full, or old enough and the exporter has nothing
 //! better to do, so that a backlog is made of few large inserts.
 
-use crate::accepted::Accepted;
 use crate::bounds::{self, GROUP_BYTES};
 use crate::clickhouse::recent;
 use crate::columns::RowGroup;
-use crate::ids::SegmentId;
+use crate::dedup::{Accepted, Checked};
+use crate::ids::{ReportKey, SegmentId};
 use crate::journal::{Backlog, CommitError, Committed, Full, Gone, Journal, Lane, Listener, Outcome, Waiter};
-use crate::pipeline::{Ack, Answer, Entry, NotTaken, Outlet, Valve};
+use crate::pipeline::{Ack, Answer, Entry, NotTaken, Origin, Outlet, Valve};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
@@ -113,6 +113,8 @@ struct Running {
     parts: Committer,
     backlog: Backlog,
     growing: [Growing; 2],
+    /// What the rows of a commit are known by; kept from commit to commit.
+    keys: Vec<ReportKey>,
     room_checked: Instant,
     /// When a write last failed for want of room, whatever the file system says of itself.
     write_failed: Option<Instant>,
@@ -147,6 +149,7 @@ impl Running {
             parts,
             backlog,
             growing: [Lane::Disk, Lane::Memory].map(Growing::new),
+            keys: Vec::new(),
             room_checked: Instant::now(),
             write_failed: None,
             is_refusing: false,
@@ -232,9 +235,11 @@ impl Running {
     /// The entries without the rows that were accepted before; the others count as accepted from now on.
     fn without_repeats(&mut self, entries: Vec<Entry>) -> Vec<Part> {
         let now = self.parts.clock.now();
+        self.keys.clear();
         let cleared = entries.into_iter().map(|mut entry| {
-            let seed = self.parts.accepted.seed_of(&entry.origin.workspace);
-            let repeated = self.parts.accepted.insert_all(seed, &entry.rows, now, entry.origin.dedup_window);
+            let (accepted, Origin { workspace, dedup_window, .. }) = (&mut self.parts.accepted, &entry.origin);
+            let seed = accepted.seed_of(workspace);
+            let Checked { repeated, .. } = accepted.insert_all(seed, &entry.rows, now, *dedup_window, &mut self.keys);
             if !repeated.is_empty() {
                 entry.rows = entry.rows.without(&repeated);
             }
@@ -255,7 +260,7 @@ impl Running {
         } else {
             let bytes = groups.iter().map(|rows| rows.counted_bytes()).sum();
             self.seal_before(lane, bounds::commit_bytes(bytes));
-            self.parts.journal.commit(lane, &groups, now).map(Some)
+            self.parts.journal.commit(lane, &groups, &self.keys, now).map(Some)
         };
         drop(groups);
         match committed {
@@ -370,7 +375,8 @@ impl Running {
         let default = Workspace::default();
         for span in learned {
             let seed = self.parts.accepted.seed_of(span.workspace.as_ref().unwrap_or(&default));
-            self.parts.accepted.remember(Accepted::key(seed, &span.trace, &span.span), span.accepted_by, now);
+            let key = Accepted::key(seed, &span.trace, &span.span, None);
+            self.parts.accepted.remember(key, span.accepted_by, now);
         }
     }
 

@@ -7,8 +7,8 @@
 //! Each part owns its keys and defaults; here they are put together. A key that no part knows is an error that names
 //! it and the nearest one.
 
-use crate::accepted::SPANS_MAX_DEFAULT;
 use crate::bounds;
+use crate::dedup::SPANS_MAX_DEFAULT;
 use crate::retention::Retention;
 use crate::sizes::{self, ByteSize};
 use crate::{admin, chat, clickhouse, connections, embedded, exporter, joiner, journal, receivers};

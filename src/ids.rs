@@ -113,6 +113,38 @@ macro_rules! id {
 id!(TraceId, 16);
 id!(SpanId, 8);
 
+/// What an accepted report of a span is known by, now and after a start: a keyed hash of the span, and a hash of what it said.
+///
+/// `dedup` makes it; the journal keeps it beside the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReportKey {
+    /// Chooses where the index keeps it.
+    pub place: u64,
+    /// What the index keeps; the low bits are free, for the time.
+    pub mark: u64,
+}
+
+impl ReportKey {
+    /// Length in bytes.
+    pub const BYTES: usize = 16;
+    /// Of a row that is not to be known again.
+    pub const NONE: Self = Self { place: 0, mark: 0 };
+
+    /// As the journal keeps it.
+    #[must_use]
+    pub fn bytes(self) -> [u8; Self::BYTES] {
+        (u128::from(self.mark) << 64 | u128::from(self.place)).to_le_bytes()
+    }
+
+    /// What [`bytes`](Self::bytes) were made from.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        let [low, high] = [0, 64].map(|shift| (u128::from_le_bytes(bytes) >> shift) & u128::from(u64::MAX));
+        let [place, mark] = [low, high].map(|half| u64::try_from(half).unwrap_or_default());
+        Self { place, mark }
+    }
+}
+
 /// Id of a run of rows that ClickHouse gets as one insert: the insert's deduplication token, and in every row of it.
 ///
 /// The first half is random for each opening of a journal, the second counts up, so later ids of one journal are greater.

@@ -6,7 +6,7 @@
 //! ```text
 //! 4 wiring      main  cli  app  config  dead_letter
 //! 3 edges       receivers  committer  exporter  joiner  admin
-//! 2 engines     accepted  pipeline  journal  clickhouse  embedded  traces  connections
+//! 2 engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
 //! 1 codecs      otlp  chat  dialects  genai  columns
 //! 0 vocabulary  ids  time  sizes  bounds  text  workspace  retention  telemetry  shutdown  steps
 //! ```
@@ -31,9 +31,9 @@ pub mod text;
 pub mod time;
 pub mod workspace;
 // floor 2: engines
-pub mod accepted;
 pub mod clickhouse;
 pub mod connections;
+pub mod dedup;
 pub mod embedded;
 pub mod journal;
 pub mod pipeline;

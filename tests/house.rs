@@ -12,7 +12,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 const FLOORS: [&[&str]; 5] = [
     &["ids", "time", "sizes", "bounds", "text", "workspace", "retention", "telemetry", "shutdown", "steps"],
     &["otlp", "chat", "dialects", "genai", "columns"],
-    &["accepted", "pipeline", "journal", "clickhouse", "embedded", "traces", "connections"],
+    &["dedup", "pipeline", "journal", "clickhouse", "embedded", "traces", "connections"],
     &["receivers", "committer", "exporter", "joiner", "admin"],
     &["main", "cli", "app", "config", "dead_letter"],
 ];

@@ -606,7 +606,7 @@ impl Segment {
             Body::Memory { frames, .. } => return Ok(self.loaded(frames.clone(), None, None)),
             Body::File(file) => file,
         };
-        let bytes = Bytes::from(file.read()?);
+        let bytes = file.read()?;
         let found = segment::scan(&bytes, segment::is_of(id))?;
         let is_ours = found.header.as_ref().is_some_and(|header| header.columns == *COLUMNS_HASH);
         let columns = if is_ours { None } else { Some(columns_of(&bytes, &found)?) };
@@ -617,12 +617,9 @@ impl Segment {
         if rows_good == 0 {
             return Err(LoadError::Nothing);
         }
-        let frames = match (found.damage, found.frames.first()) {
-            (Damage::None, Some(first)) => bytes.slice(first.start..),
-            _ => found.frames.iter().filter_map(|frame| bytes.get(frame.clone())).collect::<Vec<_>>().concat().into(),
-        };
         let rows_lost = self.sealed.rows.saturating_sub(rows_good);
         let is_damaged = rows_lost > 0 || found.damage == Damage::Inside;
+        let frames = found.into_frames(bytes);
         if is_damaged {
             // what is sent now is not all that its token stands for
             self.mark_in_doubt()?;
@@ -743,7 +740,7 @@ pub(super) fn move_to_damaged(disk: &dyn Disk, journal_dir: &Path, path: &Path) 
 }
 
 /// The names of the columns in a segment of another version.
-fn columns_of(bytes: &Bytes, found: &Scan) -> Result<Vec<String>, LoadError> {
+fn columns_of(bytes: &[u8], found: &Scan) -> Result<Vec<String>, LoadError> {
     let (mut names, mut content) = (Vec::new(), Vec::new());
     for frame in &found.frames {
         content.clear();

@@ -9,6 +9,7 @@
 //! mod.rs        commit, seal, and the start after whatever happened before
 //! backlog.rs    sealed segments on their way to the exporter
 //! place.rs      what happens when the folder is removed under a running journal
+//! known.rs      beside the rows, what the index of repeats knows them by
 //! loaded.rs     what a segment holds once it is read, and how it may be inserted
 //! waiter.rs     senders that wait until ClickHouse has theirs
 //! dead.rs       rows that ClickHouse refuses for good
@@ -21,6 +22,7 @@ mod dead;
 mod disk;
 mod folder;
 mod kept_open;
+mod known;
 mod loaded;
 mod place;
 mod segment;
@@ -40,14 +42,15 @@ pub use waiter::{Listener, Waiter};
 
 use crate::columns::RowGroup;
 use crate::columns::blocks::Block;
-use crate::columns::frames::{compress_frame, decompress_checked_frame};
+use crate::columns::frames::{checksum_of, compress_frame, decompress_checked_frame};
 use crate::columns::native::cut;
-use crate::ids::SegmentId;
+use crate::ids::{ReportKey, SegmentId};
 use crate::sizes::ByteSize;
 use crate::telemetry::Metrics;
 use crate::time::UnixNanos;
 use backlog::{Body, Growing, Sealed};
 use kept_open::{Descriptors, OnDisk, Place};
+use known::Record;
 use segment::{COLUMNS_HASH, Damage, Header, Name, State};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
@@ -177,12 +180,49 @@ pub struct Options {
     pub table: String,
     /// Unlike that of any other opening.
     pub origin: u64,
+    /// What the keys of reports are made with.
+    pub secret: u64,
     /// When it is opened.
     pub now: UnixNanos,
     /// Which start of the machine this is; unknown = every start is another.
     pub boot: Option<String>,
     /// Make the next segment's file in a thread while the present one is written.
     pub prepare_ahead: bool,
+}
+
+/// Rows that are in the journal, as the index of repeats is told of them.
+#[derive(Debug)]
+pub struct Heard<'a> {
+    /// When they were accepted.
+    pub accepted_at: UnixNanos,
+    /// Which they are.
+    pub rows: HeardRows<'a>,
+}
+
+/// See [`Heard`].
+#[derive(Debug)]
+pub enum HeardRows<'a> {
+    /// Their keys.
+    Keys(Vec<ReportKey>),
+    /// What is known of them is the rows themselves: an earlier release wrote them, or their keys are of another secret.
+    Block(&'a Block<'a>),
+}
+
+impl HeardRows<'_> {
+    /// How many they are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Keys(keys) => keys.len(),
+            Self::Block(block) => block.rows(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// An open journal. One thread owns it: every call blocks.
@@ -274,7 +314,7 @@ impl Journal {
         options: Options,
         disk: Arc<dyn Folder>,
         metrics: Metrics,
-        seen: &mut dyn FnMut(&Block<'_>) -> bool,
+        seen: &mut dyn FnMut(&Heard<'_>) -> bool,
     ) -> Result<(Self, Recovered), OpenError> {
         let failed = |dir: &Path| {
             let dir = dir.to_owned();
@@ -301,6 +341,14 @@ impl Journal {
         journal.max_bytes = journal.default_max_bytes();
         journal.prepare_next();
         Ok((journal, recovered))
+    }
+
+    /// What the keys of reports are made with in this folder: made once from `random`, and kept.
+    ///
+    /// # Errors
+    /// When the disk says no.
+    pub fn secret(folder: &dyn Folder, dir: &Path, random: u64) -> Result<u64, OpenError> {
+        known::secret(folder, dir, random).map_err(|source| OpenError::Io { dir: dir.to_owned(), source })
     }
 
     /// The sealed segments.
@@ -342,13 +390,21 @@ impl Journal {
         }
     }
 
-    /// Adds rows, as one block or as many as their size asks for, and makes them durable on disk. All of them are one write
-    /// and one fsync.
+    /// Adds rows, as one block or as many as their size asks for, and makes them durable on disk, with the keys that the index
+    /// of repeats knows them by: one a row, or none at all. All of them are one write and one fsync.
     ///
     /// # Errors
     /// When nothing was kept.
-    pub fn commit(&mut self, lane: Lane, groups: &[&RowGroup], now: UnixNanos) -> Result<Committed, CommitError> {
-        debug_assert!(groups.iter().any(|group| group.rows() > 0), "a commit without rows would write nothing");
+    pub fn commit(
+        &mut self,
+        lane: Lane,
+        groups: &[&RowGroup],
+        keys: &[ReportKey],
+        now: UnixNanos,
+    ) -> Result<Committed, CommitError> {
+        let rows: usize = groups.iter().map(|group| group.rows()).sum();
+        debug_assert!(rows > 0, "a commit without rows would write nothing");
+        debug_assert!(keys.is_empty() || keys.len() == rows, "{} keys of {rows} rows", keys.len());
         if lane == Lane::Disk {
             if self.displaced.is_some() {
                 self.put_in_place()?;
@@ -358,7 +414,7 @@ impl Journal {
         self.latest = u64::try_from(now.nanos()).unwrap_or(0).max(self.latest);
         let mut scratch = std::mem::take(&mut self.scratch);
         let committed = match lane {
-            Lane::Disk => self.commit_to_disk(&mut scratch, groups, now),
+            Lane::Disk => self.commit_to_disk(&mut scratch, groups, keys, now),
             Lane::Memory => Ok(self.commit_to_memory(&mut scratch, groups, now)),
         };
         self.scratch = scratch.trimmed();
@@ -370,10 +426,12 @@ impl Journal {
         &mut self,
         scratch: &mut Scratch,
         groups: &[&RowGroup],
+        keys: &[ReportKey],
         now: UnixNanos,
     ) -> Result<Committed, CommitError> {
+        let secret = secret_hash(&self.options);
         let open = self.begin_on_disk()?;
-        let content_bytes = scratch.encode(groups, open.fresh.id);
+        let content_bytes = scratch.encode(groups, open.fresh.id, Some((keys, now, secret)));
         if let Err(error) = write(&mut open.fresh, &scratch.frames) {
             if matches!(error, CommitError::Gone(_)) {
                 // what was acknowledged before is sent as long as it is open; nothing more is added
@@ -393,7 +451,7 @@ impl Journal {
 
     fn commit_to_memory(&mut self, scratch: &mut Scratch, groups: &[&RowGroup], now: UnixNanos) -> Committed {
         let open = self.begin_in_memory();
-        let content_bytes = scratch.encode(groups, open.id);
+        let content_bytes = scratch.encode(groups, open.id, None);
         open.frames.extend_from_slice(&scratch.frames);
         open.about.add(groups, content_bytes, now);
         Committed { segment: open.id, frame_bytes: scratch.frames.len() }
@@ -559,7 +617,7 @@ impl Journal {
         self.backlog.grows(growing);
     }
 
-    fn recover(&mut self, seen: &mut dyn FnMut(&Block<'_>) -> bool) -> io::Result<Recovered> {
+    fn recover(&mut self, seen: &mut dyn FnMut(&Heard<'_>) -> bool) -> io::Result<Recovered> {
         let dir = self.options.dir.clone();
         let mut recovered = Recovered::default();
         let known = self.disk.list(&dir)?;
@@ -578,7 +636,7 @@ impl Journal {
             let bytes = if needs_reading { self.read_or_leave(&path, name.state)? } else { None };
             let found = bytes.as_ref().map(|bytes| (bytes, segment::scan(bytes, segment::is_of(name.id))));
             if let (false, Some((bytes, Ok(found)))) = (heard_enough, &found) {
-                heard_enough = !tell(bytes, found, seen);
+                heard_enough = !self.tell(name.id, bytes, found, seen);
             }
             let (rows, length, in_doubt) = match (name.state, found) {
                 (State::Stored { .. }, _) => {
@@ -627,6 +685,29 @@ impl Journal {
             disk::replace(&*self.disk, &dir, BOOT_FILE, boot.as_bytes())?;
         }
         Ok(recovered)
+    }
+
+    /// Tells of the rows of a segment; false when they are enough.
+    fn tell(
+        &self,
+        id: SegmentId,
+        bytes: &[u8],
+        found: &segment::Scan,
+        seen: &mut dyn FnMut(&Heard<'_>) -> bool,
+    ) -> bool {
+        let (mut content, secret) = (Vec::new(), secret_hash(&self.options));
+        let began = UnixNanos::new(id.number()).unwrap_or_default();
+        found.framed(bytes).all(|(frame, record)| {
+            if let Some(record) = record.filter(|record| record.secret == secret) {
+                return seen(&Heard { accepted_at: record.accepted_at, rows: HeardRows::Keys(record.keys()) });
+            }
+            content.clear();
+            let whole = decompress_checked_frame(frame, &mut content);
+            match whole.ok().and_then(|()| Block::parse(&content).ok()) {
+                Some((block, _rest)) => seen(&Heard { accepted_at: began, rows: HeardRows::Block(&block) }),
+                None => true,
+            }
+        })
     }
 
     /// The file under a name that says that it is in doubt, over any number of restarts.
@@ -678,17 +759,10 @@ fn found_again(id: SegmentId, file: OnDisk, rows: usize, bytes: u64, in_doubt: b
     Sealed { id, body: Body::File(file), rows, bytes, oldest, is_recovered: true, in_doubt, is_displaced: false }
 }
 
-/// Shows the blocks of a segment; false when they are enough.
-fn tell(bytes: &[u8], found: &segment::Scan, seen: &mut dyn FnMut(&Block<'_>) -> bool) -> bool {
-    let mut content = Vec::new();
-    found.frames.iter().all(|frame| {
-        content.clear();
-        let whole = decompress_checked_frame(bytes.get(frame.clone()).unwrap_or_default(), &mut content);
-        match whole.ok().and_then(|()| Block::parse(&content).ok()) {
-            Some((block, _rest)) => seen(&block),
-            None => true,
-        }
-    })
+/// What tells the secret from another one, without telling it.
+fn secret_hash(options: &Options) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = checksum_of(&options.secret.to_le_bytes());
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 fn make(disk: &Arc<dyn Folder>, options: &Options, id: SegmentId) -> Result<Fresh, CommitError> {
@@ -770,14 +844,19 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 impl Scratch {
-    /// Encodes the rows into `frames`, block by block; gives the bytes of the blocks.
-    fn encode(&mut self, groups: &[&RowGroup], id: SegmentId) -> usize {
+    /// Encodes the rows into `frames`, block by block, each with its record; gives the bytes of the blocks.
+    fn encode(&mut self, groups: &[&RowGroup], id: SegmentId, known: Option<(&[ReportKey], UnixNanos, u64)>) -> usize {
         self.frames.clear();
-        let mut content_bytes = 0;
+        let (mut content_bytes, mut row) = (0, 0);
         for rows in cut(groups) {
             let block = rows.encode(id, &mut self.block);
             content_bytes += block.content().bytes().len();
             compress_frame(block.content(), &mut self.frames);
+            if let Some((keys, now, secret)) = known {
+                let keys = keys.get(row..row + block.rows()).unwrap_or_default();
+                Record::encode(keys, now, secret, &mut self.frames);
+            }
+            row += block.rows();
         }
         content_bytes
     }

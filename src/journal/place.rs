@@ -9,7 +9,7 @@
 
 use super::backlog::View;
 use super::disk::Folder;
-use super::{BOOT_FILE, CommitError, Gone, Journal, OpenError, disk};
+use super::{BOOT_FILE, CommitError, Gone, Journal, OpenError, disk, known};
 use std::sync::Arc;
 
 impl Journal {
@@ -62,6 +62,7 @@ impl Journal {
         let folder = self.disk.at_its_place()?;
         let boot = self.options.boot.clone().unwrap_or_default();
         disk::replace(&*folder, &self.options.dir, BOOT_FILE, boot.as_bytes())
+            .and_then(|()| known::keep_secret(&*folder, &self.options.dir, self.options.secret))
             .map_err(|source| OpenError::Io { dir: self.options.dir.clone(), source })?;
         Ok(folder)
     }

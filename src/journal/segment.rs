@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0    8  "MILLRACE"
-//! 8    2  version of this format, little-endian as all numbers here: 1
+//! 8    2  version of this format, little-endian as all numbers here: 2
 //! 10   2  length of the header
 //! 12   4  0
 //! 16  16  id of the segment, as ClickHouse carries a UUID
@@ -11,7 +11,8 @@
 //! 48   1  length of the table's name
 //! 49   -  the table's name
 //! -   16  CityHash128 of everything above
-//! -    -  compressed frames (columns/frames.rs), each one Native block, each written by one commit
+//! -    -  compressed frames (columns/frames.rs), each one Native block; after each the record of its rows (known.rs),
+//!         unless none of them is to be known again. Version 1 has no records
 //! ```
 //!
 //! A later version keeps the first 12 bytes and the checksum at the header's end: that is what tells it from damage.
@@ -25,17 +26,19 @@
 //! {number}-{origin}-{rows}.stored     ClickHouse has it; kept a little, for repeats from senders
 //! ```
 
+use super::known::Record;
 use crate::columns::COLUMNS;
 use crate::columns::SEGMENT_ID;
 use crate::columns::blocks::Block;
 use crate::columns::frames::{FRAME_HEADER_BYTES, check_frame, checksum_of, claimed_bytes, decompress_checked_frame};
 use crate::ids::SegmentId;
+use bytes::Bytes;
 use std::ops::Range;
 use std::sync::LazyLock;
 
 const MAGIC: &[u8; 8] = b"MILLRACE";
 /// The version that is written. Every earlier one is read.
-pub(super) const FORMAT_VERSION: u16 = 1;
+pub(super) const FORMAT_VERSION: u16 = 2;
 const FIXED_BYTES: usize = 49;
 /// The longest header: that of a table whose name has 255 bytes.
 pub(super) const HEADER_BYTES_MAX: u64 = 320;
@@ -123,6 +126,8 @@ pub(super) struct Scan {
     pub(super) header: Option<Header>,
     /// The frames that check, in order.
     pub(super) frames: Vec<Range<usize>>,
+    /// Of each frame the record after it.
+    pub(super) records: Vec<Option<Range<usize>>>,
     /// Where the frames end that follow each other without damage.
     pub(super) sound_until: usize,
     pub(super) damage: Damage,
@@ -155,14 +160,17 @@ pub(super) fn scan(bytes: &[u8], ours: impl Fn(&[u8]) -> bool) -> Result<Scan, U
         Err(Unreadable::Header) => (None, 0),
         Err(later) => return Err(later),
     };
-    let (mut frames, mut at) = (Vec::new(), start);
+    let (mut frames, mut records, mut at) = (Vec::new(), Vec::new(), start);
     let mut damage = Damage::None;
     let mut sound_until = start;
     let mut search_bytes = bytes.len().saturating_mul(SEARCH_FACTOR);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         if let Ok(Some(shape)) = check_frame(rest) {
-            frames.push(at..at + shape.frame_bytes);
-            at += shape.frame_bytes;
+            let end = at + shape.frame_bytes;
+            let record = Record::read(bytes.get(end..).unwrap_or_default()).map(|(_, length)| end..end + length);
+            frames.push(at..end);
+            at = record.as_ref().map_or(end, |record| record.end);
+            records.push(record);
             if damage == Damage::None {
                 sound_until = at;
             } else {
@@ -181,7 +189,7 @@ pub(super) fn scan(bytes: &[u8], ours: impl Fn(&[u8]) -> bool) -> Result<Scan, U
     if header.is_none() && frames.is_empty() {
         return Err(Unreadable::Header);
     }
-    Ok(Scan { header, frames, sound_until, damage })
+    Ok(Scan { header, frames, records, sound_until, damage })
 }
 
 /// Where behind the front the next of our frames begins. What is checked on the way counts against `search_bytes`: bytes
@@ -213,6 +221,35 @@ pub(super) enum State {
     Waiting { rows: usize },
     Doubt { rows: usize },
     Stored { rows: usize },
+}
+
+impl Scan {
+    /// Each frame with the record of its rows.
+    pub(super) fn framed<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (&'a [u8], Option<Record<'a>>)> {
+        self.frames.iter().zip(&self.records).map(|(frame, record)| {
+            let record = record.clone().and_then(|record| Record::read(bytes.get(record)?));
+            (bytes.get(frame.clone()).unwrap_or_default(), record.map(|(record, _)| record))
+        })
+    }
+
+    /// The frames alone, one after the other, without taking more memory.
+    pub(super) fn into_frames(self, mut bytes: Vec<u8>) -> Bytes {
+        let follow =
+            |two: &[Range<usize>]| two.iter().map(|frame| frame.end).next() == two.last().map(|frame| frame.start);
+        if self.frames.windows(2).all(follow) {
+            let whole =
+                self.frames.first().map_or(0, |first| first.start)..self.frames.last().map_or(0, |last| last.end);
+            return Bytes::from(bytes).slice(whole);
+        }
+        let mut end = 0;
+        for frame in self.frames {
+            let length = frame.len();
+            bytes.copy_within(frame, end);
+            end += length;
+        }
+        bytes.truncate(end);
+        bytes.into()
+    }
 }
 
 impl Name {
@@ -269,13 +306,13 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(Header::read(&bytes[..cut]), Err(Unreadable::Header), "{cut}");
         }
-        bytes[8] = 2;
+        bytes[8] = 3;
         assert_eq!(Header::read(&bytes), Err(Unreadable::Header), "a flipped bit is no later version");
         let said = bytes.len() - CHECKSUM_BYTES;
         let sum = checksum_of(&bytes[..said]);
         bytes[said..].copy_from_slice(&sum);
-        assert_eq!(Header::read(&bytes), Err(Unreadable::Version(2)));
-        assert_eq!(scan(&bytes, |_| true), Err(Unreadable::Version(2)));
+        assert_eq!(Header::read(&bytes), Err(Unreadable::Version(3)));
+        assert_eq!(scan(&bytes, |_| true), Err(Unreadable::Version(3)));
     }
 
     #[test]

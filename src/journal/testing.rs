@@ -8,9 +8,9 @@
 //!
 //! A sync that fails loses what it should have written for good, and the next one does not say so (as on Linux).
 
-use super::{Appendable, Disk, Entry, FileId, Folder, OpenError, Readable};
+use super::{Appendable, Disk, Entry, FileId, Folder, Heard, HeardRows, OpenError, Readable};
 use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
-use crate::ids::{SpanId, TraceId};
+use crate::ids::{ReportKey, SpanId, TraceId};
 use crate::time::UnixNanos;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -655,4 +655,17 @@ pub(crate) fn ids(number: u64) -> (TraceId, SpanId) {
 /// The number of a span, from its id as a column holds it.
 pub(crate) fn number_of(span_hex: &[u8]) -> u64 {
     u64::from_str_radix(std::str::from_utf8(span_hex).unwrap(), 16).unwrap() - (1 << 63)
+}
+
+/// What the spans of [`group`] are known by: their numbers.
+pub(crate) fn keys(numbers: &[u64]) -> Vec<ReportKey> {
+    numbers.iter().map(|number| ReportKey { place: *number, mark: 1 << 12 }).collect()
+}
+
+/// The numbers of the spans that a journal tells of.
+pub(crate) fn numbers_heard(heard: &Heard<'_>) -> Vec<u64> {
+    match &heard.rows {
+        HeardRows::Keys(keys) => keys.iter().map(|key| key.place).collect(),
+        HeardRows::Block(block) => block.strings("SpanId").unwrap().map(number_of).collect(),
+    }
 }

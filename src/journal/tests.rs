@@ -6,7 +6,7 @@ mod faults;
 mod model;
 mod places;
 
-use super::testing::{SimDisk, group, number_of};
+use super::testing::{SimDisk, group, keys, number_of, numbers_heard};
 use super::*;
 use futures_util::FutureExt as _;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,7 @@ fn options(opening: u64) -> Options {
         config: Config { segment_rows: SEGMENT_ROWS, ..Config::default() },
         table: "otel.otel_traces".to_owned(),
         origin: opening << 32,
+        secret: 7,
         now: at(opening),
         boot: Some("the first".to_owned()),
         prepare_ahead: false,
@@ -43,8 +44,8 @@ struct Opened {
 fn open(disk: &SimDisk, options: Options) -> Result<Opened, OpenError> {
     let metrics = Metrics::new().unwrap();
     let mut heard = Vec::new();
-    let mut seen = |block: &Block<'_>| {
-        heard.extend(block.strings("SpanId").unwrap().map(number_of));
+    let mut seen = |told: &Heard<'_>| {
+        heard.extend(numbers_heard(told));
         true
     };
     let (journal, recovered) = Journal::open(options, disk.shared(), metrics.clone(), &mut seen)?;
@@ -53,7 +54,7 @@ fn open(disk: &SimDisk, options: Options) -> Result<Opened, OpenError> {
 
 /// Commits these spans to disk as one group.
 fn commit(journal: &mut Journal, numbers: &[u64]) -> Result<Committed, CommitError> {
-    journal.commit(Lane::Disk, &[&group(numbers)], at(100))
+    journal.commit(Lane::Disk, &[&group(numbers)], &keys(numbers), at(100))
 }
 
 /// The next segment, if one waits.

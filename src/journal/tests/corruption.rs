@@ -8,8 +8,12 @@ struct Written {
     bytes: Vec<u8>,
     /// The block of each commit.
     blocks: Vec<Vec<u8>>,
+    /// Bytes of the header.
+    header: usize,
     /// Where each is in the file.
     frames: Vec<std::ops::Range<usize>>,
+    /// Where each has its end, with its record.
+    ends: Vec<usize>,
     rows: Vec<usize>,
 }
 
@@ -29,10 +33,12 @@ fn written(commits: &[usize], is_sealed: bool) -> Written {
     let names = disk.names_in(Path::new(DIR));
     let [name] = names.iter().filter_map(|name| Name::read(name)).collect::<Vec<_>>()[..] else { panic!("{names:?}") };
     let bytes = disk.bytes_of(&path_of(name));
-    let frames = segment::scan(&bytes, |_| true).unwrap().frames;
-    let blocks = blocks_in(&bytes[frames[0].start..]);
+    let scan = segment::scan(&bytes, |_| true).unwrap();
+    let (frames, header) = (scan.frames.clone(), scan.frames[0].start);
+    let ends = scan.records.iter().map(|record| record.clone().unwrap().end).collect();
+    let blocks = blocks_in(&scan.into_frames(bytes.clone()));
     assert_eq!(frames.len(), commits.len());
-    Written { name, bytes, blocks, frames, rows: commits.to_vec() }
+    Written { name, bytes, blocks, header, frames, ends, rows: commits.to_vec() }
 }
 
 fn path_of(name: Name) -> PathBuf {
@@ -59,6 +65,14 @@ fn check_sealed(written: &Written, bytes: &[u8], survivors: &[usize], what: &str
         Ok(loaded) => {
             let want: Vec<_> = survivors.iter().map(|at| written.blocks[*at].clone()).collect();
             assert!(blocks_in(&frames_of(&loaded)) == want, "{what}: what was written, and nothing else");
+            let last = written.frames.last().unwrap().end;
+            if bytes.get(..last) == written.bytes.get(..last) {
+                assert!(
+                    damage_of(&loaded).is_none() && !segment.is_in_doubt(),
+                    "{what}: all that ClickHouse gets is whole"
+                );
+                return;
+            }
             assert!(segment.is_in_doubt(), "{what}: it is no longer what its token stands for");
             let RowsLost(lost) = damage_of(&loaded).unwrap_or_else(|| panic!("{what}: it is damaged"));
             assert_eq!((left, lost), (all - lost, all - left), "{what}");
@@ -101,20 +115,21 @@ fn a_flipped_byte_in_a_finished_segment_costs_its_frame_alone() {
 #[test]
 fn a_flipped_byte_in_a_segment_under_way_costs_its_frame_alone() {
     let written = written(&[2, 1, 3, 1], false);
-    let last = written.frames[3].clone();
+    let (begin, end) = (written.ends[2], written.frames[3].end);
     for at in 0..written.bytes.len() {
         let mut bytes = written.bytes.clone();
         bytes[at] ^= 1 << (at % 8);
         let (_disk, opened) = with(written.name, &bytes);
         let left = survivors(&written, &(at..at + 1));
         let rows: usize = left.iter().map(|at| written.rows[*at]).sum();
-        let torn = if last.contains(&at) { u64::try_from(last.len()).unwrap() } else { 0 };
+        // the last commit may as well have been cut off by the power: from its frame on, or its record alone
+        let torn = if at < begin { 0 } else { written.bytes.len() - if at < end { begin } else { end } };
+        let torn = u64::try_from(torn).unwrap();
         assert_eq!((opened.recovered.rows, opened.recovered.torn_bytes), (rows, torn), "byte {at}");
         let mut segment = take(opened.journal.backlog(), Order::Fair).unwrap();
         let loaded = segment.load().unwrap();
         let want: Vec<_> = left.iter().map(|at| written.blocks[*at].clone()).collect();
         assert!(blocks_in(&frames_of(&loaded)) == want, "byte {at}: what was written, and nothing else");
-        // the last commit may as well have been cut off by the power
         assert_eq!(damage_of(&loaded), (torn == 0).then_some(RowsLost(0)), "byte {at}");
     }
 }
@@ -131,12 +146,13 @@ fn a_finished_segment_cut_anywhere_is_known_to_be_shorter() {
 #[test]
 fn a_segment_under_way_cut_anywhere_ends_at_its_last_whole_commit() {
     let written = written(&[2, 1, 3], false);
-    let header = written.frames[0].start;
+    let header = written.header;
     for length in 0..written.bytes.len() {
         let (disk, opened) = with(written.name, &written.bytes[..length]);
         let left = survivors(&written, &(length..written.bytes.len()));
         let rows: usize = left.iter().map(|at| written.rows[*at]).sum();
-        let sound = left.last().map_or(header, |last| written.frames[*last].end);
+        let whole = written.ends.iter().chain(left.last().map(|last| &written.frames[*last].end));
+        let sound = whole.filter(|end| **end <= length).max().map_or(header, |end| *end);
         // a file that was only begun has no commit that could be torn
         let torn = if length <= header { 0 } else { length - sound };
         let Recovered { segments, rows: found, torn_bytes, .. } = opened.recovered;
@@ -202,8 +218,8 @@ fn a_segment_that_is_gone_takes_no_other_with_it() {
 #[test]
 fn a_segment_of_a_later_version_is_left_where_it_is() {
     let mut later = written(&[2, 1], true);
-    let header = later.frames[0].start;
-    later.bytes[8] = 2;
+    let header = later.header;
+    later.bytes[8] = 3;
     let sum = crate::columns::frames::checksum_of(&later.bytes[..header - 16]);
     later.bytes[header - 16..header].copy_from_slice(&sum);
     for state in [State::Waiting { rows: 3 }, State::Open] {
@@ -223,7 +239,7 @@ fn a_segment_of_a_later_version_is_left_where_it_is() {
     assert_eq!(recovered.segments, 2);
     let mut segment = take(journal.backlog(), Order::OldestFirst).unwrap();
     let why = segment.load().unwrap_err();
-    assert!(matches!(why, LoadError::Unreadable(Unreadable::Version(2))), "{why}");
+    assert!(matches!(why, LoadError::Unreadable(Unreadable::Version(3))), "{why}");
     segment.leave(&why.to_string());
     assert_eq!((journal.backlog().view().rows, metrics.pending()), (3, 3));
     assert!(disk.bytes_of(&path_of(name)) == later.bytes);

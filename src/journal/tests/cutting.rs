@@ -25,7 +25,7 @@ fn a_commit_of_several_blocks_is_one_write_and_one_fsync_and_each_block_is_withi
     let (before, fsyncs) = (disk.calls().len(), metrics.journal.fsyncs.get());
     let groups =
         [group(&[2, 3]), group_of_large(4..=8, BLOCK_BYTES / 3 - 1_024), group_of_large(9..=9, 2 * BLOCK_BYTES)];
-    journal.commit(Lane::Disk, &groups.each_ref(), at(100)).unwrap();
+    journal.commit(Lane::Disk, &groups.each_ref(), &[], at(100)).unwrap();
     assert_eq!(disk.calls()[before..], [Op::Append, Op::Sync]);
     assert_eq!(metrics.journal.fsyncs.get() - fsyncs, 1);
     journal.seal(Lane::Disk);
@@ -47,7 +47,7 @@ fn of_a_commit_that_was_torn_between_its_blocks_whole_blocks_are_found() {
         disk.fail_next(Op::Append, Fault::ShortIo(sixteenths));
         disk.fail_next(Op::CutBack, Fault::Io);
         let large = group_of_large(2..=4, BLOCK_BYTES / 2);
-        assert!(matches!(journal.commit(Lane::Disk, &[&large], at(100)), Err(CommitError::Failed(_))));
+        assert!(matches!(journal.commit(Lane::Disk, &[&large], &[], at(100)), Err(CommitError::Failed(_))));
         disk.kill();
         let mut again = open(&disk, options(2)).unwrap();
         let whole = u64::from(sixteenths) * 3 / 16;
@@ -63,7 +63,7 @@ fn buffers_that_a_large_commit_needed_are_given_back() {
     let disk = SimDisk::default();
     let mut journal = open(&disk, options(1)).unwrap().journal;
     for lane in [Lane::Disk, Lane::Memory] {
-        journal.commit(lane, &[&group_of_large(1..=1, 3 * BLOCK_BYTES)], at(100)).unwrap();
+        journal.commit(lane, &[&group_of_large(1..=1, 3 * BLOCK_BYTES)], &[], at(100)).unwrap();
         let Scratch { block, frames } = &journal.scratch;
         assert!(block.capacity() <= BUFFER_KEPT_BYTES && frames.capacity() <= BUFFER_KEPT_BYTES);
     }

@@ -330,7 +330,7 @@ fn a_journal_as_large_as_it_may_be_gives_up_what_is_only_kept_and_then_refuses()
     assert_eq!(waiting(&disk).len(), 1, "what was kept made room");
     assert!(waiting(&disk)[0].ends_with(".open"));
     // what is in memory takes no room on disk
-    journal.commit(Lane::Memory, &[&group(&[1_000])], at(1)).unwrap();
+    journal.commit(Lane::Memory, &[&group(&[1_000])], &[], at(1)).unwrap();
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn what_is_in_memory_alone_is_not_counted_as_on_disk() {
     let disk = SimDisk::default();
     let config = Config { max_bytes: Some(ByteSize(2_000)), ..Config::default() };
     let mut journal = open(&disk, Options { config, ..options(1) }).unwrap().journal;
-    journal.commit(Lane::Memory, &[&group(&(1..1_000).collect::<Vec<_>>())], at(1)).unwrap();
+    journal.commit(Lane::Memory, &[&group(&(1..1_000).collect::<Vec<_>>())], &[], at(1)).unwrap();
     assert!(journal.backlog().view().bytes > 2_000);
     commit(&mut journal, &[1]).expect("the disk has room");
     journal.seal(Lane::Memory);

@@ -254,7 +254,7 @@ impl World {
         let new: Vec<u64> = parts.iter().flat_map(|(_, new)| new).copied().collect();
         let groups: Vec<&RowGroup> = parts.iter().map(|(rows, _)| rows).filter(|rows| rows.rows() > 0).collect();
         self.opened.metrics.take(new.len());
-        match self.opened.journal.commit(lane, &groups, at(self.openings)) {
+        match self.opened.journal.commit(lane, &groups, &keys(&new), at(self.openings)) {
             Ok(committed) => {
                 saw(format!("commit {lane:?}"));
                 let growing = self.opened.journal.growing_id(lane);

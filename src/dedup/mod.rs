@@ -1,0 +1,253 @@
+//! The reports of spans that were accepted lately, so that one that is sent again is acknowledged again and not stored
+//! again, and one that says something else is stored.
+//!
+//! One thread owns it. It is a table of fixed size whose memory is not touched before it is used (`table.rs`):
+//!
+//! ```text
+//! span     128-bit hash of workspace, trace and span id under the secret of the journal: one half chooses the bucket
+//! report   64-bit hash of what was sent, without a secret: it is the same in every run and release
+//! key      16 bytes of both, as the journal keeps it (ids.rs)
+//! ```
+//!
+//! An entry is known for its window, and up to a thousandth longer. It may be forgotten earlier, when more than 8 younger
+//! ones came into its bucket: at random, the first at about half of the slots in use; and of one span's reports the 4
+//! youngest are known. Two spans are taken for one with a probability of 2 in 10^15 a look-up, two reports of one span of 1 in
+//! 10^9; a span that has no other report seems to have one with a probability of 8 in 10^6, which costs a look at the table.
+//!
+//! The time of a slot goes round after 4 windows, so buckets are swept of what is too old, a few with each step of time.
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+use crate::columns::RowGroup;
+use crate::ids::{ReportKey, SpanId, TraceId};
+use crate::time::UnixNanos;
+use crate::workspace::Workspace;
+use std::time::Duration;
+use table::{SLOTS, Table, key_of};
+use twox_hash::{XxHash3_64, XxHash3_128};
+
+/// Spans remembered at most, by default.
+pub const SPANS_MAX_DEFAULT: usize = 4_000_000;
+
+/// Steps of time in the longest window.
+const TICKS_PER_WINDOW: u64 = 1_024;
+/// Each bucket is swept once in so many steps. With the window it stays below what the time of a slot counts to.
+const TICKS_PER_SWEEP: usize = 1_024;
+/// Rows whose buckets are fetched before they are searched: 16 KiB of cache.
+const ROWS_AHEAD: usize = 256;
+/// What the ids of nearly all rows come to.
+const IDS_HEX: usize = TraceId::HEX + SpanId::HEX;
+
+/// Whether a report of a span was accepted before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// None of the span was, and from now on this one counts as accepted.
+    New,
+    /// Another one was, and from now on this one counts as accepted, too.
+    AnotherReport,
+    /// This one was, within the window; or one of which nobody knows what it said.
+    Repeated,
+}
+
+/// What became of the rows of a group.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Positions of those that were accepted before, in order.
+    pub repeated: Vec<usize>,
+    /// Positions of those whose span was accepted before with another report, in order.
+    pub reported_again: Vec<usize>,
+}
+
+/// What a workspace brings to the keys of its spans: work it out once and use it for many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seed(u64);
+
+/// The index.
+#[derive(Debug)]
+pub struct Accepted {
+    secret: u64,
+    table: Table,
+    window_max: Duration,
+    /// Length of a step of time, at least 1.
+    tick_nanos: u64,
+    /// The latest step that was told of: time does not go back here.
+    tick: u64,
+    /// Where the sweep goes on.
+    swept: usize,
+    /// Kept from batch to batch.
+    keys: Vec<ReportKey>,
+}
+
+impl Accepted {
+    /// An empty index of at most about `spans_max` spans, none of which it knows for longer than `window_max`. It holds
+    /// nothing and takes no memory when either is 0. Keys are the same for the same secret.
+    #[must_use]
+    pub fn new(secret: u64, spans_max: usize, window_max: Duration) -> Self {
+        let window_nanos = u64::try_from(window_max.as_nanos()).unwrap_or(u64::MAX);
+        let buckets = if window_nanos == 0 { 0 } else { spans_max.div_ceil(SLOTS) };
+        Self {
+            secret,
+            table: Table::new(buckets),
+            window_max,
+            tick_nanos: (window_nanos / TICKS_PER_WINDOW).max(1),
+            tick: 0,
+            swept: 0,
+            keys: Vec::new(),
+        }
+    }
+
+    /// What the workspace brings to the keys of its spans.
+    #[must_use]
+    pub fn seed_of(&self, workspace: &Workspace) -> Seed {
+        Seed(XxHash3_64::oneshot_with_seed(self.secret, workspace.as_str().as_bytes()))
+    }
+
+    /// The key of a span's report, whose ids are given as text, as the columns hold them. A report of `None` was accepted,
+    /// and nobody knows what it said.
+    #[must_use]
+    pub fn key(seed: Seed, trace_hex: &[u8], span_hex: &[u8], report: Option<u64>) -> ReportKey {
+        let mut ids = [0; IDS_HEX];
+        let span = if let (TraceId::HEX, SpanId::HEX) = (trace_hex.len(), span_hex.len()) {
+            let (trace, span) = ids.split_at_mut(TraceId::HEX);
+            trace.copy_from_slice(trace_hex);
+            span.copy_from_slice(span_hex);
+            XxHash3_128::oneshot_with_seed(seed.0, &ids)
+        } else {
+            // no ids of ours: the length in between keeps one pair from being another
+            let text = [trace_hex, &trace_hex.len().to_le_bytes(), span_hex].concat();
+            XxHash3_128::oneshot_with_seed(seed.0, &text)
+        };
+        key_of(span, report)
+    }
+
+    /// The key of a span's report: the same as that of its ids' texts.
+    #[must_use]
+    pub fn key_of(seed: Seed, trace: TraceId, span: SpanId, report: Option<u64>) -> ReportKey {
+        Self::key(seed, &trace.hex(), &span.hex(), report)
+    }
+
+    /// Says whether the report was accepted within `window` before `now`; if not, it is from now on. A window of 0 finds
+    /// every span new and remembers none; one longer than the index's own counts as that.
+    pub fn insert(&mut self, key: ReportKey, now: UnixNanos, window: Duration) -> Seen {
+        if window.is_zero() {
+            return Seen::New;
+        }
+        self.advance(now);
+        let within = self.ticks_of(window);
+        self.table.insert(key, self.tick, within)
+    }
+
+    /// Does as [`insert`](Self::insert) for each row. The keys of those that were not accepted before are appended to `kept`,
+    /// in order. Of rows that say the same of one span the first alone is new.
+    pub fn insert_all(
+        &mut self,
+        seed: Seed,
+        rows: &RowGroup,
+        now: UnixNanos,
+        window: Duration,
+        kept: &mut Vec<ReportKey>,
+    ) -> Checked {
+        let mut checked = Checked::default();
+        if window.is_zero() || self.table.buckets == 0 {
+            kept.resize(kept.len() + rows.rows(), ReportKey::NONE);
+            return checked;
+        }
+        self.advance(now);
+        let within = self.ticks_of(window);
+        let mut keys = std::mem::take(&mut self.keys);
+        keys.extend(keys_of(seed, rows));
+        for (chunk, start) in keys.chunks(ROWS_AHEAD).zip((0..).step_by(ROWS_AHEAD)) {
+            self.table.fetch(chunk);
+            for (key, row) in chunk.iter().zip(start..) {
+                match self.table.insert(*key, self.tick, within) {
+                    Seen::Repeated => {
+                        checked.repeated.push(row);
+                        continue;
+                    }
+                    Seen::AnotherReport => checked.reported_again.push(row),
+                    Seen::New => {}
+                }
+                kept.push(*key);
+            }
+        }
+        keys.clear();
+        self.keys = keys;
+        checked
+    }
+
+    /// The report does not count as accepted after all.
+    pub fn forget(&mut self, key: ReportKey) {
+        self.table.remove(key);
+    }
+
+    /// None of the rows counts as accepted after all.
+    pub fn forget_all(&mut self, seed: Seed, rows: &RowGroup) {
+        keys_of(seed, rows).for_each(|key| self.forget(key));
+    }
+
+    /// Takes in a report that was accepted at some time before `now`, as the journal and the table tell it after a start. It
+    /// displaces none that was accepted later.
+    pub fn remember(&mut self, key: ReportKey, accepted_at: UnixNanos, now: UnixNanos) {
+        self.remember_all(&[key], accepted_at, now);
+    }
+
+    /// Does as [`remember`](Self::remember) for each that is not [`ReportKey::NONE`].
+    pub fn remember_all(&mut self, keys: &[ReportKey], accepted_at: UnixNanos, now: UnixNanos) {
+        self.advance(now);
+        let age = self.tick.saturating_sub(self.tick_of(accepted_at));
+        if age > self.ticks_of(self.window_max) {
+            return;
+        }
+        for chunk in keys.chunks(ROWS_AHEAD) {
+            self.table.fetch(chunk);
+            for key in chunk.iter().filter(|key| **key != ReportKey::NONE) {
+                self.table.place(*key, self.tick.saturating_sub(age), self.tick);
+            }
+        }
+    }
+
+    /// Number of reports held now, some of which may be too old to count.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.table.held
+    }
+
+    fn tick_of(&self, time: UnixNanos) -> u64 {
+        u64::try_from(time.nanos()).unwrap_or(0) / self.tick_nanos
+    }
+
+    /// A window in steps of time, rounded up.
+    fn ticks_of(&self, window: Duration) -> u64 {
+        let nanos = u64::try_from(window.min(self.window_max).as_nanos()).unwrap_or(u64::MAX);
+        nanos.div_ceil(self.tick_nanos)
+    }
+
+    /// Time goes on: sweeps as many buckets as it passed steps.
+    fn advance(&mut self, now: UnixNanos) {
+        let tick = self.tick_of(now);
+        let steps = tick.saturating_sub(self.tick);
+        if steps == 0 {
+            return;
+        }
+        let oldest = self.ticks_of(self.window_max);
+        self.tick = tick;
+        if steps > oldest {
+            // nothing in there is younger than that
+            self.table.clear();
+            return;
+        }
+        let buckets = self.table.buckets.div_ceil(TICKS_PER_SWEEP) * usize::try_from(steps).unwrap_or(usize::MAX);
+        for _ in 0..buckets.min(self.table.buckets) {
+            self.table.sweep(self.swept, tick, oldest);
+            self.swept = (self.swept + 1) % self.table.buckets;
+        }
+    }
+}
+
+fn keys_of(seed: Seed, rows: &RowGroup) -> impl Iterator<Item = ReportKey> {
+    rows.ids()
+        .zip(rows.fingerprints())
+        .map(move |((trace, span), report)| Accepted::key(seed, trace, span, Some(*report)))
+}
