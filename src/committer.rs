@@ -236,16 +236,38 @@ impl Running {
     fn without_repeats(&mut self, entries: Vec<Entry>) -> Vec<Part> {
         let now = self.parts.clock.now();
         self.keys.clear();
-        let cleared = entries.into_iter().map(|mut entry| {
-            let (accepted, Origin { workspace, dedup_window, .. }) = (&mut self.parts.accepted, &entry.origin);
-            let seed = accepted.seed_of(workspace);
-            let Checked { repeated, .. } = accepted.insert_all(seed, &entry.rows, now, *dedup_window, &mut self.keys);
+        let mut parts = Vec::with_capacity(entries.len());
+        for mut entry in entries {
+            let (accepted, keys) = (&mut self.parts.accepted, &mut self.keys);
+            let Origin { workspace, dedup_window, is_keyed, .. } = &entry.origin;
+            let (seed, rows) = (accepted.seed_of(workspace), &entry.rows);
+            let checked = if *is_keyed {
+                accepted.insert_keyed(seed, rows, now, *dedup_window, keys)
+            } else {
+                Some(accepted.insert_all(seed, rows, now, *dedup_window, keys))
+            };
+            let Some(Checked { repeated, .. }) = checked else {
+                self.refuse_key(entry);
+                continue;
+            };
             if !repeated.is_empty() {
                 entry.rows = entry.rows.without(&repeated);
             }
-            Part { entry, repeated: repeated.len() }
-        });
-        cleared.collect()
+            parts.push(Part { entry, repeated: repeated.len() });
+        }
+        parts
+    }
+
+    /// A new call with the key of another one is not taken.
+    fn refuse_key(&mut self, mut entry: Entry) {
+        let spans = entry.rows.rows();
+        self.parts.metrics.untake(spans);
+        if entry.origin.ack == Ack::Memory {
+            // its sender has its answer, so nobody else counts it
+            self.parts.metrics.reject(entry.origin.receiver, spans);
+            tracing::warn!(why = %NotTaken::KeyReused, "a call acknowledged from memory is not stored");
+        }
+        entry.answer(Err(NotTaken::KeyReused));
     }
 
     /// Returns those whose rows were kept, and where the new ones are.
@@ -345,7 +367,11 @@ impl Running {
     fn give_back(&mut self, parts: Vec<Part>, why: NotTaken) {
         for Part { mut entry, repeated } in parts {
             let seed = self.parts.accepted.seed_of(&entry.origin.workspace);
-            self.parts.accepted.forget_all(seed, &entry.rows);
+            if entry.origin.is_keyed {
+                self.parts.accepted.forget_keyed(seed, &entry.rows);
+            } else {
+                self.parts.accepted.forget_all(seed, &entry.rows);
+            }
             self.parts.metrics.untake(entry.rows.rows() + repeated);
             debug_assert_ne!(entry.origin.ack, Ack::Memory, "memory has room: it travels with the rows");
             entry.answer(Err(why));

@@ -95,6 +95,9 @@ pub enum NotTaken {
     /// The disk takes too long. They may be safe or not.
     #[error("Millrace's disk did not answer in time; try again, a repeat is recognised")]
     NotDurableYet,
+    /// A new call came with the key of another one.
+    #[error("this Idempotency-Key came before with another body; give each call a key of its own")]
+    KeyReused,
     /// Even an empty channel has not enough room.
     #[error("the request takes {bytes} bytes, more than the {max} that memory.limit allows; send smaller batches")]
     NeverFits {
@@ -109,7 +112,7 @@ impl NotTaken {
     /// Whether the sender should try again.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        !matches!(self, Self::NeverFits { .. })
+        !matches!(self, Self::NeverFits { .. } | Self::KeyReused)
     }
 
     const CLOSABLE: [Self; 5] =
@@ -151,6 +154,8 @@ pub struct Origin {
     pub ack: Ack,
     /// A span accepted before within this time is a repeat.
     pub dedup_window: Duration,
+    /// Its sender named the one span with an `Idempotency-Key`: what says something else of it is not taken.
+    pub is_keyed: bool,
 }
 
 /// Rows on their way, with the room they take.
@@ -435,7 +440,7 @@ mod tests {
 
     fn origin(ack: Ack) -> Origin {
         let receiver = Receiver::OtlpGrpc;
-        Origin { workspace: Workspace::default(), receiver, ack, dedup_window: Duration::ZERO }
+        Origin { workspace: Workspace::default(), receiver, ack, dedup_window: Duration::ZERO, is_keyed: false }
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<Ch
         contexts: &contexts,
     };
     let (trace, span_id, fingerprint) = identity.resolve(capture);
+    let is_keyed = identity.idempotency_key.is_some();
     let request = Request::read(capture.request());
     let response = Response::read(capture.response());
     let failure = error::find(capture.response());
@@ -81,7 +82,9 @@ pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<Ch
     Ok(ChatSpan {
         trace,
         span_id,
-        fingerprint: fingerprint.with(traceparent),
+        // a sender that tries again may do so in another span of its own
+        fingerprint: fingerprint.with(traceparent.filter(|_| !is_keyed)),
+        is_keyed,
         parent,
         session: session.map_or(SessionRef::ToDerive, SessionRef::Given),
         name: span_name(&request.model),

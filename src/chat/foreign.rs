@@ -440,6 +440,7 @@ mod tests {
                 trace,
                 span_id: crate::ids::SpanId::new([1; 8]).unwrap(),
                 fingerprint: 0,
+                is_keyed: false,
                 parent: None,
                 session: SessionRef::ToDerive,
                 name: String::new(),

@@ -23,6 +23,8 @@ pub struct ChatSpan<'c> {
     /// The same for reports that say the same, in whatever order of members and spelling of times; another one when anything
     /// in it differs, such as a cost that was added.
     pub fingerprint: u64,
+    /// Its id follows from the header `Idempotency-Key`, which stands for one report.
+    pub is_keyed: bool,
     /// The parent the sender named; else the root of the trace it joins is to be found.
     pub parent: Option<SpanId>,
     /// The session the sender named, or that it is to be derived.

@@ -51,6 +51,11 @@ fn now() -> UnixNanos {
     UnixNanos::new(1_790_000_000_000_000_000).unwrap()
 }
 
+fn origin(ack: Ack) -> Origin {
+    let (workspace, receiver) = (Workspace::default(), Receiver::OtlpHttp);
+    Origin { workspace, receiver, ack, dedup_window: WINDOW, is_keyed: false }
+}
+
 impl Rig {
     /// All is there, and nothing is taken from the channel yet.
     fn new() -> Self {
@@ -86,8 +91,7 @@ impl Rig {
     }
 
     fn send(&self, ack: Ack, numbers: &[u64]) -> Promise {
-        let origin =
-            Origin { workspace: Workspace::default(), receiver: Receiver::OtlpHttp, ack, dedup_window: WINDOW };
+        let origin = origin(ack);
         let room = self.pipeline.reserve(1).unwrap();
         let promise = self.pipeline.send(group(numbers), room, origin).unwrap();
         self.law();
@@ -467,12 +471,7 @@ async fn a_stop_takes_nothing_new_and_keeps_all_that_was_handed_over() {
         assert_eq!(kept(promise).await, Ok(()));
     }
     rig.stop().unwrap();
-    let origin = Origin {
-        workspace: Workspace::default(),
-        receiver: Receiver::OtlpHttp,
-        ack: Ack::Durable,
-        dedup_window: WINDOW,
-    };
+    let origin = origin(Ack::Durable);
     let room = rig.pipeline.reserve(1).unwrap();
     assert_eq!(rig.pipeline.send(group(&[7]), room, origin).unwrap_err(), NotTaken::Stopping);
     let mut stored = rig.rest().await;

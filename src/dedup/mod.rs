@@ -177,6 +177,42 @@ impl Accepted {
         checked
     }
 
+    /// Does as [`insert_all`](Self::insert_all) for a row whose span id its sender's `Idempotency-Key` stands for, whatever its
+    /// trace. `None` when the key was accepted before with something else: nothing of it is taken then.
+    pub fn insert_keyed(
+        &mut self,
+        seed: Seed,
+        row: &RowGroup,
+        now: UnixNanos,
+        window: Duration,
+        kept: &mut Vec<ReportKey>,
+    ) -> Option<Checked> {
+        debug_assert_eq!(row.rows(), 1, "a request with a key is one call");
+        let (Some(keyed), Some(key)) = (keys_of_keyed(seed, row).next(), keys_of(seed, row).next()) else {
+            return Some(Checked::default());
+        };
+        if window.is_zero() || self.table.buckets == 0 {
+            kept.push(ReportKey::NONE);
+            return Some(Checked::default());
+        }
+        self.advance(now);
+        let within = self.ticks_of(window);
+        match self.table.look(keyed, self.tick, within) {
+            Seen::AnotherReport => return None,
+            // what an earlier release accepted is known by its ids alone
+            Seen::New if self.table.look(key, self.tick, within) != Seen::Repeated => {}
+            Seen::New | Seen::Repeated => return Some(Checked { repeated: vec![0], ..Checked::default() }),
+        }
+        self.table.insert(keyed, self.tick, within);
+        kept.push(keyed);
+        Some(Checked::default())
+    }
+
+    /// A row that was accepted [by its key](Self::insert_keyed) does not count as accepted after all.
+    pub fn forget_keyed(&mut self, seed: Seed, row: &RowGroup) {
+        keys_of_keyed(seed, row).for_each(|key| self.forget(key));
+    }
+
     /// The report does not count as accepted after all.
     pub fn forget(&mut self, key: ReportKey) {
         self.table.remove(key);
@@ -250,4 +286,11 @@ fn keys_of(seed: Seed, rows: &RowGroup) -> impl Iterator<Item = ReportKey> {
     rows.ids()
         .zip(rows.fingerprints())
         .map(move |((trace, span), report)| Accepted::key(seed, trace, span, Some(*report)))
+}
+
+/// No trace of ours: a key stands for its call whatever trace the body names.
+const KEYED: &[u8] = b"Idempotency-Key";
+
+fn keys_of_keyed(seed: Seed, rows: &RowGroup) -> impl Iterator<Item = ReportKey> {
+    rows.ids().zip(rows.fingerprints()).map(move |((_, span), report)| Accepted::key(seed, KEYED, span, Some(*report)))
 }

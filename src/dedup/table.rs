@@ -66,8 +66,13 @@ impl Table {
         std::hint::black_box(first_slots.fold(0, |all, slot| all ^ slot));
     }
 
-    /// Whether the report is there, accepted at most `within` steps before `tick`, or another one of its span; unless the
-    /// report is there, it is from now on.
+    /// Whether the report is there, accepted at most `within` steps before `tick`, or another one of its span.
+    pub(super) fn look(&mut self, key: ReportKey, tick: u64, within: u64) -> Seen {
+        let place = self.place_of(key);
+        self.bucket(place).map_or(Seen::New, |bucket| Found::of(bucket, key, tick, within).seen)
+    }
+
+    /// Says what [`look`](Self::look) says; unless the report is there, it is from now on.
     pub(super) fn insert(&mut self, key: ReportKey, tick: u64, within: u64) -> Seen {
         let place = self.place_of(key);
         let Some(bucket) = self.bucket(place) else { return Seen::New };

@@ -178,6 +178,22 @@ fn a_span_of_which_nobody_knows_what_was_said_is_known_by_its_ids() {
 }
 
 #[test]
+fn a_key_stands_for_one_report_whatever_its_trace() {
+    let mut index = Accepted::new(SECRET, 1_000, WINDOW);
+    let (seed, mut keys) = (index.seed_of(&Workspace::default()), Vec::new());
+    let mut take = |index: &mut Accepted, number| {
+        index.insert_keyed(seed, &group(&[number]), at(1), WINDOW, &mut keys).map(|checked| checked.repeated.len())
+    };
+    // the spans of `group` share their span id
+    assert_eq!([1, 1, 2].map(|number| take(&mut index, number)), [Some(0), Some(1), Some(1)]);
+    assert_eq!(take(&mut index, REPORT + 1), None, "it says something else");
+    assert_eq!(take(&mut index, REPORT + 2), None, "in another trace, too");
+    index.forget_keyed(seed, &group(&[1]));
+    assert_eq!(take(&mut index, REPORT + 2), Some(0));
+    assert_eq!((keys.len(), index.held()), (2, 1));
+}
+
+#[test]
 fn what_is_learned_late_never_displaces_what_came_later() {
     let mut index = Accepted::new(SECRET, SLOTS, WINDOW);
     let keys: Vec<ReportKey> = (0..11).map(|number| key(&index, number)).collect();

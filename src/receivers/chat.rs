@@ -183,9 +183,13 @@ impl Receivers {
         let rows = row(&span, workspace, join_state, &session_id)?;
         let session_of_row = String::from_utf8_lossy(rows.last_session()).into_owned();
         let trace_id = span.trace.id();
-        let workspace_of_row = workspace.clone();
-        let receiver = Receiver::Chat;
-        let origin = Origin { workspace: workspace_of_row, receiver, ack, dedup_window: self.chat_dedup_window };
+        let origin = Origin {
+            workspace: workspace.clone(),
+            receiver: Receiver::Chat,
+            ack,
+            dedup_window: self.chat_dedup_window,
+            is_keyed: span.is_keyed,
+        };
         let promise = self.pipeline.send(rows, room, origin)?;
         self.metrics.chat_joined.inc_by(u64::from(join_state == JoinState::Joined));
         if join_state == JoinState::Own && span.parent.is_none() {
@@ -234,6 +238,9 @@ impl IngestError {
     pub(super) fn to_json(&self) -> String {
         match self {
             Self::Invalid(errors) => errors.to_json(),
+            Self::NotTaken(reused @ NotTaken::KeyReused) => {
+                parameter_error(&["header", "Idempotency-Key"], &reused.to_string()).to_string()
+            }
             other => json!({"detail": other.to_string()}).to_string(),
         }
     }
@@ -246,6 +253,7 @@ impl IngestError {
 fn status(error: &IngestError) -> StatusCode {
     let no_room = |reason: &NotTaken| match reason {
         NotTaken::NeverFits { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        NotTaken::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     match error {
@@ -285,8 +293,11 @@ fn unusable_header(headers: &HeaderMap) -> Option<Response> {
 }
 
 fn invalid_parameter(loc: &[&str], message: &str) -> Response {
-    let body = json!({"detail": [{"loc": loc, "msg": message, "type": "value_error"}]});
-    (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
+    (StatusCode::UNPROCESSABLE_ENTITY, Json(parameter_error(loc, message))).into_response()
+}
+
+fn parameter_error(loc: &[&str], message: &str) -> serde_json::Value {
+    json!({"detail": [{"loc": loc, "msg": message, "type": "value_error"}]})
 }
 
 /// The span as the one row of a group.

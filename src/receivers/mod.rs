@@ -127,7 +127,8 @@ impl Receivers {
         let promise = if spans == 0 {
             Promise::of_nothing()
         } else {
-            let origin = Origin { workspace: workspace.clone(), receiver, ack, dedup_window: self.dedup_window };
+            let (workspace, dedup_window) = (workspace.clone(), self.dedup_window);
+            let origin = Origin { workspace, receiver, ack, dedup_window, is_keyed: false };
             self.pipeline.send(rows, room, origin).inspect_err(|why| self.count_untaken(receiver, spans, *why))?
         };
         self.metrics.reject(receiver, rejected);

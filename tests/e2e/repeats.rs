@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::rows::text;
-use crate::support::http::{post_json, send};
+use crate::support::http::{Answer, post_json, send};
 use crate::support::{Service, wait_until};
 
 const ROWS: &str = "SELECT count() FROM otel_traces WHERE SpanId = {s:String}";
@@ -49,18 +49,40 @@ fn a_pair_sent_again_is_answered_alike_and_stored_once_even_over_a_restart() {
 }
 
 #[test]
-fn an_idempotency_key_names_the_pair_whatever_its_body_says() {
-    let service = Service::start();
-    let with_key = |key: &str, question: &str| {
-        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
-        let answer = send("POST", &service.chat("default"), &headers, pair(question).to_string().as_bytes());
+fn an_idempotency_key_stands_for_one_body_even_over_a_crash() {
+    let mut service = Service::start();
+    let mut attempts = 0;
+    let mut send_with = |service: &Service, key: &str, pair: &Value| {
+        attempts += 1;
+        let trace = pair["trace_id"].as_str().unwrap_or("4bf92f3577b34da6a3ce929d0e0e4736");
+        // an instrumented client makes each attempt a span
+        let traceparent = format!("00-{trace}-{attempts:016x}-01");
+        let headers =
+            [("content-type", "application/json"), ("idempotency-key", key), ("traceparent", traceparent.as_str())];
+        send("POST", &service.chat("default"), &headers, pair.to_string().as_bytes())
+    };
+    let stored = |answer: Answer| {
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.json()
     };
-    let first = with_key("key-1", "one?");
-    assert_eq!(with_key("key-1", "two?"), first);
-    let other = with_key("key-2", "one?");
+    let first = stored(send_with(&service, "key-1", &pair("one?")));
+    let other = stored(send_with(&service, "key-2", &pair("one?")));
     assert_ne!(text(&other, "span_id"), text(&first, "span_id"));
+    let mut in_another_trace = pair("one?");
+    in_another_trace["trace_id"] = json!("0af7651916cd43dd8448eb211c80319c");
+    for life in 1..=2 {
+        for another in [&pair("two?"), &in_another_trace] {
+            let answer = send_with(&service, "key-1", another);
+            assert_eq!(answer.status, 422, "life {life}: {}", answer.text());
+            assert_eq!(answer.json()["detail"][0]["loc"], json!(["header", "Idempotency-Key"]));
+        }
+        assert_eq!(stored(send_with(&service, "key-1", &pair("one?"))), first, "life {life}");
+        assert_eq!(service.metric("millrace_spans_rejected"), Some(2.0));
+        if life == 1 {
+            service.kill();
+            service.start_again();
+        }
+    }
     everything_is_stored(&service, "the last");
     assert_eq!((rows(&service, &first), rows(&service, &other)), (1, 1));
 }
