@@ -77,11 +77,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let (stop_engine, engine_stopping) = shutdown::channel();
     let (stop_admin, admin_stopping) = shutdown::channel();
     let (pipeline, outlet) = pipeline::channel(config.memory.pipeline_bytes(), &metrics);
-    let dir = journal_dir(&config);
-    let folder = MachineFolder::open(&dir)?;
-    let secret = Journal::secret(&folder, &dir, random())?;
-    let mut accepted = Accepted::new(secret, config.dedup.max_spans, dedup_window_max(&config));
-    let journal = open_journal(&config, &metrics, folder, secret, &mut accepted)?;
+    let (journal, accepted) = open_journal(&config, &metrics)?;
     let backlog = journal.backlog().clone();
     let left = backlog.clone();
     let mut store = Store::start(&config, &metrics, engine_stopping).await?;
@@ -335,17 +331,15 @@ fn journal_dir(config: &Config) -> PathBuf {
     config.data_dir.join("journal")
 }
 
-/// Opens the journal after whatever ended the last run, and says what was found.
-fn open_journal(
-    config: &Config,
-    metrics: &Metrics,
-    folder: MachineFolder,
-    secret: u64,
-    accepted: &mut Accepted,
-) -> anyhow::Result<Journal> {
-    let now = Clock::System.now();
+/// Opens the journal after whatever ended the last run, and says what was found. Gives the index of the repeats, too, which
+/// knows what the journal does.
+fn open_journal(config: &Config, metrics: &Metrics) -> anyhow::Result<(Journal, Accepted)> {
+    let (now, dir) = (Clock::System.now(), journal_dir(config));
+    let folder = MachineFolder::open(&dir)?;
+    let secret = Journal::secret(&folder, &dir, random())?;
+    let mut accepted = Accepted::new(secret, config.dedup.max_spans, dedup_window_max(config));
     let options = Options {
-        dir: journal_dir(config),
+        dir,
         config: config.journal.clone(),
         table: format!("{}.{TABLE}", config.clickhouse.database),
         origin: random(),
@@ -359,7 +353,7 @@ fn open_journal(
         spans += heard.rows.len();
         match &heard.rows {
             HeardRows::Keys(keys) => accepted.remember_all(keys, heard.accepted_at, now),
-            HeardRows::Block(block) => remember(accepted, block, heard.accepted_at, now),
+            HeardRows::Block(block) => remember(&mut accepted, block, heard.accepted_at, now),
         }
         spans < config.dedup.max_spans
     };
@@ -372,7 +366,7 @@ fn open_journal(
         let (segments, spans) = (recovered.segments, recovered.rows);
         tracing::info!(segments, spans, "found spans in the journal that ClickHouse does not have yet");
     }
-    Ok(journal)
+    Ok((journal, accepted))
 }
 
 /// Which start of the machine this is. Source: proc(5).
