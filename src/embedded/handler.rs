@@ -17,7 +17,7 @@ use super::request::Ask;
 use super::respond::{self, AnswerBody, Encoding, Labels};
 use super::run::Runner;
 use super::server::About;
-use super::sql::{self, Insert, Refusal, Statement};
+use super::sql::{self, Claim, Effect, Insert, Refusal, Statement};
 
 /// The text of a statement, and of the VALUES or rows that came with it in the first pieces. ClickHouse's
 /// `max_query_size` (256 KiB) is the engine's to enforce.
@@ -134,11 +134,11 @@ impl Handler {
         if text.iter().all(u8::is_ascii_whitespace) && matches!(*method, Method::GET | Method::HEAD) {
             return Ok(respond::text(StatusCode::OK, "Ok.\n"));
         }
-        let statement = sql::inspect(&text).map_err(refusal)?;
+        let statement = sql::inspect(&text)?;
         let default_format = ask.default_format.clone().unwrap_or_else(|| DEFAULT_FORMAT.to_owned());
         let permit = self.permit(ask.own)?;
         let native_revision = ask.native_revision;
-        let setup = setup(ask, labels, &statement, method)?;
+        let setup = setup(ask, labels, &text, &statement, method)?;
         match statement {
             Statement::Rows(rows) => {
                 labels.format = rows.format.clone().unwrap_or_else(|| default_format.clone());
@@ -148,9 +148,9 @@ impl Handler {
                 let running = running.with_native_revision(revision.unwrap_or(0));
                 Ok(respond::rows(&self.about, labels, running, setup.wait).await)
             }
-            Statement::Command { end, .. } => {
+            Statement::Command(command) => {
                 labels.format = default_format.clone();
-                let text = utf8(text.get(..end).unwrap_or_default())?;
+                let text = utf8(text.get(..command.end).unwrap_or_default())?;
                 let outcome = self.runner.command(setup.setup, permit, text, &default_format).await?;
                 Ok(respond::done(&self.about, labels, outcome))
             }
@@ -198,37 +198,69 @@ struct Prepared {
 }
 
 /// Splits what was asked into what the engine is told and what stays here; refuses writes over GET.
-fn setup(ask: Ask, labels: &Labels, statement: &Statement, method: &Method) -> Result<Prepared, QueryError> {
-    let reads = match statement {
-        Statement::Rows(rows) => !rows.kills,
-        Statement::Command { read_only, .. } => *read_only,
-        Statement::Insert(_) => false,
+fn setup(
+    ask: Ask,
+    labels: &Labels,
+    text: &[u8],
+    statement: &Statement,
+    method: &Method,
+) -> Result<Prepared, QueryError> {
+    let readonly = readonly(&ask, method)?;
+    let effect = match statement {
+        Statement::Rows(rows) if rows.kills => Effect::Lasting,
+        Statement::Rows(_) => Effect::Nothing,
+        Statement::Command(command) => command.effect,
+        Statement::Insert(_) => Effect::Lasting,
     };
-    if !reads && matches!(*method, Method::GET | Method::HEAD) {
-        let message = "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. \
-                       You should use method POST for modifying queries";
-        return Err(QueryError::new(code::READONLY, "READONLY", message));
-    }
-    let mut settings = ask.settings;
-    let readonly = settings.iter().any(|(name, value)| name == "readonly" && value != "0");
-    if readonly && !reads {
-        return Err(QueryError::new(code::READONLY, "READONLY", "Cannot execute query in readonly mode"));
-    }
-    if ask.session.is_some() {
-        // could not be put back: readonly forbids every further setting
-        settings.retain(|(name, _value)| name != "readonly");
+    let allowed = match effect {
+        // an EXPLAIN that takes no setting of ours cannot be told to be read-only, and its session must not be
+        Effect::Nothing => matches!(statement, Statement::Rows(_)) || readonly.is_none() || ask.session.is_none(),
+        Effect::Database => true,
+        // of its session only; a connection without one has the engine's own answer to it
+        Effect::Settings => ask.session.is_none() || readonly != Some(1),
+        Effect::Lasting => readonly.is_none(),
+    };
+    if !allowed {
+        let why = if matches!(*method, Method::GET | Method::HEAD) {
+            ". For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries"
+        } else {
+            ""
+        };
+        let message = format!("Cannot execute query in readonly mode{why}");
+        return Err(QueryError::new(code::READONLY, "READONLY", &message));
     }
     let setup = Setup {
         query_id: labels.query_id.clone(),
         marker: super::random_uuid(),
         database: ask.database,
-        settings,
+        settings: ask.settings.into_iter().filter(|(name, _value)| name != READONLY).collect(),
+        readonly,
         parameters: ask.parameters,
         session: ask.session,
         close_session: ask.close_session,
-        changes_session: matches!(statement, Statement::Command { changes_session: true, .. }),
+        changes_session: matches!(effect, Effect::Settings | Effect::Database),
+        claim: Claim::new(text, statement),
     };
     Ok(Prepared { setup, wait: ask.wait_end_of_query })
+}
+
+const READONLY: &str = "readonly";
+
+/// The `readonly` a statement runs under. GET means 2, as ClickHouse has it: settings may change, nothing else.
+fn readonly(ask: &Ask, method: &Method) -> Result<Option<u8>, QueryError> {
+    let mut level = matches!(*method, Method::GET | Method::HEAD).then_some(2);
+    for (_name, value) in ask.settings.iter().filter(|(name, _value)| name == READONLY) {
+        match value.as_str() {
+            "0" => {}
+            "1" => level = Some(1),
+            "2" => level = level.or(Some(2)),
+            other => {
+                let message = format!("readonly is '{other}'; it must be 0, 1 or 2");
+                return Err(QueryError::new(code::BAD_ARGUMENTS, "BAD_ARGUMENTS", &message));
+            }
+        }
+    }
+    Ok(level)
 }
 
 /// Reads the body until the statement is there: all of it, or for an INSERT enough of it to see where the data begins.
@@ -280,24 +312,31 @@ fn utf8(text: &[u8]) -> Result<&str, QueryError> {
     })
 }
 
-fn refusal(refusal: Refusal) -> QueryError {
-    match refusal {
-        Refusal::Empty => QueryError::new(code::SYNTAX_ERROR, "SYNTAX_ERROR", "Syntax error: Empty query"),
-        Refusal::Several => {
-            QueryError::new(code::SYNTAX_ERROR, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed)")
+impl From<Refusal> for QueryError {
+    fn from(refusal: Refusal) -> Self {
+        let syntax = |message: &str| Self::new(code::SYNTAX_ERROR, "SYNTAX_ERROR", message);
+        let not_served = |message: &str| Self::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message);
+        match refusal {
+            Refusal::Empty => syntax("Syntax error: Empty query"),
+            Refusal::Several => syntax("Syntax error (Multi-statements are not allowed)"),
+            Refusal::Invalid(at) => syntax(&format!(
+                "Syntax error: failed at position {}: no token of ClickHouse begins there, or it has no end",
+                at.saturating_add(1)
+            )),
+            Refusal::IntoOutfile => {
+                Self::new(code::INTO_OUTFILE_NOT_ALLOWED, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed")
+            }
+            Refusal::FromInfile => {
+                not_served("INSERT FROM INFILE is the command line client's, it is not served over HTTP")
+            }
+            Refusal::InsertFromInput => {
+                not_served("INSERT ... SELECT FROM input() is not served by the embedded ClickHouse")
+            }
+            Refusal::NotOnlyReading => Self::new(
+                code::READONLY,
+                "READONLY",
+                "The statement begins as one that only reads, but does more: begin it with what it does",
+            ),
         }
-        Refusal::IntoOutfile => {
-            QueryError::new(code::INTO_OUTFILE_NOT_ALLOWED, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed")
-        }
-        Refusal::FromInfile => QueryError::new(
-            code::NOT_IMPLEMENTED,
-            "NOT_IMPLEMENTED",
-            "INSERT FROM INFILE is the command line client's, it is not served over HTTP",
-        ),
-        Refusal::InsertFromInput => QueryError::new(
-            code::NOT_IMPLEMENTED,
-            "NOT_IMPLEMENTED",
-            "INSERT ... SELECT FROM input() is not served by the embedded ClickHouse",
-        ),
     }
 }

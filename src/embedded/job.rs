@@ -3,6 +3,7 @@
 //! A request without a session has a connection of its own, which is closed with its settings. A request in a session
 //! shares the session's connection with later ones, so what the URL set for this request alone is put back.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::engine::{Engine, marked_comment};
 use super::error::{QueryError, code};
 use super::libchdb::{Connection, Outcome};
 use super::sessions::Sessions;
-use super::sql::{quote, quote_name};
+use super::sql::{Claim, quote, quote_name};
 
 /// What a request asks for besides its statement.
 #[derive(Debug, Clone, Default)]
@@ -22,13 +23,18 @@ pub(crate) struct Setup {
     /// In the query's `log_comment`, to find it among the running ones.
     pub(crate) marker: String,
     pub(crate) database: Option<String>,
+    /// Without `readonly`.
     pub(crate) settings: Vec<(String, String)>,
+    /// The statement runs under this `readonly`, whatever it or its session sets.
+    pub(crate) readonly: Option<u8>,
     pub(crate) parameters: Vec<(String, String)>,
     pub(crate) session: Option<SessionWish>,
     /// The session ends with this request.
     pub(crate) close_session: bool,
     /// The statement is SET or USE: its effect on the session stays.
     pub(crate) changes_session: bool,
+    /// What was read of the statement.
+    pub(crate) claim: Claim,
 }
 
 /// The session a request wants to run in.
@@ -37,6 +43,14 @@ pub(crate) struct SessionWish {
     pub(crate) id: String,
     pub(crate) timeout: Duration,
     pub(crate) must_exist: bool,
+}
+
+impl Setup {
+    /// What the statement itself must say to be read-only. A session's connection could not be put back, so it is
+    /// never made so; any other is, in [`Job::begin`].
+    pub(crate) fn readonly_in_statement(&self) -> Option<u8> {
+        self.readonly.filter(|_level| self.session.is_some())
+    }
 }
 
 /// A connection set up for one statement. Dropping it puts everything back and lets the next query in.
@@ -48,11 +62,13 @@ pub(crate) struct Job {
     connection: Option<Connection>,
     put_back: Vec<String>,
     finished: Arc<AtomicBool>,
+    /// The session takes no further setting.
+    stuck: Cell<bool>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Job {
-    /// Opens or takes the connection and sets it up.
+    /// Opens or takes the connection, sets it up, and hears whether the engine reads the statement as it was read here.
     pub(crate) fn begin(
         engine: Arc<Engine>,
         sessions: Arc<Sessions>,
@@ -69,15 +85,33 @@ impl Job {
             engine.note_finished(&setup.query_id);
         })?;
         let connection = Some(connection);
-        let mut job = Self { engine, sessions, setup, connection, put_back: Vec::new(), finished, _permit: permit };
+        let (put_back, stuck) = (Vec::new(), Cell::new(false));
+        let mut job = Self { engine, sessions, setup, connection, put_back, finished, stuck, _permit: permit };
         job.set_up()?;
+        job.check_claim()?;
         Ok(job)
     }
 
     /// Runs one statement.
     pub(crate) fn query(&self, sql: &str, format: &str) -> Result<Outcome, QueryError> {
         let Some(connection) = &self.connection else { return Err(gone()) };
-        checked(connection.query(sql.as_bytes(), format, &self.setup.parameters))
+        let outcome = checked(connection.query(sql.as_bytes(), format, &self.setup.parameters))?;
+        if self.setup.changes_session
+            && self.setup.session.is_some()
+            && self.ask("SELECT toString(getSetting('readonly'))")? == "1"
+        {
+            self.stuck.set(true);
+            let message = "SET readonly = 1 cannot be kept in a session, which has ended: add readonly=1 to the URL of \
+                           each request that is to be read-only";
+            return Err(QueryError::new(code::READONLY, "READONLY", message));
+        }
+        Ok(outcome)
+    }
+
+    fn check_claim(&self) -> Result<(), QueryError> {
+        let Some(connection) = &self.connection else { return Err(gone()) };
+        let claim = &self.setup.claim;
+        claim.check(&connection.classify(&claim.text)).map_err(QueryError::from)
     }
 
     /// Runs one INSERT; `next` gives its data, `None` at its end, or says why it will not come to one.
@@ -117,7 +151,9 @@ impl Job {
         let marked = marked_comment(comment.unwrap_or_default(), &self.setup.marker);
         settings.push(("log_comment".to_owned(), marked));
         // once it is set, nothing else can be
-        settings.sort_by_key(|(name, _value)| name == "readonly");
+        if let Some(level) = self.setup.readonly.filter(|_level| self.setup.session.is_none()) {
+            settings.push(("readonly".to_owned(), level.to_string()));
+        }
         let pairs: Vec<String> = settings.iter().map(|(name, value)| format!("{name} = {}", quote(value))).collect();
         self.run(&format!("SET {}", pairs.join(", ")))
     }
@@ -163,7 +199,7 @@ impl Drop for Job {
         self.engine.note_finished(&self.setup.query_id);
         let undone = self.put_back.iter().all(|sql| self.run(sql).is_ok());
         let (Some(connection), Some(session)) = (self.connection.take(), &self.setup.session) else { return };
-        if undone && !self.setup.close_session {
+        if undone && !self.setup.close_session && !self.stuck.get() {
             self.sessions.give_back(&session.id, connection, session.timeout);
         } else {
             // better no session than one that carries another request's settings

@@ -35,6 +35,7 @@ pub(crate) struct Library {
         *const usize,
         usize,
     ) -> RawResult,
+    classify: unsafe extern "C" fn(RawConnection, *const c_char, usize, *const c_char, usize, *mut Analysis) -> c_int,
     insert: unsafe extern "C" fn(RawConnection, *const c_char, usize, *const c_char, usize) -> RawInsert,
     insert_append: unsafe extern "C" fn(RawInsert, *const c_void, usize) -> c_int,
     insert_done: unsafe extern "C" fn(RawInsert) -> RawResult,
@@ -90,6 +91,7 @@ impl Library {
             connect: function!(b"chdb_connect\0"),
             close: function!(b"chdb_close_conn\0"),
             query: function!(b"chdb_query_with_params_n\0"),
+            classify: function!(b"chdb_classify_query_n\0"),
             insert: function!(b"chdb_stream_insert_n\0"),
             insert_append: function!(b"chdb_stream_append\0"),
             insert_done: function!(b"chdb_stream_done\0"),
@@ -166,6 +168,48 @@ pub(crate) struct Outcome {
     pub(crate) written_bytes: u64,
 }
 
+/// What the engine's parser says of a text, without running it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Analysis {
+    /// Of this struct, in bytes.
+    size: u32,
+    statements: u32,
+    flags: u32,
+    class: u32,
+}
+
+/// What statements do to what outlives them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QueryClass {
+    ReadOnly,
+    /// Databases, or what lies beside them.
+    Mutating,
+    /// Sessions, the server, files.
+    Control,
+    /// It does not parse, or the engine has no class for it.
+    Unknown,
+}
+
+impl Analysis {
+    const UNKNOWN: Self = Self { size: 16, statements: 0, flags: 0, class: 4 };
+
+    /// How many there are; those side by side (`PARALLEL WITH`) each count. 0 when the text does not parse.
+    pub(crate) fn statements(&self) -> u32 {
+        self.statements
+    }
+
+    /// Of the statement that may do the most.
+    pub(crate) fn class(&self) -> QueryClass {
+        match self.class {
+            0 => QueryClass::ReadOnly,
+            1 | 2 => QueryClass::Mutating,
+            3 => QueryClass::Control,
+            _ => QueryClass::Unknown,
+        }
+    }
+}
+
 /// One session with the engine. It runs one statement at a time; a second caller waits.
 pub(crate) struct Connection {
     library: &'static Library,
@@ -201,6 +245,24 @@ impl Connection {
             )
         };
         self.library.take(result)
+    }
+
+    /// Asks the engine's parser what a text would do in this session.
+    pub(crate) fn classify(&self, sql: &[u8]) -> Analysis {
+        let mut analysis = Analysis::UNKNOWN;
+        // SAFETY: as in `query`; `analysis` is as large as its first field says, and is written during the call only.
+        let state = unsafe {
+            let target = std::ptr::null();
+            (self.library.classify)(
+                *self.handle.as_ref(),
+                sql.as_ptr().cast(),
+                sql.len(),
+                target,
+                0,
+                std::ptr::from_mut(&mut analysis),
+            )
+        };
+        if state == 0 { analysis } else { Analysis::UNKNOWN }
     }
 
     /// Begins an INSERT without its FORMAT clause; the rows follow in `format`. The connection is busy until the

@@ -4,7 +4,7 @@
 //! parent: supervise ──starts, watches, stops──> child: `millrace clickhouse`
 //!                                                └ run_server
 //!    server    binds to loopback, puts up the fence (sandbox, calls), opens the engine
-//!    handler   one request: guard -> request -> body -> what kind of statement (sql) -> run -> respond
+//!    handler   one request: guard -> request -> body -> what kind of statement (sql, lexer) -> run -> respond
 //!    run       rows come out through a pipe, an INSERT's data goes in through a channel
 //!    job       one statement on its connection (sessions): settings put up before, taken down after
 //!    engine    the data folder, connections, KILL
@@ -21,6 +21,7 @@ mod format;
 mod guard;
 mod handler;
 mod job;
+mod lexer;
 mod libchdb;
 mod native;
 mod request;
@@ -30,6 +31,8 @@ mod sandbox;
 mod server;
 mod sessions;
 mod sql;
+#[cfg(test)]
+mod sql_agreement;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

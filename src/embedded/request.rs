@@ -48,8 +48,8 @@ impl Ask {
     pub(crate) fn read(url_query: &str, headers: &HeaderMap) -> Result<Self, QueryError> {
         let mut ask = Self::default();
         let mut url = UrlOnly::default();
-        for (name, value) in pairs(url_query) {
-            ask.take(&name, value, &mut url)?;
+        for (name, value) in form_urlencoded::parse(url_query.as_bytes()) {
+            ask.take(&name, value.into_owned(), &mut url)?;
         }
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         ask.database = header("x-clickhouse-database").or(ask.database).filter(|name| !name.is_empty());
@@ -141,38 +141,6 @@ fn is_true(value: &str) -> bool {
     value == "1" || value.eq_ignore_ascii_case("true")
 }
 
-/// `a=1&b=x%20y`, decoded.
-fn pairs(url_query: &str) -> impl Iterator<Item = (String, String)> + '_ {
-    url_query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decoded(name), decoded(value))
-    })
-}
-
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        match (byte, after) {
-            (b'+', _) => bytes.push(b' '),
-            (b'%', [high, low, behind @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    bytes.push(high << 4 | low);
-                    rest = behind;
-                }
-                _ => bytes.push(b'%'),
-            },
-            _ => bytes.push(*byte),
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,8 +168,9 @@ mod tests {
 
     #[test]
     fn a_broken_escape_is_taken_as_it_is() {
-        assert_eq!(decoded("100%"), "100%");
-        assert_eq!(decoded("%zz%4"), "%zz%4");
-        assert_eq!(decoded("%c3%a4"), "\u{e4}");
+        for (url, query) in [("100%", "100%"), ("%zz%4", "%zz%4"), ("%c3%a4", "\u{e4}"), ("%ff", "\u{fffd}")] {
+            assert_eq!(Ask::read(&format!("query={url}"), &HeaderMap::new()).unwrap().query, query);
+        }
+        assert_eq!(Ask::read("&&query&query=a=b&", &HeaderMap::new()).unwrap().query, "a=b");
     }
 }

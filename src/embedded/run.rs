@@ -111,10 +111,9 @@ impl Runner {
             |error: std::io::Error| QueryError::new(code::ABORTED, "ABORTED", &format!("Cannot pipe: {error}"));
         let (reading, writing) = std::io::pipe().map_err(failed)?;
         let reading = pipe::Receiver::from_owned_fd(OwnedFd::from(reading)).map_err(failed)?;
-        let (before, after) = (text.get(..rows.output_at), text.get(rows.output_at..rows.end));
         let format_clause = if rows.format.is_some() { String::new() } else { format!(" FORMAT {format}") };
         let ours = format!("INTO OUTFILE '{FD_DIR}/{}' APPEND{format_clause}", writing.as_raw_fd());
-        let sql = format!("{}\n{ours} {}", before.unwrap_or_default(), after.unwrap_or_default());
+        let sql = rows.with_output(text, &ours, setup.readonly_in_statement());
         let (kills, format) = (rows.kills, format.to_owned());
         let finished = Arc::new(AtomicBool::new(false));
         let kill = KillOnDrop { engine: self.engine.clone(), marker: setup.marker.clone(), finished: finished.clone() };
@@ -150,8 +149,9 @@ impl Runner {
 
     /// Starts an INSERT; its data goes into the [`Inserting`].
     pub(crate) fn insert(&self, setup: Setup, permit: OwnedSemaphorePermit, text: &str, insert: &Insert) -> Inserting {
-        let head = text.get(..insert.head_end).unwrap_or_default().trim_end();
-        let (sql, format) = (head.to_owned(), insert.format.clone());
+        // the line end is the end of a comment too
+        let head = text.get(..insert.head_end).unwrap_or_default();
+        let (sql, format) = (format!("{head}\n"), insert.format.clone());
         let (data, mut pieces) = mpsc::channel(INSERT_PIECES_MAX);
         let runner = self.clone();
         let finished = Arc::new(AtomicBool::new(false));

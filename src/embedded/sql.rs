@@ -6,7 +6,11 @@
 //! CREATE TABLE ..., SET ..., INSERT .. SELECT       command: as it is
 //! ```
 //!
-//! Only tokens are read, never grammar: the engine itself parses the statement and refuses what is wrong with it.
+//! Only tokens are read, never grammar: the engine itself parses the statement and refuses what is wrong with it. What
+//! was read here is held against the engine's own parse before the statement runs ([`Claim`]).
+
+use super::lexer::{Kind, Token, Tokens};
+use super::libchdb::{Analysis, QueryClass};
 
 /// What is to be done with a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,27 +20,23 @@ pub(crate) enum Statement {
     /// INSERT whose rows come after the text: goes through an insert stream.
     Insert(Insert),
     /// Anything else. Prints nothing, or next to nothing.
-    Command {
-        /// It changes nothing that outlives the session, so GET may run it.
-        read_only: bool,
-        /// It is `SET` or `USE`, whose effect on a session must stay.
-        changes_session: bool,
-        /// Where its text ends (before a trailing `;`).
-        end: usize,
-    },
+    Command(Command),
 }
 
 /// A statement that prints rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rows {
     /// Where the output clause belongs.
-    pub(crate) output_at: usize,
+    output_at: usize,
     /// Where the text ends (before a trailing `;`).
-    pub(crate) end: usize,
+    end: usize,
     /// The statement's own FORMAT.
     pub(crate) format: Option<String>,
     /// `KILL`: prints rows, but changes something.
     pub(crate) kills: bool,
+    /// Where the list of its SETTINGS ends, if it has one that is not only a subquery's.
+    settings_end: Option<usize>,
+    sets_policy: bool,
 }
 
 /// An INSERT followed by its rows.
@@ -49,6 +49,29 @@ pub(crate) struct Insert {
     pub(crate) data_at: usize,
 }
 
+/// A statement that prints no rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Command {
+    pub(crate) effect: Effect,
+    /// Where its text ends (before a trailing `;`).
+    pub(crate) end: usize,
+    /// Statements side by side: one more than it has `PARALLEL WITH`.
+    arms: u32,
+    sets_policy: bool,
+}
+
+/// What a command changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Nothing,
+    /// Settings of its session: `SET`.
+    Settings,
+    /// The database of its session: `USE`.
+    Database,
+    /// What outlives the session.
+    Lasting,
+}
+
 /// A statement this server does not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -57,100 +80,108 @@ pub(crate) enum Refusal {
     IntoOutfile,
     FromInfile,
     InsertFromInput,
+    /// The engine has no such token, or this one has no end; where it begins.
+    Invalid(usize),
+    /// It begins as a statement that reads, but the engine takes it for one that does more.
+    NotOnlyReading,
 }
+
+/// What statements that print rows begin with.
+const PRINTS: &[&str] =
+    &["SELECT", "WITH", "FROM", "SHOW", "DESC", "DESCRIBE", "EXISTS", "EXPLAIN", "CHECK", "KILL", "VALUES"];
+/// Words that may stand between EXPLAIN and what it explains.
+const EXPLAINS: &[&str] = &["EXPLAIN", "AST", "SYNTAX", "QUERY", "TREE", "PLAN", "PIPELINE", "ESTIMATE", "ANALYZE"];
+/// The engine's analysis does not call a statement that sets one of these a read.
+/// Source: chdb-core `QueryClassifier.cpp`, `overridesSynchronousCompletion`.
+const POLICY: &[&str] =
+    &["async_insert", "wait_for_async_insert", "mutations_sync", "alter_sync", "lightweight_deletes_sync"];
 
 /// Looks at one statement. `text` may end in the middle of the data of an INSERT, but not earlier.
 pub(crate) fn inspect(text: &[u8]) -> Result<Statement, Refusal> {
     let mut tokens = Tokens::new(text);
     let Some(first) = tokens.clone().find(|token| !token.is(b"(")) else { return Err(Refusal::Empty) };
     if first.is_word("INSERT") {
-        return inspect_insert(text, &mut tokens);
+        return inspect_insert(text, tokens);
     }
-    let tokens: Vec<Token<'_>> = tokens.collect();
-    let tokens = one_statement(&tokens)?;
-    let Some(last) = tokens.last() else { return Err(Refusal::Empty) };
-    let outer: Vec<&Token<'_>> = tokens.iter().filter(|token| token.depth == 0).collect();
-    let inserts = outer.windows(2).any(|pair| matches!(pair, [a, b] if a.is_word("INSERT") && b.is_word("INTO")));
-    let prints = ["SELECT", "WITH", "FROM", "SHOW", "DESC", "DESCRIBE", "EXISTS", "EXPLAIN", "CHECK", "KILL", "VALUES"];
-    if !prints.iter().any(|word| first.is_word(word)) || (first.is_word("WITH") && inserts) {
-        let session = first.is_word("SET") || first.is_word("USE");
-        return Ok(Statement::Command { read_only: session, changes_session: session, end: last.end });
+    let begins = |words: &[&str]| words.iter().any(|word| first.is_word(word));
+    let explained = explained(tokens.clone()).filter(|_statement| first.is_word("EXPLAIN"));
+    let selects = |token: Token<'_>| ["SELECT", "WITH", "FROM", "("].iter().any(|begin| token.text_is(begin));
+    if explained.is_some_and(|statement| statement.is_word("INSERT")) {
+        // all that follows may be its rows: an output clause too
+        return Ok(Statement::Command(Command { end: text.len(), ..Scan::default().command(Effect::Nothing) }));
     }
-    if outer.windows(2).any(|pair| matches!(pair, [a, b] if a.is_word("INTO") && b.is_word("OUTFILE"))) {
-        return Err(Refusal::IntoOutfile);
+    let scan = Scan::default().of(&mut tokens)?;
+    if scan.end == 0 {
+        return Err(Refusal::Empty);
     }
-    Ok(Statement::Rows(inspect_rows(&outer, &first, last.end)))
+    let effect = match () {
+        () if scan.arms > 0 => Effect::Lasting,
+        () if first.is_word("SET") => Effect::Settings,
+        () if first.is_word("USE") => Effect::Database,
+        // an output clause would be the other statement's
+        () if explained.is_some_and(|statement| !selects(statement)) => Effect::Nothing,
+        () if first.is_word("WITH") && scan.inserts => Effect::Lasting,
+        () if begins(PRINTS) => return Ok(Statement::Rows(scan.rows(first.is_word("KILL")))),
+        () => Effect::Lasting,
+    };
+    Ok(Statement::Command(scan.command(effect)))
 }
 
-fn inspect_rows(outer: &[&Token<'_>], first: &Token<'_>, end: usize) -> Rows {
-    let kills = first.is_word("KILL");
-    // FORMAT name, at the end or followed by SETTINGS
-    let format = outer.windows(2).enumerate().rev().find_map(|(at, pair)| {
-        let [keyword, name] = pair else { return None };
-        let after = outer.get(at + 2);
-        let closes = after.is_none_or(|token| token.is_word("SETTINGS"));
-        (at > 0 && closes && keyword.is_word("FORMAT") && name.kind == Kind::Word).then_some((keyword.start, *name))
-    });
-    if let Some((start, name)) = format {
-        let format = Some(String::from_utf8_lossy(name.text).into_owned());
-        return Rows { output_at: start, end, format, kills };
-    }
-    // a SELECT takes its SETTINGS before the output clause, the others after it
-    let takes_settings = ["SELECT", "WITH", "FROM", "EXPLAIN"].iter().any(|word| first.is_word(word));
-    let settings = outer.iter().rev().find(|token| token.is_word("SETTINGS"));
-    let output_at = settings.filter(|_| !takes_settings).map_or(end, |token| token.start);
-    Rows { output_at, end, format: None, kills }
-}
-
-fn inspect_insert<'a>(text: &'a [u8], tokens: &mut Tokens<'a>) -> Result<Statement, Refusal> {
-    let mut outer: Vec<Token<'a>> = Vec::new();
-    // INSERT [INTO] [TABLE | FUNCTION] name
-    let mut named = false;
-    while let Some(token) = tokens.next() {
-        let bare = token.depth == 0 && token.kind == Kind::Word;
-        if !named {
-            named = !["INSERT", "INTO", "TABLE", "FUNCTION"].iter().any(|word| token.is_word(word));
-            outer.push(token);
-            continue;
+/// Where the statement begins that `EXPLAIN [kind] [setting = value, ...]` explains.
+fn explained<'a>(mut tokens: Tokens<'a>) -> Option<Token<'a>> {
+    loop {
+        let token = tokens.next()?;
+        let sets = tokens.clone().next().is_some_and(|next| next.is(b"="));
+        if sets {
+            let _value = tokens.nth(1);
+        } else if !token.is(b",") && !EXPLAINS.iter().any(|word| token.is_word(word)) {
+            return Some(token);
         }
-        let qualified = outer.last().is_some_and(|before| before.is(b"."));
-        if bare && !qualified {
-            if token.is_word("VALUES") {
-                return Ok(insert(&token, "Values".to_owned(), token.end));
-            }
-            if token.is_word("INFILE") && outer.last().is_some_and(|before| before.is_word("FROM")) {
-                return Err(Refusal::FromInfile);
-            }
-            if token.is_word("FORMAT") {
-                let Some(name) = tokens.next() else { break };
-                let format = String::from_utf8_lossy(name.text).into_owned();
-                let in_values = format.eq_ignore_ascii_case("Values");
-                let data_at = if in_values { name.end } else { after_line(text, name.end) };
-                return Ok(insert(&token, format, data_at));
-            }
+    }
+}
+
+fn inspect_insert<'a>(text: &'a [u8], mut tokens: Tokens<'a>) -> Result<Statement, Refusal> {
+    let mut keywords = ["INSERT", "INTO", "TABLE", "FUNCTION"].iter();
+    let mut named = false;
+    let mut before: Option<Token<'a>> = None;
+    let mut scan = Scan::default();
+    while let Some(token) = tokens.next() {
+        let bare = token.depth == 0 && token.kind == Kind::Word && named && !before.is_some_and(|token| token.is(b"."));
+        if bare && token.is_word("VALUES") {
+            return Ok(insert(&token, "Values".to_owned(), token.end));
+        }
+        if bare && token.is_word("INFILE") && before.is_some_and(|before| before.is_word("FROM")) {
+            return Err(Refusal::FromInfile);
+        }
+        if bare && token.is_word("FORMAT") {
+            let Some(name) = tokens.next().filter(|name| name.kind != Kind::Invalid) else {
+                return Err(Refusal::Invalid(token.end));
+            };
+            let format = String::from_utf8_lossy(name.text).into_owned();
+            let in_values = format.eq_ignore_ascii_case("Values");
+            let data_at = if in_values { name.end } else { after_line(text, name.end) };
+            return Ok(insert(&token, format, data_at));
         }
         let selects = bare && (token.is_word("SELECT") || token.is_word("WITH"));
-        let parenthesised = token.is_word("SELECT") && token.depth == 1 && outer.last().is_some_and(|t| t.is(b"("));
-        if selects || parenthesised {
-            return inspect_insert_select(token, tokens);
-        }
-        if token.is(b";") {
+        let opened = before.is_some_and(|before| before.is(b"("));
+        let selects = selects || named && token.is_word("SELECT") && token.depth == 1 && opened;
+        if selects || token.is(b";") {
+            scan.take(token)?;
             break;
         }
-        outer.push(token);
+        // INSERT [INTO] [TABLE] [FUNCTION] name
+        named = named || !token.is(b"(") && !keywords.any(|keyword| token.is_word(keyword));
+        if token.kind == Kind::Invalid {
+            return Err(Refusal::Invalid(token.start));
+        }
+        scan.end = token.end;
+        before = Some(token);
     }
-    let end = outer.last().map_or(text.len(), |token| token.end);
-    Ok(Statement::Command { read_only: false, changes_session: false, end })
-}
-
-fn inspect_insert_select<'a>(first: Token<'a>, tokens: &mut Tokens<'a>) -> Result<Statement, Refusal> {
-    let rest: Vec<Token<'a>> = std::iter::once(first).chain(tokens).collect();
-    let rest = one_statement(&rest)?;
-    if rest.windows(2).any(|pair| matches!(pair, [a, b] if a.is_word("INPUT") && b.is(b"("))) {
+    let scan = scan.of(&mut tokens)?;
+    if scan.calls_input {
         return Err(Refusal::InsertFromInput);
     }
-    let end = rest.last().map_or(0, |token| token.end);
-    Ok(Statement::Command { read_only: false, changes_session: false, end })
+    Ok(Statement::Command(scan.command(Effect::Lasting)))
 }
 
 fn insert(keyword: &Token<'_>, format: String, data_at: usize) -> Statement {
@@ -170,20 +201,199 @@ fn after_line(text: &[u8], from: usize) -> usize {
     from + blanks + line_end
 }
 
-/// The tokens before the trailing `;`, if nothing follows it.
-fn one_statement<'t, 'a>(tokens: &'t [Token<'a>]) -> Result<&'t [Token<'a>], Refusal> {
-    let Some(at) = tokens.iter().position(|token| token.is(b";")) else { return Ok(tokens) };
-    let (statement, rest) = tokens.split_at(at);
-    if rest.iter().all(|token| token.is(b";")) { Ok(statement) } else { Err(Refusal::Several) }
+/// What is known of a statement after some of its tokens; the tokens themselves are not kept.
+#[derive(Default)]
+struct Scan<'a> {
+    /// Where the last token ends.
+    end: usize,
+    closed: bool,
+    before: Option<Token<'a>>,
+    /// The last two tokens outside brackets.
+    outer: [Option<Token<'a>>; 2],
+    /// It ends in a SELECT that is not in brackets.
+    in_select: bool,
+    /// FORMAT and its name, if nothing follows them.
+    format_last: Option<(usize, Token<'a>)>,
+    /// FORMAT and its name, at the end or followed by SETTINGS.
+    format: Option<(usize, Token<'a>)>,
+    /// SETTINGS and the name of one.
+    settings_at: Option<usize>,
+    sets_policy: bool,
+    calls_input: bool,
+    /// It has an `INSERT ...` outside of brackets.
+    inserts: bool,
+    /// How often it says `PARALLEL WITH`.
+    arms: u32,
+}
+
+impl<'a> Scan<'a> {
+    fn of(mut self, tokens: &mut Tokens<'a>) -> Result<Self, Refusal> {
+        tokens.try_for_each(|token| self.take(token))?;
+        self.format = self.format_last.take().or(self.format);
+        self.note_settings(None);
+        Ok(self)
+    }
+
+    fn take(&mut self, token: Token<'a>) -> Result<(), Refusal> {
+        if token.kind == Kind::Invalid {
+            return Err(Refusal::Invalid(token.start));
+        }
+        if token.is(b";") {
+            self.closed = true;
+            return Ok(());
+        }
+        if self.closed {
+            return Err(Refusal::Several);
+        }
+        self.end = token.end;
+        self.take_pair(token)?;
+        if token.depth == 0 {
+            self.take_outer(token);
+        }
+        Ok(())
+    }
+
+    fn take_pair(&mut self, token: Token<'a>) -> Result<(), Refusal> {
+        let is_word = |before: &Option<Token<'_>>, word: &str| before.is_some_and(|before| before.is_word(word));
+        let before = &self.before;
+        // a table of this name has to be quoted
+        if is_word(before, "INTO") && token.is_word("OUTFILE") {
+            return Err(Refusal::IntoOutfile);
+        }
+        if is_word(before, "PARALLEL") && token.is_word("WITH") {
+            self.arms = self.arms.saturating_add(1);
+        }
+        let is_target = matches!(token.kind, Kind::Word | Kind::QuotedName)
+            && !["SELECT", "AS"].iter().any(|word| token.is_word(word));
+        self.inserts |= token.depth == 0 && is_word(before, "INSERT") && is_target;
+        self.calls_input |= is_word(before, "INPUT") && token.is(b"(");
+        self.sets_policy |= POLICY.iter().any(|name| token.names(name));
+        self.before = Some(token);
+        Ok(())
+    }
+
+    fn take_outer(&mut self, token: Token<'a>) {
+        let [earlier, before] = self.outer;
+        if let Some(format) = self.format_last.take().filter(|_closes| token.is_word("SETTINGS")) {
+            self.format = Some(format);
+        }
+        // the first word of a statement is not its clause
+        if let Some(keyword) = before.filter(|keyword| keyword.is_word("FORMAT") && earlier.is_some())
+            && token.kind == Kind::Word
+        {
+            self.format_last = Some((keyword.start, token));
+        }
+        self.note_settings(Some(token));
+        let joins = |before: Option<Token<'_>>| {
+            before.is_some_and(|word| ["UNION", "EXCEPT", "INTERSECT"].iter().any(|join| word.is_word(join)))
+        };
+        let joined = joins(before)
+            || joins(earlier) && before.is_some_and(|word| word.is_word("ALL") || word.is_word("DISTINCT"));
+        if token.is_word("SELECT") {
+            self.in_select = true;
+        } else if joined {
+            self.in_select = false;
+        }
+        self.outer = [before, Some(token)];
+    }
+
+    /// A setting without a value is one too: it is switched on.
+    fn note_settings(&mut self, next: Option<Token<'a>>) {
+        let [Some(clause), Some(name)] = self.outer else { return };
+        let named = clause.is_word("SETTINGS") && matches!(name.kind, Kind::Word | Kind::QuotedName);
+        let goes_on = |next: Token<'_>| ["=", "==", ",", "FORMAT", "INTO"].iter().any(|with| next.text_is(with));
+        if named && next.is_none_or(goes_on) {
+            self.settings_at = Some(clause.start);
+        }
+    }
+
+    fn command(self, effect: Effect) -> Command {
+        Command { effect, end: self.end, arms: self.arms.saturating_add(1), sets_policy: self.sets_policy }
+    }
+
+    fn rows(self, kills: bool) -> Rows {
+        let format_at = self.format.map_or(self.end, |(format_at, _name)| format_at);
+        // a SELECT's own settings come before the output clause, those of all other statements after it
+        let output_at = self.settings_at.filter(|_at| !self.in_select).map_or(format_at, |at| at.min(format_at));
+        let settings_at = self.settings_at.filter(|at| *at >= output_at);
+        let settings_end = settings_at.map(|at| if at < format_at { format_at } else { self.end });
+        let format = self.format.map(|(_at, name)| String::from_utf8_lossy(name.text).into_owned());
+        Rows { output_at, end: self.end, format, kills, settings_end, sets_policy: self.sets_policy }
+    }
+}
+
+impl Rows {
+    /// The statement with an output clause, and with this `readonly` for itself alone.
+    pub(crate) fn with_output(&self, text: &str, clause: &str, readonly: Option<u8>) -> String {
+        let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
+        let before = part(0..self.output_at);
+        // the line ends are the ends of comments too
+        match (readonly, self.settings_end) {
+            (None, _) => format!("{before}\n{clause} {}", part(self.output_at..self.end)),
+            (Some(level), None) => {
+                format!("{before}\n{clause} {} SETTINGS readonly = {level}", part(self.output_at..self.end))
+            }
+            // after the others, so that it holds
+            (Some(level), Some(at)) => {
+                let (settings, rest) = (part(self.output_at..at), part(at..self.end));
+                format!("{before}\n{clause} {settings}\n, readonly = {level} {rest}")
+            }
+        }
+    }
+}
+
+/// What was read of a statement, for the engine to say the same: two readers that differ are how a guard is passed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// What the engine is to look at.
+    pub(crate) text: Vec<u8>,
+    only_reads: bool,
+    sets_policy: bool,
+    statements: u32,
+}
+
+impl Claim {
+    /// Of `text`, which `statement` was read from.
+    pub(crate) fn new(text: &[u8], statement: &Statement) -> Self {
+        let until = |end: usize| text.get(..end).unwrap_or_default().to_vec();
+        match statement {
+            Statement::Rows(rows) => {
+                let (only_reads, sets_policy) = (!rows.kills, rows.sets_policy);
+                Self { text: until(rows.end), only_reads, sets_policy, statements: 1 }
+            }
+            Statement::Command(command) => {
+                let only_reads = command.effect == Effect::Nothing;
+                let sets_policy = command.sets_policy;
+                Self { text: until(command.end), only_reads, sets_policy, statements: command.arms }
+            }
+            Statement::Insert(insert) => {
+                let mut text = until(insert.head_end);
+                text.extend_from_slice(format!("\nFORMAT {}", insert.format).as_bytes());
+                Self { text, only_reads: false, sets_policy: false, statements: 1 }
+            }
+        }
+    }
+
+    /// Refuses a statement that the engine reads otherwise. One that it cannot parse passes: it will say why.
+    pub(crate) fn check(&self, analysis: &Analysis) -> Result<(), Refusal> {
+        let class = analysis.class();
+        let reads = class == QueryClass::ReadOnly || self.sets_policy && class == QueryClass::Control;
+        match analysis.statements() {
+            0 => Ok(()),
+            statements if statements != self.statements => Err(Refusal::Several),
+            _ if self.only_reads && !reads => Err(Refusal::NotOnlyReading),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Replaces string literals for which `by` has something; the rest stays byte for byte.
 pub(crate) fn replace_strings(text: &str, by: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut copied = 0;
-    for token in Tokens::new(text.as_bytes()).filter(|token| token.kind == Kind::String) {
-        let inner = text.get(token.start + 1..token.end.saturating_sub(1)).unwrap_or_default();
-        if let Some(new) = by(inner) {
+    for token in Tokens::new(text.as_bytes()) {
+        let quoted = token.quoted().and_then(|inner| str::from_utf8(inner).ok());
+        if let Some(new) = quoted.and_then(&by) {
             out.push_str(text.get(copied..token.start).unwrap_or_default());
             out.push_str(&quote(&new));
             copied = token.end;
@@ -206,154 +416,6 @@ pub(crate) fn quote_name(text: &str) -> String {
 /// Whether this may stand in a statement unquoted: a setting's, a parameter's, a format's name.
 pub(crate) fn is_plain_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.')
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Word,
-    String,
-    QuotedName,
-    Other,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Token<'a> {
-    kind: Kind,
-    text: &'a [u8],
-    start: usize,
-    end: usize,
-    /// How many brackets are open around it.
-    depth: usize,
-}
-
-impl Token<'_> {
-    fn is(&self, text: &[u8]) -> bool {
-        self.kind == Kind::Other && self.text == text
-    }
-
-    fn is_word(&self, word: &str) -> bool {
-        self.kind == Kind::Word && self.text.eq_ignore_ascii_case(word.as_bytes())
-    }
-}
-
-/// Words, literals and signs; blanks and comments are skipped. Never fails: an unclosed literal runs to the end.
-#[derive(Debug, Clone)]
-struct Tokens<'a> {
-    text: &'a [u8],
-    at: usize,
-    depth: usize,
-}
-
-impl<'a> Tokens<'a> {
-    fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0, depth: 0 }
-    }
-
-    fn rest(&self) -> &'a [u8] {
-        self.text.get(self.at..).unwrap_or_default()
-    }
-
-    fn skip_blanks_and_comments(&mut self) {
-        loop {
-            let rest = self.rest();
-            let skip = match rest {
-                [byte, ..] if byte.is_ascii_whitespace() || *byte == 0x0b => 1,
-                [b'-', b'-', ..] | [b'#', b' ' | b'!', ..] => {
-                    memchr::memchr(b'\n', rest).map_or(rest.len(), |line_end| line_end + 1)
-                }
-                [b'/', b'*', ..] => comment_length(rest),
-                _ => return,
-            };
-            self.at += skip;
-        }
-    }
-}
-
-impl<'a> Iterator for Tokens<'a> {
-    type Item = Token<'a>;
-
-    fn next(&mut self) -> Option<Token<'a>> {
-        self.skip_blanks_and_comments();
-        let rest = self.rest();
-        let first = *rest.first()?;
-        let (kind, length) = match first {
-            b'\'' => (Kind::String, quoted_length(rest)),
-            b'`' | b'"' => (Kind::QuotedName, quoted_length(rest)),
-            b'$' => match heredoc_length(rest) {
-                Some(length) => (Kind::String, length),
-                None => (Kind::Word, word_length(rest)),
-            },
-            _ if is_word_byte(first) => (Kind::Word, word_length(rest)),
-            _ => (Kind::Other, 1),
-        };
-        let text = rest.get(..length).unwrap_or(rest);
-        if kind == Kind::Other && matches!(first, b')' | b']' | b'}') {
-            self.depth = self.depth.saturating_sub(1);
-        }
-        let token = Token { kind, text, start: self.at, end: self.at + text.len(), depth: self.depth };
-        if kind == Kind::Other && matches!(first, b'(' | b'[' | b'{') {
-            self.depth += 1;
-        }
-        self.at = token.end;
-        Some(token)
-    }
-}
-
-fn is_word_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || byte >= 0x80
-}
-
-fn word_length(text: &[u8]) -> usize {
-    text.iter().take_while(|byte| is_word_byte(**byte)).count().max(1)
-}
-
-/// Up to the closing quote; a backslash escapes the next byte. A doubled quote reads as two literals, which is the
-/// same to us.
-fn quoted_length(text: &[u8]) -> usize {
-    let quote = text.first().copied().unwrap_or_default();
-    let mut escaped = false;
-    for (at, byte) in text.iter().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            byte if *byte == quote => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// Comments nest.
-fn comment_length(text: &[u8]) -> usize {
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while let Some(pair) = text.get(at..at + 2) {
-        match pair {
-            b"/*" => depth += 1,
-            b"*/" => depth = depth.saturating_sub(1),
-            _ => {
-                at += 1;
-                continue;
-            }
-        }
-        at += 2;
-        if depth == 0 {
-            return at;
-        }
-    }
-    text.len()
-}
-
-/// `$tag$ ... $tag$`
-fn heredoc_length(text: &[u8]) -> Option<usize> {
-    let tag_end = 1 + memchr::memchr(b'$', text.get(1..)?)?;
-    let tag = text.get(..=tag_end)?;
-    if !tag.iter().all(|byte| is_word_byte(*byte)) {
-        return None;
-    }
-    let body = text.get(tag.len()..)?;
-    let close = memchr::memmem::find(body, tag)?;
-    Some(tag.len() + close + tag.len())
 }
 
 #[cfg(test)]
@@ -380,8 +442,15 @@ mod tests {
         }
     }
 
+    fn effect(text: &str) -> Effect {
+        match inspect(text.as_bytes()) {
+            Ok(Statement::Command(command)) => command.effect,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
     #[test]
-    fn the_output_clause_goes_before_format_and_behind_everything_else() {
+    fn the_output_clause_goes_before_format_and_after_everything_else() {
         let cases = [
             ("SELECT 1", "SELECT 1|", None),
             ("SELECT 1;", "SELECT 1|", None),
@@ -448,9 +517,11 @@ mod tests {
             "OPTIMIZE TABLE t FINAL",
             "INSERT INTO t WITH 1 AS x SELECT x",
         ] {
-            assert!(matches!(inspect(text.as_bytes()), Ok(Statement::Command { read_only: false, .. })), "{text}");
+            assert_eq!(effect(text), Effect::Lasting, "{text}");
         }
-        assert!(matches!(inspect(b"SET a = 1"), Ok(Statement::Command { changes_session: true, .. })));
+        assert_eq!(effect("SET a = 1"), Effect::Settings);
+        assert_eq!(effect("USE a"), Effect::Database);
+        assert_eq!(effect("EXPLAIN AST INSERT INTO t VALUES (1)"), Effect::Nothing);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! statements    SQL that reaches for programs, files, sockets, other settings
+//! sql port      statements that are read otherwise than they run, bodies and answers that stall
 //! journal       a journal folder that is removed, copied into, emptied, damaged
 //! connections   clients that are silent, slow, or never read
 //! bodies        requests that are small to send and large to read
@@ -16,6 +17,7 @@ mod bodies;
 mod connections;
 mod journal;
 mod repeats;
+mod sql_port;
 mod statements;
 #[path = "../e2e/support/mod.rs"]
 mod support;
