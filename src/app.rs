@@ -457,7 +457,7 @@ fn embedded_config(config: &Config, data_dir: PathBuf) -> anyhow::Result<embedde
         listen: config.embedded.listen,
         data_dir,
         library: embedded::library_candidates(config.embedded.library.clone(), None, &executable, &here),
-        memory_max_bytes: config.embedded.memory_max_bytes.map(|bytes| u64::try_from(bytes.0).unwrap_or(u64::MAX)),
+        memory_max_bytes: config.embedded.memory_max_bytes.map(|bytes| bytes.0),
         password: config.clickhouse.password.as_ref().map(|password| password.reveal().to_owned()),
         queries_max: config.embedded.queries_max,
     })

@@ -17,6 +17,8 @@
 //! memory that may be configured. `const` assertions below hold each bound to the next; `Config::check` holds what is
 //! configured to them.
 
+use std::time::Duration;
+
 const MIB: usize = 1 << 20;
 
 /// Bytes of a request, compressed and decompressed. Source: OTLP 1.11.0 recommends 64 MiB.
@@ -61,6 +63,20 @@ pub const ENGINE_INSERT_SHARE: usize = 4;
 
 /// Least that `memory.limit` may be.
 pub const MEMORY_LIMIT_MIN: usize = 4 * MIB;
+/// Most that `memory.limit` may be: no machine has more, so a larger one has a wrong unit.
+pub const MEMORY_LIMIT_MAX: usize = 1 << 40;
+/// Least that `journal.max_bytes` may be.
+pub const JOURNAL_BYTES_MIN: usize = MIB;
+/// Most that `exporter.concurrency` may be.
+pub const INSERTS_AT_ONCE_MAX: usize = 256;
+/// Most that `exporter.flush_after` and `joiner.interval` may be.
+pub const PAUSE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Most that `embedded.queries_max` may be: each takes threads.
+pub const QUERIES_AT_ONCE_MAX: usize = 10_000;
+/// Most that `joiner.batch` may be: a statement of 16 MiB names them all.
+pub const JOIN_BATCH_MAX: usize = 100_000;
+/// Most that `dedup.max_spans` may be, 8 GB.
+pub const DEDUP_SPANS_MAX: usize = 1_000_000_000;
 
 const fn max(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
@@ -73,6 +89,12 @@ const fn min(a: usize, b: usize) -> usize {
 /// Bytes of requests and rows on their way to the disk.
 #[must_use]
 pub const fn pipeline_bytes(memory_limit: usize) -> usize {
+    memory_limit / 2
+}
+
+/// Bytes of the segments that are sent at once.
+#[must_use]
+pub const fn exported_bytes(memory_limit: usize) -> usize {
     memory_limit / 2
 }
 

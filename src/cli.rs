@@ -167,6 +167,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             config.embedded.library = library.or(config.embedded.library);
             config.embedded.memory_max_bytes = memory_max_bytes.map(ByteSize).or(config.embedded.memory_max_bytes);
             config.embedded.queries_max = queries_max.map_or(config.embedded.queries_max, NonZeroUsize::get);
+            config.check_limits()?;
             let data_dir = data_dir.unwrap_or_else(|| app::clickhouse_dir(&config));
             start_log(config.log.level);
             let parent = parent_watch.then_some(app::Parent { password_stdin });

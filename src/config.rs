@@ -7,6 +7,8 @@
 //! Each part owns its keys and defaults; here they are put together. A key that no part knows is an error that names
 //! it and the nearest one.
 
+mod limits;
+
 use crate::bounds;
 use crate::dedup::SPANS_MAX_DEFAULT;
 use crate::retention::Retention;
@@ -361,37 +363,23 @@ impl Config {
                  set clickhouse.password or listen on 127.0.0.1"
             ));
         }
-        for (key, value) in [
-            ("journal.segment_rows", self.journal.segment_rows),
-            ("journal.segment_bytes", self.journal.segment_bytes.0),
-            ("exporter.concurrency", self.exporter.concurrency),
-            ("embedded.queries_max", self.embedded.queries_max),
-            ("joiner.batch", self.joiner.batch),
-        ] {
-            if value == 0 {
-                return invalid(format!("{key}: must be more than 0"));
-            }
-        }
-        if self.joiner.interval.is_zero() {
-            return invalid("joiner.interval: must be more than 0s".to_owned());
-        }
-        if self.memory.limit < ByteSize::mib(4) {
-            return invalid("memory.limit: must be at least 4MiB".to_owned());
-        }
-        let exported_bytes = self.journal.segment_bytes.0.saturating_mul(self.exporter.concurrency);
-        if exported_bytes > self.memory.limit.0 / 2 {
+        if let Some(user) = self.clickhouse.user.as_deref().filter(|user| !matches!(*user, "" | "default"))
+            && self.clickhouse.url.is_none()
+        {
             return invalid(format!(
-                "journal.segment_bytes times exporter.concurrency: must be at most half of memory.limit, {} bytes",
-                self.memory.limit.0 / 2
+                "clickhouse.user (or MILLRACE_CLICKHOUSE_USER): {user:?} needs clickhouse.url; the embedded ClickHouse \
+                 has one user, default"
             ));
         }
-        if self.journal.max_bytes.is_some_and(|bytes| bytes < ByteSize::mib(1)) {
-            return invalid("journal.max_bytes: must be at least 1MiB".to_owned());
-        }
-        if self.embedded.memory_max_bytes.is_some_and(|bytes| bytes < ByteSize::mib(256)) {
-            return invalid("embedded.memory_max_bytes: must be at least 256MiB".to_owned());
-        }
-        Ok(())
+        self.check_limits()
+    }
+
+    /// Whether all that has a limit is within it: see [`bounds`].
+    ///
+    /// # Errors
+    /// What is not, by its key, with the limit.
+    pub fn check_limits(&self) -> Result<(), ConfigError> {
+        limits::check(self).map_err(ConfigError::Invalid)
     }
 
     /// The configuration as YAML, as `deploy/config.example.yaml` shows it.

@@ -21,7 +21,7 @@ use super::libchdb::{Connection, Library};
 use super::sql;
 
 /// A fifth of the memory limit may hold marks; the engine's own default is 5 GiB.
-const MARK_CACHE_SHARE: u64 = 5;
+const MARK_CACHE_SHARE: usize = 5;
 
 /// The folder of relative paths in SQL, inside the data folder.
 pub(crate) const USER_FILES: &str = "user_files";
@@ -71,7 +71,7 @@ pub enum OpenError {
 pub(crate) struct EngineConfig {
     pub(crate) data_dir: PathBuf,
     pub(crate) library: PathBuf,
-    pub(crate) memory_max_bytes: u64,
+    pub(crate) memory_max_bytes: usize,
 }
 
 /// The open engine.

@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 pub use child::{Command, EXIT_PERMANENT, NeverStarted, Supervised, supervise};
 pub use engine::OpenError;
 pub use sandbox::{Fence, Held};
-pub use server::{Bound, ServeError, run_server};
+pub use server::{Bound, ServeError, memory_default, run_server};
 
 /// Queries at the same time unless configured.
 pub const QUERIES_MAX_DEFAULT: usize = 64;
@@ -57,7 +57,7 @@ pub struct Config {
     /// Where libchdb may be: the first file that exists. [`library_candidates`] lists the usual places.
     pub library: Vec<PathBuf>,
     /// What the engine may allocate; a quarter of the machine, at most 4 GiB, when absent.
-    pub memory_max_bytes: Option<u64>,
+    pub memory_max_bytes: Option<usize>,
     /// Asked from every client when present.
     pub password: Option<String>,
     /// More queries than this at once are refused with code 202; a few of Millrace's own run besides them.

@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::bounds::ENGINE_MEMORY_MIN;
 use crate::shutdown::Shutdown;
 
 use super::engine::{Engine, EngineConfig, OpenError, USER_FILES};
@@ -36,8 +37,8 @@ const KILL_PAUSE: Duration = Duration::from_millis(50);
 const SESSION_SWEEP_EVERY: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The engine's share of the machine unless configured: a quarter, at most 4 GiB.
-const MEMORY_SHARE: u64 = 4;
-const MEMORY_MAX_BYTES_DEFAULT: u64 = 4 << 30;
+const MEMORY_SHARE: usize = 4;
+const MEMORY_MAX_BYTES_DEFAULT: usize = 4 << 30;
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -281,11 +282,15 @@ fn confine(data_dir: &Path, library: &Path) -> Fence {
     fence
 }
 
-fn memory_default() -> u64 {
+/// What the engine may allocate unless it is configured: a quarter of the machine's memory, at most 4 GiB, and no less than it
+/// needs for the largest insert.
+#[must_use]
+pub fn memory_default() -> usize {
     // "MemTotal:       24094176 kB"
     let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        line.split_whitespace().nth(1)?.parse::<usize>().ok()
     });
-    total.map_or(MEMORY_MAX_BYTES_DEFAULT, |kib| (kib * 1024 / MEMORY_SHARE).min(MEMORY_MAX_BYTES_DEFAULT))
+    let share = |kib: usize| kib.saturating_mul(1024) / MEMORY_SHARE;
+    total.map_or(MEMORY_MAX_BYTES_DEFAULT, |kib| share(kib).clamp(ENGINE_MEMORY_MIN, MEMORY_MAX_BYTES_DEFAULT))
 }

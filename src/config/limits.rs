@@ -1,0 +1,160 @@
+//! What is configured against the table of bounds, so that whatever is accepted can also be stored.
+
+use super::Config;
+use crate::bounds;
+use crate::embedded;
+use crate::sizes::ByteSize;
+use humantime_serde::re::humantime;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Says what is out of its range, by its key, with the value and what it may be.
+pub(super) fn check(config: &Config) -> Result<(), String> {
+    let Config { journal, exporter, joiner, memory, dedup, embedded, .. } = config;
+    let size = |key, size: ByteSize, min, max| within(key, size, ByteSize(min)..=ByteSize(max), ByteSize::to_string);
+    let number = |key, number: usize, max| within(key, number, 1..=max, usize::to_string);
+    size("memory.limit", memory.limit, bounds::MEMORY_LIMIT_MIN, bounds::MEMORY_LIMIT_MAX)?;
+    number("journal.segment_rows", journal.segment_rows, bounds::SEGMENT_ROWS_MAX)?;
+    size("journal.segment_bytes", journal.segment_bytes, 1, bounds::SEGMENT_BYTES_MAX)?;
+    let journal_bytes = journal.max_bytes.unwrap_or(ByteSize(usize::MAX));
+    size("journal.max_bytes", journal_bytes, bounds::JOURNAL_BYTES_MIN, usize::MAX)?;
+    number("exporter.concurrency", exporter.concurrency, bounds::INSERTS_AT_ONCE_MAX)?;
+    pause("exporter.flush_after", exporter.flush_after, Duration::ZERO)?;
+    pause("joiner.interval", joiner.interval, Duration::from_nanos(1))?;
+    number("joiner.batch", joiner.batch, bounds::JOIN_BATCH_MAX)?;
+    within("dedup.max_spans", dedup.max_spans, 0..=bounds::DEDUP_SPANS_MAX, usize::to_string)?;
+    number("embedded.queries_max", embedded.queries_max, bounds::QUERIES_AT_ONCE_MAX)?;
+    let engine_memory = embedded.memory_max_bytes.unwrap_or(ByteSize(usize::MAX));
+    size("embedded.memory_max_bytes", engine_memory, bounds::ENGINE_MEMORY_MIN, usize::MAX)?;
+    exported(config)?;
+    if config.clickhouse.url.is_none() { insert(config) } else { Ok(()) }
+}
+
+/// What is sent at once is in memory at once.
+fn exported(config: &Config) -> Result<(), String> {
+    let (segment, inserts) = (config.journal.segment_bytes, config.exporter.concurrency);
+    let max = bounds::exported_bytes(config.memory.limit.0);
+    let largest = ByteSize(max / inserts.max(1));
+    if segment <= largest {
+        return Ok(());
+    }
+    Err(format!(
+        "journal.segment_bytes: {segment} times exporter.concurrency, {inserts}, is more than half of memory.limit, {}; \
+         set at most {largest}, a lower exporter.concurrency, or a higher memory.limit",
+        ByteSize(max)
+    ))
+}
+
+/// The embedded engine takes a segment as one insert.
+fn insert(config: &Config) -> Result<(), String> {
+    let memory = config.embedded.memory_max_bytes.map_or_else(embedded::memory_default, |bytes| bytes.0);
+    let (segment, max) = (config.journal.segment_bytes, bounds::engine_insert_bytes(memory));
+    if bounds::insert_bytes(segment.0) <= max {
+        return Ok(());
+    }
+    Err(format!(
+        "journal.segment_bytes: {segment} is more than the {} that the embedded ClickHouse takes as one insert with its {} \
+         of memory; set at most that, or a higher embedded.memory_max_bytes",
+        ByteSize(max),
+        ByteSize(memory)
+    ))
+}
+
+fn pause(key: &str, pause: Duration, min: Duration) -> Result<(), String> {
+    within(key, pause, min..=bounds::PAUSE_MAX, |pause| humantime::format_duration(*pause).to_string())
+}
+
+fn within<T: PartialOrd>(
+    key: &str,
+    value: T,
+    range: RangeInclusive<T>,
+    show: impl Fn(&T) -> String,
+) -> Result<(), String> {
+    let (bound, limit): (&str, &dyn fmt::Display) = match value {
+        _ if value < *range.start() => ("least", &show(range.start())),
+        _ if value > *range.end() => ("most", &show(range.end())),
+        _ => return Ok(()),
+    };
+    Err(format!("{key}: must be at {bound} {limit}, not {}", show(&value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    fn problem(yaml: &str) -> Option<String> {
+        let config = Config::parse(yaml, &Environment::new()).unwrap();
+        config.check().err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_out_of_its_range_is_named_with_its_key_value_and_limit() {
+        for (yaml, said) in [
+            ("memory: { limit: 4194303 }", "memory.limit: must be at least 4MiB, not 4194303"),
+            ("memory: { limit: 1025GiB }", "memory.limit: must be at most 1024GiB, not 1025GiB"),
+            ("journal: { segment_rows: 0 }", "journal.segment_rows: must be at least 1, not 0"),
+            ("journal: { segment_rows: 1000001 }", "journal.segment_rows: must be at most 1000000, not 1000001"),
+            ("journal: { segment_bytes: 0 }", "journal.segment_bytes: must be at least 1, not 0"),
+            ("journal: { segment_bytes: 513MiB }", "journal.segment_bytes: must be at most 512MiB, not 513MiB"),
+            ("journal: { max_bytes: 1023KiB }", "journal.max_bytes: must be at least 1MiB, not 1023KiB"),
+            ("exporter: { concurrency: 0 }", "exporter.concurrency: must be at least 1, not 0"),
+            ("exporter: { concurrency: 257 }", "exporter.concurrency: must be at most 256, not 257"),
+            ("exporter: { flush_after: 25h }", "exporter.flush_after: must be at most 1day, not 1day 1h"),
+            ("joiner: { interval: 0s }", "joiner.interval: must be at least 1ns, not 0s"),
+            ("joiner: { interval: 2days }", "joiner.interval: must be at most 1day, not 2days"),
+            ("joiner: { batch: 0 }", "joiner.batch: must be at least 1, not 0"),
+            ("joiner: { batch: 100001 }", "joiner.batch: must be at most 100000, not 100001"),
+            ("dedup: { max_spans: 1000000001 }", "dedup.max_spans: must be at most 1000000000, not 1000000001"),
+            ("embedded: { queries_max: 0 }", "embedded.queries_max: must be at least 1, not 0"),
+            (
+                "embedded: { queries_max: 18446744073709551615 }",
+                "embedded.queries_max: must be at most 10000, not 18446744073709551615",
+            ),
+            (
+                "embedded: { memory_max_bytes: 255MiB }",
+                "embedded.memory_max_bytes: must be at least 256MiB, not 255MiB",
+            ),
+            (
+                "journal: { segment_bytes: 65MiB }",
+                "journal.segment_bytes: 65MiB times exporter.concurrency, 2, is more than half of memory.limit, 128MiB; \
+                 set at most 64MiB, a lower exporter.concurrency, or a higher memory.limit",
+            ),
+            (
+                "{ embedded: { memory_max_bytes: 256MiB }, memory: { limit: 1GiB }, journal: { segment_bytes: 135MiB } }",
+                "journal.segment_bytes: 135MiB is more than the 134MiB that the embedded ClickHouse takes as one insert \
+                 with its 256MiB of memory; set at most that, or a higher embedded.memory_max_bytes",
+            ),
+        ] {
+            assert_eq!(problem(yaml).as_deref(), Some(said), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn what_is_just_within_its_range_is_taken() {
+        for yaml in [
+            "{ memory: { limit: 4MiB }, journal: { segment_bytes: 1MiB, max_bytes: 1MiB } }",
+            "{ memory: { limit: 1024GiB }, journal: { segment_bytes: 512MiB }, clickhouse: { url: 'http://ch:8123' } }",
+            "{ embedded: { memory_max_bytes: 256MiB }, memory: { limit: 1GiB }, journal: { segment_bytes: 134MiB } }",
+            "{ journal: { segment_rows: 1000000 }, joiner: { batch: 1, interval: 1day }, exporter: { flush_after: 1day } }",
+            "{ dedup: { max_spans: 0 }, embedded: { queries_max: 10000 } }",
+        ] {
+            assert_eq!(problem(yaml), None, "{yaml}");
+        }
+    }
+
+    #[test]
+    fn a_user_without_a_server_is_the_engines_own_or_refused() {
+        let of = |user: &str, name: &str| {
+            let mut config = Config::default();
+            config.apply(&Environment::from([(name.to_owned(), user.to_owned())]));
+            config.check().err().map(|error| error.to_string())
+        };
+        assert_eq!(of("default", "MILLRACE_CLICKHOUSE_USER"), None);
+        let refused = of("writer", "MILLRACE_CLICKHOUSE_USER").unwrap();
+        assert!(refused.starts_with("clickhouse.user (or MILLRACE_CLICKHOUSE_USER): \"writer\" needs clickhouse.url"));
+        assert_eq!(problem("clickhouse: { user: writer }"), Some(refused));
+        assert_eq!(problem("clickhouse: { user: writer, url: 'http://ch:8123' }"), None);
+    }
+}
