@@ -56,7 +56,8 @@ pub const INSERT_ROWS_MAX: usize = 10_000_000;
 /// Least memory that an embedded engine may be given (`embedded.memory_max_bytes`).
 pub const ENGINE_MEMORY_MIN: usize = 256 * MIB;
 /// What an engine of least memory takes as one insert. Measured with libchdb 26.7 and `min_columns_to_activate_adaptive_write_buffer`
-/// at 1: a segment of 134 MiB, and a row of 64 MiB, in 256 MiB; one of 263 MiB in 768 MiB.
+/// at 1: a segment of 134 MiB of few rows, and a row of 64 MiB, in 256 MiB; one of 263 MiB in 768 MiB. What an engine has no memory
+/// for, because it is at other things or the rows are many, it gets in parts.
 pub const ENGINE_INSERT_BYTES: usize = 134 * MIB;
 /// An engine takes one insert of this part of its memory, should that be more.
 pub const ENGINE_INSERT_SHARE: usize = 4;

@@ -107,7 +107,13 @@ impl Failure {
     /// Whether the rows may be the cause: fewer of them, or others, may be taken.
     #[must_use]
     pub fn may_be_of_rows(&self) -> bool {
-        matches!(self.class, Class::Unknown | Class::Permanent) || self.code == Some(MEMORY_LIMIT_EXCEEDED)
+        matches!(self.class, Class::Unknown | Class::Permanent) || self.lacks_memory()
+    }
+
+    /// Whether ClickHouse has too little memory for it now: fewer rows may be taken.
+    #[must_use]
+    pub fn lacks_memory(&self) -> bool {
+        self.code == Some(MEMORY_LIMIT_EXCEEDED)
     }
 }
 

@@ -231,6 +231,7 @@ fn engine_xml(config: &EngineConfig) -> String {
          <mark_cache_size>{marks}</mark_cache_size>\n\
          <user_files_path>{user_files}/</user_files_path>\n\
          <merge_tree>\n\
+         <min_columns_to_activate_adaptive_write_buffer>1</min_columns_to_activate_adaptive_write_buffer>\n\
          <max_suspicious_broken_parts>1000000</max_suspicious_broken_parts>\n\
          <max_suspicious_broken_parts_bytes>1000000000000000</max_suspicious_broken_parts_bytes>\n\
          </merge_tree>\n\

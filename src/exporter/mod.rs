@@ -254,6 +254,9 @@ impl Exporter {
         if !self.may_search(segment.id(), history) {
             match self.insert_whole(&whole, history).await {
                 Ok(()) => return (segment, Ok(Delivered::default())),
+                Err(failure) if failure.lacks_memory() && history.refusals > 0 && whole.has_parts() => {
+                    tracing::info!(segment = %segment.id(), "ClickHouse has too little memory for it; sending it in parts");
+                }
                 Err(failure) if failure.class != Class::Permanent => return (segment, Err(failure)),
                 Err(failure) => {
                     let why = failure.message;

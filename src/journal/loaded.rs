@@ -100,6 +100,20 @@ impl Whole {
     pub fn token(&self) -> String {
         self.id.to_string()
     }
+
+    /// Whether it would be more than one insert if it were in doubt.
+    #[must_use]
+    pub fn has_parts(&self) -> bool {
+        let mut frames = &*self.frames;
+        let mut content_bytes = 0;
+        let mut count = 0;
+        while let Some(shape) = shape_of(frames) {
+            content_bytes += shape.content_bytes;
+            count += 1;
+            frames = frames.get(shape.frame_bytes..).unwrap_or_default();
+        }
+        count > 1 && content_bytes > BLOCK_BYTES
+    }
 }
 
 impl InDoubt {

@@ -107,7 +107,11 @@ impl Refusal {
     }
 
     fn is_too_large(&self) -> bool {
-        matches!(self, Self::NotTaken(NotTaken::NeverFits { .. }) | Self::Malformed(DecodeError::TooLarge { .. }))
+        matches!(
+            self,
+            Self::NotTaken(NotTaken::NeverFits { .. })
+                | Self::Malformed(DecodeError::TooLarge { .. } | DecodeError::TooMany { .. })
+        )
     }
 }
 

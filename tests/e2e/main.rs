@@ -2,6 +2,7 @@
 //!
 //! `make test` installs what they need; see `support` for how they run. One binary, so that it is linked once.
 
+mod bounds;
 mod chat;
 mod chat_shapes;
 mod clickhouse_clients;

@@ -5,6 +5,7 @@
 //! Engine    a running `millrace clickhouse`, ClickHouse alone
 //! Proxy     stands before a ClickHouse, and breaks what passes as a test wants it
 //! clients   the official SDKs, run as programs, and their ledgers
+//! grpc      one OTLP/gRPC request, one answer
 //! http      one request, one answer
 //! sql       queries over the ClickHouse HTTP interface
 //! ```
@@ -14,6 +15,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary needs a part of it")]
 
 pub(crate) mod clients;
+pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod process;
 pub(crate) mod proxy;

@@ -346,11 +346,20 @@ impl Engine {
 
     /// The same with server settings of its own, as ClickHouse takes them from its config.d folder.
     pub(crate) fn start_with_settings(xml: &str) -> Self {
+        Self::start_with(xml, "")
+    }
+
+    /// The same with so much memory.
+    pub(crate) fn start_with_memory(bytes: usize) -> Self {
+        Self::start_with("", &format!(", memory_max_bytes: {bytes}"))
+    }
+
+    fn start_with(xml: &str, embedded: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let port = free_port();
         let config = folder.path().join("millrace.yaml");
         let data = folder.path().join("data");
-        let yaml = format!("data_dir: {}\nembedded: {{ listen: 127.0.0.1:{port} }}\n", data.display());
+        let yaml = format!("data_dir: {}\nembedded: {{ listen: 127.0.0.1:{port}{embedded} }}\n", data.display());
         fs::write(&config, yaml).expect("the configuration can be written");
         if !xml.is_empty() {
             let settings = data.join("clickhouse/millrace-engine.d");
