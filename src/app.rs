@@ -430,8 +430,17 @@ pub struct Parent {
 ///
 /// # Errors
 /// When it cannot be started.
-pub async fn serve_clickhouse(config: &Config, data_dir: PathBuf, parent: Option<Parent>) -> anyhow::Result<()> {
-    let engine = embedded_config(config, data_dir)?;
+pub async fn serve_clickhouse(
+    config: &Config,
+    data_dir: PathBuf,
+    engine_settings: Option<PathBuf>,
+    parent: Option<Parent>,
+) -> anyhow::Result<()> {
+    let mut engine = embedded_config(config, data_dir)?;
+    if let Some(file) = engine_settings {
+        let read = std::fs::read_to_string(&file);
+        engine.engine_settings = read.with_context(|| format!("failed to read {}", file.display()))?;
+    }
     let (stop, stopping) = shutdown::channel();
     if let Some(parent) = parent {
         // a signal to the whole group (Ctrl-C, systemd) is the parent's matter: it still needs this engine
@@ -459,6 +468,7 @@ fn embedded_config(config: &Config, data_dir: PathBuf) -> anyhow::Result<embedde
         library: embedded::library_candidates(config.embedded.library.clone(), None, &executable, &here),
         memory_max_bytes: config.embedded.memory_max_bytes.map(|bytes| bytes.0),
         password: config.clickhouse.password.as_ref().map(|password| password.reveal().to_owned()),
+        engine_settings: String::new(),
         queries_max: config.embedded.queries_max,
     })
 }

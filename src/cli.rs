@@ -85,6 +85,9 @@ enum Command {
         /// Most queries at once, instead of `embedded.queries_max`
         #[arg(long, value_name = "NUMBER")]
         queries_max: Option<NonZeroUsize>,
+        /// XML elements that become settings of the ClickHouse server, as in its configuration file
+        #[arg(long, hide = true, value_name = "FILE")]
+        engine_settings: Option<PathBuf>,
         /// Serve a parent process: stop when standard input ends and leave signals to the parent
         #[arg(long, hide = true)]
         parent_watch: bool,
@@ -159,6 +162,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             library,
             memory_max_bytes,
             queries_max,
+            engine_settings,
             parent_watch,
             password_stdin,
         } => {
@@ -171,7 +175,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             let data_dir = data_dir.unwrap_or_else(|| app::clickhouse_dir(&config));
             start_log(config.log.level);
             let parent = parent_watch.then_some(app::Parent { password_stdin });
-            runtime()?.block_on(app::serve_clickhouse(&config, data_dir, parent))
+            runtime()?.block_on(app::serve_clickhouse(&config, data_dir, engine_settings, parent))
         }
     }
 }

@@ -144,14 +144,12 @@ const ALWAYS: &[i64] = &[
     libc::SYS_readahead,
     libc::SYS_readlinkat,
     libc::SYS_readv,
-    libc::SYS_renameat,
     libc::SYS_renameat2,
     libc::SYS_sendfile,
     libc::SYS_splice,
     libc::SYS_statfs,
     libc::SYS_statx,
     libc::SYS_symlinkat,
-    libc::SYS_sync_file_range,
     libc::SYS_syncfs,
     libc::SYS_tee,
     libc::SYS_truncate,
@@ -200,15 +198,18 @@ const ALWAYS_HERE: &[i64] = &[
     libc::SYS_poll,
     libc::SYS_readlink,
     libc::SYS_rename,
+    libc::SYS_renameat,
     libc::SYS_rmdir,
     libc::SYS_select,
     libc::SYS_stat,
     libc::SYS_symlink,
+    libc::SYS_sync_file_range,
     libc::SYS_time,
     libc::SYS_unlink,
 ];
+/// `renameat` and `sync_file_range`, which the `libc` crate does not name. Source: `asm-generic/unistd.h`.
 #[cfg(not(target_arch = "x86_64"))]
-const ALWAYS_HERE: &[i64] = &[];
+const ALWAYS_HERE: &[i64] = &[38, 84];
 
 /// Names a mapping of the own memory; the allocator does. Source: `linux/prctl.h`.
 const PR_SET_VMA: i32 = 0x5356_4d41;

@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! DATA_DIR/millrace.lock        held while the engine runs: one process a folder
-//! DATA_DIR/millrace-engine.xml  limits, written anew at each start
 //! DATA_DIR/user_files/          what `file('x')` reads and writes
 //! DATA_DIR/tmp/                 spilled results; emptied at each start
 //! DATA_DIR/{data,metadata,store,...}  the engine's own
@@ -16,12 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::allowed::{self, Parsed};
 use super::error::{QueryError, code};
 use super::libchdb::{Connection, Library};
+use super::settings::Settings;
 use super::sql;
-
-/// A fifth of the memory limit may hold marks; the engine's own default is 5 GiB.
-const MARK_CACHE_SHARE: usize = 5;
 
 /// The folder of relative paths in SQL, inside the data folder.
 pub(crate) const USER_FILES: &str = "user_files";
@@ -67,11 +65,10 @@ pub enum OpenError {
 }
 
 /// What the engine is opened with.
-#[derive(Debug, Clone)]
 pub(crate) struct EngineConfig {
     pub(crate) data_dir: PathBuf,
     pub(crate) library: PathBuf,
-    pub(crate) memory_max_bytes: usize,
+    pub(crate) settings: Settings,
 }
 
 /// The open engine.
@@ -84,14 +81,17 @@ pub(crate) struct Engine {
     pub(crate) display_name: String,
     /// Client's query id -> the marker in the query's `log_comment`. Ids of running queries only.
     running: Mutex<HashMap<String, String>>,
+    /// Every one that the engine knows.
+    table_functions: Vec<String>,
     /// Keeps the engine up between requests: it stops when its last connection closes.
     _first: Mutex<Connection>,
+    _settings: Settings,
     _lock: File,
 }
 
 impl Engine {
     /// Opens the engine. Blocks: 0.1 s for an empty folder.
-    pub(crate) fn open(config: &EngineConfig) -> Result<Self, OpenError> {
+    pub(crate) fn open(config: EngineConfig) -> Result<Self, OpenError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             |source| OpenError::DataDir { path, source }
@@ -103,15 +103,13 @@ impl Engine {
             std::fs::remove_dir_all(&tmp_dir).map_err(failed(&tmp_dir))?;
         }
         std::fs::create_dir_all(&tmp_dir).map_err(failed(&tmp_dir))?;
-        let settings = data_dir.join("millrace-engine.xml");
-        std::fs::write(&settings, engine_xml(config)).map_err(failed(&settings))?;
         let library = Library::open(&config.library)
             .map_err(|error| OpenError::Library { path: config.library.clone(), reason: error.to_string() })?;
         let arguments = [
             "millrace".to_owned(),
             format!("--path={}", data_dir.display()),
             format!("--tmp_path={}/", tmp_dir.display()),
-            format!("--config-file={}", settings.display()),
+            format!("--config-file={}", config.settings.path().display()),
             // as the server has it: "selec" is a syntax error there, not a column
             "--implicit_select=0".to_owned(),
             // connections are refused by the sandbox: ten tries would only take two minutes to say so
@@ -124,6 +122,7 @@ impl Engine {
             })?;
         let first = library.connect(&arguments).ok_or_else(|| OpenError::Refused(data_dir.clone()))?;
         let [version, timezone, display_name] = about(&first)?;
+        let table_functions = table_functions(&first)?;
         Ok(Self {
             library,
             arguments,
@@ -132,7 +131,9 @@ impl Engine {
             timezone,
             display_name,
             running: Mutex::default(),
+            table_functions,
             _first: Mutex::new(first),
+            _settings: config.settings,
             _lock: lock,
         })
     }
@@ -142,6 +143,27 @@ impl Engine {
         self.library
             .connect(&self.arguments)
             .ok_or_else(|| QueryError::new(code::ABORTED, "ABORTED", "The engine opens no connection"))
+    }
+
+    /// Lets the engine itself read a statement, and refuses it if it is or names what is not allowed. Runs nothing of it.
+    ///
+    /// On a connection of its own: settings of the one that will run it could cut short what is seen here.
+    pub(crate) fn look_at(&self, statement: &str) -> Result<(), QueryError> {
+        let connection = self.connect()?;
+        let given = [("millrace_statement".to_owned(), escaped_parameter(statement))];
+        // one statement, or an error; and no comments, no letter case and no quotes that are read in two ways
+        let written = connection.query(WRITE_AGAIN.as_bytes(), "RawBLOB", &given);
+        if let Some(error) = &written.error {
+            return Err(QueryError::from_engine(&without_scope(error)));
+        }
+        let text = String::from_utf8_lossy(&written.bytes);
+        let explain = format!("EXPLAIN AST {}", allowed::without_parameters(&text));
+        let tree = connection.query(explain.as_bytes(), "TSVRaw", &[]);
+        if let Some(error) = &tree.error {
+            return Err(QueryError::from_engine(error));
+        }
+        let tree = String::from_utf8_lossy(&tree.bytes);
+        allowed::check(&Parsed { text: &text, tree: &tree }, &self.table_functions)
     }
 
     /// Notes a query under its client's id; false when one with that id runs already.
@@ -221,25 +243,28 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Server settings have no other way in than a file.
-fn engine_xml(config: &EngineConfig) -> String {
-    let user_files = config.data_dir.join(USER_FILES);
-    let escape = |path: &Path| path.display().to_string().replace('&', "&amp;").replace('<', "&lt;");
-    format!(
-        "<clickhouse>\n\
-         <max_server_memory_usage>{memory}</max_server_memory_usage>\n\
-         <mark_cache_size>{marks}</mark_cache_size>\n\
-         <user_files_path>{user_files}/</user_files_path>\n\
-         <merge_tree>\n\
-         <min_columns_to_activate_adaptive_write_buffer>1</min_columns_to_activate_adaptive_write_buffer>\n\
-         <max_suspicious_broken_parts>1000000</max_suspicious_broken_parts>\n\
-         <max_suspicious_broken_parts_bytes>1000000000000000</max_suspicious_broken_parts_bytes>\n\
-         </merge_tree>\n\
-         </clickhouse>\n",
-        memory = config.memory_max_bytes,
-        marks = config.memory_max_bytes / MARK_CACHE_SHARE,
-        user_files = escape(&user_files),
-    )
+const WRITE_AGAIN: &str = "SELECT formatQuerySingleLine({millrace_statement:String})";
+
+/// As the engine reads a parameter. Source: ClickHouse `ReplaceQueryParameterVisitor`, `readEscapedString`.
+fn escaped_parameter(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n")
+}
+
+/// The error without the statement of ours that it happened in; the name of its code stays.
+fn without_scope(error: &str) -> String {
+    let Some((what, ours)) = error.split_once(": In scope SELECT formatQuerySingleLine") else {
+        return error.to_owned();
+    };
+    let name = ours.rfind('(').and_then(|at| ours.get(at..)).unwrap_or_default();
+    format!("{} {}", what.trim_end(), name.trim_end())
+}
+
+fn table_functions(connection: &Connection) -> Result<Vec<String>, OpenError> {
+    let asked = connection.query(b"SELECT name FROM system.table_functions", "TabSeparatedRaw", &[]);
+    match asked.error {
+        Some(error) => Err(OpenError::Silent(error)),
+        None => Ok(String::from_utf8_lossy(&asked.bytes).lines().map(str::to_owned).collect()),
+    }
 }
 
 fn about(connection: &Connection) -> Result<[String; 3], OpenError> {

@@ -20,6 +20,7 @@ pub(crate) mod code {
     pub(crate) const SESSION_NOT_FOUND: u32 = 372;
     pub(crate) const SESSION_IS_LOCKED: u32 = 373;
     pub(crate) const INVALID_SESSION_TIMEOUT: u32 = 374;
+    pub(crate) const ACCESS_DENIED: u32 = 497;
     pub(crate) const AUTHENTICATION_FAILED: u32 = 516;
     pub(crate) const UNKNOWN_EXCEPTION: u32 = 1002;
 }

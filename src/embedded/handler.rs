@@ -231,6 +231,7 @@ fn setup(
     }
     let setup = Setup {
         query_id: labels.query_id.clone(),
+        own: ask.own,
         marker: super::random_uuid(),
         database: ask.database,
         settings: ask.settings.into_iter().filter(|(name, _value)| name != READONLY).collect(),

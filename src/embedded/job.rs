@@ -20,6 +20,8 @@ use super::sql::{Claim, quote, quote_name};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Setup {
     pub(crate) query_id: String,
+    /// Millrace itself asks.
+    pub(crate) own: bool,
     /// In the query's `log_comment`, to find it among the running ones.
     pub(crate) marker: String,
     pub(crate) database: Option<String>,
@@ -68,7 +70,8 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Opens or takes the connection, sets it up, and hears whether the engine reads the statement as it was read here.
+    /// Opens or takes the connection, sets it up, and finds out whether the engine reads the statement as it was read here,
+    /// and whether what it reads is allowed.
     pub(crate) fn begin(
         engine: Arc<Engine>,
         sessions: Arc<Sessions>,
@@ -111,7 +114,8 @@ impl Job {
     fn check_claim(&self) -> Result<(), QueryError> {
         let Some(connection) = &self.connection else { return Err(gone()) };
         let claim = &self.setup.claim;
-        claim.check(&connection.classify(&claim.text)).map_err(QueryError::from)
+        claim.check(&connection.classify(&claim.text)).map_err(QueryError::from)?;
+        if self.setup.own { Ok(()) } else { self.engine.look_at(&String::from_utf8_lossy(&claim.text)) }
     }
 
     /// Runs one INSERT; `next` gives its data, `None` at its end, or says why it will not come to one.

@@ -7,10 +7,13 @@
 //!    handler   one request: guard -> request -> body -> what kind of statement (sql, lexer) -> run -> respond
 //!    run       rows come out through a pipe, an INSERT's data goes in through a channel
 //!    job       one statement on its connection (sessions): settings put up before, taken down after
+//!    allowed   what a statement from outside may be and name, read off the engine's own tree of it
 //!    engine    the data folder, connections, KILL
+//!    settings  what the engine is started with, and what its user may do
 //!    libchdb   the binding, the only unsafe code of the house
 //! ```
 
+mod allowed;
 mod body;
 mod calls;
 mod child;
@@ -30,6 +33,7 @@ mod run;
 mod sandbox;
 mod server;
 mod sessions;
+mod settings;
 mod sql;
 #[cfg(test)]
 mod sql_agreement;
@@ -60,6 +64,8 @@ pub struct Config {
     pub memory_max_bytes: Option<usize>,
     /// Asked from every client when present.
     pub password: Option<String>,
+    /// Further settings of the server, as XML elements. Nothing that SQL can write.
+    pub engine_settings: String,
     /// More queries than this at once are refused with code 202; a few of Millrace's own run besides them.
     pub queries_max: usize,
 }
@@ -72,6 +78,7 @@ impl std::fmt::Debug for Config {
             .field("library", &self.library)
             .field("memory_max_bytes", &self.memory_max_bytes)
             .field("password", &self.password.as_ref().map(|_secret| "[REDACTED]"))
+            .field("engine_settings", &self.engine_settings)
             .field("queries_max", &self.queries_max)
             .finish()
     }

@@ -20,6 +20,7 @@ use super::handler::Handler;
 use super::run::Runner;
 use super::sandbox::{self, Fence};
 use super::sessions::Sessions;
+use super::settings::{Limits, Settings};
 use super::{Config, OWN_QUERIES_MAX};
 
 /// Connections beyond this wait in the kernel's queue.
@@ -137,12 +138,12 @@ fn serve_confined(
     // what `file('x')` means; this process has no other use for it
     let user_files = prepared(&data_dir.join(USER_FILES))?;
     std::env::set_current_dir(&user_files).map_err(|source| OpenError::DataDir { path: user_files, source })?;
+    let limits = Limits { memory_max_bytes: config.memory_max_bytes.unwrap_or_else(memory_default) };
+    // before the fence: afterwards no such file can be made
+    let settings = Settings::write(&limits, &data_dir.join(USER_FILES), &config.engine_settings);
+    let settings = settings.map_err(|source| OpenError::DataDir { path: data_dir.clone(), source })?;
     let fence = confine(&data_dir, &library);
-    let engine = Engine::open(&EngineConfig {
-        data_dir,
-        library,
-        memory_max_bytes: config.memory_max_bytes.unwrap_or_else(memory_default),
-    })?;
+    let engine = Engine::open(EngineConfig { data_dir, library, settings })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("clickhouse-http")

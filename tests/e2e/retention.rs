@@ -95,9 +95,8 @@ fn store_old_rows(engine: &Engine) {
 #[test]
 fn what_is_too_old_is_deleted_and_its_texts_before_it_by_workspace() {
     // a partition that was looked at is looked at again at once, and not after four hours
-    let engine = Engine::start_with_settings(
-        "<clickhouse><merge_tree><merge_with_ttl_timeout>0</merge_with_ttl_timeout></merge_tree></clickhouse>",
-    );
+    let engine =
+        Engine::start_with_settings("<merge_tree><merge_with_ttl_timeout>0</merge_with_ttl_timeout></merge_tree>");
     let plain = engine.config_of_a_writer("clickhouse: { url: 'URL' }\n");
     crate::schema::succeeds(&crate::schema::schema("apply", &plain));
     store_old_rows(&engine);

@@ -10,11 +10,9 @@ use crate::support::proxy::{Fault, Proxy};
 use crate::support::{Engine, Options, Service, project, wait_until};
 
 /// A node of a cluster is local when its address and port are the server's own.
-const CLUSTER_OF_ONE: &str = "<clickhouse>
-<tcp_port>9000</tcp_port>
+const CLUSTER_OF_ONE: &str = "<tcp_port>9000</tcp_port>
 <remote_servers><one><shard><internal_replication>true</internal_replication>
-<replica><host>127.0.0.1</host><port>9000</port></replica></shard></one></remote_servers>
-</clickhouse>";
+<replica><host>127.0.0.1</host><port>9000</port></replica></shard></one></remote_servers>";
 
 fn fixture(name: &str) -> String {
     fs::read_to_string(project().join("tests/fixtures/schema").join(name)).expect("the fixture can be read")

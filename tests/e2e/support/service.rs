@@ -17,6 +17,7 @@ use super::{http, project, wait_until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_millrace");
 const LOG_TAIL_LINES: usize = 200;
+const ENGINE_SETTINGS: &str = "engine-settings.xml";
 
 /// What a test wants different from the defaults.
 #[derive(Debug, Default, Clone)]
@@ -344,7 +345,7 @@ impl Engine {
         Self::start_with_settings("")
     }
 
-    /// The same with server settings of its own, as ClickHouse takes them from its config.d folder.
+    /// The same with server settings of its own: elements as ClickHouse has them in its configuration file.
     pub(crate) fn start_with_settings(xml: &str) -> Self {
         Self::start_with(xml, "")
     }
@@ -362,9 +363,7 @@ impl Engine {
         let yaml = format!("data_dir: {}\nembedded: {{ listen: 127.0.0.1:{port}{embedded} }}\n", data.display());
         fs::write(&config, yaml).expect("the configuration can be written");
         if !xml.is_empty() {
-            let settings = data.join("clickhouse/millrace-engine.d");
-            fs::create_dir_all(&settings).expect("a folder can be made");
-            fs::write(settings.join("test.xml"), xml).expect("settings can be written");
+            fs::write(folder.path().join(ENGINE_SETTINGS), xml).expect("settings can be written");
         }
         let mut engine = Self { process: launch_engine(&folder), folder, port };
         engine.wait_for_answer();
@@ -436,6 +435,10 @@ impl Engine {
 fn launch_engine(folder: &TempDir) -> Process {
     let mut command = binary();
     command.arg("clickhouse").arg("--config").arg(folder.path().join("millrace.yaml"));
+    let settings = folder.path().join(ENGINE_SETTINGS);
+    if settings.exists() {
+        command.arg("--engine-settings").arg(settings);
+    }
     Process::spawn(&mut command, folder.path().join("log"))
 }
 
