@@ -260,10 +260,12 @@ pub(crate) fn otlp_protobuf(data: &[u8]) {
 }
 
 pub(crate) fn otlp_json(data: &[u8]) {
-    let Ok(protobuf) = otlp::transcode_traces(data, otlp::Limits::default().depth) else {
+    let Ok(transcoded) = otlp::transcode_traces(data, otlp::Limits::default().depth) else {
         return;
     };
-    let decoded = otlp::decode_traces(&protobuf, Encoding::Json, &Workspace::default(), &otlp::Limits::default());
+    let text = String::from_utf8_lossy(data);
+    assert!(transcoded.protobuf().len() <= text.len(), "{} bytes of {text}", transcoded.protobuf().len());
+    let decoded = transcoded.decode(&Workspace::default(), &otlp::Limits::default());
     assert!(matches!(decoded, Ok(_) | Err(DecodeError::TooMany { .. })), "what we wrote is malformed: {decoded:?}");
 }
 

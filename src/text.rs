@@ -1,6 +1,10 @@
-//! Text within its bounds, numbers as text, and text as JSON.
+//! Text within its bounds, numbers as text, and text as it stands in JSON and in base64.
 
 use crate::steps;
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// The longest beginning of `text` that has at most `bytes_max` bytes and ends between two characters.
@@ -53,6 +57,77 @@ pub fn write_escaped(out: &mut String, text: &str) {
         }
     }
     out.push_str(text.get(clean_from..).unwrap_or_default());
+}
+
+/// The value of a string's text, which is valid. A lone surrogate becomes U+FFFD.
+#[must_use]
+pub fn decode_string(raw: &str) -> String {
+    steps::take(raw.len());
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((clean, escaped)) = rest.split_once('\\') {
+        out.push_str(clean);
+        rest = decode_escape(escaped, &mut out);
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Appends what the escape at the start of `text` (behind its backslash) stands for; gives the text behind it.
+fn decode_escape<'t>(text: &'t str, out: &mut String) -> &'t str {
+    let mut behind = text.chars();
+    let decoded = match behind.next() {
+        Some('b') => '\u{8}',
+        Some('f') => '\u{c}',
+        Some('n') => '\n',
+        Some('r') => '\r',
+        Some('t') => '\t',
+        Some('u') => return decode_unicode(text, out),
+        Some(itself) => itself,
+        None => return "",
+    };
+    out.push(decoded);
+    behind.as_str()
+}
+
+/// As [`decode_escape`], for `uXXXX` and for a pair `uXXXX\uXXXX`.
+fn decode_unicode<'t>(text: &'t str, out: &mut String) -> &'t str {
+    let bytes = text.as_bytes();
+    let first = hex_unit(bytes, 1).unwrap_or(0xFFFD);
+    let second = text.get(5..).filter(|rest| rest.starts_with("\\u")).and_then(|_| hex_unit(bytes, 7));
+    let (character, length) = match char::decode_utf16([first].into_iter().chain(second)).next() {
+        Some(Ok(character)) => (character, if character.len_utf16() == 2 { 11 } else { 5 }),
+        _ => (char::REPLACEMENT_CHARACTER, 5),
+    };
+    out.push(character);
+    text.get(length..).unwrap_or_default()
+}
+
+/// The four hex digits at `at`.
+pub(crate) fn hex_unit(bytes: &[u8], at: usize) -> Option<u16> {
+    let digits = bytes.get(at..at + 4)?;
+    digits.iter().try_fold(0_u16, |unit, digit| {
+        let value = char::from(*digit).to_digit(16)?;
+        Some(unit << 4 | u16::try_from(value).ok()?)
+    })
+}
+
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// The bytes of base64 as it is found: with or without padding, either alphabet, broken into lines.
+#[must_use]
+pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    steps::take(text.len());
+    let clean: Cow<'_, str> = if text.bytes().any(|c| c.is_ascii_whitespace()) {
+        Cow::Owned(text.split_ascii_whitespace().collect())
+    } else {
+        Cow::Borrowed(text)
+    };
+    STANDARD.decode(clean.as_bytes()).or_else(|_| URL_SAFE.decode(clean.as_bytes())).ok()
 }
 
 #[cfg(test)]

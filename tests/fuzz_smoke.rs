@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use millrace::columns::native::encode_block;
-use millrace::otlp::{Encoding, Limits, decode_traces, transcode_traces};
+use millrace::otlp::{Limits, transcode_traces};
 use millrace::workspace::Workspace;
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "chunk_merge" => bodies().map(|body| lines(&body["response"]).into_bytes()).collect(),
         "foreign_record" => bodies().flat_map(|body| foreign(&body)).collect(),
         "otlp_json" => requests().collect(),
-        "otlp_protobuf" => requests().map(|json| transcode_traces(&json, 32).unwrap()).collect(),
+        "otlp_protobuf" => requests().map(|json| transcode_traces(&json, 32).unwrap().protobuf().to_vec()).collect(),
         "dialect" => dialects(),
         "native_block" => requests().map(|json| block(&json)).collect(),
         _ => [
@@ -75,8 +75,8 @@ fn dialects() -> Vec<Vec<u8>> {
 
 /// The Native block of a request's spans.
 fn block(request: &[u8]) -> Vec<u8> {
-    let protobuf = transcode_traces(request, 32).unwrap();
-    let decoded = decode_traces(&protobuf, Encoding::Json, &Workspace::default(), &Limits::default()).unwrap();
+    let transcoded = transcode_traces(request, 32).unwrap();
+    let decoded = transcoded.decode(&Workspace::default(), &Limits::default()).unwrap();
     let mut block = Vec::new();
     encode_block(&[&decoded.rows], millrace::ids::SegmentId::new(1, 2), &mut block);
     block

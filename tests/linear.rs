@@ -122,7 +122,7 @@ fn helicone(body: &[u8]) {
 }
 
 fn otlp_json(body: &[u8]) {
-    otlp_protobuf(&otlp::transcode_traces(body, otlp::Limits::default().depth).unwrap());
+    otlp_protobuf(otlp::transcode_traces(body, otlp::Limits::default().depth).unwrap().protobuf());
 }
 
 fn otlp_protobuf(body: &[u8]) {
@@ -365,9 +365,9 @@ fn a_request_of_otlp_costs_what_it_weighs() {
         .iter()
         .filter(|(name, make)| {
             let as_protobuf = |body: &[u8]| {
-                let protobuf = otlp::transcode_traces(body, otlp::Limits::default().depth).unwrap();
-                let ((), steps) = steps::of(|| otlp_protobuf(&protobuf));
-                let bytes = u64::try_from(protobuf.len()).unwrap();
+                let transcoded = otlp::transcode_traces(body, otlp::Limits::default().depth).unwrap();
+                let ((), steps) = steps::of(|| otlp_protobuf(transcoded.protobuf()));
+                let bytes = u64::try_from(transcoded.protobuf().len()).unwrap();
                 assert!(steps <= STEPS_PER_BYTE * bytes, "{steps} steps for {bytes} bytes of protobuf");
             };
             !(is_linear(name, make, otlp_json) && is_linear(name, make, as_protobuf))

@@ -14,8 +14,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::json_text::{decode_string, scan_number, scan_string};
+use super::json_text::{scan_number, scan_string};
 use crate::steps;
+use crate::text::decode_string;
 
 /// Deepest nesting of arrays and objects; the outermost counts as 1. The house's limit at every door.
 pub const DEPTH_MAX: usize = 32;

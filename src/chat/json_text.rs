@@ -1,7 +1,7 @@
-//! JSON's text level: where strings and numbers end, what an escape stands for.
+//! JSON's text level: where strings and numbers end, and whether every reader understands an escape.
 
 use super::json::Kind;
-use crate::steps;
+use crate::text::hex_unit;
 
 /// Finds the end of the number at `at`. The error is where it stops being a number.
 pub(crate) fn scan_number(bytes: &[u8], at: usize) -> Result<usize, usize> {
@@ -84,64 +84,12 @@ fn scan_escape(bytes: &[u8], at: usize) -> Option<Escape> {
     }
 }
 
-/// The four hex digits at `at`.
-fn hex_unit(bytes: &[u8], at: usize) -> Option<u16> {
-    let digits = bytes.get(at..at + 4)?;
-    digits.iter().try_fold(0_u16, |unit, digit| {
-        let value = char::from(*digit).to_digit(16)?;
-        Some(unit << 4 | u16::try_from(value).ok()?)
-    })
-}
-
-/// The value of a string's text, which [`scan_string`] has accepted. A lone surrogate becomes U+FFFD.
-pub(crate) fn decode_string(raw: &str) -> String {
-    steps::take(raw.len());
-    let mut out = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((clean, escaped)) = rest.split_once('\\') {
-        out.push_str(clean);
-        rest = decode_escape(escaped, &mut out);
-    }
-    out.push_str(rest);
-    out
-}
-
-/// Appends what the escape at the start of `text` (behind its backslash) stands for; gives the text behind it.
-fn decode_escape<'t>(text: &'t str, out: &mut String) -> &'t str {
-    let mut behind = text.chars();
-    let decoded = match behind.next() {
-        Some('b') => '\u{8}',
-        Some('f') => '\u{c}',
-        Some('n') => '\n',
-        Some('r') => '\r',
-        Some('t') => '\t',
-        Some('u') => return decode_unicode(text, out),
-        Some(itself) => itself,
-        None => return "",
-    };
-    out.push(decoded);
-    behind.as_str()
-}
-
-/// As [`decode_escape`], for `uXXXX` and for a pair `uXXXX\uXXXX`.
-fn decode_unicode<'t>(text: &'t str, out: &mut String) -> &'t str {
-    let bytes = text.as_bytes();
-    let first = hex_unit(bytes, 1).unwrap_or(0xFFFD);
-    let second = text.get(5..).filter(|rest| rest.starts_with("\\u")).and_then(|_| hex_unit(bytes, 7));
-    let (character, length) = match char::decode_utf16([first].into_iter().chain(second)).next() {
-        Some(Ok(character)) => (character, if character.len_utf16() == 2 { 11 } else { 5 }),
-        _ => (char::REPLACEMENT_CHARACTER, 5),
-    };
-    out.push(character);
-    text.get(length..).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::text::write_string;
+    use crate::text::{decode_string, write_string};
 
     #[test]
     fn half_characters_are_replaced_and_whole_ones_are_not() {

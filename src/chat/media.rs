@@ -3,20 +3,14 @@
 //! Source: genai, message schemas (`UriPart`, `BlobPart`, `FilePart`); a `uri` is never a data URL (RFC 2397).
 
 use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 
 use super::limits::Limits;
 use super::writer::JsonWriter;
 use crate::steps;
-
-const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-    .with_decode_allow_trailing_bits(true);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+use crate::text::decode_base64;
 
 /// What stands for a medium that was too large, before the SHA-256 of its bytes.
 const BLOB_URI: &str = "millrace://blob/sha256/";
@@ -104,7 +98,7 @@ pub(crate) struct Digest {
 impl Digest {
     /// Adds the bytes of base64; what is none counts as it stands.
     pub(crate) fn add(&mut self, base64: &str) {
-        let bytes = decode(base64).map_or(Cow::Borrowed(base64.as_bytes()), Cow::Owned);
+        let bytes = decode_base64(base64).map_or(Cow::Borrowed(base64.as_bytes()), Cow::Owned);
         self.bytes += bytes.len();
         self.hash.update(&bytes);
     }
@@ -243,17 +237,6 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The bytes of base64 as it is found: with or without padding, either alphabet, broken into lines.
-pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
-    steps::take(text.len());
-    let clean: Cow<'_, str> = if text.bytes().any(|c| c.is_ascii_whitespace()) {
-        Cow::Owned(text.split_ascii_whitespace().collect())
-    } else {
-        Cow::Borrowed(text)
-    };
-    STANDARD.decode(clean.as_bytes()).or_else(|_| URL_SAFE.decode(clean.as_bytes())).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,8 +286,8 @@ mod tests {
     #[test]
     fn base64_of_any_dialect_decodes() {
         for text in ["+/8=", "+/8", "-_8", "+/\n8="] {
-            assert_eq!(decode(text), Some(vec![0xfb, 0xff]), "{text}");
+            assert_eq!(decode_base64(text), Some(vec![0xfb, 0xff]), "{text}");
         }
-        assert_eq!(decode("!"), None);
+        assert_eq!(decode_base64("!"), None);
     }
 }

@@ -6,6 +6,7 @@ use super::json::Value;
 use super::media;
 use super::merge::{Ordered, text_of, write_list};
 use super::writer::JsonWriter;
+use crate::text::decode_base64;
 
 /// A message so far. A member appears when it first has something in it.
 #[derive(Debug, Default)]
@@ -219,7 +220,7 @@ impl Audio {
             match (&*key.str().unwrap_or_default(), value.str()) {
                 ("id", Some(_)) => set_first(&mut self.id, value),
                 ("transcript", Some(text)) => self.transcript.push_str(&text),
-                ("data", Some(piece)) => match media::decode(&piece).filter(|_| self.undecodable.is_empty()) {
+                ("data", Some(piece)) => match decode_base64(&piece).filter(|_| self.undecodable.is_empty()) {
                     Some(bytes) => self.bytes.extend(bytes),
                     None => self.undecodable.push_str(&piece),
                 },

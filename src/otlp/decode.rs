@@ -1,11 +1,12 @@
 //! ExportTraceServiceRequest -> RowGroup, in one pass over the request's bytes.
 //!
-//! A span that is malformed in its content is left out, counted and named; a request whose bytes are not protobuf, or
-//! that goes over a limit, is refused whole before anything of it is kept.
+//! A span that is malformed is left out, counted and named, and so are those of a resource or scope that is. A request in which
+//! the spans cannot be told apart, or that goes over a limit, is refused whole before anything of it is kept.
 //!
 //! Source: OTLP 1.11.0, trace.proto, common.proto, resource.proto (the field numbers below are theirs).
 
-use super::value::{checked_text, key_value, text};
+use super::json::{Transcoded, Wrong, WrongType};
+use super::value::{key_value, text, text_of};
 use super::wire::{Fields, WireError};
 use crate::bounds::{REQUEST_ROWS_BYTES_MAX, REQUEST_SPANS_MAX};
 use crate::columns::typed::{JoinState, Normalise};
@@ -15,6 +16,7 @@ use crate::ids::{IdError, SpanId, TraceId};
 use crate::retention::Horizon;
 use crate::time::UnixNanos;
 use crate::workspace::{self, Workspace};
+use std::borrow::Cow;
 use std::fmt;
 use twox_hash::XxHash3_64;
 
@@ -101,9 +103,6 @@ pub enum DecodeError {
         #[source]
         problem: WireError,
     },
-    /// A text is not UTF-8. Within a span it costs the span alone.
-    #[error("a text is not UTF-8")]
-    NotUtf8,
     /// Lists and maps are nested too deep. Within a span it costs the span alone.
     #[error("an attribute is nested deeper than {max} levels")]
     TooDeep {
@@ -178,8 +177,28 @@ pub fn decode_traces(
     workspace: &Workspace,
     limits: &Limits,
 ) -> Result<Decoded, DecodeError> {
+    decode(request, encoding, &Wrong::new(), workspace, limits)
+}
+
+impl Transcoded {
+    /// Decodes what was JSON.
+    ///
+    /// # Errors
+    /// As [`decode_traces`].
+    pub fn decode(&self, workspace: &Workspace, limits: &Limits) -> Result<Decoded, DecodeError> {
+        decode(self.protobuf(), Encoding::Json, &self.wrong, workspace, limits)
+    }
+}
+
+fn decode(
+    request: &[u8],
+    encoding: Encoding,
+    wrong: &Wrong,
+    workspace: &Workspace,
+    limits: &Limits,
+) -> Result<Decoded, DecodeError> {
     let out = Decoded { rows: RowGroup::for_request_of(request.len(), workspace.clone()), ..Decoded::default() };
-    let mut decoder = Decoder { out, encoding, workspace, limits, spans: 0, items: 0, scratch: String::new() };
+    let mut decoder = Decoder { out, encoding, wrong, workspace, limits, spans: 0, items: 0, scratch: String::new() };
     let mut fields = Fields::new(request);
     while let Some((number, value)) = fields.next().map_err(Part::Request.is())? {
         if number == 1 {
@@ -207,6 +226,8 @@ pub fn count_spans(request: &[u8]) -> usize {
 struct Decoder<'l> {
     out: Decoded,
     encoding: Encoding,
+    /// Spans that had a value of the wrong type in JSON.
+    wrong: &'l Wrong,
     workspace: &'l Workspace,
     limits: &'l Limits,
     spans: usize,
@@ -226,10 +247,10 @@ struct ResourceContext<'a> {
 /// A scope as it lies in the request.
 #[derive(Default)]
 struct ScopeFields<'a> {
-    name: &'a [u8],
-    version: &'a [u8],
+    name: Cow<'a, [u8]>,
+    version: Cow<'a, [u8]>,
     attributes: MapRow,
-    schema_url: &'a [u8],
+    schema_url: Cow<'a, [u8]>,
 }
 
 /// What is the same for all spans of one scope.
@@ -259,6 +280,8 @@ enum Rejection {
     Large(RowTooLarge),
     /// It began then.
     Old(UnixNanos),
+    /// In JSON.
+    Type(WrongType),
 }
 
 /// How decoding a span's content failed.
@@ -271,10 +294,10 @@ impl SpanError {
     /// Decides whether a problem within a span costs the span or the request.
     fn of(field: &'static str) -> impl Fn(DecodeError) -> Self {
         move |error| match error {
-            DecodeError::NotUtf8 | DecodeError::TooDeep { .. } => Self::Rejected(Rejection::Content(field, error)),
-            DecodeError::Malformed { .. } | DecodeError::TooLarge { .. } | DecodeError::TooMany { .. } => {
-                Self::Request(error)
+            DecodeError::Malformed { .. } | DecodeError::TooDeep { .. } => {
+                Self::Rejected(Rejection::Content(field, error))
             }
+            DecodeError::TooLarge { .. } | DecodeError::TooMany { .. } => Self::Request(error),
         }
     }
 }
@@ -291,13 +314,13 @@ struct SpanFields<'a> {
     trace_id: &'a [u8],
     span_id: &'a [u8],
     parent_span_id: &'a [u8],
-    trace_state: &'a [u8],
-    name: &'a [u8],
+    trace_state: Cow<'a, [u8]>,
+    name: Cow<'a, [u8]>,
     kind: u64,
     start: u64,
     end: u64,
     status_code: u64,
-    status_message: &'a [u8],
+    status_message: Cow<'a, [u8]>,
     flags: u32,
 }
 
@@ -311,7 +334,7 @@ impl Decoder<'_> {
         each_field(message, Part::ResourceSpans, 1, |bytes| {
             fingerprint = XxHash3_64::oneshot_with_seed(fingerprint, bytes);
             match self.resource(bytes, &mut resource, &mut service_name) {
-                Err(error @ (DecodeError::NotUtf8 | DecodeError::TooDeep { .. })) => {
+                Err(error @ (DecodeError::Malformed { .. } | DecodeError::TooDeep { .. })) => {
                     broken = Some(Rejection::Content("its resource", error));
                     Ok(())
                 }
@@ -322,16 +345,19 @@ impl Decoder<'_> {
             resource.push(workspace::ATTRIBUTE.as_bytes(), self.workspace.as_str().as_bytes());
         }
         resource.keep_last_of_each_key();
-        let mut schema_url: &[u8] = &[];
+        let mut schema_url: Cow<'_, [u8]> = Cow::default();
         each_field(message, Part::ResourceSpans, 3, |bytes| {
-            schema_url = bytes;
+            schema_url = text_of(bytes);
             Ok(())
         })?;
-        if let Err(error) = checked_text(schema_url) {
-            broken = Some(Rejection::Content("its resource", error));
-        }
-        let fingerprint = XxHash3_64::oneshot_with_seed(fingerprint, schema_url);
-        let context = ResourceContext { row: &resource, service_name: &service_name, schema_url, fingerprint, broken };
+        let fingerprint = XxHash3_64::oneshot_with_seed(fingerprint, &schema_url);
+        let context = ResourceContext {
+            row: &resource,
+            service_name: &service_name,
+            schema_url: &schema_url,
+            fingerprint,
+            broken,
+        };
         each_field(message, Part::ResourceSpans, 2, |bytes| self.scope_spans(bytes, &context))
     }
 
@@ -355,7 +381,7 @@ impl Decoder<'_> {
     fn shared_attribute(&mut self, message: &[u8], put: impl FnOnce(&[u8], &[u8])) -> Result<(), DecodeError> {
         self.count(1)?;
         let (key, value) = key_value(message)?;
-        put(key, text(value, 1, self.limits.depth, &mut self.scratch)?);
+        put(&key, text(value, 1, self.limits.depth, &mut self.scratch)?);
         Ok(())
     }
 
@@ -369,31 +395,26 @@ impl Decoder<'_> {
                     let bytes = value.bytes().map_err(Part::ScopeSpans.is())?;
                     fingerprint = XxHash3_64::oneshot_with_seed(fingerprint, bytes);
                     match self.scope(bytes, &mut scope) {
-                        Err(error @ (DecodeError::NotUtf8 | DecodeError::TooDeep { .. })) => {
+                        Err(error @ (DecodeError::Malformed { .. } | DecodeError::TooDeep { .. })) => {
                             broken = Some(Rejection::Content("its scope", error));
                         }
                         other => other?,
                     }
                 }
-                3 => scope.schema_url = value.bytes().map_err(Part::ScopeSpans.is())?,
+                3 => scope.schema_url = text_of(value.bytes().map_err(Part::ScopeSpans.is())?),
                 _ => {}
             }
         }
         scope.attributes.keep_last_of_each_key();
-        for text in [scope.name, scope.version, scope.schema_url] {
-            if let Err(error) = checked_text(text) {
-                broken = Some(Rejection::Content("its scope", error));
-            }
-        }
         let context = Context {
             resource: resource.row,
             service_name: resource.service_name,
-            scope_name: scope.name,
-            scope_version: scope.version,
+            scope_name: &scope.name,
+            scope_version: &scope.version,
             scope_attributes: &scope.attributes,
             resource_schema_url: resource.schema_url,
-            scope_schema_url: scope.schema_url,
-            fingerprint: XxHash3_64::oneshot_with_seed(fingerprint, scope.schema_url),
+            scope_schema_url: &scope.schema_url,
+            fingerprint: XxHash3_64::oneshot_with_seed(fingerprint, &scope.schema_url),
             broken,
         };
         let mut unread = message.len();
@@ -412,8 +433,8 @@ impl Decoder<'_> {
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next().map_err(Part::Scope.is())? {
             match number {
-                1 => scope.name = value.bytes().map_err(Part::Scope.is())?,
-                2 => scope.version = value.bytes().map_err(Part::Scope.is())?,
+                1 => scope.name = text_of(value.bytes().map_err(Part::Scope.is())?),
+                2 => scope.version = text_of(value.bytes().map_err(Part::Scope.is())?),
                 3 => {
                     let attribute = value.bytes().map_err(Part::Scope.is())?;
                     self.shared_attribute(attribute, |key, value| scope.attributes.push(key, value))?;
@@ -434,8 +455,10 @@ impl Decoder<'_> {
         let mut span = SpanFields::default();
         let outcome = match context.broken {
             Some(rejection) => Err(SpanError::Rejected(rejection)),
-            None => self.span_content(message, &mut span).and_then(|()| scalars(message, &span, context)),
+            None => self.span_content(message, &mut span),
         };
+        let wrong = self.wrong.get(&(self.spans - 1)).map(|wrong| Rejection::Type(*wrong).into());
+        let outcome = wrong.map_or(outcome, Err).and_then(|()| scalars(message, &span, context));
         let outcome = outcome.and_then(|scalars| match self.out.rows.days_with(scalars.start) {
             _ if self.limits.horizon.is_some_and(|horizon| horizon.is_passed_by(scalars.start)) => {
                 Err(Rejection::Old(scalars.start).into())
@@ -466,15 +489,15 @@ impl Decoder<'_> {
     }
 
     fn span_content<'a>(&mut self, message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), SpanError> {
-        let wire = |problem| SpanError::Request(Part::Span.is()(problem));
+        let wire = |problem| SpanError::of("it")(Part::Span.is()(problem));
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next().map_err(wire)? {
             match number {
                 1 => span.trace_id = value.bytes().map_err(wire)?,
                 2 => span.span_id = value.bytes().map_err(wire)?,
-                3 => span.trace_state = value.bytes().map_err(wire)?,
+                3 => span.trace_state = text_of(value.bytes().map_err(wire)?),
                 4 => span.parent_span_id = value.bytes().map_err(wire)?,
-                5 => span.name = value.bytes().map_err(wire)?,
+                5 => span.name = text_of(value.bytes().map_err(wire)?),
                 6 => span.kind = value.varint().map_err(wire)?,
                 7 => span.start = value.fixed64().map_err(wire)?,
                 8 => span.end = value.fixed64().map_err(wire)?,
@@ -482,7 +505,7 @@ impl Decoder<'_> {
                 11 => self.event(value.bytes().map_err(wire)?)?,
                 13 => self.link(value.bytes().map_err(wire)?)?,
                 16 => span.flags = value.fixed32().map_err(wire)?,
-                15 => status(value.bytes().map_err(wire)?, span).map_err(SpanError::Request)?,
+                15 => status(value.bytes().map_err(wire)?, span).map_err(SpanError::of("its status"))?,
                 _ => {}
             }
         }
@@ -495,12 +518,12 @@ impl Decoder<'_> {
         self.count(1).map_err(SpanError::Request)?;
         let (key, value) = key_value(message).map_err(&content)?;
         let text = text(value, 1, self.limits.depth, &mut self.scratch).map_err(&content)?;
-        self.out.rows.attribute_of(dialects::kind(key), key, text);
+        self.out.rows.attribute_of(dialects::kind(&key), &key, text);
         Ok(())
     }
 
     fn event(&mut self, message: &[u8]) -> Result<(), SpanError> {
-        let wire = |problem| SpanError::Request(Part::Event.is()(problem));
+        let wire = |problem| SpanError::of("an event")(Part::Event.is()(problem));
         self.count(1).map_err(SpanError::Request)?;
         let (mut at, mut name): (u64, &[u8]) = (0, &[]);
         let mut fields = Fields::new(message);
@@ -516,16 +539,16 @@ impl Decoder<'_> {
                 _ => {}
             }
         }
-        let name = checked_text(name).map_err(SpanError::of("an event name"))?;
-        if dialects::is_event(name) {
+        let name = text_of(name);
+        if dialects::is_event(&name) {
             self.out.rows.mark_typed();
         }
-        self.out.rows.event(UnixNanos::new(at).ok_or(Rejection::Time("an event time"))?, name);
+        self.out.rows.event(UnixNanos::new(at).ok_or(Rejection::Time("an event time"))?, &name);
         Ok(())
     }
 
     fn link(&mut self, message: &[u8]) -> Result<(), SpanError> {
-        let wire = |problem| SpanError::Request(Part::Link.is()(problem));
+        let wire = |problem| SpanError::of("a link")(Part::Link.is()(problem));
         self.count(1).map_err(SpanError::Request)?;
         let (mut trace_id, mut span_id, mut trace_state): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
         let mut fields = Fields::new(message);
@@ -542,11 +565,7 @@ impl Decoder<'_> {
         }
         let trace_id = TraceId::from_slice(trace_id).map_err(|error| Rejection::Id("a link's trace_id", error))?;
         let span_id = SpanId::from_slice(span_id).map_err(|error| Rejection::Id("a link's span_id", error))?;
-        self.out.rows.link(
-            trace_id,
-            span_id,
-            checked_text(trace_state).map_err(SpanError::of("a link's trace_state"))?,
-        );
+        self.out.rows.link(trace_id, span_id, &text_of(trace_state));
         Ok(())
     }
 
@@ -560,7 +579,7 @@ impl Decoder<'_> {
         self.count(1).map_err(SpanError::Request)?;
         let (key, value) = key_value(message).map_err(&content)?;
         let text = text(value, 1, self.limits.depth, &mut self.scratch).map_err(&content)?;
-        put(&mut self.out.rows, key, text);
+        put(&mut self.out.rows, &key, text);
         Ok(())
     }
 
@@ -598,9 +617,11 @@ impl Decoder<'_> {
                 }
                 Rejection::Time(field) => format!("{field} is later than the year 2262"),
                 Rejection::LateStart => "start_time_unix_nano is later than the year 2105".to_owned(),
+                Rejection::Type(wrong) => wrong.to_string(),
+                Rejection::Content(_, DecodeError::Malformed { part, problem }) => format!("{part} {problem}"),
                 Rejection::Content(field, error) => format!("{field}: {error}"),
             };
-            self.out.reasons.push(format!("span {} ({}): {why}", self.spans, short_name(span.name)));
+            self.out.reasons.push(format!("span {} ({}): {why}", self.spans, short_name(&span.name)));
         }
     }
 }
@@ -626,7 +647,7 @@ fn status<'a>(message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), Decode
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next().map_err(&wire)? {
         match number {
-            2 => span.status_message = value.bytes().map_err(&wire)?,
+            2 => span.status_message = text_of(value.bytes().map_err(&wire)?),
             3 => span.status_code = value.varint().map_err(&wire)?,
             _ => {}
         }
@@ -634,8 +655,7 @@ fn status<'a>(message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), Decode
     Ok(())
 }
 
-fn scalars<'a>(message: &[u8], span: &SpanFields<'a>, context: &Context<'a>) -> Result<SpanScalars<'a>, SpanError> {
-    let text = |field, bytes| checked_text(bytes).map_err(SpanError::of(field));
+fn scalars<'a>(message: &[u8], span: &'a SpanFields<'_>, context: &Context<'a>) -> Result<SpanScalars<'a>, SpanError> {
     let start = UnixNanos::of_start(span.start).ok_or(Rejection::LateStart)?;
     let end = UnixNanos::new(span.end).ok_or(Rejection::Time("end_time_unix_nano"))?;
     Ok(SpanScalars {
@@ -644,14 +664,14 @@ fn scalars<'a>(message: &[u8], span: &SpanFields<'a>, context: &Context<'a>) -> 
         trace_id: TraceId::from_slice(span.trace_id).map_err(|error| Rejection::Id("trace_id", error))?,
         span_id: SpanId::from_slice(span.span_id).map_err(|error| Rejection::Id("span_id", error))?,
         parent: parent(span.parent_span_id)?,
-        trace_state: text("trace_state", span.trace_state)?,
-        name: text("name", span.name)?,
+        trace_state: &span.trace_state,
+        name: &span.name,
         kind: SpanKind::from_otlp(span.kind),
         service_name: context.service_name,
         scope_name: context.scope_name,
         scope_version: context.scope_version,
         status: StatusCode::from_otlp(span.status_code),
-        status_message: text("status.message", span.status_message)?,
+        status_message: &span.status_message,
         raw_request: b"",
         raw_response: b"",
         join_state: JoinState::Ordinary,

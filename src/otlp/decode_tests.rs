@@ -308,22 +308,60 @@ fn a_bad_span_costs_itself_and_is_named() {
 }
 
 #[test]
-fn text_that_is_not_utf8_costs_its_span_and_in_a_resource_all_of_its_spans() {
-    let mut bytes = request(vec![valid_span("XXXX"), valid_span("fine")]).encode_to_vec();
-    let at = bytes.windows(4).position(|window| window == b"XXXX").unwrap();
-    bytes[at] = 0xff;
+fn bytes_that_are_not_utf8_are_replaced_wherever_text_may_stand() {
+    let link =
+        span::Link { trace_id: vec![1; 16], span_id: vec![2; 8], trace_state: "lXXXX".into(), ..span::Link::default() };
+    let event = span::Event {
+        name: "eXXXX".into(),
+        attributes: vec![text_attribute("fXXXX", "gXXXX")],
+        ..span::Event::default()
+    };
+    let nested = V::ArrayValue(ArrayValue { values: vec![AnyValue { value: Some(V::StringValue("iXXXX".into())) }] });
+    let list = KeyValue { key: "list".into(), value: Some(AnyValue { value: Some(nested) }), ..KeyValue::default() };
+    let span = Span {
+        name: "nXXXX".into(),
+        trace_state: "tXXXX".into(),
+        attributes: vec![text_attribute("kXXXX", "vXXXX"), list],
+        events: vec![event],
+        links: vec![link],
+        status: Some(Status { message: "sXXXX".into(), code: 2 }),
+        ..valid_span("")
+    };
+    let mut request = request(vec![span, valid_span("fine")]);
+    let attributes = vec![text_attribute("rXXXX", "qXXXX")];
+    request.resource_spans[0].resource = Some(Resource { attributes, ..Resource::default() });
+    request.resource_spans[0].schema_url = "uXXXX".into();
+    let mut bytes = request.encode_to_vec();
+    while let Some(at) = bytes.windows(4).position(|window| window == b"XXXX") {
+        bytes[at..at + 4].copy_from_slice(b"\xe6\x88x\xff");
+    }
     let decoded = decode_traces(&bytes, Encoding::Protobuf, &Workspace::default(), &Limits::default()).unwrap();
-    assert_eq!((decoded.rows.rows(), decoded.rejected), (1, 1));
-    assert!(decoded.reasons[0].contains("name: a text is not UTF-8"), "{:?}", decoded.reasons);
+    assert_eq!((decoded.rows.rows(), decoded.rejected), (2, 0));
+    let row = serde_json::Value::from(rows(&decoded.rows).remove(0)).to_string();
+    for letter in "nkvitefglsrqu".chars() {
+        assert!(row.contains(&format!("{letter}\u{fffd}x\u{fffd}")), "{letter}: {row}");
+    }
+}
 
-    let mut with_resource = request(vec![valid_span("a"), valid_span("b")]);
-    let attributes = vec![text_attribute("k", "XXXX")];
-    with_resource.resource_spans[0].resource = Some(Resource { attributes, ..Resource::default() });
-    let mut bytes = with_resource.encode_to_vec();
-    let at = bytes.windows(4).position(|window| window == b"XXXX").unwrap();
-    bytes[at] = 0xff;
-    let decoded = decode_traces(&bytes, Encoding::Protobuf, &Workspace::default(), &Limits::default()).unwrap();
+#[test]
+fn a_span_whose_bytes_are_malformed_costs_itself_and_a_resource_all_of_its_spans() {
+    let cut = |what: &str, spans: Vec<Span>| {
+        let mut request = request(spans);
+        let attributes = vec![text_attribute("resource", "r")];
+        request.resource_spans[0].resource = Some(Resource { attributes, ..Resource::default() });
+        let mut bytes = request.encode_to_vec();
+        let at = bytes.windows(what.len()).position(|window| window == what.as_bytes()).unwrap();
+        // the length before the text goes beyond the end of its message
+        bytes[at - 1] = 0x7f;
+        decode_traces(&bytes, Encoding::Protobuf, &Workspace::default(), &Limits::default()).unwrap()
+    };
+    let with = |name: &str| Span { attributes: vec![text_attribute(name, "v")], ..valid_span("s") };
+    let decoded = cut("broken", vec![valid_span("a"), with("broken"), valid_span("b")]);
+    assert_eq!((decoded.rows.rows(), decoded.rejected), (2, 1));
+    assert_eq!(decoded.reasons, ["span 2 (\"s\"): a KeyValue message is cut off"]);
+    let decoded = cut("resource", vec![valid_span("a"), valid_span("b")]);
     assert_eq!((decoded.rows.rows(), decoded.rejected), (0, 2));
+    assert_eq!(decoded.reasons[1], "span 2 (without a name): a KeyValue message is cut off");
 }
 
 #[test]

@@ -7,9 +7,8 @@ use crate::workspace::Workspace;
 use serde_json::{Map, Value, json};
 
 fn decode(body: &str) -> Result<Decoded, String> {
-    let protobuf = transcode_traces(body.as_bytes(), 32).map_err(|error| error.to_string())?;
-    decode_traces(&protobuf, Encoding::Json, &Workspace::default(), &Limits::default())
-        .map_err(|error| error.to_string())
+    let transcoded = transcode_traces(body.as_bytes(), 32).map_err(|error| error.to_string())?;
+    transcoded.decode(&Workspace::default(), &Limits::default()).map_err(|error| error.to_string())
 }
 
 fn with_spans(spans: &Value) -> String {
@@ -100,27 +99,125 @@ fn unknown_keys_nulls_and_snake_case_are_passed_over() {
     assert_eq!(decode(r#"{"resourceSpans": null}"#).unwrap().rows.rows(), 0);
 }
 
+/// Requests of which one span is wrong, and why it is rejected.
+const WRONG: [(&str, &str); 22] = [
+    (r#""name": 5"#, "name must be a string"),
+    (r#""kind": "CLIENT""#, "kind must be an integer"),
+    (r#""startTimeUnixNano": -1"#, "startTimeUnixNano must be an unsigned 64-bit integer"),
+    (r#""startTimeUnixNano": 1.5"#, "startTimeUnixNano must be an integer"),
+    (r#""startTimeUnixNano": 1e308"#, "startTimeUnixNano must be an integer"),
+    (r#""startTimeUnixNano": {}"#, "startTimeUnixNano must be an unsigned 64-bit integer"),
+    (r#""attributes": {}"#, "attributes must be a list of objects"),
+    (r#""attributes": 5"#, "attributes must be a list of objects"),
+    (r#""attributes": "a""#, "attributes must be a list of objects"),
+    (r#""attributes": [5]"#, "attributes must be a list of objects"),
+    (r#""attributes": [[{}]]"#, "attributes must be a list of objects"),
+    (r#""attributes": [{"key": "k", "value": 5}]"#, "value must be an object"),
+    (r#""attributes": [{"key": "k", "value": -1.5e3}]"#, "value must be an object"),
+    (r#""attributes": [{"key": "k", "value": "x"}]"#, "value must be an object"),
+    (r#""attributes": [{"key": "k", "value": [1, {"a": 2}]}]"#, "value must be an object"),
+    (r#""attributes": [{"key": "k", "value": {"boolValue": "yes"}}]"#, "boolValue must be true or false"),
+    (r#""attributes": [{"key": "k", "value": {"bytesValue": "!"}}]"#, "bytesValue must be base64"),
+    (r#""attributes": [{"key": "k", "value": {"arrayValue": {"values": [1]}}}]"#, "values must be a list of objects"),
+    (r#""status": 2"#, "status must be an object"),
+    (r#""status": true"#, "status must be an object"),
+    (r#""events": [{"timeUnixNano": []}]"#, "timeUnixNano must be an unsigned 64-bit integer"),
+    (r#""links": [7]"#, "links must be a list of objects"),
+];
+
+const IDS: &str = r#""traceId": "01010101010101010101010101010101", "spanId": "0202020202020202""#;
+
+fn named(name: &str) -> String {
+    format!(r#"{{{IDS}, "name": "{name}"}}"#)
+}
+
 #[test]
-fn what_is_not_otlp_is_refused_with_the_field() {
-    for (span, field) in [
-        (json!({"name": 5}), "name must be a string"),
-        (json!({"kind": "SPAN_KIND_CLIENT"}), "kind must be an integer"),
-        (json!({"startTimeUnixNano": -1}), "startTimeUnixNano must be an unsigned 64-bit integer"),
-        (json!({"startTimeUnixNano": 1.5}), "startTimeUnixNano must be an integer"),
-        (json!({"attributes": [{"key": "k", "value": {"boolValue": "yes"}}]}), "boolValue must be true or false"),
-        (json!({"attributes": {}}), "a list of objects"),
-        (json!({"status": 3}), "an object"),
-    ] {
-        let error = decode(&with_spans(&json!([span]))).unwrap_err();
-        assert!(error.contains(field), "{span}: {error}");
-    }
-    for body in ["", "[", "{", r#"{"resourceSpans":[]}}"#, "not json", "[]"] {
-        assert!(decode(body).is_err(), "{body}");
+fn a_value_of_the_wrong_type_costs_its_span_by_name_and_no_other() {
+    for (wrong, why) in WRONG {
+        let spans = format!(r#"{}, {{{IDS}, "name": "bad", {wrong}}}, {}"#, named("a"), named("b"));
+        let body = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
+        let decoded = decode(&body).unwrap();
+        assert_eq!((decoded.rows.rows(), decoded.rejected), (2, 1), "{wrong}");
+        let reason = &decoded.reasons[0];
+        assert!(reason.starts_with("span 2 (") && reason.ends_with(why), "{wrong}: {reason}");
     }
 }
 
 #[test]
-fn nesting_costs_the_span_first_and_the_request_when_it_is_absurd() {
+fn what_is_wrong_around_spans_costs_those_spans() {
+    let (a, b) = (named("a"), named("b"));
+    let kept = |resource_spans: &str| {
+        let decoded = decode(&format!(r#"{{"resourceSpans":[{resource_spans}]}}"#)).unwrap();
+        let names: Vec<_> = rows(&decoded.rows).into_iter().map(|row| row["SpanName"].clone()).collect();
+        (json!(names), decoded.rejected, decoded.reasons.join("; "))
+    };
+    let one = |spans: &str| format!(r#"{{"scopeSpans":[{{"spans":[{spans}]}}]}}"#);
+    for (resource_spans, names, rejected, reason) in [
+        (
+            format!(r#"{{"scopeSpans":[{{"spans":[{a},{b}]}}],"resource":5}},{}"#, one(&b)),
+            json!(["b"]),
+            2,
+            "resource must be",
+        ),
+        (
+            format!(r#"{{"resource":{{"attributes":1}},"scopeSpans":[{{"spans":[{a}]}}]}},{}"#, one(&b)),
+            json!(["b"]),
+            1,
+            "attributes",
+        ),
+        (
+            format!(r#"{{"scopeSpans":[{{"scope":7,"spans":[{a}]}},{{"spans":[{b}]}}]}}"#),
+            json!(["b"]),
+            1,
+            "scope must be",
+        ),
+        (
+            format!(r#"{{"scopeSpans":[{{"spans":[{a}],"schemaUrl":{{}}}},{{"spans":[{b}]}}]}}"#),
+            json!(["b"]),
+            1,
+            "schemaUrl must be",
+        ),
+        (
+            format!(r#"{{"scopeSpans":[{{"spans":[{a},5,{b},[]]}}]}}"#),
+            json!(["a", "b"]),
+            2,
+            "span 2 (without a name): spans must be",
+        ),
+        (
+            format!(r#"{{"scopeSpans":[{{"spans":{a}}},{{"spans":[{b}]}}]}}"#),
+            json!(["b"]),
+            1,
+            "spans must be a list of objects",
+        ),
+    ] {
+        let (found, count, reasons) = kept(&resource_spans);
+        assert_eq!((found, count), (names, rejected), "{resource_spans}: {reasons}");
+        assert!(reasons.contains(reason), "{resource_spans}: {reasons}");
+    }
+    for body in [
+        "",
+        "[",
+        "{",
+        r#"{"resourceSpans":[]}}"#,
+        "not json",
+        "[]",
+        "5",
+        "true",
+        r#""x""#,
+        r#"{"resourceSpans":5}"#,
+        r#"{"resourceSpans":[5]}"#,
+        r#"{"resourceSpans":{}}"#,
+        r#"{"resourceSpans":[{"scopeSpans":"x"}]}"#,
+        r#"{"resourceSpans":[{"scopeSpans":[true]}]}"#,
+    ] {
+        assert!(decode(body).is_err(), "{body}");
+    }
+    let error = decode(r#"{"resourceSpans":[{"scopeSpans":[true]}]}"#).unwrap_err();
+    assert!(error.contains("scopeSpans must be a list of objects"), "{error}");
+}
+
+#[test]
+fn nesting_costs_the_span() {
     let nested = |levels: usize| {
         let inner = (1..levels).fold(json!({"arrayValue": {}}), |inner, _| json!({"arrayValue": {"values": [inner]}}));
         json!([{"traceId": "01".repeat(16), "spanId": "02".repeat(8), "attributes": [{"key": "k", "value": inner}]}])
@@ -128,7 +225,8 @@ fn nesting_costs_the_span_first_and_the_request_when_it_is_absurd() {
     assert_eq!(decode(&with_spans(&nested(32))).unwrap().rows.rows(), 1);
     assert_eq!(decode(&with_spans(&nested(33))).unwrap().rejected, 1);
     assert_eq!(decode(&with_spans(&nested(60))).unwrap().rejected, 1);
-    assert!(decode(&with_spans(&nested(100))).unwrap_err().contains("nested too deep"));
+    let absurd = decode(&with_spans(&nested(100))).unwrap();
+    assert_eq!((absurd.rejected, absurd.reasons[0].contains("nested less deep")), (1, true), "{:?}", absurd.reasons);
     let ignored = format!(r#"{{"unknown":{}{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
     assert_eq!(decode(&ignored).unwrap().rows.rows(), 0);
     let bomb = "{\"resourceSpans\":".repeat(100_000);
@@ -136,10 +234,55 @@ fn nesting_costs_the_span_first_and_the_request_when_it_is_absurd() {
 }
 
 #[test]
+fn what_senders_write_beside_the_standard_is_taken() {
+    let row = one(json!({"kind": "SPAN_KIND_CLIENT", "status": {"code": "STATUS_CODE_ERROR"}}));
+    assert_eq!((row["SpanKind"].as_str(), row["StatusCode"].as_str()), (Some("Client"), Some("Error")));
+    for bytes in ["+/8=", "+/8", "-_8", "-_8="] {
+        let row = one(json!({"attributes": [{"key": "k", "value": {"bytesValue": bytes}}]}));
+        assert_eq!(row["SpanAttributes"][0][1], "+/8=", "{bytes}");
+    }
+    let with_mark = format!("\u{feff}{}", with_spans(&json!([{"traceId": "01".repeat(16), "spanId": "02".repeat(8)}])));
+    assert_eq!(decode(&with_mark).unwrap().rows.rows(), 1);
+}
+
+#[test]
+fn text_that_is_not_whole_costs_nobody_anything() {
+    let span = format!(
+        r#"{{{IDS}, "name": "a\ud83d", "\udead": 1, "attributes": [{{"key": "\ude00k", "value": {{"stringValue": "x\ud83dy\u0000\ud83d\ude00"}}}}]}}"#
+    );
+    let body = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}, {}]}}]}}]}}"#, named("XX"));
+    let mut bytes = body.into_bytes();
+    let at = bytes.windows(2).position(|window| window == b"XX").unwrap();
+    bytes[at] = 0xe6;
+    let decoded = transcode_traces(&bytes, 32).unwrap().decode(&Workspace::default(), &Limits::default()).unwrap();
+    assert_eq!((decoded.rows.rows(), decoded.rejected), (2, 0), "{:?}", decoded.reasons);
+    let rows = rows(&decoded.rows);
+    assert_eq!((rows[0]["SpanName"].as_str(), rows[1]["SpanName"].as_str()), (Some("a\u{fffd}"), Some("\u{fffd}X")));
+    assert_eq!(rows[0]["SpanAttributes"], json!([["\u{fffd}k", "x\u{fffd}y\0😀"]]));
+}
+
+#[test]
+fn the_protobuf_is_never_longer_than_the_json() {
+    let empty = |name: &str| {
+        format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"{name}":[{}{{}}]}}]}}]}}]}}"#, "{},".repeat(1_000))
+    };
+    for body in [
+        empty("attributes"),
+        empty("events"),
+        empty("links"),
+        format!(r#"{{"resourceSpans":[{}{{}}]}}"#, "{},".repeat(1_000)),
+    ] {
+        let transcoded = transcode_traces(body.as_bytes(), 32).unwrap();
+        assert!(transcoded.protobuf().len() <= body.len(), "{} of {}", transcoded.protobuf().len(), body.len());
+    }
+}
+
+#[test]
 fn a_json_request_has_the_fingerprints_of_its_transcoding() {
     let body = sample("01_otlp_json_peculiarities.json")["otlp"].to_string();
     let protobuf = transcode_traces(body.as_bytes(), 32).unwrap();
-    let as_protobuf = decode_traces(&protobuf, Encoding::Protobuf, &Workspace::default(), &Limits::default()).unwrap();
+    let as_protobuf =
+        decode_traces(protobuf.protobuf(), Encoding::Protobuf, &Workspace::default(), &Limits::default()).unwrap();
     let as_json = decode(&body).unwrap();
     assert!(as_json.rows.rows() > 0);
     assert_eq!(as_json.rows.fingerprints(), as_protobuf.rows.fingerprints());

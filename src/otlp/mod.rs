@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! protobuf --------------------> decode.rs --> RowGroup
-//! JSON -----> json.rs (protobuf) ----^
+//! JSON -----> json.rs (Transcoded) ---^
 //!
+//! fields.rs  OTLP's fields by their JSON names; scalars.rs writes their values
 //! wire.rs    the protobuf wire format, one field at a time
 //! value.rs   AnyValue -> the text that a ClickHouse map holds
 //! proto      prost messages of the pinned OTLP version: replies, and the oracle of the tests
@@ -12,12 +13,14 @@
 pub mod decode;
 #[cfg(test)]
 mod dialect_tests;
+mod fields;
 pub mod json;
+mod scalars;
 mod value;
 mod wire;
 
 pub use decode::{DecodeError, Decoded, Encoding, Limits, Root, count_spans, decode_traces};
-pub use json::transcode_traces;
+pub use json::{Transcoded, transcode_traces};
 
 /// The messages of OTLP 1.11.0 as prost makes them (proto/ has the sources).
 #[expect(missing_docs, clippy::doc_markdown, reason = "generated; documented in proto/")]

@@ -7,10 +7,10 @@
 use super::decode::{DecodeError, Part};
 use super::wire::Fields;
 use crate::steps;
-use crate::text::put_double;
-use crate::text::write_string;
+use crate::text::{put_double, write_string};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use std::borrow::Cow;
 
 /// From this length on a text is checked with SIMD.
 const SIMD_PAYS_BYTES: usize = 64;
@@ -27,7 +27,8 @@ pub(super) fn text<'a>(
     scratch.clear();
     match last_variant(message)? {
         Variant::Absent => {}
-        Variant::String(bytes) => return checked_text(bytes),
+        Variant::String(bytes) if is_text(bytes) => return Ok(bytes),
+        Variant::String(bytes) => scratch.push_str(&String::from_utf8_lossy(bytes)),
         Variant::Double(number) => put_double(scratch, number),
         Variant::Bytes(bytes) => BASE64.encode_string(bytes, scratch),
         scalar @ (Variant::Bool(_) | Variant::Int(_)) => put_json(scratch, scalar, depth, depth_max)?,
@@ -36,14 +37,26 @@ pub(super) fn text<'a>(
     Ok(scratch.as_bytes())
 }
 
-/// Text that must be UTF-8.
+/// Text as it lies in the request. Bytes that are not UTF-8, such as those of a character cut in two, are replaced by U+FFFD.
 #[inline]
-pub(super) fn checked_text(bytes: &[u8]) -> Result<&[u8], DecodeError> {
-    steps::take(bytes.len());
-    if is_short_ascii(bytes) || simdutf8::basic::from_utf8(bytes).is_ok() {
-        Ok(bytes)
+pub(super) fn text_of(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if is_text(bytes) {
+        Cow::Borrowed(bytes)
     } else {
-        Err(DecodeError::NotUtf8)
+        Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into_bytes())
+    }
+}
+
+#[inline]
+fn is_text(bytes: &[u8]) -> bool {
+    steps::take(bytes.len());
+    is_short_ascii(bytes) || simdutf8::basic::from_utf8(bytes).is_ok()
+}
+
+fn put_json_string(out: &mut String, bytes: &[u8]) {
+    match simdutf8::basic::from_utf8(bytes) {
+        Ok(text) => write_string(out, text),
+        Err(_) => write_string(out, &String::from_utf8_lossy(bytes)),
     }
 }
 
@@ -103,7 +116,7 @@ fn put_json(out: &mut String, variant: Variant<'_>, depth: usize, depth_max: usi
     }
     match variant {
         Variant::Absent => out.push_str("null"),
-        Variant::String(bytes) => put_json_string(out, bytes)?,
+        Variant::String(bytes) => put_json_string(out, bytes),
         Variant::Bool(bit) => out.push_str(if bit { "true" } else { "false" }),
         Variant::Int(number) => out.push_str(itoa::Buffer::new().format(number)),
         Variant::Double(number) if number.is_finite() => put_double(out, number),
@@ -146,7 +159,7 @@ fn put_json_object(out: &mut String, list: &[u8], depth: usize, depth_max: usize
         if number == 1 {
             separate(out, &mut first);
             let (key, item) = key_value(value.bytes().map_err(Part::Value.is())?)?;
-            put_json_string(out, key)?;
+            put_json_string(out, &key);
             out.push(':');
             put_json(out, last_variant(item)?, depth + 1, depth_max)?;
         }
@@ -157,7 +170,7 @@ fn put_json_object(out: &mut String, list: &[u8], depth: usize, depth_max: usize
 
 /// The key and the AnyValue message of a KeyValue message.
 #[inline]
-pub(super) fn key_value(message: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
+pub(super) fn key_value(message: &[u8]) -> Result<(Cow<'_, [u8]>, &[u8]), DecodeError> {
     let mut fields = Fields::new(message);
     let (mut key, mut item): (&[u8], &[u8]) = (&[], &[]);
     while let Some((number, value)) = fields.next().map_err(Part::Attribute.is())? {
@@ -167,19 +180,13 @@ pub(super) fn key_value(message: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
             _ => {}
         }
     }
-    Ok((checked_text(key)?, item))
+    Ok((text_of(key), item))
 }
 
 fn separate(out: &mut String, first: &mut bool) {
     if !std::mem::replace(first, false) {
         out.push(',');
     }
-}
-
-fn put_json_string(out: &mut String, bytes: &[u8]) -> Result<(), DecodeError> {
-    let text = simdutf8::basic::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8)?;
-    write_string(out, text);
-    Ok(())
 }
 
 #[cfg(test)]

@@ -171,10 +171,7 @@ impl Receivers {
         let limits = otlp::Limits { horizon, ..self.limits };
         match encoding {
             Encoding::Protobuf => Ok(decode_traces(request, encoding, workspace, &limits)?),
-            Encoding::Json => {
-                let protobuf = otlp::transcode_traces(request, limits.depth)?;
-                Ok(decode_traces(&protobuf, encoding, workspace, &limits)?)
-            }
+            Encoding::Json => Ok(otlp::transcode_traces(request, limits.depth)?.decode(workspace, &limits)?),
         }
     }
 }

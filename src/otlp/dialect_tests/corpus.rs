@@ -2,7 +2,7 @@
 
 use super::decoded;
 use super::{Row, column, json_column, rows, span};
-use crate::otlp::{Encoding, Limits, decode_traces, transcode_traces};
+use crate::otlp::{Limits, transcode_traces};
 use crate::workspace::Workspace;
 use serde_json::{Value as Json, json};
 use std::fs;
@@ -77,7 +77,7 @@ fn every_sample_fills_the_columns_it_expects() {
     }
     let sample = sample("01_otlp_json_peculiarities.json");
     let request = transcode_traces(sample["otlp"].to_string().as_bytes(), 32).unwrap();
-    let decoded = decode_traces(&request, Encoding::Json, &Workspace::default(), &Limits::default()).unwrap();
+    let decoded = request.decode(&Workspace::default(), &Limits::default()).unwrap();
     let row = rows(&decoded.rows).remove(0);
     check("01", &row, &sample["expect"]);
     assert_eq!((column(&row, "ErrorType"), column(&row, "ErrorMessage")), (json!("timeout"), json!("boom")));

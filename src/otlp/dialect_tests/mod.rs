@@ -63,10 +63,10 @@ pub(super) fn event(name: &str, attributes: Json) -> Json {
 pub(super) fn decoded(scope: &str, spans: &[Json]) -> Decoded {
     let request = json!({"resourceSpans": [{"scopeSpans": [{"scope": {"name": scope}, "spans": spans}]}]});
     let from_json = transcode_traces(request.to_string().as_bytes(), 32).unwrap();
-    let protobuf = ExportTraceServiceRequest::decode(from_json.as_slice()).unwrap().encode_to_vec();
-    let decode =
-        |bytes: &[u8], encoding| decode_traces(bytes, encoding, &Workspace::default(), &Limits::default()).unwrap();
-    let (one, other) = (decode(&from_json, Encoding::Json), decode(&protobuf, Encoding::Protobuf));
+    let protobuf = ExportTraceServiceRequest::decode(from_json.protobuf()).unwrap().encode_to_vec();
+    let (workspace, limits) = (Workspace::default(), Limits::default());
+    let one = from_json.decode(&workspace, &limits).unwrap();
+    let other = decode_traces(&protobuf, Encoding::Protobuf, &workspace, &limits).unwrap();
     assert_eq!(rows(&one.rows), rows(&other.rows));
     one
 }
