@@ -267,9 +267,19 @@ pub struct JournalMetrics {
     pub bytes: IntGauge,
     /// Age of the oldest span that ClickHouse does not have yet.
     pub oldest_seconds: IntGauge,
+    set_aside: IntCounterVec,
+    rows_lost: IntCounter,
+    uncounted: IntCounter,
 }
 
 impl JournalMetrics {
+    /// Counts a file that is not what it should be, and what is lost with it.
+    pub fn set_aside(&self, reason: &str, rows_lost: usize, is_exact: bool) {
+        self.set_aside.with_label_values(&[reason]).inc();
+        self.rows_lost.inc_by(count(rows_lost));
+        self.uncounted.inc_by(u64::from(!is_exact));
+    }
+
     fn registered(registry: &Registry) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str| registered_counter(registry, name, help);
         let gauge = |name: &str, help: &str| registered_gauge(registry, name, help);
@@ -282,6 +292,18 @@ impl JournalMetrics {
             oldest_seconds: gauge(
                 "millrace_journal_oldest_seconds",
                 "Age of the oldest span that ClickHouse does not have yet, 0 without one.",
+            )?,
+            set_aside: {
+                let opts =
+                    Opts::new("millrace_journal_set_aside", "Files of the journal that are not what they should be.");
+                let metric = IntCounterVec::new(opts, &["reason"])?;
+                registry.register(Box::new(metric.clone()))?;
+                metric
+            },
+            rows_lost: counter("millrace_journal_spans_lost", "Acknowledged spans that are lost with such files.")?,
+            uncounted: counter(
+                "millrace_journal_losses_uncounted",
+                "Such files of which it is not known how many spans are lost beside those counted.",
             )?,
         })
     }

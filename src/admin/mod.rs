@@ -6,7 +6,7 @@ use crate::clickhouse::joins::Joining;
 use crate::clickhouse::{Availability, View};
 use crate::connections::Door;
 use crate::embedded::Fence;
-use crate::journal::Backlog;
+use crate::journal::{Aside, Asides, Backlog, RowsLost};
 use crate::pipeline::{Gauge, NotTaken};
 use crate::shutdown::Shutdown;
 use crate::sizes;
@@ -19,7 +19,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -136,11 +136,27 @@ async fn health(State(admin): State<Admin>) -> Response {
         let fence = fence.borrow().map(|fence| json!({"files": fence.files.word(), "calls": fence.calls.word()}));
         object.insert("embedded".to_owned(), json!({"fence": fence}));
     }
+    if let (Some(journal), Some(object)) = (set_aside(&admin.backlog.asides()), body.as_object_mut()) {
+        object.insert("journal".to_owned(), journal);
+    }
     if let (Some(why), Some(object)) = (refusing, body.as_object_mut()) {
         object.insert("why".to_owned(), why.to_string().into());
     }
     let status = if accepting { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
+}
+
+/// The files of the journal that are not what they should be; nothing when there are none.
+fn set_aside(asides: &Asides) -> Option<Value> {
+    let Asides { named, rows_lost, uncounted, .. } = asides;
+    let file = |aside: &Aside| {
+        let RowsLost { rows, is_exact } = aside.lost;
+        let lost = if is_exact { json!(rows) } else { json!(format!("at least {rows}")) };
+        json!({"file": aside.file, "reason": aside.reason.label(), "spans_lost": lost})
+    };
+    let files: Vec<Value> = named.iter().map(file).collect();
+    let lost = if *uncounted == 0 { json!(rows_lost) } else { json!(format!("at least {rows_lost}")) };
+    (!files.is_empty()).then(|| json!({"set_aside": files, "spans_lost": lost}))
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

@@ -215,8 +215,8 @@ impl Exporter {
         );
         match done.damage {
             None => settle(segment, move |segment| segment.stored(done.rows_dead)).await,
-            Some(RowsLost(lost)) => {
-                settle(segment, move |segment| segment.set_aside(lost + done.rows_dead, "bytes on disk changed")).await;
+            Some(lost) => {
+                settle(segment, move |segment| segment.set_aside(lost, done.rows_dead, "bytes on disk changed")).await;
             }
         }
         self.is_over(id);
@@ -238,7 +238,10 @@ impl Exporter {
                 return false;
             }
             error if error.is_of_later() => settle(segment, move |segment| segment.leave(&error.to_string())).await,
-            error => settle(segment, move |segment| segment.set_aside(rows, &error.to_string())).await,
+            error => {
+                let lost = RowsLost::exactly(rows);
+                settle(segment, move |segment| segment.set_aside(lost, 0, &error.to_string())).await;
+            }
         }
         self.is_over(id);
         true

@@ -58,7 +58,10 @@ impl Rows {
         let mut is_missing = Vec::with_capacity(self.count);
         for block in blocks(&self.content)? {
             let ids = block.strings("TraceId")?.zip(block.strings("SpanId")?);
-            let others = block.i64s("Timestamp")?.zip(block.map_values("ResourceAttributes", attribute)?);
+            // without the column they are of the default workspace
+            let named: Option<Vec<_>> = block.map_values("ResourceAttributes", attribute).map(Iterator::collect);
+            let workspaces = named.unwrap_or_else(|| vec![None; block.rows()]);
+            let others = block.i64s("Timestamp")?.zip(workspaces);
             is_missing.extend(ids.zip(others).map(|((trace, span), (time, workspace))| {
                 !present.contains(&(text(trace), text(span), time, text(workspace.unwrap_or_default())))
             }));

@@ -7,8 +7,10 @@
 //!            '---------------------'            set_aside: its file is damaged
 //! ```
 
-use super::disk::{Disk, FileId, Folder};
+use super::aside::{Aside, Asides, Reason, move_aside};
+use super::disk::{FileId, Folder};
 use super::kept_open::{OnDisk, Place};
+use super::ledger::Ledger;
 use super::loaded::{InDoubt, LoadError, Loaded, RowsLost, Whole};
 use super::segment::{self, COLUMNS_HASH, Damage, Name, Scan, State as FileState};
 use super::waiter::{Waiter, Waiters};
@@ -32,8 +34,6 @@ use tokio::sync::Notify;
 const KEPT_FOR: Duration = Duration::from_secs(120);
 /// No more than this of it.
 const KEPT_BYTES_MAX: u64 = 64 << 20;
-/// Folder of the files that were damaged, beside the segments.
-pub(super) const DAMAGED_DIR: &str = "damaged";
 
 /// Which segment is sent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -79,6 +79,8 @@ pub(super) struct Sealed {
     pub(super) in_doubt: bool,
     /// No start will find its file: it is not where it was written, and lives as long as this process has it open.
     pub(super) is_displaced: bool,
+    /// How many rows it had is known, whatever became of them.
+    pub(super) is_counted: bool,
 }
 
 struct Waiting {
@@ -160,6 +162,8 @@ struct Shared {
     state: Mutex<State>,
     /// Nobody else is let in while anybody has this.
     folder: Mutex<Arc<dyn Folder>>,
+    ledger: Mutex<Ledger>,
+    asides: Mutex<Asides>,
     changed: Notify,
     wanted: Notify,
     dir: PathBuf,
@@ -192,6 +196,8 @@ impl Backlog {
         Self(Arc::new(Shared {
             state: Mutex::default(),
             folder: Mutex::new(folder),
+            ledger: Mutex::default(),
+            asides: Mutex::default(),
             changed: Notify::new(),
             wanted: Notify::new(),
             dir: dir.to_owned(),
@@ -226,6 +232,22 @@ impl Backlog {
         let mut state = self.state();
         state.kept_bytes += bytes;
         state.kept.push_back(Kept { folder, path, bytes, since: Instant::now() });
+    }
+
+    /// What was acknowledged, for the next start.
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_aside(&self, aside: Aside) {
+        self.0.metrics.journal.set_aside(aside.reason.label(), aside.lost.rows, aside.lost.is_exact);
+        self.0.asides.lock().unwrap_or_else(PoisonError::into_inner).add(aside);
+    }
+
+    /// The files that are not what they should be.
+    #[must_use]
+    pub fn asides(&self) -> Asides {
+        self.0.asides.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Segments are written to another folder from now on.
@@ -624,7 +646,8 @@ impl Segment {
             // what is sent now is not all that its token stands for
             self.mark_in_doubt()?;
         }
-        Ok(self.loaded(frames, columns, is_damaged.then_some(RowsLost(rows_lost))))
+        let is_exact = self.sealed.is_counted;
+        Ok(self.loaded(frames, columns, is_damaged.then_some(RowsLost { rows: rows_lost, is_exact })))
     }
 
     fn loaded(&self, frames: Bytes, columns: Option<Vec<String>>, damage: Option<RowsLost>) -> Loaded {
@@ -649,7 +672,12 @@ impl Segment {
             let kept = backlog.0.dir.join(name.file());
             // should this be lost, it is sent once more after a restart, with the same token
             match folder.rename(path, &kept) {
-                Ok(()) => backlog.keep(Arc::clone(folder), kept, sealed.bytes),
+                // one that is still expected is not removed by this run
+                Ok(()) => {
+                    if backlog.ledger().clear(sealed.id) {
+                        backlog.keep(Arc::clone(folder), kept, sealed.bytes);
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, path = %path.display(), "failed to mark a segment as stored; it is removed");
                     if let Err(error) = folder.remove(path) {
@@ -658,6 +686,7 @@ impl Segment {
                 }
             }
         }
+        let _is_known = backlog.ledger().clear(sealed.id);
         backlog.settle(sealed.id, outcome);
         backlog.tidy(false);
     }
@@ -667,26 +696,32 @@ impl Segment {
         let Self { sealed, backlog, .. } = self;
         backlog.0.metrics.settle(0, sealed.rows);
         tracing::error!(segment = %sealed.id, why, "a segment of the journal is left where it is");
+        let _is_known = backlog.ledger().clear(sealed.id);
         backlog.settle(sealed.id, Outcome::DeadLettered);
     }
 
-    /// Its file is damaged and its good rows are stored: sets the file aside for a person to look at.
-    pub fn set_aside(self, rows_lost: usize, why: &str) {
-        self.backlog.0.metrics.settle(self.sealed.rows.saturating_sub(rows_lost), rows_lost);
+    /// Its file is damaged and its good rows are stored: sets the file aside for a person to look at. `rows_dead` of them are among
+    /// the dead letters.
+    pub fn set_aside(self, lost: RowsLost, rows_dead: usize, why: &str) {
         let Self { sealed, backlog, .. } = self;
+        let gone = lost.rows + rows_dead;
+        backlog.0.metrics.settle(sealed.rows.saturating_sub(gone), gone);
         if let Body::File(file) = &sealed.body {
             let path = file.path();
-            match move_to_damaged(&**file.folder(), &backlog.0.dir, path) {
-                Ok(dir) => {
-                    tracing::error!(
-                        segment = %sealed.id, rows = sealed.rows, rows_lost, folder = %dir.display(), why,
-                        "a segment of the journal is damaged; its good rows are stored, the file is set aside"
-                    );
-                }
-                Err(error) => tracing::error!(%error, path = %path.display(), "failed to set a damaged segment aside"),
+            let reason = if lost.rows < sealed.rows { Reason::Damaged } else { Reason::Unreadable };
+            let moved = move_aside(&**file.folder(), &backlog.0.dir, path);
+            let name = moved.as_deref().unwrap_or(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+            tracing::error!(
+                segment = %sealed.id, rows = sealed.rows, rows_lost = lost.rows, is_exact = lost.is_exact, file = name, why,
+                "a segment of the journal is damaged; its good rows are stored, the file is set aside"
+            );
+            if let Err(error) = moved {
+                tracing::error!(%error, path = %path.display(), "failed to set a damaged segment aside");
             }
+            backlog.note_aside(Aside { file: name, reason, lost });
         }
-        backlog.settle(sealed.id, if rows_lost == 0 { Outcome::Stored } else { Outcome::DeadLettered });
+        let _is_known = backlog.ledger().clear(sealed.id);
+        backlog.settle(sealed.id, if gone == 0 { Outcome::Stored } else { Outcome::DeadLettered });
     }
 
     /// Parts of it are about to be sent by themselves: from now on, over restarts too, it is in doubt and never sent as a
@@ -729,14 +764,6 @@ impl Segment {
         drop(state);
         backlog.0.changed.notify_waiters();
     }
-}
-
-/// Puts a file where a person finds what is damaged; returns that folder.
-pub(super) fn move_to_damaged(disk: &dyn Disk, journal_dir: &Path, path: &Path) -> io::Result<PathBuf> {
-    let dir = journal_dir.join(DAMAGED_DIR);
-    disk.create_dir(&dir)?;
-    disk.rename(path, &dir.join(path.file_name().unwrap_or_default()))?;
-    Ok(dir)
 }
 
 /// The names of the columns in a segment of another version.

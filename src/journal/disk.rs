@@ -3,7 +3,7 @@
 use super::OpenError;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -49,6 +49,11 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// As above.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// The first bytes of a file, or all if it has fewer.
+    ///
+    /// # Errors
+    /// As above.
+    fn read_front(&self, path: &Path, bytes: u64) -> io::Result<Vec<u8>>;
     /// What a folder has, in any order.
     ///
     /// # Errors
@@ -97,6 +102,11 @@ pub trait Folder: Disk {
     /// # Errors
     /// As above.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Readable>>;
+    /// Opens a file to write over parts of it.
+    ///
+    /// # Errors
+    /// As above.
+    fn overwrite(&self, path: &Path) -> io::Result<Box<dyn Overwritable>>;
     /// The folder that its path leads to now, made when there is none, and locked.
     ///
     /// # Errors
@@ -113,6 +123,15 @@ pub trait Readable: Send + Sync {
     /// # Errors
     /// Those of the file system.
     fn read_all(&self) -> io::Result<Vec<u8>>;
+}
+
+/// A file parts of which are written over. They need not be durable.
+pub trait Overwritable: Send {
+    /// Writes these bytes at that place.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
 }
 
 /// A file that grows at its end.
@@ -174,6 +193,12 @@ impl Disk for MachineDisk {
         fs::read(path)
     }
 
+    fn read_front(&self, path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
+        let mut front = Vec::new();
+        File::open(path)?.take(bytes).read_to_end(&mut front)?;
+        Ok(front)
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(dir)? {
@@ -219,6 +244,12 @@ impl Readable for OpenFile {
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
+    }
+}
+
+impl Overwritable for OpenFile {
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, at)
     }
 }
 

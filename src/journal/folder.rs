@@ -6,19 +6,20 @@
 //! lock         the folder itself, and the file `lock` in it            so that removing the file lets nobody in
 //! ```
 
-use super::OpenError;
-use super::disk::{Appendable, DIR_MODE, Disk, Entry, FILE_MODE, FileId, Folder, MachineDisk, OpenFile, Readable};
+use super::disk::{
+    Appendable, DIR_MODE, Disk, Entry, FILE_MODE, FileId, Folder, MachineDisk, OpenFile, Overwritable, Readable,
+};
 use super::segment::Name;
+use super::{LOCK_FILE, OpenError};
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const LOCK_FILE: &str = "lock";
 /// What others may not do with what is in it.
 const OF_OTHERS: u32 = 0o077;
 /// Another process may put a new lock file in the place of the one that was just opened; not for ever.
@@ -184,6 +185,10 @@ impl Folder for MachineFolder {
         }
     }
 
+    fn overwrite(&self, path: &Path) -> io::Result<Box<dyn Overwritable>> {
+        Ok(Box::new(OpenFile::new(self.open_at(path, OFlags::WRONLY)?)?))
+    }
+
     fn open(&self, path: &Path) -> io::Result<Box<dyn Readable>> {
         Ok(Box::new(OpenFile::new(self.open_at(path, OFlags::RDONLY)?)?))
     }
@@ -222,6 +227,12 @@ impl Disk for MachineFolder {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.open(path)?.read_all()
+    }
+
+    fn read_front(&self, path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
+        let mut front = Vec::new();
+        self.open_at(path, OFlags::RDONLY)?.take(bytes).read_to_end(&mut front)?;
+        Ok(front)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {

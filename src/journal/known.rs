@@ -23,7 +23,7 @@ use std::path::Path;
 
 const MAGIC: &[u8; 8] = b"ACCEPTED";
 /// The secret of the keys in a folder.
-const SECRET_FILE: &str = "dedup-secret";
+pub(super) const SECRET_FILE: &str = "dedup-secret";
 const HEAD_BYTES: usize = 32;
 const CHECKSUM_BYTES: usize = 16;
 

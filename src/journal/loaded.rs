@@ -42,9 +42,22 @@ pub struct InDoubt {
     pub(super) damage: Option<RowsLost>,
 }
 
-/// A file is not what was written: rows that this took, as far as is known.
+/// A file is not what was written: rows that this took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RowsLost(pub usize);
+pub struct RowsLost {
+    /// How many, at least.
+    pub rows: usize,
+    /// Not more than that.
+    pub is_exact: bool,
+}
+
+impl RowsLost {
+    /// So many, and not more.
+    #[must_use]
+    pub fn exactly(rows: usize) -> Self {
+        Self { rows, is_exact: true }
+    }
+}
 
 /// A run of blocks that become one insert: within [`BLOCK_BYTES`], or a single block.
 #[derive(Debug, Clone)]

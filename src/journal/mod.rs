@@ -6,7 +6,10 @@
 //! folder.rs     the machine's: a folder that is locked, and known to be the one that was opened
 //! kept_open.rs  the file of a segment that waits, which is read even if somebody removed it
 //! segment.rs    a segment's file: its header, its frames, what its name says
-//! mod.rs        commit, seal, and the start after whatever happened before
+//! mod.rs        commit and seal
+//! recover.rs    the start after whatever happened before
+//! ledger.rs     what was acknowledged, to compare with what is found
+//! aside.rs      what is found and is not what it should be
 //! backlog.rs    sealed segments on their way to the exporter
 //! place.rs      what happens when the folder is removed under a running journal
 //! known.rs      beside the rows, what the index of repeats knows them by
@@ -17,14 +20,17 @@
 //!
 //! Source: ClickHouse documentation, "Native"; DESIGN sections 1 to 3.
 
+mod aside;
 mod backlog;
 mod dead;
 mod disk;
 mod folder;
 mod kept_open;
 mod known;
+mod ledger;
 mod loaded;
 mod place;
+mod recover;
 mod segment;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -32,9 +38,10 @@ pub(crate) mod testing;
 mod tests;
 mod waiter;
 
+pub use aside::{Aside, Asides, Reason};
 pub use backlog::{Backlog, History, Hold, Order, Outcome, Segment, View};
 pub use dead::{DeadLetter, DeadLetters, Verdict};
-pub use disk::{Appendable, Disk, Entry, FileId, Folder, MachineDisk, Readable};
+pub use disk::{Appendable, Disk, Entry, FileId, Folder, MachineDisk, Overwritable, Readable};
 pub use folder::MachineFolder;
 pub use loaded::{InDoubt, LoadError, Loaded, Part, RowsLost, Whole};
 pub use segment::Unreadable;
@@ -42,7 +49,7 @@ pub use waiter::{Listener, Waiter};
 
 use crate::columns::RowGroup;
 use crate::columns::blocks::Block;
-use crate::columns::frames::{checksum_of, compress_frame, decompress_checked_frame};
+use crate::columns::frames::{checksum_of, compress_frame};
 use crate::columns::native::cut;
 use crate::ids::{ReportKey, SegmentId};
 use crate::sizes::ByteSize;
@@ -51,7 +58,8 @@ use crate::time::UnixNanos;
 use backlog::{Body, Growing, Sealed};
 use kept_open::{Descriptors, OnDisk, Place};
 use known::Record;
-use segment::{COLUMNS_HASH, Damage, Header, Name, State};
+use ledger::Acknowledged;
+use segment::{COLUMNS_HASH, Header, Name, State};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -66,6 +74,7 @@ const FREE_BYTES_MIN: u64 = 32 << 20;
 /// Without `journal.max_bytes`: this, or the share below of what is free, whichever is less.
 const MAX_BYTES_DEFAULT: u64 = 10 << 30;
 const FREE_SHARE_PERCENT: u64 = 80;
+const LOCK_FILE: &str = "lock";
 const BOOT_FILE: &str = "boot";
 
 /// How the journal is kept.
@@ -443,6 +452,8 @@ impl Journal {
         }
         open.about.add(groups, content_bytes, now);
         let committed = Committed { segment: open.fresh.id, frame_bytes: scratch.frames.len() };
+        let acknowledged = Acknowledged { rows: open.about.rows, bytes: open.fresh.bytes };
+        self.backlog.ledger().note(committed.segment, acknowledged);
         self.metrics.journal.commits.inc();
         self.metrics.journal.fsyncs.inc();
         self.metrics.journal.written_bytes.inc_by(u64::try_from(committed.frame_bytes).unwrap_or(u64::MAX));
@@ -502,7 +513,9 @@ impl Journal {
 
     /// Counts up and is not before the time, so that it tells about when.
     fn next_id(&mut self) -> SegmentId {
-        self.last_number = self.latest.max(self.last_number.saturating_add(1));
+        // what is found at a start is at most a day ahead of the clock, which ends in the year 2554
+        let next = self.last_number.checked_add(1).expect("numbers begin with the time and count segments");
+        self.last_number = self.latest.max(next);
         SegmentId::new(self.options.origin, self.last_number)
     }
 
@@ -565,6 +578,7 @@ impl Journal {
                 is_recovered: false,
                 in_doubt: false,
                 is_displaced: false,
+                is_counted: true,
             }),
         };
         let Some(sealed) = sealed else { return };
@@ -582,7 +596,7 @@ impl Journal {
         let path = if is_displaced { path } else { self.renamed(path, name) };
         let body = Body::File(OnDisk::new(folder, path, Some(file), &self.descriptors));
         let (rows, oldest) = (about.rows, about.oldest);
-        Sealed { id, body, rows, bytes, oldest, is_recovered: false, in_doubt: false, is_displaced }
+        Sealed { id, body, rows, bytes, oldest, is_recovered: false, in_doubt: false, is_displaced, is_counted: true }
     }
 
     /// The file under its new name. When that fails it keeps the old one, which means the same to the next start.
@@ -616,147 +630,6 @@ impl Journal {
         }
         self.backlog.grows(growing);
     }
-
-    fn recover(&mut self, seen: &mut dyn FnMut(&Heard<'_>) -> bool) -> io::Result<Recovered> {
-        let dir = self.options.dir.clone();
-        let mut recovered = Recovered::default();
-        let known = self.disk.list(&dir)?;
-        if known.iter().any(|entry| entry.name == BOOT_FILE) {
-            let before = self.disk.read(&dir.join(BOOT_FILE))?;
-            recovered.in_doubt = self.options.boot.as_deref().map(str::as_bytes) != Some(before.as_slice());
-        }
-        let files = known.iter().filter(|entry| entry.is_file);
-        let mut segments: Vec<_> = files.filter_map(|entry| Some((Name::read(&entry.name)?, entry))).collect();
-        segments.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(name.id));
-        let (mut heard_enough, mut all_renamed, mut stored) = (false, true, Vec::new());
-        for (name, entry) in segments {
-            self.last_number = self.last_number.max(name.id.number());
-            let path = dir.join(&entry.name);
-            let needs_reading = name.state == State::Open || !heard_enough;
-            let bytes = if needs_reading { self.read_or_leave(&path, name.state)? } else { None };
-            let found = bytes.as_ref().map(|bytes| (bytes, segment::scan(bytes, segment::is_of(name.id))));
-            if let (false, Some((bytes, Ok(found)))) = (heard_enough, &found) {
-                heard_enough = !self.tell(name.id, bytes, found, seen);
-            }
-            let (rows, length, in_doubt) = match (name.state, found) {
-                (State::Stored { .. }, _) => {
-                    stored.push((path, entry.bytes));
-                    continue;
-                }
-                (_, Some((_, Err(why @ Unreadable::Version(_))))) => {
-                    tracing::error!(path = %path.display(), %why, "a segment of the journal is left where it is");
-                    continue;
-                }
-                (State::Open, Some((_, Err(why)))) => {
-                    self.refuse(&path, entry.bytes, why)?;
-                    continue;
-                }
-                // one that is damaged is set aside when it is sent, and what it lost is counted
-                (State::Waiting { rows }, _) => (rows, entry.bytes, recovered.in_doubt),
-                (State::Doubt { rows }, _) => (rows, entry.bytes, true),
-                (State::Open, Some((bytes, Ok(found)))) => {
-                    let (rows, length) = self.finish(&path, entry.bytes, bytes, &found)?;
-                    recovered.torn_bytes += entry.bytes - length;
-                    if rows == 0 {
-                        continue;
-                    }
-                    // in doubt: it may have been sealed and sent, and its new name lost
-                    (rows, length, recovered.in_doubt)
-                }
-                (State::Open, None) => continue,
-            };
-            let path = if in_doubt {
-                self.doubted(path, name.id, rows, &mut all_renamed)
-            } else {
-                self.renamed(path, Name { id: name.id, state: State::Waiting { rows } })
-            };
-            recovered.count(rows);
-            let file = self.disk.open(&path).ok();
-            let file = OnDisk::new(Arc::clone(&self.disk), path, file, &self.descriptors);
-            self.backlog.push(found_again(name.id, file, rows, length, in_doubt));
-        }
-        // the first to go is the oldest
-        stored.into_iter().rev().for_each(|(path, bytes)| self.backlog.keep(Arc::clone(&self.disk), path, bytes));
-        self.metrics.recover(recovered.rows);
-        if all_renamed {
-            // only now: until the names say which are in doubt, all of them are
-            self.disk.sync_dir(&dir)?;
-            let boot = self.options.boot.clone().unwrap_or_default();
-            disk::replace(&*self.disk, &dir, BOOT_FILE, boot.as_bytes())?;
-        }
-        Ok(recovered)
-    }
-
-    /// Tells of the rows of a segment; false when they are enough.
-    fn tell(
-        &self,
-        id: SegmentId,
-        bytes: &[u8],
-        found: &segment::Scan,
-        seen: &mut dyn FnMut(&Heard<'_>) -> bool,
-    ) -> bool {
-        let (mut content, secret) = (Vec::new(), secret_hash(&self.options));
-        let began = UnixNanos::new(id.number()).unwrap_or_default();
-        found.framed(bytes).all(|(frame, record)| {
-            if let Some(record) = record.filter(|record| record.secret == secret) {
-                return seen(&Heard { accepted_at: record.accepted_at, rows: HeardRows::Keys(record.keys()) });
-            }
-            content.clear();
-            let whole = decompress_checked_frame(frame, &mut content);
-            match whole.ok().and_then(|()| Block::parse(&content).ok()) {
-                Some((block, _rest)) => seen(&Heard { accepted_at: began, rows: HeardRows::Block(&block) }),
-                None => true,
-            }
-        })
-    }
-
-    /// The file under a name that says that it is in doubt, over any number of restarts.
-    fn doubted(&self, path: PathBuf, id: SegmentId, rows: usize, all_renamed: &mut bool) -> PathBuf {
-        let new = self.options.dir.join(Name { id, state: State::Doubt { rows } }.file());
-        let renamed = self.renamed(path, Name { id, state: State::Doubt { rows } });
-        *all_renamed &= renamed == new;
-        renamed
-    }
-
-    /// The content of a segment; what waits, or is stored, need not be readable now.
-    fn read_or_leave(&self, path: &Path, state: State) -> io::Result<Option<Vec<u8>>> {
-        match self.disk.read(path) {
-            Err(error) if state != State::Open => {
-                tracing::warn!(%error, path = %path.display(), "failed to read a segment; its repeats may be stored again");
-                Ok(None)
-            }
-            read => read.map(Some),
-        }
-    }
-
-    /// Makes durable what a segment that was being written holds, without a torn end: its rows count as accepted from now
-    /// on, and so far they may be in the machine's memory alone. Returns its rows and bytes; one without rows is removed.
-    fn finish(&self, path: &Path, bytes: u64, content: &[u8], found: &segment::Scan) -> io::Result<(usize, u64)> {
-        let is_torn = found.damage == Damage::TornTail;
-        let sound = if is_torn { u64::try_from(found.sound_until).unwrap_or(bytes) } else { bytes };
-        let rows = backlog::rows_in(content, found);
-        if rows == 0 {
-            self.disk.remove(path)?;
-        } else {
-            self.disk.cut(path, sound)?;
-        }
-        Ok((rows, sound))
-    }
-
-    /// A file in which nothing can be read: one that was only begun is removed, a damaged one is set aside.
-    fn refuse(&self, path: &Path, bytes: u64, why: Unreadable) -> io::Result<()> {
-        if bytes <= segment::HEADER_BYTES_MAX {
-            return self.disk.remove(path);
-        }
-        let dir = backlog::move_to_damaged(&*self.disk, &self.options.dir, path)?;
-        tracing::error!(path = %path.display(), folder = %dir.display(), %why, "a segment of the journal is set aside");
-        Ok(())
-    }
-}
-
-fn found_again(id: SegmentId, file: OnDisk, rows: usize, bytes: u64, in_doubt: bool) -> Sealed {
-    let oldest = UnixNanos::new(id.number()).unwrap_or_default();
-    Sealed { id, body: Body::File(file), rows, bytes, oldest, is_recovered: true, in_doubt, is_displaced: false }
 }
 
 /// What tells the secret from another one, without telling it.
@@ -767,16 +640,19 @@ fn secret_hash(options: &Options) -> u64 {
 
 fn make(disk: &Arc<dyn Folder>, options: &Options, id: SegmentId) -> Result<Fresh, CommitError> {
     let path = options.dir.join(Name { id, state: State::Open }.file());
+    // it gets its name once its header is durable: one that is shorter was not left by a crash
+    let begun = options.dir.join(Name { id, state: State::New }.file());
     let header =
         Header { id, created_nanos: id.number().cast_signed(), columns: *COLUMNS_HASH, table: options.table.clone() }
             .encode();
-    let mut file = disk.create(&path).map_err(|error| {
+    let mut file = disk.create(&begun).map_err(|error| {
         // nothing acknowledged is in a file that was not made
         if is_full(&error) { Full::Disk.into() } else { CommitError::NoFile(error) }
     })?;
-    let written = file.append(&header).and_then(|()| file.sync()).and_then(|()| disk.sync_dir(&options.dir));
-    written.map_err(|error| {
-        let _left_for_the_next_start = disk.remove(&path);
+    let written = file.append(&header).and_then(|()| file.sync());
+    let named = written.and_then(|()| disk.rename(&begun, &path)).and_then(|()| disk.sync_dir(&options.dir));
+    named.map_err(|error| {
+        let _left_for_the_next_start = disk.remove(&begun).or_else(|_| disk.remove(&path));
         match error {
             error if is_full(&error) => Full::Disk.into(),
             error if is_out_of_files(&error) => CommitError::NoFile(error),

@@ -60,10 +60,12 @@ impl Journal {
     /// An empty folder in the place of the one that is gone.
     fn new_folder(&self) -> Result<Arc<dyn Folder>, OpenError> {
         let folder = self.disk.at_its_place()?;
-        let boot = self.options.boot.clone().unwrap_or_default();
-        disk::replace(&*folder, &self.options.dir, BOOT_FILE, boot.as_bytes())
-            .and_then(|()| known::keep_secret(&*folder, &self.options.dir, self.options.secret))
-            .map_err(|source| OpenError::Io { dir: self.options.dir.clone(), source })?;
+        let (dir, boot) = (&self.options.dir, self.options.boot.as_deref());
+        // should this run end before what waits is stored, the next start can say what is lost
+        disk::replace(&*folder, dir, BOOT_FILE, boot.unwrap_or_default().as_bytes())
+            .and_then(|()| known::keep_secret(&*folder, dir, self.options.secret))
+            .and_then(|()| self.backlog.ledger().begin(&*folder, dir, boot))
+            .map_err(|source| OpenError::Io { dir: dir.clone(), source })?;
         Ok(folder)
     }
 

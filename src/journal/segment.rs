@@ -20,6 +20,7 @@
 //! The name of the file says what became of it, so that a start needs to read only what was not finished:
 //!
 //! ```text
+//! {number}-{origin}.new               its header is being written
 //! {number}-{origin}.open              rows are being added
 //! {number}-{origin}-{rows}.segment    waits for ClickHouse
 //! {number}-{origin}-{rows}.doubt      waits, and ClickHouse may have rows of it although its token does not say so
@@ -92,7 +93,7 @@ impl Header {
     }
 
     /// The header and how many bytes it has.
-    fn read(bytes: &[u8]) -> Result<(Self, usize), Unreadable> {
+    pub(super) fn read(bytes: &[u8]) -> Result<(Self, usize), Unreadable> {
         let number = |at: usize| bytes.get(at..at + 2).and_then(|two| two.try_into().ok()).map(u16::from_le_bytes);
         let (Some(version), Some(length)) = (number(8), number(10)) else { return Err(Unreadable::Header) };
         if !bytes.starts_with(MAGIC) {
@@ -131,6 +132,13 @@ pub(super) struct Scan {
     /// Where the frames end that follow each other without damage.
     pub(super) sound_until: usize,
     pub(super) damage: Damage,
+}
+
+impl Scan {
+    /// Whether its end is not whole.
+    pub(super) fn is_torn(&self) -> bool {
+        self.damage == Damage::TornTail
+    }
 }
 
 /// What is wrong with a segment's bytes.
@@ -217,6 +225,7 @@ pub(super) struct Name {
 /// How far a segment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
+    New,
     Open,
     Waiting { rows: usize },
     Doubt { rows: usize },
@@ -256,6 +265,7 @@ impl Name {
     pub(super) fn file(self) -> String {
         let (number, origin) = (self.id.number(), self.id.origin());
         match self.state {
+            State::New => format!("{number:016x}-{origin:016x}.new"),
             State::Open => format!("{number:016x}-{origin:016x}.open"),
             State::Waiting { rows } => format!("{number:016x}-{origin:016x}-{rows}.segment"),
             State::Doubt { rows } => format!("{number:016x}-{origin:016x}-{rows}.doubt"),
@@ -273,6 +283,7 @@ impl Name {
         let (number, origin) = (hex()?, hex()?);
         let rows = parts.next();
         let state = match (end, rows, parts.next()) {
+            ("new", None, None) => State::New,
             ("open", None, None) => State::Open,
             ("segment", Some(rows), None) => State::Waiting { rows: rows.parse().ok()? },
             ("doubt", Some(rows), None) => State::Doubt { rows: rows.parse().ok()? },

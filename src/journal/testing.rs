@@ -8,7 +8,7 @@
 //!
 //! A sync that fails loses what it should have written for good, and the next one does not say so (as on Linux).
 
-use super::{Appendable, Disk, Entry, FileId, Folder, Heard, HeardRows, OpenError, Readable};
+use super::{Appendable, Disk, Entry, FileId, Folder, Heard, HeardRows, OpenError, Overwritable, Readable};
 use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
 use crate::ids::{ReportKey, SpanId, TraceId};
 use crate::time::UnixNanos;
@@ -101,6 +101,8 @@ struct Content {
     peak: Vec<u8>,
     /// What a failed sync lost although reads give it.
     lost: Vec<Range<usize>>,
+    /// Parts that were written over since the last sync.
+    overwritten: Vec<(usize, Vec<u8>)>,
     /// Something durable was cut off, and that is not durable yet.
     is_cut: bool,
 }
@@ -365,6 +367,13 @@ impl Content {
         }
     }
 
+    fn overwrite(&mut self, bytes: &[u8], at: usize) {
+        let end = at + bytes.len();
+        self.now.resize(self.now.len().max(end), 0);
+        self.now[at..end].copy_from_slice(bytes);
+        self.overwritten.push((at, bytes.to_vec()));
+    }
+
     fn cut(&mut self, length: usize) {
         self.is_cut = length < self.durable.len();
         self.now.truncate(length);
@@ -377,6 +386,7 @@ impl Content {
     fn sync(&mut self) {
         self.durable.clone_from(&self.now);
         self.is_cut = false;
+        self.overwritten.clear();
         for lost in self.lost.drain(..) {
             self.durable[lost].fill(0);
         }
@@ -391,6 +401,14 @@ impl Content {
     fn lose(&mut self, chance: &mut Chance) {
         if std::mem::take(&mut self.is_cut) && chance.below(2) == 0 {
             self.durable.truncate(self.now.len());
+        }
+        // of what was written over some blocks are there, in whatever order
+        for (at, bytes) in std::mem::take(&mut self.overwritten) {
+            if let Some(old) = self.durable.get_mut(at..at + bytes.len())
+                && chance.below(2) == 0
+            {
+                old.copy_from_slice(&bytes);
+            }
         }
         let written = if self.peak.len() > self.now.len() { &self.peak } else { &self.now };
         let unsure = written.len().saturating_sub(self.durable.len());
@@ -451,6 +469,12 @@ impl Disk for SimDisk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let state = self.simply(Op::Read)?;
         Ok(state.files[not_found(state.names.get(path).copied())?].now.clone())
+    }
+
+    fn read_front(&self, path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
+        let mut all = self.read(path)?;
+        all.truncate(usize::try_from(bytes).unwrap());
+        Ok(all)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
@@ -531,6 +555,12 @@ impl Folder for SimDisk {
         Ok(Box::new(SimFile { disk: self.clone(), id, process: state.process }))
     }
 
+    fn overwrite(&self, path: &Path) -> io::Result<Box<dyn Overwritable>> {
+        let state = self.state();
+        let id = not_found(state.names.get(path).copied().filter(|_| state.folder == self.1))?;
+        Ok(Box::new(SimFile { disk: self.clone(), id, process: state.process }))
+    }
+
     fn at_its_place(&self) -> Result<Arc<dyn Folder>, OpenError> {
         let dir = Path::new("/data/journal");
         if self.state().is_moved {
@@ -539,6 +569,18 @@ impl Folder for SimDisk {
         let there = self.as_it_is();
         there.create_dir(dir).map_err(|source| OpenError::Io { dir: dir.to_owned(), source })?;
         Ok(Arc::new(there))
+    }
+}
+
+impl Overwritable for SimFile {
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        let is_alive = state.process == self.process && state.dies_at.is_none_or(|(call, _)| call >= state.calls.len());
+        if !is_alive {
+            return Err(Fault::Io.error());
+        }
+        state.files[self.id].overwrite(bytes, usize::try_from(at).unwrap());
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ mod places;
 
 use super::testing::{SimDisk, group, keys, number_of, numbers_heard};
 use super::*;
+use crate::columns::frames::decompress_checked_frame;
 use futures_util::FutureExt as _;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -207,7 +208,7 @@ fn drain(journal: &mut Journal, table: &mut Table) {
         let loaded = segment.load().unwrap();
         table.deliver(segment.id(), &loaded, Fate::Stored);
         match damage_of(&loaded) {
-            Some(RowsLost(lost)) => segment.set_aside(lost, "test"),
+            Some(lost) => segment.set_aside(lost, 0, "test"),
             None => segment.stored(0),
         }
     }

@@ -2,25 +2,45 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, FileType, Mode, RenameFlags};
 use serde_json::{Value, json};
 
 use crate::support::http::{self, post_json};
-use crate::support::{Service, wait_until};
+use crate::support::service::{Options, binary, free_port};
+use crate::support::sql::Sql;
+use crate::support::{Engine, Service, wait_until};
 use crate::{Attack, hold_off};
 
 const ATTACKS: &[Attack] = &[
     Attack { name: "the folder is removed under load", run: the_folder_is_removed_under_load },
     Attack { name: "the folder is replaced by another journal", run: the_folder_is_replaced_by_another_journal },
+    Attack { name: "bits are flipped in what waits", run: bits_are_flipped },
+    Attack { name: "files are emptied, cut and removed", run: files_are_emptied_cut_and_removed },
+    Attack { name: "segments are copied, renamed, and others put beside them", run: others_are_put_into_the_folder },
+    Attack { name: "a second process is started on the folder", run: a_second_process_is_started },
 ];
+
+/// The ClickHouse of the attacks between a stop and a start.
+static ENGINE: Mutex<Option<Engine>> = Mutex::new(None);
+
+struct EndsEngine;
+
+impl Drop for EndsEngine {
+    fn drop(&mut self) {
+        ENGINE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
 
 #[test]
 fn attacks_of_this_area_hold() {
+    let _ends = EndsEngine;
+    *ENGINE.lock().unwrap() = Some(Engine::start());
     hold_off("journal", ATTACKS);
 }
 
@@ -124,18 +144,18 @@ fn why(service: &Service) -> Option<String> {
 }
 
 /// How often each span is stored, once everything has come to its end.
-fn stored(service: &Service) -> BTreeMap<u64, u64> {
+fn stored(service: &Service, sql: &Sql) -> BTreeMap<u64, u64> {
     wait_until("nothing waits any more", || (service.metric("millrace_spans_pending")? == 0.0).then_some(()));
     let query =
         "SELECT reinterpretAsUInt64(reverse(unhex(SpanId))) AS number, count() AS n FROM otel_traces GROUP BY number";
-    let rows = service.sql().rows(query, &[]);
+    let rows = sql.rows(query, &[]);
     rows.iter().map(|row| (row["number"].as_u64().unwrap(), row["n"].as_u64().unwrap())).collect()
 }
 
 /// Everything acknowledged is stored, once.
 fn assert_all_stored(service: &Service, ledger: &Ledger) {
     assert_eq!(ledger.unexpected, [""; 0], "answers that no sender expects");
-    let stored = stored(service);
+    let stored = stored(service, &service.sql());
     let lost: Vec<_> = ledger.acknowledged.iter().filter(|number| !stored.contains_key(number)).collect();
     assert!(lost.is_empty(), "{} of {} acknowledged spans are lost", lost.len(), ledger.acknowledged.len());
     let doubled: Vec<_> = stored.iter().filter(|(_, count)| **count > 1).collect();
@@ -177,4 +197,142 @@ fn the_folder_is_replaced_by_another_journal() {
     load.wait_for_acknowledged(60);
     let ledger = load.stop();
     assert_all_stored(&service, &ledger);
+}
+
+/// A service whose spans wait, a segment for each request, with what it acknowledged.
+fn with_waiting_spans(database: &'static str, requests: u64) -> (Service, Vec<u64>) {
+    let away = format!("http://127.0.0.1:{}", free_port());
+    let service = Service::start_with(Options {
+        yaml: format!("clickhouse: {{ database: {database} }}\njournal: {{ segment_rows: {SPANS} }}"),
+        environment: vec![("MILLRACE_CLICKHOUSE_URL".to_owned(), away)],
+        ..Options::default()
+    });
+    let acknowledged = acknowledged_by(&service, requests);
+    (service, acknowledged)
+}
+
+/// Sends so many requests, one after the other.
+fn acknowledged_by(service: &Service, requests: u64) -> Vec<u64> {
+    let ledger = Mutex::new(Ledger::default());
+    (0..requests).for_each(|_| deliver(&service.http("/v1/traces"), &ledger));
+    ledger.into_inner().unwrap().acknowledged.into_iter().collect()
+}
+
+/// Starts it again, with a ClickHouse this time.
+fn start_with_clickhouse(service: &mut Service, database: &'static str) -> Sql {
+    let sql = ENGINE.lock().unwrap().as_ref().unwrap().sql(database);
+    service.set_environment(vec![("MILLRACE_CLICKHOUSE_URL".to_owned(), sql.url.clone())]);
+    service.start_again();
+    sql
+}
+
+/// The journal's files with this ending, oldest first.
+fn files(service: &Service, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(journal_of(service)).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == ending)).collect();
+    files.sort();
+    files
+}
+
+/// Reasons and losses, as health names them.
+fn set_aside(service: &Service) -> Vec<(String, Value)> {
+    let health = http::get(&service.health()).json();
+    let files = health["journal"]["set_aside"].as_array().cloned().unwrap_or_default();
+    files.iter().map(|file| (file["reason"].as_str().unwrap().to_owned(), file["spans_lost"].clone())).collect()
+}
+
+/// Nothing is stored twice, and what is not stored is said to be lost: as many as that.
+fn assert_all_accounted_for(service: &Service, sql: &Sql, acknowledged: &[u64], lost: usize) {
+    let stored = stored(service, sql);
+    assert!(stored.values().all(|count| *count == 1), "stored more than once: {stored:?}");
+    assert_eq!(acknowledged.iter().filter(|number| !stored.contains_key(number)).count(), lost);
+    assert_eq!(service.metric("millrace_journal_spans_lost"), Some(lost as f64));
+    assert_eq!(service.metric("millrace_journal_losses_uncounted"), Some(0.0));
+}
+
+fn bits_are_flipped() {
+    let (mut service, acknowledged) = with_waiting_spans("otel_flipped", 6);
+    service.kill();
+    let waiting = [files(&service, "segment"), files(&service, "open"), files(&service, "doubt")].concat();
+    let damaged: Vec<&PathBuf> =
+        waiting.iter().filter(|path| fs::metadata(path).unwrap().len() > 400).take(3).collect();
+    assert_eq!(damaged.len(), 3, "{waiting:?}");
+    for path in &damaged {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[200] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+    let sql = start_with_clickhouse(&mut service, "otel_flipped");
+    assert_all_accounted_for(&service, &sql, &acknowledged, 9);
+    assert_eq!(set_aside(&service).len(), 3, "{:?}", set_aside(&service));
+    assert_eq!(fs::read_dir(journal_of(&service).join("damaged")).unwrap().count(), 3);
+    assert!(service.log().contains("rows_lost=3"), "the log says how many");
+}
+
+fn files_are_emptied_cut_and_removed() {
+    let (mut service, acknowledged) = with_waiting_spans("otel_emptied", 8);
+    service.kill();
+    let waiting = [files(&service, "segment"), files(&service, "open"), files(&service, "doubt")].concat();
+    let waiting: Vec<PathBuf> = waiting.into_iter().filter(|path| fs::metadata(path).unwrap().len() > 400).collect();
+    let [emptied, cut, removed, ..] = &waiting[..] else { panic!("{waiting:?}") };
+    fs::write(emptied, b"").unwrap();
+    let half = fs::read(cut).unwrap();
+    fs::write(cut, &half[..half.len() / 2]).unwrap();
+    fs::remove_file(removed).unwrap();
+    let sql = start_with_clickhouse(&mut service, "otel_emptied");
+    assert_all_accounted_for(&service, &sql, &acknowledged, 9);
+    let mut reasons: Vec<String> = set_aside(&service).into_iter().map(|(reason, _)| reason).collect();
+    reasons.sort();
+    assert_eq!(reasons, ["missing", "unreadable", "unreadable"]);
+}
+
+fn others_are_put_into_the_folder() {
+    let (mut service, mut acknowledged) = with_waiting_spans("otel_beside", 6);
+    service.kill();
+    let dir = journal_of(&service);
+    let waiting = [files(&service, "segment"), files(&service, "doubt")].concat();
+    let [copied, renamed, ..] = &waiting[..] else { panic!("{waiting:?}") };
+    let name = |number: &str, ending: &str| dir.join(format!("{number}-0000000000000007{ending}"));
+    fs::copy(copied, name("0000000000000123", "-3.segment")).unwrap();
+    fs::copy(copied, name("ffffffffffffffff", "-3.segment")).unwrap();
+    fs::rename(renamed, name("0000000000000124", "-30.segment")).unwrap();
+    fs::write(name("fffffffffffffffe", "-1.segment"), b"garbage").unwrap();
+    fs::write(dir.join("notes.txt"), b"of an operator").unwrap();
+    symlink("/etc/passwd", name("0000000000000125", "-3.segment")).unwrap();
+    fs::create_dir(name("0000000000000126", ".open")).unwrap();
+    let pipe = name("0000000000000127", "-3.segment");
+    rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+    let sql = start_with_clickhouse(&mut service, "otel_beside");
+    acknowledged.extend(acknowledged_by(&service, 10));
+    let stored = stored(&service, &sql);
+    assert!(acknowledged.iter().all(|number| stored.get(number) == Some(&1)), "{stored:?}");
+    assert_eq!(stored.len(), acknowledged.len());
+    let mut reasons: Vec<String> = set_aside(&service).into_iter().map(|(reason, _)| reason).collect();
+    reasons.sort();
+    assert_eq!(reasons, ["copy", "copy", "not_a_file", "not_a_file", "not_a_file", "unreadable"]);
+    assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(dir.join("notes.txt").exists() && service.log().contains("notes.txt"));
+}
+
+fn a_second_process_is_started() {
+    let (service, _) = with_waiting_spans("otel_second", 1);
+    let lock = journal_of(&service).join("lock");
+    for is_removed in [false, true] {
+        if is_removed {
+            fs::remove_file(&lock).unwrap();
+        }
+        let mut second = binary();
+        second.arg("serve").env("MILLRACE_CLICKHOUSE_URL", "http://127.0.0.1:9");
+        let config = service.data_dir().with_file_name("second.yaml");
+        let listen = "{ listen: 127.0.0.1:0 }";
+        let yaml = format!(
+            "data_dir: {}\nreceivers: {{ otlp_grpc: {listen}, http: {listen} }}\nadmin: {{ health: {listen}, metrics: {listen} }}\n",
+            service.data_dir().display()
+        );
+        fs::write(&config, yaml).unwrap();
+        let ended = second.arg("--config").arg(&config).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(!ended.status.success() && said.contains("another Millrace uses the journal"), "{said}");
+    }
 }

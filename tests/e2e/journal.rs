@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use millrace::columns::frames::{check_frame, checksum_of, compress_pieces, decompress_checked_frame};
 use serde_json::{Value, json};
 
 use crate::support::http::post_json;
@@ -17,6 +18,35 @@ const FIXTURE_NAME: &str = "0000000000000008-0000000000000007";
 
 fn fixture(name: &str) -> Vec<u8> {
     fs::read(project().join("tests/fixtures/journal").join(name)).expect("the fixture is there")
+}
+
+/// A fixture as the segment of another number: in its header, and in every row.
+#[expect(clippy::indexing_slicing, reason = "a test may panic")]
+fn fixture_numbered(name: &str, number: u8) -> Vec<u8> {
+    let bytes = fixture(name);
+    let renumbered = |bytes: &[u8]| {
+        let old = [&[7, 0, 0, 0, 0, 0, 0, 0, 8][..], &[0; 7]].concat();
+        let mut bytes = bytes.to_vec();
+        for at in 0..bytes.len().saturating_sub(old.len() - 1) {
+            if bytes[at..].starts_with(&old) {
+                bytes[at + 8] = number;
+            }
+        }
+        bytes
+    };
+    let length = usize::from(u16::from_le_bytes([bytes[10], bytes[11]]));
+    let (header, mut frames) = bytes.split_at(length);
+    let mut out = renumbered(&header[..length - 16]);
+    out.extend(checksum_of(&out));
+    while !frames.is_empty() {
+        let shape = check_frame(frames).expect("a frame").expect("a whole one");
+        let (frame, rest) = frames.split_at(shape.frame_bytes);
+        let mut block = Vec::new();
+        decompress_checked_frame(frame, &mut block).expect("it was checked");
+        compress_pieces(&renumbered(&block), &mut out);
+        frames = rest;
+    }
+    out
 }
 
 /// A service that has made its table and was stopped, and its journal's folder.
@@ -35,12 +65,12 @@ fn wait_until_drained(service: &Service) {
 #[test]
 fn segments_of_earlier_versions_are_stored_with_the_columns_that_they_have() {
     let (mut service, dir) = stopped();
-    for (file, name) in [
-        ("v1.segment", "0000000000000008-0000000000000007.open"),
-        ("v1.segment", "0000000000000009-0000000000000007-6.segment"),
-        ("v1-fewer-columns.segment", "000000000000000a-0000000000000007-6.segment"),
+    for (file, number, name) in [
+        ("v1.segment", 8, "0000000000000008-0000000000000007.open"),
+        ("v1.segment", 9, "0000000000000009-0000000000000007-6.segment"),
+        ("v1-fewer-columns.segment", 10, "000000000000000a-0000000000000007-6.segment"),
     ] {
-        fs::write(dir.join(name), fixture(file)).expect("the folder can be written");
+        fs::write(dir.join(name), fixture_numbered(file, number)).expect("the folder can be written");
     }
     service.start_again();
     let count = "SELECT count() AS n, uniqExact(SpanId) AS spans, countIf(ServiceName = 'simulated') AS whole, \

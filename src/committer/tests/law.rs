@@ -116,7 +116,7 @@ impl World {
         numbers_in(&mut segment).into_iter().for_each(|number| *self.ended.entry(number).or_default() += 1);
         match end {
             End::OneDead => segment.stored(1),
-            End::SetAside => segment.set_aside(1, "test"),
+            End::SetAside => segment.set_aside(RowsLost::exactly(1), 0, "test"),
             End::Stored | End::PutBack => segment.stored(0),
         }
     }

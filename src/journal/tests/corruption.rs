@@ -1,6 +1,7 @@
 //! Bytes on disk that change: a start always succeeds, what is sent is what was written, and what is lost is counted.
 
 use super::*;
+use crate::journal::ledger::LEDGER_FILE;
 
 /// A segment's file, and what was committed to it.
 struct Written {
@@ -15,12 +16,18 @@ struct Written {
     /// Where each has its end, with its record.
     ends: Vec<usize>,
     rows: Vec<usize>,
+    ledger: Vec<u8>,
 }
 
 /// Writes a segment of so many rows in each commit, sealed or not.
 fn written(commits: &[usize], is_sealed: bool) -> Written {
+    written_by(1, commits, is_sealed)
+}
+
+/// The same by another run.
+fn written_by(opening: u64, commits: &[usize], is_sealed: bool) -> Written {
     let disk = SimDisk::default();
-    let mut journal = open(&disk, options(1)).unwrap().journal;
+    let mut journal = open(&disk, options(opening)).unwrap().journal;
     let mut first = 1;
     for rows in commits {
         let behind = first + u64::try_from(*rows).unwrap();
@@ -36,9 +43,10 @@ fn written(commits: &[usize], is_sealed: bool) -> Written {
     let scan = segment::scan(&bytes, |_| true).unwrap();
     let (frames, header) = (scan.frames.clone(), scan.frames[0].start);
     let ends = scan.records.iter().map(|record| record.clone().unwrap().end).collect();
+    let ledger = disk.bytes_of(&Path::new(DIR).join(LEDGER_FILE));
     let blocks = blocks_in(&scan.into_frames(bytes.clone()));
     assert_eq!(frames.len(), commits.len());
-    Written { name, bytes, blocks, header, frames, ends, rows: commits.to_vec() }
+    Written { name, bytes, blocks, header, frames, ends, rows: commits.to_vec(), ledger }
 }
 
 fn path_of(name: Name) -> PathBuf {
@@ -74,7 +82,7 @@ fn check_sealed(written: &Written, bytes: &[u8], survivors: &[usize], what: &str
                 return;
             }
             assert!(segment.is_in_doubt(), "{what}: it is no longer what its token stands for");
-            let RowsLost(lost) = damage_of(&loaded).unwrap_or_else(|| panic!("{what}: it is damaged"));
+            let RowsLost { rows: lost, .. } = damage_of(&loaded).unwrap_or_else(|| panic!("{what}: it is damaged"));
             assert_eq!((left, lost), (all - lost, all - left), "{what}");
             lost
         }
@@ -83,11 +91,11 @@ fn check_sealed(written: &Written, bytes: &[u8], survivors: &[usize], what: &str
     };
     assert_eq!(lost, all - left, "{what}");
     let state = if segment.is_in_doubt() { State::Doubt { rows: all } } else { written.name.state };
-    segment.set_aside(lost, "test");
+    segment.set_aside(RowsLost::exactly(lost), 0, "test");
     assert_eq!(backlog.view(), View::default());
     assert_eq!(opened.metrics.pending(), 0);
     let name = Name { state, ..written.name }.file();
-    let kept = disk.bytes_of(&Path::new(DIR).join(backlog::DAMAGED_DIR).join(name));
+    let kept = disk.bytes_of(&Path::new(DIR).join(aside::DAMAGED_DIR).join(name));
     assert!(kept == bytes, "{what}: kept as it is, for a person to look at");
 }
 
@@ -112,26 +120,162 @@ fn a_flipped_byte_in_a_finished_segment_costs_its_frame_alone() {
     }
 }
 
+/// Opens a journal in which there is this file, and the ledger of the run that wrote it.
+fn with_ledger(written: &Written, name: Name, bytes: &[u8]) -> (SimDisk, Opened) {
+    let disk = SimDisk::default();
+    disk.put(&path_of(name), bytes);
+    disk.put(&Path::new(DIR).join(LEDGER_FILE), &written.ledger);
+    let opened = open(&disk, options(2)).expect("it always starts");
+    (disk, opened)
+}
+
+/// What is delivered of a journal, and what it says is lost: as numbers of rows.
+fn delivered_and_lost(opened: &mut Opened) -> (Vec<u64>, usize, bool) {
+    let (backlog, mut numbers) = (opened.journal.backlog().clone(), Vec::new());
+    while let Some(mut segment) = take(&backlog, Order::Fair) {
+        let rows = segment.rows();
+        match segment.load() {
+            Ok(loaded) => {
+                numbers.extend(spans_in(&frames_of(&loaded)).into_iter().map(|(number, _)| number));
+                match damage_of(&loaded) {
+                    Some(lost) => segment.set_aside(lost, 0, "test"),
+                    None => segment.stored(0),
+                }
+            }
+            Err(_) => segment.set_aside(RowsLost::exactly(rows), 0, "test"),
+        }
+    }
+    let asides = backlog.asides();
+    assert_eq!(opened.metrics.pending(), 0);
+    (numbers, asides.rows_lost, asides.uncounted == 0)
+}
+
 #[test]
-fn a_flipped_byte_in_a_segment_under_way_costs_its_frame_alone() {
+fn of_a_segment_under_way_with_a_flipped_byte_anywhere_what_is_lost_is_counted_exactly() {
     let written = written(&[2, 1, 3, 1], false);
-    let (begin, end) = (written.ends[2], written.frames[3].end);
+    let all: usize = written.rows.iter().sum();
     for at in 0..written.bytes.len() {
         let mut bytes = written.bytes.clone();
         bytes[at] ^= 1 << (at % 8);
-        let (_disk, opened) = with(written.name, &bytes);
         let left = survivors(&written, &(at..at + 1));
         let rows: usize = left.iter().map(|at| written.rows[*at]).sum();
-        // the last commit may as well have been cut off by the power: from its frame on, or its record alone
-        let torn = if at < begin { 0 } else { written.bytes.len() - if at < end { begin } else { end } };
-        let torn = u64::try_from(torn).unwrap();
-        assert_eq!((opened.recovered.rows, opened.recovered.torn_bytes), (rows, torn), "byte {at}");
-        let mut segment = take(opened.journal.backlog(), Order::Fair).unwrap();
-        let loaded = segment.load().unwrap();
-        let want: Vec<_> = left.iter().map(|at| written.blocks[*at].clone()).collect();
-        assert!(blocks_in(&frames_of(&loaded)) == want, "byte {at}: what was written, and nothing else");
-        assert_eq!(damage_of(&loaded), (torn == 0).then_some(RowsLost(0)), "byte {at}");
+        let (disk, mut opened) = with_ledger(&written, written.name, &bytes);
+        let (numbers, lost, is_exact) = delivered_and_lost(&mut opened);
+        assert_eq!((numbers.len(), lost, is_exact), (rows, all - rows, true), "byte {at}");
+        if rows < all {
+            let damaged = disk.names_in(&Path::new(DIR).join(aside::DAMAGED_DIR));
+            assert_eq!(damaged.len(), 1, "byte {at}: it is kept for a person to look at");
+        }
+        // without the ledger, or when the machine went down, it says that it does not know
+        if at % 5 > 0 {
+            continue;
+        }
+        let (_disk, mut opened) = with(written.name, &bytes);
+        let (numbers, lost, is_exact) = delivered_and_lost(&mut opened);
+        let is_last = at >= written.frames[3].start;
+        assert_eq!((numbers.len(), lost, is_exact), (rows, 0, is_last), "byte {at}: the last may have been cut off");
     }
+}
+
+#[test]
+fn of_a_segment_that_was_cut_emptied_or_removed_what_is_lost_is_counted_exactly() {
+    for is_sealed in [false, true] {
+        let written = written(&[2, 1, 3], is_sealed);
+        let all: usize = written.rows.iter().sum();
+        for length in 0..written.bytes.len() {
+            let left = survivors(&written, &(length..written.bytes.len()));
+            let rows: usize = left.iter().map(|at| written.rows[*at]).sum();
+            let (_disk, mut opened) = with_ledger(&written, written.name, &written.bytes[..length]);
+            let (numbers, lost, is_exact) = delivered_and_lost(&mut opened);
+            assert_eq!((numbers.len(), lost, is_exact), (rows, all - rows, true), "{length} bytes");
+        }
+        let disk = SimDisk::default();
+        disk.put(&Path::new(DIR).join(LEDGER_FILE), &written.ledger);
+        let mut opened = open(&disk, options(2)).unwrap();
+        assert_eq!(delivered_and_lost(&mut opened), (Vec::new(), all, true), "removed");
+        assert_eq!(opened.journal.backlog().asides().counts, BTreeMap::from([(Reason::Missing, 1)]));
+        // of another start of the machine the ledger may be too old to tell
+        let disk = SimDisk::default();
+        disk.put(&Path::new(DIR).join(LEDGER_FILE), &written.ledger);
+        let mut opened = open(&disk, Options { boot: Some("another".to_owned()), ..options(2) }).unwrap();
+        assert_eq!(delivered_and_lost(&mut opened), (Vec::new(), 0, true));
+    }
+}
+
+#[test]
+fn a_copy_under_another_name_is_set_aside_and_a_renamed_segment_is_stored_under_its_own() {
+    let written = written(&[2, 1], true);
+    let other = Name { id: SegmentId::new(77, written.name.id.number() + 1), ..written.name };
+    let other_state = Name { state: State::Waiting { rows: 30 }, ..written.name };
+    let still_open = Name { state: State::Open, ..written.name };
+    for copy in [other, other_state, still_open] {
+        let disk = SimDisk::default();
+        disk.put(&path_of(written.name), &written.bytes);
+        disk.put(&path_of(copy), &written.bytes);
+        let mut opened = open(&disk, options(2)).unwrap();
+        let mut table = Table::default();
+        // the original is in ClickHouse already, and its token is forgotten
+        table.rows.extend([1, 2, 3].map(|number| (written.name.id, number)));
+        drain(&mut opened.journal, &mut table);
+        assert!(table.counts().into_values().eq([1, 1, 1]), "{copy:?}");
+        assert_eq!(opened.journal.backlog().asides().counts, BTreeMap::from([(Reason::Copy, 1)]));
+        assert_eq!(disk.names_in(&Path::new(DIR).join(aside::DAMAGED_DIR)).len(), 1);
+    }
+    let disk = SimDisk::default();
+    disk.put(&path_of(other), &written.bytes);
+    let mut opened = open(&disk, options(2)).unwrap();
+    let segment = take(opened.journal.backlog(), Order::Fair).unwrap();
+    assert_eq!((segment.id(), segment.is_in_doubt()), (written.name.id, true), "its header says which it is");
+    segment.put_back(std::time::Duration::ZERO, History::default());
+    assert_eq!(delivered_and_lost(&mut opened), (vec![1, 2, 3], 0, true));
+}
+
+#[test]
+fn an_emptied_original_gives_way_to_its_copy() {
+    let written = written(&[2, 1], true);
+    let copy = Name { id: SegmentId::new(77, 8), ..written.name };
+    let disk = SimDisk::default();
+    disk.put(&path_of(written.name), b"");
+    disk.put(&path_of(copy), &written.bytes);
+    let mut opened = open(&disk, options(2)).unwrap();
+    assert_eq!(delivered_and_lost(&mut opened), (vec![1, 2, 3], 0, true));
+}
+
+#[test]
+fn a_foreign_file_with_the_last_number_there_is_neither_stops_the_count_nor_makes_numbers_collide() {
+    let written = written(&[2], true);
+    let last = Name { id: SegmentId::new(1, u64::MAX), state: State::Waiting { rows: 2 } };
+    let header = Header { id: last.id, created_nanos: 1, columns: 1, table: String::new() }.encode();
+    // its name alone says so, or its header too
+    for bytes in [&written.bytes[..], &header, b""] {
+        let disk = SimDisk::default();
+        disk.put(&path_of(last), bytes);
+        let mut opened = open(&disk, options(2)).unwrap();
+        let mut ids = BTreeSet::new();
+        opened.metrics.take(10);
+        for number in 10..20 {
+            ids.insert(commit(&mut opened.journal, &[number]).unwrap().segment);
+            opened.journal.seal(Lane::Disk);
+        }
+        assert!(ids.len() == 10 && ids.iter().all(|id| id.number() < u64::MAX / 2), "{ids:?}");
+        let (numbers, ..) = delivered_and_lost(&mut opened);
+        assert!((10..20).all(|number| numbers.contains(&number)), "{numbers:?}");
+    }
+}
+
+#[test]
+fn what_was_put_into_the_folder_is_asked_for_before_it_is_sent() {
+    let (own, foreign) = (written(&[2], true), written_by(9, &[3], true));
+    let disk = SimDisk::default();
+    disk.put(&path_of(own.name), &own.bytes);
+    disk.put(&path_of(foreign.name), &foreign.bytes);
+    disk.put(&Path::new(DIR).join(LEDGER_FILE), &own.ledger);
+    let opened = open(&disk, options(2)).unwrap();
+    let backlog = opened.journal.backlog();
+    let doubts: BTreeMap<SegmentId, bool> = std::iter::from_fn(|| take(backlog, Order::Fair))
+        .map(|segment| (segment.id(), segment.is_in_doubt()))
+        .collect();
+    assert_eq!(doubts, BTreeMap::from([(own.name.id, false), (foreign.name.id, true)]));
 }
 
 #[test]
@@ -159,7 +303,11 @@ fn a_segment_under_way_cut_anywhere_ends_at_its_last_whole_commit() {
         let want = (usize::from(rows > 0), rows, u64::try_from(torn).unwrap());
         assert_eq!((segments, found, torn_bytes), want, "{length} bytes");
         let names = disk.names_in(Path::new(DIR));
-        assert_eq!(names.len() - 1, segments, "nothing is left behind but the boot file: {names:?}");
+        let left_behind = names.iter().filter(|name| Name::read(name).is_some()).count();
+        assert_eq!(left_behind, segments, "{names:?}");
+        // only what is shorter than a header cannot be what a crash left
+        let set_aside = opened.journal.backlog().asides().counts.contains_key(&Reason::Unreadable);
+        assert_eq!(set_aside, length < header, "{length} bytes");
         let Some(mut segment) = take(opened.journal.backlog(), Order::Fair) else { continue };
         let loaded = segment.load().unwrap();
         assert_eq!(damage_of(&loaded), None, "{length} bytes: that is how a power cut looks");
@@ -232,8 +380,8 @@ fn a_segment_of_a_later_version_is_left_where_it_is() {
     let disk = SimDisk::default();
     let name = later.name;
     disk.put(&path_of(name), &later.bytes);
-    let newer = Name { id: SegmentId::new(1, name.id.number() + 1), ..name };
-    disk.put(&path_of(newer), &written(&[2, 1], true).bytes);
+    let newer = written_by(5, &[2, 1], true);
+    disk.put(&path_of(newer.name), &newer.bytes);
     let metrics = Metrics::new().unwrap();
     let (journal, recovered) = Journal::open(options(2), disk.shared(), metrics.clone(), &mut |_block| false).unwrap();
     assert_eq!(recovered.segments, 2);
@@ -281,7 +429,7 @@ fn garbage_in_the_folder_stops_no_start() {
             match take(opened.journal.backlog(), Order::Fair) {
                 Some(mut segment) => {
                     assert!(segment.load().is_err());
-                    segment.set_aside(5, "test");
+                    segment.set_aside(RowsLost::exactly(5), 0, "test");
                 }
                 None => assert!(!matches!(state, State::Waiting { .. }), "its rows are to be counted as lost"),
             }

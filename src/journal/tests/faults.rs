@@ -288,7 +288,7 @@ fn a_damaged_segment_that_cannot_be_set_aside_still_comes_to_its_end() {
         journal.seal(Lane::Disk);
         let segment = take(journal.backlog(), Order::Fair).unwrap();
         disk.fail_next(op, Fault::Io);
-        segment.set_aside(1, "test");
+        segment.set_aside(RowsLost::exactly(1), 0, "test");
         assert_eq!((journal.backlog().view(), metrics.pending()), (View::default(), 0));
     }
 }
@@ -371,18 +371,20 @@ fn a_segment_prepared_ahead_is_used_and_one_that_could_not_be_is_made_anew() {
 
 #[test]
 fn a_start_goes_on_without_what_waits_and_cannot_be_read_now() {
-    let disk = SimDisk::default();
-    let mut journal = open(&disk, options(1)).unwrap().journal;
-    commit(&mut journal, &[1]).unwrap();
-    journal.seal(Lane::Disk);
-    disk.kill();
-    // after the call for the folder, its list, and the boot file
-    disk.fail_call(3, Fault::Io);
-    let again = open(&disk, options(2)).unwrap();
-    assert_eq!(disk.struck(), [(Op::Read, Fault::Io)]);
-    assert_eq!((again.recovered.rows, again.heard.len()), (1, 0));
-    let mut segment = take(again.journal.backlog(), Order::Fair).unwrap();
-    assert_eq!(spans_in(&frames_of(&segment.load().unwrap())).len(), 1);
+    // its header, or all of it: after the calls for the folder, its list, the boot file, the ledger, and the list of what is set aside
+    for call in [5, 6] {
+        let disk = SimDisk::default();
+        let mut journal = open(&disk, options(1)).unwrap().journal;
+        commit(&mut journal, &[1]).unwrap();
+        journal.seal(Lane::Disk);
+        disk.kill();
+        disk.fail_call(call, Fault::Io);
+        let again = open(&disk, options(2)).unwrap();
+        assert_eq!(disk.struck(), [(Op::Read, Fault::Io)]);
+        assert_eq!((again.recovered.rows, again.heard.len()), (1, usize::from(call == 5)));
+        let mut segment = take(again.journal.backlog(), Order::Fair).unwrap();
+        assert_eq!(spans_in(&frames_of(&segment.load().unwrap())).len(), 1);
+    }
 }
 
 #[test]

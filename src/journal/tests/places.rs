@@ -119,7 +119,10 @@ fn a_segment_whose_file_was_removed_while_it_waits_is_sent_and_counted_as_in_mem
     segment.put_back(std::time::Duration::ZERO, History::default());
     assert_eq!(journal.backlog().view().rows_in_memory, 2);
     assert_eq!(stored(&mut journal), BTreeMap::from([(1, 1), (2, 1)]));
-    assert_eq!(disk.names_in(Path::new(DIR)), [BOOT_FILE], "nothing is given a name again");
+    assert!(
+        !disk.names_in(Path::new(DIR)).iter().any(|name| Name::read(name).is_some()),
+        "nothing is given a name again"
+    );
 }
 
 #[test]
