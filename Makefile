@@ -64,6 +64,19 @@ else
 	$(CARGO) test --locked --lib --bins --tests --no-fail-fast
 endif
 
+# What Debian packages is Keeper enough; libchdb has none of its own.
+ZOOKEEPER := /usr/share/java/zookeeper.jar
+.PHONY: zookeeper
+zookeeper: ## installs ZooKeeper with apt, for the tests of a cluster; needs root
+	@if [ -f $(ZOOKEEPER) ]; then exit 0; \
+	elif command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends zookeeper >/dev/null; \
+	else echo "no apt-get here: ZooKeeper is not installed, and the tests of a cluster are SKIPPED"; fi
+
+.PHONY: test-cluster
+test-cluster: libchdb zookeeper ## runs the tests on a cluster of real ClickHouse nodes with ZooKeeper
+	$(CARGO) test --locked --test cluster -- --nocapture --test-threads 1
+
 # Needs root (loop devices, tmpfs), a C compiler, and hours; MILLRACE_TORTURE_ROUNDS=20 makes it shorter. One at a time:
 # each test takes the whole machine.
 TORTURE ?=

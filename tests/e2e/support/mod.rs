@@ -3,6 +3,7 @@
 //! ```text
 //! Service   a running `millrace serve` (its engine is its child process)
 //! Engine    a running `millrace clickhouse`, ClickHouse alone
+//! Server    a real ClickHouse server, alone or a node of a cluster
 //! Proxy     stands before a ClickHouse, and breaks what passes as a test wants it
 //! clients   the official SDKs, run as programs, and their ledgers
 //! grpc      one OTLP/gRPC request, one answer
@@ -19,6 +20,7 @@ pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod server;
 pub(crate) mod service;
 pub(crate) mod sql;
 
@@ -26,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+pub(crate) use server::Server;
 pub(crate) use service::{Engine, Options, Service};
 
 /// How long a condition may take before the test is failed. No measurement: a bound for a machine under load.

@@ -305,7 +305,7 @@ fn wait_for_ready(process: &mut Process, folder: &TempDir) -> Value {
 
 /// Four ports that were free a moment ago, below those that the kernel gives to outgoing connections: a sender that
 /// tries again and again must not take the port of the service that is being started again.
-fn fixed_ports() -> [u16; 4] {
+pub(crate) fn fixed_ports() -> [u16; 4] {
     static FOURS_TAKEN: AtomicU32 = AtomicU32::new(0);
     let mut candidates = (0..5_000).map(|_| {
         let four = (std::process::id() + FOURS_TAKEN.fetch_add(1, Ordering::SeqCst)) % 5_000;

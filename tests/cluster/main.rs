@@ -1,0 +1,36 @@
+//! A cluster of real ClickHouse nodes with ZooKeeper, and the real binary in front of it.
+//!
+//! ```text
+//! nodes    the cluster: up, a node or Keeper killed and started again, and down
+//! load     spans through a Millrace, and what became of them
+//! ddl      the schema on every topology
+//! faults   nodes and Keeper that are away for a while
+//! ```
+//!
+//! `make test-cluster` installs ZooKeeper and runs these. Without it they are skipped, which they say; `MILLRACE_TEST_CLUSTER=required`
+//! makes that a failure.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod ddl;
+mod faults;
+mod load;
+mod nodes;
+
+#[path = "../e2e/support/mod.rs"]
+mod support;
+#[path = "../e2e/wire.rs"]
+#[allow(dead_code, unused_imports, reason = "the messages of the end-to-end tests; not all are needed here")]
+mod wire;
+
+use std::process::Output;
+
+/// What a command printed.
+pub(crate) fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[track_caller]
+pub(crate) fn succeeds(output: &Output) {
+    assert_eq!(output.status.code(), Some(0), "{}", said(output));
+}
