@@ -202,19 +202,42 @@ async fn check_schema(config: &Config) -> anyhow::Result<()> {
     }
     if lacking.is_nothing() {
         show(&format!("-- Nothing is missing (version {}).\n", schema::version()));
-        return Ok(());
     }
     for what in &lacking.what {
         show(&format!("-- missing: {what}\n"));
     }
     show_statements(&lacking.statements);
-    anyhow::bail!("the schema lacks {} things; the statements above make them", lacking.what.len())
+    show_nodes(&lacking);
+    if !lacking.is_nothing() {
+        anyhow::bail!("the schema lacks {} things; the statements above make them", lacking.what.len());
+    }
+    if !lacking.wrong.is_empty() {
+        anyhow::bail!("the cluster is not whole, as said above");
+    }
+    Ok(())
+}
+
+/// What is to be done on single nodes, and which were not looked at.
+fn show_nodes(lacking: &schema::Lacking) {
+    for node in &lacking.absent {
+        show(&format!("-- not looked at: {node} does not answer\n"));
+    }
+    for wrong in &lacking.wrong {
+        show(&format!("-- wrong: {}\n", wrong.what));
+        show_statements(&wrong.statements);
+    }
 }
 
 async fn apply_schema(mut config: Config) -> anyhow::Result<()> {
     start_log(config.log.level);
     config.schema.manage = true;
-    app::schema(&config).prepare(&client(&config)).await.context("failed to change the schema")?;
+    let (schema, client) = (app::schema(&config), client(&config));
+    schema.prepare(&client).await.context("failed to change the schema")?;
+    let lacking = schema.check(&client).await.context("failed to look at the schema again")?;
+    show_nodes(&lacking);
+    if !lacking.wrong.is_empty() {
+        anyhow::bail!("the schema is complete, but the cluster is not whole, as said above");
+    }
     show("The schema is complete.\n");
     Ok(())
 }

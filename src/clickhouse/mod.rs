@@ -5,6 +5,7 @@ mod availability;
 mod errors;
 mod inserts;
 pub mod joins;
+pub mod nodes;
 pub mod recent;
 pub mod schema;
 
@@ -236,9 +237,10 @@ const CLUSTER_SETTINGS: &[(&str, &str)] = &[
     // an insert is confirmed when the shards have it, by which its token works: `distributed_foreground_insert`, by the
     // name that older servers know too
     ("insert_distributed_sync", "1"),
-    // a node that is down does what it missed when it comes back; the others need not wait for it
-    ("distributed_ddl_output_mode", "null_status_on_timeout"),
-    ("distributed_ddl_task_timeout", "30"),
+    // a node that is down does what it missed when it comes back; nobody waits for it once Keeper knows that it is gone
+    ("distributed_ddl_output_mode", "null_status_on_timeout_only_active"),
+    // and before that so long, in seconds
+    ("distributed_ddl_task_timeout", "10"),
 ];
 
 /// Settings that every insert states, because their defaults moved between versions of ClickHouse.

@@ -1,5 +1,6 @@
 //! What the table says was stored lately: warms the index of duplicates after a start.
 
+use super::nodes::SKIP_ABSENT;
 use super::schema::{TABLE, system_table};
 use super::{Client, Failure, STATEMENT_TIMEOUT};
 use crate::ids::{SegmentId, SpanId, TraceId};
@@ -84,7 +85,7 @@ async fn parts_since(client: &Client, window: Duration) -> Result<Vec<Part>, Fai
         "SELECT name, toUInt64(toUnixTimestamp(max(modification_time))) AS modified_secs FROM {} \
          WHERE active AND database = '{}' AND table IN ('{TABLE}', '{TABLE}_local') AND NOT startsWith(name, 'patch-') \
          GROUP BY name HAVING toInt64(toUnixTimestamp(now())) - toInt64(modified_secs) < {} \
-         ORDER BY modified_secs DESC, max(max_block_number) DESC",
+         ORDER BY modified_secs DESC, max(max_block_number) DESC {SKIP_ABSENT}",
         system_table(client.cluster.as_ref(), "parts"),
         client.database(),
         window.as_secs(),

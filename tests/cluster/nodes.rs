@@ -8,9 +8,11 @@
 //! All of it ends with the test.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use millrace::config::environment;
 use tempfile::TempDir;
@@ -135,9 +137,26 @@ impl Cluster {
         format!("http://127.0.0.1:{}", self.nodes[node].http)
     }
 
+    /// As other nodes know it, and as messages name it.
+    pub(crate) fn address(&self, node: usize) -> String {
+        format!("127.0.0.1:{}", self.nodes[node].tcp)
+    }
+
     /// Asks a node.
     pub(crate) fn sql(&self, node: usize) -> Sql {
         Sql { url: self.url(node), database: "otel" }
+    }
+
+    /// A replica that is added: every node is started again with a configuration that has it.
+    pub(crate) fn add_node(&mut self, shard: usize, replica: usize) {
+        let folder = self.folder_of(self.nodes.len());
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        let [http, tcp, ..] = fixed_ports();
+        self.nodes.push(Node { process: Process::absent(folder, true), http, tcp, shard, replica });
+        self.write_configs();
+        self.nodes.iter_mut().for_each(|node| node.process.kill());
+        self.nodes.iter_mut().for_each(|node| node.process.start());
+        self.nodes.iter_mut().for_each(|node| node.process.wait_until_it_listens());
     }
 
     /// `kill -9` of a node.
@@ -200,7 +219,7 @@ impl Keeper {
         fs::create_dir_all(folder.join("data")).expect("a folder can be made");
         let config = format!(
             "tickTime=500\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n\
-             maxClientCnxns=0\nforceSync=no\n",
+             maxClientCnxns=0\nforceSync=no\n4lw.commands.whitelist=srvr\n",
             folder.join("data").display()
         );
         fs::write(folder.join("zoo.cfg"), config).expect("the configuration can be written");
@@ -218,7 +237,19 @@ impl Keeper {
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh", ZOOKEEPER]).arg(self.folder.join("zoo.cfg"));
         self.running = Some(Guarded::spawn(&mut command, &self.folder.join("out")));
-        wait_until("ZooKeeper listens", || TcpStream::connect(("127.0.0.1", self.port)).ok());
+        wait_until("ZooKeeper serves", || self.is_serving().then_some(()));
+    }
+
+    /// Source: ZooKeeper Administrator's Guide, "The Four Letter Words".
+    fn is_serving(&self) -> bool {
+        let mut said = String::new();
+        let asked = TcpStream::connect(("127.0.0.1", self.port)).and_then(|mut socket| {
+            // one that it accepted before it was ready is never answered
+            socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+            socket.write_all(b"srvr")?;
+            socket.read_to_string(&mut said)
+        });
+        asked.is_ok() && said.contains("Mode: standalone")
     }
 
     /// `kill -9`.

@@ -37,6 +37,17 @@ impl From<ClusterName> for String {
     }
 }
 
+impl ClusterName {
+    /// As an expression of SQL, for where ClickHouse does not fill in macros by itself.
+    pub(in crate::clickhouse) fn expression(&self) -> String {
+        let pieces = self.0.split_inclusive('}').map(|piece| match piece.split_once('{') {
+            None => format!("'{piece}'"),
+            Some((before, name)) => format!("'{before}', getMacro('{}')", name.trim_end_matches('}')),
+        });
+        format!("concat({}, '')", pieces.collect::<Vec<_>>().join(", "))
+    }
+}
+
 impl fmt::Display for ClusterName {
     /// As a literal of SQL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -195,6 +206,7 @@ mod tests {
         let layout = named("{cluster}");
         assert_eq!(layout.on_cluster(), " ON CLUSTER '{cluster}'");
         assert_eq!((layout.local("t"), layout.engine("MergeTree")), ("t_local".into(), "ReplicatedMergeTree".into()));
+        assert_eq!(named("a{b}c").cluster.unwrap().name.expression(), "concat('a', getMacro('b'), 'c', '')");
         assert_eq!(layout.system("parts"), "clusterAllReplicas('{cluster}', system.parts)");
         let name = &layout.cluster.as_ref().unwrap().name;
         assert_eq!(update_target(&layout.database, Some(name), "t"), "otel.t_local ON CLUSTER '{cluster}'");

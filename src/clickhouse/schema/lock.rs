@@ -4,10 +4,13 @@
 //! Whoever died holding it is known by the age of the lock's metadata, on the server's clock. Every step of a migration can
 //! be repeated and interleaved, so that even two holders would do no harm.
 
+use super::super::nodes::{self, SKIP_ABSENT};
 use super::super::{Client, Failure};
 use super::cluster::{Home, Layout};
+use super::{LOOK_PAUSE, LOOKS_MAX};
 use ::clickhouse::Row;
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 const LOCK: &str = "millrace_schema_lock";
@@ -50,10 +53,38 @@ impl<'c> Lock<'c> {
             taken = client.execute(&create).await;
         }
         match taken {
-            Ok(()) => Ok(Self { client, layout, holder, renewed: Instant::now() }),
+            Ok(()) => {
+                let lock = Self { client, layout, holder, renewed: Instant::now() };
+                match lock.until_all_have_it().await {
+                    Ok(()) => Ok(lock),
+                    Err(failure) => {
+                        lock.release().await;
+                        Err(failure)
+                    }
+                }
+            }
             Err(failure) if failure.code == Some(ALREADY_EXISTS) => Err(busy("unknown")),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// `ON CLUSTER` does not wait for a node whose queue of distributed DDL has just begun, as after its start. What all nodes have
+    /// shows that all queues run.
+    async fn until_all_have_it(&self) -> Result<(), Failure> {
+        let Some(cluster) = &self.layout.cluster else { return Ok(()) };
+        let having = format!(
+            "SELECT _shard_num FROM {} WHERE database = '{}' AND name = '{LOCK}' {SKIP_ABSENT}",
+            self.layout.system("tables"),
+            self.layout.database
+        );
+        for _ in 0..LOOKS_MAX {
+            let having: HashSet<u32> = self.client.rows(&having).await?.into_iter().collect();
+            if nodes::answering(self.client, &cluster.name).await?.is_subset(&having) {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        Err(Failure::of_our_own("nodes of the cluster do not do what is asked ON CLUSTER"))
     }
 
     /// Says that its holder is alive; to be called between steps.

@@ -4,7 +4,8 @@
 
 use super::cluster::Layout;
 use super::ddl::{self, Setting, TABLE, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
-use super::found::Found;
+use super::found::{Found, Table};
+use super::replicas;
 use super::trace_times;
 use super::views;
 use crate::columns::{ALIASES, COLUMNS, FILLED};
@@ -60,15 +61,19 @@ impl Part {
     /// Whether it is there.
     pub(super) fn is_in(&self, found: &Found) -> bool {
         match self {
-            Self::Database(_) => found.has_database,
+            Self::Database(_) => found.has_database(),
             Self::Table { name, .. } => found.has(name),
             Self::Column { table, name, .. } => found.column_type(table, name).is_some(),
-            Self::View { name, select } => found.table(name).is_some_and(|there| {
+            Self::View { name, select } => {
                 // a table of that name is somebody's: nothing takes its place
-                there.engine != "View" || there.comment == ddl::mark(select)
-            }),
+                let is_there = |there: &Table| there.engine != "View" || there.comment == ddl::mark(select);
+                found.has(name) && found.tables(name).all(is_there)
+            }
             Self::Setting { table, setting } => found.has_setting(table, setting),
-            Self::TraceTimes { target } => [target, TRACE_ID_TS, TRACE_ID_TS_MV].iter().all(|name| found.has(name)),
+            // a node that was added later has no rows of its own
+            Self::TraceTimes { target } => {
+                [target, TRACE_ID_TS, TRACE_ID_TS_MV].iter().all(|name| found.is_anywhere(name))
+            }
         }
     }
 
@@ -101,7 +106,18 @@ pub(super) fn parts(layout: &Layout, found: &Found) -> Vec<Part> {
     let first = [Part::Database(ddl::create_database(layout))];
     let versions = tables(layout, VERSIONS, (ddl::create_versions(layout), ddl::distribute_versions(layout)), false);
     let all = MIGRATIONS.iter().flat_map(|migration| (migration.parts)(layout, found));
-    first.into_iter().chain(versions).chain(all).collect()
+    first.into_iter().chain(versions).chain(all).map(|part| as_elsewhere(layout, found, part)).collect()
+}
+
+/// A table that other nodes have already is made as they have it.
+fn as_elsewhere(layout: &Layout, found: &Found, part: Part) -> Part {
+    match part {
+        Part::Table { name, create, is_needed_to_insert } => {
+            let create = replicas::copy(layout, found, &name).unwrap_or(create);
+            Part::Table { name, create, is_needed_to_insert }
+        }
+        part => part,
+    }
 }
 
 /// Columns that are of another type than ours.

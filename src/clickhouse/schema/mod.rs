@@ -4,7 +4,8 @@
 //! cluster.rs      what tables are called and made of, on one server and on a cluster
 //! ddl.rs          the DDL of tables and views, made from the column list
 //! migrations.rs   the versions, and the parts of each
-//! found.rs        what is there
+//! found.rs        what is there, on each node
+//! replicas.rs     where replicas meet in Keeper
 //! retention.rs    TTLs
 //! trace_times.rs  when each trace began and ended: rows that were there before
 //! views.rs        what calls, traces, sessions and usage are; the SQL is in views/
@@ -19,12 +20,14 @@ mod ddl;
 mod found;
 mod lock;
 mod migrations;
+mod replicas;
 mod retention;
 mod trace_times;
 mod views;
 
 pub use cluster::{Cluster, ClusterName, Home, Layout, ReplicaPath};
 pub use ddl::TABLE;
+pub use replicas::Wrong;
 
 pub(super) use cluster::{system_table, update_target};
 pub(super) use ddl::insert_statement;
@@ -36,10 +39,15 @@ use lock::Lock;
 use migrations::{MIGRATIONS, Part};
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
+use std::time::Duration;
 
 const HOW_TO_MAKE_IT: &str = "`millrace schema check` prints the statements that make what is missing";
 /// So many missing things are named wherever it is said why nothing is inserted; the log names all, once.
 const NAMED_MAX: usize = 5;
+
+/// How often it is looked whether all nodes have done what they were told, and the pause between.
+const LOOKS_MAX: usize = 40;
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
 
 /// Who changes the schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +83,10 @@ pub struct Lacking {
     pub can_insert: bool,
     /// What is there in another way, which no statement of ours mends.
     pub differing: Vec<String>,
+    /// What an operator has to mend node by node.
+    pub wrong: Vec<Wrong>,
+    /// Nodes that did not answer, and so were not looked at.
+    pub absent: Vec<String>,
     /// The version that the ClickHouse has, when it is newer than this program.
     pub newer: Option<u32>,
 }
@@ -100,6 +112,15 @@ pub fn statements(layout: &Layout) -> Vec<String> {
     let mut statements = migrations::statements(layout, &migrations::parts(layout, &nothing));
     statements.extend(retention::changes(layout, &nothing).into_iter().map(|(_, statement)| statement));
     statements.push(record(layout));
+    for_any_client(layout, statements)
+}
+
+/// A client that does not say how it inserts into Distributed tables would go on before the shards have the rows.
+fn for_any_client(layout: &Layout, mut statements: Vec<String>) -> Vec<String> {
+    if layout.cluster.is_some() {
+        let inserts = statements.iter_mut().filter(|statement| statement.starts_with("INSERT INTO"));
+        inserts.for_each(|insert| insert.push_str("\nSETTINGS insert_distributed_sync = 1"));
+    }
     statements
 }
 
@@ -129,6 +150,7 @@ impl Schema {
             return Err(Failure::for_an_operator(&misfit));
         }
         let lacking = self.compare(&found);
+        self.tell_of_nodes(&lacking);
         if let Some(newer) = lacking.newer.filter(|_| lacking.can_insert) {
             self.say_once(&[format!("version {newer}")], |_| {
                 tracing::info!(
@@ -175,10 +197,25 @@ impl Schema {
         }
         Lacking {
             what,
-            statements,
+            statements: for_any_client(layout, statements),
             can_insert: !parts.iter().any(Part::is_needed_to_insert),
+            wrong: replicas::wrong(layout, found),
+            absent: found.absent.clone(),
             differing: self.misfit(found).into_iter().chain(migrations::differing(layout, found)).collect(),
             newer: found.versions.last().copied().filter(|newest| *newest > version()),
+        }
+    }
+
+    /// What no change of the schema mends.
+    fn tell_of_nodes(&self, lacking: &Lacking) {
+        let wrong = lacking.wrong.iter().map(|wrong| wrong.what.clone());
+        let absent =
+            lacking.absent.iter().map(|node| format!("node {node} does not answer; it gets what it lacks later"));
+        let lines: Vec<String> = wrong.chain(absent).collect();
+        if !lines.is_empty() {
+            self.say_once(&lines, |what| {
+                tracing::warn!("the cluster is not whole; `millrace schema check` says more: {what}")
+            });
         }
     }
 
@@ -208,13 +245,25 @@ impl Schema {
 
     async fn change(&self, client: &Client, found: &Found) -> Result<(), Failure> {
         let layout = &self.layout;
-        if !found.has_database {
-            client.execute(&ddl::create_database(layout)).await?;
+        if !found.has_database() {
+            self.make_database(client).await?;
         }
         let mut lock = Lock::take(client, layout).await?;
         let changed = self.change_locked(client, &mut lock).await;
         lock.release().await;
         changed
+    }
+
+    /// A node whose queue of distributed DDL has just begun is not waited for by `ON CLUSTER`.
+    async fn make_database(&self, client: &Client) -> Result<(), Failure> {
+        client.execute(&ddl::create_database(&self.layout)).await?;
+        for _ in 0..LOOKS_MAX {
+            if Found::look(client, &self.layout).await?.has_database() {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        Err(Failure::of_our_own("nodes of the cluster have not made the database yet"))
     }
 
     async fn change_locked(&self, client: &Client, lock: &mut Lock<'_>) -> Result<(), Failure> {
@@ -230,7 +279,11 @@ impl Schema {
             }
             lock.renew().await?;
         }
-        self.keep_as_configured(client).await?;
+        let now = Found::look(client, layout).await?;
+        if migrations::parts(layout, &now).iter().any(|part| part.is_needed_to_insert() && !part.is_in(&now)) {
+            return Err(Failure::of_our_own("nodes of the cluster are not done yet with what was asked ON CLUSTER"));
+        }
+        self.keep_as_configured(client, &now).await?;
         if MIGRATIONS.iter().any(|migration| !found.versions.contains(&migration.version)) {
             client.execute(&record(layout)).await?;
             tracing::info!(version = version(), before = found.versions.last(), "the schema is up to date");
@@ -270,12 +323,11 @@ impl Schema {
     }
 
     /// Brings the TTLs to what is configured.
-    async fn keep_as_configured(&self, client: &Client) -> Result<(), Failure> {
-        let found = Found::look(client, &self.layout).await?;
-        if let Some(theirs) = retention::replaced(&self.layout, &found) {
+    async fn keep_as_configured(&self, client: &Client, found: &Found) -> Result<(), Failure> {
+        if let Some(theirs) = retention::replaced(&self.layout, found) {
             tracing::warn!(ttl = theirs, "retention.spans takes the place of the TTL that the table has");
         }
-        for (what, statement) in retention::changes(&self.layout, &found) {
+        for (what, statement) in retention::changes(&self.layout, found) {
             client.execute(&statement).await?;
             tracing::info!(what, "changed what is kept; ClickHouse deletes what is too old in the background");
         }

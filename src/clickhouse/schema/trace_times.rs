@@ -1,5 +1,6 @@
 //! The times of the traces that were stored before anything noted them: filled in piece by piece.
 
+use super::super::nodes::SKIP_ABSENT;
 use super::super::{Client, Failure};
 use super::cluster::Layout;
 use super::ddl::{TABLE, TIMES_OF_TRACES};
@@ -25,7 +26,7 @@ struct Partition {
 pub(super) async fn fill(client: &Client, layout: &Layout, target: &str, lock: &mut Lock<'_>) -> Result<(), Failure> {
     let sql = format!(
         "SELECT partition_id AS id, sum(rows) AS rows FROM {} WHERE active AND database = '{}' AND table = '{}' \
-         GROUP BY id ORDER BY id DESC",
+         GROUP BY id ORDER BY id DESC {SKIP_ABSENT}",
         layout.system("parts"),
         layout.database,
         layout.local(TABLE),

@@ -12,6 +12,7 @@ import os
 import re
 import struct
 import sys
+import zlib
 
 
 class Library:
@@ -162,16 +163,25 @@ def replicated_ddl(library):
     raise AssertionError("nothing asks whether replicated DDL is allowed")
 
 
+def error_handler(library):
+    """Poco::ErrorHandler's only instance, from its handle(const Poco::Exception &)."""
+    _, match = library.only(
+        "53 4883ec10 4889fb 488d35???????? 488d7c2408 e8???????? 488d05(????????) 488b38 488b07 4889de ff5010")
+    return {"error_handler": library.pointed_to(match)}
+
+
 def find(path):
     library = Library(path)
-    parts = (interserver, ddl_worker, handler_factory, globals_of, replicated_ddl)
+    parts = (interserver, ddl_worker, handler_factory, globals_of, replicated_ddl, error_handler)
     found = {name: value for part in parts for name, value in part(library).items()}
     return {**found, "chdb_connect": library.symbol("chdb_connect")}
 
 
 def cached(path, folder):
-    """The same, looked for once for each build of the library."""
-    kept = os.path.join(folder, f"offsets-{Library(path).build_id()}.json")
+    """The same, looked for once for each build of the library and each state of this file."""
+    with open(__file__, "rb") as file:
+        of_this_file = zlib.crc32(file.read())
+    kept = os.path.join(folder, f"offsets-{Library(path).build_id()}-{of_this_file:08x}.json")
     if not os.path.exists(kept):
         unfinished = f"{kept}.{os.getpid()}"
         with open(unfinished, "w", encoding="utf-8") as file:

@@ -2,10 +2,11 @@
 """A ClickHouse server out of libchdb, for tests only: alone, or as a node of a cluster.
 
 `chdb_query_cmdline` runs the engine as `clickhouse local`, and that starts the server's own TCP and HTTP listeners when it is
-told to (`SYSTEM START LISTEN`). The config file gives it Keeper, macros and clusters. A server that is alone needs no more.
+told to (`SYSTEM START LISTEN`). The config file gives it Keeper, macros and clusters.
 
-What a node needs, and only the server's main program sets up, is written into the engine's memory:
+What only the server's main program sets up is written into the engine's memory; all but the first only for a node:
 
+    error handler        after the start     a connection that breaks ends the process
     server id            before the start    without one of their own, nodes end each other's sessions in Keeper
     interserver port     before the start    the HTTP listener on the second address serves other replicas
     interserver address  after the start     without it replicated tables are read-only
@@ -13,7 +14,7 @@ What a node needs, and only the server's main program sets up, is written into t
 
 `offsets.py` finds where these are. x86-64 only.
 
-    server.py CONFIG.xml LIBRARY [--node CACHE]
+    server.py CONFIG.xml LIBRARY CACHE [--node]
 
 Prints READY, and ends when its standard input is closed. CACHE is a folder for what offsets.py found.
 """
@@ -68,8 +69,8 @@ def function(address, result, *arguments):
     return ctypes.CFUNCTYPE(result, *arguments)(address)
 
 
-class Node:
-    """The engine in this process, as a node of a cluster."""
+class Engine:
+    """The engine in this process."""
 
     def __init__(self, library, found):
         self.at = found
@@ -77,6 +78,15 @@ class Node:
 
     def address(self, name):
         return self.base + self.at[name]
+
+    def outlive_broken_connections(self):
+        """Replaces the handler of what connections throw, which ends the process, by one whose functions only return."""
+        page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        page[0:1] = b"\xc3"  # ret
+        does_nothing = address_of(ctypes.c_char.from_buffer(page))
+        alive.append(page)
+        functions = address_of((ctypes.c_uint64 * 16)(*[does_nothing] * 16))
+        word(self.address("error_handler")).value = address_of(ctypes.c_uint64(functions))
 
     def name_it(self, name):
         ctypes.memmove(self.address("server_uuid"), uuid.uuid5(uuid.NAMESPACE_URL, name).bytes, 16)
@@ -148,21 +158,22 @@ def end_with_the_test():
 
 
 def main():
-    config, library_path = sys.argv[1:3]
+    config, library_path, cache = sys.argv[1:4]
+    is_node = sys.argv[4:] == ["--node"]
     xml = ElementTree.parse(config).getroot()
     path, tcp_port, http_port = (xml.findtext(name) for name in ("path", "tcp_port", "http_port"))
     hosts = [host.text for host in xml.findall("listen_host")]
     library = ctypes.CDLL(library_path)
-    node = None
-    if sys.argv[3:4] == ["--node"]:
-        node = Node(library, offsets.cached(library_path, sys.argv[4]))
-        node.name_it(path)
-        node.serve_replicas_on_the_second_address()
+    engine = Engine(library, offsets.cached(library_path, cache))
+    if is_node:
+        engine.name_it(path)
+        engine.serve_replicas_on_the_second_address()
 
     def when_it_listens():
         wait_for_http(hosts[0], int(http_port))
-        if node:
-            node.join(hosts[1], int(http_port))
+        engine.outlive_broken_connections()
+        if is_node:
+            engine.join(hosts[1], int(http_port))
         print("READY", flush=True)
 
     for work in (end_with_the_test, when_it_listens):

@@ -75,9 +75,7 @@ impl Process {
         assert!(self.running.is_none(), "it still runs");
         let mut command = Command::new("python3");
         command.arg("-u").arg(project().join(PROGRAM)).arg(self.folder.join("config.xml")).arg(tool(LIBRARY));
-        if self.is_node {
-            command.arg("--node").arg(env!("CARGO_TARGET_TMPDIR"));
-        }
+        command.arg(env!("CARGO_TARGET_TMPDIR")).args(self.is_node.then_some("--node"));
         self.running = Some(Guarded::spawn(&mut command, &self.out()));
     }
 
