@@ -141,11 +141,14 @@ fn a_cluster_that_is_not_configured_and_one_that_is_none_are_told_apart() {
     let want = "otel.otel_traces is a Distributed table: set clickhouse.cluster to the name of its cluster";
     assert!(said(&output).contains(want), "{}", said(&output));
 
-    let engine = Engine::start();
+    let engine = Engine::start_with_settings(CLUSTER_OF_ONE);
     succeeds(&schema("apply", &engine.config_of_a_writer("clickhouse: { url: 'URL' }\n")));
     let output = schema("apply", &engine.config_of_a_writer("clickhouse: { url: 'URL', cluster: one }\n"));
     assert_eq!(output.status.code(), Some(1));
     let want =
         "otel.otel_traces is a MergeTree table: with clickhouse.cluster its rows belong into otel.otel_traces_local";
     assert!(said(&output).contains(want), "{}", said(&output));
+    let output = schema("apply", &engine.config_of_a_writer("clickhouse: { url: 'URL', cluster: two }\n"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("ClickHouse has no cluster 'two' in its remote_servers"), "{}", said(&output));
 }
