@@ -81,6 +81,8 @@ pub(super) struct Sealed {
     pub(super) is_displaced: bool,
     /// How many rows it had is known, whatever became of them.
     pub(super) is_counted: bool,
+    /// This journal acknowledged nothing of it: somebody put it there.
+    pub(super) is_foreign: bool,
 }
 
 struct Waiting {
@@ -629,7 +631,10 @@ impl Segment {
             Body::File(file) => file,
         };
         let bytes = file.read()?;
-        let found = segment::scan(&bytes, segment::is_of(id))?;
+        let mut found = segment::scan(&bytes, segment::is_of(id))?;
+        if self.sealed.is_recovered {
+            found = found.of(id, &bytes);
+        }
         let is_ours = found.header.as_ref().is_some_and(|header| header.columns == *COLUMNS_HASH);
         let columns = if is_ours { None } else { Some(columns_of(&bytes, &found)?) };
         let as_written = !self.sealed.is_recovered && u64::try_from(bytes.len()) == Ok(self.sealed.bytes);
@@ -718,6 +723,7 @@ impl Segment {
             if let Err(error) = moved {
                 tracing::error!(%error, path = %path.display(), "failed to set a damaged segment aside");
             }
+            let lost = if sealed.is_foreign { RowsLost::exactly(0) } else { lost };
             backlog.note_aside(Aside { file: name, reason, lost });
         }
         let _is_known = backlog.ledger().clear(sealed.id);

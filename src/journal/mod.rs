@@ -579,6 +579,7 @@ impl Journal {
                 in_doubt: false,
                 is_displaced: false,
                 is_counted: true,
+                is_foreign: false,
             }),
         };
         let Some(sealed) = sealed else { return };
@@ -596,7 +597,18 @@ impl Journal {
         let path = if is_displaced { path } else { self.renamed(path, name) };
         let body = Body::File(OnDisk::new(folder, path, Some(file), &self.descriptors));
         let (rows, oldest) = (about.rows, about.oldest);
-        Sealed { id, body, rows, bytes, oldest, is_recovered: false, in_doubt: false, is_displaced, is_counted: true }
+        Sealed {
+            id,
+            body,
+            rows,
+            bytes,
+            oldest,
+            is_recovered: false,
+            in_doubt: false,
+            is_displaced,
+            is_counted: true,
+            is_foreign: false,
+        }
     }
 
     /// The file under its new name. When that fails it keeps the old one, which means the same to the next start.

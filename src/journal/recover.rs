@@ -89,7 +89,8 @@ impl Journal {
                     recovered.torn_bytes += file.bytes - waits.bytes;
                     recovered.count(waits.rows);
                     let in_doubt = recovered.in_doubt || file.is_odd || before.is_foreign(id);
-                    self.take_in(file, waits, in_doubt, &mut all_renamed);
+                    let is_foreign = before.is_exact && before.is_foreign(id);
+                    self.take_in(file, waits, in_doubt, is_foreign, &mut all_renamed);
                 }
                 Judged::Stored => stored.push((file.path, file.bytes)),
                 Judged::Nothing { torn_bytes } => {
@@ -160,7 +161,7 @@ impl Journal {
     }
 
     /// A segment that waits for ClickHouse again. One that was being written may have been sealed and sent, and its new name lost.
-    fn take_in(&self, file: Found, waits: Waits, in_doubt: bool, all_renamed: &mut bool) {
+    fn take_in(&self, file: Found, waits: Waits, in_doubt: bool, is_foreign: bool, all_renamed: &mut bool) {
         let (id, Waits { rows, bytes, is_counted }) = (file.name.id, waits);
         let in_doubt = in_doubt || matches!(file.name.state, State::Doubt { .. });
         let path = if in_doubt {
@@ -179,8 +180,11 @@ impl Journal {
             in_doubt,
             is_displaced: false,
             is_counted,
+            is_foreign,
         });
-        self.backlog.ledger().note(id, Acknowledged { rows, bytes });
+        if !is_foreign {
+            self.backlog.ledger().note(id, Acknowledged { rows, bytes });
+        }
     }
 
     /// Tells of the rows of a segment; false when they are enough.
@@ -322,6 +326,7 @@ impl Journal {
         acknowledged: Option<Acknowledged>,
         before: &Before,
     ) -> io::Result<Judged> {
+        let scan = scan.map(|scan| scan.of(file.name.id, content));
         let rows_noted = acknowledged.map_or(0, |noted| noted.rows);
         let rows_good = scan.as_ref().map_or(0, |scan| super::backlog::rows_in(content, scan));
         // a file gets its name once its header is durable

@@ -161,6 +161,13 @@ pub(super) fn is_of(id: SegmentId) -> impl Fn(&[u8]) -> bool {
     }
 }
 
+/// Whether a frame is whole and its rows say that they are of another segment: somebody put it there.
+fn is_of_another(id: SegmentId, frame: &[u8]) -> bool {
+    let mut content = Vec::new();
+    let whole = decompress_checked_frame(frame, &mut content).ok().and_then(|()| Block::parse(&content).ok());
+    whole.is_some_and(|(block, _rest)| !block.is_every_uuid(SEGMENT_ID, id.wire_bytes()))
+}
+
 /// Reads a segment frame by frame; frames behind damage are found again, if they are `ours`.
 pub(super) fn scan(bytes: &[u8], ours: impl Fn(&[u8]) -> bool) -> Result<Scan, Unreadable> {
     let (header, start) = match Header::read(bytes) {
@@ -239,6 +246,20 @@ impl Scan {
             let record = record.clone().and_then(|record| Record::read(bytes.get(record)?));
             (bytes.get(frame.clone()).unwrap_or_default(), record.map(|(record, _)| record))
         })
+    }
+
+    /// Without frames of other segments.
+    pub(super) fn of(mut self, id: SegmentId, bytes: &[u8]) -> Self {
+        let is_own = |frame: &Range<usize>| !is_of_another(id, bytes.get(frame.clone()).unwrap_or_default());
+        let own: Vec<bool> = self.frames.iter().map(is_own).collect();
+        if own.contains(&false) {
+            let mut kept = own.iter();
+            self.frames.retain(|_| kept.next() == Some(&true));
+            let mut kept = own.iter();
+            self.records.retain(|_| kept.next() == Some(&true));
+            self.damage = Damage::Inside;
+        }
+        self
     }
 
     /// The frames alone, one after the other, without taking more memory.

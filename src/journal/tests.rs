@@ -5,6 +5,7 @@ mod cutting;
 mod faults;
 mod model;
 mod places;
+mod tampering;
 
 use super::testing::{SimDisk, group, keys, number_of, numbers_heard};
 use super::*;

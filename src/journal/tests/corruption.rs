@@ -231,6 +231,21 @@ fn a_copy_under_another_name_is_set_aside_and_a_renamed_segment_is_stored_under_
 }
 
 #[test]
+fn commits_of_another_segment_that_were_appended_are_not_stored_under_its_id() {
+    for is_sealed in [false, true] {
+        let (own, other) = (written(&[2, 1], is_sealed), written_by(9, &[3], true));
+        let bytes = [&own.bytes[..], &other.bytes[other.header..]].concat();
+        let (disk, mut opened) = with_ledger(&own, own.name, &bytes);
+        assert_eq!(delivered_and_lost(&mut opened), (vec![1, 2, 3], 0, true));
+        assert_eq!(
+            disk.names_in(&Path::new(DIR).join(aside::DAMAGED_DIR)).len(),
+            1,
+            "it is kept for a person to look at"
+        );
+    }
+}
+
+#[test]
 fn an_emptied_original_gives_way_to_its_copy() {
     let written = written(&[2, 1], true);
     let copy = Name { id: SegmentId::new(77, 8), ..written.name };
