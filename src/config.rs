@@ -1,7 +1,7 @@
 //! The configuration: one YAML file, every key optional, and the environment.
 //!
 //! ```text
-//! defaults of each part <- file (with ${env:NAME:-default} replaced) <- MILLRACE_CLICKHOUSE_URL, ..._USER, ..._PASSWORD
+//! defaults of each part <- file (with values for ${env:NAME:-default}) <- MILLRACE_CLICKHOUSE_URL, ..._USER, ..._PASSWORD
 //! ```
 //!
 //! Each part owns its keys and defaults; here they are put together. A key that no part knows is an error that names
@@ -19,6 +19,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use variables::Template;
+
+mod variables;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -280,35 +283,49 @@ impl Config {
     }
 
     fn parse(text: &str, environment: &Environment) -> Result<Self, ConfigError> {
-        let text = expand(text, environment)?;
-        if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        let template = Template::of(text, environment)?;
+        if template.text().lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(Self::default());
         }
-        let value: serde_json::Value =
-            serde_saphyr::from_str(&text).map_err(|error| ConfigError::Invalid(error.to_string()))?;
+        let invalid = |text: &str| ConfigError::Invalid(template.as_written(text));
+        let value = |options| {
+            serde_saphyr::from_str_with_options(template.text(), options)
+                .map_err(|error| invalid(&error.without_snippet().to_string()))
+        };
+        let written: serde_json::Value = value(serde_saphyr::Options::default())?;
         let mut unknown = Vec::new();
-        unknown_keys(&value, &defaults_as_value(), "", &mut unknown);
+        unknown_keys(&written, &defaults_as_value(), "", &mut unknown);
         if !unknown.is_empty() {
-            return Err(ConfigError::UnknownKeys(unknown));
+            return Err(ConfigError::UnknownKeys(unknown.iter().map(|text| template.as_written(text)).collect()));
         }
-        let mut wrong = Vec::new();
-        wrong_values(&value, &defaults_as_value(), "", &mut wrong);
-        if !wrong.is_empty() {
-            return Err(ConfigError::Invalid(wrong.join("\n")));
+        let mut wrong = WrongValues { template: &template, found: Vec::new() };
+        wrong.look(&value(template.options())?, &written, &defaults_as_value(), "");
+        if !wrong.found.is_empty() {
+            return Err(ConfigError::Invalid(wrong.found.join("\n")));
         }
-        Self::read(&text)
+        Self::read(&template, &written)
     }
 
-    /// The text as a configuration; what cannot be read is said by its key.
-    fn read(text: &str) -> Result<Self, ConfigError> {
+    /// The text as a configuration; what cannot be read is named by its key. `written` is the text without the values.
+    fn read(template: &Template, written: &serde_json::Value) -> Result<Self, ConfigError> {
         let mut track = serde_path_to_error::Track::new();
-        let read = serde_saphyr::with_deserializer_from_str(text, |yaml| {
+        let read = serde_saphyr::with_deserializer_from_str_with_options(template.text(), template.options(), |yaml| {
             Self::deserialize(serde_path_to_error::Deserializer::new(yaml, &mut track))
         });
         read.map_err(|error| {
             let text = error.without_snippet().to_string();
             let (what, place) = text.rsplit_once(" at line ").unwrap_or((&text, "?"));
-            ConfigError::Invalid(format!("{}: {what} (line {place})", track.path()))
+            let path = track.path().to_string();
+            let at_path = path.split('.').try_fold(written, |value, key| value.get(key));
+            ConfigError::Invalid(match at_path {
+                Some(value) if !template.is_in(value) => format!("{path}: {what} (line {place})"),
+                Some(serde_json::Value::String(value)) => {
+                    format!("{path}: the value of {} does not fit (line {place})", template.as_written(value))
+                }
+                // what was found there may hold a value
+                _ if template.is_in(written) => format!("{path}: does not fit (line {place})"),
+                _ => format!("{path}: {what} (line {place})"),
+            })
         })
     }
 
@@ -339,9 +356,7 @@ impl Config {
         if let Some(url) = &self.clickhouse.url
             && !is_http(url)
         {
-            return invalid(format!(
-                "clickhouse.url: {url:?} must be the HTTP interface, such as http://clickhouse:8123"
-            ));
+            return invalid("clickhouse.url: must be the HTTP interface, such as http://clickhouse:8123".to_owned());
         }
         if self.clickhouse.cluster.is_some() && self.clickhouse.url.is_none() {
             return invalid(
@@ -418,89 +433,62 @@ fn unknown_keys(given: &serde_json::Value, known: &serde_json::Value, path: &str
 }
 
 /// Values of another kind than their defaults, where the reader of the file would only speak of its own types.
-fn wrong_values(given: &serde_json::Value, known: &serde_json::Value, path: &str, found: &mut Vec<String>) {
-    use serde_json::Value;
-    let is_address = |text: &str| text.parse::<SocketAddr>().is_ok();
-    let is_time = |text: &str| humantime_serde::re::humantime::parse_duration(text).is_ok();
-    let is_whole = |text: &str| text.replace('_', "").parse::<u64>().is_ok();
-    let said = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
-    match (given, known) {
-        (Value::Object(given), Value::Object(known)) => {
-            for (key, value) in given {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                known.get(key).into_iter().for_each(|known| wrong_values(value, known, &path, found));
+struct WrongValues<'t> {
+    template: &'t Template,
+    found: Vec<String>,
+}
+
+impl WrongValues<'_> {
+    /// Looks at a value and those below it. `written` is what stands in the file for it.
+    fn look(&mut self, given: &serde_json::Value, written: &serde_json::Value, known: &serde_json::Value, path: &str) {
+        use serde_json::Value;
+        let is_address = |text: &str| text.parse::<SocketAddr>().is_ok();
+        let is_time = |text: &str| humantime_serde::re::humantime::parse_duration(text).is_ok();
+        let is_whole = |text: &str| text.replace('_', "").parse::<u64>().is_ok();
+        let said = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
+        let is_variable = self.template.is_in(written);
+        let is_truth = given.is_boolean() || (is_variable && matches!(&*said, "true" | "false"));
+        let shown = match written.as_str().filter(|_| is_variable) {
+            Some(written) => self.template.as_written(written),
+            None => given.to_string(),
+        };
+        let mut wrong = |why: String| self.found.push(format!("{path}: {why}"));
+        match (given, known) {
+            (Value::Object(given), Value::Object(known)) => {
+                for (key, value) in given {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    if let (Some(known), Some(written)) = (known.get(key), written.get(key)) {
+                        self.look(value, written, known, &path);
+                    }
+                }
             }
-        }
-        (Value::Null, Value::Object(_)) | (_, Value::Null) => {}
-        (_, Value::Object(known)) if known.is_empty() => {
-            found.push(format!("{path}: must have names of your choice below it, each with its keys"));
-        }
-        (_, Value::Object(known)) => {
-            let keys = known.keys().cloned().collect::<Vec<_>>().join(", ");
-            found.push(if path.is_empty() {
-                format!("the file must have keys at the top: {keys}")
-            } else {
-                format!("{path}: must have keys below it: {keys}")
-            });
-        }
-        (Value::Null, _) => found.push(format!("{path}: has no value; write one, or leave the key out")),
-        (given, Value::String(known)) if is_address(known) && !given.as_str().is_some_and(is_address) => {
-            found.push(format!("{path}: {given} is no IP address with a port; write it like {known}"));
-        }
-        (Value::Array(_) | Value::Object(_), _) => {
-            found.push(format!("{path}: must be a single value, such as {known}"))
-        }
-        (given, Value::String(known)) if is_time(known) && !is_time(&said) => {
-            found.push(format!("{path}: {given} is no time; write it like {known}"));
-        }
-        (given, Value::Number(known)) if !is_whole(&said) => {
-            found.push(format!("{path}: {given} is no whole number; write it like {known}"));
-        }
-        (given, Value::Bool(_)) if !given.is_boolean() => {
-            found.push(format!("{path}: {given} must be true or false"));
-        }
-        _ => {}
-    }
-}
-
-/// Replaces `${env:NAME}` and `${env:NAME:-default}` outside of comment lines; `$$` is a dollar sign.
-fn expand(text: &str, environment: &Environment) -> Result<String, ConfigError> {
-    let expanded = text.split_inclusive('\n').map(|line| {
-        if line.trim_start().starts_with('#') { Ok(line.to_owned()) } else { expand_line(line, environment) }
-    });
-    expanded.collect()
-}
-
-fn expand_line(line: &str, environment: &Environment) -> Result<String, ConfigError> {
-    let mut out = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once('$') {
-        out.push_str(before);
-        if let Some(after) = after.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-        } else if let Some(expression) = after.strip_prefix("{env:") {
-            let (expression, after) = expression
-                .split_once('}')
-                .ok_or_else(|| ConfigError::Environment("a ${env:NAME} is not closed with }".to_owned()))?;
-            let (name, default) = match expression.split_once(":-") {
-                Some((name, default)) => (name, Some(default)),
-                None => (expression, None),
-            };
-            let value = environment.get(name).map(String::as_str).filter(|value| !value.is_empty()).or(default);
-            out.push_str(value.ok_or_else(|| {
-                ConfigError::Environment(format!(
-                    "${{env:{name}}}: {name} is not set; set it or write ${{env:{name}:-default}}"
-                ))
-            })?);
-            rest = after;
-        } else {
-            out.push('$');
-            rest = after;
+            (Value::Null, Value::Object(_)) | (_, Value::Null) => {}
+            (_, Value::Object(known)) if known.is_empty() => {
+                wrong("must have names of your choice below it, each with its keys".to_owned());
+            }
+            (_, Value::Object(known)) => {
+                let keys = known.keys().cloned().collect::<Vec<_>>().join(", ");
+                if path.is_empty() {
+                    self.found.push(format!("the file must have keys at the top: {keys}"));
+                } else {
+                    wrong(format!("must have keys below it: {keys}"));
+                }
+            }
+            (Value::Null, _) => wrong("has no value; write one, or leave the key out".to_owned()),
+            (given, Value::String(known)) if is_address(known) && !given.as_str().is_some_and(is_address) => {
+                wrong(format!("{shown} is no IP address with a port; write it like {known}"));
+            }
+            (Value::Array(_) | Value::Object(_), _) => wrong(format!("must be a single value, such as {known}")),
+            (_, Value::String(known)) if is_time(known) && !is_time(&said) => {
+                wrong(format!("{shown} is no time; write it like {known}"));
+            }
+            (_, Value::Number(known)) if !is_whole(&said) => {
+                wrong(format!("{shown} is no whole number; write it like {known}"));
+            }
+            (_, Value::Bool(_)) if !is_truth => wrong(format!("{shown} must be true or false")),
+            _ => {}
         }
     }
-    out.push_str(rest);
-    Ok(out)
 }
 
 #[cfg(test)]
@@ -621,6 +609,115 @@ mod tests {
         assert!(
             parse("{ embedded: { listen: \"0.0.0.0:8123\" }, clickhouse: { password: x } }").unwrap().check().is_ok()
         );
+    }
+
+    /// What a file becomes with one variable, X.
+    fn parse_with(text: &str, x: &str) -> Result<Config, String> {
+        Config::parse(text, &Environment::from([("X".to_owned(), x.to_owned())])).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_variable_gives_a_value_whatever_it_holds_and_nothing_else() {
+        for x in [
+            "plain",
+            "a #b",
+            "null",
+            "~",
+            "true",
+            "0123",
+            "1e3",
+            "p: \"x",
+            "}, database: other, {",
+            "a\ndata_dir: elsewhere",
+            "- a",
+            "[",
+            "*x",
+            "&x",
+            "!!int 5",
+            "|",
+            "${env:X}",
+            "$V0",
+            "${V0}",
+            "$$",
+            "'",
+            "\"",
+            "\\",
+            "%",
+            "@",
+            "`",
+            "é\u{2028}",
+            " spaces ",
+        ] {
+            for file in [
+                "clickhouse:\n  password: ${env:X}\n",
+                "clickhouse:\n  password: ${env:X} # not a part of it\n",
+                "clickhouse: { password: ${env:X}, database: otel }",
+                "clickhouse: { password: \"${env:X}\" }",
+                "clickhouse: { password: '${env:X}' }",
+                "clickhouse: { password: ${env:NONE:-${env:X} }",
+            ] {
+                let is_default = file.contains("NONE");
+                let want = Config {
+                    clickhouse: clickhouse::Config {
+                        password: Some(clickhouse::Secret::from(if is_default { "${env:X" } else { x }.to_owned())),
+                        ..Default::default()
+                    },
+                    ..Config::default()
+                };
+                assert_eq!(parse_with(file, x).as_ref(), Ok(&want), "{file} with {x:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_of_variables_have_the_type_that_their_key_has() {
+        let file = "journal: { segment_rows: ${env:X} }";
+        assert_eq!(parse_with(file, "77").unwrap().journal.segment_rows, 77);
+        assert!(!parse_with("genai: { keep_raw: ${env:X} }", "false").unwrap().genai.keep_raw);
+        assert_eq!(parse_with("memory: { limit: ${env:X} }", "64MiB").unwrap().memory.limit, ByteSize::mib(64));
+        assert_eq!(parse_with("memory: { limit: ${env:X}MiB }", "64").unwrap().memory.limit, ByteSize::mib(64));
+        assert_eq!(parse_with("joiner: { interval: ${env:X} }", "3s").unwrap().joiner.interval.as_secs(), 3);
+        assert_eq!(
+            parse_with("retention: { spans: ${env:X} }", "30d").unwrap(),
+            parse("retention: { spans: 30d }").unwrap()
+        );
+        assert_eq!(parse_with("log: { level: ${env:X} }", "debug").unwrap().log.level, Level::Debug);
+        let http = parse_with("receivers: { http: { listen: \"127.0.0.1:${env:X}\" } }", "99").unwrap().receivers.http;
+        assert_eq!(http.listen.port(), 99);
+        let url = "clickhouse: { url: \"http://${env:X}_y:${env:PORT:-8123}/$$a$b\" }";
+        assert_eq!(parse_with(url, "h").unwrap().clickhouse.url.as_deref(), Some("http://h_y:8123/$a$b"));
+        let nothing = "clickhouse:\n  password: ${env:X}\n";
+        assert!(parse_with(nothing, "").unwrap_err().contains("${env:X}: X is not set"));
+        assert_eq!(parse_with(&nothing.replace("X}", "X:-}"), "").unwrap(), Config::default());
+        // a line that is a comment needs no variable
+        assert_eq!(parse("# password: ${env:NOT_THERE}\n").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn no_message_shows_the_value_of_a_variable() {
+        let secret = "hunter2: [";
+        for (file, said) in [
+            ("data_dir: ${env:X}\n a: b", ""),
+            ("${env:X}: 1", "unknown key `${env:X}`"),
+            ("receivers: { http: { listen: \"${env:X}\" } }", "receivers.http.listen: ${env:X} is no IP address"),
+            ("journal: { segment_rows: ${env:X} }", "journal.segment_rows: ${env:X} is no whole number"),
+            ("genai: { keep_raw: ${env:X} }", "genai.keep_raw: ${env:X} must be true or false"),
+            ("joiner: { interval: ${env:X} }", "joiner.interval: ${env:X} is no time"),
+            ("memory: { limit: ${env:X:-5} }", "memory.limit: the value of ${env:X:-5} does not fit (line 1"),
+            ("clickhouse: { database: a-${env:X} }", "clickhouse.database: the value of a-${env:X} does not fit"),
+            ("retention: { spans: ${env:X} }", "retention.spans: the value of ${env:X} does not fit"),
+            ("retention: { workspaces: { a: { span: ${env:X} } } }", "retention.workspaces.a"),
+            ("retention: { workspaces: { a: { spans: ${env:X} } } }", "retention.workspaces.a"),
+            ("log: { level: ${env:X} }", "log.level: the value of ${env:X} does not fit"),
+            ("embedded: { queries_max: [${env:X}] }", "must be a single value"),
+            ("exporter: { order: ${env:X} }", "exporter.order: the value of ${env:X} does not fit"),
+        ] {
+            let error = parse_with(file, secret).unwrap_err();
+            assert!(!error.contains("hunter2") && error.contains(said), "{file}: {error}");
+        }
+        let nowhere = parse_with("clickhouse: { url: \"${env:X}\" }", secret).unwrap();
+        let error = nowhere.check().unwrap_err().to_string();
+        assert!(!error.contains("hunter2") && error.contains("clickhouse.url: must be the HTTP interface"), "{error}");
     }
 
     #[test]
