@@ -16,7 +16,7 @@ use crate::columns::blocks::Block;
 use crate::committer::{Committer, JournalFailed, Limits};
 use crate::config::Config;
 use crate::connections::{self, Connections};
-use crate::dedup::Accepted;
+use crate::dedup::{Accepted, Noted};
 use crate::embedded;
 use crate::exporter::{self, Exporter, Lost};
 use crate::joiner::Joiner;
@@ -25,6 +25,7 @@ use crate::otlp;
 use crate::pipeline::{self, Ack, Pipeline};
 use crate::receivers::{self, Receivers};
 use crate::shutdown::{self, NotEnded, Shutdown, Trigger};
+use crate::superseded::Superseder;
 use crate::telemetry::Metrics;
 use crate::time::{Clock, UnixNanos};
 use crate::traces::{TRACES_MAX_DEFAULT, Traces};
@@ -84,6 +85,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let availability = Availability::default();
     let traces = Traces::new(TRACES_MAX_DEFAULT);
     let joiner = joiner(&config, &store, &metrics, &availability, &traces);
+    let superseder = superseder(&config, &store, &metrics, &availability, accepted.noted());
     let admin = Admin {
         pipeline: pipeline.gauge(),
         backlog: backlog.clone(),
@@ -115,6 +117,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         committing: tokio::task::spawn_blocking(move || committer.run(commit_draining)),
         exporting: tokio::spawn(exporter.run(draining)),
         joining: tokio::spawn(joiner.run(stopping.clone())),
+        superseding: tokio::spawn(superseder.run(stopping.clone())),
         serving: Serving::start(listeners, &connections, doors, stopping, admin, admin_stopping),
     };
     let warmed = tokio::spawn(warm(
@@ -163,6 +166,7 @@ struct Running {
     committing: JoinHandle<Result<(), JournalFailed>>,
     exporting: JoinHandle<()>,
     joining: JoinHandle<()>,
+    superseding: JoinHandle<()>,
     serving: Serving,
 }
 
@@ -243,6 +247,7 @@ impl Running {
         }
         let exported = shutdown::ended("exporter", self.exporting, timeouts.export).await;
         let joined = shutdown::ended("joiner", self.joining, timeouts.other).await;
+        let superseded = shutdown::ended("remover of superseded reports", self.superseding, timeouts.other).await;
         say.stop_engine.fire();
         let engine = tokio::time::timeout(timeouts.other, store.stopped()).await;
         say.stop_admin.fire();
@@ -253,6 +258,7 @@ impl Running {
         committed??;
         exported?;
         joined?;
+        superseded?;
         engine.context("the embedded ClickHouse did not end in time")?;
         grpc?;
         http
@@ -305,6 +311,23 @@ fn joiner(config: &Config, store: &Store, metrics: &Metrics, availability: &Avai
         availability: availability.clone(),
         joining: Joining::default(),
         clock: Clock::System,
+    }
+}
+
+fn superseder(
+    config: &Config,
+    store: &Store,
+    metrics: &Metrics,
+    availability: &Availability,
+    noted: Noted,
+) -> Superseder {
+    Superseder {
+        client: store.client.clone(),
+        noted,
+        metrics: metrics.clone(),
+        availability: availability.clone(),
+        clock: Clock::System,
+        is_on: !dedup_window_max(config).is_zero() && config.dedup.max_spans > 0,
     }
 }
 
@@ -375,10 +398,11 @@ const BOOT_ID_FILE: &str = "/proc/sys/kernel/random/boot_id";
 /// The spans of a block were accepted before, and nobody knows what was said of them.
 fn remember(accepted: &mut Accepted, block: &Block<'_>, accepted_at: UnixNanos, now: UnixNanos) {
     let ids = (block.strings("TraceId"), block.strings("SpanId"));
+    let Some(kinds) = block.strings("SpanKind") else { return };
     let workspaces = block.map_values("ResourceAttributes", workspace::ATTRIBUTE.as_bytes());
     let ((Some(traces), Some(spans)), Some(workspaces)) = (ids, workspaces) else { return };
     let mut last: Option<(Workspace, _)> = None;
-    for ((trace, span), workspace) in traces.zip(spans).zip(workspaces) {
+    for (((trace, span), kind), workspace) in traces.zip(spans).zip(kinds).zip(workspaces) {
         let name = workspace.and_then(|name| std::str::from_utf8(name).ok());
         let known = last.as_ref().filter(|(known, _)| known.as_str() == name.unwrap_or(Workspace::DEFAULT));
         let seed = match known {
@@ -390,7 +414,7 @@ fn remember(accepted: &mut Accepted, block: &Block<'_>, accepted_at: UnixNanos, 
                 seed
             }
         };
-        accepted.remember(Accepted::key(seed, trace, span, None), accepted_at, now);
+        accepted.remember(Accepted::key(seed, (trace, span, kind), None), accepted_at, now);
     }
 }
 
@@ -747,6 +771,7 @@ mod tests {
             committing: tokio::spawn(std::future::pending()),
             exporting: tokio::spawn(std::future::pending()),
             joining: tokio::spawn(std::future::pending()),
+            superseding: tokio::spawn(std::future::pending()),
             serving: Serving {
                 grpc: tokio::spawn(std::future::pending()),
                 http: tokio::spawn(std::future::pending()),

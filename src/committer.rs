@@ -401,7 +401,7 @@ impl Running {
         let default = Workspace::default();
         for span in learned {
             let seed = self.parts.accepted.seed_of(span.workspace.as_ref().unwrap_or(&default));
-            let key = Accepted::key(seed, &span.trace, &span.span, None);
+            let key = Accepted::key(seed, (&span.trace, &span.span, span.kind.as_bytes()), None);
             self.parts.accepted.remember(key, span.accepted_by, now);
         }
     }

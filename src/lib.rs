@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! 4 wiring      main  cli  app  config  dead_letter
-//! 3 edges       receivers  committer  exporter  joiner  admin
+//! 3 edges       receivers  committer  exporter  joiner  superseded  admin
 //! 2 engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
 //! 1 codecs      otlp  chat  dialects  genai  columns
 //! 0 vocabulary  ids  time  sizes  bounds  text  workspace  retention  telemetry  shutdown  steps
@@ -44,6 +44,7 @@ pub mod committer;
 pub mod exporter;
 pub mod joiner;
 pub mod receivers;
+pub mod superseded;
 // floor 4: wiring
 pub mod app;
 pub mod cli;

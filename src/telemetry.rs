@@ -70,6 +70,8 @@ pub struct Metrics {
     pub traces_known: IntGauge,
     /// What joining chat-completions to roots that come later does.
     pub join: JoinMetrics,
+    /// Rows taken out of the table because another report of their span stays.
+    pub superseded: IntCounter,
 }
 
 impl Metrics {
@@ -121,6 +123,10 @@ impl Metrics {
             chat_joined: counter("millrace_chat_joined", "Chat-completions stored as a child of a known root.")?,
             traces_known: gauge("millrace_traces_known", "Traces whose root is remembered for joining.")?,
             join: JoinMetrics::registered(&registry)?,
+            superseded: counter(
+                "millrace_superseded_spans",
+                "Stored spans removed from the table because another report of the same span says more.",
+            )?,
             registry,
         })
     }

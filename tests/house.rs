@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 5] = [
     &["ids", "time", "sizes", "bounds", "text", "workspace", "retention", "telemetry", "shutdown", "steps"],
     &["otlp", "chat", "dialects", "genai", "columns"],
     &["dedup", "pipeline", "journal", "clickhouse", "embedded", "traces", "connections"],
-    &["receivers", "committer", "exporter", "joiner", "admin"],
+    &["receivers", "committer", "exporter", "joiner", "superseded", "admin"],
     &["main", "cli", "app", "config", "dead_letter"],
 ];
 

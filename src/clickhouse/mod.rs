@@ -8,6 +8,7 @@ pub mod joins;
 pub mod nodes;
 pub mod recent;
 pub mod schema;
+pub mod superseded;
 
 pub use availability::{Availability, SegmentView, View};
 pub use errors::{Class, Failure};

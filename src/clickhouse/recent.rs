@@ -28,6 +28,8 @@ pub struct Stored {
     pub trace: [u8; TraceId::HEX],
     /// Its own id.
     pub span: [u8; SpanId::HEX],
+    /// Its kind, as the column holds it.
+    pub kind: String,
     /// When its part was written or last merged: not before the span was accepted.
     pub accepted_by: UnixNanos,
 }
@@ -44,6 +46,7 @@ struct Ids<'a> {
     workspace: &'a str,
     trace: &'a str,
     span: &'a str,
+    kind: &'a str,
 }
 
 /// Hands over the spans in parts of the table that changed within `window`: those of the newest parts first, at most
@@ -102,7 +105,7 @@ async fn spans_of(
 ) -> Result<usize, Failure> {
     let attribute = workspace::ATTRIBUTE;
     let sql = format!(
-        "SELECT ResourceAttributes['{attribute}'] AS workspace, TraceId AS trace, SpanId AS span FROM {}.{TABLE} \
+        "SELECT ResourceAttributes['{attribute}'] AS workspace, TraceId AS trace, SpanId AS span, toString(SpanKind) AS kind FROM {}.{TABLE} \
          WHERE _part = {{part:String}} LIMIT {spans_max}",
         client.database(),
     );
@@ -127,7 +130,13 @@ impl Ids<'_> {
     fn stored(&self, accepted_by: UnixNanos) -> Option<Stored> {
         let workspace = if self.workspace.is_empty() { None } else { Some(Workspace::new(self.workspace).ok()?) };
         let trace = self.trace.as_bytes().try_into().ok()?;
-        Some(Stored { workspace, trace, span: self.span.as_bytes().try_into().ok()?, accepted_by })
+        Some(Stored {
+            workspace,
+            trace,
+            span: self.span.as_bytes().try_into().ok()?,
+            kind: self.kind.to_owned(),
+            accepted_by,
+        })
     }
 }
 

@@ -522,6 +522,16 @@ impl RowGroup {
         self.trace_id.iter().zip(self.span_id.iter())
     }
 
+    /// The kinds of its spans, as the column holds them.
+    pub fn kinds(&self) -> impl Iterator<Item = &[u8]> {
+        self.span_kind.iter()
+    }
+
+    /// When its spans began, in nanoseconds since 1970.
+    pub fn begins(&self) -> impl Iterator<Item = i64> {
+        self.timestamp.i64s()
+    }
+
     /// What each row's report said, as a hash: reports of one span that say the same have the same.
     #[must_use]
     pub fn fingerprints(&self) -> &[u64] {

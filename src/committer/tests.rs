@@ -489,7 +489,8 @@ async fn a_stop_takes_nothing_new_and_keeps_all_that_was_handed_over() {
 async fn what_the_table_tells_is_recognised() {
     let mut rig = Rig::running();
     let (trace, span) = ids(5);
-    let stored = recent::Stored { workspace: None, trace: trace.hex(), span: SpanId::hex(&span), accepted_by: now() };
+    let (workspace, kind) = (None, "Client".to_owned());
+    let stored = recent::Stored { workspace, trace: trace.hex(), span: SpanId::hex(&span), kind, accepted_by: now() };
     rig.learn.send(vec![stored]).await.unwrap();
     until("it is learned", || rig.metrics.dedup_spans.get() == 1).await;
     assert_eq!(kept(rig.send(Ack::Durable, &[5, 6])).await, Ok(()));

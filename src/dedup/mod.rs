@@ -4,7 +4,7 @@
 //! One thread owns it. It is a table of fixed size whose memory is not touched before it is used (`table.rs`):
 //!
 //! ```text
-//! span     128-bit hash of workspace, trace and span id under the secret of the journal: one half chooses the bucket
+//! span     128-bit hash of workspace, trace, id and kind under the secret of the journal: one half chooses the bucket
 //! report   64-bit hash of what was sent, without a secret: it is the same in every run and release
 //! key      16 bytes of both, as the journal keeps it (ids.rs)
 //! ```
@@ -16,11 +16,14 @@
 //!
 //! The time of a slot goes round after 4 windows, so buckets are swept of what is too old, a few with each step of time.
 
+mod noted;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::columns::RowGroup;
+pub use noted::{Noted, ReportedAgain};
+
+use crate::columns::{RowGroup, SpanKind};
 use crate::ids::{ReportKey, SpanId, TraceId};
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
@@ -39,6 +42,8 @@ const TICKS_PER_SWEEP: usize = 1_024;
 const ROWS_AHEAD: usize = 256;
 /// What the ids of nearly all rows come to.
 const IDS_HEX: usize = TraceId::HEX + SpanId::HEX;
+/// Letters that tell the kinds of spans from each other.
+const KIND_LETTERS: usize = 2;
 
 /// Whether a report of a span was accepted before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +83,7 @@ pub struct Accepted {
     swept: usize,
     /// Kept from batch to batch.
     keys: Vec<ReportKey>,
+    noted: Noted,
 }
 
 impl Accepted {
@@ -95,7 +101,14 @@ impl Accepted {
             tick: 0,
             swept: 0,
             keys: Vec::new(),
+            noted: Noted::default(),
         }
+    }
+
+    /// Where it notes spans of which another report is accepted.
+    #[must_use]
+    pub fn noted(&self) -> Noted {
+        self.noted.clone()
     }
 
     /// What the workspace brings to the keys of its spans.
@@ -104,28 +117,31 @@ impl Accepted {
         Seed(XxHash3_64::oneshot_with_seed(self.secret, workspace.as_str().as_bytes()))
     }
 
-    /// The key of a span's report, whose ids are given as text, as the columns hold them. A report of `None` was accepted,
-    /// and nobody knows what it said.
+    /// The key of a span's report, whose ids and kind are given as text, as the columns hold them. A report of `None` was
+    /// accepted, and nobody knows what it said.
     #[must_use]
-    pub fn key(seed: Seed, trace_hex: &[u8], span_hex: &[u8], report: Option<u64>) -> ReportKey {
-        let mut ids = [0; IDS_HEX];
-        let span = if let (TraceId::HEX, SpanId::HEX) = (trace_hex.len(), span_hex.len()) {
+    pub fn key(seed: Seed, (trace_hex, span_hex, kind): (&[u8], &[u8], &[u8]), report: Option<u64>) -> ReportKey {
+        let mut said = [0; IDS_HEX + KIND_LETTERS];
+        let letters = kind.get(..KIND_LETTERS).unwrap_or_default();
+        let span = if let (TraceId::HEX, SpanId::HEX, KIND_LETTERS) = (trace_hex.len(), span_hex.len(), letters.len()) {
+            let (ids, of_kind) = said.split_at_mut(IDS_HEX);
             let (trace, span) = ids.split_at_mut(TraceId::HEX);
             trace.copy_from_slice(trace_hex);
             span.copy_from_slice(span_hex);
-            XxHash3_128::oneshot_with_seed(seed.0, &ids)
+            of_kind.copy_from_slice(letters);
+            XxHash3_128::oneshot_with_seed(seed.0, &said)
         } else {
             // no ids of ours: the length in between keeps one pair from being another
-            let text = [trace_hex, &trace_hex.len().to_le_bytes(), span_hex].concat();
+            let text = [trace_hex, &trace_hex.len().to_le_bytes(), span_hex, kind].concat();
             XxHash3_128::oneshot_with_seed(seed.0, &text)
         };
         key_of(span, report)
     }
 
-    /// The key of a span's report: the same as that of its ids' texts.
+    /// The key of a span's report: the same as that of its texts.
     #[must_use]
-    pub fn key_of(seed: Seed, trace: TraceId, span: SpanId, report: Option<u64>) -> ReportKey {
-        Self::key(seed, &trace.hex(), &span.hex(), report)
+    pub fn key_of(seed: Seed, trace: TraceId, span: SpanId, kind: SpanKind, report: Option<u64>) -> ReportKey {
+        Self::key(seed, (&trace.hex(), &span.hex(), kind.literal().as_bytes()), report)
     }
 
     /// Says whether the report was accepted within `window` before `now`; if not, it is from now on. A window of 0 finds
@@ -174,6 +190,7 @@ impl Accepted {
         }
         keys.clear();
         self.keys = keys;
+        self.noted.note(rows, &checked.reported_again);
         checked
     }
 
@@ -283,14 +300,15 @@ impl Accepted {
 }
 
 fn keys_of(seed: Seed, rows: &RowGroup) -> impl Iterator<Item = ReportKey> {
-    rows.ids()
-        .zip(rows.fingerprints())
-        .map(move |((trace, span), report)| Accepted::key(seed, trace, span, Some(*report)))
+    let spans = rows.ids().zip(rows.kinds()).zip(rows.fingerprints());
+    spans.map(move |(((trace, span), kind), report)| Accepted::key(seed, (trace, span, kind), Some(*report)))
 }
 
 /// No trace of ours: a key stands for its call whatever trace the body names.
 const KEYED: &[u8] = b"Idempotency-Key";
 
 fn keys_of_keyed(seed: Seed, rows: &RowGroup) -> impl Iterator<Item = ReportKey> {
-    rows.ids().zip(rows.fingerprints()).map(move |((_, span), report)| Accepted::key(seed, KEYED, span, Some(*report)))
+    rows.ids()
+        .zip(rows.fingerprints())
+        .map(move |((_, span), report)| Accepted::key(seed, (KEYED, span, b""), Some(*report)))
 }

@@ -31,7 +31,7 @@ fn report_of(number: u64) -> u64 {
 
 fn key(index: &Accepted, number: u64) -> ReportKey {
     let (trace, span) = ids(number % REPORT);
-    Accepted::key_of(index.seed_of(&Workspace::default()), trace, span, Some(report_of(number)))
+    Accepted::key_of(index.seed_of(&Workspace::default()), trace, span, SpanKind::Client, Some(report_of(number)))
 }
 
 /// What became of the rows, and the keys of those that are kept.
@@ -76,22 +76,26 @@ fn a_span_is_known_for_its_window_and_then_new_again() {
 }
 
 #[test]
-fn who_a_span_is_depends_on_workspace_trace_and_span_and_on_nothing_else() {
+fn who_a_span_is_depends_on_workspace_trace_id_and_kind_and_on_nothing_else() {
     let mut index = Accepted::new(SECRET, 1_000, WINDOW);
     let [seed, other] = ["a", "b"].map(|name| index.seed_of(&Workspace::new(name).unwrap()));
     let (trace, span) = ids(1);
-    let key = Accepted::key_of(seed, trace, span, Some(1));
-    assert_eq!(key, Accepted::key(seed, trace.to_string().as_bytes(), span.to_string().as_bytes(), Some(1)));
+    let key = Accepted::key_of(seed, trace, span, SpanKind::Client, Some(1));
+    assert_eq!(
+        key,
+        Accepted::key(seed, (trace.to_string().as_bytes(), span.to_string().as_bytes(), b"Client"), Some(1))
+    );
     let another_span = SpanId::new([8; 8]).unwrap();
     let keys = [
         key,
-        Accepted::key_of(other, trace, span, Some(1)),
-        Accepted::key_of(seed, ids(2).0, span, Some(1)),
-        Accepted::key_of(seed, trace, another_span, Some(1)),
+        Accepted::key_of(other, trace, span, SpanKind::Client, Some(1)),
+        Accepted::key_of(seed, ids(2).0, span, SpanKind::Client, Some(1)),
+        Accepted::key_of(seed, trace, another_span, SpanKind::Client, Some(1)),
+        Accepted::key_of(seed, trace, span, SpanKind::Server, Some(1)),
         // texts that are no ids of ours
-        Accepted::key(seed, b"ab", b"c", Some(1)),
-        Accepted::key(seed, b"a", b"bc", Some(1)),
-        Accepted::key(seed, b"", b"", Some(1)),
+        Accepted::key(seed, (b"ab", b"c", b"Client"), Some(1)),
+        Accepted::key(seed, (b"a", b"bc", b"Client"), Some(1)),
+        Accepted::key(seed, (b"", b"", b"Client"), Some(1)),
     ];
     for key in keys {
         assert_eq!(index.insert(key, at(1), WINDOW), Seen::New, "{keys:?}");
@@ -145,7 +149,10 @@ fn another_report_of_a_span_is_no_repeat_and_both_are_known() {
     let (started, ended) = (5, REPORT + 5);
     assert_eq!(insert_all(&mut index, seed, &group(&[started, 6]), at(1)).0, checked(&[], &[]));
     assert_eq!(insert_all(&mut index, seed, &group(&[started, ended, ended, 6]), at(2)).0, checked(&[0, 2, 3], &[1]));
+    let (trace, span) = ids(5);
+    assert_eq!(index.noted().take(), [ReportedAgain { trace, span, began: at(1).nanos() }]);
     assert_eq!(insert_all(&mut index, seed, &group(&[ended, started]), at(3)).0, checked(&[0, 1], &[]));
+    assert_eq!(index.noted().take(), []);
 }
 
 #[test]
@@ -170,7 +177,7 @@ fn many_reports_of_one_span_drive_out_each_other_and_no_other_span() {
 fn a_span_of_which_nobody_knows_what_was_said_is_known_by_its_ids() {
     let mut index = Accepted::new(SECRET, 1_000, WINDOW);
     let (trace, span) = ids(1);
-    let unknown = Accepted::key_of(index.seed_of(&Workspace::default()), trace, span, None);
+    let unknown = Accepted::key_of(index.seed_of(&Workspace::default()), trace, span, SpanKind::Client, None);
     index.remember(unknown, at(1), at(2));
     let report = key(&index, 1);
     assert_eq!(index.insert(report, at(2), WINDOW), Seen::Repeated);

@@ -1,0 +1,248 @@
+//! Several reports of one span in the table: which of them stays, and the statements that find and remove the others.
+//!
+//! ```text
+//! doubled      of a time, spans that have several rows               SELECT .. GROUP BY .. HAVING count() > 1
+//! superseded   of some spans, the rows that do not stay              SELECT .. rank() OVER (..)
+//! remove       takes those rows away                                 DELETE .. WHERE (span, segment, ..) IN (..)
+//! ```
+//!
+//! A span is a workspace, a trace, an id, a kind and a service. Of its reports the one stays that ends last; of those the one
+//! that says most; of those the one that was accepted last. What a captured call says of its times is part of its id, or they
+//! are those of its arrival: of its reports the one stays that says most. The rest of the order makes it the same row whoever looks: it
+//! depends on nothing but what the rows hold, and on nothing that changes after they were stored. Rows that are alike in
+//! all of it are left alone: no statement could tell them apart.
+//!
+//! The DELETE is a lightweight one: it writes a small patch part, and readers see it at once.
+//!
+//! Source: clickhouse.com/docs, "The Lightweight DELETE Statement".
+
+use super::schema::TABLE;
+use super::{Client, Failure, STATEMENT_TIMEOUT};
+use crate::columns::COLUMNS;
+use crate::ids::{SpanId, TraceId};
+use ::clickhouse::Row;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::sync::LazyLock;
+
+/// Spans that one statement is about, at most.
+pub const SPANS_MAX: usize = 500;
+/// Rows that one DELETE takes away, at most.
+const ROWS_MAX: usize = 5_000;
+
+/// A list of spans is long, and a statement that nobody waits for any more must end.
+const SETTINGS: [(&str, &str); 2] = [("max_query_size", "16777216"), ("max_execution_time", "60")];
+/// The walk may not take what others need.
+const WALK_SETTINGS: [(&str, &str); 3] =
+    [("max_execution_time", "20"), ("max_memory_usage", "268435456"), ("max_threads", "1")];
+/// As a patch part, where ClickHouse has those.
+const DELETE_SETTINGS: [(&str, &str); 2] =
+    [("lightweight_delete_mode", "lightweight_update"), ("allow_experimental_lightweight_update", "1")];
+
+/// Columns that change after a row was stored, or say how it was stored, or are looked at by themselves.
+const NOT_SAID: [&str; 6] = ["ParentSpanId", "SessionId", "JoinState", "SegmentId", "Timestamp", "Duration"];
+
+/// All that a report says, as one text.
+static SAID: LazyLock<String> = LazyLock::new(|| {
+    let said = COLUMNS.iter().map(|column| column.name).filter(|name| !NOT_SAID.contains(name));
+    let said: Vec<String> = said.map(|name| format!("`{name}`")).collect();
+    // whoever joins a pair changes its parent and session
+    format!("toString(tuple({}, if(JoinState = '', (ParentSpanId, SessionId), ('', ''))))", said.join(", "))
+});
+
+/// When spans began, in nanoseconds since 1970.
+pub type Began = RangeInclusive<i64>;
+
+/// A span by its ids.
+pub type Ids = (TraceId, SpanId);
+
+/// A part of the rows of a time: those whose trace has this place of so many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// Which.
+    pub place: u32,
+    /// Of how many.
+    pub of: u32,
+}
+
+/// A row that does not stay.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Row, Deserialize)]
+pub struct Superseded {
+    /// Its trace, lower-case hex.
+    pub trace: String,
+    /// Its span, lower-case hex.
+    pub span: String,
+    /// The segment that it came with.
+    pub segment: String,
+    /// When it began.
+    pub began: i64,
+    /// How long it took.
+    pub duration: u64,
+    /// A hash of what it says.
+    pub said: u64,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct Doubled {
+    trace: String,
+    span: String,
+    began: i64,
+}
+
+/// Spans that have several rows, and when they began: at most [`SPANS_MAX`].
+///
+/// # Errors
+/// When ClickHouse says no, cannot be reached, or needs more than the walk may take.
+pub async fn doubled(client: &Client, began: &Began, slice: Slice) -> Result<Vec<(Ids, i64)>, Failure> {
+    let sql = format!(
+        "SELECT TraceId AS trace, SpanId AS span, toUnixTimestamp64Nano(max(Timestamp)) AS began FROM {} WHERE {} \
+         AND cityHash64(TraceId) % {} = {} GROUP BY TraceId, SpanId, SpanKind, ServiceName, Workspace \
+         HAVING count() > 1 LIMIT {SPANS_MAX}",
+        table(client),
+        within(began),
+        slice.of,
+        slice.place,
+    );
+    let found: Vec<Doubled> = rows(client, &sql, &WALK_SETTINGS).await?;
+    // ids that are none of ours are somebody else's rows
+    let ids = |doubled: &Doubled| {
+        Some((TraceId::from_hex(doubled.trace.as_bytes()).ok()?, SpanId::from_hex(doubled.span.as_bytes()).ok()?))
+    };
+    Ok(found.iter().filter_map(|doubled| Some((ids(doubled)?, doubled.began))).collect())
+}
+
+/// The rows of these spans that do not stay.
+///
+/// # Errors
+/// When ClickHouse says no or cannot be reached.
+pub async fn superseded(client: &Client, spans: &[Ids], began: &Began) -> Result<Vec<Superseded>, Failure> {
+    if spans.is_empty() {
+        return Ok(Vec::new());
+    }
+    rows(client, &superseded_statement(&table(client), spans, began), &SETTINGS).await
+}
+
+fn superseded_statement(table: &str, spans: &[Ids], began: &Began) -> String {
+    let scope =
+        format!("{} AND {}", within(began), is_one_of(spans.iter().map(|(t, s)| (t.to_string(), s.to_string()))));
+    // what is read first is light: only spans of several rows are read whole
+    format!(
+        "SELECT trace, span, segment, began, duration, said FROM (\
+         SELECT TraceId AS trace, SpanId AS span, toString(SegmentId) AS segment, \
+         toUnixTimestamp64Nano(Timestamp) AS began, toUInt64(Duration) AS duration, {said} AS text, sipHash64(text) AS said, \
+         rank() OVER (PARTITION BY TraceId, SpanId, SpanKind, ServiceName, Workspace ORDER BY \
+         if(JoinState = '', toUInt64(greatest(began, 0)) + duration, 0) DESC, length(text) DESC, substring(segment, 20) DESC, segment DESC, \
+         began DESC, said DESC) AS place \
+         FROM {table} WHERE {scope} AND (TraceId, SpanId, SpanKind, ServiceName, Workspace) IN (\
+         SELECT TraceId, SpanId, SpanKind, ServiceName, Workspace FROM {table} WHERE {scope} \
+         GROUP BY TraceId, SpanId, SpanKind, ServiceName, Workspace HAVING count() > 1)) \
+         WHERE place > 1 LIMIT {ROWS_MAX}",
+        said = *SAID,
+    )
+}
+
+/// Takes rows away. Doing it twice is the same.
+///
+/// # Errors
+/// When ClickHouse says no or cannot be reached; it may have been done.
+pub async fn remove(client: &Client, rows: &[Superseded]) -> Result<(), Failure> {
+    let Some(statement) = delete_statement(&client.update_target(), rows) else { return Ok(()) };
+    let query = [&SETTINGS[..], &DELETE_SETTINGS[..]]
+        .concat()
+        .iter()
+        .fold(client.http.query(&statement.replace('?', "??")), |query, (name, value)| {
+            query.with_setting(*name, *value)
+        });
+    match tokio::time::timeout(STATEMENT_TIMEOUT, query.execute()).await {
+        Ok(result) => result.map_err(|error| Failure::of(&error)),
+        Err(_) => Err(Failure::of_timeout()),
+    }
+}
+
+fn delete_statement(target: &str, rows: &[Superseded]) -> Option<String> {
+    let began = rows.iter().map(|row| row.began).min()?..=rows.iter().map(|row| row.began).max()?;
+    let those: Vec<String> = rows
+        .iter()
+        .map(|Superseded { span, segment, began, duration, said, .. }| {
+            format!("('{span}','{segment}',{began},{duration},{said})")
+        })
+        .collect();
+    Some(format!(
+        "DELETE FROM {target} WHERE {} AND {} AND \
+         (SpanId, toString(SegmentId), toUnixTimestamp64Nano(Timestamp), toUInt64(Duration), sipHash64({})) IN ({})",
+        within(&began),
+        is_one_of(rows.iter().map(|row| (row.trace.clone(), row.span.clone()))),
+        *SAID,
+        those.join(","),
+    ))
+}
+
+fn table(client: &Client) -> String {
+    format!("{}.{TABLE}", client.database())
+}
+
+fn within(began: &Began) -> String {
+    let [from, to] = [began.start(), began.end()].map(|nanos| format!("fromUnixTimestamp64Nano({nanos})"));
+    format!("Timestamp BETWEEN {from} AND {to}")
+}
+
+/// Ids are hex digits.
+fn is_one_of(spans: impl Iterator<Item = (String, String)>) -> String {
+    let (traces, spans): (BTreeSet<String>, BTreeSet<String>) = spans.unzip();
+    let list = |ids: BTreeSet<String>| ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
+    format!("TraceId IN ({}) AND SpanId IN ({})", list(traces), list(spans))
+}
+
+async fn rows<R: ::clickhouse::RowOwned + ::clickhouse::RowRead>(
+    client: &Client,
+    sql: &str,
+    settings: &[(&str, &str)],
+) -> Result<Vec<R>, Failure> {
+    let query = settings
+        .iter()
+        .fold(client.http.query(&sql.replace('?', "??")), |query, (name, value)| query.with_setting(*name, *value));
+    match tokio::time::timeout(STATEMENT_TIMEOUT, query.fetch_all()).await {
+        Ok(answer) => answer.map_err(|error| Failure::of(&error)),
+        Err(_) => Err(Failure::of_timeout()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_removed_is_told_from_what_stays_by_all_that_the_order_depends_on() {
+        let row = |duration: u64| Superseded {
+            trace: "0af7651916cd43dd8448eb211c80319c".into(),
+            span: "00f067aa0ba902b7".into(),
+            segment: "00112233-4455-6677-8899-aabbccddeeff".into(),
+            began: 5 - duration.cast_signed(),
+            duration,
+            said: 9,
+        };
+        let statement = delete_statement("otel.otel_traces", &[row(1), row(3)]).unwrap();
+        for part in [
+            "DELETE FROM otel.otel_traces WHERE Timestamp BETWEEN fromUnixTimestamp64Nano(2) AND fromUnixTimestamp64Nano(4)",
+            "TraceId IN ('0af7651916cd43dd8448eb211c80319c') AND SpanId IN ('00f067aa0ba902b7')",
+            "IN (('00f067aa0ba902b7','00112233-4455-6677-8899-aabbccddeeff',4,1,9),\
+             ('00f067aa0ba902b7','00112233-4455-6677-8899-aabbccddeeff',2,3,9))",
+        ] {
+            assert!(statement.contains(part), "{statement}");
+        }
+        assert_eq!(delete_statement("t", &[]), None);
+    }
+
+    /// Joining gives a pair its parent and session: the order must not depend on when.
+    #[test]
+    fn what_changes_after_a_row_was_stored_does_not_count() {
+        for column in ["JoinState", "SegmentId"] {
+            assert!(!SAID.contains(&format!("`{column}`")), "{column}");
+        }
+        assert!(
+            SAID.contains("if(JoinState = '', (ParentSpanId, SessionId), ('', ''))")
+                && SAID.contains("`SpanAttributes`")
+        );
+    }
+}

@@ -1,0 +1,46 @@
+//! Spans of which another report was accepted, for whoever removes the rows that it supersedes.
+
+use crate::columns::RowGroup;
+use crate::ids::{SpanId, TraceId};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Spans that are noted at most; of those beyond, the walk over the table finds the rows.
+const NOTED_MAX: usize = 65_536;
+
+/// A span of which there are several reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportedAgain {
+    /// Its trace.
+    pub trace: TraceId,
+    /// Its own id.
+    pub span: SpanId,
+    /// When it began, as the latest of them says, in nanoseconds since 1970.
+    pub began: i64,
+}
+
+/// Where they are noted; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Noted(Arc<Mutex<Vec<ReportedAgain>>>);
+
+impl Noted {
+    /// Notes the spans at these positions.
+    pub(super) fn note(&self, rows: &RowGroup, positions: &[usize]) {
+        if positions.is_empty() {
+            return;
+        }
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = NOTED_MAX.saturating_sub(noted.len());
+        let mut wanted = positions.iter().peekable();
+        let spans = rows.ids().zip(rows.begins()).enumerate().filter_map(|(row, ((trace, span), began))| {
+            wanted.next_if(|position| **position == row)?;
+            Some(ReportedAgain { trace: TraceId::from_hex(trace).ok()?, span: SpanId::from_hex(span).ok()?, began })
+        });
+        noted.extend(spans.take(room));
+    }
+
+    /// All that were noted since the last time.
+    #[must_use]
+    pub fn take(&self) -> Vec<ReportedAgain> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
