@@ -9,6 +9,7 @@ use crate::admin::{self, Admin};
 use crate::bounds::REQUEST_BYTES_MAX;
 use crate::chat;
 use crate::clickhouse::joins::Joining;
+use crate::clickhouse::nodes;
 use crate::clickhouse::recent;
 use crate::clickhouse::schema::{Home, Layout, Schema, TABLE};
 use crate::clickhouse::{Availability, Client};
@@ -97,6 +98,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         clock: Clock::System,
         shutdown: stopping.clone(),
     };
+    let watching = tokio::spawn(nodes::watch(store.client.clone(), availability.clone()));
     let (learn, learned) = mpsc::channel(LEARNED_BATCHES_MAX);
     let committer = Committer {
         outlet,
@@ -134,6 +136,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         failed = running.part_failed() => Some(failed?),
     };
     let timeouts = StopTimeouts::new(config.exporter.drain_timeout);
+    watching.abort();
     running.stop(Triggers { stop, drain, stop_engine, stop_admin }, store, journal_failed, timeouts).await?;
     say_what_is_left(&left)
 }

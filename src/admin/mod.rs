@@ -110,11 +110,17 @@ impl Admin {
 async fn health(State(admin): State<Admin>) -> Response {
     let refusing = if admin.shutdown.is_requested() { Some(NotTaken::Stopping) } else { admin.pipeline.check().err() };
     let accepting = refusing.is_none();
-    let clickhouse = match admin.clickhouse.view() {
+    let mut clickhouse = match admin.clickhouse.view() {
         View::Starting => json!({"state": "starting"}),
         View::Storing => json!({"state": "storing"}),
         View::Away { since, why } => json!({"state": "away", "seconds": since.as_secs(), "why": why}),
     };
+    let unwell = admin.clickhouse.unwell();
+    for (name, nodes) in [("nodes_absent", unwell.absent), ("nodes_read_only", unwell.read_only)] {
+        if let (false, Some(object)) = (nodes.is_empty(), clickhouse.as_object_mut()) {
+            object.insert(name.to_owned(), nodes.into());
+        }
+    }
     let backlog = admin.backlog.view();
     let mut body = json!({
         "status": if accepting { "accepting" } else { "refusing" },

@@ -8,6 +8,7 @@
 //! Reachable is more than storing: a ClickHouse that refuses inserts with words of its own can still be asked.
 
 use super::Failure;
+use super::nodes::Unwell;
 use crate::ids::SegmentId;
 use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
@@ -29,6 +30,9 @@ struct State {
     endpoint: Endpoint,
     /// The table was there once.
     is_prepared: bool,
+    /// What the last look at a cluster found, and since when no node of a shard could write.
+    unwell: Unwell,
+    unable_since: Option<Instant>,
     segments: BTreeMap<SegmentId, Troubled>,
 }
 
@@ -90,7 +94,8 @@ pub struct SegmentView {
 impl Default for Availability {
     fn default() -> Self {
         let endpoint = Endpoint::Starting { since: Instant::now() };
-        Self(Arc::new(watch::Sender::new(State { endpoint, is_prepared: false, segments: BTreeMap::new() })))
+        let (unwell, unable_since, segments) = Default::default();
+        Self(Arc::new(watch::Sender::new(State { endpoint, is_prepared: false, unwell, unable_since, segments })))
     }
 }
 
@@ -98,11 +103,41 @@ impl Availability {
     /// What is the case now.
     #[must_use]
     pub fn view(&self) -> View {
-        match &self.0.borrow().endpoint {
+        let state = self.0.borrow();
+        match &state.endpoint {
             Endpoint::Starting { .. } => View::Starting,
-            Endpoint::Storing => View::Storing,
+            Endpoint::Storing => match (state.unable_since, state.unwell.shard) {
+                (Some(since), Some(shard)) => {
+                    View::Away { since: since.elapsed(), why: format!("no node of shard {shard} can write now") }
+                }
+                _ => View::Storing,
+            },
             Endpoint::Away { since, why, .. } => View::Away { since: since.elapsed(), why: why.clone() },
         }
+    }
+
+    /// What of a cluster is not well.
+    #[must_use]
+    pub fn unwell(&self) -> Unwell {
+        self.0.borrow().unwell.clone()
+    }
+
+    /// Notes what of a cluster is not well, and says it when it changed.
+    pub fn nodes(&self, unwell: Unwell) {
+        self.0.send_if_modified(|state| {
+            if state.unwell == unwell {
+                return false;
+            }
+            let (absent, read_only) = (unwell.absent.join(", "), unwell.read_only.join(", "));
+            if unwell == Unwell::default() {
+                tracing::info!("all nodes of the cluster answer and can write");
+            } else {
+                tracing::warn!(absent, read_only, "nodes of the cluster do not answer, or cannot write");
+            }
+            state.unable_since = unwell.shard.and(state.unable_since.or_else(|| Some(Instant::now())));
+            state.unwell = unwell;
+            false
+        });
     }
 
     /// The segments in trouble, oldest first; not all when there are very many.

@@ -143,7 +143,8 @@ impl Ids<'_> {
 /// What tells a row from others of its segment: trace, span, when it began in nanoseconds since 1970, workspace.
 pub type RowKey = (String, String, i64, String);
 
-/// The rows of a segment that the table has. `began` bounds when its spans began, in nanoseconds since 1970, and so what is
+/// The rows of a segment that the table has: on a cluster, that any replica has, because one that lags would make rows missing
+/// that another has confirmed. `began` bounds when its spans began, in nanoseconds since 1970, and so what is
 /// read.
 ///
 /// # Errors
@@ -154,11 +155,11 @@ pub async fn rows_of(
     began: RangeInclusive<i64>,
 ) -> Result<HashSet<RowKey>, Failure> {
     let sql = format!(
-        "SELECT TraceId, SpanId, toUnixTimestamp64Nano(Timestamp), ResourceAttributes['{}'] FROM {}.{TABLE} \
+        "SELECT TraceId, SpanId, toUnixTimestamp64Nano(Timestamp), ResourceAttributes['{}'] FROM {} \
          WHERE SegmentId = '{segment}' AND \
          Timestamp BETWEEN fromUnixTimestamp64Nano({}) AND fromUnixTimestamp64Nano({})",
         workspace::ATTRIBUTE,
-        client.database(),
+        held_anywhere(client),
         began.start(),
         began.end(),
     );
@@ -168,6 +169,14 @@ pub async fn rows_of(
         found.insert(row);
     }
     Ok(found)
+}
+
+/// The table with everything that any node holds: rows of a shard once for each replica that has them.
+fn held_anywhere(client: &Client) -> String {
+    match &client.cluster {
+        None => format!("{}.{TABLE}", client.database()),
+        Some(cluster) => format!("clusterAllReplicas({cluster}, {}.{TABLE}_local)", client.database()),
+    }
 }
 
 /// An answer, or a part of it, that does not take longer than a statement may.
