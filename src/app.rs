@@ -449,7 +449,9 @@ fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics) 
 /// Who runs the embedded ClickHouse, if it is another Millrace.
 #[derive(Debug, Clone, Copy)]
 pub struct Parent {
-    /// The first line of standard input is the password.
+    /// The first line of standard input is the secret of the parent's own requests.
+    pub own_stdin: bool,
+    /// The next line of standard input is the password.
     pub password_stdin: bool,
 }
 
@@ -472,7 +474,8 @@ pub async fn serve_clickhouse(
     if let Some(parent) = parent {
         // a signal to the whole group (Ctrl-C, systemd) is the parent's matter: it still needs this engine
         let ignored = tokio::spawn(async { while signalled().await.is_ok() {} });
-        let served = embedded::Command::serve_as_child(engine, parent.password_stdin, stopping).await;
+        let served =
+            embedded::Command::serve_as_child(engine, (parent.own_stdin, parent.password_stdin), stopping).await;
         ignored.abort();
         return Ok(served?);
     }
@@ -495,14 +498,20 @@ fn embedded_config(config: &Config, data_dir: PathBuf) -> anyhow::Result<embedde
         library: embedded::library_candidates(config.embedded.library.clone(), None, &executable, &here),
         memory_max_bytes: config.embedded.memory_max_bytes.map(|bytes| bytes.0),
         password: config.clickhouse.password.as_ref().map(|password| password.reveal().to_owned()),
+        own_secret: None,
         engine_settings: String::new(),
         queries_max: config.embedded.queries_max,
     })
 }
 
 /// How this process starts the engine: itself again, with everything that was configured.
-fn engine_command(config: &Config, listen: SocketAddr, data_dir: &Path) -> anyhow::Result<embedded::Command> {
-    let mut arguments = vec!["clickhouse".to_owned(), "--parent-watch".to_owned()];
+fn engine_command(
+    config: &Config,
+    listen: SocketAddr,
+    data_dir: &Path,
+    own_secret: String,
+) -> anyhow::Result<embedded::Command> {
+    let mut arguments = ["clickhouse", "--parent-watch", "--own-stdin"].map(str::to_owned).to_vec();
     let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     option("--listen", listen.to_string());
     option("--data-dir", data_dir.display().to_string());
@@ -520,6 +529,7 @@ fn engine_command(config: &Config, listen: SocketAddr, data_dir: &Path) -> anyho
     Ok(embedded::Command {
         executable: std::env::current_exe().context("failed to find the own executable")?,
         arguments,
+        own_secret: Some(own_secret),
         password,
     })
 }
@@ -543,7 +553,9 @@ impl Store {
         let listen = settle_port(config.embedded.listen)?;
         let url = format!("http://{listen}");
         let data_dir = clickhouse_dir(config);
-        let command = engine_command(config, listen, &data_dir)?;
+        let own_secret = embedded::own_secret();
+        let client = Client::new(&url, &config.clickhouse).with_header(embedded::OWN_HEADER, &own_secret);
+        let command = engine_command(config, listen, &data_dir, own_secret)?;
         let restarts = metrics.embedded_restarts.clone();
         let (told, fence) = watch::channel(None);
         let on_change = move |change| match change {
@@ -553,7 +565,6 @@ impl Store {
             embedded::Supervised::Down => restarts.inc(),
         };
         let engine = tokio::spawn(embedded::supervise(command, stopping, on_change));
-        let client = Client::new(&url, &config.clickhouse);
         Ok(Self { client, url, engine: Some(engine), data_dir: Some(data_dir), fence: Some(fence) })
     }
 

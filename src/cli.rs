@@ -91,7 +91,10 @@ enum Command {
         /// Serve a parent process: stop when standard input ends and leave signals to the parent
         #[arg(long, hide = true)]
         parent_watch: bool,
-        /// Take the password from the first line of standard input: SQL can read the environment
+        /// Take the secret of the parent's own requests from the first line of standard input
+        #[arg(long, hide = true, requires = "parent_watch")]
+        own_stdin: bool,
+        /// Take the password from the next line of standard input: SQL can read the environment
         #[arg(long, hide = true, requires = "parent_watch")]
         password_stdin: bool,
     },
@@ -164,6 +167,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             queries_max,
             engine_settings,
             parent_watch,
+            own_stdin,
             password_stdin,
         } => {
             let mut config = load(config)?;
@@ -174,7 +178,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             config.check_limits()?;
             let data_dir = data_dir.unwrap_or_else(|| app::clickhouse_dir(&config));
             start_log(config.log.level);
-            let parent = parent_watch.then_some(app::Parent { password_stdin });
+            let parent = parent_watch.then_some(app::Parent { own_stdin, password_stdin });
             runtime()?.block_on(app::serve_clickhouse(&config, data_dir, engine_settings, parent))
         }
     }

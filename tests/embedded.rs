@@ -698,6 +698,7 @@ async fn a_childs_password_is_where_its_sql_cannot_read_it() {
     let command = Command {
         executable: env!("CARGO_BIN_EXE_millrace").into(),
         arguments: arguments(dir.path(), &["--password-stdin"]),
+        own_secret: None,
         password: Some("s3cret".to_owned()),
     };
     let (trigger, shutdown) = millrace::shutdown::channel();
@@ -725,6 +726,69 @@ fn a_relative_path_is_one_of_the_user_files() {
     server.text("INSERT INTO FUNCTION file('x.csv', 'CSV', 'a Int8') SELECT 7");
     assert!(server.dir.path().join("clickhouse/user_files/x.csv").is_file());
     assert_eq!(server.text("SELECT * FROM file('x.csv', 'CSV', 'a Int8')"), "7\n");
+}
+
+#[test]
+fn nobody_else_can_open_the_folder_even_if_they_could_before() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("clickhouse");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let server = Server::start_in(dir, &[]);
+    server.text("CREATE TABLE t (s String) ENGINE = MergeTree ORDER BY s");
+    server.text("INSERT INTO t VALUES ('a prompt')");
+    let part = server.text("SELECT path FROM system.parts WHERE table = 't' AND active");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode(&data), mode(Path::new(part.trim_end()))), (0o700, 0o700));
+    for file in std::fs::read_dir(part.trim_end()).unwrap() {
+        let file = file.unwrap().path();
+        assert_eq!(mode(&file) & 0o077, 0, "{}", file.display());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn own_queries_are_known_by_a_secret_and_others_neither_see_nor_end_them() {
+    use millrace::embedded::{Command, OWN_HEADER, Supervised, own_secret, supervise};
+    let dir = tempfile::tempdir().unwrap();
+    let secret = own_secret();
+    let command = Command {
+        executable: env!("CARGO_BIN_EXE_millrace").into(),
+        arguments: arguments(dir.path(), &["--own-stdin", "--queries-max", "2"]),
+        own_secret: Some(secret.clone()),
+        password: None,
+    };
+    let (trigger, shutdown) = millrace::shutdown::channel();
+    let (changes, mut heard) = tokio::sync::mpsc::channel(16);
+    let running = tokio::spawn(supervise(command, shutdown, move |change| changes.try_send(change).unwrap()));
+    let Some(Supervised::Up(bound)) = heard.recv().await else { panic!("expected it to be up") };
+    let other = Client::default().with_url(format!("http://{}", bound.address)).with_product_info("millrace", "1");
+    let own = other.clone().with_header(OWN_HEADER, &secret);
+    let slow = "SELECT sum(sleepEachRow(0.02)) FROM numbers(100) SETTINGS max_block_size = 1";
+    let asked = |client: &Client| client.query(slow).fetch_one::<u64>();
+    let seen =
+        "SELECT count() FROM system.processes WHERE query ILIKE '%sleepEachRow%' AND query NOT ILIKE '%processes%'";
+    let count = |client: Client| async move { client.query(seen).fetch_one::<u64>().await.unwrap() };
+    let under_way = tokio::spawn(asked(&own));
+    while count(own.clone()).await == 0 {
+        assert!(!under_way.is_finished());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(count(other.clone()).await, 0);
+    other.query("KILL QUERY WHERE 1 SYNC").execute().await.unwrap();
+    assert_eq!(under_way.await.unwrap().unwrap(), 0, "it was not ended");
+    // two of somebody else, whatever they call themselves, are all that fit; Millrace has places of its own
+    let others = [tokio::spawn(asked(&other)), tokio::spawn(asked(&other))];
+    while count(own.clone()).await < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(other.query("SELECT 1").fetch_one::<u8>().await.unwrap_err().to_string().contains("Code: 202"));
+    assert_eq!(own.query("SELECT 1").fetch_one::<u8>().await.unwrap(), 1);
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    trigger.fire();
+    running.await.unwrap().unwrap();
 }
 
 /// `millrace serve` with any free ports, its data in `dir`.
@@ -776,6 +840,7 @@ async fn a_child_that_dies_is_started_again_with_its_data() {
     let command = Command {
         executable: env!("CARGO_BIN_EXE_millrace").into(),
         arguments: arguments(dir.path(), &[]),
+        own_secret: None,
         password: None,
     };
     let (trigger, shutdown) = millrace::shutdown::channel();

@@ -161,6 +161,13 @@ impl Client {
         Self { http, database: config.database.clone(), cluster: config.cluster.clone() }
     }
 
+    /// The same, with a header on every request.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.http = self.http.with_header(name, value);
+        self
+    }
+
     /// The database of the table.
     #[must_use]
     pub fn database(&self) -> &Database {

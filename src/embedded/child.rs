@@ -48,9 +48,11 @@ const READY_PREFIX: &str = "millrace clickhouse listens on ";
 pub struct Command {
     /// This very program, usually.
     pub executable: PathBuf,
-    /// `clickhouse --parent-watch ...`, with `--password-stdin` if there is a password.
+    /// `clickhouse --parent-watch ...`, with `--password-stdin` if there is a password, `--own-stdin` if there is a secret.
     pub arguments: Vec<String>,
     /// The first line of the child's stdin.
+    pub own_secret: Option<String>,
+    /// The next one.
     pub password: Option<String>,
 }
 
@@ -64,7 +66,7 @@ pub enum Supervised {
 }
 
 impl Command {
-    /// The child's half of the agreement: reads its password from the first line of stdin if it is to, says the address
+    /// The child's half of the agreement: reads its secrets from the first lines of stdin if it is to, says the address
     /// on stdout once it is known, stops when stdin ends.
     ///
     /// # Errors
@@ -72,13 +74,15 @@ impl Command {
     /// As [`run_server`](super::run_server).
     pub async fn serve_as_child(
         mut config: super::Config,
-        password_stdin: bool,
+        (own_stdin, password_stdin): (bool, bool),
         mut stop: Shutdown,
     ) -> Result<(), super::ServeError> {
-        if password_stdin {
-            // without the line, the parent died before it was written: never serve unguarded
-            let Some(password) = tokio::task::spawn_blocking(first_line).await.ok().flatten() else { return Ok(()) };
-            config.password = Some(password);
+        for (wanted, secret) in [(own_stdin, &mut config.own_secret), (password_stdin, &mut config.password)] {
+            if wanted {
+                // without the line, the parent died before it was written: never serve unguarded
+                let Some(line) = tokio::task::spawn_blocking(first_line).await.ok().flatten() else { return Ok(()) };
+                *secret = Some(line);
+            }
         }
         let (trigger, shutdown) = shutdown::channel();
         let (bound, bound_to) = tokio::sync::oneshot::channel();
@@ -191,9 +195,10 @@ async fn run_once(
     };
     // held open while the child is to live; `Child::wait` would close it
     let mut stdin = child.stdin.take();
-    if let (Some(stdin), Some(password)) = (&mut stdin, &command.password) {
+    let secrets = command.own_secret.iter().chain(&command.password).map(|secret| format!("{secret}\n"));
+    if let Some(stdin) = &mut stdin {
         // fits into the pipe; how a child that is gone already ended is seen below
-        let _gone_already = stdin.write_all(format!("{password}\n").as_bytes()).await;
+        let _gone_already = stdin.write_all(secrets.collect::<String>().as_bytes()).await;
     }
     let stdout = child.stdout.take();
     let mut said = tokio::spawn(last_words(child.stderr.take(), forward.clone()));

@@ -69,6 +69,8 @@ pub(crate) struct EngineConfig {
     pub(crate) data_dir: PathBuf,
     pub(crate) library: PathBuf,
     pub(crate) settings: Settings,
+    /// What hides Millrace's own queries from others.
+    pub(crate) own_secret: Option<String>,
 }
 
 /// The open engine.
@@ -85,6 +87,7 @@ pub(crate) struct Engine {
     table_functions: Vec<String>,
     /// Keeps the engine up between requests: it stops when its last connection closes.
     _first: Mutex<Connection>,
+    own_secret: Option<String>,
     _settings: Settings,
     _lock: File,
 }
@@ -133,6 +136,7 @@ impl Engine {
             running: Mutex::default(),
             table_functions,
             _first: Mutex::new(first),
+            own_secret: config.own_secret,
             _settings: config.settings,
             _lock: lock,
         })
@@ -166,6 +170,19 @@ impl Engine {
         allowed::check(&Parsed { text: &text, tree: &tree }, &self.table_functions)
     }
 
+    /// A session that sees Millrace's own queries too.
+    fn connect_as_owner(&self) -> Result<Connection, QueryError> {
+        let connection = self.connect()?;
+        if let Some(secret) = &self.own_secret {
+            let owner = format!("SET log_comment = {}", sql::quote(&marked_comment("", secret)));
+            let set = connection.query(owner.as_bytes(), "TabSeparated", &[]);
+            if let Some(error) = set.error {
+                return Err(QueryError::from_engine(&error));
+            }
+        }
+        Ok(connection)
+    }
+
     /// Notes a query under its client's id; false when one with that id runs already.
     pub(crate) fn note_running(&self, query_id: &str, marker: &str) -> bool {
         let mut running = self.running();
@@ -194,14 +211,14 @@ impl Engine {
 
     /// Asks the engine to stop the query with this marker; true when there was one.
     pub(crate) fn kill(&self, marker: &str) -> bool {
-        let Ok(connection) = self.connect() else { return false };
+        let Ok(connection) = self.connect_as_owner() else { return false };
         let kill = format!("KILL QUERY WHERE {} ASYNC", has_marker(marker));
         !connection.query(kill.as_bytes(), "TabSeparated", &[]).bytes.is_empty()
     }
 
     /// Asks the engine to stop every query but this one.
     pub(crate) fn kill_all(&self) {
-        if let Ok(connection) = self.connect() {
+        if let Ok(connection) = self.connect_as_owner() {
             let _what_was_killed = connection.query(b"KILL QUERY WHERE 1 ASYNC", "TabSeparated", &[]);
         }
     }

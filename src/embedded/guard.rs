@@ -86,6 +86,15 @@ impl Credentials {
     }
 }
 
+/// The header in which Millrace itself says who it is.
+pub const OWN_HEADER: &str = "x-millrace-own";
+
+/// Whether it is Millrace that asks: whoever knows the secret that it gave this engine. Without one, nobody is.
+pub(crate) fn is_own(headers: &HeaderMap, secret: Option<&str>) -> bool {
+    let said = headers.get(OWN_HEADER).map(|value| value.as_bytes());
+    said.zip(secret).is_some_and(|(said, secret)| said.ct_eq(secret.as_bytes()).into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +153,15 @@ mod tests {
             read(&[("x-clickhouse-user", "default"), ("x-clickhouse-key", "k"), ("authorization", "Basic YTpi")]),
             Credentials { user: "default".into(), password: "k".into(), basic: false }
         );
+    }
+
+    #[test]
+    fn only_who_knows_the_secret_is_millrace_itself() {
+        let said = headers(&[("x-millrace-own", "abc"), ("user-agent", "millrace/0.1.0")]);
+        assert!(is_own(&said, Some("abc")));
+        assert!(!is_own(&said, Some("abd")) && !is_own(&said, Some("abcd")) && !is_own(&said, Some("")));
+        assert!(!is_own(&said, None), "an engine without a secret has no owner");
+        assert!(!is_own(&headers(&[("user-agent", "millrace/0.1.0")]), Some("abc")));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(crate) struct Handler {
     pub(crate) own_queries: Arc<Semaphore>,
     pub(crate) queries_max: usize,
     pub(crate) password: Option<String>,
+    /// What only Millrace itself knows.
+    pub(crate) own_secret: Option<String>,
     /// Bound wider than loopback: the password guards, not the Host.
     pub(crate) any_host: bool,
 }
@@ -67,6 +69,7 @@ impl Handler {
             Ok(ask) => ask,
             Err(error) => return self.refused(&labels, &error, incoming).await,
         };
+        ask.own = guard::is_own(&parts.headers, self.own_secret.as_deref());
         if let Some(id) = &ask.query_id {
             labels.query_id.clone_from(id);
         }
@@ -138,7 +141,7 @@ impl Handler {
         let default_format = ask.default_format.clone().unwrap_or_else(|| DEFAULT_FORMAT.to_owned());
         let permit = self.permit(ask.own)?;
         let native_revision = ask.native_revision;
-        let setup = setup(ask, labels, &text, &statement, method)?;
+        let setup = setup(ask, labels, &text, &statement, method, self.own_secret.as_deref())?;
         match statement {
             Statement::Rows(rows) => {
                 labels.format = rows.format.clone().unwrap_or_else(|| default_format.clone());
@@ -204,6 +207,7 @@ fn setup(
     text: &[u8],
     statement: &Statement,
     method: &Method,
+    own_secret: Option<&str>,
 ) -> Result<Prepared, QueryError> {
     let readonly = readonly(&ask, method)?;
     let effect = match statement {
@@ -229,10 +233,13 @@ fn setup(
         let message = format!("Cannot execute query in readonly mode{why}");
         return Err(QueryError::new(code::READONLY, "READONLY", &message));
     }
+    let random = super::random_uuid();
+    // the secret at its end hides the query from others, see `settings`
+    let marker = own_secret.filter(|_| ask.own).map_or_else(|| random.clone(), |secret| format!("{random}-{secret}"));
     let setup = Setup {
         query_id: labels.query_id.clone(),
         own: ask.own,
-        marker: super::random_uuid(),
+        marker,
         database: ask.database,
         settings: ask.settings.into_iter().filter(|(name, _value)| name != READONLY).collect(),
         readonly,

@@ -43,12 +43,13 @@ use std::path::{Path, PathBuf};
 
 pub use child::{Command, EXIT_PERMANENT, NeverStarted, Supervised, supervise};
 pub use engine::OpenError;
+pub use guard::OWN_HEADER;
 pub use sandbox::{Fence, Held};
 pub use server::{Bound, ServeError, memory_default, run_server};
 
 /// Queries at the same time unless configured.
 pub const QUERIES_MAX_DEFAULT: usize = 64;
-/// Queries of Millrace itself that run besides those, told by their User-Agent.
+/// Queries of Millrace itself that run besides those, told by its secret.
 const OWN_QUERIES_MAX: usize = 8;
 
 /// How to run the embedded ClickHouse.
@@ -62,6 +63,8 @@ pub struct Config {
     pub library: Vec<PathBuf>,
     /// What the engine may allocate; a quarter of the machine, at most 4 GiB, when absent.
     pub memory_max_bytes: Option<usize>,
+    /// By which Millrace's own requests are known, see [`OWN_HEADER`]. Without one, no request is its own.
+    pub own_secret: Option<String>,
     /// Asked from every client when present.
     pub password: Option<String>,
     /// Further settings of the server, as XML elements. Nothing that SQL can write.
@@ -78,6 +81,7 @@ impl std::fmt::Debug for Config {
             .field("library", &self.library)
             .field("memory_max_bytes", &self.memory_max_bytes)
             .field("password", &self.password.as_ref().map(|_secret| "[REDACTED]"))
+            .field("own_secret", &self.own_secret.as_ref().map(|_secret| "[REDACTED]"))
             .field("engine_settings", &self.engine_settings)
             .field("queries_max", &self.queries_max)
             .finish()
@@ -111,6 +115,12 @@ pub fn library_candidates(
     let tools = tools.filter(|path| path.is_file()).take(1);
     let hint = current_dir.join(&installed).join(LIBRARY_FILE);
     beside.into_iter().chain(tools).chain([hint]).collect()
+}
+
+/// A secret for Millrace's own requests, new for each start.
+#[must_use]
+pub fn own_secret() -> String {
+    random_letters() + &random_letters()
 }
 
 /// 16 lower-case letters nobody can guess.

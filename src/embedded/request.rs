@@ -12,8 +12,6 @@ use super::sql::is_plain_name;
 
 /// More settings or parameters than this are refused.
 const PAIRS_MAX: usize = 1000;
-/// What Millrace's own client calls itself, before its version.
-const OWN_AGENT: &str = "millrace/";
 
 /// A request without its body.
 #[derive(Debug, Default)]
@@ -39,7 +37,7 @@ pub(crate) struct Ask {
     pub(crate) wait_end_of_query: bool,
     /// Which flavour of Native the answer has, if it is Native.
     pub(crate) native_revision: u64,
-    /// It is Millrace that asks, or somebody who says so.
+    /// It is Millrace that asks.
     pub(crate) own: bool,
 }
 
@@ -54,7 +52,6 @@ impl Ask {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         ask.database = header("x-clickhouse-database").or(ask.database).filter(|name| !name.is_empty());
         ask.default_format = ask.default_format.or(header("x-clickhouse-format")).filter(|name| !name.is_empty());
-        ask.own = header("user-agent").is_some_and(|agent| agent.starts_with(OWN_AGENT));
         ask.credentials = Credentials::read(headers, url.user.as_deref(), url.password.as_deref());
         ask.session = url.session()?;
         if ask.default_format.as_deref().is_some_and(|format| !is_plain_name(format)) {

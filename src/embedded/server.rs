@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::fs::Mode;
+use rustix::process::umask;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::bounds::ENGINE_MEMORY_MIN;
@@ -36,6 +39,8 @@ const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(1);
 const KILLED_TIMEOUT: Duration = Duration::from_secs(5);
 const KILL_PAUSE: Duration = Duration::from_millis(50);
 const SESSION_SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// Its user reads, writes and enters it; others do nothing.
+const DATA_DIR_MODE: u32 = 0o700;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The engine's share of the machine unless configured: a quarter, at most 4 GiB.
 const MEMORY_SHARE: usize = 4;
@@ -133,17 +138,22 @@ fn serve_confined(
     shutdown: Shutdown,
     on_bound: oneshot::Sender<Bound>,
 ) -> Result<(), ServeError> {
+    // prompts are in it: what is made from here on is this user's alone
+    let _mask_before = umask(Mode::RWXG | Mode::RWXO);
     let data_dir = prepared(&config.data_dir)?;
+    make_private(&data_dir);
     let library = find_library(&config.library)?;
     // what `file('x')` means; this process has no other use for it
     let user_files = prepared(&data_dir.join(USER_FILES))?;
     std::env::set_current_dir(&user_files).map_err(|source| OpenError::DataDir { path: user_files, source })?;
     let limits = Limits { memory_max_bytes: config.memory_max_bytes.unwrap_or_else(memory_default) };
     // before the fence: afterwards no such file can be made
-    let settings = Settings::write(&limits, &data_dir.join(USER_FILES), &config.engine_settings);
+    let settings =
+        Settings::write(&limits, &data_dir.join(USER_FILES), config.own_secret.as_deref(), &config.engine_settings);
     let settings = settings.map_err(|source| OpenError::DataDir { path: data_dir.clone(), source })?;
     let fence = confine(&data_dir, &library);
-    let engine = Engine::open(EngineConfig { data_dir, library, settings })?;
+    let own_secret = config.own_secret.clone();
+    let engine = Engine::open(EngineConfig { data_dir, library, settings, own_secret })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("clickhouse-http")
@@ -182,6 +192,7 @@ async fn serve(
         own_queries: Arc::new(Semaphore::new(OWN_QUERIES_MAX)),
         queries_max: config.queries_max,
         password: config.password.clone(),
+        own_secret: config.own_secret.clone(),
         any_host: !config.listen.ip().is_loopback(),
     });
     on_bound(address);
@@ -260,6 +271,13 @@ fn prepared(data_dir: &Path) -> Result<PathBuf, OpenError> {
     let failed = |source| OpenError::DataDir { path: data_dir.to_owned(), source };
     std::fs::create_dir_all(data_dir).map_err(failed)?;
     data_dir.canonicalize().map_err(failed)
+}
+
+/// Closes a folder that others could open, whoever made it so. One that belongs to somebody else stays as it is.
+fn make_private(data_dir: &Path) {
+    if let Err(error) = std::fs::set_permissions(data_dir, std::fs::Permissions::from_mode(DATA_DIR_MODE)) {
+        tracing::warn!(%error, path = %data_dir.display(), "the embedded clickhouse's folder may be open to other users");
+    }
 }
 
 fn find_library(candidates: &[PathBuf]) -> Result<PathBuf, OpenError> {

@@ -17,6 +17,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use sha2::{Digest as _, Sha256};
 
 /// A fifth of the memory limit may hold marks; the engine's own default is 5 GiB.
 const MARK_CACHE_SHARE: usize = 5;
@@ -52,8 +53,8 @@ pub(crate) struct Limits {
 
 impl Settings {
     /// Writes both. `more` is XML that goes into the server's settings as it is.
-    pub(crate) fn write(limits: &Limits, user_files: &Path, more: &str) -> io::Result<Self> {
-        let user = sealed("millrace-user", &user_xml())?;
+    pub(crate) fn write(limits: &Limits, user_files: &Path, own_secret: Option<&str>, more: &str) -> io::Result<Self> {
+        let user = sealed("millrace-user", &user_xml(own_secret))?;
         let server = sealed("millrace-server", &server_xml(limits, user_files, &path_of(&user), more))?;
         Ok(Self { server, _user: user })
     }
@@ -98,7 +99,7 @@ fn server_xml(limits: &Limits, user_files: &Path, user: &Path, more: &str) -> St
     )
 }
 
-fn user_xml() -> String {
+fn user_xml(own_secret: Option<&str>) -> String {
     let granted = GRANTED.iter().map(|rights| format!("<query>GRANT {rights} ON *.*</query>\n"));
     let revoked = REVOKED.iter().map(|rights| format!("<query>REVOKE {rights}</query>\n"));
     let fixed = FIXED.iter().map(|setting| format!("<{setting}><readonly/></{setting}>\n"));
@@ -110,12 +111,22 @@ fn user_xml() -> String {
          <quotas><default></default></quotas>\n\
          <users><default>\n\
          <password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\n\
-         <grants>\n{grants}</grants>\n\
+         {hidden}<grants>\n{grants}</grants>\n\
          </default></users>\n\
          </clickhouse>\n",
         fixed = fixed.collect::<String>(),
+        hidden = own_secret.map(hidden_queries).unwrap_or_default(),
         grants = granted.chain(revoked).collect::<String>(),
     )
+}
+
+/// Queries of Millrace itself end their `log_comment` with its secret; only those see them, and can KILL them, that do so
+/// too. What stands here is the secret's hash: SQL can read this file.
+fn hidden_queries(own_secret: &str) -> String {
+    let hash: String = Sha256::digest(own_secret).iter().map(|byte| format!("{byte:02X}")).collect();
+    let is_own = |comment: &str| format!("hex(SHA256(right({comment}, {}))) = '{hash}'", own_secret.len());
+    let (reader, query) = (is_own("getSetting('log_comment')"), is_own("Settings['log_comment']"));
+    format!("<databases><system><processes><filter>{reader} OR NOT {query}</filter></processes></system></databases>\n")
 }
 
 fn escaped(text: &str) -> String {
