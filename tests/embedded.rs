@@ -53,7 +53,7 @@ impl Server {
 
     /// As the exporter asks.
     fn as_millrace(&self, sql: &str) {
-        let answer = self.post("/", &[("User-Agent", "millrace/0.1.0 clickhouse-rs/0.15.0")], sql.as_bytes());
+        let answer = self.post("/", &[(millrace::embedded::OWN_HEADER, OWN_SECRET)], sql.as_bytes());
         assert_eq!(answer.status, 200, "{sql}: {}", answer.text());
     }
 
@@ -128,14 +128,20 @@ fn arguments(data_dir: &Path, more: &[&str]) -> Vec<String> {
 }
 
 fn spawn(data_dir: &Path, more: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_millrace"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(arguments(data_dir, more))
+        .arg("--own-stdin")
         .env_remove("MILLRACE_CLICKHOUSE_PASSWORD")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap()
+        .unwrap();
+    child.stdin.as_mut().unwrap().write_all(format!("{OWN_SECRET}\n").as_bytes()).unwrap();
+    child
 }
+
+/// By which the server knows Millrace's own requests.
+const OWN_SECRET: &str = "only the parent knows this";
 
 /// An HTTP answer, its chunks put together.
 struct Answer {

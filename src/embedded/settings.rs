@@ -22,6 +22,18 @@ use sha2::{Digest as _, Sha256};
 /// A fifth of the memory limit may hold marks; the engine's own default is 5 GiB.
 const MARK_CACHE_SHARE: usize = 5;
 
+/// Threads, each of which has three files open. The engine's own defaults are for machines of many cores: up to 128 for
+/// removing old parts, 64 for loading them, and 1,000 that wait for work.
+const THREADS: &[(&str, u32)] = &[
+    ("max_thread_pool_free_size", 16),
+    ("max_parts_cleaning_thread_pool_size", 2),
+    ("max_active_parts_loading_thread_pool_size", 8),
+    ("max_outdated_parts_loading_thread_pool_size", 4),
+    ("max_unexpected_parts_loading_thread_pool_size", 2),
+    ("max_io_thread_pool_size", 32),
+    ("database_catalog_drop_table_concurrency", 2),
+];
+
 /// What the user may do, everywhere but where [`REVOKED`] says otherwise. A source that is missing here (`URL`, `S3`,
 /// `MYSQL`, ...) is refused as table function, as table engine and as database engine.
 const GRANTED: &[&str] = &[
@@ -82,6 +94,7 @@ fn server_xml(limits: &Limits, user_files: &Path, user: &Path, more: &str) -> St
         "<clickhouse>\n\
          <max_server_memory_usage>{memory}</max_server_memory_usage>\n\
          <mark_cache_size>{marks}</mark_cache_size>\n\
+         {threads}\
          <user_files_path>{user_files}/</user_files_path>\n\
          <user_scripts_path>/nonexistent/</user_scripts_path>\n\
          <user_directories><users_xml><path>{user}</path></users_xml></user_directories>\n\
@@ -93,6 +106,7 @@ fn server_xml(limits: &Limits, user_files: &Path, user: &Path, more: &str) -> St
          {more}\n\
          </clickhouse>\n",
         memory = limits.memory_max_bytes,
+        threads = THREADS.iter().map(|(name, most)| format!("<{name}>{most}</{name}>\n")).collect::<String>(),
         marks = limits.memory_max_bytes / MARK_CACHE_SHARE,
         user_files = escaped(&user_files.display().to_string()),
         user = user.display(),
@@ -111,7 +125,8 @@ fn user_xml(own_secret: Option<&str>) -> String {
          <quotas><default></default></quotas>\n\
          <users><default>\n\
          <password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\n\
-         {hidden}<grants>\n{grants}</grants>\n\
+         {hidden}\
+         <grants>\n{grants}</grants>\n\
          </default></users>\n\
          </clickhouse>\n",
         fixed = fixed.collect::<String>(),
