@@ -48,6 +48,8 @@ pub const COMMIT_BYTES_MAX: usize = commit_bytes(GROUP_BYTES + REQUEST_ROWS_BYTE
 
 /// Most that `journal.segment_bytes` may be: more does not make inserts cheaper.
 pub const SEGMENT_BYTES_MAX: usize = 512 * MIB;
+/// Bytes of a segment's file that are read: compression makes no file twice as large, nor do the records beside its rows.
+pub const SEGMENT_FILE_BYTES_MAX: usize = 2 * SEGMENT_BYTES_MAX;
 /// Most that `journal.segment_rows` may be.
 pub const SEGMENT_ROWS_MAX: usize = 1_000_000;
 /// Rows of an insert that ClickHouse makes one block of, which its token counts as one (`max_insert_block_size`).

@@ -20,6 +20,8 @@ pub enum Reason {
     Unreadable,
     /// Another file has the same segment.
     Copy,
+    /// No segment is so large; it is not read.
+    TooLarge,
     /// It has the name of a segment, and is a folder, a link, a pipe or a socket.
     NotAFile,
     /// It is not there any more: somebody removed it.
@@ -36,6 +38,7 @@ impl Reason {
             Self::Damaged => "damaged",
             Self::Unreadable => "unreadable",
             Self::Copy => "copy",
+            Self::TooLarge => "too_large",
             Self::NotAFile => "not_a_file",
             Self::Missing => "missing",
             Self::Earlier => "earlier",

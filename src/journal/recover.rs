@@ -15,6 +15,7 @@ use super::ledger::{Acknowledged, Before, LEDGER_FILE};
 use super::loaded::RowsLost;
 use super::segment::{self, Damage, HEADER_BYTES_MAX, Header, Name, State, Unreadable};
 use super::{BOOT_FILE, Heard, HeardRows, Journal, LOCK_FILE, Recovered, secret_hash};
+use crate::bounds::SEGMENT_FILE_BYTES_MAX;
 use crate::columns::blocks::Block;
 use crate::columns::frames::decompress_checked_frame;
 use crate::ids::SegmentId;
@@ -78,6 +79,10 @@ impl Journal {
         for file in found {
             let id = file.name.id;
             self.count_on_from(id);
+            if !usize::try_from(file.bytes).is_ok_and(|bytes| bytes <= SEGMENT_FILE_BYTES_MAX) {
+                self.lose_whole(&file, Reason::TooLarge, before.of(id).map_or(0, |noted| noted.rows), &before)?;
+                continue;
+            }
             let needs_reading = file.name.state == State::Open || !heard_enough;
             let content = if needs_reading { self.read_or_leave(&file)? } else { None };
             let scanned = content.as_ref().map(|bytes| (bytes.as_slice(), segment::scan(bytes, segment::is_of(id))));
@@ -336,7 +341,7 @@ impl Journal {
             return Ok(Judged::Nothing { torn_bytes: file.bytes.saturating_sub(sound_until) });
         }
         let Some(scan) = scan.ok().filter(|_| rows_good > 0) else {
-            return self.lost_whole(file, rows_noted, before);
+            return self.lose_whole(file, Reason::Unreadable, rows_noted, before);
         };
         // what was acknowledged is not torn but damaged
         let is_torn = scan.is_torn() && acknowledged.is_none_or(|noted| noted.bytes <= sound_until);
@@ -346,11 +351,11 @@ impl Journal {
         Ok(Judged::Waits(Waits { rows: rows_good.max(rows_noted), bytes, is_counted }))
     }
 
-    /// No row is left of a file that was being written.
-    fn lost_whole(&self, file: &Found, rows: usize, before: &Before) -> io::Result<Judged> {
+    /// No row of a file is to be had.
+    fn lose_whole(&self, file: &Found, reason: Reason, rows: usize, before: &Before) -> io::Result<Judged> {
         self.metrics.recover(rows);
         self.metrics.settle(0, rows);
-        self.aside(&file.path, Reason::Unreadable, RowsLost { rows, is_exact: before.is_exact })?;
+        self.aside(&file.path, reason, RowsLost { rows, is_exact: before.is_exact })?;
         Ok(Judged::Aside)
     }
 

@@ -218,6 +218,21 @@ mod on_the_machine {
     }
 
     #[test]
+    fn a_file_larger_than_any_segment_is_set_aside_unread() {
+        let above = tempfile::tempdir().unwrap();
+        let dir = above.path().join("journal");
+        fs::create_dir(&dir).unwrap();
+        for (number, state) in (1..).zip([State::Open, State::Waiting { rows: 1 }, State::Stored { rows: 1 }]) {
+            let path = dir.join(Name { id: SegmentId::new(1, number), state }.file());
+            fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
+        }
+        let (mut journal, recovered) = journal_in(&dir);
+        assert_eq!(recovered, Recovered::default());
+        assert_eq!(journal.backlog().asides().counts, BTreeMap::from([(Reason::TooLarge, 3)]));
+        commit(&mut journal, &[1]).unwrap();
+    }
+
+    #[test]
     fn links_and_pipes_with_the_names_of_segments_neither_stop_a_start_nor_are_followed() {
         let above = tempfile::tempdir().unwrap();
         let dir = above.path().join("journal");
