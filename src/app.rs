@@ -6,7 +6,7 @@
 //! ```
 
 use crate::admin::{self, Admin};
-use crate::bounds::REQUEST_BYTES_MAX;
+use crate::bounds::{self, REQUEST_BYTES_MAX};
 use crate::chat;
 use crate::clickhouse::joins::Joining;
 use crate::clickhouse::nodes;
@@ -24,7 +24,7 @@ use crate::joiner::Joiner;
 use crate::journal::{Backlog, DeadLetters, Heard, HeardRows, Journal, MachineDisk, MachineFolder, Options, View};
 use crate::otlp;
 use crate::pipeline::{self, Ack, Pipeline};
-use crate::receivers::{self, Receivers};
+use crate::receivers::{self, Decoding, Receivers, Share};
 use crate::shutdown::{self, NotEnded, Shutdown, Trigger};
 use crate::superseded::Superseder;
 use crate::telemetry::Metrics;
@@ -112,7 +112,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         watches_disk: [config.receivers.otlp_grpc.ack, config.receivers.http.ack].iter().any(|ack| *ack > Ack::Memory),
     };
     let exporter = exporter(&config, backlog, &store, &metrics, &availability);
-    let doors = doors(&config, pipeline, traces, metrics);
+    let doors = doors(&config, pipeline, traces, metrics, stopping.clone());
     let addresses = listeners.addresses(&store)?;
     let commit_draining = draining.clone();
     let mut running = Running {
@@ -421,7 +421,7 @@ fn remember(accepted: &mut Accepted, block: &Block<'_>, accepted_at: UnixNanos, 
     }
 }
 
-fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics) -> Arc<Receivers> {
+fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics, stopping: Shutdown) -> Arc<Receivers> {
     let limits = chat::Limits {
         max_value_bytes: config.genai.max_value_bytes.0,
         max_inline_media_bytes: config.genai.max_inline_media_bytes.0,
@@ -442,6 +442,11 @@ fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics) 
         },
         limits: otlp::Limits { column_bytes: config.memory.request_rows_bytes(), ..otlp::Limits::default() },
         request_bytes_max: REQUEST_BYTES_MAX,
+        body_timeout: config.connections.body_timeout,
+        decoding: Decoding::default(),
+        answers: Share::new(bounds::answer_bytes(config.memory.limit.0)),
+        decoders: Share::new(bounds::decoder_bytes(config.memory.limit.0)),
+        stopping,
         retention: config.retention.clone(),
     })
 }

@@ -101,6 +101,19 @@ pub const fn exported_bytes(memory_limit: usize) -> usize {
     memory_limit / 2
 }
 
+/// Bytes of answers to records one a line that their senders have not read; they are not in the pipeline's part, so that
+/// unread answers keep nobody from sending.
+#[must_use]
+pub const fn answer_bytes(memory_limit: usize) -> usize {
+    memory_limit / 16
+}
+
+/// Bytes that decoders of bodies without an end may take of [`pipeline_bytes`].
+#[must_use]
+pub const fn decoder_bytes(memory_limit: usize) -> usize {
+    pipeline_bytes(memory_limit) / 2
+}
+
 /// Bytes that the rows of one request may come to.
 #[must_use]
 pub const fn request_rows_bytes(memory_limit: usize) -> usize {

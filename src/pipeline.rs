@@ -254,6 +254,12 @@ impl Pipeline {
         }
     }
 
+    /// All the room there is.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        self.budget.max
+    }
+
     /// The handle that shuts the door.
     #[must_use]
     pub fn valve(&self) -> Valve {
@@ -362,6 +368,25 @@ impl Room {
         }
         self.bytes = bytes;
         Ok(())
+    }
+
+    /// Adds `bytes` to the reservation, or as much as there is at all beside what the request holds already: the largest that is
+    /// taken needs everything.
+    ///
+    /// # Errors
+    /// When others hold it.
+    pub fn grow_within_all(&mut self, bytes: usize, held_already: usize) -> Result<(), NotTaken> {
+        let held = held_already.saturating_add(ENTRY_OVERHEAD_BYTES);
+        let all = if held_already == 0 { self.budget.max } else { self.budget.max.saturating_sub(held) };
+        self.resize(self.bytes.saturating_add(bytes).min(all).max(self.bytes))
+    }
+
+    /// Makes the reservation at least `bytes`.
+    ///
+    /// # Errors
+    /// As [`resize`](Self::resize).
+    pub fn cover(&mut self, bytes: usize) -> Result<(), NotTaken> {
+        self.resize(self.bytes.max(bytes.saturating_add(ENTRY_OVERHEAD_BYTES)))
     }
 
     /// The whole reservation, which leaves none here.

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        Config { headers_timeout: Duration::from_secs(30), idle_timeout: Duration::from_secs(300) }
+        Config { headers_timeout: Duration::from_secs(30), ..Config::default() }
     }
 
     fn activity() -> Arc<Activity> {

@@ -69,6 +69,9 @@ pub struct Config {
     /// From the connection to the end of the first request's headers, handshakes included.
     #[serde(with = "humantime_serde")]
     pub headers_timeout: Duration,
+    /// For the whole body of a request; of many records one a line, for each line.
+    #[serde(with = "humantime_serde")]
+    pub body_timeout: Duration,
     /// Between two requests, and between two signs of life of a request under way.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
@@ -77,7 +80,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         // longer than the pools of exporters keep a connection that they do not use: 90 s in Go, 5 min in OkHttp
-        Self { headers_timeout: Duration::from_secs(30), idle_timeout: Duration::from_secs(330) }
+        let timeout = Duration::from_secs(30);
+        Self { headers_timeout: timeout, body_timeout: timeout, idle_timeout: Duration::from_secs(330) }
     }
 }
 
@@ -85,7 +89,11 @@ impl Config {
     /// # Errors
     /// If a time is none.
     pub(crate) fn check(&self) -> Result<(), String> {
-        for (key, value) in [("headers_timeout", self.headers_timeout), ("idle_timeout", self.idle_timeout)] {
+        for (key, value) in [
+            ("headers_timeout", self.headers_timeout),
+            ("body_timeout", self.body_timeout),
+            ("idle_timeout", self.idle_timeout),
+        ] {
             if value.is_zero() {
                 return Err(format!("connections.{key}: must be more than 0s"));
             }

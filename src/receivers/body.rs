@@ -1,28 +1,24 @@
 //! A request body within its bounds: limited before and after decompression, with room reserved in the pipeline for
 //! every byte as it arrives.
 
+use super::coding::{Coding, Decoder, explained};
+use super::decoding::{Decoding, SMALL_BYTES_MAX, Wanted};
 use crate::pipeline::{NotTaken, Pipeline, Room};
-use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
-use async_compression::zstd::DParameter;
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
-use futures_util::TryStreamExt as _;
-use std::io;
+use futures_util::{FutureExt as _, TryStreamExt as _};
+use std::io::{self, Cursor};
 use std::time::Duration;
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt as _};
+use tokio::io::AsyncReadExt as _;
 
-/// How long a sender may take for its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is read of a refused body, so that its sender sees the answer.
-const PASS_OVER_BYTES_MAX: usize = 256 << 20;
-const PASS_OVER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const PASS_OVER_BYTES_MAX: usize = 256 << 20;
+pub(super) const PASS_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest first size of the buffer that a body of several frames grows in: its sender says the length before there is room.
 const COLLECTED_BYTES_FIRST: usize = 1 << 20;
 /// First size of the buffer that a decompressed body grows in.
 const DECOMPRESSED_BYTES_FIRST: usize = 64 << 10;
-/// The zstd window we hold, as a power of two: 8 MiB. Source: RFC 8878, section 3.1.1.1.2, what decoders should support.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// Why there is no body.
 #[derive(Debug, thiserror::Error)]
@@ -37,25 +33,29 @@ pub(super) enum BodyError {
     Compression { encoding: &'static str, cause: io::Error },
     #[error("the request body did not arrive: {0}")]
     CutOff(String),
-    #[error("the request body did not arrive within {} s", BODY_TIMEOUT.as_secs())]
-    TooSlow,
+    #[error("the request body did not arrive within {0:?}")]
+    TooSlow(Duration),
     #[error(transparent)]
     NotTaken(#[from] NotTaken),
 }
 
+/// What bodies are read with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading<'r> {
+    pub(super) pipeline: &'r Pipeline,
+    pub(super) decoding: &'r Decoding,
+    /// Bytes of one body, compressed and decompressed.
+    pub(super) bytes_max: usize,
+    /// How long a sender may take for its body.
+    pub(super) timeout: Duration,
+}
+
 /// Reads a body and decompresses it; the room returned covers what is returned.
-pub(super) async fn read(
-    body: Body,
-    headers: &HeaderMap,
-    pipeline: &Pipeline,
-    max: usize,
-) -> Result<(Bytes, Room), BodyError> {
-    let encoding = headers.get(header::CONTENT_ENCODING).map_or(Ok("identity"), |value| {
-        value.to_str().map_err(|_| BodyError::Encoding(String::from_utf8_lossy(value.as_bytes()).into_owned()))
-    });
+pub(super) async fn read(body: Body, headers: &HeaderMap, with: Reading<'_>) -> Result<(Bytes, Room), BodyError> {
+    let coding = Coding::of(headers);
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let (bytes, room) = read_raw(body, headers, |_| announced, pipeline, max).await?;
-    expand(bytes, encoding?, room, max).await
+    let (bytes, room) = read_raw(body, headers, |_| announced, with).await?;
+    expand(bytes, coding?, room, with).await
 }
 
 /// Reads a body as it is; how long it is to be, its headers or its first bytes may tell. What is left of a refused one is
@@ -64,35 +64,74 @@ pub(super) async fn read_raw(
     body: Body,
     headers: &HeaderMap,
     announced: impl Fn(&[u8]) -> Option<usize>,
-    pipeline: &Pipeline,
-    max: usize,
+    with: Reading<'_>,
 ) -> Result<(Bytes, Room), BodyError> {
     let mut stream = body.into_data_stream();
-    let collected = tokio::time::timeout(BODY_TIMEOUT, collect(&mut stream, announced, pipeline, max)).await;
-    let collected = collected.unwrap_or(Err(BodyError::TooSlow));
+    let collecting = collect(&mut stream, announced, with.pipeline, with.bytes_max);
+    let collected = tokio::time::timeout(with.timeout, collecting).await;
+    let collected = collected.unwrap_or(Err(BodyError::TooSlow(with.timeout)));
     if collected.is_err() && !headers.contains_key(header::EXPECT) {
         pass_over_stream(&mut stream).await;
     }
     collected
 }
 
-/// Decompresses a body that has arrived; its room then covers the result.
+/// Decompresses a body that has arrived; its room then covers the result. What turns out to be large goes on elsewhere.
 pub(super) async fn expand(
     bytes: Bytes,
-    encoding: &str,
-    mut room: Room,
-    max: usize,
+    coding: Coding,
+    room: Room,
+    with: Reading<'_>,
 ) -> Result<(Bytes, Room), BodyError> {
-    let bytes = match encoding.trim().to_ascii_lowercase().as_str() {
-        "" | "identity" | "none" => bytes,
-        "gzip" | "x-gzip" => decompress("gzip", gzip(bytes.as_ref()), &mut room, max).await?,
-        "zstd" => decompress("zstd", zstd(bytes.as_ref()), &mut room, max).await?,
-        "deflate" => decompress("deflate", ZlibDecoder::new(bytes.as_ref()), &mut room, max).await?,
-        "br" => decompress("br", BrotliDecoder::new(bytes.as_ref()), &mut room, max).await?,
-        other => return Err(BodyError::Encoding(other.to_owned())),
-    };
-    room.resize(bytes.len())?;
-    Ok((bytes, room))
+    if coding == Coding::Identity {
+        let mut room = room;
+        room.resize(bytes.len())?;
+        return Ok((bytes, room));
+    }
+    let out = BytesMut::with_capacity(DECOMPRESSED_BYTES_FIRST.min(with.bytes_max));
+    let decoder = coding.decoder(Cursor::new(bytes));
+    let mut expanding = Expanding { decoder, out, room, bytes_max: with.bytes_max, coding };
+    if !expanding.go_on(SMALL_BYTES_MAX, &Wanted::default())? {
+        expanding = with
+            .decoding
+            .run_aside(move |wanted| expanding.go_on(usize::MAX, wanted).map(|_at_its_end| expanding))
+            .await?;
+    }
+    let Expanding { out, mut room, .. } = expanding;
+    room.resize(out.len())?;
+    Ok((out.freeze(), room))
+}
+
+/// A body on its way out of its compression.
+struct Expanding {
+    decoder: Decoder<Cursor<Bytes>>,
+    out: BytesMut,
+    room: Room,
+    bytes_max: usize,
+    coding: Coding,
+}
+
+impl Expanding {
+    /// Decompresses until `bytes` are there, or nobody wants them any more; `true` at the end of the body.
+    fn go_on(&mut self, bytes: usize, wanted: &Wanted) -> Result<bool, BodyError> {
+        while self.out.len() < bytes && !wanted.is_over() {
+            let read = self.decoder.read_buf(&mut self.out).now_or_never();
+            let read = read
+                .expect("all of what it reads from is there")
+                .map_err(|cause| BodyError::Compression { encoding: self.coding.name(), cause: explained(cause) })?;
+            if read == 0 {
+                return Ok(true);
+            }
+            if self.out.len() > self.bytes_max {
+                return Err(BodyError::ExpandsTooFar { max: self.bytes_max });
+            }
+            self.room.grow(read)?;
+            if self.out.len() == self.out.capacity() {
+                self.out.reserve(self.out.len());
+            }
+        }
+        Ok(false)
+    }
 }
 
 async fn collect(
@@ -148,68 +187,24 @@ async fn pass_over_stream(stream: &mut BodyDataStream) {
     .await;
 }
 
-/// Several gzip members in a row are one body.
-pub(super) fn gzip<R: AsyncBufRead>(source: R) -> GzipDecoder<R> {
-    let mut decoder = GzipDecoder::new(source);
-    decoder.multiple_members(true);
-    decoder
-}
-
-/// Several zstd frames in a row are one body. Its window is memory that no room is reserved for, so it is bounded.
-pub(super) fn zstd<R: AsyncBufRead>(source: R) -> ZstdDecoder<R> {
-    let mut decoder = ZstdDecoder::with_params(source, &[DParameter::window_log_max(ZSTD_WINDOW_LOG_MAX)]);
-    decoder.multiple_members(true);
-    decoder
-}
-
-/// Says what to do about a zstd window that is too large; all other errors stay as they are.
-pub(super) fn explained(error: io::Error) -> io::Error {
-    // Source: ZSTD_error_frameParameter_windowTooLarge of the zstd library, which the crate hands on as a text
-    if !error.to_string().contains("Frame requires too much memory") {
-        return error;
-    }
-    let window_mib = (1_u64 << ZSTD_WINDOW_LOG_MAX) >> 20;
-    let advice = format!("its window is larger than {window_mib} MiB; compress at level 19 or below, without --long");
-    io::Error::new(io::ErrorKind::InvalidData, advice)
-}
-
-async fn decompress(
-    encoding: &'static str,
-    mut decoder: impl AsyncRead + Unpin,
-    room: &mut Room,
-    max: usize,
-) -> Result<Bytes, BodyError> {
-    let mut out = BytesMut::with_capacity(DECOMPRESSED_BYTES_FIRST);
-    loop {
-        let read = decoder
-            .read_buf(&mut out)
-            .await
-            .map_err(|cause| BodyError::Compression { encoding, cause: explained(cause) })?;
-        if read == 0 {
-            return Ok(out.freeze());
-        }
-        if out.len() > max {
-            return Err(BodyError::ExpandsTooFar { max });
-        }
-        room.grow(read)?;
-        if out.len() == out.capacity() {
-            out.reserve(out.len());
-        }
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::pipeline;
     use crate::telemetry::Metrics;
     use axum::http::HeaderValue;
+    use std::sync::LazyLock;
 
     async fn read_as(encoding: &'static str, bytes: Vec<u8>, max: usize) -> Result<Bytes, BodyError> {
         let (pipeline, _outlet) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
-        read(Body::from(bytes), &headers, &pipeline, max).await.map(|(bytes, _room)| bytes)
+        read(Body::from(bytes), &headers, with(&pipeline, max)).await.map(|(bytes, _room)| bytes)
+    }
+
+    fn with(pipeline: &Pipeline, bytes_max: usize) -> Reading<'_> {
+        static DECODING: LazyLock<Decoding> = LazyLock::new(Decoding::default);
+        Reading { pipeline, decoding: &DECODING, bytes_max, timeout: Duration::from_secs(30) }
     }
 
     async fn gzipped(content: &[u8]) -> Vec<u8> {
@@ -259,7 +254,7 @@ pub(super) mod tests {
         let read = async |announced| {
             let frames = ["one", "two", "three"].map(|frame| Ok::<_, std::io::Error>(Bytes::from(frame)));
             let body = Body::from_stream(futures_util::stream::iter(frames));
-            read_raw(body, &HeaderMap::new(), |_| announced, &pipeline, 100).await.map(|(bytes, _room)| bytes)
+            read_raw(body, &HeaderMap::new(), |_| announced, with(&pipeline, 100)).await.map(|(bytes, _room)| bytes)
         };
         for announced in [None, Some(0), Some(3), Some(11), Some(100)] {
             assert_eq!(read(announced).await.unwrap(), "onetwothree", "{announced:?}");

@@ -7,7 +7,7 @@
 //! Source: spec/ingest-chat-completions.openapi.yaml (NeMo Platform API).
 
 use super::body::{self, BodyError};
-use super::chat_shapes::Shape;
+use super::chat_shapes::{Record, Shape};
 use super::{ACK_HEADER, RETRY_AFTER, Receivers, ack_wanted, chat_ndjson};
 use crate::chat::{self, ChatSpan, Context, Foreign, SessionRef, TraceRef, Traceparent, ValidationErrors};
 use crate::columns::typed::{JoinState, Normalise};
@@ -112,10 +112,10 @@ pub(super) async fn ingest(
     };
     let source = receivers.source(Shape::Pair, workspace, head.headers);
     if !receivers.chat_options.strict_reference && chat_ndjson::is_announced(&source.headers) {
-        return chat_ndjson::answer(receivers, source, body);
+        return chat_ndjson::answer(receivers, source, body).await;
     }
-    let taken = match body::read(body, &source.headers, &receivers.pipeline, receivers.request_bytes_max).await {
-        Ok((bytes, room)) => source.take(&receivers, &bytes, None, room),
+    let taken = match body::read(body, &source.headers, receivers.reading()).await {
+        Ok((bytes, room)) => source.take(&receivers, Record::Owned(bytes), None, room).await,
         Err(error) => Err(error.into()),
     };
     receivers.answer(taken).await
@@ -264,7 +264,7 @@ fn status(error: &IngestError) -> StatusCode {
             BodyError::TooLarge { .. } | BodyError::ExpandsTooFar { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             BodyError::Compression { .. } | BodyError::CutOff(_) => StatusCode::BAD_REQUEST,
-            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            BodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             BodyError::NotTaken(reason) => no_room(reason),
         },
     }

@@ -10,39 +10,36 @@
 //! Memory does not grow with the body: a line within its limit, a buffer, and answers up to a bound. While answers are
 //! not read, reading waits; a sender that reads only once it has sent all is told so at the line where that ended.
 
-use super::Receivers;
+use super::answers::{self, Answers, Undelivered};
+use super::body;
 use super::body_stream::{Broken, Lines, Next, Progress};
 use super::chat::{IngestError, Taken};
-use super::chat_shapes::Source;
+use super::chat_shapes::{Record, Source};
+use super::decoding::SMALL_BYTES_MAX;
 use super::patience::{PATIENCE, Patience};
+use super::{Receivers, media_type};
+use crate::pipeline::{NotTaken, Room};
+use crate::shutdown::Shutdown;
 use crate::telemetry::Receiver;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse as _;
 use axum::response::Response;
-use bytes::Bytes;
 use serde_json::json;
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 
-/// Answers are handed over in pieces of about this size, or when nothing more has arrived.
-const PIECE_BYTES: usize = 16 << 10;
-/// Pieces that wait for the caller to read them: 4 MiB, answers to some 30,000 lines.
-const PIECES_MAX: usize = 256;
+/// How long a sender that has not read its answers may go on sending what is not taken.
+const SENDING_MAX: Duration = Duration::from_secs(300);
 /// Lines that may be on their way to the disk at once, so that one fsync serves many of them.
 const UNDER_WAY_MAX: usize = 512;
-/// How long it waits for the caller to read.
-const UNREAD_MAX: Duration = Duration::from_secs(10);
 
 /// Whether a request says that its body is one record a line.
 pub(super) fn is_announced(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let media_type = media_type(headers).unwrap_or_default();
     matches!(
-        essence.as_str(),
+        media_type.as_str(),
         "application/x-ndjson"
             | "application/ndjson"
             | "application/jsonl"
@@ -52,30 +49,33 @@ pub(super) fn is_announced(headers: &HeaderMap) -> bool {
 }
 
 /// Answers at once; the lines are read and stored while the answer is under way.
-pub(super) fn answer(receivers: Arc<Receivers>, source: Source, body: Body) -> Response {
-    let lines = match Lines::open(body, &source.headers, receivers.request_bytes_max) {
+pub(super) async fn answer(receivers: Arc<Receivers>, source: Arc<Source>, body: Body) -> Response {
+    let opened = Lines::open(body, &source.headers, receivers.reading(), &receivers.decoders).await;
+    let lines = match opened {
         Ok(lines) => lines,
-        Err(error) => {
+        Err((body, error)) => {
+            body::pass_over(body, &source.headers).await;
             let error = IngestError::from(error);
             receivers.count_failure(&error);
             return error.answer();
         }
     };
-    let (pieces, unread) = mpsc::channel(PIECES_MAX);
+    let (answers, caller, body) = answers::queue(receivers.answers.clone());
     // a task of its own: a caller that does not read its answers must not stop us from reading its lines. It ends with
-    // the body or the connection, whichever goes first.
-    let answers = Answers { piece: String::new(), pieces };
-    tokio::spawn(Drive { receivers, source, answers, under_way: VecDeque::new() }.run(lines));
-    let pieces = futures_util::stream::unfold(unread, |mut unread| async move {
-        let piece = unread.recv().await?;
-        Some((Ok::<_, Infallible>(piece), unread))
+    // the body, with the caller, or when answers are not read
+    tokio::spawn(async move {
+        let drive = Drive { receivers, source, answers, under_way: VecDeque::new() };
+        tokio::select! {
+            () = caller.gives_up() => {}
+            () = drive.run(lines) => caller.has_all().await,
+        }
     });
-    (StatusCode::OK, [(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)).into_response()
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }
 
 struct Drive {
     receivers: Arc<Receivers>,
-    source: Source,
+    source: Arc<Source>,
     answers: Answers,
     /// Lines that are dealt with but not answered, in order.
     under_way: VecDeque<(usize, Result<Taken, IngestError>)>,
@@ -84,74 +84,100 @@ struct Drive {
 /// Why it ends before the body does.
 enum Stop {
     Broken(Broken),
-    Unread,
-    CallerGone,
+    Undelivered(Undelivered),
+    Stopping,
+}
+
+impl From<Undelivered> for Stop {
+    fn from(undelivered: Undelivered) -> Self {
+        Self::Undelivered(undelivered)
+    }
 }
 
 impl Drive {
     async fn run(mut self, mut lines: Lines) {
         let mut line = 0;
-        let (status, detail) = match self.take_lines(&mut lines, &mut line).await {
+        let mut stopping = self.receivers.stopping.clone();
+        let mut pass_over = body::PASS_OVER_TIMEOUT;
+        let (status, detail) = match self.take_lines(&mut lines, &mut line, &mut stopping).await {
             Ok(()) => return self.answers.hand_over().await,
-            Err(Stop::CallerGone) => return,
-            Err(Stop::Broken(broken)) => {
-                let status = match broken {
-                    Broken::Unreadable(_) => StatusCode::BAD_REQUEST,
-                    Broken::Silent => StatusCode::REQUEST_TIMEOUT,
-                };
-                (status, broken.to_string())
-            }
-            Err(Stop::Unread) => {
+            Err(Stop::Undelivered(Undelivered::CallerGone)) => return,
+            Err(Stop::Broken(broken)) => (status(&broken), broken.to_string()),
+            Err(Stop::Stopping) => (StatusCode::SERVICE_UNAVAILABLE, NotTaken::Stopping.to_string()),
+            Err(Stop::Undelivered(Undelivered::Unread)) => {
                 const DETAIL: &str = "the answers were not read while the lines arrived; lines from here on were not \
                                       taken: read answers while sending, or send fewer lines";
+                // this sender reads once it has sent all
+                pass_over = SENDING_MAX;
                 (StatusCode::SERVICE_UNAVAILABLE, DETAIL.to_owned())
             }
         };
         // what came before is taken, and says so
         while let Some((line, taken)) = self.under_way.pop_front() {
-            self.answers.piece.push_str(&self.result(line, taken).await);
-            self.answers.piece.push('\n');
+            let result = self.result(line, taken).await;
+            self.answers.note(&result);
         }
-        lines.pass_over().await;
+        tokio::select! {
+            () = lines.pass_over(pass_over) => {}
+            () = stopping.requested() => {}
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             self.receivers.metrics.refuse(Receiver::Chat, 1);
         } else {
             self.receivers.metrics.reject(Receiver::Chat, 1);
         }
-        let last = json!({"line": line + 1, "status": status.as_u16(), "detail": detail});
-        self.answers.piece.push_str(&format!("{last}\n"));
+        self.answers.note(&json!({"line": line + 1, "status": status.as_u16(), "detail": detail}).to_string());
         self.answers.hand_over().await;
     }
 
     /// Reads to the end; `line` counts what was dealt with.
-    async fn take_lines(&mut self, lines: &mut Lines, line: &mut usize) -> Result<(), Stop> {
+    async fn take_lines(&mut self, lines: &mut Lines, line: &mut usize, stopping: &mut Shutdown) -> Result<(), Stop> {
         let mut progress = Progress::default();
         let mut patience = Patience::new(PATIENCE);
         loop {
+            if stopping.is_requested() {
+                return Err(Stop::Stopping);
+            }
             let next = lines.next(&mut progress, &self.receivers.pipeline, &patience).await.map_err(Stop::Broken)?;
             let taken = match next {
                 Next::End => return self.settle(0).await,
                 Next::NotYet => {
                     self.settle(0).await?;
                     self.answers.flush().await?;
-                    lines.arrival().await.map_err(Stop::Broken)?;
+                    tokio::select! {
+                        arrived = lines.arrival(&progress) => arrived.map_err(Stop::Broken)?,
+                        () = stopping.requested() => {}
+                    }
                     patience = Patience::new(PATIENCE);
                     continue;
                 }
-                Next::Line(record, _) if record.trim_ascii().is_empty() => None,
-                Next::Line(record, room) => {
-                    let place = *line + 1;
-                    Some(self.source.take_patiently(&self.receivers, record, place, Some(room), &patience).await)
+                Next::Blank => {
+                    *line += 1;
+                    continue;
                 }
-                Next::Refused(error) => Some(Err(IngestError::from(error))),
+                Next::Line(room) => self.take(lines, *line + 1, room, &patience).await,
+                Next::Refused(error) => Err(IngestError::from(error)),
             };
             *line += 1;
-            if let Some(taken) = taken {
-                patience = Patience::new(PATIENCE);
-                self.under_way.push_back((*line, taken));
-                self.settle(UNDER_WAY_MAX).await?;
-            }
+            patience = Patience::new(PATIENCE);
+            self.under_way.push_back((*line, taken));
+            self.settle(UNDER_WAY_MAX).await?;
         }
+    }
+
+    async fn take(
+        &self,
+        lines: &mut Lines,
+        place: usize,
+        room: Room,
+        patience: &Patience,
+    ) -> Result<Taken, IngestError> {
+        let record = if lines.line().len() > SMALL_BYTES_MAX {
+            Record::Owned(lines.take_line())
+        } else {
+            Record::Borrowed(lines.line())
+        };
+        self.source.take_patiently(&self.receivers, record, place, Some(room), patience).await
     }
 
     /// Answers lines in order until at most `leave` are under way.
@@ -170,30 +196,10 @@ impl Drive {
     }
 }
 
-/// Answers on their way to the caller.
-struct Answers {
-    piece: String,
-    pieces: mpsc::Sender<Bytes>,
-}
-
-impl Answers {
-    async fn add(&mut self, answer: &str) -> Result<(), Stop> {
-        self.piece.push_str(answer);
-        self.piece.push('\n');
-        if self.piece.len() >= PIECE_BYTES { self.flush().await } else { Ok(()) }
-    }
-
-    async fn flush(&mut self) -> Result<(), Stop> {
-        if self.piece.is_empty() {
-            return Ok(());
-        }
-        let place = tokio::time::timeout(UNREAD_MAX, self.pieces.reserve()).await.map_err(|_| Stop::Unread)?;
-        place.map_err(|_| Stop::CallerGone)?.send(std::mem::take(&mut self.piece).into());
-        Ok(())
-    }
-
-    /// The last of it, however long the caller takes to read.
-    async fn hand_over(self) {
-        let _caller_gone = self.pieces.send(self.piece.into()).await;
+fn status(broken: &Broken) -> StatusCode {
+    match broken {
+        Broken::Unreadable(_) | Broken::Blank => StatusCode::BAD_REQUEST,
+        Broken::ExpandsTooFar => StatusCode::PAYLOAD_TOO_LARGE,
+        Broken::Silent | Broken::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
     }
 }

@@ -10,6 +10,7 @@
 
 use super::body;
 use super::chat::{Envelope, IngestError, Stored, Taken, respond};
+use super::decoding::{Pace, SMALL_BYTES_MAX};
 use super::patience::{PATIENCE, Patience};
 use super::{Receivers, ack_wanted, chat_ndjson};
 use crate::chat::records::{RECORDS_MAX, Records};
@@ -22,6 +23,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -78,40 +80,108 @@ async fn ingest(
     let (head, body) = request.into_parts();
     let workspace = match receivers.admit(workspace, &head.headers) {
         Ok(workspace) => workspace,
-        Err(refusal) => return *refusal,
+        Err(refusal) => {
+            body::pass_over(body, &head.headers).await;
+            return *refusal;
+        }
     };
     let source = receivers.source(shape, workspace, head.headers);
     if chat_ndjson::is_announced(&source.headers) {
-        return chat_ndjson::answer(receivers, source, body);
+        return chat_ndjson::answer(receivers, source, body).await;
     }
-    let (bytes, room) = match body::read(body, &source.headers, &receivers.pipeline, receivers.request_bytes_max).await
-    {
+    let (bytes, room) = match body::read(body, &source.headers, receivers.reading()).await {
         Ok(read) => read,
         Err(error) => return receivers.answer(Err(error.into())).await,
     };
-    let records = Records::of(&bytes);
-    if let Records::One(record) = records {
-        return receivers.answer(source.take(&receivers, record, None, room)).await;
+    let body_bytes = bytes.len();
+    match receivers.decoding.run(body_bytes, move |_| Cut::of(&bytes)).await {
+        Cut::One(record) => receivers.answer(source.take(&receivers, Record::Owned(record), None, room).await).await,
+        Cut::Many { is_list, records } => {
+            let records = records.into_iter().map(|(place, record)| (place, Record::Part(record, body_bytes)));
+            let answer = answer_all(&receivers, &source, is_list, records).await;
+            drop(room);
+            answer
+        }
+        Cut::TooMany => {
+            receivers.metrics.reject(Receiver::Chat, 1);
+            let detail = json!({"detail": format!("more than {RECORDS_MAX} records; send smaller batches, or lines as application/x-ndjson")});
+            respond(StatusCode::PAYLOAD_TOO_LARGE, detail.to_string())
+        }
     }
-    if records.iter().nth(RECORDS_MAX).is_some() {
-        receivers.metrics.reject(Receiver::Chat, 1);
-        let detail = json!({"detail": format!("more than {RECORDS_MAX} records; send smaller batches, or lines as application/x-ndjson")});
-        return respond(StatusCode::PAYLOAD_TOO_LARGE, detail.to_string());
+}
+
+/// A body cut into its records.
+enum Cut {
+    One(Bytes),
+    Many { is_list: bool, records: Vec<(usize, Bytes)> },
+    TooMany,
+}
+
+impl Cut {
+    fn of(body: &Bytes) -> Self {
+        // an element that is missing has no place in the body
+        let own = |record: &[u8]| {
+            if record.trim_ascii().is_empty() { Bytes::from_static(b" ") } else { body.slice_ref(record) }
+        };
+        let cut = Records::of(body);
+        if let Records::One(record) = cut {
+            return Self::One(own(record));
+        }
+        let records = cut.iter().take(RECORDS_MAX + 1).map(|(place, record)| (place, own(record)));
+        let records: Vec<(usize, Bytes)> = records.collect();
+        if records.len() > RECORDS_MAX {
+            return Self::TooMany;
+        }
+        Self::Many { is_list: matches!(cut, Records::List(_)), records }
     }
-    answer_all(&receivers, &source, records).await
+}
+
+/// A record, and whose bytes it has.
+#[derive(Debug, Clone)]
+pub(super) enum Record<'r> {
+    /// Those of a buffer that is used again.
+    Borrowed(&'r [u8]),
+    /// Its own.
+    Owned(Bytes),
+    /// Those of a body of so many bytes, which has room for them.
+    Part(Bytes, usize),
+}
+
+impl Record<'_> {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Owned(bytes) | Self::Part(bytes, _) => bytes,
+        }
+    }
+
+    /// Bytes that need room.
+    fn room_bytes(&self) -> usize {
+        match self {
+            Self::Part(..) => 0,
+            record => record.as_bytes().len(),
+        }
+    }
 }
 
 /// Stores all records that are good. Waits for room once, for all of them together.
-async fn answer_all(receivers: &Receivers, source: &Source, records: Records<'_>) -> Response {
-    let is_list = matches!(records, Records::List(_));
+async fn answer_all(
+    receivers: &Arc<Receivers>,
+    source: &Arc<Source>,
+    is_list: bool,
+    records: impl Iterator<Item = (usize, Record<'static>)>,
+) -> Response {
     let (place_name, between, media) =
         if is_list { ("index", ",", "application/json") } else { ("line", "\n", "application/x-ndjson") };
     let patience = Patience::new(PATIENCE);
     let (mut results, mut must_repeat) = (String::new(), false);
-    let mut all_taken = Vec::new();
-    for (place, record) in records.iter() {
+    let (mut all_taken, mut pace) = (Vec::new(), Pace::default());
+    for (place, record) in records {
+        let bytes = record.as_bytes().len();
         // none waits for the one before it: they are made durable together
-        all_taken.push((place, source.take_patiently(receivers, record, place, None, &patience).await));
+        let taken = source.take_patiently(receivers, record, place, None, &patience).await;
+        all_taken.push((place, taken));
+        pace.after(bytes).await;
     }
     for (place, taken) in all_taken {
         let stored = Taken::kept(taken).await;
@@ -134,10 +204,10 @@ async fn answer_all(receivers: &Receivers, source: &Source, records: Records<'_>
 
 impl Receivers {
     /// What records of a request have in common.
-    pub(super) fn source(&self, shape: Shape, workspace: Workspace, headers: HeaderMap) -> Source {
+    pub(super) fn source(&self, shape: Shape, workspace: Workspace, headers: HeaderMap) -> Arc<Source> {
         // a header that says something else was refused when the request was admitted
         let ack = ack_wanted(&headers, self.http_ack).unwrap_or(self.http_ack);
-        Source { shape, workspace, ack, headers }
+        Arc::new(Source { shape, workspace, ack, headers })
     }
 
     /// What became of one of many records, as a JSON object; failures are counted.
@@ -154,11 +224,32 @@ impl Receivers {
 }
 
 impl Source {
-    /// Hands one record over. `place` tells it from the others of one request.
-    pub(super) fn take(
+    /// Hands one record over. `place` tells it from the others of one request. A large one is worked on aside, and has room for
+    /// its row before that is made.
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        receivers: &Arc<Receivers>,
+        record: Record<'_>,
+        place: Option<usize>,
+        mut room: Room,
+    ) -> Result<Taken, IngestError> {
+        let own_bytes = record.room_bytes();
+        let (record, body_bytes) = match record {
+            Record::Owned(record) if record.len() > SMALL_BYTES_MAX => (record, 0),
+            Record::Part(record, body_bytes) if record.len() > SMALL_BYTES_MAX => (record, body_bytes),
+            small => return self.take_here(receivers, (small.as_bytes(), own_bytes), place, room),
+        };
+        // texts are kept as they were sent and as messages
+        room.grow_within_all(record.len().saturating_mul(2), body_bytes)?;
+        let (source, handed) = (Arc::clone(self), Arc::clone(receivers));
+        receivers.decoding.run_aside(move |_| source.take_here(&handed, (&record, own_bytes), place, room)).await
+    }
+
+    /// `own_bytes` of the room are the record's.
+    fn take_here(
         &self,
         receivers: &Receivers,
-        record: &[u8],
+        (record, own_bytes): (&[u8], usize),
         place: Option<usize>,
         mut room: Room,
     ) -> Result<Taken, IngestError> {
@@ -172,7 +263,7 @@ impl Source {
             }
         };
         if let Some(foreign) = &foreign {
-            room.grow(foreign.bytes_len())?;
+            room.cover(own_bytes.saturating_add(foreign.bytes_len()))?;
         }
         let body = foreign.as_mut().map(|foreign| std::mem::take(&mut foreign.body));
         let body = body.as_ref().map_or(record, String::as_bytes);
@@ -192,17 +283,19 @@ impl Source {
 
     /// Hands one of many records over, waiting for room as long as there is patience. `room` is what it has already.
     pub(super) async fn take_patiently(
-        &self,
-        receivers: &Receivers,
-        record: &[u8],
+        self: &Arc<Self>,
+        receivers: &Arc<Receivers>,
+        record: Record<'_>,
         place: usize,
         mut room: Option<Room>,
         patience: &Patience,
     ) -> Result<Taken, IngestError> {
         loop {
-            let reserved = room.take().map_or_else(|| receivers.pipeline.reserve(record.len()), Ok);
-            let taken =
-                reserved.map_err(IngestError::from).and_then(|room| self.take(receivers, record, Some(place), room));
+            let reserved = room.take().map_or_else(|| receivers.pipeline.reserve(record.room_bytes()), Ok);
+            let taken = match reserved {
+                Ok(room) => self.take(receivers, record.clone(), Some(place), room).await,
+                Err(why) => Err(why.into()),
+            };
             match taken {
                 Err(IngestError::NotTaken(NotTaken::Full)) if patience.lasts().await => {}
                 taken => return taken,

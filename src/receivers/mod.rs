@@ -9,30 +9,45 @@
 //! chat_shapes.rs        .../ingest/litellm, .../ingest/helicone: records of other tools
 //! chat_ndjson.rs        many at once, one a line, answered while they arrive
 //! body.rs               a body within its bounds, decompressed
+//! coding.rs             content codings and their decoders
+//! decoding.rs           where large requests are worked on
 //! body_stream.rs        the lines of a body without a bound
+//! answers.rs            answers to lines, which wait to be read
 //! answer.rs             google.rpc.Status in the request's own encoding
 //! ```
 
 mod answer;
+mod answers;
 mod body;
 mod body_stream;
 pub mod chat;
 mod chat_ndjson;
 mod chat_shapes;
+mod coding;
+mod decoding;
 pub mod http;
 pub mod otlp_grpc;
 mod otlp_http;
 mod patience;
+mod share;
+
+pub use decoding::Decoding;
+pub use share::Share;
 
 use crate::chat::ParseOptions;
 use crate::otlp::{self, DecodeError, Decoded, Encoding, decode_traces};
 use crate::pipeline::{Ack, NotTaken, Origin, Pipeline, Promise, Receipt, Room};
 use crate::retention::Retention;
+use crate::shutdown::Shutdown;
 use crate::telemetry::{Metrics, Receiver};
 use crate::time::Clock;
 use crate::traces::{KnownRoot, Traces};
 use crate::workspace::Workspace;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
+use body::Reading;
+use bytes::Bytes;
+use decoding::SMALL_BYTES_MAX;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Names the workspace of an OTLP request: an HTTP header, a gRPC metadata key.
@@ -69,6 +84,16 @@ pub struct Receivers {
     pub limits: otlp::Limits,
     /// Bytes of one request, compressed and decompressed.
     pub request_bytes_max: usize,
+    /// How long a sender may take for its body.
+    pub body_timeout: Duration,
+    /// Where large requests are worked on.
+    pub decoding: Decoding,
+    /// What answers that are not read may take.
+    pub answers: Share,
+    /// What decoders of bodies without an end may take.
+    pub decoders: Share,
+    /// Whether the service is stopping.
+    pub stopping: Shutdown,
     /// How long spans are kept: what is older already is refused.
     pub retention: Retention,
 }
@@ -116,8 +141,33 @@ impl Refusal {
 }
 
 impl Receivers {
-    /// Decodes a request of traces and hands it over: the way both OTLP receivers share.
-    fn take_traces(
+    fn reading(&self) -> Reading<'_> {
+        let (pipeline, decoding) = (&self.pipeline, &self.decoding);
+        Reading { pipeline, decoding, bytes_max: self.request_bytes_max, timeout: self.body_timeout }
+    }
+
+    /// Decodes a request of traces and hands it over: the way both OTLP receivers share. A large one is decoded aside, and has
+    /// room for its rows before they are made.
+    async fn take_traces(
+        self: &Arc<Self>,
+        from: (Receiver, Ack),
+        workspace: Workspace,
+        request: Bytes,
+        encoding: Encoding,
+        mut room: Room,
+    ) -> Result<Taken, Refusal> {
+        if request.len() > SMALL_BYTES_MAX {
+            // about as many bytes of rows; JSON is turned into protobuf first
+            let copies = if encoding == Encoding::Json { 2 } else { 1 };
+            let grown = room.grow_within_all(request.len().saturating_mul(copies), 0);
+            grown.inspect_err(|why| self.count_untaken(from.0, 1, *why))?;
+        }
+        let (receivers, request_bytes) = (Arc::clone(self), request.len());
+        let taking = move |_: &_| receivers.take_decoded(from, &workspace, &request, encoding, room);
+        self.decoding.run(request_bytes, taking).await
+    }
+
+    fn take_decoded(
         &self,
         (receiver, ack): (Receiver, Ack),
         workspace: &Workspace,
@@ -174,6 +224,18 @@ impl Receivers {
             Encoding::Json => Ok(otlp::transcode_traces(request, limits.depth)?.decode(workspace, &limits)?),
         }
     }
+}
+
+/// The media type of a request, without parameters, in lower case.
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// The workspace that a request's header, or metadata, names.
+fn workspace(headers: &HeaderMap) -> Result<Workspace, String> {
+    let Some(name) = headers.get(WORKSPACE_HEADER) else { return Ok(Workspace::default()) };
+    Workspace::new(name.to_str().unwrap_or_default()).map_err(|error| format!("{WORKSPACE_HEADER}: {error}"))
 }
 
 /// What an answer waits for: what the receiver is set to, or more when the request asks for it.

@@ -3,15 +3,15 @@
 //!
 //! Source: OTLP specification, "OTLP/gRPC"; google/rpc/error_details.proto for RetryInfo.
 
-use super::body::{self, BodyError};
-use super::{RETRY_AFTER, Receivers, Refusal, WORKSPACE_HEADER, ack_wanted, answer as answers};
+use super::body::{self, BodyError, Reading};
+use super::coding::Coding;
+use super::{RETRY_AFTER, Receivers, Refusal, ack_wanted, answer as answers, workspace};
 use crate::connections::Door;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
 use crate::otlp::{Encoding, count_spans};
 use crate::pipeline::{Ack, NotTaken, Room};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Receiver;
-use crate::workspace::Workspace;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body::Frame;
 use http_body_util::StreamBody;
@@ -61,7 +61,7 @@ pub async fn serve(listener: TcpListener, door: Door, receivers: Arc<Receivers>,
     door.serve(listener, service, shutdown).await;
 }
 
-async fn answer(receivers: &Receivers, request: http::Request<axum::body::Body>) -> http::Response<Body> {
+async fn answer(receivers: &Arc<Receivers>, request: http::Request<axum::body::Body>) -> http::Response<Body> {
     if request.uri().path() != EXPORT_PATH {
         return Status::unimplemented("this service has the method Export").into_http();
     }
@@ -73,7 +73,7 @@ async fn answer(receivers: &Receivers, request: http::Request<axum::body::Body>)
 }
 
 async fn export(
-    receivers: &Receivers,
+    receivers: &Arc<Receivers>,
     request: http::Request<axum::body::Body>,
 ) -> Result<ExportTraceServiceResponse, Status> {
     let (head, body) = request.into_parts();
@@ -81,9 +81,9 @@ async fn export(
         receivers.metrics.reject(Receiver::OtlpGrpc, 1);
         status
     };
-    let workspace = workspace(&head.headers).map_err(reject)?;
-    let ack = ack_wanted(&head.headers, receivers.grpc_ack)
-        .map_err(|message| reject(Status::invalid_argument(format!("metadata {message}"))))?;
+    let unfit = |message: String| reject(Status::invalid_argument(format!("metadata {message}")));
+    let workspace = workspace(&head.headers).map_err(unfit)?;
+    let ack = ack_wanted(&head.headers, receivers.grpc_ack).map_err(unfit)?;
     let (message, room) = match read_message(receivers, body, &head.headers).await {
         Ok(read) => read,
         Err(Unread::Refused { spans, why }) => {
@@ -93,9 +93,9 @@ async fn export(
         Err(Unread::Rejected(status)) => return Err(reject(status)),
     };
     let taken = receivers
-        .take_traces((Receiver::OtlpGrpc, ack), &workspace, &message, Encoding::Protobuf, room)
+        .take_traces((Receiver::OtlpGrpc, ack), workspace, message, Encoding::Protobuf, room)
+        .await
         .map_err(|refusal| status(&refusal))?;
-    drop(message);
     let accepted = receivers.keep(taken).await.map_err(|refusal| status(&refusal))?;
     Ok(answers::success(&accepted))
 }
@@ -122,8 +122,9 @@ async fn read_message(
     body: axum::body::Body,
     headers: &http::HeaderMap,
 ) -> Result<(Bytes, Room), Unread> {
-    let max = receivers.request_bytes_max;
-    let read = body::read_raw(body, headers, message_end, &receivers.pipeline, max + PREFIX_BYTES).await;
+    let with = receivers.reading();
+    let framed = Reading { bytes_max: with.bytes_max + PREFIX_BYTES, ..with };
+    let read = body::read_raw(body, headers, message_end, framed).await;
     let (bytes, room) = read.map_err(|error| unread(&error, 0))?;
     let (Some(compressed), Some(end)) = (bytes.first().copied(), message_end(&bytes)) else {
         return Err(Unread::Rejected(Status::invalid_argument("the call has no message")));
@@ -136,7 +137,8 @@ async fn read_message(
         0 => "identity",
         _ => headers.get("grpc-encoding").and_then(|encoding| encoding.to_str().ok()).unwrap_or("gzip"),
     };
-    let expanded = body::expand(message.clone(), encoding, room, max).await;
+    let coding = Coding::named(encoding).map_err(|error| unread(&error, 0))?;
+    let expanded = body::expand(message.clone(), coding, room, with).await;
     expanded.map_err(|error| unread(&error, if compressed == 0 { count_spans(&message) } else { 0 }))
 }
 
@@ -158,7 +160,7 @@ fn unread(error: &BodyError, spans: usize) -> Unread {
         BodyError::Encoding(_) => Status::unimplemented(message),
         BodyError::Compression { .. } => Status::invalid_argument(message),
         BodyError::CutOff(_) => Status::cancelled(message),
-        BodyError::TooSlow => Status::deadline_exceeded(message),
+        BodyError::TooSlow(_) => Status::deadline_exceeded(message),
     })
 }
 
@@ -177,14 +179,6 @@ fn unary_answer(message: &ExportTraceServiceResponse) -> http::Response<Body> {
     headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
     headers.insert("grpc-accept-encoding", http::HeaderValue::from_static("identity,gzip,zstd"));
     response
-}
-
-fn workspace(metadata: &http::HeaderMap) -> Result<Workspace, Status> {
-    match metadata.get(WORKSPACE_HEADER) {
-        None => Ok(Workspace::default()),
-        Some(name) => Workspace::new(name.to_str().unwrap_or_default())
-            .map_err(|error| Status::invalid_argument(format!("metadata {WORKSPACE_HEADER}: {error}"))),
-    }
 }
 
 fn status(refusal: &Refusal) -> Status {

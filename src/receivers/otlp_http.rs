@@ -4,13 +4,12 @@
 
 use super::answer::{Code, failure, refusal, success_response};
 use super::body::{self, BodyError};
-use super::{Receivers, WORKSPACE_HEADER, ack_wanted};
+use super::{Receivers, ack_wanted, media_type, workspace};
 use crate::otlp::Encoding;
 use crate::telemetry::Receiver;
-use crate::workspace::Workspace;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 use std::sync::Arc;
 
@@ -22,28 +21,25 @@ pub(super) async fn traces(State(receivers): State<Arc<Receivers>>, request: Req
         let message = "Content-Type must be application/x-protobuf or application/json";
         return failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, message, Encoding::Json);
     };
-    let wanted = workspace(&head.headers).and_then(|workspace| {
-        let ack = ack_wanted(&head.headers, receivers.http_ack).map_err(|message| format!("header {message}"))?;
-        Ok((workspace, ack))
-    });
+    let wanted =
+        workspace(&head.headers).and_then(|workspace| Ok((workspace, ack_wanted(&head.headers, receivers.http_ack)?)));
     let (workspace, ack) = match wanted {
         Ok(wanted) => wanted,
         Err(message) => {
             receivers.metrics.reject(Receiver::OtlpHttp, 1);
             body::pass_over(body, &head.headers).await;
-            return failure(StatusCode::BAD_REQUEST, Code::InvalidArgument, &message, encoding);
+            return failure(StatusCode::BAD_REQUEST, Code::InvalidArgument, &format!("header {message}"), encoding);
         }
     };
-    let read = body::read(body, &head.headers, &receivers.pipeline, receivers.request_bytes_max).await;
+    let read = body::read(body, &head.headers, receivers.reading()).await;
     let (bytes, room) = match read {
         Ok(read) => read,
         Err(error) => return body_failure(&receivers, &error, encoding),
     };
-    let taken = match receivers.take_traces((Receiver::OtlpHttp, ack), &workspace, &bytes, encoding, room) {
+    let taken = match receivers.take_traces((Receiver::OtlpHttp, ack), workspace, bytes, encoding, room).await {
         Ok(taken) => taken,
         Err(error) => return refusal(&error, encoding),
     };
-    drop(bytes);
     match receivers.keep(taken).await {
         Ok(accepted) => success_response(&accepted, encoding),
         Err(error) => refusal(&error, encoding),
@@ -52,20 +48,10 @@ pub(super) async fn traces(State(receivers): State<Arc<Receivers>>, request: Req
 
 /// The encoding that the request's content type names, for answers on any path.
 pub(super) fn encoding(headers: &HeaderMap) -> Option<Encoding> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.as_str() {
+    match media_type(headers)?.as_str() {
         "application/x-protobuf" | "application/protobuf" => Some(Encoding::Protobuf),
         "application/json" => Some(Encoding::Json),
         _ => None,
-    }
-}
-
-fn workspace(headers: &HeaderMap) -> Result<Workspace, String> {
-    match headers.get(WORKSPACE_HEADER) {
-        None => Ok(Workspace::default()),
-        Some(name) => Workspace::new(name.to_str().unwrap_or_default())
-            .map_err(|error| format!("header {WORKSPACE_HEADER}: {error}")),
     }
 }
 
@@ -78,7 +64,7 @@ fn body_failure(receivers: &Receivers, error: &BodyError, encoding: Encoding) ->
             (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted)
         }
         // a sender drops what was answered with anything but 429 and 5xx, and a slow one may be faster next time
-        BodyError::NotTaken(_) | BodyError::TooSlow => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        BodyError::NotTaken(_) | BodyError::TooSlow(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         BodyError::Encoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
         BodyError::Compression { .. } | BodyError::CutOff(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
     };

@@ -6,6 +6,7 @@
 //! journal       a journal folder that is removed, copied into, emptied, damaged
 //! connections   clients that are silent, slow, or never read
 //! bodies        requests that are small to send and large to read
+//! ndjson        many records one a line: blank, endless, unread
 //! repeats       the same request, or nearly the same, around a restart
 //! ```
 //!
@@ -16,6 +17,7 @@
 mod bodies;
 mod connections;
 mod journal;
+mod ndjson;
 mod repeats;
 mod sql_port;
 mod statements;
