@@ -3,7 +3,7 @@
 use crate::rows::assert_stored;
 use crate::sdk_python::send_trace;
 use crate::support::proxy::{Fault, Proxy};
-use crate::support::{Engine, Options, Service, http, wait_until};
+use crate::support::{Engine, Options, Server, Service, http, wait_until};
 
 #[test]
 fn with_an_external_clickhouse_no_engine_is_started_and_everything_arrives_there() {
@@ -54,5 +54,17 @@ fn health_and_metrics_stand_in_their_places() {
         "otelcol_exporter_queue_capacity",
     ] {
         assert!(page.lines().any(|line| line.starts_with(&format!("# TYPE {name}"))), "{name} is missing:\n{page}");
+    }
+}
+
+#[test]
+fn a_real_server_takes_everything_as_the_engine_does() {
+    let server = Server::start();
+    let service = Service::start_with(Options { clickhouse_url: Some(server.url()), ..Options::default() });
+    let ledger = send_trace(&service, "grpc", 24, "gzip");
+    assert_stored(&service, &ledger);
+    assert_eq!(server.sql("otel").spans_of(&ledger.trace_id), ledger.rows.len());
+    for view in ["genai_calls", "genai_traces", "genai_sessions", "genai_usage_1h", "otel_traces_with_content"] {
+        server.sql("otel").rows(&format!("SELECT * FROM {view}"), &[]);
     }
 }

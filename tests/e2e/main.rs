@@ -13,6 +13,7 @@ mod engine_killed;
 mod external_clickhouse;
 mod full_channel;
 mod grafana;
+mod http_interface;
 mod joining;
 mod joining_orders;
 mod journal;
