@@ -18,7 +18,8 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// Who may import from its own floor, and from whom: codecs fill columns, and the health page shows the exporter's state.
-const SIDEWAYS: [(&str, &str); 11] = [
+const SIDEWAYS: [(&str, &str); 12] = [
+    ("embedded", "connections"),
     ("chat", "genai"),
     ("chat", "columns"),
     ("columns", "genai"),

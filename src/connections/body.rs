@@ -67,7 +67,7 @@ impl Body for Arriving {
 
 /// The body of an answer. Its request is under way until it is gone.
 #[derive(Debug)]
-pub(super) struct Leaving<B> {
+pub struct Leaving<B> {
     body: B,
     under_way: UnderWay,
 }

@@ -35,6 +35,13 @@ impl Shares {
     }
 }
 
+/// Connections of a process that needs as many descriptors for files, at most `max`.
+#[must_use]
+pub fn half_of_the_descriptors(max: usize) -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(descriptors / 2).unwrap_or(usize::MAX).clamp(1, max)
+}
+
 /// Raises the soft limit of descriptors to the hard one, for this process and the engine that it starts, and returns how many
 /// there may be.
 #[must_use]

@@ -17,13 +17,14 @@ mod body;
 mod descriptors;
 mod pool;
 
-pub use descriptors::raise_to_the_hard_limit;
-pub use pool::Pool;
+pub use body::Leaving;
+pub use descriptors::{half_of_the_descriptors, raise_to_the_hard_limit};
+pub use pool::{Pool, Requests, Slot};
 
 use crate::shutdown::Shutdown;
 use activity::Activity;
 use axum::body::Body;
-use body::{Arriving, Leaving};
+use body::Arriving;
 use descriptors::Shares;
 use hyper::body::Incoming;
 use hyper::service::service_fn;

@@ -1,6 +1,8 @@
 //! The places for connections of several listeners, and who gives up a place when there is none.
 
 use super::activity::{Activity, Owed};
+use super::body::Leaving;
+use hyper::Response;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,7 +38,7 @@ struct Open {
 
 /// A place; it is free again when dropped.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub struct Slot {
     activity: Arc<Activity>,
     pool: Arc<Pool>,
 }
@@ -53,7 +55,7 @@ impl Pool {
     }
 
     /// A place for a new connection, which another gives up if need be. Waits while all others wait for our answers.
-    pub(super) async fn take(self: &Arc<Self>) -> Slot {
+    pub async fn take(self: &Arc<Self>) -> Slot {
         loop {
             if let Some(slot) = self.try_take() {
                 return slot;
@@ -109,8 +111,36 @@ impl Pool {
 }
 
 impl Slot {
+    /// Waits until the place is needed for another connection, while nobody waits for our answer on this one.
+    pub async fn is_needed(&self) {
+        loop {
+            self.activity.evicted().await;
+            if self.activity.gives_way() {
+                return;
+            }
+        }
+    }
+
+    /// What counts the requests of this connection.
+    #[must_use]
+    pub fn requests(&self) -> Requests {
+        Requests(Arc::clone(&self.activity))
+    }
+
     pub(super) fn activity(&self) -> &Arc<Activity> {
         &self.activity
+    }
+}
+
+/// Counts the requests of one connection: it keeps its place while one of them is under way.
+#[derive(Debug, Clone)]
+pub struct Requests(Arc<Activity>);
+
+impl Requests {
+    /// Answers a request, which is under way until the body of its answer is gone.
+    pub async fn answer<B>(&self, answer: impl Future<Output = Response<B>>) -> Response<Leaving<B>> {
+        let under_way = self.0.begin();
+        answer.await.map(|body| Leaving::new(body, under_way))
     }
 }
 

@@ -15,6 +15,7 @@ use rustix::process::umask;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::bounds::ENGINE_MEMORY_MIN;
+use crate::connections::{self, Pool};
 use crate::shutdown::Shutdown;
 
 use super::engine::{Engine, EngineConfig, OpenError, USER_FILES};
@@ -26,7 +27,8 @@ use super::sessions::Sessions;
 use super::settings::{Limits, Settings};
 use super::{Config, OWN_QUERIES_MAX};
 
-/// Connections beyond this wait in the kernel's queue.
+/// Most connections at once, and at most half of the descriptors: the engine needs many for its files. One more takes the place
+/// of one that is silent or idle.
 const CONNECTIONS_MAX: usize = 1024;
 /// A client that takes no byte of its answer for this long has lost it, and its query its place.
 const STALLED_AFTER: Duration = Duration::from_secs(60);
@@ -197,34 +199,34 @@ async fn serve(
     });
     on_bound(address);
     tracing::info!(%address, version = handler.about.version, "embedded clickhouse answers");
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = Pool::new("clickhouse", connections::half_of_the_descriptors(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     let mut sweep = tokio::time::interval(SESSION_SWEEP_EVERY);
     loop {
-        let accept = async {
-            // never closed
-            let permit = connections.clone().acquire_owned().await.ok();
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             () = shutdown.requested() => break,
             _tick = sweep.tick() => {
                 sessions.expire(Instant::now());
                 continue;
             }
-            accepted = accept => accepted,
+            accepted = listener.accept() => accepted,
         };
         let Ok((stream, _peer)) = accepted else {
             // out of file descriptors, most likely: others must close first
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
+        let slot = tokio::select! {
+            () = shutdown.requested() => break,
+            slot = connections.take() => slot,
+        };
+        let requests = slot.requests();
         let _latency_only = stream.set_nodelay(true);
         let (stream, flushes) = FlushTold::new(stream, STALLED_AFTER);
         let handler = handler.clone();
         let service = service_fn(move |request| {
-            let (handler, flushes) = (handler.clone(), flushes.clone());
-            async move { Ok::<_, std::convert::Infallible>(handler.answer(request, flushes).await) }
+            let (handler, flushes, requests) = (handler.clone(), flushes.clone(), requests.clone());
+            async move { Ok::<_, std::convert::Infallible>(requests.answer(handler.answer(request, flushes)).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -233,8 +235,10 @@ async fn serve(
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            let _client_left_or_answer_broken = connection.await;
-            drop(permit);
+            tokio::select! {
+                _client_left_or_answer_broken = connection => {}
+                () = slot.is_needed() => {}
+            }
         });
     }
     drain(graceful, handler.runner.engine.clone()).await;

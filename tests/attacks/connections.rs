@@ -7,11 +7,12 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use super::support::{DEADLINE, Options, Service, http};
+use super::support::{DEADLINE, Options, Service, http, wait_until};
 use crate::{Attack, hold_off, is_long};
 
 const ATTACKS: &[Attack] = &[
     Attack { name: "more silent connections than descriptors, to each port", run: silent_connections },
+    Attack { name: "more silent connections than descriptors, to the SQL port", run: silent_connections_to_the_engine },
     Attack { name: "more connections that sent half a request than descriptors", run: half_requests },
     Attack { name: "connections that never make a whole request", run: no_whole_request },
     Attack { name: "connections that are kept and not used", run: unused_connections },
@@ -103,6 +104,18 @@ fn silent_connections() {
     }
     let _silent = addresses(&service).map(|address| connect(&address));
     assert!(service.terminate().success());
+}
+
+fn silent_connections_to_the_engine() {
+    let _as_many_as_there_may_be = millrace::connections::raise_to_the_hard_limit();
+    let service = Service::start_with(Options { descriptors: Some(DESCRIPTORS), ..Options::default() });
+    let url = service.sql().url;
+    let address = url.trim_start_matches("http://");
+    let _silent: Vec<TcpStream> = (0..CONNECTIONS).map(|_| connect(address)).collect();
+    assert_eq!(http::get(&format!("{url}/?query=SELECT%201")).text(), "1\n");
+    assert_that_all_ports_answer(&service);
+    let stored = || service.metric("otelcol_exporter_sent_spans").filter(|spans| *spans > 0.0);
+    wait_until("a call is stored", stored);
 }
 
 fn half_requests() {
