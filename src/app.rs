@@ -21,7 +21,9 @@ use crate::dedup::{Accepted, Noted};
 use crate::embedded;
 use crate::exporter::{self, Exporter, Lost};
 use crate::joiner::Joiner;
-use crate::journal::{Backlog, DeadLetters, Heard, HeardRows, Journal, MachineDisk, MachineFolder, Options, View};
+use crate::journal::{
+    Backlog, DeadLetters, Heard, HeardRows, IsNew, Journal, MachineDisk, MachineFolder, Options, View,
+};
 use crate::otlp;
 use crate::pipeline::{self, Ack, Pipeline};
 use crate::receivers::{self, Decoding, Receivers, Share};
@@ -79,7 +81,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let (stop_engine, engine_stopping) = shutdown::channel();
     let (stop_admin, admin_stopping) = shutdown::channel();
     let (pipeline, outlet) = pipeline::channel(config.memory.pipeline_bytes(), &metrics);
-    let (journal, accepted) = open_journal(&config, &metrics)?;
+    let (journal, accepted, is_new) = open_journal(&config, &metrics)?;
     let backlog = journal.backlog().clone();
     let left = backlog.clone();
     let mut store = Store::start(&config, &metrics, engine_stopping).await?;
@@ -126,6 +128,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         store.client.clone(),
         availability,
         learn,
+        is_new,
         (dedup_window_max(&config), config.dedup.max_spans),
     ));
     tokio::spawn(announce(addresses, warmed, ready_file));
@@ -359,10 +362,10 @@ fn journal_dir(config: &Config) -> PathBuf {
 
 /// Opens the journal after whatever ended the last run, and says what was found. Gives the index of the repeats, too, which
 /// knows what the journal does.
-fn open_journal(config: &Config, metrics: &Metrics) -> anyhow::Result<(Journal, Accepted)> {
+fn open_journal(config: &Config, metrics: &Metrics) -> anyhow::Result<(Journal, Accepted, IsNew)> {
     let (now, dir) = (Clock::System.now(), journal_dir(config));
     let folder = MachineFolder::open(&dir)?;
-    let secret = Journal::secret(&folder, &dir, random())?;
+    let (secret, is_new) = Journal::secret(&folder, &dir, random())?;
     let mut accepted = Accepted::new(secret, config.dedup.max_spans, dedup_window_max(config));
     let options = Options {
         dir,
@@ -370,6 +373,7 @@ fn open_journal(config: &Config, metrics: &Metrics) -> anyhow::Result<(Journal, 
         table: format!("{}.{TABLE}", config.clickhouse.database),
         origin: random(),
         secret,
+        keys_max: config.dedup.max_spans,
         now,
         boot: std::fs::read_to_string(BOOT_ID_FILE).ok().map(|id| id.trim().to_owned()),
         prepare_ahead: true,
@@ -392,7 +396,7 @@ fn open_journal(config: &Config, metrics: &Metrics) -> anyhow::Result<(Journal, 
         let (segments, spans) = (recovered.segments, recovered.rows);
         tracing::info!(segments, spans, "found spans in the journal that ClickHouse does not have yet");
     }
-    Ok((journal, accepted))
+    Ok((journal, accepted, is_new))
 }
 
 /// Which start of the machine this is. Source: proc(5).
@@ -664,11 +668,12 @@ const LEARNED_BATCHES_MAX: usize = 4;
 const WARM_ATTEMPTS: usize = 5;
 const WARM_PAUSE: Duration = Duration::from_secs(2);
 
-/// Learns from the table which spans were stored lately, as soon as ClickHouse is there.
+/// Learns from the table which spans were stored lately, as soon as ClickHouse is there: when the journal is new and the table is not.
 async fn warm(
     client: Client,
     availability: Availability,
     learn: mpsc::Sender<Vec<recent::Stored>>,
+    IsNew(is_new): IsNew,
     (window, spans_max): (Duration, usize),
 ) {
     if window.is_zero() || spans_max == 0 {
@@ -676,6 +681,10 @@ async fn warm(
     }
     for _ in 0..WARM_ATTEMPTS {
         availability.until_reachable().await;
+        if !is_new {
+            // the journal's folder knows what was accepted
+            return;
+        }
         match recent::spans(&client, window, spans_max, &learn).await {
             Ok(spans) => {
                 tracing::debug!(spans, "learned which spans were stored lately");

@@ -52,8 +52,8 @@ struct Ids<'a> {
 /// Hands over the spans in parts of the table that changed within `window`: those of the newest parts first, at most
 /// `spans_max`. One that is in parts merged meanwhile may come twice. Returns how many there were.
 ///
-/// It goes by the parts' time, because rows carry the time of their call, which may be long ago; and part by part, so
-/// that ClickHouse has nothing to sort and streams three columns.
+/// It goes by the parts' time, because rows carry the time of their call, which may be long ago; and part by part, latest hour first,
+/// which is the key read backwards: ClickHouse has nothing to sort and streams the columns.
 ///
 /// # Errors
 /// When ClickHouse says no or cannot be reached; what was handed over until then is right.
@@ -106,7 +106,7 @@ async fn spans_of(
     let attribute = workspace::ATTRIBUTE;
     let sql = format!(
         "SELECT ResourceAttributes['{attribute}'] AS workspace, TraceId AS trace, SpanId AS span, toString(SpanKind) AS kind FROM {}.{TABLE} \
-         WHERE _part = {{part:String}} LIMIT {spans_max}",
+         WHERE _part = {{part:String}} ORDER BY toStartOfHour(Timestamp) DESC LIMIT {spans_max}",
         client.database(),
     );
     let accepted_by = UnixNanos::new(part.modified_secs.saturating_mul(1_000_000_000)).unwrap_or_default();

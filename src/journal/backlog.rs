@@ -7,6 +7,7 @@
 //!            '---------------------'            set_aside: its file is damaged
 //! ```
 
+use super::archive::{self, Archive};
 use super::aside::{Aside, Asides, Reason, move_aside};
 use super::disk::{FileId, Folder};
 use super::kept_open::{OnDisk, Place};
@@ -63,7 +64,17 @@ pub type Hold = Vec<Box<dyn Any + Send + Sync>>;
 /// Where a segment's frames are.
 pub(super) enum Body {
     File(OnDisk),
-    Memory { frames: Bytes, _hold: Hold },
+    Memory { frames: Bytes, known: Known, _hold: Hold },
+}
+
+const NOT_REMEMBERED: &str =
+    "failed to keep which spans were accepted; repeats of them after a restart may be stored again";
+
+/// Records of rows in memory, and how many keys they have.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) records: Vec<u8>,
+    pub(super) keys: usize,
 }
 
 /// A sealed segment.
@@ -165,6 +176,7 @@ struct Shared {
     /// Nobody else is let in while anybody has this.
     folder: Mutex<Arc<dyn Folder>>,
     ledger: Mutex<Ledger>,
+    archive: Mutex<Archive>,
     asides: Mutex<Asides>,
     changed: Notify,
     wanted: Notify,
@@ -199,6 +211,7 @@ impl Backlog {
             state: Mutex::default(),
             folder: Mutex::new(folder),
             ledger: Mutex::default(),
+            archive: Mutex::default(),
             asides: Mutex::default(),
             changed: Notify::new(),
             wanted: Notify::new(),
@@ -427,6 +440,48 @@ impl Backlog {
         waiters.tell(outcome);
     }
 
+    fn folder(&self) -> Arc<dyn Folder> {
+        Arc::clone(&self.0.folder.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn archive(&self) -> MutexGuard<'_, Archive> {
+        self.0.archive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the records of stored segments durable, so that their files can go; gives those that can.
+    fn remember(&self, old: Vec<Kept>, all: bool) -> Vec<Kept> {
+        if old.is_empty() {
+            return old;
+        }
+        let folder = self.folder();
+        let mut archive = self.archive();
+        let mut remembered = || {
+            for kept in &old {
+                // what cannot be read cannot be remembered either
+                let Ok(bytes) = kept.folder.read(&kept.path) else { continue };
+                let Ok(found) = segment::scan(&bytes, |_| false) else { continue };
+                let (records, keys) = archive::records_of(&bytes, &found);
+                archive.append(&folder, &self.0.dir, &records, keys)?;
+            }
+            archive.sync()
+        };
+        match remembered() {
+            Ok(()) => old,
+            Err(error) => {
+                tracing::warn!(%error, "{NOT_REMEMBERED}");
+                if all {
+                    return old;
+                }
+                let mut state = self.state();
+                for kept in old.into_iter().rev() {
+                    state.kept_bytes += kept.bytes;
+                    state.kept.push_front(kept);
+                }
+                Vec::new()
+            }
+        }
+    }
+
     /// Removes what was kept long enough; `all` of it when room is short.
     pub(super) fn tidy(&self, all: bool) {
         let mut old = Vec::new();
@@ -439,6 +494,7 @@ impl Backlog {
                 old.extend(state.kept.pop_front());
             }
         }
+        let old = self.remember(old, all);
         for kept in old {
             let removed = kept.folder.remove(&kept.path);
             if let Err(error) = removed
@@ -689,6 +745,13 @@ impl Segment {
                         tracing::warn!(%error, path = %path.display(), "failed to remove a segment that is stored");
                     }
                 }
+            }
+        }
+        if let Body::Memory { known: Known { records, keys }, .. } = &sealed.body {
+            // only now: a repeat of what a crash takes is none
+            let folder = backlog.folder();
+            if let Err(error) = backlog.archive().append(&folder, &backlog.0.dir, records, *keys) {
+                tracing::warn!(%error, "{NOT_REMEMBERED}");
             }
         }
         let _is_known = backlog.ledger().clear(sealed.id);

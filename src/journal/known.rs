@@ -11,7 +11,7 @@
 //! ```
 //!
 //! In a segment such a record comes after each frame and tells of the frame's rows; both are one write. A frame whose record
-//! was cut off is told of by its rows, a record whose frame was cut off not at all.
+//! was cut off is told of by its rows, a record whose frame was cut off not at all. When a segment goes its records stay (archive.rs).
 
 use super::disk::{Disk, Folder, replace};
 use crate::columns::frames::checksum_of;
@@ -74,25 +74,34 @@ impl<'a> Record<'a> {
         Some((record, length))
     }
 
+    /// Rows that it tells of.
+    pub(super) fn len(self) -> usize {
+        self.keys.len() / ReportKey::BYTES
+    }
+
     /// The keys, in the order of their rows.
     pub(super) fn keys(self) -> Vec<ReportKey> {
         self.keys.as_chunks().0.iter().map(|bytes| ReportKey::from_bytes(*bytes)).collect()
     }
 }
 
+/// Whether a folder's secret was made just now: nothing in the folder is known by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IsNew(pub bool);
+
 /// The secret of a folder: 16 hex digits. One that cannot be understood is made anew; what was written with it is told of
 /// by its rows then.
-pub(super) fn secret(disk: &dyn Folder, dir: &Path, random: u64) -> io::Result<u64> {
+pub(super) fn secret(disk: &dyn Folder, dir: &Path, random: u64) -> io::Result<(u64, IsNew)> {
     let kept = match disk.read(&dir.join(SECRET_FILE)) {
         Ok(text) => std::str::from_utf8(&text).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
     if let Some(secret) = kept {
-        return Ok(secret);
+        return Ok((secret, IsNew(false)));
     }
     keep_secret(disk, dir, random)?;
-    Ok(random)
+    Ok((random, IsNew(true)))
 }
 
 pub(super) fn keep_secret(disk: &dyn Disk, dir: &Path, secret: u64) -> io::Result<()> {

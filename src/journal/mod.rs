@@ -13,6 +13,7 @@
 //! backlog.rs    sealed segments on their way to the exporter
 //! place.rs      what happens when the folder is removed under a running journal
 //! known.rs      beside the rows, what the index of repeats knows them by
+//! archive.rs    the same of segments that are gone
 //! loaded.rs     what a segment holds once it is read, and how it may be inserted
 //! waiter.rs     senders that wait until ClickHouse has theirs
 //! dead.rs       rows that ClickHouse refuses for good
@@ -20,6 +21,7 @@
 //!
 //! Source: ClickHouse documentation, "Native"; DESIGN sections 1 to 3.
 
+mod archive;
 mod aside;
 mod backlog;
 mod dead;
@@ -43,6 +45,7 @@ pub use backlog::{Backlog, History, Hold, Order, Outcome, Segment, View};
 pub use dead::{DeadLetter, DeadLetters, Verdict};
 pub use disk::{Appendable, Disk, Entry, FileId, Folder, MachineDisk, Overwritable, Readable};
 pub use folder::MachineFolder;
+pub use known::IsNew;
 pub use loaded::{InDoubt, LoadError, Loaded, Part, RowsLost, Whole};
 pub use segment::Unreadable;
 pub use waiter::{Listener, Waiter};
@@ -55,7 +58,7 @@ use crate::ids::{ReportKey, SegmentId};
 use crate::sizes::ByteSize;
 use crate::telemetry::Metrics;
 use crate::time::UnixNanos;
-use backlog::{Body, Growing, Sealed};
+use backlog::{Body, Growing, Known, Sealed};
 use kept_open::{Descriptors, OnDisk, Place};
 use known::Record;
 use ledger::Acknowledged;
@@ -191,6 +194,8 @@ pub struct Options {
     pub origin: u64,
     /// What the keys of reports are made with.
     pub secret: u64,
+    /// Keys of reports that are kept after their segments are gone, about.
+    pub keys_max: usize,
     /// When it is opened.
     pub now: UnixNanos,
     /// Which start of the machine this is; unknown = every start is another.
@@ -279,6 +284,7 @@ struct Open {
 struct OpenInMemory {
     id: SegmentId,
     frames: Vec<u8>,
+    known: Known,
     hold: Hold,
     about: About,
 }
@@ -356,7 +362,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the disk says no.
-    pub fn secret(folder: &dyn Folder, dir: &Path, random: u64) -> Result<u64, OpenError> {
+    pub fn secret(folder: &dyn Folder, dir: &Path, random: u64) -> Result<(u64, IsNew), OpenError> {
         known::secret(folder, dir, random).map_err(|source| OpenError::Io { dir: dir.to_owned(), source })
     }
 
@@ -424,7 +430,7 @@ impl Journal {
         let mut scratch = std::mem::take(&mut self.scratch);
         let committed = match lane {
             Lane::Disk => self.commit_to_disk(&mut scratch, groups, keys, now),
-            Lane::Memory => Ok(self.commit_to_memory(&mut scratch, groups, now)),
+            Lane::Memory => Ok(self.commit_to_memory(&mut scratch, groups, keys, now)),
         };
         self.scratch = scratch.trimmed();
         self.show_growing();
@@ -460,12 +466,22 @@ impl Journal {
         Ok(committed)
     }
 
-    fn commit_to_memory(&mut self, scratch: &mut Scratch, groups: &[&RowGroup], now: UnixNanos) -> Committed {
+    fn commit_to_memory(
+        &mut self,
+        scratch: &mut Scratch,
+        groups: &[&RowGroup],
+        keys: &[ReportKey],
+        now: UnixNanos,
+    ) -> Committed {
+        let secret = secret_hash(&self.options);
         let open = self.begin_in_memory();
         let content_bytes = scratch.encode(groups, open.id, None);
+        let before = open.bytes();
         open.frames.extend_from_slice(&scratch.frames);
+        Record::encode(keys, now, secret, &mut open.known.records);
+        open.known.keys += keys.len();
         open.about.add(groups, content_bytes, now);
-        Committed { segment: open.id, frame_bytes: scratch.frames.len() }
+        Committed { segment: open.id, frame_bytes: open.bytes() - before }
     }
 
     /// Keeps something until the memory segment that is added to is stored.
@@ -505,7 +521,7 @@ impl Journal {
             Some(open) => open,
             None => {
                 let (id, about) = (self.next_id(), About::default());
-                OpenInMemory { id, frames: Vec::new(), hold: Hold::new(), about }
+                OpenInMemory { id, frames: Vec::new(), known: Known::default(), hold: Hold::new(), about }
             }
         };
         self.in_memory.insert(open)
@@ -572,9 +588,9 @@ impl Journal {
             Lane::Memory => self.in_memory.take_if(|open| open.about.rows > 0).map(|open| Sealed {
                 id: open.id,
                 rows: open.about.rows,
-                bytes: u64::try_from(open.frames.len()).unwrap_or(0),
+                bytes: u64::try_from(open.bytes()).unwrap_or(0),
                 oldest: open.about.oldest,
-                body: Body::Memory { frames: open.frames.into(), _hold: open.hold },
+                body: Body::Memory { frames: open.frames.into(), known: open.known, _hold: open.hold },
                 is_recovered: false,
                 in_doubt: false,
                 is_displaced: false,
@@ -636,7 +652,7 @@ impl Journal {
         if let Some(open) = self.in_memory.as_ref().filter(|open| open.about.rows > 0) {
             growing.rows += open.about.rows;
             growing.rows_in_memory += open.about.rows;
-            growing.bytes_in_memory = u64::try_from(open.frames.len()).unwrap_or(0);
+            growing.bytes_in_memory = u64::try_from(open.bytes()).unwrap_or(0);
             growing.bytes += growing.bytes_in_memory;
             growing.oldest = growing.oldest.into_iter().chain([open.about.oldest]).min();
         }
@@ -757,6 +773,13 @@ impl Scratch {
             }
         }
         self
+    }
+}
+
+impl OpenInMemory {
+    /// What it holds in memory.
+    fn bytes(&self) -> usize {
+        self.frames.len() + self.known.records.len()
     }
 }
 

@@ -6,6 +6,7 @@
 //!      -> compare with the ledger: what was acknowledged and is not there is named and counted
 //! ```
 
+use super::archive::{self, number_of};
 use super::aside::{Aside, DAMAGED_DIR, Reason, move_aside};
 use super::backlog::{Body, Sealed};
 use super::disk::{self, Entry};
@@ -105,6 +106,7 @@ impl Journal {
                 Judged::Left | Judged::Aside => {}
             }
         }
+        self.tell_of_archive(&listed, heard_enough, seen)?;
         // the first to go is the oldest
         stored.into_iter().rev().for_each(|(path, bytes)| self.backlog.keep(Arc::clone(&self.disk), path, bytes));
         self.metrics.recover(recovered.rows);
@@ -207,6 +209,38 @@ impl Journal {
                 None => true,
             }
         })
+    }
+
+    /// Tells of the rows of segments that are gone, the latest first.
+    fn tell_of_archive(&self, listed: &[Entry], mut heard_enough: bool, seen: &mut Seen<'_>) -> io::Result<()> {
+        let secret = secret_hash(&self.options);
+        let numbered =
+            listed.iter().filter(|entry| entry.is_file).filter_map(|entry| Some((number_of(&entry.name)?, entry)));
+        let mut files: Vec<(u64, &Entry)> = numbered.collect();
+        files.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
+        let mut earlier = Vec::new();
+        for (number, entry) in files {
+            let path = self.options.dir.join(&entry.name);
+            let bytes = match self.disk.read(&path) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    tracing::warn!(%error, path = %path.display(), "failed to read which spans were accepted; repeats of them may be stored again");
+                    Vec::new()
+                }
+            };
+            let mut keys = 0;
+            for record in archive::records(&bytes) {
+                keys += record.len();
+                if !heard_enough && record.secret == secret {
+                    let heard = Heard { accepted_at: record.accepted_at, rows: HeardRows::Keys(record.keys()) };
+                    heard_enough = !seen(&heard);
+                }
+            }
+            earlier.push((number, path, keys));
+        }
+        earlier.reverse();
+        self.backlog.archive().go_on(self.options.keys_max, earlier);
+        Ok(())
     }
 
     /// What is no file is set aside if it has the name of one; names that nobody here gives are said once.
@@ -397,5 +431,5 @@ impl Found {
 /// Whether it is a name that nobody here gives.
 fn is_odd_name(name: &str) -> bool {
     let own = [BOOT_FILE, LEDGER_FILE, LOCK_FILE, SECRET_FILE, DAMAGED_DIR];
-    Name::read(name).is_none() && !own.contains(&name) && !name.ends_with(".unfinished")
+    Name::read(name).is_none() && number_of(name).is_none() && !own.contains(&name) && !name.ends_with(".unfinished")
 }

@@ -24,6 +24,7 @@ fn options(opening: u64) -> Options {
         table: "otel.otel_traces".to_owned(),
         origin: opening << 32,
         secret: 7,
+        keys_max: 1_000,
         now: at(opening),
         boot: Some("the first".to_owned()),
         prepare_ahead: false,

@@ -427,3 +427,30 @@ fn a_dead_letter_without_room_is_none_and_is_written_when_there_is() {
         assert_eq!(letters.list().unwrap(), []);
     }
 }
+
+/// Segments that are stored are kept a little; what they tell of repeats stays.
+#[test]
+fn what_was_accepted_is_told_after_its_segment_is_gone() {
+    let disk = SimDisk::default();
+    let mut journal = open(&disk, options(1)).unwrap().journal;
+    commit(&mut journal, &[1, 2, 3]).unwrap();
+    journal.commit(Lane::Memory, &[&group(&[4])], &keys(&[4]), at(100)).unwrap();
+    commit(&mut journal, &[5]).unwrap();
+    for lane in [Lane::Disk, Lane::Memory] {
+        journal.seal(lane);
+    }
+    while let Some(segment) = take(journal.backlog(), Order::OldestFirst) {
+        segment.stored(0);
+    }
+    journal.backlog().tidy(true);
+    drop(journal);
+    disk.kill();
+    let segments = disk.names_in(Path::new(DIR)).into_iter().filter(|name| Name::read(name).is_some()).count();
+    assert_eq!(segments, 0);
+    for opening in 2..4 {
+        let mut heard = open(&disk, options(opening)).unwrap().heard;
+        heard.sort_unstable();
+        assert_eq!(heard, [1, 2, 3, 4, 5]);
+        disk.kill();
+    }
+}
