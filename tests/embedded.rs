@@ -735,6 +735,36 @@ fn a_relative_path_is_one_of_the_user_files() {
 }
 
 #[test]
+fn a_sort_larger_than_the_memory_ends_within_the_limit() {
+    let limit_kib = 512 << 10;
+    let server = Server::start(&["--memory-max-bytes", &(limit_kib << 10).to_string()]);
+    let answer = server.ask("SELECT number FROM numbers(10000000000) ORDER BY sipHash64(number) FORMAT Null");
+    assert_eq!((answer.status, answer.header("x-clickhouse-exception-code")), (500, "241"), "{}", answer.text());
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let kib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    // the library's own pages lie in its file: the kernel takes them back when it needs room
+    let most = kib("VmHWM:") - kib("RssFile:");
+    assert!(most <= limit_kib * 12 / 10, "{most} KiB of {limit_kib}");
+    assert_eq!(server.text("SELECT 1"), "1\n");
+}
+
+#[test]
+fn sorting_on_disk_leaves_room_for_others_there() {
+    let server = Server::start(&[]);
+    let setting = "min_free_disk_space_for_temporary_data";
+    assert_eq!(server.text(&format!("SELECT getSetting('{setting}')")), "1073741824\n");
+    for (value, code) in [("0", "452"), ("1000000000000000", "243")] {
+        let spills = "max_bytes_before_external_sort = 1000000, max_bytes_ratio_before_external_sort = 0";
+        let sort = "SELECT number, repeat('x', 100) AS s FROM numbers(2000000) ORDER BY s, number FORMAT Null";
+        let answer = server.ask(&format!("{sort} SETTINGS {spills}, {setting} = {value}"));
+        assert_eq!(answer.header("x-clickhouse-exception-code"), code, "{}", answer.text());
+    }
+}
+
+#[test]
 fn nobody_else_can_open_the_folder_even_if_they_could_before() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();

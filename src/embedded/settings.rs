@@ -51,6 +51,11 @@ const REVOKED: &[&str] = &["DROP DATABASE ON default.*", "DROP, TRUNCATE, ALTER,
 /// Settings that no statement changes: another language would be read by other rules than those it was looked at with.
 const FIXED: &[&str] = &["dialect", "allow_experimental_eval_table_function"];
 
+/// What a query that sorts or groups on disk leaves free there: the journal and the engine's own parts need it. The engine
+/// holds nobody to `max_temporary_data_on_disk_size_for_query`, but to this.
+const DISK_KEPT_FREE_BYTES: u64 = 1 << 30;
+const DISK_KEPT_FREE: &str = "min_free_disk_space_for_temporary_data";
+
 /// The files that the engine reads when it opens, and nobody can change.
 pub(crate) struct Settings {
     server: File,
@@ -120,7 +125,10 @@ fn user_xml(own_secret: Option<&str>) -> String {
     format!(
         "<clickhouse>\n\
          <profiles><default>\n\
-         <constraints>\n{fixed}</constraints>\n\
+         <{DISK_KEPT_FREE}>{DISK_KEPT_FREE_BYTES}</{DISK_KEPT_FREE}>\n\
+         <constraints>\n{fixed}\
+         <{DISK_KEPT_FREE}><min>{DISK_KEPT_FREE_BYTES}</min></{DISK_KEPT_FREE}>\n\
+         </constraints>\n\
          </default></profiles>\n\
          <quotas><default></default></quotas>\n\
          <users><default>\n\
