@@ -119,12 +119,13 @@ impl Archive {
         let path = dir.join(format!("{:016x}{SUFFIX}", self.last_number));
         let file = folder.create(&path)?;
         folder.sync_dir(dir)?;
-        let mut others: usize = self.finished.iter().map(|finished| finished.keys).sum();
-        while let Some(oldest) = self.finished.pop_front_if(|oldest| {
-            others -= oldest.keys;
-            others >= self.keys_max
-        }) {
+        let mut keys: usize = self.finished.iter().map(|finished| finished.keys).sum();
+        while let Some(oldest) = self.finished.front()
+            && keys - oldest.keys >= self.keys_max
+        {
+            keys -= oldest.keys;
             folder.remove(&oldest.path)?;
+            self.finished.pop_front();
         }
         Ok(Current { folder: Arc::clone(folder), path, file, keys: 0, is_synced: true })
     }
@@ -160,6 +161,24 @@ mod tests {
         for length in first..whole.len() {
             assert_eq!(numbers_in(&whole[..length]), [1, 2], "{length}");
         }
+    }
+
+    #[test]
+    fn files_go_when_later_ones_have_as_many_keys_as_the_index_holds() {
+        let disk = SimDisk::default();
+        let (mut archive, folder) = (Archive::default(), disk.shared());
+        folder.create_dir(Path::new(DIR)).unwrap();
+        archive.go_on(100, Vec::new());
+        for first in (0..1_000).step_by(5) {
+            append(&mut archive, &folder, &(first..first + 5).collect::<Vec<_>>()).unwrap();
+            archive.sync().unwrap();
+        }
+        let files = disk.names_in(Path::new(DIR)).into_iter().filter(|name| number_of(name).is_some());
+        let mut left: Vec<u64> =
+            files.flat_map(|name| numbers_in(&disk.bytes_of(&Path::new(DIR).join(name)))).collect();
+        left.sort_unstable();
+        assert!((100..=150).contains(&left.len()), "{}", left.len());
+        assert_eq!(left, (1_000 - u64::try_from(left.len()).unwrap()..1_000).collect::<Vec<_>>());
     }
 
     #[test]
