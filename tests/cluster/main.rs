@@ -36,3 +36,13 @@ pub(crate) fn said(output: &Output) -> String {
 pub(crate) fn succeeds(output: &Output) {
     assert_eq!(output.status.code(), Some(0), "{}", said(output));
 }
+
+/// `millrace schema apply` through a node, when no running Millrace is at the same.
+pub(crate) fn apply(cluster: &nodes::Cluster, node: usize, yaml: &str) {
+    support::wait_until("nobody else changes the schema", || {
+        let output = cluster.schema("apply", node, yaml);
+        let is_busy = said(&output).contains("another Millrace is changing the schema");
+        assert!(output.status.success() || is_busy, "node {node}: {}", said(&output));
+        output.status.success().then_some(())
+    });
+}
