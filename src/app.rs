@@ -34,6 +34,7 @@ use crate::time::{Clock, UnixNanos};
 use crate::traces::{TRACES_MAX_DEFAULT, Traces};
 use crate::workspace::{self, Workspace};
 use anyhow::Context as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -491,7 +492,7 @@ pub async fn serve_clickhouse(
     let (bound, address) = tokio::sync::oneshot::channel();
     let serving = tokio::spawn(embedded::run_server(engine, stopping, bound));
     if let Ok(bound) = address.await {
-        println!("ClickHouse listens on http://{}", bound.address);
+        say(&format!("ClickHouse listens on http://{}", bound.address));
         signalled().await?;
         stop.fire();
     }
@@ -648,12 +649,17 @@ struct Addresses {
     table: String,
 }
 
+/// Prints a line. Whoever read the output may be gone, as after `millrace serve | head`; the service is not.
+fn say(line: &str) {
+    let _reader_gone = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Says that the service is ready; with its own ClickHouse that is once rows can be stored.
 async fn announce(addresses: Addresses, warmed: JoinHandle<()>, ready_file: Option<PathBuf>) {
     if addresses.data_dir.is_some() {
         let _panicked_if_not_ok = warmed.await;
     }
-    println!("{}", addresses.greeting());
+    say(&addresses.greeting());
     if let Some(path) = ready_file
         && let Err(error) = addresses.write(&path)
     {

@@ -116,7 +116,7 @@ pub fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("millrace: {error:#}");
+            let _nobody_reads = writeln!(std::io::stderr(), "millrace: {error:#}");
             // a supervisor, ours or systemd's, need not try again
             let permanent =
                 error.downcast_ref::<ServeError>().is_some_and(ServeError::is_permanent) || error.is::<NeverStarted>();

@@ -11,6 +11,8 @@
 //! 0 vocabulary  ids  time  sizes  bounds  text  workspace  retention  telemetry  shutdown  steps
 //! ```
 
+// who reads the output may be gone, and these macros panic then: write, and leave it at that
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::string_slice, reason = "a test that slices wrongly fails, which is what it is for"))]
 
 // floor 1: codecs, pure functions over bytes

@@ -9,7 +9,7 @@
 //! The child holds the reading end of a pipe as its stdin and stops when that ends: it cannot outlive its parent,
 //! however that dies.
 
-use std::io::BufRead as _;
+use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -95,7 +95,8 @@ impl Command {
         });
         let ready = tokio::spawn(async move {
             if let Ok(Bound { address, fence }) = bound_to.await {
-                println!("{READY_PREFIX}{address}; {fence}");
+                // a parent that does not read is gone: stdin says so
+                let _reader_gone = writeln!(std::io::stdout(), "{READY_PREFIX}{address}; {fence}");
             }
         });
         let served = super::run_server(config, shutdown, bound).await;
@@ -237,7 +238,7 @@ async fn last_words(stderr: Option<ChildStderr>, forward: Arc<AtomicBool>) -> Op
         if let Some(said) = text.strip_prefix(ERROR_PREFIX) {
             error = Some(said.to_owned());
         } else if forward.load(Ordering::Acquire) {
-            eprintln!("{text}");
+            let _nobody_reads = writeln!(std::io::stderr(), "{text}");
         }
     }
     error

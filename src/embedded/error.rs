@@ -11,10 +11,12 @@ pub(crate) mod code {
     pub(crate) const UNKNOWN_SETTING: u32 = 115;
     pub(crate) const READONLY: u32 = 164;
     pub(crate) const TOO_MANY_SIMULTANEOUS_QUERIES: u32 = 202;
+    pub(crate) const SOCKET_TIMEOUT: u32 = 209;
     pub(crate) const NETWORK_ERROR: u32 = 210;
     pub(crate) const QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING: u32 = 216;
     pub(crate) const QUERY_IS_TOO_LARGE: u32 = 229;
     pub(crate) const ABORTED: u32 = 236;
+    pub(crate) const MEMORY_LIMIT_EXCEEDED: u32 = 241;
     pub(crate) const CANNOT_DECOMPRESS: u32 = 271;
     pub(crate) const INTO_OUTFILE_NOT_ALLOWED: u32 = 358;
     pub(crate) const SESSION_NOT_FOUND: u32 = 372;
@@ -26,7 +28,8 @@ pub(crate) mod code {
 }
 
 /// A failed query, on its way to the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
 pub(crate) struct QueryError {
     pub(crate) code: u32,
     /// `Code: 60. DB::Exception: ... (UNKNOWN_TABLE)`, without version and line end.

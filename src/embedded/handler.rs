@@ -1,20 +1,18 @@
 //! One request, from its URL to its answer.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::Body;
 use super::error::{QueryError, code};
-use super::flushed::Flushes;
+use super::flushed::Peer;
 use super::guard;
 use super::job::Setup;
 use super::request::Ask;
 use super::respond::{self, AnswerBody, Encoding, Labels};
+use super::room::{Held, Rooms};
 use super::run::Runner;
 use super::server::About;
 use super::sql::{self, Claim, Effect, Insert, Refusal, Statement};
@@ -22,20 +20,21 @@ use super::sql::{self, Claim, Effect, Insert, Refusal, Statement};
 /// The text of a statement, and of the VALUES or rows that came with it in the first pieces. ClickHouse's
 /// `max_query_size` (256 KiB) is the engine's to enforce.
 const STATEMENT_BYTES_MAX: usize = 16 << 20;
+/// How often a statement is in memory while it is on its way into the engine, and how much larger its buffer may be.
+const STATEMENT_COPIES: usize = 4;
 /// A body that begins with INSERT is looked at for its data once this much of it is there.
 const INSERT_HEAD_BYTES: usize = 256 << 10;
 /// A multipart form: a statement and its parameters.
 const FORM_BYTES_MAX: u64 = 64 << 20;
+/// Its fields, and the buffer they are read from.
+const FORM_COPIES: usize = 2;
 const DEFAULT_FORMAT: &str = "TabSeparated";
 
 /// Answers requests.
 pub(crate) struct Handler {
     pub(crate) about: About,
     pub(crate) runner: Runner,
-    pub(crate) queries: Arc<Semaphore>,
-    /// Places that only Millrace itself takes: readers must not keep rows from being stored.
-    pub(crate) own_queries: Arc<Semaphore>,
-    pub(crate) queries_max: usize,
+    pub(crate) rooms: Rooms,
     pub(crate) password: Option<String>,
     /// What only Millrace itself knows.
     pub(crate) own_secret: Option<String>,
@@ -45,7 +44,7 @@ pub(crate) struct Handler {
 
 impl Handler {
     /// Answers one request; never fails, an error is an answer too. When it is dropped, its query is stopped.
-    pub(crate) async fn answer(&self, request: Request<Incoming>, flushes: Flushes) -> Response<AnswerBody> {
+    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<AnswerBody> {
         let (parts, incoming) = request.into_parts();
         if let Err(why) = guard::check_origin(&parts.headers, self.any_host) {
             return respond::text(StatusCode::FORBIDDEN, why);
@@ -63,7 +62,8 @@ impl Handler {
             format: DEFAULT_FORMAT.to_owned(),
             encoding: Encoding::Plain,
             exception_tag: super::random_letters(),
-            flushes,
+            peer,
+            answering: None,
         };
         let mut ask = match Ask::read(parts.uri.query().unwrap_or_default(), &parts.headers) {
             Ok(ask) => ask,
@@ -86,10 +86,13 @@ impl Handler {
         let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let content_type = header(header::CONTENT_TYPE).unwrap_or_default();
         if let Ok(boundary) = multer::parse_boundary(content_type) {
-            if let Err(error) = read_form(incoming, boundary, &mut ask).await {
+            let mut held = self.rooms.bytes(ask.own);
+            if let Err(error) = read_form(incoming, boundary, &mut ask, &mut held).await {
                 return respond::failed(&self.about, &labels, &error);
             }
-            return self.answer_query(ask, labels, None, &parts.method).await;
+            let answer = self.answer_query(ask, labels, None, &parts.method).await;
+            drop(held);
+            return answer;
         }
         let encoding = header(header::CONTENT_ENCODING).unwrap_or_default();
         match Body::new(incoming, encoding, ask.frames_in) {
@@ -113,13 +116,14 @@ impl Handler {
         method: &Method,
     ) -> Response<AnswerBody> {
         let result = self.run(ask, &mut labels, &mut body, method).await;
-        result.unwrap_or_else(|error| {
+        let answer = result.unwrap_or_else(|error| {
             if let Some(body) = body {
                 // the answer goes out while the rest of the body is still coming in
                 tokio::spawn(body.drain());
             }
             respond::failed(&self.about, &labels, &error)
-        })
+        });
+        respond::keeping(answer, labels.answering)
     }
 
     async fn run(
@@ -133,15 +137,22 @@ impl Handler {
         if !text.is_empty() {
             text.extend_from_slice(b"\n");
         }
-        read_statement(&mut text, body).await?;
+        let mut held = self.rooms.bytes(ask.own);
+        labels.peer.is_read(body.is_some());
+        let read = read_statement(&mut text, body, &mut held).await;
+        labels.peer.is_read(false);
+        read?;
+        if body.is_none() {
+            labels.answering = Some(labels.peer.expects_answer());
+        }
         if text.iter().all(u8::is_ascii_whitespace) && matches!(*method, Method::GET | Method::HEAD) {
             return Ok(respond::text(StatusCode::OK, "Ok.\n"));
         }
         let statement = sql::inspect(&text)?;
         let default_format = ask.default_format.clone().unwrap_or_else(|| DEFAULT_FORMAT.to_owned());
-        let permit = self.permit(ask.own)?;
+        let (permit, room) = (self.rooms.place(ask.own).await?, self.rooms.bytes(ask.own));
         let native_revision = ask.native_revision;
-        let setup = setup(ask, labels, &text, &statement, method, self.own_secret.as_deref())?;
+        let setup = setup(ask, labels, &text, &statement, method, self.own_secret.as_deref(), held)?;
         match statement {
             Statement::Rows(rows) => {
                 labels.format = rows.format.clone().unwrap_or_else(|| default_format.clone());
@@ -149,7 +160,7 @@ impl Handler {
                 let running = self.runner.rows(setup.setup, permit, text, &rows, &default_format)?;
                 let revision = Some(native_revision).filter(|_asked| labels.format == "Native");
                 let running = running.with_native_revision(revision.unwrap_or(0));
-                Ok(respond::rows(&self.about, labels, running, setup.wait).await)
+                Ok(respond::rows(&self.about, labels, room, running, setup.wait).await)
             }
             Statement::Command(command) => {
                 labels.format = default_format.clone();
@@ -168,30 +179,27 @@ impl Handler {
         &self,
         setup: Setup,
         permit: OwnedSemaphorePermit,
-        labels: &Labels,
+        labels: &mut Labels,
         text: Bytes,
         insert: &Insert,
         body: &mut Option<Body>,
     ) -> Result<Response<AnswerBody>, QueryError> {
         let head = utf8(text.get(..insert.head_end).unwrap_or_default())?;
         let inserting = self.runner.insert(setup, permit, head, insert);
+        if let Some(body) = body {
+            body.has_place(self.rooms.wanted());
+        }
         let mut wanted = inserting.piece(text.slice(insert.data_at.min(text.len())..)).await;
         while wanted && let Some(body) = body {
-            let Some(piece) = body.piece().await? else { break };
+            labels.peer.is_read(true);
+            let piece = body.piece().await;
+            labels.peer.is_read(false);
+            let Some(piece) = piece? else { break };
             wanted = inserting.piece(piece).await;
         }
+        labels.answering.get_or_insert_with(|| labels.peer.expects_answer());
         let outcome = inserting.end().await?;
         Ok(respond::done(&self.about, labels, outcome))
-    }
-
-    fn permit(&self, own: bool) -> Result<OwnedSemaphorePermit, QueryError> {
-        if own && let Ok(permit) = self.own_queries.clone().try_acquire_owned() {
-            return Ok(permit);
-        }
-        self.queries.clone().try_acquire_owned().map_err(|_full| {
-            let message = format!("Too many simultaneous queries. Maximum: {}", self.queries_max);
-            QueryError::new(code::TOO_MANY_SIMULTANEOUS_QUERIES, "TOO_MANY_SIMULTANEOUS_QUERIES", &message)
-        })
     }
 }
 
@@ -208,6 +216,7 @@ fn setup(
     statement: &Statement,
     method: &Method,
     own_secret: Option<&str>,
+    held: Held,
 ) -> Result<Prepared, QueryError> {
     let readonly = readonly(&ask, method)?;
     let effect = match statement {
@@ -248,6 +257,7 @@ fn setup(
         close_session: ask.close_session,
         changes_session: matches!(effect, Effect::Settings | Effect::Database),
         claim: Claim::new(text, statement),
+        _held: held,
     };
     Ok(Prepared { setup, wait: ask.wait_end_of_query })
 }
@@ -272,7 +282,8 @@ fn readonly(ask: &Ask, method: &Method) -> Result<Option<u8>, QueryError> {
 }
 
 /// Reads the body until the statement is there: all of it, or for an INSERT enough of it to see where the data begins.
-async fn read_statement(text: &mut BytesMut, body: &mut Option<Body>) -> Result<(), QueryError> {
+async fn read_statement(text: &mut BytesMut, body: &mut Option<Body>, held: &mut Held) -> Result<(), QueryError> {
+    held.grow_for_body(text.len().saturating_mul(STATEMENT_COPIES))?;
     let Some(source) = body else { return Ok(()) };
     loop {
         if text.len() >= INSERT_HEAD_BYTES && matches!(sql::inspect(text), Ok(Statement::Insert(_))) {
@@ -289,25 +300,38 @@ async fn read_statement(text: &mut BytesMut, body: &mut Option<Body>) -> Result<
                 *body = None;
                 return Ok(());
             };
+            held.grow_for_body(text.len().saturating_add(piece.len()).saturating_mul(STATEMENT_COPIES))?;
             text.extend_from_slice(&piece);
         }
     }
 }
 
-async fn read_form(incoming: Incoming, boundary: String, ask: &mut Ask) -> Result<(), QueryError> {
-    let bad = |error: &dyn std::fmt::Display| {
-        QueryError::new(code::BAD_ARGUMENTS, "BAD_ARGUMENTS", &format!("Cannot read the multipart form: {error}"))
+async fn read_form(incoming: Incoming, boundary: String, ask: &mut Ask, held: &mut Held) -> Result<(), QueryError> {
+    let bad = |error: multer::Error| {
+        let own = match &error {
+            multer::Error::StreamReadFailed(cause) => cause.downcast_ref::<QueryError>().cloned(),
+            _ => None,
+        };
+        let message = format!("Cannot read the multipart form: {error}");
+        own.unwrap_or_else(|| QueryError::new(code::BAD_ARGUMENTS, "BAD_ARGUMENTS", &message))
     };
     let limit = multer::SizeLimit::new().whole_stream(FORM_BYTES_MAX);
     let constraints = multer::Constraints::new().size_limit(limit);
-    let mut form = multer::Multipart::with_constraints(incoming.into_data_stream(), boundary, constraints);
-    while let Some(field) = form.next_field().await.map_err(|error| bad(&error))? {
+    let read = (Body::new(incoming, "", false)?, held, 0_usize);
+    let pieces = futures_util::stream::try_unfold(read, |(mut body, held, bytes)| async move {
+        let Some(piece) = body.piece().await? else { return Ok::<_, QueryError>(None) };
+        let bytes = bytes.saturating_add(piece.len());
+        held.grow_for_body(bytes.saturating_mul(FORM_COPIES))?;
+        Ok(Some((piece, (body, held, bytes))))
+    });
+    let mut form = multer::Multipart::with_constraints(pieces, boundary, constraints);
+    while let Some(field) = form.next_field().await.map_err(bad)? {
         if field.file_name().is_some() {
             let message = "External tables in a multipart form are not served by the embedded ClickHouse";
             return Err(QueryError::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message));
         }
         let name = field.name().unwrap_or_default().to_owned();
-        let value = field.text().await.map_err(|error| bad(&error))?;
+        let value = field.text().await.map_err(bad)?;
         ask.take_form_field(&name, value)?;
     }
     Ok(())

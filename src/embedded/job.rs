@@ -13,11 +13,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::engine::{Engine, marked_comment};
 use super::error::{QueryError, code};
 use super::libchdb::{Connection, Outcome};
+use super::room::Held;
 use super::sessions::Sessions;
 use super::sql::{Claim, quote, quote_name};
 
 /// What a request asks for besides its statement.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) query_id: String,
     /// Millrace itself asks.
@@ -37,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) changes_session: bool,
     /// What was read of the statement.
     pub(crate) claim: Claim,
+    /// Room for its text, and for the copies of it that are made on its way.
+    pub(crate) _held: Held,
 }
 
 /// The session a request wants to run in.

@@ -29,6 +29,7 @@ mod libchdb;
 mod native;
 mod request;
 mod respond;
+mod room;
 mod run;
 mod sandbox;
 mod server;

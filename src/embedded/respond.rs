@@ -11,6 +11,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use async_compression::Level;
 use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, Lz4Encoder, ZlibEncoder, ZstdEncoder};
@@ -19,15 +20,17 @@ use futures_util::stream::{BoxStream, StreamExt, once, unfold};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Frame;
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::sync::watch;
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::columns::frames::compress_pieces;
 
 use super::error::{QueryError, code};
-use super::flushed::Flushes;
+use super::flushed::{Answering, Peer};
 use super::libchdb::Outcome;
+use super::room::Held as Room;
 use super::run::Running;
 use super::server::About;
 
@@ -69,20 +72,28 @@ impl Encoding {
 }
 
 /// What an answer says about its query.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Labels {
     pub(crate) query_id: String,
     pub(crate) format: String,
     pub(crate) encoding: Encoding,
     /// Unguessable, so that rows cannot contain an exception block.
     pub(crate) exception_tag: String,
-    /// Of the connection that the answer goes out on.
-    pub(crate) flushes: Flushes,
+    /// Whom the answer goes to.
+    pub(crate) peer: Peer,
+    /// Set once the request is read to its end.
+    pub(crate) answering: Option<Answering>,
 }
 
 /// Rows to the client: all at once when they are few or were waited for, streamed otherwise.
-pub(crate) async fn rows(about: &About, labels: &Labels, mut running: Running, wait: bool) -> Response<AnswerBody> {
-    let mut held = Held::new(wait);
+pub(crate) async fn rows(
+    about: &About,
+    labels: &Labels,
+    room: Room,
+    mut running: Running,
+    wait: bool,
+) -> Response<AnswerBody> {
+    let mut held = Held::new(wait, room);
     let complete = loop {
         let Some(piece) = running.piece().await else { break true };
         match held.push(piece, about).await {
@@ -93,7 +104,7 @@ pub(crate) async fn rows(about: &About, labels: &Labels, mut running: Running, w
     };
     if !complete {
         let mut response = headers(about, labels, None);
-        *response.body_mut() = encode(labels.encoding, stream_rows(about, labels, held.memory, running));
+        *response.body_mut() = encode(labels.encoding, stream_rows(about, labels, held, running));
         return response;
     }
     match running.end().await {
@@ -106,6 +117,41 @@ pub(crate) async fn rows(about: &About, labels: &Labels, mut running: Running, w
             }
             response
         }
+    }
+}
+
+/// An answer that keeps something until it is sent or lost.
+pub(crate) fn keeping(answer: Response<AnswerBody>, kept: impl Send + 'static) -> Response<AnswerBody> {
+    answer.map(|body| kept_with(body, kept))
+}
+
+fn kept_with(body: AnswerBody, kept: impl Send + 'static) -> AnswerBody {
+    Kept { body, _kept: Box::new(kept) }.boxed_unsync()
+}
+
+/// A body and what lives as long.
+struct Kept {
+    body: AnswerBody,
+    _kept: Box<dyn Send>,
+}
+
+impl Body for Kept {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -197,19 +243,23 @@ struct Held {
     wait: bool,
     memory: VecDeque<Bytes>,
     bytes: usize,
+    /// For what is in memory.
+    room: Room,
     /// Unlinked already: it is gone when it is closed.
     spilled: Option<tokio::fs::File>,
 }
 
 impl Held {
-    fn new(wait: bool) -> Self {
-        Self { wait, memory: VecDeque::new(), bytes: 0, spilled: None }
+    fn new(wait: bool, room: Room) -> Self {
+        Self { wait, memory: VecDeque::new(), bytes: 0, room, spilled: None }
     }
 
     /// Takes a piece; false when no more should be held.
     async fn push(&mut self, piece: Bytes, about: &About) -> io::Result<bool> {
         self.bytes += piece.len();
-        if self.wait && self.bytes > HELD_IN_MEMORY_MAX && self.spilled.is_none() {
+        // a small answer is always held: it is not more than the connection itself takes
+        let fits = self.bytes <= PIECE_BYTES || self.spilled.is_some() || self.room.grow_to(self.bytes);
+        if self.wait && (self.bytes > HELD_IN_MEMORY_MAX || !fits) && self.spilled.is_none() {
             self.spilled = Some(spill(about).await?);
         }
         self.memory.push_back(piece);
@@ -218,7 +268,7 @@ impl Held {
                 file.write_all(&piece).await?;
             }
         }
-        Ok(self.wait || self.bytes <= HELD_BYTES_MAX)
+        Ok(self.wait || fits && self.bytes <= HELD_BYTES_MAX)
     }
 
     async fn into_body(mut self, encoding: Encoding) -> io::Result<AnswerBody> {
@@ -231,10 +281,10 @@ impl Held {
         if encoding == Encoding::Plain {
             let mut all = BytesMut::with_capacity(self.bytes);
             self.memory.iter().for_each(|piece| all.extend_from_slice(piece));
-            return Ok(full(all.freeze()));
+            return Ok(kept_with(full(all.freeze()), self.room));
         }
         let pieces = futures_util::stream::iter(self.memory.into_iter().map(Ok)).boxed();
-        Ok(encode(encoding, Pieces { pieces, broken: None }))
+        Ok(kept_with(encode(encoding, Pieces { pieces, broken: None }), self.room))
     }
 }
 
@@ -248,12 +298,12 @@ async fn spill(about: &About) -> io::Result<tokio::fs::File> {
 /// Bytes on their way out; when `broken` is set at their end, the body must not end cleanly.
 struct Pieces {
     pieces: BoxStream<'static, io::Result<Bytes>>,
-    broken: Option<(Arc<AtomicBool>, Flushes)>,
+    broken: Option<(Arc<AtomicBool>, watch::Receiver<()>)>,
 }
 
-fn stream_rows(about: &About, labels: &Labels, held: VecDeque<Bytes>, running: Running) -> Pieces {
+fn stream_rows(about: &About, labels: &Labels, held: Held, running: Running) -> Pieces {
     struct State {
-        held: VecDeque<Bytes>,
+        held: Option<Held>,
         running: Option<Running>,
         broken: Arc<AtomicBool>,
         version: String,
@@ -261,11 +311,12 @@ fn stream_rows(about: &About, labels: &Labels, held: VecDeque<Bytes>, running: R
     }
     let broken = Arc::new(AtomicBool::new(false));
     let (version, tag) = (about.version.clone(), labels.exception_tag.clone());
-    let state = State { held, running: Some(running), broken: broken.clone(), version, tag };
+    let state = State { held: Some(held), running: Some(running), broken: broken.clone(), version, tag };
     let pieces = unfold(state, |mut state| async move {
-        if let Some(piece) = state.held.pop_front() {
+        if let Some(piece) = state.held.as_mut().and_then(|held| held.memory.pop_front()) {
             return Some((Ok(piece), state));
         }
+        state.held = None;
         let mut running = state.running.take()?;
         if let Some(piece) = running.piece().await {
             state.running = Some(running);
@@ -275,7 +326,7 @@ fn stream_rows(about: &About, labels: &Labels, held: VecDeque<Bytes>, running: R
         state.broken.store(true, Ordering::Release);
         Some((Ok(exception_block(&error.body(&state.version), &state.tag)), state))
     });
-    Pieces { pieces: pieces.boxed(), broken: Some((broken, labels.flushes.clone())) }
+    Pieces { pieces: pieces.boxed(), broken: Some((broken, labels.peer.flushes.clone())) }
 }
 
 /// Source: ClickHouse 25.11 `WriteBufferFromHTTPServerResponse.cpp`; the length counts the message's line end.

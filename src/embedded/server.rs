@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use rustix::fs::Mode;
 use rustix::process::umask;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use crate::bounds::ENGINE_MEMORY_MIN;
 use crate::connections::{self, Pool};
@@ -21,6 +21,7 @@ use crate::shutdown::Shutdown;
 use super::engine::{Engine, EngineConfig, OpenError, USER_FILES};
 use super::flushed::FlushTold;
 use super::handler::Handler;
+use super::room::Rooms;
 use super::run::Runner;
 use super::sandbox::{self, Fence};
 use super::sessions::Sessions;
@@ -190,9 +191,7 @@ async fn serve(
     let handler = Arc::new(Handler {
         about,
         runner: Runner { engine: Arc::new(engine), sessions: sessions.clone() },
-        queries: Arc::new(Semaphore::new(config.queries_max)),
-        own_queries: Arc::new(Semaphore::new(OWN_QUERIES_MAX)),
-        queries_max: config.queries_max,
+        rooms: Rooms::new(config.queries_max, OWN_QUERIES_MAX),
         password: config.password.clone(),
         own_secret: config.own_secret.clone(),
         any_host: !config.listen.ip().is_loopback(),
@@ -222,11 +221,11 @@ async fn serve(
         };
         let requests = slot.requests();
         let _latency_only = stream.set_nodelay(true);
-        let (stream, flushes) = FlushTold::new(stream, STALLED_AFTER);
+        let (stream, peer) = FlushTold::new(stream, STALLED_AFTER, handler.rooms.wanted());
         let handler = handler.clone();
         let service = service_fn(move |request| {
-            let (handler, flushes, requests) = (handler.clone(), flushes.clone(), requests.clone());
-            async move { Ok::<_, std::convert::Infallible>(requests.answer(handler.answer(request, flushes)).await) }
+            let (handler, peer, requests) = (handler.clone(), peer.clone(), requests.clone());
+            async move { Ok::<_, std::convert::Infallible>(requests.answer(handler.answer(request, peer)).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())

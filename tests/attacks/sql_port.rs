@@ -1,13 +1,22 @@
 //! Requests to the SQL port that are not what they seem: writes over GET, two statements for one, rows into files, and
 //! sessions that were made read-only. One engine stands for all attacks; nothing may be written to its table `t`.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
-use crate::support::Engine;
 use crate::support::http::{self, Answer};
-use crate::{Attack, hold_off};
+use crate::support::process::peak_memory_bytes;
+use crate::support::{DEADLINE, Engine, wait_until};
+use crate::{Attack, hold_off, is_long};
 
 const ATTACKS: &[Attack] = &[
+    Attack { name: "large statements that are half sent", run: half_sent_statements },
+    Attack { name: "large answers that are waited for and not read", run: answers_that_wait },
+    Attack { name: "an INSERT in every place, whose data stalls", run: stalled_inserts },
+    Attack { name: "an answer in every place, which nobody reads", run: stalled_answers },
+    Attack { name: "a client that says no more, but listens", run: half_closed_clients },
     Attack { name: "a GET that writes, with odd blanks between its words", run: writes_with_odd_blanks },
     Attack { name: "a GET that writes after something that reads", run: hidden_writes_over_get },
     Attack { name: "several statements in one POST", run: several_statements },
@@ -234,4 +243,133 @@ fn sessions_that_set_readonly() {
     assert!(stuck.text().contains("readonly=1 to the URL"), "{}", stuck.text());
     assert_eq!(code(&post("session_id=stuck&session_check=1", "SELECT 1")), "372");
     nothing_is_written();
+}
+
+/// As many queries as run at once.
+const PLACES: usize = 64;
+const MIB: u64 = 1 << 20;
+
+fn engine_pid() -> u32 {
+    engine().as_ref().unwrap().pid()
+}
+
+/// Sends a request's head and what there is of its body.
+fn begin(parameters: &str, body_bytes: usize, body: &[u8]) -> TcpStream {
+    let port = engine().as_ref().unwrap().port;
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let head = format!("POST /?{parameters} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {body_bytes}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let _refused_early = stream.write_all(body);
+    stream
+}
+
+/// The code in the head of an answer; empty when it has none.
+fn code_of(stream: &TcpStream) -> String {
+    let lines = BufReader::new(stream).lines().map(|line| line.unwrap());
+    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let code = head.iter().find_map(|line| line.strip_prefix("x-clickhouse-exception-code: "));
+    code.unwrap_or_default().to_owned()
+}
+
+fn half_sent_statements() {
+    let (clients, bytes) = (if is_long() { 60 } else { 24 }, 15 << 20);
+    let before = peak_memory_bytes(engine_pid());
+    let senders: Vec<JoinHandle<TcpStream>> = (0..clients)
+        .map(|_client| {
+            std::thread::spawn(move || {
+                let mut body = b"SELECT length('".to_vec();
+                body.resize(bytes, b'x');
+                begin("", bytes + 100, &body)
+            })
+        })
+        .collect();
+    let streams: Vec<TcpStream> = senders.into_iter().map(|sender| sender.join().unwrap()).collect();
+    assert_eq!(post("", "SELECT 1").text(), "1\n");
+    let grown = peak_memory_bytes(engine_pid()).saturating_sub(before);
+    assert!(grown < 200 * MIB, "{clients} statements of {bytes} bytes took {} MiB", grown / MIB);
+    // there was room for a few; one that is refused says why, and the room is there again once they are gone
+    assert!(streams.iter().any(|stream| {
+        stream.set_nonblocking(true).unwrap();
+        let refused = stream.peek(&mut [0]).is_ok();
+        stream.set_nonblocking(false).unwrap();
+        refused && code_of(stream) == "241"
+    }));
+    drop(streams);
+    let whole = format!("SELECT length('{}')", "x".repeat(bytes));
+    // the engine takes 256 KiB, and says so
+    wait_until("there is room for a large statement", || (code(&post("", &whole)) == "62").then_some(()));
+}
+
+fn answers_that_wait() {
+    let clients = if is_long() { 600 } else { 150 };
+    let before = peak_memory_bytes(engine_pid());
+    let sql = b"SELECT repeat('x', 1000000) FROM numbers(4)";
+    let streams: Vec<TcpStream> = (0..clients)
+        .map(|_client| {
+            let stream = begin("wait_end_of_query=1", sql.len(), sql);
+            // its answer is there, and stays where it is
+            stream.peek(&mut [0]).unwrap();
+            stream
+        })
+        .collect();
+    let grown = peak_memory_bytes(engine_pid()).saturating_sub(before);
+    assert!(grown < 300 * MIB, "{clients} answers took {} MiB", grown / MIB);
+    let mut all = Vec::new();
+    let last = streams.last().unwrap();
+    last.shutdown(Shutdown::Write).unwrap();
+    BufReader::new(last).read_to_end(&mut all).unwrap();
+    assert!(all.len() > 4_000_000, "the answer itself is whole: {}", all.len());
+}
+
+fn stalled_inserts() {
+    let data = "xxxxxxxxxxxxxxx\n".repeat(20_000);
+    for bytes in [1, data.len()] {
+        let streams: Vec<TcpStream> = (0..PLACES + 8)
+            .map(|_client| begin("query=INSERT+INTO+t+FORMAT+TSV", 1 << 30, &data.as_bytes()[..bytes]))
+            .collect();
+        for _query in 0..20 {
+            let answer = post("", "SELECT 1");
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        if bytes > 1 {
+            assert!(streams.iter().any(|stream| {
+                stream.set_nonblocking(true).unwrap();
+                let ended = stream.peek(&mut [0]).is_ok();
+                stream.set_nonblocking(false).unwrap();
+                ended && code_of(stream) == "209"
+            }));
+        }
+    }
+    nothing_is_written();
+}
+
+fn stalled_answers() {
+    let sql = b"SELECT number, repeat('endless', 100) FROM numbers(100000000000000) SETTINGS max_threads = 1";
+    let streams: Vec<TcpStream> = (0..PLACES).map(|_client| begin("", sql.len(), sql)).collect();
+    for stream in &streams {
+        // it has begun
+        stream.peek(&mut [0]).unwrap();
+    }
+    for _query in 0..20 {
+        let answer = post("", "SELECT 1");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+}
+
+fn half_closed_clients() {
+    for (sql, answer) in [
+        ("SELECT 1", "1\n"),
+        ("SELECT 1 + sleep(1)", "1\n"),
+        ("SET max_threads = 1", ""),
+        ("INSERT INTO t SELECT toString(number) FROM numbers(0)", ""),
+        ("SELECT repeat('x', 1000000) FROM numbers(5)", "x\n"),
+    ] {
+        let stream = begin("", sql.len(), sql.as_bytes());
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut text = String::new();
+        BufReader::new(stream).read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("HTTP/1.1 200"), "{sql}: {text}");
+        assert!(text.contains(answer), "{sql}: {} bytes", text.len());
+    }
 }
