@@ -31,6 +31,7 @@ use crate::shutdown::{self, NotEnded, Shutdown, Trigger};
 use crate::superseded::Superseder;
 use crate::telemetry::Metrics;
 use crate::time::{Clock, UnixNanos};
+use crate::timestamps::Budget;
 use crate::traces::{TRACES_MAX_DEFAULT, Traces};
 use crate::workspace::{self, Workspace};
 use anyhow::Context as _;
@@ -38,7 +39,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -103,6 +104,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     };
     let watching = tokio::spawn(nodes::watch(store.client.clone(), availability.clone()));
     let (learn, learned) = mpsc::channel(LEARNED_BATCHES_MAX);
+    let days = Arc::new(Budget::new(&config.receivers.timestamps, Instant::now()));
     let committer = Committer {
         outlet,
         journal,
@@ -112,10 +114,11 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         metrics: metrics.clone(),
         clock: Clock::System,
         limits: segment_limits(&config),
+        days: Arc::clone(&days),
         watches_disk: [config.receivers.otlp_grpc.ack, config.receivers.http.ack].iter().any(|ack| *ack > Ack::Memory),
     };
     let exporter = exporter(&config, backlog, &store, &metrics, &availability);
-    let doors = doors(&config, pipeline, traces, metrics, stopping.clone());
+    let doors = doors(&config, pipeline, traces, metrics, stopping.clone(), days);
     let addresses = listeners.addresses(&store)?;
     let commit_draining = draining.clone();
     let mut running = Running {
@@ -125,13 +128,8 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         superseding: tokio::spawn(superseder.run(stopping.clone())),
         serving: Serving::start(listeners, &connections, doors, stopping, admin, admin_stopping),
     };
-    let warmed = tokio::spawn(warm(
-        store.client.clone(),
-        availability,
-        learn,
-        is_new,
-        (dedup_window_max(&config), config.dedup.max_spans),
-    ));
+    let known_before = (dedup_window_max(&config), config.dedup.max_spans);
+    let warmed = tokio::spawn(warm(store.client.clone(), availability, learn, is_new, known_before));
     tokio::spawn(announce(addresses, warmed, ready_file));
 
     let journal_failed = tokio::select! {
@@ -426,7 +424,14 @@ fn remember(accepted: &mut Accepted, block: &Block<'_>, accepted_at: UnixNanos, 
     }
 }
 
-fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics, stopping: Shutdown) -> Arc<Receivers> {
+fn doors(
+    config: &Config,
+    pipeline: Pipeline,
+    traces: Traces,
+    metrics: Metrics,
+    stopping: Shutdown,
+    days: Arc<Budget>,
+) -> Arc<Receivers> {
     let limits = chat::Limits {
         max_value_bytes: config.genai.max_value_bytes.0,
         max_inline_media_bytes: config.genai.max_inline_media_bytes.0,
@@ -453,6 +458,8 @@ fn doors(config: &Config, pipeline: Pipeline, traces: Traces, metrics: Metrics, 
         decoders: Share::new(bounds::decoder_bytes(config.memory.limit.0)),
         stopping,
         retention: config.retention.clone(),
+        timestamps: config.receivers.timestamps.clone(),
+        days,
     })
 }
 

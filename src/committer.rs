@@ -21,8 +21,11 @@ use crate::pipeline::{Ack, Answer, Entry, NotTaken, Origin, Outlet, Valve};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
+use crate::timestamps::Budget;
 use crate::workspace::Workspace;
+use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -54,6 +57,8 @@ pub struct Committer {
     pub clock: Clock,
     /// When a segment is full.
     pub limits: Limits,
+    /// What partitions cost.
+    pub days: Arc<Budget>,
     /// Whether senders are refused while the disk is full; not when all are acknowledged from memory.
     pub watches_disk: bool,
 }
@@ -216,11 +221,14 @@ impl Running {
     /// durable repeat of it can wait for it. The other way round a refused commit would take along what a memory entry repeats.
     fn take(&mut self, first: Entry) -> io::Result<()> {
         let mut bytes = first.rows.counted_bytes();
+        let mut days: BTreeSet<i64> = first.rows.days().iter().copied().collect();
         let mut group = vec![first];
         while bytes < GROUP_BYTES
+            && days.len() < DAYS_PER_SEGMENT
             && let Some(entry) = self.parts.outlet.try_recv()
         {
             bytes += entry.rows.counted_bytes();
+            days.extend(entry.rows.days());
             group.push(entry);
         }
         let (memory, durable) = group.into_iter().partition(|entry: &Entry| entry.origin.ack == Ack::Memory);
@@ -282,7 +290,10 @@ impl Running {
         } else {
             let bytes = groups.iter().map(|rows| rows.counted_bytes()).sum();
             self.seal_before(lane, bounds::commit_bytes(bytes));
-            self.parts.journal.commit(lane, &groups, &self.keys, now).map(Some)
+            let before = self.partitions(lane);
+            let committed = self.parts.journal.commit(lane, &groups, &self.keys, now).map(Some);
+            self.parts.days.spread(before, self.partitions(lane), Instant::now().into_std());
+            committed
         };
         drop(groups);
         match committed {
@@ -313,6 +324,11 @@ impl Running {
                 Ok((Vec::new(), None))
             }
         }
+    }
+
+    /// Partitions that the open segment has rows of.
+    fn partitions(&self, lane: Lane) -> usize {
+        self.parts.journal.growing(lane).map_or(0, |size| size.days)
     }
 
     /// A commit that would make the open segment larger than a segment may be goes into the next, and so does what follows.

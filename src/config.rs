@@ -13,7 +13,7 @@ use crate::bounds;
 use crate::dedup::SPANS_MAX_DEFAULT;
 use crate::retention::Retention;
 use crate::sizes::{self, ByteSize};
-use crate::{admin, chat, clickhouse, connections, embedded, exporter, joiner, journal, receivers};
+use crate::{admin, chat, clickhouse, connections, embedded, exporter, joiner, journal, receivers, timestamps};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -86,6 +86,9 @@ pub struct Receivers {
     /// OTLP over HTTP and chat-completions.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub http: receivers::http::Config,
+    /// When spans may begin.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub timestamps: timestamps::Config,
 }
 
 /// What may be held in memory for requests and rows, whatever the backlog.

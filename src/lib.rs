@@ -8,7 +8,7 @@
 //! 3 edges       receivers  committer  exporter  joiner  superseded  admin
 //! 2 engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
 //! 1 codecs      otlp  chat  dialects  genai  columns
-//! 0 vocabulary  ids  time  sizes  bounds  text  workspace  retention  telemetry  shutdown  steps
+//! 0 vocabulary  ids  time  sizes  bounds  text  workspace  retention  timestamps  telemetry  shutdown  steps
 //! ```
 
 // who reads the output may be gone, and these macros panic then: write, and leave it at that
@@ -31,6 +31,7 @@ pub mod steps;
 pub mod telemetry;
 pub mod text;
 pub mod time;
+pub mod timestamps;
 pub mod workspace;
 // floor 2: engines
 pub mod clickhouse;

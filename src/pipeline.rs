@@ -81,6 +81,12 @@ pub enum NotTaken {
     /// The disk failed.
     #[error("Millrace's journal failed, so nothing more is taken; try again")]
     JournalFailed,
+    /// Spans of too many days far from today have come lately.
+    #[error(
+        "spans of too many days far from today have come lately, and each day is a partition of the table \
+         (receivers.timestamps.days_per_hour); try again"
+    )]
+    ManyDays,
     /// The service is stopping.
     #[error("Millrace is stopping; try again")]
     Stopping,

@@ -10,7 +10,19 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 const FLOORS: [&[&str]; 5] = [
-    &["ids", "time", "sizes", "bounds", "text", "workspace", "retention", "telemetry", "shutdown", "steps"],
+    &[
+        "ids",
+        "time",
+        "sizes",
+        "bounds",
+        "text",
+        "workspace",
+        "retention",
+        "timestamps",
+        "telemetry",
+        "shutdown",
+        "steps",
+    ],
     &["otlp", "chat", "dialects", "genai", "columns"],
     &["dedup", "pipeline", "journal", "clickhouse", "embedded", "traces", "connections"],
     &["receivers", "committer", "exporter", "joiner", "superseded", "admin"],
@@ -18,7 +30,7 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// Who may import from its own floor, and from whom: codecs fill columns, and the health page shows the exporter's state.
-const SIDEWAYS: [(&str, &str); 12] = [
+const SIDEWAYS: [(&str, &str); 13] = [
     ("embedded", "connections"),
     ("chat", "genai"),
     ("chat", "columns"),
@@ -29,6 +41,7 @@ const SIDEWAYS: [(&str, &str); 12] = [
     ("otlp", "columns"),
     ("retention", "time"),
     ("retention", "workspace"),
+    ("timestamps", "time"),
     ("text", "steps"),
     ("otlp", "dialects"),
 ];

@@ -20,6 +20,7 @@ use crate::genai::{provider, semconv};
 use crate::ids::TraceId;
 use crate::retention::Horizon;
 use crate::time::UnixNanos;
+use crate::timestamps::Window;
 use crate::workspace::Workspace;
 
 /// Longest span name in bytes: a model's name is short, and who sends a novel for it does not get it indexed.
@@ -122,26 +123,28 @@ fn agreed_trace(capture: &Capture<'_>, header: Option<Traceparent>) -> Result<Op
     Ok(given.or(header.map(|header| header.trace)))
 }
 
-/// Refuses a call that is older than what is kept, by the member that says when it was.
+/// Refuses a call that is older than what is kept, or outside of the times that are expected, by the member that says when it was.
 ///
 /// # Errors
 /// When it is.
 pub fn check_age(
     capture: &Capture<'_>,
     began: UnixNanos,
-    horizon: Horizon,
+    horizon: Option<Horizon>,
+    window: Window,
     workspace: &Workspace,
 ) -> Result<(), ValidationErrors> {
-    if !horizon.is_passed_by(began) {
+    let passed = horizon.filter(|horizon| horizon.is_passed_by(began)).map(|horizon| horizon.words(began, workspace));
+    let Some(words) = passed.or_else(|| window.check(began).err().map(|outside| outside.to_string())) else {
         return Ok(());
-    }
+    };
     let member =
         ["started_at", "ended_at"].into_iter().find(|name| capture.member(name).is_some_and(|time| !time.is_null()));
     let (path, input) = match member {
         Some(name) => (vec![name.into()], capture.member(name)),
         None => (vec!["response".into(), "created".into()], capture.response().get("created")),
     };
-    let message = format!("Value error, the call {}", horizon.words(began, workspace));
+    let message = format!("Value error, the call {words}");
     Err(ValidationErrors::one(&path, "value_error", message, input))
 }
 

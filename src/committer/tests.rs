@@ -76,6 +76,7 @@ impl Rig {
             metrics: metrics.clone(),
             clock: Clock::Fixed(now()),
             limits: Limits { rows: 1_000_000, bytes: 1 << 30, age: Duration::ZERO },
+            days: Arc::new(Budget::new(&Default::default(), std::time::Instant::now())),
             watches_disk: true,
         };
         Self { disk, pipeline, metrics, backlog, learn, drain, draining, committer: Some(committer), running: None }

@@ -9,6 +9,11 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// Least that a window of time may be: clocks differ.
+const HOUR: Duration = Duration::from_secs(60 * 60);
+/// Most that `receivers.timestamps.days_per_hour` may be: more days than this there are not.
+const DAYS_PER_HOUR_MAX: u32 = 50_000;
+
 /// Says what is out of its range, by its key, with the value and what it may be.
 pub(super) fn check(config: &Config) -> Result<(), String> {
     let Config { journal, exporter, joiner, memory, dedup, embedded, .. } = config;
@@ -27,6 +32,10 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
     number("embedded.queries_max", embedded.queries_max, bounds::QUERIES_AT_ONCE_MAX)?;
     let engine_memory = embedded.memory_max_bytes.unwrap_or(ByteSize(usize::MAX));
     size("embedded.memory_max_bytes", engine_memory, bounds::ENGINE_MEMORY_MIN, usize::MAX)?;
+    let timestamps = &config.receivers.timestamps;
+    duration("receivers.timestamps.past", timestamps.past, HOUR..=Duration::MAX)?;
+    duration("receivers.timestamps.future", timestamps.future, HOUR..=Duration::MAX)?;
+    within("receivers.timestamps.days_per_hour", timestamps.days_per_hour, 1..=DAYS_PER_HOUR_MAX, u32::to_string)?;
     exported(config)?;
     if config.clickhouse.url.is_none() { insert(config) } else { Ok(()) }
 }
@@ -62,7 +71,11 @@ fn insert(config: &Config) -> Result<(), String> {
 }
 
 fn pause(key: &str, pause: Duration, min: Duration) -> Result<(), String> {
-    within(key, pause, min..=bounds::PAUSE_MAX, |pause| humantime::format_duration(*pause).to_string())
+    duration(key, pause, min..=bounds::PAUSE_MAX)
+}
+
+fn duration(key: &str, duration: Duration, range: RangeInclusive<Duration>) -> Result<(), String> {
+    within(key, duration, range, |duration| humantime::format_duration(*duration).to_string())
 }
 
 fn within<T: PartialOrd>(
@@ -107,6 +120,12 @@ mod tests {
             ("joiner: { batch: 0 }", "joiner.batch: must be at least 1, not 0"),
             ("joiner: { batch: 100001 }", "joiner.batch: must be at most 100000, not 100001"),
             ("dedup: { max_spans: 1000000001 }", "dedup.max_spans: must be at most 1000000000, not 1000000001"),
+            ("receivers: { timestamps: { past: 59m } }", "receivers.timestamps.past: must be at least 1h, not 59m"),
+            ("receivers: { timestamps: { future: 59m } }", "receivers.timestamps.future: must be at least 1h, not 59m"),
+            (
+                "receivers: { timestamps: { days_per_hour: 0 } }",
+                "receivers.timestamps.days_per_hour: must be at least 1, not 0",
+            ),
             ("embedded: { queries_max: 0 }", "embedded.queries_max: must be at least 1, not 0"),
             (
                 "embedded: { queries_max: 18446744073709551615 }",

@@ -15,6 +15,7 @@ use crate::dialects;
 use crate::ids::{IdError, SpanId, TraceId};
 use crate::retention::Horizon;
 use crate::time::UnixNanos;
+use crate::timestamps::{DAYS_AT_ONCE, Outside, Window};
 use crate::workspace::{self, Workspace};
 use std::borrow::Cow;
 use std::fmt;
@@ -26,6 +27,8 @@ const REASONS_MAX: usize = 3;
 /// Days that the spans of one request may begin on. Each is a partition that its insert writes to, and ClickHouse takes
 /// about 10 ms for each.
 pub const DAYS_PER_REQUEST_MAX: usize = 400;
+// what one request may have is admitted some time
+const _: () = assert!(DAYS_PER_REQUEST_MAX as u64 <= DAYS_AT_ONCE);
 
 /// What one request may contain.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +43,8 @@ pub struct Limits {
     pub depth: usize,
     /// A span that began before it is not taken.
     pub horizon: Option<Horizon>,
+    /// Nor one that begins outside of it.
+    pub window: Option<Window>,
 }
 
 impl Default for Limits {
@@ -50,6 +55,7 @@ impl Default for Limits {
             column_bytes: REQUEST_ROWS_BYTES_MAX,
             depth: 32,
             horizon: None,
+            window: None,
         }
     }
 }
@@ -282,6 +288,8 @@ enum Rejection {
     Old(UnixNanos),
     /// In JSON.
     Type(WrongType),
+    /// It begins at a time that nobody expects.
+    Outside(Outside),
 }
 
 /// How decoding a span's content failed.
@@ -464,7 +472,10 @@ impl Decoder<'_> {
                 Err(Rejection::Old(scalars.start).into())
             }
             days if days > DAYS_PER_REQUEST_MAX => Err(Rejection::Days.into()),
-            _ => Ok(scalars),
+            _ => match self.limits.window.map_or(Ok(()), |window| window.check(scalars.start)) {
+                Ok(()) => Ok(scalars),
+                Err(outside) => Err(Rejection::Outside(outside).into()),
+            },
         });
         let finished = outcome.and_then(|scalars| {
             let normalise = dialects::normalise as Normalise;
@@ -615,6 +626,7 @@ impl Decoder<'_> {
                     let words = self.limits.horizon.map(|horizon| horizon.words(start, self.workspace));
                     format!("start_time_unix_nano {}", words.unwrap_or_default())
                 }
+                Rejection::Outside(outside) => format!("start_time_unix_nano {outside}"),
                 Rejection::Time(field) => format!("{field} is later than the year 2262"),
                 Rejection::LateStart => "start_time_unix_nano is later than the year 2105".to_owned(),
                 Rejection::Type(wrong) => wrong.to_string(),

@@ -165,9 +165,8 @@ impl Receivers {
         let options = if foreign.is_some() { Foreign::options(self.chat_options) } else { self.chat_options };
         let capture = chat::parse(body, &options).map_err(IngestError::Invalid)?;
         let mut span = chat::convert(&capture, &context).map_err(IngestError::Invalid)?;
-        if let Some(horizon) = self.retention.horizon(workspace, now) {
-            chat::check_age(&capture, span.start, horizon, workspace).map_err(IngestError::Invalid)?;
-        }
+        let (horizon, window) = (self.retention.horizon(workspace, now), self.timestamps.window(now));
+        chat::check_age(&capture, span.start, horizon, window, workspace).map_err(IngestError::Invalid)?;
         if let Some(foreign) = foreign {
             foreign.complete(&mut span);
         }
@@ -190,6 +189,7 @@ impl Receivers {
             dedup_window: self.chat_dedup_window,
             is_keyed: span.is_keyed,
         };
+        self.admit_days(rows.days())?;
         let promise = self.pipeline.send(rows, room, origin)?;
         self.metrics.chat_joined.inc_by(u64::from(join_state == JoinState::Joined));
         if join_state == JoinState::Own && span.parent.is_none() {

@@ -41,6 +41,7 @@ use crate::retention::Retention;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Metrics, Receiver};
 use crate::time::Clock;
+use crate::timestamps::{self, Budget};
 use crate::traces::{KnownRoot, Traces};
 use crate::workspace::Workspace;
 use axum::http::{HeaderMap, header};
@@ -48,7 +49,7 @@ use body::Reading;
 use bytes::Bytes;
 use decoding::SMALL_BYTES_MAX;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Names the workspace of an OTLP request: an HTTP header, a gRPC metadata key.
 pub const WORKSPACE_HEADER: &str = "x-millrace-workspace";
@@ -96,6 +97,10 @@ pub struct Receivers {
     pub stopping: Shutdown,
     /// How long spans are kept: what is older already is refused.
     pub retention: Retention,
+    /// When spans may begin.
+    pub timestamps: timestamps::Config,
+    /// On how many days.
+    pub days: Arc<Budget>,
 }
 
 /// An OTLP request whose spans are on their way.
@@ -183,7 +188,8 @@ impl Receivers {
         } else {
             let (workspace, dedup_window) = (workspace.clone(), self.dedup_window);
             let origin = Origin { workspace, receiver, ack, dedup_window, is_keyed: false };
-            self.pipeline.send(rows, room, origin).inspect_err(|why| self.count_untaken(receiver, spans, *why))?
+            let sent = self.admit_days(rows.days()).and_then(|()| self.pipeline.send(rows, room, origin));
+            sent.inspect_err(|why| self.count_untaken(receiver, spans, *why))?
         };
         self.metrics.reject(receiver, rejected);
         self.metrics.attributes_repeated.inc_by(u64::try_from(attributes_repeated).unwrap_or(u64::MAX));
@@ -207,6 +213,16 @@ impl Receivers {
         }
     }
 
+    /// Whether rows that begin on these days are taken now.
+    fn admit_days(&self, days: &[i64]) -> Result<(), NotTaken> {
+        self.days.admit(days, self.clock.now().day(), Instant::now()).map_err(|why| {
+            if why.is_news {
+                tracing::warn!(%why, "refusing spans that begin on further days");
+            }
+            NotTaken::ManyDays
+        })
+    }
+
     /// Counts spans as refused when their sender should try again, else as rejected.
     fn count_untaken(&self, receiver: Receiver, spans: usize, why: NotTaken) {
         if why.is_retryable() {
@@ -217,8 +233,9 @@ impl Receivers {
     }
 
     fn decode(&self, request: &[u8], encoding: Encoding, workspace: &Workspace) -> Result<Decoded, Refusal> {
-        let horizon = self.retention.horizon(workspace, self.clock.now());
-        let limits = otlp::Limits { horizon, ..self.limits };
+        let now = self.clock.now();
+        let (horizon, window) = (self.retention.horizon(workspace, now), Some(self.timestamps.window(now)));
+        let limits = otlp::Limits { horizon, window, ..self.limits };
         match encoding {
             Encoding::Protobuf => Ok(decode_traces(request, encoding, workspace, &limits)?),
             Encoding::Json => Ok(otlp::transcode_traces(request, limits.depth)?.decode(workspace, &limits)?),

@@ -7,6 +7,7 @@
 //! connections   clients that are silent, slow, or never read
 //! bodies        requests that are small to send and large to read
 //! ndjson        many records one a line: blank, endless, unread
+//! timestamps    spans on thousands of days
 //! repeats       the same request, or nearly the same, around a restart
 //! ```
 //!
@@ -23,6 +24,7 @@ mod sql_port;
 mod statements;
 #[path = "../e2e/support/mod.rs"]
 mod support;
+mod timestamps;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
