@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use millrace::chat::{self, AttrValue, Context, Limits, ParseOptions, SessionRef, TraceRef, Traceparent};
+use millrace::chat::{
+    self, AttrValue, Context, Foreign, Limits, ParseOptions, SessionRef, TraceRef, Traceparent, helicone, litellm,
+};
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
 use proptest::prelude::*;
@@ -576,4 +578,172 @@ fn hostile_shapes_take_no_more_than_their_size() {
     SENDER.accepts(&body);
     // what grows with the square takes minutes here
     assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}
+
+/// A form that calls arrive in, and what of it counts.
+struct Form {
+    /// Gives span id and fingerprint.
+    read: fn(&Value) -> (String, u64),
+    whole: fn() -> Value,
+    /// Places whose value says which call it is, each with another value.
+    counts: &'static [(&'static str, &'static str)],
+    /// Places whose value is merely said about it.
+    said: &'static [(&'static str, &'static str)],
+}
+
+const FORMS: [Form; 3] = [
+    Form {
+        read: |body| {
+            let seen = SENDER.accepts(body);
+            (seen.span, seen.fingerprint)
+        },
+        whole: || {
+            json!({
+                "request": {"model": "m", "messages": [{"role": "user", "content": "a"}], "temperature": 0.5},
+                "response": {"id": "r", "choices": [{"message": {"content": "b"}}], "usage": {"prompt_tokens": 1}},
+                "trace_id": "t", "session_id": "s", "parent_span_id": "00f067aa0ba902b7", "started_at": 1_790_000_000,
+                "ended_at": 1_790_000_002, "first_token_at": 1_790_000_001, "provider": "openai", "user_id": "u",
+                "service_name": "x", "tags": ["a"], "cost_usd": 1, "cost_details": {"tax": 1},
+                "experiment_context": {"experiment_id": "e", "test_case_id": "c"},
+                "evaluation_context": {"evaluation_sha": "f", "evaluation_run_id": "g", "metadata": {"a": 1}},
+            })
+        },
+        counts: &[
+            ("/request/messages/0/content", "\"b\""),
+            ("/request/temperature", "0.6"),
+            ("/response/id", "\"q\""),
+            ("/response/usage/prompt_tokens", "2"),
+            ("/trace_id", "\"v\""),
+            ("/session_id", "\"v\""),
+            ("/parent_span_id", "\"00f067aa0ba902b8\""),
+            ("/started_at", "1789999999"),
+            ("/ended_at", "1790000003"),
+            ("/first_token_at", "1790000001.5"),
+            ("/experiment_context/experiment_id", "\"v\""),
+            ("/experiment_context/test_case_id", "\"v\""),
+            ("/evaluation_context/evaluation_sha", "\"v\""),
+            ("/evaluation_context/evaluation_run_id", "\"v\""),
+        ],
+        said: &[
+            ("/provider", "\"azure\""),
+            ("/user_id", "\"v\""),
+            ("/service_name", "\"v\""),
+            ("/tags", "[\"b\"]"),
+            ("/cost_usd", "2"),
+            ("/cost_details/tax", "2"),
+            ("/evaluation_context/metadata/a", "2"),
+        ],
+    },
+    Form {
+        read: |record| of_record(&litellm::rewrite(record.to_string().as_bytes(), &ParseOptions::default()).unwrap()),
+        whole: || {
+            json!({
+                "call_type": "acompletion", "model": "m", "messages": [{"role": "user", "content": "a"}],
+                "model_parameters": {"temperature": 0.5}, "response": {"id": "r", "choices": []}, "status": "success",
+                "startTime": 1_790_000_000.5, "endTime": 1_790_000_002, "completionStartTime": 1_790_000_001, "stream": true,
+                "trace_id": "t", "session_id": "s", "response_cost": 1e-6, "end_user": "u", "request_tags": ["a"],
+                "custom_llm_provider": "openai", "cost_breakdown": {"output_cost": 1e-6}, "hidden_params": {"a": 1},
+            })
+        },
+        counts: &[
+            ("/call_type", "\"completion\""),
+            ("/model", "\"n\""),
+            ("/messages/0/content", "\"b\""),
+            ("/model_parameters/temperature", "0.6"),
+            ("/response/id", "\"q\""),
+            ("/status", "\"failure\""),
+            ("/startTime", "1790000000.25"),
+            ("/endTime", "1790000003"),
+            ("/completionStartTime", "1790000001.5"),
+            ("/trace_id", "\"v\""),
+            ("/session_id", "\"v\""),
+        ],
+        said: &[
+            ("/response_cost", "2e-6"),
+            ("/end_user", "\"v\""),
+            ("/request_tags", "[\"b\"]"),
+            ("/custom_llm_provider", "\"azure\""),
+            ("/cost_breakdown/output_cost", "2e-6"),
+            ("/hidden_params/a", "2"),
+        ],
+    },
+    Form {
+        read: |log| of_record(&helicone::rewrite(log.to_string().as_bytes(), &[], &ParseOptions::default()).unwrap()),
+        whole: || {
+            json!({
+                "providerRequest": {"url": "u", "json": {"model": "m", "messages": [{"role": "user", "content": "a"}]},
+                    "meta": {"session_id": "s", "user_id": "u", "color": "red", "trace_id": "t"}},
+                "providerResponse": {"json": {"id": "r", "choices": []}, "status": 200, "headers": {"a": "b"}},
+                "timing": {"startTime": {"seconds": 1_790_000_000, "milliseconds": 5},
+                    "endTime": {"seconds": 1_790_000_002, "milliseconds": 0}, "timeToFirstToken": 100},
+                "provider": "OPENAI",
+            })
+        },
+        counts: &[
+            ("/providerRequest/json/messages/0/content", "\"b\""),
+            ("/providerResponse/json/id", "\"q\""),
+            ("/providerResponse/status", "201"),
+            ("/timing/startTime/milliseconds", "6"),
+            ("/timing/endTime/seconds", "1790000003"),
+            ("/timing/timeToFirstToken", "101"),
+            ("/providerRequest/meta/session_id", "\"v\""),
+            ("/providerRequest/meta/trace_id", "\"v\""),
+        ],
+        said: &[
+            ("/providerRequest/meta/user_id", "\"v\""),
+            ("/providerRequest/meta/color", "\"blue\""),
+            ("/providerRequest/url", "\"v\""),
+            ("/providerResponse/headers/a", "\"c\""),
+            ("/provider", "\"AZURE\""),
+        ],
+    },
+];
+
+fn of_record(foreign: &Foreign) -> (String, u64) {
+    let capture = chat::parse(foreign.body.as_bytes(), &Foreign::options(ParseOptions::default())).unwrap();
+    let workspace = Workspace::default();
+    let record = Some(&foreign.identity);
+    let context =
+        Context { workspace: &workspace, received_at: now(), traceparent: None, idempotency_key: None, record };
+    let span = chat::convert(&capture, &context).unwrap();
+    (span.span_id.to_string(), span.fingerprint)
+}
+
+/// A body with other values in these places; members in the opposite order if wished.
+fn changed<'c>(
+    whole: &Value,
+    changes: impl IntoIterator<Item = &'c (&'static str, &'static str)>,
+    turned: bool,
+) -> Value {
+    let mut body = whole.clone();
+    for (place, value) in changes {
+        *body.pointer_mut(place).unwrap() = serde_json::from_str(value).unwrap();
+    }
+    if turned { turn(&body) } else { body }
+}
+
+fn turn(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members.iter().rev().map(|(key, value)| (key.clone(), turn(value))).collect(),
+        other => other.clone(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn each_value_that_counts_is_another_call_whatever_else_is_said(
+        form in 0..FORMS.len(), counting in any::<prop::sample::Index>(), said in any::<u8>(), before in any::<u8>(), turned in any::<bool>(),
+    ) {
+        let form = &FORMS[form];
+        let whole = (form.whole)();
+        let of = |mask: u8| form.said.iter().enumerate().filter(move |(at, _)| mask >> at & 1 == 1).map(|(_, change)| change);
+        let (one, other) = (changed(&whole, of(before), false), changed(&whole, of(said), turned));
+        let (one, other) = ((form.read)(&one), (form.read)(&other));
+        prop_assert_eq!(&one.0, &other.0);
+        let is_same_report = of(before).map(|(place, _)| *place).eq(of(said).map(|(place, _)| *place));
+        prop_assert_eq!(one.1 == other.1, is_same_report);
+        let counting = counting.get(form.counts);
+        let another = (form.read)(&changed(&whole, of(said).chain([counting]), turned));
+        prop_assert!(another.0 != one.0 && another.1 != one.1, "{:?}", counting);
+    }
 }

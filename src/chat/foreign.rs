@@ -15,7 +15,7 @@ use super::canonical::CanonicalHash;
 use super::identity::{CallDigest, Fingerprint, RecordIdentity};
 use super::json::{Document, Value};
 use super::limits::Limits;
-use super::parse::{ParseOptions, ROLES};
+use super::parse::{ParseOptions, ROLES, TAGS_MAX};
 use super::raw;
 use super::span::{AttrValue, ChatSpan, Raw};
 use super::stream;
@@ -29,9 +29,6 @@ use crate::genai::semconv;
 
 /// Nothing of the body is cut before it is converted: limits are applied there, once.
 pub(super) const WHOLE: Limits = Limits { max_value_bytes: usize::MAX, max_inline_media_bytes: usize::MAX };
-
-/// Most tags our own body takes.
-const TAGS_MAX: usize = 256;
 
 /// The operation of a chat-completion, which is what `convert` writes. Source: genai `gen_ai.operation.name`.
 const CHAT: &str = "chat";

@@ -87,10 +87,13 @@ struct Call {
     index: Option<i64>,
     id: String,
     kind: String,
-    function: Option<Function>,
-    custom: Option<Function>,
-    rest: Ordered<String>,
+    function: Option<Box<Function>>,
+    custom: Option<Box<Function>>,
+    rest: Option<Box<Ordered<String>>>,
 }
+
+/// A call takes little more than its sender's `{"index":1}`: a stream may have a million of them.
+const _: () = assert!(size_of::<Call>() <= 96);
 
 impl Calls {
     fn add(&mut self, call: Value<'_>) {
@@ -139,7 +142,7 @@ impl Call {
                 "type" => set_first(&mut self.kind, value),
                 "function" if value.is_object() => self.function.get_or_insert_default().add(value),
                 "custom" if value.is_object() => self.custom.get_or_insert_default().add(value),
-                name => *self.rest.entry(name, String::new) = text_of(value),
+                name => *self.rest.get_or_insert_default().entry(name, String::new) = text_of(value),
             }
         }
     }
@@ -155,7 +158,7 @@ impl Call {
                 function.write(json);
             }
         }
-        for (name, text) in self.rest.iter() {
+        for (name, text) in self.rest.iter().flat_map(|rest| rest.iter()) {
             json.key(name);
             json.number(text);
         }

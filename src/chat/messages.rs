@@ -377,8 +377,8 @@ fn joined_text_owned(value: Value<'_>) -> Option<String> {
     joined_text(value).map(std::borrow::Cow::into_owned)
 }
 
-/// Members of a choice that a query does not need: they stay in the raw response.
-const RAW_ONLY: [&str; 5] = ["logprobs", "token_ids", "prompt_logprobs", "prompt_token_ids", "prompt_text"];
+/// Members of a response or a choice that a query does not need: they stay in the raw response.
+pub(super) const RAW_ONLY: [&str; 5] = ["logprobs", "token_ids", "prompt_logprobs", "prompt_token_ids", "prompt_text"];
 
 /// What a choice adds to its message: why it ended, and its own members that are not empty.
 fn write_choice(json: &mut JsonWriter, choice: Value<'_>, message: &Message<'_>) {

@@ -41,7 +41,7 @@ const COST_DETAILS_MAX: usize = 128;
 const COST_DETAIL_BYTES_MAX: usize = 64;
 
 /// Most `tags`.
-const TAGS_MAX: usize = 256;
+pub(super) const TAGS_MAX: usize = 256;
 
 /// How to read bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,9 +19,6 @@ pub(super) struct Response<'d> {
     usage: Option<Value<'d>>,
 }
 
-/// Members that only the raw response keeps.
-const RAW_ONLY: [&str; 4] = ["logprobs", "token_ids", "prompt_logprobs", "prompt_token_ids"];
-
 /// Members of a response, or of its choices, that only vLLM writes.
 const VLLM_MEMBERS: [&str; 4] = ["stop_reason", "token_ids", "prompt_logprobs", "kv_transfer_params"];
 
@@ -128,6 +125,6 @@ fn is_held(key: Value<'_>, value: Value<'_>) -> bool {
         "usage" => value.is_object(),
         // an error that says nothing is no error and no loss
         "error" => true,
-        name => RAW_ONLY.contains(&name),
+        name => messages::RAW_ONLY.contains(&name),
     }
 }
