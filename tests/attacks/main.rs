@@ -25,6 +25,9 @@ mod statements;
 #[path = "../e2e/support/mod.rs"]
 mod support;
 mod timestamps;
+#[path = "../e2e/wire.rs"]
+#[allow(dead_code, unused_imports, reason = "what one area needs of it")]
+mod wire;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
