@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::rows::text;
 use crate::support::http::{Answer, post_json, send};
-use crate::support::{Service, wait_until};
+use crate::support::{Engine, Options, Service, wait_until};
 
 const ROWS: &str = "SELECT count() FROM otel_traces WHERE SpanId = {s:String}";
 
@@ -199,5 +199,50 @@ fn a_call_that_is_sent_again_with_its_cost_keeps_the_cost_in_any_order() {
         wait_until("one row is left, with its cost", || {
             (one_text(&service, cost, &[("s", text(&said, "span_id"))]) == "0.25").then_some(())
         });
+    }
+}
+
+/// Each Millrace got one report and knows nothing of the other's: only the walk over the table can find them.
+#[test]
+fn reports_of_one_span_that_went_to_two_millraces_are_found_in_the_table_and_the_fullest_stays() {
+    // 24 hours back is where the walk of a new one begins
+    const HOURS_BACK: u64 = 23;
+    let engine = Engine::start();
+    let options = Options { clickhouse_url: Some(engine.url()), ..Options::default() };
+    let (mut one, two) = (Service::start_with(options.clone()), Service::start_with(options));
+    wait_until("the table is made", || one.sql().try_rows("SELECT SpanId FROM otel_traces", &[]).ok());
+    everything_is_stored(&one, "the first of the one");
+    everything_is_stored(&two, "the first of the other");
+    let begin = begin_nanos() - HOURS_BACK * 3_600 * 1_000_000_000;
+    let cases: [(&[&Report], &[&Report], &str); 6] = [
+        (&[&STARTED], &[&ENDED], "2ended"),
+        (&[&ENDED], &[&STARTED], "2ended"),
+        (&[&ENDED_FULLER], &[&ENDED], "2fuller"),
+        (&[&ENDED], &[&ENDED_FULLER], "2fuller"),
+        // alike in all but how they came
+        (&[&ENDED], &[&ENDED], "2ended"),
+        (&[&ENDED, &CLIENT], &[&ELSEWHERE], "2ended 9bank 9client"),
+    ];
+    for (span, (to_one, to_two, _)) in (1..).zip(cases) {
+        to_one.iter().for_each(|said| report(&one, begin, span, said));
+        to_two.iter().for_each(|said| report(&two, begin, span, said));
+    }
+    everything_is_stored(&one, "the last of the one");
+    everything_is_stored(&two, "the last of the other");
+    for service in [&one, &two] {
+        assert_eq!(
+            service.metric("millrace_receiver_duplicate_spans").unwrap_or_default(),
+            0.0,
+            "nobody knows of the other's"
+        );
+    }
+    assert_eq!(one.terminate().code(), Some(0));
+    one.start_again();
+    for (span, (_, _, left)) in (1..).zip(cases) {
+        wait_until("the fullest report alone is left", || (reports_left(&one, span) == left).then_some(()));
+    }
+    drop(one);
+    for (span, (_, _, left)) in (1..).zip(cases) {
+        assert_eq!(reports_left(&two, span), left);
     }
 }
