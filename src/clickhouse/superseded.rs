@@ -133,7 +133,7 @@ fn superseded_statement(table: &str, spans: &[Ids], began: &Began) -> String {
          toUnixTimestamp64Nano(Timestamp) AS began, toUInt64(Duration) AS duration, {said} AS text, sipHash64(text) AS said, \
          rank() OVER (PARTITION BY TraceId, SpanId, SpanKind, ServiceName, Workspace ORDER BY \
          if(JoinState = '', toUInt64(greatest(began, 0)) + duration, 0) DESC, length(text) DESC, substring(segment, 20) DESC, segment DESC, \
-         began DESC, said DESC) AS place \
+         began DESC, duration DESC, said DESC) AS place \
          FROM {table} WHERE {scope} AND (TraceId, SpanId, SpanKind, ServiceName, Workspace) IN (\
          SELECT TraceId, SpanId, SpanKind, ServiceName, Workspace FROM {table} WHERE {scope} \
          GROUP BY TraceId, SpanId, SpanKind, ServiceName, Workspace HAVING count() > 1)) \

@@ -28,6 +28,7 @@ mod schema;
 mod schema_cluster;
 mod sdk_javascript;
 mod sdk_python;
+mod superseded;
 mod support;
 mod tokens;
 mod views;
