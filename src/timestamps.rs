@@ -87,11 +87,14 @@ impl fmt::Display for Outside {
 }
 
 impl Window {
-    /// Whether a span may begin then.
+    /// Whether a span may begin then. OTLP says 0 for a time that is not known; all such spans lie on one day.
     ///
     /// # Errors
     /// When it may not.
     pub fn check(self, start: UnixNanos) -> Result<(), Outside> {
+        if start == UnixNanos::default() {
+            return Ok(());
+        }
         if u128::from(self.now.nanos_since(start)) > self.past.as_nanos() {
             return Err(Outside::Before(self.past));
         }
@@ -266,7 +269,8 @@ mod tests {
         let config = Config { past: HOUR, future: HOUR, ..Config::default() };
         let window = config.window(now);
         let (before, after) = (now.saturating_sub(HOUR), now.saturating_add(HOUR));
-        for start in [before, now, after] {
+        let unknown = UnixNanos::default();
+        for start in [before, now, after, unknown] {
             assert_eq!(window.check(start), Ok(()));
         }
         let words = |start| window.check(start).unwrap_err().to_string();
@@ -274,6 +278,6 @@ mod tests {
         assert_eq!(words(before.saturating_sub(nano)), "is more than 1h ago (receivers.timestamps.past)");
         assert_eq!(words(after.saturating_add(nano)), "is more than 1h ahead (receivers.timestamps.future)");
         let forever = Config { past: Duration::MAX, future: Duration::MAX, ..Config::default() }.window(now);
-        assert_eq!(forever.check(UnixNanos::new(0).unwrap()), Ok(()));
+        assert_eq!(forever.check(UnixNanos::new(1).unwrap()), Ok(()));
     }
 }
