@@ -523,10 +523,10 @@ fn a_client_that_leaves_frees_its_query() {
 fn a_client_that_leaves_its_complete_insert_frees_it() {
     let server = Server::start(&[]);
     server.text("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a");
-    // the data is all there, but storing it takes hours
+    // the data is all there, but storing it takes hours, and no memory: a client that is gone is waited for as one that half-closed
     server.text(
         "CREATE MATERIALIZED VIEW slow ENGINE = MergeTree ORDER BY a AS \
-         SELECT t.a AS a FROM t CROSS JOIN numbers(100000000000000) AS n WHERE NOT ignore(sipHash64(n.number, t.a))",
+         SELECT a FROM t WHERE a IN (SELECT number FROM numbers(100000000000000) WHERE sipHash64(number) = 1)",
     );
     let running = "SELECT count() FROM system.processes WHERE query_kind = 'Insert'";
     for _retry in 0..3 {
