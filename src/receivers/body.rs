@@ -2,7 +2,7 @@
 //! every byte as it arrives.
 
 use super::coding::{Coding, Decoder, explained};
-use super::decoding::{Decoding, SMALL_BYTES_MAX, Wanted};
+use super::decoding::{BATCH_BYTES_MAX, Decoding, Wanted};
 use crate::pipeline::{NotTaken, Pipeline, Room};
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
@@ -91,7 +91,7 @@ pub(super) async fn expand(
     let out = BytesMut::with_capacity(DECOMPRESSED_BYTES_FIRST.min(with.bytes_max));
     let decoder = coding.decoder(Cursor::new(bytes));
     let mut expanding = Expanding { decoder, out, room, bytes_max: with.bytes_max, coding };
-    if !expanding.go_on(SMALL_BYTES_MAX, &Wanted::default())? {
+    if !expanding.go_on(BATCH_BYTES_MAX, &Wanted::default())? {
         expanding = with
             .decoding
             .run_aside(move |wanted| expanding.go_on(usize::MAX, wanted).map(|_at_its_end| expanding))

@@ -94,7 +94,7 @@ async fn ingest(
         Err(error) => return receivers.answer(Err(error.into())).await,
     };
     let body_bytes = bytes.len();
-    match receivers.decoding.run(body_bytes, move |_| Cut::of(&bytes)).await {
+    match receivers.decoding.run(body_bytes <= SMALL_BYTES_MAX, move |_| Cut::of(&bytes)).await {
         Cut::One(record) => receivers.answer(source.take(&receivers, Record::Owned(record), None, room).await).await,
         Cut::Many { is_list, records } => {
             let records = records.into_iter().map(|(place, record)| (place, Record::Part(record, body_bytes)));

@@ -47,7 +47,7 @@ use crate::workspace::Workspace;
 use axum::http::{HeaderMap, header};
 use body::Reading;
 use bytes::Bytes;
-use decoding::SMALL_BYTES_MAX;
+use decoding::{BATCH_BYTES_MAX, SMALL_BYTES_MAX};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -161,15 +161,19 @@ impl Receivers {
         encoding: Encoding,
         mut room: Room,
     ) -> Result<Taken, Refusal> {
-        if request.len() > SMALL_BYTES_MAX {
-            // about as many bytes of rows; JSON is turned into protobuf first
-            let copies = if encoding == Encoding::Json { 2 } else { 1 };
+        // about as many bytes of rows; JSON is turned into protobuf first
+        let (small_bytes_max, copies) = match encoding {
+            Encoding::Json => (SMALL_BYTES_MAX, 2),
+            Encoding::Protobuf => (BATCH_BYTES_MAX, 1),
+        };
+        let is_small = request.len() <= small_bytes_max;
+        if !is_small {
             let grown = room.grow_within_all(request.len().saturating_mul(copies), 0);
             grown.inspect_err(|why| self.count_untaken(from.0, 1, *why))?;
         }
-        let (receivers, request_bytes) = (Arc::clone(self), request.len());
+        let receivers = Arc::clone(self);
         let taking = move |_: &_| receivers.take_decoded(from, &workspace, &request, encoding, room);
-        self.decoding.run(request_bytes, taking).await
+        self.decoding.run(is_small, taking).await
     }
 
     fn take_decoded(
