@@ -1,5 +1,5 @@
 //! Makes the messages of OTLP from `proto/` without a `protoc` on the machine (protox parses them). The one service method
-//! is served by hand, in `src/receivers/otlp_grpc.rs`, so that requests are decoded straight into columns.
+//! is served by hand, in `src/receivers/otlp/grpc.rs`, so that requests are decoded straight into columns.
 
 const PROTO_ROOT: &str = "proto";
 const TRACE_SERVICE: &str = "proto/opentelemetry/proto/collector/trace/v1/trace_service.proto";

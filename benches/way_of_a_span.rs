@@ -13,8 +13,8 @@
 mod samples;
 
 use millrace::chat;
-use millrace::columns::frames::compress_pieces;
-use millrace::columns::native::encode_block;
+use millrace::columns::native::encode::encode_block;
+use millrace::columns::native::frames::compress_pieces;
 use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars};
 use millrace::dedup::{Accepted, SPANS_MAX_DEFAULT};
 

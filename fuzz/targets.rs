@@ -18,13 +18,14 @@
 #[path = "stored.rs"]
 mod stored;
 
-use millrace::chat::records::Records;
-use millrace::chat::{self, AttrValue, ChatSpan, Context, Foreign, Limits, ParseOptions, helicone, litellm};
-use millrace::columns::blocks::Block;
-use millrace::columns::native::encode_block;
+use millrace::chat::vendor::records::Records;
+use millrace::chat::vendor::{helicone, litellm};
+use millrace::chat::{self, AttrValue, ChatSpan, Context, Foreign, Limits, ParseOptions};
+use millrace::columns::native::encode::encode_block;
+use millrace::columns::native::parse::Block;
 use millrace::columns::typed::Normalise;
 use millrace::columns::{MapRow, RowGroup, SpanScalars};
-use millrace::dialects;
+use millrace::conventions as dialects;
 use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::otlp::{self, DecodeError, Encoding};
 use millrace::steps;

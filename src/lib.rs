@@ -5,9 +5,9 @@
 //!
 //! ```text
 //! 4 wiring      main  cli  app  config  dead_letter
-//! 3 edges       receivers  committer  exporter  joiner  superseded  admin
+//! 3 edges       receivers  committer  exporter  reconciler  admin
 //! 2 engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
-//! 1 codecs      otlp  chat  dialects  genai  columns
+//! 1 codecs      otlp  chat  conventions  genai  json  columns
 //! 0 vocabulary  ids  time  sizes  bounds  text  workspace  retention  timestamps  telemetry  shutdown  steps
 //! ```
 
@@ -18,8 +18,9 @@
 // floor 1: codecs, pure functions over bytes
 pub mod chat;
 pub mod columns;
-pub mod dialects;
+pub mod conventions;
 pub mod genai;
+pub(crate) mod json;
 pub mod otlp;
 // floor 0: vocabulary
 pub mod bounds;
@@ -45,9 +46,8 @@ pub mod traces;
 pub mod admin;
 pub mod committer;
 pub mod exporter;
-pub mod joiner;
 pub mod receivers;
-pub mod superseded;
+pub mod reconciler;
 // floor 4: wiring
 pub mod app;
 pub mod cli;

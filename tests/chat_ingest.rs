@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use millrace::chat::{
-    self, AttrValue, Context, Foreign, Limits, ParseOptions, SessionRef, TraceRef, Traceparent, helicone, litellm,
-};
+use millrace::chat::vendor::{helicone, litellm};
+use millrace::chat::{self, AttrValue, Context, Foreign, Limits, ParseOptions, SessionRef, TraceRef, Traceparent};
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
 use proptest::prelude::*;

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clickhouse::{Client, Compression, Row};
-use millrace::columns::frames::{FrameReader, compress_pieces};
+use millrace::columns::native::frames::{FrameReader, compress_pieces};
 use serde::{Deserialize, Serialize};
 
 /// A stuck test fails instead of hanging; nothing is asserted about how long anything takes.
@@ -989,7 +989,11 @@ async fn the_spans_stored_lately_are_found_newest_parts_first() {
     assert_eq!(recent_spans(&client, day, 10).await, [0; 0]);
     for (token, ids) in [("a", 1..4), ("b", 4..6), ("c", 6..9)] {
         let (mut block, mut frames) = (Vec::new(), Vec::new());
-        millrace::columns::native::encode_block(&[&group_of(ids)], millrace::ids::SegmentId::new(1, 1), &mut block);
+        millrace::columns::native::encode::encode_block(
+            &[&group_of(ids)],
+            millrace::ids::SegmentId::new(1, 1),
+            &mut block,
+        );
         compress_pieces(&block, &mut frames);
         client.insert_frames(frames.into(), None, token, PATIENCE).await.unwrap();
     }

@@ -10,7 +10,7 @@ mod targets;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use millrace::columns::native::encode_block;
+use millrace::columns::native::encode::encode_block;
 use millrace::otlp::{Limits, transcode_traces};
 use millrace::workspace::Workspace;
 use serde_json::Value;

@@ -8,10 +8,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use millrace::chat::{self, ChatSpan, Context, Foreign, ParseOptions, helicone, litellm};
+use millrace::chat::vendor::{helicone, litellm};
+use millrace::chat::{self, ChatSpan, Context, Foreign, ParseOptions};
 use millrace::columns::typed::Normalise;
 use millrace::columns::{MapRow, RowGroup, SpanScalars};
-use millrace::dialects;
+use millrace::conventions as dialects;
 use millrace::otlp::{self, Encoding};
 use millrace::steps;
 use millrace::time::UnixNanos;

@@ -1,7 +1,7 @@
 //! Spans as Native blocks in compressed frames, as Millrace sends them: for the exporter's table, and for ours.
 
 use super::data::Span;
-use millrace::columns::frames::compress_pieces;
+use millrace::columns::native::frames::compress_pieces;
 
 /// Calls its argument with each pair of a map.
 type EachPair = fn(&Span, &mut dyn FnMut(&str, &str));

@@ -9,9 +9,9 @@
 
 use std::borrow::Cow;
 
-use super::json::Value;
 use super::span::Attributes;
 use crate::genai::semconv;
+use crate::json::document::Value;
 
 /// What both contexts say together.
 pub(super) struct Contexts<'d> {

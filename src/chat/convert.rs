@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use super::cost::{self, Cost};
 use super::error::{self, Failure};
 use super::identity::{Identity, RecordIdentity};
-use super::json::Value;
 use super::parse::Capture;
 use super::raw;
 use super::request::Request;
@@ -18,6 +17,7 @@ use super::validate::ValidationErrors;
 use crate::columns;
 use crate::genai::{provider, semconv};
 use crate::ids::TraceId;
+use crate::json::document::Value;
 use crate::retention::Horizon;
 use crate::time::UnixNanos;
 use crate::timestamps::Window;
@@ -149,7 +149,7 @@ pub fn check_age(
 }
 
 fn span_name(model: &str) -> String {
-    let model = super::limits::cut(model, NAME_BYTES_MAX).map_or(model, |(kept, _)| kept);
+    let model = crate::json::limits::cut(model, NAME_BYTES_MAX).map_or(model, |(kept, _)| kept);
     if model.is_empty() { "chat".to_owned() } else { format!("chat {model}") }
 }
 

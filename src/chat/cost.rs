@@ -1,10 +1,10 @@
 //! What a call cost in US dollars, and who says so: table 3.8.
 
-use super::json::Value;
 use super::parse::CallerCost;
 use super::span::{AttrValue, Attributes};
 use crate::genai::cost::Usd;
 use crate::genai::semconv;
+use crate::json::document::Value;
 
 /// The cost of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +84,8 @@ pub(super) fn put(attributes: &mut Attributes<'_>, cost: Option<Cost>, caller: &
 
 #[cfg(test)]
 mod tests {
-    use super::super::json::Document;
     use super::*;
+    use crate::json::document::Document;
 
     fn found(response: &str, caller: &CallerCost) -> Option<(String, &'static str)> {
         let document = Document::parse(response.to_owned()).unwrap();

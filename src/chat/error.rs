@@ -9,10 +9,10 @@
 
 use std::borrow::Cow;
 
-use super::json::Value;
-use super::limits;
-use super::writer::JsonWriter;
 use crate::genai::finish_reason;
+use crate::json::document::Value;
+use crate::json::limits;
+use crate::json::writer::JsonWriter;
 
 /// Longest status message, in characters.
 const MESSAGE_CHARS_MAX: usize = 1024;
@@ -25,17 +25,17 @@ const OTHER: &str = "_OTHER";
 
 /// A failed call.
 #[derive(Debug, Clone)]
-pub(super) struct Failure<'d> {
+pub(crate) struct Failure<'d> {
     /// `error.type`.
-    pub(super) class: Cow<'d, str>,
+    pub(crate) class: Cow<'d, str>,
     /// The status message; empty when there is none.
-    pub(super) message: Cow<'d, str>,
+    pub(crate) message: Cow<'d, str>,
     /// The provider's error, when there is one.
-    pub(super) error: Option<Value<'d>>,
+    pub(crate) error: Option<Value<'d>>,
 }
 
 /// The error of a response, if it is one.
-pub(super) fn find(response: Value<'_>) -> Option<Failure<'_>> {
+pub(crate) fn find(response: Value<'_>) -> Option<Failure<'_>> {
     if let Some(error) = response.get("error").filter(|error| says_something(*error)) {
         let failure = Failure::of(unwrap_list(error));
         // the first of several names the failure, all are kept
@@ -128,8 +128,8 @@ fn cut_message(message: Cow<'_, str>) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::json::Document;
     use super::*;
+    use crate::json::document::Document;
 
     fn found(response: &str) -> Option<(String, String)> {
         let doc = Document::parse(response.to_owned()).unwrap();

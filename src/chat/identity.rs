@@ -17,13 +17,13 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::canonical::CanonicalHash;
 use super::contexts::Contexts;
-use super::json::Value;
 use super::parse::Capture;
 use super::timing::GivenTimes;
 use super::trace_ref::{TraceRef, Traceparent};
 use crate::ids::{SpanId, TraceId};
+use crate::json::canonical::CanonicalHash;
+use crate::json::document::Value;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 

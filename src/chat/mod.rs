@@ -17,42 +17,27 @@
 /// The instrumentation scope of the spans made here.
 pub const SCOPE_NAME: &str = "millrace.chat_completions";
 
-mod canonical;
 mod contexts;
 mod convert;
 mod cost;
-mod error;
-mod foreign;
-pub mod helicone;
+pub(crate) mod error;
 mod identity;
-pub(crate) mod json;
-pub(crate) mod json_text;
-mod limits;
-pub mod litellm;
-pub(crate) mod media;
-mod merge;
-mod merge_delta;
-pub(crate) mod messages;
 mod parse;
-pub(crate) mod parts;
 mod raw;
-pub mod records;
 mod request;
 mod response;
 mod span;
-pub(crate) mod stream;
 pub(crate) mod timing;
-pub(crate) mod tools;
 mod trace_ref;
 pub(crate) mod usage;
 mod validate;
-pub(crate) mod writer;
+pub mod vendor;
 
+pub use crate::chat::vendor::foreign::Foreign;
+pub use crate::json::document::{DEPTH_MAX, VALUES_MAX};
+pub use crate::json::limits::Limits;
 pub use convert::{Context, check_age, convert};
-pub use foreign::Foreign;
 pub use identity::RecordIdentity;
-pub use json::{DEPTH_MAX, VALUES_MAX};
-pub use limits::Limits;
 pub use parse::{Capture, ParseOptions, parse};
 pub use span::{AttrValue, ChatSpan, Raw, Status};
 pub use trace_ref::{SessionRef, TRACE_ID_BYTES_MAX, TraceRef, Traceparent, derived_session};

@@ -1,14 +1,15 @@
 //! The door: a POST body becomes a [`Capture`] or the list of what is wrong with it.
 
 use super::contexts::Contexts;
-use super::json::{Document, Value};
-use super::limits::Limits;
-use super::stream::{self, Merged};
 use super::timing::{self, GivenTimes};
 use super::validate::{Found, Loc, ValidationErrors};
 use super::{error, trace_ref};
 use crate::genai::cost::Usd;
+use crate::genai::stream::sse;
+use crate::genai::stream::sse::Merged;
 use crate::ids::{SpanId, TraceId};
+use crate::json::document::{Document, Value};
+use crate::json::limits::Limits;
 use crate::steps;
 use crate::time::UnixNanos;
 
@@ -168,7 +169,7 @@ fn check_members(root: Value<'_>, options: &ParseOptions, found: &mut Found) {
         if found.is_full() || known().any(|known| *known == name) {
             continue;
         }
-        let shown = super::limits::cut(&name, 64).map_or(&*name, |(kept, _)| kept);
+        let shown = crate::json::limits::cut(&name, 64).map_or(&*name, |(kept, _)| kept);
         let similarity = |known: &&&str| strsim::jaro_winkler(shown, known);
         let nearest = known().max_by(|left, right| similarity(left).total_cmp(&similarity(right)));
         let hint = nearest.filter(|known| similarity(known) > 0.7);
@@ -234,13 +235,13 @@ fn check_response(root: Value<'_>, found: &mut Found) -> Option<Merged> {
         found.list(&["response".into(), "choices".into()], choices);
         return None;
     }
-    if response.is_object() && !stream::is_chunk(response) {
+    if response.is_object() && !sse::is_chunk(response) {
         if response.get("choices").is_none() && error::find(response).is_none() {
             found.add(&path, "value_error", MSG, None);
         }
         return None;
     }
-    let merged = stream::merge(response);
+    let merged = sse::merge(response);
     if merged.is_none() {
         found.add(&path, "value_error", MSG, Some(response));
     }
@@ -314,7 +315,7 @@ fn check_costs(root: Value<'_>, found: &mut Found) -> CallerCost {
             break;
         }
         let name = key.str().unwrap_or_default();
-        if let Some((shown, _)) = super::limits::cut(&name, COST_DETAIL_BYTES_MAX) {
+        if let Some((shown, _)) = crate::json::limits::cut(&name, COST_DETAIL_BYTES_MAX) {
             let msg = format!("String should have at most {COST_DETAIL_BYTES_MAX} bytes");
             found.add(&["cost_details".into(), shown.into(), "[key]".into()], "string_too_long", msg, None);
         } else if let Some(usd) = found.usd(&["cost_details".into(), (&*name).into()], value) {

@@ -14,10 +14,12 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::json::{Document, Value};
-use super::limits::{self, Limits};
-use super::media::{self, Digest};
-use super::writer::Losses;
+use crate::genai::messages::media;
+use crate::genai::messages::media::Digest;
+use crate::json::document::{Document, Value};
+use crate::json::limits;
+use crate::json::limits::Limits;
+use crate::json::writer::Losses;
 use crate::steps;
 use crate::text::write_escaped;
 

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::json::Value;
 use super::span::{AttrValue, Attributes};
-use super::{messages, tools};
+use crate::genai::messages::{message, tools};
 use crate::genai::semconv;
+use crate::json::document::Value;
 
 /// The members of a request that have an attribute, and the rest in order.
 #[derive(Default)]
@@ -135,7 +135,7 @@ impl<'d> Request<'d> {
             attributes.json(semconv::TOOL_DEFINITIONS, |json| tools::write(json, self.tools, self.functions));
         }
         if let Some(messages) = self.messages {
-            attributes.json(semconv::INPUT_MESSAGES, |json| messages::write_input(json, messages));
+            attributes.json(semconv::INPUT_MESSAGES, |json| message::write_input(json, messages));
         }
         self.put_rest(attributes);
     }
@@ -211,9 +211,9 @@ fn stop_sequences(value: Value<'_>) -> Option<Vec<Cow<'_, str>>> {
 mod tests {
     use serde_json::{Value as Json, json};
 
-    use super::super::json::Document;
-    use super::super::limits::Limits;
     use super::*;
+    use crate::json::document::Document;
+    use crate::json::limits::Limits;
 
     /// The attributes of a request beside its model and messages, as JSON where they are JSON.
     fn attributes(mut request: Json) -> Json {

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use super::error::Failure;
-use super::json::Value;
-use super::messages;
 use super::span::Attributes;
 use super::usage::Usage;
+use crate::genai::messages::message;
 use crate::genai::provider::{self, Signs};
 use crate::genai::{finish_reason, semconv};
+use crate::json::document::Value;
 
 /// A response: one object, chunks merged.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ impl<'d> Response<'d> {
                 self.choices.iter().map(|choice| reason(choice).unwrap_or(Cow::Borrowed(finish_reason::ERROR)));
             attributes.texts(semconv::RESPONSE_FINISH_REASONS, reasons.collect());
             attributes
-                .json(semconv::OUTPUT_MESSAGES, |json| messages::write_output(json, &self.choices, shape.is_stream));
+                .json(semconv::OUTPUT_MESSAGES, |json| message::write_output(json, &self.choices, shape.is_stream));
         }
         if !shape.is_error_itself {
             self.put_rest(attributes, usage, cost_member);
@@ -125,6 +125,6 @@ fn is_held(key: Value<'_>, value: Value<'_>) -> bool {
         "usage" => value.is_object(),
         // an error that says nothing is no error and no loss
         "error" => true,
-        name => messages::RAW_ONLY.contains(&name),
+        name => message::RAW_ONLY.contains(&name),
     }
 }

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::limits::{self, Limits};
 use super::trace_ref::{SessionRef, TraceRef, derived_session};
-use super::writer::{JsonWriter, Losses};
 use crate::genai::cost::Usd;
 use crate::genai::semconv;
 use crate::ids::SpanId;
+use crate::json::limits;
+use crate::json::limits::Limits;
+use crate::json::writer::{JsonWriter, Losses};
 use crate::text::put_double;
 use crate::text::write_string;
 use crate::time::UnixNanos;

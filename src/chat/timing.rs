@@ -10,8 +10,8 @@
 
 use std::time::Duration;
 
-use super::json::Value;
 use crate::genai::decimal::scaled;
+use crate::json::document::Value;
 use crate::time::UnixNanos;
 
 /// Longest time between `created` and now that still bounds a call.
@@ -212,8 +212,8 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::json::Document;
     use super::*;
+    use crate::json::document::Document;
 
     const NOW: u64 = 1_790_000_100_000_000_000;
 

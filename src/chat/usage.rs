@@ -2,10 +2,10 @@
 //!
 //! Source: genai, `gen_ai.usage.*`; table 3.3 for who counts differently.
 
-use super::json::Value;
 use super::span::Attributes;
-use super::writer::JsonWriter;
 use crate::genai::{provider, semconv};
+use crate::json::document::Value;
+use crate::json::writer::JsonWriter;
 
 /// The token counts of a response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -237,9 +237,9 @@ fn token_count(value: Value<'_>) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::json::Document;
-    use super::super::limits::Limits;
     use super::*;
+    use crate::json::document::Document;
+    use crate::json::limits::Limits;
 
     fn read(usage: &str, provider: &str) -> Usage {
         Usage::read(Document::parse(usage.to_owned()).unwrap().root(), provider)

@@ -9,9 +9,9 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::json::{JsonError, Value};
 use crate::genai::cost::Usd;
 use crate::genai::decimal::DecimalError;
+use crate::json::document::{JsonError, Value};
 use crate::text::write_string;
 
 /// Most errors named for one body.

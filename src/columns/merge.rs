@@ -6,9 +6,9 @@
 //! merged        columns t n s m, where b's rows have the default of n and a's that of m
 //! ```
 
-use super::blocks::{Block, Column, Data, Ends};
-use super::builders::put_varint;
-use super::selection::Selection;
+use crate::columns::build::builders::put_varint;
+use crate::columns::build::selection::Selection;
+use crate::columns::native::parse::{Block, Column, Data, Ends};
 
 /// A column's values in one of the blocks, and which of them stay. `None`: it has no such column.
 type Source<'s, 'a> = (Option<&'s Data<'a>>, Selection);
@@ -140,7 +140,7 @@ fn put_ends<'s, 'a>(
 mod tests {
     use super::*;
     use crate::columns::RowGroup;
-    use crate::columns::native::encode_block;
+    use crate::columns::native::encode::encode_block;
     use crate::columns::testing::any_group;
     use crate::ids::SegmentId;
     use proptest::collection::vec;

@@ -13,22 +13,19 @@
 //! frames.rs    ClickHouse's compressed frames around such blocks
 //! ```
 
-pub mod blocks;
-pub mod builders;
-pub mod frames;
+pub mod build;
 pub mod merge;
 pub mod native;
+pub mod row_group;
 mod row_size;
 pub mod scalars;
-mod selection;
-pub mod spans;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod typed;
 
-pub use row_size::RowTooLarge;
-pub use scalars::{SpanKind, SpanScalars, StatusCode};
-pub use spans::{
+pub use crate::columns::row_group::{
     ALIASES, Alias, COLUMNS, Column, FILLED, Filled, MapRow, Mark, RAW_REQUEST, RAW_RESPONSE, RowGroup, SEGMENT_ID,
     STANDARD_COLUMNS,
 };
+pub use row_size::RowTooLarge;
+pub use scalars::{SpanKind, SpanScalars, StatusCode};

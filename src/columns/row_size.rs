@@ -6,9 +6,9 @@
 //! ```
 
 use super::scalars::SpanScalars;
-use super::spans::{COLUMNS, MapRow, Mark, RowGroup};
 use super::typed::Typed;
 use crate::bounds::{BLOCK_HEADER_BYTES_MAX, ROW_BYTES_MAX};
+use crate::columns::row_group::{COLUMNS, MapRow, Mark, RowGroup};
 use crate::ids::{SpanId, TraceId};
 
 /// A row that no block takes.

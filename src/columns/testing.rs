@@ -2,7 +2,8 @@
 //! groups of any rows too.
 
 use super::typed::{Costs, Counts, JoinState, Kind, Normalise, SpanView, Texts, Typed};
-use super::{COLUMNS, MapRow, RowGroup, STANDARD_COLUMNS, SpanKind, SpanScalars, StatusCode, native::encode_block};
+use super::{COLUMNS, MapRow, RowGroup, STANDARD_COLUMNS, SpanKind, SpanScalars, StatusCode};
+use crate::columns::native::encode::encode_block;
 use crate::genai::cost::Usd;
 use crate::ids::{SegmentId, SpanId, TraceId};
 use crate::time::UnixNanos;

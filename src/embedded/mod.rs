@@ -13,40 +13,19 @@
 //!    libchdb   the binding, the only unsafe code of the house
 //! ```
 
-mod allowed;
-mod body;
-mod calls;
-mod child;
 mod engine;
-mod error;
-mod flushed;
-mod format;
-mod guard;
-mod handler;
-mod job;
-mod lexer;
-mod libchdb;
-mod native;
-mod request;
-mod respond;
-mod room;
-mod run;
-mod sandbox;
 mod server;
-mod sessions;
-mod settings;
-mod sql;
-#[cfg(test)]
-mod sql_agreement;
+pub(crate) mod supervisor;
+mod wire;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub use child::{Command, EXIT_PERMANENT, NeverStarted, Supervised, supervise};
-pub use engine::OpenError;
-pub use guard::OWN_HEADER;
-pub use sandbox::{Fence, Held};
-pub use server::{Bound, ServeError, memory_default, run_server};
+pub use crate::embedded::engine::instance::OpenError;
+pub use crate::embedded::engine::sandbox::{Fence, Held};
+pub use crate::embedded::server::guard::OWN_HEADER;
+pub use crate::embedded::server::listener::{Bound, ServeError, memory_default, run_server};
+pub use crate::embedded::supervisor::{Command, EXIT_PERMANENT, NeverStarted, Supervised, supervise};
 
 /// Queries at the same time unless configured.
 pub const QUERIES_MAX_DEFAULT: usize = 64;

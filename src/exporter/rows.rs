@@ -1,9 +1,9 @@
 //! The rows of a part of a segment, decompressed: which of them ClickHouse has, and any of the others as one block.
 
 use crate::clickhouse::recent::RowKey;
-use crate::columns::blocks::Block;
-use crate::columns::frames::{compress_pieces, decompress_frames};
 use crate::columns::merge::merge;
+use crate::columns::native::frames::{compress_pieces, decompress_frames};
+use crate::columns::native::parse::Block;
 use crate::workspace;
 use bytes::Bytes;
 use std::collections::HashSet;

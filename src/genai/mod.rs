@@ -11,5 +11,7 @@
 pub mod cost;
 pub mod decimal;
 pub mod finish_reason;
+pub(crate) mod messages;
 pub mod provider;
 pub mod semconv;
+pub(crate) mod stream;

@@ -15,8 +15,8 @@ use super::ledger::Ledger;
 use super::loaded::{InDoubt, LoadError, Loaded, RowsLost, Whole};
 use super::segment::{self, COLUMNS_HASH, Damage, Name, Scan, State as FileState};
 use super::waiter::{Waiter, Waiters};
-use crate::columns::blocks::{Block, Malformed};
-use crate::columns::frames::decompress_checked_frame;
+use crate::columns::native::frames::decompress_checked_frame;
+use crate::columns::native::parse::{Block, Malformed};
 use crate::ids::SegmentId;
 use crate::telemetry::Metrics;
 use crate::time::UnixNanos;
@@ -859,7 +859,7 @@ pub(super) fn rows_in(bytes: &[u8], found: &Scan) -> usize {
     for frame in &found.frames {
         content.clear();
         if decompress_checked_frame(bytes.get(frame.clone()).unwrap_or_default(), &mut content).is_ok() {
-            rows += crate::columns::blocks::shape(&content).map_or(0, |(_columns, rows)| rows);
+            rows += crate::columns::native::parse::shape(&content).map_or(0, |(_columns, rows)| rows);
         }
     }
     rows

@@ -7,8 +7,8 @@
 
 use super::disk::{Disk, replace};
 use super::segment::{self, COLUMNS_HASH, Header};
-use crate::columns::blocks::Block;
-use crate::columns::frames::{Content, compress_frame, compress_pieces, decompress_frames};
+use crate::columns::native::frames::{Content, compress_frame, compress_pieces, decompress_frames};
+use crate::columns::native::parse::Block;
 use crate::ids::SegmentId;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

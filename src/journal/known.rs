@@ -14,7 +14,7 @@
 //! was cut off is told of by its rows, a record whose frame was cut off not at all. When a segment goes its records stay (archive.rs).
 
 use super::disk::{Disk, Folder, replace};
-use crate::columns::frames::checksum_of;
+use crate::columns::native::frames::checksum_of;
 use crate::ids::ReportKey;
 use crate::time::UnixNanos;
 use std::io;

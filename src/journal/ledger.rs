@@ -18,7 +18,7 @@
 //! one. So it tells exactly what is lost as long as the machine runs, and afterwards the least that is.
 
 use super::disk::{Folder, Overwritable, replace};
-use crate::columns::frames::checksum_of;
+use crate::columns::native::frames::checksum_of;
 use crate::ids::SegmentId;
 use std::collections::BTreeMap;
 use std::io;

@@ -11,8 +11,8 @@
 
 use super::segment::Unreadable;
 use crate::bounds::BLOCK_BYTES;
-use crate::columns::blocks::Malformed;
-use crate::columns::frames::{checksum_of, shape_of};
+use crate::columns::native::frames::{checksum_of, shape_of};
+use crate::columns::native::parse::Malformed;
 use crate::ids::SegmentId;
 use bytes::Bytes;
 use std::io;

@@ -51,9 +51,9 @@ pub use segment::Unreadable;
 pub use waiter::{Listener, Waiter};
 
 use crate::columns::RowGroup;
-use crate::columns::blocks::Block;
-use crate::columns::frames::{checksum_of, compress_frame};
-use crate::columns::native::cut;
+use crate::columns::native::encode::cut;
+use crate::columns::native::frames::{checksum_of, compress_frame};
+use crate::columns::native::parse::Block;
 use crate::ids::{ReportKey, SegmentId};
 use crate::sizes::ByteSize;
 use crate::telemetry::Metrics;

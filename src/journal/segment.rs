@@ -30,8 +30,10 @@
 use super::known::Record;
 use crate::columns::COLUMNS;
 use crate::columns::SEGMENT_ID;
-use crate::columns::blocks::Block;
-use crate::columns::frames::{FRAME_HEADER_BYTES, check_frame, checksum_of, claimed_bytes, decompress_checked_frame};
+use crate::columns::native::frames::{
+    FRAME_HEADER_BYTES, check_frame, checksum_of, claimed_bytes, decompress_checked_frame,
+};
+use crate::columns::native::parse::Block;
 use crate::ids::SegmentId;
 use bytes::Bytes;
 use std::ops::Range;
@@ -318,7 +320,7 @@ impl Name {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns::frames::compress_pieces;
+    use crate::columns::native::frames::compress_pieces;
     use proptest::prelude::*;
 
     fn header() -> Header {

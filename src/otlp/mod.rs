@@ -10,16 +10,12 @@
 //! proto      prost messages of the pinned OTLP version: replies, and the oracle of the tests
 //! ```
 
-pub mod decode;
 #[cfg(test)]
-mod dialect_tests;
-mod fields;
+mod convention_tests;
 pub mod json;
-mod scalars;
-mod value;
-mod wire;
+pub mod protobuf;
 
-pub use decode::{DecodeError, Decoded, Encoding, Limits, Root, count_spans, decode_traces};
+pub use crate::otlp::protobuf::decode::{DecodeError, Decoded, Encoding, Limits, Root, count_spans, decode_traces};
 pub use json::{Transcoded, transcode_traces};
 
 /// The messages of OTLP 1.11.0 as prost makes them (proto/ has the sources).

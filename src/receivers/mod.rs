@@ -16,27 +16,19 @@
 //! answer.rs             google.rpc.Status in the request's own encoding
 //! ```
 
-mod answer;
-mod answers;
-mod body;
-mod body_stream;
 pub mod chat;
-mod chat_ndjson;
-mod chat_shapes;
-mod coding;
 mod decoding;
 pub mod http;
-pub mod otlp_grpc;
-mod otlp_http;
-mod patience;
+pub mod otlp;
 mod share;
 
 pub use decoding::Decoding;
 pub use share::Share;
 
 use crate::chat::ParseOptions;
-use crate::otlp::{self, DecodeError, Decoded, Encoding, decode_traces};
+use crate::otlp::{DecodeError, Decoded, Encoding, Limits, decode_traces};
 use crate::pipeline::{Ack, NotTaken, Origin, Pipeline, Promise, Receipt, Room};
+use crate::receivers::http::body::Reading;
 use crate::retention::Retention;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Metrics, Receiver};
@@ -45,7 +37,6 @@ use crate::timestamps::{self, Budget};
 use crate::traces::{KnownRoot, Traces};
 use crate::workspace::Workspace;
 use axum::http::{HeaderMap, header};
-use body::Reading;
 use bytes::Bytes;
 use decoding::{BATCH_BYTES_MAX, SMALL_BYTES_MAX};
 use std::sync::Arc;
@@ -82,7 +73,7 @@ pub struct Receivers {
     /// How chat-completions are read.
     pub chat_options: ParseOptions,
     /// What one request may contain.
-    pub limits: otlp::Limits,
+    pub limits: Limits,
     /// Bytes of one request, compressed and decompressed.
     pub request_bytes_max: usize,
     /// How long a sender may take for its body.
@@ -113,7 +104,7 @@ struct Taken {
 }
 
 /// What an OTLP request came to.
-struct Accepted {
+pub(crate) struct Accepted {
     rejected: usize,
     reasons: Vec<String>,
     _receipt: Receipt,
@@ -121,11 +112,11 @@ struct Accepted {
 
 /// Why an OTLP request was not taken.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(crate) enum Refusal {
     #[error(transparent)]
     Malformed(#[from] DecodeError),
     #[error(transparent)]
-    Json(#[from] otlp::json::JsonError),
+    Json(#[from] crate::otlp::json::JsonError),
     #[error(transparent)]
     NotTaken(#[from] NotTaken),
 }
@@ -239,10 +230,10 @@ impl Receivers {
     fn decode(&self, request: &[u8], encoding: Encoding, workspace: &Workspace) -> Result<Decoded, Refusal> {
         let now = self.clock.now();
         let (horizon, window) = (self.retention.horizon(workspace, now), Some(self.timestamps.window(now)));
-        let limits = otlp::Limits { horizon, window, ..self.limits };
+        let limits = Limits { horizon, window, ..self.limits };
         match encoding {
             Encoding::Protobuf => Ok(decode_traces(request, encoding, workspace, &limits)?),
-            Encoding::Json => Ok(otlp::transcode_traces(request, limits.depth)?.decode(workspace, &limits)?),
+            Encoding::Json => Ok(crate::otlp::transcode_traces(request, limits.depth)?.decode(workspace, &limits)?),
         }
     }
 }

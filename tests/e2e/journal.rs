@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use millrace::columns::frames::{check_frame, checksum_of, compress_pieces, decompress_checked_frame};
+use millrace::columns::native::frames::{check_frame, checksum_of, compress_pieces, decompress_checked_frame};
 use serde_json::{Value, json};
 
 use crate::support::http::post_json;

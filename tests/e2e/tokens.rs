@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use millrace::clickhouse::schema::{self, Home};
 use millrace::clickhouse::{Client, Config};
-use millrace::columns::frames::compress_pieces;
-use millrace::columns::native::encode_block;
+use millrace::columns::native::encode::encode_block;
+use millrace::columns::native::frames::compress_pieces;
 use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
 use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::time::UnixNanos;

@@ -69,7 +69,7 @@ async fn a_full_disk_is_looked_at_again_however_long_a_segment_may_wait() {
 #[tokio::test]
 async fn a_commit_that_would_make_a_segment_too_large_goes_into_the_next() {
     let mut block = Vec::new();
-    crate::columns::native::encode_block(&[&group(&[1, 2])], SegmentId::new(1, 1), &mut block);
+    crate::columns::native::encode::encode_block(&[&group(&[1, 2])], SegmentId::new(1, 1), &mut block);
     let limit = block.len() + bounds::commit_bytes(group(&[1, 2]).counted_bytes());
     for ack in [Ack::Durable, Ack::Memory] {
         let mut rig = Rig::new();

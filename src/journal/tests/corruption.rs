@@ -383,7 +383,7 @@ fn a_segment_of_a_later_version_is_left_where_it_is() {
     let mut later = written(&[2, 1], true);
     let header = later.header;
     later.bytes[8] = 3;
-    let sum = crate::columns::frames::checksum_of(&later.bytes[..header - 16]);
+    let sum = crate::columns::native::frames::checksum_of(&later.bytes[..header - 16]);
     later.bytes[header - 16..header].copy_from_slice(&sum);
     for state in [State::Waiting { rows: 3 }, State::Open] {
         let name = Name { state, ..later.name };
@@ -417,7 +417,7 @@ fn a_segment_with_a_column_type_of_a_later_release_is_left_where_it_is() {
     let id = written(&[1], true).name.id;
     let header = Header { id, created_nanos: 1, columns: *COLUMNS_HASH ^ 1, table: "otel.otel_traces".to_owned() };
     let mut bytes = header.encode();
-    crate::columns::frames::compress_pieces(&block, &mut bytes);
+    crate::columns::native::frames::compress_pieces(&block, &mut bytes);
     for state in [State::Open, State::Waiting { rows: 1 }, State::Doubt { rows: 1 }] {
         let name = Name { id, state };
         let (disk, opened) = with(name, &bytes);

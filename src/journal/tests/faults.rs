@@ -398,7 +398,7 @@ fn a_dead_letter_without_room_is_none_and_is_written_when_there_is() {
     };
     let mut block = Vec::new();
     let id = SegmentId::new(1, 2);
-    crate::columns::native::encode_block(&[&group(&[1, 2])], id, &mut block);
+    crate::columns::native::encode::encode_block(&[&group(&[1, 2])], id, &mut block);
     let calls = {
         let disk = SimDisk::default();
         DeadLetters::new("/data/dead-letter".into(), disk.shared()).put(id, 3, &block, &verdict(6)).unwrap();

@@ -1,0 +1,167 @@
+//! Events that are a message each: as span events, or as Logfire's list of them in one attribute.
+//!
+//! Source: core 1.28 to 1.36, `gen_ai.user.message` and its like; Logfire, the attribute `events`.
+
+use super::Made;
+use super::forms::{Form, Side};
+use crate::columns::typed::{Entries, SpanView};
+use crate::conventions::keys::Slot;
+use crate::conventions::read_json;
+use crate::conventions::slots::Slots;
+use crate::json::document::Value;
+use crate::text::write_string;
+use std::str;
+
+const CHOICE: &str = "gen_ai.choice";
+
+/// The role that an event's name says.
+fn role(name: &str) -> Option<&str> {
+    let role = name.strip_prefix("gen_ai.")?.strip_suffix(".message")?;
+    matches!(role, "system" | "user" | "assistant" | "tool").then_some(role)
+}
+
+/// An attribute of the first event of that name.
+pub(crate) fn content<'a>(span: &SpanView<'a>, event: &[u8], key: &[u8]) -> Option<&'a str> {
+    let events = span.events.iter().filter(|it| it.name == event);
+    let mut values = events.flat_map(|event| event.attributes.iter());
+    let value = values.find(|(name, value)| *name == key && !value.is_empty())?.1;
+    str::from_utf8(value).ok()
+}
+
+/// Messages sent.
+pub(crate) fn input(slots: &Slots<'_>, span: &SpanView<'_>) -> Option<Made<'static>> {
+    let form = Form { side: Side::Input, reasons: &[], calls: None, may_be_text: true };
+    let mut json = String::from("[");
+    for event in &span.events {
+        if let Some(role) = str::from_utf8(event.name).ok().and_then(role) {
+            separate(&mut json);
+            message(&mut json, Some(role), event.attributes);
+        }
+    }
+    json.push(']');
+    of_list(&json, form).or_else(|| logfire(slots, form))
+}
+
+/// Messages received.
+pub(crate) fn output(slots: &Slots<'_>, span: &SpanView<'_>, form: Form<'_>) -> Option<Made<'static>> {
+    let mut json = String::from("[");
+    for event in span.events.iter().filter(|event| event.name == CHOICE.as_bytes()) {
+        separate(&mut json);
+        message(&mut json, None, event.attributes);
+    }
+    json.push(']');
+    of_list(&json, form).or_else(|| logfire(slots, form))
+}
+
+fn separate(json: &mut String) {
+    if !json.ends_with('[') {
+        json.push(',');
+    }
+}
+
+fn of_list(json: &str, form: Form<'_>) -> Option<Made<'static>> {
+    if json == "[]" {
+        return None;
+    }
+    let document = read_json(json).ok()?;
+    choices(document.root().items(), form)
+}
+
+/// Writes messages; those within a choice are taken out of it.
+fn choices<'d>(items: impl Iterator<Item = Value<'d>>, form: Form<'_>) -> Option<Made<'static>> {
+    let mut items: Vec<Value<'d>> = items.collect();
+    let index = |item: &Value<'_>| item.get("index").and_then(Value::int);
+    if form.side == Side::Output && items.iter().all(|item| index(item).is_some()) {
+        items.sort_by_cached_key(index);
+    }
+    let reasons: Vec<String> = items
+        .iter()
+        .filter_map(|item| {
+            item.get("finish_reason").or_else(|| item.get("message")?.get("finish_reason"))?.filled_str()
+        })
+        .map(|reason| reason.into_owned())
+        .collect();
+    let own: Vec<_> = reasons.iter().map(|reason| reason.as_bytes().into()).collect();
+    let with_reasons = if own.len() == items.len() { Form { reasons: &own, ..form } } else { form };
+    let message = |item: Value<'d>| item.get("message").filter(|message| message.is_object()).unwrap_or(item);
+    let made = with_reasons.list(items.into_iter().map(message))?;
+    Some(Made { reasons, ..made })
+}
+
+/// Logfire's and pydantic-ai's list of events in one attribute.
+fn logfire(slots: &Slots<'_>, form: Form<'_>) -> Option<Made<'static>> {
+    if let Some(made) = slots.text(Slot::LogfireEvents).and_then(|text| {
+        let document = read_json(text).ok()?;
+        let is_wanted = |item: &Value<'_>| match item.get("event.name").and_then(Value::str).as_deref() {
+            Some(CHOICE) => form.side == Side::Output,
+            Some(name) => form.side == Side::Input && role(name).is_some(),
+            None => false,
+        };
+        choices(document.root().items().filter(is_wanted), form)
+    }) {
+        return Some(made);
+    }
+    if form.side == Side::Output {
+        return None;
+    }
+    let text = slots.text(Slot::PydanticAllMessages).or_else(|| slots.text(Slot::PydanticMessages))?;
+    form.read(text).map(|made| Made { text: made.text.into_owned().into(), ..made })
+}
+
+/// Writes a message from an event's attributes, or from the JSON that Azure has for them in one.
+fn message(json: &mut String, role: Option<&str>, attributes: Entries<'_>) {
+    let whole = attributes.iter().find(|(key, _)| *key == b"gen_ai.event.content" || *key == b"body");
+    if let Some(text) = whole.and_then(|(_, value)| str::from_utf8(value).ok())
+        && let Ok(document) = read_json(text)
+        && document.root().is_object()
+    {
+        json.push('{');
+        if let Some(role) = role.filter(|_| document.root().get("role").is_none()) {
+            member(json, "role", role);
+        }
+        let inner = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default();
+        if !inner.trim().is_empty() {
+            comma(json);
+            json.push_str(inner);
+        }
+        return json.push('}');
+    }
+    json.push('{');
+    let has_role = attributes.iter().any(|(key, value)| key == b"role" && !value.is_empty());
+    if let Some(role) = role.filter(|_| !has_role) {
+        member(json, "role", role);
+    }
+    for (key, value) in attributes.iter().filter(|(_, value)| !value.is_empty()) {
+        let (Ok(key), Ok(value)) = (str::from_utf8(key), str::from_utf8(value)) else { continue };
+        let name = key.strip_prefix("message.").or_else(|| key.strip_prefix("gen_ai.event.")).unwrap_or(key);
+        let is_structured = match name {
+            "tool_calls" | "message" | "content" => value.starts_with(['[', '{']) && read_json(value).is_ok(),
+            "index" => value.parse::<u32>().is_ok(),
+            _ => false,
+        };
+        match name {
+            _ if name.starts_with("gen_ai.") => {}
+            _ if is_structured => {
+                comma(json);
+                write_string(json, name);
+                json.push(':');
+                json.push_str(value);
+            }
+            _ => member(json, name, value),
+        }
+    }
+    json.push('}');
+}
+
+fn comma(json: &mut String) {
+    if !json.ends_with('{') {
+        json.push(',');
+    }
+}
+
+fn member(json: &mut String, name: &str, value: &str) {
+    comma(json);
+    write_string(json, name);
+    json.push(':');
+    write_string(json, value);
+}

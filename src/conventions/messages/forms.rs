@@ -1,0 +1,224 @@
+//! JSON, or a text, that holds messages: as a list, as one message, as a request's or a response's body.
+
+use super::canonical;
+use super::parts::FOREIGN;
+use super::{Made, system};
+use crate::chat::Limits;
+use crate::columns::typed::Text;
+use crate::conventions::read_json;
+use crate::genai::messages::message;
+use crate::genai::messages::message::Loose;
+use crate::genai::stream::sse;
+use crate::json::document::{Document, Value};
+use crate::json::writer::JsonWriter;
+use crate::text;
+use std::str;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Input,
+    Output,
+}
+
+/// How a form is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Form<'f> {
+    pub(crate) side: Side,
+    /// Finish reasons as attributes have them, for messages that say none.
+    pub(crate) reasons: &'f [Text<'f>],
+    /// Calls of functions that stand beside the messages.
+    pub(crate) calls: Option<&'f Document<'static>>,
+    /// What does not look like messages is one message of that text.
+    pub(crate) may_be_text: bool,
+}
+
+impl Form<'_> {
+    /// Reads a text; `None` when nothing comes of it.
+    pub(crate) fn read<'a>(&self, text: &'a str) -> Option<Made<'a>> {
+        let trimmed = text.trim();
+        let document = match trimmed.as_bytes().first()? {
+            b'[' | b'{' | b'"' => read_json(trimmed).ok(),
+            _ => None,
+        };
+        let Some(document) = document else {
+            return self.text(trimmed);
+        };
+        if let Some(made) = self.as_it_is(text, &document) {
+            return Some(made);
+        }
+        self.read_value(document.root()).map(|made| Made { text: made.text.into_owned().into(), ..made })
+    }
+
+    /// Reads a text only if nothing of it has to be written anew.
+    pub(crate) fn canonical<'a>(&self, text: &'a str) -> Option<Made<'a>> {
+        self.as_it_is(text, &read_json(text).ok()?)
+    }
+
+    fn as_it_is<'a>(&self, text: &'a str, document: &Document<'_>) -> Option<Made<'a>> {
+        let is_canonical = self.calls.is_none() && document.is_whole() && canonical::is_messages(document.root(), self);
+        is_canonical.then(|| Made {
+            text: text.as_bytes().into(),
+            system: Some(system::of_head(document.root())),
+            reasons: reasons_of(document.root()),
+        })
+    }
+
+    /// Reads JSON; within a string there may be more of it.
+    pub(crate) fn read_value(&self, root: Value<'_>) -> Option<Made<'static>> {
+        if let Some(inner) = root.str() {
+            let inner = inner.trim();
+            if inner.starts_with(['[', '{'])
+                && let Ok(document) = read_json(inner)
+                && let Some(made) = self.body(document.root())
+            {
+                return Some(made);
+            }
+            return self.text(inner).map(owned);
+        }
+        self.body(root).or_else(|| self.text(root.raw()).map(owned))
+    }
+
+    fn text<'a>(&self, text: &str) -> Option<Made<'a>> {
+        if !self.may_be_text || text.is_empty() {
+            return None;
+        }
+        let mut quoted = String::with_capacity(text.len() + 2);
+        text::write_string(&mut quoted, text);
+        let document = read_json(quoted).ok()?;
+        self.list([document.root()].into_iter()).map(owned)
+    }
+
+    /// What looks like messages.
+    fn body(&self, root: Value<'_>) -> Option<Made<'static>> {
+        if root.is_array() {
+            return self.array(root);
+        }
+        let list = |name: &str| root.get(name).filter(|list| list.is_array() && !list.is_empty());
+        if let Some(choices) = list("choices") {
+            return self.choices(root, choices);
+        }
+        if let Some(messages) = list("messages").or_else(|| list("contents")).or_else(|| list("history")) {
+            return self.request(root, messages);
+        }
+        if let Some(prompt) = root.get("prompt").filter(|prompt| prompt.is_string()) {
+            return self.request(root, prompt);
+        }
+        if is_message(root) {
+            return self.list([root].into_iter());
+        }
+        // Gemini's and Ollama's answers have one message
+        let wrapped =
+            ["message", "content"].into_iter().filter_map(|name| root.get(name)).find(|it| is_message(*it))?;
+        let reason = root.get("finish_reason").or_else(|| root.get("done_reason")).and_then(Value::filled_str);
+        let mut made = match reason.as_ref().filter(|_| self.reasons.is_empty()) {
+            Some(reason) => Form { reasons: &[reason.as_bytes().into()], ..*self }.list([wrapped].into_iter()),
+            None => self.list([wrapped].into_iter()),
+        }?;
+        if made.reasons.is_empty() {
+            made.reasons = reason.map(|reason| reason.into_owned()).into_iter().collect();
+        }
+        Some(made)
+    }
+
+    /// A list of messages, of a message's parts, or of a stream's chunks.
+    fn array(&self, root: Value<'_>) -> Option<Made<'static>> {
+        let first = root.items().next()?;
+        if sse::is_chunk(first) {
+            let merged = sse::merge(root)?;
+            return self.choices(merged.document.root(), merged.document.root().get("choices")?);
+        }
+        if root.items().all(|item| item.is_string() || is_message(item)) {
+            let is_wrapped =
+                |item: Value<'_>| item.get("message").is_some_and(is_message) && item.get("role").is_none();
+            let unwrapped = |item| if is_wrapped(item) { item.get("message").unwrap_or(item) } else { item };
+            return self.list(root.items().map(unwrapped));
+        }
+        // parts without a message around them
+        let are_parts = root.items().all(|item| item.is_object() && item.get("type").is_some_and(Value::is_string));
+        are_parts.then(|| self.list([root].into_iter())).flatten()
+    }
+
+    /// The body of a request: instructions beside the messages are its first message.
+    fn request(&self, root: Value<'_>, messages: Value<'_>) -> Option<Made<'static>> {
+        let config = root.get("config").and_then(|config| config.get("system_instruction"));
+        let instructions = root.get("system").or_else(|| root.get("system_instruction")).or(config);
+        let instructions = instructions.map(system::text_of).filter(|text| !text.is_empty());
+        let head = instructions.and_then(|text| {
+            let mut json = String::from(r#"{"role":"system","content":"#);
+            text::write_string(&mut json, &text);
+            json.push('}');
+            read_json(json).ok()
+        });
+        let head = head.as_ref().map(Document::root);
+        if messages.is_string() {
+            return self.list(head.into_iter().chain([messages]));
+        }
+        self.list(head.into_iter().chain(messages.items()))
+    }
+
+    /// The body of a response, by the specification's table 3.4.
+    fn choices(&self, root: Value<'_>, choices: Value<'_>) -> Option<Made<'static>> {
+        if self.side == Side::Input {
+            return self.text(root.raw()).map(owned);
+        }
+        let index = |choice: &Value<'_>| choice.get("index").and_then(Value::int);
+        let mut choices: Vec<_> = choices.items().filter(|choice| choice.is_object()).collect();
+        if choices.iter().all(|choice| index(choice).is_some()) {
+            choices.sort_by_cached_key(index);
+        }
+        let mut json = JsonWriter::new(Limits::default());
+        message::write_output(&mut json, &choices, false);
+        let reasons = choices.iter().filter_map(|choice| choice.get("finish_reason")?.filled_str());
+        let reasons = reasons.map(|reason| reason.into_owned()).collect();
+        Made::written(json.finish().0).map(|made| Made { reasons, ..made })
+    }
+
+    /// Writes messages of any API.
+    pub(crate) fn list<'d>(&self, items: impl Iterator<Item = Value<'d>>) -> Option<Made<'static>> {
+        let mut json = JsonWriter::new(Limits::default());
+        let mut reasons = Vec::new();
+        let calls = self.calls.into_iter().flat_map(|document| document.root().items());
+        let calls: Vec<_> = calls.filter_map(|call| call.get("function_call")).collect();
+        json.begin_array();
+        let messages = items.filter(|item| item.is_object() || item.is_string() || item.is_array());
+        for (at, message) in messages.enumerate() {
+            let is_output = self.side == Side::Output;
+            let reason = self.reasons.get(at).and_then(|reason| str::from_utf8(reason).ok()).filter(|_| is_output);
+            reasons.extend(message.get("finish_reason").and_then(Value::filled_str).map(|reason| reason.into_owned()));
+            message::write_loose(
+                &mut json,
+                message,
+                &Loose {
+                    is_output,
+                    role: if is_output { "assistant" } else { "user" },
+                    finish_reason: reason,
+                    calls: if at == 0 { &calls } else { &[] },
+                    foreign: FOREIGN,
+                },
+            );
+        }
+        json.end_array();
+        Made::written(json.finish().0).map(|made| Made { reasons, ..made })
+    }
+}
+
+fn owned<'a>(made: Made<'_>) -> Made<'a> {
+    Made { text: made.text.into_owned().into(), system: made.system, reasons: made.reasons }
+}
+
+fn reasons_of(messages: Value<'_>) -> Vec<String> {
+    let reasons = messages.items().filter_map(|message| message.get("finish_reason")?.filled_str());
+    reasons.map(|reason| reason.into_owned()).collect()
+}
+
+/// Whether an object is a message: who speaks, and what.
+fn is_message(value: Value<'_>) -> bool {
+    let has = |names: &[&str]| names.iter().any(|name| value.get(name).is_some());
+    let speaks = value.get("role").is_some_and(Value::is_string)
+        || value.get("type").and_then(Value::str).is_some_and(|kind| matches!(&*kind, "human" | "ai" | "message"));
+    let says =
+        has(&["content", "parts", "contents", "tool_calls", "function_call", "tool_call_id", "reasoning_content"]);
+    (speaks && (says || value.has("content")))
+        || value.get("parts").is_some_and(Value::is_array)
+        || value.get("message").is_some_and(|message| message.get("role").is_some() && value.get("role").is_none())
+}

@@ -1,0 +1,60 @@
+//! Tools offered to the model, in every form, as the conventions' definitions.
+
+use super::{canonical, flat};
+use crate::chat::Limits;
+use crate::columns::typed::Text;
+use crate::conventions::keys::{Family, Slot};
+use crate::conventions::read_json;
+use crate::conventions::slots::Slots;
+use crate::genai::messages::tools::write_tool_loose;
+use crate::json::document::Value;
+use crate::json::writer::JsonWriter;
+
+/// The definitions: the attribute's own text when it already is what it should be.
+pub(crate) fn of<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
+    if let Some(text) = slots.text(Slot::ToolDefinitions) {
+        let document = read_json(text).ok();
+        if document.as_ref().is_some_and(|document| document.is_whole() && canonical::is_tools(document.root())) {
+            return Some(text.as_bytes().into());
+        }
+        if let Some(written) = document.and_then(|document| write(document.root())) {
+            return Some(written);
+        }
+    }
+    let flat = |family: Family| write(read_json(flat::json(slots.members(family))?).ok()?.root());
+    let json = |slot: Slot| write(read_json(slots.text(slot)?).ok()?.root());
+    flat(Family::Tools)
+        .or_else(|| flat(Family::Functions))
+        .or_else(|| json(Slot::AiPromptTools))
+        .or_else(|| json(Slot::AvailableTools))
+        .or_else(|| json(Slot::MlflowTools))
+}
+
+fn write(tools: Value<'_>) -> Option<Text<'static>> {
+    if let Some(inner) = tools.str() {
+        let document = read_json(&*inner).ok().filter(|document| document.root().is_array())?;
+        return write(document.root());
+    }
+    let mut json = JsonWriter::new(Limits::default());
+    json.begin_array();
+    for tool in tools.items() {
+        if let Some(text) = tool.str() {
+            if let Ok(document) = read_json(&*text) {
+                write_one(&mut json, document.root());
+            }
+        } else {
+            write_one(&mut json, tool);
+        }
+    }
+    json.end_array();
+    let text = json.finish().0;
+    (text != "[]").then(|| text.into_bytes().into())
+}
+
+fn write_one(json: &mut JsonWriter, tool: Value<'_>) {
+    // OpenInference has the whole definition in one member
+    let tool = tool.get("json_schema").filter(|schema| schema.is_object()).unwrap_or(tool);
+    if tool.is_object() {
+        write_tool_loose(json, tool);
+    }
+}

@@ -1,0 +1,40 @@
+//! Dialects: whatever convention a span's attributes follow, the same typed columns come of them.
+//!
+//! ```text
+//! key --kind--> ordinary, typed or content      at every attribute, so it looks at a few bytes
+//! a span with typed or content attributes --normalise--> Typed
+//!
+//! attributes --keys--> Slots --rules--> operation  sources  usage  cost  finish  timing  failure  parameters
+//!                                       messages (every form of messages as the conventions' parts; tools; system prompt)
+//! ```
+//!
+//! Attributes stay as they were sent; only the typed columns are brought together. Source: section 4 of the mapping
+//! specification.
+
+mod cost;
+mod failure;
+mod finish;
+mod keys;
+mod messages;
+mod operation;
+mod parameters;
+mod rules;
+mod slots;
+mod sources;
+mod timing;
+mod usage;
+
+pub use keys::{is_event, kind};
+pub use rules::normalise;
+
+use crate::json::document::{Document, JsonError};
+use std::borrow::Cow;
+
+/// Most values in one JSON text of an attribute; one with more is a text like any other. What is written from a text can
+/// be many times as long as it is, for each value in it, so this bounds what a span can make us hold. The longest
+/// conversations have some ten thousand.
+const VALUES_MAX: usize = 200_000;
+
+fn read_json<'t>(text: impl Into<Cow<'t, str>>) -> Result<Document<'t>, JsonError> {
+    Document::parse_within(text, VALUES_MAX)
+}

@@ -1,0 +1,156 @@
+//! What a span did, in the conventions' words: each dialect says it in its own, and some only by what else they send.
+
+use super::keys::Slot;
+use super::slots::{Slots, unquoted};
+use crate::columns::typed::Text;
+use std::borrow::Cow;
+use std::str;
+
+/// The operations that dialects name; the conventions have more.
+pub(crate) const CHAT: &str = "chat";
+const TEXT_COMPLETION: &str = "text_completion";
+const EMBEDDINGS: &str = "embeddings";
+const RERANK: &str = "rerank";
+const RETRIEVAL: &str = "retrieval";
+pub(crate) const EXECUTE_TOOL: &str = "execute_tool";
+pub(crate) const INVOKE_AGENT: &str = "invoke_agent";
+pub(crate) const INVOKE_WORKFLOW: &str = "invoke_workflow";
+
+/// What is known beside the attributes.
+pub(crate) struct Known<'s> {
+    /// The name of the span's scope.
+    pub(crate) scope_name: &'s [u8],
+    /// A model and its token counts are known.
+    pub(crate) has_model_and_usage: bool,
+}
+
+/// A dialect's word for an operation, in the conventions' words.
+type Rule = fn(&str) -> Option<&'static str>;
+
+/// The operation; empty when nothing says that the span is one of GenAI.
+pub(crate) fn of<'a>(slots: &Slots<'a>, known: &Known<'_>) -> Text<'a> {
+    if let Some(name) = slots.text(Slot::OperationName) {
+        return by_name(name, known.scope_name).map_or(Cow::Borrowed(name.as_bytes()), own);
+    }
+    let rules: [(Slot, Rule); 7] = [
+        (Slot::OpeninferenceSpanKind, by_openinference),
+        (Slot::LangfuseObservationType, by_langfuse),
+        (Slot::AiOperationId, by_ai_sdk),
+        (Slot::AiOperationName, by_ai_sdk),
+        (Slot::TraceloopSpanKind, by_traceloop),
+        (Slot::LlmRequestType, by_request_type),
+        (Slot::MlflowSpanType, by_mlflow),
+    ];
+    if let Some(name) = rules.into_iter().find_map(|(slot, rule)| rule(slots.text(slot)?.trim())) {
+        return own(name);
+    }
+    let is_tool_call = slots.text(Slot::McpMethodName) == Some("tools/call");
+    if is_tool_call || slots.has(Slot::ToolName) || slots.has(Slot::ToolCallId) {
+        return own(EXECUTE_TOOL);
+    }
+    if known.has_model_and_usage { own(CHAT) } else { Cow::Borrowed(&[]) }
+}
+
+fn own<'a>(name: &'static str) -> Text<'a> {
+    Cow::Borrowed(name.as_bytes())
+}
+
+/// Names of the attribute itself that are not the conventions'.
+fn by_name(name: &str, scope_name: &[u8]) -> Option<&'static str> {
+    let is_litellm = scope_name.starts_with(b"litellm");
+    Some(match name {
+        "completion" if is_litellm => CHAT,
+        "acompletion" => CHAT,
+        "completion" | "text_completion" | "atext_completion" => TEXT_COMPLETION,
+        "embedding" | "aembedding" => EMBEDDINGS,
+        "arerank" => RERANK,
+        _ => return None,
+    })
+}
+
+fn by_openinference(kind: &str) -> Option<&'static str> {
+    let is = |word: &str| kind.eq_ignore_ascii_case(word);
+    [
+        ("LLM", CHAT),
+        ("EMBEDDING", EMBEDDINGS),
+        ("RETRIEVER", RETRIEVAL),
+        ("TOOL", EXECUTE_TOOL),
+        ("AGENT", INVOKE_AGENT),
+        ("CHAIN", INVOKE_WORKFLOW),
+        ("RERANKER", RERANK),
+        ("GUARDRAIL", "guardrail"),
+        ("EVALUATOR", "evaluator"),
+        ("PROMPT", "prompt"),
+    ]
+    .into_iter()
+    .find_map(|(word, operation)| is(word).then_some(operation))
+}
+
+fn by_langfuse(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "generation" | "GENERATION" => CHAT,
+        "embedding" => EMBEDDINGS,
+        "tool" => EXECUTE_TOOL,
+        "agent" => INVOKE_AGENT,
+        "retriever" => RETRIEVAL,
+        "chain" => INVOKE_WORKFLOW,
+        "evaluator" => "evaluator",
+        "guardrail" => "guardrail",
+        _ => return None,
+    })
+}
+
+/// `ai.generateText.doGenerate`; in `operation.name` the function's id may follow.
+fn by_ai_sdk(id: &str) -> Option<&'static str> {
+    let id = id.split_whitespace().next()?.strip_prefix("ai.")?;
+    Some(match id {
+        "generateText.doGenerate" | "streamText.doStream" | "generateObject.doGenerate" | "streamObject.doStream" => {
+            CHAT
+        }
+        "generateText" | "streamText" | "generateObject" | "streamObject" => INVOKE_AGENT,
+        "toolCall" => EXECUTE_TOOL,
+        "rerank" | "rerank.doRerank" => RERANK,
+        _ if id == "embed" || id.starts_with("embed.") || id.starts_with("embedMany") => EMBEDDINGS,
+        _ => return None,
+    })
+}
+
+fn by_traceloop(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "workflow" | "task" => INVOKE_WORKFLOW,
+        "agent" => INVOKE_AGENT,
+        "tool" => EXECUTE_TOOL,
+        _ => return None,
+    })
+}
+
+fn by_request_type(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "chat" => CHAT,
+        "completion" => TEXT_COMPLETION,
+        "embedding" => EMBEDDINGS,
+        "rerank" => RERANK,
+        _ => return None,
+    })
+}
+
+fn by_mlflow(kind: &str) -> Option<&'static str> {
+    let kind = unquoted(kind.as_bytes())?;
+    Some(match str::from_utf8(&kind).ok()? {
+        "LLM" | "CHAT_MODEL" => CHAT,
+        "EMBEDDING" => EMBEDDINGS,
+        "RETRIEVER" => RETRIEVAL,
+        "TOOL" => EXECUTE_TOOL,
+        "AGENT" => INVOKE_AGENT,
+        "CHAIN" => INVOKE_WORKFLOW,
+        "RERANKER" => RERANK,
+        _ => return None,
+    })
+}
+
+/// Whether the AI SDK says that it streamed.
+pub(crate) fn streams(slots: &Slots<'_>) -> bool {
+    let id = slots.text(Slot::AiOperationId).or_else(|| slots.text(Slot::AiOperationName)).unwrap_or_default();
+    let id = id.split_whitespace().next().unwrap_or_default();
+    matches!(id.strip_prefix("ai."), Some(id) if id.starts_with("stream"))
+}

@@ -1,0 +1,135 @@
+//! Where each column that holds one text or one number comes from, in order: the first that has something wins.
+//!
+//! Source: the table of the mapping specification's section 4. What has a rule of its own stands beside that rule.
+
+use super::keys::Slot;
+use crate::columns::typed::Texts;
+
+/// Texts taken as they are.
+pub(crate) const TEXTS: &[(Texts, &[Slot])] = &[
+    (Texts::ConversationId, &[Slot::ConversationId]),
+    (
+        Texts::SessionId,
+        &[
+            Slot::SessionId,
+            Slot::LangfuseSessionId,
+            Slot::ConversationId,
+            Slot::AiSessionId,
+            Slot::TraceloopSessionId,
+            Slot::MlflowSession,
+            Slot::LangsmithSessionId,
+        ],
+    ),
+    (
+        Texts::UserId,
+        &[
+            Slot::UserId,
+            Slot::LangfuseUserId,
+            Slot::EnduserId,
+            Slot::LlmUser,
+            Slot::GenAiUser,
+            Slot::RequestUser,
+            Slot::AiUserId,
+            Slot::MlflowUser,
+            Slot::TraceloopUserId,
+        ],
+    ),
+    (Texts::ResponseId, &[Slot::ResponseId, Slot::AiResponseId]),
+    (Texts::ToolCallId, &[Slot::ToolCallId, Slot::ToolId, Slot::ToolCallIdPlain, Slot::AiToolCallId]),
+    (Texts::ToolName, &[Slot::ToolName, Slot::ToolNamePlain, Slot::AiToolName]),
+    (Texts::AgentName, &[Slot::AgentName, Slot::AgentNamePlain]),
+    (Texts::WorkflowName, &[Slot::WorkflowName, Slot::TraceloopWorkflowName]),
+    (Texts::TimingQuality, &[Slot::MillraceTiming]),
+];
+
+/// The provider, before it gets the conventions' name.
+pub(crate) const PROVIDER: &[Slot] = &[
+    Slot::ProviderName,
+    Slot::System,
+    Slot::LlmProvider,
+    Slot::LlmSystem,
+    Slot::AiModelProvider,
+    Slot::MlflowProvider,
+];
+
+/// The model asked for, where it is an attribute of its own.
+pub(crate) const REQUEST_MODEL: &[Slot] = &[Slot::RequestModel, Slot::LlmRequestModelName];
+/// The model, of which it is not said whether it was asked for or answered.
+pub(crate) const MODEL: &[Slot] = &[
+    Slot::LlmModelName,
+    Slot::EmbeddingModelName,
+    Slot::AiModelId,
+    Slot::LangfuseModelName,
+    Slot::MlflowModel,
+    Slot::RerankerModelName,
+];
+/// The model that answered.
+pub(crate) const RESPONSE_MODEL: &[Slot] = &[Slot::ResponseModel, Slot::LlmResponseModelName, Slot::AiResponseModel];
+
+pub(crate) const INPUT_TOKENS: &[Slot] = &[
+    Slot::InputTokens,
+    Slot::PromptTokens,
+    Slot::LlmCountPrompt,
+    Slot::LlmUsagePrompt,
+    Slot::AiInputTokens,
+    Slot::AiPromptTokens,
+    Slot::AiTokens,
+];
+pub(crate) const OUTPUT_TOKENS: &[Slot] = &[
+    Slot::OutputTokens,
+    Slot::CompletionTokens,
+    Slot::LlmCountCompletion,
+    Slot::LlmUsageCompletion,
+    Slot::AiOutputTokens,
+    Slot::AiCompletionTokens,
+];
+pub(crate) const CACHE_READ: &[Slot] = &[
+    Slot::CacheRead,
+    Slot::CacheReadFlat,
+    Slot::CacheReadSentry,
+    Slot::CacheReadPydantic,
+    Slot::CacheReadOpenlit,
+    Slot::CachedTokens,
+    Slot::InputCacheTokens,
+    Slot::LlmCacheRead,
+    Slot::LlmCacheInput,
+    Slot::AiCacheRead,
+    Slot::AiCachedInput,
+];
+pub(crate) const CACHE_WRITE: &[Slot] = &[
+    Slot::CacheWrite,
+    Slot::CacheCreation,
+    Slot::CacheCreationFlat,
+    Slot::CacheWriteSentry,
+    Slot::CacheWritePydantic,
+    Slot::CacheWriteOpenlit,
+    Slot::LlmCacheWrite,
+    Slot::AiCacheWrite,
+];
+pub(crate) const REASONING: &[Slot] = &[
+    Slot::Reasoning,
+    Slot::ReasoningFlat,
+    Slot::ReasoningSentry,
+    Slot::ReasoningOpenlit,
+    Slot::ReasoningPydantic,
+    Slot::LlmUsageReasoning,
+    Slot::LlmReasoning,
+    Slot::AiReasoningDetail,
+    Slot::AiReasoning,
+];
+pub(crate) const AUDIO_INPUT: &[Slot] = &[Slot::AudioInput, Slot::LlmAudioInput];
+pub(crate) const AUDIO_OUTPUT: &[Slot] = &[Slot::AudioOutput, Slot::LlmAudioOutput];
+
+/// Costs that come behind those with conditions of their own.
+pub(crate) const COST_TOTAL: &[Slot] =
+    &[Slot::OperationCost, Slot::GenAiTotalCost, Slot::LitellmCostTotal, Slot::MlflowCostTotal];
+pub(crate) const COST_TOTAL_LAST: &[Slot] =
+    &[Slot::UsageTotalCost, Slot::UsageCostUsd, Slot::LlmUsageTotalCost, Slot::SentryCostTotal, Slot::AiTotalCost];
+
+/// Whether the response was streamed.
+pub(crate) const STREAMING: &[Slot] =
+    &[Slot::Stream, Slot::IsStreaming, Slot::LlmIsStreaming, Slot::IsStream, Slot::LitellmStreaming];
+
+/// Why the model stopped, where it is an attribute of its own.
+pub(crate) const FINISH_REASONS: &[Slot] =
+    &[Slot::FinishReasons, Slot::FinishReason, Slot::LlmFinishReason, Slot::LlmStopReason, Slot::LlmFinish];

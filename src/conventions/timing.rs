@@ -1,0 +1,41 @@
+//! Time to the first token, in nanoseconds, exact; and whether the response was streamed.
+
+use super::keys::{FIRST_TOKEN_EVENT, Slot};
+use super::slots::{Slots, truth, unquoted};
+use super::{operation, sources};
+use crate::chat::timing;
+use crate::columns::typed::{Counts, SpanView, Typed};
+use crate::genai::decimal::scaled;
+use crate::json::document::Value;
+use std::str;
+
+const SECONDS: i64 = 9;
+const MILLIS: i64 = 6;
+
+/// Fills `TimeToFirstToken` and `Streaming`.
+pub(crate) fn put(typed: &mut Typed<'_>, slots: &Slots<'_>, span: &SpanView<'_>, invocation: Option<Value<'_>>) {
+    let nanos = |slot: Slot, scale: i64| scaled(slots.text(slot)?.trim(), scale).ok();
+    let to_first = nanos(Slot::TimeToFirstChunk, SECONDS)
+        .or_else(|| nanos(Slot::ClientTimeToFirstChunk, SECONDS))
+        .or_else(|| nanos(Slot::AiMsToFirstChunk, MILLIS))
+        .or_else(|| langfuse(slots, span))
+        .or_else(|| nanos(Slot::ServerTimeToFirstToken, SECONDS))
+        .or_else(|| by_event(span));
+    typed.set_count(Counts::TimeToFirstToken, to_first);
+    let said = sources::STREAMING.iter().find_map(|slot| truth(slots.text(*slot)?));
+    let asked = || invocation.and_then(|parameters| parameters.get("stream")?.bool());
+    let implied = || (to_first.is_some() || operation::streams(slots)).then_some(true);
+    typed.streaming = said.or_else(asked).or_else(implied);
+}
+
+/// Langfuse says when it came, as a text, in quotes at times.
+fn langfuse(slots: &Slots<'_>, span: &SpanView<'_>) -> Option<u64> {
+    let text = unquoted(slots.get(Slot::LangfuseCompletionStart)?)?;
+    let at = timing::from_text(str::from_utf8(&text).ok()?)?;
+    (at >= span.start).then(|| at.nanos_since(span.start))
+}
+
+fn by_event(span: &SpanView<'_>) -> Option<u64> {
+    let event = span.events.iter().find(|event| event.name == FIRST_TOKEN_EVENT)?;
+    (event.at >= span.start).then(|| event.at.nanos_since(span.start))
+}

@@ -1,0 +1,177 @@
+//! Who may ask: this machine only, never a web page, and whoever knows the password if there is one.
+
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, header};
+use subtle::ConstantTimeEq as _;
+
+use crate::embedded::wire::errors::{QueryError, code};
+
+/// Refuses requests that come through a foreign name (DNS rebinding) or from a foreign page; says why.
+///
+/// `any_host` is for a server bound wider than loopback, where the password guards instead.
+pub(crate) fn check_origin(headers: &HeaderMap, any_host: bool) -> Result<(), &'static str> {
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !any_host && !is_loopback(host) {
+        return Err("the Host of this request is not a loopback name: this server answers its own machine only\n");
+    }
+    if let Some(origin) = headers.get(header::ORIGIN) {
+        let same = origin.to_str().is_ok_and(|origin| origin.strip_prefix("http://") == Some(host));
+        if !same {
+            return Err("requests from web pages of another origin are refused\n");
+        }
+    }
+    match headers.get("sec-fetch-site").map(|value| value.as_bytes()) {
+        None | Some(b"none" | b"same-origin") => Ok(()),
+        Some(_) => Err("requests from web pages of another site are refused\n"),
+    }
+}
+
+/// Whether `host`, with or without a port, names this machine's loopback.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) if port.is_empty() || port.starts_with(':') => address,
+            _ => return false,
+        },
+        None => host.split_once(':').map_or(host, |(name, _port)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Who the client says it is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) user: String,
+    pub(crate) password: String,
+    /// They came as HTTP basic authentication: a refusal asks for them again.
+    pub(crate) basic: bool,
+}
+
+impl Credentials {
+    /// Headers before URL, as ClickHouse takes them.
+    pub(crate) fn read(headers: &HeaderMap, url_user: Option<&str>, url_password: Option<&str>) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let (user, key) = (text("x-clickhouse-user"), text("x-clickhouse-key"));
+        if user.is_some() || key.is_some() {
+            return Self::new(user, key, false);
+        }
+        if let Some(encoded) = text("authorization").and_then(|value| value.strip_prefix("Basic ")) {
+            let decoded = STANDARD.decode(encoded.trim()).unwrap_or_default();
+            let pair = String::from_utf8_lossy(&decoded).into_owned();
+            let (user, password) = pair.split_once(':').unwrap_or((&pair, ""));
+            return Self::new(Some(user), Some(password), true);
+        }
+        Self::new(url_user, url_password, false)
+    }
+
+    fn new(user: Option<&str>, password: Option<&str>, basic: bool) -> Self {
+        let user = user.filter(|user| !user.is_empty()).unwrap_or("default");
+        Self { user: user.to_owned(), password: password.unwrap_or_default().to_owned(), basic }
+    }
+
+    /// The engine has one user, `default`. Without a configured password any password is right, as ClickHouse's
+    /// `no_password` has it.
+    pub(crate) fn check(&self, password: Option<&str>) -> Result<(), QueryError> {
+        // as slow for a wrong first byte as for a wrong last one
+        let known = password.is_none_or(|password| password.as_bytes().ct_eq(self.password.as_bytes()).into());
+        if self.user == "default" && known {
+            return Ok(());
+        }
+        let message =
+            format!("{}: Authentication failed: password is incorrect, or there is no user with such name", self.user);
+        Err(QueryError::new(code::AUTHENTICATION_FAILED, "AUTHENTICATION_FAILED", &message))
+    }
+}
+
+/// The header in which Millrace itself says who it is.
+pub const OWN_HEADER: &str = "x-millrace-own";
+
+/// Whether it is Millrace that asks: whoever knows the secret that it gave this engine. Without one, nobody is.
+pub(crate) fn is_own(headers: &HeaderMap, secret: Option<&str>) -> bool {
+    let said = headers.get(OWN_HEADER).map(|value| value.as_bytes());
+    said.zip(secret).is_some_and(|(said, secret)| said.ct_eq(secret.as_bytes()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn only_loopback_names_are_answered() {
+        for host in ["localhost", "LOCALHOST:8123", "127.0.0.1", "127.8.9.1:1", "[::1]:8123", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            "example.com",
+            "localhost.example.com",
+            "127.0.0.1.nip.io:8123",
+            "10.0.0.1",
+            "[::2]",
+            "[::1]x",
+            "0.0.0.0",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_web_page_is_refused() {
+        let ask = |pairs: &[(&'static str, &'static str)]| check_origin(&headers(pairs), false).is_ok();
+        assert!(ask(&[("host", "localhost:8123")]));
+        assert!(ask(&[
+            ("host", "localhost:8123"),
+            ("origin", "http://localhost:8123"),
+            ("sec-fetch-site", "same-origin")
+        ]));
+        assert!(!ask(&[("host", "localhost:8123"), ("origin", "http://example.com")]));
+        assert!(!ask(&[("host", "localhost:8123"), ("origin", "http://localhost:3000")]));
+        assert!(!ask(&[("host", "localhost:8123"), ("origin", "null")]));
+        assert!(!ask(&[("host", "localhost:8123"), ("sec-fetch-site", "cross-site")]));
+        assert!(!ask(&[("host", "localhost:8123"), ("sec-fetch-site", "same-site")]));
+        assert!(!ask(&[("host", "evil.example:8123")]));
+        assert!(check_origin(&headers(&[("host", "db.internal:8123")]), true).is_ok());
+    }
+
+    #[test]
+    fn credentials_are_read_from_headers_then_basic_then_url() {
+        let read = |pairs: &[(&'static str, &'static str)]| Credentials::read(&headers(pairs), Some("u"), Some("p"));
+        assert_eq!(read(&[]), Credentials { user: "u".into(), password: "p".into(), basic: false });
+        assert_eq!(
+            read(&[("authorization", "Basic YTpiOmM=")]),
+            Credentials { user: "a".into(), password: "b:c".into(), basic: true }
+        );
+        assert_eq!(
+            read(&[("x-clickhouse-user", "default"), ("x-clickhouse-key", "k"), ("authorization", "Basic YTpi")]),
+            Credentials { user: "default".into(), password: "k".into(), basic: false }
+        );
+    }
+
+    #[test]
+    fn only_who_knows_the_secret_is_millrace_itself() {
+        let said = headers(&[("x-millrace-own", "abc"), ("user-agent", "millrace/0.1.0")]);
+        assert!(is_own(&said, Some("abc")));
+        assert!(!is_own(&said, Some("abd")) && !is_own(&said, Some("abcd")) && !is_own(&said, Some("")));
+        assert!(!is_own(&said, None), "an engine without a secret has no owner");
+        assert!(!is_own(&headers(&[("user-agent", "millrace/0.1.0")]), Some("abc")));
+    }
+
+    #[test]
+    fn a_wrong_password_is_code_516() {
+        let credentials = Credentials { user: "default".into(), password: "x".into(), basic: false };
+        assert!(credentials.check(None).is_ok());
+        assert!(credentials.check(Some("x")).is_ok());
+        assert_eq!(credentials.check(Some("y")).unwrap_err().code, 516);
+        assert_eq!(credentials.check(Some("")).unwrap_err().code, 516);
+        let stranger = Credentials { user: "root".into(), ..credentials };
+        assert_eq!(stranger.check(None).unwrap_err().code, 516);
+    }
+}

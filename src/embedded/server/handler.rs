@@ -1,0 +1,375 @@
+//! One request, from its URL to its answer.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::body::Body;
+use super::guard;
+use super::request::Ask;
+use super::respond::{self, AnswerBody, Encoding, Labels};
+use crate::embedded::engine::job::Setup;
+use crate::embedded::engine::run::Runner;
+use crate::embedded::server::capacity::{Held, Rooms};
+use crate::embedded::server::flush::Peer;
+use crate::embedded::server::listener::About;
+use crate::embedded::wire::errors::{QueryError, code};
+use crate::embedded::wire::statement;
+use crate::embedded::wire::statement::{Claim, Effect, Insert, Refusal, Statement};
+
+/// The text of a statement, and of the VALUES or rows that came with it in the first pieces. ClickHouse's
+/// `max_query_size` (256 KiB) is the engine's to enforce.
+const STATEMENT_BYTES_MAX: usize = 16 << 20;
+/// How often a statement is in memory while it is on its way into the engine, and how much larger its buffer may be.
+const STATEMENT_COPIES: usize = 4;
+/// A body that begins with INSERT is looked at for its data once this much of it is there.
+const INSERT_HEAD_BYTES: usize = 256 << 10;
+/// A multipart form: a statement and its parameters.
+const FORM_BYTES_MAX: u64 = 64 << 20;
+/// Its fields, and the buffer they are read from.
+const FORM_COPIES: usize = 2;
+const DEFAULT_FORMAT: &str = "TabSeparated";
+
+/// Answers requests.
+pub(crate) struct Handler {
+    pub(crate) about: About,
+    pub(crate) runner: Runner,
+    pub(crate) rooms: Rooms,
+    pub(crate) password: Option<String>,
+    /// What only Millrace itself knows.
+    pub(crate) own_secret: Option<String>,
+    /// Bound wider than loopback: the password guards, not the Host.
+    pub(crate) any_host: bool,
+}
+
+impl Handler {
+    /// Answers one request; never fails, an error is an answer too. When it is dropped, its query is stopped.
+    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<AnswerBody> {
+        let (parts, incoming) = request.into_parts();
+        if let Err(why) = guard::check_origin(&parts.headers, self.any_host) {
+            return respond::text(StatusCode::FORBIDDEN, why);
+        }
+        match parts.uri.path() {
+            "/" | "/query" => {}
+            "/ping" | "/replicas_status" => return respond::text(StatusCode::OK, "Ok.\n"),
+            path => return respond::text(StatusCode::NOT_FOUND, format!("There is no handle {path}\n")),
+        }
+        if !matches!(parts.method, Method::GET | Method::HEAD | Method::POST | Method::PUT) {
+            return respond::text(StatusCode::METHOD_NOT_ALLOWED, "Only GET, HEAD and POST are served\n");
+        }
+        let mut labels = Labels {
+            query_id: crate::embedded::random_uuid(),
+            format: DEFAULT_FORMAT.to_owned(),
+            encoding: Encoding::Plain,
+            exception_tag: crate::embedded::random_letters(),
+            peer,
+            answering: None,
+        };
+        let mut ask = match Ask::read(parts.uri.query().unwrap_or_default(), &parts.headers) {
+            Ok(ask) => ask,
+            Err(error) => return self.refused(&labels, &error, incoming).await,
+        };
+        ask.own = guard::is_own(&parts.headers, self.own_secret.as_deref());
+        if let Some(id) = &ask.query_id {
+            labels.query_id.clone_from(id);
+        }
+        if let Err(error) = ask.credentials.check(self.password.as_deref()) {
+            let mut response = self.refused(&labels, &error, incoming).await;
+            if ask.credentials.basic {
+                *response.status_mut() = StatusCode::UNAUTHORIZED;
+                let realm = HeaderValue::from_static("Basic realm=\"ClickHouse server HTTP API\"");
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+            }
+            return response;
+        }
+        labels.encoding = Encoding::choose(&parts.headers, ask.frames_out, ask.http_compression);
+        let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let content_type = header(header::CONTENT_TYPE).unwrap_or_default();
+        if let Ok(boundary) = multer::parse_boundary(content_type) {
+            let mut held = self.rooms.bytes(ask.own);
+            if let Err(error) = read_form(incoming, boundary, &mut ask, &mut held).await {
+                return respond::failed(&self.about, &labels, &error);
+            }
+            let answer = self.answer_query(ask, labels, None, &parts.method).await;
+            drop(held);
+            return answer;
+        }
+        let encoding = header(header::CONTENT_ENCODING).unwrap_or_default();
+        match Body::new(incoming, encoding, ask.frames_in) {
+            Ok(body) => self.answer_query(ask, labels, Some(body), &parts.method).await,
+            Err(error) => respond::failed(&self.about, &labels, &error),
+        }
+    }
+
+    async fn refused(&self, labels: &Labels, error: &QueryError, incoming: Incoming) -> Response<AnswerBody> {
+        if let Ok(body) = Body::new(incoming, "", false) {
+            body.drain().await;
+        }
+        respond::failed(&self.about, labels, error)
+    }
+
+    async fn answer_query(
+        &self,
+        ask: Ask,
+        mut labels: Labels,
+        mut body: Option<Body>,
+        method: &Method,
+    ) -> Response<AnswerBody> {
+        let result = self.run(ask, &mut labels, &mut body, method).await;
+        let answer = result.unwrap_or_else(|error| {
+            if let Some(body) = body {
+                // the answer goes out while the rest of the body is still coming in
+                tokio::spawn(body.drain());
+            }
+            respond::failed(&self.about, &labels, &error)
+        });
+        respond::keeping(answer, labels.answering)
+    }
+
+    async fn run(
+        &self,
+        ask: Ask,
+        labels: &mut Labels,
+        body: &mut Option<Body>,
+        method: &Method,
+    ) -> Result<Response<AnswerBody>, QueryError> {
+        let mut text = BytesMut::from(ask.query.as_bytes());
+        if !text.is_empty() {
+            text.extend_from_slice(b"\n");
+        }
+        let mut held = self.rooms.bytes(ask.own);
+        labels.peer.is_read(body.is_some());
+        let read = read_statement(&mut text, body, &mut held).await;
+        labels.peer.is_read(false);
+        read?;
+        if body.is_none() {
+            labels.answering = Some(labels.peer.expects_answer());
+        }
+        if text.iter().all(u8::is_ascii_whitespace) && matches!(*method, Method::GET | Method::HEAD) {
+            return Ok(respond::text(StatusCode::OK, "Ok.\n"));
+        }
+        let statement = statement::inspect(&text)?;
+        let default_format = ask.default_format.clone().unwrap_or_else(|| DEFAULT_FORMAT.to_owned());
+        let (permit, room) = (self.rooms.place(ask.own).await?, self.rooms.bytes(ask.own));
+        let native_revision = ask.native_revision;
+        let setup = setup(ask, labels, &text, &statement, method, self.own_secret.as_deref(), held)?;
+        match statement {
+            Statement::Rows(rows) => {
+                labels.format = rows.format.clone().unwrap_or_else(|| default_format.clone());
+                let text = utf8(&text)?;
+                let running = self.runner.rows(setup.setup, permit, text, &rows, &default_format)?;
+                let revision = Some(native_revision).filter(|_asked| labels.format == "Native");
+                let running = running.with_native_revision(revision.unwrap_or(0));
+                Ok(respond::rows(&self.about, labels, room, running, setup.wait).await)
+            }
+            Statement::Command(command) => {
+                labels.format = default_format.clone();
+                let text = utf8(text.get(..command.end).unwrap_or_default())?;
+                let outcome = self.runner.command(setup.setup, permit, text, &default_format).await?;
+                Ok(respond::done(&self.about, labels, outcome))
+            }
+            Statement::Insert(insert) => {
+                labels.format = default_format;
+                self.insert(setup.setup, permit, labels, text.freeze(), &insert, body).await
+            }
+        }
+    }
+
+    async fn insert(
+        &self,
+        setup: Setup,
+        permit: OwnedSemaphorePermit,
+        labels: &mut Labels,
+        text: Bytes,
+        insert: &Insert,
+        body: &mut Option<Body>,
+    ) -> Result<Response<AnswerBody>, QueryError> {
+        let head = utf8(text.get(..insert.head_end).unwrap_or_default())?;
+        let inserting = self.runner.insert(setup, permit, head, insert);
+        if let Some(body) = body {
+            body.has_place(self.rooms.wanted());
+        }
+        let mut wanted = inserting.piece(text.slice(insert.data_at.min(text.len())..)).await;
+        while wanted && let Some(body) = body {
+            labels.peer.is_read(true);
+            let piece = body.piece().await;
+            labels.peer.is_read(false);
+            let Some(piece) = piece? else { break };
+            wanted = inserting.piece(piece).await;
+        }
+        labels.answering.get_or_insert_with(|| labels.peer.expects_answer());
+        let outcome = inserting.end().await?;
+        Ok(respond::done(&self.about, labels, outcome))
+    }
+}
+
+struct Prepared {
+    setup: Setup,
+    wait: bool,
+}
+
+/// Splits what was asked into what the engine is told and what stays here; refuses writes over GET.
+fn setup(
+    ask: Ask,
+    labels: &Labels,
+    text: &[u8],
+    statement: &Statement,
+    method: &Method,
+    own_secret: Option<&str>,
+    held: Held,
+) -> Result<Prepared, QueryError> {
+    let readonly = readonly(&ask, method)?;
+    let effect = match statement {
+        Statement::Rows(rows) if rows.kills => Effect::Lasting,
+        Statement::Rows(_) => Effect::Nothing,
+        Statement::Command(command) => command.effect,
+        Statement::Insert(_) => Effect::Lasting,
+    };
+    let allowed = match effect {
+        // an EXPLAIN that takes no setting of ours cannot be told to be read-only, and its session must not be
+        Effect::Nothing => matches!(statement, Statement::Rows(_)) || readonly.is_none() || ask.session.is_none(),
+        Effect::Database => true,
+        // of its session only; a connection without one has the engine's own answer to it
+        Effect::Settings => ask.session.is_none() || readonly != Some(1),
+        Effect::Lasting => readonly.is_none(),
+    };
+    if !allowed {
+        let why = if matches!(*method, Method::GET | Method::HEAD) {
+            ". For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries"
+        } else {
+            ""
+        };
+        let message = format!("Cannot execute query in readonly mode{why}");
+        return Err(QueryError::new(code::READONLY, "READONLY", &message));
+    }
+    let random = crate::embedded::random_uuid();
+    // the secret at its end hides the query from others, see `settings`
+    let marker = own_secret.filter(|_| ask.own).map_or_else(|| random.clone(), |secret| format!("{random}-{secret}"));
+    let setup = Setup {
+        query_id: labels.query_id.clone(),
+        own: ask.own,
+        marker,
+        database: ask.database,
+        settings: ask.settings.into_iter().filter(|(name, _value)| name != READONLY).collect(),
+        readonly,
+        parameters: ask.parameters,
+        session: ask.session,
+        close_session: ask.close_session,
+        changes_session: matches!(effect, Effect::Settings | Effect::Database),
+        claim: Claim::new(text, statement),
+        _held: held,
+    };
+    Ok(Prepared { setup, wait: ask.wait_end_of_query })
+}
+
+const READONLY: &str = "readonly";
+
+/// The `readonly` a statement runs under. GET means 2, as ClickHouse has it: settings may change, nothing else.
+fn readonly(ask: &Ask, method: &Method) -> Result<Option<u8>, QueryError> {
+    let mut level = matches!(*method, Method::GET | Method::HEAD).then_some(2);
+    for (_name, value) in ask.settings.iter().filter(|(name, _value)| name == READONLY) {
+        match value.as_str() {
+            "0" => {}
+            "1" => level = Some(1),
+            "2" => level = level.or(Some(2)),
+            other => {
+                let message = format!("readonly is '{other}'; it must be 0, 1 or 2");
+                return Err(QueryError::new(code::BAD_ARGUMENTS, "BAD_ARGUMENTS", &message));
+            }
+        }
+    }
+    Ok(level)
+}
+
+/// Reads the body until the statement is there: all of it, or for an INSERT enough of it to see where the data begins.
+async fn read_statement(text: &mut BytesMut, body: &mut Option<Body>, held: &mut Held) -> Result<(), QueryError> {
+    held.grow_for_body(text.len().saturating_mul(STATEMENT_COPIES))?;
+    let Some(source) = body else { return Ok(()) };
+    loop {
+        if text.len() >= INSERT_HEAD_BYTES && matches!(statement::inspect(text), Ok(Statement::Insert(_))) {
+            return Ok(());
+        }
+        if text.len() > STATEMENT_BYTES_MAX {
+            let message = format!("The statement is larger than {STATEMENT_BYTES_MAX} bytes");
+            return Err(QueryError::new(code::QUERY_IS_TOO_LARGE, "QUERY_IS_TOO_LARGE", &message));
+        }
+        // enough to know what it is, and cheap to look at again
+        let wanted = (text.len() * 2).max(INSERT_HEAD_BYTES);
+        while text.len() < wanted {
+            let Some(piece) = source.piece().await? else {
+                *body = None;
+                return Ok(());
+            };
+            held.grow_for_body(text.len().saturating_add(piece.len()).saturating_mul(STATEMENT_COPIES))?;
+            text.extend_from_slice(&piece);
+        }
+    }
+}
+
+async fn read_form(incoming: Incoming, boundary: String, ask: &mut Ask, held: &mut Held) -> Result<(), QueryError> {
+    let bad = |error: multer::Error| {
+        let own = match &error {
+            multer::Error::StreamReadFailed(cause) => cause.downcast_ref::<QueryError>().cloned(),
+            _ => None,
+        };
+        let message = format!("Cannot read the multipart form: {error}");
+        own.unwrap_or_else(|| QueryError::new(code::BAD_ARGUMENTS, "BAD_ARGUMENTS", &message))
+    };
+    let limit = multer::SizeLimit::new().whole_stream(FORM_BYTES_MAX);
+    let constraints = multer::Constraints::new().size_limit(limit);
+    let read = (Body::new(incoming, "", false)?, held, 0_usize);
+    let pieces = futures_util::stream::try_unfold(read, |(mut body, held, bytes)| async move {
+        let Some(piece) = body.piece().await? else { return Ok::<_, QueryError>(None) };
+        let bytes = bytes.saturating_add(piece.len());
+        held.grow_for_body(bytes.saturating_mul(FORM_COPIES))?;
+        Ok(Some((piece, (body, held, bytes))))
+    });
+    let mut form = multer::Multipart::with_constraints(pieces, boundary, constraints);
+    while let Some(field) = form.next_field().await.map_err(bad)? {
+        if field.file_name().is_some() {
+            let message = "External tables in a multipart form are not served by the embedded ClickHouse";
+            return Err(QueryError::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message));
+        }
+        let name = field.name().unwrap_or_default().to_owned();
+        let value = field.text().await.map_err(bad)?;
+        ask.take_form_field(&name, value)?;
+    }
+    Ok(())
+}
+
+fn utf8(text: &[u8]) -> Result<&str, QueryError> {
+    str::from_utf8(text).map_err(|error| {
+        let message = format!("The statement is not UTF-8 at byte {}", error.valid_up_to());
+        QueryError::new(code::SYNTAX_ERROR, "SYNTAX_ERROR", &message)
+    })
+}
+
+impl From<Refusal> for QueryError {
+    fn from(refusal: Refusal) -> Self {
+        let syntax = |message: &str| Self::new(code::SYNTAX_ERROR, "SYNTAX_ERROR", message);
+        let not_served = |message: &str| Self::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message);
+        match refusal {
+            Refusal::Empty => syntax("Syntax error: Empty query"),
+            Refusal::Several => syntax("Syntax error (Multi-statements are not allowed)"),
+            Refusal::Invalid(at) => syntax(&format!(
+                "Syntax error: failed at position {}: no token of ClickHouse begins there, or it has no end",
+                at.saturating_add(1)
+            )),
+            Refusal::IntoOutfile => {
+                Self::new(code::INTO_OUTFILE_NOT_ALLOWED, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed")
+            }
+            Refusal::FromInfile => {
+                not_served("INSERT FROM INFILE is the command line client's, it is not served over HTTP")
+            }
+            Refusal::InsertFromInput => {
+                not_served("INSERT ... SELECT FROM input() is not served by the embedded ClickHouse")
+            }
+            Refusal::NotOnlyReading => Self::new(
+                code::READONLY,
+                "READONLY",
+                "The statement begins as one that only reads, but does more: begin it with what it does",
+            ),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What a request asks for, out of its URL, headers and multipart form; no body is read here.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use super::guard::Credentials;
+use crate::embedded::engine::job::SessionWish;
+use crate::embedded::engine::sessions::{TIMEOUT_DEFAULT, TIMEOUT_MAX};
+use crate::embedded::wire::errors::{QueryError, code};
+use crate::embedded::wire::statement::is_plain_name;
+
+/// More settings or parameters than this are refused.
+const PAIRS_MAX: usize = 1000;
+
+/// A request without its body.
+#[derive(Debug, Default)]
+pub(crate) struct Ask {
+    /// The statement, or its beginning: the body goes on after a line end.
+    pub(crate) query: String,
+    pub(crate) credentials: Credentials,
+    pub(crate) query_id: Option<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) default_format: Option<String>,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) parameters: Vec<(String, String)>,
+    pub(crate) session: Option<SessionWish>,
+    /// The session ends with this request.
+    pub(crate) close_session: bool,
+    /// The answer goes out as ClickHouse frames.
+    pub(crate) frames_out: bool,
+    /// The body comes in as ClickHouse frames.
+    pub(crate) frames_in: bool,
+    /// The answer may have a Content-Encoding.
+    pub(crate) http_compression: bool,
+    /// The answer waits for the end of the query, so that its status and summary are right.
+    pub(crate) wait_end_of_query: bool,
+    /// Which flavour of Native the answer has, if it is Native.
+    pub(crate) native_revision: u64,
+    /// It is Millrace that asks.
+    pub(crate) own: bool,
+}
+
+impl Ask {
+    /// Reads URL and headers.
+    pub(crate) fn read(url_query: &str, headers: &HeaderMap) -> Result<Self, QueryError> {
+        let mut ask = Self::default();
+        let mut url = UrlOnly::default();
+        for (name, value) in form_urlencoded::parse(url_query.as_bytes()) {
+            ask.take(&name, value.into_owned(), &mut url)?;
+        }
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        ask.database = header("x-clickhouse-database").or(ask.database).filter(|name| !name.is_empty());
+        ask.default_format = ask.default_format.or(header("x-clickhouse-format")).filter(|name| !name.is_empty());
+        ask.credentials = Credentials::read(headers, url.user.as_deref(), url.password.as_deref());
+        ask.session = url.session()?;
+        if ask.default_format.as_deref().is_some_and(|format| !is_plain_name(format)) {
+            return Err(QueryError::new(code::UNKNOWN_FORMAT, "UNKNOWN_FORMAT", "Unknown format"));
+        }
+        Ok(ask)
+    }
+
+    /// Takes a field of a multipart form: what may stand in the URL may stand there.
+    pub(crate) fn take_form_field(&mut self, name: &str, value: String) -> Result<(), QueryError> {
+        self.take(name, value, &mut UrlOnly::default())
+    }
+
+    fn take(&mut self, name: &str, value: String, url: &mut UrlOnly) -> Result<(), QueryError> {
+        match name {
+            "query" => self.query.push_str(&value),
+            "query_id" => self.query_id = Some(value).filter(|id| !id.is_empty()),
+            "database" => self.database = Some(value),
+            "default_format" => self.default_format = Some(value),
+            "compress" => self.frames_out = is_true(&value),
+            "decompress" => self.frames_in = is_true(&value),
+            "enable_http_compression" => self.http_compression = is_true(&value),
+            "wait_end_of_query" => self.wait_end_of_query = is_true(&value),
+            "client_protocol_version" => self.native_revision = value.parse().unwrap_or(0),
+            "close_session" => self.close_session = is_true(&value),
+            "user" => url.user = Some(value),
+            "password" => url.password = Some(value),
+            "session_id" => url.session_id = Some(value),
+            "session_timeout" => url.session_timeout = Some(value),
+            "session_check" => url.session_check = is_true(&value),
+            // of the interface, without a meaning here
+            "quota_key" | "role" | "stacktrace" | "buffer_size" | "http_zlib_compression_level" => {}
+            _ => self.take_pair(name, value)?,
+        }
+        Ok(())
+    }
+
+    fn take_pair(&mut self, name: &str, value: String) -> Result<(), QueryError> {
+        if self.settings.len() + self.parameters.len() >= PAIRS_MAX {
+            return Err(QueryError::new(code::BAD_ARGUMENTS, "BAD_ARGUMENTS", "Too many settings and parameters"));
+        }
+        let parameter = name.strip_prefix("param_");
+        if !is_plain_name(parameter.unwrap_or(name)) {
+            let message = format!("Unknown setting '{name}'");
+            return Err(QueryError::new(code::UNKNOWN_SETTING, "UNKNOWN_SETTING", &message));
+        }
+        match parameter {
+            Some(parameter) => self.parameters.push((parameter.to_owned(), value)),
+            None => self.settings.push((name.to_owned(), value)),
+        }
+        Ok(())
+    }
+}
+
+/// What only the URL says.
+#[derive(Default)]
+struct UrlOnly {
+    user: Option<String>,
+    password: Option<String>,
+    session_id: Option<String>,
+    session_timeout: Option<String>,
+    session_check: bool,
+}
+
+impl UrlOnly {
+    fn session(self) -> Result<Option<SessionWish>, QueryError> {
+        let Some(id) = self.session_id.filter(|id| !id.is_empty()) else { return Ok(None) };
+        let timeout = match self.session_timeout {
+            None => TIMEOUT_DEFAULT,
+            Some(text) => {
+                let seconds = text.parse::<u64>().ok().filter(|seconds| *seconds <= TIMEOUT_MAX.as_secs());
+                let seconds = seconds.ok_or_else(|| {
+                    let message = format!("Invalid session timeout: '{text}', at most {} s", TIMEOUT_MAX.as_secs());
+                    QueryError::new(code::INVALID_SESSION_TIMEOUT, "INVALID_SESSION_TIMEOUT", &message)
+                })?;
+                Duration::from_secs(seconds)
+            }
+        };
+        Ok(Some(SessionWish { id, timeout, must_exist: self.session_check }))
+    }
+}
+
+fn is_true(value: &str) -> bool {
+    value == "1" || value.eq_ignore_ascii_case("true")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        let url =
+            "query=SELECT+%27a%26b%27&param_x=1%2B1&max_threads=2&database=d&session_id=s&session_timeout=7&compress=1";
+        let ask = Ask::read(url, &HeaderMap::new()).unwrap();
+        assert_eq!(ask.query, "SELECT 'a&b'");
+        assert_eq!(ask.parameters, [("x".to_owned(), "1+1".to_owned())]);
+        assert_eq!(ask.settings, [("max_threads".to_owned(), "2".to_owned())]);
+        assert_eq!(ask.database.as_deref(), Some("d"));
+        assert_eq!(ask.session.unwrap().timeout, Duration::from_secs(7));
+        assert!(ask.frames_out && !ask.frames_in);
+    }
+
+    #[test]
+    fn a_setting_with_a_name_that_is_none_never_reaches_the_engine() {
+        let error = Ask::read("a%3D1%2Cb=2", &HeaderMap::new()).unwrap_err();
+        assert_eq!(error.code, 115);
+        assert_eq!(Ask::read("param_a%20b=2", &HeaderMap::new()).unwrap_err().code, 115);
+        assert_eq!(Ask::read("session_id=s&session_timeout=999999", &HeaderMap::new()).unwrap_err().code, 374);
+    }
+
+    #[test]
+    fn a_broken_escape_is_taken_as_it_is() {
+        for (url, query) in [("100%", "100%"), ("%zz%4", "%zz%4"), ("%c3%a4", "\u{e4}"), ("%ff", "\u{fffd}")] {
+            assert_eq!(Ask::read(&format!("query={url}"), &HeaderMap::new()).unwrap().query, query);
+        }
+        assert_eq!(Ask::read("&&query&query=a=b&", &HeaderMap::new()).unwrap().query, "a=b");
+    }
+}

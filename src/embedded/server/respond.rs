@@ -1,0 +1,396 @@
+//! Answers: headers, and rows on their way out in whatever compression was asked for.
+//!
+//! ```text
+//! held back (256 KiB, or all with wait_end_of_query)   so that an early error still gets its status
+//!   -> rows -> [frames | gzip zstd deflate br lz4] -> chunked body
+//!                on an error in the middle: __exception__ block, then a broken body, never a clean end
+//! ```
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use async_compression::Level;
+use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, Lz4Encoder, ZlibEncoder, ZstdEncoder};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{BoxStream, StreamExt, once, unfold};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio_util::io::{ReaderStream, StreamReader};
+
+use crate::columns::native::frames::compress_pieces;
+
+use crate::embedded::engine::libchdb::Outcome;
+use crate::embedded::engine::run::Running;
+use crate::embedded::server::capacity::Held as Room;
+use crate::embedded::server::flush::{Answering, Peer};
+use crate::embedded::server::listener::About;
+use crate::embedded::wire::errors::{QueryError, code};
+
+/// What is held back before the status is said. Source: ClickHouse `http_response_buffer_size` is 1 MiB there.
+const HELD_BYTES_MAX: usize = 256 << 10;
+/// With `wait_end_of_query`, more than this waits on disk.
+const HELD_IN_MEMORY_MAX: usize = 4 << 20;
+const PIECE_BYTES: usize = 64 << 10;
+/// As the server's own limit on idle connections.
+const KEEP_ALIVE: &str = "timeout=30";
+
+/// The body of every answer.
+pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;
+
+/// How the rows go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Plain,
+    Frames,
+    Http(&'static str),
+}
+
+impl Encoding {
+    /// What the client takes and this server likes best.
+    pub(crate) fn choose(headers: &HeaderMap, frames: bool, http: bool) -> Self {
+        if frames {
+            return Self::Frames;
+        }
+        let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let accepts = |wanted: &str| {
+            accepted.split(',').any(|item| {
+                let (name, quality) = item.split_once(';').unwrap_or((item, ""));
+                name.trim() == wanted && !matches!(quality.trim(), "q=0" | "q=0.0")
+            })
+        };
+        let choice = ["zstd", "lz4", "gzip", "deflate", "br"].into_iter().find(|name| http && accepts(name));
+        choice.map_or(Self::Plain, Self::Http)
+    }
+}
+
+/// What an answer says about its query.
+#[derive(Debug)]
+pub(crate) struct Labels {
+    pub(crate) query_id: String,
+    pub(crate) format: String,
+    pub(crate) encoding: Encoding,
+    /// Unguessable, so that rows cannot contain an exception block.
+    pub(crate) exception_tag: String,
+    /// Whom the answer goes to.
+    pub(crate) peer: Peer,
+    /// Set once the request is read to its end.
+    pub(crate) answering: Option<Answering>,
+}
+
+/// Rows to the client: all at once when they are few or were waited for, streamed otherwise.
+pub(crate) async fn rows(
+    about: &About,
+    labels: &Labels,
+    room: Room,
+    mut running: Running,
+    wait: bool,
+) -> Response<AnswerBody> {
+    let mut held = Held::new(wait, room);
+    let complete = loop {
+        let Some(piece) = running.piece().await else { break true };
+        match held.push(piece, about).await {
+            Ok(true) => {}
+            Ok(false) => break false,
+            Err(error) => return failed(about, labels, &spill_failed(&error)),
+        }
+    };
+    if !complete {
+        let mut response = headers(about, labels, None);
+        *response.body_mut() = encode(labels.encoding, stream_rows(about, labels, held, running));
+        return response;
+    }
+    match running.end().await {
+        Err(error) => failed(about, labels, &error),
+        Ok(outcome) => {
+            let mut response = headers(about, labels, Some(&outcome));
+            match held.into_body(labels.encoding).await {
+                Ok(body) => *response.body_mut() = body,
+                Err(error) => return failed(about, labels, &spill_failed(&error)),
+            }
+            response
+        }
+    }
+}
+
+/// An answer that keeps something until it is sent or lost.
+pub(crate) fn keeping(answer: Response<AnswerBody>, kept: impl Send + 'static) -> Response<AnswerBody> {
+    answer.map(|body| kept_with(body, kept))
+}
+
+fn kept_with(body: AnswerBody, kept: impl Send + 'static) -> AnswerBody {
+    Kept { body, _kept: Box::new(kept) }.boxed_unsync()
+}
+
+/// A body and what lives as long.
+struct Kept {
+    body: AnswerBody,
+    _kept: Box<dyn Send>,
+}
+
+impl Body for Kept {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The answer to a statement that is done.
+pub(crate) fn done(about: &About, labels: &Labels, outcome: Outcome) -> Response<AnswerBody> {
+    let mut response = headers(about, labels, Some(&outcome));
+    if !outcome.bytes.is_empty() {
+        let pieces = once(async move { Ok(Bytes::from(outcome.bytes)) }).boxed();
+        *response.body_mut() = encode(labels.encoding, Pieces { pieces, broken: None });
+    } else if labels.encoding != Encoding::Plain {
+        response.headers_mut().remove(header::CONTENT_ENCODING);
+    }
+    response
+}
+
+/// The answer to a statement that failed before it answered anything.
+pub(crate) fn failed(about: &About, labels: &Labels, error: &QueryError) -> Response<AnswerBody> {
+    let mut response = text(error.status(), error.body(&about.version));
+    let headers = response.headers_mut();
+    set(headers, HeaderName::from_static("x-clickhouse-exception-code"), &error.code.to_string());
+    set(headers, HeaderName::from_static("x-clickhouse-query-id"), &labels.query_id);
+    set(headers, HeaderName::from_static("x-clickhouse-server-display-name"), &about.display_name);
+    set(headers, HeaderName::from_static("x-clickhouse-timezone"), &about.timezone);
+    response
+}
+
+/// A short plain answer.
+pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<AnswerBody> {
+    let mut response = Response::new(full(body.into()));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=UTF-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
+fn full(bytes: Bytes) -> AnswerBody {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn headers(about: &About, labels: &Labels, outcome: Option<&Outcome>) -> Response<AnswerBody> {
+    let mut response = Response::new(full(Bytes::new()));
+    let headers = response.headers_mut();
+    let mut put = |name: &'static str, value: &str| set(headers, HeaderName::from_static(name), value);
+    put("content-type", crate::embedded::wire::formats::content_type(&labels.format));
+    put("x-clickhouse-query-id", &labels.query_id);
+    put("x-clickhouse-format", &labels.format);
+    put("x-clickhouse-server-display-name", &about.display_name);
+    put("x-clickhouse-timezone", &about.timezone);
+    put("x-clickhouse-exception-tag", &labels.exception_tag);
+    put("x-clickhouse-summary", &summary(outcome));
+    put("keep-alive", KEEP_ALIVE);
+    if let Encoding::Http(name) = labels.encoding {
+        put("content-encoding", name);
+    }
+    response
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    // a query id may hold anything; what no header can carry is left out
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Numbers as strings. Source: ClickHouse docs, "HTTP interface", `X-ClickHouse-Summary`.
+fn summary(outcome: Option<&Outcome>) -> String {
+    let nothing = Outcome::default();
+    let outcome = outcome.unwrap_or(&nothing);
+    let elapsed_ns = std::time::Duration::try_from_secs_f64(outcome.elapsed_seconds).unwrap_or_default().as_nanos();
+    format!(
+        "{{\"read_rows\":\"{}\",\"read_bytes\":\"{}\",\"written_rows\":\"{}\",\"written_bytes\":\"{}\",\
+         \"total_rows_to_read\":\"{}\",\"result_rows\":\"{}\",\"result_bytes\":\"{}\",\"elapsed_ns\":\"{elapsed_ns}\"}}",
+        outcome.read_rows,
+        outcome.read_bytes,
+        outcome.written_rows,
+        outcome.written_bytes,
+        outcome.read_rows,
+        outcome.result_rows,
+        outcome.result_bytes,
+    )
+}
+
+fn spill_failed(error: &io::Error) -> QueryError {
+    QueryError::new(code::ABORTED, "ABORTED", &format!("Cannot keep the result until the query ends: {error}"))
+}
+
+/// Rows that wait for the status to be known.
+struct Held {
+    wait: bool,
+    memory: VecDeque<Bytes>,
+    bytes: usize,
+    /// For what is in memory.
+    room: Room,
+    /// Unlinked already: it is gone when it is closed.
+    spilled: Option<tokio::fs::File>,
+}
+
+impl Held {
+    fn new(wait: bool, room: Room) -> Self {
+        Self { wait, memory: VecDeque::new(), bytes: 0, room, spilled: None }
+    }
+
+    /// Takes a piece; false when no more should be held.
+    async fn push(&mut self, piece: Bytes, about: &About) -> io::Result<bool> {
+        self.bytes += piece.len();
+        // a small answer is always held: it is not more than the connection itself takes
+        let fits = self.bytes <= PIECE_BYTES || self.spilled.is_some() || self.room.grow_to(self.bytes);
+        if self.wait && (self.bytes > HELD_IN_MEMORY_MAX || !fits) && self.spilled.is_none() {
+            self.spilled = Some(spill(about).await?);
+        }
+        self.memory.push_back(piece);
+        if let Some(file) = &mut self.spilled {
+            while let Some(piece) = self.memory.pop_front() {
+                file.write_all(&piece).await?;
+            }
+        }
+        Ok(self.wait || fits && self.bytes <= HELD_BYTES_MAX)
+    }
+
+    async fn into_body(mut self, encoding: Encoding) -> io::Result<AnswerBody> {
+        if let Some(mut file) = self.spilled.take() {
+            file.flush().await?;
+            file.rewind().await?;
+            let pieces = ReaderStream::with_capacity(file, PIECE_BYTES).boxed();
+            return Ok(encode(encoding, Pieces { pieces, broken: None }));
+        }
+        if encoding == Encoding::Plain {
+            let mut all = BytesMut::with_capacity(self.bytes);
+            self.memory.iter().for_each(|piece| all.extend_from_slice(piece));
+            return Ok(kept_with(full(all.freeze()), self.room));
+        }
+        let pieces = futures_util::stream::iter(self.memory.into_iter().map(Ok)).boxed();
+        Ok(kept_with(encode(encoding, Pieces { pieces, broken: None }), self.room))
+    }
+}
+
+async fn spill(about: &About) -> io::Result<tokio::fs::File> {
+    let path = about.tmp_dir.join(format!("result-{}", crate::embedded::random_letters()));
+    let file = tokio::fs::File::options().read(true).write(true).create_new(true).open(&path).await?;
+    tokio::fs::remove_file(&path).await?;
+    Ok(file)
+}
+
+/// Bytes on their way out; when `broken` is set at their end, the body must not end cleanly.
+struct Pieces {
+    pieces: BoxStream<'static, io::Result<Bytes>>,
+    broken: Option<(Arc<AtomicBool>, watch::Receiver<()>)>,
+}
+
+fn stream_rows(about: &About, labels: &Labels, held: Held, running: Running) -> Pieces {
+    struct State {
+        held: Option<Held>,
+        running: Option<Running>,
+        broken: Arc<AtomicBool>,
+        version: String,
+        tag: String,
+    }
+    let broken = Arc::new(AtomicBool::new(false));
+    let (version, tag) = (about.version.clone(), labels.exception_tag.clone());
+    let state = State { held: Some(held), running: Some(running), broken: broken.clone(), version, tag };
+    let pieces = unfold(state, |mut state| async move {
+        if let Some(piece) = state.held.as_mut().and_then(|held| held.memory.pop_front()) {
+            return Some((Ok(piece), state));
+        }
+        state.held = None;
+        let mut running = state.running.take()?;
+        if let Some(piece) = running.piece().await {
+            state.running = Some(running);
+            return Some((Ok(piece), state));
+        }
+        let error = running.end().await.err()?;
+        state.broken.store(true, Ordering::Release);
+        Some((Ok(exception_block(&error.body(&state.version), &state.tag)), state))
+    });
+    Pieces { pieces: pieces.boxed(), broken: Some((broken, labels.peer.flushes.clone())) }
+}
+
+/// Source: ClickHouse 25.11 `WriteBufferFromHTTPServerResponse.cpp`; the length counts the message's line end.
+fn exception_block(message: &str, tag: &str) -> Bytes {
+    format!("\r\n__exception__\r\n{tag}\r\n{message}{} {tag}\r\n__exception__\r\n", message.len()).into()
+}
+
+fn encode(encoding: Encoding, rows: Pieces) -> AnswerBody {
+    let Pieces { pieces, broken } = rows;
+    let encoded: BoxStream<'static, io::Result<Bytes>> = match encoding {
+        Encoding::Plain => pieces,
+        Encoding::Frames => pieces
+            .map(|piece| {
+                let mut frame = Vec::new();
+                compress_pieces(&piece?, &mut frame);
+                Ok(Bytes::from(frame))
+            })
+            .boxed(),
+        Encoding::Http(name) => ReaderStream::with_capacity(compressor(name, pieces), PIECE_BYTES).boxed(),
+    };
+    let end = unfold(broken, |broken| async move {
+        let (broken, mut flushes) = broken?;
+        if !broken.load(Ordering::Acquire) {
+            return None;
+        }
+        // what was said so far must be out before the connection breaks
+        flushes.mark_unchanged();
+        let _connection_gone = flushes.changed().await;
+        Some((Err(io::Error::other("the query failed after its answer had begun")), None))
+    });
+    StreamBody::new(encoded.chain(end).map(|piece| piece.map(Frame::data))).boxed_unsync()
+}
+
+fn compressor(name: &str, pieces: BoxStream<'static, io::Result<Bytes>>) -> Pin<Box<dyn AsyncRead + Send>> {
+    let raw = StreamReader::new(pieces);
+    match name {
+        "zstd" => Box::pin(ZstdEncoder::with_quality(raw, Level::Precise(1))),
+        "lz4" => Box::pin(Lz4Encoder::with_quality(raw, Level::Fastest)),
+        "gzip" => Box::pin(GzipEncoder::with_quality(raw, Level::Precise(3))),
+        "deflate" => Box::pin(ZlibEncoder::with_quality(raw, Level::Precise(3))),
+        "br" => Box::pin(BrotliEncoder::with_quality(raw, Level::Precise(1))),
+        _ => Box::pin(raw.take(u64::MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exception_block_is_the_one_clients_look_for() {
+        let block = exception_block("Code: 159. DB::Exception: x\n", "abcdefghijklmnop");
+        assert_eq!(
+            &block[..],
+            b"\r\n__exception__\r\nabcdefghijklmnop\r\nCode: 159. DB::Exception: x\n28 abcdefghijklmnop\r\n__exception__\r\n"
+        );
+    }
+
+    #[test]
+    fn an_encoding_is_chosen_only_when_asked_for() {
+        let mut headers = HeaderMap::new();
+        headers.insert("accept-encoding", HeaderValue::from_static("gzip;q=0, deflate, br"));
+        assert_eq!(Encoding::choose(&headers, false, false), Encoding::Plain);
+        assert_eq!(Encoding::choose(&headers, false, true), Encoding::Http("deflate"));
+        assert_eq!(Encoding::choose(&headers, true, true), Encoding::Frames);
+    }
+}

@@ -1,0 +1,6 @@
+//! Messages, their parts, media and tools, in the form of the GenAI semantic conventions.
+
+pub(crate) mod media;
+pub(crate) mod message;
+pub(crate) mod parts;
+pub(crate) mod tools;

@@ -1,0 +1,227 @@
+//! Chunks of a stream, merged one after the other. What each member does is table 3.6; the result is written as the
+//! JSON of the response that was streamed.
+//!
+//! Texts and lists grow at their end and everything else is replaced, so merging is linear in the stream.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::genai::stream::delta::Delta;
+use crate::json::document::Value;
+use crate::json::limits::Limits;
+use crate::json::writer::JsonWriter;
+use crate::steps;
+
+/// Members in the order of their first appearance.
+#[derive(Debug)]
+pub(crate) struct Ordered<T> {
+    members: Vec<(String, T)>,
+    places: HashMap<String, usize>,
+}
+
+impl<T> Default for Ordered<T> {
+    fn default() -> Self {
+        Self { members: Vec::new(), places: HashMap::new() }
+    }
+}
+
+impl<T> Ordered<T> {
+    /// The member of that name, made by `new` when it is not there yet.
+    pub(crate) fn entry(&mut self, name: &str, new: impl FnOnce() -> T) -> &mut T {
+        steps::take(1 + name.len());
+        let place = self.places.get(name).copied().unwrap_or_else(|| {
+            self.places.insert(name.to_owned(), self.members.len());
+            self.members.push((name.to_owned(), new()));
+            self.members.len() - 1
+        });
+        match self.members.get_mut(place) {
+            Some((_, member)) => member,
+            None => unreachable!("places are places of members"),
+        }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&T> {
+        self.places.get(name).and_then(|place| self.members.get(*place)).map(|(_, member)| member)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
+        self.members.iter().map(|(name, member)| (name.as_str(), member))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+}
+
+/// The JSON text of a value.
+pub(crate) fn text_of(value: Value<'_>) -> String {
+    // the limits are applied when the attributes are written
+    let mut json = JsonWriter::new(Limits { max_value_bytes: usize::MAX, max_inline_media_bytes: usize::MAX });
+    json.value(value);
+    json.finish().0
+}
+
+/// A stream so far.
+#[derive(Debug, Default)]
+pub(crate) struct Merge {
+    /// Members of the response but `choices`, `usage` and `error`, as JSON.
+    top: Ordered<String>,
+    x_groq: Ordered<String>,
+    usage: Option<String>,
+    usage_of_choice: Option<String>,
+    error: Option<String>,
+    choices: BTreeMap<i64, Choice>,
+}
+
+#[derive(Debug, Default)]
+struct Choice {
+    delta: Delta,
+    /// A whole message, which counts instead of the deltas before it.
+    message: Option<String>,
+    /// `finish_reason` and whatever else has its last value count.
+    members: Ordered<String>,
+    content_filter_results: Ordered<String>,
+    logprobs: Ordered<Vec<String>>,
+}
+
+impl Merge {
+    pub(crate) fn chunk(&mut self, chunk: Value<'_>) {
+        for (key, value) in chunk.members().filter(|(_, value)| !value.is_null()) {
+            let name = key.str().unwrap_or_default();
+            match &*name {
+                "choices" => value.items().for_each(|choice| self.choice(choice)),
+                "obfuscation" => {}
+                "object" if !value.is_key("error") => {}
+                "error" => drop(self.error.get_or_insert_with(|| text_of(value))),
+                "usage" => self.usage = Some(text_of(value)),
+                "x_groq" if value.is_object() => {
+                    for (key, value) in value.members().filter(|(_, value)| !value.is_null()) {
+                        *self.x_groq.entry(&key.str().unwrap_or_default(), String::new) = text_of(value);
+                    }
+                }
+                "id" | "model" => {
+                    if !value.is_empty() {
+                        self.top.entry(&name, || text_of(value));
+                    }
+                }
+                "created" => {
+                    if value.double().is_some_and(|created| created > 0.0) {
+                        self.top.entry(&name, || text_of(value));
+                    }
+                }
+                _ => *self.top.entry(&name, String::new) = text_of(value),
+            }
+        }
+    }
+
+    fn choice(&mut self, choice: Value<'_>) {
+        if !choice.is_object() {
+            return;
+        }
+        let index = choice.get("index").and_then(Value::int).unwrap_or(0);
+        let merged = self.choices.entry(index).or_default();
+        for (key, value) in choice.members().filter(|(_, value)| !value.is_null()) {
+            let name = key.str().unwrap_or_default();
+            match &*name {
+                "index" => {}
+                "delta" => merged.delta.add(value),
+                "message" => merged.message = Some(text_of(value)),
+                "usage" => self.usage_of_choice = Some(text_of(value)),
+                "logprobs" => {
+                    for (key, list) in value.members().filter(|(_, list)| list.is_array()) {
+                        let merged = merged.logprobs.entry(&key.str().unwrap_or_default(), Vec::new);
+                        merged.extend(list.items().map(text_of));
+                    }
+                }
+                "content_filter_results" if value.is_object() => {
+                    for (key, result) in value.members() {
+                        *merged.content_filter_results.entry(&key.str().unwrap_or_default(), String::new) =
+                            text_of(result);
+                    }
+                }
+                _ => *merged.members.entry(&name, String::new) = text_of(value),
+            }
+        }
+    }
+
+    pub(crate) fn has_choices(&self) -> bool {
+        !self.choices.is_empty()
+    }
+
+    /// Whether every choice has a finish reason.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.choices.values().all(|choice| choice.members.get("finish_reason").is_some())
+    }
+
+    /// The response.
+    pub(crate) fn into_json(self) -> String {
+        // the parts are JSON texts already: `number` writes them as they are
+        let mut json = JsonWriter::new(Limits { max_value_bytes: usize::MAX, max_inline_media_bytes: usize::MAX });
+        json.begin_object();
+        write_members(&mut json, &self.top);
+        let usage = self.usage.as_ref().or_else(|| self.x_groq.get("usage")).or(self.usage_of_choice.as_ref());
+        if let Some(usage) = usage {
+            json.key("usage");
+            json.number(usage);
+        }
+        write_object(&mut json, "x_groq", &self.x_groq);
+        if let Some(error) = &self.error {
+            json.key("error");
+            json.number(error);
+        }
+        if !self.choices.is_empty() {
+            json.key("choices");
+            json.begin_array();
+            self.choices.iter().for_each(|(index, choice)| choice.write(&mut json, *index));
+            json.end_array();
+        }
+        json.end_object();
+        json.finish().0
+    }
+}
+
+impl Choice {
+    fn write(&self, json: &mut JsonWriter, index: i64) {
+        json.begin_object();
+        json.key("index");
+        json.number(itoa::Buffer::new().format(index));
+        json.key("message");
+        match &self.message {
+            Some(message) => json.number(message),
+            None => self.delta.write(json),
+        }
+        write_members(json, &self.members);
+        write_object(json, "content_filter_results", &self.content_filter_results);
+        if !self.logprobs.is_empty() {
+            json.key("logprobs");
+            json.begin_object();
+            for (name, items) in self.logprobs.iter() {
+                json.key(name);
+                write_list(json, items);
+            }
+            json.end_object();
+        }
+        json.end_object();
+    }
+}
+
+pub(crate) fn write_list(json: &mut JsonWriter, items: &[String]) {
+    json.begin_array();
+    items.iter().for_each(|item| json.number(item));
+    json.end_array();
+}
+
+fn write_members(json: &mut JsonWriter, members: &Ordered<String>) {
+    for (name, text) in members.iter() {
+        json.key(name);
+        json.number(text);
+    }
+}
+
+fn write_object(json: &mut JsonWriter, name: &str, members: &Ordered<String>) {
+    if !members.is_empty() {
+        json.key(name);
+        json.begin_object();
+        write_members(json, members);
+        json.end_object();
+    }
+}

@@ -1,0 +1,462 @@
+//! OTLP/JSON -> the same request in binary protobuf, so that both encodings are decoded, limited and rejected by the
+//! same code (decode.rs).
+//!
+//! The rules of OTLP/JSON: keys are lowerCamelCase, ids are hex of either case, 64-bit integers are strings or numbers,
+//! enums are numbers, `NaN` and `Infinity` are strings, bytes are base64, null is the default, unknown keys are ignored.
+//! Nothing goes through a float that is not one. Taken as well, because senders write it: the names of enums, base64 in either
+//! alphabet with or without padding, a byte order mark, and text that is not whole (what is no character becomes U+FFFD).
+//!
+//! A value of the wrong type is noted, and costs the span that it is in, or all spans of its scope or resource:
+//!
+//! ```text
+//! {"spans":[{"name":"a"},{"name":5}]}   ->   protobuf of both, and a note: span 1, "name must be a string"
+//! ```
+//!
+//! Source: OTLP specification, "JSON Protobuf Encoding"; protobuf documentation, "ProtoJSON Format"; field numbers from the
+//! .proto files.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::bounds::REQUEST_SPANS_MAX;
+use crate::otlp::json::fields::{Field, Kind, REQUEST, RESOURCE_SPANS, SCOPE_SPANS, SPAN};
+use crate::otlp::json::scalars::{put_scalar, put_tag};
+use crate::steps;
+
+/// Why a body is not OTLP/JSON.
+#[derive(Debug, thiserror::Error)]
+#[error("the request is not valid OTLP/JSON: {0}")]
+pub struct JsonError(#[from] serde_json::Error);
+
+/// A request in protobuf, and which of its spans have a value of the wrong type.
+#[derive(Debug, Default)]
+pub struct Transcoded {
+    protobuf: Vec<u8>,
+    pub(super) wrong: Wrong,
+}
+
+impl Transcoded {
+    /// The ExportTraceServiceRequest; never longer than the JSON was.
+    #[must_use]
+    pub fn protobuf(&self) -> &[u8] {
+        &self.protobuf
+    }
+}
+
+/// Spans by their place in the request, counted from 0, and what is wrong with each.
+pub(super) type Wrong = BTreeMap<usize, WrongType>;
+
+/// A value of another type than its field has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{field} must be {wanted}")]
+pub(super) struct WrongType {
+    field: &'static str,
+    wanted: &'static str,
+}
+
+/// Turns an ExportTraceServiceRequest in JSON into the same message in protobuf.
+///
+/// # Errors
+/// When the body is not JSON, or its spans cannot be told apart.
+pub fn transcode_traces(body: &[u8], depth_max: usize) -> Result<Transcoded, JsonError> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    match simdutf8::basic::from_utf8(body) {
+        Ok(text) => transcode(text, depth_max),
+        Err(_) => transcode(&String::from_utf8_lossy(body), depth_max),
+    }
+}
+
+fn transcode(text: &str, depth_max: usize) -> Result<Transcoded, JsonError> {
+    let mut out = Transcript { bytes: Vec::with_capacity(text.len()), ..Transcript::default() };
+    let mut json = serde_json::Deserializer::from_str(text);
+    // our own bound holds instead: `depth_left` for the messages we know; what we do not know is passed over by loops
+    json.disable_recursion_limit();
+    // messages around an attribute of n levels, twice as many as the decoder takes
+    let depth_left = 24 + depth_max * 4;
+    let request = Field { name: "the request", number: 0, kind: Kind::Message(&REQUEST) };
+    MessageSeed { field: &request, fields: &REQUEST, wanted: AN_OBJECT, out: &mut out, depth_left }
+        .deserialize(&mut json)?;
+    json.end()?;
+    if let Some(wrong) = out.noted {
+        return Err(serde_json::Error::custom(wrong).into());
+    }
+    Ok(Transcoded { protobuf: out.bytes, wrong: out.wrong })
+}
+
+/// The protobuf so far, and what was found to be wrong.
+#[derive(Debug, Default)]
+struct Transcript {
+    bytes: Vec<u8>,
+    /// Spans begun.
+    spans: usize,
+    /// What is wrong in the span, scope or resource under way, beside its spans.
+    noted: Option<WrongType>,
+    wrong: Wrong,
+}
+
+impl Transcript {
+    /// Notes what is wrong. The first of several counts.
+    fn note(&mut self, field: &Field, wanted: &'static str) {
+        self.noted.get_or_insert(WrongType { field: field.name, wanted });
+    }
+
+    /// What `write` finds wrong costs the spans that it writes.
+    fn of_its_spans<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
+        let (around, first) = (self.noted.take(), self.spans);
+        let written = write(self);
+        if let Some(wrong) = std::mem::replace(&mut self.noted, around) {
+            // a request that has more is refused whole
+            for span in first..self.spans.min(REQUEST_SPANS_MAX + 1) {
+                self.wrong.entry(span).or_insert(wrong);
+            }
+        }
+        written
+    }
+}
+
+/// How serde_json hands over a number that is no integer, with its feature `arbitrary_precision`: as an object of this one key.
+/// Source: serde_json, `number.rs`.
+const NUMBER: &[u8] = b"$serde_json::private::Number";
+
+const AN_OBJECT: &str = "an object";
+const A_LIST: &str = "a list of objects";
+
+/// What stood where a message belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Message,
+    Null,
+    /// Something else, which has been noted.
+    Wrong,
+}
+
+/// Reads one JSON object as the message of a field.
+struct MessageSeed<'o> {
+    field: &'o Field,
+    fields: &'static [Field],
+    /// What the field must be.
+    wanted: &'static str,
+    out: &'o mut Transcript,
+    depth_left: usize,
+}
+
+impl MessageSeed<'_> {
+    fn wrong(self) -> Found {
+        self.out.note(self.field, self.wanted);
+        Found::Wrong
+    }
+
+    fn member<'de, A: MapAccess<'de>>(&mut self, field: &'static Field, map: &mut A) -> Result<(), A::Error> {
+        let depth_left = self.depth_left.saturating_sub(1);
+        match field.kind {
+            Kind::Message(fields) => map.next_value_seed(OptionalMessage { field, fields, out: self.out, depth_left }),
+            Kind::Repeated(fields) => map.next_value_seed(Items { field, fields, out: self.out, depth_left }),
+            Kind::Scalar(scalar) => {
+                let raw = map.next_value::<&'de RawValue>()?.get();
+                steps::take(raw.len());
+                if let Err(wanted) = put_scalar(&mut self.out.bytes, field.number, scalar, raw) {
+                    self.out.note(field, wanted);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for MessageSeed<'_> {
+    type Value = Found;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for MessageSeed<'_> {
+    type Value = Found;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.wanted)
+    }
+
+    fn visit_unit<E>(self) -> Result<Found, E> {
+        Ok(Found::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Found, E> {
+        Ok(self.wrong())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Found, E> {
+        Ok(self.wrong())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Found, E> {
+        Ok(self.wrong())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Found, E> {
+        Ok(self.wrong())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Found, E> {
+        Ok(self.wrong())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Found, A::Error> {
+        pass_over_list(list)?;
+        Ok(self.wrong())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Found, A::Error> {
+        if self.depth_left == 0 {
+            pass_over_map(map)?;
+            self.out.note(self.field, "nested less deep");
+            return Ok(Found::Wrong);
+        }
+        let mut is_first = true;
+        while let Some(key) = map.next_key::<KeyText<'de>>()? {
+            steps::take(1 + key.0.len());
+            if std::mem::take(&mut is_first) && *key.0 == *NUMBER {
+                pass_over_value(&mut map)?;
+                pass_over_map(map)?;
+                return Ok(self.wrong());
+            }
+            match self.fields.iter().find(|field| *field.name.as_bytes() == *key.0) {
+                Some(field) => self.member(field, &mut map)?,
+                None => pass_over_value(&mut map)?,
+            }
+        }
+        Ok(Found::Message)
+    }
+}
+
+fn pass_over_value<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
+    map.next_value::<IgnoredAny>().map(drop)
+}
+
+fn pass_over_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
+    while map.next_key::<KeyText<'de>>()?.is_some() {
+        pass_over_value(&mut map)?;
+    }
+    Ok(())
+}
+
+fn pass_over_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<(), A::Error> {
+    while list.next_element::<IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+/// A key, borrowed when it has no escapes; half a character in it is no error.
+struct KeyText<'de>(Cow<'de, [u8]>);
+
+impl<'de> serde::Deserialize<'de> for KeyText<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Key;
+        impl<'de> Visitor<'de> for Key {
+            type Value = KeyText<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_borrowed_bytes<E>(self, key: &'de [u8]) -> Result<Self::Value, E> {
+                Ok(KeyText(key.into()))
+            }
+            fn visit_bytes<E>(self, key: &[u8]) -> Result<Self::Value, E> {
+                Ok(KeyText(key.to_owned().into()))
+            }
+            // the key of a number
+            fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+                Ok(KeyText(key.as_bytes().to_owned().into()))
+            }
+        }
+        deserializer.deserialize_bytes(Key)
+    }
+}
+
+/// A field whose value is one message; null means that it is absent.
+struct OptionalMessage<'o> {
+    field: &'o Field,
+    fields: &'static [Field],
+    out: &'o mut Transcript,
+    depth_left: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for OptionalMessage<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let Self { field, fields, out, depth_left } = self;
+        let message = Message::open(&mut out.bytes, field.number);
+        let seed = MessageSeed { field, fields, wanted: AN_OBJECT, out, depth_left };
+        match seed.deserialize(deserializer)? {
+            Found::Message => message.close(&mut out.bytes),
+            Found::Null | Found::Wrong => message.leave_out(&mut out.bytes),
+        }
+        Ok(())
+    }
+}
+
+/// A field whose value is a list of messages; null means an empty list.
+struct Items<'o> {
+    field: &'o Field,
+    fields: &'static [Field],
+    out: &'o mut Transcript,
+    depth_left: usize,
+}
+
+impl Items<'_> {
+    fn are_spans(&self) -> bool {
+        std::ptr::eq(self.fields, &SPAN)
+    }
+
+    /// Whether what is wrong in an element costs the spans in it and no others.
+    fn hold_spans(&self) -> bool {
+        self.are_spans() || [&RESOURCE_SPANS[..], &SCOPE_SPANS].iter().any(|fields| std::ptr::eq(self.fields, *fields))
+    }
+
+    /// Notes that this is no list. How many spans of others it stands for nobody knows; for a list of spans it counts as one.
+    fn wrong<E: serde::de::Error>(self) -> Result<(), E> {
+        if self.are_spans() {
+            let Self { field, out, .. } = self;
+            out.of_its_spans(|out| {
+                out.spans += 1;
+                Message::open(&mut out.bytes, field.number).close(&mut out.bytes);
+                out.note(field, A_LIST);
+            });
+            return Ok(());
+        }
+        if self.hold_spans() {
+            return Err(E::custom(WrongType { field: self.field.name, wanted: A_LIST }));
+        }
+        self.out.note(self.field, A_LIST);
+        Ok(())
+    }
+
+    /// One element; says whether there was one.
+    fn element<'de, A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
+        let (are_spans, hold_spans) = (self.are_spans(), self.hold_spans());
+        let Self { field, fields, depth_left, .. } = *self;
+        let message = Message::open(&mut self.out.bytes, field.number);
+        let mut write = |out: &mut Transcript| {
+            out.spans += usize::from(are_spans);
+            let seed = MessageSeed { field, fields, wanted: A_LIST, out: &mut *out, depth_left };
+            let found = list.next_element_seed(seed)?;
+            if found.is_none() {
+                out.spans -= usize::from(are_spans);
+            }
+            Ok::<_, A::Error>(found)
+        };
+        let found = if hold_spans { self.out.of_its_spans(write) } else { write(self.out) }?;
+        match found {
+            None => message.leave_out(&mut self.out.bytes),
+            // how many spans it stands for nobody knows
+            Some(Found::Wrong) if hold_spans && !are_spans => {
+                return Err(A::Error::custom(WrongType { field: field.name, wanted: A_LIST }));
+            }
+            // null is an empty message; what is no message at all is one that is wrong
+            Some(_) => message.close(&mut self.out.bytes),
+        }
+        Ok(found.is_some())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Items<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Items<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(A_LIST)
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
+        self.wrong()
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
+        self.wrong()
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
+        self.wrong()
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
+        self.wrong()
+    }
+
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
+        self.wrong()
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        pass_over_map(map)?;
+        self.wrong()
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        while self.element(&mut list)? {}
+        Ok(())
+    }
+}
+
+/// A message under way in the output. Its length is known only at its end.
+///
+/// ```text
+/// tag | five bytes for the length | fields         a short message moves up to a length of one byte
+/// ```
+struct Message {
+    start: usize,
+    body: usize,
+}
+
+impl Message {
+    /// Bytes kept free for the length: a varint padded to its full width.
+    const LENGTH_WIDTH: usize = 5;
+    /// The longest message whose length takes one byte.
+    const SHORT_MAX: usize = 0x7f;
+
+    fn open(out: &mut Vec<u8>, number: u32) -> Self {
+        let start = out.len();
+        put_tag(out, number, 2);
+        out.extend_from_slice(&[0; Self::LENGTH_WIDTH]);
+        Self { start, body: out.len() }
+    }
+
+    fn close(self, out: &mut Vec<u8>) {
+        let place = self.body - Self::LENGTH_WIDTH;
+        let mut length = out.len() - self.body;
+        if length <= Self::SHORT_MAX {
+            steps::take(length);
+            out.drain(place + 1..self.body);
+        }
+        let width = if length <= Self::SHORT_MAX { 1 } else { Self::LENGTH_WIDTH };
+        for (index, byte) in out.iter_mut().skip(place).take(width).enumerate() {
+            let more = if index + 1 < width { 0x80 } else { 0 };
+            *byte = (length.to_le_bytes()[0] & 0x7f) | more;
+            length >>= 7;
+        }
+    }
+
+    fn leave_out(self, out: &mut Vec<u8>) {
+        out.truncate(self.start);
+    }
+}
+
+pub(crate) mod fields;
+pub(crate) mod scalars;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! The protobuf wire format, one field at a time, borrowing from the request.
+//!
+//! ```text
+//! tag = VarUInt (field number << 3 | wire type)
+//! 0 varint | 1 fixed64 | 2 length, bytes | 3..4 group (skipped) | 5 fixed32
+//! ```
+//!
+//! Source: protobuf documentation, "Encoding".
+
+use crate::steps;
+
+/// Groups may nest this deep before a sender is told to stop.
+const GROUP_DEPTH_MAX: usize = 32;
+
+/// One field's value as the wire has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Fixed32(u32),
+    Bytes(&'a [u8]),
+    /// A group, which no OTLP message uses: passed over.
+    Group,
+}
+
+/// Largest number of a field. Source: protobuf documentation, "Assigning Field Numbers".
+const FIELD_NUMBER_MAX: u32 = (1 << 29) - 1;
+
+/// The field's number in a tag.
+#[inline]
+fn field_number(tag: u64) -> Result<u32, WireError> {
+    u32::try_from(tag >> 3).ok().filter(|number| (1..=FIELD_NUMBER_MAX).contains(number)).ok_or(WireError::Tag)
+}
+
+/// What is wrong with the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// A field goes on behind the end of its message.
+    #[error("is cut off")]
+    Truncated,
+    /// A number takes more than 64 bits.
+    #[error("has a number longer than 64 bits")]
+    LongVarint,
+    /// A field has a number below 1 or above 2^29 - 1, or a wire type that does not exist.
+    #[error("has a field tag that does not exist")]
+    Tag,
+    /// A field of the standard has another wire type than the standard gives it.
+    #[error("has a field of the wrong wire type")]
+    WireType,
+    /// Groups are nested too deep, or end without having begun.
+    #[error("has groups that do not match")]
+    Group,
+}
+
+/// Reads the fields of one message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn new(message: &'a [u8]) -> Self {
+        Self { rest: message }
+    }
+
+    /// The next field's number and value; `None` at the end of the message.
+    ///
+    /// Nearly all fields are short and length-delimited, so that case is read in place.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, WireError> {
+        steps::take(1);
+        match self.short_bytes() {
+            Some(field) => Ok(Some(field)),
+            None if self.rest.is_empty() => Ok(None),
+            None => self.next_of_any_kind().map(Some),
+        }
+    }
+
+    /// A field with a number below 16 and fewer than 128 bytes: one byte of tag, one of length.
+    #[inline(always)]
+    fn short_bytes(&mut self) -> Option<(u32, Value<'a>)> {
+        let [tag @ 0x0a..=0x7a, length @ ..=0x7f, rest @ ..] = self.rest else { return None };
+        if tag & 7 != 2 {
+            return None;
+        }
+        let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
+        self.rest = rest;
+        Some((u32::from(tag >> 3), Value::Bytes(bytes)))
+    }
+
+    fn next_of_any_kind(&mut self) -> Result<(u32, Value<'a>), WireError> {
+        let tag = self.varint()?;
+        let number = field_number(tag)?;
+        let value = match tag & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => Value::Fixed64(u64::from_le_bytes(self.array()?)),
+            2 => Value::Bytes(self.bytes()?),
+            3 => {
+                self.skip_group(number)?;
+                Value::Group
+            }
+            5 => Value::Fixed32(u32::from_le_bytes(self.array()?)),
+            _ => return Err(WireError::Tag),
+        };
+        Ok((number, value))
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, WireError> {
+        match self.rest {
+            [byte, rest @ ..] if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireError> {
+        let mut value = 0_u64;
+        for index in 0..10 {
+            let (byte, rest) = self.rest.split_first().ok_or(WireError::Truncated)?;
+            self.rest = rest;
+            if index == 9 && *byte > 1 {
+                return Err(WireError::LongVarint);
+            }
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(WireError::LongVarint)
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        let (array, rest) = self.rest.split_first_chunk::<N>().ok_or(WireError::Truncated)?;
+        self.rest = rest;
+        Ok(*array)
+    }
+
+    #[inline]
+    fn bytes(&mut self) -> Result<&'a [u8], WireError> {
+        let length = usize::try_from(self.varint()?).map_err(|_| WireError::Truncated)?;
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(WireError::Truncated)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    fn skip_group(&mut self, number: u32) -> Result<(), WireError> {
+        let mut open = vec![number];
+        while let Some(innermost) = open.last().copied() {
+            let tag = self.varint()?;
+            let number = field_number(tag)?;
+            match tag & 7 {
+                0 => drop(self.varint()?),
+                1 => drop(self.array::<8>()?),
+                2 => drop(self.bytes()?),
+                3 if open.len() < GROUP_DEPTH_MAX => open.push(number),
+                4 if number == innermost => drop(open.pop()),
+                5 => drop(self.array::<4>()?),
+                _ => return Err(WireError::Group),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Value<'a> {
+    #[inline]
+    pub(crate) fn bytes(self) -> Result<&'a [u8], WireError> {
+        if let Self::Bytes(bytes) = self { Ok(bytes) } else { Err(WireError::WireType) }
+    }
+
+    #[inline]
+    pub(crate) fn varint(self) -> Result<u64, WireError> {
+        if let Self::Varint(value) = self { Ok(value) } else { Err(WireError::WireType) }
+    }
+
+    #[inline]
+    pub(crate) fn fixed64(self) -> Result<u64, WireError> {
+        if let Self::Fixed64(value) = self { Ok(value) } else { Err(WireError::WireType) }
+    }
+
+    pub(crate) fn fixed32(self) -> Result<u32, WireError> {
+        if let Self::Fixed32(value) = self { Ok(value) } else { Err(WireError::WireType) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(bytes: &[u8]) -> Result<Vec<(u32, Value<'_>)>, WireError> {
+        let (mut fields, mut found) = (Fields::new(bytes), Vec::new());
+        while let Some(field) = fields.next()? {
+            found.push(field);
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn every_wire_type_is_read_and_groups_are_passed_over() {
+        let bytes = [
+            &[0x08, 0x96, 0x01][..],                                          // 1: varint 150
+            &[0x11, 1, 0, 0, 0, 0, 0, 0, 0],                                  // 2: fixed64 1
+            &[0x1a, 2, b'h', b'i'],                                           // 3: "hi"
+            &[0x25, 7, 0, 0, 0],                                              // 4: fixed32 7
+            &[0x2b, 0x08, 1, 0x33, 0x34, 0x2c],                               // 5: group {1: 1, 6: group {}}
+            &[0x30, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], // 6: all ones
+        ]
+        .concat();
+        let expect = vec![
+            (1, Value::Varint(150)),
+            (2, Value::Fixed64(1)),
+            (3, Value::Bytes(b"hi")),
+            (4, Value::Fixed32(7)),
+            (5, Value::Group),
+            (6, Value::Varint(u64::MAX)),
+        ];
+        assert_eq!(all(&bytes), Ok(expect));
+    }
+
+    #[test]
+    fn what_is_not_protobuf_is_said_to_be_so() {
+        assert_eq!(all(&[0x0a, 5, 1]), Err(WireError::Truncated));
+        assert_eq!(all(&[0x08, 0x80]), Err(WireError::Truncated));
+        assert_eq!(all(&[0x00]), Err(WireError::Tag));
+        assert_eq!(all(&[0x0f]), Err(WireError::Tag));
+        assert_eq!(all(&[0x80, 0x80, 0x80, 0x80, 0x10, 0]), Err(WireError::Tag), "field 2^29");
+        assert_eq!(all(&[0x0b, 0x00, 0x00, 0x0c]), Err(WireError::Tag), "field 0 in a group");
+        assert_eq!(all(&[0x0c]), Err(WireError::Tag));
+        assert_eq!(all(&[0x0b, 0x14]), Err(WireError::Group));
+        assert_eq!(all(&[8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2]), Err(WireError::LongVarint));
+    }
+}

@@ -1,0 +1,273 @@
+//! A request body within its bounds: limited before and after decompression, with room reserved in the pipeline for
+//! every byte as it arrives.
+
+use crate::pipeline::{NotTaken, Pipeline, Room};
+use crate::receivers::decoding::{BATCH_BYTES_MAX, Decoding, Wanted};
+use crate::receivers::http::encoding::{Coding, Decoder, explained};
+use axum::body::{Body, BodyDataStream};
+use axum::http::{HeaderMap, header};
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt as _, TryStreamExt as _};
+use std::io::{self, Cursor};
+use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
+
+/// What is read of a refused body, so that its sender sees the answer.
+pub(crate) const PASS_OVER_BYTES_MAX: usize = 256 << 20;
+pub(crate) const PASS_OVER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest first size of the buffer that a body of several frames grows in: its sender says the length before there is room.
+const COLLECTED_BYTES_FIRST: usize = 1 << 20;
+/// First size of the buffer that a decompressed body grows in.
+const DECOMPRESSED_BYTES_FIRST: usize = 64 << 10;
+
+/// Why there is no body.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the request body is larger than {max} bytes; send smaller batches")]
+    TooLarge { max: usize },
+    #[error("the request body is larger than {max} bytes once decompressed; send smaller batches")]
+    ExpandsTooFar { max: usize },
+    #[error("Content-Encoding {0:?} is not supported; use gzip, zstd, deflate, br or none")]
+    Encoding(String),
+    #[error("the request body is not valid {encoding}: {cause}")]
+    Compression { encoding: &'static str, cause: io::Error },
+    #[error("the request body did not arrive: {0}")]
+    CutOff(String),
+    #[error("the request body did not arrive within {0:?}")]
+    TooSlow(Duration),
+    #[error(transparent)]
+    NotTaken(#[from] NotTaken),
+}
+
+/// What bodies are read with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'r> {
+    pub(crate) pipeline: &'r Pipeline,
+    pub(crate) decoding: &'r Decoding,
+    /// Bytes of one body, compressed and decompressed.
+    pub(crate) bytes_max: usize,
+    /// How long a sender may take for its body.
+    pub(crate) timeout: Duration,
+}
+
+/// Reads a body and decompresses it; the room returned covers what is returned.
+pub(crate) async fn read(body: Body, headers: &HeaderMap, with: Reading<'_>) -> Result<(Bytes, Room), BodyError> {
+    let coding = Coding::of(headers);
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let (bytes, room) = read_raw(body, headers, |_| announced, with).await?;
+    expand(bytes, coding?, room, with).await
+}
+
+/// Reads a body as it is; how long it is to be, its headers or its first bytes may tell. What is left of a refused one is
+/// passed over, so that its sender sees the answer.
+pub(crate) async fn read_raw(
+    body: Body,
+    headers: &HeaderMap,
+    announced: impl Fn(&[u8]) -> Option<usize>,
+    with: Reading<'_>,
+) -> Result<(Bytes, Room), BodyError> {
+    let mut stream = body.into_data_stream();
+    let collecting = collect(&mut stream, announced, with.pipeline, with.bytes_max);
+    let collected = tokio::time::timeout(with.timeout, collecting).await;
+    let collected = collected.unwrap_or(Err(BodyError::TooSlow(with.timeout)));
+    if collected.is_err() && !headers.contains_key(header::EXPECT) {
+        pass_over_stream(&mut stream).await;
+    }
+    collected
+}
+
+/// Decompresses a body that has arrived; its room then covers the result. What turns out to be large goes on elsewhere.
+pub(crate) async fn expand(
+    bytes: Bytes,
+    coding: Coding,
+    room: Room,
+    with: Reading<'_>,
+) -> Result<(Bytes, Room), BodyError> {
+    if coding == Coding::Identity {
+        let mut room = room;
+        room.resize(bytes.len())?;
+        return Ok((bytes, room));
+    }
+    let out = BytesMut::with_capacity(DECOMPRESSED_BYTES_FIRST.min(with.bytes_max));
+    let decoder = coding.decoder(Cursor::new(bytes));
+    let mut expanding = Expanding { decoder, out, room, bytes_max: with.bytes_max, coding };
+    if !expanding.go_on(BATCH_BYTES_MAX, &Wanted::default())? {
+        expanding = with
+            .decoding
+            .run_aside(move |wanted| expanding.go_on(usize::MAX, wanted).map(|_at_its_end| expanding))
+            .await?;
+    }
+    let Expanding { out, mut room, .. } = expanding;
+    room.resize(out.len())?;
+    Ok((out.freeze(), room))
+}
+
+/// A body on its way out of its compression.
+struct Expanding {
+    decoder: Decoder<Cursor<Bytes>>,
+    out: BytesMut,
+    room: Room,
+    bytes_max: usize,
+    coding: Coding,
+}
+
+impl Expanding {
+    /// Decompresses until `bytes` are there, or nobody wants them any more; `true` at the end of the body.
+    fn go_on(&mut self, bytes: usize, wanted: &Wanted) -> Result<bool, BodyError> {
+        while self.out.len() < bytes && !wanted.is_over() {
+            let read = self.decoder.read_buf(&mut self.out).now_or_never();
+            let read = read
+                .expect("all of what it reads from is there")
+                .map_err(|cause| BodyError::Compression { encoding: self.coding.name(), cause: explained(cause) })?;
+            if read == 0 {
+                return Ok(true);
+            }
+            if self.out.len() > self.bytes_max {
+                return Err(BodyError::ExpandsTooFar { max: self.bytes_max });
+            }
+            self.room.grow(read)?;
+            if self.out.len() == self.out.capacity() {
+                self.out.reserve(self.out.len());
+            }
+        }
+        Ok(false)
+    }
+}
+
+async fn collect(
+    stream: &mut BodyDataStream,
+    announced: impl Fn(&[u8]) -> Option<usize>,
+    pipeline: &Pipeline,
+    max: usize,
+) -> Result<(Bytes, Room), BodyError> {
+    let fits = |length: usize| if length > max { Err(BodyError::TooLarge { max }) } else { Ok(()) };
+    fits(announced(&[]).unwrap_or(0))?;
+    let mut room = pipeline.reserve(0)?;
+    let cut_off = |error: axum::Error| BodyError::CutOff(error.to_string());
+    let Some(first) = stream.try_next().await.map_err(cut_off)? else { return Ok((Bytes::new(), room)) };
+    fits(first.len())?;
+    room.grow(first.len())?;
+    let mut next = stream.try_next().await.map_err(cut_off)?;
+    if next.is_none() {
+        // one frame that is the whole body is taken as it lies
+        return Ok((first, room));
+    }
+    let length = announced(&first).unwrap_or(0);
+    fits(length)?;
+    let mut bytes = BytesMut::with_capacity(length.min(COLLECTED_BYTES_FIRST).max(first.len()));
+    bytes.extend_from_slice(&first);
+    drop(first);
+    while let Some(frame) = next {
+        fits(bytes.len() + frame.len())?;
+        room.grow(frame.len())?;
+        bytes.extend_from_slice(&frame);
+        next = stream.try_next().await.map_err(cut_off)?;
+    }
+    Ok((bytes.freeze(), room))
+}
+
+/// Reads a refused body and keeps nothing of it: a sender that is still writing when the connection closes sees a broken
+/// pipe instead of the answer. Bounded in bytes and time; a sender that waits for leave to send is not given it.
+pub(crate) async fn pass_over(body: Body, headers: &HeaderMap) {
+    if !headers.contains_key(header::EXPECT) {
+        pass_over_stream(&mut body.into_data_stream()).await;
+    }
+}
+
+async fn pass_over_stream(stream: &mut BodyDataStream) {
+    let mut left = PASS_OVER_BYTES_MAX;
+    let _out_of_time = tokio::time::timeout(PASS_OVER_TIMEOUT, async {
+        while let Ok(Some(frame)) = stream.try_next().await {
+            match left.checked_sub(frame.len()) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    })
+    .await;
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::pipeline;
+    use crate::telemetry::Metrics;
+    use axum::http::HeaderValue;
+    use std::sync::LazyLock;
+
+    async fn read_as(encoding: &'static str, bytes: Vec<u8>, max: usize) -> Result<Bytes, BodyError> {
+        let (pipeline, _outlet) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        read(Body::from(bytes), &headers, with(&pipeline, max)).await.map(|(bytes, _room)| bytes)
+    }
+
+    fn with(pipeline: &Pipeline, bytes_max: usize) -> Reading<'_> {
+        static DECODING: LazyLock<Decoding> = LazyLock::new(Decoding::default);
+        Reading { pipeline, decoding: &DECODING, bytes_max, timeout: Duration::from_secs(30) }
+    }
+
+    async fn gzipped(content: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        async_compression::tokio::bufread::GzipEncoder::new(content).read_to_end(&mut out).await.unwrap();
+        out
+    }
+
+    #[tokio::test]
+    async fn a_body_comes_out_of_its_compression() {
+        let packed = gzipped(b"hello").await;
+        assert_eq!(read_as("gzip", packed.clone(), 100).await.unwrap(), "hello");
+        assert_eq!(read_as("GZIP", [packed.clone(), packed].concat(), 100).await.unwrap(), "hellohello");
+        assert_eq!(read_as("identity", b"plain".to_vec(), 100).await.unwrap(), "plain");
+    }
+
+    /// What is said of a zstd window above 8 MiB.
+    pub(in super::super) const WINDOW_TOO_LARGE: &str =
+        "its window is larger than 8 MiB; compress at level 19 or below, without --long";
+
+    /// A zstd frame of the text "hi" that demands a window of 2^`log` bytes. Source: RFC 8878, section 3.1.1.
+    pub(in super::super) fn zstd_frame(log: u8) -> Vec<u8> {
+        let (magic, no_flags, last_raw_block_of_2) = ([0x28, 0xb5, 0x2f, 0xfd], 0, [0b1_0001, 0, 0]);
+        [&magic[..], &[no_flags, (log - 10) << 3], &last_raw_block_of_2, b"hi"].concat()
+    }
+
+    #[tokio::test]
+    async fn a_zstd_window_above_8_mib_is_refused_and_said() {
+        assert_eq!(read_as("zstd", zstd_frame(23), 100).await.unwrap(), "hi");
+        let refused = read_as("zstd", zstd_frame(24), 100).await.unwrap_err().to_string();
+        assert_eq!(refused, format!("the request body is not valid zstd: {WINDOW_TOO_LARGE}"));
+    }
+
+    #[tokio::test]
+    async fn a_bomb_is_stopped_at_the_limit() {
+        let bomb = gzipped(&vec![0; 1 << 20]).await;
+        assert!(bomb.len() < 4_096);
+        let result = read_as("gzip", bomb, 4_096).await;
+        assert!(matches!(result, Err(BodyError::ExpandsTooFar { max: 4_096 })), "{result:?}");
+        let result = read_as("identity", vec![0; 101], 100).await;
+        assert!(matches!(result, Err(BodyError::TooLarge { max: 100 })), "{result:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_of_several_frames_is_one_whatever_length_is_announced() {
+        let (pipeline, _outlet) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
+        let read = async |announced| {
+            let frames = ["one", "two", "three"].map(|frame| Ok::<_, std::io::Error>(Bytes::from(frame)));
+            let body = Body::from_stream(futures_util::stream::iter(frames));
+            read_raw(body, &HeaderMap::new(), |_| announced, with(&pipeline, 100)).await.map(|(bytes, _room)| bytes)
+        };
+        for announced in [None, Some(0), Some(3), Some(11), Some(100)] {
+            assert_eq!(read(announced).await.unwrap(), "onetwothree", "{announced:?}");
+        }
+        assert!(matches!(read(Some(101)).await, Err(BodyError::TooLarge { max: 100 })));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_what_it_claims_is_said_to_be_so() {
+        assert!(matches!(read_as("gzip", b"plain".to_vec(), 100).await, Err(BodyError::Compression { .. })));
+        assert!(matches!(read_as("lzma", b"x".to_vec(), 100).await, Err(BodyError::Encoding(name)) if name == "lzma"));
+        let mut cut = gzipped(b"hello").await;
+        cut.truncate(cut.len() - 5);
+        assert!(matches!(read_as("gzip", cut, 100).await, Err(BodyError::Compression { .. })));
+    }
+}

@@ -1,0 +1,98 @@
+//! Answers of OTLP: `ExportTraceServiceResponse`, and for failures `google.rpc.Status`, always in the encoding of the
+//! request.
+//!
+//! Source: OTLP specification, "OTLP/HTTP Response"; google/rpc/code.proto for the numbers.
+
+use crate::otlp::Encoding;
+use crate::otlp::proto::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
+use crate::receivers::{Accepted, RETRY_AFTER, Refusal};
+use crate::text::cut;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prost::Message as _;
+use serde_json::json;
+
+/// Longest message in an answer.
+const MESSAGE_BYTES_MAX: usize = 2_048;
+
+/// google.rpc.Code
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unimplemented,
+    Unavailable,
+}
+
+impl Code {
+    fn number(self) -> i32 {
+        match self {
+            Self::InvalidArgument => 3,
+            Self::NotFound => 5,
+            Self::ResourceExhausted => 8,
+            Self::Unimplemented => 12,
+            Self::Unavailable => 14,
+        }
+    }
+}
+
+pub(crate) fn content_type(encoding: Encoding) -> HeaderValue {
+    HeaderValue::from_static(match encoding {
+        Encoding::Protobuf => "application/x-protobuf",
+        Encoding::Json => "application/json",
+    })
+}
+
+/// The message of a full or partial success.
+pub(crate) fn success(accepted: &Accepted) -> ExportTraceServiceResponse {
+    let partial_success = (accepted.rejected > 0).then(|| ExportTracePartialSuccess {
+        rejected_spans: i64::try_from(accepted.rejected).unwrap_or(i64::MAX),
+        error_message: accepted.message(),
+    });
+    ExportTraceServiceResponse { partial_success }
+}
+
+pub(crate) fn success_response(accepted: &Accepted, encoding: Encoding) -> Response {
+    let message = success(accepted);
+    let body = match encoding {
+        Encoding::Protobuf => message.encode_to_vec(),
+        Encoding::Json => match message.partial_success {
+            None => b"{}".to_vec(),
+            Some(partial) => json!({"partialSuccess": {
+                "rejectedSpans": partial.rejected_spans.to_string(), "errorMessage": partial.error_message,
+            }})
+            .to_string()
+            .into_bytes(),
+        },
+    };
+    ([(header::CONTENT_TYPE, content_type(encoding))], body).into_response()
+}
+
+/// A failure with its HTTP status and its google.rpc.Status.
+pub(crate) fn failure(http: StatusCode, code: Code, message: &str, encoding: Encoding) -> Response {
+    let message = cut(message, MESSAGE_BYTES_MAX);
+    let body = match encoding {
+        Encoding::Protobuf => {
+            let status = tonic_types::pb::Status { code: code.number(), message: message.to_owned(), details: vec![] };
+            status.encode_to_vec()
+        }
+        Encoding::Json => json!({"code": code.number(), "message": message}).to_string().into_bytes(),
+    };
+    let mut response = (http, [(header::CONTENT_TYPE, content_type(encoding))], body).into_response();
+    if http == StatusCode::SERVICE_UNAVAILABLE || http == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+    }
+    response
+}
+
+pub(crate) fn refusal(refusal: &Refusal, encoding: Encoding) -> Response {
+    let message = refusal.to_string();
+    if refusal.is_retryable() {
+        failure(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, &message, encoding)
+    } else if refusal.is_too_large() {
+        failure(StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, &message, encoding)
+    } else {
+        failure(StatusCode::BAD_REQUEST, Code::InvalidArgument, &message, encoding)
+    }
+}

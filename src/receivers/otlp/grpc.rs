@@ -1,0 +1,206 @@
+//! OTLP over gRPC on 4317: `TraceService/Export` with the statuses of tonic. The message is read here and not by a codec of tonic, so that
+//! room is reserved for every byte as it arrives, compressed and not, and decoding goes straight into columns.
+//!
+//! Source: OTLP specification, "OTLP/gRPC"; google/rpc/error_details.proto for RetryInfo.
+
+use super::answer;
+use crate::connections::Door;
+use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
+use crate::otlp::{Encoding, count_spans};
+use crate::pipeline::{Ack, NotTaken, Room};
+use crate::receivers::http::body;
+use crate::receivers::http::body::{BodyError, Reading};
+use crate::receivers::http::encoding::Coding;
+use crate::receivers::{RETRY_AFTER, Receivers, Refusal, ack_wanted, workspace};
+use crate::shutdown::Shutdown;
+use crate::telemetry::Receiver;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tonic::body::Body;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// The one method.
+const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+/// Flag and length before a message.
+const PREFIX_BYTES: usize = 5;
+/// How long a request may take from its headers to its answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// RetryInfo as a message, under the key where the Python SDK looks for it.
+const RETRY_INFO_KEY: &str = "google.rpc.retryinfo-bin";
+
+/// Where it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// What an answer waits for: `durable`, `stored` or `memory`.
+    pub ack: Ack,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4317)), ack: Ack::default() }
+    }
+}
+
+/// Serves until the shutdown, then answers what is in flight.
+pub async fn serve(listener: TcpListener, door: Door, receivers: Arc<Receivers>, shutdown: Shutdown) {
+    let service = tower::service_fn(move |request| {
+        let receivers = Arc::clone(&receivers);
+        async move { Ok::<_, Infallible>(answer(&receivers, request).await) }
+    });
+    door.serve(listener, service, shutdown).await;
+}
+
+async fn answer(receivers: &Arc<Receivers>, request: http::Request<axum::body::Body>) -> http::Response<Body> {
+    if request.uri().path() != EXPORT_PATH {
+        return Status::unimplemented("this service has the method Export").into_http();
+    }
+    match tokio::time::timeout(REQUEST_TIMEOUT, export(receivers, request)).await {
+        Ok(Ok(message)) => unary_answer(&message),
+        Ok(Err(status)) => status.into_http(),
+        Err(_) => Status::deadline_exceeded("the request took too long").into_http(),
+    }
+}
+
+async fn export(
+    receivers: &Arc<Receivers>,
+    request: http::Request<axum::body::Body>,
+) -> Result<ExportTraceServiceResponse, Status> {
+    let (head, body) = request.into_parts();
+    let reject = |status: Status| {
+        receivers.metrics.reject(Receiver::OtlpGrpc, 1);
+        status
+    };
+    let unfit = |message: String| reject(Status::invalid_argument(format!("metadata {message}")));
+    let workspace = workspace(&head.headers).map_err(unfit)?;
+    let ack = ack_wanted(&head.headers, receivers.grpc_ack).map_err(unfit)?;
+    let (message, room) = match read_message(receivers, body, &head.headers).await {
+        Ok(read) => read,
+        Err(Unread::Refused { spans, why }) => {
+            receivers.metrics.refuse(Receiver::OtlpGrpc, spans.max(1));
+            return Err(status(&Refusal::NotTaken(why)));
+        }
+        Err(Unread::Rejected(status)) => return Err(reject(status)),
+    };
+    let taken = receivers
+        .take_traces((Receiver::OtlpGrpc, ack), workspace, message, Encoding::Protobuf, room)
+        .await
+        .map_err(|refusal| status(&refusal))?;
+    let accepted = receivers.keep(taken).await.map_err(|refusal| status(&refusal))?;
+    Ok(answer::success(&accepted))
+}
+
+/// Why a message was not read.
+enum Unread {
+    /// Nothing is taken now; how many spans it had, as far as it was read.
+    Refused { spans: usize, why: NotTaken },
+    /// It is not what it should be; trying again does not help.
+    Rejected(Status),
+}
+
+/// Reads the one message of a unary call, with room reserved for every byte as it arrives.
+///
+/// ```text
+/// 0  1  1 = compressed as `grpc-encoding` says, 0 = not
+/// 1  4  length of the message, big endian
+/// 5  -  message
+/// ```
+///
+/// Source: gRPC over HTTP/2, "Length-Prefixed-Message".
+async fn read_message(
+    receivers: &Receivers,
+    body: axum::body::Body,
+    headers: &http::HeaderMap,
+) -> Result<(Bytes, Room), Unread> {
+    let with = receivers.reading();
+    let framed = Reading { bytes_max: with.bytes_max + PREFIX_BYTES, ..with };
+    let read = body::read_raw(body, headers, message_end, framed).await;
+    let (bytes, room) = read.map_err(|error| unread(&error, 0))?;
+    let (Some(compressed), Some(end)) = (bytes.first().copied(), message_end(&bytes)) else {
+        return Err(Unread::Rejected(Status::invalid_argument("the call has no message")));
+    };
+    let message = bytes.slice(PREFIX_BYTES..);
+    if end != bytes.len() {
+        return Err(Unread::Rejected(Status::invalid_argument("the call must have one whole message")));
+    }
+    let encoding = match compressed {
+        0 => "identity",
+        _ => headers.get("grpc-encoding").and_then(|encoding| encoding.to_str().ok()).unwrap_or("gzip"),
+    };
+    let coding = Coding::named(encoding).map_err(|error| unread(&error, 0))?;
+    let expanded = body::expand(message.clone(), coding, room, with).await;
+    expanded.map_err(|error| unread(&error, if compressed == 0 { count_spans(&message) } else { 0 }))
+}
+
+/// Where the message ends that begins with these bytes.
+fn message_end(bytes: &[u8]) -> Option<usize> {
+    let [_compressed, length @ ..] = *bytes.first_chunk::<PREFIX_BYTES>()?;
+    PREFIX_BYTES.checked_add(usize::try_from(u32::from_be_bytes(length)).ok()?)
+}
+
+fn unread(error: &BodyError, spans: usize) -> Unread {
+    let message = error.to_string();
+    Unread::Rejected(match error {
+        BodyError::NotTaken(why) if why.is_retryable() => return Unread::Refused { spans, why: *why },
+        BodyError::TooLarge { max } => {
+            let message = BodyError::TooLarge { max: max.saturating_sub(PREFIX_BYTES) }.to_string();
+            Status::resource_exhausted(message)
+        }
+        BodyError::NotTaken(_) | BodyError::ExpandsTooFar { .. } => Status::resource_exhausted(message),
+        BodyError::Encoding(_) => Status::unimplemented(message),
+        BodyError::Compression { .. } => Status::invalid_argument(message),
+        BodyError::CutOff(_) => Status::cancelled(message),
+        BodyError::TooSlow(_) => Status::deadline_exceeded(message),
+    })
+}
+
+/// One message and the trailers that say OK.
+fn unary_answer(message: &ExportTraceServiceResponse) -> http::Response<Body> {
+    let length = u32::try_from(message.encoded_len()).unwrap_or(u32::MAX);
+    let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + message.encoded_len());
+    bytes.put_u8(0);
+    bytes.put_u32(length);
+    bytes.extend_from_slice(&message.encode_to_vec());
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+    let frames = [Ok::<_, Infallible>(Frame::data(bytes.freeze())), Ok(Frame::trailers(trailers))];
+    let mut response = http::Response::new(Body::new(StreamBody::new(futures_util::stream::iter(frames))));
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-accept-encoding", http::HeaderValue::from_static("identity,gzip,zstd"));
+    response
+}
+
+fn status(refusal: &Refusal) -> Status {
+    let message = refusal.to_string();
+    if refusal.is_retryable() {
+        return try_again(message);
+    }
+    if refusal.is_too_large() { Status::resource_exhausted(message) } else { Status::invalid_argument(message) }
+}
+
+/// UNAVAILABLE with RetryInfo, in both places where senders look for it.
+fn try_again(message: String) -> Status {
+    let mut metadata = MetadataMap::new();
+    let retry_info = tonic_types::pb::RetryInfo {
+        retry_delay: Some(prost_types::Duration {
+            seconds: i64::try_from(RETRY_AFTER.as_secs()).unwrap_or(1),
+            nanos: 0,
+        }),
+    };
+    metadata.insert_bin(RETRY_INFO_KEY, MetadataValue::from_bytes(&retry_info.encode_to_vec()));
+    let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
+    Status::with_error_details_and_metadata(Code::Unavailable, message, details, metadata)
+}
