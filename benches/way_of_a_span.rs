@@ -16,7 +16,7 @@ use millrace::chat;
 use millrace::columns::native::encode::encode_block;
 use millrace::columns::native::frames::compress_pieces;
 use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars};
-use millrace::dedup::{Accepted, SPANS_MAX_DEFAULT};
+use millrace::dedup::{DedupIndex, SPANS_MAX_DEFAULT};
 
 use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
@@ -105,17 +105,17 @@ fn pair() {
 fn accepted() {
     const GROUPS: u64 = 200;
     let (window, now) = (Duration::from_secs(86_400), UnixNanos::new(1_790_000_000_000_000_000).unwrap());
-    let mut index = Accepted::new(7, SPANS_MAX_DEFAULT, window);
+    let mut index = DedupIndex::new(7, SPANS_MAX_DEFAULT, window);
     let groups: Vec<RowGroup> = (0..GROUPS).map(group_of_ids).collect();
     let mut keys = Vec::new();
-    let mut take = |index: &mut Accepted, seed, rows| {
+    let mut take = |index: &mut DedupIndex, seed, rows| {
         keys.clear();
         index.insert_all(seed, rows, now, window, &mut keys).repeated
     };
     // each workspace makes the same ids other spans
     let mut workspaces = 0..;
     let mut seed =
-        |index: &Accepted| index.seed_of(&Workspace::new(&format!("w{}", workspaces.next().unwrap())).unwrap());
+        |index: &DedupIndex| index.seed_of(&Workspace::new(&format!("w{}", workspaces.next().unwrap())).unwrap());
     while index.held() < SPANS_MAX_DEFAULT * 999 / 1_000 {
         let seed = seed(&index);
         groups.iter().for_each(|rows| assert!(take(&mut index, seed, rows).is_empty()));

@@ -7,7 +7,7 @@
 //! data_url       whatever stands where a URL belongs becomes one part, and no `uri` is a data URL
 //! otlp_protobuf  a request is accepted when prost accepts what is stored of it, with as many spans
 //! otlp_json      what is transcoded is protobuf that decodes
-//! dialect        whatever attributes a span has, its messages are JSON that is kept as it is when it is sent again
+//! convention        whatever attributes a span has, its messages are JSON that is kept as it is when it is sent again
 //! native_block   what is read as a block has its rows in every column, and cut in two it has the same rows
 //! ```
 //!
@@ -25,7 +25,7 @@ use millrace::columns::native::encode::encode_block;
 use millrace::columns::native::parse::Block;
 use millrace::columns::typed::Normalise;
 use millrace::columns::{MapRow, RowGroup, SpanScalars};
-use millrace::conventions as dialects;
+use millrace::conventions;
 use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::otlp::{self, DecodeError, Encoding};
 use millrace::steps;
@@ -46,7 +46,7 @@ pub(crate) const TARGETS: [Target; 8] = [
     ("data_url", data_url),
     ("otlp_protobuf", otlp_protobuf),
     ("otlp_json", otlp_json),
-    ("dialect", dialect),
+    ("convention", convention),
     ("native_block", native_block),
 ];
 
@@ -278,7 +278,7 @@ const CANONICAL: [(&str, &str); 3] = [
 ];
 
 /// Lines `key=value` are a span's attributes; behind a line `@name` they are those of an event of that name.
-pub(crate) fn dialect(data: &[u8]) {
+pub(crate) fn convention(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
@@ -315,13 +315,13 @@ fn typed_block(text: &str) -> Vec<u8> {
             if let Some(before) = event.replace(name) {
                 rows.event(at, before.as_bytes());
             }
-            if dialects::is_event(name.as_bytes()) {
+            if conventions::is_event(name.as_bytes()) {
                 rows.mark_typed();
             }
         } else if let Some((key, value)) = line.split_once('=') {
             match event {
                 Some(_) => rows.event_attribute(key.as_bytes(), value.as_bytes()),
-                None => rows.attribute_of(dialects::kind(key.as_bytes()), key.as_bytes(), value.as_bytes()),
+                None => rows.attribute_of(conventions::kind(key.as_bytes()), key.as_bytes(), value.as_bytes()),
             }
         }
     }
@@ -329,7 +329,7 @@ fn typed_block(text: &str) -> Vec<u8> {
         rows.event(at, name.as_bytes());
     }
     let (trace, span) = (TraceId::new([1; 16]).expect("an id"), SpanId::new([1; 8]).expect("an id"));
-    rows.finish(mark, &SpanScalars::new(at, trace, span), &MapRow::default(), dialects::normalise as Normalise)
+    rows.finish(mark, &SpanScalars::new(at, trace, span), &MapRow::default(), conventions::normalise as Normalise)
         .expect("it fits");
     let mut block = Vec::new();
     encode_block(&[&rows], SegmentId::new(1, 2), &mut block);

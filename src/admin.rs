@@ -7,8 +7,7 @@ use crate::clickhouse::{Availability, View};
 use crate::connections::Door;
 use crate::embedded::Fence;
 use crate::journal::{Aside, Asides, Backlog, RowsLost};
-use crate::pipeline::{Gauge, NotTaken};
-use crate::shutdown::Shutdown;
+use crate::pipeline::{CapacityProbe, IngestError};
 use crate::sizes;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
@@ -23,6 +22,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// Where health and metrics are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ impl Default for MetricsPage {
 #[derive(Debug, Clone)]
 pub struct Admin {
     /// Whether there is room.
-    pub pipeline: Gauge,
+    pub pipeline: CapacityProbe,
     /// What waits for ClickHouse.
     pub backlog: Backlog,
     /// Whether ClickHouse takes inserts.
@@ -84,17 +84,17 @@ pub struct Admin {
     /// What time it is.
     pub clock: Clock,
     /// Whether the service is stopping.
-    pub shutdown: Shutdown,
+    pub shutdown: CancellationToken,
 }
 
 /// Serves health until `until` is requested, which is later than the shutdown that it reports.
-pub async fn serve_health(listener: TcpListener, door: Door, admin: Admin, until: Shutdown) {
+pub async fn serve_health(listener: TcpListener, door: Door, admin: Admin, until: CancellationToken) {
     let router = Router::new().route("/", get(health)).route("/health", get(health)).with_state(admin);
     door.serve(listener, router, until).await;
 }
 
 /// Serves metrics until `until` is requested.
-pub async fn serve_metrics(listener: TcpListener, door: Door, admin: Admin, until: Shutdown) {
+pub async fn serve_metrics(listener: TcpListener, door: Door, admin: Admin, until: CancellationToken) {
     let router = Router::new().route("/metrics", get(metrics)).with_state(admin);
     door.serve(listener, router, until).await;
 }
@@ -108,7 +108,8 @@ impl Admin {
 }
 
 async fn health(State(admin): State<Admin>) -> Response {
-    let refusing = if admin.shutdown.is_requested() { Some(NotTaken::Stopping) } else { admin.pipeline.check().err() };
+    let refusing =
+        if admin.shutdown.is_cancelled() { Some(IngestError::Stopping) } else { admin.pipeline.check().err() };
     let accepting = refusing.is_none();
     let mut clickhouse = match admin.clickhouse.view() {
         View::Starting => json!({"state": "starting"}),

@@ -1,7 +1,7 @@
 //! The bounded channel between all receivers and the committer.
 //!
 //! ```text
-//! receiver:  reserve(bytes) -> Room -> decode -> send(rows, room) -> Promise ----- kept -> Receipt -> "ok"
+//! receiver:  reserve(bytes) -> Reservation -> decode -> send(rows, room) -> PendingAck ----- kept -> Receipt -> "ok"
 //!                                                      |                            ^
 //! committer:                               recv() -> Entry { rows, room, .. } -> commit -> keep()
 //! ```
@@ -59,7 +59,7 @@ impl Ack {
 
 /// Spans were not taken, or not as far as was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotTaken {
+pub enum IngestError {
     /// Others hold the room; it will be free again.
     #[error("Millrace is full: what it holds waits for its disk or ClickHouse; try again")]
     Full,
@@ -114,7 +114,7 @@ pub enum NotTaken {
     },
 }
 
-impl NotTaken {
+impl IngestError {
     /// Whether the sender should try again.
     #[must_use]
     pub fn is_retryable(self) -> bool {
@@ -134,20 +134,20 @@ pub struct Pipeline {
 
 /// Tells whether there is room, without holding the channel open.
 #[derive(Debug, Clone)]
-pub struct Gauge {
+pub struct CapacityProbe {
     entries: mpsc::WeakSender<Entry>,
     budget: Arc<Budget>,
 }
 
 /// The committer's end.
 #[derive(Debug)]
-pub struct Outlet {
+pub struct QueueReceiver {
     entries: mpsc::Receiver<Entry>,
 }
 
 /// Shuts the door while nothing can be kept, so that nothing is read only to be refused.
 #[derive(Debug, Clone)]
-pub struct Valve(Arc<Budget>);
+pub struct AdmissionGate(Arc<Budget>);
 
 /// Where rows come from, and what their sender was promised.
 #[derive(Debug, Clone)]
@@ -170,17 +170,17 @@ pub struct Entry {
     /// The rows.
     pub rows: RowGroup,
     /// Their room; dropping it gives it back.
-    pub room: Room,
+    pub room: Reservation,
     /// Where they come from.
     pub origin: Origin,
-    answer: Option<oneshot::Sender<Result<(), NotTaken>>>,
+    answer: Option<oneshot::Sender<Result<(), IngestError>>>,
 }
 
 /// What the sender of rows waits for.
 #[derive(Debug)]
 #[must_use = "only a kept promise allows the answer"]
-pub struct Promise {
-    answer: Option<oneshot::Receiver<Result<(), NotTaken>>>,
+pub struct PendingAck {
+    answer: Option<oneshot::Receiver<Result<(), IngestError>>>,
     ack: Ack,
     /// Of all promises of one request alike, so that many are not waited for one after the other.
     until: Instant,
@@ -193,7 +193,7 @@ pub struct Receipt(());
 
 /// Reserved bytes; given back when dropped.
 #[derive(Debug)]
-pub struct Room {
+pub struct Reservation {
     budget: Arc<Budget>,
     bytes: usize,
 }
@@ -202,19 +202,19 @@ pub struct Room {
 struct Budget {
     used: AtomicUsize,
     max: usize,
-    /// 0, or one more than the place in [`NotTaken::CLOSABLE`].
+    /// 0, or one more than the place in [`IngestError::CLOSABLE`].
     shut: AtomicU8,
     metrics: Metrics,
 }
 
 /// Makes a connected pair that holds at most `max_bytes` of requests and rows.
 #[must_use]
-pub fn channel(max_bytes: usize, metrics: &Metrics) -> (Pipeline, Outlet) {
+pub fn channel(max_bytes: usize, metrics: &Metrics) -> (Pipeline, QueueReceiver) {
     let (sender, receiver) = mpsc::channel(ENTRIES_MAX);
     metrics.queue_bytes_capacity.set(i64::try_from(max_bytes).unwrap_or(i64::MAX));
     let (used, shut) = (AtomicUsize::new(0), AtomicU8::new(0));
     let budget = Budget { used, max: max_bytes, shut, metrics: metrics.clone() };
-    (Pipeline { entries: sender, budget: Arc::new(budget) }, Outlet { entries: receiver })
+    (Pipeline { entries: sender, budget: Arc::new(budget) }, QueueReceiver { entries: receiver })
 }
 
 impl Pipeline {
@@ -222,9 +222,9 @@ impl Pipeline {
     ///
     /// # Errors
     /// When there is not enough now, or never.
-    pub fn reserve(&self, bytes: usize) -> Result<Room, NotTaken> {
+    pub fn reserve(&self, bytes: usize) -> Result<Reservation, IngestError> {
         self.budget.open()?;
-        let mut room = Room { budget: Arc::clone(&self.budget), bytes: 0 };
+        let mut room = Reservation { budget: Arc::clone(&self.budget), bytes: 0 };
         room.resize(bytes.saturating_add(ENTRY_OVERHEAD_BYTES))?;
         Ok(room)
     }
@@ -233,7 +233,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// When they do not fit, or the committer is gone. Nothing is kept then.
-    pub fn send(&self, rows: RowGroup, mut room: Room, origin: Origin) -> Result<Promise, NotTaken> {
+    pub fn send(&self, rows: RowGroup, mut room: Reservation, origin: Origin) -> Result<PendingAck, IngestError> {
         let bytes = rows.bytes_len();
         room.resize(bytes.saturating_add(ENTRY_OVERHEAD_BYTES))?;
         let ack = origin.ack;
@@ -249,12 +249,12 @@ impl Pipeline {
         metrics.take(spans);
         let entry = Entry { rows, room, origin, answer };
         match self.entries.try_send(entry) {
-            Ok(()) => Ok(Promise { answer: awaited, ack, until: Instant::now() + KEPT_WITHIN }),
+            Ok(()) => Ok(PendingAck { answer: awaited, ack, until: Instant::now() + KEPT_WITHIN }),
             Err(refused) => {
                 metrics.untake(spans);
                 Err(match refused {
-                    mpsc::error::TrySendError::Full(_) => NotTaken::Full,
-                    mpsc::error::TrySendError::Closed(_) => NotTaken::Stopping,
+                    mpsc::error::TrySendError::Full(_) => IngestError::Full,
+                    mpsc::error::TrySendError::Closed(_) => IngestError::Stopping,
                 })
             }
         }
@@ -268,34 +268,34 @@ impl Pipeline {
 
     /// The handle that shuts the door.
     #[must_use]
-    pub fn valve(&self) -> Valve {
-        Valve(Arc::clone(&self.budget))
+    pub fn gate(&self) -> AdmissionGate {
+        AdmissionGate(Arc::clone(&self.budget))
     }
 
     /// A look at the channel that does not keep it open.
     #[must_use]
-    pub fn gauge(&self) -> Gauge {
-        Gauge { entries: self.entries.downgrade(), budget: Arc::clone(&self.budget) }
+    pub fn gauge(&self) -> CapacityProbe {
+        CapacityProbe { entries: self.entries.downgrade(), budget: Arc::clone(&self.budget) }
     }
 }
 
-impl Gauge {
+impl CapacityProbe {
     /// Whether requests of ordinary size would be taken now.
     ///
     /// # Errors
     /// Why they would not be.
-    pub fn check(&self) -> Result<(), NotTaken> {
-        let entries = self.entries.upgrade().filter(|entries| !entries.is_closed()).ok_or(NotTaken::Stopping)?;
+    pub fn check(&self) -> Result<(), IngestError> {
+        let entries = self.entries.upgrade().filter(|entries| !entries.is_closed()).ok_or(IngestError::Stopping)?;
         self.budget.open()?;
         let free = self.budget.max.saturating_sub(self.budget.used.load(Ordering::Relaxed));
-        if entries.capacity() > 0 && free >= self.budget.max / FREE_SHARE { Ok(()) } else { Err(NotTaken::Full) }
+        if entries.capacity() > 0 && free >= self.budget.max / FREE_SHARE { Ok(()) } else { Err(IngestError::Full) }
     }
 }
 
-impl Valve {
+impl AdmissionGate {
     /// Refuses everything for that reason, or nothing. Says whether that is a change.
-    pub fn set(&self, why: Option<NotTaken>) -> bool {
-        let place = why.and_then(|why| NotTaken::CLOSABLE.iter().position(|reason| *reason == why));
+    pub fn set(&self, why: Option<IngestError>) -> bool {
+        let place = why.and_then(|why| IngestError::CLOSABLE.iter().position(|reason| *reason == why));
         let shut = place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0);
         self.0.shut.swap(shut, Ordering::Relaxed) != shut
     }
@@ -303,7 +303,7 @@ impl Valve {
 
 impl Entry {
     /// Keeps the promise, or says why not.
-    pub fn answer(&mut self, kept: Result<(), NotTaken>) {
+    pub fn answer(&mut self, kept: Result<(), IngestError>) {
         if let Some(answer) = self.answer.take() {
             // an error means that the sender has hung up
             let _sender_gone = answer.send(kept);
@@ -311,18 +311,18 @@ impl Entry {
     }
 
     /// Takes the promise along, to be kept elsewhere.
-    pub fn take_answer(&mut self) -> Answer {
-        Answer(self.answer.take())
+    pub fn take_answer(&mut self) -> AckSender {
+        AckSender(self.answer.take())
     }
 }
 
-/// The other end of a [`Promise`].
+/// The other end of a [`PendingAck`].
 #[derive(Debug)]
-pub struct Answer(Option<oneshot::Sender<Result<(), NotTaken>>>);
+pub struct AckSender(Option<oneshot::Sender<Result<(), IngestError>>>);
 
-impl Answer {
+impl AckSender {
     /// Keeps the promise, or says why not.
-    pub fn send(self, kept: Result<(), NotTaken>) {
+    pub fn send(self, kept: Result<(), IngestError>) {
         if let Some(answer) = self.0 {
             // an error means that the sender has hung up
             let _sender_gone = answer.send(kept);
@@ -336,7 +336,7 @@ impl Answer {
     }
 }
 
-impl Promise {
+impl PendingAck {
     /// A promise about no rows: there is nothing to lose.
     pub fn of_nothing() -> Self {
         Self { answer: None, ack: Ack::Memory, until: Instant::now() }
@@ -346,26 +346,26 @@ impl Promise {
     ///
     /// # Errors
     /// When that did not work out, or not in time.
-    pub async fn kept(self) -> Result<Receipt, NotTaken> {
+    pub async fn acked(self) -> Result<Receipt, IngestError> {
         let Some(answer) = self.answer else { return Ok(Receipt(())) };
         match tokio::time::timeout_at(self.until, answer).await {
             Ok(Ok(kept)) => kept.map(Receipt),
             // the committer is gone without a word
-            Ok(Err(_)) => Err(NotTaken::JournalFailed),
-            Err(_) if self.ack == Ack::Stored => Err(NotTaken::NotStoredYet),
-            Err(_) => Err(NotTaken::NotDurableYet),
+            Ok(Err(_)) => Err(IngestError::JournalFailed),
+            Err(_) if self.ack == Ack::Stored => Err(IngestError::NotStoredYet),
+            Err(_) => Err(IngestError::NotDurableYet),
         }
     }
 }
 
-impl Room {
+impl Reservation {
     /// Changes the reservation to `bytes`. Shrinking always works.
     ///
     /// # Errors
     /// When there is not enough room to grow; the reservation stays as it was.
-    pub fn resize(&mut self, bytes: usize) -> Result<(), NotTaken> {
+    pub fn resize(&mut self, bytes: usize) -> Result<(), IngestError> {
         if bytes > self.budget.max {
-            return Err(NotTaken::NeverFits { bytes, max: self.budget.max });
+            return Err(IngestError::NeverFits { bytes, max: self.budget.max });
         }
         if bytes > self.bytes {
             self.budget.take(bytes - self.bytes)?;
@@ -381,7 +381,7 @@ impl Room {
     ///
     /// # Errors
     /// When others hold it.
-    pub fn grow_within_all(&mut self, bytes: usize, held_already: usize) -> Result<(), NotTaken> {
+    pub fn grow_within_all(&mut self, bytes: usize, held_already: usize) -> Result<(), IngestError> {
         let held = held_already.saturating_add(ENTRY_OVERHEAD_BYTES);
         let all = if held_already == 0 { self.budget.max } else { self.budget.max.saturating_sub(held) };
         self.resize(self.bytes.saturating_add(bytes).min(all).max(self.bytes))
@@ -391,7 +391,7 @@ impl Room {
     ///
     /// # Errors
     /// As [`resize`](Self::resize).
-    pub fn cover(&mut self, bytes: usize) -> Result<(), NotTaken> {
+    pub fn cover(&mut self, bytes: usize) -> Result<(), IngestError> {
         self.resize(self.bytes.max(bytes.saturating_add(ENTRY_OVERHEAD_BYTES)))
     }
 
@@ -410,31 +410,31 @@ impl Room {
     ///
     /// # Errors
     /// As [`resize`](Self::resize).
-    pub fn grow(&mut self, bytes: usize) -> Result<(), NotTaken> {
+    pub fn grow(&mut self, bytes: usize) -> Result<(), IngestError> {
         self.resize(self.bytes.saturating_add(bytes))
     }
 }
 
-impl Drop for Room {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.give_back(self.bytes);
     }
 }
 
 impl Budget {
-    fn open(&self) -> Result<(), NotTaken> {
+    fn open(&self) -> Result<(), IngestError> {
         let shut = usize::from(self.shut.load(Ordering::Relaxed));
-        shut.checked_sub(1).and_then(|place| NotTaken::CLOSABLE.get(place)).map_or(Ok(()), |why| Err(*why))
+        shut.checked_sub(1).and_then(|place| IngestError::CLOSABLE.get(place)).map_or(Ok(()), |why| Err(*why))
     }
 
-    fn take(&self, bytes: usize) -> Result<(), NotTaken> {
+    fn take(&self, bytes: usize) -> Result<(), IngestError> {
         let grown = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.max);
         match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown) {
             Ok(_) => {
                 self.metrics.queue_bytes.add(i64::try_from(bytes).unwrap_or(i64::MAX));
                 Ok(())
             }
-            Err(_) => Err(NotTaken::Full),
+            Err(_) => Err(IngestError::Full),
         }
     }
 
@@ -444,7 +444,7 @@ impl Budget {
     }
 }
 
-impl Outlet {
+impl QueueReceiver {
     /// Takes nothing more; what is in the channel still comes out. Receivers hear that the service is stopping.
     pub fn close(&mut self) {
         self.entries.close();
@@ -465,7 +465,7 @@ impl Outlet {
 mod tests {
     use super::*;
 
-    fn small() -> (Pipeline, Outlet) {
+    fn small() -> (Pipeline, QueueReceiver) {
         channel(10_000, &Metrics::new().unwrap())
     }
 
@@ -479,10 +479,10 @@ mod tests {
         let (pipeline, mut outlet) = small();
         assert_eq!(pipeline.gauge().check(), Ok(()));
         let room = pipeline.reserve(6_000).unwrap();
-        assert_eq!(pipeline.reserve(6_000).unwrap_err(), NotTaken::Full);
+        assert_eq!(pipeline.reserve(6_000).unwrap_err(), IngestError::Full);
         drop(pipeline.send(RowGroup::default(), room, origin(Ack::Durable)).unwrap());
         // the entry shrank to what its rows take, and still holds that, although its sender is gone
-        assert_eq!(pipeline.reserve(10_000 - 2 * ENTRY_OVERHEAD_BYTES + 1).unwrap_err(), NotTaken::Full);
+        assert_eq!(pipeline.reserve(10_000 - 2 * ENTRY_OVERHEAD_BYTES + 1).unwrap_err(), IngestError::Full);
         drop(outlet.try_recv().unwrap());
         assert!(pipeline.reserve(10_000 - ENTRY_OVERHEAD_BYTES).is_ok());
     }
@@ -490,7 +490,7 @@ mod tests {
     #[test]
     fn what_can_never_fit_is_told_apart_from_what_must_wait() {
         let (pipeline, _outlet) = small();
-        assert!(matches!(pipeline.reserve(20_000), Err(NotTaken::NeverFits { max: 10_000, .. })));
+        assert!(matches!(pipeline.reserve(20_000), Err(IngestError::NeverFits { max: 10_000, .. })));
         let mut room = pipeline.reserve(1).unwrap();
         assert!(room.grow(20_000).is_err());
         drop(room);
@@ -502,20 +502,20 @@ mod tests {
         let (pipeline, outlet) = small();
         let room = pipeline.reserve(1).unwrap();
         drop(outlet);
-        assert_eq!(pipeline.send(RowGroup::default(), room, origin(Ack::Memory)).unwrap_err(), NotTaken::Stopping);
-        assert_eq!(pipeline.gauge().check(), Err(NotTaken::Stopping));
+        assert_eq!(pipeline.send(RowGroup::default(), room, origin(Ack::Memory)).unwrap_err(), IngestError::Stopping);
+        assert_eq!(pipeline.gauge().check(), Err(IngestError::Stopping));
     }
 
     #[test]
     fn a_shut_door_says_why_and_opens_again() {
         let (pipeline, _outlet) = small();
-        for why in NotTaken::CLOSABLE {
-            assert!(pipeline.valve().set(Some(why)));
-            assert!(!pipeline.valve().set(Some(why)));
+        for why in IngestError::CLOSABLE {
+            assert!(pipeline.gate().set(Some(why)));
+            assert!(!pipeline.gate().set(Some(why)));
             assert_eq!(pipeline.reserve(1).unwrap_err(), why);
             assert_eq!(pipeline.gauge().check(), Err(why));
         }
-        assert!(pipeline.valve().set(None));
+        assert!(pipeline.gate().set(None));
         assert!(pipeline.reserve(1).is_ok());
     }
 
@@ -526,20 +526,20 @@ mod tests {
             let room = pipeline.reserve(1).unwrap();
             pipeline.send(RowGroup::default(), room, origin(ack)).unwrap()
         };
-        assert!(send(Ack::Memory).kept().await.is_ok());
+        assert!(send(Ack::Memory).acked().await.is_ok());
         drop(outlet.try_recv());
-        for answer in [Ok(()), Err(NotTaken::DiskFull)] {
+        for answer in [Ok(()), Err(IngestError::DiskFull)] {
             let promise = send(Ack::Durable);
             outlet.try_recv().unwrap().answer(answer);
-            assert_eq!(promise.kept().await.map(|_receipt| ()), answer);
+            assert_eq!(promise.acked().await.map(|_receipt| ()), answer);
         }
         let promise = send(Ack::Durable);
         drop(outlet.try_recv());
-        assert_eq!(promise.kept().await.unwrap_err(), NotTaken::JournalFailed);
-        for (ack, late) in [(Ack::Stored, NotTaken::NotStoredYet), (Ack::Durable, NotTaken::NotDurableYet)] {
-            let promise = Promise { until: Instant::now(), ..send(ack) };
+        assert_eq!(promise.acked().await.unwrap_err(), IngestError::JournalFailed);
+        for (ack, late) in [(Ack::Stored, IngestError::NotStoredYet), (Ack::Durable, IngestError::NotDurableYet)] {
+            let promise = PendingAck { until: Instant::now(), ..send(ack) };
             let _unanswered = outlet.try_recv().unwrap();
-            assert_eq!(promise.kept().await.unwrap_err(), late);
+            assert_eq!(promise.acked().await.unwrap_err(), late);
         }
     }
 }

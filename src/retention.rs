@@ -110,31 +110,31 @@ impl Retention {
 
     /// Which spans of a workspace are too old at this time; `None` when none ever is.
     #[must_use]
-    pub fn horizon(&self, workspace: &Workspace, now: UnixNanos) -> Option<Horizon> {
+    pub fn cutoff(&self, workspace: &Workspace, now: UnixNanos) -> Option<Cutoff> {
         let own = self.workspaces.get(workspace.as_str()).and_then(|own| own.spans);
         let keep = own.or(self.spans)?.duration()?;
-        Some(Horizon { now, keep, is_of_workspace: own.is_some() })
+        Some(Cutoff { now, keep, is_of_workspace: own.is_some() })
     }
 }
 
 /// Spans that began before it are not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Horizon {
+pub struct Cutoff {
     now: UnixNanos,
     keep: Duration,
     is_of_workspace: bool,
 }
 
-impl Horizon {
+impl Cutoff {
     /// Whether a span that began then is too old.
     #[must_use]
-    pub fn is_passed_by(&self, start: UnixNanos) -> bool {
+    pub fn excludes(&self, start: UnixNanos) -> bool {
         u128::from(self.now.nanos_since(start)) > self.keep.as_nanos()
     }
 
     /// Why a span of the workspace that began then is refused, behind the name of the field.
     #[must_use]
-    pub fn words(&self, start: UnixNanos, workspace: &Workspace) -> String {
+    pub fn describe(&self, start: UnixNanos, workspace: &Workspace) -> String {
         let age = Age(Duration::from_nanos(self.now.nanos_since(start)));
         let keep = Age(self.keep);
         let key = match self.is_of_workspace {
@@ -179,22 +179,22 @@ mod tests {
             BTreeMap::from([("audit".to_owned(), own(Some(Keep::Forever))), ("tests".to_owned(), own(keep(2)))]);
         let retention = Retention { spans: keep(30), content: None, workspaces };
         let now = at(1_000 * DAY);
-        let horizon = |name: &str| retention.horizon(&Workspace::new(name).unwrap(), now);
-        assert_eq!(horizon("audit"), None);
-        let (all, tests) = (horizon("default").unwrap(), horizon("tests").unwrap());
-        assert!(!all.is_passed_by(at(970 * DAY)), "30 days to the nanosecond");
-        assert!(all.is_passed_by(at(970 * DAY - 1)));
-        assert!(tests.is_passed_by(at(970 * DAY)) && !tests.is_passed_by(at(1_001 * DAY)));
+        let cutoff = |name: &str| retention.cutoff(&Workspace::new(name).unwrap(), now);
+        assert_eq!(cutoff("audit"), None);
+        let (all, tests) = (cutoff("default").unwrap(), cutoff("tests").unwrap());
+        assert!(!all.excludes(at(970 * DAY)), "30 days to the nanosecond");
+        assert!(all.excludes(at(970 * DAY - 1)));
+        assert!(tests.excludes(at(970 * DAY)) && !tests.excludes(at(1_001 * DAY)));
         assert_eq!(
-            all.words(at(960 * DAY), &Workspace::default()),
+            all.describe(at(960 * DAY), &Workspace::default()),
             "is 40 days ago, and spans are kept for 30 days (retention.spans)"
         );
         assert_eq!(
-            tests.words(at(997 * DAY), &Workspace::new("tests").unwrap()),
+            tests.describe(at(997 * DAY), &Workspace::new("tests").unwrap()),
             "is 3 days ago, and spans are kept for 48 hours (retention.workspaces.tests.spans)"
                 .replace("48 hours", "2 days")
         );
-        assert_eq!(Retention::default().horizon(&Workspace::default(), now), None);
+        assert_eq!(Retention::default().cutoff(&Workspace::default(), now), None);
     }
 
     #[test]

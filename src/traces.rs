@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! root arrives --remember--> roots      a better one than was known, in a trace with pairs --.
-//! pair arrives --place--> its root, if known                                                 |--> noted --take_noted--> joiner
+//! pair arrives --place--> its root, if known                                                 |--> noted --drain_changed--> joiner
 //!                            not known ------------------------------------------------------'
 //! ```
 //!
@@ -91,7 +91,7 @@ impl Traces {
     /// Puts a pair into a trace and gives the trace's root. If that is not known, the trace is noted, since its root may be
     /// in the table.
     #[must_use]
-    pub fn place(&self, workspace: &Workspace, trace_id: TraceId) -> Option<KnownRoot> {
+    pub fn lookup_or_watch(&self, workspace: &Workspace, trace_id: TraceId) -> Option<KnownRoot> {
         let mut state = self.lock();
         let key = (workspace.clone(), trace_id);
         state.with_pairs.insert_if_absent(key.clone(), ());
@@ -103,13 +103,13 @@ impl Traces {
     }
 
     /// Says that the table has pairs in a trace.
-    pub fn expect(&self, workspace: &Workspace, trace_id: TraceId) {
+    pub fn watch(&self, workspace: &Workspace, trace_id: TraceId) {
         self.lock().with_pairs.insert_if_absent((workspace.clone(), trace_id), ());
     }
 
     /// Takes the traces noted since this was asked last; one may be among them several times.
     #[must_use]
-    pub fn take_noted(&self) -> Vec<TraceKey> {
+    pub fn drain_changed(&self) -> Vec<TraceKey> {
         std::mem::take(&mut self.lock().noted)
     }
 
@@ -196,9 +196,9 @@ mod tests {
         let traces = Traces::new(10);
         let (a, b) = (Workspace::new("a").unwrap(), Workspace::new("b").unwrap());
         traces.remember(&a, trace(1), root(1, 1, Some("s")));
-        assert_eq!(traces.place(&a, trace(1)), Some(root(1, 1, Some("s"))));
-        assert_eq!(traces.place(&b, trace(1)), None);
-        assert_eq!(traces.take_noted(), [(b, trace(1))]);
+        assert_eq!(traces.lookup_or_watch(&a, trace(1)), Some(root(1, 1, Some("s"))));
+        assert_eq!(traces.lookup_or_watch(&b, trace(1)), None);
+        assert_eq!(traces.drain_changed(), [(b, trace(1))]);
     }
 
     #[test]
@@ -207,10 +207,10 @@ mod tests {
         traces.remember(&ws, trace(1), root(1, 1, None));
         for number in 2..=200 {
             traces.remember(&ws, trace(number), root(number, 1, None));
-            assert!(traces.place(&ws, trace(1)).is_some(), "in use after {number}");
+            assert!(traces.lookup_or_watch(&ws, trace(1)).is_some(), "in use after {number}");
             assert!(traces.len() <= 10);
         }
-        assert!(traces.place(&ws, trace(2)).is_none());
+        assert!(traces.lookup_or_watch(&ws, trace(2)).is_none());
     }
 
     #[test]
@@ -220,24 +220,24 @@ mod tests {
         for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             let traces = Traces::new(10);
             order.iter().for_each(|at| traces.remember(&ws, trace(1), roots[*at].clone()));
-            assert_eq!(traces.place(&ws, trace(1)), Some(roots[1].clone()), "{order:?}");
+            assert_eq!(traces.lookup_or_watch(&ws, trace(1)), Some(roots[1].clone()), "{order:?}");
         }
     }
 
     #[test]
     fn a_root_is_noted_when_it_changes_something_for_pairs() {
         let (traces, ws) = (Traces::new(10), Workspace::default());
-        let noted = |traces: &Traces| traces.take_noted().len();
+        let noted = |traces: &Traces| traces.drain_changed().len();
         traces.remember(&ws, trace(1), root(1, 5, None));
         assert_eq!(noted(&traces), 0, "no pair is there yet");
-        assert!(traces.place(&ws, trace(1)).is_some());
+        assert!(traces.lookup_or_watch(&ws, trace(1)).is_some());
         assert_eq!(noted(&traces), 0, "the pair has what there is");
         traces.remember(&ws, trace(1), root(1, 5, None));
         traces.remember(&ws, trace(1), root(2, 6, None));
         assert_eq!(noted(&traces), 0, "a repeat, and one that began later");
         traces.remember(&ws, trace(1), root(3, 4, None));
         assert_eq!(noted(&traces), 1, "one that began earlier");
-        traces.expect(&ws, trace(2));
+        traces.watch(&ws, trace(2));
         traces.remember(&ws, trace(2), root(4, 4, None));
         assert_eq!(noted(&traces), 1, "the table has pairs there");
     }

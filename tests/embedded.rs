@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 use clickhouse::{Client, Compression, Row};
 use millrace::columns::native::frames::{FrameReader, compress_pieces};
@@ -706,7 +707,8 @@ async fn a_childs_password_is_where_its_sql_cannot_read_it() {
         own_secret: None,
         password: Some("s3cret".to_owned()),
     };
-    let (trigger, shutdown) = millrace::shutdown::channel();
+    let shutdown = CancellationToken::new();
+    let trigger = shutdown.clone().drop_guard();
     let (changes, mut heard) = tokio::sync::mpsc::channel(16);
     let running = tokio::spawn(supervise(command, shutdown, move |change| changes.try_send(change).unwrap()));
     let Some(Supervised::Up(bound)) = heard.recv().await else { panic!("expected it to be up") };
@@ -721,7 +723,7 @@ async fn a_childs_password_is_where_its_sql_cannot_read_it() {
         let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
         assert!(!String::from_utf8_lossy(&text).contains("s3cret"), "{file}");
     }
-    trigger.fire();
+    drop(trigger);
     running.await.unwrap().unwrap();
 }
 
@@ -793,7 +795,8 @@ async fn own_queries_are_known_by_a_secret_and_others_neither_see_nor_end_them()
         own_secret: Some(secret.clone()),
         password: None,
     };
-    let (trigger, shutdown) = millrace::shutdown::channel();
+    let shutdown = CancellationToken::new();
+    let trigger = shutdown.clone().drop_guard();
     let (changes, mut heard) = tokio::sync::mpsc::channel(16);
     let running = tokio::spawn(supervise(command, shutdown, move |change| changes.try_send(change).unwrap()));
     let Some(Supervised::Up(bound)) = heard.recv().await else { panic!("expected it to be up") };
@@ -825,7 +828,7 @@ async fn own_queries_are_known_by_a_secret_and_others_neither_see_nor_end_them()
     for other in others {
         other.await.unwrap().unwrap();
     }
-    trigger.fire();
+    drop(trigger);
     running.await.unwrap().unwrap();
 }
 
@@ -900,7 +903,8 @@ async fn a_child_that_dies_is_started_again_with_its_data() {
         own_secret: None,
         password: None,
     };
-    let (trigger, shutdown) = millrace::shutdown::channel();
+    let shutdown = CancellationToken::new();
+    let trigger = shutdown.clone().drop_guard();
     let (changes, mut heard) = tokio::sync::mpsc::channel(16);
     let running = tokio::spawn(async move {
         supervise(command, shutdown, move |change| changes.try_send(change).unwrap()).await.unwrap();
@@ -918,7 +922,7 @@ async fn a_child_that_dies_is_started_again_with_its_data() {
     assert_eq!(heard.recv().await, Some(Supervised::Down));
     let client = up(heard.recv().await);
     assert_eq!(client.query("SELECT a FROM t").fetch_one::<u64>().await.unwrap(), 7);
-    trigger.fire();
+    drop(trigger);
     running.await.unwrap();
     assert_eq!(heard.recv().await, None);
 }

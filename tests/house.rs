@@ -12,6 +12,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 const FLOORS: [&[&str]; 5] = [
     &[
         "ids",
+        "numbers",
         "time",
         "sizes",
         "bounds",
@@ -30,10 +31,9 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// Who may import from its own floor, and from whom: codecs fill columns, and the health page shows the exporter's state.
-const SIDEWAYS: [(&str, &str); 17] = [
+const SIDEWAYS: [(&str, &str); 16] = [
     ("chat", "json"),
     ("genai", "json"),
-    ("genai", "chat"),
     ("conventions", "json"),
     ("embedded", "connections"),
     ("chat", "genai"),

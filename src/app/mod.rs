@@ -17,7 +17,7 @@ use crate::columns::native::parse::Block;
 use crate::committer::{Committer, JournalFailed, Limits};
 use crate::config::Config;
 use crate::connections::{self, Connections};
-use crate::dedup::{Accepted, Noted};
+use crate::dedup::{DedupIndex, Noted};
 use crate::embedded;
 use crate::exporter::{self, Exporter, Lost};
 use crate::journal::{
@@ -28,7 +28,7 @@ use crate::pipeline::{self, Ack, Pipeline};
 use crate::receivers::{self, Decoding, Receivers, Share};
 use crate::reconciler::joining::Joiner;
 use crate::reconciler::superseded::Superseder;
-use crate::shutdown::{self, NotEnded, Shutdown, Trigger};
+use crate::shutdown::{self, NotEnded};
 use crate::telemetry::Metrics;
 use crate::time::{Clock, UnixNanos};
 use crate::timestamps::Budget;
@@ -43,6 +43,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long the steps of a stop may take.
 #[derive(Debug, Clone, Copy)]
@@ -78,10 +79,10 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
     let connections = Connections::new(config.connections, connections::raise_to_the_hard_limit());
     let listeners = Listeners::bind(&config)?;
     let metrics = Metrics::new().context("failed to register the metrics")?;
-    let (stop, stopping) = shutdown::channel();
-    let (drain, draining) = shutdown::channel();
-    let (stop_engine, engine_stopping) = shutdown::channel();
-    let (stop_admin, admin_stopping) = shutdown::channel();
+    let (stop, stopping) = guarded_token();
+    let (drain, draining) = guarded_token();
+    let (stop_engine, engine_stopping) = guarded_token();
+    let (stop_admin, admin_stopping) = guarded_token();
     let (pipeline, outlet) = pipeline::channel(config.memory.pipeline_bytes(), &metrics);
     let (journal, accepted, is_new) = open_journal(&config, &metrics)?;
     let backlog = journal.backlog().clone();
@@ -110,7 +111,7 @@ pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Resul
         journal,
         accepted,
         learned,
-        valve: pipeline.valve(),
+        gate: pipeline.gate(),
         metrics: metrics.clone(),
         clock: Clock::System,
         limits: segment_limits(&config),
@@ -158,12 +159,18 @@ fn say_what_is_left(backlog: &Backlog) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A token and the guard that cancels it when dropped, so that nothing outlives its owner.
+fn guarded_token() -> (DropGuard, CancellationToken) {
+    let token = CancellationToken::new();
+    (token.clone().drop_guard(), token)
+}
+
 /// What says stop, in the order in which it is said.
 struct Triggers {
-    stop: Trigger,
-    drain: Trigger,
-    stop_engine: Trigger,
-    stop_admin: Trigger,
+    stop: DropGuard,
+    drain: DropGuard,
+    stop_engine: DropGuard,
+    stop_admin: DropGuard,
 }
 
 /// What runs until the end.
@@ -188,9 +195,9 @@ impl Serving {
         listeners: Listeners,
         connections: &Connections,
         receivers: Arc<Receivers>,
-        stopping: Shutdown,
+        stopping: CancellationToken,
         admin: Admin,
-        admin_stopping: Shutdown,
+        admin_stopping: CancellationToken,
     ) -> Self {
         let Listeners { grpc, http, health, metrics } = listeners;
         let http2 = connections.http2_only();
@@ -234,7 +241,7 @@ impl Running {
             None => tracing::info!("stopping: answering what is in flight, then storing what was accepted"),
             Some(error) => tracing::error!(%error, "stopping: nothing more can be acknowledged"),
         }
-        say.stop.fire();
+        drop(say.stop);
         tokio::spawn(end_at_once_when_asked_again());
         let within = timeouts.in_flight;
         let (grpc, http) = tokio::join!(
@@ -245,7 +252,7 @@ impl Running {
             // what is on disk is sent after the next start, when the disk may be well again
             return Err(failed.into());
         }
-        say.drain.fire();
+        drop(say.drain);
         let committed = shutdown::ended("committer", self.committing, timeouts.commit).await;
         if let Err(NotEnded::InTime { .. }) = committed {
             tracing::error!("the disk of the journal does not answer; spans acknowledged from memory may be lost");
@@ -253,9 +260,9 @@ impl Running {
         let exported = shutdown::ended("exporter", self.exporting, timeouts.export).await;
         let joined = shutdown::ended("joiner", self.joining, timeouts.other).await;
         let superseded = shutdown::ended("remover of superseded reports", self.superseding, timeouts.other).await;
-        say.stop_engine.fire();
+        drop(say.stop_engine);
         let engine = tokio::time::timeout(timeouts.other, store.stopped()).await;
-        say.stop_admin.fire();
+        drop(say.stop_admin);
         let _ended = tokio::join!(
             in_flight("health listener", self.serving.health, within),
             in_flight("metrics listener", self.serving.metrics, within)
@@ -361,11 +368,11 @@ fn journal_dir(config: &Config) -> PathBuf {
 
 /// Opens the journal after whatever ended the last run, and says what was found. Gives the index of the repeats, too, which
 /// knows what the journal does.
-fn open_journal(config: &Config, metrics: &Metrics) -> anyhow::Result<(Journal, Accepted, IsNew)> {
+fn open_journal(config: &Config, metrics: &Metrics) -> anyhow::Result<(Journal, DedupIndex, IsNew)> {
     let (now, dir) = (Clock::System.now(), journal_dir(config));
     let folder = MachineFolder::open(&dir)?;
     let (secret, is_new) = Journal::secret(&folder, &dir, random())?;
-    let mut accepted = Accepted::new(secret, config.dedup.max_spans, dedup_window_max(config));
+    let mut accepted = DedupIndex::new(secret, config.dedup.max_spans, dedup_window_max(config));
     let options = Options {
         dir,
         config: config.journal.clone(),
@@ -402,7 +409,7 @@ fn open_journal(config: &Config, metrics: &Metrics) -> anyhow::Result<(Journal, 
 const BOOT_ID_FILE: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The spans of a block were accepted before, and nobody knows what was said of them.
-fn remember(accepted: &mut Accepted, block: &Block<'_>, accepted_at: UnixNanos, now: UnixNanos) {
+fn remember(accepted: &mut DedupIndex, block: &Block<'_>, accepted_at: UnixNanos, now: UnixNanos) {
     let ids = (block.strings("TraceId"), block.strings("SpanId"));
     let Some(kinds) = block.strings("SpanKind") else { return };
     let workspaces = block.map_values("ResourceAttributes", workspace::ATTRIBUTE.as_bytes());
@@ -420,7 +427,7 @@ fn remember(accepted: &mut Accepted, block: &Block<'_>, accepted_at: UnixNanos, 
                 seed
             }
         };
-        accepted.remember(Accepted::key(seed, (trace, span, kind), None), accepted_at, now);
+        accepted.remember(DedupIndex::key(seed, (trace, span, kind), None), accepted_at, now);
     }
 }
 
@@ -429,7 +436,7 @@ fn doors(
     pipeline: Pipeline,
     traces: Traces,
     metrics: Metrics,
-    stopping: Shutdown,
+    stopping: CancellationToken,
     days: Arc<Budget>,
 ) -> Arc<Receivers> {
     let limits = chat::Limits {
@@ -487,7 +494,8 @@ pub async fn serve_clickhouse(
         let read = std::fs::read_to_string(&file);
         engine.engine_settings = read.with_context(|| format!("failed to read {}", file.display()))?;
     }
-    let (stop, stopping) = shutdown::channel();
+    let stopping = CancellationToken::new();
+    let stop = stopping.clone().drop_guard();
     if let Some(parent) = parent {
         // a signal to the whole group (Ctrl-C, systemd) is the parent's matter: it still needs this engine
         let ignored = tokio::spawn(async { while signalled().await.is_ok() {} });
@@ -501,7 +509,7 @@ pub async fn serve_clickhouse(
     if let Ok(bound) = address.await {
         say(&format!("ClickHouse listens on http://{}", bound.address));
         signalled().await?;
-        stop.fire();
+        drop(stop);
     }
     Ok(serving.await??)
 }
@@ -562,7 +570,7 @@ struct Store {
 }
 
 impl Store {
-    async fn start(config: &Config, metrics: &Metrics, stopping: Shutdown) -> anyhow::Result<Self> {
+    async fn start(config: &Config, metrics: &Metrics, stopping: CancellationToken) -> anyhow::Result<Self> {
         if let Some(url) = &config.clickhouse.url {
             let client = Client::new(url, &config.clickhouse);
             return Ok(Self { client, url: url.clone(), engine: None, data_dir: None, fence: None });
@@ -806,8 +814,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_stop_ends_although_no_part_does() {
-        let (triggers, mut heard): (Vec<Trigger>, Vec<Shutdown>) = (0..4).map(|_| shutdown::channel()).unzip();
-        let Ok([stop, drain, stop_engine, stop_admin]) = <[Trigger; 4]>::try_from(triggers) else { unreachable!() };
+        let cancelled: [CancellationToken; 4] = Default::default();
+        let [stop, drain, stop_engine, stop_admin] = cancelled.each_ref().map(|token| token.clone().drop_guard());
         let running = Running {
             committing: tokio::spawn(std::future::pending()),
             exporting: tokio::spawn(std::future::pending()),
@@ -832,8 +840,8 @@ mod tests {
         let triggers = Triggers { stop, drain, stop_engine, stop_admin };
         let stopped = running.stop(triggers, store, None, timeouts).await;
         assert!(format!("{:#}", stopped.unwrap_err()).contains("the committer did not end within 5ms"));
-        for shutdown in &mut heard {
-            shutdown.requested().await;
+        for shutdown in &cancelled {
+            shutdown.cancelled().await;
         }
     }
 }

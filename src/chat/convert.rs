@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use super::cost::{self, Cost};
-use super::error::{self, Failure};
 use super::identity::{Identity, RecordIdentity};
 use super::parse::Capture;
 use super::raw;
@@ -15,10 +14,11 @@ use super::trace_ref::{SessionRef, Traceparent};
 use super::usage::Usage;
 use super::validate::ValidationErrors;
 use crate::columns;
+use crate::genai::response_error::{self, Failure};
 use crate::genai::{provider, semconv};
 use crate::ids::TraceId;
 use crate::json::document::Value;
-use crate::retention::Horizon;
+use crate::retention::Cutoff;
 use crate::time::UnixNanos;
 use crate::timestamps::Window;
 use crate::workspace::Workspace;
@@ -66,7 +66,7 @@ pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<Ch
     let is_keyed = identity.idempotency_key.is_some();
     let request = Request::read(capture.request());
     let response = Response::read(capture.response());
-    let failure = error::find(capture.response());
+    let failure = response_error::find(capture.response());
     let timing = Timing::resolve(capture.checked().times, capture.response(), context.received_at);
 
     let mut attributes = Attributes::new(capture.options().limits);
@@ -130,11 +130,11 @@ fn agreed_trace(capture: &Capture<'_>, header: Option<Traceparent>) -> Result<Op
 pub fn check_age(
     capture: &Capture<'_>,
     began: UnixNanos,
-    horizon: Option<Horizon>,
+    cutoff: Option<Cutoff>,
     window: Window,
     workspace: &Workspace,
 ) -> Result<(), ValidationErrors> {
-    let passed = horizon.filter(|horizon| horizon.is_passed_by(began)).map(|horizon| horizon.words(began, workspace));
+    let passed = cutoff.filter(|cutoff| cutoff.excludes(began)).map(|cutoff| cutoff.describe(began, workspace));
     let Some(words) = passed.or_else(|| window.check(began).err().map(|outside| outside.to_string())) else {
         return Ok(());
     };

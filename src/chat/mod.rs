@@ -20,7 +20,7 @@ pub const SCOPE_NAME: &str = "millrace.chat_completions";
 mod contexts;
 mod convert;
 mod cost;
-pub(crate) mod error;
+
 mod identity;
 mod parse;
 mod raw;

@@ -2,9 +2,10 @@
 
 use super::contexts::Contexts;
 use super::timing::{self, GivenTimes};
+use super::trace_ref;
 use super::validate::{Found, Loc, ValidationErrors};
-use super::{error, trace_ref};
 use crate::genai::cost::Usd;
+use crate::genai::response_error;
 use crate::genai::stream::sse;
 use crate::genai::stream::sse::Merged;
 use crate::ids::{SpanId, TraceId};
@@ -236,7 +237,7 @@ fn check_response(root: Value<'_>, found: &mut Found) -> Option<Merged> {
         return None;
     }
     if response.is_object() && !sse::is_chunk(response) {
-        if response.get("choices").is_none() && error::find(response).is_none() {
+        if response.get("choices").is_none() && response_error::find(response).is_none() {
             found.add(&path, "value_error", MSG, None);
         }
         return None;

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::error::Failure;
 use super::span::Attributes;
 use super::usage::Usage;
 use crate::genai::messages::message;
 use crate::genai::provider::{self, Signs};
+use crate::genai::response_error::Failure;
 use crate::genai::{finish_reason, semconv};
 use crate::json::document::Value;
 

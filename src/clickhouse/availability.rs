@@ -162,7 +162,7 @@ impl Availability {
     }
 
     /// Notes that ClickHouse took what it was sent.
-    pub fn reached(&self, metrics: &Metrics) {
+    pub fn succeeded(&self, metrics: &Metrics) {
         metrics.clickhouse_up.set(1);
         self.0.send_if_modified(|state| {
             state.is_prepared = true;
@@ -181,7 +181,7 @@ impl Availability {
     }
 
     /// Notes that ClickHouse did not take what it was sent, and nothing else since it failed before.
-    pub fn away(&self, failure: &Failure, needs_operator: bool, metrics: &Metrics) {
+    pub fn failed(&self, failure: &Failure, needs_operator: bool, metrics: &Metrics) {
         metrics.clickhouse_up.set(0);
         let mut is_news = true;
         self.0.send_modify(|state| {
@@ -227,7 +227,7 @@ impl Availability {
     }
 
     /// Notes that a segment came to its end, whatever that is.
-    pub fn is_over(&self, segment: SegmentId) {
+    pub fn resolved(&self, segment: SegmentId) {
         self.0.send_if_modified(|state| {
             if let Some(troubled) = state.segments.remove(&segment) {
                 let seconds = troubled.since.elapsed().as_secs();
@@ -261,7 +261,7 @@ mod tests {
     fn a_segment_in_trouble_makes_the_endpoint_none_the_worse() {
         let (availability, metrics) = (Availability::default(), Metrics::new().unwrap());
         assert_eq!((availability.view(), is_reachable(&availability)), (View::Starting, false));
-        availability.reached(&metrics);
+        availability.succeeded(&metrics);
         for tries in 1..4 {
             availability.in_trouble(SegmentId::new(1, 2), 7, tries, &answered(271));
             assert_eq!((availability.view(), metrics.clickhouse_up.get()), (View::Storing, 1));
@@ -269,22 +269,22 @@ mod tests {
         }
         let [segment] = &availability.segments()[..] else { panic!("one segment") };
         assert_eq!((segment.rows, segment.tries, segment.why.as_str()), (7, 3, "Code: 271 SOME_NAME"));
-        availability.is_over(SegmentId::new(1, 2));
+        availability.resolved(SegmentId::new(1, 2));
         assert_eq!(availability.segments(), []);
     }
 
     #[test]
     fn what_refuses_with_words_of_its_own_can_be_asked_and_what_is_silent_cannot() {
         let (availability, metrics) = (Availability::default(), Metrics::new().unwrap());
-        availability.away(&answered(516), true, &metrics);
+        availability.failed(&answered(516), true, &metrics);
         assert!(!is_reachable(&availability), "there was no table yet");
-        availability.reached(&metrics);
+        availability.succeeded(&metrics);
         for (failure, want) in [(answered(252), true), (Failure::of_timeout(), false), (answered(9_999), true)] {
-            availability.away(&failure, false, &metrics);
+            availability.failed(&failure, false, &metrics);
             assert!(matches!(availability.view(), View::Away { .. }));
             assert_eq!((is_reachable(&availability), metrics.clickhouse_up.get()), (want, 0), "{failure:?}");
         }
-        availability.reached(&metrics);
+        availability.succeeded(&metrics);
         assert_eq!((availability.view(), metrics.clickhouse_up.get()), (View::Storing, 1));
     }
 

@@ -88,13 +88,13 @@ impl Failure {
 
     /// What somebody must mend before it can go better.
     #[must_use]
-    pub fn for_an_operator(message: &str) -> Self {
+    pub fn hold(message: &str) -> Self {
         Self::new(None, Class::Hold, message)
     }
 
     /// What went wrong on this side of the wire, and may go better next time.
     #[must_use]
-    pub fn of_our_own(message: &str) -> Self {
+    pub fn local(message: &str) -> Self {
         Self { is_own: true, ..Self::new(None, Class::Retry, message) }
     }
 
@@ -193,7 +193,7 @@ mod tests {
             assert!(exception(code).is_answer(), "{code}");
         }
         assert!(exception(159).timed_out && !exception(209).timed_out);
-        for failure in [Failure::of_response("502 Bad Gateway"), Failure::of_timeout(), Failure::of_our_own("no")] {
+        for failure in [Failure::of_response("502 Bad Gateway"), Failure::of_timeout(), Failure::local("no")] {
             assert!(!failure.is_answer(), "{failure:?}");
         }
         for (code, may_be) in [(241, true), (271, true), (6, true), (252, false), (60, false), (999, false)] {

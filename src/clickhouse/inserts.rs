@@ -90,8 +90,6 @@ impl Client {
             }
             tokio::time::sleep(ASK_PAUSE).await;
         }
-        Err(Failure::of_our_own(
-            "an earlier insert of these rows is still under way in ClickHouse, although it was stopped",
-        ))
+        Err(Failure::local("an earlier insert of these rows is still under way in ClickHouse, although it was stopped"))
     }
 }

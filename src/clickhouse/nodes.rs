@@ -45,7 +45,7 @@ pub async fn listed(client: &Client, cluster: &ClusterName) -> Result<Vec<Cluste
     );
     let listed: Vec<Listed> = client.rows(&sql).await?;
     if listed.is_empty() {
-        return Err(Failure::for_an_operator(&format!("ClickHouse has no cluster {cluster} in its remote_servers")));
+        return Err(Failure::hold(&format!("ClickHouse has no cluster {cluster} in its remote_servers")));
     }
     // a node that is in several shards is asked once
     let mut known = HashSet::new();

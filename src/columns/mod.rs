@@ -4,7 +4,7 @@
 //! spans.rs     which columns there are, and how a span fills each
 //! scalars.rs   what a span has once, and the table's literals
 //! row_size.rs  what a row takes in a block, counted before it is added
-//! typed.rs     the columns that dialects are brought together in; they lag behind the rows
+//! typed.rs     the columns that conventions are brought together in; they lag behind the rows
 //! builders.rs  the growing columns, already laid out as Native wants them
 //! native.rs    many RowGroups -> one Native block
 //! blocks.rs    reads Native blocks back, and cuts rows out of them

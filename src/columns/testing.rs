@@ -161,7 +161,7 @@ fn group_of(resource: &Entries, spans: &[AnySpan]) -> RowGroup {
     rows
 }
 
-/// Keys that begin with `b` are of a dialect, those that begin with `c` are content in it.
+/// Keys that begin with `b` are of a convention, those that begin with `c` are content in it.
 fn kind_of(key: &str) -> Kind {
     match key.as_bytes() {
         [b'b', ..] => Kind::Typed,
@@ -170,7 +170,7 @@ fn kind_of(key: &str) -> Kind {
     }
 }
 
-/// A dialect's rules: what comes of an attribute hangs on the length of its value.
+/// A convention's rules: what comes of an attribute hangs on the length of its value.
 fn normalise<'a>(view: &SpanView<'a>) -> Typed<'a> {
     let mut typed = Typed::default();
     for (key, value) in view.all() {

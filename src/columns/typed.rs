@@ -1,7 +1,7 @@
 //! The typed columns: what is known of a span beyond the standard columns, under one name whoever sent it.
 //!
 //! ```text
-//! attributes, events --a dialect's rules--> Typed --finish--> TypedColumns
+//! attributes, events --a convention's rules--> Typed --finish--> TypedColumns
 //! ```
 //!
 //! Most spans have hardly any of it, so these columns lag: a builder gets its rows only when one has a value, and the rows
@@ -238,7 +238,7 @@ pub struct Event<'a> {
     pub attributes: Entries<'a>,
 }
 
-/// What a dialect's rules see of a span.
+/// What a convention's rules see of a span.
 #[derive(Debug, Clone)]
 pub struct SpanView<'a> {
     /// Attributes that are not content.
@@ -266,7 +266,7 @@ impl<'a> SpanView<'a> {
     }
 }
 
-/// The rules that read a span's attributes, in whatever dialect they are.
+/// The rules that read a span's attributes, in whatever convention they are.
 pub type Normalise = for<'a> fn(&SpanView<'a>) -> Typed<'a>;
 
 /// Whether a chat-completion found its place in its trace.

@@ -14,11 +14,10 @@
 use crate::bounds::{self, GROUP_BYTES};
 use crate::clickhouse::recent;
 use crate::columns::RowGroup;
-use crate::dedup::{Accepted, Checked};
+use crate::dedup::{Checked, DedupIndex};
 use crate::ids::{ReportKey, SegmentId};
-use crate::journal::{Backlog, CommitError, Committed, Full, Gone, Journal, Lane, Listener, Outcome, Waiter};
-use crate::pipeline::{Ack, Answer, Entry, NotTaken, Origin, Outlet, Valve};
-use crate::shutdown::Shutdown;
+use crate::journal::{Backlog, CommitError, Committed, Full, Gone, Journal, Lane, Outcome, SettleObserver, Waiter};
+use crate::pipeline::{Ack, AckSender, AdmissionGate, Entry, IngestError, Origin, QueueReceiver};
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 use crate::timestamps::Budget;
@@ -29,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// A segment whose rows lie on this many days, each a partition of the table, is sent without waiting for more.
 const DAYS_PER_SEGMENT: usize = 32;
@@ -42,15 +42,15 @@ const ROOM_CHECK: Duration = Duration::from_millis(250);
 /// The committer with all it needs.
 pub struct Committer {
     /// Where rows come from.
-    pub outlet: Outlet,
+    pub outlet: QueueReceiver,
     /// Where they go.
     pub journal: Journal,
     /// What was accepted lately.
-    pub accepted: Accepted,
+    pub accepted: DedupIndex,
     /// Further spans accepted before this start.
     pub learned: mpsc::Receiver<Vec<recent::Stored>>,
     /// Shuts the receivers while nothing can be kept.
-    pub valve: Valve,
+    pub gate: AdmissionGate,
     /// What is counted.
     pub metrics: Metrics,
     /// What time it is.
@@ -94,7 +94,7 @@ impl Committer {
     ///
     /// # Errors
     /// When the disk fails. Whoever waits is told, and nothing more is taken.
-    pub fn run(self, draining: Shutdown) -> Result<(), JournalFailed> {
+    pub fn run(self, draining: CancellationToken) -> Result<(), JournalFailed> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let backlog = self.journal.backlog().clone();
         let mut running = Running::new(self);
@@ -161,7 +161,7 @@ impl Running {
         }
     }
 
-    async fn run(&mut self, mut draining: Shutdown) -> io::Result<()> {
+    async fn run(&mut self, draining: CancellationToken) -> io::Result<()> {
         let mut is_draining = false;
         loop {
             let due = self.due();
@@ -171,7 +171,7 @@ impl Running {
             let is_due = due.is_some_and(|due| due <= Instant::now());
             tokio::select! {
                 biased;
-                () = draining.requested(), if !is_draining => {
+                () = draining.cancelled(), if !is_draining => {
                     self.parts.outlet.close();
                     is_draining = true;
                 }
@@ -273,9 +273,9 @@ impl Running {
         if entry.origin.ack == Ack::Memory {
             // its sender has its answer, so nobody else counts it
             self.parts.metrics.reject(entry.origin.receiver, spans);
-            tracing::warn!(why = %NotTaken::KeyReused, "a call acknowledged from memory is not stored");
+            tracing::warn!(why = %IngestError::KeyReused, "a call acknowledged from memory is not stored");
         }
-        entry.answer(Err(NotTaken::KeyReused));
+        entry.answer(Err(IngestError::KeyReused));
     }
 
     /// Returns those whose rows were kept, and where the new ones are.
@@ -307,8 +307,8 @@ impl Running {
                 Ok((parts, committed.map(|committed| committed.segment)))
             }
             Err(CommitError::Failed(error)) => {
-                self.parts.valve.set(Some(NotTaken::JournalFailed));
-                self.give_back(parts, NotTaken::JournalFailed);
+                self.parts.gate.set(Some(IngestError::JournalFailed));
+                self.give_back(parts, IngestError::JournalFailed);
                 Err(error)
             }
             Err(error) => {
@@ -380,7 +380,7 @@ impl Running {
     }
 
     /// What was not committed: forgets it, and says why.
-    fn give_back(&mut self, parts: Vec<Part>, why: NotTaken) {
+    fn give_back(&mut self, parts: Vec<Part>, why: IngestError) {
         for Part { mut entry, repeated } in parts {
             let seed = self.parts.accepted.seed_of(&entry.origin.workspace);
             if entry.origin.is_keyed {
@@ -397,7 +397,7 @@ impl Running {
     /// The journal is dead: takes nothing more, and says so to those who wait. Gives the spans among them whose senders have heard
     /// "ok" already.
     fn give_up(&mut self) -> usize {
-        self.parts.valve.set(Some(NotTaken::JournalFailed));
+        self.parts.gate.set(Some(IngestError::JournalFailed));
         self.parts.outlet.close();
         let mut lost = 0;
         while let Some(mut entry) = self.parts.outlet.try_recv() {
@@ -406,7 +406,7 @@ impl Running {
                 lost += spans;
             } else {
                 self.parts.metrics.untake(spans);
-                entry.answer(Err(NotTaken::JournalFailed));
+                entry.answer(Err(IngestError::JournalFailed));
             }
         }
         lost
@@ -417,7 +417,7 @@ impl Running {
         let default = Workspace::default();
         for span in learned {
             let seed = self.parts.accepted.seed_of(span.workspace.as_ref().unwrap_or(&default));
-            let key = Accepted::key(seed, (&span.trace, &span.span, span.kind.as_bytes()), None);
+            let key = DedupIndex::key(seed, (&span.trace, &span.span, span.kind.as_bytes()), None);
             self.parts.accepted.remember(key, span.accepted_by, now);
         }
     }
@@ -434,13 +434,13 @@ impl Running {
             Ok(()) if self.write_failed.is_some_and(|failed| failed.elapsed() < WRITE_FAILED_PAUSE) => {}
             // what comes next shows whether it is true
             Ok(()) => {
-                self.parts.valve.set(None);
+                self.parts.gate.set(None);
             }
         }
     }
 
-    fn shut(&mut self, why: NotTaken) {
-        self.parts.valve.set(Some(why));
+    fn shut(&mut self, why: IngestError) {
+        self.parts.gate.set(Some(why));
         if !std::mem::replace(&mut self.is_refusing, true) {
             tracing::error!(%why, "refusing what is sent until that is over");
         }
@@ -454,28 +454,28 @@ struct Part {
 }
 
 /// A sender that hears when its spans are in ClickHouse.
-struct WhenStored(Answer);
+struct WhenStored(AckSender);
 
-impl Listener for WhenStored {
+impl SettleObserver for WhenStored {
     fn is_gone(&self) -> bool {
         self.0.is_gone()
     }
 
-    fn hear(self: Box<Self>, outcome: Outcome) {
+    fn on_settled(self: Box<Self>, outcome: Outcome) {
         self.0.send(match outcome {
             Outcome::Stored => Ok(()),
-            Outcome::DeadLettered => Err(NotTaken::DeadLettered),
+            Outcome::DeadLettered => Err(IngestError::DeadLettered),
         });
     }
 }
 
-fn not_taken(error: &CommitError) -> NotTaken {
+fn not_taken(error: &CommitError) -> IngestError {
     match error {
-        CommitError::Full(Full::Disk) => NotTaken::DiskFull,
-        CommitError::Full(Full::Journal) => NotTaken::JournalFull,
-        CommitError::Gone(Gone::Folder) => NotTaken::JournalGone,
-        CommitError::Gone(Gone::File) | CommitError::NoFile(_) => NotTaken::NoFile,
-        CommitError::Failed(_) => NotTaken::JournalFailed,
+        CommitError::Full(Full::Disk) => IngestError::DiskFull,
+        CommitError::Full(Full::Journal) => IngestError::JournalFull,
+        CommitError::Gone(Gone::Folder) => IngestError::JournalGone,
+        CommitError::Gone(Gone::File) | CommitError::NoFile(_) => IngestError::NoFile,
+        CommitError::Failed(_) => IngestError::JournalFailed,
     }
 }
 

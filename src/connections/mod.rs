@@ -21,7 +21,6 @@ pub use body::Leaving;
 pub use descriptors::{half_of_the_descriptors, raise_to_the_hard_limit};
 pub use pool::{Pool, Requests, Slot};
 
-use crate::shutdown::Shutdown;
 use activity::Activity;
 use axum::body::Body;
 use body::Arriving;
@@ -43,6 +42,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 /// Bytes of a request's headers on HTTP/2.
@@ -163,7 +163,7 @@ pub struct Door {
 
 impl Door {
     /// Serves until the shutdown, then answers what is in flight. Dropping the future closes all connections.
-    pub async fn serve<S, B>(self, listener: TcpListener, service: S, mut shutdown: Shutdown)
+    pub async fn serve<S, B>(self, listener: TcpListener, service: S, shutdown: CancellationToken)
     where
         S: tower::Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send,
@@ -175,9 +175,9 @@ impl Door {
         loop {
             let accepted = async { (accept(&listener).await, self.pool.take()) };
             let (stream, slot) = tokio::select! {
-                () = shutdown.requested() => break,
+                () = shutdown.cancelled() => break,
                 (stream, slot) = accepted => tokio::select! {
-                    () = shutdown.requested() => break,
+                    () = shutdown.cancelled() => break,
                     slot = slot => (stream, slot),
                 },
             };
@@ -255,7 +255,12 @@ where
 }
 
 /// Drives a connection to its end: by its client, by time, by one that needs its place, or by the shutdown.
-async fn supervise(connection: impl GracefulConnection, activity: &Activity, config: Config, mut shutdown: Shutdown) {
+async fn supervise(
+    connection: impl GracefulConnection,
+    activity: &Activity,
+    config: Config,
+    shutdown: CancellationToken,
+) {
     let mut connection = pin!(connection);
     let mut closing: Option<Instant> = None;
     loop {
@@ -269,7 +274,7 @@ async fn supervise(connection: impl GracefulConnection, activity: &Activity, con
                     return;
                 }
             }
-            () = shutdown.requested(), if closing.is_none() => {
+            () = shutdown.cancelled(), if closing.is_none() => {
                 closing = Some(Instant::now());
                 connection.as_mut().graceful_shutdown();
             }

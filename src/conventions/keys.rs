@@ -1,7 +1,7 @@
-//! Which attributes a dialect has a meaning for: one table of keys, and the families of numbered keys.
+//! Which attributes a convention has a meaning for: one table of keys, and the families of numbered keys.
 //!
 //! ```text
-//! key --first bytes--> no dialect's                           nearly all keys of nearly all spans end here
+//! key --first bytes--> no convention's                           nearly all keys of nearly all spans end here
 //!     --hash--> TABLE --> Slot                                an exact key
 //!     --prefix--> Family | request parameter | content        gen_ai.prompt.0.content, gen_ai.request.top_p, ...
 //! ```
@@ -427,7 +427,7 @@ fn kind_in_a_dialect(key: &[u8]) -> Kind {
     }
 }
 
-/// How the keys of dialects begin, and those of the few keys that every span may have. Compared as one number.
+/// How the keys of conventions begin, and those of the few keys that every span may have. Compared as one number.
 #[inline]
 fn is_head(head: u32) -> bool {
     const fn of(head: &[u8; 4]) -> u32 {

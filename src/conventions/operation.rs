@@ -1,4 +1,4 @@
-//! What a span did, in the conventions' words: each dialect says it in its own, and some only by what else they send.
+//! What a span did, in the conventions' words: each convention says it in its own, and some only by what else they send.
 
 use super::keys::Slot;
 use super::slots::{Slots, unquoted};
@@ -6,7 +6,7 @@ use crate::columns::typed::Text;
 use std::borrow::Cow;
 use std::str;
 
-/// The operations that dialects name; the conventions have more.
+/// The operations that conventions name; the conventions have more.
 pub(crate) const CHAT: &str = "chat";
 const TEXT_COMPLETION: &str = "text_completion";
 const EMBEDDINGS: &str = "embeddings";
@@ -24,7 +24,7 @@ pub(crate) struct Known<'s> {
     pub(crate) has_model_and_usage: bool,
 }
 
-/// A dialect's word for an operation, in the conventions' words.
+/// A convention's word for an operation, in the conventions' words.
 type Rule = fn(&str) -> Option<&'static str>;
 
 /// The operation; empty when nothing says that the span is one of GenAI.

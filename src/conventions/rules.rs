@@ -1,4 +1,4 @@
-//! The rules: a span's attributes in any dialect become what its typed columns hold.
+//! The rules: a span's attributes in any convention become what its typed columns hold.
 
 use super::keys::Slot;
 use super::operation::{self, Known};

@@ -53,7 +53,7 @@ pub enum Seen {
     /// Another one was, and from now on this one counts as accepted, too.
     AnotherReport,
     /// This one was, within the window; or one of which nobody knows what it said.
-    Repeated,
+    Duplicate,
 }
 
 /// What became of the rows of a group.
@@ -71,7 +71,7 @@ pub struct Seed(u64);
 
 /// The index.
 #[derive(Debug)]
-pub struct Accepted {
+pub struct DedupIndex {
     secret: u64,
     table: Table,
     window_max: Duration,
@@ -86,7 +86,7 @@ pub struct Accepted {
     noted: Noted,
 }
 
-impl Accepted {
+impl DedupIndex {
     /// An empty index of at most about `spans_max` spans, none of which it knows for longer than `window_max`. It holds
     /// nothing and takes no memory when either is 0. Keys are the same for the same secret.
     #[must_use]
@@ -178,7 +178,7 @@ impl Accepted {
             self.table.fetch(chunk);
             for (key, row) in chunk.iter().zip(start..) {
                 match self.table.insert(*key, self.tick, within) {
-                    Seen::Repeated => {
+                    Seen::Duplicate => {
                         checked.repeated.push(row);
                         continue;
                     }
@@ -217,8 +217,8 @@ impl Accepted {
         match self.table.look(keyed, self.tick, within) {
             Seen::AnotherReport => return None,
             // what an earlier release accepted is known by its ids alone
-            Seen::New if self.table.look(key, self.tick, within) != Seen::Repeated => {}
-            Seen::New | Seen::Repeated => return Some(Checked { repeated: vec![0], ..Checked::default() }),
+            Seen::New if self.table.look(key, self.tick, within) != Seen::Duplicate => {}
+            Seen::New | Seen::Duplicate => return Some(Checked { repeated: vec![0], ..Checked::default() }),
         }
         self.table.insert(keyed, self.tick, within);
         kept.push(keyed);
@@ -301,7 +301,7 @@ impl Accepted {
 
 fn keys_of(seed: Seed, rows: &RowGroup) -> impl Iterator<Item = ReportKey> {
     let spans = rows.ids().zip(rows.kinds()).zip(rows.fingerprints());
-    spans.map(move |(((trace, span), kind), report)| Accepted::key(seed, (trace, span, kind), Some(*report)))
+    spans.map(move |(((trace, span), kind), report)| DedupIndex::key(seed, (trace, span, kind), Some(*report)))
 }
 
 /// No trace of ours: a key stands for its call whatever trace the body names.
@@ -310,5 +310,5 @@ const KEYED: &[u8] = b"Idempotency-Key";
 fn keys_of_keyed(seed: Seed, rows: &RowGroup) -> impl Iterator<Item = ReportKey> {
     rows.ids()
         .zip(rows.fingerprints())
-        .map(move |((_, span), report)| Accepted::key(seed, (KEYED, span, b""), Some(*report)))
+        .map(move |((_, span), report)| DedupIndex::key(seed, (KEYED, span, b""), Some(*report)))
 }

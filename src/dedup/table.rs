@@ -77,7 +77,7 @@ impl Table {
         let place = self.place_of(key);
         let Some(bucket) = self.bucket(place) else { return Seen::New };
         let found = Found::of(bucket, key, tick, within);
-        if found.seen == Seen::Repeated {
+        if found.seen == Seen::Duplicate {
             return found.seen;
         }
         // its own place when it is there but too old, then that of the span's oldest report when there are enough, else that
@@ -168,7 +168,7 @@ impl Found {
             }
             match (is_same || report_of(*slot) == 0, found.seen) {
                 _ if !is_known => {}
-                (true, _) => found.seen = Seen::Repeated,
+                (true, _) => found.seen = Seen::Duplicate,
                 (false, Seen::New) => found.seen = Seen::AnotherReport,
                 (false, _) => {}
             }

@@ -29,20 +29,20 @@ fn report_of(number: u64) -> u64 {
     number / REPORT + 1
 }
 
-fn key(index: &Accepted, number: u64) -> ReportKey {
+fn key(index: &DedupIndex, number: u64) -> ReportKey {
     let (trace, span) = ids(number % REPORT);
-    Accepted::key_of(index.seed_of(&Workspace::default()), trace, span, SpanKind::Client, Some(report_of(number)))
+    DedupIndex::key_of(index.seed_of(&Workspace::default()), trace, span, SpanKind::Client, Some(report_of(number)))
 }
 
 /// What became of the rows, and the keys of those that are kept.
-fn insert_all(index: &mut Accepted, seed: Seed, rows: &RowGroup, now: UnixNanos) -> (Checked, Vec<ReportKey>) {
+fn insert_all(index: &mut DedupIndex, seed: Seed, rows: &RowGroup, now: UnixNanos) -> (Checked, Vec<ReportKey>) {
     let mut keys = Vec::new();
     let checked = index.insert_all(seed, rows, now, WINDOW, &mut keys);
     assert_eq!(keys.len(), rows.rows() - checked.repeated.len());
     (checked, keys)
 }
 
-fn repeated(index: &mut Accepted, seed: Seed, rows: &RowGroup, now: UnixNanos) -> Vec<usize> {
+fn repeated(index: &mut DedupIndex, seed: Seed, rows: &RowGroup, now: UnixNanos) -> Vec<usize> {
     insert_all(index, seed, rows, now).0.repeated
 }
 
@@ -64,44 +64,44 @@ fn group(numbers: &[u64]) -> RowGroup {
 
 #[test]
 fn a_span_is_known_for_its_window_and_then_new_again() {
-    let mut index = Accepted::new(SECRET, 1_000, WINDOW);
+    let mut index = DedupIndex::new(SECRET, 1_000, WINDOW);
     let key = key(&index, 1);
     assert_eq!(index.insert(key, at(5_000), WINDOW), Seen::New);
-    assert_eq!(index.insert(key, at(5_000), WINDOW), Seen::Repeated);
-    assert_eq!(index.insert(key, at(5_000 + 1_024), WINDOW), Seen::Repeated, "a repeat does not prolong it");
+    assert_eq!(index.insert(key, at(5_000), WINDOW), Seen::Duplicate);
+    assert_eq!(index.insert(key, at(5_000 + 1_024), WINDOW), Seen::Duplicate, "a repeat does not prolong it");
     assert_eq!(index.insert(key, at(5_000 + 1_025), WINDOW), Seen::New);
-    assert_eq!(index.insert(key, at(5_000 + 2_049), WINDOW), Seen::Repeated, "from when it was accepted again");
+    assert_eq!(index.insert(key, at(5_000 + 2_049), WINDOW), Seen::Duplicate, "from when it was accepted again");
     assert_eq!(index.insert(key, at(5_000 + 2_049), WINDOW / 4), Seen::New, "this sender's window is shorter");
     assert_eq!(index.held(), 1);
 }
 
 #[test]
 fn who_a_span_is_depends_on_workspace_trace_id_and_kind_and_on_nothing_else() {
-    let mut index = Accepted::new(SECRET, 1_000, WINDOW);
+    let mut index = DedupIndex::new(SECRET, 1_000, WINDOW);
     let [seed, other] = ["a", "b"].map(|name| index.seed_of(&Workspace::new(name).unwrap()));
     let (trace, span) = ids(1);
-    let key = Accepted::key_of(seed, trace, span, SpanKind::Client, Some(1));
+    let key = DedupIndex::key_of(seed, trace, span, SpanKind::Client, Some(1));
     assert_eq!(
         key,
-        Accepted::key(seed, (trace.to_string().as_bytes(), span.to_string().as_bytes(), b"Client"), Some(1))
+        DedupIndex::key(seed, (trace.to_string().as_bytes(), span.to_string().as_bytes(), b"Client"), Some(1))
     );
     let another_span = SpanId::new([8; 8]).unwrap();
     let keys = [
         key,
-        Accepted::key_of(other, trace, span, SpanKind::Client, Some(1)),
-        Accepted::key_of(seed, ids(2).0, span, SpanKind::Client, Some(1)),
-        Accepted::key_of(seed, trace, another_span, SpanKind::Client, Some(1)),
-        Accepted::key_of(seed, trace, span, SpanKind::Server, Some(1)),
+        DedupIndex::key_of(other, trace, span, SpanKind::Client, Some(1)),
+        DedupIndex::key_of(seed, ids(2).0, span, SpanKind::Client, Some(1)),
+        DedupIndex::key_of(seed, trace, another_span, SpanKind::Client, Some(1)),
+        DedupIndex::key_of(seed, trace, span, SpanKind::Server, Some(1)),
         // texts that are no ids of ours
-        Accepted::key(seed, (b"ab", b"c", b"Client"), Some(1)),
-        Accepted::key(seed, (b"a", b"bc", b"Client"), Some(1)),
-        Accepted::key(seed, (b"", b"", b"Client"), Some(1)),
+        DedupIndex::key(seed, (b"ab", b"c", b"Client"), Some(1)),
+        DedupIndex::key(seed, (b"a", b"bc", b"Client"), Some(1)),
+        DedupIndex::key(seed, (b"", b"", b"Client"), Some(1)),
     ];
     for key in keys {
         assert_eq!(index.insert(key, at(1), WINDOW), Seen::New, "{keys:?}");
     }
     let [same, elsewhere] =
-        [SECRET, 1].map(|secret| Accepted::new(secret, 1_000, WINDOW).seed_of(&Workspace::default()));
+        [SECRET, 1].map(|secret| DedupIndex::new(secret, 1_000, WINDOW).seed_of(&Workspace::default()));
     assert_ne!(elsewhere, index.seed_of(&Workspace::default()), "the hash is keyed");
     assert_eq!(same, index.seed_of(&Workspace::default()), "and the same over restarts");
 }
@@ -109,7 +109,7 @@ fn who_a_span_is_depends_on_workspace_trace_id_and_kind_and_on_nothing_else() {
 #[test]
 fn switched_off_it_remembers_nothing() {
     for (spans_max, window) in [(1_000, Duration::ZERO), (0, WINDOW)] {
-        let mut index = Accepted::new(SECRET, spans_max, window);
+        let mut index = DedupIndex::new(SECRET, spans_max, window);
         let key = key(&index, 1);
         let seed = index.seed_of(&Workspace::default());
         index.remember(key, at(1), at(1));
@@ -119,7 +119,7 @@ fn switched_off_it_remembers_nothing() {
         index.forget(key);
         assert_eq!((index.held(), index.table.slots.capacity()), (0, 0));
     }
-    let mut index = Accepted::new(SECRET, 1_000, WINDOW);
+    let mut index = DedupIndex::new(SECRET, 1_000, WINDOW);
     let key = key(&index, 1);
     assert_eq!([(); 2].map(|()| index.insert(key, at(1), Duration::ZERO)), [Seen::New; 2]);
     assert_eq!(index.held(), 0);
@@ -127,14 +127,14 @@ fn switched_off_it_remembers_nothing() {
 
 #[test]
 fn a_full_bucket_forgets_its_oldest() {
-    let mut index = Accepted::new(SECRET, SLOTS, WINDOW);
+    let mut index = DedupIndex::new(SECRET, SLOTS, WINDOW);
     let keys: Vec<ReportKey> = (0..9).map(|number| key(&index, number)).collect();
     for (number, tick) in (0..9).zip(10..) {
         assert_eq!(index.insert(keys[number], at(tick), WINDOW), Seen::New);
     }
     assert_eq!(index.held(), SLOTS);
     for known in &keys[1..] {
-        assert_eq!(index.insert(*known, at(20), WINDOW), Seen::Repeated);
+        assert_eq!(index.insert(*known, at(20), WINDOW), Seen::Duplicate);
     }
     assert_eq!(index.insert(keys[0], at(20), WINDOW), Seen::New);
     assert_eq!(index.held(), SLOTS);
@@ -142,7 +142,7 @@ fn a_full_bucket_forgets_its_oldest() {
 
 #[test]
 fn another_report_of_a_span_is_no_repeat_and_both_are_known() {
-    let mut index = Accepted::new(SECRET, 100_000, WINDOW);
+    let mut index = DedupIndex::new(SECRET, 100_000, WINDOW);
     let seed = index.seed_of(&Workspace::default());
     let checked =
         |repeated: &[usize], again: &[usize]| Checked { repeated: repeated.into(), reported_again: again.into() };
@@ -157,7 +157,7 @@ fn another_report_of_a_span_is_no_repeat_and_both_are_known() {
 
 #[test]
 fn many_reports_of_one_span_drive_out_each_other_and_no_other_span() {
-    let mut index = Accepted::new(SECRET, SLOTS, WINDOW);
+    let mut index = DedupIndex::new(SECRET, SLOTS, WINDOW);
     let others: Vec<ReportKey> = (0..4).map(|number| key(&index, number)).collect();
     for other in &others {
         assert_eq!(index.insert(*other, at(1), WINDOW), Seen::New);
@@ -168,27 +168,27 @@ fn many_reports_of_one_span_drive_out_each_other_and_no_other_span() {
         assert_eq!(index.insert(*report, at(at_step), WINDOW), want);
     }
     for known in others.iter().chain(&reports[96..]) {
-        assert_eq!(index.insert(*known, at(200), WINDOW), Seen::Repeated);
+        assert_eq!(index.insert(*known, at(200), WINDOW), Seen::Duplicate);
     }
     assert_eq!(index.insert(reports[95], at(200), WINDOW), Seen::AnotherReport, "the 4 youngest are known");
 }
 
 #[test]
 fn a_span_of_which_nobody_knows_what_was_said_is_known_by_its_ids() {
-    let mut index = Accepted::new(SECRET, 1_000, WINDOW);
+    let mut index = DedupIndex::new(SECRET, 1_000, WINDOW);
     let (trace, span) = ids(1);
-    let unknown = Accepted::key_of(index.seed_of(&Workspace::default()), trace, span, SpanKind::Client, None);
+    let unknown = DedupIndex::key_of(index.seed_of(&Workspace::default()), trace, span, SpanKind::Client, None);
     index.remember(unknown, at(1), at(2));
     let report = key(&index, 1);
-    assert_eq!(index.insert(report, at(2), WINDOW), Seen::Repeated);
+    assert_eq!(index.insert(report, at(2), WINDOW), Seen::Duplicate);
     assert_eq!(index.insert(key(&index, 2), at(2), WINDOW), Seen::New);
 }
 
 #[test]
 fn a_key_stands_for_one_report_whatever_its_trace() {
-    let mut index = Accepted::new(SECRET, 1_000, WINDOW);
+    let mut index = DedupIndex::new(SECRET, 1_000, WINDOW);
     let (seed, mut keys) = (index.seed_of(&Workspace::default()), Vec::new());
-    let mut take = |index: &mut Accepted, number| {
+    let mut take = |index: &mut DedupIndex, number| {
         index.insert_keyed(seed, &group(&[number]), at(1), WINDOW, &mut keys).map(|checked| checked.repeated.len())
     };
     // the spans of `group` share their span id
@@ -202,7 +202,7 @@ fn a_key_stands_for_one_report_whatever_its_trace() {
 
 #[test]
 fn what_is_learned_late_never_displaces_what_came_later() {
-    let mut index = Accepted::new(SECRET, SLOTS, WINDOW);
+    let mut index = DedupIndex::new(SECRET, SLOTS, WINDOW);
     let keys: Vec<ReportKey> = (0..11).map(|number| key(&index, number)).collect();
     for key in &keys[..7] {
         index.insert(*key, at(2_000), WINDOW);
@@ -214,14 +214,14 @@ fn what_is_learned_late_never_displaces_what_came_later() {
     index.remember(keys[9], at(1_960), at(2_000)); // younger than the one of 1,950
     index.remember(keys[0], at(1_960), at(2_000)); // known, and younger
     assert_eq!(index.held(), SLOTS);
-    let mut known = |number: usize| index.table.insert(keys[number], 2_000, 1_024) == Seen::Repeated;
+    let mut known = |number: usize| index.table.insert(keys[number], 2_000, 1_024) == Seen::Duplicate;
     assert!((0..7).all(&mut known) && known(9));
     assert!(!known(7) && !known(8), "each took the place of an older one");
 }
 
 #[test]
 fn a_span_that_was_not_stored_after_all_is_new() {
-    let mut index = Accepted::new(SECRET, 1_000, WINDOW);
+    let mut index = DedupIndex::new(SECRET, 1_000, WINDOW);
     let seed = index.seed_of(&Workspace::default());
     let rows = group(&[1, 2, 3]);
     assert_eq!(repeated(&mut index, seed, &rows, at(1)), [0; 0]);
@@ -235,7 +235,7 @@ fn a_span_that_was_not_stored_after_all_is_new() {
 
 #[test]
 fn of_rows_with_the_same_ids_the_first_alone_is_new() {
-    let mut index = Accepted::new(SECRET, 100_000, WINDOW);
+    let mut index = DedupIndex::new(SECRET, 100_000, WINDOW);
     let seed = index.seed_of(&Workspace::default());
     assert_eq!(repeated(&mut index, seed, &group(&[1, 2, 1, 3, 2, 1]), at(1)), [2, 4, 5]);
     let many: Vec<u64> = (10..1_010).chain(500..510).collect();
@@ -246,7 +246,7 @@ fn of_rows_with_the_same_ids_the_first_alone_is_new() {
 #[test]
 fn a_span_is_not_known_again_when_the_time_of_its_slot_has_gone_round() {
     for spans_max in [1_000, 500_000] {
-        let mut index = Accepted::new(SECRET, spans_max, WINDOW);
+        let mut index = DedupIndex::new(SECRET, spans_max, WINDOW);
         let old: Vec<ReportKey> = (0..500).map(|number| key(&index, number)).collect();
         for key in &old {
             index.insert(*key, at(10), WINDOW);
@@ -255,17 +255,17 @@ fn a_span_is_not_known_again_when_the_time_of_its_slot_has_gone_round() {
             let other = key(&index, number);
             assert_eq!(index.insert(other, at(tick), WINDOW), Seen::New);
         }
-        let known = old.iter().filter(|key| index.table.insert(**key, 10 + (1 << TIME_BITS), 1_024) == Seen::Repeated);
+        let known = old.iter().filter(|key| index.table.insert(**key, 10 + (1 << TIME_BITS), 1_024) == Seen::Duplicate);
         assert_eq!(known.count(), 0);
     }
 }
 
 #[test]
 fn a_clock_set_back_forgets_nothing() {
-    let mut index = Accepted::new(SECRET, 1_000, WINDOW);
+    let mut index = DedupIndex::new(SECRET, 1_000, WINDOW);
     let key = key(&index, 1);
     assert_eq!(index.insert(key, at(50_000), WINDOW), Seen::New);
-    assert_eq!(index.insert(key, at(3), WINDOW), Seen::Repeated);
+    assert_eq!(index.insert(key, at(3), WINDOW), Seen::Duplicate);
 }
 
 #[cfg(target_os = "linux")]
@@ -277,7 +277,7 @@ fn memory_is_not_touched_before_it_is_used() {
         text.split(' ').nth(1).unwrap().parse().unwrap()
     };
     let before = resident_pages();
-    let mut index = Accepted::new(SECRET, 16 << 20, WINDOW);
+    let mut index = DedupIndex::new(SECRET, 16 << 20, WINDOW);
     let key = key(&index, 1);
     for tick in (1_000..10_000).step_by(1_000) {
         index.insert(key, at(tick), WINDOW); // sweeps all of it, too
@@ -315,7 +315,7 @@ struct Model(HashMap<u64, u64>);
 impl Model {
     fn insert(&mut self, number: u64, now: u64, within: u64) -> Seen {
         if self.0.get(&number).is_some_and(|accepted| now - accepted <= within) {
-            return Seen::Repeated;
+            return Seen::Duplicate;
         }
         let is_other = |(report, accepted): (&u64, &u64)| {
             *report != number && report % REPORT == number % REPORT && now - accepted <= within
@@ -337,7 +337,7 @@ proptest! {
     #[test]
     fn it_answers_as_unlimited_memory_would(steps in vec(any_step(), 1..300), begin in 100_000..200_000_u64) {
         // 8 spans in 512 buckets: no bucket is ever full
-        let mut index = Accepted::new(SECRET, 4_096, WINDOW);
+        let mut index = DedupIndex::new(SECRET, 4_096, WINDOW);
         let seed = index.seed_of(&Workspace::default());
         let (mut model, mut now) = (Model::default(), begin);
         for step in steps {
@@ -352,7 +352,7 @@ proptest! {
                     let want: Vec<Seen> =
                         numbers.iter().map(|number| model.insert(*number, now, TICKS_PER_WINDOW)).collect();
                     let rows_that = |seen| (0..numbers.len()).filter(|row| want[*row] == seen).collect::<Vec<_>>();
-                    prop_assert_eq!(checked.repeated, rows_that(Seen::Repeated));
+                    prop_assert_eq!(checked.repeated, rows_that(Seen::Duplicate));
                     prop_assert_eq!(checked.reported_again, rows_that(Seen::AnotherReport));
                 }
                 Step::Forget(number) => {

@@ -20,7 +20,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin};
 
 use super::{Bound, Fence};
-use crate::shutdown::{self, Shutdown};
+use tokio_util::sync::CancellationToken;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
@@ -75,7 +75,7 @@ impl Command {
     pub async fn serve_as_child(
         mut config: super::Config,
         (own_stdin, password_stdin): (bool, bool),
-        mut stop: Shutdown,
+        stop: CancellationToken,
     ) -> Result<(), super::ServeError> {
         for (wanted, secret) in [(own_stdin, &mut config.own_secret), (password_stdin, &mut config.password)] {
             if wanted {
@@ -84,14 +84,15 @@ impl Command {
                 *secret = Some(line);
             }
         }
-        let (trigger, shutdown) = shutdown::channel();
+        let shutdown = CancellationToken::new();
+        let trigger = shutdown.clone().drop_guard();
         let (bound, bound_to) = tokio::sync::oneshot::channel();
         let parent = tokio::spawn(async move {
             tokio::select! {
                 () = parent_gone() => {}
-                () = stop.requested() => {}
+                () = stop.cancelled() => {}
             }
-            trigger.fire();
+            drop(trigger);
         });
         let ready = tokio::spawn(async move {
             if let Ok(Bound { address, fence }) = bound_to.await {
@@ -141,14 +142,14 @@ pub struct NeverStarted {
 /// When it cannot be started for the first time. Once it was up, it is started again for ever.
 pub async fn supervise(
     command: Command,
-    mut shutdown: Shutdown,
+    mut shutdown: CancellationToken,
     on_change: impl Fn(Supervised) + Send + Sync,
 ) -> Result<(), NeverStarted> {
     let mut backoff = BACKOFF_MIN;
     let mut ever_up = false;
     let mut failed_starts = 0_usize;
     let mut logged = String::new();
-    while !shutdown.is_requested() {
+    while !shutdown.is_cancelled() {
         let began = Instant::now();
         // what a start says is forwarded once, not each time it fails again
         let forward = Arc::new(AtomicBool::new(failed_starts == 0));
@@ -167,7 +168,7 @@ pub async fn supervise(
             backoff = BACKOFF_MIN;
         }
         tokio::select! {
-            () = shutdown.requested() => return Ok(()),
+            () = shutdown.cancelled() => return Ok(()),
             () = tokio::time::sleep(backoff) => {}
         }
         backoff = (backoff * 2).min(BACKOFF_MAX);
@@ -184,7 +185,7 @@ struct Ended {
 /// One life of the child; `None` when it ended because it was told to.
 async fn run_once(
     command: &Command,
-    shutdown: &mut Shutdown,
+    shutdown: &mut CancellationToken,
     on_change: &(impl Fn(Supervised) + Send + Sync),
     forward: Arc<AtomicBool>,
 ) -> Option<Ended> {
@@ -204,7 +205,7 @@ async fn run_once(
     let stdout = child.stdout.take();
     let mut said = tokio::spawn(last_words(child.stderr.take(), forward.clone()));
     let up = tokio::select! {
-        () = shutdown.requested() => return stop(child, stdin).await,
+        () = shutdown.cancelled() => return stop(child, stdin).await,
         up = tokio::time::timeout(READY_TIMEOUT, ready(stdout)) => up.ok().flatten(),
     };
     if let Some(bound) = up {
@@ -219,7 +220,7 @@ async fn run_once(
         }
     }
     let status = tokio::select! {
-        () = shutdown.requested() => return stop(child, stdin).await,
+        () = shutdown.cancelled() => return stop(child, stdin).await,
         status = child.wait() => status,
     };
     let said = tokio::time::timeout(LAST_WORDS_TIMEOUT, &mut said).await;

@@ -16,7 +16,7 @@ use super::{CONFIRM_TIMEOUT_MAX, Delivered, Exporter, blocking, confirm_within, 
 use crate::bounds::BLOCK_BYTES;
 use crate::clickhouse::recent;
 use crate::clickhouse::{Class, Failure, NoneUnderWay, OVERTIME, Unconfirmed};
-use crate::journal::{History, InDoubt, Part, Segment, Verdict};
+use crate::journal::{DeadLetterReason, History, InDoubt, Part, Segment};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Instant;
@@ -83,7 +83,7 @@ impl Delivery<'_> {
         let is_large = part.content_bytes > BLOCK_BYTES;
         let _alone = if is_large { Some(self.exporter.state.large.lock().await) } else { None };
         let (part, rows) = blocking(part, |part| Rows::read(&part.frames)).await;
-        let rows = rows.ok_or_else(|| Failure::of_our_own("rows of a segment cannot be read back"))?;
+        let rows = rows.ok_or_else(|| Failure::local("rows of a segment cannot be read back"))?;
         let count = rows.count();
         let mut search = Search {
             rows,
@@ -122,7 +122,7 @@ impl Delivery<'_> {
                 let middle = range.start + range.len() / 2;
                 ranges.extend([middle..range.end, range.start..middle]);
             } else if is_known {
-                self.bury(search, range, &failure).await?;
+                self.dead_letter(search, range, &failure).await?;
             } else if failure.class == Class::Unknown {
                 undecided.push(range);
             } else {
@@ -151,7 +151,7 @@ impl Delivery<'_> {
             match failure {
                 None => {}
                 Some(failure) if self.exporter.taken() > search.taken_before => {
-                    self.bury(search, range, &failure).await?
+                    self.dead_letter(search, range, &failure).await?
                 }
                 Some(failure) => return Err(failure),
             }
@@ -223,7 +223,7 @@ impl Delivery<'_> {
         };
         let (rows, noted) = blocking(std::mem::take(&mut search.rows), move |rows| rows.note_present(&present)).await;
         search.rows = rows;
-        noted.ok_or_else(|| Failure::of_our_own("rows of a segment lack the columns that tell them apart"))?;
+        noted.ok_or_else(|| Failure::local("rows of a segment lack the columns that tell them apart"))?;
         Ok(none_under_way)
     }
 
@@ -234,9 +234,14 @@ impl Delivery<'_> {
         self.history.under_way_until.max(by_an_earlier_run).unwrap_or(began)
     }
 
-    async fn bury(&mut self, search: &mut Search, range: Range<usize>, failure: &Failure) -> Result<(), Failure> {
+    async fn dead_letter(
+        &mut self,
+        search: &mut Search,
+        range: Range<usize>,
+        failure: &Failure,
+    ) -> Result<(), Failure> {
         let id = self.segment.id();
-        let verdict = Verdict {
+        let verdict = DeadLetterReason {
             segment: id.to_string(),
             rows: search.rows.missing_in(&range),
             code: failure.code,
@@ -253,7 +258,7 @@ impl Delivery<'_> {
             blocking(work, move |(rows, range, verdict)| letters.put(id, first_row, &rows.block_of(range), verdict))
                 .await;
         search.rows = rows;
-        put.map_err(|error| Failure::of_our_own(&format!("failed to write a dead letter: {error}")))?;
+        put.map_err(|error| Failure::local(&format!("failed to write a dead letter: {error}")))?;
         self.rows_dead += verdict.rows;
         Ok(())
     }

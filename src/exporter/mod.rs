@@ -22,7 +22,6 @@ use crate::clickhouse::schema::Schema;
 use crate::clickhouse::{Availability, Class, Client, Failure, OVERTIME, View};
 use crate::ids::SegmentId;
 use crate::journal::{Backlog, DeadLetters, History, LoadError, Loaded, Order, RowsLost, Segment, Whole};
-use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 use serde::{Deserialize, Serialize};
@@ -30,6 +29,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// How long ClickHouse may take to confirm an insert at first; each time-out doubles it up to the last.
 const CONFIRM_TIMEOUT_MIN: Duration = Duration::from_secs(30);
@@ -136,7 +136,7 @@ pub struct Lost {
 impl Exporter {
     /// Runs until the backlog is closed and empty; from `draining` on, no longer than `drain_timeout` says, and shorter
     /// when all that is left is safe on disk and ClickHouse does not take it.
-    pub async fn run(self, mut draining: Shutdown) {
+    pub async fn run(self, draining: CancellationToken) {
         let (backlog, drain_timeout) = (self.backlog.clone(), self.config.drain_timeout);
         let availability = self.availability.clone();
         let is_hopeless = move || {
@@ -146,7 +146,7 @@ impl Exporter {
         tokio::select! {
             () = self.export() => {}
             () = async {
-                draining.requested().await;
+                draining.cancelled().await;
                 let began = tokio::time::Instant::now();
                 while began.elapsed() < drain_timeout && !(is_hopeless() && began.elapsed() >= AWAY_PATIENCE) {
                     tokio::time::sleep(STOP_CHECK).await;
@@ -183,11 +183,11 @@ impl Exporter {
     async fn prepare_table(&self) {
         let mut failures = 0;
         while let Err(failure) = self.schema.prepare(&self.client).await {
-            self.availability.away(&failure, failure.class != Class::Retry, &self.metrics);
+            self.availability.failed(&failure, failure.class != Class::Retry, &self.metrics);
             tokio::time::sleep(pause_after(&failure, failures)).await;
             failures += 1;
         }
-        self.availability.reached(&self.metrics);
+        self.availability.succeeded(&self.metrics);
     }
 
     /// One attempt. False when ClickHouse did not take it, and it waits again.
@@ -220,7 +220,7 @@ impl Exporter {
             }
         }
         self.is_over(id);
-        self.availability.reached(&self.metrics);
+        self.availability.succeeded(&self.metrics);
         if self.state.was_away.swap(false, Ordering::Relaxed) {
             self.look_at_the_schema_again().await;
         }
@@ -233,7 +233,7 @@ impl Exporter {
         match error {
             LoadError::Io(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 // too many open files, say: the rows are there
-                let failure = Failure::of_our_own(&format!("failed to read a segment of the journal: {error}"));
+                let failure = Failure::local(&format!("failed to read a segment of the journal: {error}"));
                 self.put_back(segment, &failure, history).await;
                 return false;
             }
@@ -267,13 +267,13 @@ impl Exporter {
                 }
             }
         }
-        match blocking(segment, |segment| segment.doubt(whole)).await {
+        match blocking(segment, |segment| segment.mark_in_doubt(whole)).await {
             (segment, Ok(rows)) => {
                 let done = self.deliver_in_doubt(&segment, &rows, history).await;
                 (segment, done)
             }
             (segment, Err(error)) => {
-                (segment, Err(Failure::of_our_own(&format!("failed to rename a segment of the journal: {error}"))))
+                (segment, Err(Failure::local(&format!("failed to rename a segment of the journal: {error}"))))
             }
         }
     }
@@ -316,7 +316,7 @@ impl Exporter {
     }
 
     fn is_over(&self, segment: SegmentId) {
-        self.availability.is_over(segment);
+        self.availability.resolved(segment);
         self.state.probe.lock().unwrap_or_else(PoisonError::into_inner).take_if(|probe| *probe == segment);
     }
 
@@ -343,7 +343,7 @@ impl Exporter {
         }
         if !is_alone {
             let needs_operator = matches!(failure.class, Class::Hold | Class::Permanent) || is_refused_for_long;
-            self.availability.away(failure, needs_operator, &self.metrics);
+            self.availability.failed(failure, needs_operator, &self.metrics);
             self.state.was_away.store(true, Ordering::Relaxed);
         }
         let is_missing = schema_is_missing(failure);

@@ -13,5 +13,6 @@ pub mod decimal;
 pub mod finish_reason;
 pub(crate) mod messages;
 pub mod provider;
+pub(crate) mod response_error;
 pub mod semconv;
 pub(crate) mod stream;

@@ -59,12 +59,12 @@ pub enum Outcome {
 }
 
 /// What holds memory for rows that are not on disk; dropped once they are stored.
-pub type Hold = Vec<Box<dyn Any + Send + Sync>>;
+pub type Held = Vec<Box<dyn Any + Send + Sync>>;
 
 /// Where a segment's frames are.
 pub(super) enum Body {
     File(OnDisk),
-    Memory { frames: Bytes, known: Known, _hold: Hold },
+    Memory { frames: Bytes, known: Known, _hold: Held },
 }
 
 const NOT_REMEMBERED: &str =
@@ -483,7 +483,7 @@ impl Backlog {
     }
 
     /// Removes what was kept long enough; `all` of it when room is short.
-    pub(super) fn tidy(&self, all: bool) {
+    pub(super) fn prune(&self, all: bool) {
         let mut old = Vec::new();
         {
             let mut state = self.state();
@@ -705,7 +705,7 @@ impl Segment {
         let frames = found.into_frames(bytes);
         if is_damaged {
             // what is sent now is not all that its token stands for
-            self.mark_in_doubt()?;
+            self.set_in_doubt()?;
         }
         let is_exact = self.sealed.is_counted;
         Ok(self.loaded(frames, columns, is_damaged.then_some(RowsLost { rows: rows_lost, is_exact })))
@@ -756,7 +756,7 @@ impl Segment {
         }
         let _is_known = backlog.ledger().clear(sealed.id);
         backlog.settle(sealed.id, outcome);
-        backlog.tidy(false);
+        backlog.prune(false);
     }
 
     /// A later Millrace wrote it, so it is for one: its file stays where it is.
@@ -798,13 +798,13 @@ impl Segment {
     ///
     /// # Errors
     /// When the disk says no; nothing may be sent in parts then.
-    pub fn doubt(&mut self, whole: Whole) -> io::Result<InDoubt> {
-        self.mark_in_doubt()?;
+    pub fn mark_in_doubt(&mut self, whole: Whole) -> io::Result<InDoubt> {
+        self.set_in_doubt()?;
         let Whole { id, frames, .. } = whole;
         Ok(InDoubt { id, frames, damage: None })
     }
 
-    fn mark_in_doubt(&mut self) -> io::Result<()> {
+    fn set_in_doubt(&mut self) -> io::Result<()> {
         if self.sealed.in_doubt {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! dead-letter/{segment}-{first row}.segment   the rows, in the format of the journal
-//! dead-letter/{segment}-{first row}.json      why, as a `Verdict`
+//! dead-letter/{segment}-{first row}.json      why, as a `DeadLetterReason`
 //! ```
 
 use super::disk::{Disk, replace};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// Why rows were refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdict {
+pub struct DeadLetterReason {
     /// The segment that they came with.
     pub segment: String,
     /// How many.
@@ -31,7 +31,7 @@ pub struct Verdict {
     pub at_nanos: i64,
 }
 
-impl Verdict {
+impl DeadLetterReason {
     fn unreadable(name: &str, why: &io::Error) -> Self {
         let error = format!("why it is here cannot be read: {name}.json: {why}");
         Self { segment: name.to_owned(), rows: 0, code: None, error, at_nanos: 0 }
@@ -44,7 +44,7 @@ pub struct DeadLetter {
     /// What it is called, which is also the token of a new attempt.
     pub name: String,
     /// Why it is here.
-    pub verdict: Verdict,
+    pub verdict: DeadLetterReason,
     /// Bytes on disk.
     pub bytes: u64,
 }
@@ -67,7 +67,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// When the disk says no: the rows must stay where they were.
-    pub fn put(&self, id: SegmentId, first_row: usize, block: &[u8], verdict: &Verdict) -> io::Result<()> {
+    pub fn put(&self, id: SegmentId, first_row: usize, block: &[u8], verdict: &DeadLetterReason) -> io::Result<()> {
         self.disk.create_dir(&self.dir)?;
         let columns = *COLUMNS_HASH;
         let header = Header { id, created_nanos: verdict.at_nanos, columns, table: String::new() };
@@ -97,7 +97,7 @@ impl DeadLetters {
             let read = self.disk.read(&self.dir.join(&entry.name));
             let verdict = read.and_then(|text| Ok(serde_json::from_slice(&text)?));
             // one bad file must not hide the others
-            let verdict = verdict.unwrap_or_else(|error| Verdict::unreadable(name, &error));
+            let verdict = verdict.unwrap_or_else(|error| DeadLetterReason::unreadable(name, &error));
             let rows = entries.iter().find(|other| other.name.strip_suffix(".segment") == Some(name));
             let bytes = rows.map_or(0, |rows| rows.bytes);
             letters.push(DeadLetter { name: name.to_owned(), verdict, bytes });
@@ -171,7 +171,8 @@ mod tests {
     fn a_letter_that_cannot_be_read_is_listed_and_can_be_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let letters = DeadLetters::new(folder.path().to_owned(), Arc::new(MachineDisk));
-        let verdict = Verdict { segment: "s".to_owned(), rows: 1, code: Some(53), error: "no".to_owned(), at_nanos: 7 };
+        let verdict =
+            DeadLetterReason { segment: "s".to_owned(), rows: 1, code: Some(53), error: "no".to_owned(), at_nanos: 7 };
         letters.put(SegmentId::new(1, 2), 3, b"", &verdict).unwrap();
         std::fs::write(folder.path().join("broken.json"), "{").unwrap();
         let [broken, whole] = letters.list().unwrap().try_into().unwrap();

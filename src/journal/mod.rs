@@ -41,14 +41,14 @@ mod tests;
 mod waiter;
 
 pub use aside::{Aside, Asides, Reason};
-pub use backlog::{Backlog, History, Hold, Order, Outcome, Segment, View};
-pub use dead::{DeadLetter, DeadLetters, Verdict};
+pub use backlog::{Backlog, Held, History, Order, Outcome, Segment, View};
+pub use dead::{DeadLetter, DeadLetterReason, DeadLetters};
 pub use disk::{Appendable, Disk, Entry, FileId, Folder, MachineDisk, Overwritable, Readable};
 pub use folder::MachineFolder;
 pub use known::IsNew;
 pub use loaded::{InDoubt, LoadError, Loaded, Part, RowsLost, Whole};
 pub use segment::Unreadable;
-pub use waiter::{Listener, Waiter};
+pub use waiter::{SettleObserver, Waiter};
 
 use crate::columns::RowGroup;
 use crate::columns::native::encode::cut;
@@ -285,7 +285,7 @@ struct OpenInMemory {
     id: SegmentId,
     frames: Vec<u8>,
     known: Known,
-    hold: Hold,
+    hold: Held,
     about: About,
 }
 
@@ -389,7 +389,7 @@ impl Journal {
         match self.room_now() {
             Ok(()) => Ok(()),
             Err(_) => {
-                self.backlog.tidy(true);
+                self.backlog.prune(true);
                 self.room_now()
             }
         }
@@ -521,7 +521,7 @@ impl Journal {
             Some(open) => open,
             None => {
                 let (id, about) = (self.next_id(), About::default());
-                OpenInMemory { id, frames: Vec::new(), known: Known::default(), hold: Hold::new(), about }
+                OpenInMemory { id, frames: Vec::new(), known: Known::default(), hold: Held::new(), about }
             }
         };
         self.in_memory.insert(open)

@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 const PRUNED_EVERY: usize = 64;
 
 /// Who hears it.
-pub trait Listener: Send {
+pub trait SettleObserver: Send {
     /// Whether nobody listens any more.
     fn is_gone(&self) -> bool;
     /// All segments are settled.
-    fn hear(self: Box<Self>, outcome: Outcome);
+    fn on_settled(self: Box<Self>, outcome: Outcome);
 }
 
 /// Waits for the end of one or more segments.
@@ -24,7 +24,7 @@ pub struct Waiter(Arc<State>);
 struct State {
     unsettled: AtomicUsize,
     dead: AtomicBool,
-    listener: Mutex<Option<Box<dyn Listener>>>,
+    observer: Mutex<Option<Box<dyn SettleObserver>>>,
 }
 
 impl fmt::Debug for Waiter {
@@ -34,12 +34,12 @@ impl fmt::Debug for Waiter {
 }
 
 impl Waiter {
-    /// `listener` hears once all segments that this is attached to are settled, and `done` is said.
-    pub fn new(listener: impl Listener + 'static) -> Self {
+    /// `observer` hears once all segments that this is attached to are settled, and `done` is said.
+    pub fn new(observer: impl SettleObserver + 'static) -> Self {
         Self(Arc::new(State {
             unsettled: AtomicUsize::new(1),
             dead: AtomicBool::new(false),
-            listener: Mutex::new(Some(Box::new(listener))),
+            observer: Mutex::new(Some(Box::new(observer))),
         }))
     }
 
@@ -54,8 +54,8 @@ impl Waiter {
     }
 
     fn is_gone(&self) -> bool {
-        let listener = self.0.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        listener.as_ref().is_none_or(|listener| listener.is_gone())
+        let observer = self.0.observer.lock().unwrap_or_else(PoisonError::into_inner);
+        observer.as_ref().is_none_or(|observer| observer.is_gone())
     }
 
     fn settle(self, outcome: Outcome) {
@@ -63,10 +63,10 @@ impl Waiter {
             self.0.dead.store(true, Ordering::Relaxed);
         }
         if self.0.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let listener = self.0.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let observer = self.0.observer.lock().unwrap_or_else(PoisonError::into_inner).take();
             let dead = self.0.dead.load(Ordering::Relaxed);
-            if let Some(listener) = listener {
-                listener.hear(if dead { Outcome::DeadLettered } else { Outcome::Stored });
+            if let Some(observer) = observer {
+                observer.on_settled(if dead { Outcome::DeadLettered } else { Outcome::Stored });
             }
         }
     }
@@ -128,12 +128,12 @@ mod tests {
         is_gone: Arc<AtomicBool>,
     }
 
-    impl Listener for Ear {
+    impl SettleObserver for Ear {
         fn is_gone(&self) -> bool {
             self.is_gone.load(Ordering::Relaxed)
         }
 
-        fn hear(self: Box<Self>, outcome: Outcome) {
+        fn on_settled(self: Box<Self>, outcome: Outcome) {
             self.heard.send(outcome).unwrap();
         }
     }

@@ -27,10 +27,9 @@ pub use share::Share;
 
 use crate::chat::ParseOptions;
 use crate::otlp::{DecodeError, Decoded, Encoding, Limits, decode_traces};
-use crate::pipeline::{Ack, NotTaken, Origin, Pipeline, Promise, Receipt, Room};
+use crate::pipeline::{Ack, IngestError, Origin, PendingAck, Pipeline, Receipt, Reservation};
 use crate::receivers::http::body::Reading;
 use crate::retention::Retention;
-use crate::shutdown::Shutdown;
 use crate::telemetry::{Metrics, Receiver};
 use crate::time::Clock;
 use crate::timestamps::{self, Budget};
@@ -41,6 +40,7 @@ use bytes::Bytes;
 use decoding::{BATCH_BYTES_MAX, SMALL_BYTES_MAX};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// Names the workspace of an OTLP request: an HTTP header, a gRPC metadata key.
 pub const WORKSPACE_HEADER: &str = "x-millrace-workspace";
@@ -85,7 +85,7 @@ pub struct Receivers {
     /// What decoders of bodies without an end may take.
     pub decoders: Share,
     /// Whether the service is stopping.
-    pub stopping: Shutdown,
+    pub stopping: CancellationToken,
     /// How long spans are kept: what is older already is refused.
     pub retention: Retention,
     /// When spans may begin.
@@ -95,12 +95,12 @@ pub struct Receivers {
 }
 
 /// An OTLP request whose spans are on their way.
-struct Taken {
+struct Queued {
     receiver: Receiver,
     spans: usize,
     rejected: usize,
     reasons: Vec<String>,
-    promise: Promise,
+    promise: PendingAck,
 }
 
 /// What an OTLP request came to.
@@ -118,7 +118,7 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     Json(#[from] crate::otlp::json::JsonError),
     #[error(transparent)]
-    NotTaken(#[from] NotTaken),
+    NotTaken(#[from] IngestError),
 }
 
 impl Refusal {
@@ -130,7 +130,7 @@ impl Refusal {
     fn is_too_large(&self) -> bool {
         matches!(
             self,
-            Self::NotTaken(NotTaken::NeverFits { .. })
+            Self::NotTaken(IngestError::NeverFits { .. })
                 | Self::Malformed(DecodeError::TooLarge { .. } | DecodeError::TooMany { .. })
         )
     }
@@ -144,14 +144,14 @@ impl Receivers {
 
     /// Decodes a request of traces and hands it over: the way both OTLP receivers share. A large one is decoded aside, and has
     /// room for its rows before they are made.
-    async fn take_traces(
+    async fn ingest_traces(
         self: &Arc<Self>,
         from: (Receiver, Ack),
         workspace: Workspace,
         request: Bytes,
         encoding: Encoding,
-        mut room: Room,
-    ) -> Result<Taken, Refusal> {
+        mut room: Reservation,
+    ) -> Result<Queued, Refusal> {
         // about as many bytes of rows; JSON is turned into protobuf first
         let (small_bytes_max, copies) = match encoding {
             Encoding::Json => (SMALL_BYTES_MAX, 2),
@@ -173,13 +173,13 @@ impl Receivers {
         workspace: &Workspace,
         request: &[u8],
         encoding: Encoding,
-        room: Room,
-    ) -> Result<Taken, Refusal> {
+        room: Reservation,
+    ) -> Result<Queued, Refusal> {
         let decoded = self.decode(request, encoding, workspace).inspect_err(|_| self.metrics.reject(receiver, 1))?;
         let Decoded { rows, rejected, reasons, roots, attributes_repeated } = decoded;
         let spans = rows.rows();
         let promise = if spans == 0 {
-            Promise::of_nothing()
+            PendingAck::of_nothing()
         } else {
             let (workspace, dedup_window) = (workspace.clone(), self.dedup_window);
             let origin = Origin { workspace, receiver, ack, dedup_window, is_keyed: false };
@@ -192,14 +192,14 @@ impl Receivers {
             let known = KnownRoot::new(root.span_id, root.start, root.session.as_deref());
             self.traces.remember(workspace, root.trace_id, known);
         }
-        Ok(Taken { receiver, spans, rejected, reasons, promise })
+        Ok(Queued { receiver, spans, rejected, reasons, promise })
     }
 
     /// Waits until the spans are where the sender wants them. What was read of the request is gone by now: only the rows
     /// take room.
-    async fn keep(&self, taken: Taken) -> Result<Accepted, Refusal> {
-        let Taken { receiver, spans, rejected, reasons, promise } = taken;
-        match promise.kept().await {
+    async fn keep(&self, taken: Queued) -> Result<Accepted, Refusal> {
+        let Queued { receiver, spans, rejected, reasons, promise } = taken;
+        match promise.acked().await {
             Ok(receipt) => Ok(Accepted { rejected, reasons, _receipt: receipt }),
             Err(why) => {
                 self.count_untaken(receiver, spans, why);
@@ -209,17 +209,17 @@ impl Receivers {
     }
 
     /// Whether rows that begin on these days are taken now.
-    fn admit_days(&self, days: &[i64]) -> Result<(), NotTaken> {
+    fn admit_days(&self, days: &[i64]) -> Result<(), IngestError> {
         self.days.admit(days, self.clock.now().day(), Instant::now()).map_err(|why| {
             if why.is_news {
                 tracing::warn!(%why, "refusing spans that begin on further days");
             }
-            NotTaken::ManyDays
+            IngestError::ManyDays
         })
     }
 
     /// Counts spans as refused when their sender should try again, else as rejected.
-    fn count_untaken(&self, receiver: Receiver, spans: usize, why: NotTaken) {
+    fn count_untaken(&self, receiver: Receiver, spans: usize, why: IngestError) {
         if why.is_retryable() {
             self.metrics.refuse(receiver, spans);
         } else {
@@ -229,8 +229,8 @@ impl Receivers {
 
     fn decode(&self, request: &[u8], encoding: Encoding, workspace: &Workspace) -> Result<Decoded, Refusal> {
         let now = self.clock.now();
-        let (horizon, window) = (self.retention.horizon(workspace, now), Some(self.timestamps.window(now)));
-        let limits = Limits { horizon, window, ..self.limits };
+        let (cutoff, window) = (self.retention.cutoff(workspace, now), Some(self.timestamps.window(now)));
+        let limits = Limits { cutoff, window, ..self.limits };
         match encoding {
             Encoding::Protobuf => Ok(decode_traces(request, encoding, workspace, &limits)?),
             Encoding::Json => Ok(crate::otlp::transcode_traces(request, limits.depth)?.decode(workspace, &limits)?),

@@ -18,11 +18,11 @@ use std::borrow::Cow;
 use super::foreign::{
     self, Foreign, Identifying, Taken, put_choices, put_messages, put_response_members, put_text, put_trace,
 };
-use crate::chat::error;
 use crate::chat::identity::RecordIdentity;
 use crate::chat::parse::ParseOptions;
 use crate::chat::validate::{Found, ValidationErrors};
 use crate::genai::decimal::scaled;
+use crate::genai::response_error;
 use crate::genai::semconv;
 use crate::genai::stream::sse;
 use crate::json::document::Value;
@@ -190,7 +190,7 @@ impl<'r> Log<'r> {
             return true;
         }
         json.begin_object();
-        let says_so = self.response.is_some_and(|response| error::find(response).is_some());
+        let says_so = self.response.is_some_and(|response| response_error::find(response).is_some());
         if has_failed && !says_so {
             json.key("error");
             json.begin_object();

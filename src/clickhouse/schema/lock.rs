@@ -84,7 +84,7 @@ impl<'c> Lock<'c> {
             }
             tokio::time::sleep(LOOK_PAUSE).await;
         }
-        Err(Failure::of_our_own("nodes of the cluster do not do what is asked ON CLUSTER"))
+        Err(Failure::local("nodes of the cluster do not do what is asked ON CLUSTER"))
     }
 
     /// Says that its holder is alive; to be called between steps.
@@ -124,7 +124,7 @@ impl Held {
 }
 
 fn busy(holder: &str) -> Failure {
-    Failure::of_our_own(&format!("another Millrace is changing the schema: {holder}"))
+    Failure::local(&format!("another Millrace is changing the schema: {holder}"))
 }
 
 async fn held(client: &Client, layout: &Layout) -> Result<Option<Held>, Failure> {

@@ -206,7 +206,7 @@ fn columns(layout: &Layout, first: &str, last: &str) -> Vec<Part> {
     of_all_tables(layout, &columns)
 }
 
-/// Those that the dialects fill, and what is computed from them.
+/// Those that the conventions fill, and what is computed from them.
 fn typed_columns(layout: &Layout, _found: &Found) -> Vec<Part> {
     let mut parts = columns(layout, "Workspace", "ScopeSchemaUrl");
     let aliases: Vec<_> = ALIASES.iter().map(|alias| (alias.name, alias.table_type, ddl::alias(alias))).collect();

@@ -147,7 +147,7 @@ impl Schema {
     pub async fn prepare(&self, client: &Client) -> Result<(), Failure> {
         let found = Found::look(client, &self.layout).await?;
         if let Some(misfit) = self.misfit(&found) {
-            return Err(Failure::for_an_operator(&misfit));
+            return Err(Failure::hold(&misfit));
         }
         let lacking = self.compare(&found);
         self.tell_of_nodes(&lacking);
@@ -231,7 +231,7 @@ impl Schema {
             0 => String::new(),
             more => format!(", and {more} more"),
         };
-        Err(Failure::for_an_operator(&format!("schema.manage is false; {HOW_TO_MAKE_IT}: {first}{more}")))
+        Err(Failure::hold(&format!("schema.manage is false; {HOW_TO_MAKE_IT}: {first}{more}")))
     }
 
     /// Calls `say` with each line, unless the same were said last.
@@ -263,7 +263,7 @@ impl Schema {
             }
             tokio::time::sleep(LOOK_PAUSE).await;
         }
-        Err(Failure::of_our_own("nodes of the cluster have not made the database yet"))
+        Err(Failure::local("nodes of the cluster have not made the database yet"))
     }
 
     async fn change_locked(&self, client: &Client, lock: &mut Lock<'_>) -> Result<(), Failure> {
@@ -281,7 +281,7 @@ impl Schema {
         }
         let now = Found::look(client, layout).await?;
         if migrations::parts(layout, &now).iter().any(|part| part.is_needed_to_insert() && !part.is_in(&now)) {
-            return Err(Failure::of_our_own("nodes of the cluster are not done yet with what was asked ON CLUSTER"));
+            return Err(Failure::local("nodes of the cluster are not done yet with what was asked ON CLUSTER"));
         }
         self.keep_as_configured(client, &now).await?;
         if MIGRATIONS.iter().any(|migration| !found.versions.contains(&migration.version)) {

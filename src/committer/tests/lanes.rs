@@ -3,7 +3,7 @@
 use super::*;
 
 /// Entries that wait together are one group.
-fn together(sends: &[(Ack, &[u64])]) -> (Rig, Vec<Promise>) {
+fn together(sends: &[(Ack, &[u64])]) -> (Rig, Vec<PendingAck>) {
     let mut rig = Rig::new();
     let promises = sends.iter().map(|(ack, numbers)| rig.send(*ack, numbers)).collect();
     rig.disk.fail_next(Op::Append, Fault::NoSpace);
@@ -16,7 +16,7 @@ async fn what_is_acknowledged_from_memory_is_kept_when_the_durable_entry_it_repe
     let (mut rig, mut promises) = together(&[(Ack::Durable, &[1, 2]), (Ack::Memory, &[1])]);
     let (memory, durable) = (promises.pop().unwrap(), promises.pop().unwrap());
     assert_eq!(kept(memory).await, Ok(()));
-    assert_eq!(kept(durable).await, Err(NotTaken::DiskFull));
+    assert_eq!(kept(durable).await, Err(IngestError::DiskFull));
     rig.refuse(2);
     rig.disk.heal();
     rig.stop().unwrap();
@@ -42,7 +42,7 @@ async fn a_journal_that_fails_says_how_many_spans_were_in_memory_alone_and_loses
     let mut refused = 0;
     for (promise, spans) in failing.into_iter().chain(waiting).zip([1, 2, 3, 2, 1]) {
         if let Err(why) = kept(promise).await {
-            assert_eq!(why, NotTaken::JournalFailed);
+            assert_eq!(why, IngestError::JournalFailed);
             rig.refuse(spans);
             refused += spans;
         }
@@ -60,7 +60,7 @@ async fn a_full_disk_is_looked_at_again_however_long_a_segment_may_wait() {
     rig.run();
     assert_eq!(kept(rig.send(Ack::Durable, &[1])).await, Ok(()));
     rig.disk.set_free(Some(0));
-    until("the door is shut", || rig.pipeline.gauge().check() == Err(NotTaken::DiskFull)).await;
+    until("the door is shut", || rig.pipeline.gauge().check() == Err(IngestError::DiskFull)).await;
     rig.disk.set_free(None);
     until("the door is open", || rig.pipeline.gauge().check().is_ok()).await;
     rig.stop().unwrap();

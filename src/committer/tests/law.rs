@@ -48,7 +48,7 @@ fn any_action() -> impl Strategy<Value = Action> {
     ]
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<(), NotTaken>>>>;
+type Answer = Pin<Box<dyn Future<Output = Result<(), IngestError>>>>;
 
 /// The committer without its thread, and what its senders know.
 struct World {
@@ -84,12 +84,12 @@ impl World {
     fn send(&mut self, ack: Ack, numbers: Vec<u64>) {
         self.sent += numbers.len();
         if let Err(why) = self.rig.pipeline.gauge().check() {
-            assert_eq!(why, NotTaken::DiskFull);
+            assert_eq!(why, IngestError::DiskFull);
             self.rig.refuse(numbers.len());
             return;
         }
         let promise = self.rig.send(ack, &numbers);
-        self.waiting.push((numbers, Box::pin(async { promise.kept().await.map(|_receipt| ()) })));
+        self.waiting.push((numbers, Box::pin(async { promise.acked().await.map(|_receipt| ()) })));
     }
 
     fn commit(&mut self) {
@@ -97,7 +97,7 @@ impl World {
             self.running.take(first).unwrap();
         }
         // the disk has room again
-        self.running.parts.valve.set(None);
+        self.running.parts.gate.set(None);
     }
 
     fn seal(&mut self) {
@@ -129,9 +129,9 @@ impl World {
         for (numbers, mut answer) in std::mem::take(&mut self.waiting) {
             match answer.as_mut().now_or_never() {
                 None => still_waiting.push((numbers, answer)),
-                Some(Ok(()) | Err(NotTaken::DeadLettered)) => self.acknowledged.extend(numbers),
+                Some(Ok(()) | Err(IngestError::DeadLettered)) => self.acknowledged.extend(numbers),
                 Some(Err(why)) => {
-                    assert!(matches!(why, NotTaken::DiskFull), "{why}");
+                    assert!(matches!(why, IngestError::DiskFull), "{why}");
                     self.rig.refuse(numbers.len());
                 }
             }

@@ -8,14 +8,14 @@ use crate::ids::SpanId;
 use crate::journal::RowsLost;
 use crate::journal::testing::{Fault, Op, SimDisk, group, ids, number_of};
 use crate::journal::{Config, History, Loaded, Options, Order, Segment};
-use crate::pipeline::{self, Origin, Pipeline, Promise};
-use crate::shutdown::{self, Trigger};
+use crate::pipeline::{self, Origin, PendingAck, Pipeline};
 use crate::telemetry::Receiver;
 use crate::time::UnixNanos;
 use futures_util::FutureExt as _;
 use std::path::Path;
 use std::sync::mpsc::{Receiver as Heard, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 const DIR: &str = "/data/journal";
 const WINDOW: Duration = Duration::from_secs(3_600);
@@ -29,8 +29,8 @@ struct Rig {
     metrics: Metrics,
     backlog: Backlog,
     learn: mpsc::Sender<Vec<recent::Stored>>,
-    drain: Trigger,
-    draining: Shutdown,
+    drain: CancellationToken,
+    draining: CancellationToken,
     committer: Option<Committer>,
     running: Option<JoinHandle<Result<(), JournalFailed>>>,
 }
@@ -65,14 +65,15 @@ impl Rig {
         let (pipeline, outlet) = pipeline::channel(64 << 20, &metrics);
         let (journal, _) = Journal::open(options(), disk.shared(), metrics.clone(), &mut |_| true).unwrap();
         let (learn, learned) = mpsc::channel(4);
-        let (drain, draining) = shutdown::channel();
+        let draining = CancellationToken::new();
+        let drain = draining.clone();
         let backlog = journal.backlog().clone();
         let committer = Committer {
             outlet,
             journal,
-            accepted: Accepted::new(7, 10_000, WINDOW),
+            accepted: DedupIndex::new(7, 10_000, WINDOW),
             learned,
-            valve: pipeline.valve(),
+            gate: pipeline.gate(),
             metrics: metrics.clone(),
             clock: Clock::Fixed(now()),
             limits: Limits { rows: 1_000_000, bytes: 1 << 30, age: Duration::ZERO },
@@ -93,7 +94,7 @@ impl Rig {
         rig
     }
 
-    fn send(&self, ack: Ack, numbers: &[u64]) -> Promise {
+    fn send(&self, ack: Ack, numbers: &[u64]) -> PendingAck {
         let origin = origin(ack);
         let room = self.pipeline.reserve(1).unwrap();
         let promise = self.pipeline.send(group(numbers), room, origin).unwrap();
@@ -127,7 +128,7 @@ impl Rig {
 
     /// Says stop, and how it ended.
     fn stop(&mut self) -> Result<(), JournalFailed> {
-        self.drain.fire();
+        self.drain.cancel();
         self.running.take().unwrap().join().unwrap()
     }
 
@@ -147,8 +148,8 @@ async fn patiently<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.expect("it comes to an end")
 }
 
-async fn kept(promise: Promise) -> Result<(), NotTaken> {
-    patiently(promise.kept()).await.map(|_receipt| ())
+async fn kept(promise: PendingAck) -> Result<(), IngestError> {
+    patiently(promise.acked()).await.map(|_receipt| ())
 }
 
 /// Lets everything else go on until that is so.
@@ -206,7 +207,7 @@ async fn everything_that_waits_shares_one_fsync() {
     let mut rig = Rig::new();
     let syncs = |rig: &Rig| rig.disk.calls().into_iter().filter(|op| *op == Op::Sync).count();
     let before = syncs(&rig);
-    let promises: Vec<Promise> = (0..200).map(|at| rig.send(Ack::Durable, &[2 * at + 1, 2 * at + 2])).collect();
+    let promises: Vec<PendingAck> = (0..200).map(|at| rig.send(Ack::Durable, &[2 * at + 1, 2 * at + 2])).collect();
     rig.run();
     for promise in promises {
         assert_eq!(kept(promise).await, Ok(()));
@@ -224,17 +225,17 @@ async fn everything_that_waits_shares_one_fsync() {
 async fn nobody_hears_ok_before_the_sync_and_what_came_meanwhile_shares_the_next() {
     let mut rig = Rig::new();
     let gate = Gate::before(&rig.disk);
-    let mut first = Box::pin(rig.send(Ack::Durable, &[1]).kept());
+    let mut first = Box::pin(rig.send(Ack::Durable, &[1]).acked());
     rig.run();
     gate.wait(); // the file's header
     gate.open();
     gate.wait(); // the commit
     assert!(first.as_mut().now_or_never().is_none(), "it is not on disk yet");
-    let behind: Vec<Promise> = (2..=50).map(|number| rig.send(Ack::Durable, &[number])).collect();
+    let behind: Vec<PendingAck> = (2..=50).map(|number| rig.send(Ack::Durable, &[number])).collect();
     gate.open();
     assert!(patiently(first).await.is_ok());
     gate.wait();
-    let mut behind: Vec<_> = behind.into_iter().map(|promise| Box::pin(promise.kept())).collect();
+    let mut behind: Vec<_> = behind.into_iter().map(|promise| Box::pin(promise.acked())).collect();
     assert!(behind.iter_mut().all(|promise| promise.as_mut().now_or_never().is_none()));
     gate.open();
     for promise in behind {
@@ -291,8 +292,8 @@ async fn what_is_in_memory_alone_holds_its_room_until_it_is_stored() {
 #[tokio::test]
 async fn who_waits_for_clickhouse_hears_how_it_ended() {
     let mut rig = Rig::running();
-    for (dead, want) in [(0, Ok(())), (1, Err(NotTaken::DeadLettered))] {
-        let mut promise = Box::pin(rig.send(Ack::Stored, &[10 + dead, 20 + dead]).kept());
+    for (dead, want) in [(0, Ok(())), (1, Err(IngestError::DeadLettered))] {
+        let mut promise = Box::pin(rig.send(Ack::Stored, &[10 + dead, 20 + dead]).acked());
         let segment = rig.next().await;
         assert!(promise.as_mut().now_or_never().is_none());
         segment.put_back(Duration::ZERO, History { failures: 1, timeouts: 1, ..History::default() });
@@ -305,7 +306,7 @@ async fn who_waits_for_clickhouse_hears_how_it_ended() {
     }
     assert_eq!(rig.law(), [4, 0, 0, 0, 3, 1, 0]);
     // a damaged one, of which nothing was lost, and then something
-    for (lost, want) in [(0, Ok(())), (1, Err(NotTaken::DeadLettered))] {
+    for (lost, want) in [(0, Ok(())), (1, Err(IngestError::DeadLettered))] {
         let promise = rig.send(Ack::Stored, &[30 + lost]);
         rig.next().await.set_aside(RowsLost::exactly(usize::try_from(lost).unwrap()), 0, "test");
         assert_eq!(kept(promise).await, want);
@@ -339,7 +340,7 @@ async fn a_repeat_that_waits_for_clickhouse_waits_for_what_it_repeats() {
     let mut rig = Rig::running();
     assert_eq!(kept(rig.send(Ack::Durable, &[1])).await, Ok(()));
     let first = rig.next().await;
-    let mut repeat = Box::pin(rig.send(Ack::Stored, &[1]).kept());
+    let mut repeat = Box::pin(rig.send(Ack::Stored, &[1]).acked());
     until("it is recognised", || rig.law()[3] == 1).await;
     assert!(repeat.as_mut().now_or_never().is_none(), "what it repeats is not stored");
     first.stored(0);
@@ -354,7 +355,7 @@ async fn a_durable_repeat_of_what_is_in_memory_alone_waits_until_it_is_stored() 
         let mut rig = Rig::running();
         assert_eq!(kept(rig.send(Ack::Memory, &[1])).await, Ok(()));
         let taken = if is_taken { Some(rig.next().await) } else { None };
-        let mut repeat = Box::pin(rig.send(Ack::Durable, &[1, 2]).kept());
+        let mut repeat = Box::pin(rig.send(Ack::Durable, &[1, 2]).acked());
         until("it is recognised", || rig.law()[3] == 1).await;
         assert!(repeat.as_mut().now_or_never().is_none(), "a crash would lose it");
         if let Some(taken) = taken {
@@ -373,7 +374,7 @@ async fn a_durable_repeat_of_what_is_in_memory_alone_waits_until_it_is_stored() 
 async fn a_durable_repeat_of_what_came_from_memory_at_the_same_time_waits_too() {
     let mut rig = Rig::new();
     let _in_memory = rig.send(Ack::Memory, &[1]);
-    let mut repeat = Box::pin(rig.send(Ack::Durable, &[1, 2]).kept());
+    let mut repeat = Box::pin(rig.send(Ack::Durable, &[1, 2]).acked());
     rig.run();
     until("both are accepted", || rig.backlog.view().rows == 2 && rig.law()[3] == 1).await;
     let first = rig.next().await;
@@ -389,7 +390,7 @@ async fn without_room_nothing_is_kept_and_a_repeat_is_new() {
     let mut rig = Rig::running();
     assert_eq!(kept(rig.send(Ack::Durable, &[1])).await, Ok(()));
     rig.disk.fail_next(Op::Append, Fault::Short(7));
-    assert_eq!(kept(rig.send(Ack::Durable, &[2, 3, 1])).await, Err(NotTaken::DiskFull));
+    assert_eq!(kept(rig.send(Ack::Durable, &[2, 3, 1])).await, Err(IngestError::DiskFull));
     rig.refuse(3);
     assert_eq!(rig.law(), [4, 0, 3, 0, 0, 0, 1]);
     // the door is shut until the disk is asked again
@@ -404,7 +405,7 @@ async fn without_room_nothing_is_kept_and_a_repeat_is_new() {
 async fn a_full_disk_shuts_the_door_and_room_opens_it() {
     let mut rig = Rig::running();
     rig.disk.set_free(Some(0));
-    until("the door is shut", || rig.pipeline.gauge().check() == Err(NotTaken::DiskFull)).await;
+    until("the door is shut", || rig.pipeline.gauge().check() == Err(IngestError::DiskFull)).await;
     rig.disk.set_free(None);
     until("the door is open", || rig.pipeline.gauge().check().is_ok()).await;
     assert_eq!(kept(rig.send(Ack::Durable, &[1])).await, Ok(()));
@@ -426,10 +427,10 @@ async fn a_disk_that_fails_ends_it_and_nobody_hears_ok() {
             gate.wait();
         }
         gate.open();
-        assert_eq!(kept(failing).await, Err(NotTaken::JournalFailed));
+        assert_eq!(kept(failing).await, Err(IngestError::JournalFailed));
         let failed = rig.running.take().unwrap().join().unwrap().unwrap_err();
         assert_eq!(failed.rows, 2, "what was acknowledged before is safe");
-        assert_eq!(rig.pipeline.reserve(1).map(drop), Err(NotTaken::JournalFailed));
+        assert_eq!(rig.pipeline.reserve(1).map(drop), Err(IngestError::JournalFailed));
         rig.law();
         drop(gate);
         rig.disk.kill();
@@ -440,7 +441,7 @@ async fn a_disk_that_fails_ends_it_and_nobody_hears_ok() {
             true
         };
         Journal::open(options(), rig.disk.shared(), rig.metrics.clone(), &mut seen).unwrap();
-        let mut known = Accepted::new(7, 10, WINDOW);
+        let mut known = DedupIndex::new(7, 10, WINDOW);
         known.remember_all(&heard, now(), now());
         let (seed, mut keys) = (known.seed_of(&Workspace::default()), Vec::new());
         let checked = known.insert_all(seed, &group(&[1, 2, 3]), now(), WINDOW, &mut keys);
@@ -457,11 +458,11 @@ async fn who_waits_behind_a_failure_is_told_of_it() {
     gate.wait();
     gate.open();
     gate.wait();
-    let behind: Vec<Promise> = (2..10).map(|number| rig.send(Ack::Durable, &[number])).collect();
+    let behind: Vec<PendingAck> = (2..10).map(|number| rig.send(Ack::Durable, &[number])).collect();
     rig.disk.fail_next(Op::Sync, Fault::Io);
     gate.open();
     for promise in std::iter::once(first).chain(behind) {
-        assert_eq!(kept(promise).await, Err(NotTaken::JournalFailed));
+        assert_eq!(kept(promise).await, Err(IngestError::JournalFailed));
     }
     assert_eq!(rig.running.take().unwrap().join().unwrap().unwrap_err().rows, 0);
 }
@@ -469,12 +470,12 @@ async fn who_waits_behind_a_failure_is_told_of_it() {
 #[tokio::test]
 async fn a_stop_takes_nothing_new_and_keeps_all_that_was_handed_over() {
     let mut rig = Rig::new();
-    let promises: Vec<Promise> = [Ack::Durable, Ack::Memory]
+    let promises: Vec<PendingAck> = [Ack::Durable, Ack::Memory]
         .into_iter()
         .flat_map(|ack| (1..=100).map(move |number| (ack, number + 1_000 * u64::from(ack == Ack::Memory))))
         .map(|(ack, number)| rig.send(ack, &[number]))
         .collect();
-    rig.drain.fire();
+    rig.drain.cancel();
     rig.run();
     for promise in promises {
         assert_eq!(kept(promise).await, Ok(()));
@@ -482,7 +483,7 @@ async fn a_stop_takes_nothing_new_and_keeps_all_that_was_handed_over() {
     rig.stop().unwrap();
     let origin = origin(Ack::Durable);
     let room = rig.pipeline.reserve(1).unwrap();
-    assert_eq!(rig.pipeline.send(group(&[7]), room, origin).unwrap_err(), NotTaken::Stopping);
+    assert_eq!(rig.pipeline.send(group(&[7]), room, origin).unwrap_err(), IngestError::Stopping);
     let mut stored = rig.rest().await;
     stored.sort_unstable();
     assert_eq!(stored, (1..=100).chain(1_001..=1_100).collect::<Vec<_>>());

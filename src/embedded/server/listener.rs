@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::bounds::ENGINE_MEMORY_MIN;
 use crate::connections::{self, Pool};
-use crate::shutdown::Shutdown;
+use tokio_util::sync::CancellationToken;
 
 use super::handler::Handler;
 use crate::embedded::engine::instance::{Engine, EngineConfig, OpenError, USER_FILES};
@@ -116,7 +116,7 @@ pub struct Bound {
 /// When it cannot listen, cannot have the data folder, or cannot load or open the engine.
 pub async fn run_server(
     config: Config,
-    shutdown: Shutdown,
+    shutdown: CancellationToken,
     on_bound: oneshot::Sender<Bound>,
 ) -> Result<(), ServeError> {
     if !config.listen.ip().is_loopback() && config.password.is_none() {
@@ -139,7 +139,7 @@ pub async fn run_server(
 fn serve_confined(
     config: &Config,
     listener: TcpListener,
-    shutdown: Shutdown,
+    shutdown: CancellationToken,
     on_bound: oneshot::Sender<Bound>,
 ) -> Result<(), ServeError> {
     // prompts are in it: what is made from here on is this user's alone
@@ -176,7 +176,7 @@ async fn serve(
     config: &Config,
     engine: Engine,
     listener: TcpListener,
-    mut shutdown: Shutdown,
+    shutdown: CancellationToken,
     on_bound: impl FnOnce(SocketAddr),
 ) -> Result<(), ServeError> {
     let bind = |source| ServeError::Bind { address: config.listen, source };
@@ -204,7 +204,7 @@ async fn serve(
     let mut sweep = tokio::time::interval(SESSION_SWEEP_EVERY);
     loop {
         let accepted = tokio::select! {
-            () = shutdown.requested() => break,
+            () = shutdown.cancelled() => break,
             _tick = sweep.tick() => {
                 sessions.expire(Instant::now());
                 continue;
@@ -217,7 +217,7 @@ async fn serve(
             continue;
         };
         let slot = tokio::select! {
-            () = shutdown.requested() => break,
+            () = shutdown.cancelled() => break,
             slot = connections.take() => slot,
         };
         let requests = slot.requests();

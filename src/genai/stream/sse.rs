@@ -59,7 +59,8 @@ fn whole_in_text(response: Value<'_>) -> Option<Merged> {
     let document = Document::parse(text.trim().to_owned()).ok()?;
     let root = document.root();
     let has_choices = root.get("choices").is_some_and(Value::is_array);
-    let is_whole = root.is_object() && !is_chunk(root) && (has_choices || crate::chat::error::find(root).is_some());
+    let is_whole =
+        root.is_object() && !is_chunk(root) && (has_choices || crate::genai::response_error::find(root).is_some());
     is_whole.then_some(Merged { document, is_stream: false, is_complete: true })
 }
 
@@ -129,7 +130,7 @@ impl Reader {
         let is_stream = self.merge.has_choices();
         let is_complete = self.merge.is_finished() && !self.has_rubbish;
         let document = Document::parse(self.merge.into_json()).ok()?;
-        let found = is_stream || crate::chat::error::find(document.root()).is_some();
+        let found = is_stream || crate::genai::response_error::find(document.root()).is_some();
         found.then_some(Merged { document, is_stream, is_complete: is_complete || !is_stream })
     }
 }

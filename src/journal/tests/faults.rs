@@ -389,7 +389,7 @@ fn a_start_goes_on_without_what_waits_and_cannot_be_read_now() {
 
 #[test]
 fn a_dead_letter_without_room_is_none_and_is_written_when_there_is() {
-    let verdict = |code| Verdict {
+    let verdict = |code| DeadLetterReason {
         segment: "s".to_owned(),
         rows: 2,
         code: Some(code),
@@ -442,7 +442,7 @@ fn what_was_accepted_is_told_after_its_segment_is_gone() {
     while let Some(segment) = take(journal.backlog(), Order::OldestFirst) {
         segment.stored(0);
     }
-    journal.backlog().tidy(true);
+    journal.backlog().prune(true);
     drop(journal);
     disk.kill();
     let segments = disk.names_in(Path::new(DIR)).into_iter().filter(|name| Name::read(name).is_some()).count();

@@ -340,7 +340,7 @@ impl World {
                     let (token, spans) = (whole.token(), spans_in(whole.frames()));
                     self.table.send(Sent { segment: id, token, spans }, Fate::Late);
                 }
-                let Ok(rows) = segment.doubt(whole) else {
+                let Ok(rows) = segment.mark_in_doubt(whole) else {
                     saw("doubt failed");
                     return self.put_back(segment);
                 };

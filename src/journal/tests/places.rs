@@ -115,7 +115,7 @@ fn a_segment_whose_file_was_removed_while_it_waits_is_sent_and_counted_as_in_mem
     // in doubt without a name to say so
     let mut segment = take(journal.backlog(), Order::Fair).unwrap();
     let Loaded::Whole(whole) = segment.load().unwrap() else { panic!("nothing of it is in doubt") };
-    segment.doubt(whole).unwrap();
+    segment.mark_in_doubt(whole).unwrap();
     segment.put_back(std::time::Duration::ZERO, History::default());
     assert_eq!(journal.backlog().view().rows_in_memory, 2);
     assert_eq!(stored(&mut journal), BTreeMap::from([(1, 1), (2, 1)]));

@@ -13,7 +13,7 @@ use crate::columns::{MapRow, RowGroup, RowTooLarge, SpanKind, SpanScalars, Statu
 use crate::conventions;
 use crate::ids::{IdError, SpanId, TraceId};
 use crate::otlp::json::{Transcoded, Wrong, WrongType};
-use crate::retention::Horizon;
+use crate::retention::Cutoff;
 use crate::time::UnixNanos;
 use crate::timestamps::{DAYS_AT_ONCE, Outside, Window};
 use crate::workspace::{self, Workspace};
@@ -42,7 +42,7 @@ pub struct Limits {
     /// Levels of nested lists and maps in an attribute.
     pub depth: usize,
     /// A span that began before it is not taken.
-    pub horizon: Option<Horizon>,
+    pub cutoff: Option<Cutoff>,
     /// Nor one that begins outside of it.
     pub window: Option<Window>,
 }
@@ -54,7 +54,7 @@ impl Default for Limits {
             items: 2_000_000,
             column_bytes: REQUEST_ROWS_BYTES_MAX,
             depth: 32,
-            horizon: None,
+            cutoff: None,
             window: None,
         }
     }
@@ -468,7 +468,7 @@ impl Decoder<'_> {
         let wrong = self.wrong.get(&(self.spans - 1)).map(|wrong| Rejection::Type(*wrong).into());
         let outcome = wrong.map_or(outcome, Err).and_then(|()| scalars(message, &span, context));
         let outcome = outcome.and_then(|scalars| match self.out.rows.days_with(scalars.start) {
-            _ if self.limits.horizon.is_some_and(|horizon| horizon.is_passed_by(scalars.start)) => {
+            _ if self.limits.cutoff.is_some_and(|cutoff| cutoff.excludes(scalars.start)) => {
                 Err(Rejection::Old(scalars.start).into())
             }
             days if days > DAYS_PER_REQUEST_MAX => Err(Rejection::Days.into()),
@@ -623,7 +623,7 @@ impl Decoder<'_> {
                 }
                 Rejection::Large(row) => format!("{row}; send less content in it"),
                 Rejection::Old(start) => {
-                    let words = self.limits.horizon.map(|horizon| horizon.words(start, self.workspace));
+                    let words = self.limits.cutoff.map(|cutoff| cutoff.describe(start, self.workspace));
                     format!("start_time_unix_nano {}", words.unwrap_or_default())
                 }
                 Rejection::Outside(outside) => format!("start_time_unix_nano {outside}"),

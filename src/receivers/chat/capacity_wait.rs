@@ -1,6 +1,6 @@
 //! Waiting for room: a sender of many pairs is slowed down before anything of it is refused.
 
-use crate::pipeline::NotTaken;
+use crate::pipeline::IngestError;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -11,11 +11,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// When to stop waiting.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct WaitBudget {
     until: Instant,
 }
 
-impl Patience {
+impl WaitBudget {
     pub(crate) fn new(lasts: Duration) -> Self {
         Self { until: Instant::now() + lasts }
     }
@@ -29,14 +29,14 @@ impl Patience {
         true
     }
 
-    /// Tries until there is room, there never will be, or patience ends.
+    /// Tries until there is room, there never will be, or wait_budget ends.
     pub(crate) async fn until_there_is_room<T>(
         &self,
-        mut attempt: impl FnMut() -> Result<T, NotTaken>,
-    ) -> Result<T, NotTaken> {
+        mut attempt: impl FnMut() -> Result<T, IngestError>,
+    ) -> Result<T, IngestError> {
         loop {
             match attempt() {
-                Err(NotTaken::Full) if self.lasts().await => {}
+                Err(IngestError::Full) if self.lasts().await => {}
                 other => return other,
             }
         }

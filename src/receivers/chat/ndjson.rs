@@ -4,22 +4,21 @@
 //! {"request":..,"response":..}   ->  {"line":1,"session_id":..,"span_id":..,"trace_id":..}
 //! {"request":..                  ->  {"line":2,"status":422,"detail":[..]}
 //! (a blank line)                     counted, not answered
-//! {"request":..,"response":..}   ->  {"line":4,"status":503,"detail":".."}    full for longer than our patience
+//! {"request":..,"response":..}   ->  {"line":4,"status":503,"detail":".."}    full for longer than our wait_budget
 //! ```
 //!
 //! Memory does not grow with the body: a line within its limit, a buffer, and answers up to a bound. While answers are
 //! not read, reading waits; a sender that reads only once it has sent all is told so at the line where that ended.
 
 use super::answers::{self, Answers, Undelivered};
-use crate::pipeline::{NotTaken, Room};
-use crate::receivers::chat::capacity_wait::{PATIENCE, Patience};
-use crate::receivers::chat::single::{IngestError, Taken};
+use crate::pipeline::{IngestError, Reservation};
+use crate::receivers::chat::capacity_wait::{PATIENCE, WaitBudget};
+use crate::receivers::chat::single::{CallError, Queued};
 use crate::receivers::chat::vendor::{Record, Source};
 use crate::receivers::decoding::SMALL_BYTES_MAX;
 use crate::receivers::http::body;
 use crate::receivers::http::lines::{Broken, Lines, Next, Progress};
 use crate::receivers::{Receivers, media_type};
-use crate::shutdown::Shutdown;
 use crate::telemetry::Receiver;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -29,6 +28,7 @@ use serde_json::json;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How long a sender that has not read its answers may go on sending what is not taken.
 const SENDING_MAX: Duration = Duration::from_secs(300);
@@ -55,7 +55,7 @@ pub(crate) async fn answer(receivers: Arc<Receivers>, source: Arc<Source>, body:
         Ok(lines) => lines,
         Err((body, error)) => {
             body::pass_over(body, &source.headers).await;
-            let error = IngestError::from(error);
+            let error = CallError::from(error);
             receivers.count_failure(&error);
             return error.answer();
         }
@@ -78,7 +78,7 @@ struct Drive {
     source: Arc<Source>,
     answers: Answers,
     /// Lines that are dealt with but not answered, in order.
-    under_way: VecDeque<(usize, Result<Taken, IngestError>)>,
+    under_way: VecDeque<(usize, Result<Queued, CallError>)>,
 }
 
 /// Why it ends before the body does.
@@ -103,7 +103,7 @@ impl Drive {
             Ok(()) => return self.answers.hand_over().await,
             Err(Stop::Undelivered(Undelivered::CallerGone)) => return,
             Err(Stop::Broken(broken)) => (status(&broken), broken.to_string()),
-            Err(Stop::Stopping) => (StatusCode::SERVICE_UNAVAILABLE, NotTaken::Stopping.to_string()),
+            Err(Stop::Stopping) => (StatusCode::SERVICE_UNAVAILABLE, IngestError::Stopping.to_string()),
             Err(Stop::Undelivered(Undelivered::Unread)) => {
                 const DETAIL: &str = "the answers were not read while the lines arrived; lines from here on were not \
                                       taken: read answers while sending, or send fewer lines";
@@ -119,7 +119,7 @@ impl Drive {
         }
         tokio::select! {
             () = lines.pass_over(pass_over) => {}
-            () = stopping.requested() => {}
+            () = stopping.cancelled() => {}
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             self.receivers.metrics.refuse(Receiver::Chat, 1);
@@ -131,14 +131,19 @@ impl Drive {
     }
 
     /// Reads to the end; `line` counts what was dealt with.
-    async fn take_lines(&mut self, lines: &mut Lines, line: &mut usize, stopping: &mut Shutdown) -> Result<(), Stop> {
+    async fn take_lines(
+        &mut self,
+        lines: &mut Lines,
+        line: &mut usize,
+        stopping: &mut CancellationToken,
+    ) -> Result<(), Stop> {
         let mut progress = Progress::default();
-        let mut patience = Patience::new(PATIENCE);
+        let mut wait_budget = WaitBudget::new(PATIENCE);
         loop {
-            if stopping.is_requested() {
+            if stopping.is_cancelled() {
                 return Err(Stop::Stopping);
             }
-            let next = lines.next(&mut progress, &self.receivers.pipeline, &patience).await.map_err(Stop::Broken)?;
+            let next = lines.next(&mut progress, &self.receivers.pipeline, &wait_budget).await.map_err(Stop::Broken)?;
             let taken = match next {
                 Next::End => return self.settle(0).await,
                 Next::NotYet => {
@@ -146,20 +151,20 @@ impl Drive {
                     self.answers.flush().await?;
                     tokio::select! {
                         arrived = lines.arrival(&progress) => arrived.map_err(Stop::Broken)?,
-                        () = stopping.requested() => {}
+                        () = stopping.cancelled() => {}
                     }
-                    patience = Patience::new(PATIENCE);
+                    wait_budget = WaitBudget::new(PATIENCE);
                     continue;
                 }
                 Next::Blank => {
                     *line += 1;
                     continue;
                 }
-                Next::Line(room) => self.take(lines, *line + 1, room, &patience).await,
-                Next::Refused(error) => Err(IngestError::from(error)),
+                Next::Line(room) => self.take(lines, *line + 1, room, &wait_budget).await,
+                Next::Refused(error) => Err(CallError::from(error)),
             };
             *line += 1;
-            patience = Patience::new(PATIENCE);
+            wait_budget = WaitBudget::new(PATIENCE);
             self.under_way.push_back((*line, taken));
             self.settle(UNDER_WAY_MAX).await?;
         }
@@ -169,15 +174,15 @@ impl Drive {
         &self,
         lines: &mut Lines,
         place: usize,
-        room: Room,
-        patience: &Patience,
-    ) -> Result<Taken, IngestError> {
+        room: Reservation,
+        wait_budget: &WaitBudget,
+    ) -> Result<Queued, CallError> {
         let record = if lines.line().len() > SMALL_BYTES_MAX {
             Record::Owned(lines.take_line())
         } else {
             Record::Borrowed(lines.line())
         };
-        self.source.take_patiently(&self.receivers, record, place, Some(room), patience).await
+        self.source.take_patiently(&self.receivers, record, place, Some(room), wait_budget).await
     }
 
     /// Answers lines in order until at most `leave` are under way.
@@ -191,8 +196,8 @@ impl Drive {
         Ok(())
     }
 
-    async fn result(&self, line: usize, taken: Result<Taken, IngestError>) -> String {
-        self.receivers.result("line", line, Taken::kept(taken).await)
+    async fn result(&self, line: usize, taken: Result<Queued, CallError>) -> String {
+        self.receivers.result("line", line, Queued::kept(taken).await)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::columns::typed::{JoinState, Normalise};
 use crate::columns::{MapRow, RowGroup, RowTooLarge, SpanKind, SpanScalars, StatusCode as SpanStatus};
 use crate::conventions;
 use crate::genai::semconv;
-use crate::pipeline::{Ack, NotTaken, Origin, Promise, Receipt, Room};
+use crate::pipeline::{Ack, IngestError, Origin, PendingAck, Receipt, Reservation};
 use crate::receivers::chat::ndjson;
 use crate::receivers::chat::vendor::{Record, Shape};
 use crate::receivers::http::body;
@@ -71,22 +71,22 @@ struct Ids {
 
 /// A pair on its way.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct Queued {
     ids: Ids,
-    promise: Promise,
+    promise: PendingAck,
 }
 
-impl Taken {
+impl Queued {
     /// Waits until a pair is where its sender wants it, if it was taken.
-    pub(crate) async fn kept(taken: Result<Self, IngestError>) -> Result<Stored, IngestError> {
+    pub(crate) async fn kept(taken: Result<Self, CallError>) -> Result<Stored, CallError> {
         let Self { ids, promise } = taken?;
-        Ok(Stored { ids, _receipt: promise.kept().await? })
+        Ok(Stored { ids, _receipt: promise.acked().await? })
     }
 }
 
 /// Why a pair was not stored.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum IngestError {
+pub(crate) enum CallError {
     #[error("the body does not fit")]
     Invalid(ValidationErrors),
     #[error(
@@ -96,7 +96,7 @@ pub(crate) enum IngestError {
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
-    NotTaken(#[from] NotTaken),
+    NotTaken(#[from] IngestError),
 }
 
 pub(crate) async fn ingest(
@@ -159,16 +159,21 @@ impl Receivers {
     }
 
     /// Makes one pair a span and hands it over.
-    pub(crate) fn take_pair(&self, envelope: Envelope<'_>, body: &[u8], room: Room) -> Result<Taken, IngestError> {
+    pub(crate) fn ingest_call(
+        &self,
+        envelope: Envelope<'_>,
+        body: &[u8],
+        room: Reservation,
+    ) -> Result<Queued, CallError> {
         let Envelope { workspace, ack, traceparent, idempotency_key, foreign } = envelope;
         let now = self.clock.now();
         let record = foreign.as_ref().map(|foreign| &foreign.identity);
         let context = Context { workspace, received_at: now, traceparent, idempotency_key, record };
         let options = if foreign.is_some() { Foreign::options(self.chat_options) } else { self.chat_options };
-        let capture = chat::parse(body, &options).map_err(IngestError::Invalid)?;
-        let mut span = chat::convert(&capture, &context).map_err(IngestError::Invalid)?;
-        let (horizon, window) = (self.retention.horizon(workspace, now), self.timestamps.window(now));
-        chat::check_age(&capture, span.start, horizon, window, workspace).map_err(IngestError::Invalid)?;
+        let capture = chat::parse(body, &options).map_err(CallError::Invalid)?;
+        let mut span = chat::convert(&capture, &context).map_err(CallError::Invalid)?;
+        let (cutoff, window) = (self.retention.cutoff(workspace, now), self.timestamps.window(now));
+        chat::check_age(&capture, span.start, cutoff, window, workspace).map_err(CallError::Invalid)?;
         if let Some(foreign) = foreign {
             foreign.complete(&mut span);
         }
@@ -199,7 +204,7 @@ impl Receivers {
             self.traces.remember(workspace, trace_id, root);
         }
         let (span_id, trace_id) = (span.span_id.to_string(), trace_id.to_string());
-        Ok(Taken { ids: Ids { session_id, span_id, trace_id }, promise })
+        Ok(Queued { ids: Ids { session_id, span_id, trace_id }, promise })
     }
 
     /// The root of the trace that a pair joins, if it is known and there is anything to learn from it.
@@ -208,12 +213,12 @@ impl Receivers {
         if span.parent.is_some() && matches!(span.session, SessionRef::Given(_)) {
             return None;
         }
-        self.traces.place(workspace, trace).filter(|root| root.span_id != span.span_id)
+        self.traces.lookup_or_watch(workspace, trace).filter(|root| root.span_id != span.span_id)
     }
 
     /// The answer to a single pair.
-    pub(crate) async fn answer(&self, taken: Result<Taken, IngestError>) -> Response {
-        match Taken::kept(taken).await {
+    pub(crate) async fn answer(&self, taken: Result<Queued, CallError>) -> Response {
+        match Queued::kept(taken).await {
             Ok(stored) => (StatusCode::CREATED, Json(stored)).into_response(),
             Err(error) => {
                 self.count_failure(&error);
@@ -222,7 +227,7 @@ impl Receivers {
         }
     }
 
-    pub(crate) fn count_failure(&self, error: &IngestError) {
+    pub(crate) fn count_failure(&self, error: &CallError) {
         if error.status() == StatusCode::SERVICE_UNAVAILABLE {
             self.metrics.refuse(Receiver::Chat, 1);
         } else {
@@ -231,7 +236,7 @@ impl Receivers {
     }
 }
 
-impl IngestError {
+impl CallError {
     pub(crate) fn status(&self) -> StatusCode {
         status(self)
     }
@@ -240,7 +245,7 @@ impl IngestError {
     pub(crate) fn to_json(&self) -> String {
         match self {
             Self::Invalid(errors) => errors.to_json(),
-            Self::NotTaken(reused @ NotTaken::KeyReused) => {
+            Self::NotTaken(reused @ IngestError::KeyReused) => {
                 parameter_error(&["header", "Idempotency-Key"], &reused.to_string()).to_string()
             }
             other => json!({"detail": other.to_string()}).to_string(),
@@ -252,17 +257,17 @@ impl IngestError {
     }
 }
 
-fn status(error: &IngestError) -> StatusCode {
-    let no_room = |reason: &NotTaken| match reason {
-        NotTaken::NeverFits { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        NotTaken::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+fn status(error: &CallError) -> StatusCode {
+    let no_room = |reason: &IngestError| match reason {
+        IngestError::NeverFits { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        IngestError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     match error {
-        IngestError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        IngestError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        IngestError::NotTaken(reason) => no_room(reason),
-        IngestError::Body(error) => match error {
+        CallError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        CallError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        CallError::NotTaken(reason) => no_room(reason),
+        CallError::Body(error) => match error {
             BodyError::TooLarge { .. } | BodyError::ExpandsTooFar { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             BodyError::Compression { .. } | BodyError::CutOff(_) => StatusCode::BAD_REQUEST,

@@ -11,10 +11,10 @@
 use crate::chat::Traceparent;
 use crate::chat::vendor::records::{RECORDS_MAX, Records};
 use crate::chat::vendor::{helicone, litellm};
-use crate::pipeline::{Ack, NotTaken, Room};
-use crate::receivers::chat::capacity_wait::{PATIENCE, Patience};
+use crate::pipeline::{Ack, IngestError, Reservation};
+use crate::receivers::chat::capacity_wait::{PATIENCE, WaitBudget};
 use crate::receivers::chat::ndjson;
-use crate::receivers::chat::single::{Envelope, IngestError, Stored, Taken, respond};
+use crate::receivers::chat::single::{CallError, Envelope, Queued, Stored, respond};
 use crate::receivers::decoding::{Pace, SMALL_BYTES_MAX};
 use crate::receivers::http::body;
 use crate::receivers::{Receivers, ack_wanted};
@@ -175,18 +175,18 @@ async fn answer_all(
 ) -> Response {
     let (place_name, between, media) =
         if is_list { ("index", ",", "application/json") } else { ("line", "\n", "application/x-ndjson") };
-    let patience = Patience::new(PATIENCE);
+    let wait_budget = WaitBudget::new(PATIENCE);
     let (mut results, mut must_repeat) = (String::new(), false);
     let (mut all_taken, mut pace) = (Vec::new(), Pace::default());
     for (place, record) in records {
         let bytes = record.as_bytes().len();
         // none waits for the one before it: they are made durable together
-        let taken = source.take_patiently(receivers, record, place, None, &patience).await;
+        let taken = source.take_patiently(receivers, record, place, None, &wait_budget).await;
         all_taken.push((place, taken));
         pace.after(bytes).await;
     }
     for (place, taken) in all_taken {
-        let stored = Taken::kept(taken).await;
+        let stored = Queued::kept(taken).await;
         must_repeat |= stored.as_ref().is_err_and(|error| error.status() == StatusCode::SERVICE_UNAVAILABLE);
         if !results.is_empty() {
             results.push_str(between);
@@ -213,7 +213,7 @@ impl Receivers {
     }
 
     /// What became of one of many records, as a JSON object; failures are counted.
-    pub(crate) fn result(&self, place_name: &str, place: usize, stored: Result<Stored, IngestError>) -> String {
+    pub(crate) fn result(&self, place_name: &str, place: usize, stored: Result<Stored, CallError>) -> String {
         let (head, object) = match stored {
             Ok(stored) => (String::new(), serde_json::to_string(&stored).unwrap_or_default()),
             Err(error) => {
@@ -233,8 +233,8 @@ impl Source {
         receivers: &Arc<Receivers>,
         record: Record<'_>,
         place: Option<usize>,
-        mut room: Room,
-    ) -> Result<Taken, IngestError> {
+        mut room: Reservation,
+    ) -> Result<Queued, CallError> {
         let own_bytes = record.room_bytes();
         let (record, body_bytes) = match record {
             Record::Owned(record) if record.len() > SMALL_BYTES_MAX => (record, 0),
@@ -253,15 +253,15 @@ impl Source {
         receivers: &Receivers,
         (record, own_bytes): (&[u8], usize),
         place: Option<usize>,
-        mut room: Room,
-    ) -> Result<Taken, IngestError> {
+        mut room: Reservation,
+    ) -> Result<Queued, CallError> {
         let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
         let options = &receivers.chat_options;
         let mut foreign = match self.shape {
             Shape::Pair => None,
-            Shape::LiteLlm => Some(litellm::rewrite(record, options).map_err(IngestError::Invalid)?),
+            Shape::LiteLlm => Some(litellm::rewrite(record, options).map_err(CallError::Invalid)?),
             Shape::Helicone => {
-                Some(helicone::rewrite(record, &self.helicone_headers(), options).map_err(IngestError::Invalid)?)
+                Some(helicone::rewrite(record, &self.helicone_headers(), options).map_err(CallError::Invalid)?)
             }
         };
         if let Some(foreign) = &foreign {
@@ -280,18 +280,18 @@ impl Source {
             idempotency_key: given.as_deref(),
             foreign,
         };
-        receivers.take_pair(envelope, body, room)
+        receivers.ingest_call(envelope, body, room)
     }
 
-    /// Hands one of many records over, waiting for room as long as there is patience. `room` is what it has already.
+    /// Hands one of many records over, waiting for room as long as there is wait_budget. `room` is what it has already.
     pub(crate) async fn take_patiently(
         self: &Arc<Self>,
         receivers: &Arc<Receivers>,
         record: Record<'_>,
         place: usize,
-        mut room: Option<Room>,
-        patience: &Patience,
-    ) -> Result<Taken, IngestError> {
+        mut room: Option<Reservation>,
+        wait_budget: &WaitBudget,
+    ) -> Result<Queued, CallError> {
         loop {
             let reserved = room.take().map_or_else(|| receivers.pipeline.reserve(record.room_bytes()), Ok);
             let taken = match reserved {
@@ -299,7 +299,7 @@ impl Source {
                 Err(why) => Err(why.into()),
             };
             match taken {
-                Err(IngestError::NotTaken(NotTaken::Full)) if patience.lasts().await => {}
+                Err(CallError::NotTaken(IngestError::Full)) if wait_budget.lasts().await => {}
                 taken => return taken,
             }
         }

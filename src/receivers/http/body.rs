@@ -1,7 +1,7 @@
 //! A request body within its bounds: limited before and after decompression, with room reserved in the pipeline for
 //! every byte as it arrives.
 
-use crate::pipeline::{NotTaken, Pipeline, Room};
+use crate::pipeline::{IngestError, Pipeline, Reservation};
 use crate::receivers::decoding::{BATCH_BYTES_MAX, Decoding, Wanted};
 use crate::receivers::http::encoding::{Coding, Decoder, explained};
 use axum::body::{Body, BodyDataStream};
@@ -36,7 +36,7 @@ pub(crate) enum BodyError {
     #[error("the request body did not arrive within {0:?}")]
     TooSlow(Duration),
     #[error(transparent)]
-    NotTaken(#[from] NotTaken),
+    NotTaken(#[from] IngestError),
 }
 
 /// What bodies are read with.
@@ -51,7 +51,11 @@ pub(crate) struct Reading<'r> {
 }
 
 /// Reads a body and decompresses it; the room returned covers what is returned.
-pub(crate) async fn read(body: Body, headers: &HeaderMap, with: Reading<'_>) -> Result<(Bytes, Room), BodyError> {
+pub(crate) async fn read(
+    body: Body,
+    headers: &HeaderMap,
+    with: Reading<'_>,
+) -> Result<(Bytes, Reservation), BodyError> {
     let coding = Coding::of(headers);
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let (bytes, room) = read_raw(body, headers, |_| announced, with).await?;
@@ -65,7 +69,7 @@ pub(crate) async fn read_raw(
     headers: &HeaderMap,
     announced: impl Fn(&[u8]) -> Option<usize>,
     with: Reading<'_>,
-) -> Result<(Bytes, Room), BodyError> {
+) -> Result<(Bytes, Reservation), BodyError> {
     let mut stream = body.into_data_stream();
     let collecting = collect(&mut stream, announced, with.pipeline, with.bytes_max);
     let collected = tokio::time::timeout(with.timeout, collecting).await;
@@ -80,9 +84,9 @@ pub(crate) async fn read_raw(
 pub(crate) async fn expand(
     bytes: Bytes,
     coding: Coding,
-    room: Room,
+    room: Reservation,
     with: Reading<'_>,
-) -> Result<(Bytes, Room), BodyError> {
+) -> Result<(Bytes, Reservation), BodyError> {
     if coding == Coding::Identity {
         let mut room = room;
         room.resize(bytes.len())?;
@@ -106,7 +110,7 @@ pub(crate) async fn expand(
 struct Expanding {
     decoder: Decoder<Cursor<Bytes>>,
     out: BytesMut,
-    room: Room,
+    room: Reservation,
     bytes_max: usize,
     coding: Coding,
 }
@@ -139,7 +143,7 @@ async fn collect(
     announced: impl Fn(&[u8]) -> Option<usize>,
     pipeline: &Pipeline,
     max: usize,
-) -> Result<(Bytes, Room), BodyError> {
+) -> Result<(Bytes, Reservation), BodyError> {
     let fits = |length: usize| if length > max { Err(BodyError::TooLarge { max }) } else { Ok(()) };
     fits(announced(&[]).unwrap_or(0))?;
     let mut room = pipeline.reserve(0)?;

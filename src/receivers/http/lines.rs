@@ -8,8 +8,8 @@
 //! be than what arrived.
 
 use super::body::{BodyError, PASS_OVER_BYTES_MAX, Reading};
-use crate::pipeline::{NotTaken, Pipeline, Room};
-use crate::receivers::chat::capacity_wait::{PATIENCE, Patience};
+use crate::pipeline::{IngestError, Pipeline, Reservation};
+use crate::receivers::chat::capacity_wait::{PATIENCE, WaitBudget};
 use crate::receivers::decoding::Pace;
 use crate::receivers::http::encoding::{Coding, Decoder, explained};
 use crate::receivers::share;
@@ -58,7 +58,7 @@ pub(crate) struct Lines {
     blank_lines: usize,
     pace: Pace,
     /// What its decoder takes.
-    _room: Option<(share::Taken, Room)>,
+    _room: Option<(share::Taken, Reservation)>,
 }
 
 enum Source {
@@ -69,7 +69,7 @@ enum Source {
 /// What came next.
 pub(crate) enum Next {
     /// A line, which is there until the next one, and the room it takes.
-    Line(Room),
+    Line(Reservation),
     /// A line without anything in it.
     Blank,
     /// A line that was passed over, and why.
@@ -104,13 +104,13 @@ impl From<io::Error> for Broken {
 /// How far the line under way has come.
 #[derive(Default)]
 pub(crate) struct Progress {
-    room: Option<Room>,
+    room: Option<Reservation>,
     refused: Option<BodyError>,
     began: Option<Instant>,
 }
 
 impl Lines {
-    /// Takes room for the decoder, of a share and of all there is, and waits for it as long as there is patience.
+    /// Takes room for the decoder, of a share and of all there is, and waits for it as long as there is wait_budget.
     ///
     /// # Errors
     /// When there is none, or the coding is not known.
@@ -173,7 +173,7 @@ impl Lines {
         &mut self,
         progress: &mut Progress,
         pipeline: &Pipeline,
-        patience: &Patience,
+        wait_budget: &WaitBudget,
     ) -> Result<Next, Broken> {
         if progress.began.is_none() {
             self.line.clear();
@@ -193,7 +193,7 @@ impl Lines {
             let part = newline.map_or(arrived, |at| arrived.get(..at).unwrap_or_default());
             progress.began.get_or_insert_with(Instant::now);
             if progress.refused.is_none() {
-                let taken = take(&mut self.line, part, &mut progress.room, self.bytes_max, pipeline, patience);
+                let taken = take(&mut self.line, part, &mut progress.room, self.bytes_max, pipeline, wait_budget);
                 progress.refused = taken.await.err();
             }
             let (is_whole, consumed) = (newline.is_some() || arrived.is_empty(), part.len());
@@ -270,13 +270,13 @@ async fn decoder_room(
     coding: Coding,
     pipeline: &Pipeline,
     decoders: &Share,
-) -> Result<Option<(share::Taken, Room)>, NotTaken> {
+) -> Result<Option<(share::Taken, Reservation)>, IngestError> {
     if coding == Coding::Identity {
         return Ok(None);
     }
     let bytes = coding.decoder_bytes_max().min(pipeline.bytes_max() / DECODER_SHARE);
-    let share = tokio::time::timeout(PATIENCE, decoders.take(bytes)).await.map_err(|_| NotTaken::Full)?;
-    let room = Patience::new(PATIENCE).until_there_is_room(|| pipeline.reserve(bytes)).await?;
+    let share = tokio::time::timeout(PATIENCE, decoders.take(bytes)).await.map_err(|_| IngestError::Full)?;
+    let room = WaitBudget::new(PATIENCE).until_there_is_room(|| pipeline.reserve(bytes)).await?;
     Ok(Some((share, room)))
 }
 
@@ -284,16 +284,16 @@ async fn decoder_room(
 async fn take(
     line: &mut Vec<u8>,
     part: &[u8],
-    room: &mut Option<Room>,
+    room: &mut Option<Reservation>,
     bytes_max: usize,
     pipeline: &Pipeline,
-    patience: &Patience,
+    wait_budget: &WaitBudget,
 ) -> Result<(), BodyError> {
     if line.len().saturating_add(part.len()) > bytes_max {
         (*line, *room) = (Vec::new(), None);
         return Err(BodyError::TooLarge { max: bytes_max });
     }
-    let taken = patience.until_there_is_room(|| grow(room, pipeline, part.len())).await;
+    let taken = wait_budget.until_there_is_room(|| grow(room, pipeline, part.len())).await;
     if taken.is_err() {
         (*line, *room) = (Vec::new(), None);
     }
@@ -302,7 +302,7 @@ async fn take(
     Ok(())
 }
 
-fn grow(room: &mut Option<Room>, pipeline: &Pipeline, bytes: usize) -> Result<(), NotTaken> {
+fn grow(room: &mut Option<Reservation>, pipeline: &Pipeline, bytes: usize) -> Result<(), IngestError> {
     match room {
         Some(room) => room.grow(bytes),
         None => pipeline.reserve(bytes).map(|reserved| *room = Some(reserved)),
@@ -340,14 +340,14 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
         let frames = futures_util::stream::iter(frames.into_iter().map(Ok::<_, io::Error>));
-        let (patience, mut progress, mut seen) = (Patience::new(Duration::ZERO), Progress::default(), Vec::new());
+        let (wait_budget, mut progress, mut seen) = (WaitBudget::new(Duration::ZERO), Progress::default(), Vec::new());
         let decoding = Decoding::default();
         let with =
             Reading { pipeline: &pipeline, decoding: &decoding, bytes_max: max, timeout: Duration::from_secs(30) };
         let opened = Lines::open(Body::from_stream(frames), &headers, with, &Share::new(1 << 24)).await;
         let mut lines = opened.map_err(|(_, error)| error).unwrap();
         loop {
-            match lines.next(&mut progress, &pipeline, &patience).await {
+            match lines.next(&mut progress, &pipeline, &wait_budget).await {
                 Ok(Next::Line(_room)) => seen.push(String::from_utf8(lines.line().to_vec()).unwrap()),
                 Ok(Next::Blank) => seen.push(String::new()),
                 Ok(Next::Refused(reason)) => seen.push(format!("refused: {reason}")),

@@ -8,7 +8,6 @@ use crate::receivers::Receivers;
 use crate::receivers::chat::{single, vendor};
 use crate::receivers::otlp;
 use crate::receivers::otlp::answer::{Code, failure};
-use crate::shutdown::Shutdown;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -18,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 /// Helicone's own client appends `/{provider}/v1/log` to the endpoint it is given.
 /// Source: `@helicone/helpers` 1.8.3, `HeliconeManualLogger.getLoggingEndpoint`.
@@ -40,7 +40,7 @@ impl Default for Config {
 }
 
 /// Serves until the shutdown, then answers what is in flight.
-pub async fn serve(listener: TcpListener, door: Door, receivers: Arc<Receivers>, shutdown: Shutdown) {
+pub async fn serve(listener: TcpListener, door: Door, receivers: Arc<Receivers>, shutdown: CancellationToken) {
     door.serve(listener, router(receivers), shutdown).await;
 }
 

@@ -7,12 +7,11 @@ use super::answer;
 use crate::connections::Door;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
 use crate::otlp::{Encoding, count_spans};
-use crate::pipeline::{Ack, NotTaken, Room};
+use crate::pipeline::{Ack, IngestError, Reservation};
 use crate::receivers::http::body;
 use crate::receivers::http::body::{BodyError, Reading};
 use crate::receivers::http::encoding::Coding;
 use crate::receivers::{RETRY_AFTER, Receivers, Refusal, ack_wanted, workspace};
-use crate::shutdown::Shutdown;
 use crate::telemetry::Receiver;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body::Frame;
@@ -24,6 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
@@ -55,7 +55,7 @@ impl Default for Config {
 }
 
 /// Serves until the shutdown, then answers what is in flight.
-pub async fn serve(listener: TcpListener, door: Door, receivers: Arc<Receivers>, shutdown: Shutdown) {
+pub async fn serve(listener: TcpListener, door: Door, receivers: Arc<Receivers>, shutdown: CancellationToken) {
     let service = tower::service_fn(move |request| {
         let receivers = Arc::clone(&receivers);
         async move { Ok::<_, Infallible>(answer(&receivers, request).await) }
@@ -95,7 +95,7 @@ async fn export(
         Err(Unread::Rejected(status)) => return Err(reject(status)),
     };
     let taken = receivers
-        .take_traces((Receiver::OtlpGrpc, ack), workspace, message, Encoding::Protobuf, room)
+        .ingest_traces((Receiver::OtlpGrpc, ack), workspace, message, Encoding::Protobuf, room)
         .await
         .map_err(|refusal| status(&refusal))?;
     let accepted = receivers.keep(taken).await.map_err(|refusal| status(&refusal))?;
@@ -105,7 +105,7 @@ async fn export(
 /// Why a message was not read.
 enum Unread {
     /// Nothing is taken now; how many spans it had, as far as it was read.
-    Refused { spans: usize, why: NotTaken },
+    Refused { spans: usize, why: IngestError },
     /// It is not what it should be; trying again does not help.
     Rejected(Status),
 }
@@ -123,7 +123,7 @@ async fn read_message(
     receivers: &Receivers,
     body: axum::body::Body,
     headers: &http::HeaderMap,
-) -> Result<(Bytes, Room), Unread> {
+) -> Result<(Bytes, Reservation), Unread> {
     let with = receivers.reading();
     let framed = Reading { bytes_max: with.bytes_max + PREFIX_BYTES, ..with };
     let read = body::read_raw(body, headers, message_end, framed).await;

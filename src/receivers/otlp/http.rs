@@ -37,7 +37,7 @@ pub(crate) async fn traces(State(receivers): State<Arc<Receivers>>, request: Req
         Ok(read) => read,
         Err(error) => return body_failure(&receivers, &error, encoding),
     };
-    let taken = match receivers.take_traces((Receiver::OtlpHttp, ack), workspace, bytes, encoding, room).await {
+    let taken = match receivers.ingest_traces((Receiver::OtlpHttp, ack), workspace, bytes, encoding, room).await {
         Ok(taken) => taken,
         Err(error) => return refusal(&error, encoding),
     };

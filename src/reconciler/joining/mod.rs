@@ -17,7 +17,6 @@ mod walk;
 
 use crate::clickhouse::joins::{self, Joining, TraceKey};
 use crate::clickhouse::{Availability, Client, Failure};
-use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 use crate::time::{Clock, UnixNanos};
 use crate::traces::Traces;
@@ -27,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use walk::Walk;
 
 /// Rounds rest at least so long, however much there is to do.
@@ -92,12 +92,12 @@ fn for_due(batch: usize, walk_is_under_way: bool, round: u64) -> usize {
 
 impl Joiner {
     /// Runs until `stopping` is requested. Safe to cancel: what is under way is done again some time.
-    pub async fn run(self, mut stopping: Shutdown) {
+    pub async fn run(self, stopping: CancellationToken) {
         if self.config.window.is_zero() {
             return;
         }
         tokio::select! {
-            () = stopping.requested() => {}
+            () = stopping.cancelled() => {}
             () = self.rounds() => {}
         }
     }
@@ -123,7 +123,7 @@ impl Joiner {
 
     /// One round. What fails is told, and stays to be done.
     async fn round(&self, work: &mut Work, now: Instant) -> Result<(), Failure> {
-        for key in self.traces.take_noted() {
+        for key in self.traces.drain_changed() {
             work.schedule.note(key, now);
         }
         let done = self.work(work, now).await;
@@ -176,7 +176,7 @@ impl Joiner {
         let joined = pairs.get(..done).unwrap_or_default().iter().sum();
         self.metrics.join.joined.inc_by(joined);
         // from now on a root that comes is noticed, also after a start
-        with_pairs.iter().for_each(|(workspace, trace)| self.traces.expect(workspace, *trace));
+        with_pairs.iter().for_each(|(workspace, trace)| self.traces.watch(workspace, *trace));
         if let Some((rows, traces_max)) = page {
             work.walk.seen(&rows, traces_max);
         }

@@ -17,13 +17,13 @@ mod walk;
 use crate::clickhouse::superseded::{self, Began, Ids, SPANS_MAX};
 use crate::clickhouse::{Availability, Client, Failure};
 use crate::dedup::Noted;
-use crate::shutdown::Shutdown;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 use schedule::{Due, Schedule};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use walk::Walk;
 
 /// How often it is looked whether something was noted.
@@ -53,12 +53,12 @@ pub struct Superseder {
 
 impl Superseder {
     /// Runs until `stopping` is requested. Safe to cancel: what is under way is done again some time.
-    pub async fn run(self, mut stopping: Shutdown) {
+    pub async fn run(self, stopping: CancellationToken) {
         if !self.is_on {
             return;
         }
         tokio::select! {
-            () = stopping.requested() => {}
+            () = stopping.cancelled() => {}
             () = self.rounds() => {}
         }
     }
