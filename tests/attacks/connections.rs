@@ -1,5 +1,5 @@
 use std::io::{Read as _, Write as _};
-use std::net::{CancellationToken, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -193,7 +193,7 @@ fn half_closed() {
     {
         let mut stream = connect(&address);
         stream.write_all(request.as_bytes()).expect("it is open");
-        stream.shutdown(CancellationToken::Write).expect("it is open");
+        stream.shutdown(Shutdown::Write).expect("it is open");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{address}: {answer:?}");

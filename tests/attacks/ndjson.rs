@@ -60,7 +60,7 @@ fn send(service: &Service, body: &[u8]) -> TcpStream {
 
 /// All of the answer; the service closes the connection afterwards.
 fn answer(stream: &mut TcpStream) -> String {
-    stream.shutdown(std::net::CancellationToken::Write).expect("it is open");
+    stream.shutdown(std::net::Shutdown::Write).expect("it is open");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("the answer ends");
     answer

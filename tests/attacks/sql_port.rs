@@ -2,7 +2,7 @@
 //! sessions that were made read-only. One engine stands for all attacks; nothing may be written to its table `t`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{CancellationToken, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -317,7 +317,7 @@ fn answers_that_wait() {
     assert!(grown < 300 * MIB, "{clients} answers took {} MiB", grown / MIB);
     let mut all = Vec::new();
     let last = streams.last().unwrap();
-    last.shutdown(CancellationToken::Write).unwrap();
+    last.shutdown(Shutdown::Write).unwrap();
     BufReader::new(last).read_to_end(&mut all).unwrap();
     assert!(all.len() > 4_000_000, "the answer itself is whole: {}", all.len());
 }
@@ -366,7 +366,7 @@ fn half_closed_clients() {
         ("SELECT repeat('x', 1000000) FROM numbers(5)", "x\n"),
     ] {
         let stream = begin("", sql.len(), sql.as_bytes());
-        stream.shutdown(CancellationToken::Write).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
         let mut text = String::new();
         BufReader::new(stream).read_to_string(&mut text).unwrap();
         assert!(text.starts_with("HTTP/1.1 200"), "{sql}: {text}");
