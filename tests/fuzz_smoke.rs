@@ -40,7 +40,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "foreign_record" => bodies().flat_map(|body| foreign(&body)).collect(),
         "otlp_json" => requests().collect(),
         "otlp_protobuf" => requests().map(|json| transcode_traces(&json, 32).unwrap().protobuf().to_vec()).collect(),
-        "dialect" => dialects(),
+        "convention" => conventions(),
         "native_block" => requests().map(|json| block(&json)).collect(),
         _ => [
             "https://x/a.png",
@@ -56,7 +56,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 }
 
 /// The attributes of samples as lines, and lines of what no sample has.
-fn dialects() -> Vec<Vec<u8>> {
+fn conventions() -> Vec<Vec<u8>> {
     let line = |(key, value): (&String, &Value)| match value.as_str() {
         Some(text) => format!("{key}={text}"),
         None => format!("{key}={value}"),
@@ -223,8 +223,8 @@ fn otlp_json_holds() {
 }
 
 #[test]
-fn dialect_holds() {
-    smoke("dialect");
+fn convention_holds() {
+    smoke("convention");
 }
 
 #[test]
