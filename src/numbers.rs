@@ -26,6 +26,12 @@ pub const fn saturating_u32(count: usize) -> u32 {
     if to_u64(count) > to_u64(to_usize(u32::MAX)) { u32::MAX } else { count as u32 }
 }
 
+/// A count as a signed number; a larger one becomes the largest there is.
+#[must_use]
+pub const fn saturating_i64(count: u128) -> i64 {
+    if count > i64::MAX.cast_unsigned() as u128 { i64::MAX } else { count as i64 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +43,7 @@ mod tests {
         assert_eq!(saturating_usize(u64::MAX), usize::MAX);
         assert_eq!(saturating_u32(usize::MAX), u32::MAX);
         assert_eq!(saturating_u32(to_usize(u32::MAX)), u32::MAX);
+        assert_eq!([7, u128::MAX].map(saturating_i64), [7, i64::MAX]);
+        assert_eq!(saturating_i64(u128::from(u64::MAX >> 1)), i64::MAX);
     }
 }

@@ -1,5 +1,6 @@
 //! Time as spans carry it, and the one place that asks the machine what time it is.
 
+use crate::numbers::saturating_i64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const NANOS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000_000;
@@ -13,6 +14,12 @@ impl UnixNanos {
     #[must_use]
     pub fn new(nanos: u64) -> Option<Self> {
         i64::try_from(nanos).ok().map(Self)
+    }
+
+    /// Takes what [`nanos`](Self::nanos) returned; `None` when it is negative.
+    #[must_use]
+    pub fn from_i64(nanos: i64) -> Option<Self> {
+        (nanos >= 0).then_some(Self(nanos))
     }
 
     /// Takes the time at which a span began: the table's key has its hour as a `DateTime`, which ends in February 2106, and
@@ -37,19 +44,19 @@ impl UnixNanos {
     /// The time from `earlier` to `self` in nanoseconds, 0 when `earlier` is later.
     #[must_use]
     pub fn nanos_since(self, earlier: Self) -> u64 {
-        u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+        self.0.saturating_sub(earlier.0).max(0).cast_unsigned()
     }
 
     /// `self` moved later, at most to the end of the range.
     #[must_use]
     pub fn saturating_add(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
+        Self(self.0.saturating_add(saturating_i64(by.as_nanos())))
     }
 
     /// `self` moved earlier, at most to 1970.
     #[must_use]
     pub fn saturating_sub(self, by: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)).max(0))
+        Self(self.0.saturating_sub(saturating_i64(by.as_nanos())).max(0))
     }
 }
 
@@ -75,6 +82,7 @@ impl Clock {
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
 fn system_now() -> UnixNanos {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixNanos(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
+    // a machine whose clock is before 1970 has no battery: it is 1970 to us
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    UnixNanos(saturating_i64(since_epoch.as_nanos()))
 }

@@ -31,7 +31,7 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// Who may import from its own floor, and from whom: codecs fill columns, and the health page shows the exporter's state.
-const SIDEWAYS: [(&str, &str); 16] = [
+const SIDEWAYS: [(&str, &str); 17] = [
     ("chat", "json"),
     ("genai", "json"),
     ("conventions", "json"),
@@ -47,6 +47,7 @@ const SIDEWAYS: [(&str, &str); 16] = [
     ("retention", "workspace"),
     ("timestamps", "time"),
     ("text", "steps"),
+    ("time", "numbers"),
     ("otlp", "conventions"),
 ];
 

@@ -6,14 +6,14 @@
 //! merged        columns t n s m, where b's rows have the default of n and a's that of m
 //! ```
 
-use crate::columns::build::builders::put_varint;
-use crate::columns::build::selection::Selection;
-use crate::columns::native::parse::{Block, Column, Data, Ends};
+use super::build::selection::Selection;
+use super::build::varint::{put_string, put_varint};
+use super::native::parse::{Block, Column, Data, Ends};
 
 /// A column's values in one of the blocks, and which of them stay. `None`: it has no such column.
 type Source<'s, 'a> = (Option<&'s Data<'a>>, Selection);
 
-/// Appends one block with those rows of `blocks` that `keep` says yes to; it counts over all of them. Nothing when there are
+/// Appends one block with those rows of `blocks` that for which `keep` is true; it counts over all of them. Nothing when there are
 /// none. Blocks of one segment have the same type for the same name.
 pub fn merge(blocks: &[Block<'_>], keep: impl Fn(usize) -> bool, out: &mut Vec<u8>) {
     let mut first = 0;
@@ -41,8 +41,7 @@ pub fn merge(blocks: &[Block<'_>], keep: impl Fn(usize) -> bool, out: &mut Vec<u
     put_varint(out, rows);
     for column in columns {
         for text in [column.name, column.type_text] {
-            put_varint(out, text.len());
-            out.extend_from_slice(text.as_bytes());
+            put_string(out, text.as_bytes());
         }
         let sources: Vec<Source<'_, '_>> =
             taken().map(|(block, kept)| (block.data(column.name), kept.clone())).collect();
@@ -58,7 +57,7 @@ fn put(sources: &[Source<'_, '_>], out: &mut Vec<u8>) {
             let width = fixed.width();
             for (data, kept) in sources {
                 match data {
-                    Some(Data::Fixed(_, bytes)) => kept.copy_fixed(bytes, width, out),
+                    Some(Data::Fixed(other, bytes)) if other.width() == width => kept.copy_fixed(bytes, width, out),
                     _ => out.resize(out.len() + kept.len() * width, 0),
                 }
             }
@@ -111,7 +110,7 @@ fn inner<'s, 'a>(
     sources.iter().map(|(data, kept)| (data.and_then(&values), kept.clone())).collect()
 }
 
-/// Writes the ends of the lists that stay, each block's behind those before it; gives the items that stay.
+/// Writes the ends of the lists that stay, each block's after those before it; returns the items that stay.
 fn put_ends<'s, 'a>(
     sources: &[Source<'s, 'a>],
     lists: impl Fn(&'s Data<'a>) -> Option<(Ends<'a>, &'s Data<'a>)>,

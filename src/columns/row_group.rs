@@ -1,315 +1,20 @@
-//! THE column list of `otel_traces`, and how a span fills it.
-//!
-//! First the 22 columns of the OpenTelemetry ClickHouse exporter, with its names, types and literals, because Grafana
-//! and ClickStack find traces by them; then our own. The DDL, the insert and the tests all read [`COLUMNS`]. A new column
-//! goes to the end: tables made before get it by `ALTER TABLE`. Columns that ClickHouse fills or computes are
-//! in [`FILLED`] and [`ALIASES`].
-//!
-//! Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, the traces table.
+//! How a span fills a row of the columns that `table.rs` lists.
 
-use super::row_size::{RowTooLarge, typed_bytes};
+use super::build::fixed::Fixed64;
+use super::build::map::{Map, MapMark, MapRow};
+use super::build::selection::Selection;
+use super::build::strings::Strings;
+use super::content::{Content, Every};
+use super::nested::{Events, EventsMark, Links, LinksMark};
+use super::row_size::{RowTooLarge, scalar_bytes, typed_bytes};
 use super::scalars::{SpanScalars, StatusCode};
-use super::typed::{Costs, Counts, Entries, Event, Kind, Normalise, SpanView, Texts, TypedColumns, push_text};
+use super::table::{COLUMNS, Source};
+use super::typed::{Entries, Kind, Normalise, SpanView, Texts, TypedColumns, push_text};
 use crate::bounds::ROW_BYTES_MAX;
-use crate::columns::build::builders::{
-    Fixed64, Lists, Map, MapMark, Nullable, Strings, StringsIter, StringsMark, as_u64, end_at,
-};
-use crate::columns::build::selection::Selection;
 use crate::ids::{SpanId, TraceId};
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 use std::ops::Range;
-
-/// One column of the table.
-pub struct Column {
-    /// Its name; `Events.Name` is the nested form.
-    pub name: &'static str,
-    /// Its type in the table.
-    pub table_type: &'static str,
-    /// Its compression codec in the table.
-    pub codec: &'static str,
-    /// What rows have that were stored before there was this column; empty for the type's own default.
-    pub default: &'static str,
-    /// Its type in the blocks that Millrace sends; ClickHouse turns plain strings into its dictionary form.
-    pub wire_type: &'static str,
-    pub(super) data: fn(&RowGroup) -> Data<'_>,
-}
-
-impl Column {
-    /// Whether a row has a list or map of values.
-    pub(super) fn is_list(&self) -> bool {
-        self.wire_type.starts_with("Array(") || self.wire_type.starts_with("Map(")
-    }
-}
-
-/// A column's content in a [`RowGroup`]: up to two levels of cumulative ends, then up to two runs of leaf bytes.
-#[derive(Default)]
-pub(super) struct Data<'a> {
-    pub(super) ends: [&'a [u64]; 2],
-    pub(super) leaves: [&'a [u8]; 2],
-    /// For a column that lags behind the group's rows.
-    pub(super) lag: Option<Lag>,
-    /// What every row has.
-    pub(super) every: Every<'a>,
-}
-
-/// How a column that lags is filled up.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Lag {
-    /// Rows that it has.
-    pub(super) rows: usize,
-    /// What a missing row adds to each run of leaf bytes: this byte, so many times.
-    pub(super) pads: [(u8, usize); 2],
-}
-
-/// A value that all rows share, or that is not one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Every<'a> {
-    /// Each row has its own.
-    #[default]
-    Own,
-    /// All rows have this text.
-    Text(&'a str),
-    /// All have the id of the segment that the block goes to.
-    Segment,
-}
-
-impl<'a> Data<'a> {
-    fn plain(bytes: &'a [u8]) -> Self {
-        Self { leaves: [bytes, &[]], ..Self::default() }
-    }
-
-    fn every(every: Every<'a>) -> Self {
-        Self { every, ..Self::default() }
-    }
-
-    fn map(map: &'a Map) -> Self {
-        Self { ends: [map.ends(), &[]], leaves: [map.keys(), map.values()], ..Self::default() }
-    }
-
-    fn array(ends: &'a [u64], bytes: &'a [u8]) -> Self {
-        Self { ends: [ends, &[]], leaves: [bytes, &[]], ..Self::default() }
-    }
-
-    fn array_of_maps(ends: &'a [u64], map: &'a Map) -> Self {
-        Self { ends: [ends, map.ends()], leaves: [map.keys(), map.values()], ..Self::default() }
-    }
-
-    fn lagging(mut self, rows: usize, pads: [(u8, usize); 2]) -> Self {
-        self.lag = Some(Lag { rows, pads });
-        self
-    }
-
-    fn lagging_text(column: &'a Strings) -> Self {
-        Self::plain(column.bytes()).lagging(column.len(), [(0, 1), (0, 0)])
-    }
-
-    fn lagging_lists(lists: &'a Lists) -> Self {
-        Self::array(lists.ends(), lists.items()).lagging(lists.ends().len(), [(0, 0); 2])
-    }
-
-    fn lagging_map(map: &'a Map) -> Self {
-        Self::map(map).lagging(map.ends().len(), [(0, 0); 2])
-    }
-
-    fn nullable<const W: usize>(column: &'a Nullable<W>) -> Self {
-        let leaves = [column.nulls(), column.values()];
-        Self { leaves, ..Self::default() }.lagging(column.nulls().len(), [(1, 1), (0, W)])
-    }
-
-    /// Whether there is nothing in it that a row without the column would not have.
-    pub(super) fn is_absent(&self) -> bool {
-        self.lag.is_some_and(|lag| lag.rows == 0)
-    }
-}
-
-macro_rules! columns {
-    ($($name:expr, $table_type:literal as $wire_type:literal $(default $default:literal)?, $codec:literal, $data:expr;)*) => {
-        /// Every column, in the order of the table and of the blocks.
-        pub const COLUMNS: &[Column] = &[$(Column {
-            name: $name,
-            table_type: $table_type,
-            wire_type: $wire_type,
-            codec: $codec,
-            default: concat!($($default)?),
-            data: $data,
-        }),*];
-    };
-}
-
-columns! {
-    "Timestamp", "DateTime64(9)" as "DateTime64(9)", "Delta(8), ZSTD(1)", |g| Data::plain(g.timestamp.bytes());
-    "TraceId", "String" as "String", "ZSTD(1)", |g| Data::plain(g.trace_id.bytes());
-    "SpanId", "String" as "String", "ZSTD(1)", |g| Data::plain(g.span_id.bytes());
-    "ParentSpanId", "String" as "String", "ZSTD(1)", |g| Data::plain(g.parent_span_id.bytes());
-    "TraceState", "String" as "String", "ZSTD(1)", |g| Data::plain(g.trace_state.bytes());
-    "SpanName", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::plain(g.span_name.bytes());
-    "SpanKind", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::plain(g.span_kind.bytes());
-    "ServiceName", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::plain(g.service_name.bytes());
-    "ResourceAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(1)",
-        |g| Data::map(&g.resource_attributes);
-    "ScopeName", "String" as "String", "ZSTD(1)", |g| Data::plain(g.scope_name.bytes());
-    "ScopeVersion", "String" as "String", "ZSTD(1)", |g| Data::plain(g.scope_version.bytes());
-    "SpanAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(1)",
-        |g| Data::map(&g.span_attributes);
-    "Duration", "UInt64" as "UInt64", "T64, ZSTD(1)", |g| Data::plain(g.duration.bytes());
-    "StatusCode", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::plain(g.status_code.bytes());
-    "StatusMessage", "String" as "String", "ZSTD(1)", |g| Data::plain(g.status_message.bytes());
-    "Events.Timestamp", "Array(DateTime64(9))" as "Array(DateTime64(9))", "ZSTD(1)",
-        |g| Data::array(&g.events.ends, g.events.timestamp.bytes());
-    "Events.Name", "Array(LowCardinality(String))" as "Array(String)", "ZSTD(1)",
-        |g| Data::array(&g.events.ends, g.events.name.bytes());
-    "Events.Attributes", "Array(Map(LowCardinality(String), String))" as "Array(Map(String, String))", "ZSTD(1)",
-        |g| Data::array_of_maps(&g.events.ends, &g.events.attributes);
-    "Links.TraceId", "Array(String)" as "Array(String)", "ZSTD(1)",
-        |g| Data::array(&g.links.ends, g.links.trace_id.bytes());
-    "Links.SpanId", "Array(String)" as "Array(String)", "ZSTD(1)",
-        |g| Data::array(&g.links.ends, g.links.span_id.bytes());
-    "Links.TraceState", "Array(String)" as "Array(String)", "ZSTD(1)",
-        |g| Data::array(&g.links.ends, g.links.trace_state.bytes());
-    "Links.Attributes", "Array(Map(LowCardinality(String), String))" as "Array(Map(String, String))", "ZSTD(1)",
-        |g| Data::array_of_maps(&g.links.ends, &g.links.attributes);
-    RAW_REQUEST, "String" as "String", "ZSTD(3)", |g| Data::plain(g.raw_request.bytes());
-    RAW_RESPONSE, "String" as "String", "ZSTD(3)", |g| Data::plain(g.raw_response.bytes());
-    // the insert that a row came with, so that what is in doubt after a power cut can be asked
-    SEGMENT_ID, "UUID" as "UUID", "ZSTD(1)", |_g| Data::every(Every::Segment);
-    "Workspace", "LowCardinality(String)" as "String"
-        default "if(ResourceAttributes['millrace.workspace'] = '', 'default', ResourceAttributes['millrace.workspace'])",
-        "ZSTD(1)", |g| Data::every(Every::Text(g.workspace.as_str()));
-    "SessionId", "String" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::SessionId));
-    "ConversationId", "String" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::ConversationId));
-    "UserId", "String" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::UserId));
-    "Operation", "LowCardinality(String)" as "String", "ZSTD(1)",
-        |g| Data::lagging_text(g.typed.text(Texts::Operation));
-    "Provider", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::Provider));
-    "RequestModel", "LowCardinality(String)" as "String", "ZSTD(1)",
-        |g| Data::lagging_text(g.typed.text(Texts::RequestModel));
-    "ResponseModel", "LowCardinality(String)" as "String", "ZSTD(1)",
-        |g| Data::lagging_text(g.typed.text(Texts::ResponseModel));
-    "ResponseId", "String" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::ResponseId));
-    "FinishReasons", "Array(LowCardinality(String))" as "Array(String)", "ZSTD(1)",
-        |g| Data::lagging_lists(&g.typed.finish_reasons);
-    "FinishReasonsNormalized", "Array(LowCardinality(String))" as "Array(String)", "ZSTD(1)",
-        |g| Data::lagging_lists(&g.typed.finish_reasons_normalized);
-    "InputTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
-        |g| Data::nullable(g.typed.count(Counts::InputTokens));
-    "OutputTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
-        |g| Data::nullable(g.typed.count(Counts::OutputTokens));
-    "CacheReadTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
-        |g| Data::nullable(g.typed.count(Counts::CacheReadTokens));
-    "CacheWriteTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
-        |g| Data::nullable(g.typed.count(Counts::CacheWriteTokens));
-    "ReasoningTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
-        |g| Data::nullable(g.typed.count(Counts::ReasoningTokens));
-    "InputAudioTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
-        |g| Data::nullable(g.typed.count(Counts::InputAudioTokens));
-    "OutputAudioTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
-        |g| Data::nullable(g.typed.count(Counts::OutputAudioTokens));
-    "CostTotal", "Nullable(Decimal(18, 12))" as "Nullable(Decimal(18, 12))", "ZSTD(1)",
-        |g| Data::nullable(g.typed.cost(Costs::Total));
-    "CostInput", "Nullable(Decimal(18, 12))" as "Nullable(Decimal(18, 12))", "ZSTD(1)",
-        |g| Data::nullable(g.typed.cost(Costs::Input));
-    "CostOutput", "Nullable(Decimal(18, 12))" as "Nullable(Decimal(18, 12))", "ZSTD(1)",
-        |g| Data::nullable(g.typed.cost(Costs::Output));
-    "CostSource", "LowCardinality(String)" as "String", "ZSTD(1)",
-        |g| Data::lagging_text(g.typed.text(Texts::CostSource));
-    "TimeToFirstToken", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)",
-        |g| Data::nullable(g.typed.count(Counts::TimeToFirstToken));
-    "Streaming", "Nullable(Bool)" as "Nullable(Bool)", "ZSTD(1)", |g| Data::nullable(&g.typed.streaming);
-    "ToolName", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::ToolName));
-    "ToolCallId", "String" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::ToolCallId));
-    "AgentName", "LowCardinality(String)" as "String", "ZSTD(1)",
-        |g| Data::lagging_text(g.typed.text(Texts::AgentName));
-    "WorkflowName", "LowCardinality(String)" as "String", "ZSTD(1)",
-        |g| Data::lagging_text(g.typed.text(Texts::WorkflowName));
-    "ErrorType", "LowCardinality(String)" as "String", "ZSTD(1)",
-        |g| Data::lagging_text(g.typed.text(Texts::ErrorType));
-    "ErrorMessage", "String" as "String", "ZSTD(1)", |g| Data::lagging_text(g.typed.text(Texts::ErrorMessage));
-    "RequestParameters", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(1)",
-        |g| Data::lagging_map(&g.typed.request_parameters);
-    "InputMessages", "String" as "String", "ZSTD(3)", |g| Data::lagging_text(g.typed.text(Texts::InputMessages));
-    "OutputMessages", "String" as "String", "ZSTD(3)", |g| Data::lagging_text(g.typed.text(Texts::OutputMessages));
-    "ToolDefinitions", "String" as "String", "ZSTD(3)", |g| Data::lagging_text(g.typed.text(Texts::ToolDefinitions));
-    "SystemPrompt", "String" as "String", "ZSTD(3)", |g| Data::lagging_text(g.typed.text(Texts::SystemPrompt));
-    "ContentAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(3)",
-        |g| Data::lagging_map(&g.typed.content);
-    "TimingQuality", "LowCardinality(String)" as "String", "ZSTD(1)",
-        |g| Data::lagging_text(g.typed.text(Texts::TimingQuality));
-    "JoinState", "LowCardinality(String)" as "String", "ZSTD(1)", |g| Data::lagging_text(&g.typed.join_state);
-    "SpanFlags", "UInt32" as "UInt32", "ZSTD(1)",
-        |g| Data::plain(g.typed.flags.bytes()).lagging(g.typed.flags.len(), [(0, 4), (0, 0)]);
-    "ScopeAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(1)",
-        |g| Data::lagging_map(&g.typed.scope_attributes);
-    "ResourceSchemaUrl", "LowCardinality(String)" as "String", "ZSTD(1)",
-        |g| Data::lagging_text(&g.typed.resource_schema_url);
-    "ScopeSchemaUrl", "LowCardinality(String)" as "String", "ZSTD(1)",
-        |g| Data::lagging_text(&g.typed.scope_schema_url);
-}
-
-/// A column that ClickHouse fills when a row is inserted.
-#[derive(Debug, Clone, Copy)]
-pub struct Filled {
-    /// Its name.
-    pub name: &'static str,
-    /// Its type.
-    pub table_type: &'static str,
-    /// What it is filled with.
-    pub expression: &'static str,
-    /// Its compression codec.
-    pub codec: &'static str,
-}
-
-/// The columns that ClickHouse fills.
-pub const FILLED: &[Filled] = &[
-    // part of the key, so that a conversation whose calls are traces of their own lies together. A key cannot change when a
-    // pair joins later and its session does, so a pair that named no session has what is derived from its trace, whether its
-    // root came before or after it: this is not for finding sessions. MATERIALIZED would not allow that change.
-    Filled {
-        name: "SessionHash",
-        table_type: "UInt64",
-        expression: "multiIf(SessionId = '', 0, JoinState IN ('waiting', 'joined', 'given') AND ConversationId = '', \
-                     cityHash64(concat('session_', substring(TraceId, 1, 16))), cityHash64(SessionId))",
-        codec: "ZSTD(1)",
-    },
-];
-
-/// A column that ClickHouse computes when it is read.
-#[derive(Debug, Clone, Copy)]
-pub struct Alias {
-    /// Its name.
-    pub name: &'static str,
-    /// Its type.
-    pub table_type: &'static str,
-    /// What it is.
-    pub expression: &'static str,
-}
-
-/// The columns that are computed.
-pub const ALIASES: &[Alias] = &[
-    Alias {
-        name: "AllAttributes",
-        table_type: "Map(LowCardinality(String), String)",
-        // what is canonical already is held by its typed column alone
-        expression: "mapUpdate(mapFilter((k, v) -> v != '', CAST(map('gen_ai.input.messages', InputMessages, \
-                     'gen_ai.output.messages', OutputMessages, 'gen_ai.tool.definitions', ToolDefinitions), \
-                     'Map(LowCardinality(String), String)')), mapConcat(SpanAttributes, ContentAttributes))",
-    },
-    Alias {
-        name: "TotalTokens",
-        table_type: "Nullable(UInt64)",
-        // an embedding and a ranking have no output
-        expression: "InputTokens + if(Operation IN ('embeddings', 'rerank'), ifNull(OutputTokens, 0), OutputTokens)",
-    },
-];
-
-/// The request of a captured chat-completion, as it was sent; empty for all other spans.
-pub const RAW_REQUEST: &str = "RawRequest";
-/// Its response; of a stream its chunks.
-pub const RAW_RESPONSE: &str = "RawResponse";
-/// The segment of the journal, and so the insert, that a row came with.
-pub const SEGMENT_ID: &str = "SegmentId";
-/// The columns that are not ours, which come first.
-pub const STANDARD_COLUMNS: usize = 22;
 
 /// Rows of spans as columns, from one request; many of them make one block.
 ///
@@ -353,125 +58,8 @@ pub struct RowGroup {
     last_session: Vec<u8>,
 }
 
-#[derive(Debug, Default)]
-struct Events {
-    ends: Vec<u64>,
-    timestamp: Fixed64,
-    name: Strings,
-    attributes: Map,
-}
-
-#[derive(Debug, Default)]
-struct Links {
-    ends: Vec<u64>,
-    trace_id: Strings,
-    span_id: Strings,
-    trace_state: Strings,
-    attributes: Map,
-}
-
-impl Events {
-    /// Those added since `mark`.
-    fn since(&self, mark: Mark) -> Vec<Event<'_>> {
-        if self.timestamp.len() == mark.events {
-            return Vec::new();
-        }
-        let names = StringsIter(self.name.since(mark.event_names));
-        let mut entries = Entries::since(&self.attributes, mark.event_attributes);
-        let mut before = mark.events.checked_sub(1).map_or(0, |event| end_at(self.attributes.ends(), event));
-        let ends = (mark.events..self.timestamp.len()).map(|event| end_at(self.attributes.ends(), event));
-        let times = self.timestamp.i64s_from(mark.events);
-        let at = |nanos: i64| u64::try_from(nanos).ok().and_then(UnixNanos::new).unwrap_or_default();
-        names
-            .zip(ends)
-            .zip(times)
-            .map(|((name, end), nanos)| {
-                let attributes = entries.split_front(end - std::mem::replace(&mut before, end));
-                Event { at: at(nanos), name, attributes }
-            })
-            .collect()
-    }
-
-    /// Bytes of those added since `mark`: a time, a name, the end of its attributes, and those.
-    fn bytes_since(&self, mark: Mark) -> usize {
-        let (keys, values) = self.attributes.since(mark.event_attributes);
-        let events = self.timestamp.len().saturating_sub(mark.events);
-        events * 2 * size_of::<u64>() + self.name.since(mark.event_names).len() + keys.len() + values.len()
-    }
-
-    fn selected(&self, kept: &Selection) -> Self {
-        let (ends, items) = kept.items(|row| end_at(&self.ends, row));
-        Self {
-            ends,
-            timestamp: self.timestamp.selected(&items),
-            name: self.name.selected(&items),
-            attributes: self.attributes.selected(&items),
-        }
-    }
-}
-
-impl Links {
-    /// Bytes of those added since `mark`: two ids, a trace state, the end of its attributes, and those.
-    fn bytes_since(&self, mark: Mark) -> usize {
-        let (keys, values) = self.attributes.since(mark.link_attributes);
-        let ids = [self.trace_id.since(mark.link_trace_ids), self.span_id.since(mark.link_span_ids)];
-        let states = self.trace_state.since(mark.link_trace_states);
-        let ends = self.attributes.rows_since(mark.link_attributes) * size_of::<u64>();
-        ends + ids.iter().map(|ids| ids.len()).sum::<usize>() + states.len() + keys.len() + values.len()
-    }
-
-    fn selected(&self, kept: &Selection) -> Self {
-        let (ends, items) = kept.items(|row| end_at(&self.ends, row));
-        Self {
-            ends,
-            trace_id: self.trace_id.selected(&items),
-            span_id: self.span_id.selected(&items),
-            trace_state: self.trace_state.selected(&items),
-            attributes: self.attributes.selected(&items),
-        }
-    }
-}
-
 fn fitting(row_bytes: usize) -> Result<usize, RowTooLarge> {
     if row_bytes <= ROW_BYTES_MAX { Ok(row_bytes) } else { Err(RowTooLarge { bytes: row_bytes }) }
-}
-
-fn day_of(nanos: i64) -> Option<i64> {
-    u64::try_from(nanos).ok().and_then(UnixNanos::new).map(UnixNanos::day)
-}
-
-/// One row of a map column, kept to be repeated: the attributes of a resource.
-#[derive(Debug, Default)]
-pub struct MapRow(Map);
-
-impl MapRow {
-    /// An empty row with room for the attributes of a message of so many bytes.
-    #[must_use]
-    pub fn for_message_of(bytes: usize) -> Self {
-        Self(Map::for_row_of(bytes))
-    }
-
-    /// Adds an entry.
-    pub fn push(&mut self, key: &[u8], value: &[u8]) {
-        self.0.push(key, value);
-    }
-
-    /// Keeps the last of several entries with the same key; says how many went.
-    pub fn keep_last_of_each_key(&mut self) -> usize {
-        self.0.keep_last_of_each_key(Map::default().mark())
-    }
-
-    /// Number of entries.
-    #[must_use]
-    pub fn entries(&self) -> usize {
-        self.0.entries()
-    }
-
-    /// Bytes that one repetition adds.
-    #[must_use]
-    pub fn bytes_len(&self) -> usize {
-        self.0.bytes_len()
-    }
 }
 
 /// Where an unfinished span began.
@@ -479,13 +67,8 @@ impl MapRow {
 pub struct Mark {
     span_attributes: MapMark,
     content: MapMark,
-    events: usize,
-    event_names: StringsMark,
-    event_attributes: MapMark,
-    link_trace_ids: StringsMark,
-    link_span_ids: StringsMark,
-    link_trace_states: StringsMark,
-    link_attributes: MapMark,
+    events: EventsMark,
+    links: LinksMark,
 }
 
 impl RowGroup {
@@ -546,9 +129,9 @@ impl RowGroup {
         COLUMNS
             .iter()
             .map(|column| {
-                let data = (column.data)(self);
-                data.ends.iter().map(|ends| size_of_val(*ends)).sum::<usize>()
-                    + data.leaves.iter().map(|leaf| leaf.len()).sum::<usize>()
+                let content = self.content(column.source);
+                content.ends.iter().map(|ends| size_of_val(*ends)).sum::<usize>()
+                    + content.leaves.iter().map(|leaf| leaf.len()).sum::<usize>()
             })
             .sum::<usize>()
             + size_of_val(self.fingerprints.as_slice())
@@ -565,20 +148,68 @@ impl RowGroup {
         &self.row_bytes
     }
 
-    pub(super) fn workspace_name(&self) -> &[u8] {
-        self.workspace.as_str().as_bytes()
+    /// What the span under way takes as a row, but for what `typed_bytes` counts.
+    fn bytes_of_row(&self, mark: Mark, span: &SpanScalars<'_>, resource: &MapRow) -> usize {
+        scalar_bytes(span, resource, &self.workspace) + self.bytes_since(mark)
+    }
+
+    /// What fills a column.
+    pub(super) fn content(&self, source: Source) -> Content<'_> {
+        match source {
+            Source::Timestamp => Content::plain(self.timestamp.bytes()),
+            Source::TraceId => Content::plain(self.trace_id.bytes()),
+            Source::SpanId => Content::plain(self.span_id.bytes()),
+            Source::ParentSpanId => Content::plain(self.parent_span_id.bytes()),
+            Source::TraceState => Content::plain(self.trace_state.bytes()),
+            Source::SpanName => Content::plain(self.span_name.bytes()),
+            Source::SpanKind => Content::plain(self.span_kind.bytes()),
+            Source::ServiceName => Content::plain(self.service_name.bytes()),
+            Source::ResourceAttributes => Content::map(&self.resource_attributes),
+            Source::ScopeName => Content::plain(self.scope_name.bytes()),
+            Source::ScopeVersion => Content::plain(self.scope_version.bytes()),
+            Source::SpanAttributes => Content::map(&self.span_attributes),
+            Source::Duration => Content::plain(self.duration.bytes()),
+            Source::StatusCode => Content::plain(self.status_code.bytes()),
+            Source::StatusMessage => Content::plain(self.status_message.bytes()),
+            Source::EventsTimestamp => Content::array(self.events.ends.as_slice(), self.events.timestamp.bytes()),
+            Source::EventsName => Content::array(self.events.ends.as_slice(), self.events.name.bytes()),
+            Source::EventsAttributes => Content::array_of_maps(self.events.ends.as_slice(), &self.events.attributes),
+            Source::LinksTraceId => Content::array(self.links.ends.as_slice(), self.links.trace_id.bytes()),
+            Source::LinksSpanId => Content::array(self.links.ends.as_slice(), self.links.span_id.bytes()),
+            Source::LinksTraceState => Content::array(self.links.ends.as_slice(), self.links.trace_state.bytes()),
+            Source::LinksAttributes => Content::array_of_maps(self.links.ends.as_slice(), &self.links.attributes),
+            Source::RawRequest => Content::plain(self.raw_request.bytes()),
+            Source::RawResponse => Content::plain(self.raw_response.bytes()),
+            Source::SegmentId => Content::every(Every::Segment),
+            Source::Workspace => Content::every(Every::Text(self.workspace.as_str())),
+            Source::FinishReasons => Content::lagging_lists(&self.typed.finish_reasons),
+            Source::FinishReasonsNormalized => Content::lagging_lists(&self.typed.finish_reasons_normalized),
+            Source::Streaming => Content::nullable(&self.typed.streaming),
+            Source::RequestParameters => Content::lagging_map(&self.typed.request_parameters),
+            Source::ContentAttributes => Content::lagging_map(&self.typed.content),
+            Source::JoinState => Content::lagging_text(&self.typed.join_state),
+            Source::SpanFlags => {
+                Content::plain(self.typed.flags.bytes()).lagging(self.typed.flags.len(), [(0, 4), (0, 0)])
+            }
+            Source::ScopeAttributes => Content::lagging_map(&self.typed.scope_attributes),
+            Source::ResourceSchemaUrl => Content::lagging_text(&self.typed.resource_schema_url),
+            Source::ScopeSchemaUrl => Content::lagging_text(&self.typed.scope_schema_url),
+            Source::Text(column) => Content::lagging_text(self.typed.text(column)),
+            Source::Count(column) => Content::nullable(self.typed.count(column)),
+            Source::Cost(column) => Content::nullable(self.typed.cost(column)),
+        }
     }
 
     /// Bytes of the attributes, content, events and links that were added since `mark`.
-    pub(super) fn bytes_since(&self, mark: Mark) -> usize {
+    fn bytes_since(&self, mark: Mark) -> usize {
         let entries = |map: &Map, mark| {
             let (keys, values) = map.since(mark);
             keys.len() + values.len()
         };
         entries(&self.span_attributes, mark.span_attributes)
             + entries(&self.typed.content, mark.content)
-            + self.events.bytes_since(mark)
-            + self.links.bytes_since(mark)
+            + self.events.bytes_since(mark.events)
+            + self.links.bytes_since(mark.links)
     }
 
     /// Starts a span.
@@ -587,13 +218,8 @@ impl RowGroup {
         Mark {
             span_attributes: self.span_attributes.mark(),
             content: self.typed.content.mark(),
-            events: self.events.timestamp.len(),
-            event_names: self.events.name.mark(),
-            event_attributes: self.events.attributes.mark(),
-            link_trace_ids: self.links.trace_id.mark(),
-            link_span_ids: self.links.span_id.mark(),
-            link_trace_states: self.links.trace_state.mark(),
-            link_attributes: self.links.attributes.mark(),
+            events: self.events.mark(),
+            links: self.links.mark(),
         }
     }
 
@@ -625,9 +251,7 @@ impl RowGroup {
 
     /// Adds an event, with the attributes given since the last one.
     pub fn event(&mut self, at: UnixNanos, name: &[u8]) {
-        self.events.timestamp.push_i64(at.nanos());
-        self.events.name.push(name);
-        self.events.attributes.close_row();
+        self.events.push(at, name);
     }
 
     /// Adds an attribute to the link under way; [`link`](Self::link) closes it.
@@ -637,13 +261,10 @@ impl RowGroup {
 
     /// Adds a link, with the attributes given since the last one.
     pub fn link(&mut self, trace_id: TraceId, span_id: SpanId, trace_state: &[u8]) {
-        self.links.trace_id.push(&trace_id.hex());
-        self.links.span_id.push(&span_id.hex());
-        self.links.trace_state.push(trace_state);
-        self.links.attributes.close_row();
+        self.links.push(trace_id, span_id, trace_state);
     }
 
-    /// Ends the span under way; says how many attributes were dropped because a later one had the same key. `normalise`
+    /// Ends the span under way; returns how many attributes were dropped because a later one had the same key. `normalise`
     /// fills the typed columns, if something of the span was said to be for them.
     ///
     /// # Errors
@@ -667,7 +288,7 @@ impl RowGroup {
         if let Err(place) = self.days.binary_search(&span.start.day()) {
             self.days.insert(place, span.start.day());
         }
-        self.timestamp.push_i64(span.start.nanos());
+        self.timestamp.push(span.start.nanos().to_le_bytes());
         self.trace_id.push(&span.trace_id.hex());
         self.span_id.push(&span.span_id.hex());
         match span.parent {
@@ -678,16 +299,16 @@ impl RowGroup {
         self.span_name.push(span.name);
         self.span_kind.push(span.kind.literal().as_bytes());
         self.service_name.push(span.service_name);
-        self.resource_attributes.push_row(&resource.0);
+        self.resource_attributes.push_row(resource);
         self.scope_name.push(span.scope_name);
         self.scope_version.push(span.scope_version);
         self.finish_rare(span);
         self.span_attributes.close_row();
-        self.duration.push_u64(span.duration_nanos);
+        self.duration.push(span.duration_nanos.to_le_bytes());
         self.status_code.push(span.status.literal().as_bytes());
         self.status_message.push(span.status_message);
-        self.events.ends.push(as_u64(self.events.timestamp.len()));
-        self.links.ends.push(as_u64(self.links.trace_id.len()));
+        self.events.close_row();
+        self.links.close_row();
         self.raw_request.push(span.raw_request);
         self.raw_response.push(span.raw_response);
         self.fingerprints.push(span.fingerprint);
@@ -712,7 +333,7 @@ impl RowGroup {
             let view = SpanView {
                 attributes: Entries::since(&self.span_attributes, mark.span_attributes),
                 content: Entries::since(&sent, mark.content),
-                events: self.events.since(mark),
+                events: self.events.since(mark.events),
                 start: span.start,
                 name: span.name,
                 scope_name: span.scope_name,
@@ -756,11 +377,11 @@ impl RowGroup {
         }
         if span.flags != 0 {
             typed.flags.pad_to(row);
-            typed.flags.push(span.flags);
+            typed.flags.push(span.flags.to_le_bytes());
         }
         if let Some(attributes) = span.scope_attributes.filter(|attributes| attributes.entries() > 0) {
             typed.scope_attributes.pad_to(row, typed.scope_attributes.mark());
-            typed.scope_attributes.push_row(&attributes.0);
+            typed.scope_attributes.push_row(attributes);
         }
     }
 
@@ -777,7 +398,7 @@ impl RowGroup {
 
     fn selected(&self, kept: &Selection) -> Self {
         let timestamp = self.timestamp.selected(kept);
-        let mut days: Vec<i64> = timestamp.i64s().filter_map(day_of).collect();
+        let mut days: Vec<i64> = timestamp.i64s().filter_map(UnixNanos::from_i64).map(UnixNanos::day).collect();
         days.sort_unstable();
         days.dedup();
         let row_bytes = kept.pick(&self.row_bytes);
@@ -845,9 +466,9 @@ impl RowGroup {
         for column in [&mut self.timestamp, &mut self.duration, &mut self.events.timestamp] {
             column.reserve_alike(self.rows, more);
         }
-        for ends in [&mut self.events.ends, &mut self.links.ends, &mut self.fingerprints] {
-            ends.reserve(more);
-        }
+        self.events.ends.reserve(more);
+        self.links.ends.reserve(more);
+        self.fingerprints.reserve(more);
         self.typed.reserve_alike(self.rows, more);
     }
 
@@ -856,32 +477,14 @@ impl RowGroup {
         self.is_typed = false;
         self.typed.content.truncate(mark.content);
         self.span_attributes.truncate(mark.span_attributes);
-        self.events.timestamp.truncate(mark.events);
-        self.events.name.truncate(mark.event_names);
-        self.events.attributes.truncate(mark.event_attributes);
-        self.links.trace_id.truncate(mark.link_trace_ids);
-        self.links.span_id.truncate(mark.link_span_ids);
-        self.links.trace_state.truncate(mark.link_trace_states);
-        self.links.attributes.truncate(mark.link_attributes);
+        self.events.truncate(mark.events);
+        self.links.truncate(mark.links);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_columns_of_the_exporter_come_first_then_ours_each_once() {
-        let mut names: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
-        assert_eq!((names[0], names[STANDARD_COLUMNS - 1]), ("Timestamp", "Links.Attributes"));
-        assert_eq!(
-            names[STANDARD_COLUMNS..STANDARD_COLUMNS + 4],
-            ["RawRequest", "RawResponse", "SegmentId", "Workspace"]
-        );
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), COLUMNS.len());
-    }
 
     #[test]
     fn a_rolled_back_span_leaves_nothing() {
@@ -894,14 +497,5 @@ mod tests {
         rows.event_attribute(b"left open", b"v");
         rows.roll_back(mark);
         assert_eq!((rows.rows(), rows.bytes_len()), (0, 0));
-    }
-
-    #[test]
-    fn a_resource_attribute_given_twice_keeps_the_last() {
-        let mut row = MapRow::default();
-        row.push(b"a", b"1");
-        row.push(b"a", b"2");
-        assert_eq!(row.keep_last_of_each_key(), 1);
-        assert_eq!((row.entries(), row.0.keys(), row.0.values()), (1, &b"\x01a"[..], &b"\x012"[..]));
     }
 }

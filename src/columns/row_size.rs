@@ -5,11 +5,13 @@
 //!     + its texts, and the entries of its lists and maps
 //! ```
 
+use super::build::map::MapRow;
 use super::scalars::SpanScalars;
+use super::table::COLUMNS;
 use super::typed::Typed;
 use crate::bounds::{BLOCK_HEADER_BYTES_MAX, ROW_BYTES_MAX};
-use crate::columns::row_group::{COLUMNS, MapRow, Mark, RowGroup};
 use crate::ids::{SpanId, TraceId};
+use crate::workspace::Workspace;
 
 /// A row that no block takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,34 +65,31 @@ fn text(text: &[u8]) -> usize {
     text.len() + if text.len() > SHORT_TEXT_BYTES_MAX { LENGTH_BYTES_MORE } else { 0 }
 }
 
-impl RowGroup {
-    /// What the span under way takes as a row, but for what `typed_bytes` counts.
-    pub(super) fn bytes_of_row(&self, mark: Mark, span: &SpanScalars<'_>, resource: &MapRow) -> usize {
-        let texts = [
-            span.trace_state,
-            span.name,
-            span.kind.literal().as_bytes(),
-            span.service_name,
-            span.scope_name,
-            span.scope_version,
-            span.status.literal().as_bytes(),
-            span.status_message,
-            span.raw_request,
-            span.raw_response,
-            span.join_state.literal().as_bytes(),
-            span.resource_schema_url,
-            span.scope_schema_url,
-            self.workspace_name(),
-        ];
-        let scope = span.scope_attributes.map_or(0, MapRow::bytes_len);
-        ROW_BYTES_EMPTY
-            + TRACE_ID_BYTES
-            + 2 * SPAN_ID_BYTES
-            + texts.into_iter().map(text).sum::<usize>()
-            + resource.bytes_len()
-            + scope
-            + self.bytes_since(mark)
-    }
+/// What a span takes as a row, but for its own attributes, events and links, and what [`typed_bytes`] counts.
+pub(super) fn scalar_bytes(span: &SpanScalars<'_>, resource: &MapRow, workspace: &Workspace) -> usize {
+    let texts = [
+        span.trace_state,
+        span.name,
+        span.kind.literal().as_bytes(),
+        span.service_name,
+        span.scope_name,
+        span.scope_version,
+        span.status.literal().as_bytes(),
+        span.status_message,
+        span.raw_request,
+        span.raw_response,
+        span.join_state.literal().as_bytes(),
+        span.resource_schema_url,
+        span.scope_schema_url,
+        workspace.as_str().as_bytes(),
+    ];
+    let scope = span.scope_attributes.map_or(0, MapRow::bytes_len);
+    ROW_BYTES_EMPTY
+        + TRACE_ID_BYTES
+        + 2 * SPAN_ID_BYTES
+        + texts.into_iter().map(text).sum::<usize>()
+        + resource.bytes_len()
+        + scope
 }
 
 /// What the typed columns take of a row.

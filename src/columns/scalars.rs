@@ -1,7 +1,7 @@
 //! What a span has once: what its columns of one value are filled with, and the table's literals for kind and status.
 
+use super::build::map::MapRow;
 use super::typed::JoinState;
-use crate::columns::row_group::MapRow;
 use crate::ids::{SpanId, TraceId};
 use crate::time::UnixNanos;
 

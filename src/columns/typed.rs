@@ -7,8 +7,12 @@
 //! Most spans have hardly any of it, so these columns lag: a builder gets its rows only when one has a value, and the rows
 //! behind the last such row are filled up when a block is made. A column that no row of a block has is not in the block.
 
-use crate::columns::build::builders::{Fixed32, Lists, Map, MapMark, Nullable, Strings, StringsIter};
-use crate::columns::build::selection::Selection;
+use super::build::fixed::Fixed32;
+use super::build::lists::Lists;
+use super::build::map::{Map, MapMark};
+use super::build::nullable::Nullable;
+use super::build::selection::Selection;
+use super::build::strings::{Strings, StringsIter};
 use crate::genai::cost::Usd;
 use crate::time::UnixNanos;
 use std::borrow::Cow;

@@ -5,15 +5,19 @@
 //! their items    through the ends of an array or map: runs again, one level down
 //! ```
 
-use super::builders::{as_u64, take_string};
+use super::varint::take_string;
+use crate::numbers::to_u64;
 use std::ops::Range;
 
 /// Runs of neighbouring positions, in order, apart from each other, none empty.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Selection(Vec<Range<usize>>);
 
+/// Blocks are checked when they are read, and builders count what they hold.
+const WITHIN: &str = "a selection is of positions that its column has";
+
 impl Selection {
-    /// Those of the first `count` positions that `keep` says yes to.
+    /// Those of the first `count` positions for which `keep` is true.
     pub(crate) fn of(count: usize, keep: impl Fn(usize) -> bool) -> Self {
         let mut selection = Self::default();
         for position in (0..count).filter(|position| keep(*position)) {
@@ -31,7 +35,7 @@ impl Selection {
 
     /// The values at these positions.
     pub(crate) fn pick<T: Copy>(&self, values: &[T]) -> Vec<T> {
-        self.0.iter().flat_map(|run| values.get(run.clone()).unwrap_or_default()).copied().collect()
+        self.0.iter().flat_map(|run| values.get(run.clone()).expect(WITHIN)).copied().collect()
     }
 
     /// Number of positions.
@@ -39,13 +43,14 @@ impl Selection {
         self.0.iter().map(ExactSizeIterator::len).sum()
     }
 
-    /// One level down, where `end_of` a list tells where its items end: the ends of the lists that stay, and their items.
+    /// One level down, where `end_of` a list returns where its items end: the ends of the lists that stay, and their items.
     pub(crate) fn items(&self, end_of: impl Fn(usize) -> usize) -> (Vec<u64>, Self) {
         let (mut ends, mut items, mut length) = (Vec::with_capacity(self.len()), Self::default(), 0_u64);
         for list in self.0.iter().cloned().flatten() {
             let start = list.checked_sub(1).map_or(0, &end_of);
             let end = end_of(list);
-            length += as_u64(end.saturating_sub(start));
+            debug_assert!(start <= end, "ends do not go backwards");
+            length += to_u64(end - start);
             ends.push(length);
             items.push(start..end);
         }
@@ -55,7 +60,7 @@ impl Selection {
     /// Appends those of the values in `bytes`, which are `width` bytes each.
     pub(crate) fn copy_fixed(&self, bytes: &[u8], width: usize, out: &mut Vec<u8>) {
         for run in &self.0 {
-            out.extend_from_slice(bytes.get(run.start * width..run.end * width).unwrap_or_default());
+            out.extend_from_slice(bytes.get(run.start * width..run.end * width).expect(WITHIN));
         }
     }
 
@@ -63,14 +68,16 @@ impl Selection {
     pub(crate) fn copy_strings(&self, bytes: &[u8], out: &mut Vec<u8>) {
         let (mut rest, mut at) = (bytes, 0);
         for run in &self.0 {
-            let from = behind_strings(rest, run.start.saturating_sub(at));
-            rest = behind_strings(from, run.len());
+            let from = after_strings(rest, run.start - at);
+            rest = after_strings(from, run.len());
             at = run.end;
-            out.extend_from_slice(from.get(..from.len() - rest.len()).unwrap_or_default());
+            let (taken, _) = from.split_at(from.len() - rest.len());
+            out.extend_from_slice(taken);
         }
     }
 
     fn push(&mut self, run: Range<usize>) {
+        debug_assert!(self.0.last().is_none_or(|last| last.end <= run.start), "runs come in order");
         match self.0.last_mut() {
             _ if run.is_empty() => {}
             Some(last) if last.end == run.start => last.end = run.end,
@@ -79,13 +86,9 @@ impl Selection {
     }
 }
 
-/// What is left of `bytes` behind its first `count` strings.
-fn behind_strings(mut bytes: &[u8], count: usize) -> &[u8] {
-    for _ in 0..count {
-        let Some((_, rest)) = take_string(bytes) else { return &[] };
-        bytes = rest;
-    }
-    bytes
+/// What follows the first `count` strings of `bytes`.
+fn after_strings(bytes: &[u8], count: usize) -> &[u8] {
+    (0..count).fold(bytes, |bytes, _| take_string(bytes).expect(WITHIN).1)
 }
 
 #[cfg(test)]

@@ -7,15 +7,17 @@
 //! VarUInt number of rows
 //! per column:
 //!   String name, String type      (VarUInt length, bytes)
-//!   data                          (see builders.rs)
+//!   data                          (see build/mod.rs)
 //! ```
 //!
 //! Source: ClickHouse documentation, "Native" under Formats.
 
 use super::frames::Content;
 use crate::bounds::{BLOCK_BYTES, BLOCK_BYTES_MAX, FRAME_CONTENT_BYTES_MAX, ROW_BYTES_MAX};
-use crate::columns::build::builders::put_varint;
-use crate::columns::row_group::{COLUMNS, Column, Data, Every, RowGroup};
+use crate::columns::build::varint::{put_string, put_varint};
+use crate::columns::content::{Content as ColumnContent, Every};
+use crate::columns::row_group::RowGroup;
+use crate::columns::table::{COLUMNS, Column};
 use crate::ids::SegmentId;
 
 const _: () = assert!(BLOCK_BYTES_MAX <= FRAME_CONTENT_BYTES_MAX);
@@ -66,13 +68,13 @@ impl BlockRows<'_> {
 
     fn append_to(&self, segment: SegmentId, out: &mut Vec<u8>) {
         let groups: Vec<&RowGroup> = self.groups.iter().map(Rows::group).collect();
-        let is_present = |column: &&Column| groups.iter().any(|group| !(column.data)(group).is_absent());
+        let is_present = |column: &&Column| groups.iter().any(|group| !group.content(column.source).is_absent());
         let columns: Vec<&Column> = COLUMNS.iter().filter(is_present).collect();
         put_varint(out, columns.len());
         put_varint(out, self.rows);
         for column in columns {
-            put_text(out, column.name);
-            put_text(out, column.wire_type);
+            put_string(out, column.name.as_bytes());
+            put_string(out, column.wire_type.as_bytes());
             put_data(column, &groups, segment, out);
         }
     }
@@ -137,49 +139,44 @@ pub fn encode_block(groups: &[&RowGroup], segment: SegmentId, out: &mut Vec<u8>)
     cut(groups).for_each(|block| block.append_to(segment, out));
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    put_varint(out, text.len());
-    out.extend_from_slice(text.as_bytes());
-}
-
 fn put_data(column: &Column, groups: &[&RowGroup], segment: SegmentId, out: &mut Vec<u8>) {
     for level in 0..2 {
         let mut base = 0;
         for group in groups {
-            let data = (column.data)(group);
-            let ends = data.ends.get(level).copied().unwrap_or_default();
+            let content = group.content(column.source);
+            let ends = content.ends.get(level).copied().unwrap_or_default();
             let last = base + ends.last().copied().unwrap_or(0);
             out.reserve(size_of_val(ends));
             for end in ends {
                 out.extend_from_slice(&(base + end).to_le_bytes());
             }
             if level == 0 && column.is_list() {
-                (0..missing(&data, group)).for_each(|_| out.extend_from_slice(&last.to_le_bytes()));
+                (0..missing(&content, group)).for_each(|_| out.extend_from_slice(&last.to_le_bytes()));
             }
             base = last;
         }
     }
     for leaf in 0..2 {
         for group in groups {
-            let data = (column.data)(group);
-            match data.every {
+            let content = group.content(column.source);
+            match content.every {
                 Every::Own => {}
                 Every::Segment if leaf == 0 => {
                     (0..group.rows()).for_each(|_| out.extend_from_slice(&segment.wire_bytes()));
                 }
-                Every::Text(text) if leaf == 0 => (0..group.rows()).for_each(|_| put_text(out, text)),
+                Every::Text(text) if leaf == 0 => (0..group.rows()).for_each(|_| put_string(out, text.as_bytes())),
                 Every::Segment | Every::Text(_) => {}
             }
-            out.extend_from_slice(data.leaves.get(leaf).copied().unwrap_or_default());
-            let (pad, width) = data.lag.and_then(|lag| lag.pads.get(leaf).copied()).unwrap_or_default();
-            out.resize(out.len() + missing(&data, group) * width, pad);
+            out.extend_from_slice(content.leaves.get(leaf).copied().unwrap_or_default());
+            let (pad, width) = content.lag.and_then(|lag| lag.pads.get(leaf).copied()).unwrap_or_default();
+            out.resize(out.len() + missing(&content, group) * width, pad);
         }
     }
 }
 
 /// Rows of the group that a column which lags does not have.
-fn missing(data: &Data<'_>, group: &RowGroup) -> usize {
-    data.lag.map_or(0, |lag| group.rows() - lag.rows)
+fn missing(content: &ColumnContent<'_>, group: &RowGroup) -> usize {
+    content.lag.map_or(0, |lag| group.rows() - lag.rows)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! The Native format: encoding a block, reading one back, and the compressed frames that carry it.
+//! The Native format of ClickHouse, and the compressed frames around it.
 
 pub mod encode;
 pub mod frames;
+mod json;
 pub mod parse;

@@ -4,18 +4,16 @@
 //! bytes -> Block { rows, columns: name, type, data }      data borrows from the bytes, nothing is copied
 //!            ├ strings, i64s, map_values                  one column, row by row
 //!            ├ select                                     the same block with some of its rows
-//!            └ row_json                                   one row for human eyes
+//!            └ row_json                                   one row for human eyes (json.rs)
 //! ```
 //!
 //! The bytes may be damaged: every count is checked against the bytes that are left before it is believed, and no bytes
 //! make it panic. Types are those that Millrace writes (`native.rs`); another one is an error that names it.
 
-use crate::columns::build::builders::{StringsIter, put_varint, take_string, take_varint};
 use crate::columns::build::selection::Selection;
-use crate::genai::cost::Usd;
-use serde_json::Value;
+use crate::columns::build::strings::StringsIter;
+use crate::columns::build::varint::{put_string, put_varint, take_string, take_varint};
 use std::ops::Range;
-use std::time::{Duration, UNIX_EPOCH};
 
 /// A block with more columns than this is damaged. The table has less than a hundred.
 pub const COLUMNS_MAX: usize = 1_024;
@@ -53,7 +51,7 @@ pub enum Malformed {
 /// A Native block in memory, as it lies there.
 #[derive(Debug)]
 pub struct Block<'a> {
-    rows: usize,
+    pub(super) rows: usize,
     pub(crate) columns: Vec<Column<'a>>,
 }
 
@@ -61,7 +59,7 @@ pub struct Block<'a> {
 pub(crate) struct Column<'a> {
     pub(crate) name: &'a str,
     pub(crate) type_text: &'a str,
-    data: Data<'a>,
+    pub(super) data: Data<'a>,
 }
 
 /// A column's values, checked to be whole: strings end within their bytes, ends do not go backwards.
@@ -182,7 +180,7 @@ impl<'a> Block<'a> {
         Some(rows)
     }
 
-    /// Appends a block with the same columns and only those rows that `keep` says yes to. Nothing when there are none.
+    /// Appends a block with the same columns and only those rows for which `keep` is true. Nothing when there are none.
     pub fn select(&self, keep: impl Fn(usize) -> bool, out: &mut Vec<u8>) {
         let rows = Selection::of(self.rows, keep);
         if rows.len() == 0 {
@@ -192,22 +190,10 @@ impl<'a> Block<'a> {
         put_varint(out, rows.len());
         for column in &self.columns {
             for text in [column.name, column.type_text] {
-                put_varint(out, text.len());
-                out.extend_from_slice(text.as_bytes());
+                put_string(out, text.as_bytes());
             }
             column.data.select(&rows, out);
         }
-    }
-
-    /// One row as a JSON object, for human eyes: times as RFC 3339, maps as objects, what is not UTF-8 replaced.
-    /// `None` when there is no such row.
-    #[must_use]
-    pub fn row_json(&self, row: usize) -> Option<Value> {
-        if row >= self.rows {
-            return None;
-        }
-        let value = |column: &Column<'_>| Some((column.name.to_owned(), column.data.json(row..row + 1).pop()?));
-        self.columns.iter().map(value).collect::<Option<_>>().map(Value::Object)
     }
 
     pub(crate) fn data(&self, name: &str) -> Option<&Data<'a>> {
@@ -232,46 +218,6 @@ impl Data<'_> {
             }
         }
     }
-
-    /// The values at `range`, in one walk.
-    fn json(&self, range: Range<usize>) -> Vec<Value> {
-        match self {
-            Self::Fixed(fixed, bytes) => {
-                let values = bytes.chunks_exact(fixed.width()).skip(range.start).take(range.len());
-                values.map(|value| fixed.json(value)).collect()
-            }
-            Self::Strings(bytes) => {
-                StringsIter(bytes).skip(range.start).take(range.len()).map(|text| text_of(text).into()).collect()
-            }
-            Self::Nullable(nulls, values) => {
-                let nulls = nulls.iter().skip(range.start);
-                let values = nulls.zip(values.json(range.clone()));
-                values.map(|(null, value)| if *null == 0 { value } else { Value::Null }).collect()
-            }
-            Self::Array(ends, items) => {
-                let mut values = items.json(ends.items_of(&range)).into_iter();
-                ends.lengths(&range).map(|length| values.by_ref().take(length).collect()).collect()
-            }
-            Self::Map(ends, entries) => {
-                let items = ends.items_of(&range);
-                let keys = entries.0.json(items.clone()).into_iter().map(key_of);
-                let mut pairs = keys.zip(entries.1.json(items));
-                ends.lengths(&range).map(|length| Value::Object(pairs.by_ref().take(length).collect())).collect()
-            }
-        }
-    }
-}
-
-fn text_of(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A map's key as JSON allows it.
-fn key_of(key: Value) -> String {
-    match key {
-        Value::String(text) => text,
-        other => other.to_string(),
-    }
 }
 
 impl Fixed {
@@ -281,35 +227,6 @@ impl Fixed {
             Self::UInt32 => 4,
             Self::UInt64 | Self::Usd | Self::Nanos => 8,
             Self::Uuid => 16,
-        }
-    }
-
-    /// `value` is as wide as the type.
-    fn json(self, value: &[u8]) -> Value {
-        let (words, _) = value.as_chunks();
-        let number = words.first().map_or(0, |word| u64::from_le_bytes(*word));
-        match self {
-            Self::Bool => (value.first() == Some(&1)).into(),
-            Self::UInt32 => value.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)).into(),
-            Self::UInt64 => number.into(),
-            Self::Usd => match Usd::from_pico(number) {
-                Some(amount) => amount.to_string().into(),
-                None => number.into(),
-            },
-            Self::Nanos => match i64::try_from(number) {
-                Ok(_) => {
-                    let time = UNIX_EPOCH + Duration::from_nanos(number);
-                    humantime_serde::re::humantime::format_rfc3339_nanos(time).to_string().into()
-                }
-                // before 1970: none of ours
-                Err(_) => number.cast_signed().into(),
-            },
-            Self::Uuid => {
-                let low = words.get(1).map_or(0, |word| u64::from_le_bytes(*word));
-                let [a, b, c, d, e] =
-                    [number >> 32, number >> 16 & 0xffff, number & 0xffff, low >> 48, low & 0xffff_ffff_ffff];
-                format!("{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}").into()
-            }
         }
     }
 }
@@ -323,11 +240,11 @@ impl<'a> Ends<'a> {
         list.checked_sub(1).and_then(|before| self.0.get(before)).map_or(0, |end| end_of(*end))
     }
 
-    fn items_of(self, lists: &Range<usize>) -> Range<usize> {
+    pub(super) fn items_of(self, lists: &Range<usize>) -> Range<usize> {
         self.start_of(lists.start)..self.start_of(lists.end)
     }
 
-    fn lengths(self, lists: &Range<usize>) -> impl Iterator<Item = usize> + use<'a> {
+    pub(super) fn lengths(self, lists: &Range<usize>) -> impl Iterator<Item = usize> + use<'a> {
         lists.clone().map(move |list| self.start_of(list + 1).saturating_sub(self.start_of(list)))
     }
 
@@ -438,10 +355,13 @@ mod tests {
     use super::*;
     use crate::columns::RowGroup;
     use crate::columns::native::encode::encode_block;
+    use crate::columns::native::json::text_of;
     use crate::columns::testing::{any_group, read_block};
     use crate::ids::SegmentId;
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use serde_json::Value;
+    use std::time::{Duration, UNIX_EPOCH};
 
     /// Two columns of every shape that exists, two rows, byte by byte.
     const GOLDEN: &[&[u8]] = &[
