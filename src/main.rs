@@ -1,4 +1,4 @@
-//! The `millrace` binary: see `cli.rs` for what it takes and `app.rs` for what it runs.
+//! The `millrace` binary: `cli.rs` reads the command line, `app/` runs the service.
 
 use std::process::ExitCode;
 

@@ -20,6 +20,7 @@ mod noted;
 mod table;
 #[cfg(test)]
 mod tests;
+mod warm;
 
 pub use noted::{Noted, ReportedAgain};
 

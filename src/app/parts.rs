@@ -1,0 +1,165 @@
+//! The parts of the service, each made from its own section of the configuration and from what all share.
+
+use super::journal::dead_letters;
+use super::store::{Store, schema};
+use super::warm::WarmUp;
+use crate::admin::Admin;
+use crate::bounds::{self, REQUEST_BYTES_MAX};
+use crate::chat;
+use crate::clickhouse::joins::Joining;
+use crate::clickhouse::recent;
+use crate::clickhouse::{Availability, Client};
+use crate::committer::{Committer, Limits};
+use crate::config::Config;
+use crate::dedup::{DedupIndex, Noted};
+use crate::exporter::{self, Exporter};
+use crate::journal::{Backlog, IsNew, Journal};
+use crate::otlp;
+use crate::pipeline::{Ack, AdmissionGate, Pipeline, QueueReceiver};
+use crate::receivers::{Decoding, Receivers, Share};
+use crate::reconciler::joining::Joiner;
+use crate::reconciler::superseded::Superseder;
+use crate::telemetry::Metrics;
+use crate::time::Clock;
+use crate::timestamps::Budget;
+use crate::traces::Traces;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// What several parts need; each takes a clone.
+pub(super) struct Shared<'c> {
+    pub(super) config: &'c Config,
+    pub(super) client: Client,
+    pub(super) metrics: Metrics,
+    pub(super) availability: Availability,
+    pub(super) traces: Traces,
+    pub(super) days: Arc<Budget>,
+    pub(super) stopping: CancellationToken,
+}
+
+impl Shared<'_> {
+    pub(super) fn receivers(&self, pipeline: Pipeline) -> Arc<Receivers> {
+        let config = self.config;
+        let limits = chat::Limits {
+            max_value_bytes: config.genai.max_value_bytes.0,
+            max_inline_media_bytes: config.genai.max_inline_media_bytes.0,
+        };
+        Arc::new(Receivers {
+            pipeline,
+            traces: self.traces.clone(),
+            metrics: self.metrics.clone(),
+            clock: Clock::System,
+            grpc_ack: config.receivers.otlp_grpc.ack,
+            http_ack: config.receivers.http.ack,
+            dedup_window: config.dedup.window,
+            chat_dedup_window: config.chat_completions.dedup_window,
+            chat_options: chat::ParseOptions {
+                strict_reference: config.chat_completions.strict_reference,
+                limits,
+                keep_raw: config.genai.keep_raw,
+            },
+            limits: otlp::Limits { column_bytes: config.memory.request_rows_bytes(), ..otlp::Limits::default() },
+            request_bytes_max: REQUEST_BYTES_MAX,
+            body_timeout: config.connections.body_timeout,
+            decoding: Decoding::default(),
+            answers: Share::new(bounds::answer_bytes(config.memory.limit.0)),
+            decoders: Share::new(bounds::decoder_bytes(config.memory.limit.0)),
+            stopping: self.stopping.clone(),
+            retention: config.retention.clone(),
+            timestamps: config.receivers.timestamps.clone(),
+            days: Arc::clone(&self.days),
+        })
+    }
+
+    pub(super) fn committer(
+        &self,
+        outlet: QueueReceiver,
+        journal: Journal,
+        accepted: DedupIndex,
+        learned: mpsc::Receiver<Vec<recent::Stored>>,
+        gate: AdmissionGate,
+    ) -> Committer {
+        let config = self.config;
+        Committer {
+            outlet,
+            journal,
+            accepted,
+            learned,
+            gate,
+            metrics: self.metrics.clone(),
+            clock: Clock::System,
+            limits: Limits {
+                rows: config.journal.segment_rows,
+                bytes: config.journal.segment_bytes.0,
+                age: config.exporter.flush_after,
+            },
+            days: Arc::clone(&self.days),
+            watches_disk: [config.receivers.otlp_grpc.ack, config.receivers.http.ack]
+                .iter()
+                .any(|ack| *ack > Ack::Memory),
+        }
+    }
+
+    pub(super) fn exporter(&self, backlog: &Backlog) -> Exporter {
+        Exporter {
+            backlog: backlog.clone(),
+            client: self.client.clone(),
+            dead_letters: dead_letters(self.config),
+            schema: schema(self.config),
+            config: self.config.exporter.clone(),
+            metrics: self.metrics.clone(),
+            availability: self.availability.clone(),
+            clock: Clock::System,
+            state: exporter::State::default(),
+        }
+    }
+
+    pub(super) fn joiner(&self) -> Joiner {
+        Joiner {
+            client: self.client.clone(),
+            traces: self.traces.clone(),
+            config: self.config.joiner.clone(),
+            metrics: self.metrics.clone(),
+            availability: self.availability.clone(),
+            joining: Joining::default(),
+            clock: Clock::System,
+        }
+    }
+
+    pub(super) fn superseder(&self, noted: Noted) -> Superseder {
+        Superseder {
+            client: self.client.clone(),
+            noted,
+            metrics: self.metrics.clone(),
+            availability: self.availability.clone(),
+            clock: Clock::System,
+            is_on: self.config.is_dedup_on(),
+        }
+    }
+
+    pub(super) fn admin(&self, pipeline: &Pipeline, backlog: &Backlog, joiner: &Joiner, store: &Store) -> Admin {
+        Admin {
+            pipeline: pipeline.gauge(),
+            backlog: backlog.clone(),
+            clickhouse: self.availability.clone(),
+            joining: joiner.joining.clone(),
+            fence: store.fence(),
+            metrics: self.metrics.clone(),
+            traces: self.traces.clone(),
+            clock: Clock::System,
+            shutdown: self.stopping.clone(),
+        }
+    }
+
+    pub(super) fn warm_up(&self, learn: mpsc::Sender<Vec<recent::Stored>>, is_new: IsNew) -> WarmUp {
+        WarmUp {
+            client: self.client.clone(),
+            availability: self.availability.clone(),
+            learn,
+            is_new,
+            window: self.config.dedup_window_max(),
+            spans_max: self.config.dedup.max_spans,
+        }
+    }
+}

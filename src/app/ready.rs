@@ -1,0 +1,96 @@
+//! Announces that the service is ready: a greeting for a person, a file for a program.
+
+use super::listeners::Listeners;
+use super::store::Store;
+use crate::clickhouse::schema::TABLE;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio::task::JoinHandle;
+
+/// What a person, or a test, needs to know to use the service.
+pub(super) struct Addresses {
+    grpc: SocketAddr,
+    http: SocketAddr,
+    health: SocketAddr,
+    metrics: SocketAddr,
+    clickhouse: String,
+    /// The folder of the embedded ClickHouse; `None` with an external one.
+    data_dir: Option<PathBuf>,
+    table: String,
+}
+
+/// Announces that the service is ready; with the embedded ClickHouse, that is after it is up and warmed.
+pub(super) async fn announce(addresses: Addresses, warmed: JoinHandle<()>, ready_file: Option<PathBuf>) {
+    if addresses.data_dir.is_some() {
+        let _panicked_if_not_ok = warmed.await;
+    }
+    print_line(&addresses.greeting());
+    if let Some(path) = ready_file
+        && let Err(error) = addresses.write(&path)
+    {
+        tracing::error!(%error, path = %path.display(), "failed to write the ready file");
+    }
+}
+
+/// Prints a line. The reader of the output may be gone, as after `millrace serve | head`; the service goes on.
+pub(super) fn print_line(line: &str) {
+    let _reader_gone = writeln!(std::io::stdout(), "{line}");
+}
+
+impl Addresses {
+    /// # Errors
+    /// If a listener has no address.
+    pub(super) fn of(listeners: &Listeners, store: &Store) -> std::io::Result<Self> {
+        Ok(Self {
+            grpc: listeners.grpc.local_addr()?,
+            http: listeners.http.local_addr()?,
+            health: listeners.health.local_addr()?,
+            metrics: listeners.metrics.local_addr()?,
+            clickhouse: store.url.clone(),
+            data_dir: store.data_dir().map(Path::to_owned),
+            table: format!("{}.{TABLE}", store.client.database()),
+        })
+    }
+
+    fn greeting(&self) -> String {
+        let Self { grpc, http, health, metrics, clickhouse, table, .. } = self;
+        let whose = match &self.data_dir {
+            Some(dir) => format!("  (embedded; its data is in {})", dir.display()),
+            None => String::new(),
+        };
+        let chat = format!("http://{http}/apis/intake/v2/workspaces/default/ingest/chat-completions");
+        format!(
+            "\nMillrace {version} is ready.\n\n  \
+             OTLP/gRPC         {grpc}\n  \
+             OTLP/HTTP         http://{http}/v1/traces\n  \
+             chat-completions  {chat}\n  \
+             ClickHouse        {clickhouse}{whose}\n  \
+             health            http://{health}/\n  \
+             metrics           http://{metrics}/metrics\n\n\
+             Store a chat-completion:\n\n  \
+             curl -s {chat} -H 'Content-Type: application/json' -d '{SAMPLE}'\n\n\
+             and, a second later, find it:\n\n  \
+             curl -s {clickhouse} --data-binary \"SELECT Timestamp, TraceId, SpanName, InputTokens, OutputTokens \
+             FROM {table} ORDER BY Timestamp DESC LIMIT 5 FORMAT PrettyCompactMonoBlock\"\n",
+            version = env!("CARGO_PKG_VERSION"),
+        )
+    }
+
+    /// Writes the addresses as JSON; the file appears whole or not at all.
+    fn write(&self, path: &Path) -> std::io::Result<()> {
+        let json = serde_json::json!({
+            "otlp_grpc": self.grpc.to_string(),
+            "http": self.http.to_string(),
+            "health": self.health.to_string(),
+            "metrics": self.metrics.to_string(),
+            "clickhouse": self.clickhouse,
+            "pid": std::process::id(),
+        });
+        let unfinished = path.with_extension("unfinished");
+        std::fs::write(&unfinished, json.to_string())?;
+        std::fs::rename(unfinished, path)
+    }
+}
+
+const SAMPLE: &str = r#"{"request":{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Capital of Peru?"}]},"response":{"id":"chatcmpl-1","model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"Lima."},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}}}"#;

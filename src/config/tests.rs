@@ -1,0 +1,232 @@
+//! What a file and the environment become, and how what is wrong is said.
+
+use super::load::{defaults_as_value, unknown_keys};
+use super::*;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, &Environment::from([("HOST".to_owned(), "ch".to_owned())])).map_err(|error| error.to_string())
+}
+
+#[test]
+fn no_file_an_empty_file_and_the_printed_defaults_are_the_same() {
+    let defaults = Config::default();
+    assert_eq!(parse("").as_ref(), Ok(&defaults));
+    assert_eq!(parse("# nothing\n").as_ref(), Ok(&defaults));
+    assert_eq!(parse(&defaults.to_yaml().unwrap()).as_ref(), Ok(&defaults));
+}
+
+#[test]
+fn the_example_shows_every_key_with_its_default() {
+    let example = include_str!("../../deploy/config.example.yaml");
+    assert_eq!(parse(example).as_ref(), Ok(&Config::default()));
+    let given: serde_json::Value = serde_saphyr::from_str(example).unwrap();
+    let mut missing = Vec::new();
+    unknown_keys(&defaults_as_value(), &given, "", &mut missing);
+    assert!(missing.is_empty(), "not in the example: {missing:?}");
+}
+
+#[test]
+fn the_keys_of_the_documentation_are_read() {
+    let config = parse(
+        "data_dir: /var/lib/millrace\n\
+         receivers:\n  otlp_grpc: { listen: 0.0.0.0:14317 }\n  http: { listen: \"[::1]:14318\" }\n\
+         exporter: { flush_after: 1s 500ms }\n\
+         clickhouse: { url: \"http://${env:HOST}:8123\", user: \"${env:USER_NAME:-writer}\", password: a$$b, database: llm }\n",
+    )
+    .unwrap();
+    assert_eq!(config.receivers.otlp_grpc.listen.to_string(), "0.0.0.0:14317");
+    assert_eq!(config.receivers.http.listen.to_string(), "[::1]:14318");
+    assert_eq!(config.exporter.flush_after.as_millis(), 1_500);
+    assert_eq!(config.clickhouse.url.as_deref(), Some("http://ch:8123"));
+    assert_eq!(config.clickhouse.user.as_deref(), Some("writer"));
+    assert_eq!(config.clickhouse.password.as_ref().map(clickhouse::Secret::reveal), Some("a$b"));
+    assert_eq!(config.clickhouse.database.to_string(), "llm");
+}
+
+#[test]
+fn an_unknown_key_is_named_with_the_nearest_known_one() {
+    let error = parse("receivers:\n  otlp_grcp: {}\njournal: { segment_row: 5 }\nzzz: 1\n").unwrap_err();
+    assert!(error.contains("unknown key `receivers.otlp_grcp`: did you mean `otlp_grpc`?"), "{error}");
+    assert!(error.contains("unknown key `journal.segment_row`: did you mean `segment_rows`?"), "{error}");
+    assert!(error.contains("unknown key `zzz`: known here: data_dir, receivers"), "{error}");
+}
+
+#[test]
+fn a_section_without_keys_is_all_defaults() {
+    let empty = "receivers:\nmemory: ~\nadmin:\n  health:\n  metrics:\ngenai: null\nlog:\n";
+    assert_eq!(parse(empty).as_ref(), Ok(&Config::default()));
+    assert_eq!(parse("receivers:\n  http:\n  otlp_grpc:\n").as_ref(), Ok(&Config::default()));
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_said_by_its_key() {
+    for (yaml, said) in [
+        (
+            "receivers: { http: { listen: 'localhost:4318' } }",
+            "receivers.http.listen: \"localhost:4318\" is no IP address with a port; write it like 127.0.0.1:4318",
+        ),
+        (
+            "embedded: { listen: 8123 }",
+            "embedded.listen: 8123 is no IP address with a port; write it like 127.0.0.1:8123",
+        ),
+        ("genai: { keep_raw: maybe }", "genai.keep_raw: \"maybe\" must be true or false"),
+        ("memory: { limit: }", "memory.limit: has no value; write one, or leave the key out"),
+        ("log: debug", "log: must have keys below it: level"),
+        ("journal: { segment_rows: [1] }", "journal.segment_rows: must be a single value, such as 100000"),
+        ("joiner: { batch: many }", "joiner.batch: \"many\" is no whole number; write it like 1000"),
+        ("joiner: { window: soon }", "joiner.window: \"soon\" is no time; write it like 7days"),
+        ("joiner: { interval: 5 }", "joiner.interval: 5 is no time; write it like 2s"),
+        (
+            "retention: { spans: 30 }",
+            "retention.spans: \"30\" is no time; write it like 30d, 1y or forever (line 1, column 21)",
+        ),
+        (
+            "retention: { workspaces: { a: { span: 3d } } }",
+            "retention.workspaces.a.span: unknown field `span`, expected one of spans, content (line 1, column 33)",
+        ),
+        (
+            "retention: { workspaces: [a] }",
+            "retention.workspaces: must have names of your choice below it, each with its keys",
+        ),
+        (
+            "exporter: { order: backwards }",
+            "exporter.order: unknown variant `backwards`, expected one of fair, oldest_first, newest_first (line 1, column 20)",
+        ),
+    ] {
+        assert_eq!(parse(yaml).unwrap_err(), said, "{yaml}");
+    }
+    assert!(parse("joiner: { window: 0 }").is_ok());
+    assert!(parse("- a").unwrap_err().starts_with("the file must have keys at the top: data_dir, "));
+}
+
+#[test]
+fn a_wrong_value_or_a_missing_variable_is_said() {
+    assert!(parse("receivers: { http: { listen: nonsense } }").unwrap_err().contains("listen"));
+    assert!(parse("data_dir: ${env:NOT_THERE}").unwrap_err().contains("NOT_THERE is not set"));
+    assert!(parse("clickhouse: { database: 'a; DROP' }").unwrap_err().contains("database name"));
+    let config = Config {
+        clickhouse: clickhouse::Config { url: Some("ch:9000".into()), ..Default::default() },
+        ..Config::default()
+    };
+    assert!(config.check().unwrap_err().to_string().contains("must be the HTTP interface"));
+    let nowhere = parse("clickhouse: { url: 'http://ch', replica_path: '/x/{table}' }").unwrap();
+    assert!(nowhere.check().unwrap_err().to_string().contains("clickhouse.replica_path: needs clickhouse.cluster"));
+    let wide = parse("embedded: { listen: \"0.0.0.0:8123\" }").unwrap();
+    assert!(wide.check().unwrap_err().to_string().contains("embedded.listen: 0.0.0.0:8123 is not loopback"));
+    assert!(parse("{ embedded: { listen: \"0.0.0.0:8123\" }, clickhouse: { password: x } }").unwrap().check().is_ok());
+}
+
+/// What a file becomes with one variable, X.
+fn parse_with(text: &str, x: &str) -> Result<Config, String> {
+    Config::parse(text, &Environment::from([("X".to_owned(), x.to_owned())])).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_variable_gives_a_value_whatever_it_holds_and_nothing_else() {
+    for x in [
+        "plain",
+        "a #b",
+        "null",
+        "~",
+        "true",
+        "0123",
+        "1e3",
+        "p: \"x",
+        "}, database: other, {",
+        "a\ndata_dir: elsewhere",
+        "- a",
+        "[",
+        "*x",
+        "&x",
+        "!!int 5",
+        "|",
+        "${env:X}",
+        "$V0",
+        "${V0}",
+        "$$",
+        "'",
+        "\"",
+        "\\",
+        "%",
+        "@",
+        "`",
+        "é\u{2028}",
+        " spaces ",
+    ] {
+        for file in [
+            "clickhouse:\n  password: ${env:X}\n",
+            "clickhouse:\n  password: ${env:X} # not a part of it\n",
+            "clickhouse: { password: ${env:X}, database: otel }",
+            "clickhouse: { password: \"${env:X}\" }",
+            "clickhouse: { password: '${env:X}' }",
+            "clickhouse: { password: ${env:NONE:-${env:X} }",
+        ] {
+            let is_default = file.contains("NONE");
+            let want = Config {
+                clickhouse: clickhouse::Config {
+                    password: Some(clickhouse::Secret::from(if is_default { "${env:X" } else { x }.to_owned())),
+                    ..Default::default()
+                },
+                ..Config::default()
+            };
+            assert_eq!(parse_with(file, x).as_ref(), Ok(&want), "{file} with {x:?}");
+        }
+    }
+}
+
+#[test]
+fn values_of_variables_have_the_type_that_their_key_has() {
+    let file = "journal: { segment_rows: ${env:X} }";
+    assert_eq!(parse_with(file, "77").unwrap().journal.segment_rows, 77);
+    assert!(!parse_with("genai: { keep_raw: ${env:X} }", "false").unwrap().genai.keep_raw);
+    assert_eq!(parse_with("memory: { limit: ${env:X} }", "64MiB").unwrap().memory.limit, ByteSize::mib(64));
+    assert_eq!(parse_with("memory: { limit: ${env:X}MiB }", "64").unwrap().memory.limit, ByteSize::mib(64));
+    assert_eq!(parse_with("joiner: { interval: ${env:X} }", "3s").unwrap().joiner.interval.as_secs(), 3);
+    assert_eq!(
+        parse_with("retention: { spans: ${env:X} }", "30d").unwrap(),
+        parse("retention: { spans: 30d }").unwrap()
+    );
+    assert_eq!(parse_with("log: { level: ${env:X} }", "debug").unwrap().log.level, Level::Debug);
+    let http = parse_with("receivers: { http: { listen: \"127.0.0.1:${env:X}\" } }", "99").unwrap().receivers.http;
+    assert_eq!(http.listen.port(), 99);
+    let url = "clickhouse: { url: \"http://${env:X}_y:${env:PORT:-8123}/$$a$b\" }";
+    assert_eq!(parse_with(url, "h").unwrap().clickhouse.url.as_deref(), Some("http://h_y:8123/$a$b"));
+    let nothing = "clickhouse:\n  password: ${env:X}\n";
+    assert!(parse_with(nothing, "").unwrap_err().contains("${env:X}: X is not set"));
+    assert_eq!(parse_with(&nothing.replace("X}", "X:-}"), "").unwrap(), Config::default());
+    // a line that is a comment needs no variable
+    assert_eq!(parse("# password: ${env:NOT_THERE}\n").unwrap(), Config::default());
+}
+
+#[test]
+fn no_message_shows_the_value_of_a_variable() {
+    let secret = "hunter2: [";
+    for (file, said) in [
+        ("data_dir: ${env:X}\n a: b", ""),
+        ("${env:X}: 1", "unknown key `${env:X}`"),
+        ("receivers: { http: { listen: \"${env:X}\" } }", "receivers.http.listen: ${env:X} is no IP address"),
+        ("journal: { segment_rows: ${env:X} }", "journal.segment_rows: ${env:X} is no whole number"),
+        ("genai: { keep_raw: ${env:X} }", "genai.keep_raw: ${env:X} must be true or false"),
+        ("joiner: { interval: ${env:X} }", "joiner.interval: ${env:X} is no time"),
+        ("memory: { limit: ${env:X:-5} }", "memory.limit: the value of ${env:X:-5} does not fit (line 1"),
+        ("clickhouse: { database: a-${env:X} }", "clickhouse.database: the value of a-${env:X} does not fit"),
+        ("retention: { spans: ${env:X} }", "retention.spans: the value of ${env:X} does not fit"),
+        ("retention: { workspaces: { a: { span: ${env:X} } } }", "retention.workspaces.a"),
+        ("retention: { workspaces: { a: { spans: ${env:X} } } }", "retention.workspaces.a"),
+        ("log: { level: ${env:X} }", "log.level: the value of ${env:X} does not fit"),
+        ("embedded: { queries_max: [${env:X}] }", "must be a single value"),
+        ("exporter: { order: ${env:X} }", "exporter.order: the value of ${env:X} does not fit"),
+    ] {
+        let error = parse_with(file, secret).unwrap_err();
+        assert!(!error.contains("hunter2") && error.contains(said), "{file}: {error}");
+    }
+    let nowhere = parse_with("clickhouse: { url: \"${env:X}\" }", secret).unwrap();
+    let error = nowhere.check().unwrap_err().to_string();
+    assert!(!error.contains("hunter2") && error.contains("clickhouse.url: must be the HTTP interface"), "{error}");
+}
+
+#[test]
+fn a_password_is_not_shown_by_debug() {
+    let config = parse("clickhouse: { password: hunter2 }").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
