@@ -75,7 +75,7 @@ zookeeper: ## installs ZooKeeper with apt, for the tests of a cluster; needs roo
 
 .PHONY: test-cluster
 test-cluster: libchdb zookeeper ## runs the tests on a cluster of real ClickHouse nodes with ZooKeeper
-	$(CARGO) test --locked --test cluster -- --nocapture --test-threads 1
+	$(CARGO) test --locked --test faults cluster:: -- --nocapture --test-threads 1
 
 # Needs root (loop devices, tmpfs), a C compiler, and hours; MILLRACE_TORTURE_ROUNDS=20 makes it shorter. One at a time:
 # each test takes the whole machine.
@@ -83,11 +83,11 @@ TORTURE ?=
 .PHONY: torture
 torture: libchdb ## runs the long form of the fault tests; TORTURE=killed runs those whose name has that in it
 	$(CARGO) test --locked --features torture --lib journal::tests::model
-	$(CARGO) test --locked --features torture --test torture -- --nocapture --test-threads 1 $(TORTURE)
+	$(CARGO) test --locked --features torture --test faults -- --nocapture --test-threads 1 --skip attacks:: --skip cluster:: $(TORTURE)
 
 .PHONY: attacks
 attacks: test-tools ## runs the long form of the attacks on the real binary, and prints how many held
-	$(CARGO) test --locked --features torture --test attacks -- --nocapture --test-threads 1
+	$(CARGO) test --locked --features torture --test faults attacks:: -- --nocapture --test-threads 1
 
 # LiteLLM takes 370 MB: its checks are not among those of `make test`, which replays what it sent once.
 LITELLM_VENV := $(TOOLS)/venv-litellm
@@ -101,7 +101,7 @@ $(LITELLM): tests/clients/requirements-litellm.txt
 test-litellm: libchdb $(LITELLM) ## installs LiteLLM (370 MB) and checks that its calls arrive as it knows them
 	$(CARGO) build --locked
 	$(LITELLM_VENV)/bin/python tests/clients/litellm_check.py target/debug/millrace
-	$(CARGO) test --locked --features litellm --test e2e dialects::litellm
+	$(CARGO) test --locked --features litellm --test service dialects::litellm
 
 # What each instrumentation sends, kept as it is: after a change of tests/clients/dialects.py or of a version.
 DIALECTS ?= $(shell $(PYTHON) tests/clients/dialects.py list)
@@ -114,12 +114,12 @@ record-dialects: test-tools $(LITELLM) ## records tests/fixtures/dialects anew; 
 
 .PHONY: fmt
 fmt: ## formats the sources
-	$(CARGO) fmt
+	$(CARGO) fmt --all
 
 .PHONY: lint
 lint: ## checks format and lints
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 
 .PHONY: doc
 doc: ## builds the documentation; a broken link fails
@@ -128,7 +128,7 @@ doc: ## builds the documentation; a broken link fails
 .PHONY: deny
 deny: ## asks cargo-deny for licences, bans, sources and the advisories of today
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check; \
-	else echo "cargo-deny is not installed (cargo install --locked cargo-deny): skipped; tests/supply_chain.rs checks offline"; fi
+	else echo "cargo-deny is not installed (cargo install --locked cargo-deny): skipped; tests/tidy/supply_chain.rs checks offline"; fi
 
 # libFuzzer needs unstable flags of the compiler; RUSTC_BOOTSTRAP lets the one toolchain have them. The code has no
 # unsafe where it is fuzzed, so no sanitizer: twice as many runs.
@@ -140,7 +140,7 @@ $(CARGO_FUZZ):
 
 .PHONY: fuzz
 fuzz: $(CARGO_FUZZ) ## fuzzes each target for FUZZ_SECONDS (30); what breaks is kept in fuzz/artifacts
-	$(CARGO) test --locked --quiet --test fuzz_smoke make_fuzz
+	$(CARGO) test --locked --quiet --test codec make_fuzz
 	for target in $(FUZZ_TARGETS); do \
 	  echo "== $$target"; \
 	  mkdir -p fuzz/corpus/$$target; \

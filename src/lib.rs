@@ -1,7 +1,7 @@
 //! Millrace: OTLP and captured chat-completions in, one table of traces in ClickHouse out.
 //!
 //! The house has five floors; a module imports from lower floors only (ARCHITECTURE.md has the map,
-//! `tests/house.rs` keeps it):
+//! `tests/tidy/layers.rs` keeps it):
 //!
 //! ```text
 //! 4 wiring      main  cli  app  config  dead_letter

@@ -19,8 +19,6 @@ mod data;
 mod machine;
 mod native;
 mod queries;
-#[path = "../../tests/e2e/support/mod.rs"]
-mod support;
 
 use anyhow::{Context as _, ensure};
 use clap::{Parser, ValueEnum};

@@ -20,8 +20,6 @@ mod report;
 mod samples;
 mod scenario;
 mod sink;
-#[path = "../../tests/e2e/support/mod.rs"]
-mod support;
 mod template;
 
 use anyhow::ensure;

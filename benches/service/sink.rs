@@ -1,7 +1,6 @@
 //! A ClickHouse that keeps no row, so that the service's own cost is seen alone: inserts are taken and forgotten, and every
 //! other statement goes on to an engine. It runs in a thread of the benchmark: its CPU is not counted.
 
-use crate::support::Engine;
 use bytes::Bytes;
 use http::Uri;
 use http::{Request, Response};
@@ -16,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use support::Engine;
 use tokio::net::TcpListener;
 
 /// A running sink; it runs as long as the benchmark.

@@ -1,8 +1,6 @@
 //! `convention` of `targets.rs`, driven by libFuzzer.
 #![no_main]
 
-#[path = "../targets.rs"]
-#[allow(dead_code, reason = "each binary runs one of them")]
-mod targets;
+use millrace_fuzz_targets as targets;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::run(targets::convention, data));

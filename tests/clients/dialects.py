@@ -6,7 +6,7 @@
 
 The conversation is three model calls: the model asks for a tool; it answers with the tool's result; a second question is
 answered as a stream. Session and user are named in the way that the instrumentation has for it, otherwise as OpenTelemetry
-baggage. `tests/e2e/dialects.rs` says what the table must hold of it.
+baggage. `tests/service/dialects.rs` says what the table must hold of it.
 """
 
 import asyncio

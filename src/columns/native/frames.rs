@@ -287,7 +287,7 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
 mod tests {
     use super::*;
 
-    /// What ClickHouse 26.7 itself wrote for `SELECT 'hello' FORMAT TSV` is checked in tests/embedded.rs, where the
+    /// What ClickHouse 26.7 itself wrote for `SELECT 'hello' FORMAT TSV` is checked in tests/service/embedded.rs, where the
     /// engine reads our frames; these bytes are the frame of the ClickHouse documentation's scheme, spelt out.
     const NONE_FRAME_SIZES: [u8; 14] = [0x02, 14, 0, 0, 0, 5, 0, 0, 0, b'h', b'e', b'l', b'l', b'o'];
 

@@ -1,0 +1,247 @@
+//! The fuzz targets over the samples and a bounded number of mutations, the same ones every time.
+//!
+//! No search for new paths, as `make fuzz` does it: a smoke, for every run of the tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use millrace::columns::native::encode::encode_block;
+use millrace::otlp::{Limits, transcode_traces};
+use millrace::workspace::Workspace;
+use millrace_fuzz_targets as targets;
+use serde_json::Value;
+
+/// Mutations of each seed.
+const MUTATIONS: u64 = 60;
+
+fn folder(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn samples(kind: &str) -> Vec<Value> {
+    let folder = folder("tests/corpus").join(kind);
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).collect()
+}
+
+/// What a target starts from.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let bodies = || samples("chat").into_iter().map(|sample| sample["ingest"].clone());
+    let requests =
+        || samples("otlp").into_iter().filter_map(|sample| request(&sample)).map(|json| json.to_string().into_bytes());
+    match target {
+        "chat_body" => bodies().map(|body| body.to_string().into_bytes()).collect(),
+        "chunk_merge" => bodies().map(|body| lines(&body["response"]).into_bytes()).collect(),
+        "foreign_record" => bodies().flat_map(|body| foreign(&body)).collect(),
+        "otlp_json" => requests().collect(),
+        "otlp_protobuf" => requests().map(|json| transcode_traces(&json, 32).unwrap().protobuf().to_vec()).collect(),
+        "convention" => conventions(),
+        "native_block" => requests().map(|json| block(&json)).collect(),
+        _ => [
+            "https://x/a.png",
+            "data:image/png;base64,AAEC",
+            "data:image/svg+xml,%3Csvg%2F%3E",
+            "AAEC",
+            "data:",
+            "DATA:a/b;c=d;BASE64,+/8=",
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec(),
+    }
+}
+
+/// The attributes of samples as lines, and lines of what no sample has.
+fn conventions() -> Vec<Vec<u8>> {
+    let line = |(key, value): (&String, &Value)| match value.as_str() {
+        Some(text) => format!("{key}={text}"),
+        None => format!("{key}={value}"),
+    };
+    let lines = |sample: &Value| {
+        sample["attributes"].as_object().map(|all| all.iter().map(line).collect::<Vec<_>>().join("\n").into_bytes())
+    };
+    let more = [
+        "gen_ai.output.messages=[{\"role\":\"assistant\",\"parts\":[]}]\ngen_ai.completion.0.function_call.name=f\nllm.finish_reason=x",
+        "@gen_ai.user.message\ncontent=hi\n@gen_ai.choice\nmessage={\"content\":\"a\"}\nindex=0\nfinish_reason=stop",
+        "gen_ai.operation.name=chat\ninput.value={\"contents\":[{\"parts\":[{\"functionCall\":{\"name\":\"f\",\"args\":{}}}]}]}",
+        "gen_ai.input.messages=[{\"role\":\"user\",\"content\":[{\"type\":\"image\",\"source\":{\"data\":\"AAEC\"}},{\"type\":\"tool_result\",\"content\":null},{\"type\":\"uri\"}]}]",
+    ];
+    samples("otlp").iter().filter_map(lines).chain(more.map(|text| text.as_bytes().to_vec())).collect()
+}
+
+/// The Native block of a request's spans.
+fn block(request: &[u8]) -> Vec<u8> {
+    let transcoded = transcode_traces(request, 32).unwrap();
+    let decoded = transcoded.decode(&Workspace::default(), &Limits::default()).unwrap();
+    let mut block = Vec::new();
+    encode_block(&[&decoded.rows], millrace::ids::SegmentId::new(1, 2), &mut block);
+    block
+}
+
+/// The pair as LiteLLM's callback and Helicone's log have it.
+fn foreign(body: &Value) -> [Vec<u8>; 2] {
+    let (request, response) = (&body["request"], &body["response"]);
+    let payload = serde_json::json!({
+        "id": response["id"], "litellm_call_id": "c", "call_type": "acompletion", "status": "success", "stream": true,
+        "model": request["model"], "messages": request["messages"], "response": response, "response_cost": 1e-6,
+        "model_parameters": {"temperature": 0.5}, "startTime": 1795445761.5, "endTime": 1795445762.5,
+        "completionStartTime": 1795445761.75, "trace_id": body["trace_id"], "request_tags": ["a"],
+        "error_information": {"error_class": "E", "error_code": "400"}, "prompt_tokens": 3,
+    });
+    let text = response.as_str();
+    let log = serde_json::json!({
+        "providerRequest": {"url": "custom-model-nopath", "json": request, "meta": {"session_id": "s"}},
+        "providerResponse": {"json": if text.is_some() { &Value::Null } else { response }, "textBody": text, "status": 200},
+        "timing": {"startTime": {"seconds": 1795445761, "milliseconds": 5}, "endTime": {"seconds": 1795445762, "milliseconds": 0}, "timeToFirstToken": 7.5},
+    });
+    [log.clone(), serde_json::json!([payload, log])].map(|record| record.to_string().into_bytes())
+}
+
+/// A response as lines: a chunk a line, or the text as it is.
+fn lines(response: &Value) -> String {
+    let line = |item: &Value| item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+    let list = response.as_array().map(|items| items.iter().map(line).collect::<Vec<_>>().join("\n"));
+    list.unwrap_or_else(|| line(response))
+}
+
+/// The request of an OTLP sample: whole, or as spans alone.
+fn request(sample: &Value) -> Option<Value> {
+    let spans = ["otlp_spans", "spans"].iter().find_map(|name| sample.get(*name));
+    let wrapped = spans.map(|spans| serde_json::json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}));
+    sample.get("otlp").cloned().or(wrapped).filter(|it| transcode_traces(it.to_string().as_bytes(), 32).is_ok())
+}
+
+/// Numbers that look random and are the same in every run. Source: Marsaglia, xorshift64.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(bound.max(1)).unwrap()).unwrap()
+    }
+}
+
+/// Pieces that parsers trip over.
+const TOKENS: [&[u8]; 16] = [
+    b"null",
+    b"{}",
+    b"[]",
+    b"\"\"",
+    b"-1",
+    b"1e999",
+    b"\\ud83d",
+    b"\xff",
+    b"data:",
+    b";base64,",
+    b"[DONE]",
+    b"\r\n\r\n",
+    b"\"index\":",
+    b"\x80\x80",
+    b"9223372036854775808",
+    b"\"error\":",
+];
+
+fn mutated(seeds: &[Vec<u8>], seed: usize, numbers: &mut Numbers) -> Vec<u8> {
+    let mut bytes = seeds[seed].clone();
+    for _ in 0..=numbers.below(3) {
+        let at = numbers.below(bytes.len() + 1);
+        let to = (at + numbers.below(32)).min(bytes.len());
+        match numbers.below(6) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << numbers.below(8),
+            1 => drop(bytes.drain(at..to)),
+            2 => drop(bytes.splice(at..at, TOKENS[numbers.below(TOKENS.len())].iter().copied())),
+            3 => {
+                let piece = bytes[at..to].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            4 => {
+                let other = &seeds[numbers.below(seeds.len())];
+                let tail = other[numbers.below(other.len() + 1)..].to_vec();
+                bytes.truncate(at);
+                bytes.extend(tail);
+            }
+            _ => bytes.truncate(at),
+        }
+    }
+    bytes
+}
+
+fn smoke(target: &str) {
+    let (_, run) = targets::TARGETS.iter().find(|(name, _)| *name == target).unwrap();
+    let seeds = seeds(target);
+    assert!(!seeds.is_empty(), "nothing to start from");
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    for seed in 0..seeds.len() {
+        targets::run(*run, &seeds[seed]);
+        for _ in 0..MUTATIONS {
+            let bytes = mutated(&seeds, seed, &mut numbers);
+            if std::panic::catch_unwind(|| targets::run(*run, &bytes)).is_err() {
+                panic!("{target} does not hold for {:?}", String::from_utf8_lossy(&bytes));
+            }
+        }
+    }
+}
+
+#[test]
+fn chat_body_holds() {
+    smoke("chat_body");
+}
+
+#[test]
+fn chunk_merge_holds() {
+    smoke("chunk_merge");
+}
+
+#[test]
+fn foreign_record_holds() {
+    smoke("foreign_record");
+}
+
+#[test]
+fn data_url_holds() {
+    smoke("data_url");
+}
+
+#[test]
+fn otlp_protobuf_holds() {
+    smoke("otlp_protobuf");
+}
+
+#[test]
+fn otlp_json_holds() {
+    smoke("otlp_json");
+}
+
+#[test]
+fn convention_holds() {
+    smoke("convention");
+}
+
+#[test]
+fn native_block_holds() {
+    smoke("native_block");
+}
+
+#[test]
+fn every_target_has_a_binary() {
+    for (name, _) in targets::TARGETS {
+        assert!(folder("fuzz/fuzz_targets").join(name).with_extension("rs").exists(), "{name}");
+    }
+}
+
+#[test]
+fn make_fuzz_begins_with_what_the_samples_hold() {
+    for (name, _) in targets::TARGETS {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz-seeds").join(name);
+        fs::create_dir_all(&folder).unwrap();
+        for (number, seed) in seeds(name).iter().enumerate() {
+            fs::write(folder.join(format!("{number:03}")), seed).unwrap();
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The codecs from outside, without a running service: bytes in, spans, blocks or refusals out.
+//!
+//! ```text
+//! corpus      every sample of tests/corpus becomes the span that it expects
+//! ingest      captured calls: what is refused and how, which are the same span, what holds for every body
+//! bounds      values that are too large are cut, media become references
+//! producers   producers that deviate from the API that they imitate
+//! linear      the cost of foreign bytes is linear in their number
+//! fuzz_smoke  the fuzz targets over the samples and a bounded number of mutations
+//! ```
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod bounds;
+mod corpus;
+mod fuzz_smoke;
+mod ingest;
+mod linear;
+mod producers;
+mod spans;

@@ -1,0 +1,371 @@
+//! What is fuzzed: each target takes any bytes, and panics when a promise is broken.
+//!
+//! ```text
+//! chat_body      a body of the chat ingest converts or is refused with 422, and twice to the same span
+//! chunk_merge    a stream's text and the list of its chunks become the same span
+//! foreign_record a record of LiteLLM or Helicone that is read at all converts, twice to the same span
+//! data_url       whatever stands where a URL belongs becomes one part, and no `uri` is a data URL
+//! otlp_protobuf  a request is accepted when prost accepts what is stored of it, with as many spans
+//! otlp_json      what is transcoded is protobuf that decodes
+//! convention     whatever attributes a span has, its messages are JSON that is kept as it is when it is sent again
+//! native_block   what is read as a block has its rows in every column, and cut in two it has the same rows
+//! ```
+//!
+//! All of them take steps in proportion to their input (`millrace::steps`).
+//!
+//! The binaries of cargo-fuzz run them (`make fuzz`), and so does `tests/codec/fuzz_smoke.rs` with fewer inputs.
+
+#![allow(clippy::indexing_slicing, reason = "a target panics when a promise is broken")]
+
+mod stored;
+
+use millrace::chat::vendor::records::Records;
+use millrace::chat::vendor::{helicone, litellm};
+use millrace::chat::{self, AttrValue, ChatSpan, Context, Foreign, Limits, ParseOptions};
+use millrace::columns::native::encode::encode_block;
+use millrace::columns::native::parse::Block;
+use millrace::columns::typed::Normalise;
+use millrace::columns::{MapRow, RowGroup, SpanScalars};
+use millrace::conventions;
+use millrace::ids::{SegmentId, SpanId, TraceId};
+use millrace::otlp::{self, DecodeError, Encoding};
+use millrace::steps;
+use millrace::time::UnixNanos;
+use millrace::workspace::Workspace;
+use prost::Message as _;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+/// A target by its name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 8] = [
+    ("chat_body", chat_body),
+    ("chunk_merge", chunk_merge),
+    ("foreign_record", foreign_record),
+    ("data_url", data_url),
+    ("otlp_protobuf", otlp_protobuf),
+    ("otlp_json", otlp_json),
+    ("convention", convention),
+    ("native_block", native_block),
+];
+
+/// Most steps for a byte of input: a target reads it several times, some of them as many records.
+const STEPS_PER_BYTE: u64 = 2_000;
+
+/// Steps for what a target adds of its own.
+const STEPS_OF_ITS_OWN: u64 = 100_000;
+
+/// Runs a target, and holds its steps to the size of the input.
+pub fn run(target: fn(&[u8]), data: &[u8]) {
+    let ((), steps) = steps::of(|| target(data));
+    let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
+    let steps_max = bytes.saturating_mul(STEPS_PER_BYTE).saturating_add(STEPS_OF_ITS_OWN);
+    assert!(steps <= steps_max, "{steps} steps for {bytes} bytes");
+}
+
+/// Limits so small that a fuzzer's inputs reach them.
+const SMALL: Limits = Limits { max_value_bytes: 64, max_inline_media_bytes: 32 };
+
+/// Converts a body and hands its span on, once with the defaults and once with small limits. Nothing for a refusal.
+fn with_span<T>(body: &[u8], limits: Limits, look: impl FnOnce(&ChatSpan<'_>) -> T) -> Option<T> {
+    let options = ParseOptions { limits, ..ParseOptions::default() };
+    let refused = |errors: chat::ValidationErrors| {
+        let answer: Value = serde_json::from_str(&errors.to_json()).expect("a refusal is JSON");
+        assert!(answer["detail"].as_array().is_some_and(|details| !details.is_empty()), "a refusal says why");
+    };
+    let capture = chat::parse(body, &options).map_err(refused).ok()?;
+    let workspace = Workspace::default();
+    let received_at = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
+    let context =
+        Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None, record: None };
+    let span = chat::convert(&capture, &context).map_err(refused).ok()?;
+    Some(look(&span))
+}
+
+/// The attributes of a span as the columns have them; checks on the way that what should be JSON is JSON.
+fn columns(span: &ChatSpan<'_>) -> Vec<(String, String)> {
+    let mut seen = std::collections::HashSet::new();
+    let column = |(key, value): &(std::borrow::Cow<'static, str>, AttrValue<'_>)| {
+        let mut text = String::new();
+        value.as_column_text(&mut text);
+        if let AttrValue::Json(_) | AttrValue::StrList(_) = value {
+            let read: Result<Value, _> = serde_json::from_str(&text);
+            assert!(read.is_ok(), "{key} is not JSON: {text}");
+        }
+        assert!(seen.insert(key.clone()), "{key} is there twice");
+        (key.to_string(), text)
+    };
+    let columns = span.attributes.iter().map(column).collect();
+    for raw in [&span.raw.request, &span.raw.response] {
+        // as they were sent, so halves of characters too: only the grammar is to hold
+        let read: Result<&RawValue, _> = serde_json::from_str(raw);
+        assert!(raw.is_empty() || read.is_ok(), "not JSON: {raw}");
+    }
+    columns
+}
+
+/// The body of a captured call is converted or refused, twice alike, whatever the limits are.
+pub fn chat_body(data: &[u8]) {
+    let whole = |span: &ChatSpan<'_>| {
+        assert!(span.end >= span.start, "a span ends before it starts");
+        let is_whole =
+            ["millrace.truncated", "millrace.media.replaced"].iter().all(|key| span.attribute(key).is_none());
+        for raw in [&span.raw.request, &span.raw.response] {
+            let is_sent = || String::from_utf8_lossy(data).contains(&**raw);
+            assert!(!raw.is_empty() && (!is_whole || is_sent()), "not as it was sent: {raw}");
+        }
+        (span.trace.id(), span.span_id, columns(span))
+    };
+    let bounded = |span: &ChatSpan<'_>| {
+        for raw in [&span.raw.request, &span.raw.response] {
+            let read: Result<Value, _> = serde_json::from_str(raw);
+            assert!(read.as_ref().is_ok_and(is_bounded) || read.is_err(), "a text is too long: {raw}");
+        }
+    };
+    let _any_outcome = with_span(data, SMALL, bounded);
+    let first = with_span(data, Limits::default(), whole);
+    assert_eq!(first, with_span(data, Limits::default(), whole), "the same body became two spans");
+    let small = with_span(data, SMALL, whole);
+    let ids = |span: Option<(_, _, Vec<(String, String)>)>| span.map(|(trace, span, _)| (trace, span));
+    assert_eq!(ids(first), ids(small), "limits changed who a span is");
+}
+
+/// No text is longer than the small limits allow, but for the marker or the reference that says what is missing. A
+/// medium may be percent-encoded, with a header.
+fn is_bounded(value: &Value) -> bool {
+    let bytes_max = SMALL.max_value_bytes + 3 * SMALL.max_inline_media_bytes;
+    match value {
+        Value::String(text) => text.len() <= bytes_max || text.ends_with(" bytes cut by millrace]"),
+        Value::Array(items) => items.iter().all(is_bounded),
+        Value::Object(members) => members.values().all(is_bounded),
+        _ => true,
+    }
+}
+
+/// The span's attributes of a pair with this response.
+fn of_response(response: &Value) -> Option<Vec<(String, String)>> {
+    let body = json!({"provider": "p", "request": {"model": "m", "messages": []}, "response": response}).to_string();
+    with_span(body.as_bytes(), Limits::default(), columns)
+}
+
+/// The chunks of a stream merge to the same span as a list, as texts and as a stream.
+pub fn chunk_merge(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let _any_outcome = of_response(&json!(text));
+    let lines: Vec<&str> = text.lines().collect();
+    let _any_outcome = of_response(&json!(lines));
+    let chunks: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let chunks: Vec<Value> = chunks.into_iter().filter(is_chunk).collect();
+    if chunks.is_empty() {
+        return;
+    }
+    let sse: String = chunks.iter().map(|chunk| format!("data: {chunk}\r\n\r\n")).collect();
+    let strings: Vec<Value> = chunks.iter().map(|chunk| json!(chunk.to_string())).collect();
+    let listed = of_response(&json!(chunks));
+    assert_eq!(listed, of_response(&json!(strings)), "chunks as texts merge differently");
+    assert_eq!(listed, of_response(&json!(format!("{sse}data: [DONE]\n\n"))), "chunks as a stream merge differently");
+}
+
+/// An object that only a stream contains: a text of a whole response is read as that response.
+fn is_chunk(value: &Value) -> bool {
+    value["object"] == "chat.completion.chunk" && value["choices"].is_array()
+}
+
+/// A record of LiteLLM or Helicone that can be read becomes a span, twice the same.
+pub fn foreign_record(data: &[u8]) {
+    let records = Records::of(data);
+    for (_, record) in std::iter::once((0, data)).chain(records.iter().take(8)) {
+        for limits in [Limits::default(), SMALL] {
+            let headers = [("helicone-session-id", "s")];
+            let options = ParseOptions { limits, ..ParseOptions::default() };
+            let read = [litellm::rewrite(record, &options), helicone::rewrite(record, &headers, &options)];
+            for foreign in read.into_iter().flatten() {
+                let body = foreign.body.clone();
+                assert!(serde_json::from_str::<Value>(&body).is_ok(), "not JSON: {body}");
+                let seen = complete(&body, foreign.clone(), limits);
+                assert!(seen.is_some(), "refused although it was read: {body}");
+                assert_eq!(seen, complete(&body, foreign, limits), "the same record became two spans");
+            }
+        }
+    }
+}
+
+/// The attributes of a rewritten record's span, once it is completed.
+fn complete(body: &str, foreign: Foreign, limits: Limits) -> Option<Vec<(String, String)>> {
+    let options = Foreign::options(ParseOptions { limits, ..ParseOptions::default() });
+    let capture = chat::parse(body.as_bytes(), &options).ok()?;
+    let workspace = Workspace::default();
+    let received_at = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
+    let record = foreign.identity.clone();
+    let context =
+        Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None, record: Some(&record) };
+    let mut span = chat::convert(&capture, &context).ok()?;
+    foreign.complete(&mut span);
+    Some(columns(&span))
+}
+
+/// Whatever stands where a URL belongs becomes one part, and no `uri` is a data URL.
+pub fn data_url(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let parts = json!([
+        {"type": "image_url", "image_url": {"url": text}}, {"type": "image_url", "image_url": text},
+        {"type": "input_audio", "input_audio": {"data": text, "format": "wav"}},
+        {"type": "file", "file": {"file_data": text, "filename": "a.pdf"}},
+    ]);
+    let body = json!({
+        "request": {"model": "m", "messages": [{"role": "user", "content": parts}]},
+        "response": {"choices": [{"message": {"images": [text], "audio": {"data": text}}}]},
+    });
+    for limits in [Limits::default(), SMALL] {
+        let columns = with_span(body.to_string().as_bytes(), limits, columns).expect("media are never refused");
+        for key in ["gen_ai.input.messages", "gen_ai.output.messages"] {
+            let (_, json) = columns.iter().find(|(name, _)| name == key).expect("there are messages");
+            check_parts(&serde_json::from_str(json).expect("messages are JSON"), key == "gen_ai.input.messages");
+        }
+    }
+}
+
+fn check_parts(messages: &Value, is_input: bool) {
+    let parts: Vec<&Value> =
+        messages.as_array().into_iter().flatten().filter_map(|it| it["parts"].as_array()).flatten().collect();
+    assert!(!is_input || parts.len() == 4, "a medium is lost: {messages}");
+    for part in parts {
+        let uri = part["uri"].as_str().unwrap_or_default();
+        assert!(!uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")), "a data URL as uri: {part}");
+        assert!(part["type"] != "uri" || part["sha256"].is_null() || part["size"].is_u64(), "no size: {part}");
+    }
+}
+
+/// A request is accepted when prost accepts it, with as many spans.
+pub fn otlp_protobuf(data: &[u8]) {
+    let ours = otlp::decode_traces(data, Encoding::Protobuf, &Workspace::default(), &otlp::Limits::default());
+    let prosts = stored::Request::decode(data);
+    match (&ours, &prosts) {
+        (Err(DecodeError::TooMany { .. }), _) | (Err(_), Err(_)) => {}
+        (Ok(decoded), Ok(request)) => {
+            let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+            let spans: usize = scopes.map(|scope| scope.spans.len()).sum();
+            assert_eq!(decoded.rows.rows() + decoded.rejected, spans, "spans are lost");
+        }
+        // groups are in no message of OTLP: here they may nest less deep than prost lets them
+        (Err(error), Ok(_)) => {
+            assert!(error.to_string().contains("groups that do not match"), "prost accepts what we refuse: {error}");
+        }
+        // A bad span is not read to its end, what is nested too deep costs its span where prost gives up, and of a value
+        // that is there twice only the last is read.
+        (Ok(decoded), Err(error)) => {
+            let words = error.to_string();
+            let is_excused = ["recursion limit", "AnyValue.value", "KeyValue.value"];
+            let is_excused = decoded.rejected > 0 || is_excused.iter().any(|part| words.contains(part));
+            assert!(is_excused, "prost refuses what we accept: {words}");
+        }
+    }
+}
+
+/// What is transcoded is protobuf that can be decoded.
+pub fn otlp_json(data: &[u8]) {
+    let Ok(transcoded) = otlp::transcode_traces(data, otlp::Limits::default().depth) else {
+        return;
+    };
+    let text = String::from_utf8_lossy(data);
+    assert!(transcoded.protobuf().len() <= text.len(), "{} bytes of {text}", transcoded.protobuf().len());
+    let decoded = transcoded.decode(&Workspace::default(), &otlp::Limits::default());
+    assert!(matches!(decoded, Ok(_) | Err(DecodeError::TooMany { .. })), "what we wrote is malformed: {decoded:?}");
+}
+
+/// Columns of messages and tools, and the attributes that hold them when they are canonical.
+const CANONICAL: [(&str, &str); 3] = [
+    ("InputMessages", "gen_ai.input.messages"),
+    ("OutputMessages", "gen_ai.output.messages"),
+    ("ToolDefinitions", "gen_ai.tool.definitions"),
+];
+
+/// Lines `key=value` are a span's attributes; behind a line `@name` they are those of an event of that name.
+pub fn convention(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let block = typed_block(text);
+    let (typed, _) = Block::parse(&block).expect("what we wrote is a block");
+    let column = |block: &Block<'_>, name: &str| -> String {
+        let text = block.strings(name).and_then(|mut texts| texts.next()).unwrap_or_default();
+        String::from_utf8(text.to_vec()).expect("text is UTF-8")
+    };
+    for (name, attribute) in CANONICAL {
+        let text = column(&typed, name);
+        assert!(text.len() <= 40 * data.len() + 64, "{name} is {} bytes of {}", text.len(), data.len());
+        if text.is_empty() {
+            continue;
+        }
+        let value: Value = serde_json::from_str(&text).expect("messages are JSON");
+        assert!(value.as_array().is_some_and(|items| !items.is_empty()), "{name} is {text}");
+        // white space between values is all that a line cannot hold
+        let line = text.replace(['\n', '\r'], " ");
+        let again = typed_block(&format!("{attribute}={line}"));
+        let (again, _) = Block::parse(&again).expect("what we wrote is a block");
+        assert_eq!(column(&again, name), line, "{name} is not canonical yet");
+    }
+}
+
+/// The block of one span.
+fn typed_block(text: &str) -> Vec<u8> {
+    let mut rows = RowGroup::default();
+    let at = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
+    let mark = rows.begin();
+    let mut event = None;
+    for line in text.split('\n') {
+        if let Some(name) = line.strip_prefix('@') {
+            if let Some(before) = event.replace(name) {
+                rows.event(at, before.as_bytes());
+            }
+            if conventions::is_event(name.as_bytes()) {
+                rows.mark_typed();
+            }
+        } else if let Some((key, value)) = line.split_once('=') {
+            match event {
+                Some(_) => rows.event_attribute(key.as_bytes(), value.as_bytes()),
+                None => rows.attribute_of(conventions::kind(key.as_bytes()), key.as_bytes(), value.as_bytes()),
+            }
+        }
+    }
+    if let Some(name) = event {
+        rows.event(at, name.as_bytes());
+    }
+    let (trace, span) = (TraceId::new([1; 16]).expect("an id"), SpanId::new([1; 8]).expect("an id"));
+    rows.finish(mark, &SpanScalars::new(at, trace, span), &MapRow::default(), conventions::normalise as Normalise)
+        .expect("it fits");
+    let mut block = Vec::new();
+    encode_block(&[&rows], SegmentId::new(1, 2), &mut block);
+    block
+}
+
+/// What can be read as a block has a value of each column in each row, and has the same rows after it was cut in two.
+pub fn native_block(data: &[u8]) {
+    let Ok((block, rest)) = Block::parse(data) else {
+        return;
+    };
+    assert!(rest.len() < data.len() && block.rows() <= data.len(), "more rows than bytes");
+    for name in block.column_names() {
+        let strings = block.strings(name).map(Iterator::count);
+        let times = block.i64s(name).map(Iterator::count);
+        let values = block.map_values(name, b"a").map(Iterator::count);
+        assert!([strings, times, values].into_iter().flatten().all(|count| count == block.rows()), "not one a row");
+    }
+    let rows = |block: &Block<'_>| -> Vec<Value> { (0..block.rows()).filter_map(|row| block.row_json(row)).collect() };
+    let half = block.rows() / 2;
+    let mut cut = Vec::new();
+    block.select(|row| row < half, &mut cut);
+    block.select(|row| row >= half, &mut cut);
+    let (mut again, mut left) = (Vec::new(), cut.as_slice());
+    while !left.is_empty() {
+        let (part, behind) = Block::parse(left).expect("what was cut out is a block");
+        again.extend(rows(&part));
+        left = behind;
+    }
+    assert_eq!(again.len(), block.rows(), "rows are lost");
+    assert_eq!(again, rows(&block), "other rows");
+}

@@ -1,0 +1,66 @@
+//! Every sample of the corpus through the real service: posted, and its row in ClickHouse compared with what it expects.
+//!
+//! Samples that say when they arrive cannot be sent then; `tests/codec/corpus` converts them.
+
+use serde_json::{Map, Value};
+
+use support::corpus::{NOT_IN_EXPECT, same, samples};
+use support::http::post_json;
+use support::{Service, wait_until};
+
+const ROW: &str = "SELECT TraceId, ParentSpanId, SpanName, SpanKind, StatusCode, StatusMessage, AllAttributes AS SpanAttributes, \
+                   RawRequest, RawResponse, toString(toUnixTimestamp64Nano(Timestamp)) AS at FROM otel_traces WHERE SpanId = {s:String}";
+
+/// The text of an attribute's column against what is expected of it.
+fn holds(text: &Value, want: &Value) -> bool {
+    let text = text.as_str().unwrap_or_default();
+    want == text || serde_json::from_str(text).is_ok_and(|seen: Value| same(&seen, want))
+}
+
+/// The raw columns are the bytes that were sent: the samples stay within the limits.
+fn check_raw(name: &str, row: &Value, sent: &Value) {
+    for (column, member) in [("RawRequest", "request"), ("RawResponse", "response")] {
+        assert_eq!(row[column], sent[member].to_string(), "{name}: {column}");
+    }
+}
+
+fn check_row(name: &str, row: &Value, expect: &Value) {
+    let failed = expect["status"]["code"] == 2;
+    let message = expect["status"]["message"].as_str().unwrap_or_default();
+    assert_eq!(row["SpanName"], expect["name"], "{name}");
+    assert_eq!(row["SpanKind"], "Client", "{name}");
+    assert_eq!(row["StatusCode"], if failed { "Error" } else { "Unset" }, "{name}");
+    assert_eq!(row["StatusMessage"], message, "{name}");
+    for (column, key) in [("TraceId", "traceId"), ("ParentSpanId", "parentSpanId"), ("at", "startTimeUnixNano")] {
+        assert!(expect.get(key).is_none_or(|want| &row[column] == want), "{name}: {column} is {}", row[column]);
+    }
+    let attributes: &Map<String, Value> = row["SpanAttributes"].as_object().unwrap();
+    let expected = expect["attributes"].as_object().unwrap();
+    for (key, want) in expected {
+        let text = attributes.get(key).unwrap_or_else(|| panic!("{name}: {key} is missing"));
+        assert!(holds(text, want), "{name}: {key} is {text}, not {want}");
+    }
+    let is_known = |key: &str| expected.contains_key(key) || NOT_IN_EXPECT.contains(&key);
+    let unexpected: Vec<&String> = attributes.keys().filter(|key| !is_known(key)).collect();
+    assert!(unexpected.is_empty(), "{name}: {unexpected:?}");
+}
+
+#[test]
+fn every_sample_is_stored_as_the_row_it_expects() {
+    let service = Service::start();
+    let sent: Vec<(String, Value, String)> = samples()
+        .into_iter()
+        .filter(|(_, sample)| sample.get("receivedAtUnixNano").is_none())
+        .map(|(name, sample)| {
+            let answer = post_json(&service.chat("default"), &sample["ingest"]);
+            assert_eq!(answer.status, 201, "{name}: {}", answer.text());
+            (name, sample, answer.json()["span_id"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    assert!(sent.len() > 60, "{} samples", sent.len());
+    for (name, sample, span) in sent {
+        let row = wait_until("the sample is stored", || service.sql().try_rows(ROW, &[("s", &span)]).ok()?.pop());
+        check_row(&name, &row, &sample["expect"]);
+        check_raw(&name, &row, &sample["ingest"]);
+    }
+}

@@ -1,0 +1,81 @@
+//! Content (messages, prompts) is kept apart from attributes: filters do not read it, and who wants everything finds it.
+
+use serde_json::{Value, json};
+
+use support::http::{self, post_json};
+use support::{Service, wait_until};
+
+const SPANS: usize = 40;
+/// Letters that do not repeat, so that what is read is what is stored.
+const MESSAGE_BYTES: usize = 20_000;
+
+fn attribute(key: &str, value: &str) -> Value {
+    json!({"key": key, "value": {"stringValue": value}})
+}
+
+fn message(number: usize) -> String {
+    let mut state = number as u64 + 1;
+    let letter = |state: &mut u64| {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'a' + u8::try_from((*state >> 40) % 26).expect("a letter"))
+    };
+    let text: String = (0..MESSAGE_BYTES).map(|_| letter(&mut state)).collect();
+    json!([{"role": "user", "parts": [{"type": "text", "content": text}]}]).to_string()
+}
+
+fn span(number: usize) -> Value {
+    let is_call = number.is_multiple_of(2);
+    let mut attributes = vec![attribute("number", &number.to_string())];
+    if is_call {
+        attributes.push(attribute("gen_ai.operation.name", "chat"));
+        attributes.push(attribute("gen_ai.input.messages", &message(number)));
+        attributes.push(attribute("gen_ai.tool.call.arguments", &message(number)));
+    }
+    json!({
+        "traceId": "5b8efff798038103d269b633813fc60c", "spanId": format!("{:016x}", number + 1), "name": "s",
+        "startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1790000000000000005", "attributes": attributes,
+    })
+}
+
+/// Bytes that a query read, as ClickHouse says itself.
+fn bytes_read(service: &Service, query: &str) -> usize {
+    let answer = http::send("POST", &format!("{}/?wait_end_of_query=1", service.sql().url), &[], query.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let summary: Value = serde_json::from_str(answer.header("x-clickhouse-summary")).expect("a summary");
+    summary.get("read_bytes").and_then(Value::as_str).and_then(|bytes| bytes.parse().ok()).expect("a number")
+}
+
+#[test]
+fn a_filter_on_attributes_does_not_read_messages_and_all_attributes_has_them() {
+    let service = Service::start();
+    let spans: Vec<Value> = (0..SPANS).map(span).collect();
+    let request = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]});
+    assert_eq!(post_json(&service.http("/v1/traces"), &request).status, 200);
+    let stored = || service.sql().try_rows("SELECT count() AS n FROM otel.otel_traces", &[]).ok()?.pop();
+    wait_until("all is stored", || (stored()? == json!({"n": SPANS})).then_some(()));
+
+    let content = SPANS / 2 * MESSAGE_BYTES;
+    let filter = "SELECT count() FROM otel.otel_traces WHERE SpanAttributes['number'] = '7'";
+    let read = bytes_read(&service, filter);
+    assert!(read < content / 10, "{read} bytes read, and there are {content} of content");
+    let everything = "SELECT count() FROM otel.otel_traces WHERE AllAttributes['gen_ai.input.messages'] LIKE '%qqq%'";
+    assert!(bytes_read(&service, everything) > content, "that does read it");
+
+    let query = "SELECT AllAttributes, mapKeys(SpanAttributes) AS kept, Operation, InputMessages != '' AS has_messages, TotalTokens \
+                 FROM otel.otel_traces ORDER BY toUInt64(SpanAttributes['number'])";
+    for (number, row) in service.sql().rows(query, &[]).iter().enumerate() {
+        let mut want = json!({"number": number.to_string()});
+        let mut kept = vec!["number"];
+        let is_call = number.is_multiple_of(2);
+        if is_call {
+            want["gen_ai.operation.name"] = "chat".into();
+            want["gen_ai.input.messages"] = message(number).into();
+            want["gen_ai.tool.call.arguments"] = message(number).into();
+            kept.push("gen_ai.operation.name");
+        }
+        assert_eq!((&row["AllAttributes"], &row["kept"]), (&want, &json!(kept)), "span {number}");
+        let operation = if is_call { "chat" } else { "" };
+        assert_eq!((&row["Operation"], &row["has_messages"]), (&json!(operation), &json!(u8::from(is_call))));
+        assert_eq!(row["TotalTokens"], Value::Null, "unknown is not 0");
+    }
+}

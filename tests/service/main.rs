@@ -1,0 +1,38 @@
+//! The service from outside: the real binary, the real engine, and clients that nobody here wrote.
+//!
+//! `make test-tools` installs what they need; the crate `support` starts and drives everything.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod bounds;
+mod chat;
+mod chat_clients;
+mod chat_shapes;
+mod chat_stored;
+mod clickhouse_clients;
+mod command_line;
+mod content;
+mod dialects;
+mod embedded;
+mod engine_killed;
+mod external_clickhouse;
+mod full_channel;
+mod grafana;
+mod http_interface;
+mod joining;
+mod joining_orders;
+mod journal;
+mod older_table;
+mod otlp_http;
+mod queries;
+mod repeats;
+mod restart;
+mod retention;
+mod rows;
+mod schema;
+mod schema_cluster;
+mod sdk_javascript;
+mod sdk_python;
+mod superseded;
+mod tokens;
+mod views;
