@@ -29,7 +29,6 @@ use crate::connections::{self, Connections};
 use crate::exporter::Exporter;
 use crate::journal::Backlog;
 use crate::pipeline;
-use crate::receivers::Receivers;
 use crate::reconciler::joining::Joiner;
 use crate::reconciler::superseded::Superseder;
 use crate::telemetry::Metrics;
@@ -37,7 +36,7 @@ use crate::timestamps::Budget;
 use crate::traces::{TRACES_MAX_DEFAULT, Traces};
 use anyhow::Context as _;
 use listeners::Listeners;
-use parts::Shared;
+use parts::{Receivers, Shared};
 use ready::Addresses;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,7 +67,7 @@ struct App {
     metrics: Metrics,
     availability: Availability,
     backlog: Backlog,
-    receivers: Arc<Receivers>,
+    receivers: Receivers,
     committer: Committer,
     exporter: Exporter,
     joiner: Joiner,

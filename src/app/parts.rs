@@ -16,10 +16,15 @@ use crate::exporter::{self, Exporter};
 use crate::journal::{Backlog, IsNew, Journal};
 use crate::otlp;
 use crate::pipeline::{Ack, AdmissionGate, Pipeline, QueueReceiver};
-use crate::receivers::{Decoding, Receivers, Share};
+use crate::receivers::Ingest;
+use crate::receivers::chat::receiver::ChatReceiver;
+use crate::receivers::decoding::Decoding;
+use crate::receivers::http::body::BodyReader;
+use crate::receivers::otlp::receiver::OtlpReceiver;
+use crate::receivers::share::Share;
 use crate::reconciler::joining::Joiner;
 use crate::reconciler::superseded::Superseder;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Receiver};
 use crate::time::Clock;
 use crate::timestamps::Budget;
 use crate::traces::Traces;
@@ -38,37 +43,74 @@ pub(super) struct Shared<'c> {
     pub(super) stopping: CancellationToken,
 }
 
+/// The receivers, one for each protocol and listener.
+pub(super) struct Receivers {
+    pub(super) grpc: Arc<OtlpReceiver>,
+    pub(super) http: Arc<OtlpReceiver>,
+    pub(super) chat: Arc<ChatReceiver>,
+}
+
 impl Shared<'_> {
-    pub(super) fn receivers(&self, pipeline: Pipeline) -> Arc<Receivers> {
+    pub(super) fn receivers(&self, pipeline: Pipeline) -> Receivers {
         let config = self.config;
-        let limits = chat::Limits {
-            max_value_bytes: config.genai.max_value_bytes.0,
-            max_inline_media_bytes: config.genai.max_inline_media_bytes.0,
+        let bodies = BodyReader {
+            pipeline: pipeline.clone(),
+            decoding: Decoding::default(),
+            bytes_max: REQUEST_BYTES_MAX,
+            timeout: config.connections.body_timeout,
         };
-        Arc::new(Receivers {
+        let ingest = Arc::new(Ingest {
             pipeline,
             traces: self.traces.clone(),
             metrics: self.metrics.clone(),
             clock: Clock::System,
-            grpc_ack: config.receivers.otlp_grpc.ack,
-            http_ack: config.receivers.http.ack,
-            dedup_window: config.dedup.window,
-            chat_dedup_window: config.chat_completions.dedup_window,
-            chat_options: chat::ParseOptions {
-                strict_reference: config.chat_completions.strict_reference,
-                limits,
-                keep_raw: config.genai.keep_raw,
-            },
-            limits: otlp::Limits { column_bytes: config.memory.request_rows_bytes(), ..otlp::Limits::default() },
-            request_bytes_max: REQUEST_BYTES_MAX,
-            body_timeout: config.connections.body_timeout,
-            decoding: Decoding::default(),
-            answers: Share::new(bounds::answer_bytes(config.memory.limit.0)),
-            decoders: Share::new(bounds::decoder_bytes(config.memory.limit.0)),
-            stopping: self.stopping.clone(),
             retention: config.retention.clone(),
             timestamps: config.receivers.timestamps.clone(),
             days: Arc::clone(&self.days),
+        });
+        Receivers {
+            grpc: self.otlp_receiver(&ingest, &bodies, Receiver::OtlpGrpc, config.receivers.otlp_grpc.ack),
+            http: self.otlp_receiver(&ingest, &bodies, Receiver::OtlpHttp, config.receivers.http.ack),
+            chat: self.chat_receiver(ingest, bodies),
+        }
+    }
+
+    fn otlp_receiver(
+        &self,
+        ingest: &Arc<Ingest>,
+        bodies: &BodyReader,
+        receiver: Receiver,
+        ack: Ack,
+    ) -> Arc<OtlpReceiver> {
+        let Config { memory, dedup, .. } = self.config;
+        Arc::new(OtlpReceiver {
+            ingest: Arc::clone(ingest),
+            bodies: bodies.clone(),
+            receiver,
+            ack,
+            dedup_window: dedup.window,
+            limits: otlp::Limits { column_bytes: memory.request_rows_bytes(), ..otlp::Limits::default() },
+        })
+    }
+
+    fn chat_receiver(&self, ingest: Arc<Ingest>, bodies: BodyReader) -> Arc<ChatReceiver> {
+        let Config { memory, genai, chat_completions, receivers, .. } = self.config;
+        Arc::new(ChatReceiver {
+            ingest,
+            bodies,
+            ack: receivers.http.ack,
+            dedup_window: chat_completions.dedup_window,
+            options: chat::ParseOptions {
+                strict_reference: chat_completions.strict_reference,
+                limits: chat::Limits {
+                    max_value_bytes: genai.max_value_bytes.0,
+                    max_inline_media_bytes: genai.max_inline_media_bytes.0,
+                },
+                keep_raw: genai.keep_raw,
+            },
+            answers: Share::new(bounds::answer_bytes(memory.limit.0)),
+            decoders: Share::new(bounds::decoder_bytes(memory.limit.0)),
+            stopping: self.stopping.clone(),
         })
     }
 

@@ -1,16 +1,16 @@
 //! What runs, and how it ends: on a signal or after a failure, in order, each step within a bounded time.
 
 use super::listeners::Listeners;
+use super::parts::Receivers;
 use super::store::Engine;
 use crate::admin::{self, Admin};
 use crate::committer::JournalFailed;
 use crate::connections::Connections;
 use crate::exporter::Lost;
 use crate::journal::{Backlog, View};
-use crate::receivers::{self, Receivers};
+use crate::receivers::{otlp, server};
 use crate::shutdown::{self, NotEnded};
 use anyhow::Context as _;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -98,18 +98,15 @@ impl Serving {
     pub(super) fn spawn(
         listeners: Listeners,
         connections: &Connections,
-        receivers: Arc<Receivers>,
+        receivers: Receivers,
         admin: Admin,
         tokens: &Tokens,
     ) -> Self {
         let Listeners { grpc, http, health, metrics } = listeners;
-        let grpc = receivers::otlp::grpc::serve(
-            grpc,
-            connections.http2_only(),
-            Arc::clone(&receivers),
-            tokens.receivers.clone(),
-        );
-        let http = receivers::http::listener::serve(http, connections.http(), receivers, tokens.receivers.clone());
+        let stopping = || tokens.receivers.clone();
+        let Receivers { grpc: otlp_grpc, http: otlp_http, chat } = receivers;
+        let grpc = otlp::grpc::serve(grpc, connections.http2_only(), otlp_grpc, stopping());
+        let http = server::serve(http, connections.http(), otlp_http, chat, stopping());
         let health = admin::serve_health(health, connections.operator(), admin.clone(), tokens.admin.clone());
         let metrics = admin::serve_metrics(metrics, connections.operator(), admin, tokens.admin.clone());
         Self {

@@ -49,7 +49,7 @@ pub struct Config {
     pub dedup: Dedup,
     /// Captured chat-completions.
     #[serde(deserialize_with = "sizes::empty_is_default")]
-    pub chat_completions: receivers::chat::single::Config,
+    pub chat_completions: receivers::chat::receiver::Config,
     /// What GenAI content may take.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub genai: GenAi,
@@ -85,10 +85,10 @@ pub struct Config {
 pub struct Receivers {
     /// OTLP over gRPC.
     #[serde(deserialize_with = "sizes::empty_is_default")]
-    pub otlp_grpc: receivers::otlp::grpc::Config,
+    pub otlp_grpc: receivers::config::GrpcConfig,
     /// OTLP over HTTP and chat-completions.
     #[serde(deserialize_with = "sizes::empty_is_default")]
-    pub http: receivers::http::listener::Config,
+    pub http: receivers::config::HttpConfig,
     /// When spans may begin.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub timestamps: timestamps::Config,
@@ -223,7 +223,7 @@ impl Default for Config {
             memory: Memory::default(),
             journal: journal::Config::default(),
             dedup: Dedup::default(),
-            chat_completions: receivers::chat::single::Config::default(),
+            chat_completions: receivers::chat::receiver::Config::default(),
             genai: GenAi::default(),
             exporter: exporter::Config::default(),
             joiner: joining::Config::default(),

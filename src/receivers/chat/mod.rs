@@ -1,7 +1,9 @@
-//! Receivers of captured calls: one body, many lines, and the records of other tools.
+//! Captured calls: one, many as lines, and the records of other tools.
 
-pub(crate) mod answers;
-pub(crate) mod capacity_wait;
-pub(crate) mod ndjson;
-pub mod single;
-pub(crate) mod vendor;
+mod answers;
+mod batch;
+mod ndjson;
+pub mod receiver;
+pub(crate) mod response;
+pub(crate) mod routes;
+mod vendor;

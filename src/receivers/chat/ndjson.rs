@@ -12,13 +12,14 @@
 
 use super::answers::{self, Answers, Undelivered};
 use crate::pipeline::{IngestError, Reservation};
-use crate::receivers::chat::capacity_wait::{PATIENCE, WaitBudget};
-use crate::receivers::chat::single::{CallError, Queued};
+use crate::receivers::capacity_wait::{PATIENCE, WaitBudget};
+use crate::receivers::chat::receiver::{ChatReceiver, QueuedCall};
+use crate::receivers::chat::response::CallError;
 use crate::receivers::chat::vendor::{Record, Source};
 use crate::receivers::decoding::SMALL_BYTES_MAX;
 use crate::receivers::http::body;
+use crate::receivers::http::headers::media_type;
 use crate::receivers::http::lines::{Broken, Lines, Next, Progress};
-use crate::receivers::{Receivers, media_type};
 use crate::telemetry::Receiver;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -35,36 +36,37 @@ const SENDING_MAX: Duration = Duration::from_secs(300);
 /// Lines that may be on their way to the disk at once, so that one fsync serves many of them.
 const UNDER_WAY_MAX: usize = 512;
 
+/// Media types of bodies with one record a line.
+const LINES_MEDIA_TYPES: [&str; 5] = [
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonl",
+    "application/json-lines",
+];
+
 /// Whether a request says that its body is one record a line.
 pub(crate) fn is_announced(headers: &HeaderMap) -> bool {
-    let media_type = media_type(headers).unwrap_or_default();
-    matches!(
-        media_type.as_str(),
-        "application/x-ndjson"
-            | "application/ndjson"
-            | "application/jsonl"
-            | "application/x-jsonl"
-            | "application/json-lines"
-    )
+    media_type(headers).is_some_and(|media_type| LINES_MEDIA_TYPES.contains(&media_type.as_str()))
 }
 
 /// Answers at once; the lines are read and stored while the answer is under way.
-pub(crate) async fn answer(receivers: Arc<Receivers>, source: Arc<Source>, body: Body) -> Response {
-    let opened = Lines::open(body, &source.headers, receivers.reading(), &receivers.decoders).await;
+pub(crate) async fn answer(receiver: Arc<ChatReceiver>, source: Arc<Source>, body: Body) -> Response {
+    let opened = Lines::open(body, &source.headers, &receiver.bodies, &receiver.decoders).await;
     let lines = match opened {
         Ok(lines) => lines,
         Err((body, error)) => {
             body::pass_over(body, &source.headers).await;
             let error = CallError::from(error);
-            receivers.count_failure(&error);
+            receiver.count_failure(&error);
             return error.answer();
         }
     };
-    let (answers, caller, body) = answers::queue(receivers.answers.clone());
+    let (answers, caller, body) = answers::queue(receiver.answers.clone());
     // a task of its own: a caller that does not read its answers must not stop us from reading its lines. It ends with
     // the body, with the caller, or when answers are not read
     tokio::spawn(async move {
-        let drive = Drive { receivers, source, answers, under_way: VecDeque::new() };
+        let drive = Drive { receiver, source, answers, under_way: VecDeque::new() };
         tokio::select! {
             () = caller.gives_up() => {}
             () = drive.run(lines) => caller.has_all().await,
@@ -74,11 +76,11 @@ pub(crate) async fn answer(receivers: Arc<Receivers>, source: Arc<Source>, body:
 }
 
 struct Drive {
-    receivers: Arc<Receivers>,
+    receiver: Arc<ChatReceiver>,
     source: Arc<Source>,
     answers: Answers,
     /// Lines that are dealt with but not answered, in order.
-    under_way: VecDeque<(usize, Result<Queued, CallError>)>,
+    under_way: VecDeque<(usize, Result<QueuedCall, CallError>)>,
 }
 
 /// Why it ends before the body does.
@@ -97,7 +99,7 @@ impl From<Undelivered> for Stop {
 impl Drive {
     async fn run(mut self, mut lines: Lines) {
         let mut line = 0;
-        let mut stopping = self.receivers.stopping.clone();
+        let mut stopping = self.receiver.stopping.clone();
         let mut pass_over = body::PASS_OVER_TIMEOUT;
         let (status, detail) = match self.take_lines(&mut lines, &mut line, &mut stopping).await {
             Ok(()) => return self.answers.hand_over().await,
@@ -121,11 +123,7 @@ impl Drive {
             () = lines.pass_over(pass_over) => {}
             () = stopping.cancelled() => {}
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            self.receivers.metrics.refuse(Receiver::Chat, 1);
-        } else {
-            self.receivers.metrics.reject(Receiver::Chat, 1);
-        }
+        self.receiver.ingest.count_failed(Receiver::Chat, 1, status == StatusCode::SERVICE_UNAVAILABLE);
         self.answers.note(&json!({"line": line + 1, "status": status.as_u16(), "detail": detail}).to_string());
         self.answers.hand_over().await;
     }
@@ -143,7 +141,8 @@ impl Drive {
             if stopping.is_cancelled() {
                 return Err(Stop::Stopping);
             }
-            let next = lines.next(&mut progress, &self.receivers.pipeline, &wait_budget).await.map_err(Stop::Broken)?;
+            let next =
+                lines.next(&mut progress, &self.receiver.ingest.pipeline, &wait_budget).await.map_err(Stop::Broken)?;
             let taken = match next {
                 Next::End => return self.settle(0).await,
                 Next::NotYet => {
@@ -176,13 +175,13 @@ impl Drive {
         place: usize,
         room: Reservation,
         wait_budget: &WaitBudget,
-    ) -> Result<Queued, CallError> {
+    ) -> Result<QueuedCall, CallError> {
         let record = if lines.line().len() > SMALL_BYTES_MAX {
             Record::Owned(lines.take_line())
         } else {
             Record::Borrowed(lines.line())
         };
-        self.source.take_patiently(&self.receivers, record, place, Some(room), wait_budget).await
+        self.source.take_patiently(&self.receiver, record, place, Some(room), wait_budget).await
     }
 
     /// Answers lines in order until at most `leave` are under way.
@@ -196,8 +195,8 @@ impl Drive {
         Ok(())
     }
 
-    async fn result(&self, line: usize, taken: Result<Queued, CallError>) -> String {
-        self.receivers.result("line", line, Queued::kept(taken).await)
+    async fn result(&self, line: usize, taken: Result<QueuedCall, CallError>) -> String {
+        self.receiver.result("line", line, QueuedCall::acked(taken).await)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::pipeline::{IngestError, Pipeline, Reservation};
 use crate::receivers::decoding::{BATCH_BYTES_MAX, Decoding, Wanted};
-use crate::receivers::http::encoding::{Coding, Decoder, explained};
+use crate::receivers::http::encoding::{Coding, Decoder, UnknownCoding, explained};
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
@@ -27,83 +27,122 @@ pub(crate) enum BodyError {
     TooLarge { max: usize },
     #[error("the request body is larger than {max} bytes once decompressed; send smaller batches")]
     ExpandsTooFar { max: usize },
-    #[error("Content-Encoding {0:?} is not supported; use gzip, zstd, deflate, br or none")]
-    Encoding(String),
+    #[error(transparent)]
+    Encoding(#[from] UnknownCoding),
     #[error("the request body is not valid {encoding}: {cause}")]
     Compression { encoding: &'static str, cause: io::Error },
-    #[error("the request body did not arrive: {0}")]
+    #[error("failed to read the request body: {0}")]
     CutOff(String),
     #[error("the request body did not arrive within {0:?}")]
     TooSlow(Duration),
     #[error(transparent)]
-    NotTaken(#[from] IngestError),
+    Ingest(#[from] IngestError),
 }
 
-/// What bodies are read with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reading<'r> {
-    pub(crate) pipeline: &'r Pipeline,
-    pub(crate) decoding: &'r Decoding,
+/// Reads the bodies of a receiver's requests.
+#[derive(Debug, Clone)]
+pub struct BodyReader {
+    /// Where room is reserved.
+    pub pipeline: Pipeline,
+    /// Where large bodies are decompressed.
+    pub decoding: Decoding,
     /// Bytes of one body, compressed and decompressed.
-    pub(crate) bytes_max: usize,
+    pub bytes_max: usize,
     /// How long a sender may take for its body.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
 }
 
-/// Reads a body and decompresses it; the room returned covers what is returned.
-pub(crate) async fn read(
-    body: Body,
-    headers: &HeaderMap,
-    with: Reading<'_>,
-) -> Result<(Bytes, Reservation), BodyError> {
-    let coding = Coding::of(headers);
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let (bytes, room) = read_raw(body, headers, |_| announced, with).await?;
-    expand(bytes, coding?, room, with).await
-}
+impl BodyReader {
+    /// Reads a body and decompresses it; the returned room covers the returned bytes.
+    pub(crate) async fn read(&self, body: Body, headers: &HeaderMap) -> Result<(Bytes, Reservation), BodyError> {
+        let coding = Coding::of(headers);
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let (bytes, room) = self.read_raw(body, headers, |_| length, 0).await?;
+        self.expand(bytes, coding?, room).await
+    }
 
-/// Reads a body as it is; how long it is to be, its headers or its first bytes may tell. What is left of a refused one is
-/// passed over, so that its sender sees the answer.
-pub(crate) async fn read_raw(
-    body: Body,
-    headers: &HeaderMap,
-    announced: impl Fn(&[u8]) -> Option<usize>,
-    with: Reading<'_>,
-) -> Result<(Bytes, Reservation), BodyError> {
-    let mut stream = body.into_data_stream();
-    let collecting = collect(&mut stream, announced, with.pipeline, with.bytes_max);
-    let collected = tokio::time::timeout(with.timeout, collecting).await;
-    let collected = collected.unwrap_or(Err(BodyError::TooSlow(with.timeout)));
-    if collected.is_err() && !headers.contains_key(header::EXPECT) {
-        pass_over_stream(&mut stream).await;
+    /// Reads a body as it is; `announced` tells its length from its headers or its first bytes, and `framing_bytes` of it
+    /// do not count. The rest of a refused body is passed over, so that its sender sees the answer.
+    pub(crate) async fn read_raw(
+        &self,
+        body: Body,
+        headers: &HeaderMap,
+        announced: impl Fn(&[u8]) -> Option<usize>,
+        framing_bytes: usize,
+    ) -> Result<(Bytes, Reservation), BodyError> {
+        let mut stream = body.into_data_stream();
+        let collecting = self.collect(&mut stream, announced, framing_bytes);
+        let collected = match tokio::time::timeout(self.timeout, collecting).await {
+            Ok(collected) => collected,
+            Err(_) => Err(BodyError::TooSlow(self.timeout)),
+        };
+        if collected.is_err() && !headers.contains_key(header::EXPECT) {
+            pass_over_stream(&mut stream).await;
+        }
+        collected
     }
-    collected
-}
 
-/// Decompresses a body that has arrived; its room then covers the result. What turns out to be large goes on elsewhere.
-pub(crate) async fn expand(
-    bytes: Bytes,
-    coding: Coding,
-    room: Reservation,
-    with: Reading<'_>,
-) -> Result<(Bytes, Reservation), BodyError> {
-    if coding == Coding::Identity {
-        let mut room = room;
-        room.resize(bytes.len())?;
-        return Ok((bytes, room));
+    /// Decompresses a body that has arrived; its room then covers the result. A large one is decompressed on another thread.
+    pub(crate) async fn expand(
+        &self,
+        bytes: Bytes,
+        coding: Coding,
+        room: Reservation,
+    ) -> Result<(Bytes, Reservation), BodyError> {
+        if coding == Coding::Identity {
+            let mut room = room;
+            room.resize(bytes.len())?;
+            return Ok((bytes, room));
+        }
+        let out = BytesMut::with_capacity(DECOMPRESSED_BYTES_FIRST.min(self.bytes_max));
+        let decoder = coding.decoder(Cursor::new(bytes));
+        let mut expanding = Expanding { decoder, out, room, bytes_max: self.bytes_max, coding };
+        if !expanding.go_on(BATCH_BYTES_MAX, &Wanted::default())? {
+            expanding = self
+                .decoding
+                .run_aside(move |wanted| expanding.go_on(usize::MAX, wanted).map(|_at_its_end| expanding))
+                .await?;
+        }
+        let Expanding { out, mut room, .. } = expanding;
+        room.resize(out.len())?;
+        Ok((out.freeze(), room))
     }
-    let out = BytesMut::with_capacity(DECOMPRESSED_BYTES_FIRST.min(with.bytes_max));
-    let decoder = coding.decoder(Cursor::new(bytes));
-    let mut expanding = Expanding { decoder, out, room, bytes_max: with.bytes_max, coding };
-    if !expanding.go_on(BATCH_BYTES_MAX, &Wanted::default())? {
-        expanding = with
-            .decoding
-            .run_aside(move |wanted| expanding.go_on(usize::MAX, wanted).map(|_at_its_end| expanding))
-            .await?;
+
+    async fn collect(
+        &self,
+        stream: &mut BodyDataStream,
+        announced: impl Fn(&[u8]) -> Option<usize>,
+        framing_bytes: usize,
+    ) -> Result<(Bytes, Reservation), BodyError> {
+        let max = self.bytes_max;
+        let fits = |length: usize| {
+            if length.saturating_sub(framing_bytes) > max { Err(BodyError::TooLarge { max }) } else { Ok(()) }
+        };
+        announced(&[]).map_or(Ok(()), fits)?;
+        let mut room = self.pipeline.reserve(0)?;
+        let cut_off = |error: axum::Error| BodyError::CutOff(error.to_string());
+        let Some(first) = stream.try_next().await.map_err(cut_off)? else { return Ok((Bytes::new(), room)) };
+        fits(first.len())?;
+        room.grow(first.len())?;
+        let mut next = stream.try_next().await.map_err(cut_off)?;
+        if next.is_none() {
+            // one frame that is the whole body is taken as it lies
+            return Ok((first, room));
+        }
+        let length = announced(&first);
+        length.map_or(Ok(()), fits)?;
+        let at_first = length.map_or(0, |length| length.min(COLLECTED_BYTES_FIRST));
+        let mut bytes = BytesMut::with_capacity(at_first.max(first.len()));
+        bytes.extend_from_slice(&first);
+        drop(first);
+        while let Some(frame) = next {
+            fits(bytes.len() + frame.len())?;
+            room.grow(frame.len())?;
+            bytes.extend_from_slice(&frame);
+            next = stream.try_next().await.map_err(cut_off)?;
+        }
+        Ok((bytes.freeze(), room))
     }
-    let Expanding { out, mut room, .. } = expanding;
-    room.resize(out.len())?;
-    Ok((out.freeze(), room))
 }
 
 /// A body on its way out of its compression.
@@ -138,38 +177,6 @@ impl Expanding {
     }
 }
 
-async fn collect(
-    stream: &mut BodyDataStream,
-    announced: impl Fn(&[u8]) -> Option<usize>,
-    pipeline: &Pipeline,
-    max: usize,
-) -> Result<(Bytes, Reservation), BodyError> {
-    let fits = |length: usize| if length > max { Err(BodyError::TooLarge { max }) } else { Ok(()) };
-    fits(announced(&[]).unwrap_or(0))?;
-    let mut room = pipeline.reserve(0)?;
-    let cut_off = |error: axum::Error| BodyError::CutOff(error.to_string());
-    let Some(first) = stream.try_next().await.map_err(cut_off)? else { return Ok((Bytes::new(), room)) };
-    fits(first.len())?;
-    room.grow(first.len())?;
-    let mut next = stream.try_next().await.map_err(cut_off)?;
-    if next.is_none() {
-        // one frame that is the whole body is taken as it lies
-        return Ok((first, room));
-    }
-    let length = announced(&first).unwrap_or(0);
-    fits(length)?;
-    let mut bytes = BytesMut::with_capacity(length.min(COLLECTED_BYTES_FIRST).max(first.len()));
-    bytes.extend_from_slice(&first);
-    drop(first);
-    while let Some(frame) = next {
-        fits(bytes.len() + frame.len())?;
-        room.grow(frame.len())?;
-        bytes.extend_from_slice(&frame);
-        next = stream.try_next().await.map_err(cut_off)?;
-    }
-    Ok((bytes.freeze(), room))
-}
-
 /// Reads a refused body and keeps nothing of it: a sender that is still writing when the connection closes sees a broken
 /// pipe instead of the answer. Bounded in bytes and time; a sender that waits for leave to send is not given it.
 pub(crate) async fn pass_over(body: Body, headers: &HeaderMap) {
@@ -197,18 +204,16 @@ pub(crate) mod tests {
     use crate::pipeline;
     use crate::telemetry::Metrics;
     use axum::http::HeaderValue;
-    use std::sync::LazyLock;
 
     async fn read_as(encoding: &'static str, bytes: Vec<u8>, max: usize) -> Result<Bytes, BodyError> {
         let (pipeline, _outlet) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
-        read(Body::from(bytes), &headers, with(&pipeline, max)).await.map(|(bytes, _room)| bytes)
+        reader(pipeline, max).read(Body::from(bytes), &headers).await.map(|(bytes, _room)| bytes)
     }
 
-    fn with(pipeline: &Pipeline, bytes_max: usize) -> Reading<'_> {
-        static DECODING: LazyLock<Decoding> = LazyLock::new(Decoding::default);
-        Reading { pipeline, decoding: &DECODING, bytes_max, timeout: Duration::from_secs(30) }
+    pub(in super::super) fn reader(pipeline: Pipeline, bytes_max: usize) -> BodyReader {
+        BodyReader { pipeline, decoding: Decoding::default(), bytes_max, timeout: Duration::from_secs(30) }
     }
 
     async fn gzipped(content: &[u8]) -> Vec<u8> {
@@ -255,10 +260,11 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_body_of_several_frames_is_one_whatever_length_is_announced() {
         let (pipeline, _outlet) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
+        let bodies = reader(pipeline, 100);
         let read = async |announced| {
             let frames = ["one", "two", "three"].map(|frame| Ok::<_, std::io::Error>(Bytes::from(frame)));
             let body = Body::from_stream(futures_util::stream::iter(frames));
-            read_raw(body, &HeaderMap::new(), |_| announced, with(&pipeline, 100)).await.map(|(bytes, _room)| bytes)
+            bodies.read_raw(body, &HeaderMap::new(), |_| announced, 0).await.map(|(bytes, _room)| bytes)
         };
         for announced in [None, Some(0), Some(3), Some(11), Some(100)] {
             assert_eq!(read(announced).await.unwrap(), "onetwothree", "{announced:?}");
@@ -269,7 +275,9 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn what_is_not_what_it_claims_is_said_to_be_so() {
         assert!(matches!(read_as("gzip", b"plain".to_vec(), 100).await, Err(BodyError::Compression { .. })));
-        assert!(matches!(read_as("lzma", b"x".to_vec(), 100).await, Err(BodyError::Encoding(name)) if name == "lzma"));
+        assert!(
+            matches!(read_as("lzma", b"x".to_vec(), 100).await, Err(BodyError::Encoding(unknown)) if unknown.0 == "lzma")
+        );
         let mut cut = gzipped(b"hello").await;
         cut.truncate(cut.len() - 5);
         assert!(matches!(read_as("gzip", cut, 100).await, Err(BodyError::Compression { .. })));

@@ -1,6 +1,5 @@
 //! Content codings: their names, their decoders, and the memory that a decoder takes.
 
-use super::body::BodyError;
 use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use async_compression::zstd::DParameter;
 use axum::http::{HeaderMap, header};
@@ -26,25 +25,30 @@ pub(crate) enum Coding {
     Brotli,
 }
 
+/// A coding that is not one of [`Coding`].
+#[derive(Debug, thiserror::Error)]
+#[error("Content-Encoding {0:?} is not supported; use gzip, zstd, deflate, br or none")]
+pub(crate) struct UnknownCoding(pub(crate) String);
+
 impl Coding {
     /// # Errors
-    /// When it is none of ours.
-    pub(crate) fn named(name: &str) -> Result<Self, BodyError> {
+    /// If there is no coding of this name.
+    pub(crate) fn named(name: &str) -> Result<Self, UnknownCoding> {
         Ok(match name.trim().to_ascii_lowercase().as_str() {
             "" | "identity" | "none" => Self::Identity,
             "gzip" | "x-gzip" => Self::Gzip,
             "zstd" => Self::Zstd,
             "deflate" => Self::Deflate,
             "br" => Self::Brotli,
-            other => return Err(BodyError::Encoding(other.to_owned())),
+            other => return Err(UnknownCoding(other.to_owned())),
         })
     }
 
     /// What `Content-Encoding` says.
     ///
     /// # Errors
-    /// When it is none of ours.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, BodyError> {
+    /// If there is no coding of this name.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, UnknownCoding> {
         let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(Self::Identity) };
         Self::named(&String::from_utf8_lossy(value.as_bytes()))
     }

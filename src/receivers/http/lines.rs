@@ -7,9 +7,9 @@
 //! The number of lines has no bound; what a sender gets for nothing has: blank lines without others, and how much larger the lines may
 //! be than what arrived.
 
-use super::body::{BodyError, PASS_OVER_BYTES_MAX, Reading};
+use super::body::{BodyError, BodyReader, PASS_OVER_BYTES_MAX};
 use crate::pipeline::{IngestError, Pipeline, Reservation};
-use crate::receivers::chat::capacity_wait::{PATIENCE, WaitBudget};
+use crate::receivers::capacity_wait::{PATIENCE, WaitBudget};
 use crate::receivers::decoding::Pace;
 use crate::receivers::http::encoding::{Coding, Decoder, explained};
 use crate::receivers::share;
@@ -117,14 +117,14 @@ impl Lines {
     pub(crate) async fn open(
         body: Body,
         headers: &HeaderMap,
-        with: Reading<'_>,
+        bodies: &BodyReader,
         decoders: &Share,
     ) -> Result<Self, (Body, BodyError)> {
         let coding = match Coding::of(headers) {
             Ok(coding) => coding,
-            Err(error) => return Err((body, error)),
+            Err(error) => return Err((body, error.into())),
         };
-        let room = match decoder_room(coding, with.pipeline, decoders).await {
+        let room = match decoder_room(coding, &bodies.pipeline, decoders).await {
             Ok(room) => room,
             Err(why) => return Err((body, why.into())),
         };
@@ -138,7 +138,7 @@ impl Lines {
             Coding::Identity => Source::Plain(raw),
             coding => Source::Coded(BufReader::with_capacity(BUFFER_BYTES, coding.decoder(raw))),
         };
-        let (bytes_max, line_timeout) = (with.bytes_max, with.timeout);
+        let (bytes_max, line_timeout) = (bodies.bytes_max, bodies.timeout);
         let (line, pace) = (Vec::new(), Pace::default());
         Ok(Self {
             source,
@@ -327,10 +327,9 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
-    use super::super::body::tests::{WINDOW_TOO_LARGE, zstd_frame};
+    use super::super::body::tests::{WINDOW_TOO_LARGE, reader, zstd_frame};
     use super::*;
     use crate::pipeline;
-    use crate::receivers::decoding::Decoding;
     use crate::telemetry::Metrics;
     use axum::http::{HeaderValue, header};
     use tokio::io::AsyncReadExt as _;
@@ -341,10 +340,8 @@ mod tests {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
         let frames = futures_util::stream::iter(frames.into_iter().map(Ok::<_, io::Error>));
         let (wait_budget, mut progress, mut seen) = (WaitBudget::new(Duration::ZERO), Progress::default(), Vec::new());
-        let decoding = Decoding::default();
-        let with =
-            Reading { pipeline: &pipeline, decoding: &decoding, bytes_max: max, timeout: Duration::from_secs(30) };
-        let opened = Lines::open(Body::from_stream(frames), &headers, with, &Share::new(1 << 24)).await;
+        let bodies = reader(pipeline.clone(), max);
+        let opened = Lines::open(Body::from_stream(frames), &headers, &bodies, &Share::new(1 << 24)).await;
         let mut lines = opened.map_err(|(_, error)| error).unwrap();
         loop {
             match lines.next(&mut progress, &pipeline, &wait_budget).await {

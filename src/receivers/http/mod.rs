@@ -1,6 +1,6 @@
-//! What the HTTP receivers share: the listener, bodies within bounds, and content codings.
+//! What receivers over HTTP share: headers, bodies within bounds, their lines, and content codings.
 
-pub(crate) mod body;
+pub mod body;
 pub(crate) mod encoding;
+pub(crate) mod headers;
 pub(crate) mod lines;
-pub mod listener;

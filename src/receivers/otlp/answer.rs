@@ -5,7 +5,8 @@
 
 use crate::otlp::Encoding;
 use crate::otlp::proto::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
-use crate::receivers::{Accepted, RETRY_AFTER, Refusal};
+use crate::receivers::http::headers::RETRY_AFTER;
+use crate::receivers::otlp::receiver::{ExportError, ExportSummary};
 use crate::text::cut;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -45,16 +46,16 @@ pub(crate) fn content_type(encoding: Encoding) -> HeaderValue {
 }
 
 /// The message of a full or partial success.
-pub(crate) fn success(accepted: &Accepted) -> ExportTraceServiceResponse {
-    let partial_success = (accepted.rejected > 0).then(|| ExportTracePartialSuccess {
-        rejected_spans: i64::try_from(accepted.rejected).unwrap_or(i64::MAX),
-        error_message: accepted.message(),
+pub(crate) fn success(summary: &ExportSummary) -> ExportTraceServiceResponse {
+    let partial_success = (summary.rejected > 0).then(|| ExportTracePartialSuccess {
+        rejected_spans: i64::try_from(summary.rejected).unwrap_or(i64::MAX),
+        error_message: summary.message(),
     });
     ExportTraceServiceResponse { partial_success }
 }
 
-pub(crate) fn success_response(accepted: &Accepted, encoding: Encoding) -> Response {
-    let message = success(accepted);
+pub(crate) fn success_response(summary: &ExportSummary, encoding: Encoding) -> Response {
+    let message = success(summary);
     let body = match encoding {
         Encoding::Protobuf => message.encode_to_vec(),
         Encoding::Json => match message.partial_success {
@@ -86,11 +87,11 @@ pub(crate) fn failure(http: StatusCode, code: Code, message: &str, encoding: Enc
     response
 }
 
-pub(crate) fn refusal(refusal: &Refusal, encoding: Encoding) -> Response {
-    let message = refusal.to_string();
-    if refusal.is_retryable() {
+pub(crate) fn error_response(error: &ExportError, encoding: Encoding) -> Response {
+    let message = error.to_string();
+    if error.is_retryable() {
         failure(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, &message, encoding)
-    } else if refusal.is_too_large() {
+    } else if error.is_too_large() {
         failure(StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted, &message, encoding)
     } else {
         failure(StatusCode::BAD_REQUEST, Code::InvalidArgument, &message, encoding)

@@ -4,22 +4,19 @@
 //! Source: OTLP specification, "OTLP/gRPC"; google/rpc/error_details.proto for RetryInfo.
 
 use super::answer;
+use super::receiver::{ExportError, OtlpReceiver};
 use crate::connections::Door;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
 use crate::otlp::{Encoding, count_spans};
-use crate::pipeline::{Ack, IngestError, Reservation};
-use crate::receivers::http::body;
-use crate::receivers::http::body::{BodyError, Reading};
+use crate::pipeline::{IngestError, Reservation};
+use crate::receivers::http::body::BodyError;
 use crate::receivers::http::encoding::Coding;
-use crate::receivers::{RETRY_AFTER, Receivers, Refusal, ack_wanted, workspace};
-use crate::telemetry::Receiver;
+use crate::receivers::http::headers::{RETRY_AFTER, ack_wanted, workspace};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use prost::Message as _;
-use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -38,36 +35,20 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// RetryInfo as a message, under the key where the Python SDK looks for it.
 const RETRY_INFO_KEY: &str = "google.rpc.retryinfo-bin";
 
-/// Where it listens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Config {
-    /// Address and port.
-    pub listen: SocketAddr,
-    /// What an answer waits for: `durable`, `stored` or `memory`.
-    pub ack: Ack,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4317)), ack: Ack::default() }
-    }
-}
-
 /// Serves until the shutdown, then answers what is in flight.
-pub async fn serve(listener: TcpListener, door: Door, receivers: Arc<Receivers>, shutdown: CancellationToken) {
+pub async fn serve(listener: TcpListener, door: Door, receiver: Arc<OtlpReceiver>, shutdown: CancellationToken) {
     let service = tower::service_fn(move |request| {
-        let receivers = Arc::clone(&receivers);
-        async move { Ok::<_, Infallible>(answer(&receivers, request).await) }
+        let receiver = Arc::clone(&receiver);
+        async move { Ok::<_, Infallible>(answer(&receiver, request).await) }
     });
     door.serve(listener, service, shutdown).await;
 }
 
-async fn answer(receivers: &Arc<Receivers>, request: http::Request<axum::body::Body>) -> http::Response<Body> {
+async fn answer(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body::Body>) -> http::Response<Body> {
     if request.uri().path() != EXPORT_PATH {
         return Status::unimplemented("this service has the method Export").into_http();
     }
-    match tokio::time::timeout(REQUEST_TIMEOUT, export(receivers, request)).await {
+    match tokio::time::timeout(REQUEST_TIMEOUT, export(receiver, request)).await {
         Ok(Ok(message)) => unary_answer(&message),
         Ok(Err(status)) => status.into_http(),
         Err(_) => Status::deadline_exceeded("the request took too long").into_http(),
@@ -75,31 +56,29 @@ async fn answer(receivers: &Arc<Receivers>, request: http::Request<axum::body::B
 }
 
 async fn export(
-    receivers: &Arc<Receivers>,
+    receiver: &Arc<OtlpReceiver>,
     request: http::Request<axum::body::Body>,
 ) -> Result<ExportTraceServiceResponse, Status> {
     let (head, body) = request.into_parts();
     let reject = |status: Status| {
-        receivers.metrics.reject(Receiver::OtlpGrpc, 1);
+        receiver.ingest.metrics.reject(receiver.receiver, 1);
         status
     };
     let unfit = |message: String| reject(Status::invalid_argument(format!("metadata {message}")));
     let workspace = workspace(&head.headers).map_err(unfit)?;
-    let ack = ack_wanted(&head.headers, receivers.grpc_ack).map_err(unfit)?;
-    let (message, room) = match read_message(receivers, body, &head.headers).await {
+    let ack = ack_wanted(&head.headers, receiver.ack).map_err(unfit)?;
+    let (message, room) = match read_message(receiver, body, &head.headers).await {
         Ok(read) => read,
         Err(Unread::Refused { spans, why }) => {
-            receivers.metrics.refuse(Receiver::OtlpGrpc, spans.max(1));
-            return Err(status(&Refusal::NotTaken(why)));
+            receiver.ingest.metrics.refuse(receiver.receiver, spans.max(1));
+            return Err(status(&ExportError::Ingest(why)));
         }
         Err(Unread::Rejected(status)) => return Err(reject(status)),
     };
-    let taken = receivers
-        .ingest_traces((Receiver::OtlpGrpc, ack), workspace, message, Encoding::Protobuf, room)
-        .await
-        .map_err(|refusal| status(&refusal))?;
-    let accepted = receivers.keep(taken).await.map_err(|refusal| status(&refusal))?;
-    Ok(answer::success(&accepted))
+    let queued =
+        receiver.queue((workspace, ack), message, Encoding::Protobuf, room).await.map_err(|error| status(&error))?;
+    let summary = receiver.acked(queued).await.map_err(|error| status(&error))?;
+    Ok(answer::success(&summary))
 }
 
 /// Why a message was not read.
@@ -120,13 +99,11 @@ enum Unread {
 ///
 /// Source: gRPC over HTTP/2, "Length-Prefixed-Message".
 async fn read_message(
-    receivers: &Receivers,
+    receiver: &OtlpReceiver,
     body: axum::body::Body,
     headers: &http::HeaderMap,
 ) -> Result<(Bytes, Reservation), Unread> {
-    let with = receivers.reading();
-    let framed = Reading { bytes_max: with.bytes_max + PREFIX_BYTES, ..with };
-    let read = body::read_raw(body, headers, message_end, framed).await;
+    let read = receiver.bodies.read_raw(body, headers, message_end, PREFIX_BYTES).await;
     let (bytes, room) = read.map_err(|error| unread(&error, 0))?;
     let (Some(compressed), Some(end)) = (bytes.first().copied(), message_end(&bytes)) else {
         return Err(Unread::Rejected(Status::invalid_argument("the call has no message")));
@@ -139,8 +116,8 @@ async fn read_message(
         0 => "identity",
         _ => headers.get("grpc-encoding").and_then(|encoding| encoding.to_str().ok()).unwrap_or("gzip"),
     };
-    let coding = Coding::named(encoding).map_err(|error| unread(&error, 0))?;
-    let expanded = body::expand(message.clone(), coding, room, with).await;
+    let coding = Coding::named(encoding).map_err(|error| unread(&error.into(), 0))?;
+    let expanded = receiver.bodies.expand(message.clone(), coding, room).await;
     expanded.map_err(|error| unread(&error, if compressed == 0 { count_spans(&message) } else { 0 }))
 }
 
@@ -153,12 +130,10 @@ fn message_end(bytes: &[u8]) -> Option<usize> {
 fn unread(error: &BodyError, spans: usize) -> Unread {
     let message = error.to_string();
     Unread::Rejected(match error {
-        BodyError::NotTaken(why) if why.is_retryable() => return Unread::Refused { spans, why: *why },
-        BodyError::TooLarge { max } => {
-            let message = BodyError::TooLarge { max: max.saturating_sub(PREFIX_BYTES) }.to_string();
+        BodyError::Ingest(why) if why.is_retryable() => return Unread::Refused { spans, why: *why },
+        BodyError::Ingest(_) | BodyError::TooLarge { .. } | BodyError::ExpandsTooFar { .. } => {
             Status::resource_exhausted(message)
         }
-        BodyError::NotTaken(_) | BodyError::ExpandsTooFar { .. } => Status::resource_exhausted(message),
         BodyError::Encoding(_) => Status::unimplemented(message),
         BodyError::Compression { .. } => Status::invalid_argument(message),
         BodyError::CutOff(_) => Status::cancelled(message),
@@ -183,12 +158,12 @@ fn unary_answer(message: &ExportTraceServiceResponse) -> http::Response<Body> {
     response
 }
 
-fn status(refusal: &Refusal) -> Status {
-    let message = refusal.to_string();
-    if refusal.is_retryable() {
+fn status(error: &ExportError) -> Status {
+    let message = error.to_string();
+    if error.is_retryable() {
         return try_again(message);
     }
-    if refusal.is_too_large() { Status::resource_exhausted(message) } else { Status::invalid_argument(message) }
+    if error.is_too_large() { Status::resource_exhausted(message) } else { Status::invalid_argument(message) }
 }
 
 /// UNAVAILABLE with RetryInfo, in both places where senders look for it.

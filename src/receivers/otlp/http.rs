@@ -2,53 +2,77 @@
 //!
 //! Source: OTLP specification, "OTLP/HTTP".
 
-use super::answer::{Code, failure, refusal, success_response};
+use super::answer::{Code, error_response, failure, success_response};
+use super::receiver::OtlpReceiver;
 use crate::otlp::Encoding;
-use crate::receivers::http::body;
-use crate::receivers::http::body::BodyError;
-use crate::receivers::{Receivers, ack_wanted, media_type, workspace};
-use crate::telemetry::Receiver;
+use crate::receivers::http::body::{BodyError, pass_over};
+use crate::receivers::http::headers::{ack_wanted, media_type, workspace};
+use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
+use axum::routing::post;
 use std::sync::Arc;
 
-pub(crate) async fn traces(State(receivers): State<Arc<Receivers>>, request: Request<Body>) -> Response {
+/// The paths of OTLP.
+pub(crate) fn routes(receiver: Arc<OtlpReceiver>) -> Router {
+    Router::new()
+        .route("/v1/traces", post(traces))
+        .route("/v1/metrics", post(not_traces))
+        .route("/v1/logs", post(not_traces))
+        .with_state(receiver)
+}
+
+async fn traces(State(receiver): State<Arc<OtlpReceiver>>, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let Some(encoding) = encoding(&head.headers) else {
-        receivers.metrics.reject(Receiver::OtlpHttp, 1);
-        body::pass_over(body, &head.headers).await;
+        receiver.ingest.metrics.reject(receiver.receiver, 1);
+        pass_over(body, &head.headers).await;
         let message = "Content-Type must be application/x-protobuf or application/json";
         return failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, message, Encoding::Json);
     };
     let wanted =
-        workspace(&head.headers).and_then(|workspace| Ok((workspace, ack_wanted(&head.headers, receivers.http_ack)?)));
-    let (workspace, ack) = match wanted {
+        workspace(&head.headers).and_then(|workspace| Ok((workspace, ack_wanted(&head.headers, receiver.ack)?)));
+    let wanted = match wanted {
         Ok(wanted) => wanted,
         Err(message) => {
-            receivers.metrics.reject(Receiver::OtlpHttp, 1);
-            body::pass_over(body, &head.headers).await;
+            receiver.ingest.metrics.reject(receiver.receiver, 1);
+            pass_over(body, &head.headers).await;
             return failure(StatusCode::BAD_REQUEST, Code::InvalidArgument, &format!("header {message}"), encoding);
         }
     };
-    let read = body::read(body, &head.headers, receivers.reading()).await;
-    let (bytes, room) = match read {
+    let (bytes, room) = match receiver.bodies.read(body, &head.headers).await {
         Ok(read) => read,
-        Err(error) => return body_failure(&receivers, &error, encoding),
+        Err(error) => return body_failure(&receiver, &error, encoding),
     };
-    let taken = match receivers.ingest_traces((Receiver::OtlpHttp, ack), workspace, bytes, encoding, room).await {
-        Ok(taken) => taken,
-        Err(error) => return refusal(&error, encoding),
+    let queued = match receiver.queue(wanted, bytes, encoding, room).await {
+        Ok(queued) => queued,
+        Err(error) => return error_response(&error, encoding),
     };
-    match receivers.keep(taken).await {
-        Ok(accepted) => success_response(&accepted, encoding),
-        Err(error) => refusal(&error, encoding),
+    match receiver.acked(queued).await {
+        Ok(summary) => success_response(&summary, encoding),
+        Err(error) => error_response(&error, encoding),
     }
 }
 
-/// The encoding that the request's content type names, for answers on any path.
-pub(crate) fn encoding(headers: &HeaderMap) -> Option<Encoding> {
+async fn not_traces(request: Request<Body>) -> Response {
+    let (head, body) = request.into_parts();
+    pass_over(body, &head.headers).await;
+    let message = "Millrace takes traces only; send them to /v1/traces";
+    failure(StatusCode::NOT_FOUND, Code::Unimplemented, message, encoding_of_answer(&head.headers))
+}
+
+/// The encoding of an answer that does not depend on what the request is: the request's own if it is known.
+pub(crate) fn encoding_of_answer(headers: &HeaderMap) -> Encoding {
+    match encoding(headers) {
+        Some(encoding) => encoding,
+        None => Encoding::Json,
+    }
+}
+
+/// The encoding that the request's content type names.
+fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     match media_type(headers)?.as_str() {
         "application/x-protobuf" | "application/protobuf" => Some(Encoding::Protobuf),
         "application/json" => Some(Encoding::Json),
@@ -56,23 +80,17 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
-fn body_failure(receivers: &Receivers, error: &BodyError, encoding: Encoding) -> Response {
+fn body_failure(receiver: &OtlpReceiver, error: &BodyError, encoding: Encoding) -> Response {
     let (http, code) = match error {
         BodyError::TooLarge { .. } | BodyError::ExpandsTooFar { .. } => {
             (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted)
         }
-        BodyError::NotTaken(reason) if !reason.is_retryable() => {
-            (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted)
-        }
+        BodyError::Ingest(reason) if !reason.is_retryable() => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
         // a sender drops what was answered with anything but 429 and 5xx, and a slow one may be faster next time
-        BodyError::NotTaken(_) | BodyError::TooSlow(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        BodyError::Ingest(_) | BodyError::TooSlow(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         BodyError::Encoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
         BodyError::Compression { .. } | BodyError::CutOff(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
     };
-    if http == StatusCode::SERVICE_UNAVAILABLE {
-        receivers.metrics.refuse(Receiver::OtlpHttp, 1);
-    } else {
-        receivers.metrics.reject(Receiver::OtlpHttp, 1);
-    }
+    receiver.ingest.count_failed(receiver.receiver, 1, http == StatusCode::SERVICE_UNAVAILABLE);
     failure(http, code, &error.to_string(), encoding)
 }

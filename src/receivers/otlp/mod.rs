@@ -1,5 +1,6 @@
-//! Receivers of OTLP: gRPC and HTTP.
+//! OTLP, over gRPC and over HTTP.
 
 pub(crate) mod answer;
 pub mod grpc;
 pub(crate) mod http;
+pub mod receiver;

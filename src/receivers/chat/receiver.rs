@@ -1,35 +1,28 @@
-//! `POST /apis/intake/v2/workspaces/{workspace}/ingest/chat-completions`: a captured request and its response become one
-//! span, in the trace that they name or in one of their own.
-//!
-//! Answers are the reference's: 201 with the ids, 422 with the path of each offending field, other errors as
-//! `{"detail": "..."}`.
+//! A captured request and its response become one span, in the trace that they name or in one of their own.
 //!
 //! Source: spec/ingest-chat-completions.openapi.yaml (NeMo Platform API).
 
-use crate::chat::{self, ChatSpan, Context, Foreign, SessionRef, TraceRef, Traceparent, ValidationErrors};
+use crate::chat::{self, ChatSpan, Context, Foreign, ParseOptions, SessionRef, TraceRef, Traceparent};
 use crate::columns::typed::{JoinState, Normalise};
 use crate::columns::{MapRow, RowGroup, RowTooLarge, SpanKind, SpanScalars, StatusCode as SpanStatus};
 use crate::conventions;
 use crate::genai::semconv;
-use crate::pipeline::{Ack, IngestError, Origin, PendingAck, Receipt, Reservation};
-use crate::receivers::chat::ndjson;
-use crate::receivers::chat::vendor::{Record, Shape};
-use crate::receivers::http::body;
-use crate::receivers::http::body::BodyError;
-use crate::receivers::{ACK_HEADER, RETRY_AFTER, Receivers, ack_wanted};
+use crate::pipeline::{Ack, Origin, PendingAck, Receipt, Reservation};
+use crate::receivers::chat::response::{CallError, error_detail, invalid_parameter};
+use crate::receivers::http::body::BodyReader;
+use crate::receivers::http::headers::{ACK_HEADER, ack_wanted};
+use crate::receivers::share::Share;
+use crate::receivers::{Ingest, Times};
 use crate::telemetry::Receiver;
 use crate::traces::KnownRoot;
 use crate::workspace::{self, Workspace};
 use axum::Json;
-use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// `service.name` of a producer that names none. Source: `OpenTelemetry` resource semantic conventions.
 const SERVICE_UNKNOWN: &str = "unknown_service";
@@ -53,9 +46,30 @@ impl Default for Config {
     }
 }
 
-/// The ids of a pair that is where its sender wants it.
+/// Takes captured calls.
+#[derive(Debug)]
+pub struct ChatReceiver {
+    /// Where rows go.
+    pub ingest: Arc<Ingest>,
+    /// Reads requests.
+    pub bodies: BodyReader,
+    /// What an answer waits for, unless the request asks for more.
+    pub ack: Ack,
+    /// A call that was accepted within this time before is a repeat.
+    pub dedup_window: Duration,
+    /// How bodies are read.
+    pub options: ParseOptions,
+    /// Memory for answers that are not read yet.
+    pub answers: Share,
+    /// Memory for decoders of bodies without an end.
+    pub decoders: Share,
+    /// Cancelled when the service stops.
+    pub stopping: CancellationToken,
+}
+
+/// The ids of a captured call that is where its sender wants it.
 #[derive(Debug, Serialize)]
-pub(crate) struct Stored {
+pub(crate) struct StoredCall {
     #[serde(flatten)]
     ids: Ids,
     #[serde(skip)]
@@ -69,58 +83,19 @@ struct Ids {
     trace_id: String,
 }
 
-/// A pair on its way.
+/// A captured call on its way.
 #[derive(Debug)]
-pub(crate) struct Queued {
+pub(crate) struct QueuedCall {
     ids: Ids,
-    promise: PendingAck,
+    pending: PendingAck,
 }
 
-impl Queued {
-    /// Waits until a pair is where its sender wants it, if it was taken.
-    pub(crate) async fn kept(taken: Result<Self, CallError>) -> Result<Stored, CallError> {
-        let Self { ids, promise } = taken?;
-        Ok(Stored { ids, _receipt: promise.acked().await? })
+impl QueuedCall {
+    /// Waits until a call is where its sender wants it, if it was queued.
+    pub(crate) async fn acked(queued: Result<Self, CallError>) -> Result<StoredCall, CallError> {
+        let Self { ids, pending } = queued?;
+        Ok(StoredCall { ids, _receipt: pending.acked().await? })
     }
-}
-
-/// Why a pair was not stored.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
-    #[error("the body does not fit")]
-    Invalid(ValidationErrors),
-    #[error(
-        "the call is too large: {0}; send less text, or set genai.keep_raw: false or a smaller genai.max_value_bytes"
-    )]
-    TooLarge(#[from] RowTooLarge),
-    #[error(transparent)]
-    Body(#[from] BodyError),
-    #[error(transparent)]
-    NotTaken(#[from] IngestError),
-}
-
-pub(crate) async fn ingest(
-    State(receivers): State<Arc<Receivers>>,
-    path: Result<Path<String>, PathRejection>,
-    request: Request<Body>,
-) -> Response {
-    let (head, body) = request.into_parts();
-    let workspace = match receivers.admit(path.ok().map(|Path(workspace)| workspace), &head.headers) {
-        Ok(workspace) => workspace,
-        Err(refusal) => {
-            body::pass_over(body, &head.headers).await;
-            return *refusal;
-        }
-    };
-    let source = receivers.source(Shape::Pair, workspace, head.headers);
-    if !receivers.chat_options.strict_reference && ndjson::is_announced(&source.headers) {
-        return ndjson::answer(receivers, source, body).await;
-    }
-    let taken = match body::read(body, &source.headers, receivers.reading()).await {
-        Ok((bytes, room)) => source.take(&receivers, Record::Owned(bytes), None, room).await,
-        Err(error) => Err(error.into()),
-    };
-    receivers.answer(taken).await
 }
 
 /// What a pair brings along besides its body.
@@ -135,26 +110,26 @@ pub(crate) struct Envelope<'a> {
     pub(crate) foreign: Option<Foreign>,
 }
 
-impl Receivers {
+impl ChatReceiver {
     /// The workspace of a request whose headers can all be honoured, or the refusal. `None` stands for bytes that are
     /// no text.
     pub(crate) fn admit(&self, workspace: Option<String>, headers: &HeaderMap) -> Result<Workspace, Box<Response>> {
         let refusal = match workspace.as_deref().map(Workspace::new) {
-            None => respond(StatusCode::BAD_REQUEST, json!({"detail": "the path is not UTF-8"}).to_string()),
+            None => error_detail(StatusCode::BAD_REQUEST, "the path is not UTF-8"),
             Some(Err(error)) => invalid_parameter(&["path", "workspace"], &error.to_string()),
             Some(Ok(workspace)) => match unusable_header(headers) {
                 Some(refusal) => refusal,
-                None if ack_wanted(headers, self.http_ack).is_err() => {
+                None if ack_wanted(headers, self.ack).is_err() => {
                     invalid_parameter(&["header", ACK_HEADER], "must be memory, durable or stored")
                 }
                 None if is_from_another_site(headers) => {
                     let message = "a web page of another site may not write here; send it from a server";
-                    respond(StatusCode::FORBIDDEN, json!({"detail": message}).to_string())
+                    error_detail(StatusCode::FORBIDDEN, message)
                 }
                 None => return Ok(workspace),
             },
         };
-        self.metrics.reject(Receiver::Chat, 1);
+        self.ingest.metrics.reject(Receiver::Chat, 1);
         Err(Box::new(refusal))
     }
 
@@ -164,15 +139,15 @@ impl Receivers {
         envelope: Envelope<'_>,
         body: &[u8],
         room: Reservation,
-    ) -> Result<Queued, CallError> {
+    ) -> Result<QueuedCall, CallError> {
         let Envelope { workspace, ack, traceparent, idempotency_key, foreign } = envelope;
-        let now = self.clock.now();
+        let Ingest { metrics, traces, .. } = &*self.ingest;
+        let Times { now, cutoff, window } = self.ingest.times(workspace);
         let record = foreign.as_ref().map(|foreign| &foreign.identity);
         let context = Context { workspace, received_at: now, traceparent, idempotency_key, record };
-        let options = if foreign.is_some() { Foreign::options(self.chat_options) } else { self.chat_options };
+        let options = if foreign.is_some() { Foreign::options(self.options) } else { self.options };
         let capture = chat::parse(body, &options).map_err(CallError::Invalid)?;
         let mut span = chat::convert(&capture, &context).map_err(CallError::Invalid)?;
-        let (cutoff, window) = (self.retention.cutoff(workspace, now), self.timestamps.window(now));
         chat::check_age(&capture, span.start, cutoff, window, workspace).map_err(CallError::Invalid)?;
         if let Some(foreign) = foreign {
             foreign.complete(&mut span);
@@ -193,18 +168,17 @@ impl Receivers {
             workspace: workspace.clone(),
             receiver: Receiver::Chat,
             ack,
-            dedup_window: self.chat_dedup_window,
+            dedup_window: self.dedup_window,
             is_keyed: span.is_keyed,
         };
-        self.admit_days(rows.days())?;
-        let promise = self.pipeline.send(rows, room, origin)?;
-        self.metrics.chat_joined.inc_by(u64::from(join_state == JoinState::Joined));
+        let pending = self.ingest.send(rows, room, origin)?;
+        metrics.chat_joined.inc_by(u64::from(join_state == JoinState::Joined));
         if join_state == JoinState::Own && span.parent.is_none() {
             let root = KnownRoot::new(span.span_id, span.start, Some(&session_of_row));
-            self.traces.remember(workspace, trace_id, root);
+            traces.remember(workspace, trace_id, root);
         }
         let (span_id, trace_id) = (span.span_id.to_string(), trace_id.to_string());
-        Ok(Queued { ids: Ids { session_id, span_id, trace_id }, promise })
+        Ok(QueuedCall { ids: Ids { session_id, span_id, trace_id }, pending })
     }
 
     /// The root of the trace that a pair joins, if it is known and there is anything to learn from it.
@@ -213,12 +187,12 @@ impl Receivers {
         if span.parent.is_some() && matches!(span.session, SessionRef::Given(_)) {
             return None;
         }
-        self.traces.lookup_or_watch(workspace, trace).filter(|root| root.span_id != span.span_id)
+        self.ingest.traces.lookup_or_watch(workspace, trace).filter(|root| root.span_id != span.span_id)
     }
 
     /// The answer to a single pair.
-    pub(crate) async fn answer(&self, taken: Result<Queued, CallError>) -> Response {
-        match Queued::kept(taken).await {
+    pub(crate) async fn answer(&self, queued: Result<QueuedCall, CallError>) -> Response {
+        match QueuedCall::acked(queued).await {
             Ok(stored) => (StatusCode::CREATED, Json(stored)).into_response(),
             Err(error) => {
                 self.count_failure(&error);
@@ -227,63 +201,21 @@ impl Receivers {
         }
     }
 
-    pub(crate) fn count_failure(&self, error: &CallError) {
-        if error.status() == StatusCode::SERVICE_UNAVAILABLE {
-            self.metrics.refuse(Receiver::Chat, 1);
-        } else {
-            self.metrics.reject(Receiver::Chat, 1);
-        }
-    }
-}
-
-impl CallError {
-    pub(crate) fn status(&self) -> StatusCode {
-        status(self)
-    }
-
-    /// `{"detail": ...}`
-    pub(crate) fn to_json(&self) -> String {
-        match self {
-            Self::Invalid(errors) => errors.to_json(),
-            Self::NotTaken(reused @ IngestError::KeyReused) => {
-                parameter_error(&["header", "Idempotency-Key"], &reused.to_string()).to_string()
+    /// What became of one of many records, as a JSON object; failures are counted.
+    pub(crate) fn result(&self, place_name: &str, place: usize, stored: Result<StoredCall, CallError>) -> String {
+        let (head, object) = match stored {
+            Ok(stored) => (String::new(), serde_json::to_string(&stored).unwrap_or_default()),
+            Err(error) => {
+                self.count_failure(&error);
+                (format!(r#""status":{},"#, error.status().as_u16()), error.to_json())
             }
-            other => json!({"detail": other.to_string()}).to_string(),
-        }
+        };
+        format!(r#"{{"{place_name}":{place},{head}{}"#, object.strip_prefix('{').unwrap_or("}"))
     }
 
-    pub(crate) fn answer(&self) -> Response {
-        respond(self.status(), self.to_json())
+    pub(crate) fn count_failure(&self, error: &CallError) {
+        self.ingest.count_failed(Receiver::Chat, 1, error.status() == StatusCode::SERVICE_UNAVAILABLE);
     }
-}
-
-fn status(error: &CallError) -> StatusCode {
-    let no_room = |reason: &IngestError| match reason {
-        IngestError::NeverFits { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        IngestError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    match error {
-        CallError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        CallError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        CallError::NotTaken(reason) => no_room(reason),
-        CallError::Body(error) => match error {
-            BodyError::TooLarge { .. } | BodyError::ExpandsTooFar { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            BodyError::Compression { .. } | BodyError::CutOff(_) => StatusCode::BAD_REQUEST,
-            BodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            BodyError::NotTaken(reason) => no_room(reason),
-        },
-    }
-}
-
-/// JSON, and when to try again if that can help.
-pub(crate) fn respond(status: StatusCode, json: String) -> Response {
-    let mut response = (status, [(header::CONTENT_TYPE, "application/json")], json).into_response();
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
-    }
-    response
 }
 
 /// A page that a person happens to look at could post to this machine. Source: Fetch Metadata Request Headers, W3C.
@@ -297,14 +229,6 @@ fn unusable_header(headers: &HeaderMap) -> Option<Response> {
     let fits = key.to_str().is_ok_and(|key| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()));
     let message = format!("Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters");
     (!fits).then(|| invalid_parameter(&["header", "Idempotency-Key"], &message))
-}
-
-fn invalid_parameter(loc: &[&str], message: &str) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, Json(parameter_error(loc, message))).into_response()
-}
-
-fn parameter_error(loc: &[&str], message: &str) -> serde_json::Value {
-    json!({"detail": [{"loc": loc, "msg": message, "type": "value_error"}]})
 }
 
 /// The span as the one row of a group.

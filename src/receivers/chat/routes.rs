@@ -1,0 +1,104 @@
+//! The paths of captured calls.
+//!
+//! ```text
+//! POST /apis/intake/v2/workspaces/{workspace}/ingest/chat-completions   one call, or calls as lines
+//! POST .../ingest/litellm, .../ingest/helicone                          records of other tools: one, many, or lines
+//!
+//! a single object              201 with the ids, or what is wrong with it
+//! many in one body             batch.rs
+//! lines, announced as such     ndjson.rs
+//! ```
+//!
+//! Answers are the reference's: 201 with the ids, 422 with the path of each offending field, other errors as
+//! `{"detail": "..."}`.
+//!
+//! Source: spec/ingest-chat-completions.openapi.yaml (NeMo Platform API).
+
+use crate::receivers::chat::receiver::ChatReceiver;
+use crate::receivers::chat::vendor::{Record, Shape, Source};
+use crate::receivers::chat::{batch, ndjson};
+use crate::receivers::http::body::pass_over;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::Request;
+use axum::response::Response;
+use axum::routing::post;
+use std::sync::Arc;
+
+/// Helicone's own client appends `/{provider}/v1/log` to the endpoint it is given.
+/// Source: `@helicone/helpers` 1.8.3, `HeliconeManualLogger.getLoggingEndpoint`.
+const HELICONE_CLIENT_PATH: &str = "/apis/intake/v2/workspaces/{workspace}/ingest/helicone/{provider}/v1/log";
+
+/// The paths of captured calls.
+pub(crate) fn routes(receiver: Arc<ChatReceiver>) -> Router {
+    Router::new()
+        .route("/apis/intake/v2/workspaces/{workspace}/ingest/chat-completions", post(ingest_calls))
+        .route("/apis/intake/v2/workspaces/{workspace}/ingest/litellm", post(ingest_litellm))
+        .route("/apis/intake/v2/workspaces/{workspace}/ingest/helicone", post(ingest_helicone))
+        .route(HELICONE_CLIENT_PATH, post(ingest_helicone_client))
+        .with_state(receiver)
+}
+
+async fn ingest_calls(
+    State(receiver): State<Arc<ChatReceiver>>,
+    path: Result<Path<String>, PathRejection>,
+    request: Request<Body>,
+) -> Response {
+    ingest(receiver, path.ok().map(|Path(workspace)| workspace), Shape::Pair, request).await
+}
+
+async fn ingest_litellm(
+    State(receiver): State<Arc<ChatReceiver>>,
+    path: Result<Path<String>, PathRejection>,
+    request: Request<Body>,
+) -> Response {
+    ingest(receiver, path.ok().map(|Path(workspace)| workspace), Shape::LiteLlm, request).await
+}
+
+async fn ingest_helicone(
+    State(receiver): State<Arc<ChatReceiver>>,
+    path: Result<Path<String>, PathRejection>,
+    request: Request<Body>,
+) -> Response {
+    ingest(receiver, path.ok().map(|Path(workspace)| workspace), Shape::Helicone, request).await
+}
+
+async fn ingest_helicone_client(
+    State(receiver): State<Arc<ChatReceiver>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    request: Request<Body>,
+) -> Response {
+    ingest(receiver, path.ok().map(|Path((workspace, _provider))| workspace), Shape::Helicone, request).await
+}
+
+async fn ingest(
+    receiver: Arc<ChatReceiver>,
+    workspace: Option<String>,
+    shape: Shape,
+    request: Request<Body>,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let workspace = match receiver.admit(workspace, &head.headers) {
+        Ok(workspace) => workspace,
+        Err(refusal) => {
+            pass_over(body, &head.headers).await;
+            return *refusal;
+        }
+    };
+    let source = Source::new(&receiver, shape, workspace, head.headers);
+    let takes_lines = shape != Shape::Pair || !receiver.options.strict_reference;
+    if takes_lines && ndjson::is_announced(&source.headers) {
+        return ndjson::answer(receiver, source, body).await;
+    }
+    let (bytes, room) = match receiver.bodies.read(body, &source.headers).await {
+        Ok(read) => read,
+        Err(error) => return receiver.answer(Err(error.into())).await,
+    };
+    if shape == Shape::Pair {
+        let queued = source.take(&receiver, Record::Owned(bytes), None, room).await;
+        return receiver.answer(queued).await;
+    }
+    batch::answer(&receiver, &source, bytes, room).await
+}

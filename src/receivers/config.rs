@@ -1,0 +1,32 @@
+//! Where a receiver listens, and what its answers wait for.
+
+use crate::pipeline::Ack;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// The configuration of a receiver that by default listens on `PORT` of the loopback address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerConfig<const PORT: u16> {
+    /// Address and port.
+    #[serde(default = "loopback::<PORT>")]
+    pub listen: SocketAddr,
+    /// What an answer waits for: `durable`, `stored` or `memory`.
+    #[serde(default)]
+    pub ack: Ack,
+}
+
+impl<const PORT: u16> Default for ListenerConfig<PORT> {
+    fn default() -> Self {
+        Self { listen: loopback::<PORT>(), ack: Ack::default() }
+    }
+}
+
+fn loopback<const PORT: u16>() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], PORT))
+}
+
+/// OTLP over gRPC.
+pub type GrpcConfig = ListenerConfig<4317>;
+
+/// OTLP over HTTP and captured calls.
+pub type HttpConfig = ListenerConfig<4318>;

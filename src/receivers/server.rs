@@ -1,0 +1,57 @@
+//! The HTTP listener on 4318: OTLP and captured calls on one port.
+
+use super::chat;
+use super::chat::receiver::ChatReceiver;
+use super::chat::response::error_detail;
+use super::http::body::pass_over;
+use super::otlp;
+use super::otlp::answer::{Code, failure};
+use super::otlp::receiver::OtlpReceiver;
+use crate::connections::Door;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Serves until the shutdown, then answers what is in flight.
+pub async fn serve(
+    listener: TcpListener,
+    door: Door,
+    otlp: Arc<OtlpReceiver>,
+    chat: Arc<ChatReceiver>,
+    shutdown: CancellationToken,
+) {
+    door.serve(listener, router(otlp, chat), shutdown).await;
+}
+
+fn router(otlp: Arc<OtlpReceiver>, chat: Arc<ChatReceiver>) -> Router {
+    Router::new()
+        .merge(otlp::http::routes(otlp))
+        .merge(chat::routes::routes(chat))
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+}
+
+async fn not_found(request: Request) -> Response {
+    let message = "not found; traces go to POST /v1/traces, chat-completions to \
+                   POST /apis/intake/v2/workspaces/{workspace}/ingest/chat-completions";
+    refuse(request, StatusCode::NOT_FOUND, Code::NotFound, message).await
+}
+
+async fn wrong_method(request: Request) -> Response {
+    refuse(request, StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, "method not allowed, use POST").await
+}
+
+/// Answers in the form of the protocol that the path belongs to.
+async fn refuse(request: Request, status: StatusCode, code: Code, message: &str) -> Response {
+    let is_chat = request.uri().path().starts_with("/apis/");
+    let (head, body) = request.into_parts();
+    pass_over(body, &head.headers).await;
+    if is_chat {
+        return error_detail(status, message);
+    }
+    failure(status, code, message, otlp::http::encoding_of_answer(&head.headers))
+}
