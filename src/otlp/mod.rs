@@ -1,22 +1,27 @@
 //! OTLP as bytes: traces in, columns out, without an owned tree of spans in between.
 //!
 //! ```text
-//! protobuf --------------------> decode.rs --> RowGroup
-//! JSON -----> json.rs (Transcoded) ---^
+//! protobuf/ --------------------> RowGroup
+//! json/ ----> Transcoded ---^
 //!
-//! fields.rs  OTLP's fields by their JSON names; scalars.rs writes their values
-//! wire.rs    the protobuf wire format, one field at a time
-//! value.rs   AnyValue -> the text that a ClickHouse map holds
-//! proto      prost messages of the pinned OTLP version: replies, and the oracle of the tests
+//! decoded.rs  what a request became        limits.rs  what one may contain
+//! error.rs    what is wrong with a request, or with one of its spans
+//! proto       prost messages of the pinned OTLP version: replies, and the oracle of the tests
 //! ```
 
 #[cfg(test)]
 mod convention_tests;
+mod decoded;
+mod error;
 pub mod json;
-pub mod protobuf;
+mod limits;
+mod protobuf;
 
-pub use crate::otlp::protobuf::decode::{DecodeError, Decoded, Encoding, Limits, Root, count_spans, decode_traces};
+pub use decoded::{Decoded, Encoding, Root};
+pub use error::{DecodeError, Part, WireError};
 pub use json::{Transcoded, transcode_traces};
+pub use limits::{DAYS_PER_REQUEST_MAX, Limits};
+pub use protobuf::decode::{count_spans, decode_traces};
 
 /// The messages of OTLP 1.11.0 as prost makes them (proto/ has the sources).
 #[expect(missing_docs, clippy::doc_markdown, reason = "generated; documented in proto/")]

@@ -16,16 +16,20 @@
 //! .proto files.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::bounds::REQUEST_SPANS_MAX;
+use crate::otlp::decoded::{Decoded, Encoding};
+use crate::otlp::error::{DecodeError, TypeErrors, WrongType};
 use crate::otlp::json::fields::{Field, Kind, REQUEST, RESOURCE_SPANS, SCOPE_SPANS, SPAN};
 use crate::otlp::json::scalars::{put_scalar, put_tag};
+use crate::otlp::limits::Limits;
+use crate::otlp::protobuf::decode::decode;
 use crate::steps;
+use crate::workspace::Workspace;
 
 /// Why a body is not OTLP/JSON.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +40,7 @@ pub struct JsonError(#[from] serde_json::Error);
 #[derive(Debug, Default)]
 pub struct Transcoded {
     protobuf: Vec<u8>,
-    pub(super) wrong: Wrong,
+    wrong: TypeErrors,
 }
 
 impl Transcoded {
@@ -45,17 +49,14 @@ impl Transcoded {
     pub fn protobuf(&self) -> &[u8] {
         &self.protobuf
     }
-}
 
-/// Spans by their place in the request, counted from 0, and what is wrong with each.
-pub(super) type Wrong = BTreeMap<usize, WrongType>;
-
-/// A value of another type than its field has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{field} must be {wanted}")]
-pub(super) struct WrongType {
-    field: &'static str,
-    wanted: &'static str,
+    /// Decodes what was JSON.
+    ///
+    /// # Errors
+    /// As [`decode_traces`](crate::otlp::decode_traces).
+    pub fn decode(&self, workspace: &Workspace, limits: &Limits) -> Result<Decoded, DecodeError> {
+        decode(&self.protobuf, Encoding::Json, &self.wrong, workspace, limits)
+    }
 }
 
 /// Turns an ExportTraceServiceRequest in JSON into the same message in protobuf.
@@ -95,7 +96,7 @@ struct Transcript {
     spans: usize,
     /// What is wrong in the span, scope or resource under way, beside its spans.
     noted: Option<WrongType>,
-    wrong: Wrong,
+    wrong: TypeErrors,
 }
 
 impl Transcript {

@@ -1,5 +1,14 @@
 //! OTLP in protobuf: a pull parser over the request's bytes.
+//!
+//! ```text
+//! decode.rs     the request down to its spans
+//! span.rs       one span -> a row            rejection.rs  why it is none
+//! value.rs      AnyValue -> the text that a ClickHouse map holds
+//! wire.rs       the wire format, one field at a time
+//! ```
 
-pub mod decode;
-pub(crate) mod value;
-pub(crate) mod wire;
+pub(crate) mod decode;
+mod rejection;
+mod span;
+mod value;
+mod wire;

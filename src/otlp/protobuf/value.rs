@@ -4,8 +4,8 @@
 //!
 //! Source: OTLP common.proto, `AnyValue`.
 
-use super::decode::{DecodeError, Part};
 use super::wire::Fields;
+use crate::otlp::error::{DecodeError, Part};
 use crate::steps;
 use crate::text::{put_double, write_string};
 use base64::Engine as _;

@@ -7,6 +7,7 @@
 //!
 //! Source: protobuf documentation, "Encoding".
 
+use crate::otlp::error::WireError;
 use crate::steps;
 
 /// Groups may nest this deep before a sender is told to stop.
@@ -30,26 +31,6 @@ const FIELD_NUMBER_MAX: u32 = (1 << 29) - 1;
 #[inline]
 fn field_number(tag: u64) -> Result<u32, WireError> {
     u32::try_from(tag >> 3).ok().filter(|number| (1..=FIELD_NUMBER_MAX).contains(number)).ok_or(WireError::Tag)
-}
-
-/// What is wrong with the bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum WireError {
-    /// A field goes on behind the end of its message.
-    #[error("is cut off")]
-    Truncated,
-    /// A number takes more than 64 bits.
-    #[error("has a number longer than 64 bits")]
-    LongVarint,
-    /// A field has a number below 1 or above 2^29 - 1, or a wire type that does not exist.
-    #[error("has a field tag that does not exist")]
-    Tag,
-    /// A field of the standard has another wire type than the standard gives it.
-    #[error("has a field of the wrong wire type")]
-    WireType,
-    /// Groups are nested too deep, or end without having begun.
-    #[error("has groups that do not match")]
-    Group,
 }
 
 /// Reads the fields of one message.

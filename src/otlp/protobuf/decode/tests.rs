@@ -3,12 +3,15 @@
 use super::*;
 use crate::bounds::ROW_BYTES_MAX;
 use crate::columns::testing::rows;
+use crate::ids::{SpanId, TraceId};
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use crate::otlp::proto::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value::Value as V,
 };
 use crate::otlp::proto::resource::v1::Resource;
 use crate::otlp::proto::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
+use crate::otlp::{DAYS_PER_REQUEST_MAX, Root};
+use crate::time::UnixNanos;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

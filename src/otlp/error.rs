@@ -1,0 +1,111 @@
+//! What is wrong with a request, or with one of its spans.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Why a whole request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes are not the protobuf message they should be.
+    #[error("the request is not valid OTLP: {part} {problem}")]
+    Malformed {
+        /// Where.
+        part: Part,
+        /// What.
+        #[source]
+        problem: WireError,
+    },
+    /// Lists and maps are nested too deep. Within a span it costs the span alone.
+    #[error("an attribute is nested deeper than {max} levels")]
+    TooDeep {
+        /// The limit.
+        max: usize,
+    },
+    /// Its rows take more than can be stored at once.
+    #[error("the spans of the request take more than {max} bytes as rows; send smaller batches")]
+    TooLarge {
+        /// The limit.
+        max: usize,
+    },
+    /// The request holds too much.
+    #[error("the request has more than {max} {what}; send smaller batches")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// The part of a request that is malformed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of OTLP's messages")]
+pub enum Part {
+    Request,
+    ResourceSpans,
+    Resource,
+    ScopeSpans,
+    Scope,
+    Span,
+    Event,
+    Link,
+    Status,
+    Attribute,
+    Value,
+}
+
+impl Part {
+    /// Makes a wire error one of this part.
+    pub(crate) fn is(self) -> impl Fn(WireError) -> DecodeError {
+        move |problem| DecodeError::Malformed { part: self, problem }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Request => "the ExportTraceServiceRequest",
+            Self::ResourceSpans => "a ResourceSpans message",
+            Self::Resource => "a Resource message",
+            Self::ScopeSpans => "a ScopeSpans message",
+            Self::Scope => "an InstrumentationScope message",
+            Self::Span => "a Span message",
+            Self::Event => "a Span.Event message",
+            Self::Link => "a Span.Link message",
+            Self::Status => "a Status message",
+            Self::Attribute => "a KeyValue message",
+            Self::Value => "an AnyValue message",
+        })
+    }
+}
+
+/// What is wrong with the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// A field goes on behind the end of its message.
+    #[error("is cut off")]
+    Truncated,
+    /// A number takes more than 64 bits.
+    #[error("has a number longer than 64 bits")]
+    LongVarint,
+    /// A field has a number below 1 or above 2^29 - 1, or a wire type that does not exist.
+    #[error("has a field tag that does not exist")]
+    Tag,
+    /// A field of the standard has another wire type than the standard gives it.
+    #[error("has a field of the wrong wire type")]
+    WireType,
+    /// Groups are nested too deep, or end without having begun.
+    #[error("has groups that do not match")]
+    Group,
+}
+
+/// Spans by their place in the request, counted from 0, and what is wrong with each.
+pub(super) type TypeErrors = BTreeMap<usize, WrongType>;
+
+/// A value of another type than its field has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{field} must be {wanted}")]
+pub(super) struct WrongType {
+    pub(super) field: &'static str,
+    pub(super) wanted: &'static str,
+}

@@ -1,0 +1,328 @@
+//! One span's message -> a row, or a reason why it is none.
+
+use super::rejection::{Rejection, SpanError, short_name};
+use super::value::{key_value, text, text_of};
+use super::wire::Fields;
+use crate::columns::typed::{JoinState, Normalise};
+use crate::columns::{MapRow, Mark, RowGroup, SpanKind, SpanScalars, StatusCode};
+use crate::conventions;
+use crate::ids::{IdError, SpanId, TraceId};
+use crate::otlp::decoded::{Decoded, Encoding, Root};
+use crate::otlp::error::{DecodeError, Part, TypeErrors};
+use crate::otlp::limits::{DAYS_PER_REQUEST_MAX, Limits};
+use crate::time::UnixNanos;
+use crate::workspace::Workspace;
+use std::borrow::Cow;
+use twox_hash::XxHash3_64;
+
+/// Reasons kept for the answer; the count goes on.
+const REASONS_MAX: usize = 3;
+
+/// Decodes the spans of a request, and counts what it holds.
+pub(super) struct SpanDecoder<'l> {
+    pub(super) out: Decoded,
+    encoding: Encoding,
+    /// Spans that had a value of the wrong type in JSON.
+    type_errors: &'l TypeErrors,
+    pub(super) workspace: &'l Workspace,
+    limits: &'l Limits,
+    spans: usize,
+    items: usize,
+    scratch: String,
+}
+
+/// What is the same for all spans of one scope.
+pub(super) struct Context<'a> {
+    pub(super) resource: &'a MapRow,
+    pub(super) service_name: &'a [u8],
+    pub(super) scope_name: &'a [u8],
+    pub(super) scope_version: &'a [u8],
+    pub(super) scope_attributes: &'a MapRow,
+    pub(super) resource_schema_url: &'a [u8],
+    pub(super) scope_schema_url: &'a [u8],
+    /// What resource and scope add to the fingerprints of their spans.
+    pub(super) fingerprint: u64,
+    /// Set when the resource or scope is malformed in its content, which costs all of its spans.
+    pub(super) broken: Option<Rejection>,
+}
+
+/// The fields of a span that come once, as they lie in the request.
+#[derive(Default)]
+struct SpanFields<'a> {
+    trace_id: &'a [u8],
+    span_id: &'a [u8],
+    parent_span_id: &'a [u8],
+    trace_state: Cow<'a, [u8]>,
+    name: Cow<'a, [u8]>,
+    kind: u64,
+    start: u64,
+    end: u64,
+    status_code: u64,
+    status_message: Cow<'a, [u8]>,
+    flags: u32,
+}
+
+impl<'l> SpanDecoder<'l> {
+    /// A decoder for a request of so many bytes.
+    pub(super) fn new(
+        request_bytes: usize,
+        encoding: Encoding,
+        type_errors: &'l TypeErrors,
+        workspace: &'l Workspace,
+        limits: &'l Limits,
+    ) -> Self {
+        let out = Decoded { rows: RowGroup::for_request_of(request_bytes, workspace.clone()), ..Decoded::default() };
+        Self { out, encoding, type_errors, workspace, limits, spans: 0, items: 0, scratch: String::new() }
+    }
+
+    /// Adds a span, or notes why it is not among the rows.
+    pub(super) fn span(&mut self, message: &[u8], context: &Context<'_>) -> Result<(), DecodeError> {
+        self.spans += 1;
+        if self.spans > self.limits.spans {
+            return Err(DecodeError::TooMany { what: "spans", max: self.limits.spans });
+        }
+        self.count(1 + context.resource.entries() + context.scope_attributes.entries())?;
+        let mark = self.out.rows.begin();
+        let mut span = SpanFields::default();
+        let added = self.row(message, &mut span, context, mark);
+        match added {
+            Ok(()) => {}
+            Err(SpanError::Rejected(rejection)) => {
+                self.out.rows.roll_back(mark);
+                self.reject(&span, rejection);
+            }
+            Err(SpanError::Request(error)) => return Err(error),
+        }
+        debug_assert_eq!(self.out.rows.rows() + self.out.rejected, self.spans, "each span is a row or rejected");
+        self.check_size()
+    }
+
+    fn row<'m>(
+        &mut self,
+        message: &'m [u8],
+        span: &mut SpanFields<'m>,
+        context: &Context<'_>,
+        mark: Mark,
+    ) -> Result<(), SpanError> {
+        let content = match context.broken {
+            Some(rejection) => Err(rejection.into()),
+            None => self.span_content(message, span),
+        };
+        // what JSON had wrong explains best why a span is rejected
+        match self.type_errors.get(&(self.spans - 1)) {
+            Some(wrong) => return Err(Rejection::Type(*wrong).into()),
+            None => content?,
+        }
+        let scalars = scalars(message, span, context)?;
+        self.check_start(scalars.start)?;
+        let normalise = conventions::normalise as Normalise;
+        let repeated = self.out.rows.finish(mark, &scalars, context.resource, normalise).map_err(Rejection::Large)?;
+        self.out.attributes_repeated += repeated;
+        if scalars.parent.is_none() {
+            self.out.roots.push(root(&scalars, self.out.rows.last_session()));
+        }
+        Ok(())
+    }
+
+    fn check_start(&self, start: UnixNanos) -> Result<(), Rejection> {
+        if let Some(cutoff) = self.limits.cutoff
+            && cutoff.excludes(start)
+        {
+            return Err(Rejection::Old(start, cutoff));
+        }
+        if self.out.rows.days_with(start) > DAYS_PER_REQUEST_MAX {
+            return Err(Rejection::Days);
+        }
+        match self.limits.window.map(|window| window.check(start)) {
+            Some(Err(outside)) => Err(Rejection::Outside(outside)),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    fn span_content<'a>(&mut self, message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), SpanError> {
+        let wire = |problem| SpanError::of("it")(Part::Span.is()(problem));
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next().map_err(wire)? {
+            match number {
+                1 => span.trace_id = value.bytes().map_err(wire)?,
+                2 => span.span_id = value.bytes().map_err(wire)?,
+                3 => span.trace_state = text_of(value.bytes().map_err(wire)?),
+                4 => span.parent_span_id = value.bytes().map_err(wire)?,
+                5 => span.name = text_of(value.bytes().map_err(wire)?),
+                6 => span.kind = value.varint().map_err(wire)?,
+                7 => span.start = value.fixed64().map_err(wire)?,
+                8 => span.end = value.fixed64().map_err(wire)?,
+                9 => self.attribute(value.bytes().map_err(wire)?)?,
+                11 => self.event(value.bytes().map_err(wire)?)?,
+                13 => self.link(value.bytes().map_err(wire)?)?,
+                16 => span.flags = value.fixed32().map_err(wire)?,
+                15 => status(value.bytes().map_err(wire)?, span).map_err(SpanError::of("its status"))?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn attribute(&mut self, message: &[u8]) -> Result<(), SpanError> {
+        let content = SpanError::of("an attribute");
+        self.count(1).map_err(SpanError::Request)?;
+        let (key, value) = key_value(message).map_err(&content)?;
+        let text = text(value, 1, self.limits.depth, &mut self.scratch).map_err(&content)?;
+        self.out.rows.attribute_of(conventions::kind(&key), &key, text);
+        Ok(())
+    }
+
+    fn event(&mut self, message: &[u8]) -> Result<(), SpanError> {
+        let wire = |problem| SpanError::of("an event")(Part::Event.is()(problem));
+        self.count(1).map_err(SpanError::Request)?;
+        let (mut at, mut name): (u64, &[u8]) = (0, &[]);
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next().map_err(wire)? {
+            match number {
+                1 => at = value.fixed64().map_err(wire)?,
+                2 => name = value.bytes().map_err(wire)?,
+                3 => self.nested_attribute(
+                    value.bytes().map_err(wire)?,
+                    "an event attribute",
+                    RowGroup::event_attribute,
+                )?,
+                _ => {}
+            }
+        }
+        let name = text_of(name);
+        if conventions::is_event(&name) {
+            self.out.rows.mark_typed();
+        }
+        self.out.rows.event(UnixNanos::new(at).ok_or(Rejection::Time("an event time"))?, &name);
+        Ok(())
+    }
+
+    fn link(&mut self, message: &[u8]) -> Result<(), SpanError> {
+        let wire = |problem| SpanError::of("a link")(Part::Link.is()(problem));
+        self.count(1).map_err(SpanError::Request)?;
+        let (mut trace_id, mut span_id, mut trace_state): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next().map_err(wire)? {
+            match number {
+                1 => trace_id = value.bytes().map_err(wire)?,
+                2 => span_id = value.bytes().map_err(wire)?,
+                3 => trace_state = value.bytes().map_err(wire)?,
+                4 => {
+                    self.nested_attribute(value.bytes().map_err(wire)?, "a link attribute", RowGroup::link_attribute)?
+                }
+                _ => {}
+            }
+        }
+        let trace_id = TraceId::from_slice(trace_id).map_err(|error| Rejection::Id("a link's trace_id", error))?;
+        let span_id = SpanId::from_slice(span_id).map_err(|error| Rejection::Id("a link's span_id", error))?;
+        self.out.rows.link(trace_id, span_id, &text_of(trace_state));
+        Ok(())
+    }
+
+    fn nested_attribute(
+        &mut self,
+        message: &[u8],
+        what: &'static str,
+        put: fn(&mut RowGroup, &[u8], &[u8]),
+    ) -> Result<(), SpanError> {
+        let content = SpanError::of(what);
+        self.count(1).map_err(SpanError::Request)?;
+        let (key, value) = key_value(message).map_err(&content)?;
+        let text = text(value, 1, self.limits.depth, &mut self.scratch).map_err(&content)?;
+        put(&mut self.out.rows, &key, text);
+        Ok(())
+    }
+
+    pub(super) fn count(&mut self, items: usize) -> Result<(), DecodeError> {
+        self.items += items;
+        if self.items > self.limits.items {
+            return Err(DecodeError::TooMany { what: "spans, attributes, events and links", max: self.limits.items });
+        }
+        Ok(())
+    }
+
+    fn check_size(&self) -> Result<(), DecodeError> {
+        if self.out.rows.counted_bytes() > self.limits.column_bytes {
+            return Err(DecodeError::TooLarge { max: self.limits.column_bytes });
+        }
+        Ok(())
+    }
+
+    /// An attribute of a resource or scope.
+    pub(super) fn shared_attribute(
+        &mut self,
+        message: &[u8],
+        put: impl FnOnce(&[u8], &[u8]),
+    ) -> Result<(), DecodeError> {
+        self.count(1)?;
+        let (key, value) = key_value(message)?;
+        put(&key, text(value, 1, self.limits.depth, &mut self.scratch)?);
+        Ok(())
+    }
+
+    fn reject(&mut self, span: &SpanFields<'_>, rejection: Rejection) {
+        self.out.rejected += 1;
+        if self.out.reasons.len() < REASONS_MAX {
+            let why = rejection.describe(self.encoding, self.workspace);
+            self.out.reasons.push(format!("span {} ({}): {why}", self.spans, short_name(&span.name)));
+        }
+    }
+}
+
+fn status<'a>(message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), DecodeError> {
+    let wire = Part::Status.is();
+    let mut fields = Fields::new(message);
+    while let Some((number, value)) = fields.next().map_err(&wire)? {
+        match number {
+            2 => span.status_message = text_of(value.bytes().map_err(&wire)?),
+            3 => span.status_code = value.varint().map_err(&wire)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn scalars<'a>(message: &[u8], span: &'a SpanFields<'_>, context: &Context<'a>) -> Result<SpanScalars<'a>, SpanError> {
+    let start = UnixNanos::of_start(span.start).ok_or(Rejection::LateStart)?;
+    let end = UnixNanos::new(span.end).ok_or(Rejection::Time("end_time_unix_nano"))?;
+    Ok(SpanScalars {
+        start,
+        duration_nanos: end.nanos_since(start),
+        trace_id: TraceId::from_slice(span.trace_id).map_err(|error| Rejection::Id("trace_id", error))?,
+        span_id: SpanId::from_slice(span.span_id).map_err(|error| Rejection::Id("span_id", error))?,
+        parent: parent(span.parent_span_id)?,
+        trace_state: &span.trace_state,
+        name: &span.name,
+        kind: SpanKind::from_otlp(span.kind),
+        service_name: context.service_name,
+        scope_name: context.scope_name,
+        scope_version: context.scope_version,
+        status: StatusCode::from_otlp(span.status_code),
+        status_message: &span.status_message,
+        raw_request: b"",
+        raw_response: b"",
+        join_state: JoinState::Ordinary,
+        session: b"",
+        flags: span.flags,
+        scope_attributes: Some(context.scope_attributes),
+        resource_schema_url: context.resource_schema_url,
+        scope_schema_url: context.scope_schema_url,
+        fingerprint: XxHash3_64::oneshot(message) ^ context.fingerprint,
+    })
+}
+
+/// No bytes, or as many zeros as an id has bytes, mean "no parent": some SDKs send the latter.
+fn parent(bytes: &[u8]) -> Result<Option<SpanId>, Rejection> {
+    match SpanId::from_slice(bytes) {
+        Ok(id) => Ok(Some(id)),
+        Err(IdError::Zero) => Ok(None),
+        Err(_) if bytes.is_empty() => Ok(None),
+        Err(error) => Err(Rejection::Id("parent_span_id", error)),
+    }
+}
+
+fn root(scalars: &SpanScalars<'_>, session: &[u8]) -> Root {
+    let session = (!session.is_empty()).then(|| String::from_utf8_lossy(session).into_owned());
+    Root { trace_id: scalars.trace_id, span_id: scalars.span_id, start: scalars.start, session }
+}
