@@ -8,7 +8,7 @@
 //! 3 edges       receivers  committer  exporter  reconciler  admin
 //! 2 engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
 //! 1 codecs      otlp  chat  conventions  genai  json  columns
-//! 0 vocabulary  ids  numbers  time  sizes  bounds  text  workspace  retention  timestamps  telemetry  shutdown  steps
+//! 0 vocabulary  ids  numbers  time  sizes  bounds  text  codings  workspace  retention  timestamps  telemetry  shutdown  steps
 //! ```
 
 // who reads the output may be gone, and these macros panic then: write, and leave it at that
@@ -24,6 +24,7 @@ pub(crate) mod json;
 pub mod otlp;
 // floor 0: vocabulary
 pub mod bounds;
+pub mod codings;
 pub mod ids;
 pub mod numbers;
 pub mod retention;

@@ -17,6 +17,7 @@ const FLOORS: [&[&str]; 5] = [
         "sizes",
         "bounds",
         "text",
+        "codings",
         "workspace",
         "retention",
         "timestamps",

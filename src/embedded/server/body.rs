@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use async_compression::tokio::bufread::{BrotliDecoder, GzipDecoder, Lz4Decoder, ZlibDecoder, ZstdDecoder};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http_body_util::BodyDataStream;
@@ -17,6 +16,7 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
+use crate::codings::Coding;
 use crate::columns::native::frames::{FrameError, FrameReader};
 
 use crate::embedded::server::capacity::Wanted;
@@ -26,6 +26,9 @@ use crate::embedded::wire::errors::{QueryError, code};
 const PIECE_BYTES: usize = 64 << 10;
 /// What is still read of a body after its query failed, so that the client gets to read the answer.
 const DRAIN_BYTES_MAX: usize = 256 << 20;
+
+/// The largest zstd window, as a power of two: 128 MiB. Source: `ZSTD_WINDOWLOG_LIMIT_DEFAULT` of the zstd library.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// Source: ClickHouse `http_receive_timeout`.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -88,26 +91,11 @@ impl Body {
                 })
                 .boxed(),
         );
-        // several members may follow each other, as `cat a.gz b.gz` makes them
-        macro_rules! decoder {
-            ($name:ident) => {{
-                let mut decoder = $name::new(raw);
-                decoder.multiple_members(true);
-                Box::pin(decoder)
-            }};
-        }
-        let reader: Pin<Box<dyn AsyncRead + Send>> = match encoding {
-            "" | "identity" => Box::pin(raw),
-            "gzip" | "x-gzip" => decoder!(GzipDecoder),
-            "zstd" => decoder!(ZstdDecoder),
-            "deflate" => decoder!(ZlibDecoder),
-            "br" => decoder!(BrotliDecoder),
-            "lz4" => decoder!(Lz4Decoder),
-            other => {
-                let message = format!("Unknown compression method: {other}");
-                return Err(QueryError::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", &message));
-            }
+        let Some(coding) = Coding::named(encoding) else {
+            let message = format!("Unknown compression method: {encoding}");
+            return Err(QueryError::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", &message));
         };
+        let reader: Pin<Box<dyn AsyncRead + Send>> = Box::pin(coding.decoder(raw, ZSTD_WINDOW_LOG_MAX));
         let frames = frames.then(FrameReader::default);
         let (pace, waited, place_wanted) = (Pace::USUAL, Duration::ZERO, None);
         Ok(Self { reader, received, pace, waited, place_wanted, frames, ended: false })

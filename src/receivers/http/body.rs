@@ -89,7 +89,7 @@ impl BodyReader {
         coding: Coding,
         room: Reservation,
     ) -> Result<(Bytes, Reservation), BodyError> {
-        if coding == Coding::Identity {
+        if coding.is_identity() {
             let mut room = room;
             room.resize(bytes.len())?;
             return Ok((bytes, room));

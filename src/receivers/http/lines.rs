@@ -134,9 +134,10 @@ impl Lines {
             counted.fetch_add(u64::try_from(frame.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
         });
         let raw = StreamReader::new(frames.boxed());
-        let source = match coding {
-            Coding::Identity => Source::Plain(raw),
-            coding => Source::Coded(BufReader::with_capacity(BUFFER_BYTES, coding.decoder(raw))),
+        let source = if coding.is_identity() {
+            Source::Plain(raw)
+        } else {
+            Source::Coded(BufReader::with_capacity(BUFFER_BYTES, coding.decoder(raw)))
         };
         let (bytes_max, line_timeout) = (bodies.bytes_max, bodies.timeout);
         let (line, pace) = (Vec::new(), Pace::default());
@@ -271,7 +272,7 @@ async fn decoder_room(
     pipeline: &Pipeline,
     decoders: &Share,
 ) -> Result<Option<(share::Taken, Reservation)>, IngestError> {
-    if coding == Coding::Identity {
+    if coding.is_identity() {
         return Ok(None);
     }
     let bytes = coding.decoder_bytes_max().min(pipeline.bytes_max() / DECODER_SHARE);
