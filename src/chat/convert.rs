@@ -11,10 +11,10 @@ use super::response::{Response, Shape};
 use super::span::{AttrValue, Attributes, ChatSpan, Raw, Status};
 use super::timing::Timing;
 use super::trace_ref::{SessionRef, Traceparent};
-use super::usage::Usage;
 use super::validate::ValidationErrors;
 use crate::columns;
 use crate::genai::response_error::{self, Failure};
+use crate::genai::usage::Usage;
 use crate::genai::{provider, semconv};
 use crate::ids::TraceId;
 use crate::json::document::Value;
@@ -177,7 +177,7 @@ fn put_call<'c>(
     attributes.text(semconv::PROVIDER_NAME, provider);
     attributes.text(semconv::OPENAI_API_TYPE, "chat_completions");
     request.put(attributes, is_stream);
-    usage.put(attributes);
+    put_usage(attributes, &usage);
     response.put(attributes, &usage, cost.and_then(|cost| cost.member), Shape { is_stream, is_error_itself });
     cost::put(attributes, cost, &capture.checked().cost);
     if is_inferred {
@@ -185,6 +185,25 @@ fn put_call<'c>(
     }
     if capture.merged().is_some_and(|merged| !merged.is_complete) {
         attributes.put(semconv::MILLRACE_STREAM_COMPLETE, AttrValue::Bool(false));
+    }
+}
+
+fn put_usage(attributes: &mut Attributes<'_>, usage: &Usage) {
+    for (key, count) in [
+        (semconv::USAGE_INPUT_TOKENS, usage.input),
+        (semconv::USAGE_OUTPUT_TOKENS, usage.output),
+        (semconv::USAGE_CACHE_READ, usage.cache_read),
+        (semconv::USAGE_CACHE_WRITE, usage.cache_write),
+        (semconv::USAGE_REASONING, usage.reasoning),
+        (semconv::USAGE_TEXT_INPUT, usage.text.input),
+        (semconv::USAGE_TEXT_OUTPUT, usage.text.output),
+        (semconv::USAGE_IMAGE_INPUT, usage.image.input),
+        (semconv::USAGE_IMAGE_OUTPUT, usage.image.output),
+        (semconv::USAGE_AUDIO_INPUT, usage.audio.input),
+        (semconv::USAGE_AUDIO_OUTPUT, usage.audio.output),
+        (semconv::USAGE_TOTAL_TOKENS, usage.total),
+    ] {
+        attributes.optional_count(key, count);
     }
 }
 

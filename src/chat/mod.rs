@@ -29,7 +29,6 @@ mod response;
 mod span;
 pub(crate) mod timing;
 mod trace_ref;
-pub(crate) mod usage;
 mod validate;
 pub mod vendor;
 

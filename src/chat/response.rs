@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use super::span::Attributes;
-use super::usage::Usage;
 use crate::genai::messages::message;
 use crate::genai::provider::{self, Signs};
 use crate::genai::response_error::Failure;
+use crate::genai::usage::Usage;
 use crate::genai::{finish_reason, semconv};
 use crate::json::document::Value;
 

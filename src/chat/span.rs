@@ -73,6 +73,8 @@ pub enum AttrValue<'c> {
     Str(Cow<'c, str>),
     /// A whole number.
     Int(i64),
+    /// A number of things.
+    Count(u64),
     /// A finite number.
     Double(f64),
     /// True or false.
@@ -113,6 +115,7 @@ impl AttrValue<'_> {
             Self::Json(text) => out.push_str(text),
             Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
             Self::Int(value) => out.push_str(itoa::Buffer::new().format(*value)),
+            Self::Count(count) => out.push_str(itoa::Buffer::new().format(*count)),
             Self::Double(value) => put_double(out, *value),
             Self::Decimal(value) => display(out, value),
             Self::StrList(texts) => {
@@ -181,6 +184,12 @@ impl<'c> Attributes<'c> {
     pub(super) fn optional_int(&mut self, key: &'static str, value: Option<i64>) {
         if let Some(value) = value {
             self.put(key, AttrValue::Int(value));
+        }
+    }
+
+    pub(super) fn optional_count(&mut self, key: &'static str, count: Option<u64>) {
+        if let Some(count) = count {
+            self.put(key, AttrValue::Count(count));
         }
     }
 

@@ -6,11 +6,10 @@ use super::build::selection::Selection;
 use super::build::strings::Strings;
 use super::content::{Content, Every};
 use super::nested::{Events, EventsMark, Links, LinksMark};
-use super::row_size::{RowTooLarge, scalar_bytes, typed_bytes};
+use super::row_size::{RowTooLarge, fitting, scalar_bytes};
 use super::scalars::{SpanScalars, StatusCode};
 use super::table::{COLUMNS, Source};
-use super::typed::{Entries, Kind, Normalise, SpanView, Texts, TypedColumns, push_text};
-use crate::bounds::ROW_BYTES_MAX;
+use super::typed::{CallSink, Entries, Filled, Kind, SpanView, TypedColumns, push_text};
 use crate::ids::{SpanId, TraceId};
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
@@ -52,14 +51,10 @@ pub struct RowGroup {
     raw_response: Strings,
     workspace: Workspace,
     typed: TypedColumns,
+    /// Attributes that are content; it lags like the typed columns.
+    content_attributes: Map,
     /// The span under way has something that a typed column may come of.
     is_typed: bool,
-    /// The session of the last span finished.
-    last_session: Vec<u8>,
-}
-
-fn fitting(row_bytes: usize) -> Result<usize, RowTooLarge> {
-    if row_bytes <= ROW_BYTES_MAX { Ok(row_bytes) } else { Err(RowTooLarge { bytes: row_bytes }) }
 }
 
 /// Where an unfinished span began.
@@ -76,12 +71,6 @@ impl RowGroup {
     #[must_use]
     pub fn for_request_of(bytes: usize, workspace: Workspace) -> Self {
         Self { span_attributes: Map::for_row_of(bytes), workspace, ..Self::default() }
-    }
-
-    /// What the column `SessionId` has for the last finished span.
-    #[must_use]
-    pub fn last_session(&self) -> &[u8] {
-        &self.last_session
     }
 
     /// Number of finished spans.
@@ -186,7 +175,7 @@ impl RowGroup {
             Source::FinishReasonsNormalized => Content::lagging_lists(&self.typed.finish_reasons_normalized),
             Source::Streaming => Content::nullable(&self.typed.streaming),
             Source::RequestParameters => Content::lagging_map(&self.typed.request_parameters),
-            Source::ContentAttributes => Content::lagging_map(&self.typed.content),
+            Source::ContentAttributes => Content::lagging_map(&self.content_attributes),
             Source::JoinState => Content::lagging_text(&self.typed.join_state),
             Source::SpanFlags => {
                 Content::plain(self.typed.flags.bytes()).lagging(self.typed.flags.len(), [(0, 4), (0, 0)])
@@ -207,7 +196,7 @@ impl RowGroup {
             keys.len() + values.len()
         };
         entries(&self.span_attributes, mark.span_attributes)
-            + entries(&self.typed.content, mark.content)
+            + entries(&self.content_attributes, mark.content)
             + self.events.bytes_since(mark.events)
             + self.links.bytes_since(mark.links)
     }
@@ -217,7 +206,7 @@ impl RowGroup {
     pub fn begin(&self) -> Mark {
         Mark {
             span_attributes: self.span_attributes.mark(),
-            content: self.typed.content.mark(),
+            content: self.content_attributes.mark(),
             events: self.events.mark(),
             links: self.links.mark(),
         }
@@ -234,7 +223,7 @@ impl RowGroup {
         match kind {
             Kind::Ordinary => return self.span_attributes.push(key, value),
             Kind::Typed => self.span_attributes.push(key, value),
-            Kind::Content => self.typed.content.push(key, value),
+            Kind::Content => self.content_attributes.push(key, value),
         }
         self.is_typed = true;
     }
@@ -264,27 +253,70 @@ impl RowGroup {
         self.links.push(trace_id, span_id, trace_state);
     }
 
-    /// Ends the span under way; returns how many attributes were dropped because a later one had the same key. `normalise`
-    /// fills the typed columns, if something of the span was said to be for them.
+    /// What the span under way tells of a call, and where the call goes. `None` for a span that tells of none, as most do.
+    /// Its attributes are complete.
+    pub fn view<'g>(
+        &'g mut self,
+        mark: Mark,
+        span: &SpanScalars<'g>,
+        resource: &MapRow,
+    ) -> Option<(SpanView<'g>, CallSink<'g>)> {
+        // whatever a failed span has may say what kind of failure it was
+        if !self.is_typed && span.status != StatusCode::Error {
+            return None;
+        }
+        let repeated = self.drop_repeated(mark);
+        let row_bytes = self.bytes_of_row(mark, span, resource);
+        let content = Entries::since(&self.content_attributes, mark.content);
+        let view = SpanView {
+            attributes: Entries::since(&self.span_attributes, mark.span_attributes),
+            content,
+            events: self.events.since(mark.events),
+            start: span.start,
+            name: span.name,
+            scope_name: span.scope_name,
+            is_error: span.status == StatusCode::Error,
+            status_message: span.status_message,
+        };
+        Some((view, CallSink { columns: &mut self.typed, row: self.rows, row_bytes, repeated, content }))
+    }
+
+    /// Where the call of the span under way goes, for a caller that has made the call already.
+    pub fn sink(&mut self, mark: Mark, span: &SpanScalars<'_>, resource: &MapRow) -> CallSink<'_> {
+        let repeated = self.drop_repeated(mark);
+        let row_bytes = self.bytes_of_row(mark, span, resource);
+        let content = Entries::since(&self.content_attributes, mark.content);
+        CallSink { columns: &mut self.typed, row: self.rows, row_bytes, repeated, content }
+    }
+
+    /// Ends the span under way, whose typed columns a [`CallSink`] has filled or are empty; returns how many attributes were
+    /// dropped because a later one had the same key.
     ///
     /// # Errors
-    /// When no block takes a row of that size. The span is still under way, to be [rolled back](Self::roll_back).
+    /// If no block takes a row of that size. The span is still under way, to be [rolled back](Self::roll_back).
     pub fn finish(
         &mut self,
         mark: Mark,
         span: &SpanScalars<'_>,
         resource: &MapRow,
-        normalise: impl Into<Option<Normalise>>,
+        filled: Option<Filled>,
     ) -> Result<usize, RowTooLarge> {
-        let mut repeated = self.span_attributes.keep_last_of_each_key(mark.span_attributes);
-        self.last_session.clear();
-        // whatever a failed span has may say what kind of failure it was
-        let bytes = if std::mem::take(&mut self.is_typed) || span.status == StatusCode::Error {
-            repeated += self.typed.content.keep_last_of_each_key(mark.content);
-            self.finish_typed(mark, span, resource, normalise.into())?
-        } else {
-            fitting(self.bytes_of_row(mark, span, resource))?
+        let (bytes, repeated) = match filled {
+            Some(filled) => {
+                self.content_attributes.leave_out(mark.content, &filled.held_attributes);
+                (filled.row_bytes, filled.repeated)
+            }
+            None => {
+                let repeated = self.drop_repeated(mark);
+                (fitting(self.bytes_of_row(mark, span, resource))?, repeated)
+            }
         };
+        self.is_typed = false;
+        let content = &mut self.content_attributes;
+        if content.has_more_than(mark.content) {
+            content.pad_to(self.rows, mark.content);
+            content.close_row();
+        }
         if let Err(place) = self.days.binary_search(&span.start.day()) {
             self.days.insert(place, span.start.day());
         }
@@ -318,52 +350,13 @@ impl RowGroup {
         Ok(repeated)
     }
 
-    /// Fills the typed columns, if the row fits; gives its bytes.
-    fn finish_typed(
-        &mut self,
-        mark: Mark,
-        span: &SpanScalars<'_>,
-        resource: &MapRow,
-        normalise: Option<Normalise>,
-    ) -> Result<usize, RowTooLarge> {
-        let mut bytes = self.bytes_of_row(mark, span, resource);
-        if let Some(normalise) = normalise {
-            // the view borrows the content, and what comes of it goes beside it
-            let sent = std::mem::take(&mut self.typed.content);
-            let view = SpanView {
-                attributes: Entries::since(&self.span_attributes, mark.span_attributes),
-                content: Entries::since(&sent, mark.content),
-                events: self.events.since(mark.events),
-                start: span.start,
-                name: span.name,
-                scope_name: span.scope_name,
-                is_error: span.status == StatusCode::Error,
-                status_message: span.status_message,
-            };
-            let mut typed = normalise(&view);
-            if !span.session.is_empty() {
-                typed.set_text(Texts::SessionId, span.session);
-            }
-            // what a typed column holds is not kept a second time
-            bytes = (bytes + typed_bytes(&typed)).saturating_sub(view.content.bytes_of(&typed.held_by_columns));
-            if bytes <= ROW_BYTES_MAX {
-                self.typed.push(self.rows, &typed);
-                self.last_session.extend_from_slice(typed.text(Texts::SessionId));
-            }
-            let held_by_columns = typed.held_by_columns;
-            self.typed.content = sent;
-            self.typed.content.leave_out(mark.content, &held_by_columns);
-        }
-        let bytes = fitting(bytes)?;
-        let content = &mut self.typed.content;
-        if content.has_more_than(mark.content) {
-            content.pad_to(self.rows, mark.content);
-            content.close_row();
-        }
-        Ok(bytes)
+    /// Of several attributes of the span under way that have one key the last stays; returns how many went.
+    fn drop_repeated(&mut self, mark: Mark) -> usize {
+        self.span_attributes.keep_last_of_each_key(mark.span_attributes)
+            + self.content_attributes.keep_last_of_each_key(mark.content)
     }
 
-    /// What few spans have, and is no attribute.
+    /// What few spans have, and is not an attribute.
     fn finish_rare(&mut self, span: &SpanScalars<'_>) {
         let (row, typed) = (self.rows, &mut self.typed);
         for (column, text) in [
@@ -429,8 +422,8 @@ impl RowGroup {
             raw_response: self.raw_response.selected(kept),
             workspace: self.workspace.clone(),
             typed: self.typed.selected(self.rows, kept),
+            content_attributes: self.content_attributes.lagging_selected(self.rows, kept),
             is_typed: false,
-            last_session: Vec::new(),
         }
     }
 
@@ -469,13 +462,14 @@ impl RowGroup {
         self.events.ends.reserve(more);
         self.links.ends.reserve(more);
         self.fingerprints.reserve(more);
+        self.content_attributes.reserve_alike(self.rows, more);
         self.typed.reserve_alike(self.rows, more);
     }
 
     /// Forgets the span under way.
     pub fn roll_back(&mut self, mark: Mark) {
         self.is_typed = false;
-        self.typed.content.truncate(mark.content);
+        self.content_attributes.truncate(mark.content);
         self.span_attributes.truncate(mark.span_attributes);
         self.events.truncate(mark.events);
         self.links.truncate(mark.links);

@@ -8,7 +8,6 @@
 use super::build::map::MapRow;
 use super::scalars::SpanScalars;
 use super::table::COLUMNS;
-use super::typed::Typed;
 use crate::bounds::{BLOCK_HEADER_BYTES_MAX, ROW_BYTES_MAX};
 use crate::ids::{SpanId, TraceId};
 use crate::workspace::Workspace;
@@ -61,11 +60,11 @@ const fn least_bytes(wire_type: &str) -> usize {
 }
 
 /// What a text takes beyond an empty one.
-fn text(text: &[u8]) -> usize {
+pub(super) fn text_bytes(text: &[u8]) -> usize {
     text.len() + if text.len() > SHORT_TEXT_BYTES_MAX { LENGTH_BYTES_MORE } else { 0 }
 }
 
-/// What a span takes as a row, but for its own attributes, events and links, and what [`typed_bytes`] counts.
+/// What a span takes as a row, but for its own attributes, events and links, and what its call takes.
 pub(super) fn scalar_bytes(span: &SpanScalars<'_>, resource: &MapRow, workspace: &Workspace) -> usize {
     let texts = [
         span.trace_state,
@@ -87,17 +86,12 @@ pub(super) fn scalar_bytes(span: &SpanScalars<'_>, resource: &MapRow, workspace:
     ROW_BYTES_EMPTY
         + TRACE_ID_BYTES
         + 2 * SPAN_ID_BYTES
-        + texts.into_iter().map(text).sum::<usize>()
+        + texts.into_iter().map(text_bytes).sum::<usize>()
         + resource.bytes_len()
         + scope
 }
 
-/// What the typed columns take of a row.
-pub(super) fn typed_bytes(typed: &Typed<'_>) -> usize {
-    let items = |items: &[super::typed::Text<'_>]| items.iter().map(|item| 1 + text(item)).sum::<usize>();
-    let parameters = typed.request_parameters.iter().map(|(key, value)| 2 + text(key) + text(value));
-    typed.all_texts().map(text).sum::<usize>()
-        + items(&typed.finish_reasons)
-        + items(&typed.finish_reasons_normalized)
-        + parameters.sum::<usize>()
+/// The bytes of a row, if a block takes it.
+pub(super) fn fitting(row_bytes: usize) -> Result<usize, RowTooLarge> {
+    if row_bytes <= ROW_BYTES_MAX { Ok(row_bytes) } else { Err(RowTooLarge { bytes: row_bytes }) }
 }

@@ -40,8 +40,6 @@ pub struct SpanScalars<'a> {
     pub raw_response: &'a [u8],
     /// Whether a chat-completion found its place in its trace.
     pub join_state: JoinState,
-    /// The session of a chat-completion whose sender named none; empty: what the attributes say.
-    pub session: &'a [u8],
     /// OTLP's flags.
     pub flags: u32,
     /// The attributes of its scope.
@@ -75,7 +73,6 @@ impl SpanScalars<'_> {
             raw_request: b"",
             raw_response: b"",
             join_state: JoinState::Ordinary,
-            session: b"",
             flags: 0,
             scope_attributes: None,
             resource_schema_url: b"",

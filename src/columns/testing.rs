@@ -1,9 +1,10 @@
 //! Reads Native blocks back, so that tests see rows: written from the format's description, not from the encoder. Makes
 //! groups of any rows too.
 
-use super::typed::{Costs, Counts, JoinState, Kind, Normalise, SpanView, Texts, Typed};
+use super::typed::{JoinState, Kind, SpanView, text_of};
 use super::{COLUMNS, MapRow, RowGroup, STANDARD_COLUMNS, SpanKind, SpanScalars, StatusCode};
 use crate::columns::native::encode::encode_block;
+use crate::genai::call::Call;
 use crate::genai::cost::Usd;
 use crate::ids::{SegmentId, SpanId, TraceId};
 use crate::time::UnixNanos;
@@ -170,26 +171,26 @@ fn kind_of(key: &str) -> Kind {
     }
 }
 
-/// A convention's rules: what comes of an attribute hangs on the length of its value.
-fn normalise<'a>(view: &SpanView<'a>) -> Typed<'a> {
-    let mut typed = Typed::default();
+/// A convention's rules: what comes of an attribute depends on the length of its value.
+fn call_of<'a>(view: &SpanView<'a>) -> Call<'a> {
+    let mut call = Call::default();
     for (key, value) in view.all() {
-        let count = u64::try_from(value.len()).unwrap();
+        let (text, count) = (text_of(value), u64::try_from(value.len()).unwrap());
         match key {
-            b"b" => typed.set_text(Texts::Provider, value),
-            b"ba" => typed.set_count(Counts::InputTokens, Some(count)),
-            b"bb" => typed.set_cost(Costs::Total, Usd::from_pico(count)),
-            b"bc" => typed.streaming = Some(value.len().is_multiple_of(2)),
-            b"ca" => typed.finish_reasons = vec![value.into(), key.into()],
-            b"cb" => typed.request_parameters = vec![(key.into(), value.into())],
+            b"b" => call.provider = text.into(),
+            b"ba" => call.usage.input = Some(count),
+            b"bb" => call.cost.total = Usd::from_pico(count),
+            b"bc" => call.streaming = Some(value.len().is_multiple_of(2)),
+            b"ca" => call.finish_reasons = vec![text.into(), text_of(key).into()],
+            b"cb" => call.request_parameters = vec![(text_of(key).into(), text.into())],
             b"cc" => {
-                typed.set_text(Texts::InputMessages, value);
-                typed.held_by_columns = vec![b"cc"];
+                call.input_messages = text.into();
+                call.held_attributes = vec!["cc"];
             }
             _ => {}
         }
     }
-    typed
+    call
 }
 
 fn add(rows: &mut RowGroup, resource: &MapRow, span: &AnySpan) {
@@ -229,5 +230,6 @@ fn add(rows: &mut RowGroup, resource: &MapRow, span: &AnySpan) {
         fingerprint: span.number,
         ..SpanScalars::new(start, trace_id, span_id)
     };
-    rows.finish(mark, &scalars, resource, normalise as Normalise).unwrap();
+    let filled = rows.view(mark, &scalars, resource).map(|(view, sink)| sink.fill(call_of(&view)).unwrap());
+    rows.finish(mark, &scalars, resource, filled).unwrap();
 }

@@ -1,11 +1,11 @@
 //! The typed columns: what is known of a span beyond the standard columns, under one name whoever sent it.
 //!
 //! ```text
-//! attributes, events --a convention's rules--> Typed --finish--> TypedColumns
+//! attributes, events --SpanView--> the caller makes a Call of them --CallSink--> TypedColumns
 //! ```
 //!
 //! Most spans have hardly any of it, so these columns lag: a builder gets its rows only when one has a value, and the rows
-//! behind the last such row are filled up when a block is made. A column that no row of a block has is not in the block.
+//! after the last such row are filled up when a block is made. A column that no row of a block has is not in the block.
 
 use super::build::fixed::Fixed32;
 use super::build::lists::Lists;
@@ -13,164 +13,73 @@ use super::build::map::{Map, MapMark};
 use super::build::nullable::Nullable;
 use super::build::selection::Selection;
 use super::build::strings::{Strings, StringsIter};
-use crate::genai::cost::Usd;
+use super::row_size::{RowTooLarge, fitting, text_bytes};
+use crate::genai::call::Call;
+use crate::genai::cost::{CostSource, Usd};
 use crate::time::UnixNanos;
-use std::borrow::Cow;
 
 /// Longest session that pairs take from their trace's root, in bytes. A longer one is none to them.
 pub const SESSION_HANDED_ON_BYTES_MAX: usize = 1_024;
 
-/// Bytes of text, UTF-8.
-pub type Text<'a> = Cow<'a, [u8]>;
-
-macro_rules! slots {
-    ($(#[$doc:meta])* $name:ident, $count:ident: $($(#[$slot_doc:meta])* $slot:ident),* $(,)?) => {
+macro_rules! columns_of_call {
+    ($(#[$doc:meta])* $name:ident, $count:ident, $values:ident $(<$life:lifetime>)? -> $value:ty: |$call:ident| $($column:ident = $from:expr),* $(,)?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($(#[$slot_doc])* $slot),* }
+        pub(super) enum $name { $($column),* }
 
-        const $count: usize = [$($name::$slot),*].len();
+        const $count: usize = [$($name::$column),*].len();
+
+        /// What a call has for each of them.
+        pub(super) fn $values $(<$life>)? ($call: &$($life)? Call<'_>) -> [$value; $count] {
+            [$($from),*]
+        }
     };
 }
 
-slots! {
+columns_of_call! {
     /// The columns that hold one text; empty when it is not known.
-    Texts, TEXTS:
-    /// The session, as whoever sent the span names it.
-    SessionId,
-    /// `gen_ai.conversation.id`
-    ConversationId,
-    /// The end user.
-    UserId,
-    /// What was done: `chat`, `embeddings`, `execute_tool`, `invoke_agent`, ...
-    Operation,
-    /// Whose model it is, in the conventions' words.
-    Provider,
-    /// The model asked for.
-    RequestModel,
-    /// The model that answered.
-    ResponseModel,
-    /// The id the provider gave the response.
-    ResponseId,
-    /// Where the cost comes from: `caller`, `response`, `attributes`.
-    CostSource,
-    /// The tool that ran.
-    ToolName,
-    /// The id of the call that asked for the tool.
-    ToolCallId,
-    /// The agent.
-    AgentName,
-    /// The workflow.
-    WorkflowName,
-    /// Class of the failure.
-    ErrorType,
-    /// What was said about the failure.
-    ErrorMessage,
-    /// The messages sent, as JSON in the conventions' parts form.
-    InputMessages,
-    /// The messages received.
-    OutputMessages,
-    /// The tools offered.
-    ToolDefinitions,
-    /// The text of the system instructions.
-    SystemPrompt,
-    /// Where start and end come from: given, derived, ingest, unknown.
-    TimingQuality,
+    Texts, TEXTS, texts_of<'c> -> &'c str: |call|
+    SessionId = &call.session_id,
+    ConversationId = &call.conversation_id,
+    UserId = &call.user_id,
+    Operation = &call.operation,
+    Provider = &call.provider,
+    RequestModel = &call.request_model,
+    ResponseModel = &call.response_model,
+    ResponseId = &call.response_id,
+    CostSource = call.cost.source.map_or("", CostSource::literal),
+    ToolName = &call.tool_name,
+    ToolCallId = &call.tool_call_id,
+    AgentName = &call.agent_name,
+    WorkflowName = &call.workflow_name,
+    ErrorType = &call.error_type,
+    ErrorMessage = &call.error_message,
+    InputMessages = &call.input_messages,
+    OutputMessages = &call.output_messages,
+    ToolDefinitions = &call.tool_definitions,
+    SystemPrompt = &call.system_prompt,
+    TimingQuality = &call.timing_quality,
 }
 
-slots! {
+columns_of_call! {
     /// The columns that hold a count, or nothing when it is not known.
-    Counts, COUNTS:
-    /// Tokens of the input, cached ones included.
-    InputTokens,
-    /// Tokens of the output, reasoning included.
-    OutputTokens,
-    /// Of the input, read from a cache.
-    CacheReadTokens,
-    /// Of the input, written to a cache.
-    CacheWriteTokens,
-    /// Of the output, spent on reasoning.
-    ReasoningTokens,
-    /// Of the input, audio.
-    InputAudioTokens,
-    /// Of the output, audio.
-    OutputAudioTokens,
-    /// Nanoseconds from start to the first token.
-    TimeToFirstToken,
+    Counts, COUNTS, counts_of -> Option<u64>: |call|
+    InputTokens = call.usage.input,
+    OutputTokens = call.usage.output,
+    CacheReadTokens = call.usage.cache_read,
+    CacheWriteTokens = call.usage.cache_write,
+    ReasoningTokens = call.usage.reasoning,
+    InputAudioTokens = call.usage.audio.input,
+    OutputAudioTokens = call.usage.audio.output,
+    TimeToFirstToken = call.time_to_first_token,
 }
 
-slots! {
+columns_of_call! {
     /// The columns that hold US dollars, or nothing when it is not known.
-    Costs, COSTS:
-    /// Of the whole call.
-    Total,
-    /// Of its input.
-    Input,
-    /// Of its output.
-    Output,
-}
-
-/// What the typed columns get for one span.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Typed<'a> {
-    texts: [Text<'a>; TEXTS],
-    counts: [Option<u64>; COUNTS],
-    costs: [Option<Usd>; COSTS],
-    /// Why the model stopped, one a choice, as sent.
-    pub finish_reasons: Vec<Text<'a>>,
-    /// The same in the conventions' words.
-    pub finish_reasons_normalized: Vec<Text<'a>>,
-    /// Whether the response was streamed.
-    pub streaming: Option<bool>,
-    /// Parameters of the request by the conventions' names without `gen_ai.request.`.
-    pub request_parameters: Vec<(Text<'a>, Text<'a>)>,
-    /// Content attributes that a typed column holds byte for byte, so that they are not kept twice.
-    pub held_by_columns: Vec<&'static [u8]>,
-}
-
-impl<'a> Typed<'a> {
-    /// Sets a text.
-    pub fn set_text(&mut self, column: Texts, text: impl Into<Text<'a>>) {
-        if let Some(slot) = self.texts.get_mut(column as usize) {
-            *slot = text.into();
-        }
-    }
-
-    /// A text; empty when it is not known.
-    #[must_use]
-    pub fn text(&self, column: Texts) -> &[u8] {
-        self.texts.get(column as usize).map_or(&[], |text| text)
-    }
-
-    pub(super) fn all_texts(&self) -> impl Iterator<Item = &[u8]> {
-        self.texts.iter().map(|text| &**text)
-    }
-
-    /// Sets a count.
-    pub fn set_count(&mut self, column: Counts, count: Option<u64>) {
-        if let Some(slot) = self.counts.get_mut(column as usize) {
-            *slot = count;
-        }
-    }
-
-    /// A count.
-    #[must_use]
-    pub fn count(&self, column: Counts) -> Option<u64> {
-        self.counts.get(column as usize).copied().flatten()
-    }
-
-    /// Sets an amount of money.
-    pub fn set_cost(&mut self, column: Costs, cost: Option<Usd>) {
-        if let Some(slot) = self.costs.get_mut(column as usize) {
-            *slot = cost;
-        }
-    }
-
-    /// An amount of money.
-    #[must_use]
-    pub fn cost(&self, column: Costs) -> Option<Usd> {
-        self.costs.get(column as usize).copied().flatten()
-    }
+    Costs, COSTS, costs_of -> Option<Usd>: |call|
+    Total = call.cost.total,
+    Input = call.cost.input,
+    Output = call.cost.output,
 }
 
 /// What an attribute's key says about it.
@@ -217,12 +126,19 @@ impl<'a> Entries<'a> {
     }
 
     /// Bytes that the entries with these keys take, and no more than that.
-    pub(super) fn bytes_of(self, keys: &[&[u8]]) -> usize {
+    fn bytes_of(self, keys: &[&str]) -> usize {
         if keys.is_empty() {
             return 0;
         }
+        let is_one = |key: &[u8]| keys.iter().any(|known| known.as_bytes() == key);
         // two bytes for their lengths are the least that they take
-        self.iter().filter(|(key, _)| keys.contains(key)).map(|(key, value)| 2 + key.len() + value.len()).sum()
+        self.iter().filter(|(key, _)| is_one(key)).map(|(key, value)| 2 + key.len() + value.len()).sum()
+    }
+
+    /// The first value of that key that is not empty.
+    #[must_use]
+    pub fn first_filled(self, key: &[u8]) -> Option<&'a str> {
+        self.iter().find(|(name, value)| *name == key && !value.is_empty()).map(|(_, value)| text_of(value))
     }
 
     /// Key and value of each.
@@ -270,8 +186,50 @@ impl<'a> SpanView<'a> {
     }
 }
 
-/// The rules that read a span's attributes, in whatever convention they are.
-pub type Normalise = for<'a> fn(&SpanView<'a>) -> Typed<'a>;
+/// The text of a key, name or value: it was checked when it was decoded, and a column keeps its bytes.
+#[must_use]
+pub fn text_of(bytes: &[u8]) -> &str {
+    /// From this length on SIMD pays.
+    const LONG: usize = 64;
+    let text = if bytes.len() < LONG { str::from_utf8(bytes).ok() } else { simdutf8::basic::from_utf8(bytes).ok() };
+    debug_assert!(text.is_some(), "a row group gets text");
+    text.unwrap_or("")
+}
+
+/// Where the call of the span under way goes.
+#[derive(Debug)]
+pub struct CallSink<'g> {
+    pub(super) columns: &'g mut TypedColumns,
+    pub(super) row: usize,
+    /// What the row takes without the call.
+    pub(super) row_bytes: usize,
+    pub(super) repeated: usize,
+    /// The content as it was sent.
+    pub(super) content: Entries<'g>,
+}
+
+/// A call that fills the typed columns of the span under way, which is to be finished next.
+#[derive(Debug)]
+#[must_use]
+pub struct Filled {
+    pub(super) row_bytes: usize,
+    pub(super) repeated: usize,
+    pub(super) held_attributes: Vec<&'static str>,
+}
+
+impl CallSink<'_> {
+    /// Fills the typed columns.
+    ///
+    /// # Errors
+    /// If no block takes a row of that size. Nothing is filled then.
+    pub fn fill(self, call: Call<'_>) -> Result<Filled, RowTooLarge> {
+        // what a typed column holds is not kept a second time
+        let kept = self.row_bytes.saturating_sub(self.content.bytes_of(&call.held_attributes));
+        let row_bytes = fitting(kept + bytes_of(&call))?;
+        self.columns.push(self.row, &call);
+        Ok(Filled { row_bytes, repeated: self.repeated, held_attributes: call.held_attributes })
+    }
+}
 
 /// Whether a chat-completion found its place in its trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -303,6 +261,16 @@ impl JoinState {
     }
 }
 
+/// What the typed columns take of a row.
+fn bytes_of(call: &Call<'_>) -> usize {
+    let bytes = |text: &str| text_bytes(text.as_bytes());
+    let reasons = call.finish_reasons.iter().map(|reason| &**reason).chain(call.finish_reasons_normalized());
+    let parameters = call.request_parameters.iter().map(|(key, value)| 2 + bytes(key) + bytes(value));
+    texts_of(call).into_iter().map(bytes).sum::<usize>()
+        + reasons.map(|reason| 1 + bytes(reason)).sum::<usize>()
+        + parameters.sum::<usize>()
+}
+
 /// The typed columns of a group. Each may have fewer rows than the group: the missing ones have nothing.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TypedColumns {
@@ -313,7 +281,6 @@ pub(super) struct TypedColumns {
     pub(super) finish_reasons_normalized: Lists,
     pub(super) streaming: Nullable<1>,
     pub(super) request_parameters: Map,
-    pub(super) content: Map,
     pub(super) join_state: Strings,
     pub(super) flags: Fixed32,
     pub(super) scope_attributes: Map,
@@ -337,42 +304,39 @@ impl TypedColumns {
         self.costs.get(column as usize).unwrap_or(&NONE)
     }
 
-    /// Adds what is known of the row at position `row`.
-    pub(super) fn push(&mut self, row: usize, typed: &Typed<'_>) {
-        for (column, text) in self.texts.iter_mut().zip(&typed.texts) {
+    /// Adds the call of the row at position `row`.
+    fn push(&mut self, row: usize, call: &Call<'_>) {
+        for (column, text) in self.texts.iter_mut().zip(texts_of(call)) {
             if !text.is_empty() {
-                push_text(column, row, text);
+                push_text(column, row, text.as_bytes());
             }
         }
-        for (column, count) in self.counts.iter_mut().zip(&typed.counts) {
+        for (column, count) in self.counts.iter_mut().zip(counts_of(call)) {
             if let Some(count) = count {
                 column.pad_to(row);
                 column.push(count.to_le_bytes());
             }
         }
-        for (column, cost) in self.costs.iter_mut().zip(&typed.costs) {
+        for (column, cost) in self.costs.iter_mut().zip(costs_of(call)) {
             if let Some(cost) = cost {
                 column.pad_to(row);
                 column.push(cost.pico().to_le_bytes());
             }
         }
-        for (column, reasons) in [
-            (&mut self.finish_reasons, &typed.finish_reasons),
-            (&mut self.finish_reasons_normalized, &typed.finish_reasons_normalized),
-        ] {
-            if !reasons.is_empty() {
-                column.pad_to(row);
-                column.push(reasons.iter().map(|reason| &**reason));
-            }
+        if !call.finish_reasons.is_empty() {
+            self.finish_reasons.pad_to(row);
+            self.finish_reasons.push(call.finish_reasons.iter().map(|reason| reason.as_bytes()));
+            self.finish_reasons_normalized.pad_to(row);
+            self.finish_reasons_normalized.push(call.finish_reasons_normalized().map(str::as_bytes));
         }
-        if let Some(streaming) = typed.streaming {
+        if let Some(streaming) = call.streaming {
             self.streaming.pad_to(row);
             self.streaming.push([u8::from(streaming)]);
         }
-        if !typed.request_parameters.is_empty() {
+        if !call.request_parameters.is_empty() {
             self.request_parameters.pad_to(row, self.request_parameters.mark());
-            for (key, value) in &typed.request_parameters {
-                self.request_parameters.push(key, value);
+            for (key, value) in &call.request_parameters {
+                self.request_parameters.push(key.as_bytes(), value.as_bytes());
             }
             self.request_parameters.close_row();
         }
@@ -381,7 +345,6 @@ impl TypedColumns {
     /// Makes room for `more` rows like the `rows` there are.
     pub(super) fn reserve_alike(&mut self, rows: usize, more: usize) {
         self.texts.iter_mut().filter(|column| column.len() > 0).for_each(|column| column.reserve_alike(rows, more));
-        self.content.reserve_alike(rows, more);
     }
 
     /// All columns that have any rows get as many as these.
@@ -401,11 +364,6 @@ impl TypedColumns {
         if !self.flags.bytes().is_empty() {
             self.flags.pad_to(rows);
         }
-        for column in [&mut self.request_parameters, &mut self.content, &mut self.scope_attributes] {
-            if !column.ends().is_empty() {
-                column.pad_to(rows, column.mark());
-            }
-        }
     }
 
     /// The kept ones of `rows` rows.
@@ -413,7 +371,6 @@ impl TypedColumns {
         let mut all = self.clone();
         all.pad_to(rows);
         let text = |column: &Strings| if column.len() > 0 { column.selected(kept) } else { Strings::default() };
-        let map = |column: &Map| if column.ends().is_empty() { Map::default() } else { column.selected(kept) };
         let lists = |column: &Lists| if column.ends().is_empty() { Lists::default() } else { column.selected(kept) };
         Self {
             texts: all.texts.each_ref().map(text),
@@ -422,11 +379,10 @@ impl TypedColumns {
             finish_reasons: lists(&all.finish_reasons),
             finish_reasons_normalized: lists(&all.finish_reasons_normalized),
             streaming: all.streaming.selected(kept),
-            request_parameters: map(&all.request_parameters),
-            content: map(&all.content),
+            request_parameters: self.request_parameters.lagging_selected(rows, kept),
             join_state: text(&all.join_state),
             flags: all.flags.selected(kept),
-            scope_attributes: map(&all.scope_attributes),
+            scope_attributes: self.scope_attributes.lagging_selected(rows, kept),
             resource_schema_url: text(&all.resource_schema_url),
             scope_schema_url: text(&all.scope_schema_url),
         }

@@ -413,12 +413,12 @@ fn exact(key: &[u8]) -> Option<Meaning> {
 #[must_use]
 pub fn kind(key: &[u8]) -> Kind {
     match key.first_chunk() {
-        Some(head) if is_head(u32::from_le_bytes(*head)) => kind_in_a_dialect(key),
+        Some(head) if is_head(u32::from_le_bytes(*head)) => kind_in_a_convention(key),
         _ => Kind::Ordinary,
     }
 }
 
-fn kind_in_a_dialect(key: &[u8]) -> Kind {
+fn kind_in_a_convention(key: &[u8]) -> Kind {
     match meaning(key) {
         Meaning::Slot(slot) => KEYS.get(slot as usize).map_or(Kind::Typed, |(_, _, kind)| *kind),
         Meaning::Parameter(_) => Kind::Typed,

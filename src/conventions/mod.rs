@@ -1,8 +1,8 @@
-//! Dialects: whatever convention a span's attributes follow, the same typed columns come of them.
+//! Conventions: a span's attributes and events in any of them become the same [`Call`](crate::genai::call::Call).
 //!
 //! ```text
 //! key --kind--> ordinary, typed or content      at every attribute, so it looks at a few bytes
-//! a span with typed or content attributes --normalise--> Typed
+//! a span with typed or content attributes --normalise--> Call
 //!
 //! attributes --keys--> Slots --rules--> operation  sources  usage  cost  finish  timing  failure  parameters
 //!                                       messages (every form of messages as the conventions' parts; tools; system prompt)

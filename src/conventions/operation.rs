@@ -2,9 +2,8 @@
 
 use super::keys::Slot;
 use super::slots::{Slots, unquoted};
-use crate::columns::typed::Text;
+use crate::genai::call::Text;
 use std::borrow::Cow;
-use std::str;
 
 /// The operations that conventions name; the conventions have more.
 pub(crate) const CHAT: &str = "chat";
@@ -29,8 +28,8 @@ type Rule = fn(&str) -> Option<&'static str>;
 
 /// The operation; empty when nothing says that the span is one of GenAI.
 pub(crate) fn of<'a>(slots: &Slots<'a>, known: &Known<'_>) -> Text<'a> {
-    if let Some(name) = slots.text(Slot::OperationName) {
-        return by_name(name, known.scope_name).map_or(Cow::Borrowed(name.as_bytes()), own);
+    if let Some(name) = slots.get(Slot::OperationName) {
+        return by_name(name, known.scope_name).map_or(Cow::Borrowed(name), own);
     }
     let rules: [(Slot, Rule); 7] = [
         (Slot::OpeninferenceSpanKind, by_openinference),
@@ -41,18 +40,18 @@ pub(crate) fn of<'a>(slots: &Slots<'a>, known: &Known<'_>) -> Text<'a> {
         (Slot::LlmRequestType, by_request_type),
         (Slot::MlflowSpanType, by_mlflow),
     ];
-    if let Some(name) = rules.into_iter().find_map(|(slot, rule)| rule(slots.text(slot)?.trim())) {
+    if let Some(name) = rules.into_iter().find_map(|(slot, rule)| rule(slots.get(slot)?.trim())) {
         return own(name);
     }
-    let is_tool_call = slots.text(Slot::McpMethodName) == Some("tools/call");
+    let is_tool_call = slots.get(Slot::McpMethodName) == Some("tools/call");
     if is_tool_call || slots.has(Slot::ToolName) || slots.has(Slot::ToolCallId) {
         return own(EXECUTE_TOOL);
     }
-    if known.has_model_and_usage { own(CHAT) } else { Cow::Borrowed(&[]) }
+    if known.has_model_and_usage { own(CHAT) } else { Cow::default() }
 }
 
 fn own<'a>(name: &'static str) -> Text<'a> {
-    Cow::Borrowed(name.as_bytes())
+    Cow::Borrowed(name)
 }
 
 /// Names of the attribute itself that are not the conventions'.
@@ -135,8 +134,7 @@ fn by_request_type(kind: &str) -> Option<&'static str> {
 }
 
 fn by_mlflow(kind: &str) -> Option<&'static str> {
-    let kind = unquoted(kind.as_bytes())?;
-    Some(match str::from_utf8(&kind).ok()? {
+    Some(match &*unquoted(kind)? {
         "LLM" | "CHAT_MODEL" => CHAT,
         "EMBEDDING" => EMBEDDINGS,
         "RETRIEVER" => RETRIEVAL,
@@ -150,7 +148,6 @@ fn by_mlflow(kind: &str) -> Option<&'static str> {
 
 /// Whether the AI SDK says that it streamed.
 pub(crate) fn streams(slots: &Slots<'_>) -> bool {
-    let id = slots.text(Slot::AiOperationId).or_else(|| slots.text(Slot::AiOperationName)).unwrap_or_default();
-    let id = id.split_whitespace().next().unwrap_or_default();
-    matches!(id.strip_prefix("ai."), Some(id) if id.starts_with("stream"))
+    let id = slots.first(&[Slot::AiOperationId, Slot::AiOperationName]);
+    id.and_then(|id| id.split_whitespace().next()).is_some_and(|id| id.starts_with("ai.stream"))
 }

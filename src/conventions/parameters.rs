@@ -2,8 +2,7 @@
 
 use super::keys::Slot;
 use super::slots::Slots;
-use crate::columns::typed::{Text, Typed};
-use crate::conventions::read_json;
+use crate::genai::call::Text;
 use crate::json::document::Value;
 use crate::text::write_string;
 use std::borrow::Cow;
@@ -33,62 +32,64 @@ const ATTRIBUTES_LAST: &[(Slot, &str)] = &[
     (Slot::LlmStopSequences, "stop_sequences"),
 ];
 
-/// Fills the parameters: of several sources of one the first wins.
-pub(crate) fn put<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>, invocation: Option<Value<'_>>) {
-    let mut found: Vec<(Text<'a>, Text<'a>)> = Vec::new();
+/// A name and a value.
+type Parameter<'a> = (Text<'a>, Text<'a>);
+
+/// The parameters, sorted by name: of several sources of one the first wins.
+pub(crate) fn of<'a>(slots: &Slots<'a>, invocation: Option<Value<'_>>) -> Vec<Parameter<'a>> {
+    let mut found = Vec::new();
     for (name, value) in &slots.parameters {
         if let Some(name) = attribute_name(name) {
             found.push((name.into(), (*value).into()));
         }
     }
-    let attributes = |found: &mut Vec<_>, table: &[(Slot, &'static str)]| {
+    let attributes = |found: &mut Vec<Parameter<'a>>, table: &[(Slot, &'static str)]| {
         for (slot, name) in table {
             if let Some(value) = slots.get(*slot).filter(|value| !is_default(name, value)) {
-                found.push((name.as_bytes().into(), value.into()));
+                found.push((Text::Borrowed(*name), value.into()));
             }
         }
     };
     attributes(&mut found, ATTRIBUTES);
-    if let Some(format) = slots.text(Slot::ResponseFormat).and_then(output_type) {
-        found.push((b"output_type".into(), format.as_bytes().into()));
+    if let Some(format) = slots.get(Slot::ResponseFormat).and_then(output_type) {
+        found.push(("output_type".into(), format.into()));
     }
     if let Some(invocation) = invocation {
         of_body(&mut found, invocation);
     }
     attributes(&mut found, ATTRIBUTES_LAST);
-    let langfuse = slots.text(Slot::LangfuseParameters).and_then(|text| read_json(text).ok());
-    if let Some(langfuse) = &langfuse {
+    if let Some(langfuse) = slots.json(Slot::LangfuseParameters) {
         of_body(&mut found, langfuse.root());
     }
     // stable: among equals the first stays first
     found.sort_by(|(one, _), (other, _)| one.cmp(other));
     found.dedup_by(|later, first| later.0 == first.0);
-    typed.request_parameters = found;
+    found
 }
 
 /// The conventions' name of what stands behind `gen_ai.request.`; none for what is no parameter.
-fn attribute_name(name: &[u8]) -> Option<&[u8]> {
+fn attribute_name(name: &str) -> Option<&str> {
     Some(match name {
-        b"n" => b"choice.count",
-        b"reasoning_effort" => b"reasoning.level",
-        b"max_completion_tokens" | b"max_output_tokens" => b"max_tokens",
-        b"structured_output_schema" | b"tools" | b"headers" | b"type" | b"" => return None,
+        "n" => "choice.count",
+        "reasoning_effort" => "reasoning.level",
+        "max_completion_tokens" | "max_output_tokens" => "max_tokens",
+        "structured_output_schema" | "tools" | "headers" | "type" | "" => return None,
         name => name,
     })
 }
 
 /// Values that stand for nothing being asked for.
-fn is_default(name: &str, value: &[u8]) -> bool {
+fn is_default(name: &str, value: &str) -> bool {
     match name {
-        "service_tier" => value == b"auto",
-        "choice.count" => value == b"1",
-        "top_k" => value.starts_with(b"-") || value == b"0",
+        "service_tier" => value == "auto",
+        "choice.count" => value == "1",
+        "top_k" => value.starts_with('-') || value == "0",
         _ => false,
     }
 }
 
 /// Reads the members of a request's body by the specification's table 3.2.
-fn of_body(found: &mut Vec<(Text<'_>, Text<'_>)>, body: Value<'_>) {
+fn of_body(found: &mut Vec<Parameter<'_>>, body: Value<'_>) {
     const NUMBERS: [(&str, &str); 12] = [
         ("max_completion_tokens", "max_tokens"),
         ("max_tokens", "max_tokens"),
@@ -105,7 +106,7 @@ fn of_body(found: &mut Vec<(Text<'_>, Text<'_>)>, body: Value<'_>) {
     ];
     for (member, name) in NUMBERS {
         let text = body.get(member).and_then(|value| value.number().map(Cow::from).or_else(|| value.str()));
-        if let Some(text) = text.filter(|text| is_number(text) && !is_default(name, text.as_bytes())) {
+        if let Some(text) = text.filter(|text| is_number(text) && !is_default(name, text)) {
             push(found, name, &text);
         }
     }
@@ -126,8 +127,8 @@ fn of_body(found: &mut Vec<(Text<'_>, Text<'_>)>, body: Value<'_>) {
     }
 }
 
-fn push(found: &mut Vec<(Text<'_>, Text<'_>)>, name: &'static str, value: &str) {
-    found.push((name.as_bytes().into(), value.as_bytes().to_vec().into()));
+fn push(found: &mut Vec<Parameter<'_>>, name: &'static str, value: &str) {
+    found.push((name.into(), Text::Owned(value.to_owned())));
 }
 
 fn is_number(text: &str) -> bool {

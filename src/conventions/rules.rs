@@ -1,88 +1,88 @@
-//! The rules: a span's attributes in any convention become what its typed columns hold.
+//! The rules: a span's attributes and events in any convention become a [`Call`].
 
 use super::keys::Slot;
 use super::operation::{self, Known};
 use super::slots::Slots;
 use super::{cost, failure, finish, messages, parameters, sources, timing, usage};
-use crate::columns::typed::{Counts, SpanView, Text, Texts, Typed};
-use crate::conventions::read_json;
+use crate::columns::typed::SpanView;
+use crate::genai::call::{Call, Text};
 use crate::genai::provider;
 use crate::json::document::{Document, Value};
-use std::str;
 
 /// The event that carries a call's attributes beside its span. Source: genai, events.
 const DETAILS_EVENT: &[u8] = b"gen_ai.client.inference.operation.details";
 
-/// What the typed columns get for a span. The first of several attributes that mean the same wins, by the order of the
+/// The call that a span tells of. The first of several attributes that mean the same wins, by the order of the
 /// specification's table; one that is empty counts as absent.
 #[must_use]
-pub fn normalise<'a>(span: &SpanView<'a>) -> Typed<'a> {
+pub fn normalise<'a>(span: &SpanView<'a>) -> Call<'a> {
     let mut slots = Slots::of(span);
     let own = messages::Own::of(&slots);
     for event in span.events.iter().filter(|event| event.name == DETAILS_EVENT) {
         event.attributes.iter().for_each(|(key, value)| slots.complete(key, value));
     }
-    let mut typed = Typed::default();
-    for (column, sources) in sources::TEXTS {
-        if let Some(text) = slots.first_text(sources) {
-            typed.set_text(*column, text);
-        }
-    }
-    let invocation = slots.text(Slot::InvocationParameters).and_then(|text| read_json(text).ok());
+    let invocation = slots.json(Slot::InvocationParameters);
     let invocation = invocation.as_ref().map(Document::root);
-    put_provider(&mut typed, &slots);
-    put_models(&mut typed, &slots, invocation);
-    usage::put(&mut typed, &slots);
-    put_operation(&mut typed, &slots, span);
-    cost::put(&mut typed, &slots);
-    timing::put(&mut typed, &slots, span, invocation);
-    failure::put(&mut typed, &slots, span);
-    parameters::put(&mut typed, &slots, invocation);
-    typed.finish_reasons = finish::of(&slots);
-    messages::put(&mut typed, &slots, span, &own);
-    typed.finish_reasons_normalized = typed.finish_reasons.iter().map(finish::normalised).collect();
-    typed
+    let text = |sources: &[Slot]| slots.first_text(sources).unwrap_or_default();
+    let mut call = Call {
+        session_id: text(sources::SESSION_ID),
+        conversation_id: text(&[Slot::ConversationId]),
+        user_id: text(sources::USER_ID),
+        response_id: text(sources::RESPONSE_ID),
+        tool_call_id: text(sources::TOOL_CALL_ID),
+        tool_name: text(sources::TOOL_NAME),
+        agent_name: text(sources::AGENT_NAME),
+        workflow_name: text(sources::WORKFLOW_NAME),
+        timing_quality: text(&[Slot::MillraceTiming]),
+        provider: provider_of(&slots),
+        usage: usage::of(&slots),
+        cost: cost::of(&slots),
+        finish_reasons: finish::of(&slots),
+        request_parameters: parameters::of(&slots, invocation),
+        ..Call::default()
+    };
+    put_models(&mut call, &slots, invocation);
+    put_operation(&mut call, &slots, span);
+    timing::put(&mut call, &slots, span, invocation);
+    failure::put(&mut call, &slots, span);
+    messages::put(&mut call, &slots, span, &own);
+    call
 }
 
-fn put_provider<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>) {
-    let Some(given) = slots.first_text(sources::PROVIDER) else {
-        return;
-    };
-    let known = str::from_utf8(&given).ok().and_then(provider::normalise);
-    let name = known.map(|name| name.into_owned().into_bytes());
-    typed.set_text(Texts::Provider, name.map_or(given.clone(), Text::Owned));
+fn provider_of<'a>(slots: &Slots<'a>) -> Text<'a> {
+    let Some(given) = slots.first_text(sources::PROVIDER) else { return Text::default() };
+    match provider::normalise(&given) {
+        Some(name) if name != given => Text::Owned(name.into_owned()),
+        _ => given,
+    }
 }
 
 /// OpenInference has the model asked for among the parameters; its model beside them is then the one that answered.
-fn put_models<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>, invocation: Option<Value<'_>>) {
+fn put_models<'a>(call: &mut Call<'a>, slots: &Slots<'a>, invocation: Option<Value<'_>>) {
     let among_parameters = invocation.and_then(|parameters| parameters.get("model")?.filled_str());
-    let asked = slots
-        .first_text(sources::REQUEST_MODEL)
-        .or_else(|| among_parameters.as_ref().map(|model| model.as_bytes().to_vec().into()))
-        .or_else(|| slots.first_text(sources::MODEL));
     let answered = slots
         .first_text(sources::RESPONSE_MODEL)
-        .or_else(|| among_parameters.and_then(|_| slots.first_text(&[Slot::LlmModelName])));
-    for (column, model) in [(Texts::RequestModel, asked), (Texts::ResponseModel, answered)] {
-        if let Some(model) = model {
-            typed.set_text(column, model);
-        }
-    }
+        .or_else(|| among_parameters.as_ref().and_then(|_| slots.first_text(&[Slot::LlmModelName])));
+    let asked = slots
+        .first_text(sources::REQUEST_MODEL)
+        .or_else(|| among_parameters.map(|model| Text::Owned(model.into_owned())))
+        .or_else(|| slots.first_text(sources::MODEL));
+    (call.request_model, call.response_model) = (asked.unwrap_or_default(), answered.unwrap_or_default());
 }
 
 /// The operation, and what OpenLLMetry says about it: its entity is a tool, an agent or a workflow.
-fn put_operation<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>, span: &SpanView<'a>) {
-    let has_model = [Texts::RequestModel, Texts::ResponseModel].iter().any(|column| !typed.text(*column).is_empty());
-    let has_usage = [Counts::InputTokens, Counts::OutputTokens].iter().any(|column| typed.count(*column).is_some());
+fn put_operation<'a>(call: &mut Call<'a>, slots: &Slots<'a>, span: &SpanView<'a>) {
+    let has_model = !(call.request_model.is_empty() && call.response_model.is_empty());
+    let has_usage = call.usage.input.or(call.usage.output).is_some();
     let known = Known { scope_name: span.scope_name, has_model_and_usage: has_model && has_usage };
-    typed.set_text(Texts::Operation, operation::of(slots, &known));
-    let column = match slots.get(Slot::TraceloopSpanKind) {
-        Some(b"tool") => Texts::ToolName,
-        Some(b"agent") => Texts::AgentName,
-        Some(b"workflow") => Texts::WorkflowName,
+    call.operation = operation::of(slots, &known);
+    let name = match slots.get(Slot::TraceloopSpanKind) {
+        Some("tool") => &mut call.tool_name,
+        Some("agent") => &mut call.agent_name,
+        Some("workflow") => &mut call.workflow_name,
         _ => return,
     };
-    if let Some(name) = slots.get(Slot::TraceloopEntityName).filter(|_| typed.text(column).is_empty()) {
-        typed.set_text(column, name);
+    if let Some(entity) = slots.get(Slot::TraceloopEntityName).filter(|_| name.is_empty()) {
+        *name = entity.into();
     }
 }

@@ -1,22 +1,24 @@
 //! A span's attributes sorted into slots in one pass; the rules then look at slots alone.
 
 use super::keys::{FAMILIES, Family, Meaning, Slot, meaning};
-use crate::columns::typed::{SpanView, Text};
+use crate::columns::typed::{SpanView, text_of};
+use crate::conventions::read_json;
+use crate::genai::call::{Text, is_blank};
 use crate::genai::cost::Usd;
 use crate::genai::decimal::scaled;
+use crate::json::document::Document;
 use crate::steps;
 use std::borrow::Cow;
-use std::str;
 
 /// The most slots there may be: a slot's number is its place.
 const SLOTS: usize = 256;
 
 /// Keys without what they have in common, and values, both as they came.
-pub(crate) type Members<'a> = Vec<(&'a [u8], &'a [u8])>;
+pub(crate) type Members<'a> = Vec<(&'a str, &'a str)>;
 
 /// A span's attributes by what they mean.
 pub(crate) struct Slots<'a> {
-    values: [Option<&'a [u8]>; SLOTS],
+    values: [Option<&'a str>; SLOTS],
     members: [Members<'a>; FAMILIES],
     /// Names behind `gen_ai.request.` that are no slots of their own.
     pub(crate) parameters: Members<'a>,
@@ -40,21 +42,23 @@ impl<'a> Slots<'a> {
 
     fn put(&mut self, key: &'a [u8], value: &'a [u8]) {
         steps::take(1 + key.len());
-        match meaning(key) {
+        let (meaning, value) = match meaning(key) {
+            Meaning::None | Meaning::Content => return,
+            meaning => (meaning, text_of(value)),
+        };
+        match meaning {
             Meaning::Slot(slot) if !is_blank(value) => self.set(slot, value),
-            Meaning::Parameter(at) if !is_blank(value) => {
-                self.parameters.push((key.get(at..).unwrap_or_default(), value))
-            }
+            Meaning::Parameter(at) if !is_blank(value) => self.parameters.extend(end_of(key, at).zip(Some(value))),
             Meaning::Member(family, at) => {
                 if let Some(members) = self.members.get_mut(family as usize) {
-                    members.push((key.get(at..).unwrap_or_default(), value));
+                    members.extend(end_of(key, at).zip(Some(value)));
                 }
             }
             _ => {}
         }
     }
 
-    fn set(&mut self, slot: Slot, value: &'a [u8]) {
+    fn set(&mut self, slot: Slot, value: &'a str) {
         if let Some(place) = self.values.get_mut(slot as usize) {
             *place = Some(value);
         }
@@ -63,35 +67,36 @@ impl<'a> Slots<'a> {
     /// Takes what an event says that the span itself does not.
     pub(crate) fn complete(&mut self, key: &[u8], value: &'a [u8]) {
         if let Meaning::Slot(slot) = meaning(key)
+            && !self.has(slot)
+            && let value = text_of(value)
             && !is_blank(value)
-            && self.get(slot).is_none()
         {
             self.set(slot, value);
         }
     }
 
-    /// The bytes of a slot, if there are any.
+    /// The text of a slot, if there is any.
     #[inline]
-    pub(crate) fn get(&self, slot: Slot) -> Option<&'a [u8]> {
+    pub(crate) fn get(&self, slot: Slot) -> Option<&'a str> {
         self.values.get(slot as usize).copied().flatten()
-    }
-
-    /// The text of a slot.
-    pub(crate) fn text(&self, slot: Slot) -> Option<&'a str> {
-        self.get(slot).and_then(as_text)
     }
 
     pub(crate) fn has(&self, slot: Slot) -> bool {
         self.get(slot).is_some()
     }
 
+    /// A slot's text as JSON, if it is JSON.
+    pub(crate) fn json(&self, slot: Slot) -> Option<Document<'a>> {
+        read_json(self.get(slot)?).ok()
+    }
+
     /// The members of a family.
-    pub(crate) fn members(&self, family: Family) -> &[(&'a [u8], &'a [u8])] {
+    pub(crate) fn members(&self, family: Family) -> &[(&'a str, &'a str)] {
         self.members.get(family as usize).map_or(&[], Vec::as_slice)
     }
 
     /// The first of several slots that has something.
-    pub(crate) fn first(&self, sources: &[Slot]) -> Option<&'a [u8]> {
+    pub(crate) fn first(&self, sources: &[Slot]) -> Option<&'a str> {
         sources.iter().find_map(|slot| self.get(*slot))
     }
 
@@ -105,36 +110,27 @@ impl<'a> Slots<'a> {
 
     /// The first that is a count.
     pub(crate) fn first_count(&self, sources: &[Slot]) -> Option<u64> {
-        sources.iter().find_map(|slot| count(self.text(*slot)?))
+        sources.iter().find_map(|slot| count(self.get(*slot)?))
     }
 
     /// The first that is an amount of money.
     pub(crate) fn first_cost(&self, sources: &[Slot]) -> Option<Usd> {
-        sources.iter().find_map(|slot| Usd::parse(self.text(*slot)?).ok())
+        sources.iter().find_map(|slot| Usd::parse(self.get(*slot)?).ok())
     }
 }
 
-/// A value as text. It was checked when it was decoded, and is checked again because only its bytes came here.
-fn as_text(bytes: &[u8]) -> Option<&str> {
-    /// From this length on SIMD pays.
-    const LONG: usize = 64;
-    if bytes.len() < LONG { str::from_utf8(bytes).ok() } else { simdutf8::basic::from_utf8(bytes).ok() }
-}
-
-/// Whether a value says nothing: it counts as absent.
-fn is_blank(value: &[u8]) -> bool {
-    matches!(value, b"" | b"[]" | b"null" | b"\"\"")
+/// A key from byte `at` on.
+fn end_of(key: &[u8], at: usize) -> Option<&str> {
+    key.get(at..).map(text_of)
 }
 
 /// A text without the quotes of JSON around it.
-pub(crate) fn unquoted(value: &[u8]) -> Option<Text<'_>> {
-    let text = match value {
-        [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => Cow::Borrowed(inner),
-        [b'"', .., b'"'] => match serde_json::from_slice::<String>(value) {
-            Ok(text) => Cow::Owned(text.into_bytes()),
-            Err(_) => Cow::Borrowed(value),
-        },
-        _ => Cow::Borrowed(value),
+pub(crate) fn unquoted(value: &str) -> Option<Text<'_>> {
+    let inner = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+    let text = match inner {
+        Some(inner) if !inner.contains('\\') => Cow::Borrowed(inner),
+        Some(_) => serde_json::from_str::<String>(value).map_or(Cow::Borrowed(value), Cow::Owned),
+        None => Cow::Borrowed(value),
     };
     Some(text).filter(|text| !text.is_empty())
 }
@@ -180,11 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn quotes_of_json_go() {
+    fn the_quotes_of_a_json_string_are_removed() {
         for (value, want) in
             [("\"a\"", Some("a")), ("a", Some("a")), ("\"a\\u0062\"", Some("ab")), ("\"\"", None), ("\"", Some("\""))]
         {
-            assert_eq!(unquoted(value.as_bytes()).as_deref(), want.map(str::as_bytes));
+            assert_eq!(unquoted(value).as_deref(), want);
         }
     }
 }

@@ -3,44 +3,32 @@
 //! Source: the table of the mapping specification's section 4. What has a rule of its own stands beside that rule.
 
 use super::keys::Slot;
-use crate::columns::typed::Texts;
 
-/// Texts taken as they are.
-pub(crate) const TEXTS: &[(Texts, &[Slot])] = &[
-    (Texts::ConversationId, &[Slot::ConversationId]),
-    (
-        Texts::SessionId,
-        &[
-            Slot::SessionId,
-            Slot::LangfuseSessionId,
-            Slot::ConversationId,
-            Slot::AiSessionId,
-            Slot::TraceloopSessionId,
-            Slot::MlflowSession,
-            Slot::LangsmithSessionId,
-        ],
-    ),
-    (
-        Texts::UserId,
-        &[
-            Slot::UserId,
-            Slot::LangfuseUserId,
-            Slot::EnduserId,
-            Slot::LlmUser,
-            Slot::GenAiUser,
-            Slot::RequestUser,
-            Slot::AiUserId,
-            Slot::MlflowUser,
-            Slot::TraceloopUserId,
-        ],
-    ),
-    (Texts::ResponseId, &[Slot::ResponseId, Slot::AiResponseId]),
-    (Texts::ToolCallId, &[Slot::ToolCallId, Slot::ToolId, Slot::ToolCallIdPlain, Slot::AiToolCallId]),
-    (Texts::ToolName, &[Slot::ToolName, Slot::ToolNamePlain, Slot::AiToolName]),
-    (Texts::AgentName, &[Slot::AgentName, Slot::AgentNamePlain]),
-    (Texts::WorkflowName, &[Slot::WorkflowName, Slot::TraceloopWorkflowName]),
-    (Texts::TimingQuality, &[Slot::MillraceTiming]),
+pub(crate) const SESSION_ID: &[Slot] = &[
+    Slot::SessionId,
+    Slot::LangfuseSessionId,
+    Slot::ConversationId,
+    Slot::AiSessionId,
+    Slot::TraceloopSessionId,
+    Slot::MlflowSession,
+    Slot::LangsmithSessionId,
 ];
+pub(crate) const USER_ID: &[Slot] = &[
+    Slot::UserId,
+    Slot::LangfuseUserId,
+    Slot::EnduserId,
+    Slot::LlmUser,
+    Slot::GenAiUser,
+    Slot::RequestUser,
+    Slot::AiUserId,
+    Slot::MlflowUser,
+    Slot::TraceloopUserId,
+];
+pub(crate) const RESPONSE_ID: &[Slot] = &[Slot::ResponseId, Slot::AiResponseId];
+pub(crate) const TOOL_CALL_ID: &[Slot] = &[Slot::ToolCallId, Slot::ToolId, Slot::ToolCallIdPlain, Slot::AiToolCallId];
+pub(crate) const TOOL_NAME: &[Slot] = &[Slot::ToolName, Slot::ToolNamePlain, Slot::AiToolName];
+pub(crate) const AGENT_NAME: &[Slot] = &[Slot::AgentName, Slot::AgentNamePlain];
+pub(crate) const WORKFLOW_NAME: &[Slot] = &[Slot::WorkflowName, Slot::TraceloopWorkflowName];
 
 /// The provider, before it gets the conventions' name.
 pub(crate) const PROVIDER: &[Slot] = &[

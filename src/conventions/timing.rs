@@ -4,34 +4,34 @@ use super::keys::{FIRST_TOKEN_EVENT, Slot};
 use super::slots::{Slots, truth, unquoted};
 use super::{operation, sources};
 use crate::chat::timing;
-use crate::columns::typed::{Counts, SpanView, Typed};
+use crate::columns::typed::SpanView;
+use crate::genai::call::Call;
 use crate::genai::decimal::scaled;
 use crate::json::document::Value;
-use std::str;
 
 const SECONDS: i64 = 9;
 const MILLIS: i64 = 6;
 
-/// Fills `TimeToFirstToken` and `Streaming`.
-pub(crate) fn put(typed: &mut Typed<'_>, slots: &Slots<'_>, span: &SpanView<'_>, invocation: Option<Value<'_>>) {
-    let nanos = |slot: Slot, scale: i64| scaled(slots.text(slot)?.trim(), scale).ok();
+/// Fills the time to the first token, and whether the response was streamed.
+pub(crate) fn put(call: &mut Call<'_>, slots: &Slots<'_>, span: &SpanView<'_>, invocation: Option<Value<'_>>) {
+    let nanos = |slot: Slot, scale: i64| scaled(slots.get(slot)?.trim(), scale).ok();
     let to_first = nanos(Slot::TimeToFirstChunk, SECONDS)
         .or_else(|| nanos(Slot::ClientTimeToFirstChunk, SECONDS))
         .or_else(|| nanos(Slot::AiMsToFirstChunk, MILLIS))
         .or_else(|| langfuse(slots, span))
         .or_else(|| nanos(Slot::ServerTimeToFirstToken, SECONDS))
         .or_else(|| by_event(span));
-    typed.set_count(Counts::TimeToFirstToken, to_first);
-    let said = sources::STREAMING.iter().find_map(|slot| truth(slots.text(*slot)?));
+    call.time_to_first_token = to_first;
+    let said = sources::STREAMING.iter().find_map(|slot| truth(slots.get(*slot)?));
     let asked = || invocation.and_then(|parameters| parameters.get("stream")?.bool());
     let implied = || (to_first.is_some() || operation::streams(slots)).then_some(true);
-    typed.streaming = said.or_else(asked).or_else(implied);
+    call.streaming = said.or_else(asked).or_else(implied);
 }
 
 /// Langfuse says when it came, as a text, in quotes at times.
 fn langfuse(slots: &Slots<'_>, span: &SpanView<'_>) -> Option<u64> {
     let text = unquoted(slots.get(Slot::LangfuseCompletionStart)?)?;
-    let at = timing::from_text(str::from_utf8(&text).ok()?)?;
+    let at = timing::from_text(&text)?;
     (at >= span.start).then(|| at.nanos_since(span.start))
 }
 

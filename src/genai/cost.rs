@@ -51,6 +51,53 @@ impl Usd {
     }
 }
 
+/// What a call cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// Of the whole call.
+    pub total: Option<Usd>,
+    /// Of its input.
+    pub input: Option<Usd>,
+    /// Of its output.
+    pub output: Option<Usd>,
+    /// Where the total comes from; none without a total.
+    pub source: Option<CostSource>,
+}
+
+/// Who says what a call cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CostSource {
+    /// Whoever made the call.
+    Caller,
+    /// The provider's response.
+    Response,
+    /// The attributes of a span.
+    Attributes,
+}
+
+impl CostSource {
+    /// The table's literal.
+    #[must_use]
+    pub fn literal(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Response => "response",
+            Self::Attributes => "attributes",
+        }
+    }
+}
+
+impl Cost {
+    /// The sum of both sides; unknown when it is more than there can be.
+    #[must_use]
+    pub fn sum_of(input: Option<Usd>, output: Option<Usd>) -> Option<Usd> {
+        match (input, output) {
+            (Some(input), Some(output)) => input.checked_add(output),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
 /// Plain decimal, as short as it gets: `0.0000483`, `12`, `0`. A JSON number.
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,13 +1,16 @@
-//! What the house knows about GenAI telemetry, whoever sent it: attribute keys, providers, finish reasons, money.
+//! The model of a call, whoever sent it: what the typed columns hold, and how providers and APIs spell it.
 //!
 //! ```text
-//! semconv        every attribute key, with stability and source
+//! call           one call, typed: what chat and conventions make and columns hold
+//! usage  cost    tokens made comparable; US dollars, exact to 1e-12 (decimal)
+//! messages       messages, parts, media and tools of the APIs as the conventions' JSON
+//! stream         the chunks of a stream as one response
 //! provider       names of providers: aliases to the conventions' names, and guesses when none was given
 //! finish_reason  why a model stopped, in the conventions' words
-//! decimal        exact decimal numbers from their text
-//! cost           US dollars, exact to 1e-12
+//! semconv        every attribute key, with stability and source
 //! ```
 
+pub mod call;
 pub mod cost;
 pub mod decimal;
 pub mod finish_reason;
@@ -16,3 +19,4 @@ pub mod provider;
 pub(crate) mod response_error;
 pub mod semconv;
 pub(crate) mod stream;
+pub mod usage;

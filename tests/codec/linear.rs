@@ -8,9 +8,8 @@
 
 use millrace::chat::vendor::{helicone, litellm};
 use millrace::chat::{self, ChatSpan, Context, Foreign, ParseOptions};
-use millrace::columns::typed::Normalise;
 use millrace::columns::{MapRow, RowGroup, SpanScalars};
-use millrace::conventions as dialects;
+use millrace::conventions;
 use millrace::otlp::{self, Encoding};
 use millrace::steps;
 use millrace::time::UnixNanos;
@@ -78,10 +77,13 @@ fn row(span: &ChatSpan<'_>) {
     for (key, value) in &span.attributes {
         text.clear();
         value.as_column_text(&mut text);
-        rows.attribute_of(dialects::kind(key.as_bytes()), key.as_bytes(), text.as_bytes());
+        rows.attribute_of(conventions::kind(key.as_bytes()), key.as_bytes(), text.as_bytes());
     }
     let scalars = SpanScalars::new(span.start, span.trace.id(), span.span_id);
-    rows.finish(mark, &scalars, &MapRow::default(), dialects::normalise as Normalise).unwrap();
+    let resource = MapRow::default();
+    let filled =
+        rows.view(mark, &scalars, &resource).map(|(view, sink)| sink.fill(conventions::normalise(&view)).unwrap());
+    rows.finish(mark, &scalars, &resource, filled).unwrap();
 }
 
 fn convert(body: &[u8], foreign: Option<Foreign>) {

@@ -24,7 +24,6 @@ use millrace::chat::vendor::{helicone, litellm};
 use millrace::chat::{self, AttrValue, ChatSpan, Context, Foreign, Limits, ParseOptions};
 use millrace::columns::native::encode::encode_block;
 use millrace::columns::native::parse::Block;
-use millrace::columns::typed::Normalise;
 use millrace::columns::{MapRow, RowGroup, SpanScalars};
 use millrace::conventions;
 use millrace::ids::{SegmentId, SpanId, TraceId};
@@ -336,8 +335,11 @@ fn typed_block(text: &str) -> Vec<u8> {
         rows.event(at, name.as_bytes());
     }
     let (trace, span) = (TraceId::new([1; 16]).expect("an id"), SpanId::new([1; 8]).expect("an id"));
-    rows.finish(mark, &SpanScalars::new(at, trace, span), &MapRow::default(), conventions::normalise as Normalise)
-        .expect("it fits");
+    let (scalars, resource) = (SpanScalars::new(at, trace, span), MapRow::default());
+    let filled = rows
+        .view(mark, &scalars, &resource)
+        .map(|(view, sink)| sink.fill(conventions::normalise(&view)).expect("it fits"));
+    rows.finish(mark, &scalars, &resource, filled).expect("it fits");
     let mut block = Vec::new();
     encode_block(&[&rows], SegmentId::new(1, 2), &mut block);
     block

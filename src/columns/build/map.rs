@@ -76,14 +76,18 @@ impl Map {
     }
 
     /// Takes out the entries with these keys among those pushed since `mark`.
-    pub(crate) fn leave_out(&mut self, mark: MapMark, unwanted: &[&[u8]]) {
+    pub(crate) fn leave_out(&mut self, mark: MapMark, unwanted: &[&str]) {
         if unwanted.is_empty() {
             return;
         }
         let (mut keys, mut values) = (Compaction::from(mark.keys), Compaction::from(mark.values));
         while let (Some(key), Some(value)) = (keys.next(&self.keys.bytes), values.next(&self.values.bytes)) {
-            let is_wanted =
-                self.keys.bytes.get(key.clone()).and_then(take_string).is_none_or(|(key, _)| !unwanted.contains(&key));
+            let is_wanted = self
+                .keys
+                .bytes
+                .get(key.clone())
+                .and_then(take_string)
+                .is_none_or(|(key, _)| !unwanted.iter().any(|unwanted| unwanted.as_bytes() == key));
             if is_wanted {
                 keys.keep(key, &mut self.keys.bytes);
                 values.keep(value, &mut self.values.bytes);
@@ -103,6 +107,16 @@ impl Map {
     pub(crate) fn selected(&self, kept: &Selection) -> Self {
         let (ends, items) = self.ends.selected(kept);
         Self { ends, keys: self.keys.selected(&items), values: self.values.selected(&items) }
+    }
+
+    /// The kept ones of `rows` rows, of which the last may be missing here.
+    pub(crate) fn lagging_selected(&self, rows: usize, kept: &Selection) -> Self {
+        if self.ends().is_empty() {
+            return Self::default();
+        }
+        let mut all = self.clone();
+        all.pad_to(rows, all.mark());
+        all.selected(kept)
     }
 
     pub(crate) fn entries(&self) -> usize {
@@ -264,7 +278,7 @@ mod tests {
         for (key, value) in [("a", "1"), ("b", "22"), ("a2", "333"), ("c", "")] {
             map.push(key.as_bytes(), value.as_bytes());
         }
-        map.leave_out(mark, &[b"a", b"c"]);
+        map.leave_out(mark, &["a", "c"]);
         map.push(b"d", b"4");
         map.close_row();
         let expect = [("a", "of the row before"), ("b", "22"), ("a2", "333"), ("d", "4")];
@@ -272,7 +286,7 @@ mod tests {
         assert_eq!(map.ends(), [1, 4]);
         let mark = map.mark();
         map.push(b"c", &[b'x'; 300]);
-        map.leave_out(mark, &[b"c"]);
+        map.leave_out(mark, &["c"]);
         assert!(!map.has_more_than(mark));
     }
 

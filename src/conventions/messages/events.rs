@@ -2,15 +2,15 @@
 //!
 //! Source: core 1.28 to 1.36, `gen_ai.user.message` and its like; Logfire, the attribute `events`.
 
-use super::Made;
-use super::forms::{Form, Side};
-use crate::columns::typed::{Entries, SpanView};
+use super::NormalizedMessages;
+use super::forms::{MessageSource, Side};
+use crate::columns::typed::{Entries, SpanView, text_of};
 use crate::conventions::keys::Slot;
 use crate::conventions::read_json;
 use crate::conventions::slots::Slots;
+use crate::genai::call::Text;
 use crate::json::document::Value;
 use crate::text::write_string;
-use std::str;
 
 const CHOICE: &str = "gen_ai.choice";
 
@@ -22,18 +22,16 @@ fn role(name: &str) -> Option<&str> {
 
 /// An attribute of the first event of that name.
 pub(crate) fn content<'a>(span: &SpanView<'a>, event: &[u8], key: &[u8]) -> Option<&'a str> {
-    let events = span.events.iter().filter(|it| it.name == event);
-    let mut values = events.flat_map(|event| event.attributes.iter());
-    let value = values.find(|(name, value)| *name == key && !value.is_empty())?.1;
-    str::from_utf8(value).ok()
+    let mut events = span.events.iter().filter(|it| it.name == event);
+    events.find_map(|event| event.attributes.first_filled(key))
 }
 
 /// Messages sent.
-pub(crate) fn input(slots: &Slots<'_>, span: &SpanView<'_>) -> Option<Made<'static>> {
-    let form = Form { side: Side::Input, reasons: &[], calls: None, may_be_text: true };
+pub(crate) fn input(slots: &Slots<'_>, span: &SpanView<'_>) -> Option<NormalizedMessages<'static>> {
+    let form = MessageSource { side: Side::Input, reasons: &[], calls: None, may_be_text: true };
     let mut json = String::from("[");
     for event in &span.events {
-        if let Some(role) = str::from_utf8(event.name).ok().and_then(role) {
+        if let Some(role) = role(text_of(event.name)) {
             separate(&mut json);
             message(&mut json, Some(role), event.attributes);
         }
@@ -43,7 +41,11 @@ pub(crate) fn input(slots: &Slots<'_>, span: &SpanView<'_>) -> Option<Made<'stat
 }
 
 /// Messages received.
-pub(crate) fn output(slots: &Slots<'_>, span: &SpanView<'_>, form: Form<'_>) -> Option<Made<'static>> {
+pub(crate) fn output(
+    slots: &Slots<'_>,
+    span: &SpanView<'_>,
+    form: MessageSource<'_>,
+) -> Option<NormalizedMessages<'static>> {
     let mut json = String::from("[");
     for event in span.events.iter().filter(|event| event.name == CHOICE.as_bytes()) {
         separate(&mut json);
@@ -59,7 +61,7 @@ fn separate(json: &mut String) {
     }
 }
 
-fn of_list(json: &str, form: Form<'_>) -> Option<Made<'static>> {
+fn of_list(json: &str, form: MessageSource<'_>) -> Option<NormalizedMessages<'static>> {
     if json == "[]" {
         return None;
     }
@@ -68,7 +70,7 @@ fn of_list(json: &str, form: Form<'_>) -> Option<Made<'static>> {
 }
 
 /// Writes messages; those within a choice are taken out of it.
-fn choices<'d>(items: impl Iterator<Item = Value<'d>>, form: Form<'_>) -> Option<Made<'static>> {
+fn choices<'d>(items: impl Iterator<Item = Value<'d>>, form: MessageSource<'_>) -> Option<NormalizedMessages<'static>> {
     let mut items: Vec<Value<'d>> = items.collect();
     let index = |item: &Value<'_>| item.get("index").and_then(Value::int);
     if form.side == Side::Output && items.iter().all(|item| index(item).is_some()) {
@@ -81,16 +83,16 @@ fn choices<'d>(items: impl Iterator<Item = Value<'d>>, form: Form<'_>) -> Option
         })
         .map(|reason| reason.into_owned())
         .collect();
-    let own: Vec<_> = reasons.iter().map(|reason| reason.as_bytes().into()).collect();
-    let with_reasons = if own.len() == items.len() { Form { reasons: &own, ..form } } else { form };
+    let own: Vec<_> = reasons.iter().map(|reason| Text::Borrowed(reason.as_str())).collect();
+    let with_reasons = if own.len() == items.len() { MessageSource { reasons: &own, ..form } } else { form };
     let message = |item: Value<'d>| item.get("message").filter(|message| message.is_object()).unwrap_or(item);
     let made = with_reasons.list(items.into_iter().map(message))?;
-    Some(Made { reasons, ..made })
+    Some(NormalizedMessages { reasons, ..made })
 }
 
 /// Logfire's and pydantic-ai's list of events in one attribute.
-fn logfire(slots: &Slots<'_>, form: Form<'_>) -> Option<Made<'static>> {
-    if let Some(made) = slots.text(Slot::LogfireEvents).and_then(|text| {
+fn logfire(slots: &Slots<'_>, form: MessageSource<'_>) -> Option<NormalizedMessages<'static>> {
+    if let Some(made) = slots.get(Slot::LogfireEvents).and_then(|text| {
         let document = read_json(text).ok()?;
         let is_wanted = |item: &Value<'_>| match item.get("event.name").and_then(Value::str).as_deref() {
             Some(CHOICE) => form.side == Side::Output,
@@ -104,14 +106,14 @@ fn logfire(slots: &Slots<'_>, form: Form<'_>) -> Option<Made<'static>> {
     if form.side == Side::Output {
         return None;
     }
-    let text = slots.text(Slot::PydanticAllMessages).or_else(|| slots.text(Slot::PydanticMessages))?;
-    form.read(text).map(|made| Made { text: made.text.into_owned().into(), ..made })
+    let text = slots.get(Slot::PydanticAllMessages).or_else(|| slots.get(Slot::PydanticMessages))?;
+    form.read(text).map(NormalizedMessages::into_owned)
 }
 
 /// Writes a message from an event's attributes, or from the JSON that Azure has for them in one.
 fn message(json: &mut String, role: Option<&str>, attributes: Entries<'_>) {
     let whole = attributes.iter().find(|(key, _)| *key == b"gen_ai.event.content" || *key == b"body");
-    if let Some(text) = whole.and_then(|(_, value)| str::from_utf8(value).ok())
+    if let Some(text) = whole.map(|(_, value)| text_of(value))
         && let Ok(document) = read_json(text)
         && document.root().is_object()
     {
@@ -119,8 +121,8 @@ fn message(json: &mut String, role: Option<&str>, attributes: Entries<'_>) {
         if let Some(role) = role.filter(|_| document.root().get("role").is_none()) {
             member(json, "role", role);
         }
-        let inner = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default();
-        if !inner.trim().is_empty() {
+        let inner = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+        if let Some(inner) = inner.filter(|inner| !inner.trim().is_empty()) {
             comma(json);
             json.push_str(inner);
         }
@@ -132,7 +134,7 @@ fn message(json: &mut String, role: Option<&str>, attributes: Entries<'_>) {
         member(json, "role", role);
     }
     for (key, value) in attributes.iter().filter(|(_, value)| !value.is_empty()) {
-        let (Ok(key), Ok(value)) = (str::from_utf8(key), str::from_utf8(value)) else { continue };
+        let (key, value) = (text_of(key), text_of(value));
         let name = key.strip_prefix("message.").or_else(|| key.strip_prefix("gen_ai.event.")).unwrap_or(key);
         let is_structured = match name {
             "tool_calls" | "message" | "content" => value.starts_with(['[', '{']) && read_json(value).is_ok(),

@@ -10,14 +10,13 @@
 //! in one pass: what a number says is only the order, so no key can ask for more room than its own bytes, and no comparison
 //! reads more than what two keys have in common.
 
-use super::Made;
-use super::forms::Form;
+use super::NormalizedMessages;
+use super::forms::MessageSource;
 use crate::conventions::read_json;
 use crate::json::document::Document;
 use crate::steps;
 use crate::text::write_string;
 use std::borrow::Cow;
-use std::str;
 
 /// Most segments of a key that are put together; what lies deeper is left out.
 const DEPTH_MAX: usize = 12;
@@ -95,24 +94,25 @@ fn first_segment(path: &[u8]) -> Option<&[u8]> {
 
 /// The name that a segment is; nothing for a number.
 fn name(segment: &[u8]) -> Cow<'_, str> {
-    let inner = segment.strip_prefix(&[NAME]).and_then(|rest| rest.strip_suffix(&END)).unwrap_or_default();
+    let inner = segment.strip_prefix(&[NAME]).and_then(|rest| rest.strip_suffix(&END));
+    let Some(inner) = inner else { return Cow::default() };
     let name = String::from_utf8_lossy(inner);
     if inner.contains(&0) { name.replace("\0\u{1}", "\0").into() } else { name }
 }
 
 /// The JSON of keys and values, a list; `None` when there are none.
-pub(crate) fn json(members: &[(&[u8], &[u8])]) -> Option<String> {
+pub(crate) fn json(members: &[(&str, &str)]) -> Option<String> {
     if members.is_empty() {
         return None;
     }
     let mut paths = Vec::with_capacity(members.iter().map(|(key, _)| key.len() + 16).sum());
     let mut ends = Vec::with_capacity(members.len());
     for (key, _) in members {
-        put_path(&mut paths, key);
+        put_path(&mut paths, key.as_bytes());
         ends.push(paths.len());
     }
     let starts = std::iter::once(0).chain(ends.iter().copied());
-    let paths = starts.zip(&ends).map(|(start, end)| paths.get(start..*end).unwrap_or_default());
+    let paths = starts.zip(&ends).filter_map(|(start, end)| paths.get(start..*end));
     let mut entries: Vec<Entry<'_>> = paths.zip(members).map(|(path, (_, value))| (path, *value)).collect();
     entries.sort_by(|(one, _), (other, _)| {
         steps::take(one.len().min(other.len()));
@@ -124,7 +124,7 @@ pub(crate) fn json(members: &[(&[u8], &[u8])]) -> Option<String> {
 }
 
 /// The segments of a key that are still to come, and its value.
-type Entry<'a> = (&'a [u8], &'a [u8]);
+type Entry<'a> = (&'a [u8], &'a str);
 
 fn write(out: &mut String, entries: &mut [Entry<'_>], name_of_all: &str) {
     let Some((path, value)) = entries.first().copied() else {
@@ -163,8 +163,7 @@ fn write(out: &mut String, entries: &mut [Entry<'_>], name_of_all: &str) {
 }
 
 /// A value as a text; where JSON is put into a text, as what it says.
-fn write_value(out: &mut String, name: &str, value: &[u8]) {
-    let text = str::from_utf8(value).unwrap_or_default();
+fn write_value(out: &mut String, name: &str, text: &str) {
     let may_be_json = match name {
         "content" => text.starts_with('['),
         "json_schema" | "parameters" => text.starts_with('{'),
@@ -178,17 +177,14 @@ fn write_value(out: &mut String, name: &str, value: &[u8]) {
 }
 
 /// Messages of a family of keys.
-pub(crate) fn messages(members: &[(&[u8], &[u8])], form: Form<'_>) -> Option<Made<'static>> {
+pub(crate) fn messages(members: &[(&str, &str)], form: MessageSource<'_>) -> Option<NormalizedMessages<'static>> {
     let document = read_json(json(members)?).ok()?;
     form.list(document.root().items())
 }
 
 /// LiteLLM's calls of functions, which it numbers by themselves: `gen_ai.completion.0.function_call.name`.
-pub(crate) fn function_calls(members: &[(&[u8], &[u8])]) -> Option<Document<'static>> {
-    let is_call = |key: &[u8]| {
-        let behind = key.iter().position(|byte| *byte == b'.').and_then(|dot| key.get(dot..));
-        behind.is_some_and(|behind| behind.starts_with(b".function_call."))
-    };
+pub(crate) fn function_calls(members: &[(&str, &str)]) -> Option<Document<'static>> {
+    let is_call = |key: &str| key.split_once('.').is_some_and(|(_, rest)| rest.starts_with("function_call."));
     let calls: Vec<_> = members.iter().filter(|(key, _)| is_call(key)).copied().collect();
     read_json(json(&calls)?).ok()
 }
@@ -198,8 +194,7 @@ mod tests {
     use super::*;
 
     fn put_together(members: &[(&str, &str)]) -> String {
-        let members: Vec<_> = members.iter().map(|(key, value)| (key.as_bytes(), value.as_bytes())).collect();
-        json(&members).unwrap_or_default()
+        json(members).unwrap_or_default()
     }
 
     #[test]

@@ -2,17 +2,16 @@
 
 use super::canonical;
 use super::parts::FOREIGN;
-use super::{Made, system};
-use crate::chat::Limits;
-use crate::columns::typed::Text;
+use super::{NormalizedMessages, system};
 use crate::conventions::read_json;
+use crate::genai::call::Text;
 use crate::genai::messages::message;
 use crate::genai::messages::message::Loose;
 use crate::genai::stream::sse;
 use crate::json::document::{Document, Value};
+use crate::json::limits::Limits;
 use crate::json::writer::JsonWriter;
 use crate::text;
-use std::str;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -22,7 +21,7 @@ pub(crate) enum Side {
 
 /// How a form is read.
 #[derive(Clone, Copy)]
-pub(crate) struct Form<'f> {
+pub(crate) struct MessageSource<'f> {
     pub(crate) side: Side,
     /// Finish reasons as attributes have them, for messages that say none.
     pub(crate) reasons: &'f [Text<'f>],
@@ -32,9 +31,9 @@ pub(crate) struct Form<'f> {
     pub(crate) may_be_text: bool,
 }
 
-impl Form<'_> {
+impl MessageSource<'_> {
     /// Reads a text; `None` when nothing comes of it.
-    pub(crate) fn read<'a>(&self, text: &'a str) -> Option<Made<'a>> {
+    pub(crate) fn read<'a>(&self, text: &'a str) -> Option<NormalizedMessages<'a>> {
         let trimmed = text.trim();
         let document = match trimmed.as_bytes().first()? {
             b'[' | b'{' | b'"' => read_json(trimmed).ok(),
@@ -46,25 +45,25 @@ impl Form<'_> {
         if let Some(made) = self.as_it_is(text, &document) {
             return Some(made);
         }
-        self.read_value(document.root()).map(|made| Made { text: made.text.into_owned().into(), ..made })
+        self.read_value(document.root()).map(NormalizedMessages::into_owned)
     }
 
     /// Reads a text only if nothing of it has to be written anew.
-    pub(crate) fn canonical<'a>(&self, text: &'a str) -> Option<Made<'a>> {
+    pub(crate) fn canonical<'a>(&self, text: &'a str) -> Option<NormalizedMessages<'a>> {
         self.as_it_is(text, &read_json(text).ok()?)
     }
 
-    fn as_it_is<'a>(&self, text: &'a str, document: &Document<'_>) -> Option<Made<'a>> {
+    fn as_it_is<'a>(&self, text: &'a str, document: &Document<'_>) -> Option<NormalizedMessages<'a>> {
         let is_canonical = self.calls.is_none() && document.is_whole() && canonical::is_messages(document.root(), self);
-        is_canonical.then(|| Made {
-            text: text.as_bytes().into(),
+        is_canonical.then(|| NormalizedMessages {
+            text: text.into(),
             system: Some(system::of_head(document.root())),
             reasons: reasons_of(document.root()),
         })
     }
 
     /// Reads JSON; within a string there may be more of it.
-    pub(crate) fn read_value(&self, root: Value<'_>) -> Option<Made<'static>> {
+    pub(crate) fn read_value(&self, root: Value<'_>) -> Option<NormalizedMessages<'static>> {
         if let Some(inner) = root.str() {
             let inner = inner.trim();
             if inner.starts_with(['[', '{'])
@@ -73,23 +72,23 @@ impl Form<'_> {
             {
                 return Some(made);
             }
-            return self.text(inner).map(owned);
+            return self.text(inner).map(NormalizedMessages::into_owned);
         }
-        self.body(root).or_else(|| self.text(root.raw()).map(owned))
+        self.body(root).or_else(|| self.text(root.raw()).map(NormalizedMessages::into_owned))
     }
 
-    fn text<'a>(&self, text: &str) -> Option<Made<'a>> {
+    fn text<'a>(&self, text: &str) -> Option<NormalizedMessages<'a>> {
         if !self.may_be_text || text.is_empty() {
             return None;
         }
         let mut quoted = String::with_capacity(text.len() + 2);
         text::write_string(&mut quoted, text);
         let document = read_json(quoted).ok()?;
-        self.list([document.root()].into_iter()).map(owned)
+        self.list([document.root()].into_iter()).map(NormalizedMessages::into_owned)
     }
 
     /// What looks like messages.
-    fn body(&self, root: Value<'_>) -> Option<Made<'static>> {
+    fn body(&self, root: Value<'_>) -> Option<NormalizedMessages<'static>> {
         if root.is_array() {
             return self.array(root);
         }
@@ -111,7 +110,7 @@ impl Form<'_> {
             ["message", "content"].into_iter().filter_map(|name| root.get(name)).find(|it| is_message(*it))?;
         let reason = root.get("finish_reason").or_else(|| root.get("done_reason")).and_then(Value::filled_str);
         let mut made = match reason.as_ref().filter(|_| self.reasons.is_empty()) {
-            Some(reason) => Form { reasons: &[reason.as_bytes().into()], ..*self }.list([wrapped].into_iter()),
+            Some(reason) => MessageSource { reasons: &[Text::Borrowed(reason)], ..*self }.list([wrapped].into_iter()),
             None => self.list([wrapped].into_iter()),
         }?;
         if made.reasons.is_empty() {
@@ -121,7 +120,7 @@ impl Form<'_> {
     }
 
     /// A list of messages, of a message's parts, or of a stream's chunks.
-    fn array(&self, root: Value<'_>) -> Option<Made<'static>> {
+    fn array(&self, root: Value<'_>) -> Option<NormalizedMessages<'static>> {
         let first = root.items().next()?;
         if sse::is_chunk(first) {
             let merged = sse::merge(root)?;
@@ -139,7 +138,7 @@ impl Form<'_> {
     }
 
     /// The body of a request: instructions beside the messages are its first message.
-    fn request(&self, root: Value<'_>, messages: Value<'_>) -> Option<Made<'static>> {
+    fn request(&self, root: Value<'_>, messages: Value<'_>) -> Option<NormalizedMessages<'static>> {
         let config = root.get("config").and_then(|config| config.get("system_instruction"));
         let instructions = root.get("system").or_else(|| root.get("system_instruction")).or(config);
         let instructions = instructions.map(system::text_of).filter(|text| !text.is_empty());
@@ -157,9 +156,9 @@ impl Form<'_> {
     }
 
     /// The body of a response, by the specification's table 3.4.
-    fn choices(&self, root: Value<'_>, choices: Value<'_>) -> Option<Made<'static>> {
+    fn choices(&self, root: Value<'_>, choices: Value<'_>) -> Option<NormalizedMessages<'static>> {
         if self.side == Side::Input {
-            return self.text(root.raw()).map(owned);
+            return self.text(root.raw()).map(NormalizedMessages::into_owned);
         }
         let index = |choice: &Value<'_>| choice.get("index").and_then(Value::int);
         let mut choices: Vec<_> = choices.items().filter(|choice| choice.is_object()).collect();
@@ -170,11 +169,11 @@ impl Form<'_> {
         message::write_output(&mut json, &choices, false);
         let reasons = choices.iter().filter_map(|choice| choice.get("finish_reason")?.filled_str());
         let reasons = reasons.map(|reason| reason.into_owned()).collect();
-        Made::written(json.finish().0).map(|made| Made { reasons, ..made })
+        NormalizedMessages::written(json.finish().0, reasons)
     }
 
     /// Writes messages of any API.
-    pub(crate) fn list<'d>(&self, items: impl Iterator<Item = Value<'d>>) -> Option<Made<'static>> {
+    pub(crate) fn list<'d>(&self, items: impl Iterator<Item = Value<'d>>) -> Option<NormalizedMessages<'static>> {
         let mut json = JsonWriter::new(Limits::default());
         let mut reasons = Vec::new();
         let calls = self.calls.into_iter().flat_map(|document| document.root().items());
@@ -183,7 +182,7 @@ impl Form<'_> {
         let messages = items.filter(|item| item.is_object() || item.is_string() || item.is_array());
         for (at, message) in messages.enumerate() {
             let is_output = self.side == Side::Output;
-            let reason = self.reasons.get(at).and_then(|reason| str::from_utf8(reason).ok()).filter(|_| is_output);
+            let reason = self.reasons.get(at).map(|reason| &**reason).filter(|_| is_output);
             reasons.extend(message.get("finish_reason").and_then(Value::filled_str).map(|reason| reason.into_owned()));
             message::write_loose(
                 &mut json,
@@ -198,12 +197,8 @@ impl Form<'_> {
             );
         }
         json.end_array();
-        Made::written(json.finish().0).map(|made| Made { reasons, ..made })
+        NormalizedMessages::written(json.finish().0, reasons)
     }
-}
-
-fn owned<'a>(made: Made<'_>) -> Made<'a> {
-    Made { text: made.text.into_owned().into(), system: made.system, reasons: made.reasons }
 }
 
 fn reasons_of(messages: Value<'_>) -> Vec<String> {

@@ -29,18 +29,18 @@ mod vercel;
 
 use super::keys::{Family, Slot};
 use super::operation::{CHAT, INVOKE_AGENT, INVOKE_WORKFLOW};
-use super::slots::{Slots, unquoted};
-use crate::columns::typed::{SpanView, Text, Texts, Typed};
-use crate::conventions::read_json;
+use super::slots::Slots;
+use crate::columns::typed::SpanView;
+use crate::genai::call::{Call, Text};
 use crate::json::document::Value;
-use forms::{Form, Side};
+use forms::{MessageSource, Side};
 
 /// Most bytes of a span's content and events that messages are written from: what is canonical is taken as it is, however
 /// long. Written as JSON a text can be six times as long as it is, and more than once on the way.
 const REWRITTEN_BYTES_MAX: usize = 16 << 20;
 
 /// The span's own attributes that a column may hold as they are; what an event completes stays in the event.
-pub(crate) struct Own<'a>([(Slot, Option<&'a [u8]>); 3]);
+pub(crate) struct Own<'a>([(Slot, Option<&'a str>); 3]);
 
 impl<'a> Own<'a> {
     pub(crate) fn of(slots: &Slots<'a>) -> Self {
@@ -48,62 +48,53 @@ impl<'a> Own<'a> {
         Self([slot(Slot::InputMessages), slot(Slot::OutputMessages), slot(Slot::ToolDefinitions)])
     }
 
-    /// The attribute whose very bytes these are.
-    fn holding(&self, text: &Text<'_>) -> Option<Slot> {
-        let Text::Borrowed(bytes) = text else { return None };
-        self.0.iter().find(|(_, own)| own.is_some_and(|own| std::ptr::eq(own, *bytes))).map(|(slot, _)| *slot)
+    /// The key of the attribute whose very bytes these are.
+    fn holding(&self, text: &Text<'_>) -> Option<&'static str> {
+        let Text::Borrowed(text) = text else { return None };
+        self.0.iter().find(|(_, own)| own.is_some_and(|own| std::ptr::eq(own, *text))).map(|(slot, _)| slot.key())
     }
 }
 
-/// Fills the columns of messages, tools and the system prompt; and what only messages say: finish reasons, and the
-/// response's id.
-pub(crate) fn put<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>, span: &SpanView<'a>, own: &Own<'a>) {
+/// Fills messages, tools and the system prompt; and what only messages say: finish reasons, and the response's id.
+pub(crate) fn put<'a>(call: &mut Call<'a>, slots: &Slots<'a>, span: &SpanView<'a>, own: &Own<'a>) {
     if !slots.has_content && span.events.is_empty() {
         return;
     }
     let of_events = span.events.iter().map(|event| event.attributes.bytes_len()).sum::<usize>();
     let is_rewritten = span.content.bytes_len() + of_events <= REWRITTEN_BYTES_MAX;
-    let may_be_text = matches!(
-        str::from_utf8(typed.text(Texts::Operation)),
-        Ok(CHAT | INVOKE_AGENT | INVOKE_WORKFLOW | "text_completion" | "generate_content")
-    );
-    let mut system = slots.text(Slot::SystemInstructions).map(system::of_instructions).unwrap_or_default();
-    let made = match is_rewritten {
+    let may_be_text =
+        matches!(&*call.operation, CHAT | INVOKE_AGENT | INVOKE_WORKFLOW | "text_completion" | "generate_content");
+    let mut system = slots.get(Slot::SystemInstructions).map(system::of_instructions).unwrap_or_default();
+    let read = match is_rewritten {
         true => input(slots, span, may_be_text),
-        false => slots.text(Slot::InputMessages).and_then(|text| INPUT.canonical(text)),
+        false => slots.get(Slot::InputMessages).and_then(|text| INPUT.canonical(text)),
     };
-    if let Some(made) = made {
-        let of_messages = made.system.unwrap_or_else(|| system::of_messages(&made.text));
+    if let Some(messages) = read {
+        let of_messages = messages.system.unwrap_or_else(|| system::of_messages(&messages.text));
         system::join(&mut system, &of_messages);
-        take(typed, Texts::InputMessages, made.text, own);
+        call.input_messages = messages.text;
     }
-    typed.set_text(Texts::SystemPrompt, system.into_bytes());
-    let made = match is_rewritten {
-        true => output(slots, span, may_be_text, &typed.finish_reasons),
-        false => slots.text(Slot::OutputMessages).and_then(|text| OUTPUT.canonical(text)),
+    call.system_prompt = system.into();
+    let read = match is_rewritten {
+        true => output(slots, span, may_be_text, &call.finish_reasons),
+        false => slots.get(Slot::OutputMessages).and_then(|text| OUTPUT.canonical(text)),
     };
-    if let Some(made) = made {
-        if typed.finish_reasons.is_empty() {
-            typed.finish_reasons = made.reasons.into_iter().map(|reason| reason.into_bytes().into()).collect();
+    if let Some(messages) = read {
+        if call.finish_reasons.is_empty() {
+            call.finish_reasons = messages.reasons.into_iter().map(Text::Owned).collect();
         }
-        take(typed, Texts::OutputMessages, made.text, own);
+        call.output_messages = messages.text;
     }
     if let Some(text) = is_rewritten.then(|| tools::of(slots)).flatten() {
-        take(typed, Texts::ToolDefinitions, text, own);
+        call.tool_definitions = text;
     }
-    put_response(typed, slots);
+    let texts = [&call.input_messages, &call.output_messages, &call.tool_definitions];
+    call.held_attributes = texts.into_iter().filter_map(|text| own.holding(text)).collect();
+    put_response(call, slots);
 }
 
-/// Sets a column; a text that is the attribute's own is not kept twice.
-fn take<'a>(typed: &mut Typed<'a>, column: Texts, text: Text<'a>, own: &Own<'a>) {
-    if let Some(slot) = own.holding(&text) {
-        typed.held_by_columns.push(slot.key().as_bytes());
-    }
-    typed.set_text(column, text);
-}
-
-/// What a form became.
-pub(crate) struct Made<'a> {
+/// What a source of messages became.
+pub(crate) struct NormalizedMessages<'a> {
     text: Text<'a>,
     /// The text of its system messages, if it was looked for.
     system: Option<String>,
@@ -111,49 +102,59 @@ pub(crate) struct Made<'a> {
     reasons: Vec<String>,
 }
 
-impl Made<'_> {
-    fn written(text: String) -> Option<Self> {
-        (text != "[]").then(|| Made { text: text.into_bytes().into(), system: None, reasons: Vec::new() })
+impl NormalizedMessages<'_> {
+    /// Messages that our writer wrote; `None` when there are none.
+    fn written(text: String, reasons: Vec<String>) -> Option<Self> {
+        (text != "[]").then(|| NormalizedMessages { text: text.into(), system: None, reasons })
+    }
+
+    fn into_owned<'a>(self) -> NormalizedMessages<'a> {
+        NormalizedMessages { text: self.text.into_owned().into(), ..self }
     }
 }
 
-const INPUT: Form<'static> = Form { side: Side::Input, reasons: &[], calls: None, may_be_text: true };
-const OUTPUT: Form<'static> = Form { side: Side::Output, ..INPUT };
+const INPUT: MessageSource<'static> = MessageSource { side: Side::Input, reasons: &[], calls: None, may_be_text: true };
+const OUTPUT: MessageSource<'static> = MessageSource { side: Side::Output, ..INPUT };
 
-fn input<'a>(slots: &Slots<'a>, span: &SpanView<'a>, may_be_text: bool) -> Option<Made<'a>> {
+fn input<'a>(slots: &Slots<'a>, span: &SpanView<'a>, may_be_text: bool) -> Option<NormalizedMessages<'a>> {
     let form = INPUT;
-    let opaque = Form { may_be_text, ..form };
+    let opaque = MessageSource { may_be_text, ..form };
     [Slot::InputMessages, Slot::SentryMessages]
         .into_iter()
-        .find_map(|slot| form.read(slots.text(slot)?))
+        .find_map(|slot| form.read(slots.get(slot)?))
         .or_else(|| events::input(slots, span))
         .or_else(|| flat::messages(slots.members(Family::Prompts), form))
         .or_else(|| flat::messages(slots.members(Family::InputMessages), form))
-        .or_else(|| form.read(slots.text(Slot::AiPromptMessages)?))
-        .or_else(|| form.read(slots.text(Slot::AiPrompt)?))
-        .or_else(|| form.read(slots.text(Slot::Prompt)?))
+        .or_else(|| form.read(slots.get(Slot::AiPromptMessages)?))
+        .or_else(|| form.read(slots.get(Slot::AiPrompt)?))
+        .or_else(|| form.read(slots.get(Slot::Prompt)?))
         .or_else(|| form.read(events::content(span, b"gen_ai.content.prompt", b"gen_ai.prompt")?))
         .or_else(|| {
             let sources =
                 [Slot::LangfuseInput, Slot::MlflowInputs, Slot::TraceloopInput, Slot::InputValue, Slot::VertexRequest];
-            sources.into_iter().find_map(|slot| opaque.read(slots.text(slot)?))
+            sources.into_iter().find_map(|slot| opaque.read(slots.get(slot)?))
         })
 }
 
-fn output<'a>(slots: &Slots<'a>, span: &SpanView<'a>, may_be_text: bool, reasons: &[Text<'_>]) -> Option<Made<'a>> {
+fn output<'a>(
+    slots: &Slots<'a>,
+    span: &SpanView<'a>,
+    may_be_text: bool,
+    reasons: &[Text<'_>],
+) -> Option<NormalizedMessages<'a>> {
     let calls = flat::function_calls(slots.members(Family::Completions));
-    let form = Form { reasons, ..OUTPUT };
-    let with_calls = Form { calls: calls.as_ref(), ..form };
-    let opaque = Form { may_be_text, ..form };
+    let form = MessageSource { reasons, ..OUTPUT };
+    let with_calls = MessageSource { calls: calls.as_ref(), ..form };
+    let opaque = MessageSource { may_be_text, ..form };
     slots
-        .text(Slot::OutputMessages)
+        .get(Slot::OutputMessages)
         .and_then(|text| with_calls.read(text))
         .or_else(|| vercel::sentry(slots, form))
         .or_else(|| events::output(slots, span, form))
         .or_else(|| flat::messages(slots.members(Family::Completions), form))
         .or_else(|| flat::messages(slots.members(Family::OutputMessages), form))
         .or_else(|| vercel::output(slots, form))
-        .or_else(|| form.read(slots.text(Slot::Completion)?))
+        .or_else(|| form.read(slots.get(Slot::Completion)?))
         .or_else(|| form.read(events::content(span, b"gen_ai.content.completion", b"gen_ai.completion")?))
         .or_else(|| {
             let sources = [
@@ -164,32 +165,25 @@ fn output<'a>(slots: &Slots<'a>, span: &SpanView<'a>, may_be_text: bool, reasons
                 Slot::VertexResponse,
                 Slot::PydanticResult,
             ];
-            sources.into_iter().find_map(|slot| opaque.read(slots.text(slot)?))
+            sources.into_iter().find_map(|slot| opaque.read(slots.get(slot)?))
         })
 }
 
 /// OpenInference has the response's id only in the response.
-fn put_response<'a>(typed: &mut Typed<'a>, slots: &Slots<'a>) {
-    let columns = [(Texts::ResponseId, "id"), (Texts::ResponseModel, "model")];
-    let is_missing = columns.iter().any(|(column, _)| typed.text(*column).is_empty());
-    let Some(text) = slots.text(Slot::OutputValue).filter(|text| is_missing && text.starts_with('{')) else {
+fn put_response<'a>(call: &mut Call<'a>, slots: &Slots<'a>) {
+    let is_missing = call.response_id.is_empty() || call.response_model.is_empty();
+    let is_object = |text: &&str| is_missing && text.starts_with('{');
+    if slots.get(Slot::OutputValue).filter(is_object).is_none() {
         return;
-    };
-    let Ok(document) = read_json(text) else {
-        return;
-    };
+    }
+    let Some(document) = slots.json(Slot::OutputValue) else { return };
     let response = document.root();
     if !response.get("choices").is_some_and(Value::is_array) {
         return;
     }
-    for (column, name) in columns {
-        if let Some(value) = response.get(name).and_then(Value::filled_str).filter(|_| typed.text(column).is_empty()) {
-            typed.set_text(column, value.into_owned().into_bytes());
+    for (text, name) in [(&mut call.response_id, "id"), (&mut call.response_model, "model")] {
+        if let Some(value) = response.get(name).and_then(Value::filled_str).filter(|_| text.is_empty()) {
+            *text = Text::Owned(value.into_owned());
         }
     }
-}
-
-/// A text that may stand in the quotes of JSON.
-fn plain(text: &str) -> Text<'_> {
-    unquoted(text.as_bytes()).unwrap_or_default()
 }

@@ -1,9 +1,9 @@
 //! The system prompt: the text of the instructions, and of the system's messages that come first.
 
-use super::plain;
 use crate::conventions::read_json;
+use crate::conventions::slots::unquoted;
 use crate::json::document::Value;
-use std::str;
+use std::borrow::Cow;
 
 /// Adds a text behind what there is.
 pub(crate) fn join(system: &mut String, more: &str) {
@@ -20,15 +20,14 @@ pub(crate) fn of_instructions(text: &str) -> String {
             found if found.is_empty() => text.to_owned(),
             found => found,
         },
-        _ => str::from_utf8(&plain(text)).unwrap_or_default().to_owned(),
+        _ => unquoted(text).map(Cow::into_owned).unwrap_or_default(),
     }
 }
 
 /// The text of the system's messages at the head of messages that are canonical.
-pub(crate) fn of_messages(messages: &[u8]) -> String {
-    let is_led =
-        [&br#"[{"role":"system""#[..], br#"[{"role":"developer""#].iter().any(|head| messages.starts_with(head));
-    let document = str::from_utf8(messages).ok().filter(|_| is_led).and_then(|text| read_json(text).ok());
+pub(crate) fn of_messages(messages: &str) -> String {
+    let is_led = [r#"[{"role":"system""#, r#"[{"role":"developer""#].iter().any(|head| messages.starts_with(head));
+    let document = Some(messages).filter(|_| is_led).and_then(|text| read_json(text).ok());
     document.map(|document| of_head(document.root())).unwrap_or_default()
 }
 

@@ -1,28 +1,28 @@
 //! Tools offered to the model, in every form, as the conventions' definitions.
 
 use super::{canonical, flat};
-use crate::chat::Limits;
-use crate::columns::typed::Text;
 use crate::conventions::keys::{Family, Slot};
 use crate::conventions::read_json;
 use crate::conventions::slots::Slots;
+use crate::genai::call::Text;
 use crate::genai::messages::tools::write_tool_loose;
 use crate::json::document::Value;
+use crate::json::limits::Limits;
 use crate::json::writer::JsonWriter;
 
 /// The definitions: the attribute's own text when it already is what it should be.
 pub(crate) fn of<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
-    if let Some(text) = slots.text(Slot::ToolDefinitions) {
+    if let Some(text) = slots.get(Slot::ToolDefinitions) {
         let document = read_json(text).ok();
         if document.as_ref().is_some_and(|document| document.is_whole() && canonical::is_tools(document.root())) {
-            return Some(text.as_bytes().into());
+            return Some(text.into());
         }
         if let Some(written) = document.and_then(|document| write(document.root())) {
             return Some(written);
         }
     }
     let flat = |family: Family| write(read_json(flat::json(slots.members(family))?).ok()?.root());
-    let json = |slot: Slot| write(read_json(slots.text(slot)?).ok()?.root());
+    let json = |slot: Slot| write(slots.json(slot)?.root());
     flat(Family::Tools)
         .or_else(|| flat(Family::Functions))
         .or_else(|| json(Slot::AiPromptTools))
@@ -48,7 +48,7 @@ fn write(tools: Value<'_>) -> Option<Text<'static>> {
     }
     json.end_array();
     let text = json.finish().0;
-    (text != "[]").then(|| text.into_bytes().into())
+    (text != "[]").then(|| text.into())
 }
 
 fn write_one(json: &mut JsonWriter, tool: Value<'_>) {

@@ -1,31 +1,31 @@
 //! Answers that are spread over attributes: the AI SDK's up to version 6, and Sentry's.
 
-use super::forms::Form;
-use super::{Made, system};
+use super::forms::MessageSource;
+use super::{NormalizedMessages, system};
 use crate::conventions::keys::Slot;
 use crate::conventions::read_json;
 use crate::conventions::slots::Slots;
 use crate::text::write_string;
 
 /// `ai.response.text`, `.reasoning`, `.toolCalls`, `.object`, or `ai.result.*` before version 4.
-pub(crate) fn output(slots: &Slots<'_>, form: Form<'_>) -> Option<Made<'static>> {
-    let first = |sources: [Slot; 2]| sources.into_iter().find_map(|slot| slots.text(slot));
+pub(crate) fn output(slots: &Slots<'_>, form: MessageSource<'_>) -> Option<NormalizedMessages<'static>> {
+    let first = |sources: [Slot; 2]| sources.into_iter().find_map(|slot| slots.get(slot));
     let answer = Answer {
         text: first([Slot::AiResponseText, Slot::AiResultText])
             .or_else(|| first([Slot::AiResponseObject, Slot::AiResultObject])),
-        reasoning: slots.text(Slot::AiResponseReasoning),
+        reasoning: slots.get(Slot::AiResponseReasoning),
         calls: first([Slot::AiResponseToolCalls, Slot::AiResultToolCalls]),
     };
     answer.write(form)
 }
 
 /// `gen_ai.response.text` and `.tool_calls`: the text may be a list of texts.
-pub(crate) fn sentry(slots: &Slots<'_>, form: Form<'_>) -> Option<Made<'static>> {
-    let text = slots.text(Slot::SentryText).map(|text| match read_json(text) {
+pub(crate) fn sentry(slots: &Slots<'_>, form: MessageSource<'_>) -> Option<NormalizedMessages<'static>> {
+    let text = slots.get(Slot::SentryText).map(|text| match read_json(text) {
         Ok(document) if document.root().is_array() => system::text_of(document.root()),
         _ => text.to_owned(),
     });
-    Answer { text: text.as_deref(), reasoning: None, calls: slots.text(Slot::SentryToolCalls) }.write(form)
+    Answer { text: text.as_deref(), reasoning: None, calls: slots.get(Slot::SentryToolCalls) }.write(form)
 }
 
 struct Answer<'a> {
@@ -36,7 +36,7 @@ struct Answer<'a> {
 
 impl Answer<'_> {
     /// Puts the parts together as one message of the chat-completions API.
-    fn write(&self, form: Form<'_>) -> Option<Made<'static>> {
+    fn write(&self, form: MessageSource<'_>) -> Option<NormalizedMessages<'static>> {
         if self.text.is_none() && self.reasoning.is_none() && self.calls.is_none() {
             return None;
         }

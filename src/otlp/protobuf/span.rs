@@ -3,8 +3,8 @@
 use super::rejection::{Rejection, SpanError, short_name};
 use super::value::{key_value, text, text_of};
 use super::wire::Fields;
-use crate::columns::typed::{JoinState, Normalise};
-use crate::columns::{MapRow, Mark, RowGroup, SpanKind, SpanScalars, StatusCode};
+use crate::columns::typed::JoinState;
+use crate::columns::{MapRow, Mark, RowGroup, RowTooLarge, SpanKind, SpanScalars, StatusCode};
 use crate::conventions;
 use crate::ids::{IdError, SpanId, TraceId};
 use crate::otlp::decoded::{Decoded, Encoding, Root};
@@ -115,11 +115,25 @@ impl<'l> SpanDecoder<'l> {
         }
         let scalars = scalars(message, span, context)?;
         self.check_start(scalars.start)?;
-        let normalise = conventions::normalise as Normalise;
-        let repeated = self.out.rows.finish(mark, &scalars, context.resource, normalise).map_err(Rejection::Large)?;
-        self.out.attributes_repeated += repeated;
-        if scalars.parent.is_none() {
-            self.out.roots.push(root(&scalars, self.out.rows.last_session()));
+        self.finish(&scalars, context.resource, mark).map_err(Rejection::Large)?;
+        Ok(())
+    }
+
+    /// Adds the row, with what the span tells of a call.
+    fn finish(&mut self, span: &SpanScalars<'_>, resource: &MapRow, mark: Mark) -> Result<(), RowTooLarge> {
+        let rows = &mut self.out.rows;
+        let (mut filled, mut session) = (None, None);
+        if let Some((view, sink)) = rows.view(mark, span, resource) {
+            let call = conventions::normalise(&view);
+            if span.parent.is_none() && !call.session_id.is_empty() {
+                session = Some(call.session_id.clone().into_owned());
+            }
+            filled = Some(sink.fill(call)?);
+        }
+        self.out.attributes_repeated += rows.finish(mark, span, resource, filled)?;
+        if span.parent.is_none() {
+            let SpanScalars { trace_id, span_id, start, .. } = *span;
+            self.out.roots.push(Root { trace_id, span_id, start, session });
         }
         Ok(())
     }
@@ -303,7 +317,6 @@ fn scalars<'a>(message: &[u8], span: &'a SpanFields<'_>, context: &Context<'a>) 
         raw_request: b"",
         raw_response: b"",
         join_state: JoinState::Ordinary,
-        session: b"",
         flags: span.flags,
         scope_attributes: Some(context.scope_attributes),
         resource_schema_url: context.resource_schema_url,
@@ -320,9 +333,4 @@ fn parent(bytes: &[u8]) -> Result<Option<SpanId>, Rejection> {
         Err(_) if bytes.is_empty() => Ok(None),
         Err(error) => Err(Rejection::Id("parent_span_id", error)),
     }
-}
-
-fn root(scalars: &SpanScalars<'_>, session: &[u8]) -> Root {
-    let session = (!session.is_empty()).then(|| String::from_utf8_lossy(session).into_owned());
-    Root { trace_id: scalars.trace_id, span_id: scalars.span_id, start: scalars.start, session }
 }

@@ -3,19 +3,17 @@
 //! Source: spec/ingest-chat-completions.openapi.yaml (NeMo Platform API).
 
 use crate::chat::{self, ChatSpan, Context, Foreign, ParseOptions, SessionRef, TraceRef, Traceparent};
-use crate::columns::typed::{JoinState, Normalise};
-use crate::columns::{MapRow, RowGroup, RowTooLarge, SpanKind, SpanScalars, StatusCode as SpanStatus};
-use crate::conventions;
-use crate::genai::semconv;
+use crate::columns::typed::JoinState;
 use crate::pipeline::{Ack, Origin, PendingAck, Receipt, Reservation};
 use crate::receivers::chat::response::{CallError, error_detail, invalid_parameter};
+use crate::receivers::chat::row::row;
 use crate::receivers::http::body::BodyReader;
 use crate::receivers::http::headers::{ACK_HEADER, ack_wanted};
 use crate::receivers::share::Share;
 use crate::receivers::{Ingest, Times};
 use crate::telemetry::Receiver;
 use crate::traces::KnownRoot;
-use crate::workspace::{self, Workspace};
+use crate::workspace::Workspace;
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -24,8 +22,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// `service.name` of a producer that names none. Source: `OpenTelemetry` resource semantic conventions.
-const SERVICE_UNKNOWN: &str = "unknown_service";
 /// Longest `Idempotency-Key`, in bytes.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 
@@ -161,8 +157,7 @@ impl ChatReceiver {
         };
         span.parent = span.parent.or(root.as_ref().map(|root| root.span_id));
         let session_id = span.session_in(root.as_ref().and_then(|root| root.session.as_deref()));
-        let rows = row(&span, workspace, join_state, &session_id)?;
-        let session_of_row = String::from_utf8_lossy(rows.last_session()).into_owned();
+        let (rows, session_of_row) = row(&span, workspace, join_state, &session_id)?;
         let trace_id = span.trace.id();
         let origin = Origin {
             workspace: workspace.clone(),
@@ -229,48 +224,4 @@ fn unusable_header(headers: &HeaderMap) -> Option<Response> {
     let fits = key.to_str().is_ok_and(|key| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()));
     let message = format!("Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters");
     (!fits).then(|| invalid_parameter(&["header", "Idempotency-Key"], &message))
-}
-
-/// The span as the one row of a group.
-fn row(
-    span: &ChatSpan<'_>,
-    workspace: &Workspace,
-    join_state: JoinState,
-    session_id: &str,
-) -> Result<RowGroup, RowTooLarge> {
-    let service_name = span.service_name.as_deref().unwrap_or(SERVICE_UNKNOWN);
-    let mut resource = MapRow::default();
-    resource.push(b"service.name", service_name.as_bytes());
-    resource.push(workspace::ATTRIBUTE.as_bytes(), workspace.as_str().as_bytes());
-    let mut rows = RowGroup::for_request_of(0, workspace.clone());
-    let mark = rows.begin();
-    let mut text = String::new();
-    for (key, value) in &span.attributes {
-        text.clear();
-        value.as_column_text(&mut text);
-        rows.attribute_of(conventions::kind(key.as_bytes()), key.as_bytes(), text.as_bytes());
-    }
-    let scalars = SpanScalars {
-        duration_nanos: span.end.nanos_since(span.start),
-        parent: span.parent,
-        name: span.name.as_bytes(),
-        kind: SpanKind::Client,
-        service_name: service_name.as_bytes(),
-        scope_name: chat::SCOPE_NAME.as_bytes(),
-        scope_version: env!("CARGO_PKG_VERSION").as_bytes(),
-        status: match span.status {
-            chat::Status::Unset => SpanStatus::Unset,
-            chat::Status::Error => SpanStatus::Error,
-        },
-        status_message: span.status_message.as_bytes(),
-        raw_request: span.raw.request.as_bytes(),
-        raw_response: span.raw.response.as_bytes(),
-        join_state,
-        session: if span.session == SessionRef::ToDerive { session_id.as_bytes() } else { b"" },
-        scope_schema_url: semconv::SCHEMA_URL.as_bytes(),
-        fingerprint: span.fingerprint,
-        ..SpanScalars::new(span.start, span.trace.id(), span.span_id)
-    };
-    rows.finish(mark, &scalars, &resource, conventions::normalise as Normalise)?;
-    Ok(rows)
 }

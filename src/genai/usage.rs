@@ -2,30 +2,43 @@
 //!
 //! Source: genai, `gen_ai.usage.*`; table 3.3 for who counts differently.
 
-use super::span::Attributes;
-use crate::genai::{provider, semconv};
+use super::provider;
 use crate::json::document::Value;
 use crate::json::writer::JsonWriter;
 
-/// The token counts of a response.
+/// A count from here on is a mistake, an unsigned -1 for one: a few of them would overflow a sum.
+const TOKENS_END: u64 = 1 << 54;
+
+/// The token counts of a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) input: Option<i64>,
-    pub(crate) output: Option<i64>,
-    pub(crate) total: Option<i64>,
-    pub(crate) cache_read: Option<i64>,
-    pub(crate) cache_write: Option<i64>,
-    pub(crate) reasoning: Option<i64>,
-    text: Sides,
-    image: Sides,
-    audio: Sides,
+pub struct Usage {
+    /// Tokens of the input, cached ones included.
+    pub input: Option<u64>,
+    /// Tokens of the output, reasoning included.
+    pub output: Option<u64>,
+    /// Both together, as the provider says or as their sum.
+    pub total: Option<u64>,
+    /// Of the input, read from a cache.
+    pub cache_read: Option<u64>,
+    /// Of the input, written to a cache.
+    pub cache_write: Option<u64>,
+    /// Of the output, spent on reasoning.
+    pub reasoning: Option<u64>,
+    /// Text tokens.
+    pub text: Sides,
+    /// Image tokens.
+    pub image: Sides,
+    /// Audio tokens.
+    pub audio: Sides,
 }
 
 /// A count of the input and one of the output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Sides {
-    input: Option<i64>,
-    output: Option<i64>,
+pub struct Sides {
+    /// Of the input.
+    pub input: Option<u64>,
+    /// Of the output.
+    pub output: Option<u64>,
 }
 
 const INPUT_DETAILS: [&str; 2] = ["prompt_tokens_details", "input_tokens_details"];
@@ -70,8 +83,8 @@ impl Usage {
         let sent_input = read.input;
         read.include_cached(usage);
         read.include_reasoning(sent_input, provider);
-        let sum = || Some(read.input.unwrap_or(0).saturating_add(read.output.unwrap_or(0)));
-        read.total = read.total.or_else(|| read.input.or(read.output).and_then(|_| sum()));
+        let sides = [read.input, read.output].into_iter().flatten();
+        read.total = read.total.or_else(|| sides.reduce(u64::saturating_add));
         read
     }
 
@@ -80,18 +93,16 @@ impl Usage {
         let is_anthropic = count(usage, "prompt_tokens").is_none()
             && count(usage, "input_tokens").is_some()
             && (usage.has("cache_read_input_tokens") || usage.has("cache_creation_input_tokens"));
-        let (read, write) = (self.cache_read.unwrap_or(0), self.cache_write.unwrap_or(0));
-        if let Some(input) = &mut self.input {
-            if is_anthropic {
-                *input = input.saturating_add(read).saturating_add(write);
-            } else if read > *input {
-                *input = input.saturating_add(read);
-            }
+        let Some(input) = &mut self.input else { return };
+        if is_anthropic {
+            *input = [self.cache_read, self.cache_write].into_iter().flatten().fold(*input, u64::saturating_add);
+        } else if let Some(read) = self.cache_read.filter(|read| *read > *input) {
+            *input = input.saturating_add(read);
         }
     }
 
     /// xAI leaves reasoning out of the output; its total gives it away.
-    fn include_reasoning(&mut self, sent_input: Option<i64>, provider: &str) {
+    fn include_reasoning(&mut self, sent_input: Option<u64>, provider: &str) {
         let (Some(output), Some(reasoning)) = (self.output, self.reasoning.filter(|count| *count > 0)) else {
             return;
         };
@@ -107,27 +118,48 @@ impl Usage {
         }
     }
 
-    pub(super) fn put(&self, attributes: &mut Attributes<'_>) {
-        for (key, count) in [
-            (semconv::USAGE_INPUT_TOKENS, self.input),
-            (semconv::USAGE_OUTPUT_TOKENS, self.output),
-            (semconv::USAGE_CACHE_READ, self.cache_read),
-            (semconv::USAGE_CACHE_WRITE, self.cache_write),
-            (semconv::USAGE_REASONING, self.reasoning),
-            (semconv::USAGE_TEXT_INPUT, self.text.input),
-            (semconv::USAGE_TEXT_OUTPUT, self.text.output),
-            (semconv::USAGE_IMAGE_INPUT, self.image.input),
-            (semconv::USAGE_IMAGE_OUTPUT, self.image.output),
-            (semconv::USAGE_AUDIO_INPUT, self.audio.input),
-            (semconv::USAGE_AUDIO_OUTPUT, self.audio.output),
-            (semconv::USAGE_TOTAL_TOKENS, self.total),
-        ] {
-            attributes.optional_int(key, count);
+    /// The counts that may be true, comparable whoever counted: all that is cached is of the input.
+    #[must_use]
+    pub fn plausible(self) -> Self {
+        let within = |count: Option<u64>| count.filter(|count| *count < TOKENS_END);
+        let sides = |sides: Sides| Sides { input: within(sides.input), output: within(sides.output) };
+        let mut counts = Self {
+            input: within(self.input),
+            output: within(self.output),
+            total: within(self.total),
+            cache_read: within(self.cache_read),
+            cache_write: within(self.cache_write),
+            reasoning: within(self.reasoning),
+            text: sides(self.text),
+            image: sides(self.image),
+            audio: sides(self.audio),
+        };
+        let cached = [counts.cache_read, counts.cache_write].into_iter().flatten().sum::<u64>();
+        // Anthropic's own counts leave cached tokens out of the input
+        counts.input = counts.input.map(|input| if input < cached { input + cached } else { input });
+        counts
+    }
+
+    /// These counts, and for those that are not known the counts of `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let sides =
+            |one: Sides, other: Sides| Sides { input: one.input.or(other.input), output: one.output.or(other.output) };
+        Self {
+            input: self.input.or(other.input),
+            output: self.output.or(other.output),
+            total: self.total.or(other.total),
+            cache_read: self.cache_read.or(other.cache_read),
+            cache_write: self.cache_write.or(other.cache_write),
+            reasoning: self.reasoning.or(other.reasoning),
+            text: sides(self.text, other.text),
+            image: sides(self.image, other.image),
+            audio: sides(self.audio, other.audio),
         }
     }
 
     /// Whether there is something for [`Usage::write_rest`] to write.
-    pub(super) fn has_rest(&self, usage: Value<'_>, cost: Option<&str>) -> bool {
+    pub(crate) fn has_rest(&self, usage: Value<'_>, cost: Option<&str>) -> bool {
         self.rest(usage, cost).next().is_some()
     }
 
@@ -139,7 +171,7 @@ impl Usage {
 
     /// What of the usage no attribute holds; `cost` is the member the cost was taken from. Writes nothing when there
     /// is nothing.
-    pub(super) fn write_rest(&self, json: &mut JsonWriter, usage: Value<'_>, cost: Option<&str>) {
+    pub(crate) fn write_rest(&self, json: &mut JsonWriter, usage: Value<'_>, cost: Option<&str>) {
         if !self.has_rest(usage, cost) {
             return;
         }
@@ -157,7 +189,7 @@ impl Usage {
     /// Whether attributes hold all of a member.
     fn holds(&self, key: Value<'_>, value: Value<'_>) -> bool {
         let name = key.str().unwrap_or_default();
-        let is = |names: &[&str], held: Option<i64>| {
+        let is = |names: &[&str], held: Option<u64>| {
             names.contains(&&*name) && token_count(value).is_some_and(|count| held == Some(count))
         };
         // the totals may have been completed, so any count will do
@@ -176,7 +208,7 @@ impl Usage {
         let held = *self;
         details.members().filter(move |(key, value)| {
             let name = key.str().unwrap_or_default();
-            let is = |names: &[&str], held: Option<i64>| {
+            let is = |names: &[&str], held: Option<u64>| {
                 names.contains(&&*name) && held.is_some() && token_count(*value) == held
             };
             let is_held = match side {
@@ -222,17 +254,17 @@ fn details<'d>(usage: Value<'d>, names: &[&str]) -> impl Iterator<Item = Value<'
     names.iter().filter_map(move |name| usage.get(name))
 }
 
-fn first_count(object: Value<'_>, names: &[&str]) -> Option<i64> {
+fn first_count(object: Value<'_>, names: &[&str]) -> Option<u64> {
     names.iter().find_map(|name| count(object, name))
 }
 
-fn count(object: Value<'_>, name: &str) -> Option<i64> {
+fn count(object: Value<'_>, name: &str) -> Option<u64> {
     object.get(name).and_then(token_count)
 }
 
 /// Integers and integral floats from 0 up; never booleans or texts.
-fn token_count(value: Value<'_>) -> Option<i64> {
-    value.int().filter(|count| *count >= 0)
+fn token_count(value: Value<'_>) -> Option<u64> {
+    value.int().and_then(|count| u64::try_from(count).ok())
 }
 
 #[cfg(test)]
