@@ -3,10 +3,10 @@
 use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 
-/// Why a part has not come to an end of its own.
+/// A part did not end by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum NotEnded {
-    /// It is still at it.
+    /// It still runs.
     #[error("the {what} did not end within {within:?}")]
     InTime {
         /// The part.
@@ -19,16 +19,16 @@ pub enum NotEnded {
     Panicked {
         /// The part.
         what: &'static str,
-        /// How.
+        /// Its panic.
         #[source]
         cause: JoinError,
     },
 }
 
-/// Waits for a part to end, and no longer than `within`; then it is left to itself, or ended where it waits.
+/// Waits for a part to end, for at most `within`; then the part is aborted, which ends it where it next awaits something.
 ///
 /// # Errors
-/// When it did not end by then, or panicked.
+/// If it did not end by then, or panicked.
 pub async fn ended<T>(what: &'static str, mut part: JoinHandle<T>, within: Duration) -> Result<T, NotEnded> {
     match tokio::time::timeout(within, &mut part).await {
         Ok(ended) => ended.map_err(|cause| NotEnded::Panicked { what, cause }),

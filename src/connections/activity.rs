@@ -1,13 +1,16 @@
-//! What happens on one connection: who owes whom something, and since when.
+//! What happens on one connection: which side the other waits for, and since when.
 
-use super::pool::{Id, Pool};
 use super::{CLOSING_TIMEOUT, Config};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
-/// A body that has been arriving for longer may be cut off for a new connection.
-const BODY_PATIENCE: Duration = Duration::from_secs(5);
+/// A connection whose body has been arriving for longer may be closed for a new one.
+const BODY_ARRIVAL_MAX: Duration = Duration::from_secs(5);
+
+/// A connection's number: later ones have larger numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Id(pub(super) u64);
 
 /// The record of one connection.
 #[derive(Debug)]
@@ -15,62 +18,68 @@ pub(super) struct Activity {
     state: Mutex<State>,
     evict: Notify,
     id: Id,
-    pool: Weak<Pool>,
 }
 
-/// Who owes what.
+/// What a connection is doing, in the order in which connections are closed for new ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Owed {
-    /// The client its first request.
-    FirstRequest,
-    /// Nobody anything: it is between two requests.
-    Nothing,
-    /// The client the rest of a body, for every request under way.
-    Body,
-    /// We an answer.
-    Answer,
+pub(super) enum Phase {
+    /// The client has not sent a request yet.
+    New,
+    /// It is between two requests.
+    Idle,
+    /// Every request under way still waits for the rest of its body.
+    ReceivingBody,
+    /// We owe an answer.
+    Answering,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct State {
     /// Requests that are not answered.
     under_way: usize,
-    /// Those of them whose body has not arrived.
+    /// Bodies that have not arrived: theirs, or left over from a request that was answered before.
     arriving: usize,
     had_request: bool,
     is_evicted: bool,
-    /// When the client last began to owe what it owes.
-    owed_since: Instant,
-    /// When something last happened: a request, a piece of a body, a piece of an answer that was taken.
+    phase_since: Instant,
+    /// When something last happened: a request, a frame of a body, a frame of an answer.
     last: Instant,
 }
 
 impl State {
-    fn owed(&self) -> Owed {
+    fn phase(&self) -> Phase {
         match (self.under_way, self.had_request) {
-            (0, false) => Owed::FirstRequest,
-            (0, true) => Owed::Nothing,
-            (under_way, _) if under_way == self.arriving => Owed::Body,
-            _ => Owed::Answer,
+            (0, false) => Phase::New,
+            (0, true) => Phase::Idle,
+            (under_way, _) if under_way == self.arriving => Phase::ReceivingBody,
+            _ => Phase::Answering,
         }
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Self)) {
-        let before = self.owed();
+        let before = self.phase();
         change(self);
         self.last = Instant::now();
-        if self.owed() != before {
-            self.owed_since = self.last;
+        if self.phase() != before {
+            self.phase_since = self.last;
+        }
+    }
+
+    fn is_evictable(&self, now: Instant) -> bool {
+        match self.phase() {
+            Phase::New | Phase::Idle => true,
+            Phase::ReceivingBody => self.phase_since + BODY_ARRIVAL_MAX <= now,
+            Phase::Answering => false,
         }
     }
 }
 
 impl Activity {
-    pub(super) fn new(id: Id, pool: Weak<Pool>) -> Self {
+    pub(super) fn new(id: Id) -> Self {
         let now = Instant::now();
         let state =
-            State { under_way: 0, arriving: 0, had_request: false, is_evicted: false, owed_since: now, last: now };
-        Self { state: Mutex::new(state), evict: Notify::new(), id, pool }
+            State { under_way: 0, arriving: 0, had_request: false, is_evicted: false, phase_since: now, last: now };
+        Self { state: Mutex::new(state), evict: Notify::new(), id }
     }
 
     pub(super) fn id(&self) -> Id {
@@ -81,62 +90,49 @@ impl Activity {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request's headers are here. It is under way until what is returned is dropped.
-    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
-        let mut is_first = false;
+    /// A request's headers have arrived. It is under way until the guard is dropped.
+    pub(super) fn begin_request(self: &Arc<Self>) -> RequestGuard {
         self.state().change(|state| {
-            is_first = !std::mem::replace(&mut state.had_request, true);
+            state.had_request = true;
             state.under_way += 1;
         });
-        if is_first && let Some(pool) = self.pool.upgrade() {
-            pool.has_spoken(self.id);
-        }
-        UnderWay(Arc::clone(self))
+        RequestGuard(Arc::clone(self))
     }
 
-    /// A request has a body, which arrives from now on.
-    pub(super) fn body_begins(&self) {
+    /// A request under way has a body, which arrives until the guard is dropped.
+    pub(super) fn begin_body(self: &Arc<Self>) -> BodyGuard {
         self.state().change(|state| state.arriving += 1);
-    }
-
-    /// A body is here, or nobody wants the rest of it.
-    pub(super) fn body_ends(&self) {
-        self.state().change(|state| state.arriving = state.arriving.saturating_sub(1));
-    }
-
-    /// A piece of a body came, or a piece of an answer was taken.
-    pub(super) fn moves(&self) {
-        self.state().last = Instant::now();
+        BodyGuard(Arc::clone(self))
     }
 
     /// When the connection is closed unless something happens before.
     pub(super) fn deadline(&self, config: Config, closing: Option<Instant>) -> Instant {
         let state = *self.state();
-        match (state.owed(), closing) {
-            (Owed::FirstRequest | Owed::Nothing, Some(closing)) => state.last.max(closing) + CLOSING_TIMEOUT,
-            (Owed::FirstRequest, None) => state.last + config.headers_timeout,
+        match (state.phase(), closing) {
+            (Phase::New | Phase::Idle, Some(closing)) => state.last.max(closing) + CLOSING_TIMEOUT,
+            (Phase::New, None) => state.last + config.headers_timeout,
             _ => state.last + config.idle_timeout,
         }
     }
 
     /// Whether no request is under way.
-    pub(super) fn is_at_rest(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.state().under_way == 0
     }
 
-    /// Who owes what, and since when.
-    pub(super) fn standing(&self) -> (Owed, Instant) {
+    /// What the connection is doing, and since when.
+    pub(super) fn phase(&self) -> (Phase, Instant) {
         let state = self.state();
-        (state.owed(), state.owed_since)
+        (state.phase(), state.phase_since)
     }
 
-    /// Whether a new connection may take this one's place, and it was not told so before.
+    /// Whether a new connection may take this one's place, which was not requested before.
     pub(super) fn may_be_evicted(&self, now: Instant) -> bool {
         let state = self.state();
-        !state.is_evicted && gives_way(&state, now)
+        !state.is_evicted && state.is_evictable(now)
     }
 
-    /// Tells the connection that another needs its place.
+    /// Requests the connection's place for another one.
     pub(super) fn evict(&self) {
         self.state().is_evicted = true;
         self.evict.notify_one();
@@ -147,36 +143,56 @@ impl Activity {
         self.evict.notified().await;
     }
 
-    /// Whether the place can be given away now; a request may have come since it was asked for.
-    pub(super) fn gives_way(&self) -> bool {
+    /// Whether the place can be given away now; a request may have arrived since it was requested.
+    pub(super) fn confirm_eviction(&self) -> bool {
         let mut state = self.state();
-        let gives_way = gives_way(&state, Instant::now());
-        state.is_evicted &= gives_way;
-        gives_way
+        let is_evictable = state.is_evictable(Instant::now());
+        state.is_evicted &= is_evictable;
+        is_evictable
+    }
+
+    fn touch(&self) {
+        self.state().last = Instant::now();
     }
 }
 
-fn gives_way(state: &State, now: Instant) -> bool {
-    match state.owed() {
-        Owed::FirstRequest | Owed::Nothing => true,
-        Owed::Body => state.owed_since + BODY_PATIENCE <= now,
-        Owed::Answer => false,
-    }
-}
-
-/// A request that is not answered.
+/// A request that is not answered yet.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Activity>);
+pub(super) struct RequestGuard(Arc<Activity>);
 
-impl UnderWay {
-    pub(super) fn moves(&self) {
-        self.0.moves();
+impl RequestGuard {
+    /// A frame of the answer was written.
+    pub(super) fn touch(&self) {
+        self.0.touch();
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.state().change(|state| state.under_way = state.under_way.saturating_sub(1));
+        self.0.state().change(|state| {
+            debug_assert!(state.under_way > 0, "the guard counted its request");
+            state.under_way = state.under_way.saturating_sub(1);
+        });
+    }
+}
+
+/// A body that is not complete yet.
+#[derive(Debug)]
+pub(super) struct BodyGuard(Arc<Activity>);
+
+impl BodyGuard {
+    /// A frame of the body arrived.
+    pub(super) fn touch(&self) {
+        self.0.touch();
+    }
+}
+
+impl Drop for BodyGuard {
+    fn drop(&mut self) {
+        self.0.state().change(|state| {
+            debug_assert!(state.arriving > 0, "the guard counted its body");
+            state.arriving = state.arriving.saturating_sub(1);
+        });
     }
 }
 
@@ -189,49 +205,49 @@ mod tests {
     }
 
     fn activity() -> Arc<Activity> {
-        Arc::new(Activity::new(Id(1), Weak::new()))
+        Arc::new(Activity::new(Id(1)))
     }
 
     #[test]
-    fn a_connection_gives_way_only_while_its_client_owes_something() {
+    fn a_connection_is_evictable_only_while_it_waits_for_its_client() {
         let activity = activity();
-        let later = || Instant::now() + BODY_PATIENCE;
-        assert_eq!((activity.standing().0, activity.gives_way()), (Owed::FirstRequest, true));
-        let request = activity.begin();
-        assert_eq!((activity.standing().0, activity.gives_way()), (Owed::Answer, false));
-        activity.body_begins();
-        assert_eq!((activity.standing().0, activity.gives_way()), (Owed::Body, false));
+        let later = || Instant::now() + BODY_ARRIVAL_MAX;
+        assert_eq!((activity.phase().0, activity.confirm_eviction()), (Phase::New, true));
+        let request = activity.begin_request();
+        assert_eq!((activity.phase().0, activity.confirm_eviction()), (Phase::Answering, false));
+        let body = activity.begin_body();
+        assert_eq!((activity.phase().0, activity.confirm_eviction()), (Phase::ReceivingBody, false));
         assert!(activity.may_be_evicted(later()));
         // a second request that waits for us keeps the connection, however slow the first one's body
-        let second = activity.begin();
-        assert_eq!((activity.standing().0, activity.may_be_evicted(later())), (Owed::Answer, false));
+        let second = activity.begin_request();
+        assert_eq!((activity.phase().0, activity.may_be_evicted(later())), (Phase::Answering, false));
         drop(second);
-        assert_eq!(activity.standing().0, Owed::Body);
-        activity.body_ends();
-        assert_eq!((activity.standing().0, activity.may_be_evicted(later())), (Owed::Answer, false));
+        assert_eq!(activity.phase().0, Phase::ReceivingBody);
+        drop(body);
+        assert_eq!((activity.phase().0, activity.may_be_evicted(later())), (Phase::Answering, false));
         drop(request);
-        assert_eq!((activity.standing().0, activity.gives_way()), (Owed::Nothing, true));
+        assert_eq!((activity.phase().0, activity.confirm_eviction()), (Phase::Idle, true));
     }
 
     #[test]
-    fn a_body_that_drips_owes_since_it_began() {
+    fn a_body_that_drips_is_arriving_since_it_began() {
         let activity = activity();
-        let _request = activity.begin();
-        activity.body_begins();
-        let since = activity.standing().1;
-        activity.moves();
-        assert_eq!(activity.standing(), (Owed::Body, since));
+        let _request = activity.begin_request();
+        let body = activity.begin_body();
+        let since = activity.phase().1;
+        body.touch();
+        assert_eq!(activity.phase(), (Phase::ReceivingBody, since));
     }
 
     #[test]
-    fn a_request_that_comes_while_the_place_is_asked_for_keeps_it() {
+    fn a_request_that_arrives_during_an_eviction_prevents_it() {
         let activity = activity();
         activity.evict();
         assert!(!activity.may_be_evicted(Instant::now()));
-        let request = activity.begin();
-        assert!(!activity.gives_way());
+        let request = activity.begin_request();
+        assert!(!activity.confirm_eviction());
         drop(request);
-        assert!(activity.may_be_evicted(Instant::now()), "it can be asked again");
+        assert!(activity.may_be_evicted(Instant::now()), "its place can be requested again");
     }
 
     #[test]
@@ -239,7 +255,7 @@ mod tests {
         let (activity, config) = (activity(), config());
         let last = |activity: &Activity| activity.state().last;
         assert_eq!(activity.deadline(config, None), last(&activity) + config.headers_timeout);
-        let request = activity.begin();
+        let request = activity.begin_request();
         assert_eq!(activity.deadline(config, None), last(&activity) + config.idle_timeout);
         let closing = Some(Instant::now());
         assert_eq!(activity.deadline(config, closing), last(&activity) + config.idle_timeout);

@@ -1,8 +1,9 @@
-//! Bodies of requests and answers that note when they move.
+//! Bodies of requests and answers that note their progress in the connection's activity.
 
-use super::activity::{Activity, UnderWay};
+use super::activity::{Activity, BodyGuard, RequestGuard};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use hyper::Response;
 use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,32 +11,20 @@ use std::task::{Context, Poll};
 
 /// The body of a request.
 #[derive(Debug)]
-pub(super) struct Arriving {
+pub(super) struct RequestBody {
     body: Incoming,
-    /// Gone when the client owes nothing more of it.
-    owed: Option<Owed>,
+    /// `None` once the client has sent all of it.
+    arriving: Option<BodyGuard>,
 }
 
-#[derive(Debug)]
-struct Owed(Arc<Activity>);
-
-impl Drop for Owed {
-    fn drop(&mut self) {
-        self.0.body_ends();
+impl RequestBody {
+    pub(super) fn new(body: Incoming, activity: &Arc<Activity>) -> Self {
+        let arriving = (!body.is_end_stream()).then(|| activity.begin_body());
+        Self { body, arriving }
     }
 }
 
-impl Arriving {
-    pub(super) fn new(body: Incoming, activity: Arc<Activity>) -> Self {
-        let owed = (!body.is_end_stream()).then(|| {
-            activity.body_begins();
-            Owed(activity)
-        });
-        Self { body, owed }
-    }
-}
-
-impl Body for Arriving {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -46,11 +35,11 @@ impl Body for Arriving {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(_))) if !self.body.is_end_stream() => {
-                if let Some(owed) = &self.owed {
-                    owed.0.moves();
+                if let Some(arriving) = &self.arriving {
+                    arriving.touch();
                 }
             }
-            Poll::Ready(_) => self.owed = None,
+            Poll::Ready(_) => self.arriving = None,
             Poll::Pending => {}
         }
         polled
@@ -65,20 +54,20 @@ impl Body for Arriving {
     }
 }
 
-/// The body of an answer. Its request is under way until it is gone.
+/// The body of an answer. Its request is under way until the body is dropped.
 #[derive(Debug)]
-pub struct Leaving<B> {
+pub struct ResponseBody<B> {
     body: B,
-    under_way: UnderWay,
+    request: RequestGuard,
 }
 
-impl<B> Leaving<B> {
-    pub(super) fn new(body: B, under_way: UnderWay) -> Self {
-        Self { body, under_way }
+impl<B> ResponseBody<B> {
+    pub(super) fn new(body: B, request: RequestGuard) -> Self {
+        Self { body, request }
     }
 }
 
-impl<B: Body + Unpin> Body for Leaving<B> {
+impl<B: Body + Unpin> Body for ResponseBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -88,7 +77,7 @@ impl<B: Body + Unpin> Body for Leaving<B> {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_ready() {
-            self.under_way.moves();
+            self.request.touch();
         }
         polled
     }
@@ -99,5 +88,21 @@ impl<B: Body + Unpin> Body for Leaving<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// Counts the requests of one connection, which keeps its place while one of them is under way.
+#[derive(Debug, Clone)]
+pub struct Requests(Arc<Activity>);
+
+impl Requests {
+    pub(super) fn new(activity: Arc<Activity>) -> Self {
+        Self(activity)
+    }
+
+    /// Answers a request, which is under way until the body of its answer is dropped.
+    pub async fn answer<B>(&self, answer: impl Future<Output = Response<B>>) -> Response<ResponseBody<B>> {
+        let request = self.0.begin_request();
+        answer.await.map(|body| ResponseBody::new(body, request))
     }
 }

@@ -1,4 +1,4 @@
-//! How many descriptors the process may have, and how they are shared out.
+//! How many descriptors the process may have, and which of them are for connections.
 //!
 //! ```text
 //! RLIMIT_NOFILE   reserve 256   journal, the engine's pipes, connections to ClickHouse, the runtime
@@ -6,6 +6,7 @@
 //!                 receivers     the rest, up to CONNECTIONS_MAX
 //! ```
 
+use crate::numbers::saturating_usize;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors that no connection takes.
@@ -30,16 +31,18 @@ impl Shares {
         let connections = descriptors - RESERVE.min(descriptors / 2);
         let operator = OPERATOR_MAX.min(connections / 4).max(1);
         let receivers = connections.saturating_sub(operator).clamp(1, CONNECTIONS_MAX);
-        let count = |connections: u64| usize::try_from(connections).unwrap_or(usize::MAX);
-        Self { receivers: count(receivers), operator: count(operator) }
+        Self { receivers: saturating_usize(receivers), operator: saturating_usize(operator) }
     }
 }
 
 /// Connections of a process that needs as many descriptors for files, at most `max`.
 #[must_use]
 pub fn half_of_the_descriptors(max: usize) -> usize {
-    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(descriptors / 2).unwrap_or(usize::MAX).clamp(1, max)
+    // `None` stands for no limit
+    match getrlimit(Resource::Nofile).current {
+        Some(descriptors) => saturating_usize(descriptors / 2).clamp(1, max),
+        None => max,
+    }
 }
 
 /// Raises the soft limit of descriptors to the hard one, for this process and the engine that it starts, and returns how many

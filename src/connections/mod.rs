@@ -4,12 +4,12 @@
 //! accepted -- first request -- answered -- next request -- ...
 //!    |             |              |
 //!    |             |              idle: closed after `idle_timeout`
-//!    |             nothing comes and nothing is taken: closed after `idle_timeout`
-//!    silent: closed after `headers_timeout` (no byte, half a handshake, headers that drip)
+//!    |             no frame is read or written: closed after `idle_timeout`
+//!    no request yet: closed after `headers_timeout` (no byte, half a handshake, headers that drip)
 //! ```
 //!
 //! All listeners share one bound, which follows from the descriptors that the process may have (`descriptors.rs`). At the
-//! bound a new connection takes the place of one whose client owes us something (`pool.rs`): first of the silent ones, then
+//! bound a new connection takes the place of one that waits for its client (`pool.rs`): first of those without a request, then
 //! of those between two requests, then of those whose body has been arriving for long. One that waits for our answer stays.
 
 mod activity;
@@ -17,13 +17,13 @@ mod body;
 mod descriptors;
 mod pool;
 
-pub use body::Leaving;
+pub use body::{Requests, ResponseBody};
 pub use descriptors::{half_of_the_descriptors, raise_to_the_hard_limit};
-pub use pool::{Pool, Requests, Slot};
+pub use pool::{ConnectionPermit, Pool};
 
 use activity::Activity;
 use axum::body::Body;
-use body::Arriving;
+use body::RequestBody;
 use descriptors::Shares;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -53,7 +53,7 @@ const HTTP1_BUFFER_BYTES_MAX: usize = 64 << 10;
 const STREAMS_PER_CONNECTION_MAX: u32 = 256;
 /// Requests of one connection that are handled at once; the others wait in the sender's socket.
 const REQUESTS_PER_CONNECTION_MAX: usize = 64;
-/// How often an HTTP/2 connection is asked whether its client still lives, and how long the client may take to answer.
+/// How often an HTTP/2 connection is pinged, and how long its client may take to answer.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a client may take to notice that its connection is being closed.
@@ -63,17 +63,17 @@ const BACKLOG: u32 = 4_096;
 /// Pause after a failed accept. Descriptors are kept in reserve, so something else is wrong with the machine.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long clients may do nothing.
+/// How long clients may be idle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
     /// From the connection to the end of the first request's headers, handshakes included.
     #[serde(with = "humantime_serde")]
     pub headers_timeout: Duration,
-    /// For the whole body of a request; of many records one a line, for each line.
+    /// For the whole body of a request; for each line of a body of lines.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
-    /// Between two requests, and between two signs of life of a request under way.
+    /// Between two requests, and between two frames of a request under way.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
 }
@@ -88,7 +88,7 @@ impl Default for Config {
 
 impl Config {
     /// # Errors
-    /// If a time is none.
+    /// If a timeout is zero.
     pub(crate) fn check(&self) -> Result<(), String> {
         for (key, value) in [
             ("headers_timeout", self.headers_timeout),
@@ -134,35 +134,35 @@ impl Connections {
         Self { receivers: Pool::new("receivers", receivers), operator: Pool::new("operator", operator), config }
     }
 
-    /// A listener for senders, which speak HTTP/1.1 or HTTP/2.
+    /// Serves senders, which speak HTTP/1.1 or HTTP/2.
     #[must_use]
-    pub fn http(&self) -> Door {
-        Door { builder: builder(), pool: Arc::clone(&self.receivers), config: self.config }
+    pub fn http(&self) -> Server {
+        Server { builder: builder(), pool: Arc::clone(&self.receivers), config: self.config }
     }
 
-    /// A listener for senders, which speak HTTP/2 only.
+    /// Serves senders, which speak HTTP/2 only.
     #[must_use]
-    pub fn http2_only(&self) -> Door {
-        Door { builder: builder().http2_only(), ..self.http() }
+    pub fn http2_only(&self) -> Server {
+        Server { builder: builder().http2_only(), ..self.http() }
     }
 
-    /// A listener for the operator.
+    /// Serves the operator.
     #[must_use]
-    pub fn operator(&self) -> Door {
-        Door { pool: Arc::clone(&self.operator), ..self.http() }
+    pub fn operator(&self) -> Server {
+        Server { pool: Arc::clone(&self.operator), ..self.http() }
     }
 }
 
-/// How the connections of one listener are served.
+/// Serves the connections of one listener.
 #[derive(Debug, Clone)]
-pub struct Door {
+pub struct Server {
     builder: auto::Builder<TokioExecutor>,
     pool: Arc<Pool>,
     config: Config,
 }
 
-impl Door {
-    /// Serves until the shutdown, then answers what is in flight. Dropping the future closes all connections.
+impl Server {
+    /// Serves until the shutdown, then answers the requests in flight. Dropping the future closes all connections.
     pub async fn serve<S, B>(self, listener: TcpListener, service: S, shutdown: CancellationToken)
     where
         S: tower::Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -173,20 +173,20 @@ impl Door {
     {
         let mut open = JoinSet::new();
         loop {
-            let accepted = async { (accept(&listener).await, self.pool.take()) };
-            let (stream, slot) = tokio::select! {
+            let accepted = async { (accept(&listener).await, self.pool.acquire()) };
+            let (stream, permit) = tokio::select! {
                 () = shutdown.cancelled() => break,
-                (stream, slot) = accepted => tokio::select! {
+                (stream, permit) = accepted => tokio::select! {
                     () = shutdown.cancelled() => break,
-                    slot = slot => (stream, slot),
+                    permit = permit => (stream, permit),
                 },
             };
             while open.try_join_next().is_some() {}
             let _latency_only = stream.set_nodelay(true);
-            let service = observed(service.clone(), Arc::clone(slot.activity()));
+            let service = observed(service.clone(), Arc::clone(permit.activity()));
             let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
             let (config, shutdown) = (self.config, shutdown.clone());
-            open.spawn(async move { supervise(connection, slot.activity(), config, shutdown).await });
+            open.spawn(async move { supervise(connection, permit.activity(), config, shutdown).await });
         }
         drop(listener);
         while open.join_next().await.is_some() {}
@@ -211,7 +211,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// The next connection, whatever fails before it.
+/// The next connection; logs and passes over failures.
 async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
@@ -224,13 +224,13 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// The service as one connection calls it: what happens is noted in its activity.
+/// The service as one connection calls it: its requests and bodies are noted in the activity.
 fn observed<S, B>(
     service: S,
     activity: Arc<Activity>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
-    Response = Response<Leaving<B>>,
+    Response = Response<ResponseBody<B>>,
     Error = Infallible,
     Future: Send + 'static,
 > + Send
@@ -243,18 +243,17 @@ where
     let at_once = Arc::new(Semaphore::new(REQUESTS_PER_CONNECTION_MAX));
     service_fn(move |request: Request<Incoming>| {
         let (service, at_once) = (service.clone(), Arc::clone(&at_once));
-        let under_way = activity.begin();
-        let request = request.map(|body| Body::new(Arriving::new(body, Arc::clone(&activity))));
+        let request_guard = activity.begin_request();
+        let request = request.map(|body| Body::new(RequestBody::new(body, &activity)));
         async move {
-            // never closed
-            let _place = at_once.acquire_owned().await.ok();
+            let _permit = at_once.acquire_owned().await.expect("the semaphore is never closed");
             let answer = service.oneshot(request).await?;
-            Ok::<_, Infallible>(answer.map(|body| Leaving::new(body, under_way)))
+            Ok::<_, Infallible>(answer.map(|body| ResponseBody::new(body, request_guard)))
         }
     })
 }
 
-/// Drives a connection to its end: by its client, by time, by one that needs its place, or by the shutdown.
+/// Drives a connection until its client closes it, a deadline passes, it is evicted, or the shutdown is complete.
 async fn supervise(
     connection: impl GracefulConnection,
     activity: &Activity,
@@ -264,13 +263,13 @@ async fn supervise(
     let mut connection = pin!(connection);
     let mut closing: Option<Instant> = None;
     loop {
-        // looked at again before any deadline that a change of state can bring nearer
+        // wakes up before any deadline that a change of phase can bring nearer
         let deadline = activity.deadline(config, closing).min(Instant::now() + config.idle_timeout);
         tokio::select! {
             biased;
             _client_left_or_broke_the_protocol = connection.as_mut() => return,
             () = activity.evicted() => {
-                if activity.gives_way() {
+                if activity.confirm_eviction() {
                     return;
                 }
             }
@@ -283,7 +282,7 @@ async fn supervise(
                 if activity.deadline(config, closing) > now {
                     continue;
                 }
-                if closing.is_some() || !activity.is_at_rest() {
+                if closing.is_some() || !activity.is_idle() {
                     return;
                 }
                 closing = Some(now);

@@ -1,20 +1,19 @@
-//! The places for connections of several listeners, and who gives up a place when there is none.
+//! A bounded set of connections, which several listeners may share, and the choice of connections that are closed for new ones.
 
-use super::activity::{Activity, Owed};
-use super::body::Leaving;
-use hyper::Response;
+use super::activity::{Activity, Id, Phase};
+use super::body::Requests;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-/// How often a connection without a place looks for one: those that are busy become idle without a word.
+/// How often a connection without a place looks for one: nothing notifies it when a busy connection becomes idle.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// The part of the connections that give way at once when all have had a request, so that looking through them is rare.
+/// The part of the connections that is evicted at once when all have had a request, so that looking through them is rare.
 const IDLE_SHARE: usize = 256;
 
-/// Places.
+/// Places for at most `max` connections.
 #[derive(Debug)]
 pub struct Pool {
     name: &'static str,
@@ -23,22 +22,19 @@ pub struct Pool {
     freed: Notify,
 }
 
-/// A connection's number: later ones have larger numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Id(pub(super) u64);
-
 #[derive(Debug, Default)]
 struct Open {
+    /// At most `max` of the pool.
     connections: HashMap<Id, Arc<Activity>>,
-    /// Those that have not had a request, and were not asked to give way.
+    /// Those of `connections` that were never found to have had a request, nor evicted.
     silent: BTreeSet<Id>,
     next: u64,
-    is_said_to_be_full: bool,
+    has_warned: bool,
 }
 
-/// A place; it is free again when dropped.
+/// A place in the pool; it is free again when this is dropped.
 #[derive(Debug)]
-pub struct Slot {
+pub struct ConnectionPermit {
     activity: Arc<Activity>,
     pool: Arc<Pool>,
 }
@@ -54,77 +50,74 @@ impl Pool {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a new connection, which another gives up if need be. Waits while all others wait for our answers.
-    pub async fn take(self: &Arc<Self>) -> Slot {
+    /// A place for a new connection, which another one loses if need be. Waits while all others are being answered.
+    pub async fn acquire(self: &Arc<Self>) -> ConnectionPermit {
         loop {
-            if let Some(slot) = self.try_take() {
-                return slot;
+            if let Some(permit) = self.try_acquire() {
+                return permit;
             }
-            self.make_room();
+            self.evict_some();
             let _looks_again = timeout(LOOK_EVERY, self.freed.notified()).await;
         }
     }
 
-    fn try_take(self: &Arc<Self>) -> Option<Slot> {
+    fn try_acquire(self: &Arc<Self>) -> Option<ConnectionPermit> {
         let mut open = self.open();
         if open.connections.len() >= self.max {
             return None;
         }
         let id = Id(open.next);
         open.next += 1;
-        let activity = Arc::new(Activity::new(id, Arc::downgrade(self)));
+        let activity = Arc::new(Activity::new(id));
         open.connections.insert(id, Arc::clone(&activity));
         open.silent.insert(id);
+        debug_assert!(open.silent.len() <= open.connections.len(), "a silent connection is an open one");
         drop(open);
-        Some(Slot { activity, pool: Arc::clone(self) })
+        Some(ConnectionPermit { activity, pool: Arc::clone(self) })
     }
 
-    /// Asks the silent connection that is oldest to give way; else those that have been idle, or sending a body, for longest.
-    fn make_room(&self) {
+    /// Evicts the oldest connection without a request; else those that have been idle, or receiving a body, for longest.
+    fn evict_some(&self) {
         let mut open = self.open();
-        if !std::mem::replace(&mut open.is_said_to_be_full, true) {
+        if !std::mem::replace(&mut open.has_warned, true) {
             let (name, max) = (self.name, self.max);
             tracing::warn!(name, max, "as many connections as there may be; idle ones are closed for new ones");
         }
         while let Some(id) = open.silent.pop_first() {
-            if let Some(activity) = open.connections.get(&id) {
+            let silent = open.connections.get(&id).filter(|activity| activity.phase().0 == Phase::New);
+            if let Some(activity) = silent {
                 return activity.evict();
             }
         }
         let now = Instant::now();
-        let mut standing: Vec<((Owed, Instant), &Arc<Activity>)> = open
+        let mut evictable: Vec<((Phase, Instant), &Arc<Activity>)> = open
             .connections
             .values()
             .filter(|activity| activity.may_be_evicted(now))
-            .map(|activity| (activity.standing(), activity))
+            .map(|activity| (activity.phase(), activity))
             .collect();
-        standing.sort_unstable_by_key(|(standing, _)| *standing);
-        for (_, activity) in standing.into_iter().take((self.max / IDLE_SHARE).max(1)) {
+        evictable.sort_unstable_by_key(|(phase, _)| *phase);
+        for (_, activity) in evictable.into_iter().take((self.max / IDLE_SHARE).max(1)) {
             activity.evict();
         }
     }
-
-    /// The connection has had its first request.
-    pub(super) fn has_spoken(&self, id: Id) {
-        self.open().silent.remove(&id);
-    }
 }
 
-impl Slot {
-    /// Waits until the place is needed for another connection, while nobody waits for our answer on this one.
-    pub async fn is_needed(&self) {
+impl ConnectionPermit {
+    /// Waits until the place is needed for another connection, and no request of this one is being answered.
+    pub async fn evicted(&self) {
         loop {
             self.activity.evicted().await;
-            if self.activity.gives_way() {
+            if self.activity.confirm_eviction() {
                 return;
             }
         }
     }
 
-    /// What counts the requests of this connection.
+    /// Counts the requests of this connection.
     #[must_use]
     pub fn requests(&self) -> Requests {
-        Requests(Arc::clone(&self.activity))
+        Requests::new(Arc::clone(&self.activity))
     }
 
     pub(super) fn activity(&self) -> &Arc<Activity> {
@@ -132,25 +125,14 @@ impl Slot {
     }
 }
 
-/// Counts the requests of one connection: it keeps its place while one of them is under way.
-#[derive(Debug, Clone)]
-pub struct Requests(Arc<Activity>);
-
-impl Requests {
-    /// Answers a request, which is under way until the body of its answer is gone.
-    pub async fn answer<B>(&self, answer: impl Future<Output = Response<B>>) -> Response<Leaving<B>> {
-        let under_way = self.0.begin();
-        answer.await.map(|body| Leaving::new(body, under_way))
-    }
-}
-
-impl Drop for Slot {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut open = self.pool.open();
-        open.connections.remove(&self.activity.id());
+        let closed = open.connections.remove(&self.activity.id());
+        debug_assert!(closed.is_some(), "a connection is in the pool until its permit is dropped");
         open.silent.remove(&self.activity.id());
         if open.connections.len() < self.pool.max / 2 {
-            open.is_said_to_be_full = false;
+            open.has_warned = false;
         }
         drop(open);
         self.pool.freed.notify_one();
@@ -162,45 +144,45 @@ mod tests {
     use super::*;
     use futures_util::FutureExt as _;
 
-    fn is_asked(slot: &Slot) -> bool {
-        slot.activity.evicted().now_or_never().is_some()
+    fn is_asked(permit: &ConnectionPermit) -> bool {
+        permit.activity.evicted().now_or_never().is_some()
     }
 
-    fn asked(slots: &[Slot]) -> Vec<usize> {
-        slots.iter().enumerate().filter(|(_, slot)| is_asked(slot)).map(|(place, _)| place).collect()
+    fn asked(permits: &[ConnectionPermit]) -> Vec<usize> {
+        permits.iter().enumerate().filter(|(_, permit)| is_asked(permit)).map(|(place, _)| place).collect()
     }
 
     #[test]
-    fn silent_ones_give_way_first_and_the_oldest_of_them() {
+    fn silent_connections_are_evicted_first_and_the_oldest_of_them() {
         let pool = Pool::new("test", 4);
-        let mut slots: Vec<Slot> = (0..4).map(|_| pool.try_take().unwrap()).collect();
-        assert!(pool.try_take().is_none());
-        let busy = slots[0].activity.begin();
-        drop(slots[1].activity.begin());
-        pool.make_room();
-        assert_eq!(asked(&slots), [2]);
-        pool.make_room();
-        assert_eq!(asked(&slots), [3]);
+        let mut permits: Vec<ConnectionPermit> = (0..4).map(|_| pool.try_acquire().unwrap()).collect();
+        assert!(pool.try_acquire().is_none());
+        let busy = permits[0].activity.begin_request();
+        drop(permits[1].activity.begin_request());
+        pool.evict_some();
+        assert_eq!(asked(&permits), [2]);
+        pool.evict_some();
+        assert_eq!(asked(&permits), [3]);
         // then one that is idle; the busy one stays
-        pool.make_room();
-        assert_eq!(asked(&slots), [1]);
-        pool.make_room();
-        assert_eq!(asked(&slots), Vec::<usize>::new());
+        pool.evict_some();
+        assert_eq!(asked(&permits), [1]);
+        pool.evict_some();
+        assert_eq!(asked(&permits), Vec::<usize>::new());
         drop(busy);
-        pool.make_room();
-        assert_eq!(asked(&slots), [0]);
-        drop(slots.remove(0));
-        assert!(pool.try_take().is_some());
+        pool.evict_some();
+        assert_eq!(asked(&permits), [0]);
+        drop(permits.remove(0));
+        assert!(pool.try_acquire().is_some());
     }
 
     #[tokio::test]
-    async fn a_new_connection_waits_while_all_others_wait_for_our_answers() {
+    async fn a_new_connection_waits_while_all_others_are_being_answered() {
         let pool = Pool::new("test", 1);
-        let slot = pool.take().await;
-        let busy = slot.activity.begin();
-        let mut waiting = Box::pin(pool.take());
-        assert!((&mut waiting).now_or_never().is_none() && !is_asked(&slot));
-        drop((busy, slot));
-        let _place = waiting.await;
+        let permit = pool.acquire().await;
+        let busy = permit.activity.begin_request();
+        let mut waiting = Box::pin(pool.acquire());
+        assert!((&mut waiting).now_or_never().is_none() && !is_asked(&permit));
+        drop((busy, permit));
+        let _permit = waiting.await;
     }
 }

@@ -7,7 +7,7 @@ use super::http::body::pass_over;
 use super::otlp;
 use super::otlp::answer::{Code, failure};
 use super::otlp::receiver::OtlpReceiver;
-use crate::connections::Door;
+use crate::connections::Server;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -19,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 /// Serves until the shutdown, then answers what is in flight.
 pub async fn serve(
     listener: TcpListener,
-    door: Door,
+    server: Server,
     otlp: Arc<OtlpReceiver>,
     chat: Arc<ChatReceiver>,
     shutdown: CancellationToken,
 ) {
-    door.serve(listener, router(otlp, chat), shutdown).await;
+    server.serve(listener, router(otlp, chat), shutdown).await;
 }
 
 fn router(otlp: Arc<OtlpReceiver>, chat: Arc<ChatReceiver>) -> Router {

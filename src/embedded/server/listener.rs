@@ -218,7 +218,7 @@ async fn serve(
         };
         let slot = tokio::select! {
             () = shutdown.cancelled() => break,
-            slot = connections.take() => slot,
+            slot = connections.acquire() => slot,
         };
         let requests = slot.requests();
         let _latency_only = stream.set_nodelay(true);
@@ -237,7 +237,7 @@ async fn serve(
         tokio::spawn(async move {
             tokio::select! {
                 _client_left_or_answer_broken = connection => {}
-                () = slot.is_needed() => {}
+                () = slot.evicted() => {}
             }
         });
     }

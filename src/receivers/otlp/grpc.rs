@@ -5,7 +5,7 @@
 
 use super::answer;
 use super::receiver::{ExportError, OtlpReceiver};
-use crate::connections::Door;
+use crate::connections::Server;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
 use crate::otlp::{Encoding, count_spans};
 use crate::pipeline::{IngestError, Reservation};
@@ -36,12 +36,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const RETRY_INFO_KEY: &str = "google.rpc.retryinfo-bin";
 
 /// Serves until the shutdown, then answers what is in flight.
-pub async fn serve(listener: TcpListener, door: Door, receiver: Arc<OtlpReceiver>, shutdown: CancellationToken) {
+pub async fn serve(listener: TcpListener, server: Server, receiver: Arc<OtlpReceiver>, shutdown: CancellationToken) {
     let service = tower::service_fn(move |request| {
         let receiver = Arc::clone(&receiver);
         async move { Ok::<_, Infallible>(answer(&receiver, request).await) }
     });
-    door.serve(listener, service, shutdown).await;
+    server.serve(listener, service, shutdown).await;
 }
 
 async fn answer(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body::Body>) -> http::Response<Body> {

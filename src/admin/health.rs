@@ -1,0 +1,190 @@
+//! The health page. It answers 200 only if a span sent now would be accepted; its body describes the state in either case.
+
+use super::Admin;
+use crate::clickhouse::View;
+use crate::clickhouse::nodes::Unwell;
+use crate::embedded::Fence;
+use crate::journal::{Aside, Asides, RowsLost};
+use crate::pipeline::IngestError;
+use serde::Serialize;
+
+/// The body of the page.
+#[derive(Debug, Serialize)]
+pub(super) struct Health {
+    status: &'static str,
+    clickhouse: ClickHouse,
+    pending_spans: i64,
+    backlog: Backlog,
+    queue_bytes: i64,
+    joining: Joining,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedded: Option<Embedded>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journal: Option<SetAside>,
+    /// Why spans are refused; absent while they are accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ClickHouse {
+    #[serde(flatten)]
+    state: ClickHouseState,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nodes_absent: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nodes_read_only: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+enum ClickHouseState {
+    Starting,
+    Storing,
+    Away { seconds: u64, why: String },
+}
+
+#[derive(Debug, Serialize)]
+struct Backlog {
+    spans: usize,
+    bytes: u64,
+    segments: usize,
+    oldest_seconds: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+enum Joining {
+    Working,
+    Failing { why: String },
+}
+
+#[derive(Debug, Serialize)]
+struct Embedded {
+    /// `null` until the engine was up.
+    fence: Option<Confinement>,
+}
+
+#[derive(Debug, Serialize)]
+struct Confinement {
+    files: &'static str,
+    calls: &'static str,
+}
+
+/// Files of the journal that are not what they should be.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct SetAside {
+    set_aside: Vec<SetAsideFile>,
+    spans_lost: SpansLost,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct SetAsideFile {
+    file: String,
+    reason: &'static str,
+    spans_lost: SpansLost,
+}
+
+/// A number, or `"at least 5"` if not all could be counted.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum SpansLost {
+    Exactly(usize),
+    AtLeast(String),
+}
+
+impl Health {
+    pub(super) fn of(admin: &Admin) -> Self {
+        let is_stopping = admin.shutdown.is_cancelled();
+        let refusing = if is_stopping { Some(IngestError::Stopping) } else { admin.pipeline.check().err() };
+        let backlog = admin.backlog.view();
+        Self {
+            status: if refusing.is_none() { "accepting" } else { "refusing" },
+            clickhouse: ClickHouse::new(admin.clickhouse.view(), admin.clickhouse.unwell()),
+            pending_spans: admin.metrics.pending(),
+            backlog: Backlog {
+                spans: backlog.rows,
+                bytes: backlog.bytes,
+                segments: backlog.segments,
+                oldest_seconds: admin.oldest_seconds(),
+            },
+            queue_bytes: admin.metrics.queue_bytes.get(),
+            joining: match admin.joining.trouble() {
+                None => Joining::Working,
+                Some(why) => Joining::Failing { why },
+            },
+            embedded: admin.fence.as_ref().map(|fence| Embedded { fence: fence.borrow().map(Confinement::from) }),
+            journal: SetAside::of(&admin.backlog.asides()),
+            why: refusing.map(|why| why.to_string()),
+        }
+    }
+
+    /// Whether a span sent now would be accepted.
+    pub(super) fn is_accepting(&self) -> bool {
+        self.why.is_none()
+    }
+}
+
+impl ClickHouse {
+    fn new(view: View, unwell: Unwell) -> Self {
+        let state = match view {
+            View::Starting => ClickHouseState::Starting,
+            View::Storing => ClickHouseState::Storing,
+            View::Away { since, why } => ClickHouseState::Away { seconds: since.as_secs(), why },
+        };
+        Self { state, nodes_absent: unwell.absent, nodes_read_only: unwell.read_only }
+    }
+}
+
+impl From<Fence> for Confinement {
+    fn from(fence: Fence) -> Self {
+        Self { files: fence.files.word(), calls: fence.calls.word() }
+    }
+}
+
+impl SetAside {
+    /// `None` if there are no such files.
+    fn of(asides: &Asides) -> Option<Self> {
+        let Asides { named, rows_lost, uncounted, .. } = asides;
+        let set_aside: Vec<SetAsideFile> = named.iter().map(SetAsideFile::from).collect();
+        let spans_lost = SpansLost::new(*rows_lost, *uncounted == 0);
+        (!set_aside.is_empty()).then_some(Self { set_aside, spans_lost })
+    }
+}
+
+impl From<&Aside> for SetAsideFile {
+    fn from(aside: &Aside) -> Self {
+        let RowsLost { rows, is_exact } = aside.lost;
+        Self { file: aside.file.clone(), reason: aside.reason.label(), spans_lost: SpansLost::new(rows, is_exact) }
+    }
+}
+
+impl SpansLost {
+    fn new(rows: usize, is_exact: bool) -> Self {
+        if is_exact { Self::Exactly(rows) } else { Self::AtLeast(format!("at least {rows}")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::time::Duration;
+
+    #[test]
+    fn clickhouse_is_described_with_its_nodes() {
+        let shown = |view, unwell| serde_json::to_value(ClickHouse::new(view, unwell)).unwrap();
+        assert_eq!(shown(View::Storing, Unwell::default()), json!({"state": "storing"}));
+        let away = View::Away { since: Duration::from_secs(7), why: "down".to_owned() };
+        let unwell = Unwell { absent: vec!["a:1".to_owned()], ..Unwell::default() };
+        let want = json!({"state": "away", "seconds": 7, "why": "down", "nodes_absent": ["a:1"]});
+        assert_eq!(shown(away, unwell), want);
+    }
+
+    #[test]
+    fn lost_spans_are_a_number_only_if_all_were_counted() {
+        let shown = |rows, is_exact| serde_json::to_value(SpansLost::new(rows, is_exact)).unwrap();
+        assert_eq!((shown(5, true), shown(5, false)), (json!(5), json!("at least 5")));
+        assert_eq!(SetAside::of(&Asides::default()), None);
+    }
+}

@@ -1,0 +1,114 @@
+//! The operator's side: health on 13133, metrics on 8888.
+
+mod health;
+
+use crate::clickhouse::Availability;
+use crate::clickhouse::joins::Joining;
+use crate::connections::Server;
+use crate::embedded::Fence;
+use crate::journal::Backlog;
+use crate::numbers::{saturating_i64, to_u64};
+use crate::pipeline::CapacityProbe;
+use crate::sizes;
+use crate::telemetry::Metrics;
+use crate::time::Clock;
+use crate::traces::Traces;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use health::Health;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Where health and metrics are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// `GET /` reports whether spans are accepted.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub health: PageConfig<13133>,
+    /// `GET /metrics` in Prometheus text.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub metrics: PageConfig<8888>,
+}
+
+/// Where a page is: by default on `PORT` of the loopback address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageConfig<const PORT: u16> {
+    /// Address and port.
+    #[serde(default = "loopback::<PORT>")]
+    pub listen: SocketAddr,
+}
+
+impl<const PORT: u16> Default for PageConfig<PORT> {
+    fn default() -> Self {
+        Self { listen: loopback::<PORT>() }
+    }
+}
+
+fn loopback<const PORT: u16>() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], PORT))
+}
+
+/// What the pages show.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Whether there is room.
+    pub pipeline: CapacityProbe,
+    /// What waits for ClickHouse.
+    pub backlog: Backlog,
+    /// Whether ClickHouse accepts inserts.
+    pub clickhouse: Availability,
+    /// Whether captured calls are joined to roots that come later.
+    pub joining: Joining,
+    /// How the embedded engine is confined, if it is this process's: `None` until it was up.
+    pub fence: Option<watch::Receiver<Option<Fence>>>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How many traces are known.
+    pub traces: Traces,
+    /// What time it is.
+    pub clock: Clock,
+    /// Cancelled when the service stops.
+    pub shutdown: CancellationToken,
+}
+
+/// Serves health until `until` is cancelled, which is later than the shutdown that it reports.
+pub async fn serve_health(listener: TcpListener, server: Server, admin: Admin, until: CancellationToken) {
+    let router = Router::new().route("/", get(health)).route("/health", get(health)).with_state(admin);
+    server.serve(listener, router, until).await;
+}
+
+/// Serves metrics until `until` is cancelled.
+pub async fn serve_metrics(listener: TcpListener, server: Server, admin: Admin, until: CancellationToken) {
+    let router = Router::new().route("/metrics", get(metrics)).with_state(admin);
+    server.serve(listener, router, until).await;
+}
+
+async fn health(State(admin): State<Admin>) -> Response {
+    let health = Health::of(&admin);
+    let status = if health.is_accepting() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(health)).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    admin.metrics.journal.oldest_seconds.set(saturating_i64(admin.oldest_seconds().into()));
+    admin.metrics.traces_known.set(saturating_i64(to_u64(admin.traces.len()).into()));
+    match admin.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+impl Admin {
+    /// Age of the oldest span that ClickHouse does not have.
+    fn oldest_seconds(&self) -> u64 {
+        let now = self.clock.now();
+        self.backlog.view().oldest.map_or(0, |oldest| now.nanos_since(oldest) / 1_000_000_000)
+    }
+}
