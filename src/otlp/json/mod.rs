@@ -3,8 +3,9 @@
 //!
 //! The rules of OTLP/JSON: keys are lowerCamelCase, ids are hex of either case, 64-bit integers are strings or numbers,
 //! enums are numbers, `NaN` and `Infinity` are strings, bytes are base64, null is the default, unknown keys are ignored.
-//! Nothing goes through a float that is not one. Taken as well, because senders write it: the names of enums, base64 in either
-//! alphabet with or without padding, a byte order mark, and text that is not whole (what is no character becomes U+FFFD).
+//! Nothing goes through a float that is not one. ProtoJSON and the OpenTelemetry Collector take more, and so do we: the names
+//! of enums, keys as the .proto files have them (`trace_id`), and base64 in either alphabet with or without padding. Also taken
+//! are a byte order mark, and text that is not whole (bytes that are not UTF-8 become U+FFFD).
 //!
 //! A value of the wrong type is noted, and costs the span that it is in, or all spans of its scope or resource:
 //!
@@ -12,8 +13,7 @@
 //! {"spans":[{"name":"a"},{"name":5}]}   ->   protobuf of both, and a note: span 1, "name must be a string"
 //! ```
 //!
-//! Source: OTLP specification, "JSON Protobuf Encoding"; protobuf documentation, "ProtoJSON Format"; field numbers from the
-//! .proto files.
+//! Source: OTLP specification, "JSON Protobuf Encoding"; protobuf documentation, "ProtoJSON Format".
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,8 +24,10 @@ use serde_json::value::RawValue;
 use crate::bounds::REQUEST_SPANS_MAX;
 use crate::otlp::decoded::{Decoded, Encoding};
 use crate::otlp::error::{DecodeError, TypeErrors, WrongType};
-use crate::otlp::json::fields::{Field, Kind, REQUEST, RESOURCE_SPANS, SCOPE_SPANS, SPAN};
-use crate::otlp::json::scalars::{put_scalar, put_tag};
+use crate::otlp::json::fields::{
+    EXPORT_TRACE_SERVICE_REQUEST as REQUEST, Field, Kind, RESOURCE_SPANS, SCOPE_SPANS, SPAN, Scalar,
+};
+use crate::otlp::json::scalars::{put_scalar, put_scalars, put_tag};
 use crate::otlp::limits::Limits;
 use crate::otlp::protobuf::decode::decode;
 use crate::steps;
@@ -78,7 +80,7 @@ fn transcode(text: &str, depth_max: usize) -> Result<Transcoded, JsonError> {
     json.disable_recursion_limit();
     // messages around an attribute of n levels, twice as many as the decoder takes
     let depth_left = 24 + depth_max * 4;
-    let request = Field { name: "the request", number: 0, kind: Kind::Message(&REQUEST) };
+    let request = Field { name: "the request", proto_name: "", number: 0, kind: Kind::Message(&REQUEST) };
     MessageSeed { field: &request, fields: &REQUEST, wanted: AN_OBJECT, out: &mut out, depth_left }
         .deserialize(&mut json)?;
     json.end()?;
@@ -156,17 +158,22 @@ impl MessageSeed<'_> {
         match field.kind {
             Kind::Message(fields) => map.next_value_seed(OptionalMessage { field, fields, out: self.out, depth_left }),
             Kind::Repeated(fields) => map.next_value_seed(Items { field, fields, out: self.out, depth_left }),
-            Kind::Scalar(scalar) => {
-                let raw = map.next_value::<&'de RawValue>()?.get();
-                steps::take(raw.len());
-                if let Err(wanted) = put_scalar(&mut self.out.bytes, field.number, scalar, raw) {
-                    self.out.note(field, wanted);
-                }
-                Ok(())
-            }
+            Kind::Scalar(scalar) => self.scalar(field, map.next_value::<&'de RawValue>()?, scalar, put_scalar),
+            Kind::Scalars(scalar) => self.scalar(field, map.next_value::<&'de RawValue>()?, scalar, put_scalars),
         }
     }
+
+    fn scalar<E>(&mut self, field: &'static Field, value: &RawValue, scalar: Scalar, put: PutScalar) -> Result<(), E> {
+        steps::take(value.get().len());
+        if let Err(wanted) = put(&mut self.out.bytes, field.number, scalar, value.get()) {
+            self.out.note(field, wanted);
+        }
+        Ok(())
+    }
 }
+
+/// Writes a value from its JSON text, as the field of this number; an error says what it should have been.
+type PutScalar = fn(&mut Vec<u8>, u32, Scalar, &str) -> Result<(), &'static str>;
 
 impl<'de> DeserializeSeed<'de> for MessageSeed<'_> {
     type Value = Found;
@@ -226,7 +233,7 @@ impl<'de> Visitor<'de> for MessageSeed<'_> {
                 pass_over_map(map)?;
                 return Ok(self.wrong());
             }
-            match self.fields.iter().find(|field| *field.name.as_bytes() == *key.0) {
+            match self.fields.iter().find(|field| field.has_name(&key.0)) {
                 Some(field) => self.member(field, &mut map)?,
                 None => pass_over_value(&mut map)?,
             }

@@ -2,7 +2,12 @@
 
 use std::borrow::Cow;
 
+use serde::de::{Deserializer as _, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
 use super::fields::Scalar;
+use crate::numbers::to_u64;
 use crate::text::{decode_base64, decode_string};
 
 /// An id that is not hex becomes this one byte, which no id is: the decoder rejects its span alone.
@@ -22,7 +27,7 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 
 fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     put_tag(out, number, 2);
-    put_varint(out, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    put_varint(out, to_u64(bytes.len()));
     out.extend_from_slice(bytes);
 }
 
@@ -44,21 +49,27 @@ pub(crate) fn put_scalar(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str
             put_tag(out, number, 0);
             put_varint(out, bit);
         }
-        Scalar::Unsigned => {
+        Scalar::Int32 => {
+            let value = integer_text(raw)?.parse::<i32>().map_err(|_| "a 32-bit integer")?;
+            put_tag(out, number, 0);
+            put_varint(out, i64::from(value).cast_unsigned());
+        }
+        Scalar::Uint32 => {
             let value = integer_text(raw)?.parse::<u32>().map_err(|_| "an integer from 0 to 4294967295")?;
             put_tag(out, number, 0);
             put_varint(out, value.into());
         }
         Scalar::Enum(names) => {
-            let named = string(raw).ok().and_then(|name| names.iter().position(|known| *known == name));
-            let value = match named.and_then(|number| u64::try_from(number).ok()) {
-                Some(number) => number,
-                None => integer_text(raw)?.parse::<i32>().map_err(|_| "an integer")?.cast_unsigned().into(),
+            let named = string(raw).ok().and_then(|name| names.iter().find(|(known, _)| *known == name));
+            let value = match named {
+                Some((_, value)) => *value,
+                None => integer_text(raw)?.parse::<i32>().map_err(|_| "an integer")?,
             };
             put_tag(out, number, 0);
-            put_varint(out, value);
+            // no reader tells a negative number from an unknown one, so it need not take ten bytes
+            put_varint(out, value.cast_unsigned().into());
         }
-        Scalar::Signed => {
+        Scalar::Int64 => {
             let value = integer_text(raw)?.parse::<i64>().map_err(|_| "a 64-bit integer")?;
             put_tag(out, number, 0);
             put_varint(out, value.cast_unsigned());
@@ -82,6 +93,31 @@ pub(crate) fn put_scalar(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str
     Ok(())
 }
 
+/// Writes a list of scalars from its JSON text.
+pub(crate) fn put_scalars(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str) -> Result<(), &'static str> {
+    struct Items<'o>(&'o mut Vec<u8>, u32, Scalar);
+    impl<'de> Visitor<'de> for Items<'_> {
+        type Value = Result<(), &'static str>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut all = Ok(());
+            while let Some(item) = list.next_element::<&'de RawValue>()? {
+                let put = if item.get() == "null" { Err("a list without null") } else { Ok(()) };
+                all = all.and(put).and_then(|()| put_scalar(self.0, self.1, self.2, item.get()));
+            }
+            Ok(all)
+        }
+    }
+    if raw == "null" {
+        return Ok(());
+    }
+    let mut json = serde_json::Deserializer::from_str(raw);
+    json.disable_recursion_limit();
+    json.deserialize_seq(Items(out, number, kind)).unwrap_or(Err("a list"))
+}
+
 fn string(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     let inner = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or("a string")?;
     Ok(if inner.contains('\\') { decode_string(inner).into() } else { inner.into() })
@@ -90,15 +126,29 @@ fn string(raw: &str) -> Result<Cow<'_, str>, &'static str> {
 /// The digits of an integer given as a number or as a string; `1.0` and `1e3` are integers to JSON as well.
 fn integer_text(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     let text = if raw.starts_with('"') { string(raw)? } else { raw.into() };
-    if !text.contains(['.', 'e', 'E']) {
-        return Ok(text);
+    if text.contains(['.', 'e', 'E']) { whole_number(&text).map(Cow::Owned).ok_or("an integer") } else { Ok(text) }
+}
+
+/// No 64-bit integer has more digits.
+const DIGITS_MAX: usize = 20;
+
+/// A number with a fraction or an exponent as digits alone, exactly; `None` when it is not whole, or larger than any integer.
+fn whole_number(text: &str) -> Option<String> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    if whole.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
     }
-    let value: f64 = text.parse().map_err(|_| "an integer")?;
-    if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 {
-        Ok(format!("{value:.0}").into())
-    } else {
-        Err("an integer")
-    }
+    let first = digits.find(|digit| digit != '0');
+    let Some(first) = first else { return Some("0".to_owned()) };
+    // where the point is, counted from the first digit that is not 0
+    let point = i64::try_from(whole.len()).ok()? - i64::try_from(first).ok()?;
+    let length = usize::try_from(point.checked_add(exponent.parse::<i64>().ok()?)?).ok()?;
+    let significant = digits.get(first..)?;
+    let significant = significant.trim_end_matches('0');
+    (significant.len() <= length && length <= DIGITS_MAX).then(|| format!("{sign}{significant:0<length$}"))
 }
 
 fn double(raw: &str) -> Result<f64, &'static str> {
@@ -108,7 +158,9 @@ fn double(raw: &str) -> Result<f64, &'static str> {
         "Infinity" => Ok(f64::INFINITY),
         "-Infinity" => Ok(f64::NEG_INFINITY),
         // Rust also reads "inf" and the like, which JSON senders do not mean
-        other if other.bytes().any(|c| c.is_ascii_digit()) => other.parse().map_err(|_| "a number"),
+        other if other.bytes().any(|c| c.is_ascii_digit()) => {
+            other.parse().ok().filter(|number: &f64| number.is_finite()).ok_or("a number that a double holds")
+        }
         _ => Err("a number"),
     }
 }
@@ -119,5 +171,5 @@ fn hex_bytes(text: &str) -> Vec<u8> {
         return NOT_AN_ID.to_vec();
     }
     let bytes = text.as_bytes().chunks_exact(2).map(|pair| Some(digit(pair.first())? << 4 | digit(pair.get(1))?));
-    bytes.collect::<Option<Vec<u8>>>().unwrap_or_else(|| NOT_AN_ID.to_vec())
+    bytes.collect::<Option<Vec<u8>>>().map_or_else(|| NOT_AN_ID.to_vec(), |id| id)
 }

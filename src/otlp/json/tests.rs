@@ -90,17 +90,82 @@ fn numbers_may_be_strings_and_do_not_pass_through_floats() {
 }
 
 #[test]
-fn unknown_keys_nulls_and_snake_case_are_passed_over() {
+fn unknown_keys_and_nulls_are_passed_over() {
     let row =
-        one(json!({"name": null, "kind": null, "events": null, "status": null, "trace_state": "x", "new": {"a": [1]}}));
+        one(json!({"name": null, "kind": null, "events": null, "status": null, "TraceState": "x", "new": {"a": [1]}}));
     assert_eq!((row["SpanName"].as_str(), row["TraceState"].as_str()), (Some(""), Some("")));
     assert_eq!(decode("{}").unwrap().rows.rows(), 0);
     assert_eq!(decode("null").unwrap().rows.rows(), 0);
     assert_eq!(decode(r#"{"resourceSpans": null}"#).unwrap().rows.rows(), 0);
 }
 
+/// Source: protobuf documentation, "ProtoJSON Format": parsers accept the lowerCamelCase name and the original field name.
+#[test]
+fn original_names_of_fields_are_taken() {
+    let span = json!({
+        "trace_id": "01".repeat(16),
+        "span_id": "02".repeat(8),
+        "trace_state": "a=b",
+        "start_time_unix_nano": "1790000000000000001",
+        "end_time_unix_nano": "1790000000000000002",
+        "attributes": [{"key": "k", "value": {"kvlist_value": {"values": [{"key": "a", "value": {"int_value": "1"}}]}}}],
+    });
+    let body = json!({"resource_spans": [{"scope_spans": [{"spans": [span], "schema_url": "u"}]}]}).to_string();
+    let row = rows(&decode(&body).unwrap().rows).remove(0);
+    assert_eq!((row["TraceState"].as_str(), row["Duration"].as_u64()), (Some("a=b"), Some(1)));
+    assert_eq!((&row["ScopeSchemaUrl"], &row["SpanAttributes"]), (&json!("u"), &json!([["k", r#"{"a":1}"#]])));
+}
+
+/// The text of an attribute whose AnyValue has this member; `None` when it costs its span.
+fn value_of(member: &str, raw: &str) -> Option<String> {
+    let span = format!(r#"{{{IDS}, "attributes": [{{"key": "k", "value": {{"{member}": {raw}}}}}]}}"#);
+    let decoded = decode(&format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#)).unwrap();
+    rows(&decoded.rows).pop().map(|row| row["SpanAttributes"][0][1].as_str().unwrap().to_owned())
+}
+
+/// Source: protobuf documentation, "ProtoJSON Format": numbers and strings are accepted, exponents too, if the value is whole.
+#[test]
+fn integers_are_read_exactly_however_they_are_written() {
+    for (raw, expect) in [
+        ("1e18", "1000000000000000000"),
+        ("9.223372036854775807e18", "9223372036854775807"),
+        (r#""-9.223372036854775808E+18""#, "-9223372036854775808"),
+        ("1.50e1", "15"),
+        ("0.0012e5", "120"),
+        ("100e-2", "1"),
+        ("1.0", "1"),
+        ("-0.0", "0"),
+        ("0e99", "0"),
+    ] {
+        assert_eq!(value_of("intValue", raw).as_deref(), Some(expect), "{raw}");
+    }
+    let huge_exponent = "1e99999999999999999999";
+    for raw in ["1.5", "1e-1", "1e19", "9.223372036854775808e18", huge_exponent, r#""""#, r#"" 1""#, "true", "{}", "[]"]
+    {
+        assert_eq!(value_of("intValue", raw), None, "{raw}");
+    }
+}
+
+/// Source: protobuf documentation, "ProtoJSON Format", and its conformance tests: a double out of range is an error.
+#[test]
+fn doubles_are_numbers_or_strings_in_range() {
+    for (raw, expect) in [
+        ("0.5", "0.5"),
+        (r#""0.5""#, "0.5"),
+        ("1e3", "1000"),
+        (r#""NaN""#, "NaN"),
+        (r#""Infinity""#, "Infinity"),
+        (r#""-Infinity""#, "-Infinity"),
+    ] {
+        assert_eq!(value_of("doubleValue", raw).as_deref(), Some(expect), "{raw}");
+    }
+    for raw in ["1e400", "-1e400", r#""inf""#, r#""nan""#, r#""""#, "true", "{}", "[]"] {
+        assert_eq!(value_of("doubleValue", raw), None, "{raw}");
+    }
+}
+
 /// Requests of which one span is wrong, and why it is rejected.
-const WRONG: [(&str, &str); 22] = [
+const WRONG: [(&str, &str); 25] = [
     (r#""name": 5"#, "name must be a string"),
     (r#""kind": "CLIENT""#, "kind must be an integer"),
     (r#""startTimeUnixNano": -1"#, "startTimeUnixNano must be an unsigned 64-bit integer"),
@@ -123,6 +188,9 @@ const WRONG: [(&str, &str); 22] = [
     (r#""status": true"#, "status must be an object"),
     (r#""events": [{"timeUnixNano": []}]"#, "timeUnixNano must be an unsigned 64-bit integer"),
     (r#""links": [7]"#, "links must be a list of objects"),
+    (r#""attributes": [{"key": 5, "value": {"stringValue": "x"}}]"#, "key must be a string"),
+    (r#""flags": "x""#, "flags must be an integer from 0 to 4294967295"),
+    (r#""droppedEventsCount": -1"#, "droppedEventsCount must be an integer from 0 to 4294967295"),
 ];
 
 const IDS: &str = r#""traceId": "01010101010101010101010101010101", "spanId": "0202020202020202""#;
@@ -153,6 +221,24 @@ fn what_is_wrong_around_spans_costs_those_spans() {
     };
     let one = |spans: &str| format!(r#"{{"scopeSpans":[{{"spans":[{spans}]}}]}}"#);
     for (resource_spans, names, rejected, reason) in [
+        (
+            format!(
+                r#"{{"resource":{{"entityRefs":[{{"idKeys":["a",5]}}]}},"scopeSpans":[{{"spans":[{a}]}}]}},{}"#,
+                one(&b)
+            ),
+            json!(["b"]),
+            1,
+            "idKeys must be a string",
+        ),
+        (
+            format!(
+                r#"{{"resource":{{"entityRefs":[{{"idKeys":["a","b"]}}]}},"scopeSpans":[{{"spans":[{a}]}}]}},{}"#,
+                one(&b)
+            ),
+            json!(["a", "b"]),
+            0,
+            "",
+        ),
         (
             format!(r#"{{"scopeSpans":[{{"spans":[{a},{b}]}}],"resource":5}},{}"#, one(&b)),
             json!(["b"]),

@@ -3,12 +3,13 @@
 //! A span that is malformed is left out, counted and named, and so are those of a resource or scope that is. A request in which
 //! the spans cannot be told apart, or that goes over a limit, is refused whole before anything of it is kept.
 //!
-//! Source: OTLP 1.11.0, trace.proto, common.proto, resource.proto (the field numbers below are theirs).
+//! Source: OTLP 1.11.0, trace.proto, common.proto, resource.proto.
 
+use super::fields;
 use super::rejection::Rejection;
 use super::span::{Context, SpanDecoder};
 use super::value::text_of;
-use super::wire::Fields;
+use super::wire::{Fields, LengthDelimited, Value};
 use crate::columns::MapRow;
 use crate::otlp::decoded::{Decoded, Encoding};
 use crate::otlp::error::{DecodeError, Part, TypeErrors};
@@ -16,6 +17,16 @@ use crate::otlp::limits::Limits;
 use crate::workspace::{self, Workspace};
 use std::borrow::Cow;
 use twox_hash::XxHash3_64;
+
+/// Chooses one field of a message.
+macro_rules! only {
+    ($message:ident::$field:ident) => {
+        |field| match fields::$message::of(field) {
+            fields::$message::$field(value) => Some(value),
+            _ => None,
+        }
+    };
+}
 
 /// Decodes an ExportTraceServiceRequest in binary protobuf. A workspace that is not the default one is noted on the resource.
 ///
@@ -43,7 +54,9 @@ pub(crate) fn decode(
 ) -> Result<Decoded, DecodeError> {
     let mut decoder =
         RequestDecoder { spans: SpanDecoder::new(request.len(), encoding, type_errors, workspace, limits) };
-    each_field(request, Part::Request, 1, |message| decoder.resource_spans(message))?;
+    each_field(request, Part::Request, only!(ExportTraceServiceRequest::ResourceSpans), |message| {
+        decoder.resource_spans(message)
+    })?;
     Ok(decoder.spans.out)
 }
 
@@ -51,14 +64,15 @@ pub(crate) fn decode(
 #[must_use]
 pub fn count_spans(request: &[u8]) -> usize {
     let mut spans = 0;
-    let _malformed_counts_so_far = each_field(request, Part::Request, 1, |resource_spans| {
-        each_field(resource_spans, Part::ResourceSpans, 2, |scope_spans| {
-            each_field(scope_spans, Part::ScopeSpans, 2, |_span| {
-                spans += 1;
-                Ok(())
+    let _malformed_counts_so_far =
+        each_field(request, Part::Request, only!(ExportTraceServiceRequest::ResourceSpans), |resource_spans| {
+            each_field(resource_spans, Part::ResourceSpans, only!(ResourceSpans::ScopeSpans), |scope_spans| {
+                each_field(scope_spans, Part::ScopeSpans, only!(ScopeSpans::Spans), |_span| {
+                    spans += 1;
+                    Ok(())
+                })
             })
-        })
-    });
+        });
     spans
 }
 
@@ -92,7 +106,7 @@ impl RequestDecoder<'_> {
         let mut service_name = Vec::new();
         let mut broken = None;
         let mut fingerprint = 0;
-        each_field(message, Part::ResourceSpans, 1, |bytes| {
+        each_field(message, Part::ResourceSpans, only!(ResourceSpans::Resource), |bytes| {
             fingerprint = XxHash3_64::oneshot_with_seed(fingerprint, bytes);
             match self.resource(bytes, &mut resource, &mut service_name) {
                 Err(error @ (DecodeError::Malformed { .. } | DecodeError::TooDeep { .. })) => {
@@ -107,7 +121,7 @@ impl RequestDecoder<'_> {
         }
         resource.keep_last_of_each_key();
         let mut schema_url: Cow<'_, [u8]> = Cow::default();
-        each_field(message, Part::ResourceSpans, 3, |bytes| {
+        each_field(message, Part::ResourceSpans, only!(ResourceSpans::SchemaUrl), |bytes| {
             schema_url = text_of(bytes);
             Ok(())
         })?;
@@ -119,11 +133,13 @@ impl RequestDecoder<'_> {
             fingerprint,
             broken,
         };
-        each_field(message, Part::ResourceSpans, 2, |bytes| self.scope_spans(bytes, &context))
+        each_field(message, Part::ResourceSpans, only!(ResourceSpans::ScopeSpans), |bytes| {
+            self.scope_spans(bytes, &context)
+        })
     }
 
     fn resource(&mut self, message: &[u8], row: &mut MapRow, service_name: &mut Vec<u8>) -> Result<(), DecodeError> {
-        each_field(message, Part::Resource, 1, |attribute| {
+        each_field(message, Part::Resource, only!(Resource::Attributes), |attribute| {
             self.spans.shared_attribute(attribute, |key, value| {
                 // the receiver decides which workspace it is, not the sender
                 if key == workspace::ATTRIBUTE.as_bytes() {
@@ -141,11 +157,11 @@ impl RequestDecoder<'_> {
     fn scope_spans(&mut self, message: &[u8], resource: &ResourceContext<'_>) -> Result<(), DecodeError> {
         let mut scope = ScopeFields::default();
         let (mut broken, mut fingerprint) = (resource.broken, resource.fingerprint);
-        let mut fields = Fields::new(message);
-        while let Some((number, value)) = fields.next().map_err(Part::ScopeSpans.is())? {
-            match number {
-                1 => {
-                    let bytes = value.bytes().map_err(Part::ScopeSpans.is())?;
+        let mut unread = Fields::new(message);
+        while let Some(field) = unread.next().map_err(Part::ScopeSpans.is())? {
+            match fields::ScopeSpans::of(field) {
+                fields::ScopeSpans::Scope(message) => {
+                    let bytes = message.get().map_err(Part::ScopeSpans.is())?;
                     fingerprint = XxHash3_64::oneshot_with_seed(fingerprint, bytes);
                     match self.scope(bytes, &mut scope) {
                         Err(error @ (DecodeError::Malformed { .. } | DecodeError::TooDeep { .. })) => {
@@ -154,8 +170,11 @@ impl RequestDecoder<'_> {
                         other => other?,
                     }
                 }
-                3 => scope.schema_url = text_of(value.bytes().map_err(Part::ScopeSpans.is())?),
-                _ => {}
+                fields::ScopeSpans::SchemaUrl(text) => {
+                    scope.schema_url = text_of(text.get().map_err(Part::ScopeSpans.is())?);
+                }
+                // they need what the scope says, which may come after them
+                fields::ScopeSpans::Spans(_) | fields::ScopeSpans::Unknown => {}
             }
         }
         scope.attributes.keep_last_of_each_key();
@@ -172,7 +191,7 @@ impl RequestDecoder<'_> {
         };
         let mut unread = message.len();
         let mut first = true;
-        each_field(message, Part::ScopeSpans, 2, |span| {
+        each_field(message, Part::ScopeSpans, only!(ScopeSpans::Spans), |span| {
             unread = unread.saturating_sub(span.len());
             self.spans.span(span, &context)?;
             if std::mem::replace(&mut first, false) {
@@ -183,33 +202,35 @@ impl RequestDecoder<'_> {
     }
 
     fn scope<'a>(&mut self, message: &'a [u8], scope: &mut ScopeFields<'a>) -> Result<(), DecodeError> {
-        let mut fields = Fields::new(message);
-        while let Some((number, value)) = fields.next().map_err(Part::Scope.is())? {
-            match number {
-                1 => scope.name = text_of(value.bytes().map_err(Part::Scope.is())?),
-                2 => scope.version = text_of(value.bytes().map_err(Part::Scope.is())?),
-                3 => {
-                    let attribute = value.bytes().map_err(Part::Scope.is())?;
+        let mut unread = Fields::new(message);
+        while let Some(field) = unread.next().map_err(Part::Scope.is())? {
+            match fields::InstrumentationScope::of(field) {
+                fields::InstrumentationScope::Name(text) => scope.name = text_of(text.get().map_err(Part::Scope.is())?),
+                fields::InstrumentationScope::Version(text) => {
+                    scope.version = text_of(text.get().map_err(Part::Scope.is())?);
+                }
+                fields::InstrumentationScope::Attributes(message) => {
+                    let attribute = message.get().map_err(Part::Scope.is())?;
                     self.spans.shared_attribute(attribute, |key, value| scope.attributes.push(key, value))?;
                 }
-                _ => {}
+                fields::InstrumentationScope::DroppedAttributesCount(_) | fields::InstrumentationScope::Unknown => {}
             }
         }
         Ok(())
     }
 }
 
-/// Calls `f` with each occurrence of a length-delimited field.
+/// Calls `f` with each occurrence of the field `wanted`.
 fn each_field<'a>(
     message: &'a [u8],
     part: Part,
-    wanted: u32,
+    wanted: impl Fn((u32, Value<'a>)) -> Option<LengthDelimited<'a>>,
     mut f: impl FnMut(&'a [u8]) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
-    let mut fields = Fields::new(message);
-    while let Some((number, value)) = fields.next().map_err(part.is())? {
-        if number == wanted {
-            f(value.bytes().map_err(part.is())?)?;
+    let mut unread = Fields::new(message);
+    while let Some(field) = unread.next().map_err(part.is())? {
+        if let Some(value) = wanted(field) {
+            f(value.get().map_err(part.is())?)?;
         }
     }
     Ok(())

@@ -4,10 +4,12 @@
 //! decode.rs     the request down to its spans
 //! span.rs       one span -> a row            rejection.rs  why it is none
 //! value.rs      AnyValue -> the text that a ClickHouse map holds
+//! fields.rs     OTLP's fields, generated from proto/
 //! wire.rs       the wire format, one field at a time
 //! ```
 
 pub(crate) mod decode;
+mod fields;
 mod rejection;
 mod span;
 mod value;

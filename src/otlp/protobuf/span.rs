@@ -1,5 +1,6 @@
 //! One span's message -> a row, or a reason why it is none.
 
+use super::fields;
 use super::rejection::{Rejection, SpanError, short_name};
 use super::value::{key_value, text, text_of};
 use super::wire::Fields;
@@ -155,23 +156,28 @@ impl<'l> SpanDecoder<'l> {
 
     fn span_content<'a>(&mut self, message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), SpanError> {
         let wire = |problem| SpanError::of("it")(Part::Span.is()(problem));
-        let mut fields = Fields::new(message);
-        while let Some((number, value)) = fields.next().map_err(wire)? {
-            match number {
-                1 => span.trace_id = value.bytes().map_err(wire)?,
-                2 => span.span_id = value.bytes().map_err(wire)?,
-                3 => span.trace_state = text_of(value.bytes().map_err(wire)?),
-                4 => span.parent_span_id = value.bytes().map_err(wire)?,
-                5 => span.name = text_of(value.bytes().map_err(wire)?),
-                6 => span.kind = value.varint().map_err(wire)?,
-                7 => span.start = value.fixed64().map_err(wire)?,
-                8 => span.end = value.fixed64().map_err(wire)?,
-                9 => self.attribute(value.bytes().map_err(wire)?)?,
-                11 => self.event(value.bytes().map_err(wire)?)?,
-                13 => self.link(value.bytes().map_err(wire)?)?,
-                16 => span.flags = value.fixed32().map_err(wire)?,
-                15 => status(value.bytes().map_err(wire)?, span).map_err(SpanError::of("its status"))?,
-                _ => {}
+        let mut unread = Fields::new(message);
+        while let Some(field) = unread.next().map_err(wire)? {
+            match fields::Span::of(field) {
+                fields::Span::TraceId(id) => span.trace_id = id.get().map_err(wire)?,
+                fields::Span::SpanId(id) => span.span_id = id.get().map_err(wire)?,
+                fields::Span::ParentSpanId(id) => span.parent_span_id = id.get().map_err(wire)?,
+                fields::Span::TraceState(text) => span.trace_state = text_of(text.get().map_err(wire)?),
+                fields::Span::Name(text) => span.name = text_of(text.get().map_err(wire)?),
+                fields::Span::Kind(number) => span.kind = number.get().map_err(wire)?,
+                fields::Span::StartTimeUnixNano(nanos) => span.start = nanos.get().map_err(wire)?,
+                fields::Span::EndTimeUnixNano(nanos) => span.end = nanos.get().map_err(wire)?,
+                fields::Span::Attributes(message) => self.attribute(message.get().map_err(wire)?)?,
+                fields::Span::Events(message) => self.event(message.get().map_err(wire)?)?,
+                fields::Span::Links(message) => self.link(message.get().map_err(wire)?)?,
+                fields::Span::Status(message) => {
+                    status(message.get().map_err(wire)?, span).map_err(SpanError::of("its status"))?;
+                }
+                fields::Span::Flags(bits) => span.flags = bits.get().map_err(wire)?,
+                fields::Span::DroppedAttributesCount(_)
+                | fields::Span::DroppedEventsCount(_)
+                | fields::Span::DroppedLinksCount(_)
+                | fields::Span::Unknown => {}
             }
         }
         Ok(())
@@ -191,17 +197,16 @@ impl<'l> SpanDecoder<'l> {
         let wire = |problem| SpanError::of("an event")(Part::Event.is()(problem));
         self.count(1).map_err(SpanError::Request)?;
         let (mut at, mut name): (u64, &[u8]) = (0, &[]);
-        let mut fields = Fields::new(message);
-        while let Some((number, value)) = fields.next().map_err(wire)? {
-            match number {
-                1 => at = value.fixed64().map_err(wire)?,
-                2 => name = value.bytes().map_err(wire)?,
-                3 => self.nested_attribute(
-                    value.bytes().map_err(wire)?,
-                    "an event attribute",
-                    RowGroup::event_attribute,
-                )?,
-                _ => {}
+        let mut unread = Fields::new(message);
+        while let Some(field) = unread.next().map_err(wire)? {
+            match fields::Event::of(field) {
+                fields::Event::TimeUnixNano(nanos) => at = nanos.get().map_err(wire)?,
+                fields::Event::Name(text) => name = text.get().map_err(wire)?,
+                fields::Event::Attributes(message) => {
+                    let attribute = message.get().map_err(wire)?;
+                    self.nested_attribute(attribute, "an event attribute", RowGroup::event_attribute)?;
+                }
+                fields::Event::DroppedAttributesCount(_) | fields::Event::Unknown => {}
             }
         }
         let name = text_of(name);
@@ -216,16 +221,17 @@ impl<'l> SpanDecoder<'l> {
         let wire = |problem| SpanError::of("a link")(Part::Link.is()(problem));
         self.count(1).map_err(SpanError::Request)?;
         let (mut trace_id, mut span_id, mut trace_state): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
-        let mut fields = Fields::new(message);
-        while let Some((number, value)) = fields.next().map_err(wire)? {
-            match number {
-                1 => trace_id = value.bytes().map_err(wire)?,
-                2 => span_id = value.bytes().map_err(wire)?,
-                3 => trace_state = value.bytes().map_err(wire)?,
-                4 => {
-                    self.nested_attribute(value.bytes().map_err(wire)?, "a link attribute", RowGroup::link_attribute)?
+        let mut unread = Fields::new(message);
+        while let Some(field) = unread.next().map_err(wire)? {
+            match fields::Link::of(field) {
+                fields::Link::TraceId(id) => trace_id = id.get().map_err(wire)?,
+                fields::Link::SpanId(id) => span_id = id.get().map_err(wire)?,
+                fields::Link::TraceState(text) => trace_state = text.get().map_err(wire)?,
+                fields::Link::Attributes(message) => {
+                    let attribute = message.get().map_err(wire)?;
+                    self.nested_attribute(attribute, "a link attribute", RowGroup::link_attribute)?;
                 }
-                _ => {}
+                fields::Link::DroppedAttributesCount(_) | fields::Link::Flags(_) | fields::Link::Unknown => {}
             }
         }
         let trace_id = TraceId::from_slice(trace_id).map_err(|error| Rejection::Id("a link's trace_id", error))?;
@@ -286,12 +292,12 @@ impl<'l> SpanDecoder<'l> {
 
 fn status<'a>(message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), DecodeError> {
     let wire = Part::Status.is();
-    let mut fields = Fields::new(message);
-    while let Some((number, value)) = fields.next().map_err(&wire)? {
-        match number {
-            2 => span.status_message = text_of(value.bytes().map_err(&wire)?),
-            3 => span.status_code = value.varint().map_err(&wire)?,
-            _ => {}
+    let mut unread = Fields::new(message);
+    while let Some(field) = unread.next().map_err(&wire)? {
+        match fields::Status::of(field) {
+            fields::Status::Message(text) => span.status_message = text_of(text.get().map_err(&wire)?),
+            fields::Status::Code(number) => span.status_code = number.get().map_err(&wire)?,
+            fields::Status::Unknown => {}
         }
     }
     Ok(())

@@ -4,6 +4,7 @@
 //!
 //! Source: OTLP common.proto, `AnyValue`.
 
+use super::fields::{AnyValue, ArrayValue, KeyValue, KeyValueList};
 use super::wire::Fields;
 use crate::otlp::error::{DecodeError, Part};
 use crate::steps;
@@ -94,16 +95,16 @@ enum Variant<'a> {
 fn last_variant(message: &[u8]) -> Result<Variant<'_>, DecodeError> {
     let mut fields = Fields::new(message);
     let mut variant = Variant::Absent;
-    while let Some((number, value)) = fields.next().map_err(Part::Value.is())? {
-        let read = match number {
-            1 => value.bytes().map(Variant::String),
-            2 => value.varint().map(|bit| Variant::Bool(bit != 0)),
-            3 => value.varint().map(|bits| Variant::Int(bits.cast_signed())),
-            4 => value.fixed64().map(|bits| Variant::Double(f64::from_bits(bits))),
-            5 => value.bytes().map(Variant::Array),
-            6 => value.bytes().map(Variant::KeyValues),
-            7 => value.bytes().map(Variant::Bytes),
-            _ => continue,
+    while let Some(field) = fields.next().map_err(Part::Value.is())? {
+        let read = match AnyValue::of(field) {
+            AnyValue::StringValue(text) => text.get().map(Variant::String),
+            AnyValue::BoolValue(bit) => bit.get().map(|bit| Variant::Bool(bit != 0)),
+            AnyValue::IntValue(bits) => bits.get().map(|bits| Variant::Int(bits.cast_signed())),
+            AnyValue::DoubleValue(bits) => bits.get().map(|bits| Variant::Double(f64::from_bits(bits))),
+            AnyValue::ArrayValue(list) => list.get().map(Variant::Array),
+            AnyValue::KvlistValue(list) => list.get().map(Variant::KeyValues),
+            AnyValue::BytesValue(bytes) => bytes.get().map(Variant::Bytes),
+            AnyValue::StringValueStrindex(_) | AnyValue::Unknown => continue,
         };
         variant = read.map_err(Part::Value.is())?;
     }
@@ -140,10 +141,10 @@ fn put_json_array(out: &mut String, list: &[u8], depth: usize, depth_max: usize)
     let mut fields = Fields::new(list);
     out.push('[');
     let mut first = true;
-    while let Some((number, value)) = fields.next().map_err(Part::Value.is())? {
-        if number == 1 {
+    while let Some(field) = fields.next().map_err(Part::Value.is())? {
+        if let ArrayValue::Values(item) = ArrayValue::of(field) {
             separate(out, &mut first);
-            let item = last_variant(value.bytes().map_err(Part::Value.is())?)?;
+            let item = last_variant(item.get().map_err(Part::Value.is())?)?;
             put_json(out, item, depth + 1, depth_max)?;
         }
     }
@@ -155,10 +156,10 @@ fn put_json_object(out: &mut String, list: &[u8], depth: usize, depth_max: usize
     let mut fields = Fields::new(list);
     out.push('{');
     let mut first = true;
-    while let Some((number, value)) = fields.next().map_err(Part::Value.is())? {
-        if number == 1 {
+    while let Some(field) = fields.next().map_err(Part::Value.is())? {
+        if let KeyValueList::Values(entry) = KeyValueList::of(field) {
             separate(out, &mut first);
-            let (key, item) = key_value(value.bytes().map_err(Part::Value.is())?)?;
+            let (key, item) = key_value(entry.get().map_err(Part::Value.is())?)?;
             put_json_string(out, &key);
             out.push(':');
             put_json(out, last_variant(item)?, depth + 1, depth_max)?;
@@ -173,11 +174,11 @@ fn put_json_object(out: &mut String, list: &[u8], depth: usize, depth_max: usize
 pub(crate) fn key_value(message: &[u8]) -> Result<(Cow<'_, [u8]>, &[u8]), DecodeError> {
     let mut fields = Fields::new(message);
     let (mut key, mut item): (&[u8], &[u8]) = (&[], &[]);
-    while let Some((number, value)) = fields.next().map_err(Part::Attribute.is())? {
-        match number {
-            1 => key = value.bytes().map_err(Part::Attribute.is())?,
-            2 => item = value.bytes().map_err(Part::Attribute.is())?,
-            _ => {}
+    while let Some(field) = fields.next().map_err(Part::Attribute.is())? {
+        match KeyValue::of(field) {
+            KeyValue::Key(text) => key = text.get().map_err(Part::Attribute.is())?,
+            KeyValue::Value(value) => item = value.get().map_err(Part::Attribute.is())?,
+            KeyValue::KeyStrindex(_) | KeyValue::Unknown => {}
         }
     }
     Ok((text_of(key), item))

@@ -147,24 +147,47 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'a> Value<'a> {
-    #[inline]
-    pub(crate) fn bytes(self) -> Result<&'a [u8], WireError> {
-        if let Self::Bytes(bytes) = self { Ok(bytes) } else { Err(WireError::WireType) }
-    }
+/// A field's value that must be bytes: a text, bytes, or a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LengthDelimited<'a>(pub(super) Value<'a>);
 
-    #[inline]
-    pub(crate) fn varint(self) -> Result<u64, WireError> {
-        if let Self::Varint(value) = self { Ok(value) } else { Err(WireError::WireType) }
-    }
+/// A field's value that must be a varint.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Varint<'a>(pub(super) Value<'a>);
 
-    #[inline]
-    pub(crate) fn fixed64(self) -> Result<u64, WireError> {
-        if let Self::Fixed64(value) = self { Ok(value) } else { Err(WireError::WireType) }
-    }
+/// A field's value that must be 8 bytes, little endian.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fixed64<'a>(pub(super) Value<'a>);
 
-    pub(crate) fn fixed32(self) -> Result<u32, WireError> {
-        if let Self::Fixed32(value) = self { Ok(value) } else { Err(WireError::WireType) }
+/// A field's value that must be 4 bytes, little endian.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fixed32<'a>(pub(super) Value<'a>);
+
+impl<'a> LengthDelimited<'a> {
+    #[inline(always)]
+    pub(crate) fn get(self) -> Result<&'a [u8], WireError> {
+        if let Value::Bytes(bytes) = self.0 { Ok(bytes) } else { Err(WireError::WireType) }
+    }
+}
+
+impl Varint<'_> {
+    #[inline(always)]
+    pub(crate) fn get(self) -> Result<u64, WireError> {
+        if let Value::Varint(value) = self.0 { Ok(value) } else { Err(WireError::WireType) }
+    }
+}
+
+impl Fixed64<'_> {
+    #[inline(always)]
+    pub(crate) fn get(self) -> Result<u64, WireError> {
+        if let Value::Fixed64(value) = self.0 { Ok(value) } else { Err(WireError::WireType) }
+    }
+}
+
+impl Fixed32<'_> {
+    #[inline(always)]
+    pub(crate) fn get(self) -> Result<u32, WireError> {
+        if let Value::Fixed32(value) = self.0 { Ok(value) } else { Err(WireError::WireType) }
     }
 }
 

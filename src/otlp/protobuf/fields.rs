@@ -1,0 +1,12 @@
+//! The fields of OTLP's messages by their numbers, each with the wire type that the standard gives it: an enum for each message.
+//! `build.rs` generates them from `proto/`.
+//!
+//! ```text
+//! match fields::Span::of(field) { fields::Span::Name(text) => text.get()?, ... }
+//! ```
+
+#![allow(dead_code, reason = "the standard has fields that are not stored")]
+
+use super::wire::{Fixed32, Fixed64, LengthDelimited, Value, Varint};
+
+include!(concat!(env!("OUT_DIR"), "/otlp_protobuf.rs"));
