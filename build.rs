@@ -188,7 +188,7 @@ fn is_id(name: &str) -> bool {
 }
 
 fn last_part(full_name: &str) -> &str {
-    full_name.rsplit('.').next().map_or(full_name, |name| name)
+    full_name.rsplit_once('.').map_or(full_name, |(_, name)| name)
 }
 
 /// `start_time` -> `StartTime`

@@ -38,7 +38,10 @@ pub(crate) fn put_scalar(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str
     }
     match kind {
         Scalar::Text => put_bytes(out, number, string(raw)?.as_bytes()),
-        Scalar::HexId => put_bytes(out, number, &hex_bytes(&string(raw)?)),
+        Scalar::HexId => match hex_bytes(&string(raw)?) {
+            Some(id) => put_bytes(out, number, &id),
+            None => put_bytes(out, number, NOT_AN_ID),
+        },
         Scalar::Base64 => put_bytes(out, number, &decode_base64(&string(raw)?).ok_or("base64")?),
         Scalar::Bool => {
             let bit = match raw {
@@ -165,11 +168,11 @@ fn double(raw: &str) -> Result<f64, &'static str> {
     }
 }
 
-fn hex_bytes(text: &str) -> Vec<u8> {
-    let digit = |c: Option<&u8>| c.and_then(|c| char::from(*c).to_digit(16)).and_then(|d| u8::try_from(d).ok());
-    if !text.len().is_multiple_of(2) {
-        return NOT_AN_ID.to_vec();
+fn hex_bytes(text: &str) -> Option<Vec<u8>> {
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let (pairs, rest) = text.as_bytes().as_chunks();
+    if !rest.is_empty() {
+        return None;
     }
-    let bytes = text.as_bytes().chunks_exact(2).map(|pair| Some(digit(pair.first())? << 4 | digit(pair.get(1))?));
-    bytes.collect::<Option<Vec<u8>>>().map_or_else(|| NOT_AN_ID.to_vec(), |id| id)
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }

@@ -6,6 +6,7 @@
 //! ```
 
 #![allow(dead_code, reason = "the standard has fields that are not stored")]
+#![allow(clippy::enum_variant_names, reason = "the names are the standard's")]
 
 use super::wire::{Fixed32, Fixed64, LengthDelimited, Value, Varint};
 
