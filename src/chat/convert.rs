@@ -9,10 +9,11 @@ use super::raw;
 use super::request::Request;
 use super::response::{Response, Shape};
 use super::span::{AttrValue, Attributes, ChatSpan, Raw, Status};
-use super::timing::Timing;
+use super::timing::{GivenTimes, Timing};
 use super::trace_ref::{SessionRef, Traceparent};
 use super::validate::ValidationErrors;
 use crate::columns;
+use crate::genai::operation::CHAT;
 use crate::genai::response_error::{self, Failure};
 use crate::genai::usage::Usage;
 use crate::genai::{provider, semconv};
@@ -74,12 +75,11 @@ pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<Ch
     put_failure(&mut attributes, failure.as_ref());
     put_caller(&mut attributes, capture, &request, trace.id());
     contexts.put(&mut attributes);
-    put_timing(&mut attributes, &timing);
-    if let Some(session) = &session {
-        attributes.text(semconv::SESSION_ID, session.clone());
-        attributes.text(semconv::CONVERSATION_ID, session.clone());
-    }
+    put_timing(&mut attributes, &timing, capture.checked().times);
+    attributes.call.session_id = attributes.stated(semconv::SESSION_ID, session.clone());
+    attributes.call.conversation_id = attributes.stated(semconv::CONVERSATION_ID, session.clone());
     let raw = if capture.options().keep_raw { raw(&mut attributes, capture) } else { Raw::default() };
+    let (call, attributes) = attributes.finish();
     Ok(ChatSpan {
         trace,
         span_id,
@@ -95,7 +95,8 @@ pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<Ch
         status_message: failure.map(|failure| failure.message).unwrap_or_default(),
         service_name: capture.member("service_name").and_then(Value::filled_str),
         raw,
-        attributes: attributes.finish(),
+        call,
+        attributes,
     })
 }
 
@@ -173,10 +174,12 @@ fn put_call<'c>(
     let is_error_itself =
         failure.is_some_and(|failure| failure.error.is_some_and(|error| error.is_same(capture.response())));
 
-    attributes.text(semconv::OPERATION_NAME, "chat");
-    attributes.text(semconv::PROVIDER_NAME, provider);
+    attributes.call.operation = CHAT.into();
+    attributes.text(semconv::OPERATION_NAME, CHAT);
+    attributes.call.provider = attributes.stated(semconv::PROVIDER_NAME, Some(provider));
     attributes.text(semconv::OPENAI_API_TYPE, "chat_completions");
     request.put(attributes, is_stream);
+    attributes.call.usage = usage.plausible();
     put_usage(attributes, &usage);
     response.put(attributes, &usage, cost.and_then(|cost| cost.member), Shape { is_stream, is_error_itself });
     cost::put(attributes, cost, &capture.checked().cost);
@@ -211,7 +214,8 @@ fn put_failure<'c>(attributes: &mut Attributes<'c>, failure: Option<&Failure<'c>
     let Some(failure) = failure else {
         return;
     };
-    attributes.text(semconv::ERROR_TYPE, failure.class.clone());
+    attributes.call.error_type = attributes.stated(semconv::ERROR_TYPE, Some(failure.class.clone()));
+    attributes.call.error_message = failure.message.clone();
     if let Some(error) = failure.error {
         attributes.json(semconv::MILLRACE_RESPONSE_ERROR, |json| json.value(error));
     }
@@ -220,7 +224,7 @@ fn put_failure<'c>(attributes: &mut Attributes<'c>, failure: Option<&Failure<'c>
 /// What the caller says about itself and about what the call is for.
 fn put_caller<'c>(attributes: &mut Attributes<'c>, capture: &'c Capture<'_>, request: &Request<'c>, trace: TraceId) {
     let text = |name: &str| capture.member(name).and_then(Value::filled_str);
-    attributes.optional_text(semconv::USER_ID, text("user_id").or_else(|| request.user()));
+    attributes.call.user_id = attributes.stated(semconv::USER_ID, text("user_id").or_else(|| request.user()));
     let given_trace = text("trace_id").filter(|given| !given.trim().is_empty() && **given != trace.to_string());
     attributes.optional_text(semconv::MILLRACE_TRACE_ID, given_trace);
     let tags: Vec<_> = capture.member("tags").into_iter().flat_map(Value::items).filter_map(Value::str).collect();
@@ -229,9 +233,15 @@ fn put_caller<'c>(attributes: &mut Attributes<'c>, capture: &'c Capture<'_>, req
     }
 }
 
-fn put_timing(attributes: &mut Attributes<'_>, timing: &Timing) {
+fn put_timing(attributes: &mut Attributes<'_>, timing: &Timing, given: GivenTimes) {
+    attributes.call.timing_quality = timing.source.into();
     attributes.text(semconv::MILLRACE_TIMING, timing.source);
     if let Some(seconds) = timing.first_chunk_seconds {
         attributes.put(semconv::RESPONSE_TIME_TO_FIRST_CHUNK, AttrValue::Double(seconds));
+    }
+    if let Some((start, first)) = given.started.zip(given.first_token) {
+        attributes.call.time_to_first_token = Some(first.nanos_since(start));
+        // what has a first token is a stream
+        attributes.call.streaming = Some(true);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::parse::CallerCost;
 use super::span::{AttrValue, Attributes};
-use crate::genai::cost::Usd;
+use crate::genai::cost::{self, CostSource, Usd};
 use crate::genai::semconv;
 use crate::json::document::Value;
 
@@ -10,8 +10,7 @@ use crate::json::document::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cost {
     total: Usd,
-    /// `caller` or `response`.
-    source: &'static str,
+    source: CostSource,
     /// The member of the usage that `total` is all of.
     pub(super) member: Option<&'static str>,
 }
@@ -21,13 +20,13 @@ impl Cost {
     pub(super) fn find(caller: &CallerCost, response: Value<'_>) -> Option<Self> {
         let by_caller = caller.total.or_else(|| caller.input?.checked_add(caller.output?));
         if let Some(total) = by_caller {
-            return Some(Self { total, source: "caller", member: None });
+            return Some(Self { total, source: CostSource::Caller, member: None });
         }
         let (total, member) = Self::of_usage(response).or_else(|| {
             let hidden = response.get("_hidden_params")?.get("response_cost")?;
             Some((usd(hidden, 0)?, None))
         })?;
-        Some(Self { total, source: "response", member })
+        Some(Self { total, source: CostSource::Response, member })
     }
 
     fn of_usage(response: Value<'_>) -> Option<(Usd, Option<&'static str>)> {
@@ -56,11 +55,12 @@ fn usd(value: Value<'_>, unit: i64) -> Option<Usd> {
 }
 
 /// Writes the attributes of the cost and of the caller's breakdown.
-pub(super) fn put(attributes: &mut Attributes<'_>, cost: Option<Cost>, caller: &CallerCost) {
-    if let Some(cost) = cost {
+pub(super) fn put(attributes: &mut Attributes<'_>, found: Option<Cost>, caller: &CallerCost) {
+    let (mut total, mut input, mut output) = (found.map(|cost| cost.total), caller.input, caller.output);
+    if let Some(cost) = found {
         attributes.put(semconv::USAGE_COST, AttrValue::Decimal(cost.total));
         attributes.put(semconv::LLM_COST_TOTAL, AttrValue::Decimal(cost.total));
-        attributes.text(semconv::MILLRACE_COST_SOURCE, cost.source);
+        attributes.text(semconv::MILLRACE_COST_SOURCE, cost.source.literal());
     }
     for (key, side) in [(semconv::LLM_COST_PROMPT, caller.input), (semconv::LLM_COST_COMPLETION, caller.output)] {
         if let Some(usd) = side {
@@ -76,10 +76,20 @@ pub(super) fn put(attributes: &mut Attributes<'_>, cost: Option<Cost>, caller: &
         };
         // a detail named like a total must not be taken for it
         let key = if attributes.has(&key) { format!("{}details.{name}", semconv::LLM_COST_PREFIX) } else { key };
-        if !attributes.has(&key) {
-            attributes.put(key, AttrValue::Decimal(*usd));
+        if attributes.has(&key) {
+            continue;
         }
+        match key.as_str() {
+            semconv::LLM_COST_TOTAL => total = Some(*usd),
+            semconv::LLM_COST_PROMPT => input = Some(*usd),
+            semconv::LLM_COST_COMPLETION => output = Some(*usd),
+            _ => {}
+        }
+        attributes.put(key, AttrValue::Decimal(*usd));
     }
+    let total = total.or_else(|| cost::Cost::sum_of(input, output));
+    let source = total.map(|_| found.map_or(CostSource::Attributes, |cost| cost.source));
+    attributes.call.cost = cost::Cost { total, input, output, source };
 }
 
 #[cfg(test)]
@@ -89,7 +99,7 @@ mod tests {
 
     fn found(response: &str, caller: &CallerCost) -> Option<(String, &'static str)> {
         let document = Document::parse(response.to_owned()).unwrap();
-        Cost::find(caller, document.root()).map(|cost| (cost.total.to_string(), cost.source))
+        Cost::find(caller, document.root()).map(|cost| (cost.total.to_string(), cost.source.literal()))
     }
 
     #[test]

@@ -38,6 +38,6 @@ pub use crate::json::limits::Limits;
 pub use convert::{Context, check_age, convert};
 pub use identity::RecordIdentity;
 pub use parse::{Capture, ParseOptions, parse};
-pub use span::{AttrValue, ChatSpan, Raw, Status};
+pub use span::{AttrValue, Attribute, ChatSpan, Raw, Status};
 pub use trace_ref::{SessionRef, TRACE_ID_BYTES_MAX, TraceRef, Traceparent, derived_session};
 pub use validate::{ERRORS_MAX, INPUT_BYTES_MAX, Loc, ValidationError, ValidationErrors};

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::span::{AttrValue, Attributes};
-use crate::genai::messages::{message, tools};
+use crate::genai::messages::{message, system, tools};
 use crate::genai::semconv;
 use crate::json::document::Value;
+use crate::json::writer::JsonWriter;
 
 /// The members of a request that have an attribute, and the rest in order.
 #[derive(Default)]
@@ -98,44 +99,59 @@ impl<'d> Request<'d> {
     }
 
     pub(super) fn put(&self, attributes: &mut Attributes<'d>, was_streamed: bool) {
-        attributes.text(semconv::REQUEST_MODEL, self.model.clone());
-        attributes.optional_int(semconv::REQUEST_MAX_TOKENS, self.max_completion_tokens.or(self.max_tokens));
-        attributes.optional_int(semconv::REQUEST_CHOICE_COUNT, self.choice_count.filter(|count| *count != 1));
-        for (key, value) in [
-            (semconv::REQUEST_TEMPERATURE, self.temperature),
-            (semconv::REQUEST_TOP_P, self.top_p),
-            (semconv::REQUEST_FREQUENCY_PENALTY, self.frequency_penalty),
-            (semconv::REQUEST_PRESENCE_PENALTY, self.presence_penalty),
+        attributes.call.request_model = attributes.stated(semconv::REQUEST_MODEL, Some(self.model.clone()));
+        self.put_parameters(attributes, was_streamed);
+        self.put_content(attributes);
+    }
+
+    fn put_parameters(&self, attributes: &mut Attributes<'d>, was_streamed: bool) {
+        let int = |value: Option<i64>| value.map(AttrValue::Int);
+        let max_tokens = int(self.max_completion_tokens.or(self.max_tokens));
+        attributes.parameter(semconv::REQUEST_MAX_TOKENS, "max_tokens", max_tokens);
+        let choice_count = int(self.choice_count.filter(|count| *count != 1));
+        attributes.parameter(semconv::REQUEST_CHOICE_COUNT, "choice.count", choice_count);
+        for (key, name, value) in [
+            (semconv::REQUEST_TEMPERATURE, "temperature", self.temperature),
+            (semconv::REQUEST_TOP_P, "top_p", self.top_p),
+            (semconv::REQUEST_FREQUENCY_PENALTY, "frequency_penalty", self.frequency_penalty),
+            (semconv::REQUEST_PRESENCE_PENALTY, "presence_penalty", self.presence_penalty),
         ] {
-            if let Some(value) = value {
-                attributes.put(key, AttrValue::Double(value));
-            }
+            attributes.parameter(key, name, value.map(AttrValue::Double));
         }
-        attributes.optional_int(semconv::REQUEST_TOP_K, self.top_k.filter(|top_k| *top_k > 0));
+        attributes.parameter(semconv::REQUEST_TOP_K, "top_k", int(self.top_k.filter(|top_k| *top_k > 0)));
         if !self.stop.is_empty() {
-            attributes.texts(semconv::REQUEST_STOP_SEQUENCES, self.stop.clone());
+            let stop = attributes.within_limits(semconv::REQUEST_STOP_SEQUENCES, self.stop.clone());
+            let stop = Some(AttrValue::StrList(stop));
+            attributes.parameter(semconv::REQUEST_STOP_SEQUENCES, "stop_sequences", stop);
         }
-        attributes.optional_int(semconv::REQUEST_SEED, self.seed.or(self.random_seed));
+        attributes.parameter(semconv::REQUEST_SEED, "seed", int(self.seed.or(self.random_seed)));
         if self.stream || was_streamed {
+            attributes.call.streaming = Some(true);
             attributes.put(semconv::REQUEST_STREAM, AttrValue::Bool(true));
         }
         let second_effort = || self.effort_of_reasoning.as_ref().map(|(effort, _)| effort.clone());
         let effort = self.reasoning_effort.clone().or_else(second_effort);
-        attributes.optional_text(semconv::REQUEST_REASONING_LEVEL, effort);
         let tier = self.service_tier.clone().filter(|tier| tier != "auto");
-        attributes.optional_text(semconv::OPENAI_REQUEST_SERVICE_TIER, tier);
-        if let Some(kind) = self.output_type() {
-            attributes.text(semconv::OUTPUT_TYPE, kind);
+        let output_type = self.output_type().map(Cow::Borrowed);
+        for (key, name, text) in [
+            (semconv::REQUEST_REASONING_LEVEL, "reasoning.level", effort),
+            (semconv::OPENAI_REQUEST_SERVICE_TIER, "service_tier", tier),
+            (semconv::OUTPUT_TYPE, "output_type", output_type),
+        ] {
+            let text = text.map(|text| AttrValue::Str(attributes.within_limit(key, text)));
+            attributes.parameter(key, name, text);
         }
-        self.put_content(attributes);
     }
 
     fn put_content(&self, attributes: &mut Attributes<'d>) {
         if [self.tools, self.functions].into_iter().flatten().any(|tools| !tools.is_empty()) {
-            attributes.json(semconv::TOOL_DEFINITIONS, |json| tools::write(json, self.tools, self.functions));
+            let write = |json: &mut JsonWriter| tools::write(json, self.tools, self.functions);
+            attributes.call.tool_definitions = attributes.content(semconv::TOOL_DEFINITIONS, write);
         }
         if let Some(messages) = self.messages {
-            attributes.json(semconv::INPUT_MESSAGES, |json| message::write_input(json, messages));
+            attributes.call.system_prompt = system::of_messages(messages, attributes.limits()).into();
+            attributes.call.input_messages =
+                attributes.content(semconv::INPUT_MESSAGES, |json| message::write_input(json, messages));
         }
         self.put_rest(attributes);
     }
@@ -226,7 +242,10 @@ mod tests {
             value.as_column_text(&mut text);
             serde_json::from_str(&text).unwrap_or(Json::String(text))
         };
-        let list = attributes.finish();
+        let (call, mut list) = attributes.finish();
+        if !call.tool_definitions.is_empty() {
+            list.push((semconv::TOOL_DEFINITIONS.into(), AttrValue::Json(call.tool_definitions)));
+        }
         list.iter()
             .filter(|(key, _)| key != semconv::REQUEST_MODEL)
             .map(|(key, value)| (key.to_string(), column(value)))

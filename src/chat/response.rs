@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::span::Attributes;
+use super::span::{AttrValue, Attributes};
 use crate::genai::messages::message;
 use crate::genai::provider::{self, Signs};
 use crate::genai::response_error::Failure;
 use crate::genai::usage::Usage;
 use crate::genai::{finish_reason, semconv};
 use crate::json::document::Value;
+use crate::json::writer::JsonWriter;
 
 /// A response: one object, chunks merged.
 #[derive(Debug, Clone)]
@@ -72,17 +73,19 @@ impl<'d> Response<'d> {
     /// is held already.
     pub(super) fn put(&self, attributes: &mut Attributes<'d>, usage: &Usage, cost_member: Option<&str>, shape: Shape) {
         let text = |name: &str| self.object.get(name).and_then(Value::filled_str);
-        attributes.optional_text(semconv::RESPONSE_ID, text("id"));
-        attributes.optional_text(semconv::RESPONSE_MODEL, text("model"));
+        attributes.call.response_id = attributes.stated(semconv::RESPONSE_ID, text("id"));
+        attributes.call.response_model = attributes.stated(semconv::RESPONSE_MODEL, text("model"));
         attributes.optional_text(semconv::OPENAI_RESPONSE_SERVICE_TIER, text("service_tier"));
         attributes.optional_text(semconv::OPENAI_RESPONSE_SYSTEM_FINGERPRINT, text("system_fingerprint"));
         if !self.choices.is_empty() {
             let reason = |choice: &Value<'d>| choice.get("finish_reason").and_then(Value::filled_str);
             let reasons =
                 self.choices.iter().map(|choice| reason(choice).unwrap_or(Cow::Borrowed(finish_reason::ERROR)));
-            attributes.texts(semconv::RESPONSE_FINISH_REASONS, reasons.collect());
-            attributes
-                .json(semconv::OUTPUT_MESSAGES, |json| message::write_output(json, &self.choices, shape.is_stream));
+            let reasons = attributes.within_limits(semconv::RESPONSE_FINISH_REASONS, reasons.collect());
+            attributes.call.finish_reasons = reasons.iter().take(finish_reason::COUNT_MAX).cloned().collect();
+            attributes.put(semconv::RESPONSE_FINISH_REASONS, AttrValue::StrList(reasons));
+            let write = |json: &mut JsonWriter| message::write_output(json, &self.choices, shape.is_stream);
+            attributes.call.output_messages = attributes.content(semconv::OUTPUT_MESSAGES, write);
         }
         if !shape.is_error_itself {
             self.put_rest(attributes, usage, cost_member);

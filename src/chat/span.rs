@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::trace_ref::{SessionRef, TraceRef, derived_session};
+use crate::genai::call::{Call, Text, is_blank};
 use crate::genai::cost::Usd;
 use crate::genai::semconv;
 use crate::ids::SpanId;
@@ -44,8 +45,11 @@ pub struct ChatSpan<'c> {
     pub service_name: Option<Cow<'c, str>>,
     /// Request and response as they were sent, within the limits.
     pub raw: Raw<'c>,
-    /// The attributes, each key once. `session.id` is among them when the sender named the session.
-    pub attributes: Vec<(Cow<'static, str>, AttrValue<'c>)>,
+    /// What the typed columns hold.
+    pub call: Call<'c>,
+    /// The attributes, each key once, but for content that `call` has. `session.id` is among them when the sender named the
+    /// session.
+    pub attributes: Vec<Attribute<'c>>,
 }
 
 /// JSON texts, byte for byte as they came but for what the limits took; empty when there is none to keep.
@@ -66,6 +70,9 @@ pub enum Status {
     Error,
 }
 
+/// The key and the value of an attribute.
+pub type Attribute<'c> = (Cow<'static, str>, AttrValue<'c>);
+
 /// The value of an attribute.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttrValue<'c> {
@@ -82,16 +89,28 @@ pub enum AttrValue<'c> {
     /// A list of texts.
     StrList(Vec<Cow<'c, str>>),
     /// Compact JSON, already written.
-    Json(String),
+    Json(Cow<'c, str>),
     /// US dollars.
     Decimal(Usd),
 }
 
 impl ChatSpan<'_> {
-    /// The first attribute of that key.
+    /// The first attribute of that key, of [all](Self::all_attributes).
     #[must_use]
-    pub fn attribute(&self, key: &str) -> Option<&AttrValue<'_>> {
-        self.attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    pub fn attribute(&self, key: &str) -> Option<AttrValue<'_>> {
+        self.all_attributes().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// All attributes: those that the call has instead, too.
+    pub fn all_attributes(&self) -> impl Iterator<Item = Attribute<'_>> {
+        let of_call = [
+            (semconv::INPUT_MESSAGES, &self.call.input_messages),
+            (semconv::OUTPUT_MESSAGES, &self.call.output_messages),
+            (semconv::TOOL_DEFINITIONS, &self.call.tool_definitions),
+        ];
+        let of_call = of_call.into_iter().filter(|(_, json)| !json.is_empty());
+        let of_call = of_call.map(|(key, json)| (key.into(), AttrValue::Json(Cow::Borrowed(&**json))));
+        self.attributes.iter().cloned().chain(of_call)
     }
 
     /// The session it is in: the given one, else `joined` (the session of the trace this span joins), else one derived
@@ -106,7 +125,17 @@ impl ChatSpan<'_> {
     }
 }
 
-impl AttrValue<'_> {
+impl<'c> AttrValue<'c> {
+    /// The text that [`as_column_text`](Self::as_column_text) appends.
+    fn column_text(&self) -> Text<'c> {
+        if let Self::Str(text) = self {
+            return text.clone();
+        }
+        let mut text = String::new();
+        self.as_column_text(&mut text);
+        text.into()
+    }
+
     /// Appends the text that goes into a `Map(String, String)` column: texts as they are, numbers as the OpenTelemetry
     /// exporter prints them (1.0 as `1`), lists and JSON as compact JSON.
     pub fn as_column_text(&self, out: &mut String) {
@@ -136,9 +165,10 @@ fn display(out: &mut String, value: &dyn std::fmt::Display) {
     let _a_string_takes_any_text = write!(out, "{value}");
 }
 
-/// The attributes of a span as they come together, with what the limits took from them.
+/// A call and the attributes of its span as they come together, each value once, with what the limits took from them.
 pub(super) struct Attributes<'c> {
-    list: Vec<(Cow<'static, str>, AttrValue<'c>)>,
+    pub(super) call: Call<'c>,
+    list: Vec<Attribute<'c>>,
     limits: Limits,
     bytes_cut: Vec<(Cow<'static, str>, u64)>,
     media_replaced: Vec<(Cow<'static, str>, u64)>,
@@ -146,7 +176,13 @@ pub(super) struct Attributes<'c> {
 
 impl<'c> Attributes<'c> {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { list: Vec::with_capacity(48), limits, bytes_cut: Vec::new(), media_replaced: Vec::new() }
+        Self {
+            call: Call::default(),
+            list: Vec::with_capacity(48),
+            limits,
+            bytes_cut: Vec::new(),
+            media_replaced: Vec::new(),
+        }
     }
 
     pub(super) fn put(&mut self, key: impl Into<Cow<'static, str>>, value: AttrValue<'c>) {
@@ -159,11 +195,42 @@ impl<'c> Attributes<'c> {
     }
 
     pub(super) fn texts(&mut self, key: &'static str, texts: Vec<Cow<'c, str>>) {
-        let texts = texts.into_iter().map(|text| self.within_limit(key, text)).collect();
+        let texts = self.within_limits(key, texts);
         self.put(key, AttrValue::StrList(texts));
     }
 
-    fn within_limit(&mut self, key: &'static str, text: Cow<'c, str>) -> Cow<'c, str> {
+    pub(super) fn within_limits(&mut self, key: &'static str, texts: Vec<Cow<'c, str>>) -> Vec<Cow<'c, str>> {
+        texts.into_iter().map(|text| self.within_limit(key, text)).collect()
+    }
+
+    /// A text that a column of the call holds too: returns it for there, empty when it says nothing.
+    pub(super) fn stated(&mut self, key: &'static str, text: Option<Cow<'c, str>>) -> Text<'c> {
+        let Some(text) = text.map(|text| self.within_limit(key, text)) else { return Text::default() };
+        self.put(key, AttrValue::Str(text.clone()));
+        Some(text).filter(|text| !is_blank(text)).unwrap_or_default()
+    }
+
+    /// A parameter of the request, by its key and its name among the parameters.
+    pub(super) fn parameter(&mut self, key: &'static str, name: &'static str, value: Option<AttrValue<'c>>) {
+        let Some(value) = value else { return };
+        let text = value.column_text();
+        if !is_blank(&text) {
+            self.call.request_parameters.push((name.into(), text));
+        }
+        self.put(key, value);
+    }
+
+    /// Content that the call has instead of an attribute: returns its JSON for there, empty when it is an empty list.
+    pub(super) fn content(&mut self, key: &'static str, write: impl FnOnce(&mut JsonWriter)) -> Text<'c> {
+        let json = self.written(key, write);
+        if !is_blank(&json) {
+            return json.into();
+        }
+        self.put(key, AttrValue::Json(json.into()));
+        Text::default()
+    }
+
+    pub(super) fn within_limit(&mut self, key: &'static str, text: Cow<'c, str>) -> Cow<'c, str> {
         let Some((kept, missing)) = limits::cut(&text, self.limits.max_value_bytes) else {
             return text;
         };
@@ -181,12 +248,6 @@ impl<'c> Attributes<'c> {
         }
     }
 
-    pub(super) fn optional_int(&mut self, key: &'static str, value: Option<i64>) {
-        if let Some(value) = value {
-            self.put(key, AttrValue::Int(value));
-        }
-    }
-
     pub(super) fn optional_count(&mut self, key: &'static str, count: Option<u64>) {
         if let Some(count) = count {
             self.put(key, AttrValue::Count(count));
@@ -199,11 +260,16 @@ impl<'c> Attributes<'c> {
 
     /// Writes a JSON attribute.
     pub(super) fn json(&mut self, key: &'static str, write: impl FnOnce(&mut JsonWriter)) {
+        let json = self.written(key, write);
+        self.put(key, AttrValue::Json(json.into()));
+    }
+
+    fn written(&mut self, key: &'static str, write: impl FnOnce(&mut JsonWriter)) -> String {
         let mut writer = JsonWriter::new(self.limits);
         write(&mut writer);
-        let (text, losses) = writer.finish();
+        let (json, losses) = writer.finish();
         self.note(key, losses);
-        self.put(key, AttrValue::Json(text));
+        json
     }
 
     /// Keeps in mind what the limits took from an attribute, or from a column.
@@ -216,8 +282,12 @@ impl<'c> Attributes<'c> {
         }
     }
 
-    /// The list, completed by what the limits took.
-    pub(super) fn finish(mut self) -> Vec<(Cow<'static, str>, AttrValue<'c>)> {
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The call and the list, completed by what the limits took.
+    pub(super) fn finish(mut self) -> (Call<'c>, Vec<Attribute<'c>>) {
         let losses = [
             (semconv::MILLRACE_TRUNCATED, std::mem::take(&mut self.bytes_cut)),
             (semconv::MILLRACE_MEDIA_REPLACED, std::mem::take(&mut self.media_replaced)),
@@ -232,7 +302,8 @@ impl<'c> Attributes<'c> {
                 json.end_object();
             });
         }
-        self.list
+        self.call.request_parameters.sort_by(|(one, _), (other, _)| one.cmp(other));
+        (self.call, self.list)
     }
 }
 

@@ -230,6 +230,6 @@ fn add(rows: &mut RowGroup, resource: &MapRow, span: &AnySpan) {
         fingerprint: span.number,
         ..SpanScalars::new(start, trace_id, span_id)
     };
-    let filled = rows.view(mark, &scalars, resource).map(|(view, sink)| sink.fill(call_of(&view)).unwrap());
+    let filled = rows.view(mark, &scalars, resource).map(|(view, sink)| sink.fill(&call_of(&view)).unwrap());
     rows.finish(mark, &scalars, resource, filled).unwrap();
 }

@@ -222,12 +222,12 @@ impl CallSink<'_> {
     ///
     /// # Errors
     /// If no block takes a row of that size. Nothing is filled then.
-    pub fn fill(self, call: Call<'_>) -> Result<Filled, RowTooLarge> {
+    pub fn fill(self, call: &Call<'_>) -> Result<Filled, RowTooLarge> {
         // what a typed column holds is not kept a second time
         let kept = self.row_bytes.saturating_sub(self.content.bytes_of(&call.held_attributes));
-        let row_bytes = fitting(kept + bytes_of(&call))?;
-        self.columns.push(self.row, &call);
-        Ok(Filled { row_bytes, repeated: self.repeated, held_attributes: call.held_attributes })
+        let row_bytes = fitting(kept + bytes_of(call))?;
+        self.columns.push(self.row, call);
+        Ok(Filled { row_bytes, repeated: self.repeated, held_attributes: call.held_attributes.clone() })
     }
 }
 

@@ -5,11 +5,8 @@ use super::slots::Slots;
 use super::sources;
 use crate::conventions::read_json;
 use crate::genai::call::Text;
-use crate::genai::finish_reason;
+use crate::genai::finish_reason::{self, COUNT_MAX};
 use crate::json::document::Value;
-
-/// Most reasons of one span: there is one a choice, and no provider gives more than 128 of those.
-const REASONS_MAX: usize = 1_024;
 
 /// The reasons as sent, one a choice, where attributes say them.
 pub(crate) fn of<'a>(slots: &Slots<'a>) -> Vec<Text<'a>> {
@@ -29,7 +26,7 @@ fn of_completions<'a>(slots: &Slots<'a>) -> Vec<Text<'a>> {
         })
         .collect();
     reasons.sort_unstable();
-    reasons.into_iter().take(REASONS_MAX).map(|(_, reason)| reason.into()).collect()
+    reasons.into_iter().take(COUNT_MAX).map(|(_, reason)| reason.into()).collect()
 }
 
 fn list(value: &str) -> Vec<Text<'_>> {
@@ -42,7 +39,7 @@ fn list(value: &str) -> Vec<Text<'_>> {
     let Ok(document) = read_json(text) else { return words(text) };
     let root = document.root();
     if root.is_array() {
-        return root.items().take(REASONS_MAX).map(word).collect();
+        return root.items().take(COUNT_MAX).map(word).collect();
     }
     match root.str() {
         Some(reason) => Some(reason).filter(|reason| !reason.is_empty()).map(owned).into_iter().collect(),
@@ -62,5 +59,5 @@ fn owned<'a>(text: Text<'_>) -> Text<'a> {
 fn words(text: &str) -> Vec<Text<'_>> {
     let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let words = inner.split(',').map(|word| word.trim().trim_matches(['\'', '"']));
-    words.filter(|word| !word.is_empty()).take(REASONS_MAX).map(Text::Borrowed).collect()
+    words.filter(|word| !word.is_empty()).take(COUNT_MAX).map(Text::Borrowed).collect()
 }

@@ -3,17 +3,10 @@
 use super::keys::Slot;
 use super::slots::{Slots, unquoted};
 use crate::genai::call::Text;
+use crate::genai::operation::{
+    self, CHAT, EMBEDDINGS, EXECUTE_TOOL, INVOKE_AGENT, INVOKE_WORKFLOW, RERANK, RETRIEVAL, TEXT_COMPLETION,
+};
 use std::borrow::Cow;
-
-/// The operations that conventions name; the conventions have more.
-pub(crate) const CHAT: &str = "chat";
-const TEXT_COMPLETION: &str = "text_completion";
-const EMBEDDINGS: &str = "embeddings";
-const RERANK: &str = "rerank";
-const RETRIEVAL: &str = "retrieval";
-pub(crate) const EXECUTE_TOOL: &str = "execute_tool";
-pub(crate) const INVOKE_AGENT: &str = "invoke_agent";
-pub(crate) const INVOKE_WORKFLOW: &str = "invoke_workflow";
 
 /// What is known beside the attributes.
 pub(crate) struct Known<'s> {
@@ -29,7 +22,8 @@ type Rule = fn(&str) -> Option<&'static str>;
 /// The operation; empty when nothing says that the span is one of GenAI.
 pub(crate) fn of<'a>(slots: &Slots<'a>, known: &Known<'_>) -> Text<'a> {
     if let Some(name) = slots.get(Slot::OperationName) {
-        return by_name(name, known.scope_name).map_or(Cow::Borrowed(name), own);
+        let is_litellm_chat = name == "completion" && known.scope_name.starts_with(b"litellm");
+        return Cow::Borrowed(if is_litellm_chat { CHAT } else { operation::normalise(name) });
     }
     let rules: [(Slot, Rule); 7] = [
         (Slot::OpeninferenceSpanKind, by_openinference),
@@ -52,19 +46,6 @@ pub(crate) fn of<'a>(slots: &Slots<'a>, known: &Known<'_>) -> Text<'a> {
 
 fn own<'a>(name: &'static str) -> Text<'a> {
     Cow::Borrowed(name)
-}
-
-/// Names of the attribute itself that are not the conventions'.
-fn by_name(name: &str, scope_name: &[u8]) -> Option<&'static str> {
-    let is_litellm = scope_name.starts_with(b"litellm");
-    Some(match name {
-        "completion" if is_litellm => CHAT,
-        "acompletion" => CHAT,
-        "completion" | "text_completion" | "atext_completion" => TEXT_COMPLETION,
-        "embedding" | "aembedding" => EMBEDDINGS,
-        "arerank" => RERANK,
-        _ => return None,
-    })
 }
 
 fn by_openinference(kind: &str) -> Option<&'static str> {

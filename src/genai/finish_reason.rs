@@ -3,6 +3,9 @@
 /// The word for a choice that never finished.
 pub const ERROR: &str = "error";
 
+/// Most reasons of one call: there is one a choice, and no provider gives more than 128 of those.
+pub(crate) const COUNT_MAX: usize = 1_024;
+
 /// The conventions' word for a provider's finish reason; `None` is a choice that names none. Unknown words stay.
 #[must_use]
 pub fn normalise(raw: Option<&str>) -> &str {

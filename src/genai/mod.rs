@@ -6,7 +6,7 @@
 //! messages       messages, parts, media and tools of the APIs as the conventions' JSON
 //! stream         the chunks of a stream as one response
 //! provider       names of providers: aliases to the conventions' names, and guesses when none was given
-//! finish_reason  why a model stopped, in the conventions' words
+//! operation  finish_reason   what was done, and why a model stopped, in the conventions' words
 //! semconv        every attribute key, with stability and source
 //! ```
 
@@ -15,6 +15,7 @@ pub mod cost;
 pub mod decimal;
 pub mod finish_reason;
 pub(crate) mod messages;
+pub(crate) mod operation;
 pub mod provider;
 pub(crate) mod response_error;
 pub mod semconv;

@@ -11,6 +11,11 @@ pub struct Limits {
     pub max_inline_media_bytes: usize,
 }
 
+impl Limits {
+    /// Nothing is cut.
+    pub(crate) const NONE: Self = Self { max_value_bytes: usize::MAX, max_inline_media_bytes: usize::MAX };
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { max_value_bytes: 1 << 20, max_inline_media_bytes: 64 << 10 }

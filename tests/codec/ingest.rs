@@ -81,7 +81,7 @@ impl Sender<'_> {
             },
             service: span.service_name.as_ref().map(ToString::to_string),
             times: (span.start.nanos(), span.end.nanos()),
-            attributes: span.attributes.iter().map(|(key, value)| (key.to_string(), column(value))).collect(),
+            attributes: span.all_attributes().map(|(key, value)| (key.to_string(), column(&value))).collect(),
         })
     }
 

@@ -69,20 +69,28 @@ fn nested(n: usize, deep: usize) -> String {
     times(n / deep, &format!("{}{}", "[".repeat(deep), "]".repeat(deep)))
 }
 
-/// The span's row as the receiver makes it.
+/// The span's row as the receiver makes it, and as it is made of a span that has the same attributes.
 fn row(span: &ChatSpan<'_>) {
     let mut rows = RowGroup::default();
-    let mark = rows.begin();
     let mut text = String::new();
+    let mark = rows.begin();
     for (key, value) in &span.attributes {
         text.clear();
         value.as_column_text(&mut text);
         rows.attribute_of(conventions::kind(key.as_bytes()), key.as_bytes(), text.as_bytes());
     }
-    let scalars = SpanScalars::new(span.start, span.trace.id(), span.span_id);
-    let resource = MapRow::default();
+    let (scalars, resource) = (SpanScalars::new(span.start, span.trace.id(), span.span_id), MapRow::default());
+    let filled = rows.sink(mark, &scalars, &resource).fill(&span.call).unwrap();
+    rows.finish(mark, &scalars, &resource, Some(filled)).unwrap();
+
+    let mark = rows.begin();
+    for (key, value) in span.all_attributes() {
+        text.clear();
+        value.as_column_text(&mut text);
+        rows.attribute_of(conventions::kind(key.as_bytes()), key.as_bytes(), text.as_bytes());
+    }
     let filled =
-        rows.view(mark, &scalars, &resource).map(|(view, sink)| sink.fill(conventions::normalise(&view)).unwrap());
+        rows.view(mark, &scalars, &resource).map(|(view, sink)| sink.fill(&conventions::normalise(&view)).unwrap());
     rows.finish(mark, &scalars, &resource, filled).unwrap();
 }
 

@@ -47,6 +47,6 @@ pub(crate) fn as_read(value: &AttrValue<'_>) -> Value {
 /// The attributes of a captured call, JSON where they are JSON.
 pub(crate) fn attributes(body: &Value, options: ParseOptions) -> Value {
     with_span(&body.to_string(), options, |span| {
-        span.attributes.iter().map(|(key, value)| (key.to_string(), as_read(value))).collect()
+        span.all_attributes().map(|(key, value)| (key.to_string(), as_read(&value))).collect()
     })
 }

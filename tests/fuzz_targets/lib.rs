@@ -86,7 +86,7 @@ fn with_span<T>(body: &[u8], limits: Limits, look: impl FnOnce(&ChatSpan<'_>) ->
 /// The attributes of a span as the columns have them; checks on the way that what should be JSON is JSON.
 fn columns(span: &ChatSpan<'_>) -> Vec<(String, String)> {
     let mut seen = std::collections::HashSet::new();
-    let column = |(key, value): &(std::borrow::Cow<'static, str>, AttrValue<'_>)| {
+    let column = |(key, value): (std::borrow::Cow<'static, str>, AttrValue<'_>)| {
         let mut text = String::new();
         value.as_column_text(&mut text);
         if let AttrValue::Json(_) | AttrValue::StrList(_) = value {
@@ -96,7 +96,7 @@ fn columns(span: &ChatSpan<'_>) -> Vec<(String, String)> {
         assert!(seen.insert(key.clone()), "{key} is there twice");
         (key.to_string(), text)
     };
-    let columns = span.attributes.iter().map(column).collect();
+    let columns = span.all_attributes().map(column).collect();
     for raw in [&span.raw.request, &span.raw.response] {
         // as they were sent, so halves of characters too: only the grammar is to hold
         let read: Result<&RawValue, _> = serde_json::from_str(raw);
@@ -338,7 +338,7 @@ fn typed_block(text: &str) -> Vec<u8> {
     let (scalars, resource) = (SpanScalars::new(at, trace, span), MapRow::default());
     let filled = rows
         .view(mark, &scalars, &resource)
-        .map(|(view, sink)| sink.fill(conventions::normalise(&view)).expect("it fits"));
+        .map(|(view, sink)| sink.fill(&conventions::normalise(&view)).expect("it fits"));
     rows.finish(mark, &scalars, &resource, filled).expect("it fits");
     let mut block = Vec::new();
     encode_block(&[&rows], SegmentId::new(1, 2), &mut block);

@@ -20,6 +20,7 @@ use crate::chat::trace_ref;
 use crate::chat::validate::{Found, ValidationErrors};
 use crate::columns;
 use crate::genai::cost::Usd;
+use crate::genai::operation;
 use crate::genai::semconv;
 use crate::genai::stream::sse;
 use crate::json::canonical::CanonicalHash;
@@ -78,6 +79,7 @@ impl Foreign {
             if let Some(model) = span.name.strip_prefix(CHAT) {
                 span.name = format!("{}{model}", self.operation);
             }
+            span.call.operation = operation::normalise(&self.operation).to_owned().into();
             replace(span, semconv::OPERATION_NAME, Some(AttrValue::Str(self.operation)));
             replace(span, semconv::OPENAI_API_TYPE, self.api_type.map(|kind| AttrValue::Str(kind.into())));
         } else if let Some(kind) = self.api_type {
@@ -85,7 +87,7 @@ impl Foreign {
         }
         if let Some(rest) = self.rest {
             note(span, rest.key, rest.losses);
-            span.attributes.push((rest.key.into(), AttrValue::Json(rest.json)));
+            span.attributes.push((rest.key.into(), AttrValue::Json(rest.json.into())));
         }
         let [(request, of_request), (response, of_response)] = self.raw;
         note(span, columns::RAW_REQUEST, of_request);
@@ -111,10 +113,11 @@ fn note(span: &mut ChatSpan<'_>, key: &str, losses: Losses) {
         match noted {
             _ if count == 0 => {}
             Some((_, AttrValue::Json(json))) => {
+                let json = json.to_mut();
                 json.pop();
                 json.push_str(&format!(r#","{key}":{count}}}"#));
             }
-            _ => span.attributes.push((attribute.into(), AttrValue::Json(format!(r#"{{"{key}":{count}}}"#)))),
+            _ => span.attributes.push((attribute.into(), AttrValue::Json(format!(r#"{{"{key}":{count}}}"#).into()))),
         }
     }
 }
@@ -393,7 +396,7 @@ pub(crate) mod testing {
             "service": span.service_name,
         });
         let mut attributes = Map::new();
-        for (key, value) in &span.attributes {
+        for (key, value) in span.all_attributes() {
             let mut text = String::new();
             value.as_column_text(&mut text);
             let value = match value {
@@ -424,7 +427,7 @@ mod tests {
         assert_eq!(attributes["millrace.truncated"], json!({"millrace.litellm.extra": 10}));
         let mut both = ChatSpanStub::with(r#"{"a":1}"#);
         note(&mut both.0, "b", Losses { bytes_cut: 2, media_replaced: 0 });
-        assert_eq!(both.0.attributes[0].1, AttrValue::Json(r#"{"a":1,"b":2}"#.to_owned()));
+        assert_eq!(both.0.attributes[0].1, AttrValue::Json(r#"{"a":1,"b":2}"#.into()));
     }
 
     struct ChatSpanStub(ChatSpan<'static>);
@@ -447,7 +450,8 @@ mod tests {
                 status_message: "".into(),
                 service_name: None,
                 raw: Raw::default(),
-                attributes: vec![(semconv::MILLRACE_TRUNCATED.into(), AttrValue::Json(truncated.to_owned()))],
+                call: crate::genai::call::Call::default(),
+                attributes: vec![(semconv::MILLRACE_TRUNCATED.into(), AttrValue::Json(truncated.to_owned().into()))],
             })
         }
     }

@@ -1,12 +1,13 @@
 //! JSON, or a text, that holds messages: as a list, as one message, as a request's or a response's body.
 
+use super::NormalizedMessages;
 use super::canonical;
 use super::parts::FOREIGN;
-use super::{NormalizedMessages, system};
 use crate::conventions::read_json;
 use crate::genai::call::Text;
 use crate::genai::messages::message;
 use crate::genai::messages::message::Loose;
+use crate::genai::messages::system;
 use crate::genai::stream::sse;
 use crate::json::document::{Document, Value};
 use crate::json::limits::Limits;
@@ -57,7 +58,7 @@ impl MessageSource<'_> {
         let is_canonical = self.calls.is_none() && document.is_whole() && canonical::is_messages(document.root(), self);
         is_canonical.then(|| NormalizedMessages {
             text: text.into(),
-            system: Some(system::of_head(document.root())),
+            system: Some(system::of_messages(document.root(), Limits::NONE)),
             reasons: reasons_of(document.root()),
         })
     }
@@ -141,7 +142,7 @@ impl MessageSource<'_> {
     fn request(&self, root: Value<'_>, messages: Value<'_>) -> Option<NormalizedMessages<'static>> {
         let config = root.get("config").and_then(|config| config.get("system_instruction"));
         let instructions = root.get("system").or_else(|| root.get("system_instruction")).or(config);
-        let instructions = instructions.map(system::text_of).filter(|text| !text.is_empty());
+        let instructions = instructions.map(|it| system::text_of(it, Limits::NONE)).filter(|text| !text.is_empty());
         let head = instructions.and_then(|text| {
             let mut json = String::from(r#"{"role":"system","content":"#);
             text::write_string(&mut json, &text);

@@ -28,10 +28,11 @@ mod tools;
 mod vercel;
 
 use super::keys::{Family, Slot};
-use super::operation::{CHAT, INVOKE_AGENT, INVOKE_WORKFLOW};
 use super::slots::Slots;
 use crate::columns::typed::SpanView;
 use crate::genai::call::{Call, Text};
+use crate::genai::messages::system::join;
+use crate::genai::operation::{CHAT, INVOKE_AGENT, INVOKE_WORKFLOW};
 use crate::json::document::Value;
 use forms::{MessageSource, Side};
 
@@ -71,7 +72,7 @@ pub(crate) fn put<'a>(call: &mut Call<'a>, slots: &Slots<'a>, span: &SpanView<'a
     };
     if let Some(messages) = read {
         let of_messages = messages.system.unwrap_or_else(|| system::of_messages(&messages.text));
-        system::join(&mut system, &of_messages);
+        join(&mut system, &of_messages);
         call.input_messages = messages.text;
     }
     call.system_prompt = system.into();

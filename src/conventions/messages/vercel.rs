@@ -1,10 +1,12 @@
 //! Answers that are spread over attributes: the AI SDK's up to version 6, and Sentry's.
 
+use super::NormalizedMessages;
 use super::forms::MessageSource;
-use super::{NormalizedMessages, system};
 use crate::conventions::keys::Slot;
 use crate::conventions::read_json;
 use crate::conventions::slots::Slots;
+use crate::genai::messages::system::text_of;
+use crate::json::limits::Limits;
 use crate::text::write_string;
 
 /// `ai.response.text`, `.reasoning`, `.toolCalls`, `.object`, or `ai.result.*` before version 4.
@@ -22,7 +24,7 @@ pub(crate) fn output(slots: &Slots<'_>, form: MessageSource<'_>) -> Option<Norma
 /// `gen_ai.response.text` and `.tool_calls`: the text may be a list of texts.
 pub(crate) fn sentry(slots: &Slots<'_>, form: MessageSource<'_>) -> Option<NormalizedMessages<'static>> {
     let text = slots.get(Slot::SentryText).map(|text| match read_json(text) {
-        Ok(document) if document.root().is_array() => system::text_of(document.root()),
+        Ok(document) if document.root().is_array() => text_of(document.root(), Limits::NONE),
         _ => text.to_owned(),
     });
     Answer { text: text.as_deref(), reasoning: None, calls: slots.get(Slot::SentryToolCalls) }.write(form)
@@ -43,7 +45,7 @@ impl Answer<'_> {
         let mut json = String::from(r#"{"role":"assistant""#);
         if let Some(reasoning) = self.reasoning {
             let text = match read_json(reasoning) {
-                Ok(document) if document.root().is_array() => system::text_of(document.root()),
+                Ok(document) if document.root().is_array() => text_of(document.root(), Limits::NONE),
                 _ => reasoning.to_owned(),
             };
             json.push_str(r#","reasoning_content":"#);

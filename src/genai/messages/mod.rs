@@ -3,4 +3,5 @@
 pub(crate) mod media;
 pub(crate) mod message;
 pub(crate) mod parts;
+pub(crate) mod system;
 pub(crate) mod tools;

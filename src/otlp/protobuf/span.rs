@@ -129,7 +129,7 @@ impl<'l> SpanDecoder<'l> {
             if span.parent.is_none() && !call.session_id.is_empty() {
                 session = Some(call.session_id.clone().into_owned());
             }
-            filled = Some(sink.fill(call)?);
+            filled = Some(sink.fill(&call)?);
         }
         self.out.attributes_repeated += rows.finish(mark, span, resource, filled)?;
         if span.parent.is_none() {

@@ -157,7 +157,10 @@ impl ChatReceiver {
         };
         span.parent = span.parent.or(root.as_ref().map(|root| root.span_id));
         let session_id = span.session_in(root.as_ref().and_then(|root| root.session.as_deref()));
-        let (rows, session_of_row) = row(&span, workspace, join_state, &session_id)?;
+        if span.session == SessionRef::ToDerive {
+            span.call.session_id = session_id.clone().into();
+        }
+        let rows = row(&span, workspace, join_state)?;
         let trace_id = span.trace.id();
         let origin = Origin {
             workspace: workspace.clone(),
@@ -169,7 +172,7 @@ impl ChatReceiver {
         let pending = self.ingest.send(rows, room, origin)?;
         metrics.chat_joined.inc_by(u64::from(join_state == JoinState::Joined));
         if join_state == JoinState::Own && span.parent.is_none() {
-            let root = KnownRoot::new(span.span_id, span.start, Some(&session_of_row));
+            let root = KnownRoot::new(span.span_id, span.start, Some(&span.call.session_id));
             traces.remember(workspace, trace_id, root);
         }
         let (span_id, trace_id) = (span.span_id.to_string(), trace_id.to_string());

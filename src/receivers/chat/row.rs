@@ -1,6 +1,6 @@
 //! The row of a captured call.
 
-use crate::chat::{self, ChatSpan, SessionRef};
+use crate::chat::{self, ChatSpan};
 use crate::columns::typed::JoinState;
 use crate::columns::{MapRow, RowGroup, RowTooLarge, SpanKind, SpanScalars, StatusCode as SpanStatus};
 use crate::conventions;
@@ -10,13 +10,8 @@ use crate::workspace::{self, Workspace};
 /// `service.name` of a producer that names none. Source: `OpenTelemetry` resource semantic conventions.
 const SERVICE_UNKNOWN: &str = "unknown_service";
 
-/// The span as the one row of a group, and the session that its column has.
-pub(super) fn row(
-    span: &ChatSpan<'_>,
-    workspace: &Workspace,
-    join_state: JoinState,
-    session_id: &str,
-) -> Result<(RowGroup, String), RowTooLarge> {
+/// The span as the one row of a group.
+pub(super) fn row(span: &ChatSpan<'_>, workspace: &Workspace, join_state: JoinState) -> Result<RowGroup, RowTooLarge> {
     let service_name = span.service_name.as_deref().unwrap_or(SERVICE_UNKNOWN);
     let mut resource = MapRow::default();
     resource.push(b"service.name", service_name.as_bytes());
@@ -49,16 +44,7 @@ pub(super) fn row(
         fingerprint: span.fingerprint,
         ..SpanScalars::new(span.start, span.trace.id(), span.span_id)
     };
-    let mut session_of_row = String::new();
-    let mut filled = None;
-    if let Some((view, sink)) = rows.view(mark, &scalars, &resource) {
-        let mut call = conventions::normalise(&view);
-        if span.session == SessionRef::ToDerive {
-            call.session_id = session_id.into();
-        }
-        session_of_row = call.session_id.clone().into_owned();
-        filled = Some(sink.fill(call)?);
-    }
-    rows.finish(mark, &scalars, &resource, filled)?;
-    Ok((rows, session_of_row))
+    let filled = rows.sink(mark, &scalars, &resource).fill(&span.call)?;
+    rows.finish(mark, &scalars, &resource, Some(filled))?;
+    Ok(rows)
 }

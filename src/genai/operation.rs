@@ -1,0 +1,29 @@
+//! What was done, in the conventions' words.
+
+/// A conversation with a model.
+pub(crate) const CHAT: &str = "chat";
+/// A text that a model goes on with.
+pub(crate) const TEXT_COMPLETION: &str = "text_completion";
+/// Vectors of texts.
+pub(crate) const EMBEDDINGS: &str = "embeddings";
+/// Documents in the order of their relevance.
+pub(crate) const RERANK: &str = "rerank";
+/// Documents looked up.
+pub(crate) const RETRIEVAL: &str = "retrieval";
+/// A tool ran.
+pub(crate) const EXECUTE_TOOL: &str = "execute_tool";
+/// An agent ran.
+pub(crate) const INVOKE_AGENT: &str = "invoke_agent";
+/// A workflow ran.
+pub(crate) const INVOKE_WORKFLOW: &str = "invoke_workflow";
+
+/// The conventions' name of an operation. Asynchronous calls of LiteLLM begin with an `a`.
+pub(crate) fn normalise(name: &str) -> &str {
+    match name {
+        "acompletion" => CHAT,
+        "completion" | "text_completion" | "atext_completion" => TEXT_COMPLETION,
+        "embedding" | "aembedding" => EMBEDDINGS,
+        "arerank" => RERANK,
+        other => other,
+    }
+}
