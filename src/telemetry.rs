@@ -1,16 +1,22 @@
-//! Every metric that Millrace shows, in one list.
+//! Every metric of Millrace, in one list.
 //!
-//! Names are those of the OpenTelemetry Collector where it has one, so that its dashboards and alerts work. The counters
-//! of spans obey a law at all times:
+//! Names are those of the OpenTelemetry Collector where it has one, so that its dashboards and alerts work. Counters end in
+//! `_total`, as OpenMetrics demands; until 1.0 each is also served under the name that it had without it. The counters of
+//! spans obey a law at all times:
 //!
 //! ```text
 //! received = rejected + refused + duplicate + stored + dead_lettered + pending
 //! ```
 //!
-//! What a start finds in the journal counts as received once more, so the law holds within each run.
+//! Spans that a start finds in the journal count as received again, so the law holds within each run.
 
+use crate::numbers::to_u64;
+use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The end of a counter's name. Source: OpenMetrics 1.0, section "Counter".
+const COUNTER_SUFFIX: &str = "_total";
 
 /// Which receiver a span came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +84,7 @@ impl Metrics {
     /// Makes and registers every metric.
     ///
     /// # Errors
-    /// When two metrics have one name, which a test rules out.
+    /// If two metrics have one name, which a test rules out.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let by_receiver = |name: &str, help: &str| ByReceiver::registered(&registry, name, help);
@@ -138,14 +144,15 @@ impl Metrics {
     /// Notes spans that came in and are now on their way.
     pub fn take(&self, spans: usize) {
         let mut ledger = self.ledger();
-        ledger.received += count(spans);
+        ledger.received += to_u64(spans);
         ledger.pending += signed(spans);
     }
 
     /// Takes a [`take`](Self::take) back: its caller is about to be told to try again, and that is counted then.
     pub fn untake(&self, spans: usize) {
         let mut ledger = self.ledger();
-        ledger.received = ledger.received.saturating_sub(count(spans));
+        debug_assert!(ledger.received >= to_u64(spans), "what is taken back was taken");
+        ledger.received = ledger.received.saturating_sub(to_u64(spans));
         ledger.pending -= signed(spans);
     }
 
@@ -156,21 +163,21 @@ impl Metrics {
 
     /// Counts spans that are committed: `new` ones, and those that were accepted before.
     pub fn accept(&self, receiver: Receiver, new: usize, repeated: usize) {
-        self.accepted.of(receiver).inc_by(count(new));
+        self.accepted.of(receiver).inc_by(to_u64(new));
         if repeated > 0 {
-            self.repeated.of(receiver).inc_by(count(repeated));
+            self.repeated.of(receiver).inc_by(to_u64(repeated));
             let mut ledger = self.ledger();
-            ledger.duplicate += count(repeated);
+            ledger.duplicate += to_u64(repeated);
             ledger.pending -= signed(repeated);
         }
     }
 
     /// Counts spans (or a request that was not read) that were answered with "try again".
     pub fn refuse(&self, receiver: Receiver, spans: usize) {
-        self.refused.of(receiver).inc_by(count(spans));
+        self.refused.of(receiver).inc_by(to_u64(spans));
         let mut ledger = self.ledger();
-        ledger.received += count(spans);
-        ledger.refused += count(spans);
+        ledger.received += to_u64(spans);
+        ledger.refused += to_u64(spans);
     }
 
     /// Counts spans (or a request that could not be read) that are malformed.
@@ -178,25 +185,25 @@ impl Metrics {
         if spans == 0 {
             return;
         }
-        self.rejected.of(receiver).inc_by(count(spans));
+        self.rejected.of(receiver).inc_by(to_u64(spans));
         let mut ledger = self.ledger();
-        ledger.received += count(spans);
-        ledger.rejected += count(spans);
+        ledger.received += to_u64(spans);
+        ledger.rejected += to_u64(spans);
     }
 
     /// Counts spans that came to their end: in ClickHouse, or among the dead.
     pub fn settle(&self, stored: usize, dead: usize) {
-        self.sent.inc_by(count(stored));
+        self.sent.inc_by(to_u64(stored));
         let mut ledger = self.ledger();
-        ledger.stored += count(stored);
-        ledger.dead_lettered += count(dead);
+        ledger.stored += to_u64(stored);
+        ledger.dead_lettered += to_u64(dead);
         ledger.pending -= signed(stored) + signed(dead);
     }
 
     /// Counts an insert that ClickHouse confirmed.
     pub fn inserted(&self, bytes: usize) {
         self.inserts.inc();
-        self.insert_bytes.inc_by(count(bytes));
+        self.insert_bytes.inc_by(to_u64(bytes));
     }
 
     /// Spans on their way to ClickHouse.
@@ -205,24 +212,57 @@ impl Metrics {
         self.ledger().pending
     }
 
-    /// All metrics in the Prometheus text format.
+    /// All metrics in the Prometheus text format, version 0.0.4: the `prometheus` crate does not write OpenMetrics.
     ///
     /// # Errors
-    /// When a metric cannot be written as text.
+    /// If a metric cannot be written as text.
     pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut out = Vec::new();
         // held until all are read: the law holds in what is shown
         let ledger = self.ledger();
         self.law.show(&ledger);
-        let families = self.registry.gather();
+        let families = with_old_names(self.registry.gather());
         drop(ledger);
         TextEncoder::new().encode(&families, &mut out)?;
         Ok(out)
     }
 }
 
+/// Adds each counter under the name that it had before it ended in `_total`. Until 1.0.
+fn with_old_names(families: Vec<MetricFamily>) -> Vec<MetricFamily> {
+    let both = |family: MetricFamily| [deprecated(&family), Some(family)].into_iter().flatten();
+    families.into_iter().flat_map(both).collect()
+}
+
+/// The family of a counter under its old name.
+fn deprecated(family: &MetricFamily) -> Option<MetricFamily> {
+    if family.get_field_type() != MetricType::COUNTER {
+        return None;
+    }
+    let mut old = family.clone();
+    old.set_name(family.name().strip_suffix(COUNTER_SUFFIX)?.to_owned());
+    old.set_help(format!("Deprecated: use {}", family.name()));
+    Some(old)
+}
+
+fn counter_name(name: &str) -> String {
+    debug_assert!(!name.ends_with(COUNTER_SUFFIX), "{name}: the suffix is added here");
+    format!("{name}{COUNTER_SUFFIX}")
+}
+
 fn registered_counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-    let metric = IntCounter::new(name, help)?;
+    let metric = IntCounter::new(counter_name(name), help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn registered_counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    let metric = IntCounterVec::new(Opts::new(counter_name(name), help), labels)?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
@@ -243,8 +283,7 @@ struct ByReceiver {
 
 impl ByReceiver {
     fn registered(registry: &Registry, name: &str, help: &str) -> Result<Self, prometheus::Error> {
-        let metric = IntCounterVec::new(Opts::new(name, help), &["receiver", "transport"])?;
-        registry.register(Box::new(metric.clone()))?;
+        let metric = registered_counters(registry, name, help, &["receiver", "transport"])?;
         let of = |receiver: Receiver| metric.with_label_values(&receiver.labels());
         Ok(Self { otlp_grpc: of(Receiver::OtlpGrpc), otlp_http: of(Receiver::OtlpHttp), chat: of(Receiver::Chat) })
     }
@@ -282,7 +321,7 @@ impl JournalMetrics {
     /// Counts a file that is not what it should be, and what is lost with it.
     pub fn set_aside(&self, reason: &str, rows_lost: usize, is_exact: bool) {
         self.set_aside.with_label_values(&[reason]).inc();
-        self.rows_lost.inc_by(count(rows_lost));
+        self.rows_lost.inc_by(to_u64(rows_lost));
         self.uncounted.inc_by(u64::from(!is_exact));
     }
 
@@ -299,13 +338,12 @@ impl JournalMetrics {
                 "millrace_journal_oldest_seconds",
                 "Age of the oldest span that ClickHouse does not have yet, 0 without one.",
             )?,
-            set_aside: {
-                let opts =
-                    Opts::new("millrace_journal_set_aside", "Files of the journal that are not what they should be.");
-                let metric = IntCounterVec::new(opts, &["reason"])?;
-                registry.register(Box::new(metric.clone()))?;
-                metric
-            },
+            set_aside: registered_counters(
+                registry,
+                "millrace_journal_set_aside",
+                "Journal files set aside because they are damaged or unreadable.",
+                &["reason"],
+            )?,
             rows_lost: counter("millrace_journal_spans_lost", "Acknowledged spans that are lost with such files.")?,
             uncounted: counter(
                 "millrace_journal_losses_uncounted",
@@ -414,30 +452,73 @@ fn signed(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
-    #[test]
-    fn every_metric_is_registered_once_and_shown_from_the_start() {
+    fn counted() -> Metrics {
         let metrics = Metrics::new().unwrap();
         metrics.take(4);
         metrics.accept(Receiver::OtlpGrpc, 3, 1);
         metrics.reject(Receiver::OtlpGrpc, 5);
         metrics.refuse(Receiver::Chat, 6);
         metrics.settle(1, 1);
-        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
-        assert!(text.contains("otelcol_receiver_accepted_spans{receiver=\"otlp\",transport=\"grpc\"} 3"), "{text}");
-        assert!(text.contains("otelcol_receiver_refused_spans{receiver=\"otlp\",transport=\"http\"} 0"));
+        metrics.journal.set_aside("damaged", 7, false);
+        metrics
+    }
+
+    #[test]
+    fn every_metric_is_registered_once_and_shown_from_the_start() {
+        let text = String::from_utf8(counted().text().unwrap()).unwrap();
+        assert!(
+            text.contains("otelcol_receiver_accepted_spans_total{receiver=\"otlp\",transport=\"grpc\"} 3"),
+            "{text}"
+        );
+        assert!(text.contains("otelcol_receiver_refused_spans_total{receiver=\"otlp\",transport=\"http\"} 0"));
         let line = |name: &str| {
             let value = text.lines().find_map(|line| line.strip_prefix(&format!("millrace_spans_{name} ")));
             value.unwrap().parse::<i64>().unwrap()
         };
-        let ends = ["rejected", "refused", "duplicate", "stored", "dead_lettered", "pending"].map(line);
-        assert_eq!((line("received"), ends), (15, [5, 6, 1, 1, 1, 1]));
+        let names =
+            ["rejected_total", "refused_total", "duplicate_total", "stored_total", "dead_lettered_total", "pending"];
+        assert_eq!((line("received_total"), names.map(line)), (15, [5, 6, 1, 1, 1, 1]));
+    }
+
+    /// The samples of a page by the family that its `# TYPE` line names, and what kind it is.
+    fn families(text: &str) -> BTreeMap<String, (String, Vec<String>)> {
+        let mut found: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
+        for line in text.lines() {
+            if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+                let earlier = found.insert(name.to_owned(), (kind.to_owned(), Vec::new()));
+                assert_eq!(earlier, None, "{name} is there twice");
+            } else if !line.starts_with('#') {
+                let name = line.split(['{', ' ']).next().unwrap();
+                found.get_mut(name).unwrap().1.push(line.strip_prefix(name).unwrap().to_owned());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_counter_ends_in_total_and_has_the_same_values_under_its_old_name() {
+        let text = String::from_utf8(counted().text().unwrap()).unwrap();
+        let families = families(&text);
+        let (mut counters, mut samples) = (0, 0);
+        for (name, (kind, values)) in &families {
+            assert!(!name.ends_with("_total_total"), "{name}");
+            if kind != "counter" {
+                assert!(!name.ends_with("_total"), "{name} is a {kind}");
+                continue;
+            }
+            let (old, new) = match name.strip_suffix("_total") {
+                Some(old) => (old.to_owned(), name.clone()),
+                None => (name.clone(), format!("{name}_total")),
+            };
+            assert_eq!(families.get(&old), families.get(&new), "{old} and {new}");
+            assert!(text.contains(&format!("# HELP {old} Deprecated: use {new}\n")), "{old}");
+            (counters, samples) = (counters + 1, samples + values.len());
+        }
+        assert!(counters >= 44 && samples >= 60, "{counters} counters, {samples} samples");
     }
 }

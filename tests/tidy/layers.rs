@@ -32,7 +32,7 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// Who may import from its own floor, and from whom: codecs fill columns, and the health page shows the exporter's state.
-const SIDEWAYS: [(&str, &str); 17] = [
+const SIDEWAYS: [(&str, &str); 18] = [
     ("chat", "json"),
     ("genai", "json"),
     ("conventions", "json"),
@@ -49,6 +49,7 @@ const SIDEWAYS: [(&str, &str); 17] = [
     ("timestamps", "time"),
     ("text", "steps"),
     ("time", "numbers"),
+    ("telemetry", "numbers"),
     ("otlp", "conventions"),
 ];
 
