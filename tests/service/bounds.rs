@@ -250,7 +250,7 @@ fn the_largest_requests_are_stored_by_an_external_engine_of_least_memory() {
     let service = Service::start_with(Options { clickhouse_url: Some(engine.url()), yaml, ..Options::default() });
     let bounded = Bounded { service: &service, memory: 1 << 30 };
     bounded.a_resource_that_all_spans_repeat();
-    let failed = service.metric("millrace_clickhouse_insert_failures").expect("the metric is there");
+    let failed = service.metric("millrace_clickhouse_insert_failures_total").expect("the metric is there");
     assert!(failed <= 4.0, "{failed} inserts failed before it was sent in parts");
     bounded.one_span_that_fills_a_row();
     if IS_LONG {
@@ -310,7 +310,7 @@ fn what_is_just_above_a_limit_is_refused_for_good_and_the_limit_is_named() {
     let line = bounded.post(PAIRS, "application/x-ndjson", body.as_bytes()).text();
     assert!(line.contains(r#""status":413"#) && line.contains(&ROW_BYTES_MAX.to_string()), "{line}");
     let page = service.metrics();
-    let count = |name: &str| sample(&page, &format!("millrace_spans_{name}")).expect("it is counted");
+    let count = |name: &str| sample(&page, &format!("millrace_spans_{name}_total")).expect("it is counted");
     assert_eq!(count("refused"), 0.0, "nothing is to be tried again");
     assert_law(&page);
 }
@@ -326,7 +326,7 @@ fn assert_exhausted(service: &Service, body: &[u8], limit: usize) {
 /// Every span is accounted for.
 fn assert_law(page: &str) {
     let count = |name: &str| sample(page, name).unwrap_or_else(|| panic!("{name} is missing"));
-    let total = |name: &str| count(&format!("millrace_spans_{name}"));
+    let total = |name: &str| count(&format!("millrace_spans_{name}_total"));
     let ends: f64 = ["rejected", "refused", "duplicate", "stored", "dead_lettered"].map(total).iter().sum();
     assert_eq!(total("received"), ends + count("millrace_spans_pending"), "{page}");
 }

@@ -236,7 +236,7 @@ fn a_sender_that_does_not_read_is_told_where_that_ended() {
         Talk::say(&mut talk.stream, &"x\n".repeat(5_000));
     }
     Talk::end(&mut talk.stream);
-    let refused = || service.metric("otelcol_receiver_refused_spans").filter(|spans| *spans > 0.0);
+    let refused = || service.metric("otelcol_receiver_refused_spans_total").filter(|spans| *spans > 0.0);
     wait_until("reading has stopped", refused);
     talk.head();
     let mut said = Vec::new();

@@ -47,9 +47,9 @@ fn health_and_metrics_stand_in_their_places() {
     assert_eq!(health.status, 200, "{health:?}");
     let page = service.metrics();
     for name in [
-        "otelcol_receiver_accepted_spans",
-        "otelcol_receiver_refused_spans",
-        "otelcol_exporter_sent_spans",
+        "otelcol_receiver_accepted_spans_total",
+        "otelcol_receiver_refused_spans_total",
+        "otelcol_exporter_sent_spans_total",
         "otelcol_exporter_queue_size",
         "otelcol_exporter_queue_capacity",
     ] {

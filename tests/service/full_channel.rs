@@ -115,7 +115,7 @@ fn refuses_retryably_and_keeps_what_it_took(outage: Outage) {
     assert!(chat.json().get("detail").is_some_and(Value::is_string), "{chat:?}");
 
     // A request that is refused before it is read counts as one: one over gRPC, three over HTTP.
-    let refused = service.metric("otelcol_receiver_refused_spans");
+    let refused = service.metric("otelcol_receiver_refused_spans_total");
     assert!(refused.is_some_and(|n| n >= 4.0), "refusals are counted: {refused:?}");
 
     // ClickHouse returns: what was taken arrives, what was refused was not half taken.
@@ -164,9 +164,9 @@ fn the_python_sdk_waits_out_a_full_journal_and_loses_nothing() {
     let Outage { engine: _engine, proxy, service } = outage_with_a_small_journal();
     fill(&service);
     let mut load = Load::start(&service, "--batches 8 --batch-spans 50 --span-bytes 2048");
-    let refused = service.metric("otelcol_receiver_refused_spans").unwrap_or_default();
+    let refused = service.metric("otelcol_receiver_refused_spans_total").unwrap_or_default();
     wait_until("the SDK has met the full journal", || {
-        service.metric("otelcol_receiver_refused_spans").filter(|now| *now > refused)
+        service.metric("otelcol_receiver_refused_spans_total").filter(|now| *now > refused)
     });
     proxy.set(Fault::Pass);
     let batches = load.finish();

@@ -421,7 +421,7 @@ fn all_rows(service: &Service) -> Result<Vec<Value>, String> {
 }
 
 fn rounds(service: &Service) -> f64 {
-    service.metric("millrace_join_rounds").expect("the metric is there")
+    service.metric("millrace_join_rounds_total").expect("the metric is there")
 }
 
 /// Waits until every run is as its case says, and lets some more rounds pass; then all runs of a case must have the same rows.
@@ -486,7 +486,7 @@ fn in_every_order_the_rows_are_the_same_when_each_is_stored_before_the_next() {
         wait_until("the phase is stored", || (service.metric("millrace_spans_pending")? == 0.0).then_some(()));
     }
     assert_same_in_every_order(&runs, &[&service]);
-    assert!(service.metric("millrace_join_joined") > Some(0.0), "pairs were joined after they were stored");
+    assert!(service.metric("millrace_join_joined_total") > Some(0.0), "pairs were joined after they were stored");
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn segments_of_earlier_versions_are_stored_with_the_columns_that_they_have() {
     let want = json!({"n": 18, "spans": 6, "whole": 12, "with_attributes": 12, "days": 2, "named": 18});
     wait_until("all of them are stored", || (service.sql().rows(count, &[]) == [want.clone()]).then_some(()));
     wait_until_drained(&service);
-    assert_eq!(service.metric("millrace_spans_stored"), Some(18.0));
+    assert_eq!(service.metric("millrace_spans_stored_total"), Some(18.0));
     // and their repeats are known again, in the next process too
     assert_eq!(service.terminate().code(), Some(0));
     service.start_again();
@@ -104,7 +104,10 @@ fn a_damaged_segment_gives_what_is_whole_and_is_set_aside() {
     let set_aside = dir.join("damaged").join(format!("{FIXTURE_NAME}-6.doubt"));
     assert_eq!(fs::read(set_aside).expect("it is set aside"), bytes);
     let sample = |name: &str| service.metric(name);
-    assert_eq!((sample("millrace_spans_stored"), sample("millrace_spans_dead_lettered")), (Some(5.0), Some(1.0)));
+    assert_eq!(
+        (sample("millrace_spans_stored_total"), sample("millrace_spans_dead_lettered_total")),
+        (Some(5.0), Some(1.0))
+    );
     assert!(service.log().contains("is damaged"), "it is said");
 }
 
@@ -135,7 +138,7 @@ fn of_a_segment_in_doubt_only_what_is_missing_is_inserted() {
         service.start_again();
         wait_until_drained(&service);
         assert_eq!(spans(service.sql().rows(query, &[])), each_once, "it had {present:?}");
-        assert_eq!(service.metric("millrace_spans_stored"), Some(6.0));
+        assert_eq!(service.metric("millrace_spans_stored_total"), Some(6.0));
     }
 }
 
@@ -150,10 +153,10 @@ fn dead_letters_that_cannot_be_written_keep_their_segment_waiting() {
     let pair = json!({"request": {"model": "poison", "messages": []}, "response": {"choices": []}});
     assert_eq!(post_json(&service.chat("default"), &pair).status, 201);
     wait_until("it is said", || service.log().contains("failed to write a dead letter").then_some(()));
-    assert_eq!(service.metric("millrace_spans_dead_lettered"), Some(0.0));
+    assert_eq!(service.metric("millrace_spans_dead_lettered_total"), Some(0.0));
     assert_eq!(service.metric("millrace_spans_pending"), Some(1.0), "it waits");
     fs::remove_file(&blocked).expect("ours");
     wait_until_drained(&service);
-    assert_eq!(service.metric("millrace_spans_dead_lettered"), Some(1.0));
+    assert_eq!(service.metric("millrace_spans_dead_lettered_total"), Some(1.0));
     assert_eq!(fs::read_dir(&blocked).expect("the folder is there").count(), 2, "the rows, and why");
 }

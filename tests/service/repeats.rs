@@ -39,14 +39,14 @@ fn a_pair_sent_again_is_answered_alike_and_stored_once_even_over_a_restart() {
     assert_eq!(accepted(&service, &pair("again?")), first);
     everything_is_stored(&service, "the last of the first life");
     assert_eq!(rows(&service, &first), 1);
-    assert_eq!(service.metric("millrace_receiver_duplicate_spans"), Some(1.0), "the repeat was seen");
+    assert_eq!(service.metric("millrace_receiver_duplicate_spans_total"), Some(1.0), "the repeat was seen");
 
     assert_eq!(service.terminate().code(), Some(0));
     service.start_again();
     assert_eq!(accepted(&service, &pair("again?")), first);
     everything_is_stored(&service, "the last of the second life");
     assert_eq!(rows(&service, &first), 1);
-    assert_eq!(service.metric("millrace_receiver_duplicate_spans"), Some(1.0), "the repeat was seen");
+    assert_eq!(service.metric("millrace_receiver_duplicate_spans_total"), Some(1.0), "the repeat was seen");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn an_idempotency_key_stands_for_one_body_even_over_a_crash() {
             assert_eq!(answer.json()["detail"][0]["loc"], json!(["header", "Idempotency-Key"]));
         }
         assert_eq!(stored(send_with(&service, "key-1", &pair("one?"))), first, "life {life}");
-        assert_eq!(service.metric("millrace_spans_rejected"), Some(2.0));
+        assert_eq!(service.metric("millrace_spans_rejected_total"), Some(2.0));
         if life == 1 {
             service.kill();
             service.start_again();
@@ -170,11 +170,11 @@ fn spans_of_other_kinds_and_services_that_share_their_ids_all_stay() {
         report(&service, begin, 1, said);
     }
     wait_until("the report that superseded is gone", || {
-        (service.metric("millrace_superseded_spans") == Some(1.0)).then_some(())
+        (service.metric("millrace_superseded_spans_total") == Some(1.0)).then_some(())
     });
     assert_eq!(reports_left(&service, 1), "2ended 9bank 9client");
-    assert_eq!(service.metric("millrace_receiver_duplicate_spans"), Some(1.0), "the same report of the client");
-    let count = |name: &str| service.metric(&format!("millrace_spans_{name}")).unwrap();
+    assert_eq!(service.metric("millrace_receiver_duplicate_spans_total"), Some(1.0), "the same report of the client");
+    let count = |name: &str| service.metric(&format!("millrace_spans_{name}_total")).unwrap();
     assert_eq!(
         (count("received"), count("stored"), count("duplicate")),
         (5.0, 4.0, 1.0),
@@ -231,7 +231,7 @@ fn reports_of_one_span_that_went_to_two_millraces_are_found_in_the_table_and_the
     everything_is_stored(&two, "the last of the other");
     for service in [&one, &two] {
         assert_eq!(
-            service.metric("millrace_receiver_duplicate_spans").unwrap_or_default(),
+            service.metric("millrace_receiver_duplicate_spans_total").unwrap_or_default(),
             0.0,
             "nobody knows of the other's"
         );

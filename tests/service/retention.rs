@@ -53,7 +53,7 @@ fn a_span_older_than_what_is_kept_is_rejected_alone_and_told_by_which_key() {
     );
     assert_eq!(otlp(&service, "audit", &[400]).json().get("partialSuccess"), None, "kept for ever");
     wait_until("it is stored", || names(&service).contains(&"400 days".to_owned()).then_some(()));
-    assert_eq!(service.metric("millrace_receiver_rejected_spans"), Some(2.0));
+    assert_eq!(service.metric("millrace_receiver_rejected_spans_total"), Some(2.0));
 }
 
 #[test]

@@ -27,10 +27,10 @@ fn every_field_of_a_trace_sent_by_the_python_sdk_is_in_the_table() {
         sent.push(ledger);
     }
     let spans: usize = sent.iter().map(|ledger| ledger.rows.len()).sum();
-    let counted = service.metric("otelcol_receiver_accepted_spans");
+    let counted = service.metric("otelcol_receiver_accepted_spans_total");
     assert_eq!(counted.map(|n| n.to_string()), Some(spans.to_string()), "accepted spans are counted");
     wait_until("the sent spans are counted", || {
-        let sent = service.metric("otelcol_exporter_sent_spans")?;
+        let sent = service.metric("otelcol_exporter_sent_spans_total")?;
         (sent.to_string() == spans.to_string()).then_some(())
     });
 }

@@ -115,7 +115,10 @@ impl Rig {
             let value = text.lines().find_map(|line| line.strip_prefix(&format!("millrace_spans_{name} ")));
             value.unwrap().parse::<i64>().unwrap()
         };
-        let all = ["received", "rejected", "refused", "duplicate", "stored", "dead_lettered", "pending"].map(line);
+        let [received, rejected, refused, duplicate, stored, dead_lettered] =
+            ["received", "rejected", "refused", "duplicate", "stored", "dead_lettered"]
+                .map(|name| line(&format!("{name}_total")));
+        let all = [received, rejected, refused, duplicate, stored, dead_lettered, line("pending")];
         assert_eq!(all[0], all[1..].iter().sum::<i64>(), "{text}");
         assert!(all.iter().all(|count| *count >= 0), "{all:?}");
         all

@@ -114,7 +114,7 @@ fn silent_connections_to_the_engine() {
     let _silent: Vec<TcpStream> = (0..CONNECTIONS).map(|_| connect(address)).collect();
     assert_eq!(http::get(&format!("{url}/?query=SELECT%201")).text(), "1\n");
     assert_that_all_ports_answer(&service);
-    let stored = || service.metric("otelcol_exporter_sent_spans").filter(|spans| *spans > 0.0);
+    let stored = || service.metric("otelcol_exporter_sent_spans_total").filter(|spans| *spans > 0.0);
     wait_until("a call is stored", stored);
 }
 

@@ -246,8 +246,8 @@ fn assert_all_accounted_for(service: &Service, sql: &Sql, acknowledged: &[u64], 
     let stored = stored(service, sql);
     assert!(stored.values().all(|count| *count == 1), "stored more than once: {stored:?}");
     assert_eq!(acknowledged.iter().filter(|number| !stored.contains_key(number)).count(), lost);
-    assert_eq!(service.metric("millrace_journal_spans_lost"), Some(lost as f64));
-    assert_eq!(service.metric("millrace_journal_losses_uncounted"), Some(0.0));
+    assert_eq!(service.metric("millrace_journal_spans_lost_total"), Some(lost as f64));
+    assert_eq!(service.metric("millrace_journal_losses_uncounted_total"), Some(0.0));
 }
 
 fn bits_are_flipped() {

@@ -626,8 +626,8 @@ fn still_stores() {
     let answer = http::post_json(&service.chat("attacks"), &chat);
     assert_eq!(answer.status, 201, "{}", answer.text());
     wait_until("the pair is stored", || {
-        let stored = service.metric("millrace_spans_stored").expect("it is counted");
-        let received = service.metric("millrace_spans_received").expect("it is counted");
+        let stored = service.metric("millrace_spans_stored_total").expect("it is counted");
+        let received = service.metric("millrace_spans_received_total").expect("it is counted");
         (stored >= received && stored > 0.0).then_some(())
     });
 }

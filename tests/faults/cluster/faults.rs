@@ -107,7 +107,7 @@ fn rows_that_one_shard_refuses_cost_no_other_row_and_store_none_twice() {
         send(&service, spans);
     }
     assert_stored_once(&cluster, REQUESTS * 98);
-    let dead = || service.metric("millrace_spans_dead_lettered");
+    let dead = || service.metric("millrace_spans_dead_lettered_total");
     wait_until("the others are dead letters", || (dead()? >= 4.0).then_some(()));
     assert_stored_once(&cluster, REQUESTS * 98);
     assert_eq!(dead(), Some(4.0));

@@ -63,7 +63,7 @@ pub(crate) fn dead_letter(scene: &Scene, arguments: &[&str]) -> Output {
 }
 
 fn dead_lettered(service: &Service) -> f64 {
-    service.metric("millrace_spans_dead_lettered").expect("the counter is there")
+    service.metric("millrace_spans_dead_lettered_total").expect("the counter is there")
 }
 
 #[test]

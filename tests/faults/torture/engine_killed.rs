@@ -32,6 +32,6 @@ fn an_engine_killed_under_load_costs_no_request() {
     eprintln!("{kills} kills: {counts:?} {seen:?}");
     assert_eq!((counts.refusals, counts.broken), (0, 0), "a sender noticed: {counts:?}");
     assert!(counts.repeats > 0 && seen.duplicates > 0.0, "nothing was sent twice: {counts:?} {seen:?}");
-    let failures = service.metric("millrace_clickhouse_insert_failures");
+    let failures = service.metric("millrace_clickhouse_insert_failures_total");
     assert!(failures.is_some_and(|n| n > 0.0), "no insert failed: the kills hit nothing");
 }

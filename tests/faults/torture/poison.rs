@@ -19,7 +19,7 @@ fn poison(scene: &Scene) -> Ledger {
 }
 
 fn dead_lettered(scene: &Scene) -> f64 {
-    scene.service.metric("millrace_spans_dead_lettered").expect("the counter is there")
+    scene.service.metric("millrace_spans_dead_lettered_total").expect("the counter is there")
 }
 
 fn said(output: &std::process::Output) -> String {

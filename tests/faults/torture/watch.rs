@@ -12,11 +12,11 @@ use support::{Service, http};
 const LOOK_EVERY: Duration = Duration::from_millis(40);
 /// What becomes of a span that was received.
 const FATES: [&str; 6] = [
-    "millrace_spans_rejected",
-    "millrace_spans_refused",
-    "millrace_spans_duplicate",
-    "millrace_spans_stored",
-    "millrace_spans_dead_lettered",
+    "millrace_spans_rejected_total",
+    "millrace_spans_refused_total",
+    "millrace_spans_duplicate_total",
+    "millrace_spans_stored_total",
+    "millrace_spans_dead_lettered_total",
     "millrace_spans_pending",
 ];
 
@@ -80,7 +80,7 @@ impl Seen {
     fn look_at(&mut self, page: &str) {
         let value = |name: &str| sample(page, name).unwrap_or_else(|| panic!("{name} is missing:\n{page}"));
         self.scrapes += 1;
-        let received = value("millrace_spans_received");
+        let received = value("millrace_spans_received_total");
         let fates = FATES.map(|name| (name, value(name)));
         let sum: f64 = fates.iter().map(|(_, spans)| spans).sum();
         // whole numbers, far below the 2^53 up to which f64 is exact
@@ -89,7 +89,7 @@ impl Seen {
             self.broken.push(format!("received {received}, but {sum}: {fates:?}"));
         }
         self.pending_max = self.pending_max.max(value("millrace_spans_pending"));
-        let duplicates = value("millrace_spans_duplicate");
+        let duplicates = value("millrace_spans_duplicate_total");
         if duplicates < self.duplicates_of_this_life {
             self.duplicates += self.duplicates_of_this_life;
         }
