@@ -1,5 +1,7 @@
 //! OTLP/JSON in all its spellings, through the transcoder and the decoder.
 
+mod differential;
+
 use super::*;
 use crate::columns::testing::rows;
 use crate::otlp::{Decoded, Encoding, Limits, decode_traces};
