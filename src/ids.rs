@@ -1,8 +1,9 @@
-//! Trace and span ids as the whole house knows them: parsed once at the door, never all zero.
+//! Trace and span ids, parsed once where they arrive and never all zero, and the ids of our own.
 //!
 //! Source: OTLP trace.proto (`Span.trace_id`: 16 bytes, `Span.span_id`: 8 bytes, all-zero is invalid) and
 //! W3C Trace Context (lower-case hex as the text form).
 
+use crate::numbers::low_half;
 use std::fmt;
 
 /// A trace id: 16 bytes, not all zero.
@@ -46,7 +47,7 @@ macro_rules! id {
             /// Takes the bytes of an id.
             ///
             /// # Errors
-            /// When they are all zero.
+            /// If they are all zero.
             pub fn new(bytes: [u8; $bytes]) -> Result<Self, IdError> {
                 if bytes == [0; $bytes] { Err(IdError::Zero) } else { Ok(Self(bytes)) }
             }
@@ -54,7 +55,7 @@ macro_rules! id {
             /// Takes an id as OTLP carries it.
             ///
             /// # Errors
-            /// When the length is wrong or all bytes are zero.
+            /// If the length is wrong or all bytes are zero.
             pub fn from_slice(bytes: &[u8]) -> Result<Self, IdError> {
                 let array = bytes.try_into().map_err(|_| IdError::Length { got: bytes.len(), want: $bytes })?;
                 Self::new(array)
@@ -63,7 +64,7 @@ macro_rules! id {
             /// Reads the text form, in either case.
             ///
             /// # Errors
-            /// When it is not exactly the right number of hex digits, or all zero.
+            /// If it is not exactly the right number of hex digits, or all zero.
             pub fn from_hex(text: &[u8]) -> Result<Self, IdError> {
                 let mut bytes = [0; $bytes];
                 if text.len() != Self::HEX {
@@ -90,7 +91,7 @@ macro_rules! id {
             pub fn hex(&self) -> [u8; $bytes * 2] {
                 let mut text = [0; $bytes * 2];
                 for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-                    pair.copy_from_slice(&HEX_PAIRS.get(usize::from(byte)).copied().unwrap_or_default());
+                    pair.copy_from_slice(HEX_PAIRS.get(usize::from(byte)).expect("a byte is below 256"));
                 }
                 text
             }
@@ -139,9 +140,8 @@ impl ReportKey {
     /// What [`bytes`](Self::bytes) were made from.
     #[must_use]
     pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
-        let [low, high] = [0, 64].map(|shift| (u128::from_le_bytes(bytes) >> shift) & u128::from(u64::MAX));
-        let [place, mark] = [low, high].map(|half| u64::try_from(half).unwrap_or_default());
-        Self { place, mark }
+        let both = u128::from_le_bytes(bytes);
+        Self { place: low_half(both), mark: low_half(both >> 64) }
     }
 }
 
@@ -150,7 +150,7 @@ impl ReportKey {
 /// The first half is random for each opening of a journal, the second counts up, so later ids of one journal are greater.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SegmentId {
-    // first: later ids are greater, whoever made them
+    // first: later ids are greater, whatever their origin
     number: u64,
     origin: u64,
 }
@@ -184,8 +184,7 @@ impl SegmentId {
     #[must_use]
     pub fn from_wire(bytes: [u8; 16]) -> Self {
         let both = u128::from_le_bytes(bytes);
-        let half = |half: u128| u64::try_from(half & u128::from(u64::MAX)).unwrap_or_default();
-        Self { origin: half(both), number: half(both >> 64) }
+        Self { origin: low_half(both), number: low_half(both >> 64) }
     }
 
     /// Reads the text form of a UUID, in either case.

@@ -32,6 +32,12 @@ pub const fn saturating_i64(count: u128) -> i64 {
     if count > i64::MAX.cast_unsigned() as u128 { i64::MAX } else { count as i64 }
 }
 
+/// The lower 64 bits.
+#[must_use]
+pub const fn low_half(number: u128) -> u64 {
+    number as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +49,7 @@ mod tests {
         assert_eq!(saturating_usize(u64::MAX), usize::MAX);
         assert_eq!(saturating_u32(usize::MAX), u32::MAX);
         assert_eq!(saturating_u32(to_usize(u32::MAX)), u32::MAX);
+        assert_eq!([7 << 64 | 5, u128::MAX].map(low_half), [5, u64::MAX]);
         assert_eq!([7, u128::MAX].map(saturating_i64), [7, i64::MAX]);
         assert_eq!(saturating_i64(u128::from(u64::MAX >> 1)), i64::MAX);
     }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 /// The longest beginning of `text` that has at most `bytes_max` bytes and ends between two characters.
 #[must_use]
 pub fn cut(text: &str, bytes_max: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
+    text.split_at(text.floor_char_boundary(bytes_max)).0
 }
 
 /// The shortest text that reads back as the same number; an exponent below 1e-6 and from 1e21 on, as in JSON of
@@ -40,10 +40,12 @@ pub fn write_string(out: &mut String, text: &str) {
 /// Writes `text` as the inside of a JSON string.
 pub fn write_escaped(out: &mut String, text: &str) {
     steps::take(text.len());
-    let mut clean_from = 0;
-    for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| matches!(byte, 0..0x20 | b'"' | b'\\')) {
-        out.push_str(text.get(clean_from..at).unwrap_or_default());
-        clean_from = at + 1;
+    let mut rest = text;
+    while let Some((at, byte)) = rest.bytes().enumerate().find(|(_, byte)| matches!(byte, 0..0x20 | b'"' | b'\\')) {
+        let (clean, escaped) = rest.split_at(at);
+        out.push_str(clean);
+        // the byte is a character of its own
+        (_, rest) = escaped.split_at(1);
         match byte {
             b'"' => out.push_str("\\\""),
             b'\\' => out.push_str("\\\\"),
@@ -56,7 +58,7 @@ pub fn write_escaped(out: &mut String, text: &str) {
             }
         }
     }
-    out.push_str(text.get(clean_from..).unwrap_or_default());
+    out.push_str(rest);
 }
 
 /// The value of a string's text, which is valid. A lone surrogate becomes U+FFFD.
@@ -73,10 +75,10 @@ pub fn decode_string(raw: &str) -> String {
     out
 }
 
-/// Appends what the escape at the start of `text` (behind its backslash) stands for; gives the text behind it.
+/// Appends what the escape at the start of `text` (after its backslash) stands for; returns the text after it.
 fn decode_escape<'t>(text: &'t str, out: &mut String) -> &'t str {
-    let mut behind = text.chars();
-    let decoded = match behind.next() {
+    let mut after = text.chars();
+    let decoded = match after.next() {
         Some('b') => '\u{8}',
         Some('f') => '\u{c}',
         Some('n') => '\n',
@@ -87,7 +89,7 @@ fn decode_escape<'t>(text: &'t str, out: &mut String) -> &'t str {
         None => return "",
     };
     out.push(decoded);
-    behind.as_str()
+    after.as_str()
 }
 
 /// As [`decode_escape`], for `uXXXX` and for a pair `uXXXX\uXXXX`.

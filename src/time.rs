@@ -82,7 +82,8 @@ impl Clock {
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
 fn system_now() -> UnixNanos {
-    // a machine whose clock is before 1970 has no battery: it is 1970 to us
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    UnixNanos(saturating_i64(since_epoch.as_nanos()))
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since_epoch) => UnixNanos(saturating_i64(since_epoch.as_nanos())),
+        Err(_before_1970) => UnixNanos(0),
+    }
 }

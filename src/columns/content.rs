@@ -80,6 +80,20 @@ impl<'a> Content<'a> {
         Self { leaves, ..Self::default() }.lagging(column.nulls().len(), [(1, 1), (0, W)])
     }
 
+    /// Rows of the group's `rows` that it does not have.
+    pub(super) fn missing(&self, rows: usize) -> usize {
+        self.lag.map_or(0, |lag| {
+            debug_assert!(lag.rows <= rows, "a column has no more rows than its group");
+            rows - lag.rows
+        })
+    }
+
+    /// What fills each run of leaf bytes up to `rows` rows: this byte, so many times.
+    pub(super) fn pads(&self, rows: usize) -> [(u8, usize); 2] {
+        let missing = self.missing(rows);
+        self.lag.map_or([(0, 0); 2], |lag| lag.pads.map(|(byte, width)| (byte, width * missing)))
+    }
+
     /// Whether there is nothing in it that a row without the column would not have.
     pub(super) fn is_absent(&self) -> bool {
         self.lag.is_some_and(|lag| lag.rows == 0)

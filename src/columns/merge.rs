@@ -123,7 +123,9 @@ fn put_ends<'s, 'a>(
             Some((ends, inner)) => {
                 let (own_ends, own_items) = kept.items(|list| ends.start_of(list + 1));
                 out.extend(own_ends.iter().flat_map(|end| (base + end).to_le_bytes()));
-                base += own_ends.last().copied().unwrap_or(0);
+                if let Some(last) = own_ends.last() {
+                    base += last;
+                }
                 items.push((Some(inner), own_items));
             }
             None => {

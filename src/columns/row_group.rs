@@ -2,7 +2,6 @@
 
 use super::build::fixed::Fixed64;
 use super::build::map::{Map, MapMark, MapRow};
-use super::build::selection::Selection;
 use super::build::strings::Strings;
 use super::content::{Content, Every};
 use super::nested::{Events, EventsMark, Links, LinksMark};
@@ -13,7 +12,6 @@ use super::typed::{CallSink, Entries, Filled, Kind, SpanView, TypedColumns, push
 use crate::ids::{SpanId, TraceId};
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
-use std::ops::Range;
 
 /// Rows of spans as columns, from one request; many of them make one block.
 ///
@@ -347,7 +345,32 @@ impl RowGroup {
         self.rows += 1;
         self.row_bytes.push(bytes);
         self.counted_bytes += bytes;
+        debug_assert!(self.is_even(), "each column has a value for each row");
         Ok(repeated)
+    }
+
+    /// Whether each column that does not lag has as many rows as the group.
+    fn is_even(&self) -> bool {
+        let texts = [
+            &self.trace_id,
+            &self.span_id,
+            &self.parent_span_id,
+            &self.trace_state,
+            &self.span_name,
+            &self.span_kind,
+            &self.service_name,
+            &self.scope_name,
+            &self.scope_version,
+            &self.status_code,
+            &self.status_message,
+            &self.raw_request,
+            &self.raw_response,
+        ];
+        let lists = [self.resource_attributes.ends(), self.span_attributes.ends()];
+        let numbers = [self.timestamp.len(), self.duration.len(), self.fingerprints.len(), self.row_bytes.len()];
+        let nested = [self.events.ends.len(), self.links.ends.len()];
+        let lengths = texts.map(Strings::len).into_iter().chain(lists.map(<[u64]>::len)).chain(numbers).chain(nested);
+        lengths.into_iter().all(|length| length == self.rows)
     }
 
     /// Of several attributes of the span under way that have one key the last stays; returns how many went.
@@ -375,55 +398,6 @@ impl RowGroup {
         if let Some(attributes) = span.scope_attributes.filter(|attributes| attributes.entries() > 0) {
             typed.scope_attributes.pad_to(row, typed.scope_attributes.mark());
             typed.scope_attributes.push_row(attributes);
-        }
-    }
-
-    /// The same rows but for those at the positions `drop`, which are sorted. No span is under way.
-    #[must_use]
-    pub fn without(&self, drop: &[usize]) -> Self {
-        self.selected(&Selection::of(self.rows, |row| drop.binary_search(&row).is_err()))
-    }
-
-    /// The rows at these positions. No span is under way.
-    pub(super) fn rows_at(&self, positions: Range<usize>) -> Self {
-        self.selected(&Selection::of_run(positions))
-    }
-
-    fn selected(&self, kept: &Selection) -> Self {
-        let timestamp = self.timestamp.selected(kept);
-        let mut days: Vec<i64> = timestamp.i64s().filter_map(UnixNanos::from_i64).map(UnixNanos::day).collect();
-        days.sort_unstable();
-        days.dedup();
-        let row_bytes = kept.pick(&self.row_bytes);
-        Self {
-            rows: kept.len(),
-            counted_bytes: row_bytes.iter().sum(),
-            row_bytes,
-            fingerprints: kept.pick(&self.fingerprints),
-            days,
-            timestamp,
-            trace_id: self.trace_id.selected(kept),
-            span_id: self.span_id.selected(kept),
-            parent_span_id: self.parent_span_id.selected(kept),
-            trace_state: self.trace_state.selected(kept),
-            span_name: self.span_name.selected(kept),
-            span_kind: self.span_kind.selected(kept),
-            service_name: self.service_name.selected(kept),
-            resource_attributes: self.resource_attributes.selected(kept),
-            scope_name: self.scope_name.selected(kept),
-            scope_version: self.scope_version.selected(kept),
-            span_attributes: self.span_attributes.selected(kept),
-            duration: self.duration.selected(kept),
-            status_code: self.status_code.selected(kept),
-            status_message: self.status_message.selected(kept),
-            events: self.events.selected(kept),
-            links: self.links.selected(kept),
-            raw_request: self.raw_request.selected(kept),
-            raw_response: self.raw_response.selected(kept),
-            workspace: self.workspace.clone(),
-            typed: self.typed.selected(self.rows, kept),
-            content_attributes: self.content_attributes.lagging_selected(self.rows, kept),
-            is_typed: false,
         }
     }
 
@@ -475,6 +449,8 @@ impl RowGroup {
         self.links.truncate(mark.links);
     }
 }
+
+mod selected;
 
 #[cfg(test)]
 mod tests {

@@ -48,6 +48,7 @@ const SIDEWAYS: [(&str, &str); 18] = [
     ("retention", "workspace"),
     ("timestamps", "time"),
     ("text", "steps"),
+    ("ids", "numbers"),
     ("time", "numbers"),
     ("telemetry", "numbers"),
     ("otlp", "conventions"),

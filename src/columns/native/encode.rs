@@ -140,43 +140,53 @@ pub fn encode_block(groups: &[&RowGroup], segment: SegmentId, out: &mut Vec<u8>)
 }
 
 fn put_data(column: &Column, groups: &[&RowGroup], segment: SegmentId, out: &mut Vec<u8>) {
-    for level in 0..2 {
-        let mut base = 0;
-        for group in groups {
-            let content = group.content(column.source);
-            let ends = content.ends.get(level).copied().unwrap_or_default();
-            let last = base + ends.last().copied().unwrap_or(0);
-            out.reserve(size_of_val(ends));
-            for end in ends {
-                out.extend_from_slice(&(base + end).to_le_bytes());
-            }
-            if level == 0 && column.is_list() {
-                (0..missing(&content, group)).for_each(|_| out.extend_from_slice(&last.to_le_bytes()));
-            }
-            base = last;
-        }
+    let contents: Vec<(ColumnContent<'_>, usize)> =
+        groups.iter().map(|group| (group.content(column.source), group.rows())).collect();
+    let (mut rows_base, mut items_base) = (0, 0);
+    for (content, rows) in &contents {
+        let [ends, _] = content.ends;
+        let missing = if column.is_list() { content.missing(*rows) } else { 0 };
+        debug_assert!(!column.is_list() || ends.len() + missing == *rows, "{} has an end for each row", column.name);
+        rows_base = put_ends(ends, missing, rows_base, out);
     }
-    for leaf in 0..2 {
-        for group in groups {
-            let content = group.content(column.source);
-            match content.every {
-                Every::Own => {}
-                Every::Segment if leaf == 0 => {
-                    (0..group.rows()).for_each(|_| out.extend_from_slice(&segment.wire_bytes()));
-                }
-                Every::Text(text) if leaf == 0 => (0..group.rows()).for_each(|_| put_string(out, text.as_bytes())),
-                Every::Segment | Every::Text(_) => {}
-            }
-            out.extend_from_slice(content.leaves.get(leaf).copied().unwrap_or_default());
-            let (pad, width) = content.lag.and_then(|lag| lag.pads.get(leaf).copied()).unwrap_or_default();
-            out.resize(out.len() + missing(&content, group) * width, pad);
-        }
+    for (content, _) in &contents {
+        let [_, ends] = content.ends;
+        items_base = put_ends(ends, 0, items_base, out);
+    }
+    for (content, rows) in &contents {
+        put_shared(content.every, *rows, segment, out);
+        let ([leaf, _], [pad, _]) = (content.leaves, content.pads(*rows));
+        put_leaf(leaf, pad, out);
+    }
+    for (content, rows) in &contents {
+        let ([_, leaf], [_, pad]) = (content.leaves, content.pads(*rows));
+        put_leaf(leaf, pad, out);
     }
 }
 
-/// Rows of the group that a column which lags does not have.
-fn missing(content: &ColumnContent<'_>, group: &RowGroup) -> usize {
-    content.lag.map_or(0, |lag| group.rows() - lag.rows)
+/// Writes the ends of a group's lists, which come after `base` items, and those of `missing` empty ones; returns how many items
+/// there are now.
+fn put_ends(ends: &[u64], missing: usize, base: u64, out: &mut Vec<u8>) -> u64 {
+    debug_assert!(ends.is_sorted(), "ends do not go backwards");
+    out.reserve(size_of_val(ends));
+    ends.iter().for_each(|end| out.extend_from_slice(&(base + end).to_le_bytes()));
+    let last = ends.last().map_or(base, |last| base + last);
+    (0..missing).for_each(|_| out.extend_from_slice(&last.to_le_bytes()));
+    last
+}
+
+/// Writes what all rows share.
+fn put_shared(every: Every<'_>, rows: usize, segment: SegmentId, out: &mut Vec<u8>) {
+    match every {
+        Every::Own => {}
+        Every::Segment => (0..rows).for_each(|_| out.extend_from_slice(&segment.wire_bytes())),
+        Every::Text(text) => (0..rows).for_each(|_| put_string(out, text.as_bytes())),
+    }
+}
+
+fn put_leaf(leaf: &[u8], (pad, pads): (u8, usize), out: &mut Vec<u8>) {
+    out.extend_from_slice(leaf);
+    out.resize(out.len() + pads, pad);
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ const METHOD_LZ4: u8 = 0x82;
 const METHOD_ZSTD: u8 = 0x90;
 const METHOD_NONE: u8 = 0x02;
 
-/// Why bytes are no frame.
+/// Why bytes are not a frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The bytes are not those that were written.
@@ -113,14 +113,9 @@ pub struct FrameShape {
 ///
 /// # Errors
 ///
-/// When the bytes are no frame, whatever may follow.
+/// If the bytes are not a frame, whatever may follow.
 pub fn check_frame(bytes: &[u8]) -> Result<Option<FrameShape>, FrameError> {
-    let Some(header) = Header::read(bytes, ANY)? else { return Ok(None) };
-    let Some(frame) = bytes.get(..header.frame_bytes) else { return Ok(None) };
-    let (given, rest) = frame.split_at_checked(CHECKSUM_BYTES).ok_or(FrameError::Truncated)?;
-    if checksum(rest) != given {
-        return Err(FrameError::Checksum);
-    }
+    let Some((header, _data)) = checked(bytes, ANY)? else { return Ok(None) };
     Ok(Some(FrameShape { frame_bytes: header.frame_bytes, content_bytes: header.content_bytes }))
 }
 
@@ -131,7 +126,7 @@ pub fn claimed_bytes(bytes: &[u8]) -> Option<usize> {
     (claimed <= bytes.len()).then_some(claimed)
 }
 
-/// What the frame at the front of `bytes` says of itself, which [`check_frame`] approved.
+/// What the header of the frame at the front of `bytes` has, which [`check_frame`] approved.
 #[must_use]
 pub fn shape_of(bytes: &[u8]) -> Option<FrameShape> {
     let header = Header::read(bytes, ANY).ok()??;
@@ -174,17 +169,23 @@ pub fn checksum_of(bytes: &[u8]) -> [u8; 16] {
 ///
 /// # Errors
 ///
-/// When the bytes are no frame, whatever may follow.
+/// If the bytes are not a frame, whatever may follow.
 pub fn decompress_frame(bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<usize>, FrameError> {
-    let Some(header) = Header::read(bytes, OWN)? else { return Ok(None) };
+    let Some((header, data)) = checked(bytes, OWN)? else { return Ok(None) };
+    header.decompress(data, out)?;
+    Ok(Some(header.frame_bytes))
+}
+
+/// The header and the data of the frame at the front of `bytes`, which is the one that was written; `None` when it is not complete.
+fn checked(bytes: &[u8], max: Largest) -> Result<Option<(Header, &[u8])>, FrameError> {
+    let Some(header) = Header::read(bytes, max)? else { return Ok(None) };
     let Some(frame) = bytes.get(..header.frame_bytes) else { return Ok(None) };
     let (given, rest) = frame.split_at_checked(CHECKSUM_BYTES).ok_or(FrameError::Truncated)?;
     if checksum(rest) != given {
         return Err(FrameError::Checksum);
     }
-    let data = rest.get(SIZES_BYTES..).unwrap_or_default();
-    header.decompress(data, out)?;
-    Ok(Some(header.frame_bytes))
+    let (_sizes, data) = rest.split_at_checked(SIZES_BYTES).ok_or(FrameError::Truncated)?;
+    Ok(Some((header, data)))
 }
 
 /// Frames that arrive in pieces. Holds at most one frame and the piece that completed it.
@@ -198,18 +199,19 @@ impl FrameReader {
     ///
     /// # Errors
     ///
-    /// When the bytes are no frames; the reader is of no use afterwards.
+    /// If the bytes are not frames; the reader is of no use afterwards.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
         self.pending.extend_from_slice(piece);
-        let mut read = 0;
-        while let Some(frame) = decompress_frame(self.pending.get(read..).unwrap_or_default(), out)? {
-            read += frame;
+        let mut rest = self.pending.as_slice();
+        while let Some(frame) = decompress_frame(rest, out)? {
+            (_, rest) = rest.split_at_checked(frame).ok_or(FrameError::Truncated)?;
         }
+        let read = self.pending.len() - rest.len();
         self.pending.drain(..read);
         Ok(())
     }
 
-    /// Says that no more pieces come.
+    /// Ends the stream of pieces.
     ///
     /// # Errors
     ///
@@ -258,7 +260,7 @@ impl Header {
         }
         let start = out.len();
         out.resize(start + self.content_bytes, 0);
-        let room = out.get_mut(start..).unwrap_or_default();
+        let (_before, room) = out.split_at_mut(start);
         let written = if self.method == METHOD_LZ4 {
             lz4_flex::block::decompress_into(data, room).ok()
         } else {

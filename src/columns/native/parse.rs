@@ -13,6 +13,7 @@
 use crate::columns::build::selection::Selection;
 use crate::columns::build::strings::StringsIter;
 use crate::columns::build::varint::{put_string, put_varint, take_string, take_varint};
+use crate::numbers::saturating_usize;
 use std::ops::Range;
 
 /// A block with more columns than this is damaged. The table has less than a hundred.
@@ -258,7 +259,7 @@ impl<'a> Ends<'a> {
 
 /// One that does not fit is larger than all that can be in memory.
 fn end_of(bytes: [u8; 8]) -> usize {
-    usize::try_from(u64::from_le_bytes(bytes)).unwrap_or(usize::MAX)
+    saturating_usize(u64::from_le_bytes(bytes))
 }
 
 /// What is left to read.
@@ -327,7 +328,8 @@ impl<'a> Reader<'a> {
         for _ in 0..count {
             (_, self.0) = take_string(self.0).ok_or(Malformed::Truncated)?;
         }
-        Ok(Data::Strings(begun.get(..begun.len() - self.0.len()).unwrap_or_default()))
+        let (strings, _) = begun.split_at(begun.len() - self.0.len());
+        Ok(Data::Strings(strings))
     }
 
     /// The ends of `count` lists, and how many items they have together.

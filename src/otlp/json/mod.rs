@@ -66,7 +66,10 @@ impl Transcoded {
 /// # Errors
 /// When the body is not JSON, or its spans cannot be told apart.
 pub fn transcode_traces(body: &[u8], depth_max: usize) -> Result<Transcoded, JsonError> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let body = match body {
+        [0xef, 0xbb, 0xbf, rest @ ..] => rest,
+        body => body,
+    };
     match simdutf8::basic::from_utf8(body) {
         Ok(text) => transcode(text, depth_max),
         Err(_) => transcode(&String::from_utf8_lossy(body), depth_max),

@@ -118,7 +118,7 @@ pub(crate) fn put_scalars(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &st
     }
     let mut json = serde_json::Deserializer::from_str(raw);
     json.disable_recursion_limit();
-    json.deserialize_seq(Items(out, number, kind)).unwrap_or(Err("a list"))
+    json.deserialize_seq(Items(out, number, kind)).map_err(|_| "a list")?
 }
 
 fn string(raw: &str) -> Result<Cow<'_, str>, &'static str> {
