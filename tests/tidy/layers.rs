@@ -32,7 +32,7 @@ const FLOORS: [&[&str]; 5] = [
 ];
 
 /// Who may import from its own floor, and from whom: codecs fill columns, and the health page shows the exporter's state.
-const SIDEWAYS: [(&str, &str); 18] = [
+const SIDEWAYS: [(&str, &str); 19] = [
     ("chat", "json"),
     ("genai", "json"),
     ("conventions", "json"),
