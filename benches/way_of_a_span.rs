@@ -10,7 +10,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark")]
 
-mod samples;
 
 use millrace::chat;
 use millrace::columns::native::encode::encode_block;
@@ -85,7 +84,7 @@ fn spans(name: &str, request: &[u8]) {
 }
 
 fn pair() {
-    let body = samples::pair();
+    let body = support::samples::pair();
     println!("\nchat-completion: {} B", body.len());
     let workspace = Workspace::default();
     let context = chat::Context {
@@ -152,8 +151,8 @@ fn group_of_ids(number: u64) -> RowGroup {
 }
 
 fn main() {
-    spans("ordinary spans", &samples::request(SPANS, samples::ordinary));
-    spans("GenAI spans", &samples::request(SPANS, samples::genai));
+    spans("ordinary spans", &support::samples::request(SPANS, support::samples::ordinary));
+    spans("GenAI spans", &support::samples::request(SPANS, support::samples::genai));
     pair();
     accepted();
 }

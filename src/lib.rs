@@ -1,28 +1,28 @@
 //! Millrace: OTLP and captured chat-completions in, one table of traces in ClickHouse out.
 //!
-//! The house has five floors; a module imports from lower floors only (ARCHITECTURE.md has the map,
-//! `tests/tidy/layers.rs` keeps it):
+//! The modules lie in five layers, the highest first. A module imports from modules to its right in its own line and from the
+//! lines below (`tests/tidy/layers.rs` reads this map and checks it; ARCHITECTURE.md says what each module is for):
 //!
 //! ```text
-//! 4 wiring      main  cli  app  config  dead_letter
-//! 3 edges       receivers  committer  exporter  reconciler  admin
-//! 2 engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
-//! 1 codecs      otlp  chat  conventions  genai  json  columns
-//! 0 vocabulary  ids  numbers  time  sizes  bounds  text  codings  workspace  retention  timestamps  telemetry  shutdown  steps
+//! wiring      main  cli  dead_letter  app  config
+//! edges       receivers  committer  exporter  reconciler  admin
+//! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
+//! codecs      otlp  conventions  chat  columns  genai  json
+//! vocabulary  ids  retention  timestamps  time  numbers  sizes  bounds  text  codings  workspace  telemetry  shutdown  steps
 //! ```
 
 // who reads the output may be gone, and these macros panic then: write, and leave it at that
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::string_slice, reason = "a test that slices wrongly fails, which is what it is for"))]
 
-// floor 1: codecs, pure functions over bytes
+// codecs: pure functions over bytes
 pub mod chat;
 pub mod columns;
 pub mod conventions;
 pub mod genai;
 pub(crate) mod json;
 pub mod otlp;
-// floor 0: vocabulary
+// vocabulary
 pub mod bounds;
 pub mod codings;
 pub mod ids;
@@ -36,7 +36,7 @@ pub mod text;
 pub mod time;
 pub mod timestamps;
 pub mod workspace;
-// floor 2: engines
+// engines
 pub mod clickhouse;
 pub mod connections;
 pub mod dedup;
@@ -44,13 +44,13 @@ pub mod embedded;
 pub mod journal;
 pub mod pipeline;
 pub mod traces;
-// floor 3: edges
+// edges
 pub mod admin;
 pub mod committer;
 pub mod exporter;
 pub mod receivers;
 pub mod reconciler;
-// floor 4: wiring
+// wiring
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -14,16 +14,13 @@
 //! CPU is that of the engine's process. Times depend on the machine; ratios do so less.
 
 mod data;
-#[path = "../service/machine.rs"]
-#[allow(dead_code, reason = "the other benchmark needs the rest")]
-mod machine;
 mod native;
 mod queries;
 
 use anyhow::{Context as _, ensure};
 use clap::{Parser, ValueEnum};
 use data::{Conversations, Services, Span};
-use machine::{Usage, float, percentile};
+use support::machine::{Usage, float, percentile};
 use millrace::clickhouse::Database;
 use millrace::clickhouse::schema::{self, Home, Layout};
 use native::Wire;

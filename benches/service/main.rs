@@ -14,10 +14,7 @@
 //! Load and sink share the processors with the service, so rates and times depend on the machine; CPU per span does so less.
 
 mod load;
-mod machine;
 mod report;
-#[path = "../samples/mod.rs"]
-mod samples;
 mod scenario;
 mod sink;
 mod template;
@@ -25,7 +22,7 @@ mod template;
 use anyhow::ensure;
 use clap::{Parser, ValueEnum as _};
 use load::{Answers, Load, Plan};
-use machine::{Usage, float, memory_mib, percentile, sync_ms};
+use support::machine::{Usage, float, memory_mib, percentile, sync_ms};
 use millrace::time::Clock;
 use report::Row;
 use scenario::{Ack, Scenario, Target, Workload};

@@ -1,7 +1,7 @@
 //! Requests that are encoded once: for each one sent, the bytes are copied and the ids in them replaced, so that every
 //! span is new and the load costs next to nothing.
 
-use super::samples::{self, CHAT_RESPONSE_ID, CHAT_TRACE_ID, Ids};
+use support::samples::{self, CHAT_RESPONSE_ID, CHAT_TRACE_ID, Ids};
 use super::scenario::Workload;
 use anyhow::Context as _;
 use bytes::Bytes;

@@ -11,6 +11,8 @@
 //! sql       queries over the ClickHouse HTTP interface
 //! wire      OTLP messages made by hand
 //! corpus    the samples of captured calls
+//! samples   requests of any size, for the benchmarks
+//! machine   what a process costs: CPU, memory, disk
 //! ```
 //!
 //! Nothing here sleeps for a fixed time and then hopes: [`wait_until`] polls a condition against one generous deadline.
@@ -21,8 +23,10 @@ pub mod clients;
 pub mod corpus;
 pub mod grpc;
 pub mod http;
+pub mod machine;
 pub mod process;
 pub mod proxy;
+pub mod samples;
 pub mod server;
 pub mod service;
 pub mod sql;

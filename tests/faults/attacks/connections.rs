@@ -1,3 +1,5 @@
+//! Clients that are silent, slow, or never read.
+
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};

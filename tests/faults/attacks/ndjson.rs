@@ -1,3 +1,5 @@
+//! Many records one a line: blank, endless, unread.
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 

@@ -10,22 +10,22 @@ use millrace::otlp::proto::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
 
 /// The trace that the chat-completion names, in hex.
-pub(crate) const CHAT_TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+pub const CHAT_TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 /// The id of the response in the chat-completion.
-pub(crate) const CHAT_RESPONSE_ID: &str = "chatcmpl-0af7651916cd43dd";
+pub const CHAT_RESPONSE_ID: &str = "chatcmpl-0af7651916cd43dd";
 
 const STARTED_NANOS: u64 = 1_790_000_000_000_000_000;
 
 /// The ids of the span at `index` of a request.
-pub(crate) struct Ids {
-    pub(crate) trace: [u8; 16],
-    pub(crate) span: [u8; 8],
-    pub(crate) parent: [u8; 8],
+pub struct Ids {
+    pub trace: [u8; 16],
+    pub span: [u8; 8],
+    pub parent: [u8; 8],
 }
 
 impl Ids {
     /// Unlike those of any other number.
-    pub(crate) fn of(number: u64) -> Self {
+    pub fn of(number: u64) -> Self {
         let [high, low, span, parent] = [1, 2, 3, 4].map(|salt| mixed(number.wrapping_mul(4) + salt).to_be_bytes());
         let mut trace = [0; 16];
         for (byte, value) in trace.iter_mut().zip(high.into_iter().chain(low)) {
@@ -36,7 +36,7 @@ impl Ids {
 }
 
 /// One to one, and looks random. Source: Vigna, `SplitMix64`.
-pub(crate) fn mixed(number: u64) -> u64 {
+pub fn mixed(number: u64) -> u64 {
     let x = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -44,7 +44,7 @@ pub(crate) fn mixed(number: u64) -> u64 {
 }
 
 /// A request of `spans` spans, encoded. The one at `index` has the ids `Ids::of(index)`.
-pub(crate) fn request(spans: usize, attributes: impl Fn(u64) -> Vec<KeyValue>) -> Vec<u8> {
+pub fn request(spans: usize, attributes: impl Fn(u64) -> Vec<KeyValue>) -> Vec<u8> {
     let resource = Resource {
         attributes: vec![
             text("service.name", "checkout"),
@@ -77,7 +77,7 @@ pub(crate) fn request(spans: usize, attributes: impl Fn(u64) -> Vec<KeyValue>) -
 }
 
 /// Attributes of an ordinary span.
-pub(crate) fn ordinary(index: u64) -> Vec<KeyValue> {
+pub fn ordinary(index: u64) -> Vec<KeyValue> {
     let bytes = i64::try_from(index).map_or(i64::MAX, |index| 1_000 + index);
     vec![
         text("http.request.method", "GET"),
@@ -94,7 +94,7 @@ pub(crate) fn ordinary(index: u64) -> Vec<KeyValue> {
 }
 
 /// Attributes of an LLM call, messages included.
-pub(crate) fn genai(index: u64) -> Vec<KeyValue> {
+pub fn genai(index: u64) -> Vec<KeyValue> {
     let message = |role: &str, seed: u64| {
         let said = prose(seed, 1_872);
         text_part(role, &said)
@@ -113,7 +113,7 @@ pub(crate) fn genai(index: u64) -> Vec<KeyValue> {
 }
 
 /// A captured chat-completion: the body of a POST.
-pub(crate) fn pair() -> String {
+pub fn pair() -> String {
     let (asked, answered) = (prose(1, 790), prose(2, 790));
     format!(
         r#"{{"trace_id":"{CHAT_TRACE_ID}","request":{{"model":"gpt-4o-mini","temperature":0.2,"messages":[{{"role":"system","content":"You are terse."}},{{"role":"user","content":"{asked}"}}]}},"response":{{"id":"{CHAT_RESPONSE_ID}","created":1790000000,"model":"gpt-4o-mini-2024-07-18","choices":[{{"index":0,"message":{{"role":"assistant","content":"{answered}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}}}}}}"#

@@ -12,16 +12,16 @@ const MIB_KIB: f64 = 1024.0;
 
 /// What a process has used since it started.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// In user and system mode.
-    pub(crate) cpu: Duration,
+    pub cpu: Duration,
     /// Bytes that it caused to be sent to the disk.
-    pub(crate) disk_bytes: u64,
+    pub disk_bytes: u64,
 }
 
 impl Usage {
     /// Of the process and all its threads. Source: proc_pid_stat(5), fields 14 and 15; proc_pid_io(5).
-    pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
+    pub fn of(pid: u32) -> anyhow::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
         let (_, behind_name) = stat.rsplit_once(") ").context("/proc/PID/stat has a name")?;
         let ticks = |field: usize| -> anyhow::Result<u32> {
@@ -35,7 +35,7 @@ impl Usage {
 }
 
 /// Resident memory in MiB: now, and the most there ever was. Source: proc_pid_status(5).
-pub(crate) fn memory_mib(pid: u32) -> anyhow::Result<(f64, f64)> {
+pub fn memory_mib(pid: u32) -> anyhow::Result<(f64, f64)> {
     let status = format!("/proc/{pid}/status");
     let mib = |key| -> anyhow::Result<f64> { Ok(float(u64_after(&status, key)?) / MIB_KIB) };
     Ok((mib("VmRSS:")?, mib("VmHWM:")?))
@@ -49,12 +49,12 @@ fn u64_after(path: &str, key: &str) -> anyhow::Result<u64> {
 
 /// For rates: counts here are far below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "a count as a number to divide")]
-pub(crate) fn float(count: u64) -> f64 {
+pub fn float(count: u64) -> f64 {
     count as f64
 }
 
 /// How long the disk takes to make 4 KiB at the end of a file durable, in ms: median and 99th percentile.
-pub(crate) fn sync_ms(folder: &Path) -> anyhow::Result<(f64, f64)> {
+pub fn sync_ms(folder: &Path) -> anyhow::Result<(f64, f64)> {
     const ROUNDS: usize = 200;
     const TIME_MAX: Duration = Duration::from_secs(5);
     let path = folder.join("sync-latency");
@@ -72,7 +72,7 @@ pub(crate) fn sync_ms(folder: &Path) -> anyhow::Result<(f64, f64)> {
 }
 
 /// The value below which `share` of the sorted times lie, in ms; 0 when there are none.
-pub(crate) fn percentile(sorted: &[Duration], share: f64) -> f64 {
+pub fn percentile(sorted: &[Duration], share: f64) -> f64 {
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
