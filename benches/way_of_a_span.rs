@@ -10,7 +10,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark")]
 
-
 use millrace::chat;
 use millrace::columns::native::encode::encode_block;
 use millrace::columns::native::frames::compress_pieces;

@@ -20,7 +20,6 @@ mod queries;
 use anyhow::{Context as _, ensure};
 use clap::{Parser, ValueEnum};
 use data::{Conversations, Services, Span};
-use support::machine::{Usage, float, percentile};
 use millrace::clickhouse::Database;
 use millrace::clickhouse::schema::{self, Home, Layout};
 use native::Wire;
@@ -29,6 +28,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use support::machine::{Usage, float, percentile};
 use support::sql::Sql;
 use support::{Engine, http, tool};
 

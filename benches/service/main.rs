@@ -22,7 +22,6 @@ mod template;
 use anyhow::ensure;
 use clap::{Parser, ValueEnum as _};
 use load::{Answers, Load, Plan};
-use support::machine::{Usage, float, memory_mib, percentile, sync_ms};
 use millrace::time::Clock;
 use report::Row;
 use scenario::{Ack, Scenario, Target, Workload};
@@ -31,6 +30,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use support::machine::{Usage, float, memory_mib, percentile, sync_ms};
 use support::{Options, Service, wait_until};
 
 /// What to measure. Words of one kind are alternatives; a scenario must fit each kind that is named.

@@ -1,11 +1,11 @@
 //! Requests that are encoded once: for each one sent, the bytes are copied and the ids in them replaced, so that every
 //! span is new and the load costs next to nothing.
 
-use support::samples::{self, CHAT_RESPONSE_ID, CHAT_TRACE_ID, Ids};
 use super::scenario::Workload;
 use anyhow::Context as _;
 use bytes::Bytes;
 use memchr::memmem;
+use support::samples::{self, CHAT_RESPONSE_ID, CHAT_TRACE_ID, Ids};
 
 /// Numbers of ids below this are those of the template itself.
 const FIRST_NUMBER: u64 = 1_000_000;

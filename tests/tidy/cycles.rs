@@ -10,15 +10,15 @@ use crate::sources::{Source, sources};
 
 /// Modules whose children still import from each other. This list may only become shorter.
 const STILL_IN_CIRCLES: &[&str] = &[
-"clickhouse",
-"columns",
-"config",
-"conventions::messages",
-"embedded",
-"embedded::server",
-"genai::stream",
-"journal",
-"json",
+    "clickhouse",
+    "columns",
+    "config",
+    "conventions::messages",
+    "embedded",
+    "embedded::server",
+    "genai::stream",
+    "journal",
+    "json",
 ];
 
 /// How many names of an arrow are shown.

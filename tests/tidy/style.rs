@@ -58,7 +58,9 @@ impl Figures {
                     self.assertions += usize::from(is_assertion && is_punct(tokens.get(at + 1), '!'));
                 }
                 TokenTree::Punct(punct) if punct.as_char() == '#' && is_documented(tokens, at) => continue,
-                TokenTree::Punct(punct) if punct.as_char() == '!' && at > 0 && is_documented(tokens, at - 1) => continue,
+                TokenTree::Punct(punct) if punct.as_char() == '!' && at > 0 && is_documented(tokens, at - 1) => {
+                    continue;
+                }
                 TokenTree::Punct(_) | TokenTree::Literal(_) => {}
             }
             self.lines.extend(token.span().start().line..=token.span().end().line);
