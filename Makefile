@@ -154,7 +154,7 @@ BENCH ?=
 
 .PHONY: bench
 bench: libchdb ## what a span costs: in the codecs, and in the whole service, with the times of its answers
-	$(CARGO) bench --locked --bench way_of_a_span
+	$(CARGO) bench --locked --bench span_path
 	$(CARGO) bench --locked --bench service -- $(BENCH)
 
 # Options of the schema's benchmark, such as BENCH_SCHEMA="services --spans 200000".

@@ -25,6 +25,8 @@ const MIB: usize = 1 << 20;
 pub const REQUEST_BYTES_MAX: usize = 64 * MIB;
 /// Spans of a request.
 pub const REQUEST_SPANS_MAX: usize = 100_000;
+/// Levels of nested arrays and objects, lists and maps, in whatever comes in; the outermost counts as 1.
+pub const DEPTH_MAX: usize = 32;
 /// Bytes of one row. Its block and the frame around it are in memory at once, so it is no larger than a request.
 pub const ROW_BYTES_MAX: usize = 64 * MIB;
 /// Bytes of the rows of one request, however much memory there is: what all spans of a resource repeat can make them

@@ -91,7 +91,7 @@ fn put_rest<'d>(attributes: &mut Attributes<'d>, experiment: Option<Value<'d>>, 
     };
     let rest = |context: Option<Value<'d>>, held: &dyn Fn(&str) -> bool| -> Vec<_> {
         let members = context.into_iter().flat_map(Value::members);
-        members.filter(|(key, value)| !value.is_null() && !held(&key.str().unwrap_or_default())).collect()
+        members.filter(|(key, value)| !value.is_null() && !held(&key.text())).collect()
     };
     let rests = [
         ("experiment_context", rest(experiment, &|name| EXPERIMENT.contains(&name))),

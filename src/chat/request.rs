@@ -43,7 +43,7 @@ impl<'d> Request<'d> {
     pub(super) fn read(request: Value<'d>) -> Self {
         let mut read = Self::default();
         for (key, value) in request.members().filter(|(_, value)| !value.is_null()) {
-            if !read.take(&key.str().unwrap_or_default(), value) {
+            if !read.take(&key.text(), value) {
                 read.rest.push((key, value));
             }
         }

@@ -120,7 +120,7 @@ pub(super) struct Shape {
 
 /// Whether an attribute, or the raw response alone, holds all of a member.
 fn is_held(key: Value<'_>, value: Value<'_>) -> bool {
-    match &*key.str().unwrap_or_default() {
+    match &*key.text() {
         _ if value.is_null() => true,
         "id" | "model" | "service_tier" | "system_fingerprint" | "object" => value.is_string(),
         "created" => value.number().is_some(),

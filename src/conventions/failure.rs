@@ -22,11 +22,15 @@ pub(crate) fn put<'a>(call: &mut Call<'a>, slots: &Slots<'a>, span: &SpanView<'a
         .or_else(|| of_event(b"exception.type"))
         .or_else(|| slots.first(&status_codes).filter(|_| span.is_error))
         .or(is_langfuse_error.then_some(OTHER));
-    call.error_type = class.map(Into::into).unwrap_or_default();
+    if let Some(class) = class {
+        call.error_type = class.into();
+    }
     let message = Some(text_of(span.status_message))
         .filter(|message| span.is_error && !message.is_empty())
         .or_else(|| slots.get(Slot::ExceptionMessage))
         .or_else(|| of_event(b"exception.message"))
         .or_else(|| slots.get(Slot::LangfuseStatusMessage));
-    call.error_message = message.map(Into::into).unwrap_or_default();
+    if let Some(message) = message {
+        call.error_message = message.into();
+    }
 }

@@ -4,7 +4,7 @@
 //! key --kind--> ordinary, typed or content      at every attribute, so it looks at a few bytes
 //! a span with typed or content attributes --normalise--> Call
 //!
-//! attributes --keys--> Slots --rules--> operation  sources  usage  cost  finish  timing  failure  parameters
+//! attributes --meaning, keys--> Slots --rules--> operation  sources  usage  cost  finish  timing  failure  parameters
 //!                                       messages (every form of messages as the conventions' parts; tools; system prompt)
 //! ```
 //!
@@ -15,6 +15,7 @@ mod cost;
 mod failure;
 mod finish;
 mod keys;
+mod meaning;
 mod messages;
 mod operation;
 mod parameters;
@@ -24,7 +25,7 @@ mod sources;
 mod timing;
 mod usage;
 
-pub use keys::{is_event, kind};
+pub use meaning::{is_event, kind};
 pub use rules::normalise;
 
 use crate::json::document::{Document, JsonError};

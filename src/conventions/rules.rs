@@ -67,7 +67,12 @@ fn put_models<'a>(call: &mut Call<'a>, slots: &Slots<'a>, invocation: Option<Val
         .first_text(sources::REQUEST_MODEL)
         .or_else(|| among_parameters.map(|model| Text::Owned(model.into_owned())))
         .or_else(|| slots.first_text(sources::MODEL));
-    (call.request_model, call.response_model) = (asked.unwrap_or_default(), answered.unwrap_or_default());
+    if let Some(asked) = asked {
+        call.request_model = asked;
+    }
+    if let Some(answered) = answered {
+        call.response_model = answered;
+    }
 }
 
 /// The operation, and what OpenLLMetry says about it: its entity is a tool, an agent or a workflow.

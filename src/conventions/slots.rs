@@ -1,6 +1,7 @@
 //! A span's attributes sorted into slots in one pass; the rules then look at slots alone.
 
-use super::keys::{FAMILIES, Family, Meaning, Slot, meaning};
+use super::keys::{FAMILIES, Family, Slot};
+use super::meaning::{Meaning, meaning};
 use crate::columns::typed::{SpanView, text_of};
 use crate::conventions::read_json;
 use crate::genai::call::{Text, is_blank};

@@ -1,6 +1,7 @@
 //! Time to the first token, in nanoseconds, exact; and whether the response was streamed.
 
-use super::keys::{FIRST_TOKEN_EVENT, Slot};
+use super::keys::Slot;
+use super::meaning::FIRST_TOKEN_EVENT;
 use super::slots::{Slots, truth, unquoted};
 use super::{operation, sources};
 use crate::chat::timing;

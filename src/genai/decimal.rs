@@ -25,7 +25,7 @@ pub enum DecimalError {
 pub fn scaled(text: &str, scale: i64) -> Result<u64, DecimalError> {
     let (negative, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
+        None => (false, without_plus(text)),
     };
     if ["nan", "inf", "infinity"].iter().any(|word| unsigned.eq_ignore_ascii_case(word)) {
         return Err(DecimalError::NotFinite);
@@ -37,6 +37,10 @@ pub fn scaled(text: &str, scale: i64) -> Result<u64, DecimalError> {
         (false, true) => Err(DecimalError::Negative),
         (false, false) => parts.rounded(scale),
     }
+}
+
+fn without_plus(text: &str) -> &str {
+    text.strip_prefix('+').unwrap_or(text)
 }
 
 /// A number's text, cut at the point and the exponent.
@@ -52,7 +56,10 @@ impl<'a> Parts<'a> {
             Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
             None => (text, 0),
         };
-        let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let (integer, fraction) = match mantissa.split_once('.') {
+            Some(both) => both,
+            None => (mantissa, ""),
+        };
         let all_digits = |part: &str| part.bytes().all(|c| c.is_ascii_digit());
         let some_digit = !(integer.is_empty() && fraction.is_empty());
         (some_digit && all_digits(integer) && all_digits(fraction)).then_some(Self { integer, fraction, exponent })
@@ -87,12 +94,16 @@ fn shift_in(value: u64, digit: u8) -> Result<u64, DecimalError> {
 /// An exponent; one too large for any use is held at a bound that keeps its sign.
 fn parse_exponent(text: &str) -> Option<i64> {
     const BOUND: i64 = 1 << 40;
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, without_plus(text)),
+    };
     if digits.is_empty() || !digits.bytes().all(|c| c.is_ascii_digit()) {
         return None;
     }
-    let size = digits.parse().unwrap_or(BOUND).min(BOUND);
-    Some(if text.starts_with('-') { -size } else { size })
+    // digits that are too many for the type are beyond the bound too
+    let size = digits.parse().map_or(BOUND, |size: i64| size.min(BOUND));
+    Some(if negative { -size } else { size })
 }
 
 #[cfg(test)]

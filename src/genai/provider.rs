@@ -98,8 +98,8 @@ pub fn infer(signs: &Signs<'_>) -> Option<&'static str> {
 }
 
 fn is_openai_fingerprint(text: &str) -> bool {
-    let digits = text.strip_prefix("fp_").unwrap_or_default();
-    digits.len() == 10 && digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+    let is_hex = |digits: &str| digits.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+    text.strip_prefix("fp_").is_some_and(|digits| digits.len() == 10 && is_hex(digits))
 }
 
 fn is_openai_model(model: &str) -> bool {

@@ -63,7 +63,7 @@ fn says_something(error: Value<'_>) -> bool {
 /// `[{"error":{...}}]` and `[{...}]` are the error in them.
 fn unwrap_list(error: Value<'_>) -> Value<'_> {
     let first = error.items().next();
-    first.map_or(error, |first| first.get("error").unwrap_or(first))
+    first.and_then(|first| first.get("error")).or(first).unwrap_or(error)
 }
 
 fn is_error_itself(response: Value<'_>) -> bool {
@@ -76,12 +76,11 @@ fn is_error_itself(response: Value<'_>) -> bool {
 
 impl<'d> Failure<'d> {
     fn of(error: Value<'d>) -> Self {
-        let class = class(error).unwrap_or(OTHER.into());
-        let class = match limits::cut(&class, TYPE_BYTES_MAX) {
+        let class = class(error).map_or(OTHER.into(), |class| match limits::cut(&class, TYPE_BYTES_MAX) {
             Some((kept, _)) => Cow::Owned(kept.to_owned()),
             None => class,
-        };
-        Self { class, message: cut_message(message(error).unwrap_or_default()), error: Some(error) }
+        });
+        Self { class, message: message(error).map_or("".into(), cut_message), error: Some(error) }
     }
 }
 
@@ -121,7 +120,7 @@ fn compact(value: Value<'_>) -> Cow<'_, str> {
 
 fn cut_message(message: Cow<'_, str>) -> Cow<'_, str> {
     match message.char_indices().nth(MESSAGE_CHARS_MAX) {
-        Some((end, _)) => Cow::Owned(message.get(..end).unwrap_or_default().to_owned()),
+        Some(_) => Cow::Owned(message.chars().take(MESSAGE_CHARS_MAX).collect()),
         None => message,
     }
 }

@@ -188,7 +188,7 @@ impl Usage {
 
     /// Whether attributes hold all of a member.
     fn holds(&self, key: Value<'_>, value: Value<'_>) -> bool {
-        let name = key.str().unwrap_or_default();
+        let name = key.text();
         let is = |names: &[&str], held: Option<u64>| {
             names.contains(&&*name) && token_count(value).is_some_and(|count| held == Some(count))
         };
@@ -207,7 +207,7 @@ impl Usage {
     fn rest_of_details<'d>(&self, details: Value<'d>, side: Side) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
         let held = *self;
         details.members().filter(move |(key, value)| {
-            let name = key.str().unwrap_or_default();
+            let name = key.text();
             let is = |names: &[&str], held: Option<u64>| {
                 names.contains(&&*name) && held.is_some() && token_count(*value) == held
             };
@@ -229,7 +229,7 @@ impl Usage {
         }
         let others = || self.rest_of_details(details, side).filter(|(name, _)| !is_prediction(*name));
         if others().next().is_some() {
-            json.key(&key.str().unwrap_or_default());
+            json.key(&key.text());
             json.begin_object();
             for (name, value) in others() {
                 json.copy_member(name, value);

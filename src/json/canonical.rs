@@ -8,6 +8,7 @@ use std::hash::Hasher as _;
 use twox_hash::XxHash3_64;
 
 use crate::json::document::{Kind, Value};
+use crate::numbers::to_u64;
 use crate::steps;
 use crate::text::write_string;
 
@@ -53,7 +54,7 @@ impl CanonicalHash {
     }
 
     fn part(&mut self, text: &str) {
-        self.hash.write(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+        self.hash.write(&to_u64(text.len()).to_le_bytes());
         self.hash.write(text.as_bytes());
     }
 
@@ -85,7 +86,7 @@ fn write_value<'d>(out: &mut String, value: Value<'d>, open: &mut Vec<Member<'d>
             out.push_str(value.raw());
             out.push('"');
         }
-        Kind::Escaped | Kind::Broken => write_string(out, &value.str().unwrap_or_default()),
+        Kind::Escaped | Kind::Broken => write_string(out, &value.text()),
         Kind::Null | Kind::True | Kind::False | Kind::Number => out.push_str(value.raw()),
     }
 }
@@ -96,7 +97,7 @@ type Member<'d> = (Value<'d>, Value<'d>);
 fn write_object<'d>(out: &mut String, object: Value<'d>, open: &mut Vec<Member<'d>>) {
     let first = open.len();
     open.extend(object.members());
-    sort(open.get_mut(first..).unwrap_or_default());
+    sort(open.split_at_mut(first).1);
     out.push('{');
     let count = open.len() - first;
     for index in 0..count {
@@ -121,7 +122,7 @@ fn sort(members: &mut [Member<'_>]) {
             left.raw().cmp(right.raw())
         });
     } else {
-        members.sort_by_cached_key(|(key, _)| key.str().unwrap_or_default().into_owned());
+        members.sort_by_cached_key(|(key, _)| key.text().into_owned());
     }
 }
 

@@ -15,11 +15,11 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::json::text::{scan_number, scan_string};
+use crate::numbers::{saturating_u32, to_usize};
 use crate::steps;
 use crate::text::decode_string;
 
-/// Deepest nesting of arrays and objects; the outermost counts as 1. The house's limit at every door.
-pub const DEPTH_MAX: usize = 32;
+pub use crate::bounds::DEPTH_MAX;
 
 /// Most values in one document. At 16 bytes a value this bounds what a dense body can make us hold.
 pub const VALUES_MAX: usize = 4_000_000;
@@ -131,8 +131,7 @@ impl Reader<'_> {
         if self.nodes.len() >= self.values_max {
             return Err(self.error("too many values"));
         }
-        let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        self.nodes.push(Node { kind, start: narrow(start), end: narrow(end), size: 1 });
+        self.nodes.push(Node { kind, start: saturating_u32(start), end: saturating_u32(end), size: 1 });
         Ok(self.nodes.len() - 1)
     }
 
@@ -205,8 +204,7 @@ impl Reader<'_> {
     /// Steps over the closing bracket of the array or object whose node is `own`.
     fn close(&mut self, own: usize) {
         self.at += 1;
-        let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let (end, size) = (narrow(self.at), narrow(self.nodes.len() - own));
+        let (end, size) = (saturating_u32(self.at), saturating_u32(self.nodes.len() - own));
         if let Some(node) = self.nodes.get_mut(own) {
             (node.end, node.size) = (end, size);
         }
@@ -242,13 +240,12 @@ impl<'d> Value<'d> {
 
     /// Its text as it stands in the document; a string's without its quotes.
     pub(crate) fn raw(self) -> &'d str {
-        self.text.get(self.span()).unwrap_or_default()
+        self.text.get(self.span()).expect("a node's span is of its text")
     }
 
     /// Where in the document [`Self::raw`] is.
     pub(crate) fn span(self) -> Range<usize> {
-        let at = |at: u32| usize::try_from(at).unwrap_or_default();
-        self.nodes.first().map_or(0..0, |node| at(node.start)..at(node.end))
+        self.nodes.first().map_or(0..0, |node| to_usize(node.start)..to_usize(node.end))
     }
 
     /// The text of its document.
@@ -293,13 +290,18 @@ impl<'d> Value<'d> {
         }
     }
 
+    /// The value of what is known to be a string, as the name of a member always is.
+    pub(crate) fn text(self) -> Cow<'d, str> {
+        debug_assert!(self.is_string(), "a name is a string");
+        match self.kind() {
+            Kind::Escaped | Kind::Broken => Cow::Owned(decode_string(self.raw())),
+            _ => Cow::Borrowed(self.raw()),
+        }
+    }
+
     /// A string's value; half characters become U+FFFD.
     pub(crate) fn str(self) -> Option<Cow<'d, str>> {
-        match self.kind() {
-            Kind::Plain => Some(Cow::Borrowed(self.raw())),
-            Kind::Escaped | Kind::Broken => Some(Cow::Owned(decode_string(self.raw()))),
-            _ => None,
-        }
+        self.is_string().then(|| self.text())
     }
 
     /// A string's value, if there is anything in it.
@@ -338,15 +340,22 @@ impl<'d> Value<'d> {
 
     /// The elements of an array; nothing for other kinds.
     pub(crate) fn items(self) -> Items<'d> {
-        let nodes = if self.is_array() { self.nodes.get(1..).unwrap_or_default() } else { &[] };
-        Items { text: self.text, nodes }
+        Items { text: self.text, nodes: self.nodes_of(Kind::Array) }
     }
 
     /// The members of an object in order; nothing for other kinds.
     #[inline]
     pub(crate) fn members(self) -> Members<'d> {
-        let nodes = if self.is_object() { self.nodes.get(1..).unwrap_or_default() } else { &[] };
-        Members(Items { text: self.text, nodes })
+        Members(Items { text: self.text, nodes: self.nodes_of(Kind::Object) })
+    }
+
+    /// The nodes within an array or an object; nothing for other kinds.
+    #[inline]
+    fn nodes_of(self, kind: Kind) -> &'d [Node] {
+        match self.nodes {
+            [own, within @ ..] if own.kind == kind => within,
+            _ => &[],
+        }
     }
 
     /// The member of that name, if it is there and not null; of several, the last, as most readers have it.
@@ -501,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_bounded_and_said() {
+    fn depth_is_bounded_and_the_error_says_so() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(Document::parse(nested(DEPTH_MAX)).is_ok());
         let error = Document::parse(nested(DEPTH_MAX + 1)).unwrap_err();

@@ -1,5 +1,6 @@
 //! How large one value may be, and what is left of it when it is larger.
 
+use crate::numbers::to_u64;
 use crate::text;
 
 /// Bounds of values, from the configuration (`genai.*`).
@@ -28,7 +29,7 @@ pub(crate) fn cut(text: &str, bytes_max: usize) -> Option<(&str, u64)> {
         return None;
     }
     let kept = text::cut(text, bytes_max);
-    Some((kept, u64::try_from(text.len() - kept.len()).unwrap_or(u64::MAX)))
+    Some((kept, to_u64(text.len() - kept.len())))
 }
 
 /// What stands at the end of a text that was cut.

@@ -31,20 +31,20 @@ pub(crate) fn scan_string(bytes: &[u8], start: usize) -> Result<(usize, Kind), (
     const UNENDING: &str = "string without an end";
     let (mut at, mut kind) = (start, Kind::Plain);
     loop {
-        let rest = bytes.get(at..).unwrap_or_default();
+        let rest = bytes.get(at..).expect("an escape ends within the text");
         // names and most values are short: a call of the vectorised search costs more than it saves
         let near = rest.iter().take(SHORT_STRING).position(|byte| matches!(byte, b'"' | b'\\'));
         let Some(length) = near.or_else(|| memchr::memchr2(b'"', b'\\', rest)) else {
             return Err((bytes.len(), UNENDING));
         };
-        let clean = rest.get(..length).unwrap_or_default();
+        let (clean, end) = rest.split_at(length);
         // two passes: this check and the search above are both vectorised, one loop over both is not, nor one that ends early
         if clean.iter().fold(false, |seen, byte| seen | (*byte < 0x20)) {
-            let control = clean.iter().position(|byte| *byte < 0x20).unwrap_or_default();
-            return Err((at + control, "control character in a string"));
+            let before = clean.iter().take_while(|byte| **byte >= 0x20).count();
+            return Err((at + before, "control character in a string"));
         }
         at += length;
-        if rest.get(length) == Some(&b'"') {
+        if end.first() == Some(&b'"') {
             return Ok((at, kind));
         }
         let escape = scan_escape(bytes, at + 1).ok_or((at, "invalid escape"))?;
@@ -92,7 +92,7 @@ mod tests {
     use crate::text::{decode_string, write_string};
 
     #[test]
-    fn half_characters_are_replaced_and_whole_ones_are_not() {
+    fn lone_surrogates_are_replaced_and_pairs_are_not() {
         assert_eq!(decode_string(r"\ud83d\ude00"), "😀");
         assert_eq!(decode_string(r"\ud83d\u0041\ude00x\ud83d"), "\u{fffd}A\u{fffd}x\u{fffd}");
         assert_eq!(scan_string(br#"\ud83d\ude00""#, 0), Ok((12, Kind::Escaped)));

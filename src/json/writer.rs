@@ -114,7 +114,7 @@ impl JsonWriter {
             Kind::Plain | Kind::Escaped if value.raw().len() <= self.limits.max_value_bytes => {
                 self.string_as_written(value)
             }
-            Kind::Plain | Kind::Escaped | Kind::Broken => self.str(&value.str().unwrap_or_default()),
+            Kind::Plain | Kind::Escaped | Kind::Broken => self.str(&value.text()),
             Kind::Null | Kind::True | Kind::False | Kind::Number => self.number(value.raw()),
             Kind::Array => {
                 self.begin_array();
@@ -134,7 +134,7 @@ impl JsonWriter {
     /// A member as it was written.
     pub(crate) fn copy_member(&mut self, key: Value<'_>, value: Value<'_>) {
         if key.kind() == Kind::Broken {
-            self.key(&key.str().unwrap_or_default());
+            self.key(&key.text());
         } else {
             self.string_as_written(key);
             self.out.push(':');
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_character_does_not_get_through() {
+    fn a_lone_surrogate_is_replaced_when_it_is_copied() {
         assert_eq!(copied(r#"{"\ud83d":"\ud83d"}"#, 100).0, "{\"\u{fffd}\":\"\u{fffd}\"}");
     }
 

@@ -1,6 +1,6 @@
 //! What one request may contain.
 
-use crate::bounds::{REQUEST_ROWS_BYTES_MAX, REQUEST_SPANS_MAX};
+use crate::bounds::{DEPTH_MAX, REQUEST_ROWS_BYTES_MAX, REQUEST_SPANS_MAX};
 use crate::retention::Cutoff;
 use crate::timestamps::{DAYS_AT_ONCE, Window};
 
@@ -33,7 +33,7 @@ impl Default for Limits {
             spans: REQUEST_SPANS_MAX,
             items: 2_000_000,
             column_bytes: REQUEST_ROWS_BYTES_MAX,
-            depth: 32,
+            depth: DEPTH_MAX,
             cutoff: None,
             window: None,
         }

@@ -17,7 +17,7 @@ pub(crate) fn is_messages(messages: Value<'_>, form: &MessageSource<'_>) -> bool
 fn is_message(message: Value<'_>, side: Side, reason_is_known: bool) -> bool {
     let (mut role, mut parts, mut reason) = (None, None, None);
     for (key, value) in message.members() {
-        match &*key.str().unwrap_or_default() {
+        match &*key.text() {
             _ if value.is_null() => return false,
             "role" => role = value.str(),
             "parts" => parts = Some(value),

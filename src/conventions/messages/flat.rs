@@ -14,6 +14,7 @@ use super::NormalizedMessages;
 use super::forms::MessageSource;
 use crate::conventions::read_json;
 use crate::json::document::Document;
+use crate::numbers::saturating_u32;
 use crate::steps;
 use crate::text::write_string;
 use std::borrow::Cow;
@@ -31,7 +32,8 @@ const ESCAPE: u8 = 1;
 
 /// The segments of a key, without words that only wrap what follows; a word that stands for two gives both.
 fn segments(key: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let words = key.strip_suffix(b".").unwrap_or(key).split(|byte| *byte == b'.');
+    let key = key.strip_suffix(b".").unwrap_or(key);
+    let words = key.split(|byte| *byte == b'.');
     let segments = words.flat_map(|word| -> [Option<&[u8]>; 2] {
         match word {
             b"message" | b"message_content" | b"tool_call" | b"tool" => [None, None],
@@ -58,7 +60,7 @@ fn put_path(out: &mut Vec<u8>, key: &[u8]) {
     for segment in segments(key) {
         if let Some(digits) = number(segment) {
             out.push(NUMBER);
-            out.extend_from_slice(&u32::try_from(digits.len()).unwrap_or(u32::MAX).to_be_bytes());
+            out.extend_from_slice(&saturating_u32(digits.len()).to_be_bytes());
             out.extend_from_slice(digits);
             continue;
         }

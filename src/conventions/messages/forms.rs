@@ -2,7 +2,7 @@
 
 use super::NormalizedMessages;
 use super::canonical;
-use super::parts::FOREIGN;
+use super::parts::READER;
 use crate::conventions::read_json;
 use crate::genai::call::Text;
 use crate::genai::messages::message;
@@ -193,7 +193,7 @@ impl MessageSource<'_> {
                     role: if is_output { "assistant" } else { "user" },
                     finish_reason: reason,
                     calls: if at == 0 { &calls } else { &[] },
-                    foreign: FOREIGN,
+                    reader: READER,
                 },
             );
         }

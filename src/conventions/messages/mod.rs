@@ -65,7 +65,7 @@ pub(crate) fn put<'a>(call: &mut Call<'a>, slots: &Slots<'a>, span: &SpanView<'a
     let is_rewritten = span.content.bytes_len() + of_events <= REWRITTEN_BYTES_MAX;
     let may_be_text =
         matches!(&*call.operation, CHAT | INVOKE_AGENT | INVOKE_WORKFLOW | "text_completion" | "generate_content");
-    let mut system = slots.get(Slot::SystemInstructions).map(system::of_instructions).unwrap_or_default();
+    let mut system = slots.get(Slot::SystemInstructions).map_or_else(String::new, system::of_instructions);
     let read = match is_rewritten {
         true => input(slots, span, may_be_text),
         false => slots.get(Slot::InputMessages).and_then(|text| INPUT.canonical(text)),

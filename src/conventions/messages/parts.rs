@@ -2,12 +2,12 @@
 //! OpenInference's.
 
 use crate::genai::messages::media::Medium;
-use crate::genai::messages::parts::{Foreign, PartWriter, extras};
+use crate::genai::messages::parts::{PartReader, PartWriter, extras};
 use crate::json::document::Value;
 use std::borrow::Cow;
 
 /// Reads them all.
-pub(crate) const FOREIGN: Foreign = Foreign { part, call };
+pub(crate) const READER: PartReader = PartReader { part, call };
 
 /// Names of the same thing.
 const IDS: [&str; 6] = ["id", "toolCallId", "tool_use_id", "tool_call_id", "call_id", "tool_id"];
@@ -190,10 +190,11 @@ fn own_medium<'d>(parts: &mut PartWriter<'_, 'd>, part: Value<'d>, kind: &str) -
     if modality.is_some() && is_plain {
         return verbatim(parts, part);
     }
+    let modality = modality.as_deref().unwrap_or("document");
     if let Some(id) = part.get("file_id").and_then(Value::filled_str) {
-        let medium = Medium { modality: modality.as_deref().unwrap_or("document"), mime: None };
+        let medium = Medium { modality, mime: None };
         medium.write_file(parts.json, &id, |json| extras(json, Some(part), &["type", "file_id", "modality"]));
         return true;
     }
-    medium(parts, part, modality.as_deref().unwrap_or("document"))
+    medium(parts, part, modality)
 }

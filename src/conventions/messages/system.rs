@@ -13,13 +13,15 @@ pub(crate) fn of_instructions(text: &str) -> String {
             found if found.is_empty() => text.to_owned(),
             found => found,
         },
-        _ => unquoted(text).map(Cow::into_owned).unwrap_or_default(),
+        _ => unquoted(text).map_or_else(String::new, Cow::into_owned),
     }
 }
 
 /// The text of the system's messages at the head of messages that are canonical.
 pub(crate) fn of_messages(messages: &str) -> String {
     let is_led = [r#"[{"role":"system""#, r#"[{"role":"developer""#].iter().any(|head| messages.starts_with(head));
-    let document = Some(messages).filter(|_| is_led).and_then(|text| read_json(text).ok());
-    document.map(|document| system::of_messages(document.root(), Limits::NONE)).unwrap_or_default()
+    if is_led && let Ok(document) = read_json(messages) {
+        return system::of_messages(document.root(), Limits::NONE);
+    }
+    String::new()
 }

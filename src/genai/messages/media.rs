@@ -4,6 +4,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 
@@ -198,31 +199,24 @@ impl<'u> DataUrl<'u> {
     fn parse(url: &'u str) -> Option<Self> {
         let scheme = url.get(..5)?;
         let rest = url.get(5..).filter(|_| scheme.eq_ignore_ascii_case("data:"))?;
-        let (header, data) = rest.split_once(',').unwrap_or(("", rest));
+        let Some((header, data)) = rest.split_once(',') else {
+            // without a comma it is not a data URL; what it carries is then most likely base64
+            return Some(Self { mime: None, is_base64: true, data: rest });
+        };
         let mut fields = header.split(';').map(str::trim);
         let mime = fields.next().filter(|mime| mime.contains('/'));
-        // without a comma it is no data URL; what it carries is then most likely base64
-        let is_base64 =
-            header.is_empty() && !rest.starts_with(',') || fields.any(|field| field.eq_ignore_ascii_case("base64"));
+        let is_base64 = fields.any(|field| field.eq_ignore_ascii_case("base64"));
         Some(Self { mime, is_base64, data })
     }
 
     /// The data in base64: as it is, or percent-decoded and encoded anew.
     fn base64(&self) -> Cow<'u, str> {
-        if self.is_base64 { Cow::Borrowed(self.data) } else { Cow::Owned(encode(&percent_decode(self.data))) }
+        if self.is_base64 {
+            Cow::Borrowed(self.data)
+        } else {
+            Cow::Owned(encode(&Cow::from(percent_decode_str(self.data))))
+        }
     }
-}
-
-fn percent_decode(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let pair = behind.get(..2).filter(|_| *first == b'%').and_then(|pair| std::str::from_utf8(pair).ok());
-        let decoded = pair.filter(|pair| !pair.starts_with('+')).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        bytes.push(decoded.unwrap_or(*first));
-        rest = behind.get(if decoded.is_some() { 2 } else { 0 }..).unwrap_or_default();
-    }
-    bytes
 }
 
 /// How many bytes base64 stands for, read off its length.
@@ -284,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_of_any_dialect_decodes() {
+    fn base64_of_any_alphabet_decodes() {
         for text in ["+/8=", "+/8", "-_8", "+/\n8="] {
             assert_eq!(decode_base64(text), Some(vec![0xfb, 0xff]), "{text}");
         }

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use super::parts::{Foreign, PartWriter, joined_text};
+use super::parts::{PartReader, PartWriter, joined_text};
 use crate::genai::finish_reason;
 use crate::json::document::Value;
 use crate::json::writer::JsonWriter;
@@ -52,7 +52,7 @@ impl<'d> Message<'d> {
     fn read(message: Value<'d>) -> Self {
         let mut read = Self::default();
         for (key, value) in message.members().filter(|(_, value)| !value.is_null()) {
-            let name = key.str().unwrap_or_default();
+            let name = key.text();
             let (is_text, is_list, is_object) = (value.is_string(), value.is_array(), value.is_object());
             let (slot, piece) = match &*name {
                 "role" if is_text => (&mut read.role, None),
@@ -130,7 +130,7 @@ pub(crate) fn write_input(json: &mut JsonWriter, messages: Value<'_>) {
 pub(crate) fn write_output(json: &mut JsonWriter, choices: &[Value<'_>], streamed: bool) {
     json.begin_array();
     for choice in choices {
-        let message = choice.get("message").map(Message::read).unwrap_or_default();
+        let message = choice.get("message").map_or_else(Message::default, Message::read);
         json.begin_object();
         write_message(json, &message, Side::Output { streamed });
         write_choice(json, *choice, &message);
@@ -150,7 +150,7 @@ pub(crate) struct Loose<'m, 'd> {
     /// Calls of functions that stand elsewhere, for a message without parts.
     pub(crate) calls: &'m [Value<'d>],
     /// Who is asked first about its parts.
-    pub(crate) foreign: Foreign,
+    pub(crate) reader: PartReader,
 }
 
 /// Members that only say how a message came here.
@@ -180,7 +180,7 @@ pub(crate) fn write_loose<'d>(json: &mut JsonWriter, message: Value<'d>, loose: 
     json.key("parts");
     json.begin_array();
     let annotations = read.annotations.filter(|annotations| !annotations.is_empty());
-    let mut parts = PartWriter { json, annotations, foreign: Some(loose.foreign) };
+    let mut parts = PartWriter { json, annotations, reader: Some(loose.reader) };
     let side = if loose.is_output { Side::Output { streamed: false } } else { Side::Input };
     for piece in PIECES {
         match (piece, read.content) {
@@ -254,11 +254,16 @@ fn says_nothing(value: Value<'_>) -> bool {
 fn write_message(json: &mut JsonWriter, message: &Message<'_>, side: Side) {
     let role = message.role.and_then(Value::str);
     let is_function = role.as_deref() == Some("function");
-    json.member_str("role", if is_function { "tool" } else { role.as_deref().unwrap_or("assistant") });
+    let role = match role.as_deref() {
+        Some("function") => "tool",
+        Some(role) => role,
+        None => "assistant",
+    };
+    json.member_str("role", role);
     json.key("parts");
     json.begin_array();
     let annotations = message.annotations.filter(|annotations| !annotations.is_empty());
-    let mut parts = PartWriter { json, annotations, foreign: None };
+    let mut parts = PartWriter { json, annotations, reader: None };
     match side {
         Side::Output { streamed: true } => {
             message.seen.iter().for_each(|piece| write_piece(&mut parts, message, *piece, side));
@@ -386,7 +391,7 @@ fn write_choice(json: &mut JsonWriter, choice: Value<'_>, message: &Message<'_>)
     json.member_str("finish_reason", finish_reason::normalise(reason.as_deref()));
     let taken: HashSet<_> = message.rest.iter().filter_map(|(key, _)| key.str()).collect();
     for (key, value) in choice.members().filter(|(_, value)| !value.is_empty()) {
-        let name = key.str().unwrap_or_default();
+        let name = key.text();
         let is_known = matches!(&*name, "index" | "message" | "delta" | "finish_reason" | "role" | "parts" | "name");
         if !is_known && !taken.contains(&name) && !RAW_ONLY.contains(&&*name) {
             json.copy_member(key, value);

@@ -31,12 +31,12 @@ pub(crate) struct PartWriter<'w, 'd> {
     /// Annotations of the message, until a text part takes them.
     pub(crate) annotations: Option<Value<'d>>,
     /// Who is asked first, when the message may not be of this API.
-    pub(crate) foreign: Option<Foreign>,
+    pub(crate) reader: Option<PartReader>,
 }
 
 /// Reads what is not of the chat-completions API. Each writes what it knows the form of, and says whether it did.
 #[derive(Clone, Copy)]
-pub(crate) struct Foreign {
+pub(crate) struct PartReader {
     /// A part of a message.
     pub(crate) part: for<'d> fn(&mut PartWriter<'_, 'd>, Value<'d>) -> bool,
     /// One of `tool_calls`.
@@ -55,7 +55,7 @@ impl<'d> PartWriter<'_, 'd> {
 
     /// One element of a list of parts.
     fn part(&mut self, part: Value<'d>) {
-        if self.foreign.is_some_and(|foreign| (foreign.part)(self, part)) {
+        if self.reader.is_some_and(|reader| (reader.part)(self, part)) {
             return;
         }
         if part.is_string() {
@@ -64,21 +64,22 @@ impl<'d> PartWriter<'_, 'd> {
         if !part.is_object() {
             return self.other(part);
         }
-        let kind = part.get("type").and_then(Value::str).unwrap_or_default();
-        match &*kind {
+        let kind = part.get("type").and_then(Value::str);
+        let kind = kind.as_deref().unwrap_or("");
+        match kind {
             "text" | "input_text" | "output_text" | "" => match part.get("text").filter(|text| text.is_string()) {
                 Some(text) => self.text(text, Some(part)),
-                None => self.generic(part, &kind),
+                None => self.generic(part, kind),
             },
-            "image_url" | "video_url" | "audio_url" => self.url(part, &kind),
+            "image_url" | "video_url" | "audio_url" => self.url(part, kind),
             "input_audio" => self.input_audio(part),
             "file" => self.file(part),
             "refusal" => match part.get("refusal").filter(|refusal| refusal.is_string()) {
                 Some(refusal) => self.refusal(refusal, Some(part)),
-                None => self.generic(part, &kind),
+                None => self.generic(part, kind),
             },
-            "thinking" | "reasoning" => self.thinking(part, &kind),
-            _ => self.generic(part, &kind),
+            "thinking" | "reasoning" => self.thinking(part, kind),
+            _ => self.generic(part, kind),
         }
     }
 
@@ -132,7 +133,7 @@ impl<'d> PartWriter<'_, 'd> {
 
     /// `image_url`, `video_url`, `audio_url`: an object with a URL, or the URL.
     fn url(&mut self, part: Value<'d>, kind: &str) {
-        let modality = kind.strip_suffix("_url").unwrap_or(kind);
+        let modality = kind.trim_end_matches("_url");
         let target = part.get(kind);
         let url = target.and_then(|target| target.str().or_else(|| target.get("url")?.str()));
         let Some(url) = url else {
@@ -194,7 +195,8 @@ impl<'d> PartWriter<'_, 'd> {
     pub(crate) fn thinking_block(&mut self, block: Value<'d>) {
         match block.get("type").and_then(Value::str).as_deref() {
             Some("thinking") => self.thinking(block, "thinking"),
-            kind => self.generic(block, kind.unwrap_or_default()),
+            Some(kind) => self.generic(block, kind),
+            None => self.generic(block, ""),
         }
     }
 
@@ -239,7 +241,7 @@ impl<'d> PartWriter<'_, 'd> {
 
     /// One of a message's `tool_calls`.
     pub(crate) fn tool_call(&mut self, call: Value<'d>) {
-        if self.foreign.is_some_and(|foreign| (foreign.call)(self, call)) {
+        if self.reader.is_some_and(|reader| (reader.call)(self, call)) {
             return;
         }
         let kind = call.get("type").and_then(Value::str);
@@ -288,7 +290,8 @@ impl<'d> PartWriter<'_, 'd> {
         if let Some(id) = id.and_then(Value::filled_str).filter(|id| id != "null") {
             self.json.member_str("id", &id);
         }
-        self.json.member_str("name", &name.and_then(Value::str).unwrap_or_default());
+        let name = name.and_then(Value::str);
+        self.json.member_str("name", name.as_deref().unwrap_or(""));
     }
 
     /// Arguments as JSON where they are JSON: a text that does not read stays a text.

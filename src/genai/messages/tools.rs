@@ -1,5 +1,6 @@
 //! Tools offered to the model, as `gen_ai.tool.definitions`. Source: genai, tool definition schema; 3.5.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::json::document::{Document, Value};
@@ -18,22 +19,31 @@ pub(crate) fn write(json: &mut JsonWriter, tools: Option<Value<'_>>, functions: 
 
 /// `{type:T, T:{name,...}}` becomes `{type:T, name,...}`; a tool without a body of its own is named after its type.
 fn write_tool(json: &mut JsonWriter, tool: Value<'_>) {
-    let kind = tool.get("type").and_then(Value::filled_str).unwrap_or("function".into());
+    let kind = kind_of(tool);
     match tool.get(&kind).filter(|body| body.is_object() && matches!(&*kind, "function" | "custom")) {
         Some(body) => write_definition(json, &kind, body, Some(tool)),
         None => write_definition(json, &kind, tool, None),
     }
 }
 
+fn kind_of(tool: Value<'_>) -> Cow<'_, str> {
+    tool.get("type").and_then(Value::filled_str).unwrap_or("function".into())
+}
+
+/// Its name; a tool without one is named after its type.
+fn name_of<'t>(tool: Value<'t>, kind: &'t str) -> Cow<'t, str> {
+    tool.get("name").and_then(Value::str).unwrap_or(kind.into())
+}
+
 /// Writes a tool of any API: its schema may have another name, or be a text.
 pub(crate) fn write_tool_loose(json: &mut JsonWriter, tool: Value<'_>) {
     const SCHEMAS: [&str; 4] = ["parameters", "inputSchema", "input_schema", "parameters_json_schema"];
     let body = tool.get("function").or_else(|| tool.get("custom")).filter(|body| body.is_object());
-    let kind = tool.get("type").and_then(Value::filled_str).unwrap_or("function".into());
+    let kind = kind_of(tool);
     let own = body.unwrap_or(tool);
     json.begin_object();
     json.member_str("type", &kind);
-    json.member_str("name", &own.get("name").and_then(Value::str).unwrap_or(kind));
+    json.member_str("name", &name_of(own, &kind));
     if let Some(description) = own.get("description") {
         json.member("description", description);
     }
@@ -56,7 +66,7 @@ pub(crate) fn write_tool_loose(json: &mut JsonWriter, tool: Value<'_>) {
 fn write_definition(json: &mut JsonWriter, kind: &str, body: Value<'_>, around: Option<Value<'_>>) {
     json.begin_object();
     json.member_str("type", kind);
-    json.member_str("name", &body.get("name").and_then(Value::str).unwrap_or(kind.into()));
+    json.member_str("name", &name_of(body, kind));
     for (key, value) in body.members().filter(|(key, _)| !key.is_key("type") && !key.is_key("name")) {
         if !value.is_null() {
             json.copy_member(key, value);
@@ -68,7 +78,7 @@ fn write_definition(json: &mut JsonWriter, kind: &str, body: Value<'_>, around: 
     let in_body: HashSet<_> =
         body.members().filter(|(_, value)| !value.is_null()).filter_map(|(key, _)| key.str()).collect();
     for (key, value) in around.members().filter(|(_, value)| !value.is_null()) {
-        let name = key.str().unwrap_or_default();
+        let name = key.text();
         if !matches!(&*name, "type" | "name") && name != kind && !in_body.contains(&name) {
             json.copy_member(key, value);
         }

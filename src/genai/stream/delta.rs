@@ -29,7 +29,7 @@ enum Member {
 impl Delta {
     pub(crate) fn add(&mut self, delta: Value<'_>) {
         for (key, value) in delta.members().filter(|(_, value)| !value.is_empty()) {
-            let name = key.str().unwrap_or_default();
+            let name = key.text();
             let member = self.members.entry(&name, || Member::new(&name, value));
             match (member, value.str()) {
                 // the first role counts
@@ -136,7 +136,7 @@ impl Calls {
 impl Call {
     fn add(&mut self, call: Value<'_>) {
         for (key, value) in call.members().filter(|(_, value)| !value.is_null()) {
-            match &*key.str().unwrap_or_default() {
+            match &*key.text() {
                 "index" => {}
                 "id" => set_first(&mut self.id, value),
                 "type" => set_first(&mut self.kind, value),
@@ -178,7 +178,7 @@ struct Function {
 impl Function {
     fn add(&mut self, function: Value<'_>) {
         for (key, value) in function.members().filter(|(_, value)| !value.is_null()) {
-            let name = key.str().unwrap_or_default();
+            let name = key.text();
             match (&*name, value.str()) {
                 // some producers repeat the name in each fragment
                 ("name", Some(name)) if self.name != name => self.name.push_str(&name),
@@ -220,7 +220,7 @@ struct Audio {
 impl Audio {
     fn add(&mut self, audio: Value<'_>) {
         for (key, value) in audio.members().filter(|(_, value)| !value.is_null()) {
-            match (&*key.str().unwrap_or_default(), value.str()) {
+            match (&*key.text(), value.str()) {
                 ("id", Some(_)) => set_first(&mut self.id, value),
                 ("transcript", Some(text)) => self.transcript.push_str(&text),
                 ("data", Some(piece)) => match decode_base64(&piece).filter(|_| self.undecodable.is_empty()) {

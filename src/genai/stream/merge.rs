@@ -86,7 +86,7 @@ struct Choice {
 impl Merge {
     pub(crate) fn chunk(&mut self, chunk: Value<'_>) {
         for (key, value) in chunk.members().filter(|(_, value)| !value.is_null()) {
-            let name = key.str().unwrap_or_default();
+            let name = key.text();
             match &*name {
                 "choices" => value.items().for_each(|choice| self.choice(choice)),
                 "obfuscation" => {}
@@ -95,7 +95,7 @@ impl Merge {
                 "usage" => self.usage = Some(text_of(value)),
                 "x_groq" if value.is_object() => {
                     for (key, value) in value.members().filter(|(_, value)| !value.is_null()) {
-                        *self.x_groq.entry(&key.str().unwrap_or_default(), String::new) = text_of(value);
+                        *self.x_groq.entry(&key.text(), String::new) = text_of(value);
                     }
                 }
                 "id" | "model" => {
@@ -120,7 +120,7 @@ impl Merge {
         let index = choice.get("index").and_then(Value::int).unwrap_or(0);
         let merged = self.choices.entry(index).or_default();
         for (key, value) in choice.members().filter(|(_, value)| !value.is_null()) {
-            let name = key.str().unwrap_or_default();
+            let name = key.text();
             match &*name {
                 "index" => {}
                 "delta" => merged.delta.add(value),
@@ -128,14 +128,13 @@ impl Merge {
                 "usage" => self.usage_of_choice = Some(text_of(value)),
                 "logprobs" => {
                     for (key, list) in value.members().filter(|(_, list)| list.is_array()) {
-                        let merged = merged.logprobs.entry(&key.str().unwrap_or_default(), Vec::new);
+                        let merged = merged.logprobs.entry(&key.text(), Vec::new);
                         merged.extend(list.items().map(text_of));
                     }
                 }
                 "content_filter_results" if value.is_object() => {
                     for (key, result) in value.members() {
-                        *merged.content_filter_results.entry(&key.str().unwrap_or_default(), String::new) =
-                            text_of(result);
+                        *merged.content_filter_results.entry(&key.text(), String::new) = text_of(result);
                     }
                 }
                 _ => *merged.members.entry(&name, String::new) = text_of(value),

@@ -85,7 +85,7 @@ fn every_sample_fills_the_columns_it_expects() {
 }
 
 #[test]
-fn an_agent_and_its_call_both_say_what_they_were_sent() {
+fn an_agent_and_its_call_each_have_their_own_counts_and_costs() {
     let sample = sample("08_agent_rollup_double_count.json");
     let spans: Vec<Json> = sample["spans"]
         .as_array()

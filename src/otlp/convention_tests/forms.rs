@@ -95,7 +95,7 @@ fn what_is_rewritten_is_kept_as_sent_too() {
 }
 
 #[test]
-fn form_1_is_read_leniently() {
+fn messages_in_the_conventions_attributes_are_read_leniently() {
     let table = [
         // LiteLLM: text for content, calls and ids beside the parts
         (json!([{"role":"user","parts":[{"type":"text","text":"a"}]}]), json!([user("a")])),
@@ -171,7 +171,7 @@ fn an_output_message_says_why_it_ended() {
 }
 
 #[test]
-fn litellm_counts_its_calls_by_themselves() {
+fn litellm_numbers_function_calls_apart_from_completions() {
     let sent = json!({
         "gen_ai.output.messages": r#"[{"role":"assistant","parts":[],"finish_reason":"tool_calls"}]"#,
         "gen_ai.completion.0.function_call.name": "f", "gen_ai.completion.0.function_call.arguments": "{\"x\":1}",
@@ -183,7 +183,7 @@ fn litellm_counts_its_calls_by_themselves() {
 }
 
 #[test]
-fn form_2_completes_the_span_and_stays_in_its_event() {
+fn the_details_event_completes_the_span_and_keeps_its_own_attributes() {
     let details = event(
         "gen_ai.client.inference.operation.details",
         json!({"gen_ai.input.messages": [{"role":"user","parts":[{"type":"text","content":"hi"}]}], "gen_ai.request.model": "other", "gen_ai.response.id": "r"}),
@@ -197,7 +197,7 @@ fn form_2_completes_the_span_and_stays_in_its_event() {
 }
 
 #[test]
-fn form_3_is_a_message_an_event() {
+fn each_message_event_is_one_message() {
     let events = json!({"events": [
         event("gen_ai.system.message", json!({"content": "Be brief", "gen_ai.system": "openai"})),
         event("gen_ai.user.message", json!({"content": "hi"})),
@@ -230,7 +230,7 @@ fn form_3_is_a_message_an_event() {
 }
 
 #[test]
-fn form_3_may_be_logfires_list() {
+fn logfire_has_all_message_events_in_one_attribute() {
     let list = json!([
         {"event.name":"gen_ai.system.message","content":"s","role":"system","gen_ai.message.index":0},
         {"event.name":"gen_ai.user.message","content":"hi","role":"user","gen_ai.message.index":0},
@@ -248,7 +248,7 @@ fn input_of_ordinary() -> Json {
 }
 
 #[test]
-fn form_4_is_put_together_by_number() {
+fn numbered_prompt_and_completion_keys_are_put_together_by_number() {
     let sent = json!({
         "gen_ai.prompt.10.role": "user", "gen_ai.prompt.10.content": "last",
         "gen_ai.prompt.2.role": "tool", "gen_ai.prompt.2.content": "18C", "gen_ai.prompt.2.tool_call_id": "c",
@@ -275,7 +275,7 @@ fn form_4_is_put_together_by_number() {
 }
 
 #[test]
-fn form_5_has_words_around_everything() {
+fn openinference_message_keys_lose_their_wrapping_words() {
     let sent = json!({
         "llm.input_messages.0.message.role": "user", "llm.input_messages.0.message.content": "ignored",
         "llm.input_messages.0.message.contents.10.message_content.type": "image",
@@ -315,7 +315,7 @@ fn form_5_has_words_around_everything() {
 }
 
 #[test]
-fn form_6_is_the_ai_sdks() {
+fn messages_of_the_ai_sdk_are_read() {
     let prompt = json!([
         {"role":"system","content":"Be brief"},
         {"role":"user","content":[{"type":"text","text":"look"},{"type":"image","image":"AAEC","mimeType":"image/png"},{"type":"file","data":"https://x/a.pdf","mediaType":"application/pdf"}]},
@@ -348,7 +348,7 @@ fn form_6_is_the_ai_sdks() {
 }
 
 #[test]
-fn form_7_looks_like_a_request_or_is_a_text() {
+fn input_value_is_read_as_a_request_or_kept_as_a_text() {
     let request = json!({"model":"m","messages":[{"role":"user","content":"hi"}]});
     let response = json!({"choices":[{"index":1,"message":{"content":"b"},"finish_reason":"length"},{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop"}]});
     for (asked, said) in [
@@ -375,7 +375,7 @@ fn form_7_looks_like_a_request_or_is_a_text() {
 }
 
 #[test]
-fn form_8_is_json_or_a_text_as_attribute_or_event() {
+fn prompt_and_completion_are_json_or_a_text_as_attribute_or_event() {
     let sent = json!({"gen_ai.prompt": "[{\"role\":\"user\",\"content\":\"hi\"}]", "gen_ai.completion": "hello"});
     let [input, output, _] = columns(&row(sent));
     assert_eq!((input, output), (json!([user("hi")]), json!([{"role":"assistant","parts":[text("hello")]}])));
@@ -386,7 +386,7 @@ fn form_8_is_json_or_a_text_as_attribute_or_event() {
 }
 
 #[test]
-fn tools_come_in_every_form() {
+fn tool_definitions_of_every_convention_are_read() {
     let want = json!([{"type":"function","name":"f","description":"d","parameters":{"type":"object"}}]);
     let openai = json!([{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}}]);
     for sent in [
@@ -406,7 +406,7 @@ fn tools_come_in_every_form() {
 }
 
 #[test]
-fn an_agent_of_pydantic_ai_has_its_whole_run() {
+fn all_messages_of_a_pydantic_ai_agent_are_read() {
     let sent = json!({"gen_ai.operation.name": "invoke_agent", "final_result": "{\"x\":1}",
         "pydantic_ai.all_messages": r#"[{"role":"user","parts":[{"type":"text","content":"hi"}]}]"#});
     let row = row(sent);
@@ -417,7 +417,7 @@ fn an_agent_of_pydantic_ai_has_its_whole_run() {
 }
 
 #[test]
-fn sentry_spreads_its_answer() {
+fn a_response_that_sentry_spreads_over_attributes_is_put_together() {
     let sent = json!({"gen_ai.request.messages": "[{\"role\":\"user\",\"content\":\"hi\"}]", "gen_ai.response.text": "[\"a\"]",
         "gen_ai.response.tool_calls": "[{\"id\":\"c\",\"type\":\"function_call\",\"name\":\"f\",\"arguments\":\"{}\"}]"});
     let [input, output, _] = columns(&row(sent));

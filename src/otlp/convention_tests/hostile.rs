@@ -38,7 +38,7 @@ fn deep_nesting_is_a_text_or_ends() {
 }
 
 #[test]
-fn half_json_is_a_text_wherever_json_is_wanted() {
+fn truncated_json_is_kept_as_a_text() {
     for (key, name) in [
         ("gen_ai.input.messages", "InputMessages"),
         ("gen_ai.output.messages", "OutputMessages"),
@@ -66,7 +66,7 @@ fn half_json_is_a_text_wherever_json_is_wanted() {
 }
 
 #[test]
-fn half_a_character_does_not_stay() {
+fn a_lone_surrogate_is_replaced() {
     let row =
         row(json!({"gen_ai.input.messages": r#"[{"role":"user","parts":[{"type":"text","content":"\ud83d"}]}]"#}));
     assert_eq!(json_column(&row, "InputMessages")[0]["parts"][0]["content"], "\u{fffd}");
@@ -130,7 +130,7 @@ fn what_would_grow_too_long_as_json_stays_as_it_was_sent() {
 }
 
 #[test]
-fn a_cost_that_is_too_much_is_unknown_and_not_its_half() {
+fn a_sum_of_costs_that_is_too_large_is_unknown() {
     let row = row(json!({"gen_ai.operation.name": "chat", "llm.cost.prompt": 999_999, "llm.cost.completion": 999_999}));
     assert_eq!(column(&row, "CostTotal"), Json::Null);
     assert_ne!(column(&row, "CostInput"), Json::Null);

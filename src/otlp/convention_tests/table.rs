@@ -35,7 +35,7 @@ fn costs_in_order(name: &str, sources: &[&str]) {
 }
 
 #[test]
-fn texts_have_their_sources() {
+fn each_text_column_is_filled_from_its_sources_in_order() {
     texts_in_order(
         "SessionId",
         &[
@@ -96,7 +96,7 @@ fn texts_have_their_sources() {
 }
 
 #[test]
-fn counts_have_their_sources() {
+fn each_count_column_is_filled_from_its_sources_in_order() {
     counts_in_order(
         "InputTokens",
         &[
@@ -152,7 +152,7 @@ fn counts_have_their_sources() {
 }
 
 #[test]
-fn counts_of_the_output_have_their_sources() {
+fn each_output_count_is_filled_from_its_sources_in_order() {
     counts_in_order(
         "ReasoningTokens",
         &[
@@ -190,7 +190,7 @@ fn counts_within_json_are_read() {
 }
 
 #[test]
-fn input_counts_that_leave_the_cache_out_get_it_in() {
+fn input_counts_that_leave_cached_tokens_out_are_completed() {
     let sent = |input: u64, read: u64, write: u64| {
         let row = row(json!({"gen_ai.usage.input_tokens": input, "gen_ai.usage.cache_read.input_tokens": read,
             "gen_ai.usage.cache_creation.input_tokens": write}));
@@ -204,7 +204,7 @@ fn input_counts_that_leave_the_cache_out_get_it_in() {
 }
 
 #[test]
-fn costs_have_their_sources() {
+fn each_cost_column_is_filled_from_its_sources_in_order() {
     costs_in_order(
         "CostTotal",
         &[
@@ -273,7 +273,7 @@ fn costs_are_exact_and_say_where_they_come_from() {
 }
 
 #[test]
-fn operations_are_named_in_every_dialect() {
+fn operations_are_named_in_every_convention() {
     let table = [
         (json!({"gen_ai.operation.name": "chat", "openinference.span.kind": "TOOL"}), "chat"),
         (json!({"gen_ai.operation.name": "completion"}), "text_completion"),
@@ -346,7 +346,7 @@ fn operations_are_named_in_every_dialect() {
 }
 
 #[test]
-fn a_session_of_mcp_is_not_the_users() {
+fn an_mcp_session_is_not_the_users_session() {
     let row = row(json!({"mcp.method.name": "tools/call", "mcp.session.id": "x", "gen_ai.tool.name": "t"}));
     assert_eq!((column(&row, "SessionId"), column(&row, "ToolName")), (Json::Null, json!("t")));
 }
@@ -372,7 +372,7 @@ fn the_model_among_the_parameters_was_asked_for() {
 }
 
 #[test]
-fn an_entity_is_what_its_kind_says() {
+fn an_openllmetry_entity_is_the_tool_agent_or_workflow_that_its_kind_says() {
     for (kind, name) in [("tool", "ToolName"), ("agent", "AgentName"), ("workflow", "WorkflowName")] {
         let row = row(json!({"traceloop.span.kind": kind, "traceloop.entity.name": "e"}));
         assert_eq!(column(&row, name), "e");
@@ -457,7 +457,7 @@ fn the_first_token_is_exact_to_the_nanosecond() {
 }
 
 #[test]
-fn failures_are_classed_and_said() {
+fn failures_have_a_class_and_a_message() {
     let failed = json!({"status": {"code": 2, "message": "boom"}});
     let exception = event("exception", json!({"exception.type": "E", "exception.message": "m"}));
     let both = |attributes: Json, more: Json| {

@@ -1,8 +1,8 @@
 //! What a span costs on its way through the codecs: CPU microseconds per span and bytes per span, one line a step.
 //!
 //! ```sh
-//! cargo bench --bench way_of_a_span
-//! cargo bench --bench way_of_a_span -- GenAI     # steps that have this in their name
+//! cargo bench --bench span_path
+//! cargo bench --bench span_path -- GenAI     # steps that have this in their name
 //! ```
 //!
 //! Two workloads: ordinary spans (100 a request, 10 span and 6 resource attributes) and GenAI spans with messages (4.4 KB,
