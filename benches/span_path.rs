@@ -91,10 +91,10 @@ fn pair() {
         received_at: UnixNanos::new(1_790_000_001_000_000_000).unwrap(),
         traceparent: None,
         idempotency_key: None,
-        record: None,
     };
     measure("parse and convert", 1, || {
-        let capture = chat::parse(black_box(body.as_bytes()), &chat::ParseOptions::default()).unwrap();
+        let body = chat::Body::of_call(black_box(body.as_bytes())).unwrap();
+        let capture = chat::parse(&body, &chat::ParseOptions::default()).unwrap();
         black_box(chat::convert(&capture, &context).unwrap());
     });
 }

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::capture::{Capture, refusal};
+use super::contexts::Contexts;
 use super::cost::{self, Cost};
-use super::identity::{Identity, RecordIdentity};
-use super::parse::Capture;
-use super::raw;
+use super::identity::Identity;
 use super::request::Request;
 use super::response::{Response, Shape};
 use super::span::{AttrValue, Attributes, ChatSpan, Raw, Status};
@@ -13,12 +13,11 @@ use super::timing::{GivenTimes, Timing};
 use super::trace_ref::{SessionRef, Traceparent};
 use super::validate::ValidationErrors;
 use crate::columns;
-use crate::genai::operation::CHAT;
+use crate::genai::operation;
 use crate::genai::response_error::{self, Failure};
 use crate::genai::usage::Usage;
 use crate::genai::{provider, semconv};
 use crate::ids::TraceId;
-use crate::json::document::Value;
 use crate::retention::Cutoff;
 use crate::time::UnixNanos;
 use crate::timestamps::Window;
@@ -38,47 +37,50 @@ pub struct Context<'a> {
     pub traceparent: Option<Traceparent>,
     /// The header `Idempotency-Key`.
     pub idempotency_key: Option<&'a str>,
-    /// Which call it is, when the body was rewritten from a record of another tool.
-    pub record: Option<&'a RecordIdentity>,
 }
 
 /// Makes the span of a capture. `session.id` is in it when the sender named the session, and only then: what is derived
 /// may change when the trace's root becomes known.
 ///
 /// # Errors
-/// When body and `traceparent` name different traces.
+/// If body and `traceparent` name different traces.
 pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<ChatSpan<'c>, ValidationErrors> {
     let traceparent = context.traceparent.filter(|_| !capture.options().strict_reference);
     let idempotency_key = context.idempotency_key.map(str::trim).filter(|key| !key.is_empty());
-    let parent = traceparent.map(|header| header.parent).or(capture.checked().parent);
-    let session = capture.member("session_id").and_then(Value::str).filter(|session| !session.trim().is_empty());
-    let contexts = capture.contexts();
+    let parent = traceparent.map(|header| header.parent).or(capture.parent);
+    let session = capture.caller.session.clone();
+    let contexts = Contexts::read(capture.caller.experiment_context, capture.caller.evaluation_context);
     let identity = Identity {
         workspace: context.workspace,
         idempotency_key: idempotency_key.filter(|_| !capture.options().strict_reference),
-        record: context.record,
         trace: agreed_trace(capture, traceparent)?,
         parent,
         session: session.as_deref(),
-        times: capture.checked().times,
+        times: capture.times,
         contexts: &contexts,
     };
-    let (trace, span_id, fingerprint) = identity.resolve(capture);
+    let (trace, span_id, fingerprint) = identity.resolve(&capture.said);
     let is_keyed = identity.idempotency_key.is_some();
     let request = Request::read(capture.request());
     let response = Response::read(capture.response());
     let failure = response_error::find(capture.response());
-    let timing = Timing::resolve(capture.checked().times, capture.response(), context.received_at);
+    let timing = Timing::resolve(capture.times, capture.response(), context.received_at);
 
     let mut attributes = Attributes::new(capture.options().limits);
     put_call(&mut attributes, capture, &request, &response, failure.as_ref());
     put_failure(&mut attributes, failure.as_ref());
     put_caller(&mut attributes, capture, &request, trace.id());
     contexts.put(&mut attributes);
-    put_timing(&mut attributes, &timing, capture.checked().times);
+    put_timing(&mut attributes, &timing, capture.times);
     attributes.call.session_id = attributes.stated(semconv::SESSION_ID, session.clone());
     attributes.call.conversation_id = attributes.stated(semconv::CONVERSATION_ID, session.clone());
-    let raw = if capture.options().keep_raw { raw(&mut attributes, capture) } else { Raw::default() };
+    if let Some(rest) = capture.rest.as_ref().filter(|rest| !rest.is_empty()) {
+        attributes.json(rest.key, |json| rest.write(json));
+    }
+    let (request_text, request_losses) = &capture.raw.request;
+    let (response_text, response_losses) = &capture.raw.response;
+    attributes.note(columns::RAW_REQUEST, *request_losses);
+    attributes.note(columns::RAW_RESPONSE, *response_losses);
     let (call, attributes) = attributes.finish();
     Ok(ChatSpan {
         trace,
@@ -88,38 +90,24 @@ pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<Ch
         is_keyed,
         parent,
         session: session.map_or(SessionRef::ToDerive, SessionRef::Given),
-        name: span_name(&request.model),
+        name: span_name(&capture.operation, &request.model),
         start: timing.start,
         end: timing.end,
         status: if failure.is_some() { Status::Error } else { Status::Unset },
         status_message: failure.map(|failure| failure.message).unwrap_or_default(),
-        service_name: capture.member("service_name").and_then(Value::filled_str),
-        raw,
+        service_name: capture.caller.service_name.clone(),
+        raw: Raw { request: (&**request_text).into(), response: (&**response_text).into() },
         call,
         attributes,
     })
 }
 
-/// Request and response as they were sent, and a note of what is missing of them.
-fn raw<'c>(attributes: &mut Attributes<'_>, capture: &'c Capture<'_>) -> Raw<'c> {
-    let limits = capture.options().limits;
-    let mut text = |column, sent| {
-        let (text, losses) = raw::text(sent, limits);
-        attributes.note(column, losses);
-        text
-    };
-    Raw {
-        request: text(columns::RAW_REQUEST, capture.request()),
-        response: text(columns::RAW_RESPONSE, capture.sent_response()),
-    }
-}
-
 /// The trace both name, or the one that either names.
 fn agreed_trace(capture: &Capture<'_>, header: Option<Traceparent>) -> Result<Option<TraceId>, ValidationErrors> {
-    let given = capture.checked().trace;
+    let given = capture.trace;
     if given.zip(header).is_some_and(|(given, header)| given != header.trace) {
-        const MSG: &str = "Value error, trace_id is not the trace of the traceparent header";
-        return Err(ValidationErrors::one(&["trace_id".into()], "value_error", MSG, capture.member("trace_id")));
+        let message = "Value error, trace_id is not the trace of the traceparent header";
+        return Err(refusal(capture.sources.trace, message.to_owned()));
     }
     Ok(given.or(header.map(|header| header.trace)))
 }
@@ -127,7 +115,7 @@ fn agreed_trace(capture: &Capture<'_>, header: Option<Traceparent>) -> Result<Op
 /// Refuses a call that is older than what is kept, or outside of the times that are expected, by the member that says when it was.
 ///
 /// # Errors
-/// When it is.
+/// If it is.
 pub fn check_age(
     capture: &Capture<'_>,
     began: UnixNanos,
@@ -139,19 +127,13 @@ pub fn check_age(
     let Some(words) = passed.or_else(|| window.check(began).err().map(|outside| outside.to_string())) else {
         return Ok(());
     };
-    let member =
-        ["started_at", "ended_at"].into_iter().find(|name| capture.member(name).is_some_and(|time| !time.is_null()));
-    let (path, input) = match member {
-        Some(name) => (vec![name.into()], capture.member(name)),
-        None => (vec!["response".into(), "created".into()], capture.response().get("created")),
-    };
-    let message = format!("Value error, the call {words}");
-    Err(ValidationErrors::one(&path, "value_error", message, input))
+    let created = || (capture.sources.created, capture.response().get("created"));
+    Err(refusal(capture.sources.time.unwrap_or_else(created), format!("Value error, the call {words}")))
 }
 
-fn span_name(model: &str) -> String {
+fn span_name(operation: &str, model: &str) -> String {
     let model = crate::json::limits::cut(model, NAME_BYTES_MAX).map_or(model, |(kept, _)| kept);
-    if model.is_empty() { "chat".to_owned() } else { format!("chat {model}") }
+    if model.is_empty() { operation.to_owned() } else { format!("{operation} {model}") }
 }
 
 fn put_call<'c>(
@@ -161,8 +143,7 @@ fn put_call<'c>(
     response: &Response<'c>,
     failure: Option<&Failure<'_>>,
 ) {
-    let given = capture.member("provider").and_then(Value::str);
-    let given = given.as_deref().and_then(provider::normalise);
+    let given = capture.caller.provider.as_deref().and_then(provider::normalise);
     let is_inferred = given.is_none();
     let provider = given.map_or_else(
         || Cow::Borrowed(response.infer_provider(&request.model, failure).unwrap_or(provider::UNKNOWN)),
@@ -170,19 +151,19 @@ fn put_call<'c>(
     );
     let is_stream = capture.merged().is_some_and(|merged| merged.is_stream);
     let usage = response.usage().map(|usage| Usage::read(usage, &provider)).unwrap_or_default();
-    let cost = Cost::find(&capture.checked().cost, capture.response());
+    let cost = Cost::find(&capture.cost, capture.response());
     let is_error_itself =
         failure.is_some_and(|failure| failure.error.is_some_and(|error| error.is_same(capture.response())));
 
-    attributes.call.operation = CHAT.into();
-    attributes.text(semconv::OPERATION_NAME, CHAT);
+    attributes.call.operation = operation::normalise(&capture.operation).into();
+    attributes.put(semconv::OPERATION_NAME, AttrValue::Str(Cow::Borrowed(&*capture.operation)));
     attributes.call.provider = attributes.stated(semconv::PROVIDER_NAME, Some(provider));
-    attributes.text(semconv::OPENAI_API_TYPE, "chat_completions");
+    attributes.optional_text(semconv::OPENAI_API_TYPE, capture.api_type.map(Cow::Borrowed));
     request.put(attributes, is_stream);
     attributes.call.usage = usage.plausible();
     put_usage(attributes, &usage);
     response.put(attributes, &usage, cost.and_then(|cost| cost.member), Shape { is_stream, is_error_itself });
-    cost::put(attributes, cost, &capture.checked().cost);
+    cost::put(attributes, cost, &capture.cost);
     if is_inferred {
         attributes.put(semconv::MILLRACE_PROVIDER_INFERRED, AttrValue::Bool(true));
     }
@@ -223,13 +204,13 @@ fn put_failure<'c>(attributes: &mut Attributes<'c>, failure: Option<&Failure<'c>
 
 /// What the caller says about itself and about what the call is for.
 fn put_caller<'c>(attributes: &mut Attributes<'c>, capture: &'c Capture<'_>, request: &Request<'c>, trace: TraceId) {
-    let text = |name: &str| capture.member(name).and_then(Value::filled_str);
-    attributes.call.user_id = attributes.stated(semconv::USER_ID, text("user_id").or_else(|| request.user()));
-    let given_trace = text("trace_id").filter(|given| !given.trim().is_empty() && **given != trace.to_string());
+    let caller = &capture.caller;
+    let user_id = caller.user_id.clone().or_else(|| request.user());
+    attributes.call.user_id = attributes.stated(semconv::USER_ID, user_id);
+    let given_trace = caller.trace_id.clone().filter(|given| **given != trace.to_string());
     attributes.optional_text(semconv::MILLRACE_TRACE_ID, given_trace);
-    let tags: Vec<_> = capture.member("tags").into_iter().flat_map(Value::items).filter_map(Value::str).collect();
-    if !tags.is_empty() {
-        attributes.texts(semconv::MILLRACE_TAGS, tags);
+    if !caller.tags.is_empty() {
+        attributes.texts(semconv::MILLRACE_TAGS, caller.tags.clone());
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a call cost in US dollars, and who says so: table 3.8.
 
-use super::parse::CallerCost;
+use super::capture::CallerCost;
 use super::span::{AttrValue, Attributes};
 use crate::genai::cost::{self, CostSource, Usd};
 use crate::genai::semconv;

@@ -18,12 +18,12 @@
 use sha2::{Digest as _, Sha256};
 
 use super::contexts::Contexts;
-use super::parse::Capture;
 use super::timing::GivenTimes;
 use super::trace_ref::{TraceRef, Traceparent};
 use crate::ids::{SpanId, TraceId};
 use crate::json::canonical::CanonicalHash;
 use crate::json::document::Value;
+use crate::numbers::to_u64;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 
@@ -46,9 +46,22 @@ impl Fingerprint {
     }
 }
 
+/// What a report says, for its fingerprint, and what of it tells which call it is about.
+#[derive(Debug, Clone)]
+pub(super) enum Said<'d> {
+    /// A body of ours.
+    Body {
+        root: Value<'d>,
+        request: Value<'d>,
+        response: Value<'d>,
+    },
+    /// A record of another tool.
+    Record(RecordIdentity),
+}
+
 /// Which call a record of another tool is about, and what the record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordIdentity {
+pub(super) struct RecordIdentity {
     pub(super) key: String,
     /// Its sender named it, so nothing else counts.
     pub(super) replaces_all: bool,
@@ -61,8 +74,6 @@ pub(super) struct Identity<'a> {
     pub(super) workspace: &'a Workspace,
     /// The header `Idempotency-Key`, which replaces all but the workspace.
     pub(super) idempotency_key: Option<&'a str>,
-    /// The record that the body was rewritten from.
-    pub(super) record: Option<&'a RecordIdentity>,
     /// The trace the sender named.
     pub(super) trace: Option<TraceId>,
     /// The parent the sender named.
@@ -74,13 +85,13 @@ pub(super) struct Identity<'a> {
 }
 
 impl Identity<'_> {
-    /// The trace and the span of a capture, and the fingerprint of what it says.
-    pub(super) fn resolve(&self, capture: &Capture<'_>) -> (TraceRef, SpanId, Fingerprint) {
-        let (kind, name) = match (self.idempotency_key, self.record) {
+    /// The trace and the span of a call, and the fingerprint of what is said about it.
+    pub(super) fn resolve(&self, said: &Said<'_>) -> (TraceRef, SpanId, Fingerprint) {
+        let (kind, name) = match (self.idempotency_key, said) {
             (Some(key), _) => ("key", key),
-            (None, Some(record)) if record.replaces_all => ("named", &*record.key),
-            (None, Some(record)) => ("record", &*record.key),
-            (None, None) => ("json", ""),
+            (None, Said::Record(record)) if record.replaces_all => ("named", &*record.key),
+            (None, Said::Record(record)) => ("record", &*record.key),
+            (None, Said::Body { .. }) => ("json", ""),
         };
         let mut digest = CallDigest::default();
         digest.part(kind.as_bytes());
@@ -89,16 +100,14 @@ impl Identity<'_> {
         if !by_content {
             digest.part(name.as_bytes());
         }
-        let fingerprint = self.record.map_or_else(
-            || {
-                fingerprint(capture, |text| {
-                    if by_content {
-                        digest.part(text.as_bytes());
-                    }
-                })
-            },
-            |record| record.fingerprint,
-        );
+        let fingerprint = match said {
+            Said::Record(record) => record.fingerprint,
+            Said::Body { root, request, response } => fingerprint(*root, [*request, *response], self.times, |text| {
+                if by_content {
+                    digest.part(text.as_bytes());
+                }
+            }),
+        };
         if matches!(kind, "key" | "named") {
             digest.part(&[]);
         } else {
@@ -122,15 +131,15 @@ impl Identity<'_> {
 }
 
 /// Hashes all that a body says. `write` gets the canonical request, then the canonical response.
-fn fingerprint(capture: &Capture<'_>, mut write: impl FnMut(&str)) -> Fingerprint {
+fn fingerprint(root: Value<'_>, parts: [Value<'_>; 2], times: GivenTimes, mut write: impl FnMut(&str)) -> Fingerprint {
     let mut said = CanonicalHash::default();
-    let (request, response) = (capture.request(), capture.sent_response());
-    write(said.value(request));
-    write(said.value(response));
-    let times = capture.checked().times.named();
+    for part in parts {
+        write(said.value(part));
+    }
+    let times = times.named();
     add_times(&mut said, times);
     let is_time = |key: Value<'_>| times.iter().any(|(name, at)| at.is_some() && key.is_key(name));
-    said.members(capture.root(), |key, value| !(value.is_same(request) || value.is_same(response) || is_time(key)));
+    said.members(root, |key, value| !(parts.iter().any(|part| value.is_same(*part)) || is_time(key)));
     Fingerprint::of(&said)
 }
 
@@ -147,7 +156,7 @@ pub(super) struct CallDigest(Sha256);
 
 impl CallDigest {
     pub(super) fn part(&mut self, bytes: &[u8]) {
-        self.0.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        self.0.update(to_u64(bytes.len()).to_be_bytes());
         self.0.update(bytes);
     }
 
@@ -164,16 +173,17 @@ impl CallDigest {
     }
 
     fn ids(self) -> (TraceId, SpanId) {
+        const WHY: &str = "ids of ones are not zero";
         let digest: [u8; 32] = self.0.finalize().into();
         // a digest of zeros only: nobody has ever seen one, but a digest is the sender's bytes after all
-        let span = [0, 8, 16].into_iter().find_map(|at| SpanId::new(array(&digest, at)).ok());
-        let trace = [8, 16].into_iter().find_map(|at| TraceId::new(array(&digest, at)).ok());
-        let (span, trace) = (span.or(SpanId::new([1; 8]).ok()), trace.or(TraceId::new([1; 16]).ok()));
-        trace.zip(span).unwrap_or_else(|| panic!("ids of ones are not zero"))
+        let span = [0, 8, 16].into_iter().find_map(|at| SpanId::new(part(&digest, at)).ok());
+        let trace = [8, 16].into_iter().find_map(|at| TraceId::new(part(&digest, at)).ok());
+        (trace.or(TraceId::new([1; 16]).ok()).expect(WHY), span.or(SpanId::new([1; 8]).ok()).expect(WHY))
     }
 }
 
 /// `N` bytes from `at`.
-fn array<const N: usize>(bytes: &[u8; 32], at: usize) -> [u8; N] {
-    bytes.get(at..at + N).and_then(|part| part.try_into().ok()).unwrap_or([0; N])
+fn part<const N: usize>(digest: &[u8; 32], at: usize) -> [u8; N] {
+    let rest = digest.get(at..).and_then(|rest| rest.first_chunk());
+    *rest.expect("an id ends within the digest")
 }

@@ -1,16 +1,20 @@
-//! The door: a POST body becomes a [`Capture`] or the list of what is wrong with it.
+//! A POST body becomes a [`Capture`] or the list of what is wrong with it.
 
-use super::contexts::Contexts;
+use std::borrow::Cow;
+
+use super::capture::{Body, Caller, CallerCost, Capture, KeptRaws, ParseOptions, Part, Source, Sources};
+use super::identity::Said;
+use super::raw;
 use super::timing::{self, GivenTimes};
 use super::trace_ref;
 use super::validate::{Found, Loc, ValidationErrors};
 use crate::genai::cost::Usd;
+use crate::genai::operation::CHAT;
 use crate::genai::response_error;
 use crate::genai::stream::sse;
 use crate::genai::stream::sse::Merged;
 use crate::ids::{SpanId, TraceId};
-use crate::json::document::{Document, Value};
-use crate::json::limits::Limits;
+use crate::json::document::Value;
 use crate::steps;
 use crate::time::UnixNanos;
 
@@ -33,6 +37,9 @@ const REFERENCE_MEMBERS: [&str; 11] = [
 const OWN_MEMBERS: [&str; 7] =
     ["started_at", "ended_at", "first_token_at", "parent_span_id", "service_name", "user_id", "tags"];
 
+/// The API of a chat-completion. Source: genai `openai.api.type`.
+pub(super) const CHAT_COMPLETIONS: &str = "chat_completions";
+
 /// Roles of a request's messages. Source: `ChatMessageRole` of the `OpenAPI` document.
 pub(super) const ROLES: [&str; 6] = ["user", "system", "assistant", "developer", "tool", "function"];
 
@@ -45,119 +52,71 @@ const COST_DETAIL_BYTES_MAX: usize = 64;
 /// Most `tags`.
 pub(super) const TAGS_MAX: usize = 256;
 
-/// How to read bodies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ParseOptions {
-    /// Take only what the reference takes: our own members of the body and our headers are off.
-    pub strict_reference: bool,
-    /// Bounds of the values in the span.
-    pub limits: Limits,
-    /// Keep the text of request and response beside what is made of them.
-    pub keep_raw: bool,
-}
-
-impl Default for ParseOptions {
-    fn default() -> Self {
-        Self { strict_reference: false, limits: Limits::default(), keep_raw: true }
-    }
-}
-
-/// A valid body: everything a span is made from.
-#[derive(Debug, Clone)]
-pub struct Capture<'b> {
-    body: Document<'b>,
-    /// The response, when it is not simply the object in the body.
-    merged: Option<Merged>,
-    checked: Checked,
-    options: ParseOptions,
-}
-
-/// What was read from scalars on the way.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Checked {
-    pub(super) trace: Option<TraceId>,
-    pub(super) parent: Option<SpanId>,
-    pub(super) times: GivenTimes,
-    pub(super) cost: CallerCost,
-}
-
-/// Costs the caller stated.
-#[derive(Debug, Clone, Default)]
-pub(super) struct CallerCost {
-    pub(super) total: Option<Usd>,
-    pub(super) input: Option<Usd>,
-    pub(super) output: Option<Usd>,
-    pub(super) details: Vec<(String, Usd)>,
-}
-
-/// Reads a POST body.
+/// Reads a body.
 ///
 /// # Errors
-/// When it is not JSON or does not fit; all that is wrong is named, up to a bound.
-pub fn parse<'b>(body: &'b [u8], options: &ParseOptions) -> Result<Capture<'b>, ValidationErrors> {
-    let text = simdutf8::basic::from_utf8(body).map_err(|_| {
-        let path = [0.into()];
-        ValidationErrors::one(&path, "json_invalid", "JSON decode error: the body is not UTF-8", None)
-    })?;
-    let body = Document::parse(text).map_err(ValidationErrors::not_json)?;
+/// If it does not fit the reference's schema; all that is wrong is named, up to a bound.
+pub fn parse<'d>(body: &'d Body<'_>, options: &ParseOptions) -> Result<Capture<'d>, ValidationErrors> {
     let mut found = Found::default();
-    let (mut merged, mut checked) = (None, Checked::default());
-    if let Some(root) = found.object(&[], body.root()) {
-        check_members(root, options, &mut found);
-        check_request(root, &mut found);
-        merged = check_response(root, &mut found);
-        checked = Checked {
-            trace: check_trace(root, &mut found),
-            parent: check_parent(root, &mut found),
-            times: check_times(root, &mut found),
-            cost: check_costs(root, &mut found),
-        };
-        check_texts(root, &mut found);
-        check_contexts(root, &mut found);
-    }
+    let Some(root) = found.object(&[], body.root()) else { return Err(found.into_errors()) };
+    check_members(root, options, &mut found);
+    let request = check_request(root, &mut found);
+    let response = check_response(root, &mut found);
+    let trace = check_trace(root, &mut found);
+    let parent = check_parent(root, &mut found);
+    let times = check_times(root, &mut found);
+    let cost = check_costs(root, &mut found);
+    check_texts(root, &mut found);
+    check_contexts(root, &mut found);
+    let (Some(request), Some((response, merged))) = (request, response) else { return Err(found.into_errors()) };
     found.into_result()?;
-    Ok(Capture { body, merged, checked, options: *options })
+    Ok(Capture {
+        operation: Cow::Borrowed(CHAT),
+        api_type: Some(CHAT_COMPLETIONS),
+        request: Part::Sent(request),
+        response: Part::Sent(response),
+        merged,
+        said: Said::Body { root, request, response },
+        trace,
+        parent,
+        times,
+        cost,
+        caller: caller(root),
+        raw: KeptRaws {
+            request: raw::kept(Some(request), options),
+            response: raw::kept(Some(response), options),
+        },
+        rest: None,
+        sources: sources(root),
+        options: *options,
+    })
 }
 
-impl Capture<'_> {
-    /// A member of the body that is there and not null.
-    pub(super) fn member(&self, name: &str) -> Option<Value<'_>> {
-        self.body.root().get(name)
+/// What the caller says about itself, once that is known to fit.
+fn caller(root: Value<'_>) -> Caller<'_> {
+    let text = |name: &str| root.get(name).and_then(Value::filled_str);
+    let is_said = |text: &Cow<'_, str>| !text.trim().is_empty();
+    Caller {
+        session: text("session_id").filter(is_said),
+        provider: text("provider"),
+        user_id: text("user_id"),
+        service_name: text("service_name"),
+        trace_id: text("trace_id").filter(is_said),
+        tags: root.get("tags").into_iter().flat_map(Value::items).filter_map(Value::str).collect(),
+        experiment_context: root.get("experiment_context"),
+        evaluation_context: root.get("evaluation_context"),
     }
+}
 
-    /// The body.
-    pub(super) fn root(&self) -> Value<'_> {
-        self.body.root()
-    }
-
-    pub(super) fn contexts(&self) -> Contexts<'_> {
-        Contexts::read(self.member("experiment_context"), self.member("evaluation_context"))
-    }
-
-    pub(super) fn request(&self) -> Value<'_> {
-        self.member("request").unwrap_or_else(|| self.body.root())
-    }
-
-    /// The response as it was sent.
-    pub(super) fn sent_response(&self) -> Value<'_> {
-        self.member("response").unwrap_or_else(|| self.body.root())
-    }
-
-    /// The response as an object, chunks merged.
-    pub(super) fn response(&self) -> Value<'_> {
-        self.merged.as_ref().map_or_else(|| self.sent_response(), |merged| merged.document.root())
-    }
-
-    pub(super) fn merged(&self) -> Option<&Merged> {
-        self.merged.as_ref()
-    }
-
-    pub(super) fn checked(&self) -> &Checked {
-        &self.checked
-    }
-
-    pub(super) fn options(&self) -> ParseOptions {
-        self.options
+fn sources(root: Value<'_>) -> Sources<'_> {
+    let given = |path: &'static [&'static str]| -> Option<Source<'_>> {
+        let value = root.get(path.first()?)?;
+        Some((path, Some(value)))
+    };
+    Sources {
+        trace: (&["trace_id"], root.get("trace_id")),
+        time: given(&["started_at"]).or_else(|| given(&["ended_at"])),
+        created: &["response", "created"],
     }
 }
 
@@ -182,13 +141,12 @@ fn check_members(root: Value<'_>, options: &ParseOptions, found: &mut Found) {
     }
 }
 
-fn check_request(root: Value<'_>, found: &mut Found) {
+fn check_request<'d>(root: Value<'d>, found: &mut Found) -> Option<Value<'d>> {
     let Some(request) = root.last_member("request") else {
-        return found.missing(&["request".into()]);
+        found.missing(&["request".into()]);
+        return None;
     };
-    let Some(request) = found.object(&["request".into()], request) else {
-        return;
-    };
+    let request = found.object(&["request".into()], request)?;
     match request.last_member("messages") {
         None => found.missing(&["request".into(), "messages".into()]),
         Some(messages) => check_messages(messages, found),
@@ -197,6 +155,7 @@ fn check_request(root: Value<'_>, found: &mut Found) {
         None => found.missing(&["request".into(), "model".into()]),
         Some(model) => drop(found.string(&["request".into(), "model".into()], model)),
     }
+    Some(request)
 }
 
 fn check_messages(messages: Value<'_>, found: &mut Found) {
@@ -224,8 +183,8 @@ fn check_messages(messages: Value<'_>, found: &mut Found) {
     }
 }
 
-/// Makes one object of the response, whatever shape it has.
-fn check_response(root: Value<'_>, found: &mut Found) -> Option<Merged> {
+/// The response as it was sent, and as one object when it has another form.
+fn check_response<'d>(root: Value<'d>, found: &mut Found) -> Option<(Value<'d>, Option<Merged>)> {
     const MSG: &str = "Value error, response must have choices or an error, or be the chunks of a stream that has";
     let path = ["response".into()];
     let Some(response) = root.last_member("response") else {
@@ -240,13 +199,13 @@ fn check_response(root: Value<'_>, found: &mut Found) -> Option<Merged> {
         if response.get("choices").is_none() && response_error::find(response).is_none() {
             found.add(&path, "value_error", MSG, None);
         }
-        return None;
+        return Some((response, None));
     }
     let merged = sse::merge(response);
     if merged.is_none() {
         found.add(&path, "value_error", MSG, Some(response));
     }
-    merged
+    Some((response, merged))
 }
 
 fn check_trace(root: Value<'_>, found: &mut Found) -> Option<TraceId> {

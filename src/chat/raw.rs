@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use super::capture::{KeptRaw, ParseOptions};
 use crate::genai::messages::media;
 use crate::genai::messages::media::Digest;
 use crate::json::document::{Document, Value};
@@ -26,9 +27,10 @@ use crate::text::write_escaped;
 /// What marks text of an event stream that may carry media.
 const SIGNS_OF_MEDIA: [&str; 2] = [";base64,", "\"audio\""];
 
-/// The text of a value as it was sent, within the limits, and what they took.
-pub(super) fn text<'d>(sent: Value<'d>, limits: Limits) -> (Cow<'d, str>, Losses) {
-    let written = sent.document_text().get(sent.whole_span()).unwrap_or_default();
+/// The text of a value as it was sent, within the limits, and what they took; empty when it is not to be kept.
+pub(super) fn kept<'d>(sent: Option<Value<'d>>, options: &ParseOptions) -> KeptRaw<'d> {
+    let Some(sent) = sent.filter(|_| options.keep_raw) else { return KeptRaw::default() };
+    let (written, limits) = (sent.whole_text(), options.limits);
     // nothing in it is longer than all of it
     if written.len() <= limits.max_value_bytes.min(limits.max_inline_media_bytes) {
         return (Cow::Borrowed(written), Losses::default());
@@ -36,6 +38,23 @@ pub(super) fn text<'d>(sent: Value<'d>, limits: Limits) -> (Cow<'d, str>, Losses
     let mut bounds = Bounds::new(limits, sent);
     let edits = bounds.edits(sent, Place::Events);
     (edits.apply(sent), bounds.losses)
+}
+
+/// The same for some members of an object, as an object.
+pub(super) fn kept_members<'d>(object: Value<'d>, names: &[&str], options: &ParseOptions) -> KeptRaw<'d> {
+    let (mut text, mut losses) = (String::new(), Losses::default());
+    let members = object.members().filter(|(key, _)| names.iter().any(|name| key.is_key(name)));
+    for (key, value) in members.filter(|_| options.keep_raw) {
+        let (member, lost) = kept(Some(value), options);
+        text.push(if text.is_empty() { '{' } else { ',' });
+        text.extend(["\"", key.raw(), "\":", &*member]);
+        losses.bytes_cut += lost.bytes_cut;
+        losses.media_replaced += lost.media_replaced;
+    }
+    if !text.is_empty() {
+        text.push('}');
+    }
+    (text.into(), losses)
 }
 
 /// Places of one document and what is to stand there instead.

@@ -119,11 +119,17 @@ impl Found {
         if self.errors.is_empty() { Ok(()) } else { Err(ValidationErrors { detail: self.errors }) }
     }
 
+    /// What was found, where that is something.
+    pub(super) fn into_errors(self) -> ValidationErrors {
+        debug_assert!(!self.errors.is_empty(), "nothing was found");
+        ValidationErrors { detail: self.errors }
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.errors.len() >= ERRORS_MAX
     }
 
-    /// Adds an error; `path` starts behind `body`.
+    /// Adds an error; `path` starts after `body`.
     pub(super) fn add(&mut self, path: &[Loc], kind: &'static str, msg: impl Into<String>, input: Option<Value<'_>>) {
         if self.is_full() {
             return;

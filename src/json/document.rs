@@ -52,21 +52,21 @@ pub(crate) enum Kind {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Node {
-    kind: Kind,
-    /// Where its text starts; behind the quote for a string.
-    start: u32,
+pub(super) struct Node {
+    pub(super) kind: Kind,
+    /// Where its text starts; after the quote for a string.
+    pub(super) start: u32,
     /// Where its text ends; before the quote for a string.
-    end: u32,
+    pub(super) end: u32,
     /// Nodes in its subtree, itself included.
-    size: u32,
+    pub(super) size: u32,
 }
 
 /// A JSON text and its nodes.
 #[derive(Debug, Clone)]
 pub(crate) struct Document<'t> {
-    text: Cow<'t, str>,
-    nodes: Vec<Node>,
+    pub(super) text: Cow<'t, str>,
+    pub(super) nodes: Vec<Node>,
 }
 
 impl<'t> Document<'t> {
@@ -229,7 +229,7 @@ impl Reader<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Value<'d> {
     text: &'d str,
-    nodes: &'d [Node],
+    pub(super) nodes: &'d [Node],
 }
 
 impl<'d> Value<'d> {
@@ -257,6 +257,11 @@ impl<'d> Value<'d> {
     pub(crate) fn whole_span(self) -> Range<usize> {
         let Range { start, end } = self.span();
         if self.is_string() { start.saturating_sub(1)..end + 1 } else { start..end }
+    }
+
+    /// All of its text as it stands in the document, quotes included.
+    pub(crate) fn whole_text(self) -> &'d str {
+        self.text.get(self.whole_span()).expect("a node's span is of its document's text")
     }
 
     /// Whether both are the same place of the same document.

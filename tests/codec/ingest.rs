@@ -1,7 +1,7 @@
 //! The chat codec from outside: what is refused and how, who is the same span, and what must hold for any body.
 
 use millrace::chat::vendor::{helicone, litellm};
-use millrace::chat::{self, AttrValue, Context, Foreign, Limits, ParseOptions, SessionRef, TraceRef, Traceparent};
+use millrace::chat::{self, AttrValue, Body, Capture, Context, Limits, ParseOptions, SessionRef, TraceRef, Traceparent};
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
 use proptest::prelude::*;
@@ -56,11 +56,12 @@ impl Sender<'_> {
     /// The span of a body, or the body of the 422 answer.
     fn send(&self, body: &[u8]) -> Result<Seen, Value> {
         let refusal = |errors: chat::ValidationErrors| -> Value { serde_json::from_str(&errors.to_json()).unwrap() };
-        let capture = chat::parse(body, &self.options).map_err(refusal)?;
+        let body = Body::of_call(body).map_err(refusal)?;
+        let capture = chat::parse(&body, &self.options).map_err(refusal)?;
         let workspace = Workspace::new(self.workspace).unwrap();
         let traceparent = self.traceparent.map(|header| Traceparent::parse(header).unwrap());
         let idempotency_key = self.idempotency_key;
-        let context = Context { workspace: &workspace, received_at: now(), traceparent, idempotency_key, record: None };
+        let context = Context { workspace: &workspace, received_at: now(), traceparent, idempotency_key };
         let span = chat::convert(&capture, &context).map_err(refusal)?;
         let column = |value: &AttrValue<'_>| {
             let mut text = String::new();
@@ -356,10 +357,10 @@ fn a_session_is_given_or_of_the_trace_or_derived() {
     assert_eq!(SENDER.accepts(&with(json!({"session_id": " "}))).session, None);
 
     let body = with(json!({"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"})).to_string();
-    let capture = chat::parse(body.as_bytes(), &ParseOptions::default()).unwrap();
+    let body = Body::of_call(body.as_bytes()).unwrap();
+    let capture = chat::parse(&body, &ParseOptions::default()).unwrap();
     let workspace = Workspace::default();
-    let context =
-        Context { workspace: &workspace, received_at: now(), traceparent: None, idempotency_key: None, record: None };
+    let context = Context { workspace: &workspace, received_at: now(), traceparent: None, idempotency_key: None };
     let span = chat::convert(&capture, &context).unwrap();
     for (joined, want) in [(Some("theirs"), "theirs"), (None, "session_4bf92f3577b34da6")] {
         assert_eq!(span.session_in(joined), want);
@@ -632,7 +633,11 @@ const FORMS: [Form; 3] = [
         ],
     },
     Form {
-        read: |record| of_record(&litellm::rewrite(record.to_string().as_bytes(), &ParseOptions::default()).unwrap()),
+        read: |record| {
+            let record = record.to_string();
+            let body = Body::of_record(record.as_bytes()).unwrap();
+            of_record(&litellm::read(&body, &ParseOptions::default()).unwrap())
+        },
         whole: || {
             json!({
                 "call_type": "acompletion", "model": "m", "messages": [{"role": "user", "content": "a"}],
@@ -665,7 +670,11 @@ const FORMS: [Form; 3] = [
         ],
     },
     Form {
-        read: |log| of_record(&helicone::rewrite(log.to_string().as_bytes(), &[], &ParseOptions::default()).unwrap()),
+        read: |log| {
+            let log = log.to_string();
+            let body = Body::of_record(log.as_bytes()).unwrap();
+            of_record(&helicone::read(&body, &[], &ParseOptions::default()).unwrap())
+        },
         whole: || {
             json!({
                 "providerRequest": {"url": "u", "json": {"model": "m", "messages": [{"role": "user", "content": "a"}]},
@@ -696,13 +705,10 @@ const FORMS: [Form; 3] = [
     },
 ];
 
-fn of_record(foreign: &Foreign) -> (String, u64) {
-    let capture = chat::parse(foreign.body.as_bytes(), &Foreign::options(ParseOptions::default())).unwrap();
+fn of_record(capture: &Capture<'_>) -> (String, u64) {
     let workspace = Workspace::default();
-    let record = Some(&foreign.identity);
-    let context =
-        Context { workspace: &workspace, received_at: now(), traceparent: None, idempotency_key: None, record };
-    let span = chat::convert(&capture, &context).unwrap();
+    let context = Context { workspace: &workspace, received_at: now(), traceparent: None, idempotency_key: None };
+    let span = chat::convert(capture, &context).unwrap();
     (span.span_id.to_string(), span.fingerprint)
 }
 

@@ -7,7 +7,7 @@
 //! Steps are counted and not timed (`millrace::steps`); what is quadratic goes over the line at the sizes used here.
 
 use millrace::chat::vendor::{helicone, litellm};
-use millrace::chat::{self, ChatSpan, Context, Foreign, ParseOptions};
+use millrace::chat::{self, Body, Capture, ChatSpan, Context, ParseOptions};
 use millrace::columns::{MapRow, RowGroup, SpanScalars};
 use millrace::conventions;
 use millrace::otlp::{self, Encoding};
@@ -94,40 +94,32 @@ fn row(span: &ChatSpan<'_>) {
     rows.finish(mark, &scalars, &resource, filled).unwrap();
 }
 
-fn convert(body: &[u8], foreign: Option<Foreign>) {
-    let mut options = ParseOptions::default();
-    if foreign.is_some() {
-        options = Foreign::options(options);
-    }
-    let Ok(capture) = chat::parse(body, &options) else { return };
+fn convert(capture: &Capture<'_>) {
     let workspace = Workspace::default();
-    let identity = foreign.as_ref().map(|foreign| foreign.identity.clone());
     let context = Context {
         workspace: &workspace,
         received_at: UnixNanos::new(1_800_000_000_000_000_000).unwrap(),
         traceparent: None,
         idempotency_key: None,
-        record: identity.as_ref(),
     };
-    let mut span = chat::convert(&capture, &context).unwrap();
-    if let Some(foreign) = foreign {
-        foreign.complete(&mut span);
-    }
-    row(&span);
+    row(&chat::convert(capture, &context).unwrap());
 }
 
 fn chat(body: &[u8]) {
-    convert(body, None);
+    let body = Body::of_call(body).unwrap();
+    if let Ok(capture) = chat::parse(&body, &ParseOptions::default()) {
+        convert(&capture);
+    }
 }
 
-fn litellm(body: &[u8]) {
-    let rewritten = litellm::rewrite(body, &ParseOptions::default()).unwrap();
-    convert(rewritten.body.clone().as_bytes(), Some(rewritten));
+fn litellm(record: &[u8]) {
+    let body = Body::of_record(record).unwrap();
+    convert(&litellm::read(&body, &ParseOptions::default()).unwrap());
 }
 
-fn helicone(body: &[u8]) {
-    let rewritten = helicone::rewrite(body, &[], &ParseOptions::default()).unwrap();
-    convert(rewritten.body.clone().as_bytes(), Some(rewritten));
+fn helicone(record: &[u8]) {
+    let body = Body::of_record(record).unwrap();
+    convert(&helicone::read(&body, &[], &ParseOptions::default()).unwrap());
 }
 
 fn otlp_json(body: &[u8]) {

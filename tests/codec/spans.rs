@@ -1,6 +1,6 @@
 //! The span of a captured call, and its attributes as a reader of the columns sees them.
 
-use millrace::chat::{self, AttrValue, ChatSpan, Context, ParseOptions, Traceparent};
+use millrace::chat::{self, AttrValue, Body, ChatSpan, Context, ParseOptions, Traceparent};
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
 use serde_json::Value;
@@ -27,10 +27,11 @@ fn with_span_received<T>(
     received_at: u64,
     look: impl FnOnce(&ChatSpan<'_>) -> T,
 ) -> T {
-    let capture = chat::parse(body.as_bytes(), &options).unwrap_or_else(|errors| panic!("{errors}"));
+    let body = Body::of_call(body.as_bytes()).unwrap_or_else(|errors| panic!("{errors}"));
+    let capture = chat::parse(&body, &options).unwrap_or_else(|errors| panic!("{errors}"));
     let workspace = Workspace::default();
     let received_at = UnixNanos::new(received_at).unwrap();
-    let context = Context { workspace: &workspace, received_at, traceparent, idempotency_key: None, record: None };
+    let context = Context { workspace: &workspace, received_at, traceparent, idempotency_key: None };
     look(&chat::convert(&capture, &context).unwrap_or_else(|errors| panic!("{errors}")))
 }
 

@@ -21,7 +21,7 @@ mod stored;
 
 use millrace::chat::vendor::records::Records;
 use millrace::chat::vendor::{helicone, litellm};
-use millrace::chat::{self, AttrValue, ChatSpan, Context, Foreign, Limits, ParseOptions};
+use millrace::chat::{self, AttrValue, Body, Capture, ChatSpan, Context, Limits, ParseOptions};
 use millrace::columns::native::encode::encode_block;
 use millrace::columns::native::parse::Block;
 use millrace::columns::{MapRow, RowGroup, SpanScalars};
@@ -74,11 +74,11 @@ fn with_span<T>(body: &[u8], limits: Limits, look: impl FnOnce(&ChatSpan<'_>) ->
         let answer: Value = serde_json::from_str(&errors.to_json()).expect("a refusal is JSON");
         assert!(answer["detail"].as_array().is_some_and(|details| !details.is_empty()), "a refusal says why");
     };
-    let capture = chat::parse(body, &options).map_err(refused).ok()?;
+    let body = Body::of_call(body).map_err(refused).ok()?;
+    let capture = chat::parse(&body, &options).map_err(refused).ok()?;
     let workspace = Workspace::default();
     let received_at = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
-    let context =
-        Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None, record: None };
+    let context = Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None };
     let span = chat::convert(&capture, &context).map_err(refused).ok()?;
     Some(look(&span))
 }
@@ -181,30 +181,22 @@ pub fn foreign_record(data: &[u8]) {
         for limits in [Limits::default(), SMALL] {
             let headers = [("helicone-session-id", "s")];
             let options = ParseOptions { limits, ..ParseOptions::default() };
-            let read = [litellm::rewrite(record, &options), helicone::rewrite(record, &headers, &options)];
-            for foreign in read.into_iter().flatten() {
-                let body = foreign.body.clone();
-                assert!(serde_json::from_str::<Value>(&body).is_ok(), "not JSON: {body}");
-                let seen = complete(&body, foreign.clone(), limits);
-                assert!(seen.is_some(), "refused although it was read: {body}");
-                assert_eq!(seen, complete(&body, foreign, limits), "the same record became two spans");
+            let Ok(body) = Body::of_record(record) else { continue };
+            let read = [litellm::read(&body, &options), helicone::read(&body, &headers, &options)];
+            for capture in read.into_iter().flatten() {
+                assert_eq!(of_record(&capture), of_record(&capture), "the same record became two spans");
             }
         }
     }
 }
 
-/// The attributes of a rewritten record's span, once it is completed.
-fn complete(body: &str, foreign: Foreign, limits: Limits) -> Option<Vec<(String, String)>> {
-    let options = Foreign::options(ParseOptions { limits, ..ParseOptions::default() });
-    let capture = chat::parse(body.as_bytes(), &options).ok()?;
+/// The attributes of a record's span.
+fn of_record(capture: &Capture<'_>) -> Vec<(String, String)> {
     let workspace = Workspace::default();
     let received_at = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
-    let record = foreign.identity.clone();
-    let context =
-        Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None, record: Some(&record) };
-    let mut span = chat::convert(&capture, &context).ok()?;
-    foreign.complete(&mut span);
-    Some(columns(&span))
+    let context = Context { workspace: &workspace, received_at, traceparent: None, idempotency_key: None };
+    let span = chat::convert(capture, &context).expect("a record that is read is never refused");
+    columns(&span)
 }
 
 /// Whatever stands where a URL belongs becomes one part, and no `uri` is a data URL.

@@ -1,4 +1,4 @@
-//! Helicone's custom log (its manual logger sends it) becomes the body of our own ingest.
+//! Helicone's custom log (its manual logger sends it) becomes a captured call.
 //!
 //! ```text
 //! {"providerRequest":  {"url","json":{..},"meta":{..}},          json      -> request
@@ -15,18 +15,21 @@
 
 use std::borrow::Cow;
 
-use super::foreign::{
-    self, Foreign, Identifying, Taken, put_choices, put_messages, put_response_members, put_text, put_trace,
-};
-use crate::chat::identity::RecordIdentity;
-use crate::chat::parse::ParseOptions;
+use super::record::{self, Answer, Identifying, VendorRecord};
+use crate::chat::capture::{Body, Caller, CallerCost, Capture, KeptRaws, Leftover, ParseOptions, Part, Source, Sources};
+use crate::chat::identity::{RecordIdentity, Said};
+use crate::chat::parse::CHAT_COMPLETIONS;
+use crate::chat::raw;
+use crate::chat::timing::GivenTimes;
 use crate::chat::validate::{Found, ValidationErrors};
 use crate::genai::decimal::scaled;
+use crate::genai::operation::{CHAT, EMBEDDINGS, EXECUTE_TOOL, RETRIEVAL};
 use crate::genai::response_error;
 use crate::genai::semconv;
 use crate::genai::stream::sse;
+use crate::genai::stream::sse::Merged;
+use crate::json::build::{self, ObjectBuilder};
 use crate::json::document::Value;
-use crate::json::writer::JsonWriter;
 use crate::time::UnixNanos;
 
 /// Names this tool in keys.
@@ -43,36 +46,46 @@ const SESSION: [&str; 3] = ["helicone-session-id", "session_id", "sessionid"];
 const USER: [&str; 3] = ["helicone-user-id", "user_id", "userid"];
 const REQUEST_ID: [&str; 1] = ["helicone-request-id"];
 
-/// Rewrites one log. `headers` are those of the HTTP request, names in lower case.
+/// Reads one log. `headers` are those of the HTTP request, names in lower case.
 ///
 /// # Errors
-/// When it is not JSON, no object, or lacks request or response.
-pub fn rewrite(record: &[u8], headers: &[(&str, &str)], options: &ParseOptions) -> Result<Foreign, ValidationErrors> {
-    let document = foreign::read(record, &["providerRequest", "providerResponse"])?;
-    let log = Log::read(document.root(), headers)?;
-    let mut taken = Taken::default();
-    let mut json = JsonWriter::new(foreign::WHOLE);
-    json.begin_object();
-    log.put_request(&mut json);
-    let text_is_taken = log.put_response(&mut json);
-    let times_are_taken = log.put_times(&mut json);
-    put_text(&mut json, "provider", log.record.get("provider")).then(|| taken.take("provider"));
-    for (ours, theirs) in [("session_id", &SESSION[..]), ("user_id", &USER[..])] {
-        if let Some(text) = log.said(theirs) {
-            json.member_str(ours, &text);
-        }
-    }
-    put_trace(&mut json, log.meta.and_then(|meta| meta.get("trace_id")));
-    json.end_object();
-    ["providerRequest", "providerResponse"].into_iter().for_each(|name| taken.take(name));
-    if times_are_taken {
-        taken.take("timing");
-    }
-    let rest = taken
-        .rest(log.record, semconv::MILLRACE_HELICONE_EXTRA, options.limits, |json| log.put_rest(json, text_is_taken));
+/// If it is not an object, or lacks request or response.
+pub fn read<'d>(
+    body: &'d Body<'_>,
+    headers: &'d [(&'d str, &'d str)],
+    options: &ParseOptions,
+) -> Result<Capture<'d>, ValidationErrors> {
+    let mut record = VendorRecord::read(body, &["providerRequest", "providerResponse"])?;
+    let log = Log::read(record.root(), headers)?;
+    let (response, merged, is_text_told) = log.response();
+    let (times, are_all_times) = log.times();
     let operation = log.operation();
-    let raw = [foreign::raw(Some(log.request), options), foreign::raw(log.answered(), options)];
-    Ok(Foreign { body: json.finish().0, identity: log.identity(), operation, api_type: None, raw, rest })
+    let (trace, trace_id) = log.trace_id().and_then(record::trace).unzip();
+    let caller = Caller { trace_id, ..log.caller(record.take_as("provider", record::text)) };
+    ["providerRequest", "providerResponse"].into_iter().for_each(|name| record.take(name));
+    if are_all_times {
+        record.take("timing");
+    }
+    Ok(Capture {
+        api_type: Some(CHAT_COMPLETIONS).filter(|_| operation == CHAT),
+        operation,
+        request: log.request(),
+        response,
+        merged,
+        said: Said::Record(log.identity()),
+        trace,
+        parent: None,
+        times,
+        cost: CallerCost::default(),
+        caller,
+        raw: KeptRaws {
+            request: raw::kept(Some(log.request), options),
+            response: raw::kept(log.answered(), options),
+        },
+        rest: Some(record.rest(semconv::MILLRACE_HELICONE_EXTRA, log.leftovers(is_text_told))),
+        sources: log.sources(times),
+        options: ParseOptions { strict_reference: false, ..*options },
+    })
 }
 
 /// The parts of a log.
@@ -130,7 +143,7 @@ impl<'r> Log<'r> {
     fn identity(&self) -> RecordIdentity {
         let request_id = self.said(&REQUEST_ID);
         let is_named = request_id.is_some();
-        let mut identifying = Identifying::begin(TOOL, &[request_id.as_deref().unwrap_or_default()]);
+        let mut identifying = Identifying::begin(TOOL, &[request_id.as_deref()]);
         identifying.member("request", Some(self.request), !is_named);
         for name in ["json", "textBody", "status"] {
             identifying.member(name, self.answer.get(name), !is_named);
@@ -144,164 +157,157 @@ impl<'r> Log<'r> {
     }
 
     /// Source: "Custom Logs with cURL" of the docs; genai `gen_ai.operation.name`.
-    fn operation(&self) -> Cow<'static, str> {
-        match self.request.get("_type").and_then(Value::filled_str).as_deref() {
-            Some("tool") => "execute_tool".into(),
-            Some("vector_db") => "retrieval".into(),
-            Some(other) => other.to_owned().into(),
-            None if self.request.has("input") && self.response.is_some_and(|json| json.has("data")) => {
-                "embeddings".into()
-            }
-            None => "chat".into(),
+    fn operation(&self) -> Cow<'r, str> {
+        let Some(kind) = self.request.get("_type").and_then(Value::filled_str) else {
+            let is_embeddings = self.request.has("input") && self.response.is_some_and(|json| json.has("data"));
+            return if is_embeddings { EMBEDDINGS.into() } else { CHAT.into() };
+        };
+        match &*kind {
+            "tool" => EXECUTE_TOOL.into(),
+            "vector_db" => RETRIEVAL.into(),
+            _ => kind,
         }
     }
 
-    /// The request as it was sent; what our ingest needs and it has not is added, what would not fit is renamed.
-    fn put_request(&self, json: &mut JsonWriter) {
-        let text = |name: &str| self.request.get(name).and_then(Value::filled_str);
-        let name = text("model").or_else(|| text("toolName")).or_else(|| text("name")).unwrap_or_default();
-        json.key("request");
-        json.begin_object();
-        let messages = self.request.get("messages");
-        let fits = put_messages(json, &name, messages);
-        if let Some(messages) = messages.filter(|_| !fits) {
-            json.member("provider_messages", messages);
+    /// The request as it was sent, where it has a model and messages; else what it lacks is added, and what would not fit is
+    /// renamed.
+    fn request(&self) -> Part<'r> {
+        let named = |name: &str| self.request.get(name).filter(|value| value.is_string() && !value.is_empty());
+        let (model, messages) = (self.request.get("model"), self.request.get("messages"));
+        let is_single = |name: &str| self.request.members().filter(|(key, _)| key.is_key(name)).count() == 1;
+        let will_do = named("model").is_some() && messages.is_some_and(record::are_messages);
+        if will_do && is_single("model") && is_single("messages") {
+            return Part::Sent(self.request);
         }
-        let is_model = self.request.get("model").is_some_and(Value::is_string);
-        for (key, value) in self.request.members() {
-            match () {
-                () if key.is_key("messages") || (key.is_key("model") && is_model) => {}
-                () if key.is_key("model") => json.member("provider_model", value),
-                () => json.copy_member(key, value),
+        let is_model = model.is_some_and(Value::is_string);
+        Part::Built(build::object(|request| {
+            match named("model").or_else(|| named("toolName")).or_else(|| named("name")) {
+                Some(name) => request.member("model", name),
+                None => request.word("model", ""),
             }
-        }
-        json.end_object();
+            let are_ours = record::put_messages(request, messages);
+            if let Some(messages) = messages.filter(|_| !are_ours) {
+                request.member("provider_messages", messages);
+            }
+            for (key, value) in self.request.members().filter(|(key, _)| !key.is_key("messages")) {
+                match (key.is_key("model"), is_model) {
+                    (true, true) => {}
+                    (true, false) => request.member("provider_model", value),
+                    (false, _) => request.copy(key, value),
+                }
+            }
+        }))
     }
 
-    /// Gives whether `textBody` is in it.
-    fn put_response(&self, json: &mut JsonWriter) -> bool {
+    /// The response, merged where it is a stream, and whether `textBody` is in it.
+    fn response(&self) -> (Part<'r>, Option<Merged>, bool) {
         let text = self.answer.get("textBody").filter(|text| text.is_string() && !text.is_empty());
-        let status = self.answer.get("status").and_then(Value::int).unwrap_or_default();
-        let has_failed = status >= 400;
-        json.key("response");
-        // a captured stream, or JSON as a text: our ingest reads both
-        if let Some(text) = text.filter(|text| self.response.is_none() && !has_failed && sse::merge(*text).is_some()) {
-            json.value(text);
-            return true;
+        let failure = self.answer.get("status").and_then(Value::int).filter(|status| *status >= 400);
+        // a captured stream, or JSON as a text
+        let stream = text.filter(|_| self.response.is_none() && failure.is_none());
+        if let Some((text, merged)) = stream.and_then(|text| Some((text, sse::merge(text)?))) {
+            return (Part::Sent(text), Some(merged), true);
         }
-        json.begin_object();
+        let choices = self.response.and_then(|response| response.get("choices"));
+        let (choices, odd) = match choices {
+            Some(list) if list.is_array() => (choices, None),
+            odd => (None, odd),
+        };
         let says_so = self.response.is_some_and(|response| response_error::find(response).is_some());
-        if has_failed && !says_so {
-            json.key("error");
-            json.begin_object();
-            json.key("code");
-            json.number(&status.to_string());
-            if let Some(text) = text {
-                json.member("message", text);
+        let untold = failure.filter(|_| !says_so);
+        let error = untold.map(|status| {
+            move |response: &mut ObjectBuilder<'_>| {
+                response.object("error", |error| {
+                    error.number("code", status);
+                    if let Some(text) = text {
+                        error.member("message", text);
+                    }
+                });
             }
-            json.end_object();
-        }
-        let choices = self.response.and_then(|response| response.get("choices")).filter(|choices| choices.is_array());
-        if choices.is_some() || !(has_failed || says_so) {
-            put_choices(json, choices);
-        }
-        if let Some(response) = self.response {
-            put_response_members(json, response);
-            if let Some(odd) = response.get("choices").filter(|_| choices.is_none()) {
-                json.member("provider_choices", odd);
-            }
-        }
-        json.end_object();
-        has_failed && !says_so && text.is_some()
+        });
+        let more =
+            odd.map(|odd| move |response: &mut ObjectBuilder<'_>| response.member("provider_choices", odd));
+        let answer = Answer {
+            response: self.response,
+            choices,
+            has_failed: failure.is_some() || says_so,
+            error: error.as_ref().map(|add| add as record::Add<'_>),
+            more: more.as_ref().map(|add| add as record::Add<'_>),
+        };
+        let (response, merged) = answer.into_response();
+        (response, merged, untold.is_some() && text.is_some())
     }
 
-    /// Gives whether they are all there and make sense.
-    fn put_times(&self, json: &mut JsonWriter) -> bool {
-        let Some(timing) = self.record.get("timing") else {
-            return true;
-        };
-        let (start, end) = (timing.get("startTime").and_then(nanos), timing.get("endTime").and_then(nanos));
-        let Some(start) = start else {
-            return false;
-        };
-        put_nanos(json, "started_at", start);
-        let end = end.filter(|end| *end >= start);
-        if let Some(end) = end {
-            put_nanos(json, "ended_at", end);
-        }
+    /// The times, and whether they are all there and make sense.
+    fn times(&self) -> (GivenTimes, bool) {
+        let Some(timing) = self.record.get("timing") else { return (GivenTimes::default(), true) };
+        let Some(started) = timing.get("startTime").and_then(time) else { return (GivenTimes::default(), false) };
+        let ended = timing.get("endTime").and_then(time).filter(|ended| *ended >= started);
         let given = timing.get("timeToFirstToken");
-        let first = given
-            .and_then(Value::number)
-            .and_then(|millis| start.checked_add(scaled(millis, 6).ok()?))
-            .filter(|nanos| is_time(*nanos));
-        if let Some(first) = first {
-            put_nanos(json, "first_token_at", first);
-        }
+        let first_token = given.and_then(Value::number).and_then(|millis| {
+            UnixNanos::of_start(u64::try_from(started.nanos()).ok()?.checked_add(scaled(millis, 6).ok()?)?)
+        });
         let is_all = timing
             .members()
             .all(|(key, _)| ["startTime", "endTime", "timeToFirstToken"].iter().any(|name| key.is_key(name)));
-        end.is_some() && given.is_some() == first.is_some() && is_all
+        let are_all = ended.is_some() && given.is_some() == first_token.is_some() && is_all;
+        (GivenTimes { started: Some(started), ended, first_token }, are_all)
     }
 
-    fn put_rest(&self, json: &mut JsonWriter, text_is_taken: bool) {
-        if let Some(url) = self.sent.get("url") {
-            json.member("url", url);
-        }
-        put_open(json, "meta", self.meta);
-        if let Some(status) = self.answer.get("status") {
-            json.member("status", status);
-        }
-        put_open(json, "headers", self.answer.get("headers"));
-        if let Some(text) = self.answer.get("textBody").filter(|text| !text.is_empty() && !text_is_taken) {
-            json.member("textBody", text);
-        }
-        if let Some(other) = self.answer.get("json").filter(|other| !other.is_object()) {
-            json.member("json", other);
-        }
-        let known = self.headers.iter().filter(|(name, _)| !SECRETS.contains(name)).collect::<Vec<_>>();
-        if !known.is_empty() {
-            json.key("request_headers");
-            json.begin_object();
-            known.iter().for_each(|(name, text)| json.member_str(name, text));
-            json.end_object();
-        }
+    fn trace_id(&self) -> Option<Value<'r>> {
+        self.meta.and_then(|meta| meta.get("trace_id"))
     }
-}
 
-/// Writes an object without its secrets, if anything is left.
-fn put_open(json: &mut JsonWriter, name: &str, object: Option<Value<'_>>) {
-    let is_open = |key: &Value<'_>| !key.str().is_some_and(|key| SECRETS.contains(&&*key.to_ascii_lowercase()));
-    let open: Vec<_> = object.into_iter().flat_map(Value::members).filter(|(key, _)| is_open(key)).collect();
-    if open.is_empty() {
-        return;
+    fn caller(&self, provider: Option<Cow<'r, str>>) -> Caller<'r> {
+        Caller {
+            session: self.said(&SESSION).map(Cow::Owned),
+            user_id: self.said(&USER).map(Cow::Owned),
+            provider,
+            ..Caller::default()
+        }
     }
-    json.key(name);
-    json.begin_object();
-    open.into_iter().for_each(|(key, value)| json.copy_member(key, value));
-    json.end_object();
+
+    fn sources(&self, times: GivenTimes) -> Sources<'r> {
+        let start: Source<'r> =
+            (&["timing", "startTime"], self.record.get("timing").and_then(|timing| timing.get("startTime")));
+        Sources {
+            trace: (&["providerRequest", "meta", "trace_id"], self.trace_id()),
+            time: times.started.map(|_| start),
+            created: &["providerResponse", "json", "created"],
+        }
+    }
+
+    /// What of the log no attribute holds, in the order of its parts, without credentials.
+    fn leftovers(&self, is_text_told: bool) -> Vec<(&'static str, Leftover<'r>)> {
+        let text = self.answer.get("textBody").filter(|text| !text.is_empty() && !is_text_told);
+        let headers: Vec<_> = self.headers.iter().filter(|(name, _)| !SECRETS.contains(name)).copied().collect();
+        let has_headers = !headers.is_empty();
+        let leftovers = [
+            ("url", self.sent.get("url").map(Leftover::Value)),
+            ("meta", Leftover::without(&SECRETS, self.meta)),
+            ("status", self.answer.get("status").map(Leftover::Value)),
+            ("headers", Leftover::without(&SECRETS, self.answer.get("headers"))),
+            ("textBody", text.map(Leftover::Value)),
+            ("json", self.answer.get("json").filter(|other| !other.is_object()).map(Leftover::Value)),
+            ("request_headers", Some(Leftover::Texts(headers)).filter(|_| has_headers)),
+        ];
+        leftovers.into_iter().filter_map(|(name, leftover)| Some((name, leftover?))).collect()
+    }
 }
 
 /// `{"seconds":s,"milliseconds":ms}` since the epoch.
-fn nanos(time: Value<'_>) -> Option<u64> {
-    let part = |name: &str, scale: i64| scaled(time.get(name)?.number()?, scale).ok();
-    part("seconds", 9)?.checked_add(part("milliseconds", 6).unwrap_or(0)).filter(|nanos| *nanos > 0 && is_time(*nanos))
-}
-
-fn is_time(nanos: u64) -> bool {
-    UnixNanos::new(nanos).is_some()
-}
-
-/// Writes a time as seconds.
-fn put_nanos(json: &mut JsonWriter, name: &str, nanos: u64) {
-    json.key(name);
-    json.number(&format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000));
+fn time(value: Value<'_>) -> Option<UnixNanos> {
+    let part = |name: &str, scale: i64| scaled(value.get(name)?.number()?, scale).ok();
+    let (seconds, millis) = (part("seconds", 9)?, part("milliseconds", 6));
+    let nanos = millis.map_or(Some(seconds), |millis| seconds.checked_add(millis))?;
+    UnixNanos::of_start(nanos).filter(|_| nanos > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Map, Value as Json, json};
 
-    use super::super::foreign::testing::span_of;
+    use super::super::tests::span_of;
     use super::*;
 
     fn log() -> Json {
@@ -334,7 +340,9 @@ mod tests {
     }
 
     fn seen(log: &Json, headers: &[(&str, &str)]) -> (Json, Map<String, Json>) {
-        span_of(rewrite(log.to_string().as_bytes(), headers, &ParseOptions::default()).unwrap())
+        let log = log.to_string();
+        let body = Body::of_record(log.as_bytes()).unwrap();
+        span_of(&read(&body, headers, &ParseOptions::default()).unwrap())
     }
 
     #[test]
@@ -468,7 +476,8 @@ mod tests {
             (r#"{"providerRequest":{},"providerResponse":{}}"#, json!(["body", "providerRequest", "json"])),
             (r#"{"providerRequest":{"json":{}},"providerResponse":7}"#, json!(["body", "providerResponse"])),
         ] {
-            let refusal = rewrite(log.as_bytes(), &[], &ParseOptions::default()).unwrap_err().to_json();
+            let body = Body::of_record(log.as_bytes()).unwrap();
+            let refusal = read(&body, &[], &ParseOptions::default()).unwrap_err().to_json();
             assert_eq!(serde_json::from_str::<Json>(&refusal).unwrap()["detail"][0]["loc"], place, "{log}");
         }
     }

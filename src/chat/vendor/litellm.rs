@@ -1,4 +1,4 @@
-//! LiteLLM's `generic_api` callback: a `StandardLoggingPayload` becomes the body of our own ingest.
+//! LiteLLM's `generic_api` callback: a `StandardLoggingPayload` becomes a captured call.
 //!
 //! ```text
 //! model, messages, model_parameters, stream        -> request
@@ -17,16 +17,18 @@
 
 use std::borrow::Cow;
 
-use super::foreign::{
-    self, Foreign, Identifying, Taken, put_choices, put_messages, put_response_members, put_tags, put_text, put_time,
-    put_trace, put_usd,
-};
-use crate::chat::identity::RecordIdentity;
-use crate::chat::parse::ParseOptions;
+use super::record::{self, Answer, Identifying, VendorRecord};
+use crate::chat::capture::{Body, Caller, CallerCost, Capture, KeptRaws, ParseOptions, Part, Source, Sources};
+use crate::chat::identity::{RecordIdentity, Said};
+use crate::chat::parse::CHAT_COMPLETIONS;
+use crate::chat::raw;
+use crate::chat::timing::{self, GivenTimes};
 use crate::chat::validate::ValidationErrors;
+use crate::genai::operation::{CHAT, EMBEDDINGS, EXECUTE_TOOL, RERANK, RETRIEVAL, TEXT_COMPLETION};
 use crate::genai::semconv;
-use crate::json::document::Value;
-use crate::json::writer::JsonWriter;
+use crate::genai::stream::sse::Merged;
+use crate::json::build::{self, ObjectBuilder};
+use crate::json::document::{Document, Value};
 
 /// `service.name` of these spans: LiteLLM made the calls. Source: the default of LiteLLM's own OpenTelemetry exporter.
 const SERVICE_NAME: &str = "litellm";
@@ -34,34 +36,41 @@ const SERVICE_NAME: &str = "litellm";
 /// When a call began, ended, and gave its first token.
 const TIMES: [&str; 3] = ["startTime", "endTime", "completionStartTime"];
 
-/// Rewrites one payload.
+/// Members that are the request, for `RawRequest`.
+const REQUEST: [&str; 4] = ["model", "messages", "model_parameters", "stream"];
+
+/// Reads one payload.
 ///
 /// # Errors
-/// When it is not JSON, no object, or has no `call_type`, which every payload has.
-pub fn rewrite(record: &[u8], options: &ParseOptions) -> Result<Foreign, ValidationErrors> {
-    let document = foreign::read(record, &["call_type"])?;
-    let record = document.root();
-    let call_type = record.get("call_type").and_then(Value::str).unwrap_or_default();
-    let mut payload = Payload { record, taken: Taken::default(), json: JsonWriter::new(foreign::WHOLE) };
-    payload.json.begin_object();
-    payload.request();
-    payload.response();
-    payload.times();
-    payload.cost();
-    payload.caller();
-    payload.json.end_object();
-    let Payload { taken, json, .. } = payload;
-    let (operation, api_type) = operation(&call_type);
-    Ok(Foreign {
-        body: json.finish().0,
-        identity: identity(record),
+/// If it is not an object, or has no `call_type`, which every payload has.
+pub fn read<'d>(body: &'d Body<'_>, options: &ParseOptions) -> Result<Capture<'d>, ValidationErrors> {
+    let mut record = VendorRecord::read(body, &["call_type"])?;
+    let root = record.root();
+    let (operation, api_type) = operation(root.get("call_type").and_then(Value::filled_str));
+    let request = request(&mut record);
+    let (response, merged) = response(&mut record);
+    let times = times(&mut record);
+    let cost = cost(&mut record);
+    let (trace, trace_id) = record.take_as("trace_id", record::trace).unzip();
+    Ok(Capture {
         operation,
         api_type,
-        raw: [
-            foreign::raw_members(record, &["model", "messages", "model_parameters", "stream"], options),
-            foreign::raw(record.get("response"), options),
-        ],
-        rest: taken.rest(record, semconv::MILLRACE_LITELLM_EXTRA, options.limits, |_| {}),
+        request: Part::Built(request),
+        response,
+        merged,
+        said: Said::Record(identity(root)),
+        trace,
+        parent: None,
+        times,
+        cost,
+        caller: Caller { trace_id, ..caller(&mut record) },
+        raw: KeptRaws {
+            request: raw::kept_members(root, &REQUEST, options),
+            response: raw::kept(root.get("response"), options),
+        },
+        rest: Some(record.rest(semconv::MILLRACE_LITELLM_EXTRA, Vec::new())),
+        sources: sources(root, times),
+        options: ParseOptions { strict_reference: false, ..*options },
     })
 }
 
@@ -81,10 +90,10 @@ const CALL: [&str; 9] = [
 /// One call of several attempts has one `litellm_call_id`, and some servers repeat response ids: an attempt is known
 /// by both, by when it was and by how it ended.
 fn identity(record: Value<'_>) -> RecordIdentity {
-    let text = |name: &str| record.get(name).and_then(Value::str).unwrap_or_default();
-    let (call, id, status) = (text("litellm_call_id"), text("id"), text("status"));
-    let is_named = !(call.is_empty() && id.is_empty());
-    let mut identifying = Identifying::begin(SERVICE_NAME, &[&call, &id, &status]);
+    let names = ["litellm_call_id", "id", "status"].map(|name| record.get(name).and_then(Value::filled_str));
+    let [call, id, _] = &names;
+    let is_named = call.is_some() || id.is_some();
+    let mut identifying = Identifying::begin(SERVICE_NAME, &names.each_ref().map(Option::as_deref));
     CALL.iter().for_each(|name| identifying.member(name, record.get(name), !is_named));
     TIMES.iter().for_each(|name| identifying.time(name, record.get(name)));
     identifying.rest(record);
@@ -93,219 +102,217 @@ fn identity(record: Value<'_>) -> RecordIdentity {
 
 /// The operation of a call type, and the kind of `OpenAI` API. Asynchronous calls begin with an `a`.
 /// Source: `CallTypes` of `litellm/types/utils.py`.
-fn operation(call_type: &str) -> (Cow<'static, str>, Option<&'static str>) {
+fn operation(call_type: Option<Cow<'_, str>>) -> (Cow<'_, str>, Option<&'static str>) {
     let known = |name: &str| {
         Some(match name {
-            "completion" | "anthropic_messages" => ("chat", None),
-            "responses" => ("chat", Some("responses")),
-            "text_completion" => ("text_completion", None),
-            "embedding" => ("embeddings", None),
+            "completion" | "anthropic_messages" => (CHAT, Some(CHAT_COMPLETIONS)),
+            "responses" => (CHAT, Some("responses")),
+            "text_completion" => (TEXT_COMPLETION, None),
+            "embedding" => (EMBEDDINGS, None),
             "generate_content" | "generate_content_stream" => ("generate_content", None),
-            "search" | "vector_store_search" => ("retrieval", None),
-            "call_mcp_tool" => ("execute_tool", None),
+            "search" | "vector_store_search" => (RETRIEVAL, None),
+            "call_mcp_tool" => (EXECUTE_TOOL, None),
             "image_generation" => ("image_generation", None),
             "image_edit" => ("image_edit", None),
             "moderation" => ("moderation", None),
             "transcription" => ("transcription", None),
             "speech" => ("speech", None),
-            "rerank" => ("rerank", None),
+            "rerank" => (RERANK, None),
             _ => return None,
         })
     };
-    let found = known(call_type).or_else(|| known(call_type.strip_prefix('a')?));
-    match found {
+    let Some(call_type) = call_type else { return (CHAT.into(), Some(CHAT_COMPLETIONS)) };
+    match known(&call_type).or_else(|| known(call_type.strip_prefix('a')?)) {
         Some((operation, api_type)) => (operation.into(), api_type),
-        None if call_type.is_empty() => ("chat".into(), None),
-        None => (call_type.to_owned().into(), None),
+        None => {
+            let api_type = Some(CHAT_COMPLETIONS).filter(|_| call_type == CHAT);
+            (call_type, api_type)
+        }
     }
 }
 
-struct Payload<'r> {
-    record: Value<'r>,
-    taken: Taken<'r>,
-    json: JsonWriter,
+/// The request is put together from members beside each other.
+fn request(record: &mut VendorRecord<'_>) -> Document<'static> {
+    let filled = |name: &str| record.get(name).filter(|value| value.is_string() && !value.is_empty());
+    let (own_model, group) = (filled("model"), filled("model_group"));
+    let messages = record.get("messages");
+    let parameters = record.get("model_parameters").filter(|parameters| {
+        parameters.is_object() && !["model", "messages"].iter().any(|name| parameters.has(name))
+    });
+    let stream = record.get("stream").filter(|stream| stream.bool().is_some());
+    let mut are_messages_ours = false;
+    let request = build::object(|request| {
+        match own_model.or(group) {
+            Some(model) => request.member("model", model),
+            None => request.word("model", ""),
+        }
+        are_messages_ours = record::put_messages(request, messages);
+        let members = parameters.into_iter().flat_map(Value::members);
+        members.for_each(|(key, value)| request.copy(key, value));
+        if let Some(stream) = stream.filter(|_| !parameters.is_some_and(|parameters| parameters.has("stream"))) {
+            request.member("stream", stream);
+        }
+    });
+    for (name, is_held) in [
+        ("model", own_model.is_some()),
+        ("messages", are_messages_ours),
+        ("model_parameters", parameters.is_some()),
+        ("stream", stream.is_some()),
+    ] {
+        if is_held {
+            record.take(name);
+        }
+    }
+    request
 }
 
-impl<'r> Payload<'r> {
-    fn get(&self, name: &str) -> Option<Value<'r>> {
-        self.record.get(name)
+fn response<'d>(record: &mut VendorRecord<'d>) -> (Part<'d>, Option<Merged>) {
+    let response = record.get("response").filter(|response| response.is_object());
+    let member = |name: &str| response.and_then(|response| response.get(name));
+    let choices = member("choices").filter(|choices| choices.is_array());
+    let has_failed = record.get("status").and_then(Value::str).is_some_and(|status| status == "failure");
+    record.take("status");
+    let error = (has_failed && member("error").is_none()).then(|| ToldError::take(record));
+    let error = error.map(|error| move |response: &mut ObjectBuilder<'_>| error.put(response));
+    let usage = take_usage(record, member("usage").filter(|usage| usage.is_object()));
+    let usage = usage.map(|usage| {
+        move |response: &mut ObjectBuilder<'_>| {
+            response.object("usage", |object| usage.iter().for_each(|(name, count)| object.member(name, *count)));
+        }
+    });
+    if response.is_some() && (choices.is_some() || member("choices").is_none()) {
+        record.take("response");
+    }
+    if record.get("id").and_then(Value::str).is_some_and(|id| member("id").and_then(Value::str) == Some(id)) {
+        record.take("id");
+    }
+    let error = error.as_ref().map(|add| add as record::Add<'_>);
+    let more = usage.as_ref().map(|add| add as record::Add<'_>);
+    Answer { response, choices, has_failed, error, more }.into_response()
+}
+
+/// LiteLLM's own counts, where the response has no usage. Counts that its usage has too are no news, and taken.
+fn take_usage<'d>(
+    record: &mut VendorRecord<'d>,
+    usage: Option<Value<'d>>,
+) -> Option<Vec<(&'static str, Value<'d>)>> {
+    let counts = ["prompt_tokens", "completion_tokens", "total_tokens"];
+    let counts = counts.map(|name| Some((name, record.get(name)?)).filter(|(_, value)| value.int().is_some()));
+    let counts = counts.into_iter().flatten();
+    let told: Vec<_> = match usage {
+        Some(usage) => counts.filter(|(name, count)| usage.get(name).and_then(Value::int) == count.int()).collect(),
+        None => counts.collect(),
+    };
+    told.iter().for_each(|(name, _)| record.take(name));
+    let is_news = usage.is_none() && told.iter().any(|(_, count)| count.int().is_some_and(|count| count > 0));
+    is_news.then_some(told)
+}
+
+/// The failure as LiteLLM tells it.
+struct ToldError<'d> {
+    information: Option<Value<'d>>,
+    text: Option<Value<'d>>,
+}
+
+impl<'d> ToldError<'d> {
+    /// Members of `error_information`, and what they are called in an error.
+    const NAMES: [(&'static str, &'static str); 3] =
+        [("error_message", "message"), ("error_class", "type"), ("error_code", "code")];
+
+    fn take(record: &mut VendorRecord<'d>) -> Self {
+        let information = record.get("error_information").filter(|error| error.is_object());
+        let text = record.get("error_str").filter(|text| text.is_string());
+        let told = Self { information, text };
+        if information.is_some() {
+            record.take("error_information");
+        }
+        let is_told = |text: Value<'_>| told.member("error_message").is_none_or(|it| it.str() == text.str());
+        if text.is_some_and(is_told) {
+            record.take("error_str");
+        }
+        told
     }
 
-    /// Writes a member by `put` and takes it, if it was fit to be written.
-    fn move_to(
-        &mut self,
-        name: &'r str,
-        to: &str,
-        put: impl FnOnce(&mut JsonWriter, &str, Option<Value<'_>>) -> bool,
-    ) -> bool {
-        let value = self.get(name);
-        let fits = put(&mut self.json, to, value);
-        if fits {
-            self.taken.take(name);
-        }
-        fits
+    fn member(&self, name: &str) -> Option<Value<'d>> {
+        self.information.and_then(|error| error.get(name)).filter(|value| !value.is_empty())
     }
 
-    fn request(&mut self) {
-        self.json.key("request");
-        self.json.begin_object();
-        let filled = |name: &str| self.get(name).and_then(Value::filled_str);
-        let model = filled("model").or_else(|| filled("model_group")).unwrap_or_default();
-        if filled("model").is_some() {
-            self.taken.take("model");
-        }
-        let messages = self.get("messages");
-        if put_messages(&mut self.json, &model, messages) {
-            self.taken.take("messages");
-        }
-        let parameters = self.get("model_parameters").filter(|parameters| {
-            parameters.is_object() && !["model", "messages"].iter().any(|name| parameters.has(name))
+    fn put(&self, response: &mut ObjectBuilder<'_>) {
+        response.object("error", |object| {
+            for (name, ours) in Self::NAMES {
+                if let Some(value) = self.member(name).or(self.text.filter(|_| ours == "message")) {
+                    object.member(ours, value);
+                }
+            }
+            let is_other = |key: Value<'_>| !Self::NAMES.iter().any(|(name, ours)| key.is_key(name) || key.is_key(ours));
+            let members = self.information.into_iter().flat_map(Value::members);
+            for (key, value) in members.filter(|(key, value)| !value.is_empty() && is_other(*key)) {
+                object.copy(key, value);
+            }
         });
-        for (key, value) in parameters.into_iter().flat_map(Value::members) {
-            self.json.copy_member(key, value);
-        }
-        if parameters.is_some() {
-            self.taken.take("model_parameters");
-        }
-        if let Some(stream) = self.get("stream").filter(|stream| stream.bool().is_some()) {
-            self.taken.take("stream");
-            if !parameters.is_some_and(|parameters| parameters.has("stream")) {
-                self.json.member("stream", stream);
-            }
-        }
-        self.json.end_object();
     }
+}
 
-    fn response(&mut self) {
-        let response = self.get("response").filter(|response| response.is_object());
-        let member = |name: &str| response.and_then(|response| response.get(name));
-        self.json.key("response");
-        self.json.begin_object();
-        let has_failed = self.get("status").and_then(Value::str).is_some_and(|status| status == "failure");
-        if has_failed && member("error").is_none() {
-            self.error();
-        }
-        self.taken.take("status");
-        let choices = member("choices").filter(|choices| choices.is_array());
-        if choices.is_some() || !has_failed {
-            put_choices(&mut self.json, choices);
-        }
-        if let Some(response) = response {
-            put_response_members(&mut self.json, response);
-        }
-        self.usage(member("usage").filter(|usage| usage.is_object()));
-        self.json.end_object();
-        if response.is_some() && (choices.is_some() || member("choices").is_none()) {
-            self.taken.take("response");
-        }
-        if self.get("id").and_then(Value::str).is_some_and(|id| member("id").and_then(Value::str) == Some(id)) {
-            self.taken.take("id");
-        }
+fn times(record: &mut VendorRecord<'_>) -> GivenTimes {
+    let (first, end) = (record.get("completionStartTime"), record.get("endTime"));
+    let started = record.take_as("startTime", timing::from_json);
+    let later = |value: Value<'_>| timing::from_json(value).filter(|at| started.is_none_or(|start| *at >= start));
+    let ended = record.take_as("endTime", later);
+    let is_streamed = record.get("stream").and_then(Value::bool) == Some(true);
+    let mut first_token = None;
+    if is_streamed && started.is_some() {
+        first_token = record.take_as("completionStartTime", later);
+    } else if first.map(Value::raw) == end.map(Value::raw) {
+        // LiteLLM repeats the end where it has no time of the first token
+        record.take("completionStartTime");
     }
+    GivenTimes { started, ended, first_token }
+}
 
-    /// Counts that the response's usage says too are no news; without a usage they are it.
-    fn usage(&mut self, usage: Option<Value<'r>>) {
-        let counts = ["prompt_tokens", "completion_tokens", "total_tokens"];
-        let count = |name: &str| self.get(name).and_then(Value::int);
-        let is_news = usage.is_none() && counts.iter().any(|name| count(name).is_some_and(|count| count > 0));
-        let told: Vec<_> = counts
-            .into_iter()
-            .filter(|name| match usage {
-                Some(usage) => count(name).is_some() && usage.get(name).and_then(Value::int) == count(name),
-                None => count(name).is_some(),
-            })
-            .collect();
-        if is_news {
-            self.json.key("usage");
-            self.json.begin_object();
-        }
-        for name in told {
-            if let Some(value) = self.get(name).filter(|_| is_news) {
-                self.json.member(name, value);
-            }
-            self.taken.take(name);
-        }
-        if is_news {
-            self.json.end_object();
-        }
+fn sources(record: Value<'_>, times: GivenTimes) -> Sources<'_> {
+    let given = |path: &'static [&'static str], is_given: bool| -> Option<Source<'_>> {
+        is_given.then(|| (path, path.first().and_then(|name| record.get(name))))
+    };
+    Sources {
+        trace: (&["trace_id"], record.get("trace_id")),
+        time: given(&["startTime"], times.started.is_some()).or_else(|| given(&["endTime"], times.ended.is_some())),
+        created: &["response", "created"],
     }
+}
 
-    fn error(&mut self) {
-        const NAMES: [(&str, &str); 3] =
-            [("error_message", "message"), ("error_class", "type"), ("error_code", "code")];
-        let told = self.get("error_information").filter(|error| error.is_object());
-        let member = |name: &str| told.and_then(|error| error.get(name)).filter(|value| !value.is_empty());
-        let text = self.get("error_str").filter(|text| text.is_string());
-        self.json.key("error");
-        self.json.begin_object();
-        for (name, ours) in NAMES {
-            if let Some(value) = member(name).or(text.filter(|_| ours == "message")) {
-                self.json.member(ours, value);
-            }
-        }
-        let others = told.into_iter().flat_map(Value::members).filter(|(key, value)| {
-            !value.is_empty() && !NAMES.iter().any(|(name, ours)| key.is_key(name) || key.is_key(ours))
-        });
-        others.for_each(|(key, value)| self.json.copy_member(key, value));
-        self.json.end_object();
-        if told.is_some() {
-            self.taken.take("error_information");
-        }
-        let is_told =
-            member("error_message").is_none_or(|message| text.is_some_and(|text| text.str() == message.str()));
-        if text.is_some() && is_told {
-            self.taken.take("error_str");
-        }
+/// The breakdown's `input_cost` leaves cached tokens out, so it is not the cost of the input and stays in the rest.
+fn cost(record: &mut VendorRecord<'_>) -> CallerCost {
+    let breakdown = record.get("cost_breakdown");
+    let part = |name: &str| breakdown.and_then(|breakdown| breakdown.get(name));
+    let is_charged = |value: &Value<'_>| value.double().is_some_and(|usd| usd > 0.0);
+    let details = [
+        ("cache_read", "cache_read_cost"),
+        ("cache_write", "cache_creation_cost"),
+        ("reasoning", "reasoning_cost"),
+    ];
+    let detail = |(ours, theirs): (&str, &str)| {
+        Some((ours.to_owned(), part(theirs).filter(is_charged).and_then(record::usd)?))
+    };
+    CallerCost {
+        output: part("output_cost").and_then(record::usd),
+        details: details.into_iter().filter_map(detail).collect(),
+        total: record.take_as("response_cost", record::usd),
+        input: None,
     }
+}
 
-    fn times(&mut self) {
-        let (start, end) = (self.get("startTime"), self.get("endTime"));
-        let first = self.get("completionStartTime");
-        let has_start = self.move_to("startTime", "started_at", |json, to, value| put_time(json, to, value, None));
-        self.move_to("endTime", "ended_at", |json, to, value| put_time(json, to, value, start));
-        let is_streamed = self.get("stream").and_then(Value::bool) == Some(true);
-        if is_streamed && has_start {
-            self.move_to("completionStartTime", "first_token_at", |json, to, value| put_time(json, to, value, start));
-        } else if first.map(Value::raw) == end.map(Value::raw) {
-            // LiteLLM repeats the end where it has no time of the first token
-            self.taken.take("completionStartTime");
-        }
-    }
-
-    /// The breakdown's `input_cost` leaves cached tokens out, so it is no cost of the input and stays in the rest.
-    fn cost(&mut self) {
-        self.move_to("response_cost", "cost_usd", put_usd);
-        let part = |name: &str| self.record.get("cost_breakdown").and_then(|breakdown| breakdown.get(name));
-        let is_charged = |value: Option<Value<'r>>| value.filter(|value| value.double().is_some_and(|usd| usd > 0.0));
-        put_usd(&mut self.json, "cost_output_usd", part("output_cost"));
-        self.json.key("cost_details");
-        self.json.begin_object();
-        let details = [
-            ("cache_read", "cache_read_cost"),
-            ("cache_write", "cache_creation_cost"),
-            ("reasoning", "reasoning_cost"),
-        ];
-        for (ours, theirs) in details {
-            put_usd(&mut self.json, ours, is_charged(part(theirs)));
-        }
-        self.json.end_object();
-    }
-
-    fn caller(&mut self) {
-        self.json.member_str("service_name", SERVICE_NAME);
-        self.move_to("custom_llm_provider", "provider", put_text);
-        self.move_to("trace_id", "trace_id", |json, _, value| put_trace(json, value));
-        self.move_to("request_tags", "tags", |json, _, value| put_tags(json, value));
-        if !self.move_to("session_id", "session_id", put_text) {
-            // what the caller of LiteLLM's proxy put into its metadata
-            let theirs =
-                self.get("metadata").and_then(|metadata| metadata.get("requester_metadata")?.get("session_id"));
-            put_text(&mut self.json, "session_id", theirs);
-        }
-        if !self.move_to("end_user", "user_id", put_text) {
-            let theirs = self.get("metadata").and_then(|metadata| metadata.get("user_api_key_end_user_id"));
-            put_text(&mut self.json, "user_id", theirs);
-        }
+fn caller<'d>(record: &mut VendorRecord<'d>) -> Caller<'d> {
+    // what the caller of LiteLLM's proxy put into its metadata
+    let metadata = record.get("metadata");
+    let session = || metadata?.get("requester_metadata")?.get("session_id").and_then(record::text);
+    let user = || metadata?.get("user_api_key_end_user_id").and_then(record::text);
+    Caller {
+        service_name: Some(SERVICE_NAME.into()),
+        provider: record.take_as("custom_llm_provider", record::text),
+        tags: record.take_as("request_tags", record::tags).into_iter().flatten().collect(),
+        session: record.take_as("session_id", record::text).or_else(session),
+        user_id: record.take_as("end_user", record::text).or_else(user),
+        ..Caller::default()
     }
 }
 
@@ -313,7 +320,7 @@ impl<'r> Payload<'r> {
 mod tests {
     use serde_json::{Map, Value as Json, json};
 
-    use super::super::foreign::testing::span_of;
+    use super::super::tests::span_of;
     use super::*;
 
     fn success() -> Json {
@@ -347,7 +354,9 @@ mod tests {
     }
 
     fn seen(record: &Json) -> (Json, Map<String, Json>) {
-        span_of(rewrite(record.to_string().as_bytes(), &ParseOptions::default()).unwrap())
+        let record = record.to_string();
+        let body = Body::of_record(record.as_bytes()).unwrap();
+        span_of(&read(&body, &ParseOptions::default()).unwrap())
     }
 
     #[test]
@@ -547,9 +556,9 @@ mod tests {
         for (record, place) in
             [("[]", json!(["body"])), ("{}", json!(["body", "call_type"])), ("null", json!(["body"]))]
         {
-            let refusal: Json =
-                serde_json::from_str(&rewrite(record.as_bytes(), &ParseOptions::default()).unwrap_err().to_json())
-                    .unwrap();
+            let body = Body::of_record(record.as_bytes()).unwrap();
+            let refusal = read(&body, &ParseOptions::default()).unwrap_err().to_json();
+            let refusal: Json = serde_json::from_str(&refusal).unwrap();
             assert_eq!(refusal["detail"][0]["loc"], place, "{record}");
         }
     }

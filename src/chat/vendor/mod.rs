@@ -1,6 +1,9 @@
 //! Records of other tools that log model calls: LiteLLM and Helicone.
 
-pub(crate) mod foreign;
 pub mod helicone;
 pub mod litellm;
+mod record;
 pub mod records;
+
+#[cfg(test)]
+mod tests;

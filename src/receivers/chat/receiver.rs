@@ -2,7 +2,7 @@
 //!
 //! Source: spec/ingest-chat-completions.openapi.yaml (NeMo Platform API).
 
-use crate::chat::{self, ChatSpan, Context, Foreign, ParseOptions, SessionRef, TraceRef, Traceparent};
+use crate::chat::{self, Capture, ChatSpan, Context, ParseOptions, SessionRef, TraceRef, Traceparent};
 use crate::columns::typed::JoinState;
 use crate::pipeline::{Ack, Origin, PendingAck, Receipt, Reservation};
 use crate::receivers::chat::response::{CallError, error_detail, invalid_parameter};
@@ -94,16 +94,13 @@ impl QueuedCall {
     }
 }
 
-/// What a pair brings along besides its body.
+/// What a captured call brings along beside its body.
 #[derive(Debug, Clone)]
 pub(crate) struct Envelope<'a> {
     pub(crate) workspace: &'a Workspace,
     pub(crate) ack: Ack,
     pub(crate) traceparent: Option<Traceparent>,
     pub(crate) idempotency_key: Option<&'a str>,
-    /// The record of another tool that the body was rewritten from. The body is in our own words then, whatever
-    /// senders of pairs are held to.
-    pub(crate) foreign: Option<Foreign>,
 }
 
 impl ChatReceiver {
@@ -129,25 +126,19 @@ impl ChatReceiver {
         Err(Box::new(refusal))
     }
 
-    /// Makes one pair a span and hands it over.
+    /// Makes one captured call a span and hands it over.
     pub(crate) fn ingest_call(
         &self,
         envelope: Envelope<'_>,
-        body: &[u8],
+        capture: &Capture<'_>,
         room: Reservation,
     ) -> Result<QueuedCall, CallError> {
-        let Envelope { workspace, ack, traceparent, idempotency_key, foreign } = envelope;
+        let Envelope { workspace, ack, traceparent, idempotency_key } = envelope;
         let Ingest { metrics, traces, .. } = &*self.ingest;
         let Times { now, cutoff, window } = self.ingest.times(workspace);
-        let record = foreign.as_ref().map(|foreign| &foreign.identity);
-        let context = Context { workspace, received_at: now, traceparent, idempotency_key, record };
-        let options = if foreign.is_some() { Foreign::options(self.options) } else { self.options };
-        let capture = chat::parse(body, &options).map_err(CallError::Invalid)?;
-        let mut span = chat::convert(&capture, &context).map_err(CallError::Invalid)?;
-        chat::check_age(&capture, span.start, cutoff, window, workspace).map_err(CallError::Invalid)?;
-        if let Some(foreign) = foreign {
-            foreign.complete(&mut span);
-        }
+        let context = Context { workspace, received_at: now, traceparent, idempotency_key };
+        let mut span = chat::convert(capture, &context).map_err(CallError::Invalid)?;
+        chat::check_age(capture, span.start, cutoff, window, workspace).map_err(CallError::Invalid)?;
         let root = self.root_of(&span, workspace);
         let join_state = match (span.trace, span.parent, &root) {
             (TraceRef::Own(_), ..) => JoinState::Own,

@@ -46,7 +46,7 @@ async fn ingest_calls(
     path: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Response {
-    ingest(receiver, path.ok().map(|Path(workspace)| workspace), Shape::Pair, request).await
+    ingest(receiver, path.ok().map(|Path(workspace)| workspace), Shape::CapturedCall, request).await
 }
 
 async fn ingest_litellm(
@@ -88,7 +88,7 @@ async fn ingest(
         }
     };
     let source = Source::new(&receiver, shape, workspace, head.headers);
-    let takes_lines = shape != Shape::Pair || !receiver.options.strict_reference;
+    let takes_lines = shape != Shape::CapturedCall || !receiver.options.strict_reference;
     if takes_lines && ndjson::is_announced(&source.headers) {
         return ndjson::answer(receiver, source, body).await;
     }
@@ -96,7 +96,7 @@ async fn ingest(
         Ok(read) => read,
         Err(error) => return receiver.answer(Err(error.into())).await,
     };
-    if shape == Shape::Pair {
+    if shape == Shape::CapturedCall {
         let queued = source.take(&receiver, Record::Owned(bytes), None, room).await;
         return receiver.answer(queued).await;
     }

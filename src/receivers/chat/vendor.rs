@@ -1,6 +1,6 @@
 //! Records of one request, our own or another tool's: how each becomes a captured call and is queued.
 
-use crate::chat::Traceparent;
+use crate::chat::{self, Body, Traceparent};
 use crate::chat::vendor::{helicone, litellm};
 use crate::pipeline::{Ack, IngestError, Reservation};
 use crate::receivers::capacity_wait::WaitBudget;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Our own.
-    Pair,
+    CapturedCall,
     /// LiteLLM's `generic_api` callback.
     LiteLlm,
     /// Helicone's custom log.
@@ -99,19 +99,21 @@ impl Source {
         mut room: Reservation,
     ) -> Result<QueuedCall, CallError> {
         let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
-        let options = &receiver.options;
-        let mut foreign = match self.shape {
-            Shape::Pair => None,
-            Shape::LiteLlm => Some(litellm::rewrite(record, options).map_err(CallError::Invalid)?),
-            Shape::Helicone => {
-                Some(helicone::rewrite(record, &self.helicone_headers(), options).map_err(CallError::Invalid)?)
-            }
+        let body = match self.shape {
+            Shape::CapturedCall => Body::of_call(record),
+            Shape::LiteLlm | Shape::Helicone => Body::of_record(record),
         };
-        if let Some(foreign) = &foreign {
-            room.cover(own_bytes.saturating_add(foreign.bytes_len()))?;
+        let (body, options) = (body.map_err(CallError::Invalid)?, &receiver.options);
+        let headers = self.helicone_headers();
+        let capture = match self.shape {
+            Shape::CapturedCall => chat::parse(&body, options),
+            Shape::LiteLlm => litellm::read(&body, options),
+            Shape::Helicone => helicone::read(&body, &headers, options),
+        };
+        let capture = capture.map_err(CallError::Invalid)?;
+        if capture.own_bytes_len() > 0 {
+            room.cover(own_bytes.saturating_add(capture.own_bytes_len()))?;
         }
-        let body = foreign.as_mut().map(|foreign| std::mem::take(&mut foreign.body));
-        let body = body.as_ref().map_or(record, String::as_bytes);
         let given = text("idempotency-key").map(|key| match place {
             Some(place) => format!("{key}/{place}"),
             None => key.to_owned(),
@@ -121,9 +123,8 @@ impl Source {
             ack: self.ack,
             traceparent: text("traceparent").and_then(Traceparent::parse),
             idempotency_key: given.as_deref(),
-            foreign,
         };
-        receiver.ingest_call(envelope, body, room)
+        receiver.ingest_call(envelope, &capture, room)
     }
 
     /// Hands one of many records over, waiting for room as long as there is wait_budget. `room` is what it has already.
@@ -148,7 +149,11 @@ impl Source {
         }
     }
 
+    /// The headers that belong to Helicone's records.
     fn helicone_headers(&self) -> Vec<(&str, &str)> {
+        if self.shape != Shape::Helicone {
+            return Vec::new();
+        }
         let ours = self.headers.iter().filter(|(name, _)| name.as_str().starts_with(helicone::HEADER_PREFIX));
         ours.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
     }
