@@ -50,11 +50,7 @@ impl Fingerprint {
 #[derive(Debug, Clone)]
 pub(super) enum Said<'d> {
     /// A body of ours.
-    Body {
-        root: Value<'d>,
-        request: Value<'d>,
-        response: Value<'d>,
-    },
+    Body { root: Value<'d>, request: Value<'d>, response: Value<'d> },
     /// A record of another tool.
     Record(RecordIdentity),
 }

@@ -82,10 +82,7 @@ pub fn parse<'d>(body: &'d Body<'_>, options: &ParseOptions) -> Result<Capture<'
         times,
         cost,
         caller: caller(root),
-        raw: KeptRaws {
-            request: raw::kept(Some(request), options),
-            response: raw::kept(Some(response), options),
-        },
+        raw: KeptRaws { request: raw::kept(Some(request), options), response: raw::kept(Some(response), options) },
         rest: None,
         sources: sources(root),
         options: *options,

@@ -1,7 +1,9 @@
 //! The chat codec from outside: what is refused and how, who is the same span, and what must hold for any body.
 
 use millrace::chat::vendor::{helicone, litellm};
-use millrace::chat::{self, AttrValue, Body, Capture, Context, Limits, ParseOptions, SessionRef, TraceRef, Traceparent};
+use millrace::chat::{
+    self, AttrValue, Body, Capture, Context, Limits, ParseOptions, SessionRef, TraceRef, Traceparent,
+};
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
 use proptest::prelude::*;

@@ -16,7 +16,9 @@
 use std::borrow::Cow;
 
 use super::record::{self, Answer, Identifying, VendorRecord};
-use crate::chat::capture::{Body, Caller, CallerCost, Capture, KeptRaws, Leftover, ParseOptions, Part, Source, Sources};
+use crate::chat::capture::{
+    Body, Caller, CallerCost, Capture, KeptRaws, Leftover, ParseOptions, Part, Source, Sources,
+};
 use crate::chat::identity::{RecordIdentity, Said};
 use crate::chat::parse::CHAT_COMPLETIONS;
 use crate::chat::raw;
@@ -78,10 +80,7 @@ pub fn read<'d>(
         times,
         cost: CallerCost::default(),
         caller,
-        raw: KeptRaws {
-            request: raw::kept(Some(log.request), options),
-            response: raw::kept(log.answered(), options),
-        },
+        raw: KeptRaws { request: raw::kept(Some(log.request), options), response: raw::kept(log.answered(), options) },
         rest: Some(record.rest(semconv::MILLRACE_HELICONE_EXTRA, log.leftovers(is_text_told))),
         sources: log.sources(times),
         options: ParseOptions { strict_reference: false, ..*options },
@@ -225,8 +224,7 @@ impl<'r> Log<'r> {
                 });
             }
         });
-        let more =
-            odd.map(|odd| move |response: &mut ObjectBuilder<'_>| response.member("provider_choices", odd));
+        let more = odd.map(|odd| move |response: &mut ObjectBuilder<'_>| response.member("provider_choices", odd));
         let answer = Answer {
             response: self.response,
             choices,
@@ -400,6 +398,12 @@ mod tests {
             seen(&with("/providerResponse", json!({"status": 503, "textBody": "overloaded"})), &[]);
         assert_eq!((&span["failed"], &span["message"]), (&json!(true), &json!("overloaded")));
         assert_eq!(attributes["error.type"], "503");
+        let denied = json!({"status": 503, "json": {"error": ""}});
+        assert_eq!(
+            seen(&with("/providerResponse", denied), &[]).1["error.type"],
+            "503",
+            "an error that says nothing is none"
+        );
         let own = json!({"status": 429, "json": {"error": {"message": "slow down", "type": "rate_limit"}}});
         let (span, attributes) = seen(&with("/providerResponse", own), &[]);
         assert_eq!((&span["message"], &attributes["error.type"]), (&json!("slow down"), &json!("rate_limit")));

@@ -136,9 +136,9 @@ fn request(record: &mut VendorRecord<'_>) -> Document<'static> {
     let filled = |name: &str| record.get(name).filter(|value| value.is_string() && !value.is_empty());
     let (own_model, group) = (filled("model"), filled("model_group"));
     let messages = record.get("messages");
-    let parameters = record.get("model_parameters").filter(|parameters| {
-        parameters.is_object() && !["model", "messages"].iter().any(|name| parameters.has(name))
-    });
+    let parameters = record
+        .get("model_parameters")
+        .filter(|parameters| parameters.is_object() && !["model", "messages"].iter().any(|name| parameters.has(name)));
     let stream = record.get("stream").filter(|stream| stream.bool().is_some());
     let mut are_messages_ours = false;
     let request = build::object(|request| {
@@ -172,7 +172,8 @@ fn response<'d>(record: &mut VendorRecord<'d>) -> (Part<'d>, Option<Merged>) {
     let choices = member("choices").filter(|choices| choices.is_array());
     let has_failed = record.get("status").and_then(Value::str).is_some_and(|status| status == "failure");
     record.take("status");
-    let error = (has_failed && member("error").is_none()).then(|| ToldError::take(record));
+    let is_told = |error: Value<'_>| error.bool() != Some(false) && !(error.is_string() && error.is_empty());
+    let error = (has_failed && !member("error").is_some_and(is_told)).then(|| ToldError::take(record));
     let error = error.map(|error| move |response: &mut ObjectBuilder<'_>| error.put(response));
     let usage = take_usage(record, member("usage").filter(|usage| usage.is_object()));
     let usage = usage.map(|usage| {
@@ -192,10 +193,7 @@ fn response<'d>(record: &mut VendorRecord<'d>) -> (Part<'d>, Option<Merged>) {
 }
 
 /// LiteLLM's own counts, where the response has no usage. Counts that its usage has too are no news, and taken.
-fn take_usage<'d>(
-    record: &mut VendorRecord<'d>,
-    usage: Option<Value<'d>>,
-) -> Option<Vec<(&'static str, Value<'d>)>> {
+fn take_usage<'d>(record: &mut VendorRecord<'d>, usage: Option<Value<'d>>) -> Option<Vec<(&'static str, Value<'d>)>> {
     let counts = ["prompt_tokens", "completion_tokens", "total_tokens"];
     let counts = counts.map(|name| Some((name, record.get(name)?)).filter(|(_, value)| value.int().is_some()));
     let counts = counts.into_iter().flatten();
@@ -244,7 +242,8 @@ impl<'d> ToldError<'d> {
                     object.member(ours, value);
                 }
             }
-            let is_other = |key: Value<'_>| !Self::NAMES.iter().any(|(name, ours)| key.is_key(name) || key.is_key(ours));
+            let is_other =
+                |key: Value<'_>| !Self::NAMES.iter().any(|(name, ours)| key.is_key(name) || key.is_key(ours));
             let members = self.information.into_iter().flat_map(Value::members);
             for (key, value) in members.filter(|(key, value)| !value.is_empty() && is_other(*key)) {
                 object.copy(key, value);
@@ -285,14 +284,10 @@ fn cost(record: &mut VendorRecord<'_>) -> CallerCost {
     let breakdown = record.get("cost_breakdown");
     let part = |name: &str| breakdown.and_then(|breakdown| breakdown.get(name));
     let is_charged = |value: &Value<'_>| value.double().is_some_and(|usd| usd > 0.0);
-    let details = [
-        ("cache_read", "cache_read_cost"),
-        ("cache_write", "cache_creation_cost"),
-        ("reasoning", "reasoning_cost"),
-    ];
-    let detail = |(ours, theirs): (&str, &str)| {
-        Some((ours.to_owned(), part(theirs).filter(is_charged).and_then(record::usd)?))
-    };
+    let details =
+        [("cache_read", "cache_read_cost"), ("cache_write", "cache_creation_cost"), ("reasoning", "reasoning_cost")];
+    let detail =
+        |(ours, theirs): (&str, &str)| Some((ours.to_owned(), part(theirs).filter(is_charged).and_then(record::usd)?));
     CallerCost {
         output: part("output_cost").and_then(record::usd),
         details: details.into_iter().filter_map(detail).collect(),
@@ -426,6 +421,8 @@ mod tests {
         assert_eq!(attributes["millrace.response.error"]["traceback"], "File x");
         assert!(!attributes.contains_key("gen_ai.usage.input_tokens"), "nothing was used: {attributes:?}");
         assert!(!attributes.contains_key("gen_ai.response.time_to_first_chunk"), "nothing came");
+        let denied = json!({"status": "failure", "response": {"error": false}, "error_str": "boom"});
+        assert_eq!(seen(&with(denied)).0["message"], "boom", "an error that says nothing is none");
         let bare = json!({"status": "failure", "response": null, "error_str": "boom", "error_information": null});
         let (span, attributes) = seen(&with(bare));
         assert_eq!((&span["message"], &attributes["error.type"]), (&json!("boom"), &json!("_OTHER")));

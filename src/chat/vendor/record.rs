@@ -155,7 +155,8 @@ impl<'d> Answer<'d, '_> {
     }
 
     fn will_do(&self, response: Value<'_>) -> bool {
-        let is_list = |(key, value): (Value<'_>, Value<'_>)| !key.is_key("choices") || value.is_array() || value.is_null();
+        let is_list =
+            |(key, value): (Value<'_>, Value<'_>)| !key.is_key("choices") || value.is_array() || value.is_null();
         self.error.is_none()
             && self.more.is_none()
             && self.choices.is_some_and(|choices| !choices.items().any(|choice| bare_text(choice).is_some()))
@@ -169,8 +170,9 @@ impl<'d> Answer<'d, '_> {
         if self.choices.is_some() || !self.has_failed {
             put_choices(object, self.choices);
         }
+        let is_built = |key: Value<'_>| key.is_key("choices") || self.error.is_some() && key.is_key("error");
         let members = self.response.into_iter().flat_map(Value::members);
-        for (key, value) in members.filter(|(key, _)| !key.is_key("choices")) {
+        for (key, value) in members.filter(|(key, _)| !is_built(*key)) {
             // what calls itself a chunk and is none must not be taken for a stream
             if is_false_chunk && key.is_key("object") {
                 object.member("provider_object", value);

@@ -1,7 +1,7 @@
 //! Records of one request, our own or another tool's: how each becomes a captured call and is queued.
 
-use crate::chat::{self, Body, Traceparent};
 use crate::chat::vendor::{helicone, litellm};
+use crate::chat::{self, Body, Traceparent};
 use crate::pipeline::{Ack, IngestError, Reservation};
 use crate::receivers::capacity_wait::WaitBudget;
 use crate::receivers::chat::receiver::{ChatReceiver, Envelope, QueuedCall};
