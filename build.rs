@@ -128,7 +128,7 @@ fn wire_type(field: &FieldDescriptorProto) -> Result<&'static str> {
         Type::Bool | Type::Enum | Type::Int32 | Type::Int64 | Type::Uint32 => "Varint",
         Type::Fixed64 | Type::Double => "Fixed64",
         Type::Fixed32 => "Fixed32",
-        other => return Err(format!("{}: no reader knows {other:?}", field.name()).into()),
+        other => return Err(format!("{}: no reader for {other:?}", field.name()).into()),
     })
 }
 
@@ -177,7 +177,7 @@ fn kind(field: &FieldDescriptorProto) -> Result<String> {
         Type::Fixed64 => "Fixed64".to_owned(),
         Type::Fixed32 => "Fixed32".to_owned(),
         Type::Double => "Double".to_owned(),
-        other => return Err(format!("{}: no reader knows {other:?}", field.name()).into()),
+        other => return Err(format!("{}: no reader for {other:?}", field.name()).into()),
     };
     Ok(format!("Kind::{}(Scalar::{scalar})", if is_list { "Scalars" } else { "Scalar" }))
 }

@@ -62,10 +62,10 @@ impl<'de> Deserialize<'de> for ByteSize {
     }
 }
 
-/// Reads a section; one without keys, as an editor leaves it behind, is as if it were not there.
+/// Reads a section; one without keys, as an editor may leave it, is the default.
 ///
 /// # Errors
-/// When there is something else than the section's keys.
+/// If there is something else than the section's keys.
 pub fn empty_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(section: D) -> Result<T, D::Error> {
     Option::<T>::deserialize(section).map(Option::unwrap_or_default)
 }

@@ -3,15 +3,15 @@
 //! ```text
 //! table.rs      which columns there are
 //! row_group.rs  how a span fills a row of them: scalars.rs what it has once, nested.rs its events and links
-//! typed.rs      the columns that conventions are brought together in; they lag behind the rows
+//! typed.rs      the columns of a call, whatever its convention; they have rows only up to the last value
 //! row_size.rs   what a row takes in a block, counted before it is added
-//! build/        the growing columns; content.rs what one has for the rows of a group
+//! build/        the growing columns; column_data.rs what one has for the rows of a group
 //! native/       RowGroups -> Native blocks and ClickHouse's compressed frames, and back
 //! merge.rs      rows of several blocks as one block
 //! ```
 
 mod build;
-mod content;
+mod column_data;
 pub mod merge;
 pub mod native;
 mod nested;

@@ -3,7 +3,7 @@
 use super::build::fixed::Fixed64;
 use super::build::map::{Map, MapMark, MapRow};
 use super::build::strings::Strings;
-use super::content::{Content, Every};
+use super::column_data::{ColumnData, Every};
 use super::nested::{Events, EventsMark, Links, LinksMark};
 use super::row_size::{RowTooLarge, fitting, scalar_bytes};
 use super::scalars::{SpanScalars, StatusCode};
@@ -116,7 +116,7 @@ impl RowGroup {
         COLUMNS
             .iter()
             .map(|column| {
-                let content = self.content(column.source);
+                let content = self.column(column.source);
                 content.ends.iter().map(|ends| size_of_val(*ends)).sum::<usize>()
                     + content.leaves.iter().map(|leaf| leaf.len()).sum::<usize>()
             })
@@ -141,49 +141,49 @@ impl RowGroup {
     }
 
     /// What fills a column.
-    pub(super) fn content(&self, source: Source) -> Content<'_> {
+    pub(super) fn column(&self, source: Source) -> ColumnData<'_> {
         match source {
-            Source::Timestamp => Content::plain(self.timestamp.bytes()),
-            Source::TraceId => Content::plain(self.trace_id.bytes()),
-            Source::SpanId => Content::plain(self.span_id.bytes()),
-            Source::ParentSpanId => Content::plain(self.parent_span_id.bytes()),
-            Source::TraceState => Content::plain(self.trace_state.bytes()),
-            Source::SpanName => Content::plain(self.span_name.bytes()),
-            Source::SpanKind => Content::plain(self.span_kind.bytes()),
-            Source::ServiceName => Content::plain(self.service_name.bytes()),
-            Source::ResourceAttributes => Content::map(&self.resource_attributes),
-            Source::ScopeName => Content::plain(self.scope_name.bytes()),
-            Source::ScopeVersion => Content::plain(self.scope_version.bytes()),
-            Source::SpanAttributes => Content::map(&self.span_attributes),
-            Source::Duration => Content::plain(self.duration.bytes()),
-            Source::StatusCode => Content::plain(self.status_code.bytes()),
-            Source::StatusMessage => Content::plain(self.status_message.bytes()),
-            Source::EventsTimestamp => Content::array(self.events.ends.as_slice(), self.events.timestamp.bytes()),
-            Source::EventsName => Content::array(self.events.ends.as_slice(), self.events.name.bytes()),
-            Source::EventsAttributes => Content::array_of_maps(self.events.ends.as_slice(), &self.events.attributes),
-            Source::LinksTraceId => Content::array(self.links.ends.as_slice(), self.links.trace_id.bytes()),
-            Source::LinksSpanId => Content::array(self.links.ends.as_slice(), self.links.span_id.bytes()),
-            Source::LinksTraceState => Content::array(self.links.ends.as_slice(), self.links.trace_state.bytes()),
-            Source::LinksAttributes => Content::array_of_maps(self.links.ends.as_slice(), &self.links.attributes),
-            Source::RawRequest => Content::plain(self.raw_request.bytes()),
-            Source::RawResponse => Content::plain(self.raw_response.bytes()),
-            Source::SegmentId => Content::every(Every::Segment),
-            Source::Workspace => Content::every(Every::Text(self.workspace.as_str())),
-            Source::FinishReasons => Content::lagging_lists(&self.typed.finish_reasons),
-            Source::FinishReasonsNormalized => Content::lagging_lists(&self.typed.finish_reasons_normalized),
-            Source::Streaming => Content::nullable(&self.typed.streaming),
-            Source::RequestParameters => Content::lagging_map(&self.typed.request_parameters),
-            Source::ContentAttributes => Content::lagging_map(&self.content_attributes),
-            Source::JoinState => Content::lagging_text(&self.typed.join_state),
+            Source::Timestamp => ColumnData::plain(self.timestamp.bytes()),
+            Source::TraceId => ColumnData::plain(self.trace_id.bytes()),
+            Source::SpanId => ColumnData::plain(self.span_id.bytes()),
+            Source::ParentSpanId => ColumnData::plain(self.parent_span_id.bytes()),
+            Source::TraceState => ColumnData::plain(self.trace_state.bytes()),
+            Source::SpanName => ColumnData::plain(self.span_name.bytes()),
+            Source::SpanKind => ColumnData::plain(self.span_kind.bytes()),
+            Source::ServiceName => ColumnData::plain(self.service_name.bytes()),
+            Source::ResourceAttributes => ColumnData::map(&self.resource_attributes),
+            Source::ScopeName => ColumnData::plain(self.scope_name.bytes()),
+            Source::ScopeVersion => ColumnData::plain(self.scope_version.bytes()),
+            Source::SpanAttributes => ColumnData::map(&self.span_attributes),
+            Source::Duration => ColumnData::plain(self.duration.bytes()),
+            Source::StatusCode => ColumnData::plain(self.status_code.bytes()),
+            Source::StatusMessage => ColumnData::plain(self.status_message.bytes()),
+            Source::EventsTimestamp => ColumnData::array(self.events.ends.as_slice(), self.events.timestamp.bytes()),
+            Source::EventsName => ColumnData::array(self.events.ends.as_slice(), self.events.name.bytes()),
+            Source::EventsAttributes => ColumnData::array_of_maps(self.events.ends.as_slice(), &self.events.attributes),
+            Source::LinksTraceId => ColumnData::array(self.links.ends.as_slice(), self.links.trace_id.bytes()),
+            Source::LinksSpanId => ColumnData::array(self.links.ends.as_slice(), self.links.span_id.bytes()),
+            Source::LinksTraceState => ColumnData::array(self.links.ends.as_slice(), self.links.trace_state.bytes()),
+            Source::LinksAttributes => ColumnData::array_of_maps(self.links.ends.as_slice(), &self.links.attributes),
+            Source::RawRequest => ColumnData::plain(self.raw_request.bytes()),
+            Source::RawResponse => ColumnData::plain(self.raw_response.bytes()),
+            Source::SegmentId => ColumnData::every(Every::Segment),
+            Source::Workspace => ColumnData::every(Every::Text(self.workspace.as_str())),
+            Source::FinishReasons => ColumnData::lagging_lists(&self.typed.finish_reasons),
+            Source::FinishReasonsNormalized => ColumnData::lagging_lists(&self.typed.finish_reasons_normalized),
+            Source::Streaming => ColumnData::nullable(&self.typed.streaming),
+            Source::RequestParameters => ColumnData::lagging_map(&self.typed.request_parameters),
+            Source::ContentAttributes => ColumnData::lagging_map(&self.content_attributes),
+            Source::JoinState => ColumnData::lagging_text(&self.typed.join_state),
             Source::SpanFlags => {
-                Content::plain(self.typed.flags.bytes()).lagging(self.typed.flags.len(), [(0, 4), (0, 0)])
+                ColumnData::plain(self.typed.flags.bytes()).lagging(self.typed.flags.len(), [(0, 4), (0, 0)])
             }
-            Source::ScopeAttributes => Content::lagging_map(&self.typed.scope_attributes),
-            Source::ResourceSchemaUrl => Content::lagging_text(&self.typed.resource_schema_url),
-            Source::ScopeSchemaUrl => Content::lagging_text(&self.typed.scope_schema_url),
-            Source::Text(column) => Content::lagging_text(self.typed.text(column)),
-            Source::Count(column) => Content::nullable(self.typed.count(column)),
-            Source::Cost(column) => Content::nullable(self.typed.cost(column)),
+            Source::ScopeAttributes => ColumnData::lagging_map(&self.typed.scope_attributes),
+            Source::ResourceSchemaUrl => ColumnData::lagging_text(&self.typed.resource_schema_url),
+            Source::ScopeSchemaUrl => ColumnData::lagging_text(&self.typed.scope_schema_url),
+            Source::Text(column) => ColumnData::lagging_text(self.typed.text(column)),
+            Source::Count(column) => ColumnData::nullable(self.typed.count(column)),
+            Source::Cost(column) => ColumnData::nullable(self.typed.cost(column)),
         }
     }
 
@@ -251,7 +251,7 @@ impl RowGroup {
         self.links.push(trace_id, span_id, trace_state);
     }
 
-    /// What the span under way tells of a call, and where the call goes. `None` for a span that tells of none, as most do.
+    /// What the span under way has of a call, and where the call goes. `None` for a span without one, which most are.
     /// Its attributes are complete.
     pub fn view<'g>(
         &'g mut self,

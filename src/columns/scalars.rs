@@ -1,4 +1,4 @@
-//! What a span has once: what its columns of one value are filled with, and the table's literals for kind and status.
+//! What a span has once: the values of its scalar columns, and the table's literals for kind and status.
 
 use super::build::map::MapRow;
 use super::typed::JoinState;
@@ -48,7 +48,7 @@ pub struct SpanScalars<'a> {
     pub resource_schema_url: &'a [u8],
     /// The schema URL of its scope.
     pub scope_schema_url: &'a [u8],
-    /// What tells this report of the span from another one; not a column.
+    /// Distinguishes this report of the span from others; not a column.
     pub fingerprint: u64,
 }
 

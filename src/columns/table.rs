@@ -120,7 +120,7 @@ columns! {
         LinksAttributes;
     RAW_REQUEST, "String" as "String", "ZSTD(3)", RawRequest;
     RAW_RESPONSE, "String" as "String", "ZSTD(3)", RawResponse;
-    // the insert that a row came with, so that what is in doubt after a power cut can be asked
+    // the insert that a row came with, so that rows that are in doubt after a power cut can be looked up
     SEGMENT_ID, "UUID" as "UUID", "ZSTD(1)", SegmentId;
     "Workspace", "LowCardinality(String)" as "String"
         default "if(ResourceAttributes['millrace.workspace'] = '', 'default', ResourceAttributes['millrace.workspace'])",
@@ -184,8 +184,8 @@ pub struct Filled {
 /// The columns that ClickHouse fills.
 pub const FILLED: &[Filled] = &[
     // part of the key, so that a conversation whose calls are traces of their own lies together. A key cannot change when a
-    // pair joins later and its session does, so a pair that named no session has what is derived from its trace, whether its
-    // root came before or after it: this is not for finding sessions. MATERIALIZED would not allow that change.
+    // captured call joins later and its session changes, so a call without a session has what is derived from its trace, whether
+    // its root came before or after it: this is not for finding sessions. MATERIALIZED would not allow that change.
     Filled {
         name: "SessionHash",
         table_type: "UInt64",

@@ -43,7 +43,7 @@ pub(crate) fn read_block(block: &[u8]) -> Vec<Map<String, Value>> {
             row.insert(name.clone(), value);
         }
     }
-    assert!(reader.0.is_empty(), "bytes behind the block");
+    assert!(reader.0.is_empty(), "bytes after the block");
     rows
 }
 

@@ -12,7 +12,6 @@ pub enum DecodeError {
         /// Where.
         part: Part,
         /// What.
-        #[source]
         problem: WireError,
     },
     /// Lists and maps are nested too deep. Within a span it costs the span alone.
@@ -82,7 +81,7 @@ impl fmt::Display for Part {
 /// What is wrong with the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    /// A field goes on behind the end of its message.
+    /// A field goes on after the end of its message.
     #[error("is cut off")]
     Truncated,
     /// A number takes more than 64 bits.
@@ -91,7 +90,7 @@ pub enum WireError {
     /// A field has a number below 1 or above 2^29 - 1, or a wire type that does not exist.
     #[error("has a field tag that does not exist")]
     Tag,
-    /// A field of the standard has another wire type than the standard gives it.
+    /// A field has another wire type than the standard gives it.
     #[error("has a field of the wrong wire type")]
     WireType,
     /// Groups are nested too deep, or end without having begun.

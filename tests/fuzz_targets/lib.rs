@@ -27,6 +27,7 @@ use millrace::columns::native::parse::Block;
 use millrace::columns::{MapRow, RowGroup, SpanScalars};
 use millrace::conventions;
 use millrace::ids::{SegmentId, SpanId, TraceId};
+use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use millrace::otlp::{self, DecodeError, Encoding};
 use millrace::steps;
 use millrace::time::UnixNanos;
@@ -257,7 +258,7 @@ pub fn otlp_protobuf(data: &[u8]) {
     }
 }
 
-/// What is transcoded is protobuf that can be decoded.
+/// What is transcoded is protobuf that can be decoded, by prost too.
 pub fn otlp_json(data: &[u8]) {
     let Ok(transcoded) = otlp::transcode_traces(data, otlp::Limits::default().depth) else {
         return;
@@ -266,6 +267,18 @@ pub fn otlp_json(data: &[u8]) {
     assert!(transcoded.protobuf().len() <= text.len(), "{} bytes of {text}", transcoded.protobuf().len());
     let decoded = transcoded.decode(&Workspace::default(), &otlp::Limits::default());
     assert!(matches!(decoded, Ok(_) | Err(DecodeError::TooMany { .. })), "what we wrote is malformed: {decoded:?}");
+    match ExportTraceServiceRequest::decode(transcoded.protobuf()) {
+        Ok(request) => {
+            let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+            let spans: usize = scopes.map(|scope| scope.spans.len()).sum();
+            assert!(
+                decoded.is_err() || decoded.is_ok_and(|it| it.rows.rows() + it.rejected == spans),
+                "spans are lost"
+            );
+        }
+        // we allow values to nest deeper
+        Err(error) => assert!(error.to_string().contains("recursion limit"), "prost refuses what we wrote: {error}"),
+    }
 }
 
 /// Columns of messages and tools, and the attributes that hold them when they are canonical.

@@ -6,7 +6,7 @@ use crate::numbers::{saturating_usize, to_u64};
 /// Keys among which one that looks like another is compared with each before it. Among more they are sorted instead.
 pub(super) const COMPARED_KEYS_MAX: usize = 64;
 
-/// Whether a key comes twice. Keys are few and differ, which a set of sketches tells nearly always.
+/// Whether a key comes twice. Keys are few and differ, and a set of sketches nearly always shows that.
 pub(super) fn has_duplicates(keys: &[u8]) -> bool {
     let mut seen = [0_u64; SKETCHES / 64];
     for (index, key) in StringsIter(keys).enumerate() {

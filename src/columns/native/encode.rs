@@ -15,7 +15,7 @@
 use super::frames::Content;
 use crate::bounds::{BLOCK_BYTES, BLOCK_BYTES_MAX, FRAME_CONTENT_BYTES_MAX, ROW_BYTES_MAX};
 use crate::columns::build::varint::{put_string, put_varint};
-use crate::columns::content::{Content as ColumnContent, Every};
+use crate::columns::column_data::{ColumnData, Every};
 use crate::columns::row_group::RowGroup;
 use crate::columns::table::{COLUMNS, Column};
 use crate::ids::SegmentId;
@@ -68,7 +68,7 @@ impl BlockRows<'_> {
 
     fn append_to(&self, segment: SegmentId, out: &mut Vec<u8>) {
         let groups: Vec<&RowGroup> = self.groups.iter().map(Rows::group).collect();
-        let is_present = |column: &&Column| groups.iter().any(|group| !group.content(column.source).is_absent());
+        let is_present = |column: &&Column| groups.iter().any(|group| !group.column(column.source).is_absent());
         let columns: Vec<&Column> = COLUMNS.iter().filter(is_present).collect();
         put_varint(out, columns.len());
         put_varint(out, self.rows);
@@ -140,8 +140,8 @@ pub fn encode_block(groups: &[&RowGroup], segment: SegmentId, out: &mut Vec<u8>)
 }
 
 fn put_data(column: &Column, groups: &[&RowGroup], segment: SegmentId, out: &mut Vec<u8>) {
-    let contents: Vec<(ColumnContent<'_>, usize)> =
-        groups.iter().map(|group| (group.content(column.source), group.rows())).collect();
+    let contents: Vec<(ColumnData<'_>, usize)> =
+        groups.iter().map(|group| (group.column(column.source), group.rows())).collect();
     let (mut rows_base, mut items_base) = (0, 0);
     for (content, rows) in &contents {
         let [ends, _] = content.ends;

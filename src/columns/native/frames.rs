@@ -86,7 +86,7 @@ pub fn compress_frame(content: Content<'_>, out: &mut Vec<u8>) {
     let (_before, frame) = out.split_at_mut(start);
     let (_header, room) = frame.split_at_mut(FRAME_HEADER_BYTES);
     let compressed =
-        lz4_flex::block::compress_into(content.0, room).expect("the crate says that it needs no more room");
+        lz4_flex::block::compress_into(content.0, room).expect("the crate documents that it needs no more room");
     out.truncate(start + FRAME_HEADER_BYTES + compressed);
     let (_before, frame) = out.split_at_mut(start);
     let (checksum_field, checked) = frame.split_at_mut(CHECKSUM_BYTES);
@@ -137,7 +137,7 @@ pub fn shape_of(bytes: &[u8]) -> Option<FrameShape> {
 ///
 /// # Errors
 ///
-/// When the content does not decompress to what the header claims.
+/// If the content does not decompress to what the header claims.
 pub fn decompress_checked_frame(frame: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
     let header = Header::read(frame, ANY)?.ok_or(FrameError::Truncated)?;
     header.decompress(frame.get(FRAME_HEADER_BYTES..header.frame_bytes).ok_or(FrameError::Truncated)?, out)
@@ -147,7 +147,7 @@ pub fn decompress_checked_frame(frame: &[u8], out: &mut Vec<u8>) -> Result<(), F
 ///
 /// # Errors
 ///
-/// When the bytes are not frames from start to end.
+/// If the bytes are not frames from start to end.
 pub fn decompress_frames(mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
     while !bytes.is_empty() {
         let shape = check_frame(bytes)?.ok_or(FrameError::Truncated)?;
@@ -215,7 +215,7 @@ impl FrameReader {
     ///
     /// # Errors
     ///
-    /// When the last frame is incomplete.
+    /// If the last frame is incomplete.
     pub fn finish(self) -> Result<(), FrameError> {
         if self.pending.is_empty() { Ok(()) } else { Err(FrameError::Truncated) }
     }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The bytes may be damaged: every count is checked against the bytes that are left before it is believed, and no bytes
-//! make it panic. Types are those that Millrace writes (`native.rs`); another one is an error that names it.
+//! make it panic. Types are those that Millrace writes (`encode.rs`); another one is an error that names it.
 
 use crate::columns::build::selection::Selection;
 use crate::columns::build::strings::StringsIter;
@@ -101,7 +101,7 @@ impl<'a> Block<'a> {
     /// Reads the first block of `bytes`; returns it and what follows it.
     ///
     /// # Errors
-    /// When the bytes are not a whole block, or have a column of a type that Millrace does not write.
+    /// If the bytes are not a whole block, or have a column of a type that Millrace does not write.
     pub fn parse(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Malformed> {
         let mut reader = Reader(bytes);
         let (columns, rows) = (reader.varint()?, reader.varint()?);
@@ -380,8 +380,8 @@ mod tests {
         b"\x01s\x06String",                        //
         b"\x02ab\x00",                             // "ab", ""
         b"\x01m\x13Map(String, String)",           //
-        &[1, 0, 0, 0, 0, 0, 0, 0],                 // row 0 ends behind entry 1
-        &[3, 0, 0, 0, 0, 0, 0, 0],                 // row 1 behind entry 3
+        &[1, 0, 0, 0, 0, 0, 0, 0],                 // row 0 ends after entry 1
+        &[3, 0, 0, 0, 0, 0, 0, 0],                 // row 1 after entry 3
         b"\x01k\x01k\x01l",                        // keys
         b"\x011\x012\x013",                        // values
         b"\x01a\x1aArray(Map(String, String))",    //
@@ -475,7 +475,7 @@ mod tests {
         (0..block.rows()).map(|row| block.row_json(row).unwrap()).collect()
     }
 
-    /// Everything there is to ask: nothing of it may panic or go on for ever.
+    /// Everything there is to ask: nothing of it may panic or loop endlessly.
     fn ask_everything(bytes: &[u8]) {
         let _any = shape(bytes);
         let Ok((block, rest)) = Block::parse(bytes) else { return };
@@ -557,14 +557,14 @@ mod tests {
         }
 
         #[test]
-        fn blocks_behind_each_other_are_read_in_order(groups in vec(any_group(3), 1..4)) {
+        fn blocks_after_each_other_are_read_in_order(groups in vec(any_group(3), 1..4)) {
             let blocks: Vec<Vec<u8>> = groups.iter().map(|group| block_of(std::slice::from_ref(group))).collect();
             let bytes = blocks.concat();
             let mut rest = bytes.as_slice();
             for bytes in blocks.iter().filter(|bytes| !bytes.is_empty()) {
-                let (block, behind) = Block::parse(rest).unwrap();
+                let (block, after) = Block::parse(rest).unwrap();
                 prop_assert_eq!(shown_rows(&block), expected(bytes));
-                rest = behind;
+                rest = after;
             }
             prop_assert!(rest.is_empty());
         }

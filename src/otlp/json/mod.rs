@@ -36,7 +36,13 @@ use crate::workspace::Workspace;
 /// Why a body is not OTLP/JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("the request is not valid OTLP/JSON: {0}")]
-pub struct JsonError(#[from] serde_json::Error);
+pub struct JsonError(serde_json::Error);
+
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error)
+    }
+}
 
 /// A request in protobuf, and which of its spans have a value of the wrong type.
 #[derive(Debug, Default)]
@@ -64,7 +70,7 @@ impl Transcoded {
 /// Turns an ExportTraceServiceRequest in JSON into the same message in protobuf.
 ///
 /// # Errors
-/// When the body is not JSON, or its spans cannot be told apart.
+/// If the body is not JSON, or its spans cannot be told apart.
 pub fn transcode_traces(body: &[u8], depth_max: usize) -> Result<Transcoded, JsonError> {
     let body = match body {
         [0xef, 0xbb, 0xbf, rest @ ..] => rest,
@@ -79,9 +85,9 @@ pub fn transcode_traces(body: &[u8], depth_max: usize) -> Result<Transcoded, Jso
 fn transcode(text: &str, depth_max: usize) -> Result<Transcoded, JsonError> {
     let mut out = Transcript { bytes: Vec::with_capacity(text.len()), ..Transcript::default() };
     let mut json = serde_json::Deserializer::from_str(text);
-    // our own bound holds instead: `depth_left` for the messages we know; what we do not know is passed over by loops
+    // our own bound holds instead: `depth_left` for known messages; unknown ones are skipped by loops
     json.disable_recursion_limit();
-    // messages around an attribute of n levels, twice as many as the decoder takes
+    // the messages around an attribute of n levels, twice as many as the decoder accepts
     let depth_left = 24 + depth_max * 4;
     let request = Field { name: "the request", proto_name: "", number: 0, kind: Kind::Message(&REQUEST) };
     MessageSeed { field: &request, fields: &REQUEST, wanted: AN_OBJECT, out: &mut out, depth_left }
@@ -124,7 +130,7 @@ impl Transcript {
     }
 }
 
-/// How serde_json hands over a number that is no integer, with its feature `arbitrary_precision`: as an object of this one key.
+/// The one key of the object that serde_json passes for a number, with its feature `arbitrary_precision`.
 /// Source: serde_json, `number.rs`.
 const NUMBER: &[u8] = b"$serde_json::private::Number";
 
@@ -175,7 +181,7 @@ impl MessageSeed<'_> {
     }
 }
 
-/// Writes a value from its JSON text, as the field of this number; an error says what it should have been.
+/// Writes a value from its JSON text, as the field of this number; an error names what it should have been.
 type PutScalar = fn(&mut Vec<u8>, u32, Scalar, &str) -> Result<(), &'static str>;
 
 impl<'de> DeserializeSeed<'de> for MessageSeed<'_> {
@@ -261,7 +267,7 @@ fn pass_over_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<(), A::Error> {
     Ok(())
 }
 
-/// A key, borrowed when it has no escapes; half a character in it is no error.
+/// A key, borrowed when it has no escapes; half a character in it is not an error.
 struct KeyText<'de>(Cow<'de, [u8]>);
 
 impl<'de> serde::Deserialize<'de> for KeyText<'de> {
@@ -328,7 +334,8 @@ impl Items<'_> {
         self.are_spans() || [&RESOURCE_SPANS[..], &SCOPE_SPANS].iter().any(|fields| std::ptr::eq(self.fields, *fields))
     }
 
-    /// Notes that this is no list. How many spans of others it stands for nobody knows; for a list of spans it counts as one.
+    /// Notes that this is not a list. It counts as one span where a list of spans belongs; elsewhere the number of spans it stands for is
+    /// unknown, and the request fails.
     fn wrong<E: serde::de::Error>(self) -> Result<(), E> {
         if self.are_spans() {
             let Self { field, out, .. } = self;
@@ -346,7 +353,7 @@ impl Items<'_> {
         Ok(())
     }
 
-    /// One element; says whether there was one.
+    /// Reads one element; returns whether there was one.
     fn element<'de, A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
         let (are_spans, hold_spans) = (self.are_spans(), self.hold_spans());
         let Self { field, fields, depth_left, .. } = *self;
@@ -363,11 +370,11 @@ impl Items<'_> {
         let found = if hold_spans { self.out.of_its_spans(write) } else { write(self.out) }?;
         match found {
             None => message.leave_out(&mut self.out.bytes),
-            // how many spans it stands for nobody knows
+            // the number of spans it stands for is unknown
             Some(Found::Wrong) if hold_spans && !are_spans => {
                 return Err(A::Error::custom(WrongType { field: field.name, wanted: A_LIST }));
             }
-            // null is an empty message; what is no message at all is one that is wrong
+            // null is an empty message; anything else that is not an object is a message that is wrong
             Some(_) => message.close(&mut self.out.bytes),
         }
         Ok(found.is_some())

@@ -10,7 +10,7 @@ use super::fields::Scalar;
 use crate::numbers::to_u64;
 use crate::text::{decode_base64, decode_string};
 
-/// An id that is not hex becomes this one byte, which no id is: the decoder rejects its span alone.
+/// An id that is not hex becomes this one byte, which is not an id: the decoder rejects that span alone.
 const NOT_AN_ID: &[u8] = &[0xff];
 
 pub(crate) fn put_tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
@@ -31,7 +31,7 @@ fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Writes a scalar from its JSON text; an error says what it should have been.
+/// Writes a scalar from its JSON text; an error names what it should have been.
 pub(crate) fn put_scalar(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str) -> Result<(), &'static str> {
     if raw == "null" {
         return Ok(());
@@ -69,7 +69,7 @@ pub(crate) fn put_scalar(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str
                 None => integer_text(raw)?.parse::<i32>().map_err(|_| "an integer")?,
             };
             put_tag(out, number, 0);
-            // no reader tells a negative number from an unknown one, so it need not take ten bytes
+            // a negative number is as unknown as any other, so it need not take ten bytes
             put_varint(out, value.cast_unsigned().into());
         }
         Scalar::Int64 => {
@@ -160,7 +160,7 @@ fn double(raw: &str) -> Result<f64, &'static str> {
         "NaN" => Ok(f64::NAN),
         "Infinity" => Ok(f64::INFINITY),
         "-Infinity" => Ok(f64::NEG_INFINITY),
-        // Rust also reads "inf" and the like, which JSON senders do not mean
+        // Rust also reads "inf" and the like, which ProtoJSON does not have
         other if other.bytes().any(|c| c.is_ascii_digit()) => {
             other.parse().ok().filter(|number: &f64| number.is_finite()).ok_or("a number that a double holds")
         }

@@ -316,7 +316,7 @@ fn nesting_costs_the_span() {
 }
 
 #[test]
-fn what_senders_write_beside_the_standard_is_taken() {
+fn spellings_beyond_the_standard_are_accepted() {
     let row = one(json!({"kind": "SPAN_KIND_CLIENT", "status": {"code": "STATUS_CODE_ERROR"}}));
     assert_eq!((row["SpanKind"].as_str(), row["StatusCode"].as_str()), (Some("Client"), Some("Error")));
     for bytes in ["+/8=", "+/8", "-_8", "-_8="] {
@@ -328,7 +328,7 @@ fn what_senders_write_beside_the_standard_is_taken() {
 }
 
 #[test]
-fn text_that_is_not_whole_costs_nobody_anything() {
+fn text_that_is_not_utf_8_costs_no_span() {
     let span = format!(
         r#"{{{IDS}, "name": "a\ud83d", "\udead": 1, "attributes": [{{"key": "\ude00k", "value": {{"stringValue": "x\ud83dy\u0000\ud83d\ude00"}}}}]}}"#
     );

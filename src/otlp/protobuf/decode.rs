@@ -31,7 +31,7 @@ macro_rules! only {
 /// Decodes an ExportTraceServiceRequest in binary protobuf. A workspace that is not the default one is noted on the resource.
 ///
 /// # Errors
-/// When the bytes are not that message, or hold more than `limits`. Nothing is kept then.
+/// If the bytes are not that message, or hold more than `limits`. Nothing is kept then.
 pub fn decode_traces(
     request: &[u8],
     encoding: Encoding,
@@ -60,7 +60,8 @@ pub(crate) fn decode(
     Ok(decoder.spans.out)
 }
 
-/// Counts the spans of a request without reading them, for a request that there is no room for. What is not OTLP has none.
+/// Counts the spans of a request without reading them, for a request that is refused for lack of memory. Bytes that are not OTLP
+/// have none.
 #[must_use]
 pub fn count_spans(request: &[u8]) -> usize {
     let mut spans = 0;
@@ -173,7 +174,7 @@ impl RequestDecoder<'_> {
                 fields::ScopeSpans::SchemaUrl(text) => {
                     scope.schema_url = text_of(text.get().map_err(Part::ScopeSpans.is())?);
                 }
-                // they need what the scope says, which may come after them
+                // they need the scope, which may come after them
                 fields::ScopeSpans::Spans(_) | fields::ScopeSpans::Unknown => {}
             }
         }

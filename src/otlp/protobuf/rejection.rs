@@ -1,4 +1,4 @@
-//! Why a span is left out, and how the answer says it.
+//! Why a span is left out, and the words for the sender.
 
 use crate::columns::RowTooLarge;
 use crate::ids::{IdError, SpanId, TraceId};
@@ -18,13 +18,13 @@ pub(super) enum Rejection {
     LateStart,
     Content(&'static str, DecodeError),
     Days,
-    /// No block takes it.
+    /// It is larger than any block.
     Large(RowTooLarge),
     /// It began then, before the cutoff.
     Old(UnixNanos, Cutoff),
     /// In JSON.
     Type(WrongType),
-    /// It begins at a time that nobody expects.
+    /// It begins outside the window of times that are accepted.
     Outside(Outside),
 }
 
@@ -78,7 +78,7 @@ impl From<Rejection> for SpanError {
     }
 }
 
-/// A span's name for a message: short, and without what a terminal would act on.
+/// A span's name for a message: short, and without control characters.
 pub(super) fn short_name(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name);
     if text.is_empty() {

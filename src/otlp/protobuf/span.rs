@@ -1,4 +1,4 @@
-//! One span's message -> a row, or a reason why it is none.
+//! One span's message -> a row, or the reason why it is rejected.
 
 use super::fields;
 use super::rejection::{Rejection, SpanError, short_name};
@@ -109,7 +109,7 @@ impl<'l> SpanDecoder<'l> {
             Some(rejection) => Err(rejection.into()),
             None => self.span_content(message, span),
         };
-        // what JSON had wrong explains best why a span is rejected
+        // a wrong type in JSON is the best explanation
         match self.type_errors.get(&(self.spans - 1)) {
             Some(wrong) => return Err(Rejection::Type(*wrong).into()),
             None => content?,

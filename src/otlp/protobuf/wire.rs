@@ -10,7 +10,7 @@
 use crate::otlp::error::WireError;
 use crate::steps;
 
-/// Groups may nest this deep before a sender is told to stop.
+/// Groups that nest deeper are an error.
 const GROUP_DEPTH_MAX: usize = 32;
 
 /// One field's value as the wire has it.
@@ -20,7 +20,7 @@ pub(crate) enum Value<'a> {
     Fixed64(u64),
     Fixed32(u32),
     Bytes(&'a [u8]),
-    /// A group, which no OTLP message uses: passed over.
+    /// A group, which no OTLP message uses: skipped.
     Group,
 }
 

@@ -1,8 +1,8 @@
-//! The transcoder against `prost-reflect`, which reads JSON as the protobuf mapping says, with `opentelemetry-proto`'s own
-//! descriptors: any request, in any spelling, with one value of the wrong type or none.
+//! The transcoder against `prost-reflect`, which implements the protobuf JSON mapping, with the descriptors of
+//! `opentelemetry-proto`: any request, in any spelling, with at most one value of the wrong type.
 //!
-//! The oracle is told less than we take: it has no OTLP/JSON (ids are base64 to it, so they are translated), takes no null in a
-//! list and no integer in quotes for an enum, and Rust's own spellings of doubles (`inf`) for the mapping's. None of these is made.
+//! The oracle deviates in four points. It does not know OTLP/JSON, where ids are hex, so ids are translated to base64. It rejects
+//! a null in a list, rejects a quoted integer for an enum, and accepts Rust's spellings of doubles (`inf`); requests have none of these.
 
 use super::super::transcode_traces;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
@@ -279,7 +279,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(384))]
 
     #[test]
-    fn every_spelling_is_read_as_the_mapping_says(request in any_request(), are_original in any::<bool>()) {
+    fn every_spelling_is_read_as_by_the_oracle(request in any_request(), are_original in any::<bool>()) {
         let request = if are_original { with_original_names(&request) } else { request };
         let expected = expected(&request);
         prop_assert!(expected.is_some(), "the oracle takes it: {request}");

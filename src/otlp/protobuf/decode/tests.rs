@@ -1,4 +1,4 @@
-//! The decoder against prost: for any request, the rows are what a plain walk over prost's owned tree says they are.
+//! The decoder against prost: for any request, the rows are what a plain walk over prost's owned tree makes of it.
 
 use super::*;
 use crate::bounds::ROW_BYTES_MAX;
@@ -259,7 +259,7 @@ fn any_request() -> impl Strategy<Value = ExportTraceServiceRequest> {
 
 proptest! {
     #[test]
-    fn rows_are_what_prost_says_they_are(request in any_request()) {
+    fn rows_are_those_of_prosts_tree(request in any_request()) {
         let decoded = decode(&request).unwrap();
         let expected = expected_rows(&request);
         let spans: usize = request.resource_spans.iter().flat_map(|r| &r.scope_spans).map(|s| s.spans.len()).sum();
@@ -286,7 +286,7 @@ proptest! {
 // ---- what must be so, one thing each ----
 
 #[test]
-fn the_resource_may_come_behind_its_spans() {
+fn the_resource_may_come_after_its_spans() {
     let whole = ResourceSpans {
         resource: Some(Resource { attributes: vec![text_attribute("service.name", "late")], ..Resource::default() }),
         scope_spans: request(vec![valid_span("a")]).resource_spans.remove(0).scope_spans,
@@ -411,7 +411,7 @@ fn a_span_that_no_row_holds_is_rejected_alone_and_by_name() {
 }
 
 #[test]
-fn the_door_says_which_workspace_it_is_and_the_sender_does_not() {
+fn the_receiver_decides_the_workspace_and_the_sender_does_not() {
     let mut claimed = request(vec![valid_span("a")]);
     let attributes = vec![text_attribute("k", "v"), text_attribute(workspace::ATTRIBUTE, "somebody-elses")];
     claimed.resource_spans[0].resource = Some(Resource { attributes, ..Resource::default() });
@@ -436,7 +436,7 @@ fn a_request_spans_so_many_days_and_no_more() {
 }
 
 #[test]
-fn roots_are_told_with_their_session() {
+fn roots_are_returned_with_their_session() {
     let root = Span {
         attributes: vec![text_attribute("gen_ai.conversation.id", "c"), text_attribute("session.id", "s")],
         ..valid_span("root")

@@ -7,10 +7,10 @@ use super::build::strings::Strings;
 
 /// A column's content in a `RowGroup`: up to two levels of cumulative ends, then up to two runs of leaf bytes.
 #[derive(Default)]
-pub(super) struct Content<'a> {
+pub(super) struct ColumnData<'a> {
     pub(super) ends: [&'a [u64]; 2],
     pub(super) leaves: [&'a [u8]; 2],
-    /// For a column that lags behind the group's rows.
+    /// For a column that may have fewer rows than the group.
     pub(super) lag: Option<Lag>,
     /// What every row has.
     pub(super) every: Every<'a>,
@@ -37,7 +37,7 @@ pub(super) enum Every<'a> {
     Segment,
 }
 
-impl<'a> Content<'a> {
+impl<'a> ColumnData<'a> {
     pub(super) fn plain(bytes: &'a [u8]) -> Self {
         Self { leaves: [bytes, &[]], ..Self::default() }
     }
