@@ -4,7 +4,7 @@ use crate::app;
 use crate::clickhouse::Client;
 use crate::config::Config;
 use crate::journal::{DeadLetter, DeadLetters};
-use crate::time::{Clock, UnixNanos};
+use crate::time::Clock;
 use clap::Subcommand;
 use serde_json::json;
 use std::io::{self, Write};
@@ -96,8 +96,7 @@ fn list(letters: &[DeadLetter], out: &mut impl Write) -> io::Result<()> {
     }
     let now = Clock::System.now();
     for DeadLetter { name, verdict, bytes } in letters {
-        let at = UnixNanos::new(u64::try_from(verdict.at_nanos).unwrap_or(0)).unwrap_or_default();
-        let minutes = now.nanos_since(at) / 60_000_000_000;
+        let minutes = now.nanos().saturating_sub(verdict.at_nanos).max(0) / 60_000_000_000;
         let error: String = verdict.error.chars().take(ERROR_CHARS).collect();
         let error = json!(error);
         writeln!(out, "{name}  {} spans  {bytes} bytes  {minutes} min ago  {error}", verdict.rows)?;

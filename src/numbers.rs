@@ -14,6 +14,18 @@ pub const fn to_usize(count: u32) -> usize {
     count as usize
 }
 
+/// A count as a gauge has it; one that is larger than a gauge can show becomes the largest there is.
+#[must_use]
+pub const fn to_i64(count: usize) -> i64 {
+    if to_u64(count) > i64::MAX.unsigned_abs() { i64::MAX } else { count.cast_signed() as i64 }
+}
+
+/// A duration in nanoseconds: 584 years at most.
+#[must_use]
+pub fn nanos_of(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// A number from outside as a length; one that memory cannot address becomes the largest there is.
 #[must_use]
 pub const fn saturating_usize(number: u64) -> usize {

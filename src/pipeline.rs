@@ -1,15 +1,16 @@
-//! The bounded channel between all receivers and the committer.
+//! The bounded queue between all receivers and the committer.
 //!
 //! ```text
-//! receiver:  reserve(bytes) -> Reservation -> decode -> send(rows, room) -> PendingAck ----- kept -> Receipt -> "ok"
-//!                                                      |                            ^
-//! committer:                               recv() -> Entry { rows, room, .. } -> commit -> keep()
+//! receiver:  reserve(bytes) -> Reservation -> decode -> send(rows, reservation) -> PendingAck -- acked() -> Receipt -> OK
+//!                                                             |                                 ^
+//! committer:                      recv() -> Entry { rows, reservation, .. } -> commit -> answer()
 //! ```
 //!
 //! The bound is in bytes and covers everything from a request's first byte to its rows being on disk (or, for those
-//! acknowledged from memory, in ClickHouse): the room travels with the data, so a caller that hangs up frees nothing early.
+//! acknowledged from memory, in ClickHouse). The reservation travels with the data, so a caller that hangs up frees nothing early.
 
 use crate::columns::RowGroup;
+use crate::numbers::to_i64;
 use crate::telemetry::{Metrics, Receiver};
 use crate::workspace::Workspace;
 use serde::{Deserialize, Serialize};
@@ -22,14 +23,14 @@ use tokio::time::Instant;
 /// Requests that may wait, whatever their size: bounds what the queue itself takes.
 const ENTRIES_MAX: usize = 65_536;
 
-/// What every entry costs beside its bytes.
+/// Bytes that every entry takes in addition to its rows.
 const ENTRY_OVERHEAD_BYTES: usize = 2_048;
 
-/// Health is red when less than this part of the room is free: ordinary requests are refused by then.
+/// Health is red when less than this part of the bytes is free: ordinary requests are refused by then.
 const FREE_SHARE: usize = 16;
 
-/// How long a sender is kept waiting: it would give up itself soon after.
-const KEPT_WITHIN: Duration = Duration::from_secs(8);
+/// Longest wait for an acknowledgement: senders give up soon after.
+const ACKED_WITHIN: Duration = Duration::from_secs(8);
 
 /// What an acknowledgement rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -60,13 +61,13 @@ impl Ack {
 /// Spans were not taken, or not as far as was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IngestError {
-    /// Others hold the room; it will be free again.
-    #[error("Millrace is full: what it holds waits for its disk or ClickHouse; try again")]
+    /// Other requests hold the memory; it will be free again.
+    #[error("ingest buffer is full (waiting for disk or ClickHouse); retry later")]
     Full,
     /// The file system of the journal is full.
     #[error("the disk of Millrace's journal is full; try again")]
     DiskFull,
-    /// The machine has no file to give, for whatever reason.
+    /// The operating system cannot create a file.
     #[error("Millrace cannot make a file for its journal; try again")]
     NoFile,
     /// ClickHouse is away for so long that the journal is as large as it may be.
@@ -132,7 +133,7 @@ pub struct Pipeline {
     budget: Arc<Budget>,
 }
 
-/// Tells whether there is room, without holding the channel open.
+/// Tells whether there is capacity, without keeping the queue open.
 #[derive(Debug, Clone)]
 pub struct CapacityProbe {
     entries: mpsc::WeakSender<Entry>,
@@ -145,16 +146,16 @@ pub struct QueueReceiver {
     entries: mpsc::Receiver<Entry>,
 }
 
-/// Shuts the door while nothing can be kept, so that nothing is read only to be refused.
+/// Closes admission while nothing can be stored, so that no request is read only to be refused.
 #[derive(Debug, Clone)]
 pub struct AdmissionGate(Arc<Budget>);
 
-/// Where rows come from, and what their sender was promised.
+/// Where rows come from, and what their acknowledgement waits for.
 #[derive(Debug, Clone)]
 pub struct Origin {
     /// Whose they are.
     pub workspace: Workspace,
-    /// The door they came through.
+    /// The receiver they came through.
     pub receiver: Receiver,
     /// What the answer waits for.
     pub ack: Ack,
@@ -164,13 +165,13 @@ pub struct Origin {
     pub is_keyed: bool,
 }
 
-/// Rows on their way, with the room they take.
+/// Rows on their way, with the memory reserved for them.
 #[derive(Debug)]
 pub struct Entry {
     /// The rows.
     pub rows: RowGroup,
-    /// Their room; dropping it gives it back.
-    pub room: Reservation,
+    /// The memory reserved for them; released on drop.
+    pub reservation: Reservation,
     /// Where they come from.
     pub origin: Origin,
     answer: Option<oneshot::Sender<Result<(), IngestError>>>,
@@ -178,20 +179,20 @@ pub struct Entry {
 
 /// What the sender of rows waits for.
 #[derive(Debug)]
-#[must_use = "only a kept promise allows the answer"]
+#[must_use = "only an acknowledgement allows an OK"]
 pub struct PendingAck {
     answer: Option<oneshot::Receiver<Result<(), IngestError>>>,
     ack: Ack,
-    /// Of all promises of one request alike, so that many are not waited for one after the other.
+    /// The same for all acknowledgements of one request, so that their waits do not add up.
     until: Instant,
 }
 
-/// Proof that rows were taken as far as was asked. Only with it may a receiver say "ok".
+/// Proof that rows are stored as far as was asked. Only with it may a receiver answer OK.
 #[derive(Debug)]
-#[must_use = "a receipt is what allows the answer"]
+#[must_use = "a receipt is what allows an OK"]
 pub struct Receipt(());
 
-/// Reserved bytes; given back when dropped.
+/// Reserved bytes; released on drop.
 #[derive(Debug)]
 pub struct Reservation {
     budget: Arc<Budget>,
@@ -211,31 +212,36 @@ struct Budget {
 #[must_use]
 pub fn channel(max_bytes: usize, metrics: &Metrics) -> (Pipeline, QueueReceiver) {
     let (sender, receiver) = mpsc::channel(ENTRIES_MAX);
-    metrics.queue_bytes_capacity.set(i64::try_from(max_bytes).unwrap_or(i64::MAX));
+    metrics.queue_bytes_capacity.set(to_i64(max_bytes));
     let (used, shut) = (AtomicUsize::new(0), AtomicU8::new(0));
     let budget = Budget { used, max: max_bytes, shut, metrics: metrics.clone() };
     (Pipeline { entries: sender, budget: Arc::new(budget) }, QueueReceiver { entries: receiver })
 }
 
 impl Pipeline {
-    /// Reserves room before a request is read.
+    /// Reserves memory before a request is read.
     ///
     /// # Errors
-    /// When there is not enough now, or never.
+    /// If there is not enough now, or never will be.
     pub fn reserve(&self, bytes: usize) -> Result<Reservation, IngestError> {
         self.budget.open()?;
-        let mut room = Reservation { budget: Arc::clone(&self.budget), bytes: 0 };
-        room.resize(bytes.saturating_add(ENTRY_OVERHEAD_BYTES))?;
-        Ok(room)
+        let mut reservation = Reservation { budget: Arc::clone(&self.budget), bytes: 0 };
+        reservation.resize(bytes.saturating_add(ENTRY_OVERHEAD_BYTES))?;
+        Ok(reservation)
     }
 
-    /// Hands rows over, after their room was fitted to their size.
+    /// Queues rows, with their reservation resized to what they take.
     ///
     /// # Errors
-    /// When they do not fit, or the committer is gone. Nothing is kept then.
-    pub fn send(&self, rows: RowGroup, mut room: Reservation, origin: Origin) -> Result<PendingAck, IngestError> {
+    /// If they do not fit, or the committer is gone. Nothing of them is stored then.
+    pub fn send(
+        &self,
+        rows: RowGroup,
+        mut reservation: Reservation,
+        origin: Origin,
+    ) -> Result<PendingAck, IngestError> {
         let bytes = rows.bytes_len();
-        room.resize(bytes.saturating_add(ENTRY_OVERHEAD_BYTES))?;
+        reservation.resize(bytes.saturating_add(ENTRY_OVERHEAD_BYTES))?;
         let ack = origin.ack;
         let (answer, awaited) = match ack {
             Ack::Memory => (None, None),
@@ -247,9 +253,9 @@ impl Pipeline {
         let spans = rows.rows();
         let metrics = &self.budget.metrics;
         metrics.take(spans);
-        let entry = Entry { rows, room, origin, answer };
+        let entry = Entry { rows, reservation, origin, answer };
         match self.entries.try_send(entry) {
-            Ok(()) => Ok(PendingAck { answer: awaited, ack, until: Instant::now() + KEPT_WITHIN }),
+            Ok(()) => Ok(PendingAck { answer: awaited, ack, until: Instant::now() + ACKED_WITHIN }),
             Err(refused) => {
                 metrics.untake(spans);
                 Err(match refused {
@@ -260,30 +266,30 @@ impl Pipeline {
         }
     }
 
-    /// All the room there is.
+    /// Capacity in bytes.
     #[must_use]
     pub fn bytes_max(&self) -> usize {
         self.budget.max
     }
 
-    /// The handle that shuts the door.
+    /// Returns the gate that closes admission.
     #[must_use]
     pub fn gate(&self) -> AdmissionGate {
         AdmissionGate(Arc::clone(&self.budget))
     }
 
-    /// A look at the channel that does not keep it open.
+    /// Returns a probe that does not keep the queue open.
     #[must_use]
-    pub fn gauge(&self) -> CapacityProbe {
+    pub fn probe(&self) -> CapacityProbe {
         CapacityProbe { entries: self.entries.downgrade(), budget: Arc::clone(&self.budget) }
     }
 }
 
 impl CapacityProbe {
-    /// Whether requests of ordinary size would be taken now.
+    /// Checks whether requests of ordinary size would be accepted now.
     ///
     /// # Errors
-    /// Why they would not be.
+    /// Returns why they would not be.
     pub fn check(&self) -> Result<(), IngestError> {
         let entries = self.entries.upgrade().filter(|entries| !entries.is_closed()).ok_or(IngestError::Stopping)?;
         self.budget.open()?;
@@ -293,16 +299,25 @@ impl CapacityProbe {
 }
 
 impl AdmissionGate {
-    /// Refuses everything for that reason, or nothing. Says whether that is a change.
+    /// Refuses everything for this reason, or opens admission. Returns whether that is a change.
+    ///
+    /// # Panics
+    /// If `why` is not a reason to close for: a mistake of the caller that would leave admission open.
     pub fn set(&self, why: Option<IngestError>) -> bool {
-        let place = why.and_then(|why| IngestError::CLOSABLE.iter().position(|reason| *reason == why));
-        let shut = place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0);
+        let shut = why.map_or(0, |why| {
+            let codes = (1..).zip(IngestError::CLOSABLE);
+            codes
+                .into_iter()
+                .find(|(_, reason)| *reason == why)
+                .expect("only what the journal can recover from closes admission")
+                .0
+        });
         self.0.shut.swap(shut, Ordering::Relaxed) != shut
     }
 }
 
 impl Entry {
-    /// Keeps the promise, or says why not.
+    /// Acknowledges the rows, or says why not.
     pub fn answer(&mut self, kept: Result<(), IngestError>) {
         if let Some(answer) = self.answer.take() {
             // an error means that the sender has hung up
@@ -310,7 +325,7 @@ impl Entry {
         }
     }
 
-    /// Takes the promise along, to be kept elsewhere.
+    /// Takes the acknowledgement out, to be sent later.
     pub fn take_answer(&mut self) -> AckSender {
         AckSender(self.answer.take())
     }
@@ -321,7 +336,7 @@ impl Entry {
 pub struct AckSender(Option<oneshot::Sender<Result<(), IngestError>>>);
 
 impl AckSender {
-    /// Keeps the promise, or says why not.
+    /// Acknowledges the rows, or says why not.
     pub fn send(self, kept: Result<(), IngestError>) {
         if let Some(answer) = self.0 {
             // an error means that the sender has hung up
@@ -337,20 +352,20 @@ impl AckSender {
 }
 
 impl PendingAck {
-    /// A promise about no rows: there is nothing to lose.
+    /// The acknowledgement of no rows: there is nothing to lose.
     pub fn of_nothing() -> Self {
         Self { answer: None, ack: Ack::Memory, until: Instant::now() }
     }
 
-    /// Waits until the rows are where they were asked to be. Safe to cancel: the rows go on.
+    /// Waits until the rows are stored as far as was asked. Safe to cancel: the rows are stored all the same.
     ///
     /// # Errors
-    /// When that did not work out, or not in time.
+    /// If that failed, or did not happen in time.
     pub async fn acked(self) -> Result<Receipt, IngestError> {
         let Some(answer) = self.answer else { return Ok(Receipt(())) };
         match tokio::time::timeout_at(self.until, answer).await {
             Ok(Ok(kept)) => kept.map(Receipt),
-            // the committer is gone without a word
+            // the committer has ended without an answer
             Ok(Err(_)) => Err(IngestError::JournalFailed),
             Err(_) if self.ack == Ack::Stored => Err(IngestError::NotStoredYet),
             Err(_) => Err(IngestError::NotDurableYet),
@@ -362,7 +377,7 @@ impl Reservation {
     /// Changes the reservation to `bytes`. Shrinking always works.
     ///
     /// # Errors
-    /// When there is not enough room to grow; the reservation stays as it was.
+    /// If there is not enough memory to grow; the reservation stays as it was.
     pub fn resize(&mut self, bytes: usize) -> Result<(), IngestError> {
         if bytes > self.budget.max {
             return Err(IngestError::NeverFits { bytes, max: self.budget.max });
@@ -376,11 +391,11 @@ impl Reservation {
         Ok(())
     }
 
-    /// Adds `bytes` to the reservation, or as much as there is at all beside what the request holds already: the largest that is
-    /// taken needs everything.
+    /// Adds `bytes` to the reservation, but no more than the whole capacity less what the request holds already: the largest
+    /// accepted request needs everything.
     ///
     /// # Errors
-    /// When others hold it.
+    /// If other requests hold it.
     pub fn grow_within_all(&mut self, bytes: usize, held_already: usize) -> Result<(), IngestError> {
         let held = held_already.saturating_add(ENTRY_OVERHEAD_BYTES);
         let all = if held_already == 0 { self.budget.max } else { self.budget.max.saturating_sub(held) };
@@ -395,14 +410,15 @@ impl Reservation {
         self.resize(self.bytes.max(bytes.saturating_add(ENTRY_OVERHEAD_BYTES)))
     }
 
-    /// The whole reservation, which leaves none here.
+    /// Moves the reservation out, which leaves an empty one.
     #[must_use]
     pub fn take(&mut self) -> Self {
         Self { budget: Arc::clone(&self.budget), bytes: std::mem::take(&mut self.bytes) }
     }
 
-    /// Makes two reservations one.
+    /// Adds the bytes of another reservation of the same queue.
     pub fn join(&mut self, mut other: Self) {
+        debug_assert!(Arc::ptr_eq(&self.budget, &other.budget), "bytes of another queue");
         self.bytes += std::mem::take(&mut other.bytes);
     }
 
@@ -431,7 +447,7 @@ impl Budget {
         let grown = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.max);
         match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown) {
             Ok(_) => {
-                self.metrics.queue_bytes.add(i64::try_from(bytes).unwrap_or(i64::MAX));
+                self.metrics.queue_bytes.add(to_i64(bytes));
                 Ok(())
             }
             Err(_) => Err(IngestError::Full),
@@ -439,23 +455,24 @@ impl Budget {
     }
 
     fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-        self.metrics.queue_bytes.sub(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let used = self.used.fetch_sub(bytes, Ordering::Relaxed);
+        debug_assert!(used >= bytes, "{bytes} bytes are given back, of {used} that were taken");
+        self.metrics.queue_bytes.sub(to_i64(bytes));
     }
 }
 
 impl QueueReceiver {
-    /// Takes nothing more; what is in the channel still comes out. Receivers hear that the service is stopping.
+    /// Accepts nothing more; queued rows still come out. Receivers answer that the service is stopping.
     pub fn close(&mut self) {
         self.entries.close();
     }
 
-    /// The next rows if there are any already.
+    /// Returns the next rows if there are any now.
     pub fn try_recv(&mut self) -> Option<Entry> {
         self.entries.try_recv().ok()
     }
 
-    /// The next rows; `None` when every receiver is gone and all is handed over. Safe to cancel.
+    /// Waits for the next rows; `None` when every receiver is gone and the queue is empty. Safe to cancel.
     pub async fn recv(&mut self) -> Option<Entry> {
         self.entries.recv().await
     }
@@ -475,71 +492,74 @@ mod tests {
     }
 
     #[test]
-    fn room_is_given_back_only_when_the_entry_is_dropped() {
-        let (pipeline, mut outlet) = small();
-        assert_eq!(pipeline.gauge().check(), Ok(()));
-        let room = pipeline.reserve(6_000).unwrap();
+    fn memory_is_released_only_when_the_entry_is_dropped() {
+        let (pipeline, mut queue) = small();
+        assert_eq!(pipeline.probe().check(), Ok(()));
+        let reservation = pipeline.reserve(6_000).unwrap();
         assert_eq!(pipeline.reserve(6_000).unwrap_err(), IngestError::Full);
-        drop(pipeline.send(RowGroup::default(), room, origin(Ack::Durable)).unwrap());
+        drop(pipeline.send(RowGroup::default(), reservation, origin(Ack::Durable)).unwrap());
         // the entry shrank to what its rows take, and still holds that, although its sender is gone
         assert_eq!(pipeline.reserve(10_000 - 2 * ENTRY_OVERHEAD_BYTES + 1).unwrap_err(), IngestError::Full);
-        drop(outlet.try_recv().unwrap());
+        drop(queue.try_recv().unwrap());
         assert!(pipeline.reserve(10_000 - ENTRY_OVERHEAD_BYTES).is_ok());
     }
 
     #[test]
-    fn what_can_never_fit_is_told_apart_from_what_must_wait() {
-        let (pipeline, _outlet) = small();
+    fn a_request_that_never_fits_differs_from_one_that_must_wait() {
+        let (pipeline, _queue) = small();
         assert!(matches!(pipeline.reserve(20_000), Err(IngestError::NeverFits { max: 10_000, .. })));
-        let mut room = pipeline.reserve(1).unwrap();
-        assert!(room.grow(20_000).is_err());
-        drop(room);
+        let mut reservation = pipeline.reserve(1).unwrap();
+        assert!(reservation.grow(20_000).is_err());
+        drop(reservation);
         assert_eq!(pipeline.budget.used.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn without_a_committer_nothing_is_taken() {
-        let (pipeline, outlet) = small();
-        let room = pipeline.reserve(1).unwrap();
-        drop(outlet);
-        assert_eq!(pipeline.send(RowGroup::default(), room, origin(Ack::Memory)).unwrap_err(), IngestError::Stopping);
-        assert_eq!(pipeline.gauge().check(), Err(IngestError::Stopping));
+        let (pipeline, queue) = small();
+        let reservation = pipeline.reserve(1).unwrap();
+        drop(queue);
+        assert_eq!(
+            pipeline.send(RowGroup::default(), reservation, origin(Ack::Memory)).unwrap_err(),
+            IngestError::Stopping
+        );
+        assert_eq!(pipeline.probe().check(), Err(IngestError::Stopping));
     }
 
     #[test]
-    fn a_shut_door_says_why_and_opens_again() {
-        let (pipeline, _outlet) = small();
+    fn a_closed_gate_gives_its_reason_and_opens_again() {
+        let (pipeline, _queue) = small();
         for why in IngestError::CLOSABLE {
             assert!(pipeline.gate().set(Some(why)));
             assert!(!pipeline.gate().set(Some(why)));
             assert_eq!(pipeline.reserve(1).unwrap_err(), why);
-            assert_eq!(pipeline.gauge().check(), Err(why));
+            assert_eq!(pipeline.probe().check(), Err(why));
         }
         assert!(pipeline.gate().set(None));
         assert!(pipeline.reserve(1).is_ok());
     }
 
     #[tokio::test]
-    async fn a_promise_is_kept_when_the_committer_says_so() {
-        let (pipeline, mut outlet) = small();
+    async fn rows_are_acknowledged_when_the_committer_answers() {
+        let (pipeline, mut queue) = small();
         let send = |ack| {
-            let room = pipeline.reserve(1).unwrap();
-            pipeline.send(RowGroup::default(), room, origin(ack)).unwrap()
+            let reservation = pipeline.reserve(1).unwrap();
+            pipeline.send(RowGroup::default(), reservation, origin(ack)).unwrap()
         };
         assert!(send(Ack::Memory).acked().await.is_ok());
-        drop(outlet.try_recv());
+        drop(queue.try_recv());
         for answer in [Ok(()), Err(IngestError::DiskFull)] {
-            let promise = send(Ack::Durable);
-            outlet.try_recv().unwrap().answer(answer);
-            assert_eq!(promise.acked().await.map(|_receipt| ()), answer);
+            let pending = send(Ack::Durable);
+            queue.try_recv().unwrap().answer(answer);
+            assert_eq!(pending.acked().await.map(|_receipt| ()), answer);
         }
-        let promise = send(Ack::Durable);
-        drop(outlet.try_recv());
-        assert_eq!(promise.acked().await.unwrap_err(), IngestError::JournalFailed);
+        let pending = send(Ack::Durable);
+        drop(queue.try_recv());
+        assert_eq!(pending.acked().await.unwrap_err(), IngestError::JournalFailed);
         for (ack, late) in [(Ack::Stored, IngestError::NotStoredYet), (Ack::Durable, IngestError::NotDurableYet)] {
-            let promise = PendingAck { until: Instant::now(), ..send(ack) };
-            let _unanswered = outlet.try_recv().unwrap();
-            assert_eq!(promise.acked().await.unwrap_err(), late);
+            let pending = PendingAck { until: Instant::now(), ..send(ack) };
+            let _unanswered = queue.try_recv().unwrap();
+            assert_eq!(pending.acked().await.unwrap_err(), late);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! When spans may begin. Each day is a partition of the table, and in it each insert is a part of some thirty files, so days are what
-//! a sender with a wrong clock, or a bad one, can make expensive.
+//! When spans may begin. Each day is a partition of the table, and each insert makes a part of about thirty files in it, so many different
+//! days are expensive: a sender with a wrong clock, or a malicious one, could cause them.
 //!
 //! ```text
 //! past ............ now - 7 days ...... now ... now + 1 day ............ future
@@ -7,9 +7,10 @@
 //!  '-- before and after: rejected by name
 //! ```
 //!
-//! A new day far away is not rejected but put off ("try again"): who imports a year finds all its days free, who sends more only has
-//! to go on trying. The same holds while inserts that were spread over many days make more parts than ClickHouse merges.
+//! A new day far away is not rejected but put off ("try again"): an import of a year finds all its days free, and a larger one succeeds by
+//! retrying. The same holds while inserts spread over many days make more parts than ClickHouse merges.
 
+use crate::numbers::{nanos_of, to_i64};
 use crate::time::UnixNanos;
 use humantime_serde::re::humantime;
 use serde::{Deserialize, Serialize};
@@ -18,11 +19,11 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Days before and after today that are at hand: what is late, or of a clock that is a little ahead, is no import.
+/// Days before and after today that are always free: late spans, and spans of a clock that is a little ahead.
 const DAYS_AT_HAND: std::ops::RangeInclusive<i64> = -7..=1;
 /// New days far away that are free after a pause, so that a year can be imported at once: as many as one request may have.
 pub const DAYS_AT_ONCE: u64 = 400;
-/// Partitions of a segment that cost nothing: days at hand, and the one or two that an import in order is at.
+/// Partitions of a segment that cost nothing: days at hand, and one or two days of an import in order.
 pub const PARTITIONS_FREE: usize = 4;
 /// Further parts that are free after a pause.
 const PARTS_AT_ONCE: u64 = 400;
@@ -152,7 +153,7 @@ impl Budget {
         }
         let mut state = self.state();
         let new: Vec<i64> = far().filter(|day| !state.known.contains(day)).collect();
-        let cost = i64::try_from(new.len()).unwrap_or(i64::MAX);
+        let cost = to_i64(new.len());
         if state.parts.left(now) <= 0 || state.days.left(now) < cost {
             let is_news = !std::mem::replace(&mut state.is_refusing, true);
             return Err(TooManyDays { is_news });
@@ -169,12 +170,12 @@ impl Budget {
         if cost > 0 {
             let mut state = self.state();
             state.parts.left(now);
-            state.parts.pay(i64::try_from(cost).unwrap_or(i64::MAX));
+            state.parts.pay(to_i64(cost));
         }
     }
 }
 
-/// So many things are free at once, and one more each time that `every` passes. What was taken without asking is a debt.
+/// A token bucket: `most` are free at once, and one more each time that `every` passes. It may go into debt.
 #[derive(Debug)]
 struct Bucket {
     left: i64,
@@ -191,8 +192,7 @@ impl Bucket {
 
     fn left(&mut self, now: Instant) -> i64 {
         let passed = now.saturating_duration_since(self.filled);
-        let more = passed.as_nanos() / self.every.as_nanos().max(1);
-        let more = i64::try_from(more).unwrap_or(i64::MAX);
+        let more = (nanos_of(passed) / nanos_of(self.every).max(1)).min(i64::MAX.unsigned_abs()).cast_signed();
         if self.left.saturating_add(more) >= self.most {
             (self.left, self.filled) = (self.most, now);
         } else if let Ok(times) = u32::try_from(more) {

@@ -1,14 +1,14 @@
-//! The recent traces whose root span is known, so that a chat-completion finds its parent and session at once; and the
-//! traces that have chat-completions, so that a root that comes later is noticed.
+//! Recent traces whose root span is known, so that a captured call finds its parent and session at once; and traces with
+//! captured calls, so that a root that arrives later is noticed.
 //!
 //! ```text
-//! root arrives --remember--> roots      a better one than was known, in a trace with pairs --.
-//! pair arrives --place--> its root, if known                                                 |--> noted --drain_changed--> joiner
-//!                            not known ------------------------------------------------------'
+//! root arrives --remember--> roots           an earlier root than was known, in a trace with calls --.
+//! call arrives --lookup_or_watch--> its root, if known                                               |--> changed --drain_changed--> reconciler
+//!                                   not known --------------------------------------------------------'
 //! ```
 //!
-//! Bounded in entries: two generations each, where the older one is forgotten when the younger is full. An entry that is
-//! used moves to the younger one, so what is asked for stays. What is forgotten here, the joiner finds in the table.
+//! Bounded in entries: two generations each, where the older one is dropped when the younger is full. An entry that is
+//! used moves to the younger one. The reconciler finds in the table what is forgotten here.
 
 use crate::columns::typed::SESSION_HANDED_ON_BYTES_MAX;
 use crate::ids::{SpanId, TraceId};
@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Traces remembered by default: about 30 MB with sessions of usual length.
 pub const TRACES_MAX_DEFAULT: usize = 200_000;
 
-/// Traces noted at most between two looks of the joiner; more are left to its walk over the table.
-const NOTED_MAX: usize = 50_000;
+/// Changed traces kept at most between two rounds of the reconciler; more are left to its walk over the table.
+const CHANGED_MAX: usize = 50_000;
 
 /// A trace of a workspace: two workspaces never join.
 pub type TraceKey = (Workspace, TraceId);
@@ -35,14 +35,14 @@ pub type TraceKey = (Workspace, TraceId);
 pub struct KnownRoot {
     /// The root span.
     pub span_id: SpanId,
-    /// When it began.
+    /// Its start time.
     pub start: UnixNanos,
-    /// The session it belongs to, when it says so.
+    /// Its session, if it has one.
     pub session: Option<Arc<str>>,
 }
 
 impl KnownRoot {
-    /// A root; a session longer than [`SESSION_HANDED_ON_BYTES_MAX`] is none.
+    /// Makes a root; a session longer than [`SESSION_HANDED_ON_BYTES_MAX`] is ignored.
     #[must_use]
     pub fn new(span_id: SpanId, start: UnixNanos, session: Option<&str>) -> Self {
         let session =
@@ -62,39 +62,39 @@ pub struct Traces(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     roots: Generations<TraceKey, KnownRoot>,
-    /// Traces that pairs are in.
-    with_pairs: Generations<TraceKey, ()>,
-    noted: Vec<TraceKey>,
+    /// Traces with captured calls.
+    with_calls: Generations<TraceKey, ()>,
+    changed: Vec<TraceKey>,
 }
 
 impl Traces {
-    /// An empty index for at most `traces_max` roots, and as many traces with pairs.
+    /// Makes an empty index of at most `traces_max` roots, and as many traces with captured calls.
     #[must_use]
     pub fn new(traces_max: usize) -> Self {
-        let (roots, with_pairs) = (Generations::new(traces_max), Generations::new(traces_max));
-        Self(Arc::new(Mutex::new(State { roots, with_pairs, noted: Vec::new() })))
+        let (roots, with_calls) = (Generations::new(traces_max), Generations::new(traces_max));
+        Self(Arc::new(Mutex::new(State { roots, with_calls, changed: Vec::new() })))
     }
 
-    /// Remembers a root of a trace: of several the one that is first. The repeat of a span changes nothing.
+    /// Remembers a root of a trace; of several, the earliest. A repeated span changes nothing.
     pub fn remember(&self, workspace: &Workspace, trace_id: TraceId, root: KnownRoot) {
         let mut state = self.lock();
         let key = (workspace.clone(), trace_id);
         let is_news = state.roots.get(&key).is_none_or(|known| known.span_id != root.span_id && root.is_before(&known));
         if is_news {
             state.roots.insert(key.clone(), root);
-            if state.with_pairs.get(&key).is_some() {
+            if state.with_calls.get(&key).is_some() {
                 state.note(key);
             }
         }
     }
 
-    /// Puts a pair into a trace and gives the trace's root. If that is not known, the trace is noted, since its root may be
-    /// in the table.
+    /// Adds a captured call to a trace and returns the trace's root. If the root is not known, the trace counts as changed, because its
+    /// root may be in the table.
     #[must_use]
     pub fn lookup_or_watch(&self, workspace: &Workspace, trace_id: TraceId) -> Option<KnownRoot> {
         let mut state = self.lock();
         let key = (workspace.clone(), trace_id);
-        state.with_pairs.insert_if_absent(key.clone(), ());
+        state.with_calls.insert_if_absent(key.clone(), ());
         let root = state.roots.get(&key);
         if root.is_none() {
             state.note(key);
@@ -102,15 +102,15 @@ impl Traces {
         root
     }
 
-    /// Says that the table has pairs in a trace.
+    /// Watches a trace that has captured calls in the table.
     pub fn watch(&self, workspace: &Workspace, trace_id: TraceId) {
-        self.lock().with_pairs.insert_if_absent((workspace.clone(), trace_id), ());
+        self.lock().with_calls.insert_if_absent((workspace.clone(), trace_id), ());
     }
 
-    /// Takes the traces noted since this was asked last; one may be among them several times.
+    /// Takes the traces that changed since the last call; one may be among them several times.
     #[must_use]
     pub fn drain_changed(&self) -> Vec<TraceKey> {
-        std::mem::take(&mut self.lock().noted)
+        std::mem::take(&mut self.lock().changed)
     }
 
     /// Number of roots known.
@@ -133,13 +133,13 @@ impl Traces {
 
 impl State {
     fn note(&mut self, key: TraceKey) {
-        if self.noted.len() < NOTED_MAX {
-            self.noted.push(key);
+        if self.changed.len() < CHANGED_MAX {
+            self.changed.push(key);
         }
     }
 }
 
-/// A map that forgets what was not used for longest, roughly.
+/// A map that forgets, roughly, what was least recently used.
 #[derive(Debug)]
 struct Generations<K, V> {
     young: HashMap<K, V>,

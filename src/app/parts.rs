@@ -182,7 +182,7 @@ impl Shared<'_> {
 
     pub(super) fn admin(&self, pipeline: &Pipeline, backlog: &Backlog, joiner: &Joiner, store: &Store) -> Admin {
         Admin {
-            pipeline: pipeline.gauge(),
+            pipeline: pipeline.probe(),
             backlog: backlog.clone(),
             clickhouse: self.availability.clone(),
             joining: joiner.joining.clone(),

@@ -343,7 +343,7 @@ impl Running {
 
     /// Rows that stay in memory keep their room, as much of it as their frame takes, until they are stored.
     fn keep_rooms(&mut self, parts: &mut [Part], frame_bytes: usize) {
-        let mut rooms = parts.iter_mut().map(|part| part.entry.room.take());
+        let mut rooms = parts.iter_mut().map(|part| part.entry.reservation.take());
         let Some(mut room) = rooms.next() else { return };
         rooms.for_each(|other| room.join(other));
         // a frame is smaller than its rows, so this shrinks; should it not, the room is as large as it was

@@ -26,6 +26,7 @@ pub use noted::{Noted, ReportedAgain};
 
 use crate::columns::{RowGroup, SpanKind};
 use crate::ids::{ReportKey, SpanId, TraceId};
+use crate::numbers::{nanos_of, saturating_usize};
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 use std::time::Duration;
@@ -49,11 +50,11 @@ const KIND_LETTERS: usize = 2;
 /// Whether a report of a span was accepted before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// None of the span was, and from now on this one counts as accepted.
+    /// No report of the span was; from now on this one counts as accepted.
     New,
-    /// Another one was, and from now on this one counts as accepted, too.
+    /// Another report was; from now on this one counts as accepted, too.
     AnotherReport,
-    /// This one was, within the window; or one of which nobody knows what it said.
+    /// This one was, within the window; or one whose content is not known.
     Duplicate,
 }
 
@@ -66,7 +67,7 @@ pub struct Checked {
     pub reported_again: Vec<usize>,
 }
 
-/// What a workspace brings to the keys of its spans: work it out once and use it for many.
+/// The workspace's part of the keys of its spans, computed once for many spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seed(u64);
 
@@ -78,7 +79,7 @@ pub struct DedupIndex {
     window_max: Duration,
     /// Length of a step of time, at least 1.
     tick_nanos: u64,
-    /// The latest step that was told of: time does not go back here.
+    /// The latest step so far: time does not go back here.
     tick: u64,
     /// Where the sweep goes on.
     swept: usize,
@@ -92,7 +93,7 @@ impl DedupIndex {
     /// nothing and takes no memory when either is 0. Keys are the same for the same secret.
     #[must_use]
     pub fn new(secret: u64, spans_max: usize, window_max: Duration) -> Self {
-        let window_nanos = u64::try_from(window_max.as_nanos()).unwrap_or(u64::MAX);
+        let window_nanos = nanos_of(window_max);
         let buckets = if window_nanos == 0 { 0 } else { spans_max.div_ceil(SLOTS) };
         Self {
             secret,
@@ -106,25 +107,26 @@ impl DedupIndex {
         }
     }
 
-    /// Where it notes spans of which another report is accepted.
+    /// Returns where spans are noted of which another report is accepted.
     #[must_use]
     pub fn noted(&self) -> Noted {
         self.noted.clone()
     }
 
-    /// What the workspace brings to the keys of its spans.
+    /// Returns the seed for the keys of a workspace's spans.
     #[must_use]
     pub fn seed_of(&self, workspace: &Workspace) -> Seed {
         Seed(XxHash3_64::oneshot_with_seed(self.secret, workspace.as_str().as_bytes()))
     }
 
-    /// The key of a span's report, whose ids and kind are given as text, as the columns hold them. A report of `None` was
-    /// accepted, and nobody knows what it said.
+    /// Returns the key of a span's report from its ids and kind as the columns hold them, as text. `None` is a report whose content is
+    /// not known.
     #[must_use]
     pub fn key(seed: Seed, (trace_hex, span_hex, kind): (&[u8], &[u8], &[u8]), report: Option<u64>) -> ReportKey {
         let mut said = [0; IDS_HEX + KIND_LETTERS];
-        let letters = kind.get(..KIND_LETTERS).unwrap_or_default();
-        let span = if let (TraceId::HEX, SpanId::HEX, KIND_LETTERS) = (trace_hex.len(), span_hex.len(), letters.len()) {
+        let span = if let (TraceId::HEX, SpanId::HEX, Some(letters)) =
+            (trace_hex.len(), span_hex.len(), kind.get(..KIND_LETTERS))
+        {
             let (ids, of_kind) = said.split_at_mut(IDS_HEX);
             let (trace, span) = ids.split_at_mut(TraceId::HEX);
             trace.copy_from_slice(trace_hex);
@@ -132,21 +134,21 @@ impl DedupIndex {
             of_kind.copy_from_slice(letters);
             XxHash3_128::oneshot_with_seed(seed.0, &said)
         } else {
-            // no ids of ours: the length in between keeps one pair from being another
+            // not ids of ours: the length in between keeps different ids from making the same text
             let text = [trace_hex, &trace_hex.len().to_le_bytes(), span_hex, kind].concat();
             XxHash3_128::oneshot_with_seed(seed.0, &text)
         };
         key_of(span, report)
     }
 
-    /// The key of a span's report: the same as that of its texts.
+    /// Returns the same key from typed ids.
     #[must_use]
     pub fn key_of(seed: Seed, trace: TraceId, span: SpanId, kind: SpanKind, report: Option<u64>) -> ReportKey {
         Self::key(seed, (&trace.hex(), &span.hex(), kind.literal().as_bytes()), report)
     }
 
-    /// Says whether the report was accepted within `window` before `now`; if not, it is from now on. A window of 0 finds
-    /// every span new and remembers none; one longer than the index's own counts as that.
+    /// Returns whether the report was accepted within `window` before `now`; if not, it counts as accepted from now on. With a window
+    /// of 0 every span is new and none is remembered; a window longer than the index's own counts as that.
     pub fn insert(&mut self, key: ReportKey, now: UnixNanos, window: Duration) -> Seen {
         if window.is_zero() {
             return Seen::New;
@@ -156,8 +158,8 @@ impl DedupIndex {
         self.table.insert(key, self.tick, within)
     }
 
-    /// Does as [`insert`](Self::insert) for each row. The keys of those that were not accepted before are appended to `kept`,
-    /// in order. Of rows that say the same of one span the first alone is new.
+    /// Calls [`insert`](Self::insert) for each row. The keys of those that were not accepted before are appended to `kept`,
+    /// in order. Of equal reports of one span only the first is new.
     pub fn insert_all(
         &mut self,
         seed: Seed,
@@ -226,28 +228,28 @@ impl DedupIndex {
         Some(Checked::default())
     }
 
-    /// A row that was accepted [by its key](Self::insert_keyed) does not count as accepted after all.
+    /// Undoes [`insert_keyed`](Self::insert_keyed).
     pub fn forget_keyed(&mut self, seed: Seed, row: &RowGroup) {
         keys_of_keyed(seed, row).for_each(|key| self.forget(key));
     }
 
-    /// The report does not count as accepted after all.
+    /// Undoes [`insert`](Self::insert).
     pub fn forget(&mut self, key: ReportKey) {
         self.table.remove(key);
     }
 
-    /// None of the rows counts as accepted after all.
+    /// Undoes [`insert_all`](Self::insert_all).
     pub fn forget_all(&mut self, seed: Seed, rows: &RowGroup) {
         keys_of(seed, rows).for_each(|key| self.forget(key));
     }
 
-    /// Takes in a report that was accepted at some time before `now`, as the journal and the table tell it after a start. It
+    /// Adds a report that was accepted at some time before `now`, read from the journal or the table at start. It
     /// displaces none that was accepted later.
     pub fn remember(&mut self, key: ReportKey, accepted_at: UnixNanos, now: UnixNanos) {
         self.remember_all(&[key], accepted_at, now);
     }
 
-    /// Does as [`remember`](Self::remember) for each that is not [`ReportKey::NONE`].
+    /// Calls [`remember`](Self::remember) for each that is not [`ReportKey::NONE`].
     pub fn remember_all(&mut self, keys: &[ReportKey], accepted_at: UnixNanos, now: UnixNanos) {
         self.advance(now);
         let age = self.tick.saturating_sub(self.tick_of(accepted_at));
@@ -269,16 +271,15 @@ impl DedupIndex {
     }
 
     fn tick_of(&self, time: UnixNanos) -> u64 {
-        u64::try_from(time.nanos()).unwrap_or(0) / self.tick_nanos
+        time.nanos().max(0).unsigned_abs() / self.tick_nanos
     }
 
     /// A window in steps of time, rounded up.
     fn ticks_of(&self, window: Duration) -> u64 {
-        let nanos = u64::try_from(window.min(self.window_max).as_nanos()).unwrap_or(u64::MAX);
-        nanos.div_ceil(self.tick_nanos)
+        nanos_of(window.min(self.window_max)).div_ceil(self.tick_nanos)
     }
 
-    /// Time goes on: sweeps as many buckets as it passed steps.
+    /// Advances time and sweeps a share of the buckets for each step.
     fn advance(&mut self, now: UnixNanos) {
         let tick = self.tick_of(now);
         let steps = tick.saturating_sub(self.tick);
@@ -288,11 +289,11 @@ impl DedupIndex {
         let oldest = self.ticks_of(self.window_max);
         self.tick = tick;
         if steps > oldest {
-            // nothing in there is younger than that
+            // no slot is younger than that
             self.table.clear();
             return;
         }
-        let buckets = self.table.buckets.div_ceil(TICKS_PER_SWEEP) * usize::try_from(steps).unwrap_or(usize::MAX);
+        let buckets = self.table.buckets.div_ceil(TICKS_PER_SWEEP).saturating_mul(saturating_usize(steps));
         for _ in 0..buckets.min(self.table.buckets) {
             self.table.sweep(self.swept, tick, oldest);
             self.swept = (self.swept + 1) % self.table.buckets;
@@ -305,7 +306,7 @@ fn keys_of(seed: Seed, rows: &RowGroup) -> impl Iterator<Item = ReportKey> {
     spans.map(move |(((trace, span), kind), report)| DedupIndex::key(seed, (trace, span, kind), Some(*report)))
 }
 
-/// No trace of ours: a key stands for its call whatever trace the body names.
+/// Stands for the trace id, because a key identifies its call whatever trace the body names.
 const KEYED: &[u8] = b"Idempotency-Key";
 
 fn keys_of_keyed(seed: Seed, rows: &RowGroup) -> impl Iterator<Item = ReportKey> {

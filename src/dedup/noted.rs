@@ -1,20 +1,20 @@
-//! Spans of which another report was accepted, for whoever removes the rows that it supersedes.
+//! Spans of which another report was accepted, for the reconciler, which removes the rows that it supersedes.
 
 use crate::columns::RowGroup;
 use crate::ids::{SpanId, TraceId};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Spans that are noted at most; of those beyond, the walk over the table finds the rows.
+/// Spans that are noted at most; the reconciler's walk finds the rows of others.
 const NOTED_MAX: usize = 65_536;
 
 /// A span of which there are several reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReportedAgain {
     /// Its trace.
     pub trace: TraceId,
     /// Its own id.
     pub span: SpanId,
-    /// When it began, as the latest of them says, in nanoseconds since 1970.
+    /// Start time in the latest report, in nanoseconds since 1970.
     pub began: i64,
 }
 
@@ -29,16 +29,16 @@ impl Noted {
             return;
         }
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = NOTED_MAX.saturating_sub(noted.len());
+        let free = NOTED_MAX.saturating_sub(noted.len());
         let mut wanted = positions.iter().peekable();
         let spans = rows.ids().zip(rows.begins()).enumerate().filter_map(|(row, ((trace, span), began))| {
             wanted.next_if(|position| **position == row)?;
             Some(ReportedAgain { trace: TraceId::from_hex(trace).ok()?, span: SpanId::from_hex(span).ok()?, began })
         });
-        noted.extend(spans.take(room));
+        noted.extend(spans.take(free));
     }
 
-    /// All that were noted since the last time.
+    /// Takes all spans noted since the last call.
     #[must_use]
     pub fn take(&self) -> Vec<ReportedAgain> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))

@@ -7,6 +7,7 @@
 
 use super::Seen;
 use crate::ids::ReportKey;
+use crate::numbers::{saturating_usize, to_u64};
 
 /// Slots of a bucket.
 pub(super) const SLOTS: usize = 8;
@@ -35,11 +36,16 @@ type Bucket = [u64; SLOTS];
 
 /// The key of a span's report, from the hash of the span and that of the report. A report of 0 is one that nobody knows.
 pub(super) fn key_of(span: u128, report: Option<u64>) -> ReportKey {
-    let [place, mark] =
-        [span >> u64::BITS, span & u128::from(u64::MAX)].map(|half| u64::try_from(half).unwrap_or_default());
+    let [place, mark] = halves_of(span);
     let report = report.map_or(0, |hash| ((hash >> REPORT_BITS ^ hash) & ((1 << REPORT_BITS) - 1)).max(1));
     // never 0, as that is a free slot
     ReportKey { place, mark: (mark >> SPAN_SHIFT).max(1) << SPAN_SHIFT | report << TIME_BITS }
+}
+
+/// The upper and the lower 64 bits.
+fn halves_of(number: u128) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = number.to_be_bytes();
+    [[a, b, c, d, e, f, g, h], rest].map(u64::from_be_bytes)
 }
 
 impl Table {
@@ -51,8 +57,8 @@ impl Table {
 
     /// Where a key belongs: half of its hash scaled to the number of buckets.
     fn place_of(&self, key: ReportKey) -> usize {
-        let buckets = u128::try_from(self.buckets).unwrap_or(0);
-        usize::try_from((u128::from(key.place) * buckets) >> u64::BITS).unwrap_or(0)
+        let [place, _] = halves_of(u128::from(key.place) * u128::from(to_u64(self.buckets)));
+        saturating_usize(place)
     }
 
     fn bucket(&mut self, place: usize) -> Option<&mut Bucket> {
@@ -61,7 +67,8 @@ impl Table {
 
     /// Loads the buckets of these keys, all at once: the processor waits for memory once and not for each.
     pub(super) fn fetch(&self, keys: &[ReportKey]) {
-        let buckets: &[Bucket] = self.slots.get(self.offset..).unwrap_or_default().as_chunks().0;
+        let Some(slots) = self.slots.get(self.offset..) else { return };
+        let buckets: &[Bucket] = slots.as_chunks().0;
         let first_slots = keys.iter().filter_map(|key| buckets.get(self.place_of(*key))?.first());
         std::hint::black_box(first_slots.fold(0, |all, slot| all ^ slot));
     }
@@ -83,7 +90,7 @@ impl Table {
         // its own place when it is there but too old, then that of the span's oldest report when there are enough, else that
         // of the oldest or a free one
         let oldest_report = found.oldest_report.filter(|_| found.reports >= REPORTS_MAX);
-        let gone = found.same.or(oldest_report).unwrap_or(SLOTS - 1);
+        let gone = found.same.or(oldest_report).map_or(SLOTS - 1, |at| at);
         let was_held = bucket.get(gone).is_some_and(|slot| *slot != 0);
         bucket.copy_within(..gone, 1);
         bucket[0] = slot(key, tick);
@@ -129,6 +136,7 @@ impl Table {
             *slot = 0;
             freed += 1;
         }
+        debug_assert!(freed <= self.held, "more slots are freed than are in use");
         self.held -= freed;
     }
 

@@ -60,9 +60,9 @@ async fn a_full_disk_is_looked_at_again_however_long_a_segment_may_wait() {
     rig.run();
     assert_eq!(kept(rig.send(Ack::Durable, &[1])).await, Ok(()));
     rig.disk.set_free(Some(0));
-    until("the door is shut", || rig.pipeline.gauge().check() == Err(IngestError::DiskFull)).await;
+    until("the door is shut", || rig.pipeline.probe().check() == Err(IngestError::DiskFull)).await;
     rig.disk.set_free(None);
-    until("the door is open", || rig.pipeline.gauge().check().is_ok()).await;
+    until("the door is open", || rig.pipeline.probe().check().is_ok()).await;
     rig.stop().unwrap();
 }
 

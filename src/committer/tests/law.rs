@@ -83,7 +83,7 @@ impl World {
 
     fn send(&mut self, ack: Ack, numbers: Vec<u64>) {
         self.sent += numbers.len();
-        if let Err(why) = self.rig.pipeline.gauge().check() {
+        if let Err(why) = self.rig.pipeline.probe().check() {
             assert_eq!(why, IngestError::DiskFull);
             self.rig.refuse(numbers.len());
             return;

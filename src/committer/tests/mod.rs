@@ -408,9 +408,9 @@ async fn without_room_nothing_is_kept_and_a_repeat_is_new() {
 async fn a_full_disk_shuts_the_door_and_room_opens_it() {
     let mut rig = Rig::running();
     rig.disk.set_free(Some(0));
-    until("the door is shut", || rig.pipeline.gauge().check() == Err(IngestError::DiskFull)).await;
+    until("the door is shut", || rig.pipeline.probe().check() == Err(IngestError::DiskFull)).await;
     rig.disk.set_free(None);
-    until("the door is open", || rig.pipeline.gauge().check().is_ok()).await;
+    until("the door is open", || rig.pipeline.probe().check().is_ok()).await;
     assert_eq!(kept(rig.send(Ack::Durable, &[1])).await, Ok(()));
     rig.stop().unwrap();
 }

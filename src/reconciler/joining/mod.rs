@@ -1,27 +1,19 @@
-//! The reconciler: gives chat-completions that are in the table their parent and session when the root of their trace
-//! comes after them, or was stored by another Millrace.
+//! Late joining: captured calls in the table get their parent and session when the root of their trace is stored after them,
+//! or by another Millrace.
 //!
-//! ```text
-//! noted by receivers --schedule--> due now, and again after growing pauses --.
-//!                                                                            |--> look at their traces --> one UPDATE
-//! hours with pairs ----walk------> page by page, old hours seldom -----------'
-//! ```
-//!
-//! A round looks at no more than `batch` traces and sends at most one UPDATE. The table is the state: what is kept here only
-//! says where to look first, and the walk comes to everything else within the window. What a trace's pairs get depends on
-//! what the table has of the trace and on nothing else, so rounds may be repeated, and several Millraces may do them.
+//! A round looks at no more than `batch` traces and sends at most one UPDATE. What the calls of a trace get depends only on
+//! what the table has of the trace.
 
 mod plan;
-mod schedule;
 mod walk;
 
+use super::schedule::{Pauses, Schedule};
 use crate::clickhouse::joins::{self, Joining, TraceKey};
 use crate::clickhouse::{Availability, Client, Failure};
 use crate::telemetry::Metrics;
 use crate::time::{Clock, UnixNanos};
 use crate::traces::Traces;
 use plan::Plan;
-use schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -29,12 +21,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use walk::Walk;
 
-/// Rounds rest at least so long, however much there is to do.
+/// Shortest pause between rounds, however much there is to do.
 const REST_MIN: Duration = Duration::from_millis(50);
-/// After a failure that an operator must mend.
+/// Traces that are scheduled at most; more are left to the walk.
+const TRACES_MAX: usize = 100_000;
+/// Each pause between two looks at a trace is so many times the one before.
+const PAUSE_GROWTH: u32 = 4;
+/// Longest pause between two looks.
+const PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
+/// Pause after a failure that an operator must fix.
 const HOLD_PAUSE: Duration = Duration::from_secs(30);
 
-/// How pairs are joined to roots that come later.
+/// How captured calls are joined to roots that are stored later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
@@ -43,7 +41,7 @@ pub struct Config {
     pub interval: Duration,
     /// Traces that one round looks at, at most.
     pub batch: usize,
-    /// A pair is joined while its call, and the root, began no longer ago than this; 0s switches joining later off.
+    /// How long ago the call and the root may have begun; 0s switches late joining off.
     #[serde(with = "humantime_serde")]
     pub window: Duration,
 }
@@ -54,18 +52,18 @@ impl Default for Config {
     }
 }
 
-/// The reconciler with all it needs.
+/// Runs the rounds of late joining.
 #[derive(Debug)]
 pub struct Joiner {
     /// Where the table is.
     pub client: Client,
     /// Where receivers note traces.
     pub traces: Traces,
-    /// How.
+    /// Interval, batch and window.
     pub config: Config,
     /// What is counted.
     pub metrics: Metrics,
-    /// Whether ClickHouse is there.
+    /// Whether ClickHouse is reachable.
     pub availability: Availability,
     /// What health shows.
     pub joining: Joining,
@@ -73,15 +71,15 @@ pub struct Joiner {
     pub clock: Clock,
 }
 
-/// What a round works on.
+/// What is kept from round to round.
 struct Work {
-    schedule: Schedule,
+    schedule: Schedule<TraceKey>,
     walk: Walk,
     rounds: u64,
 }
 
-/// Traces of a round that may be due ones. The walk, while it is under way, is never without a part of it, however much is due: a
-/// quarter, and of a batch of one every other round.
+/// How many traces of a round may be due ones. A walk under way always gets a share, however many traces are due: a
+/// quarter, and with a batch of one every other round.
 fn for_due(batch: usize, walk_is_under_way: bool, round: u64) -> usize {
     match (walk_is_under_way, batch) {
         (false, _) => batch,
@@ -103,14 +101,20 @@ impl Joiner {
     }
 
     async fn rounds(&self) {
-        let schedule = Schedule::new(self.config.interval);
+        let schedule = Schedule::new(Pauses {
+            before: Duration::ZERO,
+            first: self.config.interval,
+            growth: PAUSE_GROWTH,
+            last: PAUSE_MAX,
+            items_max: TRACES_MAX,
+        });
         let mut work = Work { schedule, walk: Walk::new(self.config.interval, Instant::now()), rounds: 0 };
         loop {
             self.availability.until_reachable().await;
             let began = Instant::now();
             let result = self.round(&mut work, began).await;
             self.metrics.join.rounds.inc();
-            tracing::debug!(took = ?began.elapsed(), joined = self.metrics.join.joined.get(), "a round of joining is over");
+            tracing::debug!(took = ?began.elapsed(), joined = self.metrics.join.joined.get(), "a round of late joining has ended");
             let rest = match result {
                 Ok(()) if work.schedule.is_due(Instant::now()) => began.elapsed().max(REST_MIN),
                 Ok(()) => self.config.interval,
@@ -121,13 +125,13 @@ impl Joiner {
         }
     }
 
-    /// One round. What fails is told, and stays to be done.
+    /// One round. A failure is logged, and its work is repeated.
     async fn round(&self, work: &mut Work, now: Instant) -> Result<(), Failure> {
         for key in self.traces.drain_changed() {
             work.schedule.note(key, now);
         }
         let done = self.work(work, now).await;
-        self.tell(done.as_ref().err());
+        self.log(done.as_ref().err());
         done
     }
 
@@ -135,16 +139,16 @@ impl Joiner {
         let since = self.since();
         if work.walk.wants_hours(now) {
             let hours = joins::hours(&self.client, since).await?;
-            self.show(&hours);
+            self.report(&hours);
             work.walk.begin(hours, self.clock.now(), now, now.elapsed());
         }
         work.rounds = work.rounds.wrapping_add(1);
         let for_due = for_due(self.config.batch, work.walk.is_under_way(), work.rounds);
         let due = work.schedule.take_due(now, for_due);
-        let result = self.look(work, &due.iter().map(|due| due.key.clone()).collect::<Vec<_>>(), since).await;
+        let result = self.look(work, &due.iter().map(|due| due.item.clone()).collect::<Vec<_>>(), since).await;
         match result {
             Ok(settled) => {
-                let unsettled = due.into_iter().filter(|due| !settled.contains(&due.key));
+                let unsettled = due.into_iter().filter(|due| !settled.contains(&due.item));
                 unsettled.for_each(|due| work.schedule.again_later(due, now));
                 Ok(())
             }
@@ -155,8 +159,8 @@ impl Joiner {
         }
     }
 
-    /// Looks at traces that are due, and at as many from the walk as there is room for; joins what is to be joined. Gives
-    /// the traces whose pairs have all they can get.
+    /// Looks at due traces, and at as many from the walk as the batch allows, and joins what can be joined. Returns the traces
+    /// whose calls need nothing more.
     async fn look(&self, work: &mut Work, due: &[TraceKey], since: UnixNanos) -> Result<HashSet<TraceKey>, Failure> {
         let page = match work.walk.next(self.config.batch.saturating_sub(due.len())) {
             Some((hour, after, traces_max)) => {
@@ -169,13 +173,12 @@ impl Joiner {
         let Plan { joins, pairs, with_pairs, mut settled } =
             plan::plan(joins::look(&self.client, &traces, since).await?);
         let done = joins::join(&self.client, &joins, since).await?;
-        for join in joins.get(done..).unwrap_or_default() {
+        for join in joins.iter().skip(done) {
             settled.remove(&join.key);
             work.schedule.note(join.key.clone(), Instant::now());
         }
-        let joined = pairs.get(..done).unwrap_or_default().iter().sum();
-        self.metrics.join.joined.inc_by(joined);
-        // from now on a root that comes is noticed, also after a start
+        self.metrics.join.joined.inc_by(pairs.iter().take(done).sum());
+        // from now on a root that is received for them is noticed, also after a restart
         with_pairs.iter().for_each(|(workspace, trace)| self.traces.watch(workspace, *trace));
         if let Some((rows, traces_max)) = page {
             work.walk.seen(&rows, traces_max);
@@ -183,25 +186,25 @@ impl Joiner {
         Ok(settled)
     }
 
-    /// Pairs and roots that began earlier are left as they are.
+    /// Calls and roots that began earlier are left as they are.
     fn since(&self) -> UnixNanos {
         self.clock.now().saturating_sub(self.config.window)
     }
 
-    fn show(&self, hours: &[joins::Hour]) {
+    fn report(&self, hours: &[joins::Hour]) {
         let waiting: u64 = hours.iter().map(|hour| hour.waiting).sum();
         let oldest = hours.iter().filter(|hour| hour.waiting > 0).map(|hour| hour.oldest_waiting).min();
         let now = self.clock.now();
         let oldest_seconds = oldest.map_or(0, |oldest| now.nanos().saturating_sub(oldest).max(0) / 1_000_000_000);
-        self.metrics.join.pending.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.metrics.join.pending.set(waiting.min(i64::MAX.unsigned_abs()).cast_signed());
         self.metrics.join.oldest_seconds.set(oldest_seconds);
     }
 
-    /// Says what is the case when it changed.
-    fn tell(&self, failure: Option<&Failure>) {
+    /// Logs a change from success to failure or back.
+    fn log(&self, failure: Option<&Failure>) {
         let Some(failure) = failure else {
             if self.joining.note(None) {
-                tracing::info!("chat-completions are joined to roots that come later again");
+                tracing::info!("late joining recovered");
             }
             return;
         };
@@ -210,12 +213,9 @@ impl Joiner {
         let why = remedy.map_or_else(|| failure.message.clone(), |remedy| format!("needs an operator: {remedy}"));
         if self.joining.note(Some(why.clone())) {
             if remedy.is_some() {
-                tracing::error!(
-                    why,
-                    "cannot join chat-completions to roots that come later; everything is stored all the same"
-                );
+                tracing::error!(why, "late joining failed and needs an operator; everything is stored all the same");
             } else {
-                tracing::warn!(why, "cannot join chat-completions to roots that come later; trying again");
+                tracing::warn!(why, "late joining failed; trying again");
             }
         }
     }
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neither_what_is_due_nor_the_walk_starves_whatever_the_batch() {
+    fn neither_due_traces_nor_the_walk_starve_at_any_batch_size() {
         for batch in 1..=20 {
             assert_eq!(for_due(batch, false, 0), batch);
             let due: usize = (0..4).map(|round| for_due(batch, true, round)).sum();

@@ -1,9 +1,9 @@
-//! The walk over all pairs of the window, hour by hour and page by page: it comes to what nobody noted here, because it was
-//! stored by another Millrace, before the last start, or when there was too much to note.
+//! The walk over all captured calls of the window, hour by hour and page by page. It finds those that were not noted here: stored by
+//! another Millrace, before the last start, or when too many were noted.
 //!
-//! An hour is walked again after pauses that double up to a part of its age, and sooner when it has other pairs than before.
-//! So what waits for ever costs less and less, and behind the window nothing. One list of hours is walked to its end, oldest
-//! first, before the next is asked for: none is starved.
+//! An hour is walked again after pauses that double up to a part of its age, and sooner when its number of calls changed.
+//! So calls that never find a root cost less and less, and nothing once they are outside the window. One list of hours is walked to
+//! its end, oldest first, before the next is queried, so that none starves.
 
 use crate::clickhouse::joins::Hour;
 use crate::time::UnixNanos;
@@ -11,14 +11,14 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Asking for the hours takes no more than one part of this many of the time.
+/// Listing the hours takes no more than this fraction (1/n) of the time.
 const HOURS_SHARE: u32 = 50;
-/// Hours are asked for once in so many rounds at most.
+/// Hours are listed once in so many rounds at most.
 const HOURS_ROUNDS: u32 = 8;
-/// Between two walks of an hour there is at most one part of this many of its age.
+/// The pause between two walks of an hour is at most this fraction (1/n) of its age.
 const AGE_SHARE: u64 = 4;
 
-/// Where the next page begins: behind this trace and workspace.
+/// Where the next page begins: after this trace and workspace.
 type After = (String, String);
 
 pub(crate) struct Walk {
@@ -33,9 +33,9 @@ pub(crate) struct Walk {
 #[derive(Clone, Copy)]
 struct Walked {
     at: Instant,
-    /// Pairs it had.
+    /// Calls it had.
     pairs: u64,
-    /// How long it may rest.
+    /// Pause until the next walk.
     rest: Duration,
 }
 
@@ -45,12 +45,12 @@ impl Walk {
         Self { hours: VecDeque::new(), after: After::default(), walked: HashMap::new(), next: now, pause_min }
     }
 
-    /// Whether the hours are to be asked for.
+    /// Whether the hours should be listed.
     pub(crate) fn wants_hours(&self, now: Instant) -> bool {
         self.hours.is_empty() && self.next <= now
     }
 
-    /// Begins anew with the hours that have pairs, which took so long to find.
+    /// Begins again with the hours that have captured calls; `took` is how long it took to list them.
     pub(crate) fn begin(&mut self, hours: Vec<Hour>, time: UnixNanos, now: Instant, took: Duration) {
         self.next = now + self.pause_min.max(took.saturating_mul(HOURS_SHARE));
         let mut known = std::mem::take(&mut self.walked);
@@ -75,18 +75,18 @@ impl Walk {
         self.after = After::default();
     }
 
-    /// Whether there is something left to walk.
+    /// Whether hours are left to walk.
     pub(crate) fn is_under_way(&self) -> bool {
         !self.hours.is_empty()
     }
 
-    /// The next page: its hour, where it begins, and how many traces there is room for.
+    /// Returns the next page: its hour, where it begins, and how many traces it may have.
     pub(crate) fn next(&self, traces_max: usize) -> Option<(Hour, After, usize)> {
         let hour = self.hours.front().filter(|_| traces_max > 0)?;
         Some((*hour, self.after.clone(), traces_max))
     }
 
-    /// The page was seen; the last row of a full one tells where to go on.
+    /// Moves on after a page; the next one begins after its last row, or in the next hour if it was not full.
     pub(crate) fn seen(&mut self, page: &[After], traces_max: usize) {
         match page.last() {
             Some(last) if page.len() >= traces_max => self.after = last.clone(),
@@ -100,7 +100,7 @@ impl Walk {
 
 fn age_secs(hour: &Hour, now: UnixNanos) -> u64 {
     let end = hour.start_secs.saturating_add(3_600);
-    u64::try_from((now.nanos() / 1_000_000_000).saturating_sub(end)).unwrap_or(0)
+    (now.nanos() / 1_000_000_000).saturating_sub(end).max(0).unsigned_abs()
 }
 
 #[cfg(test)]

@@ -1,40 +1,41 @@
-//! Removes rows of the table that another report of the same span has superseded: of a span that was sent at its start and
+//! Removes rows of the table that a fuller report of the same span supersedes: of a span that was sent at its start and
 //! again at its end the second stays, in whatever order they came.
 //!
-//! ```text
-//! noted when another report is accepted --schedule--> due soon, and again after growing pauses --.
-//!                                                                                                |--> look --> one DELETE
-//! the last hours ------------------------- walk ---> spans that have several rows ---------------'
-//! ```
-//!
-//! The table is the state, and the same row stays whoever looks and however often (`clickhouse/superseded.rs`), so several
-//! Millraces may do this. What nobody noted here (another Millrace accepted the other report, or an earlier run) is found by
-//! the walk, which takes one part in a hundred of the time at most.
+//! Which row stays depends on the rows only (`clickhouse/superseded.rs`). A round looks at noted spans and sends one DELETE. The
+//! walk finds spans that were not noted here, and takes at most a hundredth of the time.
 
-mod schedule;
 mod walk;
 
+use super::schedule::{Pauses, Schedule};
 use crate::clickhouse::superseded::{self, Began, Ids, SPANS_MAX};
 use crate::clickhouse::{Availability, Client, Failure};
-use crate::dedup::Noted;
+use crate::dedup::{Noted, ReportedAgain};
+use crate::numbers::to_u64;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
-use schedule::{Due, Schedule};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use walk::Walk;
 
-/// How often it is looked whether something was noted.
+/// How often noted spans are looked at.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// After a failure.
+/// Pause after a failure.
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
-/// Reports of one span may say that it began at other times, and a captured call may begin when it arrives: not further from
-/// each other than repeats are known.
+/// An accepted row is in the table after about a second. The last look is about half an hour after the first.
+const PAUSES: Pauses = Pauses {
+    before: Duration::from_millis(500),
+    first: Duration::from_millis(500),
+    growth: 2,
+    last: Duration::from_secs(1_024),
+    items_max: 131_072,
+};
+/// Reports of one span may have different start times, and a captured call may begin when it arrives: at most so far apart, which is
+/// longer than repeats are known.
 const APART_NANOS: i64 = 25 * 3_600 * 1_000_000_000;
 
-/// The remover with all it needs.
+/// Runs the rounds that remove superseded rows.
 #[derive(Debug)]
 pub struct Superseder {
     /// Where the table is.
@@ -43,7 +44,7 @@ pub struct Superseder {
     pub noted: Noted,
     /// What is counted.
     pub metrics: Metrics,
-    /// Whether ClickHouse is there.
+    /// Whether ClickHouse is reachable.
     pub availability: Availability,
     /// What time it is.
     pub clock: Clock,
@@ -64,32 +65,32 @@ impl Superseder {
     }
 
     async fn rounds(&self) {
-        let (mut schedule, mut walk) = (Schedule::default(), Walk::new(Instant::now()));
+        let (mut schedule, mut walk) = (Schedule::new(PAUSES), Walk::new(Instant::now()));
         let mut is_failing = false;
         loop {
             self.availability.until_reachable().await;
             let done = self.round(&mut schedule, &mut walk).await;
             if let (Err(failure), false) = (&done, is_failing) {
                 let why = &failure.message;
-                tracing::warn!(why, "cannot remove the rows of superseded reports; trying again");
+                tracing::warn!(why, "failed to remove superseded rows; trying again");
             }
             is_failing = done.is_err();
             tokio::time::sleep(if is_failing { FAILED_PAUSE } else { INTERVAL }).await;
         }
     }
 
-    async fn round(&self, schedule: &mut Schedule, walk: &mut Walk) -> Result<(), Failure> {
+    async fn round(&self, schedule: &mut Schedule<ReportedAgain>, walk: &mut Walk) -> Result<(), Failure> {
         let now = Instant::now();
         for span in self.noted.take() {
             schedule.note(span, now);
         }
         let due = schedule.take_due(now, SPANS_MAX);
-        match self.remove(due.iter().map(|due| ((due.span.trace, due.span.span), due.span.began))).await {
+        match self.remove(due.iter().map(|due| ((due.item.trace, due.item.span), due.item.began))).await {
             Ok(removed) => {
-                let left = due
-                    .into_iter()
-                    .filter(|due| !removed.contains(&(due.span.trace.to_string(), due.span.span.to_string())));
-                left.for_each(|due: Due| schedule.again(due, now));
+                let is_left =
+                    |span: &ReportedAgain| !removed.contains(&(span.trace.to_string(), span.span.to_string()));
+                // perhaps one of the reports is not in the table yet
+                due.into_iter().filter(|due| is_left(&due.item)).for_each(|due| schedule.again_later(due, now));
             }
             Err(failure) => {
                 due.into_iter().for_each(|due| schedule.again(due, now));
@@ -99,7 +100,7 @@ impl Superseder {
         self.walk(walk).await
     }
 
-    /// Removes what is superseded of these spans; gives those of which something was.
+    /// Removes the superseded rows of these spans; returns the spans that had some.
     async fn remove(&self, spans: impl Iterator<Item = (Ids, i64)>) -> Result<HashSet<(String, String)>, Failure> {
         let spans: Vec<(Ids, i64)> = spans.collect();
         let began = spans.iter().map(|(_, began)| *began);
@@ -108,7 +109,7 @@ impl Superseder {
         let began: Began = first.saturating_sub(APART_NANOS)..=last.saturating_add(APART_NANOS);
         let rows = superseded::superseded(&self.client, &ids, &began).await?;
         superseded::remove(&self.client, &rows).await?;
-        self.metrics.superseded.inc_by(u64::try_from(rows.len()).unwrap_or(u64::MAX));
+        self.metrics.superseded.inc_by(to_u64(rows.len()));
         Ok(rows.into_iter().map(|row| (row.trace, row.span)).collect())
     }
 
