@@ -42,7 +42,7 @@ async fn serve_parent(engine: embedded::Config, parent: Parent) -> anyhow::Resul
     // a signal to the whole group (Ctrl-C, systemd) is the parent's matter: it still needs this engine
     let ignored = tokio::spawn(async { while signalled().await.is_ok() {} });
     let stdin = (parent.own_stdin, parent.password_stdin);
-    let served = embedded::Command::serve_as_child(engine, stdin, CancellationToken::new()).await;
+    let served = embedded::ChildCommand::serve_as_child(engine, stdin, CancellationToken::new()).await;
     ignored.abort();
     Ok(served?)
 }

@@ -45,7 +45,7 @@ pub(super) struct Store {
 
 struct Embedded {
     data_dir: PathBuf,
-    command: embedded::Command,
+    command: embedded::ChildCommand,
     /// The fence around the engine, once it is up.
     fence: watch::Sender<Option<embedded::Fence>>,
 }
@@ -125,7 +125,7 @@ fn engine_command(
     listen: SocketAddr,
     data_dir: &Path,
     own_secret: String,
-) -> anyhow::Result<embedded::Command> {
+) -> anyhow::Result<embedded::ChildCommand> {
     let mut arguments = ["clickhouse", "--parent-watch", "--own-stdin"].map(str::to_owned).to_vec();
     let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     option("--listen", listen.to_string());
@@ -141,7 +141,7 @@ fn engine_command(
     if password.is_some() {
         arguments.push("--password-stdin".to_owned());
     }
-    Ok(embedded::Command {
+    Ok(embedded::ChildCommand {
         executable: std::env::current_exe().context("failed to find the path of this program")?,
         arguments,
         own_secret: Some(own_secret),

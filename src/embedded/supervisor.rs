@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin};
 
-use super::{Bound, Fence};
+use super::config::Config;
+use super::engine::sandbox::Fence;
+use super::server::listener::{Bound, ServeError, run_server};
 use tokio_util::sync::CancellationToken;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
@@ -43,9 +45,9 @@ const READY_PREFIX: &str = "millrace clickhouse listens on ";
 /// How the child is started: the executable and everything behind it. It must end up in [`serve_as_child`]. Its
 /// environment is empty: the parent's holds secrets, and the engine's SQL can read its own.
 ///
-/// [`serve_as_child`]: Command::serve_as_child
+/// [`serve_as_child`]: ChildCommand::serve_as_child
 #[derive(Clone)]
-pub struct Command {
+pub struct ChildCommand {
     /// This very program, usually.
     pub executable: PathBuf,
     /// `clickhouse --parent-watch ...`, with `--password-stdin` if there is a password, `--own-stdin` if there is a secret.
@@ -65,18 +67,18 @@ pub enum Supervised {
     Down,
 }
 
-impl Command {
+impl ChildCommand {
     /// The child's half of the agreement: reads its secrets from the first lines of stdin if it is to, says the address
     /// on stdout once it is known, stops when stdin ends.
     ///
     /// # Errors
     ///
-    /// As [`run_server`](super::run_server).
+    /// As [`run_server`].
     pub async fn serve_as_child(
-        mut config: super::Config,
+        mut config: Config,
         (own_stdin, password_stdin): (bool, bool),
         stop: CancellationToken,
-    ) -> Result<(), super::ServeError> {
+    ) -> Result<(), ServeError> {
         for (wanted, secret) in [(own_stdin, &mut config.own_secret), (password_stdin, &mut config.password)] {
             if wanted {
                 // without the line, the parent died before it was written: never serve unguarded
@@ -100,7 +102,7 @@ impl Command {
                 let _reader_gone = writeln!(std::io::stdout(), "{READY_PREFIX}{address}; {fence}");
             }
         });
-        let served = super::run_server(config, shutdown, bound).await;
+        let served = run_server(config, shutdown, bound).await;
         parent.abort();
         ready.abort();
         served
@@ -141,7 +143,7 @@ pub struct NeverStarted {
 ///
 /// When it cannot be started for the first time. Once it was up, it is started again for ever.
 pub async fn supervise(
-    command: Command,
+    command: ChildCommand,
     mut shutdown: CancellationToken,
     on_change: impl Fn(Supervised) + Send + Sync,
 ) -> Result<(), NeverStarted> {
@@ -184,7 +186,7 @@ struct Ended {
 
 /// One life of the child; `None` when it ended because it was told to.
 async fn run_once(
-    command: &Command,
+    command: &ChildCommand,
     shutdown: &mut CancellationToken,
     on_change: &(impl Fn(Supervised) + Send + Sync),
     forward: Arc<AtomicBool>,
@@ -245,7 +247,7 @@ async fn last_words(stderr: Option<ChildStderr>, forward: Arc<AtomicBool>) -> Op
     error
 }
 
-fn start(command: &Command) -> std::io::Result<Child> {
+fn start(command: &ChildCommand) -> std::io::Result<Child> {
     tokio::process::Command::new(&command.executable)
         .args(&command.arguments)
         .env_clear()

@@ -698,9 +698,9 @@ fn a_running_query_does_not_hold_up_the_stop() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_childs_password_is_where_its_sql_cannot_read_it() {
-    use millrace::embedded::{Command, Supervised, supervise};
+    use millrace::embedded::{ChildCommand, Supervised, supervise};
     let dir = tempfile::tempdir().unwrap();
-    let command = Command {
+    let command = ChildCommand {
         executable: env!("CARGO_BIN_EXE_millrace").into(),
         arguments: arguments(dir.path(), &["--password-stdin"]),
         own_secret: None,
@@ -785,10 +785,10 @@ fn nobody_else_can_open_the_folder_even_if_they_could_before() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn own_queries_are_known_by_a_secret_and_others_neither_see_nor_end_them() {
-    use millrace::embedded::{Command, OWN_HEADER, Supervised, own_secret, supervise};
+    use millrace::embedded::{ChildCommand, OWN_HEADER, Supervised, own_secret, supervise};
     let dir = tempfile::tempdir().unwrap();
     let secret = own_secret();
-    let command = Command {
+    let command = ChildCommand {
         executable: env!("CARGO_BIN_EXE_millrace").into(),
         arguments: arguments(dir.path(), &["--own-stdin", "--queries-max", "2"]),
         own_secret: Some(secret.clone()),
@@ -894,9 +894,9 @@ fn an_engine_that_can_never_start_ends_serve_with_its_reason_said_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_child_that_dies_is_started_again_with_its_data() {
-    use millrace::embedded::{Command, Supervised, supervise};
+    use millrace::embedded::{ChildCommand, Supervised, supervise};
     let dir = tempfile::tempdir().unwrap();
-    let command = Command {
+    let command = ChildCommand {
         executable: env!("CARGO_BIN_EXE_millrace").into(),
         arguments: arguments(dir.path(), &[]),
         own_secret: None,

@@ -21,6 +21,7 @@ use crate::embedded::wire::allowed;
 use crate::embedded::wire::allowed::Parsed;
 use crate::embedded::wire::errors::{QueryError, code};
 use crate::embedded::wire::statement;
+use crate::sql::quoted;
 
 /// The folder of relative paths in SQL, inside the data folder.
 pub(crate) const USER_FILES: &str = "user_files";
@@ -175,7 +176,7 @@ impl Engine {
     fn connect_as_owner(&self) -> Result<Connection, QueryError> {
         let connection = self.connect()?;
         if let Some(secret) = &self.own_secret {
-            let owner = format!("SET log_comment = {}", statement::quote(&marked_comment("", secret)));
+            let owner = format!("SET log_comment = {}", quoted(&marked_comment("", secret)));
             let set = connection.query(owner.as_bytes(), "TabSeparated", &[]);
             if let Some(error) = set.error {
                 return Err(QueryError::from_engine(&error));

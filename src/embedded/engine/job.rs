@@ -12,10 +12,11 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::libchdb::{Connection, Outcome};
 use super::sessions::Sessions;
+use crate::embedded::engine::capacity::Reservation;
 use crate::embedded::engine::instance::{Engine, marked_comment};
-use crate::embedded::server::capacity::Held;
+use crate::embedded::wire::claim::Claim;
 use crate::embedded::wire::errors::{QueryError, code};
-use crate::embedded::wire::statement::{Claim, quote, quote_name};
+use crate::sql::{quoted, quoted_name};
 
 /// What a request asks for besides its statement.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub(crate) struct Setup {
     /// The statement runs under this `readonly`, whatever it or its session sets.
     pub(crate) readonly: Option<u8>,
     pub(crate) parameters: Vec<(String, String)>,
-    pub(crate) session: Option<SessionWish>,
+    pub(crate) session: Option<SessionRequest>,
     /// The session ends with this request.
     pub(crate) close_session: bool,
     /// The statement is SET or USE: its effect on the session stays.
@@ -39,12 +40,12 @@ pub(crate) struct Setup {
     /// What was read of the statement.
     pub(crate) claim: Claim,
     /// Room for its text, and for the copies of it that are made on its way.
-    pub(crate) _held: Held,
+    pub(crate) _reservation: Reservation,
 }
 
 /// The session a request wants to run in.
 #[derive(Debug, Clone)]
-pub(crate) struct SessionWish {
+pub(crate) struct SessionRequest {
     pub(crate) id: String,
     pub(crate) timeout: Duration,
     pub(crate) must_exist: bool,
@@ -104,7 +105,7 @@ impl Job {
         let outcome = checked(connection.query(sql.as_bytes(), format, &self.setup.parameters))?;
         if self.setup.changes_session
             && self.setup.session.is_some()
-            && self.ask("SELECT toString(getSetting('readonly'))")? == "1"
+            && self.text_of("SELECT toString(getSetting('readonly'))")? == "1"
         {
             self.stuck.set(true);
             let message = "SET readonly = 1 cannot be kept in a session, which has ended: add readonly=1 to the URL of \
@@ -130,7 +131,7 @@ impl Job {
     ) -> Result<Outcome, QueryError> {
         // the parameters of an insert stream are gone when its VALUES are read, those of the session are not
         for (name, value) in self.setup.parameters.clone() {
-            self.run(&format!("SET param_{name} = {}", quote(&value)))?;
+            self.run(&format!("SET param_{name} = {}", quoted(&value)))?;
         }
         let Some(connection) = &mut self.connection else { return Err(gone()) };
         let mut stream = connection.insert(sql.as_bytes(), format).map_err(|text| QueryError::from_engine(&text))?;
@@ -150,7 +151,7 @@ impl Job {
             self.put_back = self.remember()?;
         }
         if let Some(database) = &self.setup.database {
-            self.run(&format!("USE {}", quote_name(database)))?;
+            self.run(&format!("USE {}", quoted_name(database)))?;
         }
         let mut settings = self.setup.settings.clone();
         let comment =
@@ -161,7 +162,7 @@ impl Job {
         if let Some(level) = self.setup.readonly.filter(|_level| self.setup.session.is_none()) {
             settings.push(("readonly".to_owned(), level.to_string()));
         }
-        let pairs: Vec<String> = settings.iter().map(|(name, value)| format!("{name} = {}", quote(value))).collect();
+        let pairs: Vec<String> = settings.iter().map(|(name, value)| format!("{name} = {}", quoted(value))).collect();
         self.run(&format!("SET {}", pairs.join(", ")))
     }
 
@@ -169,34 +170,34 @@ impl Job {
     fn remember(&self) -> Result<Vec<String>, QueryError> {
         let mut undo = Vec::new();
         if self.setup.database.is_some() {
-            let current = self.ask("SELECT currentDatabase()")?;
-            undo.push(format!("USE {}", quote_name(&current)));
+            let current = self.text_of("SELECT currentDatabase()")?;
+            undo.push(format!("USE {}", quoted_name(&current)));
         }
         let names: Vec<String> =
-            self.setup.settings.iter().map(|(name, _value)| format!(", {}", quote(name))).collect();
+            self.setup.settings.iter().map(|(name, _value)| format!(", {}", quoted(name))).collect();
         let ask = format!(
             "SELECT arrayStringConcat(groupArray(concat(name, '\\0', toString(changed), '\\0', value)), '\\0') \
              FROM system.settings WHERE name IN ('log_comment'{})",
             names.concat()
         );
-        let answer = self.ask(&ask)?;
+        let answer = self.text_of(&ask)?;
         let fields: Vec<&str> = answer.split('\0').collect();
         undo.extend(fields.chunks_exact(3).filter_map(|field| match field {
-            [name, "1", value] => Some(format!("SET {name} = {}", quote(value))),
+            [name, "1", value] => Some(format!("SET {name} = {}", quoted(value))),
             [name, _unchanged, _default] => Some(format!("SET {name} = DEFAULT")),
             _ => None,
         }));
         Ok(undo)
     }
 
-    fn ask(&self, sql: &str) -> Result<String, QueryError> {
+    fn text_of(&self, sql: &str) -> Result<String, QueryError> {
         let Some(connection) = &self.connection else { return Err(gone()) };
         let outcome = checked(connection.query(sql.as_bytes(), "RawBLOB", &[]))?;
         Ok(String::from_utf8_lossy(&outcome.bytes).into_owned())
     }
 
     fn run(&self, sql: &str) -> Result<(), QueryError> {
-        self.ask(sql).map(|_nothing| ())
+        self.text_of(sql).map(|_nothing| ())
     }
 }
 
@@ -215,11 +216,11 @@ impl Drop for Job {
     }
 }
 
-fn open(engine: &Engine, sessions: &Sessions, wish: Option<&SessionWish>) -> Result<Connection, QueryError> {
-    let Some(wish) = wish else { return engine.connect() };
-    match sessions.take(&wish.id, wish.must_exist)? {
+fn open(engine: &Engine, sessions: &Sessions, session: Option<&SessionRequest>) -> Result<Connection, QueryError> {
+    let Some(session) = session else { return engine.connect() };
+    match sessions.take(&session.id, session.must_exist)? {
         Some(connection) => Ok(connection),
-        None => engine.connect().inspect_err(|_refused| sessions.forget(&wish.id)),
+        None => engine.connect().inspect_err(|_refused| sessions.forget(&session.id)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! Library::open -> &'static Library     dlopen, once a process; never closed, its threads live on
 //!    └ Connection                       a session of its own: settings, current database, temporary tables
-//!        ├ query    one statement; what it prints comes back as bytes (results of any size: see `pipe.rs`)
+//!        ├ query    one statement; what it prints comes back as bytes (results of any size: see `run.rs`)
 //!        └ insert   one INSERT whose rows are appended in pieces
 //! ```
 //!
@@ -14,6 +14,8 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr::NonNull;
+
+use crate::embedded::wire::claim::{Analysis, QueryClass};
 
 type RawConnection = *mut c_void;
 type RawResult = *mut c_void;
@@ -35,7 +37,8 @@ pub(crate) struct Library {
         *const usize,
         usize,
     ) -> RawResult,
-    classify: unsafe extern "C" fn(RawConnection, *const c_char, usize, *const c_char, usize, *mut Analysis) -> c_int,
+    classify:
+        unsafe extern "C" fn(RawConnection, *const c_char, usize, *const c_char, usize, *mut RawAnalysis) -> c_int,
     insert: unsafe extern "C" fn(RawConnection, *const c_char, usize, *const c_char, usize) -> RawInsert,
     insert_append: unsafe extern "C" fn(RawInsert, *const c_void, usize) -> c_int,
     insert_done: unsafe extern "C" fn(RawInsert) -> RawResult,
@@ -168,10 +171,9 @@ pub(crate) struct Outcome {
     pub(crate) written_bytes: u64,
 }
 
-/// What the engine's parser says of a text, without running it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What `chdb_classify_query_n` fills in.
 #[repr(C)]
-pub(crate) struct Analysis {
+struct RawAnalysis {
     /// Of this struct, in bytes.
     size: u32,
     statements: u32,
@@ -179,34 +181,17 @@ pub(crate) struct Analysis {
     class: u32,
 }
 
-/// What statements do to what outlives them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum QueryClass {
-    ReadOnly,
-    /// Databases, or what lies beside them.
-    Mutating,
-    /// Sessions, the server, files.
-    Control,
-    /// It does not parse, or the engine has no class for it.
-    Unknown,
-}
-
-impl Analysis {
+impl RawAnalysis {
     const UNKNOWN: Self = Self { size: 16, statements: 0, flags: 0, class: 4 };
 
-    /// How many there are; those side by side (`PARALLEL WITH`) each count. 0 when the text does not parse.
-    pub(crate) fn statements(&self) -> u32 {
-        self.statements
-    }
-
-    /// Of the statement that may do the most.
-    pub(crate) fn class(&self) -> QueryClass {
-        match self.class {
+    fn read(&self) -> Analysis {
+        let class = match self.class {
             0 => QueryClass::ReadOnly,
             1 | 2 => QueryClass::Mutating,
             3 => QueryClass::Control,
             _ => QueryClass::Unknown,
-        }
+        };
+        Analysis { statements: self.statements, class, flags: self.flags }
     }
 }
 
@@ -249,7 +234,7 @@ impl Connection {
 
     /// Asks the engine's parser what a text would do in this session.
     pub(crate) fn classify(&self, sql: &[u8]) -> Analysis {
-        let mut analysis = Analysis::UNKNOWN;
+        let mut analysis = RawAnalysis::UNKNOWN;
         // SAFETY: as in `query`; `analysis` is as large as its first field says, and is written during the call only.
         let state = unsafe {
             let target = std::ptr::null();
@@ -262,7 +247,7 @@ impl Connection {
                 std::ptr::from_mut(&mut analysis),
             )
         };
-        if state == 0 { analysis } else { Analysis::UNKNOWN }
+        if state == 0 { analysis } else { RawAnalysis::UNKNOWN }.read()
     }
 
     /// Begins an INSERT without its FORMAT clause; the rows follow in `format`. The connection is busy until the

@@ -1,5 +1,8 @@
 //! The engine's process: libchdb, the statements that run in it, and the fence around it.
 
+#[cfg(test)]
+mod agreement;
+pub(crate) mod capacity;
 pub(crate) mod instance;
 pub(crate) mod job;
 pub(crate) mod libchdb;

@@ -1,7 +1,7 @@
 //! A statement under way: its blocking side on a thread of the blocking pool, its rows or its data through a pipe.
 //!
 //! ```text
-//! rows    engine --INTO OUTFILE '/proc/self/fd/N'--> pipe (64 KiB) --> Running::piece --> HTTP body
+//! rows    engine --INTO OUTFILE '/proc/self/fd/N'--> pipe (64 KiB) --> RunningQuery::piece --> HTTP body
 //! insert  HTTP body --> channel (4 pieces) --> insert stream --> engine
 //! ```
 //!
@@ -26,8 +26,8 @@ use super::sessions::Sessions;
 use crate::embedded::engine::instance::Engine;
 use crate::embedded::wire::errors::{QueryError, code};
 use crate::embedded::wire::native_revision::Rewriter;
-use crate::embedded::wire::statement;
 use crate::embedded::wire::statement::{Insert, Rows};
+use crate::sql::is_plain_name;
 
 /// One read of the pipe.
 const PIECE_BYTES: usize = 64 << 10;
@@ -50,7 +50,7 @@ pub(crate) struct Runner {
 }
 
 /// A statement whose rows are being read. Dropped before its end, it is killed.
-pub(crate) struct Running {
+pub(crate) struct RunningQuery {
     rows: pipe::Receiver,
     end: JoinHandle<Result<Outcome, QueryError>>,
     rewriter: Option<Rewriter>,
@@ -58,7 +58,7 @@ pub(crate) struct Running {
     _kill: KillOnDrop,
 }
 
-impl Running {
+impl RunningQuery {
     /// The same, in the flavour of Native that this revision of the protocol has.
     pub(crate) fn with_native_revision(mut self, revision: u64) -> Self {
         self.rewriter = Rewriter::new(revision);
@@ -107,7 +107,7 @@ impl Runner {
         text: &str,
         rows: &Rows,
         format: &str,
-    ) -> Result<Running, QueryError> {
+    ) -> Result<RunningQuery, QueryError> {
         let failed =
             |error: std::io::Error| QueryError::new(code::ABORTED, "ABORTED", &format!("Cannot pipe: {error}"));
         let (reading, writing) = std::io::pipe().map_err(failed)?;
@@ -127,7 +127,7 @@ impl Runner {
             drop(writing);
             result
         });
-        Ok(Running { rows: reading, end, rewriter: None, unservable: None, _kill: kill })
+        Ok(RunningQuery { rows: reading, end, rewriter: None, unservable: None, _kill: kill })
     }
 
     /// Runs a statement that prints nothing to speak of. Goes on to its end even if the caller does not wait.
@@ -148,8 +148,14 @@ impl Runner {
         joined(run.await)
     }
 
-    /// Starts an INSERT; its data goes into the [`Inserting`].
-    pub(crate) fn insert(&self, setup: Setup, permit: OwnedSemaphorePermit, text: &str, insert: &Insert) -> Inserting {
+    /// Starts an INSERT; its data goes into the [`RunningInsert`].
+    pub(crate) fn insert(
+        &self,
+        setup: Setup,
+        permit: OwnedSemaphorePermit,
+        text: &str,
+        insert: &Insert,
+    ) -> RunningInsert {
         // the line end is the end of a comment too
         let head = text.get(..insert.head_end).unwrap_or_default();
         let (sql, format) = (format!("{head}\n"), insert.format.clone());
@@ -158,7 +164,7 @@ impl Runner {
         let finished = Arc::new(AtomicBool::new(false));
         let kill = KillOnDrop { engine: self.engine.clone(), marker: setup.marker.clone(), finished: finished.clone() };
         let end = spawn_blocking(move || {
-            if !statement::is_plain_name(&format) {
+            if !is_plain_name(&format) {
                 let message = format!("Unknown format {format}");
                 return Err(QueryError::new(code::UNKNOWN_FORMAT, "UNKNOWN_FORMAT", &message));
             }
@@ -172,13 +178,13 @@ impl Runner {
             };
             job.insert(&sql, &format, next)
         });
-        Inserting { data, end, _kill: kill }
+        RunningInsert { data, end, _kill: kill }
     }
 }
 
 /// An INSERT that waits for its data, then for its end. Dropped before its end, it is killed: whoever sent it sends it
 /// again, and the two would run side by side.
-pub(crate) struct Inserting {
+pub(crate) struct RunningInsert {
     data: mpsc::Sender<Piece>,
     end: JoinHandle<Result<Outcome, QueryError>>,
     _kill: KillOnDrop,
@@ -189,7 +195,7 @@ enum Piece {
     End,
 }
 
-impl Inserting {
+impl RunningInsert {
     /// Hands over the next bytes; false when no more are wanted.
     pub(crate) async fn piece(&self, bytes: Bytes) -> bool {
         bytes.is_empty() || self.data.send(Piece::Data(bytes)).await.is_ok()

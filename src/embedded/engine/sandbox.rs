@@ -53,14 +53,14 @@ const READ_WRITE: &[&str] = &["/dev/null", "/dev/zero"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fence {
     /// Around files.
-    pub files: Held,
+    pub files: Enforcement,
     /// Around system calls.
-    pub calls: Held,
+    pub calls: Enforcement,
 }
 
 /// How far the kernel lets one part of the fence be put up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum Enforcement {
     /// All of it.
     Full,
     /// Something of it only.
@@ -73,11 +73,11 @@ impl Fence {
     /// Whether it stands as it should.
     #[must_use]
     pub fn is_whole(self) -> bool {
-        self.files == Held::Full && self.calls == Held::Full
+        self.files == Enforcement::Full && self.calls == Enforcement::Full
     }
 }
 
-impl Held {
+impl Enforcement {
     const WORDS: [(Self, &'static str); 3] = [(Self::Full, "full"), (Self::Partly, "partial"), (Self::Not, "none")];
 
     /// `full`, `partial` or `none`.
@@ -101,10 +101,12 @@ impl fmt::Display for Fence {
 impl Fence {
     /// Reads what [`Display`](fmt::Display) writes.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let held = |word: &str| Held::WORDS.into_iter().find(|(_, known)| *known == word).map(|(held, _)| held);
+        let enforcement = |word: &str| {
+            Enforcement::WORDS.into_iter().find(|(_, known)| *known == word).map(|(enforcement, _)| enforcement)
+        };
         let parts = text.strip_prefix("files ").and_then(|rest| rest.split_once(", calls "));
         let (files, calls) = parts?;
-        Some(Self { files: held(files)?, calls: held(calls)? })
+        Some(Self { files: enforcement(files)?, calls: enforcement(calls)? })
     }
 }
 
@@ -112,24 +114,24 @@ impl Fence {
 pub(crate) fn confine(data_dir: &Path, library: &Path) -> Fence {
     let files = confine_files(data_dir, library).unwrap_or_else(|error| {
         tracing::warn!(%error, "embedded clickhouse: landlock cannot be used");
-        Held::Not
+        Enforcement::Not
     });
     // no core file holds prompts, and no other process of this user looks into this one
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "embedded clickhouse can be looked into by other processes of this user");
     }
     let calls = match system_calls::confine() {
-        Ok(()) => Held::Full,
+        Ok(()) => Enforcement::Full,
         Err(error) => {
             tracing::warn!(%error, "embedded clickhouse: seccomp cannot be used");
-            Held::Not
+            Enforcement::Not
         }
     };
     Fence { files, calls }
 }
 
 /// One ruleset for all that Landlock knows: a second one would forbid moving files between folders.
-fn confine_files(data_dir: &Path, library: &Path) -> Result<Held, RulesetError> {
+fn confine_files(data_dir: &Path, library: &Path) -> Result<Enforcement, RulesetError> {
     let abi = ABI::V6;
     let all = AccessFs::from_all(abi);
     let read = AccessFs::from_read(abi);
@@ -148,10 +150,10 @@ fn confine_files(data_dir: &Path, library: &Path) -> Result<Held, RulesetError> 
     let knows_all_of_files =
         matches!(status.landlock, LandlockStatus::Available { effective_abi, .. } if effective_abi >= ABI::V3);
     Ok(match status.ruleset {
-        RulesetStatus::NotEnforced => Held::Not,
-        RulesetStatus::FullyEnforced => Held::Full,
-        RulesetStatus::PartiallyEnforced if knows_all_of_files => Held::Full,
-        RulesetStatus::PartiallyEnforced => Held::Partly,
+        RulesetStatus::NotEnforced => Enforcement::Not,
+        RulesetStatus::FullyEnforced => Enforcement::Full,
+        RulesetStatus::PartiallyEnforced if knows_all_of_files => Enforcement::Full,
+        RulesetStatus::PartiallyEnforced => Enforcement::Partly,
     })
 }
 
@@ -161,8 +163,8 @@ mod tests {
 
     #[test]
     fn what_the_child_tells_of_its_fence_is_what_the_parent_reads() {
-        for (files, _) in Held::WORDS {
-            for (calls, _) in Held::WORDS {
+        for (files, _) in Enforcement::WORDS {
+            for (calls, _) in Enforcement::WORDS {
                 let fence = Fence { files, calls };
                 assert_eq!(Fence::parse(&fence.to_string()), Some(fence));
             }

@@ -19,7 +19,7 @@ use tokio_util::io::StreamReader;
 use crate::codings::Coding;
 use crate::columns::native::frames::{FrameError, FrameReader};
 
-use crate::embedded::server::capacity::Wanted;
+use crate::embedded::engine::capacity::Demand;
 use crate::embedded::wire::errors::{QueryError, code};
 
 /// One piece of a body, decompressed.
@@ -35,7 +35,7 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 /// A second, as sent.
 const RATE_LEAST: u64 = 4 << 10;
 /// One that has a place that others wait for.
-const IDLE_WHEN_WANTED_MAX: Duration = Duration::from_secs(1);
+const IDLE_ON_DEMAND_MAX: Duration = Duration::from_secs(1);
 /// How often it is looked whether somebody waits.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -57,7 +57,7 @@ impl Pace {
 }
 
 /// A body being read.
-pub(crate) struct Body {
+pub(crate) struct RequestBody {
     reader: Pin<Box<dyn AsyncRead + Send>>,
     /// Bytes as they were sent.
     received: Arc<AtomicU64>,
@@ -65,12 +65,12 @@ pub(crate) struct Body {
     /// For its bytes, until now.
     waited: Duration,
     /// Set when it has a place.
-    place_wanted: Option<Wanted>,
+    demand: Option<Demand>,
     frames: Option<FrameReader>,
     ended: bool,
 }
 
-impl Body {
+impl RequestBody {
     /// `encoding` is the request's Content-Encoding; `frames` whether `decompress=1` was said.
     pub(crate) fn new(incoming: Incoming, encoding: &str, frames: bool) -> Result<Self, QueryError> {
         Self::from_stream(BodyDataStream::new(incoming).map(|piece| piece.map_err(io::Error::other)), encoding, frames)
@@ -97,13 +97,13 @@ impl Body {
         };
         let reader: Pin<Box<dyn AsyncRead + Send>> = Box::pin(coding.decoder(raw, ZSTD_WINDOW_LOG_MAX));
         let frames = frames.then(FrameReader::default);
-        let (pace, waited, place_wanted) = (Pace::USUAL, Duration::ZERO, None);
-        Ok(Self { reader, received, pace, waited, place_wanted, frames, ended: false })
+        let (pace, waited, demand) = (Pace::USUAL, Duration::ZERO, None);
+        Ok(Self { reader, received, pace, waited, demand, frames, ended: false })
     }
 
     /// From here on its request has a place: whoever waits for one gets it when the body stalls.
-    pub(crate) fn has_place(&mut self, wanted: Wanted) {
-        self.place_wanted = Some(wanted);
+    pub(crate) fn holds_permit(&mut self, wanted: Demand) {
+        self.demand = Some(wanted);
     }
 
     /// 0 at the end.
@@ -121,8 +121,8 @@ impl Body {
 
     fn check_pace(&self, idle: Duration) -> Result<(), QueryError> {
         let timeout = |message: &str| Err(QueryError::new(code::SOCKET_TIMEOUT, "SOCKET_TIMEOUT", message));
-        let wanted = self.place_wanted.as_ref().is_some_and(Wanted::now);
-        if wanted && idle >= IDLE_WHEN_WANTED_MAX {
+        let wanted = self.demand.as_ref().is_some_and(Demand::is_any);
+        if wanted && idle >= IDLE_ON_DEMAND_MAX {
             return timeout(
                 "The data of this INSERT stalled while other queries waited for its place: send it again, faster",
             );
@@ -160,7 +160,7 @@ impl Body {
 
     /// Reads on without looking: a client that is still sending does not read its answer.
     pub(crate) async fn drain(mut self) {
-        self.place_wanted = None;
+        self.demand = None;
         let mut rest = DRAIN_BYTES_MAX;
         let mut read = BytesMut::with_capacity(PIECE_BYTES);
         while let Ok(length @ 1..) = self.read(&mut read).await {
@@ -195,9 +195,9 @@ fn bad_frame(error: FrameError) -> QueryError {
 mod tests {
     use super::*;
 
-    fn body(pieces: &'static [&'static [u8]], pace: Pace) -> Body {
+    fn body(pieces: &'static [&'static [u8]], pace: Pace) -> RequestBody {
         let sent = futures_util::stream::iter(pieces.iter().map(|piece| Ok(Bytes::from_static(piece))));
-        let mut body = Body::from_stream(sent.chain(futures_util::stream::pending()), "", false).unwrap();
+        let mut body = RequestBody::from_stream(sent.chain(futures_util::stream::pending()), "", false).unwrap();
         body.pace = pace;
         body
     }

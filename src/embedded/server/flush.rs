@@ -17,12 +17,12 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use crate::embedded::server::capacity::Wanted;
+use crate::embedded::engine::capacity::Demand;
 
 /// How long an answer is waited for after its client has closed its side: it may be gone.
 const HALF_CLOSED_MAX: Duration = Duration::from_secs(5);
 /// How long a reader may stall while others wait for its query's place.
-const STALLED_WHEN_WANTED_MAX: Duration = Duration::from_secs(1);
+const STALLED_ON_DEMAND_MAX: Duration = Duration::from_secs(1);
 
 /// The client, as the requests on its connection see it.
 #[derive(Debug, Clone)]
@@ -35,9 +35,9 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// It has said all that it will, and waits for an answer until this is dropped.
-    pub(crate) fn expects_answer(&self) -> Answering {
+    pub(crate) fn expect_answer(&self) -> PendingAnswer {
         self.answering.fetch_add(1, Ordering::AcqRel);
-        Answering(self.answering.clone())
+        PendingAnswer(self.answering.clone())
     }
 
     /// Whether its body is being read: then its end is the end of the request.
@@ -48,20 +48,20 @@ impl Peer {
 
 /// An answer is due.
 #[derive(Debug)]
-pub(crate) struct Answering(Arc<AtomicUsize>);
+pub(crate) struct PendingAnswer(Arc<AtomicUsize>);
 
-impl Drop for Answering {
+impl Drop for PendingAnswer {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 /// hyper flushes the socket only after its own buffer is empty.
-pub(crate) struct FlushTold {
+pub(crate) struct FlushNotify {
     stream: TcpStream,
     told: watch::Sender<()>,
     stalled_after: Duration,
-    place_wanted: Wanted,
+    demand: Demand,
     /// Since when a write waits, and when it is looked at again.
     stalled: Option<(Instant, Pin<Box<Sleep>>)>,
     /// It has sent something since it was last sent anything.
@@ -73,9 +73,9 @@ pub(crate) struct FlushTold {
     half_closed_check: Pin<Box<Sleep>>,
 }
 
-impl FlushTold {
+impl FlushNotify {
     /// A write that gets rid of nothing for `stalled_after`, or for less while places are wanted, fails with `TimedOut`.
-    pub(crate) fn new(stream: TcpStream, stalled_after: Duration, place_wanted: Wanted) -> (Self, Peer) {
+    pub(crate) fn new(stream: TcpStream, stalled_after: Duration, demand: Demand) -> (Self, Peer) {
         let (told, flushes) = watch::channel(());
         let (answering, reading) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let peer = Peer { flushes, answering: answering.clone(), reading: reading.clone() };
@@ -85,7 +85,7 @@ impl FlushTold {
             stream,
             told,
             stalled_after,
-            place_wanted,
+            demand,
             stalled,
             asked: false,
             answering,
@@ -103,12 +103,12 @@ impl FlushTold {
             self.half_closed = self.half_closed.map(|_before| Instant::now());
             return wrote;
         }
-        let look_after = STALLED_WHEN_WANTED_MAX.min(self.stalled_after);
+        let look_after = STALLED_ON_DEMAND_MAX.min(self.stalled_after);
         loop {
             let (since, look) =
                 self.stalled.get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(look_after))));
             ready!(look.as_mut().poll(cx));
-            if since.elapsed() >= self.stalled_after || self.place_wanted.now() {
+            if since.elapsed() >= self.stalled_after || self.demand.is_any() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             look.as_mut().reset(Instant::now() + look_after);
@@ -130,7 +130,7 @@ impl FlushTold {
     }
 }
 
-impl AsyncRead for FlushTold {
+impl AsyncRead for FlushNotify {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.half_closed.is_none() {
             let before = buf.filled().len();
@@ -144,7 +144,7 @@ impl AsyncRead for FlushTold {
     }
 }
 
-impl AsyncWrite for FlushTold {
+impl AsyncWrite for FlushNotify {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.or_stalled(cx, wrote)
@@ -178,10 +178,10 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    async fn pair(stalled_after: Duration) -> (TcpStream, FlushTold, Peer) {
+    async fn pair(stalled_after: Duration) -> (TcpStream, FlushNotify, Peer) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-        let (socket, peer) = FlushTold::new(accepted.unwrap().0, stalled_after, Wanted::default());
+        let (socket, peer) = FlushNotify::new(accepted.unwrap().0, stalled_after, Demand::default());
         (client.unwrap(), socket, peer)
     }
 
@@ -200,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_an_answer_is_there_until_it_is_sent() {
         let (mut client, mut socket, peer) = pair(Duration::from_secs(60)).await;
-        let answer_due = peer.expects_answer();
+        let answer_due = peer.expect_answer();
         client.shutdown().await.unwrap();
         let early = tokio::time::timeout(Duration::from_millis(50), socket.read(&mut [0])).await;
         assert!(early.is_err(), "it is known to be closed, and that is kept back");

@@ -5,18 +5,19 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::body::Body;
+use super::body::RequestBody;
 use super::guard;
-use super::request::Ask;
-use super::respond::{self, AnswerBody, Encoding, Labels};
+use super::request::QueryRequest;
+use super::respond::{self, AnswerBody, ResponseEncoding, ResponseMeta};
+use crate::embedded::engine::capacity::{Capacity, Reservation};
 use crate::embedded::engine::job::Setup;
 use crate::embedded::engine::run::Runner;
-use crate::embedded::server::capacity::{Held, Rooms};
 use crate::embedded::server::flush::Peer;
-use crate::embedded::server::listener::About;
+use crate::embedded::server::info::ServerInfo;
+use crate::embedded::wire::claim::Claim;
 use crate::embedded::wire::errors::{QueryError, code};
-use crate::embedded::wire::statement;
-use crate::embedded::wire::statement::{Claim, Effect, Insert, Refusal, Statement};
+use crate::embedded::wire::inspect::inspect;
+use crate::embedded::wire::statement::{Effect, Insert, Refusal, Statement};
 
 /// The text of a statement, and of the VALUES or rows that came with it in the first pieces. ClickHouse's
 /// `max_query_size` (256 KiB) is the engine's to enforce.
@@ -33,9 +34,9 @@ const DEFAULT_FORMAT: &str = "TabSeparated";
 
 /// Answers requests.
 pub(crate) struct Handler {
-    pub(crate) about: About,
+    pub(crate) info: ServerInfo,
     pub(crate) runner: Runner,
-    pub(crate) rooms: Rooms,
+    pub(crate) capacity: Capacity,
     pub(crate) password: Option<String>,
     /// What only Millrace itself knows.
     pub(crate) own_secret: Option<String>,
@@ -58,120 +59,120 @@ impl Handler {
         if !matches!(parts.method, Method::GET | Method::HEAD | Method::POST | Method::PUT) {
             return respond::text(StatusCode::METHOD_NOT_ALLOWED, "Only GET, HEAD and POST are served\n");
         }
-        let mut labels = Labels {
-            query_id: crate::embedded::random_uuid(),
+        let mut meta = ResponseMeta {
+            query_id: crate::random::uuid(),
             format: DEFAULT_FORMAT.to_owned(),
-            encoding: Encoding::Plain,
-            exception_tag: crate::embedded::random_letters(),
+            encoding: ResponseEncoding::Plain,
+            exception_tag: crate::random::letters(),
             peer,
             answering: None,
         };
-        let mut ask = match Ask::read(parts.uri.query().unwrap_or_default(), &parts.headers) {
-            Ok(ask) => ask,
-            Err(error) => return self.refused(&labels, &error, incoming).await,
+        let mut request = match QueryRequest::read(parts.uri.query().unwrap_or_default(), &parts.headers) {
+            Ok(request) => request,
+            Err(error) => return self.refused(&meta, &error, incoming).await,
         };
-        ask.own = guard::is_own(&parts.headers, self.own_secret.as_deref());
-        if let Some(id) = &ask.query_id {
-            labels.query_id.clone_from(id);
+        request.own = guard::is_own(&parts.headers, self.own_secret.as_deref());
+        if let Some(id) = &request.query_id {
+            meta.query_id.clone_from(id);
         }
-        if let Err(error) = ask.credentials.check(self.password.as_deref()) {
-            let mut response = self.refused(&labels, &error, incoming).await;
-            if ask.credentials.basic {
+        if let Err(error) = request.credentials.check(self.password.as_deref()) {
+            let mut response = self.refused(&meta, &error, incoming).await;
+            if request.credentials.basic {
                 *response.status_mut() = StatusCode::UNAUTHORIZED;
                 let realm = HeaderValue::from_static("Basic realm=\"ClickHouse server HTTP API\"");
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
             }
             return response;
         }
-        labels.encoding = Encoding::choose(&parts.headers, ask.frames_out, ask.http_compression);
+        meta.encoding = ResponseEncoding::choose(&parts.headers, request.frames_out, request.http_compression);
         let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let content_type = header(header::CONTENT_TYPE).unwrap_or_default();
         if let Ok(boundary) = multer::parse_boundary(content_type) {
-            let mut held = self.rooms.bytes(ask.own);
-            if let Err(error) = read_form(incoming, boundary, &mut ask, &mut held).await {
-                return respond::failed(&self.about, &labels, &error);
+            let mut reservation = self.capacity.reservation(request.own);
+            if let Err(error) = read_form(incoming, boundary, &mut request, &mut reservation).await {
+                return respond::failed(&self.info, &meta, &error);
             }
-            let answer = self.answer_query(ask, labels, None, &parts.method).await;
-            drop(held);
+            let answer = self.answer_query(request, meta, None, &parts.method).await;
+            drop(reservation);
             return answer;
         }
         let encoding = header(header::CONTENT_ENCODING).unwrap_or_default();
-        match Body::new(incoming, encoding, ask.frames_in) {
-            Ok(body) => self.answer_query(ask, labels, Some(body), &parts.method).await,
-            Err(error) => respond::failed(&self.about, &labels, &error),
+        match RequestBody::new(incoming, encoding, request.frames_in) {
+            Ok(body) => self.answer_query(request, meta, Some(body), &parts.method).await,
+            Err(error) => respond::failed(&self.info, &meta, &error),
         }
     }
 
-    async fn refused(&self, labels: &Labels, error: &QueryError, incoming: Incoming) -> Response<AnswerBody> {
-        if let Ok(body) = Body::new(incoming, "", false) {
+    async fn refused(&self, meta: &ResponseMeta, error: &QueryError, incoming: Incoming) -> Response<AnswerBody> {
+        if let Ok(body) = RequestBody::new(incoming, "", false) {
             body.drain().await;
         }
-        respond::failed(&self.about, labels, error)
+        respond::failed(&self.info, meta, error)
     }
 
     async fn answer_query(
         &self,
-        ask: Ask,
-        mut labels: Labels,
-        mut body: Option<Body>,
+        request: QueryRequest,
+        mut meta: ResponseMeta,
+        mut body: Option<RequestBody>,
         method: &Method,
     ) -> Response<AnswerBody> {
-        let result = self.run(ask, &mut labels, &mut body, method).await;
+        let result = self.run(request, &mut meta, &mut body, method).await;
         let answer = result.unwrap_or_else(|error| {
             if let Some(body) = body {
                 // the answer goes out while the rest of the body is still coming in
                 tokio::spawn(body.drain());
             }
-            respond::failed(&self.about, &labels, &error)
+            respond::failed(&self.info, &meta, &error)
         });
-        respond::keeping(answer, labels.answering)
+        respond::keeping(answer, meta.answering)
     }
 
     async fn run(
         &self,
-        ask: Ask,
-        labels: &mut Labels,
-        body: &mut Option<Body>,
+        request: QueryRequest,
+        meta: &mut ResponseMeta,
+        body: &mut Option<RequestBody>,
         method: &Method,
     ) -> Result<Response<AnswerBody>, QueryError> {
-        let mut text = BytesMut::from(ask.query.as_bytes());
+        let mut text = BytesMut::from(request.query.as_bytes());
         if !text.is_empty() {
             text.extend_from_slice(b"\n");
         }
-        let mut held = self.rooms.bytes(ask.own);
-        labels.peer.is_read(body.is_some());
-        let read = read_statement(&mut text, body, &mut held).await;
-        labels.peer.is_read(false);
+        let mut reservation = self.capacity.reservation(request.own);
+        meta.peer.is_read(body.is_some());
+        let read = read_statement(&mut text, body, &mut reservation).await;
+        meta.peer.is_read(false);
         read?;
         if body.is_none() {
-            labels.answering = Some(labels.peer.expects_answer());
+            meta.answering = Some(meta.peer.expect_answer());
         }
         if text.iter().all(u8::is_ascii_whitespace) && matches!(*method, Method::GET | Method::HEAD) {
             return Ok(respond::text(StatusCode::OK, "Ok.\n"));
         }
-        let statement = statement::inspect(&text)?;
-        let default_format = ask.default_format.clone().unwrap_or_else(|| DEFAULT_FORMAT.to_owned());
-        let (permit, room) = (self.rooms.place(ask.own).await?, self.rooms.bytes(ask.own));
-        let native_revision = ask.native_revision;
-        let setup = setup(ask, labels, &text, &statement, method, self.own_secret.as_deref(), held)?;
+        let statement = inspect(&text)?;
+        let default_format = request.default_format.clone().unwrap_or_else(|| DEFAULT_FORMAT.to_owned());
+        let (permit, for_answer) = (self.capacity.permit(request.own).await?, self.capacity.reservation(request.own));
+        let native_revision = request.native_revision;
+        let setup = setup(request, meta, &text, &statement, method, self.own_secret.as_deref(), reservation)?;
         match statement {
             Statement::Rows(rows) => {
-                labels.format = rows.format.clone().unwrap_or_else(|| default_format.clone());
+                meta.format = rows.format.clone().unwrap_or_else(|| default_format.clone());
                 let text = utf8(&text)?;
                 let running = self.runner.rows(setup.setup, permit, text, &rows, &default_format)?;
-                let revision = Some(native_revision).filter(|_asked| labels.format == "Native");
+                let revision = Some(native_revision).filter(|_asked| meta.format == "Native");
                 let running = running.with_native_revision(revision.unwrap_or(0));
-                Ok(respond::rows(&self.about, labels, room, running, setup.wait).await)
+                Ok(respond::rows(&self.info, meta, for_answer, running, setup.wait).await)
             }
             Statement::Command(command) => {
-                labels.format = default_format.clone();
+                meta.format = default_format.clone();
                 let text = utf8(text.get(..command.end).unwrap_or_default())?;
                 let outcome = self.runner.command(setup.setup, permit, text, &default_format).await?;
-                Ok(respond::done(&self.about, labels, outcome))
+                Ok(respond::done(&self.info, meta, outcome))
             }
             Statement::Insert(insert) => {
-                labels.format = default_format;
-                self.insert(setup.setup, permit, labels, text.freeze(), &insert, body).await
+                meta.format = default_format;
+                self.insert(setup.setup, permit, meta, text.freeze(), &insert, body).await
             }
         }
     }
@@ -180,27 +181,27 @@ impl Handler {
         &self,
         setup: Setup,
         permit: OwnedSemaphorePermit,
-        labels: &mut Labels,
+        meta: &mut ResponseMeta,
         text: Bytes,
         insert: &Insert,
-        body: &mut Option<Body>,
+        body: &mut Option<RequestBody>,
     ) -> Result<Response<AnswerBody>, QueryError> {
         let head = utf8(text.get(..insert.head_end).unwrap_or_default())?;
         let inserting = self.runner.insert(setup, permit, head, insert);
         if let Some(body) = body {
-            body.has_place(self.rooms.wanted());
+            body.holds_permit(self.capacity.demand());
         }
         let mut wanted = inserting.piece(text.slice(insert.data_at.min(text.len())..)).await;
         while wanted && let Some(body) = body {
-            labels.peer.is_read(true);
+            meta.peer.is_read(true);
             let piece = body.piece().await;
-            labels.peer.is_read(false);
+            meta.peer.is_read(false);
             let Some(piece) = piece? else { break };
             wanted = inserting.piece(piece).await;
         }
-        labels.answering.get_or_insert_with(|| labels.peer.expects_answer());
+        meta.answering.get_or_insert_with(|| meta.peer.expect_answer());
         let outcome = inserting.end().await?;
-        Ok(respond::done(&self.about, labels, outcome))
+        Ok(respond::done(&self.info, meta, outcome))
     }
 }
 
@@ -211,15 +212,15 @@ struct Prepared {
 
 /// Splits what was asked into what the engine is told and what stays here; refuses writes over GET.
 fn setup(
-    ask: Ask,
-    labels: &Labels,
+    request: QueryRequest,
+    meta: &ResponseMeta,
     text: &[u8],
     statement: &Statement,
     method: &Method,
     own_secret: Option<&str>,
-    held: Held,
+    reservation: Reservation,
 ) -> Result<Prepared, QueryError> {
-    let readonly = readonly(&ask, method)?;
+    let readonly = readonly(&request, method)?;
     let effect = match statement {
         Statement::Rows(rows) if rows.kills => Effect::Lasting,
         Statement::Rows(_) => Effect::Nothing,
@@ -228,10 +229,10 @@ fn setup(
     };
     let allowed = match effect {
         // an EXPLAIN that takes no setting of ours cannot be told to be read-only, and its session must not be
-        Effect::Nothing => matches!(statement, Statement::Rows(_)) || readonly.is_none() || ask.session.is_none(),
+        Effect::Nothing => matches!(statement, Statement::Rows(_)) || readonly.is_none() || request.session.is_none(),
         Effect::Database => true,
         // of its session only; a connection without one has the engine's own answer to it
-        Effect::Settings => ask.session.is_none() || readonly != Some(1),
+        Effect::Settings => request.session.is_none() || readonly != Some(1),
         Effect::Lasting => readonly.is_none(),
     };
     if !allowed {
@@ -243,32 +244,33 @@ fn setup(
         let message = format!("Cannot execute query in readonly mode{why}");
         return Err(QueryError::new(code::READONLY, "READONLY", &message));
     }
-    let random = crate::embedded::random_uuid();
+    let random = crate::random::uuid();
     // the secret at its end hides the query from others, see `settings`
-    let marker = own_secret.filter(|_| ask.own).map_or_else(|| random.clone(), |secret| format!("{random}-{secret}"));
+    let marker =
+        own_secret.filter(|_| request.own).map_or_else(|| random.clone(), |secret| format!("{random}-{secret}"));
     let setup = Setup {
-        query_id: labels.query_id.clone(),
-        own: ask.own,
+        query_id: meta.query_id.clone(),
+        own: request.own,
         marker,
-        database: ask.database,
-        settings: ask.settings.into_iter().filter(|(name, _value)| name != READONLY).collect(),
+        database: request.database,
+        settings: request.settings.into_iter().filter(|(name, _value)| name != READONLY).collect(),
         readonly,
-        parameters: ask.parameters,
-        session: ask.session,
-        close_session: ask.close_session,
+        parameters: request.parameters,
+        session: request.session,
+        close_session: request.close_session,
         changes_session: matches!(effect, Effect::Settings | Effect::Database),
         claim: Claim::new(text, statement),
-        _held: held,
+        _reservation: reservation,
     };
-    Ok(Prepared { setup, wait: ask.wait_end_of_query })
+    Ok(Prepared { setup, wait: request.wait_end_of_query })
 }
 
 const READONLY: &str = "readonly";
 
 /// The `readonly` a statement runs under. GET means 2, as ClickHouse has it: settings may change, nothing else.
-fn readonly(ask: &Ask, method: &Method) -> Result<Option<u8>, QueryError> {
+fn readonly(request: &QueryRequest, method: &Method) -> Result<Option<u8>, QueryError> {
     let mut level = matches!(*method, Method::GET | Method::HEAD).then_some(2);
-    for (_name, value) in ask.settings.iter().filter(|(name, _value)| name == READONLY) {
+    for (_name, value) in request.settings.iter().filter(|(name, _value)| name == READONLY) {
         match value.as_str() {
             "0" => {}
             "1" => level = Some(1),
@@ -283,11 +285,15 @@ fn readonly(ask: &Ask, method: &Method) -> Result<Option<u8>, QueryError> {
 }
 
 /// Reads the body until the statement is there: all of it, or for an INSERT enough of it to see where the data begins.
-async fn read_statement(text: &mut BytesMut, body: &mut Option<Body>, held: &mut Held) -> Result<(), QueryError> {
-    held.grow_for_body(text.len().saturating_mul(STATEMENT_COPIES))?;
+async fn read_statement(
+    text: &mut BytesMut,
+    body: &mut Option<RequestBody>,
+    reservation: &mut Reservation,
+) -> Result<(), QueryError> {
+    reservation.grow_for_body(text.len().saturating_mul(STATEMENT_COPIES))?;
     let Some(source) = body else { return Ok(()) };
     loop {
-        if text.len() >= INSERT_HEAD_BYTES && matches!(statement::inspect(text), Ok(Statement::Insert(_))) {
+        if text.len() >= INSERT_HEAD_BYTES && matches!(inspect(text), Ok(Statement::Insert(_))) {
             return Ok(());
         }
         if text.len() > STATEMENT_BYTES_MAX {
@@ -301,13 +307,18 @@ async fn read_statement(text: &mut BytesMut, body: &mut Option<Body>, held: &mut
                 *body = None;
                 return Ok(());
             };
-            held.grow_for_body(text.len().saturating_add(piece.len()).saturating_mul(STATEMENT_COPIES))?;
+            reservation.grow_for_body(text.len().saturating_add(piece.len()).saturating_mul(STATEMENT_COPIES))?;
             text.extend_from_slice(&piece);
         }
     }
 }
 
-async fn read_form(incoming: Incoming, boundary: String, ask: &mut Ask, held: &mut Held) -> Result<(), QueryError> {
+async fn read_form(
+    incoming: Incoming,
+    boundary: String,
+    request: &mut QueryRequest,
+    reservation: &mut Reservation,
+) -> Result<(), QueryError> {
     let bad = |error: multer::Error| {
         let own = match &error {
             multer::Error::StreamReadFailed(cause) => cause.downcast_ref::<QueryError>().cloned(),
@@ -318,12 +329,12 @@ async fn read_form(incoming: Incoming, boundary: String, ask: &mut Ask, held: &m
     };
     let limit = multer::SizeLimit::new().whole_stream(FORM_BYTES_MAX);
     let constraints = multer::Constraints::new().size_limit(limit);
-    let read = (Body::new(incoming, "", false)?, held, 0_usize);
-    let pieces = futures_util::stream::try_unfold(read, |(mut body, held, bytes)| async move {
+    let read = (RequestBody::new(incoming, "", false)?, reservation, 0_usize);
+    let pieces = futures_util::stream::try_unfold(read, |(mut body, reservation, bytes)| async move {
         let Some(piece) = body.piece().await? else { return Ok::<_, QueryError>(None) };
         let bytes = bytes.saturating_add(piece.len());
-        held.grow_for_body(bytes.saturating_mul(FORM_COPIES))?;
-        Ok(Some((piece, (body, held, bytes))))
+        reservation.grow_for_body(bytes.saturating_mul(FORM_COPIES))?;
+        Ok(Some((piece, (body, reservation, bytes))))
     });
     let mut form = multer::Multipart::with_constraints(pieces, boundary, constraints);
     while let Some(field) = form.next_field().await.map_err(bad)? {
@@ -333,7 +344,7 @@ async fn read_form(incoming: Incoming, boundary: String, ask: &mut Ask, held: &m
         }
         let name = field.name().unwrap_or_default().to_owned();
         let value = field.text().await.map_err(bad)?;
-        ask.take_form_field(&name, value)?;
+        request.take_form_field(&name, value)?;
     }
     Ok(())
 }

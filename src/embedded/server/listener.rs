@@ -19,15 +19,16 @@ use crate::connections::{self, Pool};
 use tokio_util::sync::CancellationToken;
 
 use super::handler::Handler;
+use crate::embedded::config::{Config, OWN_QUERIES_MAX};
+use crate::embedded::engine::capacity::Capacity;
 use crate::embedded::engine::instance::{Engine, EngineConfig, OpenError, USER_FILES};
 use crate::embedded::engine::run::Runner;
 use crate::embedded::engine::sandbox;
 use crate::embedded::engine::sandbox::Fence;
 use crate::embedded::engine::sessions::Sessions;
 use crate::embedded::engine::settings::{Limits, Settings};
-use crate::embedded::server::capacity::Rooms;
-use crate::embedded::server::flush::FlushTold;
-use crate::embedded::{Config, OWN_QUERIES_MAX};
+use crate::embedded::server::flush::FlushNotify;
+use crate::embedded::server::info::ServerInfo;
 
 /// Most connections at once, and at most half of the descriptors: the engine needs many for its files. One more takes the place
 /// of one that is silent or idle.
@@ -85,15 +86,6 @@ impl ServeError {
             Self::Threads(_) | Self::Panicked => false,
         }
     }
-}
-
-/// What answers say about the server.
-#[derive(Debug, Clone)]
-pub(crate) struct About {
-    pub(crate) version: String,
-    pub(crate) timezone: String,
-    pub(crate) display_name: String,
-    pub(crate) tmp_dir: PathBuf,
 }
 
 /// What is known once the server answers.
@@ -182,7 +174,7 @@ async fn serve(
     let bind = |source| ServeError::Bind { address: config.listen, source };
     let address = listener.local_addr().map_err(bind)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(bind)?;
-    let about = About {
+    let info = ServerInfo {
         version: engine.version.clone(),
         timezone: engine.timezone.clone(),
         display_name: engine.display_name.clone(),
@@ -190,15 +182,15 @@ async fn serve(
     };
     let sessions = Arc::new(Sessions::default());
     let handler = Arc::new(Handler {
-        about,
+        info,
         runner: Runner { engine: Arc::new(engine), sessions: sessions.clone() },
-        rooms: Rooms::new(config.queries_max, OWN_QUERIES_MAX),
+        capacity: Capacity::new(config.queries_max, OWN_QUERIES_MAX),
         password: config.password.clone(),
         own_secret: config.own_secret.clone(),
         any_host: !config.listen.ip().is_loopback(),
     });
     on_bound(address);
-    tracing::info!(%address, version = handler.about.version, "embedded clickhouse answers");
+    tracing::info!(%address, version = handler.info.version, "embedded clickhouse answers");
     let connections = Pool::new("clickhouse", connections::half_of_the_descriptors(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     let mut sweep = tokio::time::interval(SESSION_SWEEP_EVERY);
@@ -222,7 +214,7 @@ async fn serve(
         };
         let requests = slot.requests();
         let _latency_only = stream.set_nodelay(true);
-        let (stream, peer) = FlushTold::new(stream, STALLED_AFTER, handler.rooms.wanted());
+        let (stream, peer) = FlushNotify::new(stream, STALLED_AFTER, handler.capacity.demand());
         let handler = handler.clone();
         let service = service_fn(move |request| {
             let (handler, peer, requests) = (handler.clone(), peer.clone(), requests.clone());

@@ -5,17 +5,17 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::guard::Credentials;
-use crate::embedded::engine::job::SessionWish;
+use crate::embedded::engine::job::SessionRequest;
 use crate::embedded::engine::sessions::{TIMEOUT_DEFAULT, TIMEOUT_MAX};
 use crate::embedded::wire::errors::{QueryError, code};
-use crate::embedded::wire::statement::is_plain_name;
+use crate::sql::is_plain_name;
 
 /// More settings or parameters than this are refused.
 const PAIRS_MAX: usize = 1000;
 
 /// A request without its body.
 #[derive(Debug, Default)]
-pub(crate) struct Ask {
+pub(crate) struct QueryRequest {
     /// The statement, or its beginning: the body goes on after a line end.
     pub(crate) query: String,
     pub(crate) credentials: Credentials,
@@ -24,7 +24,7 @@ pub(crate) struct Ask {
     pub(crate) default_format: Option<String>,
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) parameters: Vec<(String, String)>,
-    pub(crate) session: Option<SessionWish>,
+    pub(crate) session: Option<SessionRequest>,
     /// The session ends with this request.
     pub(crate) close_session: bool,
     /// The answer goes out as ClickHouse frames.
@@ -41,23 +41,24 @@ pub(crate) struct Ask {
     pub(crate) own: bool,
 }
 
-impl Ask {
+impl QueryRequest {
     /// Reads URL and headers.
     pub(crate) fn read(url_query: &str, headers: &HeaderMap) -> Result<Self, QueryError> {
-        let mut ask = Self::default();
+        let mut request = Self::default();
         let mut url = UrlOnly::default();
         for (name, value) in form_urlencoded::parse(url_query.as_bytes()) {
-            ask.take(&name, value.into_owned(), &mut url)?;
+            request.take(&name, value.into_owned(), &mut url)?;
         }
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        ask.database = header("x-clickhouse-database").or(ask.database).filter(|name| !name.is_empty());
-        ask.default_format = ask.default_format.or(header("x-clickhouse-format")).filter(|name| !name.is_empty());
-        ask.credentials = Credentials::read(headers, url.user.as_deref(), url.password.as_deref());
-        ask.session = url.session()?;
-        if ask.default_format.as_deref().is_some_and(|format| !is_plain_name(format)) {
+        request.database = header("x-clickhouse-database").or(request.database).filter(|name| !name.is_empty());
+        request.default_format =
+            request.default_format.or(header("x-clickhouse-format")).filter(|name| !name.is_empty());
+        request.credentials = Credentials::read(headers, url.user.as_deref(), url.password.as_deref());
+        request.session = url.session()?;
+        if request.default_format.as_deref().is_some_and(|format| !is_plain_name(format)) {
             return Err(QueryError::new(code::UNKNOWN_FORMAT, "UNKNOWN_FORMAT", "Unknown format"));
         }
-        Ok(ask)
+        Ok(request)
     }
 
     /// Takes a field of a multipart form: what may stand in the URL may stand there.
@@ -117,7 +118,7 @@ struct UrlOnly {
 }
 
 impl UrlOnly {
-    fn session(self) -> Result<Option<SessionWish>, QueryError> {
+    fn session(self) -> Result<Option<SessionRequest>, QueryError> {
         let Some(id) = self.session_id.filter(|id| !id.is_empty()) else { return Ok(None) };
         let timeout = match self.session_timeout {
             None => TIMEOUT_DEFAULT,
@@ -130,7 +131,7 @@ impl UrlOnly {
                 Duration::from_secs(seconds)
             }
         };
-        Ok(Some(SessionWish { id, timeout, must_exist: self.session_check }))
+        Ok(Some(SessionRequest { id, timeout, must_exist: self.session_check }))
     }
 }
 
@@ -146,28 +147,28 @@ mod tests {
     fn a_url_is_taken_apart() {
         let url =
             "query=SELECT+%27a%26b%27&param_x=1%2B1&max_threads=2&database=d&session_id=s&session_timeout=7&compress=1";
-        let ask = Ask::read(url, &HeaderMap::new()).unwrap();
-        assert_eq!(ask.query, "SELECT 'a&b'");
-        assert_eq!(ask.parameters, [("x".to_owned(), "1+1".to_owned())]);
-        assert_eq!(ask.settings, [("max_threads".to_owned(), "2".to_owned())]);
-        assert_eq!(ask.database.as_deref(), Some("d"));
-        assert_eq!(ask.session.unwrap().timeout, Duration::from_secs(7));
-        assert!(ask.frames_out && !ask.frames_in);
+        let request = QueryRequest::read(url, &HeaderMap::new()).unwrap();
+        assert_eq!(request.query, "SELECT 'a&b'");
+        assert_eq!(request.parameters, [("x".to_owned(), "1+1".to_owned())]);
+        assert_eq!(request.settings, [("max_threads".to_owned(), "2".to_owned())]);
+        assert_eq!(request.database.as_deref(), Some("d"));
+        assert_eq!(request.session.unwrap().timeout, Duration::from_secs(7));
+        assert!(request.frames_out && !request.frames_in);
     }
 
     #[test]
     fn a_setting_with_a_name_that_is_none_never_reaches_the_engine() {
-        let error = Ask::read("a%3D1%2Cb=2", &HeaderMap::new()).unwrap_err();
+        let error = QueryRequest::read("a%3D1%2Cb=2", &HeaderMap::new()).unwrap_err();
         assert_eq!(error.code, 115);
-        assert_eq!(Ask::read("param_a%20b=2", &HeaderMap::new()).unwrap_err().code, 115);
-        assert_eq!(Ask::read("session_id=s&session_timeout=999999", &HeaderMap::new()).unwrap_err().code, 374);
+        assert_eq!(QueryRequest::read("param_a%20b=2", &HeaderMap::new()).unwrap_err().code, 115);
+        assert_eq!(QueryRequest::read("session_id=s&session_timeout=999999", &HeaderMap::new()).unwrap_err().code, 374);
     }
 
     #[test]
     fn a_broken_escape_is_taken_as_it_is() {
         for (url, query) in [("100%", "100%"), ("%zz%4", "%zz%4"), ("%c3%a4", "\u{e4}"), ("%ff", "\u{fffd}")] {
-            assert_eq!(Ask::read(&format!("query={url}"), &HeaderMap::new()).unwrap().query, query);
+            assert_eq!(QueryRequest::read(&format!("query={url}"), &HeaderMap::new()).unwrap().query, query);
         }
-        assert_eq!(Ask::read("&&query&query=a=b&", &HeaderMap::new()).unwrap().query, "a=b");
+        assert_eq!(QueryRequest::read("&&query&query=a=b&", &HeaderMap::new()).unwrap().query, "a=b");
     }
 }

@@ -1,7 +1,7 @@
 //! Answers: headers, and rows on their way out in whatever compression was asked for.
 //!
 //! ```text
-//! held back (256 KiB, or all with wait_end_of_query)   so that an early error still gets its status
+//! buffer back (256 KiB, or all with wait_end_of_query)   so that an early error still gets its status
 //!   -> rows -> [frames | gzip zstd deflate br lz4] -> chunked body
 //!                on an error in the middle: __exception__ block, then a broken body, never a clean end
 //! ```
@@ -27,17 +27,17 @@ use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::columns::native::frames::compress_pieces;
 
+use crate::embedded::engine::capacity::Reservation;
 use crate::embedded::engine::libchdb::Outcome;
-use crate::embedded::engine::run::Running;
-use crate::embedded::server::capacity::Held as Room;
-use crate::embedded::server::flush::{Answering, Peer};
-use crate::embedded::server::listener::About;
+use crate::embedded::engine::run::RunningQuery;
+use crate::embedded::server::flush::{Peer, PendingAnswer};
+use crate::embedded::server::info::ServerInfo;
 use crate::embedded::wire::errors::{QueryError, code};
 
-/// What is held back before the status is said. Source: ClickHouse `http_response_buffer_size` is 1 MiB there.
-const HELD_BYTES_MAX: usize = 256 << 10;
+/// What is buffer back before the status is said. Source: ClickHouse `http_response_buffer_size` is 1 MiB there.
+const BUFFER_BYTES_MAX: usize = 256 << 10;
 /// With `wait_end_of_query`, more than this waits on disk.
-const HELD_IN_MEMORY_MAX: usize = 4 << 20;
+const BUFFER_IN_MEMORY_MAX: usize = 4 << 20;
 const PIECE_BYTES: usize = 64 << 10;
 /// As the server's own limit on idle connections.
 const KEEP_ALIVE: &str = "timeout=30";
@@ -47,13 +47,13 @@ pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// How the rows go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Encoding {
+pub(crate) enum ResponseEncoding {
     Plain,
     Frames,
     Http(&'static str),
 }
 
-impl Encoding {
+impl ResponseEncoding {
     /// What the client takes and this server likes best.
     pub(crate) fn choose(headers: &HeaderMap, frames: bool, http: bool) -> Self {
         if frames {
@@ -73,47 +73,47 @@ impl Encoding {
 
 /// What an answer says about its query.
 #[derive(Debug)]
-pub(crate) struct Labels {
+pub(crate) struct ResponseMeta {
     pub(crate) query_id: String,
     pub(crate) format: String,
-    pub(crate) encoding: Encoding,
+    pub(crate) encoding: ResponseEncoding,
     /// Unguessable, so that rows cannot contain an exception block.
     pub(crate) exception_tag: String,
     /// Whom the answer goes to.
     pub(crate) peer: Peer,
     /// Set once the request is read to its end.
-    pub(crate) answering: Option<Answering>,
+    pub(crate) answering: Option<PendingAnswer>,
 }
 
 /// Rows to the client: all at once when they are few or were waited for, streamed otherwise.
 pub(crate) async fn rows(
-    about: &About,
-    labels: &Labels,
-    room: Room,
-    mut running: Running,
+    info: &ServerInfo,
+    meta: &ResponseMeta,
+    reservation: Reservation,
+    mut running: RunningQuery,
     wait: bool,
 ) -> Response<AnswerBody> {
-    let mut held = Held::new(wait, room);
+    let mut buffer = ResponseBuffer::new(wait, reservation);
     let complete = loop {
         let Some(piece) = running.piece().await else { break true };
-        match held.push(piece, about).await {
+        match buffer.push(piece, info).await {
             Ok(true) => {}
             Ok(false) => break false,
-            Err(error) => return failed(about, labels, &spill_failed(&error)),
+            Err(error) => return failed(info, meta, &spill_failed(&error)),
         }
     };
     if !complete {
-        let mut response = headers(about, labels, None);
-        *response.body_mut() = encode(labels.encoding, stream_rows(about, labels, held, running));
+        let mut response = headers(info, meta, None);
+        *response.body_mut() = encode(meta.encoding, stream_rows(info, meta, buffer, running));
         return response;
     }
     match running.end().await {
-        Err(error) => failed(about, labels, &error),
+        Err(error) => failed(info, meta, &error),
         Ok(outcome) => {
-            let mut response = headers(about, labels, Some(&outcome));
-            match held.into_body(labels.encoding).await {
+            let mut response = headers(info, meta, Some(&outcome));
+            match buffer.into_body(meta.encoding).await {
                 Ok(body) => *response.body_mut() = body,
-                Err(error) => return failed(about, labels, &spill_failed(&error)),
+                Err(error) => return failed(info, meta, &spill_failed(&error)),
             }
             response
         }
@@ -126,16 +126,16 @@ pub(crate) fn keeping(answer: Response<AnswerBody>, kept: impl Send + 'static) -
 }
 
 fn kept_with(body: AnswerBody, kept: impl Send + 'static) -> AnswerBody {
-    Kept { body, _kept: Box::new(kept) }.boxed_unsync()
+    BodyKeeping { body, _kept: Box::new(kept) }.boxed_unsync()
 }
 
 /// A body and what lives as long.
-struct Kept {
+struct BodyKeeping {
     body: AnswerBody,
     _kept: Box<dyn Send>,
 }
 
-impl Body for Kept {
+impl Body for BodyKeeping {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -156,25 +156,25 @@ impl Body for Kept {
 }
 
 /// The answer to a statement that is done.
-pub(crate) fn done(about: &About, labels: &Labels, outcome: Outcome) -> Response<AnswerBody> {
-    let mut response = headers(about, labels, Some(&outcome));
+pub(crate) fn done(info: &ServerInfo, meta: &ResponseMeta, outcome: Outcome) -> Response<AnswerBody> {
+    let mut response = headers(info, meta, Some(&outcome));
     if !outcome.bytes.is_empty() {
         let pieces = once(async move { Ok(Bytes::from(outcome.bytes)) }).boxed();
-        *response.body_mut() = encode(labels.encoding, Pieces { pieces, broken: None });
-    } else if labels.encoding != Encoding::Plain {
+        *response.body_mut() = encode(meta.encoding, Pieces { pieces, broken: None });
+    } else if meta.encoding != ResponseEncoding::Plain {
         response.headers_mut().remove(header::CONTENT_ENCODING);
     }
     response
 }
 
 /// The answer to a statement that failed before it answered anything.
-pub(crate) fn failed(about: &About, labels: &Labels, error: &QueryError) -> Response<AnswerBody> {
-    let mut response = text(error.status(), error.body(&about.version));
+pub(crate) fn failed(info: &ServerInfo, meta: &ResponseMeta, error: &QueryError) -> Response<AnswerBody> {
+    let mut response = text(error.status(), error.body(&info.version));
     let headers = response.headers_mut();
     set(headers, HeaderName::from_static("x-clickhouse-exception-code"), &error.code.to_string());
-    set(headers, HeaderName::from_static("x-clickhouse-query-id"), &labels.query_id);
-    set(headers, HeaderName::from_static("x-clickhouse-server-display-name"), &about.display_name);
-    set(headers, HeaderName::from_static("x-clickhouse-timezone"), &about.timezone);
+    set(headers, HeaderName::from_static("x-clickhouse-query-id"), &meta.query_id);
+    set(headers, HeaderName::from_static("x-clickhouse-server-display-name"), &info.display_name);
+    set(headers, HeaderName::from_static("x-clickhouse-timezone"), &info.timezone);
     response
 }
 
@@ -191,19 +191,19 @@ fn full(bytes: Bytes) -> AnswerBody {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
-fn headers(about: &About, labels: &Labels, outcome: Option<&Outcome>) -> Response<AnswerBody> {
+fn headers(info: &ServerInfo, meta: &ResponseMeta, outcome: Option<&Outcome>) -> Response<AnswerBody> {
     let mut response = Response::new(full(Bytes::new()));
     let headers = response.headers_mut();
     let mut put = |name: &'static str, value: &str| set(headers, HeaderName::from_static(name), value);
-    put("content-type", crate::embedded::wire::formats::content_type(&labels.format));
-    put("x-clickhouse-query-id", &labels.query_id);
-    put("x-clickhouse-format", &labels.format);
-    put("x-clickhouse-server-display-name", &about.display_name);
-    put("x-clickhouse-timezone", &about.timezone);
-    put("x-clickhouse-exception-tag", &labels.exception_tag);
+    put("content-type", crate::embedded::wire::formats::content_type(&meta.format));
+    put("x-clickhouse-query-id", &meta.query_id);
+    put("x-clickhouse-format", &meta.format);
+    put("x-clickhouse-server-display-name", &info.display_name);
+    put("x-clickhouse-timezone", &info.timezone);
+    put("x-clickhouse-exception-tag", &meta.exception_tag);
     put("x-clickhouse-summary", &summary(outcome));
     put("keep-alive", KEEP_ALIVE);
-    if let Encoding::Http(name) = labels.encoding {
+    if let ResponseEncoding::Http(name) = meta.encoding {
         put("content-encoding", name);
     }
     response
@@ -239,28 +239,28 @@ fn spill_failed(error: &io::Error) -> QueryError {
 }
 
 /// Rows that wait for the status to be known.
-struct Held {
+struct ResponseBuffer {
     wait: bool,
     memory: VecDeque<Bytes>,
     bytes: usize,
     /// For what is in memory.
-    room: Room,
+    reservation: Reservation,
     /// Unlinked already: it is gone when it is closed.
     spilled: Option<tokio::fs::File>,
 }
 
-impl Held {
-    fn new(wait: bool, room: Room) -> Self {
-        Self { wait, memory: VecDeque::new(), bytes: 0, room, spilled: None }
+impl ResponseBuffer {
+    fn new(wait: bool, reservation: Reservation) -> Self {
+        Self { wait, memory: VecDeque::new(), bytes: 0, reservation, spilled: None }
     }
 
-    /// Takes a piece; false when no more should be held.
-    async fn push(&mut self, piece: Bytes, about: &About) -> io::Result<bool> {
+    /// Takes a piece; false when no more should be buffer.
+    async fn push(&mut self, piece: Bytes, info: &ServerInfo) -> io::Result<bool> {
         self.bytes += piece.len();
-        // a small answer is always held: it is not more than the connection itself takes
-        let fits = self.bytes <= PIECE_BYTES || self.spilled.is_some() || self.room.grow_to(self.bytes);
-        if self.wait && (self.bytes > HELD_IN_MEMORY_MAX || !fits) && self.spilled.is_none() {
-            self.spilled = Some(spill(about).await?);
+        // a small answer is always buffer: it is not more than the connection itself takes
+        let fits = self.bytes <= PIECE_BYTES || self.spilled.is_some() || self.reservation.grow_to(self.bytes);
+        if self.wait && (self.bytes > BUFFER_IN_MEMORY_MAX || !fits) && self.spilled.is_none() {
+            self.spilled = Some(spill(info).await?);
         }
         self.memory.push_back(piece);
         if let Some(file) = &mut self.spilled {
@@ -268,28 +268,28 @@ impl Held {
                 file.write_all(&piece).await?;
             }
         }
-        Ok(self.wait || fits && self.bytes <= HELD_BYTES_MAX)
+        Ok(self.wait || fits && self.bytes <= BUFFER_BYTES_MAX)
     }
 
-    async fn into_body(mut self, encoding: Encoding) -> io::Result<AnswerBody> {
+    async fn into_body(mut self, encoding: ResponseEncoding) -> io::Result<AnswerBody> {
         if let Some(mut file) = self.spilled.take() {
             file.flush().await?;
             file.rewind().await?;
             let pieces = ReaderStream::with_capacity(file, PIECE_BYTES).boxed();
             return Ok(encode(encoding, Pieces { pieces, broken: None }));
         }
-        if encoding == Encoding::Plain {
+        if encoding == ResponseEncoding::Plain {
             let mut all = BytesMut::with_capacity(self.bytes);
             self.memory.iter().for_each(|piece| all.extend_from_slice(piece));
-            return Ok(kept_with(full(all.freeze()), self.room));
+            return Ok(kept_with(full(all.freeze()), self.reservation));
         }
         let pieces = futures_util::stream::iter(self.memory.into_iter().map(Ok)).boxed();
-        Ok(kept_with(encode(encoding, Pieces { pieces, broken: None }), self.room))
+        Ok(kept_with(encode(encoding, Pieces { pieces, broken: None }), self.reservation))
     }
 }
 
-async fn spill(about: &About) -> io::Result<tokio::fs::File> {
-    let path = about.tmp_dir.join(format!("result-{}", crate::embedded::random_letters()));
+async fn spill(info: &ServerInfo) -> io::Result<tokio::fs::File> {
+    let path = info.tmp_dir.join(format!("result-{}", crate::random::letters()));
     let file = tokio::fs::File::options().read(true).write(true).create_new(true).open(&path).await?;
     tokio::fs::remove_file(&path).await?;
     Ok(file)
@@ -301,22 +301,22 @@ struct Pieces {
     broken: Option<(Arc<AtomicBool>, watch::Receiver<()>)>,
 }
 
-fn stream_rows(about: &About, labels: &Labels, held: Held, running: Running) -> Pieces {
+fn stream_rows(info: &ServerInfo, meta: &ResponseMeta, buffer: ResponseBuffer, running: RunningQuery) -> Pieces {
     struct State {
-        held: Option<Held>,
-        running: Option<Running>,
+        buffer: Option<ResponseBuffer>,
+        running: Option<RunningQuery>,
         broken: Arc<AtomicBool>,
         version: String,
         tag: String,
     }
     let broken = Arc::new(AtomicBool::new(false));
-    let (version, tag) = (about.version.clone(), labels.exception_tag.clone());
-    let state = State { held: Some(held), running: Some(running), broken: broken.clone(), version, tag };
+    let (version, tag) = (info.version.clone(), meta.exception_tag.clone());
+    let state = State { buffer: Some(buffer), running: Some(running), broken: broken.clone(), version, tag };
     let pieces = unfold(state, |mut state| async move {
-        if let Some(piece) = state.held.as_mut().and_then(|held| held.memory.pop_front()) {
+        if let Some(piece) = state.buffer.as_mut().and_then(|buffer| buffer.memory.pop_front()) {
             return Some((Ok(piece), state));
         }
-        state.held = None;
+        state.buffer = None;
         let mut running = state.running.take()?;
         if let Some(piece) = running.piece().await {
             state.running = Some(running);
@@ -326,7 +326,7 @@ fn stream_rows(about: &About, labels: &Labels, held: Held, running: Running) -> 
         state.broken.store(true, Ordering::Release);
         Some((Ok(exception_block(&error.body(&state.version), &state.tag)), state))
     });
-    Pieces { pieces: pieces.boxed(), broken: Some((broken, labels.peer.flushes.clone())) }
+    Pieces { pieces: pieces.boxed(), broken: Some((broken, meta.peer.flushes.clone())) }
 }
 
 /// Source: ClickHouse 25.11 `WriteBufferFromHTTPServerResponse.cpp`; the length counts the message's line end.
@@ -334,18 +334,18 @@ fn exception_block(message: &str, tag: &str) -> Bytes {
     format!("\r\n__exception__\r\n{tag}\r\n{message}{} {tag}\r\n__exception__\r\n", message.len()).into()
 }
 
-fn encode(encoding: Encoding, rows: Pieces) -> AnswerBody {
+fn encode(encoding: ResponseEncoding, rows: Pieces) -> AnswerBody {
     let Pieces { pieces, broken } = rows;
     let encoded: BoxStream<'static, io::Result<Bytes>> = match encoding {
-        Encoding::Plain => pieces,
-        Encoding::Frames => pieces
+        ResponseEncoding::Plain => pieces,
+        ResponseEncoding::Frames => pieces
             .map(|piece| {
                 let mut frame = Vec::new();
                 compress_pieces(&piece?, &mut frame);
                 Ok(Bytes::from(frame))
             })
             .boxed(),
-        Encoding::Http(name) => ReaderStream::with_capacity(compressor(name, pieces), PIECE_BYTES).boxed(),
+        ResponseEncoding::Http(name) => ReaderStream::with_capacity(compressor(name, pieces), PIECE_BYTES).boxed(),
     };
     let end = unfold(broken, |broken| async move {
         let (broken, mut flushes) = broken?;
@@ -389,8 +389,8 @@ mod tests {
     fn an_encoding_is_chosen_only_when_asked_for() {
         let mut headers = HeaderMap::new();
         headers.insert("accept-encoding", HeaderValue::from_static("gzip;q=0, deflate, br"));
-        assert_eq!(Encoding::choose(&headers, false, false), Encoding::Plain);
-        assert_eq!(Encoding::choose(&headers, false, true), Encoding::Http("deflate"));
-        assert_eq!(Encoding::choose(&headers, true, true), Encoding::Frames);
+        assert_eq!(ResponseEncoding::choose(&headers, false, false), ResponseEncoding::Plain);
+        assert_eq!(ResponseEncoding::choose(&headers, false, true), ResponseEncoding::Http("deflate"));
+        assert_eq!(ResponseEncoding::choose(&headers, true, true), ResponseEncoding::Frames);
     }
 }

@@ -136,27 +136,28 @@ pub(crate) fn check(parsed: &Parsed<'_>, table_functions: &[String]) -> Result<(
     if has_name_of_several_lines(parsed.text) {
         return Err(refused("a name with a line end in it"));
     }
-    // the nodes around the one that is looked at, and whether an engine was found below each
-    let mut around: Vec<Around<'_>> = Vec::new();
+    // the nodes ancestors the one that is looked at, and whether an engine was found below each
+    let mut ancestors: Vec<Ancestor<'_>> = Vec::new();
     for line in parsed.tree.lines() {
         let text = line.trim_start_matches(' ');
         let depth = line.len() - text.len();
-        around.truncate(depth);
+        ancestors.truncate(depth);
         let node = Node::read(text);
-        match around.last_mut() {
+        match ancestors.last_mut() {
             None => check_statement(&node)?,
             Some(parent) => check_node(&node, parent, depth, parsed, table_functions)?,
         }
-        around.push(Around { kind: node.kind, engine_seen: false });
+        ancestors.push(Ancestor { kind: node.kind, engine_seen: false });
     }
-    let defines = around.first().is_some_and(|root| ["CreateQuery", "AttachQuery", "AlterQuery"].contains(&root.kind));
+    let defines =
+        ancestors.first().is_some_and(|root| ["CreateQuery", "AttachQuery", "AlterQuery"].contains(&root.kind));
     if defines && parsed.text.contains(" = disk(") {
         return Err(refused("a disk of its own"));
     }
     Ok(())
 }
 
-struct Around<'a> {
+struct Ancestor<'a> {
     kind: &'a str,
     engine_seen: bool,
 }
@@ -186,7 +187,7 @@ fn check_statement(node: &Node<'_>) -> Result<(), QueryError> {
 
 fn check_node(
     node: &Node<'_>,
-    parent: &mut Around<'_>,
+    parent: &mut Ancestor<'_>,
     depth: usize,
     parsed: &Parsed<'_>,
     table_functions: &[String],

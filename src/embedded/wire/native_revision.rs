@@ -27,7 +27,7 @@ const TYPE_DEPTH_MAX: usize = 32;
 
 /// Why a block cannot be rewritten.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum RewriteError {
     /// It goes on in the next piece.
     Incomplete,
     /// Its columns have a type whose extent is not known here, or it is too large.
@@ -71,19 +71,19 @@ impl Rewriter {
                     let _rewritten = self.pending.split_to(length);
                     self.walk_at = 0;
                 }
-                Err(Stop::Incomplete) if self.pending.len() < BLOCK_BYTES_MAX => {
+                Err(RewriteError::Incomplete) if self.pending.len() < BLOCK_BYTES_MAX => {
                     self.walk_at = self.pending.len() * 2;
                     break;
                 }
-                Err(Stop::Incomplete) => return Err(format!("a block is larger than {BLOCK_BYTES_MAX} bytes")),
-                Err(Stop::Unsupported(what)) => return Err(what),
+                Err(RewriteError::Incomplete) => return Err(format!("a block is larger than {BLOCK_BYTES_MAX} bytes")),
+                Err(RewriteError::Unsupported(what)) => return Err(what),
             }
         }
         Ok(out.freeze())
     }
 
     /// Rewrites the first block of what is pending; `out` is untouched unless the block is complete.
-    fn block(&self, out: &mut BytesMut) -> Result<usize, Stop> {
+    fn block(&self, out: &mut BytesMut) -> Result<usize, RewriteError> {
         let mut walk = Walk { bytes: &self.pending, at: 0 };
         let (columns, rows) = (walk.varint()?, walk.varint()?);
         // where each column's data begins
@@ -123,9 +123,9 @@ enum Type {
 }
 
 impl Type {
-    fn parse(text: &str, depth: usize) -> Result<Self, Stop> {
+    fn parse(text: &str, depth: usize) -> Result<Self, RewriteError> {
         let unsupported =
-            || Stop::Unsupported(format!("columns of type {text} are not served at this protocol version"));
+            || RewriteError::Unsupported(format!("columns of type {text} are not served at this protocol version"));
         if depth > TYPE_DEPTH_MAX {
             return Err(unsupported());
         }
@@ -220,15 +220,15 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn skip(&mut self, length: u64) -> Result<&'a [u8], Stop> {
-        let length = usize::try_from(length).map_err(|_large| Stop::Incomplete)?;
-        let end = self.at.checked_add(length).ok_or(Stop::Incomplete)?;
-        let skipped = self.bytes.get(self.at..end).ok_or(Stop::Incomplete)?;
+    fn skip(&mut self, length: u64) -> Result<&'a [u8], RewriteError> {
+        let length = usize::try_from(length).map_err(|_large| RewriteError::Incomplete)?;
+        let end = self.at.checked_add(length).ok_or(RewriteError::Incomplete)?;
+        let skipped = self.bytes.get(self.at..end).ok_or(RewriteError::Incomplete)?;
         self.at = end;
         Ok(skipped)
     }
 
-    fn varint(&mut self) -> Result<u64, Stop> {
+    fn varint(&mut self) -> Result<u64, RewriteError> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.skip(1)?.first().copied().unwrap_or_default();
@@ -240,18 +240,18 @@ impl<'a> Walk<'a> {
         Ok(value)
     }
 
-    fn string(&mut self) -> Result<&'a [u8], Stop> {
+    fn string(&mut self) -> Result<&'a [u8], RewriteError> {
         let length = self.varint()?;
         self.skip(length)
     }
 
-    fn number(&mut self) -> Result<u64, Stop> {
+    fn number(&mut self) -> Result<u64, RewriteError> {
         let bytes = self.skip(8)?;
         Ok(bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
     }
 
     /// What is written once before a column's data: the version of each LowCardinality in it.
-    fn prefix(&mut self, kind: &Type) -> Result<(), Stop> {
+    fn prefix(&mut self, kind: &Type) -> Result<(), RewriteError> {
         match kind {
             Type::Fixed(_) | Type::String => Ok(()),
             Type::Nullable(inner) | Type::Array(inner) => self.prefix(inner),
@@ -260,7 +260,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn data(&mut self, kind: &Type, rows: u64) -> Result<(), Stop> {
+    fn data(&mut self, kind: &Type, rows: u64) -> Result<(), RewriteError> {
         if rows == 0 {
             return Ok(());
         }
@@ -283,7 +283,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Flags, keys, indexes. Source: ClickHouse `SerializationLowCardinality.cpp`.
-    fn low_cardinality(&mut self, dictionary: &Type) -> Result<(), Stop> {
+    fn low_cardinality(&mut self, dictionary: &Type) -> Result<(), RewriteError> {
         const ADDITIONAL_KEYS: u64 = 1 << 9;
         let flags = self.number()?;
         if flags & ADDITIONAL_KEYS != 0 {
@@ -346,7 +346,7 @@ mod tests {
                 Type::Array(Box::new(Type::Tuple(vec![Type::Fixed(1), Type::Nullable(Box::new(Type::Fixed(3)))]))),
             ])))
         );
-        assert!(matches!(Type::parse("JSON", 0), Err(Stop::Unsupported(_))));
-        assert!(matches!(Type::parse(&"Array(".repeat(100), 0), Err(Stop::Unsupported(_))));
+        assert!(matches!(Type::parse("JSON", 0), Err(RewriteError::Unsupported(_))));
+        assert!(matches!(Type::parse(&"Array(".repeat(100), 0), Err(RewriteError::Unsupported(_))));
     }
 }

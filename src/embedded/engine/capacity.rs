@@ -1,10 +1,10 @@
-//! What requests under way may take: bytes of memory, and places for queries.
+//! What requests under way may take: bytes of memory, and permits for queries.
 //!
 //! ```text
-//! body arrives ──bytes──> statement complete ──place──> query runs ──> answer held back ──bytes──> sent
+//! body arrives ──bytes──> statement complete ──permit──> query runs ──> answer held back ──bytes──> sent
 //! ```
 //!
-//! Bytes are taken before they are kept, and given back with what they are kept for. A place is taken when the
+//! Bytes are taken before they are kept, and given back with what they are kept for. A permit is taken when the
 //! statement is there; who waits for one makes those give way that stall in theirs.
 
 use std::sync::Arc;
@@ -20,104 +20,104 @@ const BYTES_MAX: usize = 128 << 20;
 /// The same of Millrace itself: nobody else's bodies keep rows from being stored.
 const OWN_BYTES_MAX: usize = 64 << 20;
 const KIB: usize = 1 << 10;
-/// How long a query waits for a place: longer than those who stall may keep theirs from it.
-const PLACE_WAIT: Duration = Duration::from_secs(3);
+/// How long a query waits for a permit: longer than those who stall may keep theirs from it.
+const PERMIT_WAIT: Duration = Duration::from_secs(3);
 
-/// Bytes and places, of everybody and of Millrace itself.
-pub(crate) struct Rooms {
-    others: Room,
-    own: Room,
+/// Bytes and permits, of everybody and of Millrace itself.
+pub(crate) struct Capacity {
+    others: Share,
+    own: Share,
     queries_max: usize,
     waiting: Arc<AtomicUsize>,
 }
 
-struct Room {
+struct Share {
     /// A permit is a KiB.
     bytes: Arc<Semaphore>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
-impl Room {
-    fn new(bytes_max: usize, places: usize) -> Self {
-        Self { bytes: Arc::new(Semaphore::new(bytes_max / KIB)), places: Arc::new(Semaphore::new(places)) }
+impl Share {
+    fn new(bytes_max: usize, permits: usize) -> Self {
+        Self { bytes: Arc::new(Semaphore::new(bytes_max / KIB)), permits: Arc::new(Semaphore::new(permits)) }
     }
 }
 
-impl Rooms {
-    /// With this many places; Millrace's own come on top.
+impl Capacity {
+    /// With this many permits; Millrace's own come on top.
     pub(crate) fn new(queries_max: usize, own_queries_max: usize) -> Self {
-        let (others, own) = (Room::new(BYTES_MAX, queries_max), Room::new(OWN_BYTES_MAX, own_queries_max));
+        let (others, own) = (Share::new(BYTES_MAX, queries_max), Share::new(OWN_BYTES_MAX, own_queries_max));
         Self { others, own, queries_max, waiting: Arc::default() }
     }
 
     /// Nothing yet.
-    pub(crate) fn bytes(&self, own: bool) -> Held {
-        let room = if own { &self.own } else { &self.others };
-        Held { room: room.bytes.clone(), held: None }
+    pub(crate) fn reservation(&self, own: bool) -> Reservation {
+        let share = if own { &self.own } else { &self.others };
+        Reservation { share: share.bytes.clone(), held: None }
     }
 
-    /// A place for a query.
-    pub(crate) async fn place(&self, own: bool) -> Result<OwnedSemaphorePermit, QueryError> {
-        if own && let Ok(place) = self.own.places.clone().try_acquire_owned() {
-            return Ok(place);
+    /// A permit for a query.
+    pub(crate) async fn permit(&self, own: bool) -> Result<OwnedSemaphorePermit, QueryError> {
+        if own && let Ok(permit) = self.own.permits.clone().try_acquire_owned() {
+            return Ok(permit);
         }
-        let places = &self.others.places;
-        if let Ok(place) = places.clone().try_acquire_owned() {
-            return Ok(place);
+        let permits = &self.others.permits;
+        if let Ok(permit) = permits.clone().try_acquire_owned() {
+            return Ok(permit);
         }
-        let _waits = Waits::new(self.waiting.clone());
-        let place = tokio::time::timeout(PLACE_WAIT, places.clone().acquire_owned()).await;
-        place.ok().and_then(Result::ok).ok_or_else(|| {
+        let _waits = Waiting::new(self.waiting.clone());
+        let permit = tokio::time::timeout(PERMIT_WAIT, permits.clone().acquire_owned()).await;
+        permit.ok().and_then(Result::ok).ok_or_else(|| {
             let message = format!("Too many simultaneous queries. Maximum: {}", self.queries_max);
             QueryError::new(code::TOO_MANY_SIMULTANEOUS_QUERIES, "TOO_MANY_SIMULTANEOUS_QUERIES", &message)
         })
     }
 
-    /// Whether somebody waits for a place.
-    pub(crate) fn wanted(&self) -> Wanted {
-        Wanted(self.waiting.clone())
+    /// Whether somebody waits for a permit.
+    pub(crate) fn demand(&self) -> Demand {
+        Demand(self.waiting.clone())
     }
 }
 
-/// Says whether somebody waits for a place.
+/// Says whether somebody waits for a permit.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Wanted(Arc<AtomicUsize>);
+pub(crate) struct Demand(Arc<AtomicUsize>);
 
-impl Wanted {
-    pub(crate) fn now(&self) -> bool {
+impl Demand {
+    pub(crate) fn is_any(&self) -> bool {
         self.0.load(Ordering::Acquire) > 0
     }
 }
 
 /// Counts itself among those who wait.
-struct Waits(Arc<AtomicUsize>);
+struct Waiting(Arc<AtomicUsize>);
 
-impl Waits {
+impl Waiting {
     fn new(waiting: Arc<AtomicUsize>) -> Self {
         waiting.fetch_add(1, Ordering::AcqRel);
         Self(waiting)
     }
 }
 
-impl Drop for Waits {
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-/// Room that is held until this is dropped.
+/// Share that is held until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Held {
-    room: Arc<Semaphore>,
+pub(crate) struct Reservation {
+    share: Arc<Semaphore>,
     held: Option<OwnedSemaphorePermit>,
 }
 
-impl Held {
+impl Reservation {
     /// Holds room for this many bytes in all; false when there is not enough, and then it holds what it held.
     pub(crate) fn grow_to(&mut self, bytes: usize) -> bool {
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let Some(more) = bytes.div_ceil(KIB).checked_sub(held).filter(|more| *more > 0) else { return true };
-        let more = u32::try_from(more).ok().and_then(|more| self.room.clone().try_acquire_many_owned(more).ok());
+        let more = u32::try_from(more).ok().and_then(|more| self.share.clone().try_acquire_many_owned(more).ok());
         match (more, &mut self.held) {
             (None, _) => false,
             (Some(more), Some(held)) => {
@@ -151,35 +151,35 @@ mod tests {
 
     #[test]
     fn bodies_together_hold_no_more_than_there_is() {
-        let rooms = Rooms::new(1, 1);
-        let mut bodies: Vec<Held> = (0..60).map(|_body| rooms.bytes(false)).collect();
+        let capacity = Capacity::new(1, 1);
+        let mut bodies: Vec<Reservation> = (0..60).map(|_body| capacity.reservation(false)).collect();
         let mib = |bytes: usize| bytes << 20;
         let held =
             (0..15).map(|step| bodies.iter_mut().filter_map(|body| body.grow_for_body(mib(step + 1)).ok()).count());
         assert_eq!(held.sum::<usize>(), BYTES_MAX >> 20);
         assert_eq!(bodies[0].grow_for_body(BYTES_MAX).unwrap_err().code, 241);
         // others' bodies are not in the way of rows that are to be stored
-        assert!(rooms.bytes(true).grow_to(OWN_BYTES_MAX));
+        assert!(capacity.reservation(true).grow_to(OWN_BYTES_MAX));
         drop(bodies);
-        assert!(rooms.bytes(false).grow_to(BYTES_MAX));
+        assert!(capacity.reservation(false).grow_to(BYTES_MAX));
     }
 
     #[tokio::test]
     async fn a_place_is_waited_for_and_the_wait_is_seen() {
-        let rooms = Arc::new(Rooms::new(1, 1));
-        let place = rooms.place(false).await.unwrap();
-        assert!(!rooms.wanted().now());
-        let own = rooms.place(true).await.unwrap();
+        let capacity = Arc::new(Capacity::new(1, 1));
+        let permit = capacity.permit(false).await.unwrap();
+        assert!(!capacity.demand().is_any());
+        let own = capacity.permit(true).await.unwrap();
         let waiting = tokio::spawn({
-            let rooms = rooms.clone();
-            async move { rooms.place(true).await.map(drop) }
+            let capacity = capacity.clone();
+            async move { capacity.permit(true).await.map(drop) }
         });
-        while !rooms.wanted().now() {
+        while !capacity.demand().is_any() {
             tokio::task::yield_now().await;
         }
-        drop(place);
+        drop(permit);
         waiting.await.unwrap().unwrap();
-        assert!(!rooms.wanted().now());
+        assert!(!capacity.demand().is_any());
         drop(own);
     }
 }

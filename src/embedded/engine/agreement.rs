@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-use crate::embedded::engine::libchdb::{Connection, Library, QueryClass};
-use crate::embedded::wire::statement::{Claim, Effect, Refusal, Rows, Statement, inspect};
+use crate::embedded::engine::libchdb::{Connection, Library};
+use crate::embedded::wire::claim::{Claim, QueryClass};
+use crate::embedded::wire::inspect::inspect;
+use crate::embedded::wire::statement::{Effect, Refusal, Rows, Statement};
 
 const STATEMENTS: usize = if cfg!(feature = "torture") { 400_000 } else { 4_000 };
 
@@ -319,26 +321,26 @@ fn compare(connection: &Connection, text: &str) -> Outcome {
     let engine = connection.classify(text.as_bytes());
     let ours = inspect(text.as_bytes());
     let told = |why: &str| format!("{why}: {text:?}\n  engine {engine:?}\n  ours {ours:?}");
-    if engine.statements() == 0 {
+    if engine.statements == 0 {
         return Outcome::Agree("not parsed by the engine");
     }
     let statement = match &ours {
         Ok(statement) => statement,
-        Err(Refusal::Several) if engine.statements() > 1 => return Outcome::Agree("several"),
-        Err(Refusal::IntoOutfile) if engine.class() == QueryClass::Control => return Outcome::Agree("into a file"),
+        Err(Refusal::Several) if engine.statements > 1 => return Outcome::Agree("several"),
+        Err(Refusal::IntoOutfile) if engine.class == QueryClass::Control => return Outcome::Agree("into a file"),
         // it is the clause of a statement that is only explained
         Err(Refusal::IntoOutfile) if text.to_ascii_uppercase().contains("EXPLAIN") => {
             return Outcome::Agree("into a file");
         }
-        Err(Refusal::InsertFromInput) if engine.class() == QueryClass::Mutating => return Outcome::Agree("input()"),
+        Err(Refusal::InsertFromInput) if engine.class == QueryClass::Mutating => return Outcome::Agree("input()"),
         Err(_) => return Outcome::TooStrict(told("refused")),
     };
     let claim = Claim::new(text.as_bytes(), statement);
     let claimed = connection.classify(&claim.text);
     match claim.check(&claimed) {
         Ok(()) => {}
-        Err(Refusal::Several) if engine.statements() > 1 => return Outcome::Agree("several"),
-        Err(Refusal::NotOnlyReading) if engine.class() == QueryClass::Control => return Outcome::Agree("into a file"),
+        Err(Refusal::Several) if engine.statements > 1 => return Outcome::Agree("several"),
+        Err(Refusal::NotOnlyReading) if engine.class == QueryClass::Control => return Outcome::Agree("into a file"),
         Err(_) => return Outcome::TooStrict(told("the claim does not hold")),
     }
     if !matches!(statement, Statement::Insert(_)) && claimed != engine {
@@ -350,11 +352,11 @@ fn compare(connection: &Connection, text: &str) -> Outcome {
             Some((0, _)) => return Outcome::TooStrict(told("the output clause does not fit")),
             _ => return Outcome::Fooled(told("the output clause is taken for something else")),
         },
-        Statement::Insert(_) if claimed.statements() == 0 => return Outcome::TooStrict(told("no insert without data")),
+        Statement::Insert(_) if claimed.statements == 0 => return Outcome::TooStrict(told("no insert without data")),
         Statement::Insert(_) => return Outcome::Agree("insert"),
         Statement::Command(command) => command.effect,
     };
-    match (effect, engine.class()) {
+    match (effect, engine.class) {
         (Effect::Nothing, QueryClass::ReadOnly | QueryClass::Control) => Outcome::Agree("explains"),
         (Effect::Settings | Effect::Database, QueryClass::Control) => Outcome::Agree("sets"),
         (Effect::Lasting, QueryClass::Mutating | QueryClass::Control) => Outcome::Agree("writes"),
@@ -369,7 +371,7 @@ fn output_clause(connection: &Connection, rows: &Rows, text: &str) -> Option<(u3
     let of = |readonly| {
         let sent = rows.with_output(text, &format!("INTO OUTFILE '/f' APPEND{format}"), readonly);
         let sent = connection.classify(sent.as_bytes());
-        (sent.statements(), sent.class())
+        (sent.statements, sent.class)
     };
     let (alone, readonly) = (of(None), of(Some(2)));
     if alone == readonly || alone.0 == 0 { Some(alone) } else { Some(readonly).filter(|sent| sent.0 == 0) }
