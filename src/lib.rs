@@ -8,7 +8,7 @@
 //! edges       receivers  committer  exporter  reconciler  admin
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
 //! codecs      otlp  conventions  chat  columns  genai  json
-//! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  telemetry  shutdown  numbers  steps
+//! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  random  sql  telemetry  shutdown  numbers  steps
 //! ```
 
 // who reads the output may be gone, and these macros panic then: write, and leave it at that
