@@ -1,7 +1,5 @@
 //! The engine's process: libchdb, the statements that run in it, and the fence around it.
 
-#[cfg(test)]
-mod agreement;
 pub(crate) mod capacity;
 pub(crate) mod instance;
 pub(crate) mod job;
@@ -11,3 +9,5 @@ pub(crate) mod sandbox;
 pub(crate) mod sessions;
 pub(crate) mod settings;
 pub(crate) mod system_calls;
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! What the engine takes for a blank, a quote or a comment is one here too, byte for byte; else what this service
-//! believes of a statement is not what the engine does. `sql::agreement` compares the two over generated statements.
+//! believes of a statement is not what the engine does. `engine::tests` compares the two over generated statements.
 //! Source: ClickHouse 26.7 `Lexer.cpp`, `skipWhitespacesUTF8`, `isNumberSeparator`.
 
 use memchr::memmem;
