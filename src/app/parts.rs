@@ -18,10 +18,10 @@ use crate::otlp;
 use crate::pipeline::{Ack, AdmissionGate, Pipeline, QueueReceiver};
 use crate::receivers::Ingest;
 use crate::receivers::chat::receiver::ChatReceiver;
-use crate::receivers::decoding::Decoding;
+use crate::receivers::decoding::DecodePool;
 use crate::receivers::http::body::BodyReader;
 use crate::receivers::otlp::receiver::OtlpReceiver;
-use crate::receivers::share::Share;
+use crate::receivers::quota::MemoryQuota;
 use crate::reconciler::joining::Joiner;
 use crate::reconciler::superseded::Superseder;
 use crate::telemetry::{Metrics, Receiver};
@@ -55,7 +55,7 @@ impl Shared<'_> {
         let config = self.config;
         let bodies = BodyReader {
             pipeline: pipeline.clone(),
-            decoding: Decoding::default(),
+            decode_pool: DecodePool::default(),
             bytes_max: REQUEST_BYTES_MAX,
             timeout: config.connections.body_timeout,
         };
@@ -108,8 +108,8 @@ impl Shared<'_> {
                 },
                 keep_raw: genai.keep_raw,
             },
-            answers: Share::new(bounds::answer_bytes(memory.limit.0)),
-            decoders: Share::new(bounds::decoder_bytes(memory.limit.0)),
+            answers: MemoryQuota::new(bounds::answer_bytes(memory.limit.0)),
+            decoders: MemoryQuota::new(bounds::decoder_bytes(memory.limit.0)),
             stopping: self.stopping.clone(),
         })
     }

@@ -1,15 +1,15 @@
-//! Waiting for room: a sender of many pairs is slowed down before anything of it is refused.
+//! Waiting for memory: a sender of many calls is slowed down before any of them is refused.
 
 use crate::pipeline::IngestError;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long one line, or one body of many records, waits for room. Senders give up after 6 to 10 s.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it looks.
-const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// How long one line, or one body of many records, waits for memory. Senders give up after 6 to 10 s.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(5);
+/// The pause between two attempts.
+const RETRY_EVERY: Duration = Duration::from_millis(25);
 
-/// When to stop waiting.
+/// Until when a refused attempt is repeated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WaitBudget {
     until: Instant,
@@ -20,23 +20,23 @@ impl WaitBudget {
         Self { until: Instant::now() + lasts }
     }
 
-    /// Whether to try again. Waits a little when there is time left.
-    pub(crate) async fn lasts(&self) -> bool {
+    /// Pauses before another attempt; `false`, without a pause, if there is no time left for one.
+    pub(crate) async fn pause(&self) -> bool {
         if Instant::now() >= self.until {
             return false;
         }
-        sleep(LOOK_EVERY).await;
+        sleep(RETRY_EVERY).await;
         true
     }
 
-    /// Tries until there is room, there never will be, or wait_budget ends.
-    pub(crate) async fn until_there_is_room<T>(
+    /// Repeats an attempt for as long as the pipeline is full and there is time left.
+    pub(crate) async fn retry_while_full<T>(
         &self,
         mut attempt: impl FnMut() -> Result<T, IngestError>,
     ) -> Result<T, IngestError> {
         loop {
             match attempt() {
-                Err(IngestError::Full) if self.lasts().await => {}
+                Err(IngestError::Full) if self.pause().await => {}
                 other => return other,
             }
         }

@@ -17,8 +17,8 @@ pub mod config;
 pub mod decoding;
 pub mod http;
 pub mod otlp;
+pub mod quota;
 pub mod server;
-pub mod share;
 
 use crate::columns::RowGroup;
 use crate::pipeline::{IngestError, Origin, PendingAck, Pipeline, Reservation};
@@ -66,9 +66,14 @@ impl Ingest {
     }
 
     /// Hands rows over, unless they begin on more days than are admitted now.
-    pub(crate) fn send(&self, rows: RowGroup, room: Reservation, origin: Origin) -> Result<PendingAck, IngestError> {
+    pub(crate) fn send(
+        &self,
+        rows: RowGroup,
+        reservation: Reservation,
+        origin: Origin,
+    ) -> Result<PendingAck, IngestError> {
         self.admit_days(rows.days())?;
-        self.pipeline.send(rows, room, origin)
+        self.pipeline.send(rows, reservation, origin)
     }
 
     fn admit_days(&self, days: &[i64]) -> Result<(), IngestError> {

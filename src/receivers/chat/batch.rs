@@ -7,11 +7,11 @@
 
 use crate::chat::vendor::records::{RECORDS_MAX, Records};
 use crate::pipeline::Reservation;
-use crate::receivers::capacity_wait::{PATIENCE, WaitBudget};
+use crate::receivers::capacity_wait::{WAIT_MAX, WaitBudget};
 use crate::receivers::chat::receiver::{ChatReceiver, QueuedCall};
 use crate::receivers::chat::response::{error_detail, respond};
 use crate::receivers::chat::vendor::{Record, Source};
-use crate::receivers::decoding::{Pace, SMALL_BYTES_MAX};
+use crate::receivers::decoding::{SMALL_BYTES_MAX, YieldBudget};
 use crate::telemetry::Receiver;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -23,15 +23,17 @@ pub(crate) async fn answer(
     receiver: &Arc<ChatReceiver>,
     source: &Arc<Source>,
     bytes: Bytes,
-    room: Reservation,
+    reservation: Reservation,
 ) -> Response {
     let body_bytes = bytes.len();
-    match receiver.bodies.decoding.run(body_bytes <= SMALL_BYTES_MAX, move |_| Cut::of(&bytes)).await {
-        Cut::One(record) => receiver.answer(source.take(receiver, Record::Owned(record), None, room).await).await,
+    match receiver.bodies.decode_pool.run(body_bytes <= SMALL_BYTES_MAX, move |_| Cut::of(&bytes)).await {
+        Cut::One(record) => {
+            receiver.answer(source.take(receiver, Record::Owned(record), None, reservation).await).await
+        }
         Cut::Many { is_list, records } => {
             let records = records.into_iter().map(|(place, record)| (place, Record::Part(record, body_bytes)));
             let answer = answer_all(receiver, source, is_list, records).await;
-            drop(room);
+            drop(reservation);
             answer
         }
         Cut::TooMany => {
@@ -78,15 +80,15 @@ async fn answer_all(
 ) -> Response {
     let (place_name, between, media) =
         if is_list { ("index", ",", "application/json") } else { ("line", "\n", "application/x-ndjson") };
-    let wait_budget = WaitBudget::new(PATIENCE);
+    let wait_budget = WaitBudget::new(WAIT_MAX);
     let (mut results, mut must_repeat) = (String::new(), false);
-    let (mut all_taken, mut pace) = (Vec::new(), Pace::default());
+    let (mut all_taken, mut yield_budget) = (Vec::new(), YieldBudget::default());
     for (place, record) in records {
         let bytes = record.as_bytes().len();
         // none waits for the one before it: they are made durable together
         let taken = source.take_patiently(receiver, record, place, None, &wait_budget).await;
         all_taken.push((place, taken));
-        pace.after(bytes).await;
+        yield_budget.spend(bytes).await;
     }
     for (place, taken) in all_taken {
         let stored = QueuedCall::acked(taken).await;

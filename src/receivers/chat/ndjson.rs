@@ -1,25 +1,25 @@
-//! Many pairs in one request, one a line, answered by one line each while the next ones arrive.
+//! Many captured calls in one request, one a line, each answered by one line while the next ones arrive.
 //!
 //! ```text
 //! {"request":..,"response":..}   ->  {"line":1,"session_id":..,"span_id":..,"trace_id":..}
 //! {"request":..                  ->  {"line":2,"status":422,"detail":[..]}
 //! (a blank line)                     counted, not answered
-//! {"request":..,"response":..}   ->  {"line":4,"status":503,"detail":".."}    full for longer than our wait_budget
+//! {"request":..,"response":..}   ->  {"line":4,"status":503,"detail":".."}    no memory within WAIT_MAX
 //! ```
 //!
 //! Memory does not grow with the body: a line within its limit, a buffer, and answers up to a bound. While answers are
-//! not read, reading waits; a sender that reads only once it has sent all is told so at the line where that ended.
+//! not read, reading waits; a sender that reads only after it has sent all gets an error at the line where reading ended.
 
-use super::answers::{self, Answers, Undelivered};
+use super::answers::{self, AnswerSender, Undelivered};
 use crate::pipeline::{IngestError, Reservation};
-use crate::receivers::capacity_wait::{PATIENCE, WaitBudget};
+use crate::receivers::capacity_wait::{WAIT_MAX, WaitBudget};
 use crate::receivers::chat::receiver::{ChatReceiver, QueuedCall};
 use crate::receivers::chat::response::CallError;
 use crate::receivers::chat::vendor::{Record, Source};
 use crate::receivers::decoding::SMALL_BYTES_MAX;
 use crate::receivers::http::body;
 use crate::receivers::http::headers::media_type;
-use crate::receivers::http::lines::{Broken, Lines, Next, Progress};
+use crate::receivers::http::lines::{LineProgress, Lines, LinesError, Next};
 use crate::telemetry::Receiver;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -31,10 +31,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How long a sender that has not read its answers may go on sending what is not taken.
+/// How long a sender that has not read its answers may go on sending lines that are not stored.
 const SENDING_MAX: Duration = Duration::from_secs(300);
-/// Lines that may be on their way to the disk at once, so that one fsync serves many of them.
-const UNDER_WAY_MAX: usize = 512;
+/// Lines that may wait for the disk at once, so that one fsync serves many of them.
+const UNANSWERED_MAX: usize = 512;
 
 /// Media types of bodies with one record a line.
 const LINES_MEDIA_TYPES: [&str; 5] = [
@@ -62,30 +62,31 @@ pub(crate) async fn answer(receiver: Arc<ChatReceiver>, source: Arc<Source>, bod
             return error.answer();
         }
     };
-    let (answers, caller, body) = answers::queue(receiver.answers.clone());
-    // a task of its own: a caller that does not read its answers must not stop us from reading its lines. It ends with
-    // the body, with the caller, or when answers are not read
+    let (answers, watch, body) = answers::queue(receiver.answers.clone());
+    // a task of its own: a caller that does not read its answers must not keep us from reading its lines. It ends with
+    // the body, with the connection, or when answers are not read
     tokio::spawn(async move {
-        let drive = Drive { receiver, source, answers, under_way: VecDeque::new() };
+        let lines_ingest = LineIngest { receiver, source, answers, unanswered: VecDeque::new() };
         tokio::select! {
-            () = caller.gives_up() => {}
-            () = drive.run(lines) => caller.has_all().await,
+            () = watch.abandoned() => {}
+            () = lines_ingest.run(lines) => watch.delivered().await,
         }
     });
     (StatusCode::OK, [(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }
 
-struct Drive {
+/// Reads and stores the lines of one body.
+struct LineIngest {
     receiver: Arc<ChatReceiver>,
     source: Arc<Source>,
-    answers: Answers,
-    /// Lines that are dealt with but not answered, in order.
-    under_way: VecDeque<(usize, Result<QueuedCall, CallError>)>,
+    answers: AnswerSender,
+    /// Lines that are queued or refused but not answered, in order.
+    unanswered: VecDeque<(usize, Result<QueuedCall, CallError>)>,
 }
 
-/// Why it ends before the body does.
+/// Why reading ends before the body does.
 enum Stop {
-    Broken(Broken),
+    Lines(LinesError),
     Undelivered(Undelivered),
     Stopping,
 }
@@ -96,84 +97,84 @@ impl From<Undelivered> for Stop {
     }
 }
 
-impl Drive {
+impl LineIngest {
     async fn run(mut self, mut lines: Lines) {
         let mut line = 0;
-        let mut stopping = self.receiver.stopping.clone();
+        let stopping = self.receiver.stopping.clone();
         let mut pass_over = body::PASS_OVER_TIMEOUT;
-        let (status, detail) = match self.take_lines(&mut lines, &mut line, &mut stopping).await {
-            Ok(()) => return self.answers.hand_over().await,
+        let (status, detail) = match self.read_lines(&mut lines, &mut line, &stopping).await {
+            Ok(()) => return self.answers.finish().await,
             Err(Stop::Undelivered(Undelivered::CallerGone)) => return,
-            Err(Stop::Broken(broken)) => (status(&broken), broken.to_string()),
+            Err(Stop::Lines(error)) => (status(&error), error.to_string()),
             Err(Stop::Stopping) => (StatusCode::SERVICE_UNAVAILABLE, IngestError::Stopping.to_string()),
             Err(Stop::Undelivered(Undelivered::Unread)) => {
                 const DETAIL: &str = "the answers were not read while the lines arrived; lines from here on were not \
                                       taken: read answers while sending, or send fewer lines";
-                // this sender reads once it has sent all
+                // this sender reads after it has sent all
                 pass_over = SENDING_MAX;
                 (StatusCode::SERVICE_UNAVAILABLE, DETAIL.to_owned())
             }
         };
-        // what came before is taken, and says so
-        while let Some((line, taken)) = self.under_way.pop_front() {
-            let result = self.result(line, taken).await;
-            self.answers.note(&result);
+        // the lines before are stored, and their answers report it
+        while let Some((line, queued)) = self.unanswered.pop_front() {
+            let result = self.result(line, queued).await;
+            self.answers.push(&result);
         }
         tokio::select! {
             () = lines.pass_over(pass_over) => {}
             () = stopping.cancelled() => {}
         }
         self.receiver.ingest.count_failed(Receiver::Chat, 1, status == StatusCode::SERVICE_UNAVAILABLE);
-        self.answers.note(&json!({"line": line + 1, "status": status.as_u16(), "detail": detail}).to_string());
-        self.answers.hand_over().await;
+        self.answers.push(&json!({"line": line + 1, "status": status.as_u16(), "detail": detail}).to_string());
+        self.answers.finish().await;
     }
 
-    /// Reads to the end; `line` counts what was dealt with.
-    async fn take_lines(
+    /// Reads to the end of the body; `line` is the number of the last line that was handled.
+    async fn read_lines(
         &mut self,
         lines: &mut Lines,
         line: &mut usize,
-        stopping: &mut CancellationToken,
+        stopping: &CancellationToken,
     ) -> Result<(), Stop> {
-        let mut progress = Progress::default();
-        let mut wait_budget = WaitBudget::new(PATIENCE);
+        let mut progress = LineProgress::default();
+        let mut wait_budget = WaitBudget::new(WAIT_MAX);
         loop {
             if stopping.is_cancelled() {
                 return Err(Stop::Stopping);
             }
             let next =
-                lines.next(&mut progress, &self.receiver.ingest.pipeline, &wait_budget).await.map_err(Stop::Broken)?;
-            let taken = match next {
+                lines.next(&mut progress, &self.receiver.ingest.pipeline, &wait_budget).await.map_err(Stop::Lines)?;
+            let queued = match next {
                 Next::End => return self.settle(0).await,
                 Next::NotYet => {
                     self.settle(0).await?;
                     self.answers.flush().await?;
                     tokio::select! {
-                        arrived = lines.arrival(&progress) => arrived.map_err(Stop::Broken)?,
+                        arrived = lines.readable(&progress) => arrived.map_err(Stop::Lines)?,
                         () = stopping.cancelled() => {}
                     }
-                    wait_budget = WaitBudget::new(PATIENCE);
+                    wait_budget = WaitBudget::new(WAIT_MAX);
                     continue;
                 }
                 Next::Blank => {
                     *line += 1;
                     continue;
                 }
-                Next::Line(room) => self.take(lines, *line + 1, room, &wait_budget).await,
+                Next::Line(reservation) => self.queue(lines, *line + 1, reservation, &wait_budget).await,
                 Next::Refused(error) => Err(CallError::from(error)),
             };
             *line += 1;
-            wait_budget = WaitBudget::new(PATIENCE);
-            self.under_way.push_back((*line, taken));
-            self.settle(UNDER_WAY_MAX).await?;
+            wait_budget = WaitBudget::new(WAIT_MAX);
+            self.unanswered.push_back((*line, queued));
+            self.settle(UNANSWERED_MAX).await?;
         }
     }
 
-    async fn take(
+    async fn queue(
         &self,
         lines: &mut Lines,
         place: usize,
-        room: Reservation,
+        reservation: Reservation,
         wait_budget: &WaitBudget,
     ) -> Result<QueuedCall, CallError> {
         let record = if lines.line().len() > SMALL_BYTES_MAX {
@@ -181,29 +182,29 @@ impl Drive {
         } else {
             Record::Borrowed(lines.line())
         };
-        self.source.take_patiently(&self.receiver, record, place, Some(room), wait_budget).await
+        self.source.take_patiently(&self.receiver, record, place, Some(reservation), wait_budget).await
     }
 
-    /// Answers lines in order until at most `leave` are under way.
+    /// Answers lines in order until at most `leave` are unanswered.
     async fn settle(&mut self, leave: usize) -> Result<(), Stop> {
-        while self.under_way.len() > leave
-            && let Some((line, taken)) = self.under_way.pop_front()
+        while self.unanswered.len() > leave
+            && let Some((line, queued)) = self.unanswered.pop_front()
         {
-            let result = self.result(line, taken).await;
-            self.answers.add(&result).await?;
+            let result = self.result(line, queued).await;
+            self.answers.send(&result).await?;
         }
         Ok(())
     }
 
-    async fn result(&self, line: usize, taken: Result<QueuedCall, CallError>) -> String {
-        self.receiver.result("line", line, QueuedCall::acked(taken).await)
+    async fn result(&self, line: usize, queued: Result<QueuedCall, CallError>) -> String {
+        self.receiver.result("line", line, QueuedCall::acked(queued).await)
     }
 }
 
-fn status(broken: &Broken) -> StatusCode {
-    match broken {
-        Broken::Unreadable(_) | Broken::Blank => StatusCode::BAD_REQUEST,
-        Broken::ExpandsTooFar => StatusCode::PAYLOAD_TOO_LARGE,
-        Broken::Silent | Broken::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+fn status(error: &LinesError) -> StatusCode {
+    match error {
+        LinesError::Unreadable(_) | LinesError::Blank => StatusCode::BAD_REQUEST,
+        LinesError::ExpandsTooFar => StatusCode::PAYLOAD_TOO_LARGE,
+        LinesError::Silent | LinesError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
     }
 }

@@ -9,7 +9,7 @@ use crate::receivers::chat::response::{CallError, error_detail, invalid_paramete
 use crate::receivers::chat::row::row;
 use crate::receivers::http::body::BodyReader;
 use crate::receivers::http::headers::{ACK_HEADER, ack_wanted};
-use crate::receivers::share::Share;
+use crate::receivers::quota::MemoryQuota;
 use crate::receivers::{Ingest, Times};
 use crate::telemetry::Receiver;
 use crate::traces::KnownRoot;
@@ -56,9 +56,9 @@ pub struct ChatReceiver {
     /// How bodies are read.
     pub options: ParseOptions,
     /// Memory for answers that are not read yet.
-    pub answers: Share,
+    pub answers: MemoryQuota,
     /// Memory for decoders of bodies without an end.
-    pub decoders: Share,
+    pub decoders: MemoryQuota,
     /// Cancelled when the service stops.
     pub stopping: CancellationToken,
 }

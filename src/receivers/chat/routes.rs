@@ -92,13 +92,13 @@ async fn ingest(
     if takes_lines && ndjson::is_announced(&source.headers) {
         return ndjson::answer(receiver, source, body).await;
     }
-    let (bytes, room) = match receiver.bodies.read(body, &source.headers).await {
+    let (bytes, reservation) = match receiver.bodies.read(body, &source.headers).await {
         Ok(read) => read,
         Err(error) => return receiver.answer(Err(error.into())).await,
     };
     if shape == Shape::CapturedCall {
-        let queued = source.take(&receiver, Record::Owned(bytes), None, room).await;
+        let queued = source.take(&receiver, Record::Owned(bytes), None, reservation).await;
         return receiver.answer(queued).await;
     }
-    batch::answer(&receiver, &source, bytes, room).await
+    batch::answer(&receiver, &source, bytes, reservation).await
 }

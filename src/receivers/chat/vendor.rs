@@ -87,7 +87,11 @@ impl Source {
         // texts are kept as they were sent and as messages
         room.grow_within_all(record.len().saturating_mul(2), body_bytes)?;
         let (source, handed) = (Arc::clone(self), Arc::clone(receiver));
-        receiver.bodies.decoding.run_aside(move |_| source.take_here(&handed, (&record, own_bytes), place, room)).await
+        receiver
+            .bodies
+            .decode_pool
+            .run_on_thread(move |_| source.take_here(&handed, (&record, own_bytes), place, room))
+            .await
     }
 
     /// `own_bytes` of the room are the record's.
@@ -143,7 +147,7 @@ impl Source {
                 Err(why) => Err(why.into()),
             };
             match taken {
-                Err(CallError::Ingest(IngestError::Full)) if wait_budget.lasts().await => {}
+                Err(CallError::Ingest(IngestError::Full)) if wait_budget.pause().await => {}
                 taken => return taken,
             }
         }

@@ -2,7 +2,7 @@
 //! every byte as it arrives.
 
 use crate::pipeline::{IngestError, Pipeline, Reservation};
-use crate::receivers::decoding::{BATCH_BYTES_MAX, Decoding, Wanted};
+use crate::receivers::decoding::{BATCH_BYTES_MAX, Cancelled, DecodePool};
 use crate::receivers::http::encoding::{Coding, Decoder, UnknownCoding, explained};
 use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
@@ -45,7 +45,7 @@ pub struct BodyReader {
     /// Where room is reserved.
     pub pipeline: Pipeline,
     /// Where large bodies are decompressed.
-    pub decoding: Decoding,
+    pub decode_pool: DecodePool,
     /// Bytes of one body, compressed and decompressed.
     pub bytes_max: usize,
     /// How long a sender may take for its body.
@@ -57,8 +57,8 @@ impl BodyReader {
     pub(crate) async fn read(&self, body: Body, headers: &HeaderMap) -> Result<(Bytes, Reservation), BodyError> {
         let coding = Coding::of(headers);
         let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        let (bytes, room) = self.read_raw(body, headers, |_| length, 0).await?;
-        self.expand(bytes, coding?, room).await
+        let (bytes, reservation) = self.read_raw(body, headers, |_| length, 0).await?;
+        self.expand(bytes, coding?, reservation).await
     }
 
     /// Reads a body as it is; `announced` tells its length from its headers or its first bytes, and `framing_bytes` of it
@@ -87,25 +87,25 @@ impl BodyReader {
         &self,
         bytes: Bytes,
         coding: Coding,
-        room: Reservation,
+        reservation: Reservation,
     ) -> Result<(Bytes, Reservation), BodyError> {
         if coding.is_identity() {
-            let mut room = room;
-            room.resize(bytes.len())?;
-            return Ok((bytes, room));
+            let mut reservation = reservation;
+            reservation.resize(bytes.len())?;
+            return Ok((bytes, reservation));
         }
         let out = BytesMut::with_capacity(DECOMPRESSED_BYTES_FIRST.min(self.bytes_max));
         let decoder = coding.decoder(Cursor::new(bytes));
-        let mut expanding = Expanding { decoder, out, room, bytes_max: self.bytes_max, coding };
-        if !expanding.go_on(BATCH_BYTES_MAX, &Wanted::default())? {
+        let mut expanding = Expanding { decoder, out, reservation, bytes_max: self.bytes_max, coding };
+        if !expanding.go_on(BATCH_BYTES_MAX, &Cancelled::default())? {
             expanding = self
-                .decoding
-                .run_aside(move |wanted| expanding.go_on(usize::MAX, wanted).map(|_at_its_end| expanding))
+                .decode_pool
+                .run_on_thread(move |cancelled| expanding.go_on(usize::MAX, cancelled).map(|_at_its_end| expanding))
                 .await?;
         }
-        let Expanding { out, mut room, .. } = expanding;
-        room.resize(out.len())?;
-        Ok((out.freeze(), room))
+        let Expanding { out, mut reservation, .. } = expanding;
+        reservation.resize(out.len())?;
+        Ok((out.freeze(), reservation))
     }
 
     async fn collect(
@@ -119,15 +119,15 @@ impl BodyReader {
             if length.saturating_sub(framing_bytes) > max { Err(BodyError::TooLarge { max }) } else { Ok(()) }
         };
         announced(&[]).map_or(Ok(()), fits)?;
-        let mut room = self.pipeline.reserve(0)?;
+        let mut reservation = self.pipeline.reserve(0)?;
         let cut_off = |error: axum::Error| BodyError::CutOff(error.to_string());
-        let Some(first) = stream.try_next().await.map_err(cut_off)? else { return Ok((Bytes::new(), room)) };
+        let Some(first) = stream.try_next().await.map_err(cut_off)? else { return Ok((Bytes::new(), reservation)) };
         fits(first.len())?;
-        room.grow(first.len())?;
+        reservation.grow(first.len())?;
         let mut next = stream.try_next().await.map_err(cut_off)?;
         if next.is_none() {
             // one frame that is the whole body is taken as it lies
-            return Ok((first, room));
+            return Ok((first, reservation));
         }
         let length = announced(&first);
         length.map_or(Ok(()), fits)?;
@@ -137,11 +137,11 @@ impl BodyReader {
         drop(first);
         while let Some(frame) = next {
             fits(bytes.len() + frame.len())?;
-            room.grow(frame.len())?;
+            reservation.grow(frame.len())?;
             bytes.extend_from_slice(&frame);
             next = stream.try_next().await.map_err(cut_off)?;
         }
-        Ok((bytes.freeze(), room))
+        Ok((bytes.freeze(), reservation))
     }
 }
 
@@ -149,15 +149,15 @@ impl BodyReader {
 struct Expanding {
     decoder: Decoder<Cursor<Bytes>>,
     out: BytesMut,
-    room: Reservation,
+    reservation: Reservation,
     bytes_max: usize,
     coding: Coding,
 }
 
 impl Expanding {
     /// Decompresses until `bytes` are there, or nobody wants them any more; `true` at the end of the body.
-    fn go_on(&mut self, bytes: usize, wanted: &Wanted) -> Result<bool, BodyError> {
-        while self.out.len() < bytes && !wanted.is_over() {
+    fn go_on(&mut self, bytes: usize, cancelled: &Cancelled) -> Result<bool, BodyError> {
+        while self.out.len() < bytes && !cancelled.is_cancelled() {
             let read = self.decoder.read_buf(&mut self.out).now_or_never();
             let read = read
                 .expect("all of what it reads from is there")
@@ -168,7 +168,7 @@ impl Expanding {
             if self.out.len() > self.bytes_max {
                 return Err(BodyError::ExpandsTooFar { max: self.bytes_max });
             }
-            self.room.grow(read)?;
+            self.reservation.grow(read)?;
             if self.out.len() == self.out.capacity() {
                 self.out.reserve(self.out.len());
             }
@@ -209,11 +209,11 @@ pub(crate) mod tests {
         let (pipeline, _outlet) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
-        reader(pipeline, max).read(Body::from(bytes), &headers).await.map(|(bytes, _room)| bytes)
+        reader(pipeline, max).read(Body::from(bytes), &headers).await.map(|(bytes, _reservation)| bytes)
     }
 
     pub(in super::super) fn reader(pipeline: Pipeline, bytes_max: usize) -> BodyReader {
-        BodyReader { pipeline, decoding: Decoding::default(), bytes_max, timeout: Duration::from_secs(30) }
+        BodyReader { pipeline, decode_pool: DecodePool::default(), bytes_max, timeout: Duration::from_secs(30) }
     }
 
     async fn gzipped(content: &[u8]) -> Vec<u8> {
@@ -264,7 +264,7 @@ pub(crate) mod tests {
         let read = async |announced| {
             let frames = ["one", "two", "three"].map(|frame| Ok::<_, std::io::Error>(Bytes::from(frame)));
             let body = Body::from_stream(futures_util::stream::iter(frames));
-            bodies.read_raw(body, &HeaderMap::new(), |_| announced, 0).await.map(|(bytes, _room)| bytes)
+            bodies.read_raw(body, &HeaderMap::new(), |_| announced, 0).await.map(|(bytes, _reservation)| bytes)
         };
         for announced in [None, Some(0), Some(3), Some(11), Some(100)] {
             assert_eq!(read(announced).await.unwrap(), "onetwothree", "{announced:?}");

@@ -1,19 +1,19 @@
-//! The lines of a body that has no end in sight: decompressed as it arrives, in memory that does not grow with it.
+//! The lines of a body without a length limit: decompressed as it arrives, in memory that does not grow with it.
 //!
 //! ```text
-//! frames -- decoder (none, gzip, zstd, deflate, br) -- 64 KiB -- one line, within its limit, its time and its room
+//! frames -- decoder (none, gzip, zstd, deflate, br) -- 64 KiB -- one line, within its limit, its time and its reservation
 //! ```
 //!
-//! The number of lines has no bound; what a sender gets for nothing has: blank lines without others, and how much larger the lines may
-//! be than what arrived.
+//! The number of lines is not bounded. What costs a sender nothing is: blank lines without others, and how much larger the lines
+//! may be than what arrived.
 
 use super::body::{BodyError, BodyReader, PASS_OVER_BYTES_MAX};
+use super::encoding::{Coding, Decoder, explained};
+use crate::numbers::to_u64;
 use crate::pipeline::{IngestError, Pipeline, Reservation};
-use crate::receivers::capacity_wait::{PATIENCE, WaitBudget};
-use crate::receivers::decoding::Pace;
-use crate::receivers::http::encoding::{Coding, Decoder, explained};
-use crate::receivers::share;
-use crate::receivers::share::Share;
+use crate::receivers::capacity_wait::{WAIT_MAX, WaitBudget};
+use crate::receivers::decoding::YieldBudget;
+use crate::receivers::quota::{MemoryQuota, QuotaPermit};
 use axum::body::Body;
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -39,7 +39,7 @@ const BLANK_LINES_MAX: usize = 10_000;
 /// How many times larger than what arrived the lines may be, once they are larger than one body may be. Deflate makes at most
 /// 1,032 of one.
 const EXPANSION_MAX: u64 = 1_100;
-/// The part of all room that a decoder takes at most: more of them have to wait.
+/// The part of the pipeline's memory that a decoder reserves at most: more decoders have to wait.
 const DECODER_SHARE: usize = 8;
 
 type Raw = StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>;
@@ -56,10 +56,12 @@ pub(crate) struct Lines {
     expanded: u64,
     lines: usize,
     blank_lines: usize,
-    pace: Pace,
-    /// What its decoder takes.
-    _room: Option<(share::Taken, Reservation)>,
+    yield_budget: YieldBudget,
+    _decoder_memory: Option<DecoderMemory>,
 }
+
+/// What a decoder may hold: of the quota for decoders, and of the pipeline's memory.
+type DecoderMemory = (QuotaPermit, Reservation);
 
 enum Source {
     Plain(Raw),
@@ -68,21 +70,21 @@ enum Source {
 
 /// What came next.
 pub(crate) enum Next {
-    /// A line, which is there until the next one, and the room it takes.
+    /// A line, which is in the buffer until the next one, and the reservation that covers it.
     Line(Reservation),
-    /// A line without anything in it.
+    /// A blank line.
     Blank,
     /// A line that was passed over, and why.
     Refused(BodyError),
-    /// No line is here yet; whoever holds something back should hand it over before waiting.
+    /// No whole line has arrived yet; a caller that holds something back should hand it over before it waits.
     NotYet,
-    /// There are no more.
+    /// There are no more lines.
     End,
 }
 
-/// Why the rest of a body cannot be read.
+/// The rest of a body cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Broken {
+pub(crate) enum LinesError {
     #[error("the rest of the body cannot be read: {0}")]
     Unreadable(io::Error),
     #[error("nothing arrived for {} s", SILENCE_MAX.as_secs())]
@@ -95,43 +97,43 @@ pub(crate) enum Broken {
     Blank,
 }
 
-impl From<io::Error> for Broken {
+impl From<io::Error> for LinesError {
     fn from(error: io::Error) -> Self {
         Self::Unreadable(explained(error))
     }
 }
 
-/// How far the line under way has come.
+/// What has arrived of the line under way.
 #[derive(Default)]
-pub(crate) struct Progress {
-    room: Option<Reservation>,
+pub(crate) struct LineProgress {
+    reservation: Option<Reservation>,
     refused: Option<BodyError>,
     began: Option<Instant>,
 }
 
 impl Lines {
-    /// Takes room for the decoder, of a share and of all there is, and waits for it as long as there is wait_budget.
+    /// Reserves memory for the decoder, and waits for it for at most [`WAIT_MAX`].
     ///
     /// # Errors
-    /// When there is none, or the coding is not known.
+    /// If there is no memory, or the coding is not known. The body is returned, too.
     pub(crate) async fn open(
         body: Body,
         headers: &HeaderMap,
         bodies: &BodyReader,
-        decoders: &Share,
+        decoders: &MemoryQuota,
     ) -> Result<Self, (Body, BodyError)> {
         let coding = match Coding::of(headers) {
             Ok(coding) => coding,
             Err(error) => return Err((body, error.into())),
         };
-        let room = match decoder_room(coding, &bodies.pipeline, decoders).await {
-            Ok(room) => room,
+        let decoder_memory = match decoder_memory(coding, &bodies.pipeline, decoders).await {
+            Ok(memory) => memory,
             Err(why) => return Err((body, why.into())),
         };
         let arrived = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&arrived);
         let frames = body.into_data_stream().map_err(io::Error::other).inspect_ok(move |frame| {
-            counted.fetch_add(u64::try_from(frame.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            counted.fetch_add(to_u64(frame.len()), Ordering::Relaxed);
         });
         let raw = StreamReader::new(frames.boxed());
         let source = if coding.is_identity() {
@@ -139,19 +141,17 @@ impl Lines {
         } else {
             Source::Coded(BufReader::with_capacity(BUFFER_BYTES, coding.decoder(raw)))
         };
-        let (bytes_max, line_timeout) = (bodies.bytes_max, bodies.timeout);
-        let (line, pace) = (Vec::new(), Pace::default());
         Ok(Self {
             source,
-            line,
-            bytes_max,
-            line_timeout,
+            line: Vec::new(),
+            bytes_max: bodies.bytes_max,
+            line_timeout: bodies.timeout,
             arrived,
             expanded: 0,
             lines: 0,
             blank_lines: 0,
-            pace,
-            _room: room,
+            yield_budget: YieldBudget::default(),
+            _decoder_memory: decoder_memory,
         })
     }
 
@@ -165,17 +165,17 @@ impl Lines {
         std::mem::take(&mut self.line).into()
     }
 
-    /// Reads on until a line is whole, or nothing more is here; others get their turn in between. `progress` belongs to the
-    /// line under way; give the same one until there is a line.
+    /// Reads on until a line is whole, or nothing more has arrived; other tasks run in between. `progress` belongs to the
+    /// line under way; pass the same one until there is a line.
     ///
     /// # Errors
-    /// When the body breaks off, or is not what its encoding says, or asks for more than it may.
+    /// If the body breaks off, is not valid in its encoding, or exceeds a bound.
     pub(crate) async fn next(
         &mut self,
-        progress: &mut Progress,
+        progress: &mut LineProgress,
         pipeline: &Pipeline,
         wait_budget: &WaitBudget,
-    ) -> Result<Next, Broken> {
+    ) -> Result<Next, LinesError> {
         if progress.began.is_none() {
             self.line.clear();
             if self.line.capacity() > LINE_BYTES_KEPT {
@@ -190,46 +190,51 @@ impl Lines {
             if arrived.is_empty() && progress.began.is_none() {
                 return Ok(Next::End);
             }
-            let newline = memchr::memchr(b'\n', arrived);
-            let part = newline.map_or(arrived, |at| arrived.get(..at).unwrap_or_default());
+            let (part, ends_with_newline) =
+                match memchr::memchr(b'\n', arrived).and_then(|at| arrived.split_at_checked(at)) {
+                    Some((part, _newline_and_rest)) => (part, true),
+                    None => (arrived, false),
+                };
             progress.began.get_or_insert_with(Instant::now);
             if progress.refused.is_none() {
-                let taken = take(&mut self.line, part, &mut progress.room, self.bytes_max, pipeline, wait_budget);
-                progress.refused = taken.await.err();
+                let appended =
+                    append(&mut self.line, part, &mut progress.reservation, self.bytes_max, pipeline, wait_budget);
+                progress.refused = appended.await.err();
             }
-            let (is_whole, consumed) = (newline.is_some() || arrived.is_empty(), part.len());
-            self.consume(consumed + usize::from(newline.is_some())).await?;
+            let (is_whole, consumed) = (ends_with_newline || arrived.is_empty(), part.len());
+            self.consume(consumed + usize::from(ends_with_newline)).await?;
             if is_whole {
                 return self.finish(std::mem::take(progress), pipeline);
             }
         }
     }
 
-    async fn consume(&mut self, bytes: usize) -> Result<(), Broken> {
+    async fn consume(&mut self, bytes: usize) -> Result<(), LinesError> {
         self.source.reader().consume(bytes);
-        self.expanded = self.expanded.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.expanded = self.expanded.saturating_add(to_u64(bytes));
         let arrived = self.arrived.load(Ordering::Relaxed);
-        let is_large = self.expanded > u64::try_from(self.bytes_max).unwrap_or(u64::MAX);
+        let is_large = self.expanded > to_u64(self.bytes_max);
         if is_large && self.expanded / EXPANSION_MAX > arrived {
-            return Err(Broken::ExpandsTooFar);
+            return Err(LinesError::ExpandsTooFar);
         }
-        self.pace.after(bytes).await;
+        self.yield_budget.spend(bytes).await;
         Ok(())
     }
 
-    fn finish(&mut self, progress: Progress, pipeline: &Pipeline) -> Result<Next, Broken> {
+    fn finish(&mut self, progress: LineProgress, pipeline: &Pipeline) -> Result<Next, LinesError> {
+        debug_assert!(self.line.len() <= self.bytes_max, "a longer line is refused while it arrives");
         if progress.refused.is_none() && self.line.trim_ascii().is_empty() {
             self.blank_lines += 1;
             let is_too_many = self.blank_lines > self.lines.max(BLANK_LINES_MAX);
-            return if is_too_many { Err(Broken::Blank) } else { Ok(Next::Blank) };
+            return if is_too_many { Err(LinesError::Blank) } else { Ok(Next::Blank) };
         }
         self.lines += 1;
         if let Some(reason) = progress.refused {
             return Ok(Next::Refused(reason));
         }
-        let room = progress.room.map_or_else(|| pipeline.reserve(0), Ok);
-        Ok(match room {
-            Ok(room) => Next::Line(room),
+        let reserved = progress.reservation.map_or_else(|| pipeline.reserve(0), Ok);
+        Ok(match reserved {
+            Ok(reservation) => Next::Line(reservation),
             Err(reason) => Next::Refused(reason.into()),
         })
     }
@@ -237,19 +242,19 @@ impl Lines {
     /// Waits until something arrives.
     ///
     /// # Errors
-    /// When nothing does, or the line under way takes too long.
-    pub(crate) async fn arrival(&mut self, progress: &Progress) -> Result<(), Broken> {
+    /// If nothing does, or the line under way takes too long.
+    pub(crate) async fn readable(&mut self, progress: &LineProgress) -> Result<(), LinesError> {
         let late = Instant::now() + SILENCE_MAX;
         let (until, why) = match progress.began {
-            Some(began) => (late.min(began + self.line_timeout), Broken::TooSlow(self.line_timeout)),
-            None => (late, Broken::Silent),
+            Some(began) => (late.min(began + self.line_timeout), LinesError::TooSlow(self.line_timeout)),
+            None => (late, LinesError::Silent),
         };
         let arrival = tokio::time::timeout_at(until, self.source.reader().fill_buf());
         arrival.await.map_err(|_| why)??;
         Ok(())
     }
 
-    /// Reads what is left and keeps nothing of it, within a bound: a sender that is still writing does not see the answer.
+    /// Reads the rest and discards it, within a bound: a sender that is still writing does not see the answer.
     pub(crate) async fn pass_over(self, within: Duration) {
         let (mut raw, mut left) = (self.source.into_raw(), PASS_OVER_BYTES_MAX);
         let passing = async {
@@ -266,47 +271,47 @@ impl Lines {
     }
 }
 
-/// What the decoder takes; nothing without one.
-async fn decoder_room(
+/// Memory for a decoder; `None` if there is nothing to decode.
+async fn decoder_memory(
     coding: Coding,
     pipeline: &Pipeline,
-    decoders: &Share,
-) -> Result<Option<(share::Taken, Reservation)>, IngestError> {
+    decoders: &MemoryQuota,
+) -> Result<Option<DecoderMemory>, IngestError> {
     if coding.is_identity() {
         return Ok(None);
     }
     let bytes = coding.decoder_bytes_max().min(pipeline.bytes_max() / DECODER_SHARE);
-    let share = tokio::time::timeout(PATIENCE, decoders.take(bytes)).await.map_err(|_| IngestError::Full)?;
-    let room = WaitBudget::new(PATIENCE).until_there_is_room(|| pipeline.reserve(bytes)).await?;
-    Ok(Some((share, room)))
+    let permit = tokio::time::timeout(WAIT_MAX, decoders.acquire(bytes)).await.map_err(|_| IngestError::Full)?;
+    let reservation = WaitBudget::new(WAIT_MAX).retry_while_full(|| pipeline.reserve(bytes)).await?;
+    Ok(Some((permit, reservation)))
 }
 
-/// Adds a part to the line, room first.
-async fn take(
+/// Adds a part to the line, after memory for it was reserved. If that fails, the line is discarded.
+async fn append(
     line: &mut Vec<u8>,
     part: &[u8],
-    room: &mut Option<Reservation>,
+    reservation: &mut Option<Reservation>,
     bytes_max: usize,
     pipeline: &Pipeline,
     wait_budget: &WaitBudget,
 ) -> Result<(), BodyError> {
-    if line.len().saturating_add(part.len()) > bytes_max {
-        (*line, *room) = (Vec::new(), None);
-        return Err(BodyError::TooLarge { max: bytes_max });
+    let reserved = if line.len().saturating_add(part.len()) > bytes_max {
+        Err(BodyError::TooLarge { max: bytes_max })
+    } else {
+        let grown = wait_budget.retry_while_full(|| grow(reservation, pipeline, part.len())).await;
+        grown.map_err(BodyError::from)
+    };
+    match reserved {
+        Ok(()) => line.extend_from_slice(part),
+        Err(_) => (*line, *reservation) = (Vec::new(), None),
     }
-    let taken = wait_budget.until_there_is_room(|| grow(room, pipeline, part.len())).await;
-    if taken.is_err() {
-        (*line, *room) = (Vec::new(), None);
-    }
-    taken?;
-    line.extend_from_slice(part);
-    Ok(())
+    reserved
 }
 
-fn grow(room: &mut Option<Reservation>, pipeline: &Pipeline, bytes: usize) -> Result<(), IngestError> {
-    match room {
-        Some(room) => room.grow(bytes),
-        None => pipeline.reserve(bytes).map(|reserved| *room = Some(reserved)),
+fn grow(reservation: &mut Option<Reservation>, pipeline: &Pipeline, bytes: usize) -> Result<(), IngestError> {
+    match reservation {
+        Some(reservation) => reservation.grow(bytes),
+        None => pipeline.reserve(bytes).map(|reserved| *reservation = Some(reserved)),
     }
 }
 
@@ -340,21 +345,22 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
         let frames = futures_util::stream::iter(frames.into_iter().map(Ok::<_, io::Error>));
-        let (wait_budget, mut progress, mut seen) = (WaitBudget::new(Duration::ZERO), Progress::default(), Vec::new());
+        let (wait_budget, mut progress, mut seen) =
+            (WaitBudget::new(Duration::ZERO), LineProgress::default(), Vec::new());
         let bodies = reader(pipeline.clone(), max);
-        let opened = Lines::open(Body::from_stream(frames), &headers, &bodies, &Share::new(1 << 24)).await;
+        let opened = Lines::open(Body::from_stream(frames), &headers, &bodies, &MemoryQuota::new(1 << 24)).await;
         let mut lines = opened.map_err(|(_, error)| error).unwrap();
         loop {
             match lines.next(&mut progress, &pipeline, &wait_budget).await {
-                Ok(Next::Line(_room)) => seen.push(String::from_utf8(lines.line().to_vec()).unwrap()),
+                Ok(Next::Line(_reservation)) => seen.push(String::from_utf8(lines.line().to_vec()).unwrap()),
                 Ok(Next::Blank) => seen.push(String::new()),
                 Ok(Next::Refused(reason)) => seen.push(format!("refused: {reason}")),
                 Ok(Next::NotYet) => {
-                    let _next_says_it_too = lines.arrival(&progress).await;
+                    let _next_returns_it_too = lines.readable(&progress).await;
                 }
                 Ok(Next::End) => return seen,
-                Err(broken) => {
-                    seen.push(format!("broken: {broken}"));
+                Err(error) => {
+                    seen.push(format!("broken: {error}"));
                     return seen;
                 }
             }
@@ -395,7 +401,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_zstd_window_above_8_mib_is_refused_and_said() {
+    async fn a_zstd_window_above_8_mib_is_refused_with_advice() {
         assert_eq!(lines_of("zstd", vec![zstd_frame(23)], 100).await, ["hi"]);
         let said = format!("broken: the rest of the body cannot be read: {WINDOW_TOO_LARGE}");
         assert_eq!(lines_of("zstd", vec![zstd_frame(24)], 100).await, [said]);
@@ -424,7 +430,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_breaks_off_is_said_after_what_was_whole() {
+    async fn a_body_that_breaks_off_is_reported_after_its_whole_lines() {
         let seen = lines_of("gzip", vec![b"no gzip at all".to_vec()], 100).await;
         assert!(seen.len() == 1 && seen[0].starts_with("broken: "), "{seen:?}");
     }

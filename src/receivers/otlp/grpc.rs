@@ -67,7 +67,7 @@ async fn export(
     let unfit = |message: String| reject(Status::invalid_argument(format!("metadata {message}")));
     let workspace = workspace(&head.headers).map_err(unfit)?;
     let ack = ack_wanted(&head.headers, receiver.ack).map_err(unfit)?;
-    let (message, room) = match read_message(receiver, body, &head.headers).await {
+    let (message, reservation) = match read_message(receiver, body, &head.headers).await {
         Ok(read) => read,
         Err(Unread::Refused { spans, why }) => {
             receiver.ingest.metrics.refuse(receiver.receiver, spans.max(1));
@@ -75,8 +75,10 @@ async fn export(
         }
         Err(Unread::Rejected(status)) => return Err(reject(status)),
     };
-    let queued =
-        receiver.queue((workspace, ack), message, Encoding::Protobuf, room).await.map_err(|error| status(&error))?;
+    let queued = receiver
+        .queue((workspace, ack), message, Encoding::Protobuf, reservation)
+        .await
+        .map_err(|error| status(&error))?;
     let summary = receiver.acked(queued).await.map_err(|error| status(&error))?;
     Ok(answer::success(&summary))
 }
@@ -104,7 +106,7 @@ async fn read_message(
     headers: &http::HeaderMap,
 ) -> Result<(Bytes, Reservation), Unread> {
     let read = receiver.bodies.read_raw(body, headers, message_end, PREFIX_BYTES).await;
-    let (bytes, room) = read.map_err(|error| unread(&error, 0))?;
+    let (bytes, reservation) = read.map_err(|error| unread(&error, 0))?;
     let (Some(compressed), Some(end)) = (bytes.first().copied(), message_end(&bytes)) else {
         return Err(Unread::Rejected(Status::invalid_argument("the call has no message")));
     };
@@ -117,7 +119,7 @@ async fn read_message(
         _ => headers.get("grpc-encoding").and_then(|encoding| encoding.to_str().ok()).unwrap_or("gzip"),
     };
     let coding = Coding::named(encoding).map_err(|error| unread(&error.into(), 0))?;
-    let expanded = receiver.bodies.expand(message.clone(), coding, room).await;
+    let expanded = receiver.bodies.expand(message.clone(), coding, reservation).await;
     expanded.map_err(|error| unread(&error, if compressed == 0 { count_spans(&message) } else { 0 }))
 }
 

@@ -42,11 +42,11 @@ async fn traces(State(receiver): State<Arc<OtlpReceiver>>, request: Request<Body
             return failure(StatusCode::BAD_REQUEST, Code::InvalidArgument, &format!("header {message}"), encoding);
         }
     };
-    let (bytes, room) = match receiver.bodies.read(body, &head.headers).await {
+    let (bytes, reservation) = match receiver.bodies.read(body, &head.headers).await {
         Ok(read) => read,
         Err(error) => return body_failure(&receiver, &error, encoding),
     };
-    let queued = match receiver.queue(wanted, bytes, encoding, room).await {
+    let queued = match receiver.queue(wanted, bytes, encoding, reservation).await {
         Ok(queued) => queued,
         Err(error) => return error_response(&error, encoding),
     };

@@ -80,7 +80,7 @@ impl OtlpReceiver {
         (workspace, ack): (Workspace, Ack),
         request: Bytes,
         encoding: Encoding,
-        mut room: Reservation,
+        mut reservation: Reservation,
     ) -> Result<QueuedExport, ExportError> {
         // about as many bytes of rows; JSON is turned into protobuf first
         let (small_bytes_max, copies) = match encoding {
@@ -89,12 +89,12 @@ impl OtlpReceiver {
         };
         let is_small = request.len() <= small_bytes_max;
         if !is_small {
-            let grown = room.grow_within_all(request.len().saturating_mul(copies), 0);
+            let grown = reservation.grow_within_all(request.len().saturating_mul(copies), 0);
             grown.inspect_err(|why| self.ingest.count_failed(self.receiver, 1, why.is_retryable()))?;
         }
         let receiver = Arc::clone(self);
-        let work = move |_: &_| receiver.decode_and_send(&workspace, ack, &request, encoding, room);
-        self.bodies.decoding.run(is_small, work).await
+        let work = move |_: &_| receiver.decode_and_send(&workspace, ack, &request, encoding, reservation);
+        self.bodies.decode_pool.run(is_small, work).await
     }
 
     fn decode_and_send(
@@ -103,7 +103,7 @@ impl OtlpReceiver {
         ack: Ack,
         request: &[u8],
         encoding: Encoding,
-        room: Reservation,
+        reservation: Reservation,
     ) -> Result<QueuedExport, ExportError> {
         let Ingest { metrics, traces, .. } = &*self.ingest;
         let decoded = self.decode(request, encoding, workspace).inspect_err(|_| metrics.reject(self.receiver, 1))?;
@@ -114,7 +114,7 @@ impl OtlpReceiver {
         } else {
             let (receiver, dedup_window) = (self.receiver, self.dedup_window);
             let origin = Origin { workspace: workspace.clone(), receiver, ack, dedup_window, is_keyed: false };
-            let sent = self.ingest.send(rows, room, origin);
+            let sent = self.ingest.send(rows, reservation, origin);
             sent.inspect_err(|why| self.ingest.count_failed(receiver, spans, why.is_retryable()))?
         };
         metrics.reject(self.receiver, rejected);
