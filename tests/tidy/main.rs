@@ -5,12 +5,14 @@
 //! cycles        inside a module no two parts import from each other
 //! files         how a file looks: its opening, its length, the place of its tests
 //! style         how many values stand in for what is missing, how many assertions there are
+//! docs          files, links and settings that the documentation names
 //! supply_chain  licences, known holes and sources of all dependencies
 //!
 //! sources       reads the files of src as tokens; names says which modules they name
 //! ```
 
 mod cycles;
+mod docs;
 mod files;
 mod layers;
 mod names;
