@@ -52,7 +52,8 @@ $(NODE_CLIENTS): tests/clients/package.json tests/clients/package-lock.json test
 	cd tests/clients && $(NPM) ci --no-progress
 	touch $@
 
-# cargo-nextest runs each test in a process of its own and shows the slow ones; without it `cargo test` does the same work.
+# cargo-nextest runs each test in a process of its own and shows the slow ones; without it `cargo test` does the same work
+# (tests/README.md says what lies where).
 HAS_NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 .PHONY: test

@@ -3,11 +3,12 @@
 //! ```text
 //! Service   a running `millrace serve` (its engine is its child process)
 //! Engine    a running `millrace clickhouse`, ClickHouse alone
+//! EngineChild  the same as the service starts it, asked over plain sockets
 //! Server    a real ClickHouse server, alone or a node of a cluster
 //! Proxy     stands before a ClickHouse, and breaks what passes as a test wants it
 //! clients   the official SDKs, run as programs, and their ledgers
 //! grpc      one OTLP/gRPC request, one answer
-//! http      one request, one answer
+//! http      one request, one answer; raw_http sees how an answer ended
 //! sql       queries over the ClickHouse HTTP interface
 //! wire      OTLP messages made by hand
 //! corpus    the samples of captured calls
@@ -21,11 +22,13 @@
 
 pub mod clients;
 pub mod corpus;
+pub mod engine_child;
 pub mod grpc;
 pub mod http;
 pub mod machine;
 pub mod process;
 pub mod proxy;
+pub mod raw_http;
 pub mod samples;
 pub mod server;
 pub mod service;

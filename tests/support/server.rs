@@ -2,8 +2,9 @@
 //! `tests/support/server/server.py`, which says how. Alone, or as a node of a cluster.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
 use tempfile::TempDir;
@@ -27,8 +28,23 @@ impl Guarded {
         Self(command.stdin(Stdio::piped()).stdout(out).stderr(err).spawn().expect("the program starts"))
     }
 
+    /// Writes a line to its standard input.
+    pub fn say(&mut self, line: &str) {
+        let input = self.0.stdin.as_mut().expect("its standard input is open");
+        input.write_all(format!("{line}\n").as_bytes()).expect("it reads");
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("the process can be asked")
+    }
+
     pub fn has_ended(&mut self) -> bool {
-        self.0.try_wait().expect("the process can be asked").is_some()
+        self.ended().is_some()
+    }
+
+    pub fn close_input(&mut self) {
+        drop(self.0.stdin.take());
     }
 
     /// Closes its standard input, and waits until it has ended.

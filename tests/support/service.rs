@@ -43,6 +43,20 @@ pub struct Options {
 struct Process {
     child: Child,
     log: PathBuf,
+    guard: Child,
+}
+
+/// Waits until its standard input ends, as it does with the process that holds the other end, then kills the process `$0` if
+/// that still runs the program `$1`.
+const GUARD: &str = r#"cat >/dev/null; [ "$(readlink /proc/$0/exe)" = "$1" ] && kill -9 "$0""#;
+
+/// A process that kills `pid` when this one is gone without having done so, as after a `kill -9` of the tests.
+fn guard_of(pid: u32) -> Child {
+    let mut command = Command::new("sh");
+    command.args(["-c", GUARD, &pid.to_string()]).arg(executable());
+    // a group of its own: what ends the group of the tests must leave it alone
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    command.spawn().expect("sh starts")
 }
 
 impl Process {
@@ -50,7 +64,8 @@ impl Process {
         let out = File::options().create(true).append(true).open(&log).expect("the log can be written");
         let err = out.try_clone().expect("the log can be written");
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect("the binary starts");
-        Self { child, log }
+        let guard = guard_of(child.id());
+        Self { child, log, guard }
     }
 
     fn ended(&mut self) -> Option<ExitStatus> {
@@ -89,6 +104,8 @@ impl Drop for Process {
             self.show_log();
         }
         self.kill();
+        self.guard.kill().expect("our own process can be killed");
+        self.guard.wait().expect("a killed process ends");
     }
 }
 
