@@ -9,13 +9,13 @@
 //! proto       the messages themselves: replies, and the oracle of the tests
 //! ```
 
-#[cfg(test)]
-mod convention_tests;
 mod decoded;
 mod error;
 pub mod json;
 mod limits;
 mod protobuf;
+#[cfg(test)]
+mod tests;
 
 pub use decoded::{Decoded, Encoding, Root};
 pub use error::{DecodeError, Part, WireError};
