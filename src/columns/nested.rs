@@ -50,7 +50,7 @@ impl Events {
         let names = StringsIter(self.name.since(mark.names));
         let mut entries = Entries::since(&self.attributes, mark.attributes);
         let lengths = self.attributes.lengths_since(mark.attributes);
-        let times = self.timestamp.i64s().skip(mark.count);
+        let times = self.timestamp.i64s_from(mark.count);
         let at = |nanos| UnixNanos::from_i64(nanos).expect("was one when it was pushed");
         names
             .zip(lengths)

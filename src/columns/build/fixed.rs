@@ -53,6 +53,12 @@ impl<const W: usize> Fixed<W> {
 
 impl Fixed64 {
     pub(crate) fn i64s(&self) -> impl Iterator<Item = i64> {
-        self.bytes.as_chunks().0.iter().map(|value| i64::from_le_bytes(*value))
+        self.i64s_from(0)
+    }
+
+    /// Those from the row `start` on; the rows before it are not walked over.
+    pub(crate) fn i64s_from(&self, start: usize) -> impl Iterator<Item = i64> {
+        let (_, values) = self.bytes.split_at(start * size_of::<i64>());
+        values.as_chunks().0.iter().map(|value| i64::from_le_bytes(*value))
     }
 }

@@ -13,11 +13,11 @@ pub(crate) struct Field {
     pub(crate) kind: Kind,
 }
 
-impl Field {
-    /// Whether this key of an object is its name.
-    pub(crate) fn has_name(&self, key: &[u8]) -> bool {
-        self.name.as_bytes() == key || self.proto_name.as_bytes() == key
-    }
+/// The field that a key of an object names.
+pub(crate) fn named<'f>(fields: &'f [Field], key: &[u8]) -> Option<&'f Field> {
+    // nearly all keys are JSON names
+    let by_json_name = fields.iter().find(|field| field.name.as_bytes() == key);
+    by_json_name.or_else(|| fields.iter().find(|field| field.proto_name.as_bytes() == key))
 }
 
 /// What a field's value is in JSON.

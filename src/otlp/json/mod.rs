@@ -25,7 +25,7 @@ use crate::bounds::REQUEST_SPANS_MAX;
 use crate::otlp::decoded::{Decoded, Encoding};
 use crate::otlp::error::{DecodeError, TypeErrors, WrongType};
 use crate::otlp::json::fields::{
-    EXPORT_TRACE_SERVICE_REQUEST as REQUEST, Field, Kind, RESOURCE_SPANS, SCOPE_SPANS, SPAN, Scalar,
+    EXPORT_TRACE_SERVICE_REQUEST as REQUEST, Field, Kind, RESOURCE_SPANS, SCOPE_SPANS, SPAN, Scalar, named,
 };
 use crate::otlp::json::scalars::{put_scalar, put_scalars, put_tag};
 use crate::otlp::limits::Limits;
@@ -242,7 +242,7 @@ impl<'de> Visitor<'de> for MessageSeed<'_> {
                 pass_over_map(map)?;
                 return Ok(self.wrong());
             }
-            match self.fields.iter().find(|field| field.has_name(&key.0)) {
+            match named(self.fields, &key.0) {
                 Some(field) => self.member(field, &mut map)?,
                 None => pass_over_value(&mut map)?,
             }
