@@ -15,7 +15,8 @@ fn read(name: &str) -> String {
 
 fn pages() -> Vec<String> {
     let docs = fs::read_dir(project().join("docs")).expect("there is a folder docs");
-    let docs = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_string_lossy()));
+    let docs =
+        docs.map(|entry| format!("docs/{}", entry.expect("the folder can be read").file_name().to_string_lossy()));
     let top = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned);
     docs.filter(|name| name.ends_with(".md")).chain(top).collect()
 }
@@ -47,11 +48,12 @@ fn exists(text: &str) -> bool {
 }
 
 fn file_names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("it is a folder").map(|entry| entry.unwrap().path());
+    let entries =
+        fs::read_dir(folder).expect("it is a folder").map(|entry| entry.expect("the folder can be read").path());
     entries
         .flat_map(|path: PathBuf| match path.is_dir() {
             true => file_names(&path),
-            false => vec![path.file_name().unwrap().to_string_lossy().into_owned()],
+            false => vec![path.file_name().expect("an entry has a name").to_string_lossy().into_owned()],
         })
         .collect()
 }
@@ -76,7 +78,7 @@ fn every_link_leads_to_a_page_and_a_heading() {
         let targets = page.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
         for target in targets.filter(|target| !target.contains("://")) {
             let (path, heading) = target.split_once('#').unwrap_or((target, ""));
-            let path = project().join(&name).parent().unwrap().join(path);
+            let path = project().join(&name).parent().expect("a page lies in a folder").join(path);
             let leads_there = match fs::read_to_string(&path) {
                 Ok(text) => {
                     heading.is_empty() || text.lines().any(|line| line.starts_with('#') && anchor(line) == heading)
