@@ -23,7 +23,7 @@ use crate::time::UnixNanos;
 use crate::timestamps::Window;
 use crate::workspace::Workspace;
 
-/// Longest span name in bytes: a model's name is short, and who sends a novel for it does not get it indexed.
+/// Longest span name in bytes: a model's name is short.
 const NAME_BYTES_MAX: usize = 512;
 
 /// What of a request to the service is not in its body.

@@ -1,4 +1,4 @@
-//! What a call cost in US dollars, and who says so: table 3.8.
+//! What a captured call cost in US dollars, and where that comes from: table 3.8.
 
 use super::capture::CallerCost;
 use super::span::{AttrValue, Attributes};

@@ -126,7 +126,7 @@ fn is_held(key: Value<'_>, value: Value<'_>) -> bool {
         "created" => value.number().is_some(),
         "choices" => value.is_array(),
         "usage" => value.is_object(),
-        // an error that says nothing is no error and no loss
+        // an error that says nothing is not an error and not a loss
         "error" => true,
         name => message::RAW_ONLY.contains(&name),
     }

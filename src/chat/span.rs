@@ -1,4 +1,4 @@
-//! What a pair becomes: a span that borrows its texts from the capture, and the values its attributes can have.
+//! What a captured call becomes: a span that borrows its texts from the capture, and the values its attributes can have.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ use crate::time::UnixNanos;
 pub struct ChatSpan<'c> {
     /// The trace it is in.
     pub trace: TraceRef,
-    /// Its own id, the same for every repeat of the pair.
+    /// Its own id, the same for every repeat of the call.
     pub span_id: SpanId,
     /// The same for reports that say the same, in whatever order of members and spelling of times; another one when anything
     /// in it differs, such as a cost that was added.

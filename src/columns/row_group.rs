@@ -375,8 +375,11 @@ impl RowGroup {
 
     /// Of several attributes of the span under way that have one key the last stays; returns how many went.
     fn drop_repeated(&mut self, mark: Mark) -> usize {
-        self.span_attributes.keep_last_of_each_key(mark.span_attributes)
-            + self.content_attributes.keep_last_of_each_key(mark.content)
+        let repeated = self.span_attributes.keep_last_of_each_key(mark.span_attributes);
+        if !self.content_attributes.has_more_than(mark.content) {
+            return repeated;
+        }
+        repeated + self.content_attributes.keep_last_of_each_key(mark.content)
     }
 
     /// What few spans have, and is not an attribute.

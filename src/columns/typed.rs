@@ -1,4 +1,4 @@
-//! The typed columns: what is known of a span beyond the standard columns, under one name whoever sent it.
+//! The typed columns: what is known of a span beyond the standard columns, under one name for all senders.
 //!
 //! ```text
 //! attributes, events --SpanView--> the caller makes a Call of them --CallSink--> TypedColumns
@@ -18,7 +18,7 @@ use crate::genai::call::Call;
 use crate::genai::cost::{CostSource, Usd};
 use crate::time::UnixNanos;
 
-/// Longest session that pairs take from their trace's root, in bytes. A longer one is none to them.
+/// Longest session that captured calls take from their trace's root, in bytes. A longer one counts as none.
 pub const SESSION_HANDED_ON_BYTES_MAX: usize = 1_024;
 
 macro_rules! columns_of_call {
@@ -115,7 +115,7 @@ impl<'a> Entries<'a> {
             values.next();
         }
         *self = Self { keys: keys.0, values: values.0 };
-        let taken = |all: &'a [u8], rest: &[u8]| all.get(..all.len() - rest.len()).unwrap_or_default();
+        let taken = |all: &'a [u8], rest: &[u8]| all.split_at(all.len() - rest.len()).0;
         Self { keys: taken(front.keys, keys.0), values: taken(front.values, values.0) }
     }
 
@@ -192,8 +192,11 @@ pub fn text_of(bytes: &[u8]) -> &str {
     /// From this length on SIMD pays.
     const LONG: usize = 64;
     let text = if bytes.len() < LONG { str::from_utf8(bytes).ok() } else { simdutf8::basic::from_utf8(bytes).ok() };
-    debug_assert!(text.is_some(), "a row group gets text");
-    text.unwrap_or("")
+    let Some(text) = text else {
+        debug_assert!(false, "a row group gets text");
+        return "";
+    };
+    text
 }
 
 /// Where the call of the span under way goes.
@@ -290,18 +293,15 @@ pub(super) struct TypedColumns {
 
 impl TypedColumns {
     pub(super) fn text(&self, column: Texts) -> &Strings {
-        static NONE: Strings = Strings::new();
-        self.texts.get(column as usize).unwrap_or(&NONE)
+        self.texts.get(column as usize).expect("there is a column for each")
     }
 
     pub(super) fn count(&self, column: Counts) -> &Nullable<8> {
-        static NONE: Nullable<8> = Nullable::new();
-        self.counts.get(column as usize).unwrap_or(&NONE)
+        self.counts.get(column as usize).expect("there is a column for each")
     }
 
     pub(super) fn cost(&self, column: Costs) -> &Nullable<8> {
-        static NONE: Nullable<8> = Nullable::new();
-        self.costs.get(column as usize).unwrap_or(&NONE)
+        self.costs.get(column as usize).expect("there is a column for each")
     }
 
     /// Adds the call of the row at position `row`.
@@ -342,7 +342,7 @@ impl TypedColumns {
         }
     }
 
-    /// Makes room for `more` rows like the `rows` there are.
+    /// Reserves room for `more` rows like the `rows` there are.
     pub(super) fn reserve_alike(&mut self, rows: usize, more: usize) {
         self.texts.iter_mut().filter(|column| column.len() > 0).for_each(|column| column.reserve_alike(rows, more));
     }

@@ -1,4 +1,4 @@
-//! Cost in US dollars, exact, and who said it.
+//! Cost in US dollars, exact, and where it comes from.
 
 use super::keys::Slot;
 use super::slots::Slots;

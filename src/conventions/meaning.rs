@@ -18,7 +18,7 @@ pub(crate) enum Meaning {
     Slot(Slot),
     /// `gen_ai.request.` and a name: the name begins at this byte.
     Parameter(usize),
-    /// One of many that together are one thing; what tells them apart begins at this byte.
+    /// One of many that together are one thing; the part in which they differ begins at this byte.
     Member(Family, usize),
     /// Content that no typed column comes of.
     Content,
@@ -55,17 +55,17 @@ const fn hash(key: &[u8]) -> usize {
     const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut state = key.len() as u64;
     let mut rest = key;
-    while let Some((word, behind)) = rest.split_first_chunk::<8>() {
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
         state = (state ^ u64::from_le_bytes(*word)).wrapping_mul(MIX);
         state ^= state >> 29;
-        rest = behind;
+        rest = after;
     }
     if let Some(word) = key.last_chunk::<8>() {
         state = (state ^ u64::from_le_bytes(*word)).wrapping_mul(MIX);
     } else {
-        while let Some((byte, behind)) = rest.split_first() {
+        while let Some((byte, after)) = rest.split_first() {
             state = (state ^ *byte as u64).wrapping_mul(MIX);
-            rest = behind;
+            rest = after;
         }
     }
     (state >> 40) as usize
@@ -134,7 +134,7 @@ pub(crate) fn meaning(key: &[u8]) -> Meaning {
     }
 }
 
-/// What starts keys that are content whatever follows.
+/// Prefixes of keys that are content, whatever follows.
 const OPEN_CONTENT: [&[u8]; 5] = [
     b"retrieval.documents.",
     b"embedding.embeddings.",

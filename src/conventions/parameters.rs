@@ -7,7 +7,7 @@ use crate::json::document::Value;
 use crate::text::write_string;
 use std::borrow::Cow;
 
-/// Attributes that are one parameter each, behind `gen_ai.request.*` in rank.
+/// Attributes that are one parameter each, ranked after `gen_ai.request.*`.
 const ATTRIBUTES: &[(Slot, &str)] = &[
     (Slot::OpenaiSeed, "seed"),
     (Slot::ServiceTier, "service_tier"),
@@ -67,7 +67,7 @@ pub(crate) fn of<'a>(slots: &Slots<'a>, invocation: Option<Value<'_>>) -> Vec<Pa
     found
 }
 
-/// The conventions' name of what stands behind `gen_ai.request.`; none for what is no parameter.
+/// The conventions' name of what follows `gen_ai.request.`; none for what is not a parameter.
 fn attribute_name(name: &str) -> Option<&str> {
     Some(match name {
         "n" => "choice.count",

@@ -12,7 +12,7 @@ use crate::json::document::{Document, Value};
 /// The event that carries a call's attributes beside its span. Source: genai, events.
 const DETAILS_EVENT: &[u8] = b"gen_ai.client.inference.operation.details";
 
-/// The call that a span tells of. The first of several attributes that mean the same wins, by the order of the
+/// Returns the call that a span describes. The first of several attributes that mean the same wins, by the order of the
 /// specification's table; one that is empty counts as absent.
 #[must_use]
 pub fn normalise<'a>(span: &SpanView<'a>) -> Call<'a> {

@@ -21,7 +21,7 @@ pub(crate) type Members<'a> = Vec<(&'a str, &'a str)>;
 pub(crate) struct Slots<'a> {
     values: [Option<&'a str>; SLOTS],
     members: [Members<'a>; FAMILIES],
-    /// Names behind `gen_ai.request.` that are no slots of their own.
+    /// Names after `gen_ai.request.` that are not slots of their own.
     pub(crate) parameters: Members<'a>,
     /// Whether there is anything of content.
     pub(crate) has_content: bool,

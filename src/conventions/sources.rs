@@ -42,7 +42,7 @@ pub(crate) const PROVIDER: &[Slot] = &[
 
 /// The model asked for, where it is an attribute of its own.
 pub(crate) const REQUEST_MODEL: &[Slot] = &[Slot::RequestModel, Slot::LlmRequestModelName];
-/// The model, of which it is not said whether it was asked for or answered.
+/// The model, where the attribute does not say whether it was asked for or answered.
 pub(crate) const MODEL: &[Slot] = &[
     Slot::LlmModelName,
     Slot::EmbeddingModelName,
@@ -108,7 +108,7 @@ pub(crate) const REASONING: &[Slot] = &[
 pub(crate) const AUDIO_INPUT: &[Slot] = &[Slot::AudioInput, Slot::LlmAudioInput];
 pub(crate) const AUDIO_OUTPUT: &[Slot] = &[Slot::AudioOutput, Slot::LlmAudioOutput];
 
-/// Costs that come behind those with conditions of their own.
+/// Costs that come after those with conditions of their own.
 pub(crate) const COST_TOTAL: &[Slot] =
     &[Slot::OperationCost, Slot::GenAiTotalCost, Slot::LitellmCostTotal, Slot::MlflowCostTotal];
 pub(crate) const COST_TOTAL_LAST: &[Slot] =

@@ -67,7 +67,7 @@ fn mlflow(slots: &Slots<'_>) -> Option<Usage> {
 fn litellm(slots: &Slots<'_>) -> Option<Usage> {
     let text = slots.get(Slot::LitellmUsage).filter(|text| text.starts_with('{'))?;
     let document = read_json(text).or_else(|_| read_json(json_of_python(text))).ok()?;
-    // what this tells of audio is in no column
+    // audio counts of this source fill no column
     Some(Usage { audio: Sides::default(), ..Usage::read(document.root(), "") })
 }
 

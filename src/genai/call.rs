@@ -1,4 +1,4 @@
-//! The model of one call: everything that the typed columns hold, under one name whoever sent it.
+//! The model of one call: everything that the typed columns hold, under one name for all senders.
 //!
 //! ```text
 //! a captured call's body, a record of another tool --chat--> Call

@@ -1,4 +1,4 @@
-//! The model of a call, whoever sent it: what the typed columns hold, and how providers and APIs spell it.
+//! The model of a call: what the typed columns hold, and how providers and APIs spell it.
 //!
 //! ```text
 //! call           one call, typed: what chat and conventions make and columns hold

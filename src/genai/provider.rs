@@ -49,7 +49,7 @@ fn known(lower: &str) -> Option<&'static str> {
     })
 }
 
-/// The signs by which a pair gives its provider away.
+/// The signs by which a captured call gives its provider away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Signs<'a> {
     /// The response has `x_groq`.

@@ -1,6 +1,6 @@
 //! Token counts as the provider billed them, made comparable: totals include what is cached and what was reasoned.
 //!
-//! Source: genai, `gen_ai.usage.*`; table 3.3 for who counts differently.
+//! Source: genai, `gen_ai.usage.*`; table 3.3 for the providers that count differently.
 
 use super::provider;
 use crate::json::document::Value;
@@ -118,7 +118,7 @@ impl Usage {
         }
     }
 
-    /// The counts that may be true, comparable whoever counted: all that is cached is of the input.
+    /// Returns the counts that may be true, made comparable: the input includes what is cached.
     #[must_use]
     pub fn plausible(self) -> Self {
         let within = |count: Option<u64>| count.filter(|count| *count < TOKENS_END);

@@ -14,7 +14,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::json::text::{scan_number, scan_string};
+use crate::json::text::{StringKind, scan_number, scan_string};
 use crate::numbers::{saturating_u32, to_usize};
 use crate::steps;
 use crate::text::decode_string;
@@ -168,6 +168,11 @@ impl Reader<'_> {
     fn string(&mut self) -> Result<(), JsonError> {
         let start = self.at + 1;
         let (end, kind) = scan_string(self.bytes, start).map_err(|(at, what)| JsonError { at, what })?;
+        let kind = match kind {
+            StringKind::Plain => Kind::Plain,
+            StringKind::Escaped => Kind::Escaped,
+            StringKind::Broken => Kind::Broken,
+        };
         self.push(kind, start, end)?;
         self.at = end + 1;
         Ok(())

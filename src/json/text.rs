@@ -1,7 +1,17 @@
 //! JSON's text level: where strings and numbers end, and whether every reader understands an escape.
 
-use crate::json::document::Kind;
 use crate::text::hex_unit;
+
+/// What kind of string it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StringKind {
+    /// Without escapes: its text is its value.
+    Plain,
+    /// With escapes that every reader understands.
+    Escaped,
+    /// With an escape that stands for half a character (a lone surrogate).
+    Broken,
+}
 
 /// Finds the end of the number at `at`. The error is where it stops being a number.
 pub(crate) fn scan_number(bytes: &[u8], at: usize) -> Result<usize, usize> {
@@ -26,10 +36,10 @@ pub(crate) fn scan_number(bytes: &[u8], at: usize) -> Result<usize, usize> {
 }
 
 /// Finds the closing quote of the string whose text starts at `start`, and what kind of string it is.
-pub(crate) fn scan_string(bytes: &[u8], start: usize) -> Result<(usize, Kind), (usize, &'static str)> {
+pub(crate) fn scan_string(bytes: &[u8], start: usize) -> Result<(usize, StringKind), (usize, &'static str)> {
     const SHORT_STRING: usize = 24;
     const UNENDING: &str = "string without an end";
-    let (mut at, mut kind) = (start, Kind::Plain);
+    let (mut at, mut kind) = (start, StringKind::Plain);
     loop {
         let rest = bytes.get(at..).expect("an escape ends within the text");
         // names and most values are short: a call of the vectorised search costs more than it saves
@@ -50,9 +60,9 @@ pub(crate) fn scan_string(bytes: &[u8], start: usize) -> Result<(usize, Kind), (
         let escape = scan_escape(bytes, at + 1).ok_or((at, "invalid escape"))?;
         at = escape.end;
         kind = match kind {
-            Kind::Broken => Kind::Broken,
-            _ if escape.is_lone_surrogate => Kind::Broken,
-            _ => Kind::Escaped,
+            StringKind::Broken => StringKind::Broken,
+            _ if escape.is_lone_surrogate => StringKind::Broken,
+            _ => StringKind::Escaped,
         };
     }
 }
@@ -95,8 +105,8 @@ mod tests {
     fn lone_surrogates_are_replaced_and_pairs_are_not() {
         assert_eq!(decode_string(r"\ud83d\ude00"), "😀");
         assert_eq!(decode_string(r"\ud83d\u0041\ude00x\ud83d"), "\u{fffd}A\u{fffd}x\u{fffd}");
-        assert_eq!(scan_string(br#"\ud83d\ude00""#, 0), Ok((12, Kind::Escaped)));
-        assert_eq!(scan_string(br#"\ude00\n""#, 0), Ok((8, Kind::Broken)));
+        assert_eq!(scan_string(br#"\ud83d\ude00""#, 0), Ok((12, StringKind::Escaped)));
+        assert_eq!(scan_string(br#"\ude00\n""#, 0), Ok((8, StringKind::Broken)));
     }
 
     proptest! {

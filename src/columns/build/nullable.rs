@@ -10,10 +10,6 @@ pub(crate) struct Nullable<const W: usize> {
 }
 
 impl<const W: usize> Nullable<W> {
-    pub(crate) const fn new() -> Self {
-        Self { nulls: Vec::new(), values: Vec::new() }
-    }
-
     pub(crate) fn push(&mut self, value: [u8; W]) {
         self.nulls.push(0);
         self.values.extend_from_slice(&value);

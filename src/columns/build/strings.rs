@@ -19,10 +19,6 @@ pub(crate) struct StringsMark {
 }
 
 impl Strings {
-    pub(crate) const fn new() -> Self {
-        Self { bytes: Vec::new(), len: 0 }
-    }
-
     /// An empty column with room for so many bytes.
     pub(super) fn with_capacity(bytes: usize) -> Self {
         Self { bytes: Vec::with_capacity(bytes), len: 0 }

@@ -2,16 +2,16 @@
 //!
 //! Source: genai, message schemas; tables 3.4 and 3.7 for what is stricter here.
 
-use super::forms::{MessageSource, Side};
+use super::Side;
 use crate::conventions::read_json;
 use crate::genai::finish_reason;
 use crate::json::document::Value;
 
 /// Whether all of these are messages in their final form, for that side.
-pub(crate) fn is_messages(messages: Value<'_>, form: &MessageSource<'_>) -> bool {
+pub(crate) fn is_messages(messages: Value<'_>, side: Side, reason_is_known: bool) -> bool {
     messages.is_array()
         && !messages.is_empty()
-        && messages.items().all(|message| is_message(message, form.side, !form.reasons.is_empty()))
+        && messages.items().all(|message| is_message(message, side, reason_is_known))
 }
 
 fn is_message(message: Value<'_>, side: Side, reason_is_known: bool) -> bool {

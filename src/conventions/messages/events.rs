@@ -3,7 +3,8 @@
 //! Source: core 1.28 to 1.36, `gen_ai.user.message` and its like; Logfire, the attribute `events`.
 
 use super::NormalizedMessages;
-use super::forms::{MessageSource, Side};
+use super::Side;
+use super::forms::MessageSource;
 use crate::columns::typed::{Entries, SpanView, text_of};
 use crate::conventions::keys::Slot;
 use crate::conventions::read_json;

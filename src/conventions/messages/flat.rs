@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Each key is written as a path whose bytes compare as its segments do, numbers as numbers. The paths are sorted and written
-//! in one pass: what a number says is only the order, so no key can ask for more room than its own bytes, and no comparison
+//! in one pass: a number only says the order, so no key can ask for more room than its own bytes, and no comparison
 //! reads more than what two keys have in common.
 
 use super::NormalizedMessages;
@@ -141,15 +141,15 @@ fn write(out: &mut String, entries: &mut [Entry<'_>], name_of_all: &str) {
     let mut rest = entries;
     let mut is_first = true;
     while let Some(segment) = rest.first().and_then(|(path, _)| first_segment(path)) {
-        let mut alike = 0;
-        while let Some((path, _)) = rest.get_mut(alike)
-            && let Some(behind) = path.strip_prefix(segment)
+        let mut same = 0;
+        while let Some((path, _)) = rest.get_mut(same)
+            && let Some(after) = path.strip_prefix(segment)
         {
             steps::take(1 + segment.len());
-            *path = behind;
-            alike += 1;
+            *path = after;
+            same += 1;
         }
-        let (group, behind) = rest.split_at_mut(alike);
+        let (group, after) = rest.split_at_mut(same);
         if !std::mem::take(&mut is_first) {
             out.push(',');
         }
@@ -159,7 +159,7 @@ fn write(out: &mut String, entries: &mut [Entry<'_>], name_of_all: &str) {
             out.push(':');
         }
         write(out, group, &name);
-        rest = behind;
+        rest = after;
     }
     out.push(if is_list { ']' } else { '}' });
 }

@@ -1,8 +1,8 @@
 //! JSON, or a text, that holds messages: as a list, as one message, as a request's or a response's body.
 
-use super::NormalizedMessages;
 use super::canonical;
 use super::parts::READER;
+use super::{NormalizedMessages, Side};
 use crate::conventions::read_json;
 use crate::genai::call::Text;
 use crate::genai::messages::message;
@@ -14,13 +14,7 @@ use crate::json::limits::Limits;
 use crate::json::writer::JsonWriter;
 use crate::text;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    Input,
-    Output,
-}
-
-/// How a form is read.
+/// How a source of messages is read.
 #[derive(Clone, Copy)]
 pub(crate) struct MessageSource<'f> {
     pub(crate) side: Side,
@@ -55,7 +49,9 @@ impl MessageSource<'_> {
     }
 
     fn as_it_is<'a>(&self, text: &'a str, document: &Document<'_>) -> Option<NormalizedMessages<'a>> {
-        let is_canonical = self.calls.is_none() && document.is_whole() && canonical::is_messages(document.root(), self);
+        let is_canonical = self.calls.is_none()
+            && document.is_whole()
+            && canonical::is_messages(document.root(), self.side, !self.reasons.is_empty());
         is_canonical.then(|| NormalizedMessages {
             text: text.into(),
             system: Some(system::of_messages(document.root(), Limits::NONE)),
@@ -207,7 +203,7 @@ fn reasons_of(messages: Value<'_>) -> Vec<String> {
     reasons.map(|reason| reason.into_owned()).collect()
 }
 
-/// Whether an object is a message: who speaks, and what.
+/// Whether an object is a message: it has a role and content.
 fn is_message(value: Value<'_>) -> bool {
     let has = |names: &[&str]| names.iter().any(|name| value.get(name).is_some());
     let speaks = value.get("role").is_some_and(Value::is_string)

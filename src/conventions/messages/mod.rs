@@ -34,7 +34,7 @@ use crate::genai::call::{Call, Text};
 use crate::genai::messages::system::join;
 use crate::genai::operation::{CHAT, INVOKE_AGENT, INVOKE_WORKFLOW};
 use crate::json::document::Value;
-use forms::{MessageSource, Side};
+use forms::MessageSource;
 
 /// Most bytes of a span's content and events that messages are written from: what is canonical is taken as it is, however
 /// long. Written as JSON a text can be six times as long as it is, and more than once on the way.
@@ -92,6 +92,13 @@ pub(crate) fn put<'a>(call: &mut Call<'a>, slots: &Slots<'a>, span: &SpanView<'a
     let texts = [&call.input_messages, &call.output_messages, &call.tool_definitions];
     call.held_attributes = texts.into_iter().filter_map(|text| own.holding(text)).collect();
     put_response(call, slots);
+}
+
+/// Which messages: those sent to the model, or those it answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Input,
+    Output,
 }
 
 /// What a source of messages became.

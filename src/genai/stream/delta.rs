@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::merge::{Ordered, text_of, write_list};
+use super::ordered::{Ordered, text_of, write_list};
 use crate::genai::messages::media;
 use crate::json::document::Value;
 use crate::json::writer::JsonWriter;
@@ -211,7 +211,7 @@ impl Function {
 struct Audio {
     id: String,
     bytes: Vec<u8>,
-    /// A piece that was no base64, and all behind it, as text.
+    /// A piece that was not base64, and all after it, as text.
     undecodable: String,
     transcript: String,
     rest: Ordered<String>,

@@ -3,62 +3,13 @@
 //!
 //! Texts and lists grow at their end and everything else is replaced, so merging is linear in the stream.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::genai::stream::delta::Delta;
+use crate::genai::stream::ordered::{Ordered, text_of, write_list, write_members};
 use crate::json::document::Value;
 use crate::json::limits::Limits;
 use crate::json::writer::JsonWriter;
-use crate::steps;
-
-/// Members in the order of their first appearance.
-#[derive(Debug)]
-pub(crate) struct Ordered<T> {
-    members: Vec<(String, T)>,
-    places: HashMap<String, usize>,
-}
-
-impl<T> Default for Ordered<T> {
-    fn default() -> Self {
-        Self { members: Vec::new(), places: HashMap::new() }
-    }
-}
-
-impl<T> Ordered<T> {
-    /// The member of that name, made by `new` when it is not there yet.
-    pub(crate) fn entry(&mut self, name: &str, new: impl FnOnce() -> T) -> &mut T {
-        steps::take(1 + name.len());
-        let place = self.places.get(name).copied().unwrap_or_else(|| {
-            self.places.insert(name.to_owned(), self.members.len());
-            self.members.push((name.to_owned(), new()));
-            self.members.len() - 1
-        });
-        match self.members.get_mut(place) {
-            Some((_, member)) => member,
-            None => unreachable!("places are places of members"),
-        }
-    }
-
-    pub(crate) fn get(&self, name: &str) -> Option<&T> {
-        self.places.get(name).and_then(|place| self.members.get(*place)).map(|(_, member)| member)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
-        self.members.iter().map(|(name, member)| (name.as_str(), member))
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-}
-
-/// The JSON text of a value.
-pub(crate) fn text_of(value: Value<'_>) -> String {
-    // the limits are applied when the attributes are written
-    let mut json = JsonWriter::new(Limits { max_value_bytes: usize::MAX, max_inline_media_bytes: usize::MAX });
-    json.value(value);
-    json.finish().0
-}
 
 /// A stream so far.
 #[derive(Debug, Default)]
@@ -77,7 +28,7 @@ struct Choice {
     delta: Delta,
     /// A whole message, which counts instead of the deltas before it.
     message: Option<String>,
-    /// `finish_reason` and whatever else has its last value count.
+    /// `finish_reason`, and all other members of which the last value counts.
     members: Ordered<String>,
     content_filter_results: Ordered<String>,
     logprobs: Ordered<Vec<String>>,
@@ -154,7 +105,7 @@ impl Merge {
     /// The response.
     pub(crate) fn into_json(self) -> String {
         // the parts are JSON texts already: `number` writes them as they are
-        let mut json = JsonWriter::new(Limits { max_value_bytes: usize::MAX, max_inline_media_bytes: usize::MAX });
+        let mut json = JsonWriter::new(Limits::NONE);
         json.begin_object();
         write_members(&mut json, &self.top);
         let usage = self.usage.as_ref().or_else(|| self.x_groq.get("usage")).or(self.usage_of_choice.as_ref());
@@ -200,19 +151,6 @@ impl Choice {
             json.end_object();
         }
         json.end_object();
-    }
-}
-
-pub(crate) fn write_list(json: &mut JsonWriter, items: &[String]) {
-    json.begin_array();
-    items.iter().for_each(|item| json.number(item));
-    json.end_array();
-}
-
-fn write_members(json: &mut JsonWriter, members: &Ordered<String>) {
-    for (name, text) in members.iter() {
-        json.key(name);
-        json.number(text);
     }
 }
 

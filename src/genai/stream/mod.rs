@@ -2,4 +2,5 @@
 
 pub(crate) mod delta;
 pub(crate) mod merge;
+mod ordered;
 pub(crate) mod sse;

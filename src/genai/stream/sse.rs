@@ -64,7 +64,7 @@ fn whole_in_text(response: Value<'_>) -> Option<Merged> {
     is_whole.then_some(Merged { document, is_stream: false, is_complete: true })
 }
 
-/// Takes chunks out of whatever carries them.
+/// Takes chunks out of the form that carries them.
 #[derive(Default)]
 struct Reader {
     merge: Merge,
