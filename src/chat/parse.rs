@@ -122,7 +122,7 @@ fn check_members(root: Value<'_>, options: &ParseOptions, found: &mut Found) {
     let own: &[&str] = if options.strict_reference { &[] } else { &OWN_MEMBERS };
     let known = || REFERENCE_MEMBERS.iter().chain(own);
     for (key, value) in root.members() {
-        let name = key.str().unwrap_or_default();
+        let name = key.str().expect("a member's name is a string");
         if found.is_full() || known().any(|known| *known == name) {
             continue;
         }
@@ -271,7 +271,7 @@ fn check_costs(root: Value<'_>, found: &mut Found) -> CallerCost {
             found.add(&["cost_details".into()], "too_long", msg, None);
             break;
         }
-        let name = key.str().unwrap_or_default();
+        let name = key.str().expect("a member's name is a string");
         if let Some((shown, _)) = crate::json::limits::cut(&name, COST_DETAIL_BYTES_MAX) {
             let msg = format!("String should have at most {COST_DETAIL_BYTES_MAX} bytes");
             found.add(&["cost_details".into(), shown.into(), "[key]".into()], "string_too_long", msg, None);

@@ -66,21 +66,26 @@ impl Edits {
         let Range { start, end } = value.whole_span();
         steps::take(end.saturating_sub(start));
         let text = value.document_text();
-        let written = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
         if self.0.is_empty() {
-            return Cow::Borrowed(written(start, end));
+            return Cow::Borrowed(part(text, start..end));
         }
         self.0.sort_by_key(|(place, _)| place.start);
         let mut out = String::with_capacity(256);
         let mut at = start;
         for (place, instead) in self.0 {
-            out.push_str(written(at, place.start));
+            out.push_str(part(text, at..place.start));
             out.push_str(&instead);
             at = place.end;
         }
-        out.push_str(written(at, end));
+        out.push_str(part(text, at..end));
         Cow::Owned(out)
     }
+}
+
+/// What stands between edits, which do not overlap.
+fn part(text: &str, place: Range<usize>) -> &str {
+    debug_assert!(text.get(place.clone()).is_some(), "{place:?} of {} bytes is not a text", text.len());
+    text.get(place).unwrap_or_default()
 }
 
 /// Where a text stands decides whether it can be a medium.
@@ -125,7 +130,9 @@ impl Bounds {
         let mut sounds = BTreeMap::<i64, Digest>::new();
         each_chunk(sent, &mut |chunk| {
             each_piece(chunk, &mut |index, piece| {
-                sounds.entry(index).or_default().add(&piece.str().unwrap_or_default())
+                if let Some(text) = piece.str() {
+                    sounds.entry(index).or_default().add(&text);
+                }
             })
         });
         sounds.retain(|_, sound| media::are_too_many(sound.bytes, limits));
@@ -187,7 +194,7 @@ impl Bounds {
         match place {
             Place::Text => self.within_limit(&text),
             Place::Events => match self.events(&text) {
-                Some(events) => Some(self.within_limit(&events).unwrap_or_else(|| escaped(&events))),
+                Some(events) => self.within_limit(&events).or_else(|| Some(escaped(&events))),
                 None => self.within_limit(&text),
             },
             Place::Url | Place::Data => match media::inline(&text, place == Place::Data) {
@@ -224,12 +231,12 @@ impl Bounds {
                 continue;
             }
             let out = edited.get_or_insert_with(String::new);
-            out.push_str(text.get(copied_to..at).unwrap_or_default());
+            out.push_str(part(text, copied_to..at));
             out.push_str(&edits.apply(chunk.root()));
             copied_to = at + json.len();
         }
         let mut edited = edited?;
-        edited.push_str(text.get(copied_to..).unwrap_or_default());
+        edited.push_str(part(text, copied_to..text.len()));
         Some(edited)
     }
 }
@@ -264,12 +271,12 @@ fn each_chunk_of_item(item: Value<'_>, see: &mut impl FnMut(Value<'_>)) {
 fn event_chunks(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let may_carry = SIGNS_OF_MEDIA.iter().any(|sign| memmem::find(text.as_bytes(), sign.as_bytes()).is_some());
     let text = if may_carry { text } else { "" };
-    let mut behind = 0;
+    let mut after = 0;
     text.split(['\n', '\r']).filter_map(move |line| {
-        behind += line.len() + 1;
+        after += line.len() + 1;
         let data = line.trim_start();
-        let json = data.strip_prefix("data:").unwrap_or(data).trim_start();
-        json.starts_with(['{', '[']).then(|| (behind - 1 - json.len(), json.trim_end()))
+        let json = data.strip_prefix("data:").map_or(data, str::trim_start);
+        json.starts_with(['{', '[']).then(|| (after - 1 - json.len(), json.trim_end()))
     })
 }
 

@@ -1,4 +1,4 @@
-//! When a call began and ended, as well as the pair tells, and how well that is.
+//! When a call began and ended, as well as the captured call tells, and how well that is.
 //!
 //! ```text
 //! millrace.timing   start                          end
@@ -8,7 +8,10 @@
 //! unknown           created, or now                start
 //! ```
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::genai::decimal::scaled;
 use crate::json::document::Value;
@@ -50,13 +53,13 @@ impl Timing {
         let (start, end, source) = match (given.started, given.ended) {
             (Some(start), Some(end)) => (start, end, "given"),
             (None, Some(end)) => match (took, created) {
-                (Some(took), _) => (earlier(end, took), end, "derived"),
+                (Some(took), _) => (end.saturating_sub(took), end, "derived"),
                 (None, Some(created)) => (created.min(end), end, "derived"),
                 (None, None) => (end, end, "unknown"),
             },
             (started, None) => match (started.or(created), took) {
                 (Some(start), Some(took)) => (start, start.saturating_add(took), "derived"),
-                (None, Some(took)) => (earlier(now, took), now, "derived"),
+                (None, Some(took)) => (now.saturating_sub(took), now, "derived"),
                 (Some(start), None) if now >= start && now.nanos_since(start) < INGEST_NANOS_MAX => {
                     (start, now, "ingest")
                 }
@@ -73,11 +76,6 @@ fn seconds(nanos: u64) -> f64 {
     Duration::from_nanos(nanos).as_secs_f64()
 }
 
-fn earlier(at: UnixNanos, by: Duration) -> UnixNanos {
-    let nanos = u64::try_from(at.nanos()).unwrap_or(0);
-    UnixNanos::new(nanos.saturating_sub(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX))).unwrap_or_default()
-}
-
 /// How long the provider says the call took.
 fn provider_duration(response: Value<'_>) -> Option<Duration> {
     const SECONDS: i64 = 9;
@@ -85,13 +83,13 @@ fn provider_duration(response: Value<'_>) -> Option<Duration> {
     // Groq, in seconds; a queue time of -1 means unknown
     if let Some(total) = response.get("usage").and_then(|usage| nanos(usage, "total_time", SECONDS)) {
         let queue = response.get("usage").and_then(|usage| nanos(usage, "queue_time", SECONDS));
-        return Some(total + queue.unwrap_or_default());
+        return Some(queue.map_or(total, |queue| total + queue));
     }
     // vLLM
     if let Some(metrics) = response.get("metrics") {
         let parts = [nanos(metrics, "time_to_first_token_ms", MILLIS), nanos(metrics, "generation_time_ms", MILLIS)];
         if let [first, Some(rest)] = parts {
-            return Some(first.unwrap_or_default() + rest);
+            return Some(first.map_or(rest, |first| first + rest));
         }
     }
     // llama.cpp
@@ -135,79 +133,24 @@ pub(crate) fn from_text(text: &str) -> Option<UnixNanos> {
     rfc3339(text).or_else(|| from_unix(text))
 }
 
+/// RFC 3339, and what else has a date, a time and an offset by Temporal's grammar.
 fn rfc3339(text: &str) -> Option<UnixNanos> {
-    let bytes = text.as_bytes();
-    let is = |at: usize, wanted: &[u8]| bytes.get(at).is_some_and(|byte| wanted.contains(byte));
-    let number = |from: usize, to: usize| {
-        let digits = text.get(from..to).filter(|digits| digits.bytes().all(|c| c.is_ascii_digit()))?;
-        digits.parse::<i64>().ok()
-    };
-    let punctuated = is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":");
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    let in_range = (1..=12).contains(&month)
-        && (1..=days_in_month(year, month)).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second <= 60;
-    if !punctuated || !in_range {
-        return None;
+    let at: Timestamp = up_to_nanoseconds(text).parse().ok()?;
+    UnixNanos::of_start(u64::try_from(at.as_nanosecond()).ok()?)
+}
+
+/// The text without the digits of its fraction beyond nanoseconds, which `jiff` refuses.
+fn up_to_nanoseconds(text: &str) -> Cow<'_, str> {
+    const DIGITS_MAX: usize = 9;
+    let Some((whole, fraction)) = text.split_once('.') else { return text.into() };
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+    match fraction.split_at_checked(DIGITS_MAX) {
+        Some((kept, _)) if digits > DIGITS_MAX => {
+            let zone = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+            format!("{whole}.{kept}{zone}").into()
+        }
+        _ => text.into(),
     }
-    let (fraction_nanos, zone) = fraction(text.get(19..)?)?;
-    let at = days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - zone_seconds(zone)?;
-    let whole = u64::try_from(at).ok()?.checked_mul(1_000_000_000)?;
-    UnixNanos::of_start(whole.checked_add(fraction_nanos)?)
-}
-
-/// The nanoseconds of `.5Z`, and the zone behind them. Digits beyond nanoseconds are dropped.
-fn fraction(text: &str) -> Option<(u64, &str)> {
-    let Some(digits) = text.strip_prefix('.') else {
-        return Some((0, text));
-    };
-    let length = digits.bytes().take_while(u8::is_ascii_digit).count();
-    let (digits, zone) = digits.split_at_checked(length).filter(|(digits, _)| !digits.is_empty())?;
-    let nanos = digits.get(..9).unwrap_or(digits);
-    let scale = 9 - i64::try_from(nanos.len()).ok()?;
-    Some((scaled(nanos, scale).ok()?, zone))
-}
-
-/// Seconds east of Greenwich.
-fn zone_seconds(zone: &str) -> Option<i64> {
-    if matches!(zone, "Z" | "z") {
-        return Some(0);
-    }
-    let (sign, rest) = match zone.strip_prefix('+') {
-        Some(rest) => (1, rest),
-        None => (-1, zone.strip_prefix('-')?),
-    };
-    let (hours, minutes) = rest.split_once(':').or_else(|| rest.split_at_checked(2))?;
-    let number = |text: &str, end: i64| {
-        let valid = text.len() == 2 && text.bytes().all(|c| c.is_ascii_digit());
-        text.parse::<i64>().ok().filter(|value| valid && *value < end)
-    };
-    Some(sign * (number(hours, 24)? * 3_600 + number(minutes, 60)? * 60))
-}
-
-fn is_leap(year: i64) -> bool {
-    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-}
-
-fn days_in_month(year: i64, month: i64) -> i64 {
-    match month {
-        2 if is_leap(year) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar.
-fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let before = year - 1;
-    let leap_days = before / 4 - before / 100 + before / 400;
-    let in_year: i64 = (1..month).map(|month| days_in_month(year, month)).sum::<i64>() + day - 1;
-    const DAYS_TO_1970: i64 = 719_162;
-    before * 365 + leap_days + in_year - DAYS_TO_1970
 }
 
 #[cfg(test)]
@@ -242,14 +185,24 @@ mod tests {
         ] {
             assert_eq!(from_text(text), Some(at(1_790_000_000_500_000_000)), "{text}");
         }
-        assert_eq!(from_text("1970-03-01T00:00:00Z"), Some(at(59 * 86_400 * 1_000_000_000)));
-        assert_eq!(from_text("2000-02-29T00:00:00-00:30"), Some(at(951_784_200_000_000_000)));
+        for (text, nanos) in [
+            ("1970-03-01T00:00:00Z", 59 * 86_400 * 1_000_000_000),
+            ("2000-02-29T00:00:00-00:30", 951_784_200_000_000_000),
+            ("2000-02-29T00:00:00+0030", 951_780_600_000_000_000),
+            ("2026-09-21T14:13:20.123456789999Z", 1_790_000_000_123_456_789),
+        ] {
+            assert_eq!(from_text(text), Some(at(nanos)), "{text}");
+        }
         for text in [
             "",
             "yesterday",
             "2026-02-29T00:00:00Z",
             "2026-09-21T14:13:20",
+            "2026-09-21T14:13:20.Z",
+            "2026-09-21T14:13:20.5é",
+            "2026-09-21T24:00:00Z",
             "2026-09-21",
+            "1969-12-31T23:59:59Z",
             "-5",
             "0",
             "NaN",
@@ -257,6 +210,22 @@ mod tests {
         ] {
             assert_eq!(from_text(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn times_are_read_as_temporal_reads_them() {
+        for text in [
+            "20260921T141320.5Z",
+            "2026-09-21T14:13:20,5Z",
+            "2026-09-21T16:13:20.5+02",
+            "2026-09-21T16:13:20.5+02:00:00",
+            "2026-09-21T16:13:20.5+02:00[Europe/Paris]",
+        ] {
+            assert_eq!(from_text(text), Some(at(1_790_000_000_500_000_000)), "{text}");
+        }
+        // a leap second is the last of its minute, since neither Unix time nor the table has it
+        assert_eq!(from_text("2016-12-31T23:59:60Z"), Some(at(1_483_228_799_000_000_000)));
+        assert_eq!(from_text("2016-12-31T23:59:60.5Z"), Some(at(1_483_228_799_500_000_000)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::ids::{IdError, SpanId, TraceId};
 /// Longest trace id taken, in bytes.
 pub const TRACE_ID_BYTES_MAX: usize = 256;
 
-/// The trace a pair is in.
+/// The trace a captured call is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TraceRef {
     /// A trace the sender named.
@@ -33,7 +33,7 @@ impl TraceRef {
     }
 }
 
-/// The session a pair is in.
+/// The session a captured call is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionRef<'c> {
     /// The sender named it.
@@ -45,8 +45,7 @@ pub enum SessionRef<'c> {
 /// The session of a trace that has none: `session_` and the first 16 hex digits of the trace id.
 #[must_use]
 pub fn derived_session(trace: TraceId) -> String {
-    let hex = trace.to_string();
-    format!("session_{}", hex.get(..16).unwrap_or(&hex))
+    format!("session_{:.16}", trace.to_string())
 }
 
 /// A W3C `traceparent` header. Source: W3C Trace Context, section 3.2.

@@ -26,8 +26,8 @@ impl<'b> Records<'b> {
         if let Some(inside) = body.strip_prefix(b"[") {
             return Self::List(inside);
         }
-        let first = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        if first.len() < body.len() && ends_outside(first) { Self::Lines(body) } else { Self::One(body) }
+        let first = memchr::memchr(b'\n', body).and_then(|end| body.get(..end));
+        if first.is_some_and(ends_outside) { Self::Lines(body) } else { Self::One(body) }
     }
 
     /// The records with their places: elements count from 0, lines from 1. Blank lines count and are left out.
@@ -73,7 +73,7 @@ impl Scan {
     }
 }
 
-/// The elements behind the bracket that opened their array; the bracket that closes it ends them. What follows it is
+/// The elements after the bracket that opened their array; the bracket that closes it ends them. What follows it is
 /// an element too, and no JSON.
 struct Elements<'b> {
     rest: &'b [u8],
@@ -89,15 +89,15 @@ impl<'b> Iterator for Elements<'b> {
             return Some(rest).filter(|rest| !rest.is_empty());
         }
         while let Some((element, end)) = cut(rest) {
-            let behind = rest.get(element.len() + 1..)?.trim_ascii();
+            let after = rest.get(element.len() + 1..)?.trim_ascii();
             let element = element.trim_ascii();
             if end == b',' || !element.is_empty() {
                 // what a comma announces is an element even when it is missing
-                self.rest = if end == b',' && behind.is_empty() { b" " } else { behind };
+                self.rest = if end == b',' && after.is_empty() { b" " } else { after };
                 return Some(element);
             }
             // nothing between the last element and the bracket
-            rest = behind;
+            rest = after;
         }
         Some(rest).filter(|rest| !rest.is_empty())
     }

@@ -31,7 +31,7 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 pub struct Config {
     /// Take exactly what the reference takes: our own members of the body and headers are refused or passed over.
     pub strict_reference: bool,
-    /// A pair sent again within this time is acknowledged again and not stored again; 0s switches that off.
+    /// A captured call sent again within this time is acknowledged again and not stored again; 0s switches that off.
     #[serde(with = "humantime_serde")]
     pub dedup_window: Duration,
 }
@@ -104,26 +104,33 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl ChatReceiver {
-    /// The workspace of a request whose headers can all be honoured, or the refusal. `None` stands for bytes that are
-    /// no text.
-    pub(crate) fn admit(&self, workspace: Option<String>, headers: &HeaderMap) -> Result<Workspace, Box<Response>> {
-        let refusal = match workspace.as_deref().map(Workspace::new) {
-            None => error_detail(StatusCode::BAD_REQUEST, "the path is not UTF-8"),
-            Some(Err(error)) => invalid_parameter(&["path", "workspace"], &error.to_string()),
-            Some(Ok(workspace)) => match unusable_header(headers) {
-                Some(refusal) => refusal,
-                None if ack_wanted(headers, self.ack).is_err() => {
-                    invalid_parameter(&["header", ACK_HEADER], "must be memory, durable or stored")
-                }
-                None if is_from_another_site(headers) => {
-                    let message = "a web page of another site may not write here; send it from a server";
-                    error_detail(StatusCode::FORBIDDEN, message)
-                }
-                None => return Ok(workspace),
-            },
-        };
-        self.ingest.metrics.reject(Receiver::Chat, 1);
-        Err(Box::new(refusal))
+    /// The workspace of a request whose headers can all be honoured and what its answer waits for, or the refusal. `None` stands
+    /// for bytes that are not text.
+    pub(crate) fn admit(
+        &self,
+        workspace: Option<String>,
+        headers: &HeaderMap,
+    ) -> Result<(Workspace, Ack), Box<Response>> {
+        let admitted = self.workspace_and_ack(workspace, headers);
+        admitted.inspect_err(|_| self.ingest.metrics.reject(Receiver::Chat, 1))
+    }
+
+    fn workspace_and_ack(
+        &self,
+        workspace: Option<String>,
+        headers: &HeaderMap,
+    ) -> Result<(Workspace, Ack), Box<Response>> {
+        let workspace = workspace.ok_or_else(|| error_detail(StatusCode::BAD_REQUEST, "the path is not UTF-8"))?;
+        let workspace = Workspace::new(&workspace)
+            .map_err(|error| invalid_parameter(&["path", "workspace"], &error.to_string()))?;
+        unusable_header(headers).map_or(Ok(()), Err)?;
+        let ack = ack_wanted(headers, self.ack)
+            .map_err(|_| invalid_parameter(&["header", ACK_HEADER], "must be memory, durable or stored"))?;
+        if is_from_another_site(headers) {
+            let message = "a web page of another site may not write here; send it from a server";
+            return Err(error_detail(StatusCode::FORBIDDEN, message).into());
+        }
+        Ok((workspace, ack))
     }
 
     /// Makes one captured call a span and hands it over.
@@ -170,7 +177,7 @@ impl ChatReceiver {
         Ok(QueuedCall { ids: Ids { session_id, span_id, trace_id }, pending })
     }
 
-    /// The root of the trace that a pair joins, if it is known and there is anything to learn from it.
+    /// The root of the trace that a captured call joins, if it is known and there is anything to learn from it.
     fn root_of(&self, span: &ChatSpan<'_>, workspace: &Workspace) -> Option<KnownRoot> {
         let TraceRef::Joins(trace) = span.trace else { return None };
         if span.parent.is_some() && matches!(span.session, SessionRef::Given(_)) {
@@ -179,7 +186,7 @@ impl ChatReceiver {
         self.ingest.traces.lookup_or_watch(workspace, trace).filter(|root| root.span_id != span.span_id)
     }
 
-    /// The answer to a single pair.
+    /// The answer to a single captured call.
     pub(crate) async fn answer(&self, queued: Result<QueuedCall, CallError>) -> Response {
         match QueuedCall::acked(queued).await {
             Ok(stored) => (StatusCode::CREATED, Json(stored)).into_response(),
@@ -193,13 +200,14 @@ impl ChatReceiver {
     /// What became of one of many records, as a JSON object; failures are counted.
     pub(crate) fn result(&self, place_name: &str, place: usize, stored: Result<StoredCall, CallError>) -> String {
         let (head, object) = match stored {
-            Ok(stored) => (String::new(), serde_json::to_string(&stored).unwrap_or_default()),
+            Ok(stored) => (String::new(), serde_json::to_string(&stored).expect("ids are texts")),
             Err(error) => {
                 self.count_failure(&error);
                 (format!(r#""status":{},"#, error.status().as_u16()), error.to_json())
             }
         };
-        format!(r#"{{"{place_name}":{place},{head}{}"#, object.strip_prefix('{').unwrap_or("}"))
+        let members = object.strip_prefix('{').expect("what became of a record is an object");
+        format!(r#"{{"{place_name}":{place},{head}{members}"#)
     }
 
     pub(crate) fn count_failure(&self, error: &CallError) {

@@ -80,14 +80,14 @@ async fn ingest(
     request: Request<Body>,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let workspace = match receiver.admit(workspace, &head.headers) {
-        Ok(workspace) => workspace,
+    let (workspace, ack) = match receiver.admit(workspace, &head.headers) {
+        Ok(admitted) => admitted,
         Err(refusal) => {
             pass_over(body, &head.headers).await;
             return *refusal;
         }
     };
-    let source = Source::new(&receiver, shape, workspace, head.headers);
+    let source = Arc::new(Source { shape, workspace, ack, headers: head.headers });
     let takes_lines = shape != Shape::CapturedCall || !receiver.options.strict_reference;
     if takes_lines && ndjson::is_announced(&source.headers) {
         return ndjson::answer(receiver, source, body).await;

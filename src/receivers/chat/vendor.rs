@@ -7,7 +7,6 @@ use crate::receivers::capacity_wait::WaitBudget;
 use crate::receivers::chat::receiver::{ChatReceiver, Envelope, QueuedCall};
 use crate::receivers::chat::response::CallError;
 use crate::receivers::decoding::SMALL_BYTES_MAX;
-use crate::receivers::http::headers::ack_wanted;
 use crate::workspace::Workspace;
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -62,13 +61,6 @@ impl Record<'_> {
 }
 
 impl Source {
-    /// What the records of a request have in common.
-    pub(crate) fn new(receiver: &ChatReceiver, shape: Shape, workspace: Workspace, headers: HeaderMap) -> Arc<Self> {
-        // a header that says something else was refused when the request was admitted
-        let ack = ack_wanted(&headers, receiver.ack).unwrap_or(receiver.ack);
-        Arc::new(Self { shape, workspace, ack, headers })
-    }
-
     /// Hands one record over. `place` tells it from the others of one request. A large one is worked on aside, and has room for
     /// its row before that is made.
     pub(crate) async fn take(
