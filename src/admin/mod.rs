@@ -58,7 +58,7 @@ fn loopback<const PORT: u16>() -> SocketAddr {
 /// What the pages show.
 #[derive(Debug, Clone)]
 pub struct Admin {
-    /// Whether there is room.
+    /// Whether the pipeline accepts requests.
     pub pipeline: CapacityProbe,
     /// What waits for ClickHouse.
     pub backlog: Backlog,

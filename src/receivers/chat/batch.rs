@@ -1,7 +1,7 @@
 //! Many records in one body, which is answered after all of them.
 //!
 //! ```text
-//! a JSON array                 200 with a list, by index       any refused for want of room: 503, send all again
+//! a JSON array                 200 with a list, by index       any refused for lack of memory: 503, send all again
 //! one a line (as JSON too)     200 with a line each, by line   (what is stored already is recognised)
 //! ```
 
@@ -28,7 +28,7 @@ pub(crate) async fn answer(
     let body_bytes = bytes.len();
     match receiver.bodies.decode_pool.run(body_bytes <= SMALL_BYTES_MAX, move |_| Cut::of(&bytes)).await {
         Cut::One(record) => {
-            receiver.answer(source.take(receiver, Record::Owned(record), None, reservation).await).await
+            receiver.answer(source.queue(receiver, Record::Owned(record), None, reservation).await).await
         }
         Cut::Many { is_list, records } => {
             let records = records.into_iter().map(|(place, record)| (place, Record::Part(record, body_bytes)));
@@ -54,7 +54,7 @@ enum Cut {
 
 impl Cut {
     fn of(body: &Bytes) -> Self {
-        // an element that is missing has no place in the body
+        // a missing element has no place in the body
         let own = |record: &[u8]| {
             if record.trim_ascii().is_empty() { Bytes::from_static(b" ") } else { body.slice_ref(record) }
         };
@@ -71,7 +71,7 @@ impl Cut {
     }
 }
 
-/// Stores all records that are good. Waits for room once, for all of them together.
+/// Stores all valid records. Waits for memory once, for all of them together.
 async fn answer_all(
     receiver: &Arc<ChatReceiver>,
     source: &Arc<Source>,
@@ -82,16 +82,16 @@ async fn answer_all(
         if is_list { ("index", ",", "application/json") } else { ("line", "\n", "application/x-ndjson") };
     let wait_budget = WaitBudget::new(WAIT_MAX);
     let (mut results, mut must_repeat) = (String::new(), false);
-    let (mut all_taken, mut yield_budget) = (Vec::new(), YieldBudget::default());
+    let (mut all_queued, mut yield_budget) = (Vec::new(), YieldBudget::default());
     for (place, record) in records {
         let bytes = record.as_bytes().len();
-        // none waits for the one before it: they are made durable together
-        let taken = source.take_patiently(receiver, record, place, None, &wait_budget).await;
-        all_taken.push((place, taken));
+        // none waits for the one before: they are made durable together
+        let queued = source.queue_patiently(receiver, record, place, None, &wait_budget).await;
+        all_queued.push((place, queued));
         yield_budget.spend(bytes).await;
     }
-    for (place, taken) in all_taken {
-        let stored = QueuedCall::acked(taken).await;
+    for (place, queued) in all_queued {
+        let stored = QueuedCall::acked(queued).await;
         must_repeat |= stored.as_ref().is_err_and(|error| error.status() == StatusCode::SERVICE_UNAVAILABLE);
         if !results.is_empty() {
             results.push_str(between);

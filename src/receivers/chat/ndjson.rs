@@ -182,7 +182,7 @@ impl LineIngest {
         } else {
             Record::Borrowed(lines.line())
         };
-        self.source.take_patiently(&self.receiver, record, place, Some(reservation), wait_budget).await
+        self.source.queue_patiently(&self.receiver, record, place, Some(reservation), wait_budget).await
     }
 
     /// Answers lines in order until at most `leave` are unanswered.

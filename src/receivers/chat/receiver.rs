@@ -25,11 +25,11 @@ use tokio_util::sync::CancellationToken;
 /// Longest `Idempotency-Key`, in bytes.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 
-/// How chat-completions are taken.
+/// How captured calls are read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// Take exactly what the reference takes: our own members of the body and headers are refused or passed over.
+    /// Accept exactly what the reference accepts: members and headers of our own are refused or ignored.
     pub strict_reference: bool,
     /// A captured call sent again within this time is acknowledged again and not stored again; 0s switches that off.
     #[serde(with = "humantime_serde")]
@@ -42,7 +42,7 @@ impl Default for Config {
     }
 }
 
-/// Takes captured calls.
+/// Receives captured calls.
 #[derive(Debug)]
 pub struct ChatReceiver {
     /// Where rows go.
@@ -104,8 +104,8 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl ChatReceiver {
-    /// The workspace of a request whose headers can all be honoured and what its answer waits for, or the refusal. `None` stands
-    /// for bytes that are not text.
+    /// The workspace of a request and what its answer waits for, if all its headers can be honoured; else the answer.
+    /// A workspace of `None` is not UTF-8.
     pub(crate) fn admit(
         &self,
         workspace: Option<String>,
@@ -133,12 +133,12 @@ impl ChatReceiver {
         Ok((workspace, ack))
     }
 
-    /// Makes one captured call a span and hands it over.
+    /// Makes one captured call a span and queues its row.
     pub(crate) fn ingest_call(
         &self,
         envelope: Envelope<'_>,
         capture: &Capture<'_>,
-        room: Reservation,
+        reservation: Reservation,
     ) -> Result<QueuedCall, CallError> {
         let Envelope { workspace, ack, traceparent, idempotency_key } = envelope;
         let Ingest { metrics, traces, .. } = &*self.ingest;
@@ -167,7 +167,7 @@ impl ChatReceiver {
             dedup_window: self.dedup_window,
             is_keyed: span.is_keyed,
         };
-        let pending = self.ingest.send(rows, room, origin)?;
+        let pending = self.ingest.send(rows, reservation, origin)?;
         metrics.chat_joined.inc_by(u64::from(join_state == JoinState::Joined));
         if join_state == JoinState::Own && span.parent.is_none() {
             let root = KnownRoot::new(span.span_id, span.start, Some(&span.call.session_id));
@@ -177,7 +177,7 @@ impl ChatReceiver {
         Ok(QueuedCall { ids: Ids { session_id, span_id, trace_id }, pending })
     }
 
-    /// The root of the trace that a captured call joins, if it is known and there is anything to learn from it.
+    /// The root of the trace that a call joins, if it is known and the call lacks something that the root has.
     fn root_of(&self, span: &ChatSpan<'_>, workspace: &Workspace) -> Option<KnownRoot> {
         let TraceRef::Joins(trace) = span.trace else { return None };
         if span.parent.is_some() && matches!(span.session, SessionRef::Given(_)) {
@@ -197,7 +197,7 @@ impl ChatReceiver {
         }
     }
 
-    /// What became of one of many records, as a JSON object; failures are counted.
+    /// The result of one of many records, as a JSON object; failures are counted.
     pub(crate) fn result(&self, place_name: &str, place: usize, stored: Result<StoredCall, CallError>) -> String {
         let (head, object) = match stored {
             Ok(stored) => (String::new(), serde_json::to_string(&stored).expect("ids are texts")),
@@ -215,12 +215,12 @@ impl ChatReceiver {
     }
 }
 
-/// A page that a person happens to look at could post to this machine. Source: Fetch Metadata Request Headers, W3C.
+/// Any web page that a browser shows could post to this machine. Source: Fetch Metadata Request Headers, W3C.
 fn is_from_another_site(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site")
 }
 
-/// A header that cannot be honoured is refused rather than passed over: the sender relies on it.
+/// A header that cannot be honoured is refused rather than ignored: the sender relies on it.
 fn unusable_header(headers: &HeaderMap) -> Option<Response> {
     let key = headers.get("idempotency-key")?;
     let fits = key.to_str().is_ok_and(|key| (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()));

@@ -97,7 +97,7 @@ async fn ingest(
         Err(error) => return receiver.answer(Err(error.into())).await,
     };
     if shape == Shape::CapturedCall {
-        let queued = source.take(&receiver, Record::Owned(bytes), None, reservation).await;
+        let queued = source.queue(&receiver, Record::Owned(bytes), None, reservation).await;
         return receiver.answer(queued).await;
     }
     batch::answer(&receiver, &source, bytes, reservation).await

@@ -39,7 +39,7 @@ pub(crate) enum Record<'r> {
     Borrowed(&'r [u8]),
     /// Its own.
     Owned(Bytes),
-    /// Those of a body of so many bytes, which has room for them.
+    /// Those of a body of so many bytes, whose reservation covers them.
     Part(Bytes, usize),
 }
 
@@ -51,8 +51,8 @@ impl Record<'_> {
         }
     }
 
-    /// Bytes that need room.
-    fn room_bytes(&self) -> usize {
+    /// Bytes that are not reserved yet.
+    fn bytes_to_reserve(&self) -> usize {
         match self {
             Self::Part(..) => 0,
             record => record.as_bytes().len(),
@@ -61,38 +61,38 @@ impl Record<'_> {
 }
 
 impl Source {
-    /// Hands one record over. `place` tells it from the others of one request. A large one is worked on aside, and has room for
-    /// its row before that is made.
-    pub(crate) async fn take(
+    /// Queues the row of one record; `place` is its number among those of one request. A large record is read on a thread, after
+    /// memory for its row was reserved.
+    pub(crate) async fn queue(
         self: &Arc<Self>,
         receiver: &Arc<ChatReceiver>,
         record: Record<'_>,
         place: Option<usize>,
-        mut room: Reservation,
+        mut reservation: Reservation,
     ) -> Result<QueuedCall, CallError> {
-        let own_bytes = record.room_bytes();
+        let own_bytes = record.bytes_to_reserve();
         let (record, body_bytes) = match record {
             Record::Owned(record) if record.len() > SMALL_BYTES_MAX => (record, 0),
             Record::Part(record, body_bytes) if record.len() > SMALL_BYTES_MAX => (record, body_bytes),
-            small => return self.take_here(receiver, (small.as_bytes(), own_bytes), place, room),
+            small => return self.queue_here(receiver, (small.as_bytes(), own_bytes), place, reservation),
         };
         // texts are kept as they were sent and as messages
-        room.grow_within_all(record.len().saturating_mul(2), body_bytes)?;
+        reservation.grow_within_all(record.len().saturating_mul(2), body_bytes)?;
         let (source, handed) = (Arc::clone(self), Arc::clone(receiver));
         receiver
             .bodies
             .decode_pool
-            .run_on_thread(move |_| source.take_here(&handed, (&record, own_bytes), place, room))
+            .run_on_thread(move |_| source.queue_here(&handed, (&record, own_bytes), place, reservation))
             .await
     }
 
-    /// `own_bytes` of the room are the record's.
-    fn take_here(
+    /// `own_bytes` of the reservation are for the record itself.
+    fn queue_here(
         &self,
         receiver: &ChatReceiver,
         (record, own_bytes): (&[u8], usize),
         place: Option<usize>,
-        mut room: Reservation,
+        mut reservation: Reservation,
     ) -> Result<QueuedCall, CallError> {
         let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
         let body = match self.shape {
@@ -108,7 +108,7 @@ impl Source {
         };
         let capture = capture.map_err(CallError::Invalid)?;
         if capture.own_bytes_len() > 0 {
-            room.cover(own_bytes.saturating_add(capture.own_bytes_len()))?;
+            reservation.cover(own_bytes.saturating_add(capture.own_bytes_len()))?;
         }
         let given = text("idempotency-key").map(|key| match place {
             Some(place) => format!("{key}/{place}"),
@@ -120,27 +120,29 @@ impl Source {
             traceparent: text("traceparent").and_then(Traceparent::parse),
             idempotency_key: given.as_deref(),
         };
-        receiver.ingest_call(envelope, &capture, room)
+        receiver.ingest_call(envelope, &capture, reservation)
     }
 
-    /// Hands one of many records over, waiting for room as long as there is wait_budget. `room` is what it has already.
-    pub(crate) async fn take_patiently(
+    /// Queues the row of one of many records, and waits for memory within the budget. `reservation` covers the record, if there is
+    /// one already.
+    pub(crate) async fn queue_patiently(
         self: &Arc<Self>,
         receiver: &Arc<ChatReceiver>,
         record: Record<'_>,
         place: usize,
-        mut room: Option<Reservation>,
+        mut reservation: Option<Reservation>,
         wait_budget: &WaitBudget,
     ) -> Result<QueuedCall, CallError> {
         loop {
-            let reserved = room.take().map_or_else(|| receiver.ingest.pipeline.reserve(record.room_bytes()), Ok);
-            let taken = match reserved {
-                Ok(room) => self.take(receiver, record.clone(), Some(place), room).await,
+            let reserved =
+                reservation.take().map_or_else(|| receiver.ingest.pipeline.reserve(record.bytes_to_reserve()), Ok);
+            let queued = match reserved {
+                Ok(reservation) => self.queue(receiver, record.clone(), Some(place), reservation).await,
                 Err(why) => Err(why.into()),
             };
-            match taken {
+            match queued {
                 Err(CallError::Ingest(IngestError::Full)) if wait_budget.pause().await => {}
-                taken => return taken,
+                queued => return queued,
             }
         }
     }

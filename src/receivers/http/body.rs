@@ -1,4 +1,4 @@
-//! A request body within its bounds: limited before and after decompression, with room reserved in the pipeline for
+//! A request body within its bounds: limited before and after decompression, with memory reserved in the pipeline for
 //! every byte as it arrives.
 
 use crate::pipeline::{IngestError, Pipeline, Reservation};
@@ -12,15 +12,15 @@ use std::io::{self, Cursor};
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 
-/// What is read of a refused body, so that its sender sees the answer.
+/// How much is read of a refused body, so that its sender sees the answer.
 pub(crate) const PASS_OVER_BYTES_MAX: usize = 256 << 20;
 pub(crate) const PASS_OVER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Largest first size of the buffer that a body of several frames grows in: its sender says the length before there is room.
+/// Largest first size of the buffer that a body of several frames grows in: its length is announced before memory is reserved.
 const COLLECTED_BYTES_FIRST: usize = 1 << 20;
 /// First size of the buffer that a decompressed body grows in.
 const DECOMPRESSED_BYTES_FIRST: usize = 64 << 10;
 
-/// Why there is no body.
+/// A body was not read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("the request body is larger than {max} bytes; send smaller batches")]
@@ -42,7 +42,7 @@ pub(crate) enum BodyError {
 /// Reads the bodies of a receiver's requests.
 #[derive(Debug, Clone)]
 pub struct BodyReader {
-    /// Where room is reserved.
+    /// Where memory is reserved.
     pub pipeline: Pipeline,
     /// Where large bodies are decompressed.
     pub decode_pool: DecodePool,
@@ -53,7 +53,7 @@ pub struct BodyReader {
 }
 
 impl BodyReader {
-    /// Reads a body and decompresses it; the returned room covers the returned bytes.
+    /// Reads a body and decompresses it; the returned reservation covers the returned bytes.
     pub(crate) async fn read(&self, body: Body, headers: &HeaderMap) -> Result<(Bytes, Reservation), BodyError> {
         let coding = Coding::of(headers);
         let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -61,7 +61,7 @@ impl BodyReader {
         self.expand(bytes, coding?, reservation).await
     }
 
-    /// Reads a body as it is; `announced` tells its length from its headers or its first bytes, and `framing_bytes` of it
+    /// Reads a body as it is; `announced` returns its length by its headers or its first bytes, and `framing_bytes` of it
     /// do not count. The rest of a refused body is passed over, so that its sender sees the answer.
     pub(crate) async fn read_raw(
         &self,
@@ -82,7 +82,7 @@ impl BodyReader {
         collected
     }
 
-    /// Decompresses a body that has arrived; its room then covers the result. A large one is decompressed on another thread.
+    /// Decompresses a body that has arrived; its reservation then covers the result. A large one is decompressed on a thread.
     pub(crate) async fn expand(
         &self,
         bytes: Bytes,
@@ -104,6 +104,7 @@ impl BodyReader {
                 .await?;
         }
         let Expanding { out, mut reservation, .. } = expanding;
+        debug_assert!(out.len() <= self.bytes_max, "decompression stops at the limit");
         reservation.resize(out.len())?;
         Ok((out.freeze(), reservation))
     }
@@ -145,7 +146,7 @@ impl BodyReader {
     }
 }
 
-/// A body on its way out of its compression.
+/// A body that is being decompressed.
 struct Expanding {
     decoder: Decoder<Cursor<Bytes>>,
     out: BytesMut,
@@ -155,12 +156,12 @@ struct Expanding {
 }
 
 impl Expanding {
-    /// Decompresses until `bytes` are there, or nobody wants them any more; `true` at the end of the body.
+    /// Decompresses until there are `bytes`, or the caller is gone; `true` at the end of the body.
     fn go_on(&mut self, bytes: usize, cancelled: &Cancelled) -> Result<bool, BodyError> {
         while self.out.len() < bytes && !cancelled.is_cancelled() {
             let read = self.decoder.read_buf(&mut self.out).now_or_never();
             let read = read
-                .expect("all of what it reads from is there")
+                .expect("its source is in memory and never pending")
                 .map_err(|cause| BodyError::Compression { encoding: self.coding.name(), cause: explained(cause) })?;
             if read == 0 {
                 return Ok(true);
@@ -177,8 +178,8 @@ impl Expanding {
     }
 }
 
-/// Reads a refused body and keeps nothing of it: a sender that is still writing when the connection closes sees a broken
-/// pipe instead of the answer. Bounded in bytes and time; a sender that waits for leave to send is not given it.
+/// Reads a refused body and discards it: a sender that is still writing when the connection closes sees a broken
+/// pipe instead of the answer. Bounded in bytes and time; a sender that waits for `100 Continue` does not get it.
 pub(crate) async fn pass_over(body: Body, headers: &HeaderMap) {
     if !headers.contains_key(header::EXPECT) {
         pass_over_stream(&mut body.into_data_stream()).await;
@@ -223,14 +224,14 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_comes_out_of_its_compression() {
+    async fn a_compressed_body_is_decompressed() {
         let packed = gzipped(b"hello").await;
         assert_eq!(read_as("gzip", packed.clone(), 100).await.unwrap(), "hello");
         assert_eq!(read_as("GZIP", [packed.clone(), packed].concat(), 100).await.unwrap(), "hellohello");
         assert_eq!(read_as("identity", b"plain".to_vec(), 100).await.unwrap(), "plain");
     }
 
-    /// What is said of a zstd window above 8 MiB.
+    /// The error of a zstd window above 8 MiB.
     pub(in super::super) const WINDOW_TOO_LARGE: &str =
         "its window is larger than 8 MiB; compress at level 19 or below, without --long";
 
@@ -241,7 +242,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn a_zstd_window_above_8_mib_is_refused_and_said() {
+    async fn a_zstd_window_above_8_mib_is_refused_with_advice() {
         assert_eq!(read_as("zstd", zstd_frame(23), 100).await.unwrap(), "hi");
         let refused = read_as("zstd", zstd_frame(24), 100).await.unwrap_err().to_string();
         assert_eq!(refused, format!("the request body is not valid zstd: {WINDOW_TOO_LARGE}"));
@@ -273,7 +274,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_what_it_claims_is_said_to_be_so() {
+    async fn a_body_that_is_not_valid_in_its_encoding_is_refused() {
         assert!(matches!(read_as("gzip", b"plain".to_vec(), 100).await, Err(BodyError::Compression { .. })));
         assert!(
             matches!(read_as("lzma", b"x".to_vec(), 100).await, Err(BodyError::Encoding(unknown)) if unknown.0 == "lzma")

@@ -27,7 +27,7 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
 /// If the name is not that of a workspace.
 pub(crate) fn workspace(headers: &HeaderMap) -> Result<Workspace, String> {
     let Some(name) = headers.get(WORKSPACE_HEADER) else { return Ok(Workspace::default()) };
-    Workspace::new(name.to_str().unwrap_or_default()).map_err(|error| format!("{WORKSPACE_HEADER}: {error}"))
+    Workspace::new(&String::from_utf8_lossy(name.as_bytes())).map_err(|error| format!("{WORKSPACE_HEADER}: {error}"))
 }
 
 /// What an answer waits for: what the receiver is set to, or more if the request asks for it.

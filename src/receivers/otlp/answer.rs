@@ -3,6 +3,7 @@
 //!
 //! Source: OTLP specification, "OTLP/HTTP Response"; google/rpc/code.proto for the numbers.
 
+use crate::numbers::{saturating_i64, to_u64};
 use crate::otlp::Encoding;
 use crate::otlp::proto::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use crate::receivers::http::headers::RETRY_AFTER;
@@ -48,7 +49,7 @@ pub(crate) fn content_type(encoding: Encoding) -> HeaderValue {
 /// The message of a full or partial success.
 pub(crate) fn success(summary: &ExportSummary) -> ExportTraceServiceResponse {
     let partial_success = (summary.rejected > 0).then(|| ExportTracePartialSuccess {
-        rejected_spans: i64::try_from(summary.rejected).unwrap_or(i64::MAX),
+        rejected_spans: saturating_i64(to_u64(summary.rejected).into()),
         error_message: summary.message(),
     });
     ExportTraceServiceResponse { partial_success }

@@ -1,11 +1,12 @@
 //! OTLP over gRPC on 4317: `TraceService/Export` with the statuses of tonic. The message is read here and not by a codec of tonic, so that
-//! room is reserved for every byte as it arrives, compressed and not, and decoding goes straight into columns.
+//! memory is reserved for every byte as it arrives, compressed and not, and decoding goes straight into columns.
 //!
 //! Source: OTLP specification, "OTLP/gRPC"; google/rpc/error_details.proto for RetryInfo.
 
 use super::answer;
 use super::receiver::{ExportError, OtlpReceiver};
 use crate::connections::Server;
+use crate::numbers::saturating_i64;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
 use crate::otlp::{Encoding, count_spans};
 use crate::pipeline::{IngestError, Reservation};
@@ -35,7 +36,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// RetryInfo as a message, under the key where the Python SDK looks for it.
 const RETRY_INFO_KEY: &str = "google.rpc.retryinfo-bin";
 
-/// Serves until the shutdown, then answers what is in flight.
+/// Serves until the shutdown, then answers the requests in flight.
 pub async fn serve(listener: TcpListener, server: Server, receiver: Arc<OtlpReceiver>, shutdown: CancellationToken) {
     let service = tower::service_fn(move |request| {
         let receiver = Arc::clone(&receiver);
@@ -85,13 +86,13 @@ async fn export(
 
 /// Why a message was not read.
 enum Unread {
-    /// Nothing is taken now; how many spans it had, as far as it was read.
+    /// Not now; `spans` is how many it has, if that is known.
     Refused { spans: usize, why: IngestError },
-    /// It is not what it should be; trying again does not help.
+    /// It is invalid; another attempt does not help.
     Rejected(Status),
 }
 
-/// Reads the one message of a unary call, with room reserved for every byte as it arrives.
+/// Reads the one message of a unary call, and reserves memory for every byte as it arrives.
 ///
 /// ```text
 /// 0  1  1 = compressed as `grpc-encoding` says, 0 = not
@@ -143,9 +144,9 @@ fn unread(error: &BodyError, spans: usize) -> Unread {
     })
 }
 
-/// One message and the trailers that say OK.
+/// One message and the trailers of status OK.
 fn unary_answer(message: &ExportTraceServiceResponse) -> http::Response<Body> {
-    let length = u32::try_from(message.encoded_len()).unwrap_or(u32::MAX);
+    let length = u32::try_from(message.encoded_len()).expect("an answer has a bounded message");
     let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + message.encoded_len());
     bytes.put_u8(0);
     bytes.put_u32(length);
@@ -172,10 +173,7 @@ fn status(error: &ExportError) -> Status {
 fn try_again(message: String) -> Status {
     let mut metadata = MetadataMap::new();
     let retry_info = tonic_types::pb::RetryInfo {
-        retry_delay: Some(prost_types::Duration {
-            seconds: i64::try_from(RETRY_AFTER.as_secs()).unwrap_or(1),
-            nanos: 0,
-        }),
+        retry_delay: Some(prost_types::Duration { seconds: saturating_i64(RETRY_AFTER.as_secs().into()), nanos: 0 }),
     };
     metadata.insert_bin(RETRY_INFO_KEY, MetadataValue::from_bytes(&retry_info.encode_to_vec()));
     let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));

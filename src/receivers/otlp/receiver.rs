@@ -14,7 +14,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Takes spans from one listener.
+/// Receives spans from one listener.
 #[derive(Debug)]
 pub struct OtlpReceiver {
     /// Where rows go.
@@ -73,8 +73,7 @@ impl ExportError {
 }
 
 impl OtlpReceiver {
-    /// Decodes a request and queues its rows. A large request is decoded on another thread, after room for its rows was
-    /// reserved.
+    /// Decodes a request and queues its rows. A large request is decoded on a thread, after memory for its rows was reserved.
     pub(crate) async fn queue(
         self: &Arc<Self>,
         (workspace, ack): (Workspace, Ack),
@@ -129,8 +128,7 @@ impl OtlpReceiver {
         Ok(QueuedExport { spans, rejected, reasons, pending })
     }
 
-    /// Waits until the spans are where their sender wants them. What was read of the request is gone by now: only the rows
-    /// take room.
+    /// Waits until the spans are where their sender wants them. The request was dropped before: only its rows hold memory.
     pub(crate) async fn acked(&self, queued: QueuedExport) -> Result<ExportSummary, ExportError> {
         let QueuedExport { spans, rejected, reasons, pending } = queued;
         match pending.acked().await {
