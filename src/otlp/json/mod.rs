@@ -96,6 +96,7 @@ fn transcode(text: &str, depth_max: usize) -> Result<Transcoded, JsonError> {
     if let Some(wrong) = out.noted {
         return Err(serde_json::Error::custom(wrong).into());
     }
+    debug_assert!(out.bytes.len() <= text.len(), "protobuf is never longer than the JSON");
     Ok(Transcoded { protobuf: out.bytes, wrong: out.wrong })
 }
 
