@@ -3,7 +3,7 @@
 use crate::clickhouse::schema::TABLE;
 use crate::config::Config;
 use crate::dedup::DedupIndex;
-use crate::journal::{DeadLetters, Heard, HeardRows, IsNew, Journal, MachineDisk, MachineFolder, Options};
+use crate::journal::{DeadLetters, IsNew, Journal, MachineDisk, MachineFolder, Options, Replay, ReplayedRows};
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 use anyhow::Context as _;
@@ -24,7 +24,7 @@ pub(super) fn open(config: &Config, metrics: &Metrics) -> anyhow::Result<(Journa
     let (now, dir) = (Clock::System.now(), config.data_dir.join("journal"));
     let folder = MachineFolder::open(&dir)?;
     let (secret, is_new) = Journal::secret(&folder, &dir, random()?)?;
-    let mut accepted = DedupIndex::new(secret, config.dedup.max_spans, config.dedup_window_max());
+    let mut dedup = DedupIndex::new(secret, config.dedup.max_spans, config.dedup_window_max());
     let options = Options {
         dir,
         config: config.journal.clone(),
@@ -37,15 +37,15 @@ pub(super) fn open(config: &Config, metrics: &Metrics) -> anyhow::Result<(Journa
         prepare_ahead: true,
     };
     let mut spans = 0_usize;
-    let mut seen = |heard: &Heard<'_>| {
-        spans += heard.rows.len();
-        match &heard.rows {
-            HeardRows::Keys(keys) => accepted.remember_all(keys, heard.accepted_at, now),
-            HeardRows::Block(block) => accepted.remember_block(block, heard.accepted_at, now),
+    let mut replay = |replay: &Replay<'_>| {
+        spans += replay.rows.len();
+        match &replay.rows {
+            ReplayedRows::Keys(keys) => dedup.remember_all(keys, replay.accepted_at, now),
+            ReplayedRows::Block(block) => dedup.remember_block(block, replay.accepted_at, now),
         }
         spans < config.dedup.max_spans
     };
-    let (journal, recovered) = Journal::open(options, Arc::new(folder), metrics.clone(), &mut seen)?;
+    let (journal, recovered) = Journal::open(options, Arc::new(folder), metrics.clone(), &mut replay)?;
     if recovered.torn_bytes > 0 {
         let bytes = recovered.torn_bytes;
         tracing::warn!(bytes, "cut off the end of a commit that was interrupted, and so never acknowledged");
@@ -54,7 +54,7 @@ pub(super) fn open(config: &Config, metrics: &Metrics) -> anyhow::Result<(Journa
         let (segments, spans) = (recovered.segments, recovered.rows);
         tracing::info!(segments, spans, "found spans in the journal that ClickHouse does not have yet");
     }
-    Ok((journal, accepted, is_new))
+    Ok((journal, dedup, is_new))
 }
 
 /// Unlike that of any other process: segments of two journals must never share a token.

@@ -84,8 +84,8 @@ impl App {
         let listeners = Listeners::bind(config)?;
         let metrics = Metrics::new().context("failed to register the metrics")?;
         let tokens = Tokens::default();
-        let (pipeline, outlet) = pipeline::channel(config.memory.pipeline_bytes(), &metrics);
-        let (journal, accepted, is_new) = journal::open(config, &metrics)?;
+        let (pipeline, queue) = pipeline::channel(config.memory.pipeline_bytes(), &metrics);
+        let (journal, dedup, is_new) = journal::open(config, &metrics)?;
         let store = Store::new(config)?;
         let (learn, learned) = mpsc::channel(LEARNED_BATCHES_MAX);
         let shared = Shared {
@@ -100,12 +100,12 @@ impl App {
         let backlog = journal.backlog().clone();
         let joiner = shared.joiner();
         Ok(Self {
-            superseder: shared.superseder(accepted.noted()),
+            superseder: shared.superseder(dedup.noted()),
             admin: shared.admin(&pipeline, &backlog, &joiner, &store),
             joiner,
             exporter: shared.exporter(&backlog),
             warm_up: shared.warm_up(learn, is_new),
-            committer: shared.committer(outlet, journal, accepted, learned, pipeline.gate()),
+            committer: shared.committer(queue, journal, dedup, learned, pipeline.gate()),
             receivers: shared.receivers(pipeline),
             availability: shared.availability,
             timeouts: StopTimeouts::new(config.exporter.drain_timeout),

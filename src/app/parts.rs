@@ -116,17 +116,17 @@ impl Shared<'_> {
 
     pub(super) fn committer(
         &self,
-        outlet: QueueReceiver,
+        queue: QueueReceiver,
         journal: Journal,
-        accepted: DedupIndex,
+        dedup: DedupIndex,
         learned: mpsc::Receiver<Vec<recent::Stored>>,
         gate: AdmissionGate,
     ) -> Committer {
         let config = self.config;
         Committer {
-            outlet,
+            queue,
             journal,
-            accepted,
+            dedup,
             learned,
             gate,
             metrics: self.metrics.clone(),

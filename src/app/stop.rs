@@ -7,7 +7,7 @@ use crate::admin::{self, Admin};
 use crate::committer::JournalFailed;
 use crate::connections::Connections;
 use crate::exporter::Lost;
-use crate::journal::{Backlog, View};
+use crate::journal::{Backlog, BacklogView};
 use crate::receivers::{otlp, server};
 use crate::shutdown::{self, NotEnded};
 use anyhow::Context as _;
@@ -198,7 +198,7 @@ impl Running {
 /// If spans acknowledged from memory are left.
 pub(super) fn report_what_is_left(backlog: &Backlog) -> anyhow::Result<()> {
     backlog.look_for_files();
-    let View { rows, rows_in_memory, .. } = backlog.view();
+    let BacklogView { rows, rows_in_memory, .. } = backlog.view();
     if rows_in_memory > 0 {
         return Err(Lost { rows: rows_in_memory }.into());
     }

@@ -2,7 +2,7 @@
 //! all of it, and then each sender hears "ok".
 //!
 //! ```text
-//! outlet -> what waits now -> repeats out -> one block -> append, fsync -> answers
+//! queue -> what waits now -> repeats out -> one block -> append, fsync -> answers
 //!              ^                                              |
 //!              '---- what arrived meanwhile is the next ------'
 //! ```
@@ -42,11 +42,11 @@ const ROOM_CHECK: Duration = Duration::from_millis(250);
 /// The committer with all it needs.
 pub struct Committer {
     /// Where rows come from.
-    pub outlet: QueueReceiver,
+    pub queue: QueueReceiver,
     /// Where they go.
     pub journal: Journal,
     /// What was accepted lately.
-    pub accepted: DedupIndex,
+    pub dedup: DedupIndex,
     /// Further spans accepted before this start.
     pub learned: mpsc::Receiver<Vec<recent::Stored>>,
     /// Shuts the receivers while nothing can be kept.
@@ -117,7 +117,7 @@ impl Committer {
 struct Running {
     parts: Committer,
     backlog: Backlog,
-    growing: [Growing; 2],
+    timers: [SealTimer; 2],
     /// What the rows of a commit are known by; kept from commit to commit.
     keys: Vec<ReportKey>,
     room_checked: Instant,
@@ -127,8 +127,8 @@ struct Running {
     is_refusing: bool,
 }
 
-/// The segment that is added to.
-struct Growing {
+/// When the active segment of a lane is old enough to be sealed.
+struct SealTimer {
     lane: Lane,
     /// When it got its first row.
     began: Option<Instant>,
@@ -136,7 +136,7 @@ struct Growing {
     is_awaited: bool,
 }
 
-impl Growing {
+impl SealTimer {
     fn new(lane: Lane) -> Self {
         Self { lane, began: None, is_awaited: false }
     }
@@ -153,7 +153,7 @@ impl Running {
         Self {
             parts,
             backlog,
-            growing: [Lane::Disk, Lane::Memory].map(Growing::new),
+            timers: [Lane::Disk, Lane::Memory].map(SealTimer::new),
             keys: Vec::new(),
             room_checked: Instant::now(),
             write_failed: None,
@@ -172,12 +172,12 @@ impl Running {
             tokio::select! {
                 biased;
                 () = draining.cancelled(), if !is_draining => {
-                    self.parts.outlet.close();
+                    self.parts.queue.close();
                     is_draining = true;
                 }
                 // before what comes now, which may be a repeat of it
                 Some(learned) = self.parts.learned.recv() => self.learn(&learned),
-                entry = self.parts.outlet.recv() => match entry {
+                entry = self.parts.queue.recv() => match entry {
                     Some(entry) => self.take(entry)?,
                     None => break,
                 },
@@ -189,28 +189,28 @@ impl Running {
                 self.watch_room();
             }
         }
-        for growing in &self.growing {
-            self.parts.journal.seal(growing.lane);
+        for timer in &self.timers {
+            self.parts.journal.seal(timer.lane);
         }
         Ok(())
     }
 
     /// When the first of the open segments is old enough.
     fn due(&self) -> Option<Instant> {
-        self.growing.iter().filter_map(|growing| growing.due(self.parts.limits.age)).min()
+        self.timers.iter().filter_map(|timer| timer.due(self.parts.limits.age)).min()
     }
 
     fn seal_what_is_due(&mut self) {
         let limits = self.parts.limits;
-        for growing in &mut self.growing {
-            let Some(size) = self.parts.journal.growing(growing.lane) else { continue };
+        for timer in &mut self.timers {
+            let Some(size) = self.parts.journal.active(timer.lane) else { continue };
             let is_full =
                 size.rows >= limits.rows || size.content_bytes >= limits.bytes || size.days >= DAYS_PER_SEGMENT;
-            growing.began.get_or_insert_with(Instant::now);
-            let is_old = growing.due(limits.age).is_some_and(|due| due <= Instant::now());
+            timer.began.get_or_insert_with(Instant::now);
+            let is_old = timer.due(limits.age).is_some_and(|due| due <= Instant::now());
             if is_full || is_old && self.backlog.wants_more() {
-                self.parts.journal.seal(growing.lane);
-                *growing = Growing::new(growing.lane);
+                self.parts.journal.seal(timer.lane);
+                *timer = SealTimer::new(timer.lane);
             }
         }
     }
@@ -225,7 +225,7 @@ impl Running {
         let mut group = vec![first];
         while bytes < GROUP_BYTES
             && days.len() < DAYS_PER_SEGMENT
-            && let Some(entry) = self.parts.outlet.try_recv()
+            && let Some(entry) = self.parts.queue.try_recv()
         {
             bytes += entry.rows.counted_bytes();
             days.extend(entry.rows.days());
@@ -246,13 +246,13 @@ impl Running {
         self.keys.clear();
         let mut parts = Vec::with_capacity(entries.len());
         for mut entry in entries {
-            let (accepted, keys) = (&mut self.parts.accepted, &mut self.keys);
+            let (dedup, keys) = (&mut self.parts.dedup, &mut self.keys);
             let Origin { workspace, dedup_window, is_keyed, .. } = &entry.origin;
-            let (seed, rows) = (accepted.seed_of(workspace), &entry.rows);
+            let (seed, rows) = (dedup.seed_of(workspace), &entry.rows);
             let checked = if *is_keyed {
-                accepted.insert_keyed(seed, rows, now, *dedup_window, keys)
+                dedup.insert_keyed(seed, rows, now, *dedup_window, keys)
             } else {
-                Some(accepted.insert_all(seed, rows, now, *dedup_window, keys))
+                Some(dedup.insert_all(seed, rows, now, *dedup_window, keys))
             };
             let Some(Checked { repeated, .. }) = checked else {
                 self.refuse_key(entry);
@@ -328,16 +328,16 @@ impl Running {
 
     /// Partitions that the open segment has rows of.
     fn partitions(&self, lane: Lane) -> usize {
-        self.parts.journal.growing(lane).map_or(0, |size| size.days)
+        self.parts.journal.active(lane).map_or(0, |size| size.days)
     }
 
     /// A commit that would make the open segment larger than a segment may be goes into the next, and so does what follows.
     fn seal_before(&mut self, lane: Lane, bytes: usize) {
         let limit = self.parts.limits.bytes;
-        let open = self.parts.journal.growing(lane);
+        let open = self.parts.journal.active(lane);
         if open.is_some_and(|size| size.content_bytes.saturating_add(bytes) > limit) {
             self.parts.journal.seal(lane);
-            self.growing.iter_mut().filter(|growing| growing.lane == lane).for_each(|open| *open = Growing::new(lane));
+            self.timers.iter_mut().filter(|timer| timer.lane == lane).for_each(|open| *open = SealTimer::new(lane));
         }
     }
 
@@ -369,10 +369,10 @@ impl Running {
                 } else {
                     self.backlog.attach_to_memory(&waiter);
                 }
-                let open = self.growing.iter().filter_map(|growing| self.parts.journal.growing_id(growing.lane));
+                let open = self.timers.iter().filter_map(|timer| self.parts.journal.active_id(timer.lane));
                 open.for_each(|id| self.backlog.attach(id, &waiter));
             }
-            self.growing.iter_mut().for_each(|growing| growing.is_awaited = true);
+            self.timers.iter_mut().for_each(|timer| timer.is_awaited = true);
             waiter.done();
         } else {
             entry.answer(Ok(()));
@@ -382,11 +382,11 @@ impl Running {
     /// What was not committed: forgets it, and says why.
     fn give_back(&mut self, parts: Vec<Part>, why: IngestError) {
         for Part { mut entry, repeated } in parts {
-            let seed = self.parts.accepted.seed_of(&entry.origin.workspace);
+            let seed = self.parts.dedup.seed_of(&entry.origin.workspace);
             if entry.origin.is_keyed {
-                self.parts.accepted.forget_keyed(seed, &entry.rows);
+                self.parts.dedup.forget_keyed(seed, &entry.rows);
             } else {
-                self.parts.accepted.forget_all(seed, &entry.rows);
+                self.parts.dedup.forget_all(seed, &entry.rows);
             }
             self.parts.metrics.untake(entry.rows.rows() + repeated);
             debug_assert_ne!(entry.origin.ack, Ack::Memory, "memory has room: it travels with the rows");
@@ -398,9 +398,9 @@ impl Running {
     /// "ok" already.
     fn give_up(&mut self) -> usize {
         self.parts.gate.set(Some(IngestError::JournalFailed));
-        self.parts.outlet.close();
+        self.parts.queue.close();
         let mut lost = 0;
-        while let Some(mut entry) = self.parts.outlet.try_recv() {
+        while let Some(mut entry) = self.parts.queue.try_recv() {
             let spans = entry.rows.rows();
             if entry.origin.ack == Ack::Memory {
                 lost += spans;
@@ -416,15 +416,15 @@ impl Running {
         let now = self.parts.clock.now();
         let default = Workspace::default();
         for span in learned {
-            let seed = self.parts.accepted.seed_of(span.workspace.as_ref().unwrap_or(&default));
+            let seed = self.parts.dedup.seed_of(span.workspace.as_ref().unwrap_or(&default));
             let key = DedupIndex::key(seed, (&span.trace, &span.span, span.kind.as_bytes()), None);
-            self.parts.accepted.remember(key, span.accepted_by, now);
+            self.parts.dedup.remember(key, span.accepted_by, now);
         }
     }
 
     fn watch_room(&mut self) {
         self.room_checked = Instant::now();
-        let held = self.parts.accepted.held();
+        let held = self.parts.dedup.held();
         self.parts.metrics.dedup_spans.set(i64::try_from(held).unwrap_or(i64::MAX));
         if !self.parts.watches_disk {
             return;

@@ -2,15 +2,15 @@
 //! ClickHouse has.
 //!
 //! ```text
-//! {number}.accepted     records (known.rs), one after the other; the last may be cut off. Later ones have greater numbers
+//! {number}.accepted     records (records.rs), one after the other; the last may be cut off. Later ones have greater numbers
 //! ```
 //!
 //! A segment's records are appended and synced before its file is removed. A file that has enough keys is followed by the next one,
 //! and the oldest goes when the others have as many as the index holds.
 
 use super::disk::{Appendable, Folder};
-use super::known::Record;
-use super::segment::Scan;
+use super::format::Scan;
+use super::records::Record;
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -62,16 +62,16 @@ pub(super) fn records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
 
 /// The records of a segment, and how many keys they have.
 pub(super) fn records_of(bytes: &[u8], found: &Scan) -> (Vec<u8>, usize) {
-    let ranges: Vec<_> = found.records.iter().flatten().filter_map(|record| bytes.get(record.clone())).collect();
-    let keys = ranges.iter().filter_map(|bytes| Record::read(bytes)).map(|(record, _)| record.len()).sum();
-    (ranges.concat(), keys)
+    let records: Vec<_> = found.records_of(bytes).collect();
+    let keys = records.iter().filter_map(|bytes| Record::read(bytes)).map(|(record, _)| record.len()).sum();
+    (records.concat(), keys)
 }
 
 impl Archive {
     /// Goes on after the files that an earlier run left, the oldest first.
     pub(super) fn go_on(&mut self, keys_max: usize, earlier: Vec<(u64, PathBuf, usize)>) {
         self.keys_max = keys_max;
-        self.last_number = earlier.iter().map(|(number, ..)| *number).max().unwrap_or(0);
+        self.last_number = earlier.iter().map(|(number, ..)| *number).fold(0, u64::max);
         self.finished = earlier.into_iter().map(|(_, path, keys)| Finished { path, keys }).collect();
     }
 

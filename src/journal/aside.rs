@@ -82,12 +82,17 @@ impl Asides {
     }
 }
 
+/// The name of a file in the journal's folder.
+pub(super) fn name_of(path: &Path) -> String {
+    path.file_name().expect("a file has a name").to_string_lossy().into_owned()
+}
+
 /// Puts a file where a person finds it, under its own name or one like it; returns that.
 pub(super) fn move_aside(disk: &dyn Disk, journal_dir: &Path, path: &Path) -> io::Result<PathBuf> {
     let dir = journal_dir.join(DAMAGED_DIR);
     disk.create_dir(&dir)?;
     let taken = disk.list(&dir)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = name_of(path);
     let mut free = name.clone();
     for number in 1..=taken.len() {
         if taken.iter().all(|entry| entry.name != free) {

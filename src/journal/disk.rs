@@ -1,6 +1,6 @@
 //! What the journal asks of a file system: the seam where tests put in disks that fail.
 
-use super::OpenError;
+use super::error::OpenError;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};

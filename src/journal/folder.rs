@@ -9,8 +9,8 @@
 use super::disk::{
     Appendable, DIR_MODE, Disk, Entry, FILE_MODE, FileId, Folder, MachineDisk, OpenFile, Overwritable, Readable,
 };
-use super::segment::Name;
-use super::{LOCK_FILE, OpenError};
+use super::error::OpenError;
+use super::format::FileName;
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -20,6 +20,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The file that is locked, beside the folder itself.
+pub(super) const LOCK_FILE: &str = "lock";
 /// What others may not do with what is in it.
 const OF_OTHERS: u32 = 0o077;
 /// Another process may put a new lock file in the place of the one that was just opened; not for ever.
@@ -201,7 +203,7 @@ impl Folder for MachineFolder {
             return Err(OpenError::Elsewhere(self.path.clone()));
         }
         let names = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
-        if names.into_iter().any(|entry| entry.file_name().to_str().and_then(Name::read).is_some()) {
+        if names.into_iter().any(|entry| entry.file_name().to_str().and_then(FileName::read).is_some()) {
             return Err(OpenError::Occupied(self.path.clone()));
         }
         Ok(Arc::new(Self::open(&self.path)?))
@@ -242,7 +244,7 @@ impl Disk for MachineFolder {
         let entry = |entry: io::Result<(std::ffi::OsString, Stat)>| {
             let (name, about) = entry?;
             let is_file = FileType::from_raw_mode(about.st_mode) == FileType::RegularFile;
-            let bytes = u64::try_from(about.st_size).unwrap_or(0);
+            let bytes = about.st_size.cast_unsigned();
             Ok(Entry { name: name.to_string_lossy().into_owned(), bytes, is_file })
         };
         self.entries(dir)?.map(entry).collect()

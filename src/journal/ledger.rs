@@ -20,11 +20,14 @@
 use super::disk::{Folder, Overwritable, replace};
 use crate::columns::native::frames::checksum_of;
 use crate::ids::SegmentId;
+use crate::numbers::to_u64;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 pub(super) const LEDGER_FILE: &str = "ledger";
+/// Which start of the machine the last run was in.
+pub(super) const BOOT_FILE: &str = "boot";
 const MAGIC: &[u8; 8] = b"ACKNOWLD";
 const SLOT_BYTES: usize = 64;
 const SAID_BYTES: usize = 48;
@@ -79,7 +82,7 @@ fn read_slot(said: &[u8]) -> Option<(SegmentId, Acknowledged)> {
 }
 
 fn boot_hash(boot: Option<&str>) -> [u8; 8] {
-    let [a, b, c, d, e, f, g, h, ..] = checksum_of(boot.unwrap_or_default().as_bytes());
+    let [a, b, c, d, e, f, g, h, ..] = checksum_of(boot.map_or(b"", str::as_bytes));
     [a, b, c, d, e, f, g, h]
 }
 
@@ -91,7 +94,7 @@ fn with_checksum(said: &[u8]) -> Vec<u8> {
 }
 
 fn slot_of(id: SegmentId, acknowledged: Acknowledged) -> Vec<u8> {
-    let rows = u64::try_from(acknowledged.rows).unwrap_or(u64::MAX);
+    let rows = to_u64(acknowledged.rows);
     with_checksum(&[&id.wire_bytes()[..], &rows.to_le_bytes(), &acknowledged.bytes.to_le_bytes()].concat())
 }
 
@@ -123,7 +126,7 @@ impl Ledger {
         let next = self.slots.len() + self.free.len();
         let slot = match self.slots.get(&id) {
             Some((slot, _)) => *slot,
-            None => self.free.pop().unwrap_or(next),
+            None => self.free.pop().map_or(next, |free| free),
         };
         self.slots.insert(id, (slot, acknowledged));
         let _known_less = self.write(slot, &slot_of(id, acknowledged));
@@ -137,7 +140,7 @@ impl Ledger {
     }
 
     fn write(&self, slot: usize, bytes: &[u8]) -> io::Result<()> {
-        let at = u64::try_from((slot + 1) * SLOT_BYTES).map_err(io::Error::other)?;
+        let at = to_u64((slot + 1) * SLOT_BYTES);
         self.file.as_ref().map_or(Ok(()), |file| file.write_at(bytes, at))
     }
 }

@@ -2,17 +2,17 @@
 //!
 //! ```text
 //! Whole     all rows as one insert with one token, as often as it takes
-//!   | Segment::doubt: the file's name says so first
+//!   | Segment::mark_in_doubt: the file's name says so first
 //! InDoubt   part by part, each with a token of its own, and only rows that ClickHouse does not have; never as a whole again
 //! ```
 //!
 //! A token stands for the same rows whatever happened: that of a part is made from its frames, so it stays the same over
 //! restarts and for what is left of a damaged file.
 
-use super::segment::Unreadable;
+use super::format::{Scan, Unreadable};
 use crate::bounds::BLOCK_BYTES;
-use crate::columns::native::frames::{checksum_of, shape_of};
-use crate::columns::native::parse::Malformed;
+use crate::columns::native::frames::{checksum_of, decompress_checked_frame, shape_of};
+use crate::columns::native::parse::{Block, Malformed};
 use crate::ids::SegmentId;
 use bytes::Bytes;
 use std::io;
@@ -73,11 +73,11 @@ pub struct Part {
 /// Why a segment cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The disk says no.
+    /// I/O error.
     #[error("failed to read a segment: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// The file is not what was written.
-    #[error("a segment cannot be read: {0}")]
+    #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// It has columns that this program does not know, as a later Millrace writes them.
     #[error("a later Millrace wrote it: {0}")]
@@ -85,6 +85,12 @@ pub enum LoadError {
     /// Nothing in it checks, or what checks cannot be understood.
     #[error("nothing in a segment can be read")]
     Nothing,
+}
+
+impl From<io::Error> for LoadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 impl LoadError {
@@ -123,7 +129,7 @@ impl Whole {
         while let Some(shape) = shape_of(frames) {
             content_bytes += shape.content_bytes;
             count += 1;
-            frames = frames.get(shape.frame_bytes..).unwrap_or_default();
+            frames = frames.get(shape.frame_bytes..).expect("the frames were checked when they were read");
         }
         count > 1 && content_bytes > BLOCK_BYTES
     }
@@ -150,8 +156,8 @@ impl InDoubt {
                 bytes += shape.frame_bytes;
                 content_bytes += shape.content_bytes;
             }
-            debug_assert!(bytes > 0, "the frames were checked when they were read");
-            let frames = rest.split_to(if bytes == 0 { rest.len() } else { bytes });
+            assert!(bytes > 0, "the frames were checked when they were read");
+            let frames = rest.split_to(bytes);
             let token = format!("{}-{}", self.id, digest(&frames));
             parts.push(Part { frames, token, content_bytes });
         }
@@ -161,4 +167,20 @@ impl InDoubt {
 
 fn digest(frames: &[u8]) -> String {
     checksum_of(frames).iter().take(size_of::<u64>()).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The names of the columns in a segment of another version.
+pub(super) fn columns_of(bytes: &[u8], found: &Scan) -> Result<Vec<String>, LoadError> {
+    let (mut names, mut content) = (Vec::new(), Vec::new());
+    for frame in found.frames_of(bytes) {
+        content.clear();
+        decompress_checked_frame(frame, &mut content).map_err(|_| LoadError::Nothing)?;
+        let (block, _rest) = Block::parse(&content).map_err(|why| match why {
+            // its columns are others, and its checksum is right: that is not damage
+            Malformed::UnknownType(_) => LoadError::Later(why),
+            _ => LoadError::Nothing,
+        })?;
+        block.add_column_names(&mut names);
+    }
+    if names.is_empty() { Err(LoadError::Nothing) } else { Ok(names) }
 }

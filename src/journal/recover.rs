@@ -7,19 +7,22 @@
 //! ```
 
 use super::archive::{self, number_of};
-use super::aside::{Aside, DAMAGED_DIR, Reason, move_aside};
-use super::backlog::{Body, Sealed};
+use super::aside::{Aside, DAMAGED_DIR, Reason, move_aside, name_of};
 use super::disk::{self, Entry};
-use super::kept_open::OnDisk;
-use super::known::SECRET_FILE;
-use super::ledger::{Acknowledged, Before, LEDGER_FILE};
+use super::folder::LOCK_FILE;
+use super::format::{self, Damage, FileName, FileState, HEADER_BYTES_MAX, Header, Unreadable};
+use super::ledger::{Acknowledged, BOOT_FILE, Before, LEDGER_FILE};
 use super::loaded::RowsLost;
-use super::segment::{self, Damage, HEADER_BYTES_MAX, Header, Name, State, Unreadable};
-use super::{BOOT_FILE, Heard, HeardRows, Journal, LOCK_FILE, Recovered, secret_hash};
+use super::records::{SECRET_FILE, hash_of_secret};
+use super::replay::{Replay, ReplayedRows};
+use super::sealed::{Body, Sealed};
+use super::segment_file::SegmentFile;
+use super::writer::Journal;
 use crate::bounds::SEGMENT_FILE_BYTES_MAX;
 use crate::columns::native::frames::decompress_checked_frame;
 use crate::columns::native::parse::Block;
 use crate::ids::SegmentId;
+use crate::numbers::to_u64;
 use crate::time::UnixNanos;
 use std::collections::BTreeMap;
 use std::io;
@@ -31,14 +34,34 @@ const NUMBERS_AHEAD_MAX: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// Odd names that the log shows.
 const ODD_NAMES_SHOWN: usize = 10;
 
-/// Whoever hears of the spans of an earlier run.
-type Seen<'s> = dyn FnMut(&Heard<'_>) -> bool + 's;
+/// Is given the rows of an earlier run; returns false when those are enough.
+type Replayer<'s> = dyn FnMut(&Replay<'_>) -> bool + 's;
+
+/// What was found at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// Segments that wait for ClickHouse.
+    pub segments: usize,
+    /// Their rows.
+    pub rows: usize,
+    /// Bytes of commits that were cut off, so never acknowledged.
+    pub torn_bytes: u64,
+    /// The machine was started again since: what waits may be in ClickHouse although its token is forgotten.
+    pub in_doubt: bool,
+}
+
+impl Recovered {
+    fn count(&mut self, rows: usize) {
+        self.segments += 1;
+        self.rows += rows;
+    }
+}
 
 /// A file that has the name of a segment.
 #[derive(Debug, Clone)]
 struct Found {
     /// What its name says, with the id that its header says.
-    name: Name,
+    name: FileName,
     path: PathBuf,
     bytes: u64,
     /// Its name says another id than its header, or another file says the same.
@@ -68,7 +91,7 @@ struct Waits {
 }
 
 impl Journal {
-    pub(super) fn recover(&mut self, seen: &mut Seen<'_>) -> io::Result<Recovered> {
+    pub(super) fn recover(&mut self, replay: &mut Replayer<'_>) -> io::Result<Recovered> {
         let listed = self.disk.list(&self.options.dir)?;
         let mut recovered = Recovered { in_doubt: self.machine_was_down(&listed)?, ..Recovered::default() };
         let before = self.ledger_before(&listed)?;
@@ -76,7 +99,7 @@ impl Journal {
         let mut found = self.identify(&listed)?;
         self.name_what_is_missing(&found, &before);
         found.sort_unstable_by_key(|found| std::cmp::Reverse(found.name.id));
-        let (mut heard_enough, mut all_renamed, mut stored) = (false, true, Vec::new());
+        let (mut has_enough, mut all_renamed, mut stored) = (false, true, Vec::new());
         for file in found {
             let id = file.name.id;
             self.count_on_from(id);
@@ -84,11 +107,11 @@ impl Journal {
                 self.lose_whole(&file, Reason::TooLarge, before.of(id).map_or(0, |noted| noted.rows), &before)?;
                 continue;
             }
-            let needs_reading = file.name.state == State::Open || !heard_enough;
+            let needs_reading = file.name.state == FileState::Open || !has_enough;
             let content = if needs_reading { self.read_or_leave(&file)? } else { None };
-            let scanned = content.as_ref().map(|bytes| (bytes.as_slice(), segment::scan(bytes, segment::is_of(id))));
-            if let (false, Some((bytes, Ok(scan)))) = (heard_enough, &scanned) {
-                heard_enough = !self.tell(id, bytes, scan, seen);
+            let scanned = content.as_ref().map(|bytes| (bytes.as_slice(), format::scan(bytes, format::is_of(id))));
+            if let (false, Some((bytes, Ok(scan)))) = (has_enough, &scanned) {
+                has_enough = !self.replay(id, bytes, scan, replay);
             }
             match self.judge(&file, scanned, &before)? {
                 Judged::Waits(waits) => {
@@ -106,9 +129,12 @@ impl Journal {
                 Judged::Left | Judged::Aside => {}
             }
         }
-        self.tell_of_archive(&listed, heard_enough, seen)?;
+        self.replay_archive(&listed, has_enough, replay)?;
         // the first to go is the oldest
-        stored.into_iter().rev().for_each(|(path, bytes)| self.backlog.keep(Arc::clone(&self.disk), path, bytes));
+        stored
+            .into_iter()
+            .rev()
+            .for_each(|(path, bytes)| self.backlog.retained().retain(Arc::clone(&self.disk), path, bytes));
         self.metrics.recover(recovered.rows);
         self.begin_run(all_renamed)?;
         Ok(recovered)
@@ -137,7 +163,7 @@ impl Journal {
         if all_renamed {
             // only now: until the names say which are in doubt, all of them are
             self.disk.sync_dir(dir)?;
-            disk::replace(&*self.disk, dir, BOOT_FILE, boot.unwrap_or_default().as_bytes())?;
+            disk::replace(&*self.disk, dir, BOOT_FILE, self.options.boot_bytes())?;
         }
         self.backlog.ledger().begin(&*self.disk, dir, boot)
     }
@@ -146,43 +172,43 @@ impl Journal {
     fn judge(
         &self,
         file: &Found,
-        scanned: Option<(&[u8], Result<segment::Scan, Unreadable>)>,
+        scanned: Option<(&[u8], Result<format::Scan, Unreadable>)>,
         before: &Before,
     ) -> io::Result<Judged> {
         let noted = before.of(file.name.id);
         Ok(match (file.name.state, scanned) {
-            (State::New, _) => Judged::Nothing { torn_bytes: 0 },
-            (State::Stored { .. }, _) => Judged::Stored,
+            (FileState::New, _) => Judged::Nothing { torn_bytes: 0 },
+            (FileState::Stored { .. }, _) => Judged::Stored,
             (_, Some((_, Err(why @ Unreadable::Version(_))))) => {
                 tracing::error!(path = %file.path.display(), %why, "a segment of the journal is left where it is");
                 Judged::Left
             }
             // one that is damaged is set aside when it is sent, and what it lost is counted
-            (State::Waiting { rows } | State::Doubt { rows }, _) => {
+            (FileState::Waiting { rows } | FileState::Doubt { rows }, _) => {
                 let rows = noted.filter(|_| before.is_exact).map_or(rows, |noted| noted.rows);
                 Judged::Waits(Waits { rows, bytes: file.bytes, is_counted: true })
             }
-            (State::Open, None) => Judged::Left,
-            (State::Open, Some((content, scan))) => self.finish(file, content, scan, noted, before)?,
+            (FileState::Open, None) => Judged::Left,
+            (FileState::Open, Some((content, scan))) => self.finish(file, content, scan, noted, before)?,
         })
     }
 
     /// A segment that waits for ClickHouse again. One that was being written may have been sealed and sent, and its new name lost.
     fn take_in(&self, file: Found, waits: Waits, in_doubt: bool, is_foreign: bool, all_renamed: &mut bool) {
         let (id, Waits { rows, bytes, is_counted }) = (file.name.id, waits);
-        let in_doubt = in_doubt || matches!(file.name.state, State::Doubt { .. });
+        let in_doubt = in_doubt || matches!(file.name.state, FileState::Doubt { .. });
         let path = if in_doubt {
             self.doubted(file.path, id, rows, all_renamed)
         } else {
-            self.renamed(file.path, Name { id, state: State::Waiting { rows } })
+            self.renamed(file.path, FileName { id, state: FileState::Waiting { rows } })
         };
         let open = self.disk.open(&path).ok();
         self.backlog.push(Sealed {
             id,
-            body: Body::File(OnDisk::new(Arc::clone(&self.disk), path, open, &self.descriptors)),
+            body: Body::File(SegmentFile::new(Arc::clone(&self.disk), path, open, &self.descriptors)),
             rows,
             bytes,
-            oldest: UnixNanos::new(id.number().min(self.latest)).unwrap_or_default(),
+            oldest: UnixNanos::new(id.number()).map_or(self.latest, |began| began.min(self.latest)),
             is_recovered: true,
             in_doubt,
             is_displaced: false,
@@ -194,26 +220,28 @@ impl Journal {
         }
     }
 
-    /// Tells of the rows of a segment; false when they are enough.
-    fn tell(&self, id: SegmentId, bytes: &[u8], found: &segment::Scan, seen: &mut Seen<'_>) -> bool {
-        let (mut content, secret) = (Vec::new(), secret_hash(&self.options));
-        let began = UnixNanos::new(id.number()).unwrap_or_default();
+    /// Replays the rows of a segment; false when they are enough.
+    fn replay(&self, id: SegmentId, bytes: &[u8], found: &format::Scan, replay: &mut Replayer<'_>) -> bool {
+        let (mut content, secret) = (Vec::new(), hash_of_secret(self.options.secret));
+        // a number that is not a time was given by nobody here
+        let began = UnixNanos::new(id.number());
         found.framed(bytes).all(|(frame, record)| {
             if let Some(record) = record.filter(|record| record.secret == secret) {
-                return seen(&Heard { accepted_at: record.accepted_at, rows: HeardRows::Keys(record.keys()) });
+                return replay(&Replay { accepted_at: record.accepted_at, rows: ReplayedRows::Keys(record.keys()) });
             }
+            let Some(began) = began else { return true };
             content.clear();
             let whole = decompress_checked_frame(frame, &mut content);
             match whole.ok().and_then(|()| Block::parse(&content).ok()) {
-                Some((block, _rest)) => seen(&Heard { accepted_at: began, rows: HeardRows::Block(&block) }),
+                Some((block, _rest)) => replay(&Replay { accepted_at: began, rows: ReplayedRows::Block(&block) }),
                 None => true,
             }
         })
     }
 
-    /// Tells of the rows of segments that are gone, the latest first.
-    fn tell_of_archive(&self, listed: &[Entry], mut heard_enough: bool, seen: &mut Seen<'_>) -> io::Result<()> {
-        let secret = secret_hash(&self.options);
+    /// Replays the rows of segments that are gone, the latest first.
+    fn replay_archive(&self, listed: &[Entry], mut has_enough: bool, replay: &mut Replayer<'_>) -> io::Result<()> {
+        let secret = hash_of_secret(self.options.secret);
         let numbered =
             listed.iter().filter(|entry| entry.is_file).filter_map(|entry| Some((number_of(&entry.name)?, entry)));
         let mut files: Vec<(u64, &Entry)> = numbered.collect();
@@ -231,15 +259,15 @@ impl Journal {
             let mut keys = 0;
             for record in archive::records(&bytes) {
                 keys += record.len();
-                if !heard_enough && record.secret == secret {
-                    let heard = Heard { accepted_at: record.accepted_at, rows: HeardRows::Keys(record.keys()) };
-                    heard_enough = !seen(&heard);
+                if !has_enough && record.secret == secret {
+                    let rows = Replay { accepted_at: record.accepted_at, rows: ReplayedRows::Keys(record.keys()) };
+                    has_enough = !replay(&rows);
                 }
             }
             earlier.push((number, path, keys));
         }
         earlier.reverse();
-        self.backlog.archive().go_on(self.options.keys_max, earlier);
+        self.backlog.retained().continue_archive(self.options.keys_max, earlier);
         Ok(())
     }
 
@@ -253,7 +281,7 @@ impl Journal {
             let lost = RowsLost::exactly(0);
             self.backlog.note_aside(Aside { file: entry.name, reason: Reason::Earlier, lost });
         }
-        for entry in listed.iter().filter(|entry| !entry.is_file && Name::read(&entry.name).is_some()) {
+        for entry in listed.iter().filter(|entry| !entry.is_file && FileName::read(&entry.name).is_some()) {
             let path = self.options.dir.join(&entry.name);
             self.aside(&path, Reason::NotAFile, RowsLost::exactly(0))?;
         }
@@ -274,16 +302,16 @@ impl Journal {
     fn identify(&self, listed: &[Entry]) -> io::Result<Vec<Found>> {
         let mut by_id: BTreeMap<SegmentId, Vec<Found>> = BTreeMap::new();
         for entry in listed.iter().filter(|entry| entry.is_file) {
-            let Some(name) = Name::read(&entry.name) else { continue };
+            let Some(name) = FileName::read(&entry.name) else { continue };
             let path = self.options.dir.join(&entry.name);
             let header = match self.disk.read_front(&path, HEADER_BYTES_MAX) {
                 Ok(front) => Header::read(&front).ok().map(|(header, _)| header),
-                Err(error) if name.state == State::Open => return Err(error),
+                Err(error) if name.state == FileState::Open => return Err(error),
                 // it is sent when it can be read
                 Err(_) => None,
             };
             let id = header.map_or(name.id, |header| header.id);
-            let found = Found { name: Name { id, ..name }, path, bytes: entry.bytes, is_odd: id != name.id };
+            let found = Found { name: FileName { id, ..name }, path, bytes: entry.bytes, is_odd: id != name.id };
             by_id.entry(id).or_default().push(found);
         }
         let mut one_each = Vec::new();
@@ -304,7 +332,7 @@ impl Journal {
         Ok(one_each)
     }
 
-    fn under_its_name(&self, path: PathBuf, name: Name) -> io::Result<PathBuf> {
+    fn under_its_name(&self, path: PathBuf, name: FileName) -> io::Result<PathBuf> {
         let to = self.options.dir.join(name.file());
         tracing::warn!(
             from = %path.display(), to = %to.display(),
@@ -320,7 +348,7 @@ impl Journal {
             if found.iter().any(|found| found.name.id == *id) {
                 continue;
             }
-            let name = Name { id: *id, state: State::Waiting { rows: noted.rows } }.file();
+            let name = FileName { id: *id, state: FileState::Waiting { rows: noted.rows } }.file();
             if before.is_exact {
                 self.metrics.recover(noted.rows);
                 self.metrics.settle(0, noted.rows);
@@ -337,7 +365,7 @@ impl Journal {
 
     /// New numbers follow those that are there, unless somebody else gave them.
     fn count_on_from(&mut self, id: SegmentId) {
-        if id.number() <= self.latest.saturating_add(NUMBERS_AHEAD_MAX) {
+        if id.number() <= self.latest.nanos().cast_unsigned().saturating_add(NUMBERS_AHEAD_MAX) {
             self.last_number = self.last_number.max(id.number());
         } else {
             tracing::warn!(segment = %id, "a segment has a number that is far ahead of the clock; those to come do not follow it");
@@ -347,7 +375,7 @@ impl Journal {
     /// The content of a segment; what waits, or is stored, need not be readable now.
     fn read_or_leave(&self, file: &Found) -> io::Result<Option<Vec<u8>>> {
         match self.disk.read(&file.path) {
-            Err(error) if file.name.state != State::Open => {
+            Err(error) if file.name.state != FileState::Open => {
                 tracing::warn!(%error, path = %file.path.display(), "failed to read a segment; its repeats may be stored again");
                 Ok(None)
             }
@@ -361,16 +389,16 @@ impl Journal {
         &self,
         file: &Found,
         content: &[u8],
-        scan: Result<segment::Scan, Unreadable>,
+        scan: Result<format::Scan, Unreadable>,
         acknowledged: Option<Acknowledged>,
         before: &Before,
     ) -> io::Result<Judged> {
         let scan = scan.map(|scan| scan.of(file.name.id, content));
         let rows_noted = acknowledged.map_or(0, |noted| noted.rows);
-        let rows_good = scan.as_ref().map_or(0, |scan| super::backlog::rows_in(content, scan));
+        let rows_good = scan.as_ref().map_or(0, |scan| scan.rows_in(content));
         // a file gets its name once its header is durable
         let is_begun = scan.as_ref().is_ok_and(|scan| scan.header.is_some());
-        let sound_until = scan.as_ref().map_or(0, |scan| u64::try_from(scan.sound_until).unwrap_or(file.bytes));
+        let sound_until = scan.as_ref().map_or(0, |scan| to_u64(scan.sound_until));
         if rows_good == 0 && rows_noted == 0 && is_begun {
             return Ok(Judged::Nothing { torn_bytes: file.bytes.saturating_sub(sound_until) });
         }
@@ -395,7 +423,7 @@ impl Journal {
 
     fn aside(&self, path: &std::path::Path, reason: Reason, lost: RowsLost) -> io::Result<()> {
         let to = move_aside(&*self.disk, &self.options.dir, path)?;
-        let file = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = name_of(&to);
         self.lose(file, reason, lost);
         Ok(())
     }
@@ -414,8 +442,8 @@ impl Journal {
 
     /// The file under a name that says that it is in doubt, over any number of restarts.
     fn doubted(&self, path: PathBuf, id: SegmentId, rows: usize, all_renamed: &mut bool) -> PathBuf {
-        let new = self.options.dir.join(Name { id, state: State::Doubt { rows } }.file());
-        let renamed = self.renamed(path, Name { id, state: State::Doubt { rows } });
+        let new = self.options.dir.join(FileName { id, state: FileState::Doubt { rows } }.file());
+        let renamed = self.renamed(path, FileName { id, state: FileState::Doubt { rows } });
         *all_renamed &= renamed == new;
         renamed
     }
@@ -424,12 +452,15 @@ impl Journal {
 impl Found {
     /// Whether ClickHouse may not have its rows.
     fn has_rows(&self) -> bool {
-        !matches!(self.name.state, State::Stored { .. } | State::New)
+        !matches!(self.name.state, FileState::Stored { .. } | FileState::New)
     }
 }
 
 /// Whether it is a name that nobody here gives.
 fn is_odd_name(name: &str) -> bool {
     let own = [BOOT_FILE, LEDGER_FILE, LOCK_FILE, SECRET_FILE, DAMAGED_DIR];
-    Name::read(name).is_none() && number_of(name).is_none() && !own.contains(&name) && !name.ends_with(".unfinished")
+    FileName::read(name).is_none()
+        && number_of(name).is_none()
+        && !own.contains(&name)
+        && !name.ends_with(".unfinished")
 }

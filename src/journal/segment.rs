@@ -1,406 +1,292 @@
-//! The file of a segment: a header, then what ClickHouse gets.
-//!
-//! ```text
-//! 0    8  "MILLRACE"
-//! 8    2  version of this format, little-endian as all numbers here: 2
-//! 10   2  length of the header
-//! 12   4  0
-//! 16  16  id of the segment, as ClickHouse carries a UUID
-//! 32   8  when it was made, nanoseconds since 1970
-//! 40   8  which columns its blocks have: the start of the checksum of their names and types
-//! 48   1  length of the table's name
-//! 49   -  the table's name
-//! -   16  CityHash128 of everything above
-//! -    -  compressed frames (columns/frames.rs), each one Native block; after each the record of its rows (known.rs),
-//!         unless none of them is to be known again. Version 1 has no records
-//! ```
-//!
-//! A later version keeps the first 12 bytes and the checksum at the header's end: that is what tells it from damage.
-//!
-//! The name of the file says what became of it, so that a start needs to read only what was not finished:
-//!
-//! ```text
-//! {number}-{origin}.new               its header is being written
-//! {number}-{origin}.open              rows are being added
-//! {number}-{origin}-{rows}.segment    waits for ClickHouse
-//! {number}-{origin}-{rows}.doubt      waits, and ClickHouse may have rows of it although its token does not say so
-//! {number}-{origin}-{rows}.stored     ClickHouse has it; kept a little, for repeats from senders
-//! ```
+//! A segment on its way to ClickHouse: taken from the backlog, read, and ended.
 
-use super::known::Record;
-use crate::columns::COLUMNS;
-use crate::columns::SEGMENT_ID;
-use crate::columns::native::frames::{
-    FRAME_HEADER_BYTES, check_frame, checksum_of, claimed_bytes, decompress_checked_frame,
-};
-use crate::columns::native::parse::Block;
+use super::aside::{self, Aside, Reason, move_aside};
+use super::backlog::{Backlog, State};
+use super::format::{self, COLUMNS_HASH, Damage, FileName, FileState};
+use super::loaded::{InDoubt, LoadError, Loaded, RowsLost, Whole, columns_of};
+use super::queue::{History, Next, Order, Waiting};
+use super::sealed::{Body, Sealed};
+use super::segment_file::SegmentFile;
+use super::waiters::Outcome;
 use crate::ids::SegmentId;
+use crate::numbers::to_u64;
 use bytes::Bytes;
-use std::ops::Range;
-use std::sync::LazyLock;
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
 
-const MAGIC: &[u8; 8] = b"MILLRACE";
-/// The version that is written. Every earlier one is read.
-pub(super) const FORMAT_VERSION: u16 = 2;
-const FIXED_BYTES: usize = 49;
-/// The longest header: that of a table whose name has 255 bytes.
-pub(super) const HEADER_BYTES_MAX: u64 = 320;
-const CHECKSUM_BYTES: usize = 16;
-/// The search for frames behind damage checks at most so many times the bytes there are.
-const SEARCH_FACTOR: usize = 32;
-
-/// What the blocks of this program look like.
-pub(super) static COLUMNS_HASH: LazyLock<u64> = LazyLock::new(|| {
-    let list: String = COLUMNS.iter().map(|column| format!("{} {}\n", column.name, column.wire_type)).collect();
-    let [a, b, c, d, e, f, g, h, ..] = checksum_of(list.as_bytes());
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
-});
-
-/// What a segment's file says about itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) id: SegmentId,
-    pub(super) created_nanos: i64,
-    pub(super) columns: u64,
-    pub(super) table: String,
-}
-
-/// Why a file is no segment that can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// Its header is damaged, and nothing behind it checks.
-    #[error("its header is damaged, and so is all behind it")]
-    Header,
-    /// A later Millrace wrote it.
-    #[error("it is of format version {0}, which a later Millrace wrote; this one reads up to {FORMAT_VERSION}")]
-    Version(u16),
-}
-
-impl Header {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let table = self.table.as_bytes().get(..255).unwrap_or(self.table.as_bytes());
-        let length = FIXED_BYTES + table.len() + CHECKSUM_BYTES;
-        let mut out = Vec::with_capacity(length);
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        out.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
-        out.extend_from_slice(&self.id.wire_bytes());
-        out.extend_from_slice(&self.created_nanos.to_le_bytes());
-        out.extend_from_slice(&self.columns.to_le_bytes());
-        out.push(u8::try_from(table.len()).unwrap_or(u8::MAX));
-        out.extend_from_slice(table);
-        out.extend_from_slice(&checksum_of(&out));
-        out
-    }
-
-    /// The header and how many bytes it has.
-    pub(super) fn read(bytes: &[u8]) -> Result<(Self, usize), Unreadable> {
-        let number = |at: usize| bytes.get(at..at + 2).and_then(|two| two.try_into().ok()).map(u16::from_le_bytes);
-        let (Some(version), Some(length)) = (number(8), number(10)) else { return Err(Unreadable::Header) };
-        if !bytes.starts_with(MAGIC) {
-            return Err(Unreadable::Header);
-        }
-        let length = usize::from(length);
-        let whole = bytes.get(..length).ok_or(Unreadable::Header)?;
-        let (said, sum) = whole
-            .split_at_checked(length.checked_sub(CHECKSUM_BYTES).ok_or(Unreadable::Header)?)
-            .ok_or(Unreadable::Header)?;
-        if checksum_of(said) != sum {
-            return Err(Unreadable::Header);
-        }
-        if version > FORMAT_VERSION {
-            return Err(Unreadable::Version(version));
-        }
-        let eight = |at: usize| said.get(at..at + 8).and_then(|eight| eight.try_into().ok()).map(u64::from_le_bytes);
-        let id = said.get(16..32).and_then(|id| id.try_into().ok()).map(SegmentId::from_wire);
-        let table = said.get(FIXED_BYTES..).map(|table| String::from_utf8_lossy(table).into_owned());
-        let (Some(id), Some(created), Some(columns), Some(table)) = (id, eight(32), eight(40), table) else {
-            return Err(Unreadable::Header);
-        };
-        Ok((Self { id, created_nanos: created.cast_signed(), columns, table }, length))
-    }
-}
-
-/// What a segment's bytes hold.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Scan {
-    /// `None` when it is damaged: the frames speak for themselves.
-    pub(super) header: Option<Header>,
-    /// The frames that check, in order.
-    pub(super) frames: Vec<Range<usize>>,
-    /// Of each frame the record after it.
-    pub(super) records: Vec<Option<Range<usize>>>,
-    /// Where the frames end that follow each other without damage.
-    pub(super) sound_until: usize,
-    pub(super) damage: Damage,
-}
-
-impl Scan {
-    /// Whether its end is not whole.
-    pub(super) fn is_torn(&self) -> bool {
-        self.damage == Damage::TornTail
-    }
-}
-
-/// What is wrong with a segment's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Damage {
-    None,
-    /// The end is not whole: a commit that was cut off, so never acknowledged.
-    TornTail,
-    /// Good frames follow bad bytes, or the file was finished and is no longer whole.
-    Inside,
-}
-
-/// Whether a frame's rows all say that they are of that segment. Frames behind damage are looked for byte by byte, and
-/// what a sender put into a span could look like one.
-pub(super) fn is_of(id: SegmentId) -> impl Fn(&[u8]) -> bool {
-    move |frame| {
-        let mut content = Vec::new();
-        let whole = decompress_checked_frame(frame, &mut content).ok().and_then(|()| Block::parse(&content).ok());
-        whole.is_some_and(|(block, rest)| rest.is_empty() && block.is_every_uuid(SEGMENT_ID, id.wire_bytes()))
-    }
-}
-
-/// Whether a frame is whole and its rows say that they are of another segment: somebody put it there.
-fn is_of_another(id: SegmentId, frame: &[u8]) -> bool {
-    let mut content = Vec::new();
-    let whole = decompress_checked_frame(frame, &mut content).ok().and_then(|()| Block::parse(&content).ok());
-    whole.is_some_and(|(block, _rest)| !block.is_every_uuid(SEGMENT_ID, id.wire_bytes()))
-}
-
-/// Reads a segment frame by frame; frames behind damage are found again, if they are `ours`.
-pub(super) fn scan(bytes: &[u8], ours: impl Fn(&[u8]) -> bool) -> Result<Scan, Unreadable> {
-    let (header, start) = match Header::read(bytes) {
-        Ok((header, start)) => (Some(header), start),
-        Err(Unreadable::Header) => (None, 0),
-        Err(later) => return Err(later),
-    };
-    let (mut frames, mut records, mut at) = (Vec::new(), Vec::new(), start);
-    let mut damage = Damage::None;
-    let mut sound_until = start;
-    let mut search_bytes = bytes.len().saturating_mul(SEARCH_FACTOR);
-    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-        if let Ok(Some(shape)) = check_frame(rest) {
-            let end = at + shape.frame_bytes;
-            let record = Record::read(bytes.get(end..).unwrap_or_default()).map(|(_, length)| end..end + length);
-            frames.push(at..end);
-            at = record.as_ref().map_or(end, |record| record.end);
-            records.push(record);
-            if damage == Damage::None {
-                sound_until = at;
-            } else {
-                damage = Damage::Inside;
+impl Backlog {
+    /// The next segment to send; `None` once the backlog is closed and empty. Safe to cancel.
+    pub async fn take(&self, order: Order) -> Option<Segment> {
+        let mut idle = Idle { backlog: self, is_counted: false };
+        loop {
+            let changed = self.0.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let wake_at = {
+                let mut state = self.state();
+                match state.queue.take_next(order) {
+                    Next::Segment(Waiting { sealed, history, .. }) => {
+                        idle.end(&mut state);
+                        self.0.wanted.notify_waiters();
+                        return Some(Segment { sealed, history, backlog: self.clone() });
+                    }
+                    Next::Nothing if state.queue.is_over() => return None,
+                    Next::Nothing => {
+                        idle.begin(&mut state);
+                        None
+                    }
+                    Next::NotBefore(at) => {
+                        idle.begin(&mut state);
+                        Some(at)
+                    }
+                }
+            };
+            self.0.wanted.notify_waiters();
+            match wake_at {
+                Some(at) => {
+                    let _woken_early = tokio::time::timeout_at(at.into(), changed).await;
+                }
+                None => changed.await,
             }
-            continue;
         }
-        if damage == Damage::None {
-            damage = Damage::TornTail;
-        }
-        match find_frame(rest, &ours, &mut search_bytes) {
-            Some(skip) => at += skip,
-            None => break,
-        }
-    }
-    if header.is_none() && frames.is_empty() {
-        return Err(Unreadable::Header);
-    }
-    Ok(Scan { header, frames, records, sound_until, damage })
-}
-
-/// Where behind the front the next of our frames begins. What is checked on the way counts against `search_bytes`: bytes
-/// made to look like frames must not cost hours.
-fn find_frame(bytes: &[u8], ours: impl Fn(&[u8]) -> bool, search_bytes: &mut usize) -> Option<usize> {
-    for skip in 1..bytes.len().saturating_sub(FRAME_HEADER_BYTES) {
-        let from_here = bytes.get(skip..).unwrap_or_default();
-        let Some(claimed) = claimed_bytes(from_here) else { continue };
-        *search_bytes = search_bytes.checked_sub(claimed)?;
-        let is_whole = matches!(check_frame(from_here), Ok(Some(_)));
-        if is_whole && from_here.get(..claimed).is_some_and(&ours) {
-            return Some(skip);
-        }
-    }
-    None
-}
-
-/// What a file's name says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Name {
-    pub(super) id: SegmentId,
-    pub(super) state: State,
-}
-
-/// How far a segment is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    New,
-    Open,
-    Waiting { rows: usize },
-    Doubt { rows: usize },
-    Stored { rows: usize },
-}
-
-impl Scan {
-    /// Each frame with the record of its rows.
-    pub(super) fn framed<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (&'a [u8], Option<Record<'a>>)> {
-        self.frames.iter().zip(&self.records).map(|(frame, record)| {
-            let record = record.clone().and_then(|record| Record::read(bytes.get(record)?));
-            (bytes.get(frame.clone()).unwrap_or_default(), record.map(|(record, _)| record))
-        })
-    }
-
-    /// Without frames of other segments.
-    pub(super) fn of(mut self, id: SegmentId, bytes: &[u8]) -> Self {
-        let is_own = |frame: &Range<usize>| !is_of_another(id, bytes.get(frame.clone()).unwrap_or_default());
-        let own: Vec<bool> = self.frames.iter().map(is_own).collect();
-        if own.contains(&false) {
-            let mut kept = own.iter();
-            self.frames.retain(|_| kept.next() == Some(&true));
-            let mut kept = own.iter();
-            self.records.retain(|_| kept.next() == Some(&true));
-            self.damage = Damage::Inside;
-        }
-        self
-    }
-
-    /// The frames alone, one after the other, without taking more memory.
-    pub(super) fn into_frames(self, mut bytes: Vec<u8>) -> Bytes {
-        let follow =
-            |two: &[Range<usize>]| two.iter().map(|frame| frame.end).next() == two.last().map(|frame| frame.start);
-        if self.frames.windows(2).all(follow) {
-            let whole =
-                self.frames.first().map_or(0, |first| first.start)..self.frames.last().map_or(0, |last| last.end);
-            return Bytes::from(bytes).slice(whole);
-        }
-        let mut end = 0;
-        for frame in self.frames {
-            let length = frame.len();
-            bytes.copy_within(frame, end);
-            end += length;
-        }
-        bytes.truncate(end);
-        bytes.into()
     }
 }
 
-impl Name {
-    pub(super) fn file(self) -> String {
-        let (number, origin) = (self.id.number(), self.id.origin());
-        match self.state {
-            State::New => format!("{number:016x}-{origin:016x}.new"),
-            State::Open => format!("{number:016x}-{origin:016x}.open"),
-            State::Waiting { rows } => format!("{number:016x}-{origin:016x}-{rows}.segment"),
-            State::Doubt { rows } => format!("{number:016x}-{origin:016x}-{rows}.doubt"),
-            State::Stored { rows } => format!("{number:016x}-{origin:016x}-{rows}.stored"),
+/// Counts a taker as idle for as long as it waits, however that ends.
+struct Idle<'b> {
+    backlog: &'b Backlog,
+    is_counted: bool,
+}
+
+impl Idle<'_> {
+    fn begin(&mut self, state: &mut State) {
+        if !std::mem::replace(&mut self.is_counted, true) {
+            state.queue.begin_idle();
         }
     }
 
-    pub(super) fn read(file: &str) -> Option<Self> {
-        let (stem, end) = file.split_once('.')?;
-        let mut parts = stem.split('-');
-        let mut hex = || {
-            let part = parts.next().filter(|part| part.len() == 16)?;
-            u64::from_str_radix(part, 16).ok()
+    fn end(&mut self, state: &mut State) {
+        if std::mem::take(&mut self.is_counted) {
+            state.queue.end_idle();
+        }
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        if self.is_counted {
+            let backlog = self.backlog;
+            self.end(&mut backlog.state());
+        }
+    }
+}
+
+/// A segment on its way to ClickHouse. One that is not ended ([`stored`](Self::stored), [`put_back`](Self::put_back),
+/// [`set_aside`](Self::set_aside), [`leave`](Self::leave)) counts as under way until the process ends.
+pub struct Segment {
+    sealed: Sealed,
+    history: History,
+    backlog: Backlog,
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment").field("id", &self.sealed.id).field("rows", &self.sealed.rows).finish_non_exhaustive()
+    }
+}
+
+impl Segment {
+    /// Its id, which is also the token of its insert.
+    #[must_use]
+    pub fn id(&self) -> SegmentId {
+        self.sealed.id
+    }
+
+    /// Its rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.sealed.rows
+    }
+
+    /// Whether it may be in ClickHouse although its token is forgotten.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.sealed.in_doubt
+    }
+
+    /// Whether an earlier run wrote it, and may have sent it.
+    #[must_use]
+    pub fn is_recovered(&self) -> bool {
+        self.sealed.is_recovered
+    }
+
+    /// What it went through.
+    #[must_use]
+    pub fn history(&self) -> History {
+        self.history
+    }
+
+    /// Reads and checks its frames. If the file is damaged, good frames are returned, and the segment is in doubt from then on.
+    /// Blocks the thread.
+    ///
+    /// # Errors
+    /// If nothing of it can be sent.
+    pub fn load(&mut self) -> Result<Loaded, LoadError> {
+        let id = self.sealed.id;
+        let file = match &self.sealed.body {
+            Body::Memory { frames, .. } => return Ok(self.loaded(frames.clone(), None, None)),
+            Body::File(file) => file,
         };
-        let (number, origin) = (hex()?, hex()?);
-        let rows = parts.next();
-        let state = match (end, rows, parts.next()) {
-            ("new", None, None) => State::New,
-            ("open", None, None) => State::Open,
-            ("segment", Some(rows), None) => State::Waiting { rows: rows.parse().ok()? },
-            ("doubt", Some(rows), None) => State::Doubt { rows: rows.parse().ok()? },
-            ("stored", Some(rows), None) => State::Stored { rows: rows.parse().ok()? },
-            _ => return None,
-        };
-        Some(Self { id: SegmentId::new(origin, number), state })
+        let bytes = file.read()?;
+        let mut found = format::scan(&bytes, format::is_of(id))?;
+        if self.sealed.is_recovered {
+            found = found.of(id, &bytes);
+        }
+        let is_ours = found.header.as_ref().is_some_and(|header| header.columns == *COLUMNS_HASH);
+        let columns = if is_ours { None } else { Some(columns_of(&bytes, &found)?) };
+        let as_written = !self.sealed.is_recovered && to_u64(bytes.len()) == self.sealed.bytes;
+        // a file that was cut between two frames looks whole: its rows must be counted
+        let rows_good =
+            if as_written && found.damage == Damage::None { self.sealed.rows } else { found.rows_in(&bytes) };
+        if rows_good == 0 {
+            return Err(LoadError::Nothing);
+        }
+        let rows_lost = self.sealed.rows.saturating_sub(rows_good);
+        let is_damaged = rows_lost > 0 || found.damage == Damage::Inside;
+        let frames = found.into_frames(bytes);
+        if is_damaged {
+            // what is sent now is not all that its token stands for
+            self.set_in_doubt()?;
+        }
+        let is_exact = self.sealed.is_counted;
+        Ok(self.loaded(frames, columns, is_damaged.then_some(RowsLost { rows: rows_lost, is_exact })))
+    }
+
+    fn loaded(&self, frames: Bytes, columns: Option<Vec<String>>, damage: Option<RowsLost>) -> Loaded {
+        let id = self.sealed.id;
+        if self.sealed.in_doubt {
+            Loaded::InDoubt(InDoubt { id, frames, damage })
+        } else {
+            assert!(damage.is_none(), "a damaged segment is in doubt: it is never sent as a whole");
+            Loaded::Whole(Whole { id, frames, columns })
+        }
+    }
+
+    /// ClickHouse has it, except for `rows_dead` rows that are among the dead letters.
+    pub fn stored(self, rows_dead: usize) {
+        let Self { sealed, backlog, .. } = self;
+        let rows_stored = sealed.rows.checked_sub(rows_dead).expect("dead letters are rows of the segment");
+        backlog.0.metrics.settle(rows_stored, rows_dead);
+        match &sealed.body {
+            Body::File(file) if !file.place().is_left() => retain(&backlog, &sealed, file),
+            Body::File(_) => {}
+            Body::Memory { records, .. } => backlog.retained().archive_memory(&backlog.folder(), records),
+        }
+        let outcome = if rows_dead == 0 { Outcome::Stored } else { Outcome::DeadLettered };
+        end(&backlog, sealed.id, outcome);
+        backlog.prune(false);
+    }
+
+    /// A later Millrace wrote it, and can read it: its file stays where it is.
+    pub fn leave(self, why: &str) {
+        let Self { sealed, backlog, .. } = self;
+        backlog.0.metrics.settle(0, sealed.rows);
+        tracing::error!(segment = %sealed.id, why, "a segment of the journal is left where it is");
+        end(&backlog, sealed.id, Outcome::DeadLettered);
+    }
+
+    /// Its file is damaged and its good rows are stored: sets the file aside for a person to look at. `rows_dead` of them are among
+    /// the dead letters.
+    pub fn set_aside(self, lost: RowsLost, rows_dead: usize, why: &str) {
+        let Self { sealed, backlog, .. } = self;
+        let gone = lost.rows + rows_dead;
+        // of a segment that was not counted there may be more
+        debug_assert!(gone <= sealed.rows || !sealed.is_counted || sealed.is_recovered, "{gone} of {}", sealed.rows);
+        backlog.0.metrics.settle(sealed.rows.saturating_sub(gone), gone);
+        if let Body::File(file) = &sealed.body {
+            move_file_aside(&backlog, &sealed, file, lost, why);
+        }
+        end(&backlog, sealed.id, if gone == 0 { Outcome::Stored } else { Outcome::DeadLettered });
+    }
+
+    /// Parts of it are about to be sent by themselves: from now on, over restarts too, it is in doubt and never sent as a
+    /// whole. Blocks the thread.
+    ///
+    /// # Errors
+    /// If its file cannot be renamed durably; nothing may be sent in parts then.
+    pub fn mark_in_doubt(&mut self, whole: Whole) -> io::Result<InDoubt> {
+        assert_eq!(whole.id, self.sealed.id, "what was loaded from a segment belongs to it");
+        self.set_in_doubt()?;
+        let Whole { id, frames, .. } = whole;
+        Ok(InDoubt { id, frames, damage: None })
+    }
+
+    fn set_in_doubt(&mut self) -> io::Result<()> {
+        if self.sealed.in_doubt {
+            return Ok(());
+        }
+        let Sealed { id, rows, .. } = self.sealed;
+        if let Body::File(file) = &mut self.sealed.body
+            && !file.place().is_left()
+        {
+            let dir = &self.backlog.0.dir;
+            file.rename(dir.join(FileName { id, state: FileState::Doubt { rows } }.file()))?;
+            file.folder().sync_dir(dir)?;
+        }
+        self.sealed.in_doubt = true;
+        Ok(())
+    }
+
+    /// Not now: others may go first until `pause` is over. `history` is what it went through by now.
+    pub fn put_back(self, pause: Duration, history: History) {
+        let Self { sealed, backlog, .. } = self;
+        backlog.state().queue.put_back(sealed, Instant::now().checked_add(pause), history);
+        backlog.0.changed.notify_waiters();
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::columns::native::frames::compress_pieces;
-    use proptest::prelude::*;
+/// The next start does not expect it any more, and those who wait for it are notified.
+fn end(backlog: &Backlog, id: SegmentId, outcome: Outcome) {
+    // if the ledger cannot be written, the next start finds the file, or names it as missing
+    let _is_cleared = backlog.ledger().clear(id);
+    backlog.settle(id, outcome);
+}
 
-    fn header() -> Header {
-        Header { id: SegmentId::new(1, 2), created_nanos: 3, columns: 4, table: "otel.otel_traces".to_owned() }
-    }
-
-    fn segment(contents: &[&[u8]]) -> Vec<u8> {
-        let mut bytes = header().encode();
-        contents.iter().for_each(|content| compress_pieces(content, &mut bytes));
-        bytes
-    }
-
-    #[test]
-    fn a_header_reads_back_and_a_later_version_is_named() {
-        let mut bytes = header().encode();
-        assert_eq!(Header::read(&bytes), Ok((header(), bytes.len())));
-        for cut in 0..bytes.len() {
-            assert_eq!(Header::read(&bytes[..cut]), Err(Unreadable::Header), "{cut}");
+/// Marks the file of a stored segment as that. If the mark is lost, the segment is sent once more after a restart, with the same
+/// token.
+fn retain(backlog: &Backlog, sealed: &Sealed, file: &SegmentFile) {
+    let (folder, path) = (file.folder(), file.path());
+    let name = FileName { id: sealed.id, state: FileState::Stored { rows: sealed.rows } };
+    let retained = backlog.0.dir.join(name.file());
+    match folder.rename(path, &retained) {
+        Ok(()) => {
+            // this run does not remove a file that the next start still expects
+            if backlog.ledger().clear(sealed.id) {
+                backlog.retained().retain(folder.clone(), retained, sealed.bytes);
+            }
         }
-        bytes[8] = 3;
-        assert_eq!(Header::read(&bytes), Err(Unreadable::Header), "a flipped bit is no later version");
-        let said = bytes.len() - CHECKSUM_BYTES;
-        let sum = checksum_of(&bytes[..said]);
-        bytes[said..].copy_from_slice(&sum);
-        assert_eq!(Header::read(&bytes), Err(Unreadable::Version(3)));
-        assert_eq!(scan(&bytes, |_| true), Err(Unreadable::Version(3)));
-    }
-
-    #[test]
-    fn a_tail_cut_anywhere_ends_at_the_last_good_frame() {
-        let whole = segment(&[b"one", b"two", b"three"]);
-        let all = scan(&whole, |_| true).unwrap();
-        assert_eq!((all.frames.len(), all.damage, all.sound_until), (3, Damage::None, whole.len()));
-        for cut in all.frames[1].end + 1..whole.len() {
-            let cut = scan(&whole[..cut], |_| true).unwrap();
-            assert_eq!((cut.frames.len(), cut.damage, cut.sound_until), (2, Damage::TornTail, all.frames[1].end));
+        Err(error) => {
+            tracing::warn!(%error, path = %path.display(), "failed to mark a segment as stored; it is removed");
+            if let Err(error) = folder.remove(path) {
+                tracing::warn!(%error, path = %path.display(), "failed to remove a segment that is stored");
+            }
         }
     }
+}
 
-    #[test]
-    fn frames_behind_damage_are_found() {
-        let whole = segment(&[b"one", b"two", b"three", b"four"]);
-        let frames = scan(&whole, |_| true).unwrap().frames;
-        for at in frames[1].clone() {
-            let mut damaged = whole.clone();
-            damaged[at] ^= 0x40;
-            let found = scan(&damaged, |_| true).unwrap();
-            assert_eq!(found.frames, [frames[0].clone(), frames[2].clone(), frames[3].clone()], "byte {at}");
-            assert_eq!((found.damage, found.sound_until), (Damage::Inside, frames[0].end));
-        }
+fn move_file_aside(backlog: &Backlog, sealed: &Sealed, file: &SegmentFile, lost: RowsLost, why: &str) {
+    let path = file.path();
+    let reason = if lost.rows < sealed.rows { Reason::Damaged } else { Reason::Unreadable };
+    let moved = move_aside(&**file.folder(), &backlog.0.dir, path);
+    let name = aside::name_of(moved.as_ref().map_or(path, |to| to));
+    tracing::error!(
+        segment = %sealed.id, rows = sealed.rows, rows_lost = lost.rows, is_exact = lost.is_exact, file = name, why,
+        "a segment of the journal is damaged; its good rows are stored, the file is set aside"
+    );
+    if let Err(error) = moved {
+        tracing::error!(%error, path = %path.display(), "failed to set a damaged segment aside");
     }
-
-    #[test]
-    fn names_read_back_and_others_are_not_ours() {
-        for state in [State::Open, State::Waiting { rows: 7 }, State::Doubt { rows: 8 }, State::Stored { rows: 0 }] {
-            let name = Name { id: SegmentId::new(u64::MAX, 1), state };
-            assert_eq!(Name::read(&name.file()), Some(name));
-        }
-        for file in ["lock", "boot", "x.open", "0000000000000001-0000000000000002-x.segment", "1-2.open"] {
-            assert_eq!(Name::read(file), None, "{file}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_flipped_bit_costs_at_most_one_frame(bit in 0_usize..8, place in 0.0_f64..1.0) {
-            let whole = segment(&[b"one", &[b'x'; 500], b"three"]);
-            let mut damaged = whole.clone();
-            let at = (place * whole.len() as f64) as usize;
-            damaged[at] ^= 1 << bit;
-            let (good, found) = (scan(&whole, |_| true).unwrap(), scan(&damaged, |_| true).unwrap());
-            let left = if at < good.frames[0].start { 3 } else { 2 };
-            prop_assert_eq!((found.frames.len(), found.header.is_none()), (left, left == 3));
-            prop_assert!(found.frames.iter().all(|frame| good.frames.contains(frame)));
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _any = scan(&bytes, |_| true);
-            let _any = scan(&[header().encode(), bytes].concat(), |_| true);
-        }
-    }
+    let lost = if sealed.is_foreign { RowsLost::exactly(0) } else { lost };
+    backlog.note_aside(Aside { file: name, reason, lost });
 }

@@ -5,16 +5,16 @@ use super::*;
 /// Entries that wait together are one group.
 fn together(sends: &[(Ack, &[u64])]) -> (Rig, Vec<PendingAck>) {
     let mut rig = Rig::new();
-    let promises = sends.iter().map(|(ack, numbers)| rig.send(*ack, numbers)).collect();
+    let pending = sends.iter().map(|(ack, numbers)| rig.send(*ack, numbers)).collect();
     rig.disk.fail_next(Op::Append, Fault::NoSpace);
     rig.run();
-    (rig, promises)
+    (rig, pending)
 }
 
 #[tokio::test]
 async fn what_is_acknowledged_from_memory_is_kept_when_the_durable_entry_it_repeats_is_refused() {
-    let (mut rig, mut promises) = together(&[(Ack::Durable, &[1, 2]), (Ack::Memory, &[1])]);
-    let (memory, durable) = (promises.pop().unwrap(), promises.pop().unwrap());
+    let (mut rig, mut pending) = together(&[(Ack::Durable, &[1, 2]), (Ack::Memory, &[1])]);
+    let (memory, durable) = (pending.pop().unwrap(), pending.pop().unwrap());
     assert_eq!(kept(memory).await, Ok(()));
     assert_eq!(kept(durable).await, Err(IngestError::DiskFull));
     rig.refuse(2);
@@ -40,8 +40,8 @@ async fn a_journal_that_fails_says_how_many_spans_were_in_memory_alone_and_loses
     let failed = rig.running.take().unwrap().join().unwrap().unwrap_err();
     assert_eq!((failed.rows, failed.rows_in_memory), (0, 5), "two of the group, three of the channel");
     let mut refused = 0;
-    for (promise, spans) in failing.into_iter().chain(waiting).zip([1, 2, 3, 2, 1]) {
-        if let Err(why) = kept(promise).await {
+    for (ack, spans) in failing.into_iter().chain(waiting).zip([1, 2, 3, 2, 1]) {
+        if let Err(why) = kept(ack).await {
             assert_eq!(why, IngestError::JournalFailed);
             rig.refuse(spans);
             refused += spans;

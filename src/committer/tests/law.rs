@@ -88,12 +88,12 @@ impl World {
             self.rig.refuse(numbers.len());
             return;
         }
-        let promise = self.rig.send(ack, &numbers);
-        self.waiting.push((numbers, Box::pin(async { promise.acked().await.map(|_receipt| ()) })));
+        let ack = self.rig.send(ack, &numbers);
+        self.waiting.push((numbers, Box::pin(async { ack.acked().await.map(|_receipt| ()) })));
     }
 
     fn commit(&mut self) {
-        while let Some(first) = self.running.parts.outlet.try_recv() {
+        while let Some(first) = self.running.parts.queue.try_recv() {
             self.running.take(first).unwrap();
         }
         // the disk has room again
@@ -101,9 +101,9 @@ impl World {
     }
 
     fn seal(&mut self) {
-        for growing in &mut self.running.growing {
-            self.running.parts.journal.seal(growing.lane);
-            *growing = Growing::new(growing.lane);
+        for timer in &mut self.running.timers {
+            self.running.parts.journal.seal(timer.lane);
+            *timer = SealTimer::new(timer.lane);
         }
     }
 

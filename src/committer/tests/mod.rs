@@ -13,7 +13,7 @@ use crate::telemetry::Receiver;
 use crate::time::UnixNanos;
 use futures_util::FutureExt as _;
 use std::path::Path;
-use std::sync::mpsc::{Receiver as Heard, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver as SyncReceiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -62,16 +62,16 @@ impl Rig {
     /// All is there, and nothing is taken from the channel yet.
     fn new() -> Self {
         let (disk, metrics) = (SimDisk::default(), Metrics::new().unwrap());
-        let (pipeline, outlet) = pipeline::channel(64 << 20, &metrics);
+        let (pipeline, queue) = pipeline::channel(64 << 20, &metrics);
         let (journal, _) = Journal::open(options(), disk.shared(), metrics.clone(), &mut |_| true).unwrap();
         let (learn, learned) = mpsc::channel(4);
         let draining = CancellationToken::new();
         let drain = draining.clone();
         let backlog = journal.backlog().clone();
         let committer = Committer {
-            outlet,
+            queue,
             journal,
-            accepted: DedupIndex::new(7, 10_000, WINDOW),
+            dedup: DedupIndex::new(7, 10_000, WINDOW),
             learned,
             gate: pipeline.gate(),
             metrics: metrics.clone(),
@@ -97,9 +97,9 @@ impl Rig {
     fn send(&self, ack: Ack, numbers: &[u64]) -> PendingAck {
         let origin = origin(ack);
         let room = self.pipeline.reserve(1).unwrap();
-        let promise = self.pipeline.send(group(numbers), room, origin).unwrap();
+        let ack = self.pipeline.send(group(numbers), room, origin).unwrap();
         self.law();
-        promise
+        ack
     }
 
     /// As a receiver does when it is told no.
@@ -151,8 +151,8 @@ async fn patiently<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.expect("it comes to an end")
 }
 
-async fn kept(promise: PendingAck) -> Result<(), IngestError> {
-    patiently(promise.acked()).await.map(|_receipt| ())
+async fn kept(ack: PendingAck) -> Result<(), IngestError> {
+    patiently(ack.acked()).await.map(|_receipt| ())
 }
 
 /// Lets everything else go on until that is so.
@@ -179,7 +179,7 @@ fn numbers_in(segment: &mut Segment) -> Vec<u64> {
 
 /// Syncs that wait for the test: it hears of each, and lets it go on.
 struct Gate {
-    entered: Heard<()>,
+    entered: SyncReceiver<()>,
     go: SyncSender<()>,
 }
 
@@ -210,10 +210,10 @@ async fn everything_that_waits_shares_one_fsync() {
     let mut rig = Rig::new();
     let syncs = |rig: &Rig| rig.disk.calls().into_iter().filter(|op| *op == Op::Sync).count();
     let before = syncs(&rig);
-    let promises: Vec<PendingAck> = (0..200).map(|at| rig.send(Ack::Durable, &[2 * at + 1, 2 * at + 2])).collect();
+    let pending: Vec<PendingAck> = (0..200).map(|at| rig.send(Ack::Durable, &[2 * at + 1, 2 * at + 2])).collect();
     rig.run();
-    for promise in promises {
-        assert_eq!(kept(promise).await, Ok(()));
+    for ack in pending {
+        assert_eq!(kept(ack).await, Ok(()));
     }
     let journal = &rig.metrics.journal;
     assert_eq!((journal.commits.get(), journal.fsyncs.get()), (1, 3), "the new file, its name, and one for all");
@@ -238,11 +238,11 @@ async fn nobody_hears_ok_before_the_sync_and_what_came_meanwhile_shares_the_next
     gate.open();
     assert!(patiently(first).await.is_ok());
     gate.wait();
-    let mut behind: Vec<_> = behind.into_iter().map(|promise| Box::pin(promise.acked())).collect();
-    assert!(behind.iter_mut().all(|promise| promise.as_mut().now_or_never().is_none()));
+    let mut behind: Vec<_> = behind.into_iter().map(|ack| Box::pin(ack.acked())).collect();
+    assert!(behind.iter_mut().all(|ack| ack.as_mut().now_or_never().is_none()));
     gate.open();
-    for promise in behind {
-        assert!(patiently(promise).await.is_ok());
+    for ack in behind {
+        assert!(patiently(ack).await.is_ok());
     }
     assert_eq!(rig.metrics.journal.commits.get(), 2);
     assert_eq!(rig.metrics.journal.fsyncs.get(), 4, "the new file, its name, and one for each commit");
@@ -296,23 +296,23 @@ async fn what_is_in_memory_alone_holds_its_room_until_it_is_stored() {
 async fn who_waits_for_clickhouse_hears_how_it_ended() {
     let mut rig = Rig::running();
     for (dead, want) in [(0, Ok(())), (1, Err(IngestError::DeadLettered))] {
-        let mut promise = Box::pin(rig.send(Ack::Stored, &[10 + dead, 20 + dead]).acked());
+        let mut ack = Box::pin(rig.send(Ack::Stored, &[10 + dead, 20 + dead]).acked());
         let segment = rig.next().await;
-        assert!(promise.as_mut().now_or_never().is_none());
+        assert!(ack.as_mut().now_or_never().is_none());
         segment.put_back(Duration::ZERO, History { failures: 1, timeouts: 1, ..History::default() });
-        assert!(promise.as_mut().now_or_never().is_none());
+        assert!(ack.as_mut().now_or_never().is_none());
         let segment = rig.next().await;
         assert_eq!((segment.history().failures, segment.history().timeouts), (1, 1));
         segment.stored(usize::try_from(dead).unwrap());
-        assert_eq!(patiently(promise).await.map(|_receipt| ()), want);
+        assert_eq!(patiently(ack).await.map(|_receipt| ()), want);
         rig.law();
     }
     assert_eq!(rig.law(), [4, 0, 0, 0, 3, 1, 0]);
     // a damaged one, of which nothing was lost, and then something
     for (lost, want) in [(0, Ok(())), (1, Err(IngestError::DeadLettered))] {
-        let promise = rig.send(Ack::Stored, &[30 + lost]);
+        let ack = rig.send(Ack::Stored, &[30 + lost]);
         rig.next().await.set_aside(RowsLost::exactly(usize::try_from(lost).unwrap()), 0, "test");
-        assert_eq!(kept(promise).await, want);
+        assert_eq!(kept(ack).await, want);
     }
     assert_eq!(rig.law(), [6, 0, 0, 0, 4, 2, 0]);
     rig.stop().unwrap();
@@ -324,8 +324,8 @@ async fn a_span_sent_again_is_acknowledged_again_and_stored_once() {
     // in one request, in one group, and later
     let together = [rig.send(Ack::Durable, &[1, 2, 1]), rig.send(Ack::Durable, &[2, 3])];
     rig.run();
-    for promise in together {
-        assert_eq!(kept(promise).await, Ok(()));
+    for ack in together {
+        assert_eq!(kept(ack).await, Ok(()));
     }
     assert_eq!(rig.law(), [5, 0, 0, 2, 0, 0, 3]);
     assert_eq!(kept(rig.send(Ack::Durable, &[3, 4, 1])).await, Ok(()));
@@ -438,12 +438,12 @@ async fn a_disk_that_fails_ends_it_and_nobody_hears_ok() {
         drop(gate);
         rig.disk.kill();
         let mut heard = Vec::new();
-        let mut seen = |told: &crate::journal::Heard<'_>| {
-            let crate::journal::HeardRows::Keys(keys) = &told.rows else { panic!("their keys are beside them") };
+        let mut replay = |replay: &crate::journal::Replay<'_>| {
+            let crate::journal::ReplayedRows::Keys(keys) = &replay.rows else { panic!("their keys are beside them") };
             heard.extend(keys.clone());
             true
         };
-        Journal::open(options(), rig.disk.shared(), rig.metrics.clone(), &mut seen).unwrap();
+        Journal::open(options(), rig.disk.shared(), rig.metrics.clone(), &mut replay).unwrap();
         let mut known = DedupIndex::new(7, 10, WINDOW);
         known.remember_all(&heard, now(), now());
         let (seed, mut keys) = (known.seed_of(&Workspace::default()), Vec::new());
@@ -464,8 +464,8 @@ async fn who_waits_behind_a_failure_is_told_of_it() {
     let behind: Vec<PendingAck> = (2..10).map(|number| rig.send(Ack::Durable, &[number])).collect();
     rig.disk.fail_next(Op::Sync, Fault::Io);
     gate.open();
-    for promise in std::iter::once(first).chain(behind) {
-        assert_eq!(kept(promise).await, Err(IngestError::JournalFailed));
+    for ack in std::iter::once(first).chain(behind) {
+        assert_eq!(kept(ack).await, Err(IngestError::JournalFailed));
     }
     assert_eq!(rig.running.take().unwrap().join().unwrap().unwrap_err().rows, 0);
 }
@@ -473,15 +473,15 @@ async fn who_waits_behind_a_failure_is_told_of_it() {
 #[tokio::test]
 async fn a_stop_takes_nothing_new_and_keeps_all_that_was_handed_over() {
     let mut rig = Rig::new();
-    let promises: Vec<PendingAck> = [Ack::Durable, Ack::Memory]
+    let pending: Vec<PendingAck> = [Ack::Durable, Ack::Memory]
         .into_iter()
         .flat_map(|ack| (1..=100).map(move |number| (ack, number + 1_000 * u64::from(ack == Ack::Memory))))
         .map(|(ack, number)| rig.send(ack, &[number]))
         .collect();
     rig.drain.cancel();
     rig.run();
-    for promise in promises {
-        assert_eq!(kept(promise).await, Ok(()));
+    for ack in pending {
+        assert_eq!(kept(ack).await, Ok(()));
     }
     rig.stop().unwrap();
     let origin = origin(Ack::Durable);

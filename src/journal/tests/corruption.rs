@@ -5,7 +5,7 @@ use crate::journal::ledger::LEDGER_FILE;
 
 /// A segment's file, and what was committed to it.
 struct Written {
-    name: Name,
+    name: FileName,
     bytes: Vec<u8>,
     /// The block of each commit.
     blocks: Vec<Vec<u8>>,
@@ -38,9 +38,11 @@ fn written_by(opening: u64, commits: &[usize], is_sealed: bool) -> Written {
         journal.seal(Lane::Disk);
     }
     let names = disk.names_in(Path::new(DIR));
-    let [name] = names.iter().filter_map(|name| Name::read(name)).collect::<Vec<_>>()[..] else { panic!("{names:?}") };
+    let [name] = names.iter().filter_map(|name| FileName::read(name)).collect::<Vec<_>>()[..] else {
+        panic!("{names:?}")
+    };
     let bytes = disk.bytes_of(&path_of(name));
-    let scan = segment::scan(&bytes, |_| true).unwrap();
+    let scan = format::scan(&bytes, |_| true).unwrap();
     let (frames, header) = (scan.frames.clone(), scan.frames[0].start);
     let ends = scan.records.iter().map(|record| record.clone().unwrap().end).collect();
     let ledger = disk.bytes_of(&Path::new(DIR).join(LEDGER_FILE));
@@ -49,12 +51,12 @@ fn written_by(opening: u64, commits: &[usize], is_sealed: bool) -> Written {
     Written { name, bytes, blocks, header, frames, ends, rows: commits.to_vec(), ledger }
 }
 
-fn path_of(name: Name) -> PathBuf {
+fn path_of(name: FileName) -> PathBuf {
     Path::new(DIR).join(name.file())
 }
 
 /// Opens a journal in which there is this file alone.
-fn with(name: Name, bytes: &[u8]) -> (SimDisk, Opened) {
+fn with(name: FileName, bytes: &[u8]) -> (SimDisk, Opened) {
     let disk = SimDisk::default();
     disk.put(&path_of(name), bytes);
     let opened = open(&disk, options(2)).expect("it always starts");
@@ -90,11 +92,11 @@ fn check_sealed(written: &Written, bytes: &[u8], survivors: &[usize], what: &str
         Err(LoadError::Nothing | LoadError::Unreadable(_)) => all,
     };
     assert_eq!(lost, all - left, "{what}");
-    let state = if segment.is_in_doubt() { State::Doubt { rows: all } } else { written.name.state };
+    let state = if segment.is_in_doubt() { FileState::Doubt { rows: all } } else { written.name.state };
     segment.set_aside(RowsLost::exactly(lost), 0, "test");
-    assert_eq!(backlog.view(), View::default());
+    assert_eq!(backlog.view(), BacklogView::default());
     assert_eq!(opened.metrics.pending(), 0);
-    let name = Name { state, ..written.name }.file();
+    let name = FileName { state, ..written.name }.file();
     let kept = disk.bytes_of(&Path::new(DIR).join(aside::DAMAGED_DIR).join(name));
     assert!(kept == bytes, "{what}: kept as it is, for a person to look at");
 }
@@ -121,7 +123,7 @@ fn a_flipped_byte_in_a_finished_segment_costs_its_frame_alone() {
 }
 
 /// Opens a journal in which there is this file, and the ledger of the run that wrote it.
-fn with_ledger(written: &Written, name: Name, bytes: &[u8]) -> (SimDisk, Opened) {
+fn with_ledger(written: &Written, name: FileName, bytes: &[u8]) -> (SimDisk, Opened) {
     let disk = SimDisk::default();
     disk.put(&path_of(name), bytes);
     disk.put(&Path::new(DIR).join(LEDGER_FILE), &written.ledger);
@@ -205,9 +207,9 @@ fn of_a_segment_that_was_cut_emptied_or_removed_what_is_lost_is_counted_exactly(
 #[test]
 fn a_copy_under_another_name_is_set_aside_and_a_renamed_segment_is_stored_under_its_own() {
     let written = written(&[2, 1], true);
-    let other = Name { id: SegmentId::new(77, written.name.id.number() + 1), ..written.name };
-    let other_state = Name { state: State::Waiting { rows: 30 }, ..written.name };
-    let still_open = Name { state: State::Open, ..written.name };
+    let other = FileName { id: SegmentId::new(77, written.name.id.number() + 1), ..written.name };
+    let other_state = FileName { state: FileState::Waiting { rows: 30 }, ..written.name };
+    let still_open = FileName { state: FileState::Open, ..written.name };
     for copy in [other, other_state, still_open] {
         let disk = SimDisk::default();
         disk.put(&path_of(written.name), &written.bytes);
@@ -248,7 +250,7 @@ fn commits_of_another_segment_that_were_appended_are_not_stored_under_its_id() {
 #[test]
 fn an_emptied_original_gives_way_to_its_copy() {
     let written = written(&[2, 1], true);
-    let copy = Name { id: SegmentId::new(77, 8), ..written.name };
+    let copy = FileName { id: SegmentId::new(77, 8), ..written.name };
     let disk = SimDisk::default();
     disk.put(&path_of(written.name), b"");
     disk.put(&path_of(copy), &written.bytes);
@@ -259,7 +261,7 @@ fn an_emptied_original_gives_way_to_its_copy() {
 #[test]
 fn a_foreign_file_with_the_last_number_there_is_neither_stops_the_count_nor_makes_numbers_collide() {
     let written = written(&[2], true);
-    let last = Name { id: SegmentId::new(1, u64::MAX), state: State::Waiting { rows: 2 } };
+    let last = FileName { id: SegmentId::new(1, u64::MAX), state: FileState::Waiting { rows: 2 } };
     let header = Header { id: last.id, created_nanos: 1, columns: 1, table: String::new() }.encode();
     // its name alone says so, or its header too
     for bytes in [&written.bytes[..], &header, b""] {
@@ -318,7 +320,7 @@ fn a_segment_under_way_cut_anywhere_ends_at_its_last_whole_commit() {
         let want = (usize::from(rows > 0), rows, u64::try_from(torn).unwrap());
         assert_eq!((segments, found, torn_bytes), want, "{length} bytes");
         let names = disk.names_in(Path::new(DIR));
-        let left_behind = names.iter().filter(|name| Name::read(name).is_some()).count();
+        let left_behind = names.iter().filter(|name| FileName::read(name).is_some()).count();
         assert_eq!(left_behind, segments, "{names:?}");
         // only what is shorter than a header cannot be what a crash left
         let set_aside = opened.journal.backlog().asides().counts.contains_key(&Reason::Unreadable);
@@ -353,7 +355,7 @@ fn a_segment_that_is_gone_takes_no_other_with_it() {
             ids.push(commit(&mut journal, &[number]).unwrap().segment);
             journal.seal(Lane::Disk);
         }
-        let gone = path_of(Name { id: ids[1], state: State::Waiting { rows: 1 } });
+        let gone = path_of(FileName { id: ids[1], state: FileState::Waiting { rows: 1 } });
         if is_gone_at_start {
             disk.remove(&gone).unwrap();
             disk.kill();
@@ -374,7 +376,7 @@ fn a_segment_that_is_gone_takes_no_other_with_it() {
             }
         }
         assert_eq!(sent, if is_gone_at_start { vec![1, 3] } else { vec![1, 2, 3] }, "what was open is still there");
-        assert_eq!(journal.backlog().view(), View::default());
+        assert_eq!(journal.backlog().view(), BacklogView::default());
     }
 }
 
@@ -385,8 +387,8 @@ fn a_segment_of_a_later_version_is_left_where_it_is() {
     later.bytes[8] = 3;
     let sum = crate::columns::native::frames::checksum_of(&later.bytes[..header - 16]);
     later.bytes[header - 16..header].copy_from_slice(&sum);
-    for state in [State::Waiting { rows: 3 }, State::Open] {
-        let name = Name { state, ..later.name };
+    for state in [FileState::Waiting { rows: 3 }, FileState::Open] {
+        let name = FileName { state, ..later.name };
         let (disk, opened) = with(name, &later.bytes);
         assert_eq!(opened.recovered, Recovered::default());
         assert!(disk.bytes_of(&path_of(name)) == later.bytes);
@@ -418,8 +420,8 @@ fn a_segment_with_a_column_type_of_a_later_release_is_left_where_it_is() {
     let header = Header { id, created_nanos: 1, columns: *COLUMNS_HASH ^ 1, table: "otel.otel_traces".to_owned() };
     let mut bytes = header.encode();
     crate::columns::native::frames::compress_pieces(&block, &mut bytes);
-    for state in [State::Open, State::Waiting { rows: 1 }, State::Doubt { rows: 1 }] {
-        let name = Name { id, state };
+    for state in [FileState::Open, FileState::Waiting { rows: 1 }, FileState::Doubt { rows: 1 }] {
+        let name = FileName { id, state };
         let (disk, opened) = with(name, &bytes);
         let backlog = opened.journal.backlog().clone();
         let mut segment = take(&backlog, Order::Fair).unwrap();
@@ -427,7 +429,7 @@ fn a_segment_with_a_column_type_of_a_later_release_is_left_where_it_is() {
         assert!(why.is_of_later(), "{why}");
         assert!(why.to_string().contains("a later Millrace wrote it: column type \"Int8\" is unknown"), "{why}");
         segment.leave(&why.to_string());
-        assert_eq!((backlog.view(), opened.metrics.pending()), (View::default(), 0));
+        assert_eq!((backlog.view(), opened.metrics.pending()), (BacklogView::default(), 0));
         // it is found again by the next start, of whatever release
         disk.kill();
         assert_eq!(open(&disk, options(3)).unwrap().recovered.rows, 1);
@@ -439,16 +441,16 @@ fn garbage_in_the_folder_stops_no_start() {
     let written = written(&[1], true);
     let garbage: &[&[u8]] = &[b"", b"x", &[0; 400], &[0x82; 5_000], b"MILLRACE", &written.bytes[..40]];
     for bytes in garbage {
-        for state in [State::Open, State::Waiting { rows: 5 }, State::Stored { rows: 5 }] {
-            let (_disk, opened) = with(Name { state, ..written.name }, bytes);
+        for state in [FileState::Open, FileState::Waiting { rows: 5 }, FileState::Stored { rows: 5 }] {
+            let (_disk, opened) = with(FileName { state, ..written.name }, bytes);
             match take(opened.journal.backlog(), Order::Fair) {
                 Some(mut segment) => {
                     assert!(segment.load().is_err());
                     segment.set_aside(RowsLost::exactly(5), 0, "test");
                 }
-                None => assert!(!matches!(state, State::Waiting { .. }), "its rows are to be counted as lost"),
+                None => assert!(!matches!(state, FileState::Waiting { .. }), "its rows are to be counted as lost"),
             }
-            assert_eq!(opened.journal.backlog().view(), View::default());
+            assert_eq!(opened.journal.backlog().view(), BacklogView::default());
         }
     }
     let disk = SimDisk::default();
@@ -466,8 +468,8 @@ const V1_FEWER_COLUMNS: &[u8] = include_bytes!("../../../tests/fixtures/journal/
 #[test]
 fn segments_of_earlier_formats_stay_readable() {
     for (bytes, fewer) in [(V1, false), (V1_FEWER_COLUMNS, true)] {
-        for state in [State::Open, State::Waiting { rows: 6 }] {
-            let name = Name { id: SegmentId::new(7, 8), state };
+        for state in [FileState::Open, FileState::Waiting { rows: 6 }] {
+            let name = FileName { id: SegmentId::new(7, 8), state };
             let (_disk, opened) = with(name, bytes);
             assert_eq!((opened.recovered.rows, opened.heard.len()), (6, 6));
             let mut segment = take(opened.journal.backlog(), Order::Fair).unwrap();

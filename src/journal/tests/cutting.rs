@@ -3,6 +3,7 @@
 use super::*;
 use crate::bounds::{BLOCK_BYTES, BLOCK_BYTES_MAX, FRAME_BYTES_MAX};
 use crate::columns::{MapRow, SpanScalars};
+use crate::journal::active::{BUFFER_KEPT_BYTES, Scratch};
 use crate::journal::testing::{Fault, Op, ids};
 
 /// Rows with these numbers, each so large.

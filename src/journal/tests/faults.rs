@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::journal::testing::{Chance, Fault, Op};
+use crate::journal::writer::FREE_BYTES_MIN;
+use crate::sizes::ByteSize;
 
 const FAULTS: [Fault; 4] = [Fault::Io, Fault::NoSpace, Fault::Short(8), Fault::ShortIo(8)];
 
@@ -13,7 +15,7 @@ fn full_or_panic(result: Result<Committed, CommitError>) -> Full {
 }
 
 fn waiting(disk: &SimDisk) -> Vec<String> {
-    disk.names_in(Path::new(DIR)).into_iter().filter(|name| Name::read(name).is_some()).collect()
+    disk.names_in(Path::new(DIR)).into_iter().filter(|name| FileName::read(name).is_some()).collect()
 }
 
 /// A service's life: commits, seals, inserts, and what a restart does to it.
@@ -170,7 +172,7 @@ fn a_failed_fsync_is_never_acknowledged_and_never_found() {
             disk.fail_next(Op::Sync, fault);
             let failed = commit(&mut journal, &[2]);
             assert!(matches!(failed, Err(CommitError::Failed(_))), "{failed:?}");
-            assert_eq!(journal.growing(Lane::Disk).unwrap().rows, 1);
+            assert_eq!(journal.active(Lane::Disk).unwrap().rows, 1);
             if power {
                 disk.cut_power(&mut Chance(1))
             } else {
@@ -189,7 +191,7 @@ fn a_write_that_fails_ends_the_journal_and_one_without_room_does_not() {
         let disk = SimDisk::default();
         let mut journal = open(&disk, options(1)).unwrap().journal;
         let id = commit(&mut journal, &[1]).unwrap().segment;
-        let path = Path::new(DIR).join(Name { id, state: State::Open }.file());
+        let path = Path::new(DIR).join(FileName { id, state: FileState::Open }.file());
         let before = disk.bytes_of(&path);
         let view = journal.backlog().view();
         disk.fail_next(Op::Append, Fault::Short(part));
@@ -225,7 +227,7 @@ fn a_new_segment_that_finds_no_room_leaves_nothing_and_the_next_one_goes_on() {
         let mut journal = open(&disk, options(1)).unwrap().journal;
         disk.fail_next(op, Fault::NoSpace);
         assert_eq!(full_or_panic(commit(&mut journal, &[1])), Full::Disk, "{op:?}");
-        assert_eq!((waiting(&disk).len(), journal.growing(Lane::Disk).is_some()), (0, ends));
+        assert_eq!((waiting(&disk).len(), journal.active(Lane::Disk).is_some()), (0, ends));
         commit(&mut journal, &[1]).unwrap();
         let mut table = Table::default();
         drain(&mut journal, &mut table);
@@ -268,7 +270,7 @@ fn a_segment_that_cannot_be_renamed_is_stored_once_all_the_same() {
         fail(true);
         segment.stored(0);
         assert_eq!(disk.struck().len(), faults.len());
-        assert_eq!((journal.backlog().view(), metrics.pending()), (View::default(), 0));
+        assert_eq!((journal.backlog().view(), metrics.pending()), (BacklogView::default(), 0));
         disk.kill();
         let mut again = open(&disk, options(2)).unwrap();
         let is_still_there = faults.len() == 2;
@@ -289,7 +291,7 @@ fn a_damaged_segment_that_cannot_be_set_aside_still_comes_to_its_end() {
         let segment = take(journal.backlog(), Order::Fair).unwrap();
         disk.fail_next(op, Fault::Io);
         segment.set_aside(RowsLost::exactly(1), 0, "test");
-        assert_eq!((journal.backlog().view(), metrics.pending()), (View::default(), 0));
+        assert_eq!((journal.backlog().view(), metrics.pending()), (BacklogView::default(), 0));
     }
 }
 
@@ -445,7 +447,7 @@ fn what_was_accepted_is_told_after_its_segment_is_gone() {
     journal.backlog().prune(true);
     drop(journal);
     disk.kill();
-    let segments = disk.names_in(Path::new(DIR)).into_iter().filter(|name| Name::read(name).is_some()).count();
+    let segments = disk.names_in(Path::new(DIR)).into_iter().filter(|name| FileName::read(name).is_some()).count();
     assert_eq!(segments, 0);
     for opening in 2..4 {
         let mut heard = open(&disk, options(opening)).unwrap().heard;

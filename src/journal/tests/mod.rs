@@ -7,11 +7,19 @@ mod model;
 mod places;
 mod tampering;
 
-use super::testing::{SimDisk, group, keys, number_of, numbers_heard};
+use super::format::{self, COLUMNS_HASH, FileName, FileState, Header};
+use super::testing::{SimDisk, group, keys, number_of, numbers_of};
 use super::*;
+use crate::columns::RowGroup;
 use crate::columns::native::frames::decompress_checked_frame;
+use crate::columns::native::parse::Block;
+use crate::ids::SegmentId;
+use crate::telemetry::Metrics;
+use crate::time::UnixNanos;
 use futures_util::FutureExt as _;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const DIR: &str = "/data/journal";
 const SEGMENT_ROWS: usize = 1_000;
@@ -47,8 +55,8 @@ struct Opened {
 fn open(disk: &SimDisk, options: Options) -> Result<Opened, OpenError> {
     let metrics = Metrics::new().unwrap();
     let mut heard = Vec::new();
-    let mut seen = |told: &Heard<'_>| {
-        heard.extend(numbers_heard(told));
+    let mut seen = |told: &Replay<'_>| {
+        heard.extend(numbers_of(told));
         true
     };
     let (journal, recovered) = Journal::open(options, disk.shared(), metrics.clone(), &mut seen)?;
@@ -215,5 +223,5 @@ fn drain(journal: &mut Journal, table: &mut Table) {
         }
     }
     (0..table.under_way.len()).for_each(|_| table.commit_late(0));
-    assert_eq!(journal.backlog().view(), View::default());
+    assert_eq!(journal.backlog().view(), BacklogView::default());
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::journal::testing::{Chance, Fault, Op};
+use crate::journal::writer::FREE_BYTES_MIN;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -134,7 +135,7 @@ struct World {
     /// Promised to their sender, to be on disk.
     acknowledged: BTreeSet<u64>,
     /// In the segments that grow, by lane.
-    growing: [Vec<u64>; 2],
+    active: [Vec<u64>; 2],
     /// Sealed and not taken, as far as their order can be told.
     waiting: BTreeSet<SegmentId>,
     taken: Vec<Segment>,
@@ -165,7 +166,7 @@ impl World {
             boots: 0,
             next: 1,
             acknowledged: BTreeSet::new(),
-            growing: Default::default(),
+            active: Default::default(),
             waiting: BTreeSet::new(),
             taken: Vec::new(),
             rows: 0,
@@ -257,12 +258,12 @@ impl World {
         match self.opened.journal.commit(lane, &groups, &keys(&new), at(self.openings)) {
             Ok(committed) => {
                 saw(format!("commit {lane:?}"));
-                let growing = self.opened.journal.growing_id(lane);
-                assert_eq!(growing, Some(committed.segment));
-                let was_empty = self.growing[index(lane)].is_empty();
-                self.segments += usize::from(was_empty && self.growing[1 - index(lane)].is_empty());
+                let active = self.opened.journal.active_id(lane);
+                assert_eq!(active, Some(committed.segment));
+                let was_empty = self.active[index(lane)].is_empty();
+                self.segments += usize::from(was_empty && self.active[1 - index(lane)].is_empty());
                 self.rows += new.len();
-                self.growing[index(lane)].extend(&new);
+                self.active[index(lane)].extend(&new);
                 match lane {
                     // a repeat of what is in memory only would wait until that is stored
                     Lane::Disk if self.rows_in_memory > 0 => self.acknowledged.extend(new),
@@ -287,12 +288,12 @@ impl World {
     }
 
     fn seal(&mut self, lane: Lane) {
-        let Some(id) = self.opened.journal.growing_id(lane) else { return };
+        let Some(id) = self.opened.journal.active_id(lane) else { return };
         saw(format!("seal {lane:?}"));
         self.opened.journal.seal(lane);
-        let rows = std::mem::take(&mut self.growing[index(lane)]).len();
+        let rows = std::mem::take(&mut self.active[index(lane)]).len();
         // what grows counts as one segment, whatever the lanes
-        self.segments += usize::from(!self.growing[1 - index(lane)].is_empty());
+        self.segments += usize::from(!self.active[1 - index(lane)].is_empty());
         self.waiting.insert(id);
         if lane == Lane::Memory {
             self.in_memory.insert(id, rows);
@@ -420,16 +421,17 @@ impl World {
         assert!(missing.is_empty(), "{missing:?} were acknowledged and are neither in the journal nor stored");
         // all that waits or is stored is known again
         self.accepted = known;
-        self.growing = Default::default();
+        self.active = Default::default();
         self.in_memory.clear();
         (self.rows, self.rows_in_memory, self.segments) = (recovered.rows, 0, recovered.segments);
         let names = self.disk.names_in(Path::new(DIR));
         // rows that were in memory alone may come again from their senders, as others
         let on_disk: BTreeSet<SegmentId> =
-            names.iter().filter_map(|name| Name::read(name)).map(|name| name.id).collect();
+            names.iter().filter_map(|name| FileName::read(name)).map(|name| name.id).collect();
         self.table.under_way.retain(|sent| on_disk.contains(&sent.segment));
-        let waiting = names.iter().filter_map(|name| Name::read(name));
-        self.waiting = waiting.filter(|name| !matches!(name.state, State::Stored { .. })).map(|name| name.id).collect();
+        let waiting = names.iter().filter_map(|name| FileName::read(name));
+        self.waiting =
+            waiting.filter(|name| !matches!(name.state, FileState::Stored { .. })).map(|name| name.id).collect();
     }
 
     /// Everything comes to its end, and then all is right.

@@ -2,10 +2,11 @@
 //! find, and what was acknowledged before is sent all the same.
 
 use super::*;
+use crate::journal::ledger::BOOT_FILE;
 use crate::journal::testing::{Chance, Op};
 
 fn open_file(id: SegmentId) -> PathBuf {
-    Path::new(DIR).join(Name { id, state: State::Open }.file())
+    Path::new(DIR).join(FileName { id, state: FileState::Open }.file())
 }
 
 fn gone(result: Result<Committed, CommitError>) -> Gone {
@@ -93,7 +94,7 @@ fn a_file_that_was_prepared_and_removed_is_not_used() {
     let disk = SimDisk::default();
     let mut journal = open(&disk, Options { prepare_ahead: true, ..options(1) }).unwrap().journal;
     let prepared = loop {
-        if let Some(name) = disk.names_in(Path::new(DIR)).into_iter().find(|name| Name::read(name).is_some()) {
+        if let Some(name) = disk.names_in(Path::new(DIR)).into_iter().find(|name| FileName::read(name).is_some()) {
             break name;
         }
         std::thread::yield_now();
@@ -109,7 +110,7 @@ fn a_segment_whose_file_was_removed_while_it_waits_is_sent_and_counted_as_in_mem
     let mut journal = open(&disk, options(1)).unwrap().journal;
     let id = commit(&mut journal, &[1, 2]).unwrap().segment;
     journal.seal(Lane::Disk);
-    disk.take_away(&Path::new(DIR).join(Name { id, state: State::Waiting { rows: 2 } }.file()));
+    disk.take_away(&Path::new(DIR).join(FileName { id, state: FileState::Waiting { rows: 2 } }.file()));
     journal.watch().unwrap();
     assert_eq!(journal.backlog().view().rows_in_memory, 2);
     // in doubt without a name to say so
@@ -120,7 +121,7 @@ fn a_segment_whose_file_was_removed_while_it_waits_is_sent_and_counted_as_in_mem
     assert_eq!(journal.backlog().view().rows_in_memory, 2);
     assert_eq!(stored(&mut journal), BTreeMap::from([(1, 1), (2, 1)]));
     assert!(
-        !disk.names_in(Path::new(DIR)).iter().any(|name| Name::read(name).is_some()),
+        !disk.names_in(Path::new(DIR)).iter().any(|name| FileName::read(name).is_some()),
         "nothing is given a name again"
     );
 }
@@ -131,7 +132,7 @@ fn another_file_in_the_place_of_a_segment_is_left_alone() {
     let mut journal = open(&disk, options(1)).unwrap().journal;
     let id = commit(&mut journal, &[1]).unwrap().segment;
     journal.seal(Lane::Disk);
-    let path = Path::new(DIR).join(Name { id, state: State::Waiting { rows: 1 } }.file());
+    let path = Path::new(DIR).join(FileName { id, state: FileState::Waiting { rows: 1 } }.file());
     disk.put(&path, b"of somebody else");
     assert_eq!(stored(&mut journal), BTreeMap::from([(1, 1)]));
     assert_eq!(disk.bytes_of(&path), b"of somebody else");
@@ -173,7 +174,7 @@ mod on_the_machine {
         let away = above.path().join("away");
         fs::rename(&dir, &away).unwrap();
         fs::create_dir(&dir).unwrap();
-        let foreign = dir.join(Name { id: SegmentId::new(9, 9), state: State::Waiting { rows: 1 } }.file());
+        let foreign = dir.join(FileName { id: SegmentId::new(9, 9), state: FileState::Waiting { rows: 1 } }.file());
         fs::write(&foreign, b"x").unwrap();
         assert_eq!(gone(commit(&mut journal, &[3])), Gone::Folder);
         assert_eq!(gone(commit(&mut journal, &[3])), Gone::Folder);
@@ -213,7 +214,7 @@ mod on_the_machine {
         fs::set_permissions(&old, fs::Permissions::from_mode(0o644)).unwrap();
         let (mut journal, _) = journal_in(&dir);
         let id = commit(&mut journal, &[1]).unwrap().segment;
-        let open = dir.join(Name { id, state: State::Open }.file());
+        let open = dir.join(FileName { id, state: FileState::Open }.file());
         assert_eq!([mode(&dir), mode(&old), mode(&open)], [0o700, 0o600, 0o600]);
     }
 
@@ -222,8 +223,10 @@ mod on_the_machine {
         let above = tempfile::tempdir().unwrap();
         let dir = above.path().join("journal");
         fs::create_dir(&dir).unwrap();
-        for (number, state) in (1..).zip([State::Open, State::Waiting { rows: 1 }, State::Stored { rows: 1 }]) {
-            let path = dir.join(Name { id: SegmentId::new(1, number), state }.file());
+        for (number, state) in
+            (1..).zip([FileState::Open, FileState::Waiting { rows: 1 }, FileState::Stored { rows: 1 }])
+        {
+            let path = dir.join(FileName { id: SegmentId::new(1, number), state }.file());
             fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
         }
         let (mut journal, recovered) = journal_in(&dir);
@@ -239,8 +242,8 @@ mod on_the_machine {
         fs::create_dir(&dir).unwrap();
         let outside = above.path().join("outside");
         fs::write(&outside, b"not ours").unwrap();
-        let name = |number, state| dir.join(Name { id: SegmentId::new(1, number), state }.file());
-        let states = [State::Open, State::Waiting { rows: 1 }, State::Stored { rows: 1 }];
+        let name = |number, state| dir.join(FileName { id: SegmentId::new(1, number), state }.file());
+        let states = [FileState::Open, FileState::Waiting { rows: 1 }, FileState::Stored { rows: 1 }];
         for (number, state) in (1..).zip(states) {
             symlink(&outside, name(number, state)).unwrap();
             let pipe = name(number + 10, state);

@@ -159,7 +159,8 @@ impl World {
 /// One of the files with rows that ClickHouse does not have.
 fn a_file(disk: &SimDisk, which: usize) -> Option<PathBuf> {
     let names = disk.names_in(Path::new(DIR));
-    let is_wanted = |name: &&String| Name::read(name).is_some_and(|name| !matches!(name.state, State::Stored { .. }));
+    let is_wanted =
+        |name: &&String| FileName::read(name).is_some_and(|name| !matches!(name.state, FileState::Stored { .. }));
     let files: Vec<&String> = names.iter().filter(is_wanted).collect();
     let place = which % files.len().max(1);
     files.get(place).map(|name| Path::new(DIR).join(name))
@@ -169,7 +170,7 @@ fn a_file(disk: &SimDisk, which: usize) -> Option<PathBuf> {
 fn tamper(disk: &SimDisk, how: Tamper, which: usize, chance: &mut Chance) -> Option<String> {
     let path = a_file(disk, which)?;
     let bytes = disk.bytes_of(&path);
-    let mut other = Name::read(path.file_name()?.to_str()?)?;
+    let mut other = FileName::read(path.file_name()?.to_str()?)?;
     other.id = SegmentId::new(4_711, other.id.number().wrapping_add(1));
     match how {
         Tamper::Flip => {
@@ -190,7 +191,9 @@ fn tamper(disk: &SimDisk, how: Tamper, which: usize, chance: &mut Chance) -> Opt
             other.id = SegmentId::new(4_711, u64::MAX);
             disk.put(&Path::new(DIR).join(other.file()), &bytes);
         }
-        Tamper::Garbage => disk.put(&Path::new(DIR).join(Name { state: State::Open, ..other }.file()), b"garbage"),
+        Tamper::Garbage => {
+            disk.put(&Path::new(DIR).join(FileName { state: FileState::Open, ..other }.file()), b"garbage")
+        }
     }
     Some(format!("{how:?}"))
 }

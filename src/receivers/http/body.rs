@@ -207,7 +207,7 @@ pub(crate) mod tests {
     use axum::http::HeaderValue;
 
     async fn read_as(encoding: &'static str, bytes: Vec<u8>, max: usize) -> Result<Bytes, BodyError> {
-        let (pipeline, _outlet) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
+        let (pipeline, _queue) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
         reader(pipeline, max).read(Body::from(bytes), &headers).await.map(|(bytes, _reservation)| bytes)
@@ -260,7 +260,7 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn a_body_of_several_frames_is_one_whatever_length_is_announced() {
-        let (pipeline, _outlet) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
+        let (pipeline, _queue) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
         let bodies = reader(pipeline, 100);
         let read = async |announced| {
             let frames = ["one", "two", "three"].map(|frame| Ok::<_, std::io::Error>(Bytes::from(frame)));

@@ -341,7 +341,7 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
 
     async fn lines_of(encoding: &'static str, frames: Vec<Vec<u8>>, max: usize) -> Vec<String> {
-        let (pipeline, _outlet) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
+        let (pipeline, _queue) = pipeline::channel(1 << 27, &Metrics::new().unwrap());
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
         let frames = futures_util::stream::iter(frames.into_iter().map(Ok::<_, io::Error>));

@@ -1,4 +1,4 @@
-//! A disk in memory that fails as disks do, and rows with given numbers: for the tests of the journal and the committer.
+//! A disk in memory that fails as disks do.
 //!
 //! ```text
 //! a file    durable: what a power cut leaves | written since: may be there, torn in blocks, or not
@@ -8,18 +8,14 @@
 //!
 //! A sync that fails loses what it should have written for good, and the next one does not say so (as on Linux).
 
-use super::{Appendable, Disk, Entry, FileId, Folder, Heard, HeardRows, OpenError, Overwritable, Readable};
-use crate::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
-use crate::ids::{ReportKey, SpanId, TraceId};
-use crate::time::UnixNanos;
+use super::chance::Chance;
+use super::content::Content;
+use crate::journal::{Appendable, Disk, Entry, FileId, Folder, OpenError, Overwritable, Readable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What disks write at once.
-const BLOCK_BYTES: usize = 512;
 /// Raw error of a device that fails. Source: errno(3), `EIO`.
 const EIO: i32 = 5;
 
@@ -77,36 +73,6 @@ impl Fault {
     }
 }
 
-/// Numbers that look random and are the same for the same seed. Source: `SplitMix64`.
-#[derive(Debug, Clone)]
-pub(crate) struct Chance(pub(crate) u64);
-
-impl Chance {
-    /// One of `0..below`.
-    pub(crate) fn below(&mut self, below: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ mixed >> 31) % u64::try_from(below.max(1)).unwrap()).unwrap()
-    }
-}
-
-#[derive(Debug, Default)]
-struct Content {
-    durable: Vec<u8>,
-    /// What reads give: `durable` and what was written since.
-    now: Vec<u8>,
-    /// The furthest that was written since, should it have reached the disk before it was cut back.
-    peak: Vec<u8>,
-    /// What a failed sync lost although reads give it.
-    lost: Vec<Range<usize>>,
-    /// Parts that were written over since the last sync.
-    overwritten: Vec<(usize, Vec<u8>)>,
-    /// Something durable was cut off, and that is not durable yet.
-    is_cut: bool,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Naming {
     Create(PathBuf),
@@ -118,7 +84,7 @@ type Inode = usize;
 type Hook = Arc<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
-struct State {
+struct DiskState {
     files: Vec<Content>,
     dirs: BTreeSet<PathBuf>,
     names: BTreeMap<PathBuf, Inode>,
@@ -144,7 +110,7 @@ struct State {
 
 /// The disk, and the folder as it was when this was made; clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct SimDisk(Arc<Mutex<State>>, u64);
+pub(crate) struct SimDisk(Arc<Mutex<DiskState>>, u64);
 
 impl std::fmt::Debug for SimDisk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -153,7 +119,7 @@ impl std::fmt::Debug for SimDisk {
 }
 
 impl SimDisk {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, DiskState> {
         self.0.lock().unwrap()
     }
 
@@ -298,7 +264,7 @@ impl SimDisk {
     }
 
     /// Counts the call, and fails when it is its turn to.
-    fn called(&self, op: Op) -> Result<MutexGuard<'_, State>, (MutexGuard<'_, State>, Fault)> {
+    fn called(&self, op: Op) -> Result<MutexGuard<'_, DiskState>, (MutexGuard<'_, DiskState>, Fault)> {
         let mut state = self.state();
         let number = state.calls.len();
         state.calls.push(op);
@@ -323,7 +289,7 @@ impl SimDisk {
         }
     }
 
-    fn simply(&self, op: Op) -> io::Result<MutexGuard<'_, State>> {
+    fn simply(&self, op: Op) -> io::Result<MutexGuard<'_, DiskState>> {
         let state = self.called(op).map_err(|(_, fault)| fault.error())?;
         if state.folder == self.1 { Ok(state) } else { Err(ErrorKind::NotFound.into()) }
     }
@@ -358,90 +324,11 @@ impl Naming {
     }
 }
 
-impl Content {
-    fn write(&mut self, bytes: &[u8]) {
-        assert!(!self.is_cut, "what is durable was cut off without a sync");
-        self.now.extend_from_slice(bytes);
-        if self.now.len() > self.peak.len() {
-            self.peak.clone_from(&self.now);
-        }
-    }
-
-    fn overwrite(&mut self, bytes: &[u8], at: usize) {
-        let end = at + bytes.len();
-        self.now.resize(self.now.len().max(end), 0);
-        self.now[at..end].copy_from_slice(bytes);
-        self.overwritten.push((at, bytes.to_vec()));
-    }
-
-    fn cut(&mut self, length: usize) {
-        self.is_cut = length < self.durable.len();
-        self.now.truncate(length);
-        self.lost.retain_mut(|lost| {
-            lost.end = lost.end.min(length);
-            lost.start < lost.end
-        });
-    }
-
-    fn sync(&mut self) {
-        self.durable.clone_from(&self.now);
-        self.is_cut = false;
-        self.overwritten.clear();
-        for lost in self.lost.drain(..) {
-            self.durable[lost].fill(0);
-        }
-        self.peak.clear();
-    }
-
-    fn fail_sync(&mut self) {
-        self.lost.push(self.durable.len()..self.now.len());
-    }
-
-    /// A power cut: each block behind what is durable is there, or not, or something else is.
-    fn lose(&mut self, chance: &mut Chance) {
-        if std::mem::take(&mut self.is_cut) && chance.below(2) == 0 {
-            self.durable.truncate(self.now.len());
-        }
-        // of what was written over some blocks are there, in whatever order
-        for (at, bytes) in std::mem::take(&mut self.overwritten) {
-            if let Some(old) = self.durable.get_mut(at..at + bytes.len())
-                && chance.below(2) == 0
-            {
-                old.copy_from_slice(&bytes);
-            }
-        }
-        let written = if self.peak.len() > self.now.len() { &self.peak } else { &self.now };
-        let unsure = written.len().saturating_sub(self.durable.len());
-        let kept = match chance.below(4) {
-            0 => 0,
-            1 => unsure,
-            _ => chance.below(unsure + 1),
-        };
-        let mut at = self.durable.len();
-        let end = at + kept;
-        let all_there = chance.below(2) == 0;
-        while at < end {
-            let behind = ((at / BLOCK_BYTES + 1) * BLOCK_BYTES).min(end);
-            let was_lost = self.lost.iter().any(|lost| lost.contains(&at));
-            match chance.below(4) {
-                _ if all_there && !was_lost => self.durable.extend_from_slice(&written[at..behind]),
-                0 | 1 if !was_lost => self.durable.extend_from_slice(&written[at..behind]),
-                2 => self.durable.extend((at..behind).map(|_| u8::try_from(chance.below(256)).unwrap())),
-                _ => self.durable.resize(behind, 0),
-            }
-            at = behind;
-        }
-        self.now.clone_from(&self.durable);
-        self.peak.clear();
-        self.lost.clear();
-    }
-}
-
 fn not_found<T>(found: Option<T>) -> io::Result<T> {
     found.ok_or_else(|| ErrorKind::NotFound.into())
 }
 
-impl State {
+impl DiskState {
     fn named(&mut self, id: Inode, naming: Naming) {
         apply(&mut self.names, id, &naming);
         self.pending.push((id, naming));
@@ -604,7 +491,7 @@ struct SimFile {
 }
 
 impl SimFile {
-    fn called(&self, op: Op) -> Result<MutexGuard<'_, State>, (MutexGuard<'_, State>, Fault)> {
+    fn called(&self, op: Op) -> Result<MutexGuard<'_, DiskState>, (MutexGuard<'_, DiskState>, Fault)> {
         let state = self.disk.called(op)?;
         assert_eq!(state.process, self.process, "a process that ended writes");
         Ok(state)
@@ -659,55 +546,5 @@ impl Appendable for SimFile {
             }
             Err((_, fault)) => Err(fault.error()),
         }
-    }
-}
-
-/// A span for each number; every third begins a day later.
-pub(crate) fn group(numbers: &[u64]) -> RowGroup {
-    let mut rows = RowGroup::default();
-    for number in numbers {
-        let (trace_id, span_id) = ids(*number);
-        let text = format!("span {number}");
-        let mark = rows.begin();
-        rows.attribute(b"number", text.as_bytes());
-        let span = SpanScalars {
-            duration_nanos: *number,
-            name: text.as_bytes(),
-            kind: SpanKind::Client,
-            service_name: b"simulated",
-            status: StatusCode::Ok,
-            ..SpanScalars::new(
-                UnixNanos::new(1_790_000_000_000_000_000 + number % 3 / 2 * 86_400_000_000_000 + number).unwrap(),
-                trace_id,
-                span_id,
-            )
-        };
-        rows.finish(mark, &span, &MapRow::default(), None).unwrap();
-    }
-    rows
-}
-
-/// The ids of a span of [`group`].
-pub(crate) fn ids(number: u64) -> (TraceId, SpanId) {
-    let mut trace = [1; 16];
-    trace[8..].copy_from_slice(&number.to_be_bytes());
-    (TraceId::new(trace).unwrap(), SpanId::new((number + (1 << 63)).to_be_bytes()).unwrap())
-}
-
-/// The number of a span, from its id as a column holds it.
-pub(crate) fn number_of(span_hex: &[u8]) -> u64 {
-    u64::from_str_radix(std::str::from_utf8(span_hex).unwrap(), 16).unwrap() - (1 << 63)
-}
-
-/// What the spans of [`group`] are known by: their numbers.
-pub(crate) fn keys(numbers: &[u64]) -> Vec<ReportKey> {
-    numbers.iter().map(|number| ReportKey { place: *number, mark: 1 << 12 }).collect()
-}
-
-/// The numbers of the spans that a journal tells of.
-pub(crate) fn numbers_heard(heard: &Heard<'_>) -> Vec<u64> {
-    match &heard.rows {
-        HeardRows::Keys(keys) => keys.iter().map(|key| key.place).collect(),
-        HeardRows::Block(block) => block.strings("SpanId").unwrap().map(number_of).collect(),
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 
 use super::disk::{Disk, replace};
-use super::segment::{self, COLUMNS_HASH, Header};
+use super::format::{self, COLUMNS_HASH, Header};
 use crate::columns::native::frames::{Content, compress_frame, compress_pieces, decompress_frames};
 use crate::columns::native::parse::Block;
 use crate::ids::SegmentId;
@@ -136,7 +136,7 @@ impl DeadLetters {
 
     fn read(&self, name: &str) -> io::Result<(Bytes, usize)> {
         let bytes = Bytes::from(self.disk.read(&self.dir.join(format!("{name}.segment")))?);
-        let found = segment::scan(&bytes, |_| false).map_err(io::Error::other)?;
+        let found = format::scan(&bytes, |_| false).map_err(io::Error::other)?;
         let first = found.frames.first().ok_or_else(|| io::Error::other("nothing in it can be read"))?;
         Ok((bytes.slice(..), first.start))
     }

@@ -1,27 +1,35 @@
-//! Those who want to hear when segments are settled: senders that asked for `stored`.
+//! Senders that are notified when segments are settled: those that asked for `stored`.
 
-use super::backlog::Outcome;
 use crate::ids::SegmentId;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How often, in attachments, those are let go who have hung up.
+/// How often, in attachments, senders that have hung up are let go.
 const PRUNED_EVERY: usize = 64;
 
-/// Who hears it.
+/// How a segment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// ClickHouse has all of it.
+    Stored,
+    /// Rows of it are in the dead letters.
+    DeadLettered,
+}
+
+/// Is notified when segments are settled. A trait, since the journal does not know the channel whose senders wait for that.
 pub trait SettleObserver: Send {
-    /// Whether nobody listens any more.
+    /// Whether the sender has hung up.
     fn is_gone(&self) -> bool;
     /// All segments are settled.
     fn on_settled(self: Box<Self>, outcome: Outcome);
 }
 
 /// Waits for the end of one or more segments.
-pub struct Waiter(Arc<State>);
+pub struct Waiter(Arc<Shared>);
 
-struct State {
+struct Shared {
     unsettled: AtomicUsize,
     dead: AtomicBool,
     observer: Mutex<Option<Box<dyn SettleObserver>>>,
@@ -34,9 +42,9 @@ impl fmt::Debug for Waiter {
 }
 
 impl Waiter {
-    /// `observer` hears once all segments that this is attached to are settled, and `done` is said.
+    /// Notifies `observer` once all segments that this is attached to are settled, and [`done`](Self::done) was called.
     pub fn new(observer: impl SettleObserver + 'static) -> Self {
-        Self(Arc::new(State {
+        Self(Arc::new(Shared {
             unsettled: AtomicUsize::new(1),
             dead: AtomicBool::new(false),
             observer: Mutex::new(Some(Box::new(observer))),
@@ -72,7 +80,7 @@ impl Waiter {
     }
 }
 
-/// Who waits for which segments. Bounded by who listens, not by the backlog.
+/// Who waits for which segments. Bounded by the senders that wait, not by the backlog.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     of_one: BTreeMap<SegmentId, Vec<Waiter>>,
@@ -96,23 +104,23 @@ impl Waiters {
         }
     }
 
-    /// Those who hear that a segment is settled, when `oldest` is the oldest that is not.
+    /// Removes those that wait for a segment that is settled; `oldest` is the oldest that is not.
     pub(super) fn settled(&mut self, id: SegmentId, oldest: Option<SegmentId>) -> Settled {
-        let of_one = self.of_one.remove(&id).unwrap_or_default();
+        let of_one = self.of_one.remove(&id).into_iter().flatten().collect();
         let is_over = |(last, _): &mut (SegmentId, Waiter)| oldest.is_none_or(|oldest| *last < oldest);
         let up_to = self.up_to.extract_if(.., is_over).map(|(_, waiter)| waiter).collect();
         Settled { of_one, up_to }
     }
 }
 
-/// Those who hear it, outside any lock.
+/// Those to notify, outside any lock.
 pub(super) struct Settled {
     of_one: Vec<Waiter>,
     up_to: Vec<Waiter>,
 }
 
 impl Settled {
-    pub(super) fn tell(self, outcome: Outcome) {
+    pub(super) fn notify(self, outcome: Outcome) {
         self.of_one.into_iter().for_each(|waiter| waiter.settle(outcome));
         self.up_to.into_iter().for_each(|waiter| waiter.settle(Outcome::Stored));
     }
@@ -123,25 +131,25 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    struct Ear {
-        heard: mpsc::SyncSender<Outcome>,
+    struct Sender {
+        outcomes: mpsc::SyncSender<Outcome>,
         is_gone: Arc<AtomicBool>,
     }
 
-    impl SettleObserver for Ear {
+    impl SettleObserver for Sender {
         fn is_gone(&self) -> bool {
             self.is_gone.load(Ordering::Relaxed)
         }
 
         fn on_settled(self: Box<Self>, outcome: Outcome) {
-            self.heard.send(outcome).unwrap();
+            self.outcomes.send(outcome).unwrap();
         }
     }
 
     fn waiter() -> (Waiter, mpsc::Receiver<Outcome>, Arc<AtomicBool>) {
-        let (heard, outcomes) = mpsc::sync_channel(1);
+        let (send, outcomes) = mpsc::sync_channel(1);
         let is_gone = Arc::new(AtomicBool::new(false));
-        (Waiter::new(Ear { heard, is_gone: Arc::clone(&is_gone) }), outcomes, is_gone)
+        (Waiter::new(Sender { outcomes: send, is_gone: Arc::clone(&is_gone) }), outcomes, is_gone)
     }
 
     fn id(number: u64) -> SegmentId {
@@ -149,24 +157,24 @@ mod tests {
     }
 
     #[test]
-    fn it_hears_once_everything_it_waits_for_is_settled() {
+    fn it_is_notified_once_everything_it_waits_for_is_settled() {
         let mut waiters = Waiters::default();
-        let (waiter, heard, _) = waiter();
+        let (waiter, outcomes, _) = waiter();
         waiters.attach(id(9), &waiter);
         waiters.attach_up_to(id(5), &waiter);
         waiter.done();
-        waiters.settled(id(5), Some(id(3))).tell(Outcome::Stored);
-        waiters.settled(id(9), Some(id(3))).tell(Outcome::DeadLettered);
-        assert!(heard.try_recv().is_err(), "3 is not settled");
-        waiters.settled(id(3), Some(id(6))).tell(Outcome::Stored);
-        assert_eq!(heard.try_recv(), Ok(Outcome::DeadLettered));
+        waiters.settled(id(5), Some(id(3))).notify(Outcome::Stored);
+        waiters.settled(id(9), Some(id(3))).notify(Outcome::DeadLettered);
+        assert!(outcomes.try_recv().is_err(), "3 is not settled");
+        waiters.settled(id(3), Some(id(6))).notify(Outcome::Stored);
+        assert_eq!(outcomes.try_recv(), Ok(Outcome::DeadLettered));
     }
 
     #[test]
     fn those_who_hung_up_are_let_go() {
         let mut waiters = Waiters::default();
         for _ in 0..10 * PRUNED_EVERY {
-            let (waiter, _heard, is_gone) = waiter();
+            let (waiter, _outcomes, is_gone) = waiter();
             is_gone.store(true, Ordering::Relaxed);
             waiters.attach(id(1), &waiter);
             waiters.attach_up_to(id(1), &waiter);

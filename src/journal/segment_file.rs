@@ -35,13 +35,13 @@ impl Drop for KeptOpen {
 }
 
 /// A segment's file.
-pub(super) struct OnDisk {
+pub(super) struct SegmentFile {
     folder: Arc<dyn Folder>,
     path: PathBuf,
     file: Option<KeptOpen>,
 }
 
-impl OnDisk {
+impl SegmentFile {
     pub(super) fn new(
         folder: Arc<dyn Folder>,
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! Which reports of spans were accepted: what the index of repeats knows them by, beside their rows.
+//! Which reports of spans were accepted: what the dedup index knows them by, beside their rows.
 //!
 //! ```text
 //! 0    8  "ACCEPTED"
@@ -50,7 +50,7 @@ impl<'a> Record<'a> {
         out.extend_from_slice(&accepted_at.nanos().to_le_bytes());
         out.extend_from_slice(&secret.to_le_bytes());
         keys.iter().for_each(|key| out.extend_from_slice(&key.bytes()));
-        let sum = checksum_of(out.get(begin..).unwrap_or_default());
+        let sum = checksum_of(out.get(begin..).expect("it was just appended to"));
         out.extend_from_slice(&sum);
     }
 
@@ -83,6 +83,12 @@ impl<'a> Record<'a> {
     pub(super) fn keys(self) -> Vec<ReportKey> {
         self.keys.as_chunks().0.iter().map(|bytes| ReportKey::from_bytes(*bytes)).collect()
     }
+}
+
+/// What distinguishes a secret from another one, without telling it.
+pub(super) fn hash_of_secret(secret: u64) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = checksum_of(&secret.to_le_bytes());
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Whether a folder's secret was made just now: nothing in the folder is known by it.

@@ -7,9 +7,12 @@
 //!    '--------------------------------------------' nothing is there: a new folder is made and locked
 //! ```
 
-use super::backlog::View;
-use super::disk::Folder;
-use super::{BOOT_FILE, CommitError, Gone, Journal, OpenError, disk, known};
+use super::disk::{self, Folder};
+use super::error::{CommitError, Gone, OpenError};
+use super::ledger::BOOT_FILE;
+use super::records;
+use super::view::BacklogView;
+use super::writer::Journal;
 use std::sync::Arc;
 
 impl Journal {
@@ -35,7 +38,7 @@ impl Journal {
         if self.displaced.is_none() {
             self.displaced = Some(String::new());
             self.backlog.displace(self.disk.id(), true);
-            let View { rows_in_memory: spans, .. } = self.backlog.view();
+            let BacklogView { rows_in_memory: spans, .. } = self.backlog.view();
             tracing::error!(
                 folder = %self.options.dir.display(), spans,
                 "the journal's folder was removed, renamed or replaced; what waits in it is sent from files that are still open"
@@ -62,8 +65,8 @@ impl Journal {
         let folder = self.disk.at_its_place()?;
         let (dir, boot) = (&self.options.dir, self.options.boot.as_deref());
         // should this run end before what waits is stored, the next start can say what is lost
-        disk::replace(&*folder, dir, BOOT_FILE, boot.unwrap_or_default().as_bytes())
-            .and_then(|()| known::keep_secret(&*folder, dir, self.options.secret))
+        disk::replace(&*folder, dir, BOOT_FILE, self.options.boot_bytes())
+            .and_then(|()| records::keep_secret(&*folder, dir, self.options.secret))
             .and_then(|()| self.backlog.ledger().begin(&*folder, dir, boot))
             .map_err(|source| OpenError::Io { dir: dir.clone(), source })?;
         Ok(folder)

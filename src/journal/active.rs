@@ -1,0 +1,270 @@
+//! The segments that rows are added to: one on disk, one in memory.
+//!
+//! ```text
+//! PreparedFile  its header is durable, no rows yet --first commit--> ActiveSegment --seal--> Sealed
+//!                                                                    MemorySegment ---^
+//! ```
+
+use super::config::Options;
+use super::disk::{Appendable, Folder};
+use super::error::{CommitError, Full, Gone};
+use super::format::{COLUMNS_HASH, FileName, FileState, Header};
+use super::records::Record;
+use super::sealed::{Held, MemoryRecords};
+use super::segment_file::Place;
+use crate::columns::RowGroup;
+use crate::columns::native::encode::cut;
+use crate::columns::native::frames::compress_frame;
+use crate::ids::{ReportKey, SegmentId};
+use crate::numbers::to_u64;
+use crate::time::UnixNanos;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Buffers larger than this are freed after the commit that needed them.
+pub(super) const BUFFER_KEPT_BYTES: usize = 16 << 20;
+
+/// A segment's file with its header, durable and without rows.
+pub(super) struct PreparedFile {
+    pub(super) id: SegmentId,
+    pub(super) folder: Arc<dyn Folder>,
+    pub(super) path: PathBuf,
+    pub(super) file: Box<dyn Appendable>,
+    /// What is durable of it.
+    pub(super) bytes: u64,
+}
+
+/// The segment on disk that rows are added to.
+pub(super) struct ActiveSegment {
+    pub(super) file: PreparedFile,
+    pub(super) stats: SegmentStats,
+}
+
+/// The segment in memory that rows are added to.
+pub(super) struct MemorySegment {
+    pub(super) id: SegmentId,
+    pub(super) frames: Vec<u8>,
+    pub(super) records: MemoryRecords,
+    pub(super) held: Held,
+    pub(super) stats: SegmentStats,
+}
+
+/// What a segment holds so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SegmentStats {
+    pub(super) rows: usize,
+    /// Before compression.
+    pub(super) content_bytes: usize,
+    pub(super) days: BTreeSet<i64>,
+    pub(super) oldest: UnixNanos,
+}
+
+/// The buffers that a commit is encoded in.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// One block.
+    pub(super) block: Vec<u8>,
+    /// All frames of the commit.
+    pub(super) frames: Vec<u8>,
+}
+
+/// What a commit was encoded to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Encoded {
+    rows: usize,
+    /// Of the blocks, before compression.
+    content_bytes: usize,
+}
+
+/// The keys of the rows of a commit, and what their records say beside them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeysOfCommit<'a> {
+    /// One a row, or none at all.
+    pub(super) keys: &'a [ReportKey],
+    pub(super) accepted_at: UnixNanos,
+    pub(super) secret_hash: u64,
+}
+
+impl KeysOfCommit<'_> {
+    pub(super) fn record(self, out: &mut Vec<u8>) {
+        Record::encode(self.keys, self.accepted_at, self.secret_hash, out);
+    }
+}
+
+impl PreparedFile {
+    /// Makes the file of a segment.
+    pub(super) fn make(disk: &Arc<dyn Folder>, options: &Options, id: SegmentId) -> Result<Self, CommitError> {
+        let path = options.dir.join(FileName { id, state: FileState::Open }.file());
+        // it gets its name once its header is durable: one that is shorter was not left by a crash
+        let begun = options.dir.join(FileName { id, state: FileState::New }.file());
+        let created_nanos = id.number().cast_signed();
+        let header = Header { id, created_nanos, columns: *COLUMNS_HASH, table: options.table.clone() }.encode();
+        let mut file = disk.create(&begun).map_err(|error| {
+            // nothing acknowledged is in a file that was not made
+            if is_full(&error) { Full::Disk.into() } else { CommitError::NoFile(error) }
+        })?;
+        let written = file.append(&header).and_then(|()| file.sync());
+        let named = written.and_then(|()| disk.rename(&begun, &path)).and_then(|()| disk.sync_dir(&options.dir));
+        named.map_err(|error| {
+            let _left_for_the_next_start = disk.remove(&begun).or_else(|_| disk.remove(&path));
+            match error {
+                error if is_full(&error) => Full::Disk.into(),
+                error if is_out_of_files(&error) => CommitError::NoFile(error),
+                error => CommitError::Failed(error),
+            }
+        })?;
+        Ok(Self { id, folder: Arc::clone(disk), path, file, bytes: to_u64(header.len()) })
+    }
+
+    /// Whether its name does not lead to it.
+    pub(super) fn is_left(&self) -> bool {
+        let (folder, path, file) = (Arc::clone(&self.folder), self.path.clone(), Some(self.file.id()));
+        Place { folder, path, file }.is_left()
+    }
+
+    /// Whether a start now would not find it.
+    fn gone(&self) -> Option<Gone> {
+        if !self.folder.is_in_place() {
+            return Some(Gone::Folder);
+        }
+        self.is_left().then_some(Gone::File)
+    }
+}
+
+impl ActiveSegment {
+    pub(super) fn new(file: PreparedFile) -> Self {
+        Self { file, stats: SegmentStats::default() }
+    }
+
+    /// Appends a commit and makes it durable where a start finds it, or leaves the file as it was.
+    pub(super) fn write(
+        &mut self,
+        commit: &[u8],
+        encoded: Encoded,
+        groups: &[&RowGroup],
+        now: UnixNanos,
+    ) -> Result<(), CommitError> {
+        debug_assert!(!commit.is_empty(), "what is acknowledged is written");
+        append_durably(&mut self.file, commit)?;
+        self.stats.add(groups, encoded, now);
+        Ok(())
+    }
+}
+
+fn append_durably(file: &mut PreparedFile, commit: &[u8]) -> Result<(), CommitError> {
+    let why = match file.file.append(commit) {
+        Ok(()) => match file.file.sync() {
+            Ok(()) => match file.gone() {
+                None => {
+                    file.bytes += to_u64(commit.len());
+                    return Ok(());
+                }
+                Some(gone) => return Err(take_back(file, gone)),
+            },
+            Err(error) => CommitError::Failed(error),
+        },
+        Err(error) if is_full(&error) => Full::Disk.into(),
+        Err(error) => CommitError::Failed(error),
+    };
+    // what could not be made durable must not look as if it were to the next start, which reads it from memory
+    match (file.file.cut_back(file.bytes), why) {
+        (Err(error), CommitError::Full(_)) => Err(CommitError::Failed(error)),
+        (_, why) => Err(why),
+    }
+}
+
+/// It is durable, in a file that may be put back where it was: its sender is told to try again, and it must not come twice.
+fn take_back(file: &mut PreparedFile, gone: Gone) -> CommitError {
+    match file.file.cut_back(file.bytes).and_then(|()| file.file.sync()) {
+        Ok(()) => gone.into(),
+        Err(error) => CommitError::Failed(error),
+    }
+}
+
+/// The process, or the machine, has as many files open as it may: that passes.
+fn is_out_of_files(error: &io::Error) -> bool {
+    let known = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].map(rustix::io::Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| known.contains(&code))
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+impl MemorySegment {
+    pub(super) fn new(id: SegmentId) -> Self {
+        let (records, stats) = (MemoryRecords::default(), SegmentStats::default());
+        Self { id, frames: Vec::new(), records, held: Held::new(), stats }
+    }
+
+    /// Adds a commit; returns the bytes that it takes.
+    pub(super) fn add(
+        &mut self,
+        commit: &[u8],
+        encoded: Encoded,
+        groups: &[&RowGroup],
+        keys: KeysOfCommit<'_>,
+    ) -> usize {
+        let before = self.bytes();
+        self.frames.extend_from_slice(commit);
+        keys.record(&mut self.records.bytes);
+        self.records.keys += keys.keys.len();
+        self.stats.add(groups, encoded, keys.accepted_at);
+        self.bytes() - before
+    }
+
+    /// What it holds in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.frames.len() + self.records.bytes.len()
+    }
+}
+
+impl SegmentStats {
+    fn add(&mut self, groups: &[&RowGroup], encoded: Encoded, now: UnixNanos) {
+        debug_assert_eq!(
+            encoded.rows,
+            groups.iter().map(|group| group.rows()).sum::<usize>(),
+            "each row is in one block"
+        );
+        if self.rows == 0 {
+            self.oldest = now;
+        }
+        self.rows += encoded.rows;
+        self.content_bytes += encoded.content_bytes;
+        self.days.extend(groups.iter().flat_map(|group| group.days().iter().copied()));
+    }
+}
+
+impl Scratch {
+    /// Encodes the rows into `frames`, block by block, each with its record if there are `keys`.
+    pub(super) fn encode(&mut self, groups: &[&RowGroup], id: SegmentId, keys: Option<KeysOfCommit<'_>>) -> Encoded {
+        self.frames.clear();
+        let mut encoded = Encoded { rows: 0, content_bytes: 0 };
+        let mut keys_left = keys.map_or(&[][..], |keys| keys.keys);
+        for rows in cut(groups) {
+            let block = rows.encode(id, &mut self.block);
+            encoded.content_bytes += block.content().bytes().len();
+            encoded.rows += block.rows();
+            compress_frame(block.content(), &mut self.frames);
+            if let Some(keys) = keys.filter(|keys| !keys.keys.is_empty()) {
+                let (of_block, rest) = keys_left.split_at(block.rows());
+                KeysOfCommit { keys: of_block, ..keys }.record(&mut self.frames);
+                keys_left = rest;
+            }
+        }
+        debug_assert!(keys_left.is_empty(), "each key is of a row");
+        encoded
+    }
+
+    /// Without buffers that only a large commit needed.
+    pub(super) fn trimmed(mut self) -> Self {
+        for buffer in [&mut self.block, &mut self.frames] {
+            if buffer.capacity() > BUFFER_KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+        }
+        self
+    }
+}

@@ -1,0 +1,54 @@
+//! How a journal is kept, and how it is opened.
+
+use crate::sizes::ByteSize;
+use crate::time::UnixNanos;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// How the journal is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Bytes on disk; absent = 10 GiB or 80 % of what is free at the start, whichever is less.
+    pub max_bytes: Option<ByteSize>,
+    /// A segment is sealed when it has this many rows.
+    pub segment_rows: usize,
+    /// A segment is sealed when it has this many bytes before compression.
+    pub segment_bytes: ByteSize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { max_bytes: None, segment_rows: 100_000, segment_bytes: ByteSize::mib(32) }
+    }
+}
+
+/// How to open a journal.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its bounds.
+    pub config: Config,
+    /// The table that its rows are for.
+    pub table: String,
+    /// Unlike that of any other opening.
+    pub origin: u64,
+    /// Secret of the keys of reports.
+    pub secret: u64,
+    /// Keys of reports that are kept after their segments are gone, about.
+    pub keys_max: usize,
+    /// When it is opened.
+    pub now: UnixNanos,
+    /// Which start of the machine this is; unknown = every start is another.
+    pub boot: Option<String>,
+    /// Make the next segment's file in a thread while the present one is written.
+    pub prepare_ahead: bool,
+}
+
+impl Options {
+    /// What the files of this run say about the start of the machine; nothing when that is unknown.
+    pub(super) fn boot_bytes(&self) -> &[u8] {
+        self.boot.as_deref().map_or(&[], str::as_bytes)
+    }
+}
