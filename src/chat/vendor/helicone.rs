@@ -271,7 +271,11 @@ impl<'r> Log<'r> {
         Sources {
             trace: (&["providerRequest", "meta", "trace_id"], self.trace_id()),
             time: times.started.map(|_| start),
-            created: &["providerResponse", "json", "created"],
+            created: if self.response.is_some() {
+                &["providerResponse", "json", "created"]
+            } else {
+                &["providerResponse", "textBody"]
+            },
         }
     }
 

@@ -4,8 +4,11 @@ use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};
 
 use super::{helicone, litellm};
-use crate::chat::{AttrValue, Body, Capture, Context, Limits, ParseOptions, TraceRef, convert};
+use crate::chat::{
+    AttrValue, Body, Capture, Context, DEPTH_MAX, Limits, ParseOptions, TraceRef, Traceparent, check_age, convert,
+};
 use crate::time::UnixNanos;
+use crate::timestamps;
 use crate::workspace::Workspace;
 
 /// What a record becomes: its ids, times and texts, and its attributes, JSON ones read.
@@ -163,4 +166,55 @@ fn a_record_cut_off_anywhere_is_refused_and_never_a_panic() {
         assert_eq!(is_read(&record[..end]), [false; 2]);
     }
     assert_eq!(is_read(record), [true; 2]);
+}
+
+#[test]
+fn what_a_record_is_refused_for_has_the_path_of_its_sender() {
+    let options = ParseOptions::default();
+    let workspace = Workspace::default();
+    let received_at = UnixNanos::new(1_800_000_000_000_000_000).unwrap();
+    let traceparent = Traceparent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let context = Context { workspace: &workspace, received_at, traceparent, idempotency_key: None };
+    let window = timestamps::Config::default().window(received_at);
+    let refusals = |capture: &Capture<'_>| {
+        let began = UnixNanos::new(1).unwrap();
+        let errors = [convert(capture, &context).err(), check_age(capture, began, None, window, &workspace).err()];
+        errors.map(|error| serde_json::from_str::<Json>(&error.unwrap().to_json()).unwrap()["detail"][0]["loc"].clone())
+    };
+    let litellm = |times: Json| {
+        let mut record =
+            json!({"call_type": "completion", "trace_id": "other", "response": {"created": 1, "choices": []}});
+        record.as_object_mut().unwrap().extend(times.as_object().unwrap().clone());
+        let record = record.to_string();
+        refusals(&litellm::read(&Body::of_record(record.as_bytes()).unwrap(), &options).unwrap())
+    };
+    let trace = json!(["body", "trace_id"]);
+    assert_eq!(litellm(json!({"startTime": 1, "endTime": 2})), [trace.clone(), json!(["body", "startTime"])]);
+    assert_eq!(litellm(json!({"endTime": 2})), [trace.clone(), json!(["body", "endTime"])]);
+    assert_eq!(litellm(json!({})), [trace, json!(["body", "response", "created"])]);
+
+    let helicone = |timing: Json, response: Json| {
+        let log = json!({"providerRequest": {"json": {}, "meta": {"trace_id": "other"}}, "providerResponse": response, "timing": timing});
+        let log = log.to_string();
+        refusals(&helicone::read(&Body::of_record(log.as_bytes()).unwrap(), &[], &options).unwrap())
+    };
+    let trace = json!(["body", "providerRequest", "meta", "trace_id"]);
+    let answer = json!({"json": {"created": 1, "choices": []}});
+    let start = json!({"startTime": {"seconds": 1, "milliseconds": 0}});
+    assert_eq!(helicone(start, answer.clone()), [trace.clone(), json!(["body", "timing", "startTime"])]);
+    assert_eq!(helicone(json!({}), answer), [trace.clone(), json!(["body", "providerResponse", "json", "created"])]);
+    let stream = json!({"textBody": r#"data: {"created":1,"choices":[{"delta":{"content":"x"}}]}"#});
+    assert_eq!(helicone(json!({}), stream), [trace, json!(["body", "providerResponse", "textBody"])]);
+}
+
+#[test]
+fn a_record_may_be_nested_as_deep_as_is_read() {
+    let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    let record = format!(r#"{{"call_type":"completion","deep":{}}}"#, deep(DEPTH_MAX - 1));
+    let messages = format!(r#"[{{"role":"user","content":{}}}]"#, deep(DEPTH_MAX - 3));
+    let of_messages = format!(r#"{{"call_type":"completion","messages":{messages}}}"#);
+    for record in [record, of_messages] {
+        let body = Body::of_record(record.as_bytes()).unwrap();
+        assert_eq!(span_of(&litellm::read(&body, &ParseOptions::default()).unwrap()).0["name"], "chat");
+    }
 }
