@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use super::{Attack, hold_off, is_long};
+use super::{Attack, CALL, hold_off, is_long, without_clickhouse};
 use support::{DEADLINE, Options, Service, http, wait_until};
 
 const ATTACKS: &[Attack] = &[
@@ -27,23 +27,15 @@ const DESCRIPTORS: u32 = 1_024;
 const CONNECTIONS: usize = 1_100;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const EMPTY_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-const PAIR: &str =
-    r#"{"request":{"model":"m","messages":[{"role":"user","content":"a"}]},"response":{"model":"m","choices":[]}}"#;
 
 #[test]
 fn attacks_of_this_area_hold() {
     hold_off("connections", ATTACKS);
 }
 
-/// A service with a ClickHouse that is away: what it accepts rests on its journal.
 fn service(yaml: &str) -> Service {
     let _as_many_as_there_may_be = millrace::connections::raise_to_the_hard_limit();
-    Service::start_with(Options {
-        yaml: yaml.to_owned(),
-        clickhouse_url: Some("http://127.0.0.1:1".to_owned()),
-        descriptors: Some(DESCRIPTORS),
-        ..Options::default()
-    })
+    Service::start_with(Options { descriptors: Some(DESCRIPTORS), ..without_clickhouse(yaml) })
 }
 
 /// gRPC, HTTP, health, metrics.
@@ -92,7 +84,7 @@ fn export(address: &str) -> String {
 /// A client that does nothing wrong is served on every port.
 fn assert_that_all_ports_answer(service: &Service) {
     assert_eq!(export(&service.grpc()), "0");
-    assert_eq!(http::send("POST", &service.chat("default"), &[], PAIR.as_bytes()).status, 201);
+    assert_eq!(http::send("POST", &service.chat("default"), &[], CALL.as_bytes()).status, 201);
     assert_eq!(http::get(&service.health()).status, 200);
     assert_eq!(http::get(&service.metrics_url()).status, 200);
 }
@@ -183,10 +175,10 @@ fn unused_connections() {
 
 fn half_closed() {
     let service = service("");
-    let length = PAIR.len();
+    let length = CALL.len();
     let post = format!(
         "POST /apis/intake/v2/workspaces/default/ingest/chat-completions HTTP/1.1\r\nhost: 127.0.0.1\r\n\
-         content-length: {length}\r\n\r\n{PAIR}"
+         content-length: {length}\r\n\r\n{CALL}"
     );
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
     let [_, http, health, metrics] = addresses(&service);
@@ -240,7 +232,7 @@ fn p99(service: &Service, requests: usize) -> Duration {
     let mut times: Vec<Duration> = (0..requests)
         .map(|_| {
             let began = Instant::now();
-            assert_eq!(http::send("POST", &service.chat("default"), &[], PAIR.as_bytes()).status, 201);
+            assert_eq!(http::send("POST", &service.chat("default"), &[], CALL.as_bytes()).status, 201);
             began.elapsed()
         })
         .collect();

@@ -22,6 +22,8 @@ mod sql_port;
 mod statements;
 mod timestamps;
 
+use support::Options;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// One attack; `run` panics unless it is held off.
@@ -42,8 +44,16 @@ pub(crate) fn hold_off(area: &str, attacks: &[Attack]) {
     assert!(broken.is_empty(), "did not hold: {broken:#?}");
 }
 
+/// A captured call that is accepted.
+pub(crate) const CALL: &str =
+    r#"{"request":{"model":"m","messages":[{"role":"user","content":"a"}]},"response":{"model":"m","choices":[]}}"#;
+
+/// A service whose ClickHouse is away: what it accepts stays in its journal.
+pub(crate) fn without_clickhouse(yaml: &str) -> Options {
+    Options { yaml: yaml.to_owned(), clickhouse_url: Some("http://127.0.0.1:1".to_owned()), ..Options::default() }
+}
+
 /// Whether this is the long form.
-#[allow(dead_code, reason = "not every area has a long form yet")]
 pub(crate) fn is_long() -> bool {
     cfg!(feature = "torture")
 }

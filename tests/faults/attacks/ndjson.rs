@@ -7,8 +7,8 @@ use async_compression::Level;
 use async_compression::tokio::bufread::ZstdEncoder;
 use tokio::io::AsyncReadExt as _;
 
-use super::{Attack, hold_off};
-use support::{DEADLINE, Options, Service, http, process, wait_until};
+use super::{Attack, CALL, hold_off, without_clickhouse};
+use support::{DEADLINE, Service, http, process, wait_until};
 
 const ATTACKS: &[Attack] = &[
     Attack { name: "bodies of a few hundred bytes that are millions of line feeds", run: blank_lines },
@@ -19,21 +19,14 @@ const ATTACKS: &[Attack] = &[
 ];
 
 const MIB: u64 = 1 << 20;
-const PAIR: &str =
-    r#"{"request":{"model":"m","messages":[{"role":"user","content":"a"}]},"response":{"model":"m","choices":[]}}"#;
 
 #[test]
 fn attacks_of_this_area_hold() {
     hold_off("ndjson", ATTACKS);
 }
 
-/// A service with a ClickHouse that is away: what it accepts rests on its journal.
 fn service(yaml: &str) -> Service {
-    Service::start_with(Options {
-        yaml: yaml.to_owned(),
-        clickhouse_url: Some("http://127.0.0.1:1".to_owned()),
-        ..Options::default()
-    })
+    Service::start_with(without_clickhouse(yaml))
 }
 
 /// The pattern many times over, as a few hundred bytes.
@@ -71,7 +64,7 @@ fn answer(stream: &mut TcpStream) -> String {
 fn assert_that_others_are_served(service: &Service) {
     // as senders do, they try again when memory is full
     wait_until("another sender is served", || {
-        let status = http::send("POST", &service.chat("default"), &[], PAIR.as_bytes()).status;
+        let status = http::send("POST", &service.chat("default"), &[], CALL.as_bytes()).status;
         assert!(matches!(status, 201 | 503), "{status}");
         (status == 201).then_some(())
     });
