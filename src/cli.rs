@@ -147,10 +147,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Schema { config, action } => {
             let config = load(config)?;
-            match action.unwrap_or(SchemaAction::Print) {
-                SchemaAction::Print => show_statements(&schema::statements(&app::layout(&config))),
-                SchemaAction::Check => return runtime()?.block_on(check_schema(&config)),
-                SchemaAction::Apply => return runtime()?.block_on(apply_schema(config)),
+            match action {
+                None | Some(SchemaAction::Print) => show_statements(&schema::statements(&app::layout(&config))),
+                Some(SchemaAction::Check) => return runtime()?.block_on(check_schema(&config)),
+                Some(SchemaAction::Apply) => return runtime()?.block_on(apply_schema(config)),
             }
             Ok(())
         }
@@ -171,7 +171,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             password_stdin,
         } => {
             let mut config = load(config)?;
-            config.embedded.listen = listen.unwrap_or(config.embedded.listen);
+            if let Some(listen) = listen {
+                config.embedded.listen = listen;
+            }
             config.embedded.library = library.or(config.embedded.library);
             config.embedded.memory_max_bytes = memory_max_bytes.map(ByteSize).or(config.embedded.memory_max_bytes);
             config.embedded.queries_max = queries_max.map_or(config.embedded.queries_max, NonZeroUsize::get);

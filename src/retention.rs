@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for Keep {
             return Ok(Self::Forever);
         }
         let time = humantime_serde::re::humantime::parse_duration(&text);
-        let wrong = |_| de::Error::custom(format_args!("{text:?} is no time; write it like 30d, 1y or {FOREVER}"));
+        let wrong = |_| de::Error::custom(format_args!("{text:?} is not a duration (examples: 30d, 1y, {FOREVER})"));
         time.map(Self::For).map_err(wrong)
     }
 }

@@ -13,6 +13,13 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
     text.split_at(text.floor_char_boundary(bytes_max)).0
 }
 
+/// Which of the known names a misspelt one may stand for: the most similar, if it is similar at all.
+pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let rated = known.map(|known| (strsim::jaro_winkler(known, name), known));
+    let (similarity, nearest) = rated.max_by(|(left, _), (right, _)| left.total_cmp(right))?;
+    (similarity > 0.7).then_some(nearest)
+}
+
 /// The shortest text that reads back as the same number; an exponent below 1e-6 and from 1e21 on, as in JSON of
 /// ECMAScript and Go.
 pub fn put_double(out: &mut String, number: f64) {

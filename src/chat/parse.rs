@@ -16,6 +16,7 @@ use crate::genai::stream::sse::Merged;
 use crate::ids::{SpanId, TraceId};
 use crate::json::document::Value;
 use crate::steps;
+use crate::text::nearest;
 use crate::time::UnixNanos;
 
 /// Members of the body. Source: `ChatCompletionsIngestRequest` of the `OpenAPI` document.
@@ -127,10 +128,7 @@ fn check_members(root: Value<'_>, options: &ParseOptions, found: &mut Found) {
             continue;
         }
         let shown = crate::json::limits::cut(&name, 64).map_or(&*name, |(kept, _)| kept);
-        let similarity = |known: &&&str| strsim::jaro_winkler(shown, known);
-        let nearest = known().max_by(|left, right| similarity(left).total_cmp(&similarity(right)));
-        let hint = nearest.filter(|known| similarity(known) > 0.7);
-        let msg = match hint {
+        let msg = match nearest(shown, known().copied()) {
             Some(known) => format!("Extra inputs are not permitted; did you mean '{known}'?"),
             None => "Extra inputs are not permitted".to_owned(),
         };

@@ -1,4 +1,5 @@
-//! What is configured against the table of bounds, so that whatever is accepted can also be stored.
+//! Checks the configuration beyond its types: each value against the table of bounds, then what does not go together, so that
+//! whatever is accepted can also be stored.
 
 use super::Config;
 use crate::bounds;
@@ -11,33 +12,88 @@ use std::time::Duration;
 
 /// Least that a window of time may be: clocks differ.
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// Most that `receivers.timestamps.days_per_hour` may be: more days than this there are not.
+/// Most that `receivers.timestamps.days_per_hour` may be: there are not more days.
 const DAYS_PER_HOUR_MAX: u32 = 50_000;
 
-/// Says what is out of its range, by its key, with the value and what it may be.
-pub(super) fn check(config: &Config) -> Result<(), String> {
+/// Every problem, by its key.
+pub(super) fn problems(config: &Config) -> Vec<String> {
+    let sections = [clickhouse(config), sql_port(config), config.retention.check(), config.connections.check()];
+    sections.into_iter().filter_map(Result::err).chain(limits(config)).collect()
+}
+
+/// Every value that is out of its range; if there is none, the sizes that do not fit each other.
+pub(super) fn limits(config: &Config) -> Vec<String> {
+    let problems: Vec<String> = ranges(config).into_iter().filter_map(Result::err).collect();
+    if problems.is_empty() {
+        return [exported(config), insert(config)].into_iter().filter_map(Result::err).collect();
+    }
+    problems
+}
+
+/// What is out of its range, with the value and what it may be.
+fn ranges(config: &Config) -> Vec<Result<(), String>> {
     let Config { journal, exporter, joiner, memory, dedup, embedded, .. } = config;
-    let size = |key, size: ByteSize, min, max| within(key, size, ByteSize(min)..=ByteSize(max), ByteSize::to_string);
-    let number = |key, number: usize, max| within(key, number, 1..=max, usize::to_string);
-    size("memory.limit", memory.limit, bounds::MEMORY_LIMIT_MIN, bounds::MEMORY_LIMIT_MAX)?;
-    number("journal.segment_rows", journal.segment_rows, bounds::SEGMENT_ROWS_MAX)?;
-    size("journal.segment_bytes", journal.segment_bytes, 1, bounds::SEGMENT_BYTES_MAX)?;
-    let journal_bytes = journal.max_bytes.unwrap_or(ByteSize(usize::MAX));
-    size("journal.max_bytes", journal_bytes, bounds::JOURNAL_BYTES_MIN, usize::MAX)?;
-    number("exporter.concurrency", exporter.concurrency, bounds::INSERTS_AT_ONCE_MAX)?;
-    pause("exporter.flush_after", exporter.flush_after, Duration::ZERO)?;
-    pause("joiner.interval", joiner.interval, Duration::from_nanos(1))?;
-    number("joiner.batch", joiner.batch, bounds::JOIN_BATCH_MAX)?;
-    within("dedup.max_spans", dedup.max_spans, 0..=bounds::DEDUP_SPANS_MAX, usize::to_string)?;
-    number("embedded.queries_max", embedded.queries_max, bounds::QUERIES_AT_ONCE_MAX)?;
-    let engine_memory = embedded.memory_max_bytes.unwrap_or(ByteSize(usize::MAX));
-    size("embedded.memory_max_bytes", engine_memory, bounds::ENGINE_MEMORY_MIN, usize::MAX)?;
     let timestamps = &config.receivers.timestamps;
-    duration("receivers.timestamps.past", timestamps.past, HOUR..=Duration::MAX)?;
-    duration("receivers.timestamps.future", timestamps.future, HOUR..=Duration::MAX)?;
-    within("receivers.timestamps.days_per_hour", timestamps.days_per_hour, 1..=DAYS_PER_HOUR_MAX, u32::to_string)?;
-    exported(config)?;
-    if config.clickhouse.url.is_none() { insert(config) } else { Ok(()) }
+    let size = |key, size: ByteSize, min, max| within(key, size, ByteSize(min)..=ByteSize(max), ByteSize::to_string);
+    let at_least = |key, bytes: Option<ByteSize>, min| bytes.map_or(Ok(()), |bytes| size(key, bytes, min, usize::MAX));
+    let number = |key, number: usize, max| within(key, number, 1..=max, usize::to_string);
+    vec![
+        size("memory.limit", memory.limit, bounds::MEMORY_LIMIT_MIN, bounds::MEMORY_LIMIT_MAX),
+        number("journal.segment_rows", journal.segment_rows, bounds::SEGMENT_ROWS_MAX),
+        size("journal.segment_bytes", journal.segment_bytes, 1, bounds::SEGMENT_BYTES_MAX),
+        at_least("journal.max_bytes", journal.max_bytes, bounds::JOURNAL_BYTES_MIN),
+        number("exporter.concurrency", exporter.concurrency, bounds::INSERTS_AT_ONCE_MAX),
+        pause("exporter.flush_after", exporter.flush_after, Duration::ZERO),
+        pause("joiner.interval", joiner.interval, Duration::from_nanos(1)),
+        number("joiner.batch", joiner.batch, bounds::JOIN_BATCH_MAX),
+        within("dedup.max_spans", dedup.max_spans, 0..=bounds::DEDUP_SPANS_MAX, usize::to_string),
+        number("embedded.queries_max", embedded.queries_max, bounds::QUERIES_AT_ONCE_MAX),
+        at_least("embedded.memory_max_bytes", embedded.memory_max_bytes, bounds::ENGINE_MEMORY_MIN),
+        duration("receivers.timestamps.past", timestamps.past, HOUR..=Duration::MAX),
+        duration("receivers.timestamps.future", timestamps.future, HOUR..=Duration::MAX),
+        within("receivers.timestamps.days_per_hour", timestamps.days_per_hour, 1..=DAYS_PER_HOUR_MAX, u32::to_string),
+    ]
+}
+
+fn clickhouse(config: &Config) -> Result<(), String> {
+    let clickhouse = &config.clickhouse;
+    if clickhouse.replica_path.is_some() && clickhouse.cluster.is_none() {
+        return Err("clickhouse.replica_path: needs clickhouse.cluster; without it no table is replicated".to_owned());
+    }
+    match &clickhouse.url {
+        Some(url) if !is_http(url) => {
+            Err("clickhouse.url: must be the HTTP interface, such as http://clickhouse:8123".to_owned())
+        }
+        None if clickhouse.cluster.is_some() => {
+            Err("clickhouse.cluster: needs clickhouse.url; the embedded ClickHouse is not a cluster".to_owned())
+        }
+        None => match clickhouse.user.as_deref() {
+            None | Some("" | "default") => Ok(()),
+            Some(user) => Err(format!(
+                "clickhouse.user (or MILLRACE_CLICKHOUSE_USER): {user:?} needs clickhouse.url; the embedded ClickHouse \
+                 has one user, default"
+            )),
+        },
+        Some(_) => Ok(()),
+    }
+}
+
+fn is_http(url: &str) -> bool {
+    url.parse::<http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+    })
+}
+
+/// The port of the embedded engine takes any SQL.
+fn sql_port(config: &Config) -> Result<(), String> {
+    let listen = config.embedded.listen;
+    if config.clickhouse.url.is_some() || listen.ip().is_loopback() || config.clickhouse.password.is_some() {
+        return Ok(());
+    }
+    Err(format!(
+        "embedded.listen: {listen} is not loopback, so anyone who reaches it could run any SQL; \
+         set clickhouse.password or listen on 127.0.0.1"
+    ))
 }
 
 /// What is sent at once is in memory at once.
@@ -57,6 +113,9 @@ fn exported(config: &Config) -> Result<(), String> {
 
 /// The embedded engine takes a segment as one insert.
 fn insert(config: &Config) -> Result<(), String> {
+    if config.clickhouse.url.is_some() {
+        return Ok(());
+    }
     let memory = config.embedded.memory_max_bytes.map_or_else(embedded::memory_default, |bytes| bytes.0);
     let (segment, max) = (config.journal.segment_bytes, bounds::engine_insert_bytes(memory));
     if bounds::insert_bytes(segment.0) <= max {

@@ -4,30 +4,33 @@
 //! password: ${env:SECRET}   ->   password: $V0   read with V0 = the variable's value
 //! ```
 //!
-//! The reader of YAML puts the values in once it knows where scalars begin and end, so whatever a value holds, it adds no key
-//! and ends no text. Messages show what is written in the file, and never a value.
+//! The reader of YAML puts the values in after it has found where scalars begin and end, so a value adds no key and ends no
+//! text, whatever it holds. Messages show what the file says, never a value.
 
 use super::{ConfigError, Environment};
 use serde_json::Value;
 use serde_saphyr::{Options, PropertySyntax};
-use std::collections::HashMap;
 
 /// A file's text with references in place of its variables.
 pub(super) struct Template {
     text: String,
-    values: HashMap<String, String>,
-    /// What stands in the file for each reference, by its number.
-    written: Vec<String>,
+    /// By their numbers.
+    references: Vec<Reference>,
+}
+
+struct Reference {
+    /// What the file says.
+    written: String,
+    value: String,
 }
 
 impl Template {
-    /// Reads the variables of a file. `$$` is a dollar sign; lines that are comments are passed over.
+    /// Reads the variables of a file. `$$` is a dollar sign; lines that are comments are skipped.
     ///
     /// # Errors
     /// If a variable has neither a value nor a default.
     pub(super) fn of(text: &str, environment: &Environment) -> Result<Self, ConfigError> {
-        let mut template =
-            Self { text: String::with_capacity(text.len()), values: HashMap::new(), written: Vec::new() };
+        let mut template = Self { text: String::with_capacity(text.len()), references: Vec::new() };
         for line in text.split_inclusive('\n') {
             if line.trim_start().starts_with('#') {
                 template.text.push_str(line);
@@ -42,47 +45,45 @@ impl Template {
         let mut rest = line;
         while let Some((before, after)) = rest.split_once('$') {
             self.text.push_str(before);
-            if let Some(expression) = after.strip_prefix("{env:") {
-                let (expression, behind) = expression
-                    .split_once('}')
-                    .ok_or_else(|| ConfigError::Environment("a ${env:NAME} is not closed with }".to_owned()))?;
-                // the name of a reference would go on with what follows it: that becomes part of the value
-                let is_name = |next: char| next.is_ascii_alphanumeric() || next == '_';
-                let (suffix, behind) = behind.split_at(behind.find(|next| !is_name(next)).unwrap_or(behind.len()));
-                self.reference(expression, suffix, environment)?;
-                rest = behind;
-            } else {
+            rest = match after.strip_prefix("{env:") {
+                Some(expression) => self.variable(expression, environment)?,
                 // a dollar sign alone means itself, as two do
-                self.text.push_str("$$");
-                rest = after.strip_prefix('$').unwrap_or(after);
-            }
+                None => {
+                    self.text.push_str("$$");
+                    if let Some(behind) = after.strip_prefix('$') { behind } else { after }
+                }
+            };
         }
         self.text.push_str(rest);
         Ok(())
     }
 
-    fn reference(&mut self, expression: &str, suffix: &str, environment: &Environment) -> Result<(), ConfigError> {
+    /// Takes `NAME}` or `NAME:-default}` and returns the text after it.
+    fn variable<'l>(&mut self, text: &'l str, environment: &Environment) -> Result<&'l str, ConfigError> {
+        let (expression, after) =
+            text.split_once('}').ok_or(ConfigError::Environment("a ${env:NAME} is not closed with }".to_owned()))?;
+        // the name of a reference would go on with what follows it: that becomes part of the value
+        let rest = after.trim_start_matches(|next: char| next.is_ascii_alphanumeric() || next == '_');
+        let (suffix, rest) = after.split_at(after.len() - rest.len());
         let (name, default) = match expression.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (expression, None),
         };
-        let value = environment.get(name).map(String::as_str).filter(|value| !value.is_empty()).or(default);
-        let value = value.ok_or_else(|| {
+        let set = environment.get(name).map(String::as_str).filter(|value| !value.is_empty());
+        let value = set.or(default).ok_or_else(|| {
             ConfigError::Environment(format!(
                 "${{env:{name}}}: {name} is not set; set it or write ${{env:{name}:-default}}"
             ))
         })?;
-        // nothing is no value, as if nothing were written there
         if value.is_empty() {
+            // as if nothing were written there
             self.text.push_str(suffix);
-            return Ok(());
+            return Ok(rest);
         }
-        let key = format!("V{}", self.written.len());
-        self.text.push('$');
-        self.text.push_str(&key);
-        self.values.insert(key, format!("{value}{suffix}"));
-        self.written.push(format!("${{env:{expression}}}{suffix}"));
-        Ok(())
+        self.text.push_str(&reference(self.references.len()));
+        self.references
+            .push(Reference { written: format!("${{env:{expression}}}{suffix}"), value: format!("{value}{suffix}") });
+        Ok(rest)
     }
 
     /// The text, to be read with [`Self::options`].
@@ -92,7 +93,9 @@ impl Template {
 
     /// How the reader of YAML puts the values in: texts stay texts, whatever they look like.
     pub(super) fn options(&self) -> Options {
-        let mut options = Options::default().with_properties(self.values.clone());
+        let values = self.references.iter().enumerate();
+        let values = values.map(|(number, Reference { value, .. })| (name(number), value.clone())).collect();
+        let mut options = Options::default().with_properties(values);
         options.property_syntax = PropertySyntax::DockerCompose;
         options
     }
@@ -109,9 +112,26 @@ impl Template {
 
     /// A message or a text with what the file says in place of references.
     pub(super) fn as_written(&self, text: &str) -> String {
-        let references = self.written.iter().enumerate().rev();
-        let text =
-            references.fold(text.to_owned(), |text, (number, written)| text.replace(&format!("$V{number}"), written));
+        self.replaced(text, |reference| &reference.written)
+    }
+
+    /// A text with the values in place of references. Not for messages.
+    pub(super) fn expanded(&self, text: &str) -> String {
+        self.replaced(text, |reference| &reference.value)
+    }
+
+    fn replaced(&self, text: &str, by: impl Fn(&Reference) -> &str) -> String {
+        // the last first: $V1 is the beginning of $V10
+        let references = self.references.iter().enumerate().rev();
+        let text = references.fold(text.to_owned(), |text, (number, what)| text.replace(&reference(number), by(what)));
         text.replace("$$", "$")
     }
+}
+
+fn name(number: usize) -> String {
+    format!("V{number}")
+}
+
+fn reference(number: usize) -> String {
+    format!("${}", name(number))
 }

@@ -9,11 +9,12 @@
 
 mod check;
 mod env;
+mod explain;
 mod load;
 #[cfg(test)]
 mod tests;
 
-pub use load::{ConfigError, Environment, environment};
+pub use load::{Environment, environment};
 
 use crate::bounds;
 use crate::dedup::SPANS_MAX_DEFAULT;
@@ -235,6 +236,29 @@ impl Default for Config {
             log: Log::default(),
         }
     }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A `${env:NAME}` has no value.
+    #[error("{0}")]
+    Environment(String),
+    /// The file is not YAML, or a value is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// Keys that no part knows.
+    #[error("{}", .0.join("\n"))]
+    UnknownKeys(Vec<String>),
 }
 
 impl Config {

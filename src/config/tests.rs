@@ -1,6 +1,6 @@
 //! What a file and the environment become, and how what is wrong is said.
 
-use super::load::{defaults_as_value, unknown_keys};
+use super::explain::defaults;
 use super::*;
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -21,8 +21,19 @@ fn the_example_shows_every_key_with_its_default() {
     assert_eq!(parse(example).as_ref(), Ok(&Config::default()));
     let given: serde_json::Value = serde_saphyr::from_str(example).unwrap();
     let mut missing = Vec::new();
-    unknown_keys(&defaults_as_value(), &given, "", &mut missing);
+    keys_missing(&defaults(), &given, "", &mut missing);
     assert!(missing.is_empty(), "not in the example: {missing:?}");
+}
+
+/// The keys of `known` that are not in `given`.
+fn keys_missing(known: &serde_json::Value, given: &serde_json::Value, path: &str, missing: &mut Vec<String>) {
+    for (key, value) in known.as_object().into_iter().flatten() {
+        let path = format!("{path}.{key}");
+        match given.get(key) {
+            Some(given) => keys_missing(value, given, &path, missing),
+            None => missing.push(path),
+        }
+    }
 }
 
 #[test]
@@ -63,22 +74,22 @@ fn a_value_of_the_wrong_kind_is_said_by_its_key() {
     for (yaml, said) in [
         (
             "receivers: { http: { listen: 'localhost:4318' } }",
-            "receivers.http.listen: \"localhost:4318\" is no IP address with a port; write it like 127.0.0.1:4318",
+            "receivers.http.listen: \"localhost:4318\" is not an IP address with a port (example: 127.0.0.1:4318)",
         ),
         (
             "embedded: { listen: 8123 }",
-            "embedded.listen: 8123 is no IP address with a port; write it like 127.0.0.1:8123",
+            "embedded.listen: 8123 is not an IP address with a port (example: 127.0.0.1:8123)",
         ),
-        ("genai: { keep_raw: maybe }", "genai.keep_raw: \"maybe\" must be true or false"),
+        ("genai: { keep_raw: maybe }", "genai.keep_raw: \"maybe\" is not true or false"),
         ("memory: { limit: }", "memory.limit: has no value; write one, or leave the key out"),
         ("log: debug", "log: must have keys below it: level"),
         ("journal: { segment_rows: [1] }", "journal.segment_rows: must be a single value, such as 100000"),
-        ("joiner: { batch: many }", "joiner.batch: \"many\" is no whole number; write it like 1000"),
-        ("joiner: { window: soon }", "joiner.window: \"soon\" is no time; write it like 7days"),
-        ("joiner: { interval: 5 }", "joiner.interval: 5 is no time; write it like 2s"),
+        ("joiner: { batch: many }", "joiner.batch: \"many\" is not an integer (example: 1000)"),
+        ("joiner: { window: soon }", "joiner.window: \"soon\" is not a duration (example: 7days)"),
+        ("joiner: { interval: 5 }", "joiner.interval: 5 is not a duration (example: 2s)"),
         (
             "retention: { spans: 30 }",
-            "retention.spans: \"30\" is no time; write it like 30d, 1y or forever (line 1, column 21)",
+            "retention.spans: \"30\" is not a duration (examples: 30d, 1y, forever) (line 1, column 21)",
         ),
         (
             "retention: { workspaces: { a: { span: 3d } } }",
@@ -204,10 +215,10 @@ fn no_message_shows_the_value_of_a_variable() {
     for (file, said) in [
         ("data_dir: ${env:X}\n a: b", ""),
         ("${env:X}: 1", "unknown key `${env:X}`"),
-        ("receivers: { http: { listen: \"${env:X}\" } }", "receivers.http.listen: ${env:X} is no IP address"),
-        ("journal: { segment_rows: ${env:X} }", "journal.segment_rows: ${env:X} is no whole number"),
-        ("genai: { keep_raw: ${env:X} }", "genai.keep_raw: ${env:X} must be true or false"),
-        ("joiner: { interval: ${env:X} }", "joiner.interval: ${env:X} is no time"),
+        ("receivers: { http: { listen: \"${env:X}\" } }", "receivers.http.listen: ${env:X} is not an IP address"),
+        ("journal: { segment_rows: ${env:X} }", "journal.segment_rows: ${env:X} is not an integer"),
+        ("genai: { keep_raw: ${env:X} }", "genai.keep_raw: ${env:X} is not true or false"),
+        ("joiner: { interval: ${env:X} }", "joiner.interval: ${env:X} is not a duration"),
         ("memory: { limit: ${env:X:-5} }", "memory.limit: the value of ${env:X:-5} does not fit (line 1"),
         ("clickhouse: { database: a-${env:X} }", "clickhouse.database: the value of a-${env:X} does not fit"),
         ("retention: { spans: ${env:X} }", "retention.spans: the value of ${env:X} does not fit"),
