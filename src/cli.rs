@@ -18,7 +18,7 @@ use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-/// How long threads that block may take to end after everything else has.
+/// How long blocking threads may take to end after everything else has ended.
 const THREADS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// Makes LLM applications queryable in ClickHouse: OTLP and captured chat-completions in, one table of traces out.
@@ -33,23 +33,23 @@ struct Cli {
 enum Command {
     /// Receive spans and store them; without `clickhouse.url`, with the embedded ClickHouse
     Serve {
-        /// YAML file; every key is optional (deploy/config.example.yaml shows them all)
+        /// YAML file; every key is optional (deploy/config.example.yaml lists them all)
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         /// Write the addresses as JSON to this file once everything listens
         #[arg(long, value_name = "FILE", hide = true)]
         ready_file: Option<PathBuf>,
     },
-    /// Check a configuration file and say what is wrong with it
+    /// Check a configuration file
     Validate {
         /// YAML file
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
-        /// Print the configuration that results, defaults included
+        /// Print the resulting configuration, defaults included
         #[arg(long)]
         print: bool,
     },
-    /// Print the DDL of the tables, check them, or make them
+    /// Print the DDL of the tables, check them, or create them
     Schema {
         /// YAML file
         #[arg(long, value_name = "FILE", global = true)]
@@ -57,7 +57,7 @@ enum Command {
         #[command(subcommand)]
         action: Option<SchemaAction>,
     },
-    /// Work on the spans that ClickHouse refused for good
+    /// List, show, retry or drop the spans that ClickHouse rejected for good
     DeadLetter {
         /// YAML file
         #[arg(long, value_name = "FILE", global = true)]
@@ -104,9 +104,9 @@ enum Command {
 enum SchemaAction {
     /// Print every statement, in order; each can be run again (the default)
     Print,
-    /// Ask ClickHouse what is missing, and print the statements that make it; exit code 1 if there are any
+    /// Print what is missing in ClickHouse and the statements that create it; exit code 1 if anything is missing
     Check,
-    /// Make what is missing, whatever `schema.manage` says
+    /// Create what is missing, whatever `schema.manage` says
     Apply,
 }
 
@@ -116,7 +116,7 @@ pub fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _nobody_reads = writeln!(std::io::stderr(), "millrace: {error:#}");
+            let _reader_gone = writeln!(std::io::stderr(), "millrace: {error:#}");
             // a supervisor, ours or systemd's, need not try again
             let permanent =
                 error.downcast_ref::<ServeError>().is_some_and(ServeError::is_permanent) || error.is::<NeverStarted>();
@@ -186,7 +186,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
-/// The ClickHouse of the configuration: without a URL, the embedded one of a Millrace that runs.
+/// The configured ClickHouse; without a URL, the embedded one of a running Millrace.
 fn client(config: &Config) -> Client {
     let embedded = || format!("http://{}", config.embedded.listen);
     Client::new(&config.clickhouse.url.clone().unwrap_or_else(embedded), &config.clickhouse)
@@ -215,18 +215,18 @@ async fn check_schema(config: &Config) -> anyhow::Result<()> {
     show_statements(&lacking.statements);
     show_nodes(&lacking);
     if !lacking.is_nothing() {
-        anyhow::bail!("the schema lacks {} things; the statements above make them", lacking.what.len());
+        anyhow::bail!("the schema lacks {} things; the statements above create them", lacking.what.len());
     }
     if !lacking.wrong.is_empty() {
-        anyhow::bail!("the cluster is not whole, as said above");
+        anyhow::bail!("the cluster is incomplete (see above)");
     }
     Ok(())
 }
 
-/// What is to be done on single nodes, and which were not looked at.
+/// Prints what to do on single nodes, and which nodes were not checked.
 fn show_nodes(lacking: &schema::Lacking) {
     for node in &lacking.absent {
-        show(&format!("-- not looked at: {node} does not answer\n"));
+        show(&format!("-- not checked: {node} does not answer\n"));
     }
     for wrong in &lacking.wrong {
         show(&format!("-- wrong: {}\n", wrong.what));
@@ -239,16 +239,16 @@ async fn apply_schema(mut config: Config) -> anyhow::Result<()> {
     config.schema.manage = true;
     let (schema, client) = (app::schema(&config), client(&config));
     schema.prepare(&client).await.context("failed to change the schema")?;
-    let lacking = schema.check(&client).await.context("failed to look at the schema again")?;
+    let lacking = schema.check(&client).await.context("failed to check the schema again")?;
     show_nodes(&lacking);
     if !lacking.wrong.is_empty() {
-        anyhow::bail!("the schema is complete, but the cluster is not whole, as said above");
+        anyhow::bail!("the schema is complete, but the cluster is incomplete (see above)");
     }
     show("The schema is complete.\n");
     Ok(())
 }
 
-/// Prints; a reader that has seen enough (`| head`) is no error.
+/// Prints; it is not an error if the reader has ended (`| head`).
 fn show(text: &str) {
     let _reader_gone = std::io::stdout().write_all(text.as_bytes());
 }

@@ -11,7 +11,7 @@
 //! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  random  sql  telemetry  shutdown  numbers  steps
 //! ```
 
-// who reads the output may be gone, and these macros panic then: write, and leave it at that
+// these macros panic when the reader of the output has ended: write, and ignore the error
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::string_slice, reason = "a test that slices wrongly fails, which is what it is for"))]
 

@@ -52,21 +52,21 @@ pub struct Metrics {
     ledger: Arc<Mutex<Counts>>,
     law: Law,
     sent: IntCounter,
-    /// What the journal does.
+    /// The journal.
     pub journal: JournalMetrics,
     /// Span ids held to recognise repeats.
     pub dedup_spans: IntGauge,
-    /// Bytes that accepted spans and requests under way hold.
+    /// Bytes held by accepted spans and requests under way.
     pub queue_bytes: IntGauge,
-    /// The most of those bytes there may be.
+    /// The limit of those bytes.
     pub queue_bytes_capacity: IntGauge,
-    /// Inserts that ClickHouse took.
+    /// Inserts that ClickHouse confirmed.
     pub inserts: IntCounter,
     /// Inserts that failed and are repeated.
     pub insert_failures: IntCounter,
-    /// Bytes of Native blocks that ClickHouse took, before compression.
+    /// Bytes of Native blocks that ClickHouse confirmed, before compression.
     pub insert_bytes: IntCounter,
-    /// 1 while ClickHouse takes inserts, 0 while it does not.
+    /// 1 while ClickHouse accepts inserts, 0 while it does not.
     pub clickhouse_up: IntGauge,
     /// Times the embedded ClickHouse was started again after it died.
     pub embedded_restarts: IntCounter,
@@ -74,9 +74,9 @@ pub struct Metrics {
     pub chat_joined: IntCounter,
     /// Traces whose root is remembered for joining.
     pub traces_known: IntGauge,
-    /// What joining chat-completions to roots that come later does.
+    /// Joining chat-completions to roots that come later.
     pub join: JoinMetrics,
-    /// Rows taken out of the table because another report of their span stays.
+    /// Rows removed from the table because another report of their span stays.
     pub superseded: IntCounter,
 }
 
@@ -124,7 +124,7 @@ impl Metrics {
                 "millrace_clickhouse_insert_bytes",
                 "Bytes of confirmed inserts before compression.",
             )?,
-            clickhouse_up: gauge("millrace_clickhouse_up", "1 while ClickHouse takes inserts.")?,
+            clickhouse_up: gauge("millrace_clickhouse_up", "1 while ClickHouse accepts inserts.")?,
             embedded_restarts: counter("millrace_embedded_restarts", "Restarts of the embedded ClickHouse.")?,
             chat_joined: counter("millrace_chat_joined", "Chat-completions stored as a child of a known root.")?,
             traces_known: gauge("millrace_traces_known", "Traces whose root is remembered for joining.")?,
@@ -141,14 +141,14 @@ impl Metrics {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes spans that came in and are now on their way.
+    /// Counts spans that came in and are now pending.
     pub fn take(&self, spans: usize) {
         let mut ledger = self.ledger();
         ledger.received += to_u64(spans);
         ledger.pending += signed(spans);
     }
 
-    /// Takes a [`take`](Self::take) back: its caller is about to be told to try again, and that is counted then.
+    /// Reverts a [`take`](Self::take): its caller will be told to try again, which is counted then.
     pub fn untake(&self, spans: usize) {
         let mut ledger = self.ledger();
         debug_assert!(ledger.received >= to_u64(spans), "what is taken back was taken");
@@ -191,7 +191,7 @@ impl Metrics {
         ledger.rejected += to_u64(spans);
     }
 
-    /// Counts spans that came to their end: in ClickHouse, or among the dead.
+    /// Counts spans that ended: stored in ClickHouse, or dead letters.
     pub fn settle(&self, stored: usize, dead: usize) {
         self.sent.inc_by(to_u64(stored));
         let mut ledger = self.ledger();
@@ -206,7 +206,7 @@ impl Metrics {
         self.insert_bytes.inc_by(to_u64(bytes));
     }
 
-    /// Spans on their way to ClickHouse.
+    /// Spans that are not in ClickHouse yet.
     #[must_use]
     pub fn pending(&self) -> i64 {
         self.ledger().pending
@@ -297,12 +297,12 @@ impl ByReceiver {
     }
 }
 
-/// What the journal does.
+/// The journal.
 #[derive(Debug, Clone)]
 pub struct JournalMetrics {
     /// Commits: each one write and one fsync for all that waited.
     pub commits: IntCounter,
-    /// Times that the disk was asked to make data durable.
+    /// Calls of fsync.
     pub fsyncs: IntCounter,
     /// Bytes written.
     pub written_bytes: IntCounter,
@@ -318,7 +318,7 @@ pub struct JournalMetrics {
 }
 
 impl JournalMetrics {
-    /// Counts a file that is not what it should be, and what is lost with it.
+    /// Counts a damaged file, and the spans lost with it.
     pub fn set_aside(&self, reason: &str, rows_lost: usize, is_exact: bool) {
         self.set_aside.with_label_values(&[reason]).inc();
         self.rows_lost.inc_by(to_u64(rows_lost));
@@ -330,7 +330,7 @@ impl JournalMetrics {
         let gauge = |name: &str, help: &str| registered_gauge(registry, name, help);
         Ok(Self {
             commits: counter("millrace_journal_commits", "Commits of the journal.")?,
-            fsyncs: counter("millrace_journal_fsyncs", "Times the journal made data durable.")?,
+            fsyncs: counter("millrace_journal_fsyncs", "Calls of fsync by the journal.")?,
             written_bytes: counter("millrace_journal_written_bytes", "Bytes that the journal wrote.")?,
             segments: gauge("millrace_journal_segments", "Segments that ClickHouse does not have yet.")?,
             bytes: gauge("millrace_journal_bytes", "Bytes that ClickHouse does not have yet.")?,
@@ -344,16 +344,19 @@ impl JournalMetrics {
                 "Journal files set aside because they are damaged or unreadable.",
                 &["reason"],
             )?,
-            rows_lost: counter("millrace_journal_spans_lost", "Acknowledged spans that are lost with such files.")?,
+            rows_lost: counter(
+                "millrace_journal_spans_lost",
+                "Acknowledged spans lost with files that were set aside.",
+            )?,
             uncounted: counter(
                 "millrace_journal_losses_uncounted",
-                "Such files of which it is not known how many spans are lost beside those counted.",
+                "Files set aside that may have lost more spans than were counted.",
             )?,
         })
     }
 }
 
-/// What joining chat-completions to roots that come later does.
+/// Joining chat-completions to roots that come later.
 #[derive(Debug, Clone)]
 pub struct JoinMetrics {
     /// Rounds.
@@ -391,7 +394,7 @@ impl JoinMetrics {
     }
 }
 
-/// The spans of the law, moved from one to the other under one lock.
+/// The spans of the law, moved between its terms under one lock.
 #[derive(Debug, Default)]
 struct Counts {
     received: u64,
@@ -418,16 +421,16 @@ impl Law {
     fn registered(registry: &Registry) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str| registered_counter(registry, name, help);
         Ok(Self {
-            received: counter("millrace_spans_received", "Spans that came in, whatever became of them.")?,
+            received: counter("millrace_spans_received", "Spans received, whatever became of them.")?,
             rejected: counter("millrace_spans_rejected", "Spans that are malformed.")?,
             refused: counter("millrace_spans_refused", "Spans answered with 'try again'.")?,
             duplicate: counter("millrace_spans_duplicate", "Spans that were accepted before.")?,
             stored: counter("millrace_spans_stored", "Spans that ClickHouse confirmed.")?,
             dead_lettered: counter(
                 "millrace_spans_dead_lettered",
-                "Spans that ClickHouse refuses for good, kept in the dead letters, or lost to a damaged disk.",
+                "Spans that ClickHouse rejects for good, kept as dead letters, or lost to a damaged disk.",
             )?,
-            pending: registered_gauge(registry, "millrace_spans_pending", "Spans taken in and not yet in ClickHouse.")?,
+            pending: registered_gauge(registry, "millrace_spans_pending", "Spans received and not yet in ClickHouse.")?,
         })
     }
 

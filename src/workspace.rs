@@ -1,4 +1,4 @@
-//! The workspace: the wall between tenants. It is part of a span's identity, and two workspaces never join.
+//! The workspace separates tenants: it is part of a span's identity, and traces of two workspaces never join.
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ impl Workspace {
     /// The workspace of senders that name none.
     pub const DEFAULT: &'static str = "default";
 
-    /// Takes a name as a sender gives it.
+    /// Parses a name from a sender.
     ///
     /// # Errors
-    /// When it is empty, too long, or has another character.
+    /// If it is empty, too long, or has another character.
     pub fn new(name: &str) -> Result<Self, WorkspaceError> {
         let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
         if name.is_empty() || name.len() > WORKSPACE_BYTES_MAX || !name.bytes().all(allowed) {

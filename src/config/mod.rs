@@ -33,31 +33,31 @@ use std::time::Duration;
 pub struct Config {
     /// Where Millrace keeps its files: journal/, dead-letter/, clickhouse/ (embedded).
     pub data_dir: PathBuf,
-    /// The doors.
+    /// The listeners for spans, and what they accept.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub receivers: Receivers,
-    /// How long clients may do nothing.
+    /// How long clients may be idle.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub connections: connections::Config,
-    /// What may be held in memory.
+    /// How much memory buffers may take.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub memory: Memory,
-    /// What acknowledged spans rest on until ClickHouse has them.
+    /// Where acknowledged spans are until ClickHouse has them.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub journal: journal::Config,
-    /// Repeats from senders.
+    /// How repeats are recognised.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub dedup: Dedup,
     /// Captured chat-completions.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub chat_completions: receivers::chat::receiver::Config,
-    /// What GenAI content may take.
+    /// How large GenAI content may be.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub genai: GenAi,
     /// Inserts.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub exporter: exporter::Config,
-    /// Chat-completions whose trace's root comes later.
+    /// Joining chat-completions to roots that come later.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub joiner: joining::Config,
     /// Health and metrics.
@@ -69,7 +69,7 @@ pub struct Config {
     /// The ClickHouse to write to.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub clickhouse: clickhouse::Config,
-    /// Who changes the tables.
+    /// Whether Millrace creates and changes the tables.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub schema: clickhouse::schema::Config,
     /// How long spans and the texts in them are kept.
@@ -80,7 +80,7 @@ pub struct Config {
     pub log: Log,
 }
 
-/// The doors.
+/// The listeners for spans, and what they accept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Receivers {
@@ -95,7 +95,7 @@ pub struct Receivers {
     pub timestamps: timestamps::Config,
 }
 
-/// What may be held in memory for requests and rows, whatever the backlog.
+/// How much memory requests and rows may take, whatever the backlog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
@@ -117,7 +117,7 @@ impl Memory {
         bounds::pipeline_bytes(self.limit.0)
     }
 
-    /// Bytes that the rows of one request may come to.
+    /// Most bytes of the rows of one request.
     #[must_use]
     pub fn request_rows_bytes(&self) -> usize {
         bounds::request_rows_bytes(self.limit.0)
@@ -128,7 +128,7 @@ impl Memory {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Dedup {
-    /// How long a span is known; 0s switches that off.
+    /// How long a span is known; 0s turns this off.
     #[serde(with = "humantime_serde")]
     pub window: Duration,
     /// About how many spans are known, 8 bytes each; the oldest go first.
@@ -141,7 +141,7 @@ impl Default for Dedup {
     }
 }
 
-/// What GenAI content may take in a span made from a chat-completion.
+/// How large GenAI content may be in a span made from a chat-completion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GenAi {
@@ -193,7 +193,7 @@ impl Default for Embedded {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Log {
-    /// Least severe level shown.
+    /// The least severe level that is logged.
     pub level: Level,
 }
 
@@ -242,7 +242,7 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {path}")]
+    #[error("failed to read {path}")]
     Read {
         /// Which.
         path: PathBuf,

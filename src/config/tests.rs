@@ -241,3 +241,33 @@ fn a_password_is_not_shown_by_debug() {
     let config = parse("clickhouse: { password: hunter2 }").unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
 }
+
+#[test]
+fn several_problems_are_named_at_once() {
+    let unknown = parse("joiner: { batch: 5, bach: 6 }\nlog: { levl: info }\n").unwrap_err();
+    assert_eq!(
+        unknown,
+        "unknown key `joiner.bach`: did you mean `batch`?\nunknown key `log.levl`: did you mean `level`?"
+    );
+    let wrong = parse("{ joiner: { batch: 0 }, clickhouse: { url: 'ch:9000' }, dedup: { max_spans: 1000000001 } }");
+    let problems = wrong.unwrap().check().unwrap_err().to_string();
+    let keys: Vec<&str> = problems.lines().filter_map(|line| line.split_once(':')).map(|(key, _)| key).collect();
+    assert_eq!(keys, ["clickhouse.url", "joiner.batch", "dedup.max_spans"]);
+}
+
+#[test]
+fn a_value_that_is_missing_or_too_large_is_named_by_its_key() {
+    for (yaml, said) in [
+        ("data_dir:", "data_dir: has no value"),
+        ("clickhouse: { database: }", "clickhouse.database: has no value"),
+        ("genai: { keep_raw: ~ }", "genai.keep_raw: has no value"),
+        ("joiner: { batch: -1 }", "joiner.batch: -1 is not an integer (example: 1000)"),
+        ("joiner: { batch: 1.5 }", "joiner.batch: 1.5 is not an integer (example: 1000)"),
+        ("receivers: { timestamps: { days_per_hour: 5000000000 } }", "receivers.timestamps.days_per_hour: "),
+        ("a: [", ""),
+        ("a: 1\na: 2", ""),
+    ] {
+        let error = parse(yaml).unwrap_err();
+        assert!(error.starts_with(said), "{yaml}: {error}");
+    }
+}
