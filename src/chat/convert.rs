@@ -81,6 +81,10 @@ pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<Ch
     let (response_text, response_losses) = &capture.raw.response;
     attributes.note(columns::RAW_REQUEST, *request_losses);
     attributes.note(columns::RAW_RESPONSE, *response_losses);
+    let (status, status_message) = match failure {
+        Some(failure) => (Status::Error, failure.message),
+        None => (Status::Unset, "".into()),
+    };
     let (call, attributes) = attributes.finish();
     Ok(ChatSpan {
         trace,
@@ -93,8 +97,8 @@ pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<Ch
         name: span_name(&capture.operation, &request.model),
         start: timing.start,
         end: timing.end,
-        status: if failure.is_some() { Status::Error } else { Status::Unset },
-        status_message: failure.map(|failure| failure.message).unwrap_or_default(),
+        status,
+        status_message,
         service_name: capture.caller.service_name.clone(),
         raw: Raw { request: (&**request_text).into(), response: (&**response_text).into() },
         call,
@@ -150,7 +154,7 @@ fn put_call<'c>(
         |given| Cow::Owned(given.into_owned()),
     );
     let is_stream = capture.merged().is_some_and(|merged| merged.is_stream);
-    let usage = response.usage().map(|usage| Usage::read(usage, &provider)).unwrap_or_default();
+    let usage = response.usage().map_or(Usage::default(), |usage| Usage::read(usage, &provider));
     let cost = Cost::find(&capture.cost, capture.response());
     let is_error_itself =
         failure.is_some_and(|failure| failure.error.is_some_and(|error| error.is_same(capture.response())));

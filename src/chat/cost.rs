@@ -22,36 +22,9 @@ impl Cost {
         if let Some(total) = by_caller {
             return Some(Self { total, source: CostSource::Caller, member: None });
         }
-        let (total, member) = Self::of_usage(response).or_else(|| {
-            let hidden = response.get("_hidden_params")?.get("response_cost")?;
-            Some((usd(hidden, 0)?, None))
-        })?;
+        let (total, member) = cost::of_response(response)?;
         Some(Self { total, source: CostSource::Response, member })
     }
-
-    fn of_usage(response: Value<'_>) -> Option<(Usd, Option<&'static str>)> {
-        let usage = response.get("usage")?;
-        let number = |name: &str, unit: i64| usage.get(name).and_then(|value| usd(value, unit));
-        if let Some(cost) = number("cost", 0) {
-            // with the caller's own key OpenRouter's number is its fee alone
-            let is_byok = usage.get("is_byok").and_then(Value::bool) == Some(true);
-            let upstream =
-                usage.get("cost_details").and_then(|details| usd(details.get("upstream_inference_cost")?, 0));
-            let total = upstream.filter(|_| is_byok).map_or(Some(cost), |upstream| cost.checked_add(upstream))?;
-            return Some((total, Some("cost").filter(|_| total == cost)));
-        }
-        if let Some(total) = usage.get("cost").and_then(|cost| usd(cost.get("total_cost")?, 0)) {
-            return Some((total, None));
-        }
-        // xAI counts in units of 1e-10 dollars
-        let ticks = number("cost_in_usd_ticks", 10).map(|total| (total, Some("cost_in_usd_ticks")));
-        ticks.or_else(|| number("estimated_cost", 0).map(|total| (total, Some("estimated_cost"))))
-    }
-}
-
-/// A cost in units of `10^-unit` dollars.
-fn usd(value: Value<'_>, unit: i64) -> Option<Usd> {
-    Usd::parse_scaled(value.number()?, unit).ok()
 }
 
 /// Writes the attributes of the cost and of the caller's breakdown.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::decimal::{DecimalError, scaled};
+use crate::json::document::Value;
 
 /// An amount of US dollars, from 0 to just below a million, in steps of 1e-12: what `Decimal(18, 12)` holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -96,6 +97,34 @@ impl Cost {
             (one, other) => one.or(other),
         }
     }
+}
+
+/// What a response says that it cost, and the member of its usage that this is all of.
+pub(crate) fn of_response(response: Value<'_>) -> Option<(Usd, Option<&'static str>)> {
+    of_usage(response).or_else(|| Some((usd(response.get("_hidden_params")?.get("response_cost")?, 0)?, None)))
+}
+
+fn of_usage(response: Value<'_>) -> Option<(Usd, Option<&'static str>)> {
+    let usage = response.get("usage")?;
+    let number = |name: &str, unit: i64| usage.get(name).and_then(|value| usd(value, unit));
+    if let Some(cost) = number("cost", 0) {
+        // with the caller's own key OpenRouter's number is its fee alone
+        let is_byok = usage.get("is_byok").and_then(Value::bool) == Some(true);
+        let upstream = usage.get("cost_details").and_then(|details| usd(details.get("upstream_inference_cost")?, 0));
+        let total = upstream.filter(|_| is_byok).map_or(Some(cost), |upstream| cost.checked_add(upstream))?;
+        return Some((total, Some("cost").filter(|_| total == cost)));
+    }
+    if let Some(total) = usage.get("cost").and_then(|cost| usd(cost.get("total_cost")?, 0)) {
+        return Some((total, None));
+    }
+    // xAI counts in units of 1e-10 dollars
+    let ticks = number("cost_in_usd_ticks", 10).map(|total| (total, Some("cost_in_usd_ticks")));
+    ticks.or_else(|| number("estimated_cost", 0).map(|total| (total, Some("estimated_cost"))))
+}
+
+/// A cost in units of `10^-unit` dollars.
+fn usd(value: Value<'_>, unit: i64) -> Option<Usd> {
+    Usd::parse_scaled(value.number()?, unit).ok()
 }
 
 /// Plain decimal, as short as it gets: `0.0000483`, `12`, `0`. A JSON number.

@@ -62,8 +62,8 @@ fn says_something(error: Value<'_>) -> bool {
 
 /// `[{"error":{...}}]` and `[{...}]` are the error in them.
 fn unwrap_list(error: Value<'_>) -> Value<'_> {
-    let first = error.items().next();
-    first.and_then(|first| first.get("error")).or(first).unwrap_or(error)
+    let Some(first) = error.items().next() else { return error };
+    first.get("error").unwrap_or(first)
 }
 
 fn is_error_itself(response: Value<'_>) -> bool {

@@ -86,7 +86,10 @@ fn choices<'d>(items: impl Iterator<Item = Value<'d>>, form: MessageSource<'_>) 
         .collect();
     let own: Vec<_> = reasons.iter().map(|reason| Text::Borrowed(reason.as_str())).collect();
     let with_reasons = if own.len() == items.len() { MessageSource { reasons: &own, ..form } } else { form };
-    let message = |item: Value<'d>| item.get("message").filter(|message| message.is_object()).unwrap_or(item);
+    let message = |item: Value<'d>| match item.get("message") {
+        Some(message) if message.is_object() => message,
+        _ => item,
+    };
     let made = with_reasons.list(items.into_iter().map(message))?;
     Some(NormalizedMessages { reasons, ..made })
 }

@@ -126,7 +126,10 @@ impl MessageSource<'_> {
         if root.items().all(|item| item.is_string() || is_message(item)) {
             let is_wrapped =
                 |item: Value<'_>| item.get("message").is_some_and(is_message) && item.get("role").is_none();
-            let unwrapped = |item| if is_wrapped(item) { item.get("message").unwrap_or(item) } else { item };
+            let unwrapped = |item| match Value::get(item, "message") {
+                Some(message) if is_wrapped(item) => message,
+                _ => item,
+            };
             return self.list(root.items().map(unwrapped));
         }
         // parts without a message around them

@@ -122,7 +122,10 @@ fn response<'d>(parts: &mut PartWriter<'_, 'd>, part: Value<'d>) -> bool {
         let kind = answer.get("type").and_then(Value::str);
         kind.is_some_and(|kind| matches!(&*kind, "text" | "json" | "error-text" | "error-json" | "content"))
     };
-    let unwrapped = answer.get("value").filter(|_| is_wrapped(&answer)).unwrap_or(answer);
+    let unwrapped = match answer.get("value") {
+        Some(value) if is_wrapped(&answer) => value,
+        _ => answer,
+    };
     // blocks of nothing but one text say that text
     let mut blocks = unwrapped.items();
     let alone = blocks

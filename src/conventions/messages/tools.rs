@@ -53,7 +53,10 @@ fn write(tools: Value<'_>) -> Option<Text<'static>> {
 
 fn write_one(json: &mut JsonWriter, tool: Value<'_>) {
     // OpenInference has the whole definition in one member
-    let tool = tool.get("json_schema").filter(|schema| schema.is_object()).unwrap_or(tool);
+    let tool = match tool.get("json_schema") {
+        Some(schema) if schema.is_object() => schema,
+        _ => tool,
+    };
     if tool.is_object() {
         write_tool_loose(json, tool);
     }

@@ -290,8 +290,10 @@ impl<'d> PartWriter<'_, 'd> {
         if let Some(id) = id.and_then(Value::filled_str).filter(|id| id != "null") {
             self.json.member_str("id", &id);
         }
-        let name = name.and_then(Value::str);
-        self.json.member_str("name", name.as_deref().unwrap_or(""));
+        match name.and_then(Value::str) {
+            Some(name) => self.json.member_str("name", &name),
+            None => self.json.member_str("name", ""),
+        }
     }
 
     /// Arguments as JSON where they are JSON: a text that does not read stays a text.
