@@ -1,8 +1,8 @@
 //! The health page. It answers 200 only if a span sent now would be accepted; its body describes the state in either case.
 
 use super::Admin;
+use crate::clickhouse::ClusterTrouble;
 use crate::clickhouse::View;
-use crate::clickhouse::nodes::Unwell;
 use crate::embedded::Fence;
 use crate::journal::{Aside, Asides, RowsLost};
 use crate::pipeline::IngestError;
@@ -100,7 +100,7 @@ impl Health {
         let backlog = admin.backlog.view();
         Self {
             status: if refusing.is_none() { "accepting" } else { "refusing" },
-            clickhouse: ClickHouse::new(admin.clickhouse.view(), admin.clickhouse.unwell()),
+            clickhouse: ClickHouse::new(admin.clickhouse.view(), admin.clickhouse.cluster_trouble()),
             pending_spans: admin.metrics.pending(),
             backlog: Backlog {
                 spans: backlog.rows,
@@ -126,7 +126,7 @@ impl Health {
 }
 
 impl ClickHouse {
-    fn new(view: View, unwell: Unwell) -> Self {
+    fn new(view: View, unwell: ClusterTrouble) -> Self {
         let state = match view {
             View::Starting => ClickHouseState::Starting,
             View::Storing => ClickHouseState::Storing,
@@ -174,9 +174,9 @@ mod tests {
     #[test]
     fn clickhouse_is_described_with_its_nodes() {
         let shown = |view, unwell| serde_json::to_value(ClickHouse::new(view, unwell)).unwrap();
-        assert_eq!(shown(View::Storing, Unwell::default()), json!({"state": "storing"}));
+        assert_eq!(shown(View::Storing, ClusterTrouble::default()), json!({"state": "storing"}));
         let away = View::Away { since: Duration::from_secs(7), why: "down".to_owned() };
-        let unwell = Unwell { absent: vec!["a:1".to_owned()], ..Unwell::default() };
+        let unwell = ClusterTrouble { absent: vec!["a:1".to_owned()], ..ClusterTrouble::default() };
         let want = json!({"state": "away", "seconds": 7, "why": "down", "nodes_absent": ["a:1"]});
         assert_eq!(shown(away, unwell), want);
     }

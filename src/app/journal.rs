@@ -4,9 +4,9 @@ use crate::clickhouse::schema::TABLE;
 use crate::config::Config;
 use crate::dedup::DedupIndex;
 use crate::journal::{DeadLetters, IsNew, Journal, MachineDisk, MachineFolder, Options, Replay, ReplayedRows};
+use crate::random;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
-use anyhow::Context as _;
 use std::sync::Arc;
 
 /// Which start of the machine this is. Source: proc(5).
@@ -23,13 +23,13 @@ pub fn dead_letters(config: &Config) -> DeadLetters {
 pub(super) fn open(config: &Config, metrics: &Metrics) -> anyhow::Result<(Journal, DedupIndex, IsNew)> {
     let (now, dir) = (Clock::System.now(), config.data_dir.join("journal"));
     let folder = MachineFolder::open(&dir)?;
-    let (secret, is_new) = Journal::secret(&folder, &dir, random()?)?;
+    let (secret, is_new) = Journal::secret(&folder, &dir, random())?;
     let mut dedup = DedupIndex::new(secret, config.dedup.max_spans, config.dedup_window_max());
     let options = Options {
         dir,
         config: config.journal.clone(),
         table: format!("{}.{TABLE}", config.clickhouse.database),
-        origin: random()?,
+        origin: random(),
         secret,
         keys_max: config.dedup.max_spans,
         now,
@@ -58,8 +58,6 @@ pub(super) fn open(config: &Config, metrics: &Metrics) -> anyhow::Result<(Journa
 }
 
 /// Unlike that of any other process: segments of two journals must never share a token.
-fn random() -> anyhow::Result<u64> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).context("failed to get random bytes from the system")?;
-    Ok(u64::from_le_bytes(random))
+fn random() -> u64 {
+    u64::from_le_bytes(random::bytes())
 }

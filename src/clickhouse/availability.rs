@@ -7,8 +7,7 @@
 //!
 //! Reachable is more than storing: a ClickHouse that refuses inserts with words of its own can still be asked.
 
-use super::Failure;
-use super::nodes::Unwell;
+use super::errors::Failure;
 use crate::ids::SegmentId;
 use crate::telemetry::Metrics;
 use std::collections::BTreeMap;
@@ -31,7 +30,7 @@ struct State {
     /// The table was there once.
     is_prepared: bool,
     /// What the last look at a cluster found, and since when no node of a shard could write.
-    unwell: Unwell,
+    cluster: ClusterTrouble,
     unable_since: Option<Instant>,
     segments: BTreeMap<SegmentId, Troubled>,
 }
@@ -76,6 +75,17 @@ pub enum View {
     },
 }
 
+/// What of a cluster is not as it should be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClusterTrouble {
+    /// `host:port` of nodes that do not answer.
+    pub absent: Vec<String>,
+    /// `host:port` of nodes that cannot write now, as without Keeper.
+    pub read_only: Vec<String>,
+    /// A shard of which no node can write, so that nothing is stored.
+    pub shard: Option<u32>,
+}
+
 /// A segment that ClickHouse does not take, as health shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentView {
@@ -94,8 +104,8 @@ pub struct SegmentView {
 impl Default for Availability {
     fn default() -> Self {
         let endpoint = Endpoint::Starting { since: Instant::now() };
-        let (unwell, unable_since, segments) = Default::default();
-        Self(Arc::new(watch::Sender::new(State { endpoint, is_prepared: false, unwell, unable_since, segments })))
+        let (cluster, unable_since, segments) = Default::default();
+        Self(Arc::new(watch::Sender::new(State { endpoint, is_prepared: false, cluster, unable_since, segments })))
     }
 }
 
@@ -106,7 +116,7 @@ impl Availability {
         let state = self.0.borrow();
         match &state.endpoint {
             Endpoint::Starting { .. } => View::Starting,
-            Endpoint::Storing => match (state.unable_since, state.unwell.shard) {
+            Endpoint::Storing => match (state.unable_since, state.cluster.shard) {
                 (Some(since), Some(shard)) => {
                     View::Away { since: since.elapsed(), why: format!("no node of shard {shard} can write now") }
                 }
@@ -118,24 +128,24 @@ impl Availability {
 
     /// What of a cluster is not well.
     #[must_use]
-    pub fn unwell(&self) -> Unwell {
-        self.0.borrow().unwell.clone()
+    pub fn cluster_trouble(&self) -> ClusterTrouble {
+        self.0.borrow().cluster.clone()
     }
 
     /// Notes what of a cluster is not well, and says it when it changed.
-    pub fn nodes(&self, unwell: Unwell) {
+    pub fn note_cluster(&self, cluster: ClusterTrouble) {
         self.0.send_if_modified(|state| {
-            if state.unwell == unwell {
+            if state.cluster == cluster {
                 return false;
             }
-            let (absent, read_only) = (unwell.absent.join(", "), unwell.read_only.join(", "));
-            if unwell == Unwell::default() {
+            let (absent, read_only) = (cluster.absent.join(", "), cluster.read_only.join(", "));
+            if cluster == ClusterTrouble::default() {
                 tracing::info!("all nodes of the cluster answer and can write");
             } else {
                 tracing::warn!(absent, read_only, "nodes of the cluster do not answer, or cannot write");
             }
-            state.unable_since = unwell.shard.and(state.unable_since.or_else(|| Some(Instant::now())));
-            state.unwell = unwell;
+            state.unable_since = cluster.shard.and(state.unable_since.or_else(|| Some(Instant::now())));
+            state.cluster = cluster;
             false
         });
     }

@@ -1,18 +1,51 @@
 //! What ClickHouse's errors mean for an insert: try again, wait for an operator, or give up on its rows.
-//!
-//! Source: ClickHouse `src/Common/ErrorCodes.cpp` for the numbers; DESIGN for the classes.
 
+use crate::sql::code::{self, Code};
 use crate::text::cut;
 
 /// Longest text of a failure that is kept.
 const MESSAGE_BYTES_MAX: usize = 1_024;
 const DETAIL_BYTES_MAX: usize = 8_192;
-/// ClickHouse gave up on what took longer than it was told to.
-const TIMEOUT_EXCEEDED: u32 = 159;
-/// There is no memory for so much at once.
-const MEMORY_LIMIT_EXCEEDED: u32 = 241;
 /// What goes away by itself.
-const RETRY: [u32; 16] = [3, 107, 159, 202, 203, 209, 210, 236, 241, 242, 252, 285, 290, 319, 425, 999];
+const RETRY: [Code; 16] = [
+    code::UNEXPECTED_END_OF_FILE,
+    code::FILE_DOESNT_EXIST,
+    code::TIMEOUT_EXCEEDED,
+    code::TOO_MANY_SIMULTANEOUS_QUERIES,
+    code::NO_FREE_CONNECTION,
+    code::SOCKET_TIMEOUT,
+    code::NETWORK_ERROR,
+    code::ABORTED,
+    code::MEMORY_LIMIT_EXCEEDED,
+    code::TABLE_IS_READ_ONLY,
+    code::TOO_MANY_PARTS,
+    code::TOO_FEW_LIVE_REPLICAS,
+    code::LIMIT_EXCEEDED,
+    code::UNKNOWN_STATUS_OF_INSERT,
+    code::SYSTEM_ERROR,
+    code::KEEPER_EXCEPTION,
+];
+/// What an operator has to mend.
+const HOLD: [Code; 7] = [
+    code::NO_SUCH_COLUMN_IN_TABLE,
+    code::UNKNOWN_TABLE,
+    code::UNKNOWN_DATABASE,
+    code::READONLY,
+    code::NOT_ENOUGH_SPACE,
+    code::ACCESS_DENIED,
+    code::AUTHENTICATION_FAILED,
+];
+/// What lies in the rows.
+const PERMANENT: [Code; 7] = [
+    code::CANNOT_PARSE_TEXT,
+    code::CANNOT_PARSE_INPUT_ASSERTION_FAILED,
+    code::CANNOT_READ_ALL_DATA,
+    code::TYPE_MISMATCH,
+    code::INCORRECT_DATA,
+    // a constraint of the table, and a `throwIf` in a view on it
+    code::VIOLATED_CONSTRAINT,
+    code::FUNCTION_THROW_IF_VALUE_IS_NON_ZERO,
+];
 
 /// What to do after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +111,7 @@ impl Failure {
             // these speak of tables, users and disks, which is what an operator needs to hear
             Some(_) if class == Class::Hold => Self::new(code, class, text),
             Some(number) => Self {
-                timed_out: number == TIMEOUT_EXCEEDED,
+                timed_out: number == code::TIMEOUT_EXCEEDED.number,
                 detail: cut(text.trim(), DETAIL_BYTES_MAX).to_owned(),
                 ..Self::new(code, class, &format!("Code: {number} {}", name_in(text)))
             },
@@ -104,6 +137,16 @@ impl Failure {
         self.code.is_some()
     }
 
+    /// Whether ClickHouse answered with this code.
+    pub(super) fn is(&self, code: Code) -> bool {
+        self.code == Some(code.number)
+    }
+
+    /// The code, if this program knows it.
+    pub(super) fn known_code(&self) -> Option<Code> {
+        Code::of_number(self.code?)
+    }
+
     /// Whether the rows may be the cause: fewer of them, or others, may be taken.
     #[must_use]
     pub fn may_be_of_rows(&self) -> bool {
@@ -113,7 +156,7 @@ impl Failure {
     /// Whether ClickHouse has too little memory for it now: fewer rows may be taken.
     #[must_use]
     pub fn lacks_memory(&self) -> bool {
-        self.code == Some(MEMORY_LIMIT_EXCEEDED)
+        self.is(code::MEMORY_LIMIT_EXCEEDED)
     }
 }
 
@@ -125,13 +168,15 @@ fn name_in(text: &str) -> &str {
 }
 
 fn class_of_code(code: u32, text: &str) -> Class {
-    match code {
-        252 if text.contains("Too many partitions") => Class::Permanent,
-        16 | 60 | 81 | 164 | 243 | 497 | 516 => Class::Hold,
-        // the last two: a constraint of the table, and a `throwIf` in a view on it
-        6 | 27 | 33 | 53 | 117 | 469 | 395 => Class::Permanent,
-        _ if RETRY.contains(&code) => Class::Retry,
-        _ => Class::Unknown,
+    let is_in = |list: &[Code]| list.iter().any(|known| known.number == code);
+    if code == code::TOO_MANY_PARTS.number && text.contains("Too many partitions") || is_in(&PERMANENT) {
+        Class::Permanent
+    } else if is_in(&HOLD) {
+        Class::Hold
+    } else if is_in(&RETRY) {
+        Class::Retry
+    } else {
+        Class::Unknown
     }
 }
 
@@ -171,7 +216,7 @@ mod tests {
     #[test]
     fn each_code_has_its_class() {
         let exception = |code: u32| format!("Code: {code}. DB::Exception: whatever. (SOME_NAME)");
-        for code in RETRY {
+        for code in [3, 107, 159, 202, 203, 209, 210, 236, 241, 242, 252, 285, 290, 319, 425, 999] {
             assert_eq!(class(&exception(code)), Class::Retry, "{code}");
         }
         for code in [1, 153, 271, 9_999] {

@@ -9,12 +9,21 @@
 //! An insert is known by its token, which begins with the id of its segment. Those that are found are stopped. Where ClickHouse does
 //! not let its queries be seen, they are waited out: each was given a `max_execution_time`.
 
-use super::schema::system_table;
-use super::{Class, Client, Failure};
+use super::client::Client;
+use super::cluster::{TABLE, system_table};
+use super::config::Database;
+use super::errors::{Class, Failure};
+use crate::columns::COLUMNS;
 use crate::ids::SegmentId;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
+/// How long one piece of an insert may wait for the socket.
+const SEND_TIMEOUT: Duration = Duration::from_secs(15);
+/// An insert goes to the socket in pieces of this size, each within [`SEND_TIMEOUT`].
+const PIECE_BYTES: usize = 256 << 10;
+/// How long ClickHouse may take to report that an insert ran out of its time.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is asked whether an insert that was stopped is over, and the pause between.
 const ASKED_MAX: usize = 50;
 const ASK_PAUSE: Duration = Duration::from_millis(100);
@@ -36,6 +45,37 @@ pub struct Unconfirmed {
 }
 
 impl Client {
+    /// Inserts Native blocks in compressed frames as one insert, which ClickHouse must confirm within `confirm_within`, and gives up
+    /// by itself about then. The blocks have `columns`, or those of this program. The token makes a repeat of the same bytes
+    /// harmless.
+    ///
+    /// # Errors
+    /// When ClickHouse did not confirm it: it may be in the table or not, so repeat it with the same token.
+    pub async fn insert_frames(
+        &self,
+        frames: Bytes,
+        columns: Option<&[String]>,
+        token: &str,
+        confirm_within: Duration,
+    ) -> Result<(), Failure> {
+        let mut insert = self
+            .http()
+            .insert_formatted_with(insert_statement(self.database(), columns))
+            .with_timeouts(Some(SEND_TIMEOUT), Some(confirm_within + ANSWER_TIMEOUT))
+            .with_setting("max_execution_time", confirm_within.as_secs().max(1).to_string())
+            .with_setting("decompress", "1")
+            .with_setting("insert_deduplication_token", token);
+        for (name, value) in INSERT_SETTINGS {
+            insert = insert.with_setting(*name, *value);
+        }
+        let mut rest = frames;
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+            insert.send(piece).await.map_err(|error| Failure::of(&error))?;
+        }
+        insert.end().await.map_err(|error| Failure::of(&error))
+    }
+
     /// Inserts some of a segment's rows, in frames, with a token of their own. While it is not confirmed, whether those rows are in
     /// the table must be asked again.
     ///
@@ -76,7 +116,7 @@ impl Client {
 
     async fn stop_inserts(&self, segment: SegmentId) -> Result<NoneUnderWay, Failure> {
         let is_of_segment = format!("startsWith(Settings['insert_deduplication_token'], '{segment}')");
-        let processes = system_table(self.cluster.as_ref(), "processes");
+        let processes = system_table(self.cluster(), "processes");
         let count = format!("SELECT count() FROM {processes} WHERE {is_of_segment}");
         for asked in 0..ASKED_MAX {
             let under_way: Vec<u64> = self.rows(&count).await?;
@@ -85,7 +125,7 @@ impl Client {
             }
             if asked == 0 {
                 tracing::info!(%segment, "stopping an insert that nobody waits for any more");
-                let cluster = self.cluster.as_ref().map_or(String::new(), |cluster| format!(" ON CLUSTER {cluster}"));
+                let cluster = self.cluster().map_or(String::new(), |cluster| format!(" ON CLUSTER {cluster}"));
                 self.execute(&format!("KILL QUERY{cluster} WHERE {is_of_segment} ASYNC")).await?;
             }
             tokio::time::sleep(ASK_PAUSE).await;
@@ -93,3 +133,29 @@ impl Client {
         Err(Failure::local("an earlier insert of these rows is still under way in ClickHouse, although it was stopped"))
     }
 }
+
+/// The insert of Native blocks: names every column of theirs, so that a table with more fills those by default. Without
+/// `columns` they are those of this program.
+fn insert_statement(database: &Database, columns: Option<&[String]>) -> String {
+    let quoted = |name: &str| format!("`{}`", name.replace(['`', '\\'], ""));
+    let names: Vec<_> = match columns {
+        Some(names) => names.iter().map(|name| quoted(name)).collect(),
+        None => COLUMNS.iter().map(|column| quoted(column.name)).collect(),
+    };
+    format!("INSERT INTO {database}.{TABLE} ({}) FORMAT Native", names.join(", "))
+}
+
+/// Settings that every insert states, because their defaults moved between versions of ClickHouse.
+const INSERT_SETTINGS: &[(&str, &str)] = &[
+    ("async_insert", "0"),
+    ("insert_deduplicate", "1"),
+    ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+    // one part per partition: the server squashes all blocks of an insert
+    ("max_insert_block_size", "10000000"),
+    ("min_insert_block_size_rows", "10000000"),
+    ("min_insert_block_size_bytes", "1073741824"),
+    // spans may be of any day: the exporter bounds how many partitions an insert touches
+    ("max_partitions_per_insert_block", "0"),
+    // so that the status line is the last word
+    ("wait_end_of_query", "1"),
+];

@@ -13,20 +13,19 @@
 //!
 //! Source: clickhouse.com/docs, "The Lightweight UPDATE Statement".
 
-use super::schema::TABLE;
-use super::{Client, Failure, STATEMENT_TIMEOUT};
+use super::client::{Client, STATEMENT_TIMEOUT, Setting};
+use super::errors::Failure;
 use crate::columns::typed::{JoinState, SESSION_HANDED_ON_BYTES_MAX};
 use crate::ids::{SpanId, TraceId};
+use crate::sql::{code, quoted};
 use crate::time::UnixNanos;
+use crate::traces::TraceKey;
 use crate::workspace::Workspace;
 use ::clickhouse::Row;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// A trace of a workspace.
-pub type TraceKey = (Workspace, TraceId);
 
 /// Bytes of one UPDATE, about; what does not fit is left for the next one.
 const UPDATE_BYTES_MAX: usize = 1 << 20;
@@ -35,10 +34,10 @@ const UPDATE_BYTES_MAX: usize = 1 << 20;
 const HOURS_MAX: usize = 10_000;
 
 /// For every statement. The list of traces is long, and a statement that nobody waits for any more must end.
-const SETTINGS: [(&str, &str); 2] = [("max_query_size", "16777216"), ("max_execution_time", "60")];
+const SETTINGS: [Setting; 2] = [("max_query_size", "16777216"), ("max_execution_time", "60")];
 
 /// By default these updates are off in the first versions that have them, and versions before do not know the name.
-const UPDATE_SETTING: (&str, &str) = ("allow_experimental_lightweight_update", "1");
+const UPDATE_SETTING: Setting = ("allow_experimental_lightweight_update", "1");
 
 /// An hour that has pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
@@ -92,9 +91,9 @@ pub struct Join {
 /// The hours in which pairs began, from `since` on, in order.
 ///
 /// # Errors
-/// When ClickHouse says no or cannot be reached.
+/// If ClickHouse rejects the statement or is unreachable.
 pub async fn hours(client: &Client, since: UnixNanos) -> Result<Vec<Hour>, Failure> {
-    rows(client, &hours_statement(&table(client), since)).await
+    client.rows_with(&hours_statement(&client.table(), since), &SETTINGS).await
 }
 
 fn hours_statement(table: &str, since: UnixNanos) -> String {
@@ -112,14 +111,14 @@ fn hours_statement(table: &str, since: UnixNanos) -> String {
 /// of them tells where to go on.
 ///
 /// # Errors
-/// When ClickHouse says no or cannot be reached.
+/// If ClickHouse rejects the statement or is unreachable.
 pub async fn page(
     client: &Client,
     hour: Hour,
     after: &(String, String),
     traces_max: usize,
 ) -> Result<Vec<(String, String)>, Failure> {
-    rows(client, &page_statement(&table(client), hour, after, traces_max)).await
+    client.rows_with(&page_statement(&client.table(), hour, after, traces_max), &SETTINGS).await
 }
 
 fn page_statement(table: &str, hour: Hour, (trace, workspace): &(String, String), traces_max: usize) -> String {
@@ -145,12 +144,12 @@ pub fn key_of(trace: &str, workspace: &str) -> Option<TraceKey> {
 /// What the table has of these traces, from `since` on: one row about roots, and one for pairs that have the same.
 ///
 /// # Errors
-/// When ClickHouse says no or cannot be reached.
+/// If ClickHouse rejects the statement or is unreachable.
 pub async fn look(client: &Client, traces: &[TraceKey], since: UnixNanos) -> Result<Vec<Seen>, Failure> {
     if traces.is_empty() {
         return Ok(Vec::new());
     }
-    rows(client, &look_statement(&table(client), traces, since)).await
+    client.rows_with(&look_statement(&client.table(), traces, since), &SETTINGS).await
 }
 
 fn look_statement(table: &str, traces: &[TraceKey], since: UnixNanos) -> String {
@@ -174,17 +173,12 @@ fn look_statement(table: &str, traces: &[TraceKey], since: UnixNanos) -> String 
 /// first ones. Doing it twice is the same.
 ///
 /// # Errors
-/// When ClickHouse says no or cannot be reached; it may have been done.
+/// If ClickHouse rejects the statement or is unreachable; it may have been done.
 pub async fn join(client: &Client, joins: &[Join], since: UnixNanos) -> Result<usize, Failure> {
-    let Some((statement, done)) = update_statement(&updated_table(client), joins, since) else { return Ok(0) };
-    let (name, value) = UPDATE_SETTING;
-    let query = SETTINGS.iter().fold(client.http.query(&statement.replace('?', "??")), |query, (name, value)| {
-        query.with_setting(*name, *value)
-    });
-    match tokio::time::timeout(STATEMENT_TIMEOUT, query.with_setting(name, value).execute()).await {
-        Ok(result) => result.map(|()| done).map_err(|error| Failure::of(&error)),
-        Err(_) => Err(Failure::of_timeout()),
-    }
+    let Some((statement, done)) = update_statement(&client.changed_table(), joins, since) else { return Ok(0) };
+    let settings = [SETTINGS[0], SETTINGS[1], UPDATE_SETTING];
+    client.execute_with(&statement, &settings, STATEMENT_TIMEOUT).await?;
+    Ok(done)
 }
 
 fn update_statement(table: &str, joins: &[Join], since: UnixNanos) -> Option<(String, usize)> {
@@ -222,19 +216,6 @@ fn update_statement(table: &str, joins: &[Join], since: UnixNanos) -> Option<(St
     Some((statement, traces.len()))
 }
 
-/// The table that is asked.
-fn table(client: &Client) -> String {
-    format!("{}.{TABLE}", client.database())
-}
-
-/// The table that holds the rows, and so can be updated: on a cluster one of each node.
-fn updated_table(client: &Client) -> String {
-    match &client.cluster {
-        None => table(client),
-        Some(cluster) => format!("{}.{TABLE}_local ON CLUSTER {cluster}", client.database()),
-    }
-}
-
 /// Pairs in a trace that their sender named.
 fn is_pair() -> String {
     let [waiting, joined, given] = [JoinState::Waiting, JoinState::Joined, JoinState::Given].map(literal);
@@ -255,46 +236,28 @@ fn literal(state: JoinState) -> String {
     quoted(state.literal())
 }
 
-/// A literal of any text. Source: clickhouse.com/docs, "Syntax", string literals.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
-async fn rows<R: ::clickhouse::RowOwned + ::clickhouse::RowRead>(
-    client: &Client,
-    sql: &str,
-) -> Result<Vec<R>, Failure> {
-    // `?` is a placeholder to the crate
-    let query = SETTINGS
-        .iter()
-        .fold(client.http.query(&sql.replace('?', "??")), |query, (name, value)| query.with_setting(*name, *value));
-    match tokio::time::timeout(STATEMENT_TIMEOUT, query.fetch_all()).await {
-        Ok(answer) => answer.map_err(|error| Failure::of(&error)),
-        Err(_) => Err(Failure::of_timeout()),
-    }
-}
-
 /// What an operator can do so that pairs can be joined, when that is why the UPDATE failed.
 ///
-/// Source: ClickHouse `src/Common/ErrorCodes.cpp` for the numbers; the texts as versions 24.8 to 26.7 say them.
+/// Source: the texts as versions 24.8 to 26.7 have them.
 #[must_use]
 pub fn remedy(failure: &Failure) -> Option<&'static str> {
-    match failure.code? {
-        // UNKNOWN_SETTING, SYNTAX_ERROR: it knows neither the setting nor the statement
-        115 | 62 => Some("this ClickHouse has no lightweight UPDATE; use version 25.7 or later"),
-        // NOT_IMPLEMENTED
-        48 if failure.detail.contains("enable_block_") => Some(
+    match failure.known_code()? {
+        // it knows neither the setting nor the statement
+        code::UNKNOWN_SETTING | code::SYNTAX_ERROR => {
+            Some("this ClickHouse has no lightweight UPDATE; use version 25.7 or later")
+        }
+        code::NOT_IMPLEMENTED if failure.detail.contains("enable_block_") => Some(
             "the table is not ready for lightweight UPDATE; \
              run ALTER TABLE otel_traces MODIFY SETTING enable_block_number_column = 1, enable_block_offset_column = 1",
         ),
-        48 => Some("this table's engine has no lightweight UPDATE; it must be one of the MergeTree family"),
-        // SUPPORT_IS_DISABLED, SETTING_CONSTRAINT_VIOLATION, READONLY
-        344 | 452 | 164 => Some(
+        code::NOT_IMPLEMENTED => {
+            Some("this table's engine has no lightweight UPDATE; it must be one of the MergeTree family")
+        }
+        code::SUPPORT_IS_DISABLED | code::SETTING_CONSTRAINT_VIOLATION | code::READONLY => Some(
             "ClickHouse does not let this user run lightweight UPDATE; \
              set enable_lightweight_update = 1 in the user's profile, and allow the user to change settings",
         ),
-        // ACCESS_DENIED
-        497 => Some("the user lacks a grant; run GRANT ALTER UPDATE ON otel_traces TO the user"),
+        code::ACCESS_DENIED => Some("the user lacks a grant; run GRANT ALTER UPDATE ON otel_traces TO the user"),
         _ => None,
     }
 }

@@ -3,8 +3,10 @@
 //! Questions to all nodes go through `clusterAllReplicas`, which takes each replica for a shard of its own and counts them from one
 //! in the order of `system.clusters`: a row's `_shard_num` says which node it is from.
 
-use super::schema::{ClusterName, TABLE, system_table};
-use super::{Availability, Client, Failure};
+use super::availability::{Availability, ClusterTrouble};
+use super::client::Client;
+use super::cluster::{ClusterName, TABLE, system_table};
+use super::errors::Failure;
 use ::clickhouse::Row;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashSet};
@@ -36,7 +38,7 @@ pub(super) const SKIP_ABSENT: &str = "SETTINGS skip_unavailable_shards = 1";
 /// All nodes, in the order of their numbers.
 ///
 /// # Errors
-/// When ClickHouse says no or cannot be reached.
+/// If ClickHouse rejects the statement or is unreachable.
 pub async fn listed(client: &Client, cluster: &ClusterName) -> Result<Vec<ClusterNode>, Failure> {
     let sql = format!(
         "SELECT shard_num AS shard, concat(host_name, ':', toString(port)) AS address FROM system.clusters \
@@ -56,35 +58,24 @@ pub async fn listed(client: &Client, cluster: &ClusterName) -> Result<Vec<Cluste
 /// Numbers of the nodes that answer.
 ///
 /// # Errors
-/// When ClickHouse says no or cannot be reached.
+/// If ClickHouse rejects the statement or is unreachable.
 pub async fn answering(client: &Client, cluster: &ClusterName) -> Result<HashSet<u32>, Failure> {
     let one = system_table(Some(cluster), "one");
     Ok(client.rows(&format!("SELECT DISTINCT _shard_num FROM {one} {SKIP_ABSENT}")).await?.into_iter().collect())
 }
 
-/// What of a cluster is not as it should be.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Unwell {
-    /// `host:port` of nodes that do not answer.
-    pub absent: Vec<String>,
-    /// `host:port` of nodes that cannot write now, as without Keeper.
-    pub read_only: Vec<String>,
-    /// A shard of which no node can write, so that nothing is stored.
-    pub shard: Option<u32>,
-}
-
-/// Looks at the nodes for ever and notes what is not well; what cannot be asked stays as it was. Safe to cancel.
+/// Looks at the nodes until it is cancelled, and notes what is wrong; what cannot be asked stays as it was. Safe to cancel.
 pub async fn watch(client: Client, availability: Availability) {
-    let Some(cluster) = client.cluster.clone() else { return };
+    let Some(cluster) = client.cluster().cloned() else { return };
     loop {
-        if let Ok(unwell) = look(&client, &cluster).await {
-            availability.nodes(unwell);
+        if let Ok(trouble) = look(&client, &cluster).await {
+            availability.note_cluster(trouble);
         }
         tokio::time::sleep(WATCH_EVERY).await;
     }
 }
 
-async fn look(client: &Client, cluster: &ClusterName) -> Result<Unwell, Failure> {
+async fn look(client: &Client, cluster: &ClusterName) -> Result<ClusterTrouble, Failure> {
     let listed = listed(client, cluster).await?;
     let answering = answering(client, cluster).await?;
     // neither column is asked of Keeper
@@ -95,10 +86,10 @@ async fn look(client: &Client, cluster: &ClusterName) -> Result<Unwell, Failure>
         client.database(),
     );
     let read_only: HashSet<u32> = client.rows(&read_only).await?.into_iter().collect();
-    Ok(unwell(&listed, &answering, &read_only))
+    Ok(trouble(&listed, &answering, &read_only))
 }
 
-fn unwell(listed: &[ClusterNode], answering: &HashSet<u32>, read_only: &HashSet<u32>) -> Unwell {
+fn trouble(listed: &[ClusterNode], answering: &HashSet<u32>, read_only: &HashSet<u32>) -> ClusterTrouble {
     let addresses = |is_such: &dyn Fn(&u32) -> bool| {
         listed.iter().filter(|node| is_such(&node.number)).map(|node| node.address.clone()).collect()
     };
@@ -107,7 +98,7 @@ fn unwell(listed: &[ClusterNode], answering: &HashSet<u32>, read_only: &HashSet<
         let can_write = answering.contains(&node.number) && !read_only.contains(&node.number);
         *writes.entry(node.shard).or_default() |= can_write;
     }
-    Unwell {
+    ClusterTrouble {
         absent: addresses(&|node| !answering.contains(node)),
         read_only: addresses(&|node| read_only.contains(node)),
         shard: writes.into_iter().find(|(_, any)| !any).map(|(shard, _)| shard),
@@ -122,15 +113,15 @@ mod tests {
     fn a_shard_stores_while_one_of_its_nodes_can_write() {
         let node = |number, shard| ClusterNode { number, shard, address: format!("h:{number}") };
         let listed = [node(1, 1), node(2, 1), node(3, 2), node(4, 2)];
-        let unwell = |answering: &[u32], read_only: &[u32]| {
-            super::unwell(&listed, &answering.iter().copied().collect(), &read_only.iter().copied().collect())
+        let trouble = |answering: &[u32], read_only: &[u32]| {
+            super::trouble(&listed, &answering.iter().copied().collect(), &read_only.iter().copied().collect())
         };
-        assert_eq!(unwell(&[1, 2, 3, 4], &[]), Unwell::default());
-        let one_away = unwell(&[1, 3, 4], &[3]);
+        assert_eq!(trouble(&[1, 2, 3, 4], &[]), ClusterTrouble::default());
+        let one_away = trouble(&[1, 3, 4], &[3]);
         assert_eq!(
             (one_away.absent, one_away.read_only, one_away.shard),
             (vec!["h:2".into()], vec!["h:3".into()], None)
         );
-        assert_eq!(unwell(&[1, 2, 3], &[3]).shard, Some(2));
+        assert_eq!(trouble(&[1, 2, 3], &[3]).shard, Some(2));
     }
 }

@@ -1,8 +1,9 @@
 //! What the table says was stored lately: warms the index of duplicates after a start.
 
+use super::client::{Client, STATEMENT_TIMEOUT, within};
+use super::cluster::{TABLE, system_table};
+use super::errors::Failure;
 use super::nodes::SKIP_ABSENT;
-use super::schema::{TABLE, system_table};
-use super::{Client, Failure, STATEMENT_TIMEOUT};
 use crate::ids::{SegmentId, SpanId, TraceId};
 use crate::time::UnixNanos;
 use crate::workspace::{self, Workspace};
@@ -56,7 +57,7 @@ struct Ids<'a> {
 /// which is the key read backwards: ClickHouse has nothing to sort and streams the columns.
 ///
 /// # Errors
-/// When ClickHouse says no or cannot be reached; what was handed over until then is right.
+/// If ClickHouse rejects the statement or is unreachable; what was handed over until then is right.
 pub async fn spans(
     client: &Client,
     window: Duration,
@@ -89,7 +90,7 @@ async fn parts_since(client: &Client, window: Duration) -> Result<Vec<Part>, Fai
          WHERE active AND database = '{}' AND table IN ('{TABLE}', '{TABLE}_local') AND NOT startsWith(name, 'patch-') \
          GROUP BY name HAVING toInt64(toUnixTimestamp(now())) - toInt64(modified_secs) < {} \
          ORDER BY modified_secs DESC, max(max_block_number) DESC {SKIP_ABSENT}",
-        system_table(client.cluster.as_ref(), "parts"),
+        system_table(client.cluster(), "parts"),
         client.database(),
         window.as_secs(),
     );
@@ -111,9 +112,9 @@ async fn spans_of(
     );
     let accepted_by = UnixNanos::new(part.modified_secs.saturating_mul(1_000_000_000)).unwrap_or_default();
     let failed = |error| Failure::of(&error);
-    let mut rows = client.http.query(&sql).param("part", &part.name).fetch::<Ids<'_>>().map_err(failed)?;
+    let mut rows = client.query(&sql, &[]).param("part", &part.name).fetch::<Ids<'_>>().map_err(failed)?;
     let (mut found, mut batch) = (0, Vec::new());
-    while let Some(ids) = in_time(rows.next()).await? {
+    while let Some(ids) = within(STATEMENT_TIMEOUT, rows.next()).await? {
         found += 1;
         batch.extend(ids.stored(accepted_by));
         if batch.len() >= BATCH_SPANS {
@@ -148,7 +149,7 @@ pub type RowKey = (String, String, i64, String);
 /// read.
 ///
 /// # Errors
-/// When ClickHouse says no, cannot be reached, or does not answer in time.
+/// If ClickHouse rejects the statement, is unreachable, or does not answer in time.
 pub async fn rows_of(
     client: &Client,
     segment: SegmentId,
@@ -159,30 +160,14 @@ pub async fn rows_of(
          WHERE SegmentId = '{segment}' AND \
          Timestamp BETWEEN fromUnixTimestamp64Nano({}) AND fromUnixTimestamp64Nano({})",
         workspace::ATTRIBUTE,
-        held_anywhere(client),
+        client.table_of_all_replicas(),
         began.start(),
         began.end(),
     );
-    let mut rows = client.http.query(&sql).fetch::<RowKey>().map_err(|error| Failure::of(&error))?;
+    let mut rows = client.query(&sql, &[]).fetch::<RowKey>().map_err(|error| Failure::of(&error))?;
     let mut found = HashSet::new();
-    while let Some(row) = in_time(rows.next()).await? {
+    while let Some(row) = within(STATEMENT_TIMEOUT, rows.next()).await? {
         found.insert(row);
     }
     Ok(found)
-}
-
-/// The table with everything that any node holds: rows of a shard once for each replica that has them.
-fn held_anywhere(client: &Client) -> String {
-    match &client.cluster {
-        None => format!("{}.{TABLE}", client.database()),
-        Some(cluster) => format!("clusterAllReplicas({cluster}, {}.{TABLE}_local)", client.database()),
-    }
-}
-
-/// An answer, or a part of it, that does not take longer than a statement may.
-async fn in_time<T>(answer: impl Future<Output = Result<T, ::clickhouse::error::Error>>) -> Result<T, Failure> {
-    match tokio::time::timeout(STATEMENT_TIMEOUT, answer).await {
-        Ok(answer) => answer.map_err(|error| Failure::of(&error)),
-        Err(_) => Err(Failure::of_timeout()),
-    }
 }

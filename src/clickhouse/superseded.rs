@@ -16,8 +16,8 @@
 //!
 //! Source: clickhouse.com/docs, "The Lightweight DELETE Statement".
 
-use super::schema::TABLE;
-use super::{Client, Failure, STATEMENT_TIMEOUT};
+use super::client::{Client, STATEMENT_TIMEOUT, Setting};
+use super::errors::Failure;
 use crate::columns::COLUMNS;
 use crate::ids::{SpanId, TraceId};
 use ::clickhouse::Row;
@@ -32,12 +32,12 @@ pub const SPANS_MAX: usize = 500;
 const ROWS_MAX: usize = 5_000;
 
 /// A list of spans is long, and a statement that nobody waits for any more must end.
-const SETTINGS: [(&str, &str); 2] = [("max_query_size", "16777216"), ("max_execution_time", "60")];
+const SETTINGS: [Setting; 2] = [("max_query_size", "16777216"), ("max_execution_time", "60")];
 /// The walk may not take what others need.
-const WALK_SETTINGS: [(&str, &str); 3] =
+const WALK_SETTINGS: [Setting; 3] =
     [("max_execution_time", "20"), ("max_memory_usage", "268435456"), ("max_threads", "1")];
 /// As a patch part, where ClickHouse has those.
-const DELETE_SETTINGS: [(&str, &str); 2] =
+const DELETE_SETTINGS: [Setting; 2] =
     [("lightweight_delete_mode", "lightweight_update"), ("allow_experimental_lightweight_update", "1")];
 
 /// Columns that change after a row was stored, or say how it was stored, or are looked at by themselves.
@@ -93,18 +93,18 @@ struct Doubled {
 /// Spans that have several rows, and when they began: at most [`SPANS_MAX`].
 ///
 /// # Errors
-/// When ClickHouse says no, cannot be reached, or needs more than the walk may take.
+/// If ClickHouse rejects the statement, is unreachable, or needs more than the walk may take.
 pub async fn doubled(client: &Client, began: &Began, slice: Slice) -> Result<Vec<(Ids, i64)>, Failure> {
     let sql = format!(
         "SELECT TraceId AS trace, SpanId AS span, toUnixTimestamp64Nano(max(Timestamp)) AS began FROM {} WHERE {} \
          AND cityHash64(TraceId) % {} = {} GROUP BY TraceId, SpanId, SpanKind, ServiceName, Workspace \
          HAVING count() > 1 LIMIT {SPANS_MAX}",
-        table(client),
+        client.table(),
         within(began),
         slice.of,
         slice.place,
     );
-    let found: Vec<Doubled> = rows(client, &sql, &WALK_SETTINGS).await?;
+    let found: Vec<Doubled> = client.rows_with(&sql, &WALK_SETTINGS).await?;
     // ids that are none of ours are somebody else's rows
     let ids = |doubled: &Doubled| {
         Some((TraceId::from_hex(doubled.trace.as_bytes()).ok()?, SpanId::from_hex(doubled.span.as_bytes()).ok()?))
@@ -115,12 +115,12 @@ pub async fn doubled(client: &Client, began: &Began, slice: Slice) -> Result<Vec
 /// The rows of these spans that do not stay.
 ///
 /// # Errors
-/// When ClickHouse says no or cannot be reached.
+/// If ClickHouse rejects the statement or is unreachable.
 pub async fn superseded(client: &Client, spans: &[Ids], began: &Began) -> Result<Vec<Superseded>, Failure> {
     if spans.is_empty() {
         return Ok(Vec::new());
     }
-    rows(client, &superseded_statement(&table(client), spans, began), &SETTINGS).await
+    client.rows_with(&superseded_statement(&client.table(), spans, began), &SETTINGS).await
 }
 
 fn superseded_statement(table: &str, spans: &[Ids], began: &Began) -> String {
@@ -145,19 +145,11 @@ fn superseded_statement(table: &str, spans: &[Ids], began: &Began) -> String {
 /// Takes rows away. Doing it twice is the same.
 ///
 /// # Errors
-/// When ClickHouse says no or cannot be reached; it may have been done.
+/// If ClickHouse rejects the statement or is unreachable; it may have been done.
 pub async fn remove(client: &Client, rows: &[Superseded]) -> Result<(), Failure> {
-    let Some(statement) = delete_statement(&client.update_target(), rows) else { return Ok(()) };
-    let query = [&SETTINGS[..], &DELETE_SETTINGS[..]]
-        .concat()
-        .iter()
-        .fold(client.http.query(&statement.replace('?', "??")), |query, (name, value)| {
-            query.with_setting(*name, *value)
-        });
-    match tokio::time::timeout(STATEMENT_TIMEOUT, query.execute()).await {
-        Ok(result) => result.map_err(|error| Failure::of(&error)),
-        Err(_) => Err(Failure::of_timeout()),
-    }
+    let Some(statement) = delete_statement(&client.changed_table(), rows) else { return Ok(()) };
+    let settings = [&SETTINGS[..], &DELETE_SETTINGS[..]].concat();
+    client.execute_with(&statement, &settings, STATEMENT_TIMEOUT).await
 }
 
 fn delete_statement(target: &str, rows: &[Superseded]) -> Option<String> {
@@ -178,10 +170,6 @@ fn delete_statement(target: &str, rows: &[Superseded]) -> Option<String> {
     ))
 }
 
-fn table(client: &Client) -> String {
-    format!("{}.{TABLE}", client.database())
-}
-
 fn within(began: &Began) -> String {
     let [from, to] = [began.start(), began.end()].map(|nanos| format!("fromUnixTimestamp64Nano({nanos})"));
     format!("Timestamp BETWEEN {from} AND {to}")
@@ -192,20 +180,6 @@ fn is_one_of(spans: impl Iterator<Item = (String, String)>) -> String {
     let (traces, spans): (BTreeSet<String>, BTreeSet<String>) = spans.unzip();
     let list = |ids: BTreeSet<String>| ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
     format!("TraceId IN ({}) AND SpanId IN ({})", list(traces), list(spans))
-}
-
-async fn rows<R: ::clickhouse::RowOwned + ::clickhouse::RowRead>(
-    client: &Client,
-    sql: &str,
-    settings: &[(&str, &str)],
-) -> Result<Vec<R>, Failure> {
-    let query = settings
-        .iter()
-        .fold(client.http.query(&sql.replace('?', "??")), |query, (name, value)| query.with_setting(*name, *value));
-    match tokio::time::timeout(STATEMENT_TIMEOUT, query.fetch_all()).await {
-        Ok(answer) => answer.map_err(|error| Failure::of(&error)),
-        Err(_) => Err(Failure::of_timeout()),
-    }
 }
 
 #[cfg(test)]

@@ -4,12 +4,11 @@
 //! a trace is read in one go), partitioned by day so that old days go at once. Keys, codecs, indexes and sizes were chosen by
 //! measurement: docs/schema.md.
 
-use super::cluster::{Home, Layout};
+use super::super::cluster::TABLE;
+use super::layout::{Home, Layout};
 use crate::columns::{ALIASES, Alias, COLUMNS, Column, FILLED, Filled};
 use sha2::{Digest as _, Sha256};
 
-/// The table of spans.
-pub const TABLE: &str = "otel_traces";
 /// Which versions of the schema were applied.
 pub(super) const VERSIONS: &str = "millrace_schema";
 /// When each trace began and ended: what holds it.
@@ -219,15 +218,4 @@ pub(super) fn mark(select: &str) -> String {
 
 pub(super) fn joined(settings: &[Setting]) -> String {
     settings.iter().map(Setting::sql).collect::<Vec<_>>().join(", ")
-}
-
-/// The insert of Native blocks: names every column of theirs, so that a table with more fills those by default. Without
-/// `columns` they are those of this program.
-pub(in crate::clickhouse) fn insert_statement(database: &super::super::Database, columns: Option<&[String]>) -> String {
-    let quoted = |name: &str| format!("`{}`", name.replace(['`', '\\'], ""));
-    let names: Vec<_> = match columns {
-        Some(names) => names.iter().map(|name| quoted(name)).collect(),
-        None => COLUMNS.iter().map(|column| quoted(column.name)).collect(),
-    };
-    format!("INSERT INTO {database}.{TABLE} ({}) FORMAT Native", names.join(", "))
 }

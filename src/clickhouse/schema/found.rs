@@ -1,9 +1,12 @@
 //! What a ClickHouse has of the schema already, node by node; a server that is alone is one node.
 
+use super::super::client::Client;
+use super::super::cluster::TABLE;
+use super::super::errors::Failure;
 use super::super::nodes::{self, ClusterNode, SKIP_ABSENT};
-use super::super::{Client, Failure};
-use super::cluster::Layout;
-use super::ddl::{Setting, TABLE, VERSIONS};
+use super::ddl::{Setting, VERSIONS};
+use super::layout::Layout;
+use crate::sql::code;
 use ::clickhouse::Row;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -200,9 +203,8 @@ impl Found {
     }
 }
 
-/// UNKNOWN_TABLE, UNKNOWN_DATABASE
 fn is_missing(failure: &Failure) -> bool {
-    matches!(failure.code, Some(60 | 81))
+    failure.is(code::UNKNOWN_TABLE) || failure.is(code::UNKNOWN_DATABASE)
 }
 
 impl NodeFound {

@@ -4,10 +4,13 @@
 //! Whoever died holding it is known by the age of the lock's metadata, on the server's clock. Every step of a migration can
 //! be repeated and interleaved, so that even two holders would do no harm.
 
+use super::super::client::Client;
+use super::super::errors::Failure;
 use super::super::nodes::{self, SKIP_ABSENT};
-use super::super::{Client, Failure};
-use super::cluster::{Home, Layout};
+use super::layout::{Home, Layout};
 use super::{LOOK_PAUSE, LOOKS_MAX};
+use crate::random;
+use crate::sql::code;
 use ::clickhouse::Row;
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -15,9 +18,10 @@ use std::time::{Duration, Instant};
 
 const LOCK: &str = "millrace_schema_lock";
 /// A lock that was not renewed for so long has lost its holder.
-const LEASE: Duration = Duration::from_secs(20);
-/// TABLE_ALREADY_EXISTS
-const ALREADY_EXISTS: u32 = 57;
+const LEASE_SECS: i64 = 20;
+
+/// How often its holder renews it.
+const RENEW_AFTER: Duration = Duration::from_secs(5);
 
 /// The lock, held.
 pub(super) struct Lock<'c> {
@@ -28,7 +32,7 @@ pub(super) struct Lock<'c> {
 }
 
 #[derive(Debug, Row, Deserialize)]
-struct Held {
+struct Holder {
     holder: String,
     age_secs: i64,
 }
@@ -37,7 +41,7 @@ impl<'c> Lock<'c> {
     /// Takes the lock, or says who holds it.
     ///
     /// # Errors
-    /// When another holds it, which passes, or ClickHouse says no.
+    /// When another holds it, which passes, or ClickHouse rejects the statement.
     pub(super) async fn take(client: &'c Client, layout: &'c Layout) -> Result<Self, Failure> {
         let holder = holder();
         let create = format!(
@@ -46,7 +50,7 @@ impl<'c> Lock<'c> {
             layout.on_cluster()
         );
         let mut taken = client.execute(&create).await;
-        if matches!(&taken, Err(failure) if failure.code == Some(ALREADY_EXISTS)) {
+        if matches!(&taken, Err(failure) if failure.is(code::TABLE_ALREADY_EXISTS)) {
             if let Some(held) = held(client, layout).await? {
                 held.ended(client, layout).await?;
             }
@@ -63,7 +67,7 @@ impl<'c> Lock<'c> {
                     }
                 }
             }
-            Err(failure) if failure.code == Some(ALREADY_EXISTS) => Err(busy("unknown")),
+            Err(failure) if failure.is(code::TABLE_ALREADY_EXISTS) => Err(busy("unknown")),
             Err(failure) => Err(failure),
         }
     }
@@ -89,7 +93,7 @@ impl<'c> Lock<'c> {
 
     /// Says that its holder is alive; to be called between steps.
     pub(super) async fn renew(&mut self) -> Result<(), Failure> {
-        if self.renewed.elapsed() < LEASE / 4 {
+        if self.renewed.elapsed() < RENEW_AFTER {
             return Ok(());
         }
         self.renewed = Instant::now();
@@ -110,15 +114,15 @@ impl<'c> Lock<'c> {
     }
 }
 
-impl Held {
+impl Holder {
     /// Removes the lock if its holder is gone, else says who holds it.
     async fn ended(self, client: &Client, layout: &Layout) -> Result<(), Failure> {
         // the embedded engine serves one Millrace: what it finds there, it left itself when it was killed
         let is_left_over = layout.home == Home::Embedded;
-        if !is_left_over && u64::try_from(self.age_secs).unwrap_or(0) <= LEASE.as_secs() {
+        if !is_left_over && self.age_secs <= LEASE_SECS {
             return Err(busy(&self.holder));
         }
-        tracing::warn!(holder = self.holder, "whoever changed the schema is gone; going on in its place");
+        tracing::warn!(holder = self.holder, "the holder of the schema lock is gone; taking over the lock");
         drop_lock(client, layout).await
     }
 }
@@ -127,7 +131,7 @@ fn busy(holder: &str) -> Failure {
     Failure::local(&format!("another Millrace is changing the schema: {holder}"))
 }
 
-async fn held(client: &Client, layout: &Layout) -> Result<Option<Held>, Failure> {
+async fn held(client: &Client, layout: &Layout) -> Result<Option<Holder>, Failure> {
     let sql = format!(
         "SELECT comment AS holder, toInt64(dateDiff('second', metadata_modification_time, now())) AS age_secs \
          FROM system.tables WHERE database = '{}' AND name = '{LOCK}'",
@@ -142,12 +146,6 @@ async fn drop_lock(client: &Client, layout: &Layout) -> Result<(), Failure> {
 
 /// Unlike that of any other process.
 fn holder() -> String {
-    let mut random = [0; 8];
-    let _process_id_is_left_to_tell = getrandom::fill(&mut random);
-    format!(
-        "millrace {}, process {}, {:016x}",
-        env!("CARGO_PKG_VERSION"),
-        std::process::id(),
-        u64::from_le_bytes(random)
-    )
+    let random = u64::from_le_bytes(random::bytes());
+    format!("millrace {}, process {}, {random:016x}", env!("CARGO_PKG_VERSION"), std::process::id())
 }

@@ -2,9 +2,10 @@
 //!
 //! A new column, table or view goes into a new version at the end.
 
-use super::cluster::Layout;
-use super::ddl::{self, Setting, TABLE, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
+use super::super::cluster::TABLE;
+use super::ddl::{self, Setting, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
 use super::found::{Found, Table};
+use super::layout::Layout;
 use super::replicas;
 use super::trace_times;
 use super::views;
@@ -254,7 +255,7 @@ fn views(layout: &Layout) -> Vec<Part> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cluster::Home;
+    use super::super::layout::Home;
     use super::*;
 
     #[test]

@@ -1,7 +1,7 @@
 //! The schema: what Millrace makes in ClickHouse, version by version, and checks before it inserts.
 //!
 //! ```text
-//! cluster.rs      what tables are called and made of, on one server and on a cluster
+//! layout.rs       what tables are called and made of, on one server and on a cluster
 //! ddl.rs          the DDL of tables and views, made from the column list
 //! migrations.rs   the versions, and the parts of each
 //! found.rs        what is there, on each node
@@ -15,9 +15,9 @@
 //! What is there is compared with what should be: a part that is missing is made, whatever the reason - a new version of
 //! Millrace, a table of the OpenTelemetry exporter, a table that somebody dropped, a server that is not the same any more.
 
-mod cluster;
 mod ddl;
 mod found;
+mod layout;
 mod lock;
 mod migrations;
 mod replicas;
@@ -25,14 +25,12 @@ mod retention;
 mod trace_times;
 mod views;
 
-pub use cluster::{Cluster, ClusterName, Home, Layout, ReplicaPath};
-pub use ddl::TABLE;
+pub use super::cluster::{Cluster, ClusterName, ReplicaPath, TABLE};
+pub use layout::{Home, Layout};
 pub use replicas::Wrong;
 
-pub(super) use cluster::{system_table, update_target};
-pub(super) use ddl::insert_statement;
-
-use super::{Class, Client, Failure};
+use super::client::Client;
+use super::errors::{Class, Failure};
 use ddl::VERSIONS;
 use found::Found;
 use lock::Lock;
@@ -127,7 +125,7 @@ fn for_any_client(layout: &Layout, mut statements: Vec<String>) -> Vec<String> {
 /// Makes everything that is missing.
 ///
 /// # Errors
-/// When ClickHouse says no or cannot be reached, or another Millrace is at it.
+/// If ClickHouse rejects the statement or is unreachable, or another Millrace is at it.
 pub async fn apply(client: &Client, home: Home) -> Result<(), Failure> {
     Schema::new(Layout::plain(client.database().clone(), home), &Config::default()).prepare(client).await
 }
@@ -142,7 +140,7 @@ impl Schema {
     /// Makes what is missing, or says it, if it must not be made.
     ///
     /// # Errors
-    /// When rows cannot be inserted now: ClickHouse says no or cannot be reached, another Millrace is at it, or something is
+    /// When rows cannot be inserted now: ClickHouse rejects a statement or is unreachable, another Millrace is at it, or something is
     /// missing that an operator has to make.
     pub async fn prepare(&self, client: &Client) -> Result<(), Failure> {
         let found = Found::look(client, &self.layout).await?;
@@ -173,7 +171,7 @@ impl Schema {
     /// What the ClickHouse lacks.
     ///
     /// # Errors
-    /// When it says no or cannot be reached.
+    /// If it rejects the statement or is unreachable.
     pub async fn check(&self, client: &Client) -> Result<Lacking, Failure> {
         Ok(self.compare(&Found::look(client, &self.layout).await?))
     }
@@ -350,7 +348,7 @@ fn record(layout: &Layout) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Database;
+    use super::super::config::Database;
     use super::*;
     use crate::columns::{ALIASES, COLUMNS};
 

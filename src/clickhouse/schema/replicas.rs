@@ -9,9 +9,10 @@
 //! A table that some node has already is never made from this program's DDL: its place in Keeper follows from its UUID, and its
 //! columns and TTLs must be those that Keeper knows.
 
-use super::cluster::Layout;
-use super::ddl::{TABLE, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
+use super::super::cluster::TABLE;
+use super::ddl::{TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
 use super::found::{Found, NodeFound, Table};
+use super::layout::Layout;
 use crate::columns::COLUMNS;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,9 +3,10 @@
 //! A TTL of ours is known by [`CAP`], which nobody else writes: so what is configured no more is taken away again, and
 //! what an operator set by hand stays until something is configured.
 
-use super::cluster::Layout;
-use super::ddl::{Setting, TABLE, TRACE_TIMES};
+use super::super::cluster::TABLE;
+use super::ddl::{Setting, TRACE_TIMES};
 use super::found::Found;
+use super::layout::Layout;
 use crate::columns::{RAW_REQUEST, RAW_RESPONSE};
 use crate::retention::{Keep, Retention};
 use std::time::Duration;

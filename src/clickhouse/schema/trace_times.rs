@@ -1,9 +1,11 @@
 //! The times of the traces that were stored before anything noted them: filled in piece by piece.
 
+use super::super::client::Client;
+use super::super::cluster::TABLE;
+use super::super::errors::Failure;
 use super::super::nodes::SKIP_ABSENT;
-use super::super::{Client, Failure};
-use super::cluster::Layout;
-use super::ddl::{TABLE, TIMES_OF_TRACES};
+use super::ddl::TIMES_OF_TRACES;
+use super::layout::Layout;
 use super::lock::Lock;
 use ::clickhouse::Row;
 use serde::Deserialize;
@@ -37,7 +39,7 @@ pub(super) async fn fill(client: &Client, layout: &Layout, target: &str, lock: &
         for hour in 0..hours {
             let of_hour = if hours > 1 { format!(" AND toHour(Timestamp) = {hour}") } else { String::new() };
             let piece = fill_where(layout, target, &format!(" AND _partition_id = '{id}'{of_hour}"));
-            client.execute_within(&format!("{piece} {LIMITS}"), PIECE_TIMEOUT).await?;
+            client.execute_with(&format!("{piece} {LIMITS}"), &[], PIECE_TIMEOUT).await?;
             lock.renew().await?;
         }
     }

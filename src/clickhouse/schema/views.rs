@@ -13,7 +13,7 @@
 //!
 //! The SQL is in `views/`; words in `{{double braces}}` are filled in here.
 
-use super::cluster::Layout;
+use super::layout::Layout;
 use crate::columns::{COLUMNS, STANDARD_COLUMNS};
 
 /// Operations that are calls of a model: only they count. Source: the mapping specification, 4.2.
@@ -199,9 +199,9 @@ fn standard_columns() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cluster::Home;
+    use super::super::layout::Home;
     use super::*;
-    use crate::clickhouse::Database;
+    use crate::clickhouse::config::Database;
 
     #[test]
     fn every_word_in_double_braces_is_filled_in() {

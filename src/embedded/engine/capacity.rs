@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::embedded::wire::errors::{QueryError, code};
+use crate::embedded::wire::errors::QueryError;
+use crate::sql::code;
 
 /// Statements, forms, and answers that are held back, of all requests together.
 const BYTES_MAX: usize = 128 << 20;
@@ -69,7 +70,7 @@ impl Capacity {
         let permit = tokio::time::timeout(PERMIT_WAIT, permits.clone().acquire_owned()).await;
         permit.ok().and_then(Result::ok).ok_or_else(|| {
             let message = format!("Too many simultaneous queries. Maximum: {}", self.queries_max);
-            QueryError::new(code::TOO_MANY_SIMULTANEOUS_QUERIES, "TOO_MANY_SIMULTANEOUS_QUERIES", &message)
+            QueryError::new(code::TOO_MANY_SIMULTANEOUS_QUERIES, &message)
         })
     }
 
@@ -141,7 +142,7 @@ impl Reservation {
              INSERT's statement in the URL, so that its rows are not held",
             BYTES_MAX >> 20
         );
-        Err(QueryError::new(code::MEMORY_LIMIT_EXCEEDED, "MEMORY_LIMIT_EXCEEDED", &message))
+        Err(QueryError::new(code::MEMORY_LIMIT_EXCEEDED, &message))
     }
 }
 

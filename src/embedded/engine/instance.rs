@@ -19,8 +19,9 @@ use super::libchdb::{Connection, Library};
 use super::settings::Settings;
 use crate::embedded::wire::allowed;
 use crate::embedded::wire::allowed::Parsed;
-use crate::embedded::wire::errors::{QueryError, code};
+use crate::embedded::wire::errors::QueryError;
 use crate::embedded::wire::statement;
+use crate::sql::code;
 use crate::sql::quoted;
 
 /// The folder of relative paths in SQL, inside the data folder.
@@ -148,7 +149,7 @@ impl Engine {
     pub(crate) fn connect(&self) -> Result<Connection, QueryError> {
         self.library
             .connect(&self.arguments)
-            .ok_or_else(|| QueryError::new(code::ABORTED, "ABORTED", "The engine opens no connection"))
+            .ok_or_else(|| QueryError::new(code::ABORTED, "The engine opens no connection"))
     }
 
     /// Lets the engine itself read a statement, and refuses it if it is or names what is not allowed. Runs nothing of it.

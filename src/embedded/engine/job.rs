@@ -15,7 +15,8 @@ use super::sessions::Sessions;
 use crate::embedded::engine::capacity::Reservation;
 use crate::embedded::engine::instance::{Engine, marked_comment};
 use crate::embedded::wire::claim::Claim;
-use crate::embedded::wire::errors::{QueryError, code};
+use crate::embedded::wire::errors::QueryError;
+use crate::sql::code;
 use crate::sql::{quoted, quoted_name};
 
 /// What a request asks for besides its statement.
@@ -85,8 +86,7 @@ impl Job {
     ) -> Result<Self, QueryError> {
         if !engine.note_running(&setup.query_id, &setup.marker) {
             let message = format!("Query with id = {} is already running", setup.query_id);
-            let name = "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING";
-            return Err(QueryError::new(code::QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, name, &message));
+            return Err(QueryError::new(code::QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, &message));
         }
         let connection = open(&engine, &sessions, setup.session.as_ref()).inspect_err(|_refused| {
             engine.note_finished(&setup.query_id);
@@ -110,7 +110,7 @@ impl Job {
             self.stuck.set(true);
             let message = "SET readonly = 1 cannot be kept in a session, which has ended: add readonly=1 to the URL of \
                            each request that is to be read-only";
-            return Err(QueryError::new(code::READONLY, "READONLY", message));
+            return Err(QueryError::new(code::READONLY, message));
         }
         Ok(outcome)
     }
@@ -232,5 +232,5 @@ fn checked(outcome: Outcome) -> Result<Outcome, QueryError> {
 }
 
 fn gone() -> QueryError {
-    QueryError::new(code::ABORTED, "ABORTED", "The connection is closed")
+    QueryError::new(code::ABORTED, "The connection is closed")
 }

@@ -24,9 +24,10 @@ use super::job::{Job, Setup};
 use super::libchdb::Outcome;
 use super::sessions::Sessions;
 use crate::embedded::engine::instance::Engine;
-use crate::embedded::wire::errors::{QueryError, code};
+use crate::embedded::wire::errors::QueryError;
 use crate::embedded::wire::native_revision::Rewriter;
 use crate::embedded::wire::statement::{Insert, Rows};
+use crate::sql::code;
 use crate::sql::is_plain_name;
 
 /// One read of the pipe.
@@ -78,7 +79,7 @@ impl RunningQuery {
                 Ok(blocks) if blocks.is_empty() && length > 0 => {}
                 Ok(blocks) => return Some(blocks).filter(|blocks| !blocks.is_empty()),
                 Err(why) => {
-                    self.unservable = Some(QueryError::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", &why));
+                    self.unservable = Some(QueryError::new(code::NOT_IMPLEMENTED, &why));
                     return None;
                 }
             }
@@ -92,7 +93,7 @@ impl RunningQuery {
         }
         let outcome = joined((&mut self.end).await)?;
         if self.rewriter.as_ref().is_some_and(|rewriter| !rewriter.is_done()) {
-            return Err(QueryError::new(code::ABORTED, "ABORTED", "The rows end in the middle of a block"));
+            return Err(QueryError::new(code::ABORTED, "The rows end in the middle of a block"));
         }
         Ok(outcome)
     }
@@ -108,8 +109,7 @@ impl Runner {
         rows: &Rows,
         format: &str,
     ) -> Result<RunningQuery, QueryError> {
-        let failed =
-            |error: std::io::Error| QueryError::new(code::ABORTED, "ABORTED", &format!("Cannot pipe: {error}"));
+        let failed = |error: std::io::Error| QueryError::new(code::ABORTED, &format!("Cannot pipe: {error}"));
         let (reading, writing) = std::io::pipe().map_err(failed)?;
         let reading = pipe::Receiver::from_owned_fd(OwnedFd::from(reading)).map_err(failed)?;
         let format_clause = if rows.format.is_some() { String::new() } else { format!(" FORMAT {format}") };
@@ -166,15 +166,13 @@ impl Runner {
         let end = spawn_blocking(move || {
             if !is_plain_name(&format) {
                 let message = format!("Unknown format {format}");
-                return Err(QueryError::new(code::UNKNOWN_FORMAT, "UNKNOWN_FORMAT", &message));
+                return Err(QueryError::new(code::UNKNOWN_FORMAT, &message));
             }
             let mut job = Job::begin(runner.engine, runner.sessions, setup, finished, permit)?;
             let next = || match pieces.blocking_recv() {
                 Some(Piece::Data(bytes)) => Ok(Some(bytes)),
                 Some(Piece::End) => Ok(None),
-                None => {
-                    Err(QueryError::new(code::ABORTED, "ABORTED", "The client went away in the middle of the data"))
-                }
+                None => Err(QueryError::new(code::ABORTED, "The client went away in the middle of the data")),
             };
             job.insert(&sql, &format, next)
         });
@@ -210,7 +208,7 @@ impl RunningInsert {
 }
 
 fn joined(end: Result<Result<Outcome, QueryError>, tokio::task::JoinError>) -> Result<Outcome, QueryError> {
-    end.unwrap_or_else(|_panicked| Err(QueryError::new(code::ABORTED, "ABORTED", "The query was aborted")))
+    end.unwrap_or_else(|_panicked| Err(QueryError::new(code::ABORTED, "The query was aborted")))
 }
 
 /// Stops the engine's work on a query that nobody waits for.

@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::libchdb::Connection;
-use crate::embedded::wire::errors::{QueryError, code};
+use crate::embedded::wire::errors::QueryError;
+use crate::sql::code;
 
 /// More sessions than this at once are refused.
 const SESSIONS_MAX: usize = 1024;
@@ -32,17 +33,12 @@ impl Sessions {
         let full = sessions.len() >= SESSIONS_MAX;
         match sessions.get_mut(id) {
             Some(entry @ Some(_)) => Ok(entry.take().map(|idle| idle.connection)),
-            Some(None) => Err(QueryError::new(
-                code::SESSION_IS_LOCKED,
-                "SESSION_IS_LOCKED",
-                &format!("Session {id} is locked by a concurrent client"),
-            )),
-            None if must_exist => {
-                Err(QueryError::new(code::SESSION_NOT_FOUND, "SESSION_NOT_FOUND", &format!("Session {id} not found")))
+            Some(None) => {
+                Err(QueryError::new(code::SESSION_IS_LOCKED, &format!("Session {id} is locked by a concurrent client")))
             }
+            None if must_exist => Err(QueryError::new(code::SESSION_NOT_FOUND, &format!("Session {id} not found"))),
             None if full => Err(QueryError::new(
                 code::TOO_MANY_SIMULTANEOUS_QUERIES,
-                "TOO_MANY_SIMULTANEOUS_QUERIES",
                 &format!("Too many sessions. Maximum: {SESSIONS_MAX}"),
             )),
             None => {

@@ -20,7 +20,8 @@ use crate::codings::Coding;
 use crate::columns::native::frames::{FrameError, FrameReader};
 
 use crate::embedded::engine::capacity::Demand;
-use crate::embedded::wire::errors::{QueryError, code};
+use crate::embedded::wire::errors::QueryError;
+use crate::sql::code;
 
 /// One piece of a body, decompressed.
 const PIECE_BYTES: usize = 64 << 10;
@@ -93,7 +94,7 @@ impl RequestBody {
         );
         let Some(coding) = Coding::named(encoding) else {
             let message = format!("Unknown compression method: {encoding}");
-            return Err(QueryError::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", &message));
+            return Err(QueryError::new(code::NOT_IMPLEMENTED, &message));
         };
         let reader: Pin<Box<dyn AsyncRead + Send>> = Box::pin(coding.decoder(raw, ZSTD_WINDOW_LOG_MAX));
         let frames = frames.then(FrameReader::default);
@@ -120,7 +121,7 @@ impl RequestBody {
     }
 
     fn check_pace(&self, idle: Duration) -> Result<(), QueryError> {
-        let timeout = |message: &str| Err(QueryError::new(code::SOCKET_TIMEOUT, "SOCKET_TIMEOUT", message));
+        let timeout = |message: &str| Err(QueryError::new(code::SOCKET_TIMEOUT, message));
         let wanted = self.demand.as_ref().is_some_and(Demand::is_any);
         if wanted && idle >= IDLE_ON_DEMAND_MAX {
             return timeout(
@@ -175,20 +176,18 @@ impl RequestBody {
 
 fn unreadable(error: &io::Error) -> QueryError {
     if error.get_ref().is_some_and(|inner| inner.is::<hyper::Error>()) {
-        return QueryError::new(code::NETWORK_ERROR, "NETWORK_ERROR", &format!("Cannot read the request: {error}"));
+        return QueryError::new(code::NETWORK_ERROR, &format!("Cannot read the request: {error}"));
     }
-    QueryError::new(code::CANNOT_DECOMPRESS, "CANNOT_DECOMPRESS", &format!("Cannot decompress the request: {error}"))
+    QueryError::new(code::CANNOT_DECOMPRESS, &format!("Cannot decompress the request: {error}"))
 }
 
 fn bad_frame(error: FrameError) -> QueryError {
-    let (code, name) = match error {
-        FrameError::Checksum => (40, "CHECKSUM_DOESNT_MATCH"),
-        FrameError::Method(_) => (89, "UNKNOWN_COMPRESSION_METHOD"),
-        FrameError::Size(_) | FrameError::Data | FrameError::Truncated => {
-            (code::CANNOT_DECOMPRESS, "CANNOT_DECOMPRESS")
-        }
+    let code = match error {
+        FrameError::Checksum => code::CHECKSUM_DOESNT_MATCH,
+        FrameError::Method(_) => code::UNKNOWN_COMPRESSION_METHOD,
+        FrameError::Size(_) | FrameError::Data | FrameError::Truncated => code::CANNOT_DECOMPRESS,
     };
-    QueryError::new(code, name, &format!("Cannot decompress the request: {error}"))
+    QueryError::new(code, &format!("Cannot decompress the request: {error}"))
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use subtle::ConstantTimeEq as _;
 
-use crate::embedded::wire::errors::{QueryError, code};
+use crate::embedded::wire::errors::QueryError;
+use crate::sql::code;
 
 /// Refuses requests that come through a foreign name (DNS rebinding) or from a foreign page; says why.
 ///
@@ -82,7 +83,7 @@ impl Credentials {
         }
         let message =
             format!("{}: Authentication failed: password is incorrect, or there is no user with such name", self.user);
-        Err(QueryError::new(code::AUTHENTICATION_FAILED, "AUTHENTICATION_FAILED", &message))
+        Err(QueryError::new(code::AUTHENTICATION_FAILED, &message))
     }
 }
 

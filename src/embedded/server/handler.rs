@@ -15,9 +15,10 @@ use crate::embedded::engine::run::Runner;
 use crate::embedded::server::flush::Peer;
 use crate::embedded::server::info::ServerInfo;
 use crate::embedded::wire::claim::Claim;
-use crate::embedded::wire::errors::{QueryError, code};
+use crate::embedded::wire::errors::QueryError;
 use crate::embedded::wire::inspect::inspect;
 use crate::embedded::wire::statement::{Effect, Insert, Refusal, Statement};
+use crate::sql::code;
 
 /// The text of a statement, and of the VALUES or rows that came with it in the first pieces. ClickHouse's
 /// `max_query_size` (256 KiB) is the engine's to enforce.
@@ -242,7 +243,7 @@ fn setup(
             ""
         };
         let message = format!("Cannot execute query in readonly mode{why}");
-        return Err(QueryError::new(code::READONLY, "READONLY", &message));
+        return Err(QueryError::new(code::READONLY, &message));
     }
     let random = crate::random::uuid();
     // the secret at its end hides the query from others, see `settings`
@@ -277,7 +278,7 @@ fn readonly(request: &QueryRequest, method: &Method) -> Result<Option<u8>, Query
             "2" => level = level.or(Some(2)),
             other => {
                 let message = format!("readonly is '{other}'; it must be 0, 1 or 2");
-                return Err(QueryError::new(code::BAD_ARGUMENTS, "BAD_ARGUMENTS", &message));
+                return Err(QueryError::new(code::BAD_ARGUMENTS, &message));
             }
         }
     }
@@ -298,7 +299,7 @@ async fn read_statement(
         }
         if text.len() > STATEMENT_BYTES_MAX {
             let message = format!("The statement is larger than {STATEMENT_BYTES_MAX} bytes");
-            return Err(QueryError::new(code::QUERY_IS_TOO_LARGE, "QUERY_IS_TOO_LARGE", &message));
+            return Err(QueryError::new(code::QUERY_IS_TOO_LARGE, &message));
         }
         // enough to know what it is, and cheap to look at again
         let wanted = (text.len() * 2).max(INSERT_HEAD_BYTES);
@@ -325,7 +326,7 @@ async fn read_form(
             _ => None,
         };
         let message = format!("Cannot read the multipart form: {error}");
-        own.unwrap_or_else(|| QueryError::new(code::BAD_ARGUMENTS, "BAD_ARGUMENTS", &message))
+        own.unwrap_or_else(|| QueryError::new(code::BAD_ARGUMENTS, &message))
     };
     let limit = multer::SizeLimit::new().whole_stream(FORM_BYTES_MAX);
     let constraints = multer::Constraints::new().size_limit(limit);
@@ -340,7 +341,7 @@ async fn read_form(
     while let Some(field) = form.next_field().await.map_err(bad)? {
         if field.file_name().is_some() {
             let message = "External tables in a multipart form are not served by the embedded ClickHouse";
-            return Err(QueryError::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message));
+            return Err(QueryError::new(code::NOT_IMPLEMENTED, message));
         }
         let name = field.name().unwrap_or_default().to_owned();
         let value = field.text().await.map_err(bad)?;
@@ -352,14 +353,14 @@ async fn read_form(
 fn utf8(text: &[u8]) -> Result<&str, QueryError> {
     str::from_utf8(text).map_err(|error| {
         let message = format!("The statement is not UTF-8 at byte {}", error.valid_up_to());
-        QueryError::new(code::SYNTAX_ERROR, "SYNTAX_ERROR", &message)
+        QueryError::new(code::SYNTAX_ERROR, &message)
     })
 }
 
 impl From<Refusal> for QueryError {
     fn from(refusal: Refusal) -> Self {
-        let syntax = |message: &str| Self::new(code::SYNTAX_ERROR, "SYNTAX_ERROR", message);
-        let not_served = |message: &str| Self::new(code::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message);
+        let syntax = |message: &str| Self::new(code::SYNTAX_ERROR, message);
+        let not_served = |message: &str| Self::new(code::NOT_IMPLEMENTED, message);
         match refusal {
             Refusal::Empty => syntax("Syntax error: Empty query"),
             Refusal::Several => syntax("Syntax error (Multi-statements are not allowed)"),
@@ -367,9 +368,7 @@ impl From<Refusal> for QueryError {
                 "Syntax error: failed at position {}: no token of ClickHouse begins there, or it has no end",
                 at.saturating_add(1)
             )),
-            Refusal::IntoOutfile => {
-                Self::new(code::INTO_OUTFILE_NOT_ALLOWED, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE is not allowed")
-            }
+            Refusal::IntoOutfile => Self::new(code::INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed"),
             Refusal::FromInfile => {
                 not_served("INSERT FROM INFILE is the command line client's, it is not served over HTTP")
             }
@@ -378,7 +377,6 @@ impl From<Refusal> for QueryError {
             }
             Refusal::NotOnlyReading => Self::new(
                 code::READONLY,
-                "READONLY",
                 "The statement begins as one that only reads, but does more: begin it with what it does",
             ),
         }

@@ -7,7 +7,8 @@ use http::HeaderMap;
 use super::guard::Credentials;
 use crate::embedded::engine::job::SessionRequest;
 use crate::embedded::engine::sessions::{TIMEOUT_DEFAULT, TIMEOUT_MAX};
-use crate::embedded::wire::errors::{QueryError, code};
+use crate::embedded::wire::errors::QueryError;
+use crate::sql::code;
 use crate::sql::is_plain_name;
 
 /// More settings or parameters than this are refused.
@@ -56,7 +57,7 @@ impl QueryRequest {
         request.credentials = Credentials::read(headers, url.user.as_deref(), url.password.as_deref());
         request.session = url.session()?;
         if request.default_format.as_deref().is_some_and(|format| !is_plain_name(format)) {
-            return Err(QueryError::new(code::UNKNOWN_FORMAT, "UNKNOWN_FORMAT", "Unknown format"));
+            return Err(QueryError::new(code::UNKNOWN_FORMAT, "Unknown format"));
         }
         Ok(request)
     }
@@ -92,12 +93,12 @@ impl QueryRequest {
 
     fn take_pair(&mut self, name: &str, value: String) -> Result<(), QueryError> {
         if self.settings.len() + self.parameters.len() >= PAIRS_MAX {
-            return Err(QueryError::new(code::BAD_ARGUMENTS, "BAD_ARGUMENTS", "Too many settings and parameters"));
+            return Err(QueryError::new(code::BAD_ARGUMENTS, "Too many settings and parameters"));
         }
         let parameter = name.strip_prefix("param_");
         if !is_plain_name(parameter.unwrap_or(name)) {
             let message = format!("Unknown setting '{name}'");
-            return Err(QueryError::new(code::UNKNOWN_SETTING, "UNKNOWN_SETTING", &message));
+            return Err(QueryError::new(code::UNKNOWN_SETTING, &message));
         }
         match parameter {
             Some(parameter) => self.parameters.push((parameter.to_owned(), value)),
@@ -126,7 +127,7 @@ impl UrlOnly {
                 let seconds = text.parse::<u64>().ok().filter(|seconds| *seconds <= TIMEOUT_MAX.as_secs());
                 let seconds = seconds.ok_or_else(|| {
                     let message = format!("Invalid session timeout: '{text}', at most {} s", TIMEOUT_MAX.as_secs());
-                    QueryError::new(code::INVALID_SESSION_TIMEOUT, "INVALID_SESSION_TIMEOUT", &message)
+                    QueryError::new(code::INVALID_SESSION_TIMEOUT, &message)
                 })?;
                 Duration::from_secs(seconds)
             }

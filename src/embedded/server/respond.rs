@@ -32,7 +32,8 @@ use crate::embedded::engine::libchdb::Outcome;
 use crate::embedded::engine::run::RunningQuery;
 use crate::embedded::server::flush::{Peer, PendingAnswer};
 use crate::embedded::server::info::ServerInfo;
-use crate::embedded::wire::errors::{QueryError, code};
+use crate::embedded::wire::errors::QueryError;
+use crate::sql::code;
 
 /// What is buffer back before the status is said. Source: ClickHouse `http_response_buffer_size` is 1 MiB there.
 const BUFFER_BYTES_MAX: usize = 256 << 10;
@@ -235,7 +236,7 @@ fn summary(outcome: Option<&Outcome>) -> String {
 }
 
 fn spill_failed(error: &io::Error) -> QueryError {
-    QueryError::new(code::ABORTED, "ABORTED", &format!("Cannot keep the result until the query ends: {error}"))
+    QueryError::new(code::ABORTED, &format!("Cannot keep the result until the query ends: {error}"))
 }
 
 /// Rows that wait for the status to be known.

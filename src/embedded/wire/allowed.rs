@@ -11,7 +11,8 @@
 //! Lists of what is allowed. What a statement may not do by its rights the engine refuses itself (see `settings`); here is
 //! what it has no rights for, and the error that names what is refused.
 
-use crate::embedded::wire::errors::{QueryError, code};
+use crate::embedded::wire::errors::QueryError;
+use crate::sql::code;
 
 /// What a statement may be. Source: `getID` of ClickHouse's `Parsers/AST*.h`.
 const STATEMENTS: &[&str] = &[
@@ -218,11 +219,7 @@ fn check_node(
             Err(refused(&format!("the dictionary source {}", node.name)))
         }
         (statement, "Literal") if depth == 1 && node.name.starts_with('\'') && !WITH_LITERAL.contains(&statement) => {
-            Err(QueryError::new(
-                code::INTO_OUTFILE_NOT_ALLOWED,
-                "INTO_OUTFILE_NOT_ALLOWED",
-                "INTO OUTFILE is not allowed",
-            ))
+            Err(QueryError::new(code::INTO_OUTFILE_NOT_ALLOWED, "INTO OUTFILE is not allowed"))
         }
         _ => Ok(()),
     }
@@ -298,7 +295,7 @@ fn refused(what: &str) -> QueryError {
         "The embedded ClickHouse does not allow {what}: it reaches no programs, servers or files but its own. \
          Use a ClickHouse of your own for that (`clickhouse.url`)"
     );
-    QueryError::new(code::ACCESS_DENIED, "ACCESS_DENIED", &message)
+    QueryError::new(code::ACCESS_DENIED, &message)
 }
 
 #[cfg(test)]

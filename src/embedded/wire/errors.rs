@@ -1,31 +1,7 @@
 //! An error as ClickHouse tells it: a code, a text, and the HTTP status that goes with the code.
 
+use crate::sql::code::{self, Code};
 use http::StatusCode;
-
-/// Codes this server raises itself. Source: ClickHouse `ErrorCodes.cpp`.
-pub(crate) mod code {
-    pub(crate) const BAD_ARGUMENTS: u32 = 36;
-    pub(crate) const NOT_IMPLEMENTED: u32 = 48;
-    pub(crate) const SYNTAX_ERROR: u32 = 62;
-    pub(crate) const UNKNOWN_FORMAT: u32 = 73;
-    pub(crate) const UNKNOWN_SETTING: u32 = 115;
-    pub(crate) const READONLY: u32 = 164;
-    pub(crate) const TOO_MANY_SIMULTANEOUS_QUERIES: u32 = 202;
-    pub(crate) const SOCKET_TIMEOUT: u32 = 209;
-    pub(crate) const NETWORK_ERROR: u32 = 210;
-    pub(crate) const QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING: u32 = 216;
-    pub(crate) const QUERY_IS_TOO_LARGE: u32 = 229;
-    pub(crate) const ABORTED: u32 = 236;
-    pub(crate) const MEMORY_LIMIT_EXCEEDED: u32 = 241;
-    pub(crate) const CANNOT_DECOMPRESS: u32 = 271;
-    pub(crate) const INTO_OUTFILE_NOT_ALLOWED: u32 = 358;
-    pub(crate) const SESSION_NOT_FOUND: u32 = 372;
-    pub(crate) const SESSION_IS_LOCKED: u32 = 373;
-    pub(crate) const INVALID_SESSION_TIMEOUT: u32 = 374;
-    pub(crate) const ACCESS_DENIED: u32 = 497;
-    pub(crate) const AUTHENTICATION_FAILED: u32 = 516;
-    pub(crate) const UNKNOWN_EXCEPTION: u32 = 1002;
-}
 
 /// A failed query, on its way to the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,9 +13,10 @@ pub(crate) struct QueryError {
 }
 
 impl QueryError {
-    /// Our own. `name` is the code's name in ClickHouse.
-    pub(crate) fn new(code: u32, name: &str, message: &str) -> Self {
-        Self { code, text: format!("Code: {code}. DB::Exception: {message}. ({name})") }
+    /// Our own.
+    pub(crate) fn new(code: Code, message: &str) -> Self {
+        let Code { number, name } = code;
+        Self { code: number, text: format!("Code: {number}. DB::Exception: {message}. ({name})") }
     }
 
     /// The engine's: `Code: N. DB::Exception: ...`. A text without a code becomes UNKNOWN_EXCEPTION.
@@ -47,7 +24,7 @@ impl QueryError {
         let digits = text.strip_prefix("Code: ").and_then(|rest| rest.split_once('.')).map(|(digits, _)| digits);
         match digits.and_then(|digits| digits.parse().ok()) {
             Some(code) => Self { code, text: text.trim_end().to_owned() },
-            None => Self::new(code::UNKNOWN_EXCEPTION, "UNKNOWN_EXCEPTION", text.trim_end()),
+            None => Self::new(code::UNKNOWN_EXCEPTION, text.trim_end()),
         }
     }
 
@@ -109,7 +86,7 @@ mod tests {
         for (code, status) in
             [(62, 400), (53, 400), (47, 404), (81, 404), (48, 501), (159, 408), (516, 403), (241, 500), (202, 500)]
         {
-            assert_eq!(QueryError::new(code, "X", "x").status().as_u16(), status, "code {code}");
+            assert_eq!(QueryError::new(Code { number: code, name: "X" }, "x").status().as_u16(), status, "code {code}");
         }
     }
 }

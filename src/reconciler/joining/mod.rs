@@ -8,11 +8,11 @@ mod plan;
 mod walk;
 
 use super::schedule::{Pauses, Schedule};
-use crate::clickhouse::joins::{self, Joining, TraceKey};
+use crate::clickhouse::joins::{self, Joining};
 use crate::clickhouse::{Availability, Client, Failure};
 use crate::telemetry::Metrics;
 use crate::time::{Clock, UnixNanos};
-use crate::traces::Traces;
+use crate::traces::{TraceKey, Traces};
 use plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;

@@ -1,9 +1,10 @@
 //! What the pairs of some traces get, from what the table has of them. Pure: the same rows give the same joins.
 
 use crate::chat::derived_session;
-use crate::clickhouse::joins::{Join, Seen, TraceKey, key_of};
+use crate::clickhouse::joins::{Join, Seen, key_of};
 use crate::columns::typed::JoinState;
 use crate::ids::SpanId;
+use crate::traces::TraceKey;
 use std::collections::{BTreeMap, HashSet};
 
 /// What is to be done.

@@ -1,4 +1,6 @@
-//! Literals and names of ClickHouse's SQL.
+//! Literals and names of ClickHouse's SQL, and its error codes.
+
+pub mod code;
 
 /// A literal of any text. Source: clickhouse.com/docs, "Syntax", string literals.
 #[must_use]

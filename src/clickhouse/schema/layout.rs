@@ -8,86 +8,9 @@
 //!
 //! Rows are sharded by trace, so that a trace, its root and its sums are on one shard.
 
-use super::super::Database;
+use crate::clickhouse::cluster::{Cluster, system_table};
+use crate::clickhouse::config::Database;
 use crate::retention::Retention;
-use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// Name of a cluster in ClickHouse's configuration (`remote_servers`), or a macro such as `{cluster}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ClusterName(String);
-
-impl TryFrom<String> for ClusterName {
-    type Error = &'static str;
-
-    fn try_from(name: String) -> Result<Self, Self::Error> {
-        let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.' | b'{' | b'}');
-        if (1..=64).contains(&name.len()) && name.bytes().all(fits) {
-            Ok(Self(name))
-        } else {
-            Err("a cluster's name is 1 to 64 letters, digits or _ - . or a macro such as {cluster}")
-        }
-    }
-}
-
-impl From<ClusterName> for String {
-    fn from(name: ClusterName) -> Self {
-        name.0
-    }
-}
-
-impl ClusterName {
-    /// As an expression of SQL, for where ClickHouse does not fill in macros by itself.
-    pub(in crate::clickhouse) fn expression(&self) -> String {
-        let pieces = self.0.split_inclusive('}').map(|piece| match piece.split_once('{') {
-            None => format!("'{piece}'"),
-            Some((before, name)) => format!("'{before}', getMacro('{}')", name.trim_end_matches('}')),
-        });
-        format!("concat({}, '')", pieces.collect::<Vec<_>>().join(", "))
-    }
-}
-
-impl fmt::Display for ClusterName {
-    /// As a literal of SQL.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}'", self.0)
-    }
-}
-
-/// Where in Keeper the replicas of a table meet, such as `/clickhouse/tables/{shard}/{database}/{table}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ReplicaPath(String);
-
-impl TryFrom<String> for ReplicaPath {
-    type Error = &'static str;
-
-    fn try_from(path: String) -> Result<Self, Self::Error> {
-        let fits = |c: u8| c.is_ascii_alphanumeric() || b"_-./{}".contains(&c);
-        if path.starts_with('/') && path.contains("{table}") && path.bytes().all(fits) {
-            Ok(Self(path))
-        } else {
-            Err("a replica path begins with / and has {table} in it, and letters, digits or _ - . / { } only")
-        }
-    }
-}
-
-impl From<ReplicaPath> for String {
-    fn from(path: ReplicaPath) -> Self {
-        path.0
-    }
-}
-
-/// A cluster to spread the tables over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cluster {
-    /// Which.
-    pub name: ClusterName,
-    /// Where replicas meet; absent: where the servers' `default_replica_path` says, by default
-    /// `/clickhouse/tables/{uuid}/{shard}`.
-    pub replica_path: Option<ReplicaPath>,
-}
 
 /// Where a table lives decides how it guards against power cuts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +62,7 @@ impl Layout {
             None => family.to_owned(),
             Some(Cluster { replica_path: None, .. }) => format!("Replicated{family}"),
             Some(Cluster { replica_path: Some(path), .. }) => {
-                format!("Replicated{family}('{}', '{{replica}}')", path.0)
+                format!("Replicated{family}('{path}', '{{replica}}')")
             }
         }
     }
@@ -176,25 +99,10 @@ impl Layout {
     }
 }
 
-/// What a lightweight `UPDATE` names: the table that holds rows, and on a cluster that of every node.
-pub(in crate::clickhouse) fn update_target(database: &Database, cluster: Option<&ClusterName>, table: &str) -> String {
-    match cluster {
-        None => format!("{database}.{table}"),
-        Some(cluster) => format!("{database}.{table}_local ON CLUSTER {cluster}"),
-    }
-}
-
-/// A table of the `system` database as all nodes of the cluster see it, or the one server.
-pub(in crate::clickhouse) fn system_table(cluster: Option<&ClusterName>, table: &str) -> String {
-    match cluster {
-        None => format!("system.{table}"),
-        Some(cluster) => format!("clusterAllReplicas({cluster}, system.{table})"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clickhouse::cluster::{ClusterName, ReplicaPath};
 
     fn named(name: &str) -> Layout {
         let cluster = Cluster { name: ClusterName::try_from(name.to_owned()).unwrap(), replica_path: None };
@@ -208,9 +116,6 @@ mod tests {
         assert_eq!((layout.local("t"), layout.engine("MergeTree")), ("t_local".into(), "ReplicatedMergeTree".into()));
         assert_eq!(named("a{b}c").cluster.unwrap().name.expression(), "concat('a', getMacro('b'), 'c', '')");
         assert_eq!(layout.system("parts"), "clusterAllReplicas('{cluster}', system.parts)");
-        let name = &layout.cluster.as_ref().unwrap().name;
-        assert_eq!(update_target(&layout.database, Some(name), "t"), "otel.t_local ON CLUSTER '{cluster}'");
-        assert_eq!(update_target(&layout.database, None, "t"), "otel.t");
     }
 
     #[test]
