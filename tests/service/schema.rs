@@ -247,7 +247,7 @@ fn a_lock_is_waited_for_and_one_whose_holder_died_is_taken_over() {
     fs::File::options().write(true).open(file).expect("it opens").set_modified(long_ago).expect("its time can be set");
     let taken = schema("apply", &config);
     succeeds(&taken);
-    assert!(said(&taken).contains("whoever changed the schema is gone"), "{}", said(&taken));
+    assert!(said(&taken).contains("the holder of the schema lock is gone"), "{}", said(&taken));
     succeeds(&schema("check", &config));
 }
 

@@ -103,7 +103,7 @@ impl Engine {
             |source| OpenError::DataDir { path, source }
         };
         let data_dir = &config.data_dir;
-        let lock = lock(&data_dir.join("millrace.lock"))?;
+        let lock = lock(data_dir)?;
         let tmp_dir = data_dir.join("tmp");
         if tmp_dir.exists() {
             std::fs::remove_dir_all(&tmp_dir).map_err(failed(&tmp_dir))?;
@@ -247,11 +247,11 @@ fn has_marker(marker: &str) -> String {
     format!("endsWith(Settings['log_comment'], 'millrace:{marker}')")
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let failed = |source| OpenError::DataDir { path: path.to_owned(), source };
-    let dir = path.parent().unwrap_or(path);
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("millrace.lock");
+    let failed = |source| OpenError::DataDir { path: path.clone(), source };
     std::fs::create_dir_all(dir).map_err(failed)?;
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
     let began = Instant::now();
     loop {
         match file.try_lock() {
@@ -275,8 +275,8 @@ fn without_scope(error: &str) -> String {
     let Some((what, ours)) = error.split_once(": In scope SELECT formatQuerySingleLine") else {
         return error.to_owned();
     };
-    let name = ours.rfind('(').and_then(|at| ours.get(at..)).unwrap_or_default();
-    format!("{} {}", what.trim_end(), name.trim_end())
+    let name = ours.rfind('(').and_then(|at| ours.get(at..)).map_or("", str::trim_end);
+    format!("{} {name}", what.trim_end())
 }
 
 fn table_functions(connection: &Connection) -> Result<Vec<String>, OpenError> {
@@ -291,5 +291,10 @@ fn about(connection: &Connection) -> Result<[String; 3], OpenError> {
     let asked = connection.query(b"SELECT version(), timezone(), displayName()", "TabSeparatedRaw", &[]);
     let text = String::from_utf8_lossy(&asked.bytes).trim_end().to_owned();
     let fields: Vec<String> = text.split('\t').map(str::to_owned).collect();
-    fields.try_into().map_err(|_other| OpenError::Silent(asked.error.unwrap_or(text)))
+    fields.try_into().map_err(|_other| {
+        OpenError::Silent(match asked.error {
+            Some(error) => error,
+            None => text,
+        })
+    })
 }

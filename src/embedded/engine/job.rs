@@ -155,8 +155,8 @@ impl Job {
         }
         let mut settings = self.setup.settings.clone();
         let comment =
-            settings.iter().rfind(|(name, _value)| name == "log_comment").map(|(_name, value)| value.as_str());
-        let marked = marked_comment(comment.unwrap_or_default(), &self.setup.marker);
+            settings.iter().rfind(|(name, _value)| name == "log_comment").map_or("", |(_name, value)| value.as_str());
+        let marked = marked_comment(comment, &self.setup.marker);
         settings.push(("log_comment".to_owned(), marked));
         // once it is set, nothing else can be
         if let Some(level) = self.setup.readonly.filter(|_level| self.setup.session.is_none()) {

@@ -157,7 +157,7 @@ impl Runner {
         insert: &Insert,
     ) -> RunningInsert {
         // the line end is the end of a comment too
-        let head = text.get(..insert.head_end).unwrap_or_default();
+        let head = text.get(..insert.head_end).expect("the head of an INSERT ends within its text");
         let (sql, format) = (format!("{head}\n"), insert.format.clone());
         let (data, mut pieces) = mpsc::channel(INSERT_PIECES_MAX);
         let runner = self.clone();

@@ -138,7 +138,7 @@ fn user_xml(own_secret: Option<&str>) -> String {
          </default></users>\n\
          </clickhouse>\n",
         fixed = fixed.collect::<String>(),
-        hidden = own_secret.map(hidden_queries).unwrap_or_default(),
+        hidden = own_secret.map_or_else(String::new, hidden_queries),
         grants = granted.chain(revoked).collect::<String>(),
     )
 }

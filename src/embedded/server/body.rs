@@ -21,6 +21,7 @@ use crate::columns::native::frames::{FrameError, FrameReader};
 
 use crate::embedded::engine::capacity::Demand;
 use crate::embedded::wire::errors::QueryError;
+use crate::numbers::to_u64;
 use crate::sql::code;
 
 /// One piece of a body, decompressed.
@@ -88,7 +89,7 @@ impl RequestBody {
             stream
                 .inspect(move |piece| {
                     let length = piece.as_ref().map_or(0, Bytes::len);
-                    counter.fetch_add(u64::try_from(length).unwrap_or(u64::MAX), Ordering::Relaxed);
+                    counter.fetch_add(to_u64(length), Ordering::Relaxed);
                 })
                 .boxed(),
         );

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use subtle::ConstantTimeEq as _;
 
+use crate::embedded::server::headers;
 use crate::embedded::wire::errors::QueryError;
 use crate::sql::code;
 
@@ -14,7 +15,7 @@ use crate::sql::code;
 ///
 /// `any_host` is for a server bound wider than loopback, where the password guards instead.
 pub(crate) fn check_origin(headers: &HeaderMap, any_host: bool) -> Result<(), &'static str> {
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let host = headers::text_or_empty(headers, header::HOST);
     if !any_host && !is_loopback(host) {
         return Err("the Host of this request is not a loopback name: this server answers its own machine only\n");
     }
@@ -42,7 +43,10 @@ fn is_loopback(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Who the client says it is.
+/// The one user of the engine.
+const DEFAULT_USER: &str = "default";
+
+/// The credentials of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Credentials {
     pub(crate) user: String,
@@ -54,23 +58,29 @@ pub(crate) struct Credentials {
 impl Credentials {
     /// Headers before URL, as ClickHouse takes them.
     pub(crate) fn read(headers: &HeaderMap, url_user: Option<&str>, url_password: Option<&str>) -> Self {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let text = |name: &str| headers::text(headers, name);
         let (user, key) = (text("x-clickhouse-user"), text("x-clickhouse-key"));
         if user.is_some() || key.is_some() {
             return Self::new(user, key, false);
         }
         if let Some(encoded) = text("authorization").and_then(|value| value.strip_prefix("Basic ")) {
-            let decoded = STANDARD.decode(encoded.trim()).unwrap_or_default();
-            let pair = String::from_utf8_lossy(&decoded).into_owned();
-            let (user, password) = pair.split_once(':').unwrap_or((&pair, ""));
-            return Self::new(Some(user), Some(password), true);
+            let decoded = STANDARD.decode(encoded.trim());
+            let both =
+                decoded.map_or_else(|_not_base64| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
+            return match both.split_once(':') {
+                Some((user, password)) => Self::new(Some(user), Some(password), true),
+                None => Self::new(Some(&both), None, true),
+            };
         }
         Self::new(url_user, url_password, false)
     }
 
     fn new(user: Option<&str>, password: Option<&str>, basic: bool) -> Self {
-        let user = user.filter(|user| !user.is_empty()).unwrap_or("default");
-        Self { user: user.to_owned(), password: password.unwrap_or_default().to_owned(), basic }
+        let user = match user {
+            None | Some("") => DEFAULT_USER,
+            Some(user) => user,
+        };
+        Self { user: user.to_owned(), password: password.map_or_else(String::new, str::to_owned), basic }
     }
 
     /// The engine has one user, `default`. Without a configured password any password is right, as ClickHouse's
@@ -78,7 +88,7 @@ impl Credentials {
     pub(crate) fn check(&self, password: Option<&str>) -> Result<(), QueryError> {
         // as slow for a wrong first byte as for a wrong last one
         let known = password.is_none_or(|password| password.as_bytes().ct_eq(self.password.as_bytes()).into());
-        if self.user == "default" && known {
+        if self.user == DEFAULT_USER && known {
             return Ok(());
         }
         let message =

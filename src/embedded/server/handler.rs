@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::RequestBody;
 use super::guard;
+use super::headers;
 use super::request::QueryRequest;
 use super::respond::{self, AnswerBody, ResponseEncoding, ResponseMeta};
 use crate::embedded::engine::capacity::{Capacity, Reservation};
@@ -68,7 +69,7 @@ impl Handler {
             peer,
             answering: None,
         };
-        let mut request = match QueryRequest::read(parts.uri.query().unwrap_or_default(), &parts.headers) {
+        let mut request = match QueryRequest::read(parts.uri.query(), &parts.headers) {
             Ok(request) => request,
             Err(error) => return self.refused(&meta, &error, incoming).await,
         };
@@ -86,8 +87,7 @@ impl Handler {
             return response;
         }
         meta.encoding = ResponseEncoding::choose(&parts.headers, request.frames_out, request.http_compression);
-        let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let content_type = header(header::CONTENT_TYPE).unwrap_or_default();
+        let content_type = headers::text_or_empty(&parts.headers, header::CONTENT_TYPE);
         if let Ok(boundary) = multer::parse_boundary(content_type) {
             let mut reservation = self.capacity.reservation(request.own);
             if let Err(error) = read_form(incoming, boundary, &mut request, &mut reservation).await {
@@ -97,7 +97,7 @@ impl Handler {
             drop(reservation);
             return answer;
         }
-        let encoding = header(header::CONTENT_ENCODING).unwrap_or_default();
+        let encoding = headers::text_or_empty(&parts.headers, header::CONTENT_ENCODING);
         match RequestBody::new(incoming, encoding, request.frames_in) {
             Ok(body) => self.answer_query(request, meta, Some(body), &parts.method).await,
             Err(error) => respond::failed(&self.info, &meta, &error),
@@ -161,13 +161,13 @@ impl Handler {
                 meta.format = rows.format.clone().unwrap_or_else(|| default_format.clone());
                 let text = utf8(&text)?;
                 let running = self.runner.rows(setup.setup, permit, text, &rows, &default_format)?;
-                let revision = Some(native_revision).filter(|_asked| meta.format == "Native");
-                let running = running.with_native_revision(revision.unwrap_or(0));
+                let revision = if meta.format == "Native" { native_revision } else { 0 };
+                let running = running.with_native_revision(revision);
                 Ok(respond::rows(&self.info, meta, for_answer, running, setup.wait).await)
             }
             Statement::Command(command) => {
                 meta.format = default_format.clone();
-                let text = utf8(text.get(..command.end).unwrap_or_default())?;
+                let text = utf8(text.get(..command.end).expect("a command ends within its text"))?;
                 let outcome = self.runner.command(setup.setup, permit, text, &default_format).await?;
                 Ok(respond::done(&self.info, meta, outcome))
             }
@@ -187,12 +187,12 @@ impl Handler {
         insert: &Insert,
         body: &mut Option<RequestBody>,
     ) -> Result<Response<AnswerBody>, QueryError> {
-        let head = utf8(text.get(..insert.head_end).unwrap_or_default())?;
+        let head = utf8(text.get(..insert.head_end).expect("the head of an INSERT ends within its text"))?;
         let inserting = self.runner.insert(setup, permit, head, insert);
         if let Some(body) = body {
             body.holds_permit(self.capacity.demand());
         }
-        let mut wanted = inserting.piece(text.slice(insert.data_at.min(text.len())..)).await;
+        let mut wanted = inserting.piece(text.slice(insert.data_at..)).await;
         while wanted && let Some(body) = body {
             meta.peer.is_read(true);
             let piece = body.piece().await;
@@ -343,7 +343,7 @@ async fn read_form(
             let message = "External tables in a multipart form are not served by the embedded ClickHouse";
             return Err(QueryError::new(code::NOT_IMPLEMENTED, message));
         }
-        let name = field.name().unwrap_or_default().to_owned();
+        let name = field.name().map_or_else(String::new, str::to_owned);
         let value = field.text().await.map_err(bad)?;
         request.take_form_field(&name, value)?;
     }

@@ -125,7 +125,10 @@ pub async fn run_server(
             let _caller_gone = ended.send(result);
         })
         .map_err(ServeError::Threads)?;
-    end.await.unwrap_or(Err(ServeError::Panicked))
+    match end.await {
+        Ok(served) => served,
+        Err(_sender_dropped) => Err(ServeError::Panicked),
+    }
 }
 
 fn serve_confined(

@@ -4,6 +4,7 @@ pub(crate) mod body;
 pub(crate) mod flush;
 pub(crate) mod guard;
 pub(crate) mod handler;
+pub(crate) mod headers;
 pub(crate) mod info;
 pub(crate) mod listener;
 pub(crate) mod request;

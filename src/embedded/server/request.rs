@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::guard::Credentials;
+use super::headers;
 use crate::embedded::engine::job::SessionRequest;
 use crate::embedded::engine::sessions::{TIMEOUT_DEFAULT, TIMEOUT_MAX};
 use crate::embedded::wire::errors::QueryError;
@@ -44,13 +45,13 @@ pub(crate) struct QueryRequest {
 
 impl QueryRequest {
     /// Reads URL and headers.
-    pub(crate) fn read(url_query: &str, headers: &HeaderMap) -> Result<Self, QueryError> {
+    pub(crate) fn read(url_query: Option<&str>, headers: &HeaderMap) -> Result<Self, QueryError> {
         let mut request = Self::default();
         let mut url = UrlOnly::default();
-        for (name, value) in form_urlencoded::parse(url_query.as_bytes()) {
+        for (name, value) in url_query.into_iter().flat_map(|query| form_urlencoded::parse(query.as_bytes())) {
             request.take(&name, value.into_owned(), &mut url)?;
         }
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name: &str| headers::text(headers, name).map(str::to_owned);
         request.database = header("x-clickhouse-database").or(request.database).filter(|name| !name.is_empty());
         request.default_format =
             request.default_format.or(header("x-clickhouse-format")).filter(|name| !name.is_empty());
@@ -95,15 +96,15 @@ impl QueryRequest {
         if self.settings.len() + self.parameters.len() >= PAIRS_MAX {
             return Err(QueryError::new(code::BAD_ARGUMENTS, "Too many settings and parameters"));
         }
-        let parameter = name.strip_prefix("param_");
-        if !is_plain_name(parameter.unwrap_or(name)) {
+        let (pairs, plain) = match name.strip_prefix("param_") {
+            Some(parameter) => (&mut self.parameters, parameter),
+            None => (&mut self.settings, name),
+        };
+        if !is_plain_name(plain) {
             let message = format!("Unknown setting '{name}'");
             return Err(QueryError::new(code::UNKNOWN_SETTING, &message));
         }
-        match parameter {
-            Some(parameter) => self.parameters.push((parameter.to_owned(), value)),
-            None => self.settings.push((name.to_owned(), value)),
-        }
+        pairs.push((plain.to_owned(), value));
         Ok(())
     }
 }
@@ -148,7 +149,7 @@ mod tests {
     fn a_url_is_taken_apart() {
         let url =
             "query=SELECT+%27a%26b%27&param_x=1%2B1&max_threads=2&database=d&session_id=s&session_timeout=7&compress=1";
-        let request = QueryRequest::read(url, &HeaderMap::new()).unwrap();
+        let request = QueryRequest::read(Some(url), &HeaderMap::new()).unwrap();
         assert_eq!(request.query, "SELECT 'a&b'");
         assert_eq!(request.parameters, [("x".to_owned(), "1+1".to_owned())]);
         assert_eq!(request.settings, [("max_threads".to_owned(), "2".to_owned())]);
@@ -159,17 +160,20 @@ mod tests {
 
     #[test]
     fn a_setting_with_a_name_that_is_none_never_reaches_the_engine() {
-        let error = QueryRequest::read("a%3D1%2Cb=2", &HeaderMap::new()).unwrap_err();
+        let error = QueryRequest::read(Some("a%3D1%2Cb=2"), &HeaderMap::new()).unwrap_err();
         assert_eq!(error.code, 115);
-        assert_eq!(QueryRequest::read("param_a%20b=2", &HeaderMap::new()).unwrap_err().code, 115);
-        assert_eq!(QueryRequest::read("session_id=s&session_timeout=999999", &HeaderMap::new()).unwrap_err().code, 374);
+        assert_eq!(QueryRequest::read(Some("param_a%20b=2"), &HeaderMap::new()).unwrap_err().code, 115);
+        assert_eq!(
+            QueryRequest::read(Some("session_id=s&session_timeout=999999"), &HeaderMap::new()).unwrap_err().code,
+            374
+        );
     }
 
     #[test]
     fn a_broken_escape_is_taken_as_it_is() {
         for (url, query) in [("100%", "100%"), ("%zz%4", "%zz%4"), ("%c3%a4", "\u{e4}"), ("%ff", "\u{fffd}")] {
-            assert_eq!(QueryRequest::read(&format!("query={url}"), &HeaderMap::new()).unwrap().query, query);
+            assert_eq!(QueryRequest::read(Some(&format!("query={url}")), &HeaderMap::new()).unwrap().query, query);
         }
-        assert_eq!(QueryRequest::read("&&query&query=a=b&", &HeaderMap::new()).unwrap().query, "a=b");
+        assert_eq!(QueryRequest::read(Some("&&query&query=a=b&"), &HeaderMap::new()).unwrap().query, "a=b");
     }
 }

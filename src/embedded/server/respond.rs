@@ -31,6 +31,7 @@ use crate::embedded::engine::capacity::Reservation;
 use crate::embedded::engine::libchdb::Outcome;
 use crate::embedded::engine::run::RunningQuery;
 use crate::embedded::server::flush::{Peer, PendingAnswer};
+use crate::embedded::server::headers;
 use crate::embedded::server::info::ServerInfo;
 use crate::embedded::wire::errors::QueryError;
 use crate::sql::code;
@@ -60,11 +61,11 @@ impl ResponseEncoding {
         if frames {
             return Self::Frames;
         }
-        let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let accepted = headers::text_or_empty(headers, header::ACCEPT_ENCODING);
         let accepts = |wanted: &str| {
             accepted.split(',').any(|item| {
-                let (name, quality) = item.split_once(';').unwrap_or((item, ""));
-                name.trim() == wanted && !matches!(quality.trim(), "q=0" | "q=0.0")
+                let mut parts = item.split(';').map(str::trim);
+                parts.next() == Some(wanted) && !matches!(parts.next(), Some("q=0" | "q=0.0"))
             })
         };
         let choice = ["zstd", "lz4", "gzip", "deflate", "br"].into_iter().find(|name| http && accepts(name));
@@ -104,14 +105,14 @@ pub(crate) async fn rows(
         }
     };
     if !complete {
-        let mut response = headers(info, meta, None);
+        let mut response = head(info, meta, &Outcome::default());
         *response.body_mut() = encode(meta.encoding, stream_rows(info, meta, buffer, running));
         return response;
     }
     match running.end().await {
         Err(error) => failed(info, meta, &error),
         Ok(outcome) => {
-            let mut response = headers(info, meta, Some(&outcome));
+            let mut response = head(info, meta, &outcome);
             match buffer.into_body(meta.encoding).await {
                 Ok(body) => *response.body_mut() = body,
                 Err(error) => return failed(info, meta, &spill_failed(&error)),
@@ -158,7 +159,7 @@ impl Body for BodyKeeping {
 
 /// The answer to a statement that is done.
 pub(crate) fn done(info: &ServerInfo, meta: &ResponseMeta, outcome: Outcome) -> Response<AnswerBody> {
-    let mut response = headers(info, meta, Some(&outcome));
+    let mut response = head(info, meta, &outcome);
     if !outcome.bytes.is_empty() {
         let pieces = once(async move { Ok(Bytes::from(outcome.bytes)) }).boxed();
         *response.body_mut() = encode(meta.encoding, Pieces { pieces, broken: None });
@@ -192,7 +193,7 @@ fn full(bytes: Bytes) -> AnswerBody {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
-fn headers(info: &ServerInfo, meta: &ResponseMeta, outcome: Option<&Outcome>) -> Response<AnswerBody> {
+fn head(info: &ServerInfo, meta: &ResponseMeta, outcome: &Outcome) -> Response<AnswerBody> {
     let mut response = Response::new(full(Bytes::new()));
     let headers = response.headers_mut();
     let mut put = |name: &'static str, value: &str| set(headers, HeaderName::from_static(name), value);
@@ -218,10 +219,9 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 /// Numbers as strings. Source: ClickHouse docs, "HTTP interface", `X-ClickHouse-Summary`.
-fn summary(outcome: Option<&Outcome>) -> String {
-    let nothing = Outcome::default();
-    let outcome = outcome.unwrap_or(&nothing);
-    let elapsed_ns = std::time::Duration::try_from_secs_f64(outcome.elapsed_seconds).unwrap_or_default().as_nanos();
+fn summary(outcome: &Outcome) -> String {
+    let elapsed_ns =
+        std::time::Duration::try_from_secs_f64(outcome.elapsed_seconds).map_or(0, |elapsed| elapsed.as_nanos());
     format!(
         "{{\"read_rows\":\"{}\",\"read_bytes\":\"{}\",\"written_rows\":\"{}\",\"written_bytes\":\"{}\",\
          \"total_rows_to_read\":\"{}\",\"result_rows\":\"{}\",\"result_bytes\":\"{}\",\"elapsed_ns\":\"{elapsed_ns}\"}}",

@@ -171,7 +171,7 @@ struct Node<'a> {
 
 impl<'a> Node<'a> {
     fn read(text: &'a str) -> Self {
-        let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let Some((kind, rest)) = text.split_once(' ') else { return Self { kind: text, name: "" } };
         let rest = rest.trim_start();
         Self { kind, name: rest.split_once(' ').map_or(rest, |(name, _more)| name) }
     }
@@ -182,7 +182,7 @@ fn check_statement(node: &Node<'_>) -> Result<(), QueryError> {
     if STATEMENTS.contains(&kind) || kind == "ParallelWithQuery" {
         return Ok(());
     }
-    let name = kind.strip_suffix("Query").unwrap_or(kind);
+    let name = kind.trim_end_matches("Query");
     Err(refused(&format!("the statement {name}")))
 }
 
@@ -246,7 +246,7 @@ pub(crate) fn without_parameters(text: &str) -> String {
     for pair in outside.chunks_exact(2) {
         let [open, close] = pair else { continue };
         let Some((_name, kind)) = text.get(open + 1..*close).and_then(|inner| inner.split_once(':')) else { continue };
-        out.push_str(text.get(copied..*open).unwrap_or_default());
+        out.push_str(text.get(copied..*open).expect("braces are in order"));
         out.push_str(match kind.trim() {
             "Identifier" => "p",
             "String" => "''",
@@ -254,7 +254,7 @@ pub(crate) fn without_parameters(text: &str) -> String {
         });
         copied = close + 1;
     }
-    out.push_str(text.get(copied..).unwrap_or_default());
+    out.push_str(text.get(copied..).expect("a brace is one byte"));
     out
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Claim {
 impl Claim {
     /// Of `text`, which `statement` was read from.
     pub(crate) fn new(text: &[u8], statement: &Statement) -> Self {
-        let until = |end: usize| text.get(..end).unwrap_or_default().to_vec();
+        let until = |end: usize| text.get(..end).expect("a statement ends within its text").to_vec();
         match statement {
             Statement::Rows(rows) => {
                 let (only_reads, sets_policy) = (!rows.kills, rows.sets_policy);

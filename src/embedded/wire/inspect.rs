@@ -113,7 +113,7 @@ fn insert(keyword: &Token<'_>, format: String, data_at: usize) -> Statement {
 /// The data begins after the blanks and the one line end that follow the format's name.
 /// Source: ClickHouse ParserInsertQuery.cpp.
 fn after_line(text: &[u8], from: usize) -> usize {
-    let rest = text.get(from..).unwrap_or_default();
+    let rest = text.get(from..).expect("a token ends within its text");
     let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\x0c')).count();
     let line_end = match rest.get(blanks..) {
         Some([b'\r', b'\n', ..]) => 2,

@@ -99,10 +99,10 @@ impl<'a> Tokens<'a> {
     }
 
     fn rest(&self) -> &'a [u8] {
-        self.text.get(self.at..).unwrap_or_default()
+        self.text.get(self.at..).expect("a token ends within the text")
     }
 
-    /// False when a comment has no end.
+    /// Returns false if a comment has no end.
     fn skip_blanks_and_comments(&mut self) -> bool {
         loop {
             let rest = self.rest();
@@ -119,6 +119,7 @@ impl<'a> Tokens<'a> {
             if skip == 0 {
                 return true;
             }
+            debug_assert!(skip <= rest.len(), "a blank or a comment ends within the text");
             self.at += skip;
         }
     }
@@ -131,8 +132,8 @@ impl<'a> Tokens<'a> {
                 let number = after.first().is_some_and(u8::is_ascii_digit) && self.before != Before::Operand;
                 if self.at > 0 && !number { (Kind::Sign, 1) } else { (Kind::Number, fraction_length(rest)) }
             }
-            [b'\'', ..] => quoted(rest, Kind::String),
-            [b'"' | b'`', ..] => quoted(rest, Kind::QuotedName),
+            [quote @ b'\'', ..] => quoted(rest, *quote, Kind::String),
+            [quote @ (b'"' | b'`'), ..] => quoted(rest, *quote, Kind::QuotedName),
             [b'$', ..] => dollar(rest),
             [b'x' | b'X' | b'b' | b'B', b'\'', _, ..] => hex_or_bin_string(rest),
             [first, ..] if is_word_byte(*first) => (Kind::Word, word_length(rest)),
@@ -157,7 +158,7 @@ impl<'a> Iterator for Tokens<'a> {
             return None;
         }
         let (kind, length) = if closed { self.cut(rest) } else { (Kind::Invalid, rest.len()) };
-        let text = rest.get(..length).unwrap_or(rest);
+        let text = rest.get(..length).expect("a token is cut from what is left of the text");
         if kind == Kind::Sign && matches!(text, b")" | b"]" | b"}") {
             self.depth = self.depth.saturating_sub(1);
         }
@@ -221,8 +222,7 @@ fn comment_length(text: &[u8]) -> Option<usize> {
 }
 
 /// A backslash escapes the next byte, and so does the quote itself.
-fn quoted(text: &[u8], kind: Kind) -> Cut {
-    let quote = text.first().copied().unwrap_or_default();
+fn quoted(text: &[u8], quote: u8, kind: Kind) -> Cut {
     let mut at = 1;
     while let Some(skip) = text.get(at..).and_then(|rest| memchr::memchr2(quote, b'\\', rest)) {
         at += skip;

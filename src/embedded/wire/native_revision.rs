@@ -101,11 +101,11 @@ impl Rewriter {
         out.extend_from_slice(&BLOCK_INFO);
         let mut copied = 0;
         for at in data_at {
-            out.extend_from_slice(self.pending.get(copied..at).unwrap_or_default());
+            out.extend_from_slice(self.pending.get(copied..at).expect("columns follow each other"));
             out.extend_from_slice(&[NOT_CUSTOM]);
             copied = at;
         }
-        out.extend_from_slice(self.pending.get(copied..walk.at).unwrap_or_default());
+        out.extend_from_slice(self.pending.get(copied..walk.at).expect("a walk ends within the block"));
         Ok(walk.at)
     }
 }
@@ -129,10 +129,14 @@ impl Type {
         if depth > TYPE_DEPTH_MAX {
             return Err(unsupported());
         }
-        let (name, inside) = text.split_once('(').unwrap_or((text, ""));
-        let arguments = arguments(inside.strip_suffix(')').unwrap_or(inside));
+        let (name, inside) = match text.split_once('(') {
+            Some((name, inside)) => (name, inside.strip_suffix(')').ok_or_else(unsupported)?),
+            None => (text, ""),
+        };
+        let arguments = arguments(inside);
         let nested = |text: &str| Self::parse(text, depth + 1);
-        let one = || nested(arguments.first().copied().unwrap_or_default());
+        let argument = |at: usize| arguments.get(at).copied().ok_or_else(unsupported).and_then(nested);
+        let one = || argument(0);
         let members = || arguments.iter().map(|member| nested(without_name(member))).collect::<Result<Vec<_>, _>>();
         let array = |text: &str| Ok(Self::Array(Box::new(nested(text)?)));
         Ok(match name {
@@ -145,7 +149,7 @@ impl Type {
             })),
             "Tuple" => Self::Tuple(members()?),
             "Map" | "Nested" => Self::Array(Box::new(Self::Tuple(members()?))),
-            "SimpleAggregateFunction" => nested(arguments.get(1).copied().unwrap_or_default())?,
+            "SimpleAggregateFunction" => argument(1)?,
             "Point" => Self::Tuple(vec![Self::Fixed(8), Self::Fixed(8)]),
             "Ring" | "LineString" => array("Point")?,
             "Polygon" | "MultiLineString" => array("Ring")?,
@@ -185,12 +189,14 @@ fn arguments(text: &str) -> Vec<&str> {
 /// `name Type` or `Type`.
 fn without_name(member: &str) -> &str {
     match split_outside(member, b' ').as_slice() {
-        [name, _rest, ..] => member.get(name.len()..).unwrap_or_default().trim_start(),
+        [name, _rest, ..] => member.strip_prefix(name).map_or(member, str::trim_start),
         _ => member,
     }
 }
 
 fn split_outside(text: &str, separator: u8) -> Vec<&str> {
+    const SEPARATOR: &str = "a separator is one byte, and so a character";
+    debug_assert!(separator.is_ascii(), "{separator}");
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_usize);
     let (mut quote, mut escaped) = (None, false);
     for (at, byte) in text.bytes().enumerate() {
@@ -203,13 +209,13 @@ fn split_outside(text: &str, separator: u8) -> Vec<&str> {
             (None, b'(') => depth += 1,
             (None, b')') => depth = depth.saturating_sub(1),
             (None, byte) if byte == separator && depth == 0 => {
-                parts.push(text.get(start..at).unwrap_or_default());
+                parts.push(text.get(start..at).expect(SEPARATOR));
                 start = at + 1;
             }
             (None, _) => {}
         }
     }
-    parts.push(text.get(start..).unwrap_or_default());
+    parts.push(text.get(start..).expect(SEPARATOR));
     parts
 }
 
@@ -231,7 +237,7 @@ impl<'a> Walk<'a> {
     fn varint(&mut self) -> Result<u64, RewriteError> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
-            let byte = self.skip(1)?.first().copied().unwrap_or_default();
+            let [byte] = *self.skip(1)? else { return Err(RewriteError::Incomplete) };
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 break;

@@ -3,6 +3,9 @@
 use super::lexer::Tokens;
 use crate::sql::quoted;
 
+/// Why a text can be cut at its tokens.
+const TOKEN_ENDS: &str = "tokens begin and end between characters, in order";
+
 /// What is to be done with a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Statement {
@@ -80,7 +83,8 @@ pub(crate) enum Refusal {
 impl Rows {
     /// The statement with an output clause, and with this `readonly` for itself alone.
     pub(crate) fn with_output(&self, text: &str, clause: &str, readonly: Option<u8>) -> String {
-        let part = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
+        debug_assert!(self.output_at <= self.end && self.end <= text.len(), "{self:?}");
+        let part = |range: std::ops::Range<usize>| text.get(range).expect(TOKEN_ENDS);
         let before = part(0..self.output_at);
         // the line ends are the ends of comments too
         match (readonly, self.settings_end) {
@@ -104,12 +108,12 @@ pub(crate) fn replace_strings(text: &str, by: impl Fn(&str) -> Option<String>) -
     for token in Tokens::new(text.as_bytes()) {
         let inner = token.quoted().and_then(|inner| str::from_utf8(inner).ok());
         if let Some(new) = inner.and_then(&by) {
-            out.push_str(text.get(copied..token.start).unwrap_or_default());
+            out.push_str(text.get(copied..token.start).expect(TOKEN_ENDS));
             out.push_str(&quoted(&new));
             copied = token.end;
         }
     }
-    out.push_str(text.get(copied..).unwrap_or_default());
+    out.push_str(text.get(copied..).expect(TOKEN_ENDS));
     out
 }
 
