@@ -10,8 +10,5 @@ pub(crate) fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str>
 
 /// The same, and empty if there is none.
 pub(crate) fn text_or_empty(headers: &HeaderMap, name: impl AsHeaderName) -> &str {
-    match text(headers, name) {
-        Some(text) => text,
-        None => "",
-    }
+    text(headers, name).unwrap_or_default()
 }
