@@ -7,7 +7,8 @@
 //! otlp/http.rs              /v1/traces
 //! chat/routes.rs            /apis/intake/v2/workspaces/{workspace}/ingest/{chat-completions,litellm,helicone}
 //!
-//! server.rs  ->  otlp/, chat/  ->  http/  ->  decoding.rs, capacity_wait.rs, share.rs
+//! Imports go one way:
+//! server.rs  ->  otlp/, chat/  ->  http/  ->  decoding.rs, capacity_wait.rs, quota.rs
 //!                      '-> Ingest
 //! ```
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Serves until the shutdown, then answers what is in flight.
+/// Serves until the shutdown, then answers the requests in flight.
 pub async fn serve(
     listener: TcpListener,
     server: Server,

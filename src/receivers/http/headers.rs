@@ -1,4 +1,4 @@
-//! Headers that receivers read alike, as HTTP headers and as gRPC metadata.
+//! Headers that all receivers read, as HTTP headers or as gRPC metadata.
 
 use crate::pipeline::Ack;
 use crate::workspace::Workspace;
