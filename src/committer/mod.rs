@@ -1,5 +1,5 @@
 //! The group commit: everything that waits in the channel becomes one block of the journal, one write and one fsync for
-//! all of it, and then each sender hears "ok".
+//! all of it, and then each sender is acknowledged.
 //!
 //! ```text
 //! queue -> what waits now -> repeats out -> one block -> append, fsync -> answers
@@ -17,6 +17,7 @@ use crate::columns::RowGroup;
 use crate::dedup::{Checked, DedupIndex};
 use crate::ids::{ReportKey, SegmentId};
 use crate::journal::{Backlog, CommitError, Committed, Full, Gone, Journal, Lane, Outcome, SettleObserver, Waiter};
+use crate::numbers::{saturating_i64, to_u64};
 use crate::pipeline::{Ack, AckSender, AdmissionGate, Entry, IngestError, Origin, QueueReceiver};
 use crate::telemetry::Metrics;
 use crate::time::Clock;
@@ -34,9 +35,9 @@ use tokio_util::sync::CancellationToken;
 const DAYS_PER_SEGMENT: usize = 32;
 /// A segment is handed over at this age when somebody waits for ClickHouse to have it.
 const AWAITED_AGE: Duration = Duration::from_millis(20);
-/// After a write that found no room, the next is tried no sooner.
+/// After a write that failed because the disk was full, the next is tried no sooner.
 const WRITE_FAILED_PAUSE: Duration = Duration::from_secs(1);
-/// How often it is asked whether the disk has room.
+/// How often the disk is checked for free space.
 const ROOM_CHECK: Duration = Duration::from_millis(250);
 
 /// The committer with all it needs.
@@ -121,7 +122,7 @@ struct Running {
     /// What the rows of a commit are known by; kept from commit to commit.
     keys: Vec<ReportKey>,
     room_checked: Instant,
-    /// When a write last failed for want of room, whatever the file system says of itself.
+    /// When a write last failed because the disk was full, whatever the file system reports.
     write_failed: Option<Instant>,
     /// That nothing is taken was said, and not yet that it is again.
     is_refusing: bool,
@@ -166,7 +167,7 @@ impl Running {
         loop {
             let due = self.due();
             let room_check = self.room_checked + ROOM_CHECK;
-            // room is looked for however long the open segment may wait: a shut door lets nothing in that would wake this
+            // free space is checked however long the active segment may wait: a closed gate admits nothing that would wake this loop
             let wake = due.filter(|due| *due > Instant::now()).map_or(room_check, |due| due.min(room_check));
             let is_due = due.is_some_and(|due| due <= Instant::now());
             tokio::select! {
@@ -302,7 +303,7 @@ impl Running {
                     tracing::info!("rows can be added to the journal again; accepting");
                 }
                 if let (Lane::Memory, Some(Committed { frame_bytes, .. })) = (lane, committed) {
-                    self.keep_rooms(&mut parts, frame_bytes);
+                    self.keep_reservations(&mut parts, frame_bytes);
                 }
                 Ok((parts, committed.map(|committed| committed.segment)))
             }
@@ -318,7 +319,7 @@ impl Running {
                 }
                 self.write_failed = Some(Instant::now());
                 if self.parts.watches_disk {
-                    self.shut(why);
+                    self.refuse(why);
                 }
                 self.give_back(parts, why);
                 Ok((Vec::new(), None))
@@ -341,14 +342,14 @@ impl Running {
         }
     }
 
-    /// Rows that stay in memory keep their room, as much of it as their frame takes, until they are stored.
-    fn keep_rooms(&mut self, parts: &mut [Part], frame_bytes: usize) {
-        let mut rooms = parts.iter_mut().map(|part| part.entry.reservation.take());
-        let Some(mut room) = rooms.next() else { return };
-        rooms.for_each(|other| room.join(other));
-        // a frame is smaller than its rows, so this shrinks; should it not, the room is as large as it was
-        let _as_it_was = room.resize(frame_bytes);
-        self.parts.journal.hold(Box::new(room));
+    /// Rows that stay in memory keep their reservation, as much of it as their frame takes, until they are stored.
+    fn keep_reservations(&mut self, parts: &mut [Part], frame_bytes: usize) {
+        let mut reservations = parts.iter_mut().map(|part| part.entry.reservation.take());
+        let Some(mut all) = reservations.next() else { return };
+        reservations.for_each(|other| all.join(other));
+        // a frame is smaller than its rows, so this shrinks; if not, the reservation stays as large as it was
+        let _as_it_was = all.resize(frame_bytes);
+        self.parts.journal.hold(Box::new(all));
     }
 
     /// What was committed: counts it, and answers now or once ClickHouse has it.
@@ -389,13 +390,13 @@ impl Running {
                 self.parts.dedup.forget_all(seed, &entry.rows);
             }
             self.parts.metrics.untake(entry.rows.rows() + repeated);
-            debug_assert_ne!(entry.origin.ack, Ack::Memory, "memory has room: it travels with the rows");
+            debug_assert_ne!(entry.origin.ack, Ack::Memory, "a commit to memory cannot fail");
             entry.answer(Err(why));
         }
     }
 
-    /// The journal is dead: takes nothing more, and says so to those who wait. Gives the spans among them whose senders have heard
-    /// "ok" already.
+    /// The journal is dead: takes nothing more, and says so to those who wait. Returns the number of spans among them that were
+    /// acknowledged already.
     fn give_up(&mut self) -> usize {
         self.parts.gate.set(Some(IngestError::JournalFailed));
         self.parts.queue.close();
@@ -416,7 +417,7 @@ impl Running {
         let now = self.parts.clock.now();
         let default = Workspace::default();
         for span in learned {
-            let seed = self.parts.dedup.seed_of(span.workspace.as_ref().unwrap_or(&default));
+            let seed = self.parts.dedup.seed_of(span.workspace.as_ref().map_or(&default, |workspace| workspace));
             let key = DedupIndex::key(seed, (&span.trace, &span.span, span.kind.as_bytes()), None);
             self.parts.dedup.remember(key, span.accepted_by, now);
         }
@@ -425,12 +426,12 @@ impl Running {
     fn watch_room(&mut self) {
         self.room_checked = Instant::now();
         let held = self.parts.dedup.held();
-        self.parts.metrics.dedup_spans.set(i64::try_from(held).unwrap_or(i64::MAX));
+        self.parts.metrics.dedup_spans.set(saturating_i64(u128::from(to_u64(held))));
         if !self.parts.watches_disk {
             return;
         }
         match self.parts.journal.watch() {
-            Err(error) => self.shut(not_taken(&error)),
+            Err(error) => self.refuse(not_taken(&error)),
             Ok(()) if self.write_failed.is_some_and(|failed| failed.elapsed() < WRITE_FAILED_PAUSE) => {}
             // what comes next shows whether it is true
             Ok(()) => {
@@ -439,7 +440,7 @@ impl Running {
         }
     }
 
-    fn shut(&mut self, why: IngestError) {
+    fn refuse(&mut self, why: IngestError) {
         self.parts.gate.set(Some(why));
         if !std::mem::replace(&mut self.is_refusing, true) {
             tracing::error!(%why, "refusing what is sent until that is over");
@@ -453,7 +454,7 @@ struct Part {
     repeated: usize,
 }
 
-/// A sender that hears when its spans are in ClickHouse.
+/// A sender that is acknowledged when its spans are in ClickHouse.
 struct WhenStored(AckSender);
 
 impl SettleObserver for WhenStored {

@@ -39,7 +39,7 @@ impl Rows {
     }
 
     pub(super) fn missing_in(&self, range: &Range<usize>) -> usize {
-        self.is_missing.get(range.clone()).unwrap_or_default().iter().filter(|missing| **missing).count()
+        self.is_missing.get(range.clone()).expect("a range of these rows").iter().filter(|missing| **missing).count()
     }
 
     /// When the first and the last of them began.
@@ -63,9 +63,10 @@ impl Rows {
             let workspaces = named.unwrap_or_else(|| vec![None; block.rows()]);
             let others = block.i64s("Timestamp")?.zip(workspaces);
             is_missing.extend(ids.zip(others).map(|((trace, span), (time, workspace))| {
-                !present.contains(&(text(trace), text(span), time, text(workspace.unwrap_or_default())))
+                !present.contains(&(text(trace), text(span), time, workspace.map_or_else(String::new, text)))
             }));
         }
+        debug_assert_eq!(is_missing.len(), self.count, "each row is in the table or missing");
         self.is_missing = is_missing;
         Some(())
     }
