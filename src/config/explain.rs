@@ -59,17 +59,23 @@ fn unknown_key(path: &[String], defaults: &Value) -> String {
     format!("unknown key `{}`: {hint}", path.join("."))
 }
 
+/// The file without the values of its variables.
+fn read_as_written(template: &Template) -> Result<Value, serde_saphyr::Error> {
+    serde_saphyr::from_str_with_options(template.text(), serde_saphyr::Options::default())
+}
+
+/// Whether the file is YAML at all.
+pub(super) fn is_yaml(template: &Template) -> bool {
+    read_as_written(template).is_ok()
+}
+
 /// What is wrong with the value at `path`, for which the reader of YAML gave this `error`.
 pub(super) fn wrong_value(template: &Template, path: &str, error: &str) -> String {
     let (what, place) = match error.rsplit_once(" at line ") {
         Some((what, place)) => (what, format!("line {place}")),
         None => (error, "no line".to_owned()),
     };
-    // read without the values of variables: what stands in the file
-    let Ok(file) = serde_saphyr::from_str_with_options::<Value>(template.text(), serde_saphyr::Options::default())
-    else {
-        return template.as_written(error);
-    };
+    let Ok(file) = read_as_written(template) else { return template.as_written(error) };
     let defaults = defaults();
     let at = |root| path.split('.').filter(|key| !key.is_empty()).try_fold(root, |value: &Value, key| value.get(key));
     let written = at(&file);

@@ -48,7 +48,7 @@ impl Config {
             serde_ignored::deserialize(yaml, |path| unknown.note(&path))
         });
         let unknown = unknown.messages(&template);
-        if !unknown.is_empty() {
+        if !unknown.is_empty() && explain::is_yaml(&template) {
             return Err(ConfigError::UnknownKeys(unknown));
         }
         read.map_err(|error| {
