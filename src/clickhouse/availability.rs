@@ -70,7 +70,7 @@ pub enum View {
     Away {
         /// For how long.
         since: Duration,
-        /// Its words.
+        /// The reason that it gave.
         why: String,
     },
 }
@@ -97,7 +97,7 @@ pub struct SegmentView {
     pub since: Duration,
     /// Attempts that failed.
     pub tries: u32,
-    /// ClickHouse's words.
+    /// The reason that ClickHouse gave.
     pub why: String,
 }
 
@@ -180,10 +180,7 @@ impl Availability {
                 Endpoint::Storing => return false,
                 Endpoint::Starting { .. } => tracing::info!("ClickHouse is ready"),
                 Endpoint::Away { since, .. } => {
-                    tracing::info!(
-                        away_seconds = since.elapsed().as_secs(),
-                        "ClickHouse takes what Millrace sends again"
-                    );
+                    tracing::info!(away_seconds = since.elapsed().as_secs(), "ClickHouse is accepting inserts again");
                 }
             }
             true

@@ -3,14 +3,14 @@
 //! ```text
 //! parent: supervise ──starts, watches, stops──> child: `millrace clickhouse`
 //!                                                └ run_server
-//!    server    binds to loopback, puts up the fence (sandbox, calls), opens the engine
-//!    handler   one request: guard -> request -> body -> what kind of statement (sql, lexer) -> run -> respond
+//!    listener  binds to loopback, puts up the fence (sandbox, system_calls), opens the engine
+//!    server    HTTP: guard -> request -> body -> what kind of statement (wire) -> run (engine) -> respond
 //!    run       rows come out through a pipe, an INSERT's data goes in through a channel
 //!    job       one statement on its connection (sessions): settings put up before, taken down after
 //!    allowed   what a statement from outside may be and name, read off the engine's own tree of it
-//!    engine    the data folder, connections, KILL
+//!    instance  the data folder, connections, KILL
 //!    settings  what the engine is started with, and what its user may do
-//!    libchdb   the binding, the only unsafe code of the house
+//!    libchdb   the binding, the only unsafe code
 //! ```
 
 mod config;

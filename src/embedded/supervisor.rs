@@ -42,7 +42,7 @@ const ERROR_PREFIX: &str = "millrace: ";
 /// What the child prints once it answers, followed by its address, and after a semicolon by the state of its fence.
 const READY_PREFIX: &str = "millrace clickhouse listens on ";
 
-/// How the child is started: the executable and everything behind it. It must end up in [`serve_as_child`]. Its
+/// How the child is started: the executable and its arguments. It must end up in [`serve_as_child`]. Its
 /// environment is empty: the parent's holds secrets, and the engine's SQL can read its own.
 ///
 /// [`serve_as_child`]: ChildCommand::serve_as_child
@@ -68,7 +68,7 @@ pub enum Supervised {
 }
 
 impl ChildCommand {
-    /// The child's half of the agreement: reads its secrets from the first lines of stdin if it is to, says the address
+    /// Runs in the child: reads its secrets from the first lines of stdin if it is to, says the address
     /// on stdout once it is known, stops when stdin ends.
     ///
     /// # Errors
@@ -135,13 +135,13 @@ pub struct NeverStarted {
     pub reason: String,
 }
 
-/// Keeps the child running until `shutdown`; `on_change` hears of every change, once.
+/// Keeps the child running until `shutdown`; calls `on_change` once for every change.
 ///
 /// Safe to cancel: the child is killed with it.
 ///
 /// # Errors
 ///
-/// When it cannot be started for the first time. Once it was up, it is started again for ever.
+/// If it cannot be started for the first time. After it was up once, it is always started again.
 pub async fn supervise(
     command: ChildCommand,
     mut shutdown: CancellationToken,

@@ -24,7 +24,7 @@ const KIB: usize = 1 << 10;
 /// How long a query waits for a permit: longer than those who stall may keep theirs from it.
 const PERMIT_WAIT: Duration = Duration::from_secs(3);
 
-/// Bytes and permits, of everybody and of Millrace itself.
+/// Bytes and permits: for all clients, and for Millrace itself.
 pub(crate) struct Capacity {
     others: Share,
     own: Share,

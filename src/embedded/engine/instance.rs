@@ -34,13 +34,13 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The library is nowhere.
-    #[error("find libchdb: none of these exists: {looked_at}; `make libchdb` installs it")]
+    #[error("libchdb was not found at any of {looked_at}; `make libchdb` installs it")]
     NoLibrary {
         /// Every place, separated by commas.
         looked_at: String,
     },
     /// The library is there, but is not one that can be used.
-    #[error("load {path}: {reason}")]
+    #[error("{path} is not a usable libchdb: {reason}")]
     Library {
         /// Which file.
         path: PathBuf,
@@ -48,10 +48,10 @@ pub enum OpenError {
         reason: String,
     },
     /// Another process has this data folder open.
-    #[error("lock {0}: another process uses this data folder")]
+    #[error("{0} is locked: another process uses this data folder")]
     Locked(PathBuf),
     /// The data folder cannot be used.
-    #[error("prepare {path}")]
+    #[error("{path} cannot be used")]
     DataDir {
         /// Which file or folder.
         path: PathBuf,
@@ -60,10 +60,10 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The engine refuses the data folder; it prints why to standard error.
-    #[error("open the engine on {0}: the engine refuses (its reason is on standard error)")]
+    #[error("the engine did not open {0} (its reason is on standard error)")]
     Refused(PathBuf),
     /// The engine starts, but answers nothing.
-    #[error("ask the engine for its version: {0}")]
+    #[error("the engine did not report its version: {0}")]
     Silent(String),
 }
 

@@ -54,11 +54,11 @@ const MEMORY_MAX_BYTES_DEFAULT: usize = 4 << 30;
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Whoever reaches the port can run any SQL.
-    #[error("listen on {0}: an address other than loopback needs a password")]
+    /// Without a password, anyone who reaches the port could run any SQL.
+    #[error("{0} is not a loopback address, which needs a password")]
     NotLoopback(SocketAddr),
     /// The address cannot be bound.
-    #[error("listen on {address}")]
+    #[error("{address} cannot be bound")]
     Bind {
         /// Which.
         address: SocketAddr,
@@ -70,10 +70,10 @@ pub enum ServeError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The threads of the server do not start.
-    #[error("start the server's threads")]
+    #[error("threads of the server did not start")]
     Threads(#[source] io::Error),
     /// The server's thread ended by a panic.
-    #[error("run the server: it panicked")]
+    #[error("the server panicked")]
     Panicked,
 }
 
@@ -105,7 +105,7 @@ pub struct Bound {
 ///
 /// # Errors
 ///
-/// When it cannot listen, cannot have the data folder, or cannot load or open the engine.
+/// If the address or the data folder cannot be used, or the engine cannot be loaded or opened.
 pub async fn run_server(
     config: Config,
     shutdown: CancellationToken,
