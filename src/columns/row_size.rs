@@ -6,24 +6,13 @@
 //! ```
 
 use super::build::map::MapRow;
+use super::row_limit::{LENGTH_BYTES_MORE, text_bytes};
 use super::scalars::SpanScalars;
 use super::table::COLUMNS;
-use crate::bounds::{BLOCK_HEADER_BYTES_MAX, ROW_BYTES_MAX};
+use crate::bounds::BLOCK_HEADER_BYTES_MAX;
 use crate::ids::{SpanId, TraceId};
 use crate::workspace::Workspace;
 
-/// A row that no block takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it takes {bytes} bytes as a row, more than the {ROW_BYTES_MAX} that a row may have")]
-pub struct RowTooLarge {
-    /// What it takes.
-    pub bytes: usize,
-}
-
-/// What the length of a text may take beyond its first byte.
-const LENGTH_BYTES_MORE: usize = 9;
-/// The longest text whose length is one byte.
-const SHORT_TEXT_BYTES_MAX: usize = 127;
 const NUMBER_BYTES: usize = size_of::<u64>();
 const TRACE_ID_BYTES: usize = 1 + TraceId::HEX;
 const SPAN_ID_BYTES: usize = 1 + SpanId::HEX;
@@ -59,11 +48,6 @@ const fn least_bytes(wire_type: &str) -> usize {
     }
 }
 
-/// What a text takes beyond an empty one.
-pub(super) fn text_bytes(text: &[u8]) -> usize {
-    text.len() + if text.len() > SHORT_TEXT_BYTES_MAX { LENGTH_BYTES_MORE } else { 0 }
-}
-
 /// What a span takes as a row, but for its own attributes, events and links, and what its call takes.
 pub(super) fn scalar_bytes(span: &SpanScalars<'_>, resource: &MapRow, workspace: &Workspace) -> usize {
     let texts = [
@@ -89,9 +73,4 @@ pub(super) fn scalar_bytes(span: &SpanScalars<'_>, resource: &MapRow, workspace:
         + texts.into_iter().map(text_bytes).sum::<usize>()
         + resource.bytes_len()
         + scope
-}
-
-/// The bytes of a row, if a block takes it.
-pub(super) fn fitting(row_bytes: usize) -> Result<usize, RowTooLarge> {
-    if row_bytes <= ROW_BYTES_MAX { Ok(row_bytes) } else { Err(RowTooLarge { bytes: row_bytes }) }
 }

@@ -13,7 +13,7 @@ use super::build::map::{Map, MapMark};
 use super::build::nullable::Nullable;
 use super::build::selection::Selection;
 use super::build::strings::{Strings, StringsIter};
-use super::row_size::{RowTooLarge, fitting, text_bytes};
+use super::row_limit::{RowTooLarge, fitting, text_bytes};
 use crate::genai::call::Call;
 use crate::genai::cost::{CostSource, Usd};
 use crate::time::UnixNanos;

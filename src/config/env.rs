@@ -7,9 +7,19 @@
 //! The reader of YAML puts the values in after it has found where scalars begin and end, so a value adds no key and ends no
 //! text, whatever it holds. Messages show what the file says, never a value.
 
-use super::{ConfigError, Environment};
+use super::ConfigError;
 use serde_json::Value;
 use serde_saphyr::{Options, PropertySyntax};
+use std::collections::BTreeMap;
+
+/// The variables of the environment, read once.
+pub type Environment = BTreeMap<String, String>;
+
+/// The process's environment, without what is not Unicode.
+#[must_use]
+pub fn environment() -> Environment {
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
+}
 
 /// A file's text with references in place of its variables.
 pub(super) struct Template {

@@ -1,21 +1,11 @@
 //! Reads the configuration: defaults, then the file, then the environment.
 
 use super::check;
-use super::env::Template;
+use super::env::{Environment, Template};
 use super::explain::{self, UnknownKeys};
 use super::{Config, ConfigError};
 use crate::clickhouse;
-use std::collections::BTreeMap;
 use std::path::Path;
-
-/// The variables of the environment, read once.
-pub type Environment = BTreeMap<String, String>;
-
-/// The process's environment, without what is not Unicode.
-#[must_use]
-pub fn environment() -> Environment {
-    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
-}
 
 impl Config {
     /// Loads the file, if any, and applies the environment.

@@ -14,7 +14,7 @@ mod load;
 #[cfg(test)]
 mod tests;
 
-pub use load::{Environment, environment};
+pub use env::{Environment, environment};
 
 use crate::bounds;
 use crate::dedup::SPANS_MAX_DEFAULT;
