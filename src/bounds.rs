@@ -4,7 +4,7 @@
 //! request    64 MiB                compressed, and decompressed
 //!   row      64 MiB                one span in a block; a larger one is refused by its receiver
 //!   rows     memory.limit / 4      of one request, at most 128 MiB; what would be more is refused by its receiver
-//! group       4 MiB of rows, and   what one commit takes: many small requests, or one large one behind a few small ones
+//! group       4 MiB of rows, and   what one commit takes: many small requests, or one large one after a few small ones
 //!            the rows of a request
 //! block      16 MiB or one row     a group is cut between rows; each block is one frame in the journal
 //! frame      a block as LZ4 has it at worst a tenth larger
@@ -32,7 +32,7 @@ pub const ROW_BYTES_MAX: usize = 64 * MIB;
 /// Bytes of the rows of one request, however much memory there is: what all spans of a resource repeat can make them
 /// larger than the request.
 pub const REQUEST_ROWS_BYTES_MAX: usize = 128 * MIB;
-/// Bytes of rows that a commit takes before it takes no more: a few milliseconds of work, so that those behind it do not wait
+/// Bytes of rows that a commit takes before it takes no more: a few milliseconds of work, so that those after it do not wait
 /// long.
 pub const GROUP_BYTES: usize = 4 * MIB;
 /// Bytes of the rows of a block, unless it is a single row.
@@ -104,7 +104,7 @@ pub const fn exported_bytes(memory_limit: usize) -> usize {
 }
 
 /// Bytes of answers to records one a line that their senders have not read; they are not in the pipeline's part, so that
-/// unread answers keep nobody from sending.
+/// unread answers do not keep senders from sending.
 #[must_use]
 pub const fn answer_bytes(memory_limit: usize) -> usize {
     memory_limit / 16

@@ -94,7 +94,7 @@ impl Committer {
     /// Runs on this thread until every receiver is gone and all is committed; from `draining` on, takes nothing new.
     ///
     /// # Errors
-    /// When the disk fails. Whoever waits is told, and nothing more is taken.
+    /// If the disk fails. Those who wait are answered, and nothing more is taken.
     pub fn run(self, draining: CancellationToken) -> Result<(), JournalFailed> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let backlog = self.journal.backlog().clone();
@@ -133,7 +133,7 @@ struct SealTimer {
     lane: Lane,
     /// When it got its first row.
     began: Option<Instant>,
-    /// Somebody waits for ClickHouse to have it.
+    /// A sender waits until ClickHouse has it.
     is_awaited: bool,
 }
 
@@ -272,7 +272,7 @@ impl Running {
         let spans = entry.rows.rows();
         self.parts.metrics.untake(spans);
         if entry.origin.ack == Ack::Memory {
-            // its sender has its answer, so nobody else counts it
+            // its sender has its answer, so it is counted here
             self.parts.metrics.reject(entry.origin.receiver, spans);
             tracing::warn!(why = %IngestError::KeyReused, "a call acknowledged from memory is not stored");
         }

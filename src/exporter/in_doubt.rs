@@ -102,7 +102,7 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    /// Tries all rows, and halves of what is refused. Gives what is left and was refused for a reason that nobody knows.
+    /// Tries all rows, and halves of what is refused. Returns what is left and was refused for an unknown reason.
     async fn search(&mut self, search: &mut Search) -> Result<Vec<Range<usize>>, Failure> {
         let all = 0..search.rows.count();
         let (mut ranges, mut undecided) = (vec![all], Vec::new());

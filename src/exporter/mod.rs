@@ -11,7 +11,7 @@
 //!
 //! A segment's bytes go out as they lie on disk, so a backlog of hours costs no memory and no encoding.
 //!
-//! An error that nobody knows may lie in the rows or in ClickHouse. It is tried again a few times; then the rows are looked for,
+//! An unknown error may lie in the rows or in ClickHouse. It is tried again a few times; then the rows are looked for,
 //! but given up only when ClickHouse takes other inserts, before and after it refuses them. An endpoint that refuses
 //! everything is waited for, whatever its words.
 
@@ -140,7 +140,7 @@ impl Exporter {
         let (backlog, drain_timeout) = (self.backlog.clone(), self.config.drain_timeout);
         let availability = self.availability.clone();
         let is_hopeless = move || {
-            // before the committer is done, there may be rows that nobody has counted yet
+            // before the committer is done, there may be rows that are not counted yet
             backlog.is_closed() && backlog.view().rows_in_memory == 0 && availability.view() != View::Storing
         };
         tokio::select! {
@@ -174,7 +174,7 @@ impl Exporter {
                 failures_in_a_row = 0;
                 continue;
             }
-            // whoever is next would fail as well: not at once
+            // the next one would fail as well: not at once
             tokio::time::sleep(pause(failures_in_a_row)).await;
             failures_in_a_row += 1;
         }
@@ -349,7 +349,7 @@ impl Exporter {
         let is_missing = schema_is_missing(failure);
         let pause = match () {
             () if is_missing => Duration::ZERO,
-            // the next attempt, which looks at the rows, is not kept waiting; those behind it are
+            // the next attempt, which looks at the rows, is not kept waiting; those after it are
             () if history.refusals > REFUSALS_MAX => HOLD_PAUSE,
             () => pause_after(failure, history.failures - 1),
         };
@@ -399,7 +399,7 @@ fn pause_after(failure: &Failure, failures: u32) -> Duration {
     }
 }
 
-/// Runs what blocks on a thread for it, and gives back what it worked on.
+/// Runs blocking work on a thread for it, and returns what it worked on.
 async fn blocking<T: Send + 'static, R: Send + 'static>(
     mut on: T,
     work: impl FnOnce(&mut T) -> R + Send + 'static,
@@ -414,7 +414,7 @@ async fn blocking<T: Send + 'static, R: Send + 'static>(
     }
 }
 
-/// NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_TABLE, UNKNOWN_DATABASE: somebody dropped it, or the disk behind it is new.
+/// NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_TABLE, UNKNOWN_DATABASE: it was dropped, or its disk is new.
 fn schema_is_missing(failure: &Failure) -> bool {
     matches!(failure.code, Some(16 | 60 | 81))
 }

@@ -96,9 +96,9 @@ impl Rows {
 fn blocks(content: &[u8]) -> Option<Vec<Block<'_>>> {
     let (mut rest, mut blocks) = (content, Vec::new());
     while !rest.is_empty() {
-        let (block, behind) = Block::parse(rest).ok()?;
+        let (block, next) = Block::parse(rest).ok()?;
         blocks.push(block);
-        rest = behind;
+        rest = next;
     }
     Some(blocks)
 }

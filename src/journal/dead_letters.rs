@@ -66,7 +66,7 @@ impl DeadLetters {
     /// Keeps a block of rows. Blocks the thread.
     ///
     /// # Errors
-    /// When the disk says no: the rows must stay where they were.
+    /// On an I/O error: the rows must stay where they were.
     pub fn put(&self, id: SegmentId, first_row: usize, block: &[u8], verdict: &DeadLetterReason) -> io::Result<()> {
         self.disk.create_dir(&self.dir)?;
         let columns = *COLUMNS_HASH;
@@ -85,7 +85,7 @@ impl DeadLetters {
     /// All of them, oldest first. Blocks the thread.
     ///
     /// # Errors
-    /// When the folder cannot be read.
+    /// If the folder cannot be read.
     pub fn list(&self) -> io::Result<Vec<DeadLetter>> {
         let entries = match self.disk.list(&self.dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -109,16 +109,16 @@ impl DeadLetters {
     /// The rows of one: what ClickHouse gets, and the names of their columns. Blocks the thread.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn frames(&self, name: &str) -> io::Result<(Bytes, Vec<String>)> {
         let (bytes, start) = self.read(name)?;
         let frames = bytes.slice(start..);
         let content = content(&frames)?;
         let (mut names, mut rest) = (Vec::new(), content.as_slice());
         while !rest.is_empty() {
-            let (block, behind) = Block::parse(rest).map_err(io::Error::other)?;
+            let (block, next) = Block::parse(rest).map_err(io::Error::other)?;
             block.add_column_names(&mut names);
-            rest = behind;
+            rest = next;
         }
         Ok((frames, names))
     }
@@ -126,7 +126,7 @@ impl DeadLetters {
     /// The rows of one as JSON. Blocks the thread.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// If they cannot be read.
     pub fn rows(&self, name: &str, most: usize) -> io::Result<Vec<serde_json::Value>> {
         let (bytes, start) = self.read(name)?;
         let content = content(&bytes.slice(start..))?;
@@ -144,7 +144,7 @@ impl DeadLetters {
     /// Removes one. Blocks the thread.
     ///
     /// # Errors
-    /// When the disk says no.
+    /// On an I/O error.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         match self.disk.remove(&self.dir.join(format!("{name}.segment"))) {
             // somebody was interrupted between the two

@@ -34,7 +34,7 @@ pub struct FileId {
 
 /// A file system.
 pub trait Disk: fmt::Debug + Send + Sync {
-    /// Makes a folder and those above it, durably; fine when it is there.
+    /// Creates the folder and its parents durably; succeeds if present.
     ///
     /// # Errors
     /// Those of the file system, as everywhere below.
@@ -64,7 +64,7 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// As above.
     fn cut(&self, path: &Path, bytes: u64) -> io::Result<()>;
-    /// Gives a file another name.
+    /// Renames a file.
     ///
     /// # Errors
     /// As above.
@@ -146,7 +146,7 @@ pub trait Appendable: Readable {
     /// # Errors
     /// As above; nothing may be believed of the file afterwards.
     fn sync(&mut self) -> io::Result<()>;
-    /// Takes back everything behind `bytes`.
+    /// Takes back everything after `bytes`.
     ///
     /// # Errors
     /// As above.

@@ -3,7 +3,7 @@
 //! ```text
 //! path of the folder --stat--> is it the one that was opened?          asked before anything is acknowledged
 //! descriptor --openat, renameat--> its files                           links are not followed, pipes do not block
-//! lock         the folder itself, and the file `lock` in it            so that removing the file lets nobody in
+//! lock         the folder itself, and the file `lock` in it            so that the journal stays locked if the file is removed
 //! ```
 
 use super::disk::{
@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub(super) const LOCK_FILE: &str = "lock";
 /// What others may not do with what is in it.
 const OF_OTHERS: u32 = 0o077;
-/// Another process may put a new lock file in the place of the one that was just opened; not for ever.
+/// Attempts to lock the file: another process may put a new one in the place of the one that was just opened.
 const LOCK_TRIES: usize = 10;
 
 /// The folder, for as long as this lives its owner's alone.
@@ -41,7 +41,7 @@ impl MachineFolder {
     /// then on.
     ///
     /// # Errors
-    /// When somebody else is in it, or the disk says no.
+    /// If another process has it, or on an I/O error.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |source: io::Error| OpenError::Io { dir: path.to_owned(), source };
         MachineDisk.create_dir(path).map_err(failed)?;

@@ -48,7 +48,7 @@ const TABLE_BYTES_MAX: usize = 255;
 /// The longest header: that of a table whose name has 255 bytes.
 pub(super) const HEADER_BYTES_MAX: u64 = 320;
 const CHECKSUM_BYTES: usize = 16;
-/// The search for frames behind damage checks at most so many times the bytes there are.
+/// The search for frames after damage checks at most so many times the bytes there are.
 const SEARCH_FACTOR: usize = 32;
 
 /// What the blocks of this program look like.
@@ -67,11 +67,11 @@ pub(super) struct Header {
     pub(super) table: String,
 }
 
-/// Why a file is no segment that can be read.
+/// Why a segment's file cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Its header is damaged, and nothing behind it checks.
-    #[error("its header is damaged, and so is all behind it")]
+    /// Its header is damaged, and no whole frame follows.
+    #[error("segment header is corrupt and no valid frame follows")]
     Header,
     /// A later Millrace wrote it.
     #[error("it is of format version {0}, which a later Millrace wrote; this one reads up to {FORMAT_VERSION}")]
@@ -155,7 +155,7 @@ pub(super) enum Damage {
     Inside,
 }
 
-/// Whether a frame's rows all say that they are of that segment. Frames behind damage are looked for byte by byte, and
+/// Whether a frame's rows all say that they are of that segment. Frames after damage are looked for byte by byte, and
 /// what a sender put into a span could look like one.
 pub(super) fn is_of(id: SegmentId) -> impl Fn(&[u8]) -> bool {
     move |frame| {
@@ -172,7 +172,7 @@ fn is_of_another(id: SegmentId, frame: &[u8]) -> bool {
     whole.is_some_and(|(block, _rest)| !block.is_every_uuid(SEGMENT_ID, id.wire_bytes()))
 }
 
-/// Reads a segment frame by frame; frames behind damage are found again, if they are `ours`.
+/// Reads a segment frame by frame; frames after damage are found again, if they are `ours`.
 pub(super) fn scan(bytes: &[u8], ours: impl Fn(&[u8]) -> bool) -> Result<Scan, Unreadable> {
     let (header, start) = match Header::read(bytes) {
         Ok((header, start)) => (Some(header), start),
@@ -211,7 +211,7 @@ pub(super) fn scan(bytes: &[u8], ours: impl Fn(&[u8]) -> bool) -> Result<Scan, U
     Ok(Scan { header, frames, records, sound_until, damage })
 }
 
-/// Where behind the front the next of our frames begins. What is checked on the way counts against `search_bytes`: bytes
+/// Where after the front the next of our frames begins. What is checked on the way counts against `search_bytes`: bytes
 /// made to look like frames must not cost hours.
 fn find_frame(bytes: &[u8], ours: impl Fn(&[u8]) -> bool, search_bytes: &mut usize) -> Option<usize> {
     for skip in 1..bytes.len().saturating_sub(FRAME_HEADER_BYTES) {

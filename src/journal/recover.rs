@@ -1,7 +1,7 @@
 //! The start after whatever ended the last run, and after whatever was done to the folder since.
 //!
 //! ```text
-//! list -> set aside what is no file -> which segment is each? its header says it -> one file for each, copies set aside
+//! list -> set aside what is not a file -> which segment is each? its header says it -> one file for each, copies set aside
 //!      -> read what was being written, and as many others as the index of repeats wants
 //!      -> compare with the ledger: what was acknowledged and is not there is named and counted
 //! ```
@@ -223,7 +223,7 @@ impl Journal {
     /// Replays the rows of a segment; false when they are enough.
     fn replay(&self, id: SegmentId, bytes: &[u8], found: &format::Scan, replay: &mut Replayer<'_>) -> bool {
         let (mut content, secret) = (Vec::new(), hash_of_secret(self.options.secret));
-        // a number that is not a time was given by nobody here
+        // a number that is not a time is not from this journal
         let began = UnixNanos::new(id.number());
         found.framed(bytes).all(|(frame, record)| {
             if let Some(record) = record.filter(|record| record.secret == secret) {
@@ -271,7 +271,7 @@ impl Journal {
         Ok(())
     }
 
-    /// What is no file is set aside if it has the name of one; names that nobody here gives are said once.
+    /// Sets aside what has the name of a segment and is not a file; logs names that are not the journal's.
     fn name_what_is_odd(&self, listed: &[Entry]) -> io::Result<()> {
         let before = match self.disk.list(&self.options.dir.join(DAMAGED_DIR)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -456,7 +456,7 @@ impl Found {
     }
 }
 
-/// Whether it is a name that nobody here gives.
+/// Whether it is a name that the journal does not use.
 fn is_odd_name(name: &str) -> bool {
     let own = [BOOT_FILE, LEDGER_FILE, LOCK_FILE, SECRET_FILE, DAMAGED_DIR];
     FileName::read(name).is_none()
