@@ -15,20 +15,6 @@ const UNSAFE_FILE: &str = "src/embedded/engine/libchdb.rs";
 /// Most lines of a file before its tests.
 const LINES_MAX: usize = 500;
 
-/// Files that are still longer. This list may only become shorter.
-const STILL_TOO_LONG: &[&str] = &[];
-
-/// Files whose tests are still elsewhere than in a module `tests`. This list may only become shorter.
-const STILL_WITH_TESTS_ELSEWHERE: &[&str] = &[];
-
-/// Fails for what is broken beyond a list, and for what is on the list and no longer broken.
-fn hold(rule: &str, broken: &[(String, String)], still: &[&str]) {
-    let news: Vec<&(String, String)> = broken.iter().filter(|(path, _)| !still.contains(&path.as_str())).collect();
-    assert!(news.is_empty(), "{rule}: {news:#?}");
-    let mended: Vec<&&str> = still.iter().filter(|path| !broken.iter().any(|(broken, _)| broken == **path)).collect();
-    assert!(mended.is_empty(), "{rule}: these are mended, so take them off the list: {mended:#?}");
-}
-
 #[test]
 fn unsafe_is_in_one_file() {
     let has_unsafe = |source: &Source| has_word(&source.tokens, "unsafe");
@@ -66,7 +52,7 @@ fn no_file_is_longer_than_500_lines_before_its_tests() {
     let long =
         sources().into_iter().filter(|source| !source.is_test()).map(lines).filter(|(_, lines)| *lines > LINES_MAX);
     let long: Vec<(String, String)> = long.map(|(path, lines)| (path, format!("{lines} lines"))).collect();
-    hold("more than 500 lines before the tests", &long, STILL_TOO_LONG);
+    assert!(long.is_empty(), "more than 500 lines before the tests: {long:#?}");
 }
 
 #[test]
@@ -124,7 +110,7 @@ fn has_attribute(tokens: &[TokenTree], name: &str) -> bool {
 fn tests_are_inline_or_in_a_file_of_that_name() {
     let broken = |source: Source| misplaced_tests(&source).map(|what| (source.path, what));
     let broken: Vec<(String, String)> = sources().into_iter().filter_map(broken).collect();
-    hold("tests are not where they belong", &broken, STILL_WITH_TESTS_ELSEWHERE);
+    assert!(broken.is_empty(), "tests are not where they belong: {broken:#?}");
 }
 
 #[test]

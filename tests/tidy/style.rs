@@ -7,7 +7,7 @@ use proc_macro2::{Delimiter, TokenTree};
 use crate::sources::{inner, is_punct, is_word, sources, tokens_of};
 
 /// Most values that stand in for what is missing: `.unwrap_or(..)` and `.unwrap_or_default()` in 1,000 lines of code.
-const DEFAULTS_PER_1000_MAX: f64 = 4.9;
+const DEFAULTS_PER_1000_MAX: f64 = 4.0;
 
 /// Fewest assertions in 1,000 lines: `assert..!`, `debug_assert..!`, `expect("why it holds")`.
 const ASSERTIONS_PER_1000_MIN: f64 = 1.0;
