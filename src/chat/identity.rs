@@ -13,7 +13,7 @@
 //! Values that may be given: the parent, the session, the times, experiment and test case. What is merely said about a call
 //! (cost, provider, tags, user) is in its fingerprint alone. Never the response id alone: some servers repeat ids.
 //!
-//! Source: DESIGN.md, section 2.
+//! Source: docs/chat-api.md, "Identity".
 
 use sha2::{Digest as _, Sha256};
 

@@ -10,7 +10,7 @@
 //! Pure functions: no clock, no I/O. What is invalid is refused at `parse` with the reference's own answer; whatever
 //! passes it converts. Nothing downstream looks at JSON again.
 //!
-//! Source: the mapping specification (`genai-mapping.md`, sections 2 and 3) and DESIGN section 4 on identity.
+//! Source: the mapping specification (`genai-mapping.md`, sections 2 and 3).
 
 /// The instrumentation scope of the spans made here.
 pub const SCOPE_NAME: &str = "millrace.chat_completions";

@@ -11,7 +11,7 @@
 //! 48   1  length of the table's name
 //! 49   -  the table's name
 //! -   16  CityHash128 of everything above
-//! -    -  compressed frames (columns/frames.rs), each one Native block; after each the record of its rows (records.rs),
+//! -    -  compressed frames (columns/native/frames.rs), each one Native block; after each the record of its rows (records.rs),
 //!         unless none of them is to be known again. Version 1 has no records
 //! ```
 //!

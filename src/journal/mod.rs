@@ -27,7 +27,7 @@
 //!           view.rs          all of it in numbers
 //! ```
 //!
-//! Source: ClickHouse documentation, "Native"; DESIGN sections 1 to 3.
+//! Source: ClickHouse documentation, "Native".
 
 mod active;
 mod archive;

@@ -257,12 +257,13 @@ fn views(layout: &Layout) -> Vec<Part> {
 mod tests {
     use super::super::layout::Home;
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn every_column_belongs_to_one_version_and_versions_count_up() {
         let layout = Layout::plain(Default::default(), Home::Server);
         let parts = parts(&layout, &Found::default());
-        let names: Vec<_> = parts
+        let names: BTreeSet<_> = parts
             .iter()
             .filter_map(|part| match part {
                 Part::Column { name, .. } => Some(*name),
@@ -271,7 +272,9 @@ mod tests {
             .collect();
         let filled = FILLED.iter().map(|filled| filled.name);
         let all = COLUMNS.iter().map(|column| column.name).chain(ALIASES.iter().map(|alias| alias.name)).chain(filled);
-        assert_eq!(names, all.collect::<Vec<_>>());
+        assert_eq!(names, all.collect());
+        let parts_of_columns = parts.iter().filter(|part| matches!(part, Part::Column { .. })).count();
+        assert_eq!(parts_of_columns, names.len(), "each column is in one version");
         let versions: Vec<_> = MIGRATIONS.iter().map(|migration| migration.version).collect();
         assert_eq!(versions, (1..=latest()).collect::<Vec<_>>());
     }

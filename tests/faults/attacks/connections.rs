@@ -194,7 +194,7 @@ fn half_closed() {
     }
 }
 
-/// The long form has as many as RELIABILITY asks for, and says what they cost the client beside them.
+/// The long form has 10,000 of them, and says what they cost the client beside them.
 fn beside_idle_and_slow_ones() {
     let (idle, slow, requests) = if is_long() { (10_000, 1_000, 2_000) } else { (300, 30, 50) };
     let _as_many_as_there_may_be = millrace::connections::raise_to_the_hard_limit();

@@ -12,7 +12,7 @@ use support::proxy::{Fault, Proxy};
 use support::service::binary;
 use support::{Engine, Options, Service, http, wait_at_most, wait_until};
 
-/// Source: DESIGN, section 7. 9999 is no code of ClickHouse.
+/// 9999 is not a code of ClickHouse.
 const RETRY: [u32; 17] = [3, 107, 159, 202, 203, 209, 210, 236, 241, 242, 252, 285, 290, 319, 425, 999, 9999];
 const RETRY_STATUS: [u16; 4] = [429, 500, 502, 503];
 const HOLD: [u32; 7] = [497, 16, 60, 81, 164, 243, 516];
