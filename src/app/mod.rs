@@ -5,7 +5,7 @@
 //! stop    receivers answer what is in flight -> committer -> exporter stores what it can -> embedded ClickHouse -> admin
 //! ```
 //!
-//! All long-lived tasks are spawned here: [`App::build`] opens and connects the parts, [`App::spawn`] starts them, and
+//! All long-lived tasks are spawned here: `App::build` opens and connects the parts, `App::spawn` starts them, and
 //! `stop.rs` waits for the end.
 
 mod alone;

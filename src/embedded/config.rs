@@ -21,7 +21,7 @@ pub struct Config {
     pub library: Vec<PathBuf>,
     /// What the engine may allocate; a quarter of the machine, at most 4 GiB, when absent.
     pub memory_max_bytes: Option<usize>,
-    /// By which Millrace's own requests are known, see [`OWN_HEADER`]. Without one, no request is its own.
+    /// By which Millrace's own requests are known, see `OWN_HEADER`. Without one, no request is its own.
     pub own_secret: Option<String>,
     /// Asked from every client when present.
     pub password: Option<String>,
