@@ -21,6 +21,9 @@ use crate::embedded::engine::capacity::Demand;
 
 /// How long an answer is waited for after its client has closed its side: it may be gone.
 const HALF_CLOSED_MAX: Duration = Duration::from_secs(5);
+/// How long the end is kept from hyper while the body is being read: hyper may have all of the body already, and the request would be
+/// dropped if its end came before the body's reader has seen that. A body that was cut off fails after this time.
+const BODY_END_MAX: Duration = Duration::from_secs(1);
 /// How long a reader may stall while others wait for its query's place.
 const STALLED_ON_DEMAND_MAX: Duration = Duration::from_secs(1);
 
@@ -40,7 +43,7 @@ impl Peer {
         PendingAnswer(self.answering.clone())
     }
 
-    /// Whether its body is being read: then its end is the end of the request.
+    /// Whether its body is being read: then the client's end may be the end of a request that is not whole.
     pub(crate) fn is_read(&self, reading: bool) {
         self.reading.store(reading, Ordering::Release);
     }
@@ -120,11 +123,15 @@ impl FlushNotify {
         loop {
             let closed = *self.half_closed.get_or_insert_with(Instant::now);
             let waits = self.asked || self.answering.load(Ordering::Acquire) > 0;
-            let reads_on = waits && !self.reading.load(Ordering::Acquire);
-            if !reads_on || closed.elapsed() >= HALF_CLOSED_MAX {
+            let kept_for = match self.reading.load(Ordering::Acquire) {
+                true => BODY_END_MAX,
+                false if waits => HALF_CLOSED_MAX,
+                false => Duration::ZERO,
+            };
+            if closed.elapsed() >= kept_for {
                 return Poll::Ready(());
             }
-            self.half_closed_check.as_mut().reset(closed + HALF_CLOSED_MAX);
+            self.half_closed_check.as_mut().reset(closed + kept_for);
             ready!(self.half_closed_check.as_mut().poll(cx));
         }
     }
@@ -208,5 +215,21 @@ mod tests {
         socket.write_all(b"x").await.unwrap();
         assert_eq!(socket.read(&mut [0]).await.unwrap(), 0);
         assert_eq!(client.read(&mut [0]).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_end_that_comes_while_the_body_is_read_waits_for_the_bodys_reader() {
+        let (mut client, mut socket, peer) = pair(Duration::from_secs(60)).await;
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(socket.read(&mut [0]).await.unwrap(), 1);
+        peer.is_read(true);
+        client.shutdown().await.unwrap();
+        let early = tokio::time::timeout(Duration::from_millis(50), socket.read(&mut [0])).await;
+        assert!(early.is_err(), "the body's reader may not have seen its end yet");
+        peer.is_read(false);
+        let early = tokio::time::timeout(BODY_END_MAX, socket.read(&mut [0])).await;
+        assert!(early.is_err(), "the body was whole, so its sender waits for an answer");
+        peer.is_read(true);
+        assert_eq!(socket.read(&mut [0]).await.unwrap(), 0, "the body was cut off");
     }
 }
