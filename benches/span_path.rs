@@ -82,7 +82,7 @@ fn spans(name: &str, request: &[u8]) {
     });
 }
 
-fn pair() {
+fn captured_call() {
     let body = support::samples::pair();
     println!("\nchat-completion: {} B", body.len());
     let workspace = Workspace::default();
@@ -133,10 +133,13 @@ fn accepted() {
 fn group_of_ids(number: u64) -> RowGroup {
     let mut rows = RowGroup::default();
     for row in 0..u64::try_from(SPANS).unwrap() {
-        let id = ((number << 32 | row) + 1).to_be_bytes();
+        let number = (number << 32 | row) + 1;
+        let id = number.to_be_bytes();
         let span = SpanScalars {
             duration_nanos: 1,
             kind: SpanKind::Client,
+            // as different as the reports of different spans are
+            fingerprint: number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             ..SpanScalars::new(
                 UnixNanos::new(1).unwrap(),
                 TraceId::from_slice(&[id, id].concat()).unwrap(),
@@ -152,6 +155,6 @@ fn group_of_ids(number: u64) -> RowGroup {
 fn main() {
     spans("ordinary spans", &support::samples::request(SPANS, support::samples::ordinary));
     spans("GenAI spans", &support::samples::request(SPANS, support::samples::genai));
-    pair();
+    captured_call();
     accepted();
 }
