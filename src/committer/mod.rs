@@ -417,7 +417,7 @@ impl Running {
         let now = self.parts.clock.now();
         let default = Workspace::default();
         for span in learned {
-            let seed = self.parts.dedup.seed_of(span.workspace.as_ref().map_or(&default, |workspace| workspace));
+            let seed = self.parts.dedup.seed_of(span.workspace.as_ref().unwrap_or(&default));
             let key = DedupIndex::key(seed, (&span.trace, &span.span, span.kind.as_bytes()), None);
             self.parts.dedup.remember(key, span.accepted_by, now);
         }

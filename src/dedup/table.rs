@@ -90,7 +90,7 @@ impl Table {
         // its own place when it is there but too old, then that of the span's oldest report when there are enough, else that
         // of the oldest or a free one
         let oldest_report = found.oldest_report.filter(|_| found.reports >= REPORTS_MAX);
-        let gone = found.same.or(oldest_report).map_or(SLOTS - 1, |at| at);
+        let gone = found.same.or(oldest_report).unwrap_or(SLOTS - 1);
         let was_held = bucket.get(gone).is_some_and(|slot| *slot != 0);
         bucket.copy_within(..gone, 1);
         bucket[0] = slot(key, tick);

@@ -18,7 +18,7 @@ impl DedupIndex {
         // rows of one sender follow each other
         let mut last: Option<(&[u8], Seed)> = None;
         for (((trace, span), kind), workspace) in traces.zip(spans).zip(kinds).zip(workspaces) {
-            let name = workspace.map_or(Workspace::DEFAULT.as_bytes(), |name| name);
+            let name = workspace.unwrap_or(Workspace::DEFAULT.as_bytes());
             let seed = match last {
                 Some((known, seed)) if known == name => seed,
                 _ => self.seed_of(&workspace_named(name)),

@@ -126,7 +126,7 @@ impl Ledger {
         let next = self.slots.len() + self.free.len();
         let slot = match self.slots.get(&id) {
             Some((slot, _)) => *slot,
-            None => self.free.pop().map_or(next, |free| free),
+            None => self.free.pop().unwrap_or(next),
         };
         self.slots.insert(id, (slot, acknowledged));
         let _known_less = self.write(slot, &slot_of(id, acknowledged));

@@ -279,7 +279,7 @@ fn move_file_aside(backlog: &Backlog, sealed: &Sealed, file: &SegmentFile, lost:
     let path = file.path();
     let reason = if lost.rows < sealed.rows { Reason::Damaged } else { Reason::Unreadable };
     let moved = move_aside(&**file.folder(), &backlog.0.dir, path);
-    let name = aside::name_of(moved.as_ref().map_or(path, |to| to));
+    let name = aside::name_of(moved.as_deref().unwrap_or(path));
     tracing::error!(
         segment = %sealed.id, rows = sealed.rows, rows_lost = lost.rows, is_exact = lost.is_exact, file = name, why,
         "a segment of the journal is damaged; its good rows are stored, the file is set aside"
