@@ -7,11 +7,13 @@
 //! stream         the chunks of a stream as one response
 //! provider       names of providers: aliases to the conventions' names, and guesses when none was given
 //! operation  finish_reason   what was done, and why a model stopped, in the conventions' words
+//! counting       which spans of a trace are calls, each once
 //! semconv        every attribute key, with stability and source
 //! ```
 
 pub mod call;
 pub mod cost;
+pub mod counting;
 pub mod decimal;
 pub mod finish_reason;
 pub(crate) mod messages;
