@@ -132,6 +132,7 @@ impl<'d> Request<'d> {
         let second_effort = || self.effort_of_reasoning.as_ref().map(|(effort, _)| effort.clone());
         let effort = self.reasoning_effort.clone().or_else(second_effort);
         let tier = self.service_tier.clone().filter(|tier| tier != "auto");
+        attributes.call.service_tier = tier.clone().unwrap_or_default();
         let output_type = self.output_type().map(Cow::Borrowed);
         for (key, name, text) in [
             (semconv::REQUEST_REASONING_LEVEL, "reasoning.level", effort),

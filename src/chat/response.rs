@@ -75,7 +75,11 @@ impl<'d> Response<'d> {
         let text = |name: &str| self.object.get(name).and_then(Value::filled_str);
         attributes.call.response_id = attributes.stated(semconv::RESPONSE_ID, text("id"));
         attributes.call.response_model = attributes.stated(semconv::RESPONSE_MODEL, text("model"));
-        attributes.optional_text(semconv::OPENAI_RESPONSE_SERVICE_TIER, text("service_tier"));
+        let answered = attributes.stated(semconv::OPENAI_RESPONSE_SERVICE_TIER, text("service_tier"));
+        let answered = if answered.is_empty() { self.tier_of_usage() } else { answered };
+        if !answered.is_empty() {
+            attributes.call.service_tier = answered;
+        }
         attributes.optional_text(semconv::OPENAI_RESPONSE_SYSTEM_FINGERPRINT, text("system_fingerprint"));
         if !self.choices.is_empty() {
             let reason = |choice: &Value<'d>| choice.get("finish_reason").and_then(Value::filled_str);
@@ -90,6 +94,12 @@ impl<'d> Response<'d> {
         if !shape.is_error_itself {
             self.put_rest(attributes, usage, cost_member);
         }
+    }
+
+    /// Anthropic has the tier in the usage, and beside it whether the call was served fast, for which it asks more.
+    fn tier_of_usage(&self) -> Cow<'d, str> {
+        let text = |name: &str| self.usage.and_then(|usage| usage.get(name)?.filled_str());
+        text("speed").filter(|speed| speed == "fast").or_else(|| text("service_tier")).unwrap_or_default()
     }
 
     fn put_rest(&self, attributes: &mut Attributes<'d>, usage: &Usage, cost_member: Option<&str>) {

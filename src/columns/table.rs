@@ -166,6 +166,10 @@ columns! {
     "ScopeAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(1)", ScopeAttributes;
     "ResourceSchemaUrl", "LowCardinality(String)" as "String", "ZSTD(1)", ResourceSchemaUrl;
     "ScopeSchemaUrl", "LowCardinality(String)" as "String", "ZSTD(1)", ScopeSchemaUrl;
+    "PriceId", "LowCardinality(String)" as "String", "ZSTD(1)", Text(Texts::PriceId);
+    "PriceBook", "LowCardinality(String)" as "String", "ZSTD(1)", Text(Texts::PriceBook);
+    "CacheWrite1hTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)", Count(Counts::CacheWrite1hTokens);
+    "ServiceTier", "LowCardinality(String)" as "String", "ZSTD(1)", Text(Texts::ServiceTier);
 }
 
 /// A column that ClickHouse fills when a row is inserted.

@@ -59,6 +59,9 @@ columns_of_call! {
     ToolDefinitions = &call.tool_definitions,
     SystemPrompt = &call.system_prompt,
     TimingQuality = &call.timing_quality,
+    PriceId = &call.price_id,
+    PriceBook = &call.price_book,
+    ServiceTier = &call.service_tier,
 }
 
 columns_of_call! {
@@ -72,6 +75,7 @@ columns_of_call! {
     InputAudioTokens = call.usage.audio.input,
     OutputAudioTokens = call.usage.audio.output,
     TimeToFirstToken = call.time_to_first_token,
+    CacheWrite1hTokens = call.usage.cache_write_1h,
 }
 
 columns_of_call! {

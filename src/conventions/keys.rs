@@ -136,6 +136,8 @@ keys! {
         LlmCacheWrite = "llm.token_count.prompt_details.cache_write";
         AiCacheWrite = "ai.usage.inputTokenDetails.cacheWriteTokens";
 
+        CacheWriteHour = "gen_ai.usage.details.ephemeral_1h_input_tokens";
+
         Reasoning = "gen_ai.usage.reasoning.output_tokens";
         ReasoningFlat = "gen_ai.usage.reasoning_tokens";
         ReasoningSentry = "gen_ai.usage.output_tokens.reasoning";
@@ -238,6 +240,10 @@ keys! {
         ResponseFormat = "gen_ai.openai.request.response_format";
         ServiceTier = "openai.request.service_tier";
         OldServiceTier = "gen_ai.openai.request.service_tier";
+        ResponseServiceTier = "openai.response.service_tier";
+        OldResponseServiceTier = "gen_ai.openai.response.service_tier";
+        PlainResponseServiceTier = "gen_ai.response.service_tier";
+        AiProviderMetadata = "ai.response.providerMetadata";
     }
     // looked at only when the span failed, which every failed span is
     Ordinary {

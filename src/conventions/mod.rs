@@ -4,7 +4,7 @@
 //! key --kind--> ordinary, typed or content      at every attribute, so it looks at a few bytes
 //! a span with typed or content attributes --normalise--> Call
 //!
-//! attributes --meaning, keys--> Slots --rules--> operation  sources  usage  cost  finish  timing  failure  parameters
+//! attributes --meaning, keys--> Slots --rules--> operation  sources  usage  tier  cost  finish  timing  failure  parameters
 //!                                       messages (every form of messages as the conventions' parts; tools; system prompt)
 //! ```
 //!
@@ -22,6 +22,7 @@ mod parameters;
 mod rules;
 mod slots;
 mod sources;
+mod tier;
 mod timing;
 mod usage;
 

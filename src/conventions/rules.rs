@@ -3,7 +3,7 @@
 use super::keys::Slot;
 use super::operation::{self, Known};
 use super::slots::Slots;
-use super::{cost, failure, finish, messages, parameters, sources, timing, usage};
+use super::{cost, failure, finish, messages, parameters, sources, tier, timing, usage};
 use crate::columns::typed::SpanView;
 use crate::genai::call::{Call, Text};
 use crate::genai::provider;
@@ -41,6 +41,7 @@ pub fn normalise<'a>(span: &SpanView<'a>) -> Call<'a> {
         request_parameters: parameters::of(&slots, invocation),
         ..Call::default()
     };
+    call.service_tier = tier::of(&slots, &call.request_parameters);
     put_models(&mut call, &slots, invocation);
     put_operation(&mut call, &slots, span);
     timing::put(&mut call, &slots, span, invocation);

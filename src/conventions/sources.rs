@@ -94,6 +94,7 @@ pub(crate) const CACHE_WRITE: &[Slot] = &[
     Slot::LlmCacheWrite,
     Slot::AiCacheWrite,
 ];
+pub(crate) const CACHE_WRITE_HOUR: &[Slot] = &[Slot::CacheWriteHour];
 pub(crate) const REASONING: &[Slot] = &[
     Slot::Reasoning,
     Slot::ReasoningFlat,
@@ -105,6 +106,9 @@ pub(crate) const REASONING: &[Slot] = &[
     Slot::AiReasoningDetail,
     Slot::AiReasoning,
 ];
+/// The service tier that answered.
+pub(crate) const SERVICE_TIER: &[Slot] =
+    &[Slot::ResponseServiceTier, Slot::OldResponseServiceTier, Slot::PlainResponseServiceTier];
 pub(crate) const AUDIO_INPUT: &[Slot] = &[Slot::AudioInput, Slot::LlmAudioInput];
 pub(crate) const AUDIO_OUTPUT: &[Slot] = &[Slot::AudioOutput, Slot::LlmAudioOutput];
 

@@ -5,7 +5,7 @@ use super::slots::{Slots, count};
 use super::sources;
 use crate::conventions::read_json;
 use crate::genai::usage::{Sides, Usage};
-use crate::json::document::Value;
+use crate::json::document::{Document, Value};
 
 /// The counts of tokens.
 pub(crate) fn of(slots: &Slots<'_>) -> Usage {
@@ -14,6 +14,7 @@ pub(crate) fn of(slots: &Slots<'_>) -> Usage {
         output: slots.first_count(sources::OUTPUT_TOKENS),
         cache_read: slots.first_count(sources::CACHE_READ),
         cache_write: slots.first_count(sources::CACHE_WRITE),
+        cache_write_1h: slots.first_count(sources::CACHE_WRITE_HOUR),
         reasoning: slots.first_count(sources::REASONING),
         audio: Sides {
             input: slots.first_count(sources::AUDIO_INPUT),
@@ -21,7 +22,7 @@ pub(crate) fn of(slots: &Slots<'_>) -> Usage {
         },
         ..Usage::default()
     };
-    let more = [langfuse, mlflow, litellm].into_iter().filter_map(|more| more(slots));
+    let more = [langfuse, mlflow, litellm, ai_sdk].into_iter().filter_map(|more| more(slots));
     more.fold(own, Usage::or).plausible()
 }
 
@@ -39,6 +40,7 @@ fn langfuse(slots: &Slots<'_>) -> Option<Usage> {
         output: sum("output"),
         cache_read: first(["input_cached_tokens", "input_cache_read"]),
         cache_write: first(["input_cache_creation", "input_cache_write"]),
+        cache_write_1h: first(["input_ephemeral_1h_input_tokens", "input_cache_creation_1h"]),
         reasoning: first(["output_reasoning_tokens", "output_reasoning"]),
         audio: Sides {
             input: first(["input_audio_tokens", "input_audio"]),
@@ -65,10 +67,28 @@ fn mlflow(slots: &Slots<'_>) -> Option<Usage> {
 
 /// LiteLLM: the provider's usage as Python prints a dictionary.
 fn litellm(slots: &Slots<'_>) -> Option<Usage> {
-    let text = slots.get(Slot::LitellmUsage).filter(|text| text.starts_with('{'))?;
-    let document = read_json(text).or_else(|_| read_json(json_of_python(text))).ok()?;
+    let document = litellm_usage(slots)?;
     // audio counts of this source fill no column
     Some(Usage { audio: Sides::default(), ..Usage::read(document.root(), "") })
+}
+
+/// The provider's usage, if LiteLLM says it.
+pub(crate) fn litellm_usage<'a>(slots: &Slots<'a>) -> Option<Document<'a>> {
+    let text = slots.get(Slot::LitellmUsage).filter(|text| text.starts_with('{'))?;
+    read_json(text).or_else(|_| read_json(json_of_python(text))).ok()
+}
+
+/// Vercel AI SDK: what the provider said beyond what the SDK has a name for.
+fn ai_sdk(slots: &Slots<'_>) -> Option<Usage> {
+    let said = provider_metadata(slots, "ephemeral_1h_input_tokens")?;
+    let writes = said.root().get("anthropic")?.get("usage")?.get("cache_creation")?;
+    Some(Usage { cache_write_1h: number(writes.get("ephemeral_1h_input_tokens")?), ..Usage::default() })
+}
+
+/// What the AI SDK passes on from the provider, if the word is in it.
+pub(crate) fn provider_metadata<'a>(slots: &Slots<'a>, word: &str) -> Option<Document<'a>> {
+    slots.get(Slot::AiProviderMetadata).filter(|text| text.contains(word))?;
+    slots.json(Slot::AiProviderMetadata)
 }
 
 /// A dictionary of names and numbers, as Python prints it, as JSON.

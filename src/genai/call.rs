@@ -36,8 +36,15 @@ pub struct Call<'a> {
     pub finish_reasons: Vec<Text<'a>>,
     /// Tokens.
     pub usage: Usage,
+    /// How fast, and how urgently, the provider served the call, as it says or as was asked for: `flex`, `priority`,
+    /// `batch`, ...
+    pub service_tier: Text<'a>,
     /// US dollars.
     pub cost: Cost,
+    /// The price by which the cost was computed, when it was: `openai/gpt-5@2026-04-01#batch`.
+    pub price_id: Text<'a>,
+    /// Where that price stands: `genai-prices 0.2.3+sha`.
+    pub price_book: Text<'a>,
     /// Nanoseconds from the start to the first token.
     pub time_to_first_token: Option<u64>,
     /// Whether the response was streamed.

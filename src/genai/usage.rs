@@ -22,6 +22,8 @@ pub struct Usage {
     pub cache_read: Option<u64>,
     /// Of the input, written to a cache.
     pub cache_write: Option<u64>,
+    /// Of those, written to be kept for an hour; the others are kept for minutes.
+    pub cache_write_1h: Option<u64>,
     /// Of the output, spent on reasoning.
     pub reasoning: Option<u64>,
     /// Text tokens.
@@ -73,6 +75,7 @@ impl Usage {
             cache_write: input_details()
                 .find_map(|details| first_count(details, &CACHE_WRITE_DETAILS))
                 .or_else(|| first_count(usage, &CACHE_WRITE)),
+            cache_write_1h: hour_cache_writes(usage),
             reasoning: output_details()
                 .find_map(|details| first_count(details, &REASONING))
                 .or_else(|| first_count(usage, &REASONING)),
@@ -129,11 +132,14 @@ impl Usage {
             total: within(self.total),
             cache_read: within(self.cache_read),
             cache_write: within(self.cache_write),
+            cache_write_1h: within(self.cache_write_1h),
             reasoning: within(self.reasoning),
             text: sides(self.text),
             image: sides(self.image),
             audio: sides(self.audio),
         };
+        // a part is not larger than its whole
+        counts.cache_write_1h = counts.cache_write_1h.filter(|hour| counts.cache_write.is_some_and(|all| *hour <= all));
         let cached = [counts.cache_read, counts.cache_write].into_iter().flatten().sum::<u64>();
         // Anthropic's own counts leave cached tokens out of the input
         counts.input = counts.input.map(|input| if input < cached { input + cached } else { input });
@@ -151,6 +157,7 @@ impl Usage {
             total: self.total.or(other.total),
             cache_read: self.cache_read.or(other.cache_read),
             cache_write: self.cache_write.or(other.cache_write),
+            cache_write_1h: self.cache_write_1h.or(other.cache_write_1h),
             reasoning: self.reasoning.or(other.reasoning),
             text: sides(self.text, other.text),
             image: sides(self.image, other.image),
@@ -254,6 +261,16 @@ fn details<'d>(usage: Value<'d>, names: &[&str]) -> impl Iterator<Item = Value<'
     names.iter().filter_map(move |name| usage.get(name))
 }
 
+/// Tokens written to a cache that keeps them for an hour.
+///
+/// Source: Anthropic's Messages API, `usage.cache_creation`; LiteLLM has it among the details of the prompt.
+fn hour_cache_writes(usage: Value<'_>) -> Option<u64> {
+    let among_details =
+        || details(usage, &INPUT_DETAILS).find_map(|details| details.get("cache_creation_token_details"));
+    let by_time = usage.get("cache_creation").filter(|writes| writes.is_object()).or_else(among_details)?;
+    count(by_time, "ephemeral_1h_input_tokens")
+}
+
 fn first_count(object: Value<'_>, names: &[&str]) -> Option<u64> {
     names.iter().find_map(|name| count(object, name))
 }
@@ -316,6 +333,18 @@ mod tests {
             "anthropic",
         );
         assert_eq!((litellm.input, litellm.cache_read, litellm.cache_write), (Some(117), Some(100), Some(7)));
+    }
+
+    #[test]
+    fn anthropic_says_how_long_what_is_cached_is_kept() {
+        let both = read(
+            r#"{"input_tokens":10,"output_tokens":5,"cache_creation_input_tokens":7,
+                "cache_creation":{"ephemeral_5m_input_tokens":3,"ephemeral_1h_input_tokens":4},"service_tier":"batch"}"#,
+            "anthropic",
+        );
+        assert_eq!((both.cache_write, both.cache_write_1h), (Some(7), Some(4)));
+        let unsaid = read(r#"{"input_tokens":10,"output_tokens":5,"cache_creation_input_tokens":7}"#, "anthropic");
+        assert_eq!((unsaid.cache_write, unsaid.cache_write_1h), (Some(7), None));
     }
 
     #[test]

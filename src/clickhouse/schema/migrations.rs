@@ -34,6 +34,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, what: "typed columns", parts: typed_columns },
     Migration { version: 5, what: "when each trace began and ended", parts: trace_times },
     Migration { version: 6, what: "views of calls, traces, sessions and usage", parts: |layout, _| views(layout) },
+    Migration {
+        version: 7,
+        what: "prices, service tiers and the cache kept for an hour",
+        parts: |layout, _| columns(layout, "PriceId", "ServiceTier"),
+    },
 ];
 
 /// The version that this program knows.

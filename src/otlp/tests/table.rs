@@ -529,6 +529,52 @@ fn parameters_have_the_conventions_names() {
 }
 
 #[test]
+fn the_tier_that_answered_comes_before_the_one_asked_for() {
+    for (attributes, want) in [
+        (json!({"openai.request.service_tier": "flex", "openai.response.service_tier": "default"}), "default"),
+        (json!({"gen_ai.openai.response.service_tier": "priority"}), "priority"),
+        (json!({"openai.request.service_tier": "flex"}), "flex"),
+        (json!({"gen_ai.request.service_tier": "batch"}), "batch"),
+        (json!({"llm.invocation_parameters": r#"{"service_tier":"flex"}"#}), "flex"),
+        (json!({"openai.request.service_tier": "auto"}), ""),
+        (json!({"gen_ai.request.service_tier": "auto"}), ""),
+        (json!({"ai.response.providerMetadata": r#"{"openai":{"responseId":"r","serviceTier":"flex"}}"#}), "flex"),
+        (json!({"ai.response.providerMetadata": r#"{"anthropic":{"usage":{"service_tier":"batch"}}}"#}), "batch"),
+        (
+            json!({"metadata.usage_object": "{'prompt_tokens': 5, 'service_tier': 'batch', 'inference_geo': None}"}),
+            "batch",
+        ),
+        (json!({"gen_ai.request.model": "m"}), ""),
+    ] {
+        assert_eq!(column(&row(attributes.clone()), "ServiceTier"), want, "{attributes}");
+    }
+}
+
+#[test]
+fn tokens_cached_for_an_hour_are_a_part_of_those_written() {
+    let written = |write: u64, hour: serde_json::Value| {
+        let row = row(json!({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.cache_creation.input_tokens": write,
+            "gen_ai.usage.details.ephemeral_1h_input_tokens": hour}));
+        [column(&row, "CacheWriteTokens"), column(&row, "CacheWrite1hTokens")]
+    };
+    assert_eq!(written(30, json!(10)), [json!(30), json!(10)]);
+    assert_eq!(written(30, json!(0)), [json!(30), json!(0)]);
+    assert_eq!(written(30, json!(31)), [json!(30), json!(null)], "more than all of them cannot be");
+    let hour = |attributes| column(&row(attributes), "CacheWrite1hTokens");
+    let anthropic =
+        r#"{"anthropic":{"usage":{"cache_creation":{"ephemeral_5m_input_tokens":5,"ephemeral_1h_input_tokens":7}}}}"#;
+    assert_eq!(
+        hour(json!({"ai.response.providerMetadata": anthropic, "ai.usage.inputTokenDetails.cacheWriteTokens": 12})),
+        json!(7)
+    );
+    let litellm = "{'prompt_tokens': 20, 'prompt_tokens_details': {'cache_creation_tokens': 12, \
+        'cache_creation_token_details': {'ephemeral_5m_input_tokens': 5, 'ephemeral_1h_input_tokens': 7}}}";
+    assert_eq!(hour(json!({"metadata.usage_object": litellm})), json!(7));
+    let langfuse = r#"{"input":10,"input_cache_creation":9,"input_ephemeral_1h_input_tokens":4,"output":3}"#;
+    assert_eq!(hour(json!({"langfuse.observation.usage_details": langfuse})), json!(4));
+}
+
+#[test]
 fn the_session_of_a_root_is_its_column() {
     for (attributes, want) in [
         (json!({"session.id": "a", "gen_ai.conversation.id": "b"}), Some("a")),
