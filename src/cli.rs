@@ -1,7 +1,6 @@
 //! The command line.
 
 use crate::app;
-use crate::clickhouse::Client;
 use crate::clickhouse::schema;
 use crate::config::{Config, Level, environment};
 use crate::dead_letter;
@@ -186,12 +185,6 @@ fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
-/// The configured ClickHouse; without a URL, the embedded one of a running Millrace.
-fn client(config: &Config) -> Client {
-    let embedded = || format!("http://{}", config.embedded.listen);
-    Client::new(&config.clickhouse.url.clone().unwrap_or_else(embedded), &config.clickhouse)
-}
-
 fn show_statements(statements: &[String]) {
     for statement in statements {
         show(&format!("{statement};\n\n"));
@@ -199,7 +192,7 @@ fn show_statements(statements: &[String]) {
 }
 
 async fn check_schema(config: &Config) -> anyhow::Result<()> {
-    let lacking = app::schema(config).check(&client(config)).await.context("failed to ask ClickHouse")?;
+    let lacking = app::schema(config).check(&app::client(config)).await.context("failed to ask ClickHouse")?;
     if let Some(newer) = lacking.newer {
         show(&format!("-- The schema has version {newer}, this Millrace knows {}.\n", schema::version()));
     }
@@ -237,7 +230,7 @@ fn show_nodes(lacking: &schema::Lacking) {
 async fn apply_schema(mut config: Config) -> anyhow::Result<()> {
     start_log(config.log.level);
     config.schema.manage = true;
-    let (schema, client) = (app::schema(&config), client(&config));
+    let (schema, client) = (app::schema(&config), app::client(&config));
     schema.prepare(&client).await.context("failed to change the schema")?;
     let lacking = schema.check(&client).await.context("failed to check the schema again")?;
     show_nodes(&lacking);

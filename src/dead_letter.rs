@@ -1,7 +1,6 @@
 //! `millrace dead-letter`: what ClickHouse refused for good, for a person to look at, send again or throw away.
 
 use crate::app;
-use crate::clickhouse::Client;
 use crate::config::Config;
 use crate::journal::{DeadLetter, DeadLetters};
 use crate::time::Clock;
@@ -110,8 +109,7 @@ async fn retry(
     chosen: Vec<DeadLetter>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let url = config.clickhouse.url.clone().unwrap_or_else(|| format!("http://{}", config.embedded.listen));
-    let client = Client::new(&url, &config.clickhouse);
+    let client = app::client(config);
     let (all, mut failed) = (chosen.len(), 0_usize);
     for (place, DeadLetter { name, verdict, .. }) in chosen.into_iter().enumerate() {
         write!(out, "{}/{all} {name}: ", place + 1)?;

@@ -12,7 +12,7 @@
 
 use crate::numbers::to_u64;
 use prometheus::proto::{MetricFamily, MetricType};
-use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The end of a counter's name. Source: OpenMetrics 1.0, section "Counter".
@@ -68,6 +68,7 @@ pub struct Metrics {
     pub insert_bytes: IntCounter,
     /// 1 while ClickHouse accepts inserts, 0 while it does not.
     pub clickhouse_up: IntGauge,
+    clickhouse_endpoint_up: IntGaugeVec,
     /// Times the embedded ClickHouse was started again after it died.
     pub embedded_restarts: IntCounter,
     /// Chat-completions that joined a trace whose root was known.
@@ -125,6 +126,12 @@ impl Metrics {
                 "Bytes of confirmed inserts before compression.",
             )?,
             clickhouse_up: gauge("millrace_clickhouse_up", "1 while ClickHouse accepts inserts.")?,
+            clickhouse_endpoint_up: registered_gauges(
+                &registry,
+                "millrace_clickhouse_endpoint_up",
+                "1 while an address in clickhouse.url answers; only where there are several.",
+                &["url"],
+            )?,
             embedded_restarts: counter("millrace_embedded_restarts", "Restarts of the embedded ClickHouse.")?,
             chat_joined: counter("millrace_chat_joined", "Chat-completions stored as a child of a known root.")?,
             traces_known: gauge("millrace_traces_known", "Traces whose root is remembered for joining.")?,
@@ -206,6 +213,11 @@ impl Metrics {
         self.insert_bytes.inc_by(to_u64(bytes));
     }
 
+    /// Sets whether an endpoint of ClickHouse answers. Their number is bounded by the configuration.
+    pub fn endpoint_up(&self, url: &str, is_up: bool) {
+        self.clickhouse_endpoint_up.with_label_values(&[url]).set(i64::from(is_up));
+    }
+
     /// Spans that are not in ClickHouse yet.
     #[must_use]
     pub fn pending(&self) -> i64 {
@@ -269,6 +281,17 @@ fn registered_counters(
 
 fn registered_gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
     let metric = IntGauge::new(name, help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn registered_gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntGaugeVec, prometheus::Error> {
+    let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }

@@ -1,8 +1,7 @@
 //! The health page. It answers 200 only if a span sent now would be accepted; its body describes the state in either case.
 
 use super::Admin;
-use crate::clickhouse::ClusterTrouble;
-use crate::clickhouse::View;
+use crate::clickhouse::{ClusterTrouble, Condition, EndpointView, View};
 use crate::embedded::Fence;
 use crate::journal::{Aside, Asides, RowsLost};
 use crate::pipeline::IngestError;
@@ -34,6 +33,19 @@ struct ClickHouse {
     nodes_absent: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     nodes_read_only: Vec<String>,
+    /// Where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Debug, Serialize)]
+struct Endpoint {
+    url: String,
+    state: &'static str,
+    /// For how long.
+    seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,7 +112,11 @@ impl Health {
         let backlog = admin.backlog.view();
         Self {
             status: if refusing.is_none() { "accepting" } else { "refusing" },
-            clickhouse: ClickHouse::new(admin.clickhouse.view(), admin.clickhouse.cluster_trouble()),
+            clickhouse: ClickHouse::new(
+                admin.clickhouse.view(),
+                admin.clickhouse.cluster_trouble(),
+                admin.endpoints.view(),
+            ),
             pending_spans: admin.metrics.pending(),
             backlog: Backlog {
                 spans: backlog.rows,
@@ -126,13 +142,31 @@ impl Health {
 }
 
 impl ClickHouse {
-    fn new(view: View, unwell: ClusterTrouble) -> Self {
+    fn new(view: View, unwell: ClusterTrouble, endpoints: Vec<EndpointView>) -> Self {
         let state = match view {
             View::Starting => ClickHouseState::Starting,
             View::Storing => ClickHouseState::Storing,
             View::Away { since, why } => ClickHouseState::Away { seconds: since.as_secs(), why },
         };
-        Self { state, nodes_absent: unwell.absent, nodes_read_only: unwell.read_only }
+        // of a single one, the state says all
+        let endpoints = Some(endpoints).filter(|endpoints| endpoints.len() > 1).into_iter().flatten();
+        Self {
+            state,
+            nodes_absent: unwell.absent,
+            nodes_read_only: unwell.read_only,
+            endpoints: endpoints.map(Endpoint::from).collect(),
+        }
+    }
+}
+
+impl From<EndpointView> for Endpoint {
+    fn from(view: EndpointView) -> Self {
+        let (state, why) = match view.condition {
+            Condition::Untried => ("untried", None),
+            Condition::Up => ("up", None),
+            Condition::Down { why, .. } => ("down", Some(why)),
+        };
+        Self { url: view.url, state, seconds: view.since.as_secs(), why }
     }
 }
 
@@ -171,9 +205,25 @@ mod tests {
     use serde_json::json;
     use std::time::Duration;
 
+    fn endpoint(url: &str) -> EndpointView {
+        EndpointView { url: url.to_owned(), condition: Condition::Up, since: Duration::from_secs(5) }
+    }
+
+    #[test]
+    fn endpoints_are_described_where_there_are_several() {
+        let condition = Condition::Down { why: "refused".to_owned(), is_silent: false };
+        let endpoints = vec![endpoint("a"), EndpointView { condition, ..endpoint("b") }];
+        let shown = ClickHouse::new(View::Storing, ClusterTrouble::default(), endpoints);
+        let want = json!({"state": "storing", "endpoints": [
+            {"url": "a", "state": "up", "seconds": 5},
+            {"url": "b", "state": "down", "seconds": 5, "why": "refused"},
+        ]});
+        assert_eq!(serde_json::to_value(shown).unwrap(), want);
+    }
+
     #[test]
     fn clickhouse_is_described_with_its_nodes() {
-        let shown = |view, unwell| serde_json::to_value(ClickHouse::new(view, unwell)).unwrap();
+        let shown = |view, unwell| serde_json::to_value(ClickHouse::new(view, unwell, vec![endpoint("a")])).unwrap();
         assert_eq!(shown(View::Storing, ClusterTrouble::default()), json!({"state": "storing"}));
         let away = View::Away { since: Duration::from_secs(7), why: "down".to_owned() };
         let unwell = ClusterTrouble { absent: vec!["a:1".to_owned()], ..ClusterTrouble::default() };

@@ -2,8 +2,8 @@
 
 mod health;
 
-use crate::clickhouse::Availability;
 use crate::clickhouse::joins::Joining;
+use crate::clickhouse::{Availability, Condition, Endpoints};
 use crate::connections::Server;
 use crate::embedded::Fence;
 use crate::journal::Backlog;
@@ -64,6 +64,8 @@ pub struct Admin {
     pub backlog: Backlog,
     /// Whether ClickHouse accepts inserts.
     pub clickhouse: Availability,
+    /// Where ClickHouse is, and what of that answers.
+    pub endpoints: Endpoints,
     /// Whether captured calls are joined to roots that come later.
     pub joining: Joining,
     /// How the embedded engine is confined, if it is this process's: `None` until it was up.
@@ -99,6 +101,11 @@ async fn health(State(admin): State<Admin>) -> Response {
 async fn metrics(State(admin): State<Admin>) -> Response {
     admin.metrics.journal.oldest_seconds.set(saturating_i64(admin.oldest_seconds().into()));
     admin.metrics.traces_known.set(saturating_i64(to_u64(admin.traces.len()).into()));
+    if admin.endpoints.count() > 1 {
+        for endpoint in admin.endpoints.view() {
+            admin.metrics.endpoint_up(&endpoint.url, endpoint.condition == Condition::Up);
+        }
+    }
     match admin.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

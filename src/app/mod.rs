@@ -19,7 +19,7 @@ mod warm;
 
 pub use alone::{Parent, serve_clickhouse};
 pub use journal::dead_letters;
-pub use store::{clickhouse_dir, layout, schema};
+pub use store::{clickhouse_dir, client, layout, schema};
 
 use crate::admin::Admin;
 use crate::clickhouse::{Availability, nodes};
@@ -125,7 +125,10 @@ impl App {
         let addresses = Addresses::of(&self.listeners, &self.store)?;
         let client = self.store.client.clone();
         let engine = self.store.spawn(&self.metrics, tokens.engine.clone());
-        let watching = tokio::spawn(nodes::watch(client, self.availability));
+        let endpoints = client.endpoints().clone();
+        let watching = tokio::spawn(async {
+            tokio::join!(endpoints.watch(), nodes::watch(client, self.availability));
+        });
         let draining = tokens.drain.clone();
         let tasks = Tasks {
             committing: tokio::task::spawn_blocking(move || committer.run(draining)),

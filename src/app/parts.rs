@@ -159,7 +159,7 @@ impl Shared<'_> {
 
     pub(super) fn joiner(&self) -> Joiner {
         Joiner {
-            client: self.client.clone(),
+            client: self.client.pinned(),
             traces: self.traces.clone(),
             config: self.config.joiner.clone(),
             metrics: self.metrics.clone(),
@@ -171,7 +171,7 @@ impl Shared<'_> {
 
     pub(super) fn superseder(&self, noted: Noted) -> Superseder {
         Superseder {
-            client: self.client.clone(),
+            client: self.client.pinned(),
             noted,
             metrics: self.metrics.clone(),
             availability: self.availability.clone(),
@@ -185,6 +185,7 @@ impl Shared<'_> {
             pipeline: pipeline.probe(),
             backlog: backlog.clone(),
             clickhouse: self.availability.clone(),
+            endpoints: self.client.endpoints().clone(),
             joining: joiner.joining.clone(),
             fence: store.fence(),
             metrics: self.metrics.clone(),
@@ -196,7 +197,7 @@ impl Shared<'_> {
 
     pub(super) fn warm_up(&self, learn: mpsc::Sender<Vec<recent::Stored>>, is_new: IsNew) -> WarmUp {
         WarmUp {
-            client: self.client.clone(),
+            client: self.client.pinned(),
             availability: self.availability.clone(),
             learn,
             is_new,

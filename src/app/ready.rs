@@ -2,6 +2,7 @@
 
 use super::listeners::Listeners;
 use super::store::Store;
+use crate::clickhouse::Urls;
 use crate::clickhouse::schema::TABLE;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ pub(super) struct Addresses {
     http: SocketAddr,
     health: SocketAddr,
     metrics: SocketAddr,
-    clickhouse: String,
+    clickhouse: Urls,
     /// The folder of the embedded ClickHouse; `None` with an external one.
     data_dir: Option<PathBuf>,
     table: String,
@@ -47,7 +48,7 @@ impl Addresses {
             http: listeners.http.local_addr()?,
             health: listeners.health.local_addr()?,
             metrics: listeners.metrics.local_addr()?,
-            clickhouse: store.url.clone(),
+            clickhouse: store.urls.clone(),
             data_dir: store.data_dir().map(Path::to_owned),
             table: format!("{}.{TABLE}", store.client.database()),
         })
@@ -71,9 +72,10 @@ impl Addresses {
              Store a chat-completion:\n\n  \
              curl -s {chat} -H 'Content-Type: application/json' -d '{SAMPLE}'\n\n\
              and, a second later, find it:\n\n  \
-             curl -s {clickhouse} --data-binary \"SELECT Timestamp, TraceId, SpanName, InputTokens, OutputTokens \
+             curl -s {first} --data-binary \"SELECT Timestamp, TraceId, SpanName, InputTokens, OutputTokens \
              FROM {table} ORDER BY Timestamp DESC LIMIT 5 FORMAT PrettyCompactMonoBlock\"\n",
             version = env!("CARGO_PKG_VERSION"),
+            first = clickhouse.first(),
         )
     }
 
@@ -84,7 +86,7 @@ impl Addresses {
             "http": self.http.to_string(),
             "health": self.health.to_string(),
             "metrics": self.metrics.to_string(),
-            "clickhouse": self.clickhouse,
+            "clickhouse": self.clickhouse.first(),
             "pid": std::process::id(),
         });
         let unfinished = path.with_extension("unfinished");

@@ -1,8 +1,8 @@
 //! The ClickHouse that rows go to: the embedded one, which this process starts and supervises, or an external one.
 
 use super::listeners::bind;
-use crate::clickhouse::Client;
 use crate::clickhouse::schema::{Home, Layout, Schema};
+use crate::clickhouse::{Client, Urls};
 use crate::config::Config;
 use crate::embedded;
 use crate::telemetry::Metrics;
@@ -36,10 +36,19 @@ pub fn layout(config: &Config) -> Layout {
     }
 }
 
+/// A client for a command: of the configured ClickHouse, or of the embedded one of a running Millrace.
+#[must_use]
+pub fn client(config: &Config) -> Client {
+    match &config.clickhouse.url {
+        Some(urls) => Client::new(urls, &config.clickhouse),
+        None => Client::new(&format!("http://{}", config.embedded.listen), &config.clickhouse),
+    }
+}
+
 /// A ClickHouse that is not started yet.
 pub(super) struct Store {
     pub(super) client: Client,
-    pub(super) url: String,
+    pub(super) urls: Urls,
     embedded: Option<Embedded>,
 }
 
@@ -54,8 +63,8 @@ impl Store {
     /// # Errors
     /// If the port of the embedded engine is taken.
     pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
-        if let Some(url) = &config.clickhouse.url {
-            return Ok(Self { client: Client::new(url, &config.clickhouse), url: url.clone(), embedded: None });
+        if let Some(urls) = &config.clickhouse.url {
+            return Ok(Self { client: Client::new(urls, &config.clickhouse), urls: urls.clone(), embedded: None });
         }
         let listen = settle_port(config.embedded.listen)?;
         let url = format!("http://{listen}");
@@ -64,7 +73,7 @@ impl Store {
         let client = Client::new(&url, &config.clickhouse).with_header(embedded::OWN_HEADER, &own_secret);
         let command = engine_command(config, listen, &data_dir, own_secret)?;
         let (fence, _no_reader_yet) = watch::channel(None);
-        Ok(Self { client, url, embedded: Some(Embedded { data_dir, command, fence }) })
+        Ok(Self { client, urls: Urls::from(&url), embedded: Some(Embedded { data_dir, command, fence }) })
     }
 
     /// The folder of the embedded engine.

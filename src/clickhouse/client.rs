@@ -1,7 +1,8 @@
-//! A client of one ClickHouse: statements, their settings, and how long they may take.
+//! A client of one ClickHouse: statements, their settings, how long they may take, and at which of its endpoints.
 
 use super::cluster::{ClusterName, TABLE};
-use super::config::{Config, Database};
+use super::config::{Config, Database, Urls};
+use super::endpoints::{Endpoints, InUse, Repeat};
 use super::errors::Failure;
 use ::clickhouse::query::Query;
 use ::clickhouse::{RowOwned, RowRead};
@@ -14,10 +15,12 @@ pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// A setting of one statement: name and value.
 pub(super) type Setting = (&'static str, &'static str);
 
-/// A connection pool to one ClickHouse.
+/// A connection pool to each endpoint of one ClickHouse.
 #[derive(Clone)]
 pub struct Client {
-    http: ::clickhouse::Client,
+    endpoints: Endpoints,
+    /// The endpoint that is used while it is up.
+    preferred: Option<usize>,
     database: Database,
     cluster: Option<ClusterName>,
 }
@@ -31,31 +34,31 @@ impl fmt::Debug for Client {
 impl Client {
     /// Makes a client; connects when first used.
     #[must_use]
-    pub fn new(url: &str, config: &Config) -> Self {
-        let mut http = ::clickhouse::Client::default()
-            .with_url(url)
-            .with_product_info("millrace", env!("CARGO_PKG_VERSION"))
-            // inserts arrive here compressed already, see `insert_frames`
-            .with_compression(::clickhouse::Compression::None);
-        if let Some(user) = &config.user {
-            http = http.with_user(user);
-        }
-        if let Some(password) = &config.password {
-            http = http.with_password(password.reveal());
-        }
-        if config.cluster.is_some() {
-            for (name, value) in CLUSTER_SETTINGS {
-                http = http.with_setting(*name, *value);
-            }
-        }
-        Self { http, database: config.database.clone(), cluster: config.cluster.clone() }
+    pub fn new(urls: impl Into<Urls>, config: &Config) -> Self {
+        let urls = urls.into();
+        let endpoints = Endpoints::new(urls.iter().map(|url| (url.to_owned(), http(url, config))));
+        Self { endpoints, preferred: None, database: config.database.clone(), cluster: config.cluster.clone() }
     }
 
     /// The same, with a header on every request.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
-        self.http = self.http.with_header(name, value);
+        self.endpoints = self.endpoints.map(|http| http.with_header(name, value));
         self
+    }
+
+    /// The same, at one endpoint while that is up: for statements that build on what those before them saw. Replicas lag behind each
+    /// other.
+    #[must_use]
+    pub fn pinned(&self) -> Self {
+        let preferred = self.preferred.or_else(|| Some(self.endpoints.choose(None, &[]).number()));
+        Self { preferred, ..self.clone() }
+    }
+
+    /// Where it sends.
+    #[must_use]
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
     /// The database of the table.
@@ -91,9 +94,29 @@ impl Client {
         self.cluster.as_ref()
     }
 
-    /// The crate's client, for inserts.
-    pub(super) fn http(&self) -> &::clickhouse::Client {
-        &self.http
+    /// Does something at an endpoint; if that fails, and it may be repeated, at each of the others once.
+    pub(super) async fn at_any<'c, T, D>(
+        &'c self,
+        repeat: Repeat,
+        run: impl Fn(&'c ::clickhouse::Client) -> D,
+    ) -> Result<T, Failure>
+    where
+        D: Future<Output = Result<T, Failure>>,
+    {
+        let mut tried = Vec::new();
+        loop {
+            let endpoint = self.endpoints.choose(self.preferred, &tried);
+            tried.push(endpoint.number());
+            let done = tokio::select! {
+                biased;
+                done = run(endpoint.http()) => endpoint.heard(done),
+                () = endpoint.is_lost() => Err(Failure::of_silence()),
+            };
+            match done {
+                Err(failure) if repeat.allows(&failure) && tried.len() < self.endpoints.count() => {}
+                done => return done,
+            }
+        }
     }
 
     /// Runs a statement that returns no rows.
@@ -106,7 +129,7 @@ impl Client {
 
     /// The same with settings of its own, and as long as `timeout`.
     pub(super) async fn execute_with(&self, sql: &str, settings: &[Setting], timeout: Duration) -> Result<(), Failure> {
-        within(timeout, self.query(sql, settings).execute()).await
+        self.at_any(Repeat::Unsent, |http| within(timeout, query(http, sql, settings).execute())).await
     }
 
     /// All rows of a result that is known to be small.
@@ -120,15 +143,41 @@ impl Client {
         sql: &str,
         settings: &[Setting],
     ) -> Result<Vec<R>, Failure> {
-        within(STATEMENT_TIMEOUT, self.query(sql, settings).fetch_all()).await
+        self.at_any(Repeat::Always, |http| within(STATEMENT_TIMEOUT, query(http, sql, settings).fetch_all())).await
     }
 
-    /// A statement, still to be run.
-    pub(super) fn query(&self, sql: &str, settings: &[Setting]) -> Query {
-        // `?` is a placeholder to the crate
-        let query = self.http.query(&sql.replace('?', "??"));
-        settings.iter().fold(query, |query, (name, value)| query.with_setting(*name, *value))
+    /// A question, still to be asked, whose answer is read in parts; and where it is asked, which is to be told what is heard.
+    pub(super) fn question(&self, sql: &str) -> (Query, InUse<'_>) {
+        let endpoint = self.endpoints.choose(self.preferred, &[]);
+        (query(endpoint.http(), sql, &[]), endpoint)
     }
+}
+
+/// The crate's client of one endpoint.
+fn http(url: &str, config: &Config) -> ::clickhouse::Client {
+    let mut http = ::clickhouse::Client::default()
+        .with_url(url)
+        .with_product_info("millrace", env!("CARGO_PKG_VERSION"))
+        // inserts arrive here compressed already, see `insert_frames`
+        .with_compression(::clickhouse::Compression::None);
+    if let Some(user) = &config.user {
+        http = http.with_user(user);
+    }
+    if let Some(password) = &config.password {
+        http = http.with_password(password.reveal());
+    }
+    if config.cluster.is_some() {
+        for (name, value) in CLUSTER_SETTINGS {
+            http = http.with_setting(*name, *value);
+        }
+    }
+    http
+}
+
+fn query(http: &::clickhouse::Client, sql: &str, settings: &[Setting]) -> Query {
+    // `?` is a placeholder to the crate
+    let query = http.query(&sql.replace('?', "??"));
+    settings.iter().fold(query, |query, (name, value)| query.with_setting(*name, *value))
 }
 
 /// An answer, or a part of it, that comes in time.
@@ -151,11 +200,22 @@ const CLUSTER_SETTINGS: &[(&str, &str)] = &[
     ("distributed_ddl_output_mode", "null_status_on_timeout_only_active"),
     // and before that so long, in seconds
     ("distributed_ddl_task_timeout", "10"),
+    // an answer without the rows of a shard would make them missing
+    ("skip_unavailable_shards", "0"),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn statements_that_build_on_each_other_stay_at_one_endpoint() {
+        let client = Client::new("http://a,http://b,http://c", &Config::default());
+        let of = |client: &Client| client.endpoints.choose(client.preferred, &[]).number();
+        let (one, other) = (client.pinned(), client.pinned());
+        let all: Vec<_> = [&one, &one, &other, &one.pinned(), &one, &other].map(of).into();
+        assert_eq!(all, [0, 0, 1, 0, 0, 1], "and others are elsewhere");
+    }
 
     #[test]
     fn on_a_cluster_the_tables_that_hold_rows_are_changed() {

@@ -1,6 +1,7 @@
 //! The section `clickhouse` of the configuration.
 
 use super::cluster::{Cluster, ClusterName, ReplicaPath};
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -8,8 +9,8 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// Address of the HTTP interface, such as `http://clickhouse:8123`; absent = the embedded one.
-    pub url: Option<String>,
+    /// Addresses of the HTTP interface, such as `http://clickhouse:8123`, one for each node; absent = the embedded one.
+    pub url: Option<Urls>,
     /// User name.
     pub user: Option<String>,
     /// Password.
@@ -28,6 +29,129 @@ impl Config {
     pub fn cluster(&self) -> Option<Cluster> {
         let replica_path = self.replica_path.clone();
         self.cluster.clone().map(|name| Cluster { name, replica_path })
+    }
+}
+
+/// Addresses of the HTTP interfaces of one ClickHouse: a text, with commas between several, or a list of texts. There is at least
+/// one, but it may be anything until [`problem`](Self::problem) is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Urls(Vec<String>);
+
+/// Most endpoints: each is a label of a metric.
+const URLS_MAX: usize = 64;
+
+impl Urls {
+    /// Each.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// The first.
+    ///
+    /// # Panics
+    /// Never: there is one.
+    #[must_use]
+    pub fn first(&self) -> &str {
+        self.0.first().expect("neither a text nor a list becomes no address")
+    }
+
+    /// Whether there is more than one.
+    #[must_use]
+    pub fn are_several(&self) -> bool {
+        self.0.len() > 1
+    }
+
+    /// What is wrong with the first that is wrong, without saying what it is: a password may be in it.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        if self.0.len() > URLS_MAX {
+            return Some(format!("must have at most {URLS_MAX} entries, not {}", self.0.len()));
+        }
+        for (place, url) in self.0.iter().enumerate() {
+            let which = if self.are_several() { format!("entry {} ", place + 1) } else { String::new() };
+            if let Some(what) = problem_of(url) {
+                return Some(format!("{which}{what}"));
+            }
+            if let Some(same) = self.0.iter().take(place).position(|earlier| is_same(earlier, url)) {
+                return Some(format!("{which}is the same as entry {}", same + 1));
+            }
+        }
+        None
+    }
+}
+
+fn problem_of(url: &str) -> Option<&'static str> {
+    let Some(uri) = url.parse::<http::Uri>().ok().filter(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+    }) else {
+        return Some("must be the HTTP interface, such as http://clickhouse:8123");
+    };
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Some("must not have a user or password in it: set clickhouse.user and clickhouse.password");
+    }
+    uri.query()
+        .map(|_| "must not have a query: none of it would be sent; settings belong to the profile of clickhouse.user")
+}
+
+fn is_same(one: &str, other: &str) -> bool {
+    one.trim_end_matches('/').eq_ignore_ascii_case(other.trim_end_matches('/'))
+}
+
+impl fmt::Display for Urls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+impl From<&str> for Urls {
+    fn from(text: &str) -> Self {
+        Self(text.split(',').map(|url| url.trim().to_owned()).collect())
+    }
+}
+
+impl From<&String> for Urls {
+    fn from(text: &String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<&Urls> for Urls {
+    fn from(urls: &Urls) -> Self {
+        urls.clone()
+    }
+}
+
+impl Serialize for Urls {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.are_several() { self.0.serialize(serializer) } else { serializer.serialize_str(self.first()) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Urls {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UrlsVisitor)
+    }
+}
+
+struct UrlsVisitor;
+
+impl<'de> Visitor<'de> for UrlsVisitor {
+    type Value = Urls;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an address, such as http://clickhouse:8123, or a list of addresses")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Urls, E> {
+        Ok(Urls::from(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Urls, A::Error> {
+        let mut urls = Vec::new();
+        while let Some(url) = entries.next_element::<String>()? {
+            urls.push(url);
+        }
+        if urls.is_empty() { Err(serde::de::Error::custom("the list has no address")) } else { Ok(Urls(urls)) }
     }
 }
 

@@ -60,6 +60,15 @@ pub enum Class {
     Permanent,
 }
 
+/// What is wrong with an endpoint, rather than with what was sent to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// There is no connection to it: nothing was sent.
+    Unreachable,
+    /// The connection broke, or a proxy before ClickHouse answered with an error of its own.
+    Broken,
+}
+
 /// A request that ClickHouse did not confirm.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -74,6 +83,8 @@ pub struct Failure {
     pub timed_out: bool,
     /// It went wrong on this side of the wire: ClickHouse was not asked.
     pub is_own: bool,
+    /// What is wrong with the way to ClickHouse, if that is what failed: another endpoint may be well.
+    pub fault: Option<Fault>,
     /// All that ClickHouse said, which may quote what a sender sent: for the dead letters, not for a log.
     pub detail: String,
 }
@@ -84,24 +95,33 @@ impl Failure {
         match error {
             Error::BadResponse(text) => Self::of_response(text),
             Error::TimedOut => Self::of_timeout(),
-            Error::Network(cause) => Self::network(&chain(cause.as_ref())),
+            Error::Network(cause) => Self::network(cause.as_ref()),
             other => Self::new(None, Class::Retry, &other.to_string()),
         }
     }
 
     fn new(code: Option<u32>, class: Class, message: &str) -> Self {
         let message = cut(message.trim(), MESSAGE_BYTES_MAX).to_owned();
-        Self { code, class, detail: message.clone(), message, timed_out: false, is_own: false }
+        Self { code, class, detail: message.clone(), message, timed_out: false, is_own: false, fault: None }
     }
 
     pub(super) fn of_timeout() -> Self {
         Self { timed_out: true, ..Self::new(None, Class::Retry, "ClickHouse did not answer in time") }
     }
 
-    fn network(cause: &str) -> Self {
+    fn network(error: &(dyn std::error::Error + 'static)) -> Self {
+        use hyper_util::client::legacy::Error;
+        let is_unreachable = error.downcast_ref::<Error>().is_some_and(Error::is_connect);
+        let fault = if is_unreachable { Fault::Unreachable } else { Fault::Broken };
+        let cause = chain(error);
         // a wrong certificate stays wrong until somebody changes it
         let class = if cause.contains("certificate") { Class::Hold } else { Class::Retry };
-        Self::new(None, class, &format!("cannot reach ClickHouse: {cause}"))
+        Self { fault: Some(fault), ..Self::new(None, class, &format!("cannot reach ClickHouse: {cause}")) }
+    }
+
+    /// Another endpoint is asked instead of one that is silent.
+    pub(super) fn of_silence() -> Self {
+        Self { fault: Some(Fault::Broken), ..Self::new(None, Class::Retry, "the endpoint of ClickHouse is silent") }
     }
 
     pub(super) fn of_response(text: &str) -> Self {
@@ -115,7 +135,10 @@ impl Failure {
                 detail: cut(text.trim(), DETAIL_BYTES_MAX).to_owned(),
                 ..Self::new(code, class, &format!("Code: {number} {}", name_in(text)))
             },
-            None => Self::new(code, class, "ClickHouse, or a proxy before it, answered with an error without a code"),
+            None => Self {
+                fault: (class == Class::Retry).then_some(Fault::Broken),
+                ..Self::new(code, class, "ClickHouse, or a proxy before it, answered with an error without a code")
+            },
         }
     }
 
@@ -238,8 +261,13 @@ mod tests {
             assert!(exception(code).is_answer(), "{code}");
         }
         assert!(exception(159).timed_out && !exception(209).timed_out);
-        for failure in [Failure::of_response("502 Bad Gateway"), Failure::of_timeout(), Failure::local("no")] {
-            assert!(!failure.is_answer(), "{failure:?}");
+        for (failure, fault) in [
+            (Failure::of_response("502 Bad Gateway"), Some(Fault::Broken)),
+            (Failure::of_response("404 Not Found"), None),
+            (Failure::of_timeout(), None),
+            (Failure::local("no"), None),
+        ] {
+            assert_eq!((failure.is_answer(), failure.fault), (false, fault), "{failure:?}");
         }
         for (code, may_be) in [(241, true), (271, true), (6, true), (252, false), (60, false), (999, false)] {
             assert_eq!(exception(code).may_be_of_rows(), may_be, "{code}");

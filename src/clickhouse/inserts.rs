@@ -12,6 +12,7 @@
 use super::client::Client;
 use super::cluster::{TABLE, system_table};
 use super::config::Database;
+use super::endpoints::Repeat;
 use super::errors::{Class, Failure};
 use crate::columns::COLUMNS;
 use crate::ids::SegmentId;
@@ -58,8 +59,20 @@ impl Client {
         token: &str,
         confirm_within: Duration,
     ) -> Result<(), Failure> {
-        let mut insert = self
-            .http()
+        // the token makes it one insert, at whatever endpoints it was tried
+        let insert = |http| self.insert_at(http, frames.clone(), columns, token, confirm_within);
+        self.at_any(Repeat::Always, insert).await
+    }
+
+    async fn insert_at(
+        &self,
+        http: &::clickhouse::Client,
+        frames: Bytes,
+        columns: Option<&[String]>,
+        token: &str,
+        confirm_within: Duration,
+    ) -> Result<(), Failure> {
+        let mut insert = http
             .insert_formatted_with(insert_statement(self.database(), columns))
             .with_timeouts(Some(SEND_TIMEOUT), Some(confirm_within + ANSWER_TIMEOUT))
             .with_setting("max_execution_time", confirm_within.as_secs().max(1).to_string())

@@ -5,6 +5,7 @@ mod availability;
 mod client;
 mod cluster;
 mod config;
+mod endpoints;
 mod errors;
 mod inserts;
 pub mod joins;
@@ -15,6 +16,7 @@ pub mod superseded;
 
 pub use availability::{Availability, ClusterTrouble, SegmentView, View};
 pub use client::Client;
-pub use config::{Config, Database, Secret};
-pub use errors::{Class, Failure};
+pub use config::{Config, Database, Secret, Urls};
+pub use endpoints::{Condition, EndpointView, Endpoints};
+pub use errors::{Class, Failure, Fault};
 pub use inserts::{NoneUnderWay, OVERTIME, Unconfirmed};

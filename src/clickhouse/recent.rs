@@ -112,9 +112,10 @@ async fn spans_of(
     );
     let accepted_by = UnixNanos::new(part.modified_secs.saturating_mul(1_000_000_000)).unwrap_or_default();
     let failed = |error| Failure::of(&error);
-    let mut rows = client.query(&sql, &[]).param("part", &part.name).fetch::<Ids<'_>>().map_err(failed)?;
+    let (question, endpoint) = client.question(&sql);
+    let mut rows = question.param("part", &part.name).fetch::<Ids<'_>>().map_err(failed)?;
     let (mut found, mut batch) = (0, Vec::new());
-    while let Some(ids) = within(STATEMENT_TIMEOUT, rows.next()).await? {
+    while let Some(ids) = endpoint.heard(within(STATEMENT_TIMEOUT, rows.next()).await)? {
         found += 1;
         batch.extend(ids.stored(accepted_by));
         if batch.len() >= BATCH_SPANS {
@@ -164,9 +165,10 @@ pub async fn rows_of(
         began.start(),
         began.end(),
     );
-    let mut rows = client.query(&sql, &[]).fetch::<RowKey>().map_err(|error| Failure::of(&error))?;
+    let (question, endpoint) = client.question(&sql);
+    let mut rows = question.fetch::<RowKey>().map_err(|error| Failure::of(&error))?;
     let mut found = HashSet::new();
-    while let Some(row) = within(STATEMENT_TIMEOUT, rows.next()).await? {
+    while let Some(row) = endpoint.heard(within(STATEMENT_TIMEOUT, rows.next()).await)? {
         found.insert(row);
     }
     Ok(found)

@@ -61,9 +61,11 @@ fn clickhouse(config: &Config) -> Result<(), String> {
         return Err("clickhouse.replica_path: needs clickhouse.cluster; without it no table is replicated".to_owned());
     }
     match &clickhouse.url {
-        Some(url) if !is_http(url) => {
-            Err("clickhouse.url: must be the HTTP interface, such as http://clickhouse:8123".to_owned())
-        }
+        Some(urls) => match urls.problem() {
+            Some(problem) => Err(format!("clickhouse.url: {problem}")),
+            None if urls.are_several() && clickhouse.cluster.is_none() => Err(SEVERAL_SERVERS.to_owned()),
+            None => Ok(()),
+        },
         None if clickhouse.cluster.is_some() => {
             Err("clickhouse.cluster: needs clickhouse.url; the embedded ClickHouse is not a cluster".to_owned())
         }
@@ -74,15 +76,12 @@ fn clickhouse(config: &Config) -> Result<(), String> {
                  has one user, default"
             )),
         },
-        Some(_) => Ok(()),
     }
 }
 
-fn is_http(url: &str) -> bool {
-    url.parse::<http::Uri>().is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
-    })
-}
+/// An insert that is repeated at another server is stored twice unless both are replicas of the same tables.
+const SEVERAL_SERVERS: &str = "clickhouse.url: several addresses need clickhouse.cluster. Without it each server has tables of \
+                               its own: each would hold a part of the spans, and some of them twice";
 
 /// The port of the embedded engine takes any SQL.
 fn sql_port(config: &Config) -> Result<(), String> {

@@ -50,7 +50,7 @@ impl Config {
     pub(super) fn apply(&mut self, environment: &Environment) {
         let set = |name: &str| environment.get(name).filter(|value| !value.is_empty()).cloned();
         if let Some(url) = set("MILLRACE_CLICKHOUSE_URL") {
-            self.clickhouse.url = Some(url);
+            self.clickhouse.url = Some(clickhouse::Urls::from(&url));
         }
         if let Some(user) = set("MILLRACE_CLICKHOUSE_USER") {
             self.clickhouse.user = Some(user);

@@ -48,7 +48,7 @@ fn the_keys_of_the_documentation_are_read() {
     assert_eq!(config.receivers.otlp_grpc.listen.to_string(), "0.0.0.0:14317");
     assert_eq!(config.receivers.http.listen.to_string(), "[::1]:14318");
     assert_eq!(config.exporter.flush_after.as_millis(), 1_500);
-    assert_eq!(config.clickhouse.url.as_deref(), Some("http://ch:8123"));
+    assert_eq!(config.clickhouse.url, Some("http://ch:8123".into()));
     assert_eq!(config.clickhouse.user.as_deref(), Some("writer"));
     assert_eq!(config.clickhouse.password.as_ref().map(clickhouse::Secret::reveal), Some("a$b"));
     assert_eq!(config.clickhouse.database.to_string(), "llm");
@@ -201,7 +201,7 @@ fn values_of_variables_have_the_type_that_their_key_has() {
     let http = parse_with("receivers: { http: { listen: \"127.0.0.1:${env:X}\" } }", "99").unwrap().receivers.http;
     assert_eq!(http.listen.port(), 99);
     let url = "clickhouse: { url: \"http://${env:X}_y:${env:PORT:-8123}/$$a$b\" }";
-    assert_eq!(parse_with(url, "h").unwrap().clickhouse.url.as_deref(), Some("http://h_y:8123/$a$b"));
+    assert_eq!(parse_with(url, "h").unwrap().clickhouse.url, Some("http://h_y:8123/$a$b".into()));
     let nothing = "clickhouse:\n  password: ${env:X}\n";
     assert!(parse_with(nothing, "").unwrap_err().contains("${env:X}: X is not set"));
     assert_eq!(parse_with(&nothing.replace("X}", "X:-}"), "").unwrap(), Config::default());
@@ -234,6 +234,63 @@ fn no_message_shows_the_value_of_a_variable() {
     let nowhere = parse_with("clickhouse: { url: \"${env:X}\" }", secret).unwrap();
     let error = nowhere.check().unwrap_err().to_string();
     assert!(!error.contains("hunter2") && error.contains("clickhouse.url: must be the HTTP interface"), "{error}");
+}
+
+#[test]
+fn several_addresses_of_clickhouse_are_a_list_or_a_text_with_commas() {
+    let want = Some("http://a:8123,https://b:8443/x".into());
+    for yaml in [
+        "clickhouse: { url: [http://a:8123, https://b:8443/x] }",
+        "clickhouse: { url: 'http://a:8123, https://b:8443/x' }",
+        "clickhouse:\n  url:\n    - \"http://${env:X}:8123\"\n    - https://b:8443/x\n",
+        "clickhouse:\n  url: http://${env:X}:8123,https://b:8443/x\n",
+    ] {
+        let config = parse_with(yaml, "a").unwrap();
+        assert_eq!(config.clickhouse.url, want, "{yaml}");
+        assert_eq!(parse(&config.to_yaml().unwrap()).unwrap(), config, "as it is printed");
+    }
+    assert_eq!(
+        parse_with("clickhouse:\n  url: ${env:X}\n", "http://a:8123,https://b:8443/x").unwrap().clickhouse.url,
+        want
+    );
+    let mut config = Config::default();
+    config.apply(&Environment::from([(
+        "MILLRACE_CLICKHOUSE_URL".to_owned(),
+        "http://a:8123, https://b:8443/x".to_owned(),
+    )]));
+    assert_eq!(config.clickhouse.url, want);
+}
+
+#[test]
+fn an_address_of_clickhouse_that_cannot_be_meant_is_named_and_not_shown() {
+    let problem = |url: &str| {
+        let config = parse(&format!("clickhouse: {{ url: {url}, cluster: one }}"))?;
+        config.check().map_err(|error| error.to_string())
+    };
+    for (url, said) in [
+        ("hunter2:9000", "must be the HTTP interface, such as http://clickhouse:8123"),
+        ("'http://a:8123,'", "entry 2 must be the HTTP interface, such as http://clickhouse:8123"),
+        ("[http://a:8123, 'tcp://hunter2:9000']", "entry 2 must be the HTTP interface, such as http://clickhouse:8123"),
+        (
+            "[http://a:8123, 'http://me:hunter2@b:8123']",
+            "entry 2 must not have a user or password in it: set clickhouse.user and clickhouse.password",
+        ),
+        (
+            "'http://a:8123/?password=hunter2'",
+            "must not have a query: none of it would be sent; settings belong to the profile of clickhouse.user",
+        ),
+        ("[http://a:8123, http://b:8123, 'http://A:8123/']", "entry 3 is the same as entry 1"),
+        ("[]", "the list has no address (line 1"),
+        ("{ a: b }", "invalid type: map, expected an address, such as http://clickhouse:8123, or a list of addresses"),
+    ] {
+        let error = problem(url).unwrap_err();
+        assert!(error.starts_with(&format!("clickhouse.url: {said}")) && !error.contains("hunter2"), "{url}: {error}");
+    }
+    let many: Vec<String> = (0..65).map(|number| format!("http://n{number}:8123")).collect();
+    assert_eq!(problem(&format!("{many:?}")).unwrap_err(), "clickhouse.url: must have at most 64 entries, not 65");
+    assert_eq!(problem("[http://a:8123, http://b:8123]"), Ok(()));
+    let alone = parse("clickhouse: { url: [http://a:8123, http://b:8123] }").unwrap().check().unwrap_err().to_string();
+    assert!(alone.starts_with("clickhouse.url: several addresses need clickhouse.cluster."), "{alone}");
 }
 
 #[test]

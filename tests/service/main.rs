@@ -14,6 +14,7 @@ mod command_line;
 mod content;
 mod dialects;
 mod embedded;
+mod endpoints;
 mod engine_killed;
 mod external_clickhouse;
 mod full_channel;

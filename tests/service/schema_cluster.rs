@@ -63,7 +63,8 @@ fn without_keeper(statement: &str) -> String {
         .replace("replicated_deduplication_window", "non_replicated_deduplication_window")
 }
 
-fn cluster_of_one() -> Engine {
+/// An engine that is a cluster of one, with the tables.
+pub(crate) fn cluster_of_one() -> Engine {
     let engine = Engine::start_with_settings(CLUSTER_OF_ONE);
     for statement in statements(&fixture("cluster.sql")) {
         engine.sql("default").rows(&without_keeper(&statement), &[]);

@@ -143,6 +143,8 @@ impl Schema {
     /// When rows cannot be inserted now: ClickHouse rejects a statement or is unreachable, another Millrace is at it, or something is
     /// missing that an operator has to make.
     pub async fn prepare(&self, client: &Client) -> Result<(), Failure> {
+        // each step builds on what those before it did
+        let client = &client.pinned();
         let found = Found::look(client, &self.layout).await?;
         if let Some(misfit) = self.misfit(&found) {
             return Err(Failure::hold(&misfit));

@@ -1,17 +1,19 @@
 //! A cluster of real ClickHouse nodes with ZooKeeper, and the real binary in front of it.
 //!
 //! ```text
-//! nodes     the cluster: up, a node or Keeper killed and started again, and down
-//! load      spans through a Millrace, and what became of them
-//! ddl       the schema on every topology
-//! replicas  those added later, and those that do not meet
-//! faults    nodes and Keeper that are away for a while
+//! nodes      the cluster: up, a node or Keeper killed and started again, and down
+//! load       spans through a Millrace, and what became of them
+//! ddl        the schema on every topology
+//! replicas   those added later, and those that do not meet
+//! faults     nodes and Keeper that are away for a while
+//! endpoints  several nodes in `clickhouse.url`
 //! ```
 //!
 //! `make test-cluster` installs ZooKeeper and runs these. Without it they are skipped, which they say; `MILLRACE_TEST_CLUSTER=required`
 //! makes that a failure.
 
 mod ddl;
+mod endpoints;
 mod faults;
 mod load;
 mod nodes;
