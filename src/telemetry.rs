@@ -49,6 +49,7 @@ pub struct Metrics {
     repeated: ByReceiver,
     /// Attributes dropped because a later one of the same span had the same key.
     pub attributes_repeated: IntCounter,
+    implausible: IntCounterVec,
     ledger: Arc<Mutex<Counts>>,
     law: Law,
     sent: IntCounter,
@@ -109,6 +110,12 @@ impl Metrics {
                 "millrace_attributes_repeated",
                 "Attributes dropped because a later one of the same span had the same key.",
             )?,
+            implausible: registered_counters(
+                &registry,
+                "millrace_implausible_values",
+                "Calls with a value that cannot be true, by the rule that corrected or dropped it.",
+                &["rule"],
+            )?,
             ledger: Arc::default(),
             law: Law::registered(&registry)?,
             sent: counter("otelcol_exporter_sent_spans", "Spans that ClickHouse confirmed.")?,
@@ -146,6 +153,11 @@ impl Metrics {
 
     fn ledger(&self) -> MutexGuard<'_, Counts> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts calls with a value that cannot be true.
+    pub fn count_implausible(&self, rule: &str, calls: u64) {
+        self.implausible.with_label_values(&[rule]).inc_by(calls);
     }
 
     /// Counts spans that came in and are now pending.

@@ -85,7 +85,8 @@ pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<Ch
         Some(failure) => (Status::Error, failure.message),
         None => (Status::Unset, "".into()),
     };
-    let (call, attributes) = attributes.finish();
+    let (mut call, attributes) = attributes.finish();
+    call.settle(timing.known());
     Ok(ChatSpan {
         trace,
         span_id,
@@ -164,7 +165,7 @@ fn put_call<'c>(
     attributes.call.provider = attributes.stated(semconv::PROVIDER_NAME, Some(provider));
     attributes.optional_text(semconv::OPENAI_API_TYPE, capture.api_type.map(Cow::Borrowed));
     request.put(attributes, is_stream);
-    attributes.call.usage = usage.plausible();
+    attributes.call.usage = usage;
     put_usage(attributes, &usage);
     response.put(attributes, &usage, cost.and_then(|cost| cost.member), Shape { is_stream, is_error_itself });
     cost::put(attributes, cost, &capture.cost);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::genai::decimal::scaled;
+use crate::genai::plausible;
 use crate::json::document::Value;
 use crate::time::UnixNanos;
 
@@ -69,6 +70,12 @@ impl Timing {
         };
         let first_chunk = given.started.zip(given.first_token).map(|(start, first)| first.nanos_since(start));
         Self { start, end: end.max(start), source, first_chunk_seconds: first_chunk.map(seconds) }
+    }
+
+    /// What tells whether a time to the first token can be: an end that was not given may be another clock's.
+    pub(super) fn known(&self) -> plausible::Times {
+        let duration = (self.source == "given").then(|| self.end.nanos_since(self.start));
+        plausible::Times { duration, first_token_was_seconds: false }
     }
 }
 

@@ -10,6 +10,7 @@ use super::row_size::scalar_bytes;
 use super::scalars::{SpanScalars, StatusCode};
 use super::table::{COLUMNS, Source};
 use super::typed::{CallSink, Entries, Filled, Kind, SpanView, TypedColumns, push_text};
+use crate::genai::plausible::Tally;
 use crate::ids::{SpanId, TraceId};
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
@@ -252,6 +253,12 @@ impl RowGroup {
         self.links.push(trace_id, span_id, trace_state);
     }
 
+    /// How many calls had something that cannot be true, by rule.
+    #[must_use]
+    pub fn implausible(&self) -> Tally {
+        self.typed.implausible
+    }
+
     /// What the span under way has of a call, and where the call goes. `None` for a span without one, which most are.
     /// Its attributes are complete.
     pub fn view<'g>(
@@ -272,6 +279,7 @@ impl RowGroup {
             content,
             events: self.events.since(mark.events),
             start: span.start,
+            duration_nanos: span.duration_nanos,
             name: span.name,
             scope_name: span.scope_name,
             is_error: span.status == StatusCode::Error,

@@ -16,6 +16,7 @@ use super::build::strings::{Strings, StringsIter};
 use super::row_limit::{RowTooLarge, fitting, text_bytes};
 use crate::genai::call::Call;
 use crate::genai::cost::{CostSource, Usd};
+use crate::genai::plausible::Tally;
 use crate::time::UnixNanos;
 
 /// Longest session that captured calls take from their trace's root, in bytes. A longer one counts as none.
@@ -173,6 +174,8 @@ pub struct SpanView<'a> {
     pub events: Vec<Event<'a>>,
     /// When it began.
     pub start: UnixNanos,
+    /// How long it took, in nanoseconds; 0 if that is not known.
+    pub duration_nanos: u64,
     /// Its name.
     pub name: &'a [u8],
     /// Name of its instrumentation scope.
@@ -234,6 +237,7 @@ impl CallSink<'_> {
         let kept = self.row_bytes.saturating_sub(self.content.bytes_of(&call.held_attributes));
         let row_bytes = fitting(kept + bytes_of(call))?;
         self.columns.push(self.row, call);
+        self.columns.implausible.count(call.implausible);
         Ok(Filled { row_bytes, repeated: self.repeated, held_attributes: call.held_attributes.clone() })
     }
 }
@@ -293,6 +297,8 @@ pub(super) struct TypedColumns {
     pub(super) scope_attributes: Map,
     pub(super) resource_schema_url: Strings,
     pub(super) scope_schema_url: Strings,
+    /// How many calls had something that cannot be true, by rule.
+    pub(super) implausible: Tally,
 }
 
 impl TypedColumns {
@@ -389,6 +395,7 @@ impl TypedColumns {
             scope_attributes: self.scope_attributes.lagging_selected(rows, kept),
             resource_schema_url: text(&all.resource_schema_url),
             scope_schema_url: text(&all.scope_schema_url),
+            implausible: all.implausible,
         }
     }
 }

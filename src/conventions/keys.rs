@@ -80,10 +80,27 @@ keys! {
         SessionId = "session.id";
         LangfuseSessionId = "langfuse.session.id";
         ConversationId = "gen_ai.conversation.id";
+        ThreadId = "gen_ai.thread.id";
+        AdkSessionId = "gcp.vertex.agent.session_id";
         AiSessionId = "ai.telemetry.metadata.sessionId";
+        AiSessionIdSnake = "ai.telemetry.metadata.session_id";
+        AiConversationId = "ai.telemetry.metadata.conversationId";
+        AiConversationIdSnake = "ai.telemetry.metadata.conversation_id";
+        AiThreadId = "ai.telemetry.metadata.threadId";
+        AiThreadIdSnake = "ai.telemetry.metadata.thread_id";
+        AiChatId = "ai.telemetry.metadata.chatId";
+        AiChatIdSnake = "ai.telemetry.metadata.chat_id";
         TraceloopSessionId = "traceloop.association.properties.session_id";
+        TraceloopConversationId = "traceloop.association.properties.conversation_id";
+        TraceloopThreadId = "traceloop.association.properties.thread_id";
         MlflowSession = "mlflow.trace.session";
         LangsmithSessionId = "langsmith.metadata.session_id";
+        LangsmithConversationId = "langsmith.metadata.conversation_id";
+        LangsmithThreadId = "langsmith.metadata.thread_id";
+        MastraSessionId = "mastra.metadata.sessionId";
+        MastraThreadId = "mastra.metadata.threadId";
+        OpikThreadId = "opik.thread_id";
+        OpikThreadIdPlain = "thread_id";
 
         UserId = "user.id";
         LangfuseUserId = "langfuse.user.id";
@@ -108,6 +125,12 @@ keys! {
         LlmUsageCompletion = "llm.usage.completion_tokens";
         AiOutputTokens = "ai.usage.outputTokens";
         AiCompletionTokens = "ai.usage.completionTokens";
+        ResponsePromptTokens = "gen_ai.response.prompt_tokens";
+        ResponseCompletionTokens = "gen_ai.response.completion_tokens";
+        TotalTokens = "gen_ai.usage.total_tokens";
+        LlmUsageTotal = "llm.usage.total_tokens";
+        LlmCountTotal = "llm.token_count.total";
+        AiTotalTokens = "ai.usage.totalTokens";
         LangfuseUsage = "langfuse.observation.usage_details";
         MlflowUsage = "mlflow.chat.tokenUsage";
         MlflowUsageInput = "mlflow.chat.tokenUsage.input_tokens";
@@ -121,6 +144,7 @@ keys! {
         CacheReadPydantic = "gen_ai.usage.details.cache_read_tokens";
         CacheReadOpenlit = "gen_ai.usage.prompt_tokens_details.cached_tokens";
         CachedTokens = "gen_ai.usage.cached_tokens";
+        CachedInputTokens = "gen_ai.usage.cached_input_tokens";
         InputCacheTokens = "gen_ai.usage.input_cache_tokens";
         LlmCacheRead = "llm.token_count.prompt_details.cache_read";
         LlmCacheInput = "llm.token_count.prompt_details.cache_input";
@@ -130,6 +154,7 @@ keys! {
         CacheWrite = "gen_ai.usage.cache_write.input_tokens";
         CacheCreation = "gen_ai.usage.cache_creation.input_tokens";
         CacheCreationFlat = "gen_ai.usage.cache_creation_input_tokens";
+        CacheWriteFlat = "gen_ai.usage.cache_write_input_tokens";
         CacheWriteSentry = "gen_ai.usage.input_tokens.cache_write";
         CacheWritePydantic = "gen_ai.usage.details.cache_write_tokens";
         CacheWriteOpenlit = "gen_ai.usage.prompt_tokens_details.cache_creation_tokens";
@@ -197,6 +222,7 @@ keys! {
         ClientTimeToFirstChunk = "gen_ai.client.operation.time_to_first_chunk";
         AiMsToFirstChunk = "ai.response.msToFirstChunk";
         LangfuseCompletionStart = "langfuse.observation.completion_start_time";
+        LatencyToFirstToken = "gen_ai.latency.time_to_first_token";
         ServerTimeToFirstToken = "gen_ai.server.time_to_first_token";
 
         ToolName = "gen_ai.tool.name";

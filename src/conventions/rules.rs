@@ -44,7 +44,8 @@ pub fn normalise<'a>(span: &SpanView<'a>) -> Call<'a> {
     call.service_tier = tier::of(&slots, &call.request_parameters);
     put_models(&mut call, &slots, invocation);
     put_operation(&mut call, &slots, span);
-    timing::put(&mut call, &slots, span, invocation);
+    let times = timing::put(&mut call, &slots, span, invocation);
+    call.settle(times);
     failure::put(&mut call, &slots, span);
     messages::put(&mut call, &slots, span, &own);
     call

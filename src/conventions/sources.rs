@@ -4,14 +4,37 @@
 
 use super::keys::Slot;
 
+/// What names a session. Not among them: `langsmith.trace.session_id`, which is a project, and `mcp.session.id`.
 pub(crate) const SESSION_ID: &[Slot] = &[
     Slot::SessionId,
     Slot::LangfuseSessionId,
     Slot::ConversationId,
+    // Azure AI Agents
+    Slot::ThreadId,
+    // Google ADK
+    Slot::AdkSessionId,
+    // the AI SDK: what the application puts into `experimental_telemetry.metadata`
     Slot::AiSessionId,
+    Slot::AiSessionIdSnake,
+    Slot::AiConversationId,
+    Slot::AiConversationIdSnake,
+    Slot::AiThreadId,
+    Slot::AiThreadIdSnake,
+    Slot::AiChatId,
+    Slot::AiChatIdSnake,
+    // OpenLLMetry: association properties, among them the metadata of LangChain and LangGraph
     Slot::TraceloopSessionId,
+    Slot::TraceloopConversationId,
+    Slot::TraceloopThreadId,
     Slot::MlflowSession,
+    // LangSmith: any of the three makes a thread
     Slot::LangsmithSessionId,
+    Slot::LangsmithConversationId,
+    Slot::LangsmithThreadId,
+    Slot::MastraSessionId,
+    Slot::MastraThreadId,
+    Slot::OpikThreadId,
+    Slot::OpikThreadIdPlain,
 ];
 pub(crate) const USER_ID: &[Slot] = &[
     Slot::UserId,
@@ -62,6 +85,7 @@ pub(crate) const INPUT_TOKENS: &[Slot] = &[
     Slot::AiInputTokens,
     Slot::AiPromptTokens,
     Slot::AiTokens,
+    Slot::ResponsePromptTokens,
 ];
 pub(crate) const OUTPUT_TOKENS: &[Slot] = &[
     Slot::OutputTokens,
@@ -70,7 +94,11 @@ pub(crate) const OUTPUT_TOKENS: &[Slot] = &[
     Slot::LlmUsageCompletion,
     Slot::AiOutputTokens,
     Slot::AiCompletionTokens,
+    Slot::ResponseCompletionTokens,
 ];
+/// Only tells whether parts are inside of their wholes.
+pub(crate) const TOTAL_TOKENS: &[Slot] =
+    &[Slot::TotalTokens, Slot::LlmUsageTotal, Slot::LlmCountTotal, Slot::AiTotalTokens];
 pub(crate) const CACHE_READ: &[Slot] = &[
     Slot::CacheRead,
     Slot::CacheReadFlat,
@@ -78,6 +106,7 @@ pub(crate) const CACHE_READ: &[Slot] = &[
     Slot::CacheReadPydantic,
     Slot::CacheReadOpenlit,
     Slot::CachedTokens,
+    Slot::CachedInputTokens,
     Slot::InputCacheTokens,
     Slot::LlmCacheRead,
     Slot::LlmCacheInput,
@@ -88,6 +117,7 @@ pub(crate) const CACHE_WRITE: &[Slot] = &[
     Slot::CacheWrite,
     Slot::CacheCreation,
     Slot::CacheCreationFlat,
+    Slot::CacheWriteFlat,
     Slot::CacheWriteSentry,
     Slot::CacheWritePydantic,
     Slot::CacheWriteOpenlit,
@@ -125,3 +155,22 @@ pub(crate) const STREAMING: &[Slot] =
 /// Why the model stopped, where it is an attribute of its own.
 pub(crate) const FINISH_REASONS: &[Slot] =
     &[Slot::FinishReasons, Slot::FinishReason, Slot::LlmFinishReason, Slot::LlmStopReason, Slot::LlmFinish];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_lists_what_names_a_session_in_this_order() {
+        let columns = include_str!("../../docs/columns.md");
+        let (_, list) = columns.split_once("### What names a session").unwrap();
+        let mut rest = list;
+        for slot in SESSION_ID {
+            // several keys that differ in their last part share a line
+            let (prefix, last) = slot.key().rsplit_once('.').map_or(("", slot.key()), |(prefix, last)| (prefix, last));
+            let at = rest.find(&format!("{}`", slot.key())).or_else(|| rest.find(&format!("`{last}`")));
+            let at = at.unwrap_or_else(|| panic!("docs/columns.md does not list {prefix}.{last} here"));
+            rest = &rest[at..];
+        }
+    }
+}

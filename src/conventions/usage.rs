@@ -7,11 +7,12 @@ use crate::conventions::read_json;
 use crate::genai::usage::{Sides, Usage};
 use crate::json::document::{Document, Value};
 
-/// The counts of tokens.
+/// The counts of tokens, as sent.
 pub(crate) fn of(slots: &Slots<'_>) -> Usage {
     let own = Usage {
         input: slots.first_count(sources::INPUT_TOKENS),
         output: slots.first_count(sources::OUTPUT_TOKENS),
+        total: slots.first_count(sources::TOTAL_TOKENS),
         cache_read: slots.first_count(sources::CACHE_READ),
         cache_write: slots.first_count(sources::CACHE_WRITE),
         cache_write_1h: slots.first_count(sources::CACHE_WRITE_HOUR),
@@ -23,7 +24,7 @@ pub(crate) fn of(slots: &Slots<'_>) -> Usage {
         ..Usage::default()
     };
     let more = [langfuse, mlflow, litellm, ai_sdk].into_iter().filter_map(|more| more(slots));
-    more.fold(own, Usage::or).plausible()
+    more.fold(own, Usage::or)
 }
 
 /// Langfuse: `{"input":5,"input_cached_tokens":7,"output":3}`, of which each input is a part of its own.

@@ -7,6 +7,7 @@
 
 use super::cost::Cost;
 use super::finish_reason;
+use super::plausible::{self, Rules, Times};
 use super::usage::Usage;
 use std::borrow::Cow;
 
@@ -73,11 +74,18 @@ pub struct Call<'a> {
     pub system_prompt: Text<'a>,
     /// Where start and end come from: given, derived, ingest, unknown.
     pub timing_quality: Text<'a>,
+    /// What was corrected or dropped because it cannot be true.
+    pub implausible: Rules,
     /// Content attributes of the span that this call has byte for byte: they need not be kept twice.
     pub held_attributes: Vec<&'static str>,
 }
 
 impl Call<'_> {
+    /// Corrects or drops what cannot be true, and notes by which rules.
+    pub(crate) fn settle(&mut self, times: Times) {
+        self.implausible = plausible::settle(&mut self.usage, &mut self.time_to_first_token, times);
+    }
+
     /// Why the model stopped, in the conventions' words.
     pub fn finish_reasons_normalized(&self) -> impl Iterator<Item = &str> {
         self.finish_reasons.iter().map(|reason| finish_reason::normalise(Some(reason)))

@@ -20,8 +20,11 @@ pub(crate) const INVOKE_WORKFLOW: &str = "invoke_workflow";
 /// The conventions' name of an operation. Asynchronous calls of LiteLLM begin with an `a`.
 pub(crate) fn normalise(name: &str) -> &str {
     match name {
-        "acompletion" => CHAT,
-        "completion" | "text_completion" | "atext_completion" => TEXT_COMPLETION,
+        // Semantic Kernel before the conventions had names; Gemini CLI
+        "acompletion" | "chat.completions" | "chat_completions" | "chat.streaming_completions" | "llm_call" => CHAT,
+        "completion" | "text_completion" | "atext_completion" | "text.completions" | "text.streaming_completions" => {
+            TEXT_COMPLETION
+        }
         "embedding" | "aembedding" => EMBEDDINGS,
         "arerank" => RERANK,
         other => other,

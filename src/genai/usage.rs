@@ -6,9 +6,6 @@ use super::provider;
 use crate::json::document::Value;
 use crate::json::writer::JsonWriter;
 
-/// A count from here on is a mistake, an unsigned -1 for one: a few of them would overflow a sum.
-const TOKENS_END: u64 = 1 << 54;
-
 /// The token counts of a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -121,29 +118,12 @@ impl Usage {
         }
     }
 
-    /// Returns the counts that may be true, made comparable: the input includes what is cached.
-    #[must_use]
-    pub fn plausible(self) -> Self {
-        let within = |count: Option<u64>| count.filter(|count| *count < TOKENS_END);
-        let sides = |sides: Sides| Sides { input: within(sides.input), output: within(sides.output) };
-        let mut counts = Self {
-            input: within(self.input),
-            output: within(self.output),
-            total: within(self.total),
-            cache_read: within(self.cache_read),
-            cache_write: within(self.cache_write),
-            cache_write_1h: within(self.cache_write_1h),
-            reasoning: within(self.reasoning),
-            text: sides(self.text),
-            image: sides(self.image),
-            audio: sides(self.audio),
-        };
-        // a part is not larger than its whole
-        counts.cache_write_1h = counts.cache_write_1h.filter(|hour| counts.cache_write.is_some_and(|all| *hour <= all));
-        let cached = [counts.cache_read, counts.cache_write].into_iter().flatten().sum::<u64>();
-        // Anthropic's own counts leave cached tokens out of the input
-        counts.input = counts.input.map(|input| if input < cached { input + cached } else { input });
-        counts
+    /// Every count.
+    pub(super) fn counts_mut(&mut self) -> [&mut Option<u64>; 13] {
+        let Self { input, output, total, cache_read, cache_write, cache_write_1h, reasoning, text, image, audio } = self;
+        let [text, image, audio] = [text, image, audio].map(|Sides { input, output }| [input, output]);
+        let [[a, b], [c, d], [e, f]] = [text, image, audio];
+        [input, output, total, cache_read, cache_write, cache_write_1h, reasoning, a, b, c, d, e, f]
     }
 
     /// These counts, and for those that are not known the counts of `other`.

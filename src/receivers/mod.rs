@@ -74,7 +74,10 @@ impl Ingest {
         origin: Origin,
     ) -> Result<PendingAck, IngestError> {
         self.admit_days(rows.days())?;
-        self.pipeline.send(rows, reservation, origin)
+        let implausible = rows.implausible();
+        let pending = self.pipeline.send(rows, reservation, origin)?;
+        implausible.iter().for_each(|(rule, calls)| self.metrics.count_implausible(rule.name(), calls));
+        Ok(pending)
     }
 
     fn admit_days(&self, days: &[i64]) -> Result<(), IngestError> {

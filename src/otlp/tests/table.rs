@@ -35,19 +35,40 @@ fn costs_in_order(name: &str, sources: &[&str]) {
 }
 
 #[test]
-fn each_text_column_is_filled_from_its_sources_in_order() {
+fn a_session_is_named_by_the_first_of_its_sources() {
     texts_in_order(
         "SessionId",
         &[
             "session.id",
             "langfuse.session.id",
             "gen_ai.conversation.id",
+            "gen_ai.thread.id",
+            "gcp.vertex.agent.session_id",
             "ai.telemetry.metadata.sessionId",
+            "ai.telemetry.metadata.session_id",
+            "ai.telemetry.metadata.conversationId",
+            "ai.telemetry.metadata.conversation_id",
+            "ai.telemetry.metadata.threadId",
+            "ai.telemetry.metadata.thread_id",
+            "ai.telemetry.metadata.chatId",
+            "ai.telemetry.metadata.chat_id",
             "traceloop.association.properties.session_id",
+            "traceloop.association.properties.conversation_id",
+            "traceloop.association.properties.thread_id",
             "mlflow.trace.session",
             "langsmith.metadata.session_id",
+            "langsmith.metadata.conversation_id",
+            "langsmith.metadata.thread_id",
+            "mastra.metadata.sessionId",
+            "mastra.metadata.threadId",
+            "opik.thread_id",
+            "thread_id",
         ],
     );
+}
+
+#[test]
+fn each_text_column_is_filled_from_its_sources_in_order() {
     texts_in_order(
         "UserId",
         &[
@@ -448,12 +469,53 @@ fn the_first_token_is_exact_to_the_nanosecond() {
         (json!({"langfuse.observation.completion_start_time": "\"2026-09-21T14:13:21.5Z\""}), 1_500_000_000),
         (json!({"gen_ai.server.time_to_first_token": 3}), 3_000_000_000_u64),
     ] {
-        assert_eq!(column(&row(attributes.clone()), "TimeToFirstToken"), want, "{attributes}");
+        let took_four_seconds = json!({"endTimeUnixNano": "1790000004000000000"});
+        let row = row_of("", &attributes, &took_four_seconds);
+        assert_eq!(column(&row, "TimeToFirstToken"), want, "{attributes}");
     }
     let by_event = json!({"events": [event("First Token Stream Event", json!({}))]});
     assert_eq!(column(&row_of("", &json!({}), &by_event), "TimeToFirstToken"), 500_000_000);
     let before = json!({"langfuse.observation.completion_start_time": "2020-01-01T00:00:00Z", "session.id": "s"});
     assert_eq!(column(&row(before), "TimeToFirstToken"), Json::Null);
+}
+
+/// The span takes one second.
+#[test]
+fn values_that_cannot_be_are_corrected_or_null_and_counted_by_rule() {
+    for (attributes, name, want, rule) in [
+        (
+            json!({"gen_ai.server.time_to_first_token": 812}),
+            "TimeToFirstToken",
+            json!(812_000_000),
+            "first_token_in_milliseconds",
+        ),
+        (json!({"ai.response.msToFirstChunk": 1_000.5}), "TimeToFirstToken", Json::Null, "first_token_after_end"),
+        (
+            json!({"gen_ai.usage.output_tokens": 3, "gen_ai.usage.reasoning_tokens": 66}),
+            "OutputTokens",
+            json!(69),
+            "reasoning_beside_output",
+        ),
+        (
+            json!({"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 2, "gen_ai.usage.cached_tokens": 4,
+                   "gen_ai.usage.total_tokens": 16}),
+            "InputTokens",
+            json!(14),
+            "cache_beside_input",
+        ),
+        (json!({"gen_ai.usage.input_tokens": u64::MAX.to_string()}), "InputTokens", Json::Null, "count_too_large"),
+        (
+            json!({"gen_ai.usage.input_tokens": 10, "gen_ai.usage.audio.input_tokens": 11}),
+            "InputAudioTokens",
+            Json::Null,
+            "part_larger_than_whole",
+        ),
+    ] {
+        let decoded = decoded("", &[span(&attributes, &json!({}))]);
+        let fell: Vec<_> = decoded.rows.implausible().iter().map(|(rule, calls)| (rule.name(), calls)).collect();
+        assert_eq!(fell, [(rule, 1)], "{attributes}");
+        assert_eq!(column(&row(attributes.clone()), name), want, "{attributes}");
+    }
 }
 
 #[test]
