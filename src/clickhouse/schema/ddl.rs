@@ -21,7 +21,7 @@ pub(super) const TRACE_ID_TS_MV: &str = "otel_traces_trace_id_ts_mv";
 const PARTITION_BY: &str = "toDate(Timestamp)";
 const ORDER_BY: &str = "(toStartOfHour(Timestamp), SessionHash, TraceId, Timestamp)";
 /// Where a cluster keeps a span: with its trace.
-const SHARDED_BY: &str = "cityHash64(TraceId)";
+pub(super) const SHARDED_BY: &str = "cityHash64(TraceId)";
 
 /// The skipping indexes of the table: name, expression, type, granularity.
 const INDEXES: &[&str] = &[
@@ -71,19 +71,22 @@ impl Setting {
 /// What a table of somebody else's making has otherwise: repeats would not be recognised, and, embedded, nothing synced.
 pub(super) fn settings(layout: &Layout) -> Vec<Setting> {
     let mut settings = deduplication(layout);
-    if layout.home == Home::Embedded {
-        // without them the engine may lose what it confirmed, and refuse to start, after a power cut
-        settings.extend(
-            [
-                "fsync_after_insert",
-                "fsync_part_directory",
-                "min_rows_to_fsync_after_merge",
-                "min_compressed_bytes_to_fsync_after_merge",
-            ]
-            .map(|name| Setting::new(name, 1)),
-        );
-    }
+    settings.extend(durability(layout));
     settings
+}
+
+/// Without them the embedded engine may lose what it confirmed, and refuse to start, after a power cut.
+pub(super) fn durability(layout: &Layout) -> Vec<Setting> {
+    let names: &[&'static str] = match layout.home {
+        Home::Embedded => &[
+            "fsync_after_insert",
+            "fsync_part_directory",
+            "min_rows_to_fsync_after_merge",
+            "min_compressed_bytes_to_fsync_after_merge",
+        ],
+        Home::Server => &[],
+    };
+    names.iter().map(|name| Setting::new(name, 1)).collect()
 }
 
 /// Without them the table takes no lightweight UPDATE, and chat-completions are not joined to roots that come later. Rows

@@ -6,6 +6,7 @@ use super::super::errors::Failure;
 use super::super::nodes::{self, ClusterNode, SKIP_ABSENT};
 use super::ddl::{Setting, VERSIONS};
 use super::layout::Layout;
+use super::rollups::ROLLUPS;
 use crate::sql::code;
 use ::clickhouse::Row;
 use serde::Deserialize;
@@ -112,10 +113,13 @@ impl Found {
         for table in client.rows::<Table>(&tables).await? {
             self.on(table.node, |node| drop(node.tables.insert(table.name.clone(), table)));
         }
+        let with_columns = [TABLE].into_iter().chain(ROLLUPS.iter().map(|rollup| rollup.name));
+        let with_columns = with_columns.map(|table| format!("'{table}', '{table}_local'")).collect::<Vec<_>>();
         let columns = format!(
             "SELECT {node} AS node, table, name, type FROM {} \
-             WHERE database = '{database}' AND table IN ('{TABLE}', '{TABLE}_local') {skip}",
-            from("columns")
+             WHERE database = '{database}' AND table IN ({}) {skip}",
+            from("columns"),
+            with_columns.join(", "),
         );
         for column in client.rows::<ColumnOfTable>(&columns).await? {
             self.on(column.node, |node| drop(node.columns.insert((column.table, column.name), column.r#type)));

@@ -58,13 +58,19 @@ impl Layout {
 
     /// The engine of a table that holds rows; `family` is `MergeTree` or one with a prefix.
     pub(super) fn engine(&self, family: &str) -> String {
-        match &self.cluster {
-            None => family.to_owned(),
-            Some(Cluster { replica_path: None, .. }) => format!("Replicated{family}"),
-            Some(Cluster { replica_path: Some(path), .. }) => {
-                format!("Replicated{family}('{path}', '{{replica}}')")
-            }
-        }
+        self.engine_with(family, "")
+    }
+
+    /// The same with arguments of the family, such as the column of a version.
+    pub(super) fn engine_with(&self, family: &str, arguments: &str) -> String {
+        let (replicated, place) = match &self.cluster {
+            None => ("", String::new()),
+            Some(Cluster { replica_path: None, .. }) => ("Replicated", String::new()),
+            Some(Cluster { replica_path: Some(path), .. }) => ("Replicated", format!("'{path}', '{{replica}}'")),
+        };
+        let all: Vec<&str> = [place.as_str(), arguments].into_iter().filter(|one| !one.is_empty()).collect();
+        let all = if all.is_empty() { String::new() } else { format!("({})", all.join(", ")) };
+        format!("{replicated}{family}{all}")
     }
 
     /// What makes the table that spreads `table` over the shards, on a cluster.

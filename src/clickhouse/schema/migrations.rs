@@ -7,6 +7,7 @@ use super::ddl::{self, Setting, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIO
 use super::found::{Found, Table};
 use super::layout::Layout;
 use super::replicas;
+use super::rollups::{self, ROLLUPS, Rollup};
 use super::trace_times;
 use super::views;
 use crate::columns::{ALIASES, COLUMNS, FILLED};
@@ -39,6 +40,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         what: "prices, service tiers and the cache kept for an hour",
         parts: |layout, _| columns(layout, "PriceId", "ServiceTier"),
     },
+    Migration { version: 8, what: "tables of what was counted", parts: |layout, _| rollups(layout) },
 ];
 
 /// The version that this program knows.
@@ -86,7 +88,8 @@ impl Part {
     /// Whether rows can be inserted without it.
     pub(super) fn is_needed_to_insert(&self) -> bool {
         match self {
-            Self::Database(_) | Self::Column { .. } => true,
+            Self::Database(_) => true,
+            Self::Column { table, .. } => !rollups::is_one(table),
             Self::Table { is_needed_to_insert, .. } => *is_needed_to_insert,
             Self::View { .. } | Self::Setting { .. } | Self::TraceTimes { .. } => false,
         }
@@ -209,22 +212,22 @@ fn columns(layout: &Layout, first: &str, last: &str) -> Vec<Part> {
     let range = place(first).zip(place(last)).and_then(|(first, last)| COLUMNS.get(first..=last));
     let columns = range.into_iter().flatten();
     let columns: Vec<_> = columns.map(|column| (column.name, column.table_type, ddl::column(column))).collect();
-    of_all_tables(layout, &columns)
+    of_all_tables(layout, TABLE, &columns)
 }
 
 /// Those that the conventions fill, and what is computed from them.
 fn typed_columns(layout: &Layout, _found: &Found) -> Vec<Part> {
     let mut parts = columns(layout, "Workspace", "ScopeSchemaUrl");
     let aliases: Vec<_> = ALIASES.iter().map(|alias| (alias.name, alias.table_type, ddl::alias(alias))).collect();
-    parts.extend(of_all_tables(layout, &aliases));
+    parts.extend(of_all_tables(layout, TABLE, &aliases));
     let filled: Vec<_> = FILLED.iter().map(|filled| (filled.name, filled.table_type, ddl::filled(filled))).collect();
-    parts.extend(of_all_tables(layout, &filled));
+    parts.extend(of_all_tables(layout, TABLE, &filled));
     parts
 }
 
 /// Columns of the table that holds rows and, on a cluster, of the one that spreads them.
-fn of_all_tables(layout: &Layout, columns: &[(&'static str, &'static str, String)]) -> Vec<Part> {
-    let mut tables = vec![layout.local(TABLE), TABLE.to_owned()];
+fn of_all_tables(layout: &Layout, name: &str, columns: &[(&'static str, &'static str, String)]) -> Vec<Part> {
+    let mut tables = vec![layout.local(name), name.to_owned()];
     tables.dedup();
     let of = |table: &String, (name, table_type, definition): &(&'static str, &'static str, String)| Part::Column {
         table: table.clone(),
@@ -252,6 +255,18 @@ fn trace_times(layout: &Layout, found: &Found) -> Vec<Part> {
     parts.push(Part::TraceTimes { target: TRACE_TIMES.to_owned() });
     parts.push(Part::View { name: TRACE_ID_TS, select: ddl::select_trace_id_ts(layout) });
     parts
+}
+
+/// What the reconciler writes: spans are stored without it.
+fn rollups(layout: &Layout) -> Vec<Part> {
+    let parts = |rollup: &Rollup| {
+        let both = (rollups::create(layout, rollup), rollups::distribute(layout, rollup));
+        let columns = rollup.columns.iter().map(|of| (of.name, of.table_type, rollups::column(of)));
+        let mut parts = tables(layout, rollup.name, both, false);
+        parts.extend(of_all_tables(layout, rollup.name, &columns.collect::<Vec<_>>()));
+        parts
+    };
+    ROLLUPS.into_iter().flat_map(parts).collect()
 }
 
 fn views(layout: &Layout) -> Vec<Part> {

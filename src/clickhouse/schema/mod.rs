@@ -5,6 +5,7 @@
 //! ddl.rs          the DDL of tables and views, made from the column list
 //! migrations.rs   the versions, and the parts of each
 //! found.rs        what is there, on each node
+//! rollups.rs      the tables of what was counted
 //! replicas.rs     where replicas meet in Keeper
 //! retention.rs    TTLs
 //! trace_times.rs  when each trace began and ended: rows that were there before
@@ -22,12 +23,14 @@ mod lock;
 mod migrations;
 mod replicas;
 mod retention;
+mod rollups;
 mod trace_times;
 mod views;
 
 pub use super::cluster::{Cluster, ClusterName, ReplicaPath, TABLE};
 pub use layout::{Home, Layout};
 pub use replicas::Wrong;
+pub use rollups::{REPORT_ROWS, REPORTS, ROLLUPS, Rollup, RollupColumn, TRACE_ROWS, TRACES};
 
 use super::client::Client;
 use super::errors::{Class, Failure};

@@ -13,6 +13,7 @@ use super::super::cluster::TABLE;
 use super::ddl::{TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
 use super::found::{Found, NodeFound, Table};
 use super::layout::Layout;
+use super::rollups::{REPORT_ROWS, TRACE_ROWS};
 use crate::columns::COLUMNS;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +47,7 @@ pub(super) fn copy(layout: &Layout, found: &Found, name: &str) -> Option<String>
 
 /// Replicas that do not meet where they should.
 pub(super) fn wrong(layout: &Layout, found: &Found) -> Vec<Wrong> {
-    let tables = [TABLE, TRACE_TIMES, VERSIONS].map(|table| layout.local(table));
+    let tables = [TABLE, TRACE_TIMES, VERSIONS, REPORT_ROWS, TRACE_ROWS].map(|table| layout.local(table));
     let mut apart: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for table in &tables {
         for node in apart_from_their_shard(found, table) {

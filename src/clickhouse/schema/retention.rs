@@ -7,6 +7,7 @@ use super::super::cluster::TABLE;
 use super::ddl::{Setting, TRACE_TIMES};
 use super::found::Found;
 use super::layout::Layout;
+use super::rollups::{PREVIEWS, REPORT_ROWS, TRACE_ROWS};
 use crate::columns::{RAW_REQUEST, RAW_RESPONSE};
 use crate::retention::{Keep, Retention};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 /// what a wrong clock says is far in the future is not deleted at once.
 const CAP: &str = "toDateTime64('2070-01-01 00:00:00', 9)";
 const NEVER: &str = "toDateTime('2106-01-01 00:00:00')";
-/// The columns whose text goes before the row.
+/// The columns of spans whose text goes before the row.
 const CONTENT: &[&str] = &[
     RAW_REQUEST,
     RAW_RESPONSE,
@@ -66,23 +67,25 @@ pub(super) fn changes(layout: &Layout, found: &Found) -> Vec<(String, String)> {
     let alter = |table: &str, command: &str| {
         format!("ALTER TABLE {}{} {command}", layout.full(&layout.local(table)), layout.on_cluster())
     };
-    let mut changes = Vec::new();
     let (row_wish, content_wish) = (rows(&layout.retention), content(&layout.retention));
-    let local = layout.local(TABLE);
-    for setting in settings(&row_wish, &content_wish) {
-        if !found.has_setting(&local, &setting) {
-            changes.push((setting.sql(), alter(TABLE, &format!("MODIFY SETTING {}", setting.sql()))));
+    let mut changes = Vec::new();
+    for (table, content) in [(TABLE, CONTENT), (REPORT_ROWS, &[]), (TRACE_ROWS, PREVIEWS)] {
+        let local = layout.local(table);
+        let content_wish = content_wish.as_deref().filter(|_| !content.is_empty());
+        for setting in settings(row_wish.as_deref(), content_wish) {
+            if !found.has_setting(&local, &setting) {
+                changes.push((setting.sql(), alter(table, &format!("MODIFY SETTING {}", setting.sql()))));
+            }
         }
-    }
-    // in one statement: after a part was rewritten for one TTL, ClickHouse lets four hours pass before it looks again
-    let rows = row_change(found.row_ttl(&local), row_wish.as_deref());
-    let columns = CONTENT
-        .iter()
-        .filter_map(|column| column_change(column, found.column_ttl(&local, column), content_wish.as_deref()));
-    // the rows' last: a comma behind a TTL of rows would go on with it
-    let commands: Vec<_> = columns.chain(rows).collect();
-    if !commands.is_empty() {
-        changes.push((format!("the TTLs of {TABLE}"), alter(TABLE, &commands.join(", "))));
+        // in one statement: after a part was rewritten for one TTL, ClickHouse lets four hours pass before it looks again
+        let rows = row_change(found.row_ttl(&local), row_wish.as_deref());
+        let columns =
+            content.iter().filter_map(|column| column_change(column, found.column_ttl(&local, column), content_wish));
+        // the rows' last: a comma behind a TTL of rows would go on with it
+        let commands: Vec<_> = columns.chain(rows).collect();
+        if !commands.is_empty() {
+            changes.push((format!("the TTLs of {table}"), alter(table, &commands.join(", "))));
+        }
     }
     let times = row_change(found.row_ttl(&layout.local(TRACE_TIMES)), trace_times(&layout.retention).as_deref());
     if let Some(command) = times {
@@ -93,8 +96,8 @@ pub(super) fn changes(layout: &Layout, found: &Found) -> Vec<(String, String)> {
 
 /// Without them ClickHouse would drop only parts of which every row has expired, and no text before the rows; and it would
 /// write whole parts anew only to note when they expire.
-fn settings(rows: &Option<String>, content: &Option<String>) -> Vec<Setting> {
-    let is_uneven = content.is_some() || rows.as_ref().is_some_and(|rows| rows.starts_with("multiIf"));
+fn settings(rows: Option<&str>, content: Option<&str>) -> Vec<Setting> {
+    let is_uneven = content.is_some() || rows.is_some_and(|rows| rows.starts_with("multiIf"));
     let mut settings = Vec::new();
     if is_uneven {
         settings.push(Setting::new("ttl_only_drop_parts", 0));
@@ -162,6 +165,6 @@ mod tests {
         assert_eq!(trace_times(&retention), None, "a trace of `a` stays");
         let even = Retention { workspaces: Default::default(), ..retention };
         assert_eq!(trace_times(&even).unwrap(), format!("toDateTime(least(End, {CAP})) + toIntervalSecond(86400)"));
-        assert!(settings(&rows(&even), &None).iter().all(|setting| setting.name != "ttl_only_drop_parts"));
+        assert!(settings(rows(&even).as_deref(), None).iter().all(|setting| setting.name != "ttl_only_drop_parts"));
     }
 }

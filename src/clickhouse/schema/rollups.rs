@@ -1,0 +1,206 @@
+//! The tables that hold what was counted: a row a report of a model call, and a row a trace with GenAI spans.
+//!
+//! ```text
+//! otel_traces ──reconciler──▶ genai_report_rows ──▶ views genai_calls, genai_reports, genai_usage_1h
+//!                        └──▶ genai_trace_rows  ──▶ views genai_traces, genai_sessions
+//! ```
+//!
+//! A row is written again when its trace changes: the row of the latest `Version` counts, and a row that is no longer right is
+//! written with `IsDeleted = 1`. People ask the views, which do that; so no query needs `FINAL`. There is no text of a message
+//! in these tables but the previews.
+
+use super::layout::Layout;
+use super::{ddl, ddl::Setting};
+
+/// The rows of reports: what the views `genai_calls` and `genai_reports` show.
+pub const REPORT_ROWS: &str = "genai_report_rows";
+/// The rows of traces: what the view `genai_traces` shows.
+pub const TRACE_ROWS: &str = "genai_trace_rows";
+/// The previews of a trace, which are content: they go when content goes.
+pub(super) const PREVIEWS: &[&str] = &["InputPreview", "OutputPreview"];
+
+/// A roll-up table.
+#[derive(Debug)]
+pub struct Rollup {
+    /// Its name; on a cluster that of the Distributed table.
+    pub name: &'static str,
+    /// Its columns, in order.
+    pub columns: &'static [RollupColumn],
+    /// What tells its rows apart: of several with the same values the latest version counts.
+    pub key: &'static str,
+    /// The part of the key by which rows are found.
+    primary_key: &'static str,
+}
+
+/// A column of a roll-up table.
+#[derive(Debug)]
+pub struct RollupColumn {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub table_type: &'static str,
+    /// Its compression codec.
+    pub codec: &'static str,
+}
+
+/// Both tables.
+pub const ROLLUPS: [&Rollup; 2] = [&REPORTS, &TRACES];
+
+macro_rules! columns {
+    ($($name:literal $table_type:literal $codec:literal;)*) => {
+        &[$(RollupColumn { name: $name, table_type: $table_type, codec: $codec }),*]
+    };
+}
+
+/// A row a report: a span whose operation is a call of a model, or an agent or workflow span with usage. Columns have the
+/// names of `otel_traces`; those of a row that counts are merged from all its reports.
+pub const REPORTS: Rollup = Rollup {
+    name: REPORT_ROWS,
+    primary_key: "(Timestamp, TraceId)",
+    key: "(Timestamp, TraceId, SpanId, Workspace, SpanKind, ServiceName)",
+    columns: columns! {
+        "Workspace" "LowCardinality(String)" "ZSTD(1)";
+        "Timestamp" "DateTime64(9)" "Delta(8), ZSTD(1)";
+        "TraceId" "String" "ZSTD(1)";
+        "SpanId" "String" "ZSTD(1)";
+        "SpanKind" "LowCardinality(String)" "ZSTD(1)";
+        "ServiceName" "LowCardinality(String)" "ZSTD(1)";
+        // after joining
+        "ParentSpanId" "String" "ZSTD(1)";
+        "SpanName" "LowCardinality(String)" "ZSTD(1)";
+        // nanoseconds; NULL when only the time of arrival is known
+        "Duration" "Nullable(UInt64)" "ZSTD(1)";
+        "Operation" "LowCardinality(String)" "ZSTD(1)";
+        // 'call', 'report' or 'repeats'
+        "CountedAs" "LowCardinality(String)" "ZSTD(1)";
+        // of a report: the SpanId of its call
+        "CountedIn" "String" "ZSTD(1)";
+        "Provider" "LowCardinality(String)" "ZSTD(1)";
+        "RequestModel" "LowCardinality(String)" "ZSTD(1)";
+        "ResponseModel" "LowCardinality(String)" "ZSTD(1)";
+        // that of the response, or else of the request
+        "Model" "LowCardinality(String)" "ZSTD(1)";
+        "ResponseId" "String" "ZSTD(1)";
+        "SessionId" "String" "ZSTD(1)";
+        "ConversationId" "String" "ZSTD(1)";
+        "UserId" "String" "ZSTD(1)";
+        "AgentName" "LowCardinality(String)" "ZSTD(1)";
+        "WorkflowName" "LowCardinality(String)" "ZSTD(1)";
+        "InputTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "OutputTokens" "Nullable(UInt64)" "ZSTD(1)";
+        // as otel_traces.TotalTokens: an embedding and a ranking have no output
+        "TotalTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "CacheReadTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "CacheWriteTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "CacheWrite1hTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "ReasoningTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "InputAudioTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "OutputAudioTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "CostTotal" "Nullable(Decimal(18, 12))" "ZSTD(1)";
+        "CostInput" "Nullable(Decimal(18, 12))" "ZSTD(1)";
+        "CostOutput" "Nullable(Decimal(18, 12))" "ZSTD(1)";
+        "CostSource" "LowCardinality(String)" "ZSTD(1)";
+        "PriceId" "LowCardinality(String)" "ZSTD(1)";
+        "PriceBook" "LowCardinality(String)" "ZSTD(1)";
+        "ServiceTier" "LowCardinality(String)" "ZSTD(1)";
+        // nanoseconds
+        "TimeToFirstToken" "Nullable(UInt64)" "ZSTD(1)";
+        "Streaming" "Nullable(Bool)" "ZSTD(1)";
+        "TimingQuality" "LowCardinality(String)" "ZSTD(1)";
+        "FinishReasons" "Array(LowCardinality(String))" "ZSTD(1)";
+        "FinishReasonsNormalized" "Array(LowCardinality(String))" "ZSTD(1)";
+        // whether any report of the call failed
+        "IsError" "UInt8" "ZSTD(1)";
+        "ErrorType" "LowCardinality(String)" "ZSTD(1)";
+        // or else the status' description
+        "ErrorMessage" "String" "ZSTD(1)";
+        // sorted and distinct: 'pair' (a captured call), 'span'
+        "ReportedBy" "Array(LowCardinality(String))" "ZSTD(1)";
+        // how many spans report this call
+        "Reports" "UInt64" "ZSTD(1)";
+        // of the row's other values: a row that has not changed is not written again
+        "Digest" "UInt64" "ZSTD(1)";
+        // microseconds since 1970 of the server, when the rows that this follows from were read
+        "Version" "UInt64" "Delta(8), ZSTD(1)";
+        "IsDeleted" "UInt8" "ZSTD(1)";
+    },
+};
+
+/// A row a trace that has a GenAI span.
+pub const TRACES: Rollup = Rollup {
+    name: TRACE_ROWS,
+    primary_key: "(Timestamp, TraceId)",
+    key: "(Timestamp, TraceId, Workspace)",
+    columns: columns! {
+        "Workspace" "LowCardinality(String)" "ZSTD(1)";
+        // of its first span
+        "Timestamp" "DateTime64(9)" "Delta(8), ZSTD(1)";
+        "TraceId" "String" "ZSTD(1)";
+        // nanoseconds, to the end of the span that ended last
+        "Duration" "UInt64" "ZSTD(1)";
+        "RootSpanId" "String" "ZSTD(1)";
+        "RootName" "LowCardinality(String)" "ZSTD(1)";
+        "RootService" "LowCardinality(String)" "ZSTD(1)";
+        "IsOrphan" "UInt8" "ZSTD(1)";
+        "Spans" "UInt64" "ZSTD(1)";
+        "Errors" "UInt64" "ZSTD(1)";
+        "Calls" "UInt64" "ZSTD(1)";
+        "InputTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "OutputTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "TotalTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "CacheReadTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "CacheWriteTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "CacheWrite1hTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "ReasoningTokens" "Nullable(UInt64)" "ZSTD(1)";
+        "CostTotal" "Nullable(Decimal(38, 12))" "ZSTD(1)";
+        // sorted and distinct, and so the next three
+        "Models" "Array(LowCardinality(String))" "ZSTD(1)";
+        "Providers" "Array(LowCardinality(String))" "ZSTD(1)";
+        "Agents" "Array(LowCardinality(String))" "ZSTD(1)";
+        "Workflows" "Array(LowCardinality(String))" "ZSTD(1)";
+        "SessionId" "String" "ZSTD(1)";
+        "UserId" "String" "ZSTD(1)";
+        "InputPreview" "String" "ZSTD(1)";
+        "OutputPreview" "String" "ZSTD(1)";
+        // of all rows of the trace: whoever finds another one looks at the trace again
+        "Checksum" "UInt64" "ZSTD(1)";
+        // of the row's other values: a row that has not changed is not written again
+        "Digest" "UInt64" "ZSTD(1)";
+        // microseconds since 1970 of the server, when the rows that this follows from were read
+        "Version" "UInt64" "Delta(8), ZSTD(1)";
+        "IsDeleted" "UInt8" "ZSTD(1)";
+    },
+};
+
+/// A column as `CREATE TABLE` and `ADD COLUMN` take it.
+pub(super) fn column(RollupColumn { name, table_type, codec }: &RollupColumn) -> String {
+    format!("`{name}` {table_type} CODEC({codec})")
+}
+
+/// The table that holds rows.
+pub(super) fn create(layout: &Layout, rollup: &Rollup) -> String {
+    let lines: Vec<_> = rollup.columns.iter().map(|of| format!("    {}", column(of))).collect();
+    let mut settings = vec![Setting::new("index_granularity", 8_192)];
+    settings.extend(ddl::durability(layout));
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table}{on_cluster}\n(\n{lines}\n)\n\
+         ENGINE = {engine}\nPARTITION BY toDate(Timestamp)\nPRIMARY KEY {primary_key}\nORDER BY {key}\nSETTINGS {settings}",
+        table = layout.full(&layout.local(rollup.name)),
+        on_cluster = layout.on_cluster(),
+        lines = lines.join(",\n"),
+        engine = layout.engine_with("ReplacingMergeTree", "Version, IsDeleted"),
+        primary_key = rollup.primary_key,
+        key = rollup.key,
+        settings = ddl::joined(&settings),
+    )
+}
+
+/// On a cluster, the table that spreads them: a trace and its reports are on the shard of its spans.
+pub(super) fn distribute(layout: &Layout, rollup: &Rollup) -> Option<String> {
+    layout.create_distributed(rollup.name, ddl::SHARDED_BY)
+}
+
+/// Whether this is one of these tables, or holds their rows on a cluster.
+pub(super) fn is_one(table: &str) -> bool {
+    ROLLUPS.iter().any(|rollup| table.strip_prefix(rollup.name).is_some_and(|rest| matches!(rest, "" | "_local")))
+}
