@@ -188,7 +188,7 @@ pub(super) fn create(layout: &Layout, rollup: &Rollup) -> String {
         table = layout.full(&layout.local(rollup.name)),
         on_cluster = layout.on_cluster(),
         lines = lines.join(",\n"),
-        engine = layout.engine_with("ReplacingMergeTree", "Version, IsDeleted"),
+        engine = layout.engine_with("ReplacingMergeTree", "Version"),
         primary_key = rollup.primary_key,
         key = rollup.key,
         settings = ddl::joined(&settings),
