@@ -58,16 +58,16 @@ pub struct Report {
 pub enum Role {
     /// It is the call.
     Counted,
-    /// It lies below, and says nothing of usage: an attempt, or a stream that was not counted.
-    Inside,
     /// It lies above: a framework's span over the provider's, a client's over the server's.
-    Wrapper,
-    /// It has the same response id, and is from another source.
-    SameId,
+    Above,
+    /// It lies below, and is less sure of the call: an attempt that failed, or a stream whose usage was not counted.
+    Inside,
+    /// Another source reports the call too: with the same response id, or as a captured call.
+    Beside,
 }
 
 impl Report {
-    /// Whether the call failed if this report says so. An attempt that failed below a call that did not says nothing of it.
+    /// Whether the call failed if this report did. An attempt that failed below a call that did not says nothing of it.
     #[must_use]
     pub fn decides_failure(&self) -> bool {
         self.role != Role::Inside

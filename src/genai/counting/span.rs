@@ -6,20 +6,20 @@ use crate::genai::operation::{
 };
 use crate::ids::SpanId;
 
-/// A span of a trace. All spans of the trace are needed, not only those of GenAI: what lies between two reports says whether
+/// A span of a trace. Spans are in the order in which they began. All spans of the trace are needed, not only those of GenAI: what lies between two reports says whether
 /// they are about one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span<'a> {
     /// When it began, in nanoseconds since 1970.
     pub start: i64,
-    /// When it ended, in nanoseconds since 1970; not before `start` in what a clock can be trusted with.
-    pub end: i64,
     /// Its id.
     pub id: SpanId,
     /// Together with the id and the service: which span it is.
     pub kind: Kind,
     /// Together with the id and the kind: which span it is.
     pub service: &'a str,
+    /// When it ended, in nanoseconds since 1970.
+    pub end: i64,
     /// What it hangs below.
     pub place: Place,
     /// What it did.
@@ -39,6 +39,20 @@ impl Span<'_> {
     #[must_use]
     pub fn is_report(&self) -> bool {
         matches!(self.class, Class::Model(_))
+    }
+
+    /// What was asked of the model, if it is a report. What an unknown operation asked is text.
+    pub(super) fn model_call(&self) -> Option<ModelCall> {
+        match self.class {
+            Class::Model(call) => Some(call),
+            Class::Unknown if self.has_usage => Some(ModelCall::Generation),
+            _ => None,
+        }
+    }
+
+    /// Whether it may say what others used, and counts only when those others do not report it.
+    pub(super) fn may_be_sum(&self) -> bool {
+        self.has_usage && matches!(self.class, Class::Agent | Class::Workflow | Class::Unknown)
     }
 }
 
@@ -101,6 +115,11 @@ impl Kind {
             "Consumer" => Self::Consumer,
             _ => Self::Unspecified,
         }
+    }
+
+    /// Whether it is the side that is called.
+    pub(super) fn is_called(self) -> bool {
+        matches!(self, Self::Server | Self::Consumer)
     }
 }
 
@@ -176,5 +195,10 @@ impl Class {
             other if NO_CALL.contains(&other) => Self::Other,
             _ => Self::Unknown,
         }
+    }
+
+    /// Whether what lies below it is somebody else's work, even if what lies above it looks alike.
+    pub(super) fn separates(self) -> bool {
+        matches!(self, Self::Agent | Self::Workflow | Self::Tool)
     }
 }

@@ -1,0 +1,6 @@
+//! Which spans count: cases, and what holds for all traces.
+
+mod all_traces;
+mod cases;
+mod linear;
+mod trace;
