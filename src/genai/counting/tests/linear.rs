@@ -25,14 +25,18 @@ fn span(number: usize, operation: &str) -> Span<'static> {
         class: Class::of(operation),
         source: Source::Scope(""),
         response_id: None,
-        has_usage: operation != "",
+        has_usage: !operation.is_empty(),
         is_error: false,
     }
 }
 
+/// A span by its number, and as many names as there are spans.
 type Shape = fn(usize, &'static [String]) -> Span<'static>;
 
-const SHAPES: [(&str, Shape, fn(usize) -> usize); 11] = [
+/// How many calls so many spans are.
+type Calls = fn(usize) -> usize;
+
+const SHAPES: [(&str, Shape, Calls); 11] = [
     ("a chain of chats", |n, _| span(n, "chat"), |_| 1),
     ("a chain of agents", |n, _| span(n, "invoke_agent"), |_| 1),
     ("a chain with a call at each end", |n, _| if n == 0 { span(n, "chat") } else { span(n, "") }, |_| 1),
