@@ -9,6 +9,7 @@
 //! sums           agents count if nothing below them does
 //! assemble       the reports of each call in order of precedence
 //! counted        what became of each span
+//! merge          whose tokens and cost a call has
 //! ```
 //!
 //! The result depends on the spans alone: not on their order, nor on which of them came first. It takes time in proportion to
@@ -17,6 +18,7 @@
 mod assemble;
 mod counted;
 mod coverage;
+pub mod merge;
 mod node;
 mod response_id;
 mod same_id;

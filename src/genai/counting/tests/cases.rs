@@ -11,6 +11,29 @@ fn check(cases: &[Case]) {
     }
 }
 
+/// The picture of docs/counting.md.
+const PICTURE: Case = (
+    "docs/counting.md",
+    "
+    r plain                                                 -> -
+      g invoke_agent used                                   -> repeats
+        a chat scope=langchain used                         -> report of 1
+          b chat scope=openai used                          -> report of 1
+            1 chat scope=vllm kind=Server service=vllm used -> call
+        t execute_tool                                      -> -
+          2 chat scope=openai used                          -> call
+        d chat scope=langchain used                         -> report of 4
+          3 chat scope=openai failed                        -> call
+          4 chat scope=openai used id=r-4                   -> call
+    c captured used id=r-4                                  -> report of 4
+    ",
+);
+
+#[test]
+fn the_picture_in_the_documentation_is_right() {
+    check(&[PICTURE]);
+}
+
 const WRAPPERS: &[Case] = &[
     (
         "LangChain over the provider's SDK: DataDog/dd-trace-js#8936, Arize-ai/phoenix#15793",

@@ -3,4 +3,5 @@
 mod all_traces;
 mod cases;
 mod linear;
+mod recordings;
 mod trace;
