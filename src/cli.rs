@@ -5,6 +5,7 @@ use crate::clickhouse::schema;
 use crate::config::{Config, Level, environment};
 use crate::dead_letter;
 use crate::embedded::{EXIT_PERMANENT, NeverStarted, ServeError};
+use crate::rollup;
 use crate::sizes::ByteSize;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -63,6 +64,14 @@ enum Command {
         config: Option<PathBuf>,
         #[command(subcommand)]
         action: dead_letter::Action,
+    },
+    /// Count calls and traces anew
+    Rollup {
+        /// YAML file
+        #[arg(long, value_name = "FILE", global = true)]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        action: rollup::Action,
     },
     /// Run the embedded ClickHouse alone, on its HTTP interface
     Clickhouse {
@@ -156,6 +165,11 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::DeadLetter { config, action } => {
             let config = load(config)?;
             runtime()?.block_on(dead_letter::run(&config, &action, &mut std::io::stdout()))
+        }
+        Command::Rollup { config, action } => {
+            let config = load(config)?;
+            start_log(config.log.level);
+            runtime()?.block_on(rollup::run(&config, &action, &app::client(&config), &mut std::io::stdout()))
         }
         Command::Clickhouse {
             config,

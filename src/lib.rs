@@ -4,8 +4,8 @@
 //! lines below (`tests/tidy/layers.rs` reads this map and checks it; ARCHITECTURE.md says what each module is for):
 //!
 //! ```text
-//! wiring      main  cli  dead_letter  app  config
-//! edges       receivers  committer  exporter  reconciler  admin
+//! wiring      main  cli  dead_letter  rollup  app  config
+//! edges       receivers  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
 //! codecs      otlp  conventions  chat  columns  genai  json
 //! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  random  sql  telemetry  shutdown  numbers  steps
@@ -57,3 +57,4 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod dead_letter;
+pub mod rollup;

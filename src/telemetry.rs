@@ -80,6 +80,8 @@ pub struct Metrics {
     pub join: JoinMetrics,
     /// Rows removed from the table because another report of their span stays.
     pub superseded: IntCounter,
+    /// Counting calls and traces.
+    pub rollup: RollupMetrics,
 }
 
 impl Metrics {
@@ -143,6 +145,7 @@ impl Metrics {
             chat_joined: counter("millrace_chat_joined", "Chat-completions stored as a child of a known root.")?,
             traces_known: gauge("millrace_traces_known", "Traces whose root is remembered for joining.")?,
             join: JoinMetrics::registered(&registry)?,
+            rollup: RollupMetrics::registered(&registry)?,
             superseded: counter(
                 "millrace_superseded_spans",
                 "Stored spans removed from the table because another report of the same span says more.",
@@ -386,6 +389,44 @@ impl JournalMetrics {
             uncounted: counter(
                 "millrace_journal_losses_uncounted",
                 "Files set aside that may have lost more spans than were counted.",
+            )?,
+        })
+    }
+}
+
+/// Counting calls and traces: what the roll-up tables hold.
+#[derive(Debug, Clone)]
+pub struct RollupMetrics {
+    /// Visits of traces.
+    pub visits: IntCounter,
+    /// Rows written into the roll-up tables.
+    pub rows: IntCounter,
+    /// Rounds that failed.
+    pub failures: IntCounter,
+    /// Traces that changed and are not counted yet.
+    pub backlog: IntGauge,
+    /// For how long the first of them waits.
+    pub lag_seconds: IntGauge,
+    /// Hours that the walk has still to compare.
+    pub hours_left: IntGauge,
+}
+
+impl RollupMetrics {
+    fn registered(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| registered_counter(registry, name, help);
+        let gauge = |name: &str, help: &str| registered_gauge(registry, name, help);
+        Ok(Self {
+            visits: counter("millrace_rollup_visits", "Traces that were read and counted.")?,
+            rows: counter("millrace_rollup_rows", "Rows written into the roll-up tables.")?,
+            failures: counter("millrace_rollup_failures", "Rounds of counting that failed; each is repeated.")?,
+            backlog: gauge("millrace_rollup_backlog", "Traces that changed and are not counted yet.")?,
+            lag_seconds: gauge(
+                "millrace_rollup_lag_seconds",
+                "For how long the first of them waits since its spans were stored, 0 without one.",
+            )?,
+            hours_left: gauge(
+                "millrace_rollup_hours_left",
+                "Hours whose stored spans are still to be compared with what was counted.",
             )?,
         })
     }

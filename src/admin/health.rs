@@ -5,6 +5,7 @@ use crate::clickhouse::{ClusterTrouble, Condition, EndpointView, View};
 use crate::embedded::Fence;
 use crate::journal::{Aside, Asides, RowsLost};
 use crate::pipeline::IngestError;
+use crate::reconciler::counting;
 use serde::Serialize;
 
 /// The body of the page.
@@ -16,6 +17,7 @@ pub(super) struct Health {
     backlog: Backlog,
     queue_bytes: i64,
     joining: Joining,
+    counting: Counting,
     #[serde(skip_serializing_if = "Option::is_none")]
     embedded: Option<Embedded>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +71,17 @@ struct Backlog {
 enum Joining {
     Working,
     Failing { why: String },
+}
+
+/// How the roll-up tables follow what is stored.
+#[derive(Debug, Serialize)]
+struct Counting {
+    state: &'static str,
+    traces_waiting: usize,
+    lag_seconds: u64,
+    hours_left: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -129,6 +142,7 @@ impl Health {
                 None => Joining::Working,
                 Some(why) => Joining::Failing { why },
             },
+            counting: Counting::from(admin.counting.state()),
             embedded: admin.fence.as_ref().map(|fence| Embedded { fence: fence.borrow().map(Confinement::from) }),
             journal: SetAside::of(&admin.backlog.asides()),
             why: refusing.map(|why| why.to_string()),
@@ -167,6 +181,18 @@ impl From<EndpointView> for Endpoint {
             Condition::Down { why, .. } => ("down", Some(why)),
         };
         Self { url: view.url, state, seconds: view.since.as_secs(), why }
+    }
+}
+
+impl From<counting::State> for Counting {
+    fn from(state: counting::State) -> Self {
+        Self {
+            state: if state.trouble.is_none() { "working" } else { "failing" },
+            traces_waiting: state.traces_waiting,
+            lag_seconds: state.lag.as_secs(),
+            hours_left: state.hours_left,
+            why: state.trouble,
+        }
     }
 }
 

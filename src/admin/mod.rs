@@ -9,6 +9,7 @@ use crate::embedded::Fence;
 use crate::journal::Backlog;
 use crate::numbers::{saturating_i64, to_u64};
 use crate::pipeline::CapacityProbe;
+use crate::reconciler::counting::Counting;
 use crate::sizes;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
@@ -68,6 +69,8 @@ pub struct Admin {
     pub endpoints: Endpoints,
     /// Whether captured calls are joined to roots that come later.
     pub joining: Joining,
+    /// How counting does.
+    pub counting: Counting,
     /// How the embedded engine is confined, if it is this process's: `None` until it was up.
     pub fence: Option<watch::Receiver<Option<Fence>>>,
     /// What is counted.

@@ -22,13 +22,14 @@ pub use journal::dead_letters;
 pub use store::{clickhouse_dir, client, layout, schema};
 
 use crate::admin::Admin;
-use crate::clickhouse::{Availability, nodes};
+use crate::clickhouse::{Availability, Client, nodes};
 use crate::committer::Committer;
 use crate::config::Config;
 use crate::connections::{self, Connections};
 use crate::exporter::Exporter;
 use crate::journal::Backlog;
 use crate::pipeline;
+use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
 use crate::reconciler::superseded::Superseder;
 use crate::telemetry::Metrics;
@@ -72,6 +73,7 @@ struct App {
     exporter: Exporter,
     joiner: Joiner,
     superseder: Superseder,
+    counter: Counter<Client>,
     admin: Admin,
     warm_up: WarmUp,
 }
@@ -94,6 +96,8 @@ impl App {
             metrics: metrics.clone(),
             availability: Availability::default(),
             traces: Traces::new(TRACES_MAX_DEFAULT),
+            notes: Notes::default(),
+            counting: Counting::default(),
             days: Arc::new(Budget::new(&config.receivers.timestamps, Instant::now())),
             stopping: tokens.receivers.clone(),
         };
@@ -101,6 +105,7 @@ impl App {
         let joiner = shared.joiner();
         Ok(Self {
             superseder: shared.superseder(dedup.noted()),
+            counter: shared.counter(),
             admin: shared.admin(&pipeline, &backlog, &joiner, &store),
             joiner,
             exporter: shared.exporter(&backlog),
@@ -121,7 +126,7 @@ impl App {
     /// # Errors
     /// If a listener has no address.
     fn spawn(self, ready_file: Option<PathBuf>) -> anyhow::Result<Running> {
-        let Self { tokens, receivers, committer, exporter, joiner, superseder, .. } = self;
+        let Self { tokens, receivers, committer, exporter, joiner, superseder, counter, .. } = self;
         let addresses = Addresses::of(&self.listeners, &self.store)?;
         let client = self.store.client.clone();
         let engine = self.store.spawn(&self.metrics, tokens.engine.clone());
@@ -135,6 +140,7 @@ impl App {
             exporting: tokio::spawn(exporter.run(tokens.drain.clone())),
             joining: tokio::spawn(joiner.run(tokens.receivers.clone())),
             superseding: tokio::spawn(superseder.run(tokens.receivers.clone())),
+            counting: tokio::spawn(counter.run(tokens.receivers.clone())),
             serving: Serving::spawn(self.listeners, &self.connections, receivers, self.admin, &tokens),
         };
         let warmed = tokio::spawn(self.warm_up.run());

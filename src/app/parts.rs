@@ -22,6 +22,7 @@ use crate::receivers::decoding::DecodePool;
 use crate::receivers::http::body::BodyReader;
 use crate::receivers::otlp::receiver::OtlpReceiver;
 use crate::receivers::quota::MemoryQuota;
+use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
 use crate::reconciler::superseded::Superseder;
 use crate::telemetry::{Metrics, Receiver};
@@ -39,6 +40,8 @@ pub(super) struct Shared<'c> {
     pub(super) metrics: Metrics,
     pub(super) availability: Availability,
     pub(super) traces: Traces,
+    pub(super) notes: Notes,
+    pub(super) counting: Counting,
     pub(super) days: Arc<Budget>,
     pub(super) stopping: CancellationToken,
 }
@@ -137,6 +140,7 @@ impl Shared<'_> {
                 age: config.exporter.flush_after,
             },
             days: Arc::clone(&self.days),
+            notes: self.notes.clone(),
             watches_disk: [config.receivers.otlp_grpc.ack, config.receivers.http.ack]
                 .iter()
                 .any(|ack| *ack > Ack::Memory),
@@ -152,6 +156,7 @@ impl Shared<'_> {
             config: self.config.exporter.clone(),
             metrics: self.metrics.clone(),
             availability: self.availability.clone(),
+            notes: self.notes.clone(),
             clock: Clock::System,
             state: exporter::State::default(),
         }
@@ -180,6 +185,18 @@ impl Shared<'_> {
         }
     }
 
+    pub(super) fn counter(&self) -> Counter<Client> {
+        Counter {
+            tables: self.client.clone(),
+            notes: self.notes.clone(),
+            retention: self.config.retention.clone(),
+            metrics: self.metrics.clone(),
+            availability: self.availability.clone(),
+            counting: self.counting.clone(),
+            clock: Clock::System,
+        }
+    }
+
     pub(super) fn admin(&self, pipeline: &Pipeline, backlog: &Backlog, joiner: &Joiner, store: &Store) -> Admin {
         Admin {
             pipeline: pipeline.probe(),
@@ -187,6 +204,7 @@ impl Shared<'_> {
             clickhouse: self.availability.clone(),
             endpoints: self.client.endpoints().clone(),
             joining: joiner.joining.clone(),
+            counting: self.counting.clone(),
             fence: store.fence(),
             metrics: self.metrics.clone(),
             traces: self.traces.clone(),

@@ -83,6 +83,7 @@ pub(super) struct Tasks {
     pub(super) exporting: JoinHandle<()>,
     pub(super) joining: JoinHandle<()>,
     pub(super) superseding: JoinHandle<()>,
+    pub(super) counting: JoinHandle<()>,
     pub(super) serving: Serving,
 }
 
@@ -175,6 +176,7 @@ impl Running {
         let exported = shutdown::ended("exporter", tasks.exporting, timeouts.export).await;
         let joined = shutdown::ended("joiner", tasks.joining, timeouts.other).await;
         let superseded = shutdown::ended("remover of superseded reports", tasks.superseding, timeouts.other).await;
+        let counted = shutdown::ended("counting", tasks.counting, timeouts.other).await;
         drop(triggers.engine);
         let engine = tokio::time::timeout(timeouts.other, engine.stopped()).await;
         drop(triggers.admin);
@@ -186,6 +188,7 @@ impl Running {
         exported?;
         joined?;
         superseded?;
+        counted?;
         engine.context("the embedded ClickHouse did not end in time")?;
         grpc?;
         http
@@ -256,6 +259,7 @@ mod tests {
                 exporting: tokio::spawn(std::future::pending()),
                 joining: tokio::spawn(std::future::pending()),
                 superseding: tokio::spawn(std::future::pending()),
+                counting: tokio::spawn(std::future::pending()),
                 serving: Serving {
                     grpc: tokio::spawn(std::future::pending()),
                     http: tokio::spawn(std::future::pending()),

@@ -83,9 +83,14 @@ impl Client {
 
     /// The table with the rows of every replica: on a cluster a row comes once for each replica that has it.
     pub(super) fn table_of_all_replicas(&self) -> String {
+        self.all_replicas_of(TABLE)
+    }
+
+    /// The same of any table.
+    pub(super) fn all_replicas_of(&self, table: &str) -> String {
         match &self.cluster {
-            None => self.table(),
-            Some(cluster) => format!("clusterAllReplicas({cluster}, {}.{TABLE}_local)", self.database),
+            None => format!("{}.{table}", self.database),
+            Some(cluster) => format!("clusterAllReplicas({cluster}, {}.{table}_local)", self.database),
         }
     }
 

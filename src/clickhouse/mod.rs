@@ -11,6 +11,7 @@ mod inserts;
 pub mod joins;
 pub mod nodes;
 pub mod recent;
+pub mod rollups;
 pub mod schema;
 pub mod superseded;
 

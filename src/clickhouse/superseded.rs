@@ -130,14 +130,24 @@ fn superseded_statement(table: &str, spans: &[Ids], began: &Began) -> String {
     format!(
         "SELECT trace, span, segment, began, duration, said FROM (\
          SELECT TraceId AS trace, SpanId AS span, toString(SegmentId) AS segment, \
-         toUnixTimestamp64Nano(Timestamp) AS began, toUInt64(Duration) AS duration, {said} AS text, sipHash64(text) AS said, \
-         rank() OVER (PARTITION BY TraceId, SpanId, SpanKind, ServiceName, Workspace ORDER BY \
-         if(JoinState = '', toUInt64(greatest(began, 0)) + duration, 0) DESC, length(text) DESC, substring(segment, 20) DESC, segment DESC, \
-         began DESC, duration DESC, said DESC) AS place \
+         toUnixTimestamp64Nano(Timestamp) AS began, toUInt64(Duration) AS duration, sipHash64({said}) AS said, \
+         {place} AS place \
          FROM {table} WHERE {scope} AND (TraceId, SpanId, SpanKind, ServiceName, Workspace) IN (\
          SELECT TraceId, SpanId, SpanKind, ServiceName, Workspace FROM {table} WHERE {scope} \
          GROUP BY TraceId, SpanId, SpanKind, ServiceName, Workspace HAVING count() > 1)) \
          WHERE place > 1 LIMIT {ROWS_MAX}",
+        said = *SAID,
+        place = place(),
+    )
+}
+
+/// The place of a row among those of its span: the first stays.
+pub(super) fn place() -> String {
+    format!(
+        "rank() OVER (PARTITION BY TraceId, SpanId, SpanKind, ServiceName, Workspace ORDER BY \
+         if(JoinState = '', toUInt64(greatest(toUnixTimestamp64Nano(Timestamp), 0)) + toUInt64(Duration), 0) DESC, \
+         length({said}) DESC, substring(toString(SegmentId), 20) DESC, toString(SegmentId) DESC, \
+         toUnixTimestamp64Nano(Timestamp) DESC, toUInt64(Duration) DESC, sipHash64({said}) DESC)",
         said = *SAID,
     )
 }

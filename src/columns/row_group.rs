@@ -101,6 +101,12 @@ impl RowGroup {
         self.span_kind.iter()
     }
 
+    /// The workspace of all its spans.
+    #[must_use]
+    pub fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
     /// When its spans began, in nanoseconds since 1970.
     pub fn begins(&self) -> impl Iterator<Item = i64> {
         self.timestamp.i64s()
@@ -462,7 +468,10 @@ impl RowGroup {
     }
 }
 
+mod places;
 mod selected;
+
+pub use places::Place;
 
 #[cfg(test)]
 mod tests {

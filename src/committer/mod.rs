@@ -19,6 +19,7 @@ use crate::ids::{ReportKey, SegmentId};
 use crate::journal::{Backlog, CommitError, Committed, Full, Gone, Journal, Lane, Outcome, SettleObserver, Waiter};
 use crate::numbers::{saturating_i64, to_u64};
 use crate::pipeline::{Ack, AckSender, AdmissionGate, Entry, IngestError, Origin, QueueReceiver};
+use crate::reconciler::counting::Notes;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 use crate::timestamps::Budget;
@@ -60,6 +61,8 @@ pub struct Committer {
     pub limits: Limits,
     /// What partitions cost.
     pub days: Arc<Budget>,
+    /// Where GenAI traces are noted, to be counted once they are delivered.
+    pub notes: Notes,
     /// Whether senders are refused while the disk is full; not when all are acknowledged from memory.
     pub watches_disk: bool,
 }
@@ -293,6 +296,10 @@ impl Running {
             self.seal_before(lane, bounds::commit_bytes(bytes));
             let before = self.partitions(lane);
             let committed = self.parts.journal.commit(lane, &groups, &self.keys, now).map(Some);
+            if let Ok(Some(Committed { segment, .. })) = committed {
+                // it is delivered only after it is sealed, which happens on this thread
+                self.parts.notes.accepted(segment, &groups);
+            }
             self.parts.days.spread(before, self.partitions(lane), Instant::now().into_std());
             committed
         };

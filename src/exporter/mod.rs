@@ -22,6 +22,7 @@ use crate::clickhouse::schema::Schema;
 use crate::clickhouse::{Availability, Class, Client, Failure, OVERTIME, View};
 use crate::ids::SegmentId;
 use crate::journal::{Backlog, DeadLetters, History, LoadError, Loaded, Order, RowsLost, Segment, Whole};
+use crate::reconciler::counting::Notes;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,8 @@ pub struct Exporter {
     pub metrics: Metrics,
     /// What health shows.
     pub availability: Availability,
+    /// Where traces wait to be counted until they are delivered.
+    pub notes: Notes,
     /// What time it is.
     pub clock: Clock,
     /// What has happened so far.
@@ -213,6 +216,7 @@ impl Exporter {
                 }
             },
         );
+        self.notes.delivered(id, segment.is_recovered());
         match done.damage {
             None => settle(segment, move |segment| segment.stored(done.rows_dead)).await,
             Some(lost) => {

@@ -120,7 +120,8 @@ impl Usage {
 
     /// Every count.
     pub(super) fn counts_mut(&mut self) -> [&mut Option<u64>; 13] {
-        let Self { input, output, total, cache_read, cache_write, cache_write_1h, reasoning, text, image, audio } = self;
+        let Self { input, output, total, cache_read, cache_write, cache_write_1h, reasoning, text, image, audio } =
+            self;
         let [text, image, audio] = [text, image, audio].map(|Sides { input, output }| [input, output]);
         let [[a, b], [c, d], [e, f]] = [text, image, audio];
         [input, output, total, cache_read, cache_write, cache_write_1h, reasoning, a, b, c, d, e, f]

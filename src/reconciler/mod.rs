@@ -10,6 +10,7 @@
 //! The table is the state. What is noted only says where to look first; the walks find everything else, such as rows of another
 //! Millrace or from before a restart. A round may be repeated and done by several Millraces.
 
+pub mod counting;
 pub mod joining;
 mod schedule;
 pub mod superseded;

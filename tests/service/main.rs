@@ -29,6 +29,7 @@ mod queries;
 mod repeats;
 mod restart;
 mod retention;
+mod rollups;
 mod rows;
 mod schema;
 mod schema_cluster;

@@ -78,6 +78,7 @@ impl Rig {
             clock: Clock::Fixed(now()),
             limits: Limits { rows: 1_000_000, bytes: 1 << 30, age: Duration::ZERO },
             days: Arc::new(Budget::new(&Default::default(), std::time::Instant::now())),
+            notes: Notes::default(),
             watches_disk: true,
         };
         Self { disk, pipeline, metrics, backlog, learn, drain, draining, committer: Some(committer), running: None }

@@ -1,0 +1,142 @@
+//! A call from its reports: the first one is the call, and what it does not know comes from the others, in their order.
+
+use crate::clickhouse::rollups::rows::{ReportRow, SpanRow};
+use crate::genai::counting::Report;
+use crate::genai::operation::{EMBEDDINGS, RERANK};
+use std::collections::{BTreeSet, HashSet};
+
+/// Timings of which only the arrival is known, or not even that: they say nothing of how long a call took.
+const UNTIMED: [&str; 2] = ["ingest", "unknown"];
+
+/// The row of a call; `None` without a report.
+pub(super) fn merged(reports: &[(&SpanRow, Report)]) -> Option<ReportRow> {
+    let (counted, _) = reports.first()?;
+    let rows = || reports.iter().map(|(row, _)| *row);
+    // an attempt that failed below a call that did not says nothing of the call
+    let deciding = || reports.iter().filter(|(_, report)| report.decides_failure()).map(|(row, _)| *row);
+    let text = |of: fn(&SpanRow) -> &String| rows().map(of).find(|text| !text.is_empty()).cloned().unwrap_or_default();
+    let error =
+        |of: fn(&SpanRow) -> &String| deciding().map(of).find(|text| !text.is_empty()).cloned().unwrap_or_default();
+    let count = |of: fn(&SpanRow) -> Option<u64>| rows().find_map(of);
+    let list =
+        |of: fn(&SpanRow) -> &Vec<String>| rows().map(of).find(|list| !list.is_empty()).cloned().unwrap_or_default();
+    // one report's cost is one thing: its parts are not mixed with another's
+    let cost = rows().find(|row| row.cost_total.is_some()).unwrap_or(counted);
+    let session =
+        rows().find(|row| names_session(row)).map_or_else(|| text(|row| &row.session), |row| row.session.clone());
+    let who = |row: &SpanRow| if row.join_state.is_empty() { "span" } else { "pair" };
+    let values = ReportRow {
+        duration: rows().find_map(known_duration),
+        provider: text(|row| &row.provider),
+        request_model: text(|row| &row.request_model),
+        response_model: text(|row| &row.response_model),
+        model: rows().map(model_of).find(|model| !model.is_empty()).cloned().unwrap_or_default(),
+        response_id: text(|row| &row.response_id),
+        session_id: session,
+        conversation_id: text(|row| &row.conversation),
+        user_id: text(|row| &row.user),
+        agent_name: text(|row| &row.agent),
+        workflow_name: text(|row| &row.workflow),
+        input_tokens: count(|row| row.input_tokens),
+        output_tokens: count(|row| row.output_tokens),
+        cache_read_tokens: count(|row| row.cache_read_tokens),
+        cache_write_tokens: count(|row| row.cache_write_tokens),
+        cache_write_1h_tokens: count(|row| row.cache_write_1h_tokens),
+        reasoning_tokens: count(|row| row.reasoning_tokens),
+        input_audio_tokens: count(|row| row.input_audio_tokens),
+        output_audio_tokens: count(|row| row.output_audio_tokens),
+        cost_total: cost.cost_total,
+        cost_input: cost.cost_input,
+        cost_output: cost.cost_output,
+        cost_source: cost.cost_source.clone(),
+        price_id: cost.price_id.clone(),
+        price_book: cost.price_book.clone(),
+        service_tier: text(|row| &row.service_tier),
+        time_to_first_token: count(|row| row.time_to_first_token),
+        streaming: rows().find_map(|row| row.streaming),
+        finish_reasons: list(|row| &row.finish_reasons),
+        finish_reasons_normalized: list(|row| &row.finish_reasons_normalized),
+        is_error: u8::from(deciding().any(|row| row.is_error)),
+        error_type: error(|row| &row.error_type),
+        error_message: error(|row| &row.error_message),
+        reported_by: rows().map(who).collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect(),
+        reports: rows().map(|row| &row.span).collect::<HashSet<_>>().len() as u64,
+        ..alone(counted, "call")
+    };
+    Some(with_total(values))
+}
+
+/// The row of a report with what it says itself.
+pub(super) fn alone(row: &SpanRow, counted_as: &str) -> ReportRow {
+    let who = if row.join_state.is_empty() { "span" } else { "pair" };
+    with_total(ReportRow {
+        workspace: row.workspace.clone(),
+        timestamp: row.began,
+        trace_id: row.trace.clone(),
+        span_id: row.span.clone(),
+        span_kind: row.kind.clone(),
+        service_name: row.service.clone(),
+        parent_span_id: row.parent.clone(),
+        span_name: row.name.clone(),
+        duration: known_duration(row),
+        operation: row.operation.clone(),
+        counted_as: counted_as.to_owned(),
+        provider: row.provider.clone(),
+        request_model: row.request_model.clone(),
+        response_model: row.response_model.clone(),
+        model: model_of(row).clone(),
+        response_id: row.response_id.clone(),
+        session_id: row.session.clone(),
+        conversation_id: row.conversation.clone(),
+        user_id: row.user.clone(),
+        agent_name: row.agent.clone(),
+        workflow_name: row.workflow.clone(),
+        input_tokens: row.input_tokens,
+        output_tokens: row.output_tokens,
+        cache_read_tokens: row.cache_read_tokens,
+        cache_write_tokens: row.cache_write_tokens,
+        cache_write_1h_tokens: row.cache_write_1h_tokens,
+        reasoning_tokens: row.reasoning_tokens,
+        input_audio_tokens: row.input_audio_tokens,
+        output_audio_tokens: row.output_audio_tokens,
+        cost_total: row.cost_total,
+        cost_input: row.cost_input,
+        cost_output: row.cost_output,
+        cost_source: row.cost_source.clone(),
+        price_id: row.price_id.clone(),
+        price_book: row.price_book.clone(),
+        service_tier: row.service_tier.clone(),
+        time_to_first_token: row.time_to_first_token,
+        streaming: row.streaming,
+        timing_quality: row.timing_quality.clone(),
+        finish_reasons: row.finish_reasons.clone(),
+        finish_reasons_normalized: row.finish_reasons_normalized.clone(),
+        is_error: u8::from(row.is_error),
+        error_type: row.error_type.clone(),
+        error_message: row.error_message.clone(),
+        reported_by: vec![who.to_owned()],
+        reports: 1,
+        ..ReportRow::default()
+    })
+}
+
+/// As `TotalTokens` of `otel_traces`: an embedding and a ranking have no output.
+fn with_total(mut row: ReportRow) -> ReportRow {
+    let has_no_output = [EMBEDDINGS, RERANK].contains(&&*row.operation);
+    let output = if has_no_output { row.output_tokens.or(Some(0)) } else { row.output_tokens };
+    row.total_tokens = row.input_tokens.zip(output).map(|(input, output)| input.saturating_add(output));
+    row
+}
+
+/// Whether its sender named its session. A captured call without one has what was derived for it, or its trace's.
+pub(super) fn names_session(row: &SpanRow) -> bool {
+    !row.session.is_empty() && (row.join_state.is_empty() || !row.conversation.is_empty())
+}
+
+fn known_duration(row: &SpanRow) -> Option<u64> {
+    (!UNTIMED.contains(&&*row.timing_quality)).then_some(row.duration)
+}
+
+fn model_of(row: &SpanRow) -> &String {
+    if row.response_model.is_empty() { &row.request_model } else { &row.response_model }
+}

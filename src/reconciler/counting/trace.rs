@@ -1,0 +1,141 @@
+//! What the roll-up tables should have of one trace, from its rows. Pure: the same rows give the same, in whatever order they are.
+//!
+//! ```text
+//! rows -> joined (joined.rs) -> counted (genai::counting) -> a row a report (call.rs) -> a row for the trace
+//! ```
+
+use super::call;
+use super::joined::join;
+use crate::clickhouse::rollups::rows::{ReportRow, SpanRow, TraceRow};
+use crate::columns::typed::JoinState;
+use crate::genai::counting::{self, Class, Kind, Place, Source, Span, TrustedId, Verdict, has_usage};
+use crate::ids::SpanId;
+use crate::traces::TraceKey;
+use std::collections::{BTreeSet, HashSet};
+
+/// What the tables should have of a trace.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct RolledUp {
+    /// One for each report.
+    pub(super) reports: Vec<ReportRow>,
+    /// `None` for a trace without GenAI spans.
+    pub(super) trace: Option<TraceRow>,
+}
+
+/// Counts a trace. `rows` are those of its spans that stay; `checksum` is of all that were read.
+pub(super) fn roll_up(key: &TraceKey, mut rows: Vec<SpanRow>, checksum: u64) -> RolledUp {
+    if rows.iter().all(|row| row.operation.is_empty()) {
+        return RolledUp::default();
+    }
+    // so that sums of texts and ties do not depend on the order in which rows were read
+    rows.sort_by(|a, b| (a.began, &a.span, &a.kind, &a.service).cmp(&(b.began, &b.span, &b.kind, &b.service)));
+    join(key.1, &mut rows);
+    let reports = reports(&rows);
+    let trace = of_trace(&rows, &reports, checksum);
+    RolledUp { reports, trace: Some(trace) }
+}
+
+/// A row for each report.
+fn reports(rows: &[SpanRow]) -> Vec<ReportRow> {
+    // ids of another form are not ours, and nothing can be said about such spans
+    let known: Vec<(&SpanRow, Span<'_>)> = rows.iter().filter_map(|row| Some((row, span_of(row)?))).collect();
+    let spans: Vec<Span<'_>> = known.iter().map(|(_, span)| *span).collect();
+    let counted = counting::count(&spans);
+    let row_at = |at: usize| known.get(at).map(|(row, _)| *row);
+    let calls = counted.calls.iter().filter_map(|call| {
+        let reports: Vec<_> = call.reports.iter().filter_map(|report| Some((row_at(report.span)?, *report))).collect();
+        call::merged(&reports)
+    });
+    let others = counted.verdicts.iter().enumerate().filter_map(|(at, verdict)| {
+        let call = match verdict {
+            Verdict::ReportOf(call) => row_at(*call)?.span.clone(),
+            Verdict::Repeats => String::new(),
+            Verdict::Call | Verdict::Again(_) | Verdict::NotAReport => return None,
+        };
+        Some(ReportRow { counted_in: call, ..call::alone(row_at(at)?, verdict.counted_as()) })
+    });
+    calls.chain(others).collect()
+}
+
+fn span_of(row: &SpanRow) -> Option<Span<'_>> {
+    let parent = SpanId::from_hex(row.parent.as_bytes()).ok();
+    Some(Span {
+        start: row.began,
+        end: end_of(row),
+        id: SpanId::from_hex(row.span.as_bytes()).ok()?,
+        kind: Kind::of(&row.kind),
+        service: &row.service,
+        place: Place::of(parent, &row.join_state),
+        class: Class::of(&row.operation),
+        source: if row.join_state.is_empty() { Source::Scope(&row.scope) } else { Source::CapturedCall },
+        response_id: TrustedId::new(&row.response_id),
+        has_usage: has_usage(row.input_tokens, row.output_tokens, row.cost_total.is_some_and(|cost| cost > 0)),
+        is_error: row.is_error,
+    })
+}
+
+pub(super) fn end_of(row: &SpanRow) -> i64 {
+    row.began.saturating_add_unsigned(row.duration)
+}
+
+/// How well a row stands for its trace: the root, or else the earliest; a captured call that waits for its root knows least.
+fn root_rank(row: &SpanRow) -> (u8, i64, &str) {
+    let is_waiting = row.join_state == JoinState::Waiting.literal();
+    let class = match (row.parent.is_empty(), is_waiting) {
+        (true, false) => 0,
+        (false, false) => 1,
+        (_, true) => 2,
+    };
+    (class, row.began, &row.span)
+}
+
+fn of_trace(rows: &[SpanRow], reports: &[ReportRow], checksum: u64) -> TraceRow {
+    let calls: Vec<&ReportRow> = reports.iter().filter(|report| report.counted_as == "call").collect();
+    let mut by_rank: Vec<&SpanRow> = rows.iter().collect();
+    by_rank.sort_by_key(|row| root_rank(row));
+    let root = by_rank.first().copied();
+    let distinct = |ids: &mut dyn Iterator<Item = &str>| ids.collect::<HashSet<_>>().len() as u64;
+    let began = rows.iter().map(|row| row.began).min().unwrap_or_default();
+    let ended = rows.iter().map(end_of).max().unwrap_or_default();
+    let (input, output) = (sum(&calls, |call| call.input_tokens), sum(&calls, |call| call.output_tokens));
+    let session = by_rank.iter().find(|row| call::names_session(row));
+    let user = by_rank.iter().find(|row| !row.user.is_empty());
+    TraceRow {
+        workspace: root.map_or_else(String::new, |root| root.workspace.clone()),
+        timestamp: began,
+        trace_id: root.map_or_else(String::new, |root| root.trace.clone()),
+        duration: ended.saturating_sub(began).max(0).unsigned_abs(),
+        root_span_id: root.map_or_else(String::new, |root| root.span.clone()),
+        root_name: root.map_or_else(String::new, |root| root.name.clone()),
+        root_service: root.map_or_else(String::new, |root| root.service.clone()),
+        is_orphan: u8::from(root.is_none_or(|root| root_rank(root).0 != 0)),
+        spans: distinct(&mut rows.iter().map(|row| &*row.span)),
+        errors: distinct(&mut rows.iter().filter(|row| row.is_error).map(|row| &*row.span)),
+        calls: calls.len() as u64,
+        input_tokens: input,
+        output_tokens: output,
+        total_tokens: input.map_or(output, |input| Some(input.saturating_add(output.unwrap_or(0)))),
+        cache_read_tokens: sum(&calls, |call| call.cache_read_tokens),
+        cache_write_tokens: sum(&calls, |call| call.cache_write_tokens),
+        cache_write_1h_tokens: sum(&calls, |call| call.cache_write_1h_tokens),
+        reasoning_tokens: sum(&calls, |call| call.reasoning_tokens),
+        cost_total: calls.iter().filter_map(|call| call.cost_total).map(i128::from).reduce(|a, b| a + b),
+        models: sorted(calls.iter().map(|call| &call.model)),
+        providers: sorted(calls.iter().map(|call| &call.provider)),
+        agents: sorted(rows.iter().map(|row| &row.agent)),
+        workflows: sorted(rows.iter().map(|row| &row.workflow)),
+        session_id: session.map_or_else(String::new, |row| row.session.clone()),
+        user_id: user.map_or_else(String::new, |row| row.user.clone()),
+        checksum,
+        ..TraceRow::default()
+    }
+}
+
+/// `None` if no call knows it.
+fn sum(calls: &[&ReportRow], of: impl Fn(&ReportRow) -> Option<u64>) -> Option<u64> {
+    calls.iter().filter_map(|call| of(call)).reduce(u64::saturating_add)
+}
+
+fn sorted<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<String> {
+    texts.filter(|text| !text.is_empty()).collect::<BTreeSet<_>>().into_iter().cloned().collect()
+}

@@ -1,0 +1,322 @@
+//! The walk over everything that is stored: it finds traces whose rows are not what was counted. They are those of an earlier
+//! version, of another Millrace, of a run that was killed, and those that somebody changed.
+//!
+//! ```text
+//! days    whose parts changed since they were listed       system.parts: next to nothing
+//! hours   of such a day that have other rows than when they were walked
+//! slices  of such hours: the checksums of their traces, as they are and as they were counted
+//! ```
+//!
+//! The latest comes first, and every other step is for what is older than a day, so that neither waits for the other. A step is
+//! followed by a rest of many times what it took, or of a few times when it found something. When nothing changes, all that is left
+//! is to look at the list of parts, less and less often.
+
+use crate::clickhouse::rollups::{Began, Day, Hour, Slice, Sum};
+use crate::time::UnixNanos;
+use crate::traces::TraceKey;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const HOUR_SECS: i64 = 3_600;
+const DAY_SECS: i64 = 24 * HOUR_SECS;
+const SECOND_NANOS: i64 = 1_000_000_000;
+/// GenAI spans of a slice, about.
+const SLICE_SPANS: u64 = 200_000;
+const SLICES_MAX: u64 = 4_096;
+/// The rest after a step is so many times as long as the step.
+const REST_SHARE: u32 = 50;
+/// The same as long as the first walk over everything is not over.
+const REST_SHARE_FIRST: u32 = 10;
+/// The same after one that found something.
+const REST_SHARE_BUSY: u32 = 3;
+const REST_MIN: Duration = Duration::from_millis(20);
+/// Between two looks at the list of parts: at first, and at last when nothing changes.
+const LIST_PAUSE_MIN: Duration = Duration::from_secs(5);
+const LIST_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// After a failure.
+const FAILED_PAUSE: Duration = Duration::from_secs(5);
+/// Differences that two visits did not mend are remembered: of a trace that extends beyond the hours that are summed.
+const REMEMBERED_MAX: usize = 100_000;
+/// Days that are walked at most, when parts belong to no day: from 1970 to 2106.
+const DAYS_MAX: i64 = 50_000;
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// List the days.
+    Days,
+    /// List the hours of a day that begins then, in seconds since 1970.
+    Hours(i64),
+    /// Compare a part of what began in these hours, in seconds since 1970.
+    Slice(Hours, Slice),
+}
+
+/// Some hours in a row: from when to when, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hours {
+    start_secs: i64,
+    end_secs: i64,
+}
+
+/// Hours that are compared together.
+struct Together {
+    hours: Hours,
+    /// What each of them had when it was listed.
+    marks: Vec<(i64, u64)>,
+    /// GenAI spans in them and their neighbours.
+    spans: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Pending {
+    /// A day to list.
+    Day,
+    /// Hours to compare, and what they had when they were listed.
+    Hours { hours: Hours, marks: Vec<(i64, u64)>, slice: Slice },
+}
+
+/// By the end of the time that it covers.
+type Place = (i64, IsDay);
+/// Whether it is a day that is still to be listed.
+type IsDay = bool;
+
+#[derive(Debug)]
+pub(super) struct Walk {
+    pending: BTreeMap<Place, Pending>,
+    days: HashMap<i64, u64>,
+    hours: HashMap<i64, u64>,
+    unmended: HashMap<TraceKey, (u64, u64, u8)>,
+    next: Instant,
+    list_at: Instant,
+    list_pause: Duration,
+    /// Two steps in a row do not list the days, however long that takes.
+    has_listed: bool,
+    is_first: bool,
+    steps: u64,
+}
+
+impl Walk {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            pending: BTreeMap::new(),
+            days: HashMap::new(),
+            hours: HashMap::new(),
+            unmended: HashMap::new(),
+            next: now,
+            list_at: now,
+            list_pause: LIST_PAUSE_MIN,
+            has_listed: false,
+            is_first: true,
+            steps: 0,
+        }
+    }
+
+    /// The next step, if it is time for one.
+    pub(super) fn next(&mut self, now: Instant, time: UnixNanos) -> Option<Step> {
+        if now < self.next {
+            return None;
+        }
+        if now >= self.list_at && (self.pending.is_empty() || !std::mem::take(&mut self.has_listed)) {
+            return Some(Step::Days);
+        }
+        self.steps = self.steps.wrapping_add(1);
+        let yesterday = time.nanos() / SECOND_NANOS - DAY_SECS;
+        let latest = self.pending.last_key_value();
+        let older = self.pending.range(..(yesterday, false)).next_back();
+        let (place, pending) = if self.steps.is_multiple_of(2) { older.or(latest) } else { latest }?;
+        Some(match pending {
+            Pending::Day => Step::Hours(place.0 - DAY_SECS),
+            Pending::Hours { hours, slice, .. } => Step::Slice(*hours, *slice),
+        })
+    }
+
+    /// Something is to be found soon: an earlier run's rows were delivered, or there were too many to note.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.list_pause = LIST_PAUSE_MIN;
+        self.list_at = self.list_at.min(now + LIST_PAUSE_MIN);
+    }
+
+    /// The step took so long; `found` says whether something had to be done.
+    pub(super) fn took(&mut self, now: Instant, took: Duration, found: bool) {
+        let share = match (found, self.is_first) {
+            (true, _) => REST_SHARE_BUSY,
+            (false, true) => REST_SHARE_FIRST,
+            (false, false) => REST_SHARE,
+        };
+        self.next = now + took.saturating_mul(share).max(REST_MIN);
+    }
+
+    /// The step failed, and is to be repeated.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.next = now + FAILED_PAUSE;
+    }
+
+    /// The days that there are. Rows between `ends` belong to no day if the list has the day 0.
+    pub(super) fn listed_days(&mut self, days: Vec<Day>, ends: &Began, now: Instant) {
+        let mut has_changed = false;
+        for day in days {
+            if self.days.insert(day.start_secs, day.mark) == Some(day.mark) {
+                continue;
+            }
+            has_changed = true;
+            if day.start_secs != 0 {
+                self.want_day(day.start_secs);
+                continue;
+            }
+            let [first, last] = [ends.start(), ends.end()].map(|nanos| nanos.div_euclid(DAY_SECS * SECOND_NANOS));
+            for day in first..=last.min(first.saturating_add(DAYS_MAX)) {
+                self.want_day(day * DAY_SECS);
+            }
+        }
+        self.list_pause = if has_changed { LIST_PAUSE_MIN } else { (self.list_pause * 2).min(LIST_PAUSE_MAX) };
+        self.list_at = now + self.list_pause;
+        self.has_listed = true;
+        self.is_first &= !self.pending.is_empty();
+    }
+
+    fn want_day(&mut self, start_secs: i64) {
+        self.pending.insert((start_secs + DAY_SECS, true), Pending::Day);
+    }
+
+    /// The time of which the hours of a day must be known: an hour is walked again when its neighbours change.
+    pub(super) fn time_of_day(start_secs: i64) -> Began {
+        nanos_from(start_secs - HOUR_SECS, DAY_SECS + 2 * HOUR_SECS)
+    }
+
+    /// The hours of a day. Those that changed since they were walked are walked again, as many at once as there are spans for.
+    pub(super) fn listed_hours(&mut self, day_start_secs: i64, hours: &[Hour]) {
+        self.pending.remove(&(day_start_secs + DAY_SECS, true));
+        let by_start: HashMap<i64, &Hour> = hours.iter().map(|hour| (hour.start_secs, hour)).collect();
+        let mut together: Option<Together> = None;
+        for place in (0..24).rev() {
+            let start_secs = day_start_secs + place * HOUR_SECS;
+            let near = [-1, 0, 1].map(|by| by_start.get(&(start_secs + by * HOUR_SECS)).copied());
+            let mark = near.iter().fold(0_u64, |mark, hour| mark.wrapping_mul(MULTIPLIER) ^ mark_of(*hour));
+            let genai: u64 = near.iter().flatten().map(|hour| hour.genai).sum();
+            let was = self.hours.get(&start_secs).copied();
+            if was == Some(mark) || (was.is_none() && genai == 0) {
+                continue;
+            }
+            let hours = Hours { start_secs, end_secs: start_secs + HOUR_SECS };
+            let mut more = Together { hours, marks: vec![(start_secs, mark)], spans: genai };
+            match together.take() {
+                Some(later) if later.spans.saturating_add(genai) <= SLICE_SPANS => {
+                    more.hours.end_secs = later.hours.end_secs;
+                    more.marks.extend(later.marks);
+                    more.spans += later.spans;
+                }
+                Some(full) => self.want_hours(full),
+                None => {}
+            }
+            together = Some(more);
+        }
+        together.into_iter().for_each(|rest| self.want_hours(rest));
+    }
+
+    fn want_hours(&mut self, Together { hours, marks, spans }: Together) {
+        let of = spans.div_ceil(SLICE_SPANS).clamp(1, SLICES_MAX);
+        let pending = Pending::Hours { hours, marks, slice: Slice { place: 0, of } };
+        self.pending.insert((hours.end_secs, false), pending);
+    }
+
+    /// A slice of some hours was compared.
+    pub(super) fn compared(&mut self, compared: Hours) {
+        let place = (compared.end_secs, false);
+        let Some(Pending::Hours { hours, marks, slice }) = self.pending.get_mut(&place) else { return };
+        if *hours != compared {
+            return;
+        }
+        slice.place += 1;
+        if slice.place >= slice.of {
+            self.hours.extend(marks.drain(..));
+            self.pending.remove(&place);
+        }
+    }
+
+    /// Whether a difference that was found is to be looked at: not if two visits did not mend it.
+    pub(super) fn is_worth_a_visit(&mut self, key: &TraceKey, is: u64, counted: u64) -> bool {
+        if self.unmended.len() >= REMEMBERED_MAX && !self.unmended.contains_key(key) {
+            self.unmended.clear();
+        }
+        let times = match self.unmended.get(key) {
+            Some((was, was_counted, times)) if (*was, *was_counted) == (is, counted) => *times,
+            _ => 0,
+        };
+        self.unmended.insert(key.clone(), (is, counted, times.saturating_add(1)));
+        times < 2
+    }
+
+    /// Hours that are still to be compared, as far as they are known: a day that is still to be listed has 24.
+    pub(super) fn hours_left(&self) -> usize {
+        let hours = |pending: &Pending| match pending {
+            Pending::Day => 24,
+            Pending::Hours { marks, .. } => marks.len(),
+        };
+        self.pending.values().map(hours).sum()
+    }
+}
+
+impl Hours {
+    /// The hour that begins then, in seconds since 1970.
+    pub(super) fn one(start_secs: i64) -> Self {
+        Self { start_secs, end_secs: start_secs + HOUR_SECS }
+    }
+
+    /// The time of these hours, and that of the rows that are summed.
+    pub(super) fn times(self) -> (Began, Began) {
+        let secs = self.end_secs - self.start_secs;
+        (nanos_from(self.start_secs, secs), nanos_from(self.start_secs - HOUR_SECS, secs + 2 * HOUR_SECS))
+    }
+}
+
+/// Mixes the marks of neighbours: the golden ratio in 64 bits.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+fn mark_of(hour: Option<&Hour>) -> u64 {
+    hour.map_or(0, |hour| {
+        hour.spans.wrapping_mul(31).wrapping_add(hour.genai).wrapping_mul(31).wrapping_add(hour.costs)
+    })
+}
+
+fn nanos_from(start_secs: i64, secs: i64) -> Began {
+    let start = start_secs.max(0).saturating_mul(SECOND_NANOS);
+    let end = start_secs.saturating_add(secs).saturating_mul(SECOND_NANOS);
+    start..=end.saturating_sub(1).max(start)
+}
+
+/// A trace whose rows are not those that were counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Difference {
+    pub(super) workspace: String,
+    pub(super) trace: String,
+    /// The sum of its rows, and the sum that was counted; 0 for none.
+    pub(super) is: u64,
+    pub(super) counted: u64,
+    /// When its rows began.
+    pub(super) began: Began,
+}
+
+/// Compares the sums of an hour. Traces that were counted and began in `hour`, but have no rows any more, are among what differs.
+pub(super) fn differences(sums: Vec<Sum>, counted: Vec<Sum>, hour: &Began) -> Vec<Difference> {
+    let mut by_trace: HashMap<(String, String), Vec<Sum>> = HashMap::new();
+    for sum in counted {
+        by_trace.entry((sum.workspace.clone(), sum.trace.clone())).or_default().push(sum);
+    }
+    let mut differing = Vec::new();
+    for sum in sums {
+        let Sum { workspace, trace, sum: is, first, last } = sum;
+        let counted = by_trace.remove(&(workspace.clone(), trace.clone())).unwrap_or_default();
+        let marks = counted.iter().fold(0_u64, |mark, sum| mark.wrapping_add(sum.sum));
+        if counted.len() != 1 || marks != is {
+            differing.push(Difference { workspace, trace, is, counted: marks, began: first..=last });
+        }
+    }
+    for ((workspace, trace), rows) in by_trace {
+        for row in rows.into_iter().filter(|row| hour.contains(&row.first)) {
+            let (workspace, trace) = (workspace.clone(), trace.clone());
+            differing.push(Difference { workspace, trace, is: 0, counted: row.sum, began: row.first..=row.last });
+        }
+    }
+    differing
+}
