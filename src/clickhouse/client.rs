@@ -81,17 +81,18 @@ impl Client {
         }
     }
 
-    /// The table with the rows of every replica: on a cluster a row comes once for each replica that has it.
-    pub(super) fn table_of_all_replicas(&self) -> String {
-        self.all_replicas_of(TABLE)
-    }
-
-    /// The same of any table.
+    /// A table that holds rows, of every replica: on a cluster a row comes once for each replica that has it.
     pub(super) fn all_replicas_of(&self, table: &str) -> String {
         match &self.cluster {
             None => format!("{}.{table}", self.database),
             Some(cluster) => format!("clusterAllReplicas({cluster}, {}.{table}_local)", self.database),
         }
+    }
+
+    /// Whether it is a cluster, where rows go on to other nodes.
+    #[must_use]
+    pub fn is_of_cluster(&self) -> bool {
+        self.cluster.is_some()
     }
 
     /// The cluster, if it is one.

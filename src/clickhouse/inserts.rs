@@ -14,9 +14,13 @@ use super::cluster::{TABLE, system_table};
 use super::config::Database;
 use super::endpoints::Repeat;
 use super::errors::{Class, Failure};
+use super::nodes::{NODE, SKIP_ABSENT};
 use crate::columns::COLUMNS;
 use crate::ids::SegmentId;
+use ::clickhouse::Row;
 use bytes::Bytes;
+use serde::Deserialize;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// How long one piece of an insert may wait for the socket.
@@ -43,6 +47,13 @@ pub struct Unconfirmed {
     pub failure: Failure,
     /// It is over all the same: ClickHouse itself refused it.
     pub over: Option<NoneUnderWay>,
+}
+
+/// Inserts under way on a node.
+#[derive(Debug, Row, Deserialize)]
+struct UnderWay {
+    node: u32,
+    inserts: u64,
 }
 
 impl Client {
@@ -111,30 +122,32 @@ impl Client {
         }
     }
 
-    /// Makes sure that no insert of a segment is under way: stops those that are. `over_by` is when the last one has run out of its
-    /// time.
+    /// Makes sure that no insert of a segment is under way on the nodes that answer: stops those that are. `over_by` is when the last
+    /// one has run out of its time. Returns the numbers of the nodes of a cluster that answered; `None` when ClickHouse does not say.
     ///
     /// # Errors
     /// When one is under way all the same, or ClickHouse cannot be asked and there is time left.
-    pub async fn end_inserts(&self, segment: SegmentId, over_by: Instant) -> Result<NoneUnderWay, Failure> {
+    pub(super) async fn end_inserts(
+        &self,
+        segment: SegmentId,
+        over_by: Instant,
+    ) -> Result<(NoneUnderWay, Option<HashSet<u32>>), Failure> {
         match self.stop_inserts(segment).await {
-            Ok(none) => Ok(none),
+            Ok((none, answered)) => Ok((none, Some(answered))),
             // it does not let us see or stop what it is at
             Err(failure) if failure.is_answer() && failure.class != Class::Retry && over_by <= Instant::now() => {
-                Ok(NoneUnderWay(()))
+                Ok((NoneUnderWay(()), None))
             }
             Err(failure) => Err(failure),
         }
     }
 
-    async fn stop_inserts(&self, segment: SegmentId) -> Result<NoneUnderWay, Failure> {
+    async fn stop_inserts(&self, segment: SegmentId) -> Result<(NoneUnderWay, HashSet<u32>), Failure> {
         let is_of_segment = format!("startsWith(Settings['insert_deduplication_token'], '{segment}')");
-        let processes = system_table(self.cluster(), "processes");
-        let count = format!("SELECT count() FROM {processes} WHERE {is_of_segment}");
         for asked in 0..ASKED_MAX {
-            let under_way: Vec<u64> = self.rows(&count).await?;
-            if under_way.iter().all(|count| *count == 0) {
-                return Ok(NoneUnderWay(()));
+            let under_way = self.under_way(&is_of_segment).await?;
+            if under_way.iter().all(|node| node.inserts == 0) {
+                return Ok((NoneUnderWay(()), under_way.iter().map(|node| node.node).collect()));
             }
             if asked == 0 {
                 tracing::info!(%segment, "stopping an insert that nobody waits for any more");
@@ -144,6 +157,16 @@ impl Client {
             tokio::time::sleep(ASK_PAUSE).await;
         }
         Err(Failure::local("an earlier insert of these rows is still under way in ClickHouse, although it was stopped"))
+    }
+
+    /// How many inserts are under way on each node that answers; the question itself is under way on each.
+    async fn under_way(&self, is_of_segment: &str) -> Result<Vec<UnderWay>, Failure> {
+        let processes = system_table(self.cluster(), "processes");
+        let (node, skip) = if self.cluster().is_some() { (NODE, SKIP_ABSENT) } else { ("toUInt32(0)", "") };
+        self.rows(&format!(
+            "SELECT {node} AS node, countIf({is_of_segment}) AS inserts FROM {processes} GROUP BY node {skip}"
+        ))
+        .await
     }
 }
 

@@ -4,6 +4,7 @@
 mod availability;
 mod client;
 mod cluster;
+pub mod committed;
 mod config;
 mod endpoints;
 mod errors;

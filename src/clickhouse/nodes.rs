@@ -32,7 +32,11 @@ struct Listed {
     address: String,
 }
 
-/// What makes a question to all nodes leave out those that do not answer. Never for rows of spans: some would be missing.
+/// Which node a row is from, when all nodes were asked.
+pub(super) const NODE: &str = "toUInt32(_shard_num)";
+
+/// What makes a question to all nodes leave out those that do not answer. For rows of spans only where it is known
+/// that none is missing.
 pub(super) const SKIP_ABSENT: &str = "SETTINGS skip_unavailable_shards = 1";
 
 /// All nodes, in the order of their numbers.

@@ -4,13 +4,12 @@ use super::client::{Client, STATEMENT_TIMEOUT, within};
 use super::cluster::{TABLE, system_table};
 use super::errors::Failure;
 use super::nodes::SKIP_ABSENT;
-use crate::ids::{SegmentId, SpanId, TraceId};
+use crate::ids::{SpanId, TraceId};
 use crate::time::UnixNanos;
 use crate::workspace::{self, Workspace};
 use ::clickhouse::Row;
 use serde::Deserialize;
 use std::collections::HashSet;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -140,36 +139,4 @@ impl Ids<'_> {
             accepted_by,
         })
     }
-}
-
-/// What tells a row from others of its segment: trace, span, when it began in nanoseconds since 1970, workspace.
-pub type RowKey = (String, String, i64, String);
-
-/// The rows of a segment that the table has: on a cluster, that any replica has, because one that lags would make rows missing
-/// that another has confirmed. `began` bounds when its spans began, in nanoseconds since 1970, and so what is
-/// read.
-///
-/// # Errors
-/// If ClickHouse rejects the statement, is unreachable, or does not answer in time.
-pub async fn rows_of(
-    client: &Client,
-    segment: SegmentId,
-    began: RangeInclusive<i64>,
-) -> Result<HashSet<RowKey>, Failure> {
-    let sql = format!(
-        "SELECT TraceId, SpanId, toUnixTimestamp64Nano(Timestamp), ResourceAttributes['{}'] FROM {} \
-         WHERE SegmentId = '{segment}' AND \
-         Timestamp BETWEEN fromUnixTimestamp64Nano({}) AND fromUnixTimestamp64Nano({})",
-        workspace::ATTRIBUTE,
-        client.table_of_all_replicas(),
-        began.start(),
-        began.end(),
-    );
-    let (question, endpoint) = client.question(&sql);
-    let mut rows = question.fetch::<RowKey>().map_err(|error| Failure::of(&error))?;
-    let mut found = HashSet::new();
-    while let Some(row) = endpoint.heard(within(STATEMENT_TIMEOUT, rows.next()).await)? {
-        found.insert(row);
-    }
-    Ok(found)
 }

@@ -8,17 +8,16 @@
 //!              for an unknown one: tried again at the end; a dead letter if ClickHouse took something else meanwhile
 //! ```
 //!
-//! Before rows are sent with another token than before, every earlier insert of them is over and the table was asked again: so
+//! Before rows are sent with another token than before, every earlier insert of them is over and it is known what of it is committed: so
 //! an interruption anywhere stores nothing twice. `NoneUnderWay` is what says so, and each insert spends it.
 
-use super::rows::{Insert, Rows};
-use super::{CONFIRM_TIMEOUT_MAX, Delivered, Exporter, blocking, confirm_within, note_unanswered, pause};
+use super::rows::{Insert, Missing, Rows};
+use super::{CONFIRM_TIMEOUT_MAX, Delivered, Exporter, blocking, confirm_within, note_under_way, pause};
 use crate::bounds::BLOCK_BYTES;
-use crate::clickhouse::recent;
+use crate::clickhouse::committed;
 use crate::clickhouse::{Class, Failure, NoneUnderWay, OVERTIME, Unconfirmed};
 use crate::journal::{DeadLetterReason, History, InDoubt, Part, Segment};
-use std::collections::HashSet;
-use std::ops::Range;
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 /// Parts that are tried one by one before what is still refused is given up together: a segment that is wrong throughout
@@ -42,7 +41,9 @@ struct Delivery<'e> {
 
 /// The search for rows at fault in a part.
 struct Search {
-    rows: Rows,
+    missing: Missing,
+    /// When the first and the last of its rows began.
+    began: Option<RangeInclusive<i64>>,
     token: String,
     none_under_way: Option<NoneUnderWay>,
     attempts: usize,
@@ -51,7 +52,7 @@ struct Search {
     refusals_untaken: usize,
 }
 
-/// What became of the rows of a range.
+/// What became of rows.
 enum Answer {
     /// ClickHouse has them.
     Stored,
@@ -82,11 +83,16 @@ impl Delivery<'_> {
     async fn part(&mut self, part: Part) -> Result<(), Failure> {
         let is_large = part.content_bytes > BLOCK_BYTES;
         let _alone = if is_large { Some(self.exporter.state.large.lock().await) } else { None };
-        let (part, rows) = blocking(part, |part| Rows::read(&part.frames)).await;
-        let rows = rows.ok_or_else(|| Failure::local("rows of a segment cannot be read back"))?;
-        let count = rows.count();
+        let (part, read) = blocking(part, |part| {
+            let rows = Rows::read(&part.frames)?;
+            Some((Missing::all(&rows)?, rows))
+        })
+        .await;
+        let (missing, rows) = read.ok_or_else(|| Failure::local("rows of a segment cannot be read back"))?;
+        let all = rows.range.clone();
         let mut search = Search {
-            rows,
+            missing,
+            began: rows.span_of_time(),
             token: part.token,
             none_under_way: None,
             attempts: 0,
@@ -94,22 +100,21 @@ impl Delivery<'_> {
             refusals_untaken: 0,
         };
         search.none_under_way = Some(self.ask(&mut search).await?);
-        let missing = search.rows.missing_in(&(0..count));
-        tracing::debug!(segment = %self.segment.id(), rows = count, missing, "asked ClickHouse which rows of a segment it has");
-        let undecided = self.search(&mut search).await?;
+        let missing = search.missing.count_in(&all);
+        tracing::debug!(segment = %self.segment.id(), rows = all.len(), missing, "asked ClickHouse which rows of a segment it has");
+        let undecided = self.search(&mut search, rows).await?;
         self.decide(&mut search, undecided).await?;
-        self.first_row += count;
+        self.first_row += all.len();
         Ok(())
     }
 
     /// Tries all rows, and halves of what is refused. Returns what is left and was refused for an unknown reason.
-    async fn search(&mut self, search: &mut Search) -> Result<Vec<Range<usize>>, Failure> {
-        let all = 0..search.rows.count();
-        let (mut ranges, mut undecided) = (vec![all], Vec::new());
-        while let Some(range) = ranges.pop() {
-            let failure = match self.attempt(search, &range).await? {
-                Answer::Stored => continue,
-                Answer::Refused(failure) => failure,
+    async fn search(&mut self, search: &mut Search, all: Rows) -> Result<Vec<Rows>, Failure> {
+        let (mut pieces, mut undecided) = (vec![all], Vec::new());
+        while let Some(rows) = pieces.pop() {
+            let (rows, failure) = match self.attempt(search, rows).await? {
+                (_, Answer::Stored) => continue,
+                (rows, Answer::Refused(failure)) => (rows, failure),
             };
             let is_known = failure.class == Class::Permanent;
             if !is_known && !self.exporter.may_search(self.segment.id(), self.history) {
@@ -118,13 +123,14 @@ impl Delivery<'_> {
             if !is_known && search.refusals_untaken >= REFUSALS_UNTAKEN_MAX {
                 return Err(failure);
             }
-            if range.len() > 1 && search.attempts < ATTEMPTS_MAX {
-                let middle = range.start + range.len() / 2;
-                ranges.extend([middle..range.end, range.start..middle]);
+            if rows.range.len() > 1 && search.attempts < ATTEMPTS_MAX {
+                let (_whole, halves) = blocking(rows, |rows| rows.halves()).await;
+                let [first, second] = halves.ok_or_else(|| Failure::local("rows of a segment cannot be divided"))?;
+                pieces.extend([second, first]);
             } else if is_known {
-                self.dead_letter(search, range, &failure).await?;
+                self.dead_letter(search, rows, &failure).await?;
             } else if failure.class == Class::Unknown {
-                undecided.push(range);
+                undecided.push(rows);
             } else {
                 // a single row that there is no memory for now
                 return Err(failure);
@@ -135,11 +141,13 @@ impl Delivery<'_> {
 
     /// What was refused for an unknown reason is tried again, now that the rest of it was. It is at fault if ClickHouse still refuses
     /// it, and took something else since it first did.
-    async fn decide(&mut self, search: &mut Search, undecided: Vec<Range<usize>>) -> Result<(), Failure> {
-        for range in undecided {
+    async fn decide(&mut self, search: &mut Search, undecided: Vec<Rows>) -> Result<(), Failure> {
+        for mut rows in undecided {
             let mut tries = 0;
             let failure = loop {
-                match self.attempt(search, &range).await? {
+                let answer;
+                (rows, answer) = self.attempt(search, rows).await?;
+                match answer {
                     Answer::Stored => break None,
                     Answer::Refused(failure) if tries >= TRIES => break Some(failure),
                     Answer::Refused(_) => {
@@ -151,7 +159,7 @@ impl Delivery<'_> {
             match failure {
                 None => {}
                 Some(failure) if self.exporter.taken() > search.taken_before => {
-                    self.dead_letter(search, range, &failure).await?
+                    self.dead_letter(search, rows, &failure).await?
                 }
                 Some(failure) => return Err(failure),
             }
@@ -159,26 +167,28 @@ impl Delivery<'_> {
         Ok(())
     }
 
-    /// Sends the rows of a range that are missing. What fails for a passing reason is tried again a few times.
-    async fn attempt(&mut self, search: &mut Search, range: &Range<usize>) -> Result<Answer, Failure> {
+    /// Sends those of the rows that are missing. What fails for a passing reason is tried again a few times.
+    async fn attempt(&mut self, search: &mut Search, mut rows: Rows) -> Result<(Rows, Answer), Failure> {
         let mut tries = 0;
         loop {
             let none_under_way = match search.none_under_way.take() {
                 Some(none_under_way) => none_under_way,
                 None => self.ask(search).await?,
             };
-            let Unconfirmed { failure, over } = match self.insert(search, range, none_under_way).await {
+            let inserted;
+            (rows, inserted) = self.insert(search, rows, none_under_way).await;
+            let Unconfirmed { failure, over } = match inserted {
                 Ok(none_under_way) => {
                     search.none_under_way = Some(none_under_way);
-                    return Ok(Answer::Stored);
+                    return Ok((rows, Answer::Stored));
                 }
                 Err(unconfirmed) => unconfirmed,
             };
             // it is not kept: after a refusal too some of the rows may be in, so that is asked before others are sent
             let is_refused = over.is_some() && failure.may_be_of_rows();
             search.refusals_untaken += usize::from(is_refused);
-            if is_refused && (failure.class != Class::Retry || range.len() > 1) {
-                return Ok(Answer::Refused(failure));
+            if is_refused && (failure.class != Class::Retry || rows.range.len() > 1) {
+                return Ok((rows, Answer::Refused(failure)));
             }
             if failure.class != Class::Retry || tries >= TRIES {
                 return Err(failure);
@@ -188,19 +198,17 @@ impl Delivery<'_> {
         }
     }
 
-    /// One insert of what is missing in a range.
+    /// One insert of those of the rows that are missing.
     async fn insert(
         &mut self,
         search: &mut Search,
-        range: &Range<usize>,
+        rows: Rows,
         none_under_way: NoneUnderWay,
-    ) -> Result<NoneUnderWay, Unconfirmed> {
-        let work = (std::mem::take(&mut search.rows), range.clone());
-        let ((rows, _), insert) = blocking(work, |(rows, range)| rows.insert_of(range)).await;
-        search.rows = rows;
-        let Some(Insert { frames, columns }) = insert else { return Ok(none_under_way) };
+    ) -> (Rows, Result<NoneUnderWay, Unconfirmed>) {
+        let (rows, insert) = search.of_missing(rows, |rows, missing| rows.insert_of(missing)).await;
+        let Some(Insert { frames, columns }) = insert else { return (rows, Ok(none_under_way)) };
         search.attempts += 1;
-        let token = format!("{}-{}-{}", search.token, range.start, range.end);
+        let token = format!("{}-{}-{}", search.token, rows.range.start, rows.range.end);
         let (bytes, within) = (frames.len(), confirm_within(self.history));
         let client = &self.exporter.client;
         let inserted = client.insert_part(frames, &columns, &token, within, none_under_way).await;
@@ -208,22 +216,16 @@ impl Delivery<'_> {
         self.exporter.count(bytes, failure);
         match failure {
             None => search.refusals_untaken = 0,
-            Some(failure) => note_unanswered(self.history, failure, within),
+            Some(failure) => note_under_way(self.history, client, failure, within),
         }
-        inserted
+        (rows, inserted)
     }
 
-    /// Makes sure that nothing of the segment is under way, and asks which of the rows the table has.
+    /// Makes sure that nothing of the segment is under way, and asks which of the rows are committed.
     async fn ask(&self, search: &mut Search) -> Result<NoneUnderWay, Failure> {
         let (client, id) = (&self.exporter.client, self.segment.id());
-        let none_under_way = client.end_inserts(id, self.over_by()).await?;
-        let present = match search.rows.span_of_time() {
-            Some((from, to)) => recent::rows_of(client, id, from..=to).await?,
-            None => HashSet::new(),
-        };
-        let (rows, noted) = blocking(std::mem::take(&mut search.rows), move |rows| rows.note_present(&present)).await;
-        search.rows = rows;
-        noted.ok_or_else(|| Failure::local("rows of a segment lack the columns that tell them apart"))?;
+        let (none_under_way, committed) = committed::ask(client, id, search.began.clone(), self.over_by()).await?;
+        search.missing.note(committed);
         Ok(none_under_way)
     }
 
@@ -234,32 +236,45 @@ impl Delivery<'_> {
         self.history.under_way_until.max(by_an_earlier_run).unwrap_or(began)
     }
 
-    async fn dead_letter(
-        &mut self,
-        search: &mut Search,
-        range: Range<usize>,
-        failure: &Failure,
-    ) -> Result<(), Failure> {
+    /// Keeps those of the rows that are missing as a dead letter.
+    async fn dead_letter(&mut self, search: &mut Search, rows: Rows, failure: &Failure) -> Result<(), Failure> {
+        // a refused insert too may have left rows: a view can refuse what the table has taken
+        search.none_under_way = Some(self.ask(search).await?);
         let id = self.segment.id();
         let verdict = DeadLetterReason {
             segment: id.to_string(),
-            rows: search.rows.missing_in(&range),
+            rows: search.missing.count_in(&rows.range),
             code: failure.code,
             error: failure.detail.clone(),
             at_nanos: self.exporter.clock.now().nanos(),
         };
+        if verdict.rows == 0 {
+            return Ok(());
+        }
         tracing::error!(
             segment = %id, rows = verdict.rows, why = failure.message,
             "ClickHouse refuses rows for good; they are kept as dead letters (`millrace dead-letter list`)"
         );
-        let (letters, first_row) = (self.exporter.dead_letters.clone(), self.first_row + range.start);
-        let work = (std::mem::take(&mut search.rows), range, verdict);
-        let ((rows, _, verdict), put) =
-            blocking(work, move |(rows, range, verdict)| letters.put(id, first_row, &rows.block_of(range), verdict))
-                .await;
-        search.rows = rows;
+        let (letters, first_row) = (self.exporter.dead_letters.clone(), self.first_row + rows.range.start);
+        let (_rows, block) = search.of_missing(rows, |rows, missing| rows.block_of(missing)).await;
+        let ((_block, verdict), put) =
+            blocking((block, verdict), move |(block, verdict)| letters.put(id, first_row, block, verdict)).await;
         put.map_err(|error| Failure::local(&format!("failed to write a dead letter: {error}")))?;
         self.rows_dead += verdict.rows;
         Ok(())
+    }
+}
+
+impl Search {
+    /// Does with rows, on a thread for it, what needs to know which are missing.
+    async fn of_missing<R: Send + 'static>(
+        &mut self,
+        rows: Rows,
+        work: impl FnOnce(&Rows, &Missing) -> R + Send + 'static,
+    ) -> (Rows, R) {
+        let missing = std::mem::take(&mut self.missing);
+        let ((rows, missing), done) = blocking((rows, missing), |(rows, missing)| work(rows, missing)).await;
+        self.missing = missing;
+        (rows, done)
     }
 }

@@ -288,7 +288,7 @@ impl Exporter {
         let bytes = frames.len();
         let inserted = self.client.insert_frames(frames, columns, &token, within).await;
         self.count(bytes, inserted.as_ref().err());
-        inserted.inspect_err(|failure| note_unanswered(history, failure, within))
+        inserted.inspect_err(|failure| note_under_way(history, &self.client, failure, within))
     }
 
     fn count(&self, bytes: usize, failure: Option<&Failure>) {
@@ -378,9 +378,9 @@ fn confirm_within(history: &History) -> Duration {
     CONFIRM_TIMEOUT_MIN.saturating_mul(1 << history.timeouts.min(10)).min(CONFIRM_TIMEOUT_MAX)
 }
 
-/// An insert that was not answered may go on until its time is over.
-fn note_unanswered(history: &mut History, failure: &Failure, within: Duration) {
-    if !failure.is_answer() {
+/// An insert that was not answered may go on until its time is over; on a cluster one shard's may, although another shard's failed.
+fn note_under_way(history: &mut History, client: &Client, failure: &Failure, within: Duration) {
+    if !failure.is_answer() || client.is_of_cluster() {
         let until = Instant::now() + within + OVERTIME;
         history.under_way_until = history.under_way_until.max(Some(until));
     }

@@ -14,6 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub enum Fault {
     ResetMidBody,
     /// All of the body is passed on, then both sides are reset without waiting for the answer.
     ResetAfterBody,
+    /// All of the body is passed on and the client is reset at once; ClickHouse works on, and nobody reads its answer.
+    Abandon,
     /// All is passed on, ClickHouse answers, and the answer is cut.
     CutAnswer,
     /// An answer with HTTP status 500 and this code of ClickHouse; nothing is passed on.
@@ -53,6 +56,8 @@ pub enum Fault {
     OkWithBody(u32),
     /// No answer until the plan changes or the client gives up; nothing is passed on.
     Stall,
+    /// The same for an INSERT; other statements pass.
+    StallInsert,
     /// This many pieces of 1 KiB a second, then the rest.
     Slow(u32),
     /// The peer is gone and nobody said so: no byte is read or written any more.
@@ -86,7 +91,7 @@ pub struct Proxy {
 }
 
 struct Shared {
-    target: u16,
+    target: AtomicU16,
     plan: Mutex<Plan>,
 }
 
@@ -105,7 +110,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback can be bound");
         let port = listener.local_addr().expect("a bound socket has an address").port();
         let plan = Plan { standing, next: VecDeque::new(), done: HashMap::new(), inserts: Vec::new(), changes: 0 };
-        let shared = Arc::new(Shared { target, plan: Mutex::new(plan) });
+        let shared = Arc::new(Shared { target: AtomicU16::new(target), plan: Mutex::new(plan) });
         let proxy = Self { port, shared: Arc::clone(&shared) };
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -133,6 +138,16 @@ impl Proxy {
     /// What the next INSERTs meet.
     pub fn inject(&self, fault: Fault, times: usize) {
         self.shared.plan().next.extend(std::iter::repeat_n(fault, times));
+    }
+
+    /// What was injected and not met is not met any more.
+    pub fn forget_injected(&self) {
+        self.shared.plan().next.clear();
+    }
+
+    /// Where it passes requests on to from now on.
+    pub fn retarget(&self, target: u16) {
+        self.shared.target.store(target, Ordering::SeqCst);
     }
 
     /// How often it happened so far.
@@ -224,7 +239,7 @@ impl Shared {
                 let body = format!("\r\n__exception__\r\n{tag}\r\n{text}\n{length} {tag}\r\n__exception__\r\n");
                 answer(client, 200, &format!("X-ClickHouse-Exception-Tag: {tag}\r\n"), &body)?
             }
-            Fault::Stall => {
+            Fault::Stall | Fault::StallInsert => {
                 self.count(fault);
                 self.stall(client)?;
                 return Ok(false);
@@ -243,7 +258,7 @@ impl Shared {
 
     /// Gives ClickHouse the request, or part of it, and the client the answer, or nothing.
     fn pass_on(&self, insert: &mut Insert, head: &Head, body: &[u8], client: &TcpStream) -> io::Result<bool> {
-        let mut engine = TcpStream::connect(("127.0.0.1", self.target))?;
+        let mut engine = TcpStream::connect(("127.0.0.1", self.target.load(Ordering::SeqCst)))?;
         engine.write_all(&head.bytes)?;
         match insert.fault {
             Fault::ResetMidBody => {
@@ -268,12 +283,17 @@ impl Shared {
             reset(client);
             return Ok(false);
         }
+        if insert.fault == Fault::Abandon {
+            reset(client);
+        }
         let mut from_engine = BufReader::new(engine);
         let Some(answer_head) = Head::read(&mut from_engine)? else { return Ok(false) };
         let answer_body = answer_head.read_answer_body(&mut from_engine)?;
         insert.status = answer_head.status();
         if insert.fault == Fault::CutAnswer {
             reset(client);
+        }
+        if matches!(insert.fault, Fault::Abandon | Fault::CutAnswer) {
             return Ok(false);
         }
         let mut to_client = client;

@@ -152,6 +152,17 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// The values of a column of `UInt64`, one a row; `None` when there is no such column.
+    #[must_use]
+    pub fn u64s(&self, column: &str) -> Option<impl Iterator<Item = u64> + use<'a>> {
+        match self.data(column)? {
+            Data::Fixed(Fixed::UInt64, bytes) => {
+                Some(bytes.as_chunks().0.iter().map(|value| u64::from_le_bytes(*value)))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether there is a column of UUIDs that has this one in every row.
     #[must_use]
     pub fn is_every_uuid(&self, column: &str, uuid: [u8; 16]) -> bool {

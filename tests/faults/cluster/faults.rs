@@ -1,4 +1,4 @@
-//! Nodes and Keeper that are away for a while, and rows that a shard refuses.
+//! Nodes and Keeper that are away for a while.
 
 use std::time::Instant;
 
@@ -86,30 +86,4 @@ fn a_replica_that_was_never_there_is_not_waited_for_and_gets_everything_when_it_
     });
     wait_until("it has done all that was asked", || cluster.schema("check", 1, "").status.success().then_some(()));
     assert_stored_once(&cluster, 102);
-}
-
-#[test]
-fn rows_that_one_shard_refuses_cost_no_other_row_and_store_none_twice() {
-    if !is_possible() {
-        return;
-    }
-    const REQUESTS: u64 = 2;
-    let cluster = Cluster::start(2, 1);
-    succeeds(&cluster.schema("apply", 0, ""));
-    // only where rows are kept: the Distributed table would refuse the whole insert before any shard sees it
-    let constraint = "ALTER TABLE otel_traces_local ON CLUSTER one ADD CONSTRAINT c CHECK SpanName != 'refused'";
-    cluster.sql(0).rows(constraint, &[]);
-    let service = millrace(&cluster, 0, "");
-    for request in 0..REQUESTS {
-        let mut spans = spans(request * 100, 100);
-        spans[7].name = "refused".to_owned();
-        spans[50].name = "refused".to_owned();
-        send(&service, spans);
-    }
-    assert_stored_once(&cluster, REQUESTS * 98);
-    let dead = || service.metric("millrace_spans_dead_lettered_total");
-    wait_until("the others are dead letters", || (dead()? >= 4.0).then_some(()));
-    assert_stored_once(&cluster, REQUESTS * 98);
-    assert_eq!(dead(), Some(4.0));
-    println!("2x1: {} rows stored once, 4 refused", REQUESTS * 98);
 }

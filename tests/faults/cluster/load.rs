@@ -3,6 +3,7 @@
 use millrace::time::Clock;
 
 use super::nodes::Cluster;
+use support::proxy::Proxy;
 use support::wire::{Span, request_of};
 use support::{Options, Service, http, wait_until};
 
@@ -12,6 +13,12 @@ const COUNTS: &str = "SELECT count() AS stored, uniqExact(TraceId, SpanId) AS di
 /// A Millrace that writes through a node.
 pub(crate) fn millrace(cluster: &Cluster, node: usize, yaml: &str) -> Service {
     Service::start_with(Options { yaml: cluster.yaml(node, yaml), fixed_ports: true, ..Options::default() })
+}
+
+/// The same through a proxy before a node.
+pub(crate) fn millrace_through(cluster: &Cluster, proxy: &Proxy) -> Service {
+    let (yaml, clickhouse_url) = (cluster.yaml(0, ""), Some(proxy.url()));
+    Service::start_with(Options { yaml, clickhouse_url, fixed_ports: true, ..Options::default() })
 }
 
 /// `count` spans, each in a trace of its own, so that they go to all shards. `first` makes their ids.

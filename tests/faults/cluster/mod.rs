@@ -7,6 +7,9 @@
 //! replicas   those added later, and those that do not meet
 //! faults     nodes and Keeper that are away for a while
 //! endpoints  several nodes in `clickhouse.url`
+//! once       a Millrace, its ClickHouse through a proxy, and the law: each row exactly once, or a dead letter
+//! refused    rows that a shard refuses
+//! lost       answers that are lost, inserts that go on alone, shards that go away in the middle of one
 //! ```
 //!
 //! `make test-cluster` installs ZooKeeper and runs these. Without it they are skipped, which they say; `MILLRACE_TEST_CLUSTER=required`
@@ -16,7 +19,10 @@ mod ddl;
 mod endpoints;
 mod faults;
 mod load;
+mod lost;
 mod nodes;
+mod once;
+mod refused;
 mod replicas;
 
 use std::process::Output;

@@ -26,7 +26,7 @@ mod shim;
 mod shutdown;
 #[cfg(feature = "torture")]
 mod small_disk;
-mod watch;
+pub(crate) mod watch;
 
 use std::time::Duration;
 
