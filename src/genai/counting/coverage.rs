@@ -70,6 +70,8 @@ pub(super) struct Coverage {
     pub(super) is_report: PerNode<bool>,
     /// What each span is to the calls.
     pub(super) memberships: PerNode<Membership>,
+    /// For each report the next one above it that repeats several calls.
+    pub(super) repeated_by: PerNode<Option<Node>>,
 }
 
 impl Coverage {
@@ -80,7 +82,8 @@ impl Coverage {
         let surer = reports.surer(&is_covered);
         let mut memberships = reports.uncovered(&is_covered, &surer);
         reports.settle_covered(&is_covered, &surer, &mut memberships);
-        Self { is_report, memberships }
+        let repeated_by = reports.repeated_by(&memberships);
+        Self { is_report, memberships, repeated_by }
     }
 }
 
@@ -180,6 +183,16 @@ impl Reports<'_, '_> {
             memberships[node] = call.map_or(Membership::Call, Membership::Inside);
         }
         memberships
+    }
+
+    fn repeated_by(&self, memberships: &PerNode<Membership>) -> PerNode<Option<Node>> {
+        let mut repeated_by: PerNode<Option<Node>> = self.above.of_same(None);
+        for (node, _) in self.top_down() {
+            let is_repeating = |above: Node| memberships[above] == Membership::Repeats;
+            repeated_by[node] =
+                self.above[node].and_then(|above| if is_repeating(above) { Some(above) } else { repeated_by[above] });
+        }
+        repeated_by
     }
 
     /// What is covered reports the one call below it that is as sure, or repeats several.

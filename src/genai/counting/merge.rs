@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | span id, parent, name, service, time, operation | the report that counts |
 //! | model, provider, response id, session, user, agent, messages, time to first token, ... | the first report that knows it |
+//! | session, conversation, user, agent, workflow, if no report knows it | what repeats several calls: [`Call::repeated_by`](super::Call::repeated_by) |
 //! | tokens | the first report with usage; what it lacks, from reports that agree with it ([`tokens`]) |
 //! | cost, its parts and where it comes from | the first report that was given one, else the first with one ([`cost`]) |
 //! | whether it failed, and how | the reports of which [`Report::decides_failure`](super::Report::decides_failure) holds |

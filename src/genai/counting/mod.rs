@@ -26,7 +26,7 @@ mod span;
 mod sums;
 mod tree;
 
-pub use counted::{Call, Counted, Report, Role, Verdict};
+pub use counted::{Call, Counted, REPEATED_BY_MAX, Report, Role, Verdict};
 pub use response_id::TrustedId;
 pub use span::{Class, Kind, ModelCall, Place, Source, Span, has_usage};
 

@@ -775,3 +775,24 @@ fn reports_are_in_the_order_in_which_their_values_win() {
         assert_eq!(trace.reports(), want, "{text}");
     }
 }
+
+#[test]
+fn what_a_wrapper_of_several_calls_says_of_all_of_them_is_not_lost() {
+    let trace = Trace::new(
+        "
+        v chat used                -> repeats
+          w chat used              -> repeats
+            f chat used            -> report of a
+              a chat used          -> call
+            t execute_tool         -> -
+              b chat used          -> call
+            c chat used            -> call
+          d chat used              -> call
+        ",
+    );
+    trace.check("nested wrappers");
+    assert_eq!(
+        trace.repeated_by(),
+        [("a", "w v"), ("b", ""), ("c", "w v"), ("d", "v")].map(|(call, by)| (call, by.to_owned()))
+    );
+}

@@ -64,6 +64,14 @@ impl<'a> Trace<'a> {
         count(&self.spans).calls.iter().map(names).map(|names: Vec<&str>| names.join(" ")).collect()
     }
 
+    /// For each call, by name, what repeats it.
+    pub(super) fn repeated_by(&self) -> Vec<(&str, String)> {
+        let names = |call: &super::super::Call| call.repeated_by.iter().map(|span| self.names[*span]).collect();
+        let calls = count(&self.spans).calls;
+        let named = calls.iter().map(|call| (self.names[call.reports[0].span], names(call)));
+        named.map(|(call, names): (&str, Vec<&str>)| (call, names.join(" "))).collect()
+    }
+
     pub(super) fn check(&self, what: &str) {
         let forward: Vec<usize> = (0..self.spans.len()).collect();
         let backward: Vec<usize> = forward.iter().rev().copied().collect();
