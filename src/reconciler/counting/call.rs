@@ -1,15 +1,17 @@
-//! A call from its reports: the first one is the call, and what it does not know comes from the others, in their order.
+//! A call from its reports: the first one is the call, and what it does not know comes from the others, in their order. Whose
+//! tokens and cost it has is in `genai::counting::merge`.
 
 use crate::clickhouse::rollups::rows::{ReportRow, SpanRow};
 use crate::genai::counting::Report;
+use crate::genai::counting::merge::{self, CostIs, Tokens};
 use crate::genai::operation::{EMBEDDINGS, RERANK};
 use std::collections::{BTreeSet, HashSet};
 
 /// Timings of which only the arrival is known, or not even that: they say nothing of how long a call took.
 const UNTIMED: [&str; 2] = ["ingest", "unknown"];
 
-/// The row of a call; `None` without a report.
-pub(super) fn merged(reports: &[(&SpanRow, Report)]) -> Option<ReportRow> {
+/// The row of a call; `None` without a report. `repeated_by` are rows above it that are about several calls, the nearest first.
+pub(super) fn merged(reports: &[(&SpanRow, Report)], repeated_by: &[&SpanRow]) -> Option<ReportRow> {
     let (counted, _) = reports.first()?;
     let rows = || reports.iter().map(|(row, _)| *row);
     // an attempt that failed below a call that did not says nothing of the call
@@ -17,13 +19,15 @@ pub(super) fn merged(reports: &[(&SpanRow, Report)]) -> Option<ReportRow> {
     let text = |of: fn(&SpanRow) -> &String| rows().map(of).find(|text| !text.is_empty()).cloned().unwrap_or_default();
     let error =
         |of: fn(&SpanRow) -> &String| deciding().map(of).find(|text| !text.is_empty()).cloned().unwrap_or_default();
-    let count = |of: fn(&SpanRow) -> Option<u64>| rows().find_map(of);
+    // what holds for all calls below a row
+    let shared = |of: fn(&SpanRow) -> &String| {
+        rows().chain(repeated_by.iter().copied()).map(of).find(|text| !text.is_empty()).cloned().unwrap_or_default()
+    };
     let list =
         |of: fn(&SpanRow) -> &Vec<String>| rows().map(of).find(|list| !list.is_empty()).cloned().unwrap_or_default();
-    // one report's cost is one thing: its parts are not mixed with another's
-    let cost = rows().find(|row| row.cost_total.is_some()).unwrap_or(counted);
-    let session =
-        rows().find(|row| names_session(row)).map_or_else(|| text(|row| &row.session), |row| row.session.clone());
+    let tokens = merge::tokens(&rows().map(tokens_of).collect::<Vec<_>>());
+    let cost = merge::cost(reports, |(row, _)| cost_is(row)).map_or(*counted, |(row, _)| *row);
+    let session = rows().chain(repeated_by.iter().copied()).find(|row| names_session(row));
     let who = |row: &SpanRow| if row.join_state.is_empty() { "span" } else { "pair" };
     let values = ReportRow {
         duration: rows().find_map(known_duration),
@@ -32,19 +36,19 @@ pub(super) fn merged(reports: &[(&SpanRow, Report)]) -> Option<ReportRow> {
         response_model: text(|row| &row.response_model),
         model: rows().map(model_of).find(|model| !model.is_empty()).cloned().unwrap_or_default(),
         response_id: text(|row| &row.response_id),
-        session_id: session,
-        conversation_id: text(|row| &row.conversation),
-        user_id: text(|row| &row.user),
-        agent_name: text(|row| &row.agent),
-        workflow_name: text(|row| &row.workflow),
-        input_tokens: count(|row| row.input_tokens),
-        output_tokens: count(|row| row.output_tokens),
-        cache_read_tokens: count(|row| row.cache_read_tokens),
-        cache_write_tokens: count(|row| row.cache_write_tokens),
-        cache_write_1h_tokens: count(|row| row.cache_write_1h_tokens),
-        reasoning_tokens: count(|row| row.reasoning_tokens),
-        input_audio_tokens: count(|row| row.input_audio_tokens),
-        output_audio_tokens: count(|row| row.output_audio_tokens),
+        session_id: session.map_or_else(|| text(|row| &row.session), |row| row.session.clone()),
+        conversation_id: shared(|row| &row.conversation),
+        user_id: shared(|row| &row.user),
+        agent_name: shared(|row| &row.agent),
+        workflow_name: shared(|row| &row.workflow),
+        input_tokens: tokens.input,
+        output_tokens: tokens.output,
+        cache_read_tokens: tokens.cache_read,
+        cache_write_tokens: tokens.cache_write,
+        cache_write_1h_tokens: tokens.cache_write_1h,
+        reasoning_tokens: tokens.reasoning,
+        input_audio_tokens: tokens.input_audio,
+        output_audio_tokens: tokens.output_audio,
         cost_total: cost.cost_total,
         cost_input: cost.cost_input,
         cost_output: cost.cost_output,
@@ -52,7 +56,7 @@ pub(super) fn merged(reports: &[(&SpanRow, Report)]) -> Option<ReportRow> {
         price_id: cost.price_id.clone(),
         price_book: cost.price_book.clone(),
         service_tier: text(|row| &row.service_tier),
-        time_to_first_token: count(|row| row.time_to_first_token),
+        time_to_first_token: rows().find_map(|row| row.time_to_first_token),
         streaming: rows().find_map(|row| row.streaming),
         finish_reasons: list(|row| &row.finish_reasons),
         finish_reasons_normalized: list(|row| &row.finish_reasons_normalized),
@@ -64,6 +68,27 @@ pub(super) fn merged(reports: &[(&SpanRow, Report)]) -> Option<ReportRow> {
         ..alone(counted, "call")
     };
     Some(with_total(values))
+}
+
+fn tokens_of(row: &SpanRow) -> Tokens {
+    Tokens {
+        input: row.input_tokens,
+        output: row.output_tokens,
+        cache_read: row.cache_read_tokens,
+        cache_write: row.cache_write_tokens,
+        cache_write_1h: row.cache_write_1h_tokens,
+        reasoning: row.reasoning_tokens,
+        input_audio: row.input_audio_tokens,
+        output_audio: row.output_audio_tokens,
+    }
+}
+
+fn cost_is(row: &SpanRow) -> CostIs {
+    match row.cost_total {
+        None => CostIs::Unknown,
+        Some(_) if row.price_book.is_empty() => CostIs::Given,
+        Some(_) => CostIs::Computed,
+    }
 }
 
 /// The row of a report with what it says itself.

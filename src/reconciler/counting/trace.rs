@@ -44,7 +44,8 @@ fn reports(rows: &[SpanRow]) -> Vec<ReportRow> {
     let row_at = |at: usize| known.get(at).map(|(row, _)| *row);
     let calls = counted.calls.iter().filter_map(|call| {
         let reports: Vec<_> = call.reports.iter().filter_map(|report| Some((row_at(report.span)?, *report))).collect();
-        call::merged(&reports)
+        let repeated_by: Vec<_> = call.repeated_by.iter().filter_map(|at| row_at(*at)).collect();
+        call::merged(&reports, &repeated_by)
     });
     let others = counted.verdicts.iter().enumerate().filter_map(|(at, verdict)| {
         let call = match verdict {
