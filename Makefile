@@ -52,6 +52,10 @@ $(NODE_CLIENTS): tests/clients/package.json tests/clients/package-lock.json test
 	cd tests/clients && $(NPM) ci --no-progress
 	touch $@
 
+.PHONY: prices
+prices: $(PYTHON_CLIENTS) ## makes the book of prices anew from the package genai-prices
+	$(VENV)/bin/python tools/prices/make.py
+
 # cargo-nextest runs each test in a process of its own and shows the slow ones; without it `cargo test` does the same work
 # (tests/README.md says what lies where).
 HAS_NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)

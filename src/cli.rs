@@ -5,6 +5,7 @@ use crate::clickhouse::schema;
 use crate::config::{Config, Level, environment};
 use crate::dead_letter;
 use crate::embedded::{EXIT_PERMANENT, NeverStarted, ServeError};
+use crate::prices;
 use crate::rollup;
 use crate::sizes::ByteSize;
 use anyhow::Context as _;
@@ -72,6 +73,14 @@ enum Command {
         config: Option<PathBuf>,
         #[command(subcommand)]
         action: rollup::Action,
+    },
+    /// Show what a call costs and why, or which models have no price
+    Prices {
+        /// YAML file
+        #[arg(long, value_name = "FILE", global = true)]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        action: prices::Action,
     },
     /// Run the embedded ClickHouse alone, on its HTTP interface
     Clickhouse {
@@ -146,6 +155,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Validate { config, print } => {
             let config = load(config)?;
+            config.prices.read()?;
             if print {
                 show(&config.to_yaml()?);
             } else {
@@ -170,6 +180,11 @@ fn run(command: Command) -> anyhow::Result<()> {
             let config = load(config)?;
             start_log(config.log.level);
             runtime()?.block_on(rollup::run(&config, &action, &app::client(&config), &mut std::io::stdout()))
+        }
+        Command::Prices { config, action } => {
+            let config = load(config)?;
+            let client = || app::client(&config);
+            runtime()?.block_on(prices::run(&config.prices, &action, client, &mut std::io::stdout()))
         }
         Command::Clickhouse {
             config,

@@ -56,7 +56,7 @@ fn show(done: Rebuilt, is_terminal: bool) {
 }
 
 /// A time on the command line.
-fn moment(text: &str) -> Result<UnixNanos, String> {
+pub(crate) fn moment(text: &str) -> Result<UnixNanos, String> {
     let at = |nanos: i128| i64::try_from(nanos).ok().and_then(UnixNanos::from_i64);
     if let Ok(ago) = humantime_serde::re::humantime::parse_duration(text) {
         return Ok(Clock::System.now().saturating_sub(ago));

@@ -50,6 +50,7 @@ pub struct Metrics {
     /// Attributes dropped because a later one of the same span had the same key.
     pub attributes_repeated: IntCounter,
     implausible: IntCounterVec,
+    unpriced: IntCounterVec,
     ledger: Arc<Mutex<Counts>>,
     law: Law,
     sent: IntCounter,
@@ -118,6 +119,12 @@ impl Metrics {
                 "Calls with a value that cannot be true, by the rule that corrected or dropped it.",
                 &["rule"],
             )?,
+            unpriced: registered_counters(
+                &registry,
+                "millrace_unpriced_calls",
+                "Calls of models without a given cost for which no price was found, by provider and model.",
+                &["provider", "model"],
+            )?,
             ledger: Arc::default(),
             law: Law::registered(&registry)?,
             sent: counter("otelcol_exporter_sent_spans", "Spans that ClickHouse confirmed.")?,
@@ -161,6 +168,16 @@ impl Metrics {
     /// Counts calls with a value that cannot be true.
     pub fn count_implausible(&self, rule: &str, calls: u64) {
         self.implausible.with_label_values(&[rule]).inc_by(calls);
+    }
+
+    /// Shows how many calls had no price since the start: provider, model and count of each pair, of which there are few.
+    pub fn show_unpriced(&self, counts: &[(String, String, u64)]) {
+        // two that ask at once would both add
+        let _ledger = self.ledger();
+        for (provider, model, count) in counts {
+            let shown = self.unpriced.with_label_values(&[provider, model]);
+            shown.inc_by(count.saturating_sub(shown.get()));
+        }
     }
 
     /// Counts spans that came in and are now pending.

@@ -6,6 +6,7 @@ use crate::clickhouse::joins::Joining;
 use crate::clickhouse::{Availability, Condition, Endpoints};
 use crate::connections::Server;
 use crate::embedded::Fence;
+use crate::genai::prices::Prices;
 use crate::journal::Backlog;
 use crate::numbers::{saturating_i64, to_u64};
 use crate::pipeline::CapacityProbe;
@@ -22,6 +23,7 @@ use axum::{Json, Router};
 use health::Health;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +79,8 @@ pub struct Admin {
     pub metrics: Metrics,
     /// How many traces are known.
     pub traces: Traces,
+    /// Which calls had no price.
+    pub prices: Option<Arc<Prices>>,
     /// What time it is.
     pub clock: Clock,
     /// Cancelled when the service stops.
@@ -108,6 +112,9 @@ async fn metrics(State(admin): State<Admin>) -> Response {
         for endpoint in admin.endpoints.view() {
             admin.metrics.endpoint_up(&endpoint.url, endpoint.condition == Condition::Up);
         }
+    }
+    if let Some(prices) = &admin.prices {
+        admin.metrics.show_unpriced(&prices.unpriced());
     }
     match admin.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),

@@ -90,8 +90,10 @@ impl App {
         let (journal, dedup, is_new) = journal::open(config, &metrics)?;
         let store = Store::new(config)?;
         let (learn, learned) = mpsc::channel(LEARNED_BATCHES_MAX);
+        let prices = config.prices.load()?.map(Arc::new);
         let shared = Shared {
             config,
+            prices,
             client: store.client.clone(),
             metrics: metrics.clone(),
             availability: Availability::default(),

@@ -13,6 +13,7 @@ use crate::committer::{Committer, Limits};
 use crate::config::Config;
 use crate::dedup::{DedupIndex, Noted};
 use crate::exporter::{self, Exporter};
+use crate::genai::prices::Prices;
 use crate::journal::{Backlog, IsNew, Journal};
 use crate::otlp;
 use crate::pipeline::{Ack, AdmissionGate, Pipeline, QueueReceiver};
@@ -43,6 +44,7 @@ pub(super) struct Shared<'c> {
     pub(super) notes: Notes,
     pub(super) counting: Counting,
     pub(super) days: Arc<Budget>,
+    pub(super) prices: Option<Arc<Prices>>,
     pub(super) stopping: CancellationToken,
 }
 
@@ -70,6 +72,7 @@ impl Shared<'_> {
             retention: config.retention.clone(),
             timestamps: config.receivers.timestamps.clone(),
             days: Arc::clone(&self.days),
+            prices: self.prices.clone(),
         });
         Receivers {
             grpc: self.otlp_receiver(&ingest, &bodies, Receiver::OtlpGrpc, config.receivers.otlp_grpc.ack),
@@ -208,6 +211,7 @@ impl Shared<'_> {
             fence: store.fence(),
             metrics: self.metrics.clone(),
             traces: self.traces.clone(),
+            prices: self.prices.clone(),
             clock: Clock::System,
             shutdown: self.stopping.clone(),
         }

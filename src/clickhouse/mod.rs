@@ -11,6 +11,7 @@ mod errors;
 mod inserts;
 pub mod joins;
 pub mod nodes;
+pub mod prices;
 pub mod recent;
 pub mod rollups;
 pub mod schema;

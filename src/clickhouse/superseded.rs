@@ -41,14 +41,31 @@ const DELETE_SETTINGS: [Setting; 2] =
     [("lightweight_delete_mode", "lightweight_update"), ("allow_experimental_lightweight_update", "1")];
 
 /// Columns that change after a row was stored, or say how it was stored, or are looked at by themselves.
-const NOT_SAID: [&str; 6] = ["ParentSpanId", "SessionId", "JoinState", "SegmentId", "Timestamp", "Duration"];
+const NOT_SAID: [&str; 12] = [
+    "ParentSpanId",
+    "SessionId",
+    "JoinState",
+    "SegmentId",
+    "Timestamp",
+    "Duration",
+    "CostTotal",
+    "CostInput",
+    "CostOutput",
+    "CostSource",
+    "PriceId",
+    "PriceBook",
+];
+/// A cost that was computed is not said by the report, and changes with the prices.
+const COST_SAID: &str =
+    "if(CostSource = 'computed', (NULL, NULL, NULL, ''), (CostTotal, CostInput, CostOutput, toString(CostSource)))";
 
 /// All that a report says, as one text.
 static SAID: LazyLock<String> = LazyLock::new(|| {
     let said = COLUMNS.iter().map(|column| column.name).filter(|name| !NOT_SAID.contains(name));
     let said: Vec<String> = said.map(|name| format!("`{name}`")).collect();
     // whoever joins a pair changes its parent and session
-    format!("toString(tuple({}, if(JoinState = '', (ParentSpanId, SessionId), ('', ''))))", said.join(", "))
+    let said = said.join(", ");
+    format!("toString(tuple({said}, {COST_SAID}, if(JoinState = '', (ParentSpanId, SessionId), ('', ''))))")
 });
 
 /// When spans began, in nanoseconds since 1970.

@@ -11,10 +11,12 @@ mod check;
 mod env;
 mod explain;
 mod load;
+mod prices;
 #[cfg(test)]
 mod tests;
 
 pub use env::{Environment, environment};
+pub use prices::PricesConfig;
 
 use crate::bounds;
 use crate::dedup::SPANS_MAX_DEFAULT;
@@ -75,6 +77,9 @@ pub struct Config {
     /// How long spans and the texts in them are kept.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub retention: Retention,
+    /// What calls cost whose sender does not say.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub prices: PricesConfig,
     /// The log.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub log: Log,
@@ -233,6 +238,7 @@ impl Default for Config {
             clickhouse: clickhouse::Config::default(),
             schema: clickhouse::schema::Config::default(),
             retention: Retention::default(),
+            prices: PricesConfig::default(),
             log: Log::default(),
         }
     }

@@ -74,7 +74,12 @@ pub enum CostSource {
     Response,
     /// The attributes of a span.
     Attributes,
+    /// Nobody: it was computed by a book of prices.
+    Computed,
 }
+
+/// The literal of costs that nobody gave.
+pub const COMPUTED: &str = "computed";
 
 impl CostSource {
     /// The table's literal.
@@ -84,6 +89,7 @@ impl CostSource {
             Self::Caller => "caller",
             Self::Response => "response",
             Self::Attributes => "attributes",
+            Self::Computed => COMPUTED,
         }
     }
 }

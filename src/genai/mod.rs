@@ -4,6 +4,7 @@
 //! call           one call, typed: what chat and conventions make and columns hold
 //! usage  cost    tokens made comparable; US dollars, exact to 1e-12 (decimal)
 //! plausible      values that cannot be: corrected or dropped
+//! prices         what a call costs when its sender does not say
 //! messages       messages, parts, media and tools of the APIs as the conventions' JSON
 //! stream         the chunks of a stream as one response
 //! provider       names of providers: aliases to the conventions' names, and guesses when none was given
@@ -20,6 +21,7 @@ pub mod finish_reason;
 pub(crate) mod messages;
 pub(crate) mod operation;
 pub mod plausible;
+pub mod prices;
 pub mod provider;
 pub(crate) mod response_error;
 pub mod semconv;

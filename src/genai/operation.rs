@@ -4,6 +4,8 @@
 pub(crate) const CHAT: &str = "chat";
 /// A text that a model goes on with.
 pub(crate) const TEXT_COMPLETION: &str = "text_completion";
+/// What a model makes of contents, in Google's words.
+pub(crate) const GENERATE_CONTENT: &str = "generate_content";
 /// Vectors of texts.
 pub(crate) const EMBEDDINGS: &str = "embeddings";
 /// Documents in the order of their relevance.
@@ -16,6 +18,11 @@ pub(crate) const EXECUTE_TOOL: &str = "execute_tool";
 pub(crate) const INVOKE_AGENT: &str = "invoke_agent";
 /// A workflow ran.
 pub(crate) const INVOKE_WORKFLOW: &str = "invoke_workflow";
+
+/// Whether it is what a model is called for.
+pub(crate) fn is_of_model(name: &str) -> bool {
+    matches!(name, CHAT | TEXT_COMPLETION | GENERATE_CONTENT | EMBEDDINGS | RERANK)
+}
 
 /// The conventions' name of an operation. Asynchronous calls of LiteLLM begin with an `a`.
 pub(crate) fn normalise(name: &str) -> &str {

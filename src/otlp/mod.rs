@@ -21,7 +21,7 @@ pub use decoded::{Decoded, Encoding, Root};
 pub use error::{DecodeError, Part, WireError};
 pub use json::{Transcoded, transcode_traces};
 pub use limits::{DAYS_PER_REQUEST_MAX, Limits};
-pub use protobuf::decode::{count_spans, decode_traces};
+pub use protobuf::decode::{count_spans, decode_priced, decode_traces};
 
 /// The messages of OTLP, as `opentelemetry-proto` has them.
 pub use opentelemetry_proto::tonic as proto;

@@ -22,6 +22,7 @@ pub mod quota;
 pub mod server;
 
 use crate::columns::RowGroup;
+use crate::genai::prices::Prices;
 use crate::pipeline::{IngestError, Origin, PendingAck, Pipeline, Reservation};
 use crate::retention::{Cutoff, Retention};
 use crate::telemetry::{Metrics, Receiver};
@@ -49,6 +50,8 @@ pub struct Ingest {
     pub timestamps: timestamps::Config,
     /// On how many days.
     pub days: Arc<Budget>,
+    /// What calls cost whose sender does not say.
+    pub prices: Option<Arc<Prices>>,
 }
 
 /// When the spans of a request may begin.

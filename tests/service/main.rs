@@ -25,6 +25,7 @@ mod joining_orders;
 mod journal;
 mod older_table;
 mod otlp_http;
+mod prices;
 mod queries;
 mod repeats;
 mod restart;

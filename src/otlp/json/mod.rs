@@ -22,6 +22,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 
 use crate::bounds::REQUEST_SPANS_MAX;
+use crate::genai::prices::Prices;
 use crate::otlp::decoded::{Decoded, Encoding};
 use crate::otlp::error::{DecodeError, TypeErrors, WrongType};
 use crate::otlp::json::fields::{
@@ -63,7 +64,20 @@ impl Transcoded {
     /// # Errors
     /// As [`decode_traces`](crate::otlp::decode_traces).
     pub fn decode(&self, workspace: &Workspace, limits: &Limits) -> Result<Decoded, DecodeError> {
-        decode(&self.protobuf, Encoding::Json, &self.wrong, workspace, limits)
+        self.decode_priced(workspace, limits, None)
+    }
+
+    /// Decodes what was JSON, with prices.
+    ///
+    /// # Errors
+    /// As [`decode_priced`](crate::otlp::decode_priced).
+    pub fn decode_priced(
+        &self,
+        workspace: &Workspace,
+        limits: &Limits,
+        prices: Option<&Prices>,
+    ) -> Result<Decoded, DecodeError> {
+        decode(&self.protobuf, Encoding::Json, &self.wrong, workspace, limits, prices)
     }
 }
 

@@ -11,6 +11,7 @@ use super::span::{Context, SpanDecoder};
 use super::value::text_of;
 use super::wire::{Fields, LengthDelimited, Value};
 use crate::columns::MapRow;
+use crate::genai::prices::Prices;
 use crate::otlp::decoded::{Decoded, Encoding};
 use crate::otlp::error::{DecodeError, Part, TypeErrors};
 use crate::otlp::limits::Limits;
@@ -38,10 +39,24 @@ pub fn decode_traces(
     workspace: &Workspace,
     limits: &Limits,
 ) -> Result<Decoded, DecodeError> {
-    decode(request, encoding, &TypeErrors::new(), workspace, limits)
+    decode_priced(request, encoding, workspace, limits, None)
 }
 
-/// As [`decode_traces`]; `type_errors` are what JSON had wrong.
+/// The same; calls whose sender gave no cost get one from the prices, if there are any.
+///
+/// # Errors
+/// As [`decode_traces`].
+pub fn decode_priced(
+    request: &[u8],
+    encoding: Encoding,
+    workspace: &Workspace,
+    limits: &Limits,
+    prices: Option<&Prices>,
+) -> Result<Decoded, DecodeError> {
+    decode(request, encoding, &TypeErrors::new(), workspace, limits, prices)
+}
+
+/// As [`decode_priced`]; `type_errors` are what JSON had wrong.
 ///
 /// # Errors
 /// As [`decode_traces`].
@@ -51,9 +66,10 @@ pub(crate) fn decode(
     type_errors: &TypeErrors,
     workspace: &Workspace,
     limits: &Limits,
+    prices: Option<&Prices>,
 ) -> Result<Decoded, DecodeError> {
     let mut decoder =
-        RequestDecoder { spans: SpanDecoder::new(request.len(), encoding, type_errors, workspace, limits) };
+        RequestDecoder { spans: SpanDecoder::new(request.len(), encoding, type_errors, workspace, limits, prices) };
     each_field(request, Part::Request, only!(ExportTraceServiceRequest::ResourceSpans), |message| {
         decoder.resource_spans(message)
     })?;

@@ -7,6 +7,7 @@ use super::wire::Fields;
 use crate::columns::typed::JoinState;
 use crate::columns::{MapRow, Mark, RowGroup, RowTooLarge, SpanKind, SpanScalars, StatusCode};
 use crate::conventions;
+use crate::genai::prices::Prices;
 use crate::ids::{IdError, SpanId, TraceId};
 use crate::otlp::decoded::{Decoded, Encoding, Root};
 use crate::otlp::error::{DecodeError, Part, TypeErrors};
@@ -27,6 +28,7 @@ pub(super) struct SpanDecoder<'l> {
     type_errors: &'l TypeErrors,
     pub(super) workspace: &'l Workspace,
     limits: &'l Limits,
+    prices: Option<&'l Prices>,
     spans: usize,
     items: usize,
     scratch: String,
@@ -71,9 +73,10 @@ impl<'l> SpanDecoder<'l> {
         type_errors: &'l TypeErrors,
         workspace: &'l Workspace,
         limits: &'l Limits,
+        prices: Option<&'l Prices>,
     ) -> Self {
         let out = Decoded { rows: RowGroup::for_request_of(request_bytes, workspace.clone()), ..Decoded::default() };
-        Self { out, encoding, type_errors, workspace, limits, spans: 0, items: 0, scratch: String::new() }
+        Self { out, encoding, type_errors, workspace, limits, prices, spans: 0, items: 0, scratch: String::new() }
     }
 
     /// Adds a span, or notes why it is not among the rows.
@@ -125,7 +128,10 @@ impl<'l> SpanDecoder<'l> {
         let rows = &mut self.out.rows;
         let (mut filled, mut session) = (None, None);
         if let Some((view, sink)) = rows.view(mark, span, resource) {
-            let call = conventions::normalise(&view);
+            let mut call = conventions::normalise(&view);
+            if let Some(prices) = self.prices {
+                prices.complete(&mut call, span.start);
+            }
             if span.parent.is_none() && !call.session_id.is_empty() {
                 session = Some(call.session_id.clone().into_owned());
             }

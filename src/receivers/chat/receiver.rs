@@ -158,6 +158,9 @@ impl ChatReceiver {
         if span.session == SessionRef::ToDerive {
             span.call.session_id = session_id.clone().into();
         }
+        if let Some(prices) = self.ingest.prices.as_deref() {
+            prices.complete(&mut span.call, span.start);
+        }
         let rows = row(&span, workspace, join_state)?;
         let trace_id = span.trace.id();
         let origin = Origin {

@@ -143,9 +143,12 @@ impl OtlpReceiver {
     fn decode(&self, request: &[u8], encoding: Encoding, workspace: &Workspace) -> Result<Decoded, ExportError> {
         let Times { cutoff, window, .. } = self.ingest.times(workspace);
         let limits = Limits { cutoff, window: Some(window), ..self.limits };
+        let prices = self.ingest.prices.as_deref();
         match encoding {
-            Encoding::Protobuf => Ok(otlp::decode_traces(request, encoding, workspace, &limits)?),
-            Encoding::Json => Ok(otlp::transcode_traces(request, limits.depth)?.decode(workspace, &limits)?),
+            Encoding::Protobuf => Ok(otlp::decode_priced(request, encoding, workspace, &limits, prices)?),
+            Encoding::Json => {
+                Ok(otlp::transcode_traces(request, limits.depth)?.decode_priced(workspace, &limits, prices)?)
+            }
         }
     }
 }

@@ -1,0 +1,188 @@
+//! What providers count, and what is a part of what.
+//!
+//! ```text
+//! input_mtok ─┬─ cache_read_mtok ──── cache_audio_read_mtok ─┐
+//!             ├─ cache_write_mtok ─┬─ cache_write_5m_mtok    │ a part of both
+//!             │                    └─ cache_write_1h_mtok    │
+//!             └─ input_audio_mtok ───────────────────────────┘
+//! ```
+//!
+//! A unit is a set of properties; it is a part of each unit whose properties it has too. Names and properties are those of
+//! genai-prices (`genai_prices/data_units.py`).
+
+use crate::genai::usage::Usage;
+
+/// One thing that is counted and has a price.
+#[derive(Debug)]
+pub struct Unit {
+    /// The key of its price: `input_mtok`.
+    pub key: &'static str,
+    /// How many the price is for.
+    pub per: u64,
+    /// Its properties, one a bit.
+    properties: u32,
+}
+
+const TOKENS: u32 = 1;
+const INPUT: u32 = 1 << 1;
+const OUTPUT: u32 = 1 << 2;
+const CACHE_READ: u32 = 1 << 3;
+const CACHE_WRITE: u32 = 1 << 4;
+const MINUTES: u32 = 1 << 5;
+const HOUR: u32 = 1 << 6;
+const REASONING: u32 = 1 << 7;
+const CITATION: u32 = 1 << 8;
+const TEXT: u32 = 1 << 9;
+const AUDIO: u32 = 1 << 10;
+const IMAGE: u32 = 1 << 11;
+const VIDEO: u32 = 1 << 12;
+const CHARACTERS: u32 = 1 << 13;
+const MESSAGES: u32 = 1 << 14;
+const SECONDS: u32 = 1 << 15;
+const PAGES: u32 = 1 << 16;
+const ANNOTATED: u32 = 1 << 17;
+const WEB_SEARCHES: u32 = 1 << 18;
+const STORAGE_SEARCHES: u32 = 1 << 19;
+const REQUESTS: u32 = 1 << 20;
+
+/// Properties of all that goes in, or comes out: which of the two, and that it is tokens.
+pub(super) const SIDE_DEPTH: u32 = 2;
+
+/// The key of what is written to a cache for an hour.
+pub(super) const CACHE_WRITE_1H: &str = "cache_write_1h_mtok";
+
+const MILLION: u64 = 1_000_000;
+const THOUSAND: u64 = 1_000;
+const HOUR_SECONDS: u64 = 3_600;
+
+/// Every unit that a price may be for.
+pub const UNITS: &[Unit] = &[
+    unit("input_mtok", MILLION, TOKENS | INPUT),
+    unit("output_mtok", MILLION, TOKENS | OUTPUT),
+    unit("cache_read_mtok", MILLION, TOKENS | INPUT | CACHE_READ),
+    unit("cache_write_mtok", MILLION, TOKENS | INPUT | CACHE_WRITE),
+    unit("cache_write_5m_mtok", MILLION, TOKENS | INPUT | CACHE_WRITE | MINUTES),
+    unit(CACHE_WRITE_1H, MILLION, TOKENS | INPUT | CACHE_WRITE | HOUR),
+    unit("input_text_mtok", MILLION, TOKENS | INPUT | TEXT),
+    unit("output_text_mtok", MILLION, TOKENS | OUTPUT | TEXT),
+    unit("input_audio_mtok", MILLION, TOKENS | INPUT | AUDIO),
+    unit("output_audio_mtok", MILLION, TOKENS | OUTPUT | AUDIO),
+    unit("cache_audio_read_mtok", MILLION, TOKENS | INPUT | CACHE_READ | AUDIO),
+    unit("input_image_mtok", MILLION, TOKENS | INPUT | IMAGE),
+    unit("output_image_mtok", MILLION, TOKENS | OUTPUT | IMAGE),
+    unit("cache_image_read_mtok", MILLION, TOKENS | INPUT | CACHE_READ | IMAGE),
+    unit("input_video_mtok", MILLION, TOKENS | INPUT | VIDEO),
+    unit("output_video_mtok", MILLION, TOKENS | OUTPUT | VIDEO),
+    unit("output_reasoning_mtok", MILLION, TOKENS | OUTPUT | REASONING),
+    unit("output_citation_mtok", MILLION, TOKENS | OUTPUT | CITATION),
+    unit("input_mchars", MILLION, CHARACTERS | INPUT),
+    unit("input_text_messages_kcount", THOUSAND, MESSAGES | INPUT | TEXT),
+    unit("audio_hours", HOUR_SECONDS, SECONDS | AUDIO),
+    unit("input_audio_hours", HOUR_SECONDS, SECONDS | AUDIO | INPUT),
+    unit("input_document_kpages", THOUSAND, PAGES | INPUT),
+    unit("input_annotated_document_kpages", THOUSAND, PAGES | INPUT | ANNOTATED),
+    unit("web_searches_kcount", THOUSAND, WEB_SEARCHES),
+    unit("storage_searches_kcount", THOUSAND, STORAGE_SEARCHES),
+    unit("requests_kcount", THOUSAND, REQUESTS),
+];
+
+const fn unit(key: &'static str, per: u64, properties: u32) -> Unit {
+    Unit { key, per, properties }
+}
+
+/// No two units have the same properties.
+impl PartialEq for Unit {
+    fn eq(&self, other: &Self) -> bool {
+        self.properties == other.properties
+    }
+}
+
+impl Unit {
+    /// The unit of a price's key.
+    pub(super) fn of_key(key: &str) -> Option<&'static Self> {
+        UNITS.iter().find(|unit| unit.key == key)
+    }
+
+    /// Whether all of it is counted among `whole` too. Each unit is a part of itself.
+    pub(super) fn is_part_of(&self, whole: &Self) -> bool {
+        self.properties & whole.properties == whole.properties
+    }
+
+    /// How many properties it has: a part has more than its whole.
+    pub(super) fn depth(&self) -> u32 {
+        self.properties.count_ones()
+    }
+
+    /// Whether it is counted among the input.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        self.properties & INPUT != 0
+    }
+
+    /// Whether it is counted among the output.
+    #[must_use]
+    pub fn is_output(&self) -> bool {
+        self.properties & OUTPUT != 0
+    }
+
+    /// Whether tokens are counted.
+    pub(super) fn is_tokens(&self) -> bool {
+        self.properties & TOKENS != 0
+    }
+
+    /// How many of it there are in a call. `None` when there are some and nobody says how many: of tokens that are audio and
+    /// tokens that came from a cache, how many are both. What a call's usage has no count for (searches, pages, seconds) is
+    /// taken for none.
+    pub(super) fn count_in(&self, usage: &Usage) -> Option<u64> {
+        let of = |count: Option<u64>| Some(count.unwrap_or(0));
+        let both = |one: Option<u64>, other: Option<u64>| (of(one) == Some(0) || of(other) == Some(0)).then_some(0);
+        match self.key {
+            "input_mtok" => of(usage.input),
+            "output_mtok" => of(usage.output),
+            "cache_read_mtok" => of(usage.cache_read),
+            "cache_write_mtok" => of(usage.cache_write),
+            // a cache is kept for minutes unless somebody says for an hour
+            "cache_write_5m_mtok" => of(usage.cache_write)?.checked_sub(of(usage.cache_write_1h)?),
+            CACHE_WRITE_1H => of(usage.cache_write_1h),
+            "input_text_mtok" => of(usage.text.input),
+            "output_text_mtok" => of(usage.text.output),
+            "input_audio_mtok" => of(usage.audio.input),
+            "output_audio_mtok" => of(usage.audio.output),
+            "input_image_mtok" => of(usage.image.input),
+            "output_image_mtok" => of(usage.image.output),
+            "cache_audio_read_mtok" => both(usage.cache_read, usage.audio.input),
+            "cache_image_read_mtok" => both(usage.cache_read, usage.image.input),
+            "output_reasoning_mtok" => of(usage.reasoning),
+            "requests_kcount" => Some(1),
+            _ => Some(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_is_a_part_of_those_whose_properties_it_has() {
+        let unit = |key| Unit::of_key(key).unwrap();
+        let wholes =
+            |key| UNITS.iter().filter(|whole| unit(key).is_part_of(whole)).map(|whole| whole.key).collect::<Vec<_>>();
+        assert_eq!(wholes("input_mtok"), ["input_mtok"]);
+        assert_eq!(wholes("cache_write_1h_mtok"), ["input_mtok", "cache_write_mtok", "cache_write_1h_mtok"]);
+        let cached_audio = ["input_mtok", "cache_read_mtok", "input_audio_mtok", "cache_audio_read_mtok"];
+        assert_eq!(wholes("cache_audio_read_mtok"), cached_audio);
+        assert_eq!(wholes("input_audio_hours"), ["audio_hours", "input_audio_hours"]);
+        assert_eq!(wholes("output_reasoning_mtok"), ["output_mtok", "output_reasoning_mtok"]);
+    }
+
+    #[test]
+    fn keys_and_properties_are_there_once() {
+        let mut keys: Vec<_> = UNITS.iter().map(|unit| unit.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), UNITS.len());
+        let is_like = |unit: &Unit| UNITS.iter().filter(|other| *other == unit).count() == 1;
+        assert!(UNITS.iter().all(is_like), "equality looks at the properties alone");
+    }
+}

@@ -1,0 +1,260 @@
+//! Prices: the book against the package that it is made of, rows with computed costs, own prices and the commands.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use millrace::genai::prices::{Asked, NoCost, NoQuote, Prices};
+use millrace::genai::usage::{Sides, Usage};
+use millrace::time::UnixNanos;
+use support::clients::{python, run};
+use support::http::{post_json, send};
+use support::{Options, Service, project, service, wait_until};
+
+const CALLS: usize = 1_000;
+const SEED: &str = "20261126";
+
+fn usage(call: &Value) -> Usage {
+    let count = |name: &str| call["usage"][name].as_u64();
+    Usage {
+        input: count("input_tokens"),
+        output: count("output_tokens"),
+        cache_read: count("cache_read_tokens"),
+        cache_write: count("cache_write_tokens"),
+        cache_write_1h: count("cache_write_1h_tokens"),
+        reasoning: count("output_reasoning_tokens"),
+        audio: Sides { input: count("input_audio_tokens"), output: count("output_audio_tokens") },
+        ..Usage::default()
+    }
+}
+
+#[test]
+fn a_thousand_random_calls_cost_what_genai_prices_says() {
+    let output = run(&mut python("prices_oracle.py", &[SEED, &CALLS.to_string()]));
+    let output = String::from_utf8(output.stdout).expect("the client prints text");
+    let prices = Prices::default();
+    let mut became = BTreeMap::<&str, usize>::new();
+    for line in output.lines() {
+        let call: Value = serde_json::from_str(line).expect("each line is JSON");
+        let text = |name: &str| call[name].as_str().unwrap_or_default();
+        let usage = usage(&call);
+        let at = UnixNanos::from_i64(call["at"].as_i64().expect("a time") * 1_000_000_000).expect("a time of today");
+        let quote = prices.quote(&Asked {
+            provider: text("provider"),
+            response_model: text("model"),
+            request_model: "",
+            service_tier: text("tier"),
+            at,
+            usage: &usage,
+        });
+        let what = match &quote {
+            Ok(quote) => {
+                let ours = json!([quote.providers[0], quote.model, quote.cost.map(|usd| usd.to_string())]);
+                let theirs = json!([call["seller"], call["found"], [call["total"], call["input"], call["output"]]]);
+                assert_eq!(ours, theirs, "{line}\n{quote:?}");
+                "priced"
+            }
+            // the package leaves out what has no price
+            Err(NoQuote::NoCost(NoCost::Uncovered)) => {
+                assert_eq!(call["lacks"], true, "{line}");
+                "uncovered"
+            }
+            Err(NoQuote::NoPrice) => {
+                assert_eq!(call["error"], "lookup", "{line}");
+                "unknown"
+            }
+            Err(NoQuote::NoCost(why)) => {
+                assert_eq!(call["error"], "value", "{line}: {why}");
+                "contradiction"
+            }
+        };
+        *became.entry(what).or_default() += 1;
+    }
+    assert_eq!(became.values().sum::<usize>(), CALLS);
+    assert!(became["priced"] > CALLS / 2 && became.len() == 4, "every outcome is among them: {became:?}");
+}
+
+#[test]
+fn the_book_that_is_built_in_is_what_the_script_makes_of_the_package() {
+    let script = project().join("tools/prices/make.py");
+    let made = run(&mut python(script.to_str().expect("a path in UTF-8"), &["--print"]));
+    let file = std::fs::read(project().join("src/genai/prices/data/genai-prices.json.zst")).expect("the file is there");
+    let built_in = zstd::decode_all(&*file).expect("the file is whole");
+    assert!(built_in == made.stdout, "run `make prices`");
+}
+
+/// 2026-03-02, 09:00:00.
+const BEGIN: u64 = 1_772_442_000_000_000_000;
+
+/// What the rows hold of costs, by the name of the span.
+const COSTS: &str = "SELECT SpanName AS name, toString(CostTotal) AS total, toString(CostInput) AS input, \
+     toString(CostOutput) AS output, toString(CostSource) AS source, toString(PriceId) AS price, \
+     replaceRegexpOne(toString(PriceBook), '\\+[0-9a-f]{8}', '+HASH') AS book, toString(ServiceTier) AS tier, \
+     mapContains(SpanAttributes, 'gen_ai.usage.cost') AS has_attribute FROM otel_traces ORDER BY SpanName";
+
+fn attribute(key: &str, value: &Value) -> Value {
+    let value = match value {
+        Value::Number(number) if number.is_f64() => json!({"doubleValue": number}),
+        Value::Number(number) => json!({"intValue": number.to_string()}),
+        text => json!({"stringValue": text}),
+    };
+    json!({"key": key, "value": value})
+}
+
+/// A span a model call, each in a trace of its own, with these attributes beside the usual ones.
+fn spans(calls: &[(&str, Value)]) -> Value {
+    let span = |(number, (name, more)): (usize, &(&str, Value))| {
+        let mut attributes = json!({"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": "gpt-4o-mini", "gen_ai.usage.input_tokens": 1_000, "gen_ai.usage.output_tokens": 100});
+        let merged = attributes.as_object_mut().expect("an object");
+        merged.extend(more.as_object().expect("an object").clone());
+        let attributes: Vec<Value> = merged.iter().map(|(key, value)| attribute(key, value)).collect();
+        json!({"traceId": format!("{:032x}", number + 1), "spanId": format!("{:016x}", number + 1), "name": name, "kind": 3,
+            "startTimeUnixNano": BEGIN.to_string(), "endTimeUnixNano": (BEGIN + 1_000_000).to_string(), "attributes": attributes})
+    };
+    let spans: Vec<Value> = calls.iter().enumerate().map(span).collect();
+    json!({"resourceSpans": [{"scopeSpans": [{"scope": {"name": "s"}, "spans": spans}]}]})
+}
+
+fn store(service: &Service, calls: &[(&str, Value)]) {
+    let body = spans(calls).to_string();
+    let headers = [("content-type", "application/json"), ("x-millrace-ack", "stored")];
+    let answer = send("POST", &service.http("/v1/traces"), &headers, body.as_bytes());
+    assert!(answer.status == 200 && !answer.text().contains("rejected"), "{}", answer.text());
+}
+
+/// Total, input, output, source, price, book and tier of a span.
+fn costs(rows: &[Value], name: &str) -> Vec<Value> {
+    let row = rows.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("{name} is not in {rows:#?}"));
+    ["total", "input", "output", "source", "price", "book", "tier"].iter().map(|column| row[column].clone()).collect()
+}
+
+#[test]
+fn spans_and_captured_calls_without_a_cost_get_one_and_keep_their_attributes() {
+    let service = Service::start();
+    let book = "genai-prices 0.2.3+HASH";
+    store(
+        &service,
+        &[
+            ("plain", json!({})),
+            ("given", json!({"gen_ai.usage.cost": 0.5})),
+            ("batch", json!({"gen_ai.request.service_tier": "batch", "gen_ai.request.model": "gpt-4o-mini"})),
+            ("agent", json!({"gen_ai.operation.name": "invoke_agent"})),
+            ("unheard-of", json!({"gen_ai.request.model": "nobody-knows"})),
+            ("without output", json!({"gen_ai.usage.output_tokens": ""})),
+        ],
+    );
+    let pair = json!({
+        "request": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]},
+        "response": {"id": "r", "model": "gpt-4o-mini-2024-07-18", "created": BEGIN / 1_000_000_000,
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "Ho"}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100,
+                "prompt_tokens_details": {"cached_tokens": 600}}},
+    });
+    assert_eq!(post_json(&service.chat("default"), &pair).status, 201);
+    let rows = wait_until("all rows are stored", || {
+        let rows = service.sql().rows(COSTS, &[]);
+        (rows.len() == 7).then_some(rows)
+    });
+    let computed = |total, input, output, price, tier| {
+        json!([total, input, output, "computed", price, book, tier]).as_array().expect("a list").clone()
+    };
+    let none = |tier: &str| json!([null, null, null, "", "", "", tier]).as_array().expect("a list").clone();
+    assert_eq!(costs(&rows, "plain"), computed("0.00021", "0.00015", "0.00006", "openai/gpt-4o-mini", ""));
+    // 400 tokens at 0.15, 600 from the cache at 0.075
+    assert_eq!(costs(&rows, "chat gpt-4o-mini"), computed("0.000165", "0.000105", "0.00006", "openai/gpt-4o-mini", ""));
+    let batch = costs(&rows, "batch");
+    assert!(batch[4].as_str().is_some_and(|price| price.starts_with("openai/gpt-4o-mini")), "{batch:?}");
+    assert_eq!((&batch[3], &batch[6]), (&json!("computed"), &json!("batch")));
+    assert_eq!(
+        costs(&rows, "given"),
+        json!(["0.5", null, null, "attributes", "", "", ""]).as_array().expect("a list")[..]
+    );
+    for name in ["agent", "unheard-of", "without output"] {
+        assert_eq!(costs(&rows, name), none(""), "{name}");
+    }
+    for row in &rows {
+        assert_eq!(row["has_attribute"], u8::from(row["name"] == "given"), "attributes are what was sent: {row}");
+    }
+    let unpriced = |model: &str| {
+        service.metrics().lines().any(|line| {
+            line.starts_with("millrace_unpriced_calls_total{")
+                && line.contains(&format!("model=\"{model}\""))
+                && line.ends_with(" 1")
+        })
+    };
+    assert!(unpriced("nobody-knows") && unpriced("gpt-4o-mini") && !unpriced("given"), "{}", service.metrics());
+
+    let listed =
+        prices(&["list", "--unpriced", "--since", "2026-01-01", "--config", service.config().to_str().expect("plain")]);
+    let lines: Vec<&str> = listed.lines().filter(|line| line.contains("nobody-knows")).collect();
+    assert_eq!(lines.len(), 1, "{listed}");
+    let words: Vec<&str> = lines[0].split_whitespace().collect();
+    assert_eq!(words, ["1", "1000", "100", "openai", "nobody-knows"]);
+}
+
+/// What `millrace prices` prints.
+fn prices(arguments: &[&str]) -> String {
+    let output = service::binary().arg("prices").args(arguments).output().expect("the binary runs");
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}{error}");
+    out.into_owned()
+}
+
+#[test]
+fn own_prices_and_discounts_are_on_rows_and_in_what_resolve_prints() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let overrides = folder.path().join("prices.yaml");
+    let own = "book: ours\nproviders:\n  - id: vllm\n    models:\n      - {id: any, match: {regex: ''}, prices: {input_mtok: 0, output_mtok: 0}}\n";
+    std::fs::write(&overrides, own).expect("it can be written");
+    let config = format!("prices: {{ overrides: {}, discount: {{ openai: 0.9 }} }}\n", overrides.display());
+    let service = Service::start_with(Options { yaml: config.clone(), ..Options::default() });
+    store(
+        &service,
+        &[("plain", json!({})), ("own", json!({"gen_ai.provider.name": "vllm", "gen_ai.request.model": "llama"}))],
+    );
+    let rows = service.sql().rows(COSTS, &[]);
+    let want =
+        ["0.000189", "0.000135", "0.000054", "computed", "openai/gpt-4o-mini", "genai-prices 0.2.3+HASH *0.9", ""];
+    assert_eq!(costs(&rows, "plain"), want.map(Value::from));
+    assert_eq!(costs(&rows, "own"), ["0", "0", "0", "computed", "vllm/any", "ours", ""].map(Value::from));
+
+    let file = folder.path().join("millrace.yaml");
+    std::fs::write(&file, config).expect("it can be written");
+    let shown = prices(&[
+        "resolve",
+        "--config",
+        file.to_str().expect("plain"),
+        "--provider",
+        "openai",
+        "--model",
+        "gpt-4o-mini",
+        "--input",
+        "1000",
+        "--cache-read",
+        "500",
+        "--output",
+        "100",
+        "--at",
+        "2026-03-02",
+    ]);
+    for want in [
+        "rule   equals \"gpt-4o-mini\"\n",
+        "price  openai/gpt-4o-mini\n",
+        " *0.9\n",
+        "times  0.9 (discount",
+        "total  0.00015525 USD (input 0.00010125, output 0.000054)\n",
+    ] {
+        assert!(shown.contains(want), "{want:?} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn no_cost_is_computed_when_prices_are_off() {
+    let service =
+        Service::start_with(Options { yaml: "prices: { enabled: false }\n".to_owned(), ..Options::default() });
+    store(&service, &[("plain", json!({})), ("given", json!({"gen_ai.usage.cost": 0.5}))]);
+    let rows = service.sql().rows(COSTS, &[]);
+    assert_eq!(costs(&rows, "plain"), json!([null, null, null, "", "", "", ""]).as_array().expect("a list")[..]);
+    assert_eq!(costs(&rows, "given")[0], "0.5");
+}
