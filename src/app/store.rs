@@ -36,13 +36,16 @@ pub fn layout(config: &Config) -> Layout {
     }
 }
 
-/// A client for a command: of the configured ClickHouse, or of the embedded one of a running Millrace.
+/// A client for a command: of the configured ClickHouse, or of the embedded one of a running Millrace. Its endpoints are checked
+/// until the command's runtime ends.
 #[must_use]
 pub fn client(config: &Config) -> Client {
-    match &config.clickhouse.url {
+    let client = match &config.clickhouse.url {
         Some(urls) => Client::new(urls, &config.clickhouse),
         None => Client::new(&format!("http://{}", config.embedded.listen), &config.clickhouse),
-    }
+    };
+    tokio::spawn(client.endpoints().clone().watch());
+    client
 }
 
 /// A ClickHouse that is not started yet.

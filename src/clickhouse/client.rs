@@ -138,6 +138,14 @@ impl Client {
         self.at_any(Repeat::Unsent, |http| within(timeout, query(http, sql, settings).execute())).await
     }
 
+    /// Changes rows of spans. A node of a cluster that is down is not waited for as long as when tables are made: it does what it
+    /// missed when it comes back, and others wait for the next change.
+    pub(super) async fn change(&self, sql: &str, settings: &[Setting]) -> Result<(), Failure> {
+        let brief = self.cluster.is_some().then_some(BRIEF_WAIT);
+        let settings: Vec<Setting> = settings.iter().copied().chain(brief).collect();
+        self.execute_with(sql, &settings, STATEMENT_TIMEOUT).await
+    }
+
     /// All rows of a result that is known to be small.
     pub(super) async fn rows<R: RowOwned + RowRead>(&self, sql: &str) -> Result<Vec<R>, Failure> {
         self.rows_with(sql, &[]).await
@@ -196,6 +204,9 @@ pub(super) async fn within<T>(
         Err(_) => Err(Failure::of_timeout()),
     }
 }
+
+/// How long `ON CLUSTER` waits for a node that Keeper takes for alive, in seconds, when rows are changed.
+const BRIEF_WAIT: Setting = ("distributed_ddl_task_timeout", "2");
 
 /// Settings of everything that is sent to a cluster.
 const CLUSTER_SETTINGS: &[(&str, &str)] = &[

@@ -13,7 +13,7 @@
 //!
 //! Source: clickhouse.com/docs, "The Lightweight UPDATE Statement".
 
-use super::client::{Client, STATEMENT_TIMEOUT, Setting};
+use super::client::{Client, Setting};
 use super::errors::Failure;
 use crate::columns::typed::{JoinState, SESSION_HANDED_ON_BYTES_MAX};
 use crate::ids::{SpanId, TraceId};
@@ -177,7 +177,7 @@ fn look_statement(table: &str, traces: &[TraceKey], since: UnixNanos) -> String 
 pub async fn join(client: &Client, joins: &[Join], since: UnixNanos) -> Result<usize, Failure> {
     let Some((statement, done)) = update_statement(&client.changed_table(), joins, since) else { return Ok(0) };
     let settings = [SETTINGS[0], SETTINGS[1], UPDATE_SETTING];
-    client.execute_with(&statement, &settings, STATEMENT_TIMEOUT).await?;
+    client.change(&statement, &settings).await?;
     Ok(done)
 }
 

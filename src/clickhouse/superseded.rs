@@ -16,7 +16,7 @@
 //!
 //! Source: clickhouse.com/docs, "The Lightweight DELETE Statement".
 
-use super::client::{Client, STATEMENT_TIMEOUT, Setting};
+use super::client::{Client, Setting};
 use super::errors::Failure;
 use crate::columns::COLUMNS;
 use crate::ids::{SpanId, TraceId};
@@ -176,7 +176,7 @@ pub(super) fn place() -> String {
 pub async fn remove(client: &Client, rows: &[Superseded]) -> Result<(), Failure> {
     let Some(statement) = delete_statement(&client.changed_table(), rows) else { return Ok(()) };
     let settings = [&SETTINGS[..], &DELETE_SETTINGS[..]].concat();
-    client.execute_with(&statement, &settings, STATEMENT_TIMEOUT).await
+    client.change(&statement, &settings).await
 }
 
 fn delete_statement(target: &str, rows: &[Superseded]) -> Option<String> {
