@@ -86,9 +86,9 @@ test-cluster: libchdb zookeeper ## runs the tests on a cluster of real ClickHous
 # each test takes the whole machine.
 TORTURE ?=
 .PHONY: torture
-torture: libchdb ## runs the long form of the fault tests; TORTURE=killed runs those whose name has that in it
+torture: libchdb zookeeper ## runs the long form of the fault tests, those of a cluster too; TORTURE=chaos runs those whose name has that in it
 	$(CARGO) test --locked --features torture --lib journal::tests::model
-	$(CARGO) test --locked --features torture --test faults -- --nocapture --test-threads 1 --skip attacks:: --skip cluster:: $(TORTURE)
+	$(CARGO) test --locked --features torture --test faults -- --nocapture --test-threads 1 --skip attacks:: $(TORTURE)
 
 .PHONY: attacks
 attacks: test-tools ## runs the long form of the attacks on the real binary, and prints how many held

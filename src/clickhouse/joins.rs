@@ -13,7 +13,7 @@
 //!
 //! Source: clickhouse.com/docs, "The Lightweight UPDATE Statement".
 
-use super::client::{Client, Setting};
+use super::client::{Client, EACH_SHARD_GROUPS, Setting};
 use super::errors::Failure;
 use crate::columns::typed::{JoinState, SESSION_HANDED_ON_BYTES_MAX};
 use crate::ids::{SpanId, TraceId};
@@ -118,7 +118,8 @@ pub async fn page(
     after: &(String, String),
     traces_max: usize,
 ) -> Result<Vec<(String, String)>, Failure> {
-    client.rows_with(&page_statement(&client.table(), hour, after, traces_max), &SETTINGS).await
+    let settings = [SETTINGS, EACH_SHARD_GROUPS].concat();
+    client.rows_with(&page_statement(&client.table(), hour, after, traces_max), &settings).await
 }
 
 fn page_statement(table: &str, hour: Hour, (trace, workspace): &(String, String), traces_max: usize) -> String {

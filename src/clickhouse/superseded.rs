@@ -16,7 +16,7 @@
 //!
 //! Source: clickhouse.com/docs, "The Lightweight DELETE Statement".
 
-use super::client::{Client, Setting};
+use super::client::{Client, EACH_SHARD_GROUPS, Setting};
 use super::errors::Failure;
 use crate::columns::COLUMNS;
 use crate::ids::{SpanId, TraceId};
@@ -34,8 +34,13 @@ const ROWS_MAX: usize = 5_000;
 /// A list of spans is long, and a statement that nobody waits for any more must end.
 const SETTINGS: [Setting; 2] = [("max_query_size", "16777216"), ("max_execution_time", "60")];
 /// The walk may not take what others need.
-const WALK_SETTINGS: [Setting; 3] =
-    [("max_execution_time", "20"), ("max_memory_usage", "268435456"), ("max_threads", "1")];
+const WALK_SETTINGS: [Setting; 5] = [
+    ("max_execution_time", "20"),
+    ("max_memory_usage", "268435456"),
+    ("max_threads", "1"),
+    EACH_SHARD_GROUPS[0],
+    EACH_SHARD_GROUPS[1],
+];
 /// As a patch part, where ClickHouse has those.
 const DELETE_SETTINGS: [Setting; 2] =
     [("lightweight_delete_mode", "lightweight_update"), ("allow_experimental_lightweight_update", "1")];
@@ -107,7 +112,7 @@ struct Doubled {
     began: i64,
 }
 
-/// Spans that have several rows, and when they began: at most [`SPANS_MAX`].
+/// Spans that have several rows on one shard, and when they began: at most [`SPANS_MAX`].
 ///
 /// # Errors
 /// If ClickHouse rejects the statement, is unreachable, or needs more than the walk may take.
@@ -143,30 +148,42 @@ pub async fn superseded(client: &Client, spans: &[Ids], began: &Began) -> Result
 fn superseded_statement(table: &str, spans: &[Ids], began: &Began) -> String {
     let scope =
         format!("{} AND {}", within(began), is_one_of(spans.iter().map(|(t, s)| (t.to_string(), s.to_string()))));
-    // what is read first is light: only spans of several rows are read whole
+    // what is read first is light: only spans of several rows are read whole. On a cluster each shard answers with what the order
+    // depends on and not with texts, and the reports of a span may lie on several since one was added (GLOBAL)
+    let columns = ORDER.map(|(name, value)| format!("{} AS {name}", value.replace("SAID", &SAID)));
     format!(
-        "SELECT trace, span, segment, began, duration, said FROM (\
-         SELECT TraceId AS trace, SpanId AS span, toString(SegmentId) AS segment, \
-         toUnixTimestamp64Nano(Timestamp) AS began, toUInt64(Duration) AS duration, sipHash64({said}) AS said, \
-         {place} AS place \
-         FROM {table} WHERE {scope} AND (TraceId, SpanId, SpanKind, ServiceName, Workspace) IN (\
+        "SELECT TraceId AS trace, SpanId AS span, segment, began, duration, said FROM (\
+         SELECT TraceId, SpanId, segment, began, duration, said, {place} AS place FROM (\
+         SELECT TraceId, SpanId, SpanKind, ServiceName, Workspace, {columns} \
+         FROM {table} WHERE {scope} AND (TraceId, SpanId, SpanKind, ServiceName, Workspace) GLOBAL IN (\
          SELECT TraceId, SpanId, SpanKind, ServiceName, Workspace FROM {table} WHERE {scope} \
-         GROUP BY TraceId, SpanId, SpanKind, ServiceName, Workspace HAVING count() > 1)) \
+         GROUP BY TraceId, SpanId, SpanKind, ServiceName, Workspace HAVING count() > 1))) \
          WHERE place > 1 LIMIT {ROWS_MAX}",
-        said = *SAID,
-        place = place(),
+        place = rank(ORDER.map(|(name, _value)| name.to_owned())),
+        columns = columns.join(", "),
     )
+}
+
+/// What the order of a span's rows depends on, the first first: names, and their values in the table. `SAID` is all that a report
+/// says.
+const ORDER: [(&str, &str); 7] = [
+    ("ended", "if(JoinState = '', toUInt64(greatest(toUnixTimestamp64Nano(Timestamp), 0)) + toUInt64(Duration), 0)"),
+    ("says", "length(SAID)"),
+    ("sealed", "substring(toString(SegmentId), 20)"),
+    ("segment", "toString(SegmentId)"),
+    ("began", "toUnixTimestamp64Nano(Timestamp)"),
+    ("duration", "toUInt64(Duration)"),
+    ("said", "sipHash64(SAID)"),
+];
+
+fn rank(by: [String; 7]) -> String {
+    let by = by.map(|value| format!("{value} DESC"));
+    format!("rank() OVER (PARTITION BY TraceId, SpanId, SpanKind, ServiceName, Workspace ORDER BY {})", by.join(", "))
 }
 
 /// The place of a row among those of its span: the first stays.
 pub(super) fn place() -> String {
-    format!(
-        "rank() OVER (PARTITION BY TraceId, SpanId, SpanKind, ServiceName, Workspace ORDER BY \
-         if(JoinState = '', toUInt64(greatest(toUnixTimestamp64Nano(Timestamp), 0)) + toUInt64(Duration), 0) DESC, \
-         length({said}) DESC, substring(toString(SegmentId), 20) DESC, toString(SegmentId) DESC, \
-         toUnixTimestamp64Nano(Timestamp) DESC, toUInt64(Duration) DESC, sipHash64({said}) DESC)",
-        said = *SAID,
-    )
+    rank(ORDER.map(|(_name, value)| value.replace("SAID", &SAID)))
 }
 
 /// Takes rows away. Doing it twice is the same.

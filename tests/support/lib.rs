@@ -10,6 +10,7 @@
 //! grpc      one OTLP/gRPC request, one answer
 //! http      one request, one answer; raw_http sees how an answer ended
 //! sql       queries over the ClickHouse HTTP interface
+//! questions  those of docs/queries.md, and their sample
 //! wire      OTLP messages made by hand
 //! corpus    the samples of captured calls
 //! samples   requests of any size, for the benchmarks
@@ -28,6 +29,7 @@ pub mod http;
 pub mod machine;
 pub mod process;
 pub mod proxy;
+pub mod questions;
 pub mod raw_http;
 pub mod samples;
 pub mod server;

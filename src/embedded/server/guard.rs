@@ -44,7 +44,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// The one user of the engine.
-const DEFAULT_USER: &str = "default";
+pub(crate) const DEFAULT_USER: &str = "default";
 
 /// The credentials of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -56,23 +56,46 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Headers before URL, as ClickHouse takes them.
-    pub(crate) fn read(headers: &HeaderMap, url_user: Option<&str>, url_password: Option<&str>) -> Self {
+    /// In one of three places, as ClickHouse takes them: two of them at once may contradict each other.
+    ///
+    /// # Errors
+    /// If they are in two places, or in none that is understood.
+    pub(crate) fn read(
+        headers: &HeaderMap,
+        url_user: Option<&str>,
+        url_password: Option<&str>,
+    ) -> Result<Self, QueryError> {
+        let invalid = |why: &str| Err(QueryError::new(code::AUTHENTICATION_FAILED, why));
         let text = |name: &str| headers::text(headers, name);
-        let (user, key) = (text("x-clickhouse-user"), text("x-clickhouse-key"));
+        let (user, key, authorization) = (text("x-clickhouse-user"), text("x-clickhouse-key"), text("authorization"));
+        let in_url = url_user.is_some() || url_password.is_some();
         if user.is_some() || key.is_some() {
-            return Self::new(user, key, false);
+            let other = match authorization {
+                Some(_) => "Authorization HTTP header",
+                None if in_url => "authentication via parameters",
+                None => return Ok(Self::new(user, key, false)),
+            };
+            return invalid(&format!(
+                "Invalid authentication: it is not allowed to use X-ClickHouse HTTP headers and {other} simultaneously"
+            ));
         }
-        if let Some(encoded) = text("authorization").and_then(|value| value.strip_prefix("Basic ")) {
+        let Some(authorization) = authorization else { return Ok(Self::new(url_user, url_password, false)) };
+        if in_url {
+            return invalid(
+                "Invalid authentication: it is not allowed to use Authorization HTTP header and authentication via parameters simultaneously",
+            );
+        }
+        if let Some(encoded) = authorization.strip_prefix("Basic ") {
             let decoded = STANDARD.decode(encoded.trim());
             let both =
                 decoded.map_or_else(|_not_base64| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
-            return match both.split_once(':') {
+            return Ok(match both.split_once(':') {
                 Some((user, password)) => Self::new(Some(user), Some(password), true),
                 None => Self::new(Some(&both), None, true),
-            };
+            });
         }
-        Self::new(url_user, url_password, false)
+        let scheme = authorization.split_once(' ').map_or(authorization, |(scheme, _)| scheme);
+        invalid(&format!("Invalid authentication: '{scheme}' HTTP Authorization scheme is not supported"))
     }
 
     fn new(user: Option<&str>, password: Option<&str>, basic: bool) -> Self {
@@ -153,17 +176,25 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_read_from_headers_then_basic_then_url() {
-        let read = |pairs: &[(&'static str, &'static str)]| Credentials::read(&headers(pairs), Some("u"), Some("p"));
-        assert_eq!(read(&[]), Credentials { user: "u".into(), password: "p".into(), basic: false });
-        assert_eq!(
-            read(&[("authorization", "Basic YTpiOmM=")]),
-            Credentials { user: "a".into(), password: "b:c".into(), basic: true }
-        );
-        assert_eq!(
-            read(&[("x-clickhouse-user", "default"), ("x-clickhouse-key", "k"), ("authorization", "Basic YTpi")]),
-            Credentials { user: "default".into(), password: "k".into(), basic: false }
-        );
+    fn credentials_are_in_one_place() {
+        let read =
+            |pairs: &[(&'static str, &'static str)], url: Option<&str>| Credentials::read(&headers(pairs), url, url);
+        let is =
+            |user: &str, password: &str, basic| Ok(Credentials { user: user.into(), password: password.into(), basic });
+        let (basic, user, key) =
+            (("authorization", "Basic YTpiOmM="), ("x-clickhouse-user", "default"), ("x-clickhouse-key", "k"));
+        assert_eq!(read(&[], Some("u")), is("u", "u", false));
+        assert_eq!(read(&[basic], None), is("a", "b:c", true));
+        assert_eq!(read(&[user, key], None), is("default", "k", false));
+        assert_eq!(read(&[key], None), is("default", "k", false), "there is one user");
+        for (pairs, url) in [
+            (&[user, key][..], Some("u")),
+            (&[user, key, basic], None),
+            (&[basic], Some("u")),
+            (&[("authorization", "Bearer x")], None),
+        ] {
+            assert_eq!(read(pairs, url).unwrap_err().code, 516, "{pairs:?}");
+        }
     }
 
     #[test]

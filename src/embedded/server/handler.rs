@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::RequestBody;
-use super::guard;
+use super::guard::{self, DEFAULT_USER};
 use super::headers;
 use super::request::QueryRequest;
 use super::respond::{self, AnswerBody, ResponseEncoding, ResponseMeta};
@@ -55,11 +55,15 @@ impl Handler {
         }
         match parts.uri.path() {
             "/" | "/query" => {}
-            "/ping" | "/replicas_status" => return respond::text(StatusCode::OK, "Ok.\n"),
+            "/ping" => return respond::ok(),
+            "/replicas_status" => return respond::text(StatusCode::OK, "Ok.\n"),
             path => return respond::text(StatusCode::NOT_FOUND, format!("There is no handle {path}\n")),
         }
-        if !matches!(parts.method, Method::GET | Method::HEAD | Method::POST | Method::PUT) {
-            return respond::text(StatusCode::METHOD_NOT_ALLOWED, "Only GET, HEAD and POST are served\n");
+        if !matches!(parts.method, Method::GET | Method::HEAD | Method::POST) {
+            return respond::text(StatusCode::NOT_IMPLEMENTED, "Only GET, HEAD and POST are served\n");
+        }
+        if parts.uri.path() == "/" && parts.uri.query().is_none() && parts.method != Method::POST {
+            return respond::ok();
         }
         let mut meta = ResponseMeta {
             query_id: crate::random::uuid(),
@@ -147,9 +151,6 @@ impl Handler {
         read?;
         if body.is_none() {
             meta.answering = Some(meta.peer.expect_answer());
-        }
-        if text.iter().all(u8::is_ascii_whitespace) && matches!(*method, Method::GET | Method::HEAD) {
-            return Ok(respond::text(StatusCode::OK, "Ok.\n"));
         }
         let statement = inspect(&text)?;
         let default_format = request.default_format.clone().unwrap_or_else(|| DEFAULT_FORMAT.to_owned());
@@ -242,7 +243,7 @@ fn setup(
         } else {
             ""
         };
-        let message = format!("Cannot execute query in readonly mode{why}");
+        let message = format!("{DEFAULT_USER}: Cannot execute query in readonly mode{why}");
         return Err(QueryError::new(code::READONLY, &message));
     }
     let random = crate::random::uuid();
@@ -362,7 +363,7 @@ impl From<Refusal> for QueryError {
         let syntax = |message: &str| Self::new(code::SYNTAX_ERROR, message);
         let not_served = |message: &str| Self::new(code::NOT_IMPLEMENTED, message);
         match refusal {
-            Refusal::Empty => syntax("Syntax error: Empty query"),
+            Refusal::Empty => syntax("Empty query"),
             Refusal::Several => syntax("Syntax error (Multi-statements are not allowed)"),
             Refusal::Invalid(at) => syntax(&format!(
                 "Syntax error: failed at position {}: no token of ClickHouse begins there, or it has no end",

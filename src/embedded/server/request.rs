@@ -35,6 +35,8 @@ pub(crate) struct QueryRequest {
     pub(crate) frames_in: bool,
     /// The answer may have a Content-Encoding.
     pub(crate) http_compression: bool,
+    /// A role was asked for; the engine has none.
+    role: Option<String>,
     /// The answer waits for the end of the query, so that its status and summary are right.
     pub(crate) wait_end_of_query: bool,
     /// Which flavour of Native the answer has, if it is Native.
@@ -46,7 +48,7 @@ pub(crate) struct QueryRequest {
 impl QueryRequest {
     /// Reads URL and headers.
     pub(crate) fn read(url_query: Option<&str>, headers: &HeaderMap) -> Result<Self, QueryError> {
-        let mut request = Self::default();
+        let mut request = Self { http_compression: true, ..Self::default() };
         let mut url = UrlOnly::default();
         for (name, value) in url_query.into_iter().flat_map(|query| form_urlencoded::parse(query.as_bytes())) {
             request.take(&name, value.into_owned(), &mut url)?;
@@ -54,9 +56,10 @@ impl QueryRequest {
         let header = |name: &str| headers::text(headers, name).map(str::to_owned);
         request.database = header("x-clickhouse-database").or(request.database).filter(|name| !name.is_empty());
         request.default_format =
-            request.default_format.or(header("x-clickhouse-format")).filter(|name| !name.is_empty());
-        request.credentials = Credentials::read(headers, url.user.as_deref(), url.password.as_deref());
+            header("x-clickhouse-format").or(request.default_format).filter(|name| !name.is_empty());
+        request.credentials = Credentials::read(headers, url.user.as_deref(), url.password.as_deref())?;
         request.session = url.session()?;
+        request.check_role()?;
         if request.default_format.as_deref().is_some_and(|format| !is_plain_name(format)) {
             return Err(QueryError::new(code::UNKNOWN_FORMAT, "Unknown format"));
         }
@@ -65,7 +68,14 @@ impl QueryRequest {
 
     /// Takes a field of a multipart form: what may stand in the URL may stand there.
     pub(crate) fn take_form_field(&mut self, name: &str, value: String) -> Result<(), QueryError> {
-        self.take(name, value, &mut UrlOnly::default())
+        self.take(name, value, &mut UrlOnly::default())?;
+        self.check_role()
+    }
+
+    /// A client that asks for a role wants what that role may do and no more: it must not get what `default` may.
+    fn check_role(&self) -> Result<(), QueryError> {
+        let Some(role) = &self.role else { return Ok(()) };
+        Err(QueryError::new(code::UNKNOWN_ROLE, &format!("There is no role `{role}` in `user directories`")))
     }
 
     fn take(&mut self, name: &str, value: String, url: &mut UrlOnly) -> Result<(), QueryError> {
@@ -85,8 +95,9 @@ impl QueryRequest {
             "session_id" => url.session_id = Some(value),
             "session_timeout" => url.session_timeout = Some(value),
             "session_check" => url.session_check = is_true(&value),
+            "role" => self.role = Some(value),
             // of the interface, without a meaning here
-            "quota_key" | "role" | "stacktrace" | "buffer_size" | "http_zlib_compression_level" => {}
+            "quota_key" | "stacktrace" | "buffer_size" | "http_zlib_compression_level" => {}
             _ => self.take_pair(name, value)?,
         }
         Ok(())
@@ -121,7 +132,11 @@ struct UrlOnly {
 
 impl UrlOnly {
     fn session(self) -> Result<Option<SessionRequest>, QueryError> {
-        let Some(id) = self.session_id.filter(|id| !id.is_empty()) else { return Ok(None) };
+        let Some(id) = self.session_id else { return Ok(None) };
+        if id.is_empty() {
+            let message = "Session id query parameter was provided, but it was empty";
+            return Err(QueryError::new(code::SESSION_ID_EMPTY, message));
+        }
         let timeout = match self.session_timeout {
             None => TIMEOUT_DEFAULT,
             Some(text) => {

@@ -56,7 +56,7 @@ pub(crate) enum ResponseEncoding {
 }
 
 impl ResponseEncoding {
-    /// What the client takes and this server likes best.
+    /// What the client takes, in ClickHouse's order. Source: ClickHouse `chooseHTTPCompressionMethod`.
     pub(crate) fn choose(headers: &HeaderMap, frames: bool, http: bool) -> Self {
         if frames {
             return Self::Frames;
@@ -68,7 +68,7 @@ impl ResponseEncoding {
                 parts.next() == Some(wanted) && !matches!(parts.next(), Some("q=0" | "q=0.0"))
             })
         };
-        let choice = ["zstd", "lz4", "gzip", "deflate", "br"].into_iter().find(|name| http && accepts(name));
+        let choice = ["zstd", "br", "lz4", "gzip", "deflate"].into_iter().find(|name| http && accepts(name));
         choice.map_or(Self::Plain, Self::Http)
     }
 }
@@ -163,9 +163,13 @@ pub(crate) fn done(info: &ServerInfo, meta: &ResponseMeta, outcome: Outcome) -> 
     if !outcome.bytes.is_empty() {
         let pieces = once(async move { Ok(Bytes::from(outcome.bytes)) }).boxed();
         *response.body_mut() = encode(meta.encoding, Pieces { pieces, broken: None });
-    } else if meta.encoding != ResponseEncoding::Plain {
-        response.headers_mut().remove(header::CONTENT_ENCODING);
+        return response;
     }
+    // a statement without a result has no format
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_ENCODING);
+    headers.remove("x-clickhouse-format");
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
     response
 }
 
@@ -177,6 +181,16 @@ pub(crate) fn failed(info: &ServerInfo, meta: &ResponseMeta, error: &QueryError)
     set(headers, HeaderName::from_static("x-clickhouse-query-id"), &meta.query_id);
     set(headers, HeaderName::from_static("x-clickhouse-server-display-name"), &info.display_name);
     set(headers, HeaderName::from_static("x-clickhouse-timezone"), &info.timezone);
+    set(headers, HeaderName::from_static("x-clickhouse-exception-tag"), &meta.exception_tag);
+    set(headers, HeaderName::from_static("x-clickhouse-summary"), &summary(&Outcome::default()));
+    response
+}
+
+/// What a server answers when it is asked whether it is there, with the type that ClickHouse gives it.
+pub(crate) fn ok() -> Response<AnswerBody> {
+    let mut response = text(StatusCode::OK, "Ok.\n");
+    let html = HeaderValue::from_static("text/html; charset=UTF-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, html);
     response
 }
 
@@ -387,11 +401,11 @@ mod tests {
     }
 
     #[test]
-    fn an_encoding_is_chosen_only_when_asked_for() {
+    fn an_encoding_is_one_that_the_client_takes_unless_there_is_to_be_none() {
         let mut headers = HeaderMap::new();
         headers.insert("accept-encoding", HeaderValue::from_static("gzip;q=0, deflate, br"));
         assert_eq!(ResponseEncoding::choose(&headers, false, false), ResponseEncoding::Plain);
-        assert_eq!(ResponseEncoding::choose(&headers, false, true), ResponseEncoding::Http("deflate"));
+        assert_eq!(ResponseEncoding::choose(&headers, false, true), ResponseEncoding::Http("br"));
         assert_eq!(ResponseEncoding::choose(&headers, true, true), ResponseEncoding::Frames);
     }
 }

@@ -19,8 +19,10 @@ impl QueryError {
         Self { code: number, text: format!("Code: {number}. DB::Exception: {message}. ({name})") }
     }
 
-    /// The engine's: `Code: N. DB::Exception: ...`. A text without a code becomes UNKNOWN_EXCEPTION.
+    /// The engine's: `Code: N. DB::Exception: ...`. A text without a code becomes UNKNOWN_EXCEPTION. An error that the engine's C
+    /// interface has wrapped into others of the same form is taken out of them.
     pub(crate) fn from_engine(text: &str) -> Self {
+        let text = unwrapped(text.trim_end());
         let digits = text.strip_prefix("Code: ").and_then(|rest| rest.split_once('.')).map(|(digits, _)| digits);
         match digits.and_then(|digits| digits.parse().ok()) {
             Some(code) => Self { code, text: text.trim_end().to_owned() },
@@ -61,6 +63,22 @@ impl QueryError {
     }
 }
 
+/// The innermost of `Code: N. DB::Exception: Code: M. DB::Exception: ... (NAME) (version V). (NAME)`.
+fn unwrapped(mut text: &str) -> &str {
+    const MARK: &str = ". DB::Exception: ";
+    let rest = |text: &str| {
+        let (digits, rest) = text.strip_prefix("Code: ")?.split_once(MARK)?;
+        (digits.bytes().all(|byte| byte.is_ascii_digit()) && rest.starts_with("Code: ") && rest.contains(MARK))
+            .then_some(text.len() - rest.len())
+    };
+    while let Some(inner) = rest(text).and_then(|at| text.get(at..)) {
+        // what the outer one adds at its end: `. (NAME)`
+        let Some((within, _name)) = inner.rsplit_once(". (") else { return text };
+        text = within;
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +91,19 @@ mod tests {
             error.body("26.7.2.1"),
             "Code: 60. DB::Exception: Table nope does not exist. (UNKNOWN_TABLE) (version 26.7.2.1)\n"
         );
+    }
+
+    #[test]
+    fn an_error_that_was_wrapped_is_told_once() {
+        let inner = "Code: 36. DB::Exception: Column 'a. (b)' is required. (BAD_ARGUMENTS) (version 26.7.2.1)";
+        let wrapped = format!(
+            "Code: 36. DB::Exception: Code: 36. DB::Exception: {inner}. (BAD_ARGUMENTS) (version 26.7.2.1). (BAD_ARGUMENTS)\n"
+        );
+        for text in [inner, &wrapped] {
+            assert_eq!(QueryError::from_engine(text).body("26.7.2.1"), format!("{inner}\n"));
+        }
+        let about_another = "Code: 1. DB::Exception: it said Code: 2. DB::Exception: x. (A)";
+        assert_eq!(unwrapped(about_another), about_another);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::load::{assert_stored_once, millrace, send, spans};
+use super::load::{assert_stored_once, captured_call, hex, millrace, post, send, spans};
 use super::nodes::{Cluster, is_possible};
 use super::succeeds;
 use support::{Service, http, wait_until};
@@ -65,12 +65,7 @@ fn a_replica_that_was_never_there_is_not_waited_for_and_gets_everything_when_it_
     assert_stored_once(&cluster, 100);
     let started = began.elapsed();
 
-    let trace: String = root[0].trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let pair = json!({"trace_id": trace, "request": {"model": "m", "messages": [{"role": "user", "content": "Q"}]},
-                      "response": {"id": "r", "object": "chat.completion", "model": "m", "choices": [{"index": 0,
-                      "message": {"role": "assistant", "content": "A"}, "finish_reason": "stop"}]}});
-    let answer = http::post_json(&service.chat("default"), &pair);
-    assert_eq!(answer.status, 201, "{}", answer.text());
+    post(&service, &captured_call(&hex(&root[0].trace_id), 0));
     assert_stored_once(&cluster, 101);
     send(&service, std::mem::take(&mut root));
     let began = Instant::now();

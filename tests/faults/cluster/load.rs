@@ -1,6 +1,7 @@
 //! Spans through a Millrace, and what the nodes say of them.
 
 use millrace::time::Clock;
+use serde_json::{Value, json};
 
 use super::nodes::Cluster;
 use support::proxy::Proxy;
@@ -43,6 +44,38 @@ pub(crate) fn send(service: &Service, spans: Vec<Span>) {
     let headers = [("content-type", "application/x-protobuf")];
     let answer = http::send("POST", &service.http("/v1/traces"), &headers, &request_of(spans));
     assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// Sends a captured call, which must be accepted.
+pub(crate) fn post(service: &Service, call: &Value) {
+    let answer = http::post_json(&service.chat("default"), call);
+    assert_eq!(answer.status, 201, "{}", answer.text());
+}
+
+/// A captured call of a trace, unlike that of any other number.
+pub(crate) fn captured_call(trace: &str, number: u64) -> Value {
+    let answer = json!({"role": "assistant", "content": "A"});
+    json!({
+        "trace_id": trace,
+        "request": {"model": "m", "messages": [{"role": "user", "content": format!("Q {number}")}]},
+        "response": {"id": format!("r-{number}"), "object": "chat.completion", "model": "m",
+                     "choices": [{"index": 0, "message": answer, "finish_reason": "stop"}]},
+    })
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Waits until the replicas of each shard have the same rows, by a sum over all that changes.
+pub(crate) fn assert_replicas_are_equal(cluster: &Cluster) {
+    let sums = "SELECT count() AS rows, groupBitXor(sipHash64(TraceId, SpanId, SegmentId, ParentSpanId, SessionId, JoinState, Duration)) \
+                AS sum FROM otel_traces_local";
+    wait_until("the replicas of each shard have the same rows", || {
+        let sums = cluster.each(sums);
+        sums.chunks(cluster.replicas()).all(|shard| shard.iter().all(|sum| *sum == shard[0])).then_some(())
+    });
 }
 
 /// Waits until every node that runs says that so many rows are stored, each once. There must never be more.

@@ -10,11 +10,15 @@
 //! once       a Millrace, its ClickHouse through a proxy, and the law: each row exactly once, or a dead letter
 //! refused    rows that a shard refuses
 //! lost       answers that are lost, inserts that go on alone, shards that go away in the middle of one
+//! changes    rows that are superseded, joined, deleted or too old; views
+//! chaos      all of it fails at random, under load
 //! ```
 //!
 //! `make test-cluster` installs ZooKeeper and runs these. Without it they are skipped, which they say; `MILLRACE_TEST_CLUSTER=required`
 //! makes that a failure.
 
+mod changes;
+mod chaos;
 mod ddl;
 mod endpoints;
 mod faults;

@@ -116,6 +116,7 @@ impl Cluster {
                  <session_timeout_ms>{SESSION_MILLIS}</session_timeout_ms></zookeeper>\n\
                  <macros><cluster>one</cluster><shard>{}</shard><replica>{}</replica></macros>\n\
                  <remote_servers><one>\n{shards}</one></remote_servers>\n\
+                 <merge_tree><merge_with_ttl_timeout>0</merge_with_ttl_timeout></merge_tree>\n\
                  <background_distributed_schedule_pool_size>4</background_distributed_schedule_pool_size>",
                 number + 1,
                 self.keeper.port,
@@ -125,6 +126,11 @@ impl Cluster {
             let config = server::config(&folder, node.http, node.tcp, &more);
             fs::write(folder.join("config.xml"), config).expect("the configuration can be written");
         }
+    }
+
+    /// Replicas of each shard, which have all as many.
+    pub(crate) fn replicas(&self) -> usize {
+        self.nodes.iter().filter(|node| node.shard == 1).count()
     }
 
     /// Numbers of all nodes.

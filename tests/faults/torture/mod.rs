@@ -14,8 +14,8 @@ mod codes;
 mod disk;
 mod engine_killed;
 mod killed;
-mod ledger;
-mod load;
+pub(crate) mod ledger;
+pub(crate) mod load;
 #[cfg(feature = "torture")]
 mod mounted;
 mod poison;
@@ -45,12 +45,12 @@ fn rounds(short: usize, long: usize) -> usize {
 }
 
 /// Whether this is `make torture`.
-fn is_long() -> bool {
+pub(crate) fn is_long() -> bool {
     cfg!(feature = "torture")
 }
 
 /// Waits until everything accepted is in ClickHouse, which answers.
-fn wait_until_drained(service: &Service, sql: &Sql) {
+pub(crate) fn wait_until_drained(service: &Service, sql: &Sql) {
     wait_at_most(DRAINED_WITHIN, "everything accepted is stored", || {
         let pending = service.metric("millrace_spans_pending").expect("the gauge is there");
         (pending == 0.0).then_some(())
@@ -63,24 +63,38 @@ fn replays(service: &Service) -> usize {
     service.log().matches("found spans in the journal").count()
 }
 
-/// Numbers that nobody can foresee, whose seed is shown so that a failed run can be told from another.
-struct Dice(u64);
+/// Numbers that nobody can foresee, whose seed is shown; `MILLRACE_TORTURE_SEED` chooses one that was shown.
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn new() -> Self {
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).expect("the machine has a random source");
-        let seed = u64::from_le_bytes(seed) | 1;
-        eprintln!("dice: {seed}");
-        Self(seed)
+    pub(crate) fn new() -> Self {
+        let asked = environment().get("MILLRACE_TORTURE_SEED").map(|text| text.parse().expect("a seed is a number"));
+        let seed: u64 = asked.unwrap_or_else(|| {
+            let mut seed = [0; 8];
+            getrandom::fill(&mut seed).expect("the machine has a random source");
+            u64::from_le_bytes(seed)
+        });
+        eprintln!("dice: MILLRACE_TORTURE_SEED={}", seed | 1);
+        Self(seed | 1)
     }
 
-    /// A duration below `limit`.
-    fn below(&mut self, limit: Duration) -> Duration {
+    fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// A number below `count`.
+    pub(crate) fn place(&mut self, count: usize) -> usize {
+        let count = u64::try_from(count).expect("few");
+        // the low bits of a xorshift are its worst
+        usize::try_from((self.next() >> 16) % count).expect("below a usize")
+    }
+
+    /// A duration below `limit`.
+    pub(crate) fn below(&mut self, limit: Duration) -> Duration {
         let limit_micros = u64::try_from(limit.as_micros()).expect("a short time");
-        Duration::from_micros(self.0 % limit_micros)
+        Duration::from_micros(self.next() % limit_micros)
     }
 }
