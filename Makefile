@@ -169,6 +169,11 @@ BENCH_SCHEMA ?=
 bench-schema: libchdb ## our table beside the OpenTelemetry exporter's: bytes, CPU, answers; some minutes (docs/schema.md)
 	$(CARGO) bench --locked --bench schema -- $(BENCH_SCHEMA)
 
+# Spans, fewer of which are quicker: MILLRACE_BENCH_SPANS=1000000.
+.PHONY: bench-cluster
+bench-cluster: libchdb zookeeper ## many spans on two shards beside one server: bytes, CPU, rows read and sent; many minutes (docs/cluster.md)
+	$(CARGO) test --locked --test faults cluster::measure -- --ignored --nocapture
+
 .PHONY: check
 check: lint doc deny test ## what must pass before a commit
 

@@ -1,8 +1,13 @@
 //! The same binary against a ClickHouse that somebody else runs; health and metrics.
 
+use serde_json::{Value, json};
+
 use crate::rows::assert_stored;
+use crate::schema::{schema, succeeds};
 use crate::sdk_python::send_trace;
 use support::proxy::{Fault, Proxy};
+use support::sql::Sql;
+use support::wire::{request_of, span};
 use support::{Engine, Options, Server, Service, http, wait_until};
 
 #[test]
@@ -67,4 +72,75 @@ fn a_real_server_takes_everything_as_the_engine_does() {
     for view in ["genai_calls", "genai_traces", "genai_sessions", "genai_usage_1h", "otel_traces_with_content"] {
         server.sql("otel").rows(&format!("SELECT * FROM {view}"), &[]);
     }
+}
+
+/// A server that lets `writer` in with a password. Its own first statement is that of `default`.
+const USERS: &str = "<users><default><no_password/><profile>default</profile></default>\
+                     <writer><password>s3cret</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile></writer></users>\
+                     <profiles><default/></profiles><quotas/>";
+
+fn post_trace(service: &Service) {
+    let headers = [("content-type", "application/x-protobuf")];
+    let answer = http::send("POST", &service.http("/v1/traces"), &headers, &request_of(vec![span(7)]));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// A captured call of the trace of `post_trace`.
+fn call(question: &str) -> Value {
+    json!({"trace_id": "07".repeat(16), "request": {"model": "m", "messages": [{"role": "user", "content": question}]},
+           "response": {"id": "r", "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": "A"}, "finish_reason": "stop"}]}})
+}
+
+fn post_call(service: &Service, question: &str) {
+    let answer = http::post_json(&service.chat("default"), &call(question));
+    assert_eq!(answer.status, 201, "{}", answer.text());
+}
+
+#[track_caller]
+fn assert_rows(sql: &Sql, rows: u64, joined: u64) {
+    let query = "SELECT count() AS rows, uniqExact(SpanId) AS spans, countIf(ParentSpanId = repeat('07', 8)) AS joined FROM otel_traces";
+    let want = json!({"rows": rows, "spans": rows, "joined": joined});
+    wait_until("each row is stored once, and calls are joined", || {
+        (*sql.try_rows(query, &[]).ok()?.first()? == want).then_some(())
+    });
+}
+
+#[test]
+fn a_real_server_with_a_user_and_a_password_has_each_row_once_whoever_restarts() {
+    let mut server = Server::start_with_users(USERS);
+    let yaml =
+        |password: &str| format!("clickhouse: {{ url: '{}', user: writer, password: {password} }}\n", server.url());
+    let folder = tempfile::tempdir().unwrap();
+    let config = |name: &str, password: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, yaml(password)).unwrap();
+        path
+    };
+    let wrong = schema("apply", &config("wrong.yaml", "wrong"));
+    assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
+    let said = [wrong.stdout.as_slice(), &wrong.stderr].concat();
+    assert!(String::from_utf8_lossy(&said).contains("Authentication failed"), "{wrong:?}");
+    let right = config("right.yaml", "s3cret");
+    succeeds(&schema("apply", &right));
+    succeeds(&schema("check", &right));
+
+    let mut service = Service::start_with(Options { yaml: yaml("s3cret"), fixed_ports: true, ..Options::default() });
+    // before its root, and after it
+    post_call(&service, "first");
+    assert_rows(&server.sql("otel"), 1, 0);
+    post_trace(&service);
+    post_call(&service, "second");
+    assert_rows(&server.sql("otel"), 3, 2);
+
+    server.kill_and_start();
+    post_trace(&service);
+    post_call(&service, "first");
+    post_call(&service, "third");
+    assert_rows(&server.sql("otel"), 4, 3);
+    service.kill();
+    service.start_again();
+    post_trace(&service);
+    post_call(&service, "third");
+    post_call(&service, "fourth");
+    assert_rows(&server.sql("otel"), 5, 4);
 }

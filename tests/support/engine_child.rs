@@ -1,7 +1,6 @@
 //! `millrace clickhouse` as the service starts it: with flags, and watching the standard input by which it knows that its parent lives.
 
 use std::fs;
-use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -11,9 +10,9 @@ use millrace::config::environment;
 use tempfile::TempDir;
 
 use super::process::peak_memory_bytes;
-use super::raw_http::Answer;
+use super::raw_http::{self, Answer};
 use super::server::Guarded;
-use super::{DEADLINE, executable, project, wait_until};
+use super::{executable, project, wait_until};
 
 /// By which the engine's process knows Millrace's own requests.
 const OWN_SECRET: &str = "only the parent knows this";
@@ -78,19 +77,7 @@ impl EngineChild {
 
     /// Sends a request, and leaves its answer unread.
     pub fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).expect("the engine listens");
-        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
-        let mut head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
-        if !headers.iter().any(|(name, _)| *name == "Host") {
-            head.push_str("Host: localhost\r\n");
-        }
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        stream.write_all(format!("{head}\r\n").as_bytes()).expect("the head is taken");
-        // a server that refuses early may not read all of it
-        let _refused_early = stream.write_all(body);
-        stream
+        raw_http::send(self.address, method, target, headers, body)
     }
 
     /// The highest resident memory that it ever had.

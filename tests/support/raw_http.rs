@@ -1,7 +1,26 @@
-//! An HTTP answer read off a socket, so that a test sees how it ended.
+//! An HTTP request written to a socket, and its answer read off it, so that a test sees how it ended.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use super::DEADLINE;
+
+/// Sends a request, and leaves its answer unread.
+pub fn send(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("the server listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
+    let mut head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        head.push_str("Host: localhost\r\n");
+    }
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes()).expect("the head is taken");
+    // a server that refuses early may not read all of it
+    let _refused_early = stream.write_all(body);
+    stream
+}
 
 /// An HTTP answer, its chunks put together.
 pub struct Answer {

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -158,7 +159,18 @@ impl Server {
 
     /// The same with more sections of its configuration.
     pub fn start_with(xml: &str) -> Self {
+        Self::start_in(tempfile::tempdir().expect("a temporary folder can be made"), xml)
+    }
+
+    /// The same with users, profiles and quotas of its own, as `users.xml` has them. One of the users is `default`.
+    pub fn start_with_users(xml: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let users = folder.path().join("users.xml");
+        fs::write(&users, format!("<clickhouse>{xml}</clickhouse>")).expect("the configuration can be written");
+        Self::start_in(folder, &format!("<users_config>{}</users_config>", users.display()))
+    }
+
+    fn start_in(folder: TempDir, xml: &str) -> Self {
         let [http, tcp, ..] = fixed_ports();
         let config = config(folder.path(), http, tcp, xml);
         fs::write(folder.path().join("config.xml"), config).expect("the configuration can be written");
@@ -171,6 +183,11 @@ impl Server {
     /// `http://host:port`
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.http)
+    }
+
+    /// Where its HTTP interface listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.http))
     }
 
     /// Asks it questions directly.

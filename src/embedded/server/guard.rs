@@ -56,10 +56,10 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// In one of three places, as ClickHouse takes them: two of them at once may contradict each other.
+    /// As ClickHouse takes them: in headers of its own and nowhere else, or as HTTP authentication, or in the URL.
     ///
     /// # Errors
-    /// If they are in two places, or in none that is understood.
+    /// If they are elsewhere too, or in a form that is not understood.
     pub(crate) fn read(
         headers: &HeaderMap,
         url_user: Option<&str>,
@@ -80,11 +80,6 @@ impl Credentials {
             ));
         }
         let Some(authorization) = authorization else { return Ok(Self::new(url_user, url_password, false)) };
-        if in_url {
-            return invalid(
-                "Invalid authentication: it is not allowed to use Authorization HTTP header and authentication via parameters simultaneously",
-            );
-        }
         if let Some(encoded) = authorization.strip_prefix("Basic ") {
             let decoded = STANDARD.decode(encoded.trim());
             let both =
@@ -185,14 +180,12 @@ mod tests {
             (("authorization", "Basic YTpiOmM="), ("x-clickhouse-user", "default"), ("x-clickhouse-key", "k"));
         assert_eq!(read(&[], Some("u")), is("u", "u", false));
         assert_eq!(read(&[basic], None), is("a", "b:c", true));
+        assert_eq!(read(&[basic], Some("u")), is("a", "b:c", true), "rather than what the URL has");
         assert_eq!(read(&[user, key], None), is("default", "k", false));
         assert_eq!(read(&[key], None), is("default", "k", false), "there is one user");
-        for (pairs, url) in [
-            (&[user, key][..], Some("u")),
-            (&[user, key, basic], None),
-            (&[basic], Some("u")),
-            (&[("authorization", "Bearer x")], None),
-        ] {
+        for (pairs, url) in
+            [(&[user, key][..], Some("u")), (&[user, key, basic], None), (&[("authorization", "Bearer x")], None)]
+        {
             assert_eq!(read(pairs, url).unwrap_err().code, 516, "{pairs:?}");
         }
     }

@@ -140,11 +140,13 @@ impl UrlOnly {
         let timeout = match self.session_timeout {
             None => TIMEOUT_DEFAULT,
             Some(text) => {
-                let seconds = text.parse::<u64>().ok().filter(|seconds| *seconds <= TIMEOUT_MAX.as_secs());
-                let seconds = seconds.ok_or_else(|| {
-                    let message = format!("Invalid session timeout: '{text}', at most {} s", TIMEOUT_MAX.as_secs());
-                    QueryError::new(code::INVALID_SESSION_TIMEOUT, &message)
-                })?;
+                let refused = |why: String| QueryError::new(code::INVALID_SESSION_TIMEOUT, &why);
+                let invalid = |_not_a_number| refused(format!("Invalid session timeout: '{text}'"));
+                let seconds = text.parse::<u64>().map_err(invalid)?;
+                if seconds > TIMEOUT_MAX.as_secs() {
+                    let most = TIMEOUT_MAX.as_secs();
+                    return Err(refused(format!("Session timeout '{text}' is larger than the maximum of {most} s")));
+                }
                 Duration::from_secs(seconds)
             }
         };

@@ -27,6 +27,7 @@ pub(crate) fn inspect(text: &[u8]) -> Result<Statement, Refusal> {
     }
     let begins = |words: &[&str]| words.iter().any(|word| first.is_word(word));
     let explained = explained(tokens.clone()).filter(|_statement| first.is_word("EXPLAIN"));
+    let explains_tree = Tokens::new(text).nth(1).is_some_and(|token| token.is_word("AST"));
     let selects = |token: Token<'_>| ["SELECT", "WITH", "FROM", "("].iter().any(|begin| token.text_is(begin));
     if explained.is_some_and(|statement| statement.is_word("INSERT")) {
         // all that follows may be its rows: an output clause too
@@ -40,8 +41,8 @@ pub(crate) fn inspect(text: &[u8]) -> Result<Statement, Refusal> {
         () if scan.arms > 0 => Effect::Lasting,
         () if first.is_word("SET") => Effect::Settings,
         () if first.is_word("USE") => Effect::Database,
-        // an output clause would be the other statement's
-        () if explained.is_some_and(|statement| !selects(statement)) => Effect::Nothing,
+        // an output clause would be the other statement's; of a tree it would be a part
+        () if explained.is_some_and(|statement| explains_tree || !selects(statement)) => Effect::Nothing,
         () if first.is_word("WITH") && scan.inserts => Effect::Lasting,
         () if begins(PRINTS) => return Ok(Statement::Rows(scan.rows(first.is_word("KILL")))),
         () => Effect::Lasting,

@@ -12,6 +12,7 @@
 //! lost       answers that are lost, inserts that go on alone, shards that go away in the middle of one
 //! changes    rows that are superseded, joined, deleted or too old; views
 //! chaos      all of it fails at random, under load
+//! measure    what many spans cost (`make bench-cluster`)
 //! ```
 //!
 //! `make test-cluster` installs ZooKeeper and runs these. Without it they are skipped, which they say; `MILLRACE_TEST_CLUSTER=required`
@@ -24,6 +25,7 @@ mod endpoints;
 mod faults;
 mod load;
 mod lost;
+mod measure;
 mod nodes;
 mod once;
 mod refused;

@@ -1,5 +1,6 @@
 //! The embedded ClickHouse as its clients see it: the real binary, the real engine, HTTP over loopback.
 
+mod differential;
 mod interface;
 mod process;
 mod queries;
