@@ -1,5 +1,6 @@
 //! The same binary against a ClickHouse that somebody else runs; health and metrics.
 
+use millrace::time::Clock;
 use serde_json::{Value, json};
 
 use crate::rows::assert_stored;
@@ -7,7 +8,7 @@ use crate::schema::{schema, succeeds};
 use crate::sdk_python::send_trace;
 use support::proxy::{Fault, Proxy};
 use support::sql::Sql;
-use support::wire::{request_of, span};
+use support::wire::{Span, request_of, span};
 use support::{Engine, Options, Server, Service, http, wait_until};
 
 #[test]
@@ -79,13 +80,18 @@ const USERS: &str = "<users><default><no_password/><profile>default</profile></d
                      <writer><password>s3cret</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile></writer></users>\
                      <profiles><default/></profiles><quotas/>";
 
-fn post_trace(service: &Service) {
-    let headers = [("content-type", "application/x-protobuf")];
-    let answer = http::send("POST", &service.http("/v1/traces"), &headers, &request_of(vec![span(7)]));
+/// The bytes of a trace that has just begun; the same request is a repeat.
+fn trace_of_now() -> Vec<u8> {
+    let now = u64::try_from(Clock::System.now().nanos()).expect("it is after 1970");
+    request_of(vec![Span { start_time_unix_nano: now, end_time_unix_nano: now + 1_000, ..span(7) }])
+}
+
+fn post_trace(service: &Service, trace: &[u8]) {
+    let answer = http::send("POST", &service.http("/v1/traces"), &[("content-type", "application/x-protobuf")], trace);
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-/// A captured call of the trace of `post_trace`.
+/// A captured call of that trace.
 fn call(question: &str) -> Value {
     json!({"trace_id": "07".repeat(16), "request": {"model": "m", "messages": [{"role": "user", "content": question}]},
            "response": {"id": "r", "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": "A"}, "finish_reason": "stop"}]}})
@@ -125,21 +131,22 @@ fn a_real_server_with_a_user_and_a_password_has_each_row_once_whoever_restarts()
     succeeds(&schema("check", &right));
 
     let mut service = Service::start_with(Options { yaml: yaml("s3cret"), fixed_ports: true, ..Options::default() });
+    let trace = trace_of_now();
     // before its root, and after it
     post_call(&service, "first");
     assert_rows(&server.sql("otel"), 1, 0);
-    post_trace(&service);
+    post_trace(&service, &trace);
     post_call(&service, "second");
     assert_rows(&server.sql("otel"), 3, 2);
 
     server.kill_and_start();
-    post_trace(&service);
+    post_trace(&service, &trace);
     post_call(&service, "first");
     post_call(&service, "third");
     assert_rows(&server.sql("otel"), 4, 3);
     service.kill();
     service.start_again();
-    post_trace(&service);
+    post_trace(&service, &trace);
     post_call(&service, "third");
     post_call(&service, "fourth");
     assert_rows(&server.sql("otel"), 5, 4);
