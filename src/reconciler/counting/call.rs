@@ -165,3 +165,70 @@ fn known_duration(row: &SpanRow) -> Option<u64> {
 fn model_of(row: &SpanRow) -> &String {
     if row.response_model.is_empty() { &row.request_model } else { &row.response_model }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genai::counting::Role;
+
+    fn row(span: &str, more: impl FnOnce(&mut SpanRow)) -> SpanRow {
+        let mut row = SpanRow { span: span.to_owned(), operation: "chat".to_owned(), ..SpanRow::default() };
+        more(&mut row);
+        row
+    }
+
+    fn merge_all(rows: &[(SpanRow, Role)], repeated_by: &[&SpanRow]) -> ReportRow {
+        let reports = rows.iter().enumerate().map(|(at, (row, role))| (row, Report { span: at, role: *role }));
+        merged(&reports.collect::<Vec<_>>(), repeated_by).unwrap()
+    }
+
+    #[test]
+    fn a_call_has_the_usage_of_one_report_and_what_others_that_agree_know_of_it() {
+        let server = row("server", |row| (row.input_tokens, row.output_tokens) = (Some(100), Some(20)));
+        let client = row("client", |row| {
+            (row.input_tokens, row.output_tokens, row.reasoning_tokens) = (Some(100), Some(21), Some(7));
+            row.user = "ana".to_owned();
+        });
+        let captured = row("captured", |row| {
+            (row.input_tokens, row.output_tokens, row.cache_read_tokens) = (Some(100), Some(20), Some(64));
+            row.join_state = "joined".to_owned();
+        });
+        let call = merge_all(&[(server, Role::Counted), (client, Role::Above), (captured, Role::Beside)], &[]);
+        assert_eq!((call.span_id.as_str(), call.user_id.as_str()), ("server", "ana"));
+        assert_eq!((call.input_tokens, call.output_tokens, call.total_tokens), (Some(100), Some(20), Some(120)));
+        assert_eq!((call.cache_read_tokens, call.reasoning_tokens), (Some(64), None));
+        assert_eq!((call.reports, call.reported_by), (3, vec!["pair".to_owned(), "span".to_owned()]));
+    }
+
+    #[test]
+    fn a_cost_that_was_sent_wins_over_one_from_a_price_book() {
+        let priced = row("priced", |row| {
+            (row.cost_total, row.cost_input) = (Some(30), Some(10));
+            row.price_book = "2026-11".to_owned();
+        });
+        let sent = row("sent", |row| row.cost_total = Some(25));
+        let call = merge_all(&[(priced.clone(), Role::Counted), (sent, Role::Above)], &[]);
+        assert_eq!((call.cost_total, call.cost_input, call.price_book.as_str()), (Some(25), None, ""));
+        let call = merge_all(&[(row("unknown", |_| ()), Role::Counted), (priced, Role::Above)], &[]);
+        assert_eq!((call.cost_total, call.cost_input, call.price_book.as_str()), (Some(30), Some(10), "2026-11"));
+    }
+
+    #[test]
+    fn an_attempt_inside_a_call_that_was_answered_is_no_failure_of_it() {
+        let failed = || row("failed", |row| (row.is_error, row.error_type) = (true, "429".to_owned()));
+        for (role, is_error, error) in [(Role::Inside, 0, ""), (Role::Above, 1, "429")] {
+            let call = merge_all(&[(row("call", |_| ()), Role::Counted), (failed(), role)], &[]);
+            assert_eq!((call.is_error, call.error_type.as_str()), (is_error, error), "{role:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_wrapper_says_of_several_calls_holds_for_each_of_them_and_its_usage_does_not() {
+        let wrapper = row("wrapper", |row| {
+            (row.session, row.user, row.input_tokens) = ("s".to_owned(), "ana".to_owned(), Some(200));
+        });
+        let call = merge_all(&[(row("call", |row| row.user = "bo".to_owned()), Role::Counted)], &[&wrapper]);
+        assert_eq!((call.session_id.as_str(), call.user_id.as_str(), call.input_tokens), ("s", "bo", None));
+        assert_eq!(call.reports, 1);
+    }
+}
