@@ -190,7 +190,7 @@ impl Shared<'_> {
 
     pub(super) fn counter(&self) -> Counter<Client> {
         Counter {
-            tables: self.client.clone(),
+            tables: self.client.pinned(),
             notes: self.notes.clone(),
             retention: self.config.retention.clone(),
             metrics: self.metrics.clone(),
