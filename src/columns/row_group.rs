@@ -189,6 +189,8 @@ impl RowGroup {
             Source::ScopeAttributes => ColumnData::lagging_map(&self.typed.scope_attributes),
             Source::ResourceSchemaUrl => ColumnData::lagging_text(&self.typed.resource_schema_url),
             Source::ScopeSchemaUrl => ColumnData::lagging_text(&self.typed.scope_schema_url),
+            Source::InputPreview => ColumnData::lagging_text(&self.typed.input_preview),
+            Source::OutputPreview => ColumnData::lagging_text(&self.typed.output_preview),
             Source::Text(column) => ColumnData::lagging_text(self.typed.text(column)),
             Source::Count(column) => ColumnData::nullable(self.typed.count(column)),
             Source::Cost(column) => ColumnData::nullable(self.typed.cost(column)),

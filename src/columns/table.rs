@@ -71,6 +71,8 @@ pub(super) enum Source {
     ScopeAttributes,
     ResourceSchemaUrl,
     ScopeSchemaUrl,
+    InputPreview,
+    OutputPreview,
     Text(Texts),
     Count(Counts),
     Cost(Costs),
@@ -78,7 +80,7 @@ pub(super) enum Source {
 
 macro_rules! columns {
     ($(
-        $name:expr, $table_type:literal as $wire_type:literal $(default $default:literal)?, $codec:literal,
+        $name:expr, $table_type:literal as $wire_type:literal $(default $default:expr)?, $codec:literal,
         $source:ident $(($of:path))?;
     )*) => {
         /// Every column, in the order of the table and of the blocks.
@@ -90,6 +92,22 @@ macro_rules! columns {
             default: concat!($($default)?),
             source: Source::$source $(($of))?,
         }),*];
+    };
+}
+
+/// The rule of `genai/messages/preview.rs`, for rows that were stored before there were previews.
+macro_rules! preview {
+    ($messages:literal, $message:literal) => {
+        concat!(
+            "if(",
+            $messages,
+            " = '', '', leftUTF8(replaceRegexpAll(arrayStringConcat(arrayMap(part -> \
+             if(JSONExtractString(part, 'type') = 'text', JSONExtractString(part, 'content'), \
+             concat('[', trimRight(concat(JSONExtractString(part, 'type'), ' ', JSONExtractString(part, 'name'))), ']')), \
+             arrayFilter(part -> JSONExtractString(part, 'type') != 'reasoning', JSONExtractArrayRaw(",
+            $message,
+            ", 'parts'))), ' '), '\\\\s+', ' '), 200))"
+        )
     };
 }
 
@@ -170,6 +188,14 @@ columns! {
     "PriceBook", "LowCardinality(String)" as "String", "ZSTD(1)", Text(Texts::PriceBook);
     "CacheWrite1hTokens", "Nullable(UInt64)" as "Nullable(UInt64)", "ZSTD(1)", Count(Counts::CacheWrite1hTokens);
     "ServiceTier", "LowCardinality(String)" as "String", "ZSTD(1)", Text(Texts::ServiceTier);
+    "InputPreview", "String" as "String"
+        default preview!("InputMessages", "arrayFirst(message -> message != '', [\
+            arrayLast(message -> JSONExtractString(message, 'role') = 'user', JSONExtractArrayRaw(InputMessages)), \
+            arrayElement(JSONExtractArrayRaw(InputMessages), -1)])"),
+        "ZSTD(1)", InputPreview;
+    "OutputPreview", "String" as "String"
+        default preview!("OutputMessages", "arrayElement(JSONExtractArrayRaw(OutputMessages), 1)"),
+        "ZSTD(1)", OutputPreview;
 }
 
 /// A column that ClickHouse fills when a row is inserted.

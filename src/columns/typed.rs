@@ -16,6 +16,7 @@ use super::build::strings::{Strings, StringsIter};
 use super::row_limit::{RowTooLarge, fitting, text_bytes};
 use crate::genai::call::Call;
 use crate::genai::cost::{CostSource, Usd};
+use crate::genai::messages::preview;
 use crate::genai::plausible::Tally;
 use crate::time::UnixNanos;
 
@@ -235,8 +236,11 @@ impl CallSink<'_> {
     pub fn fill(self, call: &Call<'_>) -> Result<Filled, RowTooLarge> {
         // what a typed column holds is not kept a second time
         let kept = self.row_bytes.saturating_sub(self.content.bytes_of(&call.held_attributes));
-        let row_bytes = fitting(kept + bytes_of(call))?;
+        let previews = [preview::of_input(&call.input_messages), preview::of_output(&call.output_messages)];
+        let preview_bytes = previews.iter().map(|text| text_bytes(text.as_bytes())).sum::<usize>();
+        let row_bytes = fitting(kept + bytes_of(call) + preview_bytes)?;
         self.columns.push(self.row, call);
+        self.columns.push_previews(self.row, &previews);
         self.columns.implausible.count(call.implausible);
         Ok(Filled { row_bytes, repeated: self.repeated, held_attributes: call.held_attributes.clone() })
     }
@@ -297,6 +301,8 @@ pub(super) struct TypedColumns {
     pub(super) scope_attributes: Map,
     pub(super) resource_schema_url: Strings,
     pub(super) scope_schema_url: Strings,
+    pub(super) input_preview: Strings,
+    pub(super) output_preview: Strings,
     /// How many calls had something that cannot be true, by rule.
     pub(super) implausible: Tally,
 }
@@ -352,6 +358,14 @@ impl TypedColumns {
         }
     }
 
+    fn push_previews(&mut self, row: usize, [input, output]: &[String; 2]) {
+        for (column, text) in [(&mut self.input_preview, input), (&mut self.output_preview, output)] {
+            if !text.is_empty() {
+                push_text(column, row, text.as_bytes());
+            }
+        }
+    }
+
     /// Reserves room for `more` rows like the `rows` there are.
     pub(super) fn reserve_alike(&mut self, rows: usize, more: usize) {
         self.texts.iter_mut().filter(|column| column.len() > 0).for_each(|column| column.reserve_alike(rows, more));
@@ -359,8 +373,18 @@ impl TypedColumns {
 
     /// All columns that have any rows get as many as these.
     fn pad_to(&mut self, rows: usize) {
-        let texts = [&mut self.join_state, &mut self.resource_schema_url, &mut self.scope_schema_url].into_iter();
-        texts.chain(&mut self.texts).filter(|column| column.len() > 0).for_each(|column| column.pad_to(rows));
+        let texts = [
+            &mut self.join_state,
+            &mut self.resource_schema_url,
+            &mut self.scope_schema_url,
+            &mut self.input_preview,
+            &mut self.output_preview,
+        ];
+        texts
+            .into_iter()
+            .chain(&mut self.texts)
+            .filter(|column| column.len() > 0)
+            .for_each(|column| column.pad_to(rows));
         let numbers = self.counts.iter_mut().chain(&mut self.costs);
         numbers.filter(|column| !column.nulls().is_empty()).for_each(|column| column.pad_to(rows));
         for column in [&mut self.finish_reasons, &mut self.finish_reasons_normalized] {
@@ -395,6 +419,8 @@ impl TypedColumns {
             scope_attributes: self.scope_attributes.lagging_selected(rows, kept),
             resource_schema_url: text(&all.resource_schema_url),
             scope_schema_url: text(&all.scope_schema_url),
+            input_preview: text(&all.input_preview),
+            output_preview: text(&all.output_preview),
             implausible: all.implausible,
         }
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use support::corpus::{NOT_IN_EXPECT, same, samples};
 use support::http::post_json;
+use support::sql::Sql;
 use support::{Service, wait_until};
 
 const ROW: &str = "SELECT TraceId, ParentSpanId, SpanName, SpanKind, StatusCode, StatusMessage, AllAttributes AS SpanAttributes, \
@@ -62,5 +63,23 @@ fn every_sample_is_stored_as_the_row_it_expects() {
         let row = wait_until("the sample is stored", || service.sql().try_rows(ROW, &[("s", &span)]).ok()?.pop());
         check_row(&name, &row, &sample["expect"]);
         check_raw(&name, &row, &sample["ingest"]);
+    }
+    assert_previews_are_what_sql_makes_of_the_messages(&service.sql(), 40);
+}
+
+/// The columns have a rule in SQL, for rows that were stored before there were previews.
+#[track_caller]
+pub(crate) fn assert_previews_are_what_sql_makes_of_the_messages(sql: &Sql, least: usize) {
+    for preview in ["InputPreview", "OutputPreview"] {
+        let rule =
+            "SELECT default_expression AS rule FROM system.columns WHERE table = 'otel_traces' AND name = {c:String}";
+        let rule = sql.rows(rule, &[("c", preview)]).pop().expect("the column is there");
+        let rule = rule["rule"].as_str().expect("it has a rule");
+        let query = format!("SELECT {preview} AS here, {rule} AS want FROM otel_traces WHERE here != '' OR want != ''");
+        let rows = sql.rows(&query, &[]);
+        assert!(rows.len() >= least, "{} rows have a {preview}", rows.len());
+        for row in rows {
+            assert_eq!(row["here"], row["want"], "{preview}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
+use crate::chat_stored::assert_previews_are_what_sql_makes_of_the_messages;
 use crate::rows::text as text_of;
 use support::clients::{client, run};
 use support::{Service, http, project, wait_until};
@@ -92,6 +93,7 @@ fn assert_typed(service: &Service, dialects: &[&str]) {
     }
     let differences: Vec<String> = dialects.iter().flat_map(|dialect| differences(service, dialect)).collect();
     assert!(differences.is_empty(), "\n{}", differences.join("\n"));
+    assert_previews_are_what_sql_makes_of_the_messages(&service.sql(), 2 * dialects.len());
 }
 
 fn differences(service: &Service, dialect: &str) -> Vec<String> {

@@ -41,6 +41,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         parts: |layout, _| columns(layout, "PriceId", "ServiceTier"),
     },
     Migration { version: 8, what: "tables of what was counted", parts: |layout, _| rollups(layout) },
+    Migration {
+        version: 9,
+        what: "previews of messages",
+        parts: |layout, _| columns(layout, "InputPreview", "OutputPreview"),
+    },
 ];
 
 /// The version that this program knows.

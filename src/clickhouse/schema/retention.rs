@@ -25,6 +25,8 @@ const CONTENT: &[&str] = &[
     "ToolDefinitions",
     "SystemPrompt",
     "ContentAttributes",
+    "InputPreview",
+    "OutputPreview",
 ];
 
 /// The TTL of a table's rows or of a column, as ClickHouse prints it; `None`: kept for ever.

@@ -3,5 +3,6 @@
 pub(crate) mod media;
 pub(crate) mod message;
 pub(crate) mod parts;
+pub(crate) mod preview;
 pub(crate) mod system;
 pub(crate) mod tools;
