@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::rollups::rebuild;
 use crate::rows::assert_stored;
 use crate::sdk_python::send_trace;
 use support::{Service, project};
@@ -37,6 +38,7 @@ fn every_query_of_the_dashboard_runs_and_finds_the_trace() {
     let service = Service::start();
     let ledger = send_trace(&service, "grpc", 41, "gzip");
     assert_stored(&service, &ledger);
+    rebuild(&service);
     for query in queries {
         let rows = service.sql().rows(&filled_in(&query, &ledger.trace_id), &[]);
         assert!(!rows.is_empty(), "nothing found by {query}");

@@ -4,6 +4,7 @@
 
 use std::fs;
 
+use crate::rollups::rebuild;
 use support::questions::{DOCUMENT, Shown, result_of, send_sample, shown};
 use support::{Service, project, wait_until};
 
@@ -22,6 +23,7 @@ fn every_statement_of_the_document_has_the_result_shown_there() {
         let stored = sql.try_rows("SELECT count() AS n FROM otel_traces", &[]).ok()?;
         (stored.first()?.get("n")?.as_u64()? == rows).then_some(())
     });
+    rebuild(&service);
     let results: Vec<String> = statements.iter().map(|shown| result_of(&sql, &shown.statement)).collect();
     if std::env::var_os("MILLRACE_RENEW").is_some() {
         return fs::write(&path, renewed(&document, &statements, &results)).expect("the document can be written");

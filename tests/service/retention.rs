@@ -81,9 +81,9 @@ fn a_pair_older_than_what_is_kept_is_refused_by_the_member_that_says_so() {
 /// Rows of several ages in two workspaces, stored before anybody spoke of retention.
 fn store_old_rows(engine: &Engine) {
     let rows = "INSERT INTO otel_traces (Timestamp, TraceId, SpanId, SpanName, ResourceAttributes, Workspace, SpanAttributes, \
-                InputMessages, RawRequest, ContentAttributes) \
+                InputMessages, InputPreview, RawRequest, ContentAttributes) \
                 SELECT now64(9) - toIntervalDay(d), 't' || toString(d), w || toString(d), 'old', map('millrace.workspace', w), w, \
-                map('k', 'v'), 'text', 'raw', map('c', 'text') \
+                map('k', 'v'), 'text', 'seen', 'raw', map('c', 'text') \
                 FROM (SELECT arrayJoin([1, 10, 100]) AS d) AS a CROSS JOIN (SELECT arrayJoin(['default', 'audit']) AS w) AS b";
     engine.sql("otel").rows(rows, &[]);
     // what a wrong clock says is in the year 2200 would, as a DateTime, be long ago or soon
@@ -104,15 +104,15 @@ fn what_is_too_old_is_deleted_and_its_texts_before_it_by_workspace() {
     let yaml =
         "retention: { spans: 30d, content: 7d, workspaces: { audit: { spans: forever, content: 30d } } }".to_owned();
     let service = Service::start_with(Options { clickhouse_url, yaml, ..Options::default() });
-    let query = "SELECT SpanId, InputMessages || RawRequest || ContentAttributes['c'] AS texts, SpanAttributes['k'] AS k \
+    let query = "SELECT SpanId, InputMessages || InputPreview || RawRequest || ContentAttributes['c'] AS texts, SpanAttributes['k'] AS k \
                  FROM otel_traces ORDER BY SpanId";
     let row = |id: &str, texts: &str, k: &str| json!({"SpanId": id, "texts": texts, "k": k});
     let want = [
-        row("audit1", "textrawtext", "v"),
-        row("audit10", "textrawtext", "v"),
+        row("audit1", "textseenrawtext", "v"),
+        row("audit10", "textseenrawtext", "v"),
         row("audit100", "", "v"),
         row("default-74000", "text", ""),
-        row("default1", "textrawtext", "v"),
+        row("default1", "textseenrawtext", "v"),
         row("default10", "", "v"),
     ];
     wait_until("ClickHouse has deleted what is too old, and nothing else", || {

@@ -78,8 +78,8 @@ fn export(service: &Service, began: u64, spans: &[Test]) {
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
-/// What `millrace rollup rebuild` says.
-fn rebuild(service: &Service) -> String {
+/// Counts everything that is stored; what `millrace rollup rebuild` says.
+pub(crate) fn rebuild(service: &Service) -> String {
     let mut command = service::binary();
     command.args(["rollup", "rebuild", "--config", service.config().to_str().expect("a plain path")]);
     let output = command.output().expect("the binary runs");

@@ -129,7 +129,7 @@ pub struct Slice {
 const CHECKSUM: &str = "cityHash64(SpanId, SegmentId, ifNull(CostTotal, 0), PriceId)";
 
 /// The columns of [`SpanRow`], in its order: expression and name.
-const SPAN_COLUMNS: [(&str, &str); 47] = [
+const SPAN_COLUMNS: [(&str, &str); 49] = [
     ("toUInt64(toUnixTimestamp64Micro(now64(6)))", "read_at"),
     (CHECKSUM, "checksum"),
     ("toString(Workspace)", "workspace"),
@@ -177,6 +177,8 @@ const SPAN_COLUMNS: [(&str, &str); 47] = [
     ("toString(TimingQuality)", "timing_quality"),
     ("FinishReasons", "finish_reasons"),
     ("FinishReasonsNormalized", "finish_reasons_normalized"),
+    ("InputPreview", "input_preview"),
+    ("OutputPreview", "output_preview"),
 ];
 
 /// When the spans of these traces began. There is no entry for a trace that never had a span.

@@ -103,6 +103,10 @@ pub struct SpanRow {
     pub finish_reasons: Vec<String>,
     /// `FinishReasonsNormalized`.
     pub finish_reasons_normalized: Vec<String>,
+    /// `InputPreview`
+    pub input_preview: String,
+    /// `OutputPreview`
+    pub output_preview: String,
 }
 
 /// A row of `genai_report_rows`.

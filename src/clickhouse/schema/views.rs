@@ -1,51 +1,19 @@
 //! The views: what people ask first, each call counted once, whoever reported it and however often.
 //!
 //! ```text
-//! otel_traces ── genai_calls ─┬─ genai_usage_1h
-//!      │                      └─ genai_traces ── genai_sessions
-//!      └─ otel_traces_with_content
+//! genai_report_rows ─┬─ genai_calls ── genai_usage_1h      genai_trace_rows ─┬─ genai_traces
+//!                    ├─ genai_reports                                        └─ genai_sessions
+//!                    └─ genai_calls_with_content, otel_traces_with_content (and otel_traces)
 //! ```
 //!
-//! Rows change after they were stored (a pair learns its parent late), so nothing is aggregated ahead of the question. A
-//! filter by workspace or trace reaches the table through every view. A filter by time cannot: two reports of one call
-//! have times of their own, and which of them counts is known only when both are seen. So each view has a twin
-//! `..._between(since = ..., until = ...)` that reads the range, a day to either side of it, and nothing else.
+//! They show of each row the latest version, and none that was deleted. Filters by time, workspace and trace reach the
+//! tables through them. The twins `..._between(since = ..., until = ...)` are the same with a range of time.
 //!
 //! The SQL is in `views/`; words in `{{double braces}}` are filled in here.
 
 use super::layout::Layout;
+use super::rollups::{REPORTS, Rollup, TRACES};
 use crate::columns::{COLUMNS, STANDARD_COLUMNS};
-
-/// Operations that are calls of a model: only they count. Source: the mapping specification, 4.2.
-const IS_MODEL_CALL: &str = "Operation IN ('chat', 'generate_content', 'text_completion', 'embeddings', 'rerank')";
-
-/// An agent that says what its calls took; it counts when they do not report themselves.
-const IS_AGENT_WITH_USAGE: &str = "Operation = 'invoke_agent' AND \
-                                   (InputTokens IS NOT NULL OR OutputTokens IS NOT NULL OR CostTotal IS NOT NULL)";
-
-/// What reports of the same call in one trace have in common. Some servers number their responses from one: such an id
-/// says nothing.
-const CALL_KEY: &str = "if(r.ResponseId = '' OR match(r.ResponseId, '^chatcmpl-[0-9]{1,3}$'), r.SpanId, \
-                        concat(r.Operation, ' ', r.ResponseId))";
-
-/// The report with the least rank counts: instrumented spans before chat pairs, then by time.
-const RANK: &str = "toUInt64(greatest(toUnixTimestamp64Nano(Timestamp), 0)) \
-                    + if(JoinState = '', 0, 9223372036854775808)";
-
-/// The latest message of the user, or else the latest one.
-const INPUT_MESSAGE: &str = "arrayFirst(message -> message != '', [\
-                             arrayLast(message -> JSONExtractString(message, 'role') = 'user', JSONExtractArrayRaw(s.first_input)), \
-                             arrayElement(JSONExtractArrayRaw(s.first_input), -1)])";
-
-/// The first choice.
-const OUTPUT_MESSAGE: &str = "arrayElement(JSONExtractArrayRaw(s.last_output), 1)";
-
-/// Texts of a message's parts, and what stands for the others: `[tool_call get_weather]`. At most 200 letters.
-const PREVIEW: &str = "leftUTF8(replaceRegexpAll(arrayStringConcat(arrayMap(part -> \
-                       if(JSONExtractString(part, 'type') = 'text', JSONExtractString(part, 'content'), \
-                       concat('[', trimRight(concat(JSONExtractString(part, 'type'), ' ', JSONExtractString(part, 'name'))), ']')), \
-                       arrayFilter(part -> JSONExtractString(part, 'type') != 'reasoning', JSONExtractArrayRaw({{message}}, 'parts'))\
-                       ), ' '), '\\\\s+', ' '), 200)";
 
 /// What a view is made of.
 struct Template {
@@ -56,17 +24,29 @@ struct Template {
     sql: &'static str,
 }
 
-const CALLS: &str = include_str!("views/calls.sql");
-const TRACES: &str = include_str!("views/traces.sql");
-
-const TEMPLATES: [Template; 5] = [
-    Template { name: "genai_calls", twin: Some("genai_calls_between"), sql: CALLS },
-    Template { name: "genai_traces", twin: Some("genai_traces_between"), sql: TRACES },
+const TEMPLATES: [Template; 7] = [
+    Template { name: "genai_calls", twin: Some("genai_calls_between"), sql: include_str!("views/calls.sql") },
+    Template {
+        name: "genai_calls_with_content",
+        twin: Some("genai_calls_with_content_between"),
+        sql: include_str!("views/calls_with_content.sql"),
+    },
+    // what became of each report
+    Template { name: "genai_reports", twin: None, sql: include_str!("views/reports.sql") },
+    Template { name: "genai_traces", twin: Some("genai_traces_between"), sql: include_str!("views/traces.sql") },
     Template { name: "genai_sessions", twin: Some("genai_sessions_between"), sql: include_str!("views/sessions.sql") },
     Template { name: "genai_usage_1h", twin: Some("genai_usage_1h_between"), sql: include_str!("views/usage_1h.sql") },
     // the spans of a trace as readers of "all attributes" want them: Grafana's trace panel, for one
     Template { name: "otel_traces_with_content", twin: None, sql: include_str!("views/with_content.sql") },
 ];
+
+/// The messages of calls, to be joined.
+const CONTENT: &str = include_str!("views/content.sql");
+
+/// What only the writer of the rows needs.
+const NOT_SHOWN: [&str; 4] = ["Checksum", "Digest", "Version", "IsDeleted"];
+/// What says nothing of a row that is a call.
+const NOT_OF_CALLS: [&str; 2] = ["CountedAs", "CountedIn"];
 
 /// What a view reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,30 +56,18 @@ enum Scope {
     Between,
 }
 
-/// The words that narrow what is read, for a scope.
-struct Narrowing {
-    /// Reports of calls that may be, or may be the same as, one that began in the range.
-    near_model_calls: &'static str,
-    /// Agents that may count.
-    agents: &'static str,
-    /// Spans of their traces.
-    near_agents: &'static str,
-    /// The calls that began in the range.
-    having_call: &'static str,
+/// The conditions of a scope.
+struct Conditions {
+    in_range: &'static str,
+    /// Reports of one call begin at most so far apart.
+    near_range: &'static str,
+    near_range_of_spans: &'static str,
 }
 
-const EVERYTHING: Narrowing = Narrowing { near_model_calls: "", agents: "", near_agents: "", having_call: "" };
-
-macro_rules! in_range {
-    ($at:literal) => {
-        concat!($at, " >= {since:DateTime64(9)} AND ", $at, " < {until:DateTime64(9)}")
-    };
-}
-
-/// Reports of one call, and spans of one trace, begin at most so far apart.
 macro_rules! near_range {
     ($at:literal) => {
         concat!(
+            " AND ",
             $at,
             " >= {since:DateTime64(9)} - INTERVAL 1 DAY AND ",
             $at,
@@ -108,33 +76,11 @@ macro_rules! near_range {
     };
 }
 
-macro_rules! of_traces_in_range {
-    ($where:literal) => {
-        concat!(
-            "AND ",
-            near_range!("Timestamp"),
-            " AND TraceId {{global}}IN (SELECT TraceId FROM {{database}}.otel_traces WHERE ",
-            $where,
-            in_range!("Timestamp"),
-            ")"
-        )
-    };
-}
-
-/// Calls that began in the range.
-const CALLS_BETWEEN: Narrowing = Narrowing {
-    near_model_calls: of_traces_in_range!("{{is_model_call}} AND "),
-    agents: concat!("AND ", in_range!("Timestamp")),
-    near_agents: concat!("AND ", near_range!("span.Timestamp")),
-    having_call: concat!("HAVING ", in_range!("argMin(r.Timestamp, Rank)")),
-};
-
-/// Calls of traces of which something began in the range.
-const CALLS_OF_TRACES_BETWEEN: Narrowing = Narrowing {
-    near_model_calls: of_traces_in_range!(""),
-    agents: of_traces_in_range!(""),
-    near_agents: concat!("AND ", near_range!("span.Timestamp")),
-    having_call: "",
+const EVERYTHING: Conditions = Conditions { in_range: "", near_range: "", near_range_of_spans: "" };
+const BETWEEN: Conditions = Conditions {
+    in_range: " AND r.Timestamp >= {since:DateTime64(9)} AND r.Timestamp < {until:DateTime64(9)}",
+    near_range: near_range!("Timestamp"),
+    near_range_of_spans: near_range!("t.Timestamp"),
 };
 
 /// Name and SELECT of all views.
@@ -146,48 +92,38 @@ pub(super) fn all(layout: &Layout) -> impl Iterator<Item = (&'static str, String
 
 /// The SQL without double braces: what stands for SQL with words in it goes first.
 fn filled(sql: &str, layout: &Layout, scope: Scope) -> String {
-    let (calls, calls_of_traces) = match scope {
-        Scope::All => (&EVERYTHING, &EVERYTHING),
-        Scope::Between => (&CALLS_BETWEEN, &CALLS_OF_TRACES_BETWEEN),
+    let conditions = match scope {
+        Scope::All => &EVERYTHING,
+        Scope::Between => &BETWEEN,
     };
-    let (near_spans, having_trace) = match scope {
-        Scope::All => ("", ""),
-        Scope::Between => (of_traces_in_range!(""), concat!("HAVING ", in_range!("min(t.Timestamp)"))),
-    };
-    let preview = |message: &str| PREVIEW.replace("{{message}}", message);
     let words = [
-        ("{{traces}}", TRACES.to_owned()),
-        ("{{calls_of_traces}}", narrowed(CALLS, calls_of_traces)),
-        ("{{calls}}", CALLS.to_owned()),
-        ("{{near_spans}}", near_spans.to_owned()),
-        ("{{having_trace}}", having_trace.to_owned()),
-        ("{{preview_of_input}}", preview(INPUT_MESSAGE)),
-        ("{{preview_of_output}}", preview(OUTPUT_MESSAGE)),
+        ("{{content}}", CONTENT.trim_end().to_owned()),
+        ("{{call_columns}}", columns(&REPORTS, &NOT_OF_CALLS)),
+        ("{{report_columns}}", columns(&REPORTS, &[])),
+        ("{{trace_columns}}", columns(&TRACES, &[])),
         ("{{standard_columns}}", standard_columns()),
-    ];
-    let sql = words.iter().fold(sql.to_owned(), |sql, (word, text)| sql.replace(word, text));
-    narrowed(sql.trim_end(), calls)
-        .replace("{{is_model_call}}", IS_MODEL_CALL)
-        .replace("{{is_agent_with_usage}}", IS_AGENT_WITH_USAGE)
-        .replace("{{call_key}}", CALL_KEY)
-        .replace("{{rank}}", RANK)
+        ("{{in_range}}", conditions.in_range.to_owned()),
+        ("{{near_range}}", conditions.near_range.to_owned()),
+        ("{{near_range_of_spans}}", conditions.near_range_of_spans.to_owned()),
         // on a cluster the inner questions are asked once, not by every shard
-        .replace("{{global}}", if layout.cluster.is_some() { "GLOBAL " } else { "" })
-        .replace("{{database}}", &layout.database.to_string())
+        ("{{global}}", if layout.cluster.is_some() { "GLOBAL " } else { "" }.to_owned()),
+        ("{{database}}", layout.database.to_string()),
+    ];
+    words.iter().fold(sql.trim_end().to_owned(), |sql, (word, text)| sql.replace(word, text))
 }
 
-fn narrowed(sql: &str, narrowing: &Narrowing) -> String {
-    sql.replace("{{near_model_calls}}", narrowing.near_model_calls)
-        .replace("{{agents_in_range}}", narrowing.agents)
-        .replace("{{near_agents}}", narrowing.near_agents)
-        .replace("{{having_call}}", narrowing.having_call)
+/// The columns of a table that a view shows.
+fn columns(rollup: &Rollup, but: &[&str]) -> String {
+    let names = rollup.columns.iter().map(|column| column.name);
+    let shown = names.filter(|name| !NOT_SHOWN.contains(name) && !but.contains(name));
+    shown.map(|name| format!("r.{name} AS {name}")).collect::<Vec<_>>().join(",\n    ")
 }
 
-/// The exporter's columns by their names, with all content among the attributes. A pair's content is shown on the span that
-/// counts, when that has none.
+/// The exporter's columns by their names, with all content among the attributes. The content of a call's other reports is
+/// shown on the span that counts, when that has none.
 fn standard_columns() -> String {
-    const ATTRIBUTES: &str = "if(c.CountedSpanId = s.SpanId, mapUpdate(CAST(mapFilter((key, value) -> value != '', \
-                              map('gen_ai.input.messages', c.InputMessages, 'gen_ai.output.messages', c.OutputMessages)), \
+    const ATTRIBUTES: &str = "if(m.CallSpanId = s.SpanId, mapUpdate(CAST(mapFilter((key, value) -> value != '', \
+                              map('gen_ai.input.messages', m.InputMessages, 'gen_ai.output.messages', m.OutputMessages)), \
                               'Map(LowCardinality(String), String)'), s.AllAttributes), s.AllAttributes)";
     let column = |name| match name {
         "SpanAttributes" => format!("{ATTRIBUTES} AS SpanAttributes"),

@@ -101,6 +101,8 @@ fn of_trace(rows: &[SpanRow], reports: &[ReportRow], checksum: u64) -> TraceRow 
     let (input, output) = (sum(&calls, |call| call.input_tokens), sum(&calls, |call| call.output_tokens));
     let session = by_rank.iter().find(|row| call::names_session(row));
     let user = by_rank.iter().find(|row| !row.user.is_empty());
+    let input_preview = rows.iter().find(|row| !row.input_preview.is_empty());
+    let output_preview = rows.iter().filter(|row| !row.output_preview.is_empty()).max_by_key(|row| end_of(row));
     TraceRow {
         workspace: root.map_or_else(String::new, |root| root.workspace.clone()),
         timestamp: began,
@@ -127,6 +129,8 @@ fn of_trace(rows: &[SpanRow], reports: &[ReportRow], checksum: u64) -> TraceRow 
         workflows: sorted(rows.iter().map(|row| &row.workflow)),
         session_id: session.map_or_else(String::new, |row| row.session.clone()),
         user_id: user.map_or_else(String::new, |row| row.user.clone()),
+        input_preview: input_preview.map_or_else(String::new, |row| row.input_preview.clone()),
+        output_preview: output_preview.map_or_else(String::new, |row| row.output_preview.clone()),
         checksum,
         ..TraceRow::default()
     }

@@ -38,7 +38,7 @@ fn assert_same_everywhere(cluster: &Cluster) {
     for (node, versions) in cluster.each(VERSIONS).iter().enumerate() {
         assert_eq!(
             versions,
-            &[json!({"v": [1, 2, 3, 4, 5, 6, 7, 8, 9]})],
+            &[json!({"v": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]})],
             "each version is noted once, says node {node}"
         );
     }

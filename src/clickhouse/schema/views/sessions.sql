@@ -1,19 +1,19 @@
 SELECT
-    t.Workspace AS Workspace,
-    t.SessionId AS SessionId,
-    min(t.Timestamp) AS FirstTime,
-    max(t.Timestamp + toIntervalNanosecond(t.Duration)) AS LastTime,
+    r.Workspace AS Workspace,
+    r.SessionId AS SessionId,
+    min(r.Timestamp) AS FirstTime,
+    max(r.Timestamp + toIntervalNanosecond(r.Duration)) AS LastTime,
     count() AS Traces,
-    sum(t.Calls) AS Calls,
-    sum(t.InputTokens) AS InputTokens,
-    sum(t.OutputTokens) AS OutputTokens,
-    if(sum(t.InputTokens) IS NULL, sum(t.OutputTokens), sum(t.InputTokens) + ifNull(sum(t.OutputTokens), 0)) AS TotalTokens,
-    sum(t.CostTotal) AS CostTotal,
-    sum(t.Errors) AS Errors,
-    arraySort(groupUniqArrayIf(t.UserId, t.UserId != '')) AS Users,
-    arraySort(groupUniqArrayArray(t.Models)) AS Models,
-    argMinIf(t.InputPreview, t.Timestamp, t.InputPreview != '') AS FirstInputPreview,
-    argMaxIf(t.OutputPreview, t.Timestamp, t.OutputPreview != '') AS LastOutputPreview
-FROM ({{traces}}) AS t
-WHERE t.SessionId != ''
-GROUP BY t.Workspace, t.SessionId
+    sum(r.Calls) AS Calls,
+    sum(r.InputTokens) AS InputTokens,
+    sum(r.OutputTokens) AS OutputTokens,
+    if(sum(r.InputTokens) IS NULL, sum(r.OutputTokens), sum(r.InputTokens) + ifNull(sum(r.OutputTokens), 0)) AS TotalTokens,
+    sum(r.CostTotal) AS CostTotal,
+    sum(r.Errors) AS Errors,
+    arraySort(groupUniqArrayIf(r.UserId, r.UserId != '')) AS Users,
+    arraySort(groupUniqArrayArray(r.Models)) AS Models,
+    argMinIf(r.InputPreview, r.Timestamp, r.InputPreview != '') AS FirstInputPreview,
+    argMaxIf(r.OutputPreview, r.Timestamp, r.OutputPreview != '') AS LastOutputPreview
+FROM {{database}}.genai_trace_rows AS r FINAL
+WHERE r.IsDeleted = 0 AND r.SessionId != ''{{in_range}}
+GROUP BY r.Workspace, r.SessionId

@@ -1,23 +1,20 @@
 SELECT
     {{standard_columns}},
     s.Workspace AS Workspace,
-    c.CountedSpanId AS CountedSpanId
+    r.CountedSpanId AS CountedSpanId
 FROM
 (
-    SELECT *, AllAttributes, {{call_key}} AS CallKey
-    FROM {{database}}.otel_traces AS r
+    SELECT *, AllAttributes
+    FROM {{database}}.otel_traces
     LIMIT 1 BY Workspace, TraceId, SpanId
 ) AS s
-{{global}}LEFT JOIN
+{{global}}LEFT ANY JOIN
 (
-    SELECT
-        r.Workspace AS Workspace,
-        r.TraceId AS TraceId,
-        {{call_key}} AS CallKey,
-        argMin(r.SpanId, {{rank}}) AS CountedSpanId,
-        argMinIf(r.InputMessages, {{rank}}, r.InputMessages != '') AS InputMessages,
-        argMinIf(r.OutputMessages, {{rank}}, r.OutputMessages != '') AS OutputMessages
-    FROM {{database}}.otel_traces AS r
-    WHERE {{is_model_call}}
-    GROUP BY r.Workspace, r.TraceId, CallKey
-) AS c ON c.Workspace = s.Workspace AND c.TraceId = s.TraceId AND c.CallKey = s.CallKey
+    SELECT Workspace, TraceId, SpanId, if(CountedAs = 'call', SpanId, CountedIn) AS CountedSpanId
+    FROM {{database}}.genai_report_rows FINAL
+    WHERE CountedAs IN ('call', 'report') AND IsDeleted = 0
+) AS r ON r.Workspace = s.Workspace AND r.TraceId = s.TraceId AND r.SpanId = s.SpanId
+{{global}}LEFT ANY JOIN
+(
+    {{content}}
+) AS m ON m.Workspace = s.Workspace AND m.TraceId = s.TraceId AND m.CallSpanId = s.SpanId
