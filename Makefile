@@ -174,6 +174,13 @@ bench-schema: libchdb ## our table beside the OpenTelemetry exporter's: bytes, C
 bench-cluster: libchdb zookeeper ## many spans on two shards beside one server: bytes, CPU, rows read and sent; many minutes (docs/cluster.md)
 	$(CARGO) test --locked --test faults cluster::measure -- --ignored --nocapture
 
+# Options of the benchmark of the views, such as BENCH_QUERIES="--calls 1000000".
+BENCH_QUERIES ?=
+
+.PHONY: bench-queries
+bench-queries: libchdb ## lists, usage and sessions among 1 and 10 million calls; ten minutes (docs/schema.md)
+	$(CARGO) bench --profile dev --locked --bench queries -- $(BENCH_QUERIES)
+
 .PHONY: check
 check: lint doc deny test ## what must pass before a commit
 
