@@ -20,9 +20,9 @@ pub(crate) fn inserts(calls: u64, day: u64) -> impl Iterator<Item = String> {
     (day * 24..(day + 1) * 24).flat_map(move |hour| {
         let (from, to) = (trace_at(hour), trace_at(hour + 1));
         let step = DAYS * DAY_NANOS / traces;
-        [("1", "true"), ("2", "cityHash64(trace) % 5 = 0")]
-            .into_iter()
-            .flat_map(move |(version, only)| [reports(from, to, step, version, only), of_traces(from, to, step, version, only)])
+        [("1", "true"), ("2", "cityHash64(trace) % 5 = 0")].into_iter().flat_map(move |(version, only)| {
+            [reports(from, to, step, version, only), of_traces(from, to, step, version, only)]
+        })
     })
 }
 

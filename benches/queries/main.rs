@@ -101,7 +101,8 @@ impl Bench {
 
     fn tell_size(&self, table: &str) {
         let of_parts = |what: &str| {
-            let parts = format!("SELECT {what} FROM system.parts WHERE active AND database = 'otel' AND table = '{table}'");
+            let parts =
+                format!("SELECT {what} FROM system.parts WHERE active AND database = 'otel' AND table = '{table}'");
             self.sql.number(&parts, &[])
         };
         let (rows, bytes, parts) = (of_parts("sum(rows)"), of_parts("sum(bytes_on_disk)"), of_parts("count()"));

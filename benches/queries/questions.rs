@@ -15,7 +15,8 @@ const LIST: &str = "Timestamp, TraceId, RootService, RootName, Duration, Calls, 
 const SUMS: &str = "count() AS calls, sum(InputTokens) AS input, sum(OutputTokens) AS output, sum(CostTotal) AS usd";
 
 /// A range of time: hours before the end, what it is called, and how soon a list of it is wanted.
-const RANGES: [(u32, &str, u32); 4] = [(1, "1 hour", 20), (24, "1 day", 50), (7 * 24, "7 days", 100), (30 * 24, "30 days", 100)];
+const RANGES: [(u32, &str, u32); 4] =
+    [(1, "1 hour", 20), (24, "1 day", 50), (7 * 24, "7 days", 100), (30 * 24, "30 days", 100)];
 
 fn within(hours: u32) -> String {
     format!("Timestamp >= {END} - INTERVAL {hours} HOUR AND Timestamp < {END}")
@@ -61,8 +62,20 @@ fn points() -> [Question; 4] {
     let hourly = format!("SELECT * FROM genai_usage_1h WHERE Hour >= {END} - INTERVAL 7 DAY AND Hour < {END}");
     [
         question("genai_usage_1h, 7 days", hourly, 100),
-        question("a trace by its id", "SELECT * FROM genai_traces WHERE TraceId = lower(hex(MD5('77777')))".to_owned(), 50),
-        question("the calls of a trace", "SELECT * FROM genai_calls WHERE TraceId = lower(hex(MD5('77777')))".to_owned(), 50),
-        question("the traces of a session", format!("SELECT {LIST} FROM genai_traces WHERE SessionId = 'session-7777'"), 50),
+        question(
+            "a trace by its id",
+            "SELECT * FROM genai_traces WHERE TraceId = lower(hex(MD5('77777')))".to_owned(),
+            50,
+        ),
+        question(
+            "the calls of a trace",
+            "SELECT * FROM genai_calls WHERE TraceId = lower(hex(MD5('77777')))".to_owned(),
+            50,
+        ),
+        question(
+            "the traces of a session",
+            format!("SELECT {LIST} FROM genai_traces WHERE SessionId = 'session-7777'"),
+            50,
+        ),
     ]
 }
