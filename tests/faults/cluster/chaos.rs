@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use millrace::config::environment;
 use serde_json::json;
 
-use super::load::{assert_replicas_are_equal, millrace};
+use super::load::assert_replicas_are_equal;
 use super::nodes::{Cluster, is_possible};
-use super::succeeds;
+use super::{endpoints, succeeds};
 use crate::torture::ledger::Ledger;
 use crate::torture::load::{Door, Load, Pace};
 use crate::torture::watch::Watch;
@@ -22,7 +22,8 @@ const SECONDS_LONG: u64 = 600;
 /// How long it is away, and how long all is well then, at most.
 const AWAY: Duration = Duration::from_secs(3);
 const WELL: Duration = Duration::from_secs(2);
-/// The nodes that the two Millraces name, one of each shard.
+/// The nodes that the two Millraces name: one has a single node, the other one of each shard.
+const NAMED: [&[usize]; 2] = [&[0], &[3, 1]];
 const COORDINATORS: [usize; 2] = [0, 3];
 const REPLICAS: [usize; 2] = [1, 2];
 
@@ -124,7 +125,7 @@ fn whatever_is_killed_each_acknowledged_span_is_stored_once_and_equal_on_all_rep
     }
     let cluster = Cluster::start(2, 2);
     succeeds(&cluster.schema("apply", 0, ""));
-    let millraces = COORDINATORS.map(|node| millrace(&cluster, node, "exporter: { flush_after: 200ms }"));
+    let millraces = NAMED.map(|nodes| endpoints::millrace(&cluster, nodes));
     let mut world = World { cluster, millraces };
     let watches = world.millraces.each_ref().map(Watch::start);
     let doors = vec![Door::OtlpHttp, Door::OtlpGrpc, Door::Chat];

@@ -18,7 +18,7 @@ const SPANS_A_REQUEST: u64 = 20;
 const SPANS_BEFORE: u64 = 200;
 
 /// A Millrace that writes through several nodes.
-fn millrace(cluster: &Cluster, nodes: &[usize]) -> Service {
+pub(crate) fn millrace(cluster: &Cluster, nodes: &[usize]) -> Service {
     let urls: Vec<String> = nodes.iter().map(|node| cluster.url(*node)).collect();
     let yaml = format!("clickhouse: {{ url: {urls:?}, cluster: '{{cluster}}' }}\n");
     Service::start_with(Options { yaml, fixed_ports: true, ..Options::default() })

@@ -41,7 +41,6 @@ const DELIBERATE: &[(&str, &str)] = &[
     ("unknown user in Authorization", "a browser is to ask for a name and a password again"),
     ("external table", "tables inside a form are not served, and it says so"),
     ("http_response_headers", "the client does not choose the headers of its answer"),
-    ("send_progress_in_http_headers", "headers are sent once, when the status is known"),
     ("exception inside JSON", "an error is not hidden in a result"),
     ("Content-Encoding: xz", "xz, bz2 and snappy are not served"),
     ("Content-Encoding: identity", "HTTP calls a plain body that"),
