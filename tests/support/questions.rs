@@ -33,8 +33,9 @@ pub fn send_sample(service: &Service) -> u64 {
     assert!(!lines.is_empty() && lines.lines().all(|line| !line.contains("status")), "{lines}");
 
     let spans: Value = serde_json::from_slice(&spans).expect("the sample is JSON");
-    let per_service = spans["resourceSpans"].as_array().expect("a list").iter();
-    let sent: usize = per_service.map(|of| of["scopeSpans"][0]["spans"].as_array().expect("a list").len()).sum();
+    let list = |of: &Value, path: &str| of.pointer(path).and_then(Value::as_array).cloned().expect("a list");
+    let per_service = list(&spans, "/resourceSpans");
+    let sent: usize = per_service.iter().map(|of| list(of, "/scopeSpans/0/spans").len()).sum();
     u64::try_from(sent + lines.lines().count()).expect("few")
 }
 
