@@ -80,7 +80,8 @@ mod tests {
         assert_eq!(moment("2026-11-25").unwrap().nanos(), 1_795_564_800_000_000_000);
         assert_eq!(moment("2026-11-25T00:00:01Z").unwrap().nanos(), 1_795_564_801_000_000_000);
         assert_eq!(moment("2026-11-25T01:00:00+01:00"), moment("2026-11-25"));
-        let week = Clock::System.now().nanos_since(moment("7d").unwrap());
+        let since = moment("7d").unwrap();
+        let week = Clock::System.now().nanos_since(since);
         assert!(u128::from(week) >= (DAY * 7).as_nanos());
         for wrong in ["", "yesterday", "1969-12-31", "-1d"] {
             assert!(moment(wrong).unwrap_err().contains("2026-11-25"), "{wrong}");

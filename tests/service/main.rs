@@ -31,6 +31,7 @@ mod repeats;
 mod restart;
 mod retention;
 mod rollups;
+mod rollups_oracle;
 mod rows;
 mod schema;
 mod schema_cluster;

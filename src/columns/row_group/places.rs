@@ -47,3 +47,24 @@ impl RowGroup {
 fn lagging(column: &Strings) -> impl Iterator<Item = &[u8]> {
     StringsIter(column.bytes()).chain(std::iter::repeat(&[][..]))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::columns::testing::{any_group, rows};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_place_says_what_the_columns_of_its_row_say(group in any_group(6)) {
+            let rows = rows(&group);
+            prop_assert_eq!(group.places().count(), rows.len());
+            for (place, row) in group.places().zip(rows) {
+                prop_assert_eq!(std::str::from_utf8(place.trace).unwrap(), row["TraceId"].as_str().unwrap());
+                prop_assert_eq!(Some(place.duration), row["Duration"].as_u64());
+                let waits = row.get("JoinState").is_some_and(|state| state != "own");
+                prop_assert_eq!(place.is_root, row["ParentSpanId"] == "" && !waits);
+                prop_assert_eq!(place.is_genai, row.contains_key("Operation"));
+            }
+        }
+    }
+}

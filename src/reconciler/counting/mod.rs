@@ -37,10 +37,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use visit::{Look, TRACES_MAX, Visited, visit};
 use waiting::{Waiting, Wanted};
-use walk::{Step, Walk, differences};
+use walk::{Difference, Step, Walk, differences};
 
 /// How often it is looked whether a visit is due.
 const INTERVAL: Duration = Duration::from_millis(200);
+/// The rest after visits is so many times as long as they took, so that under load one statement reads what came in a second.
+const REST_SHARE: u32 = 4;
+const REST_MAX: Duration = Duration::from_secs(1);
 /// Pause after a failure: the first one, and the longest, up to which it doubles.
 const FAILED_PAUSE_MIN: Duration = Duration::from_millis(500);
 const FAILED_PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -103,6 +106,8 @@ struct Work {
     walk: Walk,
     /// Traces that are visited at once: fewer after a failure.
     traces_max: usize,
+    /// Visits rest until then.
+    next: Instant,
     failures: u32,
     trouble: Option<String>,
     progress: Progress,
@@ -114,6 +119,7 @@ impl Work {
             waiting: Waiting::default(),
             walk: Walk::new(now),
             traces_max: TRACES_MAX,
+            next: now,
             failures: 0,
             trouble: None,
             progress: Progress { counted: 0, told: now, is_over: false },
@@ -144,7 +150,7 @@ impl<T: Tables> Counter<T> {
             let done = self.round(&mut work).await;
             self.report(&mut work, done.as_ref().err());
             let rest = match done {
-                Ok(()) if work.waiting.is_due(Instant::now()) => Duration::ZERO,
+                Ok(()) if work.next <= Instant::now() && work.waiting.is_due(work.next) => Duration::ZERO,
                 Ok(()) => INTERVAL,
                 Err(_) => FAILED_PAUSE_MIN.saturating_mul(1 << work.failures.min(10)).min(FAILED_PAUSE_MAX),
             };
@@ -166,10 +172,15 @@ impl<T: Tables> Counter<T> {
 
     /// Visits the traces whose time has come.
     async fn visit_due(&self, work: &mut Work, now: Instant) -> Result<(), Failure> {
+        if now < work.next {
+            return Ok(());
+        }
         let due = work.waiting.take_due(now, work.traces_max);
         if due.is_empty() {
             return Ok(());
         }
+        let is_all = due.len() < work.traces_max;
+        let began = Instant::now();
         let looks = due.iter().map(|(key, wanted)| Look {
             key: key.clone(),
             began: wanted.note.began.clone(),
@@ -178,6 +189,9 @@ impl<T: Tables> Counter<T> {
         });
         let visited = self.visit(looks.collect()).await;
         let now = Instant::now();
+        let took = now.duration_since(began);
+        // a backlog does not rest
+        work.next = if is_all { now + took.saturating_mul(REST_SHARE).min(REST_MAX) } else { now };
         match visited {
             Ok(visited) => {
                 visited.counted.iter().for_each(|(key, spans)| work.waiting.visited(key, *spans, now));
@@ -245,27 +259,39 @@ impl<T: Tables> Counter<T> {
                 let (time, of_rows) = hours.times();
                 let sums = self.tables.sums(&time, slice, &of_rows).await?;
                 let counted = self.tables.counted(&of_rows, slice).await?;
-                let mut looks = Vec::new();
-                for found in differences(sums, counted, &time) {
-                    let Some(key) = key_of(&found.trace, &found.workspace) else { continue };
-                    if !work.waiting.has(&key) && work.walk.is_worth_a_visit(&key, found.is, found.counted) {
-                        looks.push(Look { key, began: found.began, is_whole: false, segment: None });
-                    }
-                }
-                let has_found = !looks.is_empty();
-                work.progress.counted += to_u64(looks.len());
-                for some in looks.chunks(WALK_TRACES_MAX.min(work.traces_max)) {
-                    self.visit(some.to_vec()).await?;
-                    // what comes meanwhile does not wait for the walk
-                    for (key, note) in self.notes.take() {
-                        work.waiting.note(key, note, Instant::now());
-                    }
-                    self.visit_due(work, Instant::now()).await?;
-                }
+                let differing = differences(sums, counted, &time);
+                let found = self.visit_differing(work, differing).await?;
                 work.walk.compared(hours);
-                Ok(has_found)
+                Ok(found > 0)
             }
         }
+    }
+
+    /// Visits traces whose rows are not those that were counted; says how many.
+    async fn visit_differing(&self, work: &mut Work, differing: Vec<Difference>) -> Result<usize, Failure> {
+        let keyed = differing.into_iter().filter_map(|found| Some((key_of(&found.trace, &found.workspace)?, found)));
+        let (waiting, walk) = (&work.waiting, &work.walk);
+        let is_new = |key: &TraceKey, found: &Difference| {
+            !waiting.has(key) && walk.is_worth_a_visit(key, found.is, found.counted)
+        };
+        let found: Vec<(TraceKey, Difference)> = keyed.filter(|(key, found)| is_new(key, found)).collect();
+        for some in found.chunks(WALK_TRACES_MAX.min(work.traces_max)) {
+            let look = |(key, found): &(TraceKey, Difference)| Look {
+                key: key.clone(),
+                began: found.began.clone(),
+                is_whole: false,
+                segment: None,
+            };
+            self.visit(some.iter().map(look).collect()).await?;
+            work.progress.counted += to_u64(some.len());
+            some.iter().for_each(|(key, found)| work.walk.visited(key.clone(), found.is, found.counted));
+            // what comes meanwhile does not wait for the walk
+            for (key, note) in self.notes.take() {
+                work.waiting.note(key, note, Instant::now());
+            }
+            self.visit_due(work, Instant::now()).await?;
+        }
+        Ok(found.len())
     }
 
     /// Shows how it goes, and logs a change from success to failure or back.

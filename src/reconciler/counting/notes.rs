@@ -9,7 +9,7 @@
 //! nothing at all while no GenAI span comes. Nothing here is durable: what is forgotten, such as what an earlier run accepted, is
 //! found by the walk.
 
-use crate::columns::RowGroup;
+use crate::columns::{Place, RowGroup};
 use crate::ids::{SegmentId, TraceId};
 use crate::traces::{Generations, TraceKey};
 use std::collections::HashMap;
@@ -158,44 +158,49 @@ impl Note {
     }
 }
 
+/// Spans of one trace that follow each other in a group: most traces are looked up once, not once a span.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    trace: &'a [u8],
+    known: Known,
+    is_genai: bool,
+}
+
+fn runs(group: &RowGroup) -> Vec<Run<'_>> {
+    let mut runs: Vec<Run<'_>> = Vec::new();
+    for Place { trace, began, duration, is_root, is_genai } in group.places() {
+        let known = Known::of(began, duration, is_root);
+        match runs.last_mut().filter(|run| run.trace == trace) {
+            Some(run) => *run = Run { trace, known: run.known.and(known), is_genai: run.is_genai || is_genai },
+            None => runs.push(Run { trace, known, is_genai }),
+        }
+    }
+    runs
+}
+
 impl State {
     /// The GenAI traces of a group, each with what is known of it by now.
     fn traces_of(&mut self, group: &RowGroup) -> HashMap<TraceKey, Known> {
-        let mut found = HashMap::new();
-        let mut last = (&[][..], None);
-        if group.has_genai() {
-            // a call may come after spans beside it
-            for place in group.places().filter(|place| place.is_genai) {
-                if place.trace != last.0 {
-                    last = (place.trace, TraceId::from_hex(place.trace).ok());
-                    if let Some(trace) = last.1 {
-                        let nothing = Known { first: place.began, last: place.began, is_whole: false };
-                        self.known.insert_if_absent((group.workspace().clone(), trace), nothing);
-                    }
-                }
-            }
-        }
-        if self.known.len() == 0 {
+        let mut found: HashMap<TraceKey, Known> = HashMap::new();
+        let has_genai = group.has_genai();
+        if !has_genai && self.known.len() == 0 {
             return found;
         }
-        last = (&[][..], None);
-        for place in group.places() {
-            if place.trace != last.0 {
-                last = (place.trace, TraceId::from_hex(place.trace).ok());
+        let runs = runs(group);
+        let key = |run: &Run<'_>| Some((group.workspace().clone(), TraceId::from_hex(run.trace).ok()?));
+        if has_genai {
+            // a call may come after spans beside it
+            for (key, known) in runs.iter().filter(|run| run.is_genai).filter_map(|run| Some((key(run)?, run.known))) {
+                self.known.insert_if_absent(key, known);
             }
-            let Some(trace) = last.1 else { continue };
-            let key = (group.workspace().clone(), trace);
-            let known = match found.get(&key) {
-                Some(known) => *known,
-                None => match self.known.get(&key) {
-                    Some(known) => known,
-                    None => continue,
-                },
-            };
-            found.insert(key, known.and(Known::of(place.began, place.duration, place.is_root)));
         }
-        for (key, known) in &found {
-            self.known.insert(key.clone(), *known);
+        for run in &runs {
+            let Some(key) = key(run) else { continue };
+            if let Some(known) = self.known.get(&key) {
+                let known = known.and(run.known);
+                self.known.insert(key.clone(), known);
+                found.insert(key, known);
+            }
         }
         found
     }
@@ -212,5 +217,103 @@ impl Known {
             last: ended.saturating_add(CLOCKS_DIFFER_NANOS),
             is_whole: true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::{MapRow, SpanScalars};
+    use crate::genai::call::Call;
+    use crate::ids::SpanId;
+    use crate::time::UnixNanos;
+    use crate::workspace::Workspace;
+
+    const BEGAN: u64 = 1_790_000_000_000_000_000;
+
+    fn trace(number: u8) -> TraceId {
+        TraceId::new([number; 16]).unwrap()
+    }
+
+    fn key(number: u8) -> TraceKey {
+        (Workspace::default(), trace(number))
+    }
+
+    /// Spans, each of a trace; with a parent or without, of GenAI or not.
+    fn group(spans: &[(u8, bool, bool)]) -> RowGroup {
+        let mut rows = RowGroup::default();
+        for (place, (of_trace, has_parent, is_genai)) in (1_u8..).zip(spans) {
+            let (id, mark) = (SpanId::new([place; 8]).unwrap(), rows.begin());
+            let start = UnixNanos::new(BEGAN + u64::from(place)).unwrap();
+            let parent = has_parent.then_some(SpanId::new([99; 8]).unwrap());
+            let span = SpanScalars { parent, duration_nanos: 10, ..SpanScalars::new(start, trace(*of_trace), id) };
+            let operation = if *is_genai { "chat" } else { "" };
+            let call = Call { operation: operation.into(), ..Call::default() };
+            let filled = rows.sink(mark, &span, &MapRow::default()).fill(&call).unwrap();
+            rows.finish(mark, &span, &MapRow::default(), Some(filled)).unwrap();
+        }
+        rows
+    }
+
+    fn segment(number: u64) -> SegmentId {
+        SegmentId::new(1, number)
+    }
+
+    fn taken(notes: &Notes) -> Vec<TraceKey> {
+        let mut traces: Vec<TraceKey> = notes.take().into_keys().collect();
+        traces.sort_by_key(|(_, trace)| *trace);
+        traces
+    }
+
+    #[test]
+    fn a_trace_is_noted_when_its_segment_is_delivered_and_only_if_it_has_genai_spans() {
+        let notes = Notes::default();
+        notes.accepted(segment(1), &[&group(&[(1, true, true), (2, true, false), (3, false, false)])]);
+        assert_eq!(taken(&notes), [], "not delivered");
+        notes.delivered(segment(1), false);
+        notes.delivered(segment(2), false);
+        assert_eq!(taken(&notes), [key(1)]);
+        assert_eq!(taken(&notes), [], "once");
+    }
+
+    #[test]
+    fn a_span_beside_the_calls_of_a_trace_is_noted_too_whether_it_is_in_a_group_before_or_after_them() {
+        let notes = Notes::default();
+        let (call, beside) = (group(&[(1, true, true)]), group(&[(1, true, false), (2, true, false)]));
+        notes.accepted(segment(1), &[&beside, &call]);
+        notes.delivered(segment(1), false);
+        assert_eq!(taken(&notes), [key(1)]);
+        notes.accepted(segment(2), &[&beside]);
+        notes.delivered(segment(2), false);
+        assert_eq!(taken(&notes), [key(1)]);
+    }
+
+    #[test]
+    fn a_trace_is_whole_once_its_root_was_seen_and_its_time_grows_with_what_comes() {
+        let notes = Notes::default();
+        let note = |rows: &RowGroup, number: u64| {
+            notes.accepted(segment(number), &[rows]);
+            notes.delivered(segment(number), false);
+            notes.take().remove(&key(1)).unwrap()
+        };
+        let first = note(&group(&[(1, true, true), (1, true, false)]), 1);
+        let nanos = i64::try_from(BEGAN).unwrap();
+        assert_eq!((first.began, first.is_whole, first.segment), (nanos + 1..=nanos + 2, false, Some(segment(1))));
+        let second = note(&group(&[(1, false, false)]), 2);
+        let around = nanos + 1 - CLOCKS_DIFFER_NANOS..=nanos + 11 + CLOCKS_DIFFER_NANOS;
+        assert_eq!((second.began.clone(), second.is_whole), (around, true));
+        assert_eq!(note(&group(&[(1, true, false)]), 3).began, second.began, "what was known stays known");
+    }
+
+    #[test]
+    fn more_than_may_be_noted_and_what_an_earlier_run_accepted_are_left_to_the_walk() {
+        let notes = Notes::default();
+        notes.delivered(segment(1), false);
+        assert!(!notes.take_left_to_the_walk());
+        notes.delivered(segment(1), true);
+        assert!(notes.take_left_to_the_walk() && !notes.take_left_to_the_walk());
+        notes.lock().accepted_traces = NOTED_MAX;
+        notes.accepted(segment(2), &[&group(&[(1, true, true)])]);
+        assert!(notes.take_left_to_the_walk());
     }
 }

@@ -129,3 +129,55 @@ impl Waiting {
         debug_assert_eq!(self.traces.len(), self.by_time.len(), "each trace waits once");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::TraceId;
+    use crate::workspace::Workspace;
+
+    fn key(number: u8) -> TraceKey {
+        (Workspace::default(), TraceId::new([number; 16]).unwrap())
+    }
+
+    fn note(at: i64, delivered: Instant) -> Note {
+        Note { began: at..=at, is_whole: false, segment: None, delivered }
+    }
+
+    #[test]
+    fn a_trace_that_is_noted_all_the_time_is_visited_all_the_same_and_once_for_all_notes() {
+        let (mut waiting, start) = (Waiting::default(), Instant::now());
+        for tick in 0..5 {
+            waiting.note(key(1), note(tick, start), start + Duration::from_millis(100) * u32::try_from(tick).unwrap());
+        }
+        assert!(!waiting.is_due(start + BEFORE / 2));
+        let due = waiting.take_due(start + BEFORE, 10);
+        assert_eq!((due.len(), due[0].1.note.began.clone(), waiting.len()), (1, 0..=4, 0));
+    }
+
+    #[test]
+    fn a_visit_that_came_too_early_is_repeated_after_growing_pauses_and_then_left_to_the_walk() {
+        let (mut waiting, mut now) = (Waiting::default(), Instant::now());
+        waiting.note(key(1), note(1, now), now);
+        let mut pauses = Vec::new();
+        while let Some(((at, _), _)) = waiting.by_time.first_key_value() {
+            pauses.push((*at - now).as_millis());
+            now = *at;
+            for (key, wanted) in waiting.take_due(now, 1) {
+                waiting.again(key, wanted, now);
+            }
+        }
+        assert_eq!(pauses, [600, 500, 1_000, 2_000, 4_000, 8_000, 16_000]);
+    }
+
+    #[test]
+    fn a_large_trace_rests_the_longer_the_larger_it_is() {
+        let (mut waiting, now) = (Waiting::default(), Instant::now());
+        waiting.visited(&key(1), 100_000, now);
+        waiting.visited(&key(2), 100, now);
+        waiting.note(key(1), note(1, now), now);
+        waiting.note(key(2), note(1, now), now);
+        assert_eq!(waiting.take_due(now + BEFORE, 10).len(), 1);
+        assert_eq!(waiting.take_due(now + REST_PER_SPAN * 100_000, 10).len(), 1);
+    }
+}

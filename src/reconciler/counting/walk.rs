@@ -38,6 +38,7 @@ const LIST_PAUSE_MAX: Duration = Duration::from_secs(60);
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
 /// Differences that two visits did not mend are remembered: of a trace that extends beyond the hours that are summed.
 const REMEMBERED_MAX: usize = 100_000;
+const VISITS_MAX: u32 = 2;
 /// Days that are walked at most, when parts belong to no day: from 1970 to 2106.
 const DAYS_MAX: i64 = 50_000;
 
@@ -81,12 +82,20 @@ type Place = (i64, IsDay);
 /// Whether it is a day that is still to be listed.
 type IsDay = bool;
 
+/// A difference, and how often its trace was visited because of it.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    is: u64,
+    counted: u64,
+    visits: u32,
+}
+
 #[derive(Debug)]
 pub(super) struct Walk {
     pending: BTreeMap<Place, Pending>,
     days: HashMap<i64, u64>,
     hours: HashMap<i64, u64>,
-    unmended: HashMap<TraceKey, (u64, u64, u8)>,
+    unmended: HashMap<TraceKey, Seen>,
     next: Instant,
     list_at: Instant,
     list_pause: Duration,
@@ -215,9 +224,13 @@ impl Walk {
     }
 
     fn want_hours(&mut self, Together { hours, marks, spans }: Together) {
+        let place = (hours.end_secs, false);
+        // hours that change all the time are walked to their end, and then again
+        if matches!(self.pending.get(&place), Some(Pending::Hours { hours: there, .. }) if *there == hours) {
+            return;
+        }
         let of = spans.div_ceil(SLICE_SPANS).clamp(1, SLICES_MAX);
-        let pending = Pending::Hours { hours, marks, slice: Slice { place: 0, of } };
-        self.pending.insert((hours.end_secs, false), pending);
+        self.pending.insert(place, Pending::Hours { hours, marks, slice: Slice { place: 0, of } });
     }
 
     /// A slice of some hours was compared.
@@ -235,16 +248,18 @@ impl Walk {
     }
 
     /// Whether a difference that was found is to be looked at: not if two visits did not mend it.
-    pub(super) fn is_worth_a_visit(&mut self, key: &TraceKey, is: u64, counted: u64) -> bool {
-        if self.unmended.len() >= REMEMBERED_MAX && !self.unmended.contains_key(key) {
+    pub(super) fn is_worth_a_visit(&self, key: &TraceKey, is: u64, counted: u64) -> bool {
+        self.unmended.get(key).is_none_or(|seen| (seen.is, seen.counted) != (is, counted) || seen.visits < VISITS_MAX)
+    }
+
+    /// A trace was visited because of a difference.
+    pub(super) fn visited(&mut self, key: TraceKey, is: u64, counted: u64) {
+        if self.unmended.len() >= REMEMBERED_MAX && !self.unmended.contains_key(&key) {
             self.unmended.clear();
         }
-        let times = match self.unmended.get(key) {
-            Some((was, was_counted, times)) if (*was, *was_counted) == (is, counted) => *times,
-            _ => 0,
-        };
-        self.unmended.insert(key.clone(), (is, counted, times.saturating_add(1)));
-        times < 2
+        let seen = self.unmended.entry(key).or_insert(Seen { is, counted, visits: 0 });
+        let visits = if (seen.is, seen.counted) == (is, counted) { seen.visits + 1 } else { 1 };
+        *seen = Seen { is, counted, visits };
     }
 
     /// Hours that are still to be compared, as far as they are known: a day that is still to be listed has 24.
@@ -319,4 +334,135 @@ pub(super) fn differences(sums: Vec<Sum>, counted: Vec<Sum>, hour: &Began) -> Ve
         }
     }
     differing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 1_795_132_800;
+
+    fn time() -> UnixNanos {
+        UnixNanos::from_i64((DAY + 23 * HOUR_SECS) * SECOND_NANOS).unwrap()
+    }
+
+    fn hour(place: i64, genai: u64) -> Hour {
+        Hour { start_secs: DAY + place * HOUR_SECS, spans: genai, genai, costs: 0 }
+    }
+
+    /// The steps until the walk only looks at the list of parts; `hours` are those of any day.
+    fn steps(walk: &mut Walk, days: &[Day], hours: &[Hour], mut now: Instant) -> Vec<Step> {
+        let mut steps = Vec::new();
+        loop {
+            now += LIST_PAUSE_MAX;
+            let Some(step) = walk.next(now, time()) else { continue };
+            match step {
+                Step::Days => {
+                    walk.listed_days(days.to_vec(), &(0..=0), now);
+                    if walk.pending.is_empty() {
+                        return steps;
+                    }
+                    walk.took(now, Duration::ZERO, false);
+                    continue;
+                }
+                Step::Hours(day) => walk.listed_hours(day, if day == DAY { hours } else { &[] }),
+                Step::Slice(hours, _) => walk.compared(hours),
+            }
+            walk.took(now, Duration::ZERO, false);
+            steps.push(step);
+        }
+    }
+
+    fn slices(steps: &[Step]) -> Vec<(i64, i64, u64)> {
+        let of = |step: &Step| match step {
+            Step::Slice(hours, slice) => {
+                Some(((hours.start_secs - DAY) / HOUR_SECS, (hours.end_secs - DAY) / HOUR_SECS, slice.of))
+            }
+            _ => None,
+        };
+        steps.iter().filter_map(of).collect()
+    }
+
+    #[test]
+    fn hours_with_few_spans_are_compared_at_once_and_those_with_many_in_slices() {
+        let (now, days) = (Instant::now(), [Day { start_secs: DAY, mark: 1 }]);
+        let few: Vec<Hour> = [2, 3, 9].map(|place| hour(place, 10)).to_vec();
+        let done = steps(&mut Walk::new(now), &days, &few, now);
+        assert_eq!(slices(&done), [(1, 11, 1)], "with the neighbours of each");
+        let many = vec![hour(5, 3 * SLICE_SPANS)];
+        let done = steps(&mut Walk::new(now), &days, &many, now);
+        assert_eq!(slices(&done).len(), 9, "three slices of each of three hours");
+    }
+
+    #[test]
+    fn what_did_not_change_is_not_walked_again() {
+        let (now, mut days) = (Instant::now(), vec![Day { start_secs: DAY, mark: 1 }]);
+        let mut walk = Walk::new(now);
+        let mut hours = vec![hour(2, 10), hour(9, 10)];
+        assert_eq!(slices(&steps(&mut walk, &days, &hours, now)).len(), 1);
+        assert_eq!(steps(&mut walk, &days, &hours, now), [], "the same parts");
+        days[0].mark = 2;
+        assert_eq!(steps(&mut walk, &days, &hours, now + LIST_PAUSE_MAX), [Step::Hours(DAY)], "parts were merged");
+        days[0].mark = 3;
+        hours[1].costs = 7;
+        assert_eq!(slices(&steps(&mut walk, &days, &hours, now)), [(8, 11, 1)]);
+        days[0].mark = 4;
+        assert_eq!(slices(&steps(&mut walk, &days, &[hours[0]], now)), [(8, 11, 1)], "all of an hour is gone");
+    }
+
+    #[test]
+    fn hours_that_change_all_the_time_are_walked_to_their_end() {
+        let (now, mut walk) = (Instant::now(), Walk::new(Instant::now()));
+        walk.listed_days(Vec::new(), &(0..=0), now);
+        walk.listed_hours(DAY, &[hour(5, 3 * SLICE_SPANS)]);
+        let mut places = Vec::new();
+        for more in 1..=6 {
+            let Some(Step::Slice(hours, slice)) = walk.next(now, time()) else { panic!("there is more to walk") };
+            places.push(slice.place);
+            walk.compared(hours);
+            walk.listed_hours(DAY, &[hour(5, 3 * SLICE_SPANS + more)]);
+        }
+        assert_eq!(places, [0, 1, 2, 0, 1, 2], "an hour, and then the one before it");
+    }
+
+    #[test]
+    fn today_and_what_is_older_take_turns_and_the_latest_comes_first() {
+        let (now, mut walk) = (Instant::now(), Walk::new(Instant::now()));
+        let days: Vec<Day> = (0..4).map(|ago| Day { start_secs: DAY - ago * DAY_SECS, mark: 1 }).collect();
+        let steps = steps(&mut walk, &days, &[hour(2, 10), hour(20, SLICE_SPANS)], now);
+        assert_eq!(steps[..2], [Step::Hours(DAY), Step::Hours(DAY - 2 * DAY_SECS)], "{steps:?}");
+        assert!(matches!(steps[2], Step::Slice(..)), "{steps:?}");
+        let listed = steps.iter().filter(|step| matches!(step, Step::Hours(_))).count();
+        assert_eq!((listed, steps.len()), (4, 4 + slices(&steps).len()));
+    }
+
+    #[test]
+    fn a_difference_that_two_visits_do_not_mend_is_left_until_it_is_another_one() {
+        let mut walk = Walk::new(Instant::now());
+        let key = crate::clickhouse::joins::key_of(&"ab".repeat(16), "default").unwrap();
+        for visits in 0..VISITS_MAX {
+            assert!(walk.is_worth_a_visit(&key, 1, 5), "{visits}");
+            walk.visited(key.clone(), 1, 5);
+        }
+        assert!(!walk.is_worth_a_visit(&key, 1, 5));
+        assert!(walk.is_worth_a_visit(&key, 2, 5), "it changed since");
+        assert!(walk.is_worth_a_visit(&key, 1, 6), "it was counted since");
+    }
+
+    #[test]
+    fn a_row_that_is_missing_or_old_or_doubled_or_of_nothing_differs() {
+        let sum = |trace: &str, sum, first| Sum { workspace: "w".into(), trace: trace.into(), sum, first, last: first };
+        let is = vec![sum("same", 1, 5), sum("old", 2, 5), sum("new", 3, 5), sum("twice", 4, 5)];
+        let counted = vec![
+            sum("same", 1, 5),
+            sum("old", 9, 5),
+            sum("twice", 4, 5),
+            sum("twice", 0, 6),
+            sum("gone", 5, 7),
+            sum("elsewhere", 5, 70),
+        ];
+        let mut found: Vec<String> = differences(is, counted, &(0..=10)).into_iter().map(|of| of.trace).collect();
+        found.sort();
+        assert_eq!(found, ["gone", "new", "old", "twice"]);
+    }
 }

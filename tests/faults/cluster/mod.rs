@@ -30,6 +30,7 @@ mod nodes;
 mod once;
 mod refused;
 mod replicas;
+mod rollups;
 
 use std::process::Output;
 
