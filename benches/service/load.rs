@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) address: String,
     pub(crate) in_flight: usize,
     pub(crate) spans_max: usize,
+    /// Spans a second; without it as many as are answered.
+    pub(crate) rate: Option<f64>,
 }
 
 /// A load under way.
@@ -119,6 +121,7 @@ async fn send_all(plan: Plan, template: Template, shared: Arc<Shared>) -> anyhow
     let template = Arc::new(template);
     let requests_max = u64::try_from(plan.spans_max / template.spans())?;
     let head = head(&plan)?;
+    let (began, spans_of_request) = (Instant::now(), f64::from(u32::try_from(template.spans())?));
     let mut shared_connections = Vec::new();
     if plan.workload != Workload::Chat {
         for _ in 0..CONNECTIONS.min(plan.in_flight) {
@@ -137,6 +140,8 @@ async fn send_all(plan: Plan, template: Template, shared: Arc<Shared>) -> anyhow
             template: Arc::clone(&template),
             shared: Arc::clone(&shared),
             requests_max,
+            pace: plan.rate.map(|rate| Duration::from_secs_f64(spans_of_request / rate)),
+            began,
         };
         senders.spawn(sender.run());
     }
@@ -227,6 +232,9 @@ struct Sender {
     template: Arc<Template>,
     shared: Arc<Shared>,
     requests_max: u64,
+    /// Between the beginnings of two requests.
+    pace: Option<Duration>,
+    began: Instant,
 }
 
 impl Sender {
@@ -237,6 +245,10 @@ impl Sender {
             let number = shared.requests.fetch_add(1, Ordering::Relaxed);
             if number >= self.requests_max {
                 break;
+            }
+            if let Some(pace) = self.pace {
+                let due = self.began + pace.saturating_mul(u32::try_from(number)?);
+                tokio::time::sleep_until(due.into()).await;
             }
             let request = Request::from_parts(self.head.clone(), Full::new(self.template.body(number)));
             let sent = Instant::now();

@@ -4,6 +4,7 @@
 //! cargo bench --bench service                          # everything, about two minutes
 //! cargo bench --bench service -- durable 16            # of these what fits: workload, target, ack, requests in flight
 //! cargo bench --bench service -- genai --seconds 10 --data-dir /somewhere
+//! cargo bench --bench service -- genai engine durable 16 --rate 2000 --seconds 300   # a load below what it can take: how far counting lags
 //! ```
 //!
 //! ```text
@@ -41,6 +42,9 @@ struct Arguments {
     /// How long each scenario is measured
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// Spans a second; absent: as many as are answered
+    #[arg(long)]
+    rate: Option<f64>,
     /// A folder on the disk that is to be measured
     #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"))]
     data_dir: PathBuf,
@@ -56,7 +60,8 @@ fn main() -> anyhow::Result<()> {
     ensure!(tempfile::env::override_temp_dir(&arguments.data_dir).is_ok(), "the temporary folder was set before");
     let sync = sync_ms(&arguments.data_dir)?;
     println!("this disk makes 4 KiB durable in {:.2} ms (p50), {:.2} ms (p99)", sync.0, sync.1);
-    let bench = Bench { sink: Sink::start()?, measure_for: Duration::from_secs_f64(arguments.seconds) };
+    let bench =
+        Bench { sink: Sink::start()?, measure_for: Duration::from_secs_f64(arguments.seconds), rate: arguments.rate };
     report::print_heading();
     let mut rows = Vec::new();
     for scenario in scenarios {
@@ -104,6 +109,7 @@ fn fits<T: PartialEq>(named: &[T], this: T) -> bool {
 struct Bench {
     sink: Sink,
     measure_for: Duration,
+    rate: Option<f64>,
 }
 
 /// What was used between two looks.
@@ -126,12 +132,13 @@ impl Bench {
                 _ => service.grpc(),
             },
             in_flight: scenario.in_flight,
-            spans_max: scenario.spans_max(),
+            spans_max: if self.rate.is_some() { usize::MAX } else { scenario.spans_max() },
+            rate: self.rate,
         })?;
         load.run_for(scenario.warm_up());
         let before = self.look(&service)?;
         load.measure(true);
-        load.run_for(self.measure_for);
+        self.run_and_watch(&load, &service);
         let (answers, after) = match scenario.target {
             Target::Null => {
                 load.measure(false);
@@ -147,6 +154,24 @@ impl Bench {
         };
         check(&service, &answers)?;
         row(scenario, &service, &answers, &before, &after)
+    }
+
+    /// Waits for the measurement to end; of a paced load it says how far counting lagged.
+    fn run_and_watch(&self, load: &Load, service: &Service) {
+        if self.rate.is_none() {
+            return load.run_for(self.measure_for);
+        }
+        let until = Instant::now() + self.measure_for;
+        let (mut lag, mut backlog) = (0.0_f64, 0.0_f64);
+        while Instant::now() < until {
+            load.run_for(Duration::from_millis(500).min(until.saturating_duration_since(Instant::now())));
+            let metric = |name| service.metric(name).unwrap_or_default();
+            lag = lag.max(metric("millrace_rollup_lag_seconds"));
+            backlog = backlog.max(metric("millrace_rollup_backlog"));
+        }
+        let (visits, rows) =
+            (service.metric("millrace_rollup_visits_total"), service.metric("millrace_rollup_rows_total"));
+        println!("counting lagged at most {lag} s, {backlog} traces waited; {visits:?} visits, {rows:?} rows so far");
     }
 
     fn start(&self, scenario: Scenario) -> Service {

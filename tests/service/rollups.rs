@@ -82,7 +82,7 @@ fn export(service: &Service, began: u64, spans: &[Test]) {
 pub(crate) fn rebuild(service: &Service) -> String {
     let mut command = service::binary();
     command.args(["rollup", "rebuild", "--config", service.config().to_str().expect("a plain path")]);
-    let output = command.output().expect("the binary runs");
+    let output = command.env("MILLRACE_CLICKHOUSE_URL", &service.sql().url).output().expect("the binary runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
@@ -99,7 +99,10 @@ fn assert_right(service: &Service, traces: u64) {
 }
 
 fn number(service: &Service, what: &str) -> u64 {
-    service.sql().number(&format!("SELECT toUInt64(sum({what})) FROM genai_trace_rows FINAL WHERE IsDeleted = 0"), &[])
+    service.sql().number(
+        &format!("SELECT toUInt64(sum(ifNull({what}, 0))) FROM genai_trace_rows FINAL WHERE IsDeleted = 0"),
+        &[],
+    )
 }
 
 /// A trace with a wrapper over a provider's span, an agent above both that repeats their sum, and a call beside them.
@@ -210,6 +213,8 @@ fn two_millraces_that_share_the_spans_of_a_trace_count_it_together() {
     let engine = Engine::start();
     let options = || Options { clickhouse_url: Some(engine.url()), ..Options::default() };
     let both = [Service::start_with(options()), Service::start_with(options())];
+    let table = "SELECT 1 FROM genai_trace_rows LIMIT 1";
+    wait_until("there are tables", || both[0].sql().try_rows(table, &[]).ok());
     let began = now();
     for trace in 1..=10_u8 {
         for (place, span) in agents_trace(trace).into_iter().enumerate() {

@@ -10,8 +10,8 @@
 //! counted    of an hour's GenAI traces: the sum as it was counted genai_trace_rows
 //! ```
 //!
-//! Rows of a trace are on one shard of a cluster, and each statement names its traces or bounds the time, so nothing is gathered
-//! but what it asks for.
+//! Each statement names its traces or bounds the time, so nothing is gathered from the shards of a cluster but what it asks for.
+//! No shard is left out: when one was added, rows of a trace may be on two.
 
 pub mod rows;
 
@@ -41,23 +41,12 @@ const TRACE_TIMES: &str = "otel_traces_trace_id_ts";
 const TIMES_STEP_NANOS: i64 = 1_000_000_000;
 
 /// A list of traces is long, and a statement that nobody waits for any more must end.
-const SETTINGS: [Setting; 4] = [
-    ("max_query_size", "16777216"),
-    ("max_execution_time", "60"),
-    ("max_threads", "2"),
-    // a shard that has none of the traces is not asked
-    ("optimize_skip_unused_shards", "1"),
-];
+const SETTINGS: [Setting; 3] = [("max_query_size", "16777216"), ("max_execution_time", "60"), ("max_threads", "2")];
 /// Of a replica that is away the others tell.
 const REPLICAS_SETTING: Setting = ("skip_unavailable_shards", "1");
 /// The walk may not take what others need.
-const WALK_SETTINGS: [Setting; 4] = [
-    ("max_execution_time", "60"),
-    ("max_memory_usage", "536870912"),
-    ("max_threads", "1"),
-    // a trace and what is asked of it is on one shard
-    ("distributed_product_mode", "local"),
-];
+const WALK_SETTINGS: [Setting; 3] =
+    [("max_execution_time", "60"), ("max_memory_usage", "536870912"), ("max_threads", "1")];
 /// Rows may be of any day. A repeat is not recognised by its bytes: a version makes each write one of its own.
 const INSERT_SETTINGS: [Setting; 4] = [
     ("async_insert", "0"),
@@ -344,9 +333,11 @@ pub async fn hours(client: &Client, began: &Began) -> Result<Vec<Hour>, Failure>
 /// If ClickHouse rejects the statement, is unreachable, or needs more than the walk may take.
 pub async fn sums(client: &Client, hour: &Began, slice: Slice, of_rows: &Began) -> Result<Vec<Sum>, Failure> {
     let table = client.table();
+    // when a shard was added, rows of a trace may be on two
+    let global = if client.cluster().is_some() { "GLOBAL " } else { "" };
     let sql = format!(
         "SELECT toString(Workspace) AS workspace, TraceId AS trace, sum({CHECKSUM}) AS sum, {FIRST_LAST} FROM {table} WHERE {} \
-         AND TraceId IN (SELECT TraceId FROM {table} WHERE {} AND Operation != '' AND {}) \
+         AND TraceId {global}IN (SELECT TraceId FROM {table} WHERE {} AND Operation != '' AND {}) \
          GROUP BY workspace, trace HAVING countIf(Operation != '') > 0",
         within_time(of_rows),
         within_time(hour),

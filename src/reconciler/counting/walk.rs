@@ -412,7 +412,8 @@ mod tests {
 
     #[test]
     fn hours_that_change_all_the_time_are_walked_to_their_end() {
-        let (now, mut walk) = (Instant::now(), Walk::new(Instant::now()));
+        let now = Instant::now();
+        let mut walk = Walk::new(now);
         walk.listed_days(Vec::new(), &(0..=0), now);
         walk.listed_hours(DAY, &[hour(5, 3 * SLICE_SPANS)]);
         let mut places = Vec::new();
