@@ -7,6 +7,7 @@
 //! replicas   those added later, and those that do not meet
 //! faults     nodes and Keeper that are away for a while
 //! endpoints  several nodes in `clickhouse.url`
+//! grants     a user who may do no more than docs/cluster.md says
 //! once       a Millrace, its ClickHouse through a proxy, and the law: each row exactly once, or a dead letter
 //! refused    rows that a shard refuses
 //! lost       answers that are lost, inserts that go on alone, shards that go away in the middle of one
@@ -23,6 +24,7 @@ mod chaos;
 mod ddl;
 mod endpoints;
 mod faults;
+mod grants;
 mod load;
 mod lost;
 mod measure;

@@ -65,6 +65,8 @@ pub(crate) struct Cluster {
     nodes: Vec<Node>,
     keeper: Keeper,
     folder: TempDir,
+    /// What `users.xml` has; empty for one user with all rights.
+    users: String,
 }
 
 impl Cluster {
@@ -75,10 +77,18 @@ impl Cluster {
 
     /// The same, but for some nodes, which everybody knows and which were never there.
     pub(crate) fn start_without(shards: usize, replicas: usize, absent: &[usize]) -> Self {
+        Self::start_as(Topology { shards, replicas }, absent, String::new())
+    }
+
+    /// All nodes, with users of its own as `users.xml` has them. One of them is `default`, as whom nodes ask each other.
+    pub(crate) fn start_with_users(shards: usize, replicas: usize, users: String) -> Self {
+        Self::start_as(Topology { shards, replicas }, &[], users)
+    }
+
+    fn start_as(topology: Topology, absent: &[usize], users: String) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let keeper = Keeper::start(&folder.path().join("keeper"));
-        let topology = Topology { shards, replicas };
-        let mut cluster = Self { nodes: Vec::new(), keeper, folder };
+        let mut cluster = Self { nodes: Vec::new(), keeper, folder, users };
         let ports: Vec<[u16; 4]> = topology.nodes().map(|_| fixed_ports()).collect();
         for ((shard, replica), [http, tcp, ..]) in topology.nodes().zip(&ports) {
             let folder = cluster.folder_of(cluster.nodes.len());
@@ -110,8 +120,15 @@ impl Cluster {
         let shards: String = shards.collect();
         for (number, node) in self.nodes.iter().enumerate() {
             let folder = self.folder_of(number);
+            let users = folder.join("users.xml");
+            fs::write(&users, format!("<clickhouse>{}</clickhouse>", self.users)).expect("users can be written");
+            let users = if self.users.is_empty() {
+                String::new()
+            } else {
+                format!("<users_config>{}</users_config>\n", users.display())
+            };
             let more = format!(
-                "<listen_host>127.0.1.{}</listen_host>\n\
+                "{users}<listen_host>127.0.1.{}</listen_host>\n\
                  <zookeeper><node><host>127.0.0.1</host><port>{}</port></node>\
                  <session_timeout_ms>{SESSION_MILLIS}</session_timeout_ms></zookeeper>\n\
                  <macros><cluster>one</cluster><shard>{}</shard><replica>{}</replica></macros>\n\
