@@ -2,6 +2,7 @@
 //! tokens and cost it has is in `genai::counting::merge`.
 
 use crate::clickhouse::rollups::rows::{ReportRow, SpanRow};
+use crate::genai::cost::COMPUTED;
 use crate::genai::counting::Report;
 use crate::genai::counting::merge::{self, CostIs, Tokens};
 use crate::genai::operation::{EMBEDDINGS, RERANK};
@@ -86,8 +87,8 @@ fn tokens_of(row: &SpanRow) -> Tokens {
 fn cost_is(row: &SpanRow) -> CostIs {
     match row.cost_total {
         None => CostIs::Unknown,
-        Some(_) if row.price_book.is_empty() => CostIs::Given,
-        Some(_) => CostIs::Computed,
+        Some(_) if row.cost_source == COMPUTED => CostIs::Computed,
+        Some(_) => CostIs::Given,
     }
 }
 
@@ -204,7 +205,7 @@ mod tests {
     fn a_cost_that_was_sent_wins_over_one_from_a_price_book() {
         let priced = row("priced", |row| {
             (row.cost_total, row.cost_input) = (Some(30), Some(10));
-            row.price_book = "2026-11".to_owned();
+            (row.cost_source, row.price_book) = (COMPUTED.to_owned(), "2026-11".to_owned());
         });
         let sent = row("sent", |row| row.cost_total = Some(25));
         let call = merge_all(&[(priced.clone(), Role::Counted), (sent, Role::Above)], &[]);
