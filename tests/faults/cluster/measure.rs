@@ -100,7 +100,7 @@ fn rows(first: u64, count: u64, all: u64) -> String {
          SpanAttributes, Duration, StatusCode, SegmentId, SessionId, Operation, Provider, RequestModel, ResponseModel, ResponseId, InputTokens, \
          OutputTokens, CostTotal, InputMessages, OutputMessages, JoinState) \
          SELECT fromUnixTimestamp64Nano(toInt64({now}) - toInt64(86400000000000 * (1 - t * 10 / {all})) + place * 1000000), \
-         lower(hex(sipHash128(t))), lower(hex(sipHash64(number))), if(place = 0, '', lower(hex(sipHash64(t * 10)))), \
+         lower(hex(sipHash128(t))), leftPad(lower(hex(sipHash64(number))), 16, '0'), if(place = 0, '', leftPad(lower(hex(sipHash64(t * 10))), 16, '0')), \
          concat('GET /api/v1/items/', toString(number % 20)), 'Server', concat('service-', toString(t % 12)), \
          map('service.name', concat('service-', toString(t % 12)), 'host.name', concat('host-', toString(t % 40)), 'deployment.environment', 'production'), \
          map('http.request.method', 'GET', 'url.path', concat('/api/v1/items/', toString(number)), 'http.response.status_code', '200', \
