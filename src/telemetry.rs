@@ -10,13 +10,12 @@
 //!
 //! Spans that a start finds in the journal count as received again, so the law holds within each run.
 
-use crate::numbers::to_u64;
-use prometheus::proto::{MetricFamily, MetricType};
-use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod families;
 
-/// The end of a counter's name. Source: OpenMetrics 1.0, section "Counter".
-const COUNTER_SUFFIX: &str = "_total";
+use crate::numbers::to_u64;
+use families::{registered_counter, registered_counters, registered_gauge, registered_gauges, with_old_names};
+use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Which receiver a span came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -270,62 +269,6 @@ impl Metrics {
         TextEncoder::new().encode(&families, &mut out)?;
         Ok(out)
     }
-}
-
-/// Adds each counter under the name that it had before it ended in `_total`. Until 1.0.
-fn with_old_names(families: Vec<MetricFamily>) -> Vec<MetricFamily> {
-    let both = |family: MetricFamily| [deprecated(&family), Some(family)].into_iter().flatten();
-    families.into_iter().flat_map(both).collect()
-}
-
-/// The family of a counter under its old name.
-fn deprecated(family: &MetricFamily) -> Option<MetricFamily> {
-    if family.get_field_type() != MetricType::COUNTER {
-        return None;
-    }
-    let mut old = family.clone();
-    old.set_name(family.name().strip_suffix(COUNTER_SUFFIX)?.to_owned());
-    old.set_help(format!("Deprecated: use {}", family.name()));
-    Some(old)
-}
-
-fn counter_name(name: &str) -> String {
-    debug_assert!(!name.ends_with(COUNTER_SUFFIX), "{name}: the suffix is added here");
-    format!("{name}{COUNTER_SUFFIX}")
-}
-
-fn registered_counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-    let metric = IntCounter::new(counter_name(name), help)?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-fn registered_counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    let metric = IntCounterVec::new(Opts::new(counter_name(name), help), labels)?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-fn registered_gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-    let metric = IntGauge::new(name, help)?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
-fn registered_gauges(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntGaugeVec, prometheus::Error> {
-    let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
 }
 
 /// A counter for each receiver.
