@@ -88,7 +88,7 @@ TORTURE ?=
 .PHONY: torture
 torture: libchdb zookeeper ## runs the long form of the fault tests, those of a cluster too; TORTURE=chaos runs those whose name has that in it
 	$(CARGO) test --locked --features torture --lib journal::tests::model
-	$(CARGO) test --locked --features torture --test faults -- --nocapture --test-threads 1 --skip attacks:: $(TORTURE)
+	$(CARGO) test --locked --features torture --test faults -- --nocapture --test-threads 1 --skip attacks:: --skip cluster::measure $(TORTURE)
 
 .PHONY: attacks
 attacks: test-tools ## runs the long form of the attacks on the real binary, and prints how many held
@@ -172,7 +172,7 @@ bench-schema: libchdb ## our table beside the OpenTelemetry exporter's: bytes, C
 # Spans, fewer of which are quicker: MILLRACE_BENCH_SPANS=1000000.
 .PHONY: bench-cluster
 bench-cluster: libchdb zookeeper ## many spans on two shards beside one server: bytes, CPU, rows read and sent; many minutes (docs/cluster.md)
-	$(CARGO) test --locked --test faults cluster::measure -- --ignored --nocapture
+	$(CARGO) test --locked --features torture --test faults cluster::measure -- --nocapture
 
 # Options of the benchmark of the views, such as BENCH_QUERIES="--calls 1000000".
 BENCH_QUERIES ?=

@@ -4,6 +4,7 @@
 //! `received` is what the node that was asked got over its connections: of a statement that gathers whole shards it is large.
 
 use std::fs;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use millrace::clickhouse::superseded::{Ids, SPANS_MAX, Slice, doubled, superseded};
@@ -20,7 +21,7 @@ use super::nodes::{Cluster, is_possible};
 use super::succeeds;
 use support::questions::{DOCUMENT, shown};
 use support::sql::Sql;
-use support::{Server, http, project, wait_at_most};
+use support::{Server, http, project, service, wait_at_most};
 
 const SPANS: u64 = 10_000_000;
 const SPANS_AN_INSERT: u64 = 250_000;
@@ -169,6 +170,15 @@ fn own_statements(place: &Place, runtime: &Runtime) -> Vec<(String, Cost)> {
     .into()
 }
 
+/// `millrace rollup rebuild`
+fn count_all(place: &Place) {
+    let mut config = tempfile::NamedTempFile::with_suffix(".yaml").expect("a file can be made");
+    let cluster = if place.nodes.len() > 1 { ", cluster: one" } else { "" };
+    writeln!(config, "clickhouse: {{ url: '{}'{cluster} }}", place.nodes[0].url).expect("it can be written");
+    let output = service::binary().args(["rollup", "rebuild", "--config"]).arg(config.path()).output();
+    succeeds(&output.expect("the binary runs"));
+}
+
 /// What people ask.
 fn questions(place: &Place) -> Vec<(String, Cost)> {
     let document = fs::read_to_string(project().join(DOCUMENT)).expect("the document is there");
@@ -201,7 +211,6 @@ fn print(spans: u64, places: &[(&Place, Vec<(String, Cost)>)]) {
 }
 
 #[test]
-#[ignore = "takes many minutes: make bench-cluster"]
 fn what_many_spans_cost_on_two_shards_and_on_one_server() {
     assert!(is_possible(), "this needs a cluster");
     let asked = environment().get("MILLRACE_BENCH_SPANS").map(|text| text.parse().expect("a number of spans"));
@@ -227,6 +236,8 @@ fn what_many_spans_cost_on_two_shards_and_on_one_server() {
         place.settle();
         println!("{}: {} bytes a span on disk", place.name, place.bytes() / spans);
         figures.extend(own_statements(place, &runtime));
+        // what people ask is answered from what was counted
+        figures.push(("count all calls and traces".to_owned(), place.cost(|| count_all(place)).0));
         figures.extend(questions(place));
         (place, figures)
     });

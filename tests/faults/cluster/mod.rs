@@ -27,6 +27,7 @@ mod faults;
 mod grants;
 mod load;
 mod lost;
+#[cfg(feature = "torture")]
 mod measure;
 mod nodes;
 mod once;
