@@ -179,7 +179,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Rollup { config, action } => {
             let config = load(config)?;
             start_log(config.log.level);
-            runtime()?.block_on(rollup::run(&config, &action, &app::client(&config), &mut std::io::stdout()))
+            // a client of several nodes looks at them, so it is made where tasks can be
+            runtime()?
+                .block_on(async { rollup::run(&config, &action, &app::client(&config), &mut std::io::stdout()).await })
         }
         Command::Prices { config, action } => {
             let config = load(config)?;

@@ -19,8 +19,8 @@ use support::http::send;
 use support::wire::{Span, request_of, string_attribute};
 use support::{Service, wait_until};
 
-const CALLS_BEFORE: &str = include_str!("../fixtures/rollups/calls_before.sql");
-const TRACES_BEFORE: &str = include_str!("../fixtures/rollups/traces_before.sql");
+const CALLS_BEFORE: &str = include_str!("../fixtures/views/genai_calls.sql");
+const TRACES_BEFORE: &str = include_str!("../fixtures/views/genai_traces.sql");
 const TRACES: u64 = 300;
 const SECOND: u64 = 1_000_000_000;
 

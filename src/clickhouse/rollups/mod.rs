@@ -291,7 +291,8 @@ where
 /// If ClickHouse rejects the statement or is unreachable.
 pub async fn days(client: &Client) -> Result<Vec<Day>, Failure> {
     let sql = format!(
-        "SELECT toInt64(ifNull(toUnixTimestamp(toDateTimeOrNull(extract(partition_id, '([0-9]{{8}})$'), 'UTC')), 0)) AS start_secs, \
+        "SELECT toInt64(toUnixTimestamp(toDateTime(YYYYMMDDToDate(toUInt32OrZero(extract(partition_id, '([0-9]{{8}})$'))), 'UTC'))) \
+         AS start_secs, \
          sum(cityHash64(name)) AS mark FROM {} WHERE active AND database = '{}' AND table IN ('{TABLE}', '{TABLE}_local') \
          GROUP BY start_secs ORDER BY start_secs DESC {SKIP_ABSENT}",
         system_table(client.cluster(), "parts"),
