@@ -1,12 +1,14 @@
 //! `millrace prices`: what a call costs and why, what prices there are, and which models have none.
 
+mod reprice;
+
 use std::io::{self, Write};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 
 use crate::clickhouse::Client;
-use crate::clickhouse::prices::{UnpricedModel, unpriced};
+use crate::clickhouse::prices::{UnpricedModel, Which, unpriced};
 use crate::config::PricesConfig;
 use crate::genai::cost::Usd;
 use crate::genai::prices::{Asked, Charge, Prices, Quote};
@@ -26,6 +28,8 @@ const FACTOR_ONE: u64 = 1_000_000;
 pub enum Action {
     /// Look a price up: what matches, by which rule, and what each part of a call costs
     Resolve(Box<Call>),
+    /// Give stored calls whose cost nobody gave the costs of the prices of now
+    Reprice(Reprice),
     /// List the models that have prices, or with --unpriced those that calls used and that have none
     List {
         /// Ask ClickHouse which models were used and have no cost
@@ -41,6 +45,23 @@ pub enum Action {
         #[arg(long, conflicts_with = "unpriced")]
         provider: Option<String>,
     },
+}
+
+/// Which calls get new costs.
+#[derive(Debug, clap::Args)]
+pub struct Reprice {
+    /// Calls that began from then on: a date, a time (RFC 3339), or how long ago (7d, 12h)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: UnixNanos,
+    /// Calls that began before then; absent: until now
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<UnixNanos>,
+    /// Only calls of this model, asked for or answered
+    #[arg(long)]
+    model: Option<String>,
+    /// Only show what would change
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// A call whose cost is asked for.
@@ -114,6 +135,11 @@ pub async fn run(
         Action::List { unpriced: true, since, limit, .. } => {
             let models = unpriced(&client(), *since, *limit).await.context("failed to ask ClickHouse")?;
             Ok(show_unpriced(&models, out)?)
+        }
+        Action::Reprice(Reprice { since, until, model, dry_run }) => {
+            let until = until.unwrap_or_else(|| Clock::System.now());
+            let which = Which { from: since.nanos(), to: until.nanos(), model: model.clone() };
+            reprice::reprice(&config.read()?, &client(), &which, *dry_run, out).await
         }
         Action::List { provider, .. } => {
             let prices = config.read()?;

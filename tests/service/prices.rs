@@ -185,17 +185,20 @@ fn spans_and_captured_calls_without_a_cost_get_one_and_keep_their_attributes() {
     };
     assert!(unpriced("nobody-knows") && unpriced("gpt-4o-mini") && !unpriced("given"), "{}", service.metrics());
 
-    let listed =
-        prices(&["list", "--unpriced", "--since", "2026-01-01", "--config", service.config().to_str().expect("plain")]);
+    let listed = prices(Some(&service), &["list", "--unpriced", "--since", "2026-01-01"]);
     let lines: Vec<&str> = listed.lines().filter(|line| line.contains("nobody-knows")).collect();
     assert_eq!(lines.len(), 1, "{listed}");
     let words: Vec<&str> = lines[0].split_whitespace().collect();
     assert_eq!(words, ["1", "1000", "100", "openai", "nobody-knows"]);
 }
 
-/// What `millrace prices` prints.
-fn prices(arguments: &[&str]) -> String {
-    let output = service::binary().arg("prices").args(arguments).output().expect("the binary runs");
+/// What `millrace prices` prints, with the engine of a service.
+fn prices(service: Option<&Service>, arguments: &[&str]) -> String {
+    let mut command = service::binary();
+    if let Some(service) = service {
+        command.env("MILLRACE_CLICKHOUSE_URL", service.sql().url);
+    }
+    let output = command.arg("prices").args(arguments).output().expect("the binary runs");
     let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}{error}");
     out.into_owned()
@@ -221,23 +224,26 @@ fn own_prices_and_discounts_are_on_rows_and_in_what_resolve_prints() {
 
     let file = folder.path().join("millrace.yaml");
     std::fs::write(&file, config).expect("it can be written");
-    let shown = prices(&[
-        "resolve",
-        "--config",
-        file.to_str().expect("plain"),
-        "--provider",
-        "openai",
-        "--model",
-        "gpt-4o-mini",
-        "--input",
-        "1000",
-        "--cache-read",
-        "500",
-        "--output",
-        "100",
-        "--at",
-        "2026-03-02",
-    ]);
+    let shown = prices(
+        None,
+        &[
+            "resolve",
+            "--config",
+            file.to_str().expect("plain"),
+            "--provider",
+            "openai",
+            "--model",
+            "gpt-4o-mini",
+            "--input",
+            "1000",
+            "--cache-read",
+            "500",
+            "--output",
+            "100",
+            "--at",
+            "2026-03-02",
+        ],
+    );
     for want in [
         "rule   equals \"gpt-4o-mini\"\n",
         "price  openai/gpt-4o-mini\n",
@@ -257,4 +263,57 @@ fn no_cost_is_computed_when_prices_are_off() {
     let rows = service.sql().rows(COSTS, &[]);
     assert_eq!(costs(&rows, "plain"), json!([null, null, null, "", "", "", ""]).as_array().expect("a list")[..]);
     assert_eq!(costs(&rows, "given")[0], "0.5");
+}
+
+#[test]
+fn stored_calls_get_the_prices_of_now_unless_their_cost_was_given() {
+    let service = Service::start();
+    let calls = [
+        ("plain", json!({})),
+        ("given", json!({"gen_ai.usage.cost": 0.5})),
+        ("unheard-of", json!({"gen_ai.request.model": "nobody-knows"})),
+        ("agent", json!({"gen_ai.operation.name": "invoke_agent"})),
+    ];
+    store(&service, &calls);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (overrides, other) = (folder.path().join("prices.yaml"), folder.path().join("millrace.yaml"));
+    let own = "book: ours\nproviders:\n  - id: openai\n    models:\n      - {id: gpt-4o-mini, prices: {input_mtok: 0.3, output_mtok: 1.2}}\n\
+               \x20     - {id: nobody-knows, prices: {input_mtok: 1, output_mtok: 2}}\n";
+    std::fs::write(&overrides, own).expect("it can be written");
+    std::fs::write(&other, format!("prices: {{ overrides: {} }}\n", overrides.display())).expect("it can be written");
+    let others = ["--config", other.to_str().expect("plain")];
+    let reprice = |more: &[&str]| {
+        let usual = ["reprice", "--since", "2026-03-01", "--until", "2026-03-04"];
+        prices(Some(&service), &[&usual[..], more].concat())
+    };
+    let rows = || service.sql().rows(COSTS, &[]);
+    let before = rows();
+
+    let said = reprice(&[&others[..], &["--dry-run"]].concat());
+    assert!(said.contains("2 of 2 calls without a given cost would get another price."), "{said}");
+    assert_eq!(rows(), before, "it only says what it would do");
+
+    let said = reprice(&others);
+    assert!(said.contains("2 of 2 calls without a given cost got another price."), "{said}");
+    let line = said.lines().find(|line| line.ends_with("gpt-4o-mini")).expect("a line a model");
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["1", "0.000210", "0.000420", "openai", "gpt-4o-mini"]);
+    let after = rows();
+    let ours = |total, input, output, price| [total, input, output, "computed", price, "ours", ""].map(Value::from);
+    assert_eq!(costs(&after, "plain"), ours("0.00042", "0.0003", "0.00012", "openai/gpt-4o-mini"));
+    assert_eq!(costs(&after, "unheard-of"), ours("0.0012", "0.001", "0.0002", "openai/nobody-knows"));
+    for name in ["given", "agent"] {
+        assert_eq!(costs(&after, name), costs(&before, name), "{name} is not ours to change");
+    }
+    wait_until("the roll-ups have the new costs", || {
+        let sum = service.sql().rows("SELECT toString(sum(CostTotal)) AS sum FROM genai_calls", &[]);
+        (sum == [json!({"sum": "0.50162"})]).then_some(())
+    });
+
+    let again = reprice(&others);
+    assert!(again.contains("0 of 2 calls without a given cost got another price."), "{again}");
+    let one = reprice(&["--model", "gpt-4o-mini"]);
+    assert!(one.contains("1 of 1 calls without a given cost got another price."), "{one}");
+    let rest = reprice(&[]);
+    assert!(rest.contains("1 of 2 calls without a given cost got another price."), "{rest}");
+    assert_eq!(rows(), before, "a model that has no price any more has no cost again");
 }

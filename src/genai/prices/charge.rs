@@ -1,6 +1,6 @@
 //! What a call costs by given prices, exact: each token once, at the price of the smallest part that it is counted in.
 
-use super::schedule::{Atto, Chosen};
+use super::schedule::{Atto, UnitRates};
 use super::units::{UNITS, Unit};
 use crate::genai::cost::Usd;
 use crate::genai::usage::Usage;
@@ -62,28 +62,23 @@ pub enum NoCost {
 
 /// Prices a call. `see` gets each charge.
 pub(super) fn price(
-    chosen: Chosen<'_, '_>,
+    rates: &UnitRates<'_>,
     usage: &Usage,
     factor: u64,
     mut see: impl FnMut(Charge),
 ) -> Result<Sum, NoCost> {
-    let mut counts = Counts::default();
+    let mut counts = Counts { own: [None; UNITS.len()], len: 0 };
     let input_tokens = usage.input.unwrap_or(0);
-    let rates = chosen.rates();
-    // parts before their wholes
-    for depth in (1..=UNITS.iter().map(Unit::depth).max().unwrap_or(0)).rev() {
-        for (unit, _) in rates.clone().filter(|(unit, _)| unit.depth() == depth) {
-            let all = unit.count_in(usage).ok_or(NoCost::Contradiction)?;
-            let parts = counts.parts_of(unit);
-            counts.push(unit, all.checked_sub(parts).ok_or(NoCost::Contradiction)?)?;
-        }
+    for (unit, _) in rates.iter() {
+        let all = unit.count_in(usage).ok_or(NoCost::Contradiction)?;
+        let parts = counts.parts_of(unit);
+        counts.push(unit, all.checked_sub(parts).ok_or(NoCost::Contradiction)?);
     }
     if !counts.cover(usage) {
         return Err(NoCost::Uncovered);
     }
     let (mut total, mut input, mut output) = (0, 0, 0);
-    for (unit, rate) in rates {
-        let count = counts.of(unit);
+    for ((unit, rate), (_, count)) in rates.iter().zip(counts.iter()) {
         let price = rate.at(input_tokens);
         let amount = amount(price, count, unit, factor).ok_or(NoCost::TooLarge)?;
         total += amount;
@@ -103,9 +98,13 @@ pub(super) fn price(
 /// A price times a count; `None` from a million dollars on.
 fn amount(price: Atto, count: u64, unit: &Unit, factor: u64) -> Option<Yocto> {
     // exact for units per million and per thousand; an hour has 3,600 seconds, of which a part of 1e-24 may be lost
-    let whole = price.checked_mul(Atto::from(count))?.checked_mul(1_000_000)? / Yocto::from(unit.per);
+    let product = price.checked_mul(Atto::from(count))?;
+    let whole = match unit.per {
+        1_000_000 => product,
+        per => product.checked_mul(1_000_000)? / Yocto::from(per),
+    };
     let whole = Some(whole).filter(|whole| *whole < YOCTO_END)?;
-    Some(whole * Yocto::from(factor) / Yocto::from(FACTOR_ONE))
+    Some(if factor == FACTOR_ONE { whole } else { whole * Yocto::from(factor) / Yocto::from(FACTOR_ONE) })
 }
 
 /// Rounded half to even.
@@ -117,26 +116,20 @@ fn usd(amount: Yocto) -> Option<Usd> {
 }
 
 /// How many of each unit that has a price, each without its parts.
-#[derive(Default)]
 struct Counts {
     own: [Option<(&'static Unit, u64)>; UNITS.len()],
     len: usize,
 }
 
 impl Counts {
-    fn push(&mut self, unit: &'static Unit, count: u64) -> Result<(), NoCost> {
-        let place = self.own.get_mut(self.len).ok_or(NoCost::Contradiction)?;
+    fn push(&mut self, unit: &'static Unit, count: u64) {
+        let place = self.own.get_mut(self.len).expect("there is a place for each unit");
         *place = Some((unit, count));
         self.len += 1;
-        Ok(())
     }
 
     fn iter(&self) -> impl Iterator<Item = (&'static Unit, u64)> {
         self.own.iter().map_while(|own| *own)
-    }
-
-    fn of(&self, unit: &Unit) -> u64 {
-        self.iter().find(|(known, _)| *known == unit).map_or(0, |(_, count)| count)
     }
 
     fn parts_of(&self, whole: &Unit) -> u64 {

@@ -17,6 +17,7 @@
 //!           - {when: {processing: batch}, from: 2026-04-01, prices: {input_mtok: 0.625}}
 //! ```
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -308,7 +309,8 @@ fn rates(entry: &str, form: RatesForm) -> Result<Rates, FormError> {
         above.sort_unstable();
         Ok((unit, Rate { base: atto(&entry, &base)?, above: above.into() }))
     };
-    let rates: Rates = form.into_iter().map(rate).collect::<Result<_, FormError>>()?;
+    let mut rates: Rates = form.into_iter().map(rate).collect::<Result<_, FormError>>()?;
+    rates.sort_by_key(|(unit, _)| Reverse(unit.depth()));
     check(entry, &rates)?;
     Ok(rates)
 }

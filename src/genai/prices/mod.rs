@@ -248,10 +248,11 @@ impl Prices {
         let (provider, model) = self.at(found).ok_or(NoQuote::NoPrice)?;
         let has_variants = found.place.seller == found.place.provider;
         let chosen = model.schedule.choose(asked.at, Tier(asked.service_tier), has_variants);
-        let sum = charge::price(chosen, asked.usage, self.factor(found), see).map_err(NoQuote::NoCost)?;
+        let rates = chosen.rates();
+        let sum = charge::price(&rates, asked.usage, self.factor(found), see).map_err(NoQuote::NoCost)?;
         let is_cache_time_assumed = asked.usage.cache_write.is_some_and(|count| count > 0)
             && asked.usage.cache_write_1h.is_none()
-            && chosen.rates().any(|(unit, _)| unit.key == units::CACHE_WRITE_1H);
+            && rates.iter().any(|(unit, _)| unit.is_cached_for_an_hour());
         let id = chosen.id(&provider.id, &model.id, chosen.is_tier_assumed || is_cache_time_assumed);
         Ok((found, Priced { sum, id }))
     }

@@ -1,8 +1,9 @@
 //! Which price of a model holds: by the time of the call, by its service tier, by how much goes in.
 
+use std::cmp::Reverse;
 use std::sync::OnceLock;
 
-use super::units::Unit;
+use super::units::{UNITS, Unit};
 use crate::time::UnixNanos;
 
 /// US dollars in steps of 1e-18, for as many as the unit's price is for.
@@ -23,7 +24,7 @@ impl Rate {
     }
 }
 
-/// The prices of a model, one a unit.
+/// The prices of a model, one a unit, parts before their wholes.
 pub(super) type Rates = Box<[(&'static Unit, Rate)]>;
 
 /// When a price holds, in UTC.
@@ -144,19 +145,24 @@ impl Schedule {
 }
 
 impl<'p, 't> Chosen<'p, 't> {
-    /// The price of each unit that has one: of a variant, first to last, else the standard one.
-    pub(super) fn rates(self) -> impl Iterator<Item = (&'static Unit, &'p Rate)> + Clone + use<'p, 't> {
+    /// The price of each unit that has one, parts before their wholes: of a variant, first to last, else the standard one.
+    pub(super) fn rates(self) -> UnitRates<'p> {
         let standard = self.schedule.prices.get(self.standard).map_or(&[][..], |dated| &dated.rates);
-        let variants = self.variants();
-        let is_replaced = move |unit: &Unit| self.variants().any(|rates| has(rates, unit));
-        let own = variants.enumerate().flat_map(move |(number, rates)| {
-            let is_first = move |unit: &Unit| !self.variants().take(number).any(|earlier| has(earlier, unit));
-            rates.iter().filter(move |(unit, _)| is_first(unit))
-        });
-        own.chain(standard.iter().filter(move |(unit, _)| !is_replaced(unit))).map(|(unit, rate)| (*unit, rate))
+        let mut chosen = UnitRates::default();
+        for (number, rates) in self.variants().chain([standard]).enumerate() {
+            for (unit, rate) in rates {
+                if number == 0 || !chosen.has(unit) {
+                    chosen.push(unit, rate);
+                }
+            }
+        }
+        if self.variant > 0 {
+            chosen.sort();
+        }
+        chosen
     }
 
-    fn variants(self) -> impl Iterator<Item = &'p [(&'static Unit, Rate)]> + Clone + use<'p, 't> {
+    fn variants(self) -> impl Iterator<Item = &'p [(&'static Unit, Rate)]> + use<'p, 't> {
         let first = self.variant.checked_sub(1).unwrap_or(self.schedule.variants.len());
         let rest = self.schedule.variants.get(first..).unwrap_or_default();
         let fits = move |variant: &&Variant| {
@@ -201,8 +207,39 @@ impl<'p, 't> Chosen<'p, 't> {
     }
 }
 
-fn has(rates: &[(&'static Unit, Rate)], unit: &Unit) -> bool {
-    rates.iter().any(|(known, _)| *known == unit)
+/// Prices by unit, each unit once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct UnitRates<'p> {
+    rates: [Option<(&'static Unit, &'p Rate)>; UNITS.len()],
+    len: usize,
+}
+
+impl Default for UnitRates<'_> {
+    fn default() -> Self {
+        Self { rates: [None; UNITS.len()], len: 0 }
+    }
+}
+
+impl<'p> UnitRates<'p> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static Unit, &'p Rate)> {
+        self.rates.iter().map_while(|rate| *rate)
+    }
+
+    fn has(&self, unit: &Unit) -> bool {
+        self.iter().any(|(known, _)| known == unit)
+    }
+
+    fn push(&mut self, unit: &'static Unit, rate: &'p Rate) {
+        let place = self.rates.get_mut(self.len).expect("there is a place for each unit");
+        *place = Some((unit, rate));
+        self.len += 1;
+    }
+
+    /// Parts before their wholes.
+    fn sort(&mut self) {
+        let filled = self.rates.get_mut(..self.len).expect("so many are filled");
+        filled.sort_by_key(|rate| Reverse(rate.map(|(unit, _)| unit.depth())));
+    }
 }
 
 fn day_text(day: i64) -> String {

@@ -21,6 +21,8 @@ pub struct Unit {
     pub per: u64,
     /// Its properties, one a bit.
     properties: u32,
+    /// How many of it there are in a call.
+    count: fn(&Usage) -> Option<u64>,
 }
 
 const TOKENS: u32 = 1;
@@ -49,7 +51,7 @@ const REQUESTS: u32 = 1 << 20;
 pub(super) const SIDE_DEPTH: u32 = 2;
 
 /// The key of what is written to a cache for an hour.
-pub(super) const CACHE_WRITE_1H: &str = "cache_write_1h_mtok";
+const CACHE_WRITE_1H: &str = "cache_write_1h_mtok";
 
 const MILLION: u64 = 1_000_000;
 const THOUSAND: u64 = 1_000;
@@ -57,37 +59,57 @@ const HOUR_SECONDS: u64 = 3_600;
 
 /// Every unit that a price may be for.
 pub const UNITS: &[Unit] = &[
-    unit("input_mtok", MILLION, TOKENS | INPUT),
-    unit("output_mtok", MILLION, TOKENS | OUTPUT),
-    unit("cache_read_mtok", MILLION, TOKENS | INPUT | CACHE_READ),
-    unit("cache_write_mtok", MILLION, TOKENS | INPUT | CACHE_WRITE),
-    unit("cache_write_5m_mtok", MILLION, TOKENS | INPUT | CACHE_WRITE | MINUTES),
-    unit(CACHE_WRITE_1H, MILLION, TOKENS | INPUT | CACHE_WRITE | HOUR),
-    unit("input_text_mtok", MILLION, TOKENS | INPUT | TEXT),
-    unit("output_text_mtok", MILLION, TOKENS | OUTPUT | TEXT),
-    unit("input_audio_mtok", MILLION, TOKENS | INPUT | AUDIO),
-    unit("output_audio_mtok", MILLION, TOKENS | OUTPUT | AUDIO),
-    unit("cache_audio_read_mtok", MILLION, TOKENS | INPUT | CACHE_READ | AUDIO),
-    unit("input_image_mtok", MILLION, TOKENS | INPUT | IMAGE),
-    unit("output_image_mtok", MILLION, TOKENS | OUTPUT | IMAGE),
-    unit("cache_image_read_mtok", MILLION, TOKENS | INPUT | CACHE_READ | IMAGE),
-    unit("input_video_mtok", MILLION, TOKENS | INPUT | VIDEO),
-    unit("output_video_mtok", MILLION, TOKENS | OUTPUT | VIDEO),
-    unit("output_reasoning_mtok", MILLION, TOKENS | OUTPUT | REASONING),
-    unit("output_citation_mtok", MILLION, TOKENS | OUTPUT | CITATION),
-    unit("input_mchars", MILLION, CHARACTERS | INPUT),
-    unit("input_text_messages_kcount", THOUSAND, MESSAGES | INPUT | TEXT),
-    unit("audio_hours", HOUR_SECONDS, SECONDS | AUDIO),
-    unit("input_audio_hours", HOUR_SECONDS, SECONDS | AUDIO | INPUT),
-    unit("input_document_kpages", THOUSAND, PAGES | INPUT),
-    unit("input_annotated_document_kpages", THOUSAND, PAGES | INPUT | ANNOTATED),
-    unit("web_searches_kcount", THOUSAND, WEB_SEARCHES),
-    unit("storage_searches_kcount", THOUSAND, STORAGE_SEARCHES),
-    unit("requests_kcount", THOUSAND, REQUESTS),
+    unit("input_mtok", MILLION, TOKENS | INPUT, |usage| of(usage.input)),
+    unit("output_mtok", MILLION, TOKENS | OUTPUT, |usage| of(usage.output)),
+    unit("cache_read_mtok", MILLION, TOKENS | INPUT | CACHE_READ, |usage| of(usage.cache_read)),
+    unit("cache_write_mtok", MILLION, TOKENS | INPUT | CACHE_WRITE, |usage| of(usage.cache_write)),
+    unit("cache_write_5m_mtok", MILLION, TOKENS | INPUT | CACHE_WRITE | MINUTES, cached_for_minutes),
+    unit(CACHE_WRITE_1H, MILLION, TOKENS | INPUT | CACHE_WRITE | HOUR, |usage| of(usage.cache_write_1h)),
+    unit("input_text_mtok", MILLION, TOKENS | INPUT | TEXT, |usage| of(usage.text.input)),
+    unit("output_text_mtok", MILLION, TOKENS | OUTPUT | TEXT, |usage| of(usage.text.output)),
+    unit("input_audio_mtok", MILLION, TOKENS | INPUT | AUDIO, |usage| of(usage.audio.input)),
+    unit("output_audio_mtok", MILLION, TOKENS | OUTPUT | AUDIO, |usage| of(usage.audio.output)),
+    unit("cache_audio_read_mtok", MILLION, TOKENS | INPUT | CACHE_READ | AUDIO, |usage| {
+        both(usage.cache_read, usage.audio.input)
+    }),
+    unit("input_image_mtok", MILLION, TOKENS | INPUT | IMAGE, |usage| of(usage.image.input)),
+    unit("output_image_mtok", MILLION, TOKENS | OUTPUT | IMAGE, |usage| of(usage.image.output)),
+    unit("cache_image_read_mtok", MILLION, TOKENS | INPUT | CACHE_READ | IMAGE, |usage| {
+        both(usage.cache_read, usage.image.input)
+    }),
+    unit("input_video_mtok", MILLION, TOKENS | INPUT | VIDEO, |_| Some(0)),
+    unit("output_video_mtok", MILLION, TOKENS | OUTPUT | VIDEO, |_| Some(0)),
+    unit("output_reasoning_mtok", MILLION, TOKENS | OUTPUT | REASONING, |usage| of(usage.reasoning)),
+    unit("output_citation_mtok", MILLION, TOKENS | OUTPUT | CITATION, |_| Some(0)),
+    unit("input_mchars", MILLION, CHARACTERS | INPUT, |_| Some(0)),
+    unit("input_text_messages_kcount", THOUSAND, MESSAGES | INPUT | TEXT, |_| Some(0)),
+    unit("audio_hours", HOUR_SECONDS, SECONDS | AUDIO, |_| Some(0)),
+    unit("input_audio_hours", HOUR_SECONDS, SECONDS | AUDIO | INPUT, |_| Some(0)),
+    unit("input_document_kpages", THOUSAND, PAGES | INPUT, |_| Some(0)),
+    unit("input_annotated_document_kpages", THOUSAND, PAGES | INPUT | ANNOTATED, |_| Some(0)),
+    unit("web_searches_kcount", THOUSAND, WEB_SEARCHES, |_| Some(0)),
+    unit("storage_searches_kcount", THOUSAND, STORAGE_SEARCHES, |_| Some(0)),
+    unit("requests_kcount", THOUSAND, REQUESTS, |_| Some(1)),
 ];
 
-const fn unit(key: &'static str, per: u64, properties: u32) -> Unit {
-    Unit { key, per, properties }
+const fn unit(key: &'static str, per: u64, properties: u32, count: fn(&Usage) -> Option<u64>) -> Unit {
+    Unit { key, per, properties, count }
+}
+
+/// A count that nobody gives is none.
+fn of(count: Option<u64>) -> Option<u64> {
+    count.or(Some(0))
+}
+
+/// What is of two kinds: none if one of them is none, else unknown.
+fn both(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    let is_none = |count: Option<u64>| count.is_none_or(|count| count == 0);
+    (is_none(one) || is_none(other)).then_some(0)
+}
+
+/// A cache is kept for minutes unless somebody says for an hour.
+fn cached_for_minutes(usage: &Usage) -> Option<u64> {
+    of(usage.cache_write)?.checked_sub(of(usage.cache_write_1h)?)
 }
 
 /// No two units have the same properties.
@@ -125,6 +147,11 @@ impl Unit {
         self.properties & OUTPUT != 0
     }
 
+    /// Whether it is what is written to a cache for an hour.
+    pub(super) fn is_cached_for_an_hour(&self) -> bool {
+        self.properties == TOKENS | INPUT | CACHE_WRITE | HOUR
+    }
+
     /// Whether tokens are counted.
     pub(super) fn is_tokens(&self) -> bool {
         self.properties & TOKENS != 0
@@ -134,28 +161,7 @@ impl Unit {
     /// tokens that came from a cache, how many are both. What a call's usage has no count for (searches, pages, seconds) is
     /// taken for none.
     pub(super) fn count_in(&self, usage: &Usage) -> Option<u64> {
-        let of = |count: Option<u64>| Some(count.unwrap_or(0));
-        let both = |one: Option<u64>, other: Option<u64>| (of(one) == Some(0) || of(other) == Some(0)).then_some(0);
-        match self.key {
-            "input_mtok" => of(usage.input),
-            "output_mtok" => of(usage.output),
-            "cache_read_mtok" => of(usage.cache_read),
-            "cache_write_mtok" => of(usage.cache_write),
-            // a cache is kept for minutes unless somebody says for an hour
-            "cache_write_5m_mtok" => of(usage.cache_write)?.checked_sub(of(usage.cache_write_1h)?),
-            CACHE_WRITE_1H => of(usage.cache_write_1h),
-            "input_text_mtok" => of(usage.text.input),
-            "output_text_mtok" => of(usage.text.output),
-            "input_audio_mtok" => of(usage.audio.input),
-            "output_audio_mtok" => of(usage.audio.output),
-            "input_image_mtok" => of(usage.image.input),
-            "output_image_mtok" => of(usage.image.output),
-            "cache_audio_read_mtok" => both(usage.cache_read, usage.audio.input),
-            "cache_image_read_mtok" => both(usage.cache_read, usage.image.input),
-            "output_reasoning_mtok" => of(usage.reasoning),
-            "requests_kcount" => Some(1),
-            _ => Some(0),
-        }
+        (self.count)(usage)
     }
 }
 
