@@ -42,6 +42,8 @@ pub enum Fault {
     ResetAfterBody,
     /// All of the body is passed on and the client is reset at once; ClickHouse works on, and nobody reads its answer.
     Abandon,
+    /// The same, and from then on everything meets [`Fault::Refuse`], until that is changed.
+    AbandonThenRefuse,
     /// All is passed on, ClickHouse answers, and the answer is cut.
     CutAnswer,
     /// An answer with HTTP status 500 and this code of ClickHouse; nothing is passed on.
@@ -65,6 +67,10 @@ pub enum Fault {
 }
 
 impl Fault {
+    fn is_abandoned(self) -> bool {
+        matches!(self, Self::Abandon | Self::AbandonThenRefuse)
+    }
+
     /// Whether a request that is no INSERT meets it too.
     fn is_of_the_whole_server(self) -> bool {
         matches!(self, Self::Refuse | Self::Stall | Self::HalfOpen)
@@ -246,8 +252,8 @@ impl Shared {
             }
             _ => self.pass_on(&mut insert, head, &body, client)?,
         };
-        // an answer that ClickHouse never gave was not cut
-        if fault != Fault::CutAnswer || insert.status == Some(200) {
+        // an answer that ClickHouse never gave was not cut; what is abandoned is counted at once
+        if !fault.is_abandoned() && (fault != Fault::CutAnswer || insert.status == Some(200)) {
             self.count(fault);
         }
         if head.is_insert() {
@@ -283,7 +289,11 @@ impl Shared {
             reset(client);
             return Ok(false);
         }
-        if insert.fault == Fault::Abandon {
+        if insert.fault == Fault::AbandonThenRefuse {
+            self.plan().standing = Fault::Refuse;
+        }
+        if insert.fault.is_abandoned() {
+            self.count(insert.fault);
             reset(client);
         }
         let mut from_engine = BufReader::new(engine);
@@ -293,7 +303,7 @@ impl Shared {
         if insert.fault == Fault::CutAnswer {
             reset(client);
         }
-        if matches!(insert.fault, Fault::Abandon | Fault::CutAnswer) {
+        if insert.fault.is_abandoned() || insert.fault == Fault::CutAnswer {
             return Ok(false);
         }
         let mut to_client = client;

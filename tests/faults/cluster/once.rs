@@ -3,7 +3,7 @@
 //! ```text
 //! refused    a span of this name is refused by the shard that gets it, not by the node that takes the insert
 //! viewed     a view on the shard refuses it after the shard has stored it
-//! slow       the shard works on it for a while
+//! slow       the shard works on it for a while; slower: for a longer one
 //! ```
 
 use std::fs;
@@ -19,7 +19,8 @@ use support::wire::Span;
 use support::{Service, wait_until};
 
 /// How long a shard works on a slow row. ClickHouse allows 3 s for those of a block.
-const SLOW_SECONDS: f64 = 0.05;
+const SLOW_SECONDS: f64 = 0.03;
+const SLOWER_SECONDS: f64 = 0.14;
 /// Spans of a request.
 pub(crate) const SPANS: u64 = 40;
 /// Refused ones among them, by their place: neighbours, and one in the other half.
@@ -27,6 +28,7 @@ pub(crate) const REFUSED: [usize; 3] = [7, 8, 30];
 
 /// A cluster, a Millrace, and what was sent so far.
 pub(crate) struct Scene {
+    topology: String,
     pub(crate) cluster: Cluster,
     pub(crate) proxy: Proxy,
     pub(crate) service: Service,
@@ -51,6 +53,7 @@ impl Scene {
         for (name, check) in [
             ("refused", "SpanName != 'refused'".to_owned()),
             ("slow", format!("if(SpanName = 'slow', sleepEachRow({SLOW_SECONDS}), 0) = 0")),
+            ("slower", format!("if(SpanName = 'slower', sleepEachRow({SLOWER_SECONDS}), 0) = 0")),
         ] {
             let sql = format!("ALTER TABLE otel_traces_local ON CLUSTER one ADD CONSTRAINT {name} CHECK {check}");
             cluster.sql(0).rows(&sql, &[]);
@@ -61,7 +64,8 @@ impl Scene {
         let proxy = Proxy::before(port_of(&cluster, node), Fault::Pass);
         let service = millrace_through(&cluster, &proxy);
         let watch = Some(Watch::start(&service));
-        let mut scene = Self { cluster, proxy, service, watch, accepted: 0, refused: 0 };
+        let mut scene =
+            Self { topology: format!("{shards}x{replicas}"), cluster, proxy, service, watch, accepted: 0, refused: 0 };
         scene.send(With::Nothing);
         scene.assert_each_once("the first rows");
         scene
@@ -83,8 +87,17 @@ impl Scene {
     }
 
     /// The same with a row that a view refuses.
-    pub(crate) fn send_viewed(&mut self) {
-        self.send_renamed(With::Nothing, |spans| spans[9].name = "viewed".to_owned());
+    pub(crate) fn send_viewed(&mut self, with: With) {
+        // beside refused rows, so that the search comes down to it alone
+        self.send_renamed(with, |spans| spans[9].name = "viewed".to_owned());
+    }
+
+    /// One whose first half takes long.
+    pub(crate) fn send_slower(&mut self) {
+        self.send_renamed(With::Nothing, |spans| {
+            let half = spans.len() / 2;
+            spans.iter_mut().take(half).for_each(|span| span.name = "slower".to_owned());
+        });
     }
 
     fn send_renamed(&mut self, with: With, rename: impl FnOnce(&mut [Span])) {
@@ -109,9 +122,14 @@ impl Scene {
         wait_until(&format!("nothing is pending: {what}"), || {
             (self.service.metric("millrace_spans_pending")? == 0.0).then_some(())
         });
+        assert_eq!(
+            self.rows_in_dead_letters(),
+            self.refused,
+            "{what}: dead letters have the refused rows and no other"
+        );
         assert_stored_once(&self.cluster, self.accepted - self.refused);
-        let (accepted, refused) = (self.accepted, self.refused);
-        println!("{what}: {accepted} accepted, {} stored once, {refused} dead letters", accepted - refused);
+        let (topology, accepted, refused) = (&self.topology, self.accepted, self.refused);
+        println!("{topology}, {what}: {accepted} accepted, {} stored once, {refused} dead letters", accepted - refused);
     }
 
     /// Of all lives of the service.
