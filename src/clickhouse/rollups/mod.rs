@@ -83,7 +83,7 @@ pub struct Hour {
 /// A day of `otel_traces`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
 pub struct Day {
-    /// When it begins, in seconds since 1970.
+    /// When it begins in the time zone of the server, in seconds since 1970.
     pub start_secs: i64,
     /// Another value than before means that parts changed.
     pub mark: u64,
@@ -291,10 +291,10 @@ where
 /// If ClickHouse rejects the statement or is unreachable.
 pub async fn days(client: &Client) -> Result<Vec<Day>, Failure> {
     let sql = format!(
-        "SELECT toInt64(toUnixTimestamp(toDateTime(YYYYMMDDToDate(toUInt32OrZero(extract(partition_id, '([0-9]{{8}})$'))), 'UTC'))) \
-         AS start_secs, \
+        "SELECT start_secs, mark FROM (SELECT toUInt32OrZero(extract(partition_id, '([0-9]{{8}})$')) AS day, \
+         if(day = 0, 0, toInt64(toUnixTimestamp(toDateTime(YYYYMMDDToDate(day))))) AS start_secs, \
          sum(cityHash64(name)) AS mark FROM {} WHERE active AND database = '{}' AND table IN ('{TABLE}', '{TABLE}_local') \
-         GROUP BY start_secs ORDER BY start_secs DESC {SKIP_ABSENT}",
+         GROUP BY day) ORDER BY start_secs DESC {SKIP_ABSENT}",
         system_table(client.cluster(), "parts"),
         client.database(),
     );
@@ -314,13 +314,14 @@ pub async fn ends(client: &Client) -> Result<Began, Failure> {
     Ok(ends.first().map_or(0..=0, |(first, last)| *first..=*last))
 }
 
-/// What each hour has of which spans began in that time.
+/// What each hour has of which spans began in that time; hours are counted from its beginning, whatever the time zone.
 ///
 /// # Errors
 /// If ClickHouse rejects the statement or is unreachable.
 pub async fn hours(client: &Client, began: &Began) -> Result<Vec<Hour>, Failure> {
+    let base = began.start() / 1_000_000_000;
     let sql = format!(
-        "SELECT toInt64(toUnixTimestamp(toStartOfHour(Timestamp))) AS start_secs, count() AS spans, \
+        "SELECT {base} + intDiv(toInt64(toUnixTimestamp(Timestamp)) - {base}, 3600) * 3600 AS start_secs, count() AS spans, \
          countIf(Operation != '') AS genai, sum(cityHash64(ifNull(CostTotal, 0))) AS costs FROM {} WHERE {} GROUP BY start_secs",
         client.table(),
         within_time(began),
