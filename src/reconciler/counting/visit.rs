@@ -28,6 +28,9 @@ const MINUTE_NANOS: i64 = 60 * 1_000_000_000;
 /// Traces that last at most this are read together with others that began about when they did.
 const SHORT_NANOS: i64 = 15 * MINUTE_NANOS;
 const MIDDLING_NANOS: i64 = 120 * MINUTE_NANOS;
+/// So many short traces, or as many as are no further apart than that, are read together all the same.
+const FEW: usize = 100;
+const FAR_NANOS: i64 = 6 * 60 * MINUTE_NANOS;
 /// Traces that one statement names at most.
 pub(super) const TRACES_MAX: usize = 1_000;
 
@@ -106,11 +109,28 @@ fn near_each_other(looks: Vec<Look>) -> Vec<Vec<Look>> {
         };
         together.entry(key).or_default().push(look);
     }
-    let mut batches: Vec<Vec<Look>> = Vec::new();
-    for looks in together.into_values() {
-        batches.extend(looks.chunks(TRACES_MAX).map(<[Look]>::to_vec));
+    let mut batches: Vec<(i64, Vec<Look>)> = Vec::new();
+    for ((class, _, _), looks) in together {
+        let first = looks.iter().map(|look| *look.began.start()).min();
+        match batches.last_mut() {
+            // few traces that are far from each other: one statement costs less than many
+            Some((of_class, few))
+                if class == SHORT_NANOS
+                    && *of_class == SHORT_NANOS
+                    && few.len() < FEW
+                    && few
+                        .first()
+                        .map(|look| *look.began.start())
+                        .zip(first)
+                        .is_some_and(|(a, b)| b.saturating_sub(a) < FAR_NANOS) =>
+            {
+                few.extend(looks);
+            }
+            _ => batches.push((class, looks)),
+        }
     }
-    batches
+    let chunks = |(_, looks): &(i64, Vec<Look>)| looks.chunks(TRACES_MAX).map(<[Look]>::to_vec).collect::<Vec<_>>();
+    batches.iter().flat_map(chunks).collect()
 }
 
 /// What is known of the traces of a batch.
