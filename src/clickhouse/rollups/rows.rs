@@ -11,7 +11,7 @@ use std::hash::{Hash, Hasher};
 pub struct SpanRow {
     /// When it was read, in microseconds since 1970, by the clock of the server.
     pub read_at: u64,
-    /// What of it makes it another row: see [`checksum`](super::checksum).
+    /// What of it makes it another row: see `CHECKSUM` in `mod.rs`.
     pub checksum: u64,
     /// Its workspace.
     pub workspace: String,
