@@ -125,9 +125,9 @@ fn of_a_segment_in_doubt_only_what_is_missing_is_inserted() {
         service.start_again();
         for number in present {
             let sql = format!(
-                "INSERT INTO otel_traces (Timestamp, TraceId, SpanId, SpanName, SegmentId) VALUES \
-                 (fromUnixTimestamp64Nano(toInt64({})), '{}{number:016x}', '8{number:015x}', 'span {number}', \
-                 '00000000-0000-0007-0000-000000000008')",
+                "INSERT INTO otel_traces (Timestamp, TraceId, SpanId, SpanName, SpanKind, ServiceName, Duration, SegmentId) \
+                 VALUES (fromUnixTimestamp64Nano(toInt64({})), '{}{number:016x}', '8{number:015x}', 'span {number}', \
+                 'Client', 'simulated', {number}, '00000000-0000-0007-0000-000000000008')",
                 1_790_000_000_000_000_000_u64 + number % 3 / 2 * 86_400_000_000_000 + number,
                 "01".repeat(8),
             );
