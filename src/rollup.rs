@@ -48,11 +48,15 @@ pub async fn run(config: &Config, action: &Action, client: &Client, out: &mut im
 
 fn show(done: Rebuilt, is_terminal: bool) {
     let Rebuilt { hours, hours_all, traces, rows } = done;
-    let filled = BAR_LETTERS * hours / hours_all.max(1);
-    let bar = format!("{}{}", "#".repeat(filled), "-".repeat(BAR_LETTERS.saturating_sub(filled)));
-    let text = format!("[{bar}] {hours}/{hours_all} hours, {traces} traces, {rows} rows");
+    let text = format!("{}, {traces} traces, {rows} rows", hours_bar(hours, hours_all));
     let (begin, end) = if is_terminal { ("\r", "") } else { ("", "\n") };
     let _reader_gone = write!(std::io::stderr(), "{begin}{text}{end}").and_then(|()| std::io::stderr().flush());
+}
+
+/// How many hours are done, as a bar and in numbers.
+pub(crate) fn hours_bar(done: usize, all: usize) -> String {
+    let filled = BAR_LETTERS * done / all.max(1);
+    format!("[{}{}] {done}/{all} hours", "#".repeat(filled), "-".repeat(BAR_LETTERS.saturating_sub(filled)))
 }
 
 /// A time on the command line.

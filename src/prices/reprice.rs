@@ -12,13 +12,12 @@ use crate::genai::call::Call;
 use crate::genai::cost::Usd;
 use crate::genai::prices::Prices;
 use crate::genai::usage::{Sides, Usage};
+use crate::rollup::hours_bar;
 use crate::time::UnixNanos;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 const NANOS_PER_HOUR: i64 = 3_600 * NANOS_PER_SECOND;
 const PICO_PER_USD: u128 = 1_000_000_000_000;
-/// Letters of the progress bar.
-const BAR_LETTERS: usize = 30;
 
 /// What became of a model's calls.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -142,10 +141,8 @@ fn show_progress(hours: usize, all: usize) {
     if !io::stderr().is_terminal() {
         return;
     }
-    let filled = BAR_LETTERS * hours / all.max(1);
-    let bar = format!("{}{}", "#".repeat(filled), "-".repeat(BAR_LETTERS.saturating_sub(filled)));
     let end = if hours == all { "\n" } else { "" };
-    let _reader_gone = write!(io::stderr(), "\r[{bar}] {hours}/{all} hours{end}").and_then(|()| io::stderr().flush());
+    let _reader_gone = write!(io::stderr(), "\r{}{end}", hours_bar(hours, all)).and_then(|()| io::stderr().flush());
 }
 
 fn show(changes: &Changes, is_dry_run: bool, out: &mut impl Write) -> io::Result<()> {
