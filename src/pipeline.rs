@@ -88,6 +88,9 @@ pub enum IngestError {
          (receivers.timestamps.days_per_hour); try again"
     )]
     ManyDays,
+    /// What earlier runs accepted is still being read: until that is over a repeat would not be recognised.
+    #[error("Millrace is starting: it reads what waits in its journal; try again")]
+    Starting,
     /// The service is stopping.
     #[error("Millrace is stopping; try again")]
     Stopping,
@@ -122,8 +125,8 @@ impl IngestError {
         !matches!(self, Self::NeverFits { .. } | Self::KeyReused)
     }
 
-    const CLOSABLE: [Self; 5] =
-        [Self::DiskFull, Self::NoFile, Self::JournalFull, Self::JournalGone, Self::JournalFailed];
+    const CLOSABLE: [Self; 6] =
+        [Self::DiskFull, Self::NoFile, Self::JournalFull, Self::JournalGone, Self::JournalFailed, Self::Starting];
 }
 
 /// The receivers' end.

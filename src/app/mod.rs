@@ -1,11 +1,12 @@
 //! Puts the parts together, starts them, and stops them in order.
 //!
 //! ```text
-//! start   listen everywhere -> journal -> embedded ClickHouse -> committer, exporter -> receivers -> "ready"
+//! start   listen everywhere -> embedded ClickHouse -> journal is read -> committer, exporter -> receivers -> "ready"
+//!                                                     '- takes long: receivers answer "try again" meanwhile
 //! stop    receivers answer what is in flight -> committer -> exporter stores what it can -> embedded ClickHouse -> admin
 //! ```
 //!
-//! All long-lived tasks are spawned here: `App::build` opens and connects the parts, `App::spawn` starts them, and
+//! All long-lived tasks are spawned here: `App::build` opens and connects the parts, `App::start` starts them, and
 //! `stop.rs` waits for the end.
 
 mod alone;
@@ -23,12 +24,11 @@ pub use store::{clickhouse_dir, client, layout, schema};
 
 use crate::admin::Admin;
 use crate::clickhouse::{Availability, Client, nodes};
-use crate::committer::Committer;
 use crate::config::Config;
 use crate::connections::{self, Connections};
 use crate::exporter::Exporter;
 use crate::journal::Backlog;
-use crate::pipeline;
+use crate::pipeline::{self, AdmissionGate, IngestError};
 use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
 use crate::reconciler::superseded::Superseder;
@@ -36,16 +36,20 @@ use crate::telemetry::Metrics;
 use crate::timestamps::Budget;
 use crate::traces::{TRACES_MAX_DEFAULT, Traces};
 use anyhow::Context as _;
+use journal::Opening;
 use listeners::Listeners;
-use parts::{Receivers, Shared};
+use parts::{MakeCommitter, Receivers, Shared};
 use ready::Addresses;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use stop::{Running, Serving, StopTimeouts, Tasks, Tokens};
 use store::Store;
 use tokio::sync::mpsc;
 use warm::{LEARNED_BATCHES_MAX, WarmUp};
+
+/// A start that takes longer to read its journal answers senders meanwhile; before that they wait, as they did for the process.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Runs everything until SIGTERM or SIGINT.
 ///
@@ -54,7 +58,7 @@ use warm::{LEARNED_BATCHES_MAX, WarmUp};
 pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let app = App::build(&config)?;
     let backlog = app.backlog.clone();
-    app.spawn(ready_file)?.until_stopped().await?;
+    app.start(ready_file).await?.until_stopped().await?;
     stop::report_what_is_left(&backlog)
 }
 
@@ -68,8 +72,10 @@ struct App {
     metrics: Metrics,
     availability: Availability,
     backlog: Backlog,
+    gate: AdmissionGate,
     receivers: Receivers,
-    committer: Committer,
+    opening: Opening,
+    committer: MakeCommitter,
     exporter: Exporter,
     joiner: Joiner,
     superseder: Superseder,
@@ -87,7 +93,7 @@ impl App {
         let metrics = Metrics::new().context("failed to register the metrics")?;
         let tokens = Tokens::default();
         let (pipeline, queue) = pipeline::channel(config.memory.pipeline_bytes(), &metrics);
-        let (journal, dedup, is_new) = journal::open(config, &metrics)?;
+        let (opening, is_new) = journal::open(config, &metrics)?;
         let store = Store::new(config)?;
         let (learn, learned) = mpsc::channel(LEARNED_BATCHES_MAX);
         let prices = config.prices.load()?.map(Arc::new);
@@ -103,16 +109,18 @@ impl App {
             days: Arc::new(Budget::new(&config.receivers.timestamps, Instant::now())),
             stopping: tokens.receivers.clone(),
         };
-        let backlog = journal.backlog().clone();
+        let backlog = opening.backlog().clone();
         let joiner = shared.joiner();
         Ok(Self {
-            superseder: shared.superseder(dedup.noted()),
+            superseder: shared.superseder(opening.noted()),
             counter: shared.counter(),
             admin: shared.admin(&pipeline, &backlog, &joiner, &store),
             joiner,
             exporter: shared.exporter(&backlog),
             warm_up: shared.warm_up(learn, is_new),
-            committer: shared.committer(queue, journal, dedup, learned, pipeline.gate()),
+            committer: shared.committer(queue, learned, pipeline.gate()),
+            gate: pipeline.gate(),
+            opening,
             receivers: shared.receivers(pipeline),
             availability: shared.availability,
             timeouts: StopTimeouts::new(config.exporter.drain_timeout),
@@ -126,9 +134,9 @@ impl App {
     }
 
     /// # Errors
-    /// If a listener has no address.
-    fn spawn(self, ready_file: Option<PathBuf>) -> anyhow::Result<Running> {
-        let Self { tokens, receivers, committer, exporter, joiner, superseder, counter, .. } = self;
+    /// If a listener has no address, or the journal cannot be read.
+    async fn start(self, ready_file: Option<PathBuf>) -> anyhow::Result<Running> {
+        let Self { tokens, receivers, opening, committer, exporter, joiner, superseder, counter, .. } = self;
         let addresses = Addresses::of(&self.listeners, &self.store)?;
         let client = self.store.client.clone();
         let engine = self.store.spawn(&self.metrics, tokens.engine.clone());
@@ -136,6 +144,20 @@ impl App {
         let watching = tokio::spawn(async {
             tokio::join!(endpoints.watch(), nodes::watch(client, self.availability));
         });
+        let mut recovering = tokio::task::spawn_blocking(move || opening.recover());
+        let soon = tokio::time::timeout(ANSWERED_WITHIN, &mut recovering).await.ok();
+        if soon.is_none() {
+            tracing::info!("reading what waits in the journal; until that is done, senders are told to try again");
+            self.gate.set(Some(IngestError::Starting));
+        }
+        let serving = Serving::spawn(self.listeners, &self.connections, receivers, self.admin, &tokens);
+        let recovered = match soon {
+            Some(recovered) => recovered,
+            None => recovering.await,
+        };
+        let (journal, dedup) = recovered.context("reading the journal failed")??;
+        let committer = committer(journal, dedup);
+        self.gate.set(None);
         let draining = tokens.drain.clone();
         let tasks = Tasks {
             committing: tokio::task::spawn_blocking(move || committer.run(draining)),
@@ -143,7 +165,7 @@ impl App {
             joining: tokio::spawn(joiner.run(tokens.receivers.clone())),
             superseding: tokio::spawn(superseder.run(tokens.receivers.clone())),
             counting: tokio::spawn(counter.run(tokens.receivers.clone())),
-            serving: Serving::spawn(self.listeners, &self.connections, receivers, self.admin, &tokens),
+            serving,
         };
         let warmed = tokio::spawn(self.warm_up.run());
         tokio::spawn(ready::announce(addresses, warmed, ready_file));

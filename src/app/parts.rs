@@ -55,6 +55,9 @@ pub(super) struct Receivers {
     pub(super) chat: Arc<ChatReceiver>,
 }
 
+/// Makes the committer once the journal was read.
+pub(super) type MakeCommitter = Box<dyn FnOnce(Journal, DedupIndex) -> Committer + Send>;
+
 impl Shared<'_> {
     pub(super) fn receivers(&self, pipeline: Pipeline) -> Receivers {
         let config = self.config;
@@ -123,31 +126,30 @@ impl Shared<'_> {
     pub(super) fn committer(
         &self,
         queue: QueueReceiver,
-        journal: Journal,
-        dedup: DedupIndex,
         learned: mpsc::Receiver<Vec<recent::Stored>>,
         gate: AdmissionGate,
-    ) -> Committer {
+    ) -> MakeCommitter {
         let config = self.config;
-        Committer {
+        let limits = Limits {
+            rows: config.journal.segment_rows,
+            bytes: config.journal.segment_bytes.0,
+            age: config.exporter.flush_after,
+        };
+        let acks = [config.receivers.otlp_grpc.ack, config.receivers.http.ack];
+        let (metrics, days, notes) = (self.metrics.clone(), Arc::clone(&self.days), self.notes.clone());
+        Box::new(move |journal, dedup| Committer {
             queue,
             journal,
             dedup,
             learned,
             gate,
-            metrics: self.metrics.clone(),
+            metrics,
             clock: Clock::System,
-            limits: Limits {
-                rows: config.journal.segment_rows,
-                bytes: config.journal.segment_bytes.0,
-                age: config.exporter.flush_after,
-            },
-            days: Arc::clone(&self.days),
-            notes: self.notes.clone(),
-            watches_disk: [config.receivers.otlp_grpc.ack, config.receivers.http.ack]
-                .iter()
-                .any(|ack| *ack > Ack::Memory),
-        }
+            limits,
+            days,
+            notes,
+            watches_disk: acks.iter().any(|ack| *ack > Ack::Memory),
+        })
     }
 
     pub(super) fn exporter(&self, backlog: &Backlog) -> Exporter {

@@ -1,6 +1,7 @@
 //! What the journal asks of a file system: the seam where tests put in disks that fail.
 
 use super::error::OpenError;
+use crate::numbers::to_u64;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -123,6 +124,11 @@ pub trait Readable: Send + Sync {
     /// # Errors
     /// Those of the file system.
     fn read_all(&self) -> io::Result<Vec<u8>>;
+    /// Fills the buffer from that place on; returns how much of it, which is less than all only at the end of the file.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
 }
 
 /// A file parts of which are written over. They need not be durable.
@@ -244,6 +250,19 @@ impl Readable for OpenFile {
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, at.saturating_add(to_u64(filled))) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
     }
 }
 

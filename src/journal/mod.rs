@@ -10,6 +10,7 @@
 //! opening   config.rs  open.rs
 //!           recover.rs       the start after whatever happened before
 //!           replay.rs        what it tells the dedup index
+//!           identities.rs    which rows a segment has, read without them
 //! files     disk.rs          what is asked of a file system
 //!           folder.rs        the machine's: a folder that is locked, and known to be the one that was opened
 //!           format.rs        a segment's file: its header, its frames, what its name says
@@ -40,6 +41,7 @@ mod displaced;
 mod error;
 mod folder;
 mod format;
+mod identities;
 mod ledger;
 mod loaded;
 mod open;
@@ -68,6 +70,7 @@ pub use error::{CommitError, Full, Gone, OpenError};
 pub use folder::MachineFolder;
 pub use format::Unreadable;
 pub use loaded::{InDoubt, LoadError, Loaded, Part, RowsLost, Whole};
+pub use open::Unread;
 pub use queue::{History, Order};
 pub use records::IsNew;
 pub use recover::Recovered;

@@ -1,4 +1,4 @@
-//! Opening a journal.
+//! Opening a journal: its folder is locked first, and read afterwards, which takes longer the more waits in it.
 
 use super::active::Scratch;
 use super::backlog::Backlog;
@@ -14,23 +14,19 @@ use crate::telemetry::Metrics;
 use std::path::Path;
 use std::sync::Arc;
 
-impl Journal {
-    /// Opens the journal in a folder, after whatever ended the last run: torn ends are cut, everything whole waits for
-    /// ClickHouse again. `replay` is given the spans in it, newest segment first, until it returns false.
+/// A journal of which nothing is read yet: no rows can be added to it.
+pub struct Unread(Journal);
+
+impl Unread {
+    /// Takes the journal in a folder.
     ///
     /// # Errors
-    /// If another process uses it, or on an I/O error.
-    pub fn open(
-        options: Options,
-        disk: Arc<dyn Folder>,
-        metrics: Metrics,
-        replay: &mut dyn FnMut(&Replay<'_>) -> bool,
-    ) -> Result<(Self, Recovered), OpenError> {
-        let dir = options.dir.clone();
-        let failed = |source| OpenError::Io { dir: dir.clone(), source };
-        disk.create_dir(&dir).map_err(failed)?;
-        let backlog = Backlog::new(Arc::clone(&disk), &dir, metrics.clone());
-        let mut journal = Self {
+    /// On an I/O error.
+    pub fn new(options: Options, disk: Arc<dyn Folder>, metrics: Metrics) -> Result<Self, OpenError> {
+        let dir = &options.dir;
+        disk.create_dir(dir).map_err(|source| OpenError::Io { dir: dir.clone(), source })?;
+        let backlog = Backlog::new(Arc::clone(&disk), dir, metrics.clone());
+        Ok(Self(Journal {
             disk,
             displaced: None,
             descriptors: Descriptors::default(),
@@ -44,11 +40,42 @@ impl Journal {
             next: None,
             scratch: Scratch::default(),
             options,
-        };
-        let recovered = journal.recover(replay).map_err(failed)?;
+        }))
+    }
+
+    /// The segments that wait for ClickHouse, as they are found.
+    #[must_use]
+    pub fn backlog(&self) -> &Backlog {
+        &self.0.backlog
+    }
+
+    /// Reads it, after whatever ended the last run: torn ends are cut, everything whole waits for ClickHouse again. `replay` is
+    /// given the spans in it, newest segment first, until it returns false. Blocks the thread.
+    ///
+    /// # Errors
+    /// On an I/O error.
+    pub fn recover(self, replay: &mut dyn FnMut(&Replay<'_>) -> bool) -> Result<(Journal, Recovered), OpenError> {
+        let Self(mut journal) = self;
+        let recovered = journal.recover(replay);
+        let recovered = recovered.map_err(|source| OpenError::Io { dir: journal.options.dir.clone(), source })?;
         journal.max_bytes = journal.default_max_bytes();
         journal.prepare_next();
         Ok((journal, recovered))
+    }
+}
+
+impl Journal {
+    /// Opens the journal in a folder: [`Unread::recover`] at once.
+    ///
+    /// # Errors
+    /// On an I/O error.
+    pub fn open(
+        options: Options,
+        disk: Arc<dyn Folder>,
+        metrics: Metrics,
+        replay: &mut dyn FnMut(&Replay<'_>) -> bool,
+    ) -> Result<(Self, Recovered), OpenError> {
+        Unread::new(options, disk, metrics)?.recover(replay)
     }
 
     /// The secret of the keys of reports in this folder: made once from `random`, and kept.

@@ -16,6 +16,7 @@
 use super::disk::{Disk, Folder, replace};
 use crate::columns::native::frames::checksum_of;
 use crate::ids::ReportKey;
+use crate::numbers::to_usize;
 use crate::time::UnixNanos;
 use std::io;
 use std::ops::Range;
@@ -24,7 +25,8 @@ use std::path::Path;
 const MAGIC: &[u8; 8] = b"ACCEPTED";
 /// The secret of the keys in a folder.
 pub(super) const SECRET_FILE: &str = "dedup-secret";
-const HEAD_BYTES: usize = 32;
+/// Everything before the keys.
+pub(super) const HEAD_BYTES: usize = 32;
 const CHECKSUM_BYTES: usize = 16;
 
 /// Reports that were accepted at once.
@@ -54,12 +56,17 @@ impl<'a> Record<'a> {
         out.extend_from_slice(&sum);
     }
 
+    /// How many bytes a record says to have that begins with these.
+    pub(super) fn claimed_bytes(head: &[u8]) -> Option<usize> {
+        let head = head.get(..HEAD_BYTES).filter(|head| head.starts_with(MAGIC))?;
+        let count: [u8; 4] = head.get(8..12)?.try_into().ok()?;
+        Some(to_usize(u32::from_le_bytes(count)) * ReportKey::BYTES + HEAD_BYTES + CHECKSUM_BYTES)
+    }
+
     /// The record that these bytes begin with, and how many of them it has.
     pub(super) fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
-        let head = bytes.get(..HEAD_BYTES).filter(|head| head.starts_with(MAGIC))?;
-        let count: [u8; 4] = head.get(8..12)?.try_into().ok()?;
-        let keys_end = usize::try_from(u32::from_le_bytes(count)).ok()? * ReportKey::BYTES + HEAD_BYTES;
-        let length = keys_end + CHECKSUM_BYTES;
+        let length = Self::claimed_bytes(bytes)?;
+        let (head, keys_end) = (bytes.get(..HEAD_BYTES)?, length - CHECKSUM_BYTES);
         let sum = bytes.get(keys_end..length)?;
         let number =
             |range: Range<usize>| head.get(range).and_then(|eight| eight.try_into().ok()).map(u64::from_le_bytes);

@@ -6,21 +6,19 @@
 //!      -> compare with the ledger: what was acknowledged and is not there is named and counted
 //! ```
 
-use super::archive::{self, number_of};
+use super::archive::number_of;
 use super::aside::{Aside, DAMAGED_DIR, Reason, move_aside, name_of};
 use super::disk::{self, Entry};
 use super::folder::LOCK_FILE;
 use super::format::{self, Damage, FileName, FileState, HEADER_BYTES_MAX, Header, Unreadable};
 use super::ledger::{Acknowledged, BOOT_FILE, Before, LEDGER_FILE};
 use super::loaded::RowsLost;
-use super::records::{SECRET_FILE, hash_of_secret};
-use super::replay::{Replay, ReplayedRows};
+use super::records::SECRET_FILE;
+use super::replay::Replayer;
 use super::sealed::{Body, Sealed};
 use super::segment_file::SegmentFile;
 use super::writer::Journal;
 use crate::bounds::SEGMENT_FILE_BYTES_MAX;
-use crate::columns::native::frames::decompress_checked_frame;
-use crate::columns::native::parse::Block;
 use crate::ids::SegmentId;
 use crate::numbers::to_u64;
 use crate::time::UnixNanos;
@@ -33,9 +31,6 @@ use std::sync::Arc;
 const NUMBERS_AHEAD_MAX: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// Odd names that the log shows.
 const ODD_NAMES_SHOWN: usize = 10;
-
-/// Is given the rows of an earlier run; returns false when those are enough.
-type Replayer<'s> = dyn FnMut(&Replay<'_>) -> bool + 's;
 
 /// What was found at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,6 +59,8 @@ struct Found {
     name: FileName,
     path: PathBuf,
     bytes: u64,
+    /// How many bytes its header has, or why it cannot be read.
+    header: Result<usize, Unreadable>,
     /// Its name says another id than its header, or another file says the same.
     is_odd: bool,
 }
@@ -107,11 +104,15 @@ impl Journal {
                 self.lose_whole(&file, Reason::TooLarge, before.of(id).map_or(0, |noted| noted.rows), &before)?;
                 continue;
             }
-            let needs_reading = file.name.state == FileState::Open || !has_enough;
-            let content = if needs_reading { self.read_or_leave(&file)? } else { None };
+            // the others are sent as they are: what is wrong with them is found then
+            let content = if file.name.state == FileState::Open { Some(self.disk.read(&file.path)?) } else { None };
             let scanned = content.as_ref().map(|bytes| (bytes.as_slice(), format::scan(bytes, format::is_of(id))));
-            if let (false, Some((bytes, Ok(scan)))) = (has_enough, &scanned) {
-                has_enough = !self.replay(id, bytes, scan, replay);
+            if !has_enough {
+                has_enough = !match &scanned {
+                    Some((bytes, Ok(scan))) => self.replay_scanned(id, bytes, scan, replay),
+                    Some((_, Err(_))) => true,
+                    None => self.replay_finished(id, (&file.path, file.bytes), file.header.ok(), replay),
+                };
             }
             match self.judge(&file, scanned, &before)? {
                 Judged::Waits(waits) => {
@@ -179,7 +180,7 @@ impl Journal {
         Ok(match (file.name.state, scanned) {
             (FileState::New, _) => Judged::Nothing { torn_bytes: 0 },
             (FileState::Stored { .. }, _) => Judged::Stored,
-            (_, Some((_, Err(why @ Unreadable::Version(_))))) => {
+            _ if let Err(why @ Unreadable::Version(_)) = file.header => {
                 tracing::error!(path = %file.path.display(), %why, "a segment of the journal is left where it is");
                 Judged::Left
             }
@@ -220,57 +221,6 @@ impl Journal {
         }
     }
 
-    /// Replays the rows of a segment; false when they are enough.
-    fn replay(&self, id: SegmentId, bytes: &[u8], found: &format::Scan, replay: &mut Replayer<'_>) -> bool {
-        let (mut content, secret) = (Vec::new(), hash_of_secret(self.options.secret));
-        // a number that is not a time is not from this journal
-        let began = UnixNanos::new(id.number());
-        found.framed(bytes).all(|(frame, record)| {
-            if let Some(record) = record.filter(|record| record.secret == secret) {
-                return replay(&Replay { accepted_at: record.accepted_at, rows: ReplayedRows::Keys(record.keys()) });
-            }
-            let Some(began) = began else { return true };
-            content.clear();
-            let whole = decompress_checked_frame(frame, &mut content);
-            match whole.ok().and_then(|()| Block::parse(&content).ok()) {
-                Some((block, _rest)) => replay(&Replay { accepted_at: began, rows: ReplayedRows::Block(&block) }),
-                None => true,
-            }
-        })
-    }
-
-    /// Replays the rows of segments that are gone, the latest first.
-    fn replay_archive(&self, listed: &[Entry], mut has_enough: bool, replay: &mut Replayer<'_>) -> io::Result<()> {
-        let secret = hash_of_secret(self.options.secret);
-        let numbered =
-            listed.iter().filter(|entry| entry.is_file).filter_map(|entry| Some((number_of(&entry.name)?, entry)));
-        let mut files: Vec<(u64, &Entry)> = numbered.collect();
-        files.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
-        let mut earlier = Vec::new();
-        for (number, entry) in files {
-            let path = self.options.dir.join(&entry.name);
-            let bytes = match self.disk.read(&path) {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    tracing::warn!(%error, path = %path.display(), "failed to read which spans were accepted; repeats of them may be stored again");
-                    Vec::new()
-                }
-            };
-            let mut keys = 0;
-            for record in archive::records(&bytes) {
-                keys += record.len();
-                if !has_enough && record.secret == secret {
-                    let rows = Replay { accepted_at: record.accepted_at, rows: ReplayedRows::Keys(record.keys()) };
-                    has_enough = !replay(&rows);
-                }
-            }
-            earlier.push((number, path, keys));
-        }
-        earlier.reverse();
-        self.backlog.retained().continue_archive(self.options.keys_max, earlier);
-        Ok(())
-    }
-
     /// Sets aside what has the name of a segment and is not a file; logs names that are not the journal's.
     fn name_what_is_odd(&self, listed: &[Entry]) -> io::Result<()> {
         let before = match self.disk.list(&self.options.dir.join(DAMAGED_DIR)) {
@@ -304,14 +254,15 @@ impl Journal {
         for entry in listed.iter().filter(|entry| entry.is_file) {
             let Some(name) = FileName::read(&entry.name) else { continue };
             let path = self.options.dir.join(&entry.name);
-            let header = match self.disk.read_front(&path, HEADER_BYTES_MAX) {
-                Ok(front) => Header::read(&front).ok().map(|(header, _)| header),
+            let front = match self.disk.read_front(&path, HEADER_BYTES_MAX) {
                 Err(error) if name.state == FileState::Open => return Err(error),
                 // it is sent when it can be read
-                Err(_) => None,
+                front => front.unwrap_or_default(),
             };
-            let id = header.map_or(name.id, |header| header.id);
-            let found = Found { name: FileName { id, ..name }, path, bytes: entry.bytes, is_odd: id != name.id };
+            let header = Header::read(&front);
+            let id = header.as_ref().map_or(name.id, |(header, _)| header.id);
+            let (header, is_odd) = (header.map(|(_, bytes)| bytes), id != name.id);
+            let found = Found { name: FileName { id, ..name }, path, bytes: entry.bytes, header, is_odd };
             by_id.entry(id).or_default().push(found);
         }
         let mut one_each = Vec::new();
@@ -369,17 +320,6 @@ impl Journal {
             self.last_number = self.last_number.max(id.number());
         } else {
             tracing::warn!(segment = %id, "a segment has a number that is far ahead of the clock; those to come do not follow it");
-        }
-    }
-
-    /// The content of a segment; what waits, or is stored, need not be readable now.
-    fn read_or_leave(&self, file: &Found) -> io::Result<Option<Vec<u8>>> {
-        match self.disk.read(&file.path) {
-            Err(error) if file.name.state != FileState::Open => {
-                tracing::warn!(%error, path = %file.path.display(), "failed to read a segment; its repeats may be stored again");
-                Ok(None)
-            }
-            read => read.map(Some),
         }
     }
 

@@ -117,6 +117,10 @@ mod tests {
         fn read_all(&self) -> io::Result<Vec<u8>> {
             Ok(Vec::new())
         }
+
+        fn read_at(&self, _buffer: &mut [u8], _at: u64) -> io::Result<usize> {
+            Ok(0)
+        }
     }
 
     #[test]

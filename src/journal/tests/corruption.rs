@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::journal::ledger::LEDGER_FILE;
+use crate::journal::testing::{Fault, Op};
 
 /// A segment's file, and what was committed to it.
 struct Written {
@@ -393,14 +394,14 @@ fn a_segment_of_a_later_version_is_left_where_it_is() {
         assert_eq!(opened.recovered, Recovered::default());
         assert!(disk.bytes_of(&path_of(name)) == later.bytes);
     }
-    // also when it is not read before it is sent
+    // also when its header cannot be read before it is sent
     let disk = SimDisk::default();
     let name = later.name;
     disk.put(&path_of(name), &later.bytes);
     let newer = written_by(5, &[2, 1], true);
     disk.put(&path_of(newer.name), &newer.bytes);
-    let metrics = Metrics::new().unwrap();
-    let (journal, recovered) = Journal::open(options(2), disk.shared(), metrics.clone(), &mut |_block| false).unwrap();
+    disk.fail_next(Op::Read, Fault::Io);
+    let Opened { journal, recovered, metrics, .. } = open(&disk, options(2)).unwrap();
     assert_eq!(recovered.segments, 2);
     let mut segment = take(journal.backlog(), Order::OldestFirst).unwrap();
     let why = segment.load().unwrap_err();

@@ -4,7 +4,8 @@ use super::load::{Load, Pace};
 use super::shim::{Call, Counter, Failure, FaultyDisk};
 use super::watch::Watch;
 use super::{rounds, wait_until_drained};
-use support::{Options, Service, http, wait_until};
+use support::service::free_port;
+use support::{Options, Service, http, samples, wait_until};
 
 fn service_on(disk: &FaultyDisk) -> Service {
     // small segments: files are made, renamed and removed all the time
@@ -138,4 +139,33 @@ fn a_file_that_cannot_be_renamed_costs_nothing_that_was_acknowledged() {
 #[test]
 fn a_file_that_cannot_be_made_costs_nothing_that_was_acknowledged() {
     names_fail(Call::Open, Counter::FailedOpens);
+}
+
+/// What waits may be more than a start reads in a moment: senders and health are answered meanwhile, and nothing is taken that may be
+/// a repeat.
+#[test]
+fn while_the_journal_is_read_senders_are_told_to_try_again() {
+    let disk = FaultyDisk::new();
+    let away = Some(format!("http://127.0.0.1:{}", free_port()));
+    let options =
+        Options { fixed_ports: true, clickhouse_url: away, environment: disk.environment(), ..Options::default() };
+    let mut service = Service::start_with(options);
+    let request = samples::request(3, samples::ordinary);
+    let send = |service: &Service| {
+        let headers = [("content-type", "application/x-protobuf")];
+        http::try_send("POST", &service.http("/v1/traces"), &headers, &request).ok()
+    };
+    assert_eq!(send(&service).map(|answer| answer.status), Some(200));
+    service.kill();
+    disk.set(Call::Read, Failure::Hang);
+    service.start_again_without_waiting();
+    let refused = wait_until("a sender is answered", || send(&service));
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "1"), "{}", refused.text());
+    let health = http::get(&service.health());
+    assert_eq!((health.status, health.text().contains("Millrace is starting")), (503, true), "{}", health.text());
+    disk.set(Call::Read, Failure::None);
+    wait_until("it accepts", || (http::get(&service.health()).status == 200).then_some(()));
+    assert_eq!(send(&service).map(|answer| answer.status), Some(200));
+    assert_eq!(service.metric("millrace_spans_duplicate_total"), Some(3.0), "the repeat is known");
+    assert_eq!(service.metric("millrace_spans_pending"), Some(3.0));
 }

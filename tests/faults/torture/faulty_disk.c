@@ -5,6 +5,7 @@
  *   1 write   0 well, 1 EIO, 2 ENOSPC (also for room reserved ahead), 3 half of what was asked is written
  *   2 rename  0 well, 1 EIO
  *   3 open    0 well, 1 EIO for a file that is to be made
+ *   4 read    0 well, 4 of a segment: does not return until this is 0 again
  *   8..       how often: good fsyncs, failed fsyncs, good writes, failed writes, short writes, failed renames, failed opens
  *
  * Only descriptors and paths with "/journal" in them are touched.
@@ -23,7 +24,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { FSYNC, WRITE, RENAME, OPEN };
+enum { FSYNC, WRITE, RENAME, OPEN, READ };
 enum { GOOD_FSYNCS = 8, FAILED_FSYNCS, GOOD_WRITES, FAILED_WRITES, SHORT_WRITES, FAILED_RENAMES, FAILED_OPENS };
 enum { FDS_MAX = 4096, PAGE_BYTES = 4096 };
 
@@ -50,14 +51,39 @@ static void count(int what) {
 
 static int is_journal_path(const char *path) { return path && strstr(path, "/journal") != NULL; }
 
-static int is_journal(int fd) {
-    char link[64], path[4096];
+/* Where a descriptor leads, if that is in the journal. */
+static int journal_path_of(int fd, char path[4096]) {
+    char link[64];
     if (!page || fd < 0) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path - 1);
+    ssize_t length = readlink(link, path, 4095);
     if (length <= 0) return 0;
     path[length] = 0;
     return path[0] == '/' && is_journal_path(path);
+}
+
+static int is_journal(int fd) {
+    char path[4096];
+    return journal_path_of(fd, path);
+}
+
+/* ---- read ---- */
+
+static void hold_read(int fd) {
+    char path[4096];
+    if (mode(READ) == 0 || !journal_path_of(fd, path)) return;
+    if (!strstr(path, ".segment") && !strstr(path, ".open")) return;
+    while (mode(READ) != 0) usleep(10000);
+}
+
+ssize_t pread(int fd, void *bytes, size_t asked, off_t at) {
+    hold_read(fd);
+    return REAL(pread)(fd, bytes, asked, at);
+}
+
+ssize_t pread64(int fd, void *bytes, size_t asked, off_t at) {
+    hold_read(fd);
+    return REAL(pread)(fd, bytes, asked, at);
 }
 
 /* ---- fsync ---- */

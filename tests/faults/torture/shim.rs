@@ -17,6 +17,7 @@ pub(crate) enum Call {
     Write = 1,
     Rename = 2,
     Open = 3,
+    Read = 4,
 }
 
 /// How it fails.
@@ -26,6 +27,7 @@ pub(crate) enum Failure {
     Eio = 1,
     Enospc = 2,
     Short = 3,
+    Hang = 4,
 }
 
 /// What is counted; the word of the page that holds it.
