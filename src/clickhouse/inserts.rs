@@ -190,6 +190,9 @@ const INSERT_SETTINGS: &[(&str, &str)] = &[
     ("max_insert_block_size", "10000000"),
     ("min_insert_block_size_rows", "10000000"),
     ("min_insert_block_size_bytes", "1073741824"),
+    // a block leaves out columns of which no row has anything, and that means empty. Otherwise the defaults of the table are
+    // computed anew for each block, which takes several times as long as all the rest of the insert: docs/performance.md
+    ("input_format_defaults_for_omitted_fields", "0"),
     // spans may be of any day: the exporter bounds how many partitions an insert touches
     ("max_partitions_per_insert_block", "0"),
     // so that the status line is the last word

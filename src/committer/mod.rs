@@ -8,8 +8,10 @@
 //! ```
 //!
 //! There is no timer in this way: alone, a request waits for its own fsync; under load each fsync carries all that came
-//! during the last one. A segment is handed to the exporter when it is full, or old enough and the exporter has nothing
-//! better to do, so that a backlog is made of few large inserts.
+//! during the last one. A segment is handed to the exporter when it is full, or old enough (`seal_timer.rs`) and the exporter
+//! has nothing better to do, so that a backlog is made of few large inserts.
+
+mod seal_timer;
 
 use crate::bounds::{self, GROUP_BYTES};
 use crate::clickhouse::recent;
@@ -24,6 +26,7 @@ use crate::telemetry::Metrics;
 use crate::time::Clock;
 use crate::timestamps::Budget;
 use crate::workspace::Workspace;
+use seal_timer::SealTimer;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
@@ -34,8 +37,6 @@ use tokio_util::sync::CancellationToken;
 
 /// A segment whose rows lie on this many days, each a partition of the table, is sent without waiting for more.
 const DAYS_PER_SEGMENT: usize = 32;
-/// A segment is handed over at this age when somebody waits for ClickHouse to have it.
-const AWAITED_AGE: Duration = Duration::from_millis(20);
 /// After a write that failed because the disk was full, the next is tried no sooner.
 const WRITE_FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// How often the disk is checked for free space.
@@ -74,7 +75,7 @@ pub struct Limits {
     pub rows: usize,
     /// At this many bytes before compression.
     pub bytes: usize,
-    /// At this age, if the exporter waits for one.
+    /// So early that ClickHouse has it at this age, if the exporter waits for one.
     pub age: Duration,
 }
 
@@ -131,26 +132,6 @@ struct Running {
     is_refusing: bool,
 }
 
-/// When the active segment of a lane is old enough to be sealed.
-struct SealTimer {
-    lane: Lane,
-    /// When it got its first row.
-    began: Option<Instant>,
-    /// A sender waits until ClickHouse has it.
-    is_awaited: bool,
-}
-
-impl SealTimer {
-    fn new(lane: Lane) -> Self {
-        Self { lane, began: None, is_awaited: false }
-    }
-
-    /// When it is old enough.
-    fn due(&self, age: Duration) -> Option<Instant> {
-        self.began.map(|began| began + if self.is_awaited { age.min(AWAITED_AGE) } else { age })
-    }
-}
-
 impl Running {
     fn new(parts: Committer) -> Self {
         let backlog = parts.journal.backlog().clone();
@@ -201,20 +182,27 @@ impl Running {
 
     /// When the first of the open segments is old enough.
     fn due(&self) -> Option<Instant> {
-        self.timers.iter().filter_map(|timer| timer.due(self.parts.limits.age)).min()
+        let age = self.age();
+        self.timers.iter().filter_map(|timer| timer.due(age)).min()
+    }
+
+    /// The age at which a segment is handed over.
+    fn age(&self) -> Duration {
+        seal_timer::age(self.parts.limits.age, self.backlog.insert_took())
     }
 
     fn seal_what_is_due(&mut self) {
-        let limits = self.parts.limits;
+        let (limits, age) = (self.parts.limits, self.age());
         for timer in &mut self.timers {
             let Some(size) = self.parts.journal.active(timer.lane) else { continue };
             let is_full =
                 size.rows >= limits.rows || size.content_bytes >= limits.bytes || size.days >= DAYS_PER_SEGMENT;
-            timer.began.get_or_insert_with(Instant::now);
-            let is_old = timer.due(limits.age).is_some_and(|due| due <= Instant::now());
+            let now = Instant::now();
+            timer.has_rows(now);
+            let is_old = timer.due(age).is_some_and(|due| due <= now);
             if is_full || is_old && self.backlog.wants_more() {
                 self.parts.journal.seal(timer.lane);
-                *timer = SealTimer::new(timer.lane);
+                timer.is_sealed(now);
             }
         }
     }
@@ -345,7 +333,8 @@ impl Running {
         let open = self.parts.journal.active(lane);
         if open.is_some_and(|size| size.content_bytes.saturating_add(bytes) > limit) {
             self.parts.journal.seal(lane);
-            self.timers.iter_mut().filter(|timer| timer.lane == lane).for_each(|open| *open = SealTimer::new(lane));
+            let now = Instant::now();
+            self.timers.iter_mut().filter(|timer| timer.lane == lane).for_each(|timer| timer.is_sealed(now));
         }
     }
 
@@ -380,7 +369,7 @@ impl Running {
                 let open = self.timers.iter().filter_map(|timer| self.parts.journal.active_id(timer.lane));
                 open.for_each(|id| self.backlog.attach(id, &waiter));
             }
-            self.timers.iter_mut().for_each(|timer| timer.is_awaited = true);
+            self.timers.iter_mut().for_each(SealTimer::is_awaited);
             waiter.done();
         } else {
             entry.answer(Ok(()));

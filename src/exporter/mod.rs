@@ -50,7 +50,8 @@ const STOP_CHECK: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// A row waits no longer than this for others before it is sent, if ClickHouse takes inserts.
+    /// ClickHouse has a row at this age, if it takes inserts, and as fast as the last one. Rows that come after a rest are sent
+    /// sooner.
     #[serde(with = "humantime_serde")]
     pub flush_after: Duration,
     /// Inserts under way at once.
@@ -65,7 +66,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            flush_after: Duration::from_millis(200),
+            flush_after: Duration::from_millis(900),
             concurrency: 2,
             order: Order::Fair,
             drain_timeout: Duration::from_secs(30),
@@ -286,8 +287,12 @@ impl Exporter {
         let within = confirm_within(history);
         let (frames, columns, token) = (whole.frames().clone(), whole.columns(), whole.token());
         let bytes = frames.len();
+        let began = Instant::now();
         let inserted = self.client.insert_frames(frames, columns, &token, within).await;
         self.count(bytes, inserted.as_ref().err());
+        if inserted.is_ok() {
+            self.backlog.note_insert_took(began.elapsed());
+        }
         inserted.inspect_err(|failure| note_under_way(history, &self.client, failure, within))
     }
 

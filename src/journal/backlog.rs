@@ -21,6 +21,7 @@ use crate::telemetry::Metrics;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The list; clones share it.
@@ -47,6 +48,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) queue: Queue,
     waiters: Waiters,
+    insert_took: Duration,
 }
 
 impl fmt::Debug for Backlog {
@@ -165,6 +167,17 @@ impl Backlog {
             }
             wanted.await;
         }
+    }
+
+    /// How long the last insert took that ClickHouse confirmed; zero before the first.
+    #[must_use]
+    pub fn insert_took(&self) -> Duration {
+        self.state().insert_took
+    }
+
+    /// ClickHouse confirmed an insert.
+    pub fn note_insert_took(&self, took: Duration) {
+        self.state().insert_took = took;
     }
 
     /// Notifies `waiter` of the end of that segment.

@@ -79,3 +79,19 @@ fn a_filter_on_attributes_does_not_read_messages_and_all_attributes_has_them() {
         assert_eq!(row["TotalTokens"], Value::Null, "unknown is not 0");
     }
 }
+
+#[test]
+fn a_block_that_leaves_out_a_column_says_that_it_is_empty_and_the_tables_default_is_not_computed_for_it() {
+    let service = Service::start();
+    let sql = service.sql();
+    sql.rows("ALTER TABLE otel_traces MODIFY COLUMN InputPreview DEFAULT concat('computed of ', SpanName)", &[]);
+    let spans = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span(1)]}]}]});
+    assert_eq!(post_json(&service.http("/v1/traces"), &spans).status, 200);
+    let stored = || sql.try_rows("SELECT InputPreview, Workspace FROM otel_traces", &[]).ok()?.pop();
+    let row = wait_until("the span is stored", stored);
+    assert_eq!(row, json!({"InputPreview": "", "Workspace": "default"}));
+    // as a segment of an earlier version, whose insert does not name the column
+    sql.rows("INSERT INTO otel_traces (Timestamp, SpanName) VALUES (now(), 'earlier')", &[]);
+    let earlier = sql.rows("SELECT InputPreview FROM otel_traces WHERE SpanName = 'earlier'", &[]);
+    assert_eq!(earlier, [json!({"InputPreview": "computed of earlier"})]);
+}

@@ -206,8 +206,10 @@ fn tables(layout: &Layout, name: &str, (create, distribute): (String, Option<Str
 
 fn spans(layout: &Layout) -> Vec<Part> {
     let mut parts = tables(layout, TABLE, (ddl::create_spans(layout), ddl::distribute_spans(layout)), true);
-    parts.extend(columns(layout, "Timestamp", "Links.Attributes"));
     let table = layout.local(TABLE);
+    // apart from the others: where it is not known, those are
+    parts.push(Part::Setting { table: table.clone(), setting: ddl::merging() });
+    parts.extend(columns(layout, "Timestamp", "Links.Attributes"));
     let settings = ddl::settings(layout).into_iter().chain(ddl::joining());
     parts.extend(settings.map(|setting| Part::Setting { table: table.clone(), setting }));
     parts
@@ -258,6 +260,7 @@ fn trace_times(layout: &Layout, found: &Found) -> Vec<Part> {
     }
     let both = (ddl::create_trace_times(layout), ddl::distribute_trace_times(layout));
     let mut parts = tables(layout, TRACE_TIMES, both, false);
+    parts.push(Part::Setting { table: layout.local(TRACE_TIMES), setting: ddl::merging() });
     parts.push(view(&layout.local(TRACE_TIMES)));
     parts.push(Part::TraceTimes { target: TRACE_TIMES.to_owned() });
     parts.push(Part::View { name: TRACE_ID_TS, select: ddl::select_trace_id_ts(layout) });
