@@ -23,9 +23,10 @@ use walk::Walk;
 const INTERVAL: Duration = Duration::from_millis(250);
 /// Pause after a failure.
 const FAILED_PAUSE: Duration = Duration::from_secs(5);
-/// An accepted row is in the table after about a second. The last look is about half an hour after the first.
+/// An accepted row is in the table within a second (`exporter.flush_after`), and the first look comes after that: one that finds a part of the
+/// reports is the last. The last look is about half an hour after the first.
 const PAUSES: Pauses = Pauses {
-    before: Duration::from_millis(500),
+    before: Duration::from_millis(1_250),
     first: Duration::from_millis(500),
     growth: 2,
     last: Duration::from_secs(1_024),
