@@ -9,6 +9,9 @@
 //! key      16 bytes of both, as the journal keeps it (ids.rs)
 //! ```
 //!
+//! Of a span read from the table, or from a segment of an earlier release, the report is not known. What is reported of it next is
+//! stored, because it may be another report, and noted: of equal rows one is removed soon.
+//!
 //! An entry is known for its window, and up to a thousandth longer. It may be forgotten earlier, when more than 8 younger
 //! ones came into its bucket: at random, the first at about half of the slots in use; and of one span's reports the 4
 //! youngest are known. Two spans are taken for one with a probability of 2 in 10^15 a look-up, two reports of one span of 1 in
@@ -47,14 +50,16 @@ const IDS_HEX: usize = TraceId::HEX + SpanId::HEX;
 /// Letters that tell the kinds of spans from each other.
 const KIND_LETTERS: usize = 2;
 
-/// Whether a report of a span was accepted before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a report of a span was accepted before. What comes later here takes precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Seen {
     /// No report of the span was; from now on this one counts as accepted.
     New,
     /// Another report was; from now on this one counts as accepted, too.
     AnotherReport,
-    /// This one was, within the window; or one whose content is not known.
+    /// A report was whose content is not known, perhaps this one; from now on this one counts as accepted, too.
+    Unknown,
+    /// This one was, within the window.
     Duplicate,
 }
 
@@ -63,7 +68,7 @@ pub enum Seen {
 pub struct Checked {
     /// Positions of those that were accepted before, in order.
     pub repeated: Vec<usize>,
-    /// Positions of those whose span was accepted before with another report, in order.
+    /// Positions of those whose span was accepted before with another report, or with one whose content is not known, in order.
     pub reported_again: Vec<usize>,
 }
 
@@ -185,7 +190,7 @@ impl DedupIndex {
                         checked.repeated.push(row);
                         continue;
                     }
-                    Seen::AnotherReport => checked.reported_again.push(row),
+                    Seen::AnotherReport | Seen::Unknown => checked.reported_again.push(row),
                     Seen::New => {}
                 }
                 kept.push(*key);
@@ -219,9 +224,11 @@ impl DedupIndex {
         let within = self.ticks_of(window);
         match self.table.look(keyed, self.tick, within) {
             Seen::AnotherReport => return None,
-            // what an earlier release accepted is known by its ids alone
-            Seen::New if self.table.look(key, self.tick, within) != Seen::Duplicate => {}
-            Seen::New | Seen::Duplicate => return Some(Checked { repeated: vec![0], ..Checked::default() }),
+            // what another instance or an earlier release accepted is known by its ids alone, which the key stands for
+            Seen::New if self.table.look(key, self.tick, within) < Seen::Unknown => {}
+            Seen::New | Seen::Unknown | Seen::Duplicate => {
+                return Some(Checked { repeated: vec![0], ..Checked::default() });
+            }
         }
         self.table.insert(keyed, self.tick, within);
         kept.push(keyed);

@@ -174,12 +174,12 @@ impl Found {
                 found.reports += 1;
                 found.oldest_report = Some(at);
             }
-            match (is_same || report_of(*slot) == 0, found.seen) {
-                _ if !is_known => {}
-                (true, _) => found.seen = Seen::Duplicate,
-                (false, Seen::New) => found.seen = Seen::AnotherReport,
-                (false, _) => {}
-            }
+            let seen = match report_of(*slot) {
+                _ if is_same => Seen::Duplicate,
+                0 => Seen::Unknown,
+                _ => Seen::AnotherReport,
+            };
+            found.seen = if is_known { found.seen.max(seen) } else { found.seen };
         }
         found
     }

@@ -174,14 +174,19 @@ fn many_reports_of_one_span_drive_out_each_other_and_no_other_span() {
 }
 
 #[test]
-fn a_span_of_which_nobody_knows_what_was_said_is_known_by_its_ids() {
+fn a_report_of_a_span_whose_earlier_report_is_not_known_is_stored_and_noted_and_then_known() {
     let mut index = DedupIndex::new(SECRET, 1_000, WINDOW);
     let (trace, span) = ids(1);
     let unknown = DedupIndex::key_of(index.seed_of(&Workspace::default()), trace, span, SpanKind::Client, None);
     index.remember(unknown, at(1), at(2));
-    let report = key(&index, 1);
-    assert_eq!(index.insert(report, at(2), WINDOW), Seen::Duplicate);
-    assert_eq!(index.insert(key(&index, 2), at(2), WINDOW), Seen::New);
+    let (noted, mut kept) = (index.noted(), Vec::new());
+    let seed = index.seed_of(&Workspace::default());
+    let checked = index.insert_all(seed, &group(&[1]), at(2), WINDOW, &mut kept);
+    assert_eq!(checked, Checked { repeated: vec![], reported_again: vec![0] });
+    assert_eq!((noted.take().len(), kept.len()), (1, 1), "of equal rows one is removed soon");
+    let again = index.insert_all(seed, &group(&[1]), at(3), WINDOW, &mut kept);
+    assert_eq!(again, Checked { repeated: vec![0], reported_again: vec![] });
+    assert_eq!(index.insert(key(&index, 2), at(3), WINDOW), Seen::New);
 }
 
 #[test]

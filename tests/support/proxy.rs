@@ -4,6 +4,7 @@
 //! set(fault)            from now on every INSERT meets this fault; Pass ends it
 //! inject(fault, times)  the next INSERTs meet it, whatever stands
 //! done(fault)           how often it happened: a test that never met its fault has proved nothing
+//! let_go()              what is held goes on
 //! inserts()             every INSERT of spans that was read whole: its token, its bytes, and what became of it
 //! ```
 //!
@@ -26,6 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A slow engine takes its first pieces like this, then the rest at once.
 const SLOW_PIECE_BYTES: usize = 1024;
 const SLOW_PIECE_PAUSE: Duration = Duration::from_secs(1);
+/// How a chunked body ends. Source: RFC 9112, section 7.1.
+const END_OF_CHUNKS: &[u8] = b"0\r\n\r\n";
 
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +47,8 @@ pub enum Fault {
     Abandon,
     /// The same, and from then on everything meets [`Fault::Refuse`], until that is changed.
     AbandonThenRefuse,
+    /// All of the body but its end is passed on and the client is reset at once: the insert is under way until [`Proxy::let_go`].
+    Hold,
     /// All is passed on, ClickHouse answers, and the answer is cut.
     CutAnswer,
     /// An answer with HTTP status 500 and this code of ClickHouse; nothing is passed on.
@@ -68,7 +73,7 @@ pub enum Fault {
 
 impl Fault {
     fn is_abandoned(self) -> bool {
-        matches!(self, Self::Abandon | Self::AbandonThenRefuse)
+        matches!(self, Self::Abandon | Self::AbandonThenRefuse | Self::Hold)
     }
 
     /// Whether a request that is no INSERT meets it too.
@@ -108,6 +113,8 @@ struct Plan {
     inserts: Vec<Insert>,
     /// Counts the changes of `standing`: a stalled connection ends with the next.
     changes: u64,
+    /// Counts the calls of `let_go`: a held insert goes on with the next.
+    let_go: u64,
 }
 
 impl Proxy {
@@ -115,7 +122,8 @@ impl Proxy {
     pub fn before(target: u16, standing: Fault) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback can be bound");
         let port = listener.local_addr().expect("a bound socket has an address").port();
-        let plan = Plan { standing, next: VecDeque::new(), done: HashMap::new(), inserts: Vec::new(), changes: 0 };
+        let plan =
+            Plan { standing, next: VecDeque::new(), done: HashMap::new(), inserts: Vec::new(), changes: 0, let_go: 0 };
         let shared = Arc::new(Shared { target: AtomicU16::new(target), plan: Mutex::new(plan) });
         let proxy = Self { port, shared: Arc::clone(&shared) };
         thread::spawn(move || {
@@ -149,6 +157,11 @@ impl Proxy {
     /// What was injected and not met is not met any more.
     pub fn forget_injected(&self) {
         self.shared.plan().next.clear();
+    }
+
+    /// The end of each held body is passed on.
+    pub fn let_go(&self) {
+        self.shared.plan().let_go += 1;
     }
 
     /// Where it passes requests on to from now on.
@@ -282,6 +295,7 @@ impl Shared {
                 }
                 engine.write_all(at_once)?;
             }
+            Fault::Hold => self.hold(&mut engine, body, client)?,
             _ => engine.write_all(body)?,
         }
         if insert.fault == Fault::ResetAfterBody {
@@ -292,7 +306,7 @@ impl Shared {
         if insert.fault == Fault::AbandonThenRefuse {
             self.plan().standing = Fault::Refuse;
         }
-        if insert.fault.is_abandoned() {
+        if insert.fault.is_abandoned() && insert.fault != Fault::Hold {
             self.count(insert.fault);
             reset(client);
         }
@@ -310,6 +324,19 @@ impl Shared {
         to_client.write_all(&answer_head.bytes)?;
         to_client.write_all(&answer_body)?;
         Ok(answer_head.ends_by_itself())
+    }
+
+    /// Passes a body on, its end only once it may go on.
+    fn hold(&self, engine: &mut TcpStream, body: &[u8], client: &TcpStream) -> io::Result<()> {
+        let (first, end) = body.split_at(body.len().saturating_sub(END_OF_CHUNKS.len()));
+        let began = self.plan().let_go;
+        engine.write_all(first)?;
+        self.count(Fault::Hold);
+        reset(client);
+        while self.plan().let_go == began {
+            thread::sleep(LOOK_EVERY);
+        }
+        engine.write_all(end)
     }
 
     /// Waits until the plan changes or the client is gone.

@@ -35,12 +35,8 @@ pub(super) fn answers_are_lost(scene: &mut Scene) {
 
 /// As after a time-out: nobody waits any more, and ClickHouse is still at work on the insert when the next one comes.
 pub(super) fn inserts_go_on_alone(scene: &mut Scene) {
+    held_inserts_are_stopped(scene);
     let before = scene.proxy.done(Fault::Abandon);
-    scene.proxy.inject(Fault::Abandon, 1);
-    scene.send_slow(With::Nothing);
-    scene.wait_for(Fault::Abandon, before + 1);
-    scene.assert_each_once("an insert goes on alone");
-
     scene.proxy.inject(Fault::Pass, 1);
     for _each in 0..ALONE {
         scene.proxy.inject(Fault::Abandon, 1);
@@ -49,7 +45,21 @@ pub(super) fn inserts_go_on_alone(scene: &mut Scene) {
     scene.send_slow(With::RefusedRows);
     scene.assert_each_once("inserts of a search go on alone");
     scene.proxy.forget_injected();
-    assert!(scene.proxy.done(Fault::Abandon) > before + 1, "no insert of the search was left alone");
+    assert!(scene.proxy.done(Fault::Abandon) > before, "no insert of the search was left alone");
+}
+
+/// An insert that is not over before it is stopped, with rows that are fine and in a search for refused ones.
+fn held_inserts_are_stopped(scene: &mut Scene) {
+    let stopped = |scene: &Scene| scene.service.log().matches("stopping an insert that nobody waits for").count();
+    for (with, passing) in [(With::Nothing, 0), (With::RefusedRows, 1)] {
+        let before = stopped(scene);
+        scene.proxy.inject(Fault::Pass, passing);
+        scene.proxy.inject(Fault::Hold, 1);
+        scene.send_large(with);
+        wait_until("the insert under way is stopped", || (stopped(scene) > before).then_some(()));
+        scene.proxy.let_go();
+        scene.assert_each_once(&format!("a held insert, with {with:?}"));
+    }
 }
 
 /// ClickHouse is at work on half of the rows, for which nobody waits any more, as all of them are tried again with another token.

@@ -15,7 +15,7 @@ use super::nodes::Cluster;
 use super::succeeds;
 use crate::torture::watch::Watch;
 use support::proxy::{Fault, Proxy};
-use support::wire::Span;
+use support::wire::{Span, string_attribute};
 use support::{Service, wait_until};
 
 /// How long a shard works on a slow row. ClickHouse allows 3 s for those of a block.
@@ -90,6 +90,16 @@ impl Scene {
     pub(crate) fn send_viewed(&mut self, with: With) {
         // beside refused rows, so that the search comes down to it alone
         self.send_renamed(with, |spans| spans[9].name = "viewed".to_owned());
+    }
+
+    /// The same with so many bytes that ClickHouse is at work on them before it has read to their end.
+    pub(crate) fn send_large(&mut self, with: With) {
+        let text = |place: usize| "0123456789abcdef".repeat(1_000) + &place.to_string();
+        self.send_renamed(with, |spans| {
+            for (place, span) in spans.iter_mut().enumerate() {
+                span.attributes.push(string_attribute("text", text(place)));
+            }
+        });
     }
 
     /// One whose first half takes long.
