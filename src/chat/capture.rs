@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use super::identity::Said;
 use super::timing::GivenTimes;
 use super::validate::{Loc, ValidationErrors};
-use crate::genai::cost::Usd;
+use crate::genai::cost::{Given, Usd};
 use crate::genai::stream::sse::Merged;
 use crate::ids::{SpanId, TraceId};
 use crate::json::document::{Document, Value};
@@ -110,9 +110,9 @@ pub(super) struct Caller<'d> {
 /// Costs the caller stated.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CallerCost {
-    pub(super) total: Option<Usd>,
-    pub(super) input: Option<Usd>,
-    pub(super) output: Option<Usd>,
+    pub(super) total: Given,
+    pub(super) input: Given,
+    pub(super) output: Given,
     pub(super) details: Vec<(String, Usd)>,
 }
 

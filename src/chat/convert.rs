@@ -167,7 +167,7 @@ fn put_call<'c>(
     request.put(attributes, is_stream);
     attributes.call.usage = usage;
     put_usage(attributes, &usage);
-    response.put(attributes, &usage, cost.and_then(|cost| cost.member), Shape { is_stream, is_error_itself });
+    response.put(attributes, &usage, cost.member, Shape { is_stream, is_error_itself });
     cost::put(attributes, cost, &capture.cost);
     if is_inferred {
         attributes.put(semconv::MILLRACE_PROVIDER_INFERRED, AttrValue::Bool(true));

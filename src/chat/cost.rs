@@ -2,41 +2,43 @@
 
 use super::capture::CallerCost;
 use super::span::{AttrValue, Attributes};
-use crate::genai::cost::{self, CostSource, Usd};
+use crate::genai::cost::{self, CostSource, Given};
 use crate::genai::semconv;
 use crate::json::document::Value;
 
-/// The cost of a call.
+/// The total that was given of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cost {
-    total: Usd,
+    total: Given,
     source: CostSource,
     /// The member of the usage that `total` is all of.
     pub(super) member: Option<&'static str>,
 }
 
 impl Cost {
-    /// The first of the places a cost can be in.
-    pub(super) fn find(caller: &CallerCost, response: Value<'_>) -> Option<Self> {
-        let by_caller = caller.total.or_else(|| caller.input?.checked_add(caller.output?));
-        if let Some(total) = by_caller {
-            return Some(Self { total, source: CostSource::Caller, member: None });
+    /// The first of the places a cost can be in; without one, whether there was something in any of them.
+    pub(super) fn find(caller: &CallerCost, response: Value<'_>) -> Self {
+        let by_caller = caller.total.or_else(|| caller.input.and(caller.output));
+        if by_caller.usd().is_some() {
+            return Self { total: by_caller, source: CostSource::Caller, member: None };
         }
-        let (total, member) = cost::of_response(response)?;
-        Some(Self { total, source: CostSource::Response, member })
+        let (of_response, member) = cost::of_response(response);
+        let total = by_caller.or_else(|| of_response);
+        Self { total, source: CostSource::Response, member }
     }
 }
 
 /// Writes the attributes of the cost and of the caller's breakdown.
-pub(super) fn put(attributes: &mut Attributes<'_>, found: Option<Cost>, caller: &CallerCost) {
-    let (mut total, mut input, mut output) = (found.map(|cost| cost.total), caller.input, caller.output);
-    if let Some(cost) = found {
-        attributes.put(semconv::USAGE_COST, AttrValue::Decimal(cost.total));
-        attributes.put(semconv::LLM_COST_TOTAL, AttrValue::Decimal(cost.total));
-        attributes.text(semconv::MILLRACE_COST_SOURCE, cost.source.literal());
+pub(super) fn put(attributes: &mut Attributes<'_>, found: Cost, caller: &CallerCost) {
+    let Cost { mut total, source, .. } = found;
+    let (mut input, mut output) = (caller.input, caller.output);
+    if let Some(usd) = total.usd() {
+        attributes.put(semconv::USAGE_COST, AttrValue::Decimal(usd));
+        attributes.put(semconv::LLM_COST_TOTAL, AttrValue::Decimal(usd));
+        attributes.text(semconv::MILLRACE_COST_SOURCE, source.literal());
     }
-    for (key, side) in [(semconv::LLM_COST_PROMPT, caller.input), (semconv::LLM_COST_COMPLETION, caller.output)] {
-        if let Some(usd) = side {
+    for (key, side) in [(semconv::LLM_COST_PROMPT, input), (semconv::LLM_COST_COMPLETION, output)] {
+        if let Some(usd) = side.usd() {
             attributes.put(key, AttrValue::Decimal(usd));
         }
     }
@@ -53,16 +55,18 @@ pub(super) fn put(attributes: &mut Attributes<'_>, found: Option<Cost>, caller: 
             continue;
         }
         match key.as_str() {
-            semconv::LLM_COST_TOTAL => total = Some(*usd),
-            semconv::LLM_COST_PROMPT => input = Some(*usd),
-            semconv::LLM_COST_COMPLETION => output = Some(*usd),
+            semconv::LLM_COST_TOTAL => total = Given::Amount(*usd),
+            semconv::LLM_COST_PROMPT => input = Given::Amount(*usd),
+            semconv::LLM_COST_COMPLETION => output = Given::Amount(*usd),
             _ => {}
         }
         attributes.put(key, AttrValue::Decimal(*usd));
     }
-    let total = total.or_else(|| cost::Cost::sum_of(input, output));
-    let source = total.map(|_| found.map_or(CostSource::Attributes, |cost| cost.source));
-    attributes.call.cost = cost::Cost { total, input, output, source };
+    let source = if found.total.usd().is_some() { source } else { CostSource::Attributes };
+    attributes.call.cost = cost::Cost::of(total, [input, output], source);
+    if attributes.call.cost.is_unreadable() {
+        attributes.text(semconv::MILLRACE_COST_SOURCE, cost::UNREADABLE);
+    }
 }
 
 #[cfg(test)]
@@ -72,12 +76,13 @@ mod tests {
 
     fn found(response: &str, caller: &CallerCost) -> Option<(String, &'static str)> {
         let document = Document::parse(response.to_owned()).unwrap();
-        Cost::find(caller, document.root()).map(|cost| (cost.total.to_string(), cost.source.literal()))
+        let found = Cost::find(caller, document.root());
+        found.total.usd().map(|total| (total.to_string(), found.source.literal()))
     }
 
     #[test]
     fn the_first_source_counts() {
-        let usd = |text| Usd::parse(text).ok();
+        let usd = Given::of_text;
         let response = r#"{"usage":{"cost":0.5}}"#;
         let total = CallerCost { total: usd("0.1"), input: usd("3"), ..CallerCost::default() };
         assert_eq!(found(response, &total), Some(("0.1".into(), "caller")));
@@ -100,10 +105,40 @@ mod tests {
             (r#"{"usage":{"cost_in_usd_ticks":37756000}}"#, "0.0037756"),
             (r#"{"usage":{"estimated_cost":1.2e-7}}"#, "0.00000012"),
             (r#"{"_hidden_params":{"response_cost":0.25}}"#, "0.25"),
+            (r#"{"usage":{"cost":"0.00012"}}"#, "0.00012"),
+            (r#"{"usage":{"cost":{"total_cost":"0.006"}}}"#, "0.006"),
+            (r#"{"usage":{"cost":"n/a","estimated_cost":"0.5"}}"#, "0.5"),
+            (r#"{"usage":{"cost":"n/a"},"_hidden_params":{"response_cost":0.25}}"#, "0.25"),
         ];
         for (response, want) in table {
             assert_eq!(found(response, &CallerCost::default()), Some((want.into(), "response")), "{response}");
         }
-        assert_eq!(found(r#"{"usage":{"cost":"free"}}"#, &CallerCost::default()), None);
+    }
+
+    #[test]
+    fn a_cost_that_cannot_be_read_is_not_absent() {
+        let total = |response: &str, caller: &CallerCost| {
+            let document = Document::parse(response.to_owned()).unwrap();
+            Cost::find(caller, document.root()).total
+        };
+        let nothing = CallerCost::default();
+        for response in [
+            r#"{"usage":{"cost":"free"}}"#,
+            r#"{"usage":{"cost":-0.1}}"#,
+            r#"{"usage":{"cost":{"eur":1}}}"#,
+            r#"{"usage":{"cost":{"total_cost":"None"}}}"#,
+            r#"{"usage":{"cost":0.01,"is_byok":true,"cost_details":{"upstream_inference_cost":"?"}}}"#,
+            r#"{"usage":{"cost_in_usd_ticks":"many"}}"#,
+            r#"{"usage":{"estimated_cost":true}}"#,
+            r#"{"_hidden_params":{"response_cost":"None"}}"#,
+        ] {
+            assert_eq!(total(response, &nothing), Given::Unreadable, "{response}");
+        }
+        for response in [r#"{"usage":{"cost":null}}"#, r#"{"usage":{"cost":""}}"#, r#"{"usage":{"cost":{}}}"#, "{}"] {
+            assert_eq!(total(response, &nothing), Given::Absent, "{response}");
+        }
+        let caller = CallerCost { total: Given::Unreadable, ..CallerCost::default() };
+        assert_eq!(total("{}", &caller), Given::Unreadable);
+        assert_eq!(total(r#"{"usage":{"cost":0.5}}"#, &caller), Given::of_text("0.5"));
     }
 }

@@ -8,7 +8,7 @@ use super::raw;
 use super::timing::{self, GivenTimes};
 use super::trace_ref;
 use super::validate::{Found, Loc, ValidationErrors};
-use crate::genai::cost::Usd;
+use crate::genai::cost::{Given, Usd};
 use crate::genai::operation::CHAT;
 use crate::genai::response_error;
 use crate::genai::stream::sse;
@@ -259,7 +259,8 @@ fn check_time(root: Value<'_>, name: &str, found: &mut Found) -> Option<UnixNano
 }
 
 fn check_costs(root: Value<'_>, found: &mut Found) -> CallerCost {
-    let mut cost = |name: &str| root.get(name).and_then(|value| found.usd(&[name.into()], value));
+    // what cannot be read is refused, so it is never stored without its cost
+    let mut cost = |name: &str| Given::from(root.get(name).and_then(|value| found.usd(&[name.into()], value)));
     let (total, input, output) = (cost("cost_usd"), cost("cost_input_usd"), cost("cost_output_usd"));
     let mut details = Vec::new();
     let given = root.get("cost_details").and_then(|given| found.dict(&["cost_details".into()], given));

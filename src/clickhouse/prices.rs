@@ -34,7 +34,7 @@ pub struct UnpricedModel {
     pub output_tokens: u64,
 }
 
-/// The models whose calls since then used tokens and have no cost, most calls first.
+/// The models whose calls since then used tokens and have no cost, though no sender gave one, most calls first.
 ///
 /// # Errors
 /// If ClickHouse is unreachable or refuses.
@@ -43,7 +43,7 @@ pub async fn unpriced(client: &Client, since: UnixNanos, limit: usize) -> Result
     let statement = format!(
         "SELECT toString(Provider) AS provider, if(ResponseModel = '', toString(RequestModel), toString(ResponseModel)) AS model, \
          count() AS calls, ifNull(sum(InputTokens), 0) AS input_tokens, ifNull(sum(OutputTokens), 0) AS output_tokens \
-         FROM {table} WHERE {IS_PRICED} AND CostTotal IS NULL AND (InputTokens > 0 OR OutputTokens > 0) \
+         FROM {table} WHERE {IS_PRICED} AND CostTotal IS NULL AND CostSource = '' AND (InputTokens > 0 OR OutputTokens > 0) \
          AND Timestamp >= fromUnixTimestamp64Nano({}) \
          GROUP BY provider, model ORDER BY calls DESC, provider, model LIMIT {limit}",
         since.nanos()
@@ -117,8 +117,8 @@ const ALIKE_MAX: usize = 5_000;
 const SETTINGS: [Setting; 3] =
     [("max_query_size", "16777216"), ("max_execution_time", "60"), ("allow_experimental_lightweight_update", "1")];
 
-/// What may be computed: nobody gave a cost.
-const IS_OURS: &str = "(CostSource = 'computed' OR (CostTotal IS NULL AND CostInput IS NULL AND CostOutput IS NULL)) AND (InputTokens > 0 OR OutputTokens > 0)";
+/// What may be computed: nobody gave a cost, not even one that could not be read.
+const IS_OURS: &str = "(CostSource = 'computed' OR (CostSource = '' AND CostTotal IS NULL AND CostInput IS NULL AND CostOutput IS NULL)) AND (InputTokens > 0 OR OutputTokens > 0)";
 
 /// All that a price depends on. Only captured calls have tokens of images where they can be found again.
 const DEPENDS_ON: &[(&str, &str)] = &[

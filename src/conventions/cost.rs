@@ -3,54 +3,81 @@
 use super::keys::Slot;
 use super::slots::Slots;
 use super::sources;
-use crate::genai::cost::{Cost, CostSource, Usd};
+use crate::genai::cost::{Cost, CostSource, Given, UNREADABLE};
 use crate::json::document::{Document, Value};
 
 /// The costs. A total that nobody says is the sum of both sides.
 pub(crate) fn of(slots: &Slots<'_>) -> Cost {
-    let (langfuse, mlflow) = (slots.json(Slot::LangfuseCost), slots.json(Slot::MlflowCost));
-    let within = |document: &Option<Document<'_>>, name: &str| amount(document.as_ref()?.root().get(name)?);
+    let langfuse = Listed::of(slots, Slot::LangfuseCost, ["total", "input", "output"]);
+    let mlflow = Listed::of(slots, Slot::MlflowCost, ["total_cost", "input_cost", "output_cost"]);
     let first = |sources: &[Slot]| slots.first_cost(sources);
-    let side = |openinference, litellm, name, mlflow_name, mlflow_slot, rest: [Slot; 2]| {
+    let side = |openinference, litellm, [of_langfuse, of_mlflow]: [Given; 2], mlflow_slot, rest: [Slot; 2]| {
         first(&[openinference, litellm])
-            .or_else(|| within(&langfuse, name))
-            .or_else(|| within(&mlflow, mlflow_name))
+            .or_else(|| of_langfuse)
+            .or_else(|| of_mlflow)
             .or_else(|| first(&[mlflow_slot]))
             .or_else(|| first(&rest))
     };
     let input = side(
         Slot::LlmCostPrompt,
         Slot::GenAiInputCost,
-        "input",
-        "input_cost",
+        [langfuse.input, mlflow.input],
         Slot::MlflowCostInput,
         [Slot::SentryCostInput, Slot::LitellmCostInput],
     );
     let output = side(
         Slot::LlmCostCompletion,
         Slot::GenAiOutputCost,
-        "output",
-        "output_cost",
+        [langfuse.output, mlflow.output],
         Slot::MlflowCostOutput,
         [Slot::SentryCostOutput, Slot::LitellmCostOutput],
     );
-    let is_usd = slots.get(Slot::CostCurrency).is_none_or(|currency| currency.eq_ignore_ascii_case("USD"));
     let total = first(&[Slot::UsageCost])
-        .or_else(|| first(&[Slot::CostAmount]).filter(|_| is_usd))
+        .or_else(|| in_dollars(slots))
         .or_else(|| first(&[Slot::LlmCostTotal]))
-        .or_else(|| within(&langfuse, "total"))
+        .or_else(|| langfuse.total)
         .or_else(|| first(sources::COST_TOTAL))
-        .or_else(|| within(&mlflow, "total_cost"))
-        .or_else(|| first(sources::COST_TOTAL_LAST))
-        .or_else(|| Cost::sum_of(input, output));
-    let source = total.map(|_| match slots.get(Slot::MillraceCostSource) {
+        .or_else(|| mlflow.total)
+        .or_else(|| first(sources::COST_TOTAL_LAST));
+    let source = match slots.get(Slot::MillraceCostSource) {
         Some("caller") => CostSource::Caller,
         Some("response") => CostSource::Response,
+        // a captured call that comes again as a span
+        Some(UNREADABLE) => return Cost::of(total.or_else(|| Given::Unreadable), [input, output], CostSource::Attributes),
         _ => CostSource::Attributes,
-    });
-    Cost { total, input, output, source }
+    };
+    Cost::of(total, [input, output], source)
 }
 
-fn amount(value: Value<'_>) -> Option<Usd> {
-    Usd::parse(&value.number().map(Into::into).or_else(|| value.str())?).ok()
+/// An amount with its currency: another one than dollars cannot be read.
+fn in_dollars(slots: &Slots<'_>) -> Given {
+    let is_usd = slots.get(Slot::CostCurrency).is_none_or(|currency| currency.eq_ignore_ascii_case("USD"));
+    match slots.first_cost(&[Slot::CostAmount]) {
+        Given::Amount(_) if !is_usd => Given::Unreadable,
+        given => given,
+    }
+}
+
+/// Costs by name, in a JSON object.
+#[derive(Default)]
+struct Listed {
+    total: Given,
+    input: Given,
+    output: Given,
+}
+
+impl Listed {
+    /// Reads an object with these names of total, input and output. What has something, and none of these, cannot be read.
+    fn of(slots: &Slots<'_>, slot: Slot, names: [&str; 3]) -> Self {
+        if !slots.has(slot) {
+            return Self::default();
+        }
+        let document = slots.json(slot);
+        let root = document.as_ref().map(Document::root);
+        let [total, input, output] = names.map(|name| Given::of_json(root.and_then(|root| root.get(name))));
+        let is_known = [total, input, output].iter().any(|given| *given != Given::Absent);
+        let is_nothing = root.is_some_and(|root| root.members().all(|(_, value)| value.is_empty()) && root.is_object());
+        let total = if is_known || is_nothing { total } else { Given::Unreadable };
+        Self { total, input, output }
+    }
 }

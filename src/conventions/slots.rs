@@ -5,7 +5,7 @@ use super::meaning::{Meaning, meaning};
 use crate::columns::typed::{SpanView, text_of};
 use crate::conventions::read_json;
 use crate::genai::call::{Text, is_blank};
-use crate::genai::cost::Usd;
+use crate::genai::cost::Given;
 use crate::genai::decimal::scaled;
 use crate::json::document::Document;
 use crate::steps;
@@ -114,9 +114,10 @@ impl<'a> Slots<'a> {
         sources.iter().find_map(|slot| count(self.get(*slot)?))
     }
 
-    /// The first that is an amount of money.
-    pub(crate) fn first_cost(&self, sources: &[Slot]) -> Option<Usd> {
-        sources.iter().find_map(|slot| Usd::parse(self.get(*slot)?).ok())
+    /// The first that is an amount of money; without one, whether any of them has something.
+    pub(crate) fn first_cost(&self, sources: &[Slot]) -> Given {
+        let given = |slot: &Slot| self.get(*slot).map_or(Given::Absent, Given::of_text);
+        sources.iter().fold(Given::Absent, |found, slot| found.or_else(|| given(slot)))
     }
 }
 

@@ -83,7 +83,7 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// Corrects or drops what cannot be true, and notes by which rules.
     pub(crate) fn settle(&mut self, times: Times) {
-        self.implausible = plausible::settle(&mut self.usage, &mut self.time_to_first_token, times);
+        self.implausible = plausible::settle(&mut self.usage, &mut self.time_to_first_token, &self.cost, times);
     }
 
     /// Why the model stopped, in the conventions' words.

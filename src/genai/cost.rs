@@ -1,7 +1,11 @@
 //! US dollars, exact to 1e-12: a single call may cost a millionth of a dollar and less.
+//!
+//! A sender gives a cost, or none, or something that cannot be read as one ([`Given`]). Only a call of the second kind may get
+//! a computed cost: what was given is never replaced, whether it could be read or not.
 
 use std::fmt;
 
+use super::call::is_blank;
 use super::decimal::{DecimalError, scaled};
 use crate::json::document::Value;
 
@@ -52,6 +56,84 @@ impl Usd {
     }
 }
 
+/// What a sender gives as a cost. Null and an empty text are absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Given {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// An amount: a number, or the text of one.
+    Amount(Usd),
+    /// Anything else: `None`, `NaN`, a negative number, a million dollars, an object, another currency.
+    Unreadable,
+}
+
+impl Given {
+    /// Reads an attribute's text.
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self::of_text_in(text, 0)
+    }
+
+    fn of_text_in(text: &str, unit: i64) -> Self {
+        if is_blank(text.trim()) {
+            return Self::Absent;
+        }
+        Usd::parse_scaled(text, unit).map_or(Self::Unreadable, Self::Amount)
+    }
+
+    /// Reads a member.
+    pub(crate) fn of_json(value: Option<Value<'_>>) -> Self {
+        Self::of_json_in(value, 0)
+    }
+
+    /// Reads a member that counts in units of `10^-unit` dollars.
+    fn of_json_in(value: Option<Value<'_>>, unit: i64) -> Self {
+        let Some(value) = value.filter(|value| !value.is_empty()) else { return Self::Absent };
+        match value.number().map(Into::into).or_else(|| value.str()) {
+            Some(text) => Self::of_text_in(&text, unit),
+            None => Self::Unreadable,
+        }
+    }
+
+    /// The first of several places that has an amount; without one, whether any of them has something.
+    #[must_use]
+    pub fn or_else(self, next: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Amount(_) => self,
+            Self::Absent => next(),
+            Self::Unreadable => match next() {
+                Self::Absent => Self::Unreadable,
+                found => found,
+            },
+        }
+    }
+
+    /// Both together: an amount only when both are one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Amount(one), Self::Amount(other)) => one.checked_add(other).map_or(Self::Unreadable, Self::Amount),
+            (Self::Unreadable, _) | (_, Self::Unreadable) => Self::Unreadable,
+            _ => Self::Absent,
+        }
+    }
+
+    /// The amount.
+    #[must_use]
+    pub fn usd(self) -> Option<Usd> {
+        match self {
+            Self::Amount(usd) => Some(usd),
+            Self::Absent | Self::Unreadable => None,
+        }
+    }
+}
+
+impl From<Option<Usd>> for Given {
+    fn from(usd: Option<Usd>) -> Self {
+        usd.map_or(Self::Absent, Self::Amount)
+    }
+}
+
 /// What a call cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost {
@@ -61,7 +143,7 @@ pub struct Cost {
     pub input: Option<Usd>,
     /// Of its output.
     pub output: Option<Usd>,
-    /// Where the total comes from; none without a total.
+    /// Where the total comes from, or that it could not be read; none when nobody gave one.
     pub source: Option<CostSource>,
 }
 
@@ -76,10 +158,14 @@ pub enum CostSource {
     Attributes,
     /// Nobody: it was computed by a book of prices.
     Computed,
+    /// A sender gave one that is not an amount of US dollars: there is no total, and none is computed.
+    Unreadable,
 }
 
 /// The literal of costs that nobody gave.
 pub const COMPUTED: &str = "computed";
+/// The literal of costs that were given and could not be read.
+pub const UNREADABLE: &str = "unreadable";
 
 impl CostSource {
     /// The table's literal.
@@ -90,47 +176,63 @@ impl CostSource {
             Self::Response => "response",
             Self::Attributes => "attributes",
             Self::Computed => COMPUTED,
+            Self::Unreadable => UNREADABLE,
         }
     }
 }
 
 impl Cost {
-    /// The sum of both sides; unknown when it is more than there can be.
+    /// The cost of a call with what was given of it. A total that is absent is the sum of the sides that are known, unless one
+    /// of them cannot be read; `source` says who gave it.
     #[must_use]
-    pub fn sum_of(input: Option<Usd>, output: Option<Usd>) -> Option<Usd> {
-        match (input, output) {
-            (Some(input), Some(output)) => input.checked_add(output),
-            (one, other) => one.or(other),
-        }
+    pub fn of(total: Given, [input, output]: [Given; 2], source: CostSource) -> Self {
+        let total = total.or_else(|| match (input, output) {
+            (Given::Absent, one) | (one, Given::Absent) => one,
+            (input, output) => input.and(output),
+        });
+        let source = match total {
+            Given::Amount(_) => Some(source),
+            Given::Unreadable => Some(CostSource::Unreadable),
+            Given::Absent => None,
+        };
+        Self { total: total.usd(), input: input.usd(), output: output.usd(), source }
+    }
+
+    /// Whether a total was given that could not be read.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.source == Some(CostSource::Unreadable)
     }
 }
 
 /// What a response says that it cost, and the member of its usage that this is all of.
-pub(crate) fn of_response(response: Value<'_>) -> Option<(Usd, Option<&'static str>)> {
-    of_usage(response).or_else(|| Some((usd(response.get("_hidden_params")?.get("response_cost")?, 0)?, None)))
+pub(crate) fn of_response(response: Value<'_>) -> (Given, Option<&'static str>) {
+    let (of_usage, member) = response.get("usage").map_or((Given::Absent, None), of_usage);
+    let hidden = || Given::of_json(response.get("_hidden_params").and_then(|hidden| hidden.get("response_cost")));
+    (of_usage.or_else(hidden), member)
 }
 
-fn of_usage(response: Value<'_>) -> Option<(Usd, Option<&'static str>)> {
-    let usage = response.get("usage")?;
-    let number = |name: &str, unit: i64| usage.get(name).and_then(|value| usd(value, unit));
-    if let Some(cost) = number("cost", 0) {
-        // with the caller's own key OpenRouter's number is its fee alone
-        let is_byok = usage.get("is_byok").and_then(Value::bool) == Some(true);
-        let upstream = usage.get("cost_details").and_then(|details| usd(details.get("upstream_inference_cost")?, 0));
-        let total = upstream.filter(|_| is_byok).map_or(Some(cost), |upstream| cost.checked_add(upstream))?;
-        return Some((total, Some("cost").filter(|_| total == cost)));
-    }
-    if let Some(total) = usage.get("cost").and_then(|cost| usd(cost.get("total_cost")?, 0)) {
-        return Some((total, None));
-    }
+fn of_usage(usage: Value<'_>) -> (Given, Option<&'static str>) {
+    let said = usage.get("cost");
+    // Perplexity's is an object
+    let in_object = said.filter(|cost| cost.is_object()).and_then(|cost| cost.get("total_cost"));
+    let cost = Given::of_json(in_object.or(said));
+    // with the caller's own key OpenRouter's number is its fee alone
+    let is_byok = usage.get("is_byok").and_then(Value::bool) == Some(true);
+    let upstream = usage.get("cost_details").filter(|_| is_byok && in_object.is_none());
+    let upstream = Given::of_json(upstream.and_then(|details| details.get("upstream_inference_cost")));
+    let total = if upstream == Given::Absent { cost } else { cost.and(upstream) };
     // xAI counts in units of 1e-10 dollars
-    let ticks = number("cost_in_usd_ticks", 10).map(|total| (total, Some("cost_in_usd_ticks")));
-    ticks.or_else(|| number("estimated_cost", 0).map(|total| (total, Some("estimated_cost"))))
-}
-
-/// A cost in units of `10^-unit` dollars.
-fn usd(value: Value<'_>, unit: i64) -> Option<Usd> {
-    Usd::parse_scaled(value.number()?, unit).ok()
+    let others = [("cost_in_usd_ticks", 10), ("estimated_cost", 0)];
+    let mut member = Some("cost").filter(|_| in_object.is_none() && total == cost && cost.usd().is_some());
+    let found = others.into_iter().fold(total, |found, (name, unit)| {
+        found.or_else(|| {
+            let given = Given::of_json_in(usage.get(name), unit);
+            member = given.usd().map(|_| name);
+            given
+        })
+    });
+    (found, member)
 }
 
 /// Plain decimal, as short as it gets: `0.0000483`, `12`, `0`. A JSON number.
@@ -154,6 +256,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::json::document::Document;
 
     #[test]
     fn small_amounts_are_exact_and_print_plain() {
@@ -177,6 +280,59 @@ mod tests {
         let most = Usd::parse("999999.999999999999").unwrap();
         assert_eq!(most.checked_add(Usd::parse("1e-12").unwrap()), None);
         assert_eq!(Usd::parse("1000000"), Err(DecimalError::TooLarge));
+    }
+
+    #[test]
+    fn what_is_given_is_an_amount_or_absent_or_unreadable() {
+        let amount = |text: &str| Given::from(Usd::parse(text).ok());
+        for (json, want) in [
+            ("0.5", amount("0.5")),
+            ("0", amount("0")),
+            (r#""0.00012""#, amount("0.00012")),
+            (r#"" 1.2e-4 ""#, amount("0.00012")),
+            ("null", Given::Absent),
+            (r#""""#, Given::Absent),
+            (r#""  ""#, Given::Absent),
+            ("{}", Given::Absent),
+            (r#""None""#, Given::Unreadable),
+            (r#""NaN""#, Given::Unreadable),
+            (r#""free""#, Given::Unreadable),
+            ("-1", Given::Unreadable),
+            ("1000000", Given::Unreadable),
+            ("false", Given::Unreadable),
+            (r#"{"eur":1}"#, Given::Unreadable),
+            ("[0.5]", Given::Unreadable),
+        ] {
+            let document = Document::parse(json).unwrap();
+            assert_eq!(Given::of_json(Some(document.root())), want, "{json}");
+        }
+        assert_eq!(Given::of_json(None), Given::Absent);
+    }
+
+    #[test]
+    fn the_first_amount_counts_and_what_cannot_be_read_is_never_forgotten() {
+        use Given::{Absent, Unreadable};
+        let [one, two] = ["1", "2"].map(|text| Given::from(Usd::parse(text).ok()));
+        for (first, second, want) in [
+            (Absent, Absent, Absent),
+            (Absent, one, one),
+            (one, two, one),
+            (one, Unreadable, one),
+            (Unreadable, one, one),
+            (Unreadable, Absent, Unreadable),
+            (Absent, Unreadable, Unreadable),
+        ] {
+            assert_eq!(first.or_else(|| second), want, "{first:?} {second:?}");
+        }
+        let of = |total, sides| {
+            let cost = Cost::of(total, sides, CostSource::Caller);
+            (cost.total.map(|usd| usd.to_string()), cost.source.map_or("", CostSource::literal))
+        };
+        assert_eq!(of(Absent, [one, two]), (Some("3".into()), "caller"));
+        assert_eq!(of(Absent, [one, Absent]), (Some("1".into()), "caller"));
+        assert_eq!(of(two, [one, Unreadable]), (Some("2".into()), "caller"));
+        assert_eq!(of(Absent, [one, Unreadable]), (None, "unreadable"), "half of a cost is not the cost");
+        assert_eq!(of(Absent, [Absent, Absent]), (None, ""));
     }
 
     proptest! {

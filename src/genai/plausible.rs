@@ -8,7 +8,9 @@
 //! | `part_larger_than_whole` | more audio tokens than tokens, more cached for an hour than cached | NULL |
 //! | `first_token_in_milliseconds` | the first token is later than the end, and not if its seconds are milliseconds | those |
 //! | `first_token_after_end` | the first token is later than the end | NULL |
+//! | `cost_unreadable` | a cost that is not an amount of US dollars | NULL, and none is computed |
 
+use super::cost::Cost;
 use super::usage::{Sides, Usage};
 
 /// A count from here on is a mistake; a few of them would overflow a sum.
@@ -31,17 +33,20 @@ pub enum Rule {
     FirstTokenInMilliseconds,
     /// A first token later than the end of the call.
     FirstTokenAfterEnd,
+    /// A cost that is not an amount of US dollars.
+    CostUnreadable,
 }
 
 impl Rule {
     /// Every rule, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::CountTooLarge,
         Self::CacheBesideInput,
         Self::ReasoningBesideOutput,
         Self::PartLargerThanWhole,
         Self::FirstTokenInMilliseconds,
         Self::FirstTokenAfterEnd,
+        Self::CostUnreadable,
     ];
 
     /// Its name on /metrics.
@@ -54,6 +59,7 @@ impl Rule {
             Self::PartLargerThanWhole => "part_larger_than_whole",
             Self::FirstTokenInMilliseconds => "first_token_in_milliseconds",
             Self::FirstTokenAfterEnd => "first_token_after_end",
+            Self::CostUnreadable => "cost_unreadable",
         }
     }
 }
@@ -108,9 +114,12 @@ pub struct Times {
     pub first_token_was_seconds: bool,
 }
 
-/// Makes token counts and the time to the first token plausible; returns the rules that took.
-pub(super) fn settle(usage: &mut Usage, time_to_first_token: &mut Option<u64>, times: Times) -> Rules {
+/// Makes token counts and the time to the first token plausible; returns the rules that took, with that of the cost.
+pub(super) fn settle(usage: &mut Usage, time_to_first_token: &mut Option<u64>, cost: &Cost, times: Times) -> Rules {
     let mut rules = Rules::default();
+    if cost.is_unreadable() {
+        rules.add(Rule::CostUnreadable);
+    }
     settle_usage(usage, &mut rules);
     *time_to_first_token = first_token(*time_to_first_token, times, &mut rules);
     rules
@@ -182,7 +191,7 @@ mod tests {
 
     fn settled(usage: Usage) -> (Usage, Vec<&'static str>) {
         let mut usage = usage;
-        let rules = settle(&mut usage, &mut None, Times::default());
+        let rules = settle(&mut usage, &mut None, &Cost::default(), Times::default());
         (usage, rules.iter().map(Rule::name).collect())
     }
 

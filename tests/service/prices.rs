@@ -266,6 +266,49 @@ fn no_cost_is_computed_when_prices_are_off() {
 }
 
 #[test]
+fn a_cost_that_cannot_be_read_is_never_replaced_by_a_computed_one() {
+    let service = Service::start();
+    store(&service, &[("span", json!({"gen_ai.usage.cost": "None"}))]);
+    let call = |model: &str, cost: Value| {
+        json!({"id": "r", "model": model, "created": BEGIN / 1_000_000_000,
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "Ho"}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100, "cost": cost}})
+    };
+    let messages = json!([{"role": "user", "content": "Hi"}]);
+    let pair = json!({"request": {"model": "gpt-4o", "messages": messages}, "response": call("gpt-4o", json!("n/a"))});
+    assert_eq!(post_json(&service.chat("default"), &pair).status, 201);
+    let begin = BEGIN / 1_000_000_000;
+    let record = json!([{"call_type": "acompletion", "custom_llm_provider": "openai", "model": "gpt-4.1", "messages": messages,
+        "startTime": begin, "endTime": begin + 1, "response": call("gpt-4.1", Value::Null), "response_cost": "None"}]);
+    let litellm = service.http("/apis/intake/v2/workspaces/default/ingest/litellm");
+    assert_eq!(post_json(&litellm, &record).status, 200);
+    let rows = wait_until("all rows are stored", || {
+        let rows = service.sql().rows(COSTS, &[]);
+        (rows.len() == 3).then_some(rows)
+    });
+    for name in ["span", "chat gpt-4o", "chat gpt-4.1"] {
+        assert_eq!(costs(&rows, name), json!([null, null, null, "unreadable", "", "", ""]).as_array().expect("a list")[..]);
+    }
+    let kept = "SELECT JSONExtractString(SpanAttributes['millrace.response.extra'], 'usage', 'cost') AS of_response, \
+                JSONExtractString(SpanAttributes['millrace.litellm.extra'], 'response_cost') AS of_litellm, \
+                SpanAttributes['gen_ai.usage.cost'] AS of_span FROM otel_traces ORDER BY of_response, of_litellm";
+    let want = json!([{"of_response": "", "of_litellm": "", "of_span": "None"}, {"of_response": "", "of_litellm": "None", "of_span": ""},
+        {"of_response": "n/a", "of_litellm": "", "of_span": ""}]);
+    assert_eq!(json!(service.sql().rows(kept, &[])), want, "attributes keep what was sent");
+    let metrics = service.metrics();
+    assert!(metrics.contains("millrace_implausible_values_total{rule=\"cost_unreadable\"} 3\n"), "{metrics}");
+    assert!(!metrics.contains("millrace_unpriced_calls_total{"), "they are not calls without a price: {metrics}");
+    let said = prices(Some(&service), &["reprice", "--since", "2026-03-01", "--until", "2026-03-04"]);
+    assert!(said.contains("0 of 0 calls without a given cost got another price."), "{said}");
+    let listed = prices(Some(&service), &["list", "--unpriced", "--since", "2026-01-01"]);
+    assert!(!listed.contains("gpt-4"), "{listed}");
+    wait_until("the roll-ups say so too", || {
+        let calls = "SELECT count() AS calls FROM genai_calls WHERE CostTotal IS NULL AND CostSource = 'unreadable'";
+        (service.sql().rows(calls, &[]) == [json!({"calls": 3})]).then_some(())
+    });
+}
+
+#[test]
 fn stored_calls_get_the_prices_of_now_unless_their_cost_was_given() {
     let service = Service::start();
     let calls = [

@@ -24,6 +24,7 @@ use crate::chat::parse::CHAT_COMPLETIONS;
 use crate::chat::raw;
 use crate::chat::timing::{self, GivenTimes};
 use crate::chat::validate::ValidationErrors;
+use crate::genai::cost::{Given, Usd};
 use crate::genai::operation::{CHAT, EMBEDDINGS, EXECUTE_TOOL, RERANK, RETRIEVAL, TEXT_COMPLETION};
 use crate::genai::semconv;
 use crate::genai::stream::sse::Merged;
@@ -279,20 +280,25 @@ fn sources(record: Value<'_>, times: GivenTimes) -> Sources<'_> {
     }
 }
 
-/// The breakdown's `input_cost` leaves cached tokens out, so it is not the cost of the input and stays in the rest.
+/// The breakdown's `input_cost` leaves cached tokens out, so it is not the cost of the input and stays in the rest. So does a cost
+/// that cannot be read, such as the text None.
 fn cost(record: &mut VendorRecord<'_>) -> CallerCost {
     let breakdown = record.get("cost_breakdown");
     let part = |name: &str| breakdown.and_then(|breakdown| breakdown.get(name));
-    let is_charged = |value: &Value<'_>| value.double().is_some_and(|usd| usd > 0.0);
+    let is_charged = |usd: &Usd| usd.pico() > 0;
     let details =
         [("cache_read", "cache_read_cost"), ("cache_write", "cache_creation_cost"), ("reasoning", "reasoning_cost")];
     let detail =
-        |(ours, theirs): (&str, &str)| Some((ours.to_owned(), part(theirs).filter(is_charged).and_then(record::usd)?));
+        |(ours, theirs): (&str, &str)| Some((ours.to_owned(), Given::of_json(part(theirs)).usd().filter(is_charged)?));
+    let total = Given::of_json(record.get("response_cost"));
+    if total.usd().is_some() {
+        record.take("response_cost");
+    }
     CallerCost {
-        output: part("output_cost").and_then(record::usd),
+        output: Given::of_json(part("output_cost")),
         details: details.into_iter().filter_map(detail).collect(),
-        total: record.take_as("response_cost", record::usd),
-        input: None,
+        total,
+        input: Given::Absent,
     }
 }
 

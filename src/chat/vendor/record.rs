@@ -15,7 +15,6 @@ use crate::chat::parse::{ROLES, TAGS_MAX};
 use crate::chat::timing;
 use crate::chat::trace_ref;
 use crate::chat::validate::{Found, ValidationErrors};
-use crate::genai::cost::Usd;
 use crate::genai::stream::sse;
 use crate::genai::stream::sse::Merged;
 use crate::ids::TraceId;
@@ -79,11 +78,6 @@ pub(super) fn trace(value: Value<'_>) -> Option<(TraceId, Cow<'_, str>)> {
     let spelt = value.str()?;
     let trace = trace_ref::parse_trace_id(&spelt).ok()??;
     Some((trace, spelt))
-}
-
-/// An amount in US dollars.
-pub(super) fn usd(value: Value<'_>) -> Option<Usd> {
-    Usd::parse(value.number()?).ok()
 }
 
 /// A list of texts, no longer than that of our own tags.

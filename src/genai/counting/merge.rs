@@ -6,7 +6,7 @@
 //! | model, provider, response id, session, user, agent, messages, time to first token, ... | the first report that knows it |
 //! | session, conversation, user, agent, workflow, if no report knows it | what repeats several calls: [`Call::repeated_by`](super::Call::repeated_by) |
 //! | tokens | the first report with usage; what it lacks, from reports that agree with it ([`tokens`]) |
-//! | cost, its parts and where it comes from | the first report that was given one, else the first with one ([`cost`]) |
+//! | cost, its parts and where it comes from | the first report that was given one, else one that nobody can read, else the first with one ([`cost`]) |
 //! | whether it failed, and how | the reports of which [`Report::decides_failure`](super::Report::decides_failure) holds |
 
 /// The token counts of a report, or of a call: wholes, and parts of them.
@@ -75,6 +75,8 @@ pub enum CostIs {
     Unknown,
     /// Computed here, from tokens and a price book.
     Computed,
+    /// Sent, and nobody can read it: a computed one is not what was sent.
+    Unreadable,
     /// Sent. It knows of discounts that a price book does not.
     Given,
 }
@@ -83,7 +85,7 @@ pub enum CostIs {
 #[must_use]
 pub fn cost<R>(reports: &[R], cost_is: impl Fn(&R) -> CostIs) -> Option<&R> {
     let first = |wanted| reports.iter().find(|report| cost_is(report) == wanted);
-    first(CostIs::Given).or_else(|| first(CostIs::Computed))
+    [CostIs::Given, CostIs::Unreadable, CostIs::Computed].into_iter().find_map(first)
 }
 
 #[cfg(test)]
@@ -124,10 +126,12 @@ mod tests {
 
     #[test]
     fn a_cost_that_was_given_wins_over_one_that_was_computed() {
-        use CostIs::{Computed, Given, Unknown};
+        use CostIs::{Computed, Given, Unknown, Unreadable};
         let first = |costs: &[CostIs]| cost(costs, |cost| *cost).copied();
         assert_eq!(first(&[Unknown, Computed, Given]), Some(Given));
         assert_eq!(first(&[Unknown, Computed, Unknown]), Some(Computed));
+        assert_eq!(first(&[Computed, Unreadable]), Some(Unreadable));
+        assert_eq!(first(&[Unreadable, Given]), Some(Given));
         assert_eq!(first(&[Unknown]), None);
     }
 }

@@ -4,7 +4,7 @@
 //! Call --names--> found     which provider and model: own overrides first, then the book (rule, book; form: how they are written)
 //!      --time, tier--> schedule    which of the model's prices hold (dated, variants)
 //!      --usage--> charge    tokens by the smallest part that has a price (units), summed in 1e-24 dollars
-//!      <-- cost, price_id, price_book                              a given cost is never touched
+//!      <-- cost, price_id, price_book              a given cost is never touched, nor one that cannot be read
 //! ```
 //!
 //! The book that Millrace is built with is made of genai-prices by `tools/prices/make.py`; its rules are those of that package,
@@ -75,6 +75,8 @@ pub enum Outcome {
     NotPriced,
     /// Its sender says what it cost.
     Given,
+    /// Its sender says what it cost, and that cannot be read.
+    Unreadable,
     /// Its cost was computed.
     Computed,
     /// Its model has no price.
@@ -175,6 +177,9 @@ impl Prices {
     pub fn complete<'p>(&'p self, call: &mut Call<'p>, at: UnixNanos) -> Outcome {
         if !operation::is_of_model(&call.operation) || !uses_anything(&call.usage) {
             return Outcome::NotPriced;
+        }
+        if call.cost.is_unreadable() {
+            return Outcome::Unreadable;
         }
         if call.cost != Cost::default() {
             return Outcome::Given;

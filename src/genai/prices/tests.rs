@@ -281,6 +281,11 @@ fn a_call_gets_a_cost_only_if_its_sender_gave_none() {
     assert_eq!(prices.complete(&mut said, now), Outcome::Given);
     assert_eq!((said.cost, &*said.price_id), (given, ""), "a given cost stays as it is, if it is of one side only too");
 
+    let lost = Cost { source: Some(CostSource::Unreadable), ..Cost::default() };
+    let mut unread = Call { cost: lost, ..call("chat", "varied", usage(1_000, 100)) };
+    assert_eq!(prices.complete(&mut unread, now), Outcome::Unreadable);
+    assert_eq!((unread.cost, &*unread.price_id), (lost, ""), "a cost that cannot be read is not replaced");
+
     for (operation, model, used, want) in [
         ("invoke_agent", "varied", usage(1_000, 100), Outcome::NotPriced),
         ("execute_tool", "varied", usage(1_000, 100), Outcome::NotPriced),

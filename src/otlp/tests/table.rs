@@ -285,6 +285,27 @@ fn costs_are_exact_and_say_where_they_come_from() {
     // an object where a number belongs is none
     let object = json!({"gen_ai.usage.cost": {"total": 1}, "llm.cost.total": 3});
     assert_eq!(costs(object)[0], "3");
+    let unreadable = [json!(null), json!(null), json!(null), json!("unreadable")];
+    for attributes in [
+        json!({"gen_ai.usage.cost": "None"}),
+        json!({"gen_ai.usage.cost": -1}),
+        json!({"gen_ai.usage.cost": {"total": 1}}),
+        json!({"gen_ai.usage.cost.amount": 5, "gen_ai.usage.cost.currency": "EUR"}),
+        json!({"llm.cost.prompt": "a little"}),
+        json!({"litellm.cost.total": true}),
+        json!({"langfuse.observation.cost_details": "?"}),
+        json!({"langfuse.observation.cost_details": r#"{"total":"?"}"#}),
+        json!({"langfuse.observation.cost_details": r#"{"images":0.1}"#}),
+        json!({"mlflow.llm.cost": "[]1"}),
+        json!({"millrace.cost.source": "unreadable", "session.id": "s"}),
+    ] {
+        assert_eq!(costs(attributes.clone()), unreadable, "{attributes}");
+    }
+    let half = json!({"llm.cost.prompt": 1, "llm.cost.completion": "?"});
+    assert_eq!(costs(half), [json!(null), json!("1"), json!(null), json!("unreadable")]);
+    for attributes in [json!({"gen_ai.usage.cost": "", "a": 1}), json!({"langfuse.observation.cost_details": "{}"})] {
+        assert_eq!(costs(attributes.clone()), [(); 4].map(|()| json!(null)), "{attributes}");
+    }
     let pair = json!({"gen_ai.usage.cost": 1, "millrace.cost.source": "caller"});
     assert_eq!(costs(pair)[3], "caller");
     assert_eq!(
@@ -504,6 +525,7 @@ fn values_that_cannot_be_are_corrected_or_null_and_counted_by_rule() {
             "cache_beside_input",
         ),
         (json!({"gen_ai.usage.input_tokens": u64::MAX.to_string()}), "InputTokens", Json::Null, "count_too_large"),
+        (json!({"gen_ai.usage.cost": "NaN"}), "CostTotal", Json::Null, "cost_unreadable"),
         (
             json!({"gen_ai.usage.input_tokens": 10, "gen_ai.usage.audio.input_tokens": 11}),
             "InputAudioTokens",

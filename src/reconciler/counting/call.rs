@@ -2,7 +2,7 @@
 //! tokens and cost it has is in `genai::counting::merge`.
 
 use crate::clickhouse::rollups::rows::{ReportRow, SpanRow};
-use crate::genai::cost::COMPUTED;
+use crate::genai::cost::{COMPUTED, UNREADABLE};
 use crate::genai::counting::Report;
 use crate::genai::counting::merge::{self, CostIs, Tokens};
 use crate::genai::operation::{EMBEDDINGS, RERANK};
@@ -86,6 +86,7 @@ fn tokens_of(row: &SpanRow) -> Tokens {
 
 fn cost_is(row: &SpanRow) -> CostIs {
     match row.cost_total {
+        None if row.cost_source == UNREADABLE => CostIs::Unreadable,
         None => CostIs::Unknown,
         Some(_) if row.cost_source == COMPUTED => CostIs::Computed,
         Some(_) => CostIs::Given,
