@@ -10,7 +10,10 @@ use std::borrow::Cow;
 use super::identity::Said;
 use super::timing::GivenTimes;
 use super::validate::{Loc, ValidationErrors};
+use crate::genai::apis::Api;
 use crate::genai::cost::{Given, Usd};
+use crate::genai::messages::parts::PartReader;
+use crate::genai::messages::reader::READER;
 use crate::genai::stream::sse::Merged;
 use crate::ids::{SpanId, TraceId};
 use crate::json::document::{Document, Value};
@@ -56,6 +59,7 @@ impl<'b> Body<'b> {
     }
 
     fn read(bytes: &'b [u8], what: &str) -> Result<Self, ValidationErrors> {
+        let bytes = without_mark(bytes);
         let text = simdutf8::basic::from_utf8(bytes).map_err(|_| {
             let message = format!("JSON decode error: the {what} is not UTF-8");
             ValidationErrors::one(&[0.into()], "json_invalid", message, None)
@@ -68,6 +72,11 @@ impl<'b> Body<'b> {
     }
 }
 
+/// Without the byte order mark that some editors write first. Source: RFC 8259, section 8.1: a parser may ignore it.
+pub(super) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
 /// A valid captured call: everything that a span is made from.
 #[derive(Debug, Clone)]
 pub struct Capture<'d> {
@@ -75,6 +84,8 @@ pub struct Capture<'d> {
     pub(super) operation: Cow<'d, str>,
     /// `openai.api.type`.
     pub(super) api_type: Option<&'static str>,
+    /// The APIs of request and response; both are in the form of chat-completions here.
+    pub(super) apis: Apis,
     pub(super) request: Part<'d>,
     /// The response as it was sent.
     pub(super) response: Part<'d>,
@@ -91,6 +102,28 @@ pub struct Capture<'d> {
     pub(super) rest: Option<Rest<'d>>,
     pub(super) sources: Sources<'d>,
     pub(super) options: ParseOptions,
+}
+
+/// The APIs of a request and a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Apis {
+    pub(super) request: Api,
+    pub(super) response: Api,
+}
+
+impl Apis {
+    /// Both are chat-completions.
+    pub(super) const CHAT: Self = Self { request: Api::ChatCompletions, response: Api::ChatCompletions };
+
+    /// Whose API it is, where hardly anybody else has it.
+    pub(super) fn provider(self) -> Option<&'static str> {
+        self.response.provider().or(self.request.provider())
+    }
+}
+
+/// Reads the parts of an API's messages, when it is not chat-completions.
+pub(super) fn part_reader(api: Api) -> Option<PartReader> {
+    Some(READER).filter(|_| api != Api::ChatCompletions)
 }
 
 /// What the caller says about itself and about what the call is for.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::capture::{Capture, refusal};
+use super::capture::{Capture, part_reader, refusal};
 use super::contexts::Contexts;
 use super::cost::{self, Cost};
 use super::identity::Identity;
@@ -151,7 +151,13 @@ fn put_call<'c>(
     let given = capture.caller.provider.as_deref().and_then(provider::normalise);
     let is_inferred = given.is_none();
     let provider = given.map_or_else(
-        || Cow::Borrowed(response.infer_provider(&request.model, failure).unwrap_or(provider::UNKNOWN)),
+        || {
+            let inferred = response.infer_provider(&request.model, failure);
+            // Bedrock's models are those of others
+            let of_api = capture.apis.provider();
+            let named = of_api.filter(|name| inferred.is_none() || *name == "aws.bedrock").or(inferred);
+            Cow::Borrowed(named.unwrap_or(provider::UNKNOWN))
+        },
         |given| Cow::Owned(given.into_owned()),
     );
     let is_stream = capture.merged().is_some_and(|merged| merged.is_stream);
@@ -164,10 +170,11 @@ fn put_call<'c>(
     attributes.put(semconv::OPERATION_NAME, AttrValue::Str(Cow::Borrowed(&*capture.operation)));
     attributes.call.provider = attributes.stated(semconv::PROVIDER_NAME, Some(provider));
     attributes.optional_text(semconv::OPENAI_API_TYPE, capture.api_type.map(Cow::Borrowed));
-    request.put(attributes, is_stream);
+    request.put(attributes, is_stream, part_reader(capture.apis.request));
     attributes.call.usage = usage;
     put_usage(attributes, &usage);
-    response.put(attributes, &usage, cost.member, Shape { is_stream, is_error_itself });
+    let (audio_mime, reader) = (request.audio_mime(), part_reader(capture.apis.response));
+    response.put(attributes, &usage, cost.member, Shape { is_stream, is_error_itself, audio_mime, reader });
     cost::put(attributes, cost, &capture.cost);
     if is_inferred {
         attributes.put(semconv::MILLRACE_PROVIDER_INFERRED, AttrValue::Bool(true));

@@ -20,6 +20,7 @@ mod contexts;
 mod convert;
 mod cost;
 mod identity;
+mod other_apis;
 mod parse;
 mod raw;
 mod request;

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use super::capture::{Body, Caller, CallerCost, Capture, KeptRaws, ParseOptions, Part, Source, Sources};
+use super::capture::{Apis, Body, Caller, CallerCost, Capture, KeptRaws, ParseOptions, Part, Source, Sources};
 use super::identity::Said;
+use super::other_apis::{self, Read};
 use super::raw;
 use super::timing::{self, GivenTimes};
 use super::trace_ref;
 use super::validate::{Found, Loc, ValidationErrors};
+use crate::genai::apis::Api;
 use crate::genai::cost::{Given, Usd};
-use crate::genai::operation::CHAT;
 use crate::genai::response_error;
 use crate::genai::stream::sse;
 use crate::genai::stream::sse::Merged;
@@ -35,8 +36,8 @@ const REFERENCE_MEMBERS: [&str; 11] = [
 ];
 
 /// Members of the body that are ours.
-const OWN_MEMBERS: [&str; 7] =
-    ["started_at", "ended_at", "first_token_at", "parent_span_id", "service_name", "user_id", "tags"];
+const OWN_MEMBERS: [&str; 8] =
+    ["started_at", "ended_at", "first_token_at", "parent_span_id", "service_name", "user_id", "tags", "api"];
 
 /// The API of a chat-completion. Source: genai `openai.api.type`.
 pub(super) const CHAT_COMPLETIONS: &str = "chat_completions";
@@ -61,29 +62,38 @@ pub fn parse<'d>(body: &'d Body<'_>, options: &ParseOptions) -> Result<Capture<'
     let mut found = Found::default();
     let Some(root) = found.object(&[], body.root()) else { return Err(found.into_errors()) };
     check_members(root, options, &mut found);
-    let request = check_request(root, &mut found);
-    let response = check_response(root, &mut found);
+    let named = if options.strict_reference { None } else { other_apis::named(root, &mut found) };
+    let other = if options.strict_reference { None } else { other_apis::read(root, named, &mut found) };
+    let is_chat = other.is_none();
+    let read = other.or_else(|| check_chat(root, &mut found));
     let trace = check_trace(root, &mut found);
     let parent = check_parent(root, &mut found);
     let times = check_times(root, &mut found);
     let cost = check_costs(root, &mut found);
     check_texts(root, &mut found);
     check_contexts(root, &mut found);
-    let (Some(request), Some((response, merged))) = (request, response) else { return Err(found.into_errors()) };
+    let Some(Read { apis, request, response, merged }) = read else { return Err(found.into_errors()) };
     found.into_result()?;
+    let sent = |name: &str| root.last_member(name).expect("what was read is there");
+    let (sent_request, sent_response) = (sent("request"), sent("response"));
+    let api = if is_chat || apis.response != Api::ChatCompletions { apis.response } else { apis.request };
     Ok(Capture {
-        operation: Cow::Borrowed(CHAT),
-        api_type: Some(CHAT_COMPLETIONS),
-        request: Part::Sent(request),
-        response: Part::Sent(response),
+        operation: Cow::Borrowed(api.operation()),
+        api_type: api.openai_type(),
+        apis,
+        request,
+        response,
         merged,
-        said: Said::Body { root, request, response },
+        said: Said::Body { root, request: sent_request, response: sent_response },
         trace,
         parent,
         times,
         cost,
         caller: caller(root),
-        raw: KeptRaws { request: raw::kept(Some(request), options), response: raw::kept(Some(response), options) },
+        raw: KeptRaws {
+            request: raw::kept(Some(sent_request), options),
+            response: raw::kept(Some(sent_response), options),
+        },
         rest: None,
         sources: sources(root),
         options: *options,
@@ -134,6 +144,16 @@ fn check_members(root: Value<'_>, options: &ParseOptions, found: &mut Found) {
         };
         found.add(&[shown.into()], "extra_forbidden", msg, Some(value));
     }
+}
+
+/// A body of chat-completions.
+fn check_chat<'d>(root: Value<'d>, found: &mut Found) -> Option<Read<'d>> {
+    let request = check_request(root, found);
+    let (response, merged) = check_response(root, found)?;
+    // a completion's stream may be the answer of a chat in an old proxy
+    let api = merged.as_ref().map_or(Api::ChatCompletions, |merged| merged.api);
+    let apis = Apis { response: api, ..Apis::CHAT };
+    Some(Read { apis, request: Part::Sent(request?), response: Part::Sent(response), merged })
 }
 
 fn check_request<'d>(root: Value<'d>, found: &mut Found) -> Option<Value<'d>> {

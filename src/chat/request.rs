@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::span::{AttrValue, Attributes};
-use crate::genai::messages::{message, system, tools};
+use crate::genai::messages::parts::PartReader;
+use crate::genai::messages::{media, message, system, tools};
 use crate::genai::semconv;
 use crate::json::document::Value;
 use crate::json::writer::JsonWriter;
@@ -94,14 +95,21 @@ impl<'d> Request<'d> {
         false
     }
 
+    /// The MIME type of sound that was asked for, by its format.
+    pub(super) fn audio_mime(&self) -> Option<&'static str> {
+        let (_, audio) = self.rest.iter().find(|(key, _)| key.is_key("audio"))?;
+        media::mime_of_audio(&audio.get("format")?.str()?)
+    }
+
     pub(super) fn user(&self) -> Option<Cow<'d, str>> {
         self.user.clone().or_else(|| self.safety_identifier.clone())
     }
 
-    pub(super) fn put(&self, attributes: &mut Attributes<'d>, was_streamed: bool) {
+    /// Writes everything. `reader` reads parts of messages that are not those of chat-completions.
+    pub(super) fn put(&self, attributes: &mut Attributes<'d>, was_streamed: bool, reader: Option<PartReader>) {
         attributes.call.request_model = attributes.stated(semconv::REQUEST_MODEL, Some(self.model.clone()));
         self.put_parameters(attributes, was_streamed);
-        self.put_content(attributes);
+        self.put_content(attributes, reader);
     }
 
     fn put_parameters(&self, attributes: &mut Attributes<'d>, was_streamed: bool) {
@@ -144,15 +152,18 @@ impl<'d> Request<'d> {
         }
     }
 
-    fn put_content(&self, attributes: &mut Attributes<'d>) {
+    fn put_content(&self, attributes: &mut Attributes<'d>, reader: Option<PartReader>) {
         if [self.tools, self.functions].into_iter().flatten().any(|tools| !tools.is_empty()) {
             let write = |json: &mut JsonWriter| tools::write(json, self.tools, self.functions);
             attributes.call.tool_definitions = attributes.content(semconv::TOOL_DEFINITIONS, write);
         }
         if let Some(messages) = self.messages {
             attributes.call.system_prompt = system::of_messages(messages, attributes.limits()).into();
-            attributes.call.input_messages =
-                attributes.content(semconv::INPUT_MESSAGES, |json| message::write_input(json, messages));
+            let write = |json: &mut JsonWriter| match reader {
+                Some(reader) => message::write_input_of(json, messages, reader),
+                None => message::write_input(json, messages),
+            };
+            attributes.call.input_messages = attributes.content(semconv::INPUT_MESSAGES, write);
         }
         self.put_rest(attributes);
     }
@@ -237,7 +248,7 @@ mod tests {
         request["model"] = json!("m");
         let document = Document::parse(request.to_string()).unwrap();
         let mut attributes = Attributes::new(Limits::default());
-        Request::read(document.root()).put(&mut attributes, false);
+        Request::read(document.root()).put(&mut attributes, false, None);
         let column = |value: &AttrValue<'_>| {
             let mut text = String::new();
             value.as_column_text(&mut text);

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::span::{AttrValue, Attributes};
-use crate::genai::messages::message;
+use crate::genai::messages::message::{self, Answered};
+use crate::genai::messages::parts::PartReader;
 use crate::genai::provider::{self, Signs};
 use crate::genai::response_error::Failure;
 use crate::genai::usage::Usage;
@@ -88,7 +89,9 @@ impl<'d> Response<'d> {
             let reasons = attributes.within_limits(semconv::RESPONSE_FINISH_REASONS, reasons.collect());
             attributes.call.finish_reasons = reasons.iter().take(finish_reason::COUNT_MAX).cloned().collect();
             attributes.put(semconv::RESPONSE_FINISH_REASONS, AttrValue::StrList(reasons));
-            let write = |json: &mut JsonWriter| message::write_output(json, &self.choices, shape.is_stream);
+            let Shape { is_stream: is_streamed, audio_mime, reader, .. } = shape;
+            let answered = Answered { is_streamed, audio_mime, reader };
+            let write = |json: &mut JsonWriter| message::write_output(json, &self.choices, answered);
             attributes.call.output_messages = attributes.content(semconv::OUTPUT_MESSAGES, write);
         }
         if !shape.is_error_itself {
@@ -120,12 +123,16 @@ impl<'d> Response<'d> {
 }
 
 /// What kind of response it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) struct Shape {
     /// It was put together from a stream.
     pub(super) is_stream: bool,
     /// The whole response is the error.
     pub(super) is_error_itself: bool,
+    /// The MIME type of sound that was asked for.
+    pub(super) audio_mime: Option<&'static str>,
+    /// Reads parts of messages that are not those of chat-completions.
+    pub(super) reader: Option<PartReader>,
 }
 
 /// Whether an attribute, or the raw response alone, holds all of a member.

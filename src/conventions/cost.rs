@@ -4,7 +4,7 @@ use super::keys::Slot;
 use super::slots::Slots;
 use super::sources;
 use crate::genai::cost::{Cost, CostSource, Given, UNREADABLE};
-use crate::json::document::{Document, Value};
+use crate::json::document::Document;
 
 /// The costs. A total that nobody says is the sum of both sides.
 pub(crate) fn of(slots: &Slots<'_>) -> Cost {
@@ -43,7 +43,9 @@ pub(crate) fn of(slots: &Slots<'_>) -> Cost {
         Some("caller") => CostSource::Caller,
         Some("response") => CostSource::Response,
         // a captured call that comes again as a span
-        Some(UNREADABLE) => return Cost::of(total.or_else(|| Given::Unreadable), [input, output], CostSource::Attributes),
+        Some(UNREADABLE) => {
+            return Cost::of(total.or_else(|| Given::Unreadable), [input, output], CostSource::Attributes);
+        }
         _ => CostSource::Attributes,
     };
     Cost::of(total, [input, output], source)

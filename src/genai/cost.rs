@@ -300,6 +300,7 @@ mod tests {
             ("-1", Given::Unreadable),
             ("1000000", Given::Unreadable),
             ("false", Given::Unreadable),
+            ("NaN", Given::Unreadable),
             (r#"{"eur":1}"#, Given::Unreadable),
             ("[0.5]", Given::Unreadable),
         ] {

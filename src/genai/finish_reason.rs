@@ -17,7 +17,7 @@ pub fn normalise(raw: Option<&str>) -> &str {
 }
 
 /// Words of providers in the conventions' words. Their own are here for the sake of names in capitals.
-const WORDS: [(&str, &str); 20] = [
+const WORDS: [(&str, &str); 23] = [
     ("stop", "stop"),
     ("end_turn", "stop"),
     ("stop_sequence", "stop"),
@@ -31,8 +31,11 @@ const WORDS: [(&str, &str); 20] = [
     ("length", "length"),
     ("max_tokens", "length"),
     ("model_length", "length"),
+    ("max_output_tokens", "length"),
     ("content_filter", "content_filter"),
     ("content-filter", "content_filter"),
+    ("content_filtered", "content_filter"),
+    ("guardrail_intervened", "content_filter"),
     ("safety", "content_filter"),
     ("error", ERROR),
     ("abort", ERROR),
@@ -48,8 +51,14 @@ mod tests {
     fn every_provider_says_it_in_the_conventions_words() {
         let table = [
             ("tool_call", &["tool_calls", "function_call", "tool-calls", "tool_use", "tool_call"][..]),
-            ("length", &["max_tokens", "model_length", "MAX_TOKENS", "length", "FinishReason.LENGTH"]),
-            ("content_filter", &["content-filter", "SAFETY", "content_filter"]),
+            (
+                "length",
+                &["max_tokens", "model_length", "max_output_tokens", "MAX_TOKENS", "length", "FinishReason.LENGTH"],
+            ),
+            (
+                "content_filter",
+                &["content-filter", "SAFETY", "content_filter", "content_filtered", "guardrail_intervened"],
+            ),
             ("stop", &["end_turn", "stop_sequence", "eos", "eos_token", "STOP", "stop", "FinishReason.STOP"]),
             ("error", &["insufficient_system_resource", "abort", "error"]),
             ("compaction", &["compaction"]),

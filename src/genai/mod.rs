@@ -5,6 +5,7 @@
 //! usage  cost    tokens made comparable; US dollars, exact to 1e-12 (decimal)
 //! plausible      values that cannot be: corrected or dropped
 //! prices         what a call costs when its sender does not say
+//! apis           requests and responses of other APIs in the form of chat-completions
 //! messages       messages, parts, media and tools of the APIs as the conventions' JSON
 //! stream         the chunks of a stream as one response
 //! provider       names of providers: aliases to the conventions' names, and guesses when none was given
@@ -13,6 +14,7 @@
 //! semconv        every attribute key, with stability and source
 //! ```
 
+pub(crate) mod apis;
 pub mod call;
 pub mod cost;
 pub mod counting;

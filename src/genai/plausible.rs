@@ -265,7 +265,7 @@ mod tests {
         ] {
             let mut nanos = Some(given);
             let times = Times { duration, first_token_was_seconds: was_seconds };
-            let rules = settle(&mut Usage::default(), &mut nanos, times);
+            let rules = settle(&mut Usage::default(), &mut nanos, &Cost::default(), times);
             assert_eq!((nanos, rules.iter().next().map(Rule::name)), (want, rule));
         }
     }

@@ -87,7 +87,7 @@ fn write_value<'d>(out: &mut String, value: Value<'d>, open: &mut Vec<Member<'d>
             out.push('"');
         }
         Kind::Escaped | Kind::Broken => write_string(out, &value.text()),
-        Kind::Null | Kind::True | Kind::False | Kind::Number => out.push_str(value.raw()),
+        Kind::Null | Kind::True | Kind::False | Kind::Number | Kind::NotFinite => out.push_str(value.raw()),
     }
 }
 

@@ -17,7 +17,7 @@ use std::ops::Range;
 use crate::json::text::{StringKind, scan_number, scan_string};
 use crate::numbers::{saturating_u32, to_usize};
 use crate::steps;
-use crate::text::decode_string;
+use crate::text::{decode_string, hex_unit};
 
 pub use crate::bounds::DEPTH_MAX;
 
@@ -41,6 +41,9 @@ pub(crate) enum Kind {
     False,
     True,
     Number,
+    /// `NaN`, `Infinity` or `-Infinity`: not JSON, and what Python writes. It is neither null nor a number, and becomes null where it
+    /// is written.
+    NotFinite,
     /// A string without escapes: its text is its value.
     Plain,
     /// A string with escapes that every reader understands.
@@ -93,10 +96,10 @@ impl<'t> Document<'t> {
         Ok(Self { text, nodes })
     }
 
-    /// Whether every reader understands its strings: none has half a character.
+    /// Whether every reader understands it: no string has half a character, and no number is infinite or none.
     pub(crate) fn is_whole(&self) -> bool {
         steps::take(self.nodes.len());
-        self.nodes.iter().all(|node| node.kind != Kind::Broken)
+        self.nodes.iter().all(|node| !matches!(node.kind, Kind::Broken | Kind::NotFinite))
     }
 
     /// The outermost value.
@@ -142,6 +145,7 @@ impl Reader<'_> {
             Some(b'"') => self.string(),
             Some(b'{') => self.container(depth, Kind::Object, b'}'),
             Some(b'[') => self.container(depth, Kind::Array, b']'),
+            Some(b'-') if self.follows(b"-Infinity") => self.word(b"-Infinity", Kind::NotFinite),
             Some(b'-' | b'0'..=b'9') => {
                 let end = scan_number(self.bytes, self.at).map_err(|at| JsonError { at, what: "invalid number" })?;
                 self.push(Kind::Number, self.at, end)?;
@@ -151,13 +155,19 @@ impl Reader<'_> {
             Some(b't') => self.word(b"true", Kind::True),
             Some(b'f') => self.word(b"false", Kind::False),
             Some(b'n') => self.word(b"null", Kind::Null),
+            Some(b'N') => self.word(b"NaN", Kind::NotFinite),
+            Some(b'I') => self.word(b"Infinity", Kind::NotFinite),
             Some(_) => Err(self.error("expected a value")),
             None => Err(self.error("unexpected end")),
         }
     }
 
+    fn follows(&self, word: &[u8]) -> bool {
+        self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word))
+    }
+
     fn word(&mut self, word: &[u8], kind: Kind) -> Result<(), JsonError> {
-        if !self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+        if !self.follows(word) {
             return Err(self.error("expected a value"));
         }
         self.push(kind, self.at, self.at + word.len())?;
@@ -317,6 +327,26 @@ impl<'d> Value<'d> {
     /// A string's value, if there is anything in it.
     pub(crate) fn filled_str(self) -> Option<Cow<'d, str>> {
         self.str().filter(|text| !text.is_empty())
+    }
+
+    /// The halves of characters (lone surrogates) that a string begins and ends with: the second half of one, and the first half
+    /// of one.
+    pub(crate) fn halves(self) -> (Option<u16>, Option<u16>) {
+        if self.kind() != Kind::Broken {
+            return (None, None);
+        }
+        let raw = self.raw().as_bytes();
+        let unit =
+            |at: usize| raw.get(at..at + 2).filter(|escape| *escape == b"\\u").and_then(|_| hex_unit(raw, at + 2));
+        let last = raw.len().checked_sub(6);
+        // the backslash of an escape is not itself escaped
+        let is_escape = |at: &usize| {
+            let before = raw.get(..*at).unwrap_or_default();
+            before.iter().rev().take_while(|byte| **byte == b'\\').count().is_multiple_of(2)
+        };
+        let low = unit(0).filter(|unit| (0xDC00..=0xDFFF).contains(unit));
+        let high = last.filter(is_escape).and_then(unit).filter(|unit| (0xD800..=0xDBFF).contains(unit));
+        (low, high)
     }
 
     pub(crate) fn number(self) -> Option<&'d str> {
@@ -513,10 +543,26 @@ mod tests {
             "\"\u{1}\"",
             "\"\\ud83d\\ude00 \\u00e9 \\n\\t\\b\\f\\r\\/\\\\\\\"\"",
             " { \"a\" : [ 1 , { } , null ] } ",
-            "NaN",
+            "Nan",
+            "+Infinity",
+            "-infinity",
             "'a'",
         ];
         texts.into_iter().for_each(agrees_with_serde_json);
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_cost_themselves_alone() {
+        let doc = Document::parse(r#"{"a":[NaN,Infinity,-Infinity,1],"b":-1}"#).unwrap();
+        let root = doc.root();
+        let items: Vec<_> = root.get("a").unwrap().items().collect();
+        let kinds = |item: &Value<'_>| (item.number().is_some(), item.is_null(), item.is_string(), item.is_empty());
+        assert!(items[..3].iter().all(|item| kinds(item) == (false, false, false, false)));
+        assert_eq!((items[3].int(), root.get("b").unwrap().int()), (Some(1), Some(-1)));
+        assert!(!doc.is_whole(), "no other reader takes it");
+        let mut json = crate::json::writer::JsonWriter::new(crate::json::limits::Limits::NONE);
+        json.value(root);
+        assert_eq!(json.finish().0, r#"{"a":[null,null,null,1],"b":-1}"#);
     }
 
     #[test]

@@ -116,6 +116,7 @@ impl JsonWriter {
             }
             Kind::Plain | Kind::Escaped | Kind::Broken => self.str(&value.text()),
             Kind::Null | Kind::True | Kind::False | Kind::Number => self.number(value.raw()),
+            Kind::NotFinite => self.number("null"),
             Kind::Array => {
                 self.begin_array();
                 value.items().for_each(|item| self.value(item));

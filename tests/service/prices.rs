@@ -287,7 +287,10 @@ fn a_cost_that_cannot_be_read_is_never_replaced_by_a_computed_one() {
         (rows.len() == 3).then_some(rows)
     });
     for name in ["span", "chat gpt-4o", "chat gpt-4.1"] {
-        assert_eq!(costs(&rows, name), json!([null, null, null, "unreadable", "", "", ""]).as_array().expect("a list")[..]);
+        assert_eq!(
+            costs(&rows, name),
+            json!([null, null, null, "unreadable", "", "", ""]).as_array().expect("a list")[..]
+        );
     }
     let kept = "SELECT JSONExtractString(SpanAttributes['millrace.response.extra'], 'usage', 'cost') AS of_response, \
                 JSONExtractString(SpanAttributes['millrace.litellm.extra'], 'response_cost') AS of_litellm, \

@@ -17,15 +17,15 @@ use std::borrow::Cow;
 
 use super::record::{self, Answer, Identifying, VendorRecord};
 use crate::chat::capture::{
-    Body, Caller, CallerCost, Capture, KeptRaws, Leftover, ParseOptions, Part, Source, Sources,
+    Apis, Body, Caller, CallerCost, Capture, KeptRaws, Leftover, ParseOptions, Part, Source, Sources,
 };
 use crate::chat::identity::{RecordIdentity, Said};
-use crate::chat::parse::CHAT_COMPLETIONS;
 use crate::chat::raw;
 use crate::chat::timing::GivenTimes;
 use crate::chat::validate::{Found, ValidationErrors};
+use crate::genai::apis::{self, Api};
 use crate::genai::decimal::scaled;
-use crate::genai::operation::{CHAT, EMBEDDINGS, EXECUTE_TOOL, RETRIEVAL};
+use crate::genai::operation::{CHAT, EXECUTE_TOOL, RETRIEVAL};
 use crate::genai::response_error;
 use crate::genai::semconv;
 use crate::genai::stream::sse;
@@ -61,7 +61,9 @@ pub fn read<'d>(
     let log = Log::read(record.root(), headers)?;
     let (response, merged, is_text_told) = log.response();
     let (times, are_all_times) = log.times();
-    let operation = log.operation();
+    let of_response = merged.as_ref().map(|merged| merged.api).or_else(|| Api::of_response(response.value()));
+    let (request, of_request) = log.request(of_response);
+    let operation = log.operation(of_response, of_request);
     let (trace, trace_id) = log.trace_id().and_then(record::trace).unzip();
     let caller = Caller { trace_id, ..log.caller(record.take_as("provider", record::text)) };
     ["providerRequest", "providerResponse"].into_iter().for_each(|name| record.take(name));
@@ -69,9 +71,10 @@ pub fn read<'d>(
         record.take("timing");
     }
     Ok(Capture {
-        api_type: Some(CHAT_COMPLETIONS).filter(|_| operation == CHAT),
+        api_type: of_response.unwrap_or(of_request).openai_type().filter(|_| operation == CHAT),
         operation,
-        request: log.request(),
+        apis: Apis { request: of_request, response: of_response.unwrap_or(Api::ChatCompletions) },
+        request,
         response,
         merged,
         said: Said::Record(log.identity()),
@@ -156,10 +159,9 @@ impl<'r> Log<'r> {
     }
 
     /// Source: "Custom Logs with cURL" of the docs; genai `gen_ai.operation.name`.
-    fn operation(&self) -> Cow<'r, str> {
+    fn operation(&self, of_response: Option<Api>, of_request: Api) -> Cow<'r, str> {
         let Some(kind) = self.request.get("_type").and_then(Value::filled_str) else {
-            let is_embeddings = self.request.has("input") && self.response.is_some_and(|json| json.has("data"));
-            return if is_embeddings { EMBEDDINGS.into() } else { CHAT.into() };
+            return of_response.unwrap_or(of_request).operation().into();
         };
         match &*kind {
             "tool" => EXECUTE_TOOL.into(),
@@ -170,7 +172,16 @@ impl<'r> Log<'r> {
 
     /// The request as it was sent, where it has a model and messages; else what it lacks is added, and what would not fit is
     /// renamed.
-    fn request(&self) -> Part<'r> {
+    fn request(&self, of_response: Option<Api>) -> (Part<'r>, Api) {
+        let is_call = !self.request.has("_type");
+        let api = Api::of_request(self.request, of_response).filter(|_| is_call).unwrap_or(Api::ChatCompletions);
+        // its messages have our form, or none
+        let is_plain = api == Api::ChatCompletions;
+        let part = if is_plain { self.own_request() } else { Part::Built(apis::request(api, self.request)) };
+        (part, api)
+    }
+
+    fn own_request(&self) -> Part<'r> {
         let named = |name: &str| self.request.get(name).filter(|value| value.is_string() && !value.is_empty());
         let (model, messages) = (self.request.get("model"), self.request.get("messages"));
         let is_single = |name: &str| self.request.members().filter(|(key, _)| key.is_key(name)).count() == 1;
@@ -207,7 +218,9 @@ impl<'r> Log<'r> {
         if let Some((text, merged)) = stream.and_then(|text| Some((text, sse::merge(text)?))) {
             return (Part::Sent(text), Some(merged), true);
         }
-        let choices = self.response.and_then(|response| response.get("choices"));
+        let converted = record::converted(self.response);
+        let response = converted.as_ref().map(|converted| converted.document.root()).or(self.response);
+        let choices = response.and_then(|response| response.get("choices"));
         let (choices, odd) = match choices {
             Some(list) if list.is_array() => (choices, None),
             odd => (None, odd),
@@ -225,15 +238,18 @@ impl<'r> Log<'r> {
             }
         });
         let more = odd.map(|odd| move |response: &mut ObjectBuilder<'_>| response.member("provider_choices", odd));
-        let answer = Answer {
-            response: self.response,
-            choices,
-            has_failed: failure.is_some() || says_so,
-            error: error.as_ref().map(|add| add as record::Add<'_>),
-            more: more.as_ref().map(|add| add as record::Add<'_>),
-        };
-        let (response, merged) = answer.into_response();
-        (response, merged, untold.is_some() && text.is_some())
+        let has_failed = failure.is_some() || says_so;
+        let error = error.as_ref().map(|add| add as record::Add<'_>);
+        let more = more.as_ref().map(|add| add as record::Add<'_>);
+        let is_text_told = untold.is_some() && text.is_some();
+        if let Some((sent, converted)) = self.response.zip(converted.as_ref()) {
+            let document = Answer { response, choices, has_failed, error, more }.into_built();
+            let Merged { is_stream, is_complete, api, .. } = *converted;
+            return (Part::Sent(sent), Some(Merged { document, is_stream, is_complete, api }), is_text_told);
+        }
+        let choices = self.response.and_then(|response| response.get("choices")).filter(|list| list.is_array());
+        let (response, merged) = Answer { response: self.response, choices, has_failed, error, more }.into_response();
+        (response, merged, is_text_told)
     }
 
     /// The times, and whether they are all there and make sense.
@@ -429,7 +445,9 @@ mod tests {
         embeddings["providerResponse"]["json"] = json!({"data": [{"embedding": [0.5]}]});
         assert_eq!(seen(&embeddings, &[]).1["gen_ai.operation.name"], "embeddings");
         let odd = seen(&with("/providerRequest/json/messages", json!([{"role": "critic"}])), &[]).1;
-        assert_eq!(odd["millrace.request.extra"]["provider_messages"][0]["role"], "critic");
+        assert_eq!(odd["gen_ai.input.messages"][0]["role"], "critic");
+        let none = seen(&with("/providerRequest/json/messages", json!([5])), &[]).1;
+        assert_eq!(none["millrace.request.extra"]["provider_messages"][0], 5);
     }
 
     #[test]

@@ -15,12 +15,13 @@ use crate::chat::parse::{ROLES, TAGS_MAX};
 use crate::chat::timing;
 use crate::chat::trace_ref;
 use crate::chat::validate::{Found, ValidationErrors};
+use crate::genai::apis::{self, Api};
 use crate::genai::stream::sse;
 use crate::genai::stream::sse::Merged;
 use crate::ids::TraceId;
 use crate::json::build::{self, ObjectBuilder};
 use crate::json::canonical::CanonicalHash;
-use crate::json::document::Value;
+use crate::json::document::{Document, Value};
 
 /// A record of another tool, and which of its members have found a place in the call.
 pub(super) struct VendorRecord<'d> {
@@ -88,23 +89,16 @@ pub(super) fn tags(value: Value<'_>) -> Option<Vec<Cow<'_, str>>> {
     value.items().map(Value::str).collect()
 }
 
-/// Adds the member `messages` of a request; a bare text is what the user says. Gives whether ours allow them: those that they do
-/// not are left out.
+/// Adds the member `messages` of a request: a list of messages, of items, of texts, or a text, which is what the user says. Gives
+/// whether it is one of these: of what is not, nothing is added.
 pub(super) fn put_messages(request: &mut ObjectBuilder<'_>, messages: Option<Value<'_>>) -> bool {
     match messages {
-        Some(list) if are_messages(list) => request.member("messages", list),
-        Some(text) if text.is_string() => request.list("messages", |list| {
-            list.object(|message| {
-                message.word("role", "user");
-                message.member("content", text);
-            });
-        }),
-        other => {
-            request.list("messages", |_| {});
-            return other.is_none();
+        Some(list) if are_messages(list) => {
+            request.member("messages", list);
+            true
         }
+        other => apis::put_messages(request, None, other),
     }
-    true
 }
 
 /// Whether a value is a list of messages that ours allow.
@@ -116,6 +110,16 @@ pub(super) fn are_messages(value: Value<'_>) -> bool {
 
 /// Adds members to an object that is being built.
 pub(super) type Add<'f> = &'f dyn Fn(&mut ObjectBuilder<'_>);
+
+/// A response that is of another API, or a stream of events, or a text of either: put into our form.
+pub(super) fn converted(response: Option<Value<'_>>) -> Option<Merged> {
+    let response = response?;
+    if !response.is_object() {
+        return sse::merge(response);
+    }
+    let api = Api::of_response(response).filter(|api| *api != Api::ChatCompletions)?;
+    Some(Merged { document: apis::response(api, response), is_stream: false, is_complete: true, api })
+}
 
 /// What a record says about the answer of its call.
 pub(super) struct Answer<'d, 'f> {
@@ -146,6 +150,11 @@ impl<'d> Answer<'d, '_> {
                 (Part::Built(built), merged)
             }
         }
+    }
+
+    /// The response that was put into our form, with what the tool says beside it.
+    pub(super) fn into_built(self) -> Document<'static> {
+        build::object(|object| self.build(object, false))
     }
 
     fn will_do(&self, response: Value<'_>) -> bool {

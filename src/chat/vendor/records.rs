@@ -2,6 +2,7 @@
 //!
 //! The cut is lexical: brackets are counted and strings passed over, so a record that is no JSON costs only itself.
 
+use crate::chat::capture::without_mark;
 use crate::steps;
 
 /// Most records in one body that is read as a whole. More come as a stream of lines.
@@ -22,7 +23,7 @@ impl<'b> Records<'b> {
     /// Looks at a body: an array begins with a bracket, and of lines the first is whole and something follows it.
     #[must_use]
     pub fn of(body: &'b [u8]) -> Self {
-        let body = body.trim_ascii();
+        let body = without_mark(body).trim_ascii();
         if let Some(inside) = body.strip_prefix(b"[") {
             return Self::List(inside);
         }
@@ -142,6 +143,7 @@ mod tests {
         assert_eq!(seen(r#"[{"a":"],"}, [1,2] ,null]"#), want('a', &[(0, r#"{"a":"],"}"#), (1, "[1,2]"), (2, "null")]));
         assert_eq!(seen("{\"a\":1}\r\n\n{\"b\":\n{}\n"), want('l', &[(1, "{\"a\":1}"), (3, "{\"b\":"), (4, "{}")]));
         assert_eq!(seen(""), want('o', &[]));
+        assert_eq!(seen("\u{feff}[{}]"), want('a', &[(0, "{}")]));
     }
 
     #[test]

@@ -86,8 +86,9 @@ fn choices<'d>(items: impl Iterator<Item = Value<'d>>, form: MessageSource<'_>) 
         .collect();
     let own: Vec<_> = reasons.iter().map(|reason| Text::Borrowed(reason.as_str())).collect();
     let with_reasons = if own.len() == items.len() { MessageSource { reasons: &own, ..form } } else { form };
+    // the message may be nothing but its content: a text, or a list of parts
     let message = |item: Value<'d>| match item.get("message") {
-        Some(message) if message.is_object() => message,
+        Some(message) if item.get("content").is_none() || message.is_object() => message,
         _ => item,
     };
     let made = with_reasons.list(items.into_iter().map(message))?;

@@ -1,12 +1,14 @@
 //! JSON, or a text, that holds messages: as a list, as one message, as a request's or a response's body.
 
 use super::canonical;
-use super::parts::READER;
 use super::{NormalizedMessages, Side};
 use crate::conventions::read_json;
+use crate::genai::apis::{self, Api};
 use crate::genai::call::Text;
 use crate::genai::messages::message;
-use crate::genai::messages::message::Loose;
+use crate::genai::messages::message::{Answered, Loose};
+use crate::genai::messages::parts::PartReader;
+use crate::genai::messages::reader::READER;
 use crate::genai::messages::system;
 use crate::genai::stream::sse;
 use crate::json::document::{Document, Value};
@@ -91,6 +93,9 @@ impl MessageSource<'_> {
         }
         let list = |name: &str| root.get(name).filter(|list| list.is_array() && !list.is_empty());
         if let Some(choices) = list("choices") {
+            if Api::of_response(root) == Some(Api::Completions) {
+                return self.other_api(root);
+            }
             return self.choices(root, choices);
         }
         if let Some(messages) = list("messages").or_else(|| list("contents")).or_else(|| list("history")) {
@@ -101,6 +106,12 @@ impl MessageSource<'_> {
         }
         if is_message(root) {
             return self.list([root].into_iter());
+        }
+        if let Some(made) = self.other_api(root) {
+            return Some(made);
+        }
+        if let Some(generations) = list("generations") {
+            return self.generations(generations);
         }
         // Gemini's and Ollama's answers have one message
         let wrapped =
@@ -116,12 +127,38 @@ impl MessageSource<'_> {
         Some(made)
     }
 
+    /// The body of a request or a response of another API.
+    fn other_api(&self, root: Value<'_>) -> Option<NormalizedMessages<'static>> {
+        if let Some(api) = Api::of_response(root).filter(|api| *api != Api::ChatCompletions) {
+            let document = apis::response(api, root);
+            let choices = document.root().get("choices").filter(|choices| !choices.is_empty())?;
+            return self.choices_of(document.root(), choices, Some(READER));
+        }
+        // without a model it may be anybody's object
+        let api = Api::of_request(root, None).filter(|_| root.get("model").is_some())?;
+        let document = apis::request(api, root);
+        let messages = document.root().get("messages").filter(|messages| !messages.is_empty())?;
+        self.list(flattened(messages)).filter(|_| self.side == Side::Input)
+    }
+
+    /// LangChain's `LLMResult`: for each prompt a list of answers, each a message, or a text alone.
+    fn generations(&self, generations: Value<'_>) -> Option<NormalizedMessages<'static>> {
+        let answers = generations.items().flat_map(|answers| {
+            let of_list = if answers.is_array() { Some(answers) } else { None };
+            let alone = of_list.is_none().then_some(answers);
+            of_list.into_iter().flat_map(Value::items).chain(alone)
+        });
+        self.list(answers.filter_map(|answer| answer.get("message").or_else(|| answer.get("text"))))
+    }
+
     /// A list of messages, of a message's parts, or of a stream's chunks.
     fn array(&self, root: Value<'_>) -> Option<NormalizedMessages<'static>> {
         let first = root.items().next()?;
-        if sse::is_chunk(first) {
+        if sse::is_stream(first) {
             let merged = sse::merge(root)?;
-            return self.choices(merged.document.root(), merged.document.root().get("choices")?);
+            let root = merged.document.root();
+            let reader = Some(READER).filter(|_| merged.api != Api::ChatCompletions);
+            return self.choices_of(root, root.get("choices")?, reader);
         }
         if root.items().all(|item| item.is_string() || is_message(item)) {
             let is_wrapped =
@@ -152,11 +189,20 @@ impl MessageSource<'_> {
         if messages.is_string() {
             return self.list(head.into_iter().chain([messages]));
         }
-        self.list(head.into_iter().chain(messages.items()))
+        self.list(head.into_iter().chain(flattened(messages)))
     }
 
     /// The body of a response, by the specification's table 3.4.
     fn choices(&self, root: Value<'_>, choices: Value<'_>) -> Option<NormalizedMessages<'static>> {
+        self.choices_of(root, choices, None)
+    }
+
+    fn choices_of(
+        &self,
+        root: Value<'_>,
+        choices: Value<'_>,
+        reader: Option<PartReader>,
+    ) -> Option<NormalizedMessages<'static>> {
         if self.side == Side::Input {
             return self.text(root.raw()).map(NormalizedMessages::into_owned);
         }
@@ -166,7 +212,7 @@ impl MessageSource<'_> {
             choices.sort_by_cached_key(index);
         }
         let mut json = JsonWriter::new(Limits::default());
-        message::write_output(&mut json, &choices, false);
+        message::write_output(&mut json, &choices, Answered { reader, ..Answered::default() });
         let reasons = choices.iter().filter_map(|choice| choice.get("finish_reason")?.filled_str());
         let reasons = reasons.map(|reason| reason.into_owned()).collect();
         NormalizedMessages::written(json.finish().0, reasons)
@@ -182,6 +228,7 @@ impl MessageSource<'_> {
         let messages = items.filter(|item| item.is_object() || item.is_string() || item.is_array());
         for (at, message) in messages.enumerate() {
             let is_output = self.side == Side::Output;
+            let (message, of_class) = langchain(message).unwrap_or((message, ""));
             let reason = self.reasons.get(at).map(|reason| &**reason).filter(|_| is_output);
             reasons.extend(message.get("finish_reason").and_then(Value::filled_str).map(|reason| reason.into_owned()));
             message::write_loose(
@@ -189,7 +236,11 @@ impl MessageSource<'_> {
                 message,
                 &Loose {
                     is_output,
-                    role: if is_output { "assistant" } else { "user" },
+                    role: match of_class {
+                        "" if is_output => "assistant",
+                        "" => "user",
+                        role => role,
+                    },
                     finish_reason: reason,
                     calls: if at == 0 { &calls } else { &[] },
                     reader: READER,
@@ -206,14 +257,42 @@ fn reasons_of(messages: Value<'_>) -> Vec<String> {
     reasons.map(|reason| reason.into_owned()).collect()
 }
 
+/// A message as LangChain serialises it: its members, and the role that the name of its class says.
+///
+/// Source: `langchain_core/load/serializable.py`; `{"lc": 1, "type": "constructor", "id": [.., "HumanMessage"], "kwargs": {..}}`.
+fn langchain(value: Value<'_>) -> Option<(Value<'_>, &'static str)> {
+    let members = value.get("kwargs").filter(|members| members.is_object() && value.has("lc"))?;
+    let class = value.get("id")?.items().last()?.str()?;
+    let role = match class.strip_suffix("Chunk").unwrap_or(&class) {
+        "HumanMessage" => "user",
+        "AIMessage" => "assistant",
+        "SystemMessage" => "system",
+        "ToolMessage" | "FunctionMessage" => "tool",
+        "ChatMessage" => "",
+        _ => return None,
+    };
+    Some((members, role))
+}
+
+/// Messages of several lists, one for each prompt, or of one.
+fn flattened<'d>(messages: Value<'d>) -> impl Iterator<Item = Value<'d>> {
+    let is_nested = messages.items().next().is_some()
+        && messages.items().all(|list| list.is_array() && !list.is_empty() && list.items().all(is_message));
+    messages.items().flat_map(move |item| {
+        let (inner, own) = if is_nested { (Some(item), None) } else { (None, Some(item)) };
+        inner.into_iter().flat_map(Value::items).chain(own)
+    })
+}
+
 /// Whether an object is a message: it has a role and content.
 fn is_message(value: Value<'_>) -> bool {
     let has = |names: &[&str]| names.iter().any(|name| value.get(name).is_some());
     let speaks = value.get("role").is_some_and(Value::is_string)
-        || value.get("type").and_then(Value::str).is_some_and(|kind| matches!(&*kind, "human" | "ai" | "message"));
+        || value.get("type").and_then(Value::str).is_some_and(|kind| kind == "message" || message::is_role(&kind));
     let says =
         has(&["content", "parts", "contents", "tool_calls", "function_call", "tool_call_id", "reasoning_content"]);
-    (speaks && (says || value.has("content")))
+    langchain(value).is_some()
+        || (speaks && (says || value.has("content")))
         || value.get("parts").is_some_and(Value::is_array)
         || value.get("message").is_some_and(|message| message.get("role").is_some() && value.get("role").is_none())
 }

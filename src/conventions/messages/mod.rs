@@ -10,7 +10,7 @@
 //! 7  input.value, langfuse..., mlflow...   if it looks like messages; else a text             forms
 //! 8  gen_ai.prompt, gen_ai.completion      JSON or a text                                     forms
 //!
-//! every form --parts--> chat::messages::write_loose --> canonical JSON
+//! every form --genai::messages::reader--> write_loose --> canonical JSON
 //! ```
 //!
 //! What comes out is about as long as what came in. At worst it is some twenty times as long: a list of empty texts, each of
@@ -22,7 +22,6 @@ mod canonical;
 mod events;
 mod flat;
 mod forms;
-mod parts;
 mod system;
 mod tools;
 mod vercel;

@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 
 use super::parts::{PartReader, PartWriter, joined_text};
+use super::reader::is_response;
 use crate::genai::finish_reason;
 use crate::json::document::Value;
 use crate::json::writer::JsonWriter;
@@ -105,13 +106,27 @@ impl<'d> Message<'d> {
 }
 
 /// Where a message stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Side {
     Input,
-    Output {
-        /// It was put together from a stream: parts in the order of their first appearance.
-        streamed: bool,
-    },
+    Output(Answered),
+}
+
+impl Side {
+    fn is_input(self) -> bool {
+        matches!(self, Self::Input)
+    }
+}
+
+/// How a model answered.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Answered {
+    /// The messages were put together from a stream: parts in the order of their first appearance.
+    pub(crate) is_streamed: bool,
+    /// The MIME type of sound that was asked for: sound itself does not have it.
+    pub(crate) audio_mime: Option<&'static str>,
+    /// Who is asked first about parts, when they are those of another API.
+    pub(crate) reader: Option<PartReader>,
 }
 
 /// Writes `gen_ai.input.messages`.
@@ -127,15 +142,23 @@ pub(crate) fn write_input(json: &mut JsonWriter, messages: Value<'_>) {
 }
 
 /// Writes `gen_ai.output.messages`, one of each choice.
-pub(crate) fn write_output(json: &mut JsonWriter, choices: &[Value<'_>], streamed: bool) {
+pub(crate) fn write_output(json: &mut JsonWriter, choices: &[Value<'_>], answered: Answered) {
     json.begin_array();
     for choice in choices {
         let message = choice.get("message").map_or_else(Message::default, Message::read);
         json.begin_object();
-        write_message(json, &message, Side::Output { streamed });
+        write_message(json, &message, Side::Output(answered));
         write_choice(json, *choice, &message);
         json.end_object();
     }
+    json.end_array();
+}
+
+/// Writes `gen_ai.input.messages` of an API that is not chat-completions.
+pub(crate) fn write_input_of(json: &mut JsonWriter, messages: Value<'_>, reader: PartReader) {
+    let loose = Loose { is_output: false, role: "user", finish_reason: None, calls: &[], reader };
+    json.begin_array();
+    messages.items().for_each(|message| write_loose(json, message, &loose));
     json.end_array();
 }
 
@@ -180,8 +203,8 @@ pub(crate) fn write_loose<'d>(json: &mut JsonWriter, message: Value<'d>, loose: 
     json.key("parts");
     json.begin_array();
     let annotations = read.annotations.filter(|annotations| !annotations.is_empty());
-    let mut parts = PartWriter { json, annotations, reader: Some(loose.reader) };
-    let side = if loose.is_output { Side::Output { streamed: false } } else { Side::Input };
+    let mut parts = PartWriter { json, annotations, reader: Some(loose.reader), audio_mime: None };
+    let side = if loose.is_output { Side::Output(Answered::default()) } else { Side::Input };
     for piece in PIECES {
         match (piece, read.content) {
             (Piece::Content, Some(content)) if is_tools => write_loose_response(&mut parts, &read, content),
@@ -208,19 +231,22 @@ pub(crate) fn write_loose<'d>(json: &mut JsonWriter, message: Value<'d>, loose: 
 
 /// The role in the conventions' words. A message of nothing but a tool's responses is the tool's.
 fn loose_role<'d>(read: &mut Message<'d>, default: &str, message: Value<'d>) -> String {
-    let kind = message.get("type").and_then(Value::str).filter(|kind| matches!(&**kind, "human" | "ai" | "tool"));
+    let kind = message.get("type").and_then(Value::str).filter(|kind| is_role(kind));
     let given = read.role.and_then(Value::filled_str).or_else(|| kind.clone());
     if kind.is_some() || message.get("type").is_some_and(|kind| kind.is_key("message")) {
         read.rest.retain(|(key, _)| !key.is_key("type"));
     }
-    let only_responses = read.content.filter(|content| content.is_array()).is_some_and(|content| {
-        !content.is_empty()
-            && content.items().all(|part| part.get("type").is_some_and(|kind| kind.is_key("tool_call_response")))
-    });
+    let is_answer = |part: Value<'_>| {
+        part.get("type").is_some_and(|kind| kind.is_key("tool_call_response")) || part.get("toolResult").is_some()
+    };
+    let only_responses = read
+        .content
+        .filter(|content| content.is_array())
+        .is_some_and(|content| !content.is_empty() && content.items().all(is_answer));
     let role = match given.as_deref() {
         Some("user") if only_responses => "tool",
-        Some("human") => "user",
-        Some("ai" | "model") => "assistant",
+        Some("human" | "HumanMessageChunk") => "user",
+        Some("ai" | "model" | "AIMessageChunk") => "assistant",
         Some("function") => "tool",
         Some(role) => role,
         None => default,
@@ -228,13 +254,13 @@ fn loose_role<'d>(read: &mut Message<'d>, default: &str, message: Value<'d>) -> 
     role.to_owned()
 }
 
+/// Whether a message's type is its role, as LangChain has it.
+pub(crate) fn is_role(kind: &str) -> bool {
+    matches!(kind, "human" | "ai" | "tool" | "system" | "HumanMessageChunk" | "AIMessageChunk")
+}
+
 /// Content of a tool: its responses as they are, a text alone, or a list of parts.
 fn write_loose_response<'d>(parts: &mut PartWriter<'_, 'd>, message: &Message<'d>, content: Value<'d>) {
-    let is_response = |part: Value<'_>| {
-        part.get("type").and_then(Value::str).is_some_and(|kind| {
-            matches!(&*kind, "tool_call_response" | "tool-result" | "tool_result" | "function_call_output")
-        }) || part.get("function_response").is_some()
-    };
     if content.items().any(is_response) {
         return parts.content(content);
     }
@@ -263,9 +289,11 @@ fn write_message(json: &mut JsonWriter, message: &Message<'_>, side: Side) {
     json.key("parts");
     json.begin_array();
     let annotations = message.annotations.filter(|annotations| !annotations.is_empty());
-    let mut parts = PartWriter { json, annotations, reader: None };
+    let Answered { audio_mime, reader, .. } =
+        if let Side::Output(answered) = side { answered } else { Answered::default() };
+    let mut parts = PartWriter { json, annotations, reader, audio_mime };
     match side {
-        Side::Output { streamed: true } => {
+        Side::Output(Answered { is_streamed: true, .. }) => {
             message.seen.iter().for_each(|piece| write_piece(&mut parts, message, *piece, side));
         }
         _ => PIECES.iter().for_each(|piece| write_piece(&mut parts, message, *piece, side)),
@@ -348,11 +376,11 @@ fn write_content<'d>(parts: &mut PartWriter<'_, 'd>, message: &Message<'d>, side
     let Some(content) = message.content else {
         return;
     };
-    if message.is_tools() && side == Side::Input {
+    if message.is_tools() && side.is_input() {
         return parts.tool_response(message.tool_call_id, content);
     }
     let is_blank = content.is_string() && content.is_empty();
-    if !is_blank || (side == Side::Input && !message.has_other_parts()) {
+    if !is_blank || (side.is_input() && !message.has_other_parts()) {
         parts.content(content);
     }
 }
@@ -400,181 +428,4 @@ fn write_choice(json: &mut JsonWriter, choice: Value<'_>, message: &Message<'_>)
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value as Json, json};
-
-    use super::*;
-    use crate::json::document::Document;
-    use crate::json::limits::Limits;
-
-    fn input(message: Json) -> Json {
-        let text = json!([message]).to_string();
-        let document = Document::parse(text).unwrap();
-        let mut json = JsonWriter::new(Limits::default());
-        write_input(&mut json, document.root());
-        serde_json::from_str::<Json>(&json.finish().0).unwrap()[0].clone()
-    }
-
-    fn output(choice: Json, streamed: bool) -> Json {
-        let document = Document::parse(choice.to_string()).unwrap();
-        let mut json = JsonWriter::new(Limits::default());
-        write_output(&mut json, &[document.root()], streamed);
-        serde_json::from_str::<Json>(&json.finish().0).unwrap()[0].clone()
-    }
-
-    fn parts(message: Json) -> Json {
-        input(message)["parts"].clone()
-    }
-
-    #[test]
-    fn empty_content_stays_only_where_nothing_else_is() {
-        assert_eq!(parts(json!({"role":"user","content":""})), json!([{"type":"text","content":""}]));
-        assert_eq!(parts(json!({"role":"user","content":null})), json!([]));
-        let with_call = json!({"role":"assistant","content":"","function_call":{"name":"f","arguments":""}});
-        assert_eq!(parts(with_call), json!([{"type":"tool_call","name":"f","arguments":{}}]));
-        assert_eq!(output(json!({"message":{"content":""}}), false)["parts"], json!([]));
-    }
-
-    #[test]
-    fn every_content_part_has_its_form() {
-        let table = [
-            (json!("bare"), json!({"type":"text","content":"bare"})),
-            (
-                json!({"type":"input_text","text":"t","cache_control":{"type":"e"}}),
-                json!({"type":"text","content":"t","cache_control":{"type":"e"}}),
-            ),
-            (json!({"text":"untyped"}), json!({"type":"text","content":"untyped"})),
-            (json!({"type":"text","text":7}), json!({"type":"generic","generic_type":"text","text":7})),
-            (
-                json!({"type":"image_url","image_url":"https://x/a.png"}),
-                json!({"type":"uri","modality":"image","uri":"https://x/a.png"}),
-            ),
-            (
-                json!({"type":"audio_url","audio_url":{"url":"https://x/a"}}),
-                json!({"type":"uri","modality":"audio","uri":"https://x/a"}),
-            ),
-            (
-                json!({"type":"image_url","image_url":{}}),
-                json!({"type":"generic","generic_type":"image_url","image_url":{}}),
-            ),
-            (
-                json!({"type":"input_audio","input_audio":{"data":"https://x/a","format":"mp3"}}),
-                json!({"type":"uri","modality":"audio","mime_type":"audio/mpeg","uri":"https://x/a"}),
-            ),
-            (
-                json!({"type":"input_audio","input_audio":{"data":"AA","format":"ogg"}}),
-                json!({"type":"blob","modality":"audio","content":"AA","format":"ogg"}),
-            ),
-            (
-                json!({"type":"file","file":{"file_data":"https://x/a.pdf","filename":"a.pdf"}}),
-                json!({"type":"uri","modality":"document","mime_type":"application/pdf","uri":"https://x/a.pdf","filename":"a.pdf"}),
-            ),
-            (
-                json!({"type":"file","file":{"file_data":"AA","filename":"a.png"}}),
-                json!({"type":"blob","modality":"image","mime_type":"image/png","content":"AA","filename":"a.png"}),
-            ),
-            (
-                json!({"type":"refusal","refusal":"no"}),
-                json!({"type":"generic","generic_type":"refusal","content":"no"}),
-            ),
-            (
-                json!({"type":"thinking","thinking":[{"type":"text","text":"a"},{"type":"text","text":"b"}],"signature":"s"}),
-                json!({"type":"reasoning","content":"ab","signature":"s"}),
-            ),
-            (
-                json!({"type":"reasoning","summary":[{"type":"summary_text","text":"a"}]}),
-                json!({"type":"reasoning","content":"a"}),
-            ),
-            (
-                json!({"type":"reference","reference_ids":[1],"x":null}),
-                json!({"type":"generic","generic_type":"reference","reference_ids":[1]}),
-            ),
-            (json!(7), json!({"type":"generic","content":7})),
-        ];
-        for (part, want) in table {
-            assert_eq!(parts(json!({"role":"user","content":[part]})), json!([want]), "{part}");
-        }
-    }
-
-    #[test]
-    fn tool_calls_of_all_producers_are_calls() {
-        let calls = json!([
-            {"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":1.50}"},"extra_content":{"google":1}},
-            {"id":"null","function":{"name":"g","arguments":{"b":[2]}},"index":0},
-            {"id":"","type":"function","function":{"name":"h","arguments":"{\"a\":"}},
-            {"id":"4","type":"custom","custom":{"name":"c","input":"{}"}},
-            {"id":"5","type":"function","function":{"name":"i","arguments":"null"}},
-            {"id":"6","type":"web","what":1},
-        ]);
-        let want = json!([
-            {"type":"tool_call","id":"1","name":"f","arguments":"number text is compared below","extra_content":{"google":1}},
-            {"type":"tool_call","name":"g","arguments":{"b":[2]}},
-            {"type":"tool_call","name":"h","arguments":"{\"a\":"},
-            {"type":"tool_call","id":"4","name":"c","arguments":"{}","tool_type":"custom"},
-            {"type":"tool_call","id":"5","name":"i","arguments":"null"},
-            {"type":"tool_call","id":"6","name":"","original_type":"web","what":1},
-        ]);
-        let got = parts(json!({"role":"assistant","content":null,"tool_calls":calls}));
-        assert_eq!(got[0]["arguments"].to_string(), r#"{"a":1.50}"#);
-        assert_eq!(got.as_array().unwrap()[1..], want.as_array().unwrap()[1..]);
-    }
-
-    #[test]
-    fn tools_answer_with_text_or_parts_and_functions_are_tools() {
-        let function = input(json!({"role":"function","name":"f","content":"14"}));
-        let want = json!({"role":"tool","parts":[{"type":"tool_call_response","response":"14"}],"name":"f","original_role":"function"});
-        assert_eq!(function, want);
-        let image = json!([{"type":"image_url","image_url":"https://x"}, "t"]);
-        let want = json!([{"type":"tool_call_response","id":"c","response":[{"type":"uri","modality":"image","uri":"https://x"},{"type":"text","content":"t"}]}]);
-        assert_eq!(parts(json!({"role":"tool","tool_call_id":"c","content":image})), want);
-        let silent = input(json!({"role":"tool","tool_call_id":"c"}));
-        assert_eq!(silent, json!({"role":"tool","parts":[],"tool_call_id":"c"}));
-    }
-
-    #[test]
-    fn reasoning_comes_first_from_the_best_source() {
-        let reasoning = |message: Json| output(json!({"message":message}), false)["parts"].clone();
-        let part = |text: &str| json!({"type":"reasoning","content":text});
-        assert_eq!(reasoning(json!({"content":"x","reasoning_content":"a","reasoning":"a"}))[0], part("a"));
-        assert_eq!(reasoning(json!({"reasoning":"b","reasoning_content":""}))[0], part("b"));
-        let details = json!([{"type":"reasoning.text","text":"c"},{"type":"reasoning.summary","summary":"d"},{"type":"reasoning.encrypted","data":"e"}]);
-        let want = json!([{"type":"reasoning","content":"cd","reasoning_details":details}]);
-        assert_eq!(reasoning(json!({"reasoning_details":details})), want);
-        let blocks =
-            json!([{"type":"thinking","thinking":"t","signature":"s"},{"type":"redacted_thinking","data":"r"}]);
-        let want = json!([{"type":"reasoning","content":"t","signature":"s"},{"type":"generic","generic_type":"redacted_thinking","data":"r"}]);
-        assert_eq!(reasoning(json!({"thinking_blocks":blocks,"reasoning_content":"t"})), want);
-    }
-
-    #[test]
-    fn output_keeps_refusal_images_audio_and_annotations() {
-        let message = json!({
-            "content":"see","refusal":"no","images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}}],
-            "audio":{"id":"a1","data":"AA==","transcript":"hi","expires_at":5},"annotations":[{"type":"url_citation"}],
-            "executed_tools":[1],"provider_specific_fields":null
-        });
-        let choice = json!({"index":0,"message":message,"finish_reason":"stop","logprobs":{},"stop_reason":7,
-            "content_filter_results":{"hate":{"filtered":false}},"native_finish_reason":"end"});
-        let want = json!({"role":"assistant","parts":[
-            {"type":"text","content":"see","annotations":[{"type":"url_citation"}]},
-            {"type":"generic","generic_type":"refusal","content":"no"},
-            {"type":"blob","modality":"image","mime_type":"image/png","content":"AA=="},
-            {"type":"blob","modality":"audio","content":"AA==","id":"a1","transcript":"hi","expires_at":5},
-        ],"executed_tools":[1],"finish_reason":"stop","stop_reason":7,"content_filter_results":{"hate":{"filtered":false}},"native_finish_reason":"end"});
-        assert_eq!(output(choice, false), want);
-        let history = parts(json!({"role":"assistant","audio":{"id":"a1"}}));
-        assert_eq!(history, json!([{"type":"file","modality":"audio","file_id":"a1"}]));
-    }
-
-    #[test]
-    fn a_streams_parts_stand_in_the_order_of_appearance() {
-        let choice =
-            json!({"message":{"tool_calls":[{"id":"1","function":{"name":"f"}}],"content":"x","reasoning":"y"}});
-        let kinds = |streamed| -> Vec<String> {
-            let parts = output(choice.clone(), streamed)["parts"].clone();
-            parts.as_array().unwrap().iter().map(|part| part["type"].as_str().unwrap().to_owned()).collect()
-        };
-        assert_eq!(kinds(true), ["tool_call", "text", "reasoning"]);
-        assert_eq!(kinds(false), ["reasoning", "text", "tool_call"]);
-    }
-}
+mod tests;

@@ -4,5 +4,6 @@ pub(crate) mod media;
 pub(crate) mod message;
 pub(crate) mod parts;
 pub(crate) mod preview;
+pub(crate) mod reader;
 pub(crate) mod system;
 pub(crate) mod tools;

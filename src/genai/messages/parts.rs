@@ -32,6 +32,8 @@ pub(crate) struct PartWriter<'w, 'd> {
     pub(crate) annotations: Option<Value<'d>>,
     /// Who is asked first, when the message may not be of this API.
     pub(crate) reader: Option<PartReader>,
+    /// The MIME type of sound that was asked for.
+    pub(crate) audio_mime: Option<&'static str>,
 }
 
 /// Reads what is not of the chat-completions API. Each writes what it knows the form of, and says whether it did.
@@ -224,7 +226,7 @@ impl<'d> PartWriter<'_, 'd> {
 
     /// A message's `audio`: its data, or the id of an earlier one.
     pub(crate) fn audio(&mut self, audio: Value<'d>) {
-        let medium = Medium { modality: "audio", mime: None };
+        let medium = Medium { modality: "audio", mime: self.audio_mime };
         let text = |name: &str| audio.get(name).and_then(Value::filled_str);
         if let Some(data) = text("data") {
             medium.write(self.json, &data, true, |json| {
@@ -319,6 +321,12 @@ impl<'d> PartWriter<'_, 'd> {
         if let Some(id) = id.and_then(Value::filled_str) {
             self.json.member_str("id", &id);
         }
+        self.response(content);
+        self.json.end_object();
+    }
+
+    /// The member of a tool's response that has its content.
+    pub(crate) fn response(&mut self, content: Value<'d>) {
         self.json.key("response");
         if content.is_array() {
             self.json.begin_array();
@@ -327,7 +335,6 @@ impl<'d> PartWriter<'_, 'd> {
         } else {
             self.json.value(content);
         }
-        self.json.end_object();
     }
 }
 

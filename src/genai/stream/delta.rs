@@ -1,7 +1,12 @@
 //! The deltas of one choice, merged into its message: texts are joined, lists appended, tool calls put together.
+//!
+//! Content may change its form within a stream (Mistral: a list of thoughts, then a text). It becomes a list then, in which
+//! neighbouring texts, and neighbouring thoughts, are one.
 
 use std::collections::HashMap;
 
+use super::content::Content;
+use super::joined::Joined;
 use super::ordered::{Ordered, text_of, write_list};
 use crate::genai::messages::media;
 use crate::json::document::Value;
@@ -16,7 +21,8 @@ pub(crate) struct Delta {
 
 #[derive(Debug)]
 enum Member {
-    Text(String),
+    Text(Joined),
+    Content(Content),
     /// Elements as JSON.
     List(Vec<String>),
     Calls(Calls),
@@ -31,10 +37,11 @@ impl Delta {
         for (key, value) in delta.members().filter(|(_, value)| !value.is_empty()) {
             let name = key.text();
             let member = self.members.entry(&name, || Member::new(&name, value));
-            match (member, value.str()) {
+            match (member, value.is_string()) {
                 // the first role counts
-                (Member::Text(role), Some(_)) if name == "role" && !role.is_empty() => {}
-                (Member::Text(text), Some(more)) => text.push_str(&more),
+                (Member::Text(role), true) if name == "role" && !role.is_empty() => {}
+                (Member::Text(text), true) => text.push(value),
+                (Member::Content(content), _) if value.is_string() || value.is_array() => content.add(value),
                 (Member::List(list), _) if value.is_array() => list.extend(value.items().map(text_of)),
                 (Member::Calls(calls), _) if value.is_array() => value.items().for_each(|call| calls.add(call)),
                 (Member::Function(function), _) if value.is_object() => function.add(value),
@@ -44,12 +51,20 @@ impl Delta {
         }
     }
 
+    /// Adds the next text of a completion, which has no delta.
+    pub(crate) fn text(&mut self, text: Value<'_>) {
+        if let Member::Content(content) = self.members.entry("content", || Member::Content(Content::default())) {
+            content.add(text);
+        }
+    }
+
     pub(crate) fn write(&self, json: &mut JsonWriter) {
         json.begin_object();
         for (name, member) in self.members.iter() {
             json.key(name);
             match member {
-                Member::Text(text) => json.str(text),
+                Member::Text(text) => json.str(text.as_str()),
+                Member::Content(content) => content.write(json),
                 Member::List(items) => write_list(json, items),
                 Member::Calls(calls) => calls.write(json),
                 Member::Function(function) => function.write(json),
@@ -67,14 +82,16 @@ impl Member {
             "tool_calls" if value.is_array() => Self::Calls(Calls::default()),
             "function_call" if value.is_object() => Self::Function(Function::default()),
             "audio" if value.is_object() => Self::Audio(Audio::default()),
-            _ if value.is_string() => Self::Text(String::new()),
+            "content" if value.is_string() || value.is_array() => Self::Content(Content::default()),
+            _ if value.is_string() => Self::Text(Joined::default()),
             _ if value.is_array() => Self::List(Vec::new()),
             _ => Self::Last(String::new()),
         }
     }
 }
 
-/// Tool calls, told apart by index, by id, or by being the last.
+/// Tool calls, told apart by index, by id, or by being the last. An index that comes back with another id and a name is another
+/// call: gateways to Gemini give all of them the index 0.
 #[derive(Debug, Default)]
 struct Calls {
     calls: Vec<Call>,
@@ -103,7 +120,13 @@ impl Calls {
         let index = call.get("index").and_then(Value::int);
         let id = call.get("id").and_then(Value::filled_str);
         let known = match (index, &id) {
-            (Some(index), _) => self.by_index.get(&index).copied(),
+            (Some(index), id) => {
+                let place = self.by_index.get(&index).copied();
+                place.filter(|place| !self.is_another(*place, id.as_deref(), call)).or_else(|| {
+                    // such a call may go on later
+                    place.and_then(|_| self.by_id.get(id.as_deref()?)).copied()
+                })
+            }
             (None, Some(id)) => self.by_id.get(&**id).copied(),
             (None, None) => self.calls.len().checked_sub(1),
         };
@@ -120,6 +143,16 @@ impl Calls {
         if let Some(merged) = self.calls.get_mut(place) {
             merged.add(call);
         }
+    }
+
+    /// Whether a fragment begins another call than the one that has its index.
+    fn is_another(&self, place: usize, id: Option<&str>, fragment: Value<'_>) -> bool {
+        let is_named = || {
+            let body = fragment.get("function").or_else(|| fragment.get("custom"));
+            body.and_then(|body| body.get("name")?.filled_str()).is_some()
+        };
+        let known = self.calls.get(place).map_or("", |call| &*call.id);
+        id.is_some_and(|id| !known.is_empty() && known != id) && is_named()
     }
 
     fn write(&self, json: &mut JsonWriter) {
@@ -171,7 +204,7 @@ impl Call {
 struct Function {
     name: String,
     /// `arguments` or `input`, and its text.
-    arguments: Ordered<String>,
+    arguments: Ordered<Joined>,
     rest: Ordered<String>,
 }
 
@@ -184,8 +217,11 @@ impl Function {
                 ("name", Some(name)) if self.name != name => self.name.push_str(&name),
                 ("name", _) => {}
                 ("arguments" | "input", text) => {
-                    let arguments = self.arguments.entry(&name, String::new);
-                    arguments.push_str(&text.unwrap_or_else(|| text_of(value).into()));
+                    let arguments = self.arguments.entry(&name, Joined::default);
+                    match text {
+                        Some(_) => arguments.push(value),
+                        None => arguments.push_str(&text_of(value)),
+                    }
                 }
                 _ => *self.rest.entry(&name, String::new) = text_of(value),
             }
@@ -196,7 +232,7 @@ impl Function {
         json.begin_object();
         json.member_str("name", &self.name);
         for (name, text) in self.arguments.iter() {
-            json.member_str(name, text);
+            json.member_str(name, text.as_str());
         }
         for (name, text) in self.rest.iter() {
             json.key(name);
@@ -213,7 +249,7 @@ struct Audio {
     bytes: Vec<u8>,
     /// A piece that was not base64, and all after it, as text.
     undecodable: String,
-    transcript: String,
+    transcript: Joined,
     rest: Ordered<String>,
 }
 
@@ -222,7 +258,7 @@ impl Audio {
         for (key, value) in audio.members().filter(|(_, value)| !value.is_null()) {
             match (&*key.text(), value.str()) {
                 ("id", Some(_)) => set_first(&mut self.id, value),
-                ("transcript", Some(text)) => self.transcript.push_str(&text),
+                ("transcript", Some(_)) => self.transcript.push(value),
                 ("data", Some(piece)) => match decode_base64(&piece).filter(|_| self.undecodable.is_empty()) {
                     Some(bytes) => self.bytes.extend(bytes),
                     None => self.undecodable.push_str(&piece),
@@ -241,7 +277,7 @@ impl Audio {
             json.member_str("data", &format!("{}{}", media::encode(&self.bytes), self.undecodable));
         }
         if !self.transcript.is_empty() {
-            json.member_str("transcript", &self.transcript);
+            json.member_str("transcript", self.transcript.as_str());
         }
         for (name, text) in self.rest.iter() {
             json.key(name);

@@ -21,6 +21,8 @@ pub(crate) struct Merge {
     usage_of_choice: Option<String>,
     error: Option<String>,
     choices: BTreeMap<i64, Choice>,
+    /// A choice has a text and no delta: it is a completion's.
+    is_of_texts: bool,
 }
 
 #[derive(Debug, Default)]
@@ -59,7 +61,7 @@ impl Merge {
                         self.top.entry(&name, || text_of(value));
                     }
                 }
-                _ => *self.top.entry(&name, String::new) = text_of(value),
+                _ => set_last(&mut self.top, &name, value),
             }
         }
     }
@@ -75,6 +77,10 @@ impl Merge {
             match &*name {
                 "index" => {}
                 "delta" => merged.delta.add(value),
+                "text" if value.is_string() && !choice.has("delta") => {
+                    self.is_of_texts = true;
+                    merged.delta.text(value);
+                }
                 "message" => merged.message = Some(text_of(value)),
                 "usage" => self.usage_of_choice = Some(text_of(value)),
                 "logprobs" => {
@@ -88,9 +94,13 @@ impl Merge {
                         *merged.content_filter_results.entry(&key.text(), String::new) = text_of(result);
                     }
                 }
-                _ => *merged.members.entry(&name, String::new) = text_of(value),
+                _ => set_last(&mut merged.members, &name, value),
             }
         }
+    }
+
+    pub(crate) fn is_of_texts(&self) -> bool {
+        self.is_of_texts
     }
 
     pub(crate) fn has_choices(&self) -> bool {
@@ -99,7 +109,8 @@ impl Merge {
 
     /// Whether every choice has a finish reason.
     pub(crate) fn is_finished(&self) -> bool {
-        self.choices.values().all(|choice| choice.members.get("finish_reason").is_some())
+        let reason = |choice: &Choice| choice.members.get("finish_reason").is_some_and(|reason| reason != EMPTY);
+        self.choices.values().all(reason)
     }
 
     /// The response.
@@ -126,6 +137,18 @@ impl Merge {
         }
         json.end_object();
         json.finish().0
+    }
+}
+
+/// The JSON of an empty text.
+const EMPTY: &str = "\"\"";
+
+/// The last value counts. An empty text, and the text null, say nothing and replace nothing: some servers send them in each chunk.
+fn set_last(members: &mut Ordered<String>, name: &str, value: Value<'_>) {
+    let says_nothing = value.is_string() && (value.is_empty() || value.is_key("null"));
+    let last = members.entry(name, String::new);
+    if last.is_empty() || last == EMPTY || !says_nothing {
+        *last = text_of(value);
     }
 }
 

@@ -7,9 +7,13 @@
 //!                    Merge (one chunk at a time)  ->  {"id",...,"choices":[{"message":{...}}],"usage":{...}}
 //! ```
 //!
+//! Streams of other APIs become the same form (`events`).
+//!
 //! Source: server-sent events (WHATWG HTML, section 9.2) and table 3.6.
 
+use super::events::Streamed;
 use super::merge::Merge;
+use crate::genai::apis::{self, Api};
 use crate::json::document::{Document, Value};
 
 /// A response put together.
@@ -20,6 +24,8 @@ pub(crate) struct Merged {
     pub(crate) is_stream: bool,
     /// The stream had an end: each choice a finish reason, each line readable.
     pub(crate) is_complete: bool,
+    /// Whose form it had.
+    pub(crate) api: Api,
 }
 
 /// Whether an object is a chunk of a stream.
@@ -30,6 +36,11 @@ pub(crate) fn is_chunk(object: Value<'_>) -> bool {
         choices().any(|choice| choice.has("delta")) && !choices().any(|choice| choice.get("message").is_some())
     };
     marked || by_delta()
+}
+
+/// Whether an object is a chunk, or an event, of a stream of any API.
+pub(crate) fn is_stream(object: Value<'_>) -> bool {
+    is_chunk(object) || (object.is_object() && Streamed::of(object).is_some())
 }
 
 /// Puts the response together. `None` when neither a choice nor an error comes out.
@@ -58,16 +69,24 @@ fn whole_in_text(response: Value<'_>) -> Option<Merged> {
     let text = response.str()?;
     let document = Document::parse(text.trim().to_owned()).ok()?;
     let root = document.root();
-    let has_choices = root.get("choices").is_some_and(Value::is_array);
-    let is_whole =
-        root.is_object() && !is_chunk(root) && (has_choices || crate::genai::response_error::find(root).is_some());
-    is_whole.then_some(Merged { document, is_stream: false, is_complete: true })
+    if !root.is_object() || is_chunk(root) {
+        return None;
+    }
+    let whole = |document, api| Some(Merged { document, is_stream: false, is_complete: true, api });
+    match Api::of_response(root) {
+        Some(Api::ChatCompletions) => whole(document, Api::ChatCompletions),
+        Some(api) => whole(apis::response(api, root), api),
+        None if crate::genai::response_error::find(root).is_some() => whole(document, Api::ChatCompletions),
+        None => None,
+    }
 }
 
 /// Takes chunks out of the form that carries them.
 #[derive(Default)]
 struct Reader {
     merge: Merge,
+    /// A stream of another API.
+    other: Option<Streamed>,
     /// Data lines that did not read alone: a chunk may be spread over several.
     pending: String,
     /// Something was no chunk and no comment.
@@ -118,20 +137,35 @@ impl Reader {
 
     fn chunk(&mut self, chunk: Value<'_>) {
         if chunk.is_array() {
-            chunk.items().for_each(|item| self.merge.chunk(item));
+            chunk.items().for_each(|item| self.object(item));
         } else if chunk.is_object() {
-            self.merge.chunk(chunk);
+            self.object(chunk);
         } else if !chunk.is_null() {
             self.has_rubbish = true;
         }
     }
 
+    fn object(&mut self, chunk: Value<'_>) {
+        if self.other.is_none() && !self.merge.has_choices() {
+            self.other = Streamed::of(chunk);
+        }
+        match &mut self.other {
+            Some(other) => other.event(chunk),
+            None => self.merge.chunk(chunk),
+        }
+    }
+
     fn finish(self) -> Option<Merged> {
+        if let Some(other) = self.other {
+            let (api, document, is_ended) = other.finish()?;
+            return Some(Merged { document, is_stream: true, is_complete: is_ended && !self.has_rubbish, api });
+        }
+        let api = if self.merge.is_of_texts() { Api::Completions } else { Api::ChatCompletions };
         let is_stream = self.merge.has_choices();
         let is_complete = self.merge.is_finished() && !self.has_rubbish;
         let document = Document::parse(self.merge.into_json()).ok()?;
         let found = is_stream || crate::genai::response_error::find(document.root()).is_some();
-        found.then_some(Merged { document, is_stream, is_complete: is_complete || !is_stream })
+        found.then_some(Merged { document, is_stream, is_complete: is_complete || !is_stream, api })
     }
 }
 
@@ -261,6 +295,77 @@ mod tests {
             {"id":"b","function":{"name":"g","arguments":"{\"x\":1}"}},
         ]);
         assert_eq!(message(&by_id)["tool_calls"], want);
+    }
+
+    #[test]
+    fn parallel_calls_that_share_an_index_are_told_apart_by_their_ids() {
+        let call = |call: Json| delta(json!({"tool_calls":[call]}));
+        let function = |name: &str, arguments: &str| json!({"name":name,"arguments":arguments});
+        let chunks = json!([
+            call(json!({"index":0,"id":"a","function":function("f", "{\"x\":")})),
+            call(json!({"index":0,"id":"b","function":function("f", "{}")})),
+            call(json!({"index":0,"id":"a","function":function("f", "1}")})),
+            call(json!({"index":0,"id":"c","function":{"name":"g"}})),
+            call(json!({"index":0,"function":{"arguments":"{\"y\":2}"}})),
+        ]);
+        let want = json!([
+            {"id":"a","function":function("f", "{\"x\":1}")},
+            {"id":"b","function":function("f", "{}")},
+            {"id":"c","function":function("g", "{\"y\":2}")},
+        ]);
+        assert_eq!(message(&chunks)["tool_calls"], want);
+        // an id that changes from piece to piece, without a name, is one call
+        let unnamed = json!([
+            call(json!({"index":0,"id":"a","function":function("f", "{")})),
+            call(json!({"index":0,"id":"b","function":{"arguments":"}"}})),
+        ]);
+        assert_eq!(message(&unnamed)["tool_calls"], json!([{"id":"a","function":function("f", "{}")}]));
+    }
+
+    #[test]
+    fn content_may_change_its_form() {
+        let thought = |text: &str| json!([{"type":"thinking","thinking":[{"type":"text","text":text}],"closed":true}]);
+        let chunks = json!([
+            delta(json!({"content":""})),
+            delta(json!({"content":thought("two and ")})),
+            delta(json!({"content":thought("two")})),
+            delta(json!({"content":"It is "})),
+            delta(json!({"content":[{"type":"text","text":"4"},{"type":"reference","reference_ids":[1]},"."]})),
+        ]);
+        let want = json!([
+            {"type":"thinking","thinking":"two and two"}, {"type":"text","text":"It is 4"},
+            {"type":"reference","reference_ids":[1]}, {"type":"text","text":"."},
+        ]);
+        assert_eq!(message(&chunks)["content"], want);
+        let text_first =
+            json!([delta(json!({"content":"a"})), delta(json!({"content":[{"type":"image_url","image_url":"u"}]}))]);
+        assert_eq!(
+            message(&text_first)["content"],
+            json!([{"type":"text","text":"a"},{"type":"image_url","image_url":"u"}])
+        );
+    }
+
+    #[test]
+    fn what_says_nothing_replaces_nothing() {
+        let reason = |reason: Json| json!({"service_tier":"","choices":[{"index":0,"delta":{},"finish_reason":reason,"stop_reason":""}]});
+        let tier = json!({"service_tier":"flex","choices":[]});
+        let of = |chunks: Json| {
+            let (response, _, is_complete) = merged(&chunks);
+            (response["choices"][0]["finish_reason"].clone(), response["service_tier"].clone(), is_complete)
+        };
+        let stopped = json!([reason(json!("")), tier, reason(json!("stop")), reason(json!("")), reason(json!("null"))]);
+        assert_eq!(of(stopped), (json!("stop"), json!("flex"), true));
+        assert_eq!(of(json!([reason(json!("")), tier])), (json!(""), json!("flex"), false));
+    }
+
+    #[test]
+    fn halves_of_a_character_in_two_chunks_are_one() {
+        let piece = |text: &str| format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#);
+        let stream = format!("[{},{}]", piece(r"Hi \ud83d"), piece(r"\ude00!"));
+        let document = Document::parse(stream).unwrap();
+        let merged = merge(document.root()).unwrap();
+        let choice = merged.document.root().get("choices").unwrap().items().next().unwrap();
+        assert_eq!(choice.get("message").unwrap().get("content").unwrap().str().unwrap(), "Hi 😀!");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Parts of messages as other APIs and SDKs have them: the conventions' own, Anthropic's, the AI SDK's, Gemini's,
-//! OpenInference's.
+//! Parts of messages as other APIs and SDKs have them: the conventions' own, those of the Responses API, Anthropic's, the AI SDK's,
+//! Gemini's, Bedrock's, OpenInference's.
 
-use crate::genai::messages::media::Medium;
-use crate::genai::messages::parts::{PartReader, PartWriter, extras};
+use super::media::{Medium, mime_of_name};
+use super::parts::{PartReader, PartWriter, extras, joined_text};
 use crate::json::document::Value;
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 pub(crate) const READER: PartReader = PartReader { part, call };
 
 /// Names of the same thing.
-const IDS: [&str; 6] = ["id", "toolCallId", "tool_use_id", "tool_call_id", "call_id", "tool_id"];
+const IDS: [&str; 7] = ["id", "toolCallId", "toolUseId", "tool_use_id", "tool_call_id", "call_id", "tool_id"];
 const NAMES: [&str; 3] = ["name", "toolName", "tool_name"];
 const ARGUMENTS: [&str; 4] = ["arguments", "args", "input", "parameters"];
 const RESPONSES: [&str; 5] = ["response", "result", "output", "content", "value"];
@@ -34,9 +34,12 @@ fn part<'d>(parts: &mut PartWriter<'_, 'd>, part: Value<'d>) -> bool {
     match &*kind {
         "text" | "input_text" | "output_text" => text(parts, part),
         "tool_call" | "tool-call" | "tool_use" | "function_call" | "toolCall" | "custom_tool_call" => call(parts, part),
-        "tool_call_response" | "tool-result" | "tool_result" | "function_call_output" | "tool_response" => {
-            response(parts, part)
-        }
+        "tool_call_response"
+        | "tool-result"
+        | "tool_result"
+        | "function_call_output"
+        | "custom_tool_call_output"
+        | "tool_response" => response(parts, part),
         "image" | "audio" | "video" | "document" => medium(parts, part, &kind),
         "file" => file(parts, part),
         "blob" | "uri" => own_medium(parts, part, &kind),
@@ -68,7 +71,17 @@ fn text<'d>(parts: &mut PartWriter<'_, 'd>, part: Value<'d>) -> bool {
     true
 }
 
-/// Gemini's parts have no type.
+/// Whether a part is what a tool answered.
+pub(crate) fn is_response(part: Value<'_>) -> bool {
+    part.get("type").and_then(Value::str).is_some_and(|kind| {
+        matches!(
+            &*kind,
+            "tool_call_response" | "tool-result" | "tool_result" | "function_call_output" | "custom_tool_call_output"
+        )
+    }) || ["function_response", "functionResponse", "toolResult"].iter().any(|name| part.get(name).is_some())
+}
+
+/// Gemini's and Bedrock's parts have no type.
 fn untyped<'d>(parts: &mut PartWriter<'_, 'd>, part: Value<'d>) -> bool {
     let either = |snake: &str, camel: &str| part.get(snake).or_else(|| part.get(camel)).filter(|it| it.is_object());
     if let Some(of_call) = either("function_call", "functionCall") {
@@ -83,7 +96,74 @@ fn untyped<'d>(parts: &mut PartWriter<'_, 'd>, part: Value<'d>) -> bool {
     if let Some(data) = either("file_data", "fileData") {
         return medium(parts, data, "document");
     }
+    if let Some(of_call) = either("toolUse", "toolUse") {
+        return call(parts, of_call);
+    }
+    if let Some(result) = either("toolResult", "toolResult") {
+        return tool_result(parts, result);
+    }
+    if let Some(reasoning) = either("reasoningContent", "reasoningContent") {
+        return reasoning_content(parts, reasoning);
+    }
+    if let Some((kind, of_medium)) =
+        ["image", "document", "video", "audio"].into_iter().find_map(|kind| Some((kind, either(kind, kind)?)))
+    {
+        return bedrock_medium(parts, of_medium, kind);
+    }
+    // a thought of Gemini's is a text that says so
+    if part.get("thought").and_then(Value::bool) == Some(true)
+        && let Some(thought) = part.get("text").filter(|text| text.is_string())
+    {
+        parts.json.begin_object();
+        parts.json.member_str("type", "reasoning");
+        parts.json.member("content", thought);
+        extras(parts.json, Some(part), &["text", "thought"]);
+        parts.json.end_object();
+        return true;
+    }
     text(parts, part)
+}
+
+/// What a tool answered, in Bedrock's blocks.
+fn tool_result<'d>(parts: &mut PartWriter<'_, 'd>, result: Value<'d>) -> bool {
+    let Some(content) = result.get("content") else { return response(parts, result) };
+    parts.json.begin_object();
+    parts.json.member_str("type", "tool_call_response");
+    if let Some(id) = first_text(result, &IDS) {
+        parts.json.member_str("id", &id);
+    }
+    parts.response(content);
+    let used: Vec<&str> = IDS.into_iter().chain(["content", "type"]).collect();
+    extras(parts.json, Some(result), &used);
+    parts.json.end_object();
+    true
+}
+
+/// Bedrock's `{"reasoningText": {"text", "signature"}}`; what it redacted stays as it is.
+fn reasoning_content<'d>(parts: &mut PartWriter<'_, 'd>, reasoning: Value<'d>) -> bool {
+    let inner = reasoning.get("reasoningText").unwrap_or(reasoning);
+    let Some(text) = inner.get("text").and_then(joined_text) else { return false };
+    parts.json.begin_object();
+    parts.json.member_str("type", "reasoning");
+    parts.json.member_str("content", &text);
+    extras(parts.json, Some(inner), &["text"]);
+    parts.json.end_object();
+    true
+}
+
+/// Bedrock's `{"format": "png", "source": {"bytes": "..."}}`: the format is the end of a MIME type, or of a file's name.
+fn bedrock_medium<'d>(parts: &mut PartWriter<'_, 'd>, of_medium: Value<'d>, kind: &str) -> bool {
+    let source = of_medium.get("source");
+    let bytes = source.and_then(|source| source.get("bytes")).and_then(Value::filled_str);
+    let place = source.and_then(|source| source.get("s3Location")?.get("uri")).and_then(Value::filled_str);
+    let Some(data) = bytes.or(place) else { return medium(parts, of_medium, kind) };
+    let format = of_medium.get("format").and_then(Value::filled_str).unwrap_or_default();
+    let by_name = mime_of_name(&format!("a.{format}"));
+    let own = format!("{kind}/{format}");
+    let mime = by_name.unwrap_or(&own);
+    let medium = Medium { modality: kind, mime: Some(mime).filter(|_| !format.is_empty()) };
+    medium.write(parts.json, &data, true, |json| extras(json, Some(of_medium), &["format", "source"]));
+    true
 }
 
 /// A call of a tool; those of the chat-completions API, with a `function`, are left to its own reader.
