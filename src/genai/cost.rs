@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use super::call::is_blank;
 use super::decimal::{DecimalError, scaled};
 use crate::json::document::Value;
 
@@ -75,7 +74,7 @@ impl Given {
     }
 
     fn of_text_in(text: &str, unit: i64) -> Self {
-        if is_blank(text.trim()) {
+        if matches!(text.trim(), "" | "null" | "[]" | "\"\"") {
             return Self::Absent;
         }
         Usd::parse_scaled(text, unit).map_or(Self::Unreadable, Self::Amount)

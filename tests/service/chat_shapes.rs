@@ -328,7 +328,7 @@ fn litellm_records_come_as_one_as_a_list_and_as_lines() {
         (&*request.to_string(), &*sent["response"].to_string())
     );
 
-    let list = format!("[{}, {{\"call_type\": NaN}}, null, {}]", litellm(1), litellm(2));
+    let list = format!("[{}, {{\"call_type\": nan}}, null, {}]", litellm(1), litellm(2));
     let list = send("POST", &url, &[("content-type", "application/json")], list.as_bytes());
     assert_eq!(list.status, 200, "{}", list.text());
     let said = list.json();
