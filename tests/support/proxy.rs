@@ -43,11 +43,12 @@ pub enum Fault {
     ResetMidBody,
     /// All of the body is passed on, then both sides are reset without waiting for the answer.
     ResetAfterBody,
-    /// All of the body is passed on and the client is reset at once; ClickHouse works on, and nobody reads its answer.
+    /// All of the body is passed on and the connection to the client ends at once; ClickHouse works on, and nobody reads its answer.
     Abandon,
     /// The same, and from then on everything meets [`Fault::Refuse`], until that is changed.
     AbandonThenRefuse,
-    /// All of the body but its end is passed on and the client is reset at once: the insert is under way until [`Proxy::let_go`].
+    /// All of the body but its end is passed on and the connection to the client ends at once: the insert is under way until
+    /// [`Proxy::let_go`].
     Hold,
     /// All is passed on, ClickHouse answers, and the answer is cut.
     CutAnswer,
@@ -308,7 +309,7 @@ impl Shared {
         }
         if insert.fault.is_abandoned() && insert.fault != Fault::Hold {
             self.count(insert.fault);
-            reset(client);
+            hang_up(client);
         }
         let mut from_engine = BufReader::new(engine);
         let Some(answer_head) = Head::read(&mut from_engine)? else { return Ok(false) };
@@ -332,7 +333,7 @@ impl Shared {
         let began = self.plan().let_go;
         engine.write_all(first)?;
         self.count(Fault::Hold);
-        reset(client);
+        hang_up(client);
         while self.plan().let_go == began {
             thread::sleep(LOOK_EVERY);
         }
@@ -360,6 +361,11 @@ impl Shared {
 fn reset(stream: &TcpStream) {
     let _gone_already = SockRef::from(stream).set_linger(Some(Duration::ZERO));
     let _gone_already = stream.shutdown(std::net::Shutdown::Read);
+}
+
+/// Ends the connection at once, though what came on it is still at work here.
+fn hang_up(stream: &TcpStream) {
+    let _gone_already = stream.shutdown(std::net::Shutdown::Both);
 }
 
 fn answer(mut client: &TcpStream, status: u16, headers: &str, body: &str) -> io::Result<bool> {
