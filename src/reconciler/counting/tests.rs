@@ -442,3 +442,16 @@ fn a_trace_of_which_spans_have_expired_keeps_what_was_counted_when_all_were_ther
     expiring.visit(vec![look]).now_or_never().unwrap().unwrap();
     assert_eq!(tables.state().traces, before);
 }
+
+#[test]
+fn a_rebuild_counts_hours_with_few_spans_together() {
+    let tables = all_deliveries_at_once();
+    let mut told = Vec::new();
+    let (now, retention) = (counter(&tables).clock.now(), Retention::default());
+    let done = rebuild::rebuild(&tables, &retention, now, &(0..=i64::MAX), |done| told.push(done.hours));
+    let done = done.now_or_never().unwrap().unwrap();
+    assert_right(&tables, "a rebuild");
+    assert_eq!((done.traces, told.last()), (3, Some(&done.hours_all)), "{done:?}");
+    let statements = tables.state().clock;
+    assert!(done.hours_all > 30 && statements < 30, "{statements} statements for {} hours", done.hours_all);
+}
