@@ -4,6 +4,7 @@ use crate::app;
 use crate::clickhouse::Client;
 use crate::config::Config;
 use crate::reconciler::counting::rebuild::{Rebuilt, rebuild};
+use crate::reconciler::sums::sum_all;
 use crate::time::{Clock, UnixNanos};
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -43,6 +44,9 @@ pub async fn run(config: &Config, action: &Action, client: &Client, out: &mut im
     }
     let done = done.context("failed to count; what was counted so far is right, and the command can be repeated")?;
     writeln!(out, "{} traces counted, {} rows were not right and are written anew.", done.traces, done.rows)?;
+    let days =
+        sum_all(client, now).await.context("failed to sum the calls of days; `millrace serve` does it as well")?;
+    writeln!(out, "The calls of {days} days are summed.")?;
     Ok(())
 }
 

@@ -369,6 +369,8 @@ pub struct RollupMetrics {
     pub lag_seconds: IntGauge,
     /// Hours that the walk has still to compare.
     pub hours_left: IntGauge,
+    /// Days whose calls were summed.
+    pub days_summed: IntCounter,
 }
 
 impl RollupMetrics {
@@ -387,6 +389,10 @@ impl RollupMetrics {
             hours_left: gauge(
                 "millrace_rollup_hours_left",
                 "Hours whose stored spans are still to be compared with what was counted.",
+            )?,
+            days_summed: counter(
+                "millrace_rollup_days_summed",
+                "Days whose calls were summed, each as often as it changed and was quiet again.",
             )?,
         })
     }

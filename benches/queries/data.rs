@@ -10,7 +10,7 @@ const DAY_NANOS: u64 = 86_400_000_000_000;
 
 /// The partition of a day.
 pub(crate) fn partition(day: u64) -> String {
-    format!("toDate('2026-03-01') + {day}")
+    format!("'2026-03-{:02}'", day + 1)
 }
 
 /// What makes the rows of a day: hour by hour, and then a fifth of the hour's again in a later version.

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! data       rows of the roll-up tables, made by the engine       questions   what is asked of the views
-//! here       the schema as `millrace schema print` has it, rows, settled days, answers
+//! here       the schema as `millrace schema print` has it, rows, settled days and their sums, answers
 //! ```
 //!
 //! The engine does the work, so nothing of it depends on how this program was built. Times are warm; CPU is the engine's.
@@ -17,8 +17,10 @@ mod questions;
 
 use anyhow::Context as _;
 use clap::Parser;
-use millrace::clickhouse::Database;
 use millrace::clickhouse::schema::{self, Home, Layout, REPORT_ROWS, TRACE_ROWS};
+use millrace::clickhouse::{Client, Config, Database};
+use millrace::reconciler::sums::sum_all;
+use millrace::time::Clock;
 use questions::Question;
 use std::time::{Duration, Instant};
 use support::machine::{Usage, float, percentile};
@@ -79,9 +81,12 @@ impl Bench {
     }
 
     /// A day after the other. A fifth of the rows is written again, as rows are of traces that change. Days before the last
-    /// become one part, as they do when nothing was written to them for an hour.
+    /// become one part, as they do when nothing was written to them for an hour, and are summed. The last is as a day that goes on.
     fn fill(&self, calls: u64) -> anyhow::Result<()> {
         for day in 0..data::DAYS {
+            if day + 1 == data::DAYS {
+                self.sum_days()?;
+            }
             for insert in data::inserts(calls, day) {
                 self.execute(&insert)?;
             }
@@ -92,6 +97,16 @@ impl Bench {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn sum_days(&self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let client = Client::new(&self.engine.url(), &Config::default());
+        let before = Usage::of(self.engine.pid())?.cpu;
+        let days = runtime.block_on(sum_all(&client, Clock::System.now()))?;
+        let cpu = Usage::of(self.engine.pid())?.cpu.saturating_sub(before);
+        println!("\n{days} days summed, {:.2} s of the engine's CPU", cpu.as_secs_f64());
         Ok(())
     }
 

@@ -12,7 +12,6 @@ pub(crate) struct Question {
 
 const LIST: &str = "Timestamp, TraceId, RootService, RootName, Duration, Calls, Errors, TotalTokens, CostTotal, Models, \
                     InputPreview, OutputPreview";
-const SUMS: &str = "count() AS calls, sum(InputTokens) AS input, sum(OutputTokens) AS output, sum(CostTotal) AS usd";
 
 /// A range of time: hours before the end, what it is called, and how soon a list of it is wanted.
 const RANGES: [(u32, &str, u32); 4] =
@@ -33,12 +32,12 @@ pub(crate) fn all() -> Vec<Question> {
         })
     });
     let long = RANGES.into_iter().filter(|(hours, _, _)| *hours >= 7 * 24);
-    let usage = ["Model", "UserId", "SessionId", "AgentName"].into_iter().flat_map(|column| {
+    let usage = ["model", "user", "session", "agent"].into_iter().flat_map(|word| {
         long.clone().map(move |(hours, range, wanted_ms)| Question {
-            what: format!("usage by {column}, {range}"),
+            what: format!("usage by {word}, {range}"),
             sql: format!(
-                "SELECT {column}, {SUMS} FROM genai_calls WHERE {} GROUP BY {column} ORDER BY usd DESC LIMIT 50",
-                within(hours)
+                "SELECT * FROM genai_usage_by_{word}_between(since = {END} - INTERVAL {hours} HOUR, until = {END}) \
+                 ORDER BY CostTotal DESC LIMIT 50"
             ),
             wanted_ms,
         })

@@ -31,6 +31,7 @@ use crate::journal::Backlog;
 use crate::pipeline::{self, AdmissionGate, IngestError};
 use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
+use crate::reconciler::sums::Summer;
 use crate::reconciler::superseded::Superseder;
 use crate::telemetry::Metrics;
 use crate::timestamps::Budget;
@@ -80,6 +81,7 @@ struct App {
     joiner: Joiner,
     superseder: Superseder,
     counter: Counter<Client>,
+    summer: Summer,
     admin: Admin,
     warm_up: WarmUp,
 }
@@ -114,6 +116,7 @@ impl App {
         Ok(Self {
             superseder: shared.superseder(opening.noted()),
             counter: shared.counter(),
+            summer: shared.summer(),
             admin: shared.admin(&pipeline, &backlog, &joiner, &store),
             joiner,
             exporter: shared.exporter(&backlog),
@@ -136,7 +139,7 @@ impl App {
     /// # Errors
     /// If a listener has no address, or the journal cannot be read.
     async fn start(self, ready_file: Option<PathBuf>) -> anyhow::Result<Running> {
-        let Self { tokens, receivers, opening, committer, exporter, joiner, superseder, counter, .. } = self;
+        let Self { tokens, receivers, opening, committer, exporter, joiner, superseder, counter, summer, .. } = self;
         let addresses = Addresses::of(&self.listeners, &self.store)?;
         let client = self.store.client.clone();
         let engine = self.store.spawn(&self.metrics, tokens.engine.clone());
@@ -165,6 +168,7 @@ impl App {
             joining: tokio::spawn(joiner.run(tokens.receivers.clone())),
             superseding: tokio::spawn(superseder.run(tokens.receivers.clone())),
             counting: tokio::spawn(counter.run(tokens.receivers.clone())),
+            summing: tokio::spawn(summer.run(tokens.receivers.clone())),
             serving,
         };
         let warmed = tokio::spawn(self.warm_up.run());

@@ -25,6 +25,7 @@ use crate::receivers::otlp::receiver::OtlpReceiver;
 use crate::receivers::quota::MemoryQuota;
 use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
+use crate::reconciler::sums::Summer;
 use crate::reconciler::superseded::Superseder;
 use crate::telemetry::{Metrics, Receiver};
 use crate::time::Clock;
@@ -187,6 +188,15 @@ impl Shared<'_> {
             availability: self.availability.clone(),
             clock: Clock::System,
             is_on: self.config.is_dedup_on(),
+        }
+    }
+
+    pub(super) fn summer(&self) -> Summer {
+        Summer {
+            client: self.client.pinned(),
+            metrics: self.metrics.clone(),
+            availability: self.availability.clone(),
+            clock: Clock::System,
         }
     }
 

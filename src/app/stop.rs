@@ -84,6 +84,7 @@ pub(super) struct Tasks {
     pub(super) joining: JoinHandle<()>,
     pub(super) superseding: JoinHandle<()>,
     pub(super) counting: JoinHandle<()>,
+    pub(super) summing: JoinHandle<()>,
     pub(super) serving: Serving,
 }
 
@@ -177,6 +178,7 @@ impl Running {
         let joined = shutdown::ended("joiner", tasks.joining, timeouts.other).await;
         let superseded = shutdown::ended("remover of superseded reports", tasks.superseding, timeouts.other).await;
         let counted = shutdown::ended("counting", tasks.counting, timeouts.other).await;
+        let summed = shutdown::ended("summing of days", tasks.summing, timeouts.other).await;
         drop(triggers.engine);
         let engine = tokio::time::timeout(timeouts.other, engine.stopped()).await;
         drop(triggers.admin);
@@ -189,6 +191,7 @@ impl Running {
         joined?;
         superseded?;
         counted?;
+        summed?;
         engine.context("the embedded ClickHouse did not end in time")?;
         grpc?;
         http
@@ -260,6 +263,7 @@ mod tests {
                 joining: tokio::spawn(std::future::pending()),
                 superseding: tokio::spawn(std::future::pending()),
                 counting: tokio::spawn(std::future::pending()),
+                summing: tokio::spawn(std::future::pending()),
                 serving: Serving {
                     grpc: tokio::spawn(std::future::pending()),
                     http: tokio::spawn(std::future::pending()),

@@ -15,6 +15,7 @@ pub mod prices;
 pub mod recent;
 pub mod rollups;
 pub mod schema;
+pub mod sums;
 pub mod superseded;
 
 pub use availability::{Availability, ClusterTrouble, SegmentView, View};

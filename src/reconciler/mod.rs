@@ -13,4 +13,5 @@
 pub mod counting;
 pub mod joining;
 mod schedule;
+pub mod sums;
 pub mod superseded;

@@ -39,4 +39,5 @@ mod sdk_javascript;
 mod sdk_python;
 mod superseded;
 mod tokens;
+mod usage;
 mod views;

@@ -8,6 +8,7 @@ use super::found::{Found, Table};
 use super::layout::Layout;
 use super::replicas;
 use super::rollups::{self, ROLLUPS, Rollup};
+use super::sums;
 use super::trace_times;
 use super::views;
 use crate::columns::{ALIASES, COLUMNS, FILLED};
@@ -47,7 +48,13 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         what: "previews of messages",
         parts: |layout, _| columns(layout, "InputPreview", "OutputPreview"),
     },
-    Migration { version: 10, what: "the views read what was counted", parts: |layout, _| views(layout) },
+    // and these read the sums of settled days as well
+    Migration { version: 10, what: "the views read what was counted", parts: |_, _| Vec::new() },
+    Migration {
+        version: 11,
+        what: "sums of settled days, and views that read them",
+        parts: |layout, _| sums(layout).into_iter().chain(views(layout)).collect(),
+    },
 ];
 
 /// The version that this program knows.
@@ -172,6 +179,7 @@ fn statement(layout: &Layout, together: &[Part]) -> Option<String> {
     let first = together.first()?;
     Some(match first {
         Part::Database(create) | Part::Table { create, .. } => create.clone(),
+        Part::View { name, select } if *name == sums::SETTLED => ddl::create_view_of_system(layout, name, select),
         Part::View { name, select } => ddl::create_view(layout, name, select),
         Part::Column { table, .. } => {
             let add = together.iter().filter_map(|part| match part {
@@ -277,6 +285,16 @@ fn rollups(layout: &Layout) -> Vec<Part> {
         parts
     };
     ROLLUPS.into_iter().flat_map(parts).collect()
+}
+
+/// What the reconciler sums of it, where sums are kept.
+fn sums(layout: &Layout) -> Vec<Part> {
+    if !sums::are_kept(layout) {
+        return Vec::new();
+    }
+    let tables = sums::create(layout).map(|(name, create)| tables(layout, name, (create, None), false));
+    let settled = Part::View { name: sums::SETTLED, select: views::settled(layout) };
+    tables.into_iter().flatten().chain([settled]).collect()
 }
 
 fn views(layout: &Layout) -> Vec<Part> {

@@ -6,6 +6,7 @@
 //! migrations.rs   the versions, and the parts of each
 //! found.rs        what is there, on each node
 //! rollups.rs      the tables of what was counted
+//! sums.rs         the sums of days whose calls do not change any more
 //! replicas.rs     where replicas meet in Keeper
 //! retention.rs    TTLs
 //! trace_times.rs  when each trace began and ended: rows that were there before
@@ -24,6 +25,7 @@ mod migrations;
 mod replicas;
 mod retention;
 mod rollups;
+pub mod sums;
 mod trace_times;
 mod views;
 

@@ -151,7 +151,8 @@ pub const TRACES: Rollup = Rollup {
         "Workspace" "LowCardinality(String)" "LZ4";
         // of its first span
         "Timestamp" "DateTime64(9)" "Delta(8), LZ4";
-        "TraceId" "String" "ZSTD(1)";
+        // read of every row that a list orders
+        "TraceId" "String" "LZ4";
         // nanoseconds, to the end of the span that ended last
         "Duration" "UInt64" "T64, LZ4";
         "RootSpanId" "String" "ZSTD(1)";

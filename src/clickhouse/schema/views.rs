@@ -1,9 +1,10 @@
 //! The views: what people ask first, each call counted once, whoever reported it and however often.
 //!
 //! ```text
-//! genai_report_rows ─┬─ genai_calls ── genai_usage_1h      genai_trace_rows ─┬─ genai_traces
+//! genai_report_rows ─┬─ genai_calls                        genai_trace_rows ─┬─ genai_traces
 //!                    ├─ genai_reports                                        └─ genai_sessions
-//!                    └─ genai_calls_with_content, otel_traces_with_content (and otel_traces)
+//!                    ├─ genai_calls_with_content, otel_traces_with_content (and otel_traces)
+//!                    └─ genai_usage_1h, genai_usage_by_{model,user,session,agent} (and the sums of settled days: sums.rs)
 //! ```
 //!
 //! They show of each row the latest version, and none that was deleted. Filters by time, workspace and trace reach the
@@ -12,7 +13,8 @@
 //! The SQL is in `views/`; words in `{{double braces}}` are filled in here.
 
 use super::layout::Layout;
-use super::rollups::{REPORTS, Rollup, TRACES};
+use super::rollups::{REPORT_ROWS, REPORTS, Rollup, TRACES};
+use super::sums;
 use crate::columns::{COLUMNS, STANDARD_COLUMNS};
 
 /// What a view is made of.
@@ -22,22 +24,42 @@ struct Template {
     twin: Option<&'static str>,
     /// SQL with words to be filled in.
     sql: &'static str,
+    /// The kind and the column of sums, of a view that is made for several.
+    key: (&'static str, &'static str),
 }
 
-const TEMPLATES: [Template; 7] = [
-    Template { name: "genai_calls", twin: Some("genai_calls_between"), sql: include_str!("views/calls.sql") },
-    Template {
-        name: "genai_calls_with_content",
-        twin: Some("genai_calls_with_content_between"),
-        sql: include_str!("views/calls_with_content.sql"),
-    },
+impl Template {
+    const fn new(name: &'static str, twin: Option<&'static str>, sql: &'static str) -> Self {
+        Self { name, twin, sql, key: ("", "") }
+    }
+
+    const fn by_key(name: &'static str, twin: &'static str, key: (&'static str, &'static str)) -> Self {
+        Self { name, twin: Some(twin), sql: include_str!("views/usage_by_key.sql"), key }
+    }
+}
+
+const TEMPLATES: [Template; 11] = [
+    Template::new("genai_calls", Some("genai_calls_between"), include_str!("views/calls.sql")),
+    Template::new(
+        "genai_calls_with_content",
+        Some("genai_calls_with_content_between"),
+        include_str!("views/calls_with_content.sql"),
+    ),
     // what became of each report
-    Template { name: "genai_reports", twin: None, sql: include_str!("views/reports.sql") },
-    Template { name: "genai_traces", twin: Some("genai_traces_between"), sql: include_str!("views/traces.sql") },
-    Template { name: "genai_sessions", twin: Some("genai_sessions_between"), sql: include_str!("views/sessions.sql") },
-    Template { name: "genai_usage_1h", twin: Some("genai_usage_1h_between"), sql: include_str!("views/usage_1h.sql") },
+    Template::new("genai_reports", None, include_str!("views/reports.sql")),
+    Template::new("genai_traces", Some("genai_traces_between"), include_str!("views/traces.sql")),
+    Template::new("genai_sessions", Some("genai_sessions_between"), include_str!("views/sessions.sql")),
+    Template::new("genai_usage_1h", Some("genai_usage_1h_between"), include_str!("views/usage_1h.sql")),
+    Template::new(
+        "genai_usage_by_model",
+        Some("genai_usage_by_model_between"),
+        include_str!("views/usage_by_model.sql"),
+    ),
+    Template::by_key("genai_usage_by_user", "genai_usage_by_user_between", sums::USER),
+    Template::by_key("genai_usage_by_session", "genai_usage_by_session_between", sums::SESSION),
+    Template::by_key("genai_usage_by_agent", "genai_usage_by_agent_between", sums::AGENT),
     // the spans of a trace as readers of "all attributes" want them: Grafana's trace panel, for one
-    Template { name: "otel_traces_with_content", twin: None, sql: include_str!("views/with_content.sql") },
+    Template::new("otel_traces_with_content", None, include_str!("views/with_content.sql")),
 ];
 
 /// The messages of calls, to be joined.
@@ -62,6 +84,8 @@ struct Conditions {
     /// Reports of one call begin at most so far apart.
     near_range: &'static str,
     near_range_of_spans: &'static str,
+    /// Of settled days, those that are in range from their first call to their last.
+    settled: &'static str,
 }
 
 macro_rules! near_range {
@@ -76,27 +100,57 @@ macro_rules! near_range {
     };
 }
 
-const EVERYTHING: Conditions = Conditions { in_range: "", near_range: "", near_range_of_spans: "" };
+const EVERYTHING: Conditions = Conditions { in_range: "", near_range: "", near_range_of_spans: "", settled: "" };
 const BETWEEN: Conditions = Conditions {
     in_range: " AND r.Timestamp >= {since:DateTime64(9)} AND r.Timestamp < {until:DateTime64(9)}",
     near_range: near_range!("Timestamp"),
     near_range_of_spans: near_range!("t.Timestamp"),
+    settled: " WHERE First >= {since:DateTime64(9)} AND Last < {until:DateTime64(9)}",
 };
 
 /// Name and SELECT of all views.
 pub(super) fn all(layout: &Layout) -> impl Iterator<Item = (&'static str, String)> {
-    let plain = TEMPLATES.iter().map(|view| (view.name, filled(view.sql, layout, Scope::All)));
-    let twins = TEMPLATES.iter().filter_map(|view| Some((view.twin?, filled(view.sql, layout, Scope::Between))));
+    let plain = TEMPLATES.iter().map(|view| (view.name, filled(view, layout, Scope::All)));
+    let twins = TEMPLATES.iter().filter_map(|view| Some((view.twin?, filled(view, layout, Scope::Between))));
     plain.chain(twins)
 }
 
+/// The view that the views of usage ask which days are settled.
+pub(super) fn settled(layout: &Layout) -> String {
+    let database = layout.database.to_string();
+    let words = [
+        ("{{parts}}", sums::PARTS.to_owned()),
+        ("{{parts_of_calls}}", sums::parts_of(&database, REPORT_ROWS)),
+        ("{{parts_of_hours}}", sums::parts_of(&database, sums::HOUR_ROWS)),
+        ("{{parts_of_keys}}", sums::parts_of(&database, sums::KEY_ROWS)),
+        ("{{database}}", database),
+    ];
+    fill(include_str!("views/usage_settled.sql"), &words)
+}
+
+fn fill(sql: &str, words: &[(&str, String)]) -> String {
+    words.iter().fold(sql.trim_end().to_owned(), |sql, (word, text)| sql.replace(word, text))
+}
+
 /// The SQL without double braces: what stands for SQL with words in it goes first.
-fn filled(sql: &str, layout: &Layout, scope: Scope) -> String {
+fn filled(view: &Template, layout: &Layout, scope: Scope) -> String {
     let conditions = match scope {
         Scope::All => &EVERYTHING,
         Scope::Between => &BETWEEN,
     };
+    let (kind, key) = view.key;
+    let settled = |sql: String| if sums::are_kept(layout) { sql } else { String::new() };
     let words = [
+        ("{{with_settled}}", settled(format!("{}{}) AS settled\n", sums::WITH_SETTLED, conditions.settled))),
+        ("{{settled_hours}}", settled(sums::settled_hours())),
+        ("{{settled_models}}", settled(sums::settled_models())),
+        ("{{settled_keys}}", settled(sums::settled_keys(kind))),
+        ("{{not_settled}}", settled(" AND r._partition_id NOT IN (settled.1)".to_owned())),
+        ("{{hours_of_calls}}", sums::hours_of_calls()),
+        ("{{hour_key}}", sums::HOUR_KEY.to_owned()),
+        ("{{sums_of_calls}}", sums::of_calls()),
+        ("{{sums_of_sums}}", sums::of_sums()),
+        ("{{key}}", key.to_owned()),
         ("{{content}}", CONTENT.trim_end().to_owned()),
         ("{{call_columns}}", columns(&REPORTS, &NOT_OF_CALLS)),
         ("{{report_columns}}", columns(&REPORTS, &[])),
@@ -109,7 +163,7 @@ fn filled(sql: &str, layout: &Layout, scope: Scope) -> String {
         ("{{global}}", if layout.cluster.is_some() { "GLOBAL " } else { "" }.to_owned()),
         ("{{database}}", layout.database.to_string()),
     ];
-    words.iter().fold(sql.trim_end().to_owned(), |sql, (word, text)| sql.replace(word, text))
+    fill(view.sql, &words)
 }
 
 /// The columns of a table that a view shows.

@@ -1,28 +1,33 @@
-SELECT
-    r.Workspace AS Workspace,
-    toStartOfHour(r.Timestamp) AS Hour,
-    r.Provider AS Provider,
-    r.Model AS Model,
-    r.Operation AS Operation,
-    count() AS Calls,
-    countIf(r.IsError) AS Errors,
-    sum(r.InputTokens) AS InputTokens,
-    sum(r.OutputTokens) AS OutputTokens,
-    if(sum(r.InputTokens) IS NULL, sum(r.OutputTokens), sum(r.InputTokens) + ifNull(sum(r.OutputTokens), 0)) AS TotalTokens,
-    sum(r.CacheReadTokens) AS CacheReadTokens,
-    sum(r.CacheWriteTokens) AS CacheWriteTokens,
-    sum(r.ReasoningTokens) AS ReasoningTokens,
-    sum(r.InputAudioTokens) AS InputAudioTokens,
-    sum(r.OutputAudioTokens) AS OutputAudioTokens,
-    sum(r.CostTotal) AS CostTotal,
-    sum(r.CostInput) AS CostInput,
-    sum(r.CostOutput) AS CostOutput,
-    quantile(0.5)(r.Duration) AS DurationP50,
-    quantile(0.95)(r.Duration) AS DurationP95,
-    quantile(0.99)(r.Duration) AS DurationP99,
-    quantile(0.5)(r.TimeToFirstToken) AS TimeToFirstTokenP50,
-    quantile(0.95)(r.TimeToFirstToken) AS TimeToFirstTokenP95,
-    quantile(0.99)(r.TimeToFirstToken) AS TimeToFirstTokenP99
-FROM {{database}}.genai_report_rows AS r FINAL
-WHERE r.CountedAs = 'call' AND r.IsDeleted = 0{{in_range}}
-GROUP BY Workspace, Hour, Provider, Model, Operation
+{{with_settled}}SELECT
+    u.Workspace AS Workspace,
+    u.Hour AS Hour,
+    u.Provider AS Provider,
+    u.Model AS Model,
+    u.Operation AS Operation,
+    u.Calls AS Calls,
+    u.Errors AS Errors,
+    u.InputTokens AS InputTokens,
+    u.OutputTokens AS OutputTokens,
+    if(u.InputTokens IS NULL, u.OutputTokens, u.InputTokens + ifNull(u.OutputTokens, 0)) AS TotalTokens,
+    u.CacheReadTokens AS CacheReadTokens,
+    u.CacheWriteTokens AS CacheWriteTokens,
+    u.ReasoningTokens AS ReasoningTokens,
+    u.InputAudioTokens AS InputAudioTokens,
+    u.OutputAudioTokens AS OutputAudioTokens,
+    u.CostTotal AS CostTotal,
+    u.CostInput AS CostInput,
+    u.CostOutput AS CostOutput,
+    u.DurationP50 AS DurationP50,
+    u.DurationP95 AS DurationP95,
+    u.DurationP99 AS DurationP99,
+    u.TimeToFirstTokenP50 AS TimeToFirstTokenP50,
+    u.TimeToFirstTokenP95 AS TimeToFirstTokenP95,
+    u.TimeToFirstTokenP99 AS TimeToFirstTokenP99
+FROM
+(
+    {{settled_hours}}SELECT
+        {{hours_of_calls}}
+    FROM {{database}}.genai_report_rows AS r FINAL
+    WHERE r.CountedAs = 'call' AND r.IsDeleted = 0{{not_settled}}{{in_range}}
+    GROUP BY {{hour_key}}
+) AS u
