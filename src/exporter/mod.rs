@@ -66,7 +66,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            flush_after: Duration::from_millis(900),
+            flush_after: Duration::from_millis(800),
             concurrency: 2,
             order: Order::Fair,
             drain_timeout: Duration::from_secs(30),

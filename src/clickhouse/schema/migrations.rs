@@ -215,8 +215,9 @@ fn tables(layout: &Layout, name: &str, (create, distribute): (String, Option<Str
 fn spans(layout: &Layout) -> Vec<Part> {
     let mut parts = tables(layout, TABLE, (ddl::create_spans(layout), ddl::distribute_spans(layout)), true);
     let table = layout.local(TABLE);
-    // apart from the others: where it is not known, those are
-    parts.push(Part::Setting { table: table.clone(), setting: ddl::merging() });
+    // apart from the settings that any ClickHouse knows
+    let tuning = [ddl::merging(), ddl::texts()];
+    parts.extend(tuning.map(|setting| Part::Setting { table: table.clone(), setting }));
     parts.extend(columns(layout, "Timestamp", "Links.Attributes"));
     let settings = ddl::settings(layout).into_iter().chain(ddl::joining());
     parts.extend(settings.map(|setting| Part::Setting { table: table.clone(), setting }));
