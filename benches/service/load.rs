@@ -5,6 +5,7 @@
 //!                               OTLP/gRPC shares CONNECTIONS connections; chat has one for each sender
 //! ```
 //!
+//! A paced request is timed from when it was due, so that one that had to wait for others counts as slow as it would have been.
 //! A refusal ("try again") is counted and waited out; any other answer that is not OK ends the measurement.
 
 use super::scenario::Workload;
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use support::machine::Usage;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -43,7 +45,7 @@ pub(crate) struct Plan {
 /// A load under way.
 pub(crate) struct Load {
     shared: Arc<Shared>,
-    thread: JoinHandle<anyhow::Result<()>>,
+    thread: JoinHandle<anyhow::Result<Duration>>,
 }
 
 #[derive(Default)]
@@ -64,6 +66,8 @@ pub(crate) struct Answers {
     pub(crate) refused: u64,
     /// Spans acknowledged since the start, measured or not.
     pub(crate) acknowledged_spans: u64,
+    /// CPU time of the load itself since the start.
+    pub(crate) load_cpu: Duration,
 }
 
 impl Load {
@@ -75,7 +79,8 @@ impl Load {
             let shared = Arc::clone(&shared);
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(send_all(plan, template, shared))
+                runtime.block_on(send_all(plan, template, shared))?;
+                Ok(Usage::of_this_thread()?.cpu)
             }
         };
         let thread = thread::Builder::new().name("load".to_owned()).spawn(run)?;
@@ -106,13 +111,14 @@ impl Load {
     /// When an answer was neither OK nor "try again".
     pub(crate) fn stop(self) -> anyhow::Result<Answers> {
         self.shared.stop.store(true, Ordering::SeqCst);
-        self.thread.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
+        let load_cpu = self.thread.join().map_err(|_| anyhow::anyhow!("the load panicked"))??;
         let mut latencies = self.shared.latencies.lock().unwrap_or_else(PoisonError::into_inner).clone();
         latencies.sort_unstable();
         Ok(Answers {
             latencies,
             refused: self.shared.refused.load(Ordering::SeqCst),
             acknowledged_spans: self.shared.acknowledged_spans.load(Ordering::SeqCst),
+            load_cpu,
         })
     }
 }
@@ -246,12 +252,15 @@ impl Sender {
             if number >= self.requests_max {
                 break;
             }
-            if let Some(pace) = self.pace {
-                let due = self.began + pace.saturating_mul(u32::try_from(number)?);
+            let due = match self.pace {
+                Some(pace) => Some(self.began + pace.saturating_mul(u32::try_from(number)?)),
+                None => None,
+            };
+            if let Some(due) = due {
                 tokio::time::sleep_until(due.into()).await;
             }
             let request = Request::from_parts(self.head.clone(), Full::new(self.template.body(number)));
-            let sent = Instant::now();
+            let sent = due.unwrap_or_else(Instant::now);
             let outcome = self.connection.ask(request).await.context("a request failed")?;
             let measuring = shared.measuring.load(Ordering::Relaxed);
             match outcome {

@@ -71,6 +71,16 @@ pub(crate) enum Target {
     Engine,
 }
 
+/// How fast it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Pace {
+    /// As fast as it is answered.
+    Full,
+    /// At a rate that people have.
+    Steady,
+}
+
 /// One measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Scenario {
@@ -79,6 +89,7 @@ pub(crate) struct Scenario {
     pub(crate) ack: Ack,
     /// Requests under way at once.
     pub(crate) in_flight: usize,
+    pub(crate) pace: Pace,
 }
 
 impl Scenario {
@@ -88,6 +99,28 @@ impl Scenario {
             Target::Null => Duration::from_secs(1),
             Target::Engine => Duration::ZERO,
         }
+    }
+
+    /// Spans a second.
+    pub(crate) fn rate(&self) -> Option<f64> {
+        match (self.pace, self.workload) {
+            (Pace::Full, _) => None,
+            (Pace::Steady, Workload::Genai) => Some(1_000.0),
+            (Pace::Steady, _) => Some(10_000.0),
+        }
+    }
+
+    /// How long it is measured at least: merges come in waves.
+    pub(crate) fn seconds_min(&self) -> Duration {
+        match self.pace {
+            Pace::Full => Duration::ZERO,
+            Pace::Steady => Duration::from_secs(25),
+        }
+    }
+
+    /// Whether a peer takes it too: it knows captured calls no more than our ways to acknowledge.
+    pub(crate) fn is_for_peers(&self) -> bool {
+        self.workload != Workload::Chat
     }
 
     /// A bound beside the time: spans that the load sends at most.
@@ -111,14 +144,21 @@ pub(crate) fn all(acks: &[Ack]) -> Vec<Scenario> {
         (Workload::Genai, 16),
         (Workload::Chat, 50),
     ];
-    const ENGINE: [(Workload, usize); 2] = [(Workload::Spans, 16), (Workload::Chat, 50)];
+    const ENGINE: [(Workload, usize, Pace); 5] = [
+        (Workload::Spans, 16, Pace::Full),
+        (Workload::Genai, 16, Pace::Full),
+        (Workload::Chat, 50, Pace::Full),
+        (Workload::Spans, 16, Pace::Steady),
+        (Workload::Genai, 16, Pace::Steady),
+    ];
     let mut scenarios = Vec::new();
     for (workload, in_flight) in NULL {
-        scenarios.extend(acks.iter().map(|ack| Scenario { workload, target: Target::Null, ack: *ack, in_flight }));
+        let of = |ack: &Ack| Scenario { workload, target: Target::Null, ack: *ack, in_flight, pace: Pace::Full };
+        scenarios.extend(acks.iter().map(of));
     }
-    for (workload, in_flight) in ENGINE {
+    for (workload, in_flight, pace) in ENGINE {
         let ack = acks.last().copied();
-        scenarios.extend(ack.map(|ack| Scenario { workload, target: Target::Engine, ack, in_flight }));
+        scenarios.extend(ack.map(|ack| Scenario { workload, target: Target::Engine, ack, in_flight, pace }));
     }
     scenarios
 }

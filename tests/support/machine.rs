@@ -22,14 +22,23 @@ pub struct Usage {
 impl Usage {
     /// Of the process and all its threads. Source: proc_pid_stat(5), fields 14 and 15; proc_pid_io(5).
     pub fn of(pid: u32) -> anyhow::Result<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
+        Self::at(&format!("/proc/{pid}"))
+    }
+
+    /// Of the calling thread alone.
+    pub fn of_this_thread() -> anyhow::Result<Self> {
+        Self::at("/proc/thread-self")
+    }
+
+    fn at(folder: &str) -> anyhow::Result<Self> {
+        let stat = fs::read_to_string(format!("{folder}/stat")).context("the process has ended")?;
         let (_, behind_name) = stat.rsplit_once(") ").context("/proc/PID/stat has a name")?;
         let ticks = |field: usize| -> anyhow::Result<u32> {
             let text = behind_name.split(' ').nth(field - 3).context("/proc/PID/stat has all fields")?;
             Ok(text.parse()?)
         };
         let cpu = Duration::from_secs(1) * (ticks(14)? + ticks(15)?) / TICKS_PER_SECOND;
-        let disk_bytes = u64_after(&format!("/proc/{pid}/io"), "write_bytes:")?;
+        let disk_bytes = u64_after(&format!("{folder}/io"), "write_bytes:")?;
         Ok(Self { cpu, disk_bytes })
     }
 }
