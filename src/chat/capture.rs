@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use super::content_members;
 use super::identity::Said;
 use super::timing::GivenTimes;
 use super::validate::{Loc, ValidationErrors};
@@ -255,24 +256,29 @@ impl Capture<'_> {
 }
 
 impl<'d> Rest<'d> {
-    /// Whether there is nothing to write.
-    pub(super) fn is_empty(&self) -> bool {
-        self.more.is_empty() && self.members().next().is_none()
+    /// Whether there is nothing to write, of what may be content or of what is not.
+    pub(super) fn is_empty(&self, is_content: bool) -> bool {
+        self.more(is_content).next().is_none() && self.members(is_content).next().is_none()
     }
 
     /// Writes it as an object.
-    pub(super) fn write(&self, json: &mut JsonWriter) {
+    pub(super) fn write(&self, json: &mut JsonWriter, is_content: bool) {
         json.begin_object();
-        self.members().for_each(|(name, value)| json.copy_member(name, value));
-        for (name, leftover) in &self.more {
+        self.members(is_content).for_each(|(name, value)| json.copy_member(name, value));
+        for (name, leftover) in self.more(is_content) {
             leftover.write(name, json);
         }
         json.end_object();
     }
 
-    fn members(&self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
+    fn more(&self, is_content: bool) -> impl Iterator<Item = &(&'static str, Leftover<'d>)> {
+        self.more.iter().filter(move |(name, _)| content_members::is_name(name) == is_content)
+    }
+
+    fn members(&self, is_content: bool) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
         let is_taken = |name: Value<'_>| self.taken.iter().any(|taken| name.is_key(taken));
-        self.record.members().filter(move |(name, value)| says_something(*value) && !is_taken(*name))
+        let members = self.record.members().filter(move |(name, value)| says_something(*value) && !is_taken(*name));
+        members.filter(move |(name, value)| content_members::may_hold(*name, *value) == is_content)
     }
 }
 

@@ -74,8 +74,12 @@ pub fn convert<'c>(capture: &'c Capture<'_>, context: &Context<'_>) -> Result<Ch
     put_timing(&mut attributes, &timing, capture.times);
     attributes.call.session_id = attributes.stated(semconv::SESSION_ID, session.clone());
     attributes.call.conversation_id = attributes.stated(semconv::CONVERSATION_ID, session.clone());
-    if let Some(rest) = capture.rest.as_ref().filter(|rest| !rest.is_empty()) {
-        attributes.json(rest.key, |json| rest.write(json));
+    if let Some(rest) = &capture.rest {
+        for (key, is_content) in [(rest.key, false), (semconv::MILLRACE_RECORD_CONTENT, true)] {
+            if !rest.is_empty(is_content) {
+                attributes.json(key, |json| rest.write(json, is_content));
+            }
+        }
     }
     let (request_text, request_losses) = &capture.raw.request;
     let (response_text, response_losses) = &capture.raw.response;

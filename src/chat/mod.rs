@@ -16,6 +16,7 @@
 pub const SCOPE_NAME: &str = "millrace.chat_completions";
 
 mod capture;
+mod content_members;
 mod contexts;
 mod convert;
 mod cost;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::content_members::may_hold;
 use super::span::{AttrValue, Attributes};
 use crate::genai::messages::parts::PartReader;
 use crate::genai::messages::{media, message, system, tools};
@@ -169,13 +170,21 @@ impl<'d> Request<'d> {
     }
 
     fn put_rest(&self, attributes: &mut Attributes<'d>) {
+        let (content, rest): (Vec<_>, Vec<_>) = self.rest.iter().partition(|(key, value)| may_hold(*key, *value));
+        if !content.is_empty() {
+            attributes.json(semconv::MILLRACE_REQUEST_CONTENT, |json| {
+                json.begin_object();
+                content.iter().for_each(|(key, value)| json.copy_member(*key, *value));
+                json.end_object();
+            });
+        }
         let (counts, effort) = (self.overruled_counts(), self.overruled_effort());
-        if self.rest.is_empty() && effort.is_none() && counts.iter().all(|(_, count)| count.is_none()) {
+        if rest.is_empty() && effort.is_none() && counts.iter().all(|(_, count)| count.is_none()) {
             return;
         }
         attributes.json(semconv::MILLRACE_REQUEST_EXTRA, |json| {
             json.begin_object();
-            self.rest.iter().for_each(|(key, value)| json.copy_member(*key, *value));
+            rest.iter().for_each(|(key, value)| json.copy_member(*key, *value));
             for (name, count) in counts.into_iter().filter_map(|(name, count)| Some((name, count?))) {
                 json.key(name);
                 json.number(&count.to_string());
@@ -306,6 +315,10 @@ mod tests {
             (json!({"service_tier":"flex"}), json!({"openai.request.service_tier":"flex"})),
             (json!({"temperature":"hot"}), json!({"millrace.request.extra":{"temperature":"hot"}})),
             (json!({"user":"u","x":null}), json!({"millrace.request.extra":{"user":"u"}})),
+            (
+                json!({"user":"u","documents":["secret"],"suffix":"s"}),
+                json!({"millrace.request.extra":{"user":"u"},"millrace.request.content":{"documents":["secret"],"suffix":"s"}}),
+            ),
             (json!({"tools":[],"functions":[]}), json!({})),
             (json!({"functions":[{"name":"f"}]}), json!({"gen_ai.tool.definitions":[{"type":"function","name":"f"}]})),
         ];

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::content_members::may_hold;
 use super::span::{AttrValue, Attributes};
 use crate::genai::messages::message::{self, Answered};
 use crate::genai::messages::parts::PartReader;
@@ -83,7 +84,9 @@ impl<'d> Response<'d> {
         }
         attributes.optional_text(semconv::OPENAI_RESPONSE_SYSTEM_FINGERPRINT, text("system_fingerprint"));
         if !self.choices.is_empty() {
-            let reason = |choice: &Value<'d>| choice.get("finish_reason").and_then(Value::filled_str);
+            let reason = |choice: &Value<'d>| {
+                choice.get("finish_reason").or_else(|| choice.get("finishReason")).and_then(Value::filled_str)
+            };
             let reasons =
                 self.choices.iter().map(|choice| reason(choice).unwrap_or(Cow::Borrowed(finish_reason::ERROR)));
             let reasons = attributes.within_limits(semconv::RESPONSE_FINISH_REASONS, reasons.collect());
@@ -106,7 +109,16 @@ impl<'d> Response<'d> {
     }
 
     fn put_rest(&self, attributes: &mut Attributes<'d>, usage: &Usage, cost_member: Option<&str>) {
-        let rest = || self.object.members().filter(|(key, value)| !is_held(*key, *value));
+        let all = || self.object.members().filter(|(key, value)| !is_held(*key, *value));
+        let content = || all().filter(|(key, value)| may_hold(*key, *value));
+        let rest = || all().filter(|(key, value)| !may_hold(*key, *value));
+        if content().next().is_some() {
+            attributes.json(semconv::MILLRACE_RESPONSE_CONTENT, |json| {
+                json.begin_object();
+                content().for_each(|(key, value)| json.copy_member(key, value));
+                json.end_object();
+            });
+        }
         let has_usage_rest = self.usage.is_some_and(|object| usage.has_rest(object, cost_member));
         if rest().next().is_none() && !has_usage_rest {
             return;

@@ -56,6 +56,7 @@ keys! {
         McpMethodName = "mcp.method.name";
 
         ProviderName = "gen_ai.provider.name";
+        ModelProvider = "gen_ai.model.provider";
         System = "gen_ai.system";
         LlmProvider = "llm.provider";
         LlmSystem = "llm.system";
@@ -288,6 +289,8 @@ keys! {
         SentryToolCalls = "gen_ai.response.tool_calls";
         AvailableTools = "gen_ai.request.available_tools";
         Prompt = "gen_ai.prompt";
+        PromptJson = "gen_ai.prompt_json";
+        CompletionJson = "gen_ai.completion_json";
         Completion = "gen_ai.completion";
         InputValue = "input.value";
         OutputValue = "output.value";
@@ -358,4 +361,9 @@ pub(super) const CONTENT: &[&str] = &[
     "llm.prompt_template.variables",
     "reranker.query",
     "embedding.text",
+    "tool_input",
+    "user_prompt",
+    "millrace.request.content",
+    "millrace.response.content",
+    "millrace.record.content",
 ];

@@ -57,6 +57,7 @@ pub(crate) const WORKFLOW_NAME: &[Slot] = &[Slot::WorkflowName, Slot::TraceloopW
 pub(crate) const PROVIDER: &[Slot] = &[
     Slot::ProviderName,
     Slot::System,
+    Slot::ModelProvider,
     Slot::LlmProvider,
     Slot::LlmSystem,
     Slot::AiModelProvider,

@@ -143,7 +143,7 @@ keys! {
     MILLRACE_PROVIDER_INFERRED = "millrace.provider.inferred";
     /// Where start and end come from: given, derived, ingest, unknown. Ours.
     MILLRACE_TIMING = "millrace.timing";
-    /// Where the cost comes from: caller, response. Ours.
+    /// Where the cost comes from: caller, response; or that it is unreadable. Ours.
     MILLRACE_COST_SOURCE = "millrace.cost.source";
     /// Members of the request that no attribute holds, JSON. Ours.
     MILLRACE_REQUEST_EXTRA = "millrace.request.extra";
@@ -151,6 +151,12 @@ keys! {
     MILLRACE_RESPONSE_EXTRA = "millrace.response.extra";
     /// Members of the experiment and evaluation contexts that no attribute holds, JSON. Ours.
     MILLRACE_CONTEXT_EXTRA = "millrace.context.extra";
+    /// Members of the request that may hold a prompt and that no attribute holds, JSON; content. Ours.
+    MILLRACE_REQUEST_CONTENT = "millrace.request.content";
+    /// Members of the response that may hold an answer and that no attribute holds, JSON; content. Ours.
+    MILLRACE_RESPONSE_CONTENT = "millrace.response.content";
+    /// Members of a tool's record that may hold prompts and answers and that no attribute holds, JSON; content. Ours.
+    MILLRACE_RECORD_CONTENT = "millrace.record.content";
     /// The provider's whole error, JSON. Ours.
     MILLRACE_RESPONSE_ERROR = "millrace.response.error";
     /// The stream ended before its end; only ever false. Ours.

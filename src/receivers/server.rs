@@ -10,11 +10,12 @@ use super::otlp::receiver::OtlpReceiver;
 use crate::connections::Server;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 /// Serves until the shutdown, then answers the requests in flight.
 pub async fn serve(
@@ -28,11 +29,31 @@ pub async fn serve(
 }
 
 fn router(otlp: Arc<OtlpReceiver>, chat: Arc<ChatReceiver>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .merge(otlp::http::routes(otlp))
         .merge(chat::routes::routes(chat))
-        .fallback(not_found)
-        .method_not_allowed_fallback(wrong_method)
+        .method_not_allowed_fallback(wrong_method);
+    let plain = routes.clone().fallback(not_found);
+    routes.fallback(move |request: Request| plain.clone().oneshot(with_plain_path(request)))
+}
+
+/// A path that was put together from two has a slash too many: `//v1/traces`, `/v1/traces/`.
+fn with_plain_path(mut request: Request) -> Request {
+    let uri = request.uri();
+    let mut path: String = uri.path().split('/').filter(|name| !name.is_empty()).flat_map(|name| ["/", name]).collect();
+    if path.is_empty() {
+        path.push('/');
+    }
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = path.parse().ok();
+    if let Ok(plain) = Uri::from_parts(parts) {
+        *request.uri_mut() = plain;
+    }
+    request
 }
 
 async fn not_found(request: Request) -> Response {

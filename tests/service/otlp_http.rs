@@ -117,6 +117,15 @@ fn other_paths_methods_and_types_are_refused_for_good() {
     assert_status_body(&unknown, PROTOBUF);
     let get = send("GET", &service.http("/v1/traces"), &[], b"");
     assert_eq!(get.status, 405, "{get:?}");
+    for path in ["//v1/traces", "/v1/traces/", "/v1//traces//"] {
+        let sent = send("POST", &service.http(path), &headers, &good);
+        assert_eq!(sent.status, 200, "a slash too many: {path} {sent:?}");
+        let get = send("GET", &service.http(path), &[], b"");
+        assert_eq!(get.status, 405, "{path} {get:?}");
+    }
+    let chat = service.http("//apis/intake/v2/workspaces/default/ingest/chat-completions/?x=1");
+    let refused = send("POST", &chat, &[("content-type", "application/json")], b"{}");
+    assert_eq!(refused.status, 422, "{refused:?}");
     let plain = post(&service, "text/plain", b"hello");
     assert_eq!(plain.status, 415, "{plain:?}");
     let encoding = [("content-type", PROTOBUF), ("content-encoding", "snappy")];

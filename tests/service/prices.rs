@@ -1,6 +1,7 @@
 //! Prices: the book against the package that it is made of, rows with computed costs, own prices and the commands.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -362,4 +363,50 @@ fn stored_calls_get_the_prices_of_now_unless_their_cost_was_given() {
     let rest = reprice(&[]);
     assert!(rest.contains("1 of 2 calls without a given cost got another price."), "{rest}");
     assert_eq!(rows(), before, "a model that has no price any more has no cost again");
+}
+
+#[test]
+fn repricing_that_was_killed_is_finished_by_the_next() {
+    const HOURS: u64 = 120;
+    let service = Service::start();
+    let calls: Vec<(&str, Value)> = (0..HOURS).map(|_| ("call", json!({}))).collect();
+    let mut body = spans(&calls);
+    let list = body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array_mut().expect("a list");
+    for (hour, span) in (0..).zip(list) {
+        let start = BEGIN + hour * 3_600_000_000_000;
+        span["startTimeUnixNano"] = start.to_string().into();
+        span["endTimeUnixNano"] = (start + 1_000_000).to_string().into();
+    }
+    let headers = [("content-type", "application/json"), ("x-millrace-ack", "stored")];
+    let answer = send("POST", &service.http("/v1/traces"), &headers, body.to_string().as_bytes());
+    assert!(answer.status == 200 && !answer.text().contains("rejected"), "{}", answer.text());
+    let folder = tempfile::tempdir().expect("a folder");
+    let (overrides, other) = (folder.path().join("prices.yaml"), folder.path().join("millrace.yaml"));
+    let own = "book: ours\nproviders:\n  - id: openai\n    models:\n      - {id: gpt-4o-mini, prices: {input_mtok: 0.3, output_mtok: 1.2}}\n";
+    std::fs::write(&overrides, own).expect("it can be written");
+    std::fs::write(&other, format!("prices: {{ overrides: {} }}\n", overrides.display())).expect("it can be written");
+    let arguments =
+        ["reprice", "--since", "2026-03-01", "--until", "2026-03-10", "--config", other.to_str().expect("plain")];
+    let count = |condition: &str| {
+        let rows = service.sql().rows(&format!("SELECT count() AS n FROM otel_traces WHERE {condition}"), &[]);
+        rows[0]["n"].as_u64().expect("a count")
+    };
+    assert_eq!(count("CostSource = 'computed' AND PriceBook != 'ours'"), HOURS);
+
+    let mut command = service::binary();
+    command.env("MILLRACE_CLICKHOUSE_URL", service.sql().url).arg("prices").args(arguments);
+    let mut killed = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
+    let done =
+        wait_until("some calls have the new price", || Some(count("PriceBook = 'ours'")).filter(|done| *done > 0));
+    killed.kill().expect("it can be killed");
+    killed.wait().expect("it ends");
+
+    let said = prices(Some(&service), &arguments);
+    let (changed, rest) = said.lines().last().expect("a last line").split_once(' ').expect("words");
+    assert_eq!(rest, format!("of {HOURS} calls without a given cost got another price."), "{said}");
+    let changed: u64 = changed.parse().expect("a number");
+    assert!(changed <= HOURS - done, "what was right stayed as it was: {changed} of {HOURS}, {done} were done before");
+    assert_eq!(count("PriceBook = 'ours' AND toString(CostTotal) = '0.00042'"), HOURS, "each has its price, once");
+    let again = prices(Some(&service), &arguments);
+    assert!(again.ends_with(&format!("0 of {HOURS} calls without a given cost got another price.\n")), "{again}");
 }

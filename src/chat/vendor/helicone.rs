@@ -439,7 +439,7 @@ mod tests {
             (&span["name"], &attributes["gen_ai.operation.name"]),
             (&json!("execute_tool weather"), &json!("execute_tool"))
         );
-        assert_eq!(attributes["millrace.request.extra"]["input"]["city"], "Lima");
+        assert_eq!(attributes["millrace.request.content"]["input"]["city"], "Lima");
         assert_eq!(attributes["millrace.response.extra"]["celsius"], 18.5);
         let mut embeddings = with("/providerRequest/json", json!({"model": "e", "input": "a mill"}));
         embeddings["providerResponse"]["json"] = json!({"data": [{"embedding": [0.5]}]});
@@ -447,7 +447,7 @@ mod tests {
         let odd = seen(&with("/providerRequest/json/messages", json!([{"role": "critic"}])), &[]).1;
         assert_eq!(odd["gen_ai.input.messages"][0]["role"], "critic");
         let none = seen(&with("/providerRequest/json/messages", json!([5])), &[]).1;
-        assert_eq!(none["millrace.request.extra"]["provider_messages"][0], 5);
+        assert_eq!(none["millrace.request.content"]["provider_messages"][0], 5);
     }
 
     #[test]

@@ -135,6 +135,7 @@ fn input<'a>(slots: &Slots<'a>, span: &SpanView<'a>, may_be_text: bool) -> Optio
         .or_else(|| form.read(slots.get(Slot::AiPromptMessages)?))
         .or_else(|| form.read(slots.get(Slot::AiPrompt)?))
         .or_else(|| form.read(slots.get(Slot::Prompt)?))
+        .or_else(|| form.read(slots.get(Slot::PromptJson)?))
         .or_else(|| form.read(events::content(span, b"gen_ai.content.prompt", b"gen_ai.prompt")?))
         .or_else(|| {
             let sources =
@@ -162,6 +163,7 @@ fn output<'a>(
         .or_else(|| flat::messages(slots.members(Family::OutputMessages), form))
         .or_else(|| vercel::output(slots, form))
         .or_else(|| form.read(slots.get(Slot::Completion)?))
+        .or_else(|| form.read(slots.get(Slot::CompletionJson)?))
         .or_else(|| form.read(events::content(span, b"gen_ai.content.completion", b"gen_ai.completion")?))
         .or_else(|| {
             let sources = [

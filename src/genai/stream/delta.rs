@@ -9,7 +9,7 @@ use super::content::Content;
 use super::joined::Joined;
 use super::ordered::{Ordered, text_of, write_list};
 use crate::genai::messages::media;
-use crate::json::document::Value;
+use crate::json::document::{Document, Value};
 use crate::json::writer::JsonWriter;
 use crate::text::decode_base64;
 
@@ -219,6 +219,8 @@ impl Function {
                 ("arguments" | "input", text) => {
                     let arguments = self.arguments.entry(&name, Joined::default);
                     match text {
+                        // a call that is whole in each chunk is one call: a piece never repeats all before it
+                        Some(text) if *text == *arguments.as_str() && is_object(&text) => {}
                         Some(_) => arguments.push(value),
                         None => arguments.push_str(&text_of(value)),
                     }
@@ -240,6 +242,10 @@ impl Function {
         }
         json.end_object();
     }
+}
+
+fn is_object(text: &str) -> bool {
+    text.starts_with('{') && Document::parse(text).is_ok()
 }
 
 /// Audio: base64 pieces joined as bytes, because each piece is padded for itself.

@@ -94,6 +94,8 @@ impl Merge {
                         *merged.content_filter_results.entry(&key.text(), String::new) = text_of(result);
                     }
                 }
+                // Gemini's compatible API had it so, with a null beside it
+                "finishReason" => set_last(&mut merged.members, "finish_reason", value),
                 _ => set_last(&mut merged.members, &name, value),
             }
         }

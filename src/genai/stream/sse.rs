@@ -320,6 +320,9 @@ mod tests {
             call(json!({"index":0,"id":"b","function":{"arguments":"}"}})),
         ]);
         assert_eq!(message(&unnamed)["tool_calls"], json!([{"id":"a","function":function("f", "{}")}]));
+        let whole = call(json!({"index":0,"id":"a","function":function("f", "{\"x\":1}")}));
+        let once = message(&json!([whole]))["tool_calls"].clone();
+        assert_eq!(message(&json!([whole, whole, whole]))["tool_calls"], once, "a call that is whole in each chunk");
     }
 
     #[test]
@@ -356,6 +359,8 @@ mod tests {
         let stopped = json!([reason(json!("")), tier, reason(json!("stop")), reason(json!("")), reason(json!("null"))]);
         assert_eq!(of(stopped), (json!("stop"), json!("flex"), true));
         assert_eq!(of(json!([reason(json!("")), tier])), (json!(""), json!("flex"), false));
+        let camel = json!({"choices":[{"index":0,"delta":{},"finish_reason":null,"finishReason":"stop"}]});
+        assert_eq!(of(json!([camel])).0, "stop");
     }
 
     #[test]

@@ -90,10 +90,45 @@ pub fn transcode_traces(body: &[u8], depth_max: usize) -> Result<Transcoded, Jso
         [0xef, 0xbb, 0xbf, rest @ ..] => rest,
         body => body,
     };
-    match simdutf8::basic::from_utf8(body) {
-        Ok(text) => transcode(text, depth_max),
-        Err(_) => transcode(&String::from_utf8_lossy(body), depth_max),
+    let text = match simdutf8::basic::from_utf8(body) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(body),
+    };
+    transcode(&text, depth_max).or_else(|error| match quoted_not_finite(&text) {
+        Some(quoted) => transcode(&quoted, depth_max),
+        None => Err(error),
+    })
+}
+
+/// The text with quotes around `NaN`, `Infinity` and `-Infinity`, which Python writes without: so OTLP/JSON has them. `None` if there is
+/// none of them.
+fn quoted_not_finite(text: &str) -> Option<String> {
+    const WORDS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+    let mut quoted: Option<String> = None;
+    let (mut copied_to, mut in_string, mut skip_to) = (0, false, 0);
+    for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| matches!(byte, b'"' | b'\\' | b'N' | b'I' | b'-')) {
+        steps::take(1);
+        if at < skip_to {
+            continue;
+        }
+        match byte {
+            b'\\' if in_string => skip_to = at + 2,
+            b'"' => in_string = !in_string,
+            b'N' | b'I' | b'-' if !in_string => {
+                let rest = text.get(at..).unwrap_or_default();
+                let Some(word) = WORDS.iter().find(|word| rest.starts_with(**word)) else { continue };
+                let out = quoted.get_or_insert_with(|| String::with_capacity(text.len() + 64));
+                out.push_str(text.get(copied_to..at).unwrap_or_default());
+                out.extend(["\"", word, "\""]);
+                copied_to = at + word.len();
+                skip_to = copied_to;
+            }
+            _ => {}
+        }
     }
+    let mut quoted = quoted?;
+    quoted.push_str(text.get(copied_to..).unwrap_or_default());
+    Some(quoted)
 }
 
 fn transcode(text: &str, depth_max: usize) -> Result<Transcoded, JsonError> {

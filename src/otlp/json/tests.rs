@@ -158,12 +158,23 @@ fn doubles_are_numbers_or_strings_in_range() {
         (r#""NaN""#, "NaN"),
         (r#""Infinity""#, "Infinity"),
         (r#""-Infinity""#, "-Infinity"),
+        // without quotes, as Python writes them
+        ("NaN", "NaN"),
+        (" -Infinity", "-Infinity"),
     ] {
         assert_eq!(value_of("doubleValue", raw).as_deref(), Some(expect), "{raw}");
     }
     for raw in ["1e400", "-1e400", r#""inf""#, r#""nan""#, r#""""#, "true", "{}", "[]"] {
         assert_eq!(value_of("doubleValue", raw), None, "{raw}");
     }
+}
+
+#[test]
+fn a_number_that_is_not_finite_changes_no_text_around_it() {
+    let list = r#"{"values":[{"stringValue":"a \\\" NaN, -Infinity"},{"doubleValue":NaN},{"doubleValue":-1.5},{"stringValue":"Infinity"}]}"#;
+    let want = r#"["a \\\" NaN, -Infinity",NaN,-1.5,"Infinity"]"#;
+    let got = value_of("arrayValue", list).unwrap();
+    assert_eq!(got.replace("\"NaN\"", "NaN"), want);
 }
 
 /// Requests of which one span is wrong, and why it is rejected.

@@ -230,6 +230,99 @@ fn each_message_event_is_one_message() {
 }
 
 #[test]
+fn an_events_message_may_be_nothing_but_its_content() {
+    let choice = |message: Json| {
+        let events =
+            json!({"events": [event("gen_ai.choice", json!({"finish_reason": "tool_use", "message": message}))]});
+        columns(&row_of("", &json!({"gen_ai.operation.name": "chat"}), &events))[1].clone()
+    };
+    let blocks = json!([{"text": "Let me look."}, {"toolUse": {"toolUseId": "t1", "name": "weather", "input": {"city": "Lima"}}}]);
+    let want = |parts: Json| json!([{"role": "assistant", "parts": parts, "finish_reason": "tool_call"}]);
+    let both = want(json!([text("Let me look."), call("t1", "weather", json!({"city": "Lima"}))]));
+    assert_eq!(choice(json!(blocks.to_string())), both, "Strands");
+    assert_eq!(choice(blocks), both);
+    assert_eq!(choice(json!("Lima.")), want(json!([text("Lima.")])));
+}
+
+#[test]
+fn bodies_of_other_apis_are_read_wherever_they_stand() {
+    let sides = |attributes: Json| {
+        let row = row(attributes);
+        let [input, output, _] = columns(&row);
+        (input, output)
+    };
+    let answered = |reason: &str| json!([{"role": "assistant", "parts": [text("Lima.")], "finish_reason": reason}]);
+    for (request, response, reason) in [
+        (
+            json!({"model": "m", "input": [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]}),
+            json!({"object": "response", "status": "completed", "output": [{"type": "message", "role": "assistant",
+                "content": [{"type": "output_text", "text": "Lima."}]}]}),
+            "stop",
+        ),
+        (
+            json!({"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}),
+            json!({"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Lima."}], "stop_reason": "end_turn"}),
+            "stop",
+        ),
+        (
+            json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}),
+            json!({"candidates": [{"content": {"role": "model", "parts": [{"text": "Lima."}]}, "finishReason": "MAX_TOKENS"}]}),
+            "length",
+        ),
+        (
+            json!({"modelId": "m", "messages": [{"role": "user", "content": [{"text": "hi"}]}]}),
+            json!({"output": {"message": {"role": "assistant", "content": [{"text": "Lima."}]}}, "stopReason": "end_turn"}),
+            "stop",
+        ),
+        (
+            json!({"model": "m", "prompt": "hi"}),
+            json!({"choices": [{"text": "Lima.", "index": 0, "finish_reason": "stop"}]}),
+            "stop",
+        ),
+    ] {
+        for (sent, got) in
+            [("input.value", "output.value"), ("langfuse.observation.input", "langfuse.observation.output")]
+        {
+            let attributes =
+                json!({"gen_ai.operation.name": "chat", sent: request.to_string(), got: response.to_string()});
+            assert_eq!(sides(attributes), (json!([user("hi")]), answered(reason)), "{request} {response}");
+        }
+    }
+    let event =
+        |text: &str| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}});
+    let stream = json!([{"type": "message_start", "message": {"role": "assistant"}}, event("Li"), event("ma."),
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}]);
+    let streamed = output(json!({"gen_ai.operation.name": "chat", "output.value": stream.to_string()}));
+    assert_eq!(streamed, answered("stop"));
+}
+
+#[test]
+fn what_langchain_serialises_is_messages() {
+    let message = |class: &str, content: &str| json!({"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", class], "kwargs": {"content": content}});
+    let prompts = json!({"messages": [[message("SystemMessage", "Be brief."), message("HumanMessage", "hi")]]});
+    let want = json!([{"role": "system", "parts": [text("Be brief.")]}, user("hi")]);
+    assert_eq!(input(json!({"gen_ai.operation.name": "chat", "input.value": prompts.to_string()})), want);
+    let answers = json!({"generations": [[{"text": "Lima.", "message": message("AIMessageChunk", "Lima.")}]], "llm_output": null});
+    let want = json!([{"role": "assistant", "parts": [text("Lima.")]}]);
+    assert_eq!(output(json!({"gen_ai.operation.name": "chat", "output.value": answers.to_string()})), want);
+}
+
+#[test]
+fn prompts_of_gateways_and_coding_agents_are_content() {
+    let row = row(
+        json!({"gen_ai.request.model": "m", "gen_ai.model.provider": "openai", "gen_ai.usage.input_tokens": 1,
+        "gen_ai.prompt_json": "[{\"role\":\"user\",\"content\":\"hi\"}]", "gen_ai.completion_json": "[{\"role\":\"assistant\",\"content\":\"Lima.\"}]",
+        "user_prompt": "a secret", "tool_input": "another"}),
+    );
+    let [input, output, _] = columns(&row);
+    assert_eq!((input, &output[0]["parts"]), (json!([user("hi")]), &json!([text("Lima.")])));
+    assert_eq!(column(&row, "Provider"), "openai");
+    let mut keys = content_keys(&row);
+    keys.sort();
+    assert_eq!(keys, ["gen_ai.completion_json", "gen_ai.prompt_json", "tool_input", "user_prompt"]);
+}
+
+#[test]
 fn logfire_has_all_message_events_in_one_attribute() {
     let list = json!([
         {"event.name":"gen_ai.system.message","content":"s","role":"system","gen_ai.message.index":0},

@@ -1,0 +1,80 @@
+//! Which members that no attribute holds may have text of a prompt or an answer: they are content, kept apart from the other
+//! attributes, so that no filter reads them, and retention and redaction reach them.
+
+use crate::json::document::Value;
+
+/// Names under which APIs and tools have what a model is given, and what it gives.
+const NAMES: [&str; 47] = [
+    "answer",
+    "candidates",
+    "choices",
+    "completion",
+    "completions",
+    "content",
+    "contents",
+    "context",
+    "data",
+    "delta",
+    "document",
+    "documents",
+    "embedding",
+    "embeddings",
+    "examples",
+    "generated_text",
+    "generation",
+    "generations",
+    "history",
+    "input",
+    "inputs",
+    "inputText",
+    "instruction",
+    "instructions",
+    "json",
+    "message",
+    "messages",
+    "output",
+    "output_text",
+    "outputs",
+    "prediction",
+    "prompt",
+    "prompts",
+    "provider_choices",
+    "provider_messages",
+    "query",
+    "question",
+    "response",
+    "standard_logging_mcp_tool_call",
+    "suffix",
+    "system",
+    "system_instruction",
+    "systemInstruction",
+    "text",
+    "textBody",
+    "texts",
+    "transcript",
+];
+
+/// Whether a member may hold a prompt or an answer: by its name, unless it is a number or a truth.
+pub(super) fn may_hold(key: Value<'_>, value: Value<'_>) -> bool {
+    let is_scalar = value.number().is_some() || value.bool().is_some() || value.is_null();
+    !is_scalar && is_name(&key.text())
+}
+
+/// Whether it is one of those names.
+pub(super) fn is_name(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::document::Document;
+
+    #[test]
+    fn what_may_be_a_text_is_content_by_its_name() {
+        let document =
+            Document::parse(r#"{"prompt":"x","documents":[],"data":5,"text":true,"logit_bias":{"1":2}}"#).unwrap();
+        let held: Vec<bool> = document.root().members().map(|(key, value)| may_hold(key, value)).collect();
+        assert_eq!(held, [true, true, false, false, false]);
+    }
+}
