@@ -4,7 +4,7 @@
 use crate::json::document::Value;
 
 /// Names under which APIs and tools have what a model is given, and what it gives.
-const NAMES: [&str; 47] = [
+const NAMES: [&str; 46] = [
     "answer",
     "candidates",
     "choices",
@@ -35,7 +35,6 @@ const NAMES: [&str; 47] = [
     "output",
     "output_text",
     "outputs",
-    "prediction",
     "prompt",
     "prompts",
     "provider_choices",

@@ -2,10 +2,11 @@
 //!
 //! Samples that say when they arrive cannot be sent then; `tests/codec/corpus` converts them.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use support::corpus::{NOT_IN_EXPECT, same, samples};
-use support::http::post_json;
+use support::http::{post_json, send};
+use support::samples::mixed;
 use support::sql::Sql;
 use support::{Service, wait_until};
 
@@ -65,6 +66,53 @@ fn every_sample_is_stored_as_the_row_it_expects() {
         check_raw(&name, &row, &sample["ingest"]);
     }
     assert_previews_are_what_sql_makes_of_the_messages(&service.sql(), 40);
+}
+
+/// Messages of any roles and parts, with texts that are long, empty, spaced, escaped, or like JSON; the same for the same number.
+fn messages(number: u64) -> Value {
+    const TEXTS: [&str; 9] =
+        ["", " ", "Rain\n\t tomorrow?", "[{\"role\":\"user\"}]", "a \"b\\", "ä😀 ", "},{", "\u{c}x\r\n", "null"];
+    let pick = |salt: u64, of: usize| usize::try_from(mixed(number * 64 + salt)).expect("64 bits") % of;
+    let part = |salt: u64| {
+        let text = TEXTS[pick(salt, TEXTS.len())].repeat(1 + pick(salt + 1, 3) * 40);
+        match pick(salt + 2, 6) {
+            0 => json!({"type": "reasoning", "content": text}),
+            1 => json!({"type": "tool_call", "name": "weather", "arguments": {"text": text}}),
+            2 => json!({"type": "blob", "modality": "image", "content": "AA=="}),
+            3 => json!({"type": "tool_call_response", "response": [text]}),
+            _ => json!({"type": "text", "content": text}),
+        }
+    };
+    let message = |salt: u64| {
+        let parts: Vec<Value> = (0..pick(salt, 4)).map(|at| part(salt + 3 * at as u64)).collect();
+        let role = ["user", "assistant", "system", "tool"][pick(salt + 1, 4)];
+        match pick(salt + 2, 3) {
+            0 => json!({"parts": parts, "role": role}),
+            _ => json!({"role": role, "parts": parts}),
+        }
+    };
+    (0..1 + pick(0, 4)).map(|at| message(16 * at as u64)).collect()
+}
+
+#[test]
+fn previews_of_any_messages_are_what_sql_makes_of_them() {
+    const SPANS: u64 = 400;
+    let service = Service::start();
+    let attribute = |key: &str, text: String| json!({"key": key, "value": {"stringValue": text}});
+    let span = |number: u64| {
+        json!({"traceId": format!("{:032x}", number + 1), "spanId": format!("{:016x}", number + 1), "name": "chat", "kind": 3,
+        "startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1790000001000000000", "attributes": [
+            attribute("gen_ai.operation.name", "chat".to_owned()),
+            attribute("gen_ai.input.messages", messages(2 * number).to_string()),
+            attribute("gen_ai.output.messages", messages(2 * number + 1).to_string()),
+        ]})
+    };
+    let spans: Vec<Value> = (0..SPANS).map(span).collect();
+    let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).to_string();
+    let headers = [("content-type", "application/json"), ("x-millrace-ack", "stored")];
+    let answer = send("POST", &service.http("/v1/traces"), &headers, body.as_bytes());
+    assert!(answer.status == 200 && !answer.text().contains("rejected"), "{}", answer.text());
+    assert_previews_are_what_sql_makes_of_the_messages(&service.sql(), 150);
 }
 
 /// The columns have a rule in SQL, for rows that were stored before there were previews.

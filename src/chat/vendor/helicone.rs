@@ -404,10 +404,11 @@ mod tests {
             assert_eq!(attributes["gen_ai.output.messages"][0]["parts"][0]["content"], "Lima.", "{text}");
             assert_eq!(attributes["gen_ai.request.stream"], true);
             assert!(attributes["millrace.helicone.extra"].get("textBody").is_none());
+            assert!(!attributes.contains_key("millrace.record.content"));
         }
         let (span, attributes) = seen(&with("/providerResponse", json!({"status": 200, "textBody": "just Lima"})), &[]);
         assert_eq!(
-            (&span["failed"], &attributes["millrace.helicone.extra"]["textBody"]),
+            (&span["failed"], &attributes["millrace.record.content"]["textBody"]),
             (&json!(false), &json!("just Lima"))
         );
     }

@@ -104,11 +104,11 @@ impl MessageSource<'_> {
         if let Some(prompt) = root.get("prompt").filter(|prompt| prompt.is_string()) {
             return self.request(root, prompt);
         }
-        if is_message(root) {
-            return self.list([root].into_iter());
-        }
         if let Some(made) = self.other_api(root) {
             return Some(made);
+        }
+        if is_message(root) {
+            return self.list([root].into_iter());
         }
         if let Some(generations) = list("generations") {
             return self.generations(generations);
@@ -129,7 +129,8 @@ impl MessageSource<'_> {
 
     /// The body of a request or a response of another API.
     fn other_api(&self, root: Value<'_>) -> Option<NormalizedMessages<'static>> {
-        if let Some(api) = Api::of_response(root).filter(|api| *api != Api::ChatCompletions) {
+        let of_response = Api::of_response(root).filter(|api| *api != Api::ChatCompletions);
+        if let Some(api) = of_response.filter(|_| self.side == Side::Output) {
             let document = apis::response(api, root);
             let choices = document.root().get("choices").filter(|choices| !choices.is_empty())?;
             return self.choices_of(document.root(), choices, Some(READER));
