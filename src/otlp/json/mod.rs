@@ -87,10 +87,7 @@ impl Transcoded {
 /// # Errors
 /// If the body is not JSON, or its spans cannot be told apart.
 pub fn transcode_traces(body: &[u8], depth_max: usize) -> Result<Transcoded, JsonError> {
-    let body = match body {
-        [0xef, 0xbb, 0xbf, rest @ ..] => rest,
-        body => body,
-    };
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let text = match simdutf8::basic::from_utf8(body) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(body),
