@@ -59,7 +59,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let app = App::build(&config)?;
     let backlog = app.backlog.clone();
-    app.start(ready_file).await?.until_stopped().await?;
+    Box::pin(app.start(ready_file)).await?.until_stopped().await?;
     stop::report_what_is_left(&backlog)
 }
 
