@@ -32,11 +32,12 @@ pub(crate) fn all() -> Vec<Question> {
         })
     });
     let long = RANGES.into_iter().filter(|(hours, _, _)| *hours >= 7 * 24);
-    let usage = ["model", "user", "session", "agent"].into_iter().flat_map(|word| {
+    let keys = [("model", "Model"), ("user", "UserId"), ("session", "SessionId"), ("agent", "AgentName")];
+    let usage = keys.into_iter().flat_map(|(word, column)| {
         long.clone().map(move |(hours, range, wanted_ms)| Question {
             what: format!("usage by {word}, {range}"),
             sql: format!(
-                "SELECT * FROM genai_usage_by_{word}_between(since = {END} - INTERVAL {hours} HOUR, until = {END}) \
+                "SELECT {column}, Calls, InputTokens, OutputTokens, CostTotal FROM genai_usage_by_{word}_between(since = {END} - INTERVAL {hours} HOUR, until = {END}) \
                  ORDER BY CostTotal DESC LIMIT 50"
             ),
             wanted_ms,

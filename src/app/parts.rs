@@ -25,7 +25,7 @@ use crate::receivers::otlp::receiver::OtlpReceiver;
 use crate::receivers::quota::MemoryQuota;
 use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
-use crate::reconciler::sums::Summer;
+use crate::reconciler::sums::{QUIET, Summer};
 use crate::reconciler::superseded::Superseder;
 use crate::telemetry::{Metrics, Receiver};
 use crate::time::Clock;
@@ -197,6 +197,7 @@ impl Shared<'_> {
             metrics: self.metrics.clone(),
             availability: self.availability.clone(),
             clock: Clock::System,
+            quiet: QUIET,
         }
     }
 

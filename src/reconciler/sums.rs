@@ -16,8 +16,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// A day is summed when its parts have not changed for so long.
-const QUIET: Duration = Duration::from_secs(60);
+/// For how long the parts of a day have not changed when it is summed.
+pub const QUIET: Duration = Duration::from_secs(60);
 /// Between two looks, when there is nothing to do.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// The rest after a day is so many times as long as it took.
@@ -41,6 +41,8 @@ pub struct Summer {
     pub availability: Availability,
     /// What time it is.
     pub clock: Clock,
+    /// A day is summed when its parts have not changed for so long.
+    pub quiet: Duration,
 }
 
 /// Days that could not be summed: the parts that they had, and when that was.
@@ -85,7 +87,7 @@ impl Summer {
     async fn round(&self, given_up: &mut GivenUp) -> Result<Duration, Failure> {
         let days = sums::unsettled(&self.client).await?;
         given_up.retain(|_, (_, at)| at.elapsed() < GIVEN_UP);
-        let Some(day) = days.iter().find(|day| is_due(day, given_up)) else { return Ok(INTERVAL) };
+        let Some(day) = days.iter().find(|day| is_due(day, self.quiet, given_up)) else { return Ok(INTERVAL) };
         let began = Instant::now();
         match sums::settle(&self.client, day, self.clock.now()).await {
             Ok(true) => self.metrics.rollup.days_summed.inc(),
@@ -104,8 +106,8 @@ impl Summer {
     }
 }
 
-fn is_due(day: &Unsettled, given_up: &GivenUp) -> bool {
-    let is_quiet = day.quiet_secs >= QUIET.as_secs();
+fn is_due(day: &Unsettled, quiet: Duration, given_up: &GivenUp) -> bool {
+    let is_quiet = day.quiet_secs >= quiet.as_secs();
     is_quiet && given_up.get(&day.partition).is_none_or(|(parts, _)| *parts != day.parts)
 }
 
@@ -132,10 +134,10 @@ mod tests {
     fn a_day_is_due_when_it_is_quiet_and_again_after_a_failure_when_it_changed() {
         let day = |parts, quiet_secs| Unsettled { partition: "20260301".to_owned(), parts, quiet_secs };
         let mut given_up = GivenUp::new();
-        assert!(!is_due(&day(1, 59), &given_up));
-        assert!(is_due(&day(1, 60), &given_up));
+        assert!(!is_due(&day(1, 59), QUIET, &given_up));
+        assert!(is_due(&day(1, 60), QUIET, &given_up));
         given_up.insert("20260301".to_owned(), (1, Instant::now()));
-        assert!(!is_due(&day(1, 600), &given_up));
-        assert!(is_due(&day(2, 600), &given_up));
+        assert!(!is_due(&day(1, 600), QUIET, &given_up));
+        assert!(is_due(&day(2, 600), QUIET, &given_up));
     }
 }

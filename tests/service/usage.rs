@@ -2,8 +2,16 @@
 //! with sums of the calls themselves, which another statement makes.
 
 use std::thread;
+use std::time::Duration;
 
+use millrace::clickhouse::schema::sums::{insert_hours, insert_keys};
+use millrace::clickhouse::sums::forget;
+use millrace::clickhouse::{Availability, Client, Config};
+use millrace::reconciler::sums::{Summer, sum_all};
+use millrace::telemetry::Metrics;
+use millrace::time::Clock;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::rollups::rebuild;
 use crate::rows::text;
@@ -95,6 +103,13 @@ fn assert_right(service: &Service, case: &str) {
     }
 }
 
+/// Rows of a run of which nothing is noted.
+fn cut_off(service: &Service) {
+    for insert in [insert_hours("otel", "20260302", 7), insert_keys("otel", "20260302", 7)] {
+        run(service, &insert);
+    }
+}
+
 const DAYS: [&str; 4] = ["20260301", "20260302", "20260303", "20260304"];
 
 #[test]
@@ -166,13 +181,7 @@ fn sums_are_read_when_they_hold_and_only_whole() {
 #[test]
 fn a_run_that_was_cut_off_and_runs_at_the_same_time_count_nothing_twice() {
     let service = four_days();
-    // rows of a run of which nothing was noted
-    for insert in [
-        millrace::clickhouse::schema::sums::insert_hours("otel", "20260302", 7),
-        millrace::clickhouse::schema::sums::insert_keys("otel", "20260302", 7),
-    ] {
-        run(&service, &insert);
-    }
+    cut_off(&service);
     assert_right(&service, "it was killed before it noted what it had summed");
     // noted for parts that the day does not have any more
     run(
@@ -193,4 +202,40 @@ fn a_run_that_was_cut_off_and_runs_at_the_same_time_count_nothing_twice() {
     assert_right(&service, "three have summed the same");
     let runs = "SELECT uniqExact(Run) FROM genai_usage_hour_rows";
     assert!(service.sql().number(runs, &[]) > 5, "each has runs of its own");
+}
+
+#[test]
+fn quiet_days_are_summed_by_themselves_and_runs_that_nothing_needs_are_dropped() {
+    let service = four_days();
+    let client = Client::new(&service.sql().url, &Config::default());
+    let metrics = Metrics::new().expect("metrics");
+    let (availability, stopping) = (Availability::default(), CancellationToken::new());
+    availability.succeeded(&metrics);
+    let summer = Summer { client: client.clone(), metrics, availability, clock: Clock::System, quiet: Duration::ZERO };
+    thread::scope(|scope| {
+        let until = stopping.clone();
+        scope.spawn(move || runtime().block_on(summer.run(until)));
+        wait_until("all days are summed", || (settled(&service) == DAYS).then_some(()));
+        stopping.cancel();
+    });
+    assert_right(&service, "all is summed");
+
+    let runtime = runtime();
+    let now = Clock::System.now();
+    let later = now.saturating_add(Duration::from_secs(2 * 3_600));
+    let forgotten = |at| runtime.block_on(forget(&client, at)).expect("ClickHouse drops them");
+    assert_eq!(forgotten(later), 0, "each run is one that holds");
+    cut_off(&service);
+    assert_eq!(forgotten(now), 2, "of the run that was cut off long ago, from each table");
+    run(&service, &reports("numbers(1500, 1)", 4, "0"));
+    assert_eq!(runtime.block_on(sum_all(&client, now)).expect("ClickHouse sums it"), 1);
+    assert_eq!((forgotten(now), forgotten(later)), (0, 2), "of the run before, which a query may still read");
+    assert_eq!(settled(&service), DAYS);
+    run(&service, "ALTER TABLE genai_report_rows DROP PARTITION ID '20260303'");
+    assert_eq!(forgotten(later), 2, "of a day that is gone");
+    assert_right(&service, "a day is gone");
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }

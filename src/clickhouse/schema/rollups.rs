@@ -77,8 +77,9 @@ pub const REPORTS: Rollup = Rollup {
     columns: columns! {
         "Workspace" "LowCardinality(String)" "LZ4";
         "Timestamp" "DateTime64(9)" "Delta(8), LZ4";
-        "TraceId" "String" "ZSTD(1)";
-        "SpanId" "String" "ZSTD(1)";
+        // of the key: read of every row of parts that are not merged
+        "TraceId" "String" "LZ4";
+        "SpanId" "String" "LZ4";
         "SpanKind" "LowCardinality(String)" "ZSTD(1)";
         "ServiceName" "LowCardinality(String)" "LZ4";
         // after joining
