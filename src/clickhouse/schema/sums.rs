@@ -51,9 +51,10 @@ const SUMMED: [(&str, &str); 10] = [
 const TIMED: [&str; 2] = ["Duration", "TimeToFirstToken"];
 const QUANTILES: [(&str, &str); 3] = [("P50", "0.5"), ("P95", "0.95"), ("P99", "0.99")];
 
-/// A number of the parts of a day, from their rows in `system.parts`: another one means that something changed. The first number is
-/// to be changed with what is summed and how. Hours depend on the time zone.
-pub const PARTS: &str = "cityHash64(1, timezone(), sum(cityHash64(name, rows, bytes_on_disk, modification_time)))";
+/// A number of the parts of a day, from their rows in `system.parts`: another one means that something changed. Names of parts may
+/// come again in a table that was dropped and made anew, what they hold does not. The first number is to be changed with what is
+/// summed and how. Hours depend on the time zone.
+pub const PARTS: &str = "cityHash64(1, timezone(), sum(cityHash64(name, rows, hash_of_all_files)))";
 
 /// The parts of a table: what comes after `FROM`.
 #[must_use]
