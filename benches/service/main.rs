@@ -255,6 +255,7 @@ impl Bench {
         let service = Service::start_with(Options {
             ack: Some(scenario.ack.name()),
             clickhouse_url: (scenario.target == Target::Null).then(|| self.sink.url()),
+            yaml: "exporter: {}".to_owned(),
             ..Options::default()
         });
         wait_until("the service can store", || (service.metric("millrace_clickhouse_up")? == 1.0).then_some(()));

@@ -21,7 +21,7 @@ const ENGINE_SETTINGS: &str = "engine-settings.xml";
 /// What a test wants different from the defaults.
 #[derive(Debug, Default, Clone)]
 pub struct Options {
-    /// Sections of the configuration, as YAML, besides the addresses.
+    /// Sections of the configuration, as YAML, besides the addresses. With `exporter: {}` all of that is as by default.
     pub yaml: String,
     /// When receivers say OK: `durable`, `stored` or `memory`; without it, as by default.
     pub ack: Option<&'static str>,
@@ -119,7 +119,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts with a new data folder and everything else as it is by default.
+    /// Starts with a new data folder and everything else as it is by default, but for what [`exporter`] says.
     pub fn start() -> Self {
         Self::start_with(Options::default())
     }
@@ -280,6 +280,11 @@ fn data_dir(folder: &TempDir, options: &Options) -> PathBuf {
     options.data_dir.clone().unwrap_or_else(|| folder.path().join("data"))
 }
 
+/// Tests often wait for a row before they send the next, so rows are gathered for less time than by default.
+fn exporter(options: &Options) -> &'static str {
+    if options.yaml.contains("exporter:") { "" } else { "exporter: { flush_after: 200ms }" }
+}
+
 fn launch(folder: &TempDir, options: &Options, [grpc, http, health, metrics]: [u16; 4]) -> Process {
     let config = folder.path().join("millrace.yaml");
     let ready = folder.path().join("ready.json");
@@ -288,8 +293,9 @@ fn launch(folder: &TempDir, options: &Options, [grpc, http, health, metrics]: [u
         "data_dir: {}\n\
          receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:{grpc}{ack} }}\n  http: {{ listen: 127.0.0.1:{http}{ack} }}\n\
          admin:\n  health: {{ listen: 127.0.0.1:{health} }}\n  metrics: {{ listen: 127.0.0.1:{metrics} }}\n\
-         embedded: {{ listen: 127.0.0.1:0 }}\n{}\n",
+         embedded: {{ listen: 127.0.0.1:0 }}\n{}\n{}\n",
         data_dir(folder, options).display(),
+        exporter(options),
         options.yaml
     );
     fs::write(&config, yaml).expect("the configuration can be written");
