@@ -9,7 +9,11 @@
 //! The bound is in bytes and covers everything from a request's first byte to its rows being on disk (or, for those
 //! acknowledged from memory, in ClickHouse). The reservation travels with the data, so a caller that hangs up frees nothing early.
 
-use crate::columns::RowGroup;
+mod error;
+
+pub use error::IngestError;
+
+use crate::columns::{RowGroup, SpareGroups};
 use crate::numbers::to_i64;
 use crate::telemetry::{Metrics, Receiver};
 use crate::workspace::Workspace;
@@ -28,6 +32,10 @@ const ENTRY_OVERHEAD_BYTES: usize = 2_048;
 
 /// Health is red when less than this part of the bytes is free: ordinary requests are refused by then.
 const FREE_SHARE: usize = 16;
+
+/// While more than this part of the bytes is in use, an acknowledgement from memory waits for the commit: senders are slowed down before
+/// they are refused.
+const AT_ONCE_SHARE: usize = 16;
 
 /// Longest wait for an acknowledgement: senders give up soon after.
 const ACKED_WITHIN: Duration = Duration::from_secs(8);
@@ -58,82 +66,12 @@ impl Ack {
     }
 }
 
-/// Spans were not taken, or not as far as was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum IngestError {
-    /// Other requests hold the memory; it will be free again.
-    #[error("ingest buffer is full (waiting for disk or ClickHouse); retry later")]
-    Full,
-    /// The file system of the journal is full.
-    #[error("the disk of Millrace's journal is full; try again")]
-    DiskFull,
-    /// The operating system cannot create a file.
-    #[error("Millrace cannot make a file for its journal; try again")]
-    NoFile,
-    /// ClickHouse is away for so long that the journal is as large as it may be.
-    #[error("Millrace's journal has reached journal.max_bytes while it waits for ClickHouse; try again")]
-    JournalFull,
-    /// The folder of the journal is not the one that was opened.
-    #[error(
-        "the folder of Millrace's journal was removed, renamed or replaced, and another cannot take its place; put it back or \
-         restart Millrace; try again"
-    )]
-    JournalGone,
-    /// The disk failed.
-    #[error("Millrace's journal failed, so nothing more is taken; try again")]
-    JournalFailed,
-    /// Spans of too many days far from today have come lately.
-    #[error(
-        "spans of too many days far from today have come lately, and each day is a partition of the table \
-         (receivers.timestamps.days_per_hour); try again"
-    )]
-    ManyDays,
-    /// What earlier runs accepted is still being read: until that is over a repeat would not be recognised.
-    #[error("Millrace is starting: it reads what waits in its journal; try again")]
-    Starting,
-    /// The service is stopping.
-    #[error("Millrace is stopping; try again")]
-    Stopping,
-    /// They are on disk, and ClickHouse did not take them in time.
-    #[error("the spans are safe on disk but not yet in ClickHouse; a repeat is recognised and stored once")]
-    NotStoredYet,
-    /// ClickHouse refuses some of the insert that they went with.
-    #[error(
-        "ClickHouse refused spans of the insert that these went with, kept as dead letters; a repeat is recognised"
-    )]
-    DeadLettered,
-    /// The disk takes too long. They may be safe or not.
-    #[error("Millrace's disk did not answer in time; try again, a repeat is recognised")]
-    NotDurableYet,
-    /// A new call came with the key of another one.
-    #[error("this Idempotency-Key came before with another body; give each call a key of its own")]
-    KeyReused,
-    /// Even an empty channel has not enough room.
-    #[error("the request takes {bytes} bytes, more than the {max} that memory.limit allows; send smaller batches")]
-    NeverFits {
-        /// What the request takes.
-        bytes: usize,
-        /// All there is.
-        max: usize,
-    },
-}
-
-impl IngestError {
-    /// Whether the sender should try again.
-    #[must_use]
-    pub fn is_retryable(self) -> bool {
-        !matches!(self, Self::NeverFits { .. } | Self::KeyReused)
-    }
-
-    const CLOSABLE: [Self; 6] =
-        [Self::DiskFull, Self::NoFile, Self::JournalFull, Self::JournalGone, Self::JournalFailed, Self::Starting];
-}
-
 /// The receivers' end.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
     entries: mpsc::Sender<Entry>,
     budget: Arc<Budget>,
+    spare: SpareGroups,
 }
 
 /// Tells whether there is capacity, without keeping the queue open.
@@ -147,6 +85,7 @@ pub struct CapacityProbe {
 #[derive(Debug)]
 pub struct QueueReceiver {
     entries: mpsc::Receiver<Entry>,
+    spare: SpareGroups,
 }
 
 /// Closes admission while nothing can be stored, so that no request is read only to be refused.
@@ -172,7 +111,7 @@ pub struct Origin {
 #[derive(Debug)]
 pub struct Entry {
     /// The rows.
-    pub rows: RowGroup,
+    pub rows: Box<RowGroup>,
     /// The memory reserved for them; released on drop.
     pub reservation: Reservation,
     /// Where they come from.
@@ -218,7 +157,9 @@ pub fn channel(max_bytes: usize, metrics: &Metrics) -> (Pipeline, QueueReceiver)
     metrics.queue_bytes_capacity.set(to_i64(max_bytes));
     let (used, shut) = (AtomicUsize::new(0), AtomicU8::new(0));
     let budget = Budget { used, max: max_bytes, shut, metrics: metrics.clone() };
-    (Pipeline { entries: sender, budget: Arc::new(budget) }, QueueReceiver { entries: receiver })
+    let spare = SpareGroups::default();
+    let pipeline = Pipeline { entries: sender, budget: Arc::new(budget), spare: spare.clone() };
+    (pipeline, QueueReceiver { entries: receiver, spare })
 }
 
 impl Pipeline {
@@ -233,26 +174,27 @@ impl Pipeline {
         Ok(reservation)
     }
 
+    /// An empty group for a request of so many bytes: one that was committed, if there is one.
+    #[must_use]
+    pub fn rows_for(&self, request_bytes: usize, workspace: &Workspace) -> Box<RowGroup> {
+        self.spare.for_request_of(request_bytes, workspace.clone())
+    }
+
     /// Queues rows, with their reservation resized to what they take.
     ///
     /// # Errors
     /// If they do not fit, or the committer is gone. Nothing of them is stored then.
     pub fn send(
         &self,
-        rows: RowGroup,
+        rows: Box<RowGroup>,
         mut reservation: Reservation,
         origin: Origin,
     ) -> Result<PendingAck, IngestError> {
-        let bytes = rows.bytes_len();
+        let bytes = rows.counted_bytes();
         reservation.resize(bytes.saturating_add(ENTRY_OVERHEAD_BYTES))?;
         let ack = origin.ack;
-        let (answer, awaited) = match ack {
-            Ack::Memory => (None, None),
-            Ack::Durable | Ack::Stored => {
-                let (answer, awaited) = oneshot::channel();
-                (Some(answer), Some(awaited))
-            }
-        };
+        let is_at_once = ack == Ack::Memory && self.budget.used() <= self.budget.max / AT_ONCE_SHARE;
+        let (answer, awaited) = if is_at_once { (None, None) } else { Some(oneshot::channel()).unzip() };
         let spans = rows.rows();
         let metrics = &self.budget.metrics;
         metrics.take(spans);
@@ -296,7 +238,7 @@ impl CapacityProbe {
     pub fn check(&self) -> Result<(), IngestError> {
         let entries = self.entries.upgrade().filter(|entries| !entries.is_closed()).ok_or(IngestError::Stopping)?;
         self.budget.open()?;
-        let free = self.budget.max.saturating_sub(self.budget.used.load(Ordering::Relaxed));
+        let free = self.budget.max.saturating_sub(self.budget.used());
         if entries.capacity() > 0 && free >= self.budget.max / FREE_SHARE { Ok(()) } else { Err(IngestError::Full) }
     }
 }
@@ -326,6 +268,12 @@ impl Entry {
             // an error means that the sender has hung up
             let _sender_gone = answer.send(kept);
         }
+    }
+
+    /// Whether its sender has its OK: what becomes of the rows is not told to anybody.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.answer.is_none()
     }
 
     /// Takes the acknowledgement out, to be sent later.
@@ -370,8 +318,12 @@ impl PendingAck {
             Ok(Ok(kept)) => kept.map(Receipt),
             // the committer has ended without an answer
             Ok(Err(_)) => Err(IngestError::JournalFailed),
-            Err(_) if self.ack == Ack::Stored => Err(IngestError::NotStoredYet),
-            Err(_) => Err(IngestError::NotDurableYet),
+            Err(_) => match self.ack {
+                // no more was asked for than that they are in memory
+                Ack::Memory => Ok(Receipt(())),
+                Ack::Durable => Err(IngestError::NotDurableYet),
+                Ack::Stored => Err(IngestError::NotStoredYet),
+            },
         }
     }
 }
@@ -441,6 +393,10 @@ impl Drop for Reservation {
 }
 
 impl Budget {
+    fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     fn open(&self) -> Result<(), IngestError> {
         let shut = usize::from(self.shut.load(Ordering::Relaxed));
         shut.checked_sub(1).and_then(|place| IngestError::CLOSABLE.get(place)).map_or(Ok(()), |why| Err(*why))
@@ -468,6 +424,17 @@ impl QueueReceiver {
     /// Accepts nothing more; queued rows still come out. Receivers answer that the service is stopping.
     pub fn close(&mut self) {
         self.entries.close();
+    }
+
+    /// Takes back rows that are committed: their buffers serve requests to come.
+    pub fn reuse(&self, rows: impl Iterator<Item = Box<RowGroup>>) {
+        self.spare.keep(rows);
+    }
+
+    /// Number of requests that wait now.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.entries.len()
     }
 
     /// Returns the next rows if there are any now.
@@ -500,7 +467,7 @@ mod tests {
         assert_eq!(pipeline.probe().check(), Ok(()));
         let reservation = pipeline.reserve(6_000).unwrap();
         assert_eq!(pipeline.reserve(6_000).unwrap_err(), IngestError::Full);
-        drop(pipeline.send(RowGroup::default(), reservation, origin(Ack::Durable)).unwrap());
+        drop(pipeline.send(Box::default(), reservation, origin(Ack::Durable)).unwrap());
         // the entry shrank to what its rows take, and still holds that, although its sender is gone
         assert_eq!(pipeline.reserve(10_000 - 2 * ENTRY_OVERHEAD_BYTES + 1).unwrap_err(), IngestError::Full);
         drop(queue.try_recv().unwrap());
@@ -522,10 +489,7 @@ mod tests {
         let (pipeline, queue) = small();
         let reservation = pipeline.reserve(1).unwrap();
         drop(queue);
-        assert_eq!(
-            pipeline.send(RowGroup::default(), reservation, origin(Ack::Memory)).unwrap_err(),
-            IngestError::Stopping
-        );
+        assert_eq!(pipeline.send(Box::default(), reservation, origin(Ack::Memory)).unwrap_err(), IngestError::Stopping);
         assert_eq!(pipeline.probe().check(), Err(IngestError::Stopping));
     }
 
@@ -547,7 +511,7 @@ mod tests {
         let (pipeline, mut queue) = small();
         let send = |ack| {
             let reservation = pipeline.reserve(1).unwrap();
-            pipeline.send(RowGroup::default(), reservation, origin(ack)).unwrap()
+            pipeline.send(Box::default(), reservation, origin(ack)).unwrap()
         };
         assert!(send(Ack::Memory).acked().await.is_ok());
         drop(queue.try_recv());
@@ -564,5 +528,22 @@ mod tests {
             let _unanswered = queue.try_recv().unwrap();
             assert_eq!(pending.acked().await.unwrap_err(), late);
         }
+    }
+    #[tokio::test]
+    async fn an_acknowledgement_from_memory_waits_for_the_commit_while_much_is_in_use() {
+        let (pipeline, mut queue) = small();
+        let send = || {
+            let reservation = pipeline.reserve(1).unwrap();
+            pipeline.send(Box::default(), reservation, origin(Ack::Memory)).unwrap()
+        };
+        // the overhead of one entry is more than a sixteenth of so little
+        let pending = send();
+        let mut entry = queue.try_recv().unwrap();
+        assert!(!entry.is_answered());
+        entry.answer(Ok(()));
+        assert!(pending.acked().await.is_ok());
+        let late = PendingAck { until: Instant::now(), ..send() };
+        let _unanswered = queue.try_recv().unwrap();
+        assert!(late.acked().await.is_ok(), "they are in memory, which is what was asked for");
     }
 }

@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo bench --bench service                          # everything, about two minutes
 //! cargo bench --bench service -- durable 16            # of these what fits: workload, target, ack, requests in flight
+//! cargo bench --bench service -- floor 128              # an empty service under the load of single spans: what requests cost anyhow
 //! cargo bench --bench service -- genai --seconds 10 --data-dir /somewhere
 //! cargo bench --bench service -- steady                # 10,000 ordinary and 1,000 GenAI spans a second into the engine
 //! cargo bench --bench service -- genai engine durable 16 --rate 2000 --seconds 300   # a load below what it can take: how far counting lags
@@ -17,6 +18,7 @@
 //! Load and sink share the processors with the service, so rates and times depend on the machine; CPU per span does so less, and
 //! its ratio to the CPU of the load itself least.
 
+mod floor;
 mod load;
 mod peer;
 mod report;
@@ -66,7 +68,14 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
+    if std::env::args().nth(1).is_some_and(|first| first == floor::SERVE) {
+        return floor::serve();
+    }
     let arguments = Arguments::parse();
+    if let Some((_floor, in_flight)) = arguments.words.split_first().filter(|(first, _)| *first == "floor") {
+        let in_flight = in_flight.first().map_or(Ok(128), |number| number.parse())?;
+        return floor::measure(in_flight, Duration::from_secs_f64(arguments.seconds));
+    }
     fs::create_dir_all(&arguments.data_dir)?;
     let scenarios = arguments.chosen(Ack::value_variants())?;
     ensure!(tempfile::env::override_temp_dir(&arguments.data_dir).is_ok(), "the temporary folder was set before");

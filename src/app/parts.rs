@@ -15,6 +15,7 @@ use crate::dedup::{DedupIndex, Noted};
 use crate::exporter::{self, Exporter};
 use crate::genai::prices::Prices;
 use crate::journal::{Backlog, IsNew, Journal};
+use crate::numbers::to_u64;
 use crate::otlp;
 use crate::pipeline::{Ack, AdmissionGate, Pipeline, QueueReceiver};
 use crate::receivers::Ingest;
@@ -34,6 +35,10 @@ use crate::traces::Traces;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+/// Rows acknowledged from memory may take this part of the memory until they are written to disk all the same, and no more than that.
+const MEMORY_LANE_SHARE: usize = 8;
+const MEMORY_LANE_BYTES_MAX: u64 = 8 << 20;
 
 /// What several parts need; each takes a clone.
 pub(super) struct Shared<'c> {
@@ -135,6 +140,7 @@ impl Shared<'_> {
             rows: config.journal.segment_rows,
             bytes: config.journal.segment_bytes.0,
             age: config.exporter.flush_after,
+            memory_bytes: to_u64(config.memory.pipeline_bytes() / MEMORY_LANE_SHARE).min(MEMORY_LANE_BYTES_MAX),
         };
         let acks = [config.receivers.otlp_grpc.ack, config.receivers.http.ack];
         let (metrics, days, notes) = (self.metrics.clone(), Arc::clone(&self.days), self.notes.clone());

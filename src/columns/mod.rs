@@ -26,7 +26,7 @@ pub(crate) mod testing;
 pub mod typed;
 
 pub use build::map::MapRow;
-pub use row_group::{Mark, Place, RowGroup};
+pub use row_group::{Mark, Place, RowGroup, SpareGroups};
 pub use row_limit::RowTooLarge;
 pub use scalars::{SpanKind, SpanScalars, StatusCode};
 pub use table::{

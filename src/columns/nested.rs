@@ -72,6 +72,12 @@ impl Events {
         self.attributes.truncate(mark.attributes);
     }
 
+    /// Forgets all events and keeps the room for them; returns how many bytes that is.
+    pub(super) fn clear(&mut self) -> usize {
+        let Self { ends, timestamp, name, attributes } = self;
+        ends.clear() + timestamp.clear() + name.clear() + attributes.clear()
+    }
+
     pub(super) fn selected(&self, kept: &Selection) -> Self {
         let (ends, items) = self.ends.selected(kept);
         Self {
@@ -137,6 +143,12 @@ impl Links {
         self.span_id.truncate(mark.span_ids);
         self.trace_state.truncate(mark.trace_states);
         self.attributes.truncate(mark.attributes);
+    }
+
+    /// Forgets all links and keeps the room for them; returns how many bytes that is.
+    pub(super) fn clear(&mut self) -> usize {
+        let Self { ends, trace_id, span_id, trace_state, attributes } = self;
+        ends.clear() + trace_id.clear() + span_id.clear() + trace_state.clear() + attributes.clear()
     }
 
     pub(super) fn selected(&self, kept: &Selection) -> Self {

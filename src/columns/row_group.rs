@@ -471,9 +471,11 @@ impl RowGroup {
 }
 
 mod places;
+mod reused;
 mod selected;
 
 pub use places::Place;
+pub use reused::SpareGroups;
 
 #[cfg(test)]
 mod tests {

@@ -400,6 +400,43 @@ impl TypedColumns {
         }
     }
 
+    /// Forgets all rows and keeps the room for them; returns how many bytes that is.
+    pub(super) fn clear(&mut self) -> usize {
+        let Self { texts, counts, costs, finish_reasons, finish_reasons_normalized, streaming, .. } = &mut *self;
+        let of_call = texts.iter_mut().map(Strings::clear).sum::<usize>()
+            + counts.iter_mut().chain(costs).map(Nullable::clear).sum::<usize>()
+            + finish_reasons.clear()
+            + finish_reasons_normalized.clear()
+            + streaming.clear();
+        let Self {
+            texts: _,
+            counts: _,
+            costs: _,
+            finish_reasons: _,
+            finish_reasons_normalized: _,
+            streaming: _,
+            request_parameters,
+            join_state,
+            flags,
+            scope_attributes,
+            resource_schema_url,
+            scope_schema_url,
+            input_preview,
+            output_preview,
+            implausible,
+        } = self;
+        *implausible = Tally::default();
+        of_call
+            + request_parameters.clear()
+            + join_state.clear()
+            + flags.clear()
+            + scope_attributes.clear()
+            + resource_schema_url.clear()
+            + scope_schema_url.clear()
+            + input_preview.clear()
+            + output_preview.clear()
+    }
+
     /// The kept ones of `rows` rows.
     pub(super) fn selected(&self, rows: usize, kept: &Selection) -> Self {
         let mut all = self.clone();

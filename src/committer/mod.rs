@@ -7,18 +7,20 @@
 //!              '---- what arrived meanwhile is the next ------'
 //! ```
 //!
-//! There is no timer in this way: alone, a request waits for its own fsync; under load each fsync carries all that came
-//! during the last one. A segment is handed to the exporter when it is full, or old enough (`seal_timer.rs`) and the exporter
-//! has nothing better to do, so that a backlog is made of few large inserts.
+//! A request that is alone waits for its own fsync and no timer; under load each fsync carries all that came during the last one, and
+//! while many senders are answered at once, their next requests are waited for a moment (`lanes.rs`: where rows go). A segment is handed
+//! to the exporter when it is full, or old enough (`seal_timer.rs`) and the exporter has nothing better to do, so that a backlog is made
+//! of few large inserts.
 
+mod lanes;
 mod seal_timer;
 
-use crate::bounds::{self, GROUP_BYTES};
+use crate::bounds::GROUP_BYTES;
 use crate::clickhouse::recent;
 use crate::columns::RowGroup;
 use crate::dedup::{Checked, DedupIndex};
 use crate::ids::{ReportKey, SegmentId};
-use crate::journal::{Backlog, CommitError, Committed, Full, Gone, Journal, Lane, Outcome, SettleObserver, Waiter};
+use crate::journal::{Backlog, CommitError, Full, Gone, Journal, Lane, Outcome, SettleObserver, Waiter};
 use crate::numbers::{saturating_i64, to_u64};
 use crate::pipeline::{Ack, AckSender, AdmissionGate, Entry, IngestError, Origin, QueueReceiver};
 use crate::reconciler::counting::Notes;
@@ -37,6 +39,11 @@ use tokio_util::sync::CancellationToken;
 
 /// A segment whose rows lie on this many days, each a partition of the table, is sent without waiting for more.
 const DAYS_PER_SEGMENT: usize = 32;
+/// From so many senders in one commit on, the next commit waits for more of them.
+const MANY_SENDERS: usize = 8;
+/// It begins no sooner than this after the last one ended: the first of many requests would be a commit of their own otherwise, each with
+/// a block, an fsync and a round of wake-ups.
+const GATHERED_FOR: Duration = Duration::from_micros(500);
 /// After a write that failed because the disk was full, the next is tried no sooner.
 const WRITE_FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// How often the disk is checked for free space.
@@ -77,6 +84,8 @@ pub struct Limits {
     pub bytes: usize,
     /// So early that ClickHouse has it at this age, if the exporter waits for one.
     pub age: Duration,
+    /// While more bytes than this are in memory alone, rows acknowledged from memory are written to disk instead.
+    pub memory_bytes: u64,
 }
 
 /// The journal cannot be written any more.
@@ -126,6 +135,8 @@ struct Running {
     /// What the rows of a commit are known by; kept from commit to commit.
     keys: Vec<ReportKey>,
     room_checked: Instant,
+    /// How many senders the last commit answered, and when it ended.
+    answered: (usize, Instant),
     /// When a write last failed because the disk was full, whatever the file system reports.
     write_failed: Option<Instant>,
     /// That nothing is taken was said, and not yet that it is again.
@@ -141,6 +152,7 @@ impl Running {
             timers: [Lane::Disk, Lane::Memory].map(SealTimer::new),
             keys: Vec::new(),
             room_checked: Instant::now(),
+            answered: (0, Instant::now()),
             write_failed: None,
             is_refusing: false,
         }
@@ -212,6 +224,7 @@ impl Running {
     /// What is acknowledged from memory goes first: its senders have their "ok", so it must be kept whatever the disk says, and a
     /// durable repeat of it can wait for it. The other way round a refused commit would take along what a memory entry repeats.
     fn take(&mut self, first: Entry) -> io::Result<()> {
+        self.gather();
         let mut bytes = first.rows.counted_bytes();
         let mut days: BTreeSet<i64> = first.rows.days().iter().copied().collect();
         let mut group = vec![first];
@@ -223,13 +236,27 @@ impl Running {
             days.extend(entry.rows.days());
             group.push(entry);
         }
+        let senders = group.len();
         let (memory, durable) = group.into_iter().partition(|entry: &Entry| entry.origin.ack == Ack::Memory);
         for (lane, entries) in [(Lane::Memory, memory), (Lane::Disk, durable)] {
             let parts = self.without_repeats(entries);
-            let (parts, segment) = self.commit(lane, parts)?;
-            parts.into_iter().for_each(|part| self.settle(part, segment));
+            let (parts, segment) = match lane {
+                Lane::Memory => self.commit_acknowledged(parts)?,
+                Lane::Disk => self.commit(lane, parts)?,
+            };
+            let rows: Vec<_> = parts.into_iter().map(|part| self.settle(part, segment)).collect();
+            self.parts.queue.reuse(rows.into_iter());
         }
+        self.answered = (senders, Instant::now());
         Ok(())
+    }
+
+    /// Waits a moment for the senders that the last commit answered, if those were many. Blocks this thread, whose only task it is.
+    fn gather(&self) {
+        let (senders, ended) = self.answered;
+        if senders >= MANY_SENDERS && self.parts.queue.waiting() < senders {
+            std::thread::sleep(GATHERED_FOR.saturating_sub(ended.elapsed()));
+        }
     }
 
     /// The entries without the rows that were accepted before; the others count as accepted from now on.
@@ -251,7 +278,7 @@ impl Running {
                 continue;
             };
             if !repeated.is_empty() {
-                entry.rows = entry.rows.without(&repeated);
+                *entry.rows = entry.rows.without(&repeated);
             }
             parts.push(Part { entry, repeated: repeated.len() });
         }
@@ -262,94 +289,16 @@ impl Running {
     fn refuse_key(&mut self, mut entry: Entry) {
         let spans = entry.rows.rows();
         self.parts.metrics.untake(spans);
-        if entry.origin.ack == Ack::Memory {
-            // its sender has its answer, so it is counted here
+        if entry.is_answered() {
+            // its sender has its OK, so it is counted here
             self.parts.metrics.reject(entry.origin.receiver, spans);
             tracing::warn!(why = %IngestError::KeyReused, "a call acknowledged from memory is not stored");
         }
         entry.answer(Err(IngestError::KeyReused));
     }
 
-    /// Returns those whose rows were kept, and where the new ones are.
-    fn commit(&mut self, lane: Lane, mut parts: Vec<Part>) -> io::Result<(Vec<Part>, Option<SegmentId>)> {
-        if parts.is_empty() {
-            return Ok((parts, None));
-        }
-        let groups: Vec<&RowGroup> = parts.iter().map(|part| &part.entry.rows).filter(|rows| rows.rows() > 0).collect();
-        let now = self.parts.clock.now();
-        let committed = if groups.is_empty() {
-            Ok(None)
-        } else {
-            let bytes = groups.iter().map(|rows| rows.counted_bytes()).sum();
-            self.seal_before(lane, bounds::commit_bytes(bytes));
-            let before = self.partitions(lane);
-            let committed = self.parts.journal.commit(lane, &groups, &self.keys, now).map(Some);
-            if let Ok(Some(Committed { segment, .. })) = committed {
-                // it is delivered only after it is sealed, which happens on this thread
-                self.parts.notes.accepted(segment, &groups);
-            }
-            self.parts.days.spread(before, self.partitions(lane), Instant::now().into_std());
-            committed
-        };
-        drop(groups);
-        match committed {
-            Ok(committed) => {
-                if lane == Lane::Disk && committed.is_some() && std::mem::take(&mut self.is_refusing) {
-                    tracing::info!("rows can be added to the journal again; accepting");
-                }
-                if let (Lane::Memory, Some(Committed { frame_bytes, .. })) = (lane, committed) {
-                    self.keep_reservations(&mut parts, frame_bytes);
-                }
-                Ok((parts, committed.map(|committed| committed.segment)))
-            }
-            Err(CommitError::Failed(error)) => {
-                self.parts.gate.set(Some(IngestError::JournalFailed));
-                self.give_back(parts, IngestError::JournalFailed);
-                Err(error)
-            }
-            Err(error) => {
-                let why = not_taken(&error);
-                if !self.is_refusing {
-                    tracing::error!(%error, "nothing can be added to the journal");
-                }
-                self.write_failed = Some(Instant::now());
-                if self.parts.watches_disk {
-                    self.refuse(why);
-                }
-                self.give_back(parts, why);
-                Ok((Vec::new(), None))
-            }
-        }
-    }
-
-    /// Partitions that the open segment has rows of.
-    fn partitions(&self, lane: Lane) -> usize {
-        self.parts.journal.active(lane).map_or(0, |size| size.days)
-    }
-
-    /// A commit that would make the open segment larger than a segment may be goes into the next, and so does what follows.
-    fn seal_before(&mut self, lane: Lane, bytes: usize) {
-        let limit = self.parts.limits.bytes;
-        let open = self.parts.journal.active(lane);
-        if open.is_some_and(|size| size.content_bytes.saturating_add(bytes) > limit) {
-            self.parts.journal.seal(lane);
-            let now = Instant::now();
-            self.timers.iter_mut().filter(|timer| timer.lane == lane).for_each(|timer| timer.is_sealed(now));
-        }
-    }
-
-    /// Rows that stay in memory keep their reservation, as much of it as their frame takes, until they are stored.
-    fn keep_reservations(&mut self, parts: &mut [Part], frame_bytes: usize) {
-        let mut reservations = parts.iter_mut().map(|part| part.entry.reservation.take());
-        let Some(mut all) = reservations.next() else { return };
-        reservations.for_each(|other| all.join(other));
-        // a frame is smaller than its rows, so this shrinks; if not, the reservation stays as large as it was
-        let _as_it_was = all.resize(frame_bytes);
-        self.parts.journal.hold(Box::new(all));
-    }
-
-    /// What was committed: counts it, and answers now or once ClickHouse has it.
-    fn settle(&mut self, part: Part, segment: Option<SegmentId>) {
+    /// What was committed: counts it, and answers now or once ClickHouse has it. Returns the rows, which nobody needs any more.
+    fn settle(&mut self, part: Part, segment: Option<SegmentId>) -> Box<RowGroup> {
         let Part { mut entry, repeated } = part;
         let new = entry.rows.rows();
         self.parts.metrics.accept(entry.origin.receiver, new, repeated);
@@ -374,21 +323,7 @@ impl Running {
         } else {
             entry.answer(Ok(()));
         }
-    }
-
-    /// What was not committed: forgets it, and says why.
-    fn give_back(&mut self, parts: Vec<Part>, why: IngestError) {
-        for Part { mut entry, repeated } in parts {
-            let seed = self.parts.dedup.seed_of(&entry.origin.workspace);
-            if entry.origin.is_keyed {
-                self.parts.dedup.forget_keyed(seed, &entry.rows);
-            } else {
-                self.parts.dedup.forget_all(seed, &entry.rows);
-            }
-            self.parts.metrics.untake(entry.rows.rows() + repeated);
-            debug_assert_ne!(entry.origin.ack, Ack::Memory, "a commit to memory cannot fail");
-            entry.answer(Err(why));
-        }
+        entry.rows
     }
 
     /// The journal is dead: takes nothing more, and says so to those who wait. Returns the number of spans among them that were
@@ -399,7 +334,7 @@ impl Running {
         let mut lost = 0;
         while let Some(mut entry) = self.parts.queue.try_recv() {
             let spans = entry.rows.rows();
-            if entry.origin.ack == Ack::Memory {
+            if entry.is_answered() {
                 lost += spans;
             } else {
                 self.parts.metrics.untake(spans);

@@ -14,7 +14,7 @@ use super::sealed::{Held, MemoryRecords};
 use super::segment_file::Place;
 use crate::columns::RowGroup;
 use crate::columns::native::encode::cut;
-use crate::columns::native::frames::compress_frame;
+use crate::columns::native::frames::Compressor;
 use crate::ids::{ReportKey, SegmentId};
 use crate::numbers::to_u64;
 use crate::time::UnixNanos;
@@ -68,6 +68,7 @@ pub(super) struct Scratch {
     pub(super) block: Vec<u8>,
     /// All frames of the commit.
     pub(super) frames: Vec<u8>,
+    compressor: Compressor,
 }
 
 /// What a commit was encoded to.
@@ -247,7 +248,7 @@ impl Scratch {
             let block = rows.encode(id, &mut self.block);
             encoded.content_bytes += block.content().bytes().len();
             encoded.rows += block.rows();
-            compress_frame(block.content(), &mut self.frames);
+            self.compressor.append(block.content(), &mut self.frames);
             if let Some(keys) = keys.filter(|keys| !keys.keys.is_empty()) {
                 let (of_block, rest) = keys_left.split_at(block.rows());
                 KeysOfCommit { keys: of_block, ..keys }.record(&mut self.frames);
@@ -260,6 +261,7 @@ impl Scratch {
 
     /// Without buffers that only a large commit needed.
     pub(super) fn trimmed(mut self) -> Self {
+        self.compressor.trim(BUFFER_KEPT_BYTES);
         for buffer in [&mut self.block, &mut self.frames] {
             if buffer.capacity() > BUFFER_KEPT_BYTES {
                 *buffer = Vec::new();

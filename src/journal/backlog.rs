@@ -146,6 +146,12 @@ impl Backlog {
         self.show(&state);
     }
 
+    /// Bytes of segments that are in memory alone.
+    #[must_use]
+    pub fn bytes_in_memory(&self) -> u64 {
+        self.state().queue.bytes_in_memory()
+    }
+
     pub(super) fn set_active(&self, active: ActiveTotals) {
         let mut state = self.state();
         state.queue.set_active(active);

@@ -253,6 +253,11 @@ impl Queue {
         }
     }
 
+    /// Bytes that are in no file.
+    pub(super) fn bytes_in_memory(&self) -> u64 {
+        self.active.bytes_in_memory + self.totals.bytes_in_memory
+    }
+
     /// Bytes of files.
     pub(super) fn disk_bytes(&self) -> u64 {
         let on_disk = |all: u64, in_memory: u64| {

@@ -17,7 +17,7 @@ pub enum Encoding {
 #[derive(Debug, Default)]
 pub struct Decoded {
     /// The valid spans.
-    pub rows: RowGroup,
+    pub rows: Box<RowGroup>,
     /// How many spans are not among them.
     pub rejected: usize,
     /// The first few reasons, each naming its span.

@@ -72,7 +72,7 @@ impl Ingest {
     /// Hands rows over, unless they begin on more days than are admitted now.
     pub(crate) fn send(
         &self,
-        rows: RowGroup,
+        rows: Box<RowGroup>,
         reservation: Reservation,
         origin: Origin,
     ) -> Result<PendingAck, IngestError> {

@@ -12,8 +12,8 @@ use support::proxy::{Fault, Proxy};
 use support::wire::{Status, request_of, span, string_attribute};
 use support::{Engine, Options, Service, process, wait_until};
 
-/// Half of it is the channel.
-const CHANNEL: &str = "memory: { limit: 4MiB }\njournal: { segment_bytes: 1MiB }";
+/// Half of it is the channel; the journal has room for few rows more.
+const CHANNEL: &str = "memory: { limit: 4MiB }\njournal: { segment_bytes: 1MiB, max_bytes: 1MiB }";
 /// A journal that is soon as large as it may be.
 const JOURNAL: &str = "journal: { max_bytes: 2MiB }";
 const MIB: u64 = 1024 * 1024;

@@ -39,6 +39,12 @@ impl Ends {
         self.0.truncate(rows);
     }
 
+    /// Forgets all rows and keeps the room for them; returns how many bytes that is.
+    pub(crate) fn clear(&mut self) -> usize {
+        self.0.clear();
+        self.0.capacity() * size_of::<u64>()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

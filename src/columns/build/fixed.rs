@@ -42,6 +42,12 @@ impl<const W: usize> Fixed<W> {
         self.bytes.truncate(len * W);
     }
 
+    /// Forgets all values and keeps the room for them; returns how many bytes that is.
+    pub(crate) fn clear(&mut self) -> usize {
+        self.bytes.clear();
+        self.bytes.capacity()
+    }
+
     pub(crate) fn selected(&self, kept: &Selection) -> Self {
         let mut bytes = Vec::new();
         if !self.bytes.is_empty() {

@@ -30,6 +30,12 @@ impl Lists {
         self.items.bytes()
     }
 
+    /// Forgets all lists and keeps the room for them; returns how many bytes that is.
+    pub(crate) fn clear(&mut self) -> usize {
+        let Self { ends, items } = self;
+        ends.clear() + items.clear()
+    }
+
     pub(crate) fn selected(&self, kept: &Selection) -> Self {
         let (ends, items) = self.ends.selected(kept);
         Self { ends, items: self.items.selected(&items) }

@@ -104,6 +104,12 @@ impl Map {
         self.close_row();
     }
 
+    /// Forgets all rows and keeps the room for them; returns how many bytes that is.
+    pub(crate) fn clear(&mut self) -> usize {
+        let Self { ends, keys, values } = self;
+        ends.clear() + keys.clear() + values.clear()
+    }
+
     pub(crate) fn selected(&self, kept: &Selection) -> Self {
         let (ends, items) = self.ends.selected(kept);
         Self { ends, keys: self.keys.selected(&items), values: self.values.selected(&items) }

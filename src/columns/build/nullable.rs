@@ -31,6 +31,14 @@ impl<const W: usize> Nullable<W> {
         &self.values
     }
 
+    /// Forgets all values and keeps the room for them; returns how many bytes that is.
+    pub(crate) fn clear(&mut self) -> usize {
+        let Self { nulls, values } = self;
+        nulls.clear();
+        values.clear();
+        nulls.capacity() + values.capacity()
+    }
+
     pub(crate) fn selected(&self, kept: &Selection) -> Self {
         if self.nulls.is_empty() {
             return Self::default();

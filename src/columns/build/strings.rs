@@ -78,6 +78,14 @@ impl Strings {
         self.len = mark.len;
     }
 
+    /// Forgets all values and keeps the room for them; returns how many bytes that is.
+    pub(crate) fn clear(&mut self) -> usize {
+        let Self { bytes, len } = self;
+        bytes.clear();
+        *len = 0;
+        bytes.capacity()
+    }
+
     pub(crate) fn selected(&self, kept: &Selection) -> Self {
         let mut bytes = Vec::new();
         kept.copy_strings(&self.bytes, &mut bytes);

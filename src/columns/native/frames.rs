@@ -79,25 +79,50 @@ impl<'a> Content<'a> {
     }
 }
 
+/// Makes frames, in room that is kept from one to the next: what is compressed is written there first, as its length is not known
+/// before.
+#[derive(Debug, Default)]
+pub struct Compressor {
+    room: Vec<u8>,
+}
+
+impl Compressor {
+    /// Appends one LZ4 frame to `out`.
+    pub fn append(&mut self, content: Content<'_>, out: &mut Vec<u8>) {
+        let most = get_maximum_output_size(content.0.len());
+        if self.room.len() < most {
+            self.room.resize(most, 0);
+        }
+        let compressed = lz4_flex::block::compress_into(content.0, &mut self.room)
+            .expect("the crate documents that it needs no more room");
+        let (data, _room) = self.room.split_at(compressed);
+        let start = out.len();
+        out.reserve(FRAME_HEADER_BYTES + compressed);
+        out.extend_from_slice(&[0; CHECKSUM_BYTES]);
+        out.extend_from_slice(&sizes_field(METHOD_LZ4, compressed, content.0.len()));
+        out.extend_from_slice(data);
+        let (_before, frame) = out.split_at_mut(start);
+        let (checksum_field, checked) = frame.split_at_mut(CHECKSUM_BYTES);
+        checksum_field.copy_from_slice(&checksum(checked));
+    }
+
+    /// Gives the room back if it is larger than this.
+    pub fn trim(&mut self, bytes: usize) {
+        if self.room.len() > bytes {
+            self.room = Vec::new();
+        }
+    }
+}
+
 /// Appends one LZ4 frame to `out`.
 pub fn compress_frame(content: Content<'_>, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + FRAME_HEADER_BYTES + get_maximum_output_size(content.0.len()), 0);
-    let (_before, frame) = out.split_at_mut(start);
-    let (_header, room) = frame.split_at_mut(FRAME_HEADER_BYTES);
-    let compressed =
-        lz4_flex::block::compress_into(content.0, room).expect("the crate documents that it needs no more room");
-    out.truncate(start + FRAME_HEADER_BYTES + compressed);
-    let (_before, frame) = out.split_at_mut(start);
-    let (checksum_field, checked) = frame.split_at_mut(CHECKSUM_BYTES);
-    let (sizes, _data) = checked.split_at_mut(SIZES_BYTES);
-    sizes.copy_from_slice(&sizes_field(METHOD_LZ4, compressed, content.0.len()));
-    checksum_field.copy_from_slice(&checksum(checked));
+    Compressor::default().append(content, out);
 }
 
 /// Appends what [`Content::pieces`] makes of `bytes`, in a frame each.
 pub fn compress_pieces(bytes: &[u8], out: &mut Vec<u8>) {
-    Content::pieces(bytes).for_each(|content| compress_frame(content, out));
+    let mut compressor = Compressor::default();
+    Content::pieces(bytes).for_each(|content| compressor.append(content, out));
 }
 
 /// Where a frame ends and how large its content is.

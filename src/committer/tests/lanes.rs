@@ -1,6 +1,7 @@
 //! Both lanes in one group, when the disk refuses or fails; and what goes into which segment.
 
 use super::*;
+use crate::bounds;
 
 /// Entries that wait together are one group.
 fn together(sends: &[(Ack, &[u64])]) -> (Rig, Vec<PendingAck>) {
@@ -74,7 +75,7 @@ async fn a_commit_that_would_make_a_segment_too_large_goes_into_the_next() {
     for ack in [Ack::Durable, Ack::Memory] {
         let mut rig = Rig::new();
         if let Some(committer) = &mut rig.committer {
-            committer.limits = Limits { rows: 1_000, bytes: limit, age: 100 * PATIENCE };
+            committer.limits = Limits { rows: 1_000, bytes: limit, age: 100 * PATIENCE, memory_bytes: u64::MAX };
         }
         rig.run();
         for at in 0..5 {
@@ -89,4 +90,42 @@ async fn a_commit_that_would_make_a_segment_too_large_goes_into_the_next() {
         }
         assert_eq!(sizes, [4, 4, 2]);
     }
+}
+
+#[tokio::test]
+async fn rows_acknowledged_from_memory_go_to_disk_while_much_is_in_memory_unless_the_disk_is_full() {
+    let mut rig = Rig::new();
+    if let Some(committer) = &mut rig.committer {
+        (committer.limits.memory_bytes, committer.limits.age) = (0, 100 * PATIENCE);
+    }
+    rig.run();
+    for (number, is_full, in_memory) in [(1, false, 1), (2, false, 1), (3, true, 2), (4, false, 2)] {
+        if is_full {
+            rig.disk.fail_next(Op::Append, Fault::NoSpace);
+        }
+        assert_eq!(kept(rig.send(Ack::Memory, &[number])).await, Ok(()));
+        until("it is committed", || rig.backlog.view().rows == usize::try_from(number).unwrap()).await;
+        assert_eq!(rig.backlog.view().rows_in_memory, in_memory, "after {number}");
+    }
+    rig.stop().unwrap();
+    let mut rest = rig.rest().await;
+    rest.sort_unstable();
+    assert_eq!(rest, [1, 2, 3, 4]);
+    assert_eq!(rig.law(), [4, 0, 0, 0, 4, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_loses_what_is_in_memory_alone_and_counts_it() {
+    let mut rig = Rig::new();
+    if let Some(committer) = &mut rig.committer {
+        (committer.limits.memory_bytes, committer.limits.age) = (0, 100 * PATIENCE);
+    }
+    rig.run();
+    assert_eq!(kept(rig.send(Ack::Memory, &[1])).await, Ok(()));
+    until("it is committed", || rig.backlog.view().rows == 1).await;
+    rig.disk.fail_next(Op::Sync, Fault::Io);
+    assert_eq!(kept(rig.send(Ack::Memory, &[2, 3])).await, Ok(()));
+    let failed = rig.running.take().unwrap().join().unwrap().unwrap_err();
+    assert_eq!((failed.rows, failed.rows_in_memory), (0, 3));
+    assert_eq!(rig.law(), [3, 0, 0, 0, 0, 0, 3]);
 }

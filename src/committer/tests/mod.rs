@@ -76,7 +76,7 @@ impl Rig {
             gate: pipeline.gate(),
             metrics: metrics.clone(),
             clock: Clock::Fixed(now()),
-            limits: Limits { rows: 1_000_000, bytes: 1 << 30, age: Duration::ZERO },
+            limits: Limits { rows: 1_000_000, bytes: 1 << 30, age: Duration::ZERO, memory_bytes: u64::MAX },
             days: Arc::new(Budget::new(&Default::default(), std::time::Instant::now())),
             notes: Notes::default(),
             watches_disk: true,
@@ -98,7 +98,7 @@ impl Rig {
     fn send(&self, ack: Ack, numbers: &[u64]) -> PendingAck {
         let origin = origin(ack);
         let room = self.pipeline.reserve(1).unwrap();
-        let ack = self.pipeline.send(group(numbers), room, origin).unwrap();
+        let ack = self.pipeline.send(Box::new(group(numbers)), room, origin).unwrap();
         self.law();
         ack
     }
@@ -487,7 +487,7 @@ async fn a_stop_takes_nothing_new_and_keeps_all_that_was_handed_over() {
     rig.stop().unwrap();
     let origin = origin(Ack::Durable);
     let room = rig.pipeline.reserve(1).unwrap();
-    assert_eq!(rig.pipeline.send(group(&[7]), room, origin).unwrap_err(), IngestError::Stopping);
+    assert_eq!(rig.pipeline.send(Box::new(group(&[7])), room, origin).unwrap_err(), IngestError::Stopping);
     let mut stored = rig.rest().await;
     stored.sort_unstable();
     assert_eq!(stored, (1..=100).chain(1_001..=1_100).collect::<Vec<_>>());

@@ -65,7 +65,7 @@ fn buffers_that_a_large_commit_needed_are_given_back() {
     let mut journal = open(&disk, options(1)).unwrap().journal;
     for lane in [Lane::Disk, Lane::Memory] {
         journal.commit(lane, &[&group_of_large(1..=1, 3 * BLOCK_BYTES)], &[], at(100)).unwrap();
-        let Scratch { block, frames } = &journal.scratch;
+        let Scratch { block, frames, .. } = &journal.scratch;
         assert!(block.capacity() <= BUFFER_KEPT_BYTES && frames.capacity() <= BUFFER_KEPT_BYTES);
     }
 }

@@ -22,6 +22,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 
 use crate::bounds::REQUEST_SPANS_MAX;
+use crate::columns::RowGroup;
 use crate::genai::prices::Prices;
 use crate::otlp::decoded::{Decoded, Encoding};
 use crate::otlp::error::{DecodeError, TypeErrors, WrongType};
@@ -65,20 +66,20 @@ impl Transcoded {
     /// # Errors
     /// As [`decode_traces`](crate::otlp::decode_traces).
     pub fn decode(&self, workspace: &Workspace, limits: &Limits) -> Result<Decoded, DecodeError> {
-        self.decode_priced(workspace, limits, None)
+        self.decode_priced(Box::new(RowGroup::for_request_of(self.protobuf.len(), workspace.clone())), limits, None)
     }
 
-    /// Decodes what was JSON, with prices.
+    /// Decodes what was JSON into an empty group, with prices.
     ///
     /// # Errors
     /// As [`decode_priced`](crate::otlp::decode_priced).
     pub fn decode_priced(
         &self,
-        workspace: &Workspace,
+        rows: Box<RowGroup>,
         limits: &Limits,
         prices: Option<&Prices>,
     ) -> Result<Decoded, DecodeError> {
-        decode(&self.protobuf, Encoding::Json, &self.wrong, workspace, limits, prices)
+        decode(&self.protobuf, Encoding::Json, &self.wrong, rows, limits, prices)
     }
 }
 

@@ -10,7 +10,7 @@ use super::rejection::Rejection;
 use super::span::{Context, SpanDecoder};
 use super::value::text_of;
 use super::wire::{Fields, LengthDelimited, Value};
-use crate::columns::MapRow;
+use crate::columns::{MapRow, RowGroup};
 use crate::genai::prices::Prices;
 use crate::otlp::decoded::{Decoded, Encoding};
 use crate::otlp::error::{DecodeError, Part, TypeErrors};
@@ -39,21 +39,22 @@ pub fn decode_traces(
     workspace: &Workspace,
     limits: &Limits,
 ) -> Result<Decoded, DecodeError> {
-    decode_priced(request, encoding, workspace, limits, None)
+    let rows = Box::new(RowGroup::for_request_of(request.len(), workspace.clone()));
+    decode_priced(request, encoding, rows, limits, None)
 }
 
-/// The same; calls whose sender gave no cost get one from the prices, if there are any.
+/// The same into an empty group, for its workspace; calls whose sender gave no cost get one from the prices, if there are any.
 ///
 /// # Errors
 /// As [`decode_traces`].
 pub fn decode_priced(
     request: &[u8],
     encoding: Encoding,
-    workspace: &Workspace,
+    rows: Box<RowGroup>,
     limits: &Limits,
     prices: Option<&Prices>,
 ) -> Result<Decoded, DecodeError> {
-    decode(request, encoding, &TypeErrors::new(), workspace, limits, prices)
+    decode(request, encoding, &TypeErrors::new(), rows, limits, prices)
 }
 
 /// As [`decode_priced`]; `type_errors` are what JSON had wrong.
@@ -64,12 +65,11 @@ pub(crate) fn decode(
     request: &[u8],
     encoding: Encoding,
     type_errors: &TypeErrors,
-    workspace: &Workspace,
+    rows: Box<RowGroup>,
     limits: &Limits,
     prices: Option<&Prices>,
 ) -> Result<Decoded, DecodeError> {
-    let mut decoder =
-        RequestDecoder { spans: SpanDecoder::new(request.len(), encoding, type_errors, workspace, limits, prices) };
+    let mut decoder = RequestDecoder { spans: SpanDecoder::new(rows, encoding, type_errors, limits, prices) };
     each_field(request, Part::Request, only!(ExportTraceServiceRequest::ResourceSpans), |message| {
         decoder.resource_spans(message)
     })?;
@@ -133,7 +133,7 @@ impl RequestDecoder<'_> {
                 other => other,
             }
         })?;
-        if *self.spans.workspace != Workspace::default() {
+        if self.spans.workspace.as_str() != Workspace::DEFAULT {
             resource.push(workspace::ATTRIBUTE.as_bytes(), self.spans.workspace.as_str().as_bytes());
         }
         resource.keep_last_of_each_key();

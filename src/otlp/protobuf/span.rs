@@ -26,7 +26,7 @@ pub(super) struct SpanDecoder<'l> {
     encoding: Encoding,
     /// Spans that had a value of the wrong type in JSON.
     type_errors: &'l TypeErrors,
-    pub(super) workspace: &'l Workspace,
+    pub(super) workspace: Workspace,
     limits: &'l Limits,
     prices: Option<&'l Prices>,
     spans: usize,
@@ -66,16 +66,17 @@ struct SpanFields<'a> {
 }
 
 impl<'l> SpanDecoder<'l> {
-    /// A decoder for a request of so many bytes.
+    /// A decoder that adds to these rows, which are none yet.
     pub(super) fn new(
-        request_bytes: usize,
+        rows: Box<RowGroup>,
         encoding: Encoding,
         type_errors: &'l TypeErrors,
-        workspace: &'l Workspace,
         limits: &'l Limits,
         prices: Option<&'l Prices>,
     ) -> Self {
-        let out = Decoded { rows: RowGroup::for_request_of(request_bytes, workspace.clone()), ..Decoded::default() };
+        debug_assert_eq!(rows.rows(), 0, "the rows of a request are its own");
+        let workspace = rows.workspace().clone();
+        let out = Decoded { rows, ..Decoded::default() };
         Self { out, encoding, type_errors, workspace, limits, prices, spans: 0, items: 0, scratch: String::new() }
     }
 
@@ -290,7 +291,7 @@ impl<'l> SpanDecoder<'l> {
     fn reject(&mut self, span: &SpanFields<'_>, rejection: Rejection) {
         self.out.rejected += 1;
         if self.out.reasons.len() < REASONS_MAX {
-            let why = rejection.describe(self.encoding, self.workspace);
+            let why = rejection.describe(self.encoding, &self.workspace);
             self.out.reasons.push(format!("span {} ({}): {why}", self.spans, short_name(&span.name)));
         }
     }

@@ -161,7 +161,7 @@ impl ChatReceiver {
         if let Some(prices) = self.ingest.prices.as_deref() {
             prices.complete(&mut span.call, span.start);
         }
-        let rows = row(&span, workspace, join_state)?;
+        let rows = row(&span, self.ingest.pipeline.rows_for(0, workspace), join_state)?;
         let trace_id = span.trace.id();
         let origin = Origin {
             workspace: workspace.clone(),

@@ -5,18 +5,21 @@ use crate::columns::typed::JoinState;
 use crate::columns::{MapRow, RowGroup, RowTooLarge, SpanKind, SpanScalars, StatusCode as SpanStatus};
 use crate::conventions;
 use crate::genai::semconv;
-use crate::workspace::{self, Workspace};
+use crate::workspace;
 
 /// `service.name` of a producer that names none. Source: `OpenTelemetry` resource semantic conventions.
 const SERVICE_UNKNOWN: &str = "unknown_service";
 
-/// The span as the one row of a group.
-pub(super) fn row(span: &ChatSpan<'_>, workspace: &Workspace, join_state: JoinState) -> Result<RowGroup, RowTooLarge> {
+/// The span as the one row of a group, which is empty before.
+pub(super) fn row(
+    span: &ChatSpan<'_>,
+    mut rows: Box<RowGroup>,
+    join_state: JoinState,
+) -> Result<Box<RowGroup>, RowTooLarge> {
     let service_name = span.service_name.as_deref().unwrap_or(SERVICE_UNKNOWN);
     let mut resource = MapRow::default();
     resource.push(b"service.name", service_name.as_bytes());
-    resource.push(workspace::ATTRIBUTE.as_bytes(), workspace.as_str().as_bytes());
-    let mut rows = RowGroup::for_request_of(0, workspace.clone());
+    resource.push(workspace::ATTRIBUTE.as_bytes(), rows.workspace().as_str().as_bytes());
     let mark = rows.begin();
     let mut text = String::new();
     for (key, value) in &span.attributes {

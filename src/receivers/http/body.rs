@@ -77,7 +77,7 @@ impl BodyReader {
             Err(_) => Err(BodyError::TooSlow(self.timeout)),
         };
         if collected.is_err() && !headers.contains_key(header::EXPECT) {
-            pass_over_stream(&mut stream).await;
+            Box::pin(pass_over_stream(&mut stream)).await;
         }
         collected
     }
@@ -94,6 +94,16 @@ impl BodyReader {
             reservation.resize(bytes.len())?;
             return Ok((bytes, reservation));
         }
+        // the state of a decoder is large, and the future of every request would be
+        Box::pin(self.decompress(bytes, coding, reservation)).await
+    }
+
+    async fn decompress(
+        &self,
+        bytes: Bytes,
+        coding: Coding,
+        reservation: Reservation,
+    ) -> Result<(Bytes, Reservation), BodyError> {
         let out = BytesMut::with_capacity(DECOMPRESSED_BYTES_FIRST.min(self.bytes_max));
         let decoder = coding.decoder(Cursor::new(bytes));
         let mut expanding = Expanding { decoder, out, reservation, bytes_max: self.bytes_max, coding };

@@ -4,7 +4,7 @@
 //! Source: OTLP specification, "OTLP/gRPC"; google/rpc/error_details.proto for RetryInfo.
 
 use super::answer;
-use super::receiver::{ExportError, OtlpReceiver};
+use super::receiver::{ExportError, OtlpReceiver, QueuedExport};
 use crate::connections::Server;
 use crate::numbers::saturating_i64;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
@@ -31,7 +31,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// Flag and length before a message.
 const PREFIX_BYTES: usize = 5;
-/// How long a request may take from its headers to its answer.
+/// How long a request may take from its headers to the queue; its acknowledgement has a time of its own. Nearly all are there at once,
+/// and need no timer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// RetryInfo as a message, under the key where the Python SDK looks for it.
 const RETRY_INFO_KEY: &str = "google.rpc.retryinfo-bin";
@@ -49,17 +50,18 @@ async fn answer(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body:
     if request.uri().path() != EXPORT_PATH {
         return Status::unimplemented("this service has the method Export").into_http();
     }
-    match tokio::time::timeout(REQUEST_TIMEOUT, export(receiver, request)).await {
-        Ok(Ok(message)) => unary_answer(&message),
-        Ok(Err(status)) => status.into_http(),
-        Err(_) => Status::deadline_exceeded("the request took too long").into_http(),
+    let queued = match tokio::time::timeout(REQUEST_TIMEOUT, queue(receiver, request)).await {
+        Ok(Ok(queued)) => queued,
+        Ok(Err(status)) => return status.into_http(),
+        Err(_) => return Status::deadline_exceeded("the request took too long").into_http(),
+    };
+    match receiver.acked(queued).await {
+        Ok(summary) => unary_answer(&answer::success(&summary)),
+        Err(error) => status(&error).into_http(),
     }
 }
 
-async fn export(
-    receiver: &Arc<OtlpReceiver>,
-    request: http::Request<axum::body::Body>,
-) -> Result<ExportTraceServiceResponse, Status> {
+async fn queue(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body::Body>) -> Result<QueuedExport, Status> {
     let (head, body) = request.into_parts();
     let reject = |status: Status| {
         receiver.ingest.metrics.reject(receiver.receiver, 1);
@@ -76,12 +78,8 @@ async fn export(
         }
         Err(Unread::Rejected(status)) => return Err(reject(status)),
     };
-    let queued = receiver
-        .queue((workspace, ack), message, Encoding::Protobuf, reservation)
-        .await
-        .map_err(|error| status(&error))?;
-    let summary = receiver.acked(queued).await.map_err(|error| status(&error))?;
-    Ok(answer::success(&summary))
+    let queued = receiver.queue((workspace, ack), message, Encoding::Protobuf, reservation).await;
+    queued.map_err(|error| status(&error))
 }
 
 /// Why a message was not read.
@@ -150,7 +148,7 @@ fn unary_answer(message: &ExportTraceServiceResponse) -> http::Response<Body> {
     let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + message.encoded_len());
     bytes.put_u8(0);
     bytes.put_u32(length);
-    bytes.extend_from_slice(&message.encode_to_vec());
+    message.encode(&mut bytes).expect("there is room for it");
     let mut trailers = http::HeaderMap::new();
     trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
     let frames = [Ok::<_, Infallible>(Frame::data(bytes.freeze())), Ok(Frame::trailers(trailers))];

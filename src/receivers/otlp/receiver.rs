@@ -141,14 +141,13 @@ impl OtlpReceiver {
     }
 
     fn decode(&self, request: &[u8], encoding: Encoding, workspace: &Workspace) -> Result<Decoded, ExportError> {
+        let rows = self.ingest.pipeline.rows_for(request.len(), workspace);
         let Times { cutoff, window, .. } = self.ingest.times(workspace);
         let limits = Limits { cutoff, window: Some(window), ..self.limits };
         let prices = self.ingest.prices.as_deref();
         match encoding {
-            Encoding::Protobuf => Ok(otlp::decode_priced(request, encoding, workspace, &limits, prices)?),
-            Encoding::Json => {
-                Ok(otlp::transcode_traces(request, limits.depth)?.decode_priced(workspace, &limits, prices)?)
-            }
+            Encoding::Protobuf => Ok(otlp::decode_priced(request, encoding, rows, &limits, prices)?),
+            Encoding::Json => Ok(otlp::transcode_traces(request, limits.depth)?.decode_priced(rows, &limits, prices)?),
         }
     }
 }
