@@ -17,12 +17,13 @@ use tokio::time::Instant;
 const ALONE_AGE: Duration = Duration::from_millis(50);
 /// A segment is handed over at this age when somebody waits for ClickHouse to have it.
 const AWAITED_AGE: Duration = Duration::from_millis(20);
-/// Rows are gathered for at least this part of the time that they may take, however slow inserts are.
-const GATHERED_SHARE: u32 = 4;
+/// An insert shortens the time that rows are gathered by at most this part of it: a ClickHouse that is slow because it has much
+/// to do would get more inserts otherwise.
+const INSERT_SHARE_MAX: u32 = 4;
 
 /// How long rows are gathered, so that ClickHouse has them at the age of `stored_by` if it is as fast as the last time.
 pub(super) fn age(stored_by: Duration, insert_took: Duration) -> Duration {
-    stored_by.saturating_sub(insert_took).max(stored_by / GATHERED_SHARE)
+    stored_by.saturating_sub(insert_took.min(stored_by / INSERT_SHARE_MAX))
 }
 
 /// The timer of one lane.
@@ -126,7 +127,7 @@ mod tests {
     fn what_an_insert_takes_is_taken_from_the_time_that_rows_wait() {
         assert_eq!(age(AGE, Duration::ZERO), AGE);
         assert_eq!(age(AGE, millis(120)), millis(780));
-        assert_eq!(age(AGE, millis(30_000)), millis(225), "slow inserts are not made many");
+        assert_eq!(age(AGE, millis(30_000)), millis(675), "slow inserts are not made many");
         assert_eq!(age(Duration::ZERO, millis(120)), Duration::ZERO);
     }
 }
