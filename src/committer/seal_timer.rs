@@ -1,7 +1,7 @@
 //! When the active segment of a lane is old enough to be handed to the exporter.
 //!
 //! ```text
-//! at rest        row -> ALONE_AGE -> insert
+//! at rest        row -> a sixteenth of it -> insert
 //! steady load    insert -> as long as a row may wait -> insert -> ...
 //! awaited        row -> AWAITED_AGE -> insert, whatever came before
 //! ```
@@ -13,8 +13,8 @@ use crate::journal::Lane;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// After a rest, the first rows wait so long for others that were sent at about the same time.
-const ALONE_AGE: Duration = Duration::from_millis(50);
+/// After a rest, the first rows wait this part of the time for others that were sent at about the same time: 50 of 800 ms.
+const ALONE_SHARE: u32 = 16;
 /// A segment is handed over at this age when somebody waits for ClickHouse to have it.
 const AWAITED_AGE: Duration = Duration::from_millis(20);
 /// An insert shortens the time that rows are gathered by at most this part of it: a ClickHouse that is slow because it has much
@@ -63,7 +63,7 @@ impl SealTimer {
         if self.is_awaited {
             return Some(began + age.min(AWAITED_AGE));
         }
-        let alone = began + age.min(ALONE_AGE);
+        let alone = began + age / ALONE_SHARE;
         Some(self.sealed.map_or(alone, |sealed| alone.max(sealed + age)))
     }
 }
@@ -72,7 +72,7 @@ impl SealTimer {
 mod tests {
     use super::*;
 
-    const AGE: Duration = Duration::from_millis(900);
+    const AGE: Duration = Duration::from_millis(800);
 
     fn millis(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -90,7 +90,7 @@ mod tests {
                 timer.is_sealed(now);
             }
         }
-        assert_eq!(sealed, [50, 950, 1_850, 2_750, 10_000], "the last row waits no longer: others came before it");
+        assert_eq!(sealed, [50, 850, 1_650, 2_450, 10_000], "the last row waits no longer: others came before it");
         timer.has_rows(start + millis(20_000));
         assert_eq!(timer.due(AGE), Some(start + millis(20_050)));
     }
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn no_row_waits_longer_than_it_may_whenever_the_segment_before_was_sealed() {
         let start = Instant::now();
-        for after in [0, 1, 49, 50, 500, 899, 900, 901, 5_000] {
+        for after in [0, 1, 49, 50, 500, 799, 800, 801, 5_000] {
             let mut timer = SealTimer::new(Lane::Memory);
             timer.is_sealed(start);
             assert_eq!(timer.due(AGE), None, "there is nothing to send");
@@ -106,7 +106,7 @@ mod tests {
             timer.has_rows(came);
             timer.has_rows(came + millis(10));
             let due = timer.due(AGE).unwrap();
-            assert!(due <= came + AGE && due >= came + millis(50).min(AGE), "{after}: {:?}", due - came);
+            assert!(due <= came + AGE && due >= came + millis(50), "{after}: {:?}", due - came);
             assert!(timer.due(millis(10)).unwrap() <= came + millis(10), "a shorter time is kept to as well");
         }
     }
@@ -120,14 +120,14 @@ mod tests {
         assert_eq!(timer.due(AGE), Some(start + millis(21)));
         timer.is_sealed(start + millis(21));
         timer.has_rows(start + millis(22));
-        assert_eq!(timer.due(AGE), Some(start + millis(921)));
+        assert_eq!(timer.due(AGE), Some(start + millis(821)));
     }
 
     #[test]
     fn what_an_insert_takes_is_taken_from_the_time_that_rows_wait() {
         assert_eq!(age(AGE, Duration::ZERO), AGE);
-        assert_eq!(age(AGE, millis(120)), millis(780));
-        assert_eq!(age(AGE, millis(30_000)), millis(675), "slow inserts are not made many");
+        assert_eq!(age(AGE, millis(120)), millis(680));
+        assert_eq!(age(AGE, millis(30_000)), millis(600), "slow inserts are not made many");
         assert_eq!(age(Duration::ZERO, millis(120)), Duration::ZERO);
     }
 }

@@ -51,7 +51,7 @@ const STOP_CHECK: Duration = Duration::from_millis(50);
 #[serde(default)]
 pub struct Config {
     /// ClickHouse has a row at this age, if it takes inserts, and as fast as the last one. Rows that come after a rest are sent
-    /// sooner.
+    /// within a sixteenth of it.
     #[serde(with = "humantime_serde")]
     pub flush_after: Duration,
     /// Inserts under way at once.
