@@ -14,9 +14,12 @@ const ROOM_BYTES_MAX: usize = 16 << 10;
 /// Larger requests make a group of their own.
 const REQUEST_BYTES_MAX: usize = 4 << 10;
 
+#[expect(clippy::vec_box, reason = "a group comes and goes in its box: moving all of its columns costs more")]
+type Groups = Vec<Box<RowGroup>>;
+
 /// The groups; clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct SpareGroups(Arc<Mutex<Vec<Box<RowGroup>>>>);
+pub struct SpareGroups(Arc<Mutex<Groups>>);
 
 impl SpareGroups {
     /// An empty group for a request of so many bytes.
@@ -45,7 +48,7 @@ impl SpareGroups {
         spare.extend(cleared.into_iter().take(free));
     }
 
-    fn groups(&self) -> MutexGuard<'_, Vec<Box<RowGroup>>> {
+    fn groups(&self) -> MutexGuard<'_, Groups> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
