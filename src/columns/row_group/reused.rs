@@ -14,7 +14,7 @@ const ROOM_BYTES_MAX: usize = 16 << 10;
 /// Larger requests make a group of their own.
 const REQUEST_BYTES_MAX: usize = 4 << 10;
 
-#[expect(clippy::vec_box, reason = "a group comes and goes in its box: moving all of its columns costs more")]
+/// In their boxes, as they come and go: moving all columns of a group costs more.
 type Groups = Vec<Box<RowGroup>>;
 
 /// The groups; clones share them.
