@@ -35,12 +35,12 @@ fn assert_same_everywhere(cluster: &Cluster) {
     for (node, other) in definitions.iter().enumerate() {
         assert_eq!(other, &definitions[0], "node {node} has the tables of node 0");
     }
-    for (node, versions) in cluster.each(VERSIONS).iter().enumerate() {
-        assert_eq!(
-            versions,
-            &[json!({"v": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]})],
-            "each version is noted once, says node {node}"
-        );
+    let versions = cluster.each(VERSIONS);
+    let noted = versions[0][0]["v"].as_array().expect("a list").len();
+    assert!(noted > 10, "{versions:?}");
+    let each_once = json!({"v": (1..=noted).collect::<Vec<_>>()});
+    for (node, versions) in versions.iter().enumerate() {
+        assert_eq!(versions, std::slice::from_ref(&each_once), "node {node}: each version is noted once");
     }
 }
 
