@@ -139,7 +139,7 @@ pub fn config(folder: &Path, http: u16, tcp: u16, more: &str) -> String {
     format!(
         "<clickhouse>\n<logger><level>error</level><log>{folder}/log</log><errorlog>{folder}/errors</errorlog><console>0</console></logger>\n\
          <path>{folder}/data/</path>\n<http_port>{http}</http_port><tcp_port>{tcp}</tcp_port>\n\
-         <listen_host>127.0.0.1</listen_host>\n<max_server_memory_usage>1500000000</max_server_memory_usage>\n\
+         <listen_host>127.0.0.1</listen_host>\n<max_server_memory_usage>3000000000</max_server_memory_usage>\n\
          {more}\n</clickhouse>\n"
     )
 }

@@ -24,7 +24,7 @@ use support::sql::Sql;
 use support::{Server, http, project, service, wait_at_most};
 
 const SPANS: u64 = 10_000_000;
-const SPANS_AN_INSERT: u64 = 250_000;
+const SPANS_AN_INSERT: u64 = 100_000;
 const HOUR_NANOS: i64 = 3_600_000_000_000;
 /// Traces of a round of joining.
 const TRACES: usize = 1_000;
