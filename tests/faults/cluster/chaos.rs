@@ -17,7 +17,7 @@ use crate::torture::watch::Watch;
 use crate::torture::{Dice, is_long, wait_until_drained};
 use support::{Service, wait_until};
 
-const SECONDS: u64 = 30;
+const SECONDS: u64 = 60;
 const SECONDS_LONG: u64 = 600;
 /// How long it is away, and how long all is well then, at most.
 const AWAY: Duration = Duration::from_secs(3);
