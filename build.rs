@@ -16,15 +16,23 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 const PROTO_ROOT: &str = "proto";
-const TRACE_SERVICE: &str = "proto/opentelemetry/proto/collector/trace/v1/trace_service.proto";
-const REQUESTS: [&str; 1] = [".opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest"];
+const SERVICES: [&str; 3] = [
+    "proto/opentelemetry/proto/collector/trace/v1/trace_service.proto",
+    "proto/opentelemetry/proto/collector/logs/v1/logs_service.proto",
+    "proto/opentelemetry/proto/collector/metrics/v1/metrics_service.proto",
+];
+const REQUESTS: [&str; 3] = [
+    ".opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest",
+    ".opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest",
+    ".opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest",
+];
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
     println!("cargo:rerun-if-changed=build.rs");
-    let files = protox::compile([TRACE_SERVICE], [PROTO_ROOT])?;
+    let files = protox::compile(SERVICES, [PROTO_ROOT])?;
     let schema = Schema::of(&files);
     let (mut protobuf, mut json) = (String::new(), String::new());
     let mut enums = BTreeSet::new();
@@ -121,12 +129,17 @@ fn put_protobuf(full_name: &str, message: &DescriptorProto, out: &mut String) ->
     Ok(())
 }
 
-/// How a field's value lies in protobuf. Source: protobuf documentation, "Encoding".
+/// How a field's value lies in protobuf; numbers of a list may lie packed. Source: protobuf documentation, "Encoding".
 fn wire_type(field: &FieldDescriptorProto) -> Result<&'static str> {
+    let is_list = field.label() == Label::Repeated;
     Ok(match field.r#type() {
         Type::String | Type::Bytes | Type::Message => "LengthDelimited",
+        Type::Uint64 if is_list => "Varints",
+        Type::Fixed64 | Type::Double if is_list => "Fixed64s",
+        other if is_list => return Err(format!("{}: no reader for a list of {other:?}", field.name()).into()),
         Type::Bool | Type::Enum | Type::Int32 | Type::Int64 | Type::Uint32 => "Varint",
-        Type::Fixed64 | Type::Double => "Fixed64",
+        Type::Sint32 => "ZigZag",
+        Type::Fixed64 | Type::Sfixed64 | Type::Double => "Fixed64",
         Type::Fixed32 => "Fixed32",
         other => return Err(format!("{}: no reader for {other:?}", field.name()).into()),
     })
@@ -174,6 +187,9 @@ fn kind(field: &FieldDescriptorProto) -> Result<String> {
         Type::Int32 => "Int32".to_owned(),
         Type::Int64 => "Int64".to_owned(),
         Type::Uint32 => "Uint32".to_owned(),
+        Type::Uint64 => "Uint64".to_owned(),
+        Type::Sint32 => "Sint32".to_owned(),
+        Type::Sfixed64 => "Sfixed64".to_owned(),
         Type::Fixed64 => "Fixed64".to_owned(),
         Type::Fixed32 => "Fixed32".to_owned(),
         Type::Double => "Double".to_owned(),

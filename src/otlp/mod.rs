@@ -1,4 +1,4 @@
-//! OTLP as bytes: traces in, columns out, without an owned tree of spans in between.
+//! OTLP as bytes: requests in, columns out, without an owned tree of messages in between.
 //!
 //! ```text
 //! protobuf/ --------------------> RowGroup
@@ -6,6 +6,7 @@
 //!
 //! decoded.rs  what a request became        limits.rs  what one may contain
 //! error.rs    what is wrong with a request, or with one of its spans
+//! signal.rs   traces, logs and metrics
 //! proto       the messages themselves: replies, and the oracle of the tests
 //! ```
 
@@ -14,14 +15,16 @@ mod error;
 pub mod json;
 mod limits;
 mod protobuf;
+mod signal;
 #[cfg(test)]
 mod tests;
 
 pub use decoded::{Decoded, Encoding, Root};
 pub use error::{DecodeError, Part, WireError};
-pub use json::{Transcoded, transcode_traces};
+pub use json::{Transcoded, transcode, transcode_traces};
 pub use limits::{DAYS_PER_REQUEST_MAX, Limits};
 pub use protobuf::decode::{count_spans, decode_priced, decode_traces};
+pub use signal::Signal;
 
 /// The messages of OTLP, as `opentelemetry-proto` has them.
 pub use opentelemetry_proto::tonic as proto;

@@ -42,8 +42,13 @@ pub(crate) enum Scalar {
     Int32,
     Uint32,
     Int64,
+    /// As a varint.
+    Uint64,
+    /// As a varint whose lowest bit is the sign.
+    Sint32,
     Fixed32,
     Fixed64,
+    Sfixed64,
     Double,
     /// A number, or one of these names.
     Enum(&'static [(&'static str, i32)]),

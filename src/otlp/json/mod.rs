@@ -7,7 +7,8 @@
 //! of enums, keys as the .proto files have them (`trace_id`), and base64 in either alphabet with or without padding. Also taken
 //! are a byte order mark, and text that is not whole (bytes that are not UTF-8 become U+FFFD).
 //!
-//! A value of the wrong type is noted, and costs the span that it is in, or all spans of its scope or resource:
+//! A value of the wrong type is noted, and costs the item that it is in (span, log record, data point), or all items of its metric,
+//! scope or resource:
 //!
 //! ```text
 //! {"spans":[{"name":"a"},{"name":5}]}   ->   protobuf of both, and a note: span 1, "name must be a string"
@@ -26,13 +27,13 @@ use crate::columns::RowGroup;
 use crate::genai::prices::Prices;
 use crate::otlp::decoded::{Decoded, Encoding};
 use crate::otlp::error::{DecodeError, TypeErrors, WrongType};
-use crate::otlp::json::fields::{
-    EXPORT_TRACE_SERVICE_REQUEST as REQUEST, Field, Kind, RESOURCE_SPANS, SCOPE_SPANS, SPAN, Scalar, named,
-};
+use crate::otlp::json::fields::{Field, Kind, Scalar, named};
 use crate::otlp::json::not_finite::quoted_not_finite;
 use crate::otlp::json::scalars::{put_scalar, put_scalars, put_tag};
+use crate::otlp::json::shape::Shape;
 use crate::otlp::limits::Limits;
 use crate::otlp::protobuf::decode::decode;
+use crate::otlp::signal::Signal;
 use crate::steps;
 use crate::workspace::Workspace;
 
@@ -47,7 +48,7 @@ impl From<serde_json::Error> for JsonError {
     }
 }
 
-/// A request in protobuf, and which of its spans have a value of the wrong type.
+/// A request in protobuf, and which of its items have a value of the wrong type.
 #[derive(Debug, Default)]
 pub struct Transcoded {
     protobuf: Vec<u8>,
@@ -55,13 +56,18 @@ pub struct Transcoded {
 }
 
 impl Transcoded {
-    /// The ExportTraceServiceRequest; never longer than the JSON was.
+    /// The request; never longer than [`JSON_GROWS_AT_MOST`] times the JSON.
     #[must_use]
     pub fn protobuf(&self) -> &[u8] {
         &self.protobuf
     }
 
-    /// Decodes what was JSON.
+    /// What is wrong with which items.
+    pub(super) fn type_errors(&self) -> &TypeErrors {
+        &self.wrong
+    }
+
+    /// Decodes the spans that were JSON.
     ///
     /// # Errors
     /// As [`decode_traces`](crate::otlp::decode_traces).
@@ -69,7 +75,7 @@ impl Transcoded {
         self.decode_priced(Box::new(RowGroup::for_request_of(self.protobuf.len(), workspace.clone())), limits, None)
     }
 
-    /// Decodes what was JSON into an empty group, with prices.
+    /// Decodes the spans that were JSON into an empty group, with prices.
     ///
     /// # Errors
     /// As [`decode_priced`](crate::otlp::decode_priced).
@@ -88,42 +94,58 @@ impl Transcoded {
 /// # Errors
 /// If the body is not JSON, or its spans cannot be told apart.
 pub fn transcode_traces(body: &[u8], depth_max: usize) -> Result<Transcoded, JsonError> {
+    transcode(body, Signal::Traces, depth_max)
+}
+
+/// How many times as long as the JSON its protobuf may be: two bytes of a list of numbers, `0,`, become nine. All else
+/// becomes shorter.
+pub const JSON_GROWS_AT_MOST: usize = 5;
+
+/// Turns a request in JSON into the same message in protobuf.
+///
+/// # Errors
+/// If the body is not JSON, or its items cannot be told apart.
+pub fn transcode(body: &[u8], signal: Signal, depth_max: usize) -> Result<Transcoded, JsonError> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let text = match simdutf8::basic::from_utf8(body) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(body),
     };
-    transcode(&text, depth_max).or_else(|error| match quoted_not_finite(&text) {
-        Some(quoted) => transcode(&quoted, depth_max),
+    let shape = Shape::of(signal);
+    transcode_text(&text, shape, depth_max).or_else(|error| match quoted_not_finite(&text) {
+        Some(quoted) => transcode_text(&quoted, shape, depth_max),
         None => Err(error),
     })
 }
 
-fn transcode(text: &str, depth_max: usize) -> Result<Transcoded, JsonError> {
-    let mut out = Transcript { bytes: Vec::with_capacity(text.len()), ..Transcript::default() };
+fn transcode_text(text: &str, shape: &'static Shape, depth_max: usize) -> Result<Transcoded, JsonError> {
+    let bytes = Vec::with_capacity(text.len());
+    let mut out = Transcript { shape, bytes, items: 0, noted: None, wrong: TypeErrors::new() };
     let mut json = serde_json::Deserializer::from_str(text);
     // our own bound holds instead: `depth_left` for known messages; unknown ones are skipped by loops
     json.disable_recursion_limit();
     // the messages around an attribute of n levels, twice as many as the decoder accepts
     let depth_left = 24 + depth_max * 4;
-    let request = Field { name: "the request", proto_name: "", number: 0, kind: Kind::Message(&REQUEST) };
-    MessageSeed { field: &request, fields: &REQUEST, wanted: AN_OBJECT, out: &mut out, depth_left }
+    let fields = shape.request;
+    let request = Field { name: "the request", proto_name: "", number: 0, kind: Kind::Message(fields) };
+    MessageSeed { field: &request, fields, wanted: AN_OBJECT, out: &mut out, depth_left }
         .deserialize(&mut json)?;
     json.end()?;
     if let Some(wrong) = out.noted {
         return Err(serde_json::Error::custom(wrong).into());
     }
-    debug_assert!(out.bytes.len() <= text.len(), "protobuf is never longer than the JSON");
+    debug_assert!(out.bytes.len() <= text.len() * JSON_GROWS_AT_MOST, "protobuf takes no more than its bound");
     Ok(Transcoded { protobuf: out.bytes, wrong: out.wrong })
 }
 
 /// The protobuf so far, and what was found to be wrong.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Transcript {
+    shape: &'static Shape,
     bytes: Vec<u8>,
-    /// Spans begun.
-    spans: usize,
-    /// What is wrong in the span, scope or resource under way, beside its spans.
+    /// Items begun.
+    items: usize,
+    /// What is wrong in the item, metric, scope or resource under way, beside its items.
     noted: Option<WrongType>,
     wrong: TypeErrors,
 }
@@ -134,17 +156,26 @@ impl Transcript {
         self.noted.get_or_insert(WrongType { field: field.name, wanted });
     }
 
-    /// What `write` finds wrong costs the spans that it writes.
-    fn of_its_spans<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
-        let (around, first) = (self.noted.take(), self.spans);
+    /// What `write` finds wrong costs the items that it writes.
+    fn of_its_items<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
+        let (around, first) = (self.noted.take(), self.items);
         let written = write(self);
         if let Some(wrong) = std::mem::replace(&mut self.noted, around) {
             // a request that has more is refused whole
-            for span in first..self.spans.min(REQUEST_SPANS_MAX + 1) {
-                self.wrong.entry(span).or_insert(wrong);
+            for item in first..self.items.min(REQUEST_SPANS_MAX + 1) {
+                self.wrong.entry(item).or_insert(wrong);
             }
         }
         written
+    }
+
+    /// Writes an item of which nothing can be read, in place of a list of them; `wanted` is what `field` should have been.
+    fn unread_item(&mut self, items: &Field, field: &Field, wanted: &'static str) {
+        self.of_its_items(|out| {
+            out.items += 1;
+            Message::open(&mut out.bytes, items.number).close(&mut out.bytes);
+            out.note(field, wanted);
+        });
     }
 }
 
@@ -325,10 +356,17 @@ impl<'de> DeserializeSeed<'de> for OptionalMessage<'_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let Self { field, fields, out, depth_left } = self;
         let message = Message::open(&mut out.bytes, field.number);
-        let seed = MessageSeed { field, fields, wanted: AN_OBJECT, out, depth_left };
-        match seed.deserialize(deserializer)? {
-            Found::Message => message.close(&mut out.bytes),
-            Found::Null | Found::Wrong => message.leave_out(&mut out.bytes),
+        let around = out.noted;
+        let seed = MessageSeed { field, fields, wanted: AN_OBJECT, out: &mut *out, depth_left };
+        match (seed.deserialize(deserializer)?, out.shape.items_of(fields)) {
+            (Found::Message, _) => message.close(&mut out.bytes),
+            // how many items it stands for is unknown: it counts as one
+            (Found::Wrong, Some(items)) => {
+                out.noted = around;
+                out.unread_item(items, field, AN_OBJECT);
+                message.close(&mut out.bytes);
+            }
+            (Found::Null | Found::Wrong, _) => message.leave_out(&mut out.bytes),
         }
         Ok(())
     }
@@ -343,28 +381,24 @@ struct Items<'o> {
 }
 
 impl Items<'_> {
-    fn are_spans(&self) -> bool {
-        std::ptr::eq(self.fields, &SPAN)
+    fn are_items(&self) -> bool {
+        self.out.shape.is_item(self.fields)
     }
 
-    /// Whether what is wrong in an element costs the spans in it and no others.
-    fn hold_spans(&self) -> bool {
-        self.are_spans() || [&RESOURCE_SPANS[..], &SCOPE_SPANS].iter().any(|fields| std::ptr::eq(self.fields, *fields))
+    /// Whether what is wrong in an element costs the items in it and no others.
+    fn hold_items(&self) -> bool {
+        self.are_items() || self.out.shape.is_holder(self.fields)
     }
 
-    /// Notes that this is not a list. It counts as one span where a list of spans belongs; elsewhere the number of spans it stands for is
+    /// Notes that this is not a list. It counts as one item where a list of items belongs; elsewhere the number of items it stands for is
     /// unknown, and the request fails.
     fn wrong<E: serde::de::Error>(self) -> Result<(), E> {
-        if self.are_spans() {
+        if self.are_items() {
             let Self { field, out, .. } = self;
-            out.of_its_spans(|out| {
-                out.spans += 1;
-                Message::open(&mut out.bytes, field.number).close(&mut out.bytes);
-                out.note(field, A_LIST);
-            });
+            out.unread_item(field, field, A_LIST);
             return Ok(());
         }
-        if self.hold_spans() {
+        if self.hold_items() {
             return Err(E::custom(WrongType { field: self.field.name, wanted: A_LIST }));
         }
         self.out.note(self.field, A_LIST);
@@ -373,23 +407,23 @@ impl Items<'_> {
 
     /// Reads one element; returns whether there was one.
     fn element<'de, A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let (are_spans, hold_spans) = (self.are_spans(), self.hold_spans());
+        let (are_items, hold_items) = (self.are_items(), self.hold_items());
         let Self { field, fields, depth_left, .. } = *self;
         let message = Message::open(&mut self.out.bytes, field.number);
         let mut write = |out: &mut Transcript| {
-            out.spans += usize::from(are_spans);
+            out.items += usize::from(are_items);
             let seed = MessageSeed { field, fields, wanted: A_LIST, out: &mut *out, depth_left };
             let found = list.next_element_seed(seed)?;
             if found.is_none() {
-                out.spans -= usize::from(are_spans);
+                out.items -= usize::from(are_items);
             }
             Ok::<_, A::Error>(found)
         };
-        let found = if hold_spans { self.out.of_its_spans(write) } else { write(self.out) }?;
+        let found = if hold_items { self.out.of_its_items(write) } else { write(self.out) }?;
         match found {
             None => message.leave_out(&mut self.out.bytes),
-            // the number of spans it stands for is unknown
-            Some(Found::Wrong) if hold_spans && !are_spans => {
+            // the number of items it stands for is unknown
+            Some(Found::Wrong) if hold_items && !are_items => {
                 return Err(A::Error::custom(WrongType { field: field.name, wanted: A_LIST }));
             }
             // null is an empty message; anything else that is not an object is a message that is wrong
@@ -495,5 +529,6 @@ impl Message {
 pub(crate) mod fields;
 mod not_finite;
 pub(crate) mod scalars;
+mod shape;
 #[cfg(test)]
 mod tests;

@@ -73,12 +73,27 @@ pub(crate) fn put_scalar(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str
             put_varint(out, value.cast_unsigned().into());
         }
         Scalar::Int64 => {
-            let value = integer_text(raw)?.parse::<i64>().map_err(|_| "a 64-bit integer")?;
+            let value = signed(raw)?;
             put_tag(out, number, 0);
             put_varint(out, value.cast_unsigned());
         }
+        Scalar::Uint64 => {
+            let value = unsigned(raw)?;
+            put_tag(out, number, 0);
+            put_varint(out, value);
+        }
+        Scalar::Sint32 => {
+            let value = i64::from(integer_text(raw)?.parse::<i32>().map_err(|_| "a 32-bit integer")?);
+            put_tag(out, number, 0);
+            put_varint(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
+        }
         Scalar::Fixed64 => {
-            let value = integer_text(raw)?.parse::<u64>().map_err(|_| "an unsigned 64-bit integer")?;
+            let value = unsigned(raw)?;
+            put_tag(out, number, 1);
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        Scalar::Sfixed64 => {
+            let value = signed(raw)?;
             put_tag(out, number, 1);
             out.extend_from_slice(&value.to_le_bytes());
         }
@@ -130,6 +145,14 @@ fn string(raw: &str) -> Result<Cow<'_, str>, &'static str> {
 fn integer_text(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     let text = if raw.starts_with('"') { string(raw)? } else { raw.into() };
     if text.contains(['.', 'e', 'E']) { whole_number(&text).map(Cow::Owned).ok_or("an integer") } else { Ok(text) }
+}
+
+fn unsigned(raw: &str) -> Result<u64, &'static str> {
+    integer_text(raw)?.parse().map_err(|_| "an unsigned 64-bit integer")
+}
+
+fn signed(raw: &str) -> Result<i64, &'static str> {
+    integer_text(raw)?.parse().map_err(|_| "a 64-bit integer")
 }
 
 /// No 64-bit integer has more digits.

@@ -8,6 +8,6 @@
 #![allow(dead_code, reason = "the standard has fields that are not stored")]
 #![allow(clippy::enum_variant_names, reason = "the names are the standard's")]
 
-use super::wire::{Fixed32, Fixed64, LengthDelimited, Value, Varint};
+use super::wire::{Fixed32, Fixed64, Fixed64s, LengthDelimited, Value, Varint, Varints, ZigZag};
 
 include!(concat!(env!("OUT_DIR"), "/otlp_protobuf.rs"));

@@ -163,6 +163,18 @@ pub(crate) struct Fixed64<'a>(pub(super) Value<'a>);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fixed32<'a>(pub(super) Value<'a>);
 
+/// A field's value that must be a varint whose lowest bit is the sign. Source: protobuf documentation, "Signed Integers".
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ZigZag<'a>(pub(super) Value<'a>);
+
+/// Varints of a list: one, or many packed together. Source: protobuf documentation, "Packed Repeated Fields".
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Varints<'a>(pub(super) Value<'a>);
+
+/// Numbers of 8 bytes of a list, little endian: one, or many packed together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fixed64s<'a>(pub(super) Value<'a>);
+
 impl<'a> LengthDelimited<'a> {
     #[inline(always)]
     pub(crate) fn get(self) -> Result<&'a [u8], WireError> {
@@ -188,6 +200,46 @@ impl Fixed32<'_> {
     #[inline(always)]
     pub(crate) fn get(self) -> Result<u32, WireError> {
         if let Value::Fixed32(value) = self.0 { Ok(value) } else { Err(WireError::WireType) }
+    }
+}
+
+impl ZigZag<'_> {
+    #[inline(always)]
+    pub(crate) fn get(self) -> Result<i64, WireError> {
+        let Value::Varint(bits) = self.0 else { return Err(WireError::WireType) };
+        Ok((bits >> 1).cast_signed() ^ -(bits & 1).cast_signed())
+    }
+}
+
+impl Varints<'_> {
+    /// Calls `f` with each, in order.
+    pub(crate) fn each(self, mut f: impl FnMut(u64)) -> Result<(), WireError> {
+        match self.0 {
+            Value::Varint(one) => f(one),
+            Value::Bytes(packed) => {
+                let mut unread = Fields::new(packed);
+                while !unread.rest.is_empty() {
+                    f(unread.varint()?);
+                }
+            }
+            _ => return Err(WireError::WireType),
+        }
+        Ok(())
+    }
+}
+
+impl Fixed64s<'_> {
+    /// Calls `f` with each, in order.
+    pub(crate) fn each(self, f: impl FnMut(u64)) -> Result<(), WireError> {
+        match self.0 {
+            Value::Fixed64(one) => std::iter::once(one).for_each(f),
+            Value::Bytes(packed) => {
+                let (numbers, []) = packed.as_chunks() else { return Err(WireError::Truncated) };
+                numbers.iter().copied().map(u64::from_le_bytes).for_each(f);
+            }
+            _ => return Err(WireError::WireType),
+        }
+        Ok(())
     }
 }
 
@@ -223,6 +275,38 @@ mod tests {
             (6, Value::Varint(u64::MAX)),
         ];
         assert_eq!(all(&bytes), Ok(expect));
+    }
+
+    #[test]
+    fn numbers_of_a_list_lie_packed_or_one_by_one() {
+        let read = |bytes: &[u8], of_8_bytes: bool| {
+            let (mut numbers, mut fields) = (Vec::new(), Fields::new(bytes));
+            while let Some((_, value)) = fields.next()? {
+                if of_8_bytes {
+                    Fixed64s(value).each(|number| numbers.push(number))?;
+                } else {
+                    Varints(value).each(|number| numbers.push(number))?;
+                }
+            }
+            Ok(numbers)
+        };
+        assert_eq!(read(&[0x0a, 4, 0x96, 1, 0, 7, 0x08, 3], false), Ok(vec![150, 0, 7, 3]));
+        assert_eq!(read(&[0x0a, 2, 7, 0x96], false), Err(WireError::Truncated));
+        assert_eq!(read(&[0x0d, 0, 0, 0, 0], false), Err(WireError::WireType));
+        let packed = [&[0x0a, 16, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0][..], &[0x09, 3, 0, 0, 0, 0, 0, 0, 0]];
+        assert_eq!(read(&packed.concat(), true), Ok(vec![1, 2, 3]));
+        assert_eq!(read(&[0x0a, 9, 1, 0, 0, 0, 0, 0, 0, 0, 2], true), Err(WireError::Truncated));
+        assert_eq!(read(&[0x08, 3], true), Err(WireError::WireType));
+    }
+
+    #[test]
+    fn the_lowest_bit_of_a_zigzag_number_is_its_sign() {
+        let cases =
+            [(0, 0), (1, -1), (2, 1), (3, -2), (0xffff_ffff, -0x8000_0000), (u64::MAX, i64::MIN), (u64::MAX - 1, i64::MAX)];
+        for (wire, number) in cases {
+            assert_eq!(ZigZag(Value::Varint(wire)).get(), Ok(number));
+        }
+        assert_eq!(ZigZag(Value::Fixed64(1)).get(), Err(WireError::WireType));
     }
 
     #[test]
