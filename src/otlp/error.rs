@@ -1,5 +1,6 @@
 //! What is wrong with a request, or with one of its spans.
 
+use super::signal::Signal;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -14,15 +15,17 @@ pub enum DecodeError {
         /// What.
         problem: WireError,
     },
-    /// Lists and maps are nested too deep. Within a span it costs the span alone.
+    /// Lists and maps are nested too deep. Within an item it costs the item alone.
     #[error("an attribute is nested deeper than {max} levels")]
     TooDeep {
         /// The limit.
         max: usize,
     },
     /// Its rows take more than can be stored at once.
-    #[error("the spans of the request take more than {max} bytes as rows; send smaller batches")]
+    #[error("the {items} of the request take more than {max} bytes as rows; send smaller batches")]
     TooLarge {
+        /// The rows of what.
+        items: &'static str,
         /// The limit.
         max: usize,
     },
@@ -40,15 +43,23 @@ pub enum DecodeError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of OTLP's messages")]
 pub enum Part {
-    Request,
-    ResourceSpans,
+    Request(Signal),
+    OfResource(Signal),
     Resource,
-    ScopeSpans,
+    OfScope(Signal),
     Scope,
     Span,
     Event,
     Link,
     Status,
+    LogRecord,
+    Metric,
+    /// Gauge, Sum and the like.
+    MetricData,
+    DataPoint,
+    Buckets,
+    Quantile,
+    Exemplar,
     Attribute,
     Value,
 }
@@ -63,15 +74,28 @@ impl Part {
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Request => "the ExportTraceServiceRequest",
-            Self::ResourceSpans => "a ResourceSpans message",
+            Self::Request(Signal::Traces) => "the ExportTraceServiceRequest",
+            Self::Request(Signal::Logs) => "the ExportLogsServiceRequest",
+            Self::Request(Signal::Metrics) => "the ExportMetricsServiceRequest",
+            Self::OfResource(Signal::Traces) => "a ResourceSpans message",
+            Self::OfResource(Signal::Logs) => "a ResourceLogs message",
+            Self::OfResource(Signal::Metrics) => "a ResourceMetrics message",
             Self::Resource => "a Resource message",
-            Self::ScopeSpans => "a ScopeSpans message",
+            Self::OfScope(Signal::Traces) => "a ScopeSpans message",
+            Self::OfScope(Signal::Logs) => "a ScopeLogs message",
+            Self::OfScope(Signal::Metrics) => "a ScopeMetrics message",
             Self::Scope => "an InstrumentationScope message",
             Self::Span => "a Span message",
             Self::Event => "a Span.Event message",
             Self::Link => "a Span.Link message",
             Self::Status => "a Status message",
+            Self::LogRecord => "a LogRecord message",
+            Self::Metric => "a Metric message",
+            Self::MetricData => "the data of a Metric message",
+            Self::DataPoint => "a data point message",
+            Self::Buckets => "a Buckets message",
+            Self::Quantile => "a ValueAtQuantile message",
+            Self::Exemplar => "an Exemplar message",
             Self::Attribute => "a KeyValue message",
             Self::Value => "an AnyValue message",
         })
@@ -98,7 +122,7 @@ pub enum WireError {
     Group,
 }
 
-/// Spans by their place in the request, counted from 0, and what is wrong with each.
+/// Items by their place in the request, counted from 0, and what is wrong with each.
 pub(super) type TypeErrors = BTreeMap<usize, WrongType>;
 
 /// A value of another type than its field has.

@@ -23,7 +23,8 @@ pub use decoded::{Decoded, Encoding, Root};
 pub use error::{DecodeError, Part, WireError};
 pub use json::{Transcoded, transcode, transcode_traces};
 pub use limits::{DAYS_PER_REQUEST_MAX, Limits};
-pub use protobuf::decode::{count_spans, decode_priced, decode_traces};
+pub use protobuf::decode::{decode_priced, decode_traces};
+pub use protobuf::walk::count_items;
 pub use signal::Signal;
 
 /// The messages of OTLP, as `opentelemetry-proto` has them.

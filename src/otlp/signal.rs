@@ -44,4 +44,23 @@ impl Signal {
             Self::Metrics => "data point",
         }
     }
+
+    /// What several items are called.
+    #[must_use]
+    pub fn items(self) -> &'static str {
+        match self {
+            Self::Traces => "spans",
+            Self::Logs => "log records",
+            Self::Metrics => "data points",
+        }
+    }
+
+    /// What its requests consist of that is counted: items, and what is in them.
+    pub(super) fn parts(self) -> &'static str {
+        match self {
+            Self::Traces => "spans, attributes, events and links",
+            Self::Logs => "log records and attributes",
+            Self::Metrics => "data points, attributes, buckets and exemplars",
+        }
+    }
 }

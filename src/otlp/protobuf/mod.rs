@@ -1,8 +1,9 @@
 //! OTLP in protobuf: a pull parser over the request's bytes.
 //!
 //! ```text
-//! decode.rs     the request down to its spans
-//! span.rs       one span -> a row            rejection.rs  why it is rejected
+//! walk.rs       any request down to its items, with their resource and scope
+//! request.rs    what is counted of it        rejection.rs  why an item is rejected
+//! decode.rs     spans                        span.rs       one span -> a row
 //! value.rs      AnyValue -> the text that a ClickHouse map holds
 //! fields.rs     OTLP's fields, generated from proto/
 //! wire.rs       the wire format, one field at a time
@@ -11,6 +12,8 @@
 pub(crate) mod decode;
 mod fields;
 mod rejection;
+mod request;
 mod span;
 mod value;
+pub(crate) mod walk;
 mod wire;

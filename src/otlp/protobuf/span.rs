@@ -1,52 +1,29 @@
 //! One span's message -> a row, or the reason why it is rejected.
 
 use super::fields;
-use super::rejection::{Rejection, SpanError, short_name};
-use super::value::{key_value, text, text_of};
+use super::rejection::{ItemError, Rejection};
+use super::request::Request;
+use super::value::text_of;
+use super::walk::{Context, Items};
 use super::wire::Fields;
 use crate::columns::typed::JoinState;
 use crate::columns::{MapRow, Mark, RowGroup, RowTooLarge, SpanKind, SpanScalars, StatusCode};
 use crate::conventions;
 use crate::genai::prices::Prices;
 use crate::ids::{IdError, SpanId, TraceId};
-use crate::otlp::decoded::{Decoded, Encoding, Root};
-use crate::otlp::error::{DecodeError, Part, TypeErrors};
-use crate::otlp::limits::{DAYS_PER_REQUEST_MAX, Limits};
+use crate::otlp::decoded::{Decoded, Root};
+use crate::otlp::error::{DecodeError, Part};
 use crate::time::UnixNanos;
-use crate::workspace::Workspace;
 use std::borrow::Cow;
 use twox_hash::XxHash3_64;
 
-/// Reasons kept for the answer; the count goes on.
-const REASONS_MAX: usize = 3;
-
 /// Decodes the spans of a request, and counts what it holds.
 pub(super) struct SpanDecoder<'l> {
-    pub(super) out: Decoded,
-    encoding: Encoding,
-    /// Spans that had a value of the wrong type in JSON.
-    type_errors: &'l TypeErrors,
-    pub(super) workspace: Workspace,
-    limits: &'l Limits,
+    request: Request<'l>,
+    rows: Box<RowGroup>,
+    roots: Vec<Root>,
+    attributes_repeated: usize,
     prices: Option<&'l Prices>,
-    spans: usize,
-    items: usize,
-    scratch: String,
-}
-
-/// What is the same for all spans of one scope.
-pub(super) struct Context<'a> {
-    pub(super) resource: &'a MapRow,
-    pub(super) service_name: &'a [u8],
-    pub(super) scope_name: &'a [u8],
-    pub(super) scope_version: &'a [u8],
-    pub(super) scope_attributes: &'a MapRow,
-    pub(super) resource_schema_url: &'a [u8],
-    pub(super) scope_schema_url: &'a [u8],
-    /// What resource and scope add to the fingerprints of their spans.
-    pub(super) fingerprint: u64,
-    /// Set when the resource or scope is malformed in its content, which costs all of its spans.
-    pub(super) broken: Option<Rejection>,
 }
 
 /// The fields of a span that come once, as they lie in the request.
@@ -65,41 +42,45 @@ struct SpanFields<'a> {
     flags: u32,
 }
 
-impl<'l> SpanDecoder<'l> {
-    /// A decoder that adds to these rows, which are none yet.
-    pub(super) fn new(
-        rows: Box<RowGroup>,
-        encoding: Encoding,
-        type_errors: &'l TypeErrors,
-        limits: &'l Limits,
-        prices: Option<&'l Prices>,
-    ) -> Self {
-        debug_assert_eq!(rows.rows(), 0, "the rows of a request are its own");
-        let workspace = rows.workspace().clone();
-        let out = Decoded { rows, ..Decoded::default() };
-        Self { out, encoding, type_errors, workspace, limits, prices, spans: 0, items: 0, scratch: String::new() }
+impl<'l> Items<'l> for SpanDecoder<'l> {
+    fn request(&mut self) -> &mut Request<'l> {
+        &mut self.request
     }
 
     /// Adds a span, or notes why it is not among the rows.
-    pub(super) fn span(&mut self, message: &[u8], context: &Context<'_>) -> Result<(), DecodeError> {
-        self.spans += 1;
-        if self.spans > self.limits.spans {
-            return Err(DecodeError::TooMany { what: "spans", max: self.limits.spans });
-        }
-        self.count(1 + context.resource.entries() + context.scope_attributes.entries())?;
-        let mark = self.out.rows.begin();
+    fn item(&mut self, message: &[u8], context: &Context<'_>) -> Result<(), DecodeError> {
+        self.request.begin_item(context.entries())?;
+        let mark = self.rows.begin();
         let mut span = SpanFields::default();
         let added = self.row(message, &mut span, context, mark);
         match added {
             Ok(()) => {}
-            Err(SpanError::Rejected(rejection)) => {
-                self.out.rows.roll_back(mark);
-                self.reject(&span, rejection);
+            Err(ItemError::Rejected(rejection)) => {
+                self.rows.roll_back(mark);
+                self.request.reject(&span.name, rejection);
             }
-            Err(SpanError::Request(error)) => return Err(error),
+            Err(ItemError::Request(error)) => return Err(error),
         }
-        debug_assert_eq!(self.out.rows.rows() + self.out.rejected, self.spans, "each span is a row or rejected");
-        self.check_size()
+        let Request { begun, rejected, .. } = self.request;
+        debug_assert_eq!(self.rows.rows() + rejected, begun, "each span is a row or rejected");
+        self.request.check_size(self.rows.counted_bytes())
+    }
+
+    fn reserve_alike(&mut self, item_bytes: usize, unread_bytes: usize) {
+        self.rows.reserve_alike(item_bytes, unread_bytes);
+    }
+}
+
+impl<'l> SpanDecoder<'l> {
+    /// A decoder that adds to these rows, which are none yet.
+    pub(super) fn new(request: Request<'l>, rows: Box<RowGroup>, prices: Option<&'l Prices>) -> Self {
+        debug_assert_eq!(rows.rows(), 0, "the rows of a request are its own");
+        Self { request, rows, roots: Vec::new(), attributes_repeated: 0, prices }
+    }
+
+    pub(super) fn into_decoded(self) -> Decoded {
+        let Self { request: Request { rejected, reasons, .. }, rows, roots, attributes_repeated, .. } = self;
+        Decoded { rows, rejected, reasons, roots, attributes_repeated }
     }
 
     fn row<'m>(
@@ -108,25 +89,25 @@ impl<'l> SpanDecoder<'l> {
         span: &mut SpanFields<'m>,
         context: &Context<'_>,
         mark: Mark,
-    ) -> Result<(), SpanError> {
+    ) -> Result<(), ItemError> {
         let content = match context.broken {
             Some(rejection) => Err(rejection.into()),
             None => self.span_content(message, span),
         };
         // a wrong type in JSON is the best explanation
-        match self.type_errors.get(&(self.spans - 1)) {
-            Some(wrong) => return Err(Rejection::Type(*wrong).into()),
+        match self.request.type_error() {
+            Some(wrong) => return Err(Rejection::Type(wrong).into()),
             None => content?,
         }
         let scalars = scalars(message, span, context)?;
-        self.check_start(scalars.start)?;
+        self.request.check_time("start_time_unix_nano", scalars.start, self.rows.days_with(scalars.start))?;
         self.finish(&scalars, context.resource, mark).map_err(Rejection::Large)?;
         Ok(())
     }
 
     /// Adds the row, with what the span tells of a call.
     fn finish(&mut self, span: &SpanScalars<'_>, resource: &MapRow, mark: Mark) -> Result<(), RowTooLarge> {
-        let rows = &mut self.out.rows;
+        let rows = &mut self.rows;
         let (mut filled, mut session) = (None, None);
         if let Some((view, sink)) = rows.view(mark, span, resource) {
             let mut call = conventions::normalise(&view);
@@ -138,31 +119,16 @@ impl<'l> SpanDecoder<'l> {
             }
             filled = Some(sink.fill(&call)?);
         }
-        self.out.attributes_repeated += rows.finish(mark, span, resource, filled)?;
+        self.attributes_repeated += rows.finish(mark, span, resource, filled)?;
         if span.parent.is_none() {
             let SpanScalars { trace_id, span_id, start, .. } = *span;
-            self.out.roots.push(Root { trace_id, span_id, start, session });
+            self.roots.push(Root { trace_id, span_id, start, session });
         }
         Ok(())
     }
 
-    fn check_start(&self, start: UnixNanos) -> Result<(), Rejection> {
-        if let Some(cutoff) = self.limits.cutoff
-            && cutoff.excludes(start)
-        {
-            return Err(Rejection::Old(start, cutoff));
-        }
-        if self.out.rows.days_with(start) > DAYS_PER_REQUEST_MAX {
-            return Err(Rejection::Days);
-        }
-        match self.limits.window.map(|window| window.check(start)) {
-            Some(Err(outside)) => Err(Rejection::Outside(outside)),
-            Some(Ok(())) | None => Ok(()),
-        }
-    }
-
-    fn span_content<'a>(&mut self, message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), SpanError> {
-        let wire = |problem| SpanError::of("it")(Part::Span.is()(problem));
+    fn span_content<'a>(&mut self, message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), ItemError> {
+        let wire = |problem| ItemError::of("it")(Part::Span.is()(problem));
         let mut unread = Fields::new(message);
         while let Some(field) = unread.next().map_err(wire)? {
             match fields::Span::of(field) {
@@ -178,7 +144,7 @@ impl<'l> SpanDecoder<'l> {
                 fields::Span::Events(message) => self.event(message.get().map_err(wire)?)?,
                 fields::Span::Links(message) => self.link(message.get().map_err(wire)?)?,
                 fields::Span::Status(message) => {
-                    status(message.get().map_err(wire)?, span).map_err(SpanError::of("its status"))?;
+                    status(message.get().map_err(wire)?, span).map_err(ItemError::of("its status"))?;
                 }
                 fields::Span::Flags(bits) => span.flags = bits.get().map_err(wire)?,
                 fields::Span::DroppedAttributesCount(_)
@@ -191,18 +157,15 @@ impl<'l> SpanDecoder<'l> {
     }
 
     #[inline]
-    fn attribute(&mut self, message: &[u8]) -> Result<(), SpanError> {
-        let content = SpanError::of("an attribute");
-        self.count(1).map_err(SpanError::Request)?;
-        let (key, value) = key_value(message).map_err(&content)?;
-        let text = text(value, 1, self.limits.depth, &mut self.scratch).map_err(&content)?;
-        self.out.rows.attribute_of(conventions::kind(&key), &key, text);
+    fn attribute(&mut self, message: &[u8]) -> Result<(), ItemError> {
+        let (key, text) = self.request.attribute(message).map_err(ItemError::of("an attribute"))?;
+        self.rows.attribute_of(conventions::kind(&key), &key, text);
         Ok(())
     }
 
-    fn event(&mut self, message: &[u8]) -> Result<(), SpanError> {
-        let wire = |problem| SpanError::of("an event")(Part::Event.is()(problem));
-        self.count(1).map_err(SpanError::Request)?;
+    fn event(&mut self, message: &[u8]) -> Result<(), ItemError> {
+        let wire = |problem| ItemError::of("an event")(Part::Event.is()(problem));
+        self.request.count(1).map_err(ItemError::Request)?;
         let (mut at, mut name): (u64, &[u8]) = (0, &[]);
         let mut unread = Fields::new(message);
         while let Some(field) = unread.next().map_err(wire)? {
@@ -218,15 +181,15 @@ impl<'l> SpanDecoder<'l> {
         }
         let name = text_of(name);
         if conventions::is_event(&name) {
-            self.out.rows.mark_typed();
+            self.rows.mark_typed();
         }
-        self.out.rows.event(UnixNanos::new(at).ok_or(Rejection::Time("an event time"))?, &name);
+        self.rows.event(UnixNanos::new(at).ok_or(Rejection::Time("an event time"))?, &name);
         Ok(())
     }
 
-    fn link(&mut self, message: &[u8]) -> Result<(), SpanError> {
-        let wire = |problem| SpanError::of("a link")(Part::Link.is()(problem));
-        self.count(1).map_err(SpanError::Request)?;
+    fn link(&mut self, message: &[u8]) -> Result<(), ItemError> {
+        let wire = |problem| ItemError::of("a link")(Part::Link.is()(problem));
+        self.request.count(1).map_err(ItemError::Request)?;
         let (mut trace_id, mut span_id, mut trace_state): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
         let mut unread = Fields::new(message);
         while let Some(field) = unread.next().map_err(wire)? {
@@ -243,7 +206,7 @@ impl<'l> SpanDecoder<'l> {
         }
         let trace_id = TraceId::from_slice(trace_id).map_err(|error| Rejection::Id("a link's trace_id", error))?;
         let span_id = SpanId::from_slice(span_id).map_err(|error| Rejection::Id("a link's span_id", error))?;
-        self.out.rows.link(trace_id, span_id, &text_of(trace_state));
+        self.rows.link(trace_id, span_id, &text_of(trace_state));
         Ok(())
     }
 
@@ -252,48 +215,10 @@ impl<'l> SpanDecoder<'l> {
         message: &[u8],
         what: &'static str,
         put: fn(&mut RowGroup, &[u8], &[u8]),
-    ) -> Result<(), SpanError> {
-        let content = SpanError::of(what);
-        self.count(1).map_err(SpanError::Request)?;
-        let (key, value) = key_value(message).map_err(&content)?;
-        let text = text(value, 1, self.limits.depth, &mut self.scratch).map_err(&content)?;
-        put(&mut self.out.rows, &key, text);
+    ) -> Result<(), ItemError> {
+        let (key, text) = self.request.attribute(message).map_err(ItemError::of(what))?;
+        put(&mut self.rows, &key, text);
         Ok(())
-    }
-
-    pub(super) fn count(&mut self, items: usize) -> Result<(), DecodeError> {
-        self.items += items;
-        if self.items > self.limits.items {
-            return Err(DecodeError::TooMany { what: "spans, attributes, events and links", max: self.limits.items });
-        }
-        Ok(())
-    }
-
-    fn check_size(&self) -> Result<(), DecodeError> {
-        if self.out.rows.counted_bytes() > self.limits.column_bytes {
-            return Err(DecodeError::TooLarge { max: self.limits.column_bytes });
-        }
-        Ok(())
-    }
-
-    /// An attribute of a resource or scope.
-    pub(super) fn shared_attribute(
-        &mut self,
-        message: &[u8],
-        put: impl FnOnce(&[u8], &[u8]),
-    ) -> Result<(), DecodeError> {
-        self.count(1)?;
-        let (key, value) = key_value(message)?;
-        put(&key, text(value, 1, self.limits.depth, &mut self.scratch)?);
-        Ok(())
-    }
-
-    fn reject(&mut self, span: &SpanFields<'_>, rejection: Rejection) {
-        self.out.rejected += 1;
-        if self.out.reasons.len() < REASONS_MAX {
-            let why = rejection.describe(self.encoding, &self.workspace);
-            self.out.reasons.push(format!("span {} ({}): {why}", self.spans, short_name(&span.name)));
-        }
     }
 }
 
@@ -310,8 +235,8 @@ fn status<'a>(message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), Decode
     Ok(())
 }
 
-fn scalars<'a>(message: &[u8], span: &'a SpanFields<'_>, context: &Context<'a>) -> Result<SpanScalars<'a>, SpanError> {
-    let start = UnixNanos::of_start(span.start).ok_or(Rejection::LateStart)?;
+fn scalars<'a>(message: &[u8], span: &'a SpanFields<'_>, context: &Context<'a>) -> Result<SpanScalars<'a>, ItemError> {
+    let start = UnixNanos::of_start(span.start).ok_or(Rejection::Late("start_time_unix_nano"))?;
     let end = UnixNanos::new(span.end).ok_or(Rejection::Time("end_time_unix_nano"))?;
     Ok(SpanScalars {
         start,

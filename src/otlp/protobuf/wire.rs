@@ -187,6 +187,12 @@ impl Varint<'_> {
     pub(crate) fn get(self) -> Result<u64, WireError> {
         if let Value::Varint(value) = self.0 { Ok(value) } else { Err(WireError::WireType) }
     }
+
+    /// A number of 32 bits; of a longer one the low bits, as protobuf has it.
+    pub(crate) fn get_u32(self) -> Result<u32, WireError> {
+        let [a, b, c, d, ..] = self.get()?.to_le_bytes();
+        Ok(u32::from_le_bytes([a, b, c, d]))
+    }
 }
 
 impl Fixed64<'_> {

@@ -8,7 +8,7 @@ use super::receiver::{ExportError, OtlpReceiver, QueuedExport};
 use crate::connections::Server;
 use crate::numbers::saturating_i64;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
-use crate::otlp::{Encoding, count_spans};
+use crate::otlp::{Encoding, Signal, count_items};
 use crate::pipeline::{IngestError, Reservation};
 use crate::receivers::http::body::BodyError;
 use crate::receivers::http::encoding::Coding;
@@ -119,7 +119,7 @@ async fn read_message(
     };
     let coding = Coding::named(encoding).map_err(|error| unread(&error.into(), 0))?;
     let expanded = receiver.bodies.expand(message.clone(), coding, reservation).await;
-    expanded.map_err(|error| unread(&error, if compressed == 0 { count_spans(&message) } else { 0 }))
+    expanded.map_err(|error| unread(&error, if compressed == 0 { count_items(&message, Signal::Traces) } else { 0 }))
 }
 
 /// Where the message ends that begins with these bytes.

@@ -10,8 +10,9 @@ use crate::otlp::proto::common::v1::{
 };
 use crate::otlp::proto::resource::v1::Resource;
 use crate::otlp::proto::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
-use crate::otlp::{DAYS_PER_REQUEST_MAX, Root};
+use crate::otlp::{DAYS_PER_REQUEST_MAX, Root, count_items};
 use crate::time::UnixNanos;
+use crate::workspace;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -265,7 +266,7 @@ proptest! {
         let spans: usize = request.resource_spans.iter().flat_map(|r| &r.scope_spans).map(|s| s.spans.len()).sum();
         prop_assert_eq!(decoded.rejected, spans - expected.len());
         prop_assert_eq!(rows(&decoded.rows), expected);
-        prop_assert_eq!(count_spans(&request.encode_to_vec()), spans);
+        prop_assert_eq!(count_items(&request.encode_to_vec(), Signal::Traces), spans);
     }
 
     #[test]
@@ -384,7 +385,7 @@ fn limits_refuse_the_request_before_it_grows() {
     assert_eq!(with(Limits { items: 19, ..Limits::default() }, &amplified), Ok(4));
     assert!(matches!(with(Limits { items: 18, ..Limits::default() }, &amplified), Err(DecodeError::TooMany { .. })));
     let bytes = with(Limits { column_bytes: 40, ..Limits::default() }, &amplified);
-    assert_eq!(bytes, Err(DecodeError::TooLarge { max: 40 }));
+    assert_eq!(bytes, Err(DecodeError::TooLarge { items: "spans", max: 40 }));
 
     // what a resource and a scope say once is in the row of each of their spans
     let long = "u".repeat(1_000);
@@ -394,7 +395,7 @@ fn limits_refuse_the_request_before_it_grows() {
         amplified.resource_spans[0].scope_spans[0].schema_url = of_scope.to_owned();
         assert_eq!(with(Limits { column_bytes: 7_000, ..Limits::default() }, &amplified), Ok(4));
         let bytes = with(Limits { column_bytes: 5_000, ..Limits::default() }, &amplified);
-        assert_eq!(bytes, Err(DecodeError::TooLarge { max: 5_000 }), "{of_resource}");
+        assert_eq!(bytes, Err(DecodeError::TooLarge { items: "spans", max: 5_000 }), "{of_resource}");
     }
 }
 
