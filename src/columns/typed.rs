@@ -260,6 +260,8 @@ pub enum JoinState {
     Joined,
     /// The trace's root is not known yet.
     Waiting,
+    /// No chat-completion: the row was made of a log record that reports a call, a tool or a turn.
+    Event,
 }
 
 impl JoinState {
@@ -272,6 +274,7 @@ impl JoinState {
             Self::Given => "given",
             Self::Joined => "joined",
             Self::Waiting => "waiting",
+            Self::Event => "event",
         }
     }
 }

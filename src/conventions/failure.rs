@@ -29,6 +29,7 @@ pub(crate) fn put<'a>(call: &mut Call<'a>, slots: &Slots<'a>, span: &SpanView<'a
         .filter(|message| span.is_error && !message.is_empty())
         .or_else(|| slots.get(Slot::ExceptionMessage))
         .or_else(|| of_event(b"exception.message"))
+        .or_else(|| slots.get(Slot::ErrorMessage))
         .or_else(|| slots.get(Slot::LangfuseStatusMessage));
     if let Some(message) = message {
         call.error_message = message.into();

@@ -28,7 +28,7 @@ macro_rules! keys {
     ($($kind:ident { $($slot:ident = $key:literal;)* })*) => {
         /// The keys that mean something, by name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[repr(u8)]
+        #[repr(u16)]
         pub(crate) enum Slot { $($($slot),*),* }
 
         /// Key, slot and kind of each.
@@ -54,6 +54,19 @@ keys! {
         LlmRequestType = "llm.request.type";
         MlflowSpanType = "mlflow.spanType";
         McpMethodName = "mcp.method.name";
+        GenAiSpanKind = "gen_ai.span.kind";
+        LangsmithSpanKind = "langsmith.span.kind";
+        LmnrSpanType = "lmnr.span.type";
+        SentryOperationType = "gen_ai.operation.type";
+        MastraSpanType = "mastra.span.type";
+        GenkitSubtype = "genkit:metadata:subtype";
+        GenkitName = "genkit:name";
+        HaystackComponentType = "haystack.component.type";
+        SpringAiKind = "spring.ai.kind";
+        // Claude Code: what its flat keys are of, see `agents.rs`
+        SpanType = "span.type";
+        // Codex: the turn of an agent
+        CodexTurnInput = "codex.turn.token_usage.input_tokens";
 
         ProviderName = "gen_ai.provider.name";
         ModelProvider = "gen_ai.model.provider";
@@ -71,6 +84,7 @@ keys! {
         LangfuseModelName = "langfuse.observation.model.name";
         MlflowModel = "mlflow.llm.model";
         RerankerModelName = "reranker.model_name";
+        GenAiModelName = "gen_ai.model_name";
 
         ResponseModel = "gen_ai.response.model";
         LlmResponseModelName = "llm.response.model_name";
@@ -102,6 +116,10 @@ keys! {
         MastraThreadId = "mastra.metadata.threadId";
         OpikThreadId = "opik.thread_id";
         OpikThreadIdPlain = "thread_id";
+        GenAiSessionId = "gen_ai.session.id";
+        LmnrSessionId = "lmnr.association.properties.session_id";
+        GenkitSessionId = "genkit:sessionId";
+        SpringConversationId = "spring.ai.chat.client.conversation.id";
 
         UserId = "user.id";
         LangfuseUserId = "langfuse.user.id";
@@ -112,6 +130,12 @@ keys! {
         AiUserId = "ai.telemetry.metadata.userId";
         MlflowUser = "mlflow.trace.user";
         TraceloopUserId = "traceloop.association.properties.user_id";
+        GenAiUserId = "gen_ai.user.id";
+        LmnrUserId = "lmnr.association.properties.user_id";
+        UserEmail = "user.email";
+        UserName = "user.name";
+        UserAccountId = "user.account_id";
+        EnduserPseudoId = "enduser.pseudo.id";
 
         InputTokens = "gen_ai.usage.input_tokens";
         PromptTokens = "gen_ai.usage.prompt_tokens";
@@ -132,6 +156,7 @@ keys! {
         LlmUsageTotal = "llm.usage.total_tokens";
         LlmCountTotal = "llm.token_count.total";
         AiTotalTokens = "ai.usage.totalTokens";
+        CodexTotal = "codex.usage.total_tokens";
         LangfuseUsage = "langfuse.observation.usage_details";
         MlflowUsage = "mlflow.chat.tokenUsage";
         MlflowUsageInput = "mlflow.chat.tokenUsage.input_tokens";
@@ -173,6 +198,7 @@ keys! {
         LlmReasoning = "llm.token_count.completion_details.reasoning";
         AiReasoningDetail = "ai.usage.outputTokenDetails.reasoningTokens";
         AiReasoning = "ai.usage.reasoningTokens";
+        CodexReasoning = "codex.usage.reasoning_output_tokens";
 
         AudioInput = "gen_ai.usage.audio.input_tokens";
         AudioOutput = "gen_ai.usage.audio.output_tokens";
@@ -222,17 +248,24 @@ keys! {
         TimeToFirstChunk = "gen_ai.response.time_to_first_chunk";
         ClientTimeToFirstChunk = "gen_ai.client.operation.time_to_first_chunk";
         AiMsToFirstChunk = "ai.response.msToFirstChunk";
+        CopilotTimeToFirstToken = "copilot_chat.time_to_first_token";
         LangfuseCompletionStart = "langfuse.observation.completion_start_time";
         LatencyToFirstToken = "gen_ai.latency.time_to_first_token";
         ServerTimeToFirstToken = "gen_ai.server.time_to_first_token";
+        LivekitTimeToFirstToken = "lk.response.ttft";
 
         ToolName = "gen_ai.tool.name";
         ToolNamePlain = "tool.name";
         AiToolName = "ai.toolCall.name";
+        LivekitToolName = "lk.function_tool.name";
+        SpringToolName = "spring.ai.tool.definition.name";
+        HaystackToolName = "haystack.tool.name";
         TraceloopEntityName = "traceloop.entity.name";
         ToolCallId = "gen_ai.tool.call.id";
         ToolId = "tool.id";
         ToolCallIdPlain = "tool_call.id";
+        GeminiToolCallId = "gen_ai.tool.call_id";
+        LivekitToolId = "lk.function_tool.id";
         AiToolCallId = "ai.toolCall.id";
         AgentName = "gen_ai.agent.name";
         AgentNamePlain = "agent.name";
@@ -244,6 +277,7 @@ keys! {
         ExceptionMessage = "exception.message";
         LangfuseLevel = "langfuse.observation.level";
         LangfuseStatusMessage = "langfuse.observation.status_message";
+        ErrorMessage = "error.message";
 
         InvocationParameters = "llm.invocation_parameters";
         LangfuseParameters = "langfuse.observation.model.parameters";
@@ -317,6 +351,10 @@ keys! {
         PydanticMessages = "all_messages_events";
         PydanticAllMessages = "pydantic_ai.all_messages";
         PydanticResult = "final_result";
+        GenkitInput = "genkit:input";
+        GenkitOutput = "genkit:output";
+        LmnrInput = "lmnr.span.input";
+        LmnrOutput = "lmnr.span.output";
     }
 }
 
@@ -361,8 +399,34 @@ pub(super) const CONTENT: &[&str] = &[
     "llm.prompt_template.variables",
     "reranker.query",
     "embedding.text",
+    // Claude Code
     "tool_input",
+    "tool_parameters",
     "user_prompt",
+    "user_system_prompt",
+    "system_prompt_preview",
+    "new_context",
+    "response.model_output",
+    "full_command",
+    // GitHub Copilot
+    "copilot_chat.user_request",
+    "copilot_chat.reasoning_content",
+    "copilot_chat.prompt_context",
+    "copilot_chat.prompt_instructions",
+    "copilot_chat.markdown_content",
+    "copilot_chat.hook_input",
+    "copilot_chat.hook_output",
+    "github.copilot.tool.parameters.command",
+    // LiveKit before it marked what is personal: `lk.pii.`
+    "lk.user_input",
+    "lk.user_transcript",
+    "lk.instructions",
+    "lk.chat_ctx",
+    "lk.response.text",
+    "lk.response.function_calls",
+    "lk.function_tool.arguments",
+    "lk.function_tool.output",
+    "lk.input_text",
     "millrace.request.content",
     "millrace.response.content",
     "millrace.record.content",

@@ -117,7 +117,7 @@ fn is_head(head: u32) -> bool {
         }};
     }
     any_of!(
-        b"gen_" b"gcp." b"llm." b"lang" b"lite" b"ai.o" b"ai.m" b"ai.r" b"ai.t" b"ai.u" b"ai.s" b"ai.p" b"ai.v" b"ai.e" b"agen" b"all_" b"sess" b"user" b"endu" b"erro" b"exce" b"embe" b"even" b"tool" b"trac" b"open" b"oper" b"outp" b"inpu" b"mill" b"mlfl" b"mcp." b"meta" b"mode" b"pyda" b"fina" b"rera" b"retr" b"requ" b"resp" b"thre" b"mast" b"opik"
+        b"gen_" b"gcp." b"llm." b"lang" b"lite" b"ai.o" b"ai.m" b"ai.r" b"ai.t" b"ai.u" b"ai.s" b"ai.p" b"ai.v" b"ai.e" b"agen" b"all_" b"sess" b"user" b"endu" b"erro" b"exce" b"embe" b"even" b"tool" b"trac" b"open" b"oper" b"outp" b"inpu" b"mill" b"mlfl" b"mcp." b"meta" b"mode" b"pyda" b"fina" b"rera" b"retr" b"requ" b"resp" b"thre" b"mast" b"opik" b"span" b"code" b"copi" b"gith" b"syst" b"new_" b"full" b"lmnr" b"genk" b"hays" b"lk.f" b"lk.p" b"lk.r" b"lk.u" b"lk.i" b"lk.c" b"spri"
     )
 }
 
@@ -129,18 +129,45 @@ pub(crate) fn meaning(key: &[u8]) -> Meaning {
     match key {
         [b'g', b'e', b'n', b'_', b'a', b'i', b'.', rest @ ..] => of_gen_ai(rest),
         [b'l', b'l', b'm', b'.', rest @ ..] => of_llm(rest),
-        _ if OPEN_CONTENT.iter().any(|prefix| key.starts_with(prefix)) => Meaning::Content,
+        _ if OPEN_CONTENT.iter().any(|prefix| key.starts_with(prefix)) || is_last_content(key) => Meaning::Content,
         _ => Meaning::None,
     }
 }
 
+/// Prefixes of the keys of frameworks that say by the last part of a key whether it is content: `mastra.agent_run.input`,
+/// `haystack.component.output`, `spring.ai.tool.call.arguments`.
+const CONTENT_BY_LAST: [&[u8]; 3] = [b"mastra.", b"haystack.", b"spring.ai."];
+
+fn is_last_content(key: &[u8]) -> bool {
+    if !CONTENT_BY_LAST.iter().any(|prefix| key.starts_with(prefix)) {
+        return false;
+    }
+    let last = key.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    let names: [&[u8]; 12] = [
+        b"input",
+        b"output",
+        b"input_data",
+        b"output_data",
+        b"arguments",
+        b"result",
+        b"body",
+        b"text",
+        b"messages",
+        b"replies",
+        b"content",
+        b"documents",
+    ];
+    names.contains(&last)
+}
+
 /// Prefixes of keys that are content, whatever follows.
-const OPEN_CONTENT: [&[u8]; 5] = [
+const OPEN_CONTENT: [&[u8]; 6] = [
     b"retrieval.documents.",
     b"embedding.embeddings.",
     b"reranker.input_documents.",
     b"reranker.output_documents.",
     b"ai.prompt.",
+    b"lk.pii.",
 ];
 
 fn of_gen_ai(rest: &[u8]) -> Meaning {

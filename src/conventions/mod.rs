@@ -4,14 +4,16 @@
 //! key --kind--> ordinary, typed or content      at every attribute, so it looks at a few bytes
 //! a span with typed or content attributes --normalise--> Call
 //!
-//! attributes --meaning, keys--> Slots --rules--> operation  sources  usage  tier  cost  finish  timing  failure  parameters
+//! attributes --meaning, keys, agents--> Slots --rules--> operation  sources  usage  tier  cost  finish  timing  failure  parameters
 //!                                       messages (every form of messages as the conventions' parts; tools; system prompt)
 //! ```
 //!
 //! Attributes stay as they were sent; only the typed columns are brought together. Source: section 4 of the mapping
 //! specification.
 
+mod agents;
 mod cost;
+pub mod events;
 mod failure;
 mod finish;
 mod keys;

@@ -14,18 +14,24 @@ pub(crate) struct Known<'s> {
     pub(crate) scope_name: &'s [u8],
     /// A model and its token counts are known.
     pub(crate) has_model_and_usage: bool,
+    /// An agent or a workflow is named.
+    pub(crate) is_agent: bool,
 }
+
+/// Spring AI's operation of what is no model's.
+const FRAMEWORK: &str = "framework";
 
 /// A convention's word for an operation, in the conventions' words.
 type Rule = fn(&str) -> Option<&'static str>;
 
 /// The operation; empty when nothing says that the span is one of GenAI.
 pub(crate) fn of<'a>(slots: &Slots<'a>, known: &Known<'_>) -> Text<'a> {
-    if let Some(name) = slots.get(Slot::OperationName) {
+    // Spring AI calls all that is no model's operation so, and says what it is beside it
+    if let Some(name) = slots.get(Slot::OperationName).filter(|name| *name != FRAMEWORK) {
         let is_litellm_chat = name == "completion" && known.scope_name.starts_with(b"litellm");
         return Cow::Borrowed(if is_litellm_chat { CHAT } else { operation::normalise(name) });
     }
-    let rules: [(Slot, Rule); 7] = [
+    let rules: [(Slot, Rule); 14] = [
         (Slot::OpeninferenceSpanKind, by_openinference),
         (Slot::LangfuseObservationType, by_langfuse),
         (Slot::AiOperationId, by_ai_sdk),
@@ -33,15 +39,35 @@ pub(crate) fn of<'a>(slots: &Slots<'a>, known: &Known<'_>) -> Text<'a> {
         (Slot::TraceloopSpanKind, by_traceloop),
         (Slot::LlmRequestType, by_request_type),
         (Slot::MlflowSpanType, by_mlflow),
+        (Slot::GenAiSpanKind, by_openinference),
+        (Slot::LmnrSpanType, by_openinference),
+        (Slot::LangsmithSpanKind, by_openinference),
+        (Slot::MastraSpanType, by_mastra),
+        (Slot::GenkitSubtype, by_genkit),
+        (Slot::HaystackComponentType, by_haystack),
+        (Slot::SentryOperationType, by_sentry),
     ];
     if let Some(name) = rules.into_iter().find_map(|(slot, rule)| rule(slots.get(slot)?.trim())) {
         return own(name);
     }
     let is_tool_call = slots.get(Slot::McpMethodName) == Some("tools/call");
-    if is_tool_call || slots.has(Slot::ToolName) || slots.has(Slot::ToolCallId) {
+    let tool = [Slot::ToolName, Slot::ToolCallId, Slot::LivekitToolName, Slot::SpringToolName, Slot::HaystackToolName];
+    if is_tool_call || slots.first(&tool).is_some() {
         return own(EXECUTE_TOOL);
     }
-    if known.has_model_and_usage { own(CHAT) } else { Cow::default() }
+    match slots.get(Slot::SpringAiKind) {
+        Some("chat_client") => return own(INVOKE_AGENT),
+        Some(_) if slots.has(Slot::OperationName) => return own(FRAMEWORK),
+        _ => {}
+    }
+    // Google ADK before it named operations
+    if slots.has(Slot::VertexRequest) && known.scope_name == b"gcp.vertex.agent" {
+        return own(CHAT);
+    }
+    // Codex names no model beside the tokens of a response
+    let has_both_sides = slots.has(Slot::InputTokens) && slots.has(Slot::OutputTokens);
+    let is_call = known.has_model_and_usage || (has_both_sides && !known.is_agent);
+    if is_call { own(CHAT) } else { Cow::default() }
 }
 
 fn own<'a>(name: &'static str) -> Text<'a> {
@@ -58,6 +84,8 @@ fn by_openinference(kind: &str) -> Option<&'static str> {
         ("AGENT", INVOKE_AGENT),
         ("CHAIN", INVOKE_WORKFLOW),
         ("RERANKER", RERANK),
+        // Alibaba's conventions
+        ("TASK", INVOKE_WORKFLOW),
         ("GUARDRAIL", "guardrail"),
         ("EVALUATOR", "evaluator"),
         ("PROMPT", "prompt"),
@@ -123,6 +151,52 @@ fn by_mlflow(kind: &str) -> Option<&'static str> {
         "AGENT" => INVOKE_AGENT,
         "CHAIN" => INVOKE_WORKFLOW,
         "RERANKER" => RERANK,
+        _ => return None,
+    })
+}
+
+/// Source: mastra-ai/mastra, `SpanType` of `@mastra/core`.
+fn by_mastra(kind: &str) -> Option<&'static str> {
+    let name = operation::normalise(kind);
+    [CHAT, EXECUTE_TOOL, INVOKE_AGENT, INVOKE_WORKFLOW].into_iter().find(|known| *known == name)
+}
+
+/// Genkit; of later kinds the version follows: `tool.v2`. Source: firebase/genkit, `ActionType`.
+fn by_genkit(kind: &str) -> Option<&'static str> {
+    Some(match kind.split('.').next()? {
+        "model" | "background-model" => CHAT,
+        "tool" => EXECUTE_TOOL,
+        "embedder" => EMBEDDINGS,
+        "retriever" => RETRIEVAL,
+        "reranker" => RERANK,
+        "agent" => INVOKE_AGENT,
+        "flow" => INVOKE_WORKFLOW,
+        "evaluator" => "evaluator",
+        "prompt" | "executable-prompt" => "prompt",
+        _ => return None,
+    })
+}
+
+/// Haystack says only the class of a component. Source: deepset-ai/haystack, `haystack/core/pipeline/base.py`.
+fn by_haystack(class: &str) -> Option<&'static str> {
+    let endings = [
+        ("ChatGenerator", CHAT),
+        ("Generator", TEXT_COMPLETION),
+        ("Embedder", EMBEDDINGS),
+        ("Retriever", RETRIEVAL),
+        ("Ranker", RERANK),
+        ("ToolInvoker", EXECUTE_TOOL),
+        ("Agent", INVOKE_AGENT),
+    ];
+    endings.into_iter().find_map(|(ending, operation)| class.ends_with(ending).then_some(operation))
+}
+
+/// Sentry's kinds of operations. Source: getsentry/sentry-conventions, `gen_ai.operation.type`.
+fn by_sentry(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "ai_client" => CHAT,
+        "tool" => EXECUTE_TOOL,
+        "agent" => INVOKE_AGENT,
         _ => return None,
     })
 }

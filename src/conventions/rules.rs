@@ -3,7 +3,7 @@
 use super::keys::Slot;
 use super::operation::{self, Known};
 use super::slots::Slots;
-use super::{cost, failure, finish, messages, parameters, sources, tier, timing, usage};
+use super::{agents, cost, failure, finish, messages, parameters, sources, tier, timing, usage};
 use crate::columns::typed::SpanView;
 use crate::genai::call::{Call, Text};
 use crate::genai::provider;
@@ -17,6 +17,7 @@ const DETAILS_EVENT: &[u8] = b"gen_ai.client.inference.operation.details";
 #[must_use]
 pub fn normalise<'a>(span: &SpanView<'a>) -> Call<'a> {
     let mut slots = Slots::of(span);
+    agents::complete(&mut slots, span);
     let own = messages::Own::of(&slots);
     for event in span.events.iter().filter(|event| event.name == DETAILS_EVENT) {
         event.attributes.iter().for_each(|(key, value)| slots.complete(key, value));
@@ -68,7 +69,8 @@ fn put_models<'a>(call: &mut Call<'a>, slots: &Slots<'a>, invocation: Option<Val
     let asked = slots
         .first_text(sources::REQUEST_MODEL)
         .or_else(|| among_parameters.map(|model| Text::Owned(model.into_owned())))
-        .or_else(|| slots.first_text(sources::MODEL));
+        .or_else(|| slots.first_text(sources::MODEL))
+        .or_else(|| genkit_model(slots));
     if let Some(asked) = asked {
         call.request_model = asked;
     }
@@ -77,11 +79,22 @@ fn put_models<'a>(call: &mut Call<'a>, slots: &Slots<'a>, invocation: Option<Val
     }
 }
 
+/// Genkit has the model as the name of the action, after its plugin: `googleai/gemini-2.5-flash`.
+fn genkit_model<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
+    let is_of_model = matches!(slots.get(Slot::GenkitSubtype)?, "model" | "background-model" | "embedder");
+    let name = slots.get(Slot::GenkitName).filter(|_| is_of_model)?;
+    Some(Text::Borrowed(name.split_once('/').map_or(name, |(_, model)| model)))
+}
+
 /// The operation, and what OpenLLMetry says about it: its entity is a tool, an agent or a workflow.
 fn put_operation<'a>(call: &mut Call<'a>, slots: &Slots<'a>, span: &SpanView<'a>) {
     let has_model = !(call.request_model.is_empty() && call.response_model.is_empty());
     let has_usage = call.usage.input.or(call.usage.output).is_some();
-    let known = Known { scope_name: span.scope_name, has_model_and_usage: has_model && has_usage };
+    let known = Known {
+        scope_name: span.scope_name,
+        has_model_and_usage: has_model && has_usage,
+        is_agent: !(call.agent_name.is_empty() && call.workflow_name.is_empty()),
+    };
     call.operation = operation::of(slots, &known);
     let name = match slots.get(Slot::TraceloopSpanKind) {
         Some("tool") => &mut call.tool_name,

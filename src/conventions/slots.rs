@@ -12,7 +12,7 @@ use crate::steps;
 use std::borrow::Cow;
 
 /// The most slots there may be: a slot's number is its place.
-const SLOTS: usize = 256;
+const SLOTS: usize = 320;
 
 /// Keys without what they have in common, and values, both as they came.
 pub(crate) type Members<'a> = Vec<(&'a str, &'a str)>;
@@ -25,12 +25,30 @@ pub(crate) struct Slots<'a> {
     pub(crate) parameters: Members<'a>,
     /// Whether there is anything of content.
     pub(crate) has_content: bool,
+    /// Which parts the sender leaves out of its totals.
+    pub(crate) beside: Beside,
+}
+
+/// Parts that a sender counts beside the totals they belong to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Beside {
+    /// Cached tokens are not part of the input.
+    pub(crate) cache: bool,
+    /// Reasoning is not part of the output.
+    pub(crate) reasoning: bool,
+    /// So many tokens are not part of the input.
+    pub(crate) input: u64,
 }
 
 impl<'a> Slots<'a> {
     pub(crate) fn of(span: &SpanView<'a>) -> Self {
-        let mut slots =
-            Self { values: [None; SLOTS], members: Default::default(), parameters: Vec::new(), has_content: false };
+        let mut slots = Self {
+            values: [None; SLOTS],
+            members: Default::default(),
+            parameters: Vec::new(),
+            has_content: false,
+            beside: Beside::default(),
+        };
         for (key, value) in span.attributes.iter() {
             slots.put(key, value);
         }
@@ -59,7 +77,7 @@ impl<'a> Slots<'a> {
         }
     }
 
-    fn set(&mut self, slot: Slot, value: &'a str) {
+    pub(crate) fn set(&mut self, slot: Slot, value: &'a str) {
         if let Some(place) = self.values.get_mut(slot as usize) {
             *place = Some(value);
         }

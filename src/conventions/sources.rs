@@ -35,6 +35,11 @@ pub(crate) const SESSION_ID: &[Slot] = &[
     Slot::MastraThreadId,
     Slot::OpikThreadId,
     Slot::OpikThreadIdPlain,
+    // Alibaba's conventions, which Dify sends too
+    Slot::GenAiSessionId,
+    Slot::LmnrSessionId,
+    Slot::GenkitSessionId,
+    Slot::SpringConversationId,
 ];
 pub(crate) const USER_ID: &[Slot] = &[
     Slot::UserId,
@@ -46,10 +51,31 @@ pub(crate) const USER_ID: &[Slot] = &[
     Slot::AiUserId,
     Slot::MlflowUser,
     Slot::TraceloopUserId,
+    Slot::GenAiUserId,
+    Slot::LmnrUserId,
+    // what names a person or an account without being an id
+    Slot::UserEmail,
+    Slot::UserAccountId,
+    Slot::UserName,
+    Slot::EnduserPseudoId,
 ];
 pub(crate) const RESPONSE_ID: &[Slot] = &[Slot::ResponseId, Slot::AiResponseId];
-pub(crate) const TOOL_CALL_ID: &[Slot] = &[Slot::ToolCallId, Slot::ToolId, Slot::ToolCallIdPlain, Slot::AiToolCallId];
-pub(crate) const TOOL_NAME: &[Slot] = &[Slot::ToolName, Slot::ToolNamePlain, Slot::AiToolName];
+pub(crate) const TOOL_CALL_ID: &[Slot] = &[
+    Slot::ToolCallId,
+    Slot::ToolId,
+    Slot::ToolCallIdPlain,
+    Slot::AiToolCallId,
+    Slot::GeminiToolCallId,
+    Slot::LivekitToolId,
+];
+pub(crate) const TOOL_NAME: &[Slot] = &[
+    Slot::ToolName,
+    Slot::ToolNamePlain,
+    Slot::AiToolName,
+    Slot::LivekitToolName,
+    Slot::SpringToolName,
+    Slot::HaystackToolName,
+];
 pub(crate) const AGENT_NAME: &[Slot] = &[Slot::AgentName, Slot::AgentNamePlain];
 pub(crate) const WORKFLOW_NAME: &[Slot] = &[Slot::WorkflowName, Slot::TraceloopWorkflowName];
 
@@ -74,6 +100,7 @@ pub(crate) const MODEL: &[Slot] = &[
     Slot::LangfuseModelName,
     Slot::MlflowModel,
     Slot::RerankerModelName,
+    Slot::GenAiModelName,
 ];
 /// The model that answered.
 pub(crate) const RESPONSE_MODEL: &[Slot] = &[Slot::ResponseModel, Slot::LlmResponseModelName, Slot::AiResponseModel];
@@ -99,7 +126,7 @@ pub(crate) const OUTPUT_TOKENS: &[Slot] = &[
 ];
 /// Only tells whether parts are inside of their wholes.
 pub(crate) const TOTAL_TOKENS: &[Slot] =
-    &[Slot::TotalTokens, Slot::LlmUsageTotal, Slot::LlmCountTotal, Slot::AiTotalTokens];
+    &[Slot::TotalTokens, Slot::LlmUsageTotal, Slot::LlmCountTotal, Slot::AiTotalTokens, Slot::CodexTotal];
 pub(crate) const CACHE_READ: &[Slot] = &[
     Slot::CacheRead,
     Slot::CacheReadFlat,
@@ -136,6 +163,7 @@ pub(crate) const REASONING: &[Slot] = &[
     Slot::LlmReasoning,
     Slot::AiReasoningDetail,
     Slot::AiReasoning,
+    Slot::CodexReasoning,
 ];
 /// The service tier that answered.
 pub(crate) const SERVICE_TIER: &[Slot] =

@@ -20,8 +20,10 @@ pub(crate) fn put(call: &mut Call<'_>, slots: &Slots<'_>, span: &SpanView<'_>, i
     let to_first = nanos(Slot::TimeToFirstChunk, SECONDS)
         .or_else(|| nanos(Slot::ClientTimeToFirstChunk, SECONDS))
         .or_else(|| nanos(Slot::AiMsToFirstChunk, MILLIS))
+        .or_else(|| nanos(Slot::CopilotTimeToFirstToken, MILLIS))
         .or_else(|| langfuse(slots, span))
-        .or_else(|| nanos(Slot::LatencyToFirstToken, SECONDS));
+        .or_else(|| nanos(Slot::LatencyToFirstToken, SECONDS))
+        .or_else(|| nanos(Slot::LivekitTimeToFirstToken, SECONDS));
     let of_server = to_first.is_none().then(|| nanos(Slot::ServerTimeToFirstToken, SECONDS)).flatten();
     let to_first = to_first.or(of_server).or_else(|| by_event(span));
     call.time_to_first_token = to_first;

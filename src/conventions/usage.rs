@@ -1,7 +1,7 @@
 //! Token counts: as attributes, as JSON in one attribute, or as Python writes a dictionary.
 
 use super::keys::Slot;
-use super::slots::{Slots, count};
+use super::slots::{Beside, Slots, count};
 use super::sources;
 use crate::conventions::read_json;
 use crate::genai::usage::{Sides, Usage};
@@ -23,8 +23,17 @@ pub(crate) fn of(slots: &Slots<'_>) -> Usage {
         },
         ..Usage::default()
     };
-    let more = [langfuse, mlflow, litellm, ai_sdk].into_iter().filter_map(|more| more(slots));
-    more.fold(own, Usage::or)
+    let more = [langfuse, mlflow, litellm, ai_sdk, genkit].into_iter().filter_map(|more| more(slots));
+    include(more.fold(own, Usage::or), slots.beside)
+}
+
+/// Adds what the sender counts beside its totals.
+fn include(usage: Usage, beside: Beside) -> Usage {
+    let cached = [usage.cache_read, usage.cache_write].into_iter().flatten().filter(|_| beside.cache);
+    let reasoning = usage.reasoning.filter(|_| beside.reasoning);
+    let input = usage.input.map(|input| cached.fold(input.saturating_add(beside.input), u64::saturating_add));
+    let output = usage.output.map(|output| output.saturating_add(reasoning.unwrap_or(0)));
+    Usage { input, output, ..usage }
 }
 
 /// Langfuse: `{"input":5,"input_cached_tokens":7,"output":3}`, of which each input is a part of its own.
@@ -84,6 +93,22 @@ fn ai_sdk(slots: &Slots<'_>) -> Option<Usage> {
     let said = provider_metadata(slots, "ephemeral_1h_input_tokens")?;
     let writes = said.root().get("anthropic")?.get("usage")?.get("cache_creation")?;
     Some(Usage { cache_write_1h: number(writes.get("ephemeral_1h_input_tokens")?), ..Usage::default() })
+}
+
+/// Genkit: the usage in the output of a model. Source: firebase/genkit, `GenerationUsageSchema`.
+fn genkit(slots: &Slots<'_>) -> Option<Usage> {
+    slots.get(Slot::GenkitOutput).filter(|text| text.contains("Tokens"))?;
+    let output = slots.json(Slot::GenkitOutput)?;
+    let usage = output.root().get("usage")?;
+    let count = |name: &str| number(usage.get(name)?);
+    Some(Usage {
+        input: count("inputTokens"),
+        output: count("outputTokens"),
+        total: count("totalTokens"),
+        cache_read: count("cachedContentTokens"),
+        reasoning: count("thoughtsTokens"),
+        ..Usage::default()
+    })
 }
 
 /// What the AI SDK passes on from the provider, if the word is in it.

@@ -24,16 +24,25 @@ pub(crate) fn is_of_model(name: &str) -> bool {
     matches!(name, CHAT | TEXT_COMPLETION | GENERATE_CONTENT | EMBEDDINGS | RERANK)
 }
 
-/// The conventions' name of an operation. Asynchronous calls of LiteLLM begin with an `a`.
+/// The conventions' name of an operation: what senders called it before there was one, and what some call it beside it.
+/// docs/senders.md says who.
 pub(crate) fn normalise(name: &str) -> &str {
     match name {
-        // Semantic Kernel before the conventions had names; Gemini CLI
+        // Semantic Kernel; asynchronous calls of LiteLLM begin with an `a`; Gemini CLI; Mastra; Sentry and the OpenAI Agents
+        // SDK name the API
         "acompletion" | "chat.completions" | "chat_completions" | "chat.streaming_completions" | "llm_call" => CHAT,
+        "model_generation" | "model_step" | "model_inference" | "responses" | "response" | "messages" => CHAT,
         "completion" | "text_completion" | "atext_completion" | "text.completions" | "text.streaming_completions" => {
             TEXT_COMPLETION
         }
-        "embedding" | "aembedding" => EMBEDDINGS,
+        "embedding" | "aembedding" | "embed_content" => EMBEDDINGS,
         "arerank" => RERANK,
+        // Gemini CLI, Mastra, LiveKit
+        "tool_call" | "mcp_tool_call" | "function_tool" => EXECUTE_TOOL,
+        "agent_run" | "agent_call" | "user_prompt" => INVOKE_AGENT,
+        "workflow_run" | "workflow_step" => INVOKE_WORKFLOW,
+        // OpenAI Agents SDK
+        "guardrail_check" => "guardrail",
         other => other,
     }
 }

@@ -40,6 +40,12 @@ pub(crate) fn find(response: Value<'_>) -> Option<Failure<'_>> {
         let failure = Failure::of(unwrap_list(error));
         // the first of several names the failure, all are kept
         let is_several = error.items().nth(1).is_some();
+        // xAI has the code beside the text
+        let class_beside = class(response).filter(|_| error.is_string() && response.get("choices").is_none());
+        let failure = match class_beside {
+            Some(class) => Failure { class: cut_class(class), ..failure },
+            None => failure,
+        };
         return Some(if is_several { Failure { error: Some(error), ..failure } } else { failure });
     }
     if is_error_itself(response) {
@@ -76,10 +82,7 @@ fn is_error_itself(response: Value<'_>) -> bool {
 
 impl<'d> Failure<'d> {
     fn of(error: Value<'d>) -> Self {
-        let class = class(error).map_or(OTHER.into(), |class| match limits::cut(&class, TYPE_BYTES_MAX) {
-            Some((kept, _)) => Cow::Owned(kept.to_owned()),
-            None => class,
-        });
+        let class = class(error).map_or(OTHER.into(), cut_class);
         Self { class, message: message(error).map_or("".into(), cut_message), error: Some(error) }
     }
 }
@@ -118,6 +121,13 @@ fn compact(value: Value<'_>) -> Cow<'_, str> {
     json.finish().0.into()
 }
 
+fn cut_class(class: Cow<'_, str>) -> Cow<'_, str> {
+    match limits::cut(&class, TYPE_BYTES_MAX) {
+        Some((kept, _)) => Cow::Owned(kept.to_owned()),
+        None => class,
+    }
+}
+
 fn cut_message(message: Cow<'_, str>) -> Cow<'_, str> {
     match message.char_indices().nth(MESSAGE_CHARS_MAX) {
         Some(_) => Cow::Owned(message.chars().take(MESSAGE_CHARS_MAX).collect()),
@@ -145,6 +155,8 @@ mod tests {
             (r#"{"error":{"message":"m","code":502}}"#, "502", "m"),
             (r#"{"error":{"message":{"detail":"inner"},"statusCode":503}}"#, "503", "inner"),
             (r#"{"error":"boom"}"#, "_OTHER", "boom"),
+            (r#"{"code":"invalid-argument","error":"boom"}"#, "invalid-argument", "boom"),
+            (r#"{"statusCode":503,"error":"Service Unavailable"}"#, "503", "Service Unavailable"),
             (r#"{"error":{}}"#, "_OTHER", ""),
             (r#"{"error":[]}"#, "_OTHER", ""),
             (r#"{"error":[{"error":{"code":400,"message":"m","status":"S"}}]}"#, "S", "m"),

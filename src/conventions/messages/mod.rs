@@ -138,8 +138,15 @@ fn input<'a>(slots: &Slots<'a>, span: &SpanView<'a>, may_be_text: bool) -> Optio
         .or_else(|| form.read(slots.get(Slot::PromptJson)?))
         .or_else(|| form.read(events::content(span, b"gen_ai.content.prompt", b"gen_ai.prompt")?))
         .or_else(|| {
-            let sources =
-                [Slot::LangfuseInput, Slot::MlflowInputs, Slot::TraceloopInput, Slot::InputValue, Slot::VertexRequest];
+            let sources = [
+                Slot::LangfuseInput,
+                Slot::MlflowInputs,
+                Slot::TraceloopInput,
+                Slot::InputValue,
+                Slot::VertexRequest,
+                Slot::GenkitInput,
+                Slot::LmnrInput,
+            ];
             sources.into_iter().find_map(|slot| opaque.read(slots.get(slot)?))
         })
 }
@@ -173,6 +180,8 @@ fn output<'a>(
                 Slot::OutputValue,
                 Slot::VertexResponse,
                 Slot::PydanticResult,
+                Slot::GenkitOutput,
+                Slot::LmnrOutput,
             ];
             sources.into_iter().find_map(|slot| opaque.read(slots.get(slot)?))
         })

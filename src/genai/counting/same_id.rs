@@ -1,4 +1,5 @@
-//! Reports from different sources that have one response id are about one call.
+//! Reports from different sources that have one response id are about one call. So are an event's and a span's that agree in their
+//! tokens: coding agents report each call by both, and not all of them name the response.
 //!
 //! Some servers give every response the same id, so two reports of one source are never one call (unless one covers the
 //! other). Where an id was reported several times by several sources, the calls of a source are matched to those of the source
@@ -64,8 +65,15 @@ pub(super) fn merge(tree: &Tree<'_>, memberships: &PerNode<Membership>) -> Merge
     merging.merged
 }
 
-/// An id, and what was asked for: an embedding and a generation are two calls whatever their ids.
-type Id<'a> = (ModelCall, TrustedId<'a>);
+/// What says that two reports are about one call, and what was asked for: an embedding and a generation are two calls whatever
+/// their ids. Ids come first, so that those which an id tells apart are settled before tokens are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Id<'a> {
+    /// The id of the response.
+    Response(ModelCall, TrustedId<'a>),
+    /// Tokens of input and output.
+    Tokens(ModelCall, (u64, u64)),
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Reported<'a> {
@@ -77,10 +85,22 @@ struct Reported<'a> {
 /// Which calls were reported with which id, by whom: in that order, and in the order in which the calls began.
 fn reported<'a>(tree: &Tree<'a>, memberships: &PerNode<Membership>) -> Vec<Reported<'a>> {
     let reports = tree.spans.iter().filter_map(|(node, span)| {
-        let (call, id) = (memberships[node].call(node)?, (span.model_call()?, span.response_id?));
+        let (call, id) = (memberships[node].call(node)?, Id::Response(span.model_call()?, span.response_id?));
         Some(Reported { id, source: span.source, call })
     });
-    let mut reported: Vec<_> = reports.collect();
+    let has_events = tree.spans.iter().any(|(_, span)| matches!(span.source, Source::Event(_)));
+    let by_tokens = tree.spans.iter().filter(|_| has_events).filter_map(|(node, span)| {
+        // who reported it does not matter here, only whether it was a span or an event
+        let source = match span.source {
+            Source::Scope(_) => Source::Scope(""),
+            Source::Event(_) => Source::Event(""),
+            Source::CapturedCall => return None,
+        };
+        let tokens = span.tokens.filter(|tokens| *tokens != (0, 0))?;
+        let (call, id) = (memberships[node].call(node)?, Id::Tokens(span.model_call()?, tokens));
+        Some(Reported { id, source, call })
+    });
+    let mut reported: Vec<_> = reports.chain(by_tokens).collect();
     reported.sort_unstable();
     reported.dedup();
     reported

@@ -30,6 +30,8 @@ pub struct Span<'a> {
     pub response_id: Option<TrustedId<'a>>,
     /// Whether it says what was used: see [`has_usage`].
     pub has_usage: bool,
+    /// Tokens of input and of output without reasoning, if it says both.
+    pub tokens: Option<(u64, u64)>,
     /// Whether its status is an error.
     pub is_error: bool,
 }
@@ -130,6 +132,8 @@ pub enum Source<'a> {
     Scope(&'a str),
     /// A request and response that were sent as JSON.
     CapturedCall,
+    /// A log record of this event: an agent that also sends spans reports each call by both.
+    Event(&'a str),
 }
 
 /// What a span did, as far as counting goes.

@@ -4,6 +4,7 @@
 mod corpus;
 mod forms;
 mod hostile;
+mod senders;
 mod table;
 
 use crate::columns::RowGroup;

@@ -63,6 +63,10 @@ fn a_session_is_named_by_the_first_of_its_sources() {
             "mastra.metadata.threadId",
             "opik.thread_id",
             "thread_id",
+            "gen_ai.session.id",
+            "lmnr.association.properties.session_id",
+            "genkit:sessionId",
+            "spring.ai.chat.client.conversation.id",
         ],
     );
 }
@@ -81,6 +85,12 @@ fn each_text_column_is_filled_from_its_sources_in_order() {
             "ai.telemetry.metadata.userId",
             "mlflow.trace.user",
             "traceloop.association.properties.user_id",
+            "gen_ai.user.id",
+            "lmnr.association.properties.user_id",
+            "user.email",
+            "user.account_id",
+            "user.name",
+            "enduser.pseudo.id",
         ],
     );
     texts_in_order(

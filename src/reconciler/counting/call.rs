@@ -2,6 +2,7 @@
 //! tokens and cost it has is in `genai::counting::merge`.
 
 use crate::clickhouse::rollups::rows::{ReportRow, SpanRow};
+use crate::columns::typed::JoinState;
 use crate::genai::cost::{COMPUTED, UNREADABLE};
 use crate::genai::counting::Report;
 use crate::genai::counting::merge::{self, CostIs, Tokens};
@@ -29,7 +30,6 @@ pub(super) fn merged(reports: &[(&SpanRow, Report)], repeated_by: &[&SpanRow]) -
     let tokens = merge::tokens(&rows().map(tokens_of).collect::<Vec<_>>());
     let cost = merge::cost(reports, |(row, _)| cost_is(row)).map_or(*counted, |(row, _)| *row);
     let session = rows().chain(repeated_by.iter().copied()).find(|row| names_session(row));
-    let who = |row: &SpanRow| if row.join_state.is_empty() { "span" } else { "pair" };
     let values = ReportRow {
         duration: rows().find_map(known_duration),
         provider: text(|row| &row.provider),
@@ -64,7 +64,7 @@ pub(super) fn merged(reports: &[(&SpanRow, Report)], repeated_by: &[&SpanRow]) -
         is_error: u8::from(deciding().any(|row| row.is_error)),
         error_type: error(|row| &row.error_type),
         error_message: error(|row| &row.error_message),
-        reported_by: rows().map(who).collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect(),
+        reported_by: rows().map(reported_by).collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect(),
         reports: rows().map(|row| &row.span).collect::<HashSet<_>>().len() as u64,
         ..alone(counted, "call")
     };
@@ -95,7 +95,6 @@ fn cost_is(row: &SpanRow) -> CostIs {
 
 /// The row of a report with what it says itself.
 pub(super) fn alone(row: &SpanRow, counted_as: &str) -> ReportRow {
-    let who = if row.join_state.is_empty() { "span" } else { "pair" };
     with_total(ReportRow {
         workspace: row.workspace.clone(),
         timestamp: row.began,
@@ -141,7 +140,7 @@ pub(super) fn alone(row: &SpanRow, counted_as: &str) -> ReportRow {
         is_error: u8::from(row.is_error),
         error_type: row.error_type.clone(),
         error_message: row.error_message.clone(),
-        reported_by: vec![who.to_owned()],
+        reported_by: vec![reported_by(row).to_owned()],
         reports: 1,
         ..ReportRow::default()
     })
@@ -155,9 +154,19 @@ fn with_total(mut row: ReportRow) -> ReportRow {
     row
 }
 
+/// What kind of report a row is.
+fn reported_by(row: &SpanRow) -> &'static str {
+    match row.join_state.as_str() {
+        "" => "span",
+        state if state == JoinState::Event.literal() => "event",
+        _ => "pair",
+    }
+}
+
 /// Whether its sender named its session. A captured call without one has what was derived for it, or its trace's.
 pub(super) fn names_session(row: &SpanRow) -> bool {
-    !row.session.is_empty() && (row.join_state.is_empty() || !row.conversation.is_empty())
+    let is_instrumented = reported_by(row) != "pair";
+    !row.session.is_empty() && (is_instrumented || !row.conversation.is_empty())
 }
 
 fn known_duration(row: &SpanRow) -> Option<u64> {

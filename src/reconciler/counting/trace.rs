@@ -68,11 +68,24 @@ fn span_of(row: &SpanRow) -> Option<Span<'_>> {
         service: &row.service,
         place: Place::of(parent, &row.join_state),
         class: Class::of(&row.operation),
-        source: if row.join_state.is_empty() { Source::Scope(&row.scope) } else { Source::CapturedCall },
+        source: source_of(row),
         response_id: TrustedId::new(&row.response_id),
         has_usage: has_usage(row.input_tokens, row.output_tokens, row.cost_total.is_some_and(|cost| cost > 0)),
+        // some count reasoning beside the output
+        tokens: row
+            .input_tokens
+            .zip(row.output_tokens)
+            .map(|(input, output)| (input, output.saturating_sub(row.reasoning_tokens.unwrap_or(0)))),
         is_error: row.is_error,
     })
+}
+
+fn source_of(row: &SpanRow) -> Source<'_> {
+    match row.join_state.as_str() {
+        "" => Source::Scope(&row.scope),
+        state if state == JoinState::Event.literal() => Source::Event(&row.name),
+        _ => Source::CapturedCall,
+    }
 }
 
 pub(super) fn end_of(row: &SpanRow) -> i64 {

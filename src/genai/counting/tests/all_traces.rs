@@ -39,6 +39,7 @@ fn span() -> impl Strategy<Value = Span<'static>> {
             source,
             response_id: response_id.and_then(TrustedId::new),
             has_usage,
+            tokens: None,
             is_error,
         },
     )

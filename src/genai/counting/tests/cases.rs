@@ -796,3 +796,52 @@ fn what_a_wrapper_of_several_calls_says_of_all_of_them_is_not_lost() {
         [("a", "w v"), ("b", ""), ("c", "w v"), ("d", "v")].map(|(call, by)| (call, by.to_owned()))
     );
 }
+
+const EVENTS: &[Case] = &[
+    (
+        "Claude Code: a span (beta) and an event that name the same request, side by side",
+        "
+            i invoke_agent scope=tracing                  -> -
+              s chat scope=tracing id=req_1 tokens=10+4   -> call
+              e chat event=api_request id=req_1 tokens=10+4 -> report of s
+            ",
+    ),
+    (
+        "Codex: neither names the response, and they agree in their tokens",
+        "
+            t invoke_agent scope=codex tokens=30+9        -> repeats
+              s chat scope=codex tokens=10+4              -> call
+              u chat scope=codex tokens=20+5              -> call
+            e chat event=sse_event tokens=10+4            -> report of s
+            f chat event=sse_event tokens=20+5            -> report of u
+            ",
+    ),
+    (
+        "an agent whose traces go elsewhere: each event is a call, even if two agree",
+        "
+            e chat event=sse_event tokens=10+4            -> call
+            f chat event=sse_event tokens=10+4            -> call
+            ",
+    ),
+    (
+        "Gemini CLI: what the conventions' event says hangs below the agent's own",
+        "
+            s chat scope=gemini-cli tokens=10+4           -> report of a
+              a generate_content event=api_response tokens=10+4 -> call
+                d generate_content event=details          -> report of a
+            ",
+    ),
+    (
+        "two spans that agree are two calls, whatever events there are",
+        "
+            s chat scope=a tokens=10+4                    -> call
+            u chat scope=b tokens=10+4                    -> call
+            e chat event=sse_event tokens=7+7             -> call
+            ",
+    ),
+];
+
+#[test]
+fn an_event_and_a_span_of_one_call_are_one() {
+    check(EVENTS);
+}

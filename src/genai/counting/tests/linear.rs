@@ -28,6 +28,7 @@ fn span(number: usize, operation: &str) -> Span<'static> {
         source: Source::Scope(""),
         response_id: None,
         has_usage: !operation.is_empty(),
+        tokens: None,
         is_error: false,
     }
 }

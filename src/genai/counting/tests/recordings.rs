@@ -37,6 +37,7 @@ fn span(row: &Row) -> Span<'_> {
         source: Source::Scope(text(row, "ScopeName")),
         response_id: TrustedId::new(text(row, "ResponseId")),
         has_usage: has_usage(number(row, "InputTokens"), number(row, "OutputTokens"), false),
+        tokens: number(row, "InputTokens").zip(number(row, "OutputTokens")),
         is_error: text(row, "StatusCode") == "Error",
     }
 }

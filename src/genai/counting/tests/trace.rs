@@ -102,11 +102,19 @@ fn span<'a>(said: &'a str, number: i64, parent: Option<&str>) -> Span<'a> {
         source: if is_captured { Source::CapturedCall } else { Source::Scope("") },
         response_id: None,
         has_usage: false,
+        tokens: None,
         is_error: false,
     };
     for word in words {
         match word.split_once('=') {
             Some(("scope", scope)) => span.source = Source::Scope(scope),
+            Some(("event", event)) => span.source = Source::Event(event),
+            Some(("tokens", tokens)) => {
+                span.tokens = tokens
+                    .split_once('+')
+                    .map(|(input, output)| (input.parse().expect("a count"), output.parse().expect("a count")));
+                span.has_usage = true;
+            }
             Some(("id", id)) => span.response_id = TrustedId::new(id),
             Some(("service", service)) => span.service = service,
             Some(("kind", kind)) => span.kind = Kind::of(kind),
