@@ -61,6 +61,12 @@ impl Client {
         Self { preferred, ..self.clone() }
     }
 
+    /// The same, but `ON CLUSTER` waits so many seconds for nodes; 0: for none, and so not for what they say to it either.
+    pub(super) fn with_ddl_wait(mut self, seconds: u32) -> Self {
+        self.endpoints = self.endpoints.map(|http| http.with_setting(DDL_WAIT, seconds.to_string()));
+        self
+    }
+
     /// Where it sends.
     #[must_use]
     pub fn endpoints(&self) -> &Endpoints {
@@ -211,8 +217,10 @@ pub(super) async fn within<T>(
     }
 }
 
-/// How long `ON CLUSTER` waits for a node that Keeper takes for alive, in seconds, when rows are changed.
-const BRIEF_WAIT: Setting = ("distributed_ddl_task_timeout", "2");
+/// How long `ON CLUSTER` waits for a node that Keeper takes for alive, in seconds.
+const DDL_WAIT: &str = "distributed_ddl_task_timeout";
+/// When rows are changed.
+const BRIEF_WAIT: Setting = (DDL_WAIT, "2");
 
 /// Settings of everything that is sent to a cluster.
 const CLUSTER_SETTINGS: &[(&str, &str)] = &[
@@ -222,7 +230,7 @@ const CLUSTER_SETTINGS: &[(&str, &str)] = &[
     // a node that is down does what it missed when it comes back; nobody waits for it once Keeper knows that it is gone
     ("distributed_ddl_output_mode", "null_status_on_timeout_only_active"),
     // and before that so long, in seconds
-    ("distributed_ddl_task_timeout", "10"),
+    (DDL_WAIT, "10"),
     // an answer without the rows of a shard would make them missing
     ("skip_unavailable_shards", "0"),
 ];

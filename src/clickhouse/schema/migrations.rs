@@ -7,7 +7,7 @@ use super::ddl::{self, Setting, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIO
 use super::found::{Found, Table};
 use super::layout::Layout;
 use super::replicas;
-use super::rollups::{self, ROLLUPS, Rollup};
+use super::rollups::{self, COST, ROLLUPS, Rollup, TRACE_ROWS};
 use super::sums;
 use super::trace_times;
 use super::views;
@@ -50,10 +50,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     // and these read the sums of settled days as well
     Migration { version: 10, what: "the views read what was counted", parts: |_, _| Vec::new() },
+    Migration { version: 11, what: "sums of settled days", parts: |layout, _| sums(layout) },
     Migration {
-        version: 11,
-        what: "sums of settled days, and views that read them",
-        parts: |layout, _| sums(layout).into_iter().chain(views(layout)).collect(),
+        version: 12,
+        what: "costs of traces in eight bytes, and views that read them and the sums",
+        parts: |layout, _| costs(layout).into_iter().chain(views(layout)).collect(),
     },
 ];
 
@@ -286,6 +287,11 @@ fn rollups(layout: &Layout) -> Vec<Part> {
         parts
     };
     ROLLUPS.into_iter().flat_map(parts).collect()
+}
+
+/// A table that is there keeps its key.
+fn costs(layout: &Layout) -> Vec<Part> {
+    of_all_tables(layout, TRACE_ROWS, &[(COST.name, COST.table_type, COST.definition())])
 }
 
 /// What the reconciler sums of it, where sums are kept.

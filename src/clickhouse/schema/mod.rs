@@ -42,6 +42,7 @@ use lock::Lock;
 use migrations::{MIGRATIONS, Part};
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const HOW_TO_MAKE_IT: &str = "`millrace schema check` prints the statements that make what is missing";
@@ -51,6 +52,8 @@ const NAMED_MAX: usize = 5;
 /// How often it is looked whether all nodes have done what they were told, and the pause between.
 const LOOKS_MAX: usize = 40;
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// How many seconds `ON CLUSTER` waits for what decides who changes the schema, when a node is known to be away.
+const BRIEF_WAIT_SECS: u32 = 1;
 
 /// Who changes the schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +76,8 @@ pub struct Schema {
     manage: bool,
     /// What was said last, so that it is not said again.
     said: Mutex<Vec<String>>,
+    /// Statements were sent without waiting for nodes, and not all was made: the next time their answers are waited for.
+    is_careful: AtomicBool,
 }
 
 /// What a ClickHouse lacks.
@@ -139,7 +144,7 @@ impl Schema {
     /// The schema as configured.
     #[must_use]
     pub fn new(layout: Layout, config: &Config) -> Self {
-        Self { layout, manage: config.manage, said: Mutex::default() }
+        Self { layout, manage: config.manage, said: Mutex::default(), is_careful: AtomicBool::new(false) }
     }
 
     /// Makes what is missing, or says it, if it must not be made.
@@ -250,11 +255,17 @@ impl Schema {
 
     async fn change(&self, client: &Client, found: &Found) -> Result<(), Failure> {
         let layout = &self.layout;
+        // Keeper may take a node that is away for alive, and then every statement waits for it
+        let has_absent = !found.absent.is_empty();
+        let brief = if has_absent { &client.clone().with_ddl_wait(BRIEF_WAIT_SECS) } else { client };
         if !found.has_database() {
-            self.make_database(client).await?;
+            self.make_database(brief).await?;
         }
-        let mut lock = Lock::take(client, layout).await?;
+        let mut lock = Lock::take(brief, layout).await?;
+        let is_hurried = has_absent && !self.is_careful.load(Ordering::Relaxed);
+        let client = if is_hurried { &client.clone().with_ddl_wait(0) } else { client };
         let changed = self.change_locked(client, &mut lock).await;
+        self.is_careful.store(is_hurried && changed.is_err(), Ordering::Relaxed);
         lock.release().await;
         changed
     }
@@ -284,16 +295,27 @@ impl Schema {
             }
             lock.renew().await?;
         }
-        let now = Found::look(client, layout).await?;
-        if migrations::parts(layout, &now).iter().any(|part| part.is_needed_to_insert() && !part.is_in(&now)) {
-            return Err(Failure::local("nodes of the cluster are not done yet with what was asked ON CLUSTER"));
-        }
+        let now = self.until_made(client).await?;
         self.keep_as_configured(client, &now).await?;
         if MIGRATIONS.iter().any(|migration| !found.versions.contains(&migration.version)) {
             client.execute(&record(layout)).await?;
             tracing::info!(version = version(), before = found.versions.last(), "the schema is up to date");
         }
         Ok(())
+    }
+
+    /// Waits until the nodes that answer have what is needed to insert: nobody waited for those that Keeper does not know, and for
+    /// none while one is away.
+    async fn until_made(&self, client: &Client) -> Result<Found, Failure> {
+        for _ in 0..LOOKS_MAX {
+            let now = Found::look(client, &self.layout).await?;
+            let mut parts = migrations::parts(&self.layout, &now).into_iter();
+            if parts.all(|part| !part.is_needed_to_insert() || part.is_in(&now)) {
+                return Ok(now);
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        Err(Failure::local("nodes of the cluster are not done yet with what was asked ON CLUSTER"))
     }
 
     /// What is about to happen, for who wonders at it: a large table may take its time.

@@ -26,10 +26,10 @@ pub struct Rollup {
     pub name: &'static str,
     /// Its columns, in order.
     pub columns: &'static [RollupColumn],
-    /// What tells its rows apart: of several with the same values the latest version counts.
+    /// What tells its rows apart, beside their time: of several with the same values the latest version counts.
     pub key: &'static str,
-    /// The part of the key by which rows are found.
-    primary_key: &'static str,
+    /// Columns that views show instead of others.
+    computed: &'static [Computed],
 }
 
 /// A column of a roll-up table.
@@ -42,6 +42,32 @@ pub struct RollupColumn {
     /// Its compression codec.
     pub codec: &'static str,
 }
+
+/// A column of a roll-up table that ClickHouse fills from the others when a row is inserted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Computed {
+    pub(super) name: &'static str,
+    pub(super) table_type: &'static str,
+    expression: &'static str,
+    /// The column that views show it as.
+    pub(super) shown_as: &'static str,
+}
+
+impl Computed {
+    /// As `CREATE TABLE` and `ADD COLUMN` take it.
+    pub(super) fn definition(&self) -> String {
+        let Self { name, table_type, expression, .. } = self;
+        format!("`{name}` {table_type} DEFAULT {expression} CODEC(LZ4)")
+    }
+}
+
+/// What a trace costs, in eight bytes: lists that order by sixteen take twice as long. Nothing if it does not fit: a million dollars.
+pub(super) const COST: Computed = Computed {
+    name: "Cost64",
+    table_type: "Nullable(Decimal(18, 12))",
+    expression: "accurateCastOrNull(CostTotal, 'Decimal(18, 12)')",
+    shown_as: "CostTotal",
+};
 
 /// Small granules, since a list shows few rows of many; and when nothing was written to a day for an hour, it becomes one
 /// part, which is read without merging. Measured: docs/schema.md.
@@ -72,12 +98,12 @@ macro_rules! columns {
 /// names of `otel_traces`; those of a row that counts are merged from all its reports.
 pub const REPORTS: Rollup = Rollup {
     name: REPORT_ROWS,
-    primary_key: "(Timestamp, TraceId)",
-    key: "(Timestamp, TraceId, SpanId, Workspace, SpanKind, ServiceName)",
+    key: "TraceId, SpanId, Workspace, SpanKind, ServiceName",
+    computed: &[],
     columns: columns! {
         "Workspace" "LowCardinality(String)" "LZ4";
         "Timestamp" "DateTime64(9)" "Delta(8), LZ4";
-        // of the key: read of every row of parts that are not merged
+        // read of every row that a list orders
         "TraceId" "String" "LZ4";
         "SpanId" "String" "LZ4";
         "SpanKind" "LowCardinality(String)" "ZSTD(1)";
@@ -146,8 +172,8 @@ pub const REPORTS: Rollup = Rollup {
 /// A row a trace that has a GenAI span.
 pub const TRACES: Rollup = Rollup {
     name: TRACE_ROWS,
-    primary_key: "(Timestamp, TraceId)",
-    key: "(Timestamp, TraceId, Workspace)",
+    key: "TraceId, Workspace",
+    computed: &[COST],
     columns: columns! {
         "Workspace" "LowCardinality(String)" "LZ4";
         // of its first span
@@ -195,23 +221,31 @@ pub(super) fn column(RollupColumn { name, table_type, codec }: &RollupColumn) ->
     format!("`{name}` {table_type} CODEC({codec})")
 }
 
-/// The table that holds rows.
+/// The table that holds rows. `FINAL` reads the key of every row, also of days that are one part: eight bytes instead of texts.
 pub(super) fn create(layout: &Layout, rollup: &Rollup) -> String {
     let indexes = INDEXES.iter().map(|index| format!("INDEX {index}"));
-    let lines: Vec<_> = rollup.columns.iter().map(column).chain(indexes).map(|line| format!("    {line}")).collect();
+    let row_key = format!("`RowKey` UInt64 DEFAULT cityHash64({}) CODEC(LZ4)", rollup.key);
+    let computed = rollup.computed.iter().map(Computed::definition).chain([row_key]);
+    let lines: Vec<_> =
+        rollup.columns.iter().map(column).chain(computed).chain(indexes).map(|line| format!("    {line}")).collect();
     let mut settings: Vec<_> = SETTINGS.iter().map(|(name, value)| Setting::new(name, value)).collect();
     settings.extend(ddl::durability(layout));
     format!(
         "CREATE TABLE IF NOT EXISTS {table}{on_cluster}\n(\n{lines}\n)\n\
-         ENGINE = {engine}\nPARTITION BY toDate(Timestamp)\nPRIMARY KEY {primary_key}\nORDER BY {key}\nSETTINGS {settings}",
+         ENGINE = {engine}\nPARTITION BY toDate(Timestamp)\nORDER BY (Timestamp, RowKey)\nSETTINGS {settings}",
         table = layout.full(&layout.local(rollup.name)),
         on_cluster = layout.on_cluster(),
         lines = lines.join(",\n"),
         engine = layout.engine_with("ReplacingMergeTree", "Version"),
-        primary_key = rollup.primary_key,
-        key = rollup.key,
         settings = ddl::joined(&settings),
     )
+}
+
+impl Rollup {
+    /// What views show a column as: the column itself, or the one that ClickHouse fills for it.
+    pub(super) fn source_of(&self, column: &'static str) -> &'static str {
+        self.computed.iter().find(|computed| computed.shown_as == column).map_or(column, |computed| computed.name)
+    }
 }
 
 /// On a cluster, the table that spreads them: a trace and its reports are on the shard of its spans.

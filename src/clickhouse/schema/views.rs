@@ -170,7 +170,7 @@ fn filled(view: &Template, layout: &Layout, scope: Scope) -> String {
 fn columns(rollup: &Rollup, but: &[&str]) -> String {
     let names = rollup.columns.iter().map(|column| column.name);
     let shown = names.filter(|name| !NOT_SHOWN.contains(name) && !but.contains(name));
-    shown.map(|name| format!("r.{name} AS {name}")).collect::<Vec<_>>().join(",\n    ")
+    shown.map(|name| format!("r.{} AS {name}", rollup.source_of(name))).collect::<Vec<_>>().join(",\n    ")
 }
 
 /// The exporter's columns by their names, with all content among the attributes. The content of a call's other reports is

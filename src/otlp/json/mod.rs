@@ -128,8 +128,7 @@ fn transcode_text(text: &str, shape: &'static Shape, depth_max: usize) -> Result
     let depth_left = 24 + depth_max * 4;
     let fields = shape.request;
     let request = Field { name: "the request", proto_name: "", number: 0, kind: Kind::Message(fields) };
-    MessageSeed { field: &request, fields, wanted: AN_OBJECT, out: &mut out, depth_left }
-        .deserialize(&mut json)?;
+    MessageSeed { field: &request, fields, wanted: AN_OBJECT, out: &mut out, depth_left }.deserialize(&mut json)?;
     json.end()?;
     if let Some(wrong) = out.noted {
         return Err(serde_json::Error::custom(wrong).into());

@@ -56,8 +56,7 @@ pub(crate) fn decode(
     limits: &Limits,
     prices: Option<&Prices>,
 ) -> Result<Decoded, DecodeError> {
-    let request_under_way =
-        Request::new(Signal::Traces, encoding, type_errors, rows.workspace().clone(), limits);
+    let request_under_way = Request::new(Signal::Traces, encoding, type_errors, rows.workspace().clone(), limits);
     let mut spans = SpanDecoder::new(request_under_way, rows, prices);
     walk(request, &mut spans)?;
     Ok(spans.into_decoded())

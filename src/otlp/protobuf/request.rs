@@ -94,10 +94,7 @@ impl<'l> Request<'l> {
 
     /// An attribute as the key and the text that a map holds.
     #[inline]
-    pub(super) fn attribute<'a>(
-        &'a mut self,
-        message: &'a [u8],
-    ) -> Result<(Cow<'a, [u8]>, &'a [u8]), DecodeError> {
+    pub(super) fn attribute<'a>(&'a mut self, message: &'a [u8]) -> Result<(Cow<'a, [u8]>, &'a [u8]), DecodeError> {
         self.count(1)?;
         let (key, value) = key_value(message)?;
         let text = text(value, 1, self.limits.depth, &mut self.scratch)?;

@@ -307,8 +307,15 @@ mod tests {
 
     #[test]
     fn the_lowest_bit_of_a_zigzag_number_is_its_sign() {
-        let cases =
-            [(0, 0), (1, -1), (2, 1), (3, -2), (0xffff_ffff, -0x8000_0000), (u64::MAX, i64::MIN), (u64::MAX - 1, i64::MAX)];
+        let cases = [
+            (0, 0),
+            (1, -1),
+            (2, 1),
+            (3, -2),
+            (0xffff_ffff, -0x8000_0000),
+            (u64::MAX, i64::MIN),
+            (u64::MAX - 1, i64::MAX),
+        ];
         for (wire, number) in cases {
             assert_eq!(ZigZag(Value::Varint(wire)).get(), Ok(number));
         }

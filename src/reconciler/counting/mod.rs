@@ -41,9 +41,10 @@ use walk::{Difference, Step, Walk, differences};
 
 /// How often it is looked whether a visit is due.
 const INTERVAL: Duration = Duration::from_millis(200);
-/// The rest after visits is so many times as long as they took, so that under load one statement reads what came in a second.
-const REST_SHARE: u32 = 4;
-const REST_MAX: Duration = Duration::from_secs(1);
+/// The rest after visits is so many times as long as they took, so that under load one statement reads what came in two seconds:
+/// most of what a visit costs is the price of its statements, and of the parts that it makes.
+const REST_SHARE: u32 = 12;
+const REST_MAX: Duration = Duration::from_millis(1_500);
 /// Pause after a failure: the first one, and the longest, up to which it doubles.
 const FAILED_PAUSE_MIN: Duration = Duration::from_millis(500);
 const FAILED_PAUSE_MAX: Duration = Duration::from_secs(10);

@@ -32,7 +32,7 @@ const MIDDLING_NANOS: i64 = 120 * MINUTE_NANOS;
 const FEW: usize = 100;
 const FAR_NANOS: i64 = 6 * 60 * MINUTE_NANOS;
 /// Traces that one statement names at most.
-pub(super) const TRACES_MAX: usize = 1_000;
+pub(super) const TRACES_MAX: usize = 4_000;
 
 /// A trace to visit.
 #[derive(Debug, Clone)]

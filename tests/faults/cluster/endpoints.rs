@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -14,6 +14,8 @@ use support::sql::Sql;
 use support::{Options, Service, http, wait_until};
 
 const SPANS_A_REQUEST: u64 = 20;
+/// Between two requests: the nodes and Millrace have the processors to share.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Stored before the first node is killed.
 const SPANS_BEFORE: u64 = 200;
 
@@ -45,6 +47,7 @@ fn under_load(service: &Service, during: impl FnOnce(&AtomicU64)) -> u64 {
                 let first = acknowledged.load(Ordering::Relaxed);
                 send(service, spans(first, SPANS_A_REQUEST));
                 acknowledged.store(first + SPANS_A_REQUEST, Ordering::Relaxed);
+                thread::sleep(PAUSE);
             }
         });
         // the load ends with a panic too

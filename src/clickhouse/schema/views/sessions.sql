@@ -8,7 +8,7 @@ SELECT
     sum(r.InputTokens) AS InputTokens,
     sum(r.OutputTokens) AS OutputTokens,
     if(sum(r.InputTokens) IS NULL, sum(r.OutputTokens), sum(r.InputTokens) + ifNull(sum(r.OutputTokens), 0)) AS TotalTokens,
-    sum(r.CostTotal) AS CostTotal,
+    sum(r.Cost64) AS CostTotal,
     sum(r.Errors) AS Errors,
     arraySort(groupUniqArrayIf(r.UserId, r.UserId != '')) AS Users,
     arraySort(groupUniqArrayArray(r.Models)) AS Models,
