@@ -264,7 +264,7 @@ impl Schema {
         let mut lock = Lock::take(brief, layout).await?;
         let is_hurried = has_absent && !self.is_careful.load(Ordering::Relaxed);
         let client = if is_hurried { &client.clone().with_ddl_wait(0) } else { client };
-        let changed = self.change_locked(client, &mut lock).await;
+        let changed = self.change_locked(client, &mut lock, is_hurried).await;
         self.is_careful.store(is_hurried && changed.is_err(), Ordering::Relaxed);
         lock.release().await;
         changed
@@ -282,7 +282,7 @@ impl Schema {
         Err(Failure::local("nodes of the cluster have not made the database yet"))
     }
 
-    async fn change_locked(&self, client: &Client, lock: &mut Lock<'_>) -> Result<(), Failure> {
+    async fn change_locked(&self, client: &Client, lock: &mut Lock<'_>, is_hurried: bool) -> Result<(), Failure> {
         let layout = &self.layout;
         // somebody else may have done it before we had the lock
         let found = Found::look(client, layout).await?;
@@ -293,6 +293,9 @@ impl Schema {
                 [Part::TraceTimes { target }] => trace_times::fill(client, layout, target, lock).await?,
                 parts => self.make(client, parts).await?,
             }
+            if let ([Part::Table { name, .. }], true) = (part, is_hurried) {
+                self.until_there(client, name).await?;
+            }
             lock.renew().await?;
         }
         let now = self.until_made(client).await?;
@@ -302,6 +305,18 @@ impl Schema {
             tracing::info!(version = version(), before = found.versions.last(), "the schema is up to date");
         }
         Ok(())
+    }
+
+    /// Waits until the node that is asked has a table: the next statement may be made of it.
+    async fn until_there(&self, client: &Client, name: &str) -> Result<(), Failure> {
+        let exists = format!("EXISTS TABLE {}", self.layout.full(name));
+        for _ in 0..LOOKS_MAX {
+            if client.rows::<u8>(&exists).await?.first() == Some(&1) {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_PAUSE / 5).await;
+        }
+        Err(Failure::local("nodes of the cluster do not do what is asked ON CLUSTER"))
     }
 
     /// Waits until the nodes that answer have what is needed to insert: nobody waited for those that Keeper does not know, and for
