@@ -1,8 +1,9 @@
 //! `millrace dead-letter`: what ClickHouse refused for good, for a person to look at, send again or throw away.
 
 use crate::app;
+use crate::clickhouse::Target;
 use crate::config::Config;
-use crate::journal::{DeadLetter, DeadLetters};
+use crate::journal::{DeadLetter, DeadLetterReason, DeadLetters};
 use crate::time::Clock;
 use clap::Subcommand;
 use serde_json::json;
@@ -82,7 +83,7 @@ pub async fn run(config: &Config, action: &Action, out: &mut impl Write) -> anyh
         Action::Drop(which) => {
             for letter in which.choose(letters.list()?)? {
                 letters.remove(&letter.name)?;
-                writeln!(out, "{}: dropped, {} spans", letter.name, letter.verdict.rows)?;
+                writeln!(out, "{}: dropped, {} {}", letter.name, letter.verdict.rows, words(&letter.verdict))?;
             }
         }
     }
@@ -98,9 +99,14 @@ fn list(letters: &[DeadLetter], out: &mut impl Write) -> io::Result<()> {
         let minutes = now.nanos().saturating_sub(verdict.at_nanos).max(0) / 60_000_000_000;
         let error: String = verdict.error.chars().take(ERROR_CHARS).collect();
         let error = json!(error);
-        writeln!(out, "{name}  {} spans  {bytes} bytes  {minutes} min ago  {error}", verdict.rows)?;
+        writeln!(out, "{name}  {} {}  {bytes} bytes  {minutes} min ago  {error}", verdict.rows, words(verdict))?;
     }
     Ok(())
+}
+
+/// What the rows are.
+fn words(reason: &DeadLetterReason) -> &'static str {
+    reason.table().signal().rows_words()
 }
 
 async fn retry(
@@ -121,10 +127,11 @@ async fn retry(
                 continue;
             }
         };
-        match client.insert_frames(frames, Some(&columns), &name, CONFIRM_TIMEOUT).await {
+        let target = Target { table: verdict.table(), columns: Some(&columns) };
+        match client.insert_frames(frames, target, &name, CONFIRM_TIMEOUT).await {
             Ok(()) => {
                 letters.remove(&name)?;
-                writeln!(out, "stored, {} spans", verdict.rows)?;
+                writeln!(out, "stored, {} {}", verdict.rows, words(&verdict))?;
             }
             Err(failure) => {
                 failed += 1;

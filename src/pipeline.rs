@@ -13,7 +13,7 @@ mod error;
 
 pub use error::IngestError;
 
-use crate::columns::{RowGroup, SpareGroups};
+use crate::columns::{RowGroup, Rows, SpareGroups};
 use crate::numbers::to_i64;
 use crate::telemetry::{Metrics, Receiver};
 use crate::workspace::Workspace;
@@ -111,7 +111,7 @@ pub struct Origin {
 #[derive(Debug)]
 pub struct Entry {
     /// The rows.
-    pub rows: Box<RowGroup>,
+    pub rows: Rows,
     /// The memory reserved for them; released on drop.
     pub reservation: Reservation,
     /// Where they come from.
@@ -186,23 +186,24 @@ impl Pipeline {
     /// If they do not fit, or the committer is gone. Nothing of them is stored then.
     pub fn send(
         &self,
-        rows: Box<RowGroup>,
+        rows: impl Into<Rows>,
         mut reservation: Reservation,
         origin: Origin,
     ) -> Result<PendingAck, IngestError> {
+        let rows = rows.into();
         let bytes = rows.counted_bytes();
         reservation.resize(bytes.saturating_add(ENTRY_OVERHEAD_BYTES))?;
         let ack = origin.ack;
         let is_at_once = ack == Ack::Memory && self.budget.used() <= self.budget.max / AT_ONCE_SHARE;
         let (answer, awaited) = if is_at_once { (None, None) } else { Some(oneshot::channel()).unzip() };
-        let spans = rows.rows();
-        let metrics = &self.budget.metrics;
-        metrics.take(spans);
+        let count = rows.rows();
+        let metrics = self.budget.metrics.of(rows.table().signal());
+        metrics.take(count);
         let entry = Entry { rows, reservation, origin, answer };
         match self.entries.try_send(entry) {
             Ok(()) => Ok(PendingAck { answer: awaited, ack, until: Instant::now() + ACKED_WITHIN }),
             Err(refused) => {
-                metrics.untake(spans);
+                metrics.untake(count);
                 Err(match refused {
                     mpsc::error::TrySendError::Full(_) => IngestError::Full,
                     mpsc::error::TrySendError::Closed(_) => IngestError::Stopping,
@@ -365,6 +366,14 @@ impl Reservation {
         self.resize(self.bytes.max(bytes.saturating_add(ENTRY_OVERHEAD_BYTES)))
     }
 
+    /// Cuts off `bytes` as a reservation of their own; all there are when there are fewer.
+    #[must_use]
+    pub fn split_off(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { budget: Arc::clone(&self.budget), bytes }
+    }
+
     /// Moves the reservation out, which leaves an empty one.
     #[must_use]
     pub fn take(&mut self) -> Self {
@@ -426,9 +435,9 @@ impl QueueReceiver {
         self.entries.close();
     }
 
-    /// Takes back rows that are committed: their buffers serve requests to come.
-    pub fn reuse(&self, rows: impl Iterator<Item = Box<RowGroup>>) {
-        self.spare.keep(rows);
+    /// Takes back rows that are committed: the buffers of spans serve requests to come.
+    pub fn reuse(&self, rows: impl Iterator<Item = Rows>) {
+        self.spare.keep(rows.filter_map(Rows::into_spans));
     }
 
     /// Number of requests that wait now.
@@ -467,7 +476,7 @@ mod tests {
         assert_eq!(pipeline.probe().check(), Ok(()));
         let reservation = pipeline.reserve(6_000).unwrap();
         assert_eq!(pipeline.reserve(6_000).unwrap_err(), IngestError::Full);
-        drop(pipeline.send(Box::default(), reservation, origin(Ack::Durable)).unwrap());
+        drop(pipeline.send(Box::<RowGroup>::default(), reservation, origin(Ack::Durable)).unwrap());
         // the entry shrank to what its rows take, and still holds that, although its sender is gone
         assert_eq!(pipeline.reserve(10_000 - 2 * ENTRY_OVERHEAD_BYTES + 1).unwrap_err(), IngestError::Full);
         drop(queue.try_recv().unwrap());
@@ -489,7 +498,7 @@ mod tests {
         let (pipeline, queue) = small();
         let reservation = pipeline.reserve(1).unwrap();
         drop(queue);
-        assert_eq!(pipeline.send(Box::default(), reservation, origin(Ack::Memory)).unwrap_err(), IngestError::Stopping);
+        assert_eq!(pipeline.send(Box::<RowGroup>::default(), reservation, origin(Ack::Memory)).unwrap_err(), IngestError::Stopping);
         assert_eq!(pipeline.probe().check(), Err(IngestError::Stopping));
     }
 
@@ -511,7 +520,7 @@ mod tests {
         let (pipeline, mut queue) = small();
         let send = |ack| {
             let reservation = pipeline.reserve(1).unwrap();
-            pipeline.send(Box::default(), reservation, origin(ack)).unwrap()
+            pipeline.send(Box::<RowGroup>::default(), reservation, origin(ack)).unwrap()
         };
         assert!(send(Ack::Memory).acked().await.is_ok());
         drop(queue.try_recv());
@@ -534,7 +543,7 @@ mod tests {
         let (pipeline, mut queue) = small();
         let send = || {
             let reservation = pipeline.reserve(1).unwrap();
-            pipeline.send(Box::default(), reservation, origin(Ack::Memory)).unwrap()
+            pipeline.send(Box::<RowGroup>::default(), reservation, origin(Ack::Memory)).unwrap()
         };
         // the overhead of one entry is more than a sixteenth of so little
         let pending = send();

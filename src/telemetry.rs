@@ -11,11 +11,14 @@
 //! Spans that a start finds in the journal count as received again, so the law holds within each run.
 
 mod families;
+mod signals;
+
+pub use signals::{Signal, SignalMetrics};
 
 use crate::numbers::to_u64;
 use families::{registered_counter, registered_counters, registered_gauge, registered_gauges, with_old_names};
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which receiver a span came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,17 +45,15 @@ impl Receiver {
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
-    accepted: ByReceiver,
-    refused: ByReceiver,
-    rejected: ByReceiver,
-    repeated: ByReceiver,
+    spans: SignalMetrics,
+    log_records: SignalMetrics,
+    metric_points: SignalMetrics,
     /// Attributes dropped because a later one of the same span had the same key.
     pub attributes_repeated: IntCounter,
     implausible: IntCounterVec,
     unpriced: IntCounterVec,
-    ledger: Arc<Mutex<Counts>>,
-    law: Law,
-    sent: IntCounter,
+    /// Two that show unpriced calls at once would both add.
+    showing: Arc<Mutex<()>>,
     /// The journal.
     pub journal: JournalMetrics,
     /// Span ids held to recognise repeats.
@@ -91,23 +92,12 @@ impl Metrics {
     /// If two metrics have one name, which a test rules out.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let by_receiver = |name: &str, help: &str| ByReceiver::registered(&registry, name, help);
         let counter = |name: &str, help: &str| registered_counter(&registry, name, help);
         let gauge = |name: &str, help: &str| registered_gauge(&registry, name, help);
         Ok(Self {
-            accepted: by_receiver("otelcol_receiver_accepted_spans", "Spans acknowledged to their sender.")?,
-            refused: by_receiver(
-                "otelcol_receiver_refused_spans",
-                "Spans answered with 'try again': nothing of them was kept. A request refused before it was read counts as 1.",
-            )?,
-            rejected: by_receiver(
-                "millrace_receiver_rejected_spans",
-                "Spans that are malformed, named in the answer to their sender. A request that cannot be read counts as 1.",
-            )?,
-            repeated: by_receiver(
-                "millrace_receiver_duplicate_spans",
-                "Spans that were accepted before: acknowledged again, not stored again.",
-            )?,
+            spans: SignalMetrics::registered(&registry, Signal::Traces)?,
+            log_records: SignalMetrics::registered(&registry, Signal::Logs)?,
+            metric_points: SignalMetrics::registered(&registry, Signal::Metrics)?,
             attributes_repeated: counter(
                 "millrace_attributes_repeated",
                 "Attributes dropped because a later one of the same span had the same key.",
@@ -124,9 +114,7 @@ impl Metrics {
                 "Calls of models without a given cost for which no price was found, by provider and model.",
                 &["provider", "model"],
             )?,
-            ledger: Arc::default(),
-            law: Law::registered(&registry)?,
-            sent: counter("otelcol_exporter_sent_spans", "Spans that ClickHouse confirmed.")?,
+            showing: Arc::default(),
             journal: JournalMetrics::registered(&registry)?,
             dedup_spans: gauge("millrace_dedup_spans", "Span ids held to recognise repeats.")?,
             queue_bytes: gauge("otelcol_exporter_queue_size", "Bytes held by spans and requests under way.")?,
@@ -160,10 +148,6 @@ impl Metrics {
         })
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Counts> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Counts calls with a value that cannot be true.
     pub fn count_implausible(&self, rule: &str, calls: u64) {
         self.implausible.with_label_values(&[rule]).inc_by(calls);
@@ -171,71 +155,11 @@ impl Metrics {
 
     /// Shows how many calls had no price since the start: provider, model and count of each pair, of which there are few.
     pub fn show_unpriced(&self, counts: &[(String, String, u64)]) {
-        // two that ask at once would both add
-        let _ledger = self.ledger();
+        let _alone = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
         for (provider, model, count) in counts {
             let shown = self.unpriced.with_label_values(&[provider, model]);
             shown.inc_by(count.saturating_sub(shown.get()));
         }
-    }
-
-    /// Counts spans that came in and are now pending.
-    pub fn take(&self, spans: usize) {
-        let mut ledger = self.ledger();
-        ledger.received += to_u64(spans);
-        ledger.pending += signed(spans);
-    }
-
-    /// Reverts a [`take`](Self::take): its caller will be told to try again, which is counted then.
-    pub fn untake(&self, spans: usize) {
-        let mut ledger = self.ledger();
-        debug_assert!(ledger.received >= to_u64(spans), "what is taken back was taken");
-        ledger.received = ledger.received.saturating_sub(to_u64(spans));
-        ledger.pending -= signed(spans);
-    }
-
-    /// Counts spans of an earlier run that still wait for ClickHouse.
-    pub fn recover(&self, spans: usize) {
-        self.take(spans);
-    }
-
-    /// Counts spans that are committed: `new` ones, and those that were accepted before.
-    pub fn accept(&self, receiver: Receiver, new: usize, repeated: usize) {
-        self.accepted.of(receiver).inc_by(to_u64(new));
-        if repeated > 0 {
-            self.repeated.of(receiver).inc_by(to_u64(repeated));
-            let mut ledger = self.ledger();
-            ledger.duplicate += to_u64(repeated);
-            ledger.pending -= signed(repeated);
-        }
-    }
-
-    /// Counts spans (or a request that was not read) that were answered with "try again".
-    pub fn refuse(&self, receiver: Receiver, spans: usize) {
-        self.refused.of(receiver).inc_by(to_u64(spans));
-        let mut ledger = self.ledger();
-        ledger.received += to_u64(spans);
-        ledger.refused += to_u64(spans);
-    }
-
-    /// Counts spans (or a request that could not be read) that are malformed.
-    pub fn reject(&self, receiver: Receiver, spans: usize) {
-        if spans == 0 {
-            return;
-        }
-        self.rejected.of(receiver).inc_by(to_u64(spans));
-        let mut ledger = self.ledger();
-        ledger.received += to_u64(spans);
-        ledger.rejected += to_u64(spans);
-    }
-
-    /// Counts spans that ended: stored in ClickHouse, or dead letters.
-    pub fn settle(&self, stored: usize, dead: usize) {
-        self.sent.inc_by(to_u64(stored));
-        let mut ledger = self.ledger();
-        ledger.stored += to_u64(stored);
-        ledger.dead_lettered += to_u64(dead);
-        ledger.pending -= signed(stored) + signed(dead);
     }
 
     /// Counts an insert that ClickHouse confirmed.
@@ -249,10 +173,20 @@ impl Metrics {
         self.clickhouse_endpoint_up.with_label_values(&[url]).set(i64::from(is_up));
     }
 
-    /// Spans that are not in ClickHouse yet.
+    /// What is counted of a signal.
+    #[must_use]
+    pub fn of(&self, signal: Signal) -> &SignalMetrics {
+        match signal {
+            Signal::Traces => &self.spans,
+            Signal::Logs => &self.log_records,
+            Signal::Metrics => &self.metric_points,
+        }
+    }
+
+    /// Rows of any signal that are not in ClickHouse yet.
     #[must_use]
     pub fn pending(&self) -> i64 {
-        self.ledger().pending
+        Signal::ALL.iter().map(|signal| self.of(*signal).pending()).sum()
     }
 
     /// All metrics in the Prometheus text format, version 0.0.4: the `prometheus` crate does not write OpenMetrics.
@@ -262,36 +196,11 @@ impl Metrics {
     pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut out = Vec::new();
         // held until all are read: the law holds in what is shown
-        let ledger = self.ledger();
-        self.law.show(&ledger);
+        let ledgers = Signal::ALL.map(|signal| self.of(signal).show());
         let families = with_old_names(self.registry.gather());
-        drop(ledger);
+        drop(ledgers);
         TextEncoder::new().encode(&families, &mut out)?;
         Ok(out)
-    }
-}
-
-/// A counter for each receiver.
-#[derive(Debug, Clone)]
-struct ByReceiver {
-    otlp_grpc: IntCounter,
-    otlp_http: IntCounter,
-    chat: IntCounter,
-}
-
-impl ByReceiver {
-    fn registered(registry: &Registry, name: &str, help: &str) -> Result<Self, prometheus::Error> {
-        let metric = registered_counters(registry, name, help, &["receiver", "transport"])?;
-        let of = |receiver: Receiver| metric.with_label_values(&receiver.labels());
-        Ok(Self { otlp_grpc: of(Receiver::OtlpGrpc), otlp_http: of(Receiver::OtlpHttp), chat: of(Receiver::Chat) })
-    }
-
-    fn of(&self, receiver: Receiver) -> &IntCounter {
-        match receiver {
-            Receiver::OtlpGrpc => &self.otlp_grpc,
-            Receiver::OtlpHttp => &self.otlp_http,
-            Receiver::Chat => &self.chat,
-        }
     }
 }
 
@@ -436,67 +345,6 @@ impl JoinMetrics {
     }
 }
 
-/// The spans of the law, moved between its terms under one lock.
-#[derive(Debug, Default)]
-struct Counts {
-    received: u64,
-    rejected: u64,
-    refused: u64,
-    duplicate: u64,
-    stored: u64,
-    dead_lettered: u64,
-    pending: i64,
-}
-
-#[derive(Debug, Clone)]
-struct Law {
-    received: IntCounter,
-    rejected: IntCounter,
-    refused: IntCounter,
-    duplicate: IntCounter,
-    stored: IntCounter,
-    dead_lettered: IntCounter,
-    pending: IntGauge,
-}
-
-impl Law {
-    fn registered(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str| registered_counter(registry, name, help);
-        Ok(Self {
-            received: counter("millrace_spans_received", "Spans received, whatever became of them.")?,
-            rejected: counter("millrace_spans_rejected", "Spans that are malformed.")?,
-            refused: counter("millrace_spans_refused", "Spans answered with 'try again'.")?,
-            duplicate: counter("millrace_spans_duplicate", "Spans that were accepted before.")?,
-            stored: counter("millrace_spans_stored", "Spans that ClickHouse confirmed.")?,
-            dead_lettered: counter(
-                "millrace_spans_dead_lettered",
-                "Spans that ClickHouse rejects for good, kept as dead letters, or lost to a damaged disk.",
-            )?,
-            pending: registered_gauge(registry, "millrace_spans_pending", "Spans received and not yet in ClickHouse.")?,
-        })
-    }
-
-    fn show(&self, counts: &Counts) {
-        let shown = [
-            (&self.received, counts.received),
-            (&self.rejected, counts.rejected),
-            (&self.refused, counts.refused),
-            (&self.duplicate, counts.duplicate),
-            (&self.stored, counts.stored),
-            (&self.dead_lettered, counts.dead_lettered),
-        ];
-        for (counter, now) in shown {
-            counter.reset();
-            counter.inc_by(now);
-        }
-        self.pending.set(counts.pending);
-    }
-}
-
-fn signed(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -504,11 +352,13 @@ mod tests {
 
     fn counted() -> Metrics {
         let metrics = Metrics::new().unwrap();
-        metrics.take(4);
-        metrics.accept(Receiver::OtlpGrpc, 3, 1);
-        metrics.reject(Receiver::OtlpGrpc, 5);
-        metrics.refuse(Receiver::Chat, 6);
-        metrics.settle(1, 1);
+        let spans = metrics.of(Signal::Traces);
+        spans.take(4);
+        spans.accept(Receiver::OtlpGrpc, 3, 1);
+        spans.reject(Receiver::OtlpGrpc, 5);
+        spans.refuse(Receiver::Chat, 6);
+        spans.settle(1, 1);
+        metrics.of(Signal::Logs).take(2);
         metrics.journal.set_aside("damaged", 7, false);
         metrics
     }

@@ -1,7 +1,6 @@
 //! Opens the journal and the index of accepted spans, which learns from it what an earlier run accepted: the folder is taken at once,
 //! and read while the listeners may answer already.
 
-use crate::clickhouse::schema::TABLE;
 use crate::config::Config;
 use crate::dedup::{DedupIndex, Noted};
 use crate::journal::{
@@ -39,7 +38,7 @@ pub(super) fn open(config: &Config, metrics: &Metrics) -> anyhow::Result<(Openin
     let options = Options {
         dir,
         config: config.journal.clone(),
-        table: format!("{}.{TABLE}", config.clickhouse.database),
+        database: config.clickhouse.database.to_string(),
         origin: random(),
         secret,
         keys_max: spans_max,

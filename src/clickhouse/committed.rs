@@ -14,14 +14,17 @@
 //! commit of that session. As long as no replica of the shard shows this, nobody knows what is committed, and the segment waits.
 
 use super::client::{Client, STATEMENT_TIMEOUT, within};
-use super::cluster::{ClusterName, TABLE, system_table};
+use super::cluster::{ClusterName, system_table};
 use super::errors::Failure;
 use super::inserts::NoneUnderWay;
 use super::nodes::{self, ClusterNode, NODE, SKIP_ABSENT};
-use crate::columns::native::frames::checksum_of;
+use super::row_keys::{self, RowKey};
+use crate::columns::Table;
 use crate::ids::SegmentId;
 use crate::workspace;
+use super::endpoints::InUse;
 use ::clickhouse::Row;
+use ::clickhouse::query::Query;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -30,24 +33,6 @@ use std::time::{Duration, Instant};
 /// How often the replicas of a shard are looked at, and the pause between.
 const LOOKS_MAX: usize = 5;
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
-
-/// What tells a row from others of its segment: a digest of what never changes after a row is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RowKey([u8; 16]);
-
-impl RowKey {
-    /// Of a row with these ids, times in nanoseconds (since 1970 and of its length), kind, service and workspace, as the columns
-    /// hold them; the default workspace is empty.
-    #[must_use]
-    pub fn of([trace, span, kind, service, workspace]: [&[u8]; 5], began: i64, duration: u64) -> Self {
-        let mut bytes = [began.to_le_bytes(), duration.to_le_bytes()].concat();
-        for text in [trace, span, kind, service, workspace] {
-            bytes.extend(text.len().to_le_bytes());
-            bytes.extend(text);
-        }
-        Self(checksum_of(&bytes))
-    }
-}
 
 /// Rows of a segment that are committed, and how many there are of each.
 pub type Committed = HashMap<RowKey, u64>;
@@ -63,6 +48,14 @@ struct Found<'a> {
     kind: &'a str,
     service: &'a str,
     workspace: &'a str,
+    rows: u64,
+}
+
+/// The same of records of another table.
+#[derive(Debug, Row, Deserialize)]
+struct FoundRecord {
+    node: u32,
+    hash: u64,
     rows: u64,
 }
 
@@ -111,7 +104,7 @@ enum Shown {
 /// If ClickHouse rejects a statement, is unreachable, does not answer in time, or cannot know it now.
 pub async fn ask(
     client: &Client,
-    segment: SegmentId,
+    (table, segment): (Table, SegmentId),
     began: Option<RangeInclusive<i64>>,
     over_by: Instant,
 ) -> Result<(NoneUnderWay, Committed), Failure> {
@@ -119,7 +112,7 @@ pub async fn ask(
         let (none_under_way, _it) = client.end_inserts(segment, over_by).await?;
         let committed = match began {
             None => Committed::new(),
-            Some(began) => rows_of(client, segment, began).await?.0,
+            Some(began) => rows_of(client, (table, segment), began).await?.0,
         };
         return Ok((none_under_way, committed));
     };
@@ -133,10 +126,10 @@ pub async fn ask(
     let shards: BTreeSet<u32> = nodes.iter().filter(is_absent).map(|node| node.shard).collect();
     for shard in shards {
         let members = nodes.iter().filter(|node| node.shard == shard && answering.contains(&node.number));
-        until_nothing_is_missing(client, cluster, shard, &members.map(|node| node.number).collect()).await?;
+        until_nothing_is_missing(client, (cluster, table), shard, &members.map(|node| node.number).collect()).await?;
     }
     let Some(began) = began else { return Ok((none_under_way, Committed::new())) };
-    let (committed, answered) = rows_of(client, segment, began).await?;
+    let (committed, answered) = rows_of(client, (table, segment), began).await?;
     if answering.is_subset(&answered) {
         Ok((none_under_way, committed))
     } else {
@@ -147,10 +140,13 @@ pub async fn ask(
 /// The rows that nodes have, and which nodes answered.
 async fn rows_of(
     client: &Client,
-    segment: SegmentId,
+    (table, segment): (Table, SegmentId),
     began: RangeInclusive<i64>,
 ) -> Result<(Committed, HashSet<u32>), Failure> {
-    let (question, endpoint) = client.question(&rows_statement(client, segment, &began));
+    let (question, endpoint) = client.question(&rows_statement(client, (table, segment), &began));
+    if table != Table::Traces {
+        return records_of(question, &endpoint).await;
+    }
     let mut rows = question.fetch::<Found<'_>>().map_err(|error| Failure::of(&error))?;
     let (mut committed, mut answered) = (Committed::new(), HashSet::new());
     while let Some(row) = endpoint.heard(within(STATEMENT_TIMEOUT, rows.next()).await)? {
@@ -164,31 +160,58 @@ async fn rows_of(
     Ok((committed, answered))
 }
 
+/// The same of records.
+async fn records_of(question: Query, endpoint: &InUse<'_>) -> Result<(Committed, HashSet<u32>), Failure> {
+    let mut rows = question.fetch::<FoundRecord>().map_err(|error| Failure::of(&error))?;
+    let (mut committed, mut answered) = (Committed::new(), HashSet::new());
+    while let Some(row) = endpoint.heard(within(STATEMENT_TIMEOUT, rows.next()).await)? {
+        answered.insert(row.node);
+        if row.rows > 0 {
+            let most = committed.entry(row_keys::of_hash(row.hash)).or_default();
+            *most = row.rows.max(*most);
+        }
+    }
+    Ok((committed, answered))
+}
+
+/// What is asked of a table: the values that tell rows apart and their number, what they are called, and a row without meaning.
+fn question(table: Table) -> (String, &'static str, &'static str) {
+    if table != Table::Traces {
+        let hash = row_keys::expression(table);
+        return (format!("{hash} AS hash"), "hash", "SELECT toUInt64(0), toUInt64(0)");
+    }
+    let values = format!(
+        "TraceId AS trace, SpanId AS span, toUnixTimestamp64Nano(Timestamp) AS began, toUInt64(Duration) AS duration, \
+         toString(SpanKind) AS kind, toString(ServiceName) AS service, ResourceAttributes['{}'] AS workspace",
+        workspace::ATTRIBUTE
+    );
+    let nothing = "SELECT '', '', toInt64(0), toUInt64(0), '', '', '', toUInt64(0)";
+    (values, "trace, span, began, duration, kind, service, workspace", nothing)
+}
+
 /// Rows that were deleted meanwhile were stored all the same.
-fn rows_statement(client: &Client, segment: SegmentId, began: &RangeInclusive<i64>) -> String {
-    let rows = |table: &str| {
+fn rows_statement(
+    client: &Client,
+    (table, segment): (Table, SegmentId),
+    began: &RangeInclusive<i64>,
+) -> String {
+    let (values, names, nothing) = question(table);
+    let rows = |of: &str| {
         format!(
-            "SELECT TraceId AS trace, SpanId AS span, toUnixTimestamp64Nano(Timestamp) AS began, toUInt64(Duration) AS duration, \
-             toString(SpanKind) AS kind, toString(ServiceName) AS service, ResourceAttributes['{}'] AS workspace, count() AS rows \
-             FROM {table} WHERE SegmentId = '{segment}' AND \
-             Timestamp BETWEEN fromUnixTimestamp64Nano({}) AND fromUnixTimestamp64Nano({}) \
-             GROUP BY trace, span, began, duration, kind, service, workspace",
-            workspace::ATTRIBUTE,
+            "SELECT {values}, count() AS rows FROM {of} WHERE SegmentId = '{segment}' AND \
+             {} BETWEEN fromUnixTimestamp64Nano({}) AND fromUnixTimestamp64Nano({}) GROUP BY {names}",
+            table.time_column(),
             began.start(),
             began.end(),
         )
     };
-    let columns = "trace, span, began, duration, kind, service, workspace, rows";
+    let (columns, full) = (format!("{names}, rows"), format!("{}.{}", client.database(), table.name()));
     match client.cluster() {
         None => {
-            format!(
-                "SELECT toUInt32(0) AS node, {columns} FROM ({}) SETTINGS apply_deleted_mask = 0",
-                rows(&client.table())
-            )
+            format!("SELECT toUInt32(0) AS node, {columns} FROM ({}) SETTINGS apply_deleted_mask = 0", rows(&full))
         }
         Some(cluster) => {
-            let nothing = "SELECT '', '', toInt64(0), toUInt64(0), '', '', '', toUInt64(0)";
-            let each = format!("{} UNION ALL {nothing}", rows(&format!("{}_local", client.table())));
+            let each = format!("{} UNION ALL {nothing}", rows(&format!("{full}_local")));
             format!(
                 "SELECT {} AS node, {columns} FROM {} {SKIP_ABSENT}, apply_deleted_mask = 0",
                 NODE,
@@ -206,14 +229,14 @@ fn of_each(cluster: &ClusterName, select: &str) -> String {
 /// Waits until a replica of a shard surely has everything that those who do not answer have committed. `members` answer.
 async fn until_nothing_is_missing(
     client: &Client,
-    cluster: &ClusterName,
+    (cluster, table): (&ClusterName, Table),
     shard: u32,
     members: &HashSet<u32>,
 ) -> Result<(), Failure> {
     let mut shown: BTreeMap<u32, Shown> = BTreeMap::new();
     let looks = if members.is_empty() { 0 } else { LOOKS_MAX };
     for _ in 0..looks {
-        let mut replicas = replicas(client, cluster).await?;
+        let mut replicas = replicas(client, (cluster, table)).await?;
         replicas.retain(|replica| members.contains(&replica.node));
         let names: HashSet<&str> = replicas.iter().map(|replica| replica.name.as_str()).collect();
         for replica in &replicas {
@@ -221,7 +244,7 @@ async fn until_nothing_is_missing(
             *shown = shown.after(replica, &names);
         }
         if shown.values().any(|shown| *shown == Shown::LogIsRead) {
-            let fetches = fetches(client, cluster).await?;
+            let fetches = fetches(client, (cluster, table)).await?;
             let has_read = shown.iter().filter(|(_, shown)| **shown == Shown::LogIsRead);
             if has_read.into_iter().any(|(node, _)| has_nothing_to_fetch(*node, &fetches, &names)) {
                 return Ok(());
@@ -256,23 +279,25 @@ fn has_nothing_to_fetch(node: u32, fetches: &[Fetch], answering: &HashSet<&str>)
 }
 
 /// The replicas that answer and have a session of their own.
-async fn replicas(client: &Client, cluster: &ClusterName) -> Result<Vec<Replica>, Failure> {
+async fn replicas(client: &Client, (cluster, table): (&ClusterName, Table)) -> Result<Vec<Replica>, Failure> {
     let sql = format!(
         "SELECT {NODE} AS node, replica_name AS name, mapKeys(mapFilter((name, is_active) -> is_active = 1, replica_is_active)) AS active, \
          toUInt64(log_max_index) AS log_end, toUInt64(log_pointer) AS log_pointer FROM {} \
-         WHERE database = '{}' AND table = '{TABLE}_local' AND NOT is_session_expired {SKIP_ABSENT}",
+         WHERE database = '{}' AND table = '{}_local' AND NOT is_session_expired {SKIP_ABSENT}",
         system_table(Some(cluster), "replicas"),
         client.database(),
+        table.name(),
     );
     client.rows(&sql).await
 }
 
 /// What nodes have to fetch.
-async fn fetches(client: &Client, cluster: &ClusterName) -> Result<Vec<Fetch>, Failure> {
+async fn fetches(client: &Client, (cluster, table): (&ClusterName, Table)) -> Result<Vec<Fetch>, Failure> {
     let each = format!(
         "SELECT 1 AS is_fetch, source_replica AS source FROM system.replication_queue WHERE database = '{}' AND \
-         table = '{TABLE}_local' AND type IN ('GET_PART', 'ATTACH_PART') UNION ALL SELECT 0, ''",
-        client.database()
+         table = '{}_local' AND type IN ('GET_PART', 'ATTACH_PART') UNION ALL SELECT 0, ''",
+        client.database(),
+        table.name(),
     );
     client
         .rows(&format!(

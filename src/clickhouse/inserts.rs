@@ -10,12 +10,12 @@
 //! not let its queries be seen, they are waited out: each was given a `max_execution_time`.
 
 use super::client::Client;
-use super::cluster::{TABLE, system_table};
+use super::cluster::system_table;
 use super::config::Database;
 use super::endpoints::Repeat;
 use super::errors::{Class, Failure};
 use super::nodes::{NODE, SKIP_ABSENT};
-use crate::columns::COLUMNS;
+use crate::columns::Table;
 use crate::ids::SegmentId;
 use ::clickhouse::Row;
 use bytes::Bytes;
@@ -37,6 +37,15 @@ const ASKED_MAX: usize = 50;
 const ASK_PAUSE: Duration = Duration::from_millis(100);
 /// How much later than told to ClickHouse may end an insert that takes too long.
 pub const OVERTIME: Duration = Duration::from_secs(30);
+
+/// Where blocks go.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'c> {
+    /// The table.
+    pub table: Table,
+    /// Its columns that the blocks have; `None`: those of this program.
+    pub columns: Option<&'c [String]>,
+}
 
 /// Proof that no insert of a segment is under way. It is spent by the next one.
 #[derive(Debug)]
@@ -60,8 +69,8 @@ struct UnderWay {
 }
 
 impl Client {
-    /// Inserts Native blocks in compressed frames as one insert, which ClickHouse must confirm within `confirm_within`, and gives up
-    /// by itself about then. The blocks have `columns`, or those of this program. The token makes a repeat of the same bytes
+    /// Inserts Native blocks of a table in compressed frames as one insert, which ClickHouse must confirm within `confirm_within`, and gives up
+    /// by itself about then.  The token makes a repeat of the same bytes
     /// harmless.
     ///
     /// # Errors
@@ -69,12 +78,12 @@ impl Client {
     pub async fn insert_frames(
         &self,
         frames: Bytes,
-        columns: Option<&[String]>,
+        into: Target<'_>,
         token: &str,
         confirm_within: Duration,
     ) -> Result<(), Failure> {
         // the token makes it one insert, at whatever endpoints it was tried
-        let insert = |http| self.insert_at(http, frames.clone(), columns, token, confirm_within);
+        let insert = |http| self.insert_at(http, frames.clone(), into, token, confirm_within);
         self.at_any(Repeat::Always, insert).await
     }
 
@@ -82,12 +91,12 @@ impl Client {
         &self,
         http: &::clickhouse::Client,
         frames: Bytes,
-        columns: Option<&[String]>,
+        into: Target<'_>,
         token: &str,
         confirm_within: Duration,
     ) -> Result<(), Failure> {
         let mut insert = http
-            .insert_formatted_with(insert_statement(self.database(), columns))
+            .insert_formatted_with(insert_statement(self.database(), into))
             .with_timeouts(Some(SEND_TIMEOUT), Some(confirm_within + ANSWER_TIMEOUT))
             .with_setting("max_execution_time", confirm_within.as_secs().max(1).to_string())
             .with_setting("decompress", "1")
@@ -114,12 +123,12 @@ impl Client {
     pub async fn insert_part(
         &self,
         frames: Bytes,
-        columns: &[String],
+        into: Target<'_>,
         token: &str,
         confirm_within: Duration,
         none_under_way: NoneUnderWay,
     ) -> Result<NoneUnderWay, Unconfirmed> {
-        match self.insert_frames(frames, Some(columns), token, confirm_within).await {
+        match self.insert_frames(frames, into, token, confirm_within).await {
             Ok(()) => Ok(none_under_way),
             Err(failure) => {
                 let over = failure.is_answer().then_some(none_under_way);
@@ -178,13 +187,13 @@ impl Client {
 
 /// The insert of Native blocks: names every column of theirs, so that a table with more fills those by default. Without
 /// `columns` they are those of this program.
-fn insert_statement(database: &Database, columns: Option<&[String]>) -> String {
+fn insert_statement(database: &Database, Target { table, columns }: Target<'_>) -> String {
     let quoted = |name: &str| format!("`{}`", name.replace(['`', '\\'], ""));
     let names: Vec<_> = match columns {
         Some(names) => names.iter().map(|name| quoted(name)).collect(),
-        None => COLUMNS.iter().map(|column| quoted(column.name)).collect(),
+        None => table.columns().iter().map(|column| quoted(column.name)).collect(),
     };
-    format!("INSERT INTO {database}.{TABLE} ({}) FORMAT Native", names.join(", "))
+    format!("INSERT INTO {database}.{} ({}) FORMAT Native", table.name(), names.join(", "))
 }
 
 /// Settings that every insert states, because their defaults moved between versions of ClickHouse.

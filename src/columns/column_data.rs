@@ -6,8 +6,8 @@ use super::build::nullable::Nullable;
 use super::build::strings::Strings;
 
 /// A column's content in a `RowGroup`: up to two levels of cumulative ends, then up to two runs of leaf bytes.
-#[derive(Default)]
-pub(super) struct ColumnData<'a> {
+#[derive(Debug, Default)]
+pub struct ColumnData<'a> {
     pub(super) ends: [&'a [u64]; 2],
     pub(super) leaves: [&'a [u8]; 2],
     /// For a column that may have fewer rows than the group.
@@ -76,8 +76,12 @@ impl<'a> ColumnData<'a> {
     }
 
     pub(super) fn nullable<const W: usize>(column: &'a Nullable<W>) -> Self {
-        let leaves = [column.nulls(), column.values()];
-        Self { leaves, ..Self::default() }.lagging(column.nulls().len(), [(1, 1), (0, W)])
+        Self::nullable_of(column.nulls(), column.values(), W)
+    }
+
+    /// Values of `width` bytes each, and a byte for each that says whether it is unknown.
+    pub(super) fn nullable_of(nulls: &'a [u8], values: &'a [u8], width: usize) -> Self {
+        Self { leaves: [nulls, values], ..Self::default() }.lagging(nulls.len(), [(1, 1), (0, width)])
     }
 
     /// Rows of the group's `rows` that it does not have.

@@ -8,7 +8,7 @@ use super::nested::{Events, EventsMark, Links, LinksMark};
 use super::row_limit::{RowTooLarge, fitting};
 use super::row_size::scalar_bytes;
 use super::scalars::{SpanScalars, StatusCode};
-use super::table::{COLUMNS, Source};
+use super::table::{SOURCES, Source};
 use super::typed::{CallSink, Entries, Filled, Kind, SpanView, TypedColumns, push_text};
 use crate::genai::plausible::Tally;
 use crate::ids::{SpanId, TraceId};
@@ -121,10 +121,10 @@ impl RowGroup {
     /// Bytes held, which is about what the rows take in a block.
     #[must_use]
     pub fn bytes_len(&self) -> usize {
-        COLUMNS
+        SOURCES
             .iter()
-            .map(|column| {
-                let content = self.column(column.source);
+            .map(|source| {
+                let content = self.column(*source);
                 content.ends.iter().map(|ends| size_of_val(*ends)).sum::<usize>()
                     + content.leaves.iter().map(|leaf| leaf.len()).sum::<usize>()
             })

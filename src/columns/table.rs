@@ -1,4 +1,4 @@
-//! THE column list of `otel_traces`.
+//! THE column list of `otel_traces`. The lists of the other tables are in `logs.rs` and `metrics.rs`; `tables.rs` names all of them.
 //!
 //! First the 22 columns of the OpenTelemetry ClickHouse exporter, with its names, types and literals, because Grafana
 //! and ClickStack find traces by them; then our own. The DDL, the insert and the tests all read [`COLUMNS`]. A new column
@@ -7,30 +7,8 @@
 //!
 //! Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, the traces table.
 
+use super::column::Column;
 use super::typed::{Costs, Counts, Texts};
-
-/// One column of the table.
-pub struct Column {
-    /// Its name; `Events.Name` is the nested form.
-    pub name: &'static str,
-    /// Its type in the table.
-    pub table_type: &'static str,
-    /// Its compression codec in the table.
-    pub codec: &'static str,
-    /// What rows have that were stored before there was this column; empty for the type's own default.
-    pub default: &'static str,
-    /// Its type in the blocks that Millrace sends; ClickHouse turns plain strings into its dictionary form.
-    pub wire_type: &'static str,
-    /// What fills it.
-    pub(super) source: Source,
-}
-
-impl Column {
-    /// Whether a row has a list or map of values.
-    pub(super) fn is_list(&self) -> bool {
-        self.wire_type.starts_with("Array(") || self.wire_type.starts_with("Map(")
-    }
-}
 
 /// What fills a column: one of those of a `RowGroup`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +68,9 @@ macro_rules! columns {
             wire_type: $wire_type,
             codec: $codec,
             default: concat!($($default)?),
-            source: Source::$source $(($of))?,
         }),*];
+        /// What fills each of them, in the same order.
+        pub(super) const SOURCES: &[Source] = &[$(Source::$source $(($of))?),*];
     };
 }
 

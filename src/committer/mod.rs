@@ -17,7 +17,7 @@ mod seal_timer;
 
 use crate::bounds::GROUP_BYTES;
 use crate::clickhouse::recent;
-use crate::columns::RowGroup;
+use crate::columns::{Rows, Table};
 use crate::dedup::{Checked, DedupIndex};
 use crate::ids::{ReportKey, SegmentId};
 use crate::journal::{Backlog, CommitError, Full, Gone, Journal, Lane, Outcome, SettleObserver, Waiter};
@@ -131,7 +131,8 @@ impl Committer {
 struct Running {
     parts: Committer,
     backlog: Backlog,
-    timers: [SealTimer; 2],
+    /// One for each lane and table that rows came for.
+    timers: Vec<SealTimer>,
     /// What the rows of a commit are known by; kept from commit to commit.
     keys: Vec<ReportKey>,
     room_checked: Instant,
@@ -149,7 +150,7 @@ impl Running {
         Self {
             parts,
             backlog,
-            timers: [Lane::Disk, Lane::Memory].map(SealTimer::new),
+            timers: Vec::new(),
             keys: Vec::new(),
             room_checked: Instant::now(),
             answered: (0, Instant::now()),
@@ -187,7 +188,7 @@ impl Running {
             }
         }
         for timer in &self.timers {
-            self.parts.journal.seal(timer.lane);
+            self.parts.journal.seal(timer.lane, timer.table);
         }
         Ok(())
     }
@@ -206,14 +207,14 @@ impl Running {
     fn seal_what_is_due(&mut self) {
         let (limits, age) = (self.parts.limits, self.age());
         for timer in &mut self.timers {
-            let Some(size) = self.parts.journal.active(timer.lane) else { continue };
+            let Some(size) = self.parts.journal.active(timer.lane, timer.table) else { continue };
             let is_full =
                 size.rows >= limits.rows || size.content_bytes >= limits.bytes || size.days >= DAYS_PER_SEGMENT;
             let now = Instant::now();
             timer.has_rows(now);
             let is_old = timer.due(age).is_some_and(|due| due <= now);
             if is_full || is_old && self.backlog.wants_more() {
-                self.parts.journal.seal(timer.lane);
+                self.parts.journal.seal(timer.lane, timer.table);
                 timer.is_sealed(now);
             }
         }
@@ -239,13 +240,15 @@ impl Running {
         let senders = group.len();
         let (memory, durable) = group.into_iter().partition(|entry: &Entry| entry.origin.ack == Ack::Memory);
         for (lane, entries) in [(Lane::Memory, memory), (Lane::Disk, durable)] {
-            let parts = self.without_repeats(entries);
-            let (parts, segment) = match lane {
-                Lane::Memory => self.commit_acknowledged(parts)?,
-                Lane::Disk => self.commit(lane, parts)?,
-            };
-            let rows: Vec<_> = parts.into_iter().map(|part| self.settle(part, segment)).collect();
-            self.parts.queue.reuse(rows.into_iter());
+            for (table, entries) in by_table(entries) {
+                let parts = self.without_repeats(entries);
+                let (parts, segment) = match lane {
+                    Lane::Memory => self.commit_acknowledged(table, parts)?,
+                    Lane::Disk => self.commit(lane, table, parts)?,
+                };
+                let rows: Vec<_> = parts.into_iter().map(|part| self.settle(part, segment)).collect();
+                self.parts.queue.reuse(rows.into_iter());
+            }
         }
         self.answered = (senders, Instant::now());
         Ok(())
@@ -267,18 +270,18 @@ impl Running {
         for mut entry in entries {
             let (dedup, keys) = (&mut self.parts.dedup, &mut self.keys);
             let Origin { workspace, dedup_window, is_keyed, .. } = &entry.origin;
-            let (seed, rows) = (dedup.seed_of(workspace), &entry.rows);
-            let checked = if *is_keyed {
-                dedup.insert_keyed(seed, rows, now, *dedup_window, keys)
-            } else {
-                Some(dedup.insert_all(seed, rows, now, *dedup_window, keys))
+            let seed = dedup.seed_of(workspace);
+            let checked = match &entry.rows {
+                Rows::Spans(spans) if *is_keyed => dedup.insert_keyed(seed, spans, now, *dedup_window, keys),
+                Rows::Spans(spans) => Some(dedup.insert_all(seed, spans, now, *dedup_window, keys)),
+                Rows::Records(records) => Some(dedup.insert_records(seed, records, now, *dedup_window, keys)),
             };
             let Some(Checked { repeated, .. }) = checked else {
                 self.refuse_key(entry);
                 continue;
             };
             if !repeated.is_empty() {
-                *entry.rows = entry.rows.without(&repeated);
+                entry.rows.leave_out(&repeated);
             }
             parts.push(Part { entry, repeated: repeated.len() });
         }
@@ -287,21 +290,22 @@ impl Running {
 
     /// A new call with the key of another one is not taken.
     fn refuse_key(&mut self, mut entry: Entry) {
-        let spans = entry.rows.rows();
-        self.parts.metrics.untake(spans);
+        let rows = entry.rows.rows();
+        let metrics = self.parts.metrics.of(entry.rows.table().signal());
+        metrics.untake(rows);
         if entry.is_answered() {
             // its sender has its OK, so it is counted here
-            self.parts.metrics.reject(entry.origin.receiver, spans);
+            metrics.reject(entry.origin.receiver, rows);
             tracing::warn!(why = %IngestError::KeyReused, "a call acknowledged from memory is not stored");
         }
         entry.answer(Err(IngestError::KeyReused));
     }
 
     /// What was committed: counts it, and answers now or once ClickHouse has it. Returns the rows, which nobody needs any more.
-    fn settle(&mut self, part: Part, segment: Option<SegmentId>) -> Box<RowGroup> {
+    fn settle(&mut self, part: Part, segment: Option<SegmentId>) -> Rows {
         let Part { mut entry, repeated } = part;
         let new = entry.rows.rows();
-        self.parts.metrics.accept(entry.origin.receiver, new, repeated);
+        self.parts.metrics.of(entry.rows.table().signal()).accept(entry.origin.receiver, new, repeated);
         // what a repeat repeats may be in memory only, or on its way to ClickHouse
         let weaker = repeated > 0 && self.backlog.view().rows_in_memory > 0;
         if entry.origin.ack == Ack::Stored || entry.origin.ack == Ack::Durable && weaker {
@@ -315,7 +319,8 @@ impl Running {
                 } else {
                     self.backlog.attach_to_memory(&waiter);
                 }
-                let open = self.timers.iter().filter_map(|timer| self.parts.journal.active_id(timer.lane));
+                let journal = &self.parts.journal;
+                let open = self.timers.iter().filter_map(|timer| journal.active_id(timer.lane, timer.table));
                 open.for_each(|id| self.backlog.attach(id, &waiter));
             }
             self.timers.iter_mut().for_each(SealTimer::is_awaited);
@@ -333,11 +338,11 @@ impl Running {
         self.parts.queue.close();
         let mut lost = 0;
         while let Some(mut entry) = self.parts.queue.try_recv() {
-            let spans = entry.rows.rows();
+            let rows = entry.rows.rows();
             if entry.is_answered() {
-                lost += spans;
+                lost += rows;
             } else {
-                self.parts.metrics.untake(spans);
+                self.parts.metrics.of(entry.rows.table().signal()).untake(rows);
                 entry.answer(Err(IngestError::JournalFailed));
             }
         }
@@ -377,6 +382,19 @@ impl Running {
             tracing::error!(%why, "refusing what is sent until that is over");
         }
     }
+}
+
+/// The entries of each table, in order. Nearly always there is one table.
+fn by_table(entries: Vec<Entry>) -> Vec<(Table, Vec<Entry>)> {
+    let mut tables: Vec<(Table, Vec<Entry>)> = Vec::new();
+    for entry in entries {
+        let table = entry.rows.table();
+        match tables.iter_mut().find(|(known, _)| *known == table) {
+            Some((_, of_table)) => of_table.push(entry),
+            None => tables.push((table, vec![entry])),
+        }
+    }
+    tables
 }
 
 /// An entry of which `repeated` rows are gone already.

@@ -1,4 +1,4 @@
-//! When the active segment of a lane is old enough to be handed to the exporter.
+//! When the active segment of a lane and table is old enough to be handed to the exporter.
 //!
 //! ```text
 //! at rest        row -> a sixteenth of it -> insert
@@ -9,6 +9,7 @@
 //! An insert and the merges that follow it have a fixed price, so rows are gathered as long as they may wait. A row that comes
 //! after a rest has nothing to gain from that. Measured: docs/performance.md.
 
+use crate::columns::Table;
 use crate::journal::Lane;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -26,9 +27,10 @@ pub(super) fn age(stored_by: Duration, insert_took: Duration) -> Duration {
     stored_by.saturating_sub(insert_took.min(stored_by / INSERT_SHARE_MAX))
 }
 
-/// The timer of one lane.
+/// The timer of one lane and table.
 pub(super) struct SealTimer {
     pub(super) lane: Lane,
+    pub(super) table: Table,
     /// When the active segment got its first row.
     began: Option<Instant>,
     /// A sender waits until ClickHouse has it.
@@ -38,8 +40,8 @@ pub(super) struct SealTimer {
 }
 
 impl SealTimer {
-    pub(super) fn new(lane: Lane) -> Self {
-        Self { lane, began: None, is_awaited: false, sealed: None }
+    pub(super) fn new(lane: Lane, table: Table) -> Self {
+        Self { lane, table, began: None, is_awaited: false, sealed: None }
     }
 
     /// The active segment has rows.
@@ -54,7 +56,7 @@ impl SealTimer {
 
     /// The segment was handed over, and the next one is empty.
     pub(super) fn is_sealed(&mut self, now: Instant) {
-        *self = Self { sealed: Some(now), ..Self::new(self.lane) };
+        *self = Self { sealed: Some(now), ..Self::new(self.lane, self.table) };
     }
 
     /// When the active segment is old enough, if rows are gathered for so long.
@@ -80,7 +82,7 @@ mod tests {
 
     #[test]
     fn rows_that_come_after_a_rest_are_sent_soon_and_those_of_a_steady_load_once_in_the_time_they_may_wait() {
-        let (start, mut timer, mut sealed) = (Instant::now(), SealTimer::new(Lane::Disk), Vec::new());
+        let (start, mut timer, mut sealed) = (Instant::now(), SealTimer::new(Lane::Disk, Table::Traces), Vec::new());
         // a row every 10 ms for 3 s, and one more after a rest
         let rows = (0..300).map(|row| start + millis(row * 10)).chain([start + millis(10_000)]);
         for now in rows {
@@ -99,7 +101,7 @@ mod tests {
     fn no_row_waits_longer_than_it_may_whenever_the_segment_before_was_sealed() {
         let start = Instant::now();
         for after in [0, 1, 49, 50, 500, 799, 800, 801, 5_000] {
-            let mut timer = SealTimer::new(Lane::Memory);
+            let mut timer = SealTimer::new(Lane::Memory, Table::Traces);
             timer.is_sealed(start);
             assert_eq!(timer.due(AGE), None, "there is nothing to send");
             let came = start + millis(after);
@@ -113,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_segment_that_somebody_waits_for_is_sent_at_once_and_the_next_is_gathered_again() {
-        let (start, mut timer) = (Instant::now(), SealTimer::new(Lane::Disk));
+        let (start, mut timer) = (Instant::now(), SealTimer::new(Lane::Disk, Table::Traces));
         timer.is_sealed(start);
         timer.has_rows(start + millis(1));
         timer.is_awaited();

@@ -4,6 +4,7 @@
 //! One thread owns it. It is a table of fixed size whose memory is not touched before it is used (`table.rs`):
 //!
 //! ```text
+//! record   of another table than that of spans: 128-bit hash of workspace, table and content, and of how many equal ones came before it
 //! span     128-bit hash of workspace, trace, id and kind under the secret of the journal: one half chooses the bucket
 //! report   64-bit hash of what was sent, without a secret: it is the same in every run and release
 //! key      16 bytes of both, as the journal keeps it (ids.rs)
@@ -27,7 +28,7 @@ mod warm;
 
 pub use noted::{Noted, ReportedAgain};
 
-use crate::columns::{RowGroup, SpanKind};
+use crate::columns::{Group as _, Records, RowGroup, SpanKind};
 use crate::ids::{ReportKey, SpanId, TraceId};
 use crate::numbers::{nanos_of, saturating_usize};
 use crate::time::UnixNanos;
@@ -173,15 +174,39 @@ impl DedupIndex {
         window: Duration,
         kept: &mut Vec<ReportKey>,
     ) -> Checked {
+        let checked = self.insert_keys(rows.rows(), keys_of(seed, rows), (now, window), kept);
+        self.noted.note(rows, &checked.reported_again);
+        checked
+    }
+
+    /// The same for records of any other table: each is new unless a record of a repeated request.
+    pub fn insert_records(
+        &mut self,
+        seed: Seed,
+        rows: &Records,
+        now: UnixNanos,
+        window: Duration,
+        kept: &mut Vec<ReportKey>,
+    ) -> Checked {
+        self.insert_keys(rows.rows(), keys_of_records(seed, rows), (now, window), kept)
+    }
+
+    fn insert_keys(
+        &mut self,
+        rows: usize,
+        keys_of_rows: impl Iterator<Item = ReportKey>,
+        (now, window): (UnixNanos, Duration),
+        kept: &mut Vec<ReportKey>,
+    ) -> Checked {
         let mut checked = Checked::default();
         if window.is_zero() || self.table.buckets == 0 {
-            kept.resize(kept.len() + rows.rows(), ReportKey::NONE);
+            kept.resize(kept.len() + rows, ReportKey::NONE);
             return checked;
         }
         self.advance(now);
         let within = self.ticks_of(window);
         let mut keys = std::mem::take(&mut self.keys);
-        keys.extend(keys_of(seed, rows));
+        keys.extend(keys_of_rows);
         for (chunk, start) in keys.chunks(ROWS_AHEAD).zip((0..).step_by(ROWS_AHEAD)) {
             self.table.fetch(chunk);
             for (key, row) in chunk.iter().zip(start..) {
@@ -198,7 +223,6 @@ impl DedupIndex {
         }
         keys.clear();
         self.keys = keys;
-        self.noted.note(rows, &checked.reported_again);
         checked
     }
 
@@ -248,6 +272,11 @@ impl DedupIndex {
     /// Undoes [`insert_all`](Self::insert_all).
     pub fn forget_all(&mut self, seed: Seed, rows: &RowGroup) {
         keys_of(seed, rows).for_each(|key| self.forget(key));
+    }
+
+    /// Undoes [`insert_records`](Self::insert_records).
+    pub fn forget_records(&mut self, seed: Seed, rows: &Records) {
+        keys_of_records(seed, rows).for_each(|key| self.forget(key));
     }
 
     /// Adds a report that was accepted at some time before `now`, read from the journal or the table at start. It
@@ -311,6 +340,15 @@ impl DedupIndex {
 fn keys_of(seed: Seed, rows: &RowGroup) -> impl Iterator<Item = ReportKey> {
     let spans = rows.ids().zip(rows.kinds()).zip(rows.fingerprints());
     spans.map(move |(((trace, span), kind), report)| DedupIndex::key(seed, (trace, span, kind), Some(*report)))
+}
+
+/// The content of a record tells it from all others of its table, so that its report is always the same.
+fn keys_of_records(seed: Seed, rows: &Records) -> impl Iterator<Item = ReportKey> {
+    let table = rows.table().name().as_bytes();
+    rows.identities().iter().map(move |identity| {
+        let content = identity.to_le_bytes();
+        DedupIndex::key(seed, (&content, b"", table), Some(XxHash3_64::oneshot(&content)))
+    })
 }
 
 /// Stands for the trace id, because a key identifies its call whatever trace the body names.

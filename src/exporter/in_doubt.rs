@@ -15,7 +15,8 @@ use super::rows::{Insert, Missing, Rows};
 use super::{CONFIRM_TIMEOUT_MAX, Delivered, Exporter, blocking, confirm_within, note_under_way, pause};
 use crate::bounds::BLOCK_BYTES;
 use crate::clickhouse::committed;
-use crate::clickhouse::{Class, Failure, NoneUnderWay, OVERTIME, Unconfirmed};
+use crate::clickhouse::{Class, Failure, NoneUnderWay, OVERTIME, Target, Unconfirmed};
+use crate::columns::Table;
 use crate::journal::{DeadLetterReason, History, InDoubt, Part, Segment};
 use std::ops::RangeInclusive;
 use std::time::Instant;
@@ -33,6 +34,7 @@ const TRIES: u32 = 4;
 struct Delivery<'e> {
     exporter: &'e Exporter,
     segment: &'e Segment,
+    table: Table,
     history: &'e mut History,
     /// How many rows of the segment are in the parts before.
     first_row: usize,
@@ -71,7 +73,7 @@ impl Exporter {
         rows: &InDoubt,
         history: &mut History,
     ) -> Result<Delivered, Failure> {
-        let mut delivery = Delivery { exporter: self, segment, history, first_row: 0, rows_dead: 0 };
+        let mut delivery = Delivery { exporter: self, segment, table: rows.table(), history, first_row: 0, rows_dead: 0 };
         for part in rows.parts() {
             delivery.part(part).await?;
         }
@@ -83,8 +85,9 @@ impl Delivery<'_> {
     async fn part(&mut self, part: Part) -> Result<(), Failure> {
         let is_large = part.content_bytes > BLOCK_BYTES;
         let _alone = if is_large { Some(self.exporter.state.large.lock().await) } else { None };
-        let (part, read) = blocking(part, |part| {
-            let rows = Rows::read(&part.frames)?;
+        let table = self.table;
+        let (part, read) = blocking(part, move |part| {
+            let rows = Rows::read(table, &part.frames)?;
             Some((Missing::all(&rows)?, rows))
         })
         .await;
@@ -211,7 +214,8 @@ impl Delivery<'_> {
         let token = format!("{}-{}-{}", search.token, rows.range.start, rows.range.end);
         let (bytes, within) = (frames.len(), confirm_within(self.history));
         let client = &self.exporter.client;
-        let inserted = client.insert_part(frames, &columns, &token, within, none_under_way).await;
+        let target = Target { table: self.table, columns: Some(&columns) };
+        let inserted = client.insert_part(frames, target, &token, within, none_under_way).await;
         let failure = inserted.as_ref().err().map(|unconfirmed| &unconfirmed.failure);
         self.exporter.count(bytes, failure);
         match failure {
@@ -224,7 +228,8 @@ impl Delivery<'_> {
     /// Makes sure that nothing of the segment is under way, and asks which of the rows are committed.
     async fn ask(&self, search: &mut Search) -> Result<NoneUnderWay, Failure> {
         let (client, id) = (&self.exporter.client, self.segment.id());
-        let (none_under_way, committed) = committed::ask(client, id, search.began.clone(), self.over_by()).await?;
+        let asked = committed::ask(client, (self.table, id), search.began.clone(), self.over_by());
+        let (none_under_way, committed) = asked.await?;
         search.missing.note(committed);
         Ok(none_under_way)
     }
@@ -243,6 +248,7 @@ impl Delivery<'_> {
         let id = self.segment.id();
         let verdict = DeadLetterReason {
             segment: id.to_string(),
+            table: self.table.name().to_owned(),
             rows: search.missing.count_in(&rows.range),
             code: failure.code,
             error: failure.detail.clone(),

@@ -19,7 +19,8 @@ mod in_doubt;
 mod rows;
 
 use crate::clickhouse::schema::Schema;
-use crate::clickhouse::{Availability, Class, Client, Failure, OVERTIME, View};
+use crate::clickhouse::{Availability, Class, Client, Failure, OVERTIME, Target, View};
+use crate::columns::Table;
 use crate::ids::SegmentId;
 use crate::journal::{Backlog, DeadLetters, History, LoadError, Loaded, Order, RowsLost, Segment, Whole};
 use crate::reconciler::counting::Notes;
@@ -217,7 +218,9 @@ impl Exporter {
                 }
             },
         );
-        self.notes.delivered(id, segment.is_recovered());
+        if segment.table() == Table::Traces {
+            self.notes.delivered(id, segment.is_recovered());
+        }
         match done.damage {
             None => settle(segment, move |segment| segment.stored(done.rows_dead)).await,
             Some(lost) => {
@@ -285,10 +288,11 @@ impl Exporter {
 
     async fn insert_whole(&self, whole: &Whole, history: &mut History) -> Result<(), Failure> {
         let within = confirm_within(history);
-        let (frames, columns, token) = (whole.frames().clone(), whole.columns(), whole.token());
+        let (frames, token) = (whole.frames().clone(), whole.token());
+        let target = Target { table: whole.table(), columns: whole.columns() };
         let bytes = frames.len();
         let began = Instant::now();
-        let inserted = self.client.insert_frames(frames, columns, &token, within).await;
+        let inserted = self.client.insert_frames(frames, target, &token, within).await;
         self.count(bytes, inserted.as_ref().err());
         if inserted.is_ok() {
             self.backlog.note_insert_took(began.elapsed());
@@ -357,7 +361,8 @@ impl Exporter {
         }
         let is_missing = schema_is_missing(failure);
         let pause = match () {
-            () if is_missing => Duration::ZERO,
+            // what is made at once is there then; what an operator has to make is not
+            () if is_missing && history.failures <= 1 => Duration::ZERO,
             // the next attempt, which looks at the rows, is not kept waiting; those after it are
             () if history.refusals > REFUSALS_MAX => HOLD_PAUSE,
             () => pause_after(failure, history.failures - 1),

@@ -2,7 +2,9 @@
 //!
 //! What is sent by itself is a half of what was sent before, so looking for a row costs about as much as reading all rows twice.
 
-use crate::clickhouse::committed::{Committed, RowKey};
+use crate::clickhouse::committed::Committed;
+use crate::clickhouse::row_keys::{self, RowKey};
+use crate::columns::Table;
 use crate::columns::merge::merge;
 use crate::columns::native::frames::{compress_pieces, decompress_frames};
 use crate::columns::native::parse::Block;
@@ -15,6 +17,8 @@ use std::ops::{Range, RangeInclusive};
 pub(super) struct Rows {
     /// Where they are among all rows of the part.
     pub(super) range: Range<usize>,
+    /// The table that they are for.
+    table: Table,
     /// One block; empty when there are none.
     block: Vec<u8>,
 }
@@ -35,7 +39,7 @@ pub(super) struct Insert {
 
 impl Rows {
     /// All rows of a part. `None` when they cannot be read, which checksums rule out.
-    pub(super) fn read(frames: &[u8]) -> Option<Self> {
+    pub(super) fn read(table: Table, frames: &[u8]) -> Option<Self> {
         let (mut content, mut block) = (Vec::new(), Vec::new());
         decompress_frames(frames, &mut content).ok()?;
         let (mut rest, mut blocks) = (content.as_slice(), Vec::new());
@@ -45,13 +49,13 @@ impl Rows {
             rest = next;
         }
         merge(&blocks, |_| true, &mut block);
-        Some(Self { range: 0..blocks.iter().map(Block::rows).sum(), block })
+        Some(Self { range: 0..blocks.iter().map(Block::rows).sum(), table, block })
     }
 
     /// When the first and the last of them began, in nanoseconds since 1970.
     pub(super) fn span_of_time(&self) -> Option<RangeInclusive<i64>> {
-        let times = self.parsed()?.i64s("Timestamp")?;
-        let (first, last) = times.fold((i64::MAX, i64::MIN), |(first, last), time| (first.min(time), last.max(time)));
+        let times = self.parsed()?.times(self.table.time_column())?;
+        let (first, last) = times.into_iter().fold((i64::MAX, i64::MIN), |(first, last), time| (first.min(time), last.max(time)));
         Some(first..=last)
     }
 
@@ -63,7 +67,7 @@ impl Rows {
         Some([start..middle, middle..end].map(|range| {
             let mut block = Vec::new();
             parsed.select(|row| range.contains(&(start + row)), &mut block);
-            Self { range, block }
+            Self { range, table: self.table, block }
         }))
     }
 
@@ -94,6 +98,9 @@ impl Rows {
     /// What tells them apart. `None` when they lack that.
     fn keys(&self) -> Option<Vec<RowKey>> {
         let block = self.parsed()?;
+        if self.table != Table::Traces {
+            return Some(row_keys::keys(self.table, &block));
+        }
         let ids = block.strings("TraceId")?.zip(block.strings("SpanId")?);
         // a block leaves out columns that its rows have nothing in
         let texts = |column| block.strings(column).map_or_else(|| vec![&[][..]; block.rows()], Iterator::collect);
@@ -160,7 +167,7 @@ mod tests {
                 encode_block(&[group], SegmentId::new(1, 2), &mut block);
                 Content::new(&block).into_iter().for_each(|content| compress_frame(content, &mut frames));
             }
-            let all = Rows::read(&frames).unwrap();
+            let all = Rows::read(Table::Traces, &frames).unwrap();
             prop_assume!(!all.range.is_empty());
             let missing = Missing::all(&all).unwrap();
             let (count, mut one_by_one) = (all.range.len(), Vec::new());

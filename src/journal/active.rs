@@ -8,11 +8,11 @@
 use super::config::Options;
 use super::disk::{Appendable, Folder};
 use super::error::{CommitError, Full, Gone};
-use super::format::{COLUMNS_HASH, FileName, FileState, Header};
+use super::format::{FileName, FileState, Header, columns_hash};
 use super::records::Record;
 use super::sealed::{Held, MemoryRecords};
 use super::segment_file::Place;
-use crate::columns::RowGroup;
+use crate::columns::{Group, Table};
 use crate::columns::native::encode::cut;
 use crate::columns::native::frames::Compressor;
 use crate::ids::{ReportKey, SegmentId};
@@ -29,6 +29,7 @@ pub(super) const BUFFER_KEPT_BYTES: usize = 16 << 20;
 /// A segment's file with its header, durable and without rows.
 pub(super) struct PreparedFile {
     pub(super) id: SegmentId,
+    pub(super) table: Table,
     pub(super) folder: Arc<dyn Folder>,
     pub(super) path: PathBuf,
     pub(super) file: Box<dyn Appendable>,
@@ -45,6 +46,7 @@ pub(super) struct ActiveSegment {
 /// The segment in memory that rows are added to.
 pub(super) struct MemorySegment {
     pub(super) id: SegmentId,
+    pub(super) table: Table,
     pub(super) frames: Vec<u8>,
     pub(super) records: MemoryRecords,
     pub(super) held: Held,
@@ -96,12 +98,18 @@ impl KeysOfCommit<'_> {
 
 impl PreparedFile {
     /// Makes the file of a segment.
-    pub(super) fn make(disk: &Arc<dyn Folder>, options: &Options, id: SegmentId) -> Result<Self, CommitError> {
+    pub(super) fn make(
+        disk: &Arc<dyn Folder>,
+        options: &Options,
+        id: SegmentId,
+        table: Table,
+    ) -> Result<Self, CommitError> {
         let path = options.dir.join(FileName { id, state: FileState::Open }.file());
         // it gets its name once its header is durable: one that is shorter was not left by a crash
         let begun = options.dir.join(FileName { id, state: FileState::New }.file());
         let created_nanos = id.number().cast_signed();
-        let header = Header { id, created_nanos, columns: *COLUMNS_HASH, table: options.table.clone() }.encode();
+        let name = format!("{}.{}", options.database, table.name());
+        let header = Header { id, created_nanos, columns: columns_hash(table), table: name }.encode();
         let mut file = disk.create(&begun).map_err(|error| {
             // nothing acknowledged is in a file that was not made
             if is_full(&error) { Full::Disk.into() } else { CommitError::NoFile(error) }
@@ -116,7 +124,7 @@ impl PreparedFile {
                 error => CommitError::Failed(error),
             }
         })?;
-        Ok(Self { id, folder: Arc::clone(disk), path, file, bytes: to_u64(header.len()) })
+        Ok(Self { id, table, folder: Arc::clone(disk), path, file, bytes: to_u64(header.len()) })
     }
 
     /// Whether its name does not lead to it.
@@ -144,7 +152,7 @@ impl ActiveSegment {
         &mut self,
         commit: &[u8],
         encoded: Encoded,
-        groups: &[&RowGroup],
+        groups: &[&impl Group],
         now: UnixNanos,
     ) -> Result<(), CommitError> {
         debug_assert!(!commit.is_empty(), "what is acknowledged is written");
@@ -195,9 +203,9 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 impl MemorySegment {
-    pub(super) fn new(id: SegmentId) -> Self {
+    pub(super) fn new(id: SegmentId, table: Table) -> Self {
         let (records, stats) = (MemoryRecords::default(), SegmentStats::default());
-        Self { id, frames: Vec::new(), records, held: Held::new(), stats }
+        Self { id, table, frames: Vec::new(), records, held: Held::new(), stats }
     }
 
     /// Adds a commit; returns the bytes that it takes.
@@ -205,7 +213,7 @@ impl MemorySegment {
         &mut self,
         commit: &[u8],
         encoded: Encoded,
-        groups: &[&RowGroup],
+        groups: &[&impl Group],
         keys: KeysOfCommit<'_>,
     ) -> usize {
         let before = self.bytes();
@@ -223,7 +231,7 @@ impl MemorySegment {
 }
 
 impl SegmentStats {
-    fn add(&mut self, groups: &[&RowGroup], encoded: Encoded, now: UnixNanos) {
+    fn add(&mut self, groups: &[&impl Group], encoded: Encoded, now: UnixNanos) {
         debug_assert_eq!(
             encoded.rows,
             groups.iter().map(|group| group.rows()).sum::<usize>(),
@@ -240,7 +248,12 @@ impl SegmentStats {
 
 impl Scratch {
     /// Encodes the rows into `frames`, block by block, each with its record if there are `keys`.
-    pub(super) fn encode(&mut self, groups: &[&RowGroup], id: SegmentId, keys: Option<KeysOfCommit<'_>>) -> Encoded {
+    pub(super) fn encode(
+        &mut self,
+        groups: &[&impl Group],
+        id: SegmentId,
+        keys: Option<KeysOfCommit<'_>>,
+    ) -> Encoded {
         self.frames.clear();
         let mut encoded = Encoded { rows: 0, content_bytes: 0 };
         let mut keys_left = keys.map_or(&[][..], |keys| keys.keys);

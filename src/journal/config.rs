@@ -30,8 +30,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// Its bounds.
     pub config: Config,
-    /// The table that its rows are for.
-    pub table: String,
+    /// The database of the tables that its rows are for.
+    pub database: String,
     /// Unlike that of any other opening.
     pub origin: u64,
     /// Secret of the keys of reports.

@@ -6,7 +6,8 @@
 //! ```
 
 use super::disk::{Disk, replace};
-use super::format::{self, COLUMNS_HASH, Header};
+use super::format::{self, Header, columns_hash};
+use crate::columns::Table;
 use crate::columns::native::frames::{Content, compress_frame, compress_pieces, decompress_frames};
 use crate::columns::native::parse::Block;
 use crate::ids::SegmentId;
@@ -21,6 +22,9 @@ use std::sync::Arc;
 pub struct DeadLetterReason {
     /// The segment that they came with.
     pub segment: String,
+    /// The table that they are for; absent: that of spans.
+    #[serde(default = "table_of_spans")]
+    pub table: String,
     /// How many.
     pub rows: usize,
     /// ClickHouse's error code.
@@ -32,10 +36,20 @@ pub struct DeadLetterReason {
 }
 
 impl DeadLetterReason {
+    /// The table that the rows are for.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        Table::named(&self.table).unwrap_or_default()
+    }
+
     fn unreadable(name: &str, why: &io::Error) -> Self {
         let error = format!("why it is here cannot be read: {name}.json: {why}");
-        Self { segment: name.to_owned(), rows: 0, code: None, error, at_nanos: 0 }
+        Self { segment: name.to_owned(), table: table_of_spans(), rows: 0, code: None, error, at_nanos: 0 }
     }
+}
+
+fn table_of_spans() -> String {
+    Table::Traces.name().to_owned()
 }
 
 /// One dead letter.
@@ -69,8 +83,8 @@ impl DeadLetters {
     /// On an I/O error: the rows must stay where they were.
     pub fn put(&self, id: SegmentId, first_row: usize, block: &[u8], verdict: &DeadLetterReason) -> io::Result<()> {
         self.disk.create_dir(&self.dir)?;
-        let columns = *COLUMNS_HASH;
-        let header = Header { id, created_nanos: verdict.at_nanos, columns, table: String::new() };
+        let (columns, table) = (columns_hash(verdict.table()), verdict.table.clone());
+        let header = Header { id, created_nanos: verdict.at_nanos, columns, table };
         let mut bytes = header.encode();
         match Content::new(block) {
             Some(content) => compress_frame(content, &mut bytes),
@@ -172,7 +186,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let letters = DeadLetters::new(folder.path().to_owned(), Arc::new(MachineDisk));
         let verdict =
-            DeadLetterReason { segment: "s".to_owned(), rows: 1, code: Some(53), error: "no".to_owned(), at_nanos: 7 };
+            DeadLetterReason { segment: "s".to_owned(), table: table_of_spans(), rows: 1, code: Some(53), error: "no".to_owned(), at_nanos: 7 };
         letters.put(SegmentId::new(1, 2), 3, b"", &verdict).unwrap();
         std::fs::write(folder.path().join("broken.json"), "{").unwrap();
         let [broken, whole] = letters.list().unwrap().try_into().unwrap();

@@ -13,6 +13,7 @@ use super::ledger::BOOT_FILE;
 use super::records;
 use super::view::BacklogView;
 use super::writer::Journal;
+use crate::columns::Table;
 use std::sync::Arc;
 
 impl Journal {
@@ -74,12 +75,13 @@ impl Journal {
 
     fn move_to(&mut self, folder: Arc<dyn Folder>) {
         // one that was prepared is in the folder that is gone
-        self.next = None;
+        let tables: Vec<Table> = self.open.keys().copied().collect();
+        self.open.values_mut().for_each(|open| open.next = None);
         self.displaced = None;
         self.backlog.occupy(Arc::clone(&folder));
         self.disk = folder;
         self.max_bytes = self.default_max_bytes();
-        self.prepare_next();
+        tables.into_iter().for_each(|table| self.prepare_next(table));
         tracing::warn!(folder = %self.options.dir.display(), "made a new folder for the journal; accepting");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0    8  "MILLRACE"
-//! 8    2  version of this format, little-endian as all numbers here: 2
+//! 8    2  version of this format, little-endian as all numbers here: 2, or 3 if its rows are not spans
 //! 10   2  length of the header
 //! 12   4  0
 //! 16  16  id of the segment, as ClickHouse carries a UUID
@@ -28,8 +28,7 @@
 //! ```
 
 use super::records::Record;
-use crate::columns::COLUMNS;
-use crate::columns::SEGMENT_ID;
+use crate::columns::{SEGMENT_ID, Table};
 use crate::columns::native::frames::{
     FRAME_HEADER_BYTES, check_frame, checksum_of, claimed_bytes, decompress_checked_frame,
 };
@@ -40,8 +39,10 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 const MAGIC: &[u8; 8] = b"MILLRACE";
-/// The version that is written. Every earlier one is read.
-pub(super) const FORMAT_VERSION: u16 = 2;
+/// The latest version that is written. Every earlier one is read.
+pub(super) const FORMAT_VERSION: u16 = 3;
+/// What a segment of spans has: an earlier release reads it. One of another table it leaves alone.
+const FORMAT_VERSION_OF_SPANS: u16 = 2;
 const FIXED_BYTES: usize = 49;
 /// Bytes of a table's name that a header has room for.
 const TABLE_BYTES_MAX: usize = 255;
@@ -51,12 +52,22 @@ const CHECKSUM_BYTES: usize = 16;
 /// The search for frames after damage checks at most so many times the bytes there are.
 const SEARCH_FACTOR: usize = 32;
 
-/// What the blocks of this program look like.
-pub(super) static COLUMNS_HASH: LazyLock<u64> = LazyLock::new(|| {
-    let list: String = COLUMNS.iter().map(|column| format!("{} {}\n", column.name, column.wire_type)).collect();
-    let [a, b, c, d, e, f, g, h, ..] = checksum_of(list.as_bytes());
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+/// Of each table what the blocks of this program look like.
+static COLUMNS_HASHES: LazyLock<Vec<(Table, u64)>> = LazyLock::new(|| {
+    let hash = |table: Table| {
+        let columns = table.columns().iter();
+        let list: String = columns.map(|column| format!("{} {}\n", column.name, column.wire_type)).collect();
+        let [a, b, c, d, e, f, g, h, ..] = checksum_of(list.as_bytes());
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    };
+    Table::ALL.into_iter().map(|table| (table, hash(table))).collect()
 });
+
+/// What the blocks of this program for a table look like.
+pub(super) fn columns_hash(table: Table) -> u64 {
+    let found = COLUMNS_HASHES.iter().find(|(of, _)| *of == table);
+    found.expect("each table has a list of columns").1
+}
 
 /// What a segment's file says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,12 +90,19 @@ pub enum Unreadable {
 }
 
 impl Header {
+    /// The table that its rows are for. A name that is not one of ours is that of spans.
+    pub(super) fn table(&self) -> Table {
+        Table::named(&self.table).unwrap_or_default()
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let (table, _cut_off) = self.table.as_bytes().split_at(self.table.len().min(TABLE_BYTES_MAX));
         let length = FIXED_BYTES + table.len() + CHECKSUM_BYTES;
         let mut out = Vec::with_capacity(length);
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        let is_of_spans = self.table() == Table::Traces;
+        let version = if is_of_spans { FORMAT_VERSION_OF_SPANS } else { FORMAT_VERSION };
+        out.extend_from_slice(&version.to_le_bytes());
         out.extend_from_slice(&u16::try_from(length).expect("a header is short").to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.id.wire_bytes());

@@ -12,6 +12,7 @@
 use super::format::{Scan, Unreadable};
 use crate::bounds::BLOCK_BYTES;
 use crate::columns::native::frames::{checksum_of, decompress_checked_frame, shape_of};
+use crate::columns::Table;
 use crate::columns::native::parse::{Block, Malformed};
 use crate::ids::SegmentId;
 use bytes::Bytes;
@@ -30,6 +31,7 @@ pub enum Loaded {
 #[derive(Debug)]
 pub struct Whole {
     pub(super) id: SegmentId,
+    pub(super) table: Table,
     pub(super) frames: Bytes,
     pub(super) columns: Option<Vec<String>>,
 }
@@ -38,6 +40,7 @@ pub struct Whole {
 #[derive(Debug)]
 pub struct InDoubt {
     pub(super) id: SegmentId,
+    pub(super) table: Table,
     pub(super) frames: Bytes,
     pub(super) damage: Option<RowsLost>,
 }
@@ -102,6 +105,12 @@ impl LoadError {
 }
 
 impl Whole {
+    /// The table that its rows are for.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        self.table
+    }
+
     /// What ClickHouse gets.
     #[must_use]
     pub fn frames(&self) -> &Bytes {
@@ -136,6 +145,12 @@ impl Whole {
 }
 
 impl InDoubt {
+    /// The table that its rows are for.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        self.table
+    }
+
     /// What damage took, if there is any.
     #[must_use]
     pub fn damage(&self) -> Option<RowsLost> {

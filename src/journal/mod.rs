@@ -6,6 +6,7 @@
 //!
 //! writing   writer.rs        commit and seal
 //!           active.rs        the segments that rows are added to
+//!           open_segments.rs those of one table
 //!           displaced.rs     what happens when the folder is removed under a running journal
 //! opening   config.rs  open.rs
 //!           recover.rs       the start after whatever happened before
@@ -45,6 +46,7 @@ mod identities;
 mod ledger;
 mod loaded;
 mod open;
+mod open_segments;
 mod queue;
 mod records;
 mod recover;

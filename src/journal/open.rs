@@ -10,7 +10,9 @@ use super::recover::Recovered;
 use super::replay::Replay;
 use super::segment_file::Descriptors;
 use super::writer::Journal;
+use crate::columns::Table;
 use crate::telemetry::Metrics;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,9 +37,7 @@ impl Unread {
             max_bytes: u64::MAX,
             last_number: 0,
             latest: options.now,
-            on_disk: None,
-            in_memory: None,
-            next: None,
+            open: BTreeMap::new(),
             scratch: Scratch::default(),
             options,
         }))
@@ -59,7 +59,7 @@ impl Unread {
         let recovered = journal.recover(replay);
         let recovered = recovered.map_err(|source| OpenError::Io { dir: journal.options.dir.clone(), source })?;
         journal.max_bytes = journal.default_max_bytes();
-        journal.prepare_next();
+        journal.prepare_next(Table::Traces);
         Ok((journal, recovered))
     }
 }

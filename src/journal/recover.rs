@@ -19,6 +19,7 @@ use super::sealed::{Body, Sealed};
 use super::segment_file::SegmentFile;
 use super::writer::Journal;
 use crate::bounds::SEGMENT_FILE_BYTES_MAX;
+use crate::columns::Table;
 use crate::ids::SegmentId;
 use crate::numbers::to_u64;
 use crate::time::UnixNanos;
@@ -61,6 +62,8 @@ struct Found {
     bytes: u64,
     /// How many bytes its header has, or why it cannot be read.
     header: Result<usize, Unreadable>,
+    /// What its header says; without one that of spans.
+    table: Table,
     /// Its name says another id than its header, or another file says the same.
     is_odd: bool,
 }
@@ -118,6 +121,7 @@ impl Journal {
                 Judged::Waits(waits) => {
                     recovered.torn_bytes += file.bytes - waits.bytes;
                     recovered.count(waits.rows);
+                    self.metrics.of(file.table.signal()).recover(waits.rows);
                     let in_doubt = recovered.in_doubt || file.is_odd || before.is_foreign(id);
                     let is_foreign = before.is_exact && before.is_foreign(id);
                     self.take_in(file, waits, in_doubt, is_foreign, &mut all_renamed);
@@ -136,7 +140,6 @@ impl Journal {
             .into_iter()
             .rev()
             .for_each(|(path, bytes)| self.backlog.retained().retain(Arc::clone(&self.disk), path, bytes));
-        self.metrics.recover(recovered.rows);
         self.begin_run(all_renamed)?;
         Ok(recovered)
     }
@@ -196,7 +199,7 @@ impl Journal {
 
     /// A segment that waits for ClickHouse again. One that was being written may have been sealed and sent, and its new name lost.
     fn take_in(&self, file: Found, waits: Waits, in_doubt: bool, is_foreign: bool, all_renamed: &mut bool) {
-        let (id, Waits { rows, bytes, is_counted }) = (file.name.id, waits);
+        let (id, table, Waits { rows, bytes, is_counted }) = (file.name.id, file.table, waits);
         let in_doubt = in_doubt || matches!(file.name.state, FileState::Doubt { .. });
         let path = if in_doubt {
             self.doubted(file.path, id, rows, all_renamed)
@@ -206,6 +209,8 @@ impl Journal {
         let open = self.disk.open(&path).ok();
         self.backlog.push(Sealed {
             id,
+            table,
+            counted_as: table,
             body: Body::File(SegmentFile::new(Arc::clone(&self.disk), path, open, &self.descriptors)),
             rows,
             bytes,
@@ -261,8 +266,9 @@ impl Journal {
             };
             let header = Header::read(&front);
             let id = header.as_ref().map_or(name.id, |(header, _)| header.id);
+            let table = header.as_ref().map_or(Table::default(), |(header, _)| header.table());
             let (header, is_odd) = (header.map(|(_, bytes)| bytes), id != name.id);
-            let found = Found { name: FileName { id, ..name }, path, bytes: entry.bytes, header, is_odd };
+            let found = Found { name: FileName { id, ..name }, path, bytes: entry.bytes, header, table, is_odd };
             by_id.entry(id).or_default().push(found);
         }
         let mut one_each = Vec::new();
@@ -301,8 +307,10 @@ impl Journal {
             }
             let name = FileName { id: *id, state: FileState::Waiting { rows: noted.rows } }.file();
             if before.is_exact {
-                self.metrics.recover(noted.rows);
-                self.metrics.settle(0, noted.rows);
+                // the ledger does not say of which signal they are
+                let metrics = self.metrics.of(Table::default().signal());
+                metrics.recover(noted.rows);
+                metrics.settle(0, noted.rows);
                 self.lose(name, Reason::Missing, RowsLost::exactly(noted.rows));
             } else {
                 tracing::warn!(
@@ -355,8 +363,9 @@ impl Journal {
 
     /// No row of a file is to be had.
     fn lose_whole(&self, file: &Found, reason: Reason, rows: usize, before: &Before) -> io::Result<Judged> {
-        self.metrics.recover(rows);
-        self.metrics.settle(0, rows);
+        let metrics = self.metrics.of(file.table.signal());
+        metrics.recover(rows);
+        metrics.settle(0, rows);
         self.aside(&file.path, reason, RowsLost { rows, is_exact: before.is_exact })?;
         Ok(Judged::Aside)
     }

@@ -2,6 +2,7 @@
 
 use super::disk::FileId;
 use super::segment_file::SegmentFile;
+use crate::columns::Table;
 use crate::ids::SegmentId;
 use crate::numbers::to_u64;
 use crate::time::UnixNanos;
@@ -28,6 +29,10 @@ pub(super) struct MemoryRecords {
 /// A sealed segment.
 pub(super) struct Sealed {
     pub(super) id: SegmentId,
+    /// The table that its rows are for.
+    pub(super) table: Table,
+    /// The one that they were counted for when they came, or were found: of a file without a header the table shows when it is read.
+    pub(super) counted_as: Table,
     pub(super) body: Body,
     pub(super) rows: usize,
     pub(super) bytes: u64,
@@ -58,13 +63,15 @@ pub(super) struct SegmentSize {
 
 impl Sealed {
     /// A segment of this run, which ClickHouse has not seen.
-    pub(super) fn of_this_run(id: SegmentId, body: Body, rows: usize, bytes: u64, oldest: UnixNanos) -> Self {
+    pub(super) fn of_this_run((id, table): (SegmentId, Table), body: Body, rows: usize, bytes: u64, oldest: UnixNanos) -> Self {
         debug_assert!(rows > 0, "an empty segment is not sealed");
         if let Body::Memory { frames, records, .. } = &body {
             debug_assert_eq!(to_u64(frames.len() + records.bytes.len()), bytes, "its size is what it holds");
         }
         Self {
             id,
+            table,
+            counted_as: table,
             body,
             rows,
             bytes,

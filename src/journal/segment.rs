@@ -2,12 +2,13 @@
 
 use super::aside::{self, Aside, Reason, move_aside};
 use super::backlog::{Backlog, State};
-use super::format::{self, COLUMNS_HASH, Damage, FileName, FileState};
+use super::format::{self, Damage, FileName, FileState, columns_hash};
 use super::loaded::{InDoubt, LoadError, Loaded, RowsLost, Whole, columns_of};
 use super::queue::{History, Next, Order, Waiting};
 use super::sealed::{Body, Sealed};
 use super::segment_file::SegmentFile;
 use super::waiters::Outcome;
+use crate::columns::Table;
 use crate::ids::SegmentId;
 use crate::numbers::to_u64;
 use bytes::Bytes;
@@ -103,6 +104,12 @@ impl Segment {
         self.sealed.id
     }
 
+    /// The table that its rows are for.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        self.sealed.table
+    }
+
     /// Its rows.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -143,8 +150,17 @@ impl Segment {
         if self.sealed.is_recovered {
             found = found.of(id, &bytes);
         }
-        let is_ours = found.header.as_ref().is_some_and(|header| header.columns == *COLUMNS_HASH);
+        let is_ours = found.header.as_ref().is_some_and(|header| header.columns == columns_hash(header.table()));
         let columns = if is_ours { None } else { Some(columns_of(&bytes, &found)?) };
+        match (&found.header, &columns) {
+            (Some(header), _) => self.sealed.table = header.table(),
+            // without its header, the columns tell
+            (None, Some(names)) => {
+                let table = Table::of_columns(names.iter().map(String::as_str));
+                self.sealed.table = table.unwrap_or(self.sealed.table);
+            }
+            (None, None) => {}
+        }
         let as_written = !self.sealed.is_recovered && to_u64(bytes.len()) == self.sealed.bytes;
         // a file that was cut between two frames looks whole: its rows must be counted
         let rows_good =
@@ -164,12 +180,12 @@ impl Segment {
     }
 
     fn loaded(&self, frames: Bytes, columns: Option<Vec<String>>, damage: Option<RowsLost>) -> Loaded {
-        let id = self.sealed.id;
+        let Sealed { id, table, .. } = self.sealed;
         if self.sealed.in_doubt {
-            Loaded::InDoubt(InDoubt { id, frames, damage })
+            Loaded::InDoubt(InDoubt { id, table, frames, damage })
         } else {
             assert!(damage.is_none(), "a damaged segment is in doubt: it is never sent as a whole");
-            Loaded::Whole(Whole { id, frames, columns })
+            Loaded::Whole(Whole { id, table, frames, columns })
         }
     }
 
@@ -177,7 +193,7 @@ impl Segment {
     pub fn stored(self, rows_dead: usize) {
         let Self { sealed, backlog, .. } = self;
         let rows_stored = sealed.rows.checked_sub(rows_dead).expect("dead letters are rows of the segment");
-        backlog.0.metrics.settle(rows_stored, rows_dead);
+        backlog.0.metrics.of(sealed.counted_as.signal()).settle(rows_stored, rows_dead);
         match &sealed.body {
             Body::File(file) if !file.place().is_left() => retain(&backlog, &sealed, file),
             Body::File(_) => {}
@@ -191,7 +207,7 @@ impl Segment {
     /// A later Millrace wrote it, and can read it: its file stays where it is.
     pub fn leave(self, why: &str) {
         let Self { sealed, backlog, .. } = self;
-        backlog.0.metrics.settle(0, sealed.rows);
+        backlog.0.metrics.of(sealed.counted_as.signal()).settle(0, sealed.rows);
         tracing::error!(segment = %sealed.id, why, "a segment of the journal is left where it is");
         end(&backlog, sealed.id, Outcome::DeadLettered);
     }
@@ -203,7 +219,7 @@ impl Segment {
         let gone = lost.rows + rows_dead;
         // of a segment that was not counted there may be more
         debug_assert!(gone <= sealed.rows || !sealed.is_counted || sealed.is_recovered, "{gone} of {}", sealed.rows);
-        backlog.0.metrics.settle(sealed.rows.saturating_sub(gone), gone);
+        backlog.0.metrics.of(sealed.counted_as.signal()).settle(sealed.rows.saturating_sub(gone), gone);
         if let Body::File(file) = &sealed.body {
             move_file_aside(&backlog, &sealed, file, lost, why);
         }
@@ -218,8 +234,8 @@ impl Segment {
     pub fn mark_in_doubt(&mut self, whole: Whole) -> io::Result<InDoubt> {
         assert_eq!(whole.id, self.sealed.id, "what was loaded from a segment belongs to it");
         self.set_in_doubt()?;
-        let Whole { id, frames, .. } = whole;
-        Ok(InDoubt { id, frames, damage: None })
+        let Whole { id, table, frames, .. } = whole;
+        Ok(InDoubt { id, table, frames, damage: None })
     }
 
     fn set_in_doubt(&mut self) -> io::Result<()> {

@@ -7,17 +7,19 @@ use super::disk::Folder;
 use super::error::{CommitError, Full};
 use super::format::{FileName, FileState};
 use super::ledger::Acknowledged;
+use super::open_segments::OpenSegments;
 use super::records::hash_of_secret;
 use super::sealed::{Body, Sealed};
 use super::segment_file::{Descriptors, SegmentFile};
 use super::view::{ActiveTotals, ActiveView};
-use crate::columns::RowGroup;
+use crate::columns::{Group, Table};
 use crate::ids::{ReportKey, SegmentId};
 use crate::numbers::to_u64;
 use crate::sizes::ByteSize;
 use crate::telemetry::Metrics;
 use crate::time::UnixNanos;
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
@@ -49,9 +51,8 @@ pub struct Journal {
     pub(super) last_number: u64,
     /// When rows were last committed.
     pub(super) latest: UnixNanos,
-    pub(super) on_disk: Option<ActiveSegment>,
-    pub(super) in_memory: Option<MemorySegment>,
-    pub(super) next: Option<mpsc::Receiver<Result<PreparedFile, CommitError>>>,
+    /// The segments that rows are added to: a segment is for one table.
+    pub(super) open: BTreeMap<Table, OpenSegments>,
     pub(super) scratch: Scratch,
 }
 
@@ -108,7 +109,7 @@ impl Journal {
         }
     }
 
-    /// Adds rows, as one block or as many as their size asks for, and makes them durable on disk, with the keys that the dedup
+    /// Adds rows of one table, as one block or as many as their size asks for, and makes them durable on disk, with the keys that the dedup
     /// index knows them by: one a row, or none at all. All of them are one write and one fsync.
     ///
     /// # Errors
@@ -116,7 +117,7 @@ impl Journal {
     pub fn commit(
         &mut self,
         lane: Lane,
-        groups: &[&RowGroup],
+        groups: &[&impl Group],
         keys: &[ReportKey],
         now: UnixNanos,
     ) -> Result<Committed, CommitError> {
@@ -144,16 +145,17 @@ impl Journal {
     fn commit_to_disk(
         &mut self,
         scratch: &mut Scratch,
-        groups: &[&RowGroup],
+        groups: &[&impl Group],
         keys: KeysOfCommit<'_>,
     ) -> Result<Committed, CommitError> {
-        let active = self.begin_on_disk()?;
+        let table = table_of(groups);
+        let active = self.begin_on_disk(table)?;
         let encoded = scratch.encode(groups, active.file.id, Some(keys));
         if let Err(error) = active.write(&scratch.frames, encoded, groups, keys.accepted_at) {
             if matches!(error, CommitError::Gone(_)) {
                 // what was acknowledged before is sent as long as it is open; nothing more is added
-                self.seal(Lane::Disk);
-                self.on_disk = None;
+                self.seal(Lane::Disk, table);
+                self.open.entry(table).or_default().on_disk = None;
                 let _again_with_the_next_commit = self.put_in_place();
             }
             return Err(error);
@@ -167,48 +169,55 @@ impl Journal {
         Ok(committed)
     }
 
-    fn commit_to_memory(&mut self, scratch: &mut Scratch, groups: &[&RowGroup], keys: KeysOfCommit<'_>) -> Committed {
-        let active = self.begin_in_memory();
+    fn commit_to_memory(
+        &mut self,
+        scratch: &mut Scratch,
+        groups: &[&impl Group],
+        keys: KeysOfCommit<'_>,
+    ) -> Committed {
+        let active = self.begin_in_memory(table_of(groups));
         let encoded = scratch.encode(groups, active.id, None);
         let frame_bytes = active.add(&scratch.frames, encoded, groups, keys);
         Committed { segment: active.id, frame_bytes }
     }
 
     /// Keeps something until the memory segment that rows were just added to is stored.
-    pub fn hold(&mut self, held: Box<dyn Any + Send + Sync>) {
-        self.in_memory.as_mut().expect("rows were just committed to memory").held.push(held);
+    pub fn hold(&mut self, table: Table, held: Box<dyn Any + Send + Sync>) {
+        let open = self.open.get_mut(&table).and_then(|open| open.in_memory.as_mut());
+        open.expect("rows were just committed to memory").held.push(held);
     }
 
     /// The id of the active segment, if it has rows.
     #[must_use]
-    pub fn active_id(&self, lane: Lane) -> Option<SegmentId> {
+    pub fn active_id(&self, lane: Lane, table: Table) -> Option<SegmentId> {
+        let open = self.open.get(&table)?;
         match lane {
-            Lane::Disk => self.on_disk.as_ref().filter(|active| active.stats.rows > 0).map(|active| active.file.id),
-            Lane::Memory => self.in_memory.as_ref().filter(|active| active.stats.rows > 0).map(|active| active.id),
+            Lane::Disk => open.on_disk.as_ref().filter(|active| active.stats.rows > 0).map(|active| active.file.id),
+            Lane::Memory => open.in_memory.as_ref().filter(|active| active.stats.rows > 0).map(|active| active.id),
         }
     }
 
     /// The active segment on disk, made when there is none.
-    fn begin_on_disk(&mut self) -> Result<&mut ActiveSegment, CommitError> {
-        let active = match self.on_disk.take() {
+    fn begin_on_disk(&mut self, table: Table) -> Result<&mut ActiveSegment, CommitError> {
+        let active = match self.open.entry(table).or_default().on_disk.take() {
             Some(active) => active,
             None => {
-                let file = self.take_prepared()?;
+                let file = self.take_prepared(table)?;
                 // its header, and its name in the folder
                 self.metrics.journal.fsyncs.inc_by(2);
                 ActiveSegment::new(file)
             }
         };
-        Ok(self.on_disk.insert(active))
+        Ok(self.open.entry(table).or_default().on_disk.insert(active))
     }
 
     /// The one in memory.
-    fn begin_in_memory(&mut self) -> &mut MemorySegment {
-        let active = match self.in_memory.take() {
+    fn begin_in_memory(&mut self, table: Table) -> &mut MemorySegment {
+        let active = match self.open.entry(table).or_default().in_memory.take() {
             Some(active) => active,
-            None => MemorySegment::new(self.next_id()),
+            None => MemorySegment::new(self.next_id(), table),
         };
-        self.in_memory.insert(active)
+        self.open.entry(table).or_default().in_memory.insert(active)
     }
 
     /// Numbers rise, and none is before the time, so that it tells about when.
@@ -220,8 +229,8 @@ impl Journal {
     }
 
     /// The file that was prepared, or one made now.
-    fn take_prepared(&mut self) -> Result<PreparedFile, CommitError> {
-        let prepared = self.next.take().and_then(|next| next.recv().ok());
+    fn take_prepared(&mut self, table: Table) -> Result<PreparedFile, CommitError> {
+        let prepared = self.open.entry(table).or_default().next.take().and_then(|next| next.recv().ok());
         match prepared {
             Some(Ok(file)) if !file.is_left() => Ok(file),
             // after a failed fsync no later one proves anything
@@ -229,34 +238,35 @@ impl Journal {
             // there was no room, or no file to be had: long ago, for a reason that may be gone
             Some(Ok(_) | Err(CommitError::Full(_) | CommitError::NoFile(_) | CommitError::Gone(_))) | None => {
                 let id = self.next_id();
-                PreparedFile::make(&self.disk, &self.options, id)
+                PreparedFile::make(&self.disk, &self.options, id, table)
             }
         }
     }
 
-    pub(super) fn prepare_next(&mut self) {
-        if !self.options.prepare_ahead || self.next.is_some() {
+    pub(super) fn prepare_next(&mut self, table: Table) {
+        if !self.options.prepare_ahead || self.open.get(&table).is_some_and(|open| open.next.is_some()) {
             return;
         }
         let (send, receive) = mpsc::sync_channel(1);
         let (disk, options, id) = (Arc::clone(&self.disk), self.options.clone(), self.next_id());
         let spawned = std::thread::Builder::new().name("journal-next".to_owned()).spawn(move || {
-            let made = PreparedFile::make(&disk, &options, id);
+            let made = PreparedFile::make(&disk, &options, id, table);
             if let Err(error @ CommitError::Failed(_)) = &made {
                 tracing::error!(%error, "failed to prepare the next segment of the journal; nothing more can be added to it");
             }
             let _journal_gone = send.send(made);
         });
         // without a thread it is made when it is needed
-        self.next = spawned.ok().map(|_thread| receive);
+        self.open.entry(table).or_default().next = spawned.ok().map(|_thread| receive);
     }
 
     /// The active segment, if it has rows.
     #[must_use]
-    pub fn active(&self, lane: Lane) -> Option<ActiveView> {
+    pub fn active(&self, lane: Lane, table: Table) -> Option<ActiveView> {
+        let open = self.open.get(&table)?;
         let stats = match lane {
-            Lane::Disk => self.on_disk.as_ref().map(|active| &active.stats),
-            Lane::Memory => self.in_memory.as_ref().map(|active| &active.stats),
+            Lane::Disk => open.on_disk.as_ref().map(|active| &active.stats),
+            Lane::Memory => open.in_memory.as_ref().map(|active| &active.stats),
         };
         stats.filter(|stats| stats.rows > 0).map(|stats| ActiveView {
             rows: stats.rows,
@@ -266,28 +276,30 @@ impl Journal {
     }
 
     /// Hands the active segment over to the exporter.
-    pub fn seal(&mut self, lane: Lane) {
+    pub fn seal(&mut self, lane: Lane, table: Table) {
+        let Some(open) = self.open.get_mut(&table) else { return };
         let sealed = match lane {
             Lane::Disk => {
-                self.on_disk.take_if(|active| active.stats.rows > 0).map(|active| self.sealed_on_disk(active))
+                let active = open.on_disk.take_if(|active| active.stats.rows > 0);
+                active.map(|active| self.sealed_on_disk(active))
             }
-            Lane::Memory => self.in_memory.take_if(|active| active.stats.rows > 0).map(sealed_in_memory),
+            Lane::Memory => open.in_memory.take_if(|active| active.stats.rows > 0).map(sealed_in_memory),
         };
         let Some(sealed) = sealed else { return };
         self.show_active();
         self.backlog.push(sealed);
         if lane == Lane::Disk {
-            self.prepare_next();
+            self.prepare_next(table);
         }
     }
 
     fn sealed_on_disk(&self, active: ActiveSegment) -> Sealed {
         let is_displaced = active.file.is_left() || !active.file.folder.is_in_place();
-        let ActiveSegment { file: PreparedFile { id, folder, path, file, bytes }, stats } = active;
+        let ActiveSegment { file: PreparedFile { id, table, folder, path, file, bytes }, stats } = active;
         let name = FileName { id, state: FileState::Waiting { rows: stats.rows } };
         let path = if is_displaced { path } else { self.renamed(path, name) };
         let body = Body::File(SegmentFile::new(folder, path, Some(file), &self.descriptors));
-        Sealed { is_displaced, ..Sealed::of_this_run(id, body, stats.rows, bytes, stats.oldest) }
+        Sealed { is_displaced, ..Sealed::of_this_run((id, table), body, stats.rows, bytes, stats.oldest) }
     }
 
     /// The file under its new name. When that fails it keeps the old one, which means the same to the next start.
@@ -307,25 +319,34 @@ impl Journal {
 
     fn show_active(&self) {
         let mut totals = ActiveTotals::default();
-        if let Some(active) = self.on_disk.as_ref().filter(|active| active.stats.rows > 0) {
-            totals.rows += active.stats.rows;
-            totals.bytes += active.file.bytes;
-            totals.oldest = Some(active.stats.oldest);
-        }
-        if let Some(active) = self.in_memory.as_ref().filter(|active| active.stats.rows > 0) {
-            totals.rows += active.stats.rows;
-            totals.rows_in_memory += active.stats.rows;
-            totals.bytes_in_memory = to_u64(active.bytes());
-            totals.bytes += totals.bytes_in_memory;
-            totals.oldest = totals.oldest.into_iter().chain([active.stats.oldest]).min();
+        for open in self.open.values() {
+            if let Some(active) = open.on_disk.as_ref().filter(|active| active.stats.rows > 0) {
+                totals.rows += active.stats.rows;
+                totals.bytes += active.file.bytes;
+                totals.oldest = totals.oldest.into_iter().chain([active.stats.oldest]).min();
+            }
+            if let Some(active) = open.in_memory.as_ref().filter(|active| active.stats.rows > 0) {
+                totals.rows += active.stats.rows;
+                totals.rows_in_memory += active.stats.rows;
+                totals.bytes_in_memory += to_u64(active.bytes());
+                totals.bytes += to_u64(active.bytes());
+                totals.oldest = totals.oldest.into_iter().chain([active.stats.oldest]).min();
+            }
         }
         self.backlog.set_active(totals);
     }
 }
 
+/// The one table of the rows of a commit.
+fn table_of(groups: &[&impl Group]) -> Table {
+    let table = groups.first().map_or_else(Table::default, |group| group.table());
+    debug_assert!(groups.iter().all(|group| group.table() == table), "a segment is for one table");
+    table
+}
+
 fn sealed_in_memory(active: MemorySegment) -> Sealed {
     let bytes = to_u64(active.bytes());
-    let MemorySegment { id, frames, records, held, stats } = active;
+    let MemorySegment { id, table, frames, records, held, stats } = active;
     let body = Body::Memory { frames: frames.into(), records, _held: held };
-    Sealed::of_this_run(id, body, stats.rows, bytes, stats.oldest)
+    Sealed::of_this_run((id, table), body, stats.rows, bytes, stats.oldest)
 }

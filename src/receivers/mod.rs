@@ -21,11 +21,11 @@ pub mod otlp;
 pub mod quota;
 pub mod server;
 
-use crate::columns::RowGroup;
+use crate::columns::{RowGroup, Rows};
 use crate::genai::prices::Prices;
 use crate::pipeline::{IngestError, Origin, PendingAck, Pipeline, Reservation};
 use crate::retention::{Cutoff, Retention};
-use crate::telemetry::{Metrics, Receiver};
+use crate::telemetry::{Metrics, Receiver, Signal};
 use crate::time::{Clock, UnixNanos};
 use crate::timestamps::{self, Budget, Window};
 use crate::traces::Traces;
@@ -72,14 +72,16 @@ impl Ingest {
     /// Hands rows over, unless they begin on more days than are admitted now.
     pub(crate) fn send(
         &self,
-        rows: Box<RowGroup>,
+        rows: impl Into<Rows>,
         reservation: Reservation,
         origin: Origin,
     ) -> Result<PendingAck, IngestError> {
+        let rows = rows.into();
         self.admit_days(rows.days())?;
-        let implausible = rows.implausible();
+        let implausible = rows.spans().map(RowGroup::implausible);
         let pending = self.pipeline.send(rows, reservation, origin)?;
-        implausible.iter().for_each(|(rule, calls)| self.metrics.count_implausible(rule.name(), calls));
+        let rules = implausible.unwrap_or_default();
+        rules.iter().for_each(|(rule, calls)| self.metrics.count_implausible(rule.name(), calls));
         Ok(pending)
     }
 
@@ -92,12 +94,12 @@ impl Ingest {
         })
     }
 
-    /// Counts spans that were not stored: as refused if their sender should try again, else as rejected.
-    pub(crate) fn count_failed(&self, receiver: Receiver, spans: usize, is_retryable: bool) {
+    /// Counts rows that were not stored: as refused if their sender should try again, else as rejected.
+    pub(crate) fn count_failed(&self, (signal, receiver): (Signal, Receiver), rows: usize, is_retryable: bool) {
         if is_retryable {
-            self.metrics.refuse(receiver, spans);
+            self.metrics.of(signal).refuse(receiver, rows);
         } else {
-            self.metrics.reject(receiver, spans);
+            self.metrics.of(signal).reject(receiver, rows);
         }
     }
 }

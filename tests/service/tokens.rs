@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use millrace::clickhouse::schema::{self, Home};
-use millrace::clickhouse::{Client, Config};
+use millrace::clickhouse::{Client, Config, Target};
 use millrace::columns::native::encode::encode_block;
 use millrace::columns::native::frames::compress_pieces;
-use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode};
+use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars, StatusCode, Table};
 use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::time::UnixNanos;
 use serde_json::json;
 
 use support::Engine;
+
+/// Where the blocks go.
+const SPANS: Target<'_> = Target { table: Table::Traces, columns: None };
 
 const DAY: u64 = 86_400_000_000_000;
 
@@ -69,7 +72,7 @@ impl Scene {
 
     fn insert(&self, frames: &[Vec<u8>], token: &str) {
         let client = self.client();
-        let inserted = client.insert_frames(frames.concat().into(), None, token, Duration::from_secs(60));
+        let inserted = client.insert_frames(frames.concat().into(), SPANS, token, Duration::from_secs(60));
         self.runtime.block_on(inserted).expect("ClickHouse takes it");
     }
 
@@ -138,7 +141,7 @@ fn a_view_that_fails_is_caught_up_by_the_repeat() {
     sql.rows("ALTER TABLE spans_of_day ADD CONSTRAINT never CHECK n > 1000", &[]);
     let frames = frame(&[0, 1]);
     let client = scene.client();
-    let refused = client.insert_frames(frames.clone().into(), None, "one", Duration::from_secs(60));
+    let refused = client.insert_frames(frames.clone().into(), SPANS, "one", Duration::from_secs(60));
     assert!(scene.runtime.block_on(refused).is_err());
     sql.rows("ALTER TABLE spans_of_day DROP CONSTRAINT never", &[]);
     scene.insert(&[frames], "one");

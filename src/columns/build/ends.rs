@@ -53,6 +53,11 @@ impl Ends {
         &self.0
     }
 
+    /// How many items all rows have.
+    pub(crate) fn last(&self) -> usize {
+        self.0.len().checked_sub(1).map_or(0, |row| self.end_of(row))
+    }
+
     /// How many items each of these rows has.
     pub(crate) fn lengths(&self, rows: Range<usize>) -> impl Iterator<Item = usize> {
         rows.map(|row| self.end_of(row) - row.checked_sub(1).map_or(0, |before| self.end_of(before)))

@@ -16,24 +16,24 @@ use super::frames::Content;
 use crate::bounds::{BLOCK_BYTES, BLOCK_BYTES_MAX, FRAME_CONTENT_BYTES_MAX, ROW_BYTES_MAX};
 use crate::columns::build::varint::{put_string, put_varint};
 use crate::columns::column_data::{ColumnData, Every};
-use crate::columns::row_group::RowGroup;
-use crate::columns::table::{COLUMNS, Column};
+use crate::columns::column::Column;
+use crate::columns::group::Group;
 use crate::ids::SegmentId;
 
 const _: () = assert!(BLOCK_BYTES_MAX <= FRAME_CONTENT_BYTES_MAX);
 
-/// The rows of one block: at most [`BLOCK_BYTES`] of them, or a single row. Only [`cut`] makes it.
+/// The rows of one block, all of one table: at most [`BLOCK_BYTES`] of them, or a single row. Only [`cut`] makes it.
 #[derive(Debug)]
-pub struct BlockRows<'g> {
-    groups: Vec<Rows<'g>>,
+pub struct BlockRows<'g, G> {
+    groups: Vec<Rows<'g, G>>,
     rows: usize,
 }
 
 /// Rows of one group.
 #[derive(Debug)]
-enum Rows<'g> {
-    All(&'g RowGroup),
-    Some(Box<RowGroup>),
+enum Rows<'g, G> {
+    All(&'g G),
+    Some(Box<G>),
 }
 
 /// A Native block with rows, within [`BLOCK_BYTES_MAX`]. Only [`BlockRows::encode`] makes it.
@@ -57,7 +57,7 @@ impl<'b> EncodedBlock<'b> {
     }
 }
 
-impl BlockRows<'_> {
+impl<G: Group> BlockRows<'_, G> {
     /// Encodes the block into `out`, as part of `segment`; what was in there is overwritten.
     pub fn encode<'b>(&self, segment: SegmentId, out: &'b mut Vec<u8>) -> EncodedBlock<'b> {
         out.clear();
@@ -67,21 +67,22 @@ impl BlockRows<'_> {
     }
 
     fn append_to(&self, segment: SegmentId, out: &mut Vec<u8>) {
-        let groups: Vec<&RowGroup> = self.groups.iter().map(Rows::group).collect();
-        let is_present = |column: &&Column| groups.iter().any(|group| !group.column(column.source).is_absent());
-        let columns: Vec<&Column> = COLUMNS.iter().filter(is_present).collect();
+        let groups: Vec<&G> = self.groups.iter().map(Rows::group).collect();
+        let Some(table) = groups.first().map(|group| group.table()) else { return };
+        let is_present = |(place, _): &(usize, &Column)| groups.iter().any(|group| !group.column(*place).is_absent());
+        let columns: Vec<(usize, &Column)> = table.columns().iter().enumerate().filter(is_present).collect();
         put_varint(out, columns.len());
         put_varint(out, self.rows);
-        for column in columns {
+        for (place, column) in columns {
             put_string(out, column.name.as_bytes());
             put_string(out, column.wire_type.as_bytes());
-            put_data(column, &groups, segment, out);
+            put_data((place, column), &groups, segment, out);
         }
     }
 }
 
-impl Rows<'_> {
-    fn group(&self) -> &RowGroup {
+impl<G> Rows<'_, G> {
+    fn group(&self) -> &G {
         match self {
             Self::All(group) => group,
             Self::Some(group) => group,
@@ -92,16 +93,19 @@ impl Rows<'_> {
 /// Cuts the rows of all `groups`, in order, into those of blocks. Hardly ever is there more than one block. A group that is cut
 /// is copied a block at a time, when the block is asked for; each copy looks at the group from its beginning, which groups of
 /// bounded size ([`REQUEST_ROWS_BYTES_MAX`](crate::bounds::REQUEST_ROWS_BYTES_MAX)) afford.
-pub fn cut<'g>(groups: &'g [&'g RowGroup]) -> impl Iterator<Item = BlockRows<'g>> {
+pub fn cut<'g, G: Group>(groups: &'g [&'g G]) -> impl Iterator<Item = BlockRows<'g, G>> {
     cut_at(groups, BLOCK_BYTES)
 }
 
-fn cut_at<'g>(groups: &'g [&'g RowGroup], block_bytes: usize) -> impl Iterator<Item = BlockRows<'g>> {
+fn cut_at<'g, G: Group>(
+    groups: &'g [&'g G],
+    block_bytes: usize,
+) -> impl Iterator<Item = BlockRows<'g, G>> {
     // the next row: its group, and its position there
     let (mut at, mut row) = (0, 0);
     std::iter::from_fn(move || {
         let (mut block, mut left) = (BlockRows { groups: Vec::new(), rows: 0 }, block_bytes);
-        while let Some(group) = groups.get(at) {
+        while let Some(group) = groups.get(at).copied() {
             let fitting = rows_that_fit(group, row, left).max(usize::from(block.rows == 0 && row < group.rows()));
             if fitting > 0 {
                 let is_whole = row == 0 && fitting == group.rows();
@@ -122,7 +126,7 @@ fn cut_at<'g>(groups: &'g [&'g RowGroup], block_bytes: usize) -> impl Iterator<I
 }
 
 /// How many rows from `row` on take no more than `left` bytes.
-fn rows_that_fit(group: &RowGroup, row: usize, mut left: usize) -> usize {
+fn rows_that_fit(group: &impl Group, row: usize, mut left: usize) -> usize {
     if row == 0 && group.counted_bytes() <= left {
         return group.rows();
     }
@@ -135,13 +139,13 @@ fn rows_that_fit(group: &RowGroup, row: usize, mut left: usize) -> usize {
 
 /// Appends blocks with the rows of all `groups`, in order, as part of `segment`: one, unless they are too many for it, and none
 /// when there are no rows.
-pub fn encode_block(groups: &[&RowGroup], segment: SegmentId, out: &mut Vec<u8>) {
+pub fn encode_block<G: Group>(groups: &[&G], segment: SegmentId, out: &mut Vec<u8>) {
     cut(groups).for_each(|block| block.append_to(segment, out));
 }
 
-fn put_data(column: &Column, groups: &[&RowGroup], segment: SegmentId, out: &mut Vec<u8>) {
+fn put_data<G: Group>((place, column): (usize, &Column), groups: &[&G], segment: SegmentId, out: &mut Vec<u8>) {
     let contents: Vec<(ColumnData<'_>, usize)> =
-        groups.iter().map(|group| (group.column(column.source), group.rows())).collect();
+        groups.iter().map(|group| (group.column(place), group.rows())).collect();
     let (mut rows_base, mut items_base) = (0, 0);
     for (content, rows) in &contents {
         let [ends, _] = content.ends;
@@ -195,7 +199,7 @@ mod tests {
     use crate::bounds::BLOCK_HEADER_BYTES_MAX;
     use crate::columns::native::parse::Block;
     use crate::columns::testing::any_group;
-    use crate::columns::{MapRow, SpanKind, SpanScalars};
+    use crate::columns::{COLUMNS, MapRow, RowGroup, SpanKind, SpanScalars};
     use crate::ids::{SpanId, TraceId};
     use crate::time::UnixNanos;
     use proptest::collection::vec;
@@ -266,7 +270,7 @@ mod tests {
         let groups =
             [one_row("a", &[("k1", "v1"), ("k2", "v2")], 0), one_row("b", &[], 0), one_row("c", &[("k3", "")], 0)];
         let mut out = Vec::new();
-        let attributes = COLUMNS.iter().find(|column| column.name == "SpanAttributes").unwrap();
+        let attributes = COLUMNS.iter().enumerate().find(|(_, column)| column.name == "SpanAttributes").unwrap();
         put_data(attributes, &groups.iter().collect::<Vec<_>>(), segment(), &mut out);
         let ends = [2_u64, 2, 3].map(u64::to_le_bytes).concat();
         assert_eq!(out, [ends.as_slice(), b"\x02k1\x02k2\x02k3", b"\x02v1\x02v2\x00"].concat());
@@ -276,7 +280,7 @@ mod tests {
     fn nested_ends_are_rebased_at_both_levels() {
         let groups = [one_row("a", &[], 2), one_row("b", &[], 1)];
         let mut out = Vec::new();
-        let attributes = COLUMNS.iter().find(|column| column.name == "Events.Attributes").unwrap();
+        let attributes = COLUMNS.iter().enumerate().find(|(_, column)| column.name == "Events.Attributes").unwrap();
         put_data(attributes, &groups.iter().collect::<Vec<_>>(), segment(), &mut out);
         let rows = [2_u64, 3].map(u64::to_le_bytes).concat(); // events up to each row
         let events = [1_u64, 2, 3].map(u64::to_le_bytes).concat(); // attributes up to each event

@@ -69,7 +69,19 @@ impl Fixed {
         let number = words.first().map_or(0, |word| u64::from_le_bytes(*word));
         match self {
             Self::Bool => (value.first() == Some(&1)).into(),
+            Self::UInt8 => value.first().copied().into(),
+            Self::Int32 => value.first_chunk().map_or(0, |bytes| i32::from_le_bytes(*bytes)).into(),
             Self::UInt32 => value.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)).into(),
+            Self::Seconds => {
+                let seconds = value.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+                let time = UNIX_EPOCH + Duration::from_secs(seconds.into());
+                humantime_serde::re::humantime::format_rfc3339_seconds(time).to_string().into()
+            }
+            Self::Int64 => number.cast_signed().into(),
+            Self::Float64 => {
+                let number = f64::from_bits(number);
+                serde_json::Number::from_f64(number).map_or_else(|| number.to_string().into(), Value::Number)
+            }
             Self::UInt64 => number.into(),
             Self::Usd => match Usd::from_pico(number) {
                 Some(amount) => amount.to_string().into(),

@@ -21,6 +21,8 @@ pub const COLUMNS_MAX: usize = 1_024;
 
 /// How deep types may be nested: `Array(Map(String, String))` is 3.
 const TYPE_DEPTH_MAX: usize = 8;
+/// Of what a `DateTime` counts.
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// How much of an unknown type's name goes into an error.
 const TYPE_NAME_SHOWN: usize = 64;
 
@@ -77,7 +79,13 @@ pub(crate) enum Data<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fixed {
     Bool,
+    UInt8,
+    Int32,
     UInt32,
+    /// `DateTime`
+    Seconds,
+    Int64,
+    Float64,
     UInt64,
     /// `Decimal(18, 12)`
     Usd,
@@ -152,6 +160,21 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// The values of a column of times of either width, in nanoseconds since 1970, one a row; `None` when there is no such column.
+    #[must_use]
+    pub fn times(&self, column: &str) -> Option<Vec<i64>> {
+        match self.data(column)? {
+            Data::Fixed(Fixed::Nanos, bytes) => {
+                Some(bytes.as_chunks().0.iter().map(|value| i64::from_le_bytes(*value)).collect())
+            }
+            Data::Fixed(Fixed::Seconds, bytes) => {
+                let seconds = bytes.as_chunks().0.iter().map(|value| i64::from(u32::from_le_bytes(*value)));
+                Some(seconds.map(|seconds| seconds * NANOS_PER_SECOND).collect())
+            }
+            _ => None,
+        }
+    }
+
     /// The values of a column of `UInt64`, one a row; `None` when there is no such column.
     #[must_use]
     pub fn u64s(&self, column: &str) -> Option<impl Iterator<Item = u64> + use<'a>> {
@@ -190,6 +213,15 @@ impl<'a> Block<'a> {
             row.filter(|(found, _)| *found == key).map(|(_, value)| value).last()
         });
         Some(rows)
+    }
+
+    /// The entries of a column of maps, of each row; `None` when there is no such column.
+    pub(crate) fn entries(&self, column: &str) -> Option<Vec<Vec<(&'a [u8], &'a [u8])>>> {
+        let Data::Map(ends, entries) = self.data(column)? else { return None };
+        let (Data::Strings(keys), Data::Strings(values)) = (&entries.0, &entries.1) else { return None };
+        let mut entries = StringsIter(keys).zip(StringsIter(values));
+        let lengths = ends.lengths(&(0..self.rows));
+        Some(lengths.map(|length| entries.by_ref().take(length).collect()).collect())
     }
 
     /// Appends a block with the same columns and only those rows for which `keep` is true. Nothing when there are none.
@@ -235,9 +267,9 @@ impl Data<'_> {
 impl Fixed {
     pub(crate) fn width(self) -> usize {
         match self {
-            Self::Bool => 1,
-            Self::UInt32 => 4,
-            Self::UInt64 | Self::Usd | Self::Nanos => 8,
+            Self::Bool | Self::UInt8 => 1,
+            Self::Int32 | Self::UInt32 | Self::Seconds => 4,
+            Self::Int64 | Self::Float64 | Self::UInt64 | Self::Usd | Self::Nanos => 8,
             Self::Uuid => 16,
         }
     }
@@ -320,7 +352,12 @@ impl<'a> Reader<'a> {
         match type_text {
             "String" => self.strings(count),
             "Bool" => self.fixed(Fixed::Bool, count),
+            "UInt8" => self.fixed(Fixed::UInt8, count),
+            "Int32" => self.fixed(Fixed::Int32, count),
             "UInt32" => self.fixed(Fixed::UInt32, count),
+            "DateTime" => self.fixed(Fixed::Seconds, count),
+            "Int64" => self.fixed(Fixed::Int64, count),
+            "Float64" => self.fixed(Fixed::Float64, count),
             "Decimal(18, 12)" => self.fixed(Fixed::Usd, count),
             "UInt64" => self.fixed(Fixed::UInt64, count),
             "DateTime64(9)" => self.fixed(Fixed::Nanos, count),

@@ -102,8 +102,8 @@ impl World {
 
     fn seal(&mut self) {
         for timer in &mut self.running.timers {
-            self.running.parts.journal.seal(timer.lane);
-            *timer = SealTimer::new(timer.lane);
+            self.running.parts.journal.seal(timer.lane, timer.table);
+            *timer = SealTimer::new(timer.lane, timer.table);
         }
     }
 

@@ -105,7 +105,7 @@ impl Rig {
 
     /// As a receiver does when it is told no.
     fn refuse(&self, spans: usize) {
-        self.metrics.refuse(Receiver::OtlpHttp, spans);
+        self.metrics.of(Signal::Traces).refuse(Receiver::OtlpHttp, spans);
         self.law();
     }
 

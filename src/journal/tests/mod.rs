@@ -7,7 +7,7 @@ mod model;
 mod places;
 mod tampering;
 
-use super::format::{self, COLUMNS_HASH, FileName, FileState, Header};
+use super::format::{self, columns_hash, FileName, FileState, Header};
 use super::testing::{SimDisk, group, keys, number_of, numbers_of};
 use super::*;
 use crate::columns::RowGroup;
@@ -29,7 +29,7 @@ fn options(opening: u64) -> Options {
     Options {
         dir: DIR.into(),
         config: Config { segment_rows: SEGMENT_ROWS, ..Config::default() },
-        table: "otel.otel_traces".to_owned(),
+        database: "otel".to_owned(),
         origin: opening << 32,
         secret: 7,
         keys_max: 1_000,
@@ -212,7 +212,7 @@ impl Table {
 /// Sends everything that waits.
 fn drain(journal: &mut Journal, table: &mut Table) {
     for lane in [Lane::Disk, Lane::Memory] {
-        journal.seal(lane);
+        journal.seal(lane, Table::Traces);
     }
     while let Some(mut segment) = take(journal.backlog(), Order::Fair) {
         let loaded = segment.load().unwrap();

@@ -12,7 +12,7 @@ use crate::receivers::chat::receiver::{ChatReceiver, QueuedCall};
 use crate::receivers::chat::response::{error_detail, respond};
 use crate::receivers::chat::vendor::{Record, Source};
 use crate::receivers::decoding::{SMALL_BYTES_MAX, YieldBudget};
-use crate::telemetry::Receiver;
+use crate::telemetry::{Receiver, Signal};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -37,7 +37,7 @@ pub(crate) async fn answer(
             answer
         }
         Cut::TooMany => {
-            receiver.ingest.metrics.reject(Receiver::Chat, 1);
+            receiver.ingest.metrics.of(Signal::Traces).reject(Receiver::Chat, 1);
             let message =
                 format!("more than {RECORDS_MAX} records; send smaller batches, or lines as application/x-ndjson");
             error_detail(StatusCode::PAYLOAD_TOO_LARGE, &message)

@@ -20,7 +20,7 @@ use crate::receivers::decoding::SMALL_BYTES_MAX;
 use crate::receivers::http::body;
 use crate::receivers::http::headers::media_type;
 use crate::receivers::http::lines::{LineProgress, Lines, LinesError, Next};
-use crate::telemetry::Receiver;
+use crate::telemetry::{Receiver, Signal};
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse as _;
@@ -124,7 +124,7 @@ impl LineIngest {
             () = lines.pass_over(pass_over) => {}
             () = stopping.cancelled() => {}
         }
-        self.receiver.ingest.count_failed(Receiver::Chat, 1, status == StatusCode::SERVICE_UNAVAILABLE);
+        self.receiver.ingest.count_failed((Signal::Traces, Receiver::Chat), 1, status == StatusCode::SERVICE_UNAVAILABLE);
         self.answers.push(&json!({"line": line + 1, "status": status.as_u16(), "detail": detail}).to_string());
         self.answers.finish().await;
     }

@@ -11,7 +11,7 @@ use crate::receivers::http::body::BodyReader;
 use crate::receivers::http::headers::{ACK_HEADER, ack_wanted};
 use crate::receivers::quota::MemoryQuota;
 use crate::receivers::{Ingest, Times};
-use crate::telemetry::Receiver;
+use crate::telemetry::{Receiver, Signal};
 use crate::traces::KnownRoot;
 use crate::workspace::Workspace;
 use axum::Json;
@@ -112,7 +112,7 @@ impl ChatReceiver {
         headers: &HeaderMap,
     ) -> Result<(Workspace, Ack), Box<Response>> {
         let admitted = self.workspace_and_ack(workspace, headers);
-        admitted.inspect_err(|_| self.ingest.metrics.reject(Receiver::Chat, 1))
+        admitted.inspect_err(|_| self.ingest.metrics.of(Signal::Traces).reject(Receiver::Chat, 1))
     }
 
     fn workspace_and_ack(
@@ -214,7 +214,7 @@ impl ChatReceiver {
     }
 
     pub(crate) fn count_failure(&self, error: &CallError) {
-        self.ingest.count_failed(Receiver::Chat, 1, error.status() == StatusCode::SERVICE_UNAVAILABLE);
+        self.ingest.count_failed((Signal::Traces, Receiver::Chat), 1, error.status() == StatusCode::SERVICE_UNAVAILABLE);
     }
 }
 

@@ -18,6 +18,7 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use prost::Message as _;
 use std::convert::Infallible;
+use crate::telemetry::Signal;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -64,7 +65,7 @@ async fn answer(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body:
 async fn queue(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body::Body>) -> Result<QueuedExport, Status> {
     let (head, body) = request.into_parts();
     let reject = |status: Status| {
-        receiver.ingest.metrics.reject(receiver.receiver, 1);
+        receiver.ingest.metrics.of(Signal::Traces).reject(receiver.receiver, 1);
         status
     };
     let unfit = |message: String| reject(Status::invalid_argument(format!("metadata {message}")));
@@ -73,7 +74,7 @@ async fn queue(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body::
     let (message, reservation) = match read_message(receiver, body, &head.headers).await {
         Ok(read) => read,
         Err(Unread::Refused { spans, why }) => {
-            receiver.ingest.metrics.refuse(receiver.receiver, spans.max(1));
+            receiver.ingest.metrics.of(Signal::Traces).refuse(receiver.receiver, spans.max(1));
             return Err(status(&ExportError::Ingest(why)));
         }
         Err(Unread::Rejected(status)) => return Err(reject(status)),

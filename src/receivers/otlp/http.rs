@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
+use crate::telemetry::Signal;
 use std::sync::Arc;
 
 /// The paths of OTLP.
@@ -27,7 +28,7 @@ pub(crate) fn routes(receiver: Arc<OtlpReceiver>) -> Router {
 async fn traces(State(receiver): State<Arc<OtlpReceiver>>, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let Some(encoding) = encoding(&head.headers) else {
-        receiver.ingest.metrics.reject(receiver.receiver, 1);
+        receiver.ingest.metrics.of(Signal::Traces).reject(receiver.receiver, 1);
         pass_over(body, &head.headers).await;
         let message = "Content-Type must be application/x-protobuf or application/json";
         return failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, message, Encoding::Json);
@@ -37,7 +38,7 @@ async fn traces(State(receiver): State<Arc<OtlpReceiver>>, request: Request<Body
     let wanted = match wanted {
         Ok(wanted) => wanted,
         Err(message) => {
-            receiver.ingest.metrics.reject(receiver.receiver, 1);
+            receiver.ingest.metrics.of(Signal::Traces).reject(receiver.receiver, 1);
             pass_over(body, &head.headers).await;
             return failure(StatusCode::BAD_REQUEST, Code::InvalidArgument, &format!("header {message}"), encoding);
         }
@@ -91,6 +92,6 @@ fn body_failure(receiver: &OtlpReceiver, error: &BodyError, encoding: Encoding) 
         BodyError::Encoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
         BodyError::Compression { .. } | BodyError::CutOff(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
     };
-    receiver.ingest.count_failed(receiver.receiver, 1, http == StatusCode::SERVICE_UNAVAILABLE);
+    receiver.ingest.count_failed((Signal::Traces, receiver.receiver), 1, http == StatusCode::SERVICE_UNAVAILABLE);
     failure(http, code, &error.to_string(), encoding)
 }

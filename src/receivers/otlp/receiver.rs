@@ -7,7 +7,7 @@ use crate::pipeline::{Ack, IngestError, Origin, PendingAck, Receipt, Reservation
 use crate::receivers::decoding::{BATCH_BYTES_MAX, SMALL_BYTES_MAX};
 use crate::receivers::http::body::BodyReader;
 use crate::receivers::{Ingest, Times};
-use crate::telemetry::Receiver;
+use crate::telemetry::{Receiver, Signal};
 use crate::traces::KnownRoot;
 use crate::workspace::Workspace;
 use bytes::Bytes;
@@ -89,7 +89,7 @@ impl OtlpReceiver {
         let is_small = request.len() <= small_bytes_max;
         if !is_small {
             let grown = reservation.grow_within_all(request.len().saturating_mul(copies), 0);
-            grown.inspect_err(|why| self.ingest.count_failed(self.receiver, 1, why.is_retryable()))?;
+            grown.inspect_err(|why| self.ingest.count_failed((Signal::Traces, self.receiver), 1, why.is_retryable()))?;
         }
         let receiver = Arc::clone(self);
         let work = move |_: &_| receiver.decode_and_send(&workspace, ack, &request, encoding, reservation);
@@ -105,7 +105,7 @@ impl OtlpReceiver {
         reservation: Reservation,
     ) -> Result<QueuedExport, ExportError> {
         let Ingest { metrics, traces, .. } = &*self.ingest;
-        let decoded = self.decode(request, encoding, workspace).inspect_err(|_| metrics.reject(self.receiver, 1))?;
+        let decoded = self.decode(request, encoding, workspace).inspect_err(|_| metrics.of(Signal::Traces).reject(self.receiver, 1))?;
         let Decoded { rows, rejected, reasons, roots, attributes_repeated } = decoded;
         let spans = rows.rows();
         let pending = if spans == 0 {
@@ -114,9 +114,9 @@ impl OtlpReceiver {
             let (receiver, dedup_window) = (self.receiver, self.dedup_window);
             let origin = Origin { workspace: workspace.clone(), receiver, ack, dedup_window, is_keyed: false };
             let sent = self.ingest.send(rows, reservation, origin);
-            sent.inspect_err(|why| self.ingest.count_failed(receiver, spans, why.is_retryable()))?
+            sent.inspect_err(|why| self.ingest.count_failed((Signal::Traces, receiver), spans, why.is_retryable()))?
         };
-        metrics.reject(self.receiver, rejected);
+        metrics.of(Signal::Traces).reject(self.receiver, rejected);
         metrics.attributes_repeated.inc_by(to_u64(attributes_repeated));
         for root in roots {
             traces.remember(
@@ -134,7 +134,7 @@ impl OtlpReceiver {
         match pending.acked().await {
             Ok(receipt) => Ok(ExportSummary { rejected, reasons, _receipt: receipt }),
             Err(why) => {
-                self.ingest.count_failed(self.receiver, spans, why.is_retryable());
+                self.ingest.count_failed((Signal::Traces, self.receiver), spans, why.is_retryable());
                 Err(why.into())
             }
         }

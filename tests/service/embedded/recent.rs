@@ -5,8 +5,13 @@
 use std::time::Duration;
 
 use millrace::columns::native::frames::compress_pieces;
+use millrace::clickhouse::Target;
+use millrace::columns::Table;
 use support::DEADLINE;
 use support::engine_child::EngineChild;
+
+/// Where the blocks go.
+const SPANS: Target<'_> = Target { table: Table::Traces, columns: None };
 
 /// Rows of the table with these ids, of workspace `w`.
 fn group_of(span_ids: std::ops::Range<u64>) -> millrace::columns::RowGroup {
@@ -68,7 +73,7 @@ async fn the_spans_stored_lately_are_found_newest_parts_first() {
             &mut block,
         );
         compress_pieces(&block, &mut frames);
-        client.insert_frames(frames.into(), None, token, DEADLINE).await.unwrap();
+        client.insert_frames(frames.into(), SPANS, token, DEADLINE).await.unwrap();
     }
     client.execute("INSERT INTO otel.otel_traces (TraceId, SpanId) VALUES ('somebody', 'elses')").await.unwrap();
 
