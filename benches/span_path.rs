@@ -57,7 +57,7 @@ fn spans(name: &str, request: &[u8]) {
     let limits = Limits::default();
     let rows = decode_traces(request, Encoding::Protobuf, &Workspace::default(), &limits).unwrap().rows;
     let mut block = Vec::new();
-    encode_block(&[&rows], SegmentId::new(1, 2), &mut block);
+    encode_block(&[&*rows], SegmentId::new(1, 2), &mut block);
     let mut frames = Vec::new();
     compress_pieces(&block, &mut frames);
     println!(
@@ -74,7 +74,7 @@ fn spans(name: &str, request: &[u8]) {
     });
     measure(&format!("{name}: Native block"), SPANS, || {
         block.clear();
-        encode_block(black_box(&[&rows]), SegmentId::new(1, 2), &mut block);
+        encode_block(black_box(&[&*rows]), SegmentId::new(1, 2), &mut block);
     });
     measure(&format!("{name}: LZ4 frame"), SPANS, || {
         frames.clear();

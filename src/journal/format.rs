@@ -389,13 +389,24 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(Header::read(&bytes[..cut]), Err(Unreadable::Header), "{cut}");
         }
-        bytes[8] = 3;
+        bytes[8] = 4;
         assert_eq!(Header::read(&bytes), Err(Unreadable::Header), "a flipped bit is no later version");
         let said = bytes.len() - CHECKSUM_BYTES;
         let sum = checksum_of(&bytes[..said]);
         bytes[said..].copy_from_slice(&sum);
-        assert_eq!(Header::read(&bytes), Err(Unreadable::Version(3)));
-        assert_eq!(scan(&bytes, |_| true), Err(Unreadable::Version(3)));
+        assert_eq!(Header::read(&bytes), Err(Unreadable::Version(4)));
+        assert_eq!(scan(&bytes, |_| true), Err(Unreadable::Version(4)));
+    }
+
+    #[test]
+    fn a_segment_of_another_table_has_a_version_that_earlier_releases_leave_alone() {
+        let of = |table: Table| Header { table: format!("otel.{}", table.name()), ..header() };
+        for table in Table::ALL {
+            let bytes = of(table).encode();
+            assert_eq!(Header::read(&bytes).unwrap().0.table(), table);
+            assert_eq!(bytes[8], if table == Table::Traces { 2 } else { 3 });
+        }
+        assert_eq!(Header { table: String::new(), ..header() }.table(), Table::Traces);
     }
 
     #[test]

@@ -1,20 +1,8 @@
 //! The three signals of OTLP, and what differs between them but for their messages.
 
-/// What a request carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Signal {
-    /// Spans.
-    Traces,
-    /// Log records.
-    Logs,
-    /// Data points.
-    Metrics,
-}
+pub use crate::telemetry::Signal;
 
 impl Signal {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Traces, Self::Logs, Self::Metrics];
-
     /// The path of its requests over HTTP. Source: OTLP specification, "OTLP/HTTP Request".
     #[must_use]
     pub fn path(self) -> &'static str {

@@ -74,7 +74,7 @@ fn block(request: &[u8]) -> Vec<u8> {
     let transcoded = transcode_traces(request, 32).unwrap();
     let decoded = transcoded.decode(&Workspace::default(), &Limits::default()).unwrap();
     let mut block = Vec::new();
-    encode_block(&[&decoded.rows], millrace::ids::SegmentId::new(1, 2), &mut block);
+    encode_block(&[&*decoded.rows], millrace::ids::SegmentId::new(1, 2), &mut block);
     block
 }
 

@@ -9,7 +9,7 @@ use crate::journal::RowsLost;
 use crate::journal::testing::{Fault, Op, SimDisk, group, ids, number_of};
 use crate::journal::{Config, History, Loaded, Options, Order, Segment};
 use crate::pipeline::{self, Origin, PendingAck, Pipeline};
-use crate::telemetry::Receiver;
+use crate::telemetry::{Receiver, Signal};
 use crate::time::UnixNanos;
 use futures_util::FutureExt as _;
 use std::path::Path;
@@ -39,7 +39,7 @@ fn options() -> Options {
     Options {
         dir: DIR.into(),
         config: Config::default(),
-        table: "otel.otel_traces".to_owned(),
+        database: "otel".to_owned(),
         origin: 1,
         secret: 7,
         keys_max: 1_000,

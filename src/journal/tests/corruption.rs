@@ -36,7 +36,7 @@ fn written_by(opening: u64, commits: &[usize], is_sealed: bool) -> Written {
         first = behind;
     }
     if is_sealed {
-        journal.seal(Lane::Disk, Table::Traces);
+        journal.seal(Lane::Disk, SPANS);
     }
     let names = disk.names_in(Path::new(DIR));
     let [name] = names.iter().filter_map(|name| FileName::read(name)).collect::<Vec<_>>()[..] else {
@@ -270,10 +270,10 @@ fn a_foreign_file_with_the_last_number_there_is_neither_stops_the_count_nor_make
         disk.put(&path_of(last), bytes);
         let mut opened = open(&disk, options(2)).unwrap();
         let mut ids = BTreeSet::new();
-        opened.metrics.of(Signal::Traces).take(10);
+        opened.metrics.of(SPANS.signal()).take(10);
         for number in 10..20 {
             ids.insert(commit(&mut opened.journal, &[number]).unwrap().segment);
-            opened.journal.seal(Lane::Disk, Table::Traces);
+            opened.journal.seal(Lane::Disk, SPANS);
         }
         assert!(ids.len() == 10 && ids.iter().all(|id| id.number() < u64::MAX / 2), "{ids:?}");
         let (numbers, ..) = delivered_and_lost(&mut opened);
@@ -354,7 +354,7 @@ fn a_segment_that_is_gone_takes_no_other_with_it() {
         let mut ids = Vec::new();
         for number in [1, 2, 3] {
             ids.push(commit(&mut journal, &[number]).unwrap().segment);
-            journal.seal(Lane::Disk, Table::Traces);
+            journal.seal(Lane::Disk, SPANS);
         }
         let gone = path_of(FileName { id: ids[1], state: FileState::Waiting { rows: 1 } });
         if is_gone_at_start {
@@ -385,7 +385,7 @@ fn a_segment_that_is_gone_takes_no_other_with_it() {
 fn a_segment_of_a_later_version_is_left_where_it_is() {
     let mut later = written(&[2, 1], true);
     let header = later.header;
-    later.bytes[8] = 3;
+    later.bytes[8] = 4;
     let sum = crate::columns::native::frames::checksum_of(&later.bytes[..header - 16]);
     later.bytes[header - 16..header].copy_from_slice(&sum);
     for state in [FileState::Waiting { rows: 3 }, FileState::Open] {
@@ -418,7 +418,7 @@ fn a_segment_with_a_column_type_of_a_later_release_is_left_where_it_is() {
     block.extend_from_slice(&[7; 8]);
     block.extend_from_slice(b"\x01n\x04Int8\x05");
     let id = written(&[1], true).name.id;
-    let header = Header { id, created_nanos: 1, columns: columns_hash(Table::Traces) ^ 1, table: "otel.otel_traces".to_owned() };
+    let header = Header { id, created_nanos: 1, columns: columns_hash(SPANS) ^ 1, table: "otel.otel_traces".to_owned() };
     let mut bytes = header.encode();
     crate::columns::native::frames::compress_pieces(&block, &mut bytes);
     for state in [FileState::Open, FileState::Waiting { rows: 1 }, FileState::Doubt { rows: 1 }] {

@@ -29,7 +29,7 @@ fn a_commit_of_several_blocks_is_one_write_and_one_fsync_and_each_block_is_withi
     journal.commit(Lane::Disk, &groups.each_ref(), &[], at(100)).unwrap();
     assert_eq!(disk.calls()[before..], [Op::Append, Op::Sync]);
     assert_eq!(metrics.journal.fsyncs.get() - fsyncs, 1);
-    journal.seal(Lane::Disk, Table::Traces);
+    journal.seal(Lane::Disk, SPANS);
     let loaded = take(journal.backlog(), Order::Fair).unwrap().load().unwrap();
     let blocks = blocks_in(&frames_of(&loaded));
     let rows: Vec<usize> = blocks.iter().map(|block| Block::parse(block).unwrap().0.rows()).collect();

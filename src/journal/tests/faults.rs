@@ -102,7 +102,7 @@ impl Life {
     }
 
     fn seal(&mut self) {
-        self.journal().seal(Lane::Disk, Table::Traces);
+        self.journal().seal(Lane::Disk, SPANS);
     }
 
     fn insert(&mut self) {
@@ -172,7 +172,7 @@ fn a_failed_fsync_is_never_acknowledged_and_never_found() {
             disk.fail_next(Op::Sync, fault);
             let failed = commit(&mut journal, &[2]);
             assert!(matches!(failed, Err(CommitError::Failed(_))), "{failed:?}");
-            assert_eq!(journal.active(Lane::Disk, Table::Traces).unwrap().rows, 1);
+            assert_eq!(journal.active(Lane::Disk, SPANS).unwrap().rows, 1);
             if power {
                 disk.cut_power(&mut Chance(1))
             } else {
@@ -227,7 +227,7 @@ fn a_new_segment_that_finds_no_room_leaves_nothing_and_the_next_one_goes_on() {
         let mut journal = open(&disk, options(1)).unwrap().journal;
         disk.fail_next(op, Fault::NoSpace);
         assert_eq!(full_or_panic(commit(&mut journal, &[1])), Full::Disk, "{op:?}");
-        assert_eq!((waiting(&disk).len(), journal.active(Lane::Disk, Table::Traces).is_some()), (0, ends));
+        assert_eq!((waiting(&disk).len(), journal.active(Lane::Disk, SPANS).is_some()), (0, ends));
         commit(&mut journal, &[1]).unwrap();
         let mut table = Table::default();
         drain(&mut journal, &mut table);
@@ -257,13 +257,13 @@ fn a_segment_that_cannot_be_renamed_is_stored_once_all_the_same() {
         let disk = SimDisk::default();
         let Opened { mut journal, metrics, .. } = open(&disk, options(1)).unwrap();
         let mut table = Table::default();
-        metrics.of(Signal::Traces).take(2);
+        metrics.of(SPANS.signal()).take(2);
         commit(&mut journal, &[1, 2]).unwrap();
         let fail = |at_end| {
             faults.iter().filter(|(_, end)| *end == at_end).for_each(|(op, _)| disk.fail_next(*op, Fault::Io));
         };
         fail(false);
-        journal.seal(Lane::Disk, Table::Traces);
+        journal.seal(Lane::Disk, SPANS);
         let mut segment = take(journal.backlog(), Order::Fair).unwrap();
         let loaded = segment.load().unwrap();
         table.deliver(segment.id(), &loaded, Fate::Stored);
@@ -285,9 +285,9 @@ fn a_damaged_segment_that_cannot_be_set_aside_still_comes_to_its_end() {
     for op in [Op::CreateDir, Op::Rename] {
         let disk = SimDisk::default();
         let Opened { mut journal, metrics, .. } = open(&disk, options(1)).unwrap();
-        metrics.of(Signal::Traces).take(1);
+        metrics.of(SPANS.signal()).take(1);
         commit(&mut journal, &[1]).unwrap();
-        journal.seal(Lane::Disk, Table::Traces);
+        journal.seal(Lane::Disk, SPANS);
         let segment = take(journal.backlog(), Order::Fair).unwrap();
         disk.fail_next(op, Fault::Io);
         segment.set_aside(RowsLost::exactly(1), 0, "test");
@@ -325,7 +325,7 @@ fn a_journal_as_large_as_it_may_be_gives_up_what_is_only_kept_and_then_refuses()
     };
     fill(&mut journal);
     assert!(journal.backlog().view().bytes >= 2_000);
-    journal.seal(Lane::Disk, Table::Traces);
+    journal.seal(Lane::Disk, SPANS);
     take(journal.backlog(), Order::Fair).unwrap().stored(0);
     assert_eq!(waiting(&disk).len(), 1, "kept for repeats");
     fill(&mut journal);
@@ -343,7 +343,7 @@ fn what_is_in_memory_alone_is_not_counted_as_on_disk() {
     journal.commit(Lane::Memory, &[&group(&(1..1_000).collect::<Vec<_>>())], &[], at(1)).unwrap();
     assert!(journal.backlog().view().bytes > 2_000);
     commit(&mut journal, &[1]).expect("the disk has room");
-    journal.seal(Lane::Memory, Table::Traces);
+    journal.seal(Lane::Memory, SPANS);
     commit(&mut journal, &[2]).expect("the disk has room");
 }
 
@@ -361,7 +361,7 @@ fn a_segment_prepared_ahead_is_used_and_one_that_could_not_be_is_made_anew() {
             assert!(matches!(error, CommitError::Full(Full::Disk)), "{error}");
             refused += 1;
         }
-        journal.seal(Lane::Disk, Table::Traces);
+        journal.seal(Lane::Disk, SPANS);
     }
     assert!(refused <= 1, "{refused}");
     let mut table = Table::default();
@@ -378,7 +378,7 @@ fn a_start_goes_on_without_what_waits_and_cannot_be_read_now() {
         let disk = SimDisk::default();
         let mut journal = open(&disk, options(1)).unwrap().journal;
         commit(&mut journal, &[1]).unwrap();
-        journal.seal(Lane::Disk, Table::Traces);
+        journal.seal(Lane::Disk, SPANS);
         disk.kill();
         disk.fail_call(call, Fault::Io);
         let again = open(&disk, options(2)).unwrap();
@@ -392,7 +392,7 @@ fn a_start_goes_on_without_what_waits_and_cannot_be_read_now() {
 #[test]
 fn a_dead_letter_without_room_is_none_and_is_written_when_there_is() {
     let verdict = |code| DeadLetterReason {
-        table: Table::Traces.name().to_owned(),
+        table: SPANS.name().to_owned(),
         segment: "s".to_owned(),
         rows: 2,
         code: Some(code),
@@ -440,7 +440,7 @@ fn what_was_accepted_is_told_after_its_segment_is_gone() {
     journal.commit(Lane::Memory, &[&group(&[4])], &keys(&[4]), at(100)).unwrap();
     commit(&mut journal, &[5]).unwrap();
     for lane in [Lane::Disk, Lane::Memory] {
-        journal.seal(lane, Table::Traces);
+        journal.seal(lane, SPANS);
     }
     while let Some(segment) = take(journal.backlog(), Order::OldestFirst) {
         segment.stored(0);

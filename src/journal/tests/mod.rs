@@ -7,7 +7,7 @@ mod model;
 mod places;
 mod tampering;
 
-use super::format::{self, columns_hash, FileName, FileState, Header};
+use super::format::{self, FileName, FileState, Header, columns_hash};
 use super::testing::{SimDisk, group, keys, number_of, numbers_of};
 use super::*;
 use crate::columns::RowGroup;
@@ -20,6 +20,9 @@ use futures_util::FutureExt as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The table of the rows in these tests.
+const SPANS: crate::columns::Table = crate::columns::Table::Traces;
 
 const DIR: &str = "/data/journal";
 const SEGMENT_ROWS: usize = 1_000;
@@ -212,7 +215,7 @@ impl Table {
 /// Sends everything that waits.
 fn drain(journal: &mut Journal, table: &mut Table) {
     for lane in [Lane::Disk, Lane::Memory] {
-        journal.seal(lane, Table::Traces);
+        journal.seal(lane, SPANS);
     }
     while let Some(mut segment) = take(journal.backlog(), Order::Fair) {
         let loaded = segment.load().unwrap();

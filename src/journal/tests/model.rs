@@ -254,11 +254,11 @@ impl World {
         }
         let new: Vec<u64> = parts.iter().flat_map(|(_, new)| new).copied().collect();
         let groups: Vec<&RowGroup> = parts.iter().map(|(rows, _)| rows).filter(|rows| rows.rows() > 0).collect();
-        self.opened.metrics.of(Signal::Traces).take(new.len());
+        self.opened.metrics.of(SPANS.signal()).take(new.len());
         match self.opened.journal.commit(lane, &groups, &keys(&new), at(self.openings)) {
             Ok(committed) => {
                 saw(format!("commit {lane:?}"));
-                let active = self.opened.journal.active_id(lane, Table::Traces);
+                let active = self.opened.journal.active_id(lane, SPANS);
                 assert_eq!(active, Some(committed.segment));
                 let was_empty = self.active[index(lane)].is_empty();
                 self.segments += usize::from(was_empty && self.active[1 - index(lane)].is_empty());
@@ -272,7 +272,7 @@ impl World {
                 }
             }
             Err(failure) => {
-                self.opened.metrics.of(Signal::Traces).untake(new.len());
+                self.opened.metrics.of(SPANS.signal()).untake(new.len());
                 new.iter().for_each(|number| assert!(self.accepted.remove(number)));
                 match failure {
                     CommitError::Full(full) => saw(format!("full {full:?}")),
@@ -288,9 +288,9 @@ impl World {
     }
 
     fn seal(&mut self, lane: Lane) {
-        let Some(id) = self.opened.journal.active_id(lane, Table::Traces) else { return };
+        let Some(id) = self.opened.journal.active_id(lane, SPANS) else { return };
         saw(format!("seal {lane:?}"));
-        self.opened.journal.seal(lane, Table::Traces);
+        self.opened.journal.seal(lane, SPANS);
         let rows = std::mem::take(&mut self.active[index(lane)]).len();
         // what grows counts as one segment, whatever the lanes
         self.segments += usize::from(!self.active[1 - index(lane)].is_empty());

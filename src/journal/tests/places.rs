@@ -27,7 +27,7 @@ fn a_folder_that_was_removed_is_made_again_and_what_was_in_it_is_sent() {
     let disk = SimDisk::default();
     let mut journal = open(&disk, options(1)).unwrap().journal;
     commit(&mut journal, &[1]).unwrap();
-    journal.seal(Lane::Disk, Table::Traces);
+    journal.seal(Lane::Disk, SPANS);
     commit(&mut journal, &[2]).unwrap();
     disk.remove_folder();
     assert_eq!(gone(commit(&mut journal, &[3])), Gone::Folder, "no start would find it");
@@ -47,7 +47,7 @@ fn a_folder_that_was_removed_while_nothing_is_sent_is_noticed_by_whoever_watches
     let disk = SimDisk::default();
     let mut journal = open(&disk, options(1)).unwrap().journal;
     commit(&mut journal, &[1]).unwrap();
-    journal.seal(Lane::Disk, Table::Traces);
+    journal.seal(Lane::Disk, SPANS);
     disk.remove_folder();
     journal.watch().unwrap();
     assert_eq!(journal.backlog().view().rows_in_memory, 1);
@@ -109,7 +109,7 @@ fn a_segment_whose_file_was_removed_while_it_waits_is_sent_and_counted_as_in_mem
     let disk = SimDisk::default();
     let mut journal = open(&disk, options(1)).unwrap().journal;
     let id = commit(&mut journal, &[1, 2]).unwrap().segment;
-    journal.seal(Lane::Disk, Table::Traces);
+    journal.seal(Lane::Disk, SPANS);
     disk.take_away(&Path::new(DIR).join(FileName { id, state: FileState::Waiting { rows: 2 } }.file()));
     journal.watch().unwrap();
     assert_eq!(journal.backlog().view().rows_in_memory, 2);
@@ -131,7 +131,7 @@ fn another_file_in_the_place_of_a_segment_is_left_alone() {
     let disk = SimDisk::default();
     let mut journal = open(&disk, options(1)).unwrap().journal;
     let id = commit(&mut journal, &[1]).unwrap().segment;
-    journal.seal(Lane::Disk, Table::Traces);
+    journal.seal(Lane::Disk, SPANS);
     let path = Path::new(DIR).join(FileName { id, state: FileState::Waiting { rows: 1 } }.file());
     disk.put(&path, b"of somebody else");
     assert_eq!(stored(&mut journal), BTreeMap::from([(1, 1)]));

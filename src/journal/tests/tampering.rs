@@ -85,10 +85,10 @@ impl World {
                 self.next += rows;
                 let is_kept = (0..2).any(|_again| commit(&mut self.opened.journal, &numbers).is_ok());
                 assert!(is_kept, "a sender that tries again is taken");
-                self.opened.metrics.of(Signal::Traces).take(numbers.len());
+                self.opened.metrics.of(SPANS.signal()).take(numbers.len());
                 self.acknowledged.extend(numbers);
             }
-            Action::Seal => self.opened.journal.seal(Lane::Disk, Table::Traces),
+            Action::Seal => self.opened.journal.seal(Lane::Disk, SPANS),
             Action::Send => self.send(),
             Action::Restart => self.restart(|_disk| None),
             Action::Tamper { how, which, seed } => self.restart(|disk| tamper(disk, how, which, &mut Chance(seed))),
@@ -142,7 +142,7 @@ impl World {
     }
 
     fn end(mut self) -> BTreeMap<String, usize> {
-        self.opened.journal.seal(Lane::Disk, Table::Traces);
+        self.opened.journal.seal(Lane::Disk, SPANS);
         while self.opened.journal.backlog().view().segments > 0 {
             self.send();
         }
