@@ -18,7 +18,6 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use prost::Message as _;
 use std::convert::Infallible;
-use crate::telemetry::Signal;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
