@@ -405,7 +405,7 @@ fn a_segment_of_a_later_version_is_left_where_it_is() {
     assert_eq!(recovered.segments, 2);
     let mut segment = take(journal.backlog(), Order::OldestFirst).unwrap();
     let why = segment.load().unwrap_err();
-    assert!(matches!(why, LoadError::Unreadable(Unreadable::Version(3))), "{why}");
+    assert!(matches!(why, LoadError::Unreadable(Unreadable::Version(4))), "{why}");
     segment.leave(&why.to_string());
     assert_eq!((journal.backlog().view().rows, metrics.pending()), (3, 3));
     assert!(disk.bytes_of(&path_of(name)) == later.bytes);
