@@ -9,6 +9,7 @@
 //!     tests: { spans: 3d, content: 1d }
 //! ```
 
+use crate::telemetry::Signal;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -27,7 +28,11 @@ pub const KEEP_MIN: Duration = Duration::from_secs(60 * 60);
 pub struct Retention {
     /// Spans older than this are deleted, and refused when they arrive.
     pub spans: Option<Keep>,
-    /// The texts of spans older than this are deleted; the spans stay.
+    /// The same for log records.
+    pub logs: Option<Keep>,
+    /// And for data points of metrics.
+    pub metrics: Option<Keep>,
+    /// The texts of spans and events older than this are deleted; the rows stay.
     pub content: Option<Keep>,
     /// Other times for single workspaces.
     pub workspaces: BTreeMap<String, WorkspaceRetention>,
@@ -40,7 +45,32 @@ pub struct WorkspaceRetention {
     /// As in [`Retention`]; absent: what holds for all.
     pub spans: Option<Keep>,
     /// As in [`Retention`]; absent: what holds for all.
+    pub logs: Option<Keep>,
+    /// As in [`Retention`]; absent: what holds for all.
+    pub metrics: Option<Keep>,
+    /// As in [`Retention`]; absent: what holds for all.
     pub content: Option<Keep>,
+}
+
+impl WorkspaceRetention {
+    /// How long rows of a signal are kept; absent: what holds for all.
+    #[must_use]
+    pub fn rows_of(&self, signal: Signal) -> Option<Keep> {
+        match signal {
+            Signal::Traces => self.spans,
+            Signal::Logs => self.logs,
+            Signal::Metrics => self.metrics,
+        }
+    }
+}
+
+/// What the rows of a signal are called in the configuration.
+fn key_of(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "spans",
+        Signal::Logs => "logs",
+        Signal::Metrics => "metrics",
+    }
 }
 
 /// For how long.
@@ -99,10 +129,14 @@ impl Retention {
             _ => Ok(()),
         };
         check("retention.spans", self.spans)?;
+        check("retention.logs", self.logs)?;
+        check("retention.metrics", self.metrics)?;
         check("retention.content", self.content)?;
         for (name, own) in &self.workspaces {
             Workspace::new(name).map_err(|error| format!("retention.workspaces.{name}: {error}"))?;
             check(&format!("retention.workspaces.{name}.spans"), own.spans)?;
+            check(&format!("retention.workspaces.{name}.logs"), own.logs)?;
+            check(&format!("retention.workspaces.{name}.metrics"), own.metrics)?;
             check(&format!("retention.workspaces.{name}.content"), own.content)?;
         }
         Ok(())
@@ -111,15 +145,32 @@ impl Retention {
     /// Which spans of a workspace are too old at this time; `None` when none ever is.
     #[must_use]
     pub fn cutoff(&self, workspace: &Workspace, now: UnixNanos) -> Option<Cutoff> {
-        let own = self.workspaces.get(workspace.as_str()).and_then(|own| own.spans);
-        let keep = own.or(self.spans)?.duration()?;
-        Some(Cutoff { now, keep, is_of_workspace: own.is_some() })
+        self.cutoff_of(Signal::Traces, workspace, now)
+    }
+
+    /// The same for rows of any signal.
+    #[must_use]
+    pub fn cutoff_of(&self, signal: Signal, workspace: &Workspace, now: UnixNanos) -> Option<Cutoff> {
+        let own = self.workspaces.get(workspace.as_str()).and_then(|own| own.rows_of(signal));
+        let keep = own.or(self.rows_of(signal))?.duration()?;
+        Some(Cutoff { signal, now, keep, is_of_workspace: own.is_some() })
+    }
+
+    /// How long rows of a signal are kept.
+    #[must_use]
+    pub fn rows_of(&self, signal: Signal) -> Option<Keep> {
+        match signal {
+            Signal::Traces => self.spans,
+            Signal::Logs => self.logs,
+            Signal::Metrics => self.metrics,
+        }
     }
 }
 
-/// Spans that began before it are not kept.
+/// Spans that began before it, or rows of another signal of an earlier time, are not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cutoff {
+    signal: Signal,
     now: UnixNanos,
     keep: Duration,
     is_of_workspace: bool,
@@ -138,10 +189,10 @@ impl Cutoff {
         let age = Age(Duration::from_nanos(self.now.nanos_since(start)));
         let keep = Age(self.keep);
         let key = match self.is_of_workspace {
-            true => format!("retention.workspaces.{}.spans", workspace.as_str()),
-            false => "retention.spans".to_owned(),
+            true => format!("retention.workspaces.{}.{}", workspace.as_str(), key_of(self.signal)),
+            false => format!("retention.{}", key_of(self.signal)),
         };
-        format!("is {age} ago, and spans are kept for {keep} ({key})")
+        format!("is {age} ago, and {} are kept for {keep} ({key})", self.signal.rows_words())
     }
 }
 
@@ -174,10 +225,10 @@ mod tests {
 
     #[test]
     fn a_span_is_too_old_by_its_workspaces_time_or_by_everybodys() {
-        let own = |spans| WorkspaceRetention { spans, content: None };
+        let own = |spans| WorkspaceRetention { spans, ..WorkspaceRetention::default() };
         let workspaces =
             BTreeMap::from([("audit".to_owned(), own(Some(Keep::Forever))), ("tests".to_owned(), own(keep(2)))]);
-        let retention = Retention { spans: keep(30), content: None, workspaces };
+        let retention = Retention { spans: keep(30), workspaces, ..Retention::default() };
         let now = at(1_000 * DAY);
         let cutoff = |name: &str| retention.cutoff(&Workspace::new(name).unwrap(), now);
         assert_eq!(cutoff("audit"), None);
@@ -195,6 +246,12 @@ mod tests {
                 .replace("48 hours", "2 days")
         );
         assert_eq!(Retention::default().cutoff(&Workspace::default(), now), None);
+        assert_eq!(retention.cutoff_of(Signal::Logs, &Workspace::default(), now), None, "spans and logs have times of their own");
+        let logs = Retention { logs: keep(5), ..Retention::default() };
+        assert_eq!(
+            logs.cutoff_of(Signal::Logs, &Workspace::default(), now).unwrap().describe(at(990 * DAY), &Workspace::default()),
+            "is 10 days ago, and log records are kept for 5 days (retention.logs)"
+        );
     }
 
     #[test]
@@ -204,7 +261,7 @@ mod tests {
         assert!(of(keep(30), keep(7)).check().is_ok());
         assert!(of(short, None).check().unwrap_err().starts_with("retention.spans: must be from 1h"));
         assert!(of(None, keep(40 * 365)).check().unwrap_err().starts_with("retention.content: "));
-        let own = WorkspaceRetention { spans: None, content: short };
+        let own = WorkspaceRetention { content: short, ..WorkspaceRetention::default() };
         let of = |name: &str| Retention { workspaces: [(name.to_owned(), own.clone())].into(), ..Retention::default() };
         assert!(of("a").check().unwrap_err().starts_with("retention.workspaces.a.content: "));
         assert!(of("a b").check().unwrap_err().starts_with("retention.workspaces.a b: workspace must be"));

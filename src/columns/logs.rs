@@ -38,6 +38,8 @@ columns! {
     "EventName", "String" as "String", "ZSTD(1)";
     SEGMENT_ID, "UUID" as "UUID", "ZSTD(1)";
     "Workspace", "LowCardinality(String)" as "String", "ZSTD(1)";
+    // attributes that are messages of a model call: no other map has any
+    "ContentAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(3)";
 }
 
 /// The columns that ClickHouse fills.
@@ -81,5 +83,7 @@ pub const SCOPE_VERSION: At = at(COLUMNS, "ScopeVersion");
 pub const SCOPE_ATTRIBUTES: At = at(COLUMNS, "ScopeAttributes");
 /// Its attributes.
 pub const LOG_ATTRIBUTES: At = at(COLUMNS, "LogAttributes");
+/// Its attributes that are content.
+pub const CONTENT_ATTRIBUTES: At = at(COLUMNS, "ContentAttributes");
 /// What kind of event it is.
 pub const EVENT_NAME: At = at(COLUMNS, "EventName");

@@ -1,6 +1,6 @@
 //! What a request became: rows, and the spans that are not among them.
 
-use crate::columns::RowGroup;
+use crate::columns::{Records, RowGroup};
 use crate::ids::{SpanId, TraceId};
 use crate::time::UnixNanos;
 
@@ -25,6 +25,19 @@ pub struct Decoded {
     /// The spans without a parent, to which captured calls may be joined.
     pub roots: Vec<Root>,
     /// Attributes dropped because a later one of the same span had the same key.
+    pub attributes_repeated: usize,
+}
+
+/// What a request became whose rows are not spans.
+#[derive(Debug, Default)]
+pub struct DecodedRecords {
+    /// The valid items, by table.
+    pub groups: Vec<Box<Records>>,
+    /// How many items are not among them.
+    pub rejected: usize,
+    /// The first few reasons, each naming its item.
+    pub reasons: Vec<String>,
+    /// Attributes dropped because a later one of the same item had the same key.
     pub attributes_repeated: usize,
 }
 

@@ -19,11 +19,12 @@ mod signal;
 #[cfg(test)]
 mod tests;
 
-pub use decoded::{Decoded, Encoding, Root};
+pub use decoded::{Decoded, DecodedRecords, Encoding, Root};
 pub use error::{DecodeError, Part, WireError};
 pub use json::{Transcoded, transcode, transcode_traces};
 pub use limits::{DAYS_PER_REQUEST_MAX, Limits};
 pub use protobuf::decode::{decode_priced, decode_traces};
+pub use protobuf::logs::decode_logs;
 pub use protobuf::walk::count_items;
 pub use signal::Signal;
 

@@ -36,11 +36,7 @@ impl Signal {
     /// What several items are called.
     #[must_use]
     pub fn items(self) -> &'static str {
-        match self {
-            Self::Traces => "spans",
-            Self::Logs => "log records",
-            Self::Metrics => "data points",
-        }
+        self.rows_words()
     }
 
     /// What its requests consist of that is counted: items, and what is in them.

@@ -54,7 +54,7 @@ pub struct Ingest {
     pub prices: Option<Arc<Prices>>,
 }
 
-/// When the spans of a request may begin.
+/// When the rows of a request may be of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
     pub(crate) now: UnixNanos,
@@ -63,10 +63,11 @@ pub(crate) struct Times {
 }
 
 impl Ingest {
-    /// When spans of a request may begin that arrives now.
-    pub(crate) fn times(&self, workspace: &Workspace) -> Times {
+    /// The times that rows may have of a request that arrives now.
+    pub(crate) fn times(&self, signal: Signal, workspace: &Workspace) -> Times {
         let now = self.clock.now();
-        Times { now, cutoff: self.retention.cutoff(workspace, now), window: self.timestamps.window(now) }
+        let cutoff = self.retention.cutoff_of(signal, workspace, now);
+        Times { now, cutoff, window: self.timestamps.window(now) }
     }
 
     /// Hands rows over, unless they begin on more days than are admitted now.

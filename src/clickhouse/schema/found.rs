@@ -1,12 +1,12 @@
 //! What a ClickHouse has of the schema already, node by node; a server that is alone is one node.
 
 use super::super::client::Client;
-use super::super::cluster::TABLE;
 use super::super::errors::Failure;
 use super::super::nodes::{self, ClusterNode, SKIP_ABSENT};
 use super::ddl::{Setting, VERSIONS};
 use super::layout::Layout;
 use super::rollups::ROLLUPS;
+use crate::columns;
 use crate::sql::code;
 use ::clickhouse::Row;
 use serde::Deserialize;
@@ -113,7 +113,8 @@ impl Found {
         for table in client.rows::<Table>(&tables).await? {
             self.on(table.node, |node| drop(node.tables.insert(table.name.clone(), table)));
         }
-        let with_columns = [TABLE].into_iter().chain(ROLLUPS.iter().map(|rollup| rollup.name));
+        let inserted = columns::Table::ALL.map(columns::Table::name);
+        let with_columns = inserted.into_iter().chain(ROLLUPS.iter().map(|rollup| rollup.name));
         let with_columns = with_columns.map(|table| format!("'{table}', '{table}_local'")).collect::<Vec<_>>();
         let columns = format!(
             "SELECT {node} AS node, table, name, type FROM {} \

@@ -4,14 +4,15 @@
 
 use super::super::cluster::TABLE;
 use super::ddl::{self, Setting, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
-use super::found::{Found, Table};
+use super::found::{self, Found};
 use super::layout::Layout;
+use super::records;
 use super::replicas;
 use super::rollups::{self, COST, ROLLUPS, Rollup, TRACE_ROWS};
 use super::sums;
 use super::trace_times;
 use super::views;
-use crate::columns::{ALIASES, COLUMNS, FILLED};
+use crate::columns::{ALIASES, COLUMNS, FILLED, Table};
 
 /// One version.
 pub(super) struct Migration {
@@ -56,6 +57,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         what: "costs of traces in eight bytes, and views that read them and the sums",
         parts: |layout, _| costs(layout).into_iter().chain(views(layout)).collect(),
     },
+    Migration { version: 13, what: "log records", parts: |layout, _| records(layout, Table::Logs) },
 ];
 
 /// The version that this program knows.
@@ -89,7 +91,7 @@ impl Part {
             Self::Column { table, name, .. } => found.column_type(table, name).is_some(),
             Self::View { name, select } => {
                 // a table of that name is somebody's: nothing takes its place
-                let is_there = |there: &Table| there.engine != "View" || there.comment == ddl::mark(select);
+                let is_there = |there: &found::Table| there.engine != "View" || there.comment == ddl::mark(select);
                 found.has(name) && found.tables(name).all(is_there)
             }
             Self::Setting { table, setting } => found.has_setting(table, setting),
@@ -104,7 +106,7 @@ impl Part {
     pub(super) fn is_needed_to_insert(&self) -> bool {
         match self {
             Self::Database(_) => true,
-            Self::Column { table, .. } => !rollups::is_one(table),
+            Self::Column { table, .. } => table.strip_prefix(TABLE).is_some_and(|rest| matches!(rest, "" | "_local")),
             Self::Table { is_needed_to_insert, .. } => *is_needed_to_insert,
             Self::View { .. } | Self::Setting { .. } | Self::TraceTimes { .. } => false,
         }
@@ -292,6 +294,17 @@ fn rollups(layout: &Layout) -> Vec<Part> {
 /// A table that is there keeps its key.
 fn costs(layout: &Layout) -> Vec<Part> {
     of_all_tables(layout, TRACE_ROWS, &[(COST.name, COST.table_type, COST.definition())])
+}
+
+/// A table of records. Spans are stored without it.
+fn records(layout: &Layout, table: Table) -> Vec<Part> {
+    let Some(both) = records::create(layout, table) else { return Vec::new() };
+    let mut parts = tables(layout, table.name(), both, false);
+    parts.extend(of_all_tables(layout, table.name(), &records::columns(table)));
+    let local = layout.local(table.name());
+    let settings = records::settings(layout).into_iter();
+    parts.extend(settings.map(|setting| Part::Setting { table: local.clone(), setting }));
+    parts
 }
 
 /// What the reconciler sums of it, where sums are kept.

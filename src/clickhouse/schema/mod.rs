@@ -5,6 +5,7 @@
 //! ddl.rs          the DDL of tables and views, made from the column list
 //! migrations.rs   the versions, and the parts of each
 //! found.rs        what is there, on each node
+//! records.rs      the tables of log records and of data points
 //! rollups.rs      the tables of what was counted
 //! sums.rs         the sums of days whose calls do not change any more
 //! replicas.rs     where replicas meet in Keeper
@@ -22,6 +23,7 @@ mod found;
 mod layout;
 mod lock;
 mod migrations;
+mod records;
 mod replicas;
 mod retention;
 mod rollups;

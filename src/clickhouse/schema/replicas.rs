@@ -11,10 +11,10 @@
 
 use super::super::cluster::TABLE;
 use super::ddl::{TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
-use super::found::{Found, NodeFound, Table};
+use super::found::{self, Found, NodeFound};
 use super::layout::Layout;
 use super::rollups::{REPORT_ROWS, TRACE_ROWS};
-use crate::columns::COLUMNS;
+use crate::columns::Table;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that no statement for all nodes mends.
@@ -35,7 +35,7 @@ pub(super) fn copy(layout: &Layout, found: &Found, name: &str) -> Option<String>
     let lacking: Vec<&NodeFound> = found.nodes.iter().filter(|node| node.table(name).is_none()).collect();
     let shard = lacking.first()?.node.shard;
     let of_shard = found.nodes.iter().find(|node| node.node.shard == shard && node.table(name).is_some());
-    let source: &Table = of_shard.and_then(|node| node.table(name)).or_else(|| found.table(name))?;
+    let source: &found::Table = of_shard.and_then(|node| node.table(name)).or_else(|| found.table(name))?;
     let full = layout.full(name);
     let rest = source.create_table_query.strip_prefix(&format!("CREATE TABLE {full} "))?;
     if !source.engine.starts_with("Replicated") || (of_shard.is_none() && !rest.contains("{shard}")) {
@@ -47,7 +47,9 @@ pub(super) fn copy(layout: &Layout, found: &Found, name: &str) -> Option<String>
 
 /// Replicas that do not meet where they should.
 pub(super) fn wrong(layout: &Layout, found: &Found) -> Vec<Wrong> {
-    let tables = [TABLE, TRACE_TIMES, VERSIONS, REPORT_ROWS, TRACE_ROWS].map(|table| layout.local(table));
+    let records = Table::ALL.into_iter().filter(|table| *table != Table::Traces).map(Table::name);
+    let tables = [TABLE, TRACE_TIMES, VERSIONS, REPORT_ROWS, TRACE_ROWS].into_iter().chain(records);
+    let tables: Vec<String> = tables.map(|table| layout.local(table)).collect();
     let mut apart: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for table in &tables {
         for node in apart_from_their_shard(found, table) {
@@ -87,29 +89,36 @@ fn moved(layout: &Layout, node: &str, tables: &[&str]) -> Wrong {
         "{} of {node} meets no other replica of its shard: its path in Keeper is another, so rows of one are not on the other",
         tables.iter().map(|table| full(table)).collect::<Vec<_>>().join(", ")
     );
-    let spans = layout.local(TABLE);
     let mut statements = vec![format!("-- on {node}:\nDROP VIEW IF EXISTS {} SYNC", full(TRACE_ID_TS_MV))];
     for table in tables {
-        statements.push(if *table == spans {
+        statements.push(if holds_rows(layout, table).is_some() {
             format!("RENAME TABLE {} TO {}_apart", full(table), full(table))
         } else {
             // notes, and what follows from the spans
             format!("DROP TABLE {} SYNC", full(table))
         });
     }
-    if tables.contains(&spans.as_str()) {
-        let columns = COLUMNS.iter().map(|column| format!("`{}`", column.name)).collect::<Vec<_>>().join(", ");
-        statements.push(format!(
-            "-- `millrace schema apply`, and then on {node} again:\nINSERT INTO {} ({columns}) SELECT {columns} FROM \
-             {}_apart SETTINGS insert_distributed_sync = 1",
-            full(TABLE),
-            full(&spans)
-        ));
-        statements.push(format!("DROP TABLE {}_apart SYNC", full(&spans)));
-    } else {
+    let mut moved: Vec<_> = tables.iter().filter_map(|table| holds_rows(layout, table)).collect();
+    moved.sort_unstable();
+    if moved.is_empty() {
         statements.push("-- `millrace schema apply`".to_owned());
     }
+    for (place, table) in moved.into_iter().enumerate() {
+        let first = if place == 0 { format!("-- `millrace schema apply`, and then on {node} again:\n") } else { String::new() };
+        let columns: Vec<_> = table.columns().iter().map(|column| format!("`{}`", column.name)).collect();
+        let (columns, apart) = (columns.join(", "), format!("{}_apart", full(&layout.local(table.name()))));
+        statements.push(format!(
+            "{first}INSERT INTO {} ({columns}) SELECT {columns} FROM {apart} SETTINGS insert_distributed_sync = 1",
+            full(table.name()),
+        ));
+        statements.push(format!("DROP TABLE {apart} SYNC"));
+    }
     Wrong { what, statements }
+}
+
+/// Which table's rows it holds that follow from nothing else.
+fn holds_rows(layout: &Layout, local: &str) -> Option<Table> {
+    Table::ALL.into_iter().find(|table| layout.local(table.name()) == *local)
 }
 
 /// Shards that are replicas of each other: every row is found once for each of them.

@@ -8,7 +8,8 @@ use super::ddl::{Setting, TRACE_TIMES};
 use super::found::Found;
 use super::layout::Layout;
 use super::rollups::{PREVIEWS, REPORT_ROWS, TRACE_ROWS};
-use crate::columns::{RAW_REQUEST, RAW_RESPONSE};
+use crate::columns::{RAW_REQUEST, RAW_RESPONSE, Table};
+use crate::telemetry::Signal;
 use crate::retention::{Keep, Retention};
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ const CONTENT: &[&str] = &[
     "OutputPreview",
 ];
 
+/// And those of log records.
+const CONTENT_OF_LOGS: &[&str] = &["ContentAttributes"];
+
 /// The TTL of a table's rows or of a column, as ClickHouse prints it; `None`: kept for ever.
 fn expression(time: &str, all: Option<Keep>, own: &[(&str, Keep)]) -> Option<String> {
     let all = all.and_then(Keep::duration);
@@ -45,8 +49,13 @@ fn expression(time: &str, all: Option<Keep>, own: &[(&str, Keep)]) -> Option<Str
 }
 
 fn rows(retention: &Retention) -> Option<String> {
-    let own: Vec<_> = retention.workspaces.iter().filter_map(|(name, own)| Some((name.as_str(), own.spans?))).collect();
-    expression("Timestamp", retention.spans, &own)
+    rows_of(retention, Signal::Traces, "Timestamp")
+}
+
+fn rows_of(retention: &Retention, signal: Signal, time: &str) -> Option<String> {
+    let workspaces = retention.workspaces.iter();
+    let own: Vec<_> = workspaces.filter_map(|(name, own)| Some((name.as_str(), own.rows_of(signal)?))).collect();
+    expression(time, retention.rows_of(signal), &own)
 }
 
 fn content(retention: &Retention) -> Option<String> {
@@ -69,9 +78,16 @@ pub(super) fn changes(layout: &Layout, found: &Found) -> Vec<(String, String)> {
     let alter = |table: &str, command: &str| {
         format!("ALTER TABLE {}{} {command}", layout.full(&layout.local(table)), layout.on_cluster())
     };
-    let (row_wish, content_wish) = (rows(&layout.retention), content(&layout.retention));
+    let (spans, content_wish) = (rows(&layout.retention), content(&layout.retention));
+    let of_spans: [(_, &[&str], _); 3] =
+        [(TABLE, CONTENT, spans.clone()), (REPORT_ROWS, &[], spans.clone()), (TRACE_ROWS, PREVIEWS, spans)];
+    let of_records = Table::ALL.into_iter().filter(|table| *table != Table::Traces && !table.columns().is_empty());
+    let of_records = of_records.map(|table| {
+        let content = if table == Table::Logs { CONTENT_OF_LOGS } else { &[] };
+        (table.name(), content, rows_of(&layout.retention, table.signal(), table.time_column()))
+    });
     let mut changes = Vec::new();
-    for (table, content) in [(TABLE, CONTENT), (REPORT_ROWS, &[]), (TRACE_ROWS, PREVIEWS)] {
+    for (table, content, row_wish) in of_spans.into_iter().chain(of_records) {
         let local = layout.local(table);
         let content_wish = content_wish.as_deref().filter(|_| !content.is_empty());
         for setting in settings(row_wish.as_deref(), content_wish) {
@@ -152,10 +168,10 @@ mod tests {
 
     #[test]
     fn a_workspace_that_differs_makes_the_time_depend_on_it() {
-        let own = |spans| WorkspaceRetention { spans: Some(spans), content: None };
+        let own = |spans| WorkspaceRetention { spans: Some(spans), ..WorkspaceRetention::default() };
         let workspaces = [("a", Keep::Forever), ("b", Keep::For(DAY)), ("c", Keep::For(2 * DAY))];
         let workspaces = workspaces.map(|(name, keep)| (name.to_owned(), own(keep))).into();
-        let retention = Retention { spans: Some(Keep::For(DAY)), content: None, workspaces };
+        let retention = Retention { spans: Some(Keep::For(DAY)), workspaces, ..Retention::default() };
         let capped = format!("toDateTime(least(Timestamp, {CAP}))");
         assert_eq!(
             rows(&retention).unwrap(),

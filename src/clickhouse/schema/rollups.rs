@@ -253,7 +253,3 @@ pub(super) fn distribute(layout: &Layout, rollup: &Rollup) -> Option<String> {
     layout.create_distributed(rollup.name, ddl::SHARDED_BY)
 }
 
-/// Whether this is one of these tables, or holds their rows on a cluster.
-pub(super) fn is_one(table: &str) -> bool {
-    ROLLUPS.iter().any(|rollup| table.strip_prefix(rollup.name).is_some_and(|rest| matches!(rest, "" | "_local")))
-}

@@ -25,7 +25,7 @@ use serde_json::value::RawValue;
 use crate::bounds::REQUEST_SPANS_MAX;
 use crate::columns::RowGroup;
 use crate::genai::prices::Prices;
-use crate::otlp::decoded::{Decoded, Encoding};
+use crate::otlp::decoded::{Decoded, DecodedRecords, Encoding};
 use crate::otlp::error::{DecodeError, TypeErrors, WrongType};
 use crate::otlp::json::fields::{Field, Kind, Scalar, named};
 use crate::otlp::json::not_finite::quoted_not_finite;
@@ -33,6 +33,7 @@ use crate::otlp::json::scalars::{put_scalar, put_scalars, put_tag};
 use crate::otlp::json::shape::Shape;
 use crate::otlp::limits::Limits;
 use crate::otlp::protobuf::decode::decode;
+use crate::otlp::protobuf::logs;
 use crate::otlp::signal::Signal;
 use crate::steps;
 use crate::workspace::Workspace;
@@ -65,6 +66,14 @@ impl Transcoded {
     /// What is wrong with which items.
     pub(super) fn type_errors(&self) -> &TypeErrors {
         &self.wrong
+    }
+
+    /// Decodes the log records that were JSON.
+    ///
+    /// # Errors
+    /// As [`decode_logs`](crate::otlp::decode_logs).
+    pub fn decode_logs(&self, workspace: &Workspace, limits: &Limits) -> Result<DecodedRecords, DecodeError> {
+        logs::decode(&self.protobuf, Encoding::Json, &self.wrong, workspace, limits)
     }
 
     /// Decodes the spans that were JSON.

@@ -4,6 +4,7 @@
 //! walk.rs       any request down to its items, with their resource and scope
 //! request.rs    what is counted of it        rejection.rs  why an item is rejected
 //! decode.rs     spans                        span.rs       one span -> a row
+//! logs.rs       log records -> rows
 //! value.rs      AnyValue -> the text that a ClickHouse map holds
 //! fields.rs     OTLP's fields, generated from proto/
 //! wire.rs       the wire format, one field at a time
@@ -11,6 +12,7 @@
 
 pub(crate) mod decode;
 mod fields;
+pub(crate) mod logs;
 mod rejection;
 mod request;
 mod span;

@@ -142,7 +142,7 @@ impl ChatReceiver {
     ) -> Result<QueuedCall, CallError> {
         let Envelope { workspace, ack, traceparent, idempotency_key } = envelope;
         let Ingest { metrics, traces, .. } = &*self.ingest;
-        let Times { now, cutoff, window } = self.ingest.times(workspace);
+        let Times { now, cutoff, window } = self.ingest.times(Signal::Traces, workspace);
         let context = Context { workspace, received_at: now, traceparent, idempotency_key };
         let mut span = chat::convert(capture, &context).map_err(CallError::Invalid)?;
         chat::check_age(capture, span.start, cutoff, window, workspace).map_err(CallError::Invalid)?;

@@ -1,10 +1,10 @@
-//! Answers of OTLP: `ExportTraceServiceResponse`, and for failures `google.rpc.Status`, always in the encoding of the
+//! Answers of OTLP: `ExportTraceServiceResponse` and the like, and for failures `google.rpc.Status`, always in the encoding of the
 //! request.
 //!
 //! Source: OTLP specification, "OTLP/HTTP Response"; google/rpc/code.proto for the numbers.
 
 use crate::numbers::{saturating_i64, to_u64};
-use crate::otlp::Encoding;
+use crate::otlp::{Encoding, Signal};
 use crate::otlp::proto::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use crate::receivers::http::headers::RETRY_AFTER;
 use crate::receivers::otlp::receiver::{ExportError, ExportSummary};
@@ -46,7 +46,7 @@ pub(crate) fn content_type(encoding: Encoding) -> HeaderValue {
     })
 }
 
-/// The message of a full or partial success.
+/// The message of a full or partial success. Those of the other signals have the same fields under other names.
 pub(crate) fn success(summary: &ExportSummary) -> ExportTraceServiceResponse {
     let partial_success = (summary.rejected > 0).then(|| ExportTracePartialSuccess {
         rejected_spans: saturating_i64(to_u64(summary.rejected).into()),
@@ -62,13 +62,22 @@ pub(crate) fn success_response(summary: &ExportSummary, encoding: Encoding) -> R
         Encoding::Json => match message.partial_success {
             None => b"{}".to_vec(),
             Some(partial) => json!({"partialSuccess": {
-                "rejectedSpans": partial.rejected_spans.to_string(), "errorMessage": partial.error_message,
+                rejected_name(summary.signal): partial.rejected_spans.to_string(), "errorMessage": partial.error_message,
             }})
             .to_string()
             .into_bytes(),
         },
     };
     ([(header::CONTENT_TYPE, content_type(encoding))], body).into_response()
+}
+
+/// What the number of rejected items is called in JSON.
+fn rejected_name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "rejectedSpans",
+        Signal::Logs => "rejectedLogRecords",
+        Signal::Metrics => "rejectedDataPoints",
+    }
 }
 
 /// A failure with its HTTP status and its google.rpc.Status.

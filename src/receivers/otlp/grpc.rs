@@ -1,9 +1,10 @@
-//! OTLP over gRPC on 4317: `TraceService/Export` with the statuses of tonic. The message is read here and not by a codec of tonic, so that
+//! OTLP over gRPC on 4317: `TraceService/Export` and `LogsService/Export` with the statuses of tonic. The message is read here and not by a codec of tonic, so that
 //! memory is reserved for every byte as it arrives, compressed and not, and decoding goes straight into columns.
 //!
 //! Source: OTLP specification, "OTLP/gRPC"; google/rpc/error_details.proto for RetryInfo.
 
 use super::answer;
+use super::receiver::TAKEN;
 use super::receiver::{ExportError, OtlpReceiver, QueuedExport};
 use crate::connections::Server;
 use crate::numbers::saturating_i64;
@@ -27,8 +28,6 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// The one method.
-const EXPORT_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// Flag and length before a message.
 const PREFIX_BYTES: usize = 5;
 /// How long a request may take from its headers to the queue; its acknowledgement has a time of its own. Nearly all are there at once,
@@ -47,10 +46,11 @@ pub async fn serve(listener: TcpListener, server: Server, receiver: Arc<OtlpRece
 }
 
 async fn answer(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body::Body>) -> http::Response<Body> {
-    if request.uri().path() != EXPORT_PATH {
-        return Status::unimplemented("this service has the method Export").into_http();
-    }
-    let queued = match tokio::time::timeout(REQUEST_TIMEOUT, queue(receiver, request)).await {
+    let path = request.uri().path();
+    let Some(signal) = TAKEN.into_iter().find(|signal| signal.method() == path) else {
+        return Status::unimplemented("this service has the method Export of TraceService and LogsService").into_http();
+    };
+    let queued = match tokio::time::timeout(REQUEST_TIMEOUT, queue(receiver, signal, request)).await {
         Ok(Ok(queued)) => queued,
         Ok(Err(status)) => return status.into_http(),
         Err(_) => return Status::deadline_exceeded("the request took too long").into_http(),
@@ -61,31 +61,35 @@ async fn answer(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body:
     }
 }
 
-async fn queue(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body::Body>) -> Result<QueuedExport, Status> {
+async fn queue(
+    receiver: &Arc<OtlpReceiver>,
+    signal: Signal,
+    request: http::Request<axum::body::Body>,
+) -> Result<QueuedExport, Status> {
     let (head, body) = request.into_parts();
     let reject = |status: Status| {
-        receiver.ingest.metrics.of(Signal::Traces).reject(receiver.receiver, 1);
+        receiver.count_failed(signal, 1, false);
         status
     };
     let unfit = |message: String| reject(Status::invalid_argument(format!("metadata {message}")));
     let workspace = workspace(&head.headers).map_err(unfit)?;
     let ack = ack_wanted(&head.headers, receiver.ack).map_err(unfit)?;
-    let (message, reservation) = match read_message(receiver, body, &head.headers).await {
+    let (message, reservation) = match read_message(receiver, signal, body, &head.headers).await {
         Ok(read) => read,
-        Err(Unread::Refused { spans, why }) => {
-            receiver.ingest.metrics.of(Signal::Traces).refuse(receiver.receiver, spans.max(1));
+        Err(Unread::Refused { items, why }) => {
+            receiver.count_failed(signal, items.max(1), true);
             return Err(status(&ExportError::Ingest(why)));
         }
         Err(Unread::Rejected(status)) => return Err(reject(status)),
     };
-    let queued = receiver.queue((workspace, ack), message, Encoding::Protobuf, reservation).await;
+    let queued = receiver.queue(signal, (workspace, ack), message, Encoding::Protobuf, reservation).await;
     queued.map_err(|error| status(&error))
 }
 
 /// Why a message was not read.
 enum Unread {
-    /// Not now; `spans` is how many it has, if that is known.
-    Refused { spans: usize, why: IngestError },
+    /// Not now; `items` is how many it has, if that is known.
+    Refused { items: usize, why: IngestError },
     /// It is invalid; another attempt does not help.
     Rejected(Status),
 }
@@ -101,6 +105,7 @@ enum Unread {
 /// Source: gRPC over HTTP/2, "Length-Prefixed-Message".
 async fn read_message(
     receiver: &OtlpReceiver,
+    signal: Signal,
     body: axum::body::Body,
     headers: &http::HeaderMap,
 ) -> Result<(Bytes, Reservation), Unread> {
@@ -119,7 +124,7 @@ async fn read_message(
     };
     let coding = Coding::named(encoding).map_err(|error| unread(&error.into(), 0))?;
     let expanded = receiver.bodies.expand(message.clone(), coding, reservation).await;
-    expanded.map_err(|error| unread(&error, if compressed == 0 { count_items(&message, Signal::Traces) } else { 0 }))
+    expanded.map_err(|error| unread(&error, if compressed == 0 { count_items(&message, signal) } else { 0 }))
 }
 
 /// Where the message ends that begins with these bytes.
@@ -128,10 +133,10 @@ fn message_end(bytes: &[u8]) -> Option<usize> {
     PREFIX_BYTES.checked_add(usize::try_from(u32::from_be_bytes(length)).ok()?)
 }
 
-fn unread(error: &BodyError, spans: usize) -> Unread {
+fn unread(error: &BodyError, items: usize) -> Unread {
     let message = error.to_string();
     Unread::Rejected(match error {
-        BodyError::Ingest(why) if why.is_retryable() => return Unread::Refused { spans, why: *why },
+        BodyError::Ingest(why) if why.is_retryable() => return Unread::Refused { items, why: *why },
         BodyError::Ingest(_) | BodyError::TooLarge { .. } | BodyError::ExpandsTooFar { .. } => {
             Status::resource_exhausted(message)
         }

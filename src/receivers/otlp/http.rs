@@ -1,10 +1,10 @@
-//! `POST /v1/traces`: OTLP over HTTP, in protobuf and JSON.
+//! `POST /v1/traces`, `/v1/logs`: OTLP over HTTP, in protobuf and JSON.
 //!
 //! Source: OTLP specification, "OTLP/HTTP".
 
 use super::answer::{Code, error_response, failure, success_response};
-use super::receiver::OtlpReceiver;
-use crate::otlp::Encoding;
+use super::receiver::{OtlpReceiver, TAKEN};
+use crate::otlp::{Encoding, Signal};
 use crate::receivers::http::body::{BodyError, pass_over};
 use crate::receivers::http::headers::{ack_wanted, media_type, workspace};
 use axum::Router;
@@ -13,22 +13,28 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
-use crate::telemetry::Signal;
 use std::sync::Arc;
 
 /// The paths of OTLP.
 pub(crate) fn routes(receiver: Arc<OtlpReceiver>) -> Router {
-    Router::new()
-        .route("/v1/traces", post(traces))
-        .route("/v1/metrics", post(not_traces))
-        .route("/v1/logs", post(not_traces))
-        .with_state(receiver)
+    let route = |router: Router<Arc<OtlpReceiver>>, signal: Signal| {
+        if TAKEN.contains(&signal) {
+            router.route(signal.path(), post(move |receiver, request| export(signal, receiver, request)))
+        } else {
+            router.route(signal.path(), post(not_taken))
+        }
+    };
+    Signal::ALL.into_iter().fold(Router::new(), route).with_state(receiver)
 }
 
-async fn traces(State(receiver): State<Arc<OtlpReceiver>>, request: Request<Body>) -> Response {
+async fn export(
+    signal: Signal,
+    State(receiver): State<Arc<OtlpReceiver>>,
+    request: Request<Body>,
+) -> Response {
     let (head, body) = request.into_parts();
     let Some(encoding) = encoding(&head.headers) else {
-        receiver.ingest.metrics.of(Signal::Traces).reject(receiver.receiver, 1);
+        receiver.count_failed(signal, 1, false);
         pass_over(body, &head.headers).await;
         let message = "Content-Type must be application/x-protobuf or application/json";
         return failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, message, Encoding::Json);
@@ -38,16 +44,16 @@ async fn traces(State(receiver): State<Arc<OtlpReceiver>>, request: Request<Body
     let wanted = match wanted {
         Ok(wanted) => wanted,
         Err(message) => {
-            receiver.ingest.metrics.of(Signal::Traces).reject(receiver.receiver, 1);
+            receiver.count_failed(signal, 1, false);
             pass_over(body, &head.headers).await;
             return failure(StatusCode::BAD_REQUEST, Code::InvalidArgument, &format!("header {message}"), encoding);
         }
     };
     let (bytes, reservation) = match receiver.bodies.read(body, &head.headers).await {
         Ok(read) => read,
-        Err(error) => return body_failure(&receiver, &error, encoding),
+        Err(error) => return body_failure(&receiver, signal, &error, encoding),
     };
-    let queued = match receiver.queue(wanted, bytes, encoding, reservation).await {
+    let queued = match receiver.queue(signal, wanted, bytes, encoding, reservation).await {
         Ok(queued) => queued,
         Err(error) => return error_response(&error, encoding),
     };
@@ -57,10 +63,10 @@ async fn traces(State(receiver): State<Arc<OtlpReceiver>>, request: Request<Body
     }
 }
 
-async fn not_traces(request: Request<Body>) -> Response {
+async fn not_taken(request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     pass_over(body, &head.headers).await;
-    let message = "Millrace takes traces only; send them to /v1/traces";
+    let message = "Millrace takes traces and logs only";
     failure(StatusCode::NOT_FOUND, Code::Unimplemented, message, encoding_of_answer(&head.headers))
 }
 
@@ -81,7 +87,7 @@ fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
-fn body_failure(receiver: &OtlpReceiver, error: &BodyError, encoding: Encoding) -> Response {
+fn body_failure(receiver: &OtlpReceiver, signal: Signal, error: &BodyError, encoding: Encoding) -> Response {
     let (http, code) = match error {
         BodyError::TooLarge { .. } | BodyError::ExpandsTooFar { .. } => {
             (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted)
@@ -92,6 +98,6 @@ fn body_failure(receiver: &OtlpReceiver, error: &BodyError, encoding: Encoding) 
         BodyError::Encoding(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
         BodyError::Compression { .. } | BodyError::CutOff(_) => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
     };
-    receiver.ingest.count_failed((Signal::Traces, receiver.receiver), 1, http == StatusCode::SERVICE_UNAVAILABLE);
+    receiver.count_failed(signal, 1, http == StatusCode::SERVICE_UNAVAILABLE);
     failure(http, code, &error.to_string(), encoding)
 }

@@ -1,20 +1,21 @@
-//! A request of spans becomes rows and waits for them to be where its sender wants them: what OTLP over gRPC and over HTTP share.
+//! A request of any signal becomes rows and waits for them to be where its sender wants them: what OTLP over gRPC and over HTTP share.
 
 use crate::numbers::to_u64;
 use crate::otlp::json::JsonError;
-use crate::otlp::{self, DecodeError, Decoded, Encoding, Limits};
+use crate::columns::Rows;
+use crate::otlp::{self, DecodeError, Decoded, DecodedRecords, Encoding, Limits, Root, Signal};
 use crate::pipeline::{Ack, IngestError, Origin, PendingAck, Receipt, Reservation};
 use crate::receivers::decoding::{BATCH_BYTES_MAX, SMALL_BYTES_MAX};
 use crate::receivers::http::body::BodyReader;
 use crate::receivers::{Ingest, Times};
-use crate::telemetry::{Receiver, Signal};
+use crate::telemetry::Receiver;
 use crate::traces::KnownRoot;
 use crate::workspace::Workspace;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Receives spans from one listener.
+/// Receives OTLP from one listener.
 #[derive(Debug)]
 pub struct OtlpReceiver {
     /// Where rows go.
@@ -25,28 +26,44 @@ pub struct OtlpReceiver {
     pub receiver: Receiver,
     /// What an answer waits for, unless the request asks for more.
     pub ack: Ack,
-    /// A span that was accepted within this time before is a repeat.
+    /// What was accepted within this time before is a repeat.
     pub dedup_window: Duration,
     /// What one request may contain.
     pub limits: Limits,
 }
 
-/// A request whose spans are on their way.
+/// The signals that are taken.
+pub(crate) const TAKEN: [Signal; 2] = [Signal::Traces, Signal::Logs];
+
+/// A request whose rows are on their way.
 pub(crate) struct QueuedExport {
-    spans: usize,
+    signal: Signal,
+    /// Of each table that it has rows for: how many, of which signal, and their acknowledgement.
+    pending: Vec<(usize, Signal, PendingAck)>,
     rejected: usize,
     reasons: Vec<String>,
-    pending: PendingAck,
 }
 
-/// How many spans of a request were rejected, after the others were acknowledged.
+/// How many items of a request were rejected, after the others were acknowledged.
 pub(crate) struct ExportSummary {
+    pub(crate) signal: Signal,
     pub(crate) rejected: usize,
     reasons: Vec<String>,
-    _receipt: Receipt,
+    _receipts: Vec<Receipt>,
 }
 
-/// No span of a request was stored.
+/// What a request became, whatever its signal.
+#[derive(Default)]
+struct Parsed {
+    /// One for each table that it has rows for.
+    rows: Vec<Rows>,
+    rejected: usize,
+    reasons: Vec<String>,
+    roots: Vec<Root>,
+    attributes_repeated: usize,
+}
+
+/// No item of a request was stored, or not all of them.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExportError {
     #[error(transparent)]
@@ -55,6 +72,8 @@ pub(crate) enum ExportError {
     Json(#[from] JsonError),
     #[error(transparent)]
     Ingest(#[from] IngestError),
+    #[error("Millrace takes traces and logs only")]
+    NotTaken,
 }
 
 impl ExportError {
@@ -76,6 +95,7 @@ impl OtlpReceiver {
     /// Decodes a request and queues its rows. A large request is decoded on a thread, after memory for its rows was reserved.
     pub(crate) async fn queue(
         self: &Arc<Self>,
+        signal: Signal,
         (workspace, ack): (Workspace, Ack),
         request: Bytes,
         encoding: Encoding,
@@ -89,34 +109,33 @@ impl OtlpReceiver {
         let is_small = request.len() <= small_bytes_max;
         if !is_small {
             let grown = reservation.grow_within_all(request.len().saturating_mul(copies), 0);
-            grown.inspect_err(|why| self.ingest.count_failed((Signal::Traces, self.receiver), 1, why.is_retryable()))?;
+            grown.inspect_err(|why| self.count_failed(signal, 1, why.is_retryable()))?;
         }
         let receiver = Arc::clone(self);
-        let work = move |_: &_| receiver.decode_and_send(&workspace, ack, &request, encoding, reservation);
+        let work = move |_: &_| {
+            let parsed = receiver.parse(signal, &request, encoding, &workspace);
+            let parsed = parsed.inspect_err(|_| receiver.count_failed(signal, 1, false))?;
+            receiver.send(signal, (&workspace, ack), parsed, reservation)
+        };
         self.bodies.decode_pool.run(is_small, work).await
     }
 
-    fn decode_and_send(
+    /// Counts items, or a request that was not read, as refused or rejected.
+    pub(crate) fn count_failed(&self, signal: Signal, items: usize, is_retryable: bool) {
+        self.ingest.count_failed((signal, self.receiver), items, is_retryable);
+    }
+
+    fn send(
         &self,
-        workspace: &Workspace,
-        ack: Ack,
-        request: &[u8],
-        encoding: Encoding,
+        signal: Signal,
+        (workspace, ack): (&Workspace, Ack),
+        parsed: Parsed,
         reservation: Reservation,
     ) -> Result<QueuedExport, ExportError> {
         let Ingest { metrics, traces, .. } = &*self.ingest;
-        let decoded = self.decode(request, encoding, workspace).inspect_err(|_| metrics.of(Signal::Traces).reject(self.receiver, 1))?;
-        let Decoded { rows, rejected, reasons, roots, attributes_repeated } = decoded;
-        let spans = rows.rows();
-        let pending = if spans == 0 {
-            PendingAck::of_nothing()
-        } else {
-            let (receiver, dedup_window) = (self.receiver, self.dedup_window);
-            let origin = Origin { workspace: workspace.clone(), receiver, ack, dedup_window, is_keyed: false };
-            let sent = self.ingest.send(rows, reservation, origin);
-            sent.inspect_err(|why| self.ingest.count_failed((Signal::Traces, receiver), spans, why.is_retryable()))?
-        };
-        metrics.of(Signal::Traces).reject(self.receiver, rejected);
+        let Parsed { rows, rejected, reasons, roots, attributes_repeated } = parsed;
+        let pending = self.send_rows((workspace, ack), rows, reservation)?;
+        metrics.of(signal).reject(self.receiver, rejected);
         metrics.attributes_repeated.inc_by(to_u64(attributes_repeated));
         for root in roots {
             traces.remember(
@@ -125,44 +144,134 @@ impl OtlpReceiver {
                 KnownRoot::new(root.span_id, root.start, root.session.as_deref()),
             );
         }
-        Ok(QueuedExport { spans, rejected, reasons, pending })
+        Ok(QueuedExport { signal, pending, rejected, reasons })
     }
 
-    /// Waits until the spans are where their sender wants them. The request was dropped before: only its rows hold memory.
-    pub(crate) async fn acked(&self, queued: QueuedExport) -> Result<ExportSummary, ExportError> {
-        let QueuedExport { spans, rejected, reasons, pending } = queued;
-        match pending.acked().await {
-            Ok(receipt) => Ok(ExportSummary { rejected, reasons, _receipt: receipt }),
-            Err(why) => {
-                self.ingest.count_failed((Signal::Traces, self.receiver), spans, why.is_retryable());
-                Err(why.into())
+    /// Queues the rows of each table. When some are refused, those before them are stored all the same: the sender tries again, and
+    /// they are repeats then.
+    fn send_rows(
+        &self,
+        (workspace, ack): (&Workspace, Ack),
+        rows: Vec<Rows>,
+        mut reservation: Reservation,
+    ) -> Result<Vec<(usize, Signal, PendingAck)>, ExportError> {
+        let (mut pending, mut refused) = (Vec::with_capacity(rows.len()), None);
+        let count = |rows: &Rows| (rows.rows(), rows.table().signal());
+        if rows.len() > 1 {
+            let all = rows.iter().map(Rows::counted_bytes).sum();
+            refused = reservation.cover(all).err();
+        }
+        for rows in rows {
+            let (items, signal) = count(&rows);
+            let origin = Origin {
+                workspace: workspace.clone(),
+                receiver: self.receiver,
+                ack,
+                dedup_window: self.dedup_window,
+                is_keyed: false,
+            };
+            let reserved = reservation.split_off(rows.counted_bytes());
+            let sent = match refused {
+                None => self.ingest.send(rows, reserved, origin),
+                Some(why) => Err(why),
+            };
+            match sent {
+                Ok(acknowledgement) => pending.push((items, signal, acknowledgement)),
+                Err(why) => {
+                    self.count_failed(signal, items, why.is_retryable());
+                    refused = Some(why);
+                }
             }
         }
+        refused.map_or(Ok(pending), |why| Err(why.into()))
     }
 
-    fn decode(&self, request: &[u8], encoding: Encoding, workspace: &Workspace) -> Result<Decoded, ExportError> {
-        let rows = self.ingest.pipeline.rows_for(request.len(), workspace);
-        let Times { cutoff, window, .. } = self.ingest.times(workspace);
-        let limits = Limits { cutoff, window: Some(window), ..self.limits };
-        let prices = self.ingest.prices.as_deref();
-        match encoding {
-            Encoding::Protobuf => Ok(otlp::decode_priced(request, encoding, rows, &limits, prices)?),
-            Encoding::Json => Ok(otlp::transcode_traces(request, limits.depth)?.decode_priced(rows, &limits, prices)?),
+    /// Waits until the rows are where their sender wants them. The request was dropped before: only its rows hold memory.
+    pub(crate) async fn acked(&self, queued: QueuedExport) -> Result<ExportSummary, ExportError> {
+        let QueuedExport { signal, pending, rejected, reasons } = queued;
+        let (mut receipts, mut failed) = (Vec::with_capacity(pending.len()), None);
+        for (items, of_rows, pending) in pending {
+            match pending.acked().await {
+                Ok(receipt) => receipts.push(receipt),
+                Err(why) => {
+                    self.count_failed(of_rows, items, why.is_retryable());
+                    failed = Some(why);
+                }
+            }
         }
+        match failed {
+            None => Ok(ExportSummary { signal, rejected, reasons, _receipts: receipts }),
+            Some(why) => Err(why.into()),
+        }
+    }
+
+    fn parse(
+        &self,
+        signal: Signal,
+        request: &[u8],
+        encoding: Encoding,
+        workspace: &Workspace,
+    ) -> Result<Parsed, ExportError> {
+        let Times { cutoff, window, .. } = self.ingest.times(signal, workspace);
+        let limits = Limits { cutoff, window: Some(window), ..self.limits };
+        match signal {
+            Signal::Traces => self.spans(request, encoding, workspace, &limits),
+            Signal::Logs => log_records(request, encoding, workspace, &limits),
+            Signal::Metrics => Err(ExportError::NotTaken),
+        }
+    }
+
+    fn spans(
+        &self,
+        request: &[u8],
+        encoding: Encoding,
+        workspace: &Workspace,
+        limits: &Limits,
+    ) -> Result<Parsed, ExportError> {
+        let rows = self.ingest.pipeline.rows_for(request.len(), workspace);
+        let prices = self.ingest.prices.as_deref();
+        let Decoded { rows, rejected, reasons, roots, attributes_repeated } = match encoding {
+            Encoding::Protobuf => otlp::decode_priced(request, encoding, rows, limits, prices)?,
+            Encoding::Json => otlp::transcode_traces(request, limits.depth)?.decode_priced(rows, limits, prices)?,
+        };
+        let rows = if rows.rows() > 0 { vec![rows.into()] } else { Vec::new() };
+        Ok(Parsed { rows, rejected, reasons, roots, attributes_repeated })
+    }
+}
+
+fn log_records(
+    request: &[u8],
+    encoding: Encoding,
+    workspace: &Workspace,
+    limits: &Limits,
+) -> Result<Parsed, ExportError> {
+    Ok(match encoding {
+        Encoding::Protobuf => otlp::decode_logs(request, encoding, workspace, limits)?.into(),
+        Encoding::Json => {
+            otlp::transcode(request, Signal::Logs, limits.depth)?.decode_logs(workspace, limits)?.into()
+        }
+    })
+}
+
+impl From<DecodedRecords> for Parsed {
+    fn from(decoded: DecodedRecords) -> Self {
+        let DecodedRecords { groups, rejected, reasons, attributes_repeated } = decoded;
+        let rows = groups.into_iter().map(Rows::from).collect();
+        Self { rows, rejected, reasons, attributes_repeated, roots: Vec::new() }
     }
 }
 
 impl ExportSummary {
-    /// The message of a partial success; empty if no span was rejected.
+    /// The message of a partial success; empty if no item was rejected.
     pub(crate) fn message(&self) -> String {
-        let reasons = self.reasons.join("; ");
+        let (reasons, items) = (self.reasons.join("; "), self.signal.items());
         match (self.rejected, self.reasons.len()) {
             (0, _) => String::new(),
-            (1, _) => format!("1 span rejected: {reasons}"),
+            (1, _) => format!("1 {} rejected: {reasons}", self.signal.item()),
             (rejected, shown) if rejected > shown => {
-                format!("{rejected} spans rejected: {reasons}; and {} more", rejected - shown)
+                format!("{rejected} {items} rejected: {reasons}; and {} more", rejected - shown)
             }
-            (rejected, _) => format!("{rejected} spans rejected: {reasons}"),
+            (rejected, _) => format!("{rejected} {items} rejected: {reasons}"),
         }
     }
 }
