@@ -93,7 +93,7 @@ fn a_value_of_the_wrong_kind_is_said_by_its_key() {
         ),
         (
             "retention: { workspaces: { a: { span: 3d } } }",
-            "retention.workspaces.a.span: unknown field `span`, expected one of spans, content (line 1, column 33)",
+            "retention.workspaces.a.span: unknown field `span`, expected one of spans, logs, metrics, content (line 1, column 33)",
         ),
         (
             "retention: { workspaces: [a] }",

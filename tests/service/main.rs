@@ -23,6 +23,7 @@ mod http_interface;
 mod joining;
 mod joining_orders;
 mod journal;
+mod logs;
 mod older_table;
 mod otlp_http;
 mod prices;

@@ -25,13 +25,18 @@ pub struct GrpcAnswer {
 
 /// Sends an `ExportTraceServiceRequest` to `host:port`.
 pub fn export(address: &str, request: &[u8]) -> GrpcAnswer {
+    export_to(address, "/opentelemetry.proto.collector.trace.v1.TraceService/Export", request)
+}
+
+/// Sends a request to a method of `host:port`.
+pub fn export_to(address: &str, method: &str, request: &[u8]) -> GrpcAnswer {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(async {
         let stream = TcpStream::connect(address).await.expect("the receiver listens");
         let io = TokioIo::new(stream);
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.expect("HTTP/2 is spoken");
         tokio::spawn(connection);
-        let url = format!("http://{address}/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+        let url = format!("http://{address}{method}");
         let head = Request::post(url).header("content-type", "application/grpc").header("te", "trailers");
         let response = sender.send_request(head.body(Full::new(framed(request))).expect("a request")).await;
         let (head, body) = response.expect("an answer").into_parts();
