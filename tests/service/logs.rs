@@ -69,7 +69,7 @@ fn wait_for(service: &Service, body: &str, records: u64) {
 fn assert_law(service: &Service) {
     let page = service.metrics();
     for rows in ["spans", "log_records"] {
-        let count = |term: &str| support::sample(&page, &format!("millrace_{rows}_{term}")).expect("it is shown");
+        let count = |term: &str| support::service::sample(&page, &format!("millrace_{rows}_{term}")).expect("it is shown");
         let ends = ["rejected_total", "refused_total", "duplicate_total", "stored_total", "dead_lettered_total", "pending"];
         let ends: f64 = ends.iter().map(|term| count(term)).sum();
         assert_eq!(count("received_total"), ends, "{rows}: {page}");
