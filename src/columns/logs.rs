@@ -1,20 +1,20 @@
 //! THE column list of `otel_logs`: the columns of the OpenTelemetry ClickHouse exporter with its names, types and codecs, then ours.
 //!
-//! Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, the logs table. Its `TimestampTime` is filled by ClickHouse
-//! ([`FILLED`]).
+//! Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, the logs table since 0.151. What it materializes is computed when
+//! it is read ([`ALIASES`]).
 
 use super::column::{At, Column, at};
-use super::table::{Filled, SEGMENT_ID};
+use super::table::{Alias, SEGMENT_ID};
 
 macro_rules! columns {
-    ($($name:expr, $table_type:literal as $wire_type:literal, $codec:literal;)*) => {
+    ($($name:expr, $table_type:literal as $wire_type:literal $(default $default:expr)?, $codec:literal;)*) => {
         /// Every column that Millrace sends, in the order of the table and of the blocks.
         pub const COLUMNS: &[Column] = &[$(Column {
             name: $name,
             table_type: $table_type,
             wire_type: $wire_type,
             codec: $codec,
-            default: "",
+            default: concat!($($default)?),
         }),*];
     };
 }
@@ -37,18 +37,38 @@ columns! {
     "LogAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(1)";
     "EventName", "String" as "String", "ZSTD(1)";
     SEGMENT_ID, "UUID" as "UUID", "ZSTD(1)";
-    "Workspace", "LowCardinality(String)" as "String", "ZSTD(1)";
+    "Workspace", "LowCardinality(String)" as "String"
+        default "if(ResourceAttributes['millrace.workspace'] = '', 'default', ResourceAttributes['millrace.workspace'])",
+        "ZSTD(1)";
     // attributes that are messages of a model call: no other map has any
     "ContentAttributes", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(3)";
 }
 
-/// The columns that ClickHouse fills.
-pub const FILLED: &[Filled] = &[Filled {
-    name: "TimestampTime",
-    table_type: "DateTime",
-    expression: "toDateTime(Timestamp)",
-    codec: "Delta(4), ZSTD(1)",
-}];
+macro_rules! of_resource {
+    ($($key:literal)*) => {
+        [$(Alias {
+            name: concat!("__otel_materialized_", $key),
+            table_type: "LowCardinality(String)",
+            expression: concat!("ResourceAttributes['", $key, "']"),
+        }),*]
+    };
+}
+
+/// The columns that are computed: `TimestampTime`, which the exporter had until 0.150 and Grafana asks for, and those that it materializes
+/// since.
+pub const ALIASES: [&[Alias]; 2] = [
+    &[Alias { name: "TimestampTime", table_type: "DateTime", expression: "toDateTime(Timestamp)" }],
+    &of_resource! {
+        "k8s.cluster.name"
+        "k8s.container.name"
+        "k8s.deployment.name"
+        "k8s.namespace.name"
+        "k8s.node.name"
+        "k8s.pod.name"
+        "k8s.pod.uid"
+        "deployment.environment.name"
+    },
+];
 
 /// Columns of the exporter, which come first.
 pub const STANDARD_COLUMNS: usize = 16;

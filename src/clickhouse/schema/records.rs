@@ -3,24 +3,21 @@
 
 use super::ddl::{self, Setting};
 use super::layout::Layout;
-use crate::columns::{Filled, Table, logs};
+use crate::columns::{Alias, Table, logs};
 
 /// What a table of records is beside its columns.
 struct Shape {
     partition_by: &'static str,
-    /// The part of the order that is kept in memory; empty: all of it.
-    primary_key: &'static str,
     order_by: &'static str,
     /// Where a cluster keeps a row: always in the same place, so that an insert that is repeated comes to the same shards.
     sharded_by: &'static str,
     indexes: &'static [&'static str],
-    filled: &'static [Filled],
+    aliases: &'static [&'static [Alias]],
 }
 
 const LOGS: Shape = Shape {
-    partition_by: "toDate(TimestampTime)",
-    primary_key: "(ServiceName, TimestampTime)",
-    order_by: "(ServiceName, TimestampTime, Timestamp)",
+    partition_by: "toDate(Timestamp)",
+    order_by: "(toStartOfFiveMinutes(Timestamp), ServiceName, Timestamp)",
     sharded_by: "if(TraceId = '', cityHash64(Timestamp, Body), cityHash64(TraceId))",
     indexes: &[
         "idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1",
@@ -30,15 +27,16 @@ const LOGS: Shape = Shape {
         "idx_scope_attr_value mapValues(ScopeAttributes) TYPE bloom_filter(0.01) GRANULARITY 1",
         "idx_log_attr_key mapKeys(LogAttributes) TYPE bloom_filter(0.01) GRANULARITY 1",
         "idx_log_attr_value mapValues(LogAttributes) TYPE bloom_filter(0.01) GRANULARITY 1",
-        "idx_body Body TYPE tokenbf_v1(32768, 3, 0) GRANULARITY 8",
+        "idx_lower_body lower(Body) TYPE tokenbf_v1(32768, 3, 0) GRANULARITY 8",
+        // for conditions on `TimestampTime`
+        "idx_timestamp Timestamp TYPE minmax GRANULARITY 1",
     ],
-    filled: logs::FILLED,
+    aliases: &logs::ALIASES,
 };
 
 /// The same for all tables of metrics.
 const METRICS: Shape = Shape {
     partition_by: "toDate(TimeUnix)",
-    primary_key: "",
     order_by: "(ServiceName, MetricName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)",
     sharded_by: "cityHash64(ServiceName, MetricName, Attributes)",
     indexes: &[
@@ -50,7 +48,7 @@ const METRICS: Shape = Shape {
         "idx_attr_value mapValues(Attributes) TYPE bloom_filter(0.01) GRANULARITY 1",
         "idx_time_minmax TimeUnix TYPE minmax GRANULARITY 1",
     ],
-    filled: &[],
+    aliases: &[],
 };
 
 fn shape(table: Table) -> Option<&'static Shape> {
@@ -74,8 +72,8 @@ pub(super) fn create(layout: &Layout, table: Table) -> Option<(String, Option<St
 /// Its columns: name, type and definition of each.
 pub(super) fn columns(table: Table) -> Vec<(&'static str, &'static str, String)> {
     let columns = table.columns().iter().map(|column| (column.name, column.table_type, ddl::column(column)));
-    let filled = shape(table).into_iter().flat_map(|shape| shape.filled);
-    columns.chain(filled.map(|filled| (filled.name, filled.table_type, ddl::filled(filled)))).collect()
+    let aliases = shape(table).into_iter().flat_map(|shape| shape.aliases.iter().copied().flatten());
+    columns.chain(aliases.map(|alias| (alias.name, alias.table_type, ddl::alias(alias)))).collect()
 }
 
 /// Its settings; a table that the exporter made lacks some.
@@ -84,18 +82,15 @@ pub(super) fn settings(layout: &Layout) -> Vec<Setting> {
 }
 
 fn create_local(layout: &Layout, table: Table, shape: &Shape) -> String {
-    let columns = table.columns().iter().map(ddl::column).chain(shape.filled.iter().map(ddl::filled));
+    let aliases = shape.aliases.iter().copied().flatten().map(ddl::alias);
+    let columns = table.columns().iter().map(ddl::column).chain(aliases);
     let indexes = shape.indexes.iter().map(|index| format!("INDEX {index}"));
     let lines: Vec<_> = columns.chain(indexes).map(|line| format!("    {line}")).collect();
     let mut settings = vec![Setting::new("index_granularity", 8_192), Setting::new("ttl_only_drop_parts", 1)];
     settings.extend(ddl::settings(layout));
-    let primary_key = match shape.primary_key {
-        "" => String::new(),
-        key => format!("PRIMARY KEY {key}\n"),
-    };
     format!(
         "CREATE TABLE IF NOT EXISTS {name}{on_cluster}\n(\n{lines}\n)\n\
-         ENGINE = {engine}\nPARTITION BY {partition_by}\n{primary_key}ORDER BY {order_by}\nSETTINGS {settings}",
+         ENGINE = {engine}\nPARTITION BY {partition_by}\nORDER BY {order_by}\nSETTINGS {settings}",
         name = layout.full(&layout.local(table.name())),
         on_cluster = layout.on_cluster(),
         lines = lines.join(",\n"),
