@@ -26,7 +26,13 @@ impl UnixNanos {
     /// what is later would not be found by its time.
     #[must_use]
     pub fn of_start(nanos: u64) -> Option<Self> {
-        Self::new(nanos).filter(|_| u32::try_from(nanos / 1_000_000_000).is_ok())
+        Self::new(nanos).filter(|time| time.seconds().is_some())
+    }
+
+    /// Whole seconds since the epoch; `None` when it is later than ClickHouse's `DateTime` holds.
+    #[must_use]
+    pub fn seconds(self) -> Option<u32> {
+        u32::try_from(self.0 / 1_000_000_000).ok()
     }
 
     /// Nanoseconds since the epoch, never negative.

@@ -23,9 +23,10 @@ pub use decoded::{Decoded, DecodedRecords, Encoding, Root};
 pub use error::{DecodeError, Part, WireError};
 pub use json::{Transcoded, transcode, transcode_traces};
 pub use limits::{DAYS_PER_REQUEST_MAX, Limits};
+pub use protobuf::count::count_items;
 pub use protobuf::decode::{decode_priced, decode_traces};
 pub use protobuf::logs::decode_logs;
-pub use protobuf::walk::count_items;
+pub use protobuf::metrics::decode_metrics;
 pub use signal::Signal;
 
 /// The messages of OTLP, as `opentelemetry-proto` has them.

@@ -5,17 +5,21 @@
 //! request.rs    what is counted of it        rejection.rs  why an item is rejected
 //! decode.rs     spans                        span.rs       one span -> a row
 //! logs.rs       log records -> rows
+//! count.rs      how many items a request has
+//! metrics.rs    data points                  metrics/      one data point -> a row
 //! value.rs      AnyValue -> the text that a ClickHouse map holds
 //! fields.rs     OTLP's fields, generated from proto/
 //! wire.rs       the wire format, one field at a time
 //! ```
 
+pub(crate) mod count;
 pub(crate) mod decode;
 mod fields;
 pub(crate) mod logs;
+pub(crate) mod metrics;
 mod rejection;
 mod request;
 mod span;
 mod value;
-pub(crate) mod walk;
+mod walk;
 mod wire;

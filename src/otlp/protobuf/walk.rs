@@ -81,23 +81,6 @@ pub(super) fn walk<'l>(request: &[u8], items: &mut impl Items<'l>) -> Result<(),
     })
 }
 
-/// Counts the items of a request without reading them, for a request that is refused for lack of memory. Bytes that are not OTLP
-/// have none.
-#[must_use]
-pub fn count_items(request: &[u8], signal: Signal) -> usize {
-    let mut items = 0;
-    let _malformed_counts_so_far =
-        each_field(request, Part::Request(signal), only!(ExportTraceServiceRequest::ResourceSpans), |of_resource| {
-            each_field(of_resource, Part::OfResource(signal), only!(ResourceSpans::ScopeSpans), |of_scope| {
-                each_field(of_scope, Part::OfScope(signal), only!(ScopeSpans::Spans), |_item| {
-                    items += 1;
-                    Ok(())
-                })
-            })
-        });
-    items
-}
-
 /// Walks over resources and scopes down to the items.
 struct Walk<'i, I> {
     signal: Signal,
