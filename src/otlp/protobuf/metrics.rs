@@ -106,34 +106,30 @@ impl<'l> Items<'l> for MetricDecoder<'l> {
 
     /// Adds the data points of a metric, or notes why they are not among the rows.
     fn item(&mut self, message: &[u8], context: &Context<'_>) -> Result<(), DecodeError> {
-        let mut metric = Metric { broken: context.broken, ..Metric::default() };
-        match metric.read(message, &mut self.request, context) {
+        let mut metric = Metric::default();
+        let malformed = match metric.read(message, &mut self.request, context) {
             Err(error @ (DecodeError::Malformed { .. } | DecodeError::TooDeep { .. })) => {
-                metric.broken = metric.broken.or(Some(Rejection::Content("its metric", error)));
+                Some(Rejection::Content("its metric", error))
             }
-            other => other?,
-        }
+            other => other.map(|()| None)?,
+        };
+        metric.broken = context.broken.or(malformed);
         let begun = self.request.begun;
-        let read = self.data(message, &metric, context);
-        match (read, metric.broken) {
-            // its other data points cannot be told apart, and count as one if none was found
-            (Err(DecodeError::Malformed { .. }) | Ok(()), Some(rejection)) if self.is_unread(message, begun) => {
-                self.request.begin_item(0)?;
-                self.request.reject(&metric.name, rejection);
+        match (self.data(message, &metric, context), malformed) {
+            // the data points after the fault cannot be told apart; all together count as one if there was none before it
+            (Ok(()) | Err(DecodeError::Malformed { .. }), Some(rejection)) => {
+                if self.request.begun == begun {
+                    self.request.begin_item(0)?;
+                    self.request.reject(&metric.name, rejection);
+                }
                 Ok(())
             }
-            (Err(DecodeError::Malformed { .. }), Some(_)) => Ok(()),
             (read, _) => read,
         }
     }
 }
 
 impl MetricDecoder<'_> {
-    /// Whether no data point was found in a metric that is not empty.
-    fn is_unread(&self, message: &[u8], begun: usize) -> bool {
-        self.request.begun == begun && !message.is_empty()
-    }
-
     fn data(&mut self, message: &[u8], metric: &Metric<'_>, context: &Context<'_>) -> Result<(), DecodeError> {
         let wire = Part::Metric.is();
         let mut unread = Fields::new(message);

@@ -17,6 +17,8 @@ pub(crate) mod decode;
 mod fields;
 pub(crate) mod logs;
 pub(crate) mod metrics;
+#[cfg(test)]
+mod oracle;
 mod rejection;
 mod request;
 mod span;

@@ -95,6 +95,7 @@ impl<'a> Metric<'a> {
         self.fingerprint = context.fingerprint;
         let mut unread = Fields::new(message);
         while let Some(field) = unread.next().map_err(&wire)? {
+            let (number, _) = field;
             let field = fields::Metric::of(field);
             if let Some((kind, data)) = Kind::of(field) {
                 self.read_data(kind, data.get().map_err(&wire)?)?;
@@ -108,7 +109,8 @@ impl<'a> Metric<'a> {
                 continue;
             };
             let bytes = bytes.get().map_err(&wire)?;
-            self.fingerprint = XxHash3_64::oneshot_with_seed(self.fingerprint, bytes);
+            // the same text is not the same as a unit and as a description
+            self.fingerprint = XxHash3_64::oneshot_with_seed(self.fingerprint.wrapping_add(number.into()), bytes);
             match field {
                 fields::Metric::Name(_) => self.name = text_of(bytes),
                 fields::Metric::Description(_) => self.description = text_of(bytes),
