@@ -24,6 +24,7 @@ mod joining;
 mod joining_orders;
 mod journal;
 mod logs;
+mod metrics;
 mod older_table;
 mod otlp_http;
 mod prices;

@@ -13,6 +13,7 @@ use super::sums;
 use super::trace_times;
 use super::views;
 use crate::columns::{ALIASES, COLUMNS, FILLED, Table};
+use crate::telemetry::Signal;
 
 /// One version.
 pub(super) struct Migration {
@@ -58,6 +59,14 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         parts: |layout, _| costs(layout).into_iter().chain(views(layout)).collect(),
     },
     Migration { version: 13, what: "log records", parts: |layout, _| records(layout, Table::Logs) },
+    Migration {
+        version: 14,
+        what: "data points of metrics",
+        parts: |layout, _| {
+            let tables = Table::ALL.into_iter().filter(|table| table.signal() == Signal::Metrics);
+            tables.flat_map(|table| records(layout, table)).collect()
+        },
+    },
 ];
 
 /// The version that this program knows.

@@ -23,20 +23,15 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::value::RawValue;
 
 use crate::bounds::REQUEST_SPANS_MAX;
-use crate::columns::RowGroup;
-use crate::genai::prices::Prices;
-use crate::otlp::decoded::{Decoded, DecodedRecords, Encoding};
-use crate::otlp::error::{DecodeError, TypeErrors, WrongType};
+use crate::otlp::error::{TypeErrors, WrongType};
 use crate::otlp::json::fields::{Field, Kind, Scalar, named};
 use crate::otlp::json::not_finite::quoted_not_finite;
 use crate::otlp::json::scalars::{put_scalar, put_scalars, put_tag};
 use crate::otlp::json::shape::Shape;
-use crate::otlp::limits::Limits;
-use crate::otlp::protobuf::decode::decode;
-use crate::otlp::protobuf::logs;
 use crate::otlp::signal::Signal;
 use crate::steps;
-use crate::workspace::Workspace;
+
+pub use transcoded::Transcoded;
 
 /// Why a body is not OTLP/JSON.
 #[derive(Debug, thiserror::Error)]
@@ -46,55 +41,6 @@ pub struct JsonError(serde_json::Error);
 impl From<serde_json::Error> for JsonError {
     fn from(error: serde_json::Error) -> Self {
         Self(error)
-    }
-}
-
-/// A request in protobuf, and which of its items have a value of the wrong type.
-#[derive(Debug, Default)]
-pub struct Transcoded {
-    protobuf: Vec<u8>,
-    wrong: TypeErrors,
-}
-
-impl Transcoded {
-    /// The request; never longer than [`JSON_GROWS_AT_MOST`] times the JSON.
-    #[must_use]
-    pub fn protobuf(&self) -> &[u8] {
-        &self.protobuf
-    }
-
-    /// What is wrong with which items.
-    pub(super) fn type_errors(&self) -> &TypeErrors {
-        &self.wrong
-    }
-
-    /// Decodes the log records that were JSON.
-    ///
-    /// # Errors
-    /// As [`decode_logs`](crate::otlp::decode_logs).
-    pub fn decode_logs(&self, workspace: &Workspace, limits: &Limits) -> Result<DecodedRecords, DecodeError> {
-        logs::decode(&self.protobuf, Encoding::Json, &self.wrong, workspace, limits)
-    }
-
-    /// Decodes the spans that were JSON.
-    ///
-    /// # Errors
-    /// As [`decode_traces`](crate::otlp::decode_traces).
-    pub fn decode(&self, workspace: &Workspace, limits: &Limits) -> Result<Decoded, DecodeError> {
-        self.decode_priced(Box::new(RowGroup::for_request_of(self.protobuf.len(), workspace.clone())), limits, None)
-    }
-
-    /// Decodes the spans that were JSON into an empty group, with prices.
-    ///
-    /// # Errors
-    /// As [`decode_priced`](crate::otlp::decode_priced).
-    pub fn decode_priced(
-        &self,
-        rows: Box<RowGroup>,
-        limits: &Limits,
-        prices: Option<&Prices>,
-    ) -> Result<Decoded, DecodeError> {
-        decode(&self.protobuf, Encoding::Json, &self.wrong, rows, limits, prices)
     }
 }
 
@@ -538,5 +484,6 @@ pub(crate) mod fields;
 mod not_finite;
 pub(crate) mod scalars;
 mod shape;
+mod transcoded;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,9 @@
-//! OTLP over gRPC on 4317: `TraceService/Export` and `LogsService/Export` with the statuses of tonic. The message is read here and not by a codec of tonic, so that
+//! OTLP over gRPC on 4317: `Export` of the services of all three signals, with the statuses of tonic. The message is read here and not by a codec of tonic, so that
 //! memory is reserved for every byte as it arrives, compressed and not, and decoding goes straight into columns.
 //!
 //! Source: OTLP specification, "OTLP/gRPC"; google/rpc/error_details.proto for RetryInfo.
 
 use super::answer;
-use super::receiver::TAKEN;
 use super::receiver::{ExportError, OtlpReceiver, QueuedExport};
 use crate::connections::Server;
 use crate::numbers::saturating_i64;
@@ -47,8 +46,8 @@ pub async fn serve(listener: TcpListener, server: Server, receiver: Arc<OtlpRece
 
 async fn answer(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body::Body>) -> http::Response<Body> {
     let path = request.uri().path();
-    let Some(signal) = TAKEN.into_iter().find(|signal| signal.method() == path) else {
-        return Status::unimplemented("this service has the method Export of TraceService and LogsService").into_http();
+    let Some(signal) = Signal::ALL.into_iter().find(|signal| signal.method() == path) else {
+        return Status::unimplemented("this service has the method Export of TraceService, LogsService and MetricsService").into_http();
     };
     let queued = match tokio::time::timeout(REQUEST_TIMEOUT, queue(receiver, signal, request)).await {
         Ok(Ok(queued)) => queued,

@@ -1,9 +1,9 @@
-//! `POST /v1/traces`, `/v1/logs`: OTLP over HTTP, in protobuf and JSON.
+//! `POST /v1/traces`, `/v1/logs`, `/v1/metrics`: OTLP over HTTP, in protobuf and JSON.
 //!
 //! Source: OTLP specification, "OTLP/HTTP".
 
 use super::answer::{Code, error_response, failure, success_response};
-use super::receiver::{OtlpReceiver, TAKEN};
+use super::receiver::OtlpReceiver;
 use crate::otlp::{Encoding, Signal};
 use crate::receivers::http::body::{BodyError, pass_over};
 use crate::receivers::http::headers::{ack_wanted, media_type, workspace};
@@ -18,11 +18,7 @@ use std::sync::Arc;
 /// The paths of OTLP.
 pub(crate) fn routes(receiver: Arc<OtlpReceiver>) -> Router {
     let route = |router: Router<Arc<OtlpReceiver>>, signal: Signal| {
-        if TAKEN.contains(&signal) {
-            router.route(signal.path(), post(move |receiver, request| export(signal, receiver, request)))
-        } else {
-            router.route(signal.path(), post(not_taken))
-        }
+        router.route(signal.path(), post(move |receiver, request| export(signal, receiver, request)))
     };
     Signal::ALL.into_iter().fold(Router::new(), route).with_state(receiver)
 }
@@ -61,13 +57,6 @@ async fn export(
         Ok(summary) => success_response(&summary, encoding),
         Err(error) => error_response(&error, encoding),
     }
-}
-
-async fn not_taken(request: Request<Body>) -> Response {
-    let (head, body) = request.into_parts();
-    pass_over(body, &head.headers).await;
-    let message = "Millrace takes traces and logs only";
-    failure(StatusCode::NOT_FOUND, Code::Unimplemented, message, encoding_of_answer(&head.headers))
 }
 
 /// The encoding of an answer that does not depend on what the request is: the request's own if it is known.

@@ -1,7 +1,7 @@
 //! A request of any signal becomes rows and waits for them to be where its sender wants them: what OTLP over gRPC and over HTTP share.
 
 use crate::numbers::to_u64;
-use crate::otlp::json::JsonError;
+use crate::otlp::json::{JSON_GROWS_AT_MOST, JsonError};
 use crate::columns::Rows;
 use crate::otlp::{self, DecodeError, Decoded, DecodedRecords, Encoding, Limits, Root, Signal};
 use crate::pipeline::{Ack, IngestError, Origin, PendingAck, Receipt, Reservation};
@@ -31,9 +31,6 @@ pub struct OtlpReceiver {
     /// What one request may contain.
     pub limits: Limits,
 }
-
-/// The signals that are taken.
-pub(crate) const TAKEN: [Signal; 2] = [Signal::Traces, Signal::Logs];
 
 /// A request whose rows are on their way.
 pub(crate) struct QueuedExport {
@@ -72,8 +69,6 @@ pub(crate) enum ExportError {
     Json(#[from] JsonError),
     #[error(transparent)]
     Ingest(#[from] IngestError),
-    #[error("Millrace takes traces and logs only")]
-    NotTaken,
 }
 
 impl ExportError {
@@ -101,10 +96,11 @@ impl OtlpReceiver {
         encoding: Encoding,
         mut reservation: Reservation,
     ) -> Result<QueuedExport, ExportError> {
-        // about as many bytes of rows; JSON is turned into protobuf first
-        let (small_bytes_max, copies) = match encoding {
-            Encoding::Json => (SMALL_BYTES_MAX, 2),
-            Encoding::Protobuf => (BATCH_BYTES_MAX, 1),
+        // about as many bytes of rows; JSON is turned into protobuf first, where lists of numbers take more
+        let (small_bytes_max, copies) = match (encoding, signal) {
+            (Encoding::Json, Signal::Metrics) => (SMALL_BYTES_MAX, 1 + JSON_GROWS_AT_MOST),
+            (Encoding::Json, Signal::Traces | Signal::Logs) => (SMALL_BYTES_MAX, 2),
+            (Encoding::Protobuf, _) => (BATCH_BYTES_MAX, 1),
         };
         let is_small = request.len() <= small_bytes_max;
         if !is_small {
@@ -217,7 +213,7 @@ impl OtlpReceiver {
         match signal {
             Signal::Traces => self.spans(request, encoding, workspace, &limits),
             Signal::Logs => log_records(request, encoding, workspace, &limits),
-            Signal::Metrics => Err(ExportError::NotTaken),
+            Signal::Metrics => data_points(request, encoding, workspace, &limits),
         }
     }
 
@@ -249,6 +245,20 @@ fn log_records(
         Encoding::Protobuf => otlp::decode_logs(request, encoding, workspace, limits)?.into(),
         Encoding::Json => {
             otlp::transcode(request, Signal::Logs, limits.depth)?.decode_logs(workspace, limits)?.into()
+        }
+    })
+}
+
+fn data_points(
+    request: &[u8],
+    encoding: Encoding,
+    workspace: &Workspace,
+    limits: &Limits,
+) -> Result<Parsed, ExportError> {
+    Ok(match encoding {
+        Encoding::Protobuf => otlp::decode_metrics(request, encoding, workspace, limits)?.into(),
+        Encoding::Json => {
+            otlp::transcode(request, Signal::Metrics, limits.depth)?.decode_metrics(workspace, limits)?.into()
         }
     })
 }
