@@ -93,7 +93,9 @@ impl Reader<'_> {
         match data_type {
             "String" => (0..count).map(|_| self.string().into()).collect(),
             "Int32" => (0..count).map(|_| i32::from_le_bytes(self.take(4).try_into().unwrap()).into()).collect(),
-            "UInt32" | "DateTime" => (0..count).map(|_| u32::from_le_bytes(self.take(4).try_into().unwrap()).into()).collect(),
+            "UInt32" | "DateTime" => {
+                (0..count).map(|_| u32::from_le_bytes(self.take(4).try_into().unwrap()).into()).collect()
+            }
             "Bool" => (0..count).map(|_| (self.take(1)[0] == 1).into()).collect(),
             "Decimal(18, 12)" => (0..count).map(|_| Usd::from_pico(self.u64()).unwrap().to_string().into()).collect(),
             "UInt64" => (0..count).map(|_| self.u64().into()).collect(),

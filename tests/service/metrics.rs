@@ -144,7 +144,8 @@ fn with_exemplars(time: i64, are_there: bool, mut row: Value) -> Value {
 fn expected_tables(service_name: &str, times: (i64, i64)) -> Vec<Vec<Map<String, Value>>> {
     let (_, time) = times;
     let gauge = |more: Value, are_there| {
-        let row = expected(service_name, times, ["temperature", "how warm", "Cel"], with_exemplars(time, are_there, more));
+        let row =
+            expected(service_name, times, ["temperature", "how warm", "Cel"], with_exemplars(time, are_there, more));
         row.into_iter().chain([("MetricMetadata".to_owned(), json!({"prometheus.type": "gauge"}))]).collect()
     };
     let histogram = |more: Value, are_there| {
@@ -218,7 +219,12 @@ fn stored(service: &Service, table: &str, service_name: &str) -> Vec<Map<String,
 }
 
 fn count(service: &Service, table: &str) -> u64 {
-    service.sql().try_rows(&format!("SELECT count() AS n FROM {table}"), &[]).ok().and_then(|rows| rows[0]["n"].as_u64()).unwrap_or(0)
+    service
+        .sql()
+        .try_rows(&format!("SELECT count() AS n FROM {table}"), &[])
+        .ok()
+        .and_then(|rows| rows[0]["n"].as_u64())
+        .unwrap_or(0)
 }
 
 fn points(service: &Service) -> u64 {
@@ -329,9 +335,13 @@ fn what_is_malformed_is_rejected_alone_and_named_and_the_rest_is_stored() {
 
     let request = protobuf(&request_of("protobuf", metrics));
     let http = post(&service, PROTOBUF, "identity", &request);
-    let grpc = grpc::export_to(&service.grpc(), Signal::Metrics.method(), &protobuf(&json!({"resourceMetrics": [
-        {"scopeMetrics": [{"metrics": [{"name": "m", "gauge": {"dataPoints": [{"timeUnixNano": "1000000000"}]}}]}]}
-    ]})));
+    let grpc = grpc::export_to(
+        &service.grpc(),
+        Signal::Metrics.method(),
+        &protobuf(&json!({"resourceMetrics": [
+            {"scopeMetrics": [{"metrics": [{"name": "m", "gauge": {"dataPoints": [{"timeUnixNano": "1000000000"}]}}]}]}
+        ]})),
+    );
     assert_eq!(grpc.code, 0, "{grpc:?}");
     for (body, rejected) in [(http.body, 2), (grpc.body, 1)] {
         let partial = ExportMetricsServiceResponse::decode(body.as_slice()).unwrap().partial_success.unwrap();
@@ -349,7 +359,9 @@ fn what_is_malformed_is_rejected_alone_and_named_and_the_rest_is_stored() {
     wait_for_points(&service, 3 + 3 + 1);
     assert_eq!(service.metric("millrace_receiver_rejected_metric_points_total"), Some(8.0));
 
-    for (content_type, body) in [(PROTOBUF, &b"\xff\xff garbage"[..]), (JSON, b"{"), (JSON, b"{\"resourceMetrics\": 7}")] {
+    for (content_type, body) in
+        [(PROTOBUF, &b"\xff\xff garbage"[..]), (JSON, b"{"), (JSON, b"{\"resourceMetrics\": 7}")]
+    {
         assert_eq!(post(&service, content_type, "identity", body).status, 400);
     }
     assert_eq!(post(&service, "text/plain", "identity", b"x").status, 415);

@@ -484,6 +484,6 @@ pub(crate) mod fields;
 mod not_finite;
 pub(crate) mod scalars;
 mod shape;
-mod transcoded;
 #[cfg(test)]
 mod tests;
+mod transcoded;

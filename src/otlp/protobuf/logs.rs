@@ -160,7 +160,8 @@ impl LogDecoder<'_> {
         let (key, value) = key_value(message).map_err(&wrong)?;
         let Request { limits, scratch, .. } = &mut self.request;
         let text = text(value, 1, limits.depth, scratch).map_err(&wrong)?;
-        let map = if conventions::kind(&key) == Kind::Content { logs::CONTENT_ATTRIBUTES } else { logs::LOG_ATTRIBUTES };
+        let map =
+            if conventions::kind(&key) == Kind::Content { logs::CONTENT_ATTRIBUTES } else { logs::LOG_ATTRIBUTES };
         self.rows.entry(map, &key, text);
         Ok(())
     }

@@ -4,8 +4,8 @@
 //! Source: OTLP specification, "OTLP/HTTP Response"; google/rpc/code.proto for the numbers.
 
 use crate::numbers::{saturating_i64, to_u64};
-use crate::otlp::{Encoding, Signal};
 use crate::otlp::proto::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
+use crate::otlp::{Encoding, Signal};
 use crate::receivers::http::headers::RETRY_AFTER;
 use crate::receivers::otlp::receiver::{ExportError, ExportSummary};
 use crate::text::cut;

@@ -47,7 +47,10 @@ pub async fn serve(listener: TcpListener, server: Server, receiver: Arc<OtlpRece
 async fn answer(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body::Body>) -> http::Response<Body> {
     let path = request.uri().path();
     let Some(signal) = Signal::ALL.into_iter().find(|signal| signal.method() == path) else {
-        return Status::unimplemented("this service has the method Export of TraceService, LogsService and MetricsService").into_http();
+        return Status::unimplemented(
+            "this service has the method Export of TraceService, LogsService and MetricsService",
+        )
+        .into_http();
     };
     let queued = match tokio::time::timeout(REQUEST_TIMEOUT, queue(receiver, signal, request)).await {
         Ok(Ok(queued)) => queued,

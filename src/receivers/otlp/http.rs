@@ -23,11 +23,7 @@ pub(crate) fn routes(receiver: Arc<OtlpReceiver>) -> Router {
     Signal::ALL.into_iter().fold(Router::new(), route).with_state(receiver)
 }
 
-async fn export(
-    signal: Signal,
-    State(receiver): State<Arc<OtlpReceiver>>,
-    request: Request<Body>,
-) -> Response {
+async fn export(signal: Signal, State(receiver): State<Arc<OtlpReceiver>>, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let Some(encoding) = encoding(&head.headers) else {
         receiver.count_failed(signal, 1, false);

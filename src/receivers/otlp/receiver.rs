@@ -1,8 +1,8 @@
 //! A request of any signal becomes rows and waits for them to be where its sender wants them: what OTLP over gRPC and over HTTP share.
 
+use crate::columns::Rows;
 use crate::numbers::to_u64;
 use crate::otlp::json::{JSON_GROWS_AT_MOST, JsonError};
-use crate::columns::Rows;
 use crate::otlp::{self, DecodeError, Decoded, DecodedRecords, Encoding, Limits, Root, Signal};
 use crate::pipeline::{Ack, IngestError, Origin, PendingAck, Receipt, Reservation};
 use crate::receivers::decoding::{BATCH_BYTES_MAX, SMALL_BYTES_MAX};
@@ -243,9 +243,7 @@ fn log_records(
 ) -> Result<Parsed, ExportError> {
     Ok(match encoding {
         Encoding::Protobuf => otlp::decode_logs(request, encoding, workspace, limits)?.into(),
-        Encoding::Json => {
-            otlp::transcode(request, Signal::Logs, limits.depth)?.decode_logs(workspace, limits)?.into()
-        }
+        Encoding::Json => otlp::transcode(request, Signal::Logs, limits.depth)?.decode_logs(workspace, limits)?.into(),
     })
 }
 

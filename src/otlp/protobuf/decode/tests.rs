@@ -5,14 +5,12 @@ use crate::bounds::ROW_BYTES_MAX;
 use crate::columns::testing::rows;
 use crate::ids::{SpanId, TraceId};
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
-use crate::otlp::proto::common::v1::{
-    AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value as V,
-};
+use crate::otlp::proto::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value as V};
+use crate::otlp::proto::resource::v1::Resource;
+use crate::otlp::proto::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
 use crate::otlp::protobuf::oracle::{
     all_of, any_text, attributes, expected_map, expected_text, hex, id, text_attribute, time,
 };
-use crate::otlp::proto::resource::v1::Resource;
-use crate::otlp::proto::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
 use crate::otlp::{DAYS_PER_REQUEST_MAX, Root, count_items};
 use crate::time::UnixNanos;
 use crate::workspace;

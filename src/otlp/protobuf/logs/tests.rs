@@ -39,7 +39,8 @@ fn request(records: Vec<LogRecord>) -> ExportLogsServiceRequest {
     };
     let scope_logs =
         vec![ScopeLogs { scope: Some(scope), log_records: records, schema_url: "https://scope".to_owned() }];
-    let resource_logs = ResourceLogs { resource: Some(resource), scope_logs, schema_url: "https://resource".to_owned() };
+    let resource_logs =
+        ResourceLogs { resource: Some(resource), scope_logs, schema_url: "https://resource".to_owned() };
     ExportLogsServiceRequest { resource_logs: vec![resource_logs] }
 }
 
@@ -74,7 +75,11 @@ fn each_field_of_a_record_is_in_its_column() {
         severity_number: 17,
         severity_text: "ERROR".to_owned(),
         body: some(V::StringValue("it \"failed\"".to_owned())),
-        attributes: vec![text_attribute("k", "v"), attribute("n", V::IntValue(-3)), text_attribute("gen_ai.prompt", "hello")],
+        attributes: vec![
+            text_attribute("k", "v"),
+            attribute("n", V::IntValue(-3)),
+            text_attribute("gen_ai.prompt", "hello"),
+        ],
         dropped_attributes_count: 2,
         flags: 0x0101,
         trace_id: vec![0xab; 16],
@@ -220,7 +225,8 @@ fn json_is_read_as_protobuf_is() {
 }
 
 fn any_record() -> impl Strategy<Value = LogRecord> {
-    let ids = prop_oneof![Just((Vec::new(), Vec::new())), Just((vec![7; 16], vec![8; 8])), Just((vec![7; 16], Vec::new()))];
+    let ids =
+        prop_oneof![Just((Vec::new(), Vec::new())), Just((vec![7; 16], vec![8; 8])), Just((vec![7; 16], Vec::new()))];
     let attributes = vec(("[a-d]{1,2}", ".{0,20}"), 0..5);
     (0_u64..4_000 * SECOND, ".{0,40}", attributes, 0..30_i32, "[A-Z]{0,5}", ids, any::<u32>()).prop_map(
         |(time, body, attributes, severity, text, (trace_id, span_id), flags)| LogRecord {

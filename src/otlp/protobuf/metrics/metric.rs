@@ -90,7 +90,12 @@ impl Metric<'_> {
 
 impl<'a> Metric<'a> {
     /// Reads all but the data points, which may come before.
-    pub(super) fn read(&mut self, message: &'a [u8], request: &mut Request<'_>, context: &Context<'_>) -> Result<(), DecodeError> {
+    pub(super) fn read(
+        &mut self,
+        message: &'a [u8],
+        request: &mut Request<'_>,
+        context: &Context<'_>,
+    ) -> Result<(), DecodeError> {
         let wire = Part::Metric.is();
         self.fingerprint = context.fingerprint;
         let mut unread = Fields::new(message);

@@ -42,7 +42,11 @@ enum Value {
 
 impl Value {
     /// As the exporter stores it.
-    #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "the column holds no integer; `ValueInt` does")]
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_precision_loss,
+        reason = "the column holds no integer; `ValueInt` does"
+    )]
     fn as_double(self) -> f64 {
         match self {
             Self::Absent => 0.0,
@@ -118,7 +122,9 @@ impl PointRow<'_, '_> {
                 fields::HistogramDataPoint::Count(count) => spread.count = count.get().map_err(wire)?,
                 fields::HistogramDataPoint::Sum(bits) => spread.sum = Some(bits.get().map_err(wire)?),
                 fields::HistogramDataPoint::BucketCounts(counts) => self.items(BUCKET_COUNTS, |f| counts.each(f))?,
-                fields::HistogramDataPoint::ExplicitBounds(bounds) => self.items(EXPLICIT_BOUNDS, |f| bounds.each(f))?,
+                fields::HistogramDataPoint::ExplicitBounds(bounds) => {
+                    self.items(EXPLICIT_BOUNDS, |f| bounds.each(f))?
+                }
                 fields::HistogramDataPoint::Exemplars(message) => self.exemplar(message.get().map_err(wire)?)?,
                 fields::HistogramDataPoint::Flags(bits) => point.flags = bits.get_u32().map_err(wire)?,
                 fields::HistogramDataPoint::Min(bits) => spread.min = Some(bits.get().map_err(wire)?),
@@ -191,9 +197,7 @@ impl PointRow<'_, '_> {
     fn spread(&mut self, spread: &Spread, to: Distribution) {
         let Spread { count, sum, min, max } = *spread;
         self.records.fixed(to.count, count.to_le_bytes());
-        for (bits, value, has) in
-            [(sum, to.sum, to.has_sum), (min, to.min, to.has_min), (max, to.max, to.has_max)]
-        {
+        for (bits, value, has) in [(sum, to.sum, to.has_sum), (min, to.min, to.has_min), (max, to.max, to.has_max)] {
             self.records.fixed(value, bits.unwrap_or_default().to_le_bytes());
             self.records.fixed(has, [u8::from(bits.is_some())]);
         }
@@ -206,7 +210,11 @@ impl PointRow<'_, '_> {
     }
 
     /// Adds the numbers of a list, 8 bytes each.
-    fn items(&mut self, at: At, each: impl FnOnce(&mut dyn FnMut(u64)) -> Result<(), WireError>) -> Result<(), ItemError> {
+    fn items(
+        &mut self,
+        at: At,
+        each: impl FnOnce(&mut dyn FnMut(u64)) -> Result<(), WireError>,
+    ) -> Result<(), ItemError> {
         let mut items = 0;
         each(&mut |number| {
             self.records.item(at, number.to_le_bytes());

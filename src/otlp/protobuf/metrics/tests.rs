@@ -12,8 +12,9 @@ use crate::otlp::proto::metrics::v1::exponential_histogram_data_point::Buckets;
 use crate::otlp::proto::metrics::v1::metric::Data;
 use crate::otlp::proto::metrics::v1::summary_data_point::ValueAtQuantile;
 use crate::otlp::proto::metrics::v1::{
-    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric as Sent,
-    NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, exemplar, number_data_point,
+    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
+    Metric as Sent, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, exemplar,
+    number_data_point,
 };
 use crate::otlp::proto::resource::v1::Resource;
 use crate::otlp::protobuf::oracle::{
@@ -195,9 +196,7 @@ fn expected_summary(point: &SummaryDataPoint) -> Option<Row> {
 /// The rows of a metric, `None` for each that is rejected, and their table.
 fn expected_data(data: &Data) -> (Table, Json, Vec<Option<Row>>) {
     match data {
-        Data::Gauge(gauge) => {
-            (Table::MetricsGauge, json!({}), gauge.data_points.iter().map(expected_number).collect())
-        }
+        Data::Gauge(gauge) => (Table::MetricsGauge, json!({}), gauge.data_points.iter().map(expected_number).collect()),
         Data::Sum(sum) => (
             Table::MetricsSum,
             json!({"AggregationTemporality": sum.aggregation_temporality, "IsMonotonic": sum.is_monotonic}),
@@ -260,7 +259,8 @@ fn expected_rows(request: &ExportMetricsServiceRequest) -> (BTreeMap<Table, Vec<
 
 /// Rows with what is empty left out: a block leaves out a list that none of its rows has anything in.
 fn with_values(rows: BTreeMap<Table, Vec<Row>>) -> BTreeMap<Table, Vec<Row>> {
-    let with_values = |row: Row| row.into_iter().filter(|(_, value)| !value.is_null() && *value != json!([])).collect::<Row>();
+    let with_values =
+        |row: Row| row.into_iter().filter(|(_, value)| !value.is_null() && *value != json!([])).collect::<Row>();
     rows.into_iter().map(|(table, rows)| (table, rows.into_iter().map(with_values).collect())).collect()
 }
 
@@ -404,9 +404,8 @@ fn any_data() -> impl Strategy<Value = Option<Data>> {
 }
 
 fn any_metric() -> impl Strategy<Value = Sent> {
-    (any_text(), any_text(), any_text(), any_data(), attributes()).prop_map(
-        |(name, description, unit, data, metadata)| Sent { name, description, unit, metadata, data },
-    )
+    (any_text(), any_text(), any_text(), any_data(), attributes())
+        .prop_map(|(name, description, unit, data, metadata)| Sent { name, description, unit, metadata, data })
 }
 
 fn any_request() -> impl Strategy<Value = ExportMetricsServiceRequest> {
