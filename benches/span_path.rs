@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Two workloads: ordinary spans (100 a request, 10 span and 6 resource attributes) and GenAI spans with messages (4.4 KB,
-//! 100 a request). prost's decode of the same bytes stands beside ours. Then the index of accepted spans, full. Times are of the thread, not of the wall.
+//! 100 a request). prost's decode of the same bytes stands beside ours. Then log records; the index of accepted spans, full. Times are of the thread, not of the wall.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark")]
 
 use millrace::chat;
 use millrace::columns::native::encode::encode_block;
@@ -17,8 +17,12 @@ use millrace::columns::{MapRow, RowGroup, SpanKind, SpanScalars};
 use millrace::dedup::{DedupIndex, SPANS_MAX_DEFAULT};
 
 use millrace::ids::{SegmentId, SpanId, TraceId};
+use millrace::otlp::proto::collector::logs::v1::ExportLogsServiceRequest;
 use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
-use millrace::otlp::{Encoding, Limits, decode_traces};
+use millrace::otlp::proto::common::v1::{AnyValue, KeyValue, any_value};
+use millrace::otlp::proto::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use millrace::otlp::proto::resource::v1::Resource;
+use millrace::otlp::{Encoding, Limits, decode_logs, decode_traces};
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
 use prost::Message as _;
@@ -79,6 +83,41 @@ fn spans(name: &str, request: &[u8]) {
     measure(&format!("{name}: LZ4 frame"), SPANS, || {
         frames.clear();
         compress_pieces(black_box(&block), &mut frames);
+    });
+}
+
+/// 100 log records with a body of 100 bytes and six attributes, under the resource of the spans.
+fn log_records() {
+    let text = |value: String| Some(AnyValue { value: Some(any_value::Value::StringValue(value)) });
+    let attribute = |key: String, value: String| KeyValue { key, value: text(value), ..KeyValue::default() };
+    let record = |number: u64| LogRecord {
+        time_unix_nano: 1_790_000_000_000_000_000 + number,
+        severity_number: 9,
+        severity_text: "INFO".to_owned(),
+        body: text(format!("{number:>4} {}", "GET /api/v1/orders was answered with 200 ".repeat(2))),
+        attributes: (0..6).map(|place| attribute(format!("http.attribute.{place}"), format!("value {number}"))).collect(),
+        trace_id: vec![7; TraceId::HEX / 2],
+        span_id: number.to_be_bytes().to_vec(),
+        ..LogRecord::default()
+    };
+    let attributes = (0..6).map(|place| attribute(format!("resource.attribute.{place}"), "a value".to_owned())).collect();
+    let resource = Some(Resource { attributes, ..Resource::default() });
+    let scope_logs = vec![ScopeLogs { log_records: (0..100).map(record).collect(), ..ScopeLogs::default() }];
+    let resource_logs = vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }];
+    let request = ExportLogsServiceRequest { resource_logs }.encode_to_vec();
+    println!("\nlog records: {} B a record on the wire", request.len() / SPANS);
+    let limits = Limits::default();
+    measure("log records: prost decode alone", SPANS, || {
+        black_box(ExportLogsServiceRequest::decode(black_box(request.as_slice())).unwrap());
+    });
+    measure("log records: decode into columns", SPANS, || {
+        black_box(decode_logs(black_box(&request), Encoding::Protobuf, &Workspace::default(), &limits).unwrap());
+    });
+    let rows = decode_logs(&request, Encoding::Protobuf, &Workspace::default(), &limits).unwrap().groups;
+    let mut block = Vec::new();
+    measure("log records: Native block", SPANS, || {
+        block.clear();
+        encode_block(black_box(&[&*rows[0]]), SegmentId::new(1, 2), &mut block);
     });
 }
 
@@ -155,6 +194,7 @@ fn group_of_ids(number: u64) -> RowGroup {
 fn main() {
     spans("ordinary spans", &support::samples::request(SPANS, support::samples::ordinary));
     spans("GenAI spans", &support::samples::request(SPANS, support::samples::genai));
+    log_records();
     captured_call();
     accepted();
 }

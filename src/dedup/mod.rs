@@ -344,10 +344,10 @@ fn keys_of(seed: Seed, rows: &RowGroup) -> impl Iterator<Item = ReportKey> {
 
 /// The content of a record tells it from all others of its table, so that its report is always the same.
 fn keys_of_records(seed: Seed, rows: &Records) -> impl Iterator<Item = ReportKey> {
-    let table = rows.table().name().as_bytes();
+    let of_table = XxHash3_64::oneshot_with_seed(seed.0, rows.table().name().as_bytes());
     rows.identities().iter().map(move |identity| {
         let content = identity.to_le_bytes();
-        DedupIndex::key(seed, (&content, b"", table), Some(XxHash3_64::oneshot(&content)))
+        key_of(XxHash3_128::oneshot_with_seed(of_table, &content), Some(XxHash3_64::oneshot(&content)))
     })
 }
 

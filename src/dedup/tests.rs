@@ -2,7 +2,7 @@
 
 use super::table::TIME_BITS;
 use super::*;
-use crate::columns::{MapRow, SpanKind, SpanScalars, StatusCode};
+use crate::columns::{MapRow, SpanKind, SpanScalars, StatusCode, Table as RowsTable};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -384,4 +384,32 @@ proptest! {
             prop_assert_eq!(index.held(), slots);
         }
     }
+}
+
+#[test]
+fn a_record_is_a_repeat_in_its_workspace_and_table_alone_and_is_forgotten_when_it_is_given_back() {
+    let records = |table: RowsTable, workspace: &Workspace| {
+        let mut records = Records::new(table, workspace.clone());
+        for content in [1, 1, 2] {
+            records.finish(at(1), content).unwrap();
+        }
+        records
+    };
+    let mut index = DedupIndex::new(7, 10_000, WINDOW);
+    let (here, there) = (Workspace::default(), Workspace::new("there").unwrap());
+    let repeated = |index: &mut DedupIndex, records: &Records| {
+        let seed = index.seed_of(records.workspace());
+        let mut kept = Vec::new();
+        let checked = index.insert_records(seed, records, at(2), WINDOW, &mut kept);
+        assert_eq!(kept.len() + checked.repeated.len(), records.rows());
+        assert!(checked.reported_again.is_empty());
+        checked.repeated
+    };
+    let logs = records(RowsTable::Logs, &here);
+    assert_eq!(repeated(&mut index, &logs), [0; 0], "equal records of one request are all new");
+    assert_eq!(repeated(&mut index, &logs), [0, 1, 2]);
+    assert_eq!(repeated(&mut index, &records(RowsTable::Logs, &there)), [0; 0]);
+    let seed = index.seed_of(&here);
+    index.forget_records(seed, &logs);
+    assert_eq!(repeated(&mut index, &logs), [0; 0]);
 }
