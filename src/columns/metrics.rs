@@ -8,7 +8,6 @@
 
 use super::column::{At, Column, at};
 use super::table::SEGMENT_ID;
-use super::tables::Table;
 
 macro_rules! columns {
     ($(#[$doc:meta])* $list:ident: $($name:expr, $table_type:literal as $wire_type:literal, $codec:literal;)*) => {
@@ -216,8 +215,6 @@ pub struct Exemplars {
 /// Places of the columns of a table of metrics.
 #[derive(Debug, Clone, Copy)]
 pub struct Places {
-    /// The table.
-    pub table: Table,
     /// What all kinds have.
     pub common: Common,
     /// Where its exemplars go; a summary has none.
@@ -280,7 +277,6 @@ const fn exemplars(list: &[Column]) -> Exemplars {
 
 /// Of a gauge.
 pub const OF_GAUGE: Places = Places {
-    table: Table::MetricsGauge,
     common: common(GAUGE),
     exemplars: Some(exemplars(GAUGE)),
     aggregation_temporality: None,
@@ -288,7 +284,6 @@ pub const OF_GAUGE: Places = Places {
 };
 /// Of a sum.
 pub const OF_SUM: Places = Places {
-    table: Table::MetricsSum,
     common: common(SUM),
     exemplars: Some(exemplars(SUM)),
     aggregation_temporality: Some(at(SUM, "AggregationTemporality")),
@@ -296,7 +291,6 @@ pub const OF_SUM: Places = Places {
 };
 /// Of a histogram.
 pub const OF_HISTOGRAM: Places = Places {
-    table: Table::MetricsHistogram,
     common: common(HISTOGRAM),
     exemplars: Some(exemplars(HISTOGRAM)),
     aggregation_temporality: Some(at(HISTOGRAM, "AggregationTemporality")),
@@ -304,7 +298,6 @@ pub const OF_HISTOGRAM: Places = Places {
 };
 /// Of an exponential histogram.
 pub const OF_EXPONENTIAL_HISTOGRAM: Places = Places {
-    table: Table::MetricsExponentialHistogram,
     common: common(EXPONENTIAL_HISTOGRAM),
     exemplars: Some(exemplars(EXPONENTIAL_HISTOGRAM)),
     aggregation_temporality: Some(at(EXPONENTIAL_HISTOGRAM, "AggregationTemporality")),
@@ -312,7 +305,6 @@ pub const OF_EXPONENTIAL_HISTOGRAM: Places = Places {
 };
 /// Of a summary.
 pub const OF_SUMMARY: Places = Places {
-    table: Table::MetricsSummary,
     common: common(SUMMARY),
     exemplars: None,
     aggregation_temporality: None,

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! server.rs          :4318  the HTTP listener; its routes are those of otlp/ and chat/
-//! otlp/grpc.rs       :4317  TraceService/Export
-//! otlp/http.rs              /v1/traces
+//! otlp/grpc.rs       :4317  Export of the TraceService, LogsService and MetricsService
+//! otlp/http.rs              /v1/{traces,logs,metrics}
 //! chat/routes.rs            /apis/intake/v2/workspaces/{workspace}/ingest/{chat-completions,litellm,helicone}
 //!
 //! Imports go one way:

@@ -6,7 +6,8 @@ use prost::Message;
 use serde_json::{Value, json};
 
 use crate::restart::assert_each_stored_once;
-use support::clients::{GrpcAnswers, Load, acknowledged_spans, grpc_answers};
+use crate::sdk_signals::{self, Ledger};
+use support::clients::{GrpcAnswers, Load, acknowledged_spans, grpc_answers, python, run_json};
 use support::http::{Answer, post_json, send};
 use support::proxy::{Fault, Proxy};
 use support::wire::{Status, request_of, span, string_attribute};
@@ -174,6 +175,29 @@ fn the_python_sdk_waits_out_a_full_journal_and_loses_nothing() {
     let acknowledged = acknowledged_spans(&batches);
     assert_eq!(acknowledged.len(), 8 * 50);
     assert_each_stored_once(&service, &acknowledged, "load");
+}
+
+#[test]
+fn log_records_and_data_points_of_the_python_sdk_wait_out_a_full_journal() {
+    let Outage { engine: _engine, proxy, service } = outage_with_a_small_journal();
+    fill(&service);
+    let grpc = format!("http://{}", service.grpc());
+    let (logs, metrics) = (service.http("/v1/logs"), service.http("/v1/metrics"));
+    let ledgers = std::thread::scope(|scope| {
+        let senders = [("grpc", &grpc, &grpc), ("http", &logs, &metrics)].map(|(protocol, logs, metrics)| {
+            let arguments = ["--protocol", protocol, "--logs", logs, "--metrics", metrics, "--service", protocol];
+            let mut sender = python("otlp_signals.py", &[&arguments[..], &["--filler", "20000"]].concat());
+            scope.spawn(move || (protocol, run_json::<Ledger>(&mut sender)))
+        });
+        wait_until("both have met the full journal", || {
+            service.metric("otelcol_receiver_refused_log_records_total").filter(|refused| *refused >= 2.0)
+        });
+        proxy.set(Fault::Pass);
+        senders.map(|sender| sender.join().expect("the SDK gave up on nothing"))
+    });
+    for (name, ledger) in ledgers {
+        sdk_signals::assert_stored(&service, name, &ledger);
+    }
 }
 
 fn assert_retryable(answer: &Answer) {

@@ -39,6 +39,7 @@ mod schema;
 mod schema_cluster;
 mod sdk_javascript;
 mod sdk_python;
+mod sdk_signals;
 mod superseded;
 mod tokens;
 mod usage;

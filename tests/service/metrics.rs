@@ -198,7 +198,7 @@ fn columns(service: &Service, table: &str) -> Vec<(String, String)> {
 }
 
 /// The rows of a service in a table, every column: times as numbers, floating-point numbers as text.
-fn stored(service: &Service, table: &str, service_name: &str) -> Vec<Map<String, Value>> {
+pub(crate) fn stored(service: &Service, table: &str, service_name: &str) -> Vec<Map<String, Value>> {
     let shown = columns(service, table).into_iter().filter(|(name, _)| name != "SegmentId").map(|(name, kind)| {
         let value = format!("t.`{name}`");
         let shown = match kind.as_str() {

@@ -95,11 +95,20 @@ fn garbage_is_a_client_error_with_a_status_in_the_content_type_of_the_request() 
         let answer = post(&service, PROTOBUF, body);
         assert_eq!(answer.status, 400, "{answer:?}");
         assert_status_body(&answer, PROTOBUF);
+        // what is wrong is said as a BadRequest too
+        let status = tonic_types::pb::Status::decode(answer.body.as_slice()).expect("a google.rpc.Status");
+        let [detail] = status.details.as_slice() else { panic!("one detail: {status:?}") };
+        assert_eq!(detail.type_url, "type.googleapis.com/google.rpc.BadRequest");
+        let bad_request = tonic_types::pb::BadRequest::decode(detail.value.as_slice()).expect("a BadRequest");
+        assert_eq!(bad_request.field_violations[0].description, status.message);
     }
     for body in ["", "{", "[]", "{\"resourceSpans\": 7}"] {
         let answer = post(&service, JSON, body.as_bytes());
         assert_eq!(answer.status, 400, "{body:?}: {answer:?}");
         assert_status_body(&answer, JSON);
+        let (said, detail) = (answer.json(), answer.json()["details"][0].clone());
+        assert_eq!(detail["@type"], "type.googleapis.com/google.rpc.BadRequest");
+        assert_eq!(detail["fieldViolations"][0]["description"], said["message"], "{said}");
     }
     let headers = [("content-type", PROTOBUF), ("content-encoding", "gzip")];
     let answer = send("POST", &service.http("/v1/traces"), &headers, b"this is no gzip");

@@ -1,6 +1,6 @@
 //! The documentation names files, pages and settings that exist, and stays short where it should be.
 
-use super::sources::project;
+use super::sources::{files_below, project};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +68,21 @@ fn every_file_that_the_documentation_names_exists() {
     }
     assert!(missing.is_empty(), "{missing:#?}");
     assert!(!exists("src/no_such_file.rs") && names_a_file("src/no_such_file.rs"));
+}
+
+#[test]
+fn every_test_that_proves_the_standard_exists() {
+    let page = read("docs/otlp.md");
+    let (_, proofs) = page.split_once("## The standard").expect("it has this heading");
+    let is_test = |text: &&str| {
+        text.matches('_').count() >= 3 && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    let tests: Vec<&str> = quoted(proofs).into_iter().filter(is_test).collect();
+    assert!(tests.len() > 20, "{tests:?}");
+    let sources = ["src", "tests"].map(files_below).concat();
+    let sources: String = sources.iter().map(|file| fs::read_to_string(file).expect("it can be read")).collect();
+    let gone: Vec<&str> = tests.into_iter().filter(|test| !sources.contains(&format!("fn {test}("))).collect();
+    assert!(gone.is_empty(), "{gone:#?}");
 }
 
 #[test]

@@ -52,56 +52,15 @@ pub(crate) fn put_scalar(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str
             put_tag(out, number, 0);
             put_varint(out, bit);
         }
-        Scalar::Int32 => {
-            let value = integer_text(raw)?.parse::<i32>().map_err(|_| "a 32-bit integer")?;
-            put_tag(out, number, 0);
-            put_varint(out, i64::from(value).cast_unsigned());
-        }
-        Scalar::Uint32 => {
-            let value = integer_text(raw)?.parse::<u32>().map_err(|_| "an integer from 0 to 4294967295")?;
-            put_tag(out, number, 0);
-            put_varint(out, value.into());
-        }
-        Scalar::Enum(names) => {
-            let named = string(raw).ok().and_then(|name| names.iter().find(|(known, _)| *known == name));
-            let value = match named {
-                Some((_, value)) => *value,
-                None => integer_text(raw)?.parse::<i32>().map_err(|_| "an integer")?,
-            };
-            put_tag(out, number, 0);
-            // a negative number is as unknown as any other, so it need not take ten bytes
-            put_varint(out, value.cast_unsigned().into());
-        }
-        Scalar::Int64 => {
-            let value = signed(raw)?;
-            put_tag(out, number, 0);
-            put_varint(out, value.cast_unsigned());
-        }
-        Scalar::Uint64 => {
-            let value = unsigned(raw)?;
-            put_tag(out, number, 0);
-            put_varint(out, value);
-        }
-        Scalar::Sint32 => {
-            let value = i64::from(integer_text(raw)?.parse::<i32>().map_err(|_| "a 32-bit integer")?);
-            put_tag(out, number, 0);
-            put_varint(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
-        }
-        Scalar::Fixed64 => {
-            let value = unsigned(raw)?;
-            put_tag(out, number, 1);
-            out.extend_from_slice(&value.to_le_bytes());
-        }
-        Scalar::Sfixed64 => {
-            let value = signed(raw)?;
-            put_tag(out, number, 1);
-            out.extend_from_slice(&value.to_le_bytes());
-        }
-        Scalar::Fixed32 => {
-            let value = integer_text(raw)?.parse::<u32>().map_err(|_| "an integer from 0 to 4294967295")?;
-            put_tag(out, number, 5);
-            out.extend_from_slice(&value.to_le_bytes());
-        }
+        Scalar::Int32
+        | Scalar::Uint32
+        | Scalar::Enum(_)
+        | Scalar::Int64
+        | Scalar::Uint64
+        | Scalar::Sint32
+        | Scalar::Fixed32
+        | Scalar::Fixed64
+        | Scalar::Sfixed64 => put_integer(out, number, kind, raw)?,
         Scalar::Double => {
             let value = double(raw)?;
             put_tag(out, number, 1);
@@ -109,6 +68,48 @@ pub(crate) fn put_scalar(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str
         }
     }
     Ok(())
+}
+
+/// Writes an integer in the form that its field has; an error names what it should have been.
+fn put_integer(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str) -> Result<(), &'static str> {
+    match kind {
+        Scalar::Int32 => put_number(out, number, i64::from(signed_32(raw)?).cast_unsigned()),
+        Scalar::Sint32 => {
+            let value = i64::from(signed_32(raw)?);
+            put_number(out, number, ((value << 1) ^ (value >> 63)).cast_unsigned());
+        }
+        Scalar::Uint32 => put_number(out, number, unsigned_32(raw)?.into()),
+        // a negative number is as unknown as any other, so it need not take ten bytes
+        Scalar::Enum(names) => put_number(out, number, named(names, raw)?.cast_unsigned().into()),
+        Scalar::Int64 => put_number(out, number, signed(raw)?.cast_unsigned()),
+        Scalar::Uint64 => put_number(out, number, unsigned(raw)?),
+        Scalar::Fixed32 => put_fixed(out, number, 5, unsigned_32(raw)?.to_le_bytes()),
+        Scalar::Fixed64 => put_fixed(out, number, 1, unsigned(raw)?.to_le_bytes()),
+        Scalar::Sfixed64 => put_fixed(out, number, 1, signed(raw)?.to_le_bytes()),
+        Scalar::Text | Scalar::HexId | Scalar::Base64 | Scalar::Bool | Scalar::Double => {
+            unreachable!("put_scalar writes them")
+        }
+    }
+    Ok(())
+}
+
+fn put_number(out: &mut Vec<u8>, number: u32, value: u64) {
+    put_tag(out, number, 0);
+    put_varint(out, value);
+}
+
+fn put_fixed<const W: usize>(out: &mut Vec<u8>, number: u32, wire_type: u32, bytes: [u8; W]) {
+    put_tag(out, number, wire_type);
+    out.extend_from_slice(&bytes);
+}
+
+/// The number of an enum's value, given by its name or as a number.
+fn named(names: &[(&str, i32)], raw: &str) -> Result<i32, &'static str> {
+    let named = string(raw).ok().and_then(|name| names.iter().find(|(known, _)| *known == name));
+    match named {
+        Some((_, value)) => Ok(*value),
+        None => integer_text(raw)?.parse().map_err(|_| "an integer"),
+    }
 }
 
 /// Writes a list of scalars from its JSON text.
@@ -153,6 +154,14 @@ fn unsigned(raw: &str) -> Result<u64, &'static str> {
 
 fn signed(raw: &str) -> Result<i64, &'static str> {
     integer_text(raw)?.parse().map_err(|_| "a 64-bit integer")
+}
+
+fn unsigned_32(raw: &str) -> Result<u32, &'static str> {
+    integer_text(raw)?.parse().map_err(|_| "an integer from 0 to 4294967295")
+}
+
+fn signed_32(raw: &str) -> Result<i32, &'static str> {
+    integer_text(raw)?.parse().map_err(|_| "a 32-bit integer")
 }
 
 /// No 64-bit integer has more digits.

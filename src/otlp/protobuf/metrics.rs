@@ -154,7 +154,7 @@ impl MetricDecoder<'_> {
         let places = kind.places();
         let workspace = &self.request.workspace;
         let table = self.tables.get_mut(kind.index()).expect("each kind has an index");
-        let records = table.get_or_insert_with(|| Box::new(Records::new(places.table, workspace.clone())));
+        let records = table.get_or_insert_with(|| Box::new(Records::new(kind.table(), workspace.clone())));
         let mut row = PointRow { kind, places, request: &mut self.request, records };
         match add(&mut row, message, metric, context) {
             Ok(repeated) => self.attributes_repeated += repeated,

@@ -17,11 +17,11 @@ pub(crate) mod decode;
 mod fields;
 pub(crate) mod logs;
 pub(crate) mod metrics;
-#[cfg(test)]
-mod oracle;
 mod rejection;
 mod request;
 mod span;
+#[cfg(test)]
+mod testing;
 mod value;
 mod walk;
 mod wire;

@@ -85,16 +85,37 @@ pub(crate) fn failure(http: StatusCode, code: Code, message: &str, encoding: Enc
     let message = cut(message, MESSAGE_BYTES_MAX);
     let body = match encoding {
         Encoding::Protobuf => {
-            let status = tonic_types::pb::Status { code: code.number(), message: message.to_owned(), details: vec![] };
+            let details = if code == Code::InvalidArgument { vec![bad_request(message)] } else { Vec::new() };
+            let status = tonic_types::pb::Status { code: code.number(), message: message.to_owned(), details };
             status.encode_to_vec()
         }
-        Encoding::Json => json!({"code": code.number(), "message": message}).to_string().into_bytes(),
+        Encoding::Json => {
+            let details = json!([{"@type": BAD_REQUEST, "fieldViolations": [{"description": message}]}]);
+            let status = match code {
+                Code::InvalidArgument => json!({"code": code.number(), "message": message, "details": details}),
+                _ => json!({"code": code.number(), "message": message}),
+            };
+            status.to_string().into_bytes()
+        }
     };
     let mut response = (http, [(header::CONTENT_TYPE, content_type(encoding))], body).into_response();
     if http == StatusCode::SERVICE_UNAVAILABLE || http == StatusCode::TOO_MANY_REQUESTS {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
     }
     response
+}
+
+/// The type of what says what is wrong with a request.
+const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
+
+/// What is wrong with a request. Source: OTLP specification, "Bad Data"; google/rpc/error_details.proto.
+fn bad_request(message: &str) -> prost_types::Any {
+    let violation = tonic_types::pb::bad_request::FieldViolation {
+        description: message.to_owned(),
+        ..tonic_types::pb::bad_request::FieldViolation::default()
+    };
+    let bad_request = tonic_types::pb::BadRequest { field_violations: vec![violation] };
+    prost_types::Any { type_url: BAD_REQUEST.to_owned(), value: bad_request.encode_to_vec() }
 }
 
 pub(crate) fn error_response(error: &ExportError, encoding: Encoding) -> Response {

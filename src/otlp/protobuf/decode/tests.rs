@@ -8,7 +8,7 @@ use crate::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use crate::otlp::proto::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value as V};
 use crate::otlp::proto::resource::v1::Resource;
 use crate::otlp::proto::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span};
-use crate::otlp::protobuf::oracle::{
+use crate::otlp::protobuf::testing::{
     all_of, any_text, attributes, expected_map, expected_text, hex, id, text_attribute, time,
 };
 use crate::otlp::{DAYS_PER_REQUEST_MAX, Root, count_items};

@@ -6,8 +6,8 @@ use super::super::request::Request;
 use super::super::value::text_of;
 use super::super::walk::Context;
 use super::super::wire::{Fields, LengthDelimited};
-use crate::columns::MapRow;
 use crate::columns::metrics::{OF_EXPONENTIAL_HISTOGRAM, OF_GAUGE, OF_HISTOGRAM, OF_SUM, OF_SUMMARY, Places};
+use crate::columns::{MapRow, Table};
 use crate::otlp::error::{DecodeError, Part};
 use std::borrow::Cow;
 use twox_hash::XxHash3_64;
@@ -45,6 +45,16 @@ impl Kind {
             Self::Histogram => 2,
             Self::ExponentialHistogram => 3,
             Self::Summary => 4,
+        }
+    }
+
+    pub(super) fn table(self) -> Table {
+        match self {
+            Self::Gauge => Table::MetricsGauge,
+            Self::Sum => Table::MetricsSum,
+            Self::Histogram => Table::MetricsHistogram,
+            Self::ExponentialHistogram => Table::MetricsExponentialHistogram,
+            Self::Summary => Table::MetricsSummary,
         }
     }
 

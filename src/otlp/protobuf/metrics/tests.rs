@@ -5,7 +5,7 @@ use crate::columns::Table;
 use crate::columns::native::encode::encode_block;
 use crate::columns::testing::read_block;
 use crate::ids::SegmentId;
-use crate::otlp::count_items;
+use crate::otlp::json::JSON_GROWS_AT_MOST;
 use crate::otlp::proto::collector::metrics::v1::ExportMetricsServiceRequest;
 use crate::otlp::proto::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value as V};
 use crate::otlp::proto::metrics::v1::exponential_histogram_data_point::Buckets;
@@ -17,16 +17,21 @@ use crate::otlp::proto::metrics::v1::{
     number_data_point,
 };
 use crate::otlp::proto::resource::v1::Resource;
-use crate::otlp::protobuf::oracle::{
+use crate::otlp::protobuf::testing::{
     all_of, any_text, attributes, expected_map, expected_text, hex, id, text_attribute, time,
 };
+use crate::otlp::{count_items, transcode};
 use crate::workspace::Workspace;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 type Row = Map<String, Json>;
 
@@ -450,6 +455,86 @@ proptest! {
         prop_assume!(!bytes.is_empty());
         let cut = &bytes[..at.index(bytes.len())];
         prop_assert_eq!(decode_bytes(cut).is_ok(), ExportMetricsServiceRequest::decode(cut).is_ok());
+    }
+}
+
+// ---- in JSON ----
+
+static REQUEST: LazyLock<MessageDescriptor> = LazyLock::new(|| {
+    let pool = DescriptorPool::decode(opentelemetry_proto::DESCRIPTORS).unwrap();
+    pool.get_message_by_name("opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest").unwrap()
+});
+
+/// OTLP's ids are hex, those of the protobuf mapping base64.
+fn with_hex_ids(value: Json) -> Json {
+    match value {
+        Json::Object(members) => members
+            .into_iter()
+            .map(|(key, value)| match value {
+                Json::String(text) if key == "traceId" || key == "spanId" => {
+                    (key, hex(&BASE64.decode(text).unwrap()).into())
+                }
+                value => (key, with_hex_ids(value)),
+            })
+            .collect(),
+        Json::Array(items) => items.into_iter().map(with_hex_ids).collect(),
+        scalar => scalar,
+    }
+}
+
+proptest! {
+    /// The text is that of `prost-reflect`, which implements the protobuf JSON mapping.
+    #[test]
+    fn a_request_in_json_is_the_same_request(request in any_request()) {
+        let message = DynamicMessage::decode(REQUEST.clone(), request.encode_to_vec().as_slice()).unwrap();
+        let text = with_hex_ids(serde_json::to_value(&message).unwrap()).to_string();
+        let transcoded = transcode(text.as_bytes(), Signal::Metrics, 32).unwrap();
+        let read = ExportMetricsServiceRequest::decode(transcoded.protobuf()).unwrap();
+        prop_assert_eq!(format!("{read:?}"), format!("{request:?}"), "{}", text);
+        let decoded = transcoded.decode_metrics(&Workspace::default(), &Limits::default()).unwrap();
+        let (_, rejected) = expected_rows(&request);
+        prop_assert_eq!(decoded.rejected, rejected);
+    }
+}
+
+fn decode_json(metrics: Json) -> DecodedRecords {
+    let text = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}).to_string();
+    let transcoded = transcode(text.as_bytes(), Signal::Metrics, 32).unwrap();
+    transcoded.decode_metrics(&Workspace::default(), &Limits::default()).unwrap()
+}
+
+#[test]
+fn a_value_of_the_wrong_type_costs_its_data_point_or_those_of_its_metric() {
+    let point = json!({"asInt": "1"});
+    let decoded = decode_json(json!([
+        {"name": "good", "gauge": {"dataPoints": [point]}},
+        {"name": "list", "histogram": {"dataPoints": [{"bucketCounts": [1, "x"]}, {"bucketCounts": [1, 2]}]}},
+        {"name": "no data", "sum": 7},
+        {"name": "no list", "sum": {"dataPoints": {}}},
+        {"name": "flag", "sum": {"isMonotonic": 1, "dataPoints": [point, point]}},
+        {"name": "null", "sum": null},
+    ]));
+    let stored: usize = decoded.groups.iter().map(|records| records.rows()).sum();
+    assert_eq!((stored, decoded.rejected), (2, 5));
+    let expect = [
+        "data point 2 (\"list\"): bucketCounts must be an unsigned 64-bit integer",
+        "data point 4 (\"no data\"): sum must be an object",
+        "data point 5 (\"no list\"): dataPoints must be a list of objects",
+    ];
+    assert_eq!(decoded.reasons, expect);
+}
+
+#[test]
+fn the_protobuf_of_a_list_of_numbers_takes_no_more_than_its_bound() {
+    for (name, column) in [("bucketCounts", "BucketCounts"), ("explicitBounds", "ExplicitBounds")] {
+        let numbers = vec!["0"; 10_000].join(",");
+        let text = format!(
+            r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"histogram":{{"dataPoints":[{{"{name}":[{numbers}]}}]}}}}]}}]}}]}}"#
+        );
+        let transcoded = transcode(text.as_bytes(), Signal::Metrics, 32).unwrap();
+        assert!(transcoded.protobuf().len() <= text.len() * JSON_GROWS_AT_MOST);
+        let decoded = transcoded.decode_metrics(&Workspace::default(), &Limits::default()).unwrap();
+        assert_eq!(rows(&decoded)[&Table::MetricsHistogram][0][column].as_array().unwrap().len(), 10_000);
     }
 }
 
