@@ -304,12 +304,8 @@ pub const OF_EXPONENTIAL_HISTOGRAM: Places = Places {
     is_monotonic: None,
 };
 /// Of a summary.
-pub const OF_SUMMARY: Places = Places {
-    common: common(SUMMARY),
-    exemplars: None,
-    aggregation_temporality: None,
-    is_monotonic: None,
-};
+pub const OF_SUMMARY: Places =
+    Places { common: common(SUMMARY), exemplars: None, aggregation_temporality: None, is_monotonic: None };
 
 /// The number of a gauge.
 pub const GAUGE_NUMBER: Number = number(GAUGE);
