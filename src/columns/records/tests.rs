@@ -1,3 +1,5 @@
+//! Records as their blocks have them.
+
 use super::*;
 use crate::columns::logs;
 use crate::columns::native::encode::encode_block;
