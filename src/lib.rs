@@ -1,4 +1,4 @@
-//! Millrace: OTLP and captured chat-completions in, one table of traces in ClickHouse out.
+//! Millrace: OTLP and captured chat-completions in, tables of traces, logs and metrics in ClickHouse out.
 //!
 //! The modules lie in five layers, the highest first. A module imports from modules to its right in its own line and from the
 //! lines below (`tests/tidy/layers.rs` reads this map and checks it; ARCHITECTURE.md says what each module is for):

@@ -1,7 +1,7 @@
 //! What is received as ClickHouse columns: the lists of columns, the builders that hold them, and the Native format.
 //!
 //! ```text
-//! tables.rs     the tables; column.rs one column of one
+//! tables.rs     the tables; lists.rs the columns of each; column.rs one column
 //! table.rs      which columns that of spans has; logs.rs, metrics.rs the others
 //! group.rs      what rows of any table have in common; rows.rs either kind
 //! records.rs    rows of any other table than that of spans; values.rs one column of them
@@ -18,6 +18,7 @@ mod build;
 mod column;
 mod column_data;
 mod group;
+mod lists;
 pub mod logs;
 pub mod merge;
 pub mod metrics;

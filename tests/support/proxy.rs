@@ -5,7 +5,7 @@
 //! inject(fault, times)  the next INSERTs meet it, whatever stands
 //! done(fault)           how often it happened: a test that never met its fault has proved nothing
 //! let_go()              what is held goes on
-//! inserts()             every INSERT of spans that was read whole: its token, its bytes, and what became of it
+//! inserts()             every INSERT of rows of OTLP that was read whole: its token, its bytes, and what became of it
 //! ```
 //!
 //! It reads just enough of HTTP/1.1 to know where a request's head, its body and the answer end. Statements other than
@@ -410,7 +410,7 @@ impl Head {
     /// Whether it inserts spans; what is counted goes into tables of its own.
     fn is_insert(&self) -> bool {
         let first = self.text.lines().next().unwrap_or_default();
-        first.contains("query=INSERT") && first.contains(".otel_traces")
+        first.contains("query=INSERT") && first.contains(".otel_")
     }
 
     fn token(&self) -> String {

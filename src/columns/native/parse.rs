@@ -51,6 +51,9 @@ pub enum Malformed {
     Ends,
 }
 
+/// Key and value of an entry of a map.
+pub(crate) type Entry<'a> = (&'a [u8], &'a [u8]);
+
 /// A Native block in memory, as it lies there.
 #[derive(Debug)]
 pub struct Block<'a> {
@@ -216,7 +219,7 @@ impl<'a> Block<'a> {
     }
 
     /// The entries of a column of maps, of each row; `None` when there is no such column.
-    pub(crate) fn entries(&self, column: &str) -> Option<Vec<Vec<(&'a [u8], &'a [u8])>>> {
+    pub(crate) fn entries(&self, column: &str) -> Option<Vec<Vec<Entry<'a>>>> {
         let Data::Map(ends, entries) = self.data(column)? else { return None };
         let (Data::Strings(keys), Data::Strings(values)) = (&entries.0, &entries.1) else { return None };
         let mut entries = StringsIter(keys).zip(StringsIter(values));
