@@ -225,6 +225,13 @@ impl RowGroup {
         self.span_attributes.push(key, value);
     }
 
+    /// The attributes of the span under way: those that are not content, and those that are.
+    #[must_use]
+    pub fn entries_since(&self, mark: Mark) -> (Entries<'_>, Entries<'_>) {
+        let attributes = Entries::since(&self.span_attributes, mark.span_attributes);
+        (attributes, Entries::since(&self.content_attributes, mark.content))
+    }
+
     /// Adds an attribute of which a typed column may come.
     #[inline]
     pub fn attribute_of(&mut self, kind: Kind, key: &[u8], value: &[u8]) {

@@ -9,7 +9,7 @@
 
 use super::build::fixed::Fixed32;
 use super::build::lists::Lists;
-use super::build::map::{Map, MapMark};
+use super::build::map::{Map, MapMark, MapRow};
 use super::build::nullable::Nullable;
 use super::build::selection::Selection;
 use super::build::strings::{Strings, StringsIter};
@@ -109,6 +109,13 @@ pub struct Entries<'a> {
 impl<'a> Entries<'a> {
     pub(super) fn since(map: &'a Map, mark: MapMark) -> Self {
         let (keys, values) = map.since(mark);
+        Self { keys, values }
+    }
+
+    /// The entries of a row that is kept to be repeated.
+    #[must_use]
+    pub fn of(row: &'a MapRow) -> Self {
+        let (keys, values) = row.parts();
         Self { keys, values }
     }
 

@@ -67,8 +67,19 @@ pub fn is_report(name: &str) -> bool {
 /// Whether an attribute of an event is content.
 #[must_use]
 pub fn is_content(name: &str, key: &[u8]) -> bool {
-    let of_agent = || agents::is_agents(name) && CONTENT.iter().any(|known| known.as_bytes() == key);
-    kind(key) == Kind::Content || of_agent()
+    kind(key) == Kind::Content || (is_agents(name) && is_agents_content(key))
+}
+
+/// Whether an event of that whole name is a coding agent's.
+#[must_use]
+pub fn is_agents(name: &str) -> bool {
+    agents::is_agents(name)
+}
+
+/// Whether an attribute is content in an event of a coding agent, though it may be anything elsewhere.
+#[must_use]
+pub fn is_agents_content(key: &[u8]) -> bool {
+    CONTENT.iter().any(|known| known.as_bytes() == key)
 }
 
 /// Whether the body of an event is content: a message of the conversation.

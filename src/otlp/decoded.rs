@@ -33,6 +33,8 @@ pub struct Decoded {
 pub struct DecodedRecords {
     /// The valid items, by table.
     pub groups: Vec<Box<Records>>,
+    /// Spans made of log records that report a call, a tool or a turn.
+    pub spans: Option<Box<RowGroup>>,
     /// How many items are not among them.
     pub rejected: usize,
     /// The first few reasons, each naming its item.

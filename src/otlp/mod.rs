@@ -25,7 +25,7 @@ pub use json::{Transcoded, transcode, transcode_traces};
 pub use limits::{DAYS_PER_REQUEST_MAX, Limits};
 pub use protobuf::count::count_items;
 pub use protobuf::decode::{decode_priced, decode_traces};
-pub use protobuf::logs::decode_logs;
+pub use protobuf::logs::{decode_logs, decode_logs_priced};
 pub use protobuf::metrics::decode_metrics;
 pub use signal::Signal;
 

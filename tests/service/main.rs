@@ -10,6 +10,7 @@ mod chat_clients;
 mod chat_shapes;
 mod chat_stored;
 mod clickhouse_clients;
+mod coding_agents;
 mod command_line;
 mod content;
 mod dialects;

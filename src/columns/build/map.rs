@@ -238,6 +238,11 @@ impl MapRow {
         self.0.entries()
     }
 
+    /// Keys and values, each after its length.
+    pub(in crate::columns) fn parts(&self) -> (&[u8], &[u8]) {
+        (self.0.keys(), self.0.values())
+    }
+
     /// Bytes that one repetition adds.
     #[must_use]
     pub fn bytes_len(&self) -> usize {

@@ -28,7 +28,20 @@ impl Transcoded {
     /// # Errors
     /// As [`decode_logs`](crate::otlp::decode_logs).
     pub fn decode_logs(&self, workspace: &Workspace, limits: &Limits) -> Result<DecodedRecords, DecodeError> {
-        logs::decode(&self.protobuf, Encoding::Json, &self.wrong, workspace, limits)
+        self.decode_logs_priced(workspace, limits, None)
+    }
+
+    /// Decodes the log records that were JSON, with prices.
+    ///
+    /// # Errors
+    /// As [`decode_logs_priced`](crate::otlp::decode_logs_priced).
+    pub fn decode_logs_priced(
+        &self,
+        workspace: &Workspace,
+        limits: &Limits,
+        prices: Option<&Prices>,
+    ) -> Result<DecodedRecords, DecodeError> {
+        logs::decode((&self.protobuf, Encoding::Json), &self.wrong, workspace, limits, prices)
     }
 
     /// Decodes the spans that were JSON.

@@ -6,6 +6,7 @@
 //!
 //! Source: OTLP 1.11.0, logs.proto.
 
+use super::event_span::EventSpans;
 use super::fields;
 use super::rejection::{ItemError, Rejection};
 use super::request::Request;
@@ -15,6 +16,8 @@ use super::wire::Fields;
 use crate::columns::typed::Kind;
 use crate::columns::{Group as _, Records, Table, logs};
 use crate::conventions;
+use crate::conventions::events;
+use crate::genai::prices::Prices;
 use crate::ids::{IdError, SpanId, TraceId};
 use crate::otlp::decoded::{DecodedRecords, Encoding};
 use crate::otlp::error::{DecodeError, Part, TypeErrors};
@@ -35,30 +38,52 @@ pub fn decode_logs(
     workspace: &Workspace,
     limits: &Limits,
 ) -> Result<DecodedRecords, DecodeError> {
-    decode(request, encoding, &TypeErrors::new(), workspace, limits)
+    decode_logs_priced(request, encoding, workspace, limits, None)
+}
+
+/// The same; calls that a record reports without a cost get one from the prices, if there are any.
+///
+/// # Errors
+/// As [`decode_logs`].
+pub fn decode_logs_priced(
+    request: &[u8],
+    encoding: Encoding,
+    workspace: &Workspace,
+    limits: &Limits,
+    prices: Option<&Prices>,
+) -> Result<DecodedRecords, DecodeError> {
+    decode((request, encoding), &TypeErrors::new(), workspace, limits, prices)
 }
 
 /// The same; `type_errors` are what JSON had wrong.
 pub(crate) fn decode(
-    request: &[u8],
-    encoding: Encoding,
+    (request, encoding): (&[u8], Encoding),
     type_errors: &TypeErrors,
     workspace: &Workspace,
     limits: &Limits,
+    prices: Option<&Prices>,
 ) -> Result<DecodedRecords, DecodeError> {
     let under_way = Request::new(Signal::Logs, encoding, type_errors, workspace.clone(), limits);
     let rows = Box::new(Records::new(Table::Logs, workspace.clone()));
-    let mut records = LogDecoder { request: under_way, rows, attributes_repeated: 0 };
+    let spans = EventSpans::new(workspace.clone(), limits, prices);
+    let (event_name, is_agents) = (Vec::new(), false);
+    let mut records = LogDecoder { request: under_way, rows, spans, event_name, is_agents, attributes_repeated: 0 };
     walk(request, &mut records)?;
-    let LogDecoder { request: Request { rejected, reasons, .. }, rows, attributes_repeated } = records;
+    let LogDecoder { request: Request { rejected, reasons, .. }, rows, spans, attributes_repeated, .. } = records;
+    let spans = spans.into_rows();
     let groups = if rows.rows() > 0 { vec![rows] } else { Vec::new() };
-    Ok(DecodedRecords { groups, rejected, reasons, attributes_repeated })
+    Ok(DecodedRecords { groups, spans, rejected, reasons, attributes_repeated })
 }
 
 /// Decodes the log records of a request.
 struct LogDecoder<'l> {
     request: Request<'l>,
     rows: Box<Records>,
+    spans: EventSpans<'l>,
+    /// The attribute `event.name` of the record under way.
+    event_name: Vec<u8>,
+    /// The record under way is an event of a coding agent, of which more keys are content.
+    is_agents: bool,
     attributes_repeated: usize,
 }
 
@@ -95,7 +120,7 @@ impl<'l> Items<'l> for LogDecoder<'l> {
         }
         let Request { begun, rejected, .. } = self.request;
         debug_assert_eq!(self.rows.rows() + rejected, begun, "each record is a row or rejected");
-        self.request.check_size(self.rows.counted_bytes())
+        self.request.check_size(self.rows.counted_bytes() + self.spans.counted_bytes())
     }
 }
 
@@ -106,6 +131,7 @@ impl LogDecoder<'_> {
         record: &mut LogFields<'m>,
         context: &Context<'_>,
     ) -> Result<(), ItemError> {
+        (self.is_agents, self.event_name) = (false, Vec::new());
         let content = match context.broken {
             Some(rejection) => Err(rejection.into()),
             None => self.content(message, record),
@@ -115,13 +141,22 @@ impl LogDecoder<'_> {
             Some(wrong) => return Err(Rejection::Type(wrong).into()),
             None => content?,
         }
+        let event_name = std::mem::take(&mut self.event_name);
+        let event_name = if record.event_name.is_empty() { event_name.as_slice() } else { &record.event_name };
+        let name = events::name(event_name, context.scope_name);
+        if events::is_agents(&name) {
+            // what of its attributes is content is known only now
+            self.is_agents = true;
+            self.rows.roll_back();
+            self.content(message, &mut LogFields::default())?;
+        }
         let (field, time) = match record.time {
             0 => ("observed_time_unix_nano", record.observed),
             time => ("time_unix_nano", time),
         };
         let time = UnixNanos::of_start(time).ok_or(Rejection::Late(field))?;
         self.request.check_time(field, time, self.rows.days_with(time))?;
-        self.put_body(record.body)?;
+        self.put_body(record.body, events::body_is_content(&name))?;
         self.put_scalars(record, time)?;
         self.put_context(context);
         for map in [logs::LOG_ATTRIBUTES, logs::CONTENT_ATTRIBUTES] {
@@ -129,6 +164,7 @@ impl LogDecoder<'_> {
         }
         let content = XxHash3_128::oneshot_with_seed(context.fingerprint, message);
         self.rows.finish(time, content).map_err(Rejection::Large)?;
+        self.spans.record(message, context, &name);
         Ok(())
     }
 
@@ -160,16 +196,25 @@ impl LogDecoder<'_> {
         let (key, value) = key_value(message).map_err(&wrong)?;
         let Request { limits, scratch, .. } = &mut self.request;
         let text = text(value, 1, limits.depth, scratch).map_err(&wrong)?;
-        let map =
-            if conventions::kind(&key) == Kind::Content { logs::CONTENT_ATTRIBUTES } else { logs::LOG_ATTRIBUTES };
+        if *key == *b"event.name" {
+            self.event_name.clear();
+            self.event_name.extend_from_slice(text);
+        }
+        let is_content =
+            conventions::kind(&key) == Kind::Content || (self.is_agents && events::is_agents_content(&key));
+        let map = if is_content { logs::CONTENT_ATTRIBUTES } else { logs::LOG_ATTRIBUTES };
         self.rows.entry(map, &key, text);
         Ok(())
     }
 
-    fn put_body(&mut self, message: &[u8]) -> Result<(), ItemError> {
+    /// Adds the body; a message of a model call goes to the map of content.
+    fn put_body(&mut self, message: &[u8], is_content: bool) -> Result<(), ItemError> {
         let Request { limits, scratch, .. } = &mut self.request;
         let body = text(message, 1, limits.depth, scratch).map_err(ItemError::of("its body"))?;
-        self.rows.text(logs::BODY, body);
+        match is_content && !body.is_empty() {
+            true => self.rows.entry(logs::CONTENT_ATTRIBUTES, b"body", body),
+            false => self.rows.text(logs::BODY, body),
+        }
         Ok(())
     }
 

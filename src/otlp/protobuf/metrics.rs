@@ -55,7 +55,7 @@ pub(crate) fn decode(
     walk(request, &mut metrics)?;
     let MetricDecoder { request: Request { rejected, reasons, .. }, tables, attributes_repeated } = metrics;
     let groups = tables.into_iter().flatten().filter(|records| records.rows() > 0).collect();
-    Ok(DecodedRecords { groups, rejected, reasons, attributes_repeated })
+    Ok(DecodedRecords { groups, spans: None, rejected, reasons, attributes_repeated })
 }
 
 /// Counts the data points of a Metric message.

@@ -2,14 +2,16 @@
 //! messages; the corpus; what real instrumentations sent.
 
 mod corpus;
+mod events;
 mod forms;
 mod hostile;
 mod senders;
 mod table;
 
-use crate::columns::RowGroup;
 use crate::columns::native::encode::encode_block;
+use crate::columns::native::parse::Block;
 use crate::columns::testing::read_block;
+use crate::columns::{Records, RowGroup};
 use crate::ids::SegmentId;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use crate::otlp::{Decoded, Encoding, Limits, decode_traces, transcode_traces};
@@ -24,6 +26,14 @@ pub(super) fn rows(group: &RowGroup) -> Vec<Row> {
     let mut block = Vec::new();
     encode_block(&[group], SegmentId::new(1, 2), &mut block);
     read_block(&block)
+}
+
+/// The rows of another table.
+pub(super) fn rows_of_records(group: &Records) -> Vec<Row> {
+    let mut block = Vec::new();
+    encode_block(&[group], SegmentId::new(1, 2), &mut block);
+    let (block, _rest) = Block::parse(&block).unwrap();
+    (0..block.rows()).map(|row| block.row_json(row).unwrap().as_object().unwrap().clone()).collect()
 }
 
 /// An attribute's value as OTLP/JSON has it.

@@ -212,7 +212,7 @@ impl OtlpReceiver {
         let limits = Limits { cutoff, window: Some(window), ..self.limits };
         match signal {
             Signal::Traces => self.spans(request, encoding, workspace, &limits),
-            Signal::Logs => log_records(request, encoding, workspace, &limits),
+            Signal::Logs => self.log_records(request, encoding, workspace, &limits),
             Signal::Metrics => data_points(request, encoding, workspace, &limits),
         }
     }
@@ -233,18 +233,22 @@ impl OtlpReceiver {
         let rows = if rows.rows() > 0 { vec![rows.into()] } else { Vec::new() };
         Ok(Parsed { rows, rejected, reasons, roots, attributes_repeated })
     }
-}
 
-fn log_records(
-    request: &[u8],
-    encoding: Encoding,
-    workspace: &Workspace,
-    limits: &Limits,
-) -> Result<Parsed, ExportError> {
-    Ok(match encoding {
-        Encoding::Protobuf => otlp::decode_logs(request, encoding, workspace, limits)?.into(),
-        Encoding::Json => otlp::transcode(request, Signal::Logs, limits.depth)?.decode_logs(workspace, limits)?.into(),
-    })
+    fn log_records(
+        &self,
+        request: &[u8],
+        encoding: Encoding,
+        workspace: &Workspace,
+        limits: &Limits,
+    ) -> Result<Parsed, ExportError> {
+        let prices = self.ingest.prices.as_deref();
+        Ok(match encoding {
+            Encoding::Protobuf => otlp::decode_logs_priced(request, encoding, workspace, limits, prices)?.into(),
+            Encoding::Json => otlp::transcode(request, Signal::Logs, limits.depth)?
+                .decode_logs_priced(workspace, limits, prices)?
+                .into(),
+        })
+    }
 }
 
 fn data_points(
@@ -263,8 +267,8 @@ fn data_points(
 
 impl From<DecodedRecords> for Parsed {
     fn from(decoded: DecodedRecords) -> Self {
-        let DecodedRecords { groups, rejected, reasons, attributes_repeated } = decoded;
-        let rows = groups.into_iter().map(Rows::from).collect();
+        let DecodedRecords { groups, spans, rejected, reasons, attributes_repeated } = decoded;
+        let rows = groups.into_iter().map(Rows::from).chain(spans.map(Rows::from)).collect();
         Self { rows, rejected, reasons, attributes_repeated, roots: Vec::new() }
     }
 }
