@@ -10,14 +10,16 @@ use super::column::{At, Column, at};
 use super::table::SEGMENT_ID;
 
 macro_rules! columns {
-    ($(#[$doc:meta])* $list:ident: $($name:expr, $table_type:literal as $wire_type:literal, $codec:literal;)*) => {
+    ($(#[$doc:meta])* $list:ident: $(
+        $name:expr, $table_type:literal as $wire_type:literal $(default $default:literal)?, $codec:literal;
+    )*) => {
         $(#[$doc])*
         pub const $list: &[Column] = &[$(Column {
             name: $name,
             table_type: $table_type,
             wire_type: $wire_type,
             codec: $codec,
-            default: "",
+            default: concat!($($default)?),
         }),*];
     };
 }
@@ -44,9 +46,12 @@ macro_rules! points {
             "TimeUnix", "DateTime" as "DateTime", "Delta(4), ZSTD(1)";
             $($standard)*
             SEGMENT_ID, "UUID" as "UUID", "ZSTD(1)";
-            "Workspace", "LowCardinality(String)" as "String", "ZSTD(1)";
-            "StartTimeUnixNano", "DateTime64(9)" as "DateTime64(9)", "Delta(8), ZSTD(1)";
-            "TimeUnixNano", "DateTime64(9)" as "DateTime64(9)", "Delta(8), ZSTD(1)";
+            "Workspace", "LowCardinality(String)" as "String"
+                default "if(ResourceAttributes['millrace.workspace'] = '', 'default', ResourceAttributes['millrace.workspace'])",
+                "ZSTD(1)";
+            "StartTimeUnixNano", "DateTime64(9)" as "DateTime64(9)" default "toDateTime64(StartTimeUnix, 9)",
+                "Delta(8), ZSTD(1)";
+            "TimeUnixNano", "DateTime64(9)" as "DateTime64(9)" default "toDateTime64(TimeUnix, 9)", "Delta(8), ZSTD(1)";
             "MetricMetadata", "Map(LowCardinality(String), String)" as "Map(String, String)", "ZSTD(1)";
             $($ours)*
         }
@@ -66,7 +71,8 @@ points! {
         "Exemplars.TraceId", "Array(String)" as "Array(String)", "ZSTD(1)";
     } {
         "ValueInt", "Nullable(Int64)" as "Nullable(Int64)", "ZSTD(1)";
-        "Exemplars.TimeUnixNano", "Array(DateTime64(9))" as "Array(DateTime64(9))", "ZSTD(1)";
+        "Exemplars.TimeUnixNano", "Array(DateTime64(9))" as "Array(DateTime64(9))"
+            default "arrayMap(at -> toDateTime64(at, 9), `Exemplars.TimeUnix`)", "ZSTD(1)";
     }
 }
 
@@ -85,7 +91,8 @@ points! {
         "IsMonotonic", "Bool" as "Bool", "Delta(1), ZSTD(1)";
     } {
         "ValueInt", "Nullable(Int64)" as "Nullable(Int64)", "ZSTD(1)";
-        "Exemplars.TimeUnixNano", "Array(DateTime64(9))" as "Array(DateTime64(9))", "ZSTD(1)";
+        "Exemplars.TimeUnixNano", "Array(DateTime64(9))" as "Array(DateTime64(9))"
+            default "arrayMap(at -> toDateTime64(at, 9), `Exemplars.TimeUnix`)", "ZSTD(1)";
     }
 }
 
@@ -110,7 +117,8 @@ points! {
         "HasSum", "Bool" as "Bool", "ZSTD(1)";
         "HasMin", "Bool" as "Bool", "ZSTD(1)";
         "HasMax", "Bool" as "Bool", "ZSTD(1)";
-        "Exemplars.TimeUnixNano", "Array(DateTime64(9))" as "Array(DateTime64(9))", "ZSTD(1)";
+        "Exemplars.TimeUnixNano", "Array(DateTime64(9))" as "Array(DateTime64(9))"
+            default "arrayMap(at -> toDateTime64(at, 9), `Exemplars.TimeUnix`)", "ZSTD(1)";
     }
 }
 
@@ -139,7 +147,8 @@ points! {
         "HasSum", "Bool" as "Bool", "ZSTD(1)";
         "HasMin", "Bool" as "Bool", "ZSTD(1)";
         "HasMax", "Bool" as "Bool", "ZSTD(1)";
-        "Exemplars.TimeUnixNano", "Array(DateTime64(9))" as "Array(DateTime64(9))", "ZSTD(1)";
+        "Exemplars.TimeUnixNano", "Array(DateTime64(9))" as "Array(DateTime64(9))"
+            default "arrayMap(at -> toDateTime64(at, 9), `Exemplars.TimeUnix`)", "ZSTD(1)";
         "ZeroThreshold", "Float64" as "Float64", "ZSTD(1)";
     }
 }

@@ -10,7 +10,7 @@ use prost::Message as _;
 use serde_json::{Map, Value, json};
 
 use support::http::{Answer, send};
-use support::{Service, grpc, wait_until};
+use support::{Engine, Options, Service, grpc, wait_until};
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -441,6 +441,70 @@ fn the_tables_have_the_columns_of_the_clickhouse_exporter_in_its_types_and_ours_
         assert_eq!(first, standard, "{table}");
         assert!(ours.contains(&("Workspace", "LowCardinality(String)")), "{table}: {ours:?}");
     }
+}
+
+/// Source: opentelemetry-collector-contrib, exporter/clickhouseexporter, the table of gauges before v0.160.
+const OLDER_TABLE: &str = "CREATE TABLE otel.otel_metrics_gauge (
+    ResourceAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    ResourceSchemaUrl String CODEC(ZSTD(1)),
+    ScopeName String CODEC(ZSTD(1)),
+    ScopeVersion String CODEC(ZSTD(1)),
+    ScopeAttributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    ScopeDroppedAttrCount UInt32 CODEC(ZSTD(1)),
+    ScopeSchemaUrl String CODEC(ZSTD(1)),
+    ServiceName LowCardinality(String) CODEC(ZSTD(1)),
+    MetricName String CODEC(ZSTD(1)),
+    MetricDescription String CODEC(ZSTD(1)),
+    MetricUnit String CODEC(ZSTD(1)),
+    Attributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    StartTimeUnix DateTime64(9) CODEC(Delta, ZSTD(1)),
+    TimeUnix DateTime64(9) CODEC(Delta, ZSTD(1)),
+    Value Float64 CODEC(ZSTD(1)),
+    Flags UInt32 CODEC(ZSTD(1)),
+    Exemplars Nested (FilteredAttributes Map(LowCardinality(String), String), TimeUnix DateTime64(9), Value Float64, SpanId String, TraceId String) CODEC(ZSTD(1))
+) ENGINE = MergeTree() PARTITION BY toDate(TimeUnix)
+ORDER BY (ServiceName, MetricName, Attributes, toUnixTimestamp64Nano(TimeUnix))
+SETTINGS index_granularity = 8192, ttl_only_drop_parts = 1";
+
+const OLDER_ROW: &str = "INSERT INTO otel.otel_metrics_gauge (ServiceName, MetricName, TimeUnix, Value, Exemplars.FilteredAttributes,
+    Exemplars.TimeUnix, Exemplars.Value, Exemplars.SpanId, Exemplars.TraceId)
+    VALUES ('old', 'm', fromUnixTimestamp64Nano(1790000000123456789), 1, [map()], [fromUnixTimestamp64Nano(1790000000000000001)], [2], ['a'], ['b'])";
+
+#[test]
+fn a_table_that_an_older_exporter_made_keeps_its_rows_and_takes_ours() {
+    let engine = Engine::start();
+    for statement in ["CREATE DATABASE otel", OLDER_TABLE, OLDER_ROW] {
+        engine.sql("default").rows(statement, &[]);
+    }
+    let url = Some(format!("http://127.0.0.1:{}", engine.port));
+    let service = Service::start_with(Options { clickhouse_url: url, ..Options::default() });
+    let times = times();
+    let request = protobuf(&request_of("new", every_kind(times.0, times.1)));
+    assert_eq!(post(&service, PROTOBUF, "identity", &request).status, 200);
+    wait_for_points(&service, 1 + 8);
+    let row = stored(&service, "otel_metrics_gauge", "old").remove(0);
+    assert_eq!((&row["Workspace"], &row["Value"]), (&json!("default"), &json!("1")));
+    assert_eq!(row["TimeUnixNano"], json!(1_790_000_000_123_456_789_i64));
+    assert_eq!(row["Exemplars.TimeUnixNano"], json!([1_790_000_000_000_000_001_i64]));
+    // a `DateTime64(9)` is as exact as a `DateTime` here; the nanoseconds are in the columns of ours
+    let ours = stored(&service, "otel_metrics_gauge", "new");
+    assert_eq!(ours.len(), 3);
+    assert!(ours.iter().all(|row| row["TimeUnixNano"] == json!(times.1)), "{ours:?}");
+}
+
+#[test]
+fn a_data_point_older_than_the_retention_of_metrics_is_rejected_by_name() {
+    let yaml = "retention: { metrics: 2d }".to_owned();
+    let service = Service::start_with(Options { yaml, ..Options::default() });
+    let now = Clock::System.now().nanos();
+    let day = 24 * 60 * 60 * 1_000_000_000_i64;
+    let points = [now - 4 * day, now].map(|time| json!({"timeUnixNano": time.to_string(), "asInt": 1}));
+    let request = request_of("s", json!([{"name": "m", "gauge": {"dataPoints": points}}]));
+    let answer = post(&service, JSON, "identity", request.to_string().as_bytes());
+    let said = answer.json()["partialSuccess"].clone();
+    assert_eq!(said["rejectedDataPoints"], "1", "{answer:?}");
+    assert!(said["errorMessage"].as_str().unwrap().contains("retention.metrics"), "{said}");
+    wait_for_points(&service, 1);
 }
 
 /// What the READMEs of the exporter and of Grafana's and ClickStack's editors ask of these tables, with macros and variables filled in.
