@@ -363,6 +363,7 @@ impl Exporter {
         let pause = match () {
             // what is made at once is there then; what an operator has to make is not
             () if is_missing && history.failures <= 1 => Duration::ZERO,
+            () if is_missing => pause(history.failures),
             // the next attempt, which looks at the rows, is not kept waiting; those after it are
             () if history.refusals > REFUSALS_MAX => HOLD_PAUSE,
             () => pause_after(failure, history.failures - 1),

@@ -157,7 +157,9 @@ impl OtlpReceiver {
             let all = rows.iter().map(Rows::counted_bytes).sum();
             refused = reservation.cover(all).err();
         }
+        let mut left = rows.len();
         for rows in rows {
+            left -= 1;
             let (items, signal) = count(&rows);
             let origin = Origin {
                 workspace: workspace.clone(),
@@ -166,7 +168,8 @@ impl OtlpReceiver {
                 dedup_window: self.dedup_window,
                 is_keyed: false,
             };
-            let reserved = reservation.split_off(rows.counted_bytes());
+            // the last gets all that is left: the largest request has all there is
+            let reserved = if left == 0 { reservation.take() } else { reservation.split_off(rows.counted_bytes()) };
             let sent = match refused {
                 None => self.ingest.send(rows, reserved, origin),
                 Some(why) => Err(why),
