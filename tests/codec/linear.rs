@@ -130,6 +130,13 @@ fn otlp_protobuf(body: &[u8]) {
     otlp::decode_traces(body, Encoding::Protobuf, &Workspace::default(), &otlp::Limits::default()).unwrap();
 }
 
+fn otlp_metrics(body: &[u8]) {
+    let (workspace, limits) = (Workspace::default(), otlp::Limits::default());
+    let transcoded = otlp::transcode(body, otlp::Signal::Metrics, limits.depth).unwrap();
+    transcoded.decode_metrics(&workspace, &limits).unwrap();
+    otlp::decode_metrics(transcoded.protobuf(), Encoding::Protobuf, &workspace, &limits).unwrap();
+}
+
 /// Values of a member, or members, of which there are many. None of them has to make sense where it stands.
 const MEMBERS: [(&str, Make); 14] = [
     ("one name again and again", |n| times(n, r#""object":"chat.completion.chunk""#)),
@@ -374,5 +381,55 @@ fn a_request_of_otlp_costs_what_it_weighs() {
             !(is_linear(name, make, otlp_json) && is_linear(name, make, as_protobuf))
         })
         .count();
+    assert_eq!(broken, 0);
+}
+
+fn metrics(metrics: &str) -> String {
+    format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{metrics}]}}]}}]}}"#)
+}
+
+fn gauge(points: &str) -> String {
+    metrics(&format!(r#"{{"name":"m","gauge":{{"dataPoints":[{points}]}}}}"#))
+}
+
+fn histogram(members: &str) -> String {
+    metrics(&format!(r#"{{"name":"m","histogram":{{"dataPoints":[{{{members}}}]}}}}"#))
+}
+
+/// Requests with metrics, of one kind each.
+const METRICS: [(&str, Make); 12] = [
+    ("metrics without data", |n| metrics(&times(n, "{}"))),
+    ("metrics", |n| metrics(&times(n, r#"{"name":"m","sum":{"dataPoints":[{"asInt":1}]}}"#))),
+    ("metrics of all kinds", |n| {
+        let kinds = ["gauge", "sum", "histogram", "exponentialHistogram", "summary"];
+        metrics(&numbered(n, |i| format!(r#"{{"name":"m{i}","{}":{{"dataPoints":[{{}}]}}}}"#, kinds[i % 5])))
+    }),
+    ("empty data points", |n| gauge(&times(n, "{}"))),
+    ("attributes of one key", |n| gauge(&format!(r#"{{"attributes":[{}]}}"#, times(n, &attribute("k", "v"))))),
+    ("attributes that differ", |n| {
+        gauge(&format!(r#"{{"attributes":[{}]}}"#, numbered(n, |i| attribute(&format!("k{i}"), "v"))))
+    }),
+    ("exemplars", |n| {
+        let exemplar = format!(r#"{{"traceId":"{}","filteredAttributes":[{}]}}"#, "01".repeat(16), attribute("k", "v"));
+        gauge(&format!(r#"{{"exemplars":[{}]}}"#, times(n, &exemplar)))
+    }),
+    ("buckets", |n| histogram(&format!(r#""bucketCounts":[{}]"#, times(n, "7")))),
+    ("lists of buckets", |n| histogram(&times(n, r#""bucketCounts":[1,2],"explicitBounds":[0.5]"#))),
+    ("quantiles", |n| {
+        let quantiles = times(n, r#"{"quantile":0.5,"value":1}"#);
+        metrics(&format!(r#"{{"summary":{{"dataPoints":[{{"quantileValues":[{quantiles}]}}]}}}}"#))
+    }),
+    ("names again and again", |n| metrics(&format!("{{{}}}", times(n, r#""name":"m","metadata":[{}]"#)))),
+    ("data again and again", |n| {
+        metrics(&format!(
+            "{{{}}}",
+            times(n, r#""gauge":{"dataPoints":[{}]},"sum":{"dataPoints":[{}],"isMonotonic":true}"#)
+        ))
+    }),
+];
+
+#[test]
+fn a_request_with_metrics_costs_what_it_weighs() {
+    let broken = METRICS.iter().filter(|(name, make)| !is_linear(name, make, otlp_metrics)).count();
     assert_eq!(broken, 0);
 }
