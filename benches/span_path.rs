@@ -95,12 +95,15 @@ fn log_records() {
         severity_number: 9,
         severity_text: "INFO".to_owned(),
         body: text(format!("{number:>4} {}", "GET /api/v1/orders was answered with 200 ".repeat(2))),
-        attributes: (0..6).map(|place| attribute(format!("http.attribute.{place}"), format!("value {number}"))).collect(),
+        attributes: (0..6)
+            .map(|place| attribute(format!("http.attribute.{place}"), format!("value {number}")))
+            .collect(),
         trace_id: vec![7; TraceId::HEX / 2],
         span_id: number.to_be_bytes().to_vec(),
         ..LogRecord::default()
     };
-    let attributes = (0..6).map(|place| attribute(format!("resource.attribute.{place}"), "a value".to_owned())).collect();
+    let attributes =
+        (0..6).map(|place| attribute(format!("resource.attribute.{place}"), "a value".to_owned())).collect();
     let resource = Some(Resource { attributes, ..Resource::default() });
     let scope_logs = vec![ScopeLogs { log_records: (0..100).map(record).collect(), ..ScopeLogs::default() }];
     let resource_logs = vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }];

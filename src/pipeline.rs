@@ -498,7 +498,10 @@ mod tests {
         let (pipeline, queue) = small();
         let reservation = pipeline.reserve(1).unwrap();
         drop(queue);
-        assert_eq!(pipeline.send(Box::<RowGroup>::default(), reservation, origin(Ack::Memory)).unwrap_err(), IngestError::Stopping);
+        assert_eq!(
+            pipeline.send(Box::<RowGroup>::default(), reservation, origin(Ack::Memory)).unwrap_err(),
+            IngestError::Stopping
+        );
         assert_eq!(pipeline.probe().check(), Err(IngestError::Stopping));
     }
 

@@ -246,10 +246,16 @@ mod tests {
                 .replace("48 hours", "2 days")
         );
         assert_eq!(Retention::default().cutoff(&Workspace::default(), now), None);
-        assert_eq!(retention.cutoff_of(Signal::Logs, &Workspace::default(), now), None, "spans and logs have times of their own");
+        assert_eq!(
+            retention.cutoff_of(Signal::Logs, &Workspace::default(), now),
+            None,
+            "spans and logs have times of their own"
+        );
         let logs = Retention { logs: keep(5), ..Retention::default() };
         assert_eq!(
-            logs.cutoff_of(Signal::Logs, &Workspace::default(), now).unwrap().describe(at(990 * DAY), &Workspace::default()),
+            logs.cutoff_of(Signal::Logs, &Workspace::default(), now)
+                .unwrap()
+                .describe(at(990 * DAY), &Workspace::default()),
             "is 10 days ago, and log records are kept for 5 days (retention.logs)"
         );
     }

@@ -15,6 +15,7 @@
 
 use super::client::{Client, STATEMENT_TIMEOUT, within};
 use super::cluster::{ClusterName, system_table};
+use super::endpoints::InUse;
 use super::errors::Failure;
 use super::inserts::NoneUnderWay;
 use super::nodes::{self, ClusterNode, NODE, SKIP_ABSENT};
@@ -22,7 +23,6 @@ use super::row_keys::{self, RowKey};
 use crate::columns::Table;
 use crate::ids::SegmentId;
 use crate::workspace;
-use super::endpoints::InUse;
 use ::clickhouse::Row;
 use ::clickhouse::query::Query;
 use serde::Deserialize;
@@ -190,11 +190,7 @@ fn question(table: Table) -> (String, &'static str, &'static str) {
 }
 
 /// Rows that were deleted meanwhile were stored all the same.
-fn rows_statement(
-    client: &Client,
-    (table, segment): (Table, SegmentId),
-    began: &RangeInclusive<i64>,
-) -> String {
+fn rows_statement(client: &Client, (table, segment): (Table, SegmentId), began: &RangeInclusive<i64>) -> String {
     let (values, names, nothing) = question(table);
     let rows = |of: &str| {
         format!(

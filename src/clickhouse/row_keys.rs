@@ -150,7 +150,11 @@ mod tests {
     #[test]
     fn what_is_hashed_of_a_log_record_is_spelt_out() {
         let expression = expression(Table::Logs);
-        assert!(expression.starts_with("xxHash64(concat(toString(toUnixTimestamp64Nano(`Timestamp`)), '\\0', toString(`TraceId`)"));
+        assert!(
+            expression.starts_with(
+                "xxHash64(concat(toString(toUnixTimestamp64Nano(`Timestamp`)), '\\0', toString(`TraceId`)"
+            )
+        );
         assert!(!expression.contains("SegmentId"));
     }
 }

@@ -17,7 +17,11 @@ use tokio::time::Instant;
 
 impl Running {
     /// Commits what has its OK already: to memory, or to disk while much is in memory. What the disk does not take stays in memory.
-    pub(super) fn commit_acknowledged(&mut self, table: Table, parts: Vec<Part>) -> io::Result<(Vec<Part>, Option<SegmentId>)> {
+    pub(super) fn commit_acknowledged(
+        &mut self,
+        table: Table,
+        parts: Vec<Part>,
+    ) -> io::Result<(Vec<Part>, Option<SegmentId>)> {
         if self.backlog.bytes_in_memory() <= self.parts.limits.memory_bytes {
             return self.commit(Lane::Memory, table, parts);
         }

@@ -73,7 +73,8 @@ impl Exporter {
         rows: &InDoubt,
         history: &mut History,
     ) -> Result<Delivered, Failure> {
-        let mut delivery = Delivery { exporter: self, segment, table: rows.table(), history, first_row: 0, rows_dead: 0 };
+        let mut delivery =
+            Delivery { exporter: self, segment, table: rows.table(), history, first_row: 0, rows_dead: 0 };
         for part in rows.parts() {
             delivery.part(part).await?;
         }

@@ -55,7 +55,8 @@ impl Rows {
     /// When the first and the last of them began, in nanoseconds since 1970.
     pub(super) fn span_of_time(&self) -> Option<RangeInclusive<i64>> {
         let times = self.parsed()?.times(self.table.time_column())?;
-        let (first, last) = times.into_iter().fold((i64::MAX, i64::MIN), |(first, last), time| (first.min(time), last.max(time)));
+        let (first, last) =
+            times.into_iter().fold((i64::MAX, i64::MIN), |(first, last), time| (first.min(time), last.max(time)));
         Some(first..=last)
     }
 

@@ -12,9 +12,9 @@ use super::format::{FileName, FileState, Header, columns_hash};
 use super::records::Record;
 use super::sealed::{Held, MemoryRecords};
 use super::segment_file::Place;
-use crate::columns::{Group, Table};
 use crate::columns::native::encode::cut;
 use crate::columns::native::frames::Compressor;
+use crate::columns::{Group, Table};
 use crate::ids::{ReportKey, SegmentId};
 use crate::numbers::to_u64;
 use crate::time::UnixNanos;
@@ -248,12 +248,7 @@ impl SegmentStats {
 
 impl Scratch {
     /// Encodes the rows into `frames`, block by block, each with its record if there are `keys`.
-    pub(super) fn encode(
-        &mut self,
-        groups: &[&impl Group],
-        id: SegmentId,
-        keys: Option<KeysOfCommit<'_>>,
-    ) -> Encoded {
+    pub(super) fn encode(&mut self, groups: &[&impl Group], id: SegmentId, keys: Option<KeysOfCommit<'_>>) -> Encoded {
         self.frames.clear();
         let mut encoded = Encoded { rows: 0, content_bytes: 0 };
         let mut keys_left = keys.map_or(&[][..], |keys| keys.keys);

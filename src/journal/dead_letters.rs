@@ -185,8 +185,14 @@ mod tests {
     fn a_letter_that_cannot_be_read_is_listed_and_can_be_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let letters = DeadLetters::new(folder.path().to_owned(), Arc::new(MachineDisk));
-        let verdict =
-            DeadLetterReason { segment: "s".to_owned(), table: table_of_spans(), rows: 1, code: Some(53), error: "no".to_owned(), at_nanos: 7 };
+        let verdict = DeadLetterReason {
+            segment: "s".to_owned(),
+            table: table_of_spans(),
+            rows: 1,
+            code: Some(53),
+            error: "no".to_owned(),
+            at_nanos: 7,
+        };
         letters.put(SegmentId::new(1, 2), 3, b"", &verdict).unwrap();
         std::fs::write(folder.path().join("broken.json"), "{").unwrap();
         let [broken, whole] = letters.list().unwrap().try_into().unwrap();

@@ -28,11 +28,11 @@
 //! ```
 
 use super::records::Record;
-use crate::columns::{SEGMENT_ID, Table};
 use crate::columns::native::frames::{
     FRAME_HEADER_BYTES, check_frame, checksum_of, claimed_bytes, decompress_checked_frame,
 };
 use crate::columns::native::parse::{Block, shape};
+use crate::columns::{SEGMENT_ID, Table};
 use crate::ids::SegmentId;
 use bytes::Bytes;
 use std::ops::Range;

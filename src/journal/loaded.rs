@@ -11,8 +11,8 @@
 
 use super::format::{Scan, Unreadable};
 use crate::bounds::BLOCK_BYTES;
-use crate::columns::native::frames::{checksum_of, decompress_checked_frame, shape_of};
 use crate::columns::Table;
+use crate::columns::native::frames::{checksum_of, decompress_checked_frame, shape_of};
 use crate::columns::native::parse::{Block, Malformed};
 use crate::ids::SegmentId;
 use bytes::Bytes;

@@ -63,7 +63,13 @@ pub(super) struct SegmentSize {
 
 impl Sealed {
     /// A segment of this run, which ClickHouse has not seen.
-    pub(super) fn of_this_run((id, table): (SegmentId, Table), body: Body, rows: usize, bytes: u64, oldest: UnixNanos) -> Self {
+    pub(super) fn of_this_run(
+        (id, table): (SegmentId, Table),
+        body: Body,
+        rows: usize,
+        bytes: u64,
+        oldest: UnixNanos,
+    ) -> Self {
         debug_assert!(rows > 0, "an empty segment is not sealed");
         if let Body::Memory { frames, records, .. } = &body {
             debug_assert_eq!(to_u64(frames.len() + records.bytes.len()), bytes, "its size is what it holds");

@@ -169,12 +169,7 @@ impl Journal {
         Ok(committed)
     }
 
-    fn commit_to_memory(
-        &mut self,
-        scratch: &mut Scratch,
-        groups: &[&impl Group],
-        keys: KeysOfCommit<'_>,
-    ) -> Committed {
+    fn commit_to_memory(&mut self, scratch: &mut Scratch, groups: &[&impl Group], keys: KeysOfCommit<'_>) -> Committed {
         let active = self.begin_in_memory(table_of(groups));
         let encoded = scratch.encode(groups, active.id, None);
         let frame_bytes = active.add(&scratch.frames, encoded, groups, keys);

@@ -260,4 +260,3 @@ impl Law {
 fn signed(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
-

@@ -34,7 +34,12 @@ fn attribute(key: &str, value: &str) -> KeyValue {
 
 fn record(body: &str) -> LogRecord {
     let body = Some(AnyValue { value: Some(V::StringValue(body.to_owned())) });
-    LogRecord { time_unix_nano: 1_000 * (now() / 1_000), severity_text: "INFO".to_owned(), body, ..LogRecord::default() }
+    LogRecord {
+        time_unix_nano: 1_000 * (now() / 1_000),
+        severity_text: "INFO".to_owned(),
+        body,
+        ..LogRecord::default()
+    }
 }
 
 fn request(records: Vec<LogRecord>) -> ExportLogsServiceRequest {
@@ -69,8 +74,10 @@ fn wait_for(service: &Service, body: &str, records: u64) {
 fn assert_law(service: &Service) {
     let page = service.metrics();
     for rows in ["spans", "log_records"] {
-        let count = |term: &str| support::service::sample(&page, &format!("millrace_{rows}_{term}")).expect("it is shown");
-        let ends = ["rejected_total", "refused_total", "duplicate_total", "stored_total", "dead_lettered_total", "pending"];
+        let count =
+            |term: &str| support::service::sample(&page, &format!("millrace_{rows}_{term}")).expect("it is shown");
+        let ends =
+            ["rejected_total", "refused_total", "duplicate_total", "stored_total", "dead_lettered_total", "pending"];
         let ends: f64 = ends.iter().map(|term| count(term)).sum();
         assert_eq!(count("received_total"), ends, "{rows}: {page}");
     }
@@ -86,7 +93,10 @@ fn each_field_of_a_record_is_stored_in_its_column_over_each_protocol() {
     let at = now();
     for (place, protocol) in ["grpc", "protobuf", "gzip", "zstd", "deflate", "json"].into_iter().enumerate() {
         let trace = format!("{:032x}", place + 1);
-        let (at, trace_bytes) = (at + u64::try_from(place).unwrap(), (0..16).map(|byte| if byte == 15 { u8::try_from(place + 1).unwrap() } else { 0 }));
+        let (at, trace_bytes) = (
+            at + u64::try_from(place).unwrap(),
+            (0..16).map(|byte| if byte == 15 { u8::try_from(place + 1).unwrap() } else { 0 }),
+        );
         let sent = LogRecord {
             time_unix_nano: at,
             observed_time_unix_nano: at + 5,
@@ -104,7 +114,8 @@ fn each_field_of_a_record_is_stored_in_its_column_over_each_protocol() {
         request.resource_logs[0].schema_url = "https://resource".to_owned();
         request.resource_logs[0].scope_logs[0].schema_url = "https://scope".to_owned();
         let bytes = request.encode_to_vec();
-        let encoded = |encoding, body: &[u8]| post(&service, &[("content-type", PROTOBUF), ("content-encoding", encoding)], body);
+        let encoded =
+            |encoding, body: &[u8]| post(&service, &[("content-type", PROTOBUF), ("content-encoding", encoding)], body);
         match protocol {
             "grpc" => {
                 let answer = export_to(&service.grpc(), METHOD, &bytes);
@@ -195,7 +206,11 @@ fn a_repeated_request_is_stored_once_even_after_a_crash_and_equal_records_of_one
     post_request(&service, &self::request(vec![last]));
     wait_for(&service, "the_last", 1);
     assert_eq!((count(&service, "tick"), count(&service, "other")), (2, 1));
-    assert_eq!(service.metric("millrace_receiver_duplicate_log_records_total"), Some(3.0), "known again from the journal");
+    assert_eq!(
+        service.metric("millrace_receiver_duplicate_log_records_total"),
+        Some(3.0),
+        "known again from the journal"
+    );
     assert_law(&service);
 }
 
@@ -289,17 +304,21 @@ fn what_clickhouse_has_of_a_segment_in_doubt_is_not_stored_again() {
     // the segment as if it had been sent and nobody knew: its token is forgotten with another one in its place
     let dir = service.data_dir().join("journal");
     let stored: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let stored = stored.iter().find(|path| path.extension().is_some_and(|end| end == "stored")).expect("it is retained");
+    let stored =
+        stored.iter().find(|path| path.extension().is_some_and(|end| end == "stored")).expect("it is retained");
     fs::rename(stored, stored.with_extension("doubt")).unwrap();
     service.start_again();
-    wait_until("the segment is settled", || (service.metric("millrace_log_records_stored_total")? >= 4.0).then_some(()));
+    wait_until("the segment is settled", || {
+        (service.metric("millrace_log_records_stored_total")? >= 4.0).then_some(())
+    });
     assert_eq!([count(&service, "equal"), count(&service, "one"), count(&service, "two")], [2, 1, 1]);
     // and what ClickHouse lacks is stored
     service.sql().rows("ALTER TABLE otel_logs DELETE WHERE Body = 'one' SETTINGS mutations_sync = 2", &[]);
     assert_eq!(count(&service, "one"), 0);
     assert_eq!(service.terminate().code(), Some(0));
     let stored: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let stored = stored.iter().find(|path| path.extension().is_some_and(|end| end == "stored")).expect("it is retained");
+    let stored =
+        stored.iter().find(|path| path.extension().is_some_and(|end| end == "stored")).expect("it is retained");
     fs::rename(stored, stored.with_extension("doubt")).unwrap();
     service.start_again();
     wait_for(&service, "one", 1);
@@ -313,7 +332,9 @@ fn a_record_that_clickhouse_refuses_is_a_dead_letter_and_the_others_are_stored()
     service.sql().rows("ALTER TABLE otel_logs ADD CONSTRAINT no_poison CHECK Body != 'poison'", &[]);
     let bodies = ["a", "b", "poison", "c"];
     post_request(&service, &request(bodies.iter().map(|body| record(body)).collect()));
-    wait_until("one is a dead letter", || (service.metric("millrace_log_records_dead_lettered_total")? == 1.0).then_some(()));
+    wait_until("one is a dead letter", || {
+        (service.metric("millrace_log_records_dead_lettered_total")? == 1.0).then_some(())
+    });
     for body in ["a", "b", "c"] {
         wait_for(&service, body, 1);
     }
@@ -347,13 +368,20 @@ fn records_have_a_workspace_and_a_retention_of_their_own() {
         partial.error_message
     };
     let said = message(post(&service, &headers[..1], &bytes));
-    assert!(said.contains("time_unix_nano is 40 days ago, and log records are kept for 30 days (retention.logs)"), "{said}");
+    assert!(
+        said.contains("time_unix_nano is 40 days ago, and log records are kept for 30 days (retention.logs)"),
+        "{said}"
+    );
     let said = message(post(&service, &headers, &request(vec![old("new", 1), old("old", 4)]).encode_to_vec()));
     assert!(said.contains("kept for 3 days (retention.workspaces.tests.logs)"), "{said}");
     wait_for(&service, "kept", 1);
     wait_for(&service, "new", 1);
     let workspaces = service.sql().rows("SELECT Body, Workspace FROM otel_logs ORDER BY Body", &[]);
-    assert_eq!(workspaces, [json!({"Body": "kept", "Workspace": "default"}), json!({"Body": "new", "Workspace": "tests"})]);
-    let table: Vec<Value> = service.sql().rows("SELECT engine_full FROM system.tables WHERE database = 'otel' AND name = 'otel_logs'", &[]);
+    assert_eq!(
+        workspaces,
+        [json!({"Body": "kept", "Workspace": "default"}), json!({"Body": "new", "Workspace": "tests"})]
+    );
+    let table: Vec<Value> =
+        service.sql().rows("SELECT engine_full FROM system.tables WHERE database = 'otel' AND name = 'otel_logs'", &[]);
     assert!(table[0]["engine_full"].as_str().unwrap().contains("TTL multiIf(Workspace = 'tests'"), "{table:?}");
 }

@@ -74,7 +74,11 @@ fn a_table_of_each_earlier_version_and_a_foreign_one_get_what_they_lack_and_keep
         assert_eq!(schema("check", &config).status.code(), Some(1), "{fixture} lacks something");
         apply(&config);
         assert_eq!(columns(&sql), want, "{fixture}");
-        assert_eq!(sql.rows(VERSIONS, &[]), [json!({"v": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]})], "{fixture}");
+        assert_eq!(
+            sql.rows(VERSIONS, &[]),
+            [json!({"v": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]})],
+            "{fixture}"
+        );
         succeeds(&schema("check", &config));
         let before = everything(&sql);
         apply(&config);

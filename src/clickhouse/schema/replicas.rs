@@ -104,7 +104,8 @@ fn moved(layout: &Layout, node: &str, tables: &[&str]) -> Wrong {
         statements.push("-- `millrace schema apply`".to_owned());
     }
     for (place, table) in moved.into_iter().enumerate() {
-        let first = if place == 0 { format!("-- `millrace schema apply`, and then on {node} again:\n") } else { String::new() };
+        let first =
+            if place == 0 { format!("-- `millrace schema apply`, and then on {node} again:\n") } else { String::new() };
         let columns: Vec<_> = table.columns().iter().map(|column| format!("`{}`", column.name)).collect();
         let (columns, apart) = (columns.join(", "), format!("{}_apart", full(&layout.local(table.name()))));
         statements.push(format!(

@@ -9,8 +9,8 @@ use super::found::Found;
 use super::layout::Layout;
 use super::rollups::{PREVIEWS, REPORT_ROWS, TRACE_ROWS};
 use crate::columns::{RAW_REQUEST, RAW_RESPONSE, Table};
-use crate::telemetry::Signal;
 use crate::retention::{Keep, Retention};
+use crate::telemetry::Signal;
 use std::time::Duration;
 
 /// `DateTime`, which a TTL must be, ends in 2106 and begins again in 1970: times later than this count as this, so that

@@ -252,4 +252,3 @@ impl Rollup {
 pub(super) fn distribute(layout: &Layout, rollup: &Rollup) -> Option<String> {
     layout.create_distributed(rollup.name, ddl::SHARDED_BY)
 }
-

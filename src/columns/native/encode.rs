@@ -15,8 +15,8 @@
 use super::frames::Content;
 use crate::bounds::{BLOCK_BYTES, BLOCK_BYTES_MAX, FRAME_CONTENT_BYTES_MAX, ROW_BYTES_MAX};
 use crate::columns::build::varint::{put_string, put_varint};
-use crate::columns::column_data::{ColumnData, Every};
 use crate::columns::column::Column;
+use crate::columns::column_data::{ColumnData, Every};
 use crate::columns::group::Group;
 use crate::ids::SegmentId;
 
@@ -97,10 +97,7 @@ pub fn cut<'g, G: Group>(groups: &'g [&'g G]) -> impl Iterator<Item = BlockRows<
     cut_at(groups, BLOCK_BYTES)
 }
 
-fn cut_at<'g, G: Group>(
-    groups: &'g [&'g G],
-    block_bytes: usize,
-) -> impl Iterator<Item = BlockRows<'g, G>> {
+fn cut_at<'g, G: Group>(groups: &'g [&'g G], block_bytes: usize) -> impl Iterator<Item = BlockRows<'g, G>> {
     // the next row: its group, and its position there
     let (mut at, mut row) = (0, 0);
     std::iter::from_fn(move || {

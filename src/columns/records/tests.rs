@@ -31,7 +31,8 @@ fn shown(groups: &[&Records]) -> Vec<Value> {
 
 #[test]
 fn rows_are_what_was_put_into_them_and_empty_elsewhere() {
-    let (mut one, mut other) = (Records::new(Table::Logs, Workspace::default()), Records::new(Table::Logs, Workspace::default()));
+    let (mut one, mut other) =
+        (Records::new(Table::Logs, Workspace::default()), Records::new(Table::Logs, Workspace::default()));
     add(&mut one, "a", &[], 1_000_000_000);
     add(&mut one, "b", &[("k", "1"), ("l", "2")], 2_000_000_000);
     add(&mut one, "c", &[], 3_000_000_000);

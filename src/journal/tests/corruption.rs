@@ -418,7 +418,8 @@ fn a_segment_with_a_column_type_of_a_later_release_is_left_where_it_is() {
     block.extend_from_slice(&[7; 8]);
     block.extend_from_slice(b"\x01n\x04Int8\x05");
     let id = written(&[1], true).name.id;
-    let header = Header { id, created_nanos: 1, columns: columns_hash(SPANS) ^ 1, table: "otel.otel_traces".to_owned() };
+    let header =
+        Header { id, created_nanos: 1, columns: columns_hash(SPANS) ^ 1, table: "otel.otel_traces".to_owned() };
     let mut bytes = header.encode();
     crate::columns::native::frames::compress_pieces(&block, &mut bytes);
     for state in [FileState::Open, FileState::Waiting { rows: 1 }, FileState::Doubt { rows: 1 }] {

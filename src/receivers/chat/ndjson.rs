@@ -124,7 +124,11 @@ impl LineIngest {
             () = lines.pass_over(pass_over) => {}
             () = stopping.cancelled() => {}
         }
-        self.receiver.ingest.count_failed((Signal::Traces, Receiver::Chat), 1, status == StatusCode::SERVICE_UNAVAILABLE);
+        self.receiver.ingest.count_failed(
+            (Signal::Traces, Receiver::Chat),
+            1,
+            status == StatusCode::SERVICE_UNAVAILABLE,
+        );
         self.answers.push(&json!({"line": line + 1, "status": status.as_u16(), "detail": detail}).to_string());
         self.answers.finish().await;
     }

@@ -214,7 +214,11 @@ impl ChatReceiver {
     }
 
     pub(crate) fn count_failure(&self, error: &CallError) {
-        self.ingest.count_failed((Signal::Traces, Receiver::Chat), 1, error.status() == StatusCode::SERVICE_UNAVAILABLE);
+        self.ingest.count_failed(
+            (Signal::Traces, Receiver::Chat),
+            1,
+            error.status() == StatusCode::SERVICE_UNAVAILABLE,
+        );
     }
 }
 

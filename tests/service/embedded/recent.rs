@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use millrace::columns::native::frames::compress_pieces;
 use millrace::clickhouse::Target;
 use millrace::columns::Table;
+use millrace::columns::native::frames::compress_pieces;
 use support::DEADLINE;
 use support::engine_child::EngineChild;
 
