@@ -82,6 +82,7 @@ impl Shared<'_> {
             timestamps: config.receivers.timestamps.clone(),
             days: Arc::clone(&self.days),
             prices: self.prices.clone(),
+            content: config.genai.content_policy(),
         });
         Receivers {
             grpc: self.otlp_receiver(&ingest, &bodies, Receiver::OtlpGrpc, config.receivers.otlp_grpc.ack),

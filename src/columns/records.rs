@@ -120,6 +120,12 @@ impl Records {
         }
     }
 
+    /// Empties a column in all rows.
+    pub fn forget(&mut self, at: At) {
+        let column = self.table.columns().get(at.0).expect(A_PLACE);
+        *self.values(at) = Values::new(column.name, column.wire_type);
+    }
+
     /// Of several entries of a map that have one key the last stays; returns how many went.
     pub fn keep_last_of_each_key(&mut self, at: At) -> usize {
         self.values(at).keep_last_of_each_key()

@@ -368,6 +368,15 @@ impl TypedColumns {
         }
     }
 
+    /// Takes content out of all rows.
+    pub(super) fn drop_content(&mut self) {
+        let texts = [Texts::InputMessages, Texts::OutputMessages, Texts::ToolDefinitions, Texts::SystemPrompt];
+        for text in texts {
+            *self.texts.get_mut(text as usize).expect("there is a column for each") = Strings::default();
+        }
+        (self.input_preview, self.output_preview) = (Strings::default(), Strings::default());
+    }
+
     fn push_previews(&mut self, row: usize, [input, output]: &[String; 2]) {
         for (column, text) in [(&mut self.input_preview, input), (&mut self.output_preview, output)] {
             if !text.is_empty() {

@@ -17,7 +17,13 @@ const DAYS_PER_HOUR_MAX: u32 = 50_000;
 
 /// Every problem, by its key.
 pub(super) fn problems(config: &Config) -> Vec<String> {
-    let sections = [clickhouse(config), sql_port(config), config.retention.check(), config.connections.check()];
+    let sections = [
+        clickhouse(config),
+        sql_port(config),
+        config.retention.check(),
+        config.genai.content_policy().check(),
+        config.connections.check(),
+    ];
     sections.into_iter().filter_map(Result::err).chain(limits(config)).collect()
 }
 

@@ -20,11 +20,13 @@ pub use prices::PricesConfig;
 
 use crate::bounds;
 use crate::dedup::SPANS_MAX_DEFAULT;
+use crate::receivers::content::{Content, ContentPolicy, WorkspaceContent};
 use crate::reconciler::joining;
 use crate::retention::Retention;
 use crate::sizes::{self, ByteSize};
 use crate::{admin, chat, clickhouse, connections, embedded, exporter, journal, receivers, timestamps};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -156,6 +158,18 @@ pub struct GenAi {
     pub max_inline_media_bytes: ByteSize,
     /// Keep request and response as they were sent, in columns of their own.
     pub keep_raw: bool,
+    /// Whether prompts and answers are kept at all.
+    pub content: Content,
+    /// The same for single workspaces.
+    pub workspaces: BTreeMap<String, WorkspaceContent>,
+}
+
+impl GenAi {
+    /// What becomes of prompts and answers.
+    #[must_use]
+    pub fn content_policy(&self) -> ContentPolicy {
+        ContentPolicy { content: self.content, workspaces: self.workspaces.clone() }
+    }
 }
 
 impl Default for GenAi {
@@ -165,6 +179,8 @@ impl Default for GenAi {
             max_value_bytes: ByteSize(limits.max_value_bytes),
             max_inline_media_bytes: ByteSize(limits.max_inline_media_bytes),
             keep_raw: true,
+            content: Content::default(),
+            workspaces: BTreeMap::new(),
         }
     }
 }

@@ -82,6 +82,14 @@ pub fn is_agents_content(key: &[u8]) -> bool {
     CONTENT.iter().any(|known| known.as_bytes() == key)
 }
 
+/// Whether an attribute of a span's event is content: a message is, and what a tool got and gave.
+#[must_use]
+pub fn is_content_of_span_event(event_name: &[u8], key: &[u8]) -> bool {
+    let is_message = event_name.starts_with(b"gen_ai.") || event_name == b"tool.output";
+    let is_about_it = key.starts_with(b"gen_ai.") && !key.starts_with(b"gen_ai.event.");
+    kind(key) == Kind::Content || (is_message && !is_about_it)
+}
+
 /// Whether the body of an event is content: a message of the conversation.
 #[must_use]
 pub fn body_is_content(name: &str) -> bool {

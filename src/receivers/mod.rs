@@ -15,6 +15,7 @@
 pub(crate) mod capacity_wait;
 pub mod chat;
 pub mod config;
+pub mod content;
 pub mod decoding;
 pub mod http;
 pub mod otlp;
@@ -30,6 +31,7 @@ use crate::time::{Clock, UnixNanos};
 use crate::timestamps::{self, Budget, Window};
 use crate::traces::Traces;
 use crate::workspace::Workspace;
+use content::ContentPolicy;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -52,6 +54,8 @@ pub struct Ingest {
     pub days: Arc<Budget>,
     /// What calls cost whose sender does not say.
     pub prices: Option<Arc<Prices>>,
+    /// Whether prompts and answers are kept.
+    pub content: ContentPolicy,
 }
 
 /// When the rows of a request may be of.
@@ -77,7 +81,8 @@ impl Ingest {
         reservation: Reservation,
         origin: Origin,
     ) -> Result<PendingAck, IngestError> {
-        let rows = rows.into();
+        let mut rows = rows.into();
+        self.content.apply(&mut rows, &origin.workspace);
         self.admit_days(rows.days())?;
         let implausible = rows.spans().map(RowGroup::implausible);
         let pending = self.pipeline.send(rows, reservation, origin)?;

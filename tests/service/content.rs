@@ -1,9 +1,10 @@
 //! Content (messages, prompts) is kept apart from attributes: filters do not read it, and who wants everything finds it.
 
+use millrace::time::Clock;
 use serde_json::{Value, json};
 
 use support::http::{self, post_json};
-use support::{Service, wait_until};
+use support::{Options, Service, wait_until};
 
 const SPANS: usize = 40;
 /// Letters that do not repeat, so that what is read is what is stored.
@@ -94,4 +95,103 @@ fn a_block_that_leaves_out_a_column_says_that_it_is_empty_and_the_tables_default
     sql.rows("INSERT INTO otel_traces (Timestamp, SpanName) VALUES (now(), 'earlier')", &[]);
     let earlier = sql.rows("SELECT InputPreview FROM otel_traces WHERE SpanName = 'earlier'", &[]);
     assert_eq!(earlier, [json!({"InputPreview": "computed of earlier"})]);
+}
+
+/// A text of prompts and answers that no column may have when content is dropped, and only content columns otherwise.
+const MARKER: &str = "a secret of the diary";
+
+/// Sends the marker through every way that content may take: attributes and events of spans, log records, captured calls.
+fn send_marked(service: &Service) {
+    let messages = json!([{"role": "user", "parts": [{"type": "text", "content": MARKER}]}]).to_string();
+    let keys = [
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "gen_ai.tool.definitions",
+        "input.value",
+        "llm.input_messages.0.message.content",
+        "gen_ai.prompt.0.content",
+        "gen_ai.tool.call.arguments",
+        "mastra.agent_run.input",
+        "user_prompt",
+    ];
+    let mut attributes: Vec<Value> = keys.iter().map(|key| attribute(key, &messages)).collect();
+    attributes.push(attribute("gen_ai.system_instructions", MARKER));
+    attributes.push(attribute("gen_ai.operation.name", "chat"));
+    let start = u64::try_from(Clock::System.now().nanos()).expect("it is after 1970");
+    let span = json!({
+        "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "00000000000000a1", "name": "s",
+        "startTimeUnixNano": start.to_string(), "endTimeUnixNano": (start + 5).to_string(), "attributes": attributes,
+    });
+    let event = |name: &str, key: &str| json!({"timeUnixNano": start.to_string(), "name": name, "attributes": [attribute(key, MARKER)]});
+    let events =
+        [event("gen_ai.user.message", "content"), event("gen_ai.choice", "message"), event("tool.output", "output")];
+    let with_events = json!({
+        "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "00000000000000a2", "name": "s", "events": events,
+        "startTimeUnixNano": start.to_string(), "endTimeUnixNano": (start + 5).to_string(), "attributes": [attribute("gen_ai.operation.name", "chat")],
+    });
+    let request = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span, with_events]}]}]});
+    assert_eq!(post_json(&service.http("/v1/traces"), &request).status, 200);
+    let record = |name: &str, key: &str| {
+        let body = json!({"stringValue": if name.starts_with("gen_ai.") { MARKER } else { "" }});
+        json!({"timeUnixNano": start.to_string(), "body": body, "attributes": [attribute("event.name", name), attribute(key, MARKER)]})
+    };
+    let records = [
+        record("claude_code.user_prompt", "prompt"),
+        record("codex.tool_result", "output"),
+        record("gemini_cli.api_response", "response_text"),
+        record("gen_ai.user.message", "gen_ai.input.messages"),
+    ];
+    let request = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]});
+    assert_eq!(post_json(&service.http("/v1/logs"), &request).status, 200);
+    let call = json!({"request": {"model": "m", "messages": [{"role": "user", "content": MARKER}], "documents": [{"text": MARKER}]},
+        "response": {"choices": [{"index": 0, "message": {"role": "assistant", "content": MARKER}, "finish_reason": "stop"}]}});
+    let path = "/apis/intake/v2/workspaces/default/ingest/chat-completions";
+    assert_eq!(post_json(&service.http(path), &call).status, 201);
+}
+
+/// The columns of both tables that have the marker in some row, once all that was sent is stored.
+fn marked_columns(service: &Service) -> Vec<String> {
+    let sql = service.sql();
+    wait_until("all is stored", || {
+        let spans = sql.try_rows("SELECT count() AS n FROM otel_traces", &[]).ok()?;
+        let logs = sql.try_rows("SELECT count() AS n FROM otel_logs", &[]).ok()?;
+        (spans == [json!({"n": 6})] && logs == [json!({"n": 4})]).then_some(())
+    });
+    let names = "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND table IN ('otel_traces', 'otel_logs') \
+                 AND default_kind NOT IN ('ALIAS', 'EPHEMERAL')";
+    let has = |table: &str, name: &str| {
+        let query = format!("SELECT count() AS n FROM {table} WHERE position(toString(`{name}`), '{MARKER}') > 0");
+        sql.rows(&query, &[]) != [json!({"n": 0})]
+    };
+    let columns = sql.rows(names, &[]);
+    let text = |row: &Value, key: &str| row[key].as_str().expect("a text").to_owned();
+    columns.iter().filter(|row| has(&text(row, "table"), &text(row, "name"))).map(|row| text(row, "name")).collect()
+}
+
+#[test]
+fn content_is_in_content_columns_alone() {
+    let service = Service::start();
+    send_marked(&service);
+    let allowed = [
+        "InputMessages",
+        "OutputMessages",
+        "ToolDefinitions",
+        "SystemPrompt",
+        "ContentAttributes",
+        "InputPreview",
+        "OutputPreview",
+        "RawRequest",
+        "RawResponse",
+        "Events.Attributes",
+    ];
+    let marked = marked_columns(&service);
+    assert!(marked.contains(&"InputMessages".to_owned()), "it is kept: {marked:?}");
+    assert!(marked.iter().all(|name| allowed.contains(&name.as_str())), "{marked:?}");
+}
+
+#[test]
+fn content_that_is_dropped_is_written_nowhere() {
+    let service = Service::start_with(Options { yaml: "genai: { content: drop }".to_owned(), ..Options::default() });
+    send_marked(&service);
+    assert_eq!(marked_columns(&service), Vec::<String>::new());
 }
