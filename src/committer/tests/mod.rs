@@ -2,6 +2,7 @@
 
 mod lanes;
 mod law;
+mod tables;
 
 use super::*;
 use crate::ids::SpanId;
