@@ -138,7 +138,7 @@ deny: ## asks cargo-deny for licences, bans, sources and the advisories of today
 # libFuzzer needs unstable flags of the compiler; RUSTC_BOOTSTRAP lets the one toolchain have them. The code has no
 # unsafe where it is fuzzed, so no sanitizer: twice as many runs.
 FUZZ_SECONDS ?= 30
-FUZZ_TARGETS ?= chat_body chunk_merge foreign_record data_url otlp_protobuf otlp_json convention native_block
+FUZZ_TARGETS ?= chat_body chunk_merge foreign_record data_url otlp_protobuf otlp_json otlp_metrics convention native_block
 CARGO_FUZZ := $(TOOLS)/cargo/bin/cargo-fuzz
 $(CARGO_FUZZ):
 	$(CARGO) install --locked --quiet --version 0.13.2 --root $(TOOLS)/cargo cargo-fuzz

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use millrace::columns::native::encode::encode_block;
-use millrace::otlp::{Limits, transcode_traces};
+use millrace::otlp::{Limits, Signal, transcode, transcode_traces};
 use millrace::workspace::Workspace;
 use millrace_fuzz_targets as targets;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Mutations of each seed.
 const MUTATIONS: u64 = 60;
@@ -25,6 +25,28 @@ fn samples(kind: &str) -> Vec<Value> {
     paths.iter().map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap()).collect()
 }
 
+/// A request with each kind of metric, in both encodings.
+fn metrics() -> Vec<Vec<u8>> {
+    let exemplars = json!([{"asInt": "-3", "traceId": "01".repeat(16), "filteredAttributes": [{"key": "k"}]}]);
+    let number =
+        json!([{"asDouble": "NaN", "timeUnixNano": "1790000000000000000", "exemplars": exemplars}, {"asInt": 7}]);
+    let histogram =
+        json!([{"count": 3, "sum": 1.5, "bucketCounts": ["1", 2], "explicitBounds": [0.5], "exemplars": exemplars}]);
+    let exponential =
+        json!([{"scale": -2, "positive": {"offset": 5, "bucketCounts": [1, "300"]}, "negative": {}, "max": 2}]);
+    let summary = json!([{"count": 1, "quantileValues": [{"quantile": 0.5, "value": 5}], "flags": 1}]);
+    let request = json!({"resourceMetrics": [{"resource": {"attributes": [{"key": "a"}]}, "scopeMetrics": [{"metrics": [
+        {"name": "g", "unit": "s", "gauge": {"dataPoints": number}},
+        {"name": "s", "sum": {"isMonotonic": true, "aggregationTemporality": 2, "dataPoints": number}},
+        {"name": "h", "metadata": [{"key": "m"}], "histogram": {"dataPoints": histogram}},
+        {"name": "e", "exponentialHistogram": {"dataPoints": exponential}},
+        {"name": "q", "summary": {"dataPoints": summary}},
+    ]}]}]});
+    let text = request.to_string().into_bytes();
+    let protobuf = transcode(&text, Signal::Metrics, 32).unwrap().protobuf().to_vec();
+    vec![text, protobuf]
+}
+
 /// What a target starts from.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let bodies = || samples("chat").into_iter().map(|sample| sample["ingest"].clone());
@@ -36,6 +58,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "foreign_record" => bodies().flat_map(|body| foreign(&body)).collect(),
         "otlp_json" => requests().collect(),
         "otlp_protobuf" => requests().map(|json| transcode_traces(&json, 32).unwrap().protobuf().to_vec()).collect(),
+        "otlp_metrics" => metrics(),
         "convention" => conventions(),
         "native_block" => requests().map(|json| block(&json)).collect(),
         _ => [
@@ -211,6 +234,11 @@ fn data_url_holds() {
 #[test]
 fn otlp_protobuf_holds() {
     smoke("otlp_protobuf");
+}
+
+#[test]
+fn otlp_metrics_holds() {
+    smoke("otlp_metrics");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! data_url       whatever stands where a URL belongs becomes one part, and no `uri` is a data URL
 //! otlp_protobuf  a request is accepted when prost accepts what is stored of it, with as many spans
 //! otlp_json      what is transcoded is protobuf that decodes
+//! otlp_metrics   the same of metrics; each data point is a row or rejected
 //! convention     whatever attributes a span has, its messages are JSON that is kept as it is when it is sent again
 //! native_block   what is read as a block has its rows in every column, and cut in two it has the same rows
 //! ```
@@ -24,9 +25,10 @@ use millrace::chat::vendor::{helicone, litellm};
 use millrace::chat::{self, AttrValue, Body, Capture, ChatSpan, Context, Limits, ParseOptions};
 use millrace::columns::native::encode::encode_block;
 use millrace::columns::native::parse::Block;
-use millrace::columns::{MapRow, RowGroup, SpanScalars};
+use millrace::columns::{Group as _, MapRow, RowGroup, SpanScalars};
 use millrace::conventions;
 use millrace::ids::{SegmentId, SpanId, TraceId};
+use millrace::otlp::proto::collector::metrics::v1::ExportMetricsServiceRequest;
 use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use millrace::otlp::{self, DecodeError, Encoding};
 use millrace::steps;
@@ -40,13 +42,14 @@ use serde_json::{Value, json};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("chat_body", chat_body),
     ("chunk_merge", chunk_merge),
     ("foreign_record", foreign_record),
     ("data_url", data_url),
     ("otlp_protobuf", otlp_protobuf),
     ("otlp_json", otlp_json),
+    ("otlp_metrics", otlp_metrics),
     ("convention", convention),
     ("native_block", native_block),
 ];
@@ -255,6 +258,33 @@ pub fn otlp_protobuf(data: &[u8]) {
             let is_excused = decoded.rejected > 0 || is_excused.iter().any(|part| words.contains(part));
             assert!(is_excused, "prost refuses what we accept: {words}");
         }
+    }
+}
+
+/// Each data point of a request is a row or rejected, and what is transcoded can be decoded, by prost too.
+pub fn otlp_metrics(data: &[u8]) {
+    let (workspace, limits) = (Workspace::default(), otlp::Limits::default());
+    if let Ok(transcoded) = otlp::transcode(data, otlp::Signal::Metrics, limits.depth) {
+        let decoded = transcoded.decode_metrics(&workspace, &limits);
+        assert!(matches!(decoded, Ok(_) | Err(DecodeError::TooMany { .. })), "what we wrote is malformed: {decoded:?}");
+        otlp_metrics_protobuf(transcoded.protobuf());
+    }
+    otlp_metrics_protobuf(data);
+}
+
+fn otlp_metrics_protobuf(data: &[u8]) {
+    let ours = otlp::decode_metrics(data, Encoding::Protobuf, &Workspace::default(), &otlp::Limits::default());
+    let counted = otlp::count_items(data, otlp::Signal::Metrics);
+    if let Ok(decoded) = &ours {
+        let rows: usize = decoded.groups.iter().map(|records| records.rows()).sum();
+        assert!(rows + decoded.rejected >= counted, "data points are lost");
+        assert!(rows <= counted, "a row is no data point");
+    }
+    if ExportMetricsServiceRequest::decode(data).is_ok() {
+        let is_excused = |error: &DecodeError| {
+            matches!(error, DecodeError::TooMany { .. }) || error.to_string().contains("groups that do not match")
+        };
+        assert!(ours.as_ref().err().is_none_or(is_excused), "prost accepts what we refuse: {ours:?}");
     }
 }
 
