@@ -120,6 +120,14 @@ impl Records {
         }
     }
 
+    /// Moves the entries of these keys from one map to another, in all rows.
+    pub fn move_entries(&mut self, from: At, to: At, is_moved: impl Fn(&[u8]) -> bool) {
+        let others = self.values(to).clone();
+        if let Some(moved) = self.values(from).parted(&others, is_moved) {
+            *self.values(to) = moved;
+        }
+    }
+
     /// Empties a column in all rows.
     pub fn forget(&mut self, at: At) {
         let column = self.table.columns().get(at.0).expect(A_PLACE);

@@ -225,6 +225,11 @@ impl RowGroup {
         self.span_attributes.push(key, value);
     }
 
+    /// Moves the attributes of these keys to those that are content, in all rows.
+    pub fn move_to_content(&mut self, is_content: impl Fn(&[u8]) -> bool) {
+        self.content_attributes = self.span_attributes.parted(&self.content_attributes, is_content);
+    }
+
     /// Takes content out of all rows: messages, prompts, what tools got and gave, requests and responses as they were sent.
     pub fn drop_content(&mut self, is_content_of_event: impl Fn(&[u8], &[u8]) -> bool) {
         self.typed.drop_content();

@@ -107,6 +107,15 @@ impl Values {
         }
     }
 
+    /// Takes the entries of these keys out of a map, and adds them to those of another one.
+    pub(super) fn parted(&mut self, others: &Self, is_other: impl Fn(&[u8]) -> bool) -> Option<Self> {
+        let (Self::Map(map, mark), Self::Map(others, _)) = (self, others) else { return None };
+        let parted = map.parted(others, is_other);
+        *mark = map.mark();
+        let parted_mark = parted.mark();
+        Some(Self::Map(parted, parted_mark))
+    }
+
     /// Puts a number into the row after `rows`.
     pub(super) fn put_number(&mut self, rows: usize, value: &[u8]) {
         match self {

@@ -158,6 +158,8 @@ pub struct GenAi {
     pub max_inline_media_bytes: ByteSize,
     /// Keep request and response as they were sent, in columns of their own.
     pub keep_raw: bool,
+    /// Keys of attributes that are content too, for applications with keys of their own; `*` stands for any text.
+    pub content_keys: Vec<String>,
     /// Whether prompts and answers are kept at all.
     pub content: Content,
     /// The same for single workspaces.
@@ -168,7 +170,8 @@ impl GenAi {
     /// What becomes of prompts and answers.
     #[must_use]
     pub fn content_policy(&self) -> ContentPolicy {
-        ContentPolicy { content: self.content, workspaces: self.workspaces.clone() }
+        let (workspaces, keys) = (self.workspaces.clone(), self.content_keys.clone());
+        ContentPolicy { content: self.content, workspaces, keys }
     }
 }
 
@@ -179,6 +182,7 @@ impl Default for GenAi {
             max_value_bytes: ByteSize(limits.max_value_bytes),
             max_inline_media_bytes: ByteSize(limits.max_inline_media_bytes),
             keep_raw: true,
+            content_keys: Vec::new(),
             content: Content::default(),
             workspaces: BTreeMap::new(),
         }

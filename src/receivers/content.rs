@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! genai:
+//!   content_keys: [app.prompt]      attributes that are content too, for applications with keys of their own
 //!   content: keep              drop: no prompt, answer, argument or result of a tool is written anywhere
 //!   workspaces:
 //!     audit: { content: drop }
@@ -12,6 +13,9 @@ use crate::conventions::events;
 use crate::workspace::Workspace;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Longest pattern of a key.
+const KEY_BYTES_MAX: usize = 256;
 
 /// Whether prompts and answers are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +43,8 @@ pub struct ContentPolicy {
     pub content: Content,
     /// For single workspaces.
     pub workspaces: BTreeMap<String, WorkspaceContent>,
+    /// Keys of attributes that are content too; `*` stands for any text.
+    pub keys: Vec<String>,
 }
 
 impl ContentPolicy {
@@ -47,13 +53,32 @@ impl ContentPolicy {
     /// # Errors
     /// When a workspace's name is none.
     pub fn check(&self) -> Result<(), String> {
+        if let Some(long) = self.keys.iter().find(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
+            return Err(format!("genai.content_keys: {long:?} must have 1 to {KEY_BYTES_MAX} letters"));
+        }
         self.workspaces.keys().try_for_each(|name| {
             Workspace::new(name).map(drop).map_err(|error| format!("genai.workspaces.{name}: {error}"))
         })
     }
 
+    /// Moves attributes of the configured keys to those that are content.
+    fn part(&self, rows: &mut Rows) {
+        if self.keys.is_empty() {
+            return;
+        }
+        let is_content = |key: &[u8]| self.keys.iter().any(|pattern| matches(pattern.as_bytes(), key));
+        match rows {
+            Rows::Spans(spans) => spans.move_to_content(is_content),
+            Rows::Records(records) if records.table() == Table::Logs => {
+                records.move_entries(logs::LOG_ATTRIBUTES, logs::CONTENT_ATTRIBUTES, is_content);
+            }
+            Rows::Records(_) => {}
+        }
+    }
+
     /// Takes content out of rows of the workspace, if it is not to be kept.
     pub(super) fn apply(&self, rows: &mut Rows, workspace: &Workspace) {
+        self.part(rows);
         let own = self.workspaces.get(workspace.as_str()).and_then(|own| own.content);
         if own.unwrap_or(self.content) == Content::Keep {
             return;
@@ -62,6 +87,43 @@ impl ContentPolicy {
             Rows::Spans(spans) => spans.drop_content(events::is_content_of_span_event),
             Rows::Records(records) if records.table() == Table::Logs => records.forget(logs::CONTENT_ATTRIBUTES),
             Rows::Records(_) => {}
+        }
+    }
+}
+
+/// Whether a key is of the pattern, in which `*` stands for any text.
+fn matches(pattern: &[u8], key: &[u8]) -> bool {
+    let mut parts = pattern.split(|byte| *byte == b'*');
+    let Some(mut rest) = parts.next().and_then(|first| key.strip_prefix(first)) else { return false };
+    let mut parts: Vec<&[u8]> = parts.collect();
+    // without a star nothing may follow
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
+        let Some(at) = rest.windows(part.len()).position(|window| window == part) else { return false };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, key, want) in [
+            ("app.prompt", "app.prompt", true),
+            ("app.prompt", "app.prompts", false),
+            ("app.*", "app.prompt", true),
+            ("app.*", "my.app.prompt", false),
+            ("*.prompt", "app.prompt", true),
+            ("*.prompt", "app.prompt.id", false),
+            ("a*b*c", "a1b2c", true),
+            ("a*b*c", "a1c", false),
+            ("a*a", "a", false),
+            ("*", "", true),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), key.as_bytes()), want, "{pattern} {key}");
         }
     }
 }

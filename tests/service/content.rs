@@ -190,6 +190,30 @@ fn content_is_in_content_columns_alone() {
 }
 
 #[test]
+fn keys_that_are_configured_as_content_are_kept_apart() {
+    let service =
+        Service::start_with(Options { yaml: "genai: { content_keys: [\"app.*\"] }".to_owned(), ..Options::default() });
+    let start = u64::try_from(Clock::System.now().nanos()).expect("it is after 1970").to_string();
+    let attributes =
+        [attribute("app.prompt", MARKER), attribute("apt", "kept"), attribute("gen_ai.tool.call.result", "known")];
+    let span = json!({"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "00000000000000a1", "name": "s",
+        "startTimeUnixNano": start, "endTimeUnixNano": start, "attributes": attributes});
+    let request = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]});
+    assert_eq!(post_json(&service.http("/v1/traces"), &request).status, 200);
+    let record = json!({"timeUnixNano": start, "attributes": attributes});
+    let request = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]});
+    assert_eq!(post_json(&service.http("/v1/logs"), &request).status, 200);
+    let content = json!({"gen_ai.tool.call.result": "known", "app.prompt": MARKER});
+    let want = json!({"attributes": {"apt": "kept"}, "content": content});
+    for (table, map) in [("otel_traces", "SpanAttributes"), ("otel_logs", "LogAttributes")] {
+        let query = format!("SELECT {map} AS attributes, ContentAttributes AS content FROM {table}");
+        let rows =
+            wait_until("it is stored", || service.sql().try_rows(&query, &[]).ok().filter(|rows| !rows.is_empty()));
+        assert_eq!(rows, [want.clone()], "{table}");
+    }
+}
+
+#[test]
 fn content_that_is_dropped_is_written_nowhere() {
     let service = Service::start_with(Options { yaml: "genai: { content: drop }".to_owned(), ..Options::default() });
     send_marked(&service);

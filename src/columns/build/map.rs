@@ -97,6 +97,27 @@ impl Map {
         self.values.truncate(values.kept);
     }
 
+    /// Takes the entries of these keys out of all rows; returns them as a column of as many rows, after what `others` have, which may be
+    /// fewer rows.
+    pub(crate) fn parted(&mut self, others: &Self, is_other: impl Fn(&[u8]) -> bool) -> Self {
+        let (mut kept, mut parted) = (Self::default(), Self::default());
+        let mut own = self.keys.iter().zip(self.values.iter());
+        let mut known = others.keys.iter().zip(others.values.iter());
+        let mut known_lengths = others.ends.lengths(0..others.ends.len());
+        for length in self.ends.lengths(0..self.ends.len()) {
+            for (key, value) in known.by_ref().take(known_lengths.next().unwrap_or(0)) {
+                parted.push(key, value);
+            }
+            for (key, value) in own.by_ref().take(length) {
+                if is_other(key) { parted.push(key, value) } else { kept.push(key, value) }
+            }
+            kept.close_row();
+            parted.close_row();
+        }
+        *self = kept;
+        parted
+    }
+
     /// Adds a whole row.
     pub(crate) fn push_row(&mut self, row: &MapRow) {
         self.keys.append(&row.0.keys);
