@@ -225,22 +225,6 @@ impl RowGroup {
         self.span_attributes.push(key, value);
     }
 
-    /// Moves the attributes of these keys to those that are content, in all rows.
-    pub fn move_to_content(&mut self, is_content: impl Fn(&[u8]) -> bool) {
-        self.content_attributes = self.span_attributes.parted(&self.content_attributes, is_content);
-    }
-
-    /// Takes content out of all rows: messages, prompts, what tools got and gave, requests and responses as they were sent.
-    pub fn drop_content(&mut self, is_content_of_event: impl Fn(&[u8], &[u8]) -> bool) {
-        self.typed.drop_content();
-        self.content_attributes = Map::default();
-        for raw in [&mut self.raw_request, &mut self.raw_response] {
-            *raw = Strings::default();
-            raw.pad_to(self.rows);
-        }
-        self.events.drop_content(is_content_of_event);
-    }
-
     /// The attributes of the span under way: those that are not content, and those that are.
     #[must_use]
     pub fn entries_since(&self, mark: Mark) -> (Entries<'_>, Entries<'_>) {
@@ -493,6 +477,7 @@ impl RowGroup {
     }
 }
 
+mod content;
 mod places;
 mod reused;
 mod selected;
