@@ -272,7 +272,7 @@ impl<'d> Rest<'d> {
     }
 
     fn more(&self, is_content: bool) -> impl Iterator<Item = &(&'static str, Leftover<'d>)> {
-        self.more.iter().filter(move |(name, _)| content_members::is_name(name) == is_content)
+        self.more.iter().filter(move |(name, more)| (content_members::is_name(name) || more.has_text()) == is_content)
     }
 
     fn members(&self, is_content: bool) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
@@ -288,6 +288,18 @@ fn says_something(value: Value<'_>) -> bool {
 }
 
 impl Leftover<'_> {
+    /// Whether there may be a prompt or an answer within it.
+    fn has_text(&self) -> bool {
+        match self {
+            Self::Value(value) => content_members::has_text(*value),
+            Self::Without(names, object) => {
+                let mut kept = object.members().filter(|(key, _)| is_kept(*key, names));
+                kept.any(|(key, value)| content_members::may_hold(key, value))
+            }
+            Self::Texts(_) => false,
+        }
+    }
+
     fn write(&self, name: &str, json: &mut JsonWriter) {
         match self {
             Self::Value(value) => json.member(name, *value),

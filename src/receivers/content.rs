@@ -84,7 +84,11 @@ impl ContentPolicy {
             return;
         }
         match rows {
-            Rows::Spans(spans) => spans.drop_content(events::is_content_of_span_event),
+            Rows::Spans(spans) => {
+                // what no column has may be anything
+                spans.move_to_content(|key| key.starts_with(b"millrace.") && key.ends_with(b".extra"));
+                spans.drop_content(events::is_content_of_span_event);
+            }
             Rows::Records(records) if records.table() == Table::Logs => records.forget(logs::CONTENT_ATTRIBUTES),
             Rows::Records(_) => {}
         }

@@ -143,7 +143,7 @@ fn send_marked(service: &Service) {
     ];
     let request = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]});
     assert_eq!(post_json(&service.http("/v1/logs"), &request).status, 200);
-    let call = json!({"request": {"model": "m", "messages": [{"role": "user", "content": MARKER}], "documents": [{"text": MARKER}]},
+    let call = json!({"request": {"model": "m", "messages": [{"role": "user", "content": MARKER}], "documents": [{"text": MARKER}], "unknown": {"text": MARKER}},
         "response": {"choices": [{"index": 0, "message": {"role": "assistant", "content": MARKER}, "finish_reason": "stop"}]}});
     let path = "/apis/intake/v2/workspaces/default/ingest/chat-completions";
     assert_eq!(post_json(&service.http(path), &call).status, 201);
