@@ -209,7 +209,7 @@ fn keys_that_are_configured_as_content_are_kept_apart() {
         let query = format!("SELECT {map} AS attributes, ContentAttributes AS content FROM {table}");
         let rows =
             wait_until("it is stored", || service.sql().try_rows(&query, &[]).ok().filter(|rows| !rows.is_empty()));
-        assert_eq!(rows, [want.clone()], "{table}");
+        assert_eq!(rows, std::slice::from_ref(&want), "{table}");
     }
 }
 

@@ -87,6 +87,23 @@ const WHOLE: &str = "SELECT toString(toUnixTimestamp64Nano(Timestamp)) AS Timest
     TraceId, SpanId, TraceFlags, SeverityText, SeverityNumber, ServiceName, Body, ResourceSchemaUrl, ResourceAttributes, ScopeSchemaUrl, \
     ScopeName, ScopeVersion, ScopeAttributes, LogAttributes, EventName, Workspace FROM otel_logs WHERE TraceId = {t:String}";
 
+/// A record that has something in each field.
+fn whole_record(at: u64, trace_id: Vec<u8>, protocol: &str) -> LogRecord {
+    LogRecord {
+        time_unix_nano: at,
+        observed_time_unix_nano: at + 5,
+        severity_number: 17,
+        severity_text: "ERROR".to_owned(),
+        body: Some(AnyValue { value: Some(V::StringValue(format!("é \"{protocol}\""))) }),
+        attributes: vec![attribute("k", "v")],
+        flags: 1,
+        trace_id,
+        span_id: vec![2; 8],
+        event_name: "app.failed".to_owned(),
+        ..LogRecord::default()
+    }
+}
+
 #[test]
 fn each_field_of_a_record_is_stored_in_its_column_over_each_protocol() {
     let service = Service::start();
@@ -97,19 +114,7 @@ fn each_field_of_a_record_is_stored_in_its_column_over_each_protocol() {
             at + u64::try_from(place).unwrap(),
             (0..16).map(|byte| if byte == 15 { u8::try_from(place + 1).unwrap() } else { 0 }),
         );
-        let sent = LogRecord {
-            time_unix_nano: at,
-            observed_time_unix_nano: at + 5,
-            severity_number: 17,
-            severity_text: "ERROR".to_owned(),
-            body: Some(AnyValue { value: Some(V::StringValue(format!("é \"{protocol}\""))) }),
-            attributes: vec![attribute("k", "v")],
-            flags: 1,
-            trace_id: trace_bytes.collect(),
-            span_id: vec![2; 8],
-            event_name: "app.failed".to_owned(),
-            ..LogRecord::default()
-        };
+        let sent = whole_record(at, trace_bytes.collect(), protocol);
         let mut request = request(vec![sent]);
         request.resource_logs[0].schema_url = "https://resource".to_owned();
         request.resource_logs[0].scope_logs[0].schema_url = "https://scope".to_owned();
