@@ -9,7 +9,7 @@
 //!                               time     ends with the record, begins `duration_ms` before
 //! ```
 //!
-//! Sources: genai, events; those of [`agents`](super::agents).
+//! Sources: the GenAI conventions, events; those of `agents.rs`.
 
 use super::agents;
 use super::meaning::kind;
