@@ -7,8 +7,10 @@ use crate::text::cut;
 const MESSAGE_BYTES_MAX: usize = 1_024;
 const DETAIL_BYTES_MAX: usize = 8_192;
 /// What goes away by itself.
-const RETRY: [Code; 16] = [
+const RETRY: [Code; 20] = [
     code::UNEXPECTED_END_OF_FILE,
+    // a node that was to take its part ended
+    code::ATTEMPT_TO_READ_AFTER_EOF,
     code::FILE_DOESNT_EXIST,
     code::TIMEOUT_EXCEEDED,
     code::TOO_MANY_SIMULTANEOUS_QUERIES,
@@ -19,6 +21,10 @@ const RETRY: [Code; 16] = [
     code::MEMORY_LIMIT_EXCEEDED,
     code::TABLE_IS_READ_ONLY,
     code::TOO_MANY_PARTS,
+    code::NO_ZOOKEEPER,
+    code::ALL_CONNECTION_TRIES_FAILED,
+    // a table that has not met its replicas in Keeper since its node started
+    code::NOT_INITIALIZED,
     code::TOO_FEW_LIVE_REPLICAS,
     code::LIMIT_EXCEEDED,
     code::UNKNOWN_STATUS_OF_INSERT,
@@ -239,7 +245,7 @@ mod tests {
     #[test]
     fn each_code_has_its_class() {
         let exception = |code: u32| format!("Code: {code}. DB::Exception: whatever. (SOME_NAME)");
-        for code in [3, 107, 159, 202, 203, 209, 210, 236, 241, 242, 252, 285, 290, 319, 425, 999] {
+        for code in [3, 32, 107, 159, 202, 203, 209, 210, 225, 236, 241, 242, 252, 279, 285, 290, 319, 425, 667, 999] {
             assert_eq!(class(&exception(code)), Class::Retry, "{code}");
         }
         for code in [1, 153, 271, 9_999] {
@@ -269,7 +275,9 @@ mod tests {
         ] {
             assert_eq!((failure.is_answer(), failure.fault), (false, fault), "{failure:?}");
         }
-        for (code, may_be) in [(241, true), (271, true), (6, true), (252, false), (60, false), (999, false)] {
+        for (code, may_be) in
+            [(241, true), (271, true), (6, true), (252, false), (60, false), (667, false), (999, false)]
+        {
             assert_eq!(exception(code).may_be_of_rows(), may_be, "{code}");
         }
     }
