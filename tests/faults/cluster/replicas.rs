@@ -1,5 +1,6 @@
 //! Replicas and shards that are added later, and replicas that do not meet.
 
+use millrace::columns::Table;
 use serde_json::json;
 
 use super::load::{assert_stored_once, millrace, send, spans};
@@ -10,8 +11,8 @@ use support::wait_until;
 
 const RETENTION: &str = "retention: { spans: 30d, content: 7d, workspaces: { audit: { spans: forever } } }";
 const REPLICAS: &str = "SELECT table, total_replicas FROM system.replicas WHERE database = 'otel' ORDER BY table";
-/// Tables that have replicas: spans, trace times, the schema's versions, and two of roll-ups.
-const REPLICATED: usize = 5;
+/// Tables that have replicas: those of the three signals, trace times, the schema's versions, and two of roll-ups.
+const REPLICATED: usize = Table::ALL.len() + 4;
 const TTLS: &str = "SELECT name, create_table_query LIKE '%TTL%' AS has FROM system.tables \
                     WHERE database = 'otel' AND name = 'otel_traces_local'";
 
