@@ -121,6 +121,8 @@ impl PreparedFile {
             match error {
                 error if is_full(&error) => Full::Disk.into(),
                 error if is_out_of_files(&error) => CommitError::NoFile(error),
+                // its name was taken away before it had rows
+                error if error.kind() == io::ErrorKind::NotFound => gone(disk).into(),
                 error => CommitError::Failed(error),
             }
         })?;
@@ -135,10 +137,7 @@ impl PreparedFile {
 
     /// Whether a start now would not find it.
     fn gone(&self) -> Option<Gone> {
-        if !self.folder.is_in_place() {
-            return Some(Gone::Folder);
-        }
-        self.is_left().then_some(Gone::File)
+        (!self.folder.is_in_place() || self.is_left()).then(|| gone(&self.folder))
     }
 }
 
@@ -190,6 +189,11 @@ fn take_back(file: &mut PreparedFile, gone: Gone) -> CommitError {
         Ok(()) => gone.into(),
         Err(error) => CommitError::Failed(error),
     }
+}
+
+/// What is gone when the name of a file in the folder leads nowhere.
+fn gone(folder: &Arc<dyn Folder>) -> Gone {
+    if folder.is_in_place() { Gone::File } else { Gone::Folder }
 }
 
 /// The process, or the machine, has as many files open as it may: that passes.

@@ -4,6 +4,7 @@
 use super::*;
 use crate::journal::ledger::BOOT_FILE;
 use crate::journal::testing::{Chance, Op};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn open_file(id: SegmentId) -> PathBuf {
     Path::new(DIR).join(FileName { id, state: FileState::Open }.file())
@@ -87,6 +88,30 @@ fn a_file_that_was_removed_while_rows_are_added_costs_a_try_and_nothing_else() {
     assert_eq!(journal.backlog().view().rows_in_memory, 1);
     assert_ne!(commit(&mut journal, &[2]).unwrap().segment, id);
     assert_eq!(stored(&mut journal), BTreeMap::from([(1, 1), (2, 1)]));
+}
+
+/// Taken away between the sync of its header and the rename that gives it its name.
+#[test]
+fn a_file_or_folder_that_is_removed_while_a_segment_is_begun_costs_a_try_and_nothing_else() {
+    type Remove = fn(&SimDisk);
+    let file: Remove = |disk| {
+        let begun = disk.names_in(Path::new(DIR)).into_iter().find(|name| name.ends_with(".new")).unwrap();
+        disk.take_away(&Path::new(DIR).join(begun));
+    };
+    for (remove, what) in [(file, Gone::File), (SimDisk::remove_folder, Gone::Folder)] {
+        let disk = SimDisk::default();
+        let mut journal = open(&disk, options(1)).unwrap().journal;
+        let (of_hook, is_left) = (disk.clone(), AtomicBool::new(true));
+        disk.before_sync(move || {
+            if is_left.swap(false, Ordering::SeqCst) {
+                remove(&of_hook);
+            }
+        });
+        assert_eq!(gone(commit(&mut journal, &[1])), what);
+        let _found_by_whoever_watches = journal.watch();
+        commit(&mut journal, &[1]).expect("its sender tries again");
+        assert_eq!(stored(&mut journal), BTreeMap::from([(1, 1)]));
+    }
 }
 
 #[test]
