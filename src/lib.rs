@@ -8,7 +8,7 @@
 //! edges       receivers  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
 //! codecs      otlp  conventions  chat  columns  genai  json
-//! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  random  sql  telemetry  shutdown  numbers  steps
+//! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  numbers  steps
 //! ```
 
 // these macros panic when the reader of the output has ended: write, and ignore the error
@@ -29,6 +29,7 @@ pub mod ids;
 pub mod numbers;
 pub mod random;
 pub mod retention;
+pub mod secret;
 pub mod shutdown;
 pub mod sizes;
 pub mod sql;

@@ -1,6 +1,7 @@
 //! The section `clickhouse` of the configuration.
 
 use super::cluster::{Cluster, ClusterName, ReplicaPath};
+use crate::secret::Secret;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -152,37 +153,6 @@ impl<'de> Visitor<'de> for UrlsVisitor {
             urls.push(url);
         }
         if urls.is_empty() { Err(serde::de::Error::custom("the list has no address")) } else { Ok(Urls(urls)) }
-    }
-}
-
-/// A text that no log shows.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("[REDACTED]")
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[REDACTED]")
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl Secret {
-    /// The text, to be sent and not to be shown.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
     }
 }
 

@@ -21,7 +21,7 @@ pub mod superseded;
 
 pub use availability::{Availability, ClusterTrouble, SegmentView, View};
 pub use client::Client;
-pub use config::{Config, Database, Secret, Urls};
+pub use config::{Config, Database, Urls};
 pub use endpoints::{Condition, EndpointView, Endpoints};
 pub use errors::{Class, Failure, Fault};
 pub use inserts::{NoneUnderWay, OVERTIME, Target, Unconfirmed};

@@ -5,6 +5,7 @@ use super::env::{Environment, Template};
 use super::explain::{self, UnknownKeys};
 use super::{Config, ConfigError};
 use crate::clickhouse;
+use crate::secret::Secret;
 use std::path::Path;
 
 impl Config {
@@ -56,7 +57,7 @@ impl Config {
             self.clickhouse.user = Some(user);
         }
         if let Some(password) = set("MILLRACE_CLICKHOUSE_PASSWORD") {
-            self.clickhouse.password = Some(clickhouse::Secret::from(password));
+            self.clickhouse.password = Some(Secret::from(password));
         }
         if let Some(library) = set("MILLRACE_LIBCHDB") {
             self.embedded.library = Some(library.into());

@@ -2,6 +2,7 @@
 
 use super::explain::defaults;
 use super::*;
+use crate::secret::Secret;
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(text, &Environment::from([("HOST".to_owned(), "ch".to_owned())])).map_err(|error| error.to_string())
@@ -50,7 +51,7 @@ fn the_keys_of_the_documentation_are_read() {
     assert_eq!(config.exporter.flush_after.as_millis(), 1_500);
     assert_eq!(config.clickhouse.url, Some("http://ch:8123".into()));
     assert_eq!(config.clickhouse.user.as_deref(), Some("writer"));
-    assert_eq!(config.clickhouse.password.as_ref().map(clickhouse::Secret::reveal), Some("a$b"));
+    assert_eq!(config.clickhouse.password.as_ref().map(Secret::reveal), Some("a$b"));
     assert_eq!(config.clickhouse.database.to_string(), "llm");
 }
 
@@ -175,7 +176,7 @@ fn a_variable_gives_a_value_whatever_it_holds_and_nothing_else() {
             let is_default = file.contains("NONE");
             let want = Config {
                 clickhouse: clickhouse::Config {
-                    password: Some(clickhouse::Secret::from(if is_default { "${env:X" } else { x }.to_owned())),
+                    password: Some(Secret::from(if is_default { "${env:X" } else { x }.to_owned())),
                     ..Default::default()
                 },
                 ..Config::default()
