@@ -26,8 +26,9 @@ use crate::bounds::REQUEST_SPANS_MAX;
 use crate::otlp::error::{TypeErrors, WrongType};
 use crate::otlp::json::fields::{Field, Kind, Scalar, named};
 use crate::otlp::json::not_finite::quoted_not_finite;
-use crate::otlp::json::scalars::{put_scalar, put_scalars, put_tag};
+use crate::otlp::json::scalars::{put_scalar, put_scalars};
 use crate::otlp::json::shape::Shape;
+use crate::otlp::protobuf::write::Message;
 use crate::otlp::signal::Signal;
 use crate::steps;
 
@@ -434,49 +435,6 @@ impl<'de> Visitor<'de> for Items<'_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
         while self.element(&mut list)? {}
         Ok(())
-    }
-}
-
-/// A message under way in the output. Its length is known only at its end.
-///
-/// ```text
-/// tag | five bytes for the length | fields         a short message moves up to a length of one byte
-/// ```
-struct Message {
-    start: usize,
-    body: usize,
-}
-
-impl Message {
-    /// Bytes kept free for the length: a varint padded to its full width.
-    const LENGTH_WIDTH: usize = 5;
-    /// The longest message whose length takes one byte.
-    const SHORT_MAX: usize = 0x7f;
-
-    fn open(out: &mut Vec<u8>, number: u32) -> Self {
-        let start = out.len();
-        put_tag(out, number, 2);
-        out.extend_from_slice(&[0; Self::LENGTH_WIDTH]);
-        Self { start, body: out.len() }
-    }
-
-    fn close(self, out: &mut Vec<u8>) {
-        let place = self.body - Self::LENGTH_WIDTH;
-        let mut length = out.len() - self.body;
-        if length <= Self::SHORT_MAX {
-            steps::take(length);
-            out.drain(place + 1..self.body);
-        }
-        let width = if length <= Self::SHORT_MAX { 1 } else { Self::LENGTH_WIDTH };
-        for (index, byte) in out.iter_mut().skip(place).take(width).enumerate() {
-            let more = if index + 1 < width { 0x80 } else { 0 };
-            *byte = (length.to_le_bytes()[0] & 0x7f) | more;
-            length >>= 7;
-        }
-    }
-
-    fn leave_out(self, out: &mut Vec<u8>) {
-        out.truncate(self.start);
     }
 }
 

@@ -7,29 +7,11 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 use super::fields::Scalar;
-use crate::numbers::to_u64;
+use crate::otlp::protobuf::write::{put_bytes, put_tag, put_varint};
 use crate::text::{decode_base64, decode_string};
 
 /// An id that is not hex becomes this one byte, which is not an id: the decoder rejects that span alone.
 const NOT_AN_ID: &[u8] = &[0xff];
-
-pub(crate) fn put_tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
-    put_varint(out, u64::from(number << 3 | wire_type));
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    out.push(value.to_le_bytes()[0]);
-}
-
-fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
-    put_tag(out, number, 2);
-    put_varint(out, to_u64(bytes.len()));
-    out.extend_from_slice(bytes);
-}
 
 /// Writes a scalar from its JSON text; an error names what it should have been.
 pub(crate) fn put_scalar(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str) -> Result<(), &'static str> {

@@ -9,7 +9,7 @@
 //! metrics.rs    data points                  metrics/      one data point -> a row
 //! value.rs      AnyValue -> the text that a ClickHouse map holds
 //! fields.rs     OTLP's fields, generated from proto/
-//! wire.rs       the wire format, one field at a time
+//! wire.rs       the wire format, one field at a time, read      write.rs  written
 //! ```
 
 pub(crate) mod count;
@@ -26,3 +26,4 @@ mod testing;
 mod value;
 mod walk;
 mod wire;
+pub(crate) mod write;
