@@ -1,16 +1,20 @@
 //! The command line.
 
 use crate::app;
+use crate::bounds::REQUEST_BYTES_MAX;
 use crate::clickhouse::schema;
 use crate::config::{Config, Level, environment};
 use crate::dead_letter;
 use crate::embedded::{EXIT_PERMANENT, NeverStarted, ServeError};
+use crate::numbers::to_u64;
 use crate::prices;
+use crate::redact;
 use crate::rollup;
 use crate::sizes::ByteSize;
+use crate::workspace::Workspace;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -65,6 +69,15 @@ enum Command {
         config: Option<PathBuf>,
         #[command(subcommand)]
         action: dead_letter::Action,
+    },
+    /// Show what would be stored of a request: a captured call or OTLP/JSON on standard input, rows as JSON out
+    Redact {
+        /// YAML file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// The workspace whose rules hold
+        #[arg(long, value_name = "NAME", default_value = "default")]
+        workspace: String,
     },
     /// Count calls and traces anew
     Rollup {
@@ -175,6 +188,13 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::DeadLetter { config, action } => {
             let config = load(config)?;
             runtime()?.block_on(dead_letter::run(&config, &action, &mut std::io::stdout()))
+        }
+        Command::Redact { config, workspace } => {
+            let config = load(config)?;
+            let workspace = Workspace::new(&workspace).map_err(|error| anyhow::anyhow!("--workspace: {error}"))?;
+            let mut request = Vec::new();
+            std::io::stdin().take(to_u64(REQUEST_BYTES_MAX)).read_to_end(&mut request).context("standard input")?;
+            redact::run(&config, &workspace, &request, &mut std::io::stdout(), &mut std::io::stderr())
         }
         Command::Rollup { config, action } => {
             let config = load(config)?;

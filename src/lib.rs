@@ -4,10 +4,10 @@
 //! lines below (`tests/tidy/layers.rs` reads this map and checks it; ARCHITECTURE.md says what each module is for):
 //!
 //! ```text
-//! wiring      main  cli  dead_letter  prices  rollup  app  config
+//! wiring      main  cli  dead_letter  redact  prices  rollup  app  config
 //! edges       receivers  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
-//! codecs      otlp  conventions  chat  columns  genai  json
+//! codecs      otlp  conventions  chat  redaction  columns  genai  json
 //! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  numbers  steps
 //! ```
 
@@ -22,6 +22,7 @@ pub mod conventions;
 pub mod genai;
 pub(crate) mod json;
 pub mod otlp;
+pub mod redaction;
 // vocabulary
 pub mod bounds;
 pub mod codings;
@@ -59,4 +60,5 @@ pub mod cli;
 pub mod config;
 pub mod dead_letter;
 pub mod prices;
+pub mod redact;
 pub mod rollup;

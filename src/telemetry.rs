@@ -51,6 +51,7 @@ pub struct Metrics {
     /// Attributes dropped because a later one of the same span had the same key.
     pub attributes_repeated: IntCounter,
     implausible: IntCounterVec,
+    redacted: IntCounterVec,
     unpriced: IntCounterVec,
     /// Two that show unpriced calls at once would both add.
     showing: Arc<Mutex<()>>,
@@ -108,6 +109,12 @@ impl Metrics {
                 "Calls with a value that cannot be true, by the rule that corrected or dropped it.",
                 &["rule"],
             )?,
+            redacted: registered_counters(
+                &registry,
+                "millrace_redacted",
+                "Texts taken out of requests before they were stored, by what found them.",
+                &["rule"],
+            )?,
             unpriced: registered_counters(
                 &registry,
                 "millrace_unpriced_calls",
@@ -151,6 +158,11 @@ impl Metrics {
     /// Counts calls with a value that cannot be true.
     pub fn count_implausible(&self, rule: &str, calls: u64) {
         self.implausible.with_label_values(&[rule]).inc_by(calls);
+    }
+
+    /// Counts texts that were taken out of a request.
+    pub fn count_redacted<'n>(&self, found: impl Iterator<Item = (&'n str, u64)>) {
+        found.for_each(|(rule, texts)| self.redacted.with_label_values(&[rule]).inc_by(texts));
     }
 
     /// Shows how many calls had no price since the start: provider, model and count of each pair, of which there are few.

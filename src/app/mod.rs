@@ -33,6 +33,7 @@ use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
 use crate::reconciler::sums::Summer;
 use crate::reconciler::superseded::Superseder;
+use crate::redaction::Redaction;
 use crate::telemetry::Metrics;
 use crate::timestamps::Budget;
 use crate::traces::{TRACES_MAX_DEFAULT, Traces};
@@ -99,9 +100,11 @@ impl App {
         let store = Store::new(config)?;
         let (learn, learned) = mpsc::channel(LEARNED_BATCHES_MAX);
         let prices = config.prices.load()?.map(Arc::new);
+        let redaction = Redaction::new(&config.redaction).map(Arc::new).map_err(anyhow::Error::msg)?;
         let shared = Shared {
             config,
             prices,
+            redaction,
             client: store.client.clone(),
             metrics: metrics.clone(),
             availability: Availability::default(),

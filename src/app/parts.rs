@@ -28,6 +28,7 @@ use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
 use crate::reconciler::sums::{QUIET, Summer};
 use crate::reconciler::superseded::Superseder;
+use crate::redaction::Redaction;
 use crate::telemetry::{Metrics, Receiver};
 use crate::time::Clock;
 use crate::timestamps::Budget;
@@ -51,6 +52,7 @@ pub(super) struct Shared<'c> {
     pub(super) counting: Counting,
     pub(super) days: Arc<Budget>,
     pub(super) prices: Option<Arc<Prices>>,
+    pub(super) redaction: Arc<Redaction>,
     pub(super) stopping: CancellationToken,
 }
 
@@ -83,6 +85,7 @@ impl Shared<'_> {
             days: Arc::clone(&self.days),
             prices: self.prices.clone(),
             content: config.genai.content_policy(),
+            redaction: Arc::clone(&self.redaction),
         });
         Receivers {
             grpc: self.otlp_receiver(&ingest, &bodies, Receiver::OtlpGrpc, config.receivers.otlp_grpc.ack),

@@ -24,7 +24,7 @@ use crate::receivers::content::{Content, ContentPolicy, WorkspaceContent};
 use crate::reconciler::joining;
 use crate::retention::Retention;
 use crate::sizes::{self, ByteSize};
-use crate::{admin, chat, clickhouse, connections, embedded, exporter, journal, receivers, timestamps};
+use crate::{admin, chat, clickhouse, connections, embedded, exporter, journal, receivers, redaction, timestamps};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -58,6 +58,9 @@ pub struct Config {
     /// How large GenAI content may be.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub genai: GenAi,
+    /// What is taken out of requests before it is stored: secrets and personal texts.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub redaction: redaction::Config,
     /// Inserts.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub exporter: exporter::Config,
@@ -251,6 +254,7 @@ impl Default for Config {
             dedup: Dedup::default(),
             chat_completions: receivers::chat::receiver::Config::default(),
             genai: GenAi::default(),
+            redaction: redaction::Config::default(),
             exporter: exporter::Config::default(),
             joiner: joining::Config::default(),
             admin: admin::Config::default(),

@@ -6,6 +6,7 @@
 //!
 //! decoded.rs  what a request became        limits.rs  what one may contain
 //! error.rs    what is wrong with a request, or with one of its spans
+//! redacted.rs  a request without what is secret
 //! signal.rs   traces, logs and metrics
 //! proto       the messages themselves: replies, and the oracle of the tests
 //! ```
@@ -15,6 +16,7 @@ mod error;
 pub mod json;
 mod limits;
 mod protobuf;
+mod redacted;
 mod signal;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ pub use protobuf::count::count_items;
 pub use protobuf::decode::{decode_priced, decode_traces};
 pub use protobuf::logs::{decode_logs, decode_logs_priced};
 pub use protobuf::metrics::decode_metrics;
+pub use redacted::redacted;
 pub use signal::Signal;
 
 /// The messages of OTLP, as `opentelemetry-proto` has them.

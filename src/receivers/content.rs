@@ -77,7 +77,7 @@ impl ContentPolicy {
     }
 
     /// Takes content out of rows of the workspace, if it is not to be kept.
-    pub(super) fn apply(&self, rows: &mut Rows, workspace: &Workspace) {
+    pub(crate) fn apply(&self, rows: &mut Rows, workspace: &Workspace) {
         self.part(rows);
         let own = self.workspaces.get(workspace.as_str()).and_then(|own| own.content);
         if own.unwrap_or(self.content) == Content::Keep {

@@ -25,6 +25,7 @@ pub mod server;
 use crate::columns::{RowGroup, Rows};
 use crate::genai::prices::Prices;
 use crate::pipeline::{IngestError, Origin, PendingAck, Pipeline, Reservation};
+use crate::redaction::Redaction;
 use crate::retention::{Cutoff, Retention};
 use crate::telemetry::{Metrics, Receiver, Signal};
 use crate::time::{Clock, UnixNanos};
@@ -56,6 +57,8 @@ pub struct Ingest {
     pub prices: Option<Arc<Prices>>,
     /// Whether prompts and answers are kept.
     pub content: ContentPolicy,
+    /// What is taken out of requests before anything else is done with them.
+    pub redaction: Arc<Redaction>,
 }
 
 /// When the rows of a request may be of.

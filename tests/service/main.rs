@@ -30,6 +30,7 @@ mod older_table;
 mod otlp_http;
 mod prices;
 mod queries;
+mod redaction;
 mod repeats;
 mod restart;
 mod retention;

@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 /// A request in protobuf, and which of its items have a value of the wrong type.
 #[derive(Debug, Default)]
 pub struct Transcoded {
-    pub(super) protobuf: Vec<u8>,
+    pub(in crate::otlp) protobuf: Vec<u8>,
     pub(super) wrong: TypeErrors,
 }
 

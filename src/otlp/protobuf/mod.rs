@@ -23,7 +23,7 @@ mod request;
 mod span;
 #[cfg(test)]
 mod testing;
-mod value;
+pub(crate) mod value;
 mod walk;
-mod wire;
+pub(crate) mod wire;
 pub(crate) mod write;

@@ -6,5 +6,5 @@ mod ndjson;
 pub mod receiver;
 pub(crate) mod response;
 pub(crate) mod routes;
-mod row;
+pub(crate) mod row;
 mod vendor;

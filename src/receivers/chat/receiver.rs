@@ -6,11 +6,12 @@ use crate::chat::{self, Capture, ChatSpan, Context, ParseOptions, SessionRef, Tr
 use crate::columns::typed::JoinState;
 use crate::pipeline::{Ack, Origin, PendingAck, Receipt, Reservation};
 use crate::receivers::chat::response::{CallError, error_detail, invalid_parameter};
-use crate::receivers::chat::row::row;
+use crate::receivers::chat::row::{redact, row};
 use crate::receivers::http::body::BodyReader;
 use crate::receivers::http::headers::{ACK_HEADER, ack_wanted};
 use crate::receivers::quota::MemoryQuota;
 use crate::receivers::{Ingest, Times};
+use crate::redaction::{Rules, Tally};
 use crate::telemetry::{Receiver, Signal};
 use crate::traces::KnownRoot;
 use crate::workspace::Workspace;
@@ -101,6 +102,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) ack: Ack,
     pub(crate) traceparent: Option<Traceparent>,
     pub(crate) idempotency_key: Option<&'a str>,
+    /// What is taken out of its calls, and what was taken out of this one.
+    pub(crate) redaction: Option<(&'a Rules, Tally)>,
 }
 
 impl ChatReceiver {
@@ -140,12 +143,15 @@ impl ChatReceiver {
         capture: &Capture<'_>,
         reservation: Reservation,
     ) -> Result<QueuedCall, CallError> {
-        let Envelope { workspace, ack, traceparent, idempotency_key } = envelope;
+        let Envelope { workspace, ack, traceparent, idempotency_key, redaction } = envelope;
         let Ingest { metrics, traces, .. } = &*self.ingest;
         let Times { now, cutoff, window } = self.ingest.times(Signal::Traces, workspace);
         let context = Context { workspace, received_at: now, traceparent, idempotency_key };
         let mut span = chat::convert(capture, &context).map_err(CallError::Invalid)?;
         chat::check_age(capture, span.start, cutoff, window, workspace).map_err(CallError::Invalid)?;
+        if let Some((rules, found)) = redaction {
+            metrics.count_redacted(redact(&mut span, rules, found).iter());
+        }
         let root = self.root_of(&span, workspace);
         let join_state = match (span.trace, span.parent, &root) {
             (TraceRef::Own(_), ..) => JoinState::Own,

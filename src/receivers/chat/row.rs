@@ -1,17 +1,35 @@
 //! The row of a captured call.
 
-use crate::chat::{self, ChatSpan};
+use crate::chat::{self, AttrValue, ChatSpan};
 use crate::columns::typed::JoinState;
 use crate::columns::{MapRow, RowGroup, RowTooLarge, SpanKind, SpanScalars, StatusCode as SpanStatus};
 use crate::conventions;
 use crate::genai::semconv;
+use crate::redaction::{ATTRIBUTE_PREFIX, Rules, Tally};
 use crate::workspace;
+use std::borrow::Cow;
 
 /// `service.name` of a producer that names none. Source: `OpenTelemetry` resource semantic conventions.
 const SERVICE_UNKNOWN: &str = "unknown_service";
 
+/// Notes on a span what was taken out of its call before it was read. In what the chunks of a stream came to together there may be
+/// what was in none of them: it goes too, and with it the text of the chunks.
+pub(crate) fn redact(span: &mut ChatSpan<'_>, rules: &Rules, mut found: Tally) -> Tally {
+    let is_stream = span.raw.response.trim_start().starts_with(['[', '"']);
+    let mut more = Tally::default();
+    if is_stream && let Cow::Owned(messages) = rules.text(&span.call.output_messages, &mut more) {
+        span.call.output_messages = messages.into();
+        span.raw.response = Cow::Borrowed("");
+        found.add(&more);
+    }
+    let counts =
+        found.iter().map(|(name, count)| (format!("{ATTRIBUTE_PREFIX}{name}").into(), AttrValue::Count(count)));
+    span.attributes.extend(counts);
+    found
+}
+
 /// The span as the one row of a group, which is empty before.
-pub(super) fn row(
+pub(crate) fn row(
     span: &ChatSpan<'_>,
     mut rows: Box<RowGroup>,
     join_state: JoinState,

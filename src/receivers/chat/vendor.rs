@@ -7,9 +7,11 @@ use crate::receivers::capacity_wait::WaitBudget;
 use crate::receivers::chat::receiver::{ChatReceiver, Envelope, QueuedCall};
 use crate::receivers::chat::response::CallError;
 use crate::receivers::decoding::SMALL_BYTES_MAX;
+use crate::redaction::{Rules, Tally};
 use crate::workspace::Workspace;
 use axum::http::HeaderMap;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Whose records they are.
@@ -95,19 +97,29 @@ impl Source {
         mut reservation: Reservation,
     ) -> Result<QueuedCall, CallError> {
         let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        let rules = receiver.ingest.redaction.of(&self.workspace);
+        let mut found = Tally::default();
+        let record = rules.map_or(Cow::Borrowed(record), |rules| redacted(rules, record, &mut found));
+        let own_bytes = own_bytes.saturating_add(if let Cow::Owned(copy) = &record { copy.len() } else { 0 });
         let body = match self.shape {
-            Shape::CapturedCall => Body::of_call(record),
-            Shape::LiteLlm | Shape::Helicone => Body::of_record(record),
+            Shape::CapturedCall => Body::of_call(&record),
+            Shape::LiteLlm | Shape::Helicone => Body::of_record(&record),
         };
         let (body, options) = (body.map_err(CallError::Invalid)?, &receiver.options);
         let headers = self.helicone_headers();
+        let mut without_secrets = |(name, value)| match rules {
+            Some(rules) => (name, rules.text(value, &mut found)),
+            None => (name, Cow::Borrowed(value)),
+        };
+        let headers: Vec<(&str, Cow<'_, str>)> = headers.into_iter().map(&mut without_secrets).collect();
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
         let capture = match self.shape {
             Shape::CapturedCall => chat::parse(&body, options),
             Shape::LiteLlm => litellm::read(&body, options),
             Shape::Helicone => helicone::read(&body, &headers, options),
         };
         let capture = capture.map_err(CallError::Invalid)?;
-        if capture.own_bytes_len() > 0 {
+        if capture.own_bytes_len() > 0 || matches!(record, Cow::Owned(_)) {
             reservation.cover(own_bytes.saturating_add(capture.own_bytes_len()))?;
         }
         let given = text("idempotency-key").map(|key| match place {
@@ -119,6 +131,7 @@ impl Source {
             ack: self.ack,
             traceparent: text("traceparent").and_then(Traceparent::parse),
             idempotency_key: given.as_deref(),
+            redaction: rules.map(|rules| (rules, found)),
         };
         receiver.ingest_call(envelope, &capture, reservation)
     }
@@ -154,5 +167,14 @@ impl Source {
         }
         let ours = self.headers.iter().filter(|(name, _)| name.as_str().starts_with(helicone::HEADER_PREFIX));
         ours.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
+    }
+}
+
+/// A record without what is to go. One that is no text is refused by whoever reads it.
+fn redacted<'r>(rules: &Rules, record: &'r [u8], found: &mut Tally) -> Cow<'r, [u8]> {
+    let Ok(text) = simdutf8::basic::from_utf8(record) else { return Cow::Borrowed(record) };
+    match rules.text(text, found) {
+        Cow::Borrowed(_) => Cow::Borrowed(record),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     }
 }

@@ -3,7 +3,7 @@
 use crate::columns::Rows;
 use crate::numbers::to_u64;
 use crate::otlp::json::{JSON_GROWS_AT_MOST, JsonError};
-use crate::otlp::{self, DecodeError, Decoded, DecodedRecords, Encoding, Limits, Root, Signal};
+use crate::otlp::{self, DecodeError, Decoded, DecodedRecords, Encoding, Limits, Root, Signal, Transcoded};
 use crate::pipeline::{Ack, IngestError, Origin, PendingAck, Receipt, Reservation};
 use crate::receivers::decoding::{BATCH_BYTES_MAX, SMALL_BYTES_MAX};
 use crate::receivers::http::body::BodyReader;
@@ -12,6 +12,7 @@ use crate::telemetry::Receiver;
 use crate::traces::KnownRoot;
 use crate::workspace::Workspace;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,6 +104,8 @@ impl OtlpReceiver {
             (Encoding::Protobuf, _) => (BATCH_BYTES_MAX, 1),
         };
         let is_small = request.len() <= small_bytes_max;
+        // what is taken out is taken out of a copy
+        let copies = copies + usize::from(self.ingest.redaction.of(&workspace).is_some());
         if !is_small {
             let grown = reservation.grow_within_all(request.len().saturating_mul(copies), 0);
             grown.inspect_err(|why| self.count_failed(signal, 1, why.is_retryable()))?;
@@ -213,25 +216,45 @@ impl OtlpReceiver {
     ) -> Result<Parsed, ExportError> {
         let Times { cutoff, window, .. } = self.ingest.times(signal, workspace);
         let limits = Limits { cutoff, window: Some(window), ..self.limits };
+        let request = self.readable(signal, (request, encoding), workspace)?;
         match signal {
-            Signal::Traces => self.spans(request, encoding, workspace, &limits),
-            Signal::Logs => self.log_records(request, encoding, workspace, &limits),
-            Signal::Metrics => data_points(request, encoding, workspace, &limits),
+            Signal::Traces => self.spans(&request, workspace, &limits),
+            Signal::Logs => self.log_records(&request, workspace, &limits),
+            Signal::Metrics => data_points(&request, workspace, &limits),
         }
     }
 
-    fn spans(
+    /// The request in protobuf, without what is secret in it.
+    fn readable<'r>(
         &self,
-        request: &[u8],
-        encoding: Encoding,
+        signal: Signal,
+        (request, encoding): (&'r [u8], Encoding),
         workspace: &Workspace,
-        limits: &Limits,
-    ) -> Result<Parsed, ExportError> {
-        let rows = self.ingest.pipeline.rows_for(request.len(), workspace);
+    ) -> Result<Readable<'r>, ExportError> {
+        let rules = self.ingest.redaction.of(workspace);
+        let depth_max = self.limits.depth;
+        let (readable, found) = match (encoding, rules) {
+            (Encoding::Protobuf, None) => return Ok(Readable::Protobuf(Cow::Borrowed(request))),
+            (Encoding::Protobuf, Some(rules)) => {
+                let (request, found) = otlp::redacted(request, signal, rules, depth_max);
+                (Readable::Protobuf(Cow::Owned(request)), found)
+            }
+            (Encoding::Json, None) => return Ok(Readable::Json(otlp::transcode(request, signal, depth_max)?)),
+            (Encoding::Json, Some(rules)) => {
+                let (request, found) = otlp::transcode(request, signal, depth_max)?.redacted(signal, rules, depth_max);
+                (Readable::Json(request), found)
+            }
+        };
+        self.ingest.metrics.count_redacted(found.iter());
+        Ok(readable)
+    }
+
+    fn spans(&self, request: &Readable<'_>, workspace: &Workspace, limits: &Limits) -> Result<Parsed, ExportError> {
+        let rows = self.ingest.pipeline.rows_for(request.protobuf().len(), workspace);
         let prices = self.ingest.prices.as_deref();
-        let Decoded { rows, rejected, reasons, roots, attributes_repeated } = match encoding {
-            Encoding::Protobuf => otlp::decode_priced(request, encoding, rows, limits, prices)?,
-            Encoding::Json => otlp::transcode_traces(request, limits.depth)?.decode_priced(rows, limits, prices)?,
+        let Decoded { rows, rejected, reasons, roots, attributes_repeated } = match request {
+            Readable::Protobuf(request) => otlp::decode_priced(request, Encoding::Protobuf, rows, limits, prices)?,
+            Readable::Json(request) => request.decode_priced(rows, limits, prices)?,
         };
         let rows = if rows.rows() > 0 { vec![rows.into()] } else { Vec::new() };
         Ok(Parsed { rows, rejected, reasons, roots, attributes_repeated })
@@ -239,33 +262,42 @@ impl OtlpReceiver {
 
     fn log_records(
         &self,
-        request: &[u8],
-        encoding: Encoding,
+        request: &Readable<'_>,
         workspace: &Workspace,
         limits: &Limits,
     ) -> Result<Parsed, ExportError> {
         let prices = self.ingest.prices.as_deref();
-        Ok(match encoding {
-            Encoding::Protobuf => otlp::decode_logs_priced(request, encoding, workspace, limits, prices)?.into(),
-            Encoding::Json => otlp::transcode(request, Signal::Logs, limits.depth)?
-                .decode_logs_priced(workspace, limits, prices)?
-                .into(),
+        Ok(match request {
+            Readable::Protobuf(request) => {
+                otlp::decode_logs_priced(request, Encoding::Protobuf, workspace, limits, prices)?.into()
+            }
+            Readable::Json(request) => request.decode_logs_priced(workspace, limits, prices)?.into(),
         })
     }
 }
 
-fn data_points(
-    request: &[u8],
-    encoding: Encoding,
-    workspace: &Workspace,
-    limits: &Limits,
-) -> Result<Parsed, ExportError> {
-    Ok(match encoding {
-        Encoding::Protobuf => otlp::decode_metrics(request, encoding, workspace, limits)?.into(),
-        Encoding::Json => {
-            otlp::transcode(request, Signal::Metrics, limits.depth)?.decode_metrics(workspace, limits)?.into()
-        }
+fn data_points(request: &Readable<'_>, workspace: &Workspace, limits: &Limits) -> Result<Parsed, ExportError> {
+    Ok(match request {
+        Readable::Protobuf(request) => otlp::decode_metrics(request, Encoding::Protobuf, workspace, limits)?.into(),
+        Readable::Json(request) => request.decode_metrics(workspace, limits)?.into(),
     })
+}
+
+/// A request that can be decoded.
+enum Readable<'r> {
+    /// As it was sent, or a copy.
+    Protobuf(Cow<'r, [u8]>),
+    /// It was JSON.
+    Json(Transcoded),
+}
+
+impl Readable<'_> {
+    fn protobuf(&self) -> &[u8] {
+        match self {
+            Self::Protobuf(request) => request,
+            Self::Json(request) => request.protobuf(),
+        }
+    }
 }
 
 impl From<DecodedRecords> for Parsed {

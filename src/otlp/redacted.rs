@@ -1,0 +1,255 @@
+//! A request without what is secret or personal: the same messages, with texts rewritten.
+//!
+//! ```text
+//! strings of attributes, bodies and events, names of spans, messages of statuses     -> rules.text
+//! attributes of a configured key, at any level                                       -> replaced, or left out
+//! a span, a log record                                                               + how many of what were taken out
+//! ```
+//!
+//! The tables of `json/fields.rs` say which field is a message of which kind. What the decoder cannot read is left as it is: the decoder
+//! reads with the same reader and rejects it. Unknown fields are left out, as they are not stored.
+
+use crate::otlp::error::DecodeError;
+use crate::otlp::json::Transcoded;
+use crate::otlp::json::fields::{
+    ANY_VALUE, EVENT, EXPORT_LOGS_SERVICE_REQUEST, EXPORT_METRICS_SERVICE_REQUEST, EXPORT_TRACE_SERVICE_REQUEST, Field,
+    KEY_VALUE, KEY_VALUE_LIST, Kind, LOG_RECORD, SPAN, STATUS, Scalar,
+};
+use crate::otlp::protobuf::value;
+use crate::otlp::protobuf::wire::{Fields, Value};
+use crate::otlp::protobuf::write::{Message, put_bytes, put_tag, put_varint};
+use crate::otlp::signal::Signal;
+use crate::redaction::{ATTRIBUTE_PREFIX, KeyHit, Rules, Tally};
+use std::borrow::Cow;
+use std::ptr;
+
+type Table = &'static [Field];
+
+/// Levels of messages around an attribute, and what one of its levels takes.
+const LEVELS_AROUND: usize = 24;
+const LEVELS_OF_A_VALUE: usize = 4;
+
+/// The request without what the rules take out, and how much that was.
+#[must_use]
+pub fn redacted(request: &[u8], signal: Signal, rules: &Rules, depth_max: usize) -> (Vec<u8>, Tally) {
+    let table: Table = match signal {
+        Signal::Traces => &EXPORT_TRACE_SERVICE_REQUEST,
+        Signal::Logs => &EXPORT_LOGS_SERVICE_REQUEST,
+        Signal::Metrics => &EXPORT_METRICS_SERVICE_REQUEST,
+    };
+    let mut rewriter = Rewriter { rules, depth_max, tally: Tally::default(), out: Vec::with_capacity(request.len()) };
+    let levels_left = LEVELS_AROUND + depth_max * LEVELS_OF_A_VALUE;
+    if rewriter.fields(request, table, levels_left).is_err() {
+        return (request.to_vec(), Tally::default());
+    }
+    (rewriter.out, rewriter.tally)
+}
+
+impl Transcoded {
+    /// The same without what the rules take out, and how much that was.
+    #[must_use]
+    pub fn redacted(mut self, signal: Signal, rules: &Rules, depth_max: usize) -> (Self, Tally) {
+        let (protobuf, tally) = redacted(&self.protobuf, signal, rules, depth_max);
+        self.protobuf = protobuf;
+        (self, tally)
+    }
+}
+
+/// A message that cannot be read, or is deeper than the decoder takes.
+struct Unreadable;
+
+struct Rewriter<'r> {
+    rules: &'r Rules,
+    depth_max: usize,
+    tally: Tally,
+    out: Vec<u8>,
+}
+
+fn is(table: Table, other: &'static [Field]) -> bool {
+    ptr::eq(table, other)
+}
+
+/// Whether it is a text that a sender writes freely.
+fn is_free_text(table: Table, field: &Field) -> bool {
+    match field.name {
+        "stringValue" => is(table, &ANY_VALUE),
+        "name" => is(table, &SPAN) || is(table, &EVENT),
+        "message" => is(table, &STATUS),
+        _ => false,
+    }
+}
+
+impl Rewriter<'_> {
+    fn fields(&mut self, message: &[u8], table: Table, levels_left: usize) -> Result<(), Unreadable> {
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next().map_err(|_| Unreadable)? {
+            let Some(field) = table.iter().find(|field| field.number == number) else { continue };
+            match (field.kind, value) {
+                (Kind::Message(inner) | Kind::Repeated(inner), Value::Bytes(bytes)) => {
+                    self.message(field.number, bytes, inner, is(table, &KEY_VALUE_LIST), levels_left);
+                }
+                (Kind::Scalar(Scalar::Text), Value::Bytes(bytes)) if is_free_text(table, field) => {
+                    self.text(number, bytes);
+                }
+                (Kind::Scalar(Scalar::Int64), Value::Varint(bits)) if is(table, &ANY_VALUE) => {
+                    self.int(table, number, bits);
+                }
+                (_, value) => put(&mut self.out, number, value),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a message without what is to go or, if it cannot be read, as it is.
+    fn message(&mut self, number: u32, bytes: &[u8], table: Table, is_member: bool, levels_left: usize) {
+        let before = (is(table, &SPAN) || is(table, &LOG_RECORD)).then(|| std::mem::take(&mut self.tally));
+        if is(table, &KEY_VALUE) {
+            self.key_value(number, bytes, is_member, levels_left);
+        } else {
+            let message = Message::open(&mut self.out, number);
+            let start = self.out.len();
+            let read = levels_left.checked_sub(1).ok_or(Unreadable);
+            let read = read.and_then(|left| self.fields(bytes, table, left));
+            match (read, &before) {
+                (Ok(()), Some(_)) => self.put_tally(table),
+                (Ok(()), None) => {}
+                (Err(Unreadable), _) => {
+                    self.out.truncate(start);
+                    self.out.extend_from_slice(bytes);
+                }
+            }
+            message.close(&mut self.out);
+        }
+        if let Some(mut before) = before {
+            before.add(&self.tally);
+            self.tally = before;
+        }
+    }
+
+    fn key_value(&mut self, number: u32, bytes: &[u8], is_member: bool, levels_left: usize) {
+        if let Some((key, hit)) = self.key_that_goes(bytes) {
+            let mut scratch = String::new();
+            let text = value_of(bytes, self.depth_max, &mut scratch);
+            if let Some(instead) = self.rules.value_of_key(hit, &text.unwrap_or_default(), &mut self.tally) {
+                put_attribute(&mut self.out, number, &key, |out, of_text, _| {
+                    put_bytes(out, of_text, instead.as_bytes());
+                });
+            }
+            return;
+        }
+        let message = Message::open(&mut self.out, number);
+        let start = self.out.len();
+        // a member of a map may be called by anything
+        let read =
+            if is_member { self.member(bytes, levels_left) } else { self.deeper(bytes, &KEY_VALUE, levels_left) };
+        if read.is_err() {
+            self.out.truncate(start);
+            self.out.extend_from_slice(bytes);
+        }
+        message.close(&mut self.out);
+    }
+
+    fn deeper(&mut self, bytes: &[u8], table: Table, levels_left: usize) -> Result<(), Unreadable> {
+        self.fields(bytes, table, levels_left.checked_sub(1).ok_or(Unreadable)?)
+    }
+
+    fn member(&mut self, bytes: &[u8], levels_left: usize) -> Result<(), Unreadable> {
+        let (mut fields, left) = (Fields::new(bytes), levels_left.checked_sub(1).ok_or(Unreadable)?);
+        while let Some((number, value)) = fields.next().map_err(|_| Unreadable)? {
+            let Some(field) = KEY_VALUE.iter().find(|field| field.number == number) else { continue };
+            match (field.kind, value) {
+                (Kind::Message(inner), Value::Bytes(bytes)) => self.message(number, bytes, inner, false, left),
+                (Kind::Scalar(Scalar::Text), Value::Bytes(bytes)) => self.text(number, bytes),
+                (_, value) => put(&mut self.out, number, value),
+            }
+        }
+        Ok(())
+    }
+
+    /// The key of an attribute whose value goes whole.
+    fn key_that_goes(&self, bytes: &[u8]) -> Option<(String, KeyHit)> {
+        let mut fields = Fields::new(bytes);
+        while let Ok(Some((number, value))) = fields.next() {
+            let is_key = KEY_VALUE.iter().any(|field| field.number == number && field.name == "key");
+            let Value::Bytes(key) = value else { continue };
+            let hit = str::from_utf8(key).ok().filter(|_| is_key).and_then(|key| Some((key, self.rules.key(key)?)));
+            if let Some((key, hit)) = hit {
+                return Some((key.to_owned(), hit));
+            }
+        }
+        None
+    }
+
+    fn text(&mut self, number: u32, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        match self.rules.text(&text, &mut self.tally) {
+            // bytes that are no text are the decoder's to replace, and to count
+            Cow::Borrowed(_) => put_bytes(&mut self.out, number, bytes),
+            Cow::Owned(instead) => put_bytes(&mut self.out, number, instead.as_bytes()),
+        }
+    }
+
+    fn int(&mut self, table: Table, number: u32, bits: u64) {
+        let mut digits = itoa::Buffer::new();
+        let of_text = table.iter().find(|field| field.name == "stringValue").map(|field| field.number);
+        match of_text.zip(self.rules.number(digits.format(bits.cast_signed()), &mut self.tally)) {
+            Some((of_text, instead)) => put_bytes(&mut self.out, of_text, instead.as_bytes()),
+            None => put(&mut self.out, number, Value::Varint(bits)),
+        }
+    }
+
+    /// Adds attributes that say how many of what were taken out of an item.
+    fn put_tally(&mut self, table: Table) {
+        let Some(attributes) = table.iter().find(|field| field.name == "attributes") else { return };
+        for (name, count) in self.tally.iter() {
+            put_attribute(&mut self.out, attributes.number, &format!("{ATTRIBUTE_PREFIX}{name}"), |out, _, of_int| {
+                put(out, of_int, Value::Varint(count));
+            });
+        }
+    }
+}
+
+/// Writes an attribute; `value` gets the numbers of the fields of a value that is a text, and an integer.
+fn put_attribute(out: &mut Vec<u8>, number: u32, key: &str, value: impl FnOnce(&mut Vec<u8>, u32, u32)) {
+    let number_of = |table: Table, name| {
+        table.iter().find(|field| field.name == name).map(|field| field.number).expect("OTLP has this field")
+    };
+    let message = Message::open(out, number);
+    put_bytes(out, number_of(&KEY_VALUE, "key"), key.as_bytes());
+    let inner = Message::open(out, number_of(&KEY_VALUE, "value"));
+    value(out, number_of(&ANY_VALUE, "stringValue"), number_of(&ANY_VALUE, "intValue"));
+    inner.close(out);
+    message.close(out);
+}
+
+/// A value as its column would have it.
+fn value_of<'a>(key_value: &'a [u8], depth_max: usize, scratch: &'a mut String) -> Result<Cow<'a, str>, DecodeError> {
+    let (mut fields, mut found) = (Fields::new(key_value), &[][..]);
+    while let Ok(Some((number, value))) = fields.next() {
+        let is_value = KEY_VALUE.iter().any(|field| field.number == number && field.name == "value");
+        if let (true, Value::Bytes(value)) = (is_value, value) {
+            found = value;
+        }
+    }
+    value::text(found, 1, depth_max, scratch).map(String::from_utf8_lossy)
+}
+
+/// Writes a field as it was read; groups are no part of OTLP.
+fn put(out: &mut Vec<u8>, number: u32, value: Value<'_>) {
+    match value {
+        Value::Varint(number_of_it) => {
+            put_tag(out, number, 0);
+            put_varint(out, number_of_it);
+        }
+        Value::Fixed64(bits) => {
+            put_tag(out, number, 1);
+            out.extend_from_slice(&bits.to_le_bytes());
+        }
+        Value::Bytes(bytes) => put_bytes(out, number, bytes),
+        Value::Fixed32(bits) => {
+            put_tag(out, number, 5);
+            out.extend_from_slice(&bits.to_le_bytes());
+        }
+        Value::Group => {}
+    }
+}
