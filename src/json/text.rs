@@ -1,5 +1,6 @@
 //! JSON's text level: where strings and numbers end, and whether every reader understands an escape.
 
+use crate::numbers::to_usize;
 use crate::text::hex_unit;
 
 /// What kind of string it is.
@@ -37,25 +38,14 @@ pub(crate) fn scan_number(bytes: &[u8], at: usize) -> Result<usize, usize> {
 
 /// Finds the closing quote of the string whose text starts at `start`, and what kind of string it is.
 pub(crate) fn scan_string(bytes: &[u8], start: usize) -> Result<(usize, StringKind), (usize, &'static str)> {
-    const SHORT_STRING: usize = 24;
-    const UNENDING: &str = "string without an end";
     let (mut at, mut kind) = (start, StringKind::Plain);
     loop {
-        let rest = bytes.get(at..).expect("an escape ends within the text");
-        // names and most values are short: a call of the vectorised search costs more than it saves
-        let near = rest.iter().take(SHORT_STRING).position(|byte| matches!(byte, b'"' | b'\\'));
-        let Some(length) = near.or_else(|| memchr::memchr2(b'"', b'\\', rest)) else {
-            return Err((bytes.len(), UNENDING));
-        };
-        let (clean, end) = rest.split_at(length);
-        // two passes: this check and the search above are both vectorised, one loop over both is not, nor one that ends early
-        if clean.iter().fold(false, |seen, byte| seen | (*byte < 0x20)) {
-            let before = clean.iter().take_while(|byte| **byte >= 0x20).count();
-            return Err((at + before, "control character in a string"));
-        }
-        at += length;
-        if end.first() == Some(&b'"') {
-            return Ok((at, kind));
+        at += plain_length(bytes.get(at..).expect("an escape ends within the text"));
+        match bytes.get(at) {
+            Some(b'"') => return Ok((at, kind)),
+            Some(b'\\') => {}
+            Some(_) => return Err((at, "control character in a string")),
+            None => return Err((at, "string without an end")),
         }
         let escape = scan_escape(bytes, at + 1).ok_or((at, "invalid escape"))?;
         at = escape.end;
@@ -65,6 +55,45 @@ pub(crate) fn scan_string(bytes: &[u8], start: usize) -> Result<(usize, StringKi
             _ => StringKind::Escaped,
         };
     }
+}
+
+/// How many bytes there are before the first quote, backslash or control character.
+#[inline]
+fn plain_length(bytes: &[u8]) -> usize {
+    /// Names and most values are not longer.
+    const SHORT_WORDS: usize = 4;
+    let ends = |byte: u8| byte == b'"' || byte == b'\\' || byte < 0x20;
+    let in_word = |word: &[u8; 8]| ending_bits(u64::from_le_bytes(*word));
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().take(SHORT_WORDS).enumerate() {
+        let bits = in_word(word);
+        if bits != 0 {
+            return index * 8 + to_usize(bits.trailing_zeros() / 8);
+        }
+    }
+    if words.len() < SHORT_WORDS {
+        let before = words.len() * 8;
+        return before + rest.iter().position(|byte| ends(*byte)).unwrap_or(rest.len());
+    }
+    let before = SHORT_WORDS * 8;
+    let long = bytes.get(before..).unwrap_or_default();
+    let length = memchr::memchr2(b'"', b'\\', long).unwrap_or(long.len());
+    // a pass of its own: both are vectorised, one loop over both is not, nor one that ends early
+    let clean = long.get(..length).unwrap_or_default();
+    let has_control = clean.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20;
+    let control = if has_control { clean.iter().position(|byte| *byte < 0x20) } else { None };
+    before + control.unwrap_or(length)
+}
+
+/// Bits of which the lowest is in the first byte of the word that is a quote, a backslash or a control character; none if no byte is.
+/// Source: Anderson, "Bit Twiddling Hacks", "Determine if a word has a byte less than n"; a byte after the first may be found wrongly.
+#[inline]
+fn ending_bits(word: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES.wrapping_mul(limit)) & !word;
+    let is = |byte: u8| below(word ^ ONES.wrapping_mul(byte.into()), 1);
+    (is(b'"') | is(b'\\') | below(word, 0x20)) & TOPS
 }
 
 struct Escape {

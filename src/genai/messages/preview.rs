@@ -76,12 +76,32 @@ impl Preview {
             self.push(' ');
         }
         self.has_parts = true;
-        for letter in text.chars() {
-            if self.is_full() {
-                break;
-            }
+        self.text.reserve(text.len().min(LETTERS_MAX));
+        let mut rest = text;
+        while !self.is_full() {
+            rest = self.run(rest);
+            let mut letters = rest.chars();
+            let Some(letter) = letters.next() else { break };
             self.push(letter);
+            rest = letters.as_str();
         }
+    }
+
+    /// Adds the ASCII at the front of a text that stays as it is; returns the rest.
+    fn run<'t>(&mut self, text: &'t str) -> &'t str {
+        let mut ends_in_space = self.ends_in_space;
+        let mut stays = |byte: &u8| {
+            let is_space = *byte == b' ';
+            let stays = byte.is_ascii_graphic() || is_space && !ends_in_space;
+            ends_in_space = if stays { is_space } else { ends_in_space };
+            stays
+        };
+        let length = text.as_bytes().iter().take(LETTERS_MAX - self.letters).take_while(|byte| stays(byte)).count();
+        let (run, rest) = text.split_at(length);
+        self.text.push_str(run);
+        self.letters += length;
+        self.ends_in_space = ends_in_space;
+        rest
     }
 
     fn push(&mut self, letter: char) {
@@ -176,6 +196,8 @@ mod tests {
         assert_eq!(of(" a \r\n\t b "), " a b ");
         assert_eq!(of(&"ä".repeat(300)), "ä".repeat(200));
         assert_eq!(of(&"ä ".repeat(150)).chars().count(), 200);
+        assert_eq!(of(&"ab  ".repeat(150)), "ab ".repeat(66) + "ab");
+        assert_eq!(of("a\u{7f}b \u{1}  c"), "a\u{7f}b \u{1} c");
     }
 
     #[test]
