@@ -3,10 +3,11 @@
 //! ```sh
 //! cargo bench --bench span_path
 //! cargo bench --bench span_path -- GenAI     # steps that have this in their name
+//! valgrind --tool=callgrind BINARY --rounds=20 JSON     # so many rounds of each step: instructions do not depend on what else runs
 //! ```
 //!
 //! Two workloads: ordinary spans (100 a request, 10 span and 6 resource attributes) and GenAI spans with messages (4.4 KB,
-//! 100 a request). prost's decode of the same bytes stands beside ours. Then log records; the index of accepted spans, full. Times are of the thread, not of the wall.
+//! 100 a request), each as protobuf and as OTLP/JSON. prost's decode of the same bytes stands beside ours. Then log records; the index of accepted spans, full. Times are of the thread, not of the wall.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark")]
 
@@ -22,7 +23,7 @@ use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use millrace::otlp::proto::common::v1::{AnyValue, KeyValue, any_value};
 use millrace::otlp::proto::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use millrace::otlp::proto::resource::v1::Resource;
-use millrace::otlp::{Encoding, Limits, decode_logs, decode_traces};
+use millrace::otlp::{Encoding, Limits, decode_logs, decode_traces, transcode_traces};
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
 use prost::Message as _;
@@ -38,10 +39,19 @@ fn thread_cpu() -> Duration {
     Duration::from_nanos(text.split_whitespace().next().unwrap().parse().unwrap())
 }
 
+fn is_chosen(name: &str) -> bool {
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    chosen.is_empty() || chosen.iter().any(|part| name.contains(part.as_str()))
+}
+
 /// Names after `--` choose the steps that have them in their names: all without any.
 fn measure(name: &str, items: usize, mut step: impl FnMut()) {
-    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    if !chosen.is_empty() && !chosen.iter().any(|part| name.contains(part.as_str())) {
+    if !is_chosen(name) {
+        return;
+    }
+    let rounds = std::env::args().find_map(|argument| argument.strip_prefix("--rounds=")?.parse::<u32>().ok());
+    if let Some(rounds) = rounds {
+        (0..rounds).for_each(|_| step());
         return;
     }
     for _ in 0..20 {
@@ -75,6 +85,14 @@ fn spans(name: &str, request: &[u8]) {
     });
     measure(&format!("{name}: decode into columns"), SPANS, || {
         black_box(decode_traces(black_box(request), Encoding::Protobuf, &Workspace::default(), &limits).unwrap());
+    });
+    let json = support::samples::json(request);
+    measure(&format!("{name}: JSON to protobuf"), SPANS, || {
+        black_box(transcode_traces(black_box(json.as_bytes()), limits.depth).unwrap());
+    });
+    measure(&format!("{name}: JSON decode into columns"), SPANS, || {
+        let transcoded = transcode_traces(black_box(json.as_bytes()), limits.depth).unwrap();
+        black_box(transcoded.decode(&Workspace::default(), &limits).unwrap());
     });
     measure(&format!("{name}: Native block"), SPANS, || {
         block.clear();
@@ -144,6 +162,10 @@ fn captured_call() {
 /// The index of spans accepted lately, full to the brim; every row of every group is a span it has not seen.
 fn accepted() {
     const GROUPS: u64 = 200;
+    const NAME: &str = "look up and insert, groups of 100";
+    if !is_chosen(NAME) {
+        return;
+    }
     let (window, now) = (Duration::from_secs(86_400), UnixNanos::new(1_790_000_000_000_000_000).unwrap());
     let mut index = DedupIndex::new(7, SPANS_MAX_DEFAULT, window);
     let groups: Vec<RowGroup> = (0..GROUPS).map(group_of_ids).collect();
@@ -162,7 +184,7 @@ fn accepted() {
     }
     println!("\nindex of accepted spans: {} of {SPANS_MAX_DEFAULT} held", index.held());
     let (mut next, mut own) = (groups.iter().cycle().zip(0_usize..), seed(&index));
-    measure("look up and insert, groups of 100", SPANS, || {
+    measure(NAME, SPANS, || {
         let (rows, step) = next.next().unwrap();
         if step.is_multiple_of(groups.len()) {
             own = seed(&index);

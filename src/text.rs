@@ -71,15 +71,21 @@ pub fn write_escaped(out: &mut String, text: &str) {
 /// The value of a string's text, which is valid. A lone surrogate becomes U+FFFD.
 #[must_use]
 pub fn decode_string(raw: &str) -> String {
+    let mut out = String::new();
+    decode_string_into(raw, &mut out);
+    out
+}
+
+/// Appends the value of a string's text, which is valid, as [`decode_string`] gives it.
+pub(crate) fn decode_string_into(raw: &str, out: &mut String) {
     steps::take(raw.len());
-    let mut out = String::with_capacity(raw.len());
+    out.reserve(raw.len());
     let mut rest = raw;
     while let Some((clean, escaped)) = rest.split_once('\\') {
         out.push_str(clean);
-        rest = decode_escape(escaped, &mut out);
+        rest = decode_escape(escaped, out);
     }
     out.push_str(rest);
-    out
 }
 
 /// Appends what the escape at the start of `text` (after its backslash) stands for; returns the text after it.

@@ -8,6 +8,7 @@ use millrace::otlp::proto::common::v1::{AnyValue, KeyValue, any_value::Value};
 use millrace::otlp::proto::resource::v1::Resource;
 use millrace::otlp::proto::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
+use serde_json::json as value;
 
 /// The trace that the chat-completion names, in hex.
 pub const CHAT_TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -74,6 +75,39 @@ pub fn request(spans: usize, attributes: impl Fn(u64) -> Vec<KeyValue>) -> Vec<u
     let scope_spans = vec![ScopeSpans { spans: (0..).take(spans).map(span).collect(), ..ScopeSpans::default() }];
     let resource_spans = vec![ResourceSpans { resource: Some(resource), scope_spans, ..ResourceSpans::default() }];
     ExportTraceServiceRequest { resource_spans }.encode_to_vec()
+}
+
+/// The same request as OTLP/JSON, as SDKs write it.
+pub fn json(request: &[u8]) -> String {
+    let hex = |id: &[u8]| id.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let attributes = |attributes: &[KeyValue]| {
+        let any_value = |any: &Option<Value>| match any {
+            Some(Value::StringValue(text)) => value!({"stringValue": text}),
+            Some(Value::IntValue(number)) => value!({"intValue": number.to_string()}),
+            other => unimplemented!("the samples have no {other:?}"),
+        };
+        let entry = |entry: &KeyValue| {
+            let value = entry.value.as_ref().map(|any| any_value(&any.value));
+            value!({"key": entry.key, "value": value})
+        };
+        attributes.iter().map(entry).collect::<Vec<_>>()
+    };
+    let span = |span: &Span| {
+        value!({
+            "traceId": hex(&span.trace_id), "spanId": hex(&span.span_id), "parentSpanId": hex(&span.parent_span_id),
+            "name": span.name, "kind": span.kind, "startTimeUnixNano": span.start_time_unix_nano.to_string(),
+            "endTimeUnixNano": span.end_time_unix_nano.to_string(), "attributes": attributes(&span.attributes),
+            "status": {},
+        })
+    };
+    let request = ExportTraceServiceRequest::decode(request).expect("a sample is a request");
+    let all = request.resource_spans.iter().map(|of_resource| {
+        let resource = of_resource.resource.as_ref().map(|resource| attributes(&resource.attributes));
+        let scopes = of_resource.scope_spans.iter();
+        let scopes = scopes.map(|of_scope| value!({"spans": of_scope.spans.iter().map(span).collect::<Vec<_>>()}));
+        value!({"resource": {"attributes": resource}, "scopeSpans": scopes.collect::<Vec<_>>()})
+    });
+    value!({"resourceSpans": all.collect::<Vec<_>>()}).to_string()
 }
 
 /// Attributes of an ordinary span.

@@ -17,18 +17,15 @@
 //! Source: OTLP specification, "JSON Protobuf Encoding"; protobuf documentation, "ProtoJSON Format".
 
 use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 use crate::bounds::REQUEST_SPANS_MAX;
 use crate::otlp::error::{TypeErrors, WrongType};
-use crate::otlp::json::fields::{Field, Kind, Scalar, named};
+use crate::otlp::json::cursor::{Cursor, SyntaxError};
+use crate::otlp::json::fields::{Field, KEY_VALUE, Kind, Scalar, named};
 use crate::otlp::json::not_finite::quoted_not_finite;
-use crate::otlp::json::scalars::{put_scalar, put_scalars};
+use crate::otlp::json::scalars::put_scalar;
 use crate::otlp::json::shape::Shape;
-use crate::otlp::protobuf::write::Message;
+use crate::otlp::protobuf::write::{Message, put_text};
 use crate::otlp::signal::Signal;
 use crate::steps;
 
@@ -37,12 +34,15 @@ pub use transcoded::Transcoded;
 /// Why a body is not OTLP/JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("the request is not valid OTLP/JSON: {0}")]
-pub struct JsonError(serde_json::Error);
+pub struct JsonError(Problem);
 
-impl From<serde_json::Error> for JsonError {
-    fn from(error: serde_json::Error) -> Self {
-        Self(error)
-    }
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError),
+    /// Nothing tells how many items it stands for.
+    #[error(transparent)]
+    Type(#[from] WrongType),
 }
 
 /// Turns an ExportTraceServiceRequest in JSON into the same message in protobuf.
@@ -68,29 +68,30 @@ pub fn transcode(body: &[u8], signal: Signal, depth_max: usize) -> Result<Transc
         Err(_) => String::from_utf8_lossy(body),
     };
     let shape = Shape::of(signal);
-    transcode_text(&text, shape, depth_max).or_else(|error| match quoted_not_finite(&text) {
+    let transcoded = transcode_text(&text, shape, depth_max).or_else(|error| match quoted_not_finite(&text) {
         Some(quoted) => transcode_text(&quoted, shape, depth_max),
         None => Err(error),
-    })
+    });
+    transcoded.map_err(JsonError)
 }
 
-fn transcode_text(text: &str, shape: &'static Shape, depth_max: usize) -> Result<Transcoded, JsonError> {
-    let bytes = Vec::with_capacity(text.len());
-    let mut out = Transcript { shape, bytes, items: 0, noted: None, wrong: TypeErrors::new() };
-    let mut json = serde_json::Deserializer::from_str(text);
-    // our own bound holds instead: `depth_left` for known messages; unknown ones are skipped by loops
-    json.disable_recursion_limit();
+fn transcode_text(text: &str, shape: &'static Shape, depth_max: usize) -> Result<Transcoded, Problem> {
+    // protobuf is half as long as JSON
+    let bytes = Vec::with_capacity(text.len() / 2);
+    let out = Transcript { shape, bytes, items: 0, noted: None, wrong: TypeErrors::new() };
+    let mut transcoder = Transcoder { json: Cursor::new(text), out, room: String::new(), scalar: Vec::new() };
     // the messages around an attribute of n levels, twice as many as the decoder accepts
     let depth_left = 24 + depth_max * 4;
     let fields = shape.request;
     let request = Field { name: "the request", proto_name: "", number: 0, kind: Kind::Message(fields) };
-    MessageSeed { field: &request, fields, wanted: AN_OBJECT, out: &mut out, depth_left }.deserialize(&mut json)?;
-    json.end()?;
-    if let Some(wrong) = out.noted {
-        return Err(serde_json::Error::custom(wrong).into());
+    transcoder.message(&request, fields, AN_OBJECT, depth_left)?;
+    transcoder.json.end()?;
+    let Transcript { bytes, noted, wrong, .. } = transcoder.out;
+    if let Some(wrong) = noted {
+        return Err(wrong.into());
     }
-    debug_assert!(out.bytes.len() <= text.len() * JSON_GROWS_AT_MOST, "protobuf takes no more than its bound");
-    Ok(Transcoded { protobuf: out.bytes, wrong: out.wrong })
+    debug_assert!(bytes.len() <= text.len() * JSON_GROWS_AT_MOST, "protobuf takes no more than its bound");
+    Ok(Transcoded { protobuf: bytes, wrong })
 }
 
 /// The protobuf so far, and what was found to be wrong.
@@ -105,38 +106,51 @@ struct Transcript {
     wrong: TypeErrors,
 }
 
+/// What was under way when something that holds items, or is one, began.
+struct Around {
+    noted: Option<WrongType>,
+    first_item: usize,
+}
+
 impl Transcript {
     /// Notes what is wrong. The first of several counts.
     fn note(&mut self, field: &Field, wanted: &'static str) {
         self.noted.get_or_insert(WrongType { field: field.name, wanted });
     }
 
-    /// What `write` finds wrong costs the items that it writes.
-    fn of_its_items<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> T {
-        let (around, first) = (self.noted.take(), self.items);
-        let written = write(self);
-        if let Some(wrong) = std::mem::replace(&mut self.noted, around) {
+    /// What is noted from here on, until [`Self::end_items`], costs the items that begin meanwhile.
+    fn begin_items(&mut self) -> Around {
+        Around { noted: self.noted.take(), first_item: self.items }
+    }
+
+    fn end_items(&mut self, around: Around) {
+        if let Some(wrong) = std::mem::replace(&mut self.noted, around.noted) {
             // a request that has more is refused whole
-            for item in first..self.items.min(REQUEST_SPANS_MAX + 1) {
+            for item in around.first_item..self.items.min(REQUEST_SPANS_MAX + 1) {
                 self.wrong.entry(item).or_insert(wrong);
             }
         }
-        written
     }
 
     /// Writes an item of which nothing can be read, in place of a list of them; `wanted` is what `field` should have been.
     fn unread_item(&mut self, items: &Field, field: &Field, wanted: &'static str) {
-        self.of_its_items(|out| {
-            out.items += 1;
-            Message::open(&mut out.bytes, items.number).close(&mut out.bytes);
-            out.note(field, wanted);
-        });
+        let around = self.begin_items();
+        self.items += 1;
+        Message::open(&mut self.bytes, items.number).close(&mut self.bytes);
+        self.note(field, wanted);
+        self.end_items(around);
+    }
+
+    /// Whether these messages are items.
+    fn are_items(&self, fields: &'static [Field]) -> bool {
+        self.shape.is_item(fields)
+    }
+
+    /// Whether what is wrong in an element of a list costs the items in it and no others.
+    fn hold_items(&self, fields: &'static [Field]) -> bool {
+        self.are_items(fields) || self.shape.is_holder(fields)
     }
 }
-
-/// The one key of the object that serde_json passes for a number, with its feature `arbitrary_precision`.
-/// Source: serde_json, `number.rs`.
-const NUMBER: &[u8] = b"$serde_json::private::Number";
 
 const AN_OBJECT: &str = "an object";
 const A_LIST: &str = "a list of objects";
@@ -150,294 +164,168 @@ enum Found {
     Wrong,
 }
 
-/// Reads one JSON object as the message of a field.
-struct MessageSeed<'o> {
-    field: &'o Field,
-    fields: &'static [Field],
-    /// What the field must be.
-    wanted: &'static str,
-    out: &'o mut Transcript,
-    depth_left: usize,
+/// Reads JSON, writes protobuf.
+struct Transcoder<'t> {
+    json: Cursor<'t>,
+    out: Transcript,
+    /// The value of a string with escapes.
+    room: String,
+    /// A scalar in protobuf, before the lengths in front of it are known.
+    scalar: Vec<u8>,
 }
 
-impl MessageSeed<'_> {
-    fn wrong(self) -> Found {
-        self.out.note(self.field, self.wanted);
-        Found::Wrong
+impl Transcoder<'_> {
+    /// Reads an object as the message of a field; the field must be what is wanted.
+    fn message(
+        &mut self,
+        field: &Field,
+        fields: &'static [Field],
+        wanted: &'static str,
+        depth_left: usize,
+    ) -> Result<Found, Problem> {
+        if self.json.take_null() {
+            return Ok(Found::Null);
+        }
+        if self.json.peek() != Some(b'{') || depth_left == 0 {
+            let wanted = if self.json.peek() == Some(b'{') { "nested less deep" } else { wanted };
+            self.json.pass_over()?;
+            self.out.note(field, wanted);
+            return Ok(Found::Wrong);
+        }
+        let mut more = self.json.open(b'}');
+        while more {
+            let name = self.json.name()?.value(&mut self.room);
+            steps::take(1 + name.len());
+            match named(fields, name.as_bytes()) {
+                Some(field) => self.member(field, depth_left - 1)?,
+                None => self.json.pass_over()?,
+            }
+            more = self.json.another(b'}')?;
+        }
+        Ok(Found::Message)
     }
 
-    fn member<'de, A: MapAccess<'de>>(&mut self, field: &'static Field, map: &mut A) -> Result<(), A::Error> {
-        let depth_left = self.depth_left.saturating_sub(1);
+    fn member(&mut self, field: &'static Field, depth_left: usize) -> Result<(), Problem> {
         match field.kind {
-            Kind::Message(fields) => map.next_value_seed(OptionalMessage { field, fields, out: self.out, depth_left }),
-            Kind::Repeated(fields) => map.next_value_seed(Items { field, fields, out: self.out, depth_left }),
-            Kind::Scalar(scalar) => self.scalar(field, map.next_value::<&'de RawValue>()?, scalar, put_scalar),
-            Kind::Scalars(scalar) => self.scalar(field, map.next_value::<&'de RawValue>()?, scalar, put_scalars),
+            Kind::Message(fields) => self.optional_message(field, fields, depth_left),
+            Kind::Repeated(fields) => self.list(field, fields, depth_left),
+            Kind::Scalar(Scalar::Text) if self.json.peek() == Some(b'"') => {
+                let text = self.json.string()?.value(&mut self.room);
+                put_text(&mut self.out.bytes, field.number, text);
+                Ok(())
+            }
+            Kind::Scalar(scalar) => self.scalar(field, scalar),
+            Kind::Scalars(scalar) => self.scalars(field, scalar),
         }
     }
 
-    fn scalar<E>(&mut self, field: &'static Field, value: &RawValue, scalar: Scalar, put: PutScalar) -> Result<(), E> {
-        steps::take(value.get().len());
-        if let Err(wanted) = put(&mut self.out.bytes, field.number, scalar, value.get()) {
+    fn scalar(&mut self, field: &'static Field, scalar: Scalar) -> Result<(), Problem> {
+        let raw = self.json.value()?;
+        if let Err(wanted) = put_scalar(&mut self.out.bytes, field.number, scalar, raw) {
             self.out.note(field, wanted);
         }
         Ok(())
     }
-}
 
-/// Writes a value from its JSON text, as the field of this number; an error names what it should have been.
-type PutScalar = fn(&mut Vec<u8>, u32, Scalar, &str) -> Result<(), &'static str>;
-
-impl<'de> DeserializeSeed<'de> for MessageSeed<'_> {
-    type Value = Found;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for MessageSeed<'_> {
-    type Value = Found;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.wanted)
-    }
-
-    fn visit_unit<E>(self) -> Result<Found, E> {
-        Ok(Found::Null)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Found, E> {
-        Ok(self.wrong())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Found, E> {
-        Ok(self.wrong())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Found, E> {
-        Ok(self.wrong())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Found, E> {
-        Ok(self.wrong())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Found, E> {
-        Ok(self.wrong())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Found, A::Error> {
-        pass_over_list(list)?;
-        Ok(self.wrong())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Found, A::Error> {
-        if self.depth_left == 0 {
-            pass_over_map(map)?;
-            self.out.note(self.field, "nested less deep");
-            return Ok(Found::Wrong);
+    /// Reads a list of scalars; null means an empty one.
+    fn scalars(&mut self, field: &'static Field, scalar: Scalar) -> Result<(), Problem> {
+        if self.json.take_null() {
+            return Ok(());
         }
-        let mut is_first = true;
-        while let Some(key) = map.next_key::<KeyText<'de>>()? {
-            steps::take(1 + key.0.len());
-            if std::mem::take(&mut is_first) && *key.0 == *NUMBER {
-                pass_over_value(&mut map)?;
-                pass_over_map(map)?;
-                return Ok(self.wrong());
-            }
-            match named(self.fields, &key.0) {
-                Some(field) => self.member(field, &mut map)?,
-                None => pass_over_value(&mut map)?,
-            }
+        if self.json.peek() != Some(b'[') {
+            self.json.pass_over()?;
+            self.out.note(field, "a list");
+            return Ok(());
         }
-        Ok(Found::Message)
-    }
-}
-
-fn pass_over_value<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
-    map.next_value::<IgnoredAny>().map(drop)
-}
-
-fn pass_over_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
-    while map.next_key::<KeyText<'de>>()?.is_some() {
-        pass_over_value(&mut map)?;
-    }
-    Ok(())
-}
-
-fn pass_over_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<(), A::Error> {
-    while list.next_element::<IgnoredAny>()?.is_some() {}
-    Ok(())
-}
-
-/// A key, borrowed when it has no escapes; half a character in it is not an error.
-struct KeyText<'de>(Cow<'de, [u8]>);
-
-impl<'de> serde::Deserialize<'de> for KeyText<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Key;
-        impl<'de> Visitor<'de> for Key {
-            type Value = KeyText<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
+        let mut more = self.json.open(b']');
+        while more {
+            if self.json.take_null() {
+                self.out.note(field, "a list without null");
+            } else {
+                self.scalar(field, scalar)?;
             }
-            fn visit_borrowed_bytes<E>(self, key: &'de [u8]) -> Result<Self::Value, E> {
-                Ok(KeyText(key.into()))
-            }
-            fn visit_bytes<E>(self, key: &[u8]) -> Result<Self::Value, E> {
-                Ok(KeyText(key.to_owned().into()))
-            }
-            // the key of a number
-            fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-                Ok(KeyText(key.as_bytes().to_owned().into()))
-            }
-        }
-        deserializer.deserialize_bytes(Key)
-    }
-}
-
-/// A field whose value is one message; null means that it is absent.
-struct OptionalMessage<'o> {
-    field: &'o Field,
-    fields: &'static [Field],
-    out: &'o mut Transcript,
-    depth_left: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for OptionalMessage<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let Self { field, fields, out, depth_left } = self;
-        let message = Message::open(&mut out.bytes, field.number);
-        let around = out.noted;
-        let seed = MessageSeed { field, fields, wanted: AN_OBJECT, out: &mut *out, depth_left };
-        match (seed.deserialize(deserializer)?, out.shape.items_of(fields)) {
-            (Found::Message, _) => message.close(&mut out.bytes),
-            // how many items it stands for is unknown: it counts as one
-            (Found::Wrong, Some(items)) => {
-                out.noted = around;
-                out.unread_item(items, field, AN_OBJECT);
-                message.close(&mut out.bytes);
-            }
-            (Found::Null | Found::Wrong, _) => message.leave_out(&mut out.bytes),
+            more = self.json.another(b']')?;
         }
         Ok(())
     }
-}
 
-/// A field whose value is a list of messages; null means an empty list.
-struct Items<'o> {
-    field: &'o Field,
-    fields: &'static [Field],
-    out: &'o mut Transcript,
-    depth_left: usize,
-}
-
-impl Items<'_> {
-    fn are_items(&self) -> bool {
-        self.out.shape.is_item(self.fields)
+    /// Reads the one message of a field; null means that it is absent.
+    fn optional_message(
+        &mut self,
+        field: &'static Field,
+        fields: &'static [Field],
+        depth_left: usize,
+    ) -> Result<(), Problem> {
+        let message = Message::open(&mut self.out.bytes, field.number);
+        let around = self.out.noted;
+        match (self.message(field, fields, AN_OBJECT, depth_left)?, self.out.shape.items_of(fields)) {
+            (Found::Message, _) => message.close(&mut self.out.bytes),
+            // how many items it stands for is unknown: it counts as one
+            (Found::Wrong, Some(items)) => {
+                self.out.noted = around;
+                self.out.unread_item(items, field, AN_OBJECT);
+                message.close(&mut self.out.bytes);
+            }
+            (Found::Null | Found::Wrong, _) => message.leave_out(&mut self.out.bytes),
+        }
+        Ok(())
     }
 
-    /// Whether what is wrong in an element costs the items in it and no others.
-    fn hold_items(&self) -> bool {
-        self.are_items() || self.out.shape.is_holder(self.fields)
+    /// Reads a list of messages; null means an empty one.
+    fn list(&mut self, field: &'static Field, fields: &'static [Field], depth_left: usize) -> Result<(), Problem> {
+        if self.json.take_null() {
+            return Ok(());
+        }
+        if self.json.peek() != Some(b'[') {
+            self.json.pass_over()?;
+            return self.not_a_list(field, fields);
+        }
+        let are_attributes = std::ptr::eq(fields, KEY_VALUE.as_slice());
+        let mut more = self.json.open(b']');
+        while more {
+            if !(are_attributes && self.plain_attribute(field.number, depth_left)) {
+                self.element(field, fields, depth_left)?;
+            }
+            more = self.json.another(b']')?;
+        }
+        Ok(())
     }
 
     /// Notes that this is not a list. It counts as one item where a list of items belongs; elsewhere the number of items it stands for is
     /// unknown, and the request fails.
-    fn wrong<E: serde::de::Error>(self) -> Result<(), E> {
-        if self.are_items() {
-            let Self { field, out, .. } = self;
-            out.unread_item(field, field, A_LIST);
+    fn not_a_list(&mut self, field: &'static Field, fields: &'static [Field]) -> Result<(), Problem> {
+        if self.out.are_items(fields) {
+            self.out.unread_item(field, field, A_LIST);
             return Ok(());
         }
-        if self.hold_items() {
-            return Err(E::custom(WrongType { field: self.field.name, wanted: A_LIST }));
+        if self.out.hold_items(fields) {
+            return Err(WrongType { field: field.name, wanted: A_LIST }.into());
         }
-        self.out.note(self.field, A_LIST);
+        self.out.note(field, A_LIST);
         Ok(())
     }
 
-    /// Reads one element; returns whether there was one.
-    fn element<'de, A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<bool, A::Error> {
-        let (are_items, hold_items) = (self.are_items(), self.hold_items());
-        let Self { field, fields, depth_left, .. } = *self;
+    fn element(&mut self, field: &'static Field, fields: &'static [Field], depth_left: usize) -> Result<(), Problem> {
+        let (is_item, holds_items) = (self.out.are_items(fields), self.out.hold_items(fields));
         let message = Message::open(&mut self.out.bytes, field.number);
-        let mut write = |out: &mut Transcript| {
-            out.items += usize::from(are_items);
-            let seed = MessageSeed { field, fields, wanted: A_LIST, out: &mut *out, depth_left };
-            let found = list.next_element_seed(seed)?;
-            if found.is_none() {
-                out.items -= usize::from(are_items);
-            }
-            Ok::<_, A::Error>(found)
-        };
-        let found = if hold_items { self.out.of_its_items(write) } else { write(self.out) }?;
-        match found {
-            None => message.leave_out(&mut self.out.bytes),
-            // the number of items it stands for is unknown
-            Some(Found::Wrong) if hold_items && !are_items => {
-                return Err(A::Error::custom(WrongType { field: field.name, wanted: A_LIST }));
-            }
-            // null is an empty message; anything else that is not an object is a message that is wrong
-            Some(_) => message.close(&mut self.out.bytes),
+        let around = holds_items.then(|| self.out.begin_items());
+        self.out.items += usize::from(is_item);
+        let found = self.message(field, fields, A_LIST, depth_left)?;
+        if let Some(around) = around {
+            self.out.end_items(around);
         }
-        Ok(found.is_some())
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Items<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Items<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(A_LIST)
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
-        self.wrong()
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
-        self.wrong()
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
-        self.wrong()
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
-        self.wrong()
-    }
-
-    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
-        self.wrong()
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        pass_over_map(map)?;
-        self.wrong()
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
-        while self.element(&mut list)? {}
+        // the number of items it stands for is unknown
+        if found == Found::Wrong && holds_items && !is_item {
+            return Err(WrongType { field: field.name, wanted: A_LIST }.into());
+        }
+        // null is an empty message; anything else that is not an object is a message that is wrong
+        message.close(&mut self.out.bytes);
         Ok(())
     }
 }
 
+mod attribute;
+mod cursor;
 pub(crate) mod fields;
 mod not_finite;
 pub(crate) mod scalars;

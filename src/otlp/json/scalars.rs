@@ -2,16 +2,40 @@
 
 use std::borrow::Cow;
 
-use serde::de::{Deserializer as _, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-use std::fmt;
-
 use super::fields::Scalar;
-use crate::otlp::protobuf::write::{put_bytes, put_tag, put_varint};
+use crate::numbers::to_u64;
+use crate::otlp::protobuf::write::{put_bytes, put_tag, put_text, put_varint};
 use crate::text::{decode_base64, decode_string};
 
 /// An id that is not hex becomes this one byte, which is not an id: the decoder rejects that span alone.
 const NOT_AN_ID: &[u8] = &[0xff];
+
+/// Writes the bytes of an id in hex.
+fn put_id(out: &mut Vec<u8>, number: u32, hex: &str) {
+    let start = out.len();
+    put_tag(out, number, 2);
+    put_varint(out, to_u64(hex.len() / 2));
+    let (pairs, rest) = hex.as_bytes().as_chunks();
+    let mut is_hex = rest.is_empty();
+    out.extend(pairs.iter().map(|[high, low]| {
+        let (high, low) = (hex_digit(*high), hex_digit(*low));
+        is_hex &= high.is_some() && low.is_some();
+        high.unwrap_or_default() << 4 | low.unwrap_or_default()
+    }));
+    if !is_hex {
+        out.truncate(start);
+        put_bytes(out, number, NOT_AN_ID);
+    }
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
 
 /// Writes a scalar from its JSON text; an error names what it should have been.
 pub(crate) fn put_scalar(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str) -> Result<(), &'static str> {
@@ -19,11 +43,8 @@ pub(crate) fn put_scalar(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str
         return Ok(());
     }
     match kind {
-        Scalar::Text => put_bytes(out, number, string(raw)?.as_bytes()),
-        Scalar::HexId => match hex_bytes(&string(raw)?) {
-            Some(id) => put_bytes(out, number, &id),
-            None => put_bytes(out, number, NOT_AN_ID),
-        },
+        Scalar::Text => put_text(out, number, &string(raw)?),
+        Scalar::HexId => put_id(out, number, &string(raw)?),
         Scalar::Base64 => put_bytes(out, number, &decode_base64(&string(raw)?).ok_or("base64")?),
         Scalar::Bool => {
             let bit = match raw {
@@ -94,31 +115,6 @@ fn named(names: &[(&str, i32)], raw: &str) -> Result<i32, &'static str> {
     }
 }
 
-/// Writes a list of scalars from its JSON text.
-pub(crate) fn put_scalars(out: &mut Vec<u8>, number: u32, kind: Scalar, raw: &str) -> Result<(), &'static str> {
-    struct Items<'o>(&'o mut Vec<u8>, u32, Scalar);
-    impl<'de> Visitor<'de> for Items<'_> {
-        type Value = Result<(), &'static str>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut all = Ok(());
-            while let Some(item) = list.next_element::<&'de RawValue>()? {
-                let put = if item.get() == "null" { Err("a list without null") } else { Ok(()) };
-                all = all.and(put).and_then(|()| put_scalar(self.0, self.1, self.2, item.get()));
-            }
-            Ok(all)
-        }
-    }
-    if raw == "null" {
-        return Ok(());
-    }
-    let mut json = serde_json::Deserializer::from_str(raw);
-    json.disable_recursion_limit();
-    json.deserialize_seq(Items(out, number, kind)).map_err(|_| "a list")?
-}
-
 fn string(raw: &str) -> Result<Cow<'_, str>, &'static str> {
     let inner = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or("a string")?;
     Ok(if inner.contains('\\') { decode_string(inner).into() } else { inner.into() })
@@ -180,13 +176,4 @@ fn double(raw: &str) -> Result<f64, &'static str> {
         }
         _ => Err("a number"),
     }
-}
-
-fn hex_bytes(text: &str) -> Option<Vec<u8>> {
-    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let (pairs, rest) = text.as_bytes().as_chunks();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
