@@ -2,15 +2,19 @@
 
 use crate::app;
 use crate::bounds::REQUEST_BYTES_MAX;
+use crate::clickhouse::deletion::{Deletion, Subject};
 use crate::clickhouse::schema;
 use crate::config::{Config, Level, environment};
 use crate::dead_letter;
+use crate::deletion;
 use crate::embedded::{EXIT_PERMANENT, NeverStarted, ServeError};
+use crate::ids::TraceId;
 use crate::numbers::to_u64;
 use crate::prices;
 use crate::redact;
 use crate::rollup;
 use crate::sizes::ByteSize;
+use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -79,6 +83,23 @@ enum Command {
         #[arg(long, value_name = "NAME", default_value = "default")]
         workspace: String,
     },
+    /// Delete everything of a user, a session or a trace, in every table, and what is on its way there
+    Delete {
+        /// YAML file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Only in this workspace
+        #[arg(long, value_name = "NAME", default_value = "default")]
+        workspace: String,
+        #[command(flatten)]
+        whose: Whose,
+        /// Only traces that began before then: a date, a time (RFC 3339), or how long ago (30d)
+        #[arg(long, value_name = "TIME", value_parser = rollup::moment)]
+        before: Option<UnixNanos>,
+        /// Say what would be deleted, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Count calls and traces anew
     Rollup {
         /// YAML file
@@ -130,6 +151,34 @@ enum Command {
     },
 }
 
+/// Whose rows are deleted.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Whose {
+    /// All traces with a call of this user, with everything in them
+    #[arg(long)]
+    user: Option<String>,
+    /// All traces of this session
+    #[arg(long)]
+    session: Option<String>,
+    /// This trace
+    #[arg(long)]
+    trace: Option<String>,
+}
+
+impl Whose {
+    fn subject(self) -> anyhow::Result<Subject> {
+        let named = |text: String| if text.is_empty() { None } else { Some(text) };
+        if let Some(trace) = self.trace {
+            let id = TraceId::from_hex(trace.as_bytes());
+            return id.map(Subject::Trace).map_err(|_| anyhow::anyhow!("--trace: {trace:?} is not 32 hex digits"));
+        }
+        let user = self.user.and_then(named).map(Subject::User);
+        user.or_else(|| self.session.and_then(named).map(Subject::Session))
+            .context("--user and --session must not be empty: every row without one would be meant")
+    }
+}
+
 #[derive(Debug, Clone, Copy, Subcommand)]
 enum SchemaAction {
     /// Print every statement, in order; each can be run again (the default)
@@ -153,6 +202,17 @@ pub fn main() -> ExitCode {
             if permanent { ExitCode::from(EXIT_PERMANENT) } else { ExitCode::FAILURE }
         }
     }
+}
+
+fn workspace_of(name: &str) -> anyhow::Result<Workspace> {
+    Workspace::new(name).map_err(|error| anyhow::anyhow!("--workspace: {error}"))
+}
+
+fn redact(config: Option<PathBuf>, workspace: &str) -> anyhow::Result<()> {
+    let (config, workspace) = (load(config)?, workspace_of(workspace)?);
+    let mut request = Vec::new();
+    std::io::stdin().take(to_u64(REQUEST_BYTES_MAX)).read_to_end(&mut request).context("standard input")?;
+    redact::run(&config, &workspace, &request, &mut std::io::stdout(), &mut std::io::stderr())
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
@@ -189,12 +249,12 @@ fn run(command: Command) -> anyhow::Result<()> {
             let config = load(config)?;
             runtime()?.block_on(dead_letter::run(&config, &action, &mut std::io::stdout()))
         }
-        Command::Redact { config, workspace } => {
+        Command::Redact { config, workspace } => redact(config, &workspace),
+        Command::Delete { config, workspace, whose, before, dry_run } => {
+            let deletion = Deletion { workspace: workspace_of(&workspace)?, subject: whose.subject()?, before };
             let config = load(config)?;
-            let workspace = Workspace::new(&workspace).map_err(|error| anyhow::anyhow!("--workspace: {error}"))?;
-            let mut request = Vec::new();
-            std::io::stdin().take(to_u64(REQUEST_BYTES_MAX)).read_to_end(&mut request).context("standard input")?;
-            redact::run(&config, &workspace, &request, &mut std::io::stdout(), &mut std::io::stderr())
+            start_log(config.log.level);
+            runtime()?.block_on(async { deletion::run(&config, &deletion, !dry_run, &mut std::io::stdout()).await })
         }
         Command::Rollup { config, action } => {
             let config = load(config)?;

@@ -4,7 +4,7 @@
 //! lines below (`tests/tidy/layers.rs` reads this map and checks it; ARCHITECTURE.md says what each module is for):
 //!
 //! ```text
-//! wiring      main  cli  dead_letter  redact  prices  rollup  app  config
+//! wiring      main  cli  dead_letter  deletion  redact  prices  rollup  app  config
 //! edges       receivers  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
 //! codecs      otlp  conventions  chat  redaction  columns  genai  json
@@ -59,6 +59,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod dead_letter;
+pub mod deletion;
 pub mod prices;
 pub mod redact;
 pub mod rollup;

@@ -87,9 +87,14 @@ impl Client {
     /// What UPDATE and DELETE of spans name: on a cluster the table that holds rows, on every node, because a Distributed table
     /// cannot be changed.
     pub(super) fn changed_table(&self) -> String {
+        self.holding(TABLE)
+    }
+
+    /// A table that holds rows, to be changed: on a cluster on every node.
+    pub(super) fn holding(&self, table: &str) -> String {
         match &self.cluster {
-            None => self.table(),
-            Some(cluster) => format!("{}.{TABLE}_local ON CLUSTER {cluster}", self.database),
+            None => format!("{}.{table}", self.database),
+            Some(cluster) => format!("{}.{table}_local ON CLUSTER {cluster}", self.database),
         }
     }
 

@@ -6,6 +6,7 @@ mod client;
 mod cluster;
 pub mod committed;
 mod config;
+pub mod deletion;
 mod endpoints;
 mod errors;
 mod inserts;

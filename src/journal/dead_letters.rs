@@ -155,6 +155,42 @@ impl DeadLetters {
         Ok((bytes.slice(..), first.start))
     }
 
+    /// Takes rows out of one, and removes it when none is left; returns how many rows `goes` is true for. Blocks the thread.
+    ///
+    /// # Errors
+    /// If they cannot be read or written.
+    pub fn leave_out(
+        &self,
+        letter: &DeadLetter,
+        goes: impl Fn(&serde_json::Value) -> bool,
+        is_real: bool,
+    ) -> io::Result<usize> {
+        let (bytes, start) = self.read(&letter.name)?;
+        let content = content(&bytes.slice(start..))?;
+        let (mut kept, mut rest, mut removed) = (Vec::new(), content.as_slice(), 0);
+        while !rest.is_empty() {
+            let (block, next) = Block::parse(rest).map_err(io::Error::other)?;
+            let gone: Vec<bool> =
+                (0..block.rows()).map(|row| block.row_json(row).is_some_and(|row| goes(&row))).collect();
+            removed += gone.iter().filter(|gone| **gone).count();
+            block.select(|row| gone.get(row) == Some(&false), &mut kept);
+            rest = next;
+        }
+        if removed == 0 || !is_real {
+            return Ok(removed);
+        }
+        if kept.is_empty() {
+            self.remove(&letter.name)?;
+            return Ok(removed);
+        }
+        let mut file = bytes.slice(..start).to_vec();
+        compress_pieces(&kept, &mut file);
+        let verdict = DeadLetterReason { rows: letter.verdict.rows.saturating_sub(removed), ..letter.verdict.clone() };
+        replace(&*self.disk, &self.dir, &format!("{}.segment", letter.name), &file)?;
+        replace(&*self.disk, &self.dir, &format!("{}.json", letter.name), &serde_json::to_vec_pretty(&verdict)?)?;
+        Ok(removed)
+    }
+
     /// Removes one. Blocks the thread.
     ///
     /// # Errors

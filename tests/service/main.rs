@@ -13,6 +13,7 @@ mod clickhouse_clients;
 mod coding_agents;
 mod command_line;
 mod content;
+mod deletion;
 mod dialects;
 mod embedded;
 mod endpoints;

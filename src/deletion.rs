@@ -1,0 +1,164 @@
+//! `millrace delete`: everything of a user, a session or a trace goes, wherever it is.
+//!
+//! ```text
+//! ClickHouse     spans, log records, data points, what was counted of them     page by page, with a progress bar
+//! dead letters   rows of the folder on this machine                            before they can be sent again
+//! the journal    what waits on its way                                         waited for, and removed once it is stored
+//! ```
+
+use crate::app;
+use crate::clickhouse::Client;
+use crate::clickhouse::deletion::{self, Deletion, Subject};
+use crate::config::Config;
+use crate::journal::DeadLetters;
+use crate::reconciler::sums::sum_all;
+use crate::time::Clock;
+use anyhow::Context as _;
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _, Read as _, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// How long what is on its way is waited for.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(120);
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
+/// How long a running Millrace may take to say what waits in it.
+const ASKED_FOR: Duration = Duration::from_secs(2);
+/// Counters of rows that are acknowledged and not stored yet.
+const PENDING: [&str; 3] =
+    ["millrace_spans_pending ", "millrace_log_records_pending ", "millrace_metric_points_pending "];
+
+/// Rows by table.
+#[derive(Debug, Default)]
+struct Rows(BTreeMap<&'static str, u64>);
+
+impl Rows {
+    fn add(&mut self, counts: Vec<(&'static str, u64)>) {
+        for (table, rows) in counts {
+            *self.0.entry(table).or_default() += rows;
+        }
+    }
+
+    fn all(&self) -> u64 {
+        self.0.values().sum()
+    }
+}
+
+/// Deletes, or says what would be deleted.
+///
+/// # Errors
+/// When ClickHouse is unreachable or refuses, or rows are left that could not be waited for. The command can be repeated.
+pub async fn run(config: &Config, deletion: &Deletion, is_real: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    let client = app::client(config);
+    let (letters, mut rows, mut traces) = (app::dead_letters(config), Rows::default(), 0);
+    let in_letters = of_dead_letters(&letters, deletion, is_real).context("failed to look through the dead letters")?;
+    let mut left = ARRIVES_WITHIN;
+    loop {
+        traces += of_traces(&client, deletion, is_real, &mut rows).await.context(BROKEN_OFF)?;
+        rows.add(deletion::remove_by_attributes(&client, deletion, is_real).await.context(BROKEN_OFF)?);
+        if !is_real {
+            break;
+        }
+        match waiting(config.admin.metrics.listen) {
+            Ok(0) => break,
+            Ok(_) if left > Duration::ZERO => {
+                tokio::time::sleep(LOOKED_AT_EVERY).await;
+                left = left.saturating_sub(LOOKED_AT_EVERY);
+            }
+            Ok(waiting) => anyhow::bail!(
+                "{waiting} rows still wait for ClickHouse, and some may be of what was to be deleted; run it again when they are stored"
+            ),
+            Err(error) => {
+                writeln!(
+                    out,
+                    "No Millrace answers on {} ({error}): if one is stopped with rows in its journal, run this again after its next start.",
+                    config.admin.metrics.listen
+                )?;
+                break;
+            }
+        }
+    }
+    // what came while the last page was removed
+    if is_real {
+        traces += of_traces(&client, deletion, is_real, &mut rows).await.context(BROKEN_OFF)?;
+        sum_all(&client, Clock::System.now())
+            .await
+            .context("failed to sum the calls of days; `millrace serve` does it")?;
+    }
+    let done = if is_real { "deleted" } else { "to be deleted" };
+    writeln!(out, "{traces} traces, {} rows in ClickHouse and {in_letters} in dead letters {done}.", rows.all())?;
+    for (table, rows) in rows.0.iter().filter(|(_, rows)| **rows > 0) {
+        writeln!(out, "  {table}: {rows}")?;
+    }
+    Ok(())
+}
+
+const BROKEN_OFF: &str = "the deletion was broken off; what is deleted is deleted, and the command can be repeated";
+
+/// Page by page; returns how many traces.
+async fn of_traces(client: &Client, deletion: &Deletion, is_real: bool, rows: &mut Rows) -> anyhow::Result<usize> {
+    let (mut after, mut done) = (String::new(), 0);
+    let is_terminal = io::stderr().is_terminal();
+    loop {
+        let page = deletion::traces(client, deletion, &after).await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(last);
+        let page = deletion::begun_before(client, deletion, &page).await?;
+        if page.is_empty() {
+            continue;
+        }
+        rows.add(deletion::count(client, deletion, &page).await?);
+        if is_real {
+            deletion::remove(client, deletion, &page).await?;
+        }
+        done += page.len();
+        let (begin, end) = if is_terminal { ("\r", "") } else { ("", "\n") };
+        let _reader_gone = write!(io::stderr(), "{begin}{done} traces, {} rows{end}", rows.all());
+    }
+    if is_terminal && done > 0 {
+        let _reader_gone = writeln!(io::stderr());
+    }
+    Ok(done)
+}
+
+/// Rows of dead letters that go.
+fn of_dead_letters(letters: &DeadLetters, deletion: &Deletion, is_real: bool) -> io::Result<usize> {
+    let mut removed = 0;
+    for letter in letters.list()? {
+        removed += letters.leave_out(&letter, |row| is_of(row, deletion), is_real)?;
+    }
+    Ok(removed)
+}
+
+/// Whether a row, as JSON, is one of those.
+fn is_of(row: &serde_json::Value, deletion: &Deletion) -> bool {
+    let text = |column: &str| row.get(column).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let in_maps = |value: &str, keys: &[&str]| {
+        let maps = ["SpanAttributes", "LogAttributes", "Attributes"].into_iter().filter_map(|map| row.get(map));
+        maps.into_iter().any(|map| keys.iter().any(|key| map.get(key).and_then(|value| value.as_str()) == Some(value)))
+    };
+    let is_subject = match &deletion.subject {
+        Subject::Trace(trace) => text("TraceId") == trace.to_string(),
+        Subject::User(user) => text("UserId") == user || in_maps(user, &deletion::USER_KEYS),
+        Subject::Session(session) => text("SessionId") == session || in_maps(session, &deletion::SESSION_KEYS),
+    };
+    let began = ["Timestamp", "TimeUnixNano"].into_iter().map(text).find(|time| !time.is_empty());
+    let began = began.and_then(|time| time.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_nanosecond);
+    let is_before = |before: crate::time::UnixNanos| began.is_none_or(|began| began < i128::from(before.nanos()));
+    is_subject && text("Workspace") == deletion.workspace.as_str() && deletion.before.is_none_or(is_before)
+}
+
+/// How many rows wait in the Millrace that serves its metrics there.
+fn waiting(metrics: SocketAddr) -> io::Result<u64> {
+    let mut connection = TcpStream::connect_timeout(&metrics, ASKED_FOR)?;
+    connection.set_read_timeout(Some(ASKED_FOR))?;
+    connection
+        .write_all(format!("GET /metrics HTTP/1.1\r\nHost: {metrics}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    let lines: Vec<&str> = answer.lines().collect();
+    let of = |name: &str| lines.iter().find_map(|line| line.strip_prefix(name)?.trim().parse::<i64>().ok());
+    let counts = PENDING.map(of).into_iter().collect::<Option<Vec<i64>>>();
+    let counts = counts.ok_or_else(|| io::Error::other("it does not say what waits"))?;
+    Ok(counts.into_iter().map(i64::unsigned_abs).sum())
+}
