@@ -21,12 +21,16 @@ use ::clickhouse::Row;
 use bytes::Bytes;
 use serde::Deserialize;
 use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long one piece of an insert may wait for the socket.
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 /// An insert goes to the socket in pieces of this size, each within [`SEND_TIMEOUT`].
 const PIECE_BYTES: usize = 256 << 10;
+/// Frames that are in a file are read in parts of this size.
+const READ_BYTES: usize = 1 << 20;
 /// How long ClickHouse may take to report that an insert ran out of its time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A smaller insert leaves the skipping indexes to the first merge: they are two files each, and would skip nothing in a part
@@ -45,6 +49,34 @@ pub struct Target<'c> {
     pub table: Table,
     /// Its columns that the blocks have; `None`: those of this program.
     pub columns: Option<&'c [String]>,
+}
+
+/// Compressed frames that are read while they are sent, so that they need not be in memory all at once.
+pub trait Pieces: Send + Sync + 'static {
+    /// Bytes of all of them together.
+    fn bytes(&self) -> usize;
+    /// Whether reading blocks the thread.
+    fn blocks(&self) -> bool;
+    /// At most so many bytes from a place on.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn read(&self, from: usize, bytes_max: usize) -> io::Result<Bytes>;
+}
+
+impl Pieces for Bytes {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+
+    fn blocks(&self) -> bool {
+        false
+    }
+
+    fn read(&self, from: usize, bytes_max: usize) -> io::Result<Bytes> {
+        let from = from.min(self.len());
+        Ok(self.slice(from..from.saturating_add(bytes_max).min(self.len())))
+    }
 }
 
 /// Proof that no insert of a segment is under way. It is spent by the next one.
@@ -82,15 +114,29 @@ impl Client {
         token: &str,
         confirm_within: Duration,
     ) -> Result<(), Failure> {
+        self.insert_pieces(Arc::new(frames), into, token, confirm_within).await
+    }
+
+    /// The same of frames that are read while they are sent.
+    ///
+    /// # Errors
+    /// As [`Self::insert_frames`], and when they cannot be read.
+    pub async fn insert_pieces(
+        &self,
+        frames: Arc<dyn Pieces>,
+        into: Target<'_>,
+        token: &str,
+        confirm_within: Duration,
+    ) -> Result<(), Failure> {
         // the token makes it one insert, at whatever endpoints it was tried
-        let insert = |http| self.insert_at(http, frames.clone(), into, token, confirm_within);
+        let insert = |http| self.insert_at(http, Arc::clone(&frames), into, token, confirm_within);
         self.at_any(Repeat::Always, insert).await
     }
 
     async fn insert_at(
         &self,
         http: &::clickhouse::Client,
-        frames: Bytes,
+        frames: Arc<dyn Pieces>,
         into: Target<'_>,
         token: &str,
         confirm_within: Duration,
@@ -104,13 +150,21 @@ impl Client {
         for (name, value) in INSERT_SETTINGS {
             insert = insert.with_setting(*name, *value);
         }
-        if frames.len() < INDEXED_BYTES_MIN {
+        let bytes = frames.bytes();
+        if bytes < INDEXED_BYTES_MIN {
             insert = insert.with_setting("materialize_skip_indexes_on_insert", "0");
         }
-        let mut rest = frames;
-        while !rest.is_empty() {
-            let piece = rest.split_to(rest.len().min(PIECE_BYTES));
-            insert.send(piece).await.map_err(|error| Failure::of(&error))?;
+        let mut sent = 0;
+        while sent < bytes {
+            let mut read = read_at(&frames, sent).await?;
+            if read.is_empty() {
+                return Err(Failure::local("the frames of an insert end before they should"));
+            }
+            sent += read.len();
+            while !read.is_empty() {
+                let piece = read.split_to(read.len().min(PIECE_BYTES));
+                insert.send(piece).await.map_err(|error| Failure::of(&error))?;
+            }
         }
         insert.end().await.map_err(|error| Failure::of(&error))
     }
@@ -183,6 +237,20 @@ impl Client {
         ))
         .await
     }
+}
+
+/// The next bytes to send.
+async fn read_at(frames: &Arc<dyn Pieces>, from: usize) -> Result<Bytes, Failure> {
+    let read = if frames.blocks() {
+        let frames = Arc::clone(frames);
+        tokio::task::spawn_blocking(move || frames.read(from, READ_BYTES)).await.unwrap_or_else(|ended| {
+            // the runtime is shutting down, or reading panicked
+            Err(io::Error::other(ended))
+        })
+    } else {
+        frames.read(from, READ_BYTES)
+    };
+    read.map_err(|error| Failure::local(&format!("failed to read the frames of an insert: {error}")))
 }
 
 /// The insert of Native blocks: names every column of theirs, so that a table with more fills those by default. Without

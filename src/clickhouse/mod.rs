@@ -25,4 +25,4 @@ pub use client::Client;
 pub use config::{Config, Database, Urls};
 pub use endpoints::{Condition, EndpointView, Endpoints};
 pub use errors::{Class, Failure, Fault};
-pub use inserts::{NoneUnderWay, OVERTIME, Target, Unconfirmed};
+pub use inserts::{NoneUnderWay, OVERTIME, Pieces, Target, Unconfirmed};

@@ -19,13 +19,14 @@ mod in_doubt;
 mod rows;
 
 use crate::clickhouse::schema::Schema;
-use crate::clickhouse::{Availability, Class, Client, Failure, OVERTIME, Target, View};
+use crate::clickhouse::{Availability, Class, Client, Failure, OVERTIME, Pieces, Target, View};
 use crate::columns::Table;
 use crate::ids::SegmentId;
-use crate::journal::{Backlog, DeadLetters, History, LoadError, Loaded, Order, RowsLost, Segment, Whole};
+use crate::journal::{Backlog, DeadLetters, Frames, History, LoadError, Loaded, Order, RowsLost, Segment, Whole};
 use crate::reconciler::counting::Notes;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -290,9 +291,9 @@ impl Exporter {
         let within = confirm_within(history);
         let (frames, token) = (whole.frames().clone(), whole.token());
         let target = Target { table: whole.table(), columns: whole.columns() };
-        let bytes = frames.len();
+        let bytes = frames.bytes();
         let began = Instant::now();
-        let inserted = self.client.insert_frames(frames, target, &token, within).await;
+        let inserted = self.client.insert_pieces(Arc::new(frames), target, &token, within).await;
         self.count(bytes, inserted.as_ref().err());
         if inserted.is_ok() {
             self.backlog.note_insert_took(began.elapsed());
@@ -372,6 +373,20 @@ impl Exporter {
         if is_missing {
             self.prepare_table().await;
         }
+    }
+}
+
+impl Pieces for Frames {
+    fn bytes(&self) -> usize {
+        Self::bytes(self)
+    }
+
+    fn blocks(&self) -> bool {
+        self.are_in_file()
+    }
+
+    fn read(&self, from: usize, bytes_max: usize) -> std::io::Result<Bytes> {
+        Self::read(self, from, bytes_max)
     }
 }
 

@@ -8,9 +8,12 @@
 //! A segment's records are appended and synced before its file is removed. A file that has enough keys is followed by the next one,
 //! and the oldest goes when the others have as many as the index holds.
 
-use super::disk::{Appendable, Folder};
-use super::format::Scan;
+use super::disk::{Appendable, Folder, Readable};
+use super::format::{Header, Scan};
+use super::parts::Parts;
 use super::records::Record;
+use crate::columns::native::frames::{FRAME_HEADER_BYTES, shape_of};
+use crate::numbers::to_u64;
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,6 +61,25 @@ pub(super) fn records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
         rest = rest.get(length..)?;
         Some(record)
     })
+}
+
+/// The records of a segment's file of so many bytes, read without its rows, and how many keys they have; `None` when the sizes of its
+/// frames do not lead to its end.
+pub(super) fn records_in(file: &dyn Readable, file_bytes: u64) -> io::Result<Option<(Vec<u8>, usize)>> {
+    let Some((_, begin)) = Header::of_file(file)? else { return Ok(None) };
+    let (mut parts, mut at) = (Parts::new(file, file_bytes), to_u64(begin));
+    let (mut records, mut keys) = (Vec::new(), 0);
+    while at != file_bytes {
+        let Some(shape) = parts.get(at, FRAME_HEADER_BYTES)?.and_then(shape_of) else { return Ok(None) };
+        at = at.saturating_add(to_u64(shape.frame_bytes));
+        if let Some(bytes) = parts.record_bytes_at(at)? {
+            let Some((record, length)) = Record::read(bytes) else { return Ok(None) };
+            records.extend_from_slice(bytes);
+            keys += record.len();
+            at = at.saturating_add(to_u64(length));
+        }
+    }
+    Ok(Some((records, keys)))
 }
 
 /// The records of a segment, and how many keys they have.

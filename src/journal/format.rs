@@ -27,6 +27,7 @@
 //! {number}-{origin}-{rows}.stored     ClickHouse has it; kept a little, for repeats from senders
 //! ```
 
+use super::disk::Readable;
 use super::records::Record;
 use crate::columns::native::frames::{
     FRAME_HEADER_BYTES, check_frame, checksum_of, claimed_bytes, decompress_checked_frame,
@@ -34,7 +35,9 @@ use crate::columns::native::frames::{
 use crate::columns::native::parse::{Block, shape};
 use crate::columns::{SEGMENT_ID, Table};
 use crate::ids::SegmentId;
+use crate::numbers::saturating_usize;
 use bytes::Bytes;
+use std::io;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -112,6 +115,14 @@ impl Header {
         out.extend_from_slice(table);
         out.extend_from_slice(&checksum_of(&out));
         out
+    }
+
+    /// The header of a file, if it has one that can be read, and how many bytes it has.
+    pub(super) fn of_file(file: &dyn Readable) -> io::Result<Option<(Self, usize)>> {
+        let mut front = vec![0; saturating_usize(HEADER_BYTES_MAX)];
+        let filled = file.read_at(&mut front, 0)?;
+        front.truncate(filled);
+        Ok(Self::read(&front).ok())
     }
 
     /// The header and how many bytes it has.

@@ -8,13 +8,11 @@
 //! tells by its rows. Whether the frames are whole is not asked here: that is checked when the segment is sent.
 
 use super::disk::Readable;
-use super::records::{HEAD_BYTES, Record};
+use super::parts::Parts;
+use super::records::Record;
 use crate::columns::native::frames::{FRAME_HEADER_BYTES, check_frame, shape_of};
-use crate::numbers::{saturating_usize, to_u64};
+use crate::numbers::to_u64;
 use std::io;
-
-/// What is read of a file at once, at least: as many bytes as frames of small commits have together.
-const PART_BYTES: usize = 128 << 10;
 
 /// What tells of the rows of one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +42,7 @@ pub(super) fn walk(
     secret: u64,
     mut each: impl FnMut(Told<'_>) -> bool,
 ) -> io::Result<Walked> {
-    let mut parts = Parts { file, file_bytes, buffer: Vec::new(), begin: 0 };
+    let mut parts = Parts::new(file, file_bytes);
     let mut at = to_u64(begin);
     while at != file_bytes {
         let Some(shape) = parts.get(at, FRAME_HEADER_BYTES)?.and_then(shape_of) else {
@@ -69,42 +67,9 @@ pub(super) fn walk(
     Ok(Walked::Whole)
 }
 
-/// A file of which parts are read, one after the other.
-struct Parts<'f> {
-    file: &'f dyn Readable,
-    file_bytes: u64,
-    buffer: Vec<u8>,
-    /// Where in the file the buffer begins.
-    begin: u64,
-}
-
-impl Parts<'_> {
-    /// So many bytes from that place on; `None` when the file ends before them.
-    fn get(&mut self, at: u64, bytes: usize) -> io::Result<Option<&[u8]>> {
-        if at.saturating_add(to_u64(bytes)) > self.file_bytes {
-            return Ok(None);
-        }
-        let ahead = at.checked_sub(self.begin).map(saturating_usize);
-        let is_there = ahead.is_some_and(|ahead| ahead.saturating_add(bytes) <= self.buffer.len());
-        if !is_there {
-            self.buffer.resize(bytes.max(PART_BYTES), 0);
-            let filled = self.file.read_at(&mut self.buffer, at)?;
-            self.buffer.truncate(filled);
-            self.begin = at;
-        }
-        let from = saturating_usize(at - self.begin);
-        Ok(self.buffer.get(from..from.saturating_add(bytes)))
-    }
-
-    /// The record at that place, if one is there and it checks, and how many bytes it has.
-    fn record_at(&mut self, at: u64) -> io::Result<Option<(Record<'_>, usize)>> {
-        let Some(bytes) = self.get(at, HEAD_BYTES)?.and_then(Record::claimed_bytes) else { return Ok(None) };
-        Ok(self.get(at, bytes)?.and_then(Record::read))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::parts::PART_BYTES;
     use super::*;
     use crate::columns::native::frames::{Content, compress_frame};
     use crate::journal::FileId;

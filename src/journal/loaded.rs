@@ -10,6 +10,7 @@
 //! restarts and for what is left of a damaged file.
 
 use super::format::{Scan, Unreadable};
+use super::frames::Frames;
 use crate::bounds::BLOCK_BYTES;
 use crate::columns::Table;
 use crate::columns::native::frames::{checksum_of, decompress_checked_frame, shape_of};
@@ -32,7 +33,7 @@ pub enum Loaded {
 pub struct Whole {
     pub(super) id: SegmentId,
     pub(super) table: Table,
-    pub(super) frames: Bytes,
+    pub(super) frames: Frames,
     pub(super) columns: Option<Vec<String>>,
 }
 
@@ -113,7 +114,7 @@ impl Whole {
 
     /// What ClickHouse gets.
     #[must_use]
-    pub fn frames(&self) -> &Bytes {
+    pub fn frames(&self) -> &Frames {
         &self.frames
     }
 
@@ -132,15 +133,7 @@ impl Whole {
     /// Whether it would be more than one insert if it were in doubt.
     #[must_use]
     pub fn has_parts(&self) -> bool {
-        let mut frames = &*self.frames;
-        let mut content_bytes = 0;
-        let mut count = 0;
-        while let Some(shape) = shape_of(frames) {
-            content_bytes += shape.content_bytes;
-            count += 1;
-            frames = frames.get(shape.frame_bytes..).expect("the frames were checked when they were read");
-        }
-        count > 1 && content_bytes > BLOCK_BYTES
+        self.frames.have_parts()
     }
 }
 

@@ -24,6 +24,8 @@
 //! sending   backlog.rs       what committer, exporter and health share
 //!           queue.rs         which segments wait, which is next
 //!           sealed.rs  segment.rs  loaded.rs    one that waits, one that was taken, what it holds
+//!           frames.rs        its frames, in memory or in its file
+//!           parts.rs         reads a file part by part
 //!           retained.rs      segments that ClickHouse has, kept a little
 //!           waiters.rs       senders that wait until ClickHouse has their spans
 //!           view.rs          all of it in numbers
@@ -42,11 +44,13 @@ mod displaced;
 mod error;
 mod folder;
 mod format;
+mod frames;
 mod identities;
 mod ledger;
 mod loaded;
 mod open;
 mod open_segments;
+mod parts;
 mod queue;
 mod records;
 mod recover;
@@ -71,6 +75,7 @@ pub use disk::{Appendable, Disk, Entry, FileId, Folder, MachineDisk, Overwritabl
 pub use error::{CommitError, Full, Gone, OpenError};
 pub use folder::MachineFolder;
 pub use format::Unreadable;
+pub use frames::Frames;
 pub use loaded::{InDoubt, LoadError, Loaded, Part, RowsLost, Whole};
 pub use open::Unread;
 pub use queue::{History, Order};

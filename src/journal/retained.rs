@@ -40,6 +40,20 @@ struct File {
     since: Instant,
 }
 
+impl File {
+    /// Its records, and how many keys they have.
+    fn records(&self) -> Option<(Vec<u8>, usize)> {
+        let file = self.folder.open(&self.path).ok()?;
+        if let Some(found) = archive::records_in(&*file, self.bytes).ok()? {
+            return Some(found);
+        }
+        // it is not as it was written
+        let bytes = file.read_all().ok()?;
+        let found = format::scan(&bytes, |_| false).ok()?;
+        Some(archive::records_of(&bytes, &found))
+    }
+}
+
 impl Files {
     fn push_front(&mut self, file: File) {
         self.bytes += file.bytes;
@@ -131,9 +145,7 @@ impl Retained {
         let mut archive = self.archive();
         for file in files {
             // what cannot be read cannot be remembered either
-            let Ok(bytes) = file.folder.read(&file.path) else { continue };
-            let Ok(found) = format::scan(&bytes, |_| false) else { continue };
-            let (records, keys) = archive::records_of(&bytes, &found);
+            let Some((records, keys)) = file.records() else { continue };
             archive.append(folder, &self.dir, &records, keys)?;
         }
         archive.sync()

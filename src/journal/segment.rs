@@ -2,7 +2,8 @@
 
 use super::aside::{self, Aside, Reason, move_aside};
 use super::backlog::{Backlog, State};
-use super::format::{self, Damage, FileName, FileState, columns_hash};
+use super::format::{self, Damage, FileName, FileState, Header, columns_hash};
+use super::frames::Frames;
 use super::loaded::{InDoubt, LoadError, Loaded, RowsLost, Whole, columns_of};
 use super::queue::{History, Next, Order, Waiting};
 use super::sealed::{Body, Sealed};
@@ -11,7 +12,6 @@ use super::waiters::Outcome;
 use crate::columns::Table;
 use crate::ids::SegmentId;
 use crate::numbers::to_u64;
-use bytes::Bytes;
 use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
@@ -142,9 +142,12 @@ impl Segment {
     pub fn load(&mut self) -> Result<Loaded, LoadError> {
         let id = self.sealed.id;
         let file = match &self.sealed.body {
-            Body::Memory { frames, .. } => return Ok(self.loaded(frames.clone(), None, None)),
+            Body::Memory { frames, .. } => return self.loaded(Frames::in_memory(frames.clone()), None, None),
             Body::File(file) => file,
         };
+        if let Some(frames) = self.as_written(file)? {
+            return self.loaded(frames, None, None);
+        }
         let bytes = file.read()?;
         let mut found = format::scan(&bytes, format::is_of(id))?;
         if self.sealed.is_recovered {
@@ -170,23 +173,43 @@ impl Segment {
         }
         let rows_lost = self.sealed.rows.saturating_sub(rows_good);
         let is_damaged = rows_lost > 0 || found.damage == Damage::Inside;
-        let frames = found.into_frames(bytes);
+        let frames = Frames::in_memory(found.into_frames(bytes));
         if is_damaged {
             // what is sent now is not all that its token stands for
             self.set_in_doubt()?;
         }
         let is_exact = self.sealed.is_counted;
-        Ok(self.loaded(frames, columns, is_damaged.then_some(RowsLost { rows: rows_lost, is_exact })))
+        self.loaded(frames, columns, is_damaged.then_some(RowsLost { rows: rows_lost, is_exact }))
     }
 
-    fn loaded(&self, frames: Bytes, columns: Option<Vec<String>>, damage: Option<RowsLost>) -> Loaded {
+    /// Its frames in their file, if this run wrote it, all of it is as it was written, and it may be sent as a whole.
+    fn as_written(&self, file: &SegmentFile) -> io::Result<Option<Frames>> {
+        let Sealed { id, table, bytes, is_recovered, in_doubt, .. } = self.sealed;
+        if is_recovered || in_doubt {
+            return Ok(None);
+        }
+        let file = file.open()?;
+        let ours = Header::of_file(&*file)?
+            .filter(|(header, _)| header.id == id && header.table() == table && header.columns == columns_hash(table));
+        let is_longer = file.read_at(&mut [0], bytes)? > 0;
+        match ours.filter(|_| !is_longer) {
+            Some((_, begin)) => Frames::checked(file, bytes, begin),
+            None => Ok(None),
+        }
+    }
+
+    fn loaded(
+        &self,
+        frames: Frames,
+        columns: Option<Vec<String>>,
+        damage: Option<RowsLost>,
+    ) -> Result<Loaded, LoadError> {
         let Sealed { id, table, .. } = self.sealed;
         if self.sealed.in_doubt {
-            Loaded::InDoubt(InDoubt { id, table, frames, damage })
-        } else {
-            assert!(damage.is_none(), "a damaged segment is in doubt: it is never sent as a whole");
-            Loaded::Whole(Whole { id, table, frames, columns })
+            return Ok(Loaded::InDoubt(InDoubt { id, table, frames: frames.all()?, damage }));
         }
+        assert!(damage.is_none(), "a damaged segment is in doubt: it is never sent as a whole");
+        Ok(Loaded::Whole(Whole { id, table, frames, columns }))
     }
 
     /// ClickHouse has it, except for `rows_dead` rows that are among the dead letters.
@@ -230,12 +253,21 @@ impl Segment {
     /// whole. Blocks the thread.
     ///
     /// # Errors
-    /// If its file cannot be renamed durably; nothing may be sent in parts then.
+    /// If its file cannot be renamed durably, or read; nothing may be sent in parts then.
     pub fn mark_in_doubt(&mut self, whole: Whole) -> io::Result<InDoubt> {
         assert_eq!(whole.id, self.sealed.id, "what was loaded from a segment belongs to it");
         self.set_in_doubt()?;
         let Whole { id, table, frames, .. } = whole;
-        Ok(InDoubt { id, table, frames, damage: None })
+        if frames.are_in_file() {
+            // they were checked when they were sent, which may be long ago
+            return match self.load() {
+                Ok(Loaded::InDoubt(rows)) => Ok(rows),
+                Ok(Loaded::Whole(_)) => unreachable!("it is in doubt"),
+                Err(LoadError::Io(error)) => Err(error),
+                Err(unreadable) => Err(io::Error::other(unreadable)),
+            };
+        }
+        Ok(InDoubt { id, table, frames: frames.all()?, damage: None })
     }
 
     fn set_in_doubt(&mut self) -> io::Result<()> {

@@ -28,6 +28,20 @@ struct KeptOpen {
     open: Descriptors,
 }
 
+impl Readable for KeptOpen {
+    fn id(&self) -> FileId {
+        self.file.id()
+    }
+
+    fn read_all(&self) -> io::Result<Vec<u8>> {
+        self.file.read_all()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, at)
+    }
+}
+
 impl Drop for KeptOpen {
     fn drop(&mut self) {
         self.open.0.fetch_sub(1, Ordering::Relaxed);
@@ -38,7 +52,7 @@ impl Drop for KeptOpen {
 pub(super) struct SegmentFile {
     folder: Arc<dyn Folder>,
     path: PathBuf,
-    file: Option<KeptOpen>,
+    file: Option<Arc<KeptOpen>>,
 }
 
 impl SegmentFile {
@@ -48,7 +62,7 @@ impl SegmentFile {
         file: Option<Box<dyn Readable>>,
         descriptors: &Descriptors,
     ) -> Self {
-        Self { folder, path, file: file.and_then(|file| descriptors.keep(file)) }
+        Self { folder, path, file: file.and_then(|file| descriptors.keep(file)).map(Arc::new) }
     }
 
     pub(super) fn folder(&self) -> &Arc<dyn Folder> {
@@ -64,6 +78,14 @@ impl SegmentFile {
         match &self.file {
             Some(kept) => kept.file.read_all(),
             None => self.folder.read(&self.path),
+        }
+    }
+
+    /// It, opened to be read in parts.
+    pub(super) fn open(&self) -> io::Result<Arc<dyn Readable>> {
+        match &self.file {
+            Some(kept) => Ok(Arc::clone(kept) as Arc<dyn Readable>),
+            None => self.folder.open(&self.path).map(Arc::from),
         }
     }
 

@@ -169,7 +169,7 @@ async fn until(what: &str, so: impl Fn() -> bool) {
 fn numbers_in(segment: &mut Segment) -> Vec<u64> {
     let Loaded::Whole(whole) = segment.load().unwrap() else { panic!("nothing puts it in doubt") };
     let mut content = Vec::new();
-    crate::columns::native::frames::decompress_frames(whole.frames(), &mut content).unwrap();
+    crate::columns::native::frames::decompress_frames(&whole.frames().all().unwrap(), &mut content).unwrap();
     let (mut rest, mut numbers) = (&content[..], Vec::new());
     while !rest.is_empty() {
         let (block, behind) = crate::columns::native::parse::Block::parse(rest).unwrap();

@@ -476,14 +476,15 @@ fn segments_of_earlier_formats_stay_readable() {
             assert_eq!((opened.recovered.rows, opened.heard.len()), (6, 6));
             let mut segment = take(opened.journal.backlog(), Order::Fair).unwrap();
             let Loaded::Whole(whole) = segment.load().unwrap() else { panic!("nothing of it is in doubt") };
-            let numbers: Vec<u64> = spans_in(whole.frames()).into_iter().map(|(number, _)| number).collect();
+            let numbers: Vec<u64> =
+                spans_in(&whole.frames().all().unwrap()).into_iter().map(|(number, _)| number).collect();
             assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
             let columns = ["Timestamp", "TraceId", "SpanId", "SpanName", "SegmentId"].map(str::to_owned);
             let said = whole.columns();
             if fewer {
                 assert_eq!(said, Some(&columns[..]));
             } else {
-                let first = &blocks_in(whole.frames())[0];
+                let first = &blocks_in(&whole.frames().all().unwrap())[0];
                 let has: Vec<_> = Block::parse(first).unwrap().0.column_names().map(str::to_owned).collect();
                 assert!(said.is_none_or(|said| said == has));
             }

@@ -111,8 +111,10 @@ impl Life {
         match segment.load() {
             Ok(loaded) => {
                 assert_eq!(damage_of(&loaded), None);
-                self.table.deliver(segment.id(), &loaded, Fate::Stored);
-                segment.stored(0);
+                match self.table.deliver(segment.id(), &loaded, Fate::Stored) {
+                    Ok(()) => segment.stored(0),
+                    Err(_) => segment.put_back(std::time::Duration::ZERO, History::default()),
+                }
             }
             Err(LoadError::Io(_)) => segment.put_back(std::time::Duration::ZERO, History::default()),
             Err(error) => panic!("{error}"),
@@ -266,7 +268,7 @@ fn a_segment_that_cannot_be_renamed_is_stored_once_all_the_same() {
         journal.seal(Lane::Disk, SPANS);
         let mut segment = take(journal.backlog(), Order::Fair).unwrap();
         let loaded = segment.load().unwrap();
-        table.deliver(segment.id(), &loaded, Fate::Stored);
+        table.deliver(segment.id(), &loaded, Fate::Stored).unwrap();
         fail(true);
         segment.stored(0);
         assert_eq!(disk.struck().len(), faults.len());

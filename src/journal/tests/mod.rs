@@ -92,7 +92,7 @@ fn blocks_in(frames: &[u8]) -> Vec<Vec<u8>> {
 /// All frames of what was loaded.
 fn frames_of(loaded: &Loaded) -> Vec<u8> {
     match loaded {
-        Loaded::Whole(whole) => whole.frames().to_vec(),
+        Loaded::Whole(whole) => whole.frames().all().unwrap().to_vec(),
         Loaded::InDoubt(rows) => rows.parts().iter().flat_map(|part| part.frames.to_vec()).collect(),
     }
 }
@@ -182,12 +182,14 @@ impl Table {
         }
     }
 
-    /// As the exporter delivers a segment: `exporter/mod.rs` and `in_doubt.rs`.
-    fn deliver(&mut self, segment: SegmentId, loaded: &Loaded, fate: Fate) {
+    /// As the exporter delivers a segment: `exporter/mod.rs` and `in_doubt.rs`. An error, and nothing is inserted, when its frames cannot
+    /// be read.
+    fn deliver(&mut self, segment: SegmentId, loaded: &Loaded, fate: Fate) -> std::io::Result<()> {
         let rows = match loaded {
             Loaded::Whole(whole) => {
-                let sent = Sent { segment, token: whole.token(), spans: spans_in(whole.frames()) };
-                return self.send(sent, fate);
+                let sent = Sent { segment, token: whole.token(), spans: spans_in(&whole.frames().all()?) };
+                self.send(sent, fate);
+                return Ok(());
             }
             Loaded::InDoubt(rows) => rows,
         };
@@ -199,9 +201,10 @@ impl Table {
             spans.retain(|(number, _)| !present.contains(number));
             self.send(Sent { segment, token: part.token, spans }, fate);
             if fate != Fate::Stored {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     /// How often each span is there.
@@ -219,7 +222,7 @@ fn drain(journal: &mut Journal, table: &mut Table) {
     }
     while let Some(mut segment) = take(journal.backlog(), Order::Fair) {
         let loaded = segment.load().unwrap();
-        table.deliver(segment.id(), &loaded, Fate::Stored);
+        table.deliver(segment.id(), &loaded, Fate::Stored).unwrap();
         match damage_of(&loaded) {
             Some(lost) => segment.set_aside(lost, 0, "test"),
             None => segment.stored(0),

@@ -338,7 +338,11 @@ impl World {
         let (loaded, end) = match (loaded, end) {
             (Loaded::Whole(whole), End::Refused { after_late, is_put_off }) => {
                 if after_late {
-                    let (token, spans) = (whole.token(), spans_in(whole.frames()));
+                    let Ok(frames) = whole.frames().all() else {
+                        saw("read failed");
+                        return self.put_back(segment);
+                    };
+                    let (token, spans) = (whole.token(), spans_in(&frames));
                     self.table.send(Sent { segment: id, token, spans }, Fate::Late);
                 }
                 let Ok(rows) = segment.mark_in_doubt(whole) else {
@@ -353,7 +357,10 @@ impl World {
         };
         match end {
             End::Stored | End::Refused { .. } => {
-                self.table.deliver(id, &loaded, Fate::Stored);
+                if self.table.deliver(id, &loaded, Fate::Stored).is_err() {
+                    saw("read failed");
+                    return self.put_back(segment);
+                }
                 saw("stored");
                 self.rows -= segment.rows();
                 self.segments -= 1;
@@ -362,12 +369,12 @@ impl World {
             }
             End::Lost(parts) => {
                 saw(format!("answer lost after {parts} parts"));
-                self.table.deliver(id, &loaded, Fate::CutAfter(parts));
+                let _may_be_unreadable = self.table.deliver(id, &loaded, Fate::CutAfter(parts));
                 self.put_back(segment);
             }
             End::Late => {
                 saw("late");
-                self.table.deliver(id, &loaded, Fate::Late);
+                let _may_be_unreadable = self.table.deliver(id, &loaded, Fate::Late);
                 self.put_back(segment);
             }
             End::PutBack => {

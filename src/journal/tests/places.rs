@@ -67,7 +67,7 @@ fn a_folder_that_is_replaced_by_another_journal_shuts_it_until_it_is_back() {
     }
     let mut segment = take(journal.backlog(), Order::Fair).expect("what was acknowledged is sent meanwhile");
     let mut table = Table::default();
-    table.deliver(segment.id(), &segment.load().unwrap(), Fate::Stored);
+    table.deliver(segment.id(), &segment.load().unwrap(), Fate::Stored).unwrap();
     segment.stored(0);
     disk.move_folder(false);
     journal.watch().unwrap();

@@ -115,7 +115,7 @@ impl World {
         let rows = segment.rows();
         match segment.load() {
             Ok(loaded) => {
-                self.table.deliver(segment.id(), &loaded, Fate::Stored);
+                self.table.deliver(segment.id(), &loaded, Fate::Stored).unwrap();
                 match damage_of(&loaded) {
                     Some(lost) => segment.set_aside(lost, 0, "test"),
                     None => segment.stored(0),
