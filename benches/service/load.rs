@@ -28,6 +28,8 @@ use tokio::task::JoinSet;
 
 /// Connections that gRPC senders share.
 const CONNECTIONS: usize = 4;
+/// After so many a sender whose connections are short opens another.
+const REQUESTS_PER_CONNECTION: usize = 5;
 /// How long a sender waits after a refusal.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
@@ -54,6 +56,7 @@ struct Shared {
     measuring: AtomicBool,
     requests: AtomicU64,
     acknowledged_spans: AtomicU64,
+    measured_spans: AtomicU64,
     latencies: Mutex<Vec<Duration>>,
     refused: AtomicU64,
 }
@@ -64,6 +67,8 @@ pub(crate) struct Answers {
     pub(crate) latencies: Vec<Duration>,
     /// Requests that were refused.
     pub(crate) refused: u64,
+    /// Spans acknowledged while it was on.
+    pub(crate) measured_spans: u64,
     /// Spans acknowledged since the start, measured or not.
     pub(crate) acknowledged_spans: u64,
     /// CPU time of the load itself since the start.
@@ -73,13 +78,15 @@ pub(crate) struct Answers {
 impl Load {
     /// Starts sending.
     pub(crate) fn start(plan: Plan) -> anyhow::Result<Self> {
-        let template = Template::new(plan.workload)?;
+        let parts = plan.workload.parts().iter().enumerate();
+        let templates = parts.map(|(place, part)| Ok(Arc::new(Template::new(*part)?.at_place(place))));
+        let templates: Vec<Arc<Template>> = templates.collect::<anyhow::Result<_>>()?;
         let shared = Arc::new(Shared::default());
         let run = {
             let shared = Arc::clone(&shared);
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(send_all(plan, template, shared))?;
+                runtime.block_on(send_all(plan, templates, shared))?;
                 Ok(Usage::of_this_thread()?.cpu)
             }
         };
@@ -117,33 +124,36 @@ impl Load {
         Ok(Answers {
             latencies,
             refused: self.shared.refused.load(Ordering::SeqCst),
+            measured_spans: self.shared.measured_spans.load(Ordering::SeqCst),
             acknowledged_spans: self.shared.acknowledged_spans.load(Ordering::SeqCst),
             load_cpu,
         })
     }
 }
 
-async fn send_all(plan: Plan, template: Template, shared: Arc<Shared>) -> anyhow::Result<()> {
-    let template = Arc::new(template);
-    let requests_max = u64::try_from(plan.spans_max / template.spans())?;
+async fn send_all(plan: Plan, templates: Vec<Arc<Template>>, shared: Arc<Shared>) -> anyhow::Result<()> {
+    let spans: usize = templates.iter().map(|template| template.spans()).sum();
+    let requests_max = u64::try_from((plan.spans_max / spans).saturating_mul(templates.len()))?;
     let head = head(&plan)?;
-    let (began, spans_of_request) = (Instant::now(), f64::from(u32::try_from(template.spans())?));
+    let spans_of_request = f64::from(u32::try_from(spans)?) / f64::from(u32::try_from(templates.len())?);
+    let (began, plan) = (Instant::now(), Arc::new(plan));
     let mut shared_connections = Vec::new();
-    if plan.workload != Workload::Chat {
+    if !matches!(plan.workload, Workload::Chat | Workload::Connections) {
         for _ in 0..CONNECTIONS.min(plan.in_flight) {
             shared_connections.push(Connection::open(&plan).await?);
         }
     }
     let mut senders = JoinSet::new();
-    for sender in 0..plan.in_flight {
+    for (sender, template) in (0..plan.in_flight).zip(templates.iter().cycle()) {
         let connection = match shared_connections.get(sender % CONNECTIONS) {
             Some(Connection::Grpc(grpc)) => Connection::Grpc(grpc.clone()),
             _ => Connection::open(&plan).await?,
         };
         let sender = Sender {
             connection,
+            plan: Arc::clone(&plan),
             head: head.clone(),
-            template: Arc::clone(&template),
+            template: Arc::clone(template),
             shared: Arc::clone(&shared),
             requests_max,
             pace: plan.rate.map(|rate| Duration::from_secs_f64(spans_of_request / rate)),
@@ -234,6 +244,7 @@ async fn http_outcome(response: http::Response<Incoming>) -> anyhow::Result<Outc
 
 struct Sender {
     connection: Connection,
+    plan: Arc<Plan>,
     head: Parts,
     template: Arc<Template>,
     shared: Arc<Shared>,
@@ -247,6 +258,7 @@ impl Sender {
     async fn run(mut self) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
         let spans = u64::try_from(self.template.spans())?;
+        let mut sent_here = 0;
         while !shared.stop.load(Ordering::Relaxed) {
             let number = shared.requests.fetch_add(1, Ordering::Relaxed);
             if number >= self.requests_max {
@@ -259,6 +271,11 @@ impl Sender {
             if let Some(due) = due {
                 tokio::time::sleep_until(due.into()).await;
             }
+            if self.plan.workload == Workload::Connections && sent_here == REQUESTS_PER_CONNECTION {
+                self.connection = Connection::open(&self.plan).await?;
+                sent_here = 0;
+            }
+            sent_here += 1;
             let request = Request::from_parts(self.head.clone(), Full::new(self.template.body(number)));
             let sent = due.unwrap_or_else(Instant::now);
             let outcome = self.connection.ask(request).await.context("a request failed")?;
@@ -267,6 +284,7 @@ impl Sender {
                 Outcome::Acknowledged => {
                     shared.acknowledged_spans.fetch_add(spans, Ordering::Relaxed);
                     if measuring {
+                        shared.measured_spans.fetch_add(spans, Ordering::Relaxed);
                         shared.latencies.lock().unwrap_or_else(PoisonError::into_inner).push(sent.elapsed());
                     }
                 }

@@ -16,6 +16,12 @@ pub(crate) enum Workload {
     Genai,
     /// Captured chat-completions of 2 KiB over HTTP/1.1, one a request, on connections that stay open.
     Chat,
+    /// OTLP/gRPC, one span a request, on a connection for each sender that is opened anew every few requests.
+    Connections,
+    /// OTLP/gRPC, 36,000 ordinary spans a request: 15 MiB.
+    Large,
+    /// OTLP/gRPC, of four senders one each sends 100 ordinary and 100 GenAI spans a request, and two send one.
+    Mixed,
 }
 
 impl Workload {
@@ -26,14 +32,30 @@ impl Workload {
             Self::Single => "single",
             Self::Genai => "genai",
             Self::Chat => "chat",
+            Self::Connections => "connections",
+            Self::Large => "large",
+            Self::Mixed => "mixed",
         }
     }
 
-    /// Spans that one request carries.
+    /// What senders send, in turn.
+    pub(crate) fn parts(self) -> &'static [Self] {
+        match self {
+            Self::Spans => &[Self::Spans],
+            Self::Single | Self::Connections => &[Self::Single],
+            Self::Genai => &[Self::Genai],
+            Self::Chat => &[Self::Chat],
+            Self::Large => &[Self::Large],
+            Self::Mixed => &[Self::Spans, Self::Single, Self::Genai, Self::Single],
+        }
+    }
+
+    /// Spans that one request of a part carries.
     pub(crate) fn spans_per_request(self) -> usize {
         match self {
             Self::Spans | Self::Genai => 100,
-            Self::Single | Self::Chat => 1,
+            Self::Large => 36_000,
+            Self::Single | Self::Chat | Self::Connections | Self::Mixed => 1,
         }
     }
 }
@@ -135,7 +157,7 @@ impl Scenario {
 
 /// Everything that is measured for these ways to acknowledge, in the order of the table.
 pub(crate) fn all(acks: &[Ack]) -> Vec<Scenario> {
-    const NULL: [(Workload, usize); 7] = [
+    const NULL: [(Workload, usize); 10] = [
         (Workload::Spans, 1),
         (Workload::Spans, 16),
         (Workload::Spans, 128),
@@ -143,6 +165,9 @@ pub(crate) fn all(acks: &[Ack]) -> Vec<Scenario> {
         (Workload::Single, 128),
         (Workload::Genai, 16),
         (Workload::Chat, 50),
+        (Workload::Connections, 1_000),
+        (Workload::Large, 2),
+        (Workload::Mixed, 32),
     ];
     const ENGINE: [(Workload, usize, Pace); 5] = [
         (Workload::Spans, 16, Pace::Full),

@@ -15,6 +15,8 @@ pub(crate) struct Template {
     body: Vec<u8>,
     places: Vec<Place>,
     spans: usize,
+    /// The number of its first span.
+    first: u64,
 }
 
 /// One id in the body, of the span at `index`.
@@ -36,10 +38,19 @@ impl Template {
     pub(crate) fn new(workload: Workload) -> anyhow::Result<Self> {
         let spans = workload.spans_per_request();
         match workload {
-            Workload::Spans | Workload::Single => Self::grpc(spans, &samples::request(spans, samples::ordinary)),
+            Workload::Spans | Workload::Single | Workload::Connections | Workload::Large | Workload::Mixed => {
+                Self::grpc(spans, &samples::request(spans, samples::ordinary))
+            }
             Workload::Genai => Self::grpc(spans, &samples::request(spans, samples::genai)),
             Workload::Chat => Self::chat(samples::pair()),
         }
+    }
+
+    /// The same with ids that no other place has.
+    pub(crate) fn at_place(self, place: usize) -> Self {
+        const SPANS_OF_A_PLACE: u64 = 1 << 40;
+        let first = u64::try_from(place).map_or(0, |place| place.saturating_mul(SPANS_OF_A_PLACE)) + FIRST_NUMBER;
+        Self { first, ..self }
     }
 
     /// How many spans the request carries.
@@ -52,16 +63,21 @@ impl Template {
         let mut body = vec![0];
         body.extend(u32::try_from(message.len())?.to_be_bytes());
         body.extend_from_slice(message);
-        let mut places = Vec::new();
+        let (mut places, mut from) = (Vec::new(), 0);
         for index in (0..).take(spans) {
             let ids = Ids::of(index);
             let of_span = [(Kind::Trace, &ids.trace[..]), (Kind::Span, &ids.span), (Kind::Parent, &ids.parent)];
+            let rest = body.get(from..).unwrap_or_default();
+            let begin = memmem::find(rest, &ids.trace).context("an id of the sample is in its bytes")? + from;
             for (kind, id) in of_span {
-                let at = memmem::find(&body, id).context("an id of the sample is in its bytes")?;
+                let rest = body.get(begin..).unwrap_or_default();
+                let at = memmem::find(rest, id).context("an id of the sample is in its bytes")? + begin;
                 places.push(Place { at, index, kind });
             }
+            // those of the next span come after it
+            from = begin + 1;
         }
-        Ok(Self { body, places, spans })
+        Ok(Self { body, places, spans, first: FIRST_NUMBER })
     }
 
     fn chat(body: String) -> anyhow::Result<Self> {
@@ -72,14 +88,14 @@ impl Template {
         let mut response = of(Kind::SpanHex, CHAT_RESPONSE_ID)?;
         response.at += "chatcmpl-".len();
         let places = vec![of(Kind::TraceHex, CHAT_TRACE_ID)?, response];
-        Ok(Self { body: body.into_bytes(), places, spans: 1 })
+        Ok(Self { body: body.into_bytes(), places, spans: 1, first: FIRST_NUMBER })
     }
 
     /// The body of the request with this number, unlike that of any other.
     pub(crate) fn body(&self, number: u64) -> Bytes {
         let mut body = self.body.clone();
         let spans = u64::try_from(self.spans).unwrap_or(u64::MAX);
-        let first = number.saturating_mul(spans).saturating_add(FIRST_NUMBER);
+        let first = number.saturating_mul(spans).saturating_add(self.first);
         for Place { at, index, kind } in &self.places {
             let ids = Ids::of(first + index);
             match kind {
