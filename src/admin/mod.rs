@@ -5,6 +5,7 @@ mod health;
 use crate::clickhouse::joins::Joining;
 use crate::clickhouse::{Availability, Condition, Endpoints};
 use crate::connections::Server;
+use crate::connections::browsers::{Browsers, guarded};
 use crate::embedded::Fence;
 use crate::genai::prices::Prices;
 use crate::journal::Backlog;
@@ -88,15 +89,27 @@ pub struct Admin {
 }
 
 /// Serves health until `until` is cancelled, which is later than the shutdown that it reports.
-pub async fn serve_health(listener: TcpListener, server: Server, admin: Admin, until: CancellationToken) {
+pub async fn serve_health(
+    listener: TcpListener,
+    server: Server,
+    admin: Admin,
+    browsers: Browsers,
+    until: CancellationToken,
+) {
     let router = Router::new().route("/", get(health)).route("/health", get(health)).with_state(admin);
-    server.serve(listener, router, until).await;
+    server.serve(listener, guarded(router, browsers), until).await;
 }
 
 /// Serves metrics until `until` is cancelled.
-pub async fn serve_metrics(listener: TcpListener, server: Server, admin: Admin, until: CancellationToken) {
+pub async fn serve_metrics(
+    listener: TcpListener,
+    server: Server,
+    admin: Admin,
+    browsers: Browsers,
+    until: CancellationToken,
+) {
     let router = Router::new().route("/metrics", get(metrics)).with_state(admin);
-    server.serve(listener, router, until).await;
+    server.serve(listener, guarded(router, browsers), until).await;
 }
 
 async fn health(State(admin): State<Admin>) -> Response {

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::connections;
+use crate::connections::browsers::{Browsers, Cors, Hosts};
 use anyhow::Context as _;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
@@ -11,6 +12,28 @@ pub(super) struct Listeners {
     pub(super) http: TcpListener,
     pub(super) health: TcpListener,
     pub(super) metrics: TcpListener,
+    pub(super) browsers: GuardedListeners,
+}
+
+/// Which web pages may ask those that speak HTTP/1.1.
+pub(super) struct GuardedListeners {
+    pub(super) http: Browsers,
+    pub(super) health: Browsers,
+    pub(super) metrics: Browsers,
+}
+
+impl GuardedListeners {
+    fn of(config: &Config) -> Self {
+        let of = |address: SocketAddr, cors: Cors| {
+            let hosts = if address.ip().is_loopback() { Hosts::Loopback } else { Hosts::Own };
+            Browsers::new(hosts, config.connections.allowed_hosts.clone(), cors)
+        };
+        Self {
+            http: of(config.receivers.http.listen, config.receivers.http.cors.clone()),
+            health: of(config.admin.health.listen, Cors::default()),
+            metrics: of(config.admin.metrics.listen, Cors::default()),
+        }
+    }
 }
 
 impl Listeners {
@@ -20,6 +43,7 @@ impl Listeners {
             http: bind(config.receivers.http.listen, "receivers.http.listen")?,
             health: bind(config.admin.health.listen, "admin.health.listen")?,
             metrics: bind(config.admin.metrics.listen, "admin.metrics.listen")?,
+            browsers: GuardedListeners::of(config),
         })
     }
 }

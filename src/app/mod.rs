@@ -91,7 +91,7 @@ impl App {
     /// # Errors
     /// If an address is taken, or the journal cannot be opened.
     fn build(config: &Config) -> anyhow::Result<Self> {
-        let connections = Connections::new(config.connections, connections::raise_to_the_hard_limit());
+        let connections = Connections::new(&config.connections, connections::raise_to_the_hard_limit());
         let listeners = Listeners::bind(config)?;
         let metrics = Metrics::new().context("failed to register the metrics")?;
         let tokens = Tokens::default();

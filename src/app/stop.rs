@@ -104,13 +104,15 @@ impl Serving {
         admin: Admin,
         tokens: &Tokens,
     ) -> Self {
-        let Listeners { grpc, http, health, metrics } = listeners;
+        let Listeners { grpc, http, health, metrics, browsers } = listeners;
         let stopping = || tokens.receivers.clone();
         let Receivers { grpc: otlp_grpc, http: otlp_http, chat } = receivers;
         let grpc = otlp::grpc::serve(grpc, connections.http2_only(), otlp_grpc, stopping());
-        let http = server::serve(http, connections.http(), otlp_http, chat, stopping());
-        let health = admin::serve_health(health, connections.operator(), admin.clone(), tokens.admin.clone());
-        let metrics = admin::serve_metrics(metrics, connections.operator(), admin, tokens.admin.clone());
+        let http = server::serve(http, connections.http(), otlp_http, chat, browsers.http, stopping());
+        let health =
+            admin::serve_health(health, connections.operator(), admin.clone(), browsers.health, tokens.admin.clone());
+        let metrics =
+            admin::serve_metrics(metrics, connections.operator(), admin, browsers.metrics, tokens.admin.clone());
         Self {
             grpc: tokio::spawn(grpc),
             http: tokio::spawn(http),

@@ -23,6 +23,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
         config.retention.check(),
         config.genai.content_policy().check(),
         config.connections.check(),
+        config.receivers.http.cors.check("receivers.http.cors"),
         config.redaction.check(),
     ];
     sections.into_iter().filter_map(Result::err).chain(limits(config)).collect()

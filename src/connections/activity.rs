@@ -1,6 +1,6 @@
 //! What happens on one connection: which side the other waits for, and since when.
 
-use super::{CLOSING_TIMEOUT, Config};
+use super::{CLOSING_TIMEOUT, Timeouts};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
@@ -106,12 +106,12 @@ impl Activity {
     }
 
     /// When the connection is closed unless something happens before.
-    pub(super) fn deadline(&self, config: Config, closing: Option<Instant>) -> Instant {
+    pub(super) fn deadline(&self, timeouts: Timeouts, closing: Option<Instant>) -> Instant {
         let state = *self.state();
         match (state.phase(), closing) {
             (Phase::New | Phase::Idle, Some(closing)) => state.last.max(closing) + CLOSING_TIMEOUT,
-            (Phase::New, None) => state.last + config.headers_timeout,
-            _ => state.last + config.idle_timeout,
+            (Phase::New, None) => state.last + timeouts.headers_timeout,
+            _ => state.last + timeouts.idle_timeout,
         }
     }
 
@@ -200,8 +200,8 @@ impl Drop for BodyGuard {
 mod tests {
     use super::*;
 
-    fn config() -> Config {
-        Config { headers_timeout: Duration::from_secs(30), ..Config::default() }
+    fn timeouts() -> Timeouts {
+        Timeouts { headers_timeout: Duration::from_secs(30), idle_timeout: Duration::from_secs(330) }
     }
 
     fn activity() -> Arc<Activity> {
@@ -252,15 +252,15 @@ mod tests {
 
     #[test]
     fn each_state_has_its_deadline() {
-        let (activity, config) = (activity(), config());
+        let (activity, timeouts) = (activity(), timeouts());
         let last = |activity: &Activity| activity.state().last;
-        assert_eq!(activity.deadline(config, None), last(&activity) + config.headers_timeout);
+        assert_eq!(activity.deadline(timeouts, None), last(&activity) + timeouts.headers_timeout);
         let request = activity.begin_request();
-        assert_eq!(activity.deadline(config, None), last(&activity) + config.idle_timeout);
+        assert_eq!(activity.deadline(timeouts, None), last(&activity) + timeouts.idle_timeout);
         let closing = Some(Instant::now());
-        assert_eq!(activity.deadline(config, closing), last(&activity) + config.idle_timeout);
+        assert_eq!(activity.deadline(timeouts, closing), last(&activity) + timeouts.idle_timeout);
         drop(request);
-        assert_eq!(activity.deadline(config, None), last(&activity) + config.idle_timeout);
-        assert_eq!(activity.deadline(config, closing), last(&activity) + CLOSING_TIMEOUT);
+        assert_eq!(activity.deadline(timeouts, None), last(&activity) + timeouts.idle_timeout);
+        assert_eq!(activity.deadline(timeouts, closing), last(&activity) + CLOSING_TIMEOUT);
     }
 }

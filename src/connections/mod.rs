@@ -8,12 +8,15 @@
 //!    no request yet: closed after `headers_timeout` (no byte, half a handshake, headers that drip)
 //! ```
 //!
+//! Which web pages may ask at all is in `browsers.rs`.
+//!
 //! All listeners share one bound, which follows from the descriptors that the process may have (`descriptors.rs`). At the
 //! bound a new connection takes the place of one that waits for its client (`pool.rs`): first of those without a request, then
 //! of those between two requests, then of those whose body has been arriving for long. One that waits for our answer stays.
 
 mod activity;
 mod body;
+pub mod browsers;
 mod descriptors;
 mod pool;
 
@@ -67,9 +70,11 @@ const BACKLOG: u32 = 4_096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long clients may be idle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
+    /// Names by which this server is asked, beside addresses and names that only its own network knows.
+    pub allowed_hosts: Vec<String>,
     /// From the connection to the end of the first request's headers, handshakes included.
     #[serde(with = "humantime_serde")]
     pub headers_timeout: Duration,
@@ -85,7 +90,12 @@ impl Default for Config {
     fn default() -> Self {
         // longer than the pools of exporters keep a connection that they do not use: 90 s in Go, 5 min in OkHttp
         let timeout = Duration::from_secs(30);
-        Self { headers_timeout: timeout, body_timeout: timeout, idle_timeout: Duration::from_secs(330) }
+        Self {
+            allowed_hosts: Vec::new(),
+            headers_timeout: timeout,
+            body_timeout: timeout,
+            idle_timeout: Duration::from_secs(330),
+        }
     }
 }
 
@@ -102,7 +112,10 @@ impl Config {
                 return Err(format!("connections.{key}: must be more than 0s"));
             }
         }
-        Ok(())
+        match self.allowed_hosts.iter().find(|name| name.is_empty() || name.contains(['/', ':', '*'])) {
+            Some(name) => Err(format!("connections.allowed_hosts: {name:?} must be a name without scheme, port or *")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -125,22 +138,30 @@ pub struct Connections {
     pub receivers: Arc<Pool>,
     /// Connections of the operator: health and metrics answer when receivers are full.
     pub operator: Arc<Pool>,
-    config: Config,
+    timeouts: Timeouts,
+}
+
+/// How long the client of a connection may be idle.
+#[derive(Debug, Clone, Copy)]
+struct Timeouts {
+    headers_timeout: Duration,
+    idle_timeout: Duration,
 }
 
 impl Connections {
     /// For a process that may have this many descriptors.
     #[must_use]
-    pub fn new(config: Config, descriptors: u64) -> Self {
+    pub fn new(config: &Config, descriptors: u64) -> Self {
         let Shares { receivers, operator } = Shares::of(descriptors);
+        let timeouts = Timeouts { headers_timeout: config.headers_timeout, idle_timeout: config.idle_timeout };
         tracing::debug!(descriptors, receivers, operator, "bounds of connections");
-        Self { receivers: Pool::new("receivers", receivers), operator: Pool::new("operator", operator), config }
+        Self { receivers: Pool::new("receivers", receivers), operator: Pool::new("operator", operator), timeouts }
     }
 
     /// Serves senders, which speak HTTP/1.1 or HTTP/2.
     #[must_use]
     pub fn http(&self) -> Server {
-        Server { builder: builder(), pool: Arc::clone(&self.receivers), config: self.config }
+        Server { builder: builder(), pool: Arc::clone(&self.receivers), timeouts: self.timeouts }
     }
 
     /// Serves senders, which speak HTTP/2 only.
@@ -161,7 +182,7 @@ impl Connections {
 pub struct Server {
     builder: auto::Builder<TokioExecutor>,
     pool: Arc<Pool>,
-    config: Config,
+    timeouts: Timeouts,
 }
 
 impl Server {
@@ -188,8 +209,8 @@ impl Server {
             let _latency_only = stream.set_nodelay(true);
             let service = observed(service.clone(), Arc::clone(permit.activity()));
             let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
-            let (config, shutdown) = (self.config, shutdown.clone());
-            open.spawn(async move { supervise(connection, permit.activity(), config, shutdown).await });
+            let (timeouts, shutdown) = (self.timeouts, shutdown.clone());
+            open.spawn(async move { supervise(connection, permit.activity(), timeouts, shutdown).await });
         }
         drop(listener);
         while open.join_next().await.is_some() {}
@@ -261,14 +282,14 @@ where
 async fn supervise(
     connection: impl GracefulConnection,
     activity: &Activity,
-    config: Config,
+    timeouts: Timeouts,
     shutdown: CancellationToken,
 ) {
     let mut connection = pin!(connection);
     let mut closing: Option<Instant> = None;
     loop {
         // wakes up before any deadline that a change of phase can bring nearer
-        let deadline = activity.deadline(config, closing).min(Instant::now() + config.idle_timeout);
+        let deadline = activity.deadline(timeouts, closing).min(Instant::now() + timeouts.idle_timeout);
         tokio::select! {
             biased;
             _client_left_or_broke_the_protocol = connection.as_mut() => return,
@@ -283,7 +304,7 @@ async fn supervise(
             }
             () = sleep_until(deadline) => {
                 let now = Instant::now();
-                if activity.deadline(config, closing) > now {
+                if activity.deadline(timeouts, closing) > now {
                     continue;
                 }
                 if closing.is_some() || !activity.is_idle() {

@@ -1,6 +1,8 @@
 //! Where a receiver listens, and what its answers wait for.
 
+use crate::connections::browsers::Cors;
 use crate::pipeline::Ack;
+use crate::sizes;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -29,4 +31,20 @@ fn loopback<const PORT: u16>() -> SocketAddr {
 pub type GrpcConfig = ListenerConfig<4317>;
 
 /// OTLP over HTTP and captured calls.
-pub type HttpConfig = ListenerConfig<4318>;
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HttpConfig {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// What an answer waits for: `durable`, `stored` or `memory`.
+    pub ack: Ack,
+    /// Which web pages may send.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub cors: Cors,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: loopback::<4318>(), ack: Ack::default(), cors: Cors::default() }
+    }
+}

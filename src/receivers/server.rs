@@ -8,6 +8,7 @@ use super::otlp;
 use super::otlp::answer::{Code, failure};
 use super::otlp::receiver::OtlpReceiver;
 use crate::connections::Server;
+use crate::connections::browsers::{Browsers, guarded};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{StatusCode, Uri};
@@ -23,9 +24,10 @@ pub async fn serve(
     server: Server,
     otlp: Arc<OtlpReceiver>,
     chat: Arc<ChatReceiver>,
+    browsers: Browsers,
     shutdown: CancellationToken,
 ) {
-    server.serve(listener, router(otlp, chat), shutdown).await;
+    server.serve(listener, guarded(router(otlp, chat), browsers), shutdown).await;
 }
 
 fn router(otlp: Arc<OtlpReceiver>, chat: Arc<ChatReceiver>) -> Router {

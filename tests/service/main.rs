@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod bounds;
+mod browsers;
 mod chat;
 mod chat_clients;
 mod chat_shapes;

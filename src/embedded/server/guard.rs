@@ -1,47 +1,13 @@
-//! Who may ask: this machine only, never a web page, and whoever knows the password if there is one.
-
-use std::net::IpAddr;
+//! Who may ask beside web pages (`connections/browsers.rs`): whoever knows the password, if there is one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use subtle::ConstantTimeEq as _;
 
 use crate::embedded::server::headers;
 use crate::embedded::wire::errors::QueryError;
 use crate::sql::code;
-
-/// Refuses requests that come through a foreign name (DNS rebinding) or from a foreign page; says why.
-///
-/// `any_host` is for a server bound wider than loopback, where the password guards instead.
-pub(crate) fn check_origin(headers: &HeaderMap, any_host: bool) -> Result<(), &'static str> {
-    let host = headers::text_or_empty(headers, header::HOST);
-    if !any_host && !is_loopback(host) {
-        return Err("the Host of this request is not a loopback name: this server answers its own machine only\n");
-    }
-    if let Some(origin) = headers.get(header::ORIGIN) {
-        let same = origin.to_str().is_ok_and(|origin| origin.strip_prefix("http://") == Some(host));
-        if !same {
-            return Err("requests from web pages of another origin are refused\n");
-        }
-    }
-    match headers.get("sec-fetch-site").map(|value| value.as_bytes()) {
-        None | Some(b"none" | b"same-origin") => Ok(()),
-        Some(_) => Err("requests from web pages of another site are refused\n"),
-    }
-}
-
-/// Whether `host`, with or without a port, names this machine's loopback.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((address, port)) if port.is_empty() || port.starts_with(':') => address,
-            _ => return false,
-        },
-        None => host.split_once(':').map_or(host, |(name, _port)| name),
-    };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
 
 /// The one user of the engine.
 pub(crate) const DEFAULT_USER: &str = "default";
@@ -131,43 +97,6 @@ mod tests {
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value))).collect()
-    }
-
-    #[test]
-    fn only_loopback_names_are_answered() {
-        for host in ["localhost", "LOCALHOST:8123", "127.0.0.1", "127.8.9.1:1", "[::1]:8123", "[::1]"] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in [
-            "",
-            "example.com",
-            "localhost.example.com",
-            "127.0.0.1.nip.io:8123",
-            "10.0.0.1",
-            "[::2]",
-            "[::1]x",
-            "0.0.0.0",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
-    }
-
-    #[test]
-    fn a_web_page_is_refused() {
-        let ask = |pairs: &[(&'static str, &'static str)]| check_origin(&headers(pairs), false).is_ok();
-        assert!(ask(&[("host", "localhost:8123")]));
-        assert!(ask(&[
-            ("host", "localhost:8123"),
-            ("origin", "http://localhost:8123"),
-            ("sec-fetch-site", "same-origin")
-        ]));
-        assert!(!ask(&[("host", "localhost:8123"), ("origin", "http://example.com")]));
-        assert!(!ask(&[("host", "localhost:8123"), ("origin", "http://localhost:3000")]));
-        assert!(!ask(&[("host", "localhost:8123"), ("origin", "null")]));
-        assert!(!ask(&[("host", "localhost:8123"), ("sec-fetch-site", "cross-site")]));
-        assert!(!ask(&[("host", "localhost:8123"), ("sec-fetch-site", "same-site")]));
-        assert!(!ask(&[("host", "evil.example:8123")]));
-        assert!(check_origin(&headers(&[("host", "db.internal:8123")]), true).is_ok());
     }
 
     #[test]

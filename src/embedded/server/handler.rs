@@ -10,6 +10,7 @@ use super::guard::{self, DEFAULT_USER};
 use super::headers;
 use super::request::QueryRequest;
 use super::respond::{self, AnswerBody, ResponseEncoding, ResponseMeta};
+use crate::connections::browsers::{Browsers, Verdict};
 use crate::embedded::engine::capacity::{Capacity, Reservation};
 use crate::embedded::engine::job::Setup;
 use crate::embedded::engine::run::Runner;
@@ -42,16 +43,18 @@ pub(crate) struct Handler {
     pub(crate) password: Option<String>,
     /// What only Millrace itself knows.
     pub(crate) own_secret: Option<String>,
-    /// Bound wider than loopback: the password guards, not the Host.
-    pub(crate) any_host: bool,
+    /// Bound wider than loopback, the password guards, not the Host.
+    pub(crate) browsers: Browsers,
 }
 
 impl Handler {
     /// Answers one request; never fails, an error is an answer too. When it is dropped, its query is stopped.
     pub(crate) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<AnswerBody> {
         let (parts, incoming) = request.into_parts();
-        if let Err(why) = guard::check_origin(&parts.headers, self.any_host) {
-            return respond::text(StatusCode::FORBIDDEN, why);
+        // whatever the method, a statement is a question
+        match self.browsers.judge(&Method::GET, &parts.uri, &parts.headers) {
+            Verdict::Refuse(why) => return respond::text(StatusCode::FORBIDDEN, format!("{why}\n")),
+            Verdict::Pass | Verdict::PassFrom(_) | Verdict::Preflight(_) => {}
         }
         match parts.uri.path() {
             "/" | "/query" => {}

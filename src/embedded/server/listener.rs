@@ -15,6 +15,7 @@ use rustix::process::umask;
 use tokio::sync::oneshot;
 
 use crate::bounds::ENGINE_MEMORY_MIN;
+use crate::connections::browsers::{Browsers, Hosts};
 use crate::connections::{self, Pool};
 use tokio_util::sync::CancellationToken;
 
@@ -190,7 +191,7 @@ async fn serve(
         capacity: Capacity::new(config.queries_max, OWN_QUERIES_MAX),
         password: config.password.clone(),
         own_secret: config.own_secret.clone(),
-        any_host: !config.listen.ip().is_loopback(),
+        browsers: Browsers::none_allowed(if config.listen.ip().is_loopback() { Hosts::Loopback } else { Hosts::Any }),
     });
     on_bound(address);
     tracing::info!(%address, version = handler.info.version, "embedded clickhouse answers");

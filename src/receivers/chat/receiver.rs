@@ -129,10 +129,6 @@ impl ChatReceiver {
         unusable_header(headers).map_or(Ok(()), Err)?;
         let ack = ack_wanted(headers, self.ack)
             .map_err(|_| invalid_parameter(&["header", ACK_HEADER], "must be memory, durable or stored"))?;
-        if is_from_another_site(headers) {
-            let message = "a web page of another site may not write here; send it from a server";
-            return Err(error_detail(StatusCode::FORBIDDEN, message).into());
-        }
         Ok((workspace, ack))
     }
 
@@ -226,11 +222,6 @@ impl ChatReceiver {
             error.status() == StatusCode::SERVICE_UNAVAILABLE,
         );
     }
-}
-
-/// Any web page that a browser shows could post to this machine. Source: Fetch Metadata Request Headers, W3C.
-fn is_from_another_site(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site")
 }
 
 /// A header that cannot be honoured is refused rather than ignored: the sender relies on it.
