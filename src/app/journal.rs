@@ -45,6 +45,7 @@ pub(super) fn open(config: &Config, metrics: &Metrics) -> anyhow::Result<(Openin
         now,
         boot: std::fs::read_to_string(BOOT_ID_FILE).ok().map(|id| id.trim().to_owned()),
         prepare_ahead: true,
+        clickhouse_is_here: config.clickhouse.is_here(),
     };
     let journal = Unread::new(options, Arc::new(folder), metrics.clone())?;
     Ok((Opening { journal, dedup, spans_max, now }, is_new))

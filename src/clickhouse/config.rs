@@ -5,6 +5,7 @@ use crate::secret::Secret;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::IpAddr;
 
 /// Where ClickHouse is, and the credentials.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,18 @@ impl Config {
         let replica_path = self.replica_path.clone();
         self.cluster.clone().map(|name| Cluster { name, replica_path })
     }
+
+    /// Whether all of it is known to be on this machine: the embedded one, or addresses of this machine alone.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.url.as_ref().is_none_or(|urls| urls.iter().all(is_of_this_machine))
+    }
+}
+
+fn is_of_this_machine(url: &str) -> bool {
+    let Ok(url) = url.parse::<http::Uri>() else { return false };
+    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// Addresses of the HTTP interfaces of one ClickHouse: a text, with commas between several, or a list of texts. There is at least
@@ -189,5 +202,23 @@ impl From<Database> for String {
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_this_machine_is_told_from_another() {
+        let is_here = |url: Option<&str>| Config { url: url.map(Urls::from), ..Config::default() }.is_here();
+        assert!(is_here(None), "the embedded one");
+        for here in ["http://127.0.0.1:8123", "http://localhost:8123", "http://[::1]:8123,http://127.0.0.2:8124"] {
+            assert!(is_here(Some(here)), "{here}");
+        }
+        for elsewhere in ["http://clickhouse:8123", "http://10.0.0.1:8123", "http://localhost:1,http://ch:1", "", "x y"]
+        {
+            assert!(!is_here(Some(elsewhere)), "{elsewhere}");
+        }
     }
 }

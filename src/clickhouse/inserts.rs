@@ -55,6 +55,8 @@ pub struct Target<'c> {
 pub trait Pieces: Send + Sync + 'static {
     /// Bytes of all of them together.
     fn bytes(&self) -> usize;
+    /// What they have as LZ4, about.
+    fn lz4_bytes(&self) -> usize;
     /// Whether reading blocks the thread.
     fn blocks(&self) -> bool;
     /// At most so many bytes from a place on.
@@ -66,6 +68,10 @@ pub trait Pieces: Send + Sync + 'static {
 
 impl Pieces for Bytes {
     fn bytes(&self) -> usize {
+        self.len()
+    }
+
+    fn lz4_bytes(&self) -> usize {
         self.len()
     }
 
@@ -151,7 +157,7 @@ impl Client {
             insert = insert.with_setting(*name, *value);
         }
         let bytes = frames.bytes();
-        if bytes < INDEXED_BYTES_MIN {
+        if frames.lz4_bytes() < INDEXED_BYTES_MIN {
             insert = insert.with_setting("materialize_skip_indexes_on_insert", "0");
         }
         let mut sent = 0;

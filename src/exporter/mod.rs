@@ -381,6 +381,10 @@ impl Pieces for Frames {
         Self::bytes(self)
     }
 
+    fn lz4_bytes(&self) -> usize {
+        Self::lz4_bytes(self)
+    }
+
     fn blocks(&self) -> bool {
         self.are_in_file()
     }

@@ -13,7 +13,7 @@ use super::records::Record;
 use super::sealed::{Held, MemoryRecords};
 use super::segment_file::Place;
 use crate::columns::native::encode::cut;
-use crate::columns::native::frames::Compressor;
+use crate::columns::native::frames::{Compressor, Method};
 use crate::columns::{Group, Table};
 use crate::ids::{ReportKey, SegmentId};
 use crate::numbers::to_u64;
@@ -71,6 +71,30 @@ pub(super) struct Scratch {
     /// All frames of the commit.
     pub(super) frames: Vec<u8>,
     compressor: Compressor,
+}
+
+/// Which blocks of a commit are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compressed {
+    All,
+    /// Those of rows that have fewer bytes than [`LARGE_ROW_BYTES`] on average.
+    SmallRows,
+    None,
+}
+
+/// Rows of so many bytes have texts of people and models in them, which LZ4 makes half as long, and takes most of what such a row costs
+/// for it. Others consist of what repeats: LZ4 makes a seventh of them in no time. Measured: docs/performance.md.
+const LARGE_ROW_BYTES: usize = 2 << 10;
+
+impl Compressed {
+    fn method(self, content_bytes: usize, rows: usize) -> Method {
+        let is_large = content_bytes >= rows.saturating_mul(LARGE_ROW_BYTES);
+        match self {
+            Self::All => Method::Lz4,
+            Self::SmallRows if !is_large => Method::Lz4,
+            Self::SmallRows | Self::None => Method::None,
+        }
+    }
 }
 
 /// What a commit was encoded to.
@@ -252,7 +276,13 @@ impl SegmentStats {
 
 impl Scratch {
     /// Encodes the rows into `frames`, block by block, each with its record if there are `keys`.
-    pub(super) fn encode(&mut self, groups: &[&impl Group], id: SegmentId, keys: Option<KeysOfCommit<'_>>) -> Encoded {
+    pub(super) fn encode(
+        &mut self,
+        groups: &[&impl Group],
+        id: SegmentId,
+        compressed: Compressed,
+        keys: Option<KeysOfCommit<'_>>,
+    ) -> Encoded {
         self.frames.clear();
         let mut encoded = Encoded { rows: 0, content_bytes: 0 };
         let mut keys_left = keys.map_or(&[][..], |keys| keys.keys);
@@ -260,7 +290,8 @@ impl Scratch {
             let block = rows.encode(id, &mut self.block);
             encoded.content_bytes += block.content().bytes().len();
             encoded.rows += block.rows();
-            self.compressor.append(block.content(), &mut self.frames);
+            let method = compressed.method(block.content().bytes().len(), block.rows());
+            self.compressor.append(block.content(), method, &mut self.frames);
             if let Some(keys) = keys.filter(|keys| !keys.keys.is_empty()) {
                 let (of_block, rest) = keys_left.split_at(block.rows());
                 KeysOfCommit { keys: of_block, ..keys }.record(&mut self.frames);

@@ -15,11 +15,31 @@ pub struct Config {
     pub segment_rows: usize,
     /// A segment is sealed when it has this many bytes before compression.
     pub segment_bytes: ByteSize,
+    /// How rows are compressed in the journal, and on their way to ClickHouse.
+    pub compression: Compression,
+}
+
+/// How rows are compressed in the journal, and on their way to ClickHouse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Large rows are not while ClickHouse is on this machine and keeps up; all others are.
+    #[default]
+    Auto,
+    /// All rows are.
+    Lz4,
+    /// No rows are.
+    None,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_bytes: None, segment_rows: 100_000, segment_bytes: ByteSize::mib(32) }
+        Self {
+            max_bytes: None,
+            segment_rows: 100_000,
+            segment_bytes: ByteSize::mib(32),
+            compression: Compression::default(),
+        }
     }
 }
 
@@ -44,6 +64,8 @@ pub struct Options {
     pub boot: Option<String>,
     /// Make the next segment's file in a thread while the present one is written.
     pub prepare_ahead: bool,
+    /// ClickHouse is on this machine, so that bytes on the way to it cost little.
+    pub clickhouse_is_here: bool,
 }
 
 impl Options {

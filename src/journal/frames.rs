@@ -14,6 +14,9 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+/// How many times as long prose is as LZ4 has it.
+const TEXT_BY_LZ4: usize = 2;
+
 /// The frames of a segment.
 #[derive(Debug, Clone)]
 pub struct Frames(Source);
@@ -30,6 +33,8 @@ struct InFile {
     /// Not empty.
     places: Vec<Place>,
     content_bytes: usize,
+    /// What the frames would have as LZ4, about.
+    lz4_bytes: usize,
 }
 
 /// Where one frame is.
@@ -57,12 +62,14 @@ impl Frames {
     pub(super) fn checked(file: Arc<dyn Readable>, file_bytes: u64, begin: usize) -> io::Result<Option<Self>> {
         let mut parts = Parts::new(&*file, file_bytes);
         let (mut at, mut end) = (to_u64(begin), 0_usize);
-        let (mut places, mut content_bytes) = (Vec::new(), 0_usize);
+        let (mut places, mut content_bytes, mut lz4_bytes) = (Vec::new(), 0_usize, 0_usize);
         while at != file_bytes {
             let Some(claimed) = parts.get(at, FRAME_HEADER_BYTES)?.and_then(shape_of) else { return Ok(None) };
             let Some(Ok(Some(shape))) = parts.get(at, claimed.frame_bytes)?.map(check_frame) else { return Ok(None) };
             end = end.saturating_add(shape.frame_bytes);
             content_bytes = content_bytes.saturating_add(shape.content_bytes);
+            let is_compressed = shape.frame_bytes < shape.content_bytes;
+            lz4_bytes += if is_compressed { shape.frame_bytes } else { shape.content_bytes / TEXT_BY_LZ4 };
             places.push(Place { at, end });
             at = at.saturating_add(to_u64(shape.frame_bytes));
             let record_bytes = parts.record_at(at)?.map_or(0, |(_, length)| length);
@@ -70,7 +77,7 @@ impl Frames {
         }
         drop(parts);
         let is_something = !places.is_empty();
-        Ok(is_something.then(|| Self(Source::File(Arc::new(InFile { file, places, content_bytes })))))
+        Ok(is_something.then(|| Self(Source::File(Arc::new(InFile { file, places, content_bytes, lz4_bytes })))))
     }
 
     /// Bytes of all of them together.
@@ -79,6 +86,15 @@ impl Frames {
         match &self.0 {
             Source::Memory(frames) => frames.len(),
             Source::File(frames) => frames.bytes(),
+        }
+    }
+
+    /// What they would have as LZ4, about, if some of them are not compressed.
+    #[must_use]
+    pub fn lz4_bytes(&self) -> usize {
+        match &self.0 {
+            Source::Memory(frames) => frames.len(),
+            Source::File(frames) => frames.lz4_bytes,
         }
     }
 
@@ -175,7 +191,7 @@ mod tests {
         }
 
         fn read_all(&self) -> io::Result<Vec<u8>> {
-            unimplemented!("the file is read in pieces")
+            unreachable!("the file is read in pieces")
         }
 
         fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
@@ -241,7 +257,7 @@ mod tests {
         let Frames(Source::File(whole)) = checked(file.clone()).unwrap() else { panic!("it is in a file") };
         let places = whole.places.iter().map(|place| Place { at: place.at, end: place.end }).collect();
         let cut = Arc::new(Bytes(file[..file.len() / 2].to_vec()));
-        let frames = Frames(Source::File(Arc::new(InFile { file: cut, places, content_bytes: 0 })));
+        let frames = Frames(Source::File(Arc::new(InFile { file: cut, places, content_bytes: 0, lz4_bytes: 0 })));
         assert_eq!(frames.all().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -69,7 +69,7 @@ mod writer;
 
 pub use aside::{Aside, Asides, Reason};
 pub use backlog::Backlog;
-pub use config::{Config, Options};
+pub use config::{Compression, Config, Options};
 pub use dead_letters::{DeadLetter, DeadLetterReason, DeadLetters};
 pub use disk::{Appendable, Disk, Entry, FileId, Folder, MachineDisk, Overwritable, Readable};
 pub use error::{CommitError, Full, Gone, OpenError};

@@ -1,8 +1,8 @@
 //! Commit and seal: rows become blocks of the active segment, which is handed to the exporter when it is full or old enough.
 
-use super::active::{ActiveSegment, KeysOfCommit, MemorySegment, PreparedFile, Scratch};
+use super::active::{ActiveSegment, Compressed, KeysOfCommit, MemorySegment, PreparedFile, Scratch};
 use super::backlog::Backlog;
-use super::config::Options;
+use super::config::{Compression, Config, Options};
 use super::disk::Folder;
 use super::error::{CommitError, Full};
 use super::format::{FileName, FileState};
@@ -28,6 +28,9 @@ pub(super) const FREE_BYTES_MIN: u64 = 32 << 20;
 /// Without `journal.max_bytes`: this, or the share below of what is free, whichever is less.
 const MAX_BYTES_DEFAULT: u64 = 10 << 30;
 const FREE_SHARE_PERCENT: u64 = 80;
+
+/// While no more than so many full segments are open, waiting or being sent, ClickHouse keeps up: two of them are sent at once.
+const SEGMENTS_UNDER_WAY: usize = 4;
 
 /// Where rows are put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,8 +152,9 @@ impl Journal {
         keys: KeysOfCommit<'_>,
     ) -> Result<Committed, CommitError> {
         let table = table_of(groups);
+        let compressed = self.compressed();
         let active = self.begin_on_disk(table)?;
-        let encoded = scratch.encode(groups, active.file.id, Some(keys));
+        let encoded = scratch.encode(groups, active.file.id, compressed, Some(keys));
         if let Err(error) = active.write(&scratch.frames, encoded, groups, keys.accepted_at) {
             if matches!(error, CommitError::Gone(_)) {
                 // what was acknowledged before is sent as long as it is open; nothing more is added
@@ -169,9 +173,20 @@ impl Journal {
         Ok(committed)
     }
 
+    /// What is compressed of the next commit to disk.
+    fn compressed(&self) -> Compressed {
+        let Config { compression, segment_bytes: ByteSize(segment_bytes), .. } = self.options.config;
+        let keeps_up = || self.backlog.view().bytes <= to_u64(segment_bytes.saturating_mul(SEGMENTS_UNDER_WAY));
+        match compression {
+            Compression::Auto if self.options.clickhouse_is_here && keeps_up() => Compressed::SmallRows,
+            Compression::Auto | Compression::Lz4 => Compressed::All,
+            Compression::None => Compressed::None,
+        }
+    }
+
     fn commit_to_memory(&mut self, scratch: &mut Scratch, groups: &[&impl Group], keys: KeysOfCommit<'_>) -> Committed {
         let active = self.begin_in_memory(table_of(groups));
-        let encoded = scratch.encode(groups, active.id, None);
+        let encoded = scratch.encode(groups, active.id, Compressed::All, None);
         let frame_bytes = active.add(&scratch.frames, encoded, groups, keys);
         Committed { segment: active.id, frame_bytes }
     }

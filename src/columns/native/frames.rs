@@ -79,6 +79,15 @@ impl<'a> Content<'a> {
     }
 }
 
+/// How the content of a frame is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// By LZ4.
+    Lz4,
+    /// Not at all.
+    None,
+}
+
 /// Makes frames, in room that is kept from one to the next: what is compressed is written there first, as its length is not known
 /// before.
 #[derive(Debug, Default)]
@@ -87,8 +96,15 @@ pub struct Compressor {
 }
 
 impl Compressor {
-    /// Appends one LZ4 frame to `out`.
-    pub fn append(&mut self, content: Content<'_>, out: &mut Vec<u8>) {
+    /// Appends one frame to `out`.
+    pub fn append(&mut self, content: Content<'_>, method: Method, out: &mut Vec<u8>) {
+        match method {
+            Method::Lz4 => self.append_lz4(content, out),
+            Method::None => append_frame(METHOD_NONE, content.0, content, out),
+        }
+    }
+
+    fn append_lz4(&mut self, content: Content<'_>, out: &mut Vec<u8>) {
         let most = get_maximum_output_size(content.0.len());
         if self.room.len() < most {
             self.room.resize(most, 0);
@@ -96,14 +112,7 @@ impl Compressor {
         let compressed = lz4_flex::block::compress_into(content.0, &mut self.room)
             .expect("the crate documents that it needs no more room");
         let (data, _room) = self.room.split_at(compressed);
-        let start = out.len();
-        out.reserve(FRAME_HEADER_BYTES + compressed);
-        out.extend_from_slice(&[0; CHECKSUM_BYTES]);
-        out.extend_from_slice(&sizes_field(METHOD_LZ4, compressed, content.0.len()));
-        out.extend_from_slice(data);
-        let (_before, frame) = out.split_at_mut(start);
-        let (checksum_field, checked) = frame.split_at_mut(CHECKSUM_BYTES);
-        checksum_field.copy_from_slice(&checksum(checked));
+        append_frame(METHOD_LZ4, data, content, out);
     }
 
     /// Gives the room back if it is larger than this.
@@ -114,15 +123,27 @@ impl Compressor {
     }
 }
 
+/// Appends a frame of these data.
+fn append_frame(method: u8, data: &[u8], content: Content<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.reserve(FRAME_HEADER_BYTES + data.len());
+    out.extend_from_slice(&[0; CHECKSUM_BYTES]);
+    out.extend_from_slice(&sizes_field(method, data.len(), content.0.len()));
+    out.extend_from_slice(data);
+    let (_before, frame) = out.split_at_mut(start);
+    let (checksum_field, checked) = frame.split_at_mut(CHECKSUM_BYTES);
+    checksum_field.copy_from_slice(&checksum(checked));
+}
+
 /// Appends one LZ4 frame to `out`.
 pub fn compress_frame(content: Content<'_>, out: &mut Vec<u8>) {
-    Compressor::default().append(content, out);
+    Compressor::default().append(content, Method::Lz4, out);
 }
 
 /// Appends what [`Content::pieces`] makes of `bytes`, in a frame each.
 pub fn compress_pieces(bytes: &[u8], out: &mut Vec<u8>) {
     let mut compressor = Compressor::default();
-    Content::pieces(bytes).for_each(|content| compressor.append(content, out));
+    Content::pieces(bytes).for_each(|content| compressor.append(content, Method::Lz4, out));
 }
 
 /// Where a frame ends and how large its content is.
@@ -322,11 +343,14 @@ mod tests {
     fn a_frame_comes_back_as_it_went_in() {
         for content in [b"a", &[7; 100_000][..], b"0123456789abcdef0123456789abcdef"] {
             let mut frame = b"before".to_vec();
-            compress_frame(Content::new(content).unwrap(), &mut frame);
-            let frame = frame.split_off(6);
-            let mut out = Vec::new();
-            assert_eq!(decompress_frame(&frame, &mut out), Ok(Some(frame.len())));
-            assert_eq!(out, content);
+            for method in [Method::Lz4, Method::None] {
+                frame.truncate(6);
+                Compressor::default().append(Content::new(content).unwrap(), method, &mut frame);
+                let (_, frame) = frame.split_at(6);
+                let mut out = Vec::new();
+                assert_eq!(decompress_frame(frame, &mut out), Ok(Some(frame.len())));
+                assert_eq!(out, content, "{method:?}");
+            }
         }
     }
 

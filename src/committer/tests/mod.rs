@@ -47,6 +47,7 @@ fn options() -> Options {
         now: now(),
         boot: Some("boot".to_owned()),
         prepare_ahead: false,
+        clickhouse_is_here: false,
     }
 }
 

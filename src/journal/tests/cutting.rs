@@ -4,7 +4,9 @@ use super::*;
 use crate::bounds::{BLOCK_BYTES, BLOCK_BYTES_MAX, FRAME_BYTES_MAX};
 use crate::columns::{MapRow, SpanScalars};
 use crate::journal::active::{BUFFER_KEPT_BYTES, Scratch};
+use crate::journal::config::Compression;
 use crate::journal::testing::{Fault, Op, ids};
+use crate::sizes::ByteSize;
 
 /// Rows with these numbers, each so large.
 fn group_of_large(numbers: std::ops::RangeInclusive<u64>, bytes: usize) -> RowGroup {
@@ -68,4 +70,32 @@ fn buffers_that_a_large_commit_needed_are_given_back() {
         let Scratch { block, frames, .. } = &journal.scratch;
         assert!(block.capacity() <= BUFFER_KEPT_BYTES && frames.capacity() <= BUFFER_KEPT_BYTES);
     }
+}
+
+#[test]
+fn large_rows_are_not_compressed_while_clickhouse_is_on_this_machine_and_keeps_up() {
+    const ROWS: usize = 256 << 10;
+    let (large, small) = (group_of_large(1..=4, ROWS / 4), group(&[5, 6, 7]));
+    let written = |compression, is_here: bool, waiting: usize, rows: &RowGroup| {
+        let config = Config { compression, segment_bytes: ByteSize(ROWS / 3), ..options(1).config };
+        let options = Options { config, clickhouse_is_here: is_here, ..options(1) };
+        let mut journal = open(&SimDisk::default(), options).unwrap().journal;
+        for _ in 0..waiting {
+            journal.commit(Lane::Disk, &[&large], &[], at(100)).unwrap();
+            journal.seal(Lane::Disk, SPANS);
+        }
+        let bytes = journal.commit(Lane::Disk, &[rows], &[], at(100)).unwrap().frame_bytes;
+        let mut table = Table::default();
+        drain(&mut journal, &mut table);
+        assert_eq!(table.rows.len(), 4 * waiting + rows.rows(), "all of them are sent");
+        bytes
+    };
+    assert!(written(Compression::Auto, true, 0, &large) > ROWS);
+    assert!(written(Compression::Auto, true, 1, &large) > ROWS);
+    assert!(written(Compression::Auto, true, 2, &large) < ROWS / 10, "two of them wait");
+    assert!(written(Compression::Auto, false, 0, &large) < ROWS / 10);
+    assert!(written(Compression::Lz4, true, 0, &large) < ROWS / 10);
+    assert!(written(Compression::None, false, 2, &large) > ROWS);
+    let of_small = [Compression::Auto, Compression::Lz4, Compression::None].map(|how| written(how, true, 0, &small));
+    assert!(of_small[0] == of_small[1] && of_small[1] < of_small[2], "{of_small:?}");
 }

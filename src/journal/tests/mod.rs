@@ -39,6 +39,7 @@ fn options(opening: u64) -> Options {
         now: at(opening),
         boot: Some("the first".to_owned()),
         prepare_ahead: false,
+        clickhouse_is_here: false,
     }
 }
 
