@@ -117,6 +117,30 @@ record-dialects: test-tools $(LITELLM) ## records tests/fixtures/dialects anew; 
 	  $$python/bin/python tests/clients/dialects.py record $$dialect tests/fixtures/dialects/$$dialect.binpb; \
 	done
 
+# Frameworks that run the agent themselves: each has a virtual environment of its own, 4 GB together. `make test` replays what
+# they sent once.
+FRAMEWORKS ?= $(shell $(PYTHON) tests/clients/dialects_frameworks.py list)
+FRAMEWORK_VENVS = $(sort $(foreach name,$(FRAMEWORKS),$(shell $(PYTHON) tests/clients/dialects_frameworks.py venv $(name))))
+$(TOOLS)/venv-%/.installed: tests/clients/frameworks/requirements-%.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+.PHONY: frameworks
+frameworks: ## installs the frameworks; FRAMEWORKS="langsmith strands" those alone
+	for venv in $(FRAMEWORK_VENVS); do $(MAKE) --no-print-directory $(TOOLS)/venv-$$venv/.installed; done
+
+.PHONY: test-frameworks
+test-frameworks: test-tools frameworks ## installs the frameworks and checks that their calls are counted as their recordings are
+	$(CARGO) test --locked --features frameworks --test service frameworks::
+
+.PHONY: record-frameworks
+record-frameworks: frameworks ## records what frameworks send anew; FRAMEWORKS="langsmith strands" records those
+	for framework in $(FRAMEWORKS); do \
+	  python=$(TOOLS)/venv-$$($(PYTHON) tests/clients/dialects_frameworks.py venv $$framework)/bin/python; \
+	  $$python tests/clients/dialects_frameworks.py record $$framework tests/fixtures/dialects/$$framework.binpb; \
+	done
+
 .PHONY: fmt
 fmt: ## formats the sources
 	$(CARGO) fmt --all

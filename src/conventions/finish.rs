@@ -2,7 +2,7 @@
 
 use super::keys::{Family, Slot};
 use super::slots::Slots;
-use super::sources;
+use super::{sources, usage};
 use crate::conventions::read_json;
 use crate::genai::call::Text;
 use crate::genai::finish_reason::{self, COUNT_MAX};
@@ -13,7 +13,17 @@ pub(crate) fn of<'a>(slots: &Slots<'a>) -> Vec<Text<'a>> {
     let listed = sources::FINISH_REASONS.iter().filter_map(|slot| slots.get(*slot)).map(list);
     let mut listed = listed.chain(std::iter::once_with(|| of_completions(slots)));
     let first = listed.find(|reasons| !reasons.is_empty());
-    first.unwrap_or_else(|| slots.get(Slot::AiFinishReason).map(Text::Borrowed).into_iter().collect())
+    first.unwrap_or_else(|| {
+        let of_ai_sdk = slots.get(Slot::AiFinishReason).map(Text::Borrowed);
+        of_ai_sdk.or_else(|| of_haystack(slots)).into_iter().collect()
+    })
+}
+
+/// Haystack has it beside the reply.
+fn of_haystack<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
+    let output = usage::haystack_output(slots)?;
+    let reason = usage::haystack_meta(output.root())?.get("finish_reason")?.filled_str()?;
+    Some(Text::Owned(reason.into_owned()))
 }
 
 /// `gen_ai.completion.{i}.finish_reason`, by number.

@@ -63,6 +63,7 @@ keys! {
         GenkitName = "genkit:name";
         HaystackComponentType = "haystack.component.type";
         SpringAiKind = "spring.ai.kind";
+        HaystackMaxSteps = "haystack.agent.max_steps";
         // Claude Code: what its flat keys are of, see `agents.rs`
         SpanType = "span.type";
         // Codex: the turn of an agent
@@ -132,6 +133,7 @@ keys! {
         TraceloopUserId = "traceloop.association.properties.user_id";
         GenAiUserId = "gen_ai.user.id";
         LmnrUserId = "lmnr.association.properties.user_id";
+        LangsmithUserId = "langsmith.metadata.user_id";
         UserEmail = "user.email";
         UserName = "user.name";
         UserAccountId = "user.account_id";
@@ -163,6 +165,7 @@ keys! {
         MlflowUsageOutput = "mlflow.chat.tokenUsage.output_tokens";
         MlflowUsageCacheRead = "mlflow.chat.tokenUsage.cache_read_input_tokens";
         LitellmUsage = "metadata.usage_object";
+        LangsmithUsage = "langsmith.metadata.usage_metadata";
 
         CacheRead = "gen_ai.usage.cache_read.input_tokens";
         CacheReadFlat = "gen_ai.usage.cache_read_input_tokens";
@@ -239,6 +242,7 @@ keys! {
         LlmStopReason = "llm.response.stop_reason";
         LlmFinish = "llm.finish_reason";
         AiFinishReason = "ai.response.finishReason";
+        LangfuseFinishReason = "langfuse.observation.metadata.finish_reason";
 
         Stream = "gen_ai.request.stream";
         IsStreaming = "gen_ai.is_streaming";
@@ -279,7 +283,8 @@ keys! {
         LangfuseStatusMessage = "langfuse.observation.status_message";
         ErrorMessage = "error.message";
 
-        InvocationParameters = "llm.invocation_parameters";
+        LangsmithTemperature = "langsmith.metadata.ls_temperature";
+        LangsmithMaxTokens = "langsmith.metadata.ls_max_tokens";
         LangfuseParameters = "langfuse.observation.model.parameters";
         LlmTemperature = "llm.temperature";
         LlmTopP = "llm.top_p";
@@ -314,6 +319,8 @@ keys! {
         GrpcStatusCode = "rpc.grpc.status_code";
     }
     Content {
+        // of the Responses API they hold the instructions
+        InvocationParameters = "llm.invocation_parameters";
         InputMessages = "gen_ai.input.messages";
         OutputMessages = "gen_ai.output.messages";
         SystemInstructions = "gen_ai.system_instructions";
@@ -355,6 +362,10 @@ keys! {
         GenkitOutput = "genkit:output";
         LmnrInput = "lmnr.span.input";
         LmnrOutput = "lmnr.span.output";
+        HaystackLlmInput = "haystack.agent.step.llm.input";
+        HaystackLlmOutput = "haystack.agent.step.llm.output";
+        HaystackInput = "haystack.component.input";
+        HaystackOutput = "haystack.component.output";
     }
 }
 
@@ -399,6 +410,15 @@ pub(super) const CONTENT: &[&str] = &[
     "llm.prompt_template.variables",
     "reranker.query",
     "embedding.text",
+    // OpenLLMetry's LangGraph
+    "gen_ai.task.input",
+    "gen_ai.task.output",
+    // OpenInference's CrewAI and smolagents
+    "crew_agents",
+    "crew_tasks",
+    "crew_inputs",
+    "flow_inputs",
+    "smolagents.task",
     // Claude Code
     "tool_input",
     "tool_parameters",

@@ -117,7 +117,7 @@ fn is_head(head: u32) -> bool {
         }};
     }
     any_of!(
-        b"gen_" b"gcp." b"llm." b"lang" b"lite" b"ai.o" b"ai.m" b"ai.r" b"ai.t" b"ai.u" b"ai.s" b"ai.p" b"ai.v" b"ai.e" b"agen" b"all_" b"sess" b"user" b"endu" b"erro" b"exce" b"embe" b"even" b"tool" b"trac" b"open" b"oper" b"outp" b"inpu" b"mill" b"mlfl" b"mcp." b"meta" b"mode" b"pyda" b"fina" b"rera" b"retr" b"requ" b"resp" b"thre" b"mast" b"opik" b"span" b"code" b"copi" b"gith" b"syst" b"new_" b"full" b"lmnr" b"genk" b"hays" b"lk.f" b"lk.p" b"lk.r" b"lk.u" b"lk.i" b"lk.c" b"spri"
+        b"gen_" b"gcp." b"llm." b"lang" b"lite" b"ai.o" b"ai.m" b"ai.r" b"ai.t" b"ai.u" b"ai.s" b"ai.p" b"ai.v" b"ai.e" b"agen" b"all_" b"sess" b"user" b"endu" b"erro" b"exce" b"embe" b"even" b"tool" b"trac" b"open" b"oper" b"outp" b"inpu" b"mill" b"mlfl" b"mcp." b"meta" b"mode" b"pyda" b"fina" b"rera" b"retr" b"requ" b"resp" b"thre" b"mast" b"opik" b"span" b"code" b"copi" b"gith" b"syst" b"new_" b"full" b"lmnr" b"genk" b"hays" b"lk.f" b"lk.p" b"lk.r" b"lk.u" b"lk.i" b"lk.c" b"spri" b"crew" b"flow" b"smol"
     )
 }
 

@@ -12,12 +12,16 @@ use std::borrow::Cow;
 pub(crate) struct Known<'s> {
     /// The name of the span's scope.
     pub(crate) scope_name: &'s [u8],
+    /// The name of the span.
+    pub(crate) name: &'s [u8],
     /// A model and its token counts are known.
     pub(crate) has_model_and_usage: bool,
     /// An agent or a workflow is named.
     pub(crate) is_agent: bool,
 }
 
+/// A prompt is put together, and no model is called.
+const PROMPT: &str = "prompt";
 /// Spring AI's operation of what is no model's.
 const FRAMEWORK: &str = "framework";
 
@@ -26,12 +30,19 @@ type Rule = fn(&str) -> Option<&'static str>;
 
 /// The operation; empty when nothing says that the span is one of GenAI.
 pub(crate) fn of<'a>(slots: &Slots<'a>, known: &Known<'_>) -> Text<'a> {
+    // LangSmith calls a retriever `embeddings` and a prompt `chat`, and says beside it what they are
+    if let Some(name) = slots.get(Slot::LangsmithSpanKind).and_then(by_openinference) {
+        return own(name);
+    }
     // Spring AI calls all that is no model's operation so, and says what it is beside it
     if let Some(name) = slots.get(Slot::OperationName).filter(|name| *name != FRAMEWORK) {
         let is_litellm_chat = name == "completion" && known.scope_name.starts_with(b"litellm");
         return Cow::Borrowed(if is_litellm_chat { CHAT } else { operation::normalise(name) });
     }
-    let rules: [(Slot, Rule); 14] = [
+    if is_preparation(known) {
+        return own(PROMPT);
+    }
+    let rules: [(Slot, Rule); 13] = [
         (Slot::OpeninferenceSpanKind, by_openinference),
         (Slot::LangfuseObservationType, by_langfuse),
         (Slot::AiOperationId, by_ai_sdk),
@@ -41,7 +52,6 @@ pub(crate) fn of<'a>(slots: &Slots<'a>, known: &Known<'_>) -> Text<'a> {
         (Slot::MlflowSpanType, by_mlflow),
         (Slot::GenAiSpanKind, by_openinference),
         (Slot::LmnrSpanType, by_openinference),
-        (Slot::LangsmithSpanKind, by_openinference),
         (Slot::MastraSpanType, by_mastra),
         (Slot::GenkitSubtype, by_genkit),
         (Slot::HaystackComponentType, by_haystack),
@@ -60,6 +70,13 @@ pub(crate) fn of<'a>(slots: &Slots<'a>, known: &Known<'_>) -> Text<'a> {
         Some(_) if slots.has(Slot::OperationName) => return own(FRAMEWORK),
         _ => {}
     }
+    // Haystack's agent says by its keys alone what a step is
+    if slots.first(&[Slot::HaystackLlmInput, Slot::HaystackLlmOutput]).is_some() {
+        return own(CHAT);
+    }
+    if slots.has(Slot::HaystackMaxSteps) {
+        return own(INVOKE_AGENT);
+    }
     // Google ADK before it named operations
     if slots.has(Slot::VertexRequest) && known.scope_name == b"gcp.vertex.agent" {
         return own(CHAT);
@@ -68,6 +85,12 @@ pub(crate) fn of<'a>(slots: &Slots<'a>, known: &Known<'_>) -> Text<'a> {
     let has_both_sides = slots.has(Slot::InputTokens) && slots.has(Slot::OutputTokens);
     let is_call = known.has_model_and_usage || (has_both_sides && !known.is_agent);
     if is_call { own(CHAT) } else { Cow::default() }
+}
+
+/// OpenInference takes a method of LlamaIndex that only puts a request together for a call of the model.
+fn is_preparation(known: &Known<'_>) -> bool {
+    let method = known.name.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    known.scope_name == b"openinference.instrumentation.llama_index" && method.starts_with(b"_prepare_")
 }
 
 fn own<'a>(name: &'static str) -> Text<'a> {

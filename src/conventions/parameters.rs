@@ -24,6 +24,8 @@ const ATTRIBUTES_LAST: &[(Slot, &str)] = &[
     (Slot::AiPresencePenalty, "presence_penalty"),
     (Slot::AiStopSequences, "stop_sequences"),
     (Slot::AiSeed, "seed"),
+    (Slot::LangsmithTemperature, "temperature"),
+    (Slot::LangsmithMaxTokens, "max_tokens"),
     (Slot::LlmTemperature, "temperature"),
     (Slot::LlmTopP, "top_p"),
     (Slot::LlmTopK, "top_k"),

@@ -52,8 +52,12 @@ pub fn normalise<'a>(span: &SpanView<'a>) -> Call<'a> {
     call
 }
 
+/// Frameworks that give their own name as the provider's. Who answered is not known then, and the model gives its price.
+const FRAMEWORKS: [&str; 5] = ["autogen", "crewai", "langchain", "langgraph", "strands-agents"];
+
 fn provider_of<'a>(slots: &Slots<'a>) -> Text<'a> {
-    let Some(given) = slots.first_text(sources::PROVIDER) else { return Text::default() };
+    let mut given = sources::PROVIDER.iter().filter_map(|slot| slots.first_text(&[*slot]));
+    let Some(given) = given.find(|given| !FRAMEWORKS.contains(&&**given)) else { return Text::default() };
     match provider::normalise(&given) {
         Some(name) if name != given => Text::Owned(name.into_owned()),
         _ => given,
@@ -71,12 +75,20 @@ fn put_models<'a>(call: &mut Call<'a>, slots: &Slots<'a>, invocation: Option<Val
         .or_else(|| among_parameters.map(|model| Text::Owned(model.into_owned())))
         .or_else(|| slots.first_text(sources::MODEL))
         .or_else(|| genkit_model(slots));
+    let answered = answered.or_else(|| haystack_model(slots));
     if let Some(asked) = asked {
         call.request_model = asked;
     }
     if let Some(answered) = answered {
         call.response_model = answered;
     }
+}
+
+/// Haystack has the model that answered beside the reply.
+fn haystack_model<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
+    let output = usage::haystack_output(slots)?;
+    let model = usage::haystack_meta(output.root())?.get("model")?.filled_str()?;
+    Some(Text::Owned(model.into_owned()))
 }
 
 /// Genkit has the model as the name of the action, after its plugin: `googleai/gemini-2.5-flash`.
@@ -92,6 +104,7 @@ fn put_operation<'a>(call: &mut Call<'a>, slots: &Slots<'a>, span: &SpanView<'a>
     let has_usage = call.usage.input.or(call.usage.output).is_some();
     let known = Known {
         scope_name: span.scope_name,
+        name: span.name,
         has_model_and_usage: has_model && has_usage,
         is_agent: !(call.agent_name.is_empty() && call.workflow_name.is_empty()),
     };

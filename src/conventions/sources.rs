@@ -53,6 +53,7 @@ pub(crate) const USER_ID: &[Slot] = &[
     Slot::TraceloopUserId,
     Slot::GenAiUserId,
     Slot::LmnrUserId,
+    Slot::LangsmithUserId,
     // what names a person or an account without being an id
     Slot::UserEmail,
     Slot::UserAccountId,
@@ -182,8 +183,14 @@ pub(crate) const STREAMING: &[Slot] =
     &[Slot::Stream, Slot::IsStreaming, Slot::LlmIsStreaming, Slot::IsStream, Slot::LitellmStreaming];
 
 /// Why the model stopped, where it is an attribute of its own.
-pub(crate) const FINISH_REASONS: &[Slot] =
-    &[Slot::FinishReasons, Slot::FinishReason, Slot::LlmFinishReason, Slot::LlmStopReason, Slot::LlmFinish];
+pub(crate) const FINISH_REASONS: &[Slot] = &[
+    Slot::FinishReasons,
+    Slot::FinishReason,
+    Slot::LlmFinishReason,
+    Slot::LlmStopReason,
+    Slot::LlmFinish,
+    Slot::LangfuseFinishReason,
+];
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,8 @@ pub(crate) fn of(slots: &Slots<'_>) -> Usage {
         },
         ..Usage::default()
     };
-    let more = [langfuse, mlflow, litellm, ai_sdk, genkit].into_iter().filter_map(|more| more(slots));
+    let more =
+        [langfuse, mlflow, litellm, langsmith, ai_sdk, genkit, haystack].into_iter().filter_map(|more| more(slots));
     include(more.fold(own, Usage::or), slots.beside)
 }
 
@@ -36,10 +37,14 @@ fn include(usage: Usage, beside: Beside) -> Usage {
     Usage { input, output, ..usage }
 }
 
-/// Langfuse: `{"input":5,"input_cached_tokens":7,"output":3}`, of which each input is a part of its own.
+/// Langfuse: `{"input":5,"input_cached_tokens":7,"output":3}`, of which each input is a part of its own. Its wrapper of the
+/// OpenAI package passes the provider's usage on.
 fn langfuse(slots: &Slots<'_>) -> Option<Usage> {
     let document = slots.json(Slot::LangfuseUsage)?;
     let details = document.root();
+    if ["prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"].iter().any(|name| details.has(name)) {
+        return Some(Usage::read(details, ""));
+    }
     let sum = |prefix: &str| {
         let parts = details.members().filter(|(key, _)| key.str().is_some_and(|key| key.starts_with(prefix)));
         parts.filter_map(|(_, value)| number(value)).reduce(u64::saturating_add)
@@ -109,6 +114,44 @@ fn genkit(slots: &Slots<'_>) -> Option<Usage> {
         reasoning: count("thoughtsTokens"),
         ..Usage::default()
     })
+}
+
+/// LangSmith has the sums in attributes of their own, and their parts as LangChain counts them.
+/// Source: langchain-ai/langchain, `UsageMetadata`.
+fn langsmith(slots: &Slots<'_>) -> Option<Usage> {
+    let document = slots.json(Slot::LangsmithUsage)?;
+    let usage = document.root();
+    let part = |details: &str, name: &str| number(usage.get(details)?.get(name)?);
+    Some(Usage {
+        input: usage.get("input_tokens").and_then(number),
+        output: usage.get("output_tokens").and_then(number),
+        total: usage.get("total_tokens").and_then(number),
+        cache_read: part("input_token_details", "cache_read"),
+        cache_write: part("input_token_details", "cache_creation"),
+        cache_write_1h: part("input_token_details", "ephemeral_1h_input_tokens"),
+        reasoning: part("output_token_details", "reasoning"),
+        audio: Sides { input: part("input_token_details", "audio"), output: part("output_token_details", "audio") },
+        ..Usage::default()
+    })
+}
+
+/// Haystack: the provider's usage beside the first reply. Source: deepset-ai/haystack, `ChatMessage.meta`.
+fn haystack(slots: &Slots<'_>) -> Option<Usage> {
+    let output = haystack_output(slots)?;
+    Some(Usage::read(haystack_meta(output.root())?.get("usage")?, ""))
+}
+
+/// What a generator of Haystack answered.
+pub(crate) fn haystack_output<'a>(slots: &Slots<'a>) -> Option<Document<'a>> {
+    let slot = [Slot::HaystackLlmOutput, Slot::HaystackOutput].into_iter().find(|slot| slots.has(*slot))?;
+    slots.get(slot).filter(|text| text.contains("\"replies\""))?;
+    slots.json(slot)
+}
+
+/// What Haystack says of the first reply: model, finish reason and usage. Generators of texts have it in a list beside them.
+pub(crate) fn haystack_meta(output: Value<'_>) -> Option<Value<'_>> {
+    let of_reply = output.get("replies").and_then(|replies| replies.items().next()?.get("meta"));
+    of_reply.or_else(|| output.get("meta")?.items().next())
 }
 
 /// What the AI SDK passes on from the provider, if the word is in it.

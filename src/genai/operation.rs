@@ -40,7 +40,8 @@ pub(crate) fn normalise(name: &str) -> &str {
         // Gemini CLI, Mastra, LiveKit
         "tool_call" | "mcp_tool_call" | "function_tool" => EXECUTE_TOOL,
         "agent_run" | "agent_call" | "user_prompt" => INVOKE_AGENT,
-        "workflow_run" | "workflow_step" => INVOKE_WORKFLOW,
+        // Mastra; LangSmith; OpenLLMetry's LangGraph
+        "workflow_run" | "workflow_step" | "chain" | "execute_task" => INVOKE_WORKFLOW,
         // OpenAI Agents SDK
         "guardrail_check" => "guardrail",
         other => other,

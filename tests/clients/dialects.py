@@ -70,29 +70,54 @@ def whole(name, message, finish_reason, tokens):
     return frame(name, "chat.completion", [choice], usage=tokens, service_tier="default")
 
 
-def chunks(name, texts, tokens):
+def chunks(name, texts, calls, finish_reason, tokens):
     deltas = [{"role": "assistant", "content": ""}, *({"content": text} for text in texts)]
+    deltas += [{"tool_calls": [{"index": at, **call}]} for at, call in enumerate(calls)]
     choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None} for delta in deltas]
-    choices.append({"index": 0, "delta": {}, "logprobs": None, "finish_reason": "stop"})
+    choices.append({"index": 0, "delta": {}, "logprobs": None, "finish_reason": finish_reason})
     kind = "chat.completion.chunk"
     return [*(frame(name, kind, [choice], usage=None) for choice in choices), frame(name, kind, [], usage=tokens)]
 
 
+def answered(request, name, texts, calls, finish_reason, tokens):
+    if request.get("stream"):
+        return 200, chunks(name, texts, calls, finish_reason, tokens)
+    message = {"content": "".join(texts)} if texts else {"tool_calls": calls}
+    return 200, whole(name, message, finish_reason, tokens)
+
+
+def text_of(message):
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
 def respond(request):
-    """What the model says next in the conversation; a request that is not of it is refused."""
+    """What the model says next in the conversation; a request that is not of it is refused.
+
+    Frameworks put words of their own around a question or a result.
+    """
     last = request["messages"][-1]
-    content = last["content"]
-    if isinstance(content, list):
-        content = "".join(part["text"] for part in content)
-    match last["role"], content:
-        case "user", text if text == FIRST:
-            return 200, whole("call", {"tool_calls": [CALL]}, "tool_calls", usage(120, 42, 64, 24))
-        case "tool", text if text == RESULT:
-            return 200, whole("answer", {"content": ANSWER}, "stop", usage(180, 15, 128, 0))
-        case "user", text if text == SECOND and request.get("stream"):
-            return 200, chunks("stream", STREAMED, usage(210, 16, 192, 8))
+    text = text_of(last)
+    if RESULT in text:
+        return answered(request, "answer", *in_the_form_of(request, [ANSWER]), usage(180, 15, 128, 0))
+    if SECOND in text:
+        return answered(request, "stream", *in_the_form_of(request, STREAMED), usage(210, 16, 192, 8))
+    if FIRST in text and request.get("tools"):
+        return answered(request, "call", [], [CALL], "tool_calls", usage(120, 42, 64, 24))
+    if FIRST in text:
+        return answered(request, "answer", *in_the_form_of(request, [ANSWER]), usage(180, 15, 128, 0))
     message = f"not in the conversation: {last}"
     return 400, {"error": {"message": message, "type": "invalid_request_error", "code": "unexpected"}}
+
+
+def in_the_form_of(request, texts):
+    """An answer as the framework's prompt wants it: through a tool of smolagents, in a section of DSPy, or plain."""
+    if any(tool["function"]["name"] == "final_answer" for tool in request.get("tools", [])):
+        function = {"name": "final_answer", "arguments": json.dumps({"answer": "".join(texts)}, ensure_ascii=False)}
+        return [], [{"id": "call_final", "type": "function", "function": function}], "tool_calls"
+    if "[[ ## answer ## ]]" in text_of(request["messages"][0]):
+        return ["[[ ## answer ## ]]\n", *texts, "\n\n[[ ## completed ## ]]"], [], "stop"
+    return texts, [], "stop"
 
 
 # What is said after the first answer, as the OpenAI package wants it.

@@ -1,4 +1,4 @@
-"""A model server that runs here and speaks OpenAI's chat-completions and embeddings over HTTP.
+"""A model server that runs here and speaks OpenAI's chat-completions and embeddings over HTTP; other APIs in fake_apis.py.
 
 What it answers is up to a function `respond(request) -> (status, body)`: a JSON object, or a list of chunks, which are sent as
 server-sent events.
@@ -7,6 +7,8 @@ server-sent events.
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import fake_apis
 
 
 def start(respond):
@@ -24,7 +26,12 @@ class FakeOpenAI(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        status, body = self.answer_to(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        for ending, api in fake_apis.OTHER_APIS.items():
+            if self.path.partition("?")[0].endswith(ending):
+                status, body = self.answer_to(api.request(request))
+                return self.send_json(status, api.response(body, request) if status == 200 else body)
+        status, body = self.answer_to(request)
         if isinstance(body, list):
             self.send_stream(body)
         else:

@@ -20,6 +20,7 @@ mod embedded;
 mod endpoints;
 mod engine_killed;
 mod external_clickhouse;
+mod frameworks;
 mod full_channel;
 mod grafana;
 mod http_interface;

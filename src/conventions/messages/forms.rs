@@ -113,6 +113,10 @@ impl MessageSource<'_> {
         if let Some(generations) = list("generations") {
             return self.generations(generations);
         }
+        // Haystack's generators
+        if let Some(replies) = list("replies") {
+            return self.list(replies.items());
+        }
         // Gemini's and Ollama's answers have one message
         let wrapped =
             ["message", "content"].into_iter().filter_map(|name| root.get(name)).find(|it| is_message(*it))?;

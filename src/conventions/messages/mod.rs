@@ -30,8 +30,9 @@ use super::keys::{Family, Slot};
 use super::slots::Slots;
 use crate::columns::typed::SpanView;
 use crate::genai::call::{Call, Text};
+use crate::genai::finish_reason::COUNT_MAX;
 use crate::genai::messages::system::join;
-use crate::genai::operation::{CHAT, INVOKE_AGENT, INVOKE_WORKFLOW};
+use crate::genai::operation::{CHAT, INVOKE_AGENT, INVOKE_WORKFLOW, is_of_model};
 use crate::json::document::Value;
 use forms::MessageSource;
 
@@ -75,6 +76,7 @@ pub(crate) fn put<'a>(call: &mut Call<'a>, slots: &Slots<'a>, span: &SpanView<'a
         call.input_messages = messages.text;
     }
     call.system_prompt = system.into();
+    put_response(call, slots);
     let read = match is_rewritten {
         true => output(slots, span, may_be_text, &call.finish_reasons),
         false => slots.get(Slot::OutputMessages).and_then(|text| OUTPUT.canonical(text)),
@@ -85,12 +87,12 @@ pub(crate) fn put<'a>(call: &mut Call<'a>, slots: &Slots<'a>, span: &SpanView<'a
         }
         call.output_messages = messages.text;
     }
-    if let Some(text) = is_rewritten.then(|| tools::of(slots)).flatten() {
+    let tools = || tools::of(slots).or_else(|| tools::of_request(slots).filter(|_| is_of_model(&call.operation)));
+    if let Some(text) = is_rewritten.then(tools).flatten() {
         call.tool_definitions = text;
     }
     let texts = [&call.input_messages, &call.output_messages, &call.tool_definitions];
     call.held_attributes = texts.into_iter().filter_map(|text| own.holding(text)).collect();
-    put_response(call, slots);
 }
 
 /// Which messages: those sent to the model, or those it answered with.
@@ -146,6 +148,8 @@ fn input<'a>(slots: &Slots<'a>, span: &SpanView<'a>, may_be_text: bool) -> Optio
                 Slot::VertexRequest,
                 Slot::GenkitInput,
                 Slot::LmnrInput,
+                Slot::HaystackLlmInput,
+                Slot::HaystackInput,
             ];
             sources.into_iter().find_map(|slot| opaque.read(slots.get(slot)?))
         })
@@ -182,26 +186,36 @@ fn output<'a>(
                 Slot::PydanticResult,
                 Slot::GenkitOutput,
                 Slot::LmnrOutput,
+                Slot::HaystackLlmOutput,
+                Slot::HaystackOutput,
             ];
             sources.into_iter().find_map(|slot| opaque.read(slots.get(slot)?))
         })
 }
 
-/// OpenInference has the response's id only in the response.
+/// OpenInference and LangSmith have the response's id only in the response; LangChain's has the finish reason, too.
 fn put_response<'a>(call: &mut Call<'a>, slots: &Slots<'a>) {
-    let is_missing = call.response_id.is_empty() || call.response_model.is_empty();
-    let is_object = |text: &&str| is_missing && text.starts_with('{');
-    if slots.get(Slot::OutputValue).filter(is_object).is_none() {
-        return;
-    }
-    let Some(document) = slots.json(Slot::OutputValue) else { return };
+    let is_missing = call.response_id.is_empty() || call.response_model.is_empty() || call.finish_reasons.is_empty();
+    let is_object = |slot: &Slot| is_missing && slots.get(*slot).is_some_and(|text| text.starts_with('{'));
+    let Some(slot) = [Slot::OutputValue, Slot::Completion].into_iter().find(is_object) else { return };
+    let Some(document) = slots.json(slot) else { return };
     let response = document.root();
-    if !response.get("choices").is_some_and(Value::is_array) {
-        return;
-    }
-    for (text, name) in [(&mut call.response_id, "id"), (&mut call.response_model, "model")] {
-        if let Some(value) = response.get(name).and_then(Value::filled_str).filter(|_| text.is_empty()) {
+    let of_langchain = response.get("llm_output").filter(|output| output.is_object());
+    let (facts, model) = match of_langchain {
+        Some(output) => (output, "model_name"),
+        None if response.get("choices").is_some_and(Value::is_array) => (response, "model"),
+        None if response.get("object").is_some_and(|kind| kind.is_key("response")) => (response, "model"),
+        None => return,
+    };
+    for (text, name) in [(&mut call.response_id, "id"), (&mut call.response_model, model)] {
+        if let Some(value) = facts.get(name).and_then(Value::filled_str).filter(|_| text.is_empty()) {
             *text = Text::Owned(value.into_owned());
         }
+    }
+    if call.finish_reasons.is_empty() && of_langchain.is_some() {
+        let lists = response.get("generations").into_iter().flat_map(Value::items);
+        let answers = lists.flat_map(Value::items);
+        let reasons = answers.filter_map(|answer| answer.get("generation_info")?.get("finish_reason")?.filled_str());
+        call.finish_reasons = reasons.take(COUNT_MAX).map(|reason| Text::Owned(reason.into_owned())).collect();
     }
 }

@@ -30,6 +30,15 @@ pub(crate) fn of<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
         .or_else(|| json(Slot::MlflowTools))
 }
 
+/// The definitions in the body of a request, for senders that have them nowhere else.
+pub(crate) fn of_request(slots: &Slots<'_>) -> Option<Text<'static>> {
+    let sources = [Slot::LangfuseInput, Slot::InputValue, Slot::HaystackLlmInput, Slot::HaystackInput];
+    let is_body = |text: &str| text.starts_with('{') && text.contains("\"tools\"");
+    let slot = sources.into_iter().find(|slot| slots.get(*slot).is_some_and(is_body))?;
+    let document = slots.json(slot)?;
+    write(document.root().get("tools").filter(|tools| tools.is_array())?)
+}
+
 fn write(tools: Value<'_>) -> Option<Text<'static>> {
     if let Some(inner) = tools.str() {
         let document = read_json(&*inner).ok().filter(|document| document.root().is_array())?;
@@ -53,10 +62,9 @@ fn write(tools: Value<'_>) -> Option<Text<'static>> {
 
 fn write_one(json: &mut JsonWriter, tool: Value<'_>) {
     // OpenInference has the whole definition in one member
-    let tool = match tool.get("json_schema") {
-        Some(schema) if schema.is_object() => schema,
-        _ => tool,
-    };
+    // and Haystack beside the name of its class
+    let inner = ["json_schema", "data"].into_iter().find_map(|name| tool.get(name).filter(|inner| inner.is_object()));
+    let tool = inner.unwrap_or(tool);
     if tool.is_object() {
         write_tool_loose(json, tool);
     }

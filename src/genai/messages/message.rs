@@ -45,6 +45,8 @@ struct Message<'d> {
     tool_call_id: Option<Value<'d>>,
     annotations: Option<Value<'d>>,
     rest: Vec<(Value<'d>, Value<'d>)>,
+    /// Its role is a tool's, though no member says so.
+    is_of_tool: bool,
     /// Pieces in the order of their members.
     seen: Vec<Piece>,
 }
@@ -101,7 +103,7 @@ impl<'d> Message<'d> {
 
     fn is_tools(&self) -> bool {
         let role = self.role.and_then(Value::str);
-        matches!(role.as_deref(), Some("tool" | "function"))
+        self.is_of_tool || matches!(role.as_deref(), Some("tool" | "function"))
     }
 }
 
@@ -177,8 +179,19 @@ pub(crate) struct Loose<'m, 'd> {
 }
 
 /// Members that only say how a message came here.
-const WRAPPING: [&str; 7] =
-    ["parts", "contents", "finish_reason", "event.name", "gen_ai.message.index", "gen_ai.system", "kind"];
+const WRAPPING: [&str; 10] = [
+    "parts",
+    "contents",
+    "finish_reason",
+    "event.name",
+    "gen_ai.message.index",
+    "gen_ai.system",
+    "kind",
+    // LangChain's and Haystack's model, usage and finish reason
+    "response_metadata",
+    "usage_metadata",
+    "meta",
+];
 
 /// Writes a message of any API: parts or content, with what stands beside them.
 pub(crate) fn write_loose<'d>(json: &mut JsonWriter, message: Value<'d>, loose: &Loose<'_, 'd>) {
@@ -190,6 +203,7 @@ pub(crate) fn write_loose<'d>(json: &mut JsonWriter, message: Value<'d>, loose: 
     read.content = listed.filter(|list| list.is_array() || list.is_object()).or(read.content);
     let own_reason = message.get("finish_reason").and_then(Value::filled_str);
     let role = loose_role(&mut read, loose.role, message);
+    read.is_of_tool = role == "tool";
     let is_tools = read.is_tools();
     if is_tools && read.tool_call_id.is_none() {
         let id = |(key, _): &(Value<'d>, Value<'d>)| key.is_key("id") || key.is_key("toolCallId");

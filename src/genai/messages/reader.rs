@@ -78,10 +78,12 @@ pub(crate) fn is_response(part: Value<'_>) -> bool {
             &*kind,
             "tool_call_response" | "tool-result" | "tool_result" | "function_call_output" | "custom_tool_call_output"
         )
-    }) || ["function_response", "functionResponse", "toolResult"].iter().any(|name| part.get(name).is_some())
+    }) || ["function_response", "functionResponse", "toolResult", "tool_call_result"]
+        .iter()
+        .any(|name| part.get(name).is_some())
 }
 
-/// Gemini's and Bedrock's parts have no type.
+/// The parts of Gemini, Bedrock and Haystack have no type.
 fn untyped<'d>(parts: &mut PartWriter<'_, 'd>, part: Value<'d>) -> bool {
     let either = |snake: &str, camel: &str| part.get(snake).or_else(|| part.get(camel)).filter(|it| it.is_object());
     if let Some(of_call) = either("function_call", "functionCall") {
@@ -101,6 +103,12 @@ fn untyped<'d>(parts: &mut PartWriter<'_, 'd>, part: Value<'d>) -> bool {
     }
     if let Some(result) = either("toolResult", "toolResult") {
         return tool_result(parts, result);
+    }
+    if let Some(of_call) = either("tool_call", "tool_call") {
+        return call(parts, of_call);
+    }
+    if let Some(result) = either("tool_call_result", "tool_call_result") {
+        return haystack_result(parts, result);
     }
     if let Some(reasoning) = either("reasoningContent", "reasoningContent") {
         return reasoning_content(parts, reasoning);
@@ -136,6 +144,14 @@ fn tool_result<'d>(parts: &mut PartWriter<'_, 'd>, result: Value<'d>) -> bool {
     let used: Vec<&str> = IDS.into_iter().chain(["content", "type"]).collect();
     extras(parts.json, Some(result), &used);
     parts.json.end_object();
+    true
+}
+
+/// Haystack's `{"result": "...", "origin": {"id", "tool_name", "arguments"}, "error": false}`.
+fn haystack_result<'d>(parts: &mut PartWriter<'_, 'd>, part: Value<'d>) -> bool {
+    let Some(result) = part.get("result") else { return false };
+    let id = part.get("origin").and_then(|origin| origin.get("id")).filter(|id| id.is_string());
+    parts.tool_response(id, result);
     true
 }
 

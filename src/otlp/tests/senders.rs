@@ -82,6 +82,130 @@ fn words_of_other_senders_are_the_conventions_operations() {
 }
 
 #[test]
+fn langsmith_says_by_its_kind_what_its_operation_hides() {
+    for (kind, operation, want) in [
+        ("retriever", "embeddings", "retrieval"),
+        ("prompt", "chat", "prompt"),
+        ("chain", "chain", "invoke_workflow"),
+        ("llm", "chat", "chat"),
+        ("parser", "parser", "parser"),
+    ] {
+        let row = row(json!({"langsmith.span.kind": kind, "gen_ai.operation.name": operation}));
+        assert_eq!(column(&row, "Operation"), want, "{kind}");
+    }
+}
+
+#[test]
+fn langsmith_has_the_parts_of_the_usage_and_the_settings_in_its_metadata() {
+    check(
+        "ChatOpenAI",
+        "langsmith",
+        json!({"langsmith.span.kind": "llm", "gen_ai.usage.input_tokens": 120, "gen_ai.usage.output_tokens": 42,
+            "langsmith.metadata.usage_metadata": r#"{"input_tokens":120,"output_tokens":42,"total_tokens":162,
+                "input_token_details":{"cache_read":64,"cache_creation":10},"output_token_details":{"reasoning":24}}"#,
+            "langsmith.metadata.user_id": "ana", "langsmith.metadata.ls_temperature": 0.2, "langsmith.metadata.ls_max_tokens": 256}),
+        json!({"InputTokens": 120, "CacheReadTokens": 64, "CacheWriteTokens": 10, "ReasoningTokens": 24, "UserId": "ana",
+            "RequestParameters": [["max_tokens", "256"], ["temperature", "0.2"]]}),
+    );
+}
+
+#[test]
+fn the_response_of_langchain_and_of_the_responses_api_says_its_id_and_model() {
+    let result = r#"{"generations":[[{"text":"Hi","generation_info":{"finish_reason":"stop"}}]],
+        "llm_output":{"id":"chatcmpl-1","model_name":"gpt-4.1-2026"}}"#;
+    for key in ["gen_ai.completion", "output.value"] {
+        check(
+            "ChatOpenAI",
+            "",
+            json!({"openinference.span.kind": "LLM", key: result}),
+            json!({"ResponseId": "chatcmpl-1", "ResponseModel": "gpt-4.1-2026", "FinishReasons": ["stop"]}),
+        );
+    }
+    check(
+        "response",
+        "",
+        json!({"openinference.span.kind": "LLM", "output.value": r#"{"object":"response","id":"resp_1","model":"m-2026","output":[]}"#}),
+        json!({"ResponseId": "resp_1", "ResponseModel": "m-2026"}),
+    );
+}
+
+#[test]
+fn a_tool_message_of_langchain_is_what_the_tool_answered() {
+    let prompt = r#"{"messages":[[{"lc":1,"type":"constructor","id":["langchain","ToolMessage"],
+        "kwargs":{"content":"18 °C","type":"tool","tool_call_id":"c1","response_metadata":{"id":"x"}}}]]}"#;
+    let want = r#"[{"role":"tool","parts":[{"type":"tool_call_response","id":"c1","response":"18 °C"}]}]"#;
+    check(
+        "ChatOpenAI",
+        "",
+        json!({"langsmith.span.kind": "llm", "gen_ai.prompt": prompt}),
+        json!({"InputMessages": want}),
+    );
+}
+
+#[test]
+fn haystacks_agent_has_model_usage_and_finish_reason_beside_the_reply() {
+    let input = r#"{"messages":[{"role":"user","meta":{},"name":null,"content":[{"text":"Lima?"}]},
+        {"role":"tool","meta":{},"content":[{"tool_call_result":{"result":"18 °C","origin":{"id":"c0","tool_name":"w"},"error":false}}]}],
+        "tools":[{"type":"haystack.tools.tool.Tool","data":{"name":"w","description":"d","parameters":{"type":"object"}}}]}"#;
+    let output = r#"{"replies":[{"role":"assistant","meta":{"model":"m-2026","finish_reason":"tool_calls","usage":{"prompt_tokens":120,
+        "completion_tokens":42,"prompt_tokens_details":{"cached_tokens":64}}},
+        "content":[{"tool_call":{"tool_name":"w","arguments":{"city":"Lima"},"id":"c1","extra":null}}]}]}"#;
+    check(
+        "haystack.agent.step.llm",
+        "haystack",
+        json!({"haystack.agent.step.llm.input": input, "haystack.agent.step.llm.output": output}),
+        json!({"Operation": "chat", "ResponseModel": "m-2026", "InputTokens": 120, "OutputTokens": 42, "CacheReadTokens": 64,
+            "FinishReasons": ["tool_calls"],
+            "InputMessages": r#"[{"role":"user","parts":[{"type":"text","content":"Lima?"}]},{"role":"tool","parts":[{"type":"tool_call_response","id":"c0","response":"18 °C"}]}]"#,
+            "OutputMessages": r#"[{"role":"assistant","parts":[{"type":"tool_call","id":"c1","name":"w","arguments":{"city":"Lima"}}],"finish_reason":"tool_call"}]"#,
+            "ToolDefinitions": r#"[{"type":"function","name":"w","description":"d","parameters":{"type":"object"}}]"#}),
+    );
+    check(
+        "haystack.agent.run",
+        "haystack",
+        json!({"haystack.agent.max_steps": 100}),
+        json!({"Operation": "invoke_agent"}),
+    );
+}
+
+#[test]
+fn langfuses_openai_wrapper_passes_the_providers_usage_and_request_on() {
+    let usage = r#"{"prompt_tokens":120,"completion_tokens":42,"total_tokens":162,
+        "prompt_tokens_details":{"cached_tokens":64},"completion_tokens_details":{"reasoning_tokens":24}}"#;
+    let input =
+        r#"{"tools":[{"type":"function","function":{"name":"w"}}],"messages":[{"role":"user","content":"Lima?"}]}"#;
+    check(
+        "OpenAI-generation",
+        "langfuse-sdk",
+        json!({"langfuse.observation.type": "generation", "langfuse.observation.usage_details": usage,
+            "langfuse.observation.input": input, "langfuse.observation.metadata.finish_reason": "\"stop\""}),
+        json!({"InputTokens": 120, "OutputTokens": 42, "CacheReadTokens": 64, "ReasoningTokens": 24, "FinishReasons": ["stop"],
+            "ToolDefinitions": r#"[{"type":"function","name":"w"}]"#}),
+    );
+}
+
+#[test]
+fn a_request_that_is_put_together_is_no_call() {
+    let attributes = json!({"openinference.span.kind": "LLM"});
+    let scope = "openinference.instrumentation.llama_index";
+    check("OpenAILike._prepare_chat_with_tools", scope, attributes.clone(), json!({"Operation": "prompt"}));
+    check("OpenAILike.achat", scope, attributes.clone(), json!({"Operation": "chat"}));
+    check("OpenAILike._prepare_chat_with_tools", "", attributes, json!({"Operation": "chat"}));
+}
+
+#[test]
+fn the_name_of_a_framework_is_no_provider() {
+    for (attributes, want) in [
+        (json!({"gen_ai.system": "strands-agents"}), json!(null)),
+        (json!({"gen_ai.provider.name": "langgraph"}), json!(null)),
+        (json!({"gen_ai.provider.name": "langchain", "gen_ai.system": "openai"}), json!("openai")),
+    ] {
+        let row = row(attributes.clone());
+        assert_eq!(column(&row, "Provider"), want, "{attributes}");
+    }
+}
+
+#[test]
 fn genkit_has_model_and_tokens_in_name_and_output() {
     let output = r#"{"message":{"role":"model","content":[{"text":"Lima."}]},"finishReason":"stop",
         "usage":{"inputTokens":42,"outputTokens":17,"totalTokens":62,"thoughtsTokens":3}}"#;
@@ -203,6 +327,10 @@ fn content_of_frameworks_is_kept_apart() {
         "copilot_chat.hook_output",
         "tool_parameters",
         "response.model_output",
+        "llm.invocation_parameters",
+        "gen_ai.task.input",
+        "crew_tasks",
+        "smolagents.task",
     ] {
         let row = row(json!({key: "a secret", "session.id": "s"}));
         assert_eq!(column(&row, "SpanAttributes"), json!([["session.id", "s"]]), "{key}");

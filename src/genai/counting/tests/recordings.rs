@@ -62,7 +62,7 @@ fn recordings() -> Vec<(String, Vec<Row>)> {
 #[test]
 fn each_instrumentation_reports_the_same_three_calls() {
     let recordings = recordings();
-    assert!(recordings.len() >= 13, "{}", recordings.len());
+    assert!(recordings.len() >= 31, "{}", recordings.len());
     for (name, rows) in recordings {
         let mut traces: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
         rows.iter().for_each(|row| traces.entry(text(row, "TraceId")).or_default().push(row));
@@ -72,10 +72,15 @@ fn each_instrumentation_reports_the_same_three_calls() {
             for call in count(&spans).calls {
                 let of_reports: Vec<_> = call.reports.iter().map(|report| tokens(rows[report.span])).collect();
                 let merged = merge::tokens(&of_reports);
-                found.push((merged.input.unwrap(), merged.output.unwrap()));
+                found.push((merged.input, merged.output));
             }
         }
         found.sort_unstable();
-        assert_eq!(found, CALLS, "{name}");
+        // DSPy asks once, and its sender says nothing of tokens
+        let want = match name.as_str() {
+            "dspy.binpb" => vec![(None, None)],
+            _ => CALLS.map(|(input, output)| (Some(input), Some(output))).to_vec(),
+        };
+        assert_eq!(found, want, "{name}");
     }
 }
