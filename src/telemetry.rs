@@ -50,6 +50,8 @@ pub struct Metrics {
     metric_points: SignalMetrics,
     /// Attributes dropped because a later one of the same span had the same key.
     pub attributes_repeated: IntCounter,
+    /// Texts with bytes that are not UTF-8, which are replaced.
+    pub texts_mended: IntCounter,
     implausible: IntCounterVec,
     redacted: IntCounterVec,
     unpriced: IntCounterVec,
@@ -102,6 +104,10 @@ impl Metrics {
             attributes_repeated: counter(
                 "millrace_attributes_repeated",
                 "Attributes dropped because a later one of the same span had the same key.",
+            )?,
+            texts_mended: counter(
+                "millrace_texts_mended",
+                "Texts with bytes that are not UTF-8, or escapes of half a character, which became U+FFFD.",
             )?,
             implausible: registered_counters(
                 &registry,

@@ -5,7 +5,32 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt::Write as _;
+
+thread_local! {
+    static REPLACED: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count_replaced() {
+    REPLACED.with(|replaced| replaced.set(replaced.get() + 1));
+}
+
+/// The text of bytes that may be none: those that are not UTF-8 become U+FFFD, and that is counted.
+#[must_use]
+pub fn mended(bytes: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(bytes);
+    if matches!(text, Cow::Owned(_)) {
+        count_replaced();
+    }
+    text
+}
+
+/// How many texts this thread has mended since it was last asked: bytes that are not UTF-8, escapes of half a character.
+#[must_use]
+pub fn take_mended() -> u64 {
+    REPLACED.with(Cell::take)
+}
 
 /// The longest beginning of `text` that has at most `bytes_max` bytes and ends between two characters.
 #[must_use]
@@ -112,7 +137,10 @@ fn decode_unicode<'t>(text: &'t str, out: &mut String) -> &'t str {
     let second = text.get(5..).filter(|rest| rest.starts_with("\\u")).and_then(|_| hex_unit(bytes, 7));
     let (character, length) = match char::decode_utf16([first].into_iter().chain(second)).next() {
         Some(Ok(character)) => (character, if character.len_utf16() == 2 { 11 } else { 5 }),
-        _ => (char::REPLACEMENT_CHARACTER, 5),
+        _ => {
+            count_replaced();
+            (char::REPLACEMENT_CHARACTER, 5)
+        }
     };
     out.push(character);
     text.get(length..).unwrap_or_default()

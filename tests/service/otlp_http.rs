@@ -299,3 +299,26 @@ fn json_span(trace_id_pair: &str, span_id: &str) -> Value {
 fn json_request(spans: &[Value]) -> String {
     json!({"resourceSpans": [{"resource": {}, "scopeSpans": [{"scope": {"name": "s"}, "spans": spans}]}]}).to_string()
 }
+
+#[test]
+fn texts_that_are_not_utf_8_are_replaced_kept_and_counted() {
+    let service = Service::start();
+    let span = |id: u8, name: &str| {
+        format!(
+            r#"{{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b17{id}","name":"{name}","startTimeUnixNano":"1790000000000000000"}}"#
+        )
+    };
+    let request =
+        |span: String| format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#).into_bytes();
+    let cut = request(span(1, "half a \u{1f600}"));
+    let at = cut.windows(4).position(|window| window == "\u{1f600}".as_bytes()).unwrap();
+    let cut = [&cut[..at + 2], &cut[at + 4..]].concat();
+    for body in [cut, request(span(2, r"half \ud83d of it"))] {
+        let answer = post(&service, JSON, &body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let names = "SELECT SpanName AS name FROM otel.otel_traces ORDER BY SpanId";
+    let rows = wait_until("both are stored", || service.sql().try_rows(names, &[]).ok().filter(|rows| rows.len() == 2));
+    assert_eq!(rows, [json!({"name": "half a \u{fffd}"}), json!({"name": "half \u{fffd} of it"})]);
+    assert_eq!(service.metric("millrace_texts_mended_total"), Some(2.0));
+}

@@ -28,6 +28,7 @@ use crate::otlp::json::shape::Shape;
 use crate::otlp::protobuf::write::{Message, put_text};
 use crate::otlp::signal::Signal;
 use crate::steps;
+use crate::text::mended;
 
 pub use transcoded::Transcoded;
 
@@ -65,7 +66,7 @@ pub fn transcode(body: &[u8], signal: Signal, depth_max: usize) -> Result<Transc
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let text = match simdutf8::basic::from_utf8(body) {
         Ok(text) => Cow::Borrowed(text),
-        Err(_) => String::from_utf8_lossy(body),
+        Err(_) => mended(body),
     };
     let shape = Shape::of(signal);
     let transcoded = transcode_text(&text, shape, depth_max).or_else(|error| match quoted_not_finite(&text) {

@@ -8,7 +8,7 @@ use super::fields::{AnyValue, ArrayValue, KeyValue, KeyValueList};
 use super::wire::Fields;
 use crate::otlp::error::{DecodeError, Part};
 use crate::steps;
-use crate::text::{put_double, write_string};
+use crate::text::{mended, put_double, write_string};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::borrow::Cow;
@@ -29,7 +29,7 @@ pub(crate) fn text<'a>(
     match last_variant(message)? {
         Variant::Absent => {}
         Variant::String(bytes) if is_text(bytes) => return Ok(bytes),
-        Variant::String(bytes) => scratch.push_str(&String::from_utf8_lossy(bytes)),
+        Variant::String(bytes) => scratch.push_str(&mended(bytes)),
         Variant::Double(number) => put_double(scratch, number),
         Variant::Bytes(bytes) => BASE64.encode_string(bytes, scratch),
         scalar @ (Variant::Bool(_) | Variant::Int(_)) => put_json(scratch, scalar, depth, depth_max)?,
@@ -41,11 +41,7 @@ pub(crate) fn text<'a>(
 /// Text as it lies in the request. Bytes that are not UTF-8, such as those of a character cut in two, are replaced by U+FFFD.
 #[inline]
 pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, [u8]> {
-    if is_text(bytes) {
-        Cow::Borrowed(bytes)
-    } else {
-        Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into_bytes())
-    }
+    if is_text(bytes) { Cow::Borrowed(bytes) } else { Cow::Owned(mended(bytes).into_owned().into_bytes()) }
 }
 
 #[inline]
@@ -57,7 +53,7 @@ fn is_text(bytes: &[u8]) -> bool {
 fn put_json_string(out: &mut String, bytes: &[u8]) {
     match simdutf8::basic::from_utf8(bytes) {
         Ok(text) => write_string(out, text),
-        Err(_) => write_string(out, &String::from_utf8_lossy(bytes)),
+        Err(_) => write_string(out, &mended(bytes)),
     }
 }
 

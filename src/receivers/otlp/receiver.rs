@@ -9,6 +9,7 @@ use crate::receivers::decoding::{BATCH_BYTES_MAX, SMALL_BYTES_MAX};
 use crate::receivers::http::body::BodyReader;
 use crate::receivers::{Ingest, Times};
 use crate::telemetry::Receiver;
+use crate::text::take_mended;
 use crate::traces::KnownRoot;
 use crate::workspace::Workspace;
 use bytes::Bytes;
@@ -216,12 +217,16 @@ impl OtlpReceiver {
     ) -> Result<Parsed, ExportError> {
         let Times { cutoff, window, .. } = self.ingest.times(signal, workspace);
         let limits = Limits { cutoff, window: Some(window), ..self.limits };
+        // of requests on this thread that were not read to their end
+        let _of_others = take_mended();
         let request = self.readable(signal, (request, encoding), workspace)?;
-        match signal {
+        let parsed = match signal {
             Signal::Traces => self.spans(&request, workspace, &limits),
             Signal::Logs => self.log_records(&request, workspace, &limits),
             Signal::Metrics => data_points(&request, workspace, &limits),
-        }
+        };
+        self.ingest.metrics.texts_mended.inc_by(take_mended());
+        parsed
     }
 
     /// The request in protobuf, without what is secret in it.
