@@ -18,6 +18,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use millrace::otlp::Signal;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -173,11 +174,19 @@ fn head(plan: &Plan) -> anyhow::Result<Parts> {
         Workload::Chat => Request::post("/apis/intake/v2/workspaces/default/ingest/chat-completions")
             .header("host", address)
             .header("content-type", "application/json"),
-        _ => Request::post(format!("http://{address}/opentelemetry.proto.collector.trace.v1.TraceService/Export"))
+        _ => Request::post(format!("http://{address}{}", otlp_signal(plan.workload).method()))
             .header("content-type", "application/grpc")
             .header("te", "trailers"),
     };
     Ok(request.body(())?.into_parts().0)
+}
+
+fn otlp_signal(workload: Workload) -> Signal {
+    match workload {
+        Workload::Logs => Signal::Logs,
+        Workload::Points => Signal::Metrics,
+        _ => Signal::Traces,
+    }
 }
 
 enum Connection {

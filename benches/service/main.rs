@@ -44,7 +44,7 @@ use support::{Options, Service, wait_until};
 /// What to measure. Words of one kind are alternatives; a scenario must fit each kind that is named.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Workloads (spans, single, genai, chat, connections, large, mixed), targets (null, engine), acks (memory, stored, durable), paces (full, steady), requests in
+    /// Workloads (spans, single, genai, chat, connections, large, logs, points, mixed), targets (null, engine), acks (memory, stored, durable), paces (full, steady), requests in
     /// flight
     words: Vec<String>,
     /// How long each scenario is measured
@@ -198,9 +198,10 @@ impl Subject {
     }
 
     /// Until nothing is on its way any more, as far as it says so.
-    fn wait_until_stored(&self) {
+    fn wait_until_stored(&self, workload: Workload) {
         if let Self::Ours(service) = self {
-            wait_until("all is stored", || (service.metric("millrace_spans_pending")? == 0.0).then_some(()));
+            let pending = format!("millrace_{}_pending", workload.signal().rows_name());
+            wait_until("all is stored", || (service.metric(&pending)? == 0.0).then_some(()));
         }
     }
 }
@@ -252,14 +253,14 @@ impl Bench {
             }
             Target::Engine => {
                 let answers = load.stop()?;
-                subject.wait_until_stored();
+                subject.wait_until_stored(scenario.workload);
                 let stored_at = Instant::now();
                 (answers, Looked { at: stored_at, ..self.look_when_quiet(&subject)? })
             }
         };
-        subject.wait_until_stored();
+        subject.wait_until_stored(scenario.workload);
         match &subject {
-            Subject::Ours(service) => check(service, &answers)?,
+            Subject::Ours(service) => check(service, scenario.workload, &answers)?,
             Subject::Peers(_) => ensure!(!answers.latencies.is_empty(), "the peer acknowledged nothing"),
         }
         row(scenario, &subject, &answers, &before, &after)
@@ -319,15 +320,15 @@ fn watch_counting(load: &Load, service: &Service, measure_for: Duration) {
 }
 
 /// Both ends must have counted the same, or the load was not what it seems.
-fn check(service: &Service, answers: &Answers) -> anyhow::Result<()> {
-    let metric = |name| service.metric(name).unwrap_or_default();
-    let accepted = metric("otelcol_receiver_accepted_spans");
-    let (rejected, repeated) =
-        (metric("millrace_receiver_rejected_spans"), metric("millrace_receiver_duplicate_spans"));
+fn check(service: &Service, workload: Workload, answers: &Answers) -> anyhow::Result<()> {
+    let rows = workload.signal().rows_name();
+    let metric = |name: &str| service.metric(&format!("{name}_{rows}_total")).unwrap_or_default();
+    let accepted = metric("otelcol_receiver_accepted");
+    let (rejected, repeated) = (metric("millrace_receiver_rejected"), metric("millrace_receiver_duplicate"));
     let acknowledged = float(answers.acknowledged_spans);
     ensure!(
         accepted == acknowledged && rejected == 0.0 && repeated == 0.0,
-        "the load saw {acknowledged} new spans acknowledged; the service counted {accepted} accepted, {rejected} rejected, \
+        "the load saw {acknowledged} new {rows} acknowledged; the service counted {accepted} accepted, {rejected} rejected, \
          {repeated} repeated"
     );
     ensure!(!answers.latencies.is_empty(), "nothing was acknowledged");

@@ -1,6 +1,7 @@
 //! What is measured: a workload, sent to a service that acknowledges in one way and stores in one place.
 
 use clap::ValueEnum;
+use millrace::telemetry::Signal;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -20,6 +21,10 @@ pub(crate) enum Workload {
     Connections,
     /// OTLP/gRPC, 36,000 ordinary spans a request: 15 MiB.
     Large,
+    /// OTLP/gRPC, 100 log records a request.
+    Logs,
+    /// OTLP/gRPC, 100 data points of a sum a request.
+    Points,
     /// OTLP/gRPC, of four senders one each sends 100 ordinary and 100 GenAI spans a request, and two send one.
     Mixed,
 }
@@ -34,6 +39,8 @@ impl Workload {
             Self::Chat => "chat",
             Self::Connections => "connections",
             Self::Large => "large",
+            Self::Logs => "logs",
+            Self::Points => "points",
             Self::Mixed => "mixed",
         }
     }
@@ -46,14 +53,25 @@ impl Workload {
             Self::Genai => &[Self::Genai],
             Self::Chat => &[Self::Chat],
             Self::Large => &[Self::Large],
+            Self::Logs => &[Self::Logs],
+            Self::Points => &[Self::Points],
             Self::Mixed => &[Self::Spans, Self::Single, Self::Genai, Self::Single],
         }
     }
 
-    /// Spans that one request of a part carries.
+    /// What its items are, as counters and the names of services call them.
+    pub(crate) fn signal(self) -> Signal {
+        match self {
+            Self::Logs => Signal::Logs,
+            Self::Points => Signal::Metrics,
+            _ => Signal::Traces,
+        }
+    }
+
+    /// Spans, log records or data points that one request of a part carries.
     pub(crate) fn spans_per_request(self) -> usize {
         match self {
-            Self::Spans | Self::Genai => 100,
+            Self::Spans | Self::Genai | Self::Logs | Self::Points => 100,
             Self::Large => 36_000,
             Self::Single | Self::Chat | Self::Connections | Self::Mixed => 1,
         }
@@ -157,7 +175,7 @@ impl Scenario {
 
 /// Everything that is measured for these ways to acknowledge, in the order of the table.
 pub(crate) fn all(acks: &[Ack]) -> Vec<Scenario> {
-    const NULL: [(Workload, usize); 10] = [
+    const NULL: [(Workload, usize); 12] = [
         (Workload::Spans, 1),
         (Workload::Spans, 16),
         (Workload::Spans, 128),
@@ -165,6 +183,8 @@ pub(crate) fn all(acks: &[Ack]) -> Vec<Scenario> {
         (Workload::Single, 128),
         (Workload::Genai, 16),
         (Workload::Chat, 50),
+        (Workload::Logs, 16),
+        (Workload::Points, 16),
         (Workload::Connections, 1_000),
         (Workload::Large, 2),
         (Workload::Mixed, 32),

@@ -39,9 +39,11 @@ impl Template {
         let spans = workload.spans_per_request();
         match workload {
             Workload::Spans | Workload::Single | Workload::Connections | Workload::Large | Workload::Mixed => {
-                Self::grpc(spans, &samples::request(spans, samples::ordinary))
+                Self::grpc(spans, &samples::request(spans, samples::ordinary), true)
             }
-            Workload::Genai => Self::grpc(spans, &samples::request(spans, samples::genai)),
+            Workload::Genai => Self::grpc(spans, &samples::request(spans, samples::genai), true),
+            Workload::Logs => Self::grpc(spans, &samples::logs(spans), false),
+            Workload::Points => Self::grpc(spans, &samples::points(spans), false),
             Workload::Chat => Self::chat(samples::pair()),
         }
     }
@@ -59,7 +61,7 @@ impl Template {
     }
 
     /// Source: gRPC over HTTP/2, "Length-Prefixed-Message".
-    fn grpc(spans: usize, message: &[u8]) -> anyhow::Result<Self> {
+    fn grpc(spans: usize, message: &[u8], has_parents: bool) -> anyhow::Result<Self> {
         let mut body = vec![0];
         body.extend(u32::try_from(message.len())?.to_be_bytes());
         body.extend_from_slice(message);
@@ -68,8 +70,9 @@ impl Template {
             let ids = Ids::of(index);
             let of_span = [(Kind::Trace, &ids.trace[..]), (Kind::Span, &ids.span), (Kind::Parent, &ids.parent)];
             let rest = body.get(from..).unwrap_or_default();
-            let begin = memmem::find(rest, &ids.trace).context("an id of the sample is in its bytes")? + from;
-            for (kind, id) in of_span {
+            let begin = memmem::find(rest, &ids.span).context("an id of the sample is in its bytes")? + from;
+            let begin = memmem::find(rest, &ids.trace).map_or(begin, |trace| begin.min(trace + from));
+            for (kind, id) in of_span.into_iter().take(if has_parents { 3 } else { 2 }) {
                 let rest = body.get(begin..).unwrap_or_default();
                 let at = memmem::find(rest, id).context("an id of the sample is in its bytes")? + begin;
                 places.push(Place { at, index, kind });

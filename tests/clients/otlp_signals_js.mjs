@@ -1,10 +1,11 @@
 // Sends log records and data points as the official OpenTelemetry SDK for JavaScript serialises them, and prints the ledger of them.
 //
-//     node otlp_signals_js.mjs json|proto LOGS_URL METRICS_URL SERVICE
+//     node otlp_signals_js.mjs json|proto|grpc LOGS_URL METRICS_URL SERVICE      (grpc: HOST:PORT twice)
 //
 // The ledger (JSON on stdout) is that of otlp_signals.py: for each table the rows that must now be there, without the columns that
 // depend on the clock.
 
+import { Client, credentials } from "@grpc/grpc-js";
 import { TraceFlags, trace, ROOT_CONTEXT } from "@opentelemetry/api";
 import * as transformer from "@opentelemetry/otlp-transformer";
 import { resourceFromAttributes } from "@opentelemetry/resources";
@@ -12,11 +13,26 @@ import { InMemoryLogRecordExporter, LoggerProvider, SimpleLogRecordProcessor } f
 import { AggregationTemporality, AggregationType, MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 
 const [protocol, logsUrl, metricsUrl, service] = process.argv.slice(2);
-const name = { json: "Json", proto: "Protobuf" }[protocol];
+const name = { json: "Json", proto: "Protobuf", grpc: "Protobuf" }[protocol];
 const contentType = { json: "application/json", proto: "application/x-protobuf" }[protocol];
 const resource = resourceFromAttributes({ "service.name": service });
 
-async function post(url, body) {
+// The generated clients do the same: bytes of the request, and the method's path.
+function call(address, path, body) {
+  const client = new Client(address, credentials.createInsecure());
+  const asItIs = (bytes) => Buffer.from(bytes);
+  return new Promise((resolve, reject) => {
+    client.makeUnaryRequest(path, asItIs, asItIs, body, (error, answer) => {
+      client.close();
+      if (error) reject(error);
+      else if (answer.length > 0) reject(new Error(`${path}: ${answer.toString("hex")}`));
+      else resolve();
+    });
+  });
+}
+
+async function post(url, body, path) {
+  if (protocol === "grpc") return call(url, path, body);
   const answer = await fetch(url, { method: "POST", headers: { "content-type": contentType }, body });
   const text = await answer.text();
   if (answer.status !== 200 || !["", "{}"].includes(text)) throw new Error(`${url}: ${answer.status} ${text}`);
@@ -34,7 +50,8 @@ async function sendLogs() {
   logger.emit({ severityNumber: 17, severityText: "ERROR", body: "über", attributes: { n: 7, half: 0.5 }, context });
   logger.emit({ body: { a: [1, true] }, eventName: "order.placed" });
   await provider.forceFlush();
-  await post(logsUrl, transformer[`${name}LogsSerializer`].serializeRequest(memory.getFinishedLogRecords()));
+  await post(logsUrl, transformer[`${name}LogsSerializer`].serializeRequest(memory.getFinishedLogRecords()),
+    "/opentelemetry.proto.collector.logs.v1.LogsService/Export");
   const scope = { ScopeName: "logger", ScopeVersion: "3.1" };
   return [
     {
@@ -65,7 +82,8 @@ async function sendMetrics() {
   meter.createObservableGauge("temperature").addCallback((result) => result.observe(21.5, { room: "ö" }));
   const { resourceMetrics, errors } = await reader.collect();
   if (errors.length > 0) throw errors[0];
-  await post(metricsUrl, transformer[`${name}MetricsSerializer`].serializeRequest(resourceMetrics));
+  await post(metricsUrl, transformer[`${name}MetricsSerializer`].serializeRequest(resourceMetrics),
+    "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export");
   const scope = { ScopeName: "meter", ScopeVersion: "4.2" };
   const delta = { AggregationTemporality: 1 };
   return {

@@ -51,10 +51,10 @@ fn log_records_and_data_points_of_the_python_sdk_are_in_their_tables() {
 #[test]
 fn log_records_and_data_points_of_the_javascript_sdk_are_in_their_tables() {
     let service = Service::start();
-    let (logs, metrics) = (service.http("/v1/logs"), service.http("/v1/metrics"));
-    for protocol in ["json", "proto"] {
+    let (logs, metrics, grpc) = (service.http("/v1/logs"), service.http("/v1/metrics"), service.grpc());
+    for (protocol, logs, metrics) in [("json", &logs, &metrics), ("proto", &logs, &metrics), ("grpc", &grpc, &grpc)] {
         let name = format!("javascript-{protocol}");
-        let ledger: Ledger = run_json(&mut node("otlp_signals_js.mjs", &[protocol, &logs, &metrics, &name]));
+        let ledger: Ledger = run_json(&mut node("otlp_signals_js.mjs", &[protocol, logs, metrics, &name]));
         assert_stored(&service, &name, &ledger);
     }
 }

@@ -3,8 +3,14 @@
 //!
 //! Every id in a sample is a known, unlikely number, so that a load can find it in the encoded bytes and replace it.
 
+use millrace::otlp::proto::collector::logs::v1::ExportLogsServiceRequest;
+use millrace::otlp::proto::collector::metrics::v1::ExportMetricsServiceRequest;
 use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use millrace::otlp::proto::common::v1::{AnyValue, KeyValue, any_value::Value};
+use millrace::otlp::proto::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use millrace::otlp::proto::metrics::v1::{
+    Exemplar, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, exemplar, metric, number_data_point,
+};
 use millrace::otlp::proto::resource::v1::Resource;
 use millrace::otlp::proto::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
@@ -44,9 +50,8 @@ pub fn mixed(number: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// A request of `spans` spans, encoded. The one at `index` has the ids `Ids::of(index)`.
-pub fn request(spans: usize, attributes: impl Fn(u64) -> Vec<KeyValue>) -> Vec<u8> {
-    let resource = Resource {
+fn resource() -> Resource {
+    Resource {
         attributes: vec![
             text("service.name", "checkout"),
             text("service.version", "1.14.2"),
@@ -56,7 +61,70 @@ pub fn request(spans: usize, attributes: impl Fn(u64) -> Vec<KeyValue>) -> Vec<u
             text("deployment.environment", "production"),
         ],
         ..Resource::default()
+    }
+}
+
+/// A request of `records` log records, encoded: a line of text and six attributes each. The one at `index` is of the span
+/// `Ids::of(index)`.
+pub fn logs(records: usize) -> Vec<u8> {
+    let record = |index: u64| {
+        let ids = Ids::of(index);
+        let line =
+            format!("GET /api/v1/items/{} answered with 200 in {} ms for a client of the shop", index % 10, index % 97);
+        LogRecord {
+            time_unix_nano: STARTED_NANOS + (index + 1) * 1_000_003,
+            severity_number: 9,
+            severity_text: "INFO".to_owned(),
+            body: Some(AnyValue { value: Some(Value::StringValue(line)) }),
+            attributes: ordinary(index).into_iter().take(6).collect(),
+            trace_id: ids.trace.to_vec(),
+            span_id: ids.span.to_vec(),
+            ..LogRecord::default()
+        }
     };
+    let log_records = (0..).take(records).map(record).collect();
+    let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
+    let resource_logs = vec![ResourceLogs { resource: Some(resource()), scope_logs, ..ResourceLogs::default() }];
+    ExportLogsServiceRequest { resource_logs }.encode_to_vec()
+}
+
+/// A request of `points` data points of one sum, encoded: four attributes and an exemplar each. The exemplar at `index` is of the span
+/// `Ids::of(index)`.
+pub fn points(points: usize) -> Vec<u8> {
+    let point = |index: u64| {
+        let (ids, at) = (Ids::of(index), STARTED_NANOS + (index + 1) * 1_000_003);
+        let exemplar = Exemplar {
+            time_unix_nano: at,
+            span_id: ids.span.to_vec(),
+            trace_id: ids.trace.to_vec(),
+            value: Some(exemplar::Value::AsInt(1)),
+            ..Exemplar::default()
+        };
+        NumberDataPoint {
+            attributes: ordinary(index).into_iter().take(4).collect(),
+            start_time_unix_nano: STARTED_NANOS,
+            time_unix_nano: at,
+            exemplars: vec![exemplar],
+            value: Some(number_data_point::Value::AsInt(index.cast_signed())),
+            ..NumberDataPoint::default()
+        }
+    };
+    let data_points = (0..).take(points).map(point).collect();
+    let sum = Sum { data_points, aggregation_temporality: 2, is_monotonic: true };
+    let metric = Metric {
+        name: "http.server.requests".to_owned(),
+        unit: "{request}".to_owned(),
+        data: Some(metric::Data::Sum(sum)),
+        ..Metric::default()
+    };
+    let scope_metrics = vec![ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() }];
+    let resource_metrics =
+        vec![ResourceMetrics { resource: Some(resource()), scope_metrics, ..ResourceMetrics::default() }];
+    ExportMetricsServiceRequest { resource_metrics }.encode_to_vec()
+}
+
+/// A request of `spans` spans, encoded. The one at `index` has the ids `Ids::of(index)`.
+pub fn request(spans: usize, attributes: impl Fn(u64) -> Vec<KeyValue>) -> Vec<u8> {
     let span = |index: u64| {
         let ids = Ids::of(index);
         let started = STARTED_NANOS + (index + 1) * 1_000_003;
@@ -73,7 +141,7 @@ pub fn request(spans: usize, attributes: impl Fn(u64) -> Vec<KeyValue>) -> Vec<u
         }
     };
     let scope_spans = vec![ScopeSpans { spans: (0..).take(spans).map(span).collect(), ..ScopeSpans::default() }];
-    let resource_spans = vec![ResourceSpans { resource: Some(resource), scope_spans, ..ResourceSpans::default() }];
+    let resource_spans = vec![ResourceSpans { resource: Some(resource()), scope_spans, ..ResourceSpans::default() }];
     ExportTraceServiceRequest { resource_spans }.encode_to_vec()
 }
 

@@ -2,15 +2,17 @@
 
 use std::thread;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::load::{assert_stored_once, millrace, send, spans};
 use super::nodes::{Cluster, is_possible};
 use super::{said, succeeds};
-use support::wait_until;
+use support::http::post_json;
+use support::{Service, wait_until};
 
 const TOPOLOGIES: [(usize, usize); 3] = [(1, 2), (2, 1), (2, 2)];
 const SPANS: u64 = 1_000;
+const RECORDS: u64 = 200;
 const DEFINITIONS: &str = "SELECT name, create_table_query FROM system.tables WHERE database = 'otel' ORDER BY name";
 const VERSIONS: &str = "SELECT groupArray(version) AS v FROM (SELECT version FROM millrace_schema ORDER BY version)";
 const LOCAL_ROWS: &str = "SELECT count() AS n FROM otel_traces_local";
@@ -44,6 +46,57 @@ fn assert_same_everywhere(cluster: &Cluster) {
     }
 }
 
+/// Log records of many traces, data points of many series, each request twice: the second time they are repeats.
+fn send_records(service: &Service) {
+    let time = "1790000000000000000";
+    let record = |number: u64| json!({"timeUnixNano": time, "traceId": format!("{number:032x}"), "body": {"stringValue": "line"}});
+    let records: Vec<Value> = (1..=RECORDS).map(record).collect();
+    let point = |number: u64| {
+        let attribute = json!({"key": "n", "value": {"intValue": number.to_string()}});
+        json!({"timeUnixNano": time, "asInt": "1", "attributes": [attribute]})
+    };
+    let points: Vec<Value> = (1..=RECORDS).map(point).collect();
+    let histogram = json!({"timeUnixNano": time, "count": "1", "sum": 1, "bucketCounts": ["1"], "explicitBounds": []});
+    let metrics = json!([
+        {"name": "gauge", "gauge": {"dataPoints": points}},
+        {"name": "sum", "sum": {"dataPoints": points, "aggregationTemporality": 2}},
+        {"name": "histogram", "histogram": {"dataPoints": [histogram], "aggregationTemporality": 2}},
+    ]);
+    for _twice in 0..2 {
+        for (path, request) in [
+            ("/v1/logs", json!({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]})),
+            ("/v1/metrics", json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]})),
+        ] {
+            let answer = post_json(&service.http(path), &request);
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        }
+    }
+}
+
+/// Whichever node is asked, and each replica of a shard has its part.
+fn assert_records_stored_once(cluster: &Cluster) {
+    for (table, rows) in [
+        ("otel_logs", RECORDS),
+        ("otel_metrics_gauge", RECORDS),
+        ("otel_metrics_sum", RECORDS),
+        ("otel_metrics_histogram", 1),
+    ] {
+        let all = format!("SELECT count() AS n FROM {table}");
+        let want = vec![vec![json!({"n": rows})]; cluster.all().len()];
+        wait_until("all nodes give all rows", || (cluster.each(&all) == want).then_some(()));
+        let parts = format!("SELECT count() AS n FROM {table}_local");
+        let replicas = cluster.replicas();
+        let of_shards = |parts: &[Vec<Value>]| {
+            let of_shard = |replicas: &[Vec<Value>]| {
+                let are_level = replicas.iter().all(|part| *part == replicas[0]);
+                replicas[0][0]["n"].as_u64().filter(|_| are_level)
+            };
+            parts.chunks(replicas).map(of_shard).sum::<Option<u64>>()
+        };
+        wait_until("replicas are level", || (of_shards(&cluster.each(&parts)) == Some(rows)).then_some(()));
+    }
+}
+
 #[test]
 fn the_schema_is_made_once_on_every_topology_and_rows_are_the_same_through_every_node() {
     if !is_possible() {
@@ -71,5 +124,7 @@ fn the_schema_is_made_once_on_every_topology_and_rows_are_the_same_through_every
             assert!((1..=SPANS).contains(&replicas[0]), "shard {shard} has its part: {local:?}");
         }
         println!("{shards}x{replicas}: {SPANS} spans stored once, {local:?} on the nodes");
+        send_records(&service);
+        assert_records_stored_once(&cluster);
     }
 }
