@@ -174,6 +174,7 @@ keys! {
         CacheReadOpenlit = "gen_ai.usage.prompt_tokens_details.cached_tokens";
         CachedTokens = "gen_ai.usage.cached_tokens";
         CachedInputTokens = "gen_ai.usage.cached_input_tokens";
+        LivekitCachedTokens = "gen_ai.usage.input_cached_tokens";
         InputCacheTokens = "gen_ai.usage.input_cache_tokens";
         LlmCacheRead = "llm.token_count.prompt_details.cache_read";
         LlmCacheInput = "llm.token_count.prompt_details.cache_input";
@@ -205,6 +206,8 @@ keys! {
 
         AudioInput = "gen_ai.usage.audio.input_tokens";
         AudioOutput = "gen_ai.usage.audio.output_tokens";
+        LivekitAudioInput = "gen_ai.usage.input_audio_tokens";
+        LivekitAudioOutput = "gen_ai.usage.output_audio_tokens";
         LlmAudioInput = "llm.token_count.prompt_details.audio";
         LlmAudioOutput = "llm.token_count.completion_details.audio";
 

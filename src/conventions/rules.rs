@@ -53,7 +53,7 @@ pub fn normalise<'a>(span: &SpanView<'a>) -> Call<'a> {
 }
 
 /// Frameworks that give their own name as the provider's. Who answered is not known then, and the model gives its price.
-const FRAMEWORKS: [&str; 5] = ["autogen", "crewai", "langchain", "langgraph", "strands-agents"];
+const FRAMEWORKS: [&str; 6] = ["autogen", "crewai", "langchain", "langgraph", "spring_ai", "strands-agents"];
 
 fn provider_of<'a>(slots: &Slots<'a>) -> Text<'a> {
     let mut given = sources::PROVIDER.iter().filter_map(|slot| slots.first_text(&[*slot]));

@@ -136,6 +136,7 @@ pub(crate) const CACHE_READ: &[Slot] = &[
     Slot::CacheReadOpenlit,
     Slot::CachedTokens,
     Slot::CachedInputTokens,
+    Slot::LivekitCachedTokens,
     Slot::InputCacheTokens,
     Slot::LlmCacheRead,
     Slot::LlmCacheInput,
@@ -169,8 +170,8 @@ pub(crate) const REASONING: &[Slot] = &[
 /// The service tier that answered.
 pub(crate) const SERVICE_TIER: &[Slot] =
     &[Slot::ResponseServiceTier, Slot::OldResponseServiceTier, Slot::PlainResponseServiceTier];
-pub(crate) const AUDIO_INPUT: &[Slot] = &[Slot::AudioInput, Slot::LlmAudioInput];
-pub(crate) const AUDIO_OUTPUT: &[Slot] = &[Slot::AudioOutput, Slot::LlmAudioOutput];
+pub(crate) const AUDIO_INPUT: &[Slot] = &[Slot::AudioInput, Slot::LivekitAudioInput, Slot::LlmAudioInput];
+pub(crate) const AUDIO_OUTPUT: &[Slot] = &[Slot::AudioOutput, Slot::LivekitAudioOutput, Slot::LlmAudioOutput];
 
 /// Costs that come after those with conditions of their own.
 pub(crate) const COST_TOTAL: &[Slot] =

@@ -293,7 +293,7 @@ def langfuse(provider, base_url):
 
 def laminar(name, endpoint, base_url):
     """Laminar, whose SDK wraps the OpenAI package and has an exporter of its own."""
-    os.environ["OTEL_SERVICE_NAME"] = name
+    sys.argv[0] = name  # it names the service after the program
     from lmnr import Laminar
 
     endpoint = urlsplit(endpoint)

@@ -135,3 +135,162 @@ fn each_call_of_a_coding_agent_counts_once_whatever_reports_it_and_comes_first()
     );
     assert_eq!(*failures, [json!({"ToolName": "Bash", "failed": 2, "error": "ShellError"})]);
 }
+
+/// Sends records of one sender as they are, or spans.
+fn send(service: &Service, signal: &str, (name, scope): (&str, &str), of_resource: &Value, items: &[Value]) {
+    let mut said = json!({"service.name": name});
+    said.as_object_mut().expect("members").extend(of_resource.as_object().expect("members").clone());
+    let (resources, scopes, list) = match signal {
+        "logs" => ("resourceLogs", "scopeLogs", "logRecords"),
+        _ => ("resourceSpans", "scopeSpans", "spans"),
+    };
+    let body = json!({resources: [{"resource": {"attributes": attributes(&said)}, scopes: [{"scope": {"name": scope}, list: items}]}]});
+    assert_eq!(post_json(&service.http(&format!("/v1/{signal}")), &body).status, 200);
+}
+
+/// An event in a span.
+fn event(trace: &str, span: &str, said: &Value) -> Value {
+    json!({"timeUnixNano": now().to_string(), "traceId": trace_of(trace), "spanId": span, "attributes": attributes(said)})
+}
+
+fn span(trace: &str, [id, parent]: [&str; 2], name: &str, said: &Value) -> Value {
+    let started = now() - 2_000_000_000;
+    json!({"traceId": trace_of(trace), "spanId": id, "parentSpanId": parent, "name": name, "kind": 1,
+        "startTimeUnixNano": started.to_string(), "endTimeUnixNano": (started + 1_500_000_000).to_string(), "attributes": attributes(said)})
+}
+
+const ROOT: &str = "00000000000000b1";
+const CALL: &str = "00000000000000b2";
+const TOOL: &str = "00000000000000b3";
+
+fn send_codex(service: &Service) {
+    let sender = ("codex_cli_rs", "codex_otel.log_only");
+    let of_all = |event: &str, more: Value| {
+        let mut said = json!({"event.name": event, "conversation.id": "s-codex", "user.email": "codex@example.com", "user.account_id": "acc",
+            "model": "gpt-5.5", "slug": "gpt-5.5"});
+        said.as_object_mut().expect("members").extend(more.as_object().expect("members").clone());
+        said
+    };
+    let events = [
+        of_all("codex.user_prompt", json!({"prompt_length": "5", "prompt": "[REDACTED]"})),
+        of_all("codex.api_request", json!({"duration_ms": "900", "http.response.status_code": "200", "attempt": "1"})),
+        of_all("codex.sse_event", json!({"event.kind": "response.output_item.done", "duration_ms": "3"})),
+        of_all(
+            "codex.sse_event",
+            json!({"event.kind": "response.completed", "input_token_count": "100", "output_token_count": "20",
+                "cached_token_count": "70", "reasoning_token_count": "8", "tool_token_count": "120"}),
+        ),
+        of_all(
+            "codex.tool_result",
+            json!({"tool_name": "shell", "call_id": "call_1", "duration_ms": "40", "success": "false"}),
+        ),
+    ];
+    send(service, "logs", sender, &json!({}), &events.map(|said| event("codex", ROOT, &said)));
+    let spans = [
+        span(
+            "codex",
+            [ROOT, ""],
+            "session_task.turn",
+            &json!({"thread.id": "s-codex", "turn.id": "1", "model": "gpt-5.5", "codex.turn.token_usage.input_tokens": 100,
+                "codex.turn.token_usage.output_tokens": 20, "codex.turn.token_usage.total_tokens": 120}),
+        ),
+        span(
+            "codex",
+            [CALL, ROOT],
+            "completed",
+            &json!({"from": "completed", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 20,
+                "gen_ai.usage.cache_read.input_tokens": 70, "codex.usage.reasoning_output_tokens": 8, "codex.usage.total_tokens": 120}),
+        ),
+    ];
+    send(service, "traces", ("codex_cli_rs", "codex_cli_rs"), &json!({}), &spans);
+}
+
+fn send_gemini_cli(service: &Service) {
+    let sender = ("gemini-cli", "gemini-cli");
+    let of_all = |event: &str, more: Value| {
+        // a response is reported twice, at one moment
+        let mut said = json!({"event.name": event, "event.timestamp": "2026-09-21T14:13:25.123Z", "session.id": "s-gemini", "user.email": "gemini@example.com", "prompt_id": "s-gemini########1"});
+        said.as_object_mut().expect("members").extend(more.as_object().expect("members").clone());
+        said
+    };
+    let own = json!({"model": "gemini-2.5-pro", "duration_ms": 1500, "input_token_count": 100, "output_token_count": 12,
+        "cached_content_token_count": 70, "thoughts_token_count": 8, "tool_token_count": 0, "total_token_count": 120, "status_code": 200});
+    let details = json!({"gen_ai.operation.name": "generate_content", "gen_ai.response.id": "r-1", "gen_ai.usage.input_tokens": 100,
+        "gen_ai.usage.output_tokens": 12});
+    let events = [
+        of_all("gemini_cli.user_prompt", json!({"prompt_length": 5})),
+        of_all("gemini_cli.api_response", own),
+        of_all("gen_ai.client.inference.operation.details", details),
+        of_all(
+            "gemini_cli.tool_call",
+            json!({"function_name": "glob", "duration_ms": 40, "success": "false", "error_type": "unhandled"}),
+        ),
+    ];
+    send(service, "logs", sender, &json!({}), &events.map(|said| event("gemini", ROOT, &said)));
+}
+
+fn send_copilot(service: &Service) {
+    let sender = ("copilot-chat", "copilot-chat");
+    let resource = json!({"session.id": "window"});
+    let common = |more: Value| {
+        let mut said = json!({"gen_ai.conversation.id": "s-copilot", "gen_ai.provider.name": "github", "user.name": "copilot@example.com"});
+        said.as_object_mut().expect("members").extend(more.as_object().expect("members").clone());
+        said
+    };
+    let used = json!({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 20, "gen_ai.usage.cache_read.input_tokens": 70});
+    let call = |more: Value| {
+        let mut said = common(
+            json!({"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", "gen_ai.response.id": "chatcmpl-copilot-1"}),
+        );
+        let members = said.as_object_mut().expect("members");
+        members.extend(used.as_object().expect("members").clone());
+        members.extend(more.as_object().expect("members").clone());
+        said
+    };
+    let agent = common(
+        json!({"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "copilot", "gen_ai.usage.input_tokens": 100,
+        "gen_ai.usage.output_tokens": 20}),
+    );
+    let tool = common(
+        json!({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "readFile", "gen_ai.tool.call.id": "call_1"}),
+    );
+    let spans = [
+        span("copilot", [ROOT, ""], "invoke_agent copilot", &agent),
+        span("copilot", [CALL, ROOT], "chat gpt-4o", &call(json!({"copilot_chat.time_to_first_token": 450}))),
+        span("copilot", [TOOL, ROOT], "execute_tool readFile", &tool),
+    ];
+    send(service, "traces", sender, &resource, &spans);
+    let details = call(json!({"event.name": "gen_ai.client.inference.operation.details"}));
+    send(service, "logs", sender, &resource, &[event("copilot", CALL, &details)]);
+}
+
+#[test]
+fn what_codex_gemini_cli_and_copilot_send_is_one_call_of_one_user_in_one_session() {
+    let service = Service::start();
+    send_codex(&service);
+    send_gemini_cli(&service);
+    send_copilot(&service);
+
+    let sql = service.sql();
+    let call = |who: &str, operation: &str, model: &str, reasoning: Value, by: Value| {
+        json!({"who": format!("{who}@example.com"), "session": format!("s-{who}"), "operation": operation, "model": model, "calls": 1,
+            "input": 100, "output": 20, "cached": 70, "reasoning": reasoning, "by": by})
+    };
+    let want = vec![
+        call("codex", "chat", "gpt-5.5", json!(8), json!(["event", "span"])),
+        call("copilot", "chat", "gpt-4o", Value::Null, json!(["event", "span"])),
+        call("gemini", "generate_content", "gemini-2.5-pro", json!(8), json!(["event"])),
+    ];
+    let query = "SELECT UserId AS who, SessionId AS session, Operation AS operation, RequestModel AS model, count() AS calls, \
+                 sum(InputTokens) AS input, sum(OutputTokens) AS output, sum(CacheReadTokens) AS cached, sum(ReasoningTokens) AS reasoning, \
+                 any(ReportedBy) AS by FROM genai_calls GROUP BY ALL ORDER BY who";
+    wait_until("each call counts once", || (sql.try_rows(query, &[]).ok()? == want).then_some(()));
+    let tools =
+        "SELECT ToolName AS tool, StatusCode AS status FROM otel_traces WHERE Operation = 'execute_tool' ORDER BY tool";
+    let ran = |tool: &str, status: &str| json!({"tool": tool, "status": status});
+    assert_eq!(sql.rows(tools, &[]), [ran("glob", "Error"), ran("readFile", "Unset"), ran("shell", "Error")]);
+    let of = |who: &str| json!({"session": format!("s-{who}"), "calls": 1});
+    let want = [of("codex"), of("copilot"), of("gemini")];
+    let query = "SELECT SessionId AS session, Calls AS calls FROM genai_sessions ORDER BY session";
+    wait_until("each session has its call", || (sql.try_rows(query, &[]).ok()? == want).then_some(()));
+}

@@ -37,6 +37,7 @@ const FRAMEWORKS: &[Framework] = &[
     Framework { name: "haystack-openinference", others: &[("invoke_workflow", 4)], tools: &[] },
     Framework { name: "langchain-openinference", others: &[("execute_tool", 1), ("invoke_workflow", 6)], tools: TOOL },
     Framework { name: "langchain-openllmetry", others: &[("create_agent", 1), ("execute_tool", 1), ("invoke_agent", 4), ("invoke_workflow", 4)], tools: TOOL },
+    Framework { name: "laminar", others: &[("", 1)], tools: &[] },
     Framework { name: "langfuse", others: &[], tools: &[] },
     Framework { name: "langsmith", others: &[("execute_tool", 1), ("invoke_workflow", 6)], tools: TOOL },
     // what puts a request together is no call; its own wrapper of each call counts with it

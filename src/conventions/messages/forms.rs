@@ -165,6 +165,12 @@ impl MessageSource<'_> {
             let reader = Some(READER).filter(|_| merged.api != Api::ChatCompletions);
             return self.choices_of(root, root.get("choices")?, reader);
         }
+        // the choices of a response, without the response around them
+        let is_choice =
+            |item: Value<'_>| item.get("message").is_some_and(Value::is_object) && item.has("finish_reason");
+        if self.side == Side::Output && self.calls.is_none() && root.items().all(is_choice) {
+            return self.choices_of(root, root, None);
+        }
         if root.items().all(|item| item.is_string() || is_message(item)) {
             let is_wrapped =
                 |item: Value<'_>| item.get("message").is_some_and(is_message) && item.get("role").is_none();

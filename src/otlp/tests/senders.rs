@@ -194,10 +194,39 @@ fn a_request_that_is_put_together_is_no_call() {
 }
 
 #[test]
+fn livekit_has_cached_and_audio_tokens_under_names_of_langfuse_too() {
+    check(
+        "llm_request",
+        "livekit-agents",
+        json!({"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 40,
+            "gen_ai.usage.input_cached_tokens": 64, "gen_ai.usage.input_audio_tokens": 30, "gen_ai.usage.output_audio_tokens": 20,
+            "lk.response.ttft": 0.25, "lk.pii.chat_ctx": "what was said"}),
+        json!({"InputTokens": 100, "CacheReadTokens": 64, "InputAudioTokens": 30, "OutputAudioTokens": 20,
+            "SpanAttributes": [["gen_ai.operation.name", "chat"], ["gen_ai.request.model", "m"],
+                ["gen_ai.usage.input_tokens", "100"], ["gen_ai.usage.output_tokens", "40"], ["gen_ai.usage.input_cached_tokens", "64"],
+                ["gen_ai.usage.input_audio_tokens", "30"], ["gen_ai.usage.output_audio_tokens", "20"], ["lk.response.ttft", "0.25"]]}),
+    );
+}
+
+#[test]
+fn laminar_has_the_choices_of_a_response_as_its_messages() {
+    let choices =
+        r#"[{"finish_reason":"stop","index":0,"logprobs":null,"message":{"role":"assistant","content":"Hi"}}]"#;
+    check(
+        "openai.chat",
+        "lmnr.tracer",
+        json!({"lmnr.span.type": "LLM", "gen_ai.output.messages": choices}),
+        json!({"FinishReasons": ["stop"],
+            "OutputMessages": r#"[{"role":"assistant","parts":[{"type":"text","content":"Hi"}],"finish_reason":"stop"}]"#}),
+    );
+}
+
+#[test]
 fn the_name_of_a_framework_is_no_provider() {
     for (attributes, want) in [
         (json!({"gen_ai.system": "strands-agents"}), json!(null)),
         (json!({"gen_ai.provider.name": "langgraph"}), json!(null)),
+        (json!({"gen_ai.operation.name": "framework", "gen_ai.system": "spring_ai"}), json!(null)),
         (json!({"gen_ai.provider.name": "langchain", "gen_ai.system": "openai"}), json!("openai")),
     ] {
         let row = row(attributes.clone());
