@@ -29,8 +29,8 @@ pub(super) const FREE_BYTES_MIN: u64 = 32 << 20;
 const MAX_BYTES_DEFAULT: u64 = 10 << 30;
 const FREE_SHARE_PERCENT: u64 = 80;
 
-/// While no more than so many full segments are open, waiting or being sent, ClickHouse keeps up: two of them are sent at once.
-const SEGMENTS_UNDER_WAY: usize = 4;
+/// While no more than so many full segments are open, waiting or being sent, ClickHouse keeps up.
+const SEGMENTS_UNDER_WAY: usize = 3;
 
 /// Where rows are put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

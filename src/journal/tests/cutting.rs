@@ -77,7 +77,7 @@ fn large_rows_are_not_compressed_while_clickhouse_is_on_this_machine_and_keeps_u
     const ROWS: usize = 256 << 10;
     let (large, small) = (group_of_large(1..=4, ROWS / 4), group(&[5, 6, 7]));
     let written = |compression, is_here: bool, waiting: usize, rows: &RowGroup| {
-        let config = Config { compression, segment_bytes: ByteSize(ROWS / 3), ..options(1).config };
+        let config = Config { compression, segment_bytes: ByteSize(ROWS / 2), ..options(1).config };
         let options = Options { config, clickhouse_is_here: is_here, ..options(1) };
         let mut journal = open(&SimDisk::default(), options).unwrap().journal;
         for _ in 0..waiting {

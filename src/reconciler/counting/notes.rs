@@ -17,8 +17,8 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
-/// Traces that are noted at most; more are left to the walk.
-const NOTED_MAX: usize = 100_000;
+/// Traces that are noted at most; more are left to the walk. They take 10 MB.
+const NOTED_MAX: usize = 50_000;
 /// GenAI traces that are known at most, so that spans beside the calls are noted too: about 10 MB.
 const KNOWN_MAX: usize = 100_000;
 /// Spans of a trace are expected to begin within the time of its root, give or take what clocks differ by.

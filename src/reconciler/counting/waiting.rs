@@ -17,8 +17,8 @@ const SPANS_LARGE: usize = 5_000;
 const AGAIN: Duration = Duration::from_millis(500);
 /// And so often at most.
 const TRIES_MAX: u32 = 6;
-/// Traces that wait at most; more are left to the walk.
-const WAITING_MAX: usize = 100_000;
+/// Traces that wait at most, what comes in ten seconds of 5,000 traces a second; more are left to the walk. They take 13 MB.
+const WAITING_MAX: usize = 50_000;
 /// Large traces that rest, at most.
 const RESTING_MAX: usize = 1_000;
 
