@@ -117,38 +117,42 @@ enum Command {
         action: prices::Action,
     },
     /// Run the embedded ClickHouse alone, on its HTTP interface
-    Clickhouse {
-        /// YAML file
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Address and port, instead of `embedded.listen`
-        #[arg(long, value_name = "ADDRESS")]
-        listen: Option<SocketAddr>,
-        /// Folder of the data, instead of `data_dir`/clickhouse
-        #[arg(long, value_name = "DIR")]
-        data_dir: Option<PathBuf>,
-        /// libchdb.so, instead of `embedded.library`
-        #[arg(long, value_name = "FILE")]
-        library: Option<PathBuf>,
-        /// Most memory the engine may take, instead of `embedded.memory_max_bytes`
-        #[arg(long, value_name = "BYTES")]
-        memory_max_bytes: Option<usize>,
-        /// Most queries at once, instead of `embedded.queries_max`
-        #[arg(long, value_name = "NUMBER")]
-        queries_max: Option<NonZeroUsize>,
-        /// XML elements that become settings of the ClickHouse server, as in its configuration file
-        #[arg(long, hide = true, value_name = "FILE")]
-        engine_settings: Option<PathBuf>,
-        /// Serve a parent process: stop when standard input ends and leave signals to the parent
-        #[arg(long, hide = true)]
-        parent_watch: bool,
-        /// Take the secret of the parent's own requests from the first line of standard input
-        #[arg(long, hide = true, requires = "parent_watch")]
-        own_stdin: bool,
-        /// Take the password from the next line of standard input: SQL can read the environment
-        #[arg(long, hide = true, requires = "parent_watch")]
-        password_stdin: bool,
-    },
+    Clickhouse(Alone),
+}
+
+/// The embedded ClickHouse without Millrace.
+#[derive(Debug, clap::Args)]
+struct Alone {
+    /// YAML file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port, instead of `embedded.listen`
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Folder of the data, instead of `data_dir`/clickhouse
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// libchdb.so, instead of `embedded.library`
+    #[arg(long, value_name = "FILE")]
+    library: Option<PathBuf>,
+    /// Most memory the engine may take, instead of `embedded.memory_max_bytes`
+    #[arg(long, value_name = "BYTES")]
+    memory_max_bytes: Option<usize>,
+    /// Most queries at once, instead of `embedded.queries_max`
+    #[arg(long, value_name = "NUMBER")]
+    queries_max: Option<NonZeroUsize>,
+    /// XML elements that become settings of the ClickHouse server, as in its configuration file
+    #[arg(long, hide = true, value_name = "FILE")]
+    engine_settings: Option<PathBuf>,
+    /// Serve a parent process: stop when standard input ends and leave signals to the parent
+    #[arg(long, hide = true)]
+    parent_watch: bool,
+    /// Take the secret of the parent's own requests from the first line of standard input
+    #[arg(long, hide = true, requires = "parent_watch")]
+    own_stdin: bool,
+    /// Take the password from the next line of standard input: SQL can read the environment
+    #[arg(long, hide = true, requires = "parent_watch")]
+    password_stdin: bool,
 }
 
 /// Whose rows are deleted.
@@ -268,32 +272,23 @@ fn run(command: Command) -> anyhow::Result<()> {
             let client = || app::client(&config);
             runtime()?.block_on(prices::run(&config.prices, &action, client, &mut std::io::stdout()))
         }
-        Command::Clickhouse {
-            config,
-            listen,
-            data_dir,
-            library,
-            memory_max_bytes,
-            queries_max,
-            engine_settings,
-            parent_watch,
-            own_stdin,
-            password_stdin,
-        } => {
-            let mut config = load(config)?;
-            if let Some(listen) = listen {
-                config.embedded.listen = listen;
-            }
-            config.embedded.library = library.or(config.embedded.library);
-            config.embedded.memory_max_bytes = memory_max_bytes.map(ByteSize).or(config.embedded.memory_max_bytes);
-            config.embedded.queries_max = queries_max.map_or(config.embedded.queries_max, NonZeroUsize::get);
-            config.check_limits()?;
-            let data_dir = data_dir.unwrap_or_else(|| app::clickhouse_dir(&config));
-            start_log(config.log.level);
-            let parent = parent_watch.then_some(app::Parent { own_stdin, password_stdin });
-            runtime()?.block_on(app::serve_clickhouse(&config, data_dir, engine_settings, parent))
-        }
+        Command::Clickhouse(alone) => serve_clickhouse(alone),
     }
+}
+
+fn serve_clickhouse(alone: Alone) -> anyhow::Result<()> {
+    let mut config = load(alone.config)?;
+    let embedded = &mut config.embedded;
+    embedded.listen = alone.listen.unwrap_or(embedded.listen);
+    embedded.library = alone.library.or(embedded.library.take());
+    embedded.memory_max_bytes = alone.memory_max_bytes.map(ByteSize).or(embedded.memory_max_bytes);
+    embedded.queries_max = alone.queries_max.map_or(embedded.queries_max, NonZeroUsize::get);
+    config.check_limits()?;
+    let data_dir = alone.data_dir.unwrap_or_else(|| app::clickhouse_dir(&config));
+    start_log(config.log.level);
+    let Alone { own_stdin, password_stdin, .. } = alone;
+    let parent = alone.parent_watch.then_some(app::Parent { own_stdin, password_stdin });
+    runtime()?.block_on(app::serve_clickhouse(&config, data_dir, alone.engine_settings, parent))
 }
 
 fn show_statements(statements: &[String]) {
