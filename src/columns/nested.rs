@@ -47,16 +47,54 @@ impl Events {
         if self.timestamp.len() == mark.count {
             return Vec::new();
         }
+        self.iter_since(mark).collect()
+    }
+
+    fn iter_since(&self, mark: EventsMark) -> impl Iterator<Item = Event<'_>> {
         let names = StringsIter(self.name.since(mark.names));
         let mut entries = Entries::since(&self.attributes, mark.attributes);
         let lengths = self.attributes.lengths_since(mark.attributes);
         let times = self.timestamp.i64s_from(mark.count);
         let at = |nanos| UnixNanos::from_i64(nanos).expect("was one when it was pushed");
-        names
-            .zip(lengths)
-            .zip(times)
-            .map(|((name, length), nanos)| Event { at: at(nanos), name, attributes: entries.split_front(length) })
-            .collect()
+        names.zip(lengths).zip(times).map(move |((name, length), nanos)| Event {
+            at: at(nanos),
+            name,
+            attributes: entries.split_front(length),
+        })
+    }
+
+    /// Moves attributes that are content out of the events added since `mark`, by the event's name and their key, into `content`.
+    /// There they have the number of their event before their key, from 1 as ClickHouse counts: `events.1.content`.
+    pub(super) fn move_content(
+        &mut self,
+        mark: EventsMark,
+        content: &mut Map,
+        is_content: impl Fn(&[u8], &[u8]) -> bool,
+    ) {
+        let has_content = |event: Event<'_>| event.attributes.iter().any(|(key, _)| is_content(event.name, key));
+        if self.timestamp.len() == mark.count || !self.iter_since(mark).any(has_content) {
+            return;
+        }
+        let (mut kept, mut prefixed) = (Map::default(), Vec::new());
+        for (event, number) in self.iter_since(mark).zip(1_u64..) {
+            for (key, value) in event.attributes.iter() {
+                if !is_content(event.name, key) {
+                    kept.push(key, value);
+                    continue;
+                }
+                prefixed.clear();
+                prefixed.extend_from_slice(format!("events.{number}.").as_bytes());
+                prefixed.extend_from_slice(key);
+                content.push(&prefixed, value);
+            }
+            kept.close_row();
+        }
+        self.attributes.truncate(mark.attributes);
+        let mut entries = Entries::since(&kept, Map::default().mark());
+        for length in kept.lengths_since(Map::default().mark()) {
+            entries.split_front(length).iter().for_each(|(key, value)| self.attributes.push(key, value));
+            self.attributes.close_row();
+        }
     }
 
     /// Bytes of those added since `mark`: a time, a name, the end of its attributes, and those.
@@ -70,20 +108,6 @@ impl Events {
         self.timestamp.truncate(mark.count);
         self.name.truncate(mark.names);
         self.attributes.truncate(mark.attributes);
-    }
-
-    /// Takes out the attributes that are content, by the event's name and theirs.
-    pub(super) fn drop_content(&mut self, is_content: impl Fn(&[u8], &[u8]) -> bool) {
-        let all = Map::default().mark();
-        let mut kept = Map::default();
-        let mut entries = Entries::since(&self.attributes, all);
-        for (name, length) in self.name.iter().zip(self.attributes.lengths_since(all)) {
-            for (key, value) in entries.split_front(length).iter().filter(|(key, _)| !is_content(name, key)) {
-                kept.push(key, value);
-            }
-            kept.close_row();
-        }
-        self.attributes = kept;
     }
 
     /// Forgets all events and keeps the room for them; returns how many bytes that is.

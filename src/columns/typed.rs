@@ -235,6 +235,16 @@ pub struct Filled {
     pub(super) held_attributes: Vec<&'static str>,
 }
 
+impl Filled {
+    /// The same for a row that takes so many bytes more.
+    ///
+    /// # Errors
+    /// If no block takes a row of that size.
+    pub fn with_more(self, bytes: usize) -> Result<Self, RowTooLarge> {
+        Ok(Self { row_bytes: fitting(self.row_bytes.saturating_add(bytes))?, ..self })
+    }
+}
+
 impl CallSink<'_> {
     /// Fills the typed columns.
     ///

@@ -9,7 +9,6 @@
 //! ```
 
 use crate::columns::{Group as _, Rows, Table, logs};
-use crate::conventions::events;
 use crate::workspace::Workspace;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -87,7 +86,7 @@ impl ContentPolicy {
             Rows::Spans(spans) => {
                 // what no column has may be anything
                 spans.move_to_content(|key| key.starts_with(b"millrace.") && key.ends_with(b".extra"));
-                spans.drop_content(events::is_content_of_span_event);
+                spans.drop_content();
             }
             Rows::Records(records) if records.table() == Table::Logs => records.forget(logs::CONTENT_ATTRIBUTES),
             Rows::Records(_) => {}

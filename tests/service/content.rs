@@ -182,7 +182,6 @@ fn content_is_in_content_columns_alone() {
         "OutputPreview",
         "RawRequest",
         "RawResponse",
-        "Events.Attributes",
     ];
     let marked = marked_columns(&service);
     assert!(marked.contains(&"InputMessages".to_owned()), "it is kept: {marked:?}");

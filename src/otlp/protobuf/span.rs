@@ -119,6 +119,8 @@ impl<'l> SpanDecoder<'l> {
             }
             filled = Some(sink.fill(&call)?);
         }
+        let more = rows.move_content_of_events(mark, conventions::events::is_content_of_span_event);
+        let filled = filled.map(|filled| filled.with_more(more)).transpose()?;
         self.attributes_repeated += rows.finish(mark, span, resource, filled)?;
         if span.parent.is_none() {
             let SpanScalars { trace_id, span_id, start, .. } = *span;

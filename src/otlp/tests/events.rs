@@ -252,3 +252,22 @@ fn the_body_of_a_message_is_content() {
     assert_eq!(column(&log, "Body"), json!(""));
     assert!(column(&log, "ContentAttributes").to_string().contains("a secret"));
 }
+
+#[test]
+fn an_evaluation_is_no_call_and_its_values_are_attributes_of_its_log_record() {
+    let result = record(
+        &json!({"gen_ai.evaluation.name": "Relevance", "gen_ai.evaluation.score.value": 0.5, "gen_ai.evaluation.score.label": "pass",
+            "gen_ai.evaluation.explanation": "to the point", "gen_ai.response.id": "r-1"}),
+        &json!({"eventName": "gen_ai.evaluation.result", "traceId": TRACE, "spanId": SPAN}),
+    );
+    let decoded = decoded("app", "evaluator", &[result]);
+    assert!(decoded.spans.is_none(), "an evaluation alone is no call");
+    let log = super::rows_of_records(&decoded.groups[0]).remove(0);
+    check(
+        &log,
+        &json!({"EventName": "gen_ai.evaluation.result", "TraceId": TRACE, "SpanId": SPAN,
+            "LogAttributes": {"gen_ai.evaluation.name": "Relevance", "gen_ai.evaluation.score.value": "0.5",
+                "gen_ai.evaluation.score.label": "pass", "gen_ai.evaluation.explanation": "to the point",
+                "gen_ai.response.id": "r-1"}}),
+    );
+}

@@ -192,8 +192,11 @@ fn the_details_event_completes_the_span_and_keeps_its_own_attributes() {
         row_of("", &json!({"gen_ai.operation.name":"chat","gen_ai.request.model":"m"}), &json!({"events":[details]}));
     assert_eq!(columns(&row)[0], json!([user("hi")]));
     assert_eq!([column(&row, "RequestModel"), column(&row, "ResponseId")], [json!("m"), json!("r")]);
-    assert!(content_keys(&row).is_empty());
-    assert!(column(&row, "Events.Attributes")[0].to_string().contains("gen_ai.input.messages"));
+    assert_eq!(content_keys(&row), ["events.1.gen_ai.input.messages"]);
+    assert_eq!(
+        column(&row, "Events.Attributes"),
+        json!([[["gen_ai.request.model", "other"], ["gen_ai.response.id", "r"]]])
+    );
 }
 
 #[test]
@@ -516,4 +519,33 @@ fn a_response_that_sentry_spreads_over_attributes_is_put_together() {
     let [input, output, _] = columns(&row(sent));
     assert_eq!(input, json!([user("hi")]));
     assert_eq!(output, json!([{"role":"assistant","parts":[text("a"),call("c", "f", json!({}))]}]));
+}
+
+#[test]
+fn content_of_events_is_in_content_columns_alone_and_its_key_names_the_event() {
+    let events = [
+        event("exception", json!({"exception.type": "Timeout", "content": "not of a model"})),
+        event("gen_ai.user.message", json!({"content": "a secret", "gen_ai.system": "openai"})),
+        event("tool.output", json!({"output": "another secret"})),
+        event("log", json!({"gen_ai.input.messages": "a third secret", "level": "info"})),
+    ];
+    let row = row_of("", &json!({"gen_ai.operation.name": "chat"}), &json!({ "events": events }));
+    assert_eq!(
+        column(&row, "Events.Attributes"),
+        json!([
+            [["exception.type", "Timeout"], ["content", "not of a model"]],
+            [["gen_ai.system", "openai"]],
+            [],
+            [["level", "info"]]
+        ])
+    );
+    assert_eq!(
+        column(&row, "ContentAttributes"),
+        json!([
+            ["events.2.content", "a secret"],
+            ["events.3.output", "another secret"],
+            ["events.4.gen_ai.input.messages", "a third secret"]
+        ])
+    );
+    assert_eq!(columns(&row)[0], json!([user("a secret")]), "the typed column has it as before");
 }
