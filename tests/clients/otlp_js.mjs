@@ -1,9 +1,11 @@
 // Sends one known trace with the official OpenTelemetry SDK for JavaScript and prints the ledger of it.
 //
-//     node otlp_js.mjs grpc|proto|json ENDPOINT [WORKSPACE]
+//     node otlp_js.mjs grpc|proto|json ENDPOINT [WORKSPACE [FILLER]]      (FILLER: bytes of an attribute of the resource)
 //
 // The ledger (JSON on stdout) says what must now stand in `otel_traces`, all 22 columns of every span, 64-bit numbers
 // as strings. As in otlp_python.py, every attribute is written down twice: the value and the text it must become.
+
+import { randomBytes } from "node:crypto";
 
 import { Metadata } from "@grpc/grpc-js";
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, createTraceState, trace } from "@opentelemetry/api";
@@ -15,8 +17,9 @@ import { CompressionAlgorithm } from "@opentelemetry/otlp-exporter-base";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BasicTracerProvider, InMemorySpanExporter, SamplingDecision, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
 
-const [protocol, endpoint, workspace] = process.argv.slice(2);
+const [protocol, endpoint, workspace, fillerBytes = "0"] = process.argv.slice(2);
 const compression = CompressionAlgorithm.GZIP;
+const filler = randomBytes(Number(fillerBytes) / 2).toString("hex");
 
 function makeExporter() {
   const headers = workspace ? { "x-millrace-workspace": workspace } : {};
@@ -40,6 +43,7 @@ const RESOURCE = {
   "service.instance.id": ["627cc493-f310-47de-96bd-71410b7dec09", "627cc493-f310-47de-96bd-71410b7dec09"],
   "process.pid": [4711, "4711"],
   "process.command_args": [["node", "app.mjs"], '["node","app.mjs"]'],
+  "filler": [filler, filler],
 };
 
 const KINDS = {

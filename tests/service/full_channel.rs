@@ -6,8 +6,9 @@ use prost::Message;
 use serde_json::{Value, json};
 
 use crate::restart::assert_each_stored_once;
+use crate::rows;
 use crate::sdk_signals::{self, Ledger};
-use support::clients::{GrpcAnswers, Load, acknowledged_spans, grpc_answers, python, run_json};
+use support::clients::{self, GrpcAnswers, Load, acknowledged_spans, grpc_answers, node, python, run_json};
 use support::http::{Answer, post_json, send};
 use support::proxy::{Fault, Proxy};
 use support::wire::{Status, request_of, span, string_attribute};
@@ -198,6 +199,49 @@ fn log_records_and_data_points_of_the_python_sdk_wait_out_a_full_journal() {
     for (name, ledger) in ledgers {
         sdk_signals::assert_stored(&service, name, &ledger);
     }
+}
+
+/// What its exporters do over HTTP: wait for `Retry-After`, and send the same bytes again, six times in all.
+#[test]
+fn the_javascript_sdk_waits_out_a_full_journal_over_http() {
+    for protocol in ["proto", "json"] {
+        // the tables are there before the outage, so that its end comes within the SDK's patience
+        let engine = Engine::start();
+        let proxy = Proxy::before(engine.port, Fault::Pass);
+        let clickhouse_url = Some(proxy.url());
+        let service = Service::start_with(Options { yaml: JOURNAL.to_owned(), clickhouse_url, ..Options::default() });
+        let first = grpc_answers(&service.grpc(), &["--spans", "1"]);
+        assert_each_stored_once(&service, &accepted_spans(&first), "probe");
+        proxy.set(Fault::Refuse);
+        fill(&service);
+        let refused = service.metric("otelcol_receiver_refused_spans_total").unwrap_or_default();
+        let mut sender = node("otlp_js.mjs", &[protocol, &service.http("/v1/traces"), "", "20000"]);
+        let ledger = std::thread::scope(|scope| {
+            let sender = scope.spawn(move || run_json::<clients::Ledger>(&mut sender));
+            wait_until("the SDK has met the full journal", || {
+                service.metric("otelcol_receiver_refused_spans_total").filter(|now| *now > refused)
+            });
+            proxy.set(Fault::Pass);
+            sender.join().expect("the SDK gave up on nothing")
+        });
+        rows::assert_stored(&service, &ledger);
+    }
+}
+
+/// Its exporter over gRPC repeats nothing: the application gets the status, and nothing of the request is stored.
+#[test]
+fn the_javascript_sdk_over_grpc_hands_a_refusal_to_its_application() {
+    let Outage { engine, proxy, service } = outage_with_a_small_journal();
+    let filled = fill(&service);
+    let grpc = format!("http://{}", service.grpc());
+    let output = node("otlp_js.mjs", &["grpc", &grpc, "", "200000"]).output().expect("node starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "it was told to try again");
+    assert!(said.contains("UNAVAILABLE"), "{said}");
+    proxy.set(Fault::Pass);
+    assert_each_stored_once(&service, &accepted_spans(&filled), "probe");
+    let stored = engine.sql("otel").rows("SELECT uniqExact(SpanId) AS n FROM otel_traces", &[]);
+    assert_eq!(stored, [json!({"n": accepted_spans(&filled).len()})], "of what was refused nothing is stored");
 }
 
 fn assert_retryable(answer: &Answer) {

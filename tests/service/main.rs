@@ -44,6 +44,7 @@ mod schema;
 mod schema_cluster;
 mod sdk_javascript;
 mod sdk_python;
+mod sdk_rust;
 mod sdk_signals;
 mod superseded;
 mod tokens;

@@ -565,6 +565,38 @@ fn the_queries_of_grafana_and_clickstack_run_and_find_the_metrics() {
              ) SELECT TimeUnix, if(bucket > length(ExplicitBounds), ExplicitBounds[-1], ExplicitBounds[bucket]) AS value FROM Source",
             of_name("latency")
         ),
+        // ClickStack, a counter: what a series grew by, whatever its temporality, and a bucket's growth over the one before
+        format!(
+            "WITH Source AS (
+                SELECT *, cityHash64(mapConcat(ScopeAttributes, ResourceAttributes, Attributes)) AS AttributesHash,
+                    any(AttributesHash) OVER (ORDER BY AttributesHash, TimeUnix ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING) AS before,
+                    any(Value) OVER (ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING) AS PrevValue,
+                    multiIf(AggregationTemporality = 1, Value, AttributesHash != before, 0,
+                        Value < PrevValue, Value, Value - PrevValue) AS Rate
+                FROM otel_metrics_sum WHERE {}
+             ), Bucketed AS (
+                SELECT toStartOfInterval(toDateTime(TimeUnix), INTERVAL 5 minute) AS `__hdx_time_bucket2`, AttributesHash,
+                    sum(Rate) AS Growth, any(ScopeDroppedAttrCount) AS ScopeDroppedAttrCount, any(ScopeSchemaUrl) AS ScopeSchemaUrl,
+                    any(ResourceSchemaUrl) AS ResourceSchemaUrl, any(StartTimeUnix) AS StartTimeUnix, any(Flags) AS Flags,
+                    any(IsMonotonic) AS IsMonotonic
+                FROM Source GROUP BY AttributesHash, `__hdx_time_bucket2`
+             ) SELECT avg(toFloat64OrNull(toString(Growth))) AS v, `__hdx_time_bucket2` FROM Bucketed
+             GROUP BY `__hdx_time_bucket2` ORDER BY `__hdx_time_bucket2`",
+            of_name("requests")
+        ),
+        // ClickStack, a histogram: what each bucket grew by since the point before of its series
+        format!(
+            "SELECT TimeUnix, if(AggregationTemporality = 1 OR AttributesHash != before OR length(BucketCounts) != length(earlier),
+                BucketCounts,
+                arrayMap((was, now) -> if(now < was, now, toUInt64(toInt64(now) - toInt64(was))), earlier, BucketCounts)) AS BucketRates
+             FROM (
+                SELECT *, cityHash64(mapConcat(ScopeAttributes, ResourceAttributes, Attributes)) AS AttributesHash,
+                    any(AttributesHash) OVER (ORDER BY AttributesHash, TimeUnix ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING) AS before,
+                    any(BucketCounts) OVER (ORDER BY AttributesHash, TimeUnix ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING) AS earlier
+                FROM otel_metrics_histogram WHERE {}
+             )",
+            of_name("latency")
+        ),
         format!(
             "SELECT Scale, arraySum(PositiveBucketCounts) + arraySum(NegativeBucketCounts) + ZeroCount AS counted
              FROM otel_metrics_exponential_histogram WHERE {}",

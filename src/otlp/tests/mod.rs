@@ -5,8 +5,10 @@ mod corpus;
 mod events;
 mod forms;
 mod hostile;
+mod meanings;
 mod senders;
 mod table;
+mod usage;
 
 use crate::columns::native::encode::encode_block;
 use crate::columns::native::parse::Block;
