@@ -15,8 +15,15 @@ pub(crate) fn of<'a>(slots: &Slots<'a>) -> Vec<Text<'a>> {
     let first = listed.find(|reasons| !reasons.is_empty());
     first.unwrap_or_else(|| {
         let of_ai_sdk = slots.get(Slot::AiFinishReason).map(Text::Borrowed);
-        of_ai_sdk.or_else(|| of_haystack(slots)).into_iter().collect()
+        of_ai_sdk.or_else(|| of_haystack(slots)).or_else(|| of_genkit(slots)).into_iter().collect()
     })
+}
+
+/// Genkit has it in the output of a model.
+fn of_genkit<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
+    slots.get(Slot::GenkitOutput).filter(|text| text.contains("finishReason"))?;
+    let output = slots.json(Slot::GenkitOutput)?;
+    Some(Text::Owned(output.root().get("finishReason")?.filled_str()?.into_owned()))
 }
 
 /// Haystack has it beside the reply.

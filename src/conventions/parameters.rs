@@ -2,6 +2,7 @@
 
 use super::keys::Slot;
 use super::slots::Slots;
+use crate::conventions::read_json;
 use crate::genai::call::Text;
 use crate::json::document::Value;
 use crate::text::write_string;
@@ -63,6 +64,12 @@ pub(crate) fn of<'a>(slots: &Slots<'a>, invocation: Option<Value<'_>>) -> Vec<Pa
     if let Some(langfuse) = slots.json(Slot::LangfuseParameters) {
         of_body(&mut found, langfuse.root());
     }
+    if let Some(genkit) = slots.get(Slot::GenkitInput).filter(|text| text.contains("\"config\""))
+        && let Ok(input) = read_json(genkit)
+        && let Some(config) = input.root().get("config")
+    {
+        of_body(&mut found, config);
+    }
     // stable: among equals the first stays first
     found.sort_by(|(one, _), (other, _)| one.cmp(other));
     found.dedup_by(|later, first| later.0 == first.0);
@@ -92,11 +99,12 @@ fn is_default(name: &str, value: &str) -> bool {
 
 /// Reads the members of a request's body by the specification's table 3.2.
 fn of_body(found: &mut Vec<Parameter<'_>>, body: Value<'_>) {
-    const NUMBERS: [(&str, &str); 12] = [
+    const NUMBERS: [(&str, &str); 13] = [
         ("max_completion_tokens", "max_tokens"),
         ("max_tokens", "max_tokens"),
         ("max_output_tokens", "max_tokens"),
         ("maxTokens", "max_tokens"),
+        ("maxOutputTokens", "max_tokens"),
         ("n", "choice.count"),
         ("temperature", "temperature"),
         ("top_p", "top_p"),

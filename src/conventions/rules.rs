@@ -31,7 +31,7 @@ pub fn normalise<'a>(span: &SpanView<'a>) -> Call<'a> {
         user_id: text(sources::USER_ID),
         response_id: text(sources::RESPONSE_ID),
         tool_call_id: text(sources::TOOL_CALL_ID),
-        tool_name: text(sources::TOOL_NAME),
+        tool_name: slots.first_text(sources::TOOL_NAME).or_else(|| genkit_tool(&slots)).unwrap_or_default(),
         agent_name: text(sources::AGENT_NAME),
         workflow_name: text(sources::WORKFLOW_NAME),
         timing_quality: text(&[Slot::MillraceTiming]),
@@ -89,6 +89,12 @@ fn haystack_model<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
     let output = usage::haystack_output(slots)?;
     let model = usage::haystack_meta(output.root())?.get("model")?.filled_str()?;
     Some(Text::Owned(model.into_owned()))
+}
+
+/// Genkit has the tool as the name of the action.
+fn genkit_tool<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
+    let is_tool = slots.get(Slot::GenkitSubtype)?.split('.').next() == Some("tool");
+    slots.get(Slot::GenkitName).filter(|_| is_tool).map(Text::Borrowed)
 }
 
 /// Genkit has the model as the name of the action, after its plugin: `googleai/gemini-2.5-flash`.

@@ -106,14 +106,18 @@ fn genkit(slots: &Slots<'_>) -> Option<Usage> {
     let output = slots.json(Slot::GenkitOutput)?;
     let usage = output.root().get("usage")?;
     let count = |name: &str| number(usage.get(name)?);
-    Some(Usage {
+    // what a plugin leaves out may be in the provider's own response
+    let raw = output.root().get("raw").and_then(|raw| raw.get("usage"));
+    let raw = raw.map(|usage| Usage::read(usage, "")).unwrap_or_default();
+    let own = Usage {
         input: count("inputTokens"),
         output: count("outputTokens"),
         total: count("totalTokens"),
         cache_read: count("cachedContentTokens"),
         reasoning: count("thoughtsTokens"),
         ..Usage::default()
-    })
+    };
+    Some(own.or(raw))
 }
 
 /// LangSmith has the sums in attributes of their own, and their parts as LangChain counts them.

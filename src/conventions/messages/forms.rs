@@ -107,7 +107,10 @@ impl MessageSource<'_> {
         if let Some(made) = self.other_api(root) {
             return Some(made);
         }
-        if is_message(root) {
+        // what only wraps a message is read below
+        let is_wrapper = root.get("message").is_some_and(is_message)
+            && !["role", "parts", "content"].iter().any(|name| root.has(name));
+        if !is_wrapper && is_message(root) {
             return self.list([root].into_iter());
         }
         if let Some(generations) = list("generations") {

@@ -197,9 +197,12 @@ fn output<'a>(
 fn put_response<'a>(call: &mut Call<'a>, slots: &Slots<'a>) {
     let is_missing = call.response_id.is_empty() || call.response_model.is_empty() || call.finish_reasons.is_empty();
     let is_object = |slot: &Slot| is_missing && slots.get(*slot).is_some_and(|text| text.starts_with('{'));
-    let Some(slot) = [Slot::OutputValue, Slot::Completion].into_iter().find(is_object) else { return };
+    let sources = [Slot::OutputValue, Slot::Completion, Slot::GenkitOutput];
+    let Some(slot) = sources.into_iter().find(is_object) else { return };
     let Some(document) = slots.json(slot) else { return };
-    let response = document.root();
+    // Genkit keeps the provider's own response in its own
+    let root = document.root();
+    let response = root.get("raw").filter(|_| slot == Slot::GenkitOutput).unwrap_or(root);
     let of_langchain = response.get("llm_output").filter(|output| output.is_object());
     let (facts, model) = match of_langchain {
         Some(output) => (output, "model_name"),

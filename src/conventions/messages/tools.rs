@@ -32,7 +32,8 @@ pub(crate) fn of<'a>(slots: &Slots<'a>) -> Option<Text<'a>> {
 
 /// The definitions in the body of a request, for senders that have them nowhere else.
 pub(crate) fn of_request(slots: &Slots<'_>) -> Option<Text<'static>> {
-    let sources = [Slot::LangfuseInput, Slot::InputValue, Slot::HaystackLlmInput, Slot::HaystackInput];
+    let sources =
+        [Slot::LangfuseInput, Slot::InputValue, Slot::GenkitInput, Slot::HaystackLlmInput, Slot::HaystackInput];
     let is_body = |text: &str| text.starts_with('{') && text.contains("\"tools\"");
     let slot = sources.into_iter().find(|slot| slots.get(*slot).is_some_and(is_body))?;
     let document = slots.json(slot)?;

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 pub(crate) const READER: PartReader = PartReader { part, call };
 
 /// Names of the same thing.
-const IDS: [&str; 7] = ["id", "toolCallId", "toolUseId", "tool_use_id", "tool_call_id", "call_id", "tool_id"];
+const IDS: [&str; 8] = ["id", "toolCallId", "toolUseId", "tool_use_id", "tool_call_id", "call_id", "tool_id", "ref"];
 const NAMES: [&str; 3] = ["name", "toolName", "tool_name"];
 const ARGUMENTS: [&str; 4] = ["arguments", "args", "input", "parameters"];
 const RESPONSES: [&str; 5] = ["response", "result", "output", "content", "value"];
@@ -78,12 +78,12 @@ pub(crate) fn is_response(part: Value<'_>) -> bool {
             &*kind,
             "tool_call_response" | "tool-result" | "tool_result" | "function_call_output" | "custom_tool_call_output"
         )
-    }) || ["function_response", "functionResponse", "toolResult", "tool_call_result"]
+    }) || ["function_response", "functionResponse", "toolResult", "toolResponse", "tool_call_result"]
         .iter()
         .any(|name| part.get(name).is_some())
 }
 
-/// The parts of Gemini, Bedrock and Haystack have no type.
+/// The parts of Gemini, Bedrock, Genkit and Haystack have no type.
 fn untyped<'d>(parts: &mut PartWriter<'_, 'd>, part: Value<'d>) -> bool {
     let either = |snake: &str, camel: &str| part.get(snake).or_else(|| part.get(camel)).filter(|it| it.is_object());
     if let Some(of_call) = either("function_call", "functionCall") {
@@ -104,8 +104,11 @@ fn untyped<'d>(parts: &mut PartWriter<'_, 'd>, part: Value<'d>) -> bool {
     if let Some(result) = either("toolResult", "toolResult") {
         return tool_result(parts, result);
     }
-    if let Some(of_call) = either("tool_call", "tool_call") {
+    if let Some(of_call) = either("tool_call", "toolRequest") {
         return call(parts, of_call);
+    }
+    if let Some(of_response) = either("toolResponse", "toolResponse") {
+        return response(parts, of_response);
     }
     if let Some(result) = either("tool_call_result", "tool_call_result") {
         return haystack_result(parts, result);

@@ -249,6 +249,40 @@ fn genkit_has_model_and_tokens_in_name_and_output() {
 }
 
 #[test]
+fn genkits_parts_and_the_providers_response_in_its_own_are_read() {
+    let input = r#"{"messages":[{"role":"tool","content":[{"toolResponse":{"name":"w","ref":"c0","output":"18 °C"}}]}],
+        "config":{"temperature":0.2,"maxOutputTokens":256},"tools":[{"name":"w","description":"d","inputSchema":{"type":"object"}}]}"#;
+    let output = r#"{"finishReason":"stop","message":{"role":"model","content":[{"toolRequest":{"name":"w","ref":"c1","input":{"city":"Lima"}}}]},
+        "usage":{"inputTokens":120,"outputTokens":42},"raw":{"id":"chatcmpl-1","model":"m-2026","choices":[{"index":0}],
+        "usage":{"prompt_tokens":120,"completion_tokens":42,"prompt_tokens_details":{"cached_tokens":64}}}}"#;
+    check(
+        "openai/m",
+        "genkit-tracer",
+        json!({"genkit:metadata:subtype": "model", "genkit:name": "openai/m", "genkit:input": input, "genkit:output": output}),
+        json!({"ResponseId": "chatcmpl-1", "ResponseModel": "m-2026", "InputTokens": 120, "CacheReadTokens": 64, "FinishReasons": ["stop"],
+            "RequestParameters": [["max_tokens", "256"], ["temperature", "0.2"]]}),
+    );
+    check(
+        "w",
+        "genkit-tracer",
+        json!({"genkit:metadata:subtype": "tool.v2", "genkit:name": "w"}),
+        json!({"Operation": "execute_tool", "ToolName": "w"}),
+    );
+    let row = row_of(
+        "genkit-tracer",
+        &json!({"genkit:metadata:subtype": "model", "genkit:input": input, "genkit:output": output}),
+        &json!({}),
+    );
+    for (name, part) in [
+        ("InputMessages", r#""type":"tool_call_response","id":"c0","response":"18 °C""#),
+        ("OutputMessages", r#""type":"tool_call","id":"c1","name":"w","arguments":{"city":"Lima"}"#),
+        ("ToolDefinitions", r#""name":"w""#),
+    ] {
+        assert!(column(&row, name).as_str().unwrap().contains(part), "{name}: {}", column(&row, name));
+    }
+}
+
+#[test]
 fn claude_codes_spans_have_calls_tools_and_turns() {
     let scope = "com.anthropic.claude_code.tracing";
     check(
