@@ -110,6 +110,20 @@ impl Events {
         self.attributes.truncate(mark.attributes);
     }
 
+    /// Takes out the attributes that are content, by the event's name and theirs.
+    pub(super) fn drop_content(&mut self, is_content: impl Fn(&[u8], &[u8]) -> bool) {
+        let all = Map::default().mark();
+        let mut kept = Map::default();
+        let mut entries = Entries::since(&self.attributes, all);
+        for (name, length) in self.name.iter().zip(self.attributes.lengths_since(all)) {
+            for (key, value) in entries.split_front(length).iter().filter(|(key, _)| !is_content(name, key)) {
+                kept.push(key, value);
+            }
+            kept.close_row();
+        }
+        self.attributes = kept;
+    }
+
     /// Forgets all events and keeps the room for them; returns how many bytes that is.
     pub(super) fn clear(&mut self) -> usize {
         let Self { ends, timestamp, name, attributes } = self;

@@ -85,9 +85,22 @@ pub fn is_agents_content(key: &[u8]) -> bool {
 /// Whether an attribute of a span's event is content: a message is, and what a tool got and gave.
 #[must_use]
 pub fn is_content_of_span_event(event_name: &[u8], key: &[u8]) -> bool {
-    let is_message = event_name.starts_with(b"gen_ai.") || event_name == b"tool.output";
-    let is_about_it = key.starts_with(b"gen_ai.") && !key.starts_with(b"gen_ai.event.");
-    kind(key) == Kind::Content || (is_message && !is_about_it)
+    let is_message = event_name == b"gen_ai.choice"
+        || event_name == b"tool.output"
+        || (event_name.starts_with(b"gen_ai.") && event_name.ends_with(b".message"));
+    kind(key) == Kind::Content || (is_message && !is_about_it(key))
+}
+
+/// The same where content is not to be kept: what no convention knows of an event of a model's call may be content.
+#[must_use]
+pub fn may_be_content_of_span_event(event_name: &[u8], key: &[u8]) -> bool {
+    let may_be_message = event_name.starts_with(b"gen_ai.") || event_name == b"tool.output";
+    kind(key) == Kind::Content || (may_be_message && !is_about_it(key))
+}
+
+/// Whether a key of a message's event says something about the message.
+fn is_about_it(key: &[u8]) -> bool {
+    key.starts_with(b"gen_ai.") && !key.starts_with(b"gen_ai.event.")
 }
 
 /// Whether the body of an event is content: a message of the conversation.

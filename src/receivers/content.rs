@@ -9,6 +9,7 @@
 //! ```
 
 use crate::columns::{Group as _, Rows, Table, logs};
+use crate::conventions::events;
 use crate::workspace::Workspace;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -86,7 +87,7 @@ impl ContentPolicy {
             Rows::Spans(spans) => {
                 // what no column has may be anything
                 spans.move_to_content(|key| key.starts_with(b"millrace.") && key.ends_with(b".extra"));
-                spans.drop_content();
+                spans.drop_content(events::may_be_content_of_span_event);
             }
             Rows::Records(records) if records.table() == Table::Logs => records.forget(logs::CONTENT_ATTRIBUTES),
             Rows::Records(_) => {}

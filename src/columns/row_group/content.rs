@@ -19,12 +19,13 @@ impl RowGroup {
     }
 
     /// Takes content out of all rows: messages, prompts, what tools got and gave, requests and responses as they were sent.
-    pub fn drop_content(&mut self) {
+    pub fn drop_content(&mut self, is_content_of_event: impl Fn(&[u8], &[u8]) -> bool) {
         self.typed.drop_content();
         self.content_attributes = Map::default();
         for raw in [&mut self.raw_request, &mut self.raw_response] {
             *raw = Strings::default();
             raw.pad_to(self.rows);
         }
+        self.events.drop_content(is_content_of_event);
     }
 }

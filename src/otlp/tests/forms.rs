@@ -527,6 +527,7 @@ fn content_of_events_is_in_content_columns_alone_and_its_key_names_the_event() {
         event("exception", json!({"exception.type": "Timeout", "content": "not of a model"})),
         event("gen_ai.user.message", json!({"content": "a secret", "gen_ai.system": "openai"})),
         event("tool.output", json!({"output": "another secret"})),
+        event("gen_ai.first_chunk", json!({"bytes": "7"})),
         event("log", json!({"gen_ai.input.messages": "a third secret", "level": "info"})),
     ];
     let row = row_of("", &json!({"gen_ai.operation.name": "chat"}), &json!({ "events": events }));
@@ -536,6 +537,7 @@ fn content_of_events_is_in_content_columns_alone_and_its_key_names_the_event() {
             [["exception.type", "Timeout"], ["content", "not of a model"]],
             [["gen_ai.system", "openai"]],
             [],
+            [["bytes", "7"]],
             [["level", "info"]]
         ])
     );
@@ -544,7 +546,7 @@ fn content_of_events_is_in_content_columns_alone_and_its_key_names_the_event() {
         json!([
             ["events.2.content", "a secret"],
             ["events.3.output", "another secret"],
-            ["events.4.gen_ai.input.messages", "a third secret"]
+            ["events.5.gen_ai.input.messages", "a third secret"]
         ])
     );
     assert_eq!(columns(&row)[0], json!([user("a secret")]), "the typed column has it as before");
