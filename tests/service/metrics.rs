@@ -507,17 +507,15 @@ fn a_data_point_older_than_the_retention_of_metrics_is_rejected_by_name() {
     wait_for_points(&service, 1);
 }
 
-/// What the READMEs of the exporter and of Grafana's and ClickStack's editors ask of these tables, with macros and variables filled in.
-#[test]
-fn the_queries_of_grafana_and_clickstack_run_and_find_the_metrics() {
-    let service = Service::start();
-    let (start, time) = times();
-    let request = protobuf(&request_of("shop", every_kind(start, time)));
-    assert_eq!(post(&service, PROTOBUF, "identity", &request).status, 200);
-    wait_for_points(&service, 8);
-    let recent = "TimeUnix >= now() - INTERVAL 1 HOUR AND TimeUnix <= now() + INTERVAL 1 HOUR";
-    let of_name = |name: &str| format!("ServiceName = 'shop' AND MetricName = '{name}' AND {recent}");
-    let queries = [
+const RECENT: &str = "TimeUnix >= now() - INTERVAL 1 HOUR AND TimeUnix <= now() + INTERVAL 1 HOUR";
+
+fn of_name(name: &str) -> String {
+    format!("ServiceName = 'shop' AND MetricName = '{name}' AND {RECENT}")
+}
+
+/// What the README of the exporter and Grafana's editor ask.
+fn queries_of_grafana() -> Vec<String> {
+    vec![
         // the exporter's README
         "select TimeUnix,MetricName,Attributes,Value from otel_metrics_sum where MetricName='requests' limit 100".to_owned(),
         "select TimeUnix,MetricName,Attributes,Value from otel_metrics_sum
@@ -529,10 +527,10 @@ fn the_queries_of_grafana_and_clickstack_run_and_find_the_metrics() {
              FROM otel_metrics_gauge WHERE {} AND Flags = 0 AND NOT isNaN(Value) GROUP BY time, k ORDER BY time ASC LIMIT 1000",
             of_name("temperature")
         ),
-        format!("SELECT DISTINCT MetricName FROM otel_metrics_gauge WHERE {recent} ORDER BY MetricName LIMIT 1000"),
+        format!("SELECT DISTINCT MetricName FROM otel_metrics_gauge WHERE {RECENT} ORDER BY MetricName LIMIT 1000"),
         format!(
             "SELECT MetricName, any(MetricUnit) AS unit, any(MetricDescription) AS description FROM otel_metrics_histogram
-             WHERE {recent} GROUP BY MetricName"
+             WHERE {RECENT} GROUP BY MetricName"
         ),
         // a rate of a cumulative sum
         format!(
@@ -543,6 +541,28 @@ fn the_queries_of_grafana_and_clickstack_run_and_find_the_metrics() {
              ) GROUP BY time ORDER BY time",
             of_name("requests")
         ),
+        format!(
+            "SELECT Scale, arraySum(PositiveBucketCounts) + arraySum(NegativeBucketCounts) + ZeroCount AS counted
+             FROM otel_metrics_exponential_histogram WHERE {}",
+            of_name("sizes")
+        ),
+        format!(
+            "SELECT quantile, value FROM otel_metrics_summary
+             ARRAY JOIN `ValueAtQuantiles.Quantile` AS quantile, `ValueAtQuantiles.Value` AS value WHERE {}",
+            of_name("durations")
+        ),
+        // from an exemplar to its trace
+        format!(
+            "SELECT exemplar.TraceId AS trace, exemplar.SpanId AS span, exemplar.Value AS value FROM otel_metrics_histogram
+             ARRAY JOIN Exemplars AS exemplar WHERE {} AND trace = '{TRACE}'",
+            of_name("latency")
+        ),
+    ]
+}
+
+/// What ClickStack's editor asks.
+fn queries_of_clickstack() -> Vec<String> {
+    vec![
         // ClickStack: buckets of a series, latest value of each, quantile from buckets
         format!(
             "WITH Source AS (
@@ -597,24 +617,18 @@ fn the_queries_of_grafana_and_clickstack_run_and_find_the_metrics() {
              )",
             of_name("latency")
         ),
-        format!(
-            "SELECT Scale, arraySum(PositiveBucketCounts) + arraySum(NegativeBucketCounts) + ZeroCount AS counted
-             FROM otel_metrics_exponential_histogram WHERE {}",
-            of_name("sizes")
-        ),
-        format!(
-            "SELECT quantile, value FROM otel_metrics_summary
-             ARRAY JOIN `ValueAtQuantiles.Quantile` AS quantile, `ValueAtQuantiles.Value` AS value WHERE {}",
-            of_name("durations")
-        ),
-        // from an exemplar to its trace
-        format!(
-            "SELECT exemplar.TraceId AS trace, exemplar.SpanId AS span, exemplar.Value AS value FROM otel_metrics_histogram
-             ARRAY JOIN Exemplars AS exemplar WHERE {} AND trace = '{TRACE}'",
-            of_name("latency")
-        ),
-    ];
-    for query in queries {
+    ]
+}
+
+/// What the READMEs of the exporter and of Grafana's and ClickStack's editors ask of these tables, with macros and variables filled in.
+#[test]
+fn the_queries_of_grafana_and_clickstack_run_and_find_the_metrics() {
+    let service = Service::start();
+    let (start, time) = times();
+    let request = protobuf(&request_of("shop", every_kind(start, time)));
+    assert_eq!(post(&service, PROTOBUF, "identity", &request).status, 200);
+    wait_for_points(&service, 8);
+    for query in queries_of_grafana().into_iter().chain(queries_of_clickstack()) {
         assert!(!service.sql().rows(&query, &[]).is_empty(), "nothing found by {query}");
     }
 }
