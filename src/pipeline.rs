@@ -366,10 +366,19 @@ impl Reservation {
         self.resize(self.bytes.max(bytes.saturating_add(ENTRY_OVERHEAD_BYTES)))
     }
 
-    /// Cuts off `bytes` as a reservation of their own; all there are when there are fewer.
+    /// Makes the reservation what entries of so many bytes each take together. A request that holds all there is for what it might have
+    /// become gives the rest back: each entry takes a little more than its rows.
+    ///
+    /// # Errors
+    /// As [`resize`](Self::resize).
+    pub fn fit(&mut self, entries: impl Iterator<Item = usize>) -> Result<(), IngestError> {
+        self.resize(entries.fold(0, |all, bytes| all.saturating_add(bytes.saturating_add(ENTRY_OVERHEAD_BYTES))))
+    }
+
+    /// Cuts off what an entry of so many bytes takes, as a reservation of its own; all there is when there is less.
     #[must_use]
-    pub fn split_off(&mut self, bytes: usize) -> Self {
-        let bytes = bytes.min(self.bytes);
+    pub fn split_entry(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.saturating_add(ENTRY_OVERHEAD_BYTES).min(self.bytes);
         self.bytes -= bytes;
         Self { budget: Arc::clone(&self.budget), bytes }
     }
@@ -481,6 +490,24 @@ mod tests {
         assert_eq!(pipeline.reserve(10_000 - 2 * ENTRY_OVERHEAD_BYTES + 1).unwrap_err(), IngestError::Full);
         drop(queue.try_recv().unwrap());
         assert!(pipeline.reserve(10_000 - ENTRY_OVERHEAD_BYTES).is_ok());
+    }
+
+    /// A request that may become anything has reserved all there is: what it did become, of several tables, fits all the same.
+    #[test]
+    fn several_entries_of_a_request_that_holds_everything_are_taken() {
+        let (pipeline, mut queue) = small();
+        let mut reservation = pipeline.reserve(0).unwrap();
+        reservation.grow_within_all(usize::MAX / 2, 0).unwrap();
+        assert_eq!(pipeline.budget.used(), 10_000);
+        let entries = [0, 0];
+        reservation.fit(entries.into_iter()).unwrap();
+        for bytes in entries {
+            let reserved = reservation.split_entry(bytes);
+            assert!(pipeline.send(Box::<RowGroup>::default(), reserved, origin(Ack::Durable)).is_ok());
+        }
+        assert_eq!(pipeline.budget.used(), 2 * ENTRY_OVERHEAD_BYTES);
+        (0..2).for_each(|_| drop(queue.try_recv().unwrap()));
+        assert_eq!(pipeline.budget.used(), 0);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Limits {
     pub cutoff: Option<Cutoff>,
     /// Nor one that begins outside of it.
     pub window: Option<Window>,
+    /// The cutoff of spans, for those that are made of log records.
+    pub cutoff_of_spans: Option<Cutoff>,
 }
 
 impl Default for Limits {
@@ -36,6 +38,7 @@ impl Default for Limits {
             depth: DEPTH_MAX,
             cutoff: None,
             window: None,
+            cutoff_of_spans: None,
         }
     }
 }

@@ -97,8 +97,8 @@ impl Map {
         self.values.truncate(values.kept);
     }
 
-    /// Takes the entries of these keys out of all rows; returns them as a column of as many rows, after what `others` have, which may be
-    /// fewer rows.
+    /// Takes the entries of these keys out of all rows; returns them, after what `others` have, as a column of as many rows as the longer of
+    /// the two has.
     pub(crate) fn parted(&mut self, others: &Self, is_other: impl Fn(&[u8]) -> bool) -> Self {
         let (mut kept, mut parted) = (Self::default(), Self::default());
         let mut own = self.keys.iter().zip(self.values.iter());
@@ -112,6 +112,13 @@ impl Map {
                 if is_other(key) { parted.push(key, value) } else { kept.push(key, value) }
             }
             kept.close_row();
+            parted.close_row();
+        }
+        // rows that have nothing here
+        for length in known_lengths {
+            for (key, value) in known.by_ref().take(length) {
+                parted.push(key, value);
+            }
             parted.close_row();
         }
         *self = kept;
@@ -320,6 +327,27 @@ mod tests {
         map.push(b"c", &[b'x'; 300]);
         map.leave_out(mark, &["c"]);
         assert!(!map.has_more_than(mark));
+    }
+
+    #[test]
+    fn what_is_parted_comes_after_what_was_there_whichever_has_more_rows() {
+        let map = |rows: &[&[(&str, &str)]]| {
+            let mut map = Map::default();
+            for row in rows {
+                row.iter().for_each(|(key, value)| map.push(key.as_bytes(), value.as_bytes()));
+                map.close_row();
+            }
+            map
+        };
+        for (own, others, kept, parted, ends) in [
+            (map(&[&[("a", "1"), ("x", "2")], &[("x", "3")]]), map(&[&[("o", "4")]]), "a1", "o4x2x3", [2, 3]),
+            (map(&[&[("x", "1")]]), map(&[&[], &[("o", "2"), ("p", "3")]]), "", "x1o2p3", [1, 3]),
+        ] {
+            let mut own = own;
+            let moved = own.parted(&others, |key| key == b"x");
+            let said = |map: &Map| entries(map).into_iter().map(|(key, value)| key + &value).collect::<String>();
+            assert_eq!((said(&own).as_str(), said(&moved).as_str(), moved.ends()), (kept, parted, &ends[..]));
+        }
     }
 
     #[test]

@@ -104,3 +104,23 @@ fn a_block_takes_no_more_than_was_counted() {
     let header: usize = block.columns.iter().map(|column| 2 + column.name.len() + column.type_text.len()).sum();
     assert!(bytes.len() <= records.counted_bytes() + header + 2, "{} > {}", bytes.len(), records.counted_bytes());
 }
+
+/// Maps lag: the one that entries are moved from may have fewer rows than the one that they are moved to.
+#[test]
+fn moving_entries_of_some_rows_keeps_what_others_have() {
+    let mut records = Records::new(Table::Logs, Workspace::default());
+    for (attributes, content) in [(&[("app.prompt", "p"), ("n", "1")][..], ""), (&[], "said")] {
+        for (key, value) in attributes {
+            records.entry(logs::LOG_ATTRIBUTES, key.as_bytes(), value.as_bytes());
+        }
+        if !content.is_empty() {
+            records.entry(logs::CONTENT_ATTRIBUTES, b"body", content.as_bytes());
+        }
+        records.finish(time(1), 1).unwrap();
+    }
+    records.move_entries(logs::LOG_ATTRIBUTES, logs::CONTENT_ATTRIBUTES, |key| key == b"app.prompt");
+    let rows = shown(&[&records]);
+    let of = |column: &str| rows.iter().map(|row| row[column].clone()).collect::<Vec<_>>();
+    assert_eq!(of("LogAttributes"), [json!({"n": "1"}), json!({})]);
+    assert_eq!(of("ContentAttributes"), [json!({"app.prompt": "p"}), json!({"body": "said"})]);
+}

@@ -118,7 +118,9 @@ impl<'l> EventSpans<'l> {
         };
         let span = view.span().ok_or(Unmade)?;
         let status_message = text_of(span.status_message.as_bytes()).into_owned();
-        let is_expected = self.limits.cutoff.is_none_or(|cutoff| !cutoff.excludes(span.start))
+        // a duration is a sender's number, and may lead anywhere
+        let is_expected = self.limits.cutoff_of_spans.is_none_or(|cutoff| !cutoff.excludes(span.start))
+            && self.limits.window.is_none_or(|window| window.check(span.start).is_ok())
             && self.rows.days_with(span.start) <= DAYS_PER_REQUEST_MAX;
         if !is_expected {
             return Err(Unmade);

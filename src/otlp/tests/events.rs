@@ -4,8 +4,13 @@
 use super::{Row, any_value, column, rows};
 use crate::columns::Group as _;
 use crate::otlp::{DecodedRecords, Limits, Signal, transcode};
+use crate::retention::Retention;
+use crate::telemetry;
+use crate::time::UnixNanos;
+use crate::timestamps;
 use crate::workspace::Workspace;
 use serde_json::{Value as Json, json};
+use std::time::Duration;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
@@ -25,11 +30,15 @@ fn record(attributes: &Json, more: &Json) -> Json {
 }
 
 fn decoded(service: &str, scope: &str, records: &[Json]) -> DecodedRecords {
+    decoded_within(&Limits::default(), (service, scope), records)
+}
+
+fn decoded_within(limits: &Limits, (service, scope): (&str, &str), records: &[Json]) -> DecodedRecords {
     let resource =
         json!({"attributes": key_values(&json!({"service.name": service, "session.id": "of the resource"}))});
     let request = json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"scope": {"name": scope}, "logRecords": records}]}]});
     let transcoded = transcode(request.to_string().as_bytes(), Signal::Logs, 32).unwrap();
-    let decoded = transcoded.decode_logs(&Workspace::default(), &Limits::default()).unwrap();
+    let decoded = transcoded.decode_logs(&Workspace::default(), limits).unwrap();
     assert_eq!((decoded.rejected, decoded.groups[0].rows()), (0, records.len()), "each is a log record too");
     decoded
 }
@@ -270,4 +279,26 @@ fn an_evaluation_is_no_call_and_its_values_are_attributes_of_its_log_record() {
                 "gen_ai.evaluation.score.label": "pass", "gen_ai.evaluation.explanation": "to the point",
                 "gen_ai.response.id": "r-1"}}),
     );
+}
+
+/// A duration moves the beginning of the span that is made: where no span may begin, none is made, and the record stays.
+#[test]
+fn a_span_is_made_only_where_a_span_may_begin() {
+    let now = UnixNanos::new(1_790_000_006_000_000_000).unwrap();
+    let day = Duration::from_secs(24 * 3_600);
+    let window = timestamps::Config { past: day * 365, ..timestamps::Config::default() }.window(now);
+    let retention: Retention = serde_json::from_value(json!({"spans": "7d"})).unwrap();
+    let cutoff_of_spans = retention.cutoff_of(telemetry::Signal::Traces, &Workspace::default(), now);
+    let made = |limits: &Limits, duration_ms: u64| {
+        let attributes = claude("api_request", &json!({"model": "m", "duration_ms": duration_ms.to_string()}));
+        let decoded = decoded_within(limits, CLAUDE_CODE, &[record(&attributes, &json!({}))]);
+        decoded.spans.is_some_and(|spans| spans.rows() == 1)
+    };
+    let days = |days: u64| days * 24 * 3_600 * 1_000;
+    for (limits, near, far) in [
+        (Limits { window: Some(window), ..Limits::default() }, days(300), days(400)),
+        (Limits { cutoff_of_spans, ..Limits::default() }, days(6), days(8)),
+    ] {
+        assert!(made(&limits, near) && !made(&limits, far), "{near} {far}");
+    }
 }

@@ -158,8 +158,7 @@ impl OtlpReceiver {
         let (mut pending, mut refused) = (Vec::with_capacity(rows.len()), None);
         let count = |rows: &Rows| (rows.rows(), rows.table().signal());
         if rows.len() > 1 {
-            let all = rows.iter().map(Rows::counted_bytes).sum();
-            refused = reservation.cover(all).err();
+            refused = reservation.fit(rows.iter().map(Rows::counted_bytes)).err();
         }
         let mut left = rows.len();
         for rows in rows {
@@ -173,7 +172,7 @@ impl OtlpReceiver {
                 is_keyed: false,
             };
             // the last gets all that is left: the largest request has all there is
-            let reserved = if left == 0 { reservation.take() } else { reservation.split_off(rows.counted_bytes()) };
+            let reserved = if left == 0 { reservation.take() } else { reservation.split_entry(rows.counted_bytes()) };
             let sent = match refused {
                 None => self.ingest.send(rows, reserved, origin),
                 Some(why) => Err(why),
@@ -216,7 +215,11 @@ impl OtlpReceiver {
         workspace: &Workspace,
     ) -> Result<Parsed, ExportError> {
         let Times { cutoff, window, .. } = self.ingest.times(signal, workspace);
-        let limits = Limits { cutoff, window: Some(window), ..self.limits };
+        let cutoff_of_spans = match signal {
+            Signal::Logs => self.ingest.times(Signal::Traces, workspace).cutoff,
+            Signal::Traces | Signal::Metrics => cutoff,
+        };
+        let limits = Limits { cutoff, window: Some(window), cutoff_of_spans, ..self.limits };
         // of requests on this thread that were not read to their end
         let _of_others = take_mended();
         let request = self.readable(signal, (request, encoding), workspace)?;
