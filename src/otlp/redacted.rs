@@ -13,7 +13,7 @@ use crate::otlp::error::DecodeError;
 use crate::otlp::json::Transcoded;
 use crate::otlp::json::fields::{
     ANY_VALUE, EVENT, EXPORT_LOGS_SERVICE_REQUEST, EXPORT_METRICS_SERVICE_REQUEST, EXPORT_TRACE_SERVICE_REQUEST, Field,
-    KEY_VALUE, KEY_VALUE_LIST, Kind, LOG_RECORD, SPAN, STATUS, Scalar,
+    KEY_VALUE, KEY_VALUE_LIST, Kind, LOG_RECORD, SPAN, STATUS, Scalar, named,
 };
 use crate::otlp::protobuf::value;
 use crate::otlp::protobuf::wire::{Fields, Value};
@@ -39,7 +39,7 @@ pub fn redacted(request: &[u8], signal: Signal, rules: &Rules, depth_max: usize)
     };
     let mut rewriter = Rewriter { rules, depth_max, tally: Tally::default(), out: Vec::with_capacity(request.len()) };
     let levels_left = LEVELS_AROUND + depth_max * LEVELS_OF_A_VALUE;
-    if rewriter.fields(request, table, levels_left).is_err() {
+    if rewriter.fields(request, table, false, levels_left).is_err() {
         return (request.to_vec(), Tally::default());
     }
     (rewriter.out, rewriter.tally)
@@ -69,31 +69,36 @@ fn is(table: Table, other: &'static [Field]) -> bool {
     ptr::eq(table, other)
 }
 
-/// Whether it is a text that a sender writes freely.
-fn is_free_text(table: Table, field: &Field) -> bool {
+/// Whether it is a text that a sender writes freely. Keys of attributes are names of a program; those of a map that is a value are not.
+fn is_free_text(table: Table, field: &Field, is_member: bool) -> bool {
     match field.name {
         "stringValue" => is(table, &ANY_VALUE),
         "name" => is(table, &SPAN) || is(table, &EVENT),
         "message" => is(table, &STATUS),
+        "key" => is_member && is(table, &KEY_VALUE),
         _ => false,
     }
 }
 
+/// The number of a field that OTLP has.
+fn number_of(table: Table, name: &str) -> u32 {
+    named(table, name.as_bytes()).expect("OTLP has this field").number
+}
+
 impl Rewriter<'_> {
-    fn fields(&mut self, message: &[u8], table: Table, levels_left: usize) -> Result<(), Unreadable> {
+    /// Writes the fields of a message; whether it is a member of a map that is a value.
+    fn fields(&mut self, message: &[u8], table: Table, is_member: bool, levels_left: usize) -> Result<(), Unreadable> {
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next().map_err(|_| Unreadable)? {
             let Some(field) = table.iter().find(|field| field.number == number) else { continue };
             match (field.kind, value) {
                 (Kind::Message(inner) | Kind::Repeated(inner), Value::Bytes(bytes)) => {
-                    self.message(field.number, bytes, inner, is(table, &KEY_VALUE_LIST), levels_left);
+                    self.message(number, bytes, inner, is(table, &KEY_VALUE_LIST), levels_left);
                 }
-                (Kind::Scalar(Scalar::Text), Value::Bytes(bytes)) if is_free_text(table, field) => {
+                (Kind::Scalar(Scalar::Text), Value::Bytes(bytes)) if is_free_text(table, field, is_member) => {
                     self.text(number, bytes);
                 }
-                (Kind::Scalar(Scalar::Int64), Value::Varint(bits)) if is(table, &ANY_VALUE) => {
-                    self.int(table, number, bits);
-                }
+                (Kind::Scalar(Scalar::Int64), Value::Varint(bits)) if is(table, &ANY_VALUE) => self.int(number, bits),
                 (_, value) => put(&mut self.out, number, value),
             }
         }
@@ -102,75 +107,46 @@ impl Rewriter<'_> {
 
     /// Writes a message without what is to go or, if it cannot be read, as it is.
     fn message(&mut self, number: u32, bytes: &[u8], table: Table, is_member: bool, levels_left: usize) {
-        let before = (is(table, &SPAN) || is(table, &LOG_RECORD)).then(|| std::mem::take(&mut self.tally));
-        if is(table, &KEY_VALUE) {
-            self.key_value(number, bytes, is_member, levels_left);
-        } else {
-            let message = Message::open(&mut self.out, number);
-            let start = self.out.len();
-            let read = levels_left.checked_sub(1).ok_or(Unreadable);
-            let read = read.and_then(|left| self.fields(bytes, table, left));
-            match (read, &before) {
-                (Ok(()), Some(_)) => self.put_tally(table),
-                (Ok(()), None) => {}
-                (Err(Unreadable), _) => {
-                    self.out.truncate(start);
-                    self.out.extend_from_slice(bytes);
-                }
-            }
-            message.close(&mut self.out);
+        if is(table, &KEY_VALUE) && self.goes_whole(number, bytes) {
+            return;
         }
+        let before = (is(table, &SPAN) || is(table, &LOG_RECORD)).then(|| std::mem::take(&mut self.tally));
+        let message = Message::open(&mut self.out, number);
+        let start = self.out.len();
+        let read = levels_left.checked_sub(1).ok_or(Unreadable);
+        match read.and_then(|left| self.fields(bytes, table, is_member, left)) {
+            Ok(()) if before.is_some() => self.put_tally(table),
+            Ok(()) => {}
+            Err(Unreadable) => {
+                self.out.truncate(start);
+                self.out.extend_from_slice(bytes);
+            }
+        }
+        message.close(&mut self.out);
         if let Some(mut before) = before {
             before.add(&self.tally);
             self.tally = before;
         }
     }
 
-    fn key_value(&mut self, number: u32, bytes: &[u8], is_member: bool, levels_left: usize) {
-        if let Some((key, hit)) = self.key_that_goes(bytes) {
-            let mut scratch = String::new();
-            let text = value_of(bytes, self.depth_max, &mut scratch);
-            if let Some(instead) = self.rules.value_of_key(hit, &text.unwrap_or_default(), &mut self.tally) {
-                put_attribute(&mut self.out, number, &key, |out, of_text, _| {
-                    put_bytes(out, of_text, instead.as_bytes());
-                });
-            }
-            return;
+    /// Writes what stands in the place of an attribute whose value goes whole, if it is one.
+    fn goes_whole(&mut self, number: u32, bytes: &[u8]) -> bool {
+        let Some((key, hit)) = self.key_that_goes(bytes) else { return false };
+        let mut scratch = String::new();
+        let text = value_of(bytes, self.depth_max, &mut scratch);
+        if let Some(instead) = self.rules.value_of_key(hit, &text.unwrap_or_default(), &mut self.tally) {
+            put_attribute(&mut self.out, number, &key, |out| {
+                put_bytes(out, number_of(&ANY_VALUE, "stringValue"), instead.as_bytes());
+            });
         }
-        let message = Message::open(&mut self.out, number);
-        let start = self.out.len();
-        // a member of a map may be called by anything
-        let read =
-            if is_member { self.member(bytes, levels_left) } else { self.deeper(bytes, &KEY_VALUE, levels_left) };
-        if read.is_err() {
-            self.out.truncate(start);
-            self.out.extend_from_slice(bytes);
-        }
-        message.close(&mut self.out);
-    }
-
-    fn deeper(&mut self, bytes: &[u8], table: Table, levels_left: usize) -> Result<(), Unreadable> {
-        self.fields(bytes, table, levels_left.checked_sub(1).ok_or(Unreadable)?)
-    }
-
-    fn member(&mut self, bytes: &[u8], levels_left: usize) -> Result<(), Unreadable> {
-        let (mut fields, left) = (Fields::new(bytes), levels_left.checked_sub(1).ok_or(Unreadable)?);
-        while let Some((number, value)) = fields.next().map_err(|_| Unreadable)? {
-            let Some(field) = KEY_VALUE.iter().find(|field| field.number == number) else { continue };
-            match (field.kind, value) {
-                (Kind::Message(inner), Value::Bytes(bytes)) => self.message(number, bytes, inner, false, left),
-                (Kind::Scalar(Scalar::Text), Value::Bytes(bytes)) => self.text(number, bytes),
-                (_, value) => put(&mut self.out, number, value),
-            }
-        }
-        Ok(())
+        true
     }
 
     /// The key of an attribute whose value goes whole.
     fn key_that_goes(&self, bytes: &[u8]) -> Option<(String, KeyHit)> {
         let mut fields = Fields::new(bytes);
         while let Ok(Some((number, value))) = fields.next() {
-            let is_key = KEY_VALUE.iter().any(|field| field.number == number && field.name == "key");
+            let is_key = number == number_of(&KEY_VALUE, "key");
             let Value::Bytes(key) = value else { continue };
             let hit = str::from_utf8(key).ok().filter(|_| is_key).and_then(|key| Some((key, self.rules.key(key)?)));
             if let Some((key, hit)) = hit {
@@ -189,35 +165,31 @@ impl Rewriter<'_> {
         }
     }
 
-    fn int(&mut self, table: Table, number: u32, bits: u64) {
+    fn int(&mut self, number: u32, bits: u64) {
         let mut digits = itoa::Buffer::new();
-        let of_text = table.iter().find(|field| field.name == "stringValue").map(|field| field.number);
-        match of_text.zip(self.rules.number(digits.format(bits.cast_signed()), &mut self.tally)) {
-            Some((of_text, instead)) => put_bytes(&mut self.out, of_text, instead.as_bytes()),
+        match self.rules.number(digits.format(bits.cast_signed()), &mut self.tally) {
+            Some(instead) => put_bytes(&mut self.out, number_of(&ANY_VALUE, "stringValue"), instead.as_bytes()),
             None => put(&mut self.out, number, Value::Varint(bits)),
         }
     }
 
     /// Adds attributes that say how many of what were taken out of an item.
     fn put_tally(&mut self, table: Table) {
-        let Some(attributes) = table.iter().find(|field| field.name == "attributes") else { return };
         for (name, count) in self.tally.iter() {
-            put_attribute(&mut self.out, attributes.number, &format!("{ATTRIBUTE_PREFIX}{name}"), |out, _, of_int| {
-                put(out, of_int, Value::Varint(count));
+            let key = format!("{ATTRIBUTE_PREFIX}{name}");
+            put_attribute(&mut self.out, number_of(table, "attributes"), &key, |out| {
+                put(out, number_of(&ANY_VALUE, "intValue"), Value::Varint(count));
             });
         }
     }
 }
 
-/// Writes an attribute; `value` gets the numbers of the fields of a value that is a text, and an integer.
-fn put_attribute(out: &mut Vec<u8>, number: u32, key: &str, value: impl FnOnce(&mut Vec<u8>, u32, u32)) {
-    let number_of = |table: Table, name| {
-        table.iter().find(|field| field.name == name).map(|field| field.number).expect("OTLP has this field")
-    };
+/// Writes an attribute, of which `value` writes the value.
+fn put_attribute(out: &mut Vec<u8>, number: u32, key: &str, value: impl FnOnce(&mut Vec<u8>)) {
     let message = Message::open(out, number);
     put_bytes(out, number_of(&KEY_VALUE, "key"), key.as_bytes());
     let inner = Message::open(out, number_of(&KEY_VALUE, "value"));
-    value(out, number_of(&ANY_VALUE, "stringValue"), number_of(&ANY_VALUE, "intValue"));
+    value(out);
     inner.close(out);
     message.close(out);
 }
@@ -226,7 +198,7 @@ fn put_attribute(out: &mut Vec<u8>, number: u32, key: &str, value: impl FnOnce(&
 fn value_of<'a>(key_value: &'a [u8], depth_max: usize, scratch: &'a mut String) -> Result<Cow<'a, str>, DecodeError> {
     let (mut fields, mut found) = (Fields::new(key_value), &[][..]);
     while let Ok(Some((number, value))) = fields.next() {
-        let is_value = KEY_VALUE.iter().any(|field| field.number == number && field.name == "value");
+        let is_value = number == number_of(&KEY_VALUE, "value");
         if let (true, Value::Bytes(value)) = (is_value, value) {
             found = value;
         }
