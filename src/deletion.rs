@@ -12,6 +12,7 @@ use crate::clickhouse::deletion::{self, Deletion, Subject};
 use crate::config::Config;
 use crate::journal::DeadLetters;
 use crate::reconciler::sums::sum_all;
+use crate::rollup::show_progress;
 use crate::time::Clock;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
@@ -54,8 +55,7 @@ pub async fn run(config: &Config, deletion: &Deletion, is_real: bool, out: &mut 
     let in_letters = of_dead_letters(&letters, deletion, is_real).context("failed to look through the dead letters")?;
     let mut left = ARRIVES_WITHIN;
     loop {
-        traces += of_traces(&client, deletion, is_real, &mut rows).await.context(BROKEN_OFF)?;
-        rows.add(deletion::remove_by_attributes(&client, deletion, is_real).await.context(BROKEN_OFF)?);
+        traces += of_all_tables(&client, deletion, is_real, &mut rows).await.context(BROKEN_OFF)?;
         if !is_real {
             break;
         }
@@ -80,7 +80,7 @@ pub async fn run(config: &Config, deletion: &Deletion, is_real: bool, out: &mut 
     }
     // what came while the last page was removed
     if is_real {
-        traces += of_traces(&client, deletion, is_real, &mut rows).await.context(BROKEN_OFF)?;
+        traces += of_all_tables(&client, deletion, is_real, &mut rows).await.context(BROKEN_OFF)?;
         sum_all(&client, Clock::System.now())
             .await
             .context("failed to sum the calls of days; `millrace serve` does it")?;
@@ -94,6 +94,13 @@ pub async fn run(config: &Config, deletion: &Deletion, is_real: bool, out: &mut 
 }
 
 const BROKEN_OFF: &str = "the deletion was broken off; what is deleted is deleted, and the command can be repeated";
+
+/// Rows of traces, and those that no trace leads to; returns how many traces.
+async fn of_all_tables(client: &Client, deletion: &Deletion, is_real: bool, rows: &mut Rows) -> anyhow::Result<usize> {
+    let traces = of_traces(client, deletion, is_real, rows).await?;
+    rows.add(deletion::remove_by_attributes(client, deletion, is_real).await?);
+    Ok(traces)
+}
 
 /// Page by page; returns how many traces.
 async fn of_traces(client: &Client, deletion: &Deletion, is_real: bool, rows: &mut Rows) -> anyhow::Result<usize> {
@@ -112,8 +119,7 @@ async fn of_traces(client: &Client, deletion: &Deletion, is_real: bool, rows: &m
             deletion::remove(client, deletion, &page).await?;
         }
         done += page.len();
-        let (begin, end) = if is_terminal { ("\r", "") } else { ("", "\n") };
-        let _reader_gone = write!(io::stderr(), "{begin}{done} traces, {} rows{end}", rows.all());
+        show_progress(&format!("{done} traces, {} rows", rows.all()), is_terminal);
     }
     if is_terminal && done > 0 {
         let _reader_gone = writeln!(io::stderr());

@@ -53,6 +53,11 @@ pub async fn run(config: &Config, action: &Action, client: &Client, out: &mut im
 fn show(done: Rebuilt, is_terminal: bool) {
     let Rebuilt { hours, hours_all, traces, rows } = done;
     let text = format!("{}, {traces} traces, {rows} rows", hours_bar(hours, hours_all));
+    show_progress(&text, is_terminal);
+}
+
+/// Writes to standard error how far something is: in the place of what was written before if that is a terminal, else as a line.
+pub(crate) fn show_progress(text: &str, is_terminal: bool) {
     let (begin, end) = if is_terminal { ("\r", "") } else { ("", "\n") };
     let _reader_gone = write!(std::io::stderr(), "{begin}{text}{end}").and_then(|()| std::io::stderr().flush());
 }

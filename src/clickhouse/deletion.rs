@@ -59,7 +59,7 @@ pub struct Deletion {
 }
 
 /// Tables with rows of traces, in the order in which they are removed.
-const TABLES_OF_TRACES: [&str; 4] = ["otel_logs", REPORT_ROWS, TRACE_ROWS, "otel_traces"];
+const TABLES_OF_TRACES: [&str; 4] = [Table::Logs.name(), REPORT_ROWS, TRACE_ROWS, Table::Traces.name()];
 
 #[derive(Debug, Row, Deserialize)]
 struct Id {
