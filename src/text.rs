@@ -45,6 +45,21 @@ pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&
     (similarity > 0.7).then_some(nearest)
 }
 
+/// Whether a text is of the pattern, in which `*` stands for any text.
+#[must_use]
+pub fn is_like(pattern: &[u8], text: &[u8]) -> bool {
+    let mut parts = pattern.split(|byte| *byte == b'*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let mut parts: Vec<&[u8]> = parts.collect();
+    // without a star nothing may follow
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
+        let Some(at) = rest.windows(part.len()).position(|window| window == part) else { return false };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+    }
+    rest.ends_with(last)
+}
+
 /// The shortest text that reads back as the same number; an exponent below 1e-6 and from 1e21 on, as in JSON of
 /// ECMAScript and Go.
 pub fn put_double(out: &mut String, number: f64) {
@@ -176,6 +191,24 @@ pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, key, want) in [
+            ("app.prompt", "app.prompt", true),
+            ("app.prompt", "app.prompts", false),
+            ("app.*", "app.prompt", true),
+            ("app.*", "my.app.prompt", false),
+            ("*.prompt", "app.prompt", true),
+            ("*.prompt", "app.prompt.id", false),
+            ("a*b*c", "a1b2c", true),
+            ("a*b*c", "a1c", false),
+            ("a*a", "a", false),
+            ("*", "", true),
+        ] {
+            assert_eq!(is_like(pattern.as_bytes(), key.as_bytes()), want, "{pattern} {key}");
+        }
+    }
 
     #[test]
     fn a_text_is_cut_between_characters() {

@@ -1,11 +1,11 @@
 //! The section `clickhouse` of the configuration.
 
 use super::cluster::{Cluster, ClusterName, ReplicaPath};
+use crate::connections::browsers::is_of_this_machine;
 use crate::secret::Secret;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::IpAddr;
 
 /// Where ClickHouse is, and the credentials.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,14 +36,14 @@ impl Config {
     /// Whether all of it is known to be on this machine: the embedded one, or addresses of this machine alone.
     #[must_use]
     pub fn is_here(&self) -> bool {
-        self.url.as_ref().is_none_or(|urls| urls.iter().all(is_of_this_machine))
+        self.url.as_ref().is_none_or(|urls| urls.iter().all(is_url_of_this_machine))
     }
 }
 
-fn is_of_this_machine(url: &str) -> bool {
+fn is_url_of_this_machine(url: &str) -> bool {
     let Ok(url) = url.parse::<http::Uri>() else { return false };
     let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    is_of_this_machine(host)
 }
 
 /// Addresses of the HTTP interfaces of one ClickHouse: a text, with commas between several, or a list of texts. There is at least

@@ -10,6 +10,7 @@
 //!
 //! Sources: WHATWG Fetch, "CORS protocol"; W3C Fetch Metadata Request Headers.
 
+use crate::text::is_like;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -167,7 +168,7 @@ impl Browsers {
         is_configured
             || match self.hosts {
                 Hosts::Any => true,
-                Hosts::Loopback => name == "localhost" || address.is_some_and(|address| address.is_loopback()),
+                Hosts::Loopback => is_of_this_machine(&name),
                 Hosts::Own => {
                     let ends_as_own = OWN_ENDINGS.iter().any(|ending| name.ends_with(ending));
                     address.is_some() || !name.is_empty() && !name.contains('.') || ends_as_own
@@ -177,7 +178,10 @@ impl Browsers {
 
     fn may_send(&self, origin: &HeaderValue) -> bool {
         let origin = origin.as_bytes();
-        self.cors.allowed_origins.iter().any(|allowed| is_like(allowed.as_bytes(), origin))
+        // an origin has no path, in which a pattern's end might stand
+        let is_origin = origin.iter().filter(|byte| **byte == b'/').count() <= 2;
+        let mut allowed = self.cors.allowed_origins.iter();
+        allowed.any(|allowed| allowed == "*" || (is_origin && is_like(allowed.as_bytes(), origin)))
     }
 
     fn preflight(&self, from: Option<HeaderValue>, asked: &HeaderMap) -> Response {
@@ -212,6 +216,12 @@ impl Browsers {
     }
 }
 
+/// Whether a name, or an address without brackets, is always of the machine that asks.
+#[must_use]
+pub fn is_of_this_machine(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// The name in front of the port.
 fn name_of(host: &str) -> &str {
     if let Some(rest) = host.strip_prefix('[') {
@@ -221,18 +231,6 @@ fn name_of(host: &str) -> &str {
         };
     }
     host.split_once(':').map_or(host, |(name, _port)| name)
-}
-
-/// Whether a text is of the pattern, in which `*` stands for any text without a slash.
-fn is_like(pattern: &[u8], text: &[u8]) -> bool {
-    let Some(star) = pattern.iter().position(|byte| *byte == b'*') else { return pattern == text };
-    let (front, rest) = pattern.split_at(star);
-    let (Some(left), [_, rest @ ..]) = (text.strip_prefix(front), rest) else { return false };
-    if pattern == b"*" {
-        return true;
-    }
-    let of_host = left.iter().position(|byte| *byte == b'/').unwrap_or(left.len());
-    (0..=of_host).any(|skipped| left.get(skipped..).is_some_and(|left| is_like(rest, left)))
 }
 
 /// The routes, behind what answers for them where a browser may not ask, or only wants to know whether it may.
