@@ -18,7 +18,6 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use millrace::otlp::Signal;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -174,19 +173,11 @@ fn head(plan: &Plan) -> anyhow::Result<Parts> {
         Workload::Chat => Request::post("/apis/intake/v2/workspaces/default/ingest/chat-completions")
             .header("host", address)
             .header("content-type", "application/json"),
-        _ => Request::post(format!("http://{address}{}", otlp_signal(plan.workload).method()))
+        _ => Request::post(format!("http://{address}{}", plan.workload.signal().method()))
             .header("content-type", "application/grpc")
             .header("te", "trailers"),
     };
     Ok(request.body(())?.into_parts().0)
-}
-
-fn otlp_signal(workload: Workload) -> Signal {
-    match workload {
-        Workload::Logs => Signal::Logs,
-        Workload::Points => Signal::Metrics,
-        _ => Signal::Traces,
-    }
 }
 
 enum Connection {

@@ -6,29 +6,25 @@ use crate::sizes;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// The configuration of a receiver that by default listens on `PORT` of the loopback address.
+/// OTLP over gRPC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListenerConfig<const PORT: u16> {
+#[serde(default)]
+pub struct GrpcConfig {
     /// Address and port.
-    #[serde(default = "loopback::<PORT>")]
     pub listen: SocketAddr,
     /// What an answer waits for: `durable`, `stored` or `memory`.
-    #[serde(default)]
     pub ack: Ack,
 }
 
-impl<const PORT: u16> Default for ListenerConfig<PORT> {
+impl Default for GrpcConfig {
     fn default() -> Self {
-        Self { listen: loopback::<PORT>(), ack: Ack::default() }
+        Self { listen: loopback(4317), ack: Ack::default() }
     }
 }
 
-fn loopback<const PORT: u16>() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], PORT))
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
-
-/// OTLP over gRPC.
-pub type GrpcConfig = ListenerConfig<4317>;
 
 /// OTLP over HTTP and captured calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +41,6 @@ pub struct HttpConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { listen: loopback::<4318>(), ack: Ack::default(), cors: Cors::default() }
+        Self { listen: loopback(4318), ack: Ack::default(), cors: Cors::default() }
     }
 }
