@@ -5,7 +5,7 @@
 //! spans      all spans of some traces, light columns              otel_traces
 //! stored     what the roll-up tables have of some traces          genai_report_rows, genai_trace_rows
 //! write      rows that changed                                    INSERT
-//! days, hours  what each has: has anything changed?               system.parts, otel_traces
+//! days, hours  what each has: has anything changed?               system.parts, otel_traces, genai_trace_rows
 //! sums       of an hour's GenAI traces: the sum of their rows     otel_traces
 //! counted    of an hour's GenAI traces: the sum as it was counted genai_trace_rows
 //! ```
@@ -78,6 +78,8 @@ pub struct Hour {
     pub genai: u64,
     /// Their costs.
     pub costs: u64,
+    /// Rows of `genai_trace_rows` that say that a trace began in it.
+    pub counted: u64,
 }
 
 /// A day of `otel_traces`.
@@ -284,8 +286,9 @@ where
     insert.end().await.map_err(failed)
 }
 
-/// The days that `otel_traces` has rows of, and of each what changes whenever its parts do. It costs next to nothing. Parts that
-/// belong to no day, because somebody else partitioned the table, are those of the day 0.
+/// The days that `otel_traces` or `genai_trace_rows` have rows of, and of each what changes whenever the parts of `otel_traces` do:
+/// 0 when all of its spans are gone. It costs next to nothing. Parts that belong to no day, because somebody else partitioned the
+/// table, are those of the day 0.
 ///
 /// # Errors
 /// If ClickHouse rejects the statement or is unreachable.
@@ -293,7 +296,8 @@ pub async fn days(client: &Client) -> Result<Vec<Day>, Failure> {
     let sql = format!(
         "SELECT start_secs, mark FROM (SELECT toUInt32OrZero(extract(partition_id, '([0-9]{{8}})$')) AS day, \
          if(day = 0, 0, toInt64(toUnixTimestamp(toDateTime(YYYYMMDDToDate(day))))) AS start_secs, \
-         sum(cityHash64(name)) AS mark FROM {} WHERE active AND database = '{}' AND table IN ('{TABLE}', '{TABLE}_local') \
+         sumIf(cityHash64(name), table IN ('{TABLE}', '{TABLE}_local')) AS mark FROM {} WHERE active AND database = '{}' \
+         AND table IN ('{TABLE}', '{TABLE}_local', '{TRACE_ROWS}', '{TRACE_ROWS}_local') \
          GROUP BY day) ORDER BY start_secs DESC {SKIP_ABSENT}",
         system_table(client.cluster(), "parts"),
         client.database(),
@@ -301,32 +305,47 @@ pub async fn days(client: &Client) -> Result<Vec<Day>, Failure> {
     client.rows(&sql).await
 }
 
-/// When the first and the last row of `otel_traces` began, in nanoseconds since 1970. Parts know it.
+/// When the first and the last row of `otel_traces` and `genai_trace_rows` began, in nanoseconds since 1970. Parts know it.
 ///
 /// # Errors
 /// If ClickHouse rejects the statement or is unreachable.
 pub async fn ends(client: &Client) -> Result<Began, Failure> {
+    // the first time of no rows at all is not 1970
+    let of = |table: &str| {
+        format!("SELECT min(Timestamp) AS first, max(Timestamp) AS last FROM {table} HAVING count() > 0")
+    };
     let sql = format!(
-        "SELECT toUnixTimestamp64Nano(min(Timestamp)), toUnixTimestamp64Nano(max(Timestamp)) FROM {}",
-        client.table()
+        "SELECT toUnixTimestamp64Nano(min(first)), toUnixTimestamp64Nano(max(last)) FROM ({} UNION ALL {})",
+        of(&client.table()),
+        of(&trace_rows(client)),
     );
     let ends: Vec<(i64, i64)> = client.rows(&sql).await?;
     Ok(ends.first().map_or(0..=0, |(first, last)| *first..=*last))
 }
 
-/// What each hour has of which spans began in that time; hours are counted from its beginning, whatever the time zone.
+/// What each hour has of which spans began in that time; hours are counted from its beginning, whatever the time zone. Spans may
+/// be gone that were counted.
 ///
 /// # Errors
 /// If ClickHouse rejects the statement or is unreachable.
 pub async fn hours(client: &Client, began: &Began) -> Result<Vec<Hour>, Failure> {
     let base = began.start() / 1_000_000_000;
+    let start_secs = format!("{base} + intDiv(toInt64(toUnixTimestamp(Timestamp)) - {base}, 3600) * 3600 AS start_secs");
     let sql = format!(
-        "SELECT {base} + intDiv(toInt64(toUnixTimestamp(Timestamp)) - {base}, 3600) * 3600 AS start_secs, count() AS spans, \
-         countIf(Operation != '') AS genai, sum(cityHash64(ifNull(CostTotal, 0))) AS costs FROM {} WHERE {} GROUP BY start_secs",
+        "SELECT start_secs, sum(spans) AS spans, sum(genai) AS genai, sum(costs) AS costs, sum(counted) AS counted FROM (\
+         SELECT {start_secs}, count() AS spans, countIf(Operation != '') AS genai, \
+         sum(cityHash64(ifNull(CostTotal, 0))) AS costs, toUInt64(0) AS counted FROM {} WHERE {time} GROUP BY start_secs \
+         UNION ALL SELECT {start_secs}, 0, 0, 0, count() FROM {} WHERE {time} AND IsDeleted = 0 GROUP BY start_secs) \
+         GROUP BY start_secs",
         client.table(),
-        within_time(began),
+        trace_rows(client),
+        time = within_time(began),
     );
     client.rows_with(&sql, &WALK_SETTINGS).await
+}
+
+fn trace_rows(client: &Client) -> String {
+    format!("{}.{TRACE_ROWS}", client.database())
 }
 
 /// The GenAI traces of an hour: those with a GenAI span that began in it. Their rows are summed that began within `of_rows`.
@@ -355,9 +374,9 @@ pub async fn sums(client: &Client, hour: &Began, slice: Slice, of_rows: &Began) 
 pub async fn counted(client: &Client, began: &Began, slice: Slice) -> Result<Vec<Sum>, Failure> {
     let sql = format!(
         "SELECT toString(Workspace) AS workspace, TraceId AS trace, Checksum AS sum, \
-         toUnixTimestamp64Nano(Timestamp) AS first, toUnixTimestamp64Nano(Timestamp) AS last FROM {}.{TRACE_ROWS} FINAL \
+         toUnixTimestamp64Nano(Timestamp) AS first, toUnixTimestamp64Nano(Timestamp) AS last FROM {} FINAL \
          WHERE {} AND {} AND IsDeleted = 0",
-        client.database(),
+        trace_rows(client),
         within_time(began),
         slice.condition(),
     );

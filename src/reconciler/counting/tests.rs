@@ -68,6 +68,10 @@ fn within(began: &Began, at: i64) -> bool {
     began.contains(&at)
 }
 
+fn empty_hour(start_secs: i64) -> Hour {
+    Hour { start_secs, spans: 0, genai: 0, costs: 0, counted: 0 }
+}
+
 fn in_slice(trace: &str, slice: Slice) -> bool {
     digest_of(&trace) % slice.of == slice.place
 }
@@ -161,12 +165,16 @@ impl Tables for Fake {
             let day = row.began.div_euclid(24 * HOUR) * 24 * 3_600;
             *days.entry(day).or_default() += digest_of(&(&row.span, row.checksum)) >> 8;
         }
+        for row in state.traces.values() {
+            days.entry(row.timestamp.div_euclid(24 * HOUR) * 24 * 3_600).or_default();
+        }
         Ok(days.into_iter().map(|(start_secs, mark)| Day { start_secs, mark }).collect())
     }
 
     async fn ends(&self) -> Result<Began, Failure> {
         let state = self.read()?;
-        let began = || state.spans.iter().map(|row| row.began);
+        let counted = || state.traces.values().map(|row| row.timestamp);
+        let began = || state.spans.iter().map(|row| row.began).chain(counted());
         Ok(began().min().unwrap_or(0)..=began().max().unwrap_or(0))
     }
 
@@ -175,10 +183,15 @@ impl Tables for Fake {
         let mut hours: BTreeMap<i64, Hour> = BTreeMap::new();
         for row in state.spans.iter().filter(|row| within(began, row.began)) {
             let start_secs = row.began.div_euclid(HOUR) * 3_600;
-            let hour = hours.entry(start_secs).or_insert(Hour { start_secs, spans: 0, genai: 0, costs: 0 });
+            let hour = hours.entry(start_secs).or_insert_with(|| empty_hour(start_secs));
             hour.spans += 1;
             hour.genai += u64::from(!row.operation.is_empty());
             hour.costs = hour.costs.wrapping_add(row.checksum);
+        }
+        let counted = state.traces.values().filter(|row| row.is_deleted == 0 && within(began, row.timestamp));
+        for row in counted {
+            let start_secs = row.timestamp.div_euclid(HOUR) * 3_600;
+            hours.entry(start_secs).or_insert_with(|| empty_hour(start_secs)).counted += 1;
         }
         Ok(hours.into_values().collect())
     }
@@ -411,6 +424,14 @@ fn spans_that_are_gone_and_costs_that_changed_are_counted_by_a_walk() {
     }
     walk_to_the_end(&tables);
     assert_right(&tables, "after changes");
+    {
+        let mut state = tables.state();
+        let all = std::mem::take(&mut state.spans);
+        state.gone.extend(all);
+    }
+    walk_to_the_end(&tables);
+    assert_right(&tables, "without any spans");
+    assert!(tables.state().traces.values().all(|row| row.is_deleted == 1));
 }
 
 #[test]

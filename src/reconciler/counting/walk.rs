@@ -172,7 +172,7 @@ impl Walk {
         self.next = now + FAILED_PAUSE;
     }
 
-    /// The days that there are. Rows between `ends` belong to no day if the list has the day 0.
+    /// The days that have spans, or had some that were counted. Rows between `ends` belong to no day if the list has the day 0.
     pub(super) fn listed_days(&mut self, days: Vec<Day>, ends: &Began, now: Instant) {
         let mut has_changed = false;
         for day in days {
@@ -216,8 +216,9 @@ impl Walk {
             let near = [-1, 0, 1].map(|by| by_start.get(&(start_secs + by * HOUR_SECS)).copied());
             let mark = near.iter().fold(0_u64, |mark, hour| mark.wrapping_mul(MULTIPLIER) ^ mark_of(*hour));
             let genai: u64 = near.iter().flatten().map(|hour| hour.genai).sum();
+            let is_empty = near.iter().flatten().all(|hour| hour.genai == 0 && hour.counted == 0);
             let was = self.hours.get(&start_secs).copied();
-            if was == Some(mark) || (was.is_none() && genai == 0) {
+            if was == Some(mark) || (was.is_none() && is_empty) {
                 continue;
             }
             let hours = Hours { start_secs, end_secs: start_secs + HOUR_SECS };
@@ -361,7 +362,7 @@ mod tests {
     }
 
     fn hour(place: i64, genai: u64) -> Hour {
-        Hour { start_secs: DAY + place * HOUR_SECS, spans: genai, genai, costs: 0 }
+        Hour { start_secs: DAY + place * HOUR_SECS, spans: genai, genai, costs: 0, counted: 0 }
     }
 
     /// The steps until the walk only looks at the list of parts; `hours` are those of any day.
@@ -448,6 +449,18 @@ mod tests {
         assert_eq!(slices(&steps(&mut walk, &days, &hours, now)), [(8, 11, 1)]);
         days[0].mark = 4;
         assert_eq!(slices(&steps(&mut walk, &days, &[hours[0]], now)), [(8, 11, 1)], "all of an hour is gone");
+    }
+
+    #[test]
+    fn a_day_whose_spans_are_all_gone_is_walked_where_some_were_counted() {
+        let (now, gone) = (Instant::now(), [Day { start_secs: DAY, mark: 0 }]);
+        let counted = [Hour { counted: 1, ..hour(4, 0) }];
+        let mut walk = Walk::new(now);
+        steps(&mut walk, &[Day { start_secs: DAY, mark: 1 }], &[hour(4, 10)], now);
+        assert_eq!(slices(&steps(&mut walk, &gone, &counted, now + LIST_PAUSE_MAX)), [(3, 6, 1)], "they go meanwhile");
+        let mut after_a_start = Walk::new(now);
+        assert_eq!(slices(&steps(&mut after_a_start, &gone, &counted, now)), [(3, 6, 1)], "they went before");
+        assert_eq!(slices(&steps(&mut Walk::new(now), &gone, &[hour(4, 0)], now)), [], "none was counted");
     }
 
     #[test]
