@@ -106,7 +106,7 @@ fn list(letters: &[DeadLetter], out: &mut impl Write) -> io::Result<()> {
 
 /// What the rows are.
 fn words(reason: &DeadLetterReason) -> &'static str {
-    reason.table().signal().rows_words()
+    reason.table().row_kind().rows_words()
 }
 
 async fn retry(

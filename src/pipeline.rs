@@ -197,7 +197,7 @@ impl Pipeline {
         let is_at_once = ack == Ack::Memory && self.budget.used() <= self.budget.max / AT_ONCE_SHARE;
         let (answer, awaited) = if is_at_once { (None, None) } else { Some(oneshot::channel()).unzip() };
         let count = rows.rows();
-        let metrics = self.budget.metrics.of(rows.table().signal());
+        let metrics = self.budget.metrics.of(rows.table().row_kind());
         metrics.take(count);
         let entry = Entry { rows, reservation, origin, answer };
         match self.entries.try_send(entry) {

@@ -9,7 +9,7 @@
 //!     tests: { spans: 3d, content: 1d }
 //! ```
 
-use crate::telemetry::Signal;
+use crate::telemetry::{RowKind, Signal};
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -32,6 +32,8 @@ pub struct Retention {
     pub logs: Option<Keep>,
     /// And for data points of metrics.
     pub metrics: Option<Keep>,
+    /// And for annotations and evaluator results.
+    pub scores: Option<Keep>,
     /// The texts of spans and events older than this are deleted; the rows stay.
     pub content: Option<Keep>,
     /// Other times for single workspaces.
@@ -49,17 +51,20 @@ pub struct WorkspaceRetention {
     /// As in [`Retention`]; absent: what holds for all.
     pub metrics: Option<Keep>,
     /// As in [`Retention`]; absent: what holds for all.
+    pub scores: Option<Keep>,
+    /// As in [`Retention`]; absent: what holds for all.
     pub content: Option<Keep>,
 }
 
 impl WorkspaceRetention {
-    /// How long rows of a signal are kept; absent: what holds for all.
+    /// How long rows of a kind are kept; absent: what holds for all.
     #[must_use]
-    pub fn rows_of(&self, signal: Signal) -> Option<Keep> {
-        match signal {
-            Signal::Traces => self.spans,
-            Signal::Logs => self.logs,
-            Signal::Metrics => self.metrics,
+    pub fn rows_of(&self, kind: RowKind) -> Option<Keep> {
+        match kind {
+            RowKind::Of(Signal::Traces) => self.spans,
+            RowKind::Of(Signal::Logs) => self.logs,
+            RowKind::Of(Signal::Metrics) => self.metrics,
+            RowKind::Scores => self.scores,
         }
     }
 }
@@ -131,12 +136,14 @@ impl Retention {
         check("retention.spans", self.spans)?;
         check("retention.logs", self.logs)?;
         check("retention.metrics", self.metrics)?;
+        check("retention.scores", self.scores)?;
         check("retention.content", self.content)?;
         for (name, own) in &self.workspaces {
             Workspace::new(name).map_err(|error| format!("retention.workspaces.{name}: {error}"))?;
             check(&format!("retention.workspaces.{name}.spans"), own.spans)?;
             check(&format!("retention.workspaces.{name}.logs"), own.logs)?;
             check(&format!("retention.workspaces.{name}.metrics"), own.metrics)?;
+            check(&format!("retention.workspaces.{name}.scores"), own.scores)?;
             check(&format!("retention.workspaces.{name}.content"), own.content)?;
         }
         Ok(())
@@ -151,18 +158,19 @@ impl Retention {
     /// The same for rows of any signal.
     #[must_use]
     pub fn cutoff_of(&self, signal: Signal, workspace: &Workspace, now: UnixNanos) -> Option<Cutoff> {
-        let own = self.workspaces.get(workspace.as_str()).and_then(|own| own.rows_of(signal));
-        let keep = own.or(self.rows_of(signal))?.duration()?;
+        let own = self.workspaces.get(workspace.as_str()).and_then(|own| own.rows_of(signal.into()));
+        let keep = own.or(self.rows_of(signal.into()))?.duration()?;
         Some(Cutoff { signal, now, keep, is_of_workspace: own.is_some() })
     }
 
-    /// How long rows of a signal are kept.
+    /// How long rows of a kind are kept.
     #[must_use]
-    pub fn rows_of(&self, signal: Signal) -> Option<Keep> {
-        match signal {
-            Signal::Traces => self.spans,
-            Signal::Logs => self.logs,
-            Signal::Metrics => self.metrics,
+    pub fn rows_of(&self, kind: RowKind) -> Option<Keep> {
+        match kind {
+            RowKind::Of(Signal::Traces) => self.spans,
+            RowKind::Of(Signal::Logs) => self.logs,
+            RowKind::Of(Signal::Metrics) => self.metrics,
+            RowKind::Scores => self.scores,
         }
     }
 }

@@ -13,7 +13,7 @@
 mod families;
 mod signals;
 
-pub use signals::{Signal, SignalMetrics};
+pub use signals::{RowKind, Signal, SignalMetrics};
 
 use crate::numbers::to_u64;
 use families::{registered_counter, registered_counters, registered_gauge, registered_gauges, with_old_names};
@@ -29,6 +29,8 @@ pub enum Receiver {
     OtlpHttp,
     /// Captured chat-completions.
     Chat,
+    /// Annotations and evaluator results.
+    Scores,
 }
 
 impl Receiver {
@@ -37,6 +39,7 @@ impl Receiver {
             Self::OtlpGrpc => ["otlp", "grpc"],
             Self::OtlpHttp => ["otlp", "http"],
             Self::Chat => ["chat_completions", "http"],
+            Self::Scores => ["scores", "http"],
         }
     }
 }
@@ -48,6 +51,7 @@ pub struct Metrics {
     spans: SignalMetrics,
     log_records: SignalMetrics,
     metric_points: SignalMetrics,
+    scores: SignalMetrics,
     /// Attributes dropped because a later one of the same span had the same key.
     pub attributes_repeated: IntCounter,
     /// Texts with bytes that are not UTF-8, which are replaced.
@@ -98,9 +102,10 @@ impl Metrics {
         let counter = |name: &str, help: &str| registered_counter(&registry, name, help);
         let gauge = |name: &str, help: &str| registered_gauge(&registry, name, help);
         Ok(Self {
-            spans: SignalMetrics::registered(&registry, Signal::Traces)?,
-            log_records: SignalMetrics::registered(&registry, Signal::Logs)?,
-            metric_points: SignalMetrics::registered(&registry, Signal::Metrics)?,
+            spans: SignalMetrics::registered(&registry, RowKind::Of(Signal::Traces))?,
+            log_records: SignalMetrics::registered(&registry, RowKind::Of(Signal::Logs))?,
+            metric_points: SignalMetrics::registered(&registry, RowKind::Of(Signal::Metrics))?,
+            scores: SignalMetrics::registered(&registry, RowKind::Scores)?,
             attributes_repeated: counter(
                 "millrace_attributes_repeated",
                 "Attributes dropped because a later one of the same span had the same key.",
@@ -191,20 +196,21 @@ impl Metrics {
         self.clickhouse_endpoint_up.with_label_values(&[url]).set(i64::from(is_up));
     }
 
-    /// What is counted of a signal.
+    /// What is counted of one kind of rows.
     #[must_use]
-    pub fn of(&self, signal: Signal) -> &SignalMetrics {
-        match signal {
-            Signal::Traces => &self.spans,
-            Signal::Logs => &self.log_records,
-            Signal::Metrics => &self.metric_points,
+    pub fn of(&self, kind: impl Into<RowKind>) -> &SignalMetrics {
+        match kind.into() {
+            RowKind::Of(Signal::Traces) => &self.spans,
+            RowKind::Of(Signal::Logs) => &self.log_records,
+            RowKind::Of(Signal::Metrics) => &self.metric_points,
+            RowKind::Scores => &self.scores,
         }
     }
 
-    /// Rows of any signal that are not in ClickHouse yet.
+    /// Rows of any kind that are not in ClickHouse yet.
     #[must_use]
     pub fn pending(&self) -> i64 {
-        Signal::ALL.iter().map(|signal| self.of(*signal).pending()).sum()
+        RowKind::ALL.iter().map(|kind| self.of(*kind).pending()).sum()
     }
 
     /// All metrics in the Prometheus text format, version 0.0.4: the `prometheus` crate does not write OpenMetrics.
@@ -214,7 +220,7 @@ impl Metrics {
     pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut out = Vec::new();
         // held until all are read: the law holds in what is shown
-        let ledgers = Signal::ALL.map(|signal| self.of(signal).show());
+        let ledgers = RowKind::ALL.map(|kind| self.of(kind).show());
         let families = with_old_names(self.registry.gather());
         drop(ledgers);
         TextEncoder::new().encode(&families, &mut out)?;

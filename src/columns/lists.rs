@@ -2,7 +2,7 @@
 
 use super::column::Column;
 use super::tables::Table;
-use super::{logs, metrics, table};
+use super::{logs, metrics, scores, table};
 
 impl Table {
     /// The columns that Millrace sends, in the order of the blocks.
@@ -16,6 +16,8 @@ impl Table {
             Self::MetricsHistogram => metrics::HISTOGRAM,
             Self::MetricsExponentialHistogram => metrics::EXPONENTIAL_HISTOGRAM,
             Self::MetricsSummary => metrics::SUMMARY,
+            Self::Annotations => scores::ANNOTATIONS,
+            Self::EvaluatorResults => scores::EVALUATOR_RESULTS,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! tables.rs     the tables; lists.rs the columns of each; column.rs one column
-//! table.rs      which columns that of spans has; logs.rs, metrics.rs the others
+//! table.rs      which columns that of spans has; logs.rs, metrics.rs, scores.rs the others
 //! group.rs      what rows of any table have in common; rows.rs either kind
 //! records.rs    rows of any other table than that of spans; values.rs one column of them
 //! row_group.rs  how a span fills a row of them: scalars.rs what it has once, nested.rs its events and links
@@ -30,6 +30,7 @@ mod row_limit;
 mod row_size;
 mod rows;
 mod scalars;
+pub mod scores;
 mod table;
 mod tables;
 #[cfg(test)]

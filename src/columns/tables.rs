@@ -1,6 +1,6 @@
 //! The tables that rows go to, by signal. Their columns are in `lists.rs`.
 
-use crate::telemetry::Signal;
+use crate::telemetry::{RowKind, Signal};
 
 /// A table of ClickHouse that rows are inserted into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -20,11 +20,15 @@ pub enum Table {
     MetricsExponentialHistogram,
     /// Data points of summaries.
     MetricsSummary,
+    /// What people say of spans and sessions.
+    Annotations,
+    /// What evaluators say of spans.
+    EvaluatorResults,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Traces,
         Self::Logs,
         Self::MetricsGauge,
@@ -32,6 +36,8 @@ impl Table {
         Self::MetricsHistogram,
         Self::MetricsExponentialHistogram,
         Self::MetricsSummary,
+        Self::Annotations,
+        Self::EvaluatorResults,
     ];
 
     /// Its name, without a database; on a cluster that of the Distributed table.
@@ -45,6 +51,8 @@ impl Table {
             Self::MetricsHistogram => "otel_metrics_histogram",
             Self::MetricsExponentialHistogram => "otel_metrics_exponential_histogram",
             Self::MetricsSummary => "otel_metrics_summary",
+            Self::Annotations => "genai_annotations",
+            Self::EvaluatorResults => "genai_evaluator_results",
         }
     }
 
@@ -55,7 +63,7 @@ impl Table {
         Self::ALL.into_iter().find(|table| table.name() == name)
     }
 
-    /// The column by whose day rows are partitioned.
+    /// The column of their time, by whose day rows are partitioned if they are.
     #[must_use]
     pub const fn time_column(self) -> &'static str {
         match self {
@@ -65,20 +73,22 @@ impl Table {
             | Self::MetricsHistogram
             | Self::MetricsExponentialHistogram
             | Self::MetricsSummary => "TimeUnix",
+            Self::Annotations | Self::EvaluatorResults => "CreatedAt",
         }
     }
 
     /// What its rows are.
     #[must_use]
-    pub const fn signal(self) -> Signal {
+    pub const fn row_kind(self) -> RowKind {
         match self {
-            Self::Traces => Signal::Traces,
-            Self::Logs => Signal::Logs,
+            Self::Traces => RowKind::Of(Signal::Traces),
+            Self::Logs => RowKind::Of(Signal::Logs),
             Self::MetricsGauge
             | Self::MetricsSum
             | Self::MetricsHistogram
             | Self::MetricsExponentialHistogram
-            | Self::MetricsSummary => Signal::Metrics,
+            | Self::MetricsSummary => RowKind::Of(Signal::Metrics),
+            Self::Annotations | Self::EvaluatorResults => RowKind::Scores,
         }
     }
 }

@@ -156,7 +156,7 @@ impl Running {
                 Rows::Spans(spans) => dedup.forget_all(seed, spans),
                 Rows::Records(records) => dedup.forget_records(seed, records),
             }
-            self.parts.metrics.of(entry.rows.table().signal()).untake(entry.rows.rows() + repeated);
+            self.parts.metrics.of(entry.rows.table().row_kind()).untake(entry.rows.rows() + repeated);
             debug_assert_ne!(entry.origin.ack, Ack::Memory, "a commit to memory cannot fail");
             entry.answer(Err(why));
         }

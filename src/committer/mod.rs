@@ -291,7 +291,7 @@ impl Running {
     /// A new call with the key of another one is not taken.
     fn refuse_key(&mut self, mut entry: Entry) {
         let rows = entry.rows.rows();
-        let metrics = self.parts.metrics.of(entry.rows.table().signal());
+        let metrics = self.parts.metrics.of(entry.rows.table().row_kind());
         metrics.untake(rows);
         if entry.is_answered() {
             // its sender has its OK, so it is counted here
@@ -305,7 +305,7 @@ impl Running {
     fn settle(&mut self, part: Part, segment: Option<SegmentId>) -> Rows {
         let Part { mut entry, repeated } = part;
         let new = entry.rows.rows();
-        self.parts.metrics.of(entry.rows.table().signal()).accept(entry.origin.receiver, new, repeated);
+        self.parts.metrics.of(entry.rows.table().row_kind()).accept(entry.origin.receiver, new, repeated);
         // what a repeat repeats may be in memory only, or on its way to ClickHouse
         let weaker = repeated > 0 && self.backlog.view().rows_in_memory > 0;
         if entry.origin.ack == Ack::Stored || entry.origin.ack == Ack::Durable && weaker {
@@ -342,7 +342,7 @@ impl Running {
             if entry.is_answered() {
                 lost += rows;
             } else {
-                self.parts.metrics.of(entry.rows.table().signal()).untake(rows);
+                self.parts.metrics.of(entry.rows.table().row_kind()).untake(rows);
                 entry.answer(Err(IngestError::JournalFailed));
             }
         }

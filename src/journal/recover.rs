@@ -121,7 +121,7 @@ impl Journal {
                 Judged::Waits(waits) => {
                     recovered.torn_bytes += file.bytes - waits.bytes;
                     recovered.count(waits.rows);
-                    self.metrics.of(file.table.signal()).recover(waits.rows);
+                    self.metrics.of(file.table.row_kind()).recover(waits.rows);
                     let in_doubt = recovered.in_doubt || file.is_odd || before.is_foreign(id);
                     let is_foreign = before.is_exact && before.is_foreign(id);
                     self.take_in(file, waits, in_doubt, is_foreign, &mut all_renamed);
@@ -308,7 +308,7 @@ impl Journal {
             let name = FileName { id: *id, state: FileState::Waiting { rows: noted.rows } }.file();
             if before.is_exact {
                 // the ledger does not say of which signal they are
-                let metrics = self.metrics.of(Table::default().signal());
+                let metrics = self.metrics.of(Table::default().row_kind());
                 metrics.recover(noted.rows);
                 metrics.settle(0, noted.rows);
                 self.lose(name, Reason::Missing, RowsLost::exactly(noted.rows));
@@ -363,7 +363,7 @@ impl Journal {
 
     /// No row of a file is to be had.
     fn lose_whole(&self, file: &Found, reason: Reason, rows: usize, before: &Before) -> io::Result<Judged> {
-        let metrics = self.metrics.of(file.table.signal());
+        let metrics = self.metrics.of(file.table.row_kind());
         metrics.recover(rows);
         metrics.settle(0, rows);
         self.aside(&file.path, reason, RowsLost { rows, is_exact: before.is_exact })?;

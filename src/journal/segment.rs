@@ -216,7 +216,7 @@ impl Segment {
     pub fn stored(self, rows_dead: usize) {
         let Self { sealed, backlog, .. } = self;
         let rows_stored = sealed.rows.checked_sub(rows_dead).expect("dead letters are rows of the segment");
-        backlog.0.metrics.of(sealed.counted_as.signal()).settle(rows_stored, rows_dead);
+        backlog.0.metrics.of(sealed.counted_as.row_kind()).settle(rows_stored, rows_dead);
         match &sealed.body {
             Body::File(file) if !file.place().is_left() => retain(&backlog, &sealed, file),
             Body::File(_) => {}
@@ -230,7 +230,7 @@ impl Segment {
     /// A later Millrace wrote it, and can read it: its file stays where it is.
     pub fn leave(self, why: &str) {
         let Self { sealed, backlog, .. } = self;
-        backlog.0.metrics.of(sealed.counted_as.signal()).settle(0, sealed.rows);
+        backlog.0.metrics.of(sealed.counted_as.row_kind()).settle(0, sealed.rows);
         tracing::error!(segment = %sealed.id, why, "a segment of the journal is left where it is");
         end(&backlog, sealed.id, Outcome::DeadLettered);
     }
@@ -242,7 +242,7 @@ impl Segment {
         let gone = lost.rows + rows_dead;
         // of a segment that was not counted there may be more
         debug_assert!(gone <= sealed.rows || !sealed.is_counted || sealed.is_recovered, "{gone} of {}", sealed.rows);
-        backlog.0.metrics.of(sealed.counted_as.signal()).settle(sealed.rows.saturating_sub(gone), gone);
+        backlog.0.metrics.of(sealed.counted_as.row_kind()).settle(sealed.rows.saturating_sub(gone), gone);
         if let Body::File(file) = &sealed.body {
             move_file_aside(&backlog, &sealed, file, lost, why);
         }

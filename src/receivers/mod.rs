@@ -27,7 +27,7 @@ use crate::genai::prices::Prices;
 use crate::pipeline::{IngestError, Origin, PendingAck, Pipeline, Reservation};
 use crate::redaction::Redaction;
 use crate::retention::{Cutoff, Retention};
-use crate::telemetry::{Metrics, Receiver, Signal};
+use crate::telemetry::{Metrics, Receiver, RowKind, Signal};
 use crate::time::{Clock, UnixNanos};
 use crate::timestamps::{self, Budget, Window};
 use crate::traces::Traces;
@@ -104,11 +104,16 @@ impl Ingest {
     }
 
     /// Counts rows that were not stored: as refused if their sender should try again, else as rejected.
-    pub(crate) fn count_failed(&self, (signal, receiver): (Signal, Receiver), rows: usize, is_retryable: bool) {
+    pub(crate) fn count_failed(
+        &self,
+        (kind, receiver): (impl Into<RowKind>, Receiver),
+        rows: usize,
+        is_retryable: bool,
+    ) {
         if is_retryable {
-            self.metrics.of(signal).refuse(receiver, rows);
+            self.metrics.of(kind).refuse(receiver, rows);
         } else {
-            self.metrics.of(signal).reject(receiver, rows);
+            self.metrics.of(kind).reject(receiver, rows);
         }
     }
 }

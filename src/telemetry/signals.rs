@@ -46,7 +46,46 @@ impl Signal {
     }
 }
 
-/// The counters of one signal; clones count together.
+/// What rows are: those of a signal, or scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowKind {
+    /// Rows of a signal of OTLP.
+    Of(Signal),
+    /// Annotations and evaluator results.
+    Scores,
+}
+
+impl RowKind {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::Of(Signal::Traces), Self::Of(Signal::Logs), Self::Of(Signal::Metrics), Self::Scores];
+
+    /// As [`Signal::rows_name`].
+    #[must_use]
+    pub fn rows_name(self) -> &'static str {
+        match self {
+            Self::Of(signal) => signal.rows_name(),
+            Self::Scores => "scores",
+        }
+    }
+
+    /// As [`Signal::rows_words`].
+    #[must_use]
+    pub fn rows_words(self) -> &'static str {
+        match self {
+            Self::Of(signal) => signal.rows_words(),
+            Self::Scores => "scores",
+        }
+    }
+}
+
+impl From<Signal> for RowKind {
+    fn from(signal: Signal) -> Self {
+        Self::Of(signal)
+    }
+}
+
+/// The counters of one kind of rows; clones count together.
 #[derive(Debug, Clone)]
 pub struct SignalMetrics {
     accepted: ByReceiver,
@@ -59,8 +98,8 @@ pub struct SignalMetrics {
 }
 
 impl SignalMetrics {
-    pub(super) fn registered(registry: &Registry, signal: Signal) -> Result<Self, prometheus::Error> {
-        let (name, words) = (signal.rows_name(), capitalized(signal.rows_words()));
+    pub(super) fn registered(registry: &Registry, kind: RowKind) -> Result<Self, prometheus::Error> {
+        let (name, words) = (kind.rows_name(), capitalized(kind.rows_words()));
         let by_receiver = |prefix: &str, help: &str| {
             ByReceiver::registered(registry, &format!("{prefix}_{name}"), &format!("{words} {help}"))
         };
@@ -176,13 +215,19 @@ struct ByReceiver {
     otlp_grpc: IntCounter,
     otlp_http: IntCounter,
     chat: IntCounter,
+    scores: IntCounter,
 }
 
 impl ByReceiver {
     fn registered(registry: &Registry, name: &str, help: &str) -> Result<Self, prometheus::Error> {
         let metric = registered_counters(registry, name, help, &["receiver", "transport"])?;
         let of = |receiver: Receiver| metric.with_label_values(&receiver.labels());
-        Ok(Self { otlp_grpc: of(Receiver::OtlpGrpc), otlp_http: of(Receiver::OtlpHttp), chat: of(Receiver::Chat) })
+        Ok(Self {
+            otlp_grpc: of(Receiver::OtlpGrpc),
+            otlp_http: of(Receiver::OtlpHttp),
+            chat: of(Receiver::Chat),
+            scores: of(Receiver::Scores),
+        })
     }
 
     fn of(&self, receiver: Receiver) -> &IntCounter {
@@ -190,6 +235,7 @@ impl ByReceiver {
             Receiver::OtlpGrpc => &self.otlp_grpc,
             Receiver::OtlpHttp => &self.otlp_http,
             Receiver::Chat => &self.chat,
+            Receiver::Scores => &self.scores,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use super::super::cluster::TABLE;
 use super::ddl::{self, Setting, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
+use super::experiments;
 use super::found::{self, Found};
 use super::layout::Layout;
 use super::records;
@@ -13,7 +14,7 @@ use super::sums;
 use super::trace_times;
 use super::views;
 use crate::columns::{ALIASES, COLUMNS, FILLED, Table};
-use crate::telemetry::Signal;
+use crate::telemetry::{RowKind, Signal};
 
 /// One version.
 pub(super) struct Migration {
@@ -63,10 +64,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         version: 14,
         what: "data points of metrics",
         parts: |layout, _| {
-            let tables = Table::ALL.into_iter().filter(|table| table.signal() == Signal::Metrics);
+            let tables = Table::ALL.into_iter().filter(|table| table.row_kind() == RowKind::Of(Signal::Metrics));
             tables.flat_map(|table| records(layout, table)).collect()
         },
     },
+    Migration { version: 15, what: "annotations, evaluator results and experiments", parts: |layout, _| scores(layout) },
 ];
 
 /// The version that this program knows.
@@ -314,6 +316,16 @@ fn records(layout: &Layout, table: Table) -> Vec<Part> {
     let settings = records::settings(layout).into_iter();
     parts.extend(settings.map(|setting| Part::Setting { table: local.clone(), setting }));
     parts
+}
+
+/// What people and evaluators say, and the experiments that they compare.
+fn scores(layout: &Layout) -> Vec<Part> {
+    let rows = Table::ALL.into_iter().filter(|table| table.row_kind() == RowKind::Scores);
+    let rows = rows.flat_map(|table| records(layout, table));
+    let of_experiments = experiments::create(layout).into_iter();
+    let of_experiments = of_experiments.flat_map(|(name, create)| tables(layout, name, create, false));
+    let (name, select) = views::scores(layout);
+    rows.chain(of_experiments).chain([Part::View { name, select }]).collect()
 }
 
 /// What the reconciler sums of it, where sums are kept.

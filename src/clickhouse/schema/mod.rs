@@ -5,7 +5,8 @@
 //! ddl.rs          the DDL of tables and views, made from the column list
 //! migrations.rs   the versions, and the parts of each
 //! found.rs        what is there, on each node
-//! records.rs      the tables of log records and of data points
+//! records.rs      the tables of log records, of data points and of scores
+//! experiments.rs  the tables of experiments and their groups
 //! rollups.rs      the tables of what was counted
 //! sums.rs         the sums of days whose calls do not change any more
 //! replicas.rs     where replicas meet in Keeper
@@ -19,6 +20,7 @@
 //! Millrace, a table of the OpenTelemetry exporter, a table that somebody dropped, a server that is not the same any more.
 
 mod ddl;
+mod experiments;
 mod found;
 mod layout;
 mod lock;
@@ -32,6 +34,7 @@ mod trace_times;
 mod views;
 
 pub use super::cluster::{Cluster, ClusterName, ReplicaPath, TABLE};
+pub use experiments::{EXPERIMENTS, GROUPS};
 pub use layout::{Home, Layout};
 pub use replicas::Wrong;
 pub use rollups::{REPORT_ROWS, REPORTS, ROLLUPS, Rollup, RollupColumn, TRACE_ROWS, TRACES};

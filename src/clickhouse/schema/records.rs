@@ -1,5 +1,5 @@
-//! The tables of records: log records, and data points of metrics. Their columns, keys and indexes are those of the OpenTelemetry
-//! exporter, whose dashboards find them there; our columns come after.
+//! The tables of records: log records, data points of metrics, and scores. Columns, keys and indexes of the first two are those of the
+//! OpenTelemetry exporter, whose dashboards find them there; our columns come after. Of scores the latest row of each key counts.
 
 use super::ddl::{self, Setting};
 use super::layout::Layout;
@@ -7,7 +7,9 @@ use crate::columns::{Alias, Table, logs};
 
 /// What a table of records is beside its columns.
 struct Shape {
-    partition_by: &'static str,
+    /// `MergeTree`, or one with a prefix and its arguments.
+    engine: (&'static str, &'static str),
+    partition_by: Option<&'static str>,
     order_by: &'static str,
     /// Where a cluster keeps a row: always in the same place, so that an insert that is repeated comes to the same shards.
     sharded_by: &'static str,
@@ -16,7 +18,8 @@ struct Shape {
 }
 
 const LOGS: Shape = Shape {
-    partition_by: "toDate(Timestamp)",
+    engine: ("MergeTree", ""),
+    partition_by: Some("toDate(Timestamp)"),
     order_by: "(toStartOfFiveMinutes(Timestamp), ServiceName, Timestamp)",
     sharded_by: "if(TraceId = '', cityHash64(Timestamp, Body), cityHash64(TraceId))",
     indexes: &[
@@ -36,7 +39,8 @@ const LOGS: Shape = Shape {
 
 /// The same for all tables of metrics.
 const METRICS: Shape = Shape {
-    partition_by: "toDate(TimeUnix)",
+    engine: ("MergeTree", ""),
+    partition_by: Some("toDate(TimeUnix)"),
     order_by: "(ServiceName, MetricName, toStartOfHour(TimeUnix), cityHash64(Attributes), TimeUnix)",
     sharded_by: "cityHash64(ServiceName, MetricName, Attributes)",
     indexes: &[
@@ -51,6 +55,30 @@ const METRICS: Shape = Shape {
     aliases: &[],
 };
 
+/// Scores are few, are changed long after they were made, and are asked for by what they are about: so they have no days.
+const REPLACING: (&str, &str) = ("ReplacingMergeTree", "Version, IsDeleted");
+const CREATED: &str = "idx_created CreatedAt TYPE minmax GRANULARITY 1";
+const TRACE: &str = "idx_trace_id TraceId TYPE bloom_filter(0.001) GRANULARITY 1";
+const SPAN: &str = "idx_span_id SpanId TYPE bloom_filter(0.001) GRANULARITY 1";
+
+const ANNOTATIONS: Shape = Shape {
+    engine: REPLACING,
+    partition_by: None,
+    order_by: "(Workspace, SessionId, SpanId, AnnotationId)",
+    sharded_by: "cityHash64(Workspace, SessionId, SpanId, AnnotationId)",
+    indexes: &["idx_annotation_id AnnotationId TYPE bloom_filter(0.001) GRANULARITY 1", SPAN, TRACE, CREATED],
+    aliases: &[],
+};
+
+const EVALUATOR_RESULTS: Shape = Shape {
+    engine: REPLACING,
+    partition_by: None,
+    order_by: "(Workspace, SessionId, SpanId, Name)",
+    sharded_by: "cityHash64(Workspace, SessionId, SpanId, Name)",
+    indexes: &["idx_result_id EvaluatorResultId TYPE bloom_filter(0.001) GRANULARITY 1", SPAN, TRACE, CREATED],
+    aliases: &[],
+};
+
 fn shape(table: Table) -> Option<&'static Shape> {
     match table {
         Table::Traces => None,
@@ -60,6 +88,8 @@ fn shape(table: Table) -> Option<&'static Shape> {
         | Table::MetricsHistogram
         | Table::MetricsExponentialHistogram
         | Table::MetricsSummary => Some(&METRICS),
+        Table::Annotations => Some(&ANNOTATIONS),
+        Table::EvaluatorResults => Some(&EVALUATOR_RESULTS),
     }
 }
 
@@ -90,12 +120,12 @@ fn create_local(layout: &Layout, table: Table, shape: &Shape) -> String {
     settings.extend(ddl::settings(layout));
     format!(
         "CREATE TABLE IF NOT EXISTS {name}{on_cluster}\n(\n{lines}\n)\n\
-         ENGINE = {engine}\nPARTITION BY {partition_by}\nORDER BY {order_by}\nSETTINGS {settings}",
+         ENGINE = {engine}\n{partition_by}ORDER BY {order_by}\nSETTINGS {settings}",
         name = layout.full(&layout.local(table.name())),
         on_cluster = layout.on_cluster(),
         lines = lines.join(",\n"),
-        engine = layout.engine("MergeTree"),
-        partition_by = shape.partition_by,
+        engine = layout.engine_with(shape.engine.0, shape.engine.1),
+        partition_by = shape.partition_by.map_or(String::new(), |by| format!("PARTITION BY {by}\n")),
         order_by = shape.order_by,
         settings = ddl::joined(&settings),
     )

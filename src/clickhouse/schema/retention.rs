@@ -10,7 +10,7 @@ use super::layout::Layout;
 use super::rollups::{PREVIEWS, REPORT_ROWS, TRACE_ROWS};
 use crate::columns::{RAW_REQUEST, RAW_RESPONSE, Table};
 use crate::retention::{Keep, Retention};
-use crate::telemetry::Signal;
+use crate::telemetry::{RowKind, Signal};
 use std::time::Duration;
 
 /// `DateTime`, which a TTL must be, ends in 2106 and begins again in 1970: times later than this count as this, so that
@@ -49,13 +49,13 @@ fn expression(time: &str, all: Option<Keep>, own: &[(&str, Keep)]) -> Option<Str
 }
 
 fn rows(retention: &Retention) -> Option<String> {
-    rows_of(retention, Signal::Traces, "Timestamp")
+    rows_of(retention, Signal::Traces.into(), "Timestamp")
 }
 
-fn rows_of(retention: &Retention, signal: Signal, time: &str) -> Option<String> {
+fn rows_of(retention: &Retention, kind: RowKind, time: &str) -> Option<String> {
     let workspaces = retention.workspaces.iter();
-    let own: Vec<_> = workspaces.filter_map(|(name, own)| Some((name.as_str(), own.rows_of(signal)?))).collect();
-    expression(time, retention.rows_of(signal), &own)
+    let own: Vec<_> = workspaces.filter_map(|(name, own)| Some((name.as_str(), own.rows_of(kind)?))).collect();
+    expression(time, retention.rows_of(kind), &own)
 }
 
 fn content(retention: &Retention) -> Option<String> {
@@ -84,7 +84,7 @@ pub(super) fn changes(layout: &Layout, found: &Found) -> Vec<(String, String)> {
     let of_records = Table::ALL.into_iter().filter(|table| *table != Table::Traces && !table.columns().is_empty());
     let of_records = of_records.map(|table| {
         let content = if table == Table::Logs { CONTENT_OF_LOGS } else { &[] };
-        (table.name(), content, rows_of(&layout.retention, table.signal(), table.time_column()))
+        (table.name(), content, rows_of(&layout.retention, table.row_kind(), table.time_column()))
     });
     let mut changes = Vec::new();
     for (table, content, row_wish) in of_spans.into_iter().chain(of_records) {

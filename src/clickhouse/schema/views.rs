@@ -5,6 +5,7 @@
 //!                    ├─ genai_reports                                        └─ genai_sessions
 //!                    ├─ genai_calls_with_content, otel_traces_with_content (and otel_traces)
 //!                    └─ genai_usage_1h, genai_usage_by_{model,user,session,agent} (and the sums of settled days: sums.rs)
+//! genai_annotations, genai_evaluator_results ─── genai_scores
 //! ```
 //!
 //! They show of each row the latest version, and none that was deleted. Filters by time, workspace and trace reach the
@@ -113,6 +114,12 @@ pub(super) fn all(layout: &Layout) -> impl Iterator<Item = (&'static str, String
     let plain = TEMPLATES.iter().map(|view| (view.name, filled(view, layout, Scope::All)));
     let twins = TEMPLATES.iter().filter_map(|view| Some((view.twin?, filled(view, layout, Scope::Between))));
     plain.chain(twins)
+}
+
+/// The view of scores: its name and SELECT.
+pub(super) fn scores(layout: &Layout) -> (&'static str, String) {
+    let database = layout.database.to_string();
+    ("genai_scores", fill(include_str!("views/scores.sql"), &[("{{database}}", database)]))
 }
 
 /// The view that the views of usage ask which days are settled.

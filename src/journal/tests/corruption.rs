@@ -270,7 +270,7 @@ fn a_foreign_file_with_the_last_number_there_is_neither_stops_the_count_nor_make
         disk.put(&path_of(last), bytes);
         let mut opened = open(&disk, options(2)).unwrap();
         let mut ids = BTreeSet::new();
-        opened.metrics.of(SPANS.signal()).take(10);
+        opened.metrics.of(SPANS.row_kind()).take(10);
         for number in 10..20 {
             ids.insert(commit(&mut opened.journal, &[number]).unwrap().segment);
             opened.journal.seal(Lane::Disk, SPANS);

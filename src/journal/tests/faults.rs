@@ -259,7 +259,7 @@ fn a_segment_that_cannot_be_renamed_is_stored_once_all_the_same() {
         let disk = SimDisk::default();
         let Opened { mut journal, metrics, .. } = open(&disk, options(1)).unwrap();
         let mut table = Table::default();
-        metrics.of(SPANS.signal()).take(2);
+        metrics.of(SPANS.row_kind()).take(2);
         commit(&mut journal, &[1, 2]).unwrap();
         let fail = |at_end| {
             faults.iter().filter(|(_, end)| *end == at_end).for_each(|(op, _)| disk.fail_next(*op, Fault::Io));
@@ -287,7 +287,7 @@ fn a_damaged_segment_that_cannot_be_set_aside_still_comes_to_its_end() {
     for op in [Op::CreateDir, Op::Rename] {
         let disk = SimDisk::default();
         let Opened { mut journal, metrics, .. } = open(&disk, options(1)).unwrap();
-        metrics.of(SPANS.signal()).take(1);
+        metrics.of(SPANS.row_kind()).take(1);
         commit(&mut journal, &[1]).unwrap();
         journal.seal(Lane::Disk, SPANS);
         let segment = take(journal.backlog(), Order::Fair).unwrap();

@@ -254,7 +254,7 @@ impl World {
         }
         let new: Vec<u64> = parts.iter().flat_map(|(_, new)| new).copied().collect();
         let groups: Vec<&RowGroup> = parts.iter().map(|(rows, _)| rows).filter(|rows| rows.rows() > 0).collect();
-        self.opened.metrics.of(SPANS.signal()).take(new.len());
+        self.opened.metrics.of(SPANS.row_kind()).take(new.len());
         match self.opened.journal.commit(lane, &groups, &keys(&new), at(self.openings)) {
             Ok(committed) => {
                 saw(format!("commit {lane:?}"));
@@ -272,7 +272,7 @@ impl World {
                 }
             }
             Err(failure) => {
-                self.opened.metrics.of(SPANS.signal()).untake(new.len());
+                self.opened.metrics.of(SPANS.row_kind()).untake(new.len());
                 new.iter().for_each(|number| assert!(self.accepted.remove(number)));
                 match failure {
                     CommitError::Full(full) => saw(format!("full {full:?}")),

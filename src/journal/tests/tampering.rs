@@ -85,7 +85,7 @@ impl World {
                 self.next += rows;
                 let is_kept = (0..2).any(|_again| commit(&mut self.opened.journal, &numbers).is_ok());
                 assert!(is_kept, "a sender that tries again is taken");
-                self.opened.metrics.of(SPANS.signal()).take(numbers.len());
+                self.opened.metrics.of(SPANS.row_kind()).take(numbers.len());
                 self.acknowledged.extend(numbers);
             }
             Action::Seal => self.opened.journal.seal(Lane::Disk, SPANS),

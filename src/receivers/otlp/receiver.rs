@@ -8,7 +8,7 @@ use crate::pipeline::{Ack, IngestError, Origin, PendingAck, Receipt, Reservation
 use crate::receivers::decoding::{BATCH_BYTES_MAX, SMALL_BYTES_MAX};
 use crate::receivers::http::body::BodyReader;
 use crate::receivers::{Ingest, Times};
-use crate::telemetry::Receiver;
+use crate::telemetry::{Receiver, RowKind};
 use crate::text::take_mended;
 use crate::traces::KnownRoot;
 use crate::workspace::Workspace;
@@ -37,8 +37,8 @@ pub struct OtlpReceiver {
 /// A request whose rows are on their way.
 pub(crate) struct QueuedExport {
     signal: Signal,
-    /// Of each table that it has rows for: how many, of which signal, and their acknowledgement.
-    pending: Vec<(usize, Signal, PendingAck)>,
+    /// Of each table that it has rows for: how many, of which kind, and their acknowledgement.
+    pending: Vec<(usize, RowKind, PendingAck)>,
     rejected: usize,
     reasons: Vec<String>,
 }
@@ -121,8 +121,8 @@ impl OtlpReceiver {
     }
 
     /// Counts items, or a request that was not read, as refused or rejected.
-    pub(crate) fn count_failed(&self, signal: Signal, items: usize, is_retryable: bool) {
-        self.ingest.count_failed((signal, self.receiver), items, is_retryable);
+    pub(crate) fn count_failed(&self, kind: impl Into<RowKind>, items: usize, is_retryable: bool) {
+        self.ingest.count_failed((kind, self.receiver), items, is_retryable);
     }
 
     fn send(
@@ -154,16 +154,16 @@ impl OtlpReceiver {
         (workspace, ack): (&Workspace, Ack),
         rows: Vec<Rows>,
         mut reservation: Reservation,
-    ) -> Result<Vec<(usize, Signal, PendingAck)>, ExportError> {
+    ) -> Result<Vec<(usize, RowKind, PendingAck)>, ExportError> {
         let (mut pending, mut refused) = (Vec::with_capacity(rows.len()), None);
-        let count = |rows: &Rows| (rows.rows(), rows.table().signal());
+        let count = |rows: &Rows| (rows.rows(), rows.table().row_kind());
         if rows.len() > 1 {
             refused = reservation.fit(rows.iter().map(Rows::counted_bytes)).err();
         }
         let mut left = rows.len();
         for rows in rows {
             left -= 1;
-            let (items, signal) = count(&rows);
+            let (items, kind) = count(&rows);
             let origin = Origin {
                 workspace: workspace.clone(),
                 receiver: self.receiver,
@@ -178,9 +178,9 @@ impl OtlpReceiver {
                 Some(why) => Err(why),
             };
             match sent {
-                Ok(acknowledgement) => pending.push((items, signal, acknowledgement)),
+                Ok(acknowledgement) => pending.push((items, kind, acknowledgement)),
                 Err(why) => {
-                    self.count_failed(signal, items, why.is_retryable());
+                    self.count_failed(kind, items, why.is_retryable());
                     refused = Some(why);
                 }
             }

@@ -1,0 +1,77 @@
+//! The tables of experiments and of their groups: few rows, which people write and change. Of several with the same name the one of the
+//! latest `Version` counts; a row with `IsDeleted = 1` says that there is none of that name any more.
+//!
+//! What is deleted by somebody goes on under another name, with `DeletedAt`, so that its name is free.
+
+use super::layout::Layout;
+use super::{ddl, ddl::Setting};
+
+/// The groups of experiments.
+pub const GROUPS: &str = "genai_experiment_groups";
+/// The experiments.
+pub const EXPERIMENTS: &str = "genai_experiments";
+
+/// A column: its name, type and codec.
+type Definition = (&'static str, &'static str, &'static str);
+
+const COLUMNS_OF_GROUPS: &[Definition] = &[
+    ("Workspace", "LowCardinality(String)", "ZSTD(1)"),
+    ("Name", "String", "ZSTD(1)"),
+    ("GroupId", "String", "ZSTD(1)"),
+    ("Description", "Nullable(String)", "ZSTD(1)"),
+    ("CreatedBy", "LowCardinality(String)", "ZSTD(1)"),
+    ("CreatedAt", "DateTime64(6)", "ZSTD(1)"),
+    ("UpdatedAt", "DateTime64(6)", "ZSTD(1)"),
+    ("DeletedAt", "Nullable(DateTime64(6))", "ZSTD(1)"),
+    // microseconds since 1970, when the row was written
+    ("Version", "UInt64", "ZSTD(1)"),
+    ("IsDeleted", "UInt8", "ZSTD(1)"),
+];
+
+const COLUMNS_OF_EXPERIMENTS: &[Definition] = &[
+    ("Workspace", "LowCardinality(String)", "ZSTD(1)"),
+    ("Name", "String", "ZSTD(1)"),
+    ("ExperimentId", "String", "ZSTD(1)"),
+    ("GroupId", "String", "ZSTD(1)"),
+    ("DatasetName", "String", "ZSTD(1)"),
+    ("DatasetVersion", "Nullable(String)", "ZSTD(1)"),
+    ("SourceLink", "Nullable(String)", "ZSTD(1)"),
+    // an object as JSON
+    ("Metadata", "String", "ZSTD(1)"),
+    ("Description", "Nullable(String)", "ZSTD(1)"),
+    ("Summary", "Nullable(String)", "ZSTD(1)"),
+    ("CreatedBy", "LowCardinality(String)", "ZSTD(1)"),
+    ("CreatedAt", "DateTime64(6)", "ZSTD(1)"),
+    ("UpdatedAt", "DateTime64(6)", "ZSTD(1)"),
+    ("PinnedAt", "Nullable(DateTime64(6))", "ZSTD(1)"),
+    ("DeletedAt", "Nullable(DateTime64(6))", "ZSTD(1)"),
+    ("Version", "UInt64", "ZSTD(1)"),
+    ("IsDeleted", "UInt8", "ZSTD(1)"),
+];
+
+/// Both tables with their columns.
+const TABLES: [(&str, &[Definition]); 2] = [(GROUPS, COLUMNS_OF_GROUPS), (EXPERIMENTS, COLUMNS_OF_EXPERIMENTS)];
+
+/// Of each table its name, what makes it, and on a cluster the one that spreads it.
+pub(super) fn create(layout: &Layout) -> [(&'static str, (String, Option<String>)); 2] {
+    TABLES.map(|(name, columns)| {
+        let distributed = layout.create_distributed(name, "cityHash64(Workspace, Name)");
+        (name, (create_local(layout, name, columns), distributed))
+    })
+}
+
+fn create_local(layout: &Layout, name: &str, columns: &[Definition]) -> String {
+    let lines: Vec<String> =
+        columns.iter().map(|(name, of_type, codec)| format!("    `{name}` {of_type} CODEC({codec})")).collect();
+    let mut settings = vec![Setting::new("index_granularity", 1_024)];
+    settings.extend(ddl::durability(layout));
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table}{on_cluster}\n(\n{lines}\n)\n\
+         ENGINE = {engine}\nORDER BY (Workspace, Name)\nSETTINGS {settings}",
+        table = layout.full(&layout.local(name)),
+        on_cluster = layout.on_cluster(),
+        lines = lines.join(",\n"),
+        engine = layout.engine_with("ReplacingMergeTree", "Version, IsDeleted"),
+        settings = ddl::joined(&settings),
+    )
+}
