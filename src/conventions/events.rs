@@ -1,5 +1,5 @@
-//! Log records that report a call of a model, a tool or a turn: which they are, what of them is content, and where in which
-//! trace the span goes that is made of one.
+//! Log records that report a call of a model, a tool or a turn, or a message of a call: which they are, what of them is content,
+//! and where in which trace the span goes that is made of one.
 //!
 //! ```text
 //! log record --name--> not one of them: a log record and nothing else
@@ -7,12 +7,14 @@
 //!                               parent   the span the record was written in
 //!                               id       derived of what the record says, so that a repeat is the same span
 //!                               time     ends with the record, begins `duration_ms` before
+//!                  \-> messages of one span: a span with those sent, and one with those received
 //! ```
 //!
 //! Sources: the GenAI conventions, events; those of `agents.rs`.
 
 use super::agents;
 use super::meaning::kind;
+use super::messages::{CHOICE, Side, side_of_message};
 use crate::columns::typed::{Entries, Kind};
 use crate::columns::{SpanKind, StatusCode};
 use crate::genai::operation::{CHAT, GENERATE_CONTENT};
@@ -64,10 +66,11 @@ pub fn is_report(name: &str) -> bool {
     name == DETAILS || !agents::operation(name).is_empty()
 }
 
-/// Whether an attribute of an event is content.
+/// Whether an attribute of an event is content. What an event that is a message does not say about it is the message.
 #[must_use]
 pub fn is_content(name: &str, key: &[u8]) -> bool {
-    kind(key) == Kind::Content || (is_agents(name) && is_agents_content(key))
+    let is_of_message = side_of_message(name).is_some() && key != b"event.name" && !is_about_it(key);
+    kind(key) == Kind::Content || is_of_message || (is_agents(name) && is_agents_content(key))
 }
 
 /// Whether an event of that whole name is a coding agent's.
@@ -85,7 +88,7 @@ pub fn is_agents_content(key: &[u8]) -> bool {
 /// Whether an attribute of a span's event is content: a message is, and what a tool got and gave.
 #[must_use]
 pub fn is_content_of_span_event(event_name: &[u8], key: &[u8]) -> bool {
-    let is_message = event_name == b"gen_ai.choice"
+    let is_message = event_name == CHOICE.as_bytes()
         || event_name == b"tool.output"
         || (event_name.starts_with(b"gen_ai.") && event_name.ends_with(b".message"));
     kind(key) == Kind::Content || (is_message && !is_about_it(key))
@@ -158,6 +161,37 @@ pub struct EventSpan<'a> {
 }
 
 impl<'a> EventView<'a> {
+    /// The span that some messages of the span make in which their records were written, all of one side of a call. `messages` is
+    /// what is said, and identifies them.
+    #[must_use]
+    pub fn span_of_messages(&self, side: Side, messages: &str) -> Option<EventSpan<'static>> {
+        let (trace_id, parent) = (self.trace?, self.span?);
+        let side = match side {
+            Side::Input => "input",
+            Side::Output => "output",
+        };
+        let digest = hash(&[
+            b"messages",
+            self.workspace.as_str().as_bytes(),
+            self.service_name,
+            trace_id.to_string().as_bytes(),
+            parent.to_string().as_bytes(),
+            side.as_bytes(),
+            messages.as_bytes(),
+        ]);
+        Some(EventSpan {
+            trace_id,
+            span_id: SpanId::new(first_bytes(digest)).ok()?,
+            parent: Some(parent),
+            start: self.at,
+            duration_nanos: None,
+            kind: SpanKind::Client,
+            status: StatusCode::Unset,
+            status_message: "",
+            has_parts_of_usage: false,
+        })
+    }
+
     /// The span that the event makes; `None` if it reports nothing that is complete.
     #[must_use]
     pub fn span(&self) -> Option<EventSpan<'a>> {
@@ -301,6 +335,9 @@ mod tests {
         assert!(!is_content("another.event", b"prompt"));
         assert!(is_content("another.event", b"gen_ai.input.messages"));
         assert!(!is_content("codex.tool_result", b"tool_name"));
+        assert!(is_content("gen_ai.user.message", b"content"));
+        assert!(!is_content("gen_ai.user.message", b"gen_ai.system"));
+        assert!(!is_content("gen_ai.user.message", b"event.name"));
     }
 
     #[test]
@@ -309,7 +346,14 @@ mod tests {
         {
             assert!(is_report(name), "{name}");
         }
-        for name in ["", "gen_ai.evaluation.result", "claude_code.tool_decision", "gemini_cli.config", "exception"] {
+        for name in [
+            "",
+            "gen_ai.evaluation.result",
+            "gen_ai.user.message",
+            "claude_code.tool_decision",
+            "gemini_cli.config",
+            "exception",
+        ] {
             assert!(!is_report(name), "{name}");
         }
     }

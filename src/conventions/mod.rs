@@ -29,6 +29,7 @@ mod timing;
 mod usage;
 
 pub use meaning::{is_event, kind};
+pub use messages::{EventMessages, Side, side_of_message};
 pub use rules::normalise;
 
 use crate::json::document::{Document, JsonError};

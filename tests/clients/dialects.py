@@ -2,7 +2,7 @@
 
     dialects.py drive DIALECT ENDPOINT     sends what the instrumentation exports to ENDPOINT (.../v1/traces)
     dialects.py record DIALECT FILE        keeps the same bytes in FILE instead
-    dialects.py list                       says which dialects there are
+    dialects.py list                       says which dialects can be recorded: those of spans alone
 
 The conversation is three model calls: the model asks for a tool; it answers with the tool's result; a second question is
 answered as a stream. Session and user are named in the way that the instrumentation has for it, otherwise as OpenTelemetry
@@ -195,6 +195,29 @@ def openai_v2_default(provider, base_url):
         with_openai(base_url)
 
 
+def openai_v2_events(dialect, endpoint, base_url):
+    """The same, content in log records: one for each message, within the span of its call."""
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+    from opentelemetry.sdk._logs import LoggerProvider
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+    from opentelemetry.sdk.resources import Resource
+
+    os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "true"
+    with older():
+        from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
+
+    provider = tracer_provider(dialect, endpoint)
+    logs = LoggerProvider(resource=Resource({"service.name": dialect}))
+    exporter = OTLPLogExporter(endpoint=endpoint.replace("/v1/traces", "/v1/logs"))
+    logs.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    OpenAIInstrumentor().instrument(tracer_provider=provider, logger_provider=logs)
+    with baggage(session_id=SESSION, user_id=USER):
+        with_openai(base_url)
+    for sent in (provider, logs):
+        assert sent.force_flush()
+        sent.shutdown()
+
+
 def genai_openai(provider, base_url):
     """opentelemetry-instrumentation-genai-openai, which openai-v2 goes on as; its helper names the conversation."""
     os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "span_only"
@@ -343,6 +366,7 @@ def in_python(instrument):
 DIALECTS = {
     "openai-v2": in_python(openai_v2),
     "openai-v2-default": in_python(openai_v2_default),
+    "openai-v2-events": openai_v2_events,
     "genai-openai": in_python(genai_openai),
     "openinference": in_python(openinference),
     "openllmetry": in_python(openllmetry),
@@ -404,7 +428,7 @@ def record(dialect, file):
 def main(arguments):
     match arguments:
         case ["list"]:
-            print("\n".join(DIALECTS))
+            print("\n".join(name for name in DIALECTS if name != "openai-v2-events"))
         case ["record", dialect, file]:
             record(dialect, file)
         case ["drive", dialect, endpoint]:

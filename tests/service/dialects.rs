@@ -64,6 +64,29 @@ fn the_python_instrumentations_of_today_give_the_same_typed_columns() {
     assert_driven("venv", IN_PYTHON);
 }
 
+/// Its spans say nothing of the messages: each is a log record of its own.
+#[test]
+fn the_messages_that_openai_v2_writes_as_log_records_are_those_of_its_calls() {
+    let service = Service::start();
+    let (dialect, sql) = ("openai-v2-events", service.sql());
+    run(&mut client("venv", "dialects.py", &["drive", dialect, &service.http("/v1/traces")]));
+    let query = "SELECT InputMessages, OutputMessages, SystemPrompt, InputTokens, ReportedBy FROM genai_calls_with_content ORDER BY Timestamp";
+    let rows = wait_until("all that is said of the calls is there", || {
+        let rows = sql.try_rows(query, &[]).ok()?;
+        let are_whole = rows.iter().all(|row| row["InputMessages"] != "" && row["OutputMessages"] != "");
+        (rows.len() == 3 && are_whole).then_some(rows)
+    });
+    for (row, want) in rows.iter().zip(conversation()) {
+        let [input, output] = ["InputMessages", "OutputMessages"]
+            .map(|column| -> Value { serde_json::from_str(text_of(row, column)).expect("it is JSON") });
+        assert_eq!((&input, &output), (&want["InputMessages"], &want["OutputMessages"]));
+        assert_eq!([&row["SystemPrompt"], &row["InputTokens"]], [&want["SystemPrompt"], &want["InputTokens"]]);
+        assert_eq!(row["ReportedBy"], json!(["event", "span"]));
+    }
+    let records = sql.rows("SELECT DISTINCT EventName FROM otel_logs ORDER BY EventName", &[]);
+    assert_eq!(records.len(), 5, "each message is a log record too: {records:?}");
+}
+
 #[test]
 fn the_ai_sdk_of_today_gives_the_same_typed_columns() {
     assert_driven("venv", IN_NODE);

@@ -28,6 +28,7 @@ mod joining;
 mod joining_orders;
 mod journal;
 mod logs;
+mod messages_in_logs;
 mod metrics;
 mod older_table;
 mod otlp_http;

@@ -311,9 +311,8 @@ pub async fn days(client: &Client) -> Result<Vec<Day>, Failure> {
 /// If ClickHouse rejects the statement or is unreachable.
 pub async fn ends(client: &Client) -> Result<Began, Failure> {
     // the first time of no rows at all is not 1970
-    let of = |table: &str| {
-        format!("SELECT min(Timestamp) AS first, max(Timestamp) AS last FROM {table} HAVING count() > 0")
-    };
+    let of =
+        |table: &str| format!("SELECT min(Timestamp) AS first, max(Timestamp) AS last FROM {table} HAVING count() > 0");
     let sql = format!(
         "SELECT toUnixTimestamp64Nano(min(first)), toUnixTimestamp64Nano(max(last)) FROM ({} UNION ALL {})",
         of(&client.table()),
@@ -330,7 +329,8 @@ pub async fn ends(client: &Client) -> Result<Began, Failure> {
 /// If ClickHouse rejects the statement or is unreachable.
 pub async fn hours(client: &Client, began: &Began) -> Result<Vec<Hour>, Failure> {
     let base = began.start() / 1_000_000_000;
-    let start_secs = format!("{base} + intDiv(toInt64(toUnixTimestamp(Timestamp)) - {base}, 3600) * 3600 AS start_secs");
+    let start_secs =
+        format!("{base} + intDiv(toInt64(toUnixTimestamp(Timestamp)) - {base}, 3600) * 3600 AS start_secs");
     let sql = format!(
         "SELECT start_secs, sum(spans) AS spans, sum(genai) AS genai, sum(costs) AS costs, sum(counted) AS counted FROM (\
          SELECT {start_secs}, count() AS spans, countIf(Operation != '') AS genai, \

@@ -1,4 +1,4 @@
-//! Events that are a message each: as span events, or as Logfire's list of them in one attribute.
+//! Events that are a message each: as span events, as log records, or as Logfire's list of them in one attribute.
 //!
 //! Source: core 1.28 to 1.36, `gen_ai.user.message` and its like; Logfire, the attribute `events`.
 
@@ -13,10 +13,20 @@ use crate::genai::call::Text;
 use crate::json::document::Value;
 use crate::text::write_string;
 
-const CHOICE: &str = "gen_ai.choice";
+/// A message that a model answered with.
+pub(crate) const CHOICE: &str = "gen_ai.choice";
 
-/// The role that an event's name says.
-fn role(name: &str) -> Option<&str> {
+/// The side of a call on which the event of that whole name is a message.
+#[must_use]
+pub fn side_of_message(name: &str) -> Option<Side> {
+    match name {
+        CHOICE => Some(Side::Output),
+        name => role_of_message(name).map(|_| Side::Input),
+    }
+}
+
+/// The role that the name of an event says which is a message.
+fn role_of_message(name: &str) -> Option<&str> {
     let role = name.strip_prefix("gen_ai.")?.strip_suffix(".message")?;
     matches!(role, "system" | "user" | "assistant" | "tool").then_some(role)
 }
@@ -29,10 +39,10 @@ pub(crate) fn content<'a>(span: &SpanView<'a>, event: &[u8], key: &[u8]) -> Opti
 
 /// Messages sent.
 pub(crate) fn input(slots: &Slots<'_>, span: &SpanView<'_>) -> Option<NormalizedMessages<'static>> {
-    let form = MessageSource { side: Side::Input, reasons: &[], calls: None, may_be_text: true };
+    let form = form_of(Side::Input);
     let mut json = String::from("[");
     for event in &span.events {
-        if let Some(role) = role(text_of(event.name)) {
+        if let Some(role) = role_of_message(text_of(event.name)) {
             separate(&mut json);
             message(&mut json, Some(role), event.attributes);
         }
@@ -54,6 +64,49 @@ pub(crate) fn output(
     }
     json.push(']');
     of_list(&json, form).or_else(|| logfire(slots, form))
+}
+
+/// Log records that are messages of one side of a call, one after the other.
+#[derive(Debug)]
+pub struct EventMessages {
+    side: Side,
+    json: String,
+}
+
+impl EventMessages {
+    /// None yet.
+    #[must_use]
+    pub fn new(side: Side) -> Self {
+        Self { side, json: String::from("[") }
+    }
+
+    /// Adds the message of an event of that name, from what of it is content.
+    pub fn push(&mut self, name: &str, content: Entries<'_>) {
+        separate(&mut self.json);
+        message(&mut self.json, role_of_message(name), content);
+    }
+
+    /// Bytes so far, as JSON.
+    #[must_use]
+    pub fn bytes_len(&self) -> usize {
+        self.json.len()
+    }
+
+    /// All of them in the form of the conventions, and the key of the attribute that they are; `None` when nothing was said.
+    #[must_use]
+    pub fn finish(mut self) -> Option<(&'static str, String)> {
+        self.json.push(']');
+        let text = of_list(&self.json, form_of(self.side))?.text.into_owned();
+        match self.side {
+            // that something was asked is no news without what it was
+            Side::Input => text.contains(r#""type":"#).then_some((Slot::InputMessages.key(), text)),
+            Side::Output => Some((Slot::OutputMessages.key(), text)),
+        }
+    }
+}
+
+fn form_of(side: Side) -> MessageSource<'static> {
+    MessageSource { side, reasons: &[], calls: None, may_be_text: true }
 }
 
 fn separate(json: &mut String) {
@@ -101,7 +154,7 @@ fn logfire(slots: &Slots<'_>, form: MessageSource<'_>) -> Option<NormalizedMessa
         let document = read_json(text).ok()?;
         let is_wanted = |item: &Value<'_>| match item.get("event.name").and_then(Value::str).as_deref() {
             Some(CHOICE) => form.side == Side::Output,
-            Some(name) => form.side == Side::Input && role(name).is_some(),
+            Some(name) => form.side == Side::Input && role_of_message(name).is_some(),
             None => false,
         };
         choices(document.root().items().filter(is_wanted), form)
@@ -148,6 +201,7 @@ fn message(json: &mut String, role: Option<&str>, attributes: Entries<'_>) {
         };
         match name {
             _ if name.starts_with("gen_ai.") => {}
+            "body" => member(json, "content", value),
             _ if is_structured => {
                 comma(json);
                 write_string(json, name);

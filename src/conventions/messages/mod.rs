@@ -26,6 +26,9 @@ mod system;
 mod tools;
 mod vercel;
 
+pub(crate) use events::CHOICE;
+pub use events::{EventMessages, side_of_message};
+
 use super::keys::{Family, Slot};
 use super::slots::Slots;
 use crate::columns::typed::SpanView;
@@ -97,8 +100,10 @@ pub(crate) fn put<'a>(call: &mut Call<'a>, slots: &Slots<'a>, span: &SpanView<'a
 
 /// Which messages: those sent to the model, or those it answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
+    /// Sent to the model.
     Input,
+    /// Answered by it.
     Output,
 }
 

@@ -22,8 +22,7 @@ struct Candidate {
 struct Precedence {
     /// Tokens and cost are the call's.
     is_without_usage: bool,
-    /// A captured call has no times of its own, or those of a gateway.
-    is_captured: bool,
+    source: Rank,
     /// Something surer lies above it.
     is_inside: bool,
     /// The part of the call that its place in the tree shows; those that began first, first.
@@ -32,6 +31,26 @@ struct Precedence {
     is_above: bool,
     surest: Reverse<Outcome>,
     nearest: Reverse<usize>,
+}
+
+/// Whose times are the call's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Span,
+    /// An event has the time of its end.
+    Event,
+    /// A captured call has no times of its own, or those of a gateway.
+    CapturedCall,
+}
+
+impl Rank {
+    fn of(source: Source<'_>) -> Self {
+        match source {
+            Source::Scope(_) => Self::Span,
+            Source::Event(_) | Source::Messages { .. } => Self::Event,
+            Source::CapturedCall => Self::CapturedCall,
+        }
+    }
 }
 
 /// Says what became of each span of the list that was given, which has so many.
@@ -83,7 +102,7 @@ fn candidates(known: &Known<'_, '_>, sums: &Sums) -> Vec<Candidate> {
         let membership = known.coverage.memberships[node];
         let precedence = Precedence {
             is_without_usage: !span.has_usage,
-            is_captured: span.source == Source::CapturedCall,
+            source: Rank::of(span.source),
             is_inside: matches!(membership, Membership::Inside(_)) || sum_above.is_some(),
             part: membership.call(node).unwrap_or(node),
             is_above: matches!(membership, Membership::Above(_)),

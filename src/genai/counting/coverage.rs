@@ -9,10 +9,12 @@
 //! A report that used something is surer of its call than one that was answered, and that one than a report that failed. It
 //! is covered when a report below it is as sure, and nothing that works by itself (an agent, a workflow, a tool) lies between.
 //! What is not covered is a call, or an attempt at the call above it.
+//!
+//! Log records that are messages report nothing by themselves: they belong to the span in which they were written.
 
 use super::node::{Node, PerNode};
 use super::response_id::TrustedId;
-use super::span::{ModelCall, Place, Source, Span};
+use super::span::{Class, ModelCall, Place, Source, Span};
 use super::tree::Tree;
 use crate::steps;
 use std::collections::HashSet;
@@ -82,6 +84,7 @@ impl Coverage {
         let surer = reports.surer(&is_covered);
         let mut memberships = reports.uncovered(&is_covered, &surer);
         reports.settle_covered(&is_covered, &surer, &mut memberships);
+        reports.place_messages(&mut memberships);
         let repeated_by = reports.repeated_by(&memberships);
         Self { is_report, memberships, repeated_by }
     }
@@ -102,6 +105,9 @@ fn reports(tree: &Tree<'_>) -> (PerNode<bool>, PerNode<Option<Node>>) {
             false => nearest[parent].filter(|_| !spans[parent].class.separates()),
         });
         let span = &spans[*node];
+        if span.are_messages() {
+            continue;
+        }
         is_report[*node] = span.is_report() || (nearest[*node].is_some() && span.model_call().is_some());
         if is_report[*node] {
             let is_placed_by_id =
@@ -183,6 +189,31 @@ impl Reports<'_, '_> {
             memberships[node] = call.map_or(Membership::Call, Membership::Inside);
         }
         memberships
+    }
+
+    /// Messages belong to the call of the span in which they were written. Where that is not there, or is about no model, they
+    /// are a call of their own if they were answered.
+    fn place_messages(&self, memberships: &mut PerNode<Membership>) {
+        let spans = &self.tree.spans;
+        let mut alone: Vec<(Place, &str, bool, Node)> = Vec::new();
+        for (node, span) in spans.iter() {
+            steps::take(1);
+            let Source::Messages { are_answers } = span.source else { continue };
+            match self.tree.parents[node] {
+                Some(parent) if self.is_report[parent] => {
+                    memberships[node] = memberships[parent].call(parent).map_or(Membership::None, Membership::Inside);
+                }
+                Some(parent) if spans[parent].class != Class::Other => {}
+                _ => alone.push((span.place, span.service, !are_answers, node)),
+            }
+        }
+        alone.sort_unstable();
+        for of_one_span in alone.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
+            let Some((_, _, false, call)) = of_one_span.first() else { continue };
+            for (.., node) in of_one_span {
+                memberships[*node] = if node == call { Membership::Call } else { Membership::Inside(*call) };
+            }
+        }
     }
 
     fn repeated_by(&self, memberships: &PerNode<Membership>) -> PerNode<Option<Node>> {

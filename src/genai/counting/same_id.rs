@@ -94,7 +94,7 @@ fn reported<'a>(tree: &Tree<'a>, memberships: &PerNode<Membership>) -> Vec<Repor
         let source = match span.source {
             Source::Scope(_) => Source::Scope(""),
             Source::Event(_) => Source::Event(""),
-            Source::CapturedCall => return None,
+            Source::CapturedCall | Source::Messages { .. } => return None,
         };
         let tokens = span.tokens.filter(|tokens| *tokens != (0, 0))?;
         let (call, id) = (memberships[node].call(node)?, Id::Tokens(span.model_call()?, tokens));
@@ -113,7 +113,7 @@ fn calls(run: &[Reported<'_>]) -> Vec<Node> {
 /// For each call who reported it, as far as they are not too many.
 fn sources<'a>(tree: &Tree<'a>, memberships: &PerNode<Membership>) -> PerNode<Vec<Source<'a>>> {
     let mut sources: PerNode<Vec<Source<'a>>> = tree.spans.of_same(Vec::new());
-    for (node, Span { source, .. }) in tree.spans.iter() {
+    for (node, Span { source, .. }) in tree.spans.iter().filter(|(_, span)| !span.are_messages()) {
         if let Some(call) = memberships[node].call(node) {
             let known = &mut sources[call];
             steps::take(known.len());

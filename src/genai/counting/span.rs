@@ -43,6 +43,11 @@ impl Span<'_> {
         matches!(self.class, Class::Model(_))
     }
 
+    /// Whether it is messages of a call, and nothing else.
+    pub(super) fn are_messages(&self) -> bool {
+        matches!(self.source, Source::Messages { .. })
+    }
+
     /// What was asked of the model, if it is a report. What an unknown operation asked is text.
     pub(super) fn model_call(&self) -> Option<ModelCall> {
         match self.class {
@@ -134,6 +139,11 @@ pub enum Source<'a> {
     CapturedCall,
     /// A log record of this event: an agent that also sends spans reports each call by both.
     Event(&'a str),
+    /// Log records that are messages of the call of the span in which they were written.
+    Messages {
+        /// They are what the model answered, not what it was asked.
+        are_answers: bool,
+    },
 }
 
 /// What a span did, as far as counting goes.

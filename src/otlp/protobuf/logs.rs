@@ -106,6 +106,10 @@ impl<'l> Items<'l> for LogDecoder<'l> {
         &mut self.request
     }
 
+    fn end_scope(&mut self, context: &Context<'_>) {
+        self.spans.end_scope(context);
+    }
+
     /// Adds a log record, or notes why it is not among the rows.
     fn item(&mut self, message: &[u8], context: &Context<'_>) -> Result<(), DecodeError> {
         self.request.begin_item(context.entries())?;

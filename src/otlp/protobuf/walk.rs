@@ -42,6 +42,9 @@ pub(super) trait Items<'l> {
     /// Takes an item; one that is malformed is rejected, and is no error.
     fn item(&mut self, message: &[u8], context: &Context<'_>) -> Result<(), DecodeError>;
 
+    /// All items of a scope were handed over.
+    fn end_scope(&mut self, _context: &Context<'_>) {}
+
     /// Makes room for items like the first of a scope, which had so many bytes; so many are left.
     fn reserve_alike(&mut self, _item_bytes: usize, _unread_bytes: usize) {}
 }
@@ -196,7 +199,9 @@ impl<'l, I: Items<'l>> Walk<'_, I> {
             fingerprint: XxHash3_64::oneshot_with_seed(fingerprint, &scope.schema_url),
             broken,
         };
-        self.items_of_scope(message, &context)
+        self.items_of_scope(message, &context)?;
+        self.items.end_scope(&context);
+        Ok(())
     }
 
     fn items_of_scope(&mut self, message: &[u8], context: &Context<'_>) -> Result<(), DecodeError> {

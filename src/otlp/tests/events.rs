@@ -302,3 +302,88 @@ fn a_span_is_made_only_where_a_span_may_begin() {
         assert!(made(&limits, near) && !made(&limits, far), "{near} {far}");
     }
 }
+
+/// A record of an event of `opentelemetry-instrumentation-openai-v2` and its like, within a span.
+fn said(name: &str, at: u64, body: &Json) -> Json {
+    let place = json!({"traceId": TRACE, "spanId": SPAN, "body": any_value(body), "eventName": name, "timeUnixNano": at.to_string()});
+    record(&json!({"gen_ai.system": "openai"}), &place)
+}
+
+const OPENAI: (&str, &str) = ("app", "opentelemetry.instrumentation.openai_v2");
+
+#[test]
+fn messages_written_in_one_span_are_a_span_of_those_sent_and_one_of_those_received() {
+    let at = 1_790_000_005_000_000_000;
+    let calls = json!([{"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{\"q\":1}"}}]);
+    let records = [
+        said("gen_ai.system.message", at, &json!({"content": "Be brief."})),
+        said("gen_ai.user.message", at + 1, &json!({"content": "Capital of Peru?"})),
+        said("gen_ai.assistant.message", at + 2, &json!({"tool_calls": calls})),
+        said("gen_ai.tool.message", at + 3, &json!({"id": "c1", "content": "Lima"})),
+        said(
+            "gen_ai.choice",
+            at + 9,
+            &json!({"index": 1, "finish_reason": "length", "message": {"role": "assistant", "content": "Li"}}),
+        ),
+        said(
+            "gen_ai.choice",
+            at + 8,
+            &json!({"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Lima."}}),
+        ),
+    ];
+    let rows = spans(OPENAI.0, OPENAI.1, &records);
+    assert_eq!(rows.len(), 2);
+    let common = json!({"TraceId": TRACE, "ParentSpanId": SPAN, "Operation": "chat", "Provider": "openai", "JoinState": "event",
+        "TimingQuality": "unknown", "InputTokens": null, "SessionId": "of the resource"});
+    rows.iter().for_each(|row| check(row, &common));
+    check(
+        &rows[0],
+        &json!({"SpanName": "gen_ai.system.message", "OutputMessages": "", "SystemPrompt": "Be brief.", "InputMessages": json!([
+            {"role": "system", "parts": [{"type": "text", "content": "Be brief."}]},
+            {"role": "user", "parts": [{"type": "text", "content": "Capital of Peru?"}]},
+            {"role": "assistant", "parts": [{"type": "tool_call", "id": "c1", "name": "look", "arguments": {"q": 1}}]},
+            {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": "Lima"}]},
+        ]).to_string()}),
+    );
+    check(
+        &rows[1],
+        &json!({"SpanName": "gen_ai.choice", "InputMessages": "", "FinishReasons": ["stop", "length"], "OutputMessages": json!([
+            {"role": "assistant", "parts": [{"type": "text", "content": "Lima."}], "finish_reason": "stop"},
+            {"role": "assistant", "parts": [{"type": "text", "content": "Li"}], "finish_reason": "length"},
+        ]).to_string()}),
+    );
+    assert_eq!(spans(OPENAI.0, OPENAI.1, &records), rows, "a repeat is the same");
+}
+
+#[test]
+fn messages_that_say_nothing_or_belong_to_no_span_are_log_records_alone() {
+    let at = 1_790_000_005_000_000_000;
+    let asked = said("gen_ai.user.message", at, &json!({}));
+    let mut lost = said("gen_ai.user.message", at, &json!({"content": "hi"}));
+    lost["spanId"] = json!("");
+    assert_eq!(spans(OPENAI.0, OPENAI.1, &[asked.clone(), lost]), [] as [Row; 0]);
+    let answered =
+        said("gen_ai.choice", at, &json!({"index": 0, "finish_reason": "stop", "message": {"role": "assistant"}}));
+    let rows = spans(OPENAI.0, OPENAI.1, &[asked, answered]);
+    assert_eq!(rows.len(), 1, "that a call was answered is news");
+    check(&rows[0], &json!({"FinishReasons": ["stop"]}));
+}
+
+#[test]
+fn a_message_may_be_in_attributes_or_a_text_and_stays_out_of_attributes() {
+    const MARKER: &str = "write my secret diary";
+    let place = json!({"traceId": TRACE, "spanId": SPAN});
+    let azure = record(
+        &json!({"event.name": "gen_ai.user.message", "gen_ai.system": "az.ai.inference",
+            "gen_ai.event.content": json!({"role": "user", "content": MARKER}).to_string()}),
+        &place,
+    );
+    let mut plain = record(&json!({"event.name": "gen_ai.user.message"}), &place);
+    plain["body"] = any_value(&json!(MARKER));
+    for (case, message) in [("an attribute", azure), ("a text", plain)] {
+        let rows = spans("app", "scope", &[message]);
+        let want = json!([{"role": "user", "parts": [{"type": "text", "content": MARKER}]}]).to_string();
+        check(&rows[0], &json!({"InputMessages": want}));
+        assert!(!column(&rows[0], "SpanAttributes").to_string().contains(MARKER), "{case}");
+    }
+}

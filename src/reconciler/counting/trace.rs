@@ -8,6 +8,7 @@ use super::call;
 use super::joined::join;
 use crate::clickhouse::rollups::rows::{ReportRow, SpanRow, TraceRow};
 use crate::columns::typed::JoinState;
+use crate::conventions::{self, Side};
 use crate::genai::counting::{self, Class, Kind, Place, Source, Span, TrustedId, Verdict, has_usage};
 use crate::ids::SpanId;
 use crate::traces::TraceKey;
@@ -83,8 +84,15 @@ fn span_of(row: &SpanRow) -> Option<Span<'_>> {
 fn source_of(row: &SpanRow) -> Source<'_> {
     match row.join_state.as_str() {
         "" => Source::Scope(&row.scope),
-        state if state == JoinState::Event.literal() => Source::Event(&row.name),
+        state if state == JoinState::Event.literal() => source_of_event(&row.name),
         _ => Source::CapturedCall,
+    }
+}
+
+fn source_of_event(name: &str) -> Source<'_> {
+    match conventions::side_of_message(name) {
+        Some(side) => Source::Messages { are_answers: side == Side::Output },
+        None => Source::Event(name),
     }
 }
 

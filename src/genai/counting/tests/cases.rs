@@ -826,9 +826,9 @@ const EVENTS: &[Case] = &[
     (
         "Gemini CLI: what the conventions' event says hangs below the agent's own",
         "
-            s chat scope=gemini-cli tokens=10+4           -> report of a
-              a generate_content event=api_response tokens=10+4 -> call
-                d generate_content event=details          -> report of a
+            s chat scope=gemini-cli tokens=10+4           -> call
+              a generate_content event=api_response tokens=10+4 -> report of s
+                d generate_content event=details          -> report of s
             ",
     ),
     (
@@ -840,6 +840,76 @@ const EVENTS: &[Case] = &[
             ",
     ),
 ];
+
+/// `opentelemetry-instrumentation-openai-v2` and its like write each message as a log record, within the span of the call.
+const MESSAGES: &[Case] = &[
+    (
+        "a call with what was asked and answered, whether it says what it used or not",
+        "
+            s chat scope=openai tokens=10+4               -> call
+              q chat messages=asked                       -> report of s
+              a chat messages=answers                     -> report of s
+            t chat scope=openai                           -> call
+              r chat messages=asked                       -> report of t
+              b chat messages=answers                     -> report of t
+            ",
+    ),
+    (
+        "records of a call arrive in several requests",
+        "
+            s chat scope=openai tokens=10+4               -> call
+              q chat messages=asked                       -> report of s
+              r chat messages=asked                       -> report of s
+              a chat messages=answers                     -> report of s
+              b chat messages=answers                     -> report of s
+            ",
+    ),
+    (
+        "a wrapper, and a server's span below",
+        "
+            w chat scope=langchain                        -> report of v
+              s chat scope=openai tokens=10+4             -> report of v
+                a chat messages=answers                   -> report of v
+                v chat scope=vllm tokens=10+4             -> call
+            ",
+    ),
+    (
+        "a captured call with the same response id",
+        "
+            s chat scope=openai tokens=10+4 id=resp_abcdefghij -> call
+              a chat messages=answers                     -> report of s
+            c captured tokens=10+4 id=resp_abcdefghij     -> report of s
+            ",
+    ),
+    (
+        "an agent's own messages, and those of a wrapper of several calls, are no call",
+        "
+            i invoke_agent scope=agents                   -> -
+              q chat messages=asked                       -> -
+              a chat messages=answers                     -> -
+              w chat scope=langchain tokens=30+8          -> repeats
+                b chat messages=answers                   -> -
+                s chat scope=openai tokens=10+4           -> call
+                t chat scope=openai tokens=20+4           -> call
+            ",
+    ),
+    (
+        "the span is not there, or is about no model: a call if it was answered",
+        "
+            q chat messages=asked parent=x                -> report of a
+            a chat messages=answers parent=x              -> call
+            r chat messages=asked parent=y                -> -
+            h plain                                       -> -
+              p chat messages=asked                       -> report of b
+              b chat messages=answers                     -> call
+            ",
+    ),
+];
+
+#[test]
+fn messages_belong_to_the_call_of_the_span_in_which_they_were_written() {
+    check(MESSAGES);
+}
 
 #[test]
 fn an_event_and_a_span_of_one_call_are_one() {

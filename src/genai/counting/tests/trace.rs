@@ -109,6 +109,7 @@ fn span<'a>(said: &'a str, number: i64, parent: Option<&str>) -> Span<'a> {
         match word.split_once('=') {
             Some(("scope", scope)) => span.source = Source::Scope(scope),
             Some(("event", event)) => span.source = Source::Event(event),
+            Some(("messages", which)) => span.source = Source::Messages { are_answers: which == "answers" },
             Some(("tokens", tokens)) => {
                 span.tokens = tokens
                     .split_once('+')
