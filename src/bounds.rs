@@ -78,6 +78,14 @@ pub const INSERTS_AT_ONCE_MAX: usize = 256;
 pub const PAUSE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Most that `embedded.queries_max` may be: each takes threads.
 pub const QUERIES_AT_ONCE_MAX: usize = 10_000;
+/// Least that `query.max_execution_time` may be.
+pub const READ_TIME_MIN: Duration = Duration::from_millis(100);
+/// And most.
+pub const READ_TIME_MAX: Duration = Duration::from_secs(600);
+/// Least that `query.max_memory` may be: less is not enough for one page.
+pub const READ_MEMORY_MIN: usize = 64 << 20;
+/// Most that `query.concurrency` may be: each takes threads of ClickHouse.
+pub const READS_AT_ONCE_MAX: usize = 1_000;
 /// Most that `joiner.batch` may be: a statement of 16 MiB names them all.
 pub const JOIN_BATCH_MAX: usize = 100_000;
 /// Most that `dedup.max_spans` may be, 8 GB.

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! wiring      main  cli  dead_letter  deletion  redact  prices  rollup  app  config
-//! edges       receivers  committer  exporter  admin  reconciler
+//! edges       receivers  query  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
 //! codecs      otlp  conventions  chat  redaction  columns  genai  json
 //! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  numbers  steps
@@ -52,6 +52,7 @@ pub mod traces;
 pub mod admin;
 pub mod committer;
 pub mod exporter;
+pub mod query;
 pub mod receivers;
 pub mod reconciler;
 // wiring

@@ -40,7 +40,7 @@ pub(super) fn limits(config: &Config) -> Vec<String> {
 
 /// What is out of its range, with the value and what it may be.
 fn ranges(config: &Config) -> Vec<Result<(), String>> {
-    let Config { journal, exporter, joiner, memory, dedup, embedded, .. } = config;
+    let Config { journal, exporter, joiner, memory, dedup, embedded, query, .. } = config;
     let timestamps = &config.receivers.timestamps;
     let size = |key, size: ByteSize, min, max| within(key, size, ByteSize(min)..=ByteSize(max), ByteSize::to_string);
     let at_least = |key, bytes: Option<ByteSize>, min| bytes.map_or(Ok(()), |bytes| size(key, bytes, min, usize::MAX));
@@ -57,6 +57,9 @@ fn ranges(config: &Config) -> Vec<Result<(), String>> {
         within("dedup.max_spans", dedup.max_spans, 0..=bounds::DEDUP_SPANS_MAX, usize::to_string),
         number("embedded.queries_max", embedded.queries_max, bounds::QUERIES_AT_ONCE_MAX),
         at_least("embedded.memory_max_bytes", embedded.memory_max_bytes, bounds::ENGINE_MEMORY_MIN),
+        duration("query.max_execution_time", query.max_execution_time, bounds::READ_TIME_MIN..=bounds::READ_TIME_MAX),
+        at_least("query.max_memory", Some(query.max_memory), bounds::READ_MEMORY_MIN),
+        number("query.concurrency", query.concurrency, bounds::READS_AT_ONCE_MAX),
         duration("receivers.timestamps.past", timestamps.past, HOUR..=Duration::MAX),
         duration("receivers.timestamps.future", timestamps.future, HOUR..=Duration::MAX),
         within("receivers.timestamps.days_per_hour", timestamps.days_per_hour, 1..=DAYS_PER_HOUR_MAX, u32::to_string),

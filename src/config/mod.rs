@@ -24,7 +24,9 @@ use crate::receivers::content::{Content, ContentPolicy, WorkspaceContent};
 use crate::reconciler::joining;
 use crate::retention::Retention;
 use crate::sizes::{self, ByteSize};
-use crate::{admin, chat, clickhouse, connections, embedded, exporter, journal, receivers, redaction, timestamps};
+use crate::{
+    admin, chat, clickhouse, connections, embedded, exporter, journal, query, receivers, redaction, timestamps,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -70,6 +72,9 @@ pub struct Config {
     /// Health and metrics.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub admin: admin::Config,
+    /// What questions of the read API may take.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub query: query::config::Config,
     /// The embedded ClickHouse; used when `clickhouse.url` is absent.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub embedded: Embedded,
@@ -258,6 +263,7 @@ impl Default for Config {
             exporter: exporter::Config::default(),
             joiner: joining::Config::default(),
             admin: admin::Config::default(),
+            query: query::config::Config::default(),
             embedded: Embedded::default(),
             clickhouse: clickhouse::Config::default(),
             schema: clickhouse::schema::Config::default(),

@@ -1,0 +1,196 @@
+//! Questions that people ask through the read API: values are parameters of the statement, never part of its text, and time, memory,
+//! rows and bytes of each are bounded. A question whose asker has gone is cancelled.
+//!
+//! ```text
+//! Statement   SELECT .. WHERE SessionId = {p0:String} LIMIT {p1:UInt64}      param_p0=.. param_p1=..
+//! ```
+//!
+//! Sources: clickhouse.com/docs, "HTTP Interface" (queries with parameters), "Restrictions on query complexity".
+
+use super::client::{Client, within};
+use super::endpoints::Repeat;
+use super::errors::Failure;
+use crate::time::UnixNanos;
+use ::clickhouse::{RowOwned, RowRead};
+use serde::Serialize;
+use std::time::Duration;
+
+/// How much longer than ClickHouse itself is told the answer is waited for.
+const GRACE: Duration = Duration::from_secs(2);
+/// Bytes of one answer, as ClickHouse counts them.
+const RESULT_BYTES_MAX: usize = 256 << 20;
+/// Rows of one answer: more than any page or trace has.
+const RESULT_ROWS_MAX: usize = 200_000;
+
+/// What one question may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// How long it may run.
+    pub execution_time: Duration,
+    /// Bytes of memory in ClickHouse.
+    pub memory_bytes: usize,
+}
+
+/// A value of a statement.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Parameter {
+    /// A text.
+    Text(String),
+    /// A list of texts.
+    Texts(Vec<String>),
+    /// A count.
+    Count(u64),
+    /// A number.
+    Number(f64),
+    /// Nanoseconds since 1970.
+    Time(i64),
+}
+
+impl Parameter {
+    /// The place for it in a statement.
+    fn place(&self, number: usize) -> String {
+        match self {
+            Self::Text(_) => format!("{{p{number}:String}}"),
+            Self::Texts(_) => format!("{{p{number}:Array(String)}}"),
+            Self::Count(_) => format!("{{p{number}:UInt64}}"),
+            Self::Number(_) => format!("{{p{number}:Float64}}"),
+            Self::Time(_) => format!("fromUnixTimestamp64Nano({{p{number}:Int64}}, 'UTC')"),
+        }
+    }
+}
+
+impl From<&str> for Parameter {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Parameter {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Vec<String>> for Parameter {
+    fn from(texts: Vec<String>) -> Self {
+        Self::Texts(texts)
+    }
+}
+
+impl From<u64> for Parameter {
+    fn from(count: u64) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl From<f64> for Parameter {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<UnixNanos> for Parameter {
+    fn from(at: UnixNanos) -> Self {
+        Self::Time(at.nanos())
+    }
+}
+
+/// SQL with places for values, and the values.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Statement {
+    sql: String,
+    parameters: Vec<Parameter>,
+}
+
+impl Statement {
+    /// One that begins with this text, which is the program's own.
+    #[must_use]
+    pub fn new(sql: &str) -> Self {
+        Self { sql: sql.to_owned(), parameters: Vec::new() }
+    }
+
+    /// Adds text, which is the program's own.
+    pub fn push(&mut self, sql: &str) -> &mut Self {
+        self.sql.push_str(sql);
+        self
+    }
+
+    /// Adds a value.
+    pub fn bind(&mut self, value: impl Into<Parameter>) -> &mut Self {
+        let place = self.place(value);
+        self.push(&place)
+    }
+
+    /// Keeps a value and returns its place, to be pushed once or several times.
+    pub fn place(&mut self, value: impl Into<Parameter>) -> String {
+        let value = value.into();
+        let place = value.place(self.parameters.len());
+        self.parameters.push(value);
+        place
+    }
+
+    /// Its text, with places instead of values.
+    #[must_use]
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+}
+
+impl Client {
+    /// Asks, and returns all rows.
+    ///
+    /// # Errors
+    /// If ClickHouse rejects the statement, is unreachable, or a limit is exceeded.
+    pub async fn read<R: RowOwned + RowRead>(
+        &self,
+        statement: &Statement,
+        limits: &ReadLimits,
+    ) -> Result<Vec<R>, Failure> {
+        let timeout = limits.execution_time + GRACE;
+        self.at_any(Repeat::Always, |http| within(timeout, bounded(http, statement, limits).fetch_all())).await
+    }
+
+    /// A table or view of the database, by its full name.
+    #[must_use]
+    pub fn full_name(&self, table: &str) -> String {
+        format!("{}.{table}", self.database())
+    }
+}
+
+fn bounded(http: &::clickhouse::Client, statement: &Statement, limits: &ReadLimits) -> ::clickhouse::query::Query {
+    let settings = [
+        // neither data nor settings that last can be changed by it
+        ("readonly", 2.to_string()),
+        ("cancel_http_readonly_queries_on_client_close", 1.to_string()),
+        ("max_execution_time", limits.execution_time.as_secs_f64().to_string()),
+        ("max_memory_usage", limits.memory_bytes.to_string()),
+        ("max_result_rows", RESULT_ROWS_MAX.to_string()),
+        ("max_result_bytes", RESULT_BYTES_MAX.to_string()),
+        ("result_overflow_mode", "throw".to_owned()),
+    ];
+    // `?` is a placeholder to the crate
+    let query = http.query(&statement.sql.replace('?', "??"));
+    let query = settings.into_iter().fold(query, |query, (name, value)| query.with_setting(name, value));
+    let numbered = statement.parameters.iter().enumerate();
+    numbered.fold(query, |query, (number, value)| query.param(&format!("p{number}"), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_parameters_and_never_text_of_the_statement() {
+        let mut statement = Statement::new("SELECT 1 WHERE a = ");
+        statement.bind("x' OR 1 = 1 --").push(" AND b IN ").bind(vec!["'".to_owned()]).push(" LIMIT ").bind(3_u64);
+        let place = statement.place(2.5);
+        statement.push(" -- ").push(&place).bind(UnixNanos::default());
+        assert_eq!(
+            statement.sql(),
+            "SELECT 1 WHERE a = {p0:String} AND b IN {p1:Array(String)} LIMIT {p2:UInt64} -- {p3:Float64}\
+             fromUnixTimestamp64Nano({p4:Int64}, 'UTC')"
+        );
+        assert_eq!(statement.parameters.len(), 5);
+    }
+}

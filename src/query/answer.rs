@@ -1,0 +1,109 @@
+//! Answers of the read API: JSON, and refusals as `{"detail": ...}`.
+//!
+//! ```text
+//! 400 404 413 503   {"detail": "a sentence"}
+//! 422               {"detail": [{"type", "loc", "msg", "input", "ctx"}]}      a parameter is not what it must be
+//! ```
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// How long a caller should wait before it tries again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// A request that is not answered with what it asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    status: StatusCode,
+    detail: Value,
+}
+
+impl Refusal {
+    /// In a sentence.
+    #[must_use]
+    pub fn new(status: StatusCode, detail: &str) -> Self {
+        Self { status, detail: detail.into() }
+    }
+
+    /// The request is wrong.
+    #[must_use]
+    pub fn bad_request(detail: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// There is no such thing.
+    #[must_use]
+    pub fn not_found(detail: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// It would be too much at once.
+    #[must_use]
+    pub fn too_large(detail: &str) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// It may go better later.
+    #[must_use]
+    pub fn unavailable(detail: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    /// Parameters, or parts of a body, that are not what they must be.
+    #[must_use]
+    pub fn invalid(problems: Vec<Problem>) -> Self {
+        let detail = problems.into_iter().map(|problem| problem.0).collect();
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail }
+    }
+
+    /// Its HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What `detail` says.
+    #[must_use]
+    pub fn detail(&self) -> &Value {
+        &self.detail
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = json_answer(self.status, &json!({"detail": self.detail}));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}
+
+/// What is wrong with one parameter, in the reference's form.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem(Value);
+
+impl Problem {
+    /// `kind` is the reference's `type`; `ctx` is left out when it is null.
+    #[must_use]
+    pub fn new(kind: &str, loc: &[&str], msg: &str, input: Value, ctx: Value) -> Self {
+        let mut problem = json!({"type": kind, "loc": loc, "msg": msg, "input": input});
+        if let (false, Some(members)) = (ctx.is_null(), problem.as_object_mut()) {
+            members.insert("ctx".to_owned(), ctx);
+        }
+        Self(problem)
+    }
+
+    /// A parameter of the query string that is not there.
+    #[must_use]
+    pub fn missing(name: &str) -> Self {
+        Self::new("missing", &["query", name], "Field required", Value::Null, Value::Null)
+    }
+}
+
+/// A JSON answer.
+#[must_use]
+pub fn json_answer(status: StatusCode, body: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}

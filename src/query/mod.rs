@@ -1,0 +1,14 @@
+//! The read API: spans, groups, traces and sessions over HTTP, beside the receivers on 4318.
+//!
+//! ```text
+//! query string --parameters--> filter (three spellings, one tree)  page, sort, mode --> Statement --reads--> rows --> JSON
+//! ```
+//!
+//! Sources: NeMo Intake's OpenAPI documents, releases 0.2.0 and 0.3.0; docs/read-api.md says what differs and why.
+
+pub mod answer;
+pub mod config;
+pub mod filter;
+pub mod page;
+pub mod parameters;
+pub mod reads;

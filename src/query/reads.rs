@@ -1,0 +1,76 @@
+//! Asks ClickHouse on behalf of a request: so many statements at once, and what a failure is to the caller.
+
+use super::answer::Refusal;
+use super::config::Config;
+use crate::clickhouse::{Client, Failure, ReadLimits, Statement};
+use crate::sql::code;
+use crate::time::Clock;
+use ::clickhouse::{RowOwned, RowRead};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// How long a statement waits for others to end.
+const TURN_WAIT: Duration = Duration::from_secs(5);
+
+/// Where questions are asked. Clones share the bound on statements at once.
+#[derive(Debug, Clone)]
+pub struct Reads {
+    client: Client,
+    limits: ReadLimits,
+    turns: Arc<Semaphore>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl Reads {
+    /// Asks this ClickHouse, within the limits of the configuration.
+    #[must_use]
+    pub fn new(client: Client, config: &Config) -> Self {
+        let limits = ReadLimits { execution_time: config.max_execution_time, memory_bytes: config.max_memory.0 };
+        Self { client, limits, turns: Arc::new(Semaphore::new(config.concurrency)), clock: Clock::System }
+    }
+
+    /// The client, for names of tables.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// All rows of an answer. When it is dropped, the statement is cancelled.
+    ///
+    /// # Errors
+    /// 503 if ClickHouse does not answer, or a limit is exceeded; 413 if there is too much to answer.
+    pub async fn ask<R: RowOwned + RowRead>(&self, statement: &Statement) -> Result<Vec<R>, Refusal> {
+        let turn = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(Refusal::unavailable("too many questions at the same time; try again"));
+        };
+        self.client.read(statement, &self.limits).await.map_err(|failure| self.refusal(&failure))
+    }
+
+    /// The row of an answer that has one at most.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn ask_one<R: RowOwned + RowRead>(&self, statement: &Statement) -> Result<Option<R>, Refusal> {
+        Ok(self.ask(statement).await?.into_iter().next())
+    }
+
+    fn refusal(&self, failure: &Failure) -> Refusal {
+        let is = |code: code::Code| failure.code == Some(code.number);
+        if failure.timed_out {
+            let seconds = self.limits.execution_time.as_secs_f64();
+            let why = format!("the question takes more than {seconds} s; narrow it, for example by started_at");
+            return Refusal::unavailable(&why);
+        }
+        if is(code::TOO_MANY_ROWS_OR_BYTES) {
+            return Refusal::too_large("the answer is too large; ask for fewer results at once, or with mode=summary");
+        }
+        if is(code::MEMORY_LIMIT_EXCEEDED) {
+            return Refusal::unavailable("the question takes too much memory; narrow it, for example by started_at");
+        }
+        tracing::warn!(error = failure.message, "a question of the read API failed");
+        Refusal::unavailable(&format!("ClickHouse did not answer: {}", failure.message))
+    }
+}
