@@ -15,6 +15,7 @@ use crate::redact;
 use crate::rollup;
 use crate::sizes::ByteSize;
 use crate::time::UnixNanos;
+use crate::token;
 use crate::workspace::Workspace;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -115,6 +116,17 @@ enum Command {
         config: Option<PathBuf>,
         #[command(subcommand)]
         action: prices::Action,
+    },
+    /// Make, list and revoke tokens: who may send, read and change
+    Token {
+        /// YAML file
+        #[arg(long, value_name = "FILE", global = true)]
+        config: Option<PathBuf>,
+        /// File of tokens, instead of `auth.tokens_file`
+        #[arg(long, value_name = "FILE", global = true)]
+        file: Option<PathBuf>,
+        #[command(subcommand)]
+        action: token::Action,
     },
     /// Run the embedded ClickHouse alone, on its HTTP interface
     Clickhouse(Alone),
@@ -222,10 +234,11 @@ fn redact(config: Option<PathBuf>, workspace: &str) -> anyhow::Result<()> {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve { config, ready_file } => {
-            let config = load(config)?;
+            let path = config;
+            let config = load(path.clone())?;
             start_log(config.log.level);
             let runtime = runtime()?;
-            let served = runtime.block_on(app::serve(config, ready_file));
+            let served = runtime.block_on(app::serve(config, path, ready_file));
             // a thread that waits for a disk that never answers does not keep the process
             runtime.shutdown_timeout(THREADS_END_WITHIN);
             served
@@ -233,6 +246,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Validate { config, print } => {
             let config = load(config)?;
             config.prices.read()?;
+            config.auth.load().map_err(anyhow::Error::msg)?;
             if print {
                 show(&config.to_yaml()?);
             } else {
@@ -271,6 +285,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             let config = load(config)?;
             let client = || app::client(&config);
             runtime()?.block_on(prices::run(&config.prices, &action, client, &mut std::io::stdout()))
+        }
+        Command::Token { config, file, action } => {
+            token::run(&load(config)?, file, action, &mut std::io::stdout(), &mut std::io::stderr())
         }
         Command::Clickhouse(alone) => serve_clickhouse(alone),
     }

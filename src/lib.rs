@@ -4,9 +4,9 @@
 //! lines below (`tests/tidy/layers.rs` reads this map and checks it; ARCHITECTURE.md says what each module is for):
 //!
 //! ```text
-//! wiring      main  cli  dead_letter  deletion  redact  prices  rollup  app  config
+//! wiring      main  cli  dead_letter  deletion  redact  prices  rollup  token  app  config
 //! edges       receivers  query  committer  exporter  admin  reconciler
-//! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections
+//! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections  access
 //! codecs      otlp  conventions  chat  redaction  columns  genai  json
 //! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  numbers  steps
 //! ```
@@ -41,6 +41,7 @@ pub mod time;
 pub mod timestamps;
 pub mod workspace;
 // engines
+pub mod access;
 pub mod clickhouse;
 pub mod connections;
 pub mod dedup;
@@ -64,3 +65,4 @@ pub mod deletion;
 pub mod prices;
 pub mod redact;
 pub mod rollup;
+pub mod token;

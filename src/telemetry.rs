@@ -10,9 +10,11 @@
 //!
 //! Spans that a start finds in the journal count as received again, so the law holds within each run.
 
+mod access;
 mod families;
 mod signals;
 
+pub use access::AccessMetrics;
 pub use signals::{RowKind, Signal, SignalMetrics};
 
 use crate::numbers::to_u64;
@@ -61,6 +63,8 @@ pub struct Metrics {
     unpriced: IntCounterVec,
     /// Two that show unpriced calls at once would both add.
     showing: Arc<Mutex<()>>,
+    /// Requests refused for who sent them.
+    pub access: AccessMetrics,
     /// The journal.
     pub journal: JournalMetrics,
     /// Span ids held to recognise repeats.
@@ -133,6 +137,7 @@ impl Metrics {
                 &["provider", "model"],
             )?,
             showing: Arc::default(),
+            access: AccessMetrics::registered(&registry)?,
             journal: JournalMetrics::registered(&registry)?,
             dedup_spans: gauge("millrace_dedup_spans", "Span ids held to recognise repeats.")?,
             queue_bytes: gauge("otelcol_exporter_queue_size", "Bytes held by spans and requests under way.")?,

@@ -2,6 +2,8 @@
 
 mod health;
 
+use crate::access::routes::{Guard, Routes};
+use crate::access::{Denied, Gate, Needs, Scope};
 use crate::clickhouse::joins::Joining;
 use crate::clickhouse::{Availability, Condition, Endpoints};
 use crate::connections::Server;
@@ -16,13 +18,13 @@ use crate::sizes;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 use crate::traces::Traces;
-use axum::extract::State;
+use axum::Json;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use health::Health;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -88,28 +90,35 @@ pub struct Admin {
     pub shutdown: CancellationToken,
 }
 
-/// Serves health until `until` is cancelled, which is later than the shutdown that it reports.
-pub async fn serve_health(
-    listener: TcpListener,
-    server: Server,
-    admin: Admin,
-    browsers: Browsers,
-    until: CancellationToken,
-) {
-    let router = Router::new().route("/", get(health)).route("/health", get(health)).with_state(admin);
-    server.serve(listener, guarded(router, browsers), until).await;
+/// The routes of health: a probe has no token, and it learns nothing of anybody.
+#[must_use]
+pub fn health_routes(gate: Gate, admin: Admin) -> Routes {
+    Routes::new(&guard(gate)).get("/", Needs::Nothing, health).get("/health", Needs::Nothing, health).with_state(admin)
 }
 
-/// Serves metrics until `until` is cancelled.
-pub async fn serve_metrics(
+/// The routes of metrics, which tell of all workspaces.
+#[must_use]
+pub fn metrics_routes(gate: Gate, admin: Admin) -> Routes {
+    Routes::new(&guard(gate)).get("/metrics", Needs::Everywhere(Scope::Read), metrics).with_state(admin)
+}
+
+/// Serves pages until `until` is cancelled, which is later than the shutdown that health reports.
+pub async fn serve(
     listener: TcpListener,
     server: Server,
-    admin: Admin,
+    routes: Routes,
     browsers: Browsers,
     until: CancellationToken,
 ) {
-    let router = Router::new().route("/metrics", get(metrics)).with_state(admin);
-    server.serve(listener, guarded(router, browsers), until).await;
+    server.serve(listener, guarded(routes.into_router(), browsers), until).await;
+}
+
+fn guard(gate: Gate) -> Guard {
+    Guard::new(gate, |_request: Request, denied: Denied| {
+        let status = if denied.is_unauthenticated() { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+        let response = (status, Json(json!({"detail": denied.to_string()}))).into_response();
+        Box::pin(std::future::ready(response))
+    })
 }
 
 async fn health(State(admin): State<Admin>) -> Response {

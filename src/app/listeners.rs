@@ -38,6 +38,7 @@ impl GuardedListeners {
 
 impl Listeners {
     pub(super) fn bind(config: &Config) -> anyhow::Result<Self> {
+        warn_of_open_ports(config);
         Ok(Self {
             grpc: bind(config.receivers.otlp_grpc.listen, "receivers.otlp_grpc.listen")?,
             http: bind(config.receivers.http.listen, "receivers.http.listen")?,
@@ -50,8 +51,21 @@ impl Listeners {
 
 /// Listens on an address; `key` is where it is configured.
 pub(super) fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, key, "listening beyond this machine without authentication");
-    }
     connections::listen(address).with_context(|| format!("failed to listen on {address} ({key})"))
+}
+
+/// Says it loudly if others may do everything.
+fn warn_of_open_ports(config: &Config) {
+    if config.auth.needs_tokens() {
+        return;
+    }
+    for (key, address) in [
+        ("receivers.otlp_grpc.listen", config.receivers.otlp_grpc.listen),
+        ("receivers.http.listen", config.receivers.http.listen),
+        ("admin.metrics.listen", config.admin.metrics.listen),
+    ] {
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, key, "auth: none, beyond this machine: WHOEVER REACHES THIS PORT MAY WRITE AND READ EVERYTHING");
+        }
+    }
 }

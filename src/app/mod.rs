@@ -14,6 +14,7 @@ mod journal;
 mod listeners;
 mod parts;
 mod ready;
+mod reload;
 mod stop;
 mod store;
 mod warm;
@@ -22,19 +23,22 @@ pub use alone::{Parent, serve_clickhouse};
 pub use journal::dead_letters;
 pub use store::{clickhouse_dir, client, layout, schema};
 
-use crate::admin::Admin;
+use crate::access::Gate;
+use crate::admin::{self, Admin};
 use crate::clickhouse::{Availability, Client, nodes};
 use crate::config::Config;
 use crate::connections::{self, Connections};
 use crate::exporter::Exporter;
 use crate::journal::Backlog;
 use crate::pipeline::{self, AdmissionGate, IngestError};
+use crate::receivers::server;
 use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
 use crate::reconciler::sums::Summer;
 use crate::reconciler::superseded::Superseder;
 use crate::redaction::Redaction;
 use crate::telemetry::Metrics;
+use crate::time::Clock;
 use crate::timestamps::Budget;
 use crate::traces::{TRACES_MAX_DEFAULT, Traces};
 use anyhow::Context as _;
@@ -42,10 +46,11 @@ use journal::Opening;
 use listeners::Listeners;
 use parts::{MakeCommitter, Receivers, Shared};
 use ready::Addresses;
+use reload::Reload;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use stop::{Running, Serving, StopTimeouts, Tasks, Tokens};
+use stop::{Running, Served, Serving, StopTimeouts, Tasks, Tokens};
 use store::Store;
 use tokio::sync::mpsc;
 use warm::{LEARNED_BATCHES_MAX, WarmUp};
@@ -57,9 +62,10 @@ const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// If a part fails to start, or accepted spans could not be stored before the end.
-pub async fn serve(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
+pub async fn serve(config: Config, config_file: Option<PathBuf>, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let app = App::build(&config)?;
     let backlog = app.backlog.clone();
+    tokio::spawn(Reload { file: config_file, gate: app.gate.clone() }.run()?);
     Box::pin(app.start(ready_file)).await?.until_stopped().await?;
     stop::report_what_is_left(&backlog)
 }
@@ -74,7 +80,8 @@ struct App {
     metrics: Metrics,
     availability: Availability,
     backlog: Backlog,
-    gate: AdmissionGate,
+    gate: Gate,
+    admission: AdmissionGate,
     receivers: Receivers,
     opening: Opening,
     committer: MakeCommitter,
@@ -94,6 +101,7 @@ impl App {
         let connections = Connections::new(&config.connections, connections::raise_to_the_hard_limit());
         let listeners = Listeners::bind(config)?;
         let metrics = Metrics::new().context("failed to register the metrics")?;
+        let gate = gate(config, &metrics)?;
         let tokens = Tokens::default();
         let (pipeline, queue) = pipeline::channel(config.memory.pipeline_bytes(), &metrics);
         let (opening, is_new) = journal::open(config, &metrics)?;
@@ -103,6 +111,7 @@ impl App {
         let redaction = Redaction::new(&config.redaction).map(Arc::new).map_err(anyhow::Error::msg)?;
         let shared = Shared {
             config,
+            gate: gate.clone(),
             prices,
             redaction,
             client: store.client.clone(),
@@ -125,7 +134,8 @@ impl App {
             exporter: shared.exporter(&backlog),
             warm_up: shared.warm_up(learn, is_new),
             committer: shared.committer(queue, learned, pipeline.gate()),
-            gate: pipeline.gate(),
+            admission: pipeline.gate(),
+            gate,
             opening,
             receivers: shared.receivers(pipeline),
             availability: shared.availability,
@@ -143,7 +153,14 @@ impl App {
     /// If a listener has no address, or the journal cannot be read.
     async fn start(self, ready_file: Option<PathBuf>) -> anyhow::Result<Running> {
         let Self { tokens, receivers, opening, committer, exporter, joiner, superseder, counter, summer, .. } = self;
-        let addresses = Addresses::of(&self.listeners, &self.store)?;
+        let Receivers { grpc, http, chat } = receivers;
+        let served = Served {
+            grpc,
+            http: server::routes(self.gate.clone(), http, chat),
+            health: admin::health_routes(self.gate.clone(), self.admin.clone()),
+            metrics: admin::metrics_routes(self.gate, self.admin),
+        };
+        let addresses = Addresses::of(&self.listeners, &self.store, served.listed())?;
         let client = self.store.client.clone();
         let engine = self.store.spawn(&self.metrics, tokens.engine.clone());
         let endpoints = client.endpoints().clone();
@@ -154,16 +171,16 @@ impl App {
         let soon = tokio::time::timeout(ANSWERED_WITHIN, &mut recovering).await.ok();
         if soon.is_none() {
             tracing::info!("reading what waits in the journal; until that is done, senders are told to try again");
-            self.gate.set(Some(IngestError::Starting));
+            self.admission.set(Some(IngestError::Starting));
         }
-        let serving = Serving::spawn(self.listeners, &self.connections, receivers, self.admin, &tokens);
+        let serving = Serving::spawn(self.listeners, &self.connections, served, &tokens);
         let recovered = match soon {
             Some(recovered) => recovered,
             None => recovering.await,
         };
         let (journal, dedup) = recovered.context("reading the journal failed")??;
         let committer = committer(journal, dedup);
-        self.gate.set(None);
+        self.admission.set(None);
         let draining = tokens.drain.clone();
         let tasks = Tasks {
             committing: tokio::task::spawn_blocking(move || committer.run(draining)),
@@ -177,5 +194,16 @@ impl App {
         let warmed = tokio::spawn(self.warm_up.run());
         tokio::spawn(ready::announce(addresses, warmed, ready_file));
         Ok(Running { tasks, engine, watching, triggers: tokens.guarded(), timeouts: self.timeouts })
+    }
+}
+
+/// Who may ask, as it is configured.
+fn gate(config: &Config, metrics: &Metrics) -> anyhow::Result<Gate> {
+    match config.auth.load().map_err(anyhow::Error::msg)? {
+        None => Ok(Gate::open()),
+        Some(tokens) => {
+            tracing::info!(tokens = tokens.count(), "who asks needs a token");
+            Ok(Gate::new(tokens, Clock::System, metrics.access.clone()))
+        }
     }
 }

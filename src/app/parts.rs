@@ -3,6 +3,7 @@
 use super::journal::dead_letters;
 use super::store::{Store, schema};
 use super::warm::WarmUp;
+use crate::access::Gate;
 use crate::admin::Admin;
 use crate::bounds::{self, REQUEST_BYTES_MAX};
 use crate::chat;
@@ -44,6 +45,7 @@ const MEMORY_LANE_BYTES_MAX: u64 = 8 << 20;
 /// What several parts need; each takes a clone.
 pub(super) struct Shared<'c> {
     pub(super) config: &'c Config,
+    pub(super) gate: Gate,
     pub(super) client: Client,
     pub(super) metrics: Metrics,
     pub(super) availability: Availability,
@@ -103,6 +105,7 @@ impl Shared<'_> {
     ) -> Arc<OtlpReceiver> {
         let Config { memory, dedup, .. } = self.config;
         Arc::new(OtlpReceiver {
+            gate: self.gate.clone(),
             ingest: Arc::clone(ingest),
             bodies: bodies.clone(),
             receiver,

@@ -2,6 +2,7 @@
 
 use super::listeners::Listeners;
 use super::store::Store;
+use crate::access::routes::Listed;
 use crate::clickhouse::Urls;
 use crate::clickhouse::schema::TABLE;
 use std::io::Write as _;
@@ -19,6 +20,8 @@ pub(super) struct Addresses {
     /// The folder of the embedded ClickHouse; `None` with an external one.
     data_dir: Option<PathBuf>,
     table: String,
+    /// Every route, by its listener.
+    routes: Vec<(&'static str, Vec<Listed>)>,
 }
 
 /// Announces that the service is ready; with the embedded ClickHouse, that is after it is up and warmed.
@@ -42,7 +45,11 @@ pub(super) fn print_line(line: &str) {
 impl Addresses {
     /// # Errors
     /// If a listener has no address.
-    pub(super) fn of(listeners: &Listeners, store: &Store) -> std::io::Result<Self> {
+    pub(super) fn of(
+        listeners: &Listeners,
+        store: &Store,
+        routes: Vec<(&'static str, Vec<Listed>)>,
+    ) -> std::io::Result<Self> {
         Ok(Self {
             grpc: listeners.grpc.local_addr()?,
             http: listeners.http.local_addr()?,
@@ -51,6 +58,7 @@ impl Addresses {
             clickhouse: store.urls.clone(),
             data_dir: store.data_dir().map(Path::to_owned),
             table: format!("{}.{TABLE}", store.client.database()),
+            routes,
         })
     }
 
@@ -81,6 +89,7 @@ impl Addresses {
 
     /// Writes the addresses as JSON; the file appears whole or not at all.
     fn write(&self, path: &Path) -> std::io::Result<()> {
+        let routes = self.routes.iter().map(|(listener, routes)| ((*listener).to_owned(), serde_json::json!(routes)));
         let json = serde_json::json!({
             "otlp_grpc": self.grpc.to_string(),
             "http": self.http.to_string(),
@@ -88,6 +97,7 @@ impl Addresses {
             "metrics": self.metrics.to_string(),
             "clickhouse": self.clickhouse.first(),
             "pid": std::process::id(),
+            "routes": serde_json::Map::from_iter(routes),
         });
         let unfinished = path.with_extension("unfinished");
         std::fs::write(&unfinished, json.to_string())?;

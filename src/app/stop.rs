@@ -1,16 +1,18 @@
 //! What runs, and how it ends: on a signal or after a failure, in order, each step within a bounded time.
 
 use super::listeners::Listeners;
-use super::parts::Receivers;
 use super::store::Engine;
-use crate::admin::{self, Admin};
+use crate::access::routes::{Listed, Routes};
+use crate::admin;
 use crate::committer::JournalFailed;
 use crate::connections::Connections;
 use crate::exporter::Lost;
 use crate::journal::{Backlog, BacklogView};
+use crate::receivers::otlp::receiver::OtlpReceiver;
 use crate::receivers::{otlp, server};
 use crate::shutdown::{self, NotEnded};
 use anyhow::Context as _;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -88,6 +90,26 @@ pub(super) struct Tasks {
     pub(super) serving: Serving,
 }
 
+/// What the listeners serve.
+pub(super) struct Served {
+    pub(super) grpc: Arc<OtlpReceiver>,
+    pub(super) http: Routes,
+    pub(super) health: Routes,
+    pub(super) metrics: Routes,
+}
+
+impl Served {
+    /// Every route there is, by its listener.
+    pub(super) fn listed(&self) -> Vec<(&'static str, Vec<Listed>)> {
+        vec![
+            ("otlp_grpc", otlp::grpc::listed()),
+            ("http", self.http.listed().to_vec()),
+            ("health", self.health.listed().to_vec()),
+            ("metrics", self.metrics.listed().to_vec()),
+        ]
+    }
+}
+
 /// The listeners, each of which ends only after its token is cancelled.
 pub(super) struct Serving {
     grpc: JoinHandle<()>,
@@ -97,22 +119,13 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn spawn(
-        listeners: Listeners,
-        connections: &Connections,
-        receivers: Receivers,
-        admin: Admin,
-        tokens: &Tokens,
-    ) -> Self {
+    pub(super) fn spawn(listeners: Listeners, connections: &Connections, served: Served, tokens: &Tokens) -> Self {
         let Listeners { grpc, http, health, metrics, browsers } = listeners;
-        let stopping = || tokens.receivers.clone();
-        let Receivers { grpc: otlp_grpc, http: otlp_http, chat } = receivers;
-        let grpc = otlp::grpc::serve(grpc, connections.http2_only(), otlp_grpc, stopping());
-        let http = server::serve(http, connections.http(), otlp_http, chat, browsers.http, stopping());
-        let health =
-            admin::serve_health(health, connections.operator(), admin.clone(), browsers.health, tokens.admin.clone());
-        let metrics =
-            admin::serve_metrics(metrics, connections.operator(), admin, browsers.metrics, tokens.admin.clone());
+        let (stopping, until) = (|| tokens.receivers.clone(), || tokens.admin.clone());
+        let grpc = otlp::grpc::serve(grpc, connections.http2_only(), served.grpc, stopping());
+        let http = server::serve(http, connections.http(), served.http, browsers.http, stopping());
+        let health = admin::serve(health, connections.operator(), served.health, browsers.health, until());
+        let metrics = admin::serve(metrics, connections.operator(), served.metrics, browsers.metrics, until());
         Self {
             grpc: tokio::spawn(grpc),
             http: tokio::spawn(http),

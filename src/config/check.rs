@@ -2,6 +2,7 @@
 //! whatever is accepted can also be stored.
 
 use super::Config;
+use crate::access::Auth;
 use crate::bounds;
 use crate::embedded;
 use crate::sizes::ByteSize;
@@ -20,6 +21,8 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     let sections = [
         clickhouse(config),
         sql_port(config),
+        config.auth.check(),
+        open_ports(config),
         config.retention.check(),
         config.genai.content_policy().check(),
         config.connections.check(),
@@ -104,6 +107,25 @@ fn sql_port(config: &Config) -> Result<(), String> {
         "embedded.listen: {listen} is not loopback, so anyone who reaches it could run any SQL; \
          set clickhouse.password or listen on 127.0.0.1"
     ))
+}
+
+/// Ports that others reach, and by which they could write and read everything. Health shows nothing of anybody.
+fn open_ports(config: &Config) -> Result<(), String> {
+    if config.auth != Auth::Unset {
+        return Ok(());
+    }
+    let listeners = [
+        ("receivers.otlp_grpc.listen", config.receivers.otlp_grpc.listen),
+        ("receivers.http.listen", config.receivers.http.listen),
+        ("admin.metrics.listen", config.admin.metrics.listen),
+    ];
+    match listeners.into_iter().find(|(_, listen)| !listen.ip().is_loopback()) {
+        None => Ok(()),
+        Some((key, listen)) => Err(format!(
+            "{key}: {listen} is not loopback, so anyone who reaches it could write and read everything; set auth.tokens_file \
+             (`millrace token create`), or auth: none if something else keeps others away"
+        )),
+    }
 }
 
 /// What is sent at once is in memory at once.

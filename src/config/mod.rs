@@ -18,6 +18,7 @@ mod tests;
 pub use env::{Environment, environment};
 pub use prices::PricesConfig;
 
+use crate::access::Auth;
 use crate::bounds;
 use crate::dedup::SPANS_MAX_DEFAULT;
 use crate::receivers::content::{Content, ContentPolicy, WorkspaceContent};
@@ -42,6 +43,8 @@ pub struct Config {
     /// The listeners for spans, and what they accept.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub receivers: Receivers,
+    /// Who may send, read and change.
+    pub auth: Auth,
     /// How long clients may be idle.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub connections: connections::Config,
@@ -253,6 +256,7 @@ impl Default for Config {
         Self {
             data_dir: "./data".into(),
             receivers: Receivers::default(),
+            auth: Auth::default(),
             connections: connections::Config::default(),
             memory: Memory::default(),
             journal: journal::Config::default(),

@@ -5,8 +5,10 @@ use super::chat::receiver::ChatReceiver;
 use super::chat::response::error_detail;
 use super::http::body::pass_over;
 use super::otlp;
-use super::otlp::answer::{Code, failure};
+use super::otlp::answer::{Code, denial, failure};
 use super::otlp::receiver::OtlpReceiver;
+use crate::access::routes::{Guard, Routes};
+use crate::access::{Denied, Gate};
 use crate::connections::Server;
 use crate::connections::browsers::{Browsers, guarded};
 use axum::Router;
@@ -18,23 +20,26 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+/// The routes of the listener.
+#[must_use]
+pub fn routes(gate: Gate, otlp: Arc<OtlpReceiver>, chat: Arc<ChatReceiver>) -> Routes {
+    let guard = Guard::new(gate, |request, denied| Box::pin(refuse_sender(request, denied)));
+    Routes::new(&guard).merge(otlp::http::routes(otlp, &guard)).merge(chat::routes::routes(chat, &guard))
+}
+
 /// Serves until the shutdown, then answers the requests in flight.
 pub async fn serve(
     listener: TcpListener,
     server: Server,
-    otlp: Arc<OtlpReceiver>,
-    chat: Arc<ChatReceiver>,
+    routes: Routes,
     browsers: Browsers,
     shutdown: CancellationToken,
 ) {
-    server.serve(listener, guarded(router(otlp, chat), browsers), shutdown).await;
+    server.serve(listener, guarded(router(routes), browsers), shutdown).await;
 }
 
-fn router(otlp: Arc<OtlpReceiver>, chat: Arc<ChatReceiver>) -> Router {
-    let routes = Router::new()
-        .merge(otlp::http::routes(otlp))
-        .merge(chat::routes::routes(chat))
-        .method_not_allowed_fallback(wrong_method);
+fn router(routes: Routes) -> Router {
+    let routes = routes.into_router().method_not_allowed_fallback(wrong_method);
     let plain = routes.clone().fallback(not_found);
     routes.fallback(move |request: Request| plain.clone().oneshot(with_plain_path(request)))
 }
@@ -66,6 +71,18 @@ async fn not_found(request: Request) -> Response {
 
 async fn wrong_method(request: Request) -> Response {
     refuse(request, StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, "method not allowed, use POST").await
+}
+
+/// Answers who may not ask, in the form of the protocol that the path belongs to.
+async fn refuse_sender(request: Request, denied: Denied) -> Response {
+    let is_otlp = request.uri().path().starts_with("/v1/");
+    let (head, body) = request.into_parts();
+    pass_over(body, &head.headers).await;
+    if is_otlp {
+        return denial(denied, otlp::http::encoding_of_answer(&head.headers));
+    }
+    let status = if denied.is_unauthenticated() { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+    error_detail(status, &denied.to_string())
 }
 
 /// Answers in the form of the protocol that the path belongs to.

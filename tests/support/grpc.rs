@@ -30,6 +30,11 @@ pub fn export(address: &str, request: &[u8]) -> GrpcAnswer {
 
 /// Sends a request to a method of `host:port`.
 pub fn export_to(address: &str, method: &str, request: &[u8]) -> GrpcAnswer {
+    export_with(address, method, &[], request)
+}
+
+/// Sends a request with further metadata.
+pub fn export_with(address: &str, method: &str, metadata: &[(&str, &str)], request: &[u8]) -> GrpcAnswer {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(async {
         let stream = TcpStream::connect(address).await.expect("the receiver listens");
@@ -37,7 +42,10 @@ pub fn export_to(address: &str, method: &str, request: &[u8]) -> GrpcAnswer {
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.expect("HTTP/2 is spoken");
         tokio::spawn(connection);
         let url = format!("http://{address}{method}");
-        let head = Request::post(url).header("content-type", "application/grpc").header("te", "trailers");
+        let mut head = Request::post(url).header("content-type", "application/grpc").header("te", "trailers");
+        for (name, value) in metadata {
+            head = head.header(*name, *value);
+        }
         let response = sender.send_request(head.body(Full::new(framed(request))).expect("a request")).await;
         let (head, body) = response.expect("an answer").into_parts();
         let body = body.collect().await.expect("the answer is whole");

@@ -231,6 +231,21 @@ impl Service {
         self.http(&format!("/apis/intake/v2/workspaces/{workspace}/ingest/chat-completions"))
     }
 
+    /// Every route, by its listener: method, path, what it needs.
+    pub fn routes(&self) -> &Value {
+        self.ready.get("routes").expect("the ready file lists the routes")
+    }
+
+    /// Has it read again what can change while it runs.
+    pub fn hang_up(&self) {
+        signal(self.pid(), "HUP");
+    }
+
+    /// The folder of its configuration.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// The health page.
     pub fn health(&self) -> String {
         format!("http://{}/", self.address("health"))

@@ -12,6 +12,9 @@ use crate::sources::{
 /// The one file that talks to a C library.
 const UNSAFE_FILE: &str = "src/embedded/engine/libchdb.rs";
 
+/// The one file that makes routes: each with what it needs of who asks.
+const ROUTES_FILE: &str = "src/access/routes.rs";
+
 /// Most lines of a file before its tests.
 const LINES_MAX: usize = 500;
 
@@ -20,6 +23,13 @@ fn unsafe_is_in_one_file() {
     let has_unsafe = |source: &Source| has_word(&source.tokens, "unsafe");
     let files: Vec<String> = sources().into_iter().filter(has_unsafe).map(|source| source.path).collect();
     assert_eq!(files, [UNSAFE_FILE]);
+}
+
+#[test]
+fn routes_are_made_in_one_file() {
+    let makes_routes = |source: &Source| has_word(&source.tokens, "Router") && source.text.contains("Router::new(");
+    let files: Vec<String> = sources().into_iter().filter(makes_routes).map(|source| source.path).collect();
+    assert_eq!(files, [ROUTES_FILE], "a route names what it needs: access::routes::Routes");
 }
 
 #[test]

@@ -14,17 +14,17 @@
 //!
 //! Source: spec/ingest-chat-completions.openapi.yaml (NeMo Platform API).
 
+use crate::access::routes::{Guard, Routes};
+use crate::access::{Needs, Scope};
 use crate::receivers::chat::receiver::ChatReceiver;
 use crate::receivers::chat::vendor::{Record, Shape, Source};
 use crate::receivers::chat::{batch, ndjson};
 use crate::receivers::http::body::pass_over;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::Request;
 use axum::response::Response;
-use axum::routing::post;
 use std::sync::Arc;
 
 /// Helicone's own client appends `/{provider}/v1/log` to the endpoint it is given.
@@ -32,12 +32,13 @@ use std::sync::Arc;
 const HELICONE_CLIENT_PATH: &str = "/apis/intake/v2/workspaces/{workspace}/ingest/helicone/{provider}/v1/log";
 
 /// The paths of captured calls.
-pub(crate) fn routes(receiver: Arc<ChatReceiver>) -> Router {
-    Router::new()
-        .route("/apis/intake/v2/workspaces/{workspace}/ingest/chat-completions", post(ingest_calls))
-        .route("/apis/intake/v2/workspaces/{workspace}/ingest/litellm", post(ingest_litellm))
-        .route("/apis/intake/v2/workspaces/{workspace}/ingest/helicone", post(ingest_helicone))
-        .route(HELICONE_CLIENT_PATH, post(ingest_helicone_client))
+pub(crate) fn routes(receiver: Arc<ChatReceiver>, guard: &Guard) -> Routes {
+    let needs = Needs::InWorkspace(Scope::Ingest);
+    Routes::new(guard)
+        .post("/apis/intake/v2/workspaces/{workspace}/ingest/chat-completions", needs, ingest_calls)
+        .post("/apis/intake/v2/workspaces/{workspace}/ingest/litellm", needs, ingest_litellm)
+        .post("/apis/intake/v2/workspaces/{workspace}/ingest/helicone", needs, ingest_helicone)
+        .post(HELICONE_CLIENT_PATH, needs, ingest_helicone_client)
         .with_state(receiver)
 }
 

@@ -1,5 +1,6 @@
 //! Headers that all receivers read, as HTTP headers or as gRPC metadata.
 
+use crate::access::{Denied, Principal};
 use crate::pipeline::Ack;
 use crate::workspace::Workspace;
 use axum::http::{HeaderMap, header};
@@ -21,21 +22,41 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(essence.trim().to_ascii_lowercase())
 }
 
-/// The workspace that a request's header, or metadata, names.
+/// Why the headers of a request cannot be honoured.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unfit {
+    /// One has a value that is none.
+    #[error("{0}")]
+    Invalid(String),
+    /// Who sends it may not write there.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+}
+
+/// The workspace of a request: the one that its header, or metadata, names, else that of its sender, else the default one.
 ///
 /// # Errors
-/// If the name is not that of a workspace.
-pub(crate) fn workspace(headers: &HeaderMap) -> Result<Workspace, String> {
-    let Some(name) = headers.get(WORKSPACE_HEADER) else { return Ok(Workspace::default()) };
-    Workspace::new(&String::from_utf8_lossy(name.as_bytes())).map_err(|error| format!("{WORKSPACE_HEADER}: {error}"))
+/// If the name is not that of a workspace, or the sender may not write into it.
+pub(crate) fn workspace(headers: &HeaderMap, principal: &Principal) -> Result<Workspace, Unfit> {
+    let workspace = match headers.get(WORKSPACE_HEADER) {
+        Some(name) => Workspace::new(&String::from_utf8_lossy(name.as_bytes()))
+            .map_err(|error| Unfit::Invalid(format!("{WORKSPACE_HEADER}: {error}")))?,
+        None => match principal.own_workspace() {
+            Some(own) => return Ok(own.clone()),
+            None => Workspace::default(),
+        },
+    };
+    principal.is_in(workspace.as_str())?;
+    Ok(workspace)
 }
 
 /// What an answer waits for: what the receiver is set to, or more if the request asks for it.
 ///
 /// # Errors
 /// If the header has none of the three values.
-pub(crate) fn ack_wanted(headers: &HeaderMap, own: Ack) -> Result<Ack, String> {
+pub(crate) fn ack_wanted(headers: &HeaderMap, own: Ack) -> Result<Ack, Unfit> {
     let Some(asked) = headers.get(ACK_HEADER) else { return Ok(own) };
     let asked = asked.to_str().ok().and_then(Ack::parse);
-    asked.map(|asked| asked.max(own)).ok_or_else(|| format!("{ACK_HEADER} must be memory, durable or stored"))
+    let wanted = asked.map(|asked| asked.max(own));
+    wanted.ok_or_else(|| Unfit::Invalid(format!("{ACK_HEADER} must be memory, durable or stored")))
 }

@@ -3,6 +3,8 @@
 //!
 //! Source: OTLP specification, "OTLP/HTTP Response"; google/rpc/code.proto for the numbers.
 
+use crate::access::Denied;
+use crate::access::routes::challenge;
 use crate::numbers::{saturating_i64, to_u64};
 use crate::otlp::proto::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use crate::otlp::{Encoding, Signal};
@@ -22,6 +24,8 @@ const MESSAGE_BYTES_MAX: usize = 2_048;
 pub(crate) enum Code {
     InvalidArgument,
     NotFound,
+    PermissionDenied,
+    Unauthenticated,
     ResourceExhausted,
     Unimplemented,
     Unavailable,
@@ -32,6 +36,8 @@ impl Code {
         match self {
             Self::InvalidArgument => 3,
             Self::NotFound => 5,
+            Self::PermissionDenied => 7,
+            Self::Unauthenticated => 16,
             Self::ResourceExhausted => 8,
             Self::Unimplemented => 12,
             Self::Unavailable => 14,
@@ -116,6 +122,23 @@ fn bad_request(message: &str) -> prost_types::Any {
     };
     let bad_request = tonic_types::pb::BadRequest { field_violations: vec![violation] };
     prost_types::Any { type_url: BAD_REQUEST.to_owned(), value: bad_request.encode_to_vec() }
+}
+
+/// The answer to who may not ask this, without what says how to ask.
+pub(crate) fn denial(denied: Denied, encoding: Encoding) -> Response {
+    let (status, code) = if denied.is_unauthenticated() {
+        (StatusCode::UNAUTHORIZED, Code::Unauthenticated)
+    } else {
+        (StatusCode::FORBIDDEN, Code::PermissionDenied)
+    };
+    failure(status, code, &denied.to_string(), encoding)
+}
+
+/// The answer to who may not ask this.
+pub(crate) fn denied_response(denied: Denied, encoding: Encoding) -> Response {
+    let mut response = denial(denied, encoding);
+    challenge(&mut response, denied);
+    response
 }
 
 pub(crate) fn error_response(error: &ExportError, encoding: Encoding) -> Response {

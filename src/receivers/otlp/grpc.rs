@@ -5,6 +5,8 @@
 
 use super::answer;
 use super::receiver::{ExportError, OtlpReceiver, QueuedExport};
+use crate::access::routes::Listed;
+use crate::access::{Denied, Needs, Principal, Scope};
 use crate::connections::Server;
 use crate::numbers::saturating_i64;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
@@ -12,7 +14,7 @@ use crate::otlp::{Encoding, Signal, count_items};
 use crate::pipeline::{IngestError, Reservation};
 use crate::receivers::http::body::BodyError;
 use crate::receivers::http::encoding::Coding;
-use crate::receivers::http::headers::{RETRY_AFTER, ack_wanted, workspace};
+use crate::receivers::http::headers::{RETRY_AFTER, Unfit, ack_wanted, workspace};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body::Frame;
 use http_body_util::StreamBody;
@@ -35,6 +37,15 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// RetryInfo as a message, under the key where the Python SDK looks for it.
 const RETRY_INFO_KEY: &str = "google.rpc.retryinfo-bin";
 
+/// What each method needs of who calls it.
+const NEEDS: Needs = Needs::Own(Scope::Ingest);
+
+/// The methods, for those who list them.
+#[must_use]
+pub fn listed() -> Vec<Listed> {
+    Signal::ALL.iter().map(|signal| Listed::new(&http::Method::POST, signal.method(), NEEDS)).collect()
+}
+
 /// Serves until the shutdown, then answers the requests in flight.
 pub async fn serve(listener: TcpListener, server: Server, receiver: Arc<OtlpReceiver>, shutdown: CancellationToken) {
     let service = tower::service_fn(move |request| {
@@ -52,7 +63,14 @@ async fn answer(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body:
         )
         .into_http();
     };
-    let queued = match tokio::time::timeout(REQUEST_TIMEOUT, queue(receiver, signal, request)).await {
+    let principal = match permitted(receiver, request.headers()) {
+        Ok(principal) => principal,
+        Err(denied) => {
+            receiver.gate.refuse(denied).await;
+            return denied_status(denied).into_http();
+        }
+    };
+    let queued = match tokio::time::timeout(REQUEST_TIMEOUT, queue(receiver, signal, &principal, request)).await {
         Ok(Ok(queued)) => queued,
         Ok(Err(status)) => return status.into_http(),
         Err(_) => return Status::deadline_exceeded("the request took too long").into_http(),
@@ -63,9 +81,22 @@ async fn answer(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body:
     }
 }
 
+/// Who calls, if they may.
+fn permitted(receiver: &OtlpReceiver, metadata: &http::HeaderMap) -> Result<Principal, Denied> {
+    let principal = receiver.gate.identify(metadata)?;
+    NEEDS.met_by(&principal, None)?;
+    Ok(principal)
+}
+
+fn denied_status(denied: Denied) -> Status {
+    let message = denied.to_string();
+    if denied.is_unauthenticated() { Status::unauthenticated(message) } else { Status::permission_denied(message) }
+}
+
 async fn queue(
     receiver: &Arc<OtlpReceiver>,
     signal: Signal,
+    principal: &Principal,
     request: http::Request<axum::body::Body>,
 ) -> Result<QueuedExport, Status> {
     let (head, body) = request.into_parts();
@@ -73,9 +104,16 @@ async fn queue(
         receiver.count_failed(signal, 1, false);
         status
     };
-    let unfit = |message: String| reject(Status::invalid_argument(format!("metadata {message}")));
-    let workspace = workspace(&head.headers).map_err(unfit)?;
-    let ack = ack_wanted(&head.headers, receiver.ack).map_err(unfit)?;
+    let wanted = workspace(&head.headers, principal)
+        .and_then(|workspace| Ok((workspace, ack_wanted(&head.headers, receiver.ack)?)));
+    let wanted = match wanted {
+        Ok(wanted) => wanted,
+        Err(Unfit::Invalid(message)) => return Err(reject(Status::invalid_argument(format!("metadata {message}")))),
+        Err(Unfit::Denied(denied)) => {
+            receiver.gate.refuse(denied).await;
+            return Err(reject(denied_status(denied)));
+        }
+    };
     let (message, reservation) = match read_message(receiver, signal, body, &head.headers).await {
         Ok(read) => read,
         Err(Unread::Refused { items, why }) => {
@@ -84,7 +122,7 @@ async fn queue(
         }
         Err(Unread::Rejected(status)) => return Err(reject(status)),
     };
-    let queued = receiver.queue(signal, (workspace, ack), message, Encoding::Protobuf, reservation).await;
+    let queued = receiver.queue(signal, wanted, message, Encoding::Protobuf, reservation).await;
     queued.map_err(|error| status(&error))
 }
 

@@ -2,25 +2,29 @@
 //!
 //! Source: OTLP specification, "OTLP/HTTP".
 
-use super::answer::{Code, error_response, failure, success_response};
+use super::answer::{Code, denied_response, error_response, failure, success_response};
 use super::receiver::OtlpReceiver;
+use crate::access::routes::{Guard, Routes};
+use crate::access::{Needs, Scope};
 use crate::otlp::{Encoding, Signal};
+use crate::pipeline::Ack;
 use crate::receivers::http::body::{BodyError, pass_over};
-use crate::receivers::http::headers::{ack_wanted, media_type, workspace};
-use axum::Router;
+use crate::receivers::http::headers::{Unfit, ack_wanted, media_type, workspace};
+use crate::workspace::Workspace;
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
-use axum::routing::post;
 use std::sync::Arc;
 
 /// The paths of OTLP.
-pub(crate) fn routes(receiver: Arc<OtlpReceiver>) -> Router {
-    let route = |router: Router<Arc<OtlpReceiver>>, signal: Signal| {
-        router.route(signal.path(), post(move |receiver, request| export(signal, receiver, request)))
+pub(crate) fn routes(receiver: Arc<OtlpReceiver>, guard: &Guard) -> Routes {
+    let route = |routes: Routes<Arc<OtlpReceiver>>, signal: Signal| {
+        let needs = Needs::Own(Scope::Ingest);
+        routes.post(signal.path(), needs, move |receiver, request| export(signal, receiver, request))
     };
-    Signal::ALL.into_iter().fold(Router::new(), route).with_state(receiver)
+    Signal::ALL.into_iter().fold(Routes::new(guard), route).with_state(receiver)
 }
 
 async fn export(signal: Signal, State(receiver): State<Arc<OtlpReceiver>>, request: Request<Body>) -> Response {
@@ -31,14 +35,20 @@ async fn export(signal: Signal, State(receiver): State<Arc<OtlpReceiver>>, reque
         let message = "Content-Type must be application/x-protobuf or application/json";
         return failure(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, message, Encoding::Json);
     };
-    let wanted =
-        workspace(&head.headers).and_then(|workspace| Ok((workspace, ack_wanted(&head.headers, receiver.ack)?)));
-    let wanted = match wanted {
+    let wanted = match wanted(&receiver, &head) {
         Ok(wanted) => wanted,
-        Err(message) => {
+        Err(unfit) => {
             receiver.count_failed(signal, 1, false);
             pass_over(body, &head.headers).await;
-            return failure(StatusCode::BAD_REQUEST, Code::InvalidArgument, &format!("header {message}"), encoding);
+            return match unfit {
+                Unfit::Denied(denied) => {
+                    receiver.gate.refuse(denied).await;
+                    denied_response(denied, encoding)
+                }
+                Unfit::Invalid(message) => {
+                    failure(StatusCode::BAD_REQUEST, Code::InvalidArgument, &format!("header {message}"), encoding)
+                }
+            };
         }
     };
     let (bytes, reservation) = match receiver.bodies.read(body, &head.headers).await {
@@ -53,6 +63,12 @@ async fn export(signal: Signal, State(receiver): State<Arc<OtlpReceiver>>, reque
         Ok(summary) => success_response(&summary, encoding),
         Err(error) => error_response(&error, encoding),
     }
+}
+
+/// Where the rows of a request go, and what its answer waits for.
+fn wanted(receiver: &OtlpReceiver, head: &Parts) -> Result<(Workspace, Ack), Unfit> {
+    let principal = receiver.gate.principal_of(&head.extensions)?;
+    Ok((workspace(&head.headers, &principal)?, ack_wanted(&head.headers, receiver.ack)?))
 }
 
 /// The encoding of an answer that does not depend on what the request is: the request's own if it is known.

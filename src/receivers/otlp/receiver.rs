@@ -1,5 +1,6 @@
 //! A request of any signal becomes rows and waits for them to be where its sender wants them: what OTLP over gRPC and over HTTP share.
 
+use crate::access::Gate;
 use crate::columns::Rows;
 use crate::numbers::to_u64;
 use crate::otlp::json::{JSON_GROWS_AT_MOST, JsonError};
@@ -20,6 +21,8 @@ use std::time::Duration;
 /// Receives OTLP from one listener.
 #[derive(Debug)]
 pub struct OtlpReceiver {
+    /// Who may send.
+    pub gate: Gate,
     /// Where rows go.
     pub ingest: Arc<Ingest>,
     /// Reads requests.

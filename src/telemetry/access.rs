@@ -1,0 +1,28 @@
+//! What is counted of requests that are refused for who sends them.
+
+use super::families::registered_counters;
+use prometheus::{IntCounterVec, Registry};
+
+/// Refused requests, by reason.
+#[derive(Debug, Clone)]
+pub struct AccessMetrics {
+    refused: IntCounterVec,
+}
+
+impl AccessMetrics {
+    pub(super) fn registered(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            refused: registered_counters(
+                registry,
+                "millrace_auth_refused",
+                "Requests refused for who sent them, by reason: missing, malformed, unknown, expired, scope, workspace.",
+                &["reason"],
+            )?,
+        })
+    }
+
+    /// Counts one.
+    pub fn count(&self, reason: &str) {
+        self.refused.with_label_values(&[reason]).inc();
+    }
+}
