@@ -246,7 +246,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Validate { config, print } => {
             let config = load(config)?;
             config.prices.read()?;
-            config.auth.load().map_err(anyhow::Error::msg)?;
+            app::check_files(&config)?;
             if print {
                 show(&config.to_yaml()?);
             } else {

@@ -8,6 +8,7 @@ use crate::clickhouse::joins::Joining;
 use crate::clickhouse::{Availability, Condition, Endpoints};
 use crate::connections::Server;
 use crate::connections::browsers::{Browsers, guarded};
+use crate::connections::tls;
 use crate::embedded::Fence;
 use crate::genai::prices::Prices;
 use crate::journal::Backlog;
@@ -49,11 +50,14 @@ pub struct PageConfig<const PORT: u16> {
     /// Address and port.
     #[serde(default = "loopback::<PORT>")]
     pub listen: SocketAddr,
+    /// Certificates; absent: without TLS.
+    #[serde(default)]
+    pub tls: Option<tls::Config>,
 }
 
 impl<const PORT: u16> Default for PageConfig<PORT> {
     fn default() -> Self {
-        Self { listen: loopback::<PORT>() }
+        Self { listen: loopback::<PORT>(), tls: None }
     }
 }
 

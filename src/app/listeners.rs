@@ -3,8 +3,10 @@
 use crate::config::Config;
 use crate::connections;
 use crate::connections::browsers::{Browsers, Cors, Hosts};
+use crate::connections::tls::{self, Speaks, Tls};
 use anyhow::Context as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 
 pub(super) struct Listeners {
@@ -13,6 +15,16 @@ pub(super) struct Listeners {
     pub(super) health: TcpListener,
     pub(super) metrics: TcpListener,
     pub(super) browsers: GuardedListeners,
+    pub(super) tls: TlsOfListeners,
+}
+
+/// TLS of those that have it.
+#[derive(Clone)]
+pub(super) struct TlsOfListeners {
+    pub(super) grpc: Option<Arc<Tls>>,
+    pub(super) http: Option<Arc<Tls>>,
+    pub(super) health: Option<Arc<Tls>>,
+    pub(super) metrics: Option<Arc<Tls>>,
 }
 
 /// Which web pages may ask those that speak HTTP/1.1.
@@ -36,10 +48,37 @@ impl GuardedListeners {
     }
 }
 
+impl TlsOfListeners {
+    fn load(config: &Config) -> anyhow::Result<Self> {
+        let load = |key: &str, config: &Option<tls::Config>, speaks: Speaks| {
+            let loaded = config.as_ref().map(|config| Tls::load(config, speaks)).transpose();
+            loaded.map_err(|why| anyhow::anyhow!("{key}.tls: {why}"))
+        };
+        Ok(Self {
+            grpc: load("receivers.otlp_grpc", &config.receivers.otlp_grpc.tls, Speaks::Http2)?,
+            http: load("receivers.http", &config.receivers.http.tls, Speaks::Both)?,
+            health: load("admin.health", &config.admin.health.tls, Speaks::Both)?,
+            metrics: load("admin.metrics", &config.admin.metrics.tls, Speaks::Both)?,
+        })
+    }
+
+    /// All of them, each with the key of its listener.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &Arc<Tls>)> {
+        let all = [
+            ("receivers.otlp_grpc.tls", &self.grpc),
+            ("receivers.http.tls", &self.http),
+            ("admin.health.tls", &self.health),
+            ("admin.metrics.tls", &self.metrics),
+        ];
+        all.into_iter().filter_map(|(key, tls)| Some((key, tls.as_ref()?)))
+    }
+}
+
 impl Listeners {
     pub(super) fn bind(config: &Config) -> anyhow::Result<Self> {
         warn_of_open_ports(config);
         Ok(Self {
+            tls: TlsOfListeners::load(config)?,
             grpc: bind(config.receivers.otlp_grpc.listen, "receivers.otlp_grpc.listen")?,
             http: bind(config.receivers.http.listen, "receivers.http.listen")?,
             health: bind(config.admin.health.listen, "admin.health.listen")?,
@@ -59,13 +98,21 @@ fn warn_of_open_ports(config: &Config) {
     if config.auth.needs_tokens() {
         return;
     }
-    for (key, address) in [
-        ("receivers.otlp_grpc.listen", config.receivers.otlp_grpc.listen),
-        ("receivers.http.listen", config.receivers.http.listen),
-        ("admin.metrics.listen", config.admin.metrics.listen),
+    let (grpc, http, metrics) = (&config.receivers.otlp_grpc, &config.receivers.http, &config.admin.metrics);
+    for (key, address, tls) in [
+        ("receivers.otlp_grpc.listen", grpc.listen, &grpc.tls),
+        ("receivers.http.listen", http.listen, &http.tls),
+        ("admin.metrics.listen", metrics.listen, &metrics.tls),
     ] {
-        if !address.ip().is_loopback() {
+        if !address.ip().is_loopback() && !tls.as_ref().is_some_and(tls::Config::asks_for_certificates) {
             tracing::warn!(%address, key, "auth: none, beyond this machine: WHOEVER REACHES THIS PORT MAY WRITE AND READ EVERYTHING");
         }
     }
+}
+
+/// # Errors
+/// What is wrong with the files of tokens and certificates.
+pub fn check_files(config: &Config) -> anyhow::Result<()> {
+    config.auth.load().map_err(anyhow::Error::msg)?;
+    TlsOfListeners::load(config).map(|_loaded| ())
 }

@@ -21,6 +21,7 @@ mod warm;
 
 pub use alone::{Parent, serve_clickhouse};
 pub use journal::dead_letters;
+pub use listeners::check_files;
 pub use store::{clickhouse_dir, client, layout, schema};
 
 use crate::access::Gate;
@@ -65,7 +66,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 pub async fn serve(config: Config, config_file: Option<PathBuf>, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let app = App::build(&config)?;
     let backlog = app.backlog.clone();
-    tokio::spawn(Reload { file: config_file, gate: app.gate.clone() }.run()?);
+    tokio::spawn(Reload { file: config_file, gate: app.gate.clone(), tls: app.listeners.tls.clone() }.run()?);
     Box::pin(app.start(ready_file)).await?.until_stopped().await?;
     stop::report_what_is_left(&backlog)
 }

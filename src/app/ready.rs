@@ -16,6 +16,8 @@ pub(super) struct Addresses {
     http: SocketAddr,
     health: SocketAddr,
     metrics: SocketAddr,
+    /// `http` or `https`, of the three before.
+    schemes: [&'static str; 3],
     clickhouse: Urls,
     /// The folder of the embedded ClickHouse; `None` with an external one.
     data_dir: Option<PathBuf>,
@@ -55,6 +57,8 @@ impl Addresses {
             http: listeners.http.local_addr()?,
             health: listeners.health.local_addr()?,
             metrics: listeners.metrics.local_addr()?,
+            schemes: [&listeners.tls.http, &listeners.tls.health, &listeners.tls.metrics]
+                .map(|tls| if tls.is_some() { "https" } else { "http" }),
             clickhouse: store.urls.clone(),
             data_dir: store.data_dir().map(Path::to_owned),
             table: format!("{}.{TABLE}", store.client.database()),
@@ -68,15 +72,16 @@ impl Addresses {
             Some(dir) => format!("  (embedded; its data is in {})", dir.display()),
             None => String::new(),
         };
-        let chat = format!("http://{http}/apis/intake/v2/workspaces/default/ingest/chat-completions");
+        let [of_http, of_health, of_metrics] = self.schemes;
+        let chat = format!("{of_http}://{http}/apis/intake/v2/workspaces/default/ingest/chat-completions");
         format!(
             "\nMillrace {version} is ready.\n\n  \
              OTLP/gRPC         {grpc}\n  \
-             OTLP/HTTP         http://{http}/v1/traces\n  \
+             OTLP/HTTP         {of_http}://{http}/v1/traces\n  \
              chat-completions  {chat}\n  \
              ClickHouse        {clickhouse}{whose}\n  \
-             health            http://{health}/\n  \
-             metrics           http://{metrics}/metrics\n\n\
+             health            {of_health}://{health}/\n  \
+             metrics           {of_metrics}://{metrics}/metrics\n\n\
              Store a chat-completion:\n\n  \
              curl -s {chat} -H 'Content-Type: application/json' -d '{SAMPLE}'\n\n\
              and, a second later, find it:\n\n  \

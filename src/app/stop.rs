@@ -120,12 +120,19 @@ pub(super) struct Serving {
 
 impl Serving {
     pub(super) fn spawn(listeners: Listeners, connections: &Connections, served: Served, tokens: &Tokens) -> Self {
-        let Listeners { grpc, http, health, metrics, browsers } = listeners;
+        let Listeners { grpc, http, health, metrics, browsers, tls } = listeners;
         let (stopping, until) = (|| tokens.receivers.clone(), || tokens.admin.clone());
-        let grpc = otlp::grpc::serve(grpc, connections.http2_only(), served.grpc, stopping());
-        let http = server::serve(http, connections.http(), served.http, browsers.http, stopping());
-        let health = admin::serve(health, connections.operator(), served.health, browsers.health, until());
-        let metrics = admin::serve(metrics, connections.operator(), served.metrics, browsers.metrics, until());
+        let grpc = otlp::grpc::serve(grpc, connections.http2_only().with_tls(tls.grpc), served.grpc, stopping());
+        let http = server::serve(http, connections.http().with_tls(tls.http), served.http, browsers.http, stopping());
+        let health =
+            admin::serve(health, connections.operator().with_tls(tls.health), served.health, browsers.health, until());
+        let metrics = admin::serve(
+            metrics,
+            connections.operator().with_tls(tls.metrics),
+            served.metrics,
+            browsers.metrics,
+            until(),
+        );
         Self {
             grpc: tokio::spawn(grpc),
             http: tokio::spawn(http),

@@ -30,12 +30,7 @@ macro_rules! scores {
     };
 }
 
-const fn column(
-    name: &'static str,
-    table_type: &'static str,
-    wire_type: &'static str,
-    codec: &'static str,
-) -> Column {
+const fn column(name: &'static str, table_type: &'static str, wire_type: &'static str, codec: &'static str) -> Column {
     Column { name, table_type, codec, default: "", wire_type }
 }
 

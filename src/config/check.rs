@@ -4,10 +4,12 @@
 use super::Config;
 use crate::access::Auth;
 use crate::bounds;
+use crate::connections::tls;
 use crate::embedded;
 use crate::sizes::ByteSize;
 use humantime_serde::re::humantime;
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -114,16 +116,20 @@ fn open_ports(config: &Config) -> Result<(), String> {
     if config.auth != Auth::Unset {
         return Ok(());
     }
+    let (grpc, http, metrics) = (&config.receivers.otlp_grpc, &config.receivers.http, &config.admin.metrics);
     let listeners = [
-        ("receivers.otlp_grpc.listen", config.receivers.otlp_grpc.listen),
-        ("receivers.http.listen", config.receivers.http.listen),
-        ("admin.metrics.listen", config.admin.metrics.listen),
+        ("receivers.otlp_grpc.listen", grpc.listen, &grpc.tls),
+        ("receivers.http.listen", http.listen, &http.tls),
+        ("admin.metrics.listen", metrics.listen, &metrics.tls),
     ];
-    match listeners.into_iter().find(|(_, listen)| !listen.ip().is_loopback()) {
+    let is_open = |listen: SocketAddr, tls: &Option<tls::Config>| {
+        !listen.ip().is_loopback() && !tls.as_ref().is_some_and(tls::Config::asks_for_certificates)
+    };
+    match listeners.into_iter().find(|(_, listen, tls)| is_open(*listen, tls)) {
         None => Ok(()),
-        Some((key, listen)) => Err(format!(
+        Some((key, listen, _)) => Err(format!(
             "{key}: {listen} is not loopback, so anyone who reaches it could write and read everything; set auth.tokens_file \
-             (`millrace token create`), or auth: none if something else keeps others away"
+             (`millrace token create`), tls with client_ca_file, or auth: none if something else keeps others away"
         )),
     }
 }

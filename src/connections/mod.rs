@@ -8,7 +8,8 @@
 //!    no request yet: closed after `headers_timeout` (no byte, half a handshake, headers that drip)
 //! ```
 //!
-//! Which web pages may ask at all is in `browsers.rs`.
+//! Which web pages may ask at all is in `browsers.rs`, certificates are in `tls.rs`. A handshake is a part of its connection: it takes a place, may lose it to
+//! another connection, and has its time.
 //!
 //! All listeners share one bound, which follows from the descriptors that the process may have (`descriptors.rs`). At the
 //! bound a new connection takes the place of one that waits for its client (`pool.rs`): first of those without a request, then
@@ -19,6 +20,7 @@ mod body;
 pub mod browsers;
 mod descriptors;
 mod pool;
+pub mod tls;
 
 pub use body::{Requests, ResponseBody};
 pub use descriptors::{half_of_the_descriptors, raise_to_the_hard_limit};
@@ -41,10 +43,13 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tls::Tls;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_rustls::Accept;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -66,6 +71,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 /// Connections that may wait to be accepted. One more makes its client try again a second later, so a burst of many must fit.
 const BACKLOG: u32 = 4_096;
+/// How long a handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a failed accept. Descriptors are kept in reserve, so something else is wrong with the machine.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -161,7 +168,7 @@ impl Connections {
     /// Serves senders, which speak HTTP/1.1 or HTTP/2.
     #[must_use]
     pub fn http(&self) -> Server {
-        Server { builder: builder(), pool: Arc::clone(&self.receivers), timeouts: self.timeouts }
+        Server { builder: builder(), pool: Arc::clone(&self.receivers), timeouts: self.timeouts, tls: None }
     }
 
     /// Serves senders, which speak HTTP/2 only.
@@ -183,9 +190,16 @@ pub struct Server {
     builder: auto::Builder<TokioExecutor>,
     pool: Arc<Pool>,
     timeouts: Timeouts,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Server {
+    /// With TLS, if there is one.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
+    }
+
     /// Serves until the shutdown, then answers the requests in flight. Dropping the future closes all connections.
     pub async fn serve<S, B>(self, listener: TcpListener, service: S, shutdown: CancellationToken)
     where
@@ -208,9 +222,23 @@ impl Server {
             while open.try_join_next().is_some() {}
             let _latency_only = stream.set_nodelay(true);
             let service = observed(service.clone(), Arc::clone(permit.activity()));
-            let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
             let (timeouts, shutdown) = (self.timeouts, shutdown.clone());
-            open.spawn(async move { supervise(connection, permit.activity(), timeouts, shutdown).await });
+            match &self.tls {
+                None => {
+                    let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
+                    open.spawn(async move { supervise(connection, permit.activity(), timeouts, shutdown).await });
+                }
+                Some(tls) => {
+                    let (builder, accepted) = (self.builder.clone(), tls.acceptor().accept(stream));
+                    open.spawn(async move {
+                        let Some(stream) = handshake(accepted, permit.activity(), timeouts, &shutdown).await else {
+                            return;
+                        };
+                        let connection = builder.serve_connection(TokioIo::new(stream), service);
+                        supervise(connection, permit.activity(), timeouts, shutdown).await;
+                    });
+                }
+            }
         }
         drop(listener);
         while open.join_next().await.is_some() {}
@@ -245,6 +273,35 @@ async fn accept(listener: &TcpListener) -> TcpStream {
                 tracing::debug!(%error, "failed to accept a connection");
                 sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+}
+
+/// Waits for a handshake, for as long as it may take; `None` when it fails.
+async fn handshake(
+    accepted: Accept<TcpStream>,
+    activity: &Activity,
+    timeouts: Timeouts,
+    shutdown: &CancellationToken,
+) -> Option<Box<TlsStream<TcpStream>>> {
+    let mut accepted = Box::pin(timeout(HANDSHAKE_TIMEOUT.min(timeouts.headers_timeout), accepted));
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut accepted => return match done {
+                Ok(Ok(stream)) => Some(Box::new(stream)),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a handshake failed");
+                    None
+                }
+                Err(_out_of_time) => None,
+            },
+            () = activity.evicted() => {
+                if activity.confirm_eviction() {
+                    return None;
+                }
+            }
+            () = shutdown.cancelled() => return None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where a receiver listens, and what its answers wait for.
 
 use crate::connections::browsers::Cors;
+use crate::connections::tls;
 use crate::pipeline::Ack;
 use crate::sizes;
 use serde::{Deserialize, Serialize};
@@ -14,11 +15,13 @@ pub struct GrpcConfig {
     pub listen: SocketAddr,
     /// What an answer waits for: `durable`, `stored` or `memory`.
     pub ack: Ack,
+    /// Certificates; absent: without TLS.
+    pub tls: Option<tls::Config>,
 }
 
 impl Default for GrpcConfig {
     fn default() -> Self {
-        Self { listen: loopback(4317), ack: Ack::default() }
+        Self { listen: loopback(4317), ack: Ack::default(), tls: None }
     }
 }
 
@@ -34,6 +37,8 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// What an answer waits for: `durable`, `stored` or `memory`.
     pub ack: Ack,
+    /// Certificates; absent: without TLS.
+    pub tls: Option<tls::Config>,
     /// Which web pages may send.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub cors: Cors,
@@ -41,6 +46,6 @@ pub struct HttpConfig {
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { listen: loopback(4318), ack: Ack::default(), cors: Cors::default() }
+        Self { listen: loopback(4318), ack: Ack::default(), tls: None, cors: Cors::default() }
     }
 }

@@ -50,7 +50,7 @@ fn token(file: &Path, arguments: &[&str]) -> (bool, String, String) {
     (output.status.success(), text(&output.stdout), text(&output.stderr))
 }
 
-fn create(file: &Path, name: &str, workspaces: &str, scopes: &str) -> String {
+pub(crate) fn create(file: &Path, name: &str, workspaces: &str, scopes: &str) -> String {
     let (is_done, out, said) = token(file, &["create", "--name", name, "--workspace", workspaces, "--scope", scopes]);
     assert!(is_done, "{said}");
     out.trim().to_owned()

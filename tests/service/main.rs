@@ -49,6 +49,7 @@ mod sdk_python;
 mod sdk_rust;
 mod sdk_signals;
 mod superseded;
+mod tls;
 mod tokens;
 mod usage;
 mod views;

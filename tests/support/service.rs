@@ -25,6 +25,8 @@ pub struct Options {
     pub yaml: String,
     /// Further keys of `receivers.http`, such as `cors: {}`.
     pub http: String,
+    /// Further keys of `receivers.otlp_grpc`, such as `tls: {}`.
+    pub grpc: String,
     /// When receivers say OK: `durable`, `stored` or `memory`; without it, as by default.
     pub ack: Option<&'static str>,
     /// `MILLRACE_CLICKHOUSE_URL`; without it the service runs its own engine.
@@ -307,9 +309,10 @@ fn launch(folder: &TempDir, options: &Options, [grpc, http, health, metrics]: [u
     let ready = folder.path().join("ready.json");
     let ack = options.ack.map_or(String::new(), |ack| format!(", ack: {ack}"));
     let of_http = if options.http.is_empty() { String::new() } else { format!(", {}", options.http) };
+    let of_grpc = if options.grpc.is_empty() { String::new() } else { format!(", {}", options.grpc) };
     let yaml = format!(
         "data_dir: {}\n\
-         receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:{grpc}{ack} }}\n  http: {{ listen: 127.0.0.1:{http}{ack}{of_http} }}\n\
+         receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:{grpc}{ack}{of_grpc} }}\n  http: {{ listen: 127.0.0.1:{http}{ack}{of_http} }}\n\
          admin:\n  health: {{ listen: 127.0.0.1:{health} }}\n  metrics: {{ listen: 127.0.0.1:{metrics} }}\n\
          embedded: {{ listen: 127.0.0.1:0 }}\n{}\n{}\n",
         data_dir(folder, options).display(),

@@ -68,7 +68,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
             tables.flat_map(|table| records(layout, table)).collect()
         },
     },
-    Migration { version: 15, what: "annotations, evaluator results and experiments", parts: |layout, _| scores(layout) },
+    Migration {
+        version: 15,
+        what: "annotations, evaluator results and experiments",
+        parts: |layout, _| scores(layout),
+    },
 ];
 
 /// The version that this program knows.
