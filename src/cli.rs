@@ -4,16 +4,19 @@ use crate::app;
 use crate::bounds::REQUEST_BYTES_MAX;
 use crate::clickhouse::deletion::{Deletion, Subject};
 use crate::clickhouse::schema;
-use crate::config::{Config, Level, environment};
+use crate::config::{Config, environment};
 use crate::dead_letter;
 use crate::deletion;
 use crate::embedded::{EXIT_PERMANENT, NeverStarted, ServeError};
 use crate::ids::TraceId;
+use crate::log;
 use crate::numbers::to_u64;
 use crate::prices;
 use crate::redact;
 use crate::rollup;
+use crate::secret::Secret;
 use crate::sizes::ByteSize;
+use crate::status;
 use crate::time::UnixNanos;
 use crate::token;
 use crate::workspace::Workspace;
@@ -25,11 +28,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::prelude::*;
 
 /// How long blocking threads may take to end after everything else has ended.
 const THREADS_END_WITHIN: Duration = Duration::from_secs(1);
+
+/// Where `millrace status` finds a token with the scope `read` of all workspaces, if that Millrace wants one.
+const TOKEN_VARIABLE: &str = "MILLRACE_TOKEN";
 
 /// Makes LLM applications queryable in ClickHouse: OTLP and captured chat-completions in, one table of traces out.
 #[derive(Debug, Parser)]
@@ -58,6 +62,15 @@ enum Command {
         /// Print the resulting configuration, defaults included
         #[arg(long)]
         print: bool,
+    },
+    /// Say how a running Millrace does: what comes in, what waits, what fails, the disk, the lag. `MILLRACE_TOKEN` is for one with tokens
+    Status {
+        /// YAML file of that Millrace: it says where its health and metrics are
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print what it answered as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print the DDL of the tables, check them, or create them
     Schema {
@@ -236,7 +249,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Serve { config, ready_file } => {
             let path = config;
             let config = load(path.clone())?;
-            start_log(config.log.level);
+            log::start(&config.log);
             let runtime = runtime()?;
             let served = runtime.block_on(app::serve(config, path, ready_file));
             // a thread that waits for a disk that never answers does not keep the process
@@ -253,6 +266,11 @@ fn run(command: Command) -> anyhow::Result<()> {
                 show("The configuration is valid.\n");
             }
             Ok(())
+        }
+        Command::Status { config, json } => {
+            let config = load(config)?;
+            let token = environment().remove(TOKEN_VARIABLE).map(Secret::from);
+            runtime()?.block_on(status::run(&config.admin, token.as_ref(), json, &mut std::io::stdout()))
         }
         Command::Schema { config, action } => {
             let config = load(config)?;
@@ -271,12 +289,12 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Delete { config, workspace, whose, before, dry_run } => {
             let deletion = Deletion { workspace: workspace_of(&workspace)?, subject: whose.subject()?, before };
             let config = load(config)?;
-            start_log(config.log.level);
+            log::start(&config.log);
             runtime()?.block_on(async { deletion::run(&config, &deletion, !dry_run, &mut std::io::stdout()).await })
         }
         Command::Rollup { config, action } => {
             let config = load(config)?;
-            start_log(config.log.level);
+            log::start(&config.log);
             // a client of several nodes looks at them, so it is made where tasks can be
             runtime()?
                 .block_on(async { rollup::run(&config, &action, &app::client(&config), &mut std::io::stdout()).await })
@@ -302,7 +320,7 @@ fn serve_clickhouse(alone: Alone) -> anyhow::Result<()> {
     embedded.queries_max = alone.queries_max.map_or(embedded.queries_max, NonZeroUsize::get);
     config.check_limits()?;
     let data_dir = alone.data_dir.unwrap_or_else(|| app::clickhouse_dir(&config));
-    start_log(config.log.level);
+    log::start(&config.log);
     let Alone { own_stdin, password_stdin, .. } = alone;
     let parent = alone.parent_watch.then_some(app::Parent { own_stdin, password_stdin });
     runtime()?.block_on(app::serve_clickhouse(&config, data_dir, alone.engine_settings, parent))
@@ -351,7 +369,7 @@ fn show_nodes(lacking: &schema::Lacking) {
 }
 
 async fn apply_schema(mut config: Config) -> anyhow::Result<()> {
-    start_log(config.log.level);
+    log::start(&config.log);
     config.schema.manage = true;
     let (schema, client) = (app::schema(&config), app::client(&config));
     schema.prepare(&client).await.context("failed to change the schema")?;
@@ -376,21 +394,4 @@ fn load(file: Option<PathBuf>) -> anyhow::Result<Config> {
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start the runtime")
-}
-
-fn start_log(level: Level) {
-    let level = match level {
-        Level::Error => tracing::Level::ERROR,
-        Level::Warn => tracing::Level::WARN,
-        Level::Info => tracing::Level::INFO,
-        Level::Debug => tracing::Level::DEBUG,
-        Level::Trace => tracing::Level::TRACE,
-    };
-    // the client of ClickHouse logs statements and answers, which may quote what senders sent
-    let targets = Targets::new().with_default(level).with_target("clickhouse", tracing::Level::WARN.min(level));
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(false);
-    tracing_subscriber::registry().with(lines.with_filter(targets)).init();
 }

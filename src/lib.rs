@@ -4,7 +4,7 @@
 //! lines below (`tests/tidy/layers.rs` reads this map and checks it; ARCHITECTURE.md says what each module is for):
 //!
 //! ```text
-//! wiring      main  cli  dead_letter  deletion  redact  prices  rollup  token  app  config
+//! wiring      main  cli  log  status  dead_letter  deletion  redact  prices  rollup  token  app  config
 //! edges       receivers  query  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections  access
 //! codecs      otlp  conventions  chat  redaction  columns  genai  json
@@ -62,7 +62,9 @@ pub mod cli;
 pub mod config;
 pub mod dead_letter;
 pub mod deletion;
+pub mod log;
 pub mod prices;
 pub mod redact;
 pub mod rollup;
+pub mod status;
 pub mod token;

@@ -15,6 +15,7 @@ pub use error::IngestError;
 
 use crate::columns::{RowGroup, Rows, SpareGroups};
 use crate::numbers::to_i64;
+use crate::telemetry::latency::Timer;
 use crate::telemetry::{Metrics, Receiver};
 use crate::workspace::Workspace;
 use serde::{Deserialize, Serialize};
@@ -127,6 +128,8 @@ pub struct PendingAck {
     ack: Ack,
     /// The same for all acknowledgements of one request, so that their waits do not add up.
     until: Instant,
+    /// `None` without rows.
+    timer: Option<Timer>,
 }
 
 /// Proof that rows are stored as far as was asked. Only with it may a receiver answer OK.
@@ -201,7 +204,10 @@ impl Pipeline {
         metrics.take(count);
         let entry = Entry { rows, reservation, origin, answer };
         match self.entries.try_send(entry) {
-            Ok(()) => Ok(PendingAck { answer: awaited, ack, until: Instant::now() + ACKED_WITHIN }),
+            Ok(()) => {
+                let timer = Some(self.budget.timer(ack));
+                Ok(PendingAck { answer: awaited, ack, until: Instant::now() + ACKED_WITHIN, timer })
+            }
             Err(refused) => {
                 metrics.untake(count);
                 Err(match refused {
@@ -306,7 +312,7 @@ impl AckSender {
 impl PendingAck {
     /// The acknowledgement of no rows: there is nothing to lose.
     pub fn of_nothing() -> Self {
-        Self { answer: None, ack: Ack::Memory, until: Instant::now() }
+        Self { answer: None, ack: Ack::Memory, until: Instant::now(), timer: None }
     }
 
     /// Waits until the rows are stored as far as was asked. Safe to cancel: the rows are stored all the same.
@@ -314,18 +320,22 @@ impl PendingAck {
     /// # Errors
     /// If that failed, or did not happen in time.
     pub async fn acked(self) -> Result<Receipt, IngestError> {
-        let Some(answer) = self.answer else { return Ok(Receipt(())) };
-        match tokio::time::timeout_at(self.until, answer).await {
-            Ok(Ok(kept)) => kept.map(Receipt),
-            // the committer has ended without an answer
-            Ok(Err(_)) => Err(IngestError::JournalFailed),
-            Err(_) => match self.ack {
-                // no more was asked for than that they are in memory
-                Ack::Memory => Ok(Receipt(())),
-                Ack::Durable => Err(IngestError::NotDurableYet),
-                Ack::Stored => Err(IngestError::NotStoredYet),
-            },
+        let Self { answer, ack, until, timer } = self;
+        if let Some(answer) = answer {
+            match tokio::time::timeout_at(until, answer).await {
+                Ok(Ok(kept)) => kept?,
+                // the committer has ended without an answer
+                Ok(Err(_)) => return Err(IngestError::JournalFailed),
+                Err(_) => match ack {
+                    // no more was asked for than that they are in memory
+                    Ack::Memory => {}
+                    Ack::Durable => return Err(IngestError::NotDurableYet),
+                    Ack::Stored => return Err(IngestError::NotStoredYet),
+                },
+            }
         }
+        timer.into_iter().for_each(Timer::done);
+        Ok(Receipt(()))
     }
 }
 
@@ -411,6 +421,16 @@ impl Drop for Reservation {
 }
 
 impl Budget {
+    /// Begins the time of an acknowledgement.
+    fn timer(&self, ack: Ack) -> Timer {
+        let latency = &self.metrics.latency;
+        Timer::start(match ack {
+            Ack::Memory => &latency.acknowledged_memory,
+            Ack::Durable => &latency.acknowledged_durable,
+            Ack::Stored => &latency.acknowledged_stored,
+        })
+    }
+
     fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }

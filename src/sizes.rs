@@ -25,6 +25,16 @@ impl ByteSize {
         Self(count << 20)
     }
 
+    /// For people: `1.5 GiB`.
+    #[must_use]
+    pub fn rounded(self) -> String {
+        let unit = UNITS.iter().take(3).find(|(_, factor)| self.0 >= *factor);
+        unit.map_or_else(
+            || format!("{} B", self.0),
+            |(unit, factor)| format!("{}.{} {unit}", self.0 / factor, self.0 % factor * 10 / factor),
+        )
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
@@ -83,6 +93,15 @@ mod tests {
         }
         for text in ["", "MiB", "-1", "1.5GiB", "1 parsec", "99999999999GiB"] {
             assert_eq!(ByteSize::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_rounded_for_people() {
+        for (bytes, text) in
+            [(0, "0 B"), (1_023, "1023 B"), (1_536, "1.5 KiB"), (1 << 30, "1.0 GiB"), (5 << 29, "2.5 GiB")]
+        {
+            assert_eq!(ByteSize(bytes).rounded(), text);
         }
     }
 

@@ -12,15 +12,25 @@
 
 mod access;
 mod families;
+pub mod latency;
+pub mod openmetrics;
+mod process;
 mod signals;
 
 pub use access::AccessMetrics;
+pub use families::Described;
+pub use latency::Latency;
+pub use process::{ProcessMetrics, note_panic};
 pub use signals::{RowKind, Signal, SignalMetrics};
 
 use crate::numbers::to_u64;
-use families::{registered_counter, registered_counters, registered_gauge, registered_gauges, with_old_names};
-use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use families::{
+    Families, registered_counter, registered_counters, registered_gauge, registered_gauges, with_old_names,
+};
+use prometheus::proto::MetricFamily;
+use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Which receiver a span came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +59,7 @@ impl Receiver {
 /// The metrics; clone it freely, all clones count together.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    registry: Registry,
+    registry: Families,
     spans: SignalMetrics,
     log_records: SignalMetrics,
     metric_points: SignalMetrics,
@@ -65,6 +75,10 @@ pub struct Metrics {
     showing: Arc<Mutex<()>>,
     /// Requests refused for who sent them.
     pub access: AccessMetrics,
+    /// How long things take.
+    pub latency: Latency,
+    /// What this process takes of the machine.
+    pub process: ProcessMetrics,
     /// The journal.
     pub journal: JournalMetrics,
     /// Span ids held to recognise repeats.
@@ -102,7 +116,7 @@ impl Metrics {
     /// # Errors
     /// If two metrics have one name, which a test rules out.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
+        let registry = Families::default();
         let counter = |name: &str, help: &str| registered_counter(&registry, name, help);
         let gauge = |name: &str, help: &str| registered_gauge(&registry, name, help);
         Ok(Self {
@@ -138,6 +152,8 @@ impl Metrics {
             )?,
             showing: Arc::default(),
             access: AccessMetrics::registered(&registry)?,
+            latency: Latency::registered(&registry)?,
+            process: ProcessMetrics::registered(&registry)?,
             journal: JournalMetrics::registered(&registry)?,
             dedup_spans: gauge("millrace_dedup_spans", "Span ids held to recognise repeats.")?,
             queue_bytes: gauge("otelcol_exporter_queue_size", "Bytes held by spans and requests under way.")?,
@@ -191,9 +207,10 @@ impl Metrics {
     }
 
     /// Counts an insert that ClickHouse confirmed.
-    pub fn inserted(&self, bytes: usize) {
+    pub fn inserted(&self, bytes: usize, took: Duration) {
         self.inserts.inc();
         self.insert_bytes.inc_by(to_u64(bytes));
+        latency::observe(&self.latency.insert, took);
     }
 
     /// Sets whether an endpoint of ClickHouse answers. Their number is bounded by the configuration.
@@ -218,18 +235,35 @@ impl Metrics {
         RowKind::ALL.iter().map(|kind| self.of(*kind).pending()).sum()
     }
 
-    /// All metrics in the Prometheus text format, version 0.0.4: the `prometheus` crate does not write OpenMetrics.
+    /// All metrics in the Prometheus text format, version 0.0.4.
     ///
     /// # Errors
     /// If a metric cannot be written as text.
     pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut out = Vec::new();
+        TextEncoder::new().encode(&with_old_names(self.gather()), &mut out)?;
+        Ok(out)
+    }
+
+    /// All metrics as OpenMetrics 1.0, which the `prometheus` crate does not write.
+    #[must_use]
+    pub fn openmetrics(&self) -> String {
+        openmetrics::page(&self.gather())
+    }
+
+    /// Every metric there is, by name, whether it has a value yet or not.
+    #[must_use]
+    pub fn described(&self) -> Vec<Described> {
+        self.registry.described()
+    }
+
+    fn gather(&self) -> Vec<MetricFamily> {
+        self.process.look();
         // held until all are read: the law holds in what is shown
         let ledgers = RowKind::ALL.map(|kind| self.of(kind).show());
-        let families = with_old_names(self.registry.gather());
+        let families = self.registry.gather();
         drop(ledgers);
-        TextEncoder::new().encode(&families, &mut out)?;
-        Ok(out)
+        families
     }
 }
 
@@ -248,6 +282,10 @@ pub struct JournalMetrics {
     pub bytes: IntGauge,
     /// Age of the oldest span that ClickHouse does not have yet.
     pub oldest_seconds: IntGauge,
+    /// Bytes that may wait on disk.
+    pub capacity_bytes: IntGauge,
+    /// Bytes that are free on its file system.
+    pub disk_free_bytes: IntGauge,
     set_aside: IntCounterVec,
     rows_lost: IntCounter,
     uncounted: IntCounter,
@@ -261,7 +299,7 @@ impl JournalMetrics {
         self.uncounted.inc_by(u64::from(!is_exact));
     }
 
-    fn registered(registry: &Registry) -> Result<Self, prometheus::Error> {
+    fn registered(registry: &Families) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str| registered_counter(registry, name, help);
         let gauge = |name: &str, help: &str| registered_gauge(registry, name, help);
         Ok(Self {
@@ -273,6 +311,14 @@ impl JournalMetrics {
             oldest_seconds: gauge(
                 "millrace_journal_oldest_seconds",
                 "Age of the oldest span that ClickHouse does not have yet, 0 without one.",
+            )?,
+            capacity_bytes: gauge(
+                "millrace_journal_capacity_bytes",
+                "Bytes that may wait on disk (journal.max_bytes); at that, senders are told to try again.",
+            )?,
+            disk_free_bytes: gauge(
+                "millrace_journal_disk_free_bytes",
+                "Bytes that are free on the file system of the journal.",
             )?,
             set_aside: registered_counters(
                 registry,
@@ -312,7 +358,7 @@ pub struct RollupMetrics {
 }
 
 impl RollupMetrics {
-    fn registered(registry: &Registry) -> Result<Self, prometheus::Error> {
+    fn registered(registry: &Families) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str| registered_counter(registry, name, help);
         let gauge = |name: &str, help: &str| registered_gauge(registry, name, help);
         Ok(Self {
@@ -352,7 +398,7 @@ pub struct JoinMetrics {
 }
 
 impl JoinMetrics {
-    fn registered(registry: &Registry) -> Result<Self, prometheus::Error> {
+    fn registered(registry: &Families) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str| registered_counter(registry, name, help);
         let gauge = |name: &str, help: &str| registered_gauge(registry, name, help);
         Ok(Self {
@@ -390,6 +436,24 @@ mod tests {
         metrics.of(Signal::Logs).take(2);
         metrics.journal.set_aside("damaged", 7, false);
         metrics
+    }
+
+    /// `MILLRACE_RENEW=1` writes the table anew.
+    #[test]
+    fn the_page_of_metrics_has_every_metric() {
+        let row = |Described { name, kind, labels, help }: &Described| {
+            format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "))
+        };
+        let rows: String = Metrics::new().unwrap().described().iter().map(row).collect();
+        let table = format!("| metric | type | labels | |\n| --- | --- | --- | --- |\n{rows}");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (before, there) = page.split_once("## Every metric\n\n").unwrap();
+        if std::env::var_os("MILLRACE_RENEW").is_some() {
+            std::fs::write(path, format!("{before}## Every metric\n\n{table}")).unwrap();
+            return;
+        }
+        assert!(there == table, "docs/metrics.md: MILLRACE_RENEW=1 writes it; it should have\n{table}");
     }
 
     #[test]

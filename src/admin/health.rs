@@ -1,4 +1,5 @@
-//! The health page. It answers 200 only if a span sent now would be accepted; its body describes the state in either case.
+//! The pages of health. Those of the whole service and of readiness answer 200 only if a span sent now would be accepted; each says
+//! why in either case.
 
 use super::Admin;
 use crate::clickhouse::{ClusterTrouble, Condition, EndpointView, View};
@@ -25,6 +26,47 @@ pub(super) struct Health {
     /// Why spans are refused; absent while they are accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+}
+
+/// The body of the page for a probe of liveness.
+#[derive(Debug, Serialize)]
+pub(super) struct Live {
+    status: &'static str,
+    version: &'static str,
+    uptime_seconds: u64,
+}
+
+impl Live {
+    pub(super) fn of(admin: &Admin) -> Self {
+        let uptime_seconds = admin.clock.now().nanos_since(admin.started) / 1_000_000_000;
+        let status = if admin.shutdown.is_cancelled() { "stopping" } else { "live" };
+        Self { status, version: env!("CARGO_PKG_VERSION"), uptime_seconds }
+    }
+}
+
+/// The body of the page for a probe of readiness.
+#[derive(Debug, Serialize)]
+pub(super) struct Ready {
+    status: &'static str,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+impl Ready {
+    pub(super) fn of(admin: &Admin) -> Self {
+        let why = refusing(admin).map(|why| why.to_string());
+        Self { status: if why.is_none() { "ready" } else { "not ready" }, why }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.why.is_none()
+    }
+}
+
+/// Why spans are refused, if they are.
+fn refusing(admin: &Admin) -> Option<IngestError> {
+    if admin.shutdown.is_cancelled() { Some(IngestError::Stopping) } else { admin.pipeline.check().err() }
 }
 
 #[derive(Debug, Serialize)]
@@ -120,8 +162,7 @@ enum SpansLost {
 
 impl Health {
     pub(super) fn of(admin: &Admin) -> Self {
-        let is_stopping = admin.shutdown.is_cancelled();
-        let refusing = if is_stopping { Some(IngestError::Stopping) } else { admin.pipeline.check().err() };
+        let refusing = refusing(admin);
         let backlog = admin.backlog.view();
         Self {
             status: if refusing.is_none() { "accepting" } else { "refusing" },

@@ -16,14 +16,14 @@ use crate::numbers::{saturating_i64, to_u64};
 use crate::pipeline::CapacityProbe;
 use crate::reconciler::counting::Counting;
 use crate::sizes;
-use crate::telemetry::Metrics;
-use crate::time::Clock;
+use crate::telemetry::{Metrics, openmetrics};
+use crate::time::{Clock, UnixNanos};
 use crate::traces::Traces;
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use health::Health;
+use health::{Health, Live, Ready};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::net::SocketAddr;
@@ -36,10 +36,10 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// `GET /` reports whether spans are accepted.
+    /// `GET /` reports whether spans are accepted, and how everything does; `/live` and `/ready` are for probes.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub health: PageConfig<13133>,
-    /// `GET /metrics` in Prometheus text.
+    /// `GET /metrics` in Prometheus text or OpenMetrics.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub metrics: PageConfig<8888>,
 }
@@ -90,6 +90,8 @@ pub struct Admin {
     pub prices: Option<Arc<Prices>>,
     /// What time it is.
     pub clock: Clock,
+    /// When the service started.
+    pub started: UnixNanos,
     /// Cancelled when the service stops.
     pub shutdown: CancellationToken,
 }
@@ -97,7 +99,12 @@ pub struct Admin {
 /// The routes of health: a probe has no token, and it learns nothing of anybody.
 #[must_use]
 pub fn health_routes(gate: Gate, admin: Admin) -> Routes {
-    Routes::new(&guard(gate)).get("/", Needs::Nothing, health).get("/health", Needs::Nothing, health).with_state(admin)
+    Routes::new(&guard(gate))
+        .get("/", Needs::Nothing, health)
+        .get("/health", Needs::Nothing, health)
+        .get("/live", Needs::Nothing, live)
+        .get("/ready", Needs::Nothing, ready)
+        .with_state(admin)
 }
 
 /// The routes of metrics, which tell of all workspaces.
@@ -131,16 +138,22 @@ async fn health(State(admin): State<Admin>) -> Response {
     (status, Json(health)).into_response()
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
-    admin.metrics.journal.oldest_seconds.set(saturating_i64(admin.oldest_seconds().into()));
-    admin.metrics.traces_known.set(saturating_i64(to_u64(admin.traces.len()).into()));
-    if admin.endpoints.count() > 1 {
-        for endpoint in admin.endpoints.view() {
-            admin.metrics.endpoint_up(&endpoint.url, endpoint.condition == Condition::Up);
-        }
-    }
-    if let Some(prices) = &admin.prices {
-        admin.metrics.show_unpriced(&prices.unpriced());
+/// Whether the process does anything at all: whoever gets no answer may restart it.
+async fn live(State(admin): State<Admin>) -> Response {
+    Json(Live::of(&admin)).into_response()
+}
+
+/// Whether to send it anything: spans sent now are accepted.
+async fn ready(State(admin): State<Admin>) -> Response {
+    let ready = Ready::of(&admin);
+    let status = if ready.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(ready)).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    admin.look();
+    if wants_openmetrics(&headers) {
+        return ([(header::CONTENT_TYPE, openmetrics::CONTENT_TYPE)], admin.metrics.openmetrics()).into_response();
     }
     match admin.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
@@ -148,7 +161,27 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     }
 }
 
+/// Prometheus names every text that it reads, this one first if it reads it.
+fn wants_openmetrics(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    named.flat_map(|value| value.split(',')).any(|kind| kind.trim_start().starts_with("application/openmetrics-text"))
+}
+
 impl Admin {
+    /// Brings the metrics up to date that nobody sets when they change.
+    fn look(&self) {
+        self.metrics.journal.oldest_seconds.set(saturating_i64(self.oldest_seconds().into()));
+        self.metrics.traces_known.set(saturating_i64(to_u64(self.traces.len()).into()));
+        if self.endpoints.count() > 1 {
+            for endpoint in self.endpoints.view() {
+                self.metrics.endpoint_up(&endpoint.url, endpoint.condition == Condition::Up);
+            }
+        }
+        if let Some(prices) = &self.prices {
+            self.metrics.show_unpriced(&prices.unpriced());
+        }
+    }
+
     /// Age of the oldest span that ClickHouse does not have.
     fn oldest_seconds(&self) -> u64 {
         let now = self.clock.now();

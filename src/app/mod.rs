@@ -51,9 +51,10 @@ use reload::Reload;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use stop::{Running, Served, Serving, StopTimeouts, Tasks, Tokens};
+use stop::{Running, Served, Serving, StopTimeouts, Tasks, Tokens, in_background};
 use store::Store;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use warm::{LEARNED_BATCHES_MAX, WarmUp};
 
 /// A start that takes longer to read its journal answers senders meanwhile; before that they wait, as they did for the process.
@@ -106,7 +107,7 @@ impl App {
         let tokens = Tokens::default();
         let (pipeline, queue) = pipeline::channel(config.memory.pipeline_bytes(), &metrics);
         let (opening, is_new) = journal::open(config, &metrics)?;
-        let store = Store::new(config)?;
+        let store = Store::new(config, &metrics)?;
         let (learn, learned) = mpsc::channel(LEARNED_BATCHES_MAX);
         let prices = config.prices.load()?.map(Arc::new);
         let redaction = Redaction::new(&config.redaction).map(Arc::new).map_err(anyhow::Error::msg)?;
@@ -123,7 +124,9 @@ impl App {
             counting: Counting::default(),
             days: Arc::new(Budget::new(&config.receivers.timestamps, Instant::now())),
             stopping: tokens.receivers.clone(),
+            started: Clock::System.now(),
         };
+        metrics.process.started(shared.started.nanos() / 1_000_000_000);
         let backlog = opening.backlog().clone();
         let joiner = shared.joiner();
         Ok(Self {
@@ -182,19 +185,23 @@ impl App {
         let (journal, dedup) = recovered.context("reading the journal failed")??;
         let committer = committer(journal, dedup);
         self.admission.set(None);
-        let draining = tokens.drain.clone();
+        let (draining, panicked) = (tokens.drain.clone(), CancellationToken::new());
         let tasks = Tasks {
             committing: tokio::task::spawn_blocking(move || committer.run(draining)),
             exporting: tokio::spawn(exporter.run(tokens.drain.clone())),
-            joining: tokio::spawn(joiner.run(tokens.receivers.clone())),
-            superseding: tokio::spawn(superseder.run(tokens.receivers.clone())),
-            counting: tokio::spawn(counter.run(tokens.receivers.clone())),
-            summing: tokio::spawn(summer.run(tokens.receivers.clone())),
+            joining: in_background("joiner", joiner.run(tokens.receivers.clone()), &panicked),
+            superseding: in_background(
+                "remover of superseded reports",
+                superseder.run(tokens.receivers.clone()),
+                &panicked,
+            ),
+            counting: in_background("counting", counter.run(tokens.receivers.clone()), &panicked),
+            summing: in_background("summing of days", summer.run(tokens.receivers.clone()), &panicked),
             serving,
         };
         let warmed = tokio::spawn(self.warm_up.run());
         tokio::spawn(ready::announce(addresses, warmed, ready_file));
-        Ok(Running { tasks, engine, watching, triggers: tokens.guarded(), timeouts: self.timeouts })
+        Ok(Running { tasks, engine, watching, triggers: tokens.guarded(), timeouts: self.timeouts, panicked })
     }
 }
 

@@ -31,7 +31,7 @@ use crate::reconciler::sums::{QUIET, Summer};
 use crate::reconciler::superseded::Superseder;
 use crate::redaction::Redaction;
 use crate::telemetry::{Metrics, Receiver};
-use crate::time::Clock;
+use crate::time::{Clock, UnixNanos};
 use crate::timestamps::Budget;
 use crate::traces::Traces;
 use std::sync::Arc;
@@ -56,6 +56,7 @@ pub(super) struct Shared<'c> {
     pub(super) prices: Option<Arc<Prices>>,
     pub(super) redaction: Arc<Redaction>,
     pub(super) stopping: CancellationToken,
+    pub(super) started: UnixNanos,
 }
 
 /// The receivers, one for each protocol and listener.
@@ -239,6 +240,7 @@ impl Shared<'_> {
             traces: self.traces.clone(),
             prices: self.prices.clone(),
             clock: Clock::System,
+            started: self.started,
             shutdown: self.stopping.clone(),
         }
     }

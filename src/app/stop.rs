@@ -12,10 +12,15 @@ use crate::receivers::otlp::receiver::OtlpReceiver;
 use crate::receivers::{otlp, server};
 use crate::shutdown::{self, NotEnded};
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// How long a page of an operator may take to end.
+const ADMIN_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long the steps of a stop may take.
 #[derive(Debug, Clone, Copy)]
@@ -28,12 +33,31 @@ pub(super) struct StopTimeouts {
     export: Duration,
     /// Anything else, which ends by itself much sooner.
     other: Duration,
+    /// All steps before the end of the engine together.
+    all: Duration,
 }
 
 impl StopTimeouts {
     pub(super) fn new(drain_timeout: Duration) -> Self {
         let other = Duration::from_secs(10);
-        Self { in_flight: other, commit: Duration::from_secs(30), export: drain_timeout.saturating_add(other), other }
+        let all = drain_timeout.saturating_add(Duration::from_secs(15));
+        Self {
+            in_flight: other,
+            commit: Duration::from_secs(30),
+            export: drain_timeout.saturating_add(other),
+            other,
+            all,
+        }
+    }
+}
+
+/// The time that is left for all steps of a stop.
+struct Deadline(Instant);
+
+impl Deadline {
+    /// How long a step may take that has `within` by itself.
+    fn within(&self, within: Duration) -> Duration {
+        within.min(self.0.saturating_duration_since(Instant::now()))
     }
 }
 
@@ -77,6 +101,8 @@ pub(super) struct Running {
     pub(super) watching: JoinHandle<()>,
     pub(super) triggers: Triggers,
     pub(super) timeouts: StopTimeouts,
+    /// Cancelled when a part in the background panicked.
+    pub(super) panicked: CancellationToken,
 }
 
 /// The parts that run until the stop.
@@ -142,6 +168,22 @@ impl Serving {
     }
 }
 
+/// Runs a part in the background. If it panics, the whole service is to stop: nobody would do its work any more.
+pub(super) fn in_background(
+    what: &'static str,
+    part: impl Future<Output = ()> + Send + 'static,
+    panicked: &CancellationToken,
+) -> JoinHandle<()> {
+    let panicked = panicked.clone();
+    tokio::spawn(async move {
+        // whatever it left half done ends with the process
+        if AssertUnwindSafe(part).catch_unwind().await.is_err() {
+            tracing::error!(what, "a part panicked; stopping");
+            panicked.cancel();
+        }
+    })
+}
+
 impl Tasks {
     /// Waits until a part ends that should not; a failed journal is the one expected end.
     async fn failed(&mut self) -> anyhow::Result<JournalFailed> {
@@ -167,9 +209,14 @@ impl Running {
             signal = signalled() => { signal?; None }
             ended = self.engine.ended() => return ended,
             failed = self.tasks.failed() => Some(failed?),
+            () = self.panicked.cancelled() => None,
         };
         self.watching.abort();
-        self.stop(journal_failed).await
+        let panicked = self.panicked.clone();
+        self.stop(journal_failed).await?;
+        // whoever supervises the process starts it again, with all of its parts
+        anyhow::ensure!(!panicked.is_cancelled(), "a part failed (see the log), so the service stopped");
+        Ok(())
     }
 
     /// Stops the parts in order. Each step has its time, so that a disk or a client that never answers does not keep the
@@ -182,7 +229,8 @@ impl Running {
         }
         drop(triggers.receivers);
         tokio::spawn(exit_on_a_second_signal());
-        let within = timeouts.in_flight;
+        let deadline = Deadline(Instant::now() + timeouts.all);
+        let within = deadline.within(timeouts.in_flight);
         let (grpc, http) = tokio::join!(
             in_flight("gRPC listener", tasks.serving.grpc, within),
             in_flight("HTTP listener", tasks.serving.http, within)
@@ -192,18 +240,23 @@ impl Running {
             return Err(failed.into());
         }
         drop(triggers.drain);
-        let committed = shutdown::ended("committer", tasks.committing, timeouts.commit).await;
+        let committed = shutdown::ended("committer", tasks.committing, deadline.within(timeouts.commit)).await;
         if let Err(NotEnded::InTime { .. }) = committed {
             tracing::error!("the disk of the journal does not answer; spans acknowledged from memory may be lost");
         }
-        let exported = shutdown::ended("exporter", tasks.exporting, timeouts.export).await;
-        let joined = shutdown::ended("joiner", tasks.joining, timeouts.other).await;
-        let superseded = shutdown::ended("remover of superseded reports", tasks.superseding, timeouts.other).await;
-        let counted = shutdown::ended("counting", tasks.counting, timeouts.other).await;
-        let summed = shutdown::ended("summing of days", tasks.summing, timeouts.other).await;
+        let exported = shutdown::ended("exporter", tasks.exporting, deadline.within(timeouts.export)).await;
+        // these were told to end with the receivers
+        let within = deadline.within(timeouts.other);
+        let (joined, superseded, counted, summed) = tokio::join!(
+            shutdown::ended("joiner", tasks.joining, within),
+            shutdown::ended("remover of superseded reports", tasks.superseding, within),
+            shutdown::ended("counting", tasks.counting, within),
+            shutdown::ended("summing of days", tasks.summing, within),
+        );
         drop(triggers.engine);
         let engine = tokio::time::timeout(timeouts.other, engine.stopped()).await;
         drop(triggers.admin);
+        let within = timeouts.in_flight.min(ADMIN_WITHIN);
         let _ended = tokio::join!(
             in_flight("health listener", tasks.serving.health, within),
             in_flight("metrics listener", tasks.serving.metrics, within)
@@ -274,6 +327,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_part_that_panics_is_told_and_one_that_ends_is_not() {
+        let panicked = CancellationToken::new();
+        in_background("ends", async {}, &panicked).await.unwrap();
+        assert!(!panicked.is_cancelled());
+        in_background("panics", async { panic!("on purpose") }, &panicked).await.unwrap();
+        assert!(panicked.is_cancelled());
+    }
+
+    #[tokio::test]
     async fn a_stop_ends_although_no_part_does() {
         let tokens = Tokens::default();
         let cancelled = [&tokens.receivers, &tokens.drain, &tokens.engine, &tokens.admin].map(Clone::clone);
@@ -296,10 +358,17 @@ mod tests {
             engine: Engine(Some(tokio::spawn(std::future::pending()))),
             watching: tokio::spawn(std::future::pending()),
             triggers: tokens.guarded(),
-            timeouts: StopTimeouts { in_flight: moment, commit: moment, export: moment, other: moment },
+            timeouts: StopTimeouts {
+                in_flight: moment,
+                commit: moment,
+                export: moment,
+                other: moment,
+                all: 2 * moment,
+            },
+            panicked: CancellationToken::new(),
         };
         let stopped = running.stop(None).await;
-        assert!(format!("{:#}", stopped.unwrap_err()).contains("the committer did not end within 5ms"));
+        assert!(format!("{:#}", stopped.unwrap_err()).contains("the committer did not end within"));
         for token in &cancelled {
             token.cancelled().await;
         }

@@ -65,15 +65,18 @@ struct Embedded {
 impl Store {
     /// # Errors
     /// If the port of the embedded engine is taken.
-    pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &Config, metrics: &Metrics) -> anyhow::Result<Self> {
         if let Some(urls) = &config.clickhouse.url {
-            return Ok(Self { client: Client::new(urls, &config.clickhouse), urls: urls.clone(), embedded: None });
+            let client = Client::new(urls, &config.clickhouse).with_latency(metrics.latency.clone());
+            return Ok(Self { client, urls: urls.clone(), embedded: None });
         }
         let listen = settle_port(config.embedded.listen)?;
         let url = format!("http://{listen}");
         let data_dir = clickhouse_dir(config);
         let own_secret = embedded::own_secret();
-        let client = Client::new(&url, &config.clickhouse).with_header(embedded::OWN_HEADER, &own_secret);
+        let client = Client::new(&url, &config.clickhouse)
+            .with_header(embedded::OWN_HEADER, &own_secret)
+            .with_latency(metrics.latency.clone());
         let command = engine_command(config, listen, &data_dir, own_secret)?;
         let (fence, _no_reader_yet) = watch::channel(None);
         Ok(Self { client, urls: Urls::from(&url), embedded: Some(Embedded { data_dir, command, fence }) })

@@ -4,6 +4,8 @@ use super::cluster::{ClusterName, TABLE};
 use super::config::{Config, Database, Urls};
 use super::endpoints::{Endpoints, InUse, Repeat};
 use super::errors::Failure;
+use crate::telemetry::Latency;
+use crate::telemetry::latency::Timer;
 use ::clickhouse::query::Query;
 use ::clickhouse::{RowOwned, RowRead};
 use std::fmt;
@@ -29,6 +31,8 @@ pub struct Client {
     preferred: Option<usize>,
     database: Database,
     cluster: Option<ClusterName>,
+    /// Where the times of statements are counted, if they are.
+    latency: Option<Latency>,
 }
 
 impl fmt::Debug for Client {
@@ -43,7 +47,14 @@ impl Client {
     pub fn new(urls: impl Into<Urls>, config: &Config) -> Self {
         let urls = urls.into();
         let endpoints = Endpoints::new(urls.iter().map(|url| (url.to_owned(), http(url, config))));
-        Self { endpoints, preferred: None, database: config.database.clone(), cluster: config.cluster.clone() }
+        let (database, cluster) = (config.database.clone(), config.cluster.clone());
+        Self { endpoints, preferred: None, database, cluster, latency: None }
+    }
+
+    /// The same; counts how long statements take.
+    #[must_use]
+    pub fn with_latency(self, latency: Latency) -> Self {
+        Self { latency: Some(latency), ..self }
     }
 
     /// The same, with a header on every request.
@@ -152,7 +163,10 @@ impl Client {
 
     /// The same with settings of its own, and as long as `timeout`.
     pub(super) async fn execute_with(&self, sql: &str, settings: &[Setting], timeout: Duration) -> Result<(), Failure> {
-        self.at_any(Repeat::Unsent, |http| within(timeout, query(http, sql, settings).execute())).await
+        let timer = self.latency.as_ref().map(|latency| Timer::start(&latency.query_change));
+        self.at_any(Repeat::Unsent, |http| within(timeout, query(http, sql, settings).execute())).await?;
+        timer.into_iter().for_each(Timer::done);
+        Ok(())
     }
 
     /// Changes rows of spans. A node of a cluster that is down is not waited for as long as when tables are made: it does what it
@@ -174,7 +188,11 @@ impl Client {
         sql: &str,
         settings: &[Setting],
     ) -> Result<Vec<R>, Failure> {
-        self.at_any(Repeat::Always, |http| within(STATEMENT_TIMEOUT, query(http, sql, settings).fetch_all())).await
+        let timer = self.latency.as_ref().map(|latency| Timer::start(&latency.query_read));
+        let ask = |http| within(STATEMENT_TIMEOUT, query(http, sql, settings).fetch_all());
+        let rows = self.at_any(Repeat::Always, ask).await?;
+        timer.into_iter().for_each(Timer::done);
+        Ok(rows)
     }
 
     /// A question, still to be asked, whose answer is read in parts; and where it is asked, which is to be told what is heard.

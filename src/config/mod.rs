@@ -231,12 +231,24 @@ impl Default for Embedded {
 pub struct Log {
     /// The least severe level that is logged.
     pub level: Level,
+    /// How lines are written.
+    pub format: LogFormat,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: Level::Info }
+        Self { level: Level::Info, format: LogFormat::Text }
     }
+}
+
+/// How lines of the log are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line: `timestamp`, `level`, `message`, and what the line has besides.
+    Json,
 }
 
 /// A level of the log.

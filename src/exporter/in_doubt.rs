@@ -216,9 +216,10 @@ impl Delivery<'_> {
         let (bytes, within) = (frames.len(), confirm_within(self.history));
         let client = &self.exporter.client;
         let target = Target { table: self.table, columns: Some(&columns) };
+        let began = Instant::now();
         let inserted = client.insert_part(frames, target, &token, within, none_under_way).await;
         let failure = inserted.as_ref().err().map(|unconfirmed| &unconfirmed.failure);
-        self.exporter.count(bytes, failure);
+        self.exporter.count(bytes, began.elapsed(), failure);
         match failure {
             None => search.refusals_untaken = 0,
             Some(failure) => note_under_way(self.history, client, failure, within),

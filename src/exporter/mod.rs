@@ -294,18 +294,18 @@ impl Exporter {
         let bytes = frames.bytes();
         let began = Instant::now();
         let inserted = self.client.insert_pieces(Arc::new(frames), target, &token, within).await;
-        self.count(bytes, inserted.as_ref().err());
+        self.count(bytes, began.elapsed(), inserted.as_ref().err());
         if inserted.is_ok() {
             self.backlog.note_insert_took(began.elapsed());
         }
         inserted.inspect_err(|failure| note_under_way(history, &self.client, failure, within))
     }
 
-    fn count(&self, bytes: usize, failure: Option<&Failure>) {
+    fn count(&self, bytes: usize, took: Duration, failure: Option<&Failure>) {
         match failure {
             None => {
                 self.state.taken.fetch_add(1, Ordering::Relaxed);
-                self.metrics.inserted(bytes);
+                self.metrics.inserted(bytes, took);
             }
             Some(_) => self.metrics.insert_failures.inc(),
         }

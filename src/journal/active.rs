@@ -22,6 +22,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Buffers larger than this are freed after the commit that needed them.
 pub(super) const BUFFER_KEPT_BYTES: usize = 16 << 20;
@@ -170,28 +171,31 @@ impl ActiveSegment {
         Self { file, stats: SegmentStats::default() }
     }
 
-    /// Appends a commit and makes it durable where a start finds it, or leaves the file as it was.
+    /// Appends a commit and makes it durable where a start finds it, or leaves the file as it was. Returns how long the fsync took.
     pub(super) fn write(
         &mut self,
         commit: &[u8],
         encoded: Encoded,
         groups: &[&impl Group],
         now: UnixNanos,
-    ) -> Result<(), CommitError> {
+    ) -> Result<Duration, CommitError> {
         debug_assert!(!commit.is_empty(), "what is acknowledged is written");
-        append_durably(&mut self.file, commit)?;
+        let synced_in = append_durably(&mut self.file, commit)?;
         self.stats.add(groups, encoded, now);
-        Ok(())
+        Ok(synced_in)
     }
 }
 
-fn append_durably(file: &mut PreparedFile, commit: &[u8]) -> Result<(), CommitError> {
-    let why = match file.file.append(commit) {
+fn append_durably(file: &mut PreparedFile, commit: &[u8]) -> Result<Duration, CommitError> {
+    let appended = file.file.append(commit);
+    let began = Instant::now();
+    let why = match appended {
         Ok(()) => match file.file.sync() {
             Ok(()) => match file.gone() {
                 None => {
+                    let synced_in = began.elapsed();
                     file.bytes += to_u64(commit.len());
-                    return Ok(());
+                    return Ok(synced_in);
                 }
                 Some(gone) => return Err(take_back(file, gone)),
             },

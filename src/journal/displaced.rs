@@ -22,6 +22,7 @@ impl Journal {
     /// # Errors
     /// Why not.
     pub fn watch(&mut self) -> Result<(), CommitError> {
+        self.show_room();
         self.put_in_place()?;
         self.backlog.look_for_files();
         Ok(self.room()?)

@@ -14,9 +14,9 @@ use super::segment_file::{Descriptors, SegmentFile};
 use super::view::{ActiveTotals, ActiveView};
 use crate::columns::{Group, Table};
 use crate::ids::{ReportKey, SegmentId};
-use crate::numbers::to_u64;
+use crate::numbers::{saturating_i64, to_u64};
 use crate::sizes::ByteSize;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, latency};
 use crate::time::UnixNanos;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -112,6 +112,15 @@ impl Journal {
         }
     }
 
+    /// Shows how much room there is.
+    pub(super) fn show_room(&self) {
+        let metrics = &self.metrics.journal;
+        metrics.capacity_bytes.set(saturating_i64(self.max_bytes.into()));
+        if let Ok(free) = self.disk.free_bytes(&self.options.dir) {
+            metrics.disk_free_bytes.set(saturating_i64(free.into()));
+        }
+    }
+
     /// Adds rows of one table, as one block or as many as their size asks for, and makes them durable on disk, with the keys that the dedup
     /// index knows them by: one a row, or none at all. All of them are one write and one fsync.
     ///
@@ -155,20 +164,24 @@ impl Journal {
         let compressed = self.compressed();
         let active = self.begin_on_disk(table)?;
         let encoded = scratch.encode(groups, active.file.id, compressed, Some(keys));
-        if let Err(error) = active.write(&scratch.frames, encoded, groups, keys.accepted_at) {
-            if matches!(error, CommitError::Gone(_)) {
-                // what was acknowledged before is sent as long as it is open; nothing more is added
-                self.seal(Lane::Disk, table);
-                self.open.entry(table).or_default().on_disk = None;
-                let _again_with_the_next_commit = self.put_in_place();
+        let synced_in = match active.write(&scratch.frames, encoded, groups, keys.accepted_at) {
+            Ok(synced_in) => synced_in,
+            Err(error) => {
+                if matches!(error, CommitError::Gone(_)) {
+                    // what was acknowledged before is sent as long as it is open; nothing more is added
+                    self.seal(Lane::Disk, table);
+                    self.open.entry(table).or_default().on_disk = None;
+                    let _again_with_the_next_commit = self.put_in_place();
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
         let committed = Committed { segment: active.file.id, frame_bytes: scratch.frames.len() };
         let acknowledged = Acknowledged { rows: active.stats.rows, bytes: active.file.bytes };
         self.backlog.ledger().note(committed.segment, acknowledged);
         self.metrics.journal.commits.inc();
         self.metrics.journal.fsyncs.inc();
+        latency::observe(&self.metrics.latency.fsync, synced_in);
         self.metrics.journal.written_bytes.inc_by(to_u64(committed.frame_bytes));
         Ok(committed)
     }

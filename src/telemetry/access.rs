@@ -1,7 +1,7 @@
 //! What is counted of requests that are refused for who sends them.
 
-use super::families::registered_counters;
-use prometheus::{IntCounterVec, Registry};
+use super::families::{Families, registered_counters};
+use prometheus::IntCounterVec;
 
 /// Refused requests, by reason.
 #[derive(Debug, Clone)]
@@ -10,7 +10,7 @@ pub struct AccessMetrics {
 }
 
 impl AccessMetrics {
-    pub(super) fn registered(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(super) fn registered(registry: &Families) -> Result<Self, prometheus::Error> {
         Ok(Self {
             refused: registered_counters(
                 registry,

@@ -5,9 +5,9 @@
 //! ```
 
 use super::Receiver;
-use super::families::{registered_counter, registered_counters, registered_gauge};
+use super::families::{Families, registered_counter, registered_counters, registered_gauge};
 use crate::numbers::to_u64;
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{IntCounter, IntGauge};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A signal of OpenTelemetry.
@@ -98,7 +98,7 @@ pub struct SignalMetrics {
 }
 
 impl SignalMetrics {
-    pub(super) fn registered(registry: &Registry, kind: RowKind) -> Result<Self, prometheus::Error> {
+    pub(super) fn registered(registry: &Families, kind: RowKind) -> Result<Self, prometheus::Error> {
         let (name, words) = (kind.rows_name(), capitalized(kind.rows_words()));
         let by_receiver = |prefix: &str, help: &str| {
             ByReceiver::registered(registry, &format!("{prefix}_{name}"), &format!("{words} {help}"))
@@ -219,7 +219,7 @@ struct ByReceiver {
 }
 
 impl ByReceiver {
-    fn registered(registry: &Registry, name: &str, help: &str) -> Result<Self, prometheus::Error> {
+    fn registered(registry: &Families, name: &str, help: &str) -> Result<Self, prometheus::Error> {
         let metric = registered_counters(registry, name, help, &["receiver", "transport"])?;
         let of = |receiver: Receiver| metric.with_label_values(&receiver.labels());
         Ok(Self {
@@ -264,7 +264,7 @@ struct Law {
 }
 
 impl Law {
-    fn registered(registry: &Registry, name: &str, words: &str) -> Result<Self, prometheus::Error> {
+    fn registered(registry: &Families, name: &str, words: &str) -> Result<Self, prometheus::Error> {
         let counter = |term: &str, help: &str| {
             registered_counter(registry, &format!("millrace_{name}_{term}"), &format!("{words} {help}"))
         };

@@ -23,6 +23,8 @@ const ROUTES: [(&str, &str, &str, &str); 13] = [
     ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/ingest/helicone/{provider}/v1/log", "InWorkspace(Ingest)"),
     ("health", "GET", "/", "Nothing"),
     ("health", "GET", "/health", "Nothing"),
+    ("health", "GET", "/live", "Nothing"),
+    ("health", "GET", "/ready", "Nothing"),
     ("metrics", "GET", "/metrics", "Everywhere(Read)"),
 ];
 

@@ -1,0 +1,68 @@
+//! The log on standard error: lines of text or of JSON, and panics in it.
+
+use crate::config::{Level, Log, LogFormat};
+use crate::telemetry;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::panic::PanicHookInfo;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+/// Starts the log of this process; from now on panics are in it too, and counted.
+pub fn start(config: &Log) {
+    let level = level_of(config.level);
+    // the client of ClickHouse logs statements and answers, which may quote what senders sent
+    let targets = Targets::new().with_default(level).with_target("clickhouse", tracing::Level::WARN.min(level));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = match config.format {
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(targets)).init();
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+fn level_of(level: Level) -> tracing::Level {
+    match level {
+        Level::Error => tracing::Level::ERROR,
+        Level::Warn => tracing::Level::WARN,
+        Level::Info => tracing::Level::INFO,
+        Level::Debug => tracing::Level::DEBUG,
+        Level::Trace => tracing::Level::TRACE,
+    }
+}
+
+fn log_panic(info: &PanicHookInfo<'_>) {
+    telemetry::note_panic();
+    let place = info.location().map_or_else(String::new, ToString::to_string);
+    let message = info.payload_as_str().map_or("", without_data);
+    let backtrace = Backtrace::capture();
+    match backtrace.status() {
+        BacktraceStatus::Captured => tracing::error!(%place, message, %backtrace, "panic"),
+        _ => tracing::error!(%place, message, "panic"),
+    }
+}
+
+/// What a panic says without what it quotes, which may be what senders sent: that is after a colon, or in quotes.
+fn without_data(message: &str) -> &str {
+    message.split([':', '`', '"', '\'']).next().unwrap_or_default().trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_quotes_nothing() {
+        for (message, said) in [
+            ("a digest is longer than an id", "a digest is longer than an id"),
+            ("it parses: Error(\"a secret\")", "it parses"),
+            (
+                "byte index 1 is not a char boundary; it is inside 'é' (bytes 0..2) of `é secret`",
+                "byte index 1 is not a char boundary; it is inside",
+            ),
+        ] {
+            assert_eq!(without_data(message), said);
+        }
+    }
+}
