@@ -4,7 +4,7 @@ use crate::app;
 use crate::bounds::REQUEST_BYTES_MAX;
 use crate::clickhouse::deletion::{Deletion, Subject};
 use crate::clickhouse::schema;
-use crate::config::{Config, environment};
+use crate::config::{Config, Level, LogFormat, environment};
 use crate::dead_letter;
 use crate::deletion;
 use crate::embedded::{EXIT_PERMANENT, NeverStarted, ServeError};
@@ -22,6 +22,7 @@ use crate::token;
 use crate::workspace::Workspace;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use serde::de::DeserializeOwned;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -169,6 +170,12 @@ struct Alone {
     /// XML elements that become settings of the ClickHouse server, as in its configuration file
     #[arg(long, hide = true, value_name = "FILE")]
     engine_settings: Option<PathBuf>,
+    /// Instead of `log.level`
+    #[arg(long, hide = true, value_name = "LEVEL", value_parser = as_configured::<Level>)]
+    log_level: Option<Level>,
+    /// Instead of `log.format`
+    #[arg(long, hide = true, value_name = "FORMAT", value_parser = as_configured::<LogFormat>)]
+    log_format: Option<LogFormat>,
     /// Serve a parent process: stop when standard input ends and leave signals to the parent
     #[arg(long, hide = true)]
     parent_watch: bool,
@@ -311,6 +318,11 @@ fn run(command: Command) -> anyhow::Result<()> {
     }
 }
 
+/// A word as a configuration has it.
+fn as_configured<T: DeserializeOwned>(word: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_value(word.into())
+}
+
 fn serve_clickhouse(alone: Alone) -> anyhow::Result<()> {
     let mut config = load(alone.config)?;
     let embedded = &mut config.embedded;
@@ -318,6 +330,8 @@ fn serve_clickhouse(alone: Alone) -> anyhow::Result<()> {
     embedded.library = alone.library.or(embedded.library.take());
     embedded.memory_max_bytes = alone.memory_max_bytes.map(ByteSize).or(embedded.memory_max_bytes);
     embedded.queries_max = alone.queries_max.map_or(embedded.queries_max, NonZeroUsize::get);
+    config.log.level = alone.log_level.unwrap_or(config.log.level);
+    config.log.format = alone.log_format.unwrap_or(config.log.format);
     config.check_limits()?;
     let data_dir = alone.data_dir.unwrap_or_else(|| app::clickhouse_dir(&config));
     log::start(&config.log);

@@ -482,7 +482,10 @@ mod tests {
                 assert_eq!(earlier, None, "{name} is there twice");
             } else if !line.starts_with('#') {
                 let name = line.split(['{', ' ']).next().unwrap();
-                found.get_mut(name).unwrap().1.push(line.strip_prefix(name).unwrap().to_owned());
+                // the samples of a histogram have names of their own
+                let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+                let family = of_histogram.filter(|family| found.contains_key(*family)).unwrap_or(name);
+                found.get_mut(family).unwrap().1.push(line.strip_prefix(name).unwrap().to_owned());
             }
         }
         found

@@ -146,6 +146,8 @@ fn engine_command(
     option("--listen", listen.to_string());
     option("--data-dir", data_dir.display().to_string());
     option("--queries-max", config.embedded.queries_max.to_string());
+    option("--log-level", config.log.level.word().to_owned());
+    option("--log-format", config.log.format.word().to_owned());
     if let Some(library) = &config.embedded.library {
         option("--library", library.display().to_string());
     }

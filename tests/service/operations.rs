@@ -109,7 +109,7 @@ fn the_summary_says_what_came_in_and_how_everything_does() {
 
 #[test]
 fn a_log_of_json_has_an_object_a_line() {
-    let yaml = "log: { format: json, level: debug }".to_owned();
+    let yaml = "log: { format: json }".to_owned();
     let mut service = Service::start_with(Options { yaml, ..Options::default() });
     one_call(&service);
     service.terminate();
