@@ -32,6 +32,7 @@ use crate::connections::{self, Connections};
 use crate::exporter::Exporter;
 use crate::journal::Backlog;
 use crate::pipeline::{self, AdmissionGate, IngestError};
+use crate::query;
 use crate::receivers::server;
 use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
@@ -85,6 +86,7 @@ struct App {
     gate: Gate,
     admission: AdmissionGate,
     receivers: Receivers,
+    api: query::Api,
     opening: Opening,
     committer: MakeCommitter,
     exporter: Exporter,
@@ -141,6 +143,7 @@ impl App {
             admission: pipeline.gate(),
             gate,
             opening,
+            api: shared.api(),
             receivers: shared.receivers(pipeline),
             availability: shared.availability,
             timeouts: StopTimeouts::new(config.exporter.drain_timeout),
@@ -160,7 +163,7 @@ impl App {
         let Receivers { grpc, http, chat } = receivers;
         let served = Served {
             grpc,
-            http: server::routes(self.gate.clone(), http, chat),
+            http: server::routes(self.gate.clone(), http, chat, self.api),
             health: admin::health_routes(self.gate.clone(), self.admin.clone()),
             metrics: admin::metrics_routes(self.gate, self.admin),
         };

@@ -19,6 +19,7 @@ use crate::journal::{Backlog, IsNew, Journal};
 use crate::numbers::to_u64;
 use crate::otlp;
 use crate::pipeline::{Ack, AdmissionGate, Pipeline, QueueReceiver};
+use crate::query;
 use crate::receivers::Ingest;
 use crate::receivers::chat::receiver::ChatReceiver;
 use crate::receivers::decoding::DecodePool;
@@ -135,6 +136,13 @@ impl Shared<'_> {
             decoders: MemoryQuota::new(bounds::decoder_bytes(memory.limit.0)),
             stopping: self.stopping.clone(),
         })
+    }
+
+    pub(super) fn api(&self) -> query::Api {
+        query::Api {
+            reads: query::reads::Reads::new(self.client.clone(), &self.config.query),
+            strict_reference: self.config.chat_completions.strict_reference,
+        }
     }
 
     pub(super) fn committer(

@@ -38,5 +38,5 @@ pub use capture::{Body, Capture, ParseOptions};
 pub use convert::{Context, check_age, convert};
 pub use parse::parse;
 pub use span::{AttrValue, Attribute, ChatSpan, Raw, Status};
-pub use trace_ref::{SessionRef, TRACE_ID_BYTES_MAX, TraceRef, Traceparent, derived_session};
+pub use trace_ref::{SessionRef, TRACE_ID_BYTES_MAX, TraceRef, Traceparent, derived_session, trace_of_text};
 pub use validate::{ERRORS_MAX, INPUT_BYTES_MAX, Loc, ValidationError, ValidationErrors};

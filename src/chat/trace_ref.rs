@@ -100,6 +100,12 @@ pub(super) fn parse_trace_id(given: &str) -> Result<Option<TraceId>, TraceIdErro
     }
 }
 
+/// The trace that a text names, as a captured call may name its trace; `None` if it names none.
+#[must_use]
+pub fn trace_of_text(given: &str) -> Option<TraceId> {
+    parse_trace_id(given).ok().flatten()
+}
+
 /// The digits of `8-4-4-4-12`.
 fn uuid_digits(text: &str) -> Option<String> {
     let lengths = text.split('-').map(str::len);

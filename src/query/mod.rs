@@ -7,8 +7,20 @@
 //! Sources: NeMo Intake's OpenAPI documents, releases 0.2.0 and 0.3.0; docs/read-api.md says what differs and why.
 
 pub mod answer;
+mod conditions;
 pub mod config;
+mod expressions;
 pub mod filter;
+mod mode;
 pub mod page;
 pub mod parameters;
 pub mod reads;
+pub mod request;
+mod routes;
+mod spans;
+mod times;
+mod total;
+mod traces;
+
+pub use request::Api;
+pub use routes::routes;

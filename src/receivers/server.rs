@@ -11,6 +11,7 @@ use crate::access::routes::{Guard, Routes};
 use crate::access::{Denied, Gate};
 use crate::connections::Server;
 use crate::connections::browsers::{Browsers, guarded};
+use crate::query::{self, Api};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{StatusCode, Uri};
@@ -22,9 +23,13 @@ use tower::ServiceExt as _;
 
 /// The routes of the listener.
 #[must_use]
-pub fn routes(gate: Gate, otlp: Arc<OtlpReceiver>, chat: Arc<ChatReceiver>) -> Routes {
+pub fn routes(gate: Gate, otlp: Arc<OtlpReceiver>, chat: Arc<ChatReceiver>, api: Api) -> Routes {
     let guard = Guard::new(gate, |request, denied| Box::pin(refuse_sender(request, denied)));
-    Routes::new(&guard).merge(otlp::http::routes(otlp, &guard)).merge(chat::routes::routes(chat, &guard))
+    Routes::new(&guard)
+        .merge(otlp::http::routes(Arc::clone(&otlp), &guard))
+        .merge(otlp::intake::routes(otlp, &guard))
+        .merge(chat::routes::routes(chat, &guard))
+        .merge(query::routes(api, &guard))
 }
 
 /// Serves until the shutdown, then answers the requests in flight.
@@ -64,13 +69,23 @@ fn with_plain_path(mut request: Request) -> Request {
 }
 
 async fn not_found(request: Request) -> Response {
-    let message = "not found; traces go to POST /v1/traces, chat-completions to \
-                   POST /apis/intake/v2/workspaces/{workspace}/ingest/chat-completions";
+    let message = if is_of_api(&request) {
+        "Not Found"
+    } else {
+        "not found; traces go to POST /v1/traces, chat-completions to \
+         POST /apis/intake/v2/workspaces/{workspace}/ingest/chat-completions"
+    };
     refuse(request, StatusCode::NOT_FOUND, Code::NotFound, message).await
 }
 
 async fn wrong_method(request: Request) -> Response {
-    refuse(request, StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, "method not allowed, use POST").await
+    let message = if is_of_api(&request) { "Method Not Allowed" } else { "method not allowed, use POST" };
+    refuse(request, StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, message).await
+}
+
+/// Whether the reference has the path too, and so the words of the answer.
+fn is_of_api(request: &Request) -> bool {
+    request.uri().path().starts_with("/apis/intake/")
 }
 
 /// Answers who may not ask, in the form of the protocol that the path belongs to.

@@ -3,4 +3,5 @@
 pub(crate) mod answer;
 pub mod grpc;
 pub(crate) mod http;
+pub(crate) mod intake;
 pub mod receiver;

@@ -320,6 +320,13 @@ impl From<DecodedRecords> for Parsed {
 }
 
 impl ExportSummary {
+    /// Why items were rejected: a sentence for each of the first, and one for the others.
+    pub(crate) fn errors(&self) -> Vec<String> {
+        let more = self.rejected.saturating_sub(self.reasons.len());
+        let others = (more > 0).then(|| format!("{more} more {} rejected", self.signal.items()));
+        self.reasons.iter().cloned().chain(others).collect()
+    }
+
     /// The message of a partial success; empty if no item was rejected.
     pub(crate) fn message(&self) -> String {
         let (reasons, items) = (self.reasons.join("; "), self.signal.items());

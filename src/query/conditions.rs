@@ -1,0 +1,154 @@
+//! Conditions of a filter as SQL: each field has its place, and values are parameters.
+
+use super::expressions::{KIND_UNKNOWN, KINDS, SESSION_OF_TRACE};
+use super::filter::Condition;
+use crate::chat::trace_of_text;
+use crate::clickhouse::Statement;
+
+/// Where a field is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    /// An expression that is the field's text.
+    Text(&'static str),
+    /// The time of a row.
+    Time(&'static str),
+    /// The kind, by the operation.
+    Kind,
+    /// The trace, by either spelling of its id; the expression is its column.
+    Trace(&'static str),
+    /// The session, or the one made of a trace.
+    Session,
+}
+
+/// The place of a field, by its name.
+pub(super) type Places = fn(&str) -> Option<Place>;
+
+/// Adds what a row must be like, in parentheses. A field without a place holds for no row.
+pub(super) fn push(statement: &mut Statement, condition: &Condition, places: Places) {
+    match condition {
+        Condition::All(parts) => push_list(statement, parts, (" AND ", "true"), places),
+        Condition::Any(parts) => push_list(statement, parts, (" OR ", "false"), places),
+        Condition::Is(field, value) => push_is(statement, places(field), value),
+        Condition::Like(field, pattern) => match places(field) {
+            Some(Place::Text(column) | Place::Trace(column)) => {
+                statement.push("(").push(column).push(" LIKE ").bind(pattern.as_str()).push(")");
+            }
+            Some(Place::Session) => {
+                statement.push("(SessionId LIKE ").bind(pattern.as_str()).push(")");
+            }
+            Some(Place::Kind | Place::Time(_)) | None => drop(statement.push("false")),
+        },
+        Condition::Since(field, at) => push_time(statement, places(field), " >= ", *at),
+        Condition::Until(field, at) => push_time(statement, places(field), " <= ", *at),
+        Condition::AtLeast(..) | Condition::AtMost(..) | Condition::Flag(..) => drop(statement.push("false")),
+    }
+}
+
+fn push_list(statement: &mut Statement, parts: &[Condition], (between, none): (&str, &str), places: Places) {
+    if parts.is_empty() {
+        statement.push(none);
+        return;
+    }
+    for (number, part) in parts.iter().enumerate() {
+        statement.push(if number == 0 { "(" } else { between });
+        push(statement, part, places);
+    }
+    statement.push(")");
+}
+
+fn push_time(statement: &mut Statement, place: Option<Place>, compared: &str, at: crate::time::UnixNanos) {
+    match place {
+        Some(Place::Time(column)) => drop(statement.push("(").push(column).push(compared).bind(at).push(")")),
+        _ => drop(statement.push("false")),
+    }
+}
+
+fn push_is(statement: &mut Statement, place: Option<Place>, value: &str) {
+    match place {
+        Some(Place::Text(column)) => drop(statement.push("(").push(column).push(" = ").bind(value).push(")")),
+        Some(Place::Trace(column)) => {
+            statement.push("(").push(column).push(" = ").bind(trace_id(value)).push(")");
+        }
+        Some(Place::Session) => push_session(statement, value),
+        Some(Place::Kind) => push_kind(statement, value),
+        Some(Place::Time(_)) | None => drop(statement.push("false")),
+    }
+}
+
+fn push_session(statement: &mut Statement, session: &str) {
+    statement.push("(SessionId = ").bind(session);
+    if let Some(trace) = session.strip_prefix(SESSION_OF_TRACE) {
+        statement.push(" OR (SessionId = '' AND TraceId = ").bind(trace).push(")");
+    }
+    statement.push(")");
+}
+
+fn push_kind(statement: &mut Statement, kind: &str) {
+    let of = |operations: &[&str]| operations.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    if kind == KIND_UNKNOWN {
+        let known = KINDS.iter().flat_map(|(_, operations)| of(operations)).collect::<Vec<_>>();
+        statement.push("(Operation NOT IN ").bind(known).push(")");
+        return;
+    }
+    let operations = KINDS.iter().find(|(name, _)| *name == kind).map(|(_, operations)| of(operations));
+    statement.push("(Operation IN ").bind(operations.unwrap_or_default()).push(")");
+}
+
+/// The id of the trace that a text names: 32 hex digits, or what any other text becomes. One that names none is itself, and found
+/// nowhere.
+pub(super) fn trace_id(text: &str) -> String {
+    trace_of_text(text).map_or_else(|| text.to_owned(), |id| id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sql(condition: &Condition) -> String {
+        let places: Places = |field| match field {
+            "kind" => Some(Place::Kind),
+            "session_id" => Some(Place::Session),
+            "id" => Some(Place::Trace("TraceId")),
+            "model" => Some(Place::Text("Model")),
+            "started_at" => Some(Place::Time("Timestamp")),
+            _ => None,
+        };
+        let mut statement = Statement::default();
+        push(&mut statement, condition, places);
+        statement.sql().to_owned()
+    }
+
+    #[test]
+    fn each_field_has_its_place_and_its_value_is_a_parameter() {
+        let is = |field: &'static str, value: &str| Condition::Is(field, value.to_owned());
+        let cases = [
+            (is("model", "m"), "(Model = {p0:String})"),
+            (is("kind", "TOOL"), "(Operation IN {p0:Array(String)})"),
+            (is("kind", "UNKNOWN"), "(Operation NOT IN {p0:Array(String)})"),
+            (is("id", "my trace"), "(TraceId = {p0:String})"),
+            (is("session_id", "s"), "(SessionId = {p0:String})"),
+            (is("session_id", "session-1"), "(SessionId = {p0:String} OR (SessionId = '' AND TraceId = {p1:String}))"),
+            (is("nowhere", "x"), "false"),
+            (Condition::All(Vec::new()), "true"),
+            (Condition::Any(Vec::new()), "false"),
+            (
+                Condition::Any(vec![is("model", "a"), Condition::Like("model", "b%".into())]),
+                "((Model = {p0:String}) OR (Model LIKE {p1:String}))",
+            ),
+            (
+                Condition::Since("started_at", crate::time::UnixNanos::default()),
+                "(Timestamp >= fromUnixTimestamp64Nano({p0:Int64}, 'UTC'))",
+            ),
+        ];
+        for (condition, want) in cases {
+            assert_eq!(sql(&condition), want);
+        }
+    }
+
+    #[test]
+    fn a_trace_is_found_by_what_its_sender_called_it() {
+        assert_eq!(trace_id("4BF92F3577B34DA6A3CE929D0E0E4736"), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(trace_id("abc"), "ba7816bf8f01cfea414140de5dae2223");
+        assert_eq!(trace_id(""), "");
+    }
+}

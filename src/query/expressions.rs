@@ -1,0 +1,88 @@
+//! What the fields of answers are in the columns of `otel_traces`, as SQL. No value of a request is part of it.
+
+/// Nanoseconds since 1970 at which a span began.
+pub(super) const STARTED: &str = "toUnixTimestamp64Nano(Timestamp)";
+
+/// The session of a span: its own, or one made of its trace.
+pub(super) const SESSION: &str = "if(SessionId = '', concat('session-', TraceId), SessionId)";
+
+/// What a session that is made of a trace begins with.
+pub(super) const SESSION_OF_TRACE: &str = "session-";
+
+/// The kinds of spans, each with the operations that are of it.
+pub(super) const KINDS: [(&str, &[&str]); 9] = [
+    ("LLM", &["chat", "text_completion", "generate_content"]),
+    ("CHAIN", &["invoke_workflow"]),
+    ("TOOL", &["execute_tool"]),
+    ("RETRIEVER", &["retrieval"]),
+    ("EMBEDDING", &["embeddings"]),
+    ("AGENT", &["invoke_agent"]),
+    ("RERANKER", &["rerank"]),
+    ("EVALUATOR", &["evaluator"]),
+    ("GUARDRAIL", &["guardrail"]),
+];
+/// The kind of every other span.
+pub(super) const KIND_UNKNOWN: &str = "UNKNOWN";
+
+/// The kind of an operation.
+pub(super) fn kind_of(operation: &str) -> &'static str {
+    let found = KINDS.iter().find(|(_, operations)| operations.contains(&operation));
+    found.map_or(KIND_UNKNOWN, |(kind, _)| kind)
+}
+
+/// How a span ended. Sources: OTLP's status; the attributes that NeMo Intake reads.
+pub(super) const STATUS: &str = "multiIf(\
+     ErrorType = 'cancelled' OR 'cancelled' IN (lower(SpanAttributes['otel.status_code']), lower(SpanAttributes['status'])), 'cancelled', \
+     StatusCode = 'Error' OR 'error' IN (lower(SpanAttributes['otel.status_code']), lower(SpanAttributes['status'])), 'error', \
+     'success')";
+
+/// Which way a span came.
+pub(super) const SOURCE: &str = "multiIf(SpanAttributes['millrace.source'] != '', SpanAttributes['millrace.source'], \
+     JoinState NOT IN ('', 'event'), 'chat_completions', 'otel')";
+
+/// The name of a span: of a captured call its model, as the reference has it.
+pub(super) const NAME: &str = "if(JoinState IN ('', 'event') OR (ResponseModel = '' AND RequestModel = ''), SpanName, \
+     if(ResponseModel = '', RequestModel, ResponseModel))";
+
+/// The model that answered, or else the one that was asked for.
+pub(super) const MODEL: &str = "if(ResponseModel = '', RequestModel, ResponseModel)";
+
+/// What a span got: messages of a model's call; else the input as it was sent, messages, arguments of a tool.
+pub(super) const INPUT: &str = "multiIf(\
+     Operation IN ('chat', 'text_completion', 'generate_content') AND InputMessages != '', InputMessages, \
+     ContentAttributes['input.value'] != '', ContentAttributes['input.value'], \
+     InputMessages != '', InputMessages, \
+     coalesce(nullIf(ContentAttributes['gen_ai.tool.call.arguments'], ''), nullIf(ContentAttributes['traceloop.entity.input'], ''), \
+     nullIf(ContentAttributes['ai.toolCall.args'], ''), nullIf(ContentAttributes['langfuse.observation.input'], ''), \
+     nullIf(ContentAttributes['mlflow.spanInputs'], ''), ''))";
+
+/// What it gave.
+pub(super) const OUTPUT: &str = "multiIf(\
+     Operation IN ('chat', 'text_completion', 'generate_content') AND OutputMessages != '', OutputMessages, \
+     ContentAttributes['output.value'] != '', ContentAttributes['output.value'], \
+     OutputMessages != '', OutputMessages, \
+     coalesce(nullIf(ContentAttributes['gen_ai.tool.call.result'], ''), nullIf(ContentAttributes['traceloop.entity.output'], ''), \
+     nullIf(ContentAttributes['ai.toolCall.result'], ''), nullIf(ContentAttributes['langfuse.observation.output'], ''), \
+     nullIf(ContentAttributes['mlflow.spanOutputs'], ''), ''))";
+
+/// The root of a trace, or else its first span, is the row for which this is least.
+pub(super) const HEAD: &str = "(ParentSpanId != '', Timestamp, SpanId)";
+
+/// The experiment that a span belongs to.
+pub(super) const EXPERIMENT: &str = "coalesce(nullIf(SpanAttributes['nemo.experiment.id'], ''), \
+     nullIf(SpanAttributes['nemo.evaluation.id'], ''), SpanAttributes['nemo.evaluation.name'])";
+/// The evaluation, which is the same by its later name.
+pub(super) const EVALUATION: &str = "coalesce(nullIf(SpanAttributes['nemo.evaluation.id'], ''), \
+     nullIf(SpanAttributes['nemo.evaluation.name'], ''), SpanAttributes['nemo.experiment.id'])";
+/// Its test case.
+pub(super) const TEST_CASE: &str = "if(SpanAttributes['nemo.test_case.id'] = '', SpanAttributes['nemo.test_case.name'], SpanAttributes['nemo.test_case.id'])";
+/// The project of a span.
+pub(super) const PROJECT: &str = "if(ResourceAttributes['openinference.project.name'] = '', SpanAttributes['project'], \
+     ResourceAttributes['openinference.project.name'])";
+
+/// The first characters of a text, as `mode=preview` shows them.
+pub(super) fn preview(expression: &str) -> String {
+    format!("leftUTF8({expression}, {PREVIEW_CHARACTERS})")
+}
+
+const PREVIEW_CHARACTERS: usize = 300;

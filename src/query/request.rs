@@ -1,0 +1,38 @@
+//! What every request has: its workspace, and the state that answers it.
+
+use super::answer::{Problem, Refusal};
+use super::reads::Reads;
+use crate::time::UnixNanos;
+use crate::workspace::Workspace;
+use serde_json::Value;
+use std::time::Duration;
+
+/// How far back lists look under `strict_reference` when no time is given. Source: NeMo Intake 0.2.0.
+const STRICT_LOOK_BACK: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What answers requests.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// Where questions are asked.
+    pub reads: Reads,
+    /// Whether lists do as the reference does where that is worse: `chat_completions.strict_reference`.
+    pub strict_reference: bool,
+}
+
+impl Api {
+    /// When what a list shows has begun at the earliest, if no time is given.
+    pub(super) fn look_back(&self) -> Option<UnixNanos> {
+        self.strict_reference.then(|| self.reads.clock.now().saturating_sub(STRICT_LOOK_BACK))
+    }
+}
+
+/// The workspace that a path names.
+///
+/// # Errors
+/// 422 if it is not the name of one.
+pub fn workspace(name: &str) -> Result<Workspace, Refusal> {
+    Workspace::new(name).map_err(|error| {
+        let problem = Problem::new("value_error", &["path", "workspace"], &error.to_string(), name.into(), Value::Null);
+        Refusal::invalid(vec![problem])
+    })
+}

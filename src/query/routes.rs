@@ -1,0 +1,22 @@
+//! The paths of the read API.
+
+use super::request::Api;
+use super::{spans, traces};
+use crate::access::routes::{Guard, Routes};
+use crate::access::{Needs, Scope};
+use std::sync::Arc;
+
+/// What each needs.
+const READ: Needs = Needs::InWorkspace(Scope::Read);
+
+/// Every path that is answered here.
+#[must_use]
+pub fn routes(api: Api, guard: &Guard) -> Routes {
+    Routes::new(guard)
+        .get("/apis/intake/v2/workspaces/{workspace}/spans", READ, spans::list)
+        .get("/apis/intake/v2/workspaces/{workspace}/spans/groups", READ, spans::groups)
+        .get("/apis/intake/v2/workspaces/{workspace}/spans/{span_id}", READ, spans::one)
+        .get("/apis/intake/v2/workspaces/{workspace}/traces", READ, traces::list)
+        .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}", READ, traces::one)
+        .with_state(Arc::new(api))
+}

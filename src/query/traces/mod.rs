@@ -1,0 +1,101 @@
+//! `GET /traces`, `/traces/{trace_id}`.
+//!
+//! ```text
+//! a list   traces of the page, by when their root, or else their first span, began -> how many there are
+//!          -> their times -> what their roots say, and sums of their calls, each counted once
+//! ```
+//!
+//! A trace without a root is told by its first span, and `is_orphan` says so.
+
+mod fields;
+mod row;
+mod statements;
+
+use super::answer::{Refusal, json_answer};
+use super::conditions::trace_id;
+use super::filter::{Condition, Filter};
+use super::mode::Mode;
+use super::page::{self, Checks, Nulls};
+use super::parameters::Parameters;
+use super::request::{Api, workspace};
+use super::total;
+use crate::workspace::Workspace;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use row::{Head, Id, Range, Sums};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+const SORTS: [&str; 2] = ["-started_at", "started_at"];
+const PAGE_SIZE: u64 = 10;
+
+/// `GET /traces`
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let workspace = workspace(&name)?;
+    let parameters = Parameters::parse(query.as_deref())?;
+    let filter = Filter::of(&parameters)?;
+    filter.as_ref().map_or(Ok(()), |filter| fields::of(&api).check_names(filter))?;
+    let mut checks = Checks::new(&parameters);
+    let (page, sort) = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
+    let mode = Mode::read(&mut checks).unwrap_or(Mode::Preview);
+    checks.finish()?;
+    parameters.refuse_others(&["filter", "mode", "page", "page_size", "sort"])?;
+    let condition = fields::condition(&api, filter.as_ref())?;
+    let list = List { api: &api, workspace: &workspace, condition: &condition };
+    let ids: Vec<Id> = api.reads.ask(&statements::page(&list, page, sort)).await?;
+    let total = match total::known(page, ids.len()) {
+        Some(total) => total,
+        None => total::ask(&api.reads, &statements::count(&list)).await?,
+    };
+    let data = rows(&api, &workspace, ids.into_iter().map(|id| id.trace_id).collect(), mode).await?;
+    let answer = page::answer(data, page, total, Some(sort), filter.as_ref(), Nulls::Omitted);
+    Ok(json_answer(StatusCode::OK, &Value::Object(answer)))
+}
+
+/// `GET /traces/{trace_id}`
+pub(super) async fn one(
+    State(api): State<Arc<Api>>,
+    Path((name, id)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let workspace = workspace(&name)?;
+    let parameters = Parameters::parse(query.as_deref())?;
+    let mut checks = Checks::new(&parameters);
+    let mode = Mode::read(&mut checks).unwrap_or(Mode::Detailed);
+    checks.finish()?;
+    let data = rows(&api, &workspace, vec![trace_id(&id)], mode).await?;
+    let not_found = || Refusal::not_found(&format!("Trace {}/{id} not found", workspace.as_str()));
+    let trace = data.into_iter().next().ok_or_else(not_found)?;
+    Ok(json_answer(StatusCode::OK, &trace))
+}
+
+/// What a list is of.
+struct List<'a> {
+    api: &'a Api,
+    workspace: &'a Workspace,
+    condition: &'a Condition,
+}
+
+/// These traces, in their order. One that has gone meanwhile is left out.
+async fn rows(api: &Api, workspace: &Workspace, ids: Vec<String>, mode: Mode) -> Result<Vec<Value>, Refusal> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let range: Option<Range> = api.reads.ask_one(&statements::range(api, &ids)).await?;
+    let Some(range) = range.filter(|range| range.traces > 0) else { return Ok(Vec::new()) };
+    let heads: Vec<Head> = api.reads.ask(&statements::heads(api, workspace, &ids, &range, mode)).await?;
+    let sums: Vec<Sums> = match mode {
+        Mode::Summary => Vec::new(),
+        Mode::Preview | Mode::Detailed => api.reads.ask(&statements::sums(api, workspace, &ids, &range)).await?,
+    };
+    let mut heads: HashMap<String, Head> = heads.into_iter().map(|head| (head.trace_id.clone(), head)).collect();
+    let sums: HashMap<String, Sums> = sums.into_iter().map(|sums| (sums.trace_id.clone(), sums)).collect();
+    let one = |id: &String| Some(heads.remove(id)?.to_json(workspace, sums.get(id), mode));
+    Ok(ids.iter().filter_map(one).collect())
+}

@@ -1,0 +1,163 @@
+//! The statements of traces.
+
+use super::List;
+use super::fields::place;
+use super::row::Range;
+use crate::clickhouse::Statement;
+use crate::query::conditions::{self, trace_id};
+use crate::query::expressions::{EXPERIMENT, HEAD, INPUT, NAME, OUTPUT, SESSION, SESSION_OF_TRACE, STATUS, TEST_CASE};
+use crate::query::filter::Condition;
+use crate::query::mode::Mode;
+use crate::query::page::Page;
+use crate::query::request::Api;
+use crate::time::UnixNanos;
+use crate::workspace::Workspace;
+use std::time::Duration;
+
+/// How much longer than the root the spans of a trace may begin before or after it, for a list with a bound of time.
+const NEAR: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn spans(api: &Api) -> String {
+    api.reads.client().full_name("otel_traces")
+}
+
+/// The ids of a page.
+pub(super) fn page(list: &List<'_>, page: Page, sort: &str) -> Statement {
+    let mut statement = Statement::new("SELECT TraceId AS trace_id");
+    push_from(&mut statement, list);
+    let way = if sort.starts_with('-') { " DESC" } else { "" };
+    statement.push(&format!(" ORDER BY Started{way}, TraceId LIMIT "));
+    statement.bind(page.size).push(" OFFSET ").bind(page.offset());
+    statement
+}
+
+/// How many there are.
+pub(super) fn count(list: &List<'_>) -> Statement {
+    let mut statement = Statement::new("SELECT count() AS total");
+    push_from(&mut statement, list);
+    statement
+}
+
+/// One row for each trace: when it started, and of its head what the filter asks for.
+fn push_from(statement: &mut Statement, list: &List<'_>) {
+    statement.push(
+        " FROM (SELECT TraceId, if(countIf(ParentSpanId = '') > 0, minIf(Timestamp, ParentSpanId = ''), min(Timestamp)) AS Started",
+    );
+    for (field, name, expression) in HEAD_COLUMNS {
+        if mentions(list.condition, field) {
+            statement.push(&format!(", argMin({expression}, {HEAD}) AS {name}"));
+        }
+    }
+    let table = spans(list.api);
+    statement.push(&format!(" FROM {table} WHERE Workspace = ")).bind(list.workspace.as_str());
+    statement.push(" AND TraceId != ''");
+    for needed in list.condition.needed() {
+        push_bound(statement, list, &table, needed);
+    }
+    statement.push(" GROUP BY TraceId) WHERE ");
+    conditions::push(statement, list.condition, place);
+}
+
+/// What the head of a trace has, by the field that asks for it.
+const HEAD_COLUMNS: [(&str, &str, &str); 5] = [
+    ("session_id", "head_session", SESSION),
+    ("status", "head_status", STATUS),
+    ("experiment_id", "head_experiment", EXPERIMENT),
+    ("evaluation_id", "head_experiment", EXPERIMENT),
+    ("test_case_id", "head_test_case", TEST_CASE),
+];
+
+fn mentions(condition: &Condition, name: &str) -> bool {
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().any(|part| mentions(part, name)),
+        Condition::Is(field, _)
+        | Condition::Like(field, _)
+        | Condition::Since(field, _)
+        | Condition::Until(field, _)
+        | Condition::AtLeast(field, _)
+        | Condition::AtMost(field, _)
+        | Condition::Flag(field, _) => *field == name,
+    }
+}
+
+/// Rows that a trace which meets the condition may have: fewer are read.
+fn push_bound(statement: &mut Statement, list: &List<'_>, table: &str, needed: &Condition) {
+    let mut with_row = |expression: &str, value: &str| {
+        statement.push(&format!(" AND TraceId IN (SELECT TraceId FROM {table} WHERE Workspace = "));
+        statement.bind(list.workspace.as_str()).push(&format!(" AND {expression} = ")).bind(value).push(")");
+    };
+    match needed {
+        Condition::Since("started_at", at) => {
+            statement.push(" AND Timestamp >= ").bind(at.saturating_sub(NEAR));
+        }
+        Condition::Until("started_at", at) => {
+            statement.push(" AND Timestamp <= ").bind(at.saturating_add(NEAR));
+        }
+        Condition::Is("id", id) => drop(statement.push(" AND TraceId = ").bind(trace_id(id))),
+        Condition::Is("session_id", session) => match session.strip_prefix(SESSION_OF_TRACE) {
+            Some(_) => with_row(SESSION, session),
+            None => with_row("SessionId", session),
+        },
+        Condition::Is("test_case_id", case) => with_row(TEST_CASE, case),
+        Condition::Is("experiment_id" | "evaluation_id", experiment) => with_row(EXPERIMENT, experiment),
+        _ => {}
+    }
+}
+
+/// When these traces began and ended.
+pub(super) fn range(api: &Api, ids: &[String]) -> Statement {
+    let table = api.reads.client().full_name("otel_traces_trace_id_ts");
+    let mut statement = Statement::new(&format!(
+        "SELECT toUnixTimestamp64Nano(min(Start)) AS first, toUnixTimestamp64Nano(max(End)) AS last, count() AS traces \
+         FROM {table} WHERE TraceId IN "
+    ));
+    statement.bind(ids.to_vec());
+    statement
+}
+
+/// The rest of a statement about rows of these traces, within their times.
+fn push_where(statement: &mut Statement, workspace: &Workspace, ids: &[String], range: &Range) {
+    statement.push(" WHERE Workspace = ").bind(workspace.as_str());
+    let [first, last] = [range.first, range.last].map(|nanos| UnixNanos::from_i64(nanos).unwrap_or_default());
+    statement.push(" AND Timestamp >= ").bind(first).push(" AND Timestamp <= ").bind(last);
+    statement.push(" AND TraceId IN ").bind(ids.to_vec()).push(" GROUP BY TraceId");
+}
+
+/// What the heads of these traces say.
+pub(super) fn heads(api: &Api, workspace: &Workspace, ids: &[String], range: &Range, mode: Mode) -> Statement {
+    let of_head = [
+        ("SpanId", "head_id"),
+        ("toUnixTimestamp64Nano(Timestamp)", "started"),
+        ("Duration", "duration"),
+        ("TimingQuality", "timing"),
+        (NAME, "name"),
+        (SESSION, "session_id"),
+        (STATUS, "status"),
+        (EXPERIMENT, "experiment_id"),
+        (TEST_CASE, "test_case_id"),
+    ];
+    let content = [(mode.content(INPUT), "input"), (mode.content(OUTPUT), "output")];
+    let heads = of_head.iter().map(|(expression, name)| ((*expression).to_owned(), *name)).chain(content);
+    let heads: Vec<String> =
+        heads.map(|(expression, name)| format!("argMin({expression}, {HEAD}) AS {name}")).collect();
+    let mut statement = Statement::new(&format!(
+        "SELECT TraceId AS trace_id, {}, countIf(ParentSpanId = '') AS roots, count() AS spans, \
+         countIf({STATUS} = 'error') AS errors FROM {}",
+        heads.join(", "),
+        spans(api)
+    ));
+    push_where(&mut statement, workspace, ids, range);
+    statement
+}
+
+/// The sums of their calls, each counted once.
+pub(super) fn sums(api: &Api, workspace: &Workspace, ids: &[String], range: &Range) -> Statement {
+    let calls = api.reads.client().full_name("genai_calls");
+    let mut statement = Statement::new(&format!(
+        "SELECT TraceId AS trace_id, sum(InputTokens) AS input_tokens, sum(OutputTokens) AS output_tokens, \
+         sum(CacheReadTokens) AS cached_tokens, sum(TotalTokens) AS total_tokens, toFloat64(sum(CostTotal)) AS cost_total, \
+         toFloat64(sum(CostInput)) AS cost_input, toFloat64(sum(CostOutput)) AS cost_output FROM {calls}"
+    ));
+    push_where(&mut statement, workspace, ids, range);
+    statement
+}

@@ -1,0 +1,188 @@
+//! The read API: the reference's recorded answers, and what holds beyond them.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::rows::text;
+use support::http::{Answer, get, send};
+use support::process::signal;
+use support::{Options, Service, project, wait_until};
+
+/// 2026-03-02, 09:00:00.
+const BEGIN: u64 = 1_772_442_000_000_000_000;
+
+/// What is replayed: the others are answered elsewhere, or not yet.
+const TELEMETRY: &str = "^(GET /(spans|traces)(?!/[^?]*/evaluator)|POST /ingest/otlp|POST /traces)";
+
+#[test]
+fn recorded_answers_about_telemetry_are_given_again() {
+    let yaml = "prices: { enabled: false }".to_owned();
+    let service = Service::start_with(Options { yaml, ack: Some("stored"), ..Options::default() });
+    let script = project().join("tests/intake/replay.py");
+    let folder = tempfile::tempdir().unwrap();
+    let answers = folder.path().join("answers.jsonl");
+    fs::write(&answers, recorded_answers()).unwrap();
+    let (base, answers) = (service.http(""), answers.display().to_string());
+    let arguments =
+        ["--base", &base, "--workspace", "replayed", "--only", TELEMETRY, "--settle", "20", "--answers", &answers];
+    let output =
+        Command::new("python3").arg(script).args(arguments).stdin(Stdio::null()).output().expect("python3 runs");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    let judged = out.lines().last().and_then(|line| line.split_whitespace().nth(2)?.parse::<u32>().ok());
+    assert!(judged.is_some_and(|judged| judged > 100), "{out}");
+}
+
+/// The recording without captured calls that name an experiment that is not there: they are not about telemetry.
+fn recorded_answers() -> String {
+    let recorded =
+        fs::read_to_string(project().join("tests/intake/answers-0.2.0.jsonl")).expect("the recording is there");
+    let is_refused = |line: &str| {
+        let request: Value = serde_json::from_str(line).expect("each line is JSON");
+        request["path"] == "/ingest/chat-completions" && request["status"] == 400
+    };
+    recorded.lines().filter(|line| !is_refused(line)).map(|line| format!("{line}\n")).collect()
+}
+
+fn path(workspace: &str, rest: &str) -> String {
+    format!("/apis/intake/v2/workspaces/{workspace}{rest}")
+}
+
+fn ask(service: &Service, workspace: &str, rest: &str) -> Answer {
+    get(&service.http(&path(workspace, rest)))
+}
+
+fn list(service: &Service, workspace: &str, rest: &str) -> Value {
+    let answer = ask(service, workspace, rest);
+    assert_eq!(answer.status, 200, "{rest}: {}", answer.text());
+    answer.json()
+}
+
+fn ids(page: &Value, name: &str) -> Vec<String> {
+    page["data"].as_array().unwrap().iter().map(|row| text(row, name).to_owned()).collect()
+}
+
+/// A span of trace `trace`: `number` makes its id, several begin at the same time.
+fn span(trace: u32, number: u32, parent: &str, session: &str) -> Value {
+    let start = BEGIN + u64::from(number / 3) * 1_000_000_000;
+    json!({
+        "traceId": format!("{trace:032x}"), "spanId": format!("{number:016x}"), "parentSpanId": parent,
+        "name": format!("span {number}"), "kind": 1,
+        "startTimeUnixNano": start.to_string(), "endTimeUnixNano": (start + 250_000_000).to_string(),
+        "attributes": [{"key": "session.id", "value": {"stringValue": session}}],
+    })
+}
+
+fn export(service: &Service, workspace: &str, spans: &[Value]) {
+    let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).to_string();
+    let headers = [("content-type", "application/json"), ("x-millrace-workspace", workspace)];
+    let answer = send("POST", &service.http("/v1/traces"), &headers, body.as_bytes());
+    assert_eq!((answer.status, answer.text().as_str()), (200, "{}"));
+}
+
+fn stored() -> Service {
+    Service::start_with(Options { ack: Some("stored"), ..Options::default() })
+}
+
+#[test]
+fn pages_have_what_sql_has_in_its_order_and_traces_without_a_root_too() {
+    let service = stored();
+    // 12 traces of three spans; of each third one the root is not there
+    let of = |number: u32| {
+        let (trace, place) = (number / 3 + 1, number % 3);
+        let root = format!("{:016x}", (number / 3) * 3 + 1);
+        let is_root = place == 0 && trace % 3 != 0;
+        span(trace, number + 1, if is_root { "" } else { &root }, "s")
+    };
+    export(&service, "pages", &(0..36).map(of).collect::<Vec<_>>());
+    for (sort, way) in [("started_at", "ASC"), ("-started_at", "DESC")] {
+        let sql = format!("SELECT SpanId AS id FROM otel_traces ORDER BY Timestamp {way}, SpanId");
+        let want: Vec<String> = service.sql().rows(&sql, &[]).iter().map(|row| text(row, "id").to_owned()).collect();
+        let page = |number: u32| {
+            let page = list(&service, "pages", &format!("/spans?mode=summary&page_size=7&page={number}&sort={sort}"));
+            assert_eq!(page["pagination"]["total_results"], 36);
+            ids(&page, "span_id")
+        };
+        assert_eq!((1..=6).flat_map(page).collect::<Vec<_>>(), want, "{sort}");
+    }
+    let sql = "SELECT TraceId AS id, countIf(ParentSpanId = '') = 0 AS orphan, \
+               if(orphan, min(Timestamp), minIf(Timestamp, ParentSpanId = '')) AS began \
+               FROM otel_traces GROUP BY TraceId ORDER BY began DESC, id";
+    let want = service.sql().rows(sql, &[]);
+    let traces: Vec<Value> = (1..=3)
+        .flat_map(|number| {
+            let page = list(&service, "pages", &format!("/traces?page_size=5&page={number}"));
+            assert_eq!(page["pagination"]["total_results"], 12);
+            page["data"].as_array().unwrap().clone()
+        })
+        .collect();
+    let told = |row: &Value, orphan: &str| {
+        (text(row, "id").to_owned(), matches!(row[orphan].to_string().as_str(), "true" | "1"))
+    };
+    let answered: Vec<_> = traces.iter().map(|trace| told(trace, "is_orphan")).collect();
+    assert_eq!(answered, want.iter().map(|row| told(row, "orphan")).collect::<Vec<_>>());
+    assert!(answered.iter().filter(|(_, orphan)| *orphan).count() == 4, "{answered:?}");
+    assert!(
+        traces
+            .iter()
+            .all(|trace| trace["span_count"] == 3 && trace["is_orphan"] != json!(trace.get("root_span_id").is_some()))
+    );
+}
+
+#[test]
+fn no_question_sees_another_workspace() {
+    let service = stored();
+    export(&service, "one", &[span(1, 1, "", "shared"), span(1, 2, "0000000000000001", "shared")]);
+    export(&service, "other", &[span(1, 3, "", "shared")]);
+    let trace = format!("{:032x}", 1);
+    for (workspace, spans) in [("one", 2), ("other", 1), ("none", 0)] {
+        let total = |rest: &str| list(&service, workspace, rest)["pagination"]["total_results"].clone();
+        assert_eq!(total("/spans"), spans, "{workspace}");
+        assert_eq!(total("/spans?filter[session_id]=shared"), spans, "{workspace}");
+        assert_eq!(total(&format!("/spans?filter[trace_id]={trace}")), spans, "{workspace}");
+        assert_eq!(total("/traces"), u32::from(spans > 0), "{workspace}");
+        assert_eq!(total("/spans/groups?by=session_id"), u32::from(spans > 0), "{workspace}");
+        let one = ask(&service, workspace, &format!("/traces/{trace}"));
+        match spans {
+            0 => assert_eq!(
+                (one.status, one.json()),
+                (404, json!({"detail": format!("Trace {workspace}/{trace} not found")}))
+            ),
+            _ => assert_eq!((one.status, one.json()["span_count"].clone()), (200, spans.into()), "{workspace}"),
+        }
+        let status = ask(&service, workspace, &format!("/spans/{:016x}", 3)).status;
+        assert_eq!(status, if workspace == "other" { 200 } else { 404 }, "{workspace}");
+    }
+}
+
+#[test]
+fn a_value_of_a_filter_is_never_more_than_a_value() {
+    let service = stored();
+    let hostile = ["' OR 1 = 1 --", "\\' OR 1", "a\\", "{p0:String}", "x\ty\nz", "?", "%", "ü\u{1f600}", "\\N", "NULL"];
+    let spans: Vec<Value> = (1..).zip(hostile).map(|(number, session)| span(number, number, "", session)).collect();
+    export(&service, "default", &spans);
+    for (number, session) in (1_u32..).zip(hostile) {
+        let filter = json!({"session_id": session}).to_string();
+        let encoded: String = filter.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        for (rest, name, want) in [
+            (format!("/spans?filter={encoded}"), "span_id", format!("{number:016x}")),
+            (format!("/traces?filter={encoded}"), "id", format!("{number:032x}")),
+        ] {
+            assert_eq!(ids(&list(&service, "default", &rest), name), [want], "{session:?}");
+        }
+    }
+}
+
+#[test]
+fn while_clickhouse_does_not_answer_questions_get_503() {
+    let yaml = "query: { max_execution_time: 500ms }".to_owned();
+    let service = Service::start_with(Options { yaml, ..Options::default() });
+    let engine = service.engine_pid().expect("the engine runs");
+    signal(engine, "STOP");
+    let answer = ask(&service, "default", "/spans");
+    signal(engine, "CONT");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{}", answer.text());
+    wait_until("the engine answers again", || (ask(&service, "default", "/spans").status == 200).then_some(()));
+}
