@@ -61,7 +61,7 @@ prices: $(PYTHON_CLIENTS) ## makes the book of prices anew from the package gena
 HAS_NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 .PHONY: test
-test: test-tools ## runs all tests: unit, property, end to end with the real engine and clients, documentation
+test: test-tools promtool ## runs all tests: unit, property, end to end with the real engine and clients, documentation
 	$(CARGO) test --locked --doc --quiet
 ifeq ($(HAS_NEXTEST),yes)
 	$(CARGO) nextest run --locked --no-fail-fast
@@ -77,6 +77,18 @@ zookeeper: ## installs ZooKeeper with apt, for the tests of a cluster; needs roo
 	elif command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends zookeeper >/dev/null; \
 	else echo "no apt-get here: ZooKeeper is not installed, and the tests of a cluster are SKIPPED"; fi
+
+# The checker of alert rules, of Debian's Prometheus.
+PROMTOOL := $(TOOLS)/prometheus/promtool
+.PHONY: promtool
+promtool: ## gets promtool from Debian, for the tests of the alert rules; nothing is installed
+	@if [ -x $(PROMTOOL) ]; then exit 0; \
+	elif command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
+	  mkdir -p $(TOOLS)/prometheus/package && cd $(TOOLS)/prometheus/package && \
+	  { apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
+	  dpkg-deb -x prometheus_*.deb . && mv usr/bin/promtool .. && cd .. && rm -r package \
+	  || echo "promtool could not be had: the alert rules are not run"; \
+	else echo "no apt-get here: the alert rules are not run"; fi
 
 .PHONY: test-cluster
 test-cluster: libchdb zookeeper ## runs the tests on a cluster of real ClickHouse nodes with ZooKeeper

@@ -83,7 +83,7 @@ fn a_value_of_the_wrong_kind_is_said_by_its_key() {
         ),
         ("genai: { keep_raw: maybe }", "genai.keep_raw: \"maybe\" is not true or false"),
         ("memory: { limit: }", "memory.limit: has no value; write one, or leave the key out"),
-        ("log: debug", "log: must have keys below it: level"),
+        ("log: debug", "log: must have keys below it: level, format"),
         ("journal: { segment_rows: [1] }", "journal.segment_rows: must be a single value, such as 100000"),
         ("joiner: { batch: many }", "joiner.batch: \"many\" is not an integer (example: 1000)"),
         ("joiner: { window: soon }", "joiner.window: \"soon\" is not a duration (example: 7days)"),
@@ -94,7 +94,7 @@ fn a_value_of_the_wrong_kind_is_said_by_its_key() {
         ),
         (
             "retention: { workspaces: { a: { span: 3d } } }",
-            "retention.workspaces.a.span: unknown field `span`, expected one of spans, logs, metrics, content (line 1, column 33)",
+            "retention.workspaces.a.span: unknown field `span`, expected one of spans, logs, metrics, scores, content (line 1, column 33)",
         ),
         (
             "retention: { workspaces: [a] }",
