@@ -8,16 +8,18 @@
 //! A token is 256 random bits, and its SHA-256 is what is kept. A slow hash with salt (argon2) protects secrets that somebody can guess;
 //! nobody guesses 256 bits, so a fast hash gives nothing away, and checking a token costs less than a microsecond.
 //!
-//! Without tokens the gate is open, and nothing of this runs.
+//! Without tokens the gate is open, and nothing of this runs. How much each workspace may send is in `quotas.rs`.
 
 pub mod config;
 mod credentials;
 pub mod file;
+pub mod quotas;
 pub mod routes;
 mod set;
 pub mod token;
 
 pub use config::Auth;
+pub use quotas::{OverQuota, Quotas};
 pub use set::TokenSet;
 pub use token::{Scope, Token, TokenHash};
 

@@ -24,7 +24,7 @@ pub use journal::dead_letters;
 pub use listeners::check_files;
 pub use store::{clickhouse_dir, client, layout, schema};
 
-use crate::access::Gate;
+use crate::access::{Gate, Quotas};
 use crate::admin::{self, Admin};
 use crate::clickhouse::{Availability, Client, nodes};
 use crate::config::Config;
@@ -68,7 +68,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 pub async fn serve(config: Config, config_file: Option<PathBuf>, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let app = App::build(&config)?;
     let backlog = app.backlog.clone();
-    tokio::spawn(Reload { file: config_file, gate: app.gate.clone(), tls: app.listeners.tls.clone() }.run()?);
+    let (gate, quotas, tls) = (app.gate.clone(), app.quotas.clone(), app.listeners.tls.clone());
+    tokio::spawn(Reload { file: config_file, gate, quotas, tls }.run()?);
     Box::pin(app.start(ready_file)).await?.until_stopped().await?;
     stop::report_what_is_left(&backlog)
 }
@@ -84,6 +85,7 @@ struct App {
     availability: Availability,
     backlog: Backlog,
     gate: Gate,
+    quotas: Quotas,
     admission: AdmissionGate,
     receivers: Receivers,
     api: query::Api,
@@ -106,6 +108,7 @@ impl App {
         let listeners = Listeners::bind(config)?;
         let metrics = Metrics::new().context("failed to register the metrics")?;
         let gate = gate(config, &metrics)?;
+        let quotas = Quotas::new(config.quotas.clone(), metrics.access.clone());
         let tokens = Tokens::default();
         let (pipeline, queue) = pipeline::channel(config.memory.pipeline_bytes(), &metrics);
         let (opening, is_new) = journal::open(config, &metrics)?;
@@ -116,6 +119,7 @@ impl App {
         let shared = Shared {
             config,
             gate: gate.clone(),
+            quotas: quotas.clone(),
             prices,
             redaction,
             client: store.client.clone(),
@@ -142,6 +146,7 @@ impl App {
             committer: shared.committer(queue, learned, pipeline.gate()),
             admission: pipeline.gate(),
             gate,
+            quotas,
             opening,
             api: shared.api(),
             receivers: shared.receivers(pipeline),

@@ -3,7 +3,7 @@
 use super::journal::dead_letters;
 use super::store::{Store, schema};
 use super::warm::WarmUp;
-use crate::access::Gate;
+use crate::access::{Gate, Quotas};
 use crate::admin::Admin;
 use crate::bounds::{self, REQUEST_BYTES_MAX};
 use crate::chat;
@@ -47,6 +47,7 @@ const MEMORY_LANE_BYTES_MAX: u64 = 8 << 20;
 pub(super) struct Shared<'c> {
     pub(super) config: &'c Config,
     pub(super) gate: Gate,
+    pub(super) quotas: Quotas,
     pub(super) client: Client,
     pub(super) metrics: Metrics,
     pub(super) availability: Availability,
@@ -80,6 +81,7 @@ impl Shared<'_> {
             timeout: config.connections.body_timeout,
         };
         let ingest = Arc::new(Ingest {
+            quotas: self.quotas.clone(),
             pipeline,
             traces: self.traces.clone(),
             metrics: self.metrics.clone(),
@@ -160,6 +162,7 @@ impl Shared<'_> {
         };
         let acks = [config.receivers.otlp_grpc.ack, config.receivers.http.ack];
         let (metrics, days, notes) = (self.metrics.clone(), Arc::clone(&self.days), self.notes.clone());
+        let quotas = self.quotas.clone();
         Box::new(move |journal, dedup| Committer {
             queue,
             journal,
@@ -171,6 +174,7 @@ impl Shared<'_> {
             limits,
             days,
             notes,
+            quotas,
             watches_disk: acks.iter().any(|ack| *ack > Ack::Memory),
         })
     }

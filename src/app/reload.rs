@@ -1,8 +1,8 @@
-//! What can change while Millrace runs: tokens and certificates, read again on SIGHUP as a whole or not at all; certificates also when their
+//! What can change while Millrace runs: tokens, quotas and certificates, read again on SIGHUP as a whole or not at all; certificates also when their
 //! files change.
 
 use super::listeners::TlsOfListeners;
-use crate::access::{Gate, TokenSet};
+use crate::access::{Gate, Quotas, TokenSet};
 use crate::config::{Config, environment};
 use anyhow::Context as _;
 use std::path::PathBuf;
@@ -20,6 +20,8 @@ pub(super) struct Reload {
     pub(super) file: Option<PathBuf>,
     /// Who may ask.
     pub(super) gate: Gate,
+    /// How much each workspace may send.
+    pub(super) quotas: Quotas,
     /// The certificates of the listeners.
     pub(super) tls: TlsOfListeners,
 }
@@ -57,8 +59,8 @@ impl Reload {
 
     fn all(&self) {
         match self.reload() {
-            Ok(Some(tokens)) => tracing::info!(tokens, "reloaded tokens and certificates"),
-            Ok(None) => tracing::info!("reloaded certificates; no tokens are configured"),
+            Ok(Some(tokens)) => tracing::info!(tokens, "reloaded tokens, quotas and certificates"),
+            Ok(None) => tracing::info!("reloaded quotas and certificates; no tokens are configured"),
             Err(error) => {
                 tracing::error!(error = %format!("{error:#}"), "SIGHUP: nothing was reloaded; all stays as it was");
             }
@@ -83,6 +85,7 @@ impl Reload {
         if let Some(tokens) = tokens {
             self.gate.replace(tokens);
         }
+        self.quotas.replace(config.quotas);
         Ok(count)
     }
 

@@ -15,6 +15,7 @@
 mod lanes;
 mod seal_timer;
 
+use crate::access::Quotas;
 use crate::bounds::GROUP_BYTES;
 use crate::clickhouse::recent;
 use crate::columns::{Rows, Table};
@@ -71,6 +72,8 @@ pub struct Committer {
     pub days: Arc<Budget>,
     /// Where GenAI traces are noted, to be counted once they are delivered.
     pub notes: Notes,
+    /// How much each workspace may have in the journal.
+    pub quotas: Quotas,
     /// Whether senders are refused while the disk is full; not when all are acknowledged from memory.
     pub watches_disk: bool,
 }
@@ -301,11 +304,24 @@ impl Running {
         entry.answer(Err(IngestError::KeyReused));
     }
 
+    /// Notes whose bytes wait in a segment, until it is settled.
+    fn hold(&self, entry: &Entry, segment: SegmentId) {
+        let quotas = &self.parts.quotas;
+        if quotas.hold(segment, &entry.origin.workspace, entry.rows.counted_bytes()) {
+            let waiter = Waiter::new(Held { quotas: quotas.clone(), segment });
+            self.backlog.attach(segment, &waiter);
+            waiter.done();
+        }
+    }
+
     /// What was committed: counts it, and answers now or once ClickHouse has it. Returns the rows, which nobody needs any more.
     fn settle(&mut self, part: Part, segment: Option<SegmentId>) -> Rows {
         let Part { mut entry, repeated } = part;
         let new = entry.rows.rows();
         self.parts.metrics.of(entry.rows.table().row_kind()).accept(entry.origin.receiver, new, repeated);
+        if let Some(segment) = segment.filter(|_| new > 0) {
+            self.hold(&entry, segment);
+        }
         // what a repeat repeats may be in memory only, or on its way to ClickHouse
         let weaker = repeated > 0 && self.backlog.view().rows_in_memory > 0;
         if entry.origin.ack == Ack::Stored || entry.origin.ack == Ack::Durable && weaker {
@@ -405,6 +421,22 @@ struct Part {
 
 /// A sender that is acknowledged when its spans are in ClickHouse.
 struct WhenStored(AckSender);
+
+/// Bytes of workspaces that wait in a segment.
+struct Held {
+    quotas: Quotas,
+    segment: SegmentId,
+}
+
+impl SettleObserver for Held {
+    fn is_gone(&self) -> bool {
+        false
+    }
+
+    fn on_settled(self: Box<Self>, _outcome: Outcome) {
+        self.quotas.release(self.segment);
+    }
+}
 
 impl SettleObserver for WhenStored {
     fn is_gone(&self) -> bool {

@@ -24,6 +24,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
         clickhouse(config),
         sql_port(config),
         config.auth.check(),
+        config.quotas.check(),
         open_ports(config),
         config.retention.check(),
         config.genai.content_policy().check(),

@@ -18,7 +18,7 @@ mod tests;
 pub use env::{Environment, environment};
 pub use prices::PricesConfig;
 
-use crate::access::Auth;
+use crate::access::{Auth, quotas};
 use crate::bounds;
 use crate::dedup::SPANS_MAX_DEFAULT;
 use crate::receivers::content::{Content, ContentPolicy, WorkspaceContent};
@@ -45,6 +45,9 @@ pub struct Config {
     pub receivers: Receivers,
     /// Who may send, read and change.
     pub auth: Auth,
+    /// How much each workspace may send.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub quotas: quotas::Config,
     /// How long clients may be idle.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub connections: connections::Config,
@@ -294,6 +297,7 @@ impl Default for Config {
             data_dir: "./data".into(),
             receivers: Receivers::default(),
             auth: Auth::default(),
+            quotas: quotas::Config::default(),
             connections: connections::Config::default(),
             memory: Memory::default(),
             journal: journal::Config::default(),

@@ -22,6 +22,7 @@ pub mod otlp;
 pub mod quota;
 pub mod server;
 
+use crate::access::Quotas;
 use crate::columns::{RowGroup, Rows};
 use crate::genai::prices::Prices;
 use crate::pipeline::{IngestError, Origin, PendingAck, Pipeline, Reservation};
@@ -39,6 +40,8 @@ use std::time::Instant;
 /// What every receiver needs to hand rows over.
 #[derive(Debug, Clone)]
 pub struct Ingest {
+    /// How much each workspace may send.
+    pub quotas: Quotas,
     /// Where rows go.
     pub pipeline: Pipeline,
     /// Roots seen lately.
@@ -88,6 +91,7 @@ impl Ingest {
         self.content.apply(&mut rows, &origin.workspace);
         self.admit_days(rows.days())?;
         let implausible = rows.spans().map(RowGroup::implausible);
+        self.quotas.charge_rows(&origin.workspace, rows.rows());
         let pending = self.pipeline.send(rows, reservation, origin)?;
         let rules = implausible.unwrap_or_default();
         rules.iter().for_each(|(rule, calls)| self.metrics.count_implausible(rule.name(), calls));

@@ -1,12 +1,21 @@
-//! What is counted of requests that are refused for who sends them.
+//! What is counted of requests that are refused for who sends them, or for how much they send.
 
 use super::families::{Families, registered_counters};
 use prometheus::IntCounterVec;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Refused requests, by reason.
+/// Workspaces that have a label of their own; those beyond share one. Senders may choose their names.
+const WORKSPACES_MAX: usize = 1_000;
+/// The label of those beyond; no workspace can have this name.
+const OTHERS: &str = "(others)";
+
+/// Refused requests, by reason, and by workspace and quota.
 #[derive(Debug, Clone)]
 pub struct AccessMetrics {
     refused: IntCounterVec,
+    over_quota: IntCounterVec,
+    workspaces: Arc<Mutex<HashSet<String>>>,
 }
 
 impl AccessMetrics {
@@ -18,11 +27,26 @@ impl AccessMetrics {
                 "Requests refused for who sent them, by reason: missing, malformed, unknown, expired, scope, workspace.",
                 &["reason"],
             )?,
+            over_quota: registered_counters(
+                registry,
+                "millrace_quota_refused",
+                "Requests and records told to try again because their workspace is over a quota.",
+                &["workspace", "quota"],
+            )?,
+            workspaces: Arc::default(),
         })
     }
 
-    /// Counts one.
+    /// Counts a request that is refused for who sent it.
     pub fn count(&self, reason: &str) {
         self.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts one that is refused for how much its workspace sends.
+    pub fn count_over_quota(&self, workspace: &str, quota: &str) {
+        let mut known = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = known.contains(workspace) || known.len() < WORKSPACES_MAX && known.insert(workspace.to_owned());
+        drop(known);
+        self.over_quota.with_label_values(&[if is_known { workspace } else { OTHERS }, quota]).inc();
     }
 }

@@ -36,6 +36,7 @@ mod operations;
 mod otlp_http;
 mod prices;
 mod queries;
+mod quotas;
 mod read_api;
 mod redaction;
 mod repeats;

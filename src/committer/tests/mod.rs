@@ -5,6 +5,7 @@ mod law;
 mod tables;
 
 use super::*;
+use crate::access::quotas;
 use crate::ids::SpanId;
 use crate::journal::RowsLost;
 use crate::journal::testing::{Fault, Op, SimDisk, group, ids, number_of};
@@ -81,6 +82,7 @@ impl Rig {
             limits: Limits { rows: 1_000_000, bytes: 1 << 30, age: Duration::ZERO, memory_bytes: u64::MAX },
             days: Arc::new(Budget::new(&Default::default(), std::time::Instant::now())),
             notes: Notes::default(),
+            quotas: Quotas::new(quotas::Config::default(), metrics.access.clone()),
             watches_disk: true,
         };
         Self { disk, pipeline, metrics, backlog, learn, drain, draining, committer: Some(committer), running: None }

@@ -1,5 +1,6 @@
 //! Answers about captured calls: `{"detail": ...}` for whatever was not stored.
 
+use crate::access::OverQuota;
 use crate::chat::ValidationErrors;
 use crate::columns::RowTooLarge;
 use crate::pipeline::IngestError;
@@ -23,6 +24,8 @@ pub(crate) enum CallError {
     Body(#[from] BodyError),
     #[error(transparent)]
     Ingest(#[from] IngestError),
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
 }
 
 impl CallError {
@@ -42,7 +45,11 @@ impl CallError {
     }
 
     pub(crate) fn answer(&self) -> Response {
-        respond(self.status(), self.to_json())
+        let mut response = respond(self.status(), self.to_json());
+        if let Self::OverQuota(over) = self {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(over.retry_after().as_secs()));
+        }
+        response
     }
 }
 
@@ -56,6 +63,7 @@ fn status(error: &CallError) -> StatusCode {
         CallError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         CallError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         CallError::Ingest(reason) => no_room(reason),
+        CallError::OverQuota(_) => StatusCode::TOO_MANY_REQUESTS,
         CallError::Body(error) => match error {
             BodyError::TooLarge { .. } | BodyError::ExpandsTooFar { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             BodyError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,

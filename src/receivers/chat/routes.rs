@@ -88,6 +88,10 @@ async fn ingest(
             return *refusal;
         }
     };
+    if let Err(over) = receiver.ingest.quotas.admit(&workspace) {
+        pass_over(body, &head.headers).await;
+        return receiver.answer(Err(over.into())).await;
+    }
     let source = Arc::new(Source { shape, workspace, ack, headers: head.headers });
     let takes_lines = shape != Shape::CapturedCall || !receiver.options.strict_reference;
     if takes_lines && ndjson::is_announced(&source.headers) {

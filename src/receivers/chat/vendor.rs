@@ -72,6 +72,9 @@ impl Source {
         place: Option<usize>,
         mut reservation: Reservation,
     ) -> Result<QueuedCall, CallError> {
+        let quotas = &receiver.ingest.quotas;
+        quotas.admit_record(&self.workspace)?;
+        quotas.charge_bytes(&self.workspace, record.as_bytes().len());
         let own_bytes = record.bytes_to_reserve();
         let (record, body_bytes) = match record {
             Record::Owned(record) if record.len() > SMALL_BYTES_MAX => (record, 0),

@@ -3,8 +3,8 @@
 //!
 //! Source: OTLP specification, "OTLP/HTTP Response"; google/rpc/code.proto for the numbers.
 
-use crate::access::Denied;
 use crate::access::routes::challenge;
+use crate::access::{Denied, OverQuota};
 use crate::numbers::{saturating_i64, to_u64};
 use crate::otlp::proto::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use crate::otlp::{Encoding, Signal};
@@ -138,6 +138,13 @@ pub(crate) fn denial(denied: Denied, encoding: Encoding) -> Response {
 pub(crate) fn denied_response(denied: Denied, encoding: Encoding) -> Response {
     let mut response = denial(denied, encoding);
     challenge(&mut response, denied);
+    response
+}
+
+/// The answer to a workspace that sends too much.
+pub(crate) fn over_quota_response(over: OverQuota, encoding: Encoding) -> Response {
+    let mut response = failure(StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted, &over.to_string(), encoding);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(over.retry_after().as_secs()));
     response
 }
 

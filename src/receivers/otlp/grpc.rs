@@ -114,6 +114,10 @@ async fn queue(
             return Err(reject(denied_status(denied)));
         }
     };
+    if let Err(over) = receiver.ingest.quotas.admit(&wanted.0) {
+        receiver.count_failed(signal, 1, true);
+        return Err(try_again(Code::ResourceExhausted, over.to_string(), over.retry_after()));
+    }
     let (message, reservation) = match read_message(receiver, signal, body, &head.headers).await {
         Ok(read) => read,
         Err(Unread::Refused { items, why }) => {
@@ -122,6 +126,7 @@ async fn queue(
         }
         Err(Unread::Rejected(status)) => return Err(reject(status)),
     };
+    receiver.ingest.quotas.charge_bytes(&wanted.0, message.len());
     let queued = receiver.queue(signal, wanted, message, Encoding::Protobuf, reservation).await;
     queued.map_err(|error| status(&error))
 }
@@ -207,18 +212,18 @@ fn unary_answer(message: &ExportTraceServiceResponse) -> http::Response<Body> {
 fn status(error: &ExportError) -> Status {
     let message = error.to_string();
     if error.is_retryable() {
-        return try_again(message);
+        return try_again(Code::Unavailable, message, RETRY_AFTER);
     }
     if error.is_too_large() { Status::resource_exhausted(message) } else { Status::invalid_argument(message) }
 }
 
-/// UNAVAILABLE with RetryInfo, in both places where senders look for it.
-fn try_again(message: String) -> Status {
+/// A status with RetryInfo, in both places where senders look for it.
+fn try_again(code: Code, message: String, after: Duration) -> Status {
     let mut metadata = MetadataMap::new();
     let retry_info = tonic_types::pb::RetryInfo {
-        retry_delay: Some(prost_types::Duration { seconds: saturating_i64(RETRY_AFTER.as_secs().into()), nanos: 0 }),
+        retry_delay: Some(prost_types::Duration { seconds: saturating_i64(after.as_secs().into()), nanos: 0 }),
     };
     metadata.insert_bin(RETRY_INFO_KEY, MetadataValue::from_bytes(&retry_info.encode_to_vec()));
-    let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER));
-    Status::with_error_details_and_metadata(Code::Unavailable, message, details, metadata)
+    let details = ErrorDetails::with_retry_info(Some(after));
+    Status::with_error_details_and_metadata(code, message, details, metadata)
 }

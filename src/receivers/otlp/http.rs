@@ -2,7 +2,7 @@
 //!
 //! Source: OTLP specification, "OTLP/HTTP".
 
-use super::answer::{Code, denied_response, error_response, failure, success_response};
+use super::answer::{Code, denied_response, error_response, failure, over_quota_response, success_response};
 use super::receiver::OtlpReceiver;
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Needs, Scope};
@@ -51,10 +51,16 @@ async fn export(signal: Signal, State(receiver): State<Arc<OtlpReceiver>>, reque
             };
         }
     };
+    if let Err(over) = receiver.ingest.quotas.admit(&wanted.0) {
+        receiver.count_failed(signal, 1, true);
+        pass_over(body, &head.headers).await;
+        return over_quota_response(over, encoding);
+    }
     let (bytes, reservation) = match receiver.bodies.read(body, &head.headers).await {
         Ok(read) => read,
         Err(error) => return body_failure(&receiver, signal, &error, encoding),
     };
+    receiver.ingest.quotas.charge_bytes(&wanted.0, bytes.len());
     let queued = match receiver.queue(signal, wanted, bytes, encoding, reservation).await {
         Ok(queued) => queued,
         Err(error) => return error_response(&error, encoding),

@@ -11,7 +11,7 @@ use super::receiver::{ExportError, OtlpReceiver};
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Needs, Scope};
 use crate::otlp::{Encoding, Signal};
-use crate::receivers::chat::response::{error_detail, invalid_parameter, respond};
+use crate::receivers::chat::response::{CallError, error_detail, invalid_parameter, respond};
 use crate::receivers::http::body::{BodyError, pass_over};
 use crate::receivers::http::headers::{Unfit, ack_wanted, media_type};
 use crate::workspace::Workspace;
@@ -44,6 +44,11 @@ async fn ingest(
             return *refusal;
         }
     };
+    if let Err(over) = receiver.ingest.quotas.admit(&wanted.0) {
+        receiver.count_failed(Signal::Traces, 1, true);
+        pass_over(body, &head.headers).await;
+        return CallError::from(over).answer();
+    }
     let (bytes, reservation) = match receiver.bodies.read(body, &head.headers).await {
         Ok(read) => read,
         Err(error) => {
@@ -52,6 +57,7 @@ async fn ingest(
             return error_detail(status, &error.to_string());
         }
     };
+    receiver.ingest.quotas.charge_bytes(&wanted.0, bytes.len());
     let queued = match receiver.queue(Signal::Traces, wanted, bytes, Encoding::Protobuf, reservation).await {
         Ok(queued) => queued,
         Err(error) => return failed(&error),
