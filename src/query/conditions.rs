@@ -3,7 +3,7 @@
 use super::expressions::{KIND_UNKNOWN, KINDS, SESSION_OF_TRACE};
 use super::filter::Condition;
 use crate::chat::trace_of_text;
-use crate::clickhouse::Statement;
+use crate::clickhouse::{Parameter, Statement};
 
 /// Where a field is.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,8 @@ pub(super) enum Place {
     Trace(&'static str),
     /// The session, or the one made of a trace.
     Session,
+    /// A list of texts, of which one is the field's.
+    Member(&'static str),
 }
 
 /// The place of a field, by its name.
@@ -35,6 +37,10 @@ pub(super) fn push(statement: &mut Statement, condition: &Condition, places: Pla
             }
             Some(Place::Session) => {
                 statement.push("(SessionId LIKE ").bind(pattern.as_str()).push(")");
+            }
+            Some(Place::Member(column)) => {
+                statement.push("(arrayExists(text -> text LIKE ").bind(pattern.as_str());
+                statement.push(", ").push(column).push("))");
             }
             Some(Place::Kind | Place::Time(_)) | None => drop(statement.push("false")),
         },
@@ -70,17 +76,38 @@ fn push_is(statement: &mut Statement, place: Option<Place>, value: &str) {
             statement.push("(").push(column).push(" = ").bind(trace_id(value)).push(")");
         }
         Some(Place::Session) => push_session(statement, value),
+        Some(Place::Member(column)) => {
+            statement.push("has(").push(column).push(", ").bind(value).push(")");
+        }
         Some(Place::Kind) => push_kind(statement, value),
         Some(Place::Time(_)) | None => drop(statement.push("false")),
     }
 }
 
-fn push_session(statement: &mut Statement, session: &str) {
+/// Adds that a row is of this session.
+pub(super) fn push_session(statement: &mut Statement, session: &str) {
     statement.push("(SessionId = ").bind(session);
     if let Some(trace) = session.strip_prefix(SESSION_OF_TRACE) {
         statement.push(" OR (SessionId = '' AND TraceId = ").bind(trace).push(")");
     }
     statement.push(")");
+}
+
+/// Adds that a row comes after another one: by its time, and where that is the same by its keys, which ascend.
+pub(super) fn push_after(
+    statement: &mut Statement,
+    time: &str,
+    is_descending: bool,
+    at: i64,
+    keys: &[(&'static str, &str)],
+) {
+    let at = statement.place(Parameter::Time(at));
+    let compared = if is_descending { "<" } else { ">" };
+    let names = keys.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let values = keys.iter().map(|(_, value)| statement.place(*value)).collect::<Vec<_>>().join(", ");
+    statement.push(&format!(
+        " AND {time} {compared}= {at} AND ({time} {compared} {at} OR tuple({names}) > tuple({values}))"
+    ));
 }
 
 fn push_kind(statement: &mut Statement, kind: &str) {

@@ -9,6 +9,7 @@
 pub mod answer;
 mod conditions;
 pub mod config;
+mod cursor;
 mod expressions;
 pub mod filter;
 mod mode;
@@ -17,7 +18,9 @@ pub mod parameters;
 pub mod reads;
 pub mod request;
 mod routes;
+mod sessions;
 mod spans;
+mod sums;
 mod times;
 mod total;
 mod traces;

@@ -20,6 +20,12 @@ pub struct Page {
 }
 
 impl Page {
+    /// Whether so many rows are all that it may have: there may be more.
+    #[must_use]
+    pub fn is_full(&self, rows: usize) -> bool {
+        u64::try_from(rows).is_ok_and(|rows| rows >= self.size)
+    }
+
     /// Rows before this page.
     #[must_use]
     pub fn offset(&self) -> u64 {

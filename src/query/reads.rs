@@ -42,11 +42,7 @@ impl Reads {
     /// # Errors
     /// 503 if ClickHouse does not answer, or a limit is exceeded; 413 if there is too much to answer.
     pub async fn ask<R: RowOwned + RowRead>(&self, statement: &Statement) -> Result<Vec<R>, Refusal> {
-        let turn = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            return Err(Refusal::unavailable("too many questions at the same time; try again"));
-        };
-        self.client.read(statement, &self.limits).await.map_err(|failure| self.refusal(&failure))
+        self.asked(statement).await?.map_err(|failure| self.refusal(&failure))
     }
 
     /// The row of an answer that has one at most.
@@ -55,6 +51,26 @@ impl Reads {
     /// As [`ask`](Self::ask).
     pub async fn ask_one<R: RowOwned + RowRead>(&self, statement: &Statement) -> Result<Option<R>, Refusal> {
         Ok(self.ask(statement).await?.into_iter().next())
+    }
+
+    /// As [`ask`](Self::ask), of a table or view that may not be there yet: then there are no rows.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn ask_if_there<R: RowOwned + RowRead>(&self, statement: &Statement) -> Result<Vec<R>, Refusal> {
+        match self.asked(statement).await? {
+            Err(failure) if failure.code == Some(code::UNKNOWN_TABLE.number) => Ok(Vec::new()),
+            asked => asked.map_err(|failure| self.refusal(&failure)),
+        }
+    }
+
+    /// What ClickHouse says, after a wait for others to end.
+    async fn asked<R: RowOwned + RowRead>(&self, statement: &Statement) -> Result<Result<Vec<R>, Failure>, Refusal> {
+        let turn = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(Refusal::unavailable("too many questions at the same time; try again"));
+        };
+        Ok(self.client.read(statement, &self.limits).await)
     }
 
     fn refusal(&self, failure: &Failure) -> Refusal {

@@ -1,7 +1,7 @@
 //! The paths of the read API.
 
 use super::request::Api;
-use super::{spans, traces};
+use super::{sessions, spans, traces};
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Needs, Scope};
 use std::sync::Arc;
@@ -18,5 +18,8 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
         .get("/apis/intake/v2/workspaces/{workspace}/spans/{span_id}", READ, spans::one)
         .get("/apis/intake/v2/workspaces/{workspace}/traces", READ, traces::list)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}", READ, traces::one)
+        .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/tree", READ, traces::tree)
+        .get("/apis/intake/v2/workspaces/{workspace}/sessions", READ, sessions::list)
+        .get("/apis/intake/v2/workspaces/{workspace}/sessions/{session_id}", READ, sessions::one)
         .with_state(Arc::new(api))
 }

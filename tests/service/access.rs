@@ -10,7 +10,7 @@ use support::{Options, Service, grpc, service, wait_until, wire};
 use tempfile::TempDir;
 
 /// Every route there is. A new one belongs here, and is walked with tokens that may not use it.
-const ROUTES: [(&str, &str, &str, &str); 21] = [
+const ROUTES: [(&str, &str, &str, &str); 24] = [
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.trace.v1.TraceService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.logs.v1.LogsService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", "Own(Ingest)"),
@@ -27,6 +27,9 @@ const ROUTES: [(&str, &str, &str, &str); 21] = [
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/spans/{span_id}", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}", "InWorkspace(Read)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/tree", "InWorkspace(Read)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/sessions", "InWorkspace(Read)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/sessions/{session_id}", "InWorkspace(Read)"),
     ("health", "GET", "/", "Nothing"),
     ("health", "GET", "/health", "Nothing"),
     ("health", "GET", "/live", "Nothing"),
@@ -90,7 +93,8 @@ enum Ended {
 /// Sends a request to a route as `authorization`, about the workspace `team-a`.
 fn walk(service: &Service, listener: &str, method: &str, path: &str, authorization: Option<&str>) -> Ended {
     let path = path.replace("{workspace}", "team-a").replace("{provider}", "openai");
-    let path = path.replace("{span_id}", "00f067aa0ba902b7").replace("{trace_id}", "none");
+    let path =
+        path.replace("{span_id}", "00f067aa0ba902b7").replace("{trace_id}", "none").replace("{session_id}", "none");
     if listener == "otlp_grpc" {
         let mut metadata = vec![("x-millrace-workspace", "team-a")];
         metadata.extend(authorization.map(|value| ("authorization", value)));

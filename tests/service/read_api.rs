@@ -14,7 +14,7 @@ use support::{Options, Service, project, wait_until};
 const BEGIN: u64 = 1_772_442_000_000_000_000;
 
 /// What is replayed: the others are answered elsewhere, or not yet.
-const TELEMETRY: &str = "^(GET /(spans|traces)(?!/[^?]*/evaluator)|POST /ingest/otlp|POST /traces)";
+const TELEMETRY: &str = "^(GET /(spans|traces|sessions)(?!/[^?]*/evaluator)|POST /ingest/otlp|POST /traces)";
 
 #[test]
 fn recorded_answers_about_telemetry_are_given_again() {
@@ -128,6 +128,88 @@ fn pages_have_what_sql_has_in_its_order_and_traces_without_a_root_too() {
         traces
             .iter()
             .all(|trace| trace["span_count"] == 3 && trace["is_orphan"] != json!(trace.get("root_span_id").is_some()))
+    );
+}
+
+#[test]
+fn cursors_walk_a_list_once_while_spans_arrive() {
+    let service = stored();
+    let some = |from: u32| (from..from + 30).map(|number| span(number, number + 1, "", "s")).collect::<Vec<_>>();
+    export(&service, "cursors", &some(100));
+    for (list_of, name) in [("/spans", "span_id"), ("/traces", "id")] {
+        for sort in ["-started_at", "started_at"] {
+            let all = ids(&list(&service, "cursors", &format!("{list_of}?page_size=1000&sort={sort}")), name);
+            let (mut walked, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+            loop {
+                let page = list(&service, "cursors", &format!("{list_of}?page_size=7&sort={sort}&cursor={cursor}"));
+                walked.extend(ids(&page, name));
+                pages += 1;
+                // what arrives is before what descends, and after what ascends
+                export(&service, "cursors", &[span(1_000 + pages, 1_000 + pages, "", "s")]);
+                match page["next_cursor"].as_str() {
+                    Some(next) => cursor = next.to_owned(),
+                    None => break,
+                }
+                assert!(pages < 20, "{list_of} {sort}");
+            }
+            walked.truncate(all.len());
+            assert_eq!(walked, all, "{list_of} {sort}");
+        }
+    }
+    let refused = |rest: &str| {
+        let answer = ask(&service, "cursors", rest);
+        (answer.status, answer.json()["detail"].as_str().unwrap_or_default().to_owned())
+    };
+    let next = list(&service, "cursors", "/spans?page_size=1&cursor=")["next_cursor"].as_str().unwrap().to_owned();
+    assert_eq!(refused("/spans?cursor=x"), (400, "Invalid cursor".to_owned()));
+    let other = "The cursor belongs to another list, sort or filter".to_owned();
+    assert_eq!(refused(&format!("/spans?sort=started_at&cursor={next}")), (400, other));
+    assert_eq!(refused("/spans?page=2&cursor=").0, 400);
+}
+
+#[test]
+fn a_session_is_made_of_its_spans_and_a_tree_of_those_of_its_trace() {
+    let service = stored();
+    let mut call = span(1, 5, "0000000000000001", "s-1");
+    for (key, value) in [
+        ("gen_ai.operation.name", json!({"stringValue": "chat"})),
+        ("gen_ai.request.model", json!({"stringValue": "m"})),
+        ("gen_ai.usage.input_tokens", json!({"intValue": "10"})),
+        ("gen_ai.usage.output_tokens", json!({"intValue": "4"})),
+    ] {
+        call["attributes"].as_array_mut().unwrap().push(json!({"key": key, "value": value}));
+    }
+    let mut failed = span(2, 8, "00000000000000ff", "s-1");
+    failed["status"] = json!({"code": 2, "message": "no"});
+    export(&service, "trees", &[span(1, 1, "", "s-1"), call, span(1, 6, "0000000000000005", "s-1"), failed]);
+
+    let session = wait_until("the call is counted", || {
+        let session = list(&service, "trees", "/sessions/s-1");
+        (session["total_tokens"] == 14).then_some(session)
+    });
+    let told = |name: &str| session[name].clone();
+    assert_eq!([told("trace_count"), told("span_count"), told("status")], [json!(2), json!(4), json!("error")]);
+    assert_eq!(
+        [told("input_tokens"), told("output_tokens"), told("duration_ms")],
+        [json!(10), json!(4), json!(2250.0)]
+    );
+    assert_eq!(ask(&service, "trees", "/sessions/s-2").json(), json!({"detail": "Session trees/s-2 not found"}));
+
+    let sessions = list(&service, "trees", "/sessions?filter[model]=m");
+    assert_eq!((ids(&sessions, "id"), &sessions["pagination"]["total_results"]), (vec!["s-1".to_owned()], &json!(1)));
+    assert_eq!(sessions["data"][0]["models"], json!(["m"]));
+    assert_eq!(list(&service, "trees", "/sessions?filter[model]=n")["pagination"]["total_results"], 0);
+    assert_eq!(list(&service, "trees", "/sessions?cursor=&page_size=1")["data"][0]["id"], "s-1");
+
+    let tree = list(&service, "trees", &format!("/traces/{:032x}/tree", 1));
+    assert_eq!(tree["span_id"], json!(["0000000000000001", "0000000000000005", "0000000000000006"]));
+    assert_eq!((&tree["parent"], &tree["depth"]), (&json!([null, 0, 1]), &json!([0, 1, 2])));
+    assert_eq!(tree["start_ns"], json!([0, 1_000_000_000, 2_000_000_000]));
+    assert_eq!((&tree["total_tokens"], &tree["kind"][1]), (&json!([null, 14, null]), &json!("LLM")));
+    let lost = list(&service, "trees", &format!("/traces/{:032x}/tree", 2));
+    assert_eq!(
+        (&lost["parent"], &lost["parent_id"], &lost["status"]),
+        (&json!([null]), &json!(["00000000000000ff"]), &json!(["error"]))
     );
 }
 

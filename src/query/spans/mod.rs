@@ -15,6 +15,7 @@ pub(super) use groups::list as groups;
 pub(super) use row::ended;
 
 use super::answer::{Refusal, json_answer};
+use super::cursor::{self, After, Asked, Cursors};
 use super::filter::{Condition, Filter};
 use super::mode::Mode;
 use super::page::{self, Checks, Nulls};
@@ -48,16 +49,24 @@ pub(super) async fn list(
     let (page, sort) = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
     let mode = Mode::read(&mut checks).unwrap_or(Mode::Detailed);
     checks.finish()?;
-    parameters.refuse_others(&["filter", "mode", "page", "page_size", "sort"])?;
+    parameters.refuse_others(&["cursor", "filter", "mode", "page", "page_size", "sort"])?;
     let condition = fields::condition(&api, filter.as_ref())?;
+    let cursors = Cursors::of("spans", sort, filter.as_ref());
+    let asked = cursors.read(&parameters, 2)?;
     let list = List { api: &api, workspace: &workspace, condition: &condition };
-    let keys: Vec<Key> = api.reads.ask(&statements::page(&list, page, sort)).await?;
-    let total = match total::known(page, keys.len()) {
-        Some(total) => total,
-        None => total::ask(&api.reads, &statements::count(&list)).await?,
-    };
+    let keys: Vec<Key> = api.reads.ask(&statements::page(&list, page, sort, &asked)).await?;
     let data = rows(&api, &workspace, &keys, mode).await?;
-    let answer = page::answer(data, page, total, Some(sort), filter.as_ref(), Nulls::Omitted);
+    let answer = if asked == Asked::No {
+        let total = match total::known(page, keys.len()) {
+            Some(total) => total,
+            None => total::ask(&api.reads, &statements::count(&list)).await?,
+        };
+        page::answer(data, page, total, Some(sort), filter.as_ref(), Nulls::Omitted)
+    } else {
+        let after = |key: &Key| After { at: key.started, keys: vec![key.span_id.clone(), key.trace_id.clone()] };
+        let next = keys.last().filter(|_| page.is_full(keys.len())).map(|key| cursors.next(&after(key)));
+        cursor::answer(data, page.size, next, sort, filter.as_ref())
+    };
     Ok(json_answer(StatusCode::OK, &Value::Object(answer)))
 }
 

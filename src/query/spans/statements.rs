@@ -6,6 +6,7 @@ use super::row::Key;
 use crate::clickhouse::Statement;
 use crate::ids::SpanId;
 use crate::query::conditions;
+use crate::query::cursor::{After, Asked};
 use crate::query::expressions::{
     EVALUATION, INPUT, MODEL, NAME, OUTPUT, PROJECT, SESSION, SOURCE, STARTED, STATUS, TEST_CASE,
 };
@@ -24,13 +25,22 @@ impl Table {
     }
 }
 
-/// The ids of a page. The hour comes first in the table's key, so the newest are read first, and no more than are needed.
-pub(super) fn page(list: &List<'_>, page: Page, sort: &str) -> Statement {
+/// The ids of a page. Ordered by the time alone ClickHouse passes over granules that are too old (the index `idx_timestamp`); by
+/// the hour first, as in the table's key, it reads three times as much.
+pub(super) fn page(list: &List<'_>, page: Page, sort: &str, asked: &Asked) -> Statement {
     let mut statement = Statement::new(&format!("SELECT TraceId AS trace_id, SpanId AS span_id, {STARTED} AS started"));
     push_from(&mut statement, list);
-    let way = if sort.starts_with('-') { " DESC" } else { "" };
-    statement.push(&format!(" ORDER BY toStartOfHour(Timestamp){way}, Timestamp{way}, SpanId, TraceId LIMIT "));
-    statement.bind(page.size).push(" OFFSET ").bind(page.offset());
+    let is_descending = sort.starts_with('-');
+    if let Asked::After(After { at, keys }) = asked {
+        let keys: Vec<(&str, &str)> = ["SpanId", "TraceId"].into_iter().zip(keys.iter().map(String::as_str)).collect();
+        conditions::push_after(&mut statement, "Timestamp", is_descending, *at, &keys);
+    }
+    let way = if is_descending { " DESC" } else { "" };
+    statement.push(&format!(" ORDER BY Timestamp{way}, SpanId, TraceId LIMIT "));
+    statement.bind(page.size);
+    if *asked == Asked::No {
+        statement.push(" OFFSET ").bind(page.offset());
+    }
     statement
 }
 
@@ -47,13 +57,13 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>) {
     conditions::push(statement, list.condition, place);
 }
 
-/// The newest row with this id, if there is one: hour by hour, so one of late is found at once.
+/// The newest row with this id, if there is one. Nothing but the column of ids is read to find it.
 pub(super) fn find(Table(table): &Table, workspace: &Workspace, span: SpanId) -> Statement {
     let mut statement = Statement::new(&format!(
         "SELECT TraceId AS trace_id, SpanId AS span_id, {STARTED} AS started FROM {table} WHERE SpanId = "
     ));
     statement.bind(span.to_string()).push(" AND Workspace = ").bind(workspace.as_str());
-    statement.push(" ORDER BY toStartOfHour(Timestamp) DESC, Timestamp DESC, TraceId LIMIT 1");
+    statement.push(" ORDER BY Timestamp DESC, TraceId LIMIT 1");
     statement
 }
 

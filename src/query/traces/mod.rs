@@ -10,20 +10,25 @@
 mod fields;
 mod row;
 mod statements;
+mod tree;
+
+pub(super) use tree::tree;
 
 use super::answer::{Refusal, json_answer};
 use super::conditions::trace_id;
+use super::cursor::{self, After, Asked, Cursors};
 use super::filter::{Condition, Filter};
 use super::mode::Mode;
 use super::page::{self, Checks, Nulls};
 use super::parameters::Parameters;
 use super::request::{Api, workspace};
+use super::sums::Sums;
 use super::total;
 use crate::workspace::Workspace;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use row::{Head, Id, Range, Sums};
+use row::{Head, Id, Range};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,16 +50,24 @@ pub(super) async fn list(
     let (page, sort) = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
     let mode = Mode::read(&mut checks).unwrap_or(Mode::Preview);
     checks.finish()?;
-    parameters.refuse_others(&["filter", "mode", "page", "page_size", "sort"])?;
+    parameters.refuse_others(&["cursor", "filter", "mode", "page", "page_size", "sort"])?;
     let condition = fields::condition(&api, filter.as_ref())?;
+    let cursors = Cursors::of("traces", sort, filter.as_ref());
+    let asked = cursors.read(&parameters, 1)?;
     let list = List { api: &api, workspace: &workspace, condition: &condition };
-    let ids: Vec<Id> = api.reads.ask(&statements::page(&list, page, sort)).await?;
-    let total = match total::known(page, ids.len()) {
-        Some(total) => total,
-        None => total::ask(&api.reads, &statements::count(&list)).await?,
+    let ids: Vec<Id> = api.reads.ask(&statements::page(&list, page, sort, &asked)).await?;
+    let data = rows(&api, &workspace, ids.iter().map(|id| id.trace_id.clone()).collect(), mode).await?;
+    let answer = if asked == Asked::No {
+        let total = match total::known(page, ids.len()) {
+            Some(total) => total,
+            None => total::ask(&api.reads, &statements::count(&list)).await?,
+        };
+        page::answer(data, page, total, Some(sort), filter.as_ref(), Nulls::Omitted)
+    } else {
+        let after = |id: &Id| After { at: id.started, keys: vec![id.trace_id.clone()] };
+        let next = ids.last().filter(|_| page.is_full(ids.len())).map(|id| cursors.next(&after(id)));
+        cursor::answer(data, page.size, next, sort, filter.as_ref())
     };
-    let data = rows(&api, &workspace, ids.into_iter().map(|id| id.trace_id).collect(), mode).await?;
-    let answer = page::answer(data, page, total, Some(sort), filter.as_ref(), Nulls::Omitted);
     Ok(json_answer(StatusCode::OK, &Value::Object(answer)))
 }
 
@@ -82,17 +95,23 @@ struct List<'a> {
     condition: &'a Condition,
 }
 
+/// When these traces are, if that is known of each: the times of older ones are noted only some time after the table is there.
+async fn range(api: &Api, ids: &[String]) -> Result<Option<Range>, Refusal> {
+    let found: Vec<Range> = api.reads.ask_if_there(&statements::range(api, ids)).await?;
+    Ok(found.into_iter().next().filter(|range| usize::try_from(range.traces) == Ok(ids.len())))
+}
+
 /// These traces, in their order. One that has gone meanwhile is left out.
 async fn rows(api: &Api, workspace: &Workspace, ids: Vec<String>, mode: Mode) -> Result<Vec<Value>, Refusal> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let range: Option<Range> = api.reads.ask_one(&statements::range(api, &ids)).await?;
-    let Some(range) = range.filter(|range| range.traces > 0) else { return Ok(Vec::new()) };
-    let heads: Vec<Head> = api.reads.ask(&statements::heads(api, workspace, &ids, &range, mode)).await?;
+    let range = range(api, &ids).await?;
+    let range = range.as_ref();
+    let heads: Vec<Head> = api.reads.ask(&statements::heads(api, workspace, &ids, range, mode)).await?;
     let sums: Vec<Sums> = match mode {
         Mode::Summary => Vec::new(),
-        Mode::Preview | Mode::Detailed => api.reads.ask(&statements::sums(api, workspace, &ids, &range)).await?,
+        Mode::Preview | Mode::Detailed => api.reads.ask(&statements::sums(api, workspace, &ids, range)).await?,
     };
     let mut heads: HashMap<String, Head> = heads.into_iter().map(|head| (head.trace_id.clone(), head)).collect();
     let sums: HashMap<String, Sums> = sums.into_iter().map(|sums| (sums.trace_id.clone(), sums)).collect();

@@ -2,21 +2,27 @@
 
 use crate::query::mode::Mode;
 use crate::query::spans::ended;
+use crate::query::sums::Sums;
 use crate::query::times::{milliseconds, shown};
 use crate::workspace::Workspace;
 use ::clickhouse::Row;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+/// Most spans of a tree; of a longer trace the first ones are answered, and `is_complete` says so.
+pub(super) const SPANS_MAX: u64 = 100_000;
+
 /// Which trace it is.
 #[derive(Debug, Row, Deserialize)]
 pub(super) struct Id {
     pub(super) trace_id: String,
+    /// Nanoseconds since 1970.
+    pub(super) started: i64,
 }
 
 /// From when to when traces are: nanoseconds since 1970.
 #[derive(Debug, Row, Deserialize)]
-pub(super) struct Range {
+pub(in crate::query) struct Range {
     pub(super) first: i64,
     pub(super) last: i64,
     pub(super) traces: u64,
@@ -40,36 +46,6 @@ pub(super) struct Head {
     roots: u64,
     spans: u64,
     errors: u64,
-}
-
-/// Sums over the calls of a trace.
-#[derive(Debug, Row, Deserialize)]
-pub(super) struct Sums {
-    pub(super) trace_id: String,
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cached_tokens: Option<u64>,
-    total_tokens: Option<u64>,
-    cost_total: Option<f64>,
-    cost_input: Option<f64>,
-    cost_output: Option<f64>,
-}
-
-impl Sums {
-    /// As they are answered; what no call reports is left out.
-    pub(super) fn put(&self, answer: &mut Map<String, Value>) {
-        let counts = [
-            ("input_tokens", self.input_tokens),
-            ("output_tokens", self.output_tokens),
-            ("cached_tokens", self.cached_tokens),
-            ("total_tokens", self.total_tokens),
-        ];
-        let costs =
-            [("cost_usd", self.cost_total), ("cost_input_usd", self.cost_input), ("cost_output_usd", self.cost_output)];
-        let counts = counts.into_iter().filter_map(|(name, count)| Some((name, Value::from(count?))));
-        let costs = costs.into_iter().filter_map(|(name, cost)| Some((name, Value::from(cost?))));
-        answer.extend(counts.chain(costs).map(|(name, value)| (name.to_owned(), value)));
-    }
 }
 
 impl Head {

@@ -2,14 +2,16 @@
 
 use super::List;
 use super::fields::place;
-use super::row::Range;
+use super::row::{Range, SPANS_MAX};
 use crate::clickhouse::Statement;
 use crate::query::conditions::{self, trace_id};
+use crate::query::cursor::Asked;
 use crate::query::expressions::{EXPERIMENT, HEAD, INPUT, NAME, OUTPUT, SESSION, SESSION_OF_TRACE, STATUS, TEST_CASE};
 use crate::query::filter::Condition;
 use crate::query::mode::Mode;
 use crate::query::page::Page;
 use crate::query::request::Api;
+use crate::query::sums;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 use std::time::Duration;
@@ -22,12 +24,19 @@ fn spans(api: &Api) -> String {
 }
 
 /// The ids of a page.
-pub(super) fn page(list: &List<'_>, page: Page, sort: &str) -> Statement {
-    let mut statement = Statement::new("SELECT TraceId AS trace_id");
+pub(super) fn page(list: &List<'_>, page: Page, sort: &str, asked: &Asked) -> Statement {
+    let mut statement = Statement::new("SELECT TraceId AS trace_id, toUnixTimestamp64Nano(Started) AS started");
     push_from(&mut statement, list);
-    let way = if sort.starts_with('-') { " DESC" } else { "" };
-    statement.push(&format!(" ORDER BY Started{way}, TraceId LIMIT "));
-    statement.bind(page.size).push(" OFFSET ").bind(page.offset());
+    let is_descending = sort.starts_with('-');
+    if let Asked::After(after) = asked {
+        let id = after.keys.first().map(String::as_str).unwrap_or_default();
+        conditions::push_after(&mut statement, "Started", is_descending, after.at, &[("TraceId", id)]);
+    }
+    let way = if is_descending { " DESC" } else { "" };
+    statement.push(&format!(" ORDER BY Started{way}, TraceId LIMIT ")).bind(page.size);
+    if *asked == Asked::No {
+        statement.push(" OFFSET ").bind(page.offset());
+    }
     statement
 }
 
@@ -108,7 +117,7 @@ fn push_bound(statement: &mut Statement, list: &List<'_>, table: &str, needed: &
 pub(super) fn range(api: &Api, ids: &[String]) -> Statement {
     let table = api.reads.client().full_name("otel_traces_trace_id_ts");
     let mut statement = Statement::new(&format!(
-        "SELECT toUnixTimestamp64Nano(min(Start)) AS first, toUnixTimestamp64Nano(max(End)) AS last, count() AS traces \
+        "SELECT toUnixTimestamp64Nano(min(Start)) AS first, toUnixTimestamp64Nano(max(End)) AS last, uniqExact(TraceId) AS traces \
          FROM {table} WHERE TraceId IN "
     ));
     statement.bind(ids.to_vec());
@@ -116,15 +125,30 @@ pub(super) fn range(api: &Api, ids: &[String]) -> Statement {
 }
 
 /// The rest of a statement about rows of these traces, within their times.
-fn push_where(statement: &mut Statement, workspace: &Workspace, ids: &[String], range: &Range) {
+fn push_where(statement: &mut Statement, workspace: &Workspace, ids: &[String], range: Option<&Range>) {
     statement.push(" WHERE Workspace = ").bind(workspace.as_str());
-    let [first, last] = [range.first, range.last].map(|nanos| UnixNanos::from_i64(nanos).unwrap_or_default());
-    statement.push(" AND Timestamp >= ").bind(first).push(" AND Timestamp <= ").bind(last);
-    statement.push(" AND TraceId IN ").bind(ids.to_vec()).push(" GROUP BY TraceId");
+    if let Some(range) = range {
+        let [first, last] = [range.first, range.last].map(|nanos| UnixNanos::from_i64(nanos).unwrap_or_default());
+        statement.push(" AND Timestamp >= ").bind(first).push(" AND Timestamp <= ").bind(last);
+    }
+    statement.push(" AND TraceId IN ").bind(ids.to_vec());
+}
+
+/// The spans of a trace, as far as they are drawn, by time.
+pub(super) fn nodes(api: &Api, workspace: &Workspace, ids: &[String], range: Option<&Range>) -> Statement {
+    let mut statement = Statement::new(&format!(
+        "SELECT SpanId AS span_id, ParentSpanId AS parent_span_id, toUnixTimestamp64Nano(Timestamp) AS started, \
+         Duration AS duration, TimingQuality AS timing, {NAME} AS name, ServiceName AS service, Operation AS operation, \
+         {STATUS} AS status, TotalTokens AS tokens, toFloat64(CostTotal) AS cost FROM {}",
+        spans(api)
+    ));
+    push_where(&mut statement, workspace, ids, range);
+    statement.push(" ORDER BY Timestamp, SpanId LIMIT ").bind(SPANS_MAX);
+    statement
 }
 
 /// What the heads of these traces say.
-pub(super) fn heads(api: &Api, workspace: &Workspace, ids: &[String], range: &Range, mode: Mode) -> Statement {
+pub(super) fn heads(api: &Api, workspace: &Workspace, ids: &[String], range: Option<&Range>, mode: Mode) -> Statement {
     let of_head = [
         ("SpanId", "head_id"),
         ("toUnixTimestamp64Nano(Timestamp)", "started"),
@@ -147,17 +171,15 @@ pub(super) fn heads(api: &Api, workspace: &Workspace, ids: &[String], range: &Ra
         spans(api)
     ));
     push_where(&mut statement, workspace, ids, range);
+    statement.push(" GROUP BY TraceId");
     statement
 }
 
 /// The sums of their calls, each counted once.
-pub(super) fn sums(api: &Api, workspace: &Workspace, ids: &[String], range: &Range) -> Statement {
+pub(super) fn sums(api: &Api, workspace: &Workspace, ids: &[String], range: Option<&Range>) -> Statement {
     let calls = api.reads.client().full_name("genai_calls");
-    let mut statement = Statement::new(&format!(
-        "SELECT TraceId AS trace_id, sum(InputTokens) AS input_tokens, sum(OutputTokens) AS output_tokens, \
-         sum(CacheReadTokens) AS cached_tokens, sum(TotalTokens) AS total_tokens, toFloat64(sum(CostTotal)) AS cost_total, \
-         toFloat64(sum(CostInput)) AS cost_input, toFloat64(sum(CostOutput)) AS cost_output FROM {calls}"
-    ));
+    let mut statement = Statement::new(&format!("SELECT TraceId AS trace_id, {} FROM {calls}", sums::COLUMNS));
     push_where(&mut statement, workspace, ids, range);
+    statement.push(" GROUP BY TraceId");
     statement
 }

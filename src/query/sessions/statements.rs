@@ -1,0 +1,86 @@
+//! The statements of sessions.
+
+use super::List;
+use super::fields::place;
+use crate::clickhouse::Statement;
+use crate::query::conditions;
+use crate::query::cursor::Asked;
+use crate::query::expressions::STATUS;
+use crate::query::filter::Condition;
+use crate::query::page::Page;
+use crate::query::request::Api;
+use crate::query::sums;
+use crate::workspace::Workspace;
+
+/// A page of sessions, each with what was counted of its traces.
+pub(super) fn page(list: &List<'_>, page: Page, asked: &Asked) -> Statement {
+    let mut statement = Statement::new(
+        "SELECT session_id, toUnixTimestamp64Nano(FirstTime) AS started, toUnixTimestamp64Nano(LastTime) AS ended, traces, calls, \
+         errors, input_tokens, output_tokens, cached_tokens, total_tokens, cost_total, users, models, input, output",
+    );
+    push_from(&mut statement, list);
+    let is_descending = list.sort.starts_with('-');
+    if let Asked::After(after) = asked {
+        let id = after.keys.first().map(String::as_str).unwrap_or_default();
+        conditions::push_after(&mut statement, "FirstTime", is_descending, after.at, &[("session_id", id)]);
+    }
+    let way = if is_descending { " DESC" } else { "" };
+    statement.push(&format!(" ORDER BY FirstTime{way}, session_id LIMIT ")).bind(page.size);
+    if *asked == Asked::No {
+        statement.push(" OFFSET ").bind(page.offset());
+    }
+    statement
+}
+
+/// How many there are.
+pub(super) fn count(list: &List<'_>) -> Statement {
+    let mut statement = Statement::new("SELECT count() AS total");
+    push_from(&mut statement, list);
+    statement
+}
+
+fn push_from(statement: &mut Statement, list: &List<'_>) {
+    let traces = list.api.reads.client().full_name("genai_traces");
+    statement.push(&format!(
+        " FROM (SELECT SessionId AS session_id, min(Timestamp) AS FirstTime, \
+         max(Timestamp + toIntervalNanosecond(Duration)) AS LastTime, count() AS traces, sum(Calls) AS calls, \
+         sum(Errors) AS errors, sum(InputTokens) AS input_tokens, sum(OutputTokens) AS output_tokens, \
+         sum(CacheReadTokens) AS cached_tokens, sum(TotalTokens) AS total_tokens, toFloat64(sum(CostTotal)) AS cost_total, \
+         arraySort(groupUniqArrayIf(UserId, UserId != '')) AS users, \
+         CAST(arraySort(groupUniqArrayArray(Models)), 'Array(String)') AS models, \
+         argMinIf(InputPreview, Timestamp, InputPreview != '') AS input, \
+         argMaxIf(OutputPreview, Timestamp, OutputPreview != '') AS output FROM {traces} AS t WHERE t.Workspace = "
+    ));
+    statement.bind(list.workspace.as_str()).push(" AND t.SessionId != ''");
+    for needed in list.condition.needed() {
+        if let Condition::Is("id", id) = needed {
+            statement.push(" AND t.SessionId = ").bind(id.as_str());
+        }
+    }
+    statement.push(" GROUP BY t.SessionId) WHERE ");
+    conditions::push(statement, list.condition, place);
+}
+
+/// What the spans of a session say: always a row.
+pub(super) fn spans(api: &Api, workspace: &Workspace, id: &str) -> Statement {
+    let table = api.reads.client().full_name("otel_traces");
+    let mut statement = Statement::new(&format!(
+        "SELECT count() AS spans, uniqExact(TraceId) AS traces, toUnixTimestamp64Nano(min(Timestamp)) AS started, \
+         max(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration)) AS ended, \
+         countIf(Duration = 0 OR TimingQuality IN ('ingest', 'unknown')) AS endless, \
+         countIf({STATUS} = 'error') AS errors, countIf({STATUS} = 'cancelled') AS cancelled FROM {table} WHERE Workspace = "
+    ));
+    statement.bind(workspace.as_str()).push(" AND ");
+    conditions::push_session(&mut statement, id);
+    statement
+}
+
+/// The sums of its calls, each counted once.
+pub(super) fn sums(api: &Api, workspace: &Workspace, id: &str) -> Statement {
+    let calls = api.reads.client().full_name("genai_calls");
+    let mut statement =
+        Statement::new(&format!("SELECT '' AS trace_id, {} FROM {calls} WHERE Workspace = ", sums::COLUMNS));
+    statement.bind(workspace.as_str()).push(" AND ");
+    conditions::push_session(&mut statement, id);
+    statement
+}
