@@ -7,7 +7,7 @@
 //! wiring      main  cli  log  status  dead_letter  deletion  redact  prices  rollup  token  app  config
 //! edges       receivers  query  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections  access
-//! codecs      otlp  conventions  chat  redaction  columns  genai  json
+//! codecs      otlp  conventions  chat  scores  redaction  columns  genai  json
 //! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  numbers  steps
 //! ```
 
@@ -23,6 +23,7 @@ pub mod genai;
 pub(crate) mod json;
 pub mod otlp;
 pub mod redaction;
+pub mod scores;
 // vocabulary
 pub mod bounds;
 pub mod codings;

@@ -10,8 +10,10 @@
 //! acknowledged from memory, in ClickHouse). The reservation travels with the data, so a caller that hangs up frees nothing early.
 
 mod error;
+mod pending;
 
 pub use error::IngestError;
+pub use pending::{PendingAck, Receipt};
 
 use crate::columns::{RowGroup, Rows, SpareGroups};
 use crate::numbers::to_i64;
@@ -20,7 +22,7 @@ use crate::telemetry::{Metrics, Receiver};
 use crate::workspace::Workspace;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -118,24 +120,8 @@ pub struct Entry {
     /// Where they come from.
     pub origin: Origin,
     answer: Option<oneshot::Sender<Result<(), IngestError>>>,
+    committed: Option<Arc<AtomicBool>>,
 }
-
-/// What the sender of rows waits for.
-#[derive(Debug)]
-#[must_use = "only an acknowledgement allows an OK"]
-pub struct PendingAck {
-    answer: Option<oneshot::Receiver<Result<(), IngestError>>>,
-    ack: Ack,
-    /// The same for all acknowledgements of one request, so that their waits do not add up.
-    until: Instant,
-    /// `None` without rows.
-    timer: Option<Timer>,
-}
-
-/// Proof that rows are stored as far as was asked. Only with it may a receiver answer OK.
-#[derive(Debug)]
-#[must_use = "a receipt is what allows an OK"]
-pub struct Receipt(());
 
 /// Reserved bytes; released on drop.
 #[derive(Debug)]
@@ -199,14 +185,15 @@ impl Pipeline {
         let ack = origin.ack;
         let is_at_once = ack == Ack::Memory && self.budget.used() <= self.budget.max / AT_ONCE_SHARE;
         let (answer, awaited) = if is_at_once { (None, None) } else { Some(oneshot::channel()).unzip() };
+        let committed = (ack == Ack::Stored).then(Arc::default);
         let count = rows.rows();
         let metrics = self.budget.metrics.of(rows.table().row_kind());
         metrics.take(count);
-        let entry = Entry { rows, reservation, origin, answer };
+        let entry = Entry { rows, reservation, origin, answer, committed: committed.clone() };
         match self.entries.try_send(entry) {
             Ok(()) => {
                 let timer = Some(self.budget.timer(ack));
-                Ok(PendingAck { answer: awaited, ack, until: Instant::now() + ACKED_WITHIN, timer })
+                Ok(PendingAck { answer: awaited, committed, ack, until: Instant::now() + ACKED_WITHIN, timer })
             }
             Err(refused) => {
                 metrics.untake(count);
@@ -277,6 +264,13 @@ impl Entry {
         }
     }
 
+    /// Notes that the rows are on disk, for a sender that waits for more.
+    pub fn committed(&self) {
+        if let Some(committed) = &self.committed {
+            committed.store(true, Ordering::Release);
+        }
+    }
+
     /// Whether its sender has its OK: what becomes of the rows is not told to anybody.
     #[must_use]
     pub fn is_answered(&self) -> bool {
@@ -306,36 +300,6 @@ impl AckSender {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.0.as_ref().is_none_or(oneshot::Sender::is_closed)
-    }
-}
-
-impl PendingAck {
-    /// The acknowledgement of no rows: there is nothing to lose.
-    pub fn of_nothing() -> Self {
-        Self { answer: None, ack: Ack::Memory, until: Instant::now(), timer: None }
-    }
-
-    /// Waits until the rows are stored as far as was asked. Safe to cancel: the rows are stored all the same.
-    ///
-    /// # Errors
-    /// If that failed, or did not happen in time.
-    pub async fn acked(self) -> Result<Receipt, IngestError> {
-        let Self { answer, ack, until, timer } = self;
-        if let Some(answer) = answer {
-            match tokio::time::timeout_at(until, answer).await {
-                Ok(Ok(kept)) => kept?,
-                // the committer has ended without an answer
-                Ok(Err(_)) => return Err(IngestError::JournalFailed),
-                Err(_) => match ack {
-                    // no more was asked for than that they are in memory
-                    Ack::Memory => {}
-                    Ack::Durable => return Err(IngestError::NotDurableYet),
-                    Ack::Stored => return Err(IngestError::NotStoredYet),
-                },
-            }
-        }
-        timer.into_iter().for_each(Timer::done);
-        Ok(Receipt(()))
     }
 }
 
@@ -588,6 +552,27 @@ mod tests {
             assert_eq!(pending.acked().await.unwrap_err(), late);
         }
     }
+
+    #[tokio::test]
+    async fn rows_that_are_on_disk_are_waited_for_no_longer_than_patience_lasts() {
+        let (pipeline, mut queue) = small();
+        let send = || {
+            let reservation = pipeline.reserve(1).unwrap();
+            pipeline.send(Box::<RowGroup>::default(), reservation, origin(Ack::Stored)).unwrap()
+        };
+        let pending = send();
+        let on_disk = queue.try_recv().unwrap();
+        on_disk.committed();
+        assert!(pending.stored_or_durable(Duration::ZERO).await.is_ok());
+        drop(on_disk);
+        let pending = PendingAck { until: Instant::now(), ..send() };
+        let _in_memory = queue.try_recv().unwrap();
+        assert_eq!(pending.stored_or_durable(Duration::ZERO).await.unwrap_err(), IngestError::NotDurableYet);
+        let pending = send();
+        queue.try_recv().unwrap().answer(Err(IngestError::DiskFull));
+        assert_eq!(pending.stored_or_durable(Duration::from_secs(5)).await.unwrap_err(), IngestError::DiskFull);
+    }
+
     #[tokio::test]
     async fn an_acknowledgement_from_memory_waits_for_the_commit_while_much_is_in_use() {
         let (pipeline, mut queue) = small();

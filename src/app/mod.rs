@@ -123,6 +123,7 @@ impl App {
             prices,
             redaction,
             client: store.client.clone(),
+            reads: query::reads::Reads::new(store.client.clone(), &config.query),
             metrics: metrics.clone(),
             availability: Availability::default(),
             traces: Traces::new(TRACES_MAX_DEFAULT),
@@ -165,10 +166,10 @@ impl App {
     /// If a listener has no address, or the journal cannot be read.
     async fn start(self, ready_file: Option<PathBuf>) -> anyhow::Result<Running> {
         let Self { tokens, receivers, opening, committer, exporter, joiner, superseder, counter, summer, .. } = self;
-        let Receivers { grpc, http, chat } = receivers;
+        let Receivers { grpc, http, chat, scores } = receivers;
         let served = Served {
             grpc,
-            http: server::routes(self.gate.clone(), http, chat, self.api),
+            http: server::routes(self.gate.clone(), http, chat, scores, self.api),
             health: admin::health_routes(self.gate.clone(), self.admin.clone()),
             metrics: admin::metrics_routes(self.gate, self.admin),
         };

@@ -20,12 +20,15 @@ use crate::numbers::to_u64;
 use crate::otlp;
 use crate::pipeline::{Ack, AdmissionGate, Pipeline, QueueReceiver};
 use crate::query;
+use crate::query::reads::Reads;
 use crate::receivers::Ingest;
 use crate::receivers::chat::receiver::ChatReceiver;
 use crate::receivers::decoding::DecodePool;
+use crate::receivers::experiments::Experiments;
 use crate::receivers::http::body::BodyReader;
 use crate::receivers::otlp::receiver::OtlpReceiver;
 use crate::receivers::quota::MemoryQuota;
+use crate::receivers::scores::ScoresReceiver;
 use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
 use crate::reconciler::sums::{QUIET, Summer};
@@ -49,6 +52,7 @@ pub(super) struct Shared<'c> {
     pub(super) gate: Gate,
     pub(super) quotas: Quotas,
     pub(super) client: Client,
+    pub(super) reads: Reads,
     pub(super) metrics: Metrics,
     pub(super) availability: Availability,
     pub(super) traces: Traces,
@@ -66,6 +70,7 @@ pub(super) struct Receivers {
     pub(super) grpc: Arc<OtlpReceiver>,
     pub(super) http: Arc<OtlpReceiver>,
     pub(super) chat: Arc<ChatReceiver>,
+    pub(super) scores: Arc<ScoresReceiver>,
 }
 
 /// Makes the committer once the journal was read.
@@ -93,10 +98,18 @@ impl Shared<'_> {
             content: config.genai.content_policy(),
             redaction: Arc::clone(&self.redaction),
         });
+        let experiments = Arc::new(Experiments::new(self.reads.clone()));
+        let scores = ScoresReceiver {
+            ingest: Arc::clone(&ingest),
+            bodies: bodies.clone(),
+            reads: self.reads.clone(),
+            experiments: Arc::clone(&experiments),
+        };
         Receivers {
+            scores: Arc::new(scores),
             grpc: self.otlp_receiver(&ingest, &bodies, Receiver::OtlpGrpc, config.receivers.otlp_grpc.ack),
             http: self.otlp_receiver(&ingest, &bodies, Receiver::OtlpHttp, config.receivers.http.ack),
-            chat: self.chat_receiver(ingest, bodies),
+            chat: self.chat_receiver(ingest, bodies, experiments),
         }
     }
 
@@ -119,11 +132,17 @@ impl Shared<'_> {
         })
     }
 
-    fn chat_receiver(&self, ingest: Arc<Ingest>, bodies: BodyReader) -> Arc<ChatReceiver> {
+    fn chat_receiver(
+        &self,
+        ingest: Arc<Ingest>,
+        bodies: BodyReader,
+        experiments: Arc<Experiments>,
+    ) -> Arc<ChatReceiver> {
         let Config { memory, genai, chat_completions, receivers, .. } = self.config;
         Arc::new(ChatReceiver {
             ingest,
             bodies,
+            experiments,
             ack: receivers.http.ack,
             dedup_window: chat_completions.dedup_window,
             options: chat::ParseOptions {
@@ -142,7 +161,7 @@ impl Shared<'_> {
 
     pub(super) fn api(&self) -> query::Api {
         query::Api {
-            reads: query::reads::Reads::new(self.client.clone(), &self.config.query),
+            reads: self.reads.clone(),
             strict_reference: self.config.chat_completions.strict_reference,
         }
     }

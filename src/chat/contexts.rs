@@ -17,7 +17,7 @@ use crate::json::document::Value;
 pub(super) struct Contexts<'d> {
     experiment: Option<Value<'d>>,
     evaluation: Option<Value<'d>>,
-    experiment_id: Option<Cow<'d, str>>,
+    pub(super) experiment_id: Option<Cow<'d, str>>,
     test_case_id: Option<Cow<'d, str>>,
     evaluation_id: Option<Cow<'d, str>>,
     evaluation_test_case: Option<Cow<'d, str>>,

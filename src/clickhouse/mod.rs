@@ -9,6 +9,7 @@ mod config;
 pub mod deletion;
 mod endpoints;
 mod errors;
+pub mod experiments;
 mod inserts;
 pub mod joins;
 pub mod nodes;

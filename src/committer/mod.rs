@@ -325,6 +325,10 @@ impl Running {
         // what a repeat repeats may be in memory only, or on its way to ClickHouse
         let weaker = repeated > 0 && self.backlog.view().rows_in_memory > 0;
         if entry.origin.ack == Ack::Stored || entry.origin.ack == Ack::Durable && weaker {
+            if repeated == 0 {
+                // what is to be stored went to the disk's lane
+                entry.committed();
+            }
             let waiter = Waiter::new(WhenStored(entry.take_answer()));
             if let Some(segment) = segment.filter(|_| new > 0) {
                 self.backlog.attach(segment, &waiter);

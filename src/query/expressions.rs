@@ -4,10 +4,10 @@
 pub(super) const STARTED: &str = "toUnixTimestamp64Nano(Timestamp)";
 
 /// The session of a span: its own, or one made of its trace.
-pub(super) const SESSION: &str = "if(SessionId = '', concat('session-', TraceId), SessionId)";
+pub const SESSION: &str = "if(SessionId = '', concat('session-', TraceId), SessionId)";
 
 /// What a session that is made of a trace begins with.
-pub(super) const SESSION_OF_TRACE: &str = "session-";
+pub const SESSION_OF_TRACE: &str = "session-";
 
 /// The kinds of spans, each with the operations that are of it.
 pub(super) const KINDS: [(&str, &[&str]); 9] = [
@@ -31,7 +31,7 @@ pub(super) fn kind_of(operation: &str) -> &'static str {
 }
 
 /// How a span ended. Sources: OTLP's status; the attributes that NeMo Intake reads.
-pub(super) const STATUS: &str = "multiIf(\
+pub const STATUS: &str = "multiIf(\
      ErrorType = 'cancelled' OR 'cancelled' IN (lower(SpanAttributes['otel.status_code']), lower(SpanAttributes['status'])), 'cancelled', \
      StatusCode = 'Error' OR 'error' IN (lower(SpanAttributes['otel.status_code']), lower(SpanAttributes['status'])), 'error', \
      'success')";
@@ -69,13 +69,13 @@ pub(super) const OUTPUT: &str = "multiIf(\
 pub(super) const HEAD: &str = "(ParentSpanId != '', Timestamp, SpanId)";
 
 /// The experiment that a span belongs to.
-pub(super) const EXPERIMENT: &str = "coalesce(nullIf(SpanAttributes['nemo.experiment.id'], ''), \
+pub const EXPERIMENT: &str = "coalesce(nullIf(SpanAttributes['nemo.experiment.id'], ''), \
      nullIf(SpanAttributes['nemo.evaluation.id'], ''), SpanAttributes['nemo.evaluation.name'])";
 /// The evaluation, which is the same by its later name.
 pub(super) const EVALUATION: &str = "coalesce(nullIf(SpanAttributes['nemo.evaluation.id'], ''), \
      nullIf(SpanAttributes['nemo.evaluation.name'], ''), SpanAttributes['nemo.experiment.id'])";
 /// Its test case.
-pub(super) const TEST_CASE: &str = "if(SpanAttributes['nemo.test_case.id'] = '', SpanAttributes['nemo.test_case.name'], SpanAttributes['nemo.test_case.id'])";
+pub const TEST_CASE: &str = "if(SpanAttributes['nemo.test_case.id'] = '', SpanAttributes['nemo.test_case.name'], SpanAttributes['nemo.test_case.id'])";
 /// The project of a span.
 pub(super) const PROJECT: &str = "if(ResourceAttributes['openinference.project.name'] = '', SpanAttributes['project'], \
      ResourceAttributes['openinference.project.name'])";

@@ -10,7 +10,7 @@ pub mod answer;
 mod conditions;
 pub mod config;
 mod cursor;
-mod expressions;
+pub mod expressions;
 pub mod filter;
 mod mode;
 pub mod page;

@@ -6,9 +6,10 @@
 //! otlp/grpc.rs       :4317  Export of the TraceService, LogsService and MetricsService
 //! otlp/http.rs              /v1/{traces,logs,metrics}
 //! chat/routes.rs            /apis/intake/v2/workspaces/{workspace}/ingest/{chat-completions,litellm,helicone}
+//! scores/routes.rs          .../{annotations,evaluator-results,experiment-groups,experiments}
 //!
 //! Imports go one way:
-//! server.rs  ->  otlp/, chat/  ->  http/  ->  decoding.rs, capacity_wait.rs, quota.rs
+//! server.rs  ->  otlp/, scores/, chat/  ->  experiments.rs, http/  ->  decoding.rs, capacity_wait.rs, quota.rs
 //!                      '-> Ingest
 //! ```
 
@@ -17,9 +18,11 @@ pub mod chat;
 pub mod config;
 pub mod content;
 pub mod decoding;
+pub mod experiments;
 pub mod http;
 pub mod otlp;
 pub mod quota;
+pub mod scores;
 pub mod server;
 
 use crate::access::Quotas;

@@ -7,6 +7,7 @@ use super::http::body::pass_over;
 use super::otlp;
 use super::otlp::answer::{Code, denial, failure};
 use super::otlp::receiver::OtlpReceiver;
+use super::scores::{self, ScoresReceiver};
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Denied, Gate};
 use crate::connections::Server;
@@ -23,12 +24,19 @@ use tower::ServiceExt as _;
 
 /// The routes of the listener.
 #[must_use]
-pub fn routes(gate: Gate, otlp: Arc<OtlpReceiver>, chat: Arc<ChatReceiver>, api: Api) -> Routes {
+pub fn routes(
+    gate: Gate,
+    otlp: Arc<OtlpReceiver>,
+    chat: Arc<ChatReceiver>,
+    scores: Arc<ScoresReceiver>,
+    api: Api,
+) -> Routes {
     let guard = Guard::new(gate, |request, denied| Box::pin(refuse_sender(request, denied)));
     Routes::new(&guard)
         .merge(otlp::http::routes(Arc::clone(&otlp), &guard))
         .merge(otlp::intake::routes(otlp, &guard))
         .merge(chat::routes::routes(chat, &guard))
+        .merge(scores::routes(scores, &guard))
         .merge(query::routes(api, &guard))
 }
 

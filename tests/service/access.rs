@@ -10,7 +10,7 @@ use support::{Options, Service, grpc, service, wait_until, wire};
 use tempfile::TempDir;
 
 /// Every route there is. A new one belongs here, and is walked with tokens that may not use it.
-const ROUTES: [(&str, &str, &str, &str); 24] = [
+const ROUTES: [(&str, &str, &str, &str); 53] = [
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.trace.v1.TraceService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.logs.v1.LogsService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", "Own(Ingest)"),
@@ -30,6 +30,35 @@ const ROUTES: [(&str, &str, &str, &str); 24] = [
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/tree", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/sessions", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/sessions/{session_id}", "InWorkspace(Read)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/annotations", "InWorkspace(Read)"),
+    ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/annotations", "InWorkspace(Ingest)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/evaluator-results", "InWorkspace(Read)"),
+    ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/evaluator-results", "InWorkspace(Ingest)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/experiment-groups", "InWorkspace(Read)"),
+    ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/experiment-groups", "InWorkspace(Ingest)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/experiments", "InWorkspace(Read)"),
+    ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/experiments", "InWorkspace(Ingest)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/evaluations", "InWorkspace(Read)"),
+    ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/evaluations", "InWorkspace(Ingest)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/annotations/{id}", "InWorkspace(Read)"),
+    ("http", "DELETE", "/apis/intake/v2/workspaces/{workspace}/annotations/{id}", "InWorkspace(Admin)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/evaluator-results/{id}", "InWorkspace(Read)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/spans/{span_id}/evaluator-results", "InWorkspace(Read)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/experiment-groups/{name}", "InWorkspace(Read)"),
+    ("http", "PUT", "/apis/intake/v2/workspaces/{workspace}/experiment-groups/{name}", "InWorkspace(Ingest)"),
+    ("http", "DELETE", "/apis/intake/v2/workspaces/{workspace}/experiment-groups/{name}", "InWorkspace(Admin)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/experiments/{name}", "InWorkspace(Read)"),
+    ("http", "PUT", "/apis/intake/v2/workspaces/{workspace}/experiments/{name}", "InWorkspace(Ingest)"),
+    ("http", "DELETE", "/apis/intake/v2/workspaces/{workspace}/experiments/{name}", "InWorkspace(Admin)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}", "InWorkspace(Read)"),
+    ("http", "PUT", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}", "InWorkspace(Ingest)"),
+    ("http", "DELETE", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}", "InWorkspace(Admin)"),
+    ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/experiments/{name}/pin", "InWorkspace(Ingest)"),
+    ("http", "DELETE", "/apis/intake/v2/workspaces/{workspace}/experiments/{name}/pin", "InWorkspace(Ingest)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/experiments/{name}/sessions", "InWorkspace(Read)"),
+    ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}/pin", "InWorkspace(Ingest)"),
+    ("http", "DELETE", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}/pin", "InWorkspace(Ingest)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}/sessions", "InWorkspace(Read)"),
     ("health", "GET", "/", "Nothing"),
     ("health", "GET", "/health", "Nothing"),
     ("health", "GET", "/live", "Nothing"),
@@ -95,6 +124,7 @@ fn walk(service: &Service, listener: &str, method: &str, path: &str, authorizati
     let path = path.replace("{workspace}", "team-a").replace("{provider}", "openai");
     let path =
         path.replace("{span_id}", "00f067aa0ba902b7").replace("{trace_id}", "none").replace("{session_id}", "none");
+    let path = path.replace("{id}", "x").replace("{name}", "x");
     if listener == "otlp_grpc" {
         let mut metadata = vec![("x-millrace-workspace", "team-a")];
         metadata.extend(authorization.map(|value| ("authorization", value)));
@@ -128,6 +158,7 @@ fn no_route_answers_a_foreign_token_or_none() {
         ("pattern", "team-b*,x-*", "ingest,read,admin"),
         ("reader", "*", "read"),
         ("writer", "*", "ingest"),
+        ("remover", "*", "admin"),
     ]);
     let service = &guarded.service;
     let listed: BTreeSet<(String, String, String, String)> = service
@@ -148,7 +179,7 @@ fn no_route_answers_a_foreign_token_or_none() {
     assert_eq!(listed, known, "the routes of the service (left) and those that are walked (right)");
 
     let as_bearer: Vec<String> = secrets.iter().map(|secret| bearer(secret)).collect();
-    let [a, b, pattern, reader, writer] = as_bearer.as_slice() else { panic!("five tokens") };
+    let [a, b, pattern, reader, writer, remover] = as_bearer.as_slice() else { panic!("six tokens") };
     for (listener, method, path, needs) in ROUTES {
         let walk = |authorization: Option<&str>| walk(service, listener, method, path, authorization);
         let place = format!("{listener} {method} {path}");
@@ -164,7 +195,11 @@ fn no_route_answers_a_foreign_token_or_none() {
         for foreign in [b, pattern] {
             assert_eq!(walk(Some(foreign)), Ended::Forbidden, "{place}");
         }
-        let (may, may_not) = if needs.contains("Ingest") { (writer, reader) } else { (reader, writer) };
+        let (may, may_not) = match needs {
+            needs if needs.contains("Ingest") => (writer, reader),
+            needs if needs.contains("Admin") => (remover, writer),
+            _ => (reader, writer),
+        };
         assert_eq!(walk(Some(may)), Ended::Passed, "{place}");
         assert_eq!(walk(Some(may_not)), Ended::Forbidden, "{place}");
         let own = if needs.starts_with("Everywhere") { Ended::Forbidden } else { Ended::Passed };

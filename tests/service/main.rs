@@ -47,6 +47,7 @@ mod rollups_oracle;
 mod rows;
 mod schema;
 mod schema_cluster;
+mod scores;
 mod sdk_javascript;
 mod sdk_python;
 mod sdk_rust;

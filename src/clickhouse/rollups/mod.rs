@@ -258,7 +258,7 @@ pub async fn write_traces(client: &Client, rows: &[TraceRow]) -> Result<(), Fail
     insert(client, TRACE_ROWS, rows).await
 }
 
-async fn insert<R>(client: &Client, table: &str, rows: &[R]) -> Result<(), Failure>
+pub(super) async fn insert<R>(client: &Client, table: &str, rows: &[R]) -> Result<(), Failure>
 where
     R: RowOwned + RowWrite + Sync + for<'a> Row<Value<'a> = R>,
 {

@@ -7,6 +7,7 @@ use crate::columns::typed::JoinState;
 use crate::pipeline::{Ack, Origin, PendingAck, Receipt, Reservation};
 use crate::receivers::chat::response::{CallError, error_detail, invalid_parameter};
 use crate::receivers::chat::row::{redact, row};
+use crate::receivers::experiments::Experiments;
 use crate::receivers::http::body::BodyReader;
 use crate::receivers::http::headers::{ACK_HEADER, ack_wanted};
 use crate::receivers::quota::MemoryQuota;
@@ -50,6 +51,8 @@ pub struct ChatReceiver {
     pub ingest: Arc<Ingest>,
     /// Reads requests.
     pub bodies: BodyReader,
+    /// Which experiments there are that calls may name.
+    pub experiments: Arc<Experiments>,
     /// What an answer waits for, unless the request asks for more.
     pub ack: Ack,
     /// A call that was accepted within this time before is a repeat.

@@ -20,6 +20,8 @@ pub(crate) enum CallError {
         "the call is too large: {0}; send less text, or set genai.keep_raw: false or a smaller genai.max_value_bytes"
     )]
     TooLarge(#[from] RowTooLarge),
+    #[error("Experiment '{0}' must be created before it can be logged.")]
+    NoExperiment(String),
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
@@ -62,6 +64,7 @@ fn status(error: &CallError) -> StatusCode {
     match error {
         CallError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
         CallError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        CallError::NoExperiment(_) => StatusCode::BAD_REQUEST,
         CallError::Ingest(reason) => no_room(reason),
         CallError::OverQuota(_) => StatusCode::TOO_MANY_REQUESTS,
         CallError::Body(error) => match error {

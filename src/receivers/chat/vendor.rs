@@ -75,6 +75,9 @@ impl Source {
         let quotas = &receiver.ingest.quotas;
         quotas.admit_record(&self.workspace)?;
         quotas.charge_bytes(&self.workspace, record.as_bytes().len());
+        if self.shape == Shape::CapturedCall {
+            self.check_experiment(receiver, &record).await?;
+        }
         let own_bytes = record.bytes_to_reserve();
         let (record, body_bytes) = match record {
             Record::Owned(record) if record.len() > SMALL_BYTES_MAX => (record, 0),
@@ -89,6 +92,25 @@ impl Source {
             .decode_pool
             .run_on_thread(move |_| source.queue_here(&handed, (&record, own_bytes), place, reservation))
             .await
+    }
+
+    /// Refuses a call for an experiment that is not there. While ClickHouse does not say, calls are taken.
+    async fn check_experiment(&self, receiver: &ChatReceiver, record: &Record<'_>) -> Result<(), CallError> {
+        if !chat::may_have_context(record.as_bytes()) {
+            return Ok(());
+        }
+        let named = match record {
+            Record::Owned(call) | Record::Part(call, _) if call.len() > SMALL_BYTES_MAX => {
+                let call = call.clone();
+                receiver.bodies.decode_pool.run_on_thread(move |_| chat::named_experiment(&call)).await
+            }
+            small => chat::named_experiment(small.as_bytes()),
+        };
+        let Some(name) = named else { return Ok(()) };
+        match receiver.experiments.is_live(&self.workspace, &name).await {
+            Some(false) => Err(CallError::NoExperiment(name)),
+            Some(true) | None => Ok(()),
+        }
     }
 
     /// `own_bytes` of the reservation are for the record itself.

@@ -1,0 +1,96 @@
+//! Reads bodies, and stores rows before the answer.
+
+use super::refused::Refused;
+use crate::columns::Records;
+use crate::pipeline::{Ack, Origin, Reservation};
+use crate::query::reads::Reads;
+use crate::receivers::Ingest;
+use crate::receivers::experiments::Experiments;
+use crate::receivers::http::body::BodyReader;
+use crate::scores::{Invalid, check};
+use crate::telemetry::{Receiver, RowKind};
+use crate::workspace::Workspace;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Request};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Names who makes a score.
+const USER_HEADER: &str = "x-millrace-user";
+/// Longest name of that.
+const USER_BYTES_MAX: usize = 256;
+/// How long an answer waits for ClickHouse once the row is on disk: usually it takes a twentieth of a second.
+const STORED_WITHIN: Duration = Duration::from_secs(2);
+
+/// Receives scores, and answers questions about them.
+#[derive(Debug)]
+pub struct ScoresReceiver {
+    /// Where rows go.
+    pub ingest: Arc<Ingest>,
+    /// Reads requests.
+    pub bodies: BodyReader,
+    /// Where questions are asked.
+    pub reads: Reads,
+    /// Experiments and their groups.
+    pub experiments: Arc<Experiments>,
+}
+
+/// A body, with the memory that it holds.
+pub(super) struct Sent {
+    pub(super) body: Value,
+    pub(super) created_by: String,
+    pub(super) reservation: Reservation,
+}
+
+impl ScoresReceiver {
+    /// Reads a body.
+    pub(super) async fn read(&self, request: Request<Body>) -> Result<Sent, Refused> {
+        let (head, body) = request.into_parts();
+        let (bytes, mut reservation) = self.bodies.read(body, &head.headers).await?;
+        // values take more than their text
+        reservation.cover(bytes.len().saturating_mul(4))?;
+        Ok(Sent { body: check::parse(&bytes)?, created_by: user(&head.headers), reservation })
+    }
+
+    /// Stores a row: it is on disk when this returns, and in ClickHouse if that keeps up.
+    pub(super) async fn store(
+        &self,
+        workspace: &Workspace,
+        row: Records,
+        reservation: Reservation,
+    ) -> Result<(), Refused> {
+        let origin = Origin {
+            workspace: workspace.clone(),
+            receiver: Receiver::Scores,
+            ack: Ack::Stored,
+            // of several rows the latest counts, so none is a repeat
+            dedup_window: Duration::ZERO,
+            is_keyed: false,
+        };
+        let pending = self.ingest.send(Box::new(row), reservation, origin)?;
+        let _receipt = pending.stored_or_durable(STORED_WITHIN).await?;
+        Ok(())
+    }
+
+    /// Counts a request that was not taken.
+    pub(super) fn count(&self, refused: &Refused) {
+        self.ingest.count_failed((RowKind::Scores, Receiver::Scores), 1, refused.is_retryable());
+    }
+}
+
+/// The workspace of a path.
+pub(super) fn workspace(name: &str) -> Result<Workspace, Refused> {
+    Workspace::new(name).map_err(|error| {
+        let loc = ["path", "workspace"];
+        Invalid::one(check::error("value_error", &loc, &error.to_string(), &json!(name), None)).into()
+    })
+}
+
+/// Who sends it, if a header says so; else empty.
+fn user(headers: &HeaderMap) -> String {
+    match headers.get(USER_HEADER).map(HeaderValue::to_str) {
+        Some(Ok(name)) if name.len() <= USER_BYTES_MAX => name.trim().to_owned(),
+        _ => String::new(),
+    }
+}

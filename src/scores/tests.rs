@@ -1,0 +1,166 @@
+//! Bodies and what the reference says of them: cases as it answers them.
+
+use super::check::{Invalid, TextOrNumber, parse};
+use super::rows::{Stamp, of_annotation, of_result, to_microseconds};
+use super::{Said, annotation, experiment, result};
+use crate::columns::Group as _;
+use crate::time::UnixNanos;
+use crate::workspace::Workspace;
+use serde_json::{Value, json};
+
+fn errors<T>(read: Result<T, Invalid>) -> Value {
+    read.err().expect("it is refused").to_json()["detail"].clone()
+}
+
+/// Type, place and message of each error.
+fn brief(detail: &Value) -> Vec<(String, Value, String)> {
+    let text = |error: &Value, name: &str| error[name].as_str().unwrap().to_owned();
+    detail.as_array().unwrap().iter().map(|e| (text(e, "type"), e["loc"].clone(), text(e, "msg"))).collect()
+}
+
+#[test]
+fn annotations_of_each_kind_are_read() {
+    let read = |body: Value| annotation::read(&body).unwrap();
+    let feedback = read(json!({"session_id": "s", "kind": "feedback", "value": "negative", "span_id": "a2"}));
+    assert_eq!((feedback.said, feedback.span_id.as_deref()), (Said::Feedback("negative"), Some("a2")));
+    let note = read(json!({"session_id": "s", "kind": "note", "text": "n", "span_id": null}));
+    assert_eq!((note.said, note.span_id), (Said::Note("n".into()), None));
+    let label = |name: Option<&str>, value| Said::Label { name: name.map(str::to_owned), value };
+    let numeric =
+        read(json!({"session_id": "s", "kind": "label", "value_type": "numeric", "value": 3, "name": "score"}));
+    assert_eq!(numeric.said, label(Some("score"), TextOrNumber::Number(3.0)));
+    let text = read(json!({"session_id": "s", "kind": "label", "value_type": "text", "value": "x"}));
+    assert_eq!(text.said, label(None, TextOrNumber::Text("x".into())));
+    let metadata = read(json!({"session_id": "s", "kind": "metadata", "metadata": {"a": {"b": 1}}}));
+    assert_eq!(metadata.said, Said::Metadata(json!({"a": {"b": 1}}).as_object().unwrap().clone()));
+}
+
+#[test]
+fn what_is_wrong_with_an_annotation_is_said_in_the_references_words() {
+    let up = json!({"session_id": "s", "kind": "feedback", "value": "up"});
+    let expected = "'positive' or 'negative'";
+    assert_eq!(
+        errors(annotation::read(&up)),
+        json!([{"type": "literal_error", "loc": ["body", "feedback", "value"],
+                "msg": "Input should be 'positive' or 'negative'", "input": "up", "ctx": {"expected": expected}}])
+    );
+    let empty = json!({"session_id": "s", "kind": "note", "text": ""});
+    assert_eq!(
+        errors(annotation::read(&empty)),
+        json!([{"type": "string_too_short", "loc": ["body", "note", "text"],
+                "msg": "String should have at least 1 character", "input": "", "ctx": {"min_length": 1}}])
+    );
+    let nothing = json!({"session_id": "s", "kind": "metadata", "metadata": {}});
+    assert_eq!(
+        errors(annotation::read(&nothing)),
+        json!([{"type": "too_short", "loc": ["body", "metadata", "metadata"],
+                "msg": "Dictionary should have at least 1 item after validation, not 0", "input": {},
+                "ctx": {"field_type": "Dictionary", "min_length": 1, "actual_length": 0}}])
+    );
+    let unnamed = json!({"session_id": "s", "kind": "label", "value_type": "numeric", "value": 3});
+    assert_eq!(
+        errors(annotation::read(&unnamed)),
+        json!([{"type": "value_error", "loc": ["body", "label"],
+                "msg": "Value error, value_type=numeric requires `name`", "input": unnamed, "ctx": {"error": {}}}])
+    );
+    let tags = "'feedback', 'note', 'metadata', 'label'";
+    let other = json!({"session_id": "s", "kind": "nope"});
+    assert_eq!(
+        errors(annotation::read(&other)),
+        json!([{"type": "union_tag_invalid", "loc": ["body"], "input": other,
+                "msg": format!("Input tag 'nope' found using 'kind' does not match any of the expected tags: {tags}"),
+                "ctx": {"discriminator": "'kind'", "tag": "nope", "expected_tags": tags}}])
+    );
+    let cases = [
+        (json!({"kind": "note", "text": "x", "extra": 1, "session_id": "s"}), "extra_forbidden", json!(["body", "note", "extra"])),
+        (json!({"kind": "note", "text": "x"}), "missing", json!(["body", "note", "session_id"])),
+        (json!({"kind": "note", "text": "x".repeat(10_001), "session_id": "s"}), "string_too_long", json!(["body", "note", "text"])),
+        (json!({"kind": "note", "text": "x", "session_id": 3}), "string_type", json!(["body", "note", "session_id"])),
+        (json!({"text": "x"}), "union_tag_not_found", json!(["body"])),
+        (json!([1]), "model_attributes_type", json!(["body"])),
+    ];
+    for (body, kind, loc) in cases {
+        let found = brief(&errors(annotation::read(&body)));
+        assert_eq!(found.iter().map(|(kind, loc, _)| (kind.as_str(), loc)).collect::<Vec<_>>(), [(kind, &loc)], "{body}");
+    }
+    let neither = json!({"session_id": "s", "kind": "label", "value_type": "text", "value": null});
+    let of_both = brief(&errors(annotation::read(&neither)));
+    assert_eq!(of_both.iter().map(|(kind, ..)| kind.as_str()).collect::<Vec<_>>(), ["string_type", "float_type"]);
+}
+
+#[test]
+fn an_evaluator_result_has_the_value_that_its_type_needs() {
+    let body = |of_type: &str, value: Value| {
+        let mut body = json!({"span_id": "a", "session_id": "s", "name": "n", "data_type": of_type});
+        body.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+        body
+    };
+    let taken = [
+        ("NUMERIC", json!({"value": 0.5})),
+        ("NUMERIC", json!({"value": 1, "string_value": "x"})),
+        ("NUMERIC", json!({"value": "1.5"})),
+        ("BOOLEAN", json!({"value": 1})),
+        ("BOOLEAN", json!({"value": false})),
+        ("CATEGORICAL", json!({"string_value": "A"})),
+        ("TEXT", json!({"string_value": "t", "comment": "c"})),
+    ];
+    for (of_type, value) in taken {
+        assert!(result::read(&body(of_type, value.clone())).is_ok(), "{of_type} {value}");
+    }
+    let refused = [
+        ("NUMERIC", json!({}), "Value error, `value` is required when data_type is NUMERIC."),
+        ("BOOLEAN", json!({"value": 2}), "Value error, `value` must be 0 or 1 when data_type is BOOLEAN."),
+        ("CATEGORICAL", json!({"value": 1}), "Value error, `string_value` is required when data_type is CATEGORICAL."),
+        ("WRONG", json!({"value": 1}), "Input should be 'NUMERIC', 'CATEGORICAL', 'BOOLEAN' or 'TEXT'"),
+        ("NUMERIC", json!({"value": "x"}), "Input should be a valid number, unable to parse string as a number"),
+        ("NUMERIC", json!({"value": "NaN"}), "Input should be a finite number"),
+        ("NUMERIC", json!({"value": []}), "Input should be a valid number"),
+    ];
+    for (of_type, value, want) in refused {
+        let found = brief(&errors(result::read(&body(of_type, value.clone()))));
+        assert_eq!(found.iter().map(|(.., msg)| msg.as_str()).collect::<Vec<_>>(), [want], "{of_type} {value}");
+    }
+}
+
+#[test]
+fn an_experiment_has_a_name_a_group_and_a_dataset() {
+    let body = json!({"name": "e1", "experiment_group_id": "g", "dataset_name": "ds", "source_link": "https://a.example"});
+    let read = experiment::read(&body).unwrap();
+    assert_eq!(read.source_link.as_deref(), Some("https://a.example/"));
+    let alone = json!({"name": "e3"});
+    let want = ["experiment_group_id", "dataset_name"]
+        .map(|name| json!({"type": "missing", "loc": ["body", name], "msg": "Field required", "input": {"name": "e3"}}));
+    assert_eq!(errors(experiment::read(&alone)), json!(want));
+    for wrong in ["bad name!", "", "-a", &"x".repeat(129)] {
+        let found = brief(&errors(experiment::read_group(&json!({"name": wrong}))));
+        assert_eq!(found[0].0, "string_pattern_mismatch", "{wrong}");
+    }
+    for link in ["x", "", "a b:c", "https://"] {
+        let body = json!({"name": "e1", "experiment_group_id": "g", "dataset_name": "ds", "source_link": link});
+        assert_eq!(brief(&errors(experiment::read(&body)))[0].0, "url_parsing", "{link}");
+    }
+    let deleted = experiment::deleted_name(&"e".repeat(128));
+    assert!(deleted.starts_with('e') && deleted.contains("-deleted-") && deleted.len() <= 128, "{deleted}");
+    assert_ne!(experiment::deleted_name("e"), experiment::deleted_name("e"));
+}
+
+#[test]
+fn a_body_that_is_no_json_or_nothing_is_refused() {
+    assert_eq!(brief(&errors(parse(b"")))[0].0, "missing");
+    let broken = errors(parse(b"{\"a\": }"));
+    assert_eq!((&broken[0]["type"], &broken[0]["loc"]), (&json!("json_invalid"), &json!(["body", 7])));
+}
+
+#[test]
+fn a_score_is_one_row_whose_version_is_when_it_was_written() {
+    let now = UnixNanos::from_i64(1_764_000_000_123_456_789).unwrap();
+    let stamp = Stamp::new("x".into(), String::new(), now);
+    assert_eq!(stamp.created_at.nanos(), 1_764_000_000_123_456_000);
+    assert_eq!(to_microseconds(stamp.created_at), stamp.created_at);
+    let note = annotation::read(&json!({"session_id": "s", "kind": "note", "text": "n"})).unwrap();
+    let found = json!({"span_id": "a", "session_id": "s", "name": "n", "data_type": "NUMERIC", "value": 1});
+    let found = result::read(&found).unwrap();
+    let workspace = Workspace::default();
+    assert_eq!(of_annotation(&workspace, &note, &stamp).unwrap().rows(), 1);
+    assert_eq!(of_result(&workspace, &found, &stamp).unwrap().rows(), 1);
+}

@@ -1,0 +1,318 @@
+//! Annotations, evaluator results and experiments: what is answered is there, at once and after everything; and what sessions come to.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use support::http::{Answer, get, post_json, send};
+use support::proxy::{Fault, Proxy};
+use support::wire::{Span, request_of, span, string_attribute};
+use support::{Engine, Options, Service, wait_until};
+
+fn at(service: &Service, path: &str) -> String {
+    service.http(&format!("/apis/intake/v2/workspaces/w/{path}"))
+}
+
+fn post(service: &Service, path: &str, body: &Value) -> Value {
+    let answer = post_json(&at(service, path), body);
+    assert_eq!(answer.status, 201, "{path} {body}: {}", answer.text());
+    answer.json()
+}
+
+fn with(method: &str, service: &Service, path: &str, body: &Value) -> Answer {
+    let headers = [("content-type", "application/json")];
+    send(method, &at(service, path), &headers, body.to_string().as_bytes())
+}
+
+fn ask(service: &Service, path: &str) -> Value {
+    let answer = get(&at(service, path));
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    answer.json()
+}
+
+fn detail(answer: &Answer) -> (u16, Value) {
+    (answer.status, answer.json()["detail"].clone())
+}
+
+fn note(session: &str, text: &str) -> Value {
+    json!({"session_id": session, "kind": "note", "text": text})
+}
+
+fn ids(page: &Value, name: &str) -> Vec<String> {
+    page["data"].as_array().unwrap().iter().map(|row| row[name].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn an_annotation_is_read_as_soon_as_it_is_answered_and_is_gone_once_it_is_deleted() {
+    let service = Service::start();
+    let label = json!({"session_id": "s", "span_id": "a2", "kind": "label", "value_type": "numeric", "value": 3, "name": "n"});
+    let made = [
+        post(&service, "annotations", &note("s", "it's 'fine' ?")),
+        post(&service, "annotations", &label),
+        post(&service, "annotations", &json!({"session_id": "t", "kind": "metadata", "metadata": {"b": {"a": 1}, "a": 2}})),
+        post(&service, "annotations", &json!({"session_id": "s", "kind": "feedback", "value": "negative"})),
+    ];
+    let mut listed = ask(&service, "annotations?sort=created_at")["data"].as_array().unwrap().clone();
+    assert_eq!(listed, made, "each as it was answered");
+    listed.reverse();
+    assert_eq!(ask(&service, "annotations")["data"], Value::from(listed));
+    let id = made[0]["annotation_id"].as_str().unwrap();
+    assert_eq!(ask(&service, &format!("annotations/{id}")), made[0]);
+
+    for (filter, rows) in [
+        ("filter[session_id]=s", 3),
+        ("filter[kind]=label&filter[span_id]=a2", 1),
+        ("filter[value_numeric][$gte]=3&filter[value_numeric][$lte]=3", 1),
+        ("filter[value_text]=negative", 1),
+        ("filter[session_id]=s'%20OR%201=1%20--", 0),
+        ("filter=session_id:\"t\" OR value_text:\"negative\"", 2),
+        ("filter[created_at][$gte]=2100-01-01", 0),
+        ("page=3&page_size=2", 0),
+    ] {
+        let page = ask(&service, &format!("annotations?{}", filter.replace(' ', "%20").replace('"', "%22")));
+        assert_eq!(page["data"].as_array().map(Vec::len), Some(rows), "{filter}: {page}");
+    }
+
+    // another workspace sees nothing of it
+    let elsewhere = service.http(&format!("/apis/intake/v2/workspaces/v/annotations/{id}"));
+    assert_eq!(detail(&get(&elsewhere)), (404, json!(format!("Annotation v/{id} not found"))));
+    assert_eq!(send("DELETE", &elsewhere, &[], b"").status, 404);
+
+    let one = at(&service, &format!("annotations/{id}"));
+    let deleted = send("DELETE", &one, &[], b"");
+    assert_eq!((deleted.status, deleted.header("content-type")), (204, "application/json"));
+    let gone = (404, json!(format!("Annotation w/{id} not found")));
+    assert_eq!(detail(&get(&one)), gone);
+    assert_eq!(detail(&send("DELETE", &one, &[], b"")), gone);
+    assert_eq!(ask(&service, "annotations")["pagination"]["total_results"], 3);
+    let sql = service.sql();
+    let kept = "SELECT groupArray(Name) AS names FROM (SELECT Name FROM genai_scores WHERE Workspace = 'w' ORDER BY Name)";
+    assert_eq!(sql.rows(kept, &[]), [json!({"names": ["feedback", "metadata", "n"]})]);
+}
+
+#[test]
+fn a_result_takes_the_place_of_the_one_of_its_name_and_span() {
+    let service = Service::start();
+    let result = |name: &str, more: Value| {
+        let mut body = json!({"span_id": "a2", "session_id": "s", "name": name});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        post(&service, "evaluator-results", &body)
+    };
+    let first = result("q", json!({"data_type": "NUMERIC", "value": 0.5}));
+    let second = result("q", json!({"data_type": "NUMERIC", "value": 0.7, "comment": "again"}));
+    assert_eq!(first["evaluator_result_id"], second["evaluator_result_id"]);
+    let text = result("t", json!({"data_type": "TEXT", "string_value": ""}));
+    let flag = result("ok", json!({"data_type": "BOOLEAN", "value": 1}));
+    assert_eq!(ask(&service, "spans/a2/evaluator-results"), json!([second, text, flag]));
+    assert_eq!(get(&at(&service, "spans/b/evaluator-results")).json(), json!([]));
+    assert_eq!(ask(&service, "evaluator-results?sort=value")["data"], json!([second, flag, text]));
+    assert_eq!(ask(&service, "evaluator-results?sort=-value")["data"], json!([flag, second, text]));
+    let id = second["evaluator_result_id"].as_str().unwrap();
+    assert_eq!(ask(&service, &format!("evaluator-results/{id}")), second);
+
+    let headers = [("x-millrace-user", "anna")];
+    let signed = json!({"span_id": "b", "session_id": "s", "name": "q", "data_type": "NUMERIC", "value": 1});
+    let answer = send("POST", &at(&service, "evaluator-results"), &headers, signed.to_string().as_bytes());
+    assert_eq!((answer.status, &answer.json()["created_by"]), (201, &json!("anna")));
+    let hers = ask(&service, "evaluator-results?filter[created_by]=anna");
+    assert_eq!(ids(&hers, "span_id"), ["b"]);
+    assert_eq!(service.metric("millrace_scores_pending"), Some(0.0));
+    assert_eq!(service.metric("millrace_scores_stored_total"), Some(5.0));
+}
+
+#[test]
+fn what_cannot_be_taken_is_refused_in_the_references_form_and_counted() {
+    let service = Service::start();
+    let refused = [
+        ("annotations", json!({"session_id": "s", "kind": "nope"}), "union_tag_invalid"),
+        ("evaluator-results", json!({"span_id": "a", "session_id": "s", "name": "n", "data_type": "TEXT"}), "value_error"),
+        ("experiments", json!([]), "model_attributes_type"),
+        ("experiment-groups", json!({"name": "g", "foo": 1}), "extra_forbidden"),
+    ];
+    for (path, body, kind) in refused {
+        let (status, detail) = detail(&post_json(&at(&service, path), &body));
+        assert_eq!((status, &detail[0]["type"]), (422, &json!(kind)), "{path}: {detail}");
+    }
+    assert_eq!(service.metric("millrace_scores_rejected_total"), Some(2.0), "of annotations and results");
+    for (path, want) in [
+        ("annotations?foo=1&bar=2", "Unsupported query parameter(s): bar, foo"),
+        ("annotations?filter[value_numeric]=3", "Unsupported annotation filter: value_numeric $eq"),
+        ("experiments?sort=cost_usd.bogus", "Unsupported sort field: cost_usd.bogus"),
+        ("evaluator-results?filter[data_type]=boolean", "Filter field 'data_type' must be one of: NUMERIC, CATEGORICAL, BOOLEAN, TEXT"),
+    ] {
+        assert_eq!(detail(&get(&at(&service, path))), (400, json!(want)), "{path}");
+    }
+}
+
+#[test]
+fn scores_are_taken_while_clickhouse_is_away_and_are_there_when_it_is_back() {
+    let engine = Engine::start();
+    let proxy = Proxy::before(engine.port, Fault::Pass);
+    let options = Options { clickhouse_url: Some(proxy.url()), ..Options::default() };
+    let mut service = Service::start_with(options);
+    let before = post(&service, "annotations", &note("s", "before"));
+    proxy.set(Fault::Refuse);
+    let meanwhile = post(&service, "annotations", &note("s", "meanwhile"));
+    let body = json!({"span_id": "a", "session_id": "s", "name": "n", "data_type": "NUMERIC", "value": 1});
+    let result = post(&service, "evaluator-results", &body);
+    assert_eq!(get(&at(&service, "annotations")).status, 503);
+    let group = post_json(&at(&service, "experiment-groups"), &json!({"name": "g"}));
+    assert_eq!(group.status, 503, "an experiment is written to ClickHouse before the answer: {}", group.text());
+    let called = post_json(&service.chat("w"), &json!({
+        "request": {"model": "m", "messages": []}, "response": {"choices": []}, "experiment_context": {"experiment_id": "e"}
+    }));
+    assert_eq!(called.status, 201, "nobody can say whether the experiment is there: {}", called.text());
+
+    // a crash loses nothing
+    service.kill();
+    proxy.set(Fault::Pass);
+    service.start_again();
+    let all = wait_until("all scores are there", || {
+        let page = get(&at(&service, "annotations?sort=created_at"));
+        (page.status == 200 && page.json()["data"].as_array()?.len() == 2).then(|| page.json()["data"].clone())
+    });
+    assert_eq!(all, json!([before, meanwhile]));
+    wait_until("the result is there", || {
+        (get(&at(&service, "evaluator-results")).json()["data"] == json!([result])).then_some(())
+    });
+}
+
+/// Logs a call for an experiment.
+fn log(service: &Service, experiment: &str, (session, case): (&str, &str), cost: f64) -> Answer {
+    post_json(
+        &service.chat("w"),
+        &json!({
+            "request": {"model": "m", "messages": [{"role": "user", "content": session}]},
+            "response": {"id": session, "model": "m-1", "choices": [],
+                         "usage": {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}},
+            "cost_usd": cost, "session_id": session,
+            "experiment_context": {"experiment_id": experiment, "test_case_id": case},
+        }),
+    )
+}
+
+fn experiment(service: &Service, group: &Value, name: &str) -> Value {
+    post(service, "experiments", &json!({"name": name, "experiment_group_id": group["id"], "dataset_name": "ds"}))
+}
+
+#[test]
+fn experiments_have_names_groups_and_states() {
+    let service = Service::start();
+    let group = post(&service, "experiment-groups", &json!({"name": "g1", "description": "d"}));
+    let again = post_json(&at(&service, "experiment-groups"), &json!({"name": "g1"}));
+    assert_eq!(detail(&again), (409, json!("Experiment group 'w/g1' already exists.")));
+    let e1 = experiment(&service, &group, "e1");
+    let e2 = experiment(&service, &group, "e2");
+    let body = |name: &str, group: &Value, dataset: &str| json!({"name": name, "experiment_group_id": group, "dataset_name": dataset});
+    let taken = post_json(&at(&service, "experiments"), &body("e1", &group["id"], "ds"));
+    assert_eq!(detail(&taken), (409, json!("Experiment 'w/e1' already exists.")));
+    let homeless = post_json(&at(&service, "experiments"), &body("e3", &json!("none"), "ds"));
+    let want = "ExperimentGroup 'none' must be created before an Experiment can reference it.";
+    assert_eq!(detail(&homeless), (400, json!(want)));
+    assert_eq!(ask(&service, "experiment-groups/g1")["experiment_count"], 2);
+    assert_eq!(ids(&ask(&service, "experiments"), "name"), ["e2", "e1"], "the newest first");
+    assert_eq!(ask(&service, "evaluations/e1"), e1, "by the name of later releases");
+
+    let pinned = with("POST", &service, "experiments/e2/pin", &json!({})).json();
+    assert!(pinned["pinned_at"].is_string());
+    assert_eq!(ids(&ask(&service, "experiments?filter[is_pinned]=true"), "name"), ["e2"]);
+    assert_eq!(ids(&ask(&service, "experiments?filter[is_pinned]=false"), "name"), ["e1"]);
+    assert_eq!(ids(&ask(&service, "experiments?sort=pinned_at"), "name"), ["e2", "e1"], "what has none comes last");
+    assert_eq!(with("DELETE", &service, "experiments/e2/pin", &json!({})).json()["pinned_at"], Value::Null);
+
+    let mut changed = body("e2", &group["id"], "ds");
+    changed["description"] = "new".into();
+    let put = with("PUT", &service, "experiments/e2", &changed).json();
+    assert_eq!((&put["description"], &put["id"], &put["created_at"]), (&json!("new"), &e2["id"], &e2["created_at"]));
+    let fixed = with("PUT", &service, "experiments/e2", &body("other", &group["id"], "x"));
+    let want = "Cannot change immutable field(s) ['name', 'dataset_name'] on an existing experiment; create a new experiment instead.";
+    assert_eq!(detail(&fixed), (409, json!(want)));
+
+    assert_eq!(with("DELETE", &service, "experiments/e2", &json!({})).status, 204);
+    assert_eq!(detail(&get(&at(&service, "experiments/e2"))), (404, json!("Experiment 'w/e2' not found.")));
+    let renamed = ids(&ask(&service, "experiments?filter[is_deleted]=true"), "name");
+    assert!(renamed.len() == 1 && renamed[0].starts_with("e2-deleted-"), "{renamed:?}");
+    assert_ne!(experiment(&service, &group, "e2")["id"], e2["id"], "its name is free");
+
+    assert_eq!(with("DELETE", &service, "experiment-groups/g1", &json!({})).status, 204);
+    assert_eq!(ask(&service, "experiments")["data"], json!([]), "they go with their group");
+    let late = post_json(&at(&service, "experiments"), &body("e4", &group["id"], "ds"));
+    assert_eq!(late.status, 400, "{}", late.text());
+    let names = std::thread::scope(|scope| {
+        let tries: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| post_json(&at(&service, "experiment-groups"), &json!({"name": "one"})).status)).collect();
+        tries.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(names.iter().filter(|status| **status == 201).count(), 1, "{names:?}");
+}
+
+#[test]
+fn what_the_sessions_of_an_experiment_come_to_is_what_was_logged() {
+    let service = Service::start();
+    let group = post(&service, "experiment-groups", &json!({"name": "g"}));
+    let refused = log(&service, "e", ("s0", "c1"), 0.1);
+    assert_eq!(detail(&refused), (400, json!("Experiment 'e' must be created before it can be logged.")));
+    experiment(&service, &group, "e");
+    experiment(&service, &group, "other");
+    for (number, (case, cost)) in [("c1", 0.1), ("c1", 0.3), ("c2", 0.6)].into_iter().enumerate() {
+        let session = format!("s{number}");
+        let answer = log(&service, "e", (&session, case), cost);
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let half = f64::from(u8::try_from(number).unwrap()) / 2.0;
+        let score = json!({"span_id": answer.json()["span_id"], "session_id": session, "name": "acc",
+                           "data_type": "NUMERIC", "value": half});
+        post(&service, "evaluator-results", &score);
+    }
+    // an agent that says by OTLP what it is for, of 1,500.9 ms
+    let started = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
+    let attributes = [("nemo.experiment.id", "e"), ("nemo.test_case.id", "c3"), ("session.id", "s3"),
+                      ("gen_ai.agent.name", "coder"), ("gen_ai.operation.name", "invoke_agent")];
+    let mut agent = Span { start_time_unix_nano: started, end_time_unix_nano: started + 1_500_900_000, ..span(7) };
+    agent.attributes.extend(attributes.map(|(key, value)| string_attribute(key, value.to_owned())));
+    let headers = [("content-type", "application/x-protobuf"), ("x-millrace-workspace", "w")];
+    assert_eq!(send("POST", &service.http("/v1/traces"), &headers, &request_of(vec![agent])).status, 200);
+
+    // and a call whose session is its trace
+    let call = [("nemo.experiment.id", "e"), ("gen_ai.operation.name", "chat"), ("gen_ai.request.model", "m-2"), ("gen_ai.usage.input_tokens", "5")];
+    let mut alone = Span { start_time_unix_nano: started, end_time_unix_nano: started + 2_000_000, ..span(8) };
+    alone.attributes.extend(call.map(|(key, value)| string_attribute(key, value.to_owned())));
+    assert_eq!(send("POST", &service.http("/v1/traces"), &headers, &request_of(vec![alone])).status, 200);
+
+    let answer = wait_until("all sessions are counted", || {
+        let answer = ask(&service, "experiments/e");
+        (answer["run_count"] == 5 && answer["model_names"] == json!(["m-1", "m-2"]) && answer["cost_usd"]["count"] == 3).then_some(answer)
+    });
+    let cost = json!({"sum": 1.0, "mean": 1.0 / 3.0, "median": 0.3, "p90": 0.6, "p95": 0.6, "p99": 0.6, "count": 3});
+    let score = json!({"sum": 1.5, "mean": 0.5, "median": 0.5, "p90": 1.0, "p95": 1.0, "p99": 1.0, "count": 3});
+    assert_eq!(answer["cost_usd"], cost);
+    assert_eq!(answer["aggregate_scores"], json!({"acc": score}));
+    assert_eq!((&answer["latency_ms"]["sum"], &answer["latency_ms"]["count"]), (&json!(1502.0), &json!(2)));
+    assert_eq!(answer["agent_names"], json!(["coder"]));
+    for sort in ["-cost_usd.mean", "-evaluators.acc.p90", "run_count", "-run_count"] {
+        let names = ids(&ask(&service, &format!("experiments?sort={sort}")), "name");
+        assert_eq!(names[0], if sort == "run_count" { "other" } else { "e" }, "{sort}");
+    }
+
+    let sessions = ask(&service, "experiments/e/sessions");
+    assert_eq!(sessions["pagination"]["total_results"], 5);
+    let row = |name: &str| {
+        let rows = sessions["data"].as_array().unwrap();
+        rows.iter().find(|row| row["session_id"] == name).unwrap().clone()
+    };
+    let (of_pair, of_agent) = (row("s1"), row("s3"));
+    assert_eq!(
+        [&of_pair["cost_total_usd"], &of_pair["input_tokens"], &of_pair["test_case_id"], &of_pair["evaluator_scores"]],
+        [&json!(0.3), &json!(10), &json!("c1"), &json!({"acc": 0.5})]
+    );
+    assert!(of_pair["input"].as_str().unwrap().contains("s1"), "{of_pair}");
+    assert_eq!((&of_agent["latency_ms"], &of_agent["cost_total_usd"]), (&json!(1500.0), &Value::Null));
+    let of_trace = row(&format!("session-{}", "08".repeat(16)));
+    assert_eq!((&of_trace["input_tokens"], &of_trace["test_case_id"]), (&json!(5), &Value::Null));
+    assert_eq!(ids(&ask(&service, "experiments/e/sessions?filter[test_case_id]=c2"), "session_id"), ["s2"]);
+    assert_eq!(ask(&service, "experiments/e/sessions?filter[status]=error")["data"], json!([]));
+    let bad = get(&at(&service, "experiments/e/sessions?filter[status]=bad"));
+    let want = "Invalid status 'bad'. Valid values: ['success', 'error', 'cancelled', 'unknown']";
+    assert_eq!(detail(&bad), (400, json!(want)));
+
+    assert_eq!(with("DELETE", &service, "experiments/e", &json!({})).status, 204);
+    assert_eq!(log(&service, "e", ("s9", "c1"), 0.1).status, 400, "what was deleted is logged no more");
+}
