@@ -440,6 +440,7 @@ mod tests {
 
     /// `MILLRACE_RENEW=1` writes the table anew.
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "whoever runs the test says so")]
     fn the_page_of_metrics_has_every_metric() {
         let row = |Described { name, kind, labels, help }: &Described| {
             format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "))

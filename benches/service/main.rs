@@ -154,7 +154,7 @@ struct Bench {
 
 /// What is measured.
 enum Subject {
-    Ours(Service),
+    Ours(Box<Service>),
     Peers(Peer),
 }
 
@@ -218,7 +218,7 @@ struct Looked {
 impl Bench {
     /// A service of its own for each scenario, so that its memory is that of the scenario.
     fn run(&self, scenario: Scenario) -> anyhow::Result<Row> {
-        self.run_on(scenario, Subject::Ours(self.start(scenario)))
+        self.run_on(scenario, Subject::Ours(Box::new(self.start(scenario))))
     }
 
     /// The same load, sent to the peer, if there is one.

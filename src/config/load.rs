@@ -3,6 +3,7 @@
 use super::check;
 use super::env::{Environment, Template};
 use super::explain::{self, UnknownKeys};
+use super::place::with_lines;
 use super::{Config, ConfigError};
 use crate::clickhouse;
 use crate::secret::Secret;
@@ -14,23 +15,39 @@ impl Config {
     /// # Errors
     /// If something in it is wrong; the message says what and where.
     pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
-        let mut config = match file {
-            None => Self::default(),
-            Some(path) => {
-                let read = std::fs::read_to_string(path);
-                let text = read.map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
-                Self::parse(&text, environment)?
-            }
+        let Some(path) = file else {
+            let mut config = Self::default();
+            config.apply(environment);
+            config.check()?;
+            return Ok(config);
         };
-        config.apply(environment);
-        config.check()?;
-        Ok(config)
+        let read = std::fs::read_to_string(path);
+        let text = read.map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
+        let (config, mut problems) = Self::read(&text, environment)?;
+        let config = config.map(|mut config| {
+            config.apply(environment);
+            problems.extend(check::problems(&config));
+            config
+        });
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigError::Invalid(with_lines(&text, problems).join("\n"))),
+        }
     }
 
+    #[cfg(test)]
     pub(super) fn parse(text: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        match Self::read(text, environment)? {
+            (Some(config), problems) if problems.is_empty() => Ok(config),
+            (_, problems) => Err(ConfigError::Invalid(problems.join("\n"))),
+        }
+    }
+
+    /// What a file says, as far as it can be read, and everything that is wrong with it.
+    fn read(text: &str, environment: &Environment) -> Result<(Option<Self>, Vec<String>), ConfigError> {
         let template = Template::of(text, environment)?;
         if template.text().lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-            return Ok(Self::default());
+            return Ok((Some(Self::default()), Vec::new()));
         }
         let mut unknown = UnknownKeys::default();
         let mut track = serde_path_to_error::Track::new();
@@ -38,14 +55,15 @@ impl Config {
             let yaml = serde_path_to_error::Deserializer::new(yaml, &mut track);
             serde_ignored::deserialize(yaml, |path| unknown.note(&path))
         });
-        let unknown = unknown.messages(&template);
-        if !unknown.is_empty() && explain::is_yaml(&template) {
-            return Err(ConfigError::UnknownKeys(unknown));
+        let mut problems = if explain::is_yaml(&template) { unknown.messages(&template) } else { Vec::new() };
+        match read {
+            Ok(config) => Ok((Some(config), problems)),
+            Err(error) => {
+                let error = error.without_snippet().to_string();
+                problems.push(explain::wrong_value(&template, &track.path().to_string(), &error));
+                Ok((None, problems))
+            }
         }
-        read.map_err(|error| {
-            let error = error.without_snippet().to_string();
-            ConfigError::Invalid(explain::wrong_value(&template, &track.path().to_string(), &error))
-        })
     }
 
     pub(super) fn apply(&mut self, environment: &Environment) {

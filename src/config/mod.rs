@@ -11,6 +11,7 @@ mod check;
 mod env;
 mod explain;
 mod load;
+mod place;
 mod prices;
 #[cfg(test)]
 mod tests;
@@ -334,12 +335,9 @@ pub enum ConfigError {
     /// A `${env:NAME}` has no value.
     #[error("{0}")]
     Environment(String),
-    /// The file is not YAML, or a value is wrong.
+    /// The file is not YAML, or keys or values are wrong: each problem on a line of its own.
     #[error("{0}")]
     Invalid(String),
-    /// Keys that no part knows.
-    #[error("{}", .0.join("\n"))]
-    UnknownKeys(Vec<String>),
 }
 
 impl Config {

@@ -32,6 +32,15 @@ fn a_good_configuration_is_valid_and_so_is_none() {
 }
 
 #[test]
+fn every_problem_of_a_file_is_said_at_once_with_its_line() {
+    let (code, said) = validate("memory: { limit: 1 }\njournal:\n  segment_rows: 0\nrecievers: {}\n");
+    assert_eq!(code, Some(1));
+    for problem in ["memory.limit: ", "(line 1)", "journal.segment_rows: ", "(line 3)", "`recievers`", "(line 4)"] {
+        assert!(said.contains(problem), "{problem}: {said}");
+    }
+}
+
+#[test]
 fn an_unknown_key_is_named_with_the_nearest_known_one() {
     for (yaml, unknown, nearest) in [
         ("recievers: {}\n", "recievers", "receivers"),
