@@ -464,7 +464,10 @@ mod tests {
             quotas.charge_rows(&workspace(&format!("w{number}")), 100_000);
         }
         let books = quotas.books();
-        assert!(books.accounts.len() <= ACCOUNTS_MAX + 1 && books.accounts.contains_key(&None), "those beyond share one");
+        assert!(
+            books.accounts.len() <= ACCOUNTS_MAX + 1 && books.accounts.contains_key(&None),
+            "those beyond share one"
+        );
         drop(books);
         assert!(quotas.admit(&workspace("unheard-of")).is_err());
     }

@@ -160,10 +160,7 @@ impl Shared<'_> {
     }
 
     pub(super) fn api(&self) -> query::Api {
-        query::Api {
-            reads: self.reads.clone(),
-            strict_reference: self.config.chat_completions.strict_reference,
-        }
+        query::Api { reads: self.reads.clone(), strict_reference: self.config.chat_completions.strict_reference }
     }
 
     pub(super) fn committer(

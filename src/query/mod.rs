@@ -13,6 +13,7 @@ mod cursor;
 pub mod expressions;
 pub mod filter;
 mod mode;
+mod openapi;
 pub mod page;
 pub mod parameters;
 pub mod reads;

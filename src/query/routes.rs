@@ -1,7 +1,7 @@
 //! The paths of the read API.
 
 use super::request::Api;
-use super::{sessions, spans, traces};
+use super::{openapi, sessions, spans, traces};
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Needs, Scope};
 use std::sync::Arc;
@@ -21,5 +21,6 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/tree", READ, traces::tree)
         .get("/apis/intake/v2/workspaces/{workspace}/sessions", READ, sessions::list)
         .get("/apis/intake/v2/workspaces/{workspace}/sessions/{session_id}", READ, sessions::one)
+        .get("/openapi.json", Needs::Nothing, openapi::document)
         .with_state(Arc::new(api))
 }

@@ -83,8 +83,9 @@ impl Experiments {
 
     fn rows(&self, columns: &str, table: &str, workspace: &Workspace) -> Statement {
         let table = self.reads.client().full_name(table);
-        let mut statement =
-            Statement::new(&format!("SELECT {columns} FROM {table} AS e FINAL WHERE e.IsDeleted = 0 AND e.Workspace = "));
+        let mut statement = Statement::new(&format!(
+            "SELECT {columns} FROM {table} AS e FINAL WHERE e.IsDeleted = 0 AND e.Workspace = "
+        ));
         statement.bind(workspace.as_str());
         statement
     }

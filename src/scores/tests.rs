@@ -72,16 +72,28 @@ fn what_is_wrong_with_an_annotation_is_said_in_the_references_words() {
                 "ctx": {"discriminator": "'kind'", "tag": "nope", "expected_tags": tags}}])
     );
     let cases = [
-        (json!({"kind": "note", "text": "x", "extra": 1, "session_id": "s"}), "extra_forbidden", json!(["body", "note", "extra"])),
+        (
+            json!({"kind": "note", "text": "x", "extra": 1, "session_id": "s"}),
+            "extra_forbidden",
+            json!(["body", "note", "extra"]),
+        ),
         (json!({"kind": "note", "text": "x"}), "missing", json!(["body", "note", "session_id"])),
-        (json!({"kind": "note", "text": "x".repeat(10_001), "session_id": "s"}), "string_too_long", json!(["body", "note", "text"])),
+        (
+            json!({"kind": "note", "text": "x".repeat(10_001), "session_id": "s"}),
+            "string_too_long",
+            json!(["body", "note", "text"]),
+        ),
         (json!({"kind": "note", "text": "x", "session_id": 3}), "string_type", json!(["body", "note", "session_id"])),
         (json!({"text": "x"}), "union_tag_not_found", json!(["body"])),
         (json!([1]), "model_attributes_type", json!(["body"])),
     ];
     for (body, kind, loc) in cases {
         let found = brief(&errors(annotation::read(&body)));
-        assert_eq!(found.iter().map(|(kind, loc, _)| (kind.as_str(), loc)).collect::<Vec<_>>(), [(kind, &loc)], "{body}");
+        assert_eq!(
+            found.iter().map(|(kind, loc, _)| (kind.as_str(), loc)).collect::<Vec<_>>(),
+            [(kind, &loc)],
+            "{body}"
+        );
     }
     let neither = json!({"session_id": "s", "kind": "label", "value_type": "text", "value": null});
     let of_both = brief(&errors(annotation::read(&neither)));
@@ -124,12 +136,14 @@ fn an_evaluator_result_has_the_value_that_its_type_needs() {
 
 #[test]
 fn an_experiment_has_a_name_a_group_and_a_dataset() {
-    let body = json!({"name": "e1", "experiment_group_id": "g", "dataset_name": "ds", "source_link": "https://a.example"});
+    let body =
+        json!({"name": "e1", "experiment_group_id": "g", "dataset_name": "ds", "source_link": "https://a.example"});
     let read = experiment::read(&body).unwrap();
     assert_eq!(read.source_link.as_deref(), Some("https://a.example/"));
     let alone = json!({"name": "e3"});
-    let want = ["experiment_group_id", "dataset_name"]
-        .map(|name| json!({"type": "missing", "loc": ["body", name], "msg": "Field required", "input": {"name": "e3"}}));
+    let want = ["experiment_group_id", "dataset_name"].map(
+        |name| json!({"type": "missing", "loc": ["body", name], "msg": "Field required", "input": {"name": "e3"}}),
+    );
     assert_eq!(errors(experiment::read(&alone)), json!(want));
     for wrong in ["bad name!", "", "-a", &"x".repeat(129)] {
         let found = brief(&errors(experiment::read_group(&json!({"name": wrong}))));

@@ -32,6 +32,7 @@ mod logs;
 mod messages_in_logs;
 mod metrics;
 mod older_table;
+mod openapi;
 mod operations;
 mod otlp_http;
 mod prices;

@@ -44,11 +44,16 @@ fn ids(page: &Value, name: &str) -> Vec<String> {
 #[test]
 fn an_annotation_is_read_as_soon_as_it_is_answered_and_is_gone_once_it_is_deleted() {
     let service = Service::start();
-    let label = json!({"session_id": "s", "span_id": "a2", "kind": "label", "value_type": "numeric", "value": 3, "name": "n"});
+    let label =
+        json!({"session_id": "s", "span_id": "a2", "kind": "label", "value_type": "numeric", "value": 3, "name": "n"});
     let made = [
         post(&service, "annotations", &note("s", "it's 'fine' ?")),
         post(&service, "annotations", &label),
-        post(&service, "annotations", &json!({"session_id": "t", "kind": "metadata", "metadata": {"b": {"a": 1}, "a": 2}})),
+        post(
+            &service,
+            "annotations",
+            &json!({"session_id": "t", "kind": "metadata", "metadata": {"b": {"a": 1}, "a": 2}}),
+        ),
         post(&service, "annotations", &json!({"session_id": "s", "kind": "feedback", "value": "negative"})),
     ];
     let mut listed = ask(&service, "annotations?sort=created_at")["data"].as_array().unwrap().clone();
@@ -85,7 +90,8 @@ fn an_annotation_is_read_as_soon_as_it_is_answered_and_is_gone_once_it_is_delete
     assert_eq!(detail(&send("DELETE", &one, &[], b"")), gone);
     assert_eq!(ask(&service, "annotations")["pagination"]["total_results"], 3);
     let sql = service.sql();
-    let kept = "SELECT groupArray(Name) AS names FROM (SELECT Name FROM genai_scores WHERE Workspace = 'w' ORDER BY Name)";
+    let kept =
+        "SELECT groupArray(Name) AS names FROM (SELECT Name FROM genai_scores WHERE Workspace = 'w' ORDER BY Name)";
     assert_eq!(sql.rows(kept, &[]), [json!({"names": ["feedback", "metadata", "n"]})]);
 }
 
@@ -124,7 +130,11 @@ fn what_cannot_be_taken_is_refused_in_the_references_form_and_counted() {
     let service = Service::start();
     let refused = [
         ("annotations", json!({"session_id": "s", "kind": "nope"}), "union_tag_invalid"),
-        ("evaluator-results", json!({"span_id": "a", "session_id": "s", "name": "n", "data_type": "TEXT"}), "value_error"),
+        (
+            "evaluator-results",
+            json!({"span_id": "a", "session_id": "s", "name": "n", "data_type": "TEXT"}),
+            "value_error",
+        ),
         ("experiments", json!([]), "model_attributes_type"),
         ("experiment-groups", json!({"name": "g", "foo": 1}), "extra_forbidden"),
     ];
@@ -137,7 +147,10 @@ fn what_cannot_be_taken_is_refused_in_the_references_form_and_counted() {
         ("annotations?foo=1&bar=2", "Unsupported query parameter(s): bar, foo"),
         ("annotations?filter[value_numeric]=3", "Unsupported annotation filter: value_numeric $eq"),
         ("experiments?sort=cost_usd.bogus", "Unsupported sort field: cost_usd.bogus"),
-        ("evaluator-results?filter[data_type]=boolean", "Filter field 'data_type' must be one of: NUMERIC, CATEGORICAL, BOOLEAN, TEXT"),
+        (
+            "evaluator-results?filter[data_type]=boolean",
+            "Filter field 'data_type' must be one of: NUMERIC, CATEGORICAL, BOOLEAN, TEXT",
+        ),
     ] {
         assert_eq!(detail(&get(&at(&service, path))), (400, json!(want)), "{path}");
     }
@@ -157,9 +170,12 @@ fn scores_are_taken_while_clickhouse_is_away_and_are_there_when_it_is_back() {
     assert_eq!(get(&at(&service, "annotations")).status, 503);
     let group = post_json(&at(&service, "experiment-groups"), &json!({"name": "g"}));
     assert_eq!(group.status, 503, "an experiment is written to ClickHouse before the answer: {}", group.text());
-    let called = post_json(&service.chat("w"), &json!({
-        "request": {"model": "m", "messages": []}, "response": {"choices": []}, "experiment_context": {"experiment_id": "e"}
-    }));
+    let called = post_json(
+        &service.chat("w"),
+        &json!({
+            "request": {"model": "m", "messages": []}, "response": {"choices": []}, "experiment_context": {"experiment_id": "e"}
+        }),
+    );
     assert_eq!(called.status, 201, "nobody can say whether the experiment is there: {}", called.text());
 
     // a crash loses nothing
@@ -238,8 +254,9 @@ fn experiments_have_names_groups_and_states() {
     let late = post_json(&at(&service, "experiments"), &body("e4", &group["id"], "ds"));
     assert_eq!(late.status, 400, "{}", late.text());
     let names = std::thread::scope(|scope| {
-        let tries: Vec<_> =
-            (0..8).map(|_| scope.spawn(|| post_json(&at(&service, "experiment-groups"), &json!({"name": "one"})).status)).collect();
+        let tries: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| post_json(&at(&service, "experiment-groups"), &json!({"name": "one"})).status))
+            .collect();
         tries.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
     });
     assert_eq!(names.iter().filter(|status| **status == 201).count(), 1, "{names:?}");
@@ -264,22 +281,33 @@ fn what_the_sessions_of_an_experiment_come_to_is_what_was_logged() {
     }
     // an agent that says by OTLP what it is for, of 1,500.9 ms
     let started = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
-    let attributes = [("nemo.experiment.id", "e"), ("nemo.test_case.id", "c3"), ("session.id", "s3"),
-                      ("gen_ai.agent.name", "coder"), ("gen_ai.operation.name", "invoke_agent")];
+    let attributes = [
+        ("nemo.experiment.id", "e"),
+        ("nemo.test_case.id", "c3"),
+        ("session.id", "s3"),
+        ("gen_ai.agent.name", "coder"),
+        ("gen_ai.operation.name", "invoke_agent"),
+    ];
     let mut agent = Span { start_time_unix_nano: started, end_time_unix_nano: started + 1_500_900_000, ..span(7) };
     agent.attributes.extend(attributes.map(|(key, value)| string_attribute(key, value.to_owned())));
     let headers = [("content-type", "application/x-protobuf"), ("x-millrace-workspace", "w")];
     assert_eq!(send("POST", &service.http("/v1/traces"), &headers, &request_of(vec![agent])).status, 200);
 
     // and a call whose session is its trace
-    let call = [("nemo.experiment.id", "e"), ("gen_ai.operation.name", "chat"), ("gen_ai.request.model", "m-2"), ("gen_ai.usage.input_tokens", "5")];
+    let call = [
+        ("nemo.experiment.id", "e"),
+        ("gen_ai.operation.name", "chat"),
+        ("gen_ai.request.model", "m-2"),
+        ("gen_ai.usage.input_tokens", "5"),
+    ];
     let mut alone = Span { start_time_unix_nano: started, end_time_unix_nano: started + 2_000_000, ..span(8) };
     alone.attributes.extend(call.map(|(key, value)| string_attribute(key, value.to_owned())));
     assert_eq!(send("POST", &service.http("/v1/traces"), &headers, &request_of(vec![alone])).status, 200);
 
     let answer = wait_until("all sessions are counted", || {
         let answer = ask(&service, "experiments/e");
-        (answer["run_count"] == 5 && answer["model_names"] == json!(["m-1", "m-2"]) && answer["cost_usd"]["count"] == 3).then_some(answer)
+        (answer["run_count"] == 5 && answer["model_names"] == json!(["m-1", "m-2"]) && answer["cost_usd"]["count"] == 3)
+            .then_some(answer)
     });
     let cost = json!({"sum": 1.0, "mean": 1.0 / 3.0, "median": 0.3, "p90": 0.6, "p95": 0.6, "p99": 0.6, "count": 3});
     let score = json!({"sum": 1.5, "mean": 0.5, "median": 0.5, "p90": 1.0, "p95": 1.0, "p99": 1.0, "count": 3});

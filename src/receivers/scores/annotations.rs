@@ -1,7 +1,7 @@
 //! `/annotations`
 
 use super::list::{self, List};
-use super::receiver::{Sent, ScoresReceiver, workspace};
+use super::receiver::{ScoresReceiver, Sent, workspace};
 use super::refused::Refused;
 use super::{answer_deleted, of_micros, time_text};
 use crate::clickhouse::Statement;

@@ -1,7 +1,7 @@
 //! `/evaluator-results`, and those of a span.
 
 use super::list::{self, List};
-use super::receiver::{Sent, ScoresReceiver, workspace};
+use super::receiver::{ScoresReceiver, Sent, workspace};
 use super::refused::Refused;
 use super::time_text;
 use crate::clickhouse::Statement;

@@ -86,11 +86,7 @@ fn shown(experiment: &ExperimentRow, rollup: &Rollup) -> Value {
 }
 
 /// The experiment of a path.
-pub(super) async fn find(
-    scores: &ScoresReceiver,
-    workspace: &Workspace,
-    name: &str,
-) -> Result<ExperimentRow, Refusal> {
+pub(super) async fn find(scores: &ScoresReceiver, workspace: &Workspace, name: &str) -> Result<ExperimentRow, Refusal> {
     let found = scores.experiments.find(workspace, name).await?;
     found.ok_or_else(|| Refusal::not_found(&format!("Experiment '{}/{name}' not found.", workspace.as_str())))
 }

@@ -52,9 +52,7 @@ pub(super) fn read(filter: Option<Filter>, fields: &Fields) -> Result<Asked, Ref
 
 /// Takes out what a filter says of a flag.
 fn taken(parts: &mut Vec<Filter>, name: &str) -> Option<bool> {
-    let is_it = |part: &Filter| {
-        matches!(part, Filter::Compare(Comparison { field, operator: Operator::Eq, .. }) if field == name)
-    };
+    let is_it = |part: &Filter| matches!(part, Filter::Compare(Comparison { field, operator: Operator::Eq, .. }) if field == name);
     let Filter::Compare(comparison) = parts.remove(parts.iter().position(is_it)?) else { return None };
     match &comparison.value {
         Value::Bool(is) => Some(*is),
@@ -173,9 +171,8 @@ impl Key {
 
     /// Puts experiments in order; what has no value comes last, and names decide between equals.
     pub(super) fn sort(&self, experiments: &mut [(ExperimentRow, Rollup)], descends: bool) {
-        experiments.sort_by(|one, other| {
-            self.compare(one, other, descends).then_with(|| one.0.name.cmp(&other.0.name))
-        });
+        experiments
+            .sort_by(|one, other| self.compare(one, other, descends).then_with(|| one.0.name.cmp(&other.0.name)));
     }
 }
 

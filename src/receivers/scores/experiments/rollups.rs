@@ -63,7 +63,9 @@ fn stats((sum, mean, median, p90, p95, p99, count): Figures) -> Option<Stats> {
 fn figures(value: &str) -> String {
     let quantile = |level: &str| format!("toFloat64(quantileExactOrNull({level})({value}))");
     let quantiles = ["0.5", "0.9", "0.95", "0.99"].map(quantile).join(", ");
-    format!("tuple(toFloat64(sumOrNull({value})), toFloat64(sumOrNull({value})) / count({value}), {quantiles}, count({value}))")
+    format!(
+        "tuple(toFloat64(sumOrNull({value})), toFloat64(sumOrNull({value})) / count({value}), {quantiles}, count({value}))"
+    )
 }
 
 #[derive(Debug, Row, Deserialize)]
@@ -174,11 +176,7 @@ pub(super) fn scores_of_sessions(client: &Client, workspace: &str, sessions: &st
 }
 
 /// What the sessions of these experiments come to, in their order.
-pub(super) async fn ask(
-    reads: &Reads,
-    workspace: &Workspace,
-    of: &[&ExperimentRow],
-) -> Result<Vec<Rollup>, Refusal> {
+pub(super) async fn ask(reads: &Reads, workspace: &Workspace, of: &[&ExperimentRow]) -> Result<Vec<Rollup>, Refusal> {
     let mut rollups: BTreeMap<String, Rollup> = BTreeMap::new();
     if of.is_empty() {
         return Ok(Vec::new());

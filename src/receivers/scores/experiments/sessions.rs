@@ -188,7 +188,11 @@ async fn more(
         client.full_name("genai_calls")
     ));
     calls.bind(workspace.as_str()).push(" AND Timestamp >= ").bind(since(experiment.created_at));
-    calls.push(" AND (SessionId IN ").bind(names.clone()).push(" OR SessionId = '' AND TraceId IN ").bind(traces.clone());
+    calls
+        .push(" AND (SessionId IN ")
+        .bind(names.clone())
+        .push(" OR SessionId = '' AND TraceId IN ")
+        .bind(traces.clone());
     calls.push(") GROUP BY session");
     let used: Vec<Used> = reads.ask(&calls).await?;
     more.used = used.into_iter().map(|used| (used.session.clone(), used)).collect();
