@@ -1,7 +1,7 @@
 //! `millrace delete`: everything of a user, a session or a trace goes, wherever it is.
 //!
 //! ```text
-//! ClickHouse     spans, log records, data points, what was counted of them     page by page, with a progress bar
+//! ClickHouse     spans, log records, data points, scores, what was counted     page by page, with a progress bar
 //! dead letters   rows of the folder on this machine                            before they can be sent again
 //! the journal    what waits on its way                                         waited for, and removed once it is stored
 //! ```
@@ -26,8 +26,12 @@ const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 /// How long a running Millrace may take to say what waits in it.
 const ASKED_FOR: Duration = Duration::from_secs(2);
 /// Counters of rows that are acknowledged and not stored yet.
-const PENDING: [&str; 3] =
-    ["millrace_spans_pending ", "millrace_log_records_pending ", "millrace_metric_points_pending "];
+const PENDING: [&str; 4] = [
+    "millrace_spans_pending ",
+    "millrace_log_records_pending ",
+    "millrace_metric_points_pending ",
+    "millrace_scores_pending ",
+];
 
 /// Rows by table.
 #[derive(Debug, Default)]
@@ -114,6 +118,7 @@ async fn of_traces(client: &Client, deletion: &Deletion, is_real: bool, rows: &m
         if page.is_empty() {
             continue;
         }
+        rows.add(deletion::remove_scores(client, deletion, &page, is_real).await?);
         rows.add(deletion::count(client, deletion, &page).await?);
         if is_real {
             deletion::remove(client, deletion, &page).await?;
@@ -145,10 +150,10 @@ fn is_of(row: &serde_json::Value, deletion: &Deletion) -> bool {
     };
     let is_subject = match &deletion.subject {
         Subject::Trace(trace) => text("TraceId") == trace.to_string(),
-        Subject::User(user) => text("UserId") == user || in_maps(user, &deletion::USER_KEYS),
+        Subject::User(user) => text("UserId") == user || text("CreatedBy") == user || in_maps(user, &deletion::USER_KEYS),
         Subject::Session(session) => text("SessionId") == session || in_maps(session, &deletion::SESSION_KEYS),
     };
-    let began = ["Timestamp", "TimeUnixNano"].into_iter().map(text).find(|time| !time.is_empty());
+    let began = ["Timestamp", "TimeUnixNano", "CreatedAt"].into_iter().map(text).find(|time| !time.is_empty());
     let began = began.and_then(|time| time.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_nanosecond);
     let is_before = |before: crate::time::UnixNanos| began.is_none_or(|began| began < i128::from(before.nanos()));
     is_subject && text("Workspace") == deletion.workspace.as_str() && deletion.before.is_none_or(is_before)

@@ -3,7 +3,8 @@
 //! ```text
 //! traces     those in which the user or the session is, a page at a time      SELECT DISTINCT TraceId ..
 //! remove     all rows of a page of traces                                     ALTER TABLE .. DELETE, awaited
-//! remove_by_attributes   log records and data points that name it themselves
+//! remove_by_attributes   log records, data points and scores that name it themselves
+//! remove_scores          what was said of a page of traces
 //! ```
 //!
 //! The mutation rewrites the parts that have such rows, so that nothing of them is left on disk. Each statement can be repeated, and spans
@@ -17,6 +18,7 @@ use super::schema::{REPORT_ROWS, TRACE_ROWS};
 use crate::columns::Table;
 use crate::ids::TraceId;
 use crate::sql::quoted;
+use crate::telemetry::RowKind;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 use ::clickhouse::Row;
@@ -94,15 +96,23 @@ impl Deletion {
 
     /// Of a row that no trace leads to; nothing for a trace, to which all of its rows lead.
     fn in_attributes(&self, table: Table) -> Option<String> {
+        let before = self.before.map_or_else(String::new, |before| {
+            format!(" AND {} < fromUnixTimestamp64Nano({})", table.time_column(), before.nanos())
+        });
+        if table.row_kind() == RowKind::Scores {
+            let named = match &self.subject {
+                Subject::Trace(_) => return None,
+                Subject::User(user) => format!("CreatedBy = {}", quoted(user)),
+                Subject::Session(session) => format!("SessionId = {}", quoted(session)),
+            };
+            return Some(format!("{} AND {named}{before}", self.in_workspace()));
+        }
         let map = if table == Table::Logs { "LogAttributes" } else { "Attributes" };
         let (value, keys) = match &self.subject {
             Subject::Trace(_) => return None,
             Subject::User(user) => (user, USER_KEYS),
             Subject::Session(session) => (session, SESSION_KEYS),
         };
-        let before = self.before.map_or_else(String::new, |before| {
-            format!(" AND {} < fromUnixTimestamp64Nano({})", table.time_column(), before.nanos())
-        });
         Some(format!("{} AND {}{before}", self.in_workspace(), in_map(map, value, &keys)))
     }
 }
@@ -194,7 +204,53 @@ async fn remove_where(client: &Client, table: &str, condition: &str) -> Result<(
     client.execute_with(&sql, &MUTATION_SETTINGS, MUTATION_TIMEOUT).await
 }
 
-/// Log records and data points that name the user or the session themselves: how many, by table; and removes them, if it `is_real`.
+/// What was said of the spans of these traces, and for a user of their sessions: how many, by table; and removes them, if it `is_real`.
+/// Spans are there still.
+///
+/// # Errors
+/// As above.
+pub async fn remove_scores(
+    client: &Client,
+    deletion: &Deletion,
+    traces: &[String],
+    is_real: bool,
+) -> Result<Vec<(&'static str, u64)>, Failure> {
+    let (database, those) = (client.database(), of_traces(deletion, traces));
+    let global = if client.is_of_cluster() { "GLOBAL " } else { "" };
+    let spans = Table::Traces.name();
+    let mut counts = Vec::new();
+    for table in Table::ALL.into_iter().filter(|table| table.row_kind() == RowKind::Scores) {
+        // a mutation asks nothing: it names those that have any
+        let said = |column: &str, condition: &str| {
+            format!(
+                "SELECT DISTINCT {column} AS id FROM {database}.{} WHERE {} AND {condition} AND {column} != '' \
+                 AND {column} {global}IN (SELECT {column} FROM {database}.{spans} WHERE {those})",
+                table.name(),
+                deletion.in_workspace(),
+            )
+        };
+        let mut any = vec![those.clone()];
+        for (column, condition) in [("SpanId", "1"), ("SessionId", "SpanId = ''")] {
+            if column == "SessionId" && !matches!(deletion.subject, Subject::User(_)) {
+                continue;
+            }
+            let ids: Vec<Id> = client.rows_with(&said(column, condition), &MUTATION_SETTINGS[1..]).await?;
+            if !ids.is_empty() {
+                let list = ids.iter().map(|row| quoted(&row.id)).collect::<Vec<_>>().join(",");
+                any.push(format!("{} AND {condition} AND {column} IN ({list})", deletion.in_workspace()));
+            }
+        }
+        let condition = format!("({})", any.join(" OR "));
+        let rows = count_where(client, table.name(), &condition).await?;
+        if rows > 0 && is_real {
+            remove_where(client, table.name(), &condition).await?;
+        }
+        counts.push((table.name(), rows));
+    }
+    Ok(counts)
+}
+
+/// Log records, data points and scores that name the user or the session themselves: how many, by table; and removes them, if it `is_real`.
 ///
 /// # Errors
 /// As above.
@@ -231,6 +287,8 @@ mod tests {
             condition.starts_with(r"(UserId = 'o\'brien\\' OR (SpanAttributes['user.id'] = 'o\'brien\\'"),
             "{condition}"
         );
+        let condition = deletion.in_attributes(Table::Annotations).unwrap();
+        assert!(condition.contains(r"CreatedBy = 'o\'brien\\' AND CreatedAt < "), "{condition}");
         let condition = deletion.in_attributes(Table::MetricsSum).unwrap();
         assert!(condition.ends_with(" AND TimeUnix < fromUnixTimestamp64Nano(7)"), "{condition}");
     }

@@ -141,3 +141,42 @@ fn what_is_on_its_way_is_waited_for_and_goes_too() {
     let left = service.sql().rows("SELECT countIf(UserId = 'ann') AS ann, count() AS spans FROM otel.otel_traces", &[]);
     assert_eq!(left, [json!({"ann": 0, "spans": 40})], "{said}");
 }
+
+#[test]
+fn what_was_said_of_a_users_spans_and_sessions_goes_with_them() {
+    let service = Service::start_with(Options::default());
+    for (number, user, session) in [(1, "ann", "s1"), (2, "bob", "s2"), (3, "ann", "s3")] {
+        let answer = post_json(&service.http("/v1/traces"), &trace(number, user, session, NOW));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    wait_until("all is counted", || (counts(&service)["calls"] == 3).then_some(()));
+    let said = |path: &str, user: &str, body: Value| {
+        let url = service.http(&format!("/apis/intake/v2/workspaces/default/{path}"));
+        let answer = support::http::send("POST", &url, &[("x-millrace-user", user)], body.to_string().as_bytes());
+        assert_eq!(answer.status, 201, "{}", answer.text());
+    };
+    let result = |trace: usize, name: &str| {
+        json!({"span_id": format!("{:016x}", trace * 10 + 2), "session_id": format!("s{trace}"), "name": name,
+               "data_type": "NUMERIC", "value": 1})
+    };
+    let note = |session: &str, text: &str| json!({"session_id": session, "kind": "note", "text": text});
+    said("evaluator-results", "judge", result(1, "of ann"));
+    said("evaluator-results", "judge", result(2, "of bob"));
+    said("evaluator-results", "judge", result(3, "of ann's third"));
+    said("annotations", "judge", note("s1", "of ann's session"));
+    said("annotations", "judge", note("s2", "of bob's session"));
+    said("annotations", "ann", note("s2", "by ann"));
+    let left = || {
+        let query = "SELECT arraySort(groupArray(if(StringValue = '', Name, StringValue))) AS names FROM otel.genai_scores";
+        service.sql().rows(query, &[]).pop().unwrap()["names"].clone()
+    };
+    let (is_well, told) = delete(&service, &["--session", "s3"]);
+    assert!(is_well && told.contains("genai_evaluator_results: 1"), "{told}");
+    assert_eq!(left().as_array().map(Vec::len), Some(5));
+    let (is_well, told) = delete(&service, &["--user", "ann"]);
+    assert!(is_well && told.contains("genai_annotations: 2") && told.contains("genai_evaluator_results: 1"), "{told}");
+    assert_eq!(left(), json!(["of bob", "of bob's session"]));
+    let (is_well, told) = delete(&service, &["--trace", &format!("{:032x}", 2)]);
+    assert!(is_well, "{told}");
+    assert_eq!(left(), json!(["of bob's session"]), "the session has other traces");
+}

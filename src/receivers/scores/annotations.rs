@@ -167,7 +167,7 @@ pub(super) async fn create(
 
 async fn created(scores: &ScoresReceiver, name: &str, request: Request<Body>) -> Result<Response, Refused> {
     let workspace = workspace(name)?;
-    let Sent { body, created_by, reservation } = scores.read(request).await?;
+    let Sent { body, created_by, reservation } = scores.read(&workspace, request).await?;
     let said = annotation::read(&body)?;
     drop(body);
     let stamp = Stamp::new(ids::random("ann-"), created_by, scores.ingest.clock.now());

@@ -6,7 +6,7 @@ use crate::pipeline::{Ack, Origin, Reservation};
 use crate::query::reads::Reads;
 use crate::receivers::Ingest;
 use crate::receivers::experiments::Experiments;
-use crate::receivers::http::body::BodyReader;
+use crate::receivers::http::body::{BodyReader, pass_over};
 use crate::scores::{Invalid, check};
 use crate::telemetry::{Receiver, RowKind};
 use crate::workspace::Workspace;
@@ -44,10 +44,15 @@ pub(super) struct Sent {
 }
 
 impl ScoresReceiver {
-    /// Reads a body.
-    pub(super) async fn read(&self, request: Request<Body>) -> Result<Sent, Refused> {
+    /// Reads a body, if the workspace has not used too much.
+    pub(super) async fn read(&self, workspace: &Workspace, request: Request<Body>) -> Result<Sent, Refused> {
         let (head, body) = request.into_parts();
+        if let Err(over) = self.ingest.quotas.admit(workspace) {
+            pass_over(body, &head.headers).await;
+            return Err(Refused::NotTaken(over.into()));
+        }
         let (bytes, mut reservation) = self.bodies.read(body, &head.headers).await?;
+        self.ingest.quotas.charge_bytes(workspace, bytes.len());
         // values take more than their text
         reservation.cover(bytes.len().saturating_mul(4))?;
         Ok(Sent { body: check::parse(&bytes)?, created_by: user(&head.headers), reservation })

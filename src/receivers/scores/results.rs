@@ -110,7 +110,7 @@ pub(super) async fn create(
 
 async fn created(scores: &ScoresReceiver, name: &str, request: Request<Body>) -> Result<Response, Refused> {
     let workspace = workspace(name)?;
-    let Sent { body, created_by, reservation } = scores.read(request).await?;
+    let Sent { body, created_by, reservation } = scores.read(&workspace, request).await?;
     let result = result::read(&body)?;
     drop(body);
     let stamp = Stamp::new(result.id(workspace.as_str()), created_by, scores.ingest.clock.now());

@@ -74,7 +74,7 @@ pub(crate) async fn create(
     request: Request<Body>,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
-    let Sent { body, created_by, .. } = scores.read(request).await?;
+    let Sent { body, created_by, .. } = scores.read(&workspace, request).await?;
     let body = experiment::read_group(&body)?;
     let mut writing = scores.experiments.writing().await;
     if scores.experiments.find_group(&workspace, &body.name).await?.is_some() {
@@ -154,7 +154,7 @@ pub(crate) async fn put(
     request: Request<Body>,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
-    let Sent { body, .. } = scores.read(request).await?;
+    let Sent { body, .. } = scores.read(&workspace, request).await?;
     let body = experiment::read_group(&body)?;
     let mut writing = scores.experiments.writing().await;
     let group = scores.experiments.find_group(&workspace, &name).await?.ok_or_else(|| absent(&workspace, &name))?;

@@ -108,7 +108,7 @@ pub(crate) async fn create(
     request: Request<Body>,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
-    let Sent { body, created_by, .. } = scores.read(request).await?;
+    let Sent { body, created_by, .. } = scores.read(&workspace, request).await?;
     let body = experiment::read(&body)?;
     let mut writing = scores.experiments.writing().await;
     scores.experiments.check_group(&workspace, &body.group_id).await?;
@@ -237,7 +237,7 @@ pub(crate) async fn put(
     request: Request<Body>,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
-    let Sent { body, .. } = scores.read(request).await?;
+    let Sent { body, .. } = scores.read(&workspace, request).await?;
     let body = experiment::read(&body)?;
     let mut writing = scores.experiments.writing().await;
     let experiment = find(&scores, &workspace, &name).await?;
