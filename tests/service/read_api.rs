@@ -116,6 +116,42 @@ fn pages_have_what_sql_has_in_its_order_and_traces_without_a_root_too() {
 }
 
 #[test]
+fn the_newest_traces_come_first_whatever_else_is_as_new() {
+    let service = stored();
+    let mut spans: Vec<Value> = (1..=20).map(|number| span(number, number * 3, "", "s")).collect();
+    // of old traces: a child that is as new as the newest, a second root, and of one without a root the last span
+    spans.push(span(1, 61, "0000000000000003", "s"));
+    spans.push(span(2, 62, "", "s"));
+    spans.extend([span(100, 3 * 4 + 1, "00000000000000ff", "s"), span(100, 3 * 19 + 1, "00000000000000ff", "s")]);
+    // of a new one a child that began before its root, and one without a root that is new
+    spans.push(span(20, 1, "000000000000003c", "s"));
+    spans.push(span(101, 3 * 18 + 1, "00000000000000fe", "s"));
+    // another workspace has the same trace earlier
+    export(&service, "newest-other", &[span(101, 1, "", "s")]);
+    export(&service, "newest", &spans);
+    let sql = "SELECT TraceId AS id, if(countIf(ParentSpanId = '') = 0, min(Timestamp), minIf(Timestamp, ParentSpanId = '')) AS began \
+               FROM otel_traces WHERE Workspace = 'newest' GROUP BY TraceId ORDER BY began DESC, id";
+    let want: Vec<String> = service.sql().rows(sql, &[]).iter().map(|row| text(row, "id").to_owned()).collect();
+    assert_eq!(want.len(), 22);
+    for size in [1, 3, 5, 22, 30] {
+        let pages = want.len().div_ceil(size);
+        let page = |number: usize| {
+            let page = list(&service, "newest", &format!("/traces?mode=summary&page_size={size}&page={number}"));
+            assert_eq!(page["pagination"]["total_results"], 22);
+            ids(&page, "id")
+        };
+        assert_eq!((1..=pages).flat_map(page).collect::<Vec<_>>(), want, "pages of {size}");
+        let (mut walked, mut cursor) = (Vec::new(), Some(String::new()));
+        while let Some(at) = cursor {
+            let page = list(&service, "newest", &format!("/traces?mode=summary&page_size={size}&cursor={at}"));
+            walked.extend(ids(&page, "id"));
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+        }
+        assert_eq!(walked, want, "cursors of {size}");
+    }
+}
+
+#[test]
 fn cursors_walk_a_list_once_while_spans_arrive() {
     let service = stored();
     let some = |from: u32| (from..from + 30).map(|number| span(number, number + 1, "", "s")).collect::<Vec<_>>();

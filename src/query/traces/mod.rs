@@ -8,6 +8,7 @@
 //! A trace without a root is told by its first span, and `is_orphan` says so.
 
 mod fields;
+mod newest;
 mod row;
 mod statements;
 mod tree;
@@ -19,7 +20,7 @@ use super::conditions::trace_id;
 use super::cursor::{self, After, Asked, Cursors};
 use super::filter::{Condition, Filter};
 use super::mode::Mode;
-use super::page::{self, Checks, Nulls};
+use super::page::{self, Checks, Nulls, Page};
 use super::parameters::Parameters;
 use super::request::{Api, workspace};
 use super::sums::Sums;
@@ -55,7 +56,7 @@ pub(super) async fn list(
     let cursors = Cursors::of("traces", sort, filter.as_ref());
     let asked = cursors.read(&parameters, 1)?;
     let list = List { api: &api, workspace: &workspace, condition: &condition };
-    let ids: Vec<Id> = api.reads.ask(&statements::page(&list, page, sort, &asked)).await?;
+    let ids = ids(&list, page, sort, &asked).await?;
     let data = rows(&api, &workspace, ids.iter().map(|id| id.trace_id.clone()).collect(), mode).await?;
     let answer = if asked == Asked::No {
         let total = match total::known(page, ids.len()) {
@@ -93,6 +94,28 @@ struct List<'a> {
     api: &'a Api,
     workspace: &'a Workspace,
     condition: &'a Condition,
+}
+
+impl List<'_> {
+    /// Whether nothing is asked of a trace.
+    fn is_of_all(&self) -> bool {
+        self.condition.needed().is_empty()
+    }
+}
+
+/// The ids of a page. The newest traces are looked for among the newest spans; where that does not settle it, among all.
+async fn ids(list: &List<'_>, page: Page, sort: &str, asked: &Asked) -> Result<Vec<Id>, Refusal> {
+    let reads = &list.api.reads;
+    if sort.starts_with('-') && list.is_of_all() && newest::is_near(page, asked) {
+        let since: Option<newest::Since> = reads.ask_one(&newest::since(list, page, asked)).await?;
+        if let Some(newest::Since { since, .. }) = since.filter(|since| since.roots > 0) {
+            let found: Vec<newest::Found> = reads.ask_if_there(&newest::page(list, page, asked, since)).await?;
+            if let Some(ids) = newest::settled(found, page, asked) {
+                return Ok(ids);
+            }
+        }
+    }
+    reads.ask(&statements::page(list, page, sort, asked)).await
 }
 
 /// When these traces are, if that is known of each: the times of older ones are noted only some time after the table is there.

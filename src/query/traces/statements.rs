@@ -17,9 +17,9 @@ use crate::workspace::Workspace;
 use std::time::Duration;
 
 /// How much longer than the root the spans of a trace may begin before or after it, for a list with a bound of time.
-const NEAR: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const NEAR: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn spans(api: &Api) -> String {
+pub(super) fn spans(api: &Api) -> String {
     api.reads.client().full_name("otel_traces")
 }
 
@@ -42,6 +42,13 @@ pub(super) fn page(list: &List<'_>, page: Page, sort: &str, asked: &Asked) -> St
 
 /// How many there are.
 pub(super) fn count(list: &List<'_>) -> Statement {
+    if list.is_of_all() {
+        // as sixteen bytes instead of a text: half the time
+        let mut statement = Statement::new("SELECT uniqExact(reinterpretAsUInt128(unhex(TraceId))) AS total FROM ");
+        statement.push(&spans(list.api)).push(" WHERE Workspace = ").bind(list.workspace.as_str());
+        statement.push(" AND TraceId != ''");
+        return statement;
+    }
     let mut statement = Statement::new("SELECT count() AS total");
     push_from(&mut statement, list);
     statement
