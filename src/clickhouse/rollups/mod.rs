@@ -82,6 +82,9 @@ pub struct Hour {
     pub counted: u64,
 }
 
+/// When the day begins of parts that belong to none: a day of 1970 begins at 0.
+pub const NO_DAY: i64 = -1;
+
 /// A day of `otel_traces`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
 pub struct Day {
@@ -288,14 +291,14 @@ where
 
 /// The days that `otel_traces` or `genai_trace_rows` have rows of, and of each what changes whenever the parts of `otel_traces` do:
 /// 0 when all of its spans are gone. It costs next to nothing. Parts that belong to no day, because somebody else partitioned the
-/// table, are those of the day 0.
+/// table, are those of [`NO_DAY`].
 ///
 /// # Errors
 /// If ClickHouse rejects the statement or is unreachable.
 pub async fn days(client: &Client) -> Result<Vec<Day>, Failure> {
     let sql = format!(
         "SELECT start_secs, mark FROM (SELECT toUInt32OrZero(extract(partition_id, '([0-9]{{8}})$')) AS day, \
-         if(day = 0, 0, toInt64(toUnixTimestamp(toDateTime(YYYYMMDDToDate(day))))) AS start_secs, \
+         if(day = 0, {NO_DAY}, toInt64(toUnixTimestamp(toDateTime(YYYYMMDDToDate(day))))) AS start_secs, \
          sumIf(cityHash64(name), table IN ('{TABLE}', '{TABLE}_local')) AS mark FROM {} WHERE active AND database = '{}' \
          AND table IN ('{TABLE}', '{TABLE}_local', '{TRACE_ROWS}', '{TRACE_ROWS}_local') \
          GROUP BY day) ORDER BY start_secs DESC {SKIP_ABSENT}",

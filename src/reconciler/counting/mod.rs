@@ -24,6 +24,7 @@ pub use notes::{Note, Notes};
 pub use tables::Tables;
 
 use crate::clickhouse::joins::key_of;
+use crate::clickhouse::rollups::NO_DAY;
 use crate::clickhouse::{Availability, Failure};
 use crate::numbers::{saturating_i64, to_u64};
 use crate::retention::Retention;
@@ -246,7 +247,7 @@ impl<T: Tables> Counter<T> {
         match step {
             Step::Days => {
                 let days = self.tables.days().await?;
-                let is_in_days = days.iter().all(|day| day.start_secs != 0);
+                let is_in_days = days.iter().all(|day| day.start_secs != NO_DAY);
                 let ends = if is_in_days { 0..=0 } else { self.tables.ends().await? };
                 work.walk.listed_days(days, &ends, Instant::now());
                 Ok(false)

@@ -12,7 +12,7 @@
 //! little to read, since what such a step takes is what others make it wait. When nothing changes, all that is left is to look at
 //! the list of parts, less and less often.
 
-use crate::clickhouse::rollups::{Began, Day, Hour, Slice, Sum};
+use crate::clickhouse::rollups::{Began, Day, Hour, NO_DAY, Slice, Sum};
 use crate::time::UnixNanos;
 use crate::traces::TraceKey;
 use std::collections::{BTreeMap, HashMap};
@@ -172,7 +172,7 @@ impl Walk {
         self.next = now + FAILED_PAUSE;
     }
 
-    /// The days that have spans, or had some that were counted. Rows between `ends` belong to no day if the list has the day 0.
+    /// The days that have spans, or had some that were counted. Rows between `ends` belong to no day if the list has [`NO_DAY`].
     pub(super) fn listed_days(&mut self, days: Vec<Day>, ends: &Began, now: Instant) {
         let mut has_changed = false;
         for day in days {
@@ -180,7 +180,7 @@ impl Walk {
                 continue;
             }
             has_changed = true;
-            if day.start_secs != 0 {
+            if day.start_secs != NO_DAY {
                 self.want_day(day.start_secs);
                 continue;
             }
@@ -461,6 +461,17 @@ mod tests {
         let mut after_a_start = Walk::new(now);
         assert_eq!(slices(&steps(&mut after_a_start, &gone, &counted, now)), [(3, 6, 1)], "they went before");
         assert_eq!(slices(&steps(&mut Walk::new(now), &gone, &[hour(4, 0)], now)), [], "none was counted");
+    }
+
+    #[test]
+    fn parts_of_no_day_may_be_of_any_and_those_of_1970_are_of_one() {
+        let now = Instant::now();
+        let ends = (DAY * SECOND_NANOS)..=((DAY + 2 * DAY_SECS) * SECOND_NANOS);
+        for (start_secs, days) in [(0, 1), (NO_DAY, 3)] {
+            let mut walk = Walk::new(now);
+            walk.listed_days(vec![Day { start_secs, mark: 1 }], &ends, now);
+            assert_eq!(walk.pending.len(), days, "{start_secs}");
+        }
     }
 
     #[test]
