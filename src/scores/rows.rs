@@ -80,7 +80,21 @@ pub fn of_annotation(workspace: &Workspace, said: &Annotation, stamp: &Stamp) ->
 /// If it is too large for one.
 pub fn of_result(workspace: &Workspace, found: &EvaluatorResult, stamp: &Stamp) -> Result<Records, RowTooLarge> {
     let mut row = Records::new(Table::EvaluatorResults, workspace.clone());
-    begin(&mut row, stamp, [&found.session_id, &found.span_id, &found.trace_id]);
+    put_result(&mut row, found, stamp, 0)?;
+    Ok(row)
+}
+
+/// Adds a result to rows of results; `content` is a hash of what its sender said of it.
+///
+/// # Errors
+/// If it is too large for a row, which is still under way then.
+pub fn put_result(
+    row: &mut Records,
+    found: &EvaluatorResult,
+    stamp: &Stamp,
+    content: u128,
+) -> Result<(), RowTooLarge> {
+    begin(row, stamp, [&found.session_id, &found.span_id, &found.trace_id]);
     row.text(result::NAME, found.name.as_bytes());
     row.text(result::DATA_TYPE, found.data_type.word().as_bytes());
     if let Some(value) = found.value {
@@ -90,8 +104,7 @@ pub fn of_result(workspace: &Workspace, found: &EvaluatorResult, stamp: &Stamp) 
     row.text(result::COMMENT, found.comment.as_bytes());
     row.fixed(result::VERSION, version(stamp));
     row.fixed(result::IS_DELETED, [u8::from(stamp.is_deleted)]);
-    row.finish(stamp.created_at, 0)?;
-    Ok(row)
+    row.finish(stamp.created_at, content)
 }
 
 fn begin(row: &mut Records, stamp: &Stamp, [session, span, trace]: [&str; 3]) {

@@ -344,3 +344,42 @@ fn what_the_sessions_of_an_experiment_come_to_is_what_was_logged() {
     assert_eq!(with("DELETE", &service, "experiments/e", &json!({})).status, 204);
     assert_eq!(log(&service, "e", ("s9", "c1"), 0.1).status, 400, "what was deleted is logged no more");
 }
+
+#[test]
+fn an_evaluation_that_is_reported_as_a_log_event_is_a_result_of_its_span() {
+    let service = Service::start();
+    let event = |at: u64, attributes: Value| {
+        let attributes = attributes.as_object().unwrap().iter();
+        let attributes: Vec<Value> = attributes.map(|(key, value)| json!({"key": key, "value": value})).collect();
+        json!({"timeUnixNano": at.to_string(), "eventName": "gen_ai.evaluation.result", "traceId": "0a".repeat(16),
+               "spanId": "0b".repeat(8), "attributes": attributes})
+    };
+    let now = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
+    let name = json!({"stringValue": "faithful"});
+    let records = [
+        event(now, json!({"gen_ai.evaluation.name": name, "gen_ai.evaluation.score.value": {"doubleValue": 0.25}})),
+        event(now + 1_000_000, json!({"gen_ai.evaluation.name": name, "gen_ai.evaluation.score.value": {"doubleValue": 0.75},
+            "gen_ai.evaluation.explanation": {"stringValue": "because"}})),
+        event(now, json!({"gen_ai.evaluation.name": {"stringValue": "tone"}, "session.id": {"stringValue": "s"},
+            "gen_ai.evaluation.score.label": {"stringValue": "kind"}})),
+        event(now, json!({"gen_ai.evaluation.name": {"stringValue": "failed"}, "error.type": {"stringValue": "timeout"}})),
+    ];
+    let body = json!({"resourceLogs": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "judge"}}]},
+                      "scopeLogs": [{"logRecords": records}]}]});
+    let headers = [("content-type", "application/json"), ("x-millrace-workspace", "w"), ("x-millrace-ack", "stored")];
+    for _again in 0..2 {
+        assert_eq!(send("POST", &service.http("/v1/logs"), &headers, body.to_string().as_bytes()).status, 200);
+    }
+    let results = ask(&service, &format!("spans/{}/evaluator-results", "0b".repeat(8)));
+    let told = |name: &str, member: &str| {
+        let all = results.as_array().unwrap();
+        all.iter().find(|result| result["name"] == name).unwrap()[member].clone()
+    };
+    assert_eq!(results.as_array().map(Vec::len), Some(2), "{results}");
+    assert_eq!(told("faithful", "value"), 0.75, "the latest counts");
+    assert_eq!((told("faithful", "comment"), told("faithful", "created_by")), (json!("because"), json!("judge")));
+    assert_eq!(told("faithful", "session_id"), format!("session-{}", "0a".repeat(16)));
+    assert_eq!((told("tone", "string_value"), told("tone", "data_type")), (json!("kind"), json!("CATEGORICAL")));
+    assert_eq!(told("tone", "session_id"), "s");
+    assert_eq!(service.sql().number("SELECT count() AS n FROM otel_logs", &[]), 4, "they are log records as well");
+}

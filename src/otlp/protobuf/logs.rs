@@ -6,6 +6,7 @@
 //!
 //! Source: OTLP 1.11.0, logs.proto.
 
+use super::evaluations::Evaluations;
 use super::event_span::EventSpans;
 use super::fields;
 use super::rejection::{ItemError, Rejection};
@@ -66,12 +67,15 @@ pub(crate) fn decode(
     let under_way = Request::new(Signal::Logs, encoding, type_errors, workspace.clone(), limits);
     let rows = Box::new(Records::new(Table::Logs, workspace.clone()));
     let spans = EventSpans::new(workspace.clone(), limits, prices);
+    let evaluations = Evaluations::new(workspace.clone(), limits.depth);
     let (event_name, is_agents) = (Vec::new(), false);
-    let mut records = LogDecoder { request: under_way, rows, spans, event_name, is_agents, attributes_repeated: 0 };
+    let mut records =
+        LogDecoder { request: under_way, rows, spans, evaluations, event_name, is_agents, attributes_repeated: 0 };
     walk(request, &mut records)?;
-    let LogDecoder { request: Request { rejected, reasons, .. }, rows, spans, attributes_repeated, .. } = records;
+    let LogDecoder { request: Request { rejected, reasons, .. }, rows, spans, evaluations, attributes_repeated, .. } =
+        records;
     let spans = spans.into_rows();
-    let groups = if rows.rows() > 0 { vec![rows] } else { Vec::new() };
+    let groups = Some(rows).filter(|rows| rows.rows() > 0).into_iter().chain(evaluations.into_rows()).collect();
     Ok(DecodedRecords { groups, spans, rejected, reasons, attributes_repeated })
 }
 
@@ -80,6 +84,7 @@ struct LogDecoder<'l> {
     request: Request<'l>,
     rows: Box<Records>,
     spans: EventSpans<'l>,
+    evaluations: Evaluations,
     /// The attribute `event.name` of the record under way.
     event_name: Vec<u8>,
     /// The record under way is an event of a coding agent, of which more keys are content.
@@ -124,7 +129,8 @@ impl<'l> Items<'l> for LogDecoder<'l> {
         }
         let Request { begun, rejected, .. } = self.request;
         debug_assert_eq!(self.rows.rows() + rejected, begun, "each record is a row or rejected");
-        self.request.check_size(self.rows.counted_bytes() + self.spans.counted_bytes())
+        let beside = self.spans.counted_bytes() + self.evaluations.counted_bytes();
+        self.request.check_size(self.rows.counted_bytes() + beside)
     }
 }
 
@@ -169,6 +175,7 @@ impl LogDecoder<'_> {
         let content = XxHash3_128::oneshot_with_seed(context.fingerprint, message);
         self.rows.finish(time, content).map_err(Rejection::Large)?;
         self.spans.record(message, context, &name);
+        self.evaluations.record((message, event_name), context, (time, content));
         Ok(())
     }
 

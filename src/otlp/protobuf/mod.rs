@@ -5,6 +5,7 @@
 //! request.rs    what is counted of it        rejection.rs  why an item is rejected
 //! decode.rs     spans                        span.rs       one span -> a row
 //! logs.rs       log records -> rows          event_span.rs  one that reports a call -> a row of spans beside
+//! evaluations.rs  one that reports an evaluation -> an evaluator result beside
 //! count.rs      how many items a request has
 //! metrics.rs    data points                  metrics/      one data point -> a row
 //! value.rs      AnyValue -> the text that a ClickHouse map holds
@@ -14,6 +15,7 @@
 
 pub(crate) mod count;
 pub(crate) mod decode;
+mod evaluations;
 mod event_span;
 mod fields;
 pub(crate) mod logs;
