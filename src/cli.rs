@@ -297,7 +297,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             let deletion = Deletion { workspace: workspace_of(&workspace)?, subject: whose.subject()?, before };
             let config = load(config)?;
             log::start(&config.log);
-            runtime()?.block_on(async { deletion::run(&config, &deletion, !dry_run, &mut std::io::stdout()).await })
+            let token = environment().remove(TOKEN_VARIABLE).map(Secret::from);
+            let (token, out) = (token.as_ref(), &mut std::io::stdout());
+            runtime()?.block_on(async { deletion::run(&config, &deletion, !dry_run, token, out).await })
         }
         Command::Rollup { config, action } => {
             let config = load(config)?;
@@ -308,11 +310,14 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Prices { config, action } => {
             let config = load(config)?;
+            log::start(&config.log);
             let client = || app::client(&config);
             runtime()?.block_on(prices::run(&config.prices, &action, client, &mut std::io::stdout()))
         }
         Command::Token { config, file, action } => {
-            token::run(&load(config)?, file, action, &mut std::io::stdout(), &mut std::io::stderr())
+            let config = load(config)?;
+            log::start(&config.log);
+            token::run(&config, file, action, &mut std::io::stdout(), &mut std::io::stderr())
         }
         Command::Clickhouse(alone) => serve_clickhouse(alone),
     }

@@ -7,13 +7,15 @@
 //! ```
 
 use crate::app;
+use crate::audit;
 use crate::clickhouse::Client;
 use crate::clickhouse::deletion::{self, Deletion, Subject};
 use crate::config::Config;
 use crate::journal::DeadLetters;
 use crate::reconciler::sums::sum_all;
 use crate::rollup::show_progress;
-use crate::time::Clock;
+use crate::secret::Secret;
+use crate::time::{Clock, UnixNanos};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Read as _, Write};
@@ -53,7 +55,14 @@ impl Rows {
 ///
 /// # Errors
 /// When ClickHouse is unreachable or refuses, or rows are left that could not be waited for. The command can be repeated.
-pub async fn run(config: &Config, deletion: &Deletion, is_real: bool, out: &mut impl Write) -> anyhow::Result<()> {
+pub async fn run(
+    config: &Config,
+    deletion: &Deletion,
+    is_real: bool,
+    token: Option<&Secret>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    note(deletion, is_real);
     let client = app::client(config);
     let (letters, mut rows, mut traces) = (app::dead_letters(config), Rows::default(), 0);
     let in_letters = of_dead_letters(&letters, deletion, is_real).context("failed to look through the dead letters")?;
@@ -63,7 +72,7 @@ pub async fn run(config: &Config, deletion: &Deletion, is_real: bool, out: &mut 
         if !is_real {
             break;
         }
-        match waiting(config.admin.metrics.listen) {
+        match waiting(config.admin.metrics.listen, token) {
             Ok(0) => break,
             Ok(_) if left > Duration::ZERO => {
                 tokio::time::sleep(LOOKED_AT_EVERY).await;
@@ -72,7 +81,12 @@ pub async fn run(config: &Config, deletion: &Deletion, is_real: bool, out: &mut 
             Ok(waiting) => anyhow::bail!(
                 "{waiting} rows still wait for ClickHouse, and some may be of what was to be deleted; run it again when they are stored"
             ),
-            Err(error) => {
+            Err(Unknown::Unsaid(why)) => anyhow::bail!(
+                "the Millrace on {} does not say what waits in it ({why}), and some may be of what was to be deleted; if it wants a token, \
+                 set MILLRACE_TOKEN to one that may read all workspaces, and run it again",
+                config.admin.metrics.listen
+            ),
+            Err(Unknown::Away(error)) => {
                 writeln!(
                     out,
                     "No Millrace answers on {} ({error}): if one is stopped with rows in its journal, run this again after its next start.",
@@ -150,7 +164,9 @@ fn is_of(row: &serde_json::Value, deletion: &Deletion) -> bool {
     };
     let is_subject = match &deletion.subject {
         Subject::Trace(trace) => text("TraceId") == trace.to_string(),
-        Subject::User(user) => text("UserId") == user || text("CreatedBy") == user || in_maps(user, &deletion::USER_KEYS),
+        Subject::User(user) => {
+            text("UserId") == user || text("CreatedBy") == user || in_maps(user, &deletion::USER_KEYS)
+        }
         Subject::Session(session) => text("SessionId") == session || in_maps(session, &deletion::SESSION_KEYS),
     };
     let began = ["Timestamp", "TimeUnixNano", "CreatedAt"].into_iter().map(text).find(|time| !time.is_empty());
@@ -159,17 +175,44 @@ fn is_of(row: &serde_json::Value, deletion: &Deletion) -> bool {
     is_subject && text("Workspace") == deletion.workspace.as_str() && deletion.before.is_none_or(is_before)
 }
 
-/// How many rows wait in the Millrace that serves its metrics there.
-fn waiting(metrics: SocketAddr) -> io::Result<u64> {
-    let mut connection = TcpStream::connect_timeout(&metrics, ASKED_FOR)?;
+/// Why it is not known what waits.
+enum Unknown {
+    /// Nobody answers.
+    Away(io::Error),
+    /// Somebody answers something else.
+    Unsaid(String),
+}
+
+fn page(mut connection: TcpStream, metrics: SocketAddr, token: Option<&Secret>) -> io::Result<String> {
     connection.set_read_timeout(Some(ASKED_FOR))?;
-    connection
-        .write_all(format!("GET /metrics HTTP/1.1\r\nHost: {metrics}\r\nConnection: close\r\n\r\n").as_bytes())?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
+    let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {}\r\n", token.reveal()));
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {metrics}\r\n{token}Connection: close\r\n\r\n");
+    connection.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Notes who is deleted: by what stands for the name, which is personal.
+fn note(deletion: &Deletion, is_real: bool) {
+    let (kind, name) = match &deletion.subject {
+        Subject::Trace(trace) => ("trace", trace.to_string()),
+        Subject::User(user) => ("user", user.clone()),
+        Subject::Session(session) => ("session", session.clone()),
+    };
+    let (workspace, sha256, before) =
+        (deletion.workspace.as_str(), audit::stands_for(&name), deletion.before.map(UnixNanos::nanos));
+    tracing::info!(target: audit::TARGET, workspace, kind, sha256, before, is_real, "delete");
+}
+
+/// How many rows wait in the Millrace that serves its metrics there.
+fn waiting(metrics: SocketAddr, token: Option<&Secret>) -> Result<u64, Unknown> {
+    let connection = TcpStream::connect_timeout(&metrics, ASKED_FOR).map_err(Unknown::Away)?;
+    let answer = page(connection, metrics, token).map_err(|error| Unknown::Unsaid(error.to_string()))?;
     let lines: Vec<&str> = answer.lines().collect();
     let of = |name: &str| lines.iter().find_map(|line| line.strip_prefix(name)?.trim().parse::<i64>().ok());
     let counts = PENDING.map(of).into_iter().collect::<Option<Vec<i64>>>();
-    let counts = counts.ok_or_else(|| io::Error::other("it does not say what waits"))?;
+    let status = lines.first().copied();
+    let counts = counts.ok_or_else(|| Unknown::Unsaid(status.unwrap_or("no answer").to_owned()))?;
     Ok(counts.into_iter().map(i64::unsigned_abs).sum())
 }

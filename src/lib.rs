@@ -8,7 +8,7 @@
 //! edges       receivers  query  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections  access
 //! codecs      otlp  conventions  chat  scores  redaction  columns  genai  json
-//! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  numbers  steps
+//! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  audit  numbers  steps
 //! ```
 
 // these macros panic when the reader of the output has ended: write, and ignore the error
@@ -25,6 +25,7 @@ pub mod otlp;
 pub mod redaction;
 pub mod scores;
 // vocabulary
+pub mod audit;
 pub mod bounds;
 pub mod codings;
 pub mod ids;

@@ -1,24 +1,33 @@
 //! The log on standard error: lines of text or of JSON, and panics in it.
 
+use crate::audit;
 use crate::config::{Level, Log, LogFormat};
 use crate::telemetry;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::PanicHookInfo;
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
+
+/// What the targets of this crate begin with.
+const OWN: &str = "millrace";
 
 /// Starts the log of this process; from now on panics are in it too, and counted.
 pub fn start(config: &Log) {
     let level = level_of(config.level);
-    // the client of ClickHouse logs statements and answers, which may quote what senders sent
-    let targets = Targets::new().with_default(level).with_target("clickhouse", tracing::Level::WARN.min(level));
+    // other crates log what passes through them: headers with tokens (h2), statements and answers (clickhouse)
+    let of_others = tracing::Level::WARN.min(level);
+    let targets =
+        Targets::new().with_default(of_others).with_target(OWN, level).with_target(audit::TARGET, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = match config.format {
         LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(targets)).init();
+    let of_audit = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).json().flatten_event(true);
+    let of_audit = of_audit.with_current_span(false).with_span_list(false);
+    let only_audit = Targets::new().with_target(audit::TARGET, LevelFilter::INFO);
+    tracing_subscriber::registry().with(lines.with_filter(targets)).with(of_audit.with_filter(only_audit)).init();
     std::panic::set_hook(Box::new(log_panic));
 }
 

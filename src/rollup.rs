@@ -1,6 +1,7 @@
 //! `millrace rollup`: counts calls and traces anew, after a rule has changed or somebody deleted spans.
 
 use crate::app;
+use crate::audit;
 use crate::clickhouse::Client;
 use crate::config::Config;
 use crate::reconciler::counting::rebuild::{Rebuilt, rebuild};
@@ -38,6 +39,7 @@ pub async fn run(config: &Config, action: &Action, client: &Client, out: &mut im
     app::schema(config).prepare(client).await.context("failed to prepare the tables")?;
     let is_terminal = std::io::stderr().is_terminal();
     let now = Clock::System.now();
+    tracing::info!(target: audit::TARGET, from, to, "rebuild");
     let done = rebuild(client, &config.retention, now, &(from..=to), |done| show(done, is_terminal)).await;
     if is_terminal {
         let _reader_gone = writeln!(std::io::stderr());

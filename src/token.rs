@@ -3,6 +3,7 @@
 use crate::access::config::Tokens;
 use crate::access::token::Expiry;
 use crate::access::{Auth, Scope, Token, TokenHash, file};
+use crate::audit;
 use crate::config::Config;
 use crate::secret::Secret;
 use crate::time::{Clock, UnixNanos};
@@ -68,6 +69,7 @@ pub fn run(
         Action::Create { name, workspace, scope, expires } => {
             let secret = Secret::generate();
             let hash = TokenHash::of(secret.reveal().as_bytes());
+            let named = name.clone();
             let token = Token { name, workspaces: workspace, scopes: scope, expires, hash };
             let added = file::edit(&path, |tokens| {
                 token.check()?;
@@ -75,6 +77,7 @@ pub fn run(
                 Ok(())
             });
             added.map_err(anyhow::Error::msg)?;
+            tracing::info!(target: audit::TARGET, token = named, file = %path.display(), "token made");
             // alone on standard output, for a shell to take
             writeln!(out, "{}", secret.reveal())?;
             writeln!(notes, "{} holds its hash; the token itself is shown this once.", path.display())?;
@@ -88,6 +91,7 @@ pub fn run(
                 if tokens.len() < before { Ok(()) } else { Err(format!("there is no token {name}")) }
             });
             removed.map_err(anyhow::Error::msg)?;
+            tracing::info!(target: audit::TARGET, token = name, file = %path.display(), "token revoked");
             writeln!(notes, "{name} is removed from {}.", path.display())?;
             reload(notes)?;
         }

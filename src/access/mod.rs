@@ -23,6 +23,7 @@ pub use quotas::{OverQuota, Quotas};
 pub use set::TokenSet;
 pub use token::{Scope, Token, TokenHash};
 
+use crate::audit::Refusals;
 use crate::telemetry::AccessMetrics;
 use crate::time::Clock;
 use crate::workspace::Workspace;
@@ -170,6 +171,7 @@ struct Guarding {
     clock: Clock,
     metrics: AccessMetrics,
     slowed: Semaphore,
+    refusals: Refusals,
 }
 
 impl Gate {
@@ -183,7 +185,13 @@ impl Gate {
     #[must_use]
     pub fn new(tokens: TokenSet, clock: Clock, metrics: AccessMetrics) -> Self {
         let slowed = Semaphore::new(SLOWED_AT_ONCE_MAX);
-        Self(Some(Arc::new(Guarding { tokens: RwLock::new(Arc::new(tokens)), clock, metrics, slowed })))
+        Self(Some(Arc::new(Guarding {
+            tokens: RwLock::new(Arc::new(tokens)),
+            clock,
+            metrics,
+            slowed,
+            refusals: Refusals::default(),
+        })))
     }
 
     /// Whether everybody may do everything.
@@ -227,10 +235,19 @@ impl Gate {
         extensions.get::<Principal>().cloned().ok_or(Denied::Missing)
     }
 
-    /// Counts a refusal. The answer to a request without a valid token waits a moment.
-    pub async fn refuse(&self, denied: Denied) {
+    /// Counts and notes a refusal.
+    pub fn note(&self, denied: Denied, principal: Option<&Principal>, route: &str) {
+        if let Some(guarding) = &self.0 {
+            guarding.metrics.count(denied.reason());
+            guarding.refusals.note(denied.reason(), principal.and_then(Principal::name), route);
+        }
+    }
+
+    /// Counts and notes a refusal: of whom, if that is known, and on which route. The answer to a request without a valid token waits a
+    /// moment.
+    pub async fn refuse(&self, denied: Denied, principal: Option<&Principal>, route: &str) {
+        self.note(denied, principal, route);
         let Some(guarding) = &self.0 else { return };
-        guarding.metrics.count(denied.reason());
         if denied.is_unauthenticated()
             && let Ok(_permit) = guarding.slowed.try_acquire()
         {

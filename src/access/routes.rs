@@ -119,7 +119,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             "{path}: a route with {{workspace}} in its path needs a scope in it, and no other route does"
         );
         self.listed.push(Listed::new(&method, path, needs));
-        self.router = self.router.route(path, guarded(on(filter, handler), &self.guard, needs));
+        self.router =
+            self.router.route(path, guarded(on(filter, handler), &self.guard, needs, format!("{method} {path}")));
         self
     }
 
@@ -149,16 +150,22 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 }
 
-fn guarded<S: Clone + Send + Sync + 'static>(route: MethodRouter<S>, guard: &Guard, needs: Needs) -> MethodRouter<S> {
+fn guarded<S: Clone + Send + Sync + 'static>(
+    route: MethodRouter<S>,
+    guard: &Guard,
+    needs: Needs,
+    name: String,
+) -> MethodRouter<S> {
     if guard.gate.is_open() || needs == Needs::Nothing {
         return route;
     }
-    let guard = Arc::new(guard.clone());
-    route.route_layer(from_fn(move |request, next| decide(Arc::clone(&guard), needs, request, next)))
+    let place = Arc::new((guard.clone(), name));
+    route.route_layer(from_fn(move |request, next| decide(Arc::clone(&place), needs, request, next)))
 }
 
 /// Answers a request if who sends it may, else says why not.
-async fn decide(guard: Arc<Guard>, needs: Needs, request: Request, next: Next) -> Response {
+async fn decide(place: Arc<(Guard, String)>, needs: Needs, request: Request, next: Next) -> Response {
+    let (guard, route) = &*place;
     let (mut parts, body) = request.into_parts();
     let decided = match guard.gate.identify(&parts.headers) {
         Ok(principal) => {
@@ -169,17 +176,20 @@ async fn decide(guard: Arc<Guard>, needs: Needs, request: Request, next: Next) -
             } else {
                 needs.met_by(&principal, None)
             };
-            met.map(|()| principal)
+            match met {
+                Ok(()) => Ok(principal),
+                Err(denied) => Err((denied, Some(principal))),
+            }
         }
-        Err(denied) => Err(denied),
+        Err(denied) => Err((denied, None)),
     };
     match decided {
         Ok(principal) => {
             parts.extensions.insert::<Principal>(principal);
             next.run(Request::from_parts(parts, body)).await
         }
-        Err(denied) => {
-            guard.gate.refuse(denied).await;
+        Err((denied, principal)) => {
+            guard.gate.refuse(denied, principal.as_ref(), route).await;
             let mut response = (guard.refusal)(Request::from_parts(parts, body), denied).await;
             challenge(&mut response, denied);
             response

@@ -1,5 +1,6 @@
 //! The sockets, bound before anything else is opened.
 
+use crate::audit;
 use crate::config::Config;
 use crate::connections;
 use crate::connections::browsers::{Browsers, Cors, Hosts};
@@ -105,6 +106,7 @@ fn warn_of_open_ports(config: &Config) {
         ("admin.metrics.listen", metrics.listen, &metrics.tls),
     ] {
         if !address.ip().is_loopback() && !tls.as_ref().is_some_and(tls::Config::asks_for_certificates) {
+            tracing::info!(target: audit::TARGET, %address, key, "open to everybody");
             tracing::warn!(%address, key, "auth: none, beyond this machine: WHOEVER REACHES THIS PORT MAY WRITE AND READ EVERYTHING");
         }
     }

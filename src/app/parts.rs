@@ -123,6 +123,7 @@ impl Shared<'_> {
         let Config { memory, dedup, .. } = self.config;
         Arc::new(OtlpReceiver {
             gate: self.gate.clone(),
+            workspace_attribute: self.config.receivers.workspace_attribute.as_deref().map(Arc::from),
             ingest: Arc::clone(ingest),
             bodies: bodies.clone(),
             receiver,

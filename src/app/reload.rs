@@ -3,6 +3,7 @@
 
 use super::listeners::TlsOfListeners;
 use crate::access::{Gate, Quotas, TokenSet};
+use crate::audit;
 use crate::config::{Config, environment};
 use anyhow::Context as _;
 use std::path::PathBuf;
@@ -58,11 +59,17 @@ impl Reload {
     }
 
     fn all(&self) {
-        match self.reload() {
+        let reloaded = self.reload();
+        if let Ok(tokens) = &reloaded {
+            tracing::info!(target: audit::TARGET, tokens, "configuration reloaded");
+        }
+        match reloaded {
             Ok(Some(tokens)) => tracing::info!(tokens, "reloaded tokens, quotas and certificates"),
             Ok(None) => tracing::info!("reloaded quotas and certificates; no tokens are configured"),
             Err(error) => {
-                tracing::error!(error = %format!("{error:#}"), "SIGHUP: nothing was reloaded; all stays as it was");
+                let error = format!("{error:#}");
+                tracing::info!(target: audit::TARGET, error, "reload refused");
+                tracing::error!(error, "SIGHUP: nothing was reloaded; all stays as it was");
             }
         }
     }

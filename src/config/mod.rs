@@ -112,6 +112,8 @@ pub struct Receivers {
     /// OTLP over HTTP and chat-completions.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub http: receivers::config::HttpConfig,
+    /// The resource attribute that names the workspace of OTLP data, if neither a header nor the sender's token does.
+    pub workspace_attribute: Option<String>,
     /// When spans may begin.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub timestamps: timestamps::Config,

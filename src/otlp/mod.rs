@@ -25,6 +25,7 @@ pub use decoded::{Decoded, DecodedRecords, Encoding, Root};
 pub use error::{DecodeError, Part, WireError};
 pub use json::{Transcoded, transcode, transcode_traces};
 pub use limits::{DAYS_PER_REQUEST_MAX, Limits};
+pub use protobuf::by_attribute::{PartOfRequest, parts_by_attribute};
 pub use protobuf::count::count_items;
 pub use protobuf::decode::{decode_priced, decode_traces};
 pub use protobuf::logs::{decode_logs, decode_logs_priced};

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use anyhow::Context as _;
 
+use crate::audit;
 use crate::clickhouse::Client;
 use crate::clickhouse::prices::{self, Alike, Repriced, Which};
 use crate::genai::call::Call;
@@ -43,6 +44,8 @@ pub(super) async fn reprice(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     anyhow::ensure!(which.from < which.to, "--since must be before --until");
+    let (from, to, model) = (which.from, which.to, which.model.as_deref());
+    tracing::info!(target: audit::TARGET, from, to, model, is_dry_run, "reprice");
     let hours = prices::hours(client, which).await.context("failed to ask ClickHouse which hours have such calls")?;
     let mut changes = Changes::new();
     for (done, hour) in hours.iter().enumerate() {

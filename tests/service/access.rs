@@ -354,3 +354,48 @@ fn the_list_of_routes_is_that_of_the_open_service_too() {
     assert_eq!(routes, ROUTES.len());
     assert_eq!(walk(&service, "metrics", "GET", "/metrics", None), Ended::Passed);
 }
+
+#[test]
+fn an_attribute_of_a_resource_names_the_workspace_where_nothing_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.yaml");
+    let (all, teams) = (create(&file, "all", "*", "ingest"), create(&file, "teams", "team-*", "ingest"));
+    let own = create(&file, "own", "own", "ingest");
+    let yaml = format!("auth: {{ tokens_file: {} }}", file.display());
+    // one that is put among the other keys of `receivers`
+    let http = "cors: {} }\n  workspace_attribute: team\n  timestamps: { past: 3650days".to_owned();
+    let service = Service::start_with(Options { yaml, http, ..Options::default() });
+    let span = |id: u8| {
+        json!({"traceId": format!("{id:032x}"), "spanId": format!("{id:016x}"), "name": "s",
+            "startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1790000000000000001"})
+    };
+    let resource = |team: &str, id: u8| json!({"resource": {"attributes": [{"key": "team", "value": {"stringValue": team}}]}, "scopeSpans": [{"spans": [span(id)]}]});
+    let in_json = |secret: &str, resources: &[Value], header: Option<&str>| {
+        let authorization = bearer(secret);
+        let mut headers = vec![("content-type", "application/json"), ("authorization", authorization.as_str())];
+        headers.extend(header.map(|name| ("x-millrace-workspace", name)));
+        send("POST", &service.http("/v1/traces"), &headers, json!({"resourceSpans": resources}).to_string().as_bytes())
+    };
+    let in_protobuf = |secret: &str, teams: &[(&str, u8)]| {
+        let one = |(team, id): &(&str, u8)| {
+            let request = wire::request_of(vec![wire::span(*id)]);
+            let attribute = wire::string_attribute("team", (*team).to_owned());
+            wire::with_resource(&request, vec![attribute])
+        };
+        let request: Vec<u8> = teams.iter().flat_map(one).collect();
+        post(&service.http("/v1/traces"), Some(&bearer(secret)), None, &request)
+    };
+    assert_eq!(in_json(&all, &[resource("team-a", 101), resource("team-a", 102)], None).status, 200);
+    let mixed = in_json(&all, &[resource("team-a", 103), resource("team-b", 104)], None);
+    assert_eq!(mixed.status, 400, "{}", mixed.text());
+    assert_eq!(in_json(&all, &[resource("not a name", 105)], None).status, 400);
+    assert_eq!(in_json(&all, &[resource("team-a", 106)], Some("other")).status, 200, "a header comes first");
+    assert_eq!(in_json(&own, &[resource("team-a", 107)], None).status, 200, "and so does a token of one workspace");
+    assert_eq!(in_protobuf(&teams, &[("team-a", 1), ("team-b", 2), ("team-a", 3)]).status, 200);
+    assert_eq!(in_protobuf(&teams, &[("team-a", 4), ("elsewhere", 5)]).status, 403, "nothing of it is stored");
+    let query = "SELECT Workspace, count() AS n FROM otel_traces GROUP BY Workspace ORDER BY Workspace";
+    let want: Vec<Value> = [("other", 1), ("own", 1), ("team-a", 4), ("team-b", 1)]
+        .map(|(name, n)| json!({"Workspace": name, "n": n}))
+        .to_vec();
+    wait_until("the rows are stored", || (service.sql().try_rows(query, &[]) == Ok(want.clone())).then_some(()));
+}

@@ -167,7 +167,8 @@ fn what_was_said_of_a_users_spans_and_sessions_goes_with_them() {
     said("annotations", "judge", note("s2", "of bob's session"));
     said("annotations", "ann", note("s2", "by ann"));
     let left = || {
-        let query = "SELECT arraySort(groupArray(if(StringValue = '', Name, StringValue))) AS names FROM otel.genai_scores";
+        let query =
+            "SELECT arraySort(groupArray(if(StringValue = '', Name, StringValue))) AS names FROM otel.genai_scores";
         service.sql().rows(query, &[]).pop().unwrap()["names"].clone()
     };
     let (is_well, told) = delete(&service, &["--session", "s3"]);

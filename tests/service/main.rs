@@ -53,6 +53,7 @@ mod sdk_javascript;
 mod sdk_python;
 mod sdk_rust;
 mod sdk_signals;
+mod secrets;
 mod superseded;
 mod tls;
 mod tokens;

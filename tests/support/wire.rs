@@ -4,6 +4,7 @@ use prost::Message;
 
 pub use millrace::otlp::proto::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 pub use millrace::otlp::proto::common::v1::{AnyValue, KeyValue, any_value};
+use millrace::otlp::proto::resource::v1::Resource;
 pub use millrace::otlp::proto::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
 /// Source: google/rpc/status.proto.
@@ -38,4 +39,13 @@ pub fn span(n: u8) -> Span {
 pub fn string_attribute(key: &str, value: String) -> KeyValue {
     let value = Some(AnyValue { value: Some(any_value::Value::StringValue(value)) });
     KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+}
+
+/// A request whose resources have these attributes instead of their own.
+pub fn with_resource(request: &[u8], attributes: Vec<KeyValue>) -> Vec<u8> {
+    let mut request = ExportTraceServiceRequest::decode(request).expect("a request made by hand");
+    for resource in &mut request.resource_spans {
+        resource.resource = Some(Resource { attributes: attributes.clone(), ..Resource::default() });
+    }
+    request.encode_to_vec()
 }

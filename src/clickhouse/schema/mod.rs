@@ -41,6 +41,7 @@ pub use rollups::{REPORT_ROWS, REPORTS, ROLLUPS, Rollup, RollupColumn, TRACE_ROW
 
 use super::client::Client;
 use super::errors::{Class, Failure};
+use crate::audit;
 use ddl::VERSIONS;
 use found::Found;
 use lock::Lock;
@@ -345,6 +346,7 @@ impl Schema {
             tracing::info!(table, "the table is there already: it keeps its key and its rows, and gets what it lacks");
         }
         if !parts.is_empty() {
+            tracing::info!(target: audit::TARGET, table, parts = parts.len(), version = version(), "schema changed");
             tracing::info!(parts = parts.len(), "making what the schema lacks");
         }
     }

@@ -7,12 +7,14 @@
 //! logs.rs       log records -> rows          event_span.rs  one that reports a call -> a row of spans beside
 //! evaluations.rs  one that reports an evaluation -> an evaluator result beside
 //! count.rs      how many items a request has
+//! by_attribute.rs  a request -> requests, by an attribute of its resources
 //! metrics.rs    data points                  metrics/      one data point -> a row
 //! value.rs      AnyValue -> the text that a ClickHouse map holds
 //! fields.rs     OTLP's fields, generated from proto/
 //! wire.rs       the wire format, one field at a time, read      write.rs  written
 //! ```
 
+pub(crate) mod by_attribute;
 pub(crate) mod count;
 pub(crate) mod decode;
 mod evaluations;

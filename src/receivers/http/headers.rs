@@ -33,21 +33,16 @@ pub(crate) enum Unfit {
     Denied(#[from] Denied),
 }
 
-/// The workspace of a request: the one that its header, or metadata, names, else that of its sender, else the default one.
+/// The workspace of a request: the one that its header, or metadata, names, else that of its sender; `None` if nothing of that names one.
 ///
 /// # Errors
 /// If the name is not that of a workspace, or the sender may not write into it.
-pub(crate) fn workspace(headers: &HeaderMap, principal: &Principal) -> Result<Workspace, Unfit> {
-    let workspace = match headers.get(WORKSPACE_HEADER) {
-        Some(name) => Workspace::new(&String::from_utf8_lossy(name.as_bytes()))
-            .map_err(|error| Unfit::Invalid(format!("{WORKSPACE_HEADER}: {error}")))?,
-        None => match principal.own_workspace() {
-            Some(own) => return Ok(own.clone()),
-            None => Workspace::default(),
-        },
-    };
+pub(crate) fn workspace(headers: &HeaderMap, principal: &Principal) -> Result<Option<Workspace>, Unfit> {
+    let Some(name) = headers.get(WORKSPACE_HEADER) else { return Ok(principal.own_workspace().cloned()) };
+    let workspace = Workspace::new(&String::from_utf8_lossy(name.as_bytes()))
+        .map_err(|error| Unfit::Invalid(format!("{WORKSPACE_HEADER}: {error}")))?;
     principal.is_in(workspace.as_str())?;
-    Ok(workspace)
+    Ok(Some(workspace))
 }
 
 /// What an answer waits for: what the receiver is set to, or more if the request asks for it.

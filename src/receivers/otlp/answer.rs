@@ -9,7 +9,8 @@ use crate::numbers::{saturating_i64, to_u64};
 use crate::otlp::proto::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use crate::otlp::{Encoding, Signal};
 use crate::receivers::http::headers::RETRY_AFTER;
-use crate::receivers::otlp::receiver::{ExportError, ExportSummary};
+use crate::receivers::otlp::error::ExportError;
+use crate::receivers::otlp::receiver::ExportSummary;
 use crate::text::cut;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -150,6 +151,11 @@ pub(crate) fn over_quota_response(over: OverQuota, encoding: Encoding) -> Respon
 
 pub(crate) fn error_response(error: &ExportError, encoding: Encoding) -> Response {
     let message = error.to_string();
+    match error {
+        ExportError::Denied(denied) => return denied_response(*denied, encoding),
+        ExportError::OverQuota(over) => return over_quota_response(*over, encoding),
+        ExportError::Malformed(_) | ExportError::Json(_) | ExportError::Ingest(_) | ExportError::Workspace(_) => {}
+    }
     if error.is_retryable() {
         failure(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, &message, encoding)
     } else if error.is_too_large() {

@@ -4,7 +4,8 @@
 //! Source: OTLP specification, "OTLP/gRPC"; google/rpc/error_details.proto for RetryInfo.
 
 use super::answer;
-use super::receiver::{ExportError, OtlpReceiver, QueuedExport};
+use super::error::ExportError;
+use super::receiver::{OtlpReceiver, QueuedExport};
 use crate::access::routes::Listed;
 use crate::access::{Denied, Needs, Principal, Scope};
 use crate::connections::Server;
@@ -14,7 +15,7 @@ use crate::otlp::{Encoding, Signal, count_items};
 use crate::pipeline::{IngestError, Reservation};
 use crate::receivers::http::body::BodyError;
 use crate::receivers::http::encoding::Coding;
-use crate::receivers::http::headers::{RETRY_AFTER, Unfit, ack_wanted, workspace};
+use crate::receivers::http::headers::{RETRY_AFTER, Unfit, ack_wanted};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body::Frame;
 use http_body_util::StreamBody;
@@ -66,7 +67,7 @@ async fn answer(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body:
     let principal = match permitted(receiver, request.headers()) {
         Ok(principal) => principal,
         Err(denied) => {
-            receiver.gate.refuse(denied).await;
+            receiver.gate.refuse(denied, None, signal.method()).await;
             return denied_status(denied).into_http();
         }
     };
@@ -104,17 +105,17 @@ async fn queue(
         receiver.count_failed(signal, 1, false);
         status
     };
-    let wanted = workspace(&head.headers, principal)
-        .and_then(|workspace| Ok((workspace, ack_wanted(&head.headers, receiver.ack)?)));
+    let destination = receiver.destination(&head.headers, principal.clone());
+    let wanted = destination.and_then(|destination| Ok((destination, ack_wanted(&head.headers, receiver.ack)?)));
     let wanted = match wanted {
         Ok(wanted) => wanted,
         Err(Unfit::Invalid(message)) => return Err(reject(Status::invalid_argument(format!("metadata {message}")))),
         Err(Unfit::Denied(denied)) => {
-            receiver.gate.refuse(denied).await;
+            receiver.gate.refuse(denied, Some(principal), signal.method()).await;
             return Err(reject(denied_status(denied)));
         }
     };
-    if let Err(over) = receiver.ingest.quotas.admit(&wanted.0) {
+    if let Err(over) = receiver.admit(&wanted.0) {
         receiver.count_failed(signal, 1, true);
         return Err(try_again(Code::ResourceExhausted, over.to_string(), over.retry_after()));
     }
@@ -126,7 +127,7 @@ async fn queue(
         }
         Err(Unread::Rejected(status)) => return Err(reject(status)),
     };
-    receiver.ingest.quotas.charge_bytes(&wanted.0, message.len());
+    receiver.charge_bytes(&wanted.0, message.len());
     let queued = receiver.queue(signal, wanted, message, Encoding::Protobuf, reservation).await;
     queued.map_err(|error| status(&error))
 }
@@ -211,6 +212,11 @@ fn unary_answer(message: &ExportTraceServiceResponse) -> http::Response<Body> {
 
 fn status(error: &ExportError) -> Status {
     let message = error.to_string();
+    match error {
+        ExportError::Denied(denied) => return denied_status(*denied),
+        ExportError::OverQuota(over) => return try_again(Code::ResourceExhausted, message, over.retry_after()),
+        ExportError::Malformed(_) | ExportError::Json(_) | ExportError::Ingest(_) | ExportError::Workspace(_) => {}
+    }
     if error.is_retryable() {
         return try_again(Code::Unavailable, message, RETRY_AFTER);
     }

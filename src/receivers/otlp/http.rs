@@ -3,14 +3,14 @@
 //! Source: OTLP specification, "OTLP/HTTP".
 
 use super::answer::{Code, denied_response, error_response, failure, over_quota_response, success_response};
+use super::destination::Destination;
 use super::receiver::OtlpReceiver;
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Needs, Scope};
 use crate::otlp::{Encoding, Signal};
 use crate::pipeline::Ack;
 use crate::receivers::http::body::{BodyError, pass_over};
-use crate::receivers::http::headers::{Unfit, ack_wanted, media_type, workspace};
-use crate::workspace::Workspace;
+use crate::receivers::http::headers::{Unfit, ack_wanted, media_type};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts;
@@ -42,7 +42,8 @@ async fn export(signal: Signal, State(receiver): State<Arc<OtlpReceiver>>, reque
             pass_over(body, &head.headers).await;
             return match unfit {
                 Unfit::Denied(denied) => {
-                    receiver.gate.refuse(denied).await;
+                    let principal = receiver.gate.principal_of(&head.extensions).ok();
+                    receiver.gate.refuse(denied, principal.as_ref(), signal.path()).await;
                     denied_response(denied, encoding)
                 }
                 Unfit::Invalid(message) => {
@@ -51,7 +52,7 @@ async fn export(signal: Signal, State(receiver): State<Arc<OtlpReceiver>>, reque
             };
         }
     };
-    if let Err(over) = receiver.ingest.quotas.admit(&wanted.0) {
+    if let Err(over) = receiver.admit(&wanted.0) {
         receiver.count_failed(signal, 1, true);
         pass_over(body, &head.headers).await;
         return over_quota_response(over, encoding);
@@ -60,7 +61,7 @@ async fn export(signal: Signal, State(receiver): State<Arc<OtlpReceiver>>, reque
         Ok(read) => read,
         Err(error) => return body_failure(&receiver, signal, &error, encoding),
     };
-    receiver.ingest.quotas.charge_bytes(&wanted.0, bytes.len());
+    receiver.charge_bytes(&wanted.0, bytes.len());
     let queued = match receiver.queue(signal, wanted, bytes, encoding, reservation).await {
         Ok(queued) => queued,
         Err(error) => return error_response(&error, encoding),
@@ -72,9 +73,9 @@ async fn export(signal: Signal, State(receiver): State<Arc<OtlpReceiver>>, reque
 }
 
 /// Where the rows of a request go, and what its answer waits for.
-fn wanted(receiver: &OtlpReceiver, head: &Parts) -> Result<(Workspace, Ack), Unfit> {
+fn wanted(receiver: &OtlpReceiver, head: &Parts) -> Result<(Destination, Ack), Unfit> {
     let principal = receiver.gate.principal_of(&head.extensions)?;
-    Ok((workspace(&head.headers, &principal)?, ack_wanted(&head.headers, receiver.ack)?))
+    Ok((receiver.destination(&head.headers, principal)?, ack_wanted(&head.headers, receiver.ack)?))
 }
 
 /// The encoding of an answer that does not depend on what the request is: the request's own if it is known.

@@ -7,7 +7,9 @@
 //!
 //! Source: NeMo Intake's OpenAPI document, release 0.2.0.
 
-use super::receiver::{ExportError, OtlpReceiver};
+use super::destination::Destination;
+use super::error::ExportError;
+use super::receiver::OtlpReceiver;
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Needs, Scope};
 use crate::otlp::{Encoding, Signal};
@@ -44,7 +46,7 @@ async fn ingest(
             return *refusal;
         }
     };
-    if let Err(over) = receiver.ingest.quotas.admit(&wanted.0) {
+    if let Err(over) = receiver.admit(&wanted.0) {
         receiver.count_failed(Signal::Traces, 1, true);
         pass_over(body, &head.headers).await;
         return CallError::from(over).answer();
@@ -57,7 +59,7 @@ async fn ingest(
             return error_detail(status, &error.to_string());
         }
     };
-    receiver.ingest.quotas.charge_bytes(&wanted.0, bytes.len());
+    receiver.charge_bytes(&wanted.0, bytes.len());
     let queued = match receiver.queue(Signal::Traces, wanted, bytes, Encoding::Protobuf, reservation).await {
         Ok(queued) => queued,
         Err(error) => return failed(&error),
@@ -73,7 +75,7 @@ fn admit(
     receiver: &OtlpReceiver,
     workspace: &str,
     headers: &HeaderMap,
-) -> Result<(Workspace, crate::pipeline::Ack), Box<Response>> {
+) -> Result<(Destination, crate::pipeline::Ack), Box<Response>> {
     if media_type(headers).as_deref() != Some("application/x-protobuf") {
         let message = "OTLP trace ingest only accepts application/x-protobuf";
         return Err(Box::new(error_detail(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)));
@@ -84,7 +86,7 @@ fn admit(
         Unfit::Invalid(message) => error_detail(StatusCode::BAD_REQUEST, &message),
         Unfit::Denied(denied) => error_detail(StatusCode::FORBIDDEN, &denied.to_string()),
     });
-    Ok((workspace, ack.map_err(Box::new)?))
+    Ok((Destination::One(workspace), ack.map_err(Box::new)?))
 }
 
 fn status_of_body(error: &BodyError) -> StatusCode {

@@ -1,18 +1,22 @@
 //! A request of any signal becomes rows and waits for them to be where its sender wants them: what OTLP over gRPC and over HTTP share.
 
-use crate::access::Gate;
+use super::destination::Destination;
+use super::error::ExportError;
+use crate::access::{Gate, OverQuota, Principal};
 use crate::columns::Rows;
 use crate::numbers::to_u64;
-use crate::otlp::json::{JSON_GROWS_AT_MOST, JsonError};
-use crate::otlp::{self, DecodeError, Decoded, DecodedRecords, Encoding, Limits, Root, Signal, Transcoded};
-use crate::pipeline::{Ack, IngestError, Origin, PendingAck, Receipt, Reservation};
+use crate::otlp::json::JSON_GROWS_AT_MOST;
+use crate::otlp::{self, Decoded, DecodedRecords, Encoding, Limits, Root, Signal, Transcoded};
+use crate::pipeline::{Ack, Origin, PendingAck, Receipt, Reservation};
 use crate::receivers::decoding::{BATCH_BYTES_MAX, SMALL_BYTES_MAX};
 use crate::receivers::http::body::BodyReader;
+use crate::receivers::http::headers::{Unfit, workspace};
 use crate::receivers::{Ingest, Times};
 use crate::telemetry::{Receiver, RowKind};
 use crate::text::take_mended;
 use crate::traces::KnownRoot;
 use crate::workspace::Workspace;
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,6 +29,8 @@ pub struct OtlpReceiver {
     pub gate: Gate,
     /// Where rows go.
     pub ingest: Arc<Ingest>,
+    /// The resource attribute that names the workspace, if nothing else does.
+    pub workspace_attribute: Option<Arc<str>>,
     /// Reads requests.
     pub bodies: BodyReader,
     /// Which of the two it is.
@@ -65,38 +71,43 @@ struct Parsed {
     attributes_repeated: usize,
 }
 
-/// No item of a request was stored, or not all of them.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ExportError {
-    #[error(transparent)]
-    Malformed(#[from] DecodeError),
-    #[error(transparent)]
-    Json(#[from] JsonError),
-    #[error(transparent)]
-    Ingest(#[from] IngestError),
-}
-
-impl ExportError {
-    /// Whether the sender should try again.
-    pub(crate) fn is_retryable(&self) -> bool {
-        matches!(self, Self::Ingest(reason) if reason.is_retryable())
-    }
-
-    pub(crate) fn is_too_large(&self) -> bool {
-        matches!(
-            self,
-            Self::Ingest(IngestError::NeverFits { .. })
-                | Self::Malformed(DecodeError::TooLarge { .. } | DecodeError::TooMany { .. })
-        )
-    }
-}
-
 impl OtlpReceiver {
+    /// Where the rows of a request go.
+    ///
+    /// # Errors
+    /// If its headers name what cannot be, or its sender may not write there.
+    pub(crate) fn destination(&self, headers: &HeaderMap, principal: Principal) -> Result<Destination, Unfit> {
+        match workspace(headers, &principal)? {
+            Some(workspace) => Ok(Destination::One(workspace)),
+            None if self.workspace_attribute.is_some() => Ok(Destination::Named(principal)),
+            None => {
+                let workspace = Workspace::default();
+                principal.is_in(workspace.as_str())?;
+                Ok(Destination::One(workspace))
+            }
+        }
+    }
+
+    /// Takes a request into its workspace, if that is known before it is read.
+    ///
+    /// # Errors
+    /// If the workspace has used too much.
+    pub(crate) fn admit(&self, destination: &Destination) -> Result<(), OverQuota> {
+        destination.workspace().map_or(Ok(()), |workspace| self.ingest.quotas.admit(workspace))
+    }
+
+    /// So many bytes were read of a request.
+    pub(crate) fn charge_bytes(&self, destination: &Destination, bytes: usize) {
+        if let Some(workspace) = destination.workspace() {
+            self.ingest.quotas.charge_bytes(workspace, bytes);
+        }
+    }
+
     /// Decodes a request and queues its rows. A large request is decoded on a thread, after memory for its rows was reserved.
     pub(crate) async fn queue(
         self: &Arc<Self>,
         signal: Signal,
-        (workspace, ack): (Workspace, Ack),
+        (destination, ack): (Destination, Ack),
         request: Bytes,
         encoding: Encoding,
         mut reservation: Reservation,
@@ -109,16 +120,24 @@ impl OtlpReceiver {
         };
         let is_small = request.len() <= small_bytes_max;
         // what is taken out is taken out of a copy
-        let copies = copies + usize::from(self.ingest.redaction.of(&workspace).is_some());
+        let copies = copies + destination.copies(&self.ingest.redaction);
         if !is_small {
             let grown = reservation.grow_within_all(request.len().saturating_mul(copies), 0);
             grown.inspect_err(|why| self.count_failed(signal, 1, why.is_retryable()))?;
         }
-        let receiver = Arc::clone(self);
+        let (receiver, is_named) = (Arc::clone(self), destination.workspace().is_none());
         let work = move |_: &_| {
-            let parsed = receiver.parse(signal, &request, encoding, &workspace);
-            let parsed = parsed.inspect_err(|_| receiver.count_failed(signal, 1, false))?;
-            receiver.send(signal, (&workspace, ack), parsed, reservation)
+            let parts = destination.parts(signal, &request, encoding, receiver.workspace_attribute.as_deref());
+            let parts = parts.inspect_err(|error| {
+                receiver.count_failed(signal, 1, false);
+                if let ExportError::Denied(denied) = error {
+                    receiver.gate.note(*denied, None, signal.path());
+                }
+            })?;
+            if is_named {
+                receiver.admit_parts(signal, &parts)?;
+            }
+            receiver.queue_parts(signal, ack, encoding, parts, reservation)
         };
         self.bodies.decode_pool.run(is_small, work).await
     }
@@ -126,6 +145,42 @@ impl OtlpReceiver {
     /// Counts items, or a request that was not read, as refused or rejected.
     pub(crate) fn count_failed(&self, kind: impl Into<RowKind>, items: usize, is_retryable: bool) {
         self.ingest.count_failed((kind, self.receiver), items, is_retryable);
+    }
+
+    /// Takes the parts of a request into the quotas of their workspaces, which were not known before it was read.
+    fn admit_parts(&self, signal: Signal, parts: &[(Workspace, Cow<'_, [u8]>)]) -> Result<(), ExportError> {
+        for (workspace, request) in parts {
+            let admitted = self.ingest.quotas.admit(workspace);
+            admitted.inspect_err(|_| self.count_failed(signal, 1, true))?;
+            self.ingest.quotas.charge_bytes(workspace, request.len());
+        }
+        Ok(())
+    }
+
+    /// Queues the rows of each part in its workspace. When one is refused, those before it are stored all the same: the sender tries again,
+    /// and they are repeats then.
+    fn queue_parts(
+        &self,
+        signal: Signal,
+        ack: Ack,
+        encoding: Encoding,
+        parts: Vec<(Workspace, Cow<'_, [u8]>)>,
+        mut reservation: Reservation,
+    ) -> Result<QueuedExport, ExportError> {
+        let mut all = QueuedExport { signal, pending: Vec::new(), rejected: 0, reasons: Vec::new() };
+        let mut left = parts.len();
+        for (workspace, request) in parts {
+            left -= 1;
+            let parsed = self.parse(signal, &request, encoding, &workspace);
+            let parsed = parsed.inspect_err(|_| self.count_failed(signal, 1, false))?;
+            // the last gets all that is left
+            let reserved = if left == 0 { reservation.take() } else { reservation.split_entry(request.len()) };
+            let mut queued = self.send(signal, (&workspace, ack), parsed, reserved)?;
+            all.pending.append(&mut queued.pending);
+            all.rejected += queued.rejected;
+            all.reasons.append(&mut queued.reasons);
+        }
+        Ok(all)
     }
 
     fn send(
