@@ -88,12 +88,7 @@ pub fn of_result(workspace: &Workspace, found: &EvaluatorResult, stamp: &Stamp) 
 ///
 /// # Errors
 /// If it is too large for a row, which is still under way then.
-pub fn put_result(
-    row: &mut Records,
-    found: &EvaluatorResult,
-    stamp: &Stamp,
-    content: u128,
-) -> Result<(), RowTooLarge> {
+pub fn put_result(row: &mut Records, found: &EvaluatorResult, stamp: &Stamp, content: u128) -> Result<(), RowTooLarge> {
     begin(row, stamp, [&found.session_id, &found.span_id, &found.trace_id]);
     row.text(result::NAME, found.name.as_bytes());
     row.text(result::DATA_TYPE, found.data_type.word().as_bytes());

@@ -1,7 +1,6 @@
 //! Annotations, evaluator results and experiments: what is answered is there, at once and after everything; and what sessions come to.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use millrace::time::Clock;
 use serde_json::{Value, json};
 use support::http::{Answer, get, post_json, send};
 use support::proxy::{Fault, Proxy};
@@ -262,6 +261,32 @@ fn experiments_have_names_groups_and_states() {
     assert_eq!(names.iter().filter(|status| **status == 201).count(), 1, "{names:?}");
 }
 
+/// An agent that says what it is for, of 1,500.9 ms, and a call whose session is its trace.
+fn send_sessions_by_otlp(service: &Service) {
+    let started = u64::try_from(Clock::System.now().nanos()).unwrap();
+    let attributes = [
+        ("nemo.experiment.id", "e"),
+        ("nemo.test_case.id", "c3"),
+        ("session.id", "s3"),
+        ("gen_ai.agent.name", "coder"),
+        ("gen_ai.operation.name", "invoke_agent"),
+    ];
+    let mut agent = Span { start_time_unix_nano: started, end_time_unix_nano: started + 1_500_900_000, ..span(7) };
+    agent.attributes.extend(attributes.map(|(key, value)| string_attribute(key, value.to_owned())));
+    let headers = [("content-type", "application/x-protobuf"), ("x-millrace-workspace", "w")];
+    assert_eq!(send("POST", &service.http("/v1/traces"), &headers, &request_of(vec![agent])).status, 200);
+
+    let call = [
+        ("nemo.experiment.id", "e"),
+        ("gen_ai.operation.name", "chat"),
+        ("gen_ai.request.model", "m-2"),
+        ("gen_ai.usage.input_tokens", "5"),
+    ];
+    let mut alone = Span { start_time_unix_nano: started, end_time_unix_nano: started + 2_000_000, ..span(8) };
+    alone.attributes.extend(call.map(|(key, value)| string_attribute(key, value.to_owned())));
+    assert_eq!(send("POST", &service.http("/v1/traces"), &headers, &request_of(vec![alone])).status, 200);
+}
+
 #[test]
 fn what_the_sessions_of_an_experiment_come_to_is_what_was_logged() {
     let service = Service::start();
@@ -279,31 +304,7 @@ fn what_the_sessions_of_an_experiment_come_to_is_what_was_logged() {
                            "data_type": "NUMERIC", "value": half});
         post(&service, "evaluator-results", &score);
     }
-    // an agent that says by OTLP what it is for, of 1,500.9 ms
-    let started = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
-    let attributes = [
-        ("nemo.experiment.id", "e"),
-        ("nemo.test_case.id", "c3"),
-        ("session.id", "s3"),
-        ("gen_ai.agent.name", "coder"),
-        ("gen_ai.operation.name", "invoke_agent"),
-    ];
-    let mut agent = Span { start_time_unix_nano: started, end_time_unix_nano: started + 1_500_900_000, ..span(7) };
-    agent.attributes.extend(attributes.map(|(key, value)| string_attribute(key, value.to_owned())));
-    let headers = [("content-type", "application/x-protobuf"), ("x-millrace-workspace", "w")];
-    assert_eq!(send("POST", &service.http("/v1/traces"), &headers, &request_of(vec![agent])).status, 200);
-
-    // and a call whose session is its trace
-    let call = [
-        ("nemo.experiment.id", "e"),
-        ("gen_ai.operation.name", "chat"),
-        ("gen_ai.request.model", "m-2"),
-        ("gen_ai.usage.input_tokens", "5"),
-    ];
-    let mut alone = Span { start_time_unix_nano: started, end_time_unix_nano: started + 2_000_000, ..span(8) };
-    alone.attributes.extend(call.map(|(key, value)| string_attribute(key, value.to_owned())));
-    assert_eq!(send("POST", &service.http("/v1/traces"), &headers, &request_of(vec![alone])).status, 200);
-
+    send_sessions_by_otlp(&service);
     let answer = wait_until("all sessions are counted", || {
         let answer = ask(&service, "experiments/e");
         (answer["run_count"] == 5 && answer["model_names"] == json!(["m-1", "m-2"]) && answer["cost_usd"]["count"] == 3)
@@ -354,15 +355,24 @@ fn an_evaluation_that_is_reported_as_a_log_event_is_a_result_of_its_span() {
         json!({"timeUnixNano": at.to_string(), "eventName": "gen_ai.evaluation.result", "traceId": "0a".repeat(16),
                "spanId": "0b".repeat(8), "attributes": attributes})
     };
-    let now = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
+    let now = u64::try_from(Clock::System.now().nanos()).unwrap();
     let name = json!({"stringValue": "faithful"});
     let records = [
         event(now, json!({"gen_ai.evaluation.name": name, "gen_ai.evaluation.score.value": {"doubleValue": 0.25}})),
-        event(now + 1_000_000, json!({"gen_ai.evaluation.name": name, "gen_ai.evaluation.score.value": {"doubleValue": 0.75},
-            "gen_ai.evaluation.explanation": {"stringValue": "because"}})),
-        event(now, json!({"gen_ai.evaluation.name": {"stringValue": "tone"}, "session.id": {"stringValue": "s"},
-            "gen_ai.evaluation.score.label": {"stringValue": "kind"}})),
-        event(now, json!({"gen_ai.evaluation.name": {"stringValue": "failed"}, "error.type": {"stringValue": "timeout"}})),
+        event(
+            now + 1_000_000,
+            json!({"gen_ai.evaluation.name": name, "gen_ai.evaluation.score.value": {"doubleValue": 0.75},
+            "gen_ai.evaluation.explanation": {"stringValue": "because"}}),
+        ),
+        event(
+            now,
+            json!({"gen_ai.evaluation.name": {"stringValue": "tone"}, "session.id": {"stringValue": "s"},
+            "gen_ai.evaluation.score.label": {"stringValue": "kind"}}),
+        ),
+        event(
+            now,
+            json!({"gen_ai.evaluation.name": {"stringValue": "failed"}, "error.type": {"stringValue": "timeout"}}),
+        ),
     ];
     let body = json!({"resourceLogs": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "judge"}}]},
                       "scopeLogs": [{"logRecords": records}]}]});

@@ -1,6 +1,7 @@
 //! Secrets come out nowhere: one is planted in every place where it can be configured or sent, and everything that comes out is read.
 
 use std::fs;
+use std::path::Path;
 use std::process::Output;
 
 use serde_json::json;
@@ -54,7 +55,18 @@ fn a_secret_is_in_no_log_metric_answer_or_output() {
         PLANTED[1]
     );
     let mut service = Service::start_with(Options { yaml, ..Options::default() });
-    let (bearer, basic) = (format!("Bearer {token}"), format!("Basic {}", base64_of(&token)));
+    ask_everything(&service, &token);
+    ask_commands(&service, &file, &token);
+    service.terminate();
+    let log = service.log();
+    assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log has everything that it can have");
+    is_clean("the log", &log, &token);
+    assert_audited(&log);
+}
+
+/// Sends every secret to every listener, in every form and wrongly too.
+fn ask_everything(service: &Service, token: &str) {
+    let (bearer, basic) = (format!("Bearer {token}"), format!("Basic {}", base64_of(token)));
     let (wrong, wrong_basic) = (format!("Bearer {}", PLANTED[2]), format!("Basic {}", base64_of(PLANTED[3])));
     let call = json!({"request": {"model": "m", "messages": [{"role": "user", "content": PLANTED[5]}]},
         "response": {"id": "r", "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", "content": PLANTED[5]}, "finish_reason": "stop"}]}});
@@ -88,7 +100,7 @@ fn a_secret_is_in_no_log_metric_answer_or_output() {
             &[("authorization", authorization)],
             &wire::request_of(vec![wire::span(1)]),
         );
-        is_clean("an answer over gRPC", &called.message, &token);
+        is_clean("an answer over gRPC", &called.message, token);
     }
     let with_password = |password: &str| {
         let headers = [("x-clickhouse-user", "default"), ("x-clickhouse-key", password)];
@@ -101,11 +113,13 @@ fn a_secret_is_in_no_log_metric_answer_or_output() {
     for wanted in [200, 201, 400, 401, 404, 422] {
         assert!(statuses.contains(&wanted), "{wanted} is not among {statuses:?}");
     }
-    answers.iter().for_each(|answer| is_clean("an answer", &everything(answer), &token));
+    answers.iter().for_each(|answer| is_clean("an answer", &everything(answer), token));
+}
 
-    // a mistake in the file of tokens, which quotes nothing
-    let tokens = fs::read_to_string(&file).unwrap();
-    fs::write(&file, tokens.replace("sha256:", PLANTED[2])).unwrap();
+/// Runs the commands that show a configuration, also with a mistake in the file of tokens, which is not quoted.
+fn ask_commands(service: &Service, file: &Path, token: &str) {
+    let tokens = fs::read_to_string(file).unwrap();
+    fs::write(file, tokens.replace("sha256:", PLANTED[2])).unwrap();
     service.hang_up();
     wait_until("the reload is refused", || service.log().contains("nothing was reloaded").then_some(()));
     let config = service.config().display().to_string();
@@ -114,26 +128,24 @@ fn a_secret_is_in_no_log_metric_answer_or_output() {
         &["validate", "--print", "--config", &config],
         &["token", "list", "--config", &config],
     ] {
-        is_clean("a command", &run(command, &[]), &token);
+        is_clean("a command", &run(command, &[]), token);
     }
-    fs::write(&file, &tokens).unwrap();
+    fs::write(file, &tokens).unwrap();
     let printed = run(&["validate", "--print", "--config", &config], &[("MILLRACE_CLICKHOUSE_PASSWORD", PLANTED[4])]);
     assert!(printed.contains("tokens_file") && printed.contains("[REDACTED]"), "{printed}");
-    is_clean("validate --print", &printed, &token);
-    is_clean("the file of tokens", &tokens, &token);
+    is_clean("validate --print", &printed, token);
+    is_clean("the file of tokens", &tokens, token);
     for command in [
         &["token", "list", "--config", &config][..],
         &["status", "--config", &config],
         &["schema", "print", "--config", &config],
         &["prices", "unpriced", "--config", &config],
     ] {
-        is_clean(&format!("{command:?}"), &run(command, &[("MILLRACE_TOKEN", &token)]), &token);
+        is_clean(&format!("{command:?}"), &run(command, &[("MILLRACE_TOKEN", token)]), token);
     }
-    service.terminate();
-    let log = service.log();
-    assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log has everything that it can have");
-    is_clean("the log", &log, &token);
-    // what an audit has of it
+}
+
+fn assert_audited(log: &str) {
     let audit: Vec<serde_json::Value> = log
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())

@@ -76,8 +76,11 @@ fn value_of<'r>(message: &'r [u8], signal: Signal, key: &[u8]) -> Result<Option<
     Ok(found)
 }
 
-/// The key of an attribute, and its value if that is a text.
-fn entry(attribute: &[u8]) -> Result<Option<(&[u8], Option<&[u8]>)>, DecodeError> {
+/// A key, and its value if that is a text.
+type Entry<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// The entry that an attribute is.
+fn entry(attribute: &[u8]) -> Result<Option<Entry<'_>>, DecodeError> {
     let (mut key, mut value) = (None, None);
     let mut unread = Fields::new(attribute);
     while let Some(field) = unread.next().map_err(Part::Resource.is())? {

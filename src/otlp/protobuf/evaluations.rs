@@ -61,8 +61,7 @@ impl Evaluations {
         let evaluator = String::from_utf8_lossy(context.service_name).into_owned();
         let stamp = Stamp::new(found.id(self.workspace.as_str()), evaluator, time);
         let workspace = &self.workspace;
-        let rows =
-            self.rows.get_or_insert_with(|| Box::new(Records::new(Table::EvaluatorResults, workspace.clone())));
+        let rows = self.rows.get_or_insert_with(|| Box::new(Records::new(Table::EvaluatorResults, workspace.clone())));
         if put_result(rows, &found, &stamp, content).is_err() {
             rows.roll_back();
         }
@@ -105,7 +104,10 @@ fn result((trace, span): (TraceId, SpanId), mut attributes: HashMap<String, Stri
     Some(EvaluatorResult {
         span_id: span.to_string(),
         // as the session of a span is told that has none
-        session_id: session.map_or_else(|| format!("session-{trace}"), |session| session),
+        session_id: match session {
+            Some(session) => session,
+            None => format!("session-{trace}"),
+        },
         trace_id: trace.to_string(),
         name,
         data_type,

@@ -72,8 +72,9 @@ pub(crate) fn decode(
     let mut records =
         LogDecoder { request: under_way, rows, spans, evaluations, event_name, is_agents, attributes_repeated: 0 };
     walk(request, &mut records)?;
-    let LogDecoder { request: Request { rejected, reasons, .. }, rows, spans, evaluations, attributes_repeated, .. } =
-        records;
+    let LogDecoder {
+        request: Request { rejected, reasons, .. }, rows, spans, evaluations, attributes_repeated, ..
+    } = records;
     let spans = spans.into_rows();
     let groups = Some(rows).filter(|rows| rows.rows() > 0).into_iter().chain(evaluations.into_rows()).collect();
     Ok(DecodedRecords { groups, spans, rejected, reasons, attributes_repeated })

@@ -16,6 +16,9 @@ pub(crate) enum Destination {
     Named(Principal),
 }
 
+/// A workspace, and the request with what goes there.
+pub(super) type Part<'r> = (Workspace, Cow<'r, [u8]>);
+
 impl Destination {
     /// How many copies of a request are made at most, beside the one that is decoded.
     pub(super) fn copies(&self, redaction: &Redaction) -> usize {
@@ -40,7 +43,7 @@ impl Destination {
         request: &'r [u8],
         encoding: Encoding,
         attribute: Option<&str>,
-    ) -> Result<Vec<(Workspace, Cow<'r, [u8]>)>, ExportError> {
+    ) -> Result<Vec<Part<'r>>, ExportError> {
         let (principal, attribute) = match (self, attribute) {
             (Self::One(workspace), _) => return Ok(vec![(workspace, Cow::Borrowed(request))]),
             (Self::Named(principal), Some(attribute)) => (principal, attribute),
