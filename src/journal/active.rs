@@ -42,6 +42,8 @@ pub(super) struct PreparedFile {
 pub(super) struct ActiveSegment {
     pub(super) file: PreparedFile,
     pub(super) stats: SegmentStats,
+    /// Of all its blocks, once it has any.
+    pub(super) method: Option<Method>,
 }
 
 /// The segment in memory that rows are added to.
@@ -74,13 +76,16 @@ pub(super) struct Scratch {
     compressor: Compressor,
 }
 
-/// Which blocks of a commit are compressed.
+/// Which segments are compressed. Of one segment all blocks are, or none: ClickHouse refuses an insert whose frames have different
+/// methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compressed {
     All,
-    /// Those of rows that have fewer bytes than [`LARGE_ROW_BYTES`] on average.
+    /// Those whose first rows have fewer bytes than [`LARGE_ROW_BYTES`] on average.
     SmallRows,
     None,
+    /// As the blocks are that the segment has already.
+    AsBefore(Method),
 }
 
 /// Rows of so many bytes have texts of people and models in them, which LZ4 makes half as long, and takes most of what such a row costs
@@ -94,6 +99,7 @@ impl Compressed {
             Self::All => Method::Lz4,
             Self::SmallRows if !is_large => Method::Lz4,
             Self::SmallRows | Self::None => Method::None,
+            Self::AsBefore(method) => method,
         }
     }
 }
@@ -104,6 +110,8 @@ pub(super) struct Encoded {
     rows: usize,
     /// Of the blocks, before compression.
     content_bytes: usize,
+    /// Of all blocks.
+    method: Option<Method>,
 }
 
 /// The keys of the rows of a commit, and what their records say beside them.
@@ -168,7 +176,7 @@ impl PreparedFile {
 
 impl ActiveSegment {
     pub(super) fn new(file: PreparedFile) -> Self {
-        Self { file, stats: SegmentStats::default() }
+        Self { file, stats: SegmentStats::default(), method: None }
     }
 
     /// Appends a commit and makes it durable where a start finds it, or leaves the file as it was. Returns how long the fsync took.
@@ -182,6 +190,7 @@ impl ActiveSegment {
         debug_assert!(!commit.is_empty(), "what is acknowledged is written");
         let synced_in = append_durably(&mut self.file, commit)?;
         self.stats.add(groups, encoded, now);
+        self.method = encoded.method;
         Ok(synced_in)
     }
 }
@@ -288,13 +297,14 @@ impl Scratch {
         keys: Option<KeysOfCommit<'_>>,
     ) -> Encoded {
         self.frames.clear();
-        let mut encoded = Encoded { rows: 0, content_bytes: 0 };
+        let mut encoded = Encoded { rows: 0, content_bytes: 0, method: None };
         let mut keys_left = keys.map_or(&[][..], |keys| keys.keys);
         for rows in cut(groups) {
             let block = rows.encode(id, &mut self.block);
             encoded.content_bytes += block.content().bytes().len();
             encoded.rows += block.rows();
-            let method = compressed.method(block.content().bytes().len(), block.rows());
+            let of_first = || compressed.method(block.content().bytes().len(), block.rows());
+            let method = *encoded.method.get_or_insert_with(of_first);
             self.compressor.append(block.content(), method, &mut self.frames);
             if let Some(keys) = keys.filter(|keys| !keys.keys.is_empty()) {
                 let (of_block, rest) = keys_left.split_at(block.rows());

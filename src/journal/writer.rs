@@ -163,6 +163,7 @@ impl Journal {
         let table = table_of(groups);
         let compressed = self.compressed();
         let active = self.begin_on_disk(table)?;
+        let compressed = active.method.map_or(compressed, Compressed::AsBefore);
         let encoded = scratch.encode(groups, active.file.id, compressed, Some(keys));
         let synced_in = match active.write(&scratch.frames, encoded, groups, keys.accepted_at) {
             Ok(synced_in) => synced_in,
@@ -186,7 +187,7 @@ impl Journal {
         Ok(committed)
     }
 
-    /// What is compressed of the next commit to disk.
+    /// Whether a segment that begins now is compressed.
     fn compressed(&self) -> Compressed {
         let Config { compression, segment_bytes: ByteSize(segment_bytes), .. } = self.options.config;
         let keeps_up = || self.backlog.view().bytes <= to_u64(segment_bytes.saturating_mul(SEGMENTS_UNDER_WAY));
@@ -318,7 +319,7 @@ impl Journal {
 
     fn sealed_on_disk(&self, active: ActiveSegment) -> Sealed {
         let is_displaced = active.file.is_left() || !active.file.folder.is_in_place();
-        let ActiveSegment { file: PreparedFile { id, table, folder, path, file, bytes }, stats } = active;
+        let ActiveSegment { file: PreparedFile { id, table, folder, path, file, bytes }, stats, .. } = active;
         let name = FileName { id, state: FileState::Waiting { rows: stats.rows } };
         let path = if is_displaced { path } else { self.renamed(path, name) };
         let body = Body::File(SegmentFile::new(folder, path, Some(file), &self.descriptors));

@@ -137,8 +137,25 @@ impl Experiments {
         Ok(Counts(counted.into_iter().map(|of| (of.group, of.experiments)).collect()))
     }
 
+    /// Whether a call may name an experiment: it is there, or the workspace never had one, nor a group, so that nobody looks for what is
+    /// named there. `None`: ClickHouse does not say.
+    pub(crate) async fn may_be_named(&self, workspace: &Workspace, name: &str) -> Option<bool> {
+        if self.is_live(workspace, name).await? {
+            return Some(true);
+        }
+        for table in [EXPERIMENTS, GROUPS] {
+            let table = self.reads.client().full_name(table);
+            let mut statement = Statement::new(&format!("SELECT count() AS rows FROM {table} WHERE Workspace = "));
+            statement.bind(workspace.as_str());
+            if self.reads.ask_one::<u64>(&statement).await.ok()?? > 0 {
+                return Some(false);
+            }
+        }
+        Some(true)
+    }
+
     /// Whether there is an experiment of that name, which was not deleted. `None`: ClickHouse does not say.
-    pub(crate) async fn is_live(&self, workspace: &Workspace, name: &str) -> Option<bool> {
+    async fn is_live(&self, workspace: &Workspace, name: &str) -> Option<bool> {
         let key = (workspace.clone(), name.to_owned());
         if self.known().get(&key).is_some_and(|asked| asked.elapsed() < KNOWN_FOR) {
             return Some(true);

@@ -16,6 +16,7 @@ mod coding_agents;
 mod command_line;
 mod content;
 mod deletion;
+mod deploy;
 mod dialects;
 mod embedded;
 mod endpoints;

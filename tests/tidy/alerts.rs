@@ -1,11 +1,13 @@
-//! The alert rules: each has a section in the runbook, names metrics that Millrace has, and fires when it should.
+//! The alert rules and the dashboard of Millrace itself: each alert has a section in the runbook, fires when it should, and all name metrics that Millrace has.
 
 use super::sources::project;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
 const RULES: &str = "deploy/prometheus/millrace.rules.yaml";
+const DASHBOARD: &str = "deploy/prometheus/millrace-dashboard.json";
 const PROMTOOL: &str = ".tools/prometheus/promtool";
 
 fn read(name: &str) -> String {
@@ -27,16 +29,24 @@ fn every_alert_has_its_section_in_the_runbook_and_every_section_its_alert() {
 }
 
 #[test]
-fn the_alerts_name_metrics_that_exist() {
-    let (rules, page) = (read(RULES), read("docs/metrics.md"));
+fn the_alerts_and_the_dashboard_name_metrics_that_exist() {
+    let (rules, dashboard, page) = (read(RULES), read(DASHBOARD), read("docs/metrics.md"));
     let known: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-    let expressions = after(&rules, "expr: ").join(" ");
-    let is_of_a_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    let named: BTreeSet<&str> =
-        expressions.split(|letter| !is_of_a_name(letter)).filter(|word| word.starts_with("millrace_")).collect();
-    assert!(named.len() > 10, "{named:?}");
-    for name in named {
-        assert!(known.contains(name.strip_suffix("_bucket").unwrap_or(name)), "{name}");
+    let dashboard: Value = serde_json::from_str(&dashboard).expect("the dashboard is JSON");
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let of_panels: Vec<&str> = targets.map(|target| target["expr"].as_str().expect("an expression")).collect();
+    for expressions in [after(&rules, "expr: "), of_panels] {
+        let expressions = expressions.join(" ");
+        let is_of_a_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let words = expressions.split(|letter| !is_of_a_name(letter));
+        let named: BTreeSet<&str> = words
+            .filter(|word| ["millrace_", "process_", "otelcol_"].iter().any(|start| word.starts_with(start)))
+            .collect();
+        assert!(named.len() > 10, "{named:?}");
+        for name in named {
+            assert!(known.contains(name.strip_suffix("_bucket").unwrap_or(name)), "{name}");
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 
 use super::super::cluster::TABLE;
 use super::ddl::{TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
+use super::experiments::{EXPERIMENTS, GROUPS};
 use super::found::{self, Found, NodeFound};
 use super::layout::Layout;
 use super::rollups::{REPORT_ROWS, TRACE_ROWS};
@@ -45,11 +46,16 @@ pub(super) fn copy(layout: &Layout, found: &Found, name: &str) -> Option<String>
     Some(format!("CREATE TABLE IF NOT EXISTS {full}{uuid}{} {rest}", layout.on_cluster()))
 }
 
+/// Every table that has replicas, as each node has it.
+fn replicated(layout: &Layout) -> Vec<String> {
+    let records = Table::ALL.into_iter().filter(|table| *table != Table::Traces).map(Table::name);
+    let others = [TABLE, TRACE_TIMES, VERSIONS, REPORT_ROWS, TRACE_ROWS, GROUPS, EXPERIMENTS];
+    others.into_iter().chain(records).map(|table| layout.local(table)).collect()
+}
+
 /// Replicas that do not meet where they should.
 pub(super) fn wrong(layout: &Layout, found: &Found) -> Vec<Wrong> {
-    let records = Table::ALL.into_iter().filter(|table| *table != Table::Traces).map(Table::name);
-    let tables = [TABLE, TRACE_TIMES, VERSIONS, REPORT_ROWS, TRACE_ROWS].into_iter().chain(records);
-    let tables: Vec<String> = tables.map(|table| layout.local(table)).collect();
+    let tables = replicated(layout);
     let mut apart: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for table in &tables {
         for node in apart_from_their_shard(found, table) {
@@ -165,4 +171,30 @@ fn left_in_keeper(layout: &Layout, found: &Found, table: &str) -> Option<Wrong> 
             .map(|(place, name)| format!("SYSTEM DROP REPLICA '{name}' FROM ZKPATH '{place}'"))
             .collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Home;
+    use super::*;
+    use crate::clickhouse::cluster::{Cluster, ClusterName};
+    use crate::clickhouse::config::Database;
+
+    #[test]
+    fn every_replicated_table_that_is_made_is_looked_at() {
+        let cluster = Cluster { name: ClusterName::try_from("c".to_owned()).unwrap(), replica_path: None };
+        let layout = Layout { cluster: Some(cluster), ..Layout::plain(Database::default(), Home::Server) };
+        let statements = super::super::statements(&layout);
+        let made = statements.iter().filter(|statement| statement.contains("ENGINE = Replicated"));
+        let name = |statement: &String| {
+            let rest = statement.strip_prefix("CREATE TABLE IF NOT EXISTS otel.")?;
+            rest.split([' ', '\n']).next().map(str::to_owned)
+        };
+        let mut made: Vec<String> = made.filter_map(name).collect();
+        let mut looked_at = replicated(&layout);
+        made.sort();
+        looked_at.sort();
+        assert!(!made.is_empty());
+        assert_eq!(looked_at, made);
+    }
 }

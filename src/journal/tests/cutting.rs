@@ -99,3 +99,26 @@ fn large_rows_are_not_compressed_while_clickhouse_is_on_this_machine_and_keeps_u
     let of_small = [Compression::Auto, Compression::Lz4, Compression::None].map(|how| written(how, true, 0, &small));
     assert!(of_small[0] == of_small[1] && of_small[1] < of_small[2], "{of_small:?}");
 }
+
+/// ClickHouse refuses an insert whose frames have different methods.
+#[test]
+fn all_frames_of_a_segment_have_one_method() {
+    const ROWS: usize = 256 << 10;
+    let (large, small) = (group_of_large(1..=4, ROWS / 4), group(&[5, 6, 7]));
+    let config = Config { compression: Compression::Auto, segment_bytes: ByteSize(ROWS * 8), ..options(1).config };
+    let options = Options { config, clickhouse_is_here: true, ..options(1) };
+    let mut journal = open(&SimDisk::default(), options).unwrap().journal;
+    let method = |journal: &mut Journal, rows: &RowGroup| {
+        journal.commit(Lane::Disk, &[rows], &[], at(100)).unwrap();
+        journal.scratch.frames[16]
+    };
+    // the byte after a frame's checksum
+    let (none, lz4) = (0x02, 0x82);
+    for (first, second, of_both) in [(&large, &small, none), (&small, &large, lz4), (&large, &large, none)] {
+        assert_eq!([first, second].map(|rows| method(&mut journal, rows)), [of_both; 2]);
+        journal.seal(Lane::Disk, SPANS);
+    }
+    let mut table = Table::default();
+    drain(&mut journal, &mut table);
+    assert_eq!(table.rows.len(), 7, "all of them are sent");
+}

@@ -94,7 +94,7 @@ impl Source {
             .await
     }
 
-    /// Refuses a call for an experiment that is not there. While ClickHouse does not say, calls are taken.
+    /// Refuses a call for an experiment that is not there, in a workspace that has experiments. While ClickHouse does not say, calls are taken.
     async fn check_experiment(&self, receiver: &ChatReceiver, record: &Record<'_>) -> Result<(), CallError> {
         if !chat::may_have_context(record.as_bytes()) {
             return Ok(());
@@ -107,7 +107,7 @@ impl Source {
             small => chat::named_experiment(small.as_bytes()),
         };
         let Some(name) = named else { return Ok(()) };
-        match receiver.experiments.is_live(&self.workspace, &name).await {
+        match receiver.experiments.may_be_named(&self.workspace, &name).await {
             Some(false) => Err(CallError::NoExperiment(name)),
             Some(true) | None => Ok(()),
         }

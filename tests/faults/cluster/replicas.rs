@@ -11,8 +11,9 @@ use support::wait_until;
 
 const RETENTION: &str = "retention: { spans: 30d, content: 7d, workspaces: { audit: { spans: forever } } }";
 const REPLICAS: &str = "SELECT table, total_replicas FROM system.replicas WHERE database = 'otel' ORDER BY table";
-/// Tables that have replicas: those of the three signals, trace times, the schema's versions, and two of roll-ups.
-const REPLICATED: usize = Table::ALL.len() + 4;
+/// Tables that have replicas: those of the three signals and of scores, trace times, the schema's versions, two of roll-ups, experiments
+/// and their groups.
+const REPLICATED: usize = Table::ALL.len() + 6;
 const TTLS: &str = "SELECT name, create_table_query LIKE '%TTL%' AS has FROM system.tables \
                     WHERE database = 'otel' AND name = 'otel_traces_local'";
 
