@@ -138,10 +138,13 @@ impl Experiments {
     }
 
     /// Whether a call may name an experiment: it is there, or the workspace never had one, nor a group, so that nobody looks for what is
-    /// named there. `None`: ClickHouse does not say.
-    pub(crate) async fn may_be_named(&self, workspace: &Workspace, name: &str) -> Option<bool> {
+    /// named there. `strictly`: it must be there. `None`: ClickHouse does not say.
+    pub(crate) async fn may_be_named(&self, workspace: &Workspace, name: &str, strictly: bool) -> Option<bool> {
         if self.is_live(workspace, name).await? {
             return Some(true);
+        }
+        if strictly {
+            return Some(false);
         }
         for table in [EXPERIMENTS, GROUPS] {
             let table = self.reads.client().full_name(table);

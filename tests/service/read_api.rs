@@ -17,7 +17,8 @@ const REPLAYED: &str = "^(?!POST /ingest/(atif|spans))";
 
 #[test]
 fn recorded_answers_are_given_again() {
-    let yaml = "prices: { enabled: false }".to_owned();
+    // which refuses what the reference refuses: calls for experiments that nobody made, spellings of filters
+    let yaml = "prices: { enabled: false }\nchat_completions: { strict_reference: true }".to_owned();
     let service = Service::start_with(Options { yaml, ack: Some("stored"), ..Options::default() });
     let script = project().join("tests/intake/replay.py");
     let base = service.http("");

@@ -290,7 +290,7 @@ fn send_sessions_by_otlp(service: &Service) {
 #[test]
 fn what_the_sessions_of_an_experiment_come_to_is_what_was_logged() {
     let service = Service::start();
-    let first = log(&service, "before", ("s0", "c1"), 0.1);
+    let first = log(&service, "before", ("earlier", "c1"), 0.1);
     assert_eq!(first.status, 201, "nobody has experiments in this workspace: {}", first.text());
     let group = post(&service, "experiment-groups", &json!({"name": "g"}));
     let refused = log(&service, "e", ("s0", "c1"), 0.1);

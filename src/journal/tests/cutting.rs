@@ -120,5 +120,5 @@ fn all_frames_of_a_segment_have_one_method() {
     }
     let mut table = Table::default();
     drain(&mut journal, &mut table);
-    assert_eq!(table.rows.len(), 7, "all of them are sent");
+    assert_eq!(table.rows.len(), 2 * (4 + 3) + 2 * 4, "all of them are sent");
 }

@@ -107,7 +107,8 @@ impl Source {
             small => chat::named_experiment(small.as_bytes()),
         };
         let Some(name) = named else { return Ok(()) };
-        match receiver.experiments.may_be_named(&self.workspace, &name).await {
+        let strictly = receiver.options.strict_reference;
+        match receiver.experiments.may_be_named(&self.workspace, &name, strictly).await {
             Some(false) => Err(CallError::NoExperiment(name)),
             Some(true) | None => Ok(()),
         }
