@@ -1,6 +1,7 @@
 //! What every request has: its workspace, and the state that answers it.
 
 use super::answer::{Problem, Refusal};
+use super::filter::Condition;
 use super::reads::Reads;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
@@ -21,8 +22,18 @@ pub struct Api {
 
 impl Api {
     /// When what a list shows has begun at the earliest, if no time is given.
-    pub(super) fn look_back(&self) -> Option<UnixNanos> {
+    fn look_back(&self) -> Option<UnixNanos> {
         self.strict_reference.then(|| self.reads.clock.now().saturating_sub(STRICT_LOOK_BACK))
+    }
+
+    /// All of these conditions; with the look-back of the reference where that is asked for and none of them bounds the time.
+    pub(super) fn within_look_back(&self, mut parts: Vec<Condition>) -> Condition {
+        let is_time = |part: &Condition| matches!(part, Condition::Since(..) | Condition::Until(..));
+        let is_bounded = parts.iter().flat_map(Condition::needed).any(is_time);
+        if let Some(since) = self.look_back().filter(|_| !is_bounded) {
+            parts.push(Condition::Since("started_at", since));
+        }
+        Condition::All(parts)
     }
 }
 

@@ -49,13 +49,8 @@ pub(super) fn of(api: &Api) -> Fields {
 /// What the spans of a list are like, with the look-back of the reference where that is asked for.
 pub(super) fn condition(api: &Api, filter: Option<&Filter>) -> Result<Condition, Refusal> {
     let given = filter.map(|filter| of(api).check(filter)).transpose()?;
-    let mut parts: Vec<Condition> = given.into_iter().collect();
-    let is_time = |part: &Condition| matches!(part, Condition::Since(..) | Condition::Until(..));
-    let is_bounded = parts.iter().flat_map(Condition::needed).any(is_time);
-    if let Some(since) = api.look_back().filter(|_| !is_bounded) {
-        parts.push(Condition::Since("started_at", since));
-    }
-    Ok(Condition::All(parts))
+    let parts: Vec<Condition> = given.into_iter().collect();
+    Ok(api.within_look_back(parts))
 }
 
 pub(super) fn place(field: &str) -> Option<Place> {
