@@ -7,7 +7,7 @@ use millrace::time::Clock;
 use serde_json::{Value, json};
 
 use support::http::post_json;
-use support::{Service, project, wait_until};
+use support::{Service, project};
 
 const CLAUDE_CODE: &str = "com.anthropic.claude_code.events";
 
@@ -116,12 +116,12 @@ fn each_call_of_a_coding_agent_counts_once_whatever_reports_it_and_comes_first()
     let query = "SELECT UserId AS who, any(SessionId) AS session, count() AS calls, sum(InputTokens) AS input, sum(OutputTokens) AS output, \
                  sum(CacheReadTokens) AS cached, toFloat64(sum(CostTotal)) AS usd, any(ReportedBy) AS by, any(TimeToFirstToken) AS first_token \
                  FROM genai_calls GROUP BY who ORDER BY who";
-    wait_until("each call counts once", || (sql.try_rows(query, &[]).ok()? == want).then_some(()));
+    sql.becomes(query, &[], &want);
     let sessions = "SELECT SessionId AS session, Calls AS calls FROM genai_sessions ORDER BY session";
     let of = |who: &str| json!({"session": format!("s-{who}"), "calls": 1});
-    assert_eq!(sql.rows(sessions, &[]), [of("ana"), of("bo"), of("cy")]);
-    let logs = sql.rows("SELECT count() AS n FROM otel_logs", &[]);
-    assert_eq!(logs, [json!({"n": 5})], "each record is stored once as what it is, too");
+    sql.becomes(sessions, &[], &[of("ana"), of("bo"), of("cy")]);
+    // each record is stored once as what it is, too
+    sql.becomes("SELECT count() AS n FROM otel_logs", &[], &[json!({"n": 5})]);
 
     let page = fs::read_to_string(project().join("docs/coding-agents.md")).expect("the page is there");
     let statements = page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
@@ -284,7 +284,7 @@ fn what_codex_gemini_cli_and_copilot_send_is_one_call_of_one_user_in_one_session
     let query = "SELECT UserId AS who, SessionId AS session, Operation AS operation, RequestModel AS model, count() AS calls, \
                  sum(InputTokens) AS input, sum(OutputTokens) AS output, sum(CacheReadTokens) AS cached, sum(ReasoningTokens) AS reasoning, \
                  any(ReportedBy) AS by FROM genai_calls GROUP BY ALL ORDER BY who";
-    wait_until("each call counts once", || (sql.try_rows(query, &[]).ok()? == want).then_some(()));
+    sql.becomes(query, &[], &want);
     let tools =
         "SELECT ToolName AS tool, StatusCode AS status FROM otel_traces WHERE Operation = 'execute_tool' ORDER BY tool";
     let ran = |tool: &str, status: &str| json!({"tool": tool, "status": status});
@@ -292,5 +292,5 @@ fn what_codex_gemini_cli_and_copilot_send_is_one_call_of_one_user_in_one_session
     let of = |who: &str| json!({"session": format!("s-{who}"), "calls": 1});
     let want = [of("codex"), of("copilot"), of("gemini")];
     let query = "SELECT SessionId AS session, Calls AS calls FROM genai_sessions ORDER BY session";
-    wait_until("each session has its call", || (sql.try_rows(query, &[]).ok()? == want).then_some(()));
+    sql.becomes(query, &[], &want);
 }

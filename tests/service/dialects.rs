@@ -83,8 +83,8 @@ fn the_messages_that_openai_v2_writes_as_log_records_are_those_of_its_calls() {
         assert_eq!([&row["SystemPrompt"], &row["InputTokens"]], [&want["SystemPrompt"], &want["InputTokens"]]);
         assert_eq!(row["ReportedBy"], json!(["event", "span"]));
     }
-    let records = sql.rows("SELECT DISTINCT EventName FROM otel_logs ORDER BY EventName", &[]);
-    assert_eq!(records.len(), 5, "each message is a log record too: {records:?}");
+    // each message is a log record too
+    sql.becomes("SELECT uniqExact(EventName) AS names FROM otel_logs", &[], &[json!({"names": 5})]);
 }
 
 #[test]

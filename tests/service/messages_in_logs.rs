@@ -5,7 +5,7 @@ use millrace::time::Clock;
 use serde_json::{Value, json};
 
 use support::http::post_json;
-use support::{Service, wait_until};
+use support::Service;
 
 const SPAN: &str = "00f067aa0ba902b7";
 
@@ -94,13 +94,10 @@ fn messages_are_those_of_the_span_they_were_written_in_in_whatever_order_they_co
         of_span(&traces[2]),
         call(&traces[3], "gen_ai.choice", Value::Null, json!(["event"]), 2),
     ];
-    wait_until("each call is there once with all that was said", || {
-        (service.sql().try_rows(query, &[]).ok()? == want).then_some(())
-    });
-    let traces = "SELECT Calls, InputPreview, OutputPreview FROM genai_traces";
-    for row in service.sql().rows(traces, &[]) {
-        assert_eq!(row, json!({"Calls": 1, "InputPreview": "Capital of Peru?", "OutputPreview": "Lima."}));
-    }
-    let logs = service.sql().number("SELECT count() FROM otel_logs", &[]);
-    assert_eq!(logs, 10, "each message is a log record too");
+    let sql = service.sql();
+    sql.becomes(query, &[], &want);
+    let of_one = json!({"Calls": 1, "InputPreview": "Capital of Peru?", "OutputPreview": "Lima."});
+    sql.becomes("SELECT Calls, InputPreview, OutputPreview FROM genai_traces", &[], &vec![of_one; want.len()]);
+    // each message is a log record too
+    sql.becomes("SELECT count() AS n FROM otel_logs", &[], &[json!({"n": 10})]);
 }

@@ -1,8 +1,11 @@
 //! Queries over the ClickHouse HTTP interface, as any client sends them.
 
+use std::thread::sleep;
+use std::time::Instant;
+
 use serde_json::Value;
 
-use super::http;
+use super::{DEADLINE, POLL_EVERY, http};
 
 /// A ClickHouse to ask.
 #[derive(Debug, Clone)]
@@ -37,6 +40,22 @@ impl Sql {
         }
         let lines = answer.text();
         lines.lines().map(|line| serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))).collect()
+    }
+
+    /// Waits until a query yields these rows: one table may have its rows before another has those that follow from them.
+    ///
+    /// # Panics
+    /// When they are not there within [`DEADLINE`], with those that are.
+    pub fn becomes(&self, query: &str, parameters: &[(&str, &str)], want: &[Value]) {
+        let started = Instant::now();
+        loop {
+            let rows = self.try_rows(query, parameters);
+            if rows.as_deref() == Ok(want) {
+                return;
+            }
+            assert!(started.elapsed() < DEADLINE, "waited {DEADLINE:?} for {want:#?}\nthere is {rows:#?}\nin: {query}");
+            sleep(POLL_EVERY);
+        }
     }
 
     /// The one number that a query yields.
