@@ -9,6 +9,7 @@ use crate::dead_letter;
 use crate::deletion;
 use crate::embedded::{EXIT_PERMANENT, NeverStarted, ServeError};
 use crate::ids::TraceId;
+use crate::import;
 use crate::log;
 use crate::numbers::to_u64;
 use crate::prices;
@@ -32,6 +33,9 @@ use std::time::Duration;
 
 /// How long blocking threads may take to end after everything else has ended.
 const THREADS_END_WITHIN: Duration = Duration::from_secs(1);
+
+/// The exit code of an import of which some was rejected.
+const EXIT_REJECTS: u8 = 3;
 
 /// Where `millrace status` finds a token with the scope `read` of all workspaces, if that Millrace wants one.
 const TOKEN_VARIABLE: &str = "MILLRACE_TOKEN";
@@ -115,6 +119,8 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Send what is in files to a running Millrace: OTLP, sessions of coding agents, logs of gateways, exports of other systems
+    Import(import::Options),
     /// Count calls and traces anew
     Rollup {
         /// YAML file
@@ -228,8 +234,12 @@ enum SchemaAction {
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = match Cli::parse().command {
+        Command::Import(options) => import(options),
+        command => run(command).map(|()| ExitCode::SUCCESS),
+    };
+    match done {
+        Ok(code) => code,
         Err(error) => {
             let _reader_gone = writeln!(std::io::stderr(), "millrace: {error:#}");
             // a supervisor, ours or systemd's, need not try again
@@ -249,6 +259,17 @@ fn redact(config: Option<PathBuf>, workspace: &str) -> anyhow::Result<()> {
     let mut request = Vec::new();
     std::io::stdin().take(to_u64(REQUEST_BYTES_MAX)).read_to_end(&mut request).context("standard input")?;
     redact::run(&config, &workspace, &request, &mut std::io::stdout(), &mut std::io::stderr())
+}
+
+fn import(options: import::Options) -> anyhow::Result<ExitCode> {
+    let config = load(options.config.clone())?;
+    log::start(&config.log);
+    let token = environment().remove(TOKEN_VARIABLE).map(Secret::from);
+    let ended = runtime()?.block_on(async { import::run(&config, options, token).await })?;
+    Ok(match ended {
+        import::Ended::Whole => ExitCode::SUCCESS,
+        import::Ended::WithRejects => ExitCode::from(EXIT_REJECTS),
+    })
 }
 
 fn run(command: Command) -> anyhow::Result<()> {
@@ -301,6 +322,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             let (token, out) = (token.as_ref(), &mut std::io::stdout());
             runtime()?.block_on(async { deletion::run(&config, &deletion, !dry_run, token, out).await })
         }
+        Command::Import(_) => anyhow::bail!("an import ends with a code of its own"),
         Command::Rollup { config, action } => {
             let config = load(config)?;
             log::start(&config.log);

@@ -205,6 +205,21 @@ fn note(deletion: &Deletion, is_real: bool) {
     tracing::info!(target: audit::TARGET, workspace, kind, sha256, before, is_real, "delete");
 }
 
+/// How many rows wait in the Millrace that serves its metrics there; `None` if nobody answers.
+///
+/// # Errors
+/// If somebody answers something else.
+pub(crate) fn waiting_rows(metrics: SocketAddr, token: Option<&Secret>) -> anyhow::Result<Option<u64>> {
+    match waiting(metrics, token) {
+        Ok(rows) => Ok(Some(rows)),
+        Err(Unknown::Away(_)) => Ok(None),
+        Err(Unknown::Unsaid(why)) => anyhow::bail!(
+            "the Millrace on {metrics} does not say what waits in it ({why}); if it wants a token, set MILLRACE_TOKEN to one that may \
+             read all workspaces"
+        ),
+    }
+}
+
 /// How many rows wait in the Millrace that serves its metrics there.
 fn waiting(metrics: SocketAddr, token: Option<&Secret>) -> Result<u64, Unknown> {
     let connection = TcpStream::connect_timeout(&metrics, ASKED_FOR).map_err(Unknown::Away)?;

@@ -4,10 +4,10 @@
 //! lines below (`tests/tidy/layers.rs` reads this map and checks it; ARCHITECTURE.md says what each module is for):
 //!
 //! ```text
-//! wiring      main  cli  log  status  dead_letter  deletion  redact  prices  rollup  token  app  config
+//! wiring      main  cli  log  import  status  dead_letter  deletion  redact  prices  rollup  token  app  config
 //! edges       receivers  query  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections  access
-//! codecs      otlp  conventions  chat  scores  redaction  columns  genai  json
+//! codecs      formats  otlp  conventions  chat  scores  redaction  columns  genai  json
 //! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  audit  numbers  steps
 //! ```
 
@@ -19,6 +19,7 @@
 pub mod chat;
 pub mod columns;
 pub mod conventions;
+pub mod formats;
 pub mod genai;
 pub(crate) mod json;
 pub mod otlp;
@@ -64,6 +65,7 @@ pub mod cli;
 pub mod config;
 pub mod dead_letter;
 pub mod deletion;
+pub mod import;
 pub mod log;
 pub mod prices;
 pub mod redact;

@@ -40,6 +40,10 @@ const FREE_SHARE: usize = 16;
 /// they are refused.
 const AT_ONCE_SHARE: usize = 16;
 
+/// While more than this part of the bytes is in use, or so many bytes wait for ClickHouse, requests that can wait are put off.
+const BACKGROUND_SHARE: usize = 4;
+const BACKGROUND_BACKLOG_BYTES: usize = 64 << 20;
+
 /// Longest wait for an acknowledgement: senders give up soon after.
 const ACKED_WITHIN: Duration = Duration::from_secs(8);
 
@@ -161,6 +165,17 @@ impl Pipeline {
         let mut reservation = Reservation { budget: Arc::clone(&self.budget), bytes: 0 };
         reservation.resize(bytes.saturating_add(ENTRY_OVERHEAD_BYTES))?;
         Ok(reservation)
+    }
+
+    /// Checks whether a request that can wait is taken now: not while others need the memory, or before what was accepted is stored.
+    ///
+    /// # Errors
+    /// If it should be sent again later.
+    pub fn admit_background(&self) -> Result<(), IngestError> {
+        let waiting = self.budget.metrics.journal.bytes.get();
+        let is_busy =
+            self.budget.used() > self.budget.max / BACKGROUND_SHARE || waiting > to_i64(BACKGROUND_BACKLOG_BYTES);
+        if is_busy { Err(IngestError::Yields) } else { Ok(()) }
     }
 
     /// An empty group for a request of so many bytes: one that was committed, if there is one.
@@ -461,6 +476,22 @@ mod tests {
     fn origin(ack: Ack) -> Origin {
         let receiver = Receiver::OtlpGrpc;
         Origin { workspace: Workspace::default(), receiver, ack, dedup_window: Duration::ZERO, is_keyed: false }
+    }
+
+    #[test]
+    fn what_can_wait_is_put_off_while_memory_is_short_or_much_waits_for_clickhouse() {
+        let metrics = Metrics::new().unwrap();
+        let (pipeline, _queue) = channel(10_000, &metrics);
+        assert_eq!(pipeline.admit_background(), Ok(()));
+        let reservation = pipeline.reserve(3_000).unwrap();
+        assert_eq!(pipeline.admit_background(), Err(IngestError::Yields));
+        assert!(pipeline.reserve(100).is_ok(), "others are taken meanwhile");
+        drop(reservation);
+        metrics.journal.bytes.set(to_i64(BACKGROUND_BACKLOG_BYTES) + 1);
+        assert_eq!(pipeline.admit_background(), Err(IngestError::Yields));
+        metrics.journal.bytes.set(0);
+        assert_eq!(pipeline.admit_background(), Ok(()));
+        assert!(IngestError::Yields.is_retryable());
     }
 
     #[test]

@@ -109,7 +109,7 @@ fn of_call(
     if let Some(rules) = rules {
         found = row::redact(&mut span, rules, found);
     }
-    let rows = row::row(&span, Box::default(), JoinState::Own)?;
+    let rows = row::row(&span, Box::default(), JoinState::Own, None)?;
     Ok((vec![rows.into()], found))
 }
 

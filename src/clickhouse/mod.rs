@@ -10,6 +10,7 @@ pub mod deletion;
 mod endpoints;
 mod errors;
 pub mod experiments;
+pub mod imports;
 mod inserts;
 pub mod joins;
 pub mod nodes;

@@ -204,10 +204,7 @@ impl<'a> EventView<'a> {
         let digest = self.digest(self.name);
         let derived = || match (session, prompt) {
             ("", "") => first_bytes(digest),
-            _ => {
-                let workspace = self.workspace.as_str().as_bytes();
-                first_bytes(hash(&[b"trace", workspace, self.service_name, session.as_bytes(), prompt.as_bytes()]))
-            }
+            _ => trace_of_session(self.workspace, self.service_name, session, prompt),
         };
         let trace_id = self.trace.or_else(|| TraceId::new(derived()).ok())?;
         let completes_another = self.name == DETAILS && self.service_name == GEMINI_CLI;
@@ -294,6 +291,18 @@ impl<'a> EventView<'a> {
         }
         hasher.finalize().into()
     }
+}
+
+/// The trace of a turn, or of a conversation whose prompts have no id, if nothing else says which it is in.
+#[must_use]
+pub fn trace_of_session(workspace: &Workspace, service_name: &[u8], session: &str, prompt: &str) -> [u8; 16] {
+    part_of_hash(&[b"trace", workspace.as_str().as_bytes(), service_name, session.as_bytes(), prompt.as_bytes()])
+}
+
+/// The first bytes of the hash of these parts.
+#[must_use]
+pub fn part_of_hash<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
+    first_bytes(hash(parts))
 }
 
 fn put(hasher: &mut Sha256, part: &[u8]) {

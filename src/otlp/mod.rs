@@ -29,6 +29,7 @@ pub use protobuf::by_attribute::{PartOfRequest, parts_by_attribute};
 pub use protobuf::count::count_items;
 pub use protobuf::decode::{decode_priced, decode_traces};
 pub use protobuf::logs::{decode_logs, decode_logs_priced};
+pub use protobuf::marked::with_resource_attribute;
 pub use protobuf::metrics::decode_metrics;
 pub use redacted::redacted;
 pub use signal::Signal;

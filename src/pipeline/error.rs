@@ -6,6 +6,11 @@ pub enum IngestError {
     /// Other requests hold the memory; it will be free again.
     #[error("ingest buffer is full (waiting for disk or ClickHouse); retry later")]
     Full,
+    /// Others come first.
+    #[error(
+        "what came before waits for ClickHouse, and this request says that it can wait (x-millrace-priority: background); try again"
+    )]
+    Yields,
     /// The file system of the journal is full.
     #[error("the disk of Millrace's journal is full; try again")]
     DiskFull,

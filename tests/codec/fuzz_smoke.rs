@@ -47,12 +47,59 @@ fn metrics() -> Vec<Vec<u8>> {
     vec![text, protobuf]
 }
 
+/// Files of the formats that are imported.
+fn files() -> Vec<Vec<u8>> {
+    let usage = json!({"input_tokens": 1, "output_tokens": 2, "cache_creation": {"ephemeral_1h_input_tokens": 3}});
+    let claude = |kind: &str, content: &Value| {
+        json!({"type": kind, "uuid": "u", "sessionId": "s", "timestamp": "2026-06-01T00:00:00Z", "requestId": "r", "isSidechain": false,
+            "message": {"id": "m", "model": "c", "content": content, "usage": usage, "stop_reason": "end_turn"}})
+    };
+    let codex =
+        |kind: &str, payload: Value| json!({"timestamp": "2026-06-01T00:00:00Z", "type": kind, "payload": payload});
+    let files = [
+        vec![
+            claude("user", &json!("Go")),
+            claude("assistant", &json!([{"type": "tool_use", "id": "t", "name": "Bash", "input": {}}])),
+            claude("user", &json!([{"type": "tool_result", "tool_use_id": "t", "content": "x", "is_error": true}])),
+        ],
+        vec![
+            codex("session_meta", json!({"id": "c", "originator": "codex_exec", "git": {"branch": "b"}})),
+            codex("response_item", json!({"type": "function_call", "name": "f", "arguments": "{}", "call_id": "1"})),
+            codex("event_msg", json!({"type": "token_count", "info": {"last_token_usage": usage}})),
+            codex(
+                "response_item",
+                json!({"type": "function_call_output", "call_id": "1", "output": "{\"metadata\":{\"exit_code\":1}}"}),
+            ),
+        ],
+        vec![
+            json!({"request_id": "r", "call_type": "c", "spend": "1", "startTime": "2026-06-01 00:00:00", "metadata": "{\"a\":1}"}),
+        ],
+        vec![
+            json!({"custom_id": "c", "url": "/v1/embeddings", "body": {"model": "m"}}),
+            json!({"custom_id": "c", "response": {"body": {"usage": {}}}, "error": null}),
+        ],
+        vec![
+            json!({"id": "o", "trace_id": "t", "type": "GENERATION", "start_time": 1_780_272_000, "total_cost": 1, "tags": ["a"]}),
+        ],
+        vec![
+            json!({"id": "o", "run_type": "llm", "start_time": "2026-06-01", "outputs": {"usage_metadata": usage}, "error": "e"}),
+        ],
+        vec![
+            json!({"data": [{"traceId": "1", "spanId": "2"}]}),
+            json!({"resourceSpans": [{"scopeSpans": [{"spans": [{}]}]}]}),
+        ],
+    ];
+    let text = |lines: Vec<Value>| lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes();
+    files.into_iter().map(text).chain([b"a,\"b\n\",c\r\n".to_vec()]).collect()
+}
+
 /// What a target starts from.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let bodies = || samples("chat").into_iter().map(|sample| sample["ingest"].clone());
     let requests =
         || samples("otlp").into_iter().filter_map(|sample| request(&sample)).map(|json| json.to_string().into_bytes());
     match target {
+        "import_file" => files(),
         "chat_body" => bodies().map(|body| body.to_string().into_bytes()).collect(),
         "chunk_merge" => bodies().map(|body| lines(&body["response"]).into_bytes()).collect(),
         "foreign_record" => bodies().flat_map(|body| foreign(&body)).collect(),
@@ -254,6 +301,11 @@ fn convention_holds() {
 #[test]
 fn native_block_holds() {
     smoke("native_block");
+}
+
+#[test]
+fn import_file_holds() {
+    smoke("import_file");
 }
 
 #[test]

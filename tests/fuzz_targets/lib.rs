@@ -9,6 +9,7 @@
 //! otlp_json      what is transcoded is protobuf that decodes
 //! otlp_metrics   the same of metrics; each data point is a row or rejected
 //! convention     whatever attributes a span has, its messages are JSON that is kept as it is when it is sent again
+//! import_file    whatever lines a file has, each reader makes the same requests of them twice, and they are OTLP
 //! native_block   what is read as a block has its rows in every column, and cut in two it has the same rows
 //! ```
 //!
@@ -27,6 +28,7 @@ use millrace::columns::native::encode::encode_block;
 use millrace::columns::native::parse::Block;
 use millrace::columns::{Group as _, MapRow, RowGroup, SpanScalars};
 use millrace::conventions;
+use millrace::formats;
 use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::otlp::proto::collector::metrics::v1::ExportMetricsServiceRequest;
 use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
@@ -42,7 +44,7 @@ use serde_json::{Value, json};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("chat_body", chat_body),
     ("chunk_merge", chunk_merge),
     ("foreign_record", foreign_record),
@@ -52,6 +54,7 @@ pub const TARGETS: [Target; 9] = [
     ("otlp_metrics", otlp_metrics),
     ("convention", convention),
     ("native_block", native_block),
+    ("import_file", import_file),
 ];
 
 /// Most steps for a byte of input: a target reads it several times, some of them as many records.
@@ -107,6 +110,48 @@ fn columns(span: &ChatSpan<'_>) -> Vec<(String, String)> {
         assert!(raw.is_empty() || read.is_ok(), "not JSON: {raw}");
     }
     columns
+}
+
+/// Each reader of files makes the same records twice, and requests of them that are OTLP.
+pub fn import_file(data: &[u8]) {
+    let source = formats::Source {
+        workspace: Workspace::default(),
+        import_id: "i".to_owned(),
+        file_name: "f".to_owned(),
+        drops_content: data.len().is_multiple_of(2),
+    };
+    let text = String::from_utf8_lossy(data);
+    if let Some(end) = formats::csv::row_end(data) {
+        assert!((1..=data.len()).contains(&end), "a row ends in the text");
+        let _members = formats::csv::object(&formats::csv::values(&text), &text);
+    }
+    let first = data.split(|byte| *byte == b'\n').find_map(|line| serde_json::from_slice(line).ok());
+    let _format = formats::detect(data, first.as_ref());
+    for format in formats::Format::ALL {
+        let read = || {
+            let (mut reader, mut sink) = (format.reader(&source), formats::Sink::default());
+            data.split(|byte| *byte == b'\n').for_each(|line| reader.piece(line, &mut sink));
+            reader.end(&mut sink);
+            sink
+        };
+        let sink = read();
+        assert_eq!(sink.records, read().records, "{format}");
+        for record in sink.records {
+            match record {
+                formats::Record::Otlp { signal: otlp::Signal::Traces, request, items, .. } => {
+                    assert!(items > 0, "a request without spans is not sent");
+                    if format != formats::Format::OtlpProtobuf {
+                        ExportTraceServiceRequest::decode(&request[..]).expect("it is OTLP");
+                    }
+                }
+                formats::Record::Otlp { .. } => {}
+                formats::Record::Body { json, .. } => {
+                    assert!(!json.contains(&b'\n'), "a record is one line");
+                    serde_json::from_slice::<&RawValue>(&json).expect("a record is JSON");
+                }
+            }
+        }
+    }
 }
 
 /// The body of a captured call is converted or refused, twice alike, whatever the limits are.

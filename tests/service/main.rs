@@ -26,6 +26,8 @@ mod frameworks;
 mod full_channel;
 mod grafana;
 mod http_interface;
+mod import;
+mod import_formats;
 mod joining;
 mod joining_orders;
 mod journal;

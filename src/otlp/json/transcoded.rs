@@ -23,6 +23,12 @@ impl Transcoded {
         &self.protobuf
     }
 
+    /// What is wrong with the first item that has a value of the wrong type, if one has.
+    #[must_use]
+    pub fn first_wrong(&self) -> Option<String> {
+        self.wrong.values().next().map(ToString::to_string)
+    }
+
     /// Decodes the log records that were JSON.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! logs.rs       log records -> rows          event_span.rs  one that reports a call -> a row of spans beside
 //! evaluations.rs  one that reports an evaluation -> an evaluator result beside
 //! count.rs      how many items a request has
+//! marked.rs     a request with one more attribute of its resources
 //! by_attribute.rs  a request -> requests, by an attribute of its resources
 //! metrics.rs    data points                  metrics/      one data point -> a row
 //! value.rs      AnyValue -> the text that a ClickHouse map holds
@@ -21,6 +22,7 @@ mod evaluations;
 mod event_span;
 mod fields;
 pub(crate) mod logs;
+pub(crate) mod marked;
 pub(crate) mod metrics;
 mod rejection;
 mod request;

@@ -107,6 +107,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) idempotency_key: Option<&'a str>,
     /// What is taken out of its calls, and what was taken out of this one.
     pub(crate) redaction: Option<(&'a Rules, Tally)>,
+    /// The import that it is of.
+    pub(crate) import_id: Option<&'a str>,
 }
 
 impl ChatReceiver {
@@ -142,7 +144,7 @@ impl ChatReceiver {
         capture: &Capture<'_>,
         reservation: Reservation,
     ) -> Result<QueuedCall, CallError> {
-        let Envelope { workspace, ack, traceparent, idempotency_key, redaction } = envelope;
+        let Envelope { workspace, ack, traceparent, idempotency_key, redaction, import_id } = envelope;
         let Ingest { metrics, traces, .. } = &*self.ingest;
         let Times { now, cutoff, window } = self.ingest.times(Signal::Traces, workspace);
         let context = Context { workspace, received_at: now, traceparent, idempotency_key };
@@ -166,7 +168,7 @@ impl ChatReceiver {
         if let Some(prices) = self.ingest.prices.as_deref() {
             prices.complete(&mut span.call, span.start);
         }
-        let rows = row(&span, self.ingest.pipeline.rows_for(0, workspace), join_state)?;
+        let rows = row(&span, self.ingest.pipeline.rows_for(0, workspace), join_state, import_id)?;
         let trace_id = span.trace.id();
         let origin = Origin {
             workspace: workspace.clone(),

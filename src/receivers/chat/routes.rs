@@ -20,6 +20,7 @@ use crate::receivers::chat::receiver::ChatReceiver;
 use crate::receivers::chat::vendor::{Record, Shape, Source};
 use crate::receivers::chat::{batch, ndjson};
 use crate::receivers::http::body::pass_over;
+use crate::receivers::http::headers::can_wait;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -91,6 +92,12 @@ async fn ingest(
     if let Err(over) = receiver.ingest.quotas.admit(&workspace) {
         pass_over(body, &head.headers).await;
         return receiver.answer(Err(over.into())).await;
+    }
+    if can_wait(&head.headers)
+        && let Err(why) = receiver.ingest.pipeline.admit_background()
+    {
+        pass_over(body, &head.headers).await;
+        return receiver.answer(Err(why.into())).await;
     }
     let source = Arc::new(Source { shape, workspace, ack, headers: head.headers });
     let takes_lines = shape != Shape::CapturedCall || !receiver.options.strict_reference;

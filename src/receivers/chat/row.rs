@@ -4,6 +4,7 @@ use crate::chat::{self, AttrValue, ChatSpan};
 use crate::columns::typed::JoinState;
 use crate::columns::{MapRow, RowGroup, RowTooLarge, SpanKind, SpanScalars, StatusCode as SpanStatus};
 use crate::conventions;
+use crate::formats;
 use crate::genai::semconv;
 use crate::redaction::{ATTRIBUTE_PREFIX, Rules, Tally};
 use crate::workspace;
@@ -33,10 +34,14 @@ pub(crate) fn row(
     span: &ChatSpan<'_>,
     mut rows: Box<RowGroup>,
     join_state: JoinState,
+    import_id: Option<&str>,
 ) -> Result<Box<RowGroup>, RowTooLarge> {
     let service_name = span.service_name.as_deref().unwrap_or(SERVICE_UNKNOWN);
     let mut resource = MapRow::default();
     resource.push(b"service.name", service_name.as_bytes());
+    if let Some(import_id) = import_id {
+        resource.push(formats::ATTRIBUTE.as_bytes(), import_id.as_bytes());
+    }
     resource.push(workspace::ATTRIBUTE.as_bytes(), rows.workspace().as_str().as_bytes());
     let mark = rows.begin();
     let mut text = String::new();

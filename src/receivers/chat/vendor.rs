@@ -7,6 +7,7 @@ use crate::receivers::capacity_wait::WaitBudget;
 use crate::receivers::chat::receiver::{ChatReceiver, Envelope, QueuedCall};
 use crate::receivers::chat::response::CallError;
 use crate::receivers::decoding::SMALL_BYTES_MAX;
+use crate::receivers::http::headers::import_id;
 use crate::redaction::{Rules, Tally};
 use crate::workspace::Workspace;
 use axum::http::HeaderMap;
@@ -158,6 +159,7 @@ impl Source {
             traceparent: text("traceparent").and_then(Traceparent::parse),
             idempotency_key: given.as_deref(),
             redaction: rules.map(|rules| (rules, found)),
+            import_id: import_id(&self.headers),
         };
         receiver.ingest_call(envelope, &capture, reservation)
     }

@@ -12,6 +12,15 @@ pub(crate) const WORKSPACE_HEADER: &str = "x-millrace-workspace";
 /// Names what the answer to a request waits for, if that is more than the receiver's own: `memory`, `durable`, `stored`.
 pub(crate) const ACK_HEADER: &str = "x-millrace-ack";
 
+/// Says that a request can wait: `background` is put off while others need the room. Imports send it.
+pub(crate) const PRIORITY_HEADER: &str = "x-millrace-priority";
+
+/// Names the import that captured calls are of.
+pub(crate) const IMPORT_HEADER: &str = "x-millrace-import";
+
+/// Longest name of an import.
+const IMPORT_BYTES_MAX: usize = 64;
+
 /// How long a sender should wait before it tries again. Senders give up after 6 to 10 s, so it is short.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -20,6 +29,18 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let essence = value.split_once(';').map_or(value, |(essence, _parameters)| essence);
     Some(essence.trim().to_ascii_lowercase())
+}
+
+/// Whether a request says that it can wait.
+pub(crate) fn can_wait(headers: &HeaderMap) -> bool {
+    headers.get(PRIORITY_HEADER).is_some_and(|priority| priority.as_bytes().eq_ignore_ascii_case(b"background"))
+}
+
+/// The import that a request is of, if it names one as Millrace names them.
+pub(crate) fn import_id(headers: &HeaderMap) -> Option<&str> {
+    let id = headers.get(IMPORT_HEADER)?.to_str().ok()?;
+    let fits = (1..=IMPORT_BYTES_MAX).contains(&id.len());
+    (fits && id.bytes().all(|letter| letter.is_ascii_alphanumeric() || letter == b'-')).then_some(id)
 }
 
 /// Why the headers of a request cannot be honoured.

@@ -10,7 +10,7 @@ use crate::access::{Needs, Scope};
 use crate::otlp::{Encoding, Signal};
 use crate::pipeline::Ack;
 use crate::receivers::http::body::{BodyError, pass_over};
-use crate::receivers::http::headers::{Unfit, ack_wanted, media_type};
+use crate::receivers::http::headers::{Unfit, ack_wanted, can_wait, media_type};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts;
@@ -56,6 +56,13 @@ async fn export(signal: Signal, State(receiver): State<Arc<OtlpReceiver>>, reque
         receiver.count_failed(signal, 1, true);
         pass_over(body, &head.headers).await;
         return over_quota_response(over, encoding);
+    }
+    if can_wait(&head.headers)
+        && let Err(why) = receiver.ingest.pipeline.admit_background()
+    {
+        receiver.count_failed(signal, 1, true);
+        pass_over(body, &head.headers).await;
+        return error_response(&why.into(), encoding);
     }
     let (bytes, reservation) = match receiver.bodies.read(body, &head.headers).await {
         Ok(read) => read,

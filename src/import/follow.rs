@@ -1,0 +1,84 @@
+//! `millrace import --follow`: files that grow, and files that come.
+//!
+//! Every two seconds the paths are walked again. A file that changed is read on from where it was; a line that has no end yet
+//! waits. One that became shorter or is another file now is read from its beginning, and its rows are known by their ids.
+
+use super::file::{self, FileImport, Run};
+use super::walk;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How often files are looked at.
+const EVERY: Duration = Duration::from_secs(2);
+/// A file that does not change for so long is closed.
+const CLOSED_AFTER: Duration = Duration::from_secs(600);
+
+/// A file that is followed.
+struct Followed {
+    size: u64,
+    inode: u64,
+    import: Option<FileImport>,
+    changed: Instant,
+}
+
+/// Follows until interrupted.
+pub(super) async fn follow(run: &mut Run, paths: &[PathBuf]) -> anyhow::Result<()> {
+    let mut followed: HashMap<PathBuf, Followed> = HashMap::new();
+    run.progress.say("Following; interrupt it to end.");
+    while !run.stop.is_cancelled() {
+        let files = walk::files(paths)?;
+        run.progress.counts.files_all = crate::numbers::to_u64(files.len());
+        for file in files {
+            if run.stop.is_cancelled() {
+                break;
+            }
+            let known = followed.entry(file.path.clone()).or_insert_with(|| Followed {
+                size: 0,
+                inode: file.inode,
+                import: None,
+                changed: Instant::now(),
+            });
+            if known.size != file.size || known.inode != file.inode {
+                read_on(run, known, &file).await?;
+            }
+        }
+        for known in followed.values_mut().filter(|known| known.changed.elapsed() > CLOSED_AFTER) {
+            known.import = None;
+        }
+        run.progress.show();
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = run.stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+/// Reads what is new of a file.
+async fn read_on(run: &mut Run, known: &mut Followed, file: &walk::File) -> anyhow::Result<()> {
+    if file.size < known.size || file.inode != known.inode {
+        known.import = None;
+    }
+    let is_first = known.size == 0;
+    (known.size, known.inode, known.changed) = (file.size, file.inode, Instant::now());
+    if known.import.is_none() {
+        let opened = match file::open(&file.path, run.format, &run.workspace, false).await {
+            Ok(Some(opened)) => opened,
+            // its first line has no end yet
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                if is_first {
+                    run.progress.say(&format!("{error:#}"));
+                }
+                return Ok(());
+            }
+        };
+        known.import = FileImport::begin(run, opened, file.size)?;
+    }
+    let Some(import) = &mut known.import else { return Ok(()) };
+    import.checkpoint.size = file.size;
+    import.pump(run, false, true).await?;
+    run.progress.counts.files += u64::from(is_first);
+    Ok(())
+}

@@ -1,0 +1,284 @@
+//! `millrace import`: what people have in files goes to a running Millrace, through its ingest like anything else.
+//!
+//! ```text
+//! walk.rs      paths -> files                    pieces.rs    a file -> lines, elements, rows, messages
+//! file.rs      one file: pieces -> records -> requests, and its checkpoint
+//! sender.rs    requests, answers, patience       state.rs     checkpoints, rejects, what other files told first
+//! progress.rs  bar, JSON, summary                follow.rs    files that grow
+//! undo.rs      `import undo`, `import list`
+//! ```
+
+mod file;
+mod follow;
+mod pieces;
+mod progress;
+mod sender;
+mod state;
+mod undo;
+mod walk;
+
+use crate::app;
+use crate::clickhouse::imports;
+use crate::config::Config;
+use crate::formats::{Format, named};
+use crate::numbers::to_u64;
+use crate::secret::Secret;
+use crate::workspace::Workspace;
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use file::{FileImport, Opened, RejectsMax, Run};
+use progress::{Form, Progress};
+use sender::Sender;
+use state::State;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
+
+/// What to import, and how.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Options {
+    /// YAML file of the Millrace that runs: it says where it listens, where its ClickHouse is, and where checkpoints are
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Folder of checkpoints and rejects, instead of `data_dir`/imports
+    #[arg(long, value_name = "DIR", global = true)]
+    state: Option<PathBuf>,
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// Files and folders; `-` is standard input
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// What the files hold, if their first line does not tell
+    #[arg(long, value_name = "FORMAT", value_parser = format_named)]
+    format: Option<Format>,
+    /// Where the rows go
+    #[arg(long, value_name = "NAME", default_value = Workspace::DEFAULT)]
+    workspace: String,
+    /// Address of the ingest over HTTP, instead of that of the configuration
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Read and count everything, and send nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Go on until interrupted: new lines and new files are sent as they come
+    #[arg(long)]
+    follow: bool,
+    /// Leave out prompts, answers, and what tools got and gave (session files, Langfuse, LangSmith)
+    #[arg(long)]
+    drop_content: bool,
+    /// Keep the rejected lines themselves beside the reasons
+    #[arg(long)]
+    keep: bool,
+    /// Stop when more lines are rejected: a number, or a part such as 1%
+    #[arg(long, value_name = "MAX", value_parser = file::rejects_max)]
+    max_rejects: Option<RejectsMax>,
+    /// Send files of which ClickHouse has rows although no checkpoint knows them
+    #[arg(long)]
+    again: bool,
+    /// How progress is shown
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Bar)]
+    progress: Form,
+}
+
+/// What to do with imports that are done.
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List what was imported
+    List,
+    /// Remove the rows of imports: by id, by file, or of all files in a folder
+    Undo {
+        /// Ids, files or folders
+        #[arg(value_name = "ID|PATH", required = true)]
+        which: Vec<String>,
+        /// Say what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// How an import ended that was not broken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything was accepted.
+    Whole,
+    /// Some of it was rejected.
+    WithRejects,
+}
+
+fn format_named(name: &str) -> Result<Format, String> {
+    named(name).ok_or_else(|| format!("must be one of {}", file::names()))
+}
+
+/// Imports, lists or undoes.
+///
+/// # Errors
+/// When a file cannot be read, nobody takes what is sent, or ClickHouse refuses.
+pub async fn run(config: &Config, options: Options, token: Option<Secret>) -> anyhow::Result<Ended> {
+    let folder = options.state.clone().unwrap_or_else(|| config.data_dir.join("imports"));
+    match &options.action {
+        Some(Action::List) => return undo::list(&folder).map(|()| Ended::Whole),
+        Some(Action::Undo { which, dry_run }) => {
+            return undo::undo(config, &folder, which, !dry_run, token.as_ref()).await.map(|()| Ended::Whole);
+        }
+        None => {}
+    }
+    anyhow::ensure!(
+        !options.paths.is_empty(),
+        "name a file or a folder, such as ~/.claude/projects (docs/import.md lists what is read)"
+    );
+    anyhow::ensure!(!(options.follow && options.dry_run), "--follow and --dry-run contradict each other");
+    let workspace = Workspace::new(&options.workspace).map_err(|error| anyhow::anyhow!("--workspace: {error}"))?;
+    let url = options.url.clone().map_or_else(|| address(config), Ok)?;
+    let sender = (!options.dry_run).then(|| Sender::new(&url, workspace.as_str(), token)).transpose()?;
+    let stop = CancellationToken::new();
+    let interrupted = stop.clone();
+    let watch = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupted.cancel();
+        }
+    });
+    let mut run = Run {
+        sender,
+        state: State::open(&folder, !options.dry_run)?,
+        progress: Progress::new(options.progress),
+        workspace,
+        format: options.format,
+        drops_content: options.drop_content,
+        keeps_rejects: options.keep,
+        rejects: options.max_rejects.map_or(RejectsMax::Any, |max| max),
+        stop,
+    };
+    let done = if options.follow {
+        follow::follow(&mut run, &options.paths).await
+    } else {
+        import_all(&mut run, config, &options).await
+    };
+    watch.abort();
+    run.progress.finish(options.dry_run);
+    done?;
+    let rejected = run.progress.counts.rejected;
+    if rejected > 0 && !options.dry_run {
+        run.progress.say(&format!("What was rejected, and why, is in {}/*.rejects.jsonl.", folder.display()));
+    }
+    if run.stop.is_cancelled() && !options.follow {
+        anyhow::bail!("interrupted; the same command goes on from there");
+    }
+    Ok(if rejected > 0 { Ended::WithRejects } else { Ended::Whole })
+}
+
+/// Where the ingest of this configuration listens, from this machine.
+fn address(config: &Config) -> anyhow::Result<String> {
+    let http = &config.receivers.http;
+    anyhow::ensure!(
+        http.tls.is_none(),
+        "receivers.http.tls is set, and imports go without TLS; name a listener without it with --url"
+    );
+    let mut at = http.listen;
+    if at.ip().is_unspecified() {
+        at.set_ip(match at.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Ok(format!("http://{at}"))
+}
+
+/// Imports every file, one after the other, the earliest first.
+async fn import_all(run: &mut Run, config: &Config, options: &Options) -> anyhow::Result<()> {
+    let files = walk::files(&options.paths)?;
+    anyhow::ensure!(!files.is_empty(), "there is no file in {}", shown_paths(&options.paths));
+    run.progress.counts.files_all = to_u64(files.len());
+    run.progress.counts.bytes_all = files.iter().map(|file| file.size).sum();
+    let imported_before =
+        if options.again || options.dry_run { BTreeSet::new() } else { imported_before(run, config, &files).await? };
+    let mut batches = None;
+    // the requests of a batch come before what they came to
+    let (inputs, others) = batch_inputs_first(run, files).await?;
+    for file in inputs.into_iter().chain(others) {
+        if run.stop.is_cancelled() {
+            break;
+        }
+        let Some(opened) = open(run, &file).await? else { continue };
+        if imported_before.contains(&opened.id) {
+            run.progress.say(&format!(
+                "{}: line 1: ClickHouse has rows of it that no checkpoint in this folder knows; remove them with \
+                 `millrace import undo {}`, or send it --again",
+                file.path.display(),
+                opened.id
+            ));
+            run.progress.counts.unchanged += 1;
+            continue;
+        }
+        let is_batch = opened.format == Format::OpenAiBatch;
+        let Some(import) = FileImport::begin(run, opened, file.size)? else {
+            run.progress.counts.unchanged += 1;
+            run.progress.counts.bytes += file.size;
+            continue;
+        };
+        let mut import = import.with_reader(batches.take().filter(|_| is_batch));
+        import.pump(run, true, !is_batch).await?;
+        run.progress.counts.files += 1;
+        batches = is_batch.then(|| import.into_reader());
+    }
+    Ok(())
+}
+
+/// Opens a file; one that cannot be read or told is noted, and costs itself alone if there are others.
+async fn open(run: &mut Run, file: &walk::File) -> anyhow::Result<Option<Opened>> {
+    match file::open(&file.path, run.format, &run.workspace, true).await {
+        Ok(opened) => Ok(opened),
+        Err(error) if file.is_named || run.progress.counts.files_all == 1 => Err(error),
+        Err(error) => {
+            run.progress.say(&format!("{error:#}"));
+            let kind = "(files of no known format)".to_owned();
+            *run.progress.counts.others.entry(kind).or_default() += 1;
+            Ok(None)
+        }
+    }
+}
+
+async fn batch_inputs_first(run: &Run, files: Vec<walk::File>) -> anyhow::Result<(Vec<walk::File>, Vec<walk::File>)> {
+    if files.len() < 2 || files.iter().any(|file| file.path == Path::new("-")) {
+        return Ok((files, Vec::new()));
+    }
+    let (mut inputs, mut others) = (Vec::new(), Vec::new());
+    for file in files {
+        let opened = file::open(&file.path, run.format, &run.workspace, true).await;
+        let is_input = opened.is_ok_and(|opened| opened.is_some_and(|opened| opened.is_batch_input));
+        if is_input { inputs.push(file) } else { others.push(file) }
+    }
+    Ok((inputs, others))
+}
+
+/// Those of the files that no checkpoint knows and ClickHouse has rows of.
+async fn imported_before(run: &Run, config: &Config, files: &[walk::File]) -> anyhow::Result<BTreeSet<String>> {
+    let mut unknown = Vec::new();
+    for file in files.iter().filter(|file| file.path != Path::new("-")) {
+        if let Ok(Some(opened)) = file::open(&file.path, run.format, &run.workspace, true).await
+            && run.state.checkpoint(&opened.id)?.is_none()
+        {
+            unknown.push(opened.id);
+        }
+    }
+    let client = app::client(config);
+    match imports::stored(&client, &unknown).await {
+        Ok(stored) => Ok(stored.into_iter().collect()),
+        Err(error) => {
+            run.progress.say(&format!(
+                "ClickHouse does not say whether these files were imported before ({error}); a repeat within dedup.window is recognised"
+            ));
+            Ok(BTreeSet::new())
+        }
+    }
+}
+
+fn shown_paths(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The folder of a configuration's imports must be there for those that ask for one.
+fn read_state(folder: &Path) -> anyhow::Result<State> {
+    State::open(folder, false).with_context(|| folder.display().to_string())
+}

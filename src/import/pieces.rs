@@ -1,0 +1,385 @@
+//! A file as pieces: lines, elements of a list, rows of CSV, messages of protobuf.
+//!
+//! ```text
+//! {"a":1}\n{"a":2}\n         Lines      a broken one costs itself
+//! [{"a":1}, {"a":2}]         Elements
+//! {\n  "a": 1\n}             Values     a document over several lines
+//! a,b\n1,2\n                 Rows       as objects
+//! 0a 05 ..                   Messages
+//! ```
+//!
+//! Compressed files are decompressed, by their first bytes. Offsets are those of what comes out.
+
+use crate::codings::Coding;
+use crate::formats::csv;
+use crate::formats::otlp::{Message, next_message};
+use serde_json::Value;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use tokio::fs::File;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+
+/// Bytes that are read at once.
+const READ_BYTES: usize = 1 << 20;
+/// The longest piece.
+pub(super) const PIECE_BYTES_MAX: usize = 64 << 20;
+/// The largest window of a zstd frame: 2^27 bytes.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// How pieces are told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Lines,
+    Elements,
+    Values,
+    Rows(Vec<String>),
+    Messages { have_lengths: bool },
+}
+
+/// A piece, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) bytes: Vec<u8>,
+    /// The number of its line, element, row or message, from 1.
+    pub(super) number: u64,
+    /// Where it begins.
+    pub(super) begin: u64,
+    /// Where it ends.
+    pub(super) end: u64,
+}
+
+/// What comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Piece(Piece),
+    /// A piece that is too long, or no message; the number, and where it ends.
+    Unreadable(u64, u64, String),
+    /// Nothing more for now.
+    End,
+}
+
+/// Reads the pieces of a file in order.
+pub(super) struct Pieces {
+    from: Pin<Box<dyn AsyncRead + Send>>,
+    kind: Kind,
+    buffer: Vec<u8>,
+    /// Where in the buffer the next piece begins, and up to where it is looked through.
+    begin: usize,
+    seen: usize,
+    /// Of the buffer's first byte.
+    offset: u64,
+    number: u64,
+    scan: Scan,
+    is_over: bool,
+}
+
+/// Where in a JSON value the look has come.
+#[derive(Debug, Default, Clone, Copy)]
+struct Scan {
+    depth: usize,
+    in_string: bool,
+    is_escaped: bool,
+    has_begun: bool,
+}
+
+impl Pieces {
+    /// Opens a file, or standard input for `-`, and reads its first bytes.
+    pub(super) async fn open(path: &Path) -> io::Result<Self> {
+        let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
+        let mut source = Box::pin(BufReader::with_capacity(READ_BYTES, File::open(path).await?));
+        let coding = match source.fill_buf().await? {
+            [0x1f, 0x8b, ..] => Coding::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Coding::Zstd,
+            [b'P', b'K', 3, 4, ..] => {
+                return Err(io::Error::other("it is a zip archive; unpack it and import what is in it"));
+            }
+            [b'P', b'A', b'R', b'1', ..] => {
+                return Err(io::Error::other(
+                    "it is a Parquet file, which is not read; export JSON lines instead (docs/import.md)",
+                ));
+            }
+            _ => Coding::Identity,
+        };
+        let from: Pin<Box<dyn AsyncRead + Send>> = match coding {
+            Coding::Identity => Box::pin(source),
+            coding => Box::pin(coding.decoder(source, ZSTD_WINDOW_LOG_MAX)),
+        };
+        let mut pieces = Self {
+            from,
+            kind: Kind::Lines,
+            buffer: Vec::new(),
+            begin: 0,
+            seen: 0,
+            offset: 0,
+            number: 0,
+            scan: Scan::default(),
+            is_over: false,
+        };
+        pieces.read().await?;
+        pieces.choose().await?;
+        Ok(pieces)
+    }
+
+    /// The first bytes, as far as they are read.
+    pub(super) fn head(&self) -> &[u8] {
+        self.buffer.get(self.begin..).map_or(&[], |head| head)
+    }
+
+    /// Looks at the beginning and decides what pieces are.
+    async fn choose(&mut self) -> io::Result<()> {
+        if self.buffer.starts_with(b"\xef\xbb\xbf") {
+            self.begin = 3;
+        }
+        let head = self.head();
+        let first = head.iter().position(|byte| !byte.is_ascii_whitespace());
+        let letter = first.and_then(|first| head.get(first)).copied();
+        match letter {
+            Some(b'[') => {
+                self.begin += first.map_or(0, |first| first) + 1;
+                self.kind = Kind::Elements;
+            }
+            Some(b'{') => {
+                while memchr::memchr(b'\n', self.head().trim_ascii_start()).is_none()
+                    && self.buffer.len() <= PIECE_BYTES_MAX
+                    && self.read().await?
+                {}
+                self.kind = if begins_document(self.head()) { Kind::Values } else { Kind::Lines };
+            }
+            Some(letter) if letter.is_ascii_graphic() => {
+                if let Some(end) = csv::row_end(self.head()) {
+                    let row = String::from_utf8_lossy(self.head().get(..end).map_or(&[], |row| row)).into_owned();
+                    self.begin += end;
+                    self.kind = Kind::Rows(csv::values(&row));
+                }
+            }
+            _ => {}
+        }
+        let is_binary = self.buffer.first() == Some(&0) || (self.buffer.first() == Some(&0x0a) && letter != Some(b'{'));
+        if is_binary && letter != Some(b'[') {
+            self.begin = 0;
+            self.kind = Kind::Messages { have_lengths: self.buffer.first() == Some(&0) };
+        }
+        self.seen = self.begin;
+        Ok(())
+    }
+
+    /// The names of the columns, where rows have them.
+    pub(super) fn is_of_rows(&self) -> bool {
+        matches!(self.kind, Kind::Rows(_))
+    }
+
+    /// Reads more; `false` at the end.
+    async fn read(&mut self) -> io::Result<bool> {
+        if self.begin > 0 && self.begin >= self.buffer.len() / 2 && self.seen >= self.begin && self.number > 0 {
+            self.buffer.drain(..self.begin);
+            self.offset = self.offset.saturating_add(crate::numbers::to_u64(self.begin));
+            self.seen -= self.begin;
+            self.begin = 0;
+        }
+        self.buffer.reserve(READ_BYTES);
+        let read = self.from.read_buf(&mut self.buffer).await?;
+        self.is_over = read == 0;
+        Ok(read > 0)
+    }
+
+    /// The next piece. What has no end yet is the last piece if `is_whole`, and waits for more if not.
+    pub(super) async fn next(&mut self, is_whole: bool) -> io::Result<Next> {
+        loop {
+            match self.find() {
+                Found::Piece(begin, end) => {
+                    if let Some(next) = self.take(begin, end) {
+                        return Ok(next);
+                    }
+                }
+                Found::Broken => return Ok(self.unreadable("it is no OTLP in protobuf".to_owned())),
+                Found::More if self.buffer.len() - self.begin > PIECE_BYTES_MAX => {
+                    let why = format!("it is longer than {} MiB", PIECE_BYTES_MAX >> 20);
+                    return Ok(self.unreadable(why));
+                }
+                Found::More => {
+                    if self.read().await? {
+                        continue;
+                    }
+                    let rest = self.head().trim_ascii();
+                    if !is_whole || rest.is_empty() || (self.kind == Kind::Elements && rest.starts_with(b"]")) {
+                        return Ok(Next::End);
+                    }
+                    if matches!(self.kind, Kind::Messages { .. }) {
+                        return Ok(self.unreadable("it is cut off".to_owned()));
+                    }
+                    let (begin, end) = (self.begin, self.buffer.len());
+                    return Ok(self.take(begin, end).map_or(Next::End, |next| next));
+                }
+            }
+        }
+    }
+
+    /// Takes a piece out; nothing for one that is empty.
+    fn take(&mut self, begin: usize, end: usize) -> Option<Next> {
+        let bytes = self.buffer.get(begin..end).map_or(&[] as &[u8], |piece| piece);
+        let is_text = !matches!(self.kind, Kind::Messages { .. });
+        let bytes = if is_text { bytes.trim_ascii() } else { bytes };
+        let bytes = match &self.kind {
+            Kind::Rows(names) if !bytes.is_empty() => {
+                csv::object(names, &String::from_utf8_lossy(bytes)).to_string().into_bytes()
+            }
+            _ => bytes.to_vec(),
+        };
+        let place = |at: usize| self.offset.saturating_add(crate::numbers::to_u64(at));
+        let (from, to) = (place(begin), place(end));
+        // a line that is empty counts as one, so that numbers are those of an editor
+        self.number += 1;
+        self.begin = end;
+        self.seen = end;
+        self.scan = Scan::default();
+        let number = self.number;
+        (!bytes.is_empty()).then_some(Next::Piece(Piece { bytes, number, begin: from, end: to }))
+    }
+
+    /// Passes over what cannot be read: up to the end of its line, or of the file.
+    fn unreadable(&mut self, why: String) -> Next {
+        let line = memchr::memchr(b'\n', self.head()).filter(|_| !matches!(self.kind, Kind::Messages { .. }));
+        let end = line.map_or(self.buffer.len(), |at| self.begin + at + 1);
+        self.number += 1;
+        (self.begin, self.seen, self.scan) = (end, end, Scan::default());
+        Next::Unreadable(self.number, self.offset.saturating_add(crate::numbers::to_u64(end)), why)
+    }
+
+    fn find(&mut self) -> Found {
+        let unseen = self.buffer.get(self.seen..).map_or(&[] as &[u8], |unseen| unseen);
+        match &self.kind {
+            Kind::Lines => match memchr::memchr(b'\n', unseen) {
+                Some(at) => Found::Piece(self.begin, self.seen + at + 1),
+                None => {
+                    self.seen = self.buffer.len();
+                    Found::More
+                }
+            },
+            Kind::Rows(_) => match csv::row_end(self.head()) {
+                Some(at) => Found::Piece(self.begin, self.begin + at),
+                None => Found::More,
+            },
+            Kind::Messages { have_lengths } => match next_message(self.head(), *have_lengths) {
+                Message::Whole { begin, end } => Found::Piece(self.begin + begin, self.begin + end),
+                Message::Partial(_) => Found::More,
+                Message::Broken => Found::Broken,
+            },
+            Kind::Elements | Kind::Values => self.find_value(),
+        }
+    }
+
+    fn find_value(&mut self) -> Found {
+        while let Some(byte) = self.buffer.get(self.seen).copied() {
+            if !self.scan.has_begun {
+                match byte {
+                    b',' | b' ' | b'\t' | b'\r' | b'\n' => self.begin = self.seen + 1,
+                    b']' if self.kind == Kind::Elements => {
+                        // whatever stands after the list is none of its elements
+                        self.begin = self.seen;
+                        return Found::More;
+                    }
+                    _ => self.scan.has_begun = true,
+                }
+                if !self.scan.has_begun {
+                    self.seen += 1;
+                    continue;
+                }
+            }
+            self.seen += 1;
+            if self.scan.takes(byte) {
+                return Found::Piece(self.begin, self.seen);
+            }
+        }
+        Found::More
+    }
+}
+
+impl Scan {
+    /// Takes a byte of a value; `true` if it is the last one of an object or a list.
+    fn takes(&mut self, byte: u8) -> bool {
+        if self.in_string {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = true,
+                b'"' => self.in_string = false,
+                _ => {}
+            }
+            return false;
+        }
+        match byte {
+            b'"' => self.in_string = true,
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => {
+                self.depth = self.depth.saturating_sub(1);
+                return self.depth == 0;
+            }
+            // a number or a word among the elements is no object, and ends here
+            b',' if self.depth == 0 => return true,
+            _ => {}
+        }
+        false
+    }
+}
+
+enum Found {
+    Piece(usize, usize),
+    More,
+    Broken,
+}
+
+/// Whether the first line is the beginning of a document that goes on in the next one. A line that is cut off somewhere is none.
+fn begins_document(head: &[u8]) -> bool {
+    let head = head.trim_ascii_start();
+    let line = memchr::memchr(b'\n', head).and_then(|end| head.get(..end)).map_or(head, <[u8]>::trim_ascii_end);
+    matches!(line.last(), Some(b'{' | b'[' | b',' | b':'))
+}
+
+/// A piece as JSON, if it is an object.
+pub(super) fn object(piece: &[u8]) -> Option<Value> {
+    serde_json::from_slice::<Value>(piece).ok().filter(Value::is_object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn all(text: &[u8]) -> Vec<(u64, String)> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, text).unwrap();
+        let mut pieces = Pieces::open(&path).await.unwrap();
+        let mut found = Vec::new();
+        loop {
+            match pieces.next(true).await.unwrap() {
+                Next::Piece(piece) => {
+                    found.push((piece.number, String::from_utf8_lossy(&piece.bytes).into_owned()));
+                }
+                Next::Unreadable(number, _, why) => found.push((number, why)),
+                Next::End => return found,
+            }
+        }
+    }
+
+    fn pieces(text: &[u8]) -> Vec<(u64, String)> {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(all(text))
+    }
+
+    #[test]
+    fn lines_elements_documents_rows_and_messages_are_told_apart() {
+        let of = |numbers: &[(u64, &str)]| -> Vec<(u64, String)> {
+            numbers.iter().map(|(number, text)| (*number, (*text).to_owned())).collect()
+        };
+        assert_eq!(pieces(b"{\"a\":1}\n\n{\"a\":2}"), of(&[(1, "{\"a\":1}"), (3, "{\"a\":2}")]));
+        assert_eq!(pieces(b"{\"a\":1}\n{broken\n{}\n"), of(&[(1, "{\"a\":1}"), (2, "{broken"), (3, "{}")]));
+        assert_eq!(
+            pieces(b" [ {\"a\":\"]}\\\"\"},\n {\"b\":[1]} ] "),
+            of(&[(1, "{\"a\":\"]}\\\"\"}"), (2, "{\"b\":[1]}")])
+        );
+        assert_eq!(pieces(b"{\n \"a\": 1\n}\n"), of(&[(1, "{\n \"a\": 1\n}")]));
+        assert_eq!(pieces(b"x,y\n1,\"a\nb\"\n2,\n"), of(&[(1, "{\"x\":\"1\",\"y\":\"a\\nb\"}"), (2, "{\"x\":\"2\"}")]));
+        assert_eq!(pieces(b"\x0a\x02\x0a\x00\x0a\x00"), of(&[(1, "\n\u{2}\n\0"), (2, "\n\0")]));
+        assert_eq!(pieces(b"\x0a\x02\x0a\x00\x0a\x05"), of(&[(1, "\n\u{2}\n\0"), (2, "it is cut off")]));
+        assert_eq!(pieces(b""), []);
+    }
+}

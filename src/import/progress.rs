@@ -1,0 +1,154 @@
+//! How far an import is: a bar on a terminal, lines of JSON for programs, and a summary at the end.
+
+use crate::rollup::show_progress;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+/// How often it is shown.
+const EVERY: Duration = Duration::from_millis(500);
+const BAR_LETTERS: u64 = 24;
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Form {
+    /// A bar on standard error, if that is a terminal.
+    Bar,
+    /// Lines of JSON on standard output.
+    Json,
+    /// Not at all.
+    None,
+}
+
+/// What was done so far.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Counts {
+    pub(super) files: u64,
+    pub(super) files_all: u64,
+    /// Files that were imported before, as far as they go.
+    pub(super) unchanged: u64,
+    pub(super) bytes: u64,
+    pub(super) bytes_all: u64,
+    pub(super) pieces: u64,
+    pub(super) accepted: u64,
+    pub(super) rejected: u64,
+    pub(super) copied: u64,
+    pub(super) others: BTreeMap<String, u64>,
+}
+
+/// Shows progress.
+#[derive(Debug)]
+pub(super) struct Progress {
+    form: Form,
+    started: Instant,
+    shown: Option<Instant>,
+    pub(super) counts: Counts,
+}
+
+impl Progress {
+    pub(super) fn new(form: Form) -> Self {
+        Self { form, started: Instant::now(), shown: None, counts: Counts::default() }
+    }
+
+    /// Shows how far it is, if it was not shown a moment ago.
+    pub(super) fn show(&mut self) {
+        let is_due = self.shown.is_none_or(|shown| shown.elapsed() >= EVERY);
+        if !is_due {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        match self.form {
+            Form::Bar if io::stderr().is_terminal() => show_progress(&format!("{}\u{1b}[K", self.bar()), true),
+            Form::Json => line(&self.json("progress")),
+            Form::Bar | Form::None => {}
+        }
+    }
+
+    fn bar(&self) -> String {
+        let counts = &self.counts;
+        let part = counts.bytes.min(counts.bytes_all).saturating_mul(BAR_LETTERS) / counts.bytes_all.max(1);
+        let filled = usize::try_from(part).map_or(0, |filled| filled);
+        let bar = format!("{:<24}", "#".repeat(filled));
+        let left = self.left().map_or_else(String::new, |left| format!(", {} s left", left.as_secs()));
+        format!(
+            "[{bar}] {}/{} files, {} MiB, {} rows/s, {} accepted, {} rejected{left}",
+            counts.files,
+            counts.files_all,
+            counts.bytes >> 20,
+            self.per_second(counts.accepted),
+            counts.accepted,
+            counts.rejected,
+        )
+    }
+
+    fn per_second(&self, count: u64) -> u64 {
+        let millis = u64::try_from(self.started.elapsed().as_millis()).map_or(u64::MAX, |millis| millis);
+        count.saturating_mul(1_000) / millis.max(1)
+    }
+
+    fn left(&self) -> Option<Duration> {
+        let millis = u64::try_from(self.started.elapsed().as_millis()).ok()?;
+        let left = self.counts.bytes_all.checked_sub(self.counts.bytes)?;
+        (self.counts.bytes > 0).then(|| Duration::from_millis(left.saturating_mul(millis) / self.counts.bytes))
+    }
+
+    fn json(&self, event: &str) -> serde_json::Value {
+        let counts = &self.counts;
+        json!({
+            "event": event, "files": counts.files, "files_all": counts.files_all, "unchanged": counts.unchanged,
+            "bytes": counts.bytes, "bytes_all": counts.bytes_all, "pieces": counts.pieces, "accepted": counts.accepted,
+            "rejected": counts.rejected, "copied": counts.copied, "others": counts.others,
+            "rows_per_second": self.per_second(counts.accepted),
+            "seconds_left": self.left().map(|left| left.as_secs()),
+        })
+    }
+
+    /// Something that a person should know.
+    pub(super) fn say(&self, text: &str) {
+        match self.form {
+            Form::Json => line(&json!({"event": "note", "text": text})),
+            Form::Bar if io::stderr().is_terminal() => {
+                let _reader_gone = writeln!(io::stderr(), "\r{text}\u{1b}[K");
+            }
+            Form::Bar | Form::None => {
+                let _reader_gone = writeln!(io::stderr(), "{text}");
+            }
+        }
+    }
+
+    /// What was done, at the end.
+    pub(super) fn finish(&self, is_dry: bool) {
+        if self.form == Form::Json {
+            return line(&self.json("summary"));
+        }
+        if self.form == Form::Bar && io::stderr().is_terminal() {
+            show_progress("\u{1b}[K", true);
+        }
+        let counts = &self.counts;
+        let (seconds, what) = (self.started.elapsed().as_secs_f64(), if is_dry { "would be sent" } else { "accepted" });
+        let mut text = format!(
+            "{} files, {} pieces in {seconds:.1} s: {} rows {what} ({} a second), {} rejected.\n",
+            counts.files,
+            counts.pieces,
+            counts.accepted,
+            self.per_second(counts.accepted),
+            counts.rejected
+        );
+        if counts.unchanged > 0 {
+            text.push_str(&format!("{} files were imported before and have nothing new.\n", counts.unchanged));
+        }
+        if counts.copied > 0 {
+            text.push_str(&format!("{} rows are in another file too, and count there.\n", counts.copied));
+        }
+        if !counts.others.is_empty() {
+            let kinds = counts.others.iter().map(|(kind, count)| format!("{kind} {count}"));
+            text.push_str(&format!("Not about calls: {}.\n", kinds.collect::<Vec<_>>().join(", ")));
+        }
+        let _reader_gone = io::stdout().write_all(text.as_bytes());
+    }
+}
+
+fn line(value: &serde_json::Value) {
+    let _reader_gone = writeln!(io::stdout(), "{value}");
+}

@@ -1,0 +1,123 @@
+//! `millrace import list` and `millrace import undo`.
+
+use super::read_state;
+use super::state::{Checkpoint, State};
+use crate::app;
+use crate::audit;
+use crate::clickhouse::imports;
+use crate::config::Config;
+use crate::deletion::waiting_rows;
+use crate::reconciler::counting::rebuild::rebuild;
+use crate::reconciler::sums::sum_all;
+use crate::secret::Secret;
+use crate::time::{Clock, UnixNanos};
+use anyhow::Context as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long rows on their way are waited for.
+const ARRIVE_WITHIN: u32 = 120;
+
+/// Lists what was imported, the latest first.
+pub(super) fn list(folder: &Path) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for import in read_state(folder)?.all()? {
+        let state = if import.is_done { "whole" } else { "so far" };
+        let began =
+            jiff::Timestamp::from_nanosecond(import.started.into()).map_or(String::new(), |at| format!("{at:.0}"));
+        text.push_str(&format!(
+            "{}  {began}  {:<14} {:<10} {:>9} accepted {:>6} rejected  {state}  {}\n",
+            import.id,
+            import.format,
+            import.workspace,
+            import.accepted,
+            import.rejected,
+            import.path.display()
+        ));
+    }
+    if text.is_empty() {
+        text = format!("Nothing was imported from here ({} has no checkpoints).\n", folder.display());
+    }
+    let _reader_gone = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
+}
+
+/// Removes the rows of imports, and forgets them.
+pub(super) async fn undo(
+    config: &Config,
+    folder: &Path,
+    which: &[String],
+    is_real: bool,
+    token: Option<&Secret>,
+) -> anyhow::Result<()> {
+    let mut state = State::open(folder, is_real)?;
+    let known = state.all()?;
+    let mut ids = Vec::new();
+    for name in which {
+        let found = meant(&known, name);
+        anyhow::ensure!(
+            !found.is_empty(),
+            "{name:?} is neither the id of an import nor a file that was imported (`millrace import list`)"
+        );
+        ids.extend(found);
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    if is_real {
+        wait_for_rows(config, token).await?;
+    }
+    let client = app::client(config);
+    let (mut rows, mut between) = (0_u64, None::<(i64, i64)>);
+    for id in &ids {
+        let stored = imports::extent(&client, id).await.context("failed to ask ClickHouse")?;
+        for of in &stored {
+            rows += of.rows;
+            let (first, last) = of.between;
+            between = Some(between.map_or((first, last), |(from, to)| (from.min(first), to.max(last))));
+        }
+        if is_real {
+            tracing::info!(target: audit::TARGET, import = id, "undo of an import");
+            imports::remove(&client, id, &stored)
+                .await
+                .context("the removal was broken off; the command can be repeated")?;
+            state.forget(id)?;
+        }
+    }
+    if let Some((from, to)) = between.filter(|_| is_real) {
+        count_anew(config, &client, from, to).await?;
+    }
+    let done = if is_real { "removed" } else { "to be removed" };
+    let _reader_gone = writeln!(std::io::stdout(), "{} imports, {rows} rows {done}.", ids.len());
+    Ok(())
+}
+
+/// The ids that a person means.
+fn meant(known: &[Checkpoint], name: &str) -> Vec<String> {
+    let is_id = name.len() == 32 && name.bytes().all(|letter| letter.is_ascii_hexdigit());
+    if is_id {
+        return vec![name.to_owned()];
+    }
+    let path = std::path::absolute(name).map_or_else(|_| name.into(), |path| path);
+    let inside = known.iter().filter(|import| import.path.starts_with(&path));
+    inside.map(|import| import.id.clone()).collect()
+}
+
+/// What is accepted may not be stored yet, and would come after the removal.
+async fn wait_for_rows(config: &Config, token: Option<&Secret>) -> anyhow::Result<()> {
+    for _ in 0..ARRIVE_WITHIN {
+        match waiting_rows(config.admin.metrics.listen, token)? {
+            None | Some(0) => return Ok(()),
+            Some(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+        }
+    }
+    anyhow::bail!("rows still wait for ClickHouse, and some may be of these imports; run it again when they are stored")
+}
+
+async fn count_anew(config: &Config, client: &crate::clickhouse::Client, from: i64, to: i64) -> anyhow::Result<()> {
+    const WHY: &str = "the rows are removed, but calls are not counted anew; `millrace rollup rebuild` does it";
+    let now: UnixNanos = Clock::System.now();
+    rebuild(client, &config.retention, now, &(from..=to), |_| {}).await.context(WHY)?;
+    sum_all(client, now).await.context(WHY)?;
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! Each format that `millrace import` reads becomes calls with their tokens, costs, sessions and times.
+
+use crate::import::Import;
+use serde_json::{Value, json};
+use std::fs;
+use support::{Service, project};
+
+const CALLS: &str = "SELECT ServiceName AS service, Model AS model, InputTokens AS input, OutputTokens AS output, \
+     toFloat64(CostTotal) AS usd, SessionId AS session, UserId AS user, toString(toDateTime(Timestamp, 'UTC')) AS at \
+     FROM genai_calls ORDER BY Timestamp, service, model";
+
+fn call(of: [&str; 5], tokens: [u64; 2], usd: f64) -> Value {
+    let [service, model, session, user, at] = of;
+    json!({"service": service, "model": model, "input": tokens[0], "output": tokens[1], "usd": usd, "session": session, "user": user,
+        "at": format!("2026-06-01 {at}")})
+}
+
+#[test]
+fn spans_that_real_senders_sent_are_taken_from_files_in_protobuf() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let recorded = project().join("tests/fixtures/dialects");
+    for name in ["langfuse.binpb", "openinference.binpb", "litellm.binpb"] {
+        import.text(name, &fs::read(recorded.join(name)).unwrap());
+    }
+    // the collector's file exporter writes the length before each message
+    let message = fs::read(recorded.join("openllmetry.binpb")).unwrap();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    import.text("with_lengths.binpb", &[&length[..], &message, &length, &message].concat());
+    let summary = import.summary(&import.files());
+    assert_eq!((&summary["rejected"], &summary["files"]), (&json!(0), &json!(4)), "{summary}");
+    let rows = "SELECT count() = uniqExact(TraceId, SpanId) AS is_once, count() > 10 AS are_many FROM otel_traces";
+    import.becomes(rows, &json!([{"is_once": 1, "are_many": 1}]));
+    let files = "SELECT uniqExact(ResourceAttributes['millrace.import.id']) AS files FROM otel_traces";
+    import.becomes(files, &json!([{"files": 4}]));
+}
+
+#[test]
+fn a_file_that_was_cut_off_or_compressed_is_read_as_far_as_it_goes() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let message = fs::read(project().join("tests/fixtures/dialects/langfuse.binpb")).unwrap();
+    let path = import.text("cut.pb", &message[..message.len() - 5]);
+    let (code, said) = import.of(&path, &["--format", "otlp-protobuf"]);
+    assert!(code == Some(3) && said.contains("cut.pb: line") && said.contains("cut off"), "{said}");
+    let span = json!({"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "00000000000000000000000000000001",
+        "spanId": "0000000000000001", "name": "zipped", "startTimeUnixNano": "1780272000000000000"}]}]}]});
+    let packed = zstd::encode_all(format!("{span}\n").as_bytes(), 1).unwrap();
+    let path = import.text("traces.jsonl.zst", &packed);
+    assert_eq!(import.of(&path, &[]).0, Some(0));
+    import.becomes("SELECT count() AS rows FROM otel_traces WHERE SpanName = 'zipped'", &json!([{"rows": 1}]));
+}
+
+#[test]
+fn spend_logs_of_litellm_are_read_from_json_and_csv() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let row = |id: &str, second: u64| {
+        json!({"request_id": id, "call_type": "acompletion", "spend": 0.25, "total_tokens": 30, "prompt_tokens": 10,
+            "completion_tokens": 20, "startTime": format!("2026-06-01T08:00:{second:02}.000Z"),
+            "endTime": format!("2026-06-01T08:00:{:02}.000Z", second + 2), "completionStartTime": null, "model": "gpt-4o-mini",
+            "custom_llm_provider": "openai", "end_user": "ana", "session_id": "s-1", "api_key": "sk-secret", "messages": {}, "response": {},
+            "metadata": "{\"user_api_key_alias\": \"mill\"}", "status": "success", "request_tags": ["a"]})
+    };
+    import.text("spend.json", json!([row("r-1", 1), row("r-2", 2)]).to_string().as_bytes());
+    let names = "request_id,call_type,spend,total_tokens,prompt_tokens,completion_tokens,startTime,endTime,model,custom_llm_provider,end_user,messages,response";
+    let csv = format!(
+        "{names}\nr-3,acompletion,0.5,7,3,4,2026-06-01 08:00:10.000,2026-06-01 08:00:11.500,gpt-4o-mini,openai,ben,\"[{{\"\"role\"\":\"\"user\"\",\"\"content\"\":\"\"Hi\"\"}}]\",{{}}\n"
+    );
+    import.text("spend.csv", csv.as_bytes());
+    let summary = import.summary(&import.files());
+    assert_eq!(
+        (&summary["rejected"], &summary["accepted"]),
+        (&json!(0), &json!(3)),
+        "{summary} {:?}",
+        import.rejects()
+    );
+    let calls = "SELECT Model AS model, InputTokens AS input, OutputTokens AS output, toFloat64(CostTotal) AS usd, CostSource AS source, \
+                 UserId AS user, toString(toDateTime(Timestamp, 'UTC')) AS at, Duration / 1000000 AS ms FROM genai_calls ORDER BY at";
+    let want = |user: &str, tokens: [u64; 2], usd: f64, at: &str, millis: u64| {
+        json!({"model": "gpt-4o-mini", "input": tokens[0], "output": tokens[1], "usd": usd, "source": "caller", "user": user,
+            "at": format!("2026-06-01 08:00:{at}"), "ms": millis})
+    };
+    import.becomes(
+        calls,
+        &json!([
+            want("ana", [10, 20], 0.25, "01", 2000),
+            want("ana", [10, 20], 0.25, "02", 2000),
+            want("ben", [3, 4], 0.5, "10", 1500),
+        ]),
+    );
+    let secrets = "SELECT count() AS rows FROM otel_traces WHERE toString(SpanAttributes) LIKE '%sk-secret%'";
+    import.becomes(secrets, &json!([{"rows": 0}]));
+}
+
+#[test]
+fn captured_calls_and_both_files_of_a_batch_are_joined_by_custom_id() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let response = |id: &str| {
+        json!({"id": id, "object": "chat.completion", "created": 1_780_272_000, "model": "gpt-4o-mini",
+            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Yes."}}],
+            "usage": {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}})
+    };
+    let request = json!({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Is it so?"}]});
+    let captured = json!({"request": request, "response": response("c-1"), "session_id": "s-1", "started_at": "2026-06-01T00:00:05Z"});
+    let path = import.file("calls.ndjson", &[captured, json!({"request": request, "response": 5})]);
+    let (code, said) = import.of(&path, &[]);
+    assert!(code == Some(3) && said.contains("calls.ndjson: line 2: response"), "{said}");
+    let input = |id: &str| json!({"custom_id": id, "method": "POST", "url": "/v1/chat/completions", "body": request});
+    // what came of it is the earlier file here
+    import.file("batch/a_output.jsonl", &[
+        json!({"id": "b-2", "custom_id": "two", "response": {"status_code": 200, "request_id": "q", "body": response("c-2")}, "error": null}),
+        json!({"id": "b-3", "custom_id": "three", "response": {"status_code": 200, "body": response("c-3")}, "error": null}),
+    ]);
+    import.file("batch/b_input.jsonl", &[input("one"), input("two")]);
+    import.file("batch/c_errors.jsonl", &[
+        json!({"id": "b-1", "custom_id": "one", "response": null, "error": {"code": "batch_expired", "message": "too late"}}),
+    ]);
+    let summary = import.summary(&import.files().join("batch"));
+    assert_eq!(
+        (&summary["accepted"], &summary["rejected"]),
+        (&json!(2), &json!(1)),
+        "{summary} {:?}",
+        import.rejects()
+    );
+    let why = import.rejects();
+    assert!(why.iter().any(|it| it["reason"].as_str().unwrap().contains("\"three\" has no request")), "{why:?}");
+    let calls = "SELECT ResponseId AS id, IsError AS failed, ServiceTier AS tier, OutputTokens AS output FROM otel_traces ORDER BY id";
+    let calls = calls.replace("IsError AS failed", "StatusCode = 'Error' AS failed");
+    import.becomes(
+        &calls,
+        &json!([
+            {"id": "", "failed": 1, "tier": "", "output": null},
+            {"id": "c-1", "failed": 0, "tier": "", "output": 2},
+            {"id": "c-2", "failed": 0, "tier": "batch", "output": 2},
+        ]),
+    );
+    let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
+    assert!(code == Some(0) && said.contains("1 imports, 1 rows removed"), "{said}");
+}
+
+#[test]
+fn exports_of_langfuse_langsmith_helicone_and_phoenix_are_read() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let observation = |id: &str, parent: &str, kind: &str, more: &Value| {
+        let mut row = json!({"id": id, "trace_id": "langfuse-trace", "parent_observation_id": parent, "type": kind, "name": id, "level": "DEFAULT",
+            "start_time": "2026-06-01 01:00:00.500000", "end_time": "2026-06-01 01:00:02.000000", "session_id": "s-lf", "user_id": "ana"});
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row
+    };
+    let generation = json!({"provided_model_name": "gpt-4o-mini", "usage_details": {"input": 10, "output": 5, "total": 15},
+        "cost_details": {"total": 0.125}, "input": "[{\"role\":\"user\",\"content\":\"Hi\"}]", "output": "{\"role\":\"assistant\",\"content\":\"Ho\"}"});
+    import.file(
+        "langfuse.jsonl",
+        &[
+            observation("root", "", "SPAN", &json!({"level": "ERROR", "status_message": "late"})),
+            observation("gen", "root", "GENERATION", &generation),
+        ],
+    );
+    let runs = json!([
+        {"id": "0198c0de-0000-7000-8000-000000000001", "name": "agent", "run_type": "chain", "trace_id": "0198c0de-0000-7000-8000-000000000001",
+            "start_time": "2026-06-01T02:00:00.000000", "end_time": "2026-06-01T02:00:03", "inputs": {"q": 1}, "outputs": {}},
+        {"id": "0198c0de-0000-7000-8000-000000000002", "name": "ChatOpenAI", "run_type": "llm", "trace_id": "0198c0de-0000-7000-8000-000000000001",
+            "parent_run_id": "0198c0de-0000-7000-8000-000000000001", "start_time": "2026-06-01T02:00:01", "end_time": "2026-06-01T02:00:02",
+            "extra": {"metadata": {"ls_model_name": "gpt-4o-mini", "ls_provider": "openai", "session_id": "s-ls", "user_id": "ben"}},
+            "inputs": {"messages": [{"role": "user", "content": "Hi"}]}, "outputs": {}, "prompt_tokens": 7, "completion_tokens": 3, "total_cost": 0.5}
+    ]);
+    import.text("langsmith.json", runs.to_string().as_bytes());
+    let helicone = json!({"providerRequest": {"url": "https://example.com", "meta": {"Helicone-User-Id": "cy", "Helicone-Session-Id": "s-h"},
+            "json": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}},
+        "providerResponse": {"status": 200, "headers": {}, "json": {"id": "h-1", "object": "chat.completion", "created": 1_780_282_800, "model": "gpt-4o-mini",
+            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Ho"}}],
+            "usage": {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}}},
+        "timing": {"startTime": {"seconds": 1_780_282_800, "milliseconds": 0}, "endTime": {"seconds": 1_780_282_801, "milliseconds": 0}}});
+    import.file("helicone.jsonl", &[helicone]);
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let span = json!({"trace_id": "0000000000000000000000000000000a", "span_id": "000000000000000b", "name": "llm",
+        "start_time_unix_nano": "1780286400000000000", "end_time_unix_nano": "1780286401000000000",
+        "attributes": [text("openinference.span.kind", "LLM"), text("llm.model_name", "gpt-4o-mini"), text("session.id", "s-p"),
+            text("user.id", "dan"), {"key": "llm.token_count.prompt", "value": {"intValue": 8}},
+            {"key": "llm.token_count.completion", "value": {"intValue": 1}}, {"key": "llm.cost.total", "value": {"doubleValue": 0.75}}]});
+    import.text("phoenix.json", json!({"data": [span], "next_cursor": null}).to_string().as_bytes());
+    let summary = import.summary(&import.files());
+    assert_eq!(
+        (&summary["accepted"], &summary["rejected"]),
+        (&json!(6), &json!(0)),
+        "{summary} {:?}",
+        import.rejects()
+    );
+    let rows = service.sql();
+    let want = json!([
+        call(["langfuse", "gpt-4o-mini", "s-lf", "ana", "01:00:00"], [10, 5], 0.125),
+        call(["langsmith", "gpt-4o-mini", "s-ls", "ben", "02:00:01"], [7, 3], 0.5),
+        call(["phoenix", "gpt-4o-mini", "s-p", "dan", "04:00:00"], [8, 1], 0.75),
+    ]);
+    rows.becomes(
+        &CALLS.replace("ORDER BY", "WHERE ServiceName != 'unknown_service' ORDER BY"),
+        &[],
+        want.as_array().unwrap(),
+    );
+    let helicone = "SELECT UserId AS user, InputTokens AS input, OutputTokens AS output FROM genai_calls WHERE ServiceName = 'unknown_service'";
+    import.becomes(helicone, &json!([{"user": "cy", "input": 4, "output": 2}]));
+    let said = "SELECT JSONExtractString(JSONExtractArrayRaw(OutputMessages)[1], 'parts', 1, 'content') AS said FROM genai_calls_with_content \
+                WHERE ServiceName = 'langfuse'";
+    import.becomes(said, &json!([{"said": "Ho"}]));
+    let failed = "SELECT SpanName AS name, StatusMessage AS why FROM otel_traces WHERE StatusCode = 'Error'";
+    import.becomes(failed, &json!([{"name": "root", "why": "late"}]));
+}
+
+#[test]
+fn content_is_left_out_where_that_is_asked_for() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let row = json!({"id": "gen", "trace_id": "t", "type": "GENERATION", "name": "gen", "start_time": "2026-06-01 01:00:00", "input": "secret words",
+        "output": "more secret words", "metadata": {"note": "secret words"}, "usage_details": {"input": 1, "output": 2}});
+    let path = import.file("langfuse.jsonl", &[row]);
+    assert_eq!(import.of(&path, &["--drop-content"]).0, Some(0));
+    let kept = "SELECT count() AS rows, countIf(concat(toString(SpanAttributes), toString(ContentAttributes), InputMessages, OutputMessages) \
+                LIKE '%secret%') AS secret, sum(OutputTokens) AS output FROM otel_traces";
+    import.becomes(kept, &json!([{"rows": 1, "secret": 0, "output": 2}]));
+    // what cannot be left out is not sent
+    let path = import.file("calls.ndjson", &[json!({"request": {}, "response": {}})]);
+    let (code, said) = import.of(&path, &["--drop-content"]);
+    assert!(code == Some(1) && said.contains("genai.content"), "{said}");
+}
