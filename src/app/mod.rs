@@ -24,6 +24,7 @@ pub use journal::dead_letters;
 pub use listeners::check_files;
 pub use store::{clickhouse_dir, client, layout, schema};
 
+use crate::access::routes::Routes;
 use crate::access::{Gate, Quotas};
 use crate::admin::{self, Admin};
 use crate::clickhouse::{Availability, Client, nodes};
@@ -31,8 +32,10 @@ use crate::config::Config;
 use crate::connections::{self, Connections};
 use crate::exporter::Exporter;
 use crate::journal::Backlog;
+use crate::page;
 use crate::pipeline::{self, AdmissionGate, IngestError};
 use crate::query;
+use crate::receivers::scores::{self, ScoresReceiver};
 use crate::receivers::server;
 use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
@@ -169,6 +172,7 @@ impl App {
         let Receivers { grpc, http, chat, scores } = receivers;
         let served = Served {
             grpc,
+            page: page_routes(&self.gate, &scores, &self.api),
             http: server::routes(self.gate.clone(), http, chat, scores, self.api),
             health: admin::health_routes(self.gate.clone(), self.admin.clone()),
             metrics: admin::metrics_routes(self.gate, self.admin),
@@ -212,6 +216,15 @@ impl App {
         tokio::spawn(ready::announce(addresses, warmed, ready_file));
         Ok(Running { tasks, engine, watching, triggers: tokens.guarded(), timeouts: self.timeouts, panicked })
     }
+}
+
+/// What the page's listener answers: the page, and what it asks.
+fn page_routes(gate: &Gate, scores: &Arc<ScoresReceiver>, api: &query::Api) -> Routes {
+    let guard = page::guard(gate.clone());
+    page::routes(&guard)
+        .merge(scores::routes(Arc::clone(scores), &guard))
+        .merge(query::routes(api.clone(), &guard))
+        .merge(query::page_routes(api.clone(), &guard))
 }
 
 /// Who may ask, as it is configured.

@@ -14,10 +14,11 @@ use tokio::task::JoinHandle;
 pub(super) struct Addresses {
     grpc: SocketAddr,
     http: SocketAddr,
+    page: SocketAddr,
     health: SocketAddr,
     metrics: SocketAddr,
-    /// `http` or `https`, of the three before.
-    schemes: [&'static str; 3],
+    /// `http` or `https`, of the four before.
+    schemes: [&'static str; 4],
     clickhouse: Urls,
     /// The folder of the embedded ClickHouse; `None` with an external one.
     data_dir: Option<PathBuf>,
@@ -55,9 +56,10 @@ impl Addresses {
         Ok(Self {
             grpc: listeners.grpc.local_addr()?,
             http: listeners.http.local_addr()?,
+            page: listeners.page.local_addr()?,
             health: listeners.health.local_addr()?,
             metrics: listeners.metrics.local_addr()?,
-            schemes: [&listeners.tls.http, &listeners.tls.health, &listeners.tls.metrics]
+            schemes: [&listeners.tls.http, &listeners.tls.page, &listeners.tls.health, &listeners.tls.metrics]
                 .map(|tls| if tls.is_some() { "https" } else { "http" }),
             clickhouse: store.urls.clone(),
             data_dir: store.data_dir().map(Path::to_owned),
@@ -67,15 +69,16 @@ impl Addresses {
     }
 
     fn greeting(&self) -> String {
-        let Self { grpc, http, health, metrics, clickhouse, table, .. } = self;
+        let Self { grpc, http, page, health, metrics, clickhouse, table, .. } = self;
         let whose = match &self.data_dir {
             Some(dir) => format!("  (embedded; its data is in {})", dir.display()),
             None => String::new(),
         };
-        let [of_http, of_health, of_metrics] = self.schemes;
+        let [of_http, of_page, of_health, of_metrics] = self.schemes;
         let chat = format!("{of_http}://{http}/apis/intake/v2/workspaces/default/ingest/chat-completions");
         format!(
-            "\nMillrace {version} is ready.\n\n  \
+            "\nMillrace {version} is ready. See it in a browser:\n\n  \
+             {of_page}://{page}/\n\n  \
              OTLP/gRPC         {grpc}\n  \
              OTLP/HTTP         {of_http}://{http}/v1/traces\n  \
              chat-completions  {chat}\n  \
@@ -98,6 +101,7 @@ impl Addresses {
         let json = serde_json::json!({
             "otlp_grpc": self.grpc.to_string(),
             "http": self.http.to_string(),
+            "page": self.page.to_string(),
             "health": self.health.to_string(),
             "metrics": self.metrics.to_string(),
             "clickhouse": self.clickhouse.first(),

@@ -8,6 +8,7 @@ use crate::committer::JournalFailed;
 use crate::connections::Connections;
 use crate::exporter::Lost;
 use crate::journal::{Backlog, BacklogView};
+use crate::page;
 use crate::receivers::otlp::receiver::OtlpReceiver;
 use crate::receivers::{otlp, server};
 use crate::shutdown::{self, NotEnded};
@@ -120,6 +121,7 @@ pub(super) struct Tasks {
 pub(super) struct Served {
     pub(super) grpc: Arc<OtlpReceiver>,
     pub(super) http: Routes,
+    pub(super) page: Routes,
     pub(super) health: Routes,
     pub(super) metrics: Routes,
 }
@@ -130,6 +132,7 @@ impl Served {
         vec![
             ("otlp_grpc", otlp::grpc::listed()),
             ("http", self.http.listed().to_vec()),
+            ("page", self.page.listed().to_vec()),
             ("health", self.health.listed().to_vec()),
             ("metrics", self.metrics.listed().to_vec()),
         ]
@@ -140,16 +143,18 @@ impl Served {
 pub(super) struct Serving {
     grpc: JoinHandle<()>,
     http: JoinHandle<()>,
+    page: JoinHandle<()>,
     health: JoinHandle<()>,
     metrics: JoinHandle<()>,
 }
 
 impl Serving {
     pub(super) fn spawn(listeners: Listeners, connections: &Connections, served: Served, tokens: &Tokens) -> Self {
-        let Listeners { grpc, http, health, metrics, browsers, tls } = listeners;
+        let Listeners { grpc, http, page, health, metrics, browsers, tls } = listeners;
         let (stopping, until) = (|| tokens.receivers.clone(), || tokens.admin.clone());
         let grpc = otlp::grpc::serve(grpc, connections.http2_only().with_tls(tls.grpc), served.grpc, stopping());
         let http = server::serve(http, connections.http().with_tls(tls.http), served.http, browsers.http, stopping());
+        let page = page::serve(page, connections.http().with_tls(tls.page), served.page, browsers.page, stopping());
         let health =
             admin::serve(health, connections.operator().with_tls(tls.health), served.health, browsers.health, until());
         let metrics = admin::serve(
@@ -162,6 +167,7 @@ impl Serving {
         Self {
             grpc: tokio::spawn(grpc),
             http: tokio::spawn(http),
+            page: tokio::spawn(page),
             health: tokio::spawn(health),
             metrics: tokio::spawn(metrics),
         }
@@ -195,6 +201,7 @@ impl Tasks {
             ended = &mut self.exporting => anyhow::bail!("the exporter ended by itself: {ended:?}"),
             ended = &mut self.serving.grpc => anyhow::bail!("the gRPC listener ended by itself: {ended:?}"),
             ended = &mut self.serving.http => anyhow::bail!("the HTTP listener ended by itself: {ended:?}"),
+            ended = &mut self.serving.page => anyhow::bail!("the page's listener ended by itself: {ended:?}"),
         }
     }
 }
@@ -231,9 +238,10 @@ impl Running {
         tokio::spawn(exit_on_a_second_signal());
         let deadline = Deadline(Instant::now() + timeouts.all);
         let within = deadline.within(timeouts.in_flight);
-        let (grpc, http) = tokio::join!(
+        let (grpc, http, page) = tokio::join!(
             in_flight("gRPC listener", tasks.serving.grpc, within),
-            in_flight("HTTP listener", tasks.serving.http, within)
+            in_flight("HTTP listener", tasks.serving.http, within),
+            in_flight("page's listener", tasks.serving.page, within)
         );
         if let Some(failed) = journal_failed {
             // what is on disk is sent after the next start, when the disk may be well again
@@ -269,6 +277,7 @@ impl Running {
         summed?;
         engine.context("the embedded ClickHouse did not end in time")?;
         grpc?;
+        page?;
         http
     }
 }
@@ -351,6 +360,7 @@ mod tests {
                 serving: Serving {
                     grpc: tokio::spawn(std::future::pending()),
                     http: tokio::spawn(std::future::pending()),
+                    page: tokio::spawn(std::future::pending()),
                     health: tokio::spawn(std::future::pending()),
                     metrics: tokio::spawn(std::future::pending()),
                 },

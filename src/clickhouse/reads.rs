@@ -12,6 +12,7 @@ use super::endpoints::Repeat;
 use super::errors::Failure;
 use crate::time::UnixNanos;
 use ::clickhouse::{RowOwned, RowRead};
+use bytes::Bytes;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -48,6 +49,18 @@ pub enum Parameter {
 }
 
 impl Parameter {
+    /// As a person writes it in SQL.
+    fn literal(&self) -> String {
+        let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
+        match self {
+            Self::Text(text) => quoted(text),
+            Self::Texts(texts) => format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")),
+            Self::Count(count) => count.to_string(),
+            Self::Number(number) => number.to_string(),
+            Self::Time(nanos) => format!("fromUnixTimestamp64Nano({nanos}, 'UTC')"),
+        }
+    }
+
     /// The place for it in a statement.
     fn place(&self, number: usize) -> String {
         match self {
@@ -130,6 +143,13 @@ impl Statement {
         place
     }
 
+    /// As a person would type it, with its values: to be read and copied, never to be run by Millrace.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let numbered = self.parameters.iter().enumerate();
+        numbered.fold(self.sql.clone(), |sql, (number, value)| sql.replace(&value.place(number), &value.literal()))
+    }
+
     /// Its text, with places instead of values.
     #[must_use]
     pub fn sql(&self) -> &str {
@@ -151,12 +171,35 @@ impl Client {
         self.at_any(Repeat::Always, |http| within(timeout, bounded(http, statement, limits).fetch_all())).await
     }
 
+    /// Asks, and returns the answer as ClickHouse writes it in a format of JSON; numbers are numbers.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_json(&self, statement: &Statement, format: &str, limits: &ReadLimits) -> Result<Bytes, Failure> {
+        let timeout = limits.execution_time + GRACE;
+        let ask = |http: &::clickhouse::Client| {
+            let query = JSON
+                .iter()
+                .fold(bounded(http, statement, limits), |query, (name, value)| query.with_setting(*name, *value));
+            let asked = query.fetch_bytes(format);
+            within(timeout, async move { asked?.collect().await })
+        };
+        self.at_any(Repeat::Always, ask).await
+    }
+
     /// A table or view of the database, by its full name.
     #[must_use]
     pub fn full_name(&self, table: &str) -> String {
         format!("{}.{table}", self.database())
     }
 }
+
+/// Numbers as numbers; those that are none as null.
+const JSON: [(&str, &str); 3] = [
+    ("output_format_json_quote_64bit_integers", "0"),
+    ("output_format_json_quote_decimals", "0"),
+    ("output_format_json_quote_denormals", "0"),
+];
 
 fn bounded(http: &::clickhouse::Client, statement: &Statement, limits: &ReadLimits) -> ::clickhouse::query::Query {
     let settings = [
@@ -192,5 +235,9 @@ mod tests {
              fromUnixTimestamp64Nano({p4:Int64}, 'UTC')"
         );
         assert_eq!(statement.parameters.len(), 5);
+        assert_eq!(
+            statement.shown(),
+            "SELECT 1 WHERE a = 'x\\' OR 1 = 1 --' AND b IN ['\\''] LIMIT 3 -- 2.5fromUnixTimestamp64Nano(0, 'UTC')"
+        );
     }
 }

@@ -122,6 +122,7 @@ fn open_ports(config: &Config) -> Result<(), String> {
         ("receivers.otlp_grpc.listen", grpc.listen, &grpc.tls),
         ("receivers.http.listen", http.listen, &http.tls),
         ("admin.metrics.listen", metrics.listen, &metrics.tls),
+        ("page.listen", config.page.listen, &config.page.tls),
     ];
     let is_open = |listen: SocketAddr, tls: &Option<tls::Config>| {
         !listen.ip().is_loopback() && !tls.as_ref().is_some_and(tls::Config::asks_for_certificates)

@@ -27,7 +27,7 @@ use crate::reconciler::joining;
 use crate::retention::Retention;
 use crate::sizes::{self, ByteSize};
 use crate::{
-    admin, chat, clickhouse, connections, embedded, exporter, journal, query, receivers, redaction, timestamps,
+    admin, chat, clickhouse, connections, embedded, exporter, journal, page, query, receivers, redaction, timestamps,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -79,6 +79,9 @@ pub struct Config {
     /// Health and metrics.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub admin: admin::Config,
+    /// Where the page is.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub page: page::Config,
     /// What questions of the read API may take.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub query: query::config::Config,
@@ -311,6 +314,7 @@ impl Default for Config {
             exporter: exporter::Config::default(),
             joiner: joining::Config::default(),
             admin: admin::Config::default(),
+            page: page::Config::default(),
             query: query::config::Config::default(),
             embedded: Embedded::default(),
             clickhouse: clickhouse::Config::default(),

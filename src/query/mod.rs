@@ -14,6 +14,7 @@ pub mod expressions;
 pub mod filter;
 mod mode;
 mod openapi;
+mod own;
 pub mod page;
 pub mod parameters;
 pub mod reads;
@@ -26,5 +27,6 @@ mod times;
 mod total;
 mod traces;
 
+pub use own::routes as page_routes;
 pub use request::Api;
 pub use routes::routes;

@@ -6,9 +6,10 @@ use crate::clickhouse::{Client, Failure, ReadLimits, Statement};
 use crate::sql::code;
 use crate::time::Clock;
 use ::clickhouse::{RowOwned, RowRead};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How long a statement waits for others to end.
 const TURN_WAIT: Duration = Duration::from_secs(5);
@@ -64,12 +65,28 @@ impl Reads {
         }
     }
 
+    /// All rows of an answer, as objects with the names of its columns.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn ask_json(&self, statement: &Statement) -> Result<Vec<Value>, Refusal> {
+        let _turn = self.turn().await?;
+        let asked = self.client.read_json(statement, "JSONEachRow", &self.limits).await;
+        let bytes = asked.map_err(|failure| self.refusal(&failure))?;
+        let rows = serde_json::Deserializer::from_slice(&bytes).into_iter().collect::<Result<Vec<Value>, _>>();
+        rows.map_err(|_unread| Refusal::unavailable("ClickHouse's answer cannot be read"))
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {
+        match tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Refusal::unavailable("too many questions at the same time; try again")),
+        }
+    }
+
     /// What ClickHouse says, after a wait for others to end.
     async fn asked<R: RowOwned + RowRead>(&self, statement: &Statement) -> Result<Result<Vec<R>, Failure>, Refusal> {
-        let turn = tokio::time::timeout(TURN_WAIT, self.turns.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
-            return Err(Refusal::unavailable("too many questions at the same time; try again"));
-        };
+        let _turn = self.turn().await?;
         Ok(self.client.read(statement, &self.limits).await)
     }
 

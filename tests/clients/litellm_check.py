@@ -30,7 +30,7 @@ def start(binary, folder):
     nowhere = "{ listen: 127.0.0.1:0 }"
     config.write_text(
         f"data_dir: {folder / 'data'}\nreceivers:\n  otlp_grpc: {nowhere}\n  http: {nowhere}\n"
-        f"admin:\n  health: {nowhere}\n  metrics: {nowhere}\nembedded: {nowhere}\n"
+        f"admin:\n  health: {nowhere}\n  metrics: {nowhere}\npage: {nowhere}\nembedded: {nowhere}\n"
     )
     process = subprocess.Popen([binary, "serve", "--config", config, "--ready-file", ready], stdout=subprocess.DEVNULL)
     return process, wait(lambda: json.loads(ready.read_text()) if ready.exists() else None)

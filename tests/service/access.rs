@@ -67,6 +67,28 @@ const ROUTES: [(&str, &str, &str, &str); 54] = [
     ("metrics", "GET", "/metrics", "Everywhere(Read)"),
 ];
 
+/// What only the page's listener has. It answers what is read and what is said of spans under `/apis/` as well.
+const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 10] = [
+    ("page", "GET", "/", "Nothing"),
+    ("page", "GET", "/assets/{name}", "Nothing"),
+    ("page", "GET", "/api/v1/workspaces", "Everywhere(Read)"),
+    ("page", "GET", "/api/v1/schema", "Everywhere(Read)"),
+    ("page", "GET", "/api/v1/workspaces/{workspace}/calls/series", "InWorkspace(Read)"),
+    ("page", "GET", "/api/v1/workspaces/{workspace}/calls/breakdown", "InWorkspace(Read)"),
+    ("page", "GET", "/api/v1/workspaces/{workspace}/calls/errors", "InWorkspace(Read)"),
+    ("page", "GET", "/api/v1/workspaces/{workspace}/tools", "InWorkspace(Read)"),
+    ("page", "GET", "/api/v1/workspaces/{workspace}/traces/facts", "InWorkspace(Read)"),
+    ("page", "GET", "/api/v1/workspaces/{workspace}/traces/{trace_id}/spans/{span_id}", "InWorkspace(Read)"),
+];
+
+/// Every route of every listener.
+fn all_routes() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
+    let is_shared = |path: &str| (path.starts_with("/apis/") && !path.contains("/ingest/")) || path == "/openapi.json";
+    let shared = ROUTES.into_iter().filter(|(listener, _, path, _)| *listener == "http" && is_shared(path));
+    let shared = shared.map(|(_, method, path, needs)| ("page", method, path, needs));
+    ROUTES.into_iter().chain(shared).chain(ROUTES_OF_THE_PAGE).collect()
+}
+
 /// A file of tokens, and a service that asks for them.
 struct Guarded {
     service: Service,
@@ -137,6 +159,7 @@ fn walk(service: &Service, listener: &str, method: &str, path: &str, authorizati
     }
     let url = match listener {
         "http" => service.http(&path),
+        "page" => service.page(&path),
         "health" => service.health().trim_end_matches('/').to_owned() + &path,
         "metrics" => service.metrics_url().trim_end_matches("/metrics").to_owned() + &path,
         other => panic!("a listener that nobody walks: {other}"),
@@ -174,23 +197,26 @@ fn no_route_answers_a_foreign_token_or_none() {
             })
         })
         .collect();
-    let known = ROUTES.map(|(listener, method, path, needs)| [listener, method, path, needs].map(str::to_owned));
-    let known: BTreeSet<_> =
-        known.into_iter().map(|[listener, method, path, needs]| (listener, method, path, needs)).collect();
+    let routes = all_routes();
+    let owned = |route: &(&str, &str, &str, &str)| {
+        (route.0.to_owned(), route.1.to_owned(), route.2.to_owned(), route.3.to_owned())
+    };
+    let known: BTreeSet<_> = routes.iter().map(owned).collect();
     assert_eq!(listed, known, "the routes of the service (left) and those that are walked (right)");
 
     let as_bearer: Vec<String> = secrets.iter().map(|secret| bearer(secret)).collect();
     let [a, b, pattern, reader, writer, remover] = as_bearer.as_slice() else { panic!("six tokens") };
-    for (listener, method, path, needs) in ROUTES {
+    for (listener, method, path, needs) in routes {
         let walk = |authorization: Option<&str>| walk(service, listener, method, path, authorization);
         let place = format!("{listener} {method} {path}");
         if needs == "Nothing" {
             assert_eq!(walk(None), Ended::Passed, "{place}");
             continue;
         }
-        for wrong in
-            [None, Some("Bearer nonsense"), Some("Basic Og=="), Some("Basic %"), Some("Digest x"), Some("Bearer ")]
-        {
+        let wrongs =
+            [None, Some("Bearer nonsense"), Some("Basic Og=="), Some("Basic %"), Some("Digest x"), Some("Bearer ")];
+        // each is answered after a pause; the gate of the page is that of the others
+        for wrong in wrongs.into_iter().take(if listener == "page" { 1 } else { wrongs.len() }) {
             assert_eq!(walk(wrong), Ended::Unauthenticated, "{place} {wrong:?}");
         }
         for foreign in [b, pattern] {

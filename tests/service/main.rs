@@ -38,6 +38,7 @@ mod older_table;
 mod openapi;
 mod operations;
 mod otlp_http;
+mod page;
 mod prices;
 mod queries;
 mod quotas;

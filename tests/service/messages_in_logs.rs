@@ -4,8 +4,8 @@
 use millrace::time::Clock;
 use serde_json::{Value, json};
 
-use support::http::post_json;
 use support::Service;
+use support::http::post_json;
 
 const SPAN: &str = "00f067aa0ba902b7";
 

@@ -248,6 +248,11 @@ impl Service {
         self.folder.path()
     }
 
+    /// A URL of the page's listener.
+    pub fn page(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address("page"))
+    }
+
     /// The health page.
     pub fn health(&self) -> String {
         format!("http://{}/", self.address("health"))
@@ -314,8 +319,9 @@ fn launch(folder: &TempDir, options: &Options, [grpc, http, health, metrics]: [u
         "data_dir: {}\n\
          receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:{grpc}{ack}{of_grpc} }}\n  http: {{ listen: 127.0.0.1:{http}{ack}{of_http} }}\n\
          admin:\n  health: {{ listen: 127.0.0.1:{health} }}\n  metrics: {{ listen: 127.0.0.1:{metrics} }}\n\
-         embedded: {{ listen: 127.0.0.1:0 }}\n{}\n{}\n",
+         {}embedded: {{ listen: 127.0.0.1:0 }}\n{}\n{}\n",
         data_dir(folder, options).display(),
+        if options.yaml.contains("page:") { "" } else { "page: { listen: 127.0.0.1:0 }\n" },
         exporter(options),
         options.yaml
     );

@@ -327,7 +327,7 @@ fn a_second_process_is_started() {
         let config = service.data_dir().with_file_name("second.yaml");
         let listen = "{ listen: 127.0.0.1:0 }";
         let yaml = format!(
-            "data_dir: {}\nreceivers: {{ otlp_grpc: {listen}, http: {listen} }}\nadmin: {{ health: {listen}, metrics: {listen} }}\n",
+            "data_dir: {}\nreceivers: {{ otlp_grpc: {listen}, http: {listen} }}\nadmin: {{ health: {listen}, metrics: {listen} }}\npage: {listen}\n",
             service.data_dir().display()
         );
         fs::write(&config, yaml).unwrap();

@@ -179,7 +179,7 @@ fn serve(dir: &Path, library: &Path) -> Command {
     let config = format!(
         "data_dir: {}\nreceivers: {{ otlp_grpc: {{ listen: 127.0.0.1:0 }}, http: {{ listen: 127.0.0.1:0 }} }}\n\
          admin: {{ health: {{ listen: 127.0.0.1:0 }}, metrics: {{ listen: 127.0.0.1:0 }} }}\n\
-         embedded: {{ listen: 127.0.0.1:0, library: {} }}\n",
+         page: {{ listen: 127.0.0.1:0 }}\nembedded: {{ listen: 127.0.0.1:0, library: {} }}\n",
         dir.display(),
         library.display()
     );

@@ -1,0 +1,232 @@
+/** The frame: navigation, where and when one looks, and the view of the URL. */
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { Component, Suspense, useEffect, useRef, useState, type ReactNode } from "react";
+import { ApiError, ask, setToken, token, workspace, type Rows } from "./api";
+import { rangeLabel, rangeTitle, RANGES, RANGE_DEFAULT, useRange } from "./range";
+import { address, go, usePlace, useParam } from "./router";
+import { toggleTheme, useTheme } from "./theme";
+import { Dialog, Empty, Failed, Icon, Link, Loading } from "./ui";
+import { Traces } from "./views/traces";
+import { TraceView } from "./views/trace";
+
+
+/** The views of the navigation: their path, name, key after `g`, and whether they are of a time. */
+const VIEWS: [string, string, string, boolean][] = [
+  ["traces", "Traces", "t", true],
+];
+
+export function App() {
+  const { path } = usePlace();
+  const view = path[0] ?? "traces";
+  useEffect(() => {
+    if (path.length === 0) go(address("/traces"), true);
+  }, [path.length]);
+  const known = VIEWS.find(([name]) => name === view);
+  const isOfTime = known?.[3] ?? false;
+  return (
+    <div className="app">
+      <a className="skip" href="#main">To the content</a>
+      <nav className="side" aria-label="Views">
+        <Link to="/traces" className="brand"><Logo /> Millrace</Link>
+        <ul>
+          {VIEWS.map(([name, label]) => (
+            <li key={name}>
+              <Link to={`/${name}`} className={isIn(view, name) ? "here" : ""}><Icon name={name} size={17} /><span>{label}</span></Link>
+            </li>
+          ))}
+        </ul>
+        <div className="foot"><Theme /><Keys /></div>
+      </nav>
+      <div className="main">
+        <header className="top">
+          <h1>{title(view, known?.[1])}</h1>
+          <div className="tools">
+            <WorkspaceChoice />
+            {isOfTime && <RangeChoice />}
+            <Refresh />
+          </div>
+        </header>
+        <main id="main" tabIndex={-1}>
+          <Caught key={path.join("/")}>
+            <Access>
+              <Suspense fallback={<Loading />}><View name={view} rest={path.slice(1)} /></Suspense>
+            </Access>
+          </Caught>
+        </main>
+      </div>
+    </div>
+  );
+}
+
+function isIn(view: string, name: string): boolean {
+  return view === name || (view === "trace" && name === "traces") || (view === "session" && name === "sessions");
+}
+
+function title(view: string, name: string | undefined): string {
+  return name ?? (view === "trace" ? "Trace" : view === "session" ? "Session" : "Not found");
+}
+
+function View({ name, rest }: { name: string; rest: string[] }) {
+  switch (name) {
+    case "traces": return <Traces />;
+    case "trace": return <TraceView id={rest[0] ?? ""} />;
+    default: return <Empty title="There is no such view"><p>The address may be mistyped. <Link to="/traces">Go to the traces</Link>.</p></Empty>;
+  }
+}
+
+function Logo() {
+  return (
+    <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true" className="logo">
+      <rect width="32" height="32" rx="7" />
+      <path d="M5 12c3.7 0 3.7-3 7.3-3s3.7 3 7.4 3 3.600-3 7.300-3M5 18c3.7 0 3.7-3 7.3-3s3.7 3 7.4 3 3.600-3 7.300-3M5 24c3.7 0 3.7-3 7.3-3s3.7 3 7.4 3 3.600-3 7.300-3" />
+    </svg>
+  );
+}
+
+/** What went wrong in drawing a view stays in that view. */
+class Caught extends Component<{ children: ReactNode }, { error: unknown }> {
+  override state = { error: null };
+  static getDerivedStateFromError(error: unknown) {
+    return { error };
+  }
+  override render() {
+    return this.state.error ? <Failed error={this.state.error} again={() => this.setState({ error: null })} /> : this.props.children;
+  }
+}
+
+/** Asks for a token where Millrace needs one. */
+function Access({ children }: { children: ReactNode }) {
+  const client = useQueryClient();
+  const [text, setText] = useState("");
+  const asked = useQuery({
+    queryKey: ["access", workspace(), token()],
+    queryFn: ({ signal }) => ask(`/api/v1/workspaces/${encodeURIComponent(workspace())}/calls/breakdown?limit=1`, { signal }),
+    staleTime: Infinity,
+    retry: false,
+  });
+  if (!(asked.error instanceof ApiError && asked.error.status === 401)) return children;
+  return (
+    <form
+      className="access"
+      onSubmit={(event) => {
+        event.preventDefault();
+        setToken(text.trim());
+        void client.invalidateQueries();
+        void asked.refetch();
+      }}
+    >
+      <h2>This Millrace asks for a token</h2>
+      <p>Paste one with the scope <code>read</code>. It is kept until this tab is closed.</p>
+      <input type="password" aria-label="Token" autoComplete="off" value={text} onChange={(event) => setText(event.target.value)} />
+      <button type="submit" className="primary">Open</button>
+      {token() && <p className="error" role="alert">{asked.error.message}</p>}
+    </form>
+  );
+}
+
+function WorkspaceChoice() {
+  const [chosen] = useParam("ws");
+  const known = useQuery({ queryKey: ["workspaces"], queryFn: ({ signal }) => ask<Rows<{ workspace: string; spans: number }>>("/api/v1/workspaces", { signal }), retry: false, staleTime: 60_000 });
+  const names = new Set([...(known.data?.rows.map((row) => row.workspace) ?? []), chosen || "default"]);
+  if (names.size < 2) return null;
+  return (
+    <label className="choice">
+      <span className="unseen">Workspace</span>
+      <select value={chosen || "default"} onChange={(event) => go(`/traces?ws=${encodeURIComponent(event.target.value)}`)}>
+        {[...names].map((name) => <option key={name}>{name}</option>)}
+      </select>
+    </label>
+  );
+}
+
+function RangeChoice() {
+  const [range, setRange] = useRange();
+  const now = Date.now();
+  const isOwn = range.name !== "all" && !RANGES.some(([name]) => name === range.name);
+  return (
+    <label className="choice" title={rangeTitle(range)}>
+      <span className="unseen">Time</span>
+      <select value={range.name} onChange={(event) => setRange(event.target.value === RANGE_DEFAULT ? "" : event.target.value)}>
+        {RANGES.map(([name, label]) => <option key={name} value={name}>Last {label}</option>)}
+        <option value="all">All time</option>
+        {isOwn && <option value={range.name}>{rangeLabel(range, now)}</option>}
+      </select>
+    </label>
+  );
+}
+
+function Refresh() {
+  const client = useQueryClient();
+  return <button type="button" onClick={() => void client.invalidateQueries()} title="Ask again (r)">Refresh</button>;
+}
+
+function Theme() {
+  const theme = useTheme();
+  return (
+    <button type="button" className="quiet" onClick={toggleTheme} aria-label={theme === "dark" ? "Use light colours" : "Use dark colours"}>
+      <Icon name={theme === "dark" ? "sun" : "moon"} />
+    </button>
+  );
+}
+
+const HELP: [string, string][] = [
+  ["j, k or arrows", "next, previous line"],
+  ["Enter", "open"],
+  ["Esc", "close what is open"],
+  ["/", "search"],
+  ["← →", "fold and unfold a span"],
+  ["[ and ]", "fold, unfold all spans"],
+  ["n", "next error of a trace"],
+  ["r", "ask again"],
+  ["?", "this list"],
+];
+
+/** Keys that work everywhere, and the list of all. */
+function Keys() {
+  const [isOpen, setOpen] = useState(false);
+  const afterG = useRef(0);
+  const client = useQueryClient();
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+      const view = VIEWS.find(([, , key]) => key === event.key);
+      if (view && performance.now() - afterG.current < 1200) {
+        go(address(`/${view[0]}`));
+      } else if (event.key === "?") setOpen(true);
+      else if (event.key === "r") void client.invalidateQueries();
+      else if (event.key === "/") {
+        const field = document.querySelector<HTMLInputElement>("main input[type=search]");
+        if (!field) return;
+        field.focus();
+        field.select();
+      } else {
+        afterG.current = event.key === "g" ? performance.now() : 0;
+        return;
+      }
+      afterG.current = 0;
+      event.preventDefault();
+    };
+    window.addEventListener("keydown", pressed);
+    return () => window.removeEventListener("keydown", pressed);
+  }, [client]);
+  return (
+    <>
+      <button type="button" className="quiet" onClick={() => setOpen(true)} aria-label="Keys"><kbd>?</kbd></button>
+      {isOpen && (
+        <Dialog title="Keys" onClose={() => setOpen(false)}>
+          <table className="keys">
+            <tbody>
+              {HELP.map(([key, what]) => <tr key={key}><th scope="row"><kbd>{key}</kbd></th><td>{what}</td></tr>)}
+              {VIEWS.map(([name, label, key]) => <tr key={name}><th scope="row"><kbd>g {key}</kbd></th><td>{label}</td></tr>)}
+            </tbody>
+          </table>
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+/** Whether a key belongs to what it is pressed in. */
+export function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && (target.matches("input, textarea, select") || target.isContentEditable || target.closest("dialog") !== null);
+}

@@ -1,0 +1,155 @@
+/** Messages of a model call: those of the conventions, with parts. All of it is foreign text and shown as text. */
+import { useState } from "react";
+import { oneLine } from "./format";
+import { MARKDOWN_LETTERS_MAX, Markdown } from "./markdown";
+import { Icon, Json, Text, Value, parsed } from "./ui";
+
+export interface Part {
+  type: string;
+  content?: unknown;
+  [name: string]: unknown;
+}
+
+export interface Message {
+  role: string;
+  parts: Part[];
+  finish_reason?: string;
+}
+
+/** Reads messages; what is none becomes one with the text. */
+export function messages(text: string): Message[] {
+  if (!text) return [];
+  const value = parsed(text);
+  const list = Array.isArray(value) ? value : null;
+  if (!list) return [{ role: "", parts: [{ type: "text", content: text }] }];
+  return list.map((one) => {
+    if (typeof one !== "object" || one === null) return { role: "", parts: [{ type: "text", content: String(one) }] };
+    const message = one as Record<string, unknown>;
+    const parts = Array.isArray(message.parts) ? (message.parts as Part[]) : [{ type: "text", content: message.content ?? "" }];
+    return { role: String(message.role ?? ""), parts, finish_reason: typeof message.finish_reason === "string" ? message.finish_reason : undefined };
+  });
+}
+
+const ROLES: Record<string, string> = { user: "User", assistant: "Assistant", system: "System", developer: "Developer", tool: "Tool" };
+
+export function Prose({ text }: { text: string }) {
+  const [isRaw, setRaw] = useState(false);
+  const isMarked = text.length <= MARKDOWN_LETTERS_MAX && /[*_`#|]|^\s*[-\d]/m.test(text);
+  if (!isMarked) return <Text text={text} className="prose" />;
+  return (
+    <div className="prose-box">
+      {isRaw ? <Text text={text} className="prose" /> : <Markdown text={text} />}
+      <button type="button" className="more" onClick={() => setRaw(!isRaw)}>{isRaw ? "As Markdown" : "As sent"}</button>
+    </div>
+  );
+}
+
+/** The first bytes of media say what they are; what the sender says is not believed. */
+export function mediaType(base64: string): string | null {
+  let head: string;
+  try {
+    head = atob(base64.slice(0, 24));
+  } catch {
+    return null;
+  }
+  if (head.startsWith("\x89PNG")) return "image/png";
+  if (head.startsWith("\xff\xd8\xff")) return "image/jpeg";
+  if (head.startsWith("GIF8")) return "image/gif";
+  if (head.startsWith("RIFF") && head.slice(8, 12) === "WEBP") return "image/webp";
+  if (head.startsWith("RIFF") && head.slice(8, 12) === "WAVE") return "audio/wav";
+  if (head.startsWith("ID3") || head.startsWith("\xff\xfb")) return "audio/mpeg";
+  if (head.startsWith("OggS")) return "audio/ogg";
+  return null;
+}
+
+function base64Of(part: Part): string | null {
+  for (const value of [part.content, part.data, part.uri, part.url, part.blob]) {
+    if (typeof value !== "string") continue;
+    const data = /^data:[^,]*;base64,(.*)$/s.exec(value);
+    const bytes = data ? data[1]! : value;
+    if (/^[A-Za-z0-9+/=\s]{32,}$/.test(bytes.slice(0, 1000))) return bytes.replace(/\s/g, "");
+  }
+  return null;
+}
+
+function Media({ part }: { part: Part }) {
+  const bytes = base64Of(part);
+  const type = bytes ? mediaType(bytes) : null;
+  if (bytes && type?.startsWith("image/")) return <img className="media" src={`data:${type};base64,${bytes}`} alt="Image in this message" />;
+  if (bytes && type?.startsWith("audio/")) return <audio controls src={`data:${type};base64,${bytes}`} />;
+  return <div className="json"><Json value={part} /></div>;
+}
+
+function argumentsOf(part: Part): unknown {
+  const value = part.arguments ?? part.input;
+  return typeof value === "string" ? (parsed(value) ?? value) : value;
+}
+
+export function ToolCall({ part }: { part: Part }) {
+  const [isOpen, setOpen] = useState(true);
+  const value = argumentsOf(part);
+  const preview = oneLine(typeof value === "string" ? value : (JSON.stringify(value) ?? ""), 80);
+  return (
+    <div className="tool">
+      <button type="button" className="fold" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
+        <Icon name="chevron" size={12} /><span className="k-TOOL"><Icon name="TOOL" size={14} /></span>
+        <strong>{String(part.name ?? "tool")}</strong>{!isOpen && <code>{preview}</code>}
+      </button>
+      {isOpen && value !== undefined && value !== null && (
+        <div className="json">{typeof value === "string" ? <Text text={value} /> : <Json value={value} />}</div>
+      )}
+    </div>
+  );
+}
+
+function ToolResult({ part }: { part: Part }) {
+  const result = part.response ?? part.result ?? part.content ?? "";
+  return (
+    <div className="tool result">
+      <span className="label">Result{typeof part.name === "string" ? ` of ${part.name}` : ""}</span>
+      {typeof result === "string" ? <Value text={result} /> : <div className="json"><Json value={result} /></div>}
+    </div>
+  );
+}
+
+export function PartView({ part }: { part: Part }) {
+  const text = typeof part.content === "string" ? part.content : typeof part.text === "string" ? part.text : null;
+  switch (part.type) {
+    case "text": return text === null ? <div className="json"><Json value={part} /></div> : <Prose text={text} />;
+    case "reasoning":
+    case "thinking": return <details className="reasoning"><summary>Reasoning</summary><Prose text={text ?? JSON.stringify(part)} /></details>;
+    case "tool_call": return <ToolCall part={part} />;
+    case "tool_call_response":
+    case "tool_result": return <ToolResult part={part} />;
+    default: return <Media part={part} />;
+  }
+}
+
+export function MessageView({ message }: { message: Message }) {
+  const role = message.role || "text";
+  return (
+    <article className={`message r-${role}`}>
+      <header>
+        <span className="role">{ROLES[role] ?? role}</span>
+        {message.finish_reason && message.finish_reason !== "stop" && <span className="chip">{message.finish_reason}</span>}
+      </header>
+      {message.parts.map((part, at) => <PartView key={at} part={part} />)}
+      {message.parts.length === 0 && <span className="dim">No content</span>}
+    </article>
+  );
+}
+
+const SHOWN = 4;
+
+/** The messages of a call. A long history is folded: what was new in this call is at its end. */
+export function Messages({ text }: { text: string }) {
+  const [isWhole, setWhole] = useState(false);
+  const all = messages(text);
+  const hidden = isWhole ? 0 : Math.max(0, all.length - SHOWN);
+  return (
+    <div className="messages">
+      {hidden > 0 && <button type="button" className="earlier" onClick={() => setWhole(true)}>Show {hidden} earlier messages</button>}
+      {all.slice(hidden).map((message, at) => <MessageView key={at + hidden} message={message} />)}
+    </div>
+  );
+}

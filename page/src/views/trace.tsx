@@ -1,0 +1,272 @@
+/** One trace: its tree and waterfall in one list, and what is known of the chosen span. */
+import { useQuery } from "@tanstack/react-query";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { isTyping } from "../app";
+import { ask, intake, type Trace, type Tree } from "../api";
+import { count, duration, exactly, money, plural } from "../format";
+import { setParams, useParam } from "../router";
+import { criticalPath, ends, length, search, selfTimes, shown, ticks } from "../tree";
+import { Empty, Failed, Icon, Kind, kindName, Loading, Status, useTitle } from "../ui";
+import { SpanPanel } from "./span";
+
+const ROW = 28;
+
+export function TraceView({ id }: { id: string }) {
+  const tree = useQuery({ queryKey: ["tree", intake(""), id], queryFn: ({ signal }) => ask<Tree>(intake(`/traces/${encodeURIComponent(id)}/tree`), { signal }), staleTime: 60_000, gcTime: 30_000 });
+  const trace = useQuery({ queryKey: ["trace", intake(""), id], queryFn: ({ signal }) => ask<Trace>(intake(`/traces/${encodeURIComponent(id)}?mode=preview`), { signal }) });
+  useTitle(trace.data?.name ?? "Trace");
+  if (tree.isPending) return <Loading what="Reading the trace" />;
+  if (tree.isError) return <Failed error={tree.error} again={() => void tree.refetch()} />;
+  return (
+    <div className="trace">
+      <Head trace={trace.data} tree={tree.data} />
+      <Spans tree={tree.data} key={tree.data.trace_id} />
+    </div>
+  );
+}
+
+function Head({ trace, tree }: { trace: Trace | undefined; tree: Tree }) {
+  const errors = useMemo(() => tree.status.filter((status) => status === "error").length, [tree]);
+  return (
+    <header className="trace-head">
+      <div className="names">
+        <h2>{trace?.name ?? tree.names[tree.name[0] ?? 0] ?? tree.trace_id}</h2>
+        {trace && <Status status={trace.status} />}
+        <span className="dim">{exactly(Date.parse(tree.started_at))}</span>
+        <code className="dim id" title="Trace id">{tree.trace_id}</code>
+      </div>
+      <dl className="facts">
+        <div><dt>Duration</dt><dd>{duration(length(tree))}</dd></div>
+        <div><dt>Spans</dt><dd>{count(tree.span_count)}{!tree.is_complete && <span title="Only the first 100,000 spans are shown">+</span>}</dd></div>
+        <div><dt>Errors</dt><dd className={errors > 0 ? "error" : ""}>{count(errors)}</dd></div>
+        <div><dt>Tokens</dt><dd title={trace ? `${count(trace.input_tokens)} in (${count(trace.cached_tokens)} cached), ${count(trace.output_tokens)} out` : undefined}>{count(trace?.total_tokens)}</dd></div>
+        <div><dt>Cost</dt><dd>{money(trace?.cost_usd)}</dd></div>
+      </dl>
+    </header>
+  );
+}
+
+function Spans({ tree }: { tree: Tree }) {
+  const end = useMemo(() => ends(tree.depth), [tree]);
+  const total = useMemo(() => length(tree), [tree]);
+  const critical = useMemo(() => criticalPath(tree), [tree]);
+  const own = useMemo(() => selfTimes(tree), [tree]);
+  const [closed, setClosed] = useState<ReadonlySet<number>>(new Set());
+  const [text, setText] = useParam("find");
+  const [chosenId] = useParam("span");
+  const [cursor, setCursor] = useState<number | null>(null);
+
+  const found = useMemo(() => {
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    if (words.length === 0) return null;
+    const lower = { names: tree.names.map((name) => name.toLowerCase()), services: tree.services.map((name) => name.toLowerCase()) };
+    return search(tree, (line) =>
+      words.every((word) => {
+        if (word === "is:error") return tree.status[line] === "error";
+        if (word === "is:critical") return critical[line] === 1;
+        if (word.startsWith("kind:")) return tree.kind[line]!.toLowerCase() === word.slice(5);
+        return lower.names[tree.name[line]!]!.includes(word) || lower.services[tree.service[line]!]!.includes(word) || tree.span_id[line] === word;
+      }),
+    );
+  }, [tree, text, critical]);
+  const lines = useMemo(() => shown(end, closed, found?.met ?? null), [end, closed, found]);
+  const chosen = useMemo(() => (chosenId ? tree.span_id.indexOf(chosenId) : -1), [tree, chosenId]);
+
+  const box = useRef<HTMLDivElement>(null);
+  const virtual = useVirtualizer({ count: lines.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 12 });
+  const virtualRef = useRef(virtual);
+  virtualRef.current = virtual;
+
+  const choose = useCallback((line: number) => {
+    setCursor(line);
+    setParams({ span: tree.span_id[line] });
+  }, [tree]);
+
+  // a span that the URL names is brought into view
+  const wasShown = useRef(false);
+  useEffect(() => {
+    if (wasShown.current || chosen < 0) return;
+    wasShown.current = true;
+    setCursor(chosen);
+    const at = lines.indexOf(chosen);
+    if (at >= 0) virtualRef.current.scrollToIndex(at, { align: "center" });
+  }, [chosen, lines]);
+
+  const fold = useCallback((line: number, isClosed: boolean) => {
+    setClosed((before) => {
+      const next = new Set(before);
+      if (isClosed) next.add(line);
+      else next.delete(line);
+      return next;
+    });
+  }, []);
+
+  const parents = useMemo(() => {
+    const all: number[] = [];
+    for (let line = 0; line < end.length; line++) if (end[line]! > line + 1) all.push(line);
+    return all;
+  }, [end]);
+
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+      if (event.target instanceof HTMLElement && event.target.closest(".span-panel, .tabs")) {
+        if (event.key !== "Escape") return;
+      }
+      const at = cursor === null ? -1 : lines.indexOf(cursor);
+      const to = (next: number) => {
+        const line = lines[Math.max(0, Math.min(lines.length - 1, next))];
+        if (line === undefined) return;
+        setCursor(line);
+        virtualRef.current.scrollToIndex(lines.indexOf(line), { align: "auto" });
+        if (chosenId) setParams({ span: tree.span_id[line] });
+      };
+      switch (event.key) {
+        case "j": case "ArrowDown": to(at + 1); break;
+        case "k": case "ArrowUp": to(at - 1); break;
+        case "PageDown": to(at + 20); break;
+        case "PageUp": to(at - 20); break;
+        case "Home": to(0); break;
+        case "End": to(lines.length - 1); break;
+        case "Enter": if (cursor === null || (event.target as HTMLElement).closest("button, a")) return; choose(cursor); break;
+        case "Escape": setParams({ span: undefined }); break;
+        case "ArrowLeft":
+          if (cursor === null) return;
+          if (end[cursor]! > cursor + 1 && !closed.has(cursor)) fold(cursor, true);
+          else if (tree.parent[cursor] !== null) to(lines.indexOf(tree.parent[cursor]!));
+          break;
+        case "ArrowRight": if (cursor === null) return; fold(cursor, false); break;
+        case "[": setClosed(new Set(parents.filter((line) => tree.depth[line]! > 0))); break;
+        case "]": setClosed(new Set()); break;
+        case "n": {
+          const next = lines.findIndex((line, place) => place > at && tree.status[line] === "error");
+          if (next >= 0) to(next);
+          break;
+        }
+        default: return;
+      }
+      event.preventDefault();
+    };
+    window.addEventListener("keydown", pressed);
+    return () => window.removeEventListener("keydown", pressed);
+  }, [cursor, lines, closed, end, tree, choose, fold, parents, chosenId]);
+
+  const marks = useMemo(() => ticks(total, 5), [total]);
+  return (
+    <div className={chosen >= 0 ? "spans with-panel" : "spans"}>
+      <div className="list panel">
+        <div className="list-tools">
+          <label className="find"><Icon name="search" size={14} /><span className="unseen">Find spans</span>
+            <input type="search" placeholder="Find spans: a name, is:error, is:critical, kind:tool" value={text} onChange={(event) => setText(event.target.value)} />
+          </label>
+          {found && <span className="dim" role="status">{plural(found.hits.length, "span")}</span>}
+          <button type="button" className="quiet" onClick={() => setClosed(new Set(parents.filter((line) => tree.depth[line]! > 0)))}>Fold all</button>
+          <button type="button" className="quiet" onClick={() => setClosed(new Set())}>Unfold all</button>
+        </div>
+        <Minimap tree={tree} total={total} lines={lines} scroll={(share) => virtualRef.current.scrollToOffset(share * lines.length * ROW, { align: "center" })} />
+        <div className="scale" aria-hidden="true"><span /><div>{marks.map((mark) => <span key={mark} style={{ left: `${(mark / total) * 100}%` }}>{duration(mark)}</span>)}</div></div>
+        <div className="lines" ref={box} tabIndex={0} role="tree" aria-label="Spans" aria-activedescendant={cursor === null ? undefined : `span-${cursor}`}>
+          <div style={{ height: virtual.getTotalSize() }}>
+            {virtual.getVirtualItems().map((item) => {
+              const line = lines[item.index]!;
+              return (
+                <Line
+                  key={line} tree={tree} line={line} top={item.start} total={total} own={own[line]!} isCritical={critical[line] === 1}
+                  hasChildren={end[line]! > line + 1} isClosed={closed.has(line)} isChosen={line === chosen} isCursor={line === cursor}
+                  choose={choose} fold={fold}
+                />
+              );
+            })}
+          </div>
+          {lines.length === 0 && <Empty title="No span is like this"><p>Search for part of a name, or <code>is:error</code>.</p></Empty>}
+        </div>
+      </div>
+      {chosen >= 0 && <SpanPanel trace={tree.trace_id} span={tree.span_id[chosen]!} kind={tree.kind[chosen]!} onClose={() => setParams({ span: undefined })} />}
+    </div>
+  );
+}
+
+interface LineProps {
+  tree: Tree;
+  line: number;
+  top: number;
+  total: number;
+  own: number;
+  isCritical: boolean;
+  hasChildren: boolean;
+  isClosed: boolean;
+  isChosen: boolean;
+  isCursor: boolean;
+  choose: (line: number) => void;
+  fold: (line: number, isClosed: boolean) => void;
+}
+
+const DEPTH_MAX = 24;
+
+function Line({ tree, line, top, total, own, isCritical, hasChildren, isClosed, isChosen, isCursor, choose, fold }: LineProps) {
+  const name = tree.names[tree.name[line]!] || "(no name)";
+  const [start, took, status, kind] = [tree.start_ns[line]!, tree.duration_ns[line] ?? null, tree.status[line]!, tree.kind[line]!];
+  const left = (start / total) * 100;
+  const width = took === null ? 0 : (took / total) * 100;
+  const tokens = tree.total_tokens[line] ?? null;
+  const title = `${kindName(kind)}: ${name}\n${took === null ? "duration not known" : `${duration(took)}, ${duration(own)} of its own`}${isCritical ? ", on the critical path" : ""}`;
+  const isLate = left > 70;
+  return (
+    <div
+      id={`span-${line}`} role="treeitem" aria-level={tree.depth[line]! + 1} aria-selected={isChosen} aria-expanded={hasChildren ? !isClosed : undefined}
+      className={`line${isChosen ? " chosen" : ""}${isCursor ? " cursor" : ""}${status === "error" ? " failed-line" : ""}`}
+      style={{ transform: `translateY(${top}px)` }} onClick={() => choose(line)}
+    >
+      <div className="cell" style={{ paddingLeft: 6 + Math.min(tree.depth[line]!, DEPTH_MAX) * 14 }}>
+        {hasChildren ? (
+          <button type="button" tabIndex={-1} className={isClosed ? "toggle" : "toggle open"} aria-label={isClosed ? "Unfold" : "Fold"} onClick={(event) => { event.stopPropagation(); fold(line, !isClosed); }}>
+            <Icon name="chevron" size={12} />
+          </button>
+        ) : <span className="toggle" />}
+        <Kind kind={kind} />
+        <span className="name">{name}</span>
+        {tree.parent_id[line] && <span className="chip" title={`Its parent ${tree.parent_id[line]} has not arrived`}>no parent</span>}
+        {status === "error" && <span className="mark error" title="Failed" />}
+        {tokens !== null && <span className="tokens">{count(tokens)}</span>}
+      </div>
+      <div className="time" title={title}>
+        {took === null
+          ? <span className="span-bar unknown" style={{ left: `${left}%` }} />
+          : <span className={`span-bar k-${kind}${status === "error" ? " error" : ""}${isCritical ? " critical" : ""}`} style={{ left: `${left}%`, width: `max(2px, ${width}%)` }} />}
+        <span className="took" style={isLate ? { right: `calc(${100 - left}% + 6px)` } : { left: `calc(${Math.min(100, left + width)}% + 6px)` }} data-inside={!isLate && left + width > 82}>{duration(took)}</span>
+      </div>
+    </div>
+  );
+}
+
+/** All spans at once, however many: a line of a pixel for each, or for several. */
+function Minimap({ tree, total, lines, scroll }: { tree: Tree; total: number; lines: Int32Array; scroll: (share: number) => void }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const height = Math.min(48, Math.max(12, Math.ceil(lines.length / 4)));
+  useEffect(() => {
+    const element = canvas.current;
+    const context = element?.getContext("2d");
+    if (!element || !context) return;
+    const style = getComputedStyle(element);
+    const [plain, failed] = [style.getPropertyValue("--map"), style.getPropertyValue("--error")];
+    const width = element.clientWidth;
+    const ratio = window.devicePixelRatio || 1;
+    element.width = width * ratio;
+    element.height = height * ratio;
+    context.scale(ratio, ratio);
+    const each = Math.max(1, lines.length / (height * 4));
+    for (let at = 0; at < lines.length; at += each) {
+      const line = lines[Math.floor(at)]!;
+      context.fillStyle = tree.status[line] === "error" ? failed : plain;
+      context.fillRect((tree.start_ns[line]! / total) * width, (at / lines.length) * height, Math.max(1, ((tree.duration_ns[line] ?? 0) / total) * width), Math.max(0.6, height / lines.length - 0.4));
+    }
+  }, [tree, total, lines, height]);
+  if (lines.length < 60) return null;
+  return (
+    <canvas
+      ref={canvas} className="minimap" style={{ height }} aria-hidden="true"
+      onClick={(event) => scroll((event.clientY - event.currentTarget.getBoundingClientRect().top) / height)}
+    />
+  );
+}

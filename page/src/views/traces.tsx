@@ -1,0 +1,201 @@
+/** The traces of a time: how many calls there were, and a line for each trace. */
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { ask, intake, own, withQuery, type Facts, type Keyed, type Page, type Point, type Rows, type Trace } from "../api";
+import { count, duration, exact, money, oneLine, percent, plural } from "../format";
+import { filled, Plot } from "../plot";
+import { step, useRange, type Range } from "../range";
+import { address, go, path, useParam } from "../router";
+import { Empty, Failed, Icon, Link, Loading, Paste, ShowSql, Time, useTitle } from "../ui";
+import { filterOf } from "../filter";
+import { useRows } from "../rows";
+
+const PAGE = 50;
+
+export function Traces() {
+  useTitle("Traces");
+  const [range, setRange] = useRange();
+  const [status, setStatus] = useParam("status");
+  const filter = filterOf(range, status);
+  const traces = useInfiniteQuery({
+    queryKey: ["traces", intake(""), filter],
+    initialPageParam: "",
+    queryFn: ({ pageParam, signal }) => ask<Page<Trace>>(withQuery(intake("/traces"), { cursor: pageParam, page_size: PAGE, mode: "preview", filter }), { signal }),
+    getNextPageParam: (last) => last.next_cursor || undefined,
+  });
+  const rows = useMemo(() => traces.data?.pages.flatMap((page) => page.data) ?? [], [traces.data]);
+  return (
+    <>
+      <Histogram range={range} onZoom={(since, until) => setRange(`${since}-${until}`)} />
+      <div className="filters">
+        <div className="segments" role="group" aria-label="Status">
+          {[["", "All"], ["error", "Failed"], ["success", "OK"]].map(([value, label]) => (
+            <button key={value} type="button" aria-pressed={status === value} onClick={() => setStatus(value)}>{label}</button>
+          ))}
+        </div>
+      </div>
+      {traces.isPending ? <Loading what="Looking for traces" />
+        : traces.isError ? <Failed error={traces.error} again={() => void traces.refetch()} />
+        : rows.length === 0 ? <Nothing range={range} status={status} showAll={() => setRange("all")} />
+        : <List rows={rows} />}
+      {traces.hasNextPage && (
+        <div className="more-rows">
+          <button type="button" disabled={traces.isFetchingNextPage} onClick={() => void traces.fetchNextPage()}>
+            {traces.isFetchingNextPage ? "Loading…" : "Show more"}
+          </button>
+        </div>
+      )}
+    </>
+  );
+}
+
+function Nothing({ range, status, showAll }: { range: Range; status: string; showAll: () => void }) {
+  if (status) return <Empty title="No trace has this status">{<p>Choose “All”, or a longer time.</p>}</Empty>;
+  const base = window.location.origin.replace(/:4319$/, ":4318");
+  return (
+    <Empty title={range.name === "all" ? "Nothing has arrived yet" : "No traces in this time"}>
+      {range.name !== "all" && <p><button type="button" className="primary" onClick={showAll}>Show all time</button></p>}
+      <p>Send an application’s spans by OpenTelemetry:</p>
+      <Paste text={`export OTEL_EXPORTER_OTLP_ENDPOINT=${base} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`} />
+      <p>or try it with a single call:</p>
+      <Paste text={`curl -s ${base}/apis/intake/v2/workspaces/default/ingest/chat-completions -H 'Content-Type: application/json' -d '{"request":{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Capital of Peru?"}]},"response":{"id":"chatcmpl-1","model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"Lima."},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}}}'`} />
+    </Empty>
+  );
+}
+
+/** From when to when there are calls, of what is chosen. */
+export function useBounds(range: Range): { since: number; until: number; all: Rows<Keyed> | undefined; error: unknown } {
+  const values = { since: range.since ?? 0, until: range.until };
+  const asked = useQuery({
+    queryKey: ["bounds", own(""), values],
+    queryFn: ({ signal }) => ask<Rows<Keyed>>(withQuery(own("/calls/breakdown"), values), { signal }),
+  });
+  const all = asked.data?.rows[0];
+  const now = Date.now();
+  return {
+    since: range.since ?? (all && all.calls > 0 ? all.first : now - 86400e3),
+    until: range.until ?? (range.since === null && all && all.calls > 0 ? all.last + 1000 : now),
+    all: asked.data,
+    error: asked.error,
+  };
+}
+
+/** Calls over time, with a fixed number of equal buckets that begin at round times. */
+export function useSeries(range: Range, by?: string, buckets = 60) {
+  const bounds = useBounds(range);
+  const width = step(Math.max(1000, bounds.until - bounds.since), buckets);
+  const since = Math.floor(bounds.since / width) * width;
+  const number = Math.max(1, Math.ceil((bounds.until - since) / width));
+  const values = { since, until: since + number * width, buckets: number, by };
+  const asked = useQuery({
+    queryKey: ["series", own(""), values],
+    queryFn: ({ signal }) => ask<Rows<Point>>(withQuery(own("/calls/series"), values), { signal }),
+    enabled: bounds.all !== undefined,
+    placeholderData: (before) => before,
+  });
+  const times = useMemo(() => Array.from({ length: number }, (_, at) => since + at * width), [since, number, width]);
+  return { asked, times, width, number, since, until: since + number * width, bounds };
+}
+
+function Histogram({ range, onZoom }: { range: Range; onZoom: (since: number, until: number) => void }) {
+  const { asked, times, width, number, since, until, bounds } = useSeries(range);
+  const points = asked.data?.rows;
+  const series = useMemo(() => {
+    const of = (value: (point: Point) => number) => filled(points ?? [], number, value as (point: never) => number, 0);
+    return [
+      { name: "Failed calls", color: "--error", values: of((point) => point.errors) },
+      { name: "Model calls", color: "--c1", values: of((point) => point.calls - point.errors) },
+    ];
+  }, [points, number]);
+  const all = bounds.all && (bounds.all.rows[0] ?? { calls: 0, errors: 0, total_tokens: null, cost: null, p95: null });
+  return (
+    <section className="panel histogram" aria-label="Model calls over time">
+      <div className="figures">
+        <dl>
+          <div><dt>Model calls</dt><dd title={exact(all?.calls)}>{count(all?.calls)}</dd></div>
+          <div><dt>Failed</dt><dd className={all?.errors ? "error" : ""}>{all ? percent(all.errors, all.calls || 1) : "–"}</dd></div>
+          <div><dt>Tokens</dt><dd>{count(all?.total_tokens)}</dd></div>
+          <div><dt>Cost</dt><dd>{money(all?.cost)}</dd></div>
+          <div><dt>p95 latency</dt><dd>{duration(all?.p95)}</dd></div>
+        </dl>
+        <ShowSql of={[bounds.all, asked.data]} />
+      </div>
+      {asked.isError ? <Failed error={asked.error} /> : (
+        <Plot title="Model calls over time" times={times} series={series} format={count} kind="bars" isStacked height={96} step={width} range={[since, until]} onZoom={onZoom} />
+      )}
+    </section>
+  );
+}
+
+function List({ rows }: { rows: Trace[] }) {
+  const ids = rows.map((row) => row.id);
+  const facts = useFacts(ids);
+  const longest = Math.max(...rows.map((row) => row.duration_ms ?? 0), 1);
+  const table = useRef<HTMLTableElement>(null);
+  useRows(table, rows.length);
+  return (
+    <div className="panel table-box">
+      <table className="rows traces" ref={table}>
+        <thead>
+          <tr><th>Time</th><th>Trace</th><th className="wide">Input and output</th><th>Model</th><th className="number">Duration</th><th className="number">Tokens</th><th className="number">Cost</th></tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => <Row key={row.id} row={row} facts={facts.get(row.id)} longest={longest} />)}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** What the list shows beside what the read API answers: asked a page at a time, so that what is known is not asked again. */
+function useFacts(ids: string[]): Map<string, Facts> {
+  const [known, setKnown] = useState(new Map<string, Facts>());
+  const missing = ids.filter((id) => !known.has(id)).slice(0, PAGE * 2);
+  const asked = useQuery({
+    queryKey: ["facts", own(""), missing.join(",")],
+    queryFn: ({ signal }) => ask<Rows<Facts>>(withQuery(own("/traces/facts"), { ids: missing.join(",") }), { signal }),
+    enabled: missing.length > 0,
+  });
+  useEffect(() => {
+    if (asked.data) setKnown((before) => new Map([...before, ...asked.data.rows.map((row) => [row.trace_id, row] as const)]));
+  }, [asked.data]);
+  return known;
+}
+
+function Row({ row, facts, longest }: { row: Trace; facts: Facts | undefined; longest: number }) {
+  const to = path("trace", row.id);
+  const input = facts?.input || (facts ? "" : oneLine(row.input ?? "", 160));
+  const output = facts?.output || (facts ? "" : oneLine(row.output ?? "", 160));
+  const models = facts?.models ?? [];
+  return (
+    <tr tabIndex={-1} data-href={to} onClick={(event) => !(event.target as HTMLElement).closest("a") && go(address(to))}>
+      <td className="nowrap dim"><Time ms={Date.parse(row.started_at)} /></td>
+      <td className="title">
+        <Link to={to} className="strong">{row.status === "error" && <span className="mark error" title="Failed" />}{row.name || row.id.slice(0, 8)}</Link>
+        <span className="sub">
+          {[facts?.service, ...(facts?.agents ?? []), facts?.user].filter(Boolean).slice(0, 3).join(" · ") || plural(row.span_count ?? 0, "span")}
+          {(row.error_count ?? 0) > 0 && <span className="error"> · {plural(row.error_count ?? 0, "error")}</span>}
+          {row.is_orphan && <span title="Its root has not arrived"> · no root</span>}
+        </span>
+      </td>
+      <td className="wide">
+        {input && <span className="line">{oneLine(input, 160)}</span>}
+        {output && <span className="line dim"><Icon name="chevron" size={11} />{oneLine(output, 160)}</span>}
+      </td>
+      <td><span className="chips">{models.slice(0, 1).map((model) => <span key={model} className="chip" title={models.join(", ")}>{model}</span>)}{models.length > 1 && <span className="dim" title={models.join(", ")}>+{models.length - 1}</span>}</span></td>
+      <td className="number nowrap">
+        {duration(row.duration_ms === undefined ? null : row.duration_ms * 1e6)}
+        <span className="bar"><i className={row.status === "error" ? "error" : ""} style={{ width: `${((row.duration_ms ?? 0) / longest) * 100}%` }} /></span>
+      </td>
+      <td className="number nowrap" title={facts ? `${count(row.input_tokens)} in (${count(facts.cached_tokens)} cached), ${count(row.output_tokens)} out` : undefined}>
+        {count(row.total_tokens)}
+        {facts && facts.calls > 0 && <span className="sub">{plural(facts.calls, "call")}</span>}
+      </td>
+      <td className="number nowrap">
+        {money(row.cost_usd)}
+        {facts && facts.unpriced > 0 ? <span className="sub" title="Some calls have no price">{facts.unpriced} unpriced</span>
+          : facts && facts.computed > 0 ? <span className="sub" title="Computed from the book of prices">computed</span> : null}
+      </td>
+    </tr>
+  );
+}

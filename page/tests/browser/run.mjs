@@ -1,0 +1,207 @@
+// The page in Chromium against the real binary. Prints what it measures; fails on the first promise that does not hold.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { ask, browser, loadSample, send, start, until } from "./service.mjs";
+import { HOSTILE, hostileTrace, largeTrace } from "./traces.mjs";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const SAMPLE = "11111111111111111111111111111111";
+const TEN = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const HUNDRED = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const HOSTILE_ID = "cccccccccccccccccccccccccccccccc";
+/** Views, each with what is on it once it is there. */
+const VIEWS = [
+  ["/traces?range=all", "table.traces tbody tr"],
+  [`/trace/${SAMPLE}`, ".line"],
+  [`/trace/${SAMPLE}?span=1133333333333333`, ".span-panel .message"],
+  ["/nothing", ".empty"],
+];
+
+const service = await start();
+const chromium = await browser();
+const problems = [];
+
+/** A window in which nothing may go wrong: no error, no report of the policy, no request to another origin. */
+async function open(options = {}) {
+  const context = await chromium.newContext({ viewport: { width: 1360, height: 860 }, ...options });
+  const page = await context.newPage();
+  page.on("console", (message) => message.type() === "error" && problems.push(`console: ${message.text()}`));
+  page.on("pageerror", (error) => problems.push(`error: ${error.message}`));
+  page.on("request", (request) => !request.url().startsWith(service.page) && !/^(data|blob):/.test(request.url()) && problems.push(`asks ${request.url()}`));
+  await page.addInitScript(() => {
+    window.reports = [];
+    document.addEventListener("securitypolicyviolation", (event) => window.reports.push(`${event.violatedDirective} ${event.blockedURI}`));
+    window.longTasks = [];
+    new PerformanceObserver((list) => window.longTasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: "longtask", buffered: true });
+  });
+  return page;
+}
+
+async function clean(page, what) {
+  problems.push(...(await page.evaluate(() => window.reports)).map((report) => `policy: ${report}`));
+  assert.deepEqual(problems, [], what);
+}
+
+async function view(page, path, there) {
+  await page.goto(service.page + path);
+  await page.locator(there).first().waitFor({ timeout: 20_000 });
+}
+
+async function axe(page, what) {
+  // in the page's own world the policy would refuse it, and it is no part of the page
+  const session = await page.context().newCDPSession(page);
+  const { frameTree } = await session.send("Page.getFrameTree");
+  const { executionContextId } = await session.send("Page.createIsolatedWorld", { frameId: frameTree.frame.id, worldName: "axe" });
+  const run = (expression) => session.send("Runtime.evaluate", { expression, contextId: executionContextId, awaitPromise: true, returnByValue: true });
+  await run(AXE);
+  const { result } = await run(`axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] }).then((found) => JSON.stringify(found.violations.filter((one) => ["serious", "critical"].includes(one.impact)).map((one) => [one.id, one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160))])))`);
+  problems.push(...JSON.parse(result.value).map((found) => `${what}: axe: ${found.join(" ")}`)); assert.ok(result.value, `${what}: axe finds nothing serious`);
+}
+
+async function step(name, run) {
+  const began = performance.now();
+  const said = await run();
+  console.log(`${name.padEnd(58)} ${((performance.now() - began) / 1000).toFixed(1).padStart(5)} s  ${said ?? ""}`);
+}
+
+try {
+  await step("the sample, large traces and hostile ones are stored", async () => {
+    await loadSample(service);
+    const start = String(BigInt(Date.now() - 600_000) * 1_000_000n);
+    for (const body of [...largeTrace(TEN, 10_000, start), ...largeTrace(HUNDRED, 100_000, start), hostileTrace(HOSTILE_ID, start)]) {
+      await send(`${service.http}/v1/traces`, body);
+    }
+    const spans = async (id) => (await fetch(`${service.page}/apis/intake/v2/workspaces/default/traces/${id}/tree`)).json();
+    for (const [id, size] of [[TEN, 10_000], [HUNDRED, 100_000], [HOSTILE_ID, 1]]) {
+      await until(`${id} has ${size} spans`, async () => (await spans(id)).span_count === size);
+    }
+    await until("its calls are counted", async () => ((await ask(service, "/api/v1/workspaces/default/calls/breakdown?since=0")).rows[0]?.calls ?? 0) > 12);
+  });
+
+  for (const colorScheme of ["light", "dark"]) {
+    await step(`every view is there, accessible, and asks nobody else: ${colorScheme}`, async () => {
+      const page = await open({ colorScheme });
+      for (const [path, there] of VIEWS) {
+        await view(page, path, there);
+        await page.waitForLoadState("networkidle");
+        await axe(page, `${path} ${colorScheme}`);
+        await clean(page, path);
+      }
+      await page.context().close();
+    });
+  }
+
+  await step("nothing is wider than a telephone", async () => {
+    const page = await open({ viewport: { width: 390, height: 844 } });
+    for (const [path, there] of VIEWS) {
+      await view(page, path, there);
+      await page.waitForLoadState("networkidle");
+      const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      assert.ok(over <= 0, `${path} is ${over} pixels too wide`);
+    }
+    await clean(page, "390 pixels");
+    await page.context().close();
+  });
+
+  await step("from the list to a span and back with keys alone", async () => {
+    const page = await open();
+    await view(page, "/traces?range=all", "table.traces tbody tr");
+    await page.keyboard.press("?");
+    await page.getByRole("dialog").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.keyboard.press("j");
+    await page.keyboard.press("j");
+    await page.keyboard.press("k");
+    const named = await page.evaluate(() => document.activeElement.querySelector("a").textContent);
+    await page.keyboard.press("Enter");
+    await page.locator(".trace-head h2").waitFor();
+    assert.equal(await page.locator(".trace-head h2").textContent(), named);
+    await page.keyboard.press("j");
+    await page.keyboard.press("Enter");
+    await page.locator(".span-panel").waitFor();
+    assert.match(page.url(), /span=/);
+    await page.keyboard.press("Escape");
+    await page.locator(".span-panel").waitFor({ state: "detached" });
+    await page.keyboard.press("g");
+    await page.keyboard.press("t");
+    await page.locator("table.traces").waitFor();
+    await clean(page, "keys");
+    await page.context().close();
+  });
+
+  await step("hostile texts are shown and do nothing", async () => {
+    const page = await open();
+    for (const of of ["", "attributes", "events", "scores", "raw"]) {
+      await view(page, `/trace/${HOSTILE_ID}?span=000000000000004d${of ? `&of=${of}` : ""}`, ".span-panel .body");
+      await page.waitForLoadState("networkidle");
+      assert.equal(await page.evaluate(() => window.hacked), undefined, of);
+      assert.equal(await page.locator(".span-panel script, .span-panel img, .span-panel svg:not(.icon), .span-panel a[href^=javascript]").count(), 0, of);
+    }
+    await view(page, `/trace/${HOSTILE_ID}?span=000000000000004d`, ".span-panel .message");
+    assert.ok((await page.locator(".span-panel .message").first().textContent()).includes(HOSTILE[0]));
+    await view(page, "/traces", "table.traces tbody tr");
+    assert.equal(await page.evaluate(() => window.hacked), undefined);
+    await clean(page, "hostile");
+    await page.context().close();
+  });
+
+  await step("the numbers shown are those of SQL", async () => {
+    const page = await open();
+    const sql = async (statement) => (await (await fetch(service.sql, { method: "POST", body: `${statement} FORMAT TSV` })).text()).trim().split("\t").map(Number);
+    await view(page, "/traces?range=all", ".histogram dd");
+    await page.waitForLoadState("networkidle");
+    const [calls, errors] = await sql("SELECT count(), countIf(IsError) FROM otel.genai_calls");
+    assert.equal((await page.locator(".histogram dd").first().getAttribute("title")).replaceAll(",", ""), String(calls));
+    assert.equal(await page.locator(".histogram dd").nth(1).textContent(), `${Number(((errors / calls) * 100).toFixed(1))} %`);
+    await page.context().close();
+  });
+
+  for (const [id, size, most] of [[TEN, 10_000, 1_000], [HUNDRED, 100_000, null]]) {
+    await step(`a trace of ${size.toLocaleString("en-US")} spans opens and scrolls`, async () => {
+      const page = await open();
+      await view(page, "/traces?range=all", "table.traces tbody tr");
+      const began = performance.now();
+      await page.evaluate((path) => { history.pushState(null, "", path); window.dispatchEvent(new PopStateEvent("popstate")); }, `/trace/${id}`);
+      await page.locator(".line").first().waitFor({ timeout: 60_000 });
+      const painted = performance.now() - began;
+      assert.ok((await page.locator(".line").count()) < 200, "only the lines in view are elements");
+      await page.waitForLoadState("networkidle");
+      await page.evaluate(() => (window.longTasks = []));
+      await page.locator(".lines").hover();
+      for (let turn = 0; turn < 60; turn++) {
+        await page.mouse.wheel(0, 900);
+        await page.waitForTimeout(16);
+      }
+      const long = await page.evaluate(() => window.longTasks.map(Math.round));
+      if (most !== null) assert.ok(painted <= most, `first paint after ${Math.round(painted)} ms`);
+      await clean(page, `${size} spans`);
+      await page.context().close();
+      return `first paint ${Math.round(painted)} ms; long tasks while scrolling: ${long.length ? long.join(", ") : "none"}`;
+    });
+  }
+
+  await step("memory is given back when the largest trace is closed", async () => {
+    const page = await open();
+    const session = await page.context().newCDPSession(page);
+    await session.send("HeapProfiler.enable");
+    const heap = async () => {
+      await session.send("HeapProfiler.collectGarbage");
+      return (await session.send("Runtime.getHeapUsage")).usedSize / 2 ** 20;
+    };
+    await view(page, "/traces?range=all", "table.traces tbody tr");
+    const before = await heap();
+    await view(page, `/trace/${HUNDRED}`, ".line");
+    const during = await heap();
+    await page.goto(`${service.page}/traces?range=all`);
+    await page.locator("table.traces tbody tr").first().waitFor();
+    const after = await heap();
+    await page.context().close();
+    assert.ok(after < before + (during - before) / 2, `${after.toFixed(1)} MiB are left of ${during.toFixed(1)}`);
+    return `heap ${before.toFixed(1)} MiB, ${during.toFixed(1)} with the trace, ${after.toFixed(1)} after`;
+  });
+} finally {
+  await chromium.close();
+  await service.stop();
+}

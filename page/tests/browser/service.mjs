@@ -1,0 +1,88 @@
+// The real binary on free ports with a folder of its own, and a browser that looks at it.
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const ROOT = new URL("../../../", import.meta.url).pathname;
+
+function library(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) {
+      const found = library(path);
+      if (found) return found;
+    } else if (entry.name === "libchdb.so") return path;
+  }
+  return null;
+}
+
+export async function start() {
+  const folder = mkdtempSync(join(tmpdir(), "millrace-page-"));
+  const ready = join(folder, "ready.json");
+  const any = "{ listen: 127.0.0.1:0 }";
+  writeFileSync(
+    join(folder, "millrace.yaml"),
+    `data_dir: ${folder}/data\nreceivers: { otlp_grpc: ${any}, http: ${any} }\nadmin: { health: ${any}, metrics: ${any} }\npage: ${any}\nembedded: ${any}\nexporter: { flush_after: 200ms }\n`,
+  );
+  const binary = process.env.MILLRACE_BINARY ?? join(ROOT, "target/debug/millrace");
+  const log = [];
+  const child = spawn(binary, ["serve", "--config", join(folder, "millrace.yaml"), "--ready-file", ready], {
+    env: { ...process.env, MILLRACE_LIBCHDB: process.env.MILLRACE_LIBCHDB ?? library(join(ROOT, ".tools/libchdb")) ?? "" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (bytes) => log.push(String(bytes)));
+  const ended = new Promise((done) => child.once("exit", done));
+  let isUp = true;
+  void ended.then(() => (isUp = false));
+  for (let tries = 0; !existsSync(ready); tries++) {
+    if (!isUp || tries > 600) throw new Error(`the service did not start:\n${log.join("")}`);
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  const addresses = JSON.parse(readFileSync(ready, "utf8"));
+  return {
+    page: `http://${addresses.page}`,
+    http: `http://${addresses.http}`,
+    sql: addresses.clickhouse,
+    async stop() {
+      child.kill("SIGTERM");
+      await ended;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function send(url, body, type = "application/json") {
+  const answer = await fetch(url, { method: "POST", headers: { "content-type": type }, body });
+  if (!answer.ok) throw new Error(`${url}: ${answer.status} ${await answer.text()}`);
+}
+
+/** The sample of docs/queries.md. */
+export async function loadSample(service) {
+  const file = (name) => readFileSync(join(ROOT, "docs/sample", name));
+  await send(`${service.http}/v1/traces`, file("spans.json"));
+  await send(`${service.http}/apis/intake/v2/workspaces/default/ingest/chat-completions`, file("pairs.ndjson"), "application/x-ndjson");
+}
+
+/** Waits until an answer is as it should be. */
+export async function until(what, holds) {
+  for (let tries = 0; tries < 300; tries++) {
+    if (await holds()) return;
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  throw new Error(`not within 30 s: ${what}`);
+}
+
+export async function ask(service, path) {
+  const answer = await fetch(service.page + path);
+  if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+  return answer.json();
+}
+
+export function browser() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+}

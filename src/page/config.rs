@@ -1,0 +1,21 @@
+//! The section `page` of the configuration.
+
+use crate::connections::tls;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// Where the page is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Certificates; absent: without TLS.
+    pub tls: Option<tls::Config>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4319)), tls: None }
+    }
+}

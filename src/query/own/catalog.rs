@@ -1,0 +1,29 @@
+//! `GET /api/v1/workspaces`, `/schema`: which workspaces there are, and what can be asked in SQL.
+
+use super::answer;
+use crate::clickhouse::Statement;
+use crate::query::answer::Refusal;
+use crate::query::request::Api;
+use axum::extract::State;
+use axum::response::Response;
+use std::sync::Arc;
+
+/// The workspaces that have spans, those with the most first.
+pub(super) async fn workspaces(State(api): State<Arc<Api>>) -> Result<Response, Refusal> {
+    let table = api.reads.client().full_name("otel_traces");
+    let statement = Statement::new(&format!(
+        "SELECT Workspace AS workspace, count() AS spans FROM {table} GROUP BY Workspace ORDER BY spans DESC, workspace LIMIT 1000"
+    ));
+    answer(&api, &statement).await
+}
+
+/// Tables and views of the database, with their columns.
+pub(super) async fn schema(State(api): State<Arc<Api>>) -> Result<Response, Refusal> {
+    let mut statement = Statement::new(
+        "SELECT table, groupArray(name) AS columns, groupArray(type) AS types FROM \
+         (SELECT table, name, type FROM system.columns WHERE database = ",
+    );
+    statement.bind(api.reads.client().database().to_string());
+    statement.push(" ORDER BY table, position) GROUP BY table ORDER BY table");
+    answer(&api, &statement).await
+}
