@@ -4,11 +4,11 @@
 //! lines below (`tests/tidy/layers.rs` reads this map and checks it; ARCHITECTURE.md says what each module is for):
 //!
 //! ```text
-//! wiring      main  cli  log  import  status  dead_letter  deletion  redact  prices  rollup  token  app  config
+//! wiring      main  cli  import  status  dead_letter  deletion  redact  prices  rollup  token  app  log  config
 //! edges       receivers  page  query  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections  access
 //! codecs      formats  otlp  conventions  chat  scores  redaction  columns  genai  json
-//! vocabulary  ids  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  audit  numbers  steps
+//! vocabulary  ids  reloadable  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  audit  numbers  steps
 //! ```
 
 // these macros panic when the reader of the output has ended: write, and ignore the error
@@ -32,6 +32,7 @@ pub mod codings;
 pub mod ids;
 pub mod numbers;
 pub mod random;
+pub mod reloadable;
 pub mod retention;
 pub mod secret;
 pub mod shutdown;

@@ -5,20 +5,20 @@ use crate::config::{Level, Log, LogFormat};
 use crate::telemetry;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::PanicHookInfo;
-use tracing_subscriber::Layer as _;
+use std::sync::OnceLock;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::{Registry, reload};
 
 /// What the targets of this crate begin with.
 const OWN: &str = "millrace";
+/// How the level is changed once the log has started.
+static TARGETS: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Starts the log of this process; from now on panics are in it too, and counted.
 pub fn start(config: &Log) {
-    let level = level_of(config.level);
-    // other crates log what passes through them: headers with tokens (h2), statements and answers (clickhouse)
-    let of_others = tracing::Level::WARN.min(level);
-    let targets =
-        Targets::new().with_default(of_others).with_target(OWN, level).with_target(audit::TARGET, LevelFilter::OFF);
+    let (targets, handle) = reload::Layer::new(targets_of(config.level));
+    TARGETS.set(handle).expect("the log of a process starts once");
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = match config.format {
         LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
@@ -29,6 +29,21 @@ pub fn start(config: &Log) {
     let only_audit = Targets::new().with_target(audit::TARGET, LevelFilter::INFO);
     tracing_subscriber::registry().with(lines.with_filter(targets)).with(of_audit.with_filter(only_audit)).init();
     std::panic::set_hook(Box::new(log_panic));
+}
+
+/// From now on lines of this level are logged.
+pub fn set_level(level: Level) {
+    let changed = TARGETS.get().map(|handle| handle.reload(targets_of(level)));
+    if let Some(Err(error)) = changed {
+        tracing::error!(%error, "the level of the log stays as it was");
+    }
+}
+
+fn targets_of(level: Level) -> Targets {
+    let level = level_of(level);
+    // other crates log what passes through them: headers with tokens (h2), statements and answers (clickhouse)
+    let of_others = tracing::Level::WARN.min(level);
+    Targets::new().with_default(of_others).with_target(OWN, level).with_target(audit::TARGET, LevelFilter::OFF)
 }
 
 fn level_of(level: Level) -> tracing::Level {

@@ -24,12 +24,13 @@ pub use set::TokenSet;
 pub use token::{Scope, Token, TokenHash};
 
 use crate::audit::Refusals;
+use crate::reloadable::Reloadable;
 use crate::telemetry::AccessMetrics;
 use crate::time::Clock;
 use crate::workspace::Workspace;
 use axum::http::{Extensions, HeaderMap};
 use set::KnownToken;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -167,7 +168,7 @@ pub struct Gate(Option<Arc<Guarding>>);
 
 #[derive(Debug)]
 struct Guarding {
-    tokens: RwLock<Arc<TokenSet>>,
+    tokens: Reloadable<TokenSet>,
     clock: Clock,
     metrics: AccessMetrics,
     slowed: Semaphore,
@@ -186,7 +187,7 @@ impl Gate {
     pub fn new(tokens: TokenSet, clock: Clock, metrics: AccessMetrics) -> Self {
         let slowed = Semaphore::new(SLOWED_AT_ONCE_MAX);
         Self(Some(Arc::new(Guarding {
-            tokens: RwLock::new(Arc::new(tokens)),
+            tokens: Reloadable::new(tokens),
             clock,
             metrics,
             slowed,
@@ -204,7 +205,7 @@ impl Gate {
     pub fn replace(&self, tokens: TokenSet) {
         debug_assert!(!self.is_open(), "an open gate knows no tokens");
         if let Some(guarding) = &self.0 {
-            *guarding.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+            guarding.tokens.replace(tokens);
         }
     }
 
@@ -214,7 +215,7 @@ impl Gate {
     /// If they have no valid token.
     pub fn identify(&self, headers: &HeaderMap) -> Result<Principal, Denied> {
         let Some(guarding) = &self.0 else { return Ok(Principal::anyone()) };
-        let tokens = guarding.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        let tokens = guarding.tokens.now();
         let token = credentials::with_secret(headers, |secret| tokens.find(secret).cloned())?;
         drop(tokens);
         let token = token.ok_or(Denied::Unknown)?;

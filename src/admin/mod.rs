@@ -15,6 +15,7 @@ use crate::journal::Backlog;
 use crate::numbers::{saturating_i64, to_u64};
 use crate::pipeline::CapacityProbe;
 use crate::reconciler::counting::Counting;
+use crate::reloadable::Reloadable;
 use crate::sizes;
 use crate::telemetry::{Metrics, openmetrics};
 use crate::time::{Clock, UnixNanos};
@@ -27,7 +28,6 @@ use health::{Health, Live, Ready};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -87,7 +87,7 @@ pub struct Admin {
     /// How many traces are known.
     pub traces: Traces,
     /// Which calls had no price.
-    pub prices: Option<Arc<Prices>>,
+    pub prices: Reloadable<Option<Prices>>,
     /// What time it is.
     pub clock: Clock,
     /// When the service started.
@@ -177,7 +177,7 @@ impl Admin {
                 self.metrics.endpoint_up(&endpoint.url, endpoint.condition == Condition::Up);
             }
         }
-        if let Some(prices) = &self.prices {
+        if let Some(prices) = &**self.prices.now() {
             self.metrics.show_unpriced(&prices.unpriced());
         }
     }

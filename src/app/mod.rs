@@ -41,7 +41,6 @@ use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
 use crate::reconciler::sums::Summer;
 use crate::reconciler::superseded::Superseder;
-use crate::redaction::Redaction;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 use crate::timestamps::Budget;
@@ -51,7 +50,7 @@ use journal::Opening;
 use listeners::Listeners;
 use parts::{MakeCommitter, Receivers, Shared};
 use ready::Addresses;
-use reload::Reload;
+use reload::{Policies, Reload};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,7 +71,8 @@ pub async fn serve(config: Config, config_file: Option<PathBuf>, ready_file: Opt
     let app = App::build(&config)?;
     let backlog = app.backlog.clone();
     let (gate, quotas, tls) = (app.gate.clone(), app.quotas.clone(), app.listeners.tls.clone());
-    tokio::spawn(Reload { file: config_file, gate, quotas, tls }.run()?);
+    let policies = app.policies.clone();
+    tokio::spawn(Reload { file: config_file, started_with: config, gate, quotas, policies, tls }.run()?);
     Box::pin(app.start(ready_file)).await?.until_stopped().await?;
     stop::report_what_is_left(&backlog)
 }
@@ -89,6 +89,7 @@ struct App {
     backlog: Backlog,
     gate: Gate,
     quotas: Quotas,
+    policies: Policies,
     admission: AdmissionGate,
     receivers: Receivers,
     api: query::Api,
@@ -117,14 +118,12 @@ impl App {
         let (opening, is_new) = journal::open(config, &metrics)?;
         let store = Store::new(config, &metrics)?;
         let (learn, learned) = mpsc::channel(LEARNED_BATCHES_MAX);
-        let prices = config.prices.load()?.map(Arc::new);
-        let redaction = Redaction::new(&config.redaction).map(Arc::new).map_err(anyhow::Error::msg)?;
+        let policies = Policies::new(config)?;
         let shared = Shared {
             config,
             gate: gate.clone(),
             quotas: quotas.clone(),
-            prices,
-            redaction,
+            policies: policies.clone(),
             client: store.client.clone(),
             reads: query::reads::Reads::new(store.client.clone(), &config.query),
             metrics: metrics.clone(),
@@ -151,6 +150,7 @@ impl App {
             admission: pipeline.gate(),
             gate,
             quotas,
+            policies,
             opening,
             api: shared.api(),
             receivers: shared.receivers(pipeline),

@@ -1,7 +1,8 @@
 //! The parts of the service, each made from its own section of the configuration and from what all share.
 
 use super::journal::dead_letters;
-use super::store::{Store, schema};
+use super::reload::Policies;
+use super::store::Store;
 use super::warm::WarmUp;
 use crate::access::{Gate, Quotas};
 use crate::admin::Admin;
@@ -14,7 +15,6 @@ use crate::committer::{Committer, Limits};
 use crate::config::Config;
 use crate::dedup::{DedupIndex, Noted};
 use crate::exporter::{self, Exporter};
-use crate::genai::prices::Prices;
 use crate::journal::{Backlog, IsNew, Journal};
 use crate::numbers::to_u64;
 use crate::otlp;
@@ -33,7 +33,6 @@ use crate::reconciler::counting::{Counter, Counting, Notes};
 use crate::reconciler::joining::Joiner;
 use crate::reconciler::sums::{QUIET, Summer};
 use crate::reconciler::superseded::Superseder;
-use crate::redaction::Redaction;
 use crate::telemetry::{Metrics, Receiver};
 use crate::time::{Clock, UnixNanos};
 use crate::timestamps::Budget;
@@ -59,8 +58,7 @@ pub(super) struct Shared<'c> {
     pub(super) notes: Notes,
     pub(super) counting: Counting,
     pub(super) days: Arc<Budget>,
-    pub(super) prices: Option<Arc<Prices>>,
-    pub(super) redaction: Arc<Redaction>,
+    pub(super) policies: Policies,
     pub(super) stopping: CancellationToken,
     pub(super) started: UnixNanos,
 }
@@ -91,12 +89,12 @@ impl Shared<'_> {
             traces: self.traces.clone(),
             metrics: self.metrics.clone(),
             clock: Clock::System,
-            retention: config.retention.clone(),
+            retention: self.policies.retention.clone(),
             timestamps: config.receivers.timestamps.clone(),
             days: Arc::clone(&self.days),
-            prices: self.prices.clone(),
-            content: config.genai.content_policy(),
-            redaction: Arc::clone(&self.redaction),
+            prices: self.policies.prices.clone(),
+            content: self.policies.content.clone(),
+            redaction: self.policies.redaction.clone(),
         });
         let experiments = Arc::new(Experiments::new(self.reads.clone()));
         let scores = ScoresReceiver {
@@ -201,7 +199,7 @@ impl Shared<'_> {
             backlog: backlog.clone(),
             client: self.client.clone(),
             dead_letters: dead_letters(self.config),
-            schema: schema(self.config),
+            schema: self.policies.schema.subscribe(),
             config: self.config.exporter.clone(),
             metrics: self.metrics.clone(),
             availability: self.availability.clone(),
@@ -248,7 +246,7 @@ impl Shared<'_> {
         Counter {
             tables: self.client.pinned(),
             notes: self.notes.clone(),
-            retention: self.config.retention.clone(),
+            retention: self.policies.retention.clone(),
             metrics: self.metrics.clone(),
             availability: self.availability.clone(),
             counting: self.counting.clone(),
@@ -267,7 +265,7 @@ impl Shared<'_> {
             fence: store.fence(),
             metrics: self.metrics.clone(),
             traces: self.traces.clone(),
-            prices: self.prices.clone(),
+            prices: self.policies.prices.clone(),
             clock: Clock::System,
             started: self.started,
             shutdown: self.stopping.clone(),

@@ -5,6 +5,7 @@
 //!   '- have changed, or SIGHUP --> read again; if something is wrong with them, what there was stays
 //! ```
 
+use crate::reloadable::Reloadable;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -14,7 +15,7 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio_rustls::{TlsAcceptor, rustls};
 
 /// Where the certificates of a listener are, in PEM.
@@ -70,7 +71,7 @@ type Look = Vec<Option<(i64, i64, u64, u64)>>;
 pub struct Tls {
     config: Config,
     speaks: Speaks,
-    current: RwLock<Arc<ServerConfig>>,
+    current: Reloadable<ServerConfig>,
     seen: Mutex<Look>,
 }
 
@@ -85,13 +86,13 @@ impl Tls {
     /// If a file cannot be read, or is not what it must be; it is named.
     pub fn load(config: &Config, speaks: Speaks) -> Result<Arc<Self>, String> {
         let seen = look(config);
-        let current = RwLock::new(Arc::new(read(config, speaks)?));
+        let current = Reloadable::new(read(config, speaks)?);
         Ok(Arc::new(Self { config: config.clone(), speaks, current, seen: Mutex::new(seen) }))
     }
 
     /// Takes the handshakes of new connections.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+        TlsAcceptor::from(self.current.kept())
     }
 
     /// Reads the files again if they have changed, or in any case; whether it did. Blocks on the disk.
@@ -107,8 +108,7 @@ impl Tls {
         // certificate and key are two files: between the writes of the two they do not fit, and the second one is a change too
         *seen = now;
         drop(seen);
-        let new = Arc::new(read(&self.config, self.speaks)?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
+        self.current.replace(read(&self.config, self.speaks)?);
         Ok(true)
     }
 

@@ -31,8 +31,10 @@ use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long ClickHouse may take to confirm an insert at first; each time-out doubles it up to the last.
 const CONFIRM_TIMEOUT_MIN: Duration = Duration::from_secs(30);
@@ -85,8 +87,8 @@ pub struct Exporter {
     pub client: Client,
     /// Where rows go that ClickHouse refuses for good.
     pub dead_letters: DeadLetters,
-    /// What the tables must be.
-    pub schema: Schema,
+    /// What the tables must be; a reload may change it.
+    pub schema: watch::Receiver<Arc<Schema>>,
     /// How.
     pub config: Config,
     /// What is counted.
@@ -165,12 +167,25 @@ impl Exporter {
         let concurrency = self.config.concurrency.max(1);
         let sender = Arc::new(self);
         sender.prepare_table().await;
+        let _following = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&sender).follow_schema()));
         let mut workers = JoinSet::new();
         for _ in 0..concurrency {
             workers.spawn(Arc::clone(&sender).work());
         }
         // one that panicked took a segment along: the next start finds it again
         while let Some(Ok(())) = workers.join_next().await {}
+    }
+
+    /// Brings the tables to what a reload says they must be.
+    async fn follow_schema(self: Arc<Self>) {
+        let mut schema = self.schema.clone();
+        while schema.changed().await.is_ok() {
+            self.look_at_the_schema_again().await;
+        }
+    }
+
+    fn schema_now(&self) -> Arc<Schema> {
+        Arc::clone(&self.schema.borrow())
     }
 
     async fn work(self: Arc<Self>) {
@@ -188,7 +203,7 @@ impl Exporter {
 
     async fn prepare_table(&self) {
         let mut failures = 0;
-        while let Err(failure) = self.schema.prepare(&self.client).await {
+        while let Err(failure) = self.schema_now().prepare(&self.client).await {
             self.availability.failed(&failure, failure.class != Class::Retry, &self.metrics);
             tokio::time::sleep(pause_after(&failure, failures)).await;
             failures += 1;
@@ -334,10 +349,10 @@ impl Exporter {
         self.state.probe.lock().unwrap_or_else(PoisonError::into_inner).take_if(|probe| *probe == segment);
     }
 
-    /// Rows are taken again; views and what else the schema has may be missing all the same.
+    /// Rows are taken; views and what else the schema has may be missing all the same. What fails is tried again after the next insert.
     async fn look_at_the_schema_again(&self) {
-        if let Err(failure) = self.schema.prepare(&self.client).await {
-            tracing::warn!(why = failure.message, "cannot check the schema after ClickHouse came back");
+        if let Err(failure) = self.schema_now().prepare(&self.client).await {
+            tracing::warn!(why = failure.message, "cannot check the schema; it is tried again after the next insert");
             let may_pass = matches!(failure.class, Class::Retry | Class::Unknown);
             self.state.was_away.store(may_pass, Ordering::Relaxed);
         }

@@ -30,6 +30,7 @@ use crate::columns::{RowGroup, Rows};
 use crate::genai::prices::Prices;
 use crate::pipeline::{IngestError, Origin, PendingAck, Pipeline, Reservation};
 use crate::redaction::Redaction;
+use crate::reloadable::Reloadable;
 use crate::retention::{Cutoff, Retention};
 use crate::telemetry::{Metrics, Receiver, RowKind, Signal};
 use crate::time::{Clock, UnixNanos};
@@ -54,17 +55,17 @@ pub struct Ingest {
     /// What time it is.
     pub clock: Clock,
     /// How long spans are kept: older ones are rejected.
-    pub retention: Retention,
+    pub retention: Reloadable<Retention>,
     /// When spans may begin.
     pub timestamps: timestamps::Config,
     /// On how many days.
     pub days: Arc<Budget>,
     /// What calls cost whose sender does not say.
-    pub prices: Option<Arc<Prices>>,
+    pub prices: Reloadable<Option<Prices>>,
     /// Whether prompts and answers are kept.
-    pub content: ContentPolicy,
+    pub content: Reloadable<ContentPolicy>,
     /// What is taken out of requests before anything else is done with them.
-    pub redaction: Arc<Redaction>,
+    pub redaction: Reloadable<Redaction>,
 }
 
 /// When the rows of a request may be of.
@@ -79,7 +80,7 @@ impl Ingest {
     /// The times that rows may have of a request that arrives now.
     pub(crate) fn times(&self, signal: Signal, workspace: &Workspace) -> Times {
         let now = self.clock.now();
-        let cutoff = self.retention.cutoff_of(signal, workspace, now);
+        let cutoff = self.retention.now().cutoff_of(signal, workspace, now);
         Times { now, cutoff, window: self.timestamps.window(now) }
     }
 
@@ -91,7 +92,7 @@ impl Ingest {
         origin: Origin,
     ) -> Result<PendingAck, IngestError> {
         let mut rows = rows.into();
-        self.content.apply(&mut rows, &origin.workspace);
+        self.content.now().apply(&mut rows, &origin.workspace);
         self.admit_days(rows.days())?;
         let implausible = rows.spans().map(RowGroup::implausible);
         self.quotas.charge_rows(&origin.workspace, rows.rows());

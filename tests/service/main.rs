@@ -44,6 +44,7 @@ mod queries;
 mod quotas;
 mod read_api;
 mod redaction;
+mod reload;
 mod repeats;
 mod restart;
 mod retention;

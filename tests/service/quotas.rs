@@ -66,7 +66,7 @@ fn requests_and_bytes_have_quotas_that_are_read_again_while_the_service_runs() {
     wait_until("what is wrong is refused", || service.log().contains("nothing was reloaded").then_some(()));
     fs::write(service.config(), config.replace("bytes_per_second: 1KiB", "journal_bytes: 1GiB")).unwrap();
     service.hang_up();
-    wait_until("the quotas are read again", || service.log().contains("reloaded quotas").then_some(()));
+    wait_until("the quotas are read again", || service.log().contains("reloaded the configuration").then_some(()));
     wait_until("what was used is paid for", || (export(&service, "b", b"").status == 200).then_some(()));
     let statuses: Vec<u16> = (0..8).map(|_| export(&service, "b", &large).status).collect();
     assert_eq!(statuses, [200; 8], "there is no quota of bytes any more");

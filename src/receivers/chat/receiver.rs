@@ -165,7 +165,8 @@ impl ChatReceiver {
         if span.session == SessionRef::ToDerive {
             span.call.session_id = session_id.clone().into();
         }
-        if let Some(prices) = self.ingest.prices.as_deref() {
+        let prices = self.ingest.prices.now();
+        if let Some(prices) = &**prices {
             prices.complete(&mut span.call, span.start);
         }
         let rows = row(&span, self.ingest.pipeline.rows_for(0, workspace), join_state, import_id)?;

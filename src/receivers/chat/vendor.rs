@@ -124,7 +124,8 @@ impl Source {
         mut reservation: Reservation,
     ) -> Result<QueuedCall, CallError> {
         let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
-        let rules = receiver.ingest.redaction.of(&self.workspace);
+        let redaction = receiver.ingest.redaction.now();
+        let rules = redaction.of(&self.workspace);
         let mut found = Tally::default();
         let record = rules.map_or(Cow::Borrowed(record), |rules| redacted(rules, record, &mut found));
         let own_bytes = own_bytes.saturating_add(if let Cow::Owned(copy) = &record { copy.len() } else { 0 });

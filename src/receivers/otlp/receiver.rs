@@ -120,7 +120,7 @@ impl OtlpReceiver {
         };
         let is_small = request.len() <= small_bytes_max;
         // what is taken out is taken out of a copy
-        let copies = copies + destination.copies(&self.ingest.redaction);
+        let copies = copies + destination.copies(&self.ingest.redaction.now());
         if !is_small {
             let grown = reservation.grow_within_all(request.len().saturating_mul(copies), 0);
             grown.inspect_err(|why| self.count_failed(signal, 1, why.is_retryable()))?;
@@ -297,7 +297,8 @@ impl OtlpReceiver {
         (request, encoding): (&'r [u8], Encoding),
         workspace: &Workspace,
     ) -> Result<Readable<'r>, ExportError> {
-        let rules = self.ingest.redaction.of(workspace);
+        let redaction = self.ingest.redaction.now();
+        let rules = redaction.of(workspace);
         let depth_max = self.limits.depth;
         let (readable, found) = match (encoding, rules) {
             (Encoding::Protobuf, None) => return Ok(Readable::Protobuf(Cow::Borrowed(request))),
@@ -317,7 +318,8 @@ impl OtlpReceiver {
 
     fn spans(&self, request: &Readable<'_>, workspace: &Workspace, limits: &Limits) -> Result<Parsed, ExportError> {
         let rows = self.ingest.pipeline.rows_for(request.protobuf().len(), workspace);
-        let prices = self.ingest.prices.as_deref();
+        let prices = self.ingest.prices.now();
+        let prices = Option::as_ref(&**prices);
         let Decoded { rows, rejected, reasons, roots, attributes_repeated } = match request {
             Readable::Protobuf(request) => otlp::decode_priced(request, Encoding::Protobuf, rows, limits, prices)?,
             Readable::Json(request) => request.decode_priced(rows, limits, prices)?,
@@ -332,7 +334,8 @@ impl OtlpReceiver {
         workspace: &Workspace,
         limits: &Limits,
     ) -> Result<Parsed, ExportError> {
-        let prices = self.ingest.prices.as_deref();
+        let prices = self.ingest.prices.now();
+        let prices = Option::as_ref(&**prices);
         Ok(match request {
             Readable::Protobuf(request) => {
                 otlp::decode_logs_priced(request, Encoding::Protobuf, workspace, limits, prices)?.into()

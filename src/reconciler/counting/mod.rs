@@ -27,6 +27,7 @@ use crate::clickhouse::joins::key_of;
 use crate::clickhouse::rollups::NO_DAY;
 use crate::clickhouse::{Availability, Failure};
 use crate::numbers::{saturating_i64, to_u64};
+use crate::reloadable::Reloadable;
 use crate::retention::Retention;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
@@ -62,7 +63,7 @@ pub struct Counter<T> {
     /// Where committer and exporter note traces.
     pub notes: Notes,
     /// What is kept how long: a trace of which spans may be gone is not counted anew.
-    pub retention: Retention,
+    pub retention: Reloadable<Retention>,
     /// What is counted.
     pub metrics: Metrics,
     /// Whether ClickHouse is reachable.
@@ -219,7 +220,7 @@ impl<T: Tables> Counter<T> {
 
     async fn visit(&self, looks: Vec<Look>) -> Result<Visited, Failure> {
         let traces = to_u64(looks.len());
-        let visited = visit(&self.tables, &self.retention, self.clock.now(), looks).await?;
+        let visited = visit(&self.tables, &self.retention.kept(), self.clock.now(), looks).await?;
         self.metrics.rollup.visits.inc_by(traces);
         self.metrics.rollup.rows.inc_by(to_u64(visited.rows_written));
         Ok(visited)

@@ -278,7 +278,7 @@ fn counter(tables: &Fake) -> Counter<Fake> {
     Counter {
         tables: tables.clone(),
         notes: Notes::default(),
-        retention: Retention::default(),
+        retention: Reloadable::new(Retention::default()),
         metrics: Metrics::new().unwrap(),
         availability: Availability::default(),
         counting: Counting::default(),
@@ -458,7 +458,7 @@ fn a_trace_of_which_spans_have_expired_keeps_what_was_counted_when_all_were_ther
         Retention { spans: Some(crate::retention::Keep::For(Duration::from_secs(41 * 3_600))), ..Retention::default() };
     // the root of trace 1 began 42 hours ago
     tables.state().spans.retain(|row| row.span != "0101010101010101" || row.trace != key(1).1.to_string());
-    let expiring = Counter { retention, ..counter(&tables) };
+    let expiring = Counter { retention: Reloadable::new(retention), ..counter(&tables) };
     let look = Look { key: key(1), began: 0..=0, is_whole: false, segment: None };
     expiring.visit(vec![look]).now_or_never().unwrap().unwrap();
     assert_eq!(tables.state().traces, before);
