@@ -1,49 +1,253 @@
-//! The queries of the provisioned dashboard, run on the real engine over a real trace.
+//! What Grafana and ClickStack ask: every query of every dashboard is expanded as the plugin expands it, run on the real engine, and
+//! held to what its panel can show.
 
-use std::fs;
-
-use serde_json::Value;
+mod clickstack;
+mod macros;
 
 use crate::rollups::rebuild;
-use crate::rows::assert_stored;
-use crate::sdk_python::send_trace;
-use support::{Service, project};
+use macros::Asked;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use support::questions::send_sample;
+use support::{Service, project, wait_until};
 
-/// What Grafana and its plugin would have put in place of macros and variables.
-fn filled_in(query: &str, trace_id: &str) -> String {
-    let filled = query
-        .replace("$__timeFilter(Timestamp)", "Timestamp > now() - INTERVAL 1 HOUR")
-        .replace("$__timeInterval(Timestamp)", "toStartOfInterval(toDateTime(Timestamp), INTERVAL 10 second)")
-        .replace("$__conditionalAll(ServiceName IN (${service:singlequote}), $service)", "1 = 1")
-        .replace("$__conditionalAll(RootService IN (${service:singlequote}), $service)", "1 = 1")
-        .replace("$__fromTime", "toDateTime(intDiv(1700000000000, 1000))")
-        .replace("$__toTime", "toDateTime(intDiv(4000000000000, 1000))")
-        .replace("${trace_id:raw}", trace_id);
-    assert!(!filled.contains('$'), "a macro is left: {filled}");
-    filled
+/// The time of the sample, in seconds: 2026-03-02 to 2026-03-05.
+const RANGE: (i64, i64) = (1_772_409_600, 1_772_668_800);
+/// A trace of the sample.
+const TRACE: &str = "11111111111111111111111111111111";
+/// Variables that every dashboard has but the one of single traces.
+const VARIABLES: [&str; 4] = ["workspace", "model", "user", "agent"];
+/// What makes a text dangerous in a statement.
+const HOSTILE: &str = "o'brien\\ --";
+
+fn dashboards() -> BTreeMap<String, Value> {
+    let folder = project().join("deploy/grafana/dashboards");
+    let read = |entry: fs::DirEntry| {
+        let text = fs::read_to_string(entry.path()).unwrap();
+        let name = entry.path().file_stem().unwrap().to_string_lossy().into_owned();
+        (name, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", entry.path().display())))
+    };
+    fs::read_dir(folder).unwrap().map(|entry| read(entry.unwrap())).collect()
+}
+
+fn list<'v>(value: &'v Value, at: &str) -> &'v [Value] {
+    value.pointer(at).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn text<'v>(value: &'v Value, at: &str) -> &'v str {
+    value.pointer(at).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn variables(dashboard: &Value) -> Vec<&str> {
+    list(dashboard, "/templating/list").iter().map(|variable| text(variable, "/name")).collect()
+}
+
+/// The addresses of a dashboard's links: its own, and those of its fields.
+fn links(dashboard: &Value) -> Vec<&str> {
+    let fields = list(dashboard, "/panels").iter().flat_map(|panel| list(panel, "/fieldConfig/overrides"));
+    let properties =
+        fields.flat_map(|field| list(field, "/properties")).filter(|property| text(property, "/id") == "links");
+    let of_fields = properties.flat_map(|property| list(property, "/value"));
+    list(dashboard, "/links").iter().chain(of_fields).map(|link| text(link, "/url")).collect()
 }
 
 #[test]
-fn every_query_of_the_dashboard_runs_and_finds_the_trace() {
-    let file = project().join("deploy/grafana/dashboards/millrace-traces.json");
-    let dashboard: Value =
-        serde_json::from_str(&fs::read_to_string(file).expect("it can be read")).expect("it is JSON");
-    let panels = dashboard.get("panels").and_then(Value::as_array).expect("it has panels");
-    let of_panel = |panel: &Value| panel.pointer("/targets/0/rawSql").and_then(Value::as_str).map(str::to_owned);
-    let mut queries: Vec<String> = panels.iter().filter_map(of_panel).collect();
-    let variable = dashboard.pointer("/templating/list/0/query/rawSql").and_then(Value::as_str);
-    queries.push(variable.expect("the first variable is a query").to_owned());
-    assert_eq!(queries.len(), 7, "all panels have a query");
-
-    let service = Service::start();
-    let ledger = send_trace(&service, "grpc", 41, "gzip");
-    assert_stored(&service, &ledger);
-    rebuild(&service);
-    for query in queries {
-        let rows = service.sql().rows(&filled_in(&query, &ledger.trace_id), &[]);
-        assert!(!rows.is_empty(), "nothing found by {query}");
-        if query.contains("operationName") {
-            assert_eq!(rows.len(), ledger.rows.len(), "the trace panel shows the whole trace");
+fn the_parts_of_the_dashboards_fit_each_other() {
+    let all = dashboards();
+    assert_eq!(all.len(), 6, "overview, cost, latency and errors, sessions, coding agents, traces");
+    let sources =
+        fs::read_to_string(project().join("deploy/grafana/provisioning/datasources/clickhouse.yaml")).unwrap();
+    assert!(sources.contains("uid: millrace\n"));
+    for (name, dashboard) in &all {
+        assert_eq!(text(dashboard, "/uid"), name);
+        let panels = list(dashboard, "/panels");
+        let ids: BTreeSet<u64> = panels.iter().filter_map(|panel| panel["id"].as_u64()).collect();
+        assert_eq!(ids.len(), panels.len(), "{name}: each panel has an id of its own");
+        let mut taken = BTreeSet::new();
+        for panel in panels {
+            let title = text(panel, "/title");
+            for source in [&panel["datasource"], &panel["targets"][0]["datasource"]] {
+                assert_eq!(text(source, "/uid"), "millrace", "{name}: {title}");
+            }
+            let at = |name: &str| panel["gridPos"][name].as_u64().unwrap();
+            for x in at("x")..at("x") + at("w") {
+                assert!(x < 24, "{name}: {title} is too wide");
+                for y in at("y")..at("y") + at("h") {
+                    assert!(taken.insert((x, y)), "{name}: {title} lies upon another panel");
+                }
+            }
+        }
+        let known = variables(dashboard);
+        assert!(
+            name == "millrace-traces" || VARIABLES.iter().all(|variable| known.contains(variable)),
+            "{name}: {known:?}"
+        );
+        for link in links(dashboard) {
+            match link.strip_prefix("/d/") {
+                Some(link) => {
+                    let (to, query) = link.split_once('?').unwrap_or((link, ""));
+                    let target = all.get(to).unwrap_or_else(|| panic!("{name}: {link} leads nowhere"));
+                    for set in query.split('&').filter_map(|part| part.strip_prefix("var-")) {
+                        let variable = set.split('=').next().unwrap();
+                        assert!(variables(target).contains(&variable), "{name}: {to} has no variable {variable}");
+                    }
+                }
+                None => {
+                    let is_of_page = ["${ui}/trace/", "${ui}/session/"].iter().any(|page| link.starts_with(page));
+                    assert!(is_of_page && known.contains(&"ui"), "{name}: {link}");
+                }
+            }
         }
     }
+}
+
+/// A column of a result: its name and type.
+type Column = (String, String);
+
+/// Whether a panel can show these columns.
+fn check_columns(panel: &str, columns: &[Column]) -> Result<(), String> {
+    let of = |matches: &dyn Fn(&str) -> bool| columns.iter().filter(|(_, kind)| matches(kind)).count();
+    let bare = |kind: &str| {
+        kind.trim_start_matches("LowCardinality(").trim_start_matches("Nullable(").trim_end_matches(')').to_owned()
+    };
+    let is_time = |kind: &str| bare(kind).starts_with("DateTime");
+    let is_number =
+        |kind: &str| ["UInt", "Int", "Float", "Decimal"].iter().any(|number| bare(kind).starts_with(number));
+    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    match panel {
+        "timeseries" if of(&is_time) != 1 => Err("a time series has one column that is a time".to_owned()),
+        "timeseries" if of(&is_number) == 0 => Err("a time series has a number".to_owned()),
+        "timeseries"
+            if columns.iter().any(|(_, kind)| !is_time(kind) && !is_number(kind) && bare(kind) != "String") =>
+        {
+            Err("a time series has times, numbers and names alone".to_owned())
+        }
+        "stat" if columns.len() != 1 || of(&is_number) != 1 => Err("a stat is one number".to_owned()),
+        "traces" => {
+            let wanted = [
+                "traceID",
+                "spanID",
+                "parentSpanID",
+                "serviceName",
+                "operationName",
+                "startTime",
+                "duration",
+                "tags",
+                "serviceTags",
+            ];
+            wanted
+                .iter()
+                .find(|name| !names.contains(name))
+                .map_or(Ok(()), |name| Err(format!("a trace has a column {name}")))
+        }
+        "timeseries" | "stat" | "table" => Ok(()),
+        other => Err(format!("what a panel {other} shows is not known here")),
+    }
+}
+
+struct Runner<'s> {
+    service: &'s Service,
+}
+
+impl Runner<'_> {
+    fn columns(&self, sql: &str) -> Vec<Column> {
+        let rows = self.service.sql().rows(&format!("DESCRIBE TABLE ({sql})"), &[]);
+        rows.iter().map(|row| (text(row, "/name").to_owned(), text(row, "/type").to_owned())).collect()
+    }
+
+    /// Every table that is read has a condition on its time that an index serves; that of one trace, on the trace.
+    fn check_bounds(&self, sql: &str, place: &str) {
+        let rows = self.service.sql().rows(&format!("EXPLAIN indexes = 1 {sql}"), &[]);
+        let plan = rows.iter().map(|row| text(row, "/explain")).collect::<Vec<_>>().join("\n");
+        // rows that were found already are read again for their other columns
+        let first = plan.replace("LazilyReadFromMergeTree", "");
+        let reads: Vec<&str> = first.split("ReadFromMergeTree").skip(1).collect();
+        for read in &reads {
+            let is_of_trace = |line: &str| sql.contains(TRACE) && line.contains("TraceId");
+            let has_bound = read.lines().any(|line| {
+                let is_condition = line.contains("Condition:") && line.contains("Timestamp");
+                is_condition || is_of_trace(line)
+            });
+            assert!(has_bound, "{place} reads without a bound in time:\n{plan}");
+        }
+    }
+
+    fn run(&self, place: &str, sql: &str, asked: &Asked) -> Vec<Value> {
+        let sql = asked.expanded(sql).unwrap_or_else(|error| panic!("{place}: {error}"));
+        self.check_bounds(&sql, place);
+        self.service.sql().try_rows(&sql, &[]).unwrap_or_else(|error| panic!("{place}: {error}\n{sql}"))
+    }
+}
+
+/// Sends the sample, and waits until it is stored and counted.
+fn stored_sample(service: &Service) {
+    let rows = send_sample(service);
+    wait_until("the sample is stored", || {
+        let stored = service.sql().try_rows("SELECT count() AS spans FROM otel_traces", &[]).ok()?;
+        (stored.first()?["spans"].as_u64()? == rows).then_some(())
+    });
+    rebuild(service);
+}
+
+/// Panels that have nothing to show in the sample: it has no coding agent, and every call of it has a price or none to have.
+fn may_be_empty(dashboard: &str) -> bool {
+    dashboard == "millrace-agents"
+}
+
+#[test]
+fn every_query_of_every_dashboard_runs_within_its_time_and_shows_what_its_panel_can() {
+    let service = Service::start();
+    stored_sample(&service);
+    let runner = Runner { service: &service };
+    for (name, dashboard) in dashboards() {
+        let mut all = Asked::new(RANGE);
+        all.set("trace_id", &[TRACE]);
+        let mut some = all.clone();
+        let mut hostile = all.clone();
+        for variable in
+            list(&dashboard, "/templating/list").iter().filter(|variable| text(variable, "/type") == "query")
+        {
+            let of = text(variable, "/name").to_owned();
+            all.set_all(&of);
+            let rows = runner.run(&format!("{name}: ${of}"), text(variable, "/query/rawSql"), &all);
+            let values: Vec<String> =
+                rows.iter().filter_map(|row| row.as_object()?.values().next()?.as_str().map(str::to_owned)).collect();
+            assert!(!values.is_empty() || of == "agent", "{name}: ${of} offers nothing");
+            let values: Vec<&str> = values.iter().map(String::as_str).take(2).collect();
+            if values.is_empty() {
+                some.set_all(&of)
+            } else {
+                some.set(&of, &values)
+            }
+            hostile.set(&of, &[HOSTILE, "b"]);
+        }
+        for panel in list(&dashboard, "/panels") {
+            let place = format!("{name}: {}", text(panel, "/title"));
+            let sql = text(panel, "/targets/0/rawSql");
+            let rows = runner.run(&place, sql, &all);
+            let is_told =
+                !rows.is_empty() || may_be_empty(&name) || sql.contains("IS NULL") || sql.contains("Errors > 0");
+            assert!(is_told, "{place} shows nothing of the sample");
+            runner.run(&place, sql, &some);
+            let nothing = runner.run(&place, sql, &hostile);
+            let filtered = sql.contains("singlequote") && text(panel, "/type") != "stat";
+            assert!(!filtered || nothing.is_empty(), "{place}: nobody has that name: {nothing:?}");
+            let columns = runner.columns(&all.expanded(sql).unwrap());
+            check_columns(text(panel, "/type"), &columns).unwrap_or_else(|why| panic!("{place}: {why}: {columns:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_query_without_a_bound_and_columns_that_no_panel_shows_are_found() {
+    let columns = |names: &[(&str, &str)]| -> Vec<Column> {
+        names.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect()
+    };
+    assert!(check_columns("timeseries", &columns(&[("time", "DateTime"), ("n", "UInt64")])).is_ok());
+    assert!(check_columns("timeseries", &columns(&[("n", "UInt64")])).is_err());
+    assert!(check_columns("timeseries", &columns(&[("time", "DateTime"), ("m", "LowCardinality(String)")])).is_err());
+    assert!(check_columns("stat", &columns(&[("value", "String")])).is_err());
+    assert!(check_columns("traces", &columns(&[("traceID", "String")])).is_err());
+    assert!(check_columns("pie", &[]).is_err());
 }

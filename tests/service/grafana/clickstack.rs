@@ -1,0 +1,164 @@
+//! ClickStack's sources and its dashboard: they have the shape that HyperDX takes, and their expressions run on the tables.
+//!
+//! Source: hyperdxio/hyperdx, `packages/common-utils/src/types.ts` (`TraceSourceSchema`, `LogSourceSchema`, `TileSchema`).
+
+use super::{list, stored_sample, text};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs;
+use support::{Service, project};
+
+/// Members that hold one expression, and what its type begins with.
+const TRACE: [(&str, &str); 14] = [
+    ("timestampValueExpression", "DateTime64"),
+    ("displayedTimestampValueExpression", "DateTime64"),
+    ("implicitColumnExpression", "LowCardinality(String)"),
+    ("serviceNameExpression", "LowCardinality(String)"),
+    ("eventAttributesExpression", "Map("),
+    ("resourceAttributesExpression", "Map("),
+    ("traceIdExpression", "String"),
+    ("spanIdExpression", "String"),
+    ("parentSpanIdExpression", "String"),
+    ("spanNameExpression", "LowCardinality(String)"),
+    ("spanKindExpression", "LowCardinality(String)"),
+    ("statusCodeExpression", "LowCardinality(String)"),
+    ("statusMessageExpression", "String"),
+    ("durationExpression", "UInt64"),
+];
+const LOG: [(&str, &str); 10] = [
+    ("timestampValueExpression", "DateTime64"),
+    ("displayedTimestampValueExpression", "DateTime64"),
+    ("implicitColumnExpression", "String"),
+    ("bodyExpression", "String"),
+    ("serviceNameExpression", "LowCardinality(String)"),
+    ("severityTextExpression", "LowCardinality(String)"),
+    ("eventAttributesExpression", "Map("),
+    ("resourceAttributesExpression", "Map("),
+    ("traceIdExpression", "String"),
+    ("spanIdExpression", "String"),
+];
+
+fn read(name: &str) -> Value {
+    let text = fs::read_to_string(project().join("deploy/clickstack").join(name)).unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn described(service: &Service, query: &str) -> Vec<(String, String)> {
+    let rows = service.sql().rows(&format!("DESCRIBE TABLE ({query})"), &[]);
+    rows.iter().map(|row| (text(row, "/name").to_owned(), text(row, "/type").to_owned())).collect()
+}
+
+/// The members of an object, against those that are wanted and those that may be there.
+fn check_members(value: &Value, wanted: &[&str], optional: &[&str]) {
+    let there: BTreeSet<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    let missing: Vec<_> = wanted.iter().filter(|name| !there.contains(**name)).collect();
+    let unknown: Vec<_> = there.iter().filter(|name| !wanted.contains(name) && !optional.contains(name)).collect();
+    assert!(missing.is_empty() && unknown.is_empty(), "missing {missing:?}, unknown {unknown:?} in {value}");
+}
+
+fn check_source(service: &Service, source: &Value) {
+    let (database, table) = (text(source, "/from/databaseName"), text(source, "/from/tableName"));
+    let expressions: &[(&str, &str)] = if text(source, "/kind") == "trace" { &TRACE } else { &LOG };
+    let from = format!("FROM {database}.{table}");
+    for (member, kind) in expressions {
+        let expression = text(source, &format!("/{member}"));
+        let columns = described(service, &format!("SELECT {expression} AS x {from}"));
+        assert!(columns[0].1.starts_with(kind), "{member}: {expression} is {}", columns[0].1);
+    }
+    let shown = text(source, "/defaultTableSelectExpression");
+    let order = text(source, "/orderByExpression");
+    let order = if order.is_empty() { String::new() } else { format!(" ORDER BY {order}") };
+    service
+        .sql()
+        .rows(&format!("SELECT {shown} {from} WHERE Timestamp > now() - INTERVAL 5000 DAY{order} LIMIT 5"), &[]);
+    for list_of in ["/highlightedTraceAttributeExpressions", "/highlightedRowAttributeExpressions"] {
+        for attribute in list(source, list_of) {
+            check_members(attribute, &["sqlExpression", "alias"], &[]);
+            service.sql().rows(&format!("SELECT {} AS x {from} LIMIT 1", text(attribute, "/sqlExpression")), &[]);
+        }
+    }
+    for nested in ["spanEventsValueExpression", "spanLinksValueExpression"] {
+        let expression = text(source, &format!("/{nested}"));
+        if !expression.is_empty() {
+            service.sql().rows(&format!("SELECT `{expression}.Attributes` AS x {from} LIMIT 1"), &[]);
+        }
+    }
+}
+
+/// What a tile asks, as HyperDX asks it: an aggregate a series, by time or by group.
+fn tile(config: &Value, table: &str) -> String {
+    let of = |select: &Value| {
+        let value = text(select, "/valueExpression");
+        match text(select, "/aggFn") {
+            "count" => "count()".to_owned(),
+            "quantile" => format!("quantile({})({value})", select["level"]),
+            function => format!("{function}({value})"),
+        }
+    };
+    let mut columns: Vec<String> =
+        list(config, "/select").iter().map(|select| format!("{} AS {}", of(select), text(select, "/alias"))).collect();
+    let group = text(config, "/groupBy");
+    let mut keys = Vec::new();
+    if !group.is_empty() {
+        columns.push(format!("{group} AS by_group"));
+        keys.push("by_group");
+    }
+    if text(config, "/displayType") != "table" {
+        columns.push("toStartOfInterval(Timestamp, INTERVAL 10 minute) AS bucket".to_owned());
+        keys.push("bucket");
+    }
+    let condition = text(config, "/where");
+    format!(
+        "SELECT {} FROM {table} WHERE Timestamp >= '2026-03-02' AND Timestamp < '2026-03-05' AND ({condition}) GROUP BY {}",
+        columns.join(", "),
+        keys.join(", ")
+    )
+}
+
+#[test]
+fn clickstacks_sources_and_dashboard_fit_the_tables() {
+    let service = Service::start();
+    stored_sample(&service);
+    let connections = read("connections.json");
+    let connection = &connections[0];
+    check_members(connection, &["name", "host", "username", "password"], &[]);
+    let sources = read("sources.json");
+    let names: BTreeSet<&str> = list(&sources, "").iter().map(|source| text(source, "/name")).collect();
+    for source in list(&sources, "") {
+        assert_eq!(source["connection"], connection["name"]);
+        let kind = text(source, "/kind");
+        let members: Vec<&str> =
+            if kind == "trace" { &TRACE[..] } else { &LOG[..] }.iter().map(|(name, _)| *name).collect();
+        let wanted = [&members[..], &["name", "kind", "connection", "from", "defaultTableSelectExpression"]].concat();
+        let optional = [
+            "orderByExpression",
+            "durationPrecision",
+            "spanEventsValueExpression",
+            "spanLinksValueExpression",
+            "logSourceId",
+            "traceSourceId",
+            "highlightedTraceAttributeExpressions",
+            "highlightedRowAttributeExpressions",
+        ];
+        check_members(source, &wanted, &optional);
+        for other in ["/logSourceId", "/traceSourceId"] {
+            assert!(text(source, other).is_empty() || names.contains(text(source, other)), "{source}");
+        }
+        if kind == "trace" {
+            assert_eq!(source["durationPrecision"], json!(9), "nanoseconds");
+        }
+        check_source(&service, source);
+    }
+    let dashboard = read("dashboards/calls.json");
+    check_members(&dashboard, &["name", "tags", "filters", "tiles"], &["savedQuery"]);
+    for filter in list(&dashboard, "/filters") {
+        assert!(names.contains(text(filter, "/source")));
+        service.sql().rows(&format!("SELECT {} FROM otel_traces LIMIT 1", text(filter, "/expression")), &[]);
+    }
+    for one in list(&dashboard, "/tiles") {
+        check_members(one, &["id", "x", "y", "w", "h", "config"], &[]);
+        assert!(names.contains(text(one, "/config/source")), "{one}");
+        let rows = service.sql().rows(&tile(&one["config"], "otel.otel_traces"), &[]);
+        assert!(!rows.is_empty(), "{} shows nothing of the sample", text(one, "/config/name"));
+    }
+}
