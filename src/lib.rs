@@ -7,7 +7,7 @@
 //! wiring      main  cli  import  status  dead_letter  deletion  redact  prices  rollup  token  app  log  config
 //! edges       receivers  page  query  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections  access
-//! codecs      formats  otlp  conventions  chat  scores  redaction  columns  genai  json
+//! codecs      formats  otlp  documents  conventions  chat  scores  redaction  columns  genai  json
 //! vocabulary  ids  reloadable  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  audit  numbers  steps
 //! ```
 
@@ -19,6 +19,7 @@
 pub mod chat;
 pub mod columns;
 pub mod conventions;
+pub mod documents;
 pub mod formats;
 pub mod genai;
 pub(crate) mod json;

@@ -43,6 +43,8 @@ pub enum Receiver {
     Chat,
     /// Annotations and evaluator results.
     Scores,
+    /// Trajectories, and spans in a plain form.
+    Documents,
 }
 
 impl Receiver {
@@ -52,6 +54,7 @@ impl Receiver {
             Self::OtlpHttp => ["otlp", "http"],
             Self::Chat => ["chat_completions", "http"],
             Self::Scores => ["scores", "http"],
+            Self::Documents => ["documents", "http"],
         }
     }
 }

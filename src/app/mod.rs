@@ -169,11 +169,11 @@ impl App {
     /// If a listener has no address, or the journal cannot be read.
     async fn start(self, ready_file: Option<PathBuf>) -> anyhow::Result<Running> {
         let Self { tokens, receivers, opening, committer, exporter, joiner, superseder, counter, summer, .. } = self;
-        let Receivers { grpc, http, chat, scores } = receivers;
+        let Receivers { grpc, http, chat, documents, scores } = receivers;
         let served = Served {
             grpc,
             page: page_routes(&self.gate, &scores, &self.api),
-            http: server::routes(self.gate.clone(), http, chat, scores, self.api),
+            http: server::routes(self.gate.clone(), http, chat, documents, scores, self.api),
             health: admin::health_routes(self.gate.clone(), self.admin.clone()),
             metrics: admin::metrics_routes(self.gate, self.admin),
         };

@@ -14,6 +14,7 @@ use crate::clickhouse::{Availability, Client};
 use crate::committer::{Committer, Limits};
 use crate::config::Config;
 use crate::dedup::{DedupIndex, Noted};
+use crate::documents::DocumentBounds;
 use crate::exporter::{self, Exporter};
 use crate::journal::{Backlog, IsNew, Journal};
 use crate::numbers::to_u64;
@@ -24,6 +25,7 @@ use crate::query::reads::Reads;
 use crate::receivers::Ingest;
 use crate::receivers::chat::receiver::ChatReceiver;
 use crate::receivers::decoding::DecodePool;
+use crate::receivers::documents::DocumentReceiver;
 use crate::receivers::experiments::Experiments;
 use crate::receivers::http::body::BodyReader;
 use crate::receivers::otlp::receiver::OtlpReceiver;
@@ -68,6 +70,7 @@ pub(super) struct Receivers {
     pub(super) grpc: Arc<OtlpReceiver>,
     pub(super) http: Arc<OtlpReceiver>,
     pub(super) chat: Arc<ChatReceiver>,
+    pub(super) documents: Arc<DocumentReceiver>,
     pub(super) scores: Arc<ScoresReceiver>,
 }
 
@@ -105,6 +108,7 @@ impl Shared<'_> {
         };
         Receivers {
             scores: Arc::new(scores),
+            documents: self.document_receiver(&ingest, &bodies),
             grpc: self.otlp_receiver(&ingest, &bodies, Receiver::OtlpGrpc, config.receivers.otlp_grpc.ack),
             http: self.otlp_receiver(&ingest, &bodies, Receiver::OtlpHttp, config.receivers.http.ack),
             chat: self.chat_receiver(ingest, bodies, experiments),
@@ -131,6 +135,26 @@ impl Shared<'_> {
         })
     }
 
+    fn document_receiver(&self, ingest: &Arc<Ingest>, bodies: &BodyReader) -> Arc<DocumentReceiver> {
+        let Config { memory, dedup, receivers, .. } = self.config;
+        Arc::new(DocumentReceiver {
+            ingest: Arc::clone(ingest),
+            bodies: bodies.clone(),
+            ack: receivers.http.ack,
+            dedup_window: dedup.window,
+            limits: self.value_limits(),
+            bounds: DocumentBounds { bytes: memory.request_rows_bytes(), ..DocumentBounds::default() },
+        })
+    }
+
+    fn value_limits(&self) -> chat::Limits {
+        let genai = &self.config.genai;
+        chat::Limits {
+            max_value_bytes: genai.max_value_bytes.0,
+            max_inline_media_bytes: genai.max_inline_media_bytes.0,
+        }
+    }
+
     fn chat_receiver(
         &self,
         ingest: Arc<Ingest>,
@@ -146,10 +170,7 @@ impl Shared<'_> {
             dedup_window: chat_completions.dedup_window,
             options: chat::ParseOptions {
                 strict_reference: chat_completions.strict_reference,
-                limits: chat::Limits {
-                    max_value_bytes: genai.max_value_bytes.0,
-                    max_inline_media_bytes: genai.max_inline_media_bytes.0,
-                },
+                limits: self.value_limits(),
                 keep_raw: genai.keep_raw,
             },
             answers: MemoryQuota::new(bounds::answer_bytes(memory.limit.0)),

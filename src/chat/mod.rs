@@ -40,5 +40,9 @@ pub use convert::{Context, check_age, convert};
 pub use experiment::{may_have_context, named_experiment};
 pub use parse::parse;
 pub use span::{AttrValue, Attribute, ChatSpan, Raw, Status};
-pub use trace_ref::{SessionRef, TRACE_ID_BYTES_MAX, TraceRef, Traceparent, derived_session, trace_of_text};
+pub use trace_ref::{
+    ID_TEXT_BYTES_MAX, SessionRef, TRACE_ID_BYTES_MAX, TraceRef, Traceparent, derived_session, span_of_text,
+    trace_of_text,
+};
+pub(crate) use validate::Found;
 pub use validate::{ERRORS_MAX, INPUT_BYTES_MAX, Loc, ValidationError, ValidationErrors};

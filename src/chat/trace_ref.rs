@@ -14,6 +14,9 @@ use crate::ids::{IdError, SpanId, TraceId};
 /// Longest trace id taken, in bytes.
 pub const TRACE_ID_BYTES_MAX: usize = 256;
 
+/// Longest text that names a trace or a span in other documents, in bytes.
+pub const ID_TEXT_BYTES_MAX: usize = 1_024;
+
 /// The trace a captured call is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TraceRef {
@@ -96,14 +99,34 @@ pub(super) fn parse_trace_id(given: &str) -> Result<Option<TraceId>, TraceIdErro
     match TraceId::from_hex(digits.as_bytes()) {
         Ok(id) => Ok(Some(id)),
         Err(IdError::Zero) => Err(TraceIdError::Zero),
-        Err(_) => Ok(Sha256::digest(given.as_bytes()).first_chunk().and_then(|bytes| TraceId::new(*bytes).ok())),
+        Err(_) => Ok(hashed(given)),
     }
 }
 
-/// The trace that a text names, as a captured call may name its trace; `None` if it names none.
+/// The trace that a text names, as a captured call may name its trace; `None` if it names none. Other documents name theirs by longer texts.
 #[must_use]
 pub fn trace_of_text(given: &str) -> Option<TraceId> {
-    parse_trace_id(given).ok().flatten()
+    match parse_trace_id(given) {
+        Err(TraceIdError::TooLong) if given.len() <= ID_TEXT_BYTES_MAX => hashed(given.trim()),
+        parsed => parsed.ok().flatten(),
+    }
+}
+
+/// The span that a text names: 16 hex digits, or any other text by the first 8 bytes of its SHA-256. `None` when it is too long or zero.
+#[must_use]
+pub fn span_of_text(given: &str) -> Option<SpanId> {
+    if given.is_empty() || given.len() > ID_TEXT_BYTES_MAX {
+        return None;
+    }
+    match SpanId::from_hex(given.as_bytes()) {
+        Ok(id) => Some(id),
+        Err(IdError::Zero) => None,
+        Err(_) => Sha256::digest(given.as_bytes()).first_chunk().and_then(|bytes| SpanId::new(*bytes).ok()),
+    }
+}
+
+fn hashed(text: &str) -> Option<TraceId> {
+    Sha256::digest(text.as_bytes()).first_chunk().and_then(|bytes| TraceId::new(*bytes).ok())
 }
 
 /// The digits of `8-4-4-4-12`.

@@ -87,7 +87,7 @@ impl std::error::Error for ValidationErrors {}
 
 impl ValidationErrors {
     /// The error of a body that is not JSON at all.
-    pub(super) fn not_json(error: JsonError) -> Self {
+    pub(crate) fn not_json(error: JsonError) -> Self {
         let loc = vec!["body".into(), error.at.into()];
         let msg = format!("JSON decode error: {error}");
         Self { detail: vec![ValidationError { loc, msg, kind: "json_invalid", input: None }] }
@@ -109,13 +109,13 @@ impl ValidationErrors {
 
 /// The errors found so far.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     errors: Vec<ValidationError>,
 }
 
 impl Found {
     /// `Err` when something was found.
-    pub(super) fn into_result(self) -> Result<(), ValidationErrors> {
+    pub(crate) fn into_result(self) -> Result<(), ValidationErrors> {
         if self.errors.is_empty() { Ok(()) } else { Err(ValidationErrors { detail: self.errors }) }
     }
 
@@ -125,12 +125,12 @@ impl Found {
         ValidationErrors { detail: self.errors }
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.errors.len() >= ERRORS_MAX
     }
 
     /// Adds an error; `path` starts after `body`.
-    pub(super) fn add(&mut self, path: &[Loc], kind: &'static str, msg: impl Into<String>, input: Option<Value<'_>>) {
+    pub(crate) fn add(&mut self, path: &[Loc], kind: &'static str, msg: impl Into<String>, input: Option<Value<'_>>) {
         if self.is_full() {
             return;
         }
@@ -161,7 +161,7 @@ impl Found {
     }
 
     /// A cost: a number, or a string that is one.
-    pub(super) fn usd(&mut self, path: &[Loc], value: Value<'_>) -> Option<Usd> {
+    pub(crate) fn usd(&mut self, path: &[Loc], value: Value<'_>) -> Option<Usd> {
         let text = value.number().map(Into::into).or_else(|| value.str());
         let Some(text) = text else {
             self.add(path, "float_type", "Input should be a valid number", Some(value));

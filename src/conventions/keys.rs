@@ -453,4 +453,5 @@ pub(super) const CONTENT: &[&str] = &[
     "millrace.request.content",
     "millrace.response.content",
     "millrace.record.content",
+    "millrace.document.content",
 ];

@@ -139,6 +139,8 @@ keys! {
 
     /// The trace id as given, when it is not the stored one. Ours.
     MILLRACE_TRACE_ID = "millrace.trace_id";
+    /// The span id as given, when it is not the stored one. Ours.
+    MILLRACE_SPAN_ID = "millrace.span_id";
     /// The provider was inferred, not given; only ever true. Ours.
     MILLRACE_PROVIDER_INFERRED = "millrace.provider.inferred";
     /// Where start and end come from: given, derived, ingest, unknown. Ours.

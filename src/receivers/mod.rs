@@ -6,10 +6,11 @@
 //! otlp/grpc.rs       :4317  Export of the TraceService, LogsService and MetricsService
 //! otlp/http.rs              /v1/{traces,logs,metrics}
 //! chat/routes.rs            /apis/intake/v2/workspaces/{workspace}/ingest/{chat-completions,litellm,helicone}
+//! documents.rs              .../ingest/{atif,spans}
 //! scores/routes.rs          .../{annotations,evaluator-results,experiment-groups,experiments}
 //!
 //! Imports go one way:
-//! server.rs  ->  otlp/, scores/, chat/  ->  experiments.rs, http/  ->  decoding.rs, capacity_wait.rs, quota.rs
+//! server.rs  ->  otlp/, scores/, documents.rs, chat/  ->  experiments.rs, http/  ->  decoding.rs, capacity_wait.rs, quota.rs
 //!                      '-> Ingest
 //! ```
 
@@ -18,6 +19,7 @@ pub mod chat;
 pub mod config;
 pub mod content;
 pub mod decoding;
+pub mod documents;
 pub mod experiments;
 pub mod http;
 pub mod otlp;

@@ -3,6 +3,7 @@
 use super::chat;
 use super::chat::receiver::ChatReceiver;
 use super::chat::response::error_detail;
+use super::documents::{self, DocumentReceiver};
 use super::http::body::pass_over;
 use super::otlp;
 use super::otlp::answer::{Code, denial, failure};
@@ -28,6 +29,7 @@ pub fn routes(
     gate: Gate,
     otlp: Arc<OtlpReceiver>,
     chat: Arc<ChatReceiver>,
+    documents: Arc<DocumentReceiver>,
     scores: Arc<ScoresReceiver>,
     api: Api,
 ) -> Routes {
@@ -36,6 +38,7 @@ pub fn routes(
         .merge(otlp::http::routes(Arc::clone(&otlp), &guard))
         .merge(otlp::intake::routes(otlp, &guard))
         .merge(chat::routes::routes(chat, &guard))
+        .merge(documents::routes(documents, &guard))
         .merge(scores::routes(scores, &guard))
         .merge(query::routes(api, &guard))
 }

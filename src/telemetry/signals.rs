@@ -216,6 +216,7 @@ struct ByReceiver {
     otlp_http: IntCounter,
     chat: IntCounter,
     scores: IntCounter,
+    documents: IntCounter,
 }
 
 impl ByReceiver {
@@ -227,6 +228,7 @@ impl ByReceiver {
             otlp_http: of(Receiver::OtlpHttp),
             chat: of(Receiver::Chat),
             scores: of(Receiver::Scores),
+            documents: of(Receiver::Documents),
         })
     }
 
@@ -236,6 +238,7 @@ impl ByReceiver {
             Receiver::OtlpHttp => &self.otlp_http,
             Receiver::Chat => &self.chat,
             Receiver::Scores => &self.scores,
+            Receiver::Documents => &self.documents,
         }
     }
 }

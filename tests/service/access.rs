@@ -10,7 +10,7 @@ use support::{Options, Service, grpc, service, wait_until, wire};
 use tempfile::TempDir;
 
 /// Every route there is. A new one belongs here, and is walked with tokens that may not use it.
-const ROUTES: [(&str, &str, &str, &str); 54] = [
+const ROUTES: [(&str, &str, &str, &str); 56] = [
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.trace.v1.TraceService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.logs.v1.LogsService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", "Own(Ingest)"),
@@ -22,6 +22,8 @@ const ROUTES: [(&str, &str, &str, &str); 54] = [
     ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/ingest/helicone", "InWorkspace(Ingest)"),
     ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/ingest/helicone/{provider}/v1/log", "InWorkspace(Ingest)"),
     ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/ingest/otlp/v1/traces", "InWorkspace(Ingest)"),
+    ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/ingest/atif", "InWorkspace(Ingest)"),
+    ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/ingest/spans", "InWorkspace(Ingest)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/spans", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/spans/groups", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/spans/{span_id}", "InWorkspace(Read)"),

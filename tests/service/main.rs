@@ -18,6 +18,7 @@ mod content;
 mod deletion;
 mod deploy;
 mod dialects;
+mod documents;
 mod embedded;
 mod endpoints;
 mod engine_killed;

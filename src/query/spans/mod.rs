@@ -22,7 +22,7 @@ use super::page::{self, Checks, Nulls};
 use super::parameters::Parameters;
 use super::request::{Api, workspace};
 use super::total;
-use crate::ids::SpanId;
+use crate::chat::span_of_text;
 use crate::workspace::Workspace;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -77,7 +77,7 @@ pub(super) async fn one(
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
     let not_found = || Refusal::not_found(&format!("Span {}/{id} not found", workspace.as_str()));
-    let span = SpanId::from_hex(id.as_bytes()).map_err(|_| not_found())?;
+    let span = span_of_text(&id).ok_or_else(not_found)?;
     let table = statements::Table::of(&api);
     let key: Option<Key> = api.reads.ask_one(&statements::find(&table, &workspace, span)).await?;
     let key = key.ok_or_else(not_found)?;
