@@ -75,6 +75,8 @@ pub struct DocumentRows<'p> {
     bounds: DocumentBounds,
     /// Name and version of the instrumentation scope of its spans.
     scope_name: &'static str,
+    /// One more attribute of the resource of its spans.
+    mark: Option<(&'static str, &'p str)>,
 }
 
 impl<'p> DocumentRows<'p> {
@@ -82,7 +84,12 @@ impl<'p> DocumentRows<'p> {
     #[must_use]
     pub fn new(spans: Box<RowGroup>, prices: Option<&'p Prices>, bounds: DocumentBounds) -> Self {
         let results = Box::new(Records::new(Table::EvaluatorResults, spans.workspace().clone()));
-        Self { spans, results, roots: Vec::new(), prices, bounds, scope_name: "" }
+        Self { spans, results, roots: Vec::new(), prices, bounds, scope_name: "", mark: None }
+    }
+
+    /// Gives the resource of all spans one more attribute.
+    pub fn mark(&mut self, key: &'static str, value: &'p str) {
+        self.mark = Some((key, value));
     }
 
     pub(super) fn begin(&mut self, scope_name: &'static str) {
@@ -127,6 +134,9 @@ impl<'p> DocumentRows<'p> {
         let rows = &mut self.spans;
         let mut resource = MapRow::default();
         resource.push(b"service.name", span.service_name.as_bytes());
+        if let Some((key, value)) = self.mark {
+            resource.push(key.as_bytes(), value.as_bytes());
+        }
         resource.push(workspace::ATTRIBUTE.as_bytes(), rows.workspace().as_str().as_bytes());
         for (key, value) in &span.attributes {
             rows.attribute_of(conventions::kind(key.as_bytes()), key.as_bytes(), value.as_bytes());

@@ -13,12 +13,13 @@ use crate::access::routes::{Guard, Routes};
 use crate::access::{Needs, Scope};
 use crate::columns::{Group as _, Rows};
 use crate::documents::{DocumentBounds, DocumentContext, DocumentError, DocumentRows, TooMuch, atif, plain};
+use crate::formats;
 use crate::json::limits::Limits;
 use crate::pipeline::{Ack, IngestError, Origin, PendingAck, Reservation};
 use crate::receivers::chat::response::{CallError, error_detail, invalid_parameter};
 use crate::receivers::decoding::SMALL_BYTES_MAX;
 use crate::receivers::http::body::{BodyError, BodyReader, pass_over};
-use crate::receivers::http::headers::{ACK_HEADER, ack_wanted};
+use crate::receivers::http::headers::{ACK_HEADER, ack_wanted, can_wait, import_id};
 use crate::receivers::{Ingest, Times};
 use crate::redaction::Tally;
 use crate::telemetry::{Receiver, RowKind, Signal};
@@ -101,6 +102,13 @@ async fn ingest(receiver: Arc<DocumentReceiver>, format: Format, workspace: &str
         pass_over(body, &head.headers).await;
         return CallError::from(over).answer();
     }
+    if can_wait(&head.headers)
+        && let Err(why) = receiver.ingest.pipeline.admit_background()
+    {
+        receiver.count(true);
+        pass_over(body, &head.headers).await;
+        return CallError::from(why).answer();
+    }
     match receiver.store(format, (workspace, ack), body, &head.headers).await {
         Ok(()) => StatusCode::CREATED.into_response(),
         Err(why) => {
@@ -177,8 +185,8 @@ impl DocumentReceiver {
         let history = bytes.len().saturating_mul(SMALL_GROWS).min(atif::HISTORY_BYTES_MAX);
         reservation.grow_within_all(bytes.len().saturating_mul(COPIES).saturating_add(history), bytes.len())?;
         let is_small = bytes.len() <= SMALL_BYTES_MAX;
-        let receiver = Arc::clone(self);
-        let work = move |_: &_| receiver.queue(format, (&workspace, ack), &bytes, reservation);
+        let (receiver, import_id) = (Arc::clone(self), import_id(headers).map(str::to_owned));
+        let work = move |_: &_| receiver.queue(format, (&workspace, ack), (&bytes, import_id.as_deref()), reservation);
         for pending in self.bodies.decode_pool.run(is_small, work).await? {
             let _receipt = pending.acked().await?;
         }
@@ -189,7 +197,7 @@ impl DocumentReceiver {
         &self,
         format: Format,
         (workspace, ack): (&Workspace, Ack),
-        bytes: &[u8],
+        (bytes, import_id): (&[u8], Option<&str>),
         reservation: Reservation,
     ) -> Result<Vec<PendingAck>, NotStored> {
         let text = crate::text::mended(bytes);
@@ -203,6 +211,9 @@ impl DocumentReceiver {
         let context = DocumentContext { workspace, received_at: now, cutoff, window };
         let spans = self.ingest.pipeline.rows_for(bytes.len(), workspace);
         let mut rows = DocumentRows::new(spans, self.ingest.prices.as_deref(), self.bounds);
+        if let Some(import_id) = import_id {
+            rows.mark(formats::ATTRIBUTE, import_id);
+        }
         match format {
             Format::Atif => atif::read(&text, &context, self.limits, &mut rows)?,
             Format::Plain => plain::read(&text, &context, self.limits, &mut rows)?,
