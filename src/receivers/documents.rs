@@ -202,7 +202,8 @@ impl DocumentReceiver {
     ) -> Result<Vec<PendingAck>, NotStored> {
         let text = crate::text::mended(bytes);
         let mut found = Tally::default();
-        let text = match self.ingest.redaction.of(workspace) {
+        let redaction = self.ingest.redaction.now();
+        let text = match redaction.of(workspace) {
             Some(rules) => Cow::Owned(rules.text(&text, &mut found).into_owned()),
             None => text,
         };
@@ -210,7 +211,8 @@ impl DocumentReceiver {
         let Times { now, cutoff, window } = self.ingest.times(Signal::Traces, workspace);
         let context = DocumentContext { workspace, received_at: now, cutoff, window };
         let spans = self.ingest.pipeline.rows_for(bytes.len(), workspace);
-        let mut rows = DocumentRows::new(spans, self.ingest.prices.as_deref(), self.bounds);
+        let prices = self.ingest.prices.now();
+        let mut rows = DocumentRows::new(spans, (**prices).as_ref(), self.bounds);
         if let Some(import_id) = import_id {
             rows.mark(formats::ATTRIBUTE, import_id);
         }
