@@ -79,6 +79,11 @@ test-page: libchdb page chromium ## tests the page: its functions, then all of i
 	$(CARGO) build --locked
 	cd page && node tests/browser/run.mjs
 
+.PHONY: screenshots
+screenshots: libchdb page chromium ## makes the pictures of docs/page.md anew
+	$(CARGO) build --locked
+	cd page && node tests/browser/screenshots.mjs
+
 .PHONY: test-tools
 test-tools: libchdb $(PYTHON_CLIENTS) $(OLDER_CLIENTS) $(NODE_CLIENTS) ## installs what the tests need: the engine and the official clients
 $(PYTHON_CLIENTS): tests/clients/requirements.txt

@@ -1,6 +1,6 @@
 /** The frame: navigation, where and when one looks, and the view of the URL. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { Component, Suspense, useEffect, useRef, useState, type ReactNode } from "react";
+import { Component, lazy, Suspense, useEffect, useRef, useState, type ReactNode } from "react";
 import { ApiError, ask, setToken, token, workspace, type Rows } from "./api";
 import { rangeLabel, rangeTitle, RANGES, RANGE_DEFAULT, useRange } from "./range";
 import { address, go, usePlace, useParam } from "./router";
@@ -9,10 +9,25 @@ import { Dialog, Empty, Failed, Icon, Link, Loading } from "./ui";
 import { Traces } from "./views/traces";
 import { TraceView } from "./views/trace";
 
+const Sessions = lazy(() => import("./views/sessions").then((view) => ({ default: view.Sessions })));
+const SessionView = lazy(() => import("./views/sessions").then((view) => ({ default: view.SessionView })));
+const Cost = lazy(() => import("./views/cost").then((view) => ({ default: view.Cost })));
+const Latency = lazy(() => import("./views/latency").then((view) => ({ default: view.Latency })));
+const Sql = lazy(() => import("./views/sql").then((view) => ({ default: view.Sql })));
+const Health = lazy(() => import("./views/health").then((view) => ({ default: view.Health })));
+const Compare = lazy(() => import("./views/compare").then((view) => ({ default: view.Compare })));
+const Experiments = lazy(() => import("./views/experiments").then((view) => ({ default: view.Experiments })));
 
 /** The views of the navigation: their path, name, key after `g`, and whether they are of a time. */
 const VIEWS: [string, string, string, boolean][] = [
   ["traces", "Traces", "t", true],
+  ["sessions", "Sessions", "s", true],
+  ["cost", "Cost", "c", true],
+  ["latency", "Latency and errors", "l", true],
+  ["experiments", "Experiments", "e", false],
+  ["compare", "Compare", "d", false],
+  ["sql", "SQL", "q", false],
+  ["health", "Health", "h", false],
 ];
 
 export function App() {
@@ -70,6 +85,14 @@ function View({ name, rest }: { name: string; rest: string[] }) {
   switch (name) {
     case "traces": return <Traces />;
     case "trace": return <TraceView id={rest[0] ?? ""} />;
+    case "sessions": return <Sessions />;
+    case "session": return <SessionView id={rest[0] ?? ""} />;
+    case "cost": return <Cost />;
+    case "latency": return <Latency />;
+    case "experiments": return <Experiments name={rest[0]} />;
+    case "compare": return <Compare />;
+    case "sql": return <Sql />;
+    case "health": return <Health />;
     default: return <Empty title="There is no such view"><p>The address may be mistyped. <Link to="/traces">Go to the traces</Link>.</p></Empty>;
   }
 }

@@ -1,34 +1,9 @@
 /** Messages of a model call: those of the conventions, with parts. All of it is foreign text and shown as text. */
 import { useState } from "react";
 import { oneLine } from "./format";
+import { messages, parsed, type Message, type Part } from "./message";
 import { MARKDOWN_LETTERS_MAX, Markdown } from "./markdown";
-import { Icon, Json, Text, Value, parsed } from "./ui";
-
-export interface Part {
-  type: string;
-  content?: unknown;
-  [name: string]: unknown;
-}
-
-export interface Message {
-  role: string;
-  parts: Part[];
-  finish_reason?: string;
-}
-
-/** Reads messages; what is none becomes one with the text. */
-export function messages(text: string): Message[] {
-  if (!text) return [];
-  const value = parsed(text);
-  const list = Array.isArray(value) ? value : null;
-  if (!list) return [{ role: "", parts: [{ type: "text", content: text }] }];
-  return list.map((one) => {
-    if (typeof one !== "object" || one === null) return { role: "", parts: [{ type: "text", content: String(one) }] };
-    const message = one as Record<string, unknown>;
-    const parts = Array.isArray(message.parts) ? (message.parts as Part[]) : [{ type: "text", content: message.content ?? "" }];
-    return { role: String(message.role ?? ""), parts, finish_reason: typeof message.finish_reason === "string" ? message.finish_reason : undefined };
-  });
-}
+import { Icon, Json, Text, Value } from "./ui";
 
 const ROLES: Record<string, string> = { user: "User", assistant: "Assistant", system: "System", developer: "Developer", tool: "Tool" };
 

@@ -91,7 +91,8 @@ export function Plot({ title, times, series, format, kind, isStacked = false, he
             width: kind === "bars" ? 0 : 1.75,
             fill: kind === "bars" || isStacked ? line : undefined,
             paths: kind === "bars" ? bars : undefined,
-            points: { show: kind === "lines" && times.length < 3 },
+            // a value between two gaps has no line
+            points: { show: kind === "lines" && own[number]!.filter((value) => value !== null).length < 40, size: 5, fill: line },
             spanGaps: false,
           } satisfies uPlot.Series;
         }),

@@ -2,6 +2,7 @@
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { ApiError, type Rows } from "./api";
 import { ago, exactly, when } from "./format";
+import { parsed } from "./message";
 import { address, go } from "./router";
 
 const PATHS: Record<string, string> = {
@@ -115,7 +116,7 @@ export function Failed({ error, again }: { error: unknown; again?: () => void })
     : status === 403 ? "This token may not read here. Choose another workspace, or ask for a token with the scope read."
     : status === 404 ? "It may have been deleted, or is older than what is kept."
     : status === 413 ? "Choose a shorter time, or fewer results."
-    : status === 503 ? "Try again in a moment, or choose a shorter time."
+    : status === 503 ? "Try again in a moment, or choose a shorter time. The Health page says whether ClickHouse is there."
     : "Try again. If it stays so, the log of Millrace says more.";
   return (
     <div className="failed" role="alert">
@@ -154,6 +155,7 @@ export function ShowSql({ of }: { of: (Pick<Rows<unknown>, "sql"> & { elapsed_ms
               <div className="row">
                 {one.elapsed_ms !== undefined && <span className="dim">{one.elapsed_ms} ms</span>}
                 <Copy text={one.sql} />
+                <Link to="/sql" query={{ sql: one.sql }} className="button quiet">Open in the SQL view</Link>
               </div>
             </div>
           ))}
@@ -279,17 +281,6 @@ function JsonTree({ value, depth }: { value: Record<string, unknown> | unknown[]
       )}
     </span>
   );
-}
-
-/** JSON if it is, and not only a number or a text; else null. */
-export function parsed(text: string): unknown {
-  const start = text.trimStart()[0];
-  if (start !== "{" && start !== "[") return null;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 /** What a text holds, as a tree if it is JSON. */

@@ -113,6 +113,13 @@ pub fn metrics_routes(gate: Gate, admin: Admin) -> Routes {
     Routes::new(&guard(gate)).get("/metrics", Needs::Everywhere(Scope::Read), metrics).with_state(admin)
 }
 
+/// Health and metrics for the page, which tell it of all workspaces.
+#[must_use]
+pub fn status_routes(admin: Admin, guard: &Guard) -> Routes {
+    let needs = Needs::Everywhere(Scope::Read);
+    Routes::new(guard).get("/api/v1/status", needs, health).get("/api/v1/metrics", needs, metrics).with_state(admin)
+}
+
 /// Serves pages until `until` is cancelled, which is later than the shutdown that health reports.
 pub async fn serve(
     listener: TcpListener,

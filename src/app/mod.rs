@@ -125,7 +125,7 @@ impl App {
             quotas: quotas.clone(),
             policies: policies.clone(),
             client: store.client.clone(),
-            reads: query::reads::Reads::new(store.client.clone(), &config.query),
+            reads: query::reads::Reads::new(store.client.clone(), &config.query).with_visitor(store.visitor.clone()),
             metrics: metrics.clone(),
             availability: Availability::default(),
             traces: Traces::new(TRACES_MAX_DEFAULT),
@@ -172,7 +172,7 @@ impl App {
         let Receivers { grpc, http, chat, documents, scores } = receivers;
         let served = Served {
             grpc,
-            page: page_routes(&self.gate, &scores, &self.api),
+            page: page_routes(&self.gate, &scores, &self.api, &self.admin),
             http: server::routes(self.gate.clone(), http, chat, documents, scores, self.api),
             health: admin::health_routes(self.gate.clone(), self.admin.clone()),
             metrics: admin::metrics_routes(self.gate, self.admin),
@@ -219,12 +219,13 @@ impl App {
 }
 
 /// What the page's listener answers: the page, and what it asks.
-fn page_routes(gate: &Gate, scores: &Arc<ScoresReceiver>, api: &query::Api) -> Routes {
+fn page_routes(gate: &Gate, scores: &Arc<ScoresReceiver>, api: &query::Api, admin: &Admin) -> Routes {
     let guard = page::guard(gate.clone());
     page::routes(&guard)
         .merge(scores::routes(Arc::clone(scores), &guard))
         .merge(query::routes(api.clone(), &guard))
         .merge(query::page_routes(api.clone(), &guard))
+        .merge(admin::status_routes(admin.clone(), &guard))
 }
 
 /// Who may ask, as it is configured.

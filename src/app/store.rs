@@ -51,6 +51,8 @@ pub fn client(config: &Config) -> Client {
 /// A ClickHouse that is not started yet.
 pub(super) struct Store {
     pub(super) client: Client,
+    /// The same as somebody from outside: what the embedded engine refuses others, it refuses here too.
+    pub(super) visitor: Client,
     pub(super) urls: Urls,
     embedded: Option<Embedded>,
 }
@@ -68,7 +70,8 @@ impl Store {
     pub(super) fn new(config: &Config, metrics: &Metrics) -> anyhow::Result<Self> {
         if let Some(urls) = &config.clickhouse.url {
             let client = Client::new(urls, &config.clickhouse).with_latency(metrics.latency.clone());
-            return Ok(Self { client, urls: urls.clone(), embedded: None });
+            let visitor = client.clone();
+            return Ok(Self { client, visitor, urls: urls.clone(), embedded: None });
         }
         let listen = settle_port(config.embedded.listen)?;
         let url = format!("http://{listen}");
@@ -77,9 +80,10 @@ impl Store {
         let client = Client::new(&url, &config.clickhouse)
             .with_header(embedded::OWN_HEADER, &own_secret)
             .with_latency(metrics.latency.clone());
+        let visitor = Client::new(&url, &config.clickhouse).with_latency(metrics.latency.clone());
         let command = engine_command(config, listen, &data_dir, own_secret)?;
         let (fence, _no_reader_yet) = watch::channel(None);
-        Ok(Self { client, urls: Urls::from(&url), embedded: Some(Embedded { data_dir, command, fence }) })
+        Ok(Self { client, visitor, urls: Urls::from(&url), embedded: Some(Embedded { data_dir, command, fence }) })
     }
 
     /// The folder of the embedded engine.

@@ -187,6 +187,25 @@ impl Client {
         self.at_any(Repeat::Always, ask).await
     }
 
+    /// Asks what somebody typed, and returns at most `rows_max` rows in `JSONCompact`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_typed(&self, sql: &str, rows_max: u64, limits: &ReadLimits) -> Result<Bytes, Failure> {
+        let timeout = limits.execution_time + GRACE;
+        let statement = Statement::new(sql);
+        let rows_max = rows_max.to_string();
+        let own = [("limit", rows_max.as_str()), ("wait_end_of_query", "1")];
+        let ask = |http: &::clickhouse::Client| {
+            let settings = JSON.iter().chain(&own);
+            let query = settings
+                .fold(bounded(http, &statement, limits), |query, (name, value)| query.with_setting(*name, *value));
+            let asked = query.fetch_bytes("JSONCompact");
+            within(timeout, async move { asked?.collect().await })
+        };
+        self.at_any(Repeat::Always, ask).await
+    }
+
     /// A table or view of the database, by its full name.
     #[must_use]
     pub fn full_name(&self, table: &str) -> String {

@@ -18,6 +18,8 @@ const TURN_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Reads {
     client: Client,
+    /// For statements that somebody typed.
+    visitor: Client,
     limits: ReadLimits,
     turns: Arc<Semaphore>,
     /// What time it is.
@@ -29,7 +31,30 @@ impl Reads {
     #[must_use]
     pub fn new(client: Client, config: &Config) -> Self {
         let limits = ReadLimits { execution_time: config.max_execution_time, memory_bytes: config.max_memory.0 };
-        Self { client, limits, turns: Arc::new(Semaphore::new(config.concurrency)), clock: Clock::System }
+        let visitor = client.clone();
+        Self { client, visitor, limits, turns: Arc::new(Semaphore::new(config.concurrency)), clock: Clock::System }
+    }
+
+    /// The same; statements that somebody typed are asked with this client.
+    #[must_use]
+    pub fn with_visitor(self, visitor: Client) -> Self {
+        Self { visitor, ..self }
+    }
+
+    /// Asks what somebody typed, which can change nothing; at most `rows_max` rows come back, as ClickHouse's format `JSONCompact`.
+    ///
+    /// # Errors
+    /// 400 with what ClickHouse says of the statement, 503 if it does not answer or a limit is exceeded.
+    pub async fn ask_typed(&self, sql: &str, rows_max: u64) -> Result<Value, Refusal> {
+        let _turn = self.turn().await?;
+        let bytes = self.visitor.read_typed(sql, rows_max, &self.limits).await.map_err(|failure| {
+            if failure.code.is_some() && !failure.timed_out {
+                return Refusal::bad_request(&failure.message);
+            }
+            self.refusal(&failure)
+        })?;
+        serde_json::from_slice(&bytes)
+            .map_err(|_other| Refusal::bad_request("leave FORMAT out: the answer is shown as a table"))
     }
 
     /// The client, for names of tables.

@@ -70,15 +70,19 @@ const ROUTES: [(&str, &str, &str, &str); 56] = [
 ];
 
 /// What only the page's listener has. It answers what is read and what is said of spans under `/apis/` as well.
-const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 10] = [
+const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 14] = [
     ("page", "GET", "/", "Nothing"),
     ("page", "GET", "/assets/{name}", "Nothing"),
     ("page", "GET", "/api/v1/workspaces", "Everywhere(Read)"),
     ("page", "GET", "/api/v1/schema", "Everywhere(Read)"),
+    ("page", "GET", "/api/v1/status", "Everywhere(Read)"),
+    ("page", "GET", "/api/v1/metrics", "Everywhere(Read)"),
+    ("page", "POST", "/api/v1/sql", "Everywhere(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/calls/series", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/calls/breakdown", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/calls/errors", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/tools", "InWorkspace(Read)"),
+    ("page", "GET", "/api/v1/workspaces/{workspace}/messages", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/traces/facts", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/traces/{trace_id}/spans/{span_id}", "InWorkspace(Read)"),
 ];

@@ -144,3 +144,33 @@ fn questions_that_make_no_sense_are_refused() {
         assert_eq!(answer.status, status, "{path}: {}", answer.text());
     }
 }
+
+#[test]
+fn statements_that_somebody_types_read_tables_and_do_nothing_else() {
+    let service = Service::start();
+    let run = |sql: &str| {
+        let body = json!({ "sql": sql }).to_string();
+        send("POST", &service.page("/api/v1/sql"), &[("content-type", "application/json")], body.as_bytes())
+    };
+    let answer = run("SELECT number, 'a?b' AS text FROM numbers(3) ORDER BY number;");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["data"], json!([[0, "a?b"], [1, "a?b"], [2, "a?b"]]));
+    assert_eq!(run("SELECT number FROM numbers(100000)").json()["rows"], json!(10_000));
+    assert_eq!(run("SELECT count() FROM otel.otel_traces").status, 200);
+    assert_eq!(run("DESCRIBE otel.otel_traces").status, 200);
+    for refused in [
+        "SELECT * FROM url('http://127.0.0.1:1/', CSV, 'a String')",
+        "SELECT 1 WHERE 1 IN (SELECT * FROM remote('127.0.0.1', system.one))",
+        "SELECT * FROM file('/etc/passwd', LineAsString)",
+        "DROP TABLE otel.otel_traces",
+        "INSERT INTO otel.otel_traces (SpanName) VALUES ('x')",
+        "SELECT 1 SETTINGS max_memory_usage = 0",
+        "SELECT 1; SELECT 2",
+        "SELEKT",
+        "",
+    ] {
+        assert_eq!(run(refused).status, 400, "{refused}: {}", run(refused).text());
+    }
+    assert_eq!(ask(&service, "/api/v1/status")["clickhouse"]["state"], "storing");
+    assert!(get(&service.page("/api/v1/metrics")).text().contains("millrace_spans"));
+}

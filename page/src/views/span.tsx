@@ -3,9 +3,10 @@ import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { ask, intake, own, type Page, type Rows, type Span } from "../api";
 import { bytes, count, duration, exactly, money, percent } from "../format";
+import { parsed } from "../message";
 import { Messages } from "../messages";
 import { useParam } from "../router";
-import { Copy, Failed, Icon, Json, Kind, kindName, Link, Loading, parsed, ShowSql, Status, Tabs, Text, Value } from "../ui";
+import { Copy, Failed, Icon, Json, Kind, kindName, Link, Loading, ShowSql, Status, Tabs, Text, Value } from "../ui";
 
 type Tab = "content" | "attributes" | "events" | "raw" | "scores";
 
@@ -76,7 +77,7 @@ function Summary({ span, kind }: { span: Span; kind: string }) {
     ["Cost", cost === null ? (input === null ? null : <span title="Nobody gave a cost, and the book of prices has none for this model">no price</span>) : <>{money(cost)} <span className="dim">{price ? `computed: ${price}` : "as given"}</span></>],
     ["Finished", Array.isArray(span.FinishReasons) && span.FinishReasons.length > 0 ? span.FinishReasons.join(", ") : null],
     ["User", text(span, "UserId")],
-    ["Session", span.SessionId],
+    ["Session", span.SessionId && <Link to={`/session/${encodeURIComponent(span.SessionId)}`}>{span.SessionId}</Link>],
   ];
   const parameters = text(span, "RequestParameters");
   return (

@@ -1,27 +1,33 @@
 /** One trace: its tree and waterfall in one list, and what is known of the chosen span. */
 import { useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { isTyping } from "../app";
 import { ask, intake, type Trace, type Tree } from "../api";
 import { count, duration, exactly, money, plural } from "../format";
 import { setParams, useParam } from "../router";
 import { criticalPath, ends, length, search, selfTimes, shown, ticks } from "../tree";
-import { Empty, Failed, Icon, Kind, kindName, Loading, Status, useTitle } from "../ui";
+import { Empty, Failed, Icon, Kind, kindName, Link, Loading, Status, Tabs, useTitle } from "../ui";
 import { SpanPanel } from "./span";
+
+const Conversation = lazy(() => import("./conversation").then((view) => ({ default: view.Conversation })));
 
 const ROW = 28;
 
 export function TraceView({ id }: { id: string }) {
   const tree = useQuery({ queryKey: ["tree", intake(""), id], queryFn: ({ signal }) => ask<Tree>(intake(`/traces/${encodeURIComponent(id)}/tree`), { signal }), staleTime: 60_000, gcTime: 30_000 });
   const trace = useQuery({ queryKey: ["trace", intake(""), id], queryFn: ({ signal }) => ask<Trace>(intake(`/traces/${encodeURIComponent(id)}?mode=preview`), { signal }) });
+  const [tab, setTab] = useParam("tab");
   useTitle(trace.data?.name ?? "Trace");
   if (tree.isPending) return <Loading what="Reading the trace" />;
   if (tree.isError) return <Failed error={tree.error} again={() => void tree.refetch()} />;
   return (
     <div className="trace">
       <Head trace={trace.data} tree={tree.data} />
-      <Spans tree={tree.data} key={tree.data.trace_id} />
+      <Tabs label="trace" tabs={[["spans", "Spans"], ["conversation", "Conversation"]]} chosen={tab === "conversation" ? "conversation" : "spans"} choose={(name) => setTab(name === "spans" ? "" : name)} />
+      {tab === "conversation"
+        ? <Suspense fallback={<Loading />}><Conversation of="trace" id={id} /></Suspense>
+        : <Spans tree={tree.data} key={tree.data.trace_id} />}
     </div>
   );
 }
@@ -35,6 +41,8 @@ function Head({ trace, tree }: { trace: Trace | undefined; tree: Tree }) {
         {trace && <Status status={trace.status} />}
         <span className="dim">{exactly(Date.parse(tree.started_at))}</span>
         <code className="dim id" title="Trace id">{tree.trace_id}</code>
+        {trace && !trace.session_id.startsWith("session-") && <Link to={`/session/${encodeURIComponent(trace.session_id)}`}>Session {trace.session_id}</Link>}
+        <Link to="/compare" query={{ a: tree.trace_id }}>Compare…</Link>
       </div>
       <dl className="facts">
         <div><dt>Duration</dt><dd>{duration(length(tree))}</dd></div>

@@ -1,10 +1,11 @@
 /** The traces of a time: how many calls there were, and a line for each trace. */
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState } from "react";
-import { ask, intake, own, withQuery, type Facts, type Keyed, type Page, type Point, type Rows, type Trace } from "../api";
+import { ask, intake, own, withQuery, type Facts, type Page, type Point, type Rows, type Trace } from "../api";
 import { count, duration, exact, money, oneLine, percent, plural } from "../format";
 import { filled, Plot } from "../plot";
-import { step, useRange, type Range } from "../range";
+import { useRange, type Range } from "../range";
+import { useSeries } from "../series";
 import { address, go, path, useParam } from "../router";
 import { Empty, Failed, Icon, Link, Loading, Paste, ShowSql, Time, useTitle } from "../ui";
 import { filterOf } from "../filter";
@@ -61,40 +62,6 @@ function Nothing({ range, status, showAll }: { range: Range; status: string; sho
       <Paste text={`curl -s ${base}/apis/intake/v2/workspaces/default/ingest/chat-completions -H 'Content-Type: application/json' -d '{"request":{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Capital of Peru?"}]},"response":{"id":"chatcmpl-1","model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"Lima."},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}}}'`} />
     </Empty>
   );
-}
-
-/** From when to when there are calls, of what is chosen. */
-export function useBounds(range: Range): { since: number; until: number; all: Rows<Keyed> | undefined; error: unknown } {
-  const values = { since: range.since ?? 0, until: range.until };
-  const asked = useQuery({
-    queryKey: ["bounds", own(""), values],
-    queryFn: ({ signal }) => ask<Rows<Keyed>>(withQuery(own("/calls/breakdown"), values), { signal }),
-  });
-  const all = asked.data?.rows[0];
-  const now = Date.now();
-  return {
-    since: range.since ?? (all && all.calls > 0 ? all.first : now - 86400e3),
-    until: range.until ?? (range.since === null && all && all.calls > 0 ? all.last + 1000 : now),
-    all: asked.data,
-    error: asked.error,
-  };
-}
-
-/** Calls over time, with a fixed number of equal buckets that begin at round times. */
-export function useSeries(range: Range, by?: string, buckets = 60) {
-  const bounds = useBounds(range);
-  const width = step(Math.max(1000, bounds.until - bounds.since), buckets);
-  const since = Math.floor(bounds.since / width) * width;
-  const number = Math.max(1, Math.ceil((bounds.until - since) / width));
-  const values = { since, until: since + number * width, buckets: number, by };
-  const asked = useQuery({
-    queryKey: ["series", own(""), values],
-    queryFn: ({ signal }) => ask<Rows<Point>>(withQuery(own("/calls/series"), values), { signal }),
-    enabled: bounds.all !== undefined,
-    placeholderData: (before) => before,
-  });
-  const times = useMemo(() => Array.from({ length: number }, (_, at) => since + at * width), [since, number, width]);
-  return { asked, times, width, number, since, until: since + number * width, bounds };
 }
 
 function Histogram({ range, onZoom }: { range: Range; onZoom: (since: number, until: number) => void }) {

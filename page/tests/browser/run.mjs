@@ -15,6 +15,17 @@ const VIEWS = [
   ["/traces?range=all", "table.traces tbody tr"],
   [`/trace/${SAMPLE}`, ".line"],
   [`/trace/${SAMPLE}?span=1133333333333333`, ".span-panel .message"],
+  [`/trace/${SAMPLE}?tab=conversation`, ".turn .message"],
+  ["/sessions?range=all", "table.rows tbody tr"],
+  ["/session/anna-1", "table.rows tbody tr"],
+  ["/session/anna-1?tab=conversation", ".turn .message"],
+  ["/cost?range=all", "table.rows tbody tr"],
+  ["/cost?range=all&by=user", "table.rows tbody tr"],
+  ["/latency?range=all", "table.rows tbody tr"],
+  ["/sql?sql=SELECT%20toStartOfHour(Timestamp)%20AS%20hour%2C%20count()%20AS%20calls%20FROM%20otel.genai_calls%20GROUP%20BY%20hour%20ORDER%20BY%20hour", "table.rows tbody tr"],
+  ["/health", "table.rows tbody tr"],
+  ["/experiments", ".empty"],
+  [`/compare?a=${SAMPLE}&b=22222222222222222222222222222222`, ".cards, .failed"],
   ["/nothing", ".empty"],
 ];
 

@@ -12,6 +12,7 @@ mod catalog;
 mod range;
 mod span;
 mod traces;
+mod typed;
 
 use super::answer::{Refusal, json_answer};
 use super::request::Api;
@@ -34,10 +35,12 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
     Routes::new(guard)
         .get("/api/v1/workspaces", READ_ALL, catalog::workspaces)
         .get("/api/v1/schema", READ_ALL, catalog::schema)
+        .post("/api/v1/sql", READ_ALL, typed::run)
         .get("/api/v1/workspaces/{workspace}/calls/series", READ, calls::series)
         .get("/api/v1/workspaces/{workspace}/calls/breakdown", READ, calls::breakdown)
         .get("/api/v1/workspaces/{workspace}/calls/errors", READ, calls::errors)
         .get("/api/v1/workspaces/{workspace}/tools", READ, calls::tools)
+        .get("/api/v1/workspaces/{workspace}/messages", READ, span::messages)
         .get("/api/v1/workspaces/{workspace}/traces/facts", READ, traces::facts)
         .get("/api/v1/workspaces/{workspace}/traces/{trace_id}/spans/{span_id}", READ, span::one)
         .with_state(Arc::new(api))

@@ -1,0 +1,49 @@
+/** Pairs the spans of two traces: the same path of names, the same turn among its like. Linear in their spans. */
+import type { Tree } from "./api";
+
+export interface Pair {
+  name: string;
+  kind: string;
+  depth: number;
+  /** Lines of the trees; null where one has no such span. */
+  a: number | null;
+  b: number | null;
+}
+
+/** The path of each line: the names from the root, each with which of its like it is among its siblings. */
+export function paths(tree: Pick<Tree, "parent" | "names" | "name">): string[] {
+  const seen = new Map<string, number>();
+  const out: string[] = [];
+  for (let line = 0; line < tree.parent.length; line++) {
+    const parent = tree.parent[line] ?? null;
+    const base = `${parent === null ? "" : out[parent]}\n${tree.names[tree.name[line]!] ?? ""}`;
+    const nth = seen.get(base) ?? 0;
+    seen.set(base, nth + 1);
+    // two roots of another name are the same place
+    out.push(parent === null && nth === 0 && line === 0 ? "\n" : `${base}#${nth}`);
+  }
+  return out;
+}
+
+export function pair(a: Tree, b: Tree): Pair[] {
+  const [ofA, ofB] = [paths(a), paths(b)];
+  const linesOfB = new Map(ofB.map((path, line) => [path, line]));
+  const known = new Set(ofA);
+  const row = (tree: Tree, line: number, pair: Pick<Pair, "a" | "b">): Pair => ({ name: tree.names[tree.name[line]!] ?? "", kind: tree.kind[line]!, depth: tree.depth[line]!, ...pair });
+  const out: Pair[] = [];
+  // what only b has comes after the span of a that stands before it in b
+  const extra = new Map<number, number[]>();
+  let last = -1;
+  const linesOfA = new Map(ofA.map((path, line) => [path, line]));
+  ofB.forEach((path, line) => {
+    if (known.has(path)) last = linesOfA.get(path)!;
+    else extra.set(last, [...(extra.get(last) ?? []), line]);
+  });
+  const push = (after: number) => (extra.get(after) ?? []).forEach((line) => out.push(row(b, line, { a: null, b: line })));
+  push(-1);
+  ofA.forEach((path, line) => {
+    out.push(row(a, line, { a: line, b: linesOfB.get(path) ?? null }));
+    push(line);
+  });
+  return out;
+}

@@ -1,0 +1,66 @@
+/** Health: what came in and what became of it, what waits, what fails. */
+import { useQuery } from "@tanstack/react-query";
+import { ask, token } from "../api";
+import { bytes, count, duration } from "../format";
+import { samples, total } from "../metrics";
+import { Failed, Figure, Json, Loading, useTitle } from "../ui";
+
+interface Status {
+  status: string; why?: string; pending_spans: number; queue_bytes: number;
+  clickhouse: { state: string; seconds?: number; why?: string };
+  backlog: { spans: number; bytes: number; segments: number; oldest_seconds: number };
+  joining: { state: string; why?: string };
+  counting: { state: string; traces_waiting: number; lag_seconds: number; hours_left: number; why?: string };
+}
+
+const FAMILIES: [string, string][] = [["millrace_spans", "Spans"], ["millrace_log_records", "Log records"], ["millrace_metric_points", "Metric points"]];
+const FATES: [string, string][] = [["received", "Received"], ["stored", "Stored"], ["duplicate", "Repeats"], ["rejected", "Rejected"], ["refused", "Refused"], ["dead_lettered", "Dead letters"], ["pending", "Waiting"]];
+
+async function metricsText(signal: AbortSignal): Promise<string> {
+  const secret = token();
+  const answer = await fetch("/api/v1/metrics", { signal, credentials: "omit", headers: secret ? { authorization: `Bearer ${secret}` } : {} });
+  return answer.ok ? answer.text() : "";
+}
+
+export function Health() {
+  useTitle("Health");
+  const status = useQuery({ queryKey: ["status"], queryFn: ({ signal }) => ask<Status>("/api/v1/status", { signal }), refetchInterval: 3000, retry: false });
+  const metrics = useQuery({ queryKey: ["metrics"], queryFn: ({ signal }) => metricsText(signal), refetchInterval: 3000, retry: false });
+  if (status.isPending) return <Loading what="Asking" />;
+  if (status.isError && !status.data) return <Failed error={status.error} again={() => void status.refetch()} />;
+  const now = status.data;
+  const all = samples(metrics.data ?? "");
+  const away = now.clickhouse.state === "away";
+  return (
+    <>
+      {now.why && <Failed error={new Error(`Spans are refused: ${now.why}`)} />}
+      {away && <Failed error={new Error(`ClickHouse does not answer: ${now.clickhouse.why ?? "no reason is known"}. Everything that is sent is kept on disk until it does`)} />}
+      <div className="cards">
+        <Figure name="Spans are" value={now.why ? "refused" : "accepted"} tone={now.why ? "bad" : "good"} />
+        <Figure name="ClickHouse" value={now.clickhouse.state} note={away ? `for ${duration((now.clickhouse.seconds ?? 0) * 1e9)}` : undefined} tone={away ? "bad" : "good"} />
+        <Figure name="Waiting for ClickHouse" value={count(now.backlog.spans)} note={`${bytes(now.backlog.bytes)}, oldest ${duration(now.backlog.oldest_seconds * 1e9)}`} />
+        <Figure name="Counting" value={now.counting.state} note={`${count(now.counting.traces_waiting)} traces wait, ${duration(now.counting.lag_seconds * 1e9)} behind`} tone={now.counting.why ? "bad" : ""} />
+        <Figure name="Joining" value={now.joining.state} note={now.joining.why} tone={now.joining.why ? "bad" : ""} />
+        <Figure name="Memory of buffers" value={bytes(now.queue_bytes)} />
+      </div>
+      <section className="panel block">
+        <header><h2>What came in since the start, and what became of it</h2></header>
+        <div className="table-box">
+          <table className="rows">
+            <thead><tr><th>Signal</th>{FATES.map(([name, label]) => <th key={name} className="number">{label}</th>)}</tr></thead>
+            <tbody>
+              {FAMILIES.map(([family, label]) => (
+                <tr key={family}><td>{label}</td>{FATES.map(([fate]) => {
+                  const value = total(all, `${family}_${fate}`);
+                  return <td key={fate} className={value > 0 && ["rejected", "refused", "dead_lettered"].includes(fate) ? "number error" : "number"}>{count(value)}</td>;
+                })}</tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+        <p className="note">Everything received is stored, a repeat, rejected, refused, a dead letter, or waiting. `millrace status` says the same in words.</p>
+      </section>
+      <section className="panel block"><header><h2>All of it</h2></header><div className="pad-box"><div className="json"><Json value={now} /></div></div></section>
+    </>
+  );
+}

@@ -1,0 +1,145 @@
+/** Sessions: what belongs together over several traces. */
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useMemo, useRef } from "react";
+import { ask, intake, withQuery, type Page, type Trace } from "../api";
+import { count, duration, money, oneLine, plural } from "../format";
+import { Plot, type Series } from "../plot";
+import { address, go, path, useParam } from "../router";
+import { useRange } from "../range";
+import { filterOf } from "../filter";
+import { useRows } from "../rows";
+import { Empty, Failed, Figure, Icon, Link, Loading, Paste, Status, Tabs, Time, useTitle } from "../ui";
+import { Conversation } from "./conversation";
+
+interface Session {
+  id: string; started_at: string; last_activity_at: string; trace_count: number; call_count: number; error_count: number;
+  user_ids: string[]; models: string[]; total_tokens?: number; cost_usd?: number; input?: string; output?: string;
+}
+
+export function Sessions() {
+  useTitle("Sessions");
+  const [range, setRange] = useRange();
+  const filter = filterOf(range, "");
+  const asked = useInfiniteQuery({
+    queryKey: ["sessions", intake(""), filter],
+    initialPageParam: "",
+    queryFn: ({ pageParam, signal }) => ask<Page<Session>>(withQuery(intake("/sessions"), { cursor: pageParam, page_size: 50, filter }), { signal }),
+    getNextPageParam: (last) => last.next_cursor || undefined,
+  });
+  const rows = useMemo(() => asked.data?.pages.flatMap((page) => page.data) ?? [], [asked.data]);
+  const table = useRef<HTMLTableElement>(null);
+  useRows(table, rows.length);
+  if (asked.isPending) return <Loading what="Looking for sessions" />;
+  if (asked.isError) return <Failed error={asked.error} again={() => void asked.refetch()} />;
+  if (rows.length === 0) {
+    return (
+      <Empty title="No sessions in this time">
+        {range.name !== "all" && <p><button type="button" className="primary" onClick={() => setRange("all")}>Show all time</button></p>}
+        <p>A session is what spans have in common: give them an attribute.</p>
+        <Paste text={'span.set_attribute("session.id", "anna-1")'} />
+      </Empty>
+    );
+  }
+  return (
+    <>
+      <div className="panel table-box">
+        <table className="rows traces" ref={table}>
+          <thead><tr><th>Last activity</th><th>Session</th><th className="wide">First question and last answer</th><th>Model</th><th className="number">Traces</th><th className="number">Tokens</th><th className="number">Cost</th></tr></thead>
+          <tbody>
+            {rows.map((row) => {
+              const to = path("session", row.id);
+              return (
+                <tr key={row.id} tabIndex={-1} data-href={to} onClick={(event) => !(event.target as HTMLElement).closest("a") && go(address(to))}>
+                  <td className="nowrap dim"><Time ms={Date.parse(row.last_activity_at)} /></td>
+                  <td className="title"><Link to={to} className="strong">{row.id}</Link><span className="sub">{row.user_ids.join(", ") || plural(row.call_count, "call")}{row.error_count > 0 && <span className="error"> · {plural(row.error_count, "error")}</span>}</span></td>
+                  <td className="wide">{row.input && <span className="line">{oneLine(row.input, 160)}</span>}{row.output && <span className="line dim"><Icon name="chevron" size={11} />{oneLine(row.output, 160)}</span>}</td>
+                  <td><span className="chips">{row.models.slice(0, 1).map((model) => <span key={model} className="chip" title={row.models.join(", ")}>{model}</span>)}{row.models.length > 1 && <span className="dim">+{row.models.length - 1}</span>}</span></td>
+                  <td className="number">{count(row.trace_count)}<span className="sub">{plural(row.call_count, "call")}</span></td>
+                  <td className="number">{count(row.total_tokens)}</td>
+                  <td className="number">{money(row.cost_usd)}</td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </div>
+      {asked.hasNextPage && <div className="more-rows"><button type="button" disabled={asked.isFetchingNextPage} onClick={() => void asked.fetchNextPage()}>{asked.isFetchingNextPage ? "Loading…" : "Show more"}</button></div>}
+    </>
+  );
+}
+
+interface One { id: string; started_at: string; duration_ms?: number; status: string; trace_count: number; span_count: number; total_tokens?: number; input_tokens?: number; cost_usd?: number }
+
+/** Traces of a session that are shown. */
+const TURNS = 200;
+
+export function SessionView({ id }: { id: string }) {
+  useTitle(`Session ${id}`);
+  const [tab, setTab] = useParam("tab");
+  const session = useQuery({ queryKey: ["session", intake(""), id], queryFn: ({ signal }) => ask<One>(intake(`/sessions/${encodeURIComponent(id)}`), { signal }) });
+  const filter = JSON.stringify({ session_id: id });
+  const turns = useQuery({ queryKey: ["turns", intake(""), id], queryFn: ({ signal }) => ask<Page<Trace>>(withQuery(intake("/traces"), { filter, sort: "started_at", page_size: TURNS, mode: "preview" }), { signal }) });
+  if (session.isPending || turns.isPending) return <Loading what="Reading the session" />;
+  if (session.isError) return <Failed error={session.error} again={() => void session.refetch()} />;
+  if (turns.isError) return <Failed error={turns.error} again={() => void turns.refetch()} />;
+  const one = session.data;
+  const rows = turns.data.data;
+  const isWhole = rows.length >= one.trace_count;
+  // what its traces come to, all of whose calls belong together, although some spans name no session
+  const sum = (value: (trace: Trace) => number | undefined) => (isWhole ? rows.reduce<number | undefined>((all, row) => (value(row) === undefined ? all : (all ?? 0) + value(row)!), undefined) : undefined);
+  const [tokens, cost, spans] = [sum((row) => row.total_tokens) ?? one.total_tokens, sum((row) => row.cost_usd) ?? one.cost_usd, sum((row) => row.span_count) ?? one.span_count];
+  return (
+    <>
+      <div className="trace-head"><div className="names"><h2>{one.id}</h2><Status status={one.status} /><span className="dim"><Time ms={Date.parse(one.started_at)} /></span></div></div>
+      <div className="cards">
+        <Figure name="Traces" value={count(one.trace_count)} note={plural(spans, "span")} />
+        <Figure name="Lasted" value={duration(one.duration_ms === undefined ? null : one.duration_ms * 1e6)} />
+        <Figure name="Tokens" value={count(tokens)} />
+        <Figure name="Cost" value={money(cost)} />
+      </div>
+      {rows.length > 1 && <Growth rows={rows} />}
+      <Tabs label="session" tabs={[["traces", "Traces"], ["conversation", "Conversation"]]} chosen={tab === "conversation" ? "conversation" : "traces"} choose={(name) => setTab(name === "traces" ? "" : name)} />
+      {tab === "conversation" ? <Conversation of="session" id={id} /> : (
+      <section className="panel block">
+        <header><h2>Traces</h2></header>
+        <div className="table-box">
+          <table className="rows traces">
+            <thead><tr><th>Time</th><th>Trace</th><th className="wide">Input and output</th><th className="number">Duration</th><th className="number">Tokens</th><th className="number">Cost</th></tr></thead>
+            <tbody>
+              {rows.map((row) => (
+                <tr key={row.id} data-href={path("trace", row.id)} onClick={(event) => !(event.target as HTMLElement).closest("a") && go(address(path("trace", row.id)))}>
+                  <td className="nowrap dim"><Time ms={Date.parse(row.started_at)} /></td>
+                  <td className="title"><Link to={path("trace", row.id)} className="strong">{row.name ?? row.id.slice(0, 8)}</Link><span className="sub">{plural(row.span_count ?? 0, "span")}{(row.error_count ?? 0) > 0 && <span className="error"> · {plural(row.error_count ?? 0, "error")}</span>}</span></td>
+                  <td className="wide">{row.input && <span className="line">{oneLine(row.input, 160)}</span>}{row.output && <span className="line dim"><Icon name="chevron" size={11} />{oneLine(row.output, 160)}</span>}</td>
+                  <td className="number nowrap">{duration(row.duration_ms === undefined ? null : row.duration_ms * 1e6)}</td>
+                  <td className="number">{count(row.total_tokens)}</td>
+                  <td className="number">{money(row.cost_usd)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+        {one.trace_count > rows.length && <p className="note">The first {rows.length} of {count(one.trace_count)} traces.</p>}
+      </section>
+      )}
+    </>
+  );
+}
+
+/** Whether prompts grow: tokens in, and what all turns together have cost so far. */
+function Growth({ rows }: { rows: Trace[] }) {
+  const times = useMemo(() => rows.map((row) => Date.parse(row.started_at)), [rows]);
+  const tokens = useMemo<Series[]>(() => [{ name: "Tokens in", color: "--c1", values: rows.map((row) => row.input_tokens ?? null) }], [rows]);
+  const cost = useMemo<Series[]>(() => {
+    let sum = 0;
+    return [{ name: "Cost so far", color: "--c3", values: rows.map((row) => (sum += row.cost_usd ?? 0)) }];
+  }, [rows]);
+  const [first, last] = [times[0]!, times[times.length - 1]!];
+  const range = useMemo<[number, number]>(() => (last > first ? [first - (last - first) * 0.02, last + (last - first) * 0.02] : [first - 1000, first + 1000]), [first, last]);
+  return (
+    <div className="grid2">
+      <section className="panel block"><header><h2>Tokens in, turn by turn</h2></header><Plot title="Tokens in by turn" times={times} series={tokens} format={count} kind="lines" height={130} step={1000} range={range} /></section>
+      <section className="panel block"><header><h2>Cost so far</h2></header><Plot title="Cost so far" times={times} series={cost} format={money} kind="lines" height={130} step={1000} range={range} /></section>
+    </div>
+  );
+}

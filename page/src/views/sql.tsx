@@ -1,0 +1,166 @@
+/** SQL: a statement, its answer as a table, and as a plot if it has a time. */
+import { useQuery } from "@tanstack/react-query";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { ask, type Rows } from "../api";
+import { exact } from "../format";
+import { Legend, Plot, type Series } from "../plot";
+import { useParam } from "../router";
+import { Copy, Empty, Failed, Icon, Loading, useTitle } from "../ui";
+import { COLORS } from "./cost";
+
+interface Answer { meta: { name: string; type: string }[]; data: unknown[][]; rows: number; statistics?: { elapsed: number; rows_read: number; bytes_read: number } }
+interface Table { table: string; columns: string[]; types: string[] }
+
+const ROWS_MAX = 10_000;
+const SHOWN = 500;
+
+const EXAMPLES: [string, string][] = [
+  ["Calls, tokens and cost by model", "SELECT Model, count() AS calls, sum(InputTokens) AS tokens_in, sum(OutputTokens) AS tokens_out, sum(CostTotal) AS usd\nFROM otel.genai_calls\nWHERE Timestamp > now() - INTERVAL 7 DAY\nGROUP BY Model ORDER BY usd DESC"],
+  ["Cost by hour", "SELECT toStartOfHour(Timestamp) AS hour, sum(CostTotal) AS usd, count() AS calls\nFROM otel.genai_calls\nGROUP BY hour ORDER BY hour"],
+  ["The slowest traces", "SELECT Timestamp, RootName, Duration / 1e9 AS seconds, Calls, TotalTokens, TraceId\nFROM otel.genai_traces\nORDER BY Duration DESC LIMIT 20"],
+  ["What failed", "SELECT Timestamp, SpanName, ErrorType, ErrorMessage, TraceId\nFROM otel.otel_traces\nWHERE StatusCode = 'Error'\nORDER BY Timestamp DESC LIMIT 50"],
+  ["Tools", "SELECT ToolName, count() AS runs, countIf(StatusCode = 'Error') AS failed, quantile(0.95)(Duration) / 1e6 AS p95_ms\nFROM otel.otel_traces\nWHERE Operation = 'execute_tool'\nGROUP BY ToolName ORDER BY runs DESC"],
+  ["Tables", "SELECT name, formatReadableQuantity(total_rows) AS rows, formatReadableSize(total_bytes) AS size\nFROM system.tables WHERE database = 'otel' ORDER BY total_bytes DESC"],
+];
+
+export function Sql() {
+  useTitle("SQL");
+  const [kept, keep] = useParam("sql", false);
+  const [text, setText] = useState(kept || EXAMPLES[0]![1]);
+  const [asked, setAsked] = useState<{ sql: string; turn: number } | null>(kept ? { sql: kept, turn: 0 } : null);
+  useEffect(() => {
+    if (!kept) return;
+    setText(kept);
+    setAsked((before) => (before?.sql === kept ? before : { sql: kept, turn: 0 }));
+  }, [kept]);
+  const answer = useQuery({
+    queryKey: ["sql", asked],
+    queryFn: ({ signal }) => ask<Answer>("/api/v1/sql", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ sql: asked!.sql }), signal }),
+    enabled: asked !== null,
+    retry: false,
+    staleTime: Infinity,
+    gcTime: 0,
+  });
+  const schema = useQuery({ queryKey: ["schema"], queryFn: ({ signal }) => ask<Rows<Table>>("/api/v1/schema", { signal }), staleTime: Infinity });
+  const run = () => {
+    keep(text.trim());
+    setAsked({ sql: text.trim(), turn: (asked?.turn ?? 0) + 1 });
+  };
+  const area = useRef<HTMLTextAreaElement>(null);
+  const insert = (word: string) => {
+    const element = area.current;
+    if (!element) return;
+    const [from, to] = [element.selectionStart, element.selectionEnd];
+    setText(text.slice(0, from) + word + text.slice(to));
+    element.focus();
+  };
+  const curl = `curl -s http://127.0.0.1:8123 --data-binary '${text.replaceAll("'", "'\\''")} FORMAT PrettyCompactMonoBlock'`;
+  return (
+    <div className="sql">
+      <div className="sql-main">
+        <section className="panel editor">
+          <textarea
+            ref={area} aria-label="SQL" spellCheck={false} value={text} rows={Math.min(16, Math.max(6, text.split("\n").length + 1))}
+            onChange={(event) => setText(event.target.value)}
+            onKeyDown={(event) => {
+              if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); run(); }
+            }}
+          />
+          <div className="row">
+            {answer.isFetching
+              ? <button type="button" onClick={() => setAsked(null)}>Cancel</button>
+              : <button type="button" className="primary" onClick={run} disabled={!text.trim()}>Run</button>}
+            <span className="dim"><kbd>Ctrl</kbd> <kbd>Enter</kbd></span>
+            <label className="choice push"><span className="unseen">Examples</span>
+              <select value="" onChange={(event) => setText(EXAMPLES[Number(event.target.value)]![1])}>
+                <option value="" disabled>Examples</option>
+                {EXAMPLES.map(([name], at) => <option key={name} value={at}>{name}</option>)}
+              </select>
+            </label>
+            <Copy text={curl} label="Copy as curl" />
+          </div>
+        </section>
+        {answer.isFetching ? <Loading what="ClickHouse is working" />
+          : answer.isError ? <Failed error={answer.error} />
+          : answer.data ? <Shown answer={answer.data} />
+          : <Empty title="Ask anything"><p>Every view of this page is a statement over these tables; “Show SQL” brings it here.</p></Empty>}
+      </div>
+      <aside className="panel schema" aria-label="Tables">
+        {schema.isError && <Failed error={schema.error} />}
+        {schema.data?.rows.map((table) => (
+          <details key={table.table}>
+            <summary>{table.table}</summary>
+            <ul>{table.columns.map((column, at) => <li key={column}><button type="button" className="fold" title={`Insert ${column}`} onClick={() => insert(column)}>{column}</button> <span className="dim">{table.types[at]}</span></li>)}</ul>
+          </details>
+        ))}
+      </aside>
+    </div>
+  );
+}
+
+function cell(value: unknown): string {
+  if (value === null) return "NULL";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function Shown({ answer }: { answer: Answer }) {
+  const isNumber = answer.meta.map((column) => /^(Nullable\()?(LowCardinality\()?(U?Int|Float|Decimal)/.test(column.type));
+  const traces = answer.meta.map((column) => column.name === "TraceId");
+  return (
+    <>
+      <TimePlot answer={answer} />
+      <section className="panel block">
+        <header><h2>{exact(answer.rows)} {answer.rows === 1 ? "row" : "rows"}</h2>
+          <span className="dim">{answer.statistics && `${(answer.statistics.elapsed * 1000).toFixed(0)} ms, ${exact(answer.statistics.rows_read)} rows read`}</span>
+          <Copy text={[answer.meta.map((column) => column.name), ...answer.data].map((row) => row.map((value) => cell(value).replaceAll("\t", " ").replaceAll("\n", " ")).join("\t")).join("\n")} label="Copy as TSV" />
+        </header>
+        {answer.rows >= ROWS_MAX && <p className="note">The first {exact(ROWS_MAX)} rows; there may be more.</p>}
+        <div className="table-box" tabIndex={0} role="region" aria-label="Rows">
+          <table className="rows">
+            <thead><tr>{answer.meta.map((column, at) => <th key={at} className={isNumber[at] ? "number" : ""} title={column.type}>{column.name}</th>)}</tr></thead>
+            <tbody>
+              {answer.data.slice(0, SHOWN).map((row, number) => (
+                <tr key={number}>{row.map((value, at) => (
+                  <td key={at} className={isNumber[at] ? "number" : "value"}>
+                    {traces[at] && typeof value === "string" && value ? <a href={`/trace/${encodeURIComponent(value)}`}>{value}</a> : value === null ? <span className="dim">NULL</span> : cell(value).slice(0, 1000)}
+                  </td>
+                ))}</tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+        {answer.data.length > SHOWN && <p className="note">{exact(SHOWN)} of {exact(answer.data.length)} rows are shown; “Copy as TSV” has all.</p>}
+      </section>
+    </>
+  );
+}
+
+/** The first column that is a time against those that are numbers. */
+function TimePlot({ answer }: { answer: Answer }) {
+  const drawn = useMemo(() => {
+    const time = answer.meta.findIndex((column) => /^(Nullable\()?Date/.test(column.type));
+    const numbers = answer.meta.flatMap((column, at) => (/^(Nullable\()?(U?Int|Float|Decimal)/.test(column.type) ? [at] : []));
+    if (time < 0 || numbers.length === 0 || answer.data.length < 2) return null;
+    const rows = answer.data.map((row) => ({ at: Date.parse(`${String(row[time]).replace(" ", "T").slice(0, 23)}${String(row[time]).length > 10 ? "Z" : ""}`), row })).filter(({ at }) => Number.isFinite(at)).sort((one, other) => one.at - other.at);
+    if (rows.length < 2) return null;
+    const times = rows.map(({ at }) => at);
+    const series: Series[] = numbers.slice(0, 8).map((column, at) => ({ name: answer.meta[column]!.name, color: COLORS[at]!, values: rows.map(({ row }) => (row[column] === null ? null : Number(row[column]))) }));
+    return { times, series, range: [times[0]!, times[times.length - 1]!] as [number, number] };
+  }, [answer]);
+  const [chosen, choose] = useState(0);
+  const series = useMemo(() => (drawn ? [drawn.series[Math.min(chosen, drawn.series.length - 1)]!] : []), [drawn, chosen]);
+  if (!drawn || drawn.range[0] === drawn.range[1]) return null;
+  return (
+    <section className="panel block">
+      <header><h2><Icon name="latency" size={14} /> Over time</h2>
+        {drawn.series.length > 1 && <select aria-label="Column" value={chosen} onChange={(event) => choose(Number(event.target.value))}>{drawn.series.map((one, at) => <option key={one.name} value={at}>{one.name}</option>)}</select>}
+      </header>
+      <Plot title="The answer over time" times={drawn.times} series={series} format={plain} kind="lines" step={1000} range={drawn.range} height={150} />
+      <Legend series={series} />
+    </section>
+  );
+}
+
+function plain(value: number | null): string {
+  return value === null ? "–" : Number(value.toPrecision(4)).toLocaleString("en-US", { maximumSignificantDigits: 6 });
+}
