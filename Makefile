@@ -220,7 +220,7 @@ deny: ## asks cargo-deny for licences, bans, sources and the advisories of today
 # libFuzzer needs unstable flags of the compiler; RUSTC_BOOTSTRAP lets the one toolchain have them. The code has no
 # unsafe where it is fuzzed, so no sanitizer: twice as many runs.
 FUZZ_SECONDS ?= 30
-FUZZ_TARGETS ?= chat_body chunk_merge foreign_record data_url otlp_protobuf otlp_json otlp_metrics convention native_block
+FUZZ_TARGETS ?= chat_body chunk_merge foreign_record data_url otlp_protobuf otlp_json otlp_metrics convention native_block import_file
 CARGO_FUZZ := $(TOOLS)/cargo/bin/cargo-fuzz
 $(CARGO_FUZZ):
 	$(CARGO) install --locked --quiet --version 0.13.2 --root $(TOOLS)/cargo cargo-fuzz
@@ -262,6 +262,11 @@ BENCH_QUERIES ?=
 .PHONY: bench-queries
 bench-queries: libchdb ## lists, usage and sessions among 1 and 10 million calls; ten minutes (docs/schema.md)
 	$(CARGO) bench --profile dev --locked --bench queries -- $(BENCH_QUERIES)
+
+.PHONY: bench-import
+bench-import: libchdb ## rows a second that `millrace import` sends, for each format; some minutes (docs/import.md)
+	$(CARGO) build --locked --release --bin millrace
+	$(PYTHON) tools/bench/import.py target/release/millrace $(BENCH_IMPORT)
 
 .PHONY: check
 check: lint doc deny test ## what must pass before a commit

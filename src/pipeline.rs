@@ -175,7 +175,11 @@ impl Pipeline {
         let waiting = self.budget.metrics.journal.bytes.get();
         let is_busy =
             self.budget.used() > self.budget.max / BACKGROUND_SHARE || waiting > to_i64(BACKGROUND_BACKLOG_BYTES);
-        if is_busy { Err(IngestError::Yields) } else { Ok(()) }
+        if is_busy {
+            self.budget.metrics.put_off.inc();
+            return Err(IngestError::Yields);
+        }
+        Ok(())
     }
 
     /// An empty group for a request of so many bytes: one that was committed, if there is one.
@@ -492,6 +496,7 @@ mod tests {
         metrics.journal.bytes.set(0);
         assert_eq!(pipeline.admit_background(), Ok(()));
         assert!(IngestError::Yields.is_retryable());
+        assert_eq!(metrics.put_off.get(), 2);
     }
 
     #[test]

@@ -103,6 +103,8 @@ pub struct Metrics {
     pub embedded_restarts: IntCounter,
     /// Chat-completions that joined a trace whose root was known.
     pub chat_joined: IntCounter,
+    /// Requests that can wait and were told to come again.
+    pub put_off: IntCounter,
     /// Traces whose root is remembered for joining.
     pub traces_known: IntGauge,
     /// Joining chat-completions to roots that come later.
@@ -178,6 +180,10 @@ impl Metrics {
                 &["url"],
             )?,
             embedded_restarts: counter("millrace_embedded_restarts", "Restarts of the embedded ClickHouse.")?,
+            put_off: counter(
+                "millrace_requests_put_off",
+                "Requests that say that they can wait (imports) and were told to come again; none of their rows counts as refused.",
+            )?,
             chat_joined: counter("millrace_chat_joined", "Chat-completions stored as a child of a known root.")?,
             traces_known: gauge("millrace_traces_known", "Traces whose root is remembered for joining.")?,
             join: JoinMetrics::registered(&registry)?,

@@ -17,6 +17,7 @@
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Needs, Scope};
 use crate::receivers::chat::receiver::ChatReceiver;
+use crate::receivers::chat::response::CallError;
 use crate::receivers::chat::vendor::{Record, Shape, Source};
 use crate::receivers::chat::{batch, ndjson};
 use crate::receivers::http::body::pass_over;
@@ -97,7 +98,7 @@ async fn ingest(
         && let Err(why) = receiver.ingest.pipeline.admit_background()
     {
         pass_over(body, &head.headers).await;
-        return receiver.answer(Err(why.into())).await;
+        return CallError::from(why).answer();
     }
     let source = Arc::new(Source { shape, workspace, ack, headers: head.headers });
     let takes_lines = shape != Shape::CapturedCall || !receiver.options.strict_reference;

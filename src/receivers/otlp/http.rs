@@ -60,7 +60,6 @@ async fn export(signal: Signal, State(receiver): State<Arc<OtlpReceiver>>, reque
     if can_wait(&head.headers)
         && let Err(why) = receiver.ingest.pipeline.admit_background()
     {
-        receiver.count_failed(signal, 1, true);
         pass_over(body, &head.headers).await;
         return error_response(&why.into(), encoding);
     }
