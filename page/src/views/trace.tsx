@@ -45,7 +45,7 @@ function Head({ trace, tree }: { trace: Trace | undefined; tree: Tree }) {
         <Link to="/compare" query={{ a: tree.trace_id }}>Compare…</Link>
       </div>
       <dl className="facts">
-        <div><dt>Duration</dt><dd>{duration(length(tree))}</dd></div>
+        <div><dt>Duration</dt><dd>{isTimed(tree) ? duration(length(tree)) : <span title="Nobody told when it ended">not known</span>}</dd></div>
         <div><dt>Spans</dt><dd>{count(tree.span_count)}{!tree.is_complete && <span title="Only the first 100,000 spans are shown">+</span>}</dd></div>
         <div><dt>Errors</dt><dd className={errors > 0 ? "error" : ""}>{count(errors)}</dd></div>
         <div><dt>Tokens</dt><dd title={trace ? `${count(trace.input_tokens)} in (${count(trace.cached_tokens)} cached), ${count(trace.output_tokens)} out` : undefined}>{count(trace?.total_tokens)}</dd></div>
@@ -53,6 +53,23 @@ function Head({ trace, tree }: { trace: Trace | undefined; tree: Tree }) {
       </dl>
     </header>
   );
+}
+
+/** Pixels of a window in which the list and a span both have room. */
+const ROOMY = 1000;
+
+/** Whether any span has a known length or begins after another: else there is no time to draw. */
+function isTimed(tree: Tree): boolean {
+  return tree.duration_ns.some((nanos) => nanos !== null) || tree.start_ns.some((nanos) => nanos > 0);
+}
+
+function likely(tree: Tree): number {
+  const failed = tree.status.indexOf("error");
+  if (failed < 0) return Math.max(0, tree.kind.indexOf("LLM"));
+  // the deepest of the first that failed: the others failed because of it
+  let line = failed;
+  while (line + 1 < tree.status.length && tree.status[line + 1] === "error" && tree.parent[line + 1] === line) line += 1;
+  return line;
 }
 
 function Spans({ tree }: { tree: Tree }) {
@@ -79,7 +96,16 @@ function Spans({ tree }: { tree: Tree }) {
     );
   }, [tree, text, critical]);
   const lines = useMemo(() => shown(end, closed, found?.met ?? null), [end, closed, found]);
-  const chosen = useMemo(() => (chosenId ? tree.span_id.indexOf(chosenId) : -1), [tree, chosenId]);
+  // with room for it, what one most likely looks for is open at once: what failed, or else the first call, or else the root
+  const [isPanelClosed, setPanelClosed] = useState(false);
+  const chosen = useMemo(() => {
+    if (chosenId) return tree.span_id.indexOf(chosenId);
+    return isPanelClosed || window.innerWidth <= ROOMY ? -1 : likely(tree);
+  }, [tree, chosenId, isPanelClosed]);
+  const close = useCallback(() => {
+    setPanelClosed(true);
+    setParams({ span: undefined });
+  }, []);
 
   const box = useRef<HTMLDivElement>(null);
   const virtual = useVirtualizer({ count: lines.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 12 });
@@ -94,12 +120,12 @@ function Spans({ tree }: { tree: Tree }) {
   // a span that the URL names is brought into view
   const wasShown = useRef(false);
   useEffect(() => {
-    if (wasShown.current || chosen < 0) return;
+    if (wasShown.current || chosen < 0 || !chosenId) return;
     wasShown.current = true;
     setCursor(chosen);
     const at = lines.indexOf(chosen);
     if (at >= 0) virtualRef.current.scrollToIndex(at, { align: "center" });
-  }, [chosen, lines]);
+  }, [chosen, chosenId, lines]);
 
   const fold = useCallback((line: number, isClosed: boolean) => {
     setClosed((before) => {
@@ -128,7 +154,7 @@ function Spans({ tree }: { tree: Tree }) {
         if (line === undefined) return;
         setCursor(line);
         virtualRef.current.scrollToIndex(lines.indexOf(line), { align: "auto" });
-        if (chosenId) setParams({ span: tree.span_id[line] });
+        if (chosen >= 0) setParams({ span: tree.span_id[line] });
       };
       switch (event.key) {
         case "j": case "ArrowDown": to(at + 1); break;
@@ -138,7 +164,7 @@ function Spans({ tree }: { tree: Tree }) {
         case "Home": to(0); break;
         case "End": to(lines.length - 1); break;
         case "Enter": if (cursor === null || (event.target as HTMLElement).closest("button, a")) return; choose(cursor); break;
-        case "Escape": setParams({ span: undefined }); break;
+        case "Escape": close(); break;
         case "ArrowLeft":
           if (cursor === null) return;
           if (end[cursor]! > cursor + 1 && !closed.has(cursor)) fold(cursor, true);
@@ -158,9 +184,9 @@ function Spans({ tree }: { tree: Tree }) {
     };
     window.addEventListener("keydown", pressed);
     return () => window.removeEventListener("keydown", pressed);
-  }, [cursor, lines, closed, end, tree, choose, fold, parents, chosenId]);
+  }, [cursor, lines, closed, end, tree, choose, fold, parents, chosen, close]);
 
-  const marks = useMemo(() => ticks(total, 5), [total]);
+  const marks = useMemo(() => (isTimed(tree) ? ticks(total, 5) : []), [tree, total]);
   return (
     <div className={chosen >= 0 ? "spans with-panel" : "spans"}>
       <div className="list panel">
@@ -190,7 +216,7 @@ function Spans({ tree }: { tree: Tree }) {
           {lines.length === 0 && <Empty title="No span is like this"><p>Search for part of a name, or <code>is:error</code>.</p></Empty>}
         </div>
       </div>
-      {chosen >= 0 && <SpanPanel trace={tree.trace_id} span={tree.span_id[chosen]!} kind={tree.kind[chosen]!} onClose={() => setParams({ span: undefined })} />}
+      {chosen >= 0 && <SpanPanel trace={tree.trace_id} span={tree.span_id[chosen]!} kind={tree.kind[chosen]!} onClose={close} />}
     </div>
   );
 }

@@ -12,17 +12,22 @@ import { filterOf } from "../filter";
 import { useRows } from "../rows";
 
 const PAGE = 50;
+/** How often a live list asks again. */
+const LIVE_MS = 2000;
 
 export function Traces() {
   useTitle("Traces");
   const [range, setRange] = useRange();
   const [status, setStatus] = useParam("status");
+  const [live, setLive] = useParam("live");
   const filter = filterOf(range, status);
   const traces = useInfiniteQuery({
     queryKey: ["traces", intake(""), filter],
     initialPageParam: "",
     queryFn: ({ pageParam, signal }) => ask<Page<Trace>>(withQuery(intake("/traces"), { cursor: pageParam, page_size: PAGE, mode: "preview", filter }), { signal }),
     getNextPageParam: (last) => last.next_cursor || undefined,
+    // whoever has gone further back reads, and nothing moves
+    refetchInterval: (query) => (live && (query.state.data?.pages.length ?? 0) < 2 ? LIVE_MS : false),
   });
   const rows = useMemo(() => traces.data?.pages.flatMap((page) => page.data) ?? [], [traces.data]);
   return (
@@ -34,6 +39,7 @@ export function Traces() {
             <button key={value} type="button" aria-pressed={status === value} onClick={() => setStatus(value)}>{label}</button>
           ))}
         </div>
+        <button type="button" aria-pressed={live !== ""} className={live ? "live on" : "live"} onClick={() => setLive(live ? "" : "1")} title="Show traces as they come">Live</button>
       </div>
       {traces.isPending ? <Loading what="Looking for traces" />
         : traces.isError ? <Failed error={traces.error} again={() => void traces.refetch()} />

@@ -129,6 +129,9 @@ try {
     await page.keyboard.press("Enter");
     await page.locator(".trace-head h2").waitFor();
     assert.equal(await page.locator(".trace-head h2").textContent(), named);
+    await page.locator(".span-panel").waitFor();
+    await page.keyboard.press("Escape");
+    await page.locator(".span-panel").waitFor({ state: "detached" });
     await page.keyboard.press("j");
     await page.keyboard.press("Enter");
     await page.locator(".span-panel").waitFor();
