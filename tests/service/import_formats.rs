@@ -225,3 +225,31 @@ fn content_is_left_out_where_that_is_asked_for() {
     let (code, said) = import.of(&path, &["--drop-content"]);
     assert!(code == Some(1) && said.contains("genai.content"), "{said}");
 }
+
+#[test]
+fn trajectories_are_imported_by_the_document_and_go_again() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let trajectory = json!({"schema_version": "ATIF-v1.4", "session_id": "atif-1", "agent": {"name": "miller", "version": "1", "model_name": "gpt-4o-mini"},
+    "steps": [
+        {"step_id": 1, "timestamp": "2026-06-01T00:00:00Z", "source": "user", "message": "Grind"},
+        {"step_id": 2, "timestamp": "2026-06-01T00:00:02Z", "source": "agent", "message": "Ground.",
+            "metrics": {"prompt_tokens": 10, "completion_tokens": 3, "cached_tokens": 4}},
+    ]});
+    // a document over several lines, and one that is none
+    let path = import.text("job/trajectory.json", serde_json::to_string_pretty(&trajectory).unwrap().as_bytes());
+    import.file("job/broken.jsonl", &[json!({"schema_version": "ATIF-v1.4", "agent": {"name": "x"}, "steps": 5})]);
+    let summary = import.summary(&import.files());
+    assert_eq!(
+        (&summary["accepted"], &summary["rejected"]),
+        (&json!(1), &json!(1)),
+        "{summary} {:?}",
+        import.rejects()
+    );
+    assert!(import.rejects()[0]["reason"].as_str().unwrap().contains("steps"), "{:?}", import.rejects());
+    let calls = "SELECT Model AS model, InputTokens AS input, OutputTokens AS output, CacheReadTokens AS cached FROM genai_calls";
+    import.becomes(calls, &json!([{"model": "gpt-4o-mini", "input": 10, "output": 3, "cached": 4}]));
+    let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
+    assert!(code == Some(0) && said.contains("1 imports") && !said.contains(" 0 rows"), "{said}");
+    import.becomes("SELECT count() AS rows FROM otel_traces", &json!([{"rows": 0}]));
+}
