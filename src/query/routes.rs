@@ -19,6 +19,7 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
         .get("/apis/intake/v2/workspaces/{workspace}/traces", READ, traces::list)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}", READ, traces::one)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/tree", READ, traces::tree)
+        .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/conversation", READ, traces::conversation)
         .get("/apis/intake/v2/workspaces/{workspace}/sessions", READ, sessions::list)
         .get("/apis/intake/v2/workspaces/{workspace}/sessions/{session_id}", READ, sessions::one)
         .get("/openapi.json", Needs::Nothing, openapi::document)

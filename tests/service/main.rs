@@ -15,6 +15,7 @@ mod clickhouse_clients;
 mod coding_agents;
 mod command_line;
 mod content;
+mod conversation;
 mod deletion;
 mod deploy;
 mod dialects;

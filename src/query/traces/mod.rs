@@ -7,12 +7,14 @@
 //!
 //! A trace without a root is told by its first span, and `is_orphan` says so.
 
+mod conversation;
 mod fields;
 mod newest;
 mod row;
 mod statements;
 mod tree;
 
+pub(super) use conversation::conversation;
 pub(super) use tree::tree;
 
 use super::answer::{Refusal, json_answer};

@@ -1,0 +1,187 @@
+//! `/traces/{trace_id}/conversation`: each message of a trace once.
+
+use serde_json::{Value, json};
+use support::http::{get, post_json, send};
+use support::{Options, Service, project};
+
+fn service() -> Service {
+    Service::start_with(Options {
+        ack: Some("stored"),
+        yaml: "prices: { enabled: false }".to_owned(),
+        ..Options::default()
+    })
+}
+
+fn conversation(service: &Service, workspace: &str, trace: &str) -> Value {
+    let answer = get(&service.http(&format!("/apis/intake/v2/workspaces/{workspace}/traces/{trace}/conversation")));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+/// A captured call a second after the one before.
+fn call(service: &Service, second: u32, messages: &Value, answer: &Value) {
+    let body = json!({
+        "trace_id": "talk", "started_at": format!("2026-03-02T09:00:{second:02}Z"), "ended_at": format!("2026-03-02T09:00:{second:02}.5Z"),
+        "request": {"model": "gpt-4o-mini", "messages": messages},
+        "response": {"id": format!("chatcmpl-{second}-of-this-test"), "model": "gpt-4o-mini", "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+            "choices": [{"index": 0, "message": answer, "finish_reason": "stop"}]}
+    });
+    let stored = post_json(&service.chat("w"), &body);
+    assert_eq!(stored.status, 201, "{}", stored.text());
+}
+
+/// Of each call what it goes on from, and with.
+fn links(conversation: &Value) -> Vec<Value> {
+    let calls = conversation["calls"].as_array().unwrap();
+    calls.iter().map(|of| json!([of["base"], of["kept"], of["dropped"], of["added"], of["output"]])).collect()
+}
+
+/// Of each message its role and the text of its first part.
+fn said(conversation: &Value) -> Vec<String> {
+    let messages = conversation["messages"].as_array().unwrap();
+    let shown = |of: &Value| {
+        let part = &of["parts"][0];
+        let text = ["content", "response", "name"].iter().find_map(|name| part[*name].as_str()).unwrap_or_default();
+        format!("{} {}: {text}", of["side"].as_str().unwrap(), of["role"].as_str().unwrap())
+    };
+    messages.iter().map(shown).collect()
+}
+
+#[test]
+fn each_message_of_captured_calls_is_once_and_branches_rewrites_and_prompts_are_told() {
+    let service = service();
+    let text = |role: &str, text: &str| json!({"role": role, "content": text});
+    let system = text("system", "be brief");
+    let asks = json!({"role": "assistant", "content": null, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{\"at\": \"Lima\"}"}}]});
+    let result = json!({"role": "tool", "tool_call_id": "c1", "content": "sunny"});
+    call(&service, 1, &json!([system, text("user", "how is it in Lima?")]), &asks);
+    call(&service, 2, &json!([system, text("user", "how is it in Lima?"), asks, result]), &text("assistant", "fine"));
+    let more = json!([
+        system,
+        text("user", "how is it in Lima?"),
+        asks,
+        result,
+        text("assistant", "fine"),
+        text("user", "and in Quito?")
+    ]);
+    call(&service, 3, &more, &text("assistant", "rain"));
+    let branch = json!([
+        system,
+        text("user", "how is it in Lima?"),
+        asks,
+        result,
+        text("assistant", "fine"),
+        text("user", "thanks")
+    ]);
+    call(&service, 4, &branch, &text("assistant", "welcome"));
+    let rewritten = json!([
+        text("system", "be long"),
+        text("user", "how is it in Lima?"),
+        text("assistant", "fine"),
+        text("user", "tell me more")
+    ]);
+    call(&service, 5, &rewritten, &text("assistant", "well"));
+
+    let told = conversation(&service, "w", "talk");
+    assert_eq!(
+        said(&told),
+        [
+            "input user: how is it in Lima?",
+            "output assistant: weather",
+            "input tool: sunny",
+            "output assistant: fine",
+            "input user: and in Quito?",
+            "output assistant: rain",
+            "input user: thanks",
+            "output assistant: welcome",
+            "input user: tell me more",
+            "output assistant: well",
+        ]
+    );
+    assert_eq!(
+        links(&told),
+        [
+            json!([null, 0, 0, [0], [1]]),
+            json!([0, 2, 0, [2], [3]]),
+            json!([1, 4, 0, [4], [5]]),
+            json!([2, 4, 2, [6], [7]]),
+            json!([3, 1, 5, [3, 8], [9]]),
+        ]
+    );
+    let systems: Vec<&Value> = told["systems"].as_array().unwrap().iter().map(|of| &of["text"]).collect();
+    assert_eq!(systems, ["be brief", "be long"]);
+    let of_calls: Vec<&Value> = told["calls"].as_array().unwrap().iter().map(|of| &of["system"]).collect();
+    assert_eq!(of_calls, [&json!(0), &json!(0), &json!(0), &json!(0), &json!(1)]);
+    let first = &told["calls"][0];
+    assert_eq!(
+        (&first["model"], &first["duration_ms"], &first["input_tokens"]),
+        (&json!("gpt-4o-mini"), &json!(500.0), &json!(3))
+    );
+    assert_eq!(told["messages"][1]["span_id"], first["span_id"], "a link to the span that produced it");
+    assert_eq!((&told["is_complete"], &told["tools"]), (&json!(true), &json!([])));
+
+    let elsewhere = get(&service.http("/apis/intake/v2/workspaces/v/traces/talk/conversation"));
+    assert_eq!((elsewhere.status, elsewhere.json()["detail"].clone()), (404, json!("Trace v/talk not found")));
+}
+
+#[test]
+fn a_trajectory_is_told_by_agent_with_its_tools() {
+    let service = service();
+    let document = std::fs::read(project().join("tests/fixtures/atif/subagents-1.8.json")).unwrap();
+    let stored = send("POST", &service.http("/apis/intake/v2/workspaces/w/ingest/atif"), &[], &document);
+    assert_eq!(stored.status, 201, "{}", stored.text());
+    let told = conversation(&service, "w", "boats");
+    let agents: Vec<Value> =
+        told["agents"].as_array().unwrap().iter().map(|of| json!([of["name"], of["parent"]])).collect();
+    assert!(agents.contains(&json!(["captain", 0])) && agents.contains(&json!(["scout", 1])), "{agents:?}");
+    assert_eq!(
+        said(&told),
+        [
+            "input user: Yesterday's question",
+            "input assistant: Yesterday's answer",
+            "input user: What colour is this boat?",
+            "output assistant: The scout is nearer.",
+            "input user: Find the colour of the boat.",
+            "output assistant: It is green.",
+            "input tool: It is green.",
+            "input system: The wind turns.",
+            "input tool: north-west",
+            "input assistant: hoist",
+            "input tool: [error] the rope is torn",
+            "output assistant: The boat is green.",
+        ]
+    );
+    let tools: Vec<Value> = told["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|of| json!([of["name"], of["call_id"], of["message"], of["result"], of["status"], of["duration_ms"]]))
+        .collect();
+    assert_eq!(
+        tools,
+        [json!(["ask_scout", "call-1", 3, 6, "success", 4000.0]), json!(["hoist", "call-2", 9, 10, "error", 2000.0])]
+    );
+    assert_eq!(told["systems"][0]["text"].as_str().map(|text| text.contains("You command a boat.")), Some(true));
+}
+
+#[test]
+fn a_long_conversation_that_leaves_out_its_history_is_one_conversation() {
+    let service = service();
+    let steps: Vec<Value> = (0..400_u32)
+        .map(|number| {
+            let source = if number.is_multiple_of(2) { "user" } else { "agent" };
+            let at = format!("2026-03-02T09:{:02}:{:02}Z", number / 60, number % 60);
+            json!({"step_id": number + 1, "source": source, "message": format!("{number} {}", "x".repeat(1_000)), "timestamp": at})
+        })
+        .collect();
+    let document = json!({"schema_version": "ATIF-v1.6", "session_id": "long", "agent": {"name": "a", "version": "1"}, "steps": steps});
+    let stored = post_json(&service.http("/apis/intake/v2/workspaces/w/ingest/atif"), &document);
+    assert_eq!(stored.status, 201, "{}", stored.text());
+    let told = conversation(&service, "w", "long");
+    assert_eq!(told["messages"].as_array().unwrap().len(), 400);
+    assert!(
+        links(&told).iter().all(|link| link[2] == 0 && link[3].as_array().unwrap().len() == 1),
+        "nothing is dropped or told twice"
+    );
+    assert_eq!(told["calls"][199]["kept"], 398);
+}
