@@ -129,6 +129,12 @@ def ask(port, sql):
         return int(answer.read() or 0)
 
 
+def peak_kib(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    found = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(found[0].split()[1]) if found else None
+
+
 def measure(binary, name, make, rows):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -153,9 +159,14 @@ def measure(binary, name, make, rows):
             started = time.time()
             command = [binary, "import", folder / "file.jsonl", "--config", folder / "millrace.yaml", "--again", "--progress", "none"]
             child = subprocess.Popen(command, stdout=subprocess.PIPE)
+            peak = 0
+            # what wait4 says of memory begins with that of this program
+            while (kib := peak_kib(child.pid)) is not None:
+                peak = max(peak, kib)
+                time.sleep(0.02)
+            accepted = time.time() - started
             said = child.stdout.read().decode()
             _, status, usage = os.wait4(child.pid, 0)
-            accepted = time.time() - started
             if status != 0:
                 sys.exit(f"{name}: {said}")
             while ask(engine, "SELECT count() FROM otel_traces") < wanted:
@@ -165,7 +176,7 @@ def measure(binary, name, make, rows):
             stored = time.time() - started
             size = (folder / "file.jsonl").stat().st_size / 1e6
             print(f"| {name} | {wanted:,} | {size:,.0f} | {accepted:.1f} | {wanted / accepted:,.0f} | {stored:.1f} | "
-                  f"{(usage.ru_utime + usage.ru_stime) / wanted * 1e6:.1f} | {usage.ru_maxrss / 1024:.0f} |", flush=True)
+                  f"{(usage.ru_utime + usage.ru_stime) / wanted * 1e6:.1f} | {peak / 1024:.0f} |", flush=True)
         finally:
             service.terminate()
             service.wait(60)
