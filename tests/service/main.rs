@@ -50,6 +50,7 @@ mod reload;
 mod repeats;
 mod restart;
 mod retention;
+mod rolling;
 mod rollups;
 mod rollups_oracle;
 mod rows;

@@ -86,8 +86,12 @@ pub struct Load {
 impl Load {
     /// Starts a load over gRPC, with further options as on a command line; batches come in as they are answered.
     pub fn start(service: &Service, options: &str) -> Self {
-        let endpoint = format!("http://{}", service.grpc());
-        let mut command = python("load_python.py", &["--protocol", "grpc", "--endpoint", &endpoint]);
+        Self::start_at(&format!("http://{}", service.grpc()), options)
+    }
+
+    /// The same to `http://host:port`.
+    pub fn start_at(endpoint: &str, options: &str) -> Self {
+        let mut command = python("load_python.py", &["--protocol", "grpc", "--endpoint", endpoint]);
         command.args(options.split_whitespace());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python starts");
         let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
@@ -100,6 +104,11 @@ impl Load {
             }
         });
         Self { child, batches, reader: Some(reader) }
+    }
+
+    /// The batches whose fate is known by now.
+    pub fn batches(&self) -> Vec<Batch> {
+        self.batches.lock().expect("no reader panics").clone()
     }
 
     /// How many batches were acknowledged so far.

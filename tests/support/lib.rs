@@ -21,6 +21,7 @@
 
 #![allow(missing_docs, clippy::missing_errors_doc, reason = "what is public here is so for the tests beside it")]
 
+pub mod balancer;
 pub mod clients;
 pub mod corpus;
 pub mod engine_child;
