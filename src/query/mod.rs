@@ -12,6 +12,7 @@ pub mod config;
 mod cursor;
 pub mod expressions;
 pub mod filter;
+mod metrics;
 mod mode;
 mod openapi;
 mod own;

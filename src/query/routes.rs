@@ -1,7 +1,7 @@
 //! The paths of the read API.
 
 use super::request::Api;
-use super::{openapi, sessions, spans, traces};
+use super::{metrics, openapi, sessions, spans, traces};
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Needs, Scope};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}", READ, traces::one)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/tree", READ, traces::tree)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/conversation", READ, traces::conversation)
+        .get("/apis/intake/v2/workspaces/{workspace}/metrics", READ, metrics::metrics)
         .get("/apis/intake/v2/workspaces/{workspace}/sessions", READ, sessions::list)
         .get("/apis/intake/v2/workspaces/{workspace}/sessions/{session_id}", READ, sessions::one)
         .get("/openapi.json", Needs::Nothing, openapi::document)

@@ -185,3 +185,64 @@ fn a_long_conversation_that_leaves_out_its_history_is_one_conversation() {
     );
     assert_eq!(told["calls"][199]["kept"], 398);
 }
+
+#[test]
+fn measures_are_of_calls_by_group_and_time_each_call_once() {
+    let service = service();
+    let call = |second: u32, model: &str, user: &str, tokens: u32| {
+        let body = json!({
+            "started_at": format!("2026-03-02T09:00:{second:02}Z"), "ended_at": format!("2026-03-02T09:00:{:02}Z", second + 2), "user_id": user,
+            "request": {"model": model, "messages": [{"role": "user", "content": format!("{second}")}]}, "cost_usd": 0.5,
+            "response": {"id": format!("chatcmpl-{second}-of-metrics"), "model": model, "usage": {"prompt_tokens": 3, "completion_tokens": tokens, "total_tokens": 3 + tokens},
+                "choices": [{"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": "stop"}]}
+        });
+        let stored = post_json(&service.chat("w"), &body);
+        assert_eq!(stored.status, 201, "{}", stored.text());
+    };
+    call(1, "gpt-4o-mini", "anna", 10);
+    call(2, "gpt-4o-mini", "anna", 10);
+    call(3, "gpt-4o", "ben", 30);
+    call(4, "o3", "ben", 2);
+    service.sql().becomes(
+        "SELECT toUInt32(count()) AS calls FROM genai_calls WHERE Workspace = 'w'",
+        &[],
+        &[json!({"calls": 4})],
+    );
+    let ask = |workspace: &str, query: &str| {
+        let path = format!(
+            "/apis/intake/v2/workspaces/{workspace}/metrics?since=2026-03-02T00:00:00Z&until=2026-03-03T00:00:00Z{query}"
+        );
+        let answer = get(&service.http(&path));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["data"].clone()
+    };
+    let all = ask("w", "");
+    assert_eq!(all.as_array().map(Vec::len), Some(1), "{all}");
+    let [all] = [&all[0]];
+    assert_eq!(
+        [&all["calls"], &all["errors"], &all["input_tokens"], &all["output_tokens"], &all["calls_without_cost"]],
+        [&json!(4), &json!(0), &json!(12), &json!(52), &json!(0)]
+    );
+    assert_eq!(
+        (&all["cost_usd"], &all["latency_ms"]["p50"], &all["output_tokens_per_second"]),
+        (&json!(2.0), &json!(2000.0), &json!(6.5))
+    );
+    assert_eq!(all["time_to_first_token_ms"], json!({"p50": null, "p95": null}));
+    let shown = |data: &Value| -> Vec<Value> {
+        data.as_array()
+            .unwrap()
+            .iter()
+            .map(|of| json!([of["group"], of["is_other"], of["calls"], of["output_tokens"]]))
+            .collect()
+    };
+    assert_eq!(shown(&ask("w", "&by=user")), [json!(["anna", false, 2, 20]), json!(["ben", false, 2, 32])]);
+    assert_eq!(
+        shown(&ask("w", "&by=model&limit=1")),
+        [json!(["gpt-4o-mini", false, 2, 20]), json!([null, true, 2, 32])]
+    );
+    assert_eq!(shown(&ask("w", "&by=model&user=ben&model=o3")), [json!(["o3", false, 1, 2])]);
+    let minutes = ask("w", "&bucket=minute");
+    assert_eq!(minutes[0]["bucket_start"], "2026-03-02T09:00:00.000000Z");
+    assert_eq!(minutes.as_array().map(Vec::len), Some(1));
+    assert_eq!(ask("v", "&by=model"), json!([]), "another workspace has none of it");
+}

@@ -67,6 +67,7 @@ fn answers_are_what_the_document_says() {
         ("/traces/4bf92f3577b34da6a3ce929d0e0e4736".to_owned(), "Trace"),
         ("/traces/4bf92f3577b34da6a3ce929d0e0e4736/tree".to_owned(), "Tree"),
         ("/traces/4bf92f3577b34da6a3ce929d0e0e4736/conversation".to_owned(), "Conversation"),
+        ("/metrics?by=model&bucket=day&since=2026-01-01".to_owned(), "Metrics"),
         ("/sessions".to_owned(), "Sessions"),
         ("/sessions/s".to_owned(), "Session"),
         ("/spans/none".to_owned(), "Refusal"),
