@@ -115,6 +115,9 @@ pub struct Metrics {
     pub rollup: RollupMetrics,
 }
 
+const PUT_OFF: &str =
+    "Requests that say that they can wait (imports) and were told to come again; none of their rows counts as refused.";
+
 impl Metrics {
     /// Makes and registers every metric.
     ///
@@ -123,6 +126,8 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Families::default();
         let counter = |name: &str, help: &str| registered_counter(&registry, name, help);
+        let counters = |name: &str, help: &str, label: &[&str]| registered_counters(&registry, name, help, label);
+        let gauges = |name: &str, help: &str, label: &[&str]| registered_gauges(&registry, name, help, label);
         let gauge = |name: &str, help: &str| registered_gauge(&registry, name, help);
         Ok(Self {
             spans: SignalMetrics::registered(&registry, RowKind::Of(Signal::Traces))?,
@@ -137,20 +142,17 @@ impl Metrics {
                 "millrace_texts_mended",
                 "Texts with bytes that are not UTF-8, or escapes of half a character, which became U+FFFD.",
             )?,
-            implausible: registered_counters(
-                &registry,
+            implausible: counters(
                 "millrace_implausible_values",
                 "Calls with a value that cannot be true, by the rule that corrected or dropped it.",
                 &["rule"],
             )?,
-            redacted: registered_counters(
-                &registry,
+            redacted: counters(
                 "millrace_redacted",
                 "Texts taken out of requests before they were stored, by what found them.",
                 &["rule"],
             )?,
-            unpriced: registered_counters(
-                &registry,
+            unpriced: counters(
                 "millrace_unpriced_calls",
                 "Calls of models without a given cost for which no price was found, by provider and model.",
                 &["provider", "model"],
@@ -173,17 +175,13 @@ impl Metrics {
                 "Bytes of confirmed inserts before compression.",
             )?,
             clickhouse_up: gauge("millrace_clickhouse_up", "1 while ClickHouse accepts inserts.")?,
-            clickhouse_endpoint_up: registered_gauges(
-                &registry,
+            clickhouse_endpoint_up: gauges(
                 "millrace_clickhouse_endpoint_up",
                 "1 while an address in clickhouse.url answers; only where there are several.",
                 &["url"],
             )?,
             embedded_restarts: counter("millrace_embedded_restarts", "Restarts of the embedded ClickHouse.")?,
-            put_off: counter(
-                "millrace_requests_put_off",
-                "Requests that say that they can wait (imports) and were told to come again; none of their rows counts as refused.",
-            )?,
+            put_off: counter("millrace_requests_put_off", PUT_OFF)?,
             chat_joined: counter("millrace_chat_joined", "Chat-completions stored as a child of a known root.")?,
             traces_known: gauge("millrace_traces_known", "Traces whose root is remembered for joining.")?,
             join: JoinMetrics::registered(&registry)?,

@@ -133,7 +133,7 @@ impl Reader for Session {
 
     fn end(&mut self, sink: &mut Sink) {
         let mut lanes: Vec<(&String, &mut Lane)> = self.lanes.iter_mut().collect();
-        lanes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        lanes.sort_by_key(|(name, _)| *name);
         for (name, lane) in lanes {
             let (service, workspace, session) = (&self.service, &self.workspace, &self.session);
             let place = Place { service, workspace, session, agent: name, above: None };

@@ -200,7 +200,7 @@ pub(super) fn str_of<'v>(value: &'v Value, name: &str) -> &'v str {
 /// A count of a member: a number, or a text that is one.
 pub(super) fn count_of(value: &Value, name: &str) -> Option<u64> {
     let member = value.get(name)?;
-    let whole = |number: f64| (number >= 0.0 && number < 1e15).then(|| format!("{number:.0}").parse().ok()).flatten();
+    let whole = |number: f64| (0.0..1e15).contains(&number).then(|| format!("{number:.0}").parse().ok()).flatten();
     member.as_u64().or_else(|| whole(member.as_f64()?)).or_else(|| whole(member.as_str()?.parse().ok()?))
 }
 

@@ -81,9 +81,7 @@ fn seconds(nanos: i64) -> Value {
 /// JSON in a text is what is meant.
 fn read(value: Value) -> Value {
     match &value {
-        Value::String(text) if text.trim_start().starts_with(['{', '[']) => {
-            serde_json::from_str(text).map_or_else(|_| value.clone(), |read| read)
-        }
+        Value::String(text) if text.trim_start().starts_with(['{', '[']) => serde_json::from_str(text).unwrap_or(value),
         _ => value,
     }
 }

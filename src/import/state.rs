@@ -217,10 +217,7 @@ impl State {
 
 /// The first half of an import's id, as a number.
 fn half(import: &str) -> u64 {
-    import
-        .get(..16)
-        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-        .map_or_else(|| to_u64(import.len()), |id| id)
+    import.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(to_u64(import.len()))
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ fn meant(known: &[Checkpoint], name: &str) -> Vec<String> {
     if is_id {
         return vec![name.to_owned()];
     }
-    let path = std::path::absolute(name).map_or_else(|_| name.into(), |path| path);
+    let path = std::path::absolute(name).unwrap_or_else(|_| name.into());
     let inside = known.iter().filter(|import| import.path.starts_with(&path));
     inside.map(|import| import.id.clone()).collect()
 }

@@ -56,24 +56,12 @@ fn each_message_of_captured_calls_is_once_and_branches_rewrites_and_prompts_are_
     let result = json!({"role": "tool", "tool_call_id": "c1", "content": "sunny"});
     call(&service, 1, &json!([system, text("user", "how is it in Lima?")]), &asks);
     call(&service, 2, &json!([system, text("user", "how is it in Lima?"), asks, result]), &text("assistant", "fine"));
-    let more = json!([
-        system,
-        text("user", "how is it in Lima?"),
-        asks,
-        result,
-        text("assistant", "fine"),
-        text("user", "and in Quito?")
-    ]);
-    call(&service, 3, &more, &text("assistant", "rain"));
-    let branch = json!([
-        system,
-        text("user", "how is it in Lima?"),
-        asks,
-        result,
-        text("assistant", "fine"),
-        text("user", "thanks")
-    ]);
-    call(&service, 4, &branch, &text("assistant", "welcome"));
+    let then = |last: &str| {
+        let asked = text("user", "how is it in Lima?");
+        json!([system, asked, asks, result, text("assistant", "fine"), text("user", last)])
+    };
+    call(&service, 3, &then("and in Quito?"), &text("assistant", "rain"));
+    call(&service, 4, &then("thanks"), &text("assistant", "welcome"));
     let rewritten = json!([
         text("system", "be long"),
         text("user", "how is it in Lima?"),

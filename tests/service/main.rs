@@ -2,7 +2,7 @@
 //!
 //! `make test-tools` installs what they need; the crate `support` starts and drives everything.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "a test may panic")]
 
 mod access;
 mod bounds;

@@ -1,8 +1,8 @@
 //! SIGHUP: what the configuration says about rows holds for the next request, as a whole or not at all.
 
+use millrace::time::Clock;
 use serde_json::{Value, json};
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
 use support::http::post_json;
 use support::{Options, Service, wait_until};
 
@@ -23,8 +23,8 @@ fn call(id: &str, user: &str, cost: &Value, has_messages: bool) -> Value {
 }
 
 fn rejection_of_an_old_span(service: &Service, id: &str) -> String {
-    let days = std::time::Duration::from_secs(45 * 86_400);
-    let start = (SystemTime::now() - days).duration_since(UNIX_EPOCH).unwrap().as_nanos().to_string();
+    const DAYS: i64 = 45 * 86_400 * 1_000_000_000;
+    let start = (Clock::System.now().nanos() - DAYS).to_string();
     let span = json!({"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": id, "name": "old", "startTimeUnixNano": start, "endTimeUnixNano": start});
     let request = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]});
     let answer = post_json(&service.http("/v1/traces"), &request);

@@ -170,9 +170,9 @@ fn every_span_is_accounted_for_and_what_is_acknowledged_is_stored_once() {
         runtime.block_on(async {
             let mut world = World::new();
             for action in actions {
-                world.act(action).await;
+                Box::pin(world.act(action)).await;
             }
-            world.finish().await;
+            Box::pin(world.finish()).await;
         });
     });
 }

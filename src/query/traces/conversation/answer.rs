@@ -153,8 +153,9 @@ impl<'s> Conversation<'s> {
 
     fn message(&self, message: &Message, mut parsed: Value) -> Value {
         let span = self.calls.get(message.call).map(|call| call.said.span_id.as_str());
+        let mut member = |name: &str| parsed.get_mut(name).map(Value::take);
         json!({
-            "role": parsed["role"].take(), "parts": parsed["parts"].take(), "finish_reason": parsed["finish_reason"].take(),
+            "role": member("role"), "parts": member("parts"), "finish_reason": member("finish_reason"),
             "span_id": span, "call": message.call,
             "side": match message.side { Side::Input => "input", Side::Output => "output" },
         })
