@@ -49,15 +49,16 @@ pub enum Parameter {
 }
 
 impl Parameter {
-    /// As a person writes it in SQL.
+    /// As SQL writes it.
     fn literal(&self) -> String {
-        let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
         match self {
             Self::Text(text) => quoted(text),
-            Self::Texts(texts) => format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")),
+            Self::Texts(texts) => {
+                format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
+            }
             Self::Count(count) => count.to_string(),
             Self::Number(number) => number.to_string(),
-            Self::Time(nanos) => format!("fromUnixTimestamp64Nano({nanos}, 'UTC')"),
+            Self::Time(nanos) => nanos.to_string(),
         }
     }
 
@@ -71,6 +72,13 @@ impl Parameter {
             Self::Time(_) => format!("fromUnixTimestamp64Nano({{p{number}:Int64}}, 'UTC')"),
         }
     }
+}
+
+/// A text as a literal. Source: clickhouse.com/docs, "Syntax", string literals.
+fn quoted(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('\'', "\\'");
+    let escaped = escaped.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t").replace('\0', "\\0");
+    format!("'{escaped}'")
 }
 
 impl From<&str> for Parameter {
@@ -143,11 +151,33 @@ impl Statement {
         place
     }
 
-    /// As a person would type it, with its values: to be read and copied, never to be run by Millrace.
+    /// Its values, in the order of their places.
+    #[must_use]
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// Its text with the values in it, as one may paste it. It is for people: Millrace itself sends values apart from the text.
     #[must_use]
     pub fn shown(&self) -> String {
-        let numbered = self.parameters.iter().enumerate();
-        numbered.fold(self.sql.clone(), |sql, (number, value)| sql.replace(&value.place(number), &value.literal()))
+        let mut text = String::with_capacity(self.sql.len());
+        let mut rest = self.sql.as_str();
+        while let Some((before, place)) = rest.split_once("{p") {
+            text.push_str(before);
+            let found = place.split_once('}').and_then(|(inner, after)| {
+                let number: usize = inner.split(':').next()?.parse().ok()?;
+                Some((self.parameters.get(number)?, after))
+            });
+            let Some((value, after)) = found else {
+                text.push_str("{p");
+                rest = place;
+                continue;
+            };
+            text.push_str(&value.literal());
+            rest = after;
+        }
+        text.push_str(rest);
+        text
     }
 
     /// Its text, with places instead of values.

@@ -1,10 +1,11 @@
 //! Answers of the read API: JSON, and refusals as `{"detail": ...}`.
 //!
 //! ```text
-//! 400 404 413 503   {"detail": "a sentence"}
+//! 400 404 413 503   {"detail": "a sentence"}                                  of a search also "position": the character
 //! 422               {"detail": [{"type", "loc", "msg", "input", "ctx"}]}      a parameter is not what it must be
 //! ```
 
+use super::shown;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -17,13 +18,15 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 pub struct Refusal {
     status: StatusCode,
     detail: Value,
+    /// The character of a search that is wrong, counted from 1.
+    position: Option<usize>,
 }
 
 impl Refusal {
     /// In a sentence.
     #[must_use]
     pub fn new(status: StatusCode, detail: &str) -> Self {
-        Self { status, detail: detail.into() }
+        Self { status, detail: detail.into(), position: None }
     }
 
     /// The request is wrong.
@@ -54,7 +57,13 @@ impl Refusal {
     #[must_use]
     pub fn invalid(problems: Vec<Problem>) -> Self {
         let detail = problems.into_iter().map(|problem| problem.0).collect();
-        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail }
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail, position: None }
+    }
+
+    /// It is this character that is wrong, counted from 1.
+    #[must_use]
+    pub fn at_position(self, position: usize) -> Self {
+        Self { position: Some(position), ..self }
     }
 
     /// Its HTTP status.
@@ -72,7 +81,11 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = json_answer(self.status, &json!({"detail": self.detail}));
+        let mut body = json!({"detail": self.detail});
+        if let (Some(position), Some(members)) = (self.position, body.as_object_mut()) {
+            members.insert("position".to_owned(), position.into());
+        }
+        let mut response = json_answer(self.status, &body);
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
@@ -102,8 +115,9 @@ impl Problem {
     }
 }
 
-/// A JSON answer.
+/// A JSON answer; with the statements that it took, where they are asked for.
 #[must_use]
 pub fn json_answer(status: StatusCode, body: &Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+    let body = shown::beside(body).map_or_else(|| body.to_string(), |body| body.to_string());
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -110,7 +110,8 @@ pub(super) fn push_after(
     ));
 }
 
-fn push_kind(statement: &mut Statement, kind: &str) {
+/// Adds that a row is of this kind.
+pub(super) fn push_kind(statement: &mut Statement, kind: &str) {
     let of = |operations: &[&str]| operations.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     if kind == KIND_UNKNOWN {
         let known = KINDS.iter().flat_map(|(_, operations)| of(operations)).collect::<Vec<_>>();

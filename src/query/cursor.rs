@@ -8,6 +8,7 @@
 use super::answer::Refusal;
 use super::filter::Filter;
 use super::parameters::Parameters;
+use super::q::Search;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
@@ -20,7 +21,7 @@ const VERSION: &str = "1";
 /// A list, as far as a cursor is about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cursors {
-    /// Tells lists, their sorts and filters apart.
+    /// Tells lists, their sorts, filters and searches apart.
     hash: String,
 }
 
@@ -45,8 +46,12 @@ pub(super) enum Asked {
 }
 
 impl Cursors {
-    pub(super) fn of(list: &str, sort: &str, filter: Option<&Filter>) -> Self {
-        let said = json!([list, sort, filter.map(Filter::echo)]).to_string();
+    pub(super) fn of(list: &str, sort: &str, filter: Option<&Filter>, search: Option<&Search>) -> Self {
+        let said = match search {
+            None => json!([list, sort, filter.map(Filter::echo)]),
+            Some(search) => json!([list, sort, filter.map(Filter::echo), search.text()]),
+        };
+        let said = said.to_string();
         let digest = Sha256::digest(said.as_bytes());
         Self { hash: digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect() }
     }
@@ -113,16 +118,16 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_was_written_by_its_own_list_alone() {
-        let list = Cursors::of("spans", "-started_at", None);
+        let list = Cursors::of("spans", "-started_at", None, None);
         let after = After { at: 7, keys: vec!["a".to_owned(), "'\u{fc}".to_owned()] };
         let cursor = list.next(&after);
         assert_eq!(list.read(&parameters(&cursor), 2), Ok(Asked::After(after)));
         assert_eq!(list.read(&parameters(""), 2), Ok(Asked::First));
         assert_eq!(list.read(&Parameters::default(), 2), Ok(Asked::No));
         let others = [
-            Cursors::of("traces", "-started_at", None),
-            Cursors::of("spans", "started_at", None),
-            Cursors::of("spans", "-started_at", Some(&Filter::is("kind", "LLM".into()))),
+            Cursors::of("traces", "-started_at", None, None),
+            Cursors::of("spans", "started_at", None, None),
+            Cursors::of("spans", "-started_at", Some(&Filter::is("kind", "LLM".into())), None),
         ];
         for other in others {
             assert!(other.read(&parameters(&cursor), 2).is_err());
@@ -133,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_cursor_is_refused() {
-        let list = Cursors::of("spans", "-started_at", None);
+        let list = Cursors::of("spans", "-started_at", None, None);
         let cursor = list.next(&After { at: i64::MIN, keys: vec!["a".to_owned()] });
         assert!(list.read(&parameters(&cursor), 2).is_err(), "it has too few keys");
         for end in 1..cursor.len() {

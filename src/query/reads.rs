@@ -2,13 +2,14 @@
 
 use super::answer::Refusal;
 use super::config::Config;
+use super::shown;
 use crate::clickhouse::{Client, Failure, ReadLimits, Statement};
 use crate::sql::code;
 use crate::time::Clock;
 use ::clickhouse::{RowOwned, RowRead};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How long a statement waits for others to end.
@@ -96,7 +97,9 @@ impl Reads {
     /// As [`ask`](Self::ask).
     pub async fn ask_json(&self, statement: &Statement) -> Result<Vec<Value>, Refusal> {
         let _turn = self.turn().await?;
+        let began = Instant::now();
         let asked = self.client.read_json(statement, "JSONEachRow", &self.limits).await;
+        shown::note(statement, began.elapsed());
         let bytes = asked.map_err(|failure| self.refusal(&failure))?;
         let rows = serde_json::Deserializer::from_slice(&bytes).into_iter().collect::<Result<Vec<Value>, _>>();
         rows.map_err(|_unread| Refusal::unavailable("ClickHouse's answer cannot be read"))
@@ -112,7 +115,10 @@ impl Reads {
     /// What ClickHouse says, after a wait for others to end.
     async fn asked<R: RowOwned + RowRead>(&self, statement: &Statement) -> Result<Result<Vec<R>, Failure>, Refusal> {
         let _turn = self.turn().await?;
-        Ok(self.client.read(statement, &self.limits).await)
+        let began = Instant::now();
+        let answer = self.client.read(statement, &self.limits).await;
+        shown::note(statement, began.elapsed());
+        Ok(answer)
     }
 
     fn refusal(&self, failure: &Failure) -> Refusal {

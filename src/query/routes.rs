@@ -1,7 +1,7 @@
 //! The paths of the read API.
 
 use super::request::Api;
-use super::{metrics, openapi, sessions, spans, traces};
+use super::{metrics, openapi, sessions, spans, traces, values};
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Needs, Scope};
 use std::sync::Arc;
@@ -17,6 +17,10 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
         .get("/apis/intake/v2/workspaces/{workspace}/spans/groups", READ, spans::groups)
         .get("/apis/intake/v2/workspaces/{workspace}/spans/{span_id}", READ, spans::one)
         .get("/apis/intake/v2/workspaces/{workspace}/traces", READ, traces::list)
+        .get("/apis/intake/v2/workspaces/{workspace}/traces/histogram", READ, traces::histogram)
+        .get("/apis/intake/v2/workspaces/{workspace}/traces/facets", READ, traces::facets)
+        .get("/apis/intake/v2/workspaces/{workspace}/fields", READ, values::fields)
+        .get("/apis/intake/v2/workspaces/{workspace}/values", READ, values::values)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}", READ, traces::one)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/tree", READ, traces::tree)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/conversation", READ, traces::conversation)

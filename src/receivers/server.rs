@@ -17,6 +17,7 @@ use crate::query::{self, Api};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{StatusCode, Uri};
+use axum::middleware::from_fn;
 use axum::response::Response;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -55,7 +56,7 @@ pub async fn serve(
 }
 
 fn router(routes: Routes) -> Router {
-    let routes = routes.into_router().method_not_allowed_fallback(wrong_method);
+    let routes = routes.into_router().method_not_allowed_fallback(wrong_method).layer(from_fn(query::shown::layer));
     let plain = routes.clone().fallback(not_found);
     routes.fallback(move |request: Request| plain.clone().oneshot(with_plain_path(request)))
 }

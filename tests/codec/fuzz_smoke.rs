@@ -107,6 +107,12 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "otlp_protobuf" => requests().map(|json| transcode_traces(&json, 32).unwrap().protobuf().to_vec()).collect(),
         "otlp_metrics" => metrics(),
         "convention" => conventions(),
+        "search" => [
+            r#"model:gpt-5* -status:ok cost:>0.1 duration:>2s user:anna attr.http.route:"/x" "free text" has:error score.helpful:<0.5"#,
+            "(kind:llm OR NOT tool:(a OR b)) started:>-1h tokens:>=10k has:attr.x",
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec(),
         "native_block" => requests().map(|json| block(&json)).collect(),
         _ => [
             "https://x/a.png",
@@ -306,6 +312,11 @@ fn native_block_holds() {
 #[test]
 fn import_file_holds() {
     smoke("import_file");
+}
+
+#[test]
+fn search_holds() {
+    smoke("search");
 }
 
 #[test]

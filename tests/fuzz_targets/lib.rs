@@ -10,6 +10,7 @@
 //! otlp_metrics   the same of metrics; each data point is a row or rejected
 //! convention     whatever attributes a span has, its messages are JSON that is kept as it is when it is sent again
 //! import_file    whatever lines a file has, each reader makes the same requests of them twice, and they are OTLP
+//! search         a search is refused within its text, or becomes a condition with no text of it
 //! native_block   what is read as a block has its rows in every column, and cut in two it has the same rows
 //! ```
 //!
@@ -33,6 +34,7 @@ use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::otlp::proto::collector::metrics::v1::ExportMetricsServiceRequest;
 use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use millrace::otlp::{self, DecodeError, Encoding};
+use millrace::query::Search;
 use millrace::steps;
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
@@ -44,7 +46,7 @@ use serde_json::{Value, json};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("chat_body", chat_body),
     ("chunk_merge", chunk_merge),
     ("foreign_record", foreign_record),
@@ -55,6 +57,7 @@ pub const TARGETS: [Target; 10] = [
     ("convention", convention),
     ("native_block", native_block),
     ("import_file", import_file),
+    ("search", search),
 ];
 
 /// Most steps for a byte of input: a target reads it several times, some of them as many records.
@@ -196,6 +199,26 @@ fn is_bounded(value: &Value) -> bool {
 fn of_response(response: &Value) -> Option<Vec<(String, String)>> {
     let body = json!({"provider": "p", "request": {"model": "m", "messages": []}, "response": response}).to_string();
     with_span(body.as_bytes(), Limits::default(), columns)
+}
+
+/// A search is refused within its text, or becomes a condition of which no value of it is a part.
+pub fn search(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let now = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
+    match Search::parse(text, now) {
+        Err(problem) => {
+            assert!((1..=text.chars().count() + 2).contains(&problem.position), "{problem:?}");
+            assert!(!problem.why.is_empty(), "a refusal says why");
+        }
+        Ok(search) => {
+            let (sql, parameters) = search.condition_on_spans();
+            assert!(parameters > 0 || sql.len() < 2_000, "a condition has values: {sql}");
+            // values are places; what we write ourselves is ASCII
+            assert!(sql.is_ascii() && sql.matches('(').count() == sql.matches(')').count(), "{sql}");
+        }
+    }
 }
 
 /// The chunks of a stream merge to the same span as a list, as texts and as a stream.

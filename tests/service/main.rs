@@ -61,6 +61,7 @@ mod sdk_javascript;
 mod sdk_python;
 mod sdk_rust;
 mod sdk_signals;
+mod search;
 mod secrets;
 mod superseded;
 mod tls;

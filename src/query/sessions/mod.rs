@@ -12,7 +12,8 @@ use super::cursor::{self, After, Asked, Cursors};
 use super::filter::{Condition, Filter};
 use super::page::{self, Checks, Nulls};
 use super::parameters::Parameters;
-use super::request::{Api, workspace};
+use super::q::Search;
+use super::request::{Api, with_search, workspace};
 use super::sums::Sums;
 use super::total;
 use crate::workspace::Workspace;
@@ -39,12 +40,13 @@ pub(super) async fn list(
     let mut checks = Checks::new(&parameters);
     let (page, sort) = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
     checks.finish()?;
-    parameters.refuse_others(&["cursor", "filter", "page", "page_size", "sort"])?;
+    parameters.refuse_others(&["cursor", "filter", "page", "page_size", "q", "sort"])?;
+    let search = Search::of(&parameters, api.reads.clock.now())?;
     let condition = filter.as_ref().map(|filter| fields::FIELDS.check(filter)).transpose()?;
     let condition = Condition::All(condition.into_iter().collect());
-    let cursors = Cursors::of("sessions", sort, filter.as_ref());
+    let cursors = Cursors::of("sessions", sort, filter.as_ref(), search.as_ref());
     let asked = cursors.read(&parameters, 1)?;
-    let list = List { api: &api, workspace: &workspace, condition: &condition, sort };
+    let list = List { api: &api, workspace: &workspace, condition: &condition, search: search.as_ref(), sort };
     let rows: Vec<Listed> = api.reads.ask(&statements::page(&list, page, &asked)).await?;
     let data: Vec<Value> = rows.iter().map(|row| row.to_json(&workspace)).collect();
     let answer = if asked == Asked::No {
@@ -58,7 +60,7 @@ pub(super) async fn list(
         let next = rows.last().filter(|_| page.is_full(rows.len())).map(after);
         cursor::answer(data, page.size, next, sort, filter.as_ref())
     };
-    Ok(json_answer(StatusCode::OK, &Value::Object(answer)))
+    Ok(json_answer(StatusCode::OK, &with_search(answer, search.as_ref())))
 }
 
 /// `GET /sessions/{session_id}`
@@ -79,5 +81,6 @@ struct List<'a> {
     api: &'a Api,
     workspace: &'a Workspace,
     condition: &'a Condition,
+    search: Option<&'a Search>,
     sort: &'static str,
 }

@@ -8,6 +8,7 @@ use crate::query::cursor::Asked;
 use crate::query::expressions::STATUS;
 use crate::query::filter::Condition;
 use crate::query::page::Page;
+use crate::query::q::{self, Level};
 use crate::query::request::Api;
 use crate::query::sums;
 use crate::workspace::Workspace;
@@ -59,6 +60,10 @@ fn push_from(statement: &mut Statement, list: &List<'_>) {
     }
     statement.push(" GROUP BY t.SessionId) WHERE ");
     conditions::push(statement, list.condition, place);
+    if let Some(search) = list.search {
+        statement.push(" AND ");
+        q::push(statement, search.root(), &list.api.scope(Level::Session, list.workspace, list.condition, search));
+    }
 }
 
 /// What the spans of a session say: always a row.

@@ -4,6 +4,7 @@ use crate::query::answer::Refusal;
 use crate::query::conditions::Place;
 use crate::query::expressions::{EVALUATION, MODEL, PROJECT, SOURCE, STATUS, TEST_CASE};
 use crate::query::filter::{Condition, Field, Fields, Filter, Kind};
+use crate::query::q::Search;
 use crate::query::request::Api;
 
 const KINDS: [&str; 10] =
@@ -47,10 +48,10 @@ pub(super) fn of(api: &Api) -> Fields {
 }
 
 /// What the spans of a list are like, with the look-back of the reference where that is asked for.
-pub(super) fn condition(api: &Api, filter: Option<&Filter>) -> Result<Condition, Refusal> {
+pub(super) fn condition(api: &Api, filter: Option<&Filter>, search: Option<&Search>) -> Result<Condition, Refusal> {
     let given = filter.map(|filter| of(api).check(filter)).transpose()?;
     let parts: Vec<Condition> = given.into_iter().collect();
-    Ok(api.within_look_back(parts))
+    Ok(api.within_look_back(parts, search))
 }
 
 pub(super) fn place(field: &str) -> Option<Place> {

@@ -7,7 +7,8 @@ use crate::query::expressions::SESSION;
 use crate::query::filter::Filter;
 use crate::query::page::{self, Checks, Nulls, Page};
 use crate::query::parameters::Parameters;
-use crate::query::request::{Api, workspace};
+use crate::query::q::Search;
+use crate::query::request::{Api, with_search, workspace};
 use crate::query::total;
 use ::clickhouse::Row;
 use axum::extract::{Path, RawQuery, State};
@@ -65,10 +66,11 @@ pub(in crate::query) async fn list(
         checks.add(Problem::missing("by"));
     }
     checks.finish()?;
-    parameters.refuse_others(&["by", "filter", "page", "page_size", "sort"])?;
+    parameters.refuse_others(&["by", "filter", "page", "page_size", "q", "sort"])?;
     let by = grouped_by(parameters.get("by").unwrap_or_default())?;
-    let condition = fields::condition(&api, filter.as_ref())?;
-    let list = List { api: &api, workspace: &workspace, condition: &condition };
+    let search = Search::of(&parameters, api.reads.clock.now())?;
+    let condition = fields::condition(&api, filter.as_ref(), search.as_ref())?;
+    let list = List { api: &api, workspace: &workspace, condition: &condition, search: search.as_ref() };
     let groups: Vec<Group> = api.reads.ask(&page_of(&list, &by, page, sort)).await?;
     let total = match total::known(page, groups.len()) {
         Some(total) => total,
@@ -77,7 +79,7 @@ pub(in crate::query) async fn list(
     let data = groups.iter().map(|group| to_json(group, &by)).collect();
     let mut answer = page::answer(data, page, total, Some(sort), filter.as_ref(), Nulls::Omitted);
     answer.insert("grouped_by".to_owned(), by.iter().map(|by| Value::from(by.name())).collect());
-    Ok(json_answer(StatusCode::OK, &Value::Object(answer)))
+    Ok(json_answer(StatusCode::OK, &with_search(answer, search.as_ref())))
 }
 
 fn grouped_by(text: &str) -> Result<Vec<By>, Refusal> {

@@ -20,7 +20,8 @@ use super::filter::{Condition, Filter};
 use super::mode::Mode;
 use super::page::{self, Checks, Nulls};
 use super::parameters::Parameters;
-use super::request::{Api, workspace};
+use super::q::Search;
+use super::request::{Api, with_search, workspace};
 use super::total;
 use crate::chat::span_of_text;
 use crate::workspace::Workspace;
@@ -49,11 +50,12 @@ pub(super) async fn list(
     let (page, sort) = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
     let mode = Mode::read(&mut checks).unwrap_or(Mode::Detailed);
     checks.finish()?;
-    parameters.refuse_others(&["cursor", "filter", "mode", "page", "page_size", "sort"])?;
-    let condition = fields::condition(&api, filter.as_ref())?;
-    let cursors = Cursors::of("spans", sort, filter.as_ref());
+    parameters.refuse_others(&["cursor", "filter", "mode", "page", "page_size", "q", "sort"])?;
+    let search = Search::of(&parameters, api.reads.clock.now())?;
+    let condition = fields::condition(&api, filter.as_ref(), search.as_ref())?;
+    let cursors = Cursors::of("spans", sort, filter.as_ref(), search.as_ref());
     let asked = cursors.read(&parameters, 2)?;
-    let list = List { api: &api, workspace: &workspace, condition: &condition };
+    let list = List { api: &api, workspace: &workspace, condition: &condition, search: search.as_ref() };
     let keys: Vec<Key> = api.reads.ask(&statements::page(&list, page, sort, &asked)).await?;
     let data = rows(&api, &workspace, &keys, mode).await?;
     let answer = if asked == Asked::No {
@@ -67,7 +69,7 @@ pub(super) async fn list(
         let next = keys.last().filter(|_| page.is_full(keys.len())).map(|key| cursors.next(&after(key)));
         cursor::answer(data, page.size, next, sort, filter.as_ref())
     };
-    Ok(json_answer(StatusCode::OK, &Value::Object(answer)))
+    Ok(json_answer(StatusCode::OK, &with_search(answer, search.as_ref())))
 }
 
 /// `GET /spans/{span_id}`
@@ -91,6 +93,7 @@ pub(super) struct List<'a> {
     pub(super) api: &'a Api,
     pub(super) workspace: &'a Workspace,
     pub(super) condition: &'a Condition,
+    pub(super) search: Option<&'a Search>,
 }
 
 /// The rows of these ids, in their order. One that has gone meanwhile is left out.

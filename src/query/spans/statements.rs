@@ -12,6 +12,7 @@ use crate::query::expressions::{
 };
 use crate::query::mode::Mode;
 use crate::query::page::Page;
+use crate::query::q::{self, Level};
 use crate::query::request::Api;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
@@ -55,6 +56,10 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>) {
     let Table(table) = Table::of(list.api);
     statement.push(&format!(" FROM {table} WHERE Workspace = ")).bind(list.workspace.as_str()).push(" AND ");
     conditions::push(statement, list.condition, place);
+    if let Some(search) = list.search {
+        statement.push(" AND ");
+        q::push(statement, search.root(), &list.api.scope(Level::Span, list.workspace, list.condition, search));
+    }
 }
 
 /// The newest row with this id, if there is one. Nothing but the column of ids is read to find it.

@@ -3,6 +3,7 @@
 use crate::query::answer::Refusal;
 use crate::query::conditions::Place;
 use crate::query::filter::{Condition, Field, Fields, Filter, Kind};
+use crate::query::q::Search;
 use crate::query::request::Api;
 
 const STATUSES: [&str; 4] = ["success", "error", "cancelled", "unknown"];
@@ -29,11 +30,11 @@ pub(super) fn of(api: &Api) -> Fields {
 }
 
 /// What the traces of a list are like, with the look-back of the reference where that is asked for.
-pub(super) fn condition(api: &Api, filter: Option<&Filter>) -> Result<Condition, Refusal> {
+pub(super) fn condition(api: &Api, filter: Option<&Filter>, search: Option<&Search>) -> Result<Condition, Refusal> {
     let given = filter.map(|filter| of(api).check(filter)).transpose()?;
     let parts: Vec<Condition> = given.into_iter().collect();
     refuse_conflict(&parts)?;
-    Ok(api.within_look_back(parts))
+    Ok(api.within_look_back(parts, search))
 }
 
 /// Both names of the experiment, with different values.

@@ -8,13 +8,17 @@
 //! A trace without a root is told by its first span, and `is_orphan` says so.
 
 mod conversation;
+mod facets;
 mod fields;
+mod histogram;
 mod newest;
 mod row;
 mod statements;
 mod tree;
 
 pub(super) use conversation::conversation;
+pub(super) use facets::facets;
+pub(super) use histogram::histogram;
 pub(super) use tree::tree;
 
 use super::answer::{Refusal, json_answer};
@@ -24,7 +28,8 @@ use super::filter::{Condition, Filter};
 use super::mode::Mode;
 use super::page::{self, Checks, Nulls, Page};
 use super::parameters::Parameters;
-use super::request::{Api, workspace};
+use super::q::Search;
+use super::request::{Api, with_search, workspace};
 use super::sums::Sums;
 use super::total;
 use crate::workspace::Workspace;
@@ -53,11 +58,12 @@ pub(super) async fn list(
     let (page, sort) = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
     let mode = Mode::read(&mut checks).unwrap_or(Mode::Preview);
     checks.finish()?;
-    parameters.refuse_others(&["cursor", "filter", "mode", "page", "page_size", "sort"])?;
-    let condition = fields::condition(&api, filter.as_ref())?;
-    let cursors = Cursors::of("traces", sort, filter.as_ref());
+    parameters.refuse_others(&["cursor", "filter", "mode", "page", "page_size", "q", "sort"])?;
+    let search = Search::of(&parameters, api.reads.clock.now())?;
+    let condition = fields::condition(&api, filter.as_ref(), search.as_ref())?;
+    let cursors = Cursors::of("traces", sort, filter.as_ref(), search.as_ref());
     let asked = cursors.read(&parameters, 1)?;
-    let list = List { api: &api, workspace: &workspace, condition: &condition };
+    let list = List { api: &api, workspace: &workspace, condition: &condition, search: search.as_ref() };
     let ids = ids(&list, page, sort, &asked).await?;
     let data = rows(&api, &workspace, ids.iter().map(|id| id.trace_id.clone()).collect(), mode).await?;
     let answer = if asked == Asked::No {
@@ -71,7 +77,7 @@ pub(super) async fn list(
         let next = ids.last().filter(|_| page.is_full(ids.len())).map(|id| cursors.next(&after(id)));
         cursor::answer(data, page.size, next, sort, filter.as_ref())
     };
-    Ok(json_answer(StatusCode::OK, &Value::Object(answer)))
+    Ok(json_answer(StatusCode::OK, &with_search(answer, search.as_ref())))
 }
 
 /// `GET /traces/{trace_id}`
@@ -96,12 +102,13 @@ struct List<'a> {
     api: &'a Api,
     workspace: &'a Workspace,
     condition: &'a Condition,
+    search: Option<&'a Search>,
 }
 
 impl List<'_> {
     /// Whether nothing is asked of a trace.
     fn is_of_all(&self) -> bool {
-        self.condition.needed().is_empty()
+        self.condition.needed().is_empty() && self.search.is_none()
     }
 }
 

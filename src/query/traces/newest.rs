@@ -11,7 +11,8 @@
 
 use super::List;
 use super::row::Id;
-use super::statements::{NEAR, spans};
+use super::statements::spans;
+use crate::query::request::NEAR;
 use crate::clickhouse::Statement;
 use crate::query::conditions;
 use crate::query::cursor::Asked;

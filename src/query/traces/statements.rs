@@ -10,14 +10,11 @@ use crate::query::expressions::{EXPERIMENT, HEAD, INPUT, NAME, OUTPUT, SESSION, 
 use crate::query::filter::Condition;
 use crate::query::mode::Mode;
 use crate::query::page::Page;
-use crate::query::request::Api;
+use crate::query::q::{self, Level, Search};
+use crate::query::request::{Api, NEAR};
 use crate::query::sums;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
-use std::time::Duration;
-
-/// How much longer than the root the spans of a trace may begin before or after it, for a list with a bound of time.
-pub(super) const NEAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn spans(api: &Api) -> String {
     api.reads.client().full_name("otel_traces")
@@ -26,7 +23,7 @@ pub(super) fn spans(api: &Api) -> String {
 /// The ids of a page.
 pub(super) fn page(list: &List<'_>, page: Page, sort: &str, asked: &Asked) -> Statement {
     let mut statement = Statement::new("SELECT TraceId AS trace_id, toUnixTimestamp64Nano(Started) AS started");
-    push_from(&mut statement, list);
+    push_from(&mut statement, list, &[]);
     let is_descending = sort.starts_with('-');
     if let Asked::After(after) = asked {
         let id = after.keys.first().map(String::as_str).unwrap_or_default();
@@ -50,17 +47,17 @@ pub(super) fn count(list: &List<'_>) -> Statement {
         return statement;
     }
     let mut statement = Statement::new("SELECT count() AS total");
-    push_from(&mut statement, list);
+    push_from(&mut statement, list, &[]);
     statement
 }
 
-/// One row for each trace: when it started, and of its head what the filter asks for.
-fn push_from(statement: &mut Statement, list: &List<'_>) {
+/// One row for each trace: when it started, and of its head what the filter asks for, and these fields.
+pub(super) fn push_from(statement: &mut Statement, list: &List<'_>, also: &[&str]) {
     statement.push(
         " FROM (SELECT TraceId, if(countIf(ParentSpanId = '') > 0, minIf(Timestamp, ParentSpanId = ''), min(Timestamp)) AS Started",
     );
     for (field, name, expression) in HEAD_COLUMNS {
-        if mentions(list.condition, field) {
+        if also.contains(&field) || mentions(list.condition, field) || list.search.is_some_and(|search| search.mentions(field)) {
             statement.push(&format!(", argMin({expression}, {HEAD}) AS {name}"));
         }
     }
@@ -70,12 +67,23 @@ fn push_from(statement: &mut Statement, list: &List<'_>) {
     for needed in list.condition.needed() {
         push_bound(statement, list, &table, needed);
     }
+    let (since, until) = list.search.map(Search::bounds).unwrap_or_default();
+    let bounds = [since.map(|at| Condition::Since("started_at", at)), until.map(|at| Condition::Until("started_at", at))];
+    for bound in bounds.iter().flatten() {
+        push_bound(statement, list, &table, bound);
+    }
     statement.push(" GROUP BY TraceId) WHERE ");
     conditions::push(statement, list.condition, place);
+    if let Some(search) = list.search {
+        statement.push(" AND ");
+        q::push(statement, search.root(), &list.api.scope(Level::Trace, list.workspace, list.condition, search));
+    }
 }
 
 /// What the head of a trace has, by the field that asks for it.
-const HEAD_COLUMNS: [(&str, &str, &str); 5] = [
+const HEAD_COLUMNS: [(&str, &str, &str); 7] = [
+    ("name", "head_name", NAME),
+    ("duration", "head_duration", "if(TimingQuality IN ('ingest', 'unknown'), NULL, Duration)"),
     ("session_id", "head_session", SESSION),
     ("status", "head_status", STATUS),
     ("experiment_id", "head_experiment", EXPERIMENT),
