@@ -5,7 +5,7 @@
 //! 422               {"detail": [{"type", "loc", "msg", "input", "ctx"}]}      a parameter is not what it must be
 //! ```
 
-use super::shown;
+use super::kept;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -118,6 +118,6 @@ impl Problem {
 /// A JSON answer; with the statements that it took, where they are asked for.
 #[must_use]
 pub fn json_answer(status: StatusCode, body: &Value) -> Response {
-    let body = shown::beside(body).map_or_else(|| body.to_string(), |body| body.to_string());
+    let body = kept::beside(body).map_or_else(|| body.to_string(), |body| body.to_string());
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

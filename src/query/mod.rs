@@ -13,6 +13,7 @@ mod cursor;
 pub mod expressions;
 pub mod filter;
 mod metrics;
+mod kept;
 mod mode;
 mod openapi;
 mod own;

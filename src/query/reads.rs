@@ -2,7 +2,7 @@
 
 use super::answer::Refusal;
 use super::config::Config;
-use super::shown;
+use super::kept;
 use crate::clickhouse::{Client, Failure, ReadLimits, Statement};
 use crate::sql::code;
 use crate::time::Clock;
@@ -99,7 +99,7 @@ impl Reads {
         let _turn = self.turn().await?;
         let began = Instant::now();
         let asked = self.client.read_json(statement, "JSONEachRow", &self.limits).await;
-        shown::note(statement, began.elapsed());
+        kept::note(statement, began.elapsed());
         let bytes = asked.map_err(|failure| self.refusal(&failure))?;
         let rows = serde_json::Deserializer::from_slice(&bytes).into_iter().collect::<Result<Vec<Value>, _>>();
         rows.map_err(|_unread| Refusal::unavailable("ClickHouse's answer cannot be read"))
@@ -117,7 +117,7 @@ impl Reads {
         let _turn = self.turn().await?;
         let began = Instant::now();
         let answer = self.client.read(statement, &self.limits).await;
-        shown::note(statement, began.elapsed());
+        kept::note(statement, began.elapsed());
         Ok(answer)
     }
 
