@@ -16,6 +16,7 @@ use crate::access::routes::{Guard, Routes};
 use crate::access::{Denied, Gate, Needs};
 use crate::connections::Server;
 use crate::connections::browsers::{Browsers, guarded};
+use crate::query;
 use axum::Json;
 use axum::Router;
 use axum::extract::{Path, Request};
@@ -53,7 +54,7 @@ pub async fn serve(
 }
 
 fn router(routes: Routes) -> Router {
-    routes.into_router().fallback(view).layer(from_fn(headers::add))
+    routes.into_router().layer(from_fn(query::shown::layer)).fallback(view).layer(from_fn(headers::add))
 }
 
 async fn index() -> Response {

@@ -32,6 +32,7 @@ pub(super) fn beside(body: &Value) -> Option<Value> {
         Value::Object(members) => members.clone(),
         other => Map::from_iter([("data".to_owned(), other.clone())]),
     };
-    members.insert("sql".to_owned(), statements.into());
+    // what says its statement by itself has it already
+    members.entry("sql").or_insert_with(|| statements.into());
     Some(Value::Object(members))
 }
