@@ -162,6 +162,8 @@ fn statements_that_somebody_types_read_tables_and_do_nothing_else() {
         "SELECT * FROM url('http://127.0.0.1:1/', CSV, 'a String')",
         "SELECT 1 WHERE 1 IN (SELECT * FROM remote('127.0.0.1', system.one))",
         "SELECT * FROM file('/etc/passwd', LineAsString)",
+        "SELECT file('/etc/passwd')",
+        "SELECT 1 IN remote('127.0.0.1', 'system.one')",
         "DROP TABLE otel.otel_traces",
         "INSERT INTO otel.otel_traces (SpanName) VALUES ('x')",
         "SELECT 1 SETTINGS max_memory_usage = 0",

@@ -31,6 +31,47 @@ const STATEMENTS: [&str; 8] = [
 const FUNCTIONS: [&str; 9] =
     ["numbers", "numbers_mt", "zeros", "generateSeries", "generate_series", "values", "view", "merge", "null"];
 
+/// Functions that reach files, other servers, programs or named collections wherever they stand: `file` is a function of values too, and the right side
+/// of `IN` may be a table function. Source: ClickHouse's `src/TableFunctions` and `FunctionFile.cpp`.
+const REACHING: [&str; 36] = [
+    "file",
+    "fileCluster",
+    "url",
+    "urlCluster",
+    "s3",
+    "s3Cluster",
+    "gcs",
+    "cosn",
+    "oss",
+    "azureBlobStorage",
+    "azureBlobStorageCluster",
+    "hdfs",
+    "hdfsCluster",
+    "remote",
+    "remoteSecure",
+    "cluster",
+    "clusterAllReplicas",
+    "mysql",
+    "postgresql",
+    "mongodb",
+    "redis",
+    "sqlite",
+    "odbc",
+    "jdbc",
+    "ytsaurus",
+    "executable",
+    "iceberg",
+    "icebergLocal",
+    "icebergS3",
+    "icebergCluster",
+    "icebergS3Cluster",
+    "deltaLake",
+    "deltaLakeCluster",
+    "hudi",
+    "input",
+    "arrowFlight",
+];
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Question {
     sql: String,
@@ -65,6 +106,11 @@ fn check(tree: &[&str]) -> Result<(), Refusal> {
     if tree.iter().any(|line| node(line) == "Set") {
         return Err(Refusal::bad_request("leave SETTINGS out: the limits of the page hold"));
     }
+    let functions = tree.iter().filter_map(|line| node(line).strip_prefix("Function "));
+    if let Some(name) = functions.into_iter().find(|name| REACHING.iter().any(|other| other.eq_ignore_ascii_case(name)))
+    {
+        return Err(Refusal::bad_request(&format!("the function {name} cannot be used here")));
+    }
     let pairs = tree.iter().zip(tree.iter().skip(1));
     for (above, line) in pairs {
         let is_source = node(above) == "TableExpression" || node(above).starts_with("DescribeQuery");
@@ -90,6 +136,11 @@ mod tests {
             let line = format!("  Function {other} (alias x) (children 1)");
             let tree = ["SelectWithUnionQuery (children 1)", " TableExpression (children 1)", line.as_str()];
             assert!(check(&tree).is_err(), "{other}");
+        }
+        for other in ["file", "FILE", "url", "remote"] {
+            let line = format!("   Function {other} (children 1)");
+            let tree = ["SelectWithUnionQuery (children 1)", "  ExpressionList (children 1)", line.as_str()];
+            assert!(check(&tree).is_err(), "{other}, as a value or at the right of IN");
         }
         assert!(check(&["InsertQuery otel otel_traces (children 1)"]).is_err());
         assert!(check(&["DropQuery otel otel_traces"]).is_err());
