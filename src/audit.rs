@@ -1,11 +1,13 @@
 //! What is noted of who did what: events of the log's target `audit`, which are lines of JSON whatever form the other lines have.
 //!
 //! ```text
-//! {"timestamp":"...","level":"INFO","message":"token refused","reason":"scope","token":"team-a","route":"POST /v1/traces","unnoted":0,"target":"audit"}
+//! {"timestamp":"...","level":"INFO","message":"token refused","reason":"scope","token":"team-a","route":"POST /v1/traces",
+//!  "peer":"10.0.0.7:51234","unnoted":0,"target":"audit"}
 //! ```
 
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,16 @@ pub const TARGET: &str = "audit";
 /// Refusals that are noted in a second. Anybody can cause them; all are counted.
 const REFUSALS_PER_SECOND: u32 = 10;
 const SECOND: Duration = Duration::from_secs(1);
+
+/// The other end of the connection that a request came by: its client, or a proxy before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Lets few enough refusals through to be noted.
 #[derive(Debug, Default)]
@@ -28,10 +40,11 @@ struct State {
 }
 
 impl Refusals {
-    /// Notes that a request was refused: why, with whose token if with one that is known, and where.
-    pub fn note(&self, reason: &str, token: Option<&str>, route: &str) {
+    /// Notes that a request was refused: why, with whose token if with one that is known, on which route, and from where.
+    pub fn note(&self, reason: &str, token: Option<&str>, route: &str, peer: Option<Peer>) {
         if let Some(unnoted) = self.admit(Instant::now()) {
-            tracing::info!(target: TARGET, reason, token, route, unnoted, "token refused");
+            let peer = peer.map(tracing::field::display);
+            tracing::info!(target: TARGET, reason, token, route, peer, unnoted, "token refused");
         }
     }
 

@@ -23,7 +23,7 @@ pub use quotas::{OverQuota, Quotas};
 pub use set::TokenSet;
 pub use token::{Scope, Token, TokenHash};
 
-use crate::audit::Refusals;
+use crate::audit::{Peer, Refusals};
 use crate::reloadable::Reloadable;
 use crate::telemetry::AccessMetrics;
 use crate::time::Clock;
@@ -236,18 +236,18 @@ impl Gate {
         extensions.get::<Principal>().cloned().ok_or(Denied::Missing)
     }
 
-    /// Counts and notes a refusal.
-    pub fn note(&self, denied: Denied, principal: Option<&Principal>, route: &str) {
+    /// Counts and notes a refusal, as [`refuse`](Self::refuse) does.
+    pub fn note(&self, denied: Denied, principal: Option<&Principal>, route: &str, peer: Option<Peer>) {
         if let Some(guarding) = &self.0 {
             guarding.metrics.count(denied.reason());
-            guarding.refusals.note(denied.reason(), principal.and_then(Principal::name), route);
+            guarding.refusals.note(denied.reason(), principal.and_then(Principal::name), route, peer);
         }
     }
 
-    /// Counts and notes a refusal: of whom, if that is known, and on which route. The answer to a request without a valid token waits a
-    /// moment.
-    pub async fn refuse(&self, denied: Denied, principal: Option<&Principal>, route: &str) {
-        self.note(denied, principal, route);
+    /// Counts and notes a refusal: of whom, if that is known, on which route, and from where. The answer to a request without a valid token
+    /// waits a moment.
+    pub async fn refuse(&self, denied: Denied, principal: Option<&Principal>, route: &str, peer: Option<Peer>) {
+        self.note(denied, principal, route, peer);
         let Some(guarding) = &self.0 else { return };
         if denied.is_unauthenticated()
             && let Ok(_permit) = guarding.slowed.try_acquire()

@@ -2,6 +2,7 @@
 //! one function, and the list of all routes is what the tests walk.
 
 use super::{Denied, Gate, Needs, Principal};
+use crate::audit::Peer;
 use axum::Router;
 use axum::extract::{FromRequestParts as _, RawPathParams, Request};
 use axum::handler::Handler;
@@ -189,7 +190,8 @@ async fn decide(place: Arc<(Guard, String)>, needs: Needs, request: Request, nex
             next.run(Request::from_parts(parts, body)).await
         }
         Err((denied, principal)) => {
-            guard.gate.refuse(denied, principal.as_ref(), route).await;
+            let peer = parts.extensions.get::<Peer>().copied();
+            guard.gate.refuse(denied, principal.as_ref(), route, peer).await;
             let mut response = (guard.refusal)(Request::from_parts(parts, body), denied).await;
             challenge(&mut response, denied);
             response

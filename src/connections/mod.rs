@@ -26,6 +26,7 @@ pub use body::{Requests, ResponseBody};
 pub use descriptors::{half_of_the_descriptors, raise_to_the_hard_limit};
 pub use pool::{ConnectionPermit, Pool};
 
+use crate::audit::Peer;
 use activity::Activity;
 use axum::body::Body;
 use body::RequestBody;
@@ -212,7 +213,7 @@ impl Server {
         let mut open = JoinSet::new();
         loop {
             let accepted = async { (accept(&listener).await, self.pool.acquire()) };
-            let (stream, permit) = tokio::select! {
+            let ((stream, peer), permit) = tokio::select! {
                 () = shutdown.cancelled() => break,
                 (stream, permit) = accepted => tokio::select! {
                     () = shutdown.cancelled() => break,
@@ -221,7 +222,7 @@ impl Server {
             };
             while open.try_join_next().is_some() {}
             let _latency_only = stream.set_nodelay(true);
-            let service = observed(service.clone(), Arc::clone(permit.activity()));
+            let service = observed(service.clone(), peer, Arc::clone(permit.activity()));
             let (timeouts, shutdown) = (self.timeouts, shutdown.clone());
             match &self.tls {
                 None => {
@@ -265,10 +266,10 @@ fn builder() -> auto::Builder<TokioExecutor> {
 }
 
 /// The next connection; logs and passes over failures.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
     loop {
         match listener.accept().await {
-            Ok((stream, _peer)) => return stream,
+            Ok((stream, peer)) => return (stream, Peer(peer)),
             Err(error) => {
                 tracing::debug!(%error, "failed to accept a connection");
                 sleep(ACCEPT_PAUSE).await;
@@ -306,9 +307,10 @@ async fn handshake(
     }
 }
 
-/// The service as one connection calls it: its requests and bodies are noted in the activity.
+/// The service as one connection calls it: its requests and bodies are noted in the activity, and requests know whence they come.
 fn observed<S, B>(
     service: S,
+    peer: Peer,
     activity: Arc<Activity>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
@@ -326,7 +328,8 @@ where
     service_fn(move |request: Request<Incoming>| {
         let (service, at_once) = (service.clone(), Arc::clone(&at_once));
         let request_guard = activity.begin_request();
-        let request = request.map(|body| Body::new(RequestBody::new(body, &activity)));
+        let mut request = request.map(|body| Body::new(RequestBody::new(body, &activity)));
+        request.extensions_mut().insert(peer);
         async move {
             let _permit = at_once.acquire_owned().await.expect("the semaphore is never closed");
             let answer = service.oneshot(request).await?;

@@ -155,7 +155,9 @@ fn assert_audited(log: &str) {
         audit.iter().any(|line| line["message"] == message && line[key] == value)
     };
     assert!(
-        has("token refused", "reason", json!("unknown")) && has("token refused", "route", json!("POST /v1/traces")),
+        audit.iter().any(|line| line["peer"].as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")))
+            && has("token refused", "reason", json!("unknown"))
+            && has("token refused", "route", json!("POST /v1/traces")),
         "{audit:?}"
     );
     assert!(

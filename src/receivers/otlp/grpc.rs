@@ -8,6 +8,7 @@ use super::error::ExportError;
 use super::receiver::{OtlpReceiver, QueuedExport};
 use crate::access::routes::Listed;
 use crate::access::{Denied, Needs, Principal, Scope};
+use crate::audit::Peer;
 use crate::connections::Server;
 use crate::numbers::saturating_i64;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
@@ -67,7 +68,8 @@ async fn answer(receiver: &Arc<OtlpReceiver>, request: http::Request<axum::body:
     let principal = match permitted(receiver, request.headers()) {
         Ok(principal) => principal,
         Err(denied) => {
-            receiver.gate.refuse(denied, None, signal.method()).await;
+            let peer = request.extensions().get::<Peer>().copied();
+            receiver.gate.refuse(denied, None, signal.method(), peer).await;
             return denied_status(denied).into_http();
         }
     };
@@ -111,7 +113,8 @@ async fn queue(
         Ok(wanted) => wanted,
         Err(Unfit::Invalid(message)) => return Err(reject(Status::invalid_argument(format!("metadata {message}")))),
         Err(Unfit::Denied(denied)) => {
-            receiver.gate.refuse(denied, Some(principal), signal.method()).await;
+            let peer = head.extensions.get::<Peer>().copied();
+            receiver.gate.refuse(denied, Some(principal), signal.method(), peer).await;
             return Err(reject(denied_status(denied)));
         }
     };

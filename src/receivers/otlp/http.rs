@@ -7,6 +7,7 @@ use super::destination::Destination;
 use super::receiver::OtlpReceiver;
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Needs, Scope};
+use crate::audit::Peer;
 use crate::otlp::{Encoding, Signal};
 use crate::pipeline::Ack;
 use crate::receivers::http::body::{BodyError, pass_over};
@@ -43,7 +44,8 @@ async fn export(signal: Signal, State(receiver): State<Arc<OtlpReceiver>>, reque
             return match unfit {
                 Unfit::Denied(denied) => {
                     let principal = receiver.gate.principal_of(&head.extensions).ok();
-                    receiver.gate.refuse(denied, principal.as_ref(), signal.path()).await;
+                    let peer = head.extensions.get::<Peer>().copied();
+                    receiver.gate.refuse(denied, principal.as_ref(), signal.path(), peer).await;
                     denied_response(denied, encoding)
                 }
                 Unfit::Invalid(message) => {

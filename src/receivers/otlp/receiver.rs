@@ -131,7 +131,7 @@ impl OtlpReceiver {
             let parts = parts.inspect_err(|error| {
                 receiver.count_failed(signal, 1, false);
                 if let ExportError::Denied(denied) = error {
-                    receiver.gate.note(*denied, None, signal.path());
+                    receiver.gate.note(*denied, None, signal.path(), None);
                 }
             })?;
             if is_named {
