@@ -112,6 +112,7 @@ export function Failed({ error, again }: { error: unknown; again?: () => void })
   const message = error instanceof Error ? error.message : String(error);
   const hint =
     status === 0 ? "Start it with `make run`, or check the address of this page."
+    : status === 400 || status === 422 ? "Change what was asked for, then ask again."
     : status === 401 ? "Enter a token above. `millrace token create` makes one."
     : status === 403 ? "This token may not read here. Choose another workspace, or ask for a token with the scope read."
     : status === 404 ? "It may have been deleted, or is older than what is kept."
@@ -124,7 +125,7 @@ export function Failed({ error, again }: { error: unknown; again?: () => void })
       <div>
         <strong>{message}</strong>
         <p>{hint}</p>
-        {again && <button type="button" onClick={again}>Try again</button>}
+        {again && status !== 400 && status !== 422 && <button type="button" onClick={again}>Try again</button>}
       </div>
     </div>
   );

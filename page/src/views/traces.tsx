@@ -20,11 +20,12 @@ export function Traces() {
   const [range, setRange] = useRange();
   const [status, setStatus] = useParam("status");
   const [live, setLive] = useParam("live");
+  const [q, setQ] = useParam("q", false);
   const filter = filterOf(range, status);
   const traces = useInfiniteQuery({
-    queryKey: ["traces", intake(""), filter],
+    queryKey: ["traces", intake(""), filter, q],
     initialPageParam: "",
-    queryFn: ({ pageParam, signal }) => ask<Page<Trace>>(withQuery(intake("/traces"), { cursor: pageParam, page_size: PAGE, mode: "preview", filter }), { signal }),
+    queryFn: ({ pageParam, signal }) => ask<Page<Trace>>(withQuery(intake("/traces"), { cursor: pageParam, page_size: PAGE, mode: "preview", filter, q: q || undefined }), { signal }),
     getNextPageParam: (last) => last.next_cursor || undefined,
     // whoever has gone further back reads, and nothing moves
     refetchInterval: (query) => (live && (query.state.data?.pages.length ?? 0) < 2 ? LIVE_MS : false),
@@ -34,6 +35,7 @@ export function Traces() {
     <>
       <Histogram range={range} onZoom={(since, until) => setRange(`${since}-${until}`)} />
       <div className="filters">
+        <Search q={q} setQ={setQ} />
         <div className="segments" role="group" aria-label="Status">
           {[["", "All"], ["error", "Failed"], ["success", "OK"]].map(([value, label]) => (
             <button key={value} type="button" aria-pressed={status === value} onClick={() => setStatus(value)}>{label}</button>
@@ -41,9 +43,10 @@ export function Traces() {
         </div>
         <button type="button" aria-pressed={live !== ""} className={live ? "live on" : "live"} onClick={() => setLive(live ? "" : "1")} title="Show traces as they come">Live</button>
       </div>
+      <Facets filter={filter} q={q} add={(term) => setQ(q.includes(term) ? q.replace(term, "").trim() : `${q} ${term}`.trim())} />
       {traces.isPending ? <Loading what="Looking for traces" />
         : traces.isError ? <Failed error={traces.error} again={() => void traces.refetch()} />
-        : rows.length === 0 ? <Nothing range={range} status={status} showAll={() => setRange("all")} />
+        : rows.length === 0 ? <Nothing range={range} status={status || q} showAll={() => setRange("all")} />
         : <List rows={rows} />}
       {traces.hasNextPage && (
         <div className="more-rows">
@@ -56,8 +59,50 @@ export function Traces() {
   );
 }
 
+/** The search, which is asked when Enter is pressed. */
+function Search({ q, setQ }: { q: string; setQ: (q: string) => void }) {
+  const [text, setText] = useState(q);
+  useEffect(() => setText(q), [q]);
+  return (
+    <form className="search" role="search" onSubmit={(event) => { event.preventDefault(); setQ(text.trim()); }}>
+      <Icon name="search" size={14} />
+      <input type="search" aria-label="Search traces" placeholder="Search: model:gpt-5*  cost:>0.1  duration:>2s  has:error  &quot;some words&quot;" value={text} onChange={(event) => setText(event.target.value)} />
+    </form>
+  );
+}
+
+const FACETS: [string, string][] = [["model", "Model"], ["service", "Service"], ["user", "User"], ["agent", "Agent"], ["tool", "Tool"]];
+
+/** The commonest values of what one may search for: a click adds it to the search, another takes it away. */
+function Facets({ filter, q, add }: { filter: string | undefined; q: string; add: (term: string) => void }) {
+  const asked = useQuery({
+    queryKey: ["facets", intake(""), filter, q],
+    queryFn: ({ signal }) => ask<{ facets: Record<string, { value: string; traces: number }[]> }>(withQuery(intake("/traces/facets"), { fields: FACETS.map(([name]) => name).join(","), limit: 5, filter: filter ?? '{"started_at":{"$gte":"1970-01-01T00:00:00Z"}}', q: q || undefined }), { signal }),
+    placeholderData: (before) => before,
+    retry: false,
+  });
+  const shown = FACETS.flatMap(([name, label]) => {
+    const values = (asked.data?.facets[name] ?? []).filter((one) => one.value);
+    return values.length > 0 ? [[name, label, values] as const] : [];
+  });
+  if (shown.length === 0) return null;
+  return (
+    <div className="facets" aria-label="Narrow the search">
+      {shown.map(([name, label, values]) => (
+        <div key={name}>
+          <span className="dim">{label}</span>
+          {values.map((one) => {
+            const term = `${name}:${JSON.stringify(one.value)}`;
+            return <button key={one.value} type="button" className="chip" aria-pressed={q.includes(term)} onClick={() => add(term)}>{oneLine(one.value, 30)} <span className="dim">{count(one.traces)}</span></button>;
+          })}
+        </div>
+      ))}
+    </div>
+  );
+}
+
 function Nothing({ range, status, showAll }: { range: Range; status: string; showAll: () => void }) {
-  if (status) return <Empty title="No trace has this status">{<p>Choose “All”, or a longer time.</p>}</Empty>;
+  if (status) return <Empty title="No trace is like this"><p>Search for something else, or choose a longer time.</p></Empty>;
   const base = window.location.origin.replace(/:4319$/, ":4318");
   return (
     <Empty title={range.name === "all" ? "Nothing has arrived yet" : "No traces in this time"}>

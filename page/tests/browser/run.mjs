@@ -13,6 +13,7 @@ const HOSTILE_ID = "cccccccccccccccccccccccccccccccc";
 /** Views, each with what is on it once it is there. */
 const VIEWS = [
   ["/traces?range=all", "table.traces tbody tr"],
+  ["/traces?range=all&q=model%3Agpt*", "table.traces tbody tr"],
   [`/trace/${SAMPLE}`, ".line"],
   [`/trace/${SAMPLE}?span=1133333333333333`, ".span-panel .message"],
   [`/trace/${SAMPLE}?tab=conversation`, ".turn .message"],
