@@ -32,6 +32,7 @@ LIBCHDB := $(LIBCHDB_DIR)/.installed
 VENV := $(TOOLS)/venv
 PYTHON_CLIENTS := $(VENV)/.installed
 OLDER_CLIENTS := $(TOOLS)/older-clients/.installed
+MCP_CLIENT := $(TOOLS)/mcp/.installed
 NODE_CLIENTS := tests/clients/node_modules/.installed
 
 .PHONY: help
@@ -85,7 +86,7 @@ screenshots: libchdb page chromium ## makes the pictures of docs/page.md anew
 	cd page && node tests/browser/screenshots.mjs
 
 .PHONY: test-tools
-test-tools: libchdb $(PYTHON_CLIENTS) $(OLDER_CLIENTS) $(NODE_CLIENTS) ## installs what the tests need: the engine and the official clients
+test-tools: libchdb $(PYTHON_CLIENTS) $(OLDER_CLIENTS) $(MCP_CLIENT) $(NODE_CLIENTS) ## installs what the tests need: the engine and the official clients
 $(PYTHON_CLIENTS): tests/clients/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
@@ -93,6 +94,10 @@ $(PYTHON_CLIENTS): tests/clients/requirements.txt
 $(OLDER_CLIENTS): tests/clients/requirements-older.txt $(PYTHON_CLIENTS)
 	rm -rf $(@D)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --requirement $<
+	touch $@
+$(MCP_CLIENT): tests/clients/requirements-mcp.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 $(NODE_CLIENTS): tests/clients/package.json tests/clients/package-lock.json tests/clients/.npmrc | $(NODE)
 	cd tests/clients && $(NPM) ci --no-progress

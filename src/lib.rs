@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! wiring      main  cli  import  status  dead_letter  deletion  redact  prices  rollup  token  app  log  config
-//! edges       receivers  page  query  committer  exporter  admin  reconciler
+//! edges       mcp  receivers  page  query  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections  access
 //! codecs      formats  otlp  documents  conventions  chat  scores  redaction  columns  genai  json
 //! vocabulary  ids  reloadable  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  audit  numbers  steps
@@ -58,6 +58,7 @@ pub mod traces;
 pub mod admin;
 pub mod committer;
 pub mod exporter;
+pub mod mcp;
 pub mod page;
 pub mod query;
 pub mod receivers;

@@ -32,6 +32,7 @@ use crate::config::Config;
 use crate::connections::{self, Connections};
 use crate::exporter::Exporter;
 use crate::journal::Backlog;
+use crate::mcp;
 use crate::page;
 use crate::pipeline::{self, AdmissionGate, IngestError};
 use crate::query;
@@ -221,10 +222,11 @@ impl App {
 /// What the page's listener answers: the page, and what it asks.
 fn page_routes(gate: &Gate, scores: &Arc<ScoresReceiver>, api: &query::Api, admin: &Admin) -> Routes {
     let guard = page::guard(gate.clone());
+    let reads = || query::routes(api.clone(), &guard).merge(query::page_routes(api.clone(), &guard));
     page::routes(&guard)
         .merge(scores::routes(Arc::clone(scores), &guard))
-        .merge(query::routes(api.clone(), &guard))
-        .merge(query::page_routes(api.clone(), &guard))
+        .merge(reads())
+        .merge(mcp::routes(gate, &guard, reads().into_router()))
         .merge(admin::status_routes(admin.clone(), &guard))
 }
 

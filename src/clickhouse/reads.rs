@@ -225,7 +225,9 @@ impl Client {
         let timeout = limits.execution_time + GRACE;
         let statement = Statement::new(sql);
         let rows_max = rows_max.to_string();
-        let own = [("limit", rows_max.as_str()), ("wait_end_of_query", "1")];
+        // a name without a database is one of Millrace's tables
+        let database = self.database().to_string();
+        let own = [("limit", rows_max.as_str()), ("wait_end_of_query", "1"), ("database", database.as_str())];
         let ask = |http: &::clickhouse::Client| {
             let settings = JSON.iter().chain(&own);
             let query = settings

@@ -23,6 +23,7 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
         .get("/apis/intake/v2/workspaces/{workspace}/values", READ, values::values)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}", READ, traces::one)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/tree", READ, traces::tree)
+        .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/cost", READ, traces::cost)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/conversation", READ, traces::conversation)
         .get("/apis/intake/v2/workspaces/{workspace}/metrics", READ, metrics::metrics)
         .get("/apis/intake/v2/workspaces/{workspace}/sessions", READ, sessions::list)

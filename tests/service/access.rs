@@ -10,7 +10,7 @@ use support::{Options, Service, grpc, service, wait_until, wire};
 use tempfile::TempDir;
 
 /// Every route there is. A new one belongs here, and is walked with tokens that may not use it.
-const ROUTES: [(&str, &str, &str, &str); 62] = [
+const ROUTES: [(&str, &str, &str, &str); 63] = [
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.trace.v1.TraceService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.logs.v1.LogsService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", "Own(Ingest)"),
@@ -34,6 +34,7 @@ const ROUTES: [(&str, &str, &str, &str); 62] = [
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/values", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/tree", "InWorkspace(Read)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/cost", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/conversation", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/metrics", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/sessions", "InWorkspace(Read)"),
@@ -76,7 +77,7 @@ const ROUTES: [(&str, &str, &str, &str); 62] = [
 ];
 
 /// What only the page's listener has. It answers what is read and what is said of spans under `/apis/` as well.
-const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 14] = [
+const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 15] = [
     ("page", "GET", "/", "Nothing"),
     ("page", "GET", "/assets/{name}", "Nothing"),
     ("page", "GET", "/api/v1/workspaces", "Everywhere(Read)"),
@@ -84,6 +85,7 @@ const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 14] = [
     ("page", "GET", "/api/v1/status", "Everywhere(Read)"),
     ("page", "GET", "/api/v1/metrics", "Everywhere(Read)"),
     ("page", "POST", "/api/v1/sql", "Everywhere(Read)"),
+    ("page", "POST", "/mcp", "Own(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/calls/series", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/calls/breakdown", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/calls/errors", "InWorkspace(Read)"),

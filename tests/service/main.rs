@@ -34,6 +34,7 @@ mod joining;
 mod joining_orders;
 mod journal;
 mod logs;
+mod mcp;
 mod messages_in_logs;
 mod metrics;
 mod older_table;

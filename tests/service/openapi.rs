@@ -67,6 +67,7 @@ fn answers_are_what_the_document_says() {
         ("/traces/4bf92f3577b34da6a3ce929d0e0e4736".to_owned(), "Trace"),
         ("/traces/4bf92f3577b34da6a3ce929d0e0e4736/tree".to_owned(), "Tree"),
         ("/traces/4bf92f3577b34da6a3ce929d0e0e4736/conversation".to_owned(), "Conversation"),
+        ("/traces/4bf92f3577b34da6a3ce929d0e0e4736/cost".to_owned(), "TraceCost"),
         ("/metrics?by=model&bucket=day&since=2026-01-01".to_owned(), "Metrics"),
         ("/traces?q=has:error&show=sql".to_owned(), "Traces"),
         ("/traces/histogram?filter[started_at][$gte]=2026-03-01&filter[started_at][$lte]=2026-03-03".to_owned(), "Histogram"),

@@ -8,6 +8,7 @@
 //! A trace without a root is told by its first span, and `is_orphan` says so.
 
 mod conversation;
+mod cost;
 mod facets;
 mod fields;
 mod histogram;
@@ -17,6 +18,7 @@ mod statements;
 mod tree;
 
 pub(super) use conversation::conversation;
+pub(super) use cost::cost;
 pub(super) use facets::facets;
 pub(super) use histogram::histogram;
 pub(super) use tree::tree;
