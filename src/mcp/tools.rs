@@ -43,12 +43,11 @@ impl ToolOf {
     /// What is wrong with its arguments.
     pub(super) fn ask(&self, workspace: &Workspace, given: &Map<String, Value>) -> Result<Asked, String> {
         let schema = (self.schema)();
-        let known = schema.get("properties").and_then(Value::as_object);
-        let unknown: Vec<&str> =
-            given.keys().filter(|name| known.is_none_or(|known| !known.contains_key(*name))).map(String::as_str).collect();
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let known: Vec<&str> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+        let unknown: Vec<&str> = given.keys().map(String::as_str).filter(|name| !known.contains(name)).collect();
         if !unknown.is_empty() {
-            let known = known.map(|known| known.keys().map(String::as_str).collect::<Vec<_>>().join(", ")).unwrap_or_default();
-            return Err(format!("unknown argument {}: {} takes {known}", unknown.join(", "), self.name));
+            return Err(format!("unknown argument {}: {} takes {}", unknown.join(", "), self.name, known.join(", ")));
         }
         (self.asked)(&Arguments { workspace, given })
     }
@@ -65,6 +64,11 @@ impl Arguments<'_> {
 
     fn needed(&self, name: &str) -> Result<&str, String> {
         self.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| format!("{name} is missing"))
+    }
+
+    /// Where a page begins: the first one, if nothing is said.
+    fn cursor(&self) -> Result<&str, String> {
+        Ok(self.text("cursor")?.unwrap_or_default())
     }
 
     fn limit(&self) -> Result<u64, String> {
@@ -124,8 +128,7 @@ pub(super) const TOOLS: [ToolOf; 6] = [
         },
         asked: |given| {
             let size = given.limit()?.to_string();
-            let cursor = Some(given.text("cursor")?.unwrap_or_default());
-            let parameters = [("q", given.text("q")?), ("page_size", Some(size.as_str())), ("cursor", cursor), ("mode", Some("preview"))];
+            let parameters = [("q", given.text("q")?), ("page_size", Some(size.as_str())), ("cursor", Some(given.cursor()?)), ("mode", Some("preview"))];
             Ok(given.get("/traces", &parameters, "Use a smaller limit or a narrower q."))
         },
     },
@@ -151,7 +154,7 @@ pub(super) const TOOLS: [ToolOf; 6] = [
                 ("q", given.text("q")?),
                 ("page_size", Some(size.as_str())),
                 ("sort", Some("started_at")),
-                ("cursor", Some(given.text("cursor")?.unwrap_or_default())),
+                ("cursor", Some(given.cursor()?)),
                 ("mode", Some("preview")),
             ];
             Ok(given.get("/spans", &parameters, "Narrow it with q."))

@@ -1,11 +1,11 @@
 //! `GET /traces/{trace_id}/cost`: what each call of a trace cost, of what that is made, and where it is from.
 
 use super::row::Range;
+use super::statements::push_where;
 use crate::clickhouse::Statement;
 use crate::query::answer::{Refusal, json_answer};
 use crate::query::conditions::trace_id;
 use crate::query::request::{Api, workspace};
-use crate::time::UnixNanos;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -33,26 +33,22 @@ pub(in crate::query) async fn cost(
     let range: Option<Range> = super::range(&api, &ids).await?;
     let among = |statement: &mut Statement| {
         let calls = api.reads.client().full_name("genai_calls");
-        statement.push(&format!(" FROM {calls} AS c WHERE c.Workspace = ")).bind(workspace.as_str());
-        if let Some(range) = &range {
-            let [first, last] = [range.first, range.last].map(|at| UnixNanos::from_i64(at).unwrap_or_default());
-            statement.push(" AND c.Timestamp >= ").bind(first).push(" AND c.Timestamp <= ").bind(last);
-        }
-        statement.push(" AND c.TraceId IN ").bind(ids.to_vec());
+        statement.push(&format!(" FROM {calls} AS c"));
+        push_where(statement, &workspace, &ids, range.as_ref());
     };
     let mut sums = Statement::new(
         "SELECT count() AS calls, countIf(c.CostTotal IS NULL) AS calls_without_cost, toFloat64(sum(c.CostTotal)) AS cost_usd",
     );
     among(&mut sums);
-    let sums = api.reads.ask_json(&sums).await?.into_iter().next().unwrap_or_default();
+    let sums = api.reads.ask_json(&sums).await?.into_iter().next();
     let mut calls = Statement::new(&format!("SELECT {COLUMNS}"));
     among(&mut calls);
     calls.push(" ORDER BY c.CostTotal DESC NULLS LAST, c.Timestamp, c.SpanId LIMIT ").bind(CALLS_MAX);
     let calls = api.reads.ask_json(&calls).await?;
-    if calls.is_empty() {
+    let Some(sums) = sums.filter(|_| !calls.is_empty()) else {
         let why = format!("Trace {}/{id} has no calls, or is not there", workspace.as_str());
         return Err(Refusal::not_found(&why));
-    }
+    };
     let calls: Vec<Value> = calls.into_iter().map(explained).collect();
     Ok(json_answer(StatusCode::OK, &json!({"trace_id": ids.concat(), "sums": numbers(sums), "calls": calls})))
 }

@@ -38,7 +38,7 @@ struct Bucket {
 
 /// From when to when a list looks: what filter and search say, else the last day.
 pub(super) fn range(condition: &Condition, search: Option<&Search>, now: UnixNanos) -> (UnixNanos, UnixNanos) {
-    let (mut since, mut until) = search.map(Search::bounds).unwrap_or_default();
+    let (mut since, mut until) = search.map_or((None, None), Search::bounds);
     for needed in condition.needed() {
         match needed {
             Condition::Since(_, at) => since = since.max(Some(*at)),

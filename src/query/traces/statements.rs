@@ -67,7 +67,7 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>, also: &[&str
     for needed in list.condition.needed() {
         push_bound(statement, list, &table, needed);
     }
-    let (since, until) = list.search.map(Search::bounds).unwrap_or_default();
+    let (since, until) = list.search.map_or((None, None), Search::bounds);
     let bounds = [since.map(|at| Condition::Since("started_at", at)), until.map(|at| Condition::Until("started_at", at))];
     for bound in bounds.iter().flatten() {
         push_bound(statement, list, &table, bound);
