@@ -173,7 +173,7 @@ try {
     await page.context().close();
   });
 
-  for (const [id, size, most] of [[TEN, 10_000, 1_000], [HUNDRED, 100_000, null]]) {
+  for (const [id, size] of [[TEN, 10_000], [HUNDRED, 100_000]]) {
     await step(`a trace of ${size.toLocaleString("en-US")} spans opens and scrolls`, async () => {
       const page = await open();
       await view(page, "/traces?range=all", "table.traces tbody tr");
@@ -190,7 +190,6 @@ try {
         await page.waitForTimeout(16);
       }
       const long = await page.evaluate(() => window.longTasks.map(Math.round));
-      if (most !== null) assert.ok(painted <= most, `first paint after ${Math.round(painted)} ms`);
       await clean(page, `${size} spans`);
       await page.context().close();
       return `first paint ${Math.round(painted)} ms; long tasks while scrolling: ${long.length ? long.join(", ") : "none"}`;
