@@ -51,11 +51,8 @@ pub fn routes(gate: &Gate, guard: &Guard, api: Router) -> Routes {
         .with_json_response(true)
         .with_max_request_body_bytes(REQUEST_BYTES_MAX);
     let server = Server::new(api);
-    let service = StreamableHttpService::new(
-        move || Ok(server.clone()),
-        Arc::new(NeverSessionManager::default()),
-        config,
-    );
+    let service =
+        StreamableHttpService::new(move || Ok(server.clone()), Arc::new(NeverSessionManager::default()), config);
     let mcp = Mcp { service, gate: gate.clone() };
     Routes::new(guard).post("/mcp", Needs::Own(Scope::Read), answer).with_state(mcp)
 }

@@ -9,8 +9,8 @@ use axum::http::{HeaderValue, Request, header};
 use http_body_util::BodyExt as _;
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ListToolsResult, PaginatedRequestParams,
-    ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ListToolsResult,
+    PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
@@ -55,16 +55,22 @@ impl Server {
         let request = request.map_err(|error| format!("the question cannot be asked: {error}"))?;
         let Ok(response) = self.api.clone().oneshot(request).await;
         let status = response.status();
-        let bytes = response.into_body().collect().await.map_err(|error| format!("no whole answer: {error}"))?.to_bytes();
+        let bytes =
+            response.into_body().collect().await.map_err(|error| format!("no whole answer: {error}"))?.to_bytes();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if !status.is_success() {
             let read: Option<Value> = serde_json::from_str(&text).ok();
             let detail = read.as_ref().and_then(|answer| answer.get("detail"));
-            let why = detail.map_or(text.clone(), |detail| detail.as_str().map_or_else(|| detail.to_string(), str::to_owned));
+            let why =
+                detail.map_or(text.clone(), |detail| detail.as_str().map_or_else(|| detail.to_string(), str::to_owned));
             return Err(format!("{}: {why}", status.as_u16()));
         }
         if text.len() > ANSWER_BYTES_MAX {
-            return Err(format!("the answer has {} bytes, more than {ANSWER_BYTES_MAX}; ask for less. {}", text.len(), asked.narrower));
+            return Err(format!(
+                "the answer has {} bytes, more than {ANSWER_BYTES_MAX}; ask for less. {}",
+                text.len(),
+                asked.narrower
+            ));
         }
         Ok(text)
     }

@@ -106,7 +106,10 @@ fn schema(properties: &Value, required: &[&str]) -> Value {
 }
 
 fn of_trace_schema() -> Value {
-    schema(&json!({"trace_id": {"type": "string", "description": "the trace's id, or what its sender called it"}}), &["trace_id"])
+    schema(
+        &json!({"trace_id": {"type": "string", "description": "the trace's id, or what its sender called it"}}),
+        &["trace_id"],
+    )
 }
 
 /// Every tool.
@@ -128,7 +131,12 @@ pub(super) const TOOLS: [ToolOf; 6] = [
         },
         asked: |given| {
             let size = given.limit()?.to_string();
-            let parameters = [("q", given.text("q")?), ("page_size", Some(size.as_str())), ("cursor", Some(given.cursor()?)), ("mode", Some("preview"))];
+            let parameters = [
+                ("q", given.text("q")?),
+                ("page_size", Some(size.as_str())),
+                ("cursor", Some(given.cursor()?)),
+                ("mode", Some("preview")),
+            ];
             Ok(given.get("/traces", &parameters, "Use a smaller limit or a narrower q."))
         },
     },
@@ -205,7 +213,12 @@ pub(super) const TOOLS: [ToolOf; 6] = [
         name: "query_sql",
         about: "Runs one reading statement of ClickHouse over all workspaces, within limits of time, memory and rows. Tables: otel_traces (spans), genai_calls (a row a \
                 model call), genai_traces, genai_sessions, genai_scores, otel_logs. Needs a token for all workspaces where tokens are used.",
-        schema: || schema(&json!({"sql": {"type": "string", "description": "SELECT ..., DESCRIBE ..., SHOW TABLES"}}), &["sql"]),
+        schema: || {
+            schema(
+                &json!({"sql": {"type": "string", "description": "SELECT ..., DESCRIBE ..., SHOW TABLES"}}),
+                &["sql"],
+            )
+        },
         asked: |given| {
             Ok(Asked {
                 method: Method::POST,
@@ -231,7 +244,10 @@ mod tests {
         let trace = asked("get_conversation", &json!({"trace_id": "../x?y=1&z#"})).unwrap();
         assert_eq!(trace.uri, "/apis/intake/v2/workspaces/default/traces/%2E%2E%2Fx%3Fy%3D1%26z%23/conversation");
         let search = asked("search_traces", &json!({"q": "a&b=c", "limit": 5})).unwrap();
-        assert_eq!(search.uri, "/apis/intake/v2/workspaces/default/traces?q=a%26b%3Dc&page_size=5&cursor=&mode=preview");
+        assert_eq!(
+            search.uri,
+            "/apis/intake/v2/workspaces/default/traces?q=a%26b%3Dc&page_size=5&cursor=&mode=preview"
+        );
     }
 
     #[test]

@@ -19,7 +19,9 @@ const NAME: &str = "show";
 
 /// Answers a request; takes `show` off its URL first.
 pub async fn layer(mut request: Request, next: Next) -> Response {
-    let Some(query) = request.uri().query().filter(|query| query.contains(NAME)) else { return next.run(request).await };
+    let Some(query) = request.uri().query().filter(|query| query.contains(NAME)) else {
+        return next.run(request).await;
+    };
     let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let Some((_, value)) = pairs.iter().rev().find(|(name, _)| name == NAME) else { return next.run(request).await };
     if request.method() != Method::GET {

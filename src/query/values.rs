@@ -35,9 +35,7 @@ struct Counted {
 pub(super) async fn fields(Path(name): Path<String>, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
     workspace(&name)?;
     Parameters::parse(query.as_deref())?.refuse_others(&[])?;
-    let one = |field: &Field| {
-        json!({"name": field.name, "kind": field.kind.name(), "about": field.about, "aliases": field.aliases})
-    };
+    let one = |field: &Field| json!({"name": field.name, "kind": field.kind.name(), "about": field.about, "aliases": field.aliases});
     let with_key = [
         ("attr.KEY", "an attribute of the span"),
         ("resource.KEY", "an attribute of its resource"),
@@ -68,7 +66,8 @@ pub(super) async fn values(
     let prefix = parameters.get("prefix").unwrap_or_default();
     let mut statement = Statement::new("SELECT toString(");
     let map = [(ATTRIBUTE, "SpanAttributes"), (RESOURCE, "ResourceAttributes")];
-    let of_map = map.iter().find_map(|(start, map)| Some((*map, field.strip_prefix(start).filter(|key| !key.is_empty())?)));
+    let of_map =
+        map.iter().find_map(|(start, map)| Some((*map, field.strip_prefix(start).filter(|key| !key.is_empty())?)));
     if let Some((map, key)) = of_map {
         statement.push(map).push("[").bind(key).push("]");
     } else {
@@ -92,7 +91,7 @@ pub(super) async fn values(
 
 /// A field whose values can be counted.
 pub(super) fn counted_field(name: &str) -> Result<&'static Field, Refusal> {
-    let is_counted = |field: &&Field| matches!(field.kind, Kind::Text | Kind::Status | Kind::SpanKind);
+    let is_counted = |field: &&Field| matches!(field.kind, Kind::Text | Kind::Status | Kind::OfSpan);
     q::find(name).filter(is_counted).ok_or_else(|| {
         let names: Vec<&str> = FIELDS.iter().filter(is_counted).map(|field| field.name).collect();
         Refusal::bad_request(&format!("Unknown field '{name}'. Fields whose values are counted: {}", names.join(", ")))
@@ -103,7 +102,7 @@ pub(super) fn counted_field(name: &str) -> Result<&'static Field, Refusal> {
 fn words(kind: Kind) -> Option<Vec<&'static str>> {
     match kind {
         Kind::Status => Some(STATUSES.to_vec()),
-        Kind::SpanKind => Some(KINDS.iter().map(|(kind, _)| *kind).chain([KIND_UNKNOWN]).collect()),
+        Kind::OfSpan => Some(KINDS.iter().map(|(kind, _)| *kind).chain([KIND_UNKNOWN]).collect()),
         _ => None,
     }
 }

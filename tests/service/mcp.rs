@@ -58,8 +58,12 @@ fn fill(service: &Service, workspace: &str, authorization: &[(&str, &str)]) {
     };
     let messages = r#"[{"role":"user","parts":[{"type":"text","content":"why so slow?"}]}]"#;
     let call = json!([
-        text("gen_ai.operation.name", "chat"), text("gen_ai.provider.name", "acme"), text("gen_ai.response.model", "m-1"),
-        count("gen_ai.usage.input_tokens", 1000), count("gen_ai.usage.output_tokens", 20), text("gen_ai.input.messages", messages),
+        text("gen_ai.operation.name", "chat"),
+        text("gen_ai.provider.name", "acme"),
+        text("gen_ai.response.model", "m-1"),
+        count("gen_ai.usage.input_tokens", 1000),
+        count("gen_ai.usage.output_tokens", 20),
+        text("gen_ai.input.messages", messages),
         json!({"key": "gen_ai.usage.cost", "value": {"doubleValue": 0.25}}),
     ]);
     let tool = json!([text("gen_ai.operation.name", "execute_tool"), text("gen_ai.tool.name", "bash")]);
@@ -89,8 +93,12 @@ fn an_agent_finds_out_what_failed_and_what_it_cost() {
     assert_eq!(said.tools, ["search_traces", "get_trace", "get_conversation", "usage", "explain_cost", "query_sql"]);
     assert_eq!(said.json("search_traces")["data"][0]["id"], TRACE);
     let spans = said.json("get_trace");
-    let failed: Vec<&Value> = spans["data"].as_array().unwrap().iter().filter(|span| span["status"] == "error").collect();
-    assert_eq!((spans["data"].as_array().unwrap().len(), failed.len(), &failed[0]["tool_name"]), (3, 1, &json!("bash")));
+    let failed: Vec<&Value> =
+        spans["data"].as_array().unwrap().iter().filter(|span| span["status"] == "error").collect();
+    assert_eq!(
+        (spans["data"].as_array().unwrap().len(), failed.len(), &failed[0]["tool_name"]),
+        (3, 1, &json!("bash"))
+    );
     assert!(said.json("get_conversation").to_string().contains("why so slow?"));
     let usage = said.json("usage");
     assert_eq!((&usage["data"][0]["group"], &usage["data"][0]["calls"]), (&json!("m-1"), &json!(1)), "{usage}");

@@ -70,7 +70,10 @@ fn answers_are_what_the_document_says() {
         ("/traces/4bf92f3577b34da6a3ce929d0e0e4736/cost".to_owned(), "TraceCost"),
         ("/metrics?by=model&bucket=day&since=2026-01-01".to_owned(), "Metrics"),
         ("/traces?q=has:error&show=sql".to_owned(), "Traces"),
-        ("/traces/histogram?filter[started_at][$gte]=2026-03-01&filter[started_at][$lte]=2026-03-03".to_owned(), "Histogram"),
+        (
+            "/traces/histogram?filter[started_at][$gte]=2026-03-01&filter[started_at][$lte]=2026-03-03".to_owned(),
+            "Histogram",
+        ),
         ("/traces/facets?q=started:%3E2026-03-01".to_owned(), "Facets"),
         ("/fields".to_owned(), "SearchFields"),
         ("/values?field=model".to_owned(), "SearchValues"),

@@ -13,12 +13,16 @@ const BEGIN: u64 = 1_772_442_000_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 fn ask(service: &Service, path: &str, parameters: &[(&str, &str)]) -> Answer {
-    let query = parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect::<Vec<_>>().join("&");
+    let query =
+        parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect::<Vec<_>>().join("&");
     get(&service.http(&format!("/apis/intake/v2/workspaces/search{path}?{query}")))
 }
 
 fn encoded(value: &str) -> String {
-    value.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    value
+        .bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// The last digits of the ids that a search finds.
@@ -81,11 +85,16 @@ fn filled() -> Service {
             ("gen_ai.usage.output_tokens", json!(output)),
         ]
     };
-    let agent = [("gen_ai.operation.name", json!("invoke_agent")), ("gen_ai.agent.name", json!("helper")), ("user.id", json!("anna"))];
+    let agent = [
+        ("gen_ai.operation.name", json!("invoke_agent")),
+        ("gen_ai.agent.name", json!("helper")),
+        ("user.id", json!("anna")),
+    ];
     let tool = [("gen_ai.operation.name", json!("execute_tool")), ("gen_ai.tool.name", json!("read_file"))];
     let route = [("http.route", json!("/x'); DROP TABLE otel_traces --")), ("retries", json!(7))];
     let (small, large) = (usage("gpt-5-mini", 10, 5), usage("claude-x", 20_000, 3_000));
-    let given = |trace, id, parent, seconds, attributes, fails| span(&Given { trace, id, parent, seconds, attributes, fails });
+    let given =
+        |trace, id, parent, seconds, attributes, fails| span(&Given { trace, id, parent, seconds, attributes, fails });
     let spans = [
         given(1, 1, 0, 3, &agent, false),
         given(1, 2, 1, 1, &small, false),
@@ -151,7 +160,10 @@ fn a_search_finds_the_spans_and_the_traces_that_are_so() {
     assert_eq!(both["pagination"]["total_results"], 1, "a filter and a search must both hold");
     assert_eq!(found(&service, "/sessions", "model:gpt-5*").len(), 1);
     assert_eq!(found(&service, "/sessions", "tokens:>100 -model:gpt-5*").len(), 1);
-    assert_eq!(service.sql().rows("SELECT count() AS spans FROM otel_traces", &[])[0]["spans"].to_string().trim_matches('"'), "5");
+    assert_eq!(
+        service.sql().rows("SELECT count() AS spans FROM otel_traces", &[])[0]["spans"].to_string().trim_matches('"'),
+        "5"
+    );
 }
 
 #[test]
@@ -173,7 +185,8 @@ fn a_search_that_cannot_be_read_is_refused_with_its_place_and_a_cursor_belongs_t
 fn every_answer_shows_the_statements_that_it_took_and_they_can_be_pasted() {
     let service = filled();
     let trace = format!("/traces/{:032x}", 1);
-    let paths = ["/spans", "/traces", "/sessions", "/annotations", "/evaluator-results", "/experiments", trace.as_str()];
+    let paths =
+        ["/spans", "/traces", "/sessions", "/annotations", "/evaluator-results", "/experiments", trace.as_str()];
     let more = ["/spans/0000000000000004", "/spans/0000000000000004/evaluator-results", "/traces/none/tree"];
     for path in paths.into_iter().chain(more) {
         let plain = ask(&service, path, &[]);
@@ -203,7 +216,8 @@ fn histogram_facets_and_values_count_what_the_search_leaves() {
     let within = "started:>=2026-03-02T09:00:00Z started:<=2026-03-02T09:00:09Z";
     let histogram = ask(&service, "/traces/histogram", &[("q", within), ("buckets", "10")]).json();
     assert_eq!((&histogram["bucket_seconds"], &histogram["since"]), (&json!(1), &json!("2026-03-02T09:00:00.000000Z")));
-    let counts: Vec<u64> = histogram["data"].as_array().unwrap().iter().filter_map(|one| one["traces"].as_u64()).collect();
+    let counts: Vec<u64> =
+        histogram["data"].as_array().unwrap().iter().filter_map(|one| one["traces"].as_u64()).collect();
     assert_eq!(counts, [0, 1, 0, 0, 1, 1, 0, 0, 0, 0]);
     let facets = ask(&service, "/traces/facets", &[("q", within), ("fields", "model,tool,user,status")]).json();
     let want = json!({
@@ -213,7 +227,8 @@ fn histogram_facets_and_values_count_what_the_search_leaves() {
         "status": [{"value": "success", "traces": 3}],
     });
     assert_eq!(facets["facets"], want);
-    let narrowed = ask(&service, "/traces/facets", &[("q", &format!("{within} has:error")), ("fields", "model")]).json();
+    let narrowed =
+        ask(&service, "/traces/facets", &[("q", &format!("{within} has:error")), ("fields", "model")]).json();
     assert_eq!(narrowed["facets"]["model"], json!([{"value": "gpt-5-mini", "traces": 1}]));
     let refused = ask(&service, "/traces/facets", &[("fields", "cost")]);
     assert_eq!(refused.status, 400, "{}", refused.text());

@@ -21,7 +21,7 @@ pub(in crate::query) enum Kind {
     /// `success` (or `ok`), `error`, `cancelled`.
     Status,
     /// A kind of span.
-    SpanKind,
+    OfSpan,
     /// A whole number: `10000`, `10k`.
     Count,
     /// US dollars.
@@ -39,7 +39,7 @@ impl Kind {
         match self {
             Self::Text => "text",
             Self::Status => "status",
-            Self::SpanKind => "kind",
+            Self::OfSpan => "kind",
             Self::Count => "count",
             Self::Cost => "cost",
             Self::Duration => "duration",
@@ -57,7 +57,7 @@ pub(in crate::query) const FIELDS: [Field; 27] = [
     field("model", Kind::Text, "the model that answered, or was asked for", &[]),
     field("provider", Kind::Text, "who runs the model", &[]),
     field("status", Kind::Status, "how the span ended; of a trace its root", &[]),
-    field("kind", Kind::SpanKind, "LLM, TOOL, AGENT ...", &[]),
+    field("kind", Kind::OfSpan, "LLM, TOOL, AGENT ...", &[]),
     field("operation", Kind::Text, "chat, execute_tool ...", &[]),
     field("name", Kind::Text, "the span's name; of a trace that of its root", &[]),
     field("service", Kind::Text, "service.name", &[]),

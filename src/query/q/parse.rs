@@ -287,7 +287,10 @@ fn unknown(name: &str, at: usize) -> Problem {
         Some(near) if fields::PREFIXES.contains(&near) => format!("write {near}.NAME:value"),
         Some(near) => format!("did you mean '{near}'?"),
         None => {
-            format!("there are {}, has, attr.KEY, resource.KEY and score.NAME; put a text with a colon in quotes", names())
+            format!(
+                "there are {}, has, attr.KEY, resource.KEY and score.NAME; put a text with a colon in quotes",
+                names()
+            )
         }
     };
     Problem { position: at + 1, why: format!("unknown field '{name}': {hint}") }
@@ -324,17 +327,25 @@ fn test_of_field(field: &Field, raw: &Raw, now: UnixNanos) -> Result<Test, Strin
             Some(_) => Err(format!("{} is a text, which < and > do not compare", field.name)),
         },
         Kind::Status => {
-            let words = [("ok", "success"), ("success", "success"), ("error", "error"), ("cancelled", "cancelled"), ("unknown", "unknown")];
+            let words = [
+                ("ok", "success"),
+                ("success", "success"),
+                ("error", "error"),
+                ("cancelled", "cancelled"),
+                ("unknown", "unknown"),
+            ];
             let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(&raw.text));
-            found.map(|(_, status)| Test::Is((*status).to_owned())).ok_or_else(|| {
-                format!("'{}' is not a status: ok, error, cancelled", raw.text)
-            })
+            found
+                .map(|(_, status)| Test::Is((*status).to_owned()))
+                .ok_or_else(|| format!("'{}' is not a status: ok, error, cancelled", raw.text))
         }
-        Kind::SpanKind => {
+        Kind::OfSpan => {
             let kinds = || KINDS.iter().map(|(kind, _)| *kind).chain([KIND_UNKNOWN]);
             let found = kinds().find(|kind| kind.eq_ignore_ascii_case(&raw.text));
             let listed = || kinds().collect::<Vec<_>>().join(", ");
-            found.map(|kind| Test::Is(kind.to_owned())).ok_or_else(|| format!("'{}' is not a kind: {}", raw.text, listed()))
+            found
+                .map(|kind| Test::Is(kind.to_owned()))
+                .ok_or_else(|| format!("'{}' is not a kind: {}", raw.text, listed()))
         }
         Kind::Count => number(equal, values::count(rest), rest, "a number, such as 1000 or 10k"),
         Kind::Cost => number(equal, values::cost(rest), rest, "a number of US dollars, such as 0.05"),

@@ -205,7 +205,8 @@ fn push_anything(statement: &mut Statement, test: &Test) {
         return;
     };
     let place = statement.place(text.as_str());
-    let within = ["SpanName", "AgentName", "ToolName", "ErrorMessage", "StatusMessage", "InputMessages", "OutputMessages"];
+    let within =
+        ["SpanName", "AgentName", "ToolName", "ErrorMessage", "StatusMessage", "InputMessages", "OutputMessages"];
     let texts: Vec<String> =
         within.iter().map(|column| format!("positionCaseInsensitiveUTF8({column}, {place}) > 0")).collect();
     statement.push(&format!(

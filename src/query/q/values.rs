@@ -39,8 +39,16 @@ pub(super) fn cost(text: &str) -> Option<f64> {
 
 /// Nanoseconds of `500ms`, `2s`, `1.5m`.
 pub(super) fn duration(text: &str) -> Option<f64> {
-    let units =
-        [("ns", 1.0), ("us", 1e3), ("\u{b5}s", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3_600e9), ("d", 86_400e9)];
+    let units = [
+        ("ns", 1.0),
+        ("us", 1e3),
+        ("\u{b5}s", 1e3),
+        ("ms", 1e6),
+        ("s", 1e9),
+        ("m", 60e9),
+        ("h", 3_600e9),
+        ("d", 86_400e9),
+    ];
     with_unit(text, &units)
 }
 

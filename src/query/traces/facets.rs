@@ -70,7 +70,7 @@ fn asked(names: &str) -> Result<Vec<&'static q::Field>, Refusal> {
     let mut fields: Vec<&'static q::Field> = Vec::new();
     for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         let field = values::counted_field(name)?;
-        if field.kind == q::Kind::SpanKind {
+        if field.kind == q::Kind::OfSpan {
             return Err(Refusal::bad_request("Values of 'kind' are not counted; ask for 'operation'"));
         }
         if !fields.contains(&field) {

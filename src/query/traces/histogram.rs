@@ -97,7 +97,9 @@ pub(in crate::query) async fn histogram(
 
 fn counted(list: &List<'_>, step: u64) -> Statement {
     let mut statement = Statement::new("SELECT toUInt64(intDiv(toUnixTimestamp64Nano(Started), ");
-    statement.bind(step.saturating_mul(SECOND)).push(")) AS bucket, count() AS traces, countIf(head_status = 'error') AS errors");
+    statement
+        .bind(step.saturating_mul(SECOND))
+        .push(")) AS bucket, count() AS traces, countIf(head_status = 'error') AS errors");
     statements::push_from(&mut statement, list, &["status"]);
     statement.push(" GROUP BY bucket ORDER BY bucket");
     statement

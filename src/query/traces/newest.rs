@@ -12,11 +12,11 @@
 use super::List;
 use super::row::Id;
 use super::statements::spans;
-use crate::query::request::NEAR;
 use crate::clickhouse::Statement;
 use crate::query::conditions;
 use crate::query::cursor::Asked;
 use crate::query::page::Page;
+use crate::query::request::NEAR;
 use crate::time::UnixNanos;
 use ::clickhouse::Row;
 use serde::Deserialize;

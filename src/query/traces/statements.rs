@@ -57,7 +57,10 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>, also: &[&str
         " FROM (SELECT TraceId, if(countIf(ParentSpanId = '') > 0, minIf(Timestamp, ParentSpanId = ''), min(Timestamp)) AS Started",
     );
     for (field, name, expression) in HEAD_COLUMNS {
-        if also.contains(&field) || mentions(list.condition, field) || list.search.is_some_and(|search| search.mentions(field)) {
+        if also.contains(&field)
+            || mentions(list.condition, field)
+            || list.search.is_some_and(|search| search.mentions(field))
+        {
             statement.push(&format!(", argMin({expression}, {HEAD}) AS {name}"));
         }
     }
@@ -68,7 +71,8 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>, also: &[&str
         push_bound(statement, list, &table, needed);
     }
     let (since, until) = list.search.map_or((None, None), Search::bounds);
-    let bounds = [since.map(|at| Condition::Since("started_at", at)), until.map(|at| Condition::Until("started_at", at))];
+    let bounds =
+        [since.map(|at| Condition::Since("started_at", at)), until.map(|at| Condition::Until("started_at", at))];
     for bound in bounds.iter().flatten() {
         push_bound(statement, list, &table, bound);
     }
