@@ -1,7 +1,6 @@
 //! What an operator does to a running service: restarts in turn behind a balancer, and backups.
 
 use crate::restart::assert_each_stored_once;
-use std::path::Path;
 use std::process::Command;
 use support::balancer::Balancer;
 use support::clients::{Load, acknowledged_spans};
@@ -30,33 +29,32 @@ fn a_rolling_restart_behind_a_balancer_loses_and_doubles_nothing_and_no_sender_i
     assert_each_stored_once(&services[0], &acknowledged_spans(&batches), "load");
 }
 
-/// As docs/operations.md says it.
-fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp runs");
-    assert!(status.success(), "{status}");
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status().expect("the program runs");
+    assert!(status.success(), "{program} {arguments:?}: {status}");
 }
 
 #[test]
-fn a_copy_made_under_load_has_everything_that_was_acknowledged_before_it_and_nothing_twice() {
-    // inserts and merges all the time, while files are copied
+fn a_copy_made_under_load_while_both_processes_are_frozen_has_everything_that_was_acknowledged_and_nothing_twice() {
+    // inserts and merges all the time
     let yaml = "exporter: { flush_after: 50ms }".to_owned();
     let mut service = Service::start_with(Options { yaml, ..Options::default() });
     let load = Load::start(&service, "--batches 100000 --batch-spans 20 --tries 1");
     load.wait_for_acknowledged(100);
+    let backup = tempfile::tempdir().unwrap();
+    let copy = backup.path().join("data");
+    // as `systemctl freeze` and `thaw` do (docs/operations.md)
+    let pids = [service.pid(), service.engine_pid().expect("the engine runs")].map(|pid| pid.to_string());
+    pids.iter().for_each(|pid| run("kill", &["-STOP", pid]));
     let before = load.batches();
-    let (backup, from) = (tempfile::tempdir().unwrap(), service.data_dir());
-    for part in ["journal", "clickhouse", "dead-letter"].map(|name| from.join(name)) {
-        if part.exists() {
-            copy(&part, backup.path());
-        }
-    }
+    run("cp", &["-a", service.data_dir().to_str().unwrap(), copy.to_str().unwrap()]);
+    pids.iter().for_each(|pid| run("kill", &["-CONT", pid]));
     load.wait_for_acknowledged(20);
     let all = load.stop();
-    assert!(all.len() > before.len(), "spans came in while files were copied");
+    assert!(all.iter().all(|batch| batch.acknowledged), "senders wait, and nobody is refused");
     service.kill();
 
-    let restored = Options { data_dir: Some(backup.path().to_owned()), ..Options::default() };
-    let restored = Service::start_with(restored);
+    let restored = Service::start_with(Options { data_dir: Some(copy), ..Options::default() });
     assert_each_stored_once(&restored, &acknowledged_spans(&before), "load");
     let waits = || restored.metric("millrace_journal_segments");
     wait_until("nothing of the journal waits", || (waits()? == 0.0).then_some(()));
