@@ -55,6 +55,9 @@ fn answers_are_what_the_document_says() {
     let sent = send("POST", &service.http("/v1/traces"), &[("content-type", "application/json")], body.as_bytes());
     assert_eq!(sent.status, 200, "{}", sent.text());
 
+    // what is asked for is counted first
+    service.sql().becomes("SELECT Spans AS spans FROM genai_traces", &[], &[json!({"spans": 2})]);
+
     let root = "/apis/intake/v2/workspaces/default";
     let span_id = stored.json()["span_id"].as_str().unwrap().to_owned();
     let cases = [
