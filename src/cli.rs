@@ -12,6 +12,7 @@ use crate::ids::TraceId;
 use crate::import;
 use crate::log;
 use crate::numbers::to_u64;
+use crate::peer::TlsOptions;
 use crate::prices;
 use crate::redact;
 use crate::rollup;
@@ -76,6 +77,8 @@ enum Command {
         /// Print what it answered as JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        tls: TlsOptions,
     },
     /// Print the DDL of the tables, check them, or create them
     Schema {
@@ -118,6 +121,8 @@ enum Command {
         /// Say what would be deleted, and delete nothing
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        tls: TlsOptions,
     },
     /// Send what is in files to a running Millrace: OTLP, sessions of coding agents, logs of gateways, exports of other systems
     Import(import::Options),
@@ -295,10 +300,12 @@ fn run(command: Command) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Command::Status { config, json } => {
+        Command::Status { config, json, tls } => {
             let config = load(config)?;
             let token = environment().remove(TOKEN_VARIABLE).map(Secret::from);
-            runtime()?.block_on(status::run(&config.admin, token.as_ref(), json, &mut std::io::stdout()))
+            runtime()?.block_on(async {
+                status::run(&config.admin, token.as_ref(), &tls, json, &mut std::io::stdout()).await
+            })
         }
         Command::Schema { config, action } => {
             let config = load(config)?;
@@ -314,13 +321,13 @@ fn run(command: Command) -> anyhow::Result<()> {
             runtime()?.block_on(dead_letter::run(&config, &action, &mut std::io::stdout()))
         }
         Command::Redact { config, workspace } => redact(config, &workspace),
-        Command::Delete { config, workspace, whose, before, dry_run } => {
+        Command::Delete { config, workspace, whose, before, dry_run, tls } => {
             let deletion = Deletion { workspace: workspace_of(&workspace)?, subject: whose.subject()?, before };
             let config = load(config)?;
             log::start(&config.log);
             let token = environment().remove(TOKEN_VARIABLE).map(Secret::from);
-            let (token, out) = (token.as_ref(), &mut std::io::stdout());
-            runtime()?.block_on(async { deletion::run(&config, &deletion, !dry_run, token, out).await })
+            let (with, out) = ((&tls, token.as_ref()), &mut std::io::stdout());
+            runtime()?.block_on(async { deletion::run(&config, &deletion, !dry_run, with, out).await })
         }
         Command::Import(_) => anyhow::bail!("an import ends with a code of its own"),
         Command::Rollup { config, action } => {

@@ -6,21 +6,23 @@
 //! the journal    what waits on its way                                         waited for, and removed once it is stored
 //! ```
 
+use crate::admin::PageConfig;
 use crate::app;
 use crate::audit;
 use crate::clickhouse::Client;
 use crate::clickhouse::deletion::{self, Deletion, Subject};
 use crate::config::Config;
 use crate::journal::DeadLetters;
+use crate::peer::{self, TlsOptions};
 use crate::reconciler::sums::sum_all;
 use crate::rollup::show_progress;
 use crate::secret::Secret;
 use crate::time::{Clock, UnixNanos};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _, Read as _, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
+use tokio::net::TcpStream;
 
 /// How long what is on its way is waited for.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(120);
@@ -34,6 +36,9 @@ const PENDING: [&str; 4] = [
     "millrace_metric_points_pending ",
     "millrace_scores_pending ",
 ];
+
+/// Where a Millrace serves its metrics.
+type Metrics = PageConfig<8888>;
 
 /// Rows by table.
 #[derive(Debug, Default)]
@@ -59,7 +64,7 @@ pub async fn run(
     config: &Config,
     deletion: &Deletion,
     is_real: bool,
-    token: Option<&Secret>,
+    (tls, token): (&TlsOptions, Option<&Secret>),
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     note(deletion, is_real);
@@ -72,7 +77,7 @@ pub async fn run(
         if !is_real {
             break;
         }
-        match waiting(config.admin.metrics.listen, token) {
+        match waiting(&config.admin.metrics, tls, token).await {
             Ok(0) => break,
             Ok(_) if left > Duration::ZERO => {
                 tokio::time::sleep(LOOKED_AT_EVERY).await;
@@ -183,16 +188,6 @@ enum Unknown {
     Unsaid(String),
 }
 
-fn page(mut connection: TcpStream, metrics: SocketAddr, token: Option<&Secret>) -> io::Result<String> {
-    connection.set_read_timeout(Some(ASKED_FOR))?;
-    let token = token.map_or_else(String::new, |token| format!("Authorization: Bearer {}\r\n", token.reveal()));
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {metrics}\r\n{token}Connection: close\r\n\r\n");
-    connection.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    connection.read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
-}
-
 /// Notes who is deleted: by what stands for the name, which is personal.
 fn note(deletion: &Deletion, is_real: bool) {
     let (kind, name) = match &deletion.subject {
@@ -205,29 +200,36 @@ fn note(deletion: &Deletion, is_real: bool) {
     tracing::info!(target: audit::TARGET, workspace, kind, sha256, before, is_real, "delete");
 }
 
-/// How many rows wait in the Millrace that serves its metrics there; `None` if nobody answers.
+/// How many rows wait in the Millrace of this configuration; `None` if nobody answers.
 ///
 /// # Errors
 /// If somebody answers something else.
-pub(crate) fn waiting_rows(metrics: SocketAddr, token: Option<&Secret>) -> anyhow::Result<Option<u64>> {
-    match waiting(metrics, token) {
+pub(crate) async fn waiting_rows(
+    metrics: &Metrics,
+    tls: &TlsOptions,
+    token: Option<&Secret>,
+) -> anyhow::Result<Option<u64>> {
+    match waiting(metrics, tls, token).await {
         Ok(rows) => Ok(Some(rows)),
         Err(Unknown::Away(_)) => Ok(None),
         Err(Unknown::Unsaid(why)) => anyhow::bail!(
-            "the Millrace on {metrics} does not say what waits in it ({why}); if it wants a token, set MILLRACE_TOKEN to one that may \
-             read all workspaces"
+            "the Millrace on {} does not say what waits in it ({why}); if it wants a token, set MILLRACE_TOKEN to one that may \
+             read all workspaces",
+            metrics.listen
         ),
     }
 }
 
 /// How many rows wait in the Millrace that serves its metrics there.
-fn waiting(metrics: SocketAddr, token: Option<&Secret>) -> Result<u64, Unknown> {
-    let connection = TcpStream::connect_timeout(&metrics, ASKED_FOR).map_err(Unknown::Away)?;
-    let answer = page(connection, metrics, token).map_err(|error| Unknown::Unsaid(error.to_string()))?;
-    let lines: Vec<&str> = answer.lines().collect();
-    let of = |name: &str| lines.iter().find_map(|line| line.strip_prefix(name)?.trim().parse::<i64>().ok());
+async fn waiting(metrics: &Metrics, tls: &TlsOptions, token: Option<&Secret>) -> Result<u64, Unknown> {
+    let unsaid = |error: anyhow::Error| Unknown::Unsaid(format!("{error:#}"));
+    // whether somebody is there: a connection that fails later, as in TLS, says nothing about that
+    let connected = tokio::time::timeout(ASKED_FOR, TcpStream::connect(peer::nearby(metrics.listen))).await;
+    connected.map_err(|_| Unknown::Away(io::ErrorKind::TimedOut.into()))?.map_err(Unknown::Away)?;
+    let url = format!("{}/metrics", peer::url(metrics.listen, metrics.tls.is_some()));
+    let answer = peer::page(&tls.client().map_err(unsaid)?, &url, token).await.map_err(unsaid)?;
+    let of = |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<i64>().ok());
     let counts = PENDING.map(of).into_iter().collect::<Option<Vec<i64>>>();
-    let status = lines.first().copied();
-    let counts = counts.ok_or_else(|| Unknown::Unsaid(status.unwrap_or("no answer").to_owned()))?;
+    let counts = counts.ok_or_else(|| Unknown::Unsaid("its page has no such counters".to_owned()))?;
     Ok(counts.into_iter().map(i64::unsigned_abs).sum())
 }

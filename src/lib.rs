@@ -4,7 +4,7 @@
 //! lines below (`tests/tidy/layers.rs` reads this map and checks it; ARCHITECTURE.md says what each module is for):
 //!
 //! ```text
-//! wiring      main  cli  import  status  dead_letter  deletion  redact  prices  rollup  token  app  log  config
+//! wiring      main  cli  import  status  dead_letter  deletion  redact  prices  rollup  token  peer  app  log  config
 //! edges       mcp  receivers  page  query  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections  access
 //! codecs      formats  otlp  documents  conventions  chat  scores  redaction  columns  genai  json
@@ -71,6 +71,7 @@ pub mod dead_letter;
 pub mod deletion;
 pub mod import;
 pub mod log;
+pub mod peer;
 pub mod prices;
 pub mod redact;
 pub mod rollup;

@@ -6,26 +6,15 @@
 //! ```
 
 use crate::admin;
+use crate::peer::{self, TlsOptions};
 use crate::secret::Secret;
 use crate::sizes::ByteSize;
 use crate::telemetry::RowKind;
 use anyhow::Context as _;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::header::AUTHORIZATION;
-use hyper::{Request, StatusCode};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
-/// How long a page may take.
-const WITHIN: Duration = Duration::from_secs(10);
-/// Bytes of a page at most.
-const PAGE_BYTES_MAX: usize = 16 << 20;
 /// What may be scraped besides the totals.
 const PROBLEMS: [(&str, &str); 7] = [
     ("millrace_clickhouse_insert_failures_total", "inserts failed"),
@@ -44,12 +33,17 @@ const PROBLEMS: [(&str, &str); 7] = [
 pub async fn run(
     config: &admin::Config,
     token: Option<&Secret>,
+    tls: &TlsOptions,
     json: bool,
     output: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let health = page(config.health.listen, "/", token).await.context("health (admin.health.listen)")?;
+    let client = tls.client()?;
+    let of = |at, tls: &Option<_>, path: &str| format!("{}{path}", peer::url(at, tls.is_some()));
+    let url = of(config.health.listen, &config.health.tls, "/");
+    let health = peer::page(&client, &url, token).await.context("health (admin.health.listen)")?;
     let health: Value = serde_json::from_str(&health).context("the page of health is not JSON: is that Millrace?")?;
-    let metrics = page(config.metrics.listen, "/metrics", token).await.context("metrics (admin.metrics.listen)")?;
+    let url = of(config.metrics.listen, &config.metrics.tls, "/metrics");
+    let metrics = peer::page(&client, &url, token).await.context("metrics (admin.metrics.listen)")?;
     let metrics = Samples::of(&metrics);
     if json {
         let all = serde_json::json!({"health": health, "metrics": metrics.sums()});
@@ -58,37 +52,6 @@ pub async fn run(
     }
     output.write_all(summary(&health, &metrics).as_bytes())?;
     Ok(())
-}
-
-/// A page of this Millrace. A listener of all addresses is asked on the one of this machine.
-async fn page(mut at: SocketAddr, path: &str, token: Option<&Secret>) -> anyhow::Result<String> {
-    if at.ip().is_unspecified() {
-        at.set_ip(match at.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    let url: hyper::Uri = format!("http://{at}{path}").parse()?;
-    let mut request = Request::get(url.clone());
-    if let Some(token) = token {
-        request = request.header(AUTHORIZATION, format!("Bearer {}", token.reveal()));
-    }
-    let request = request.body(Empty::<Bytes>::new()).context("the token has characters that no token has")?;
-    let asked = async {
-        let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-        let answer = client.request(request).await?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), PAGE_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("{error}"))?.to_bytes();
-        // a Millrace that refuses spans says so in a page like any other
-        if status.is_success() || status == StatusCode::SERVICE_UNAVAILABLE {
-            return Ok::<_, anyhow::Error>(String::from_utf8_lossy(&body).into_owned());
-        }
-        let hint = if status == StatusCode::UNAUTHORIZED { "; it wants a token (MILLRACE_TOKEN)" } else { "" };
-        anyhow::bail!("{status}{hint}")
-    };
-    let answer = tokio::time::timeout(WITHIN, asked).await;
-    answer.with_context(|| format!("{url} did not answer within {WITHIN:?}"))?.with_context(|| url.to_string())
 }
 
 /// The samples of a page: name, labels as they are written, value.

@@ -21,6 +21,7 @@ pub mod browsers;
 mod descriptors;
 mod pool;
 pub mod tls;
+pub mod trust;
 
 pub use body::{Requests, ResponseBody};
 pub use descriptors::{half_of_the_descriptors, raise_to_the_hard_limit};

@@ -22,6 +22,7 @@ use crate::clickhouse::imports;
 use crate::config::Config;
 use crate::formats::{Format, named};
 use crate::numbers::to_u64;
+use crate::peer::{self, TlsOptions};
 use crate::secret::Secret;
 use crate::workspace::Workspace;
 use anyhow::Context as _;
@@ -31,7 +32,6 @@ use progress::{Form, Progress};
 use sender::Sender;
 use state::State;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +45,8 @@ pub struct Options {
     /// Folder of checkpoints and rejects, instead of `data_dir`/imports
     #[arg(long, value_name = "DIR", global = true)]
     state: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsOptions,
     #[command(subcommand)]
     action: Option<Action>,
     /// Files and folders; `-` is standard input
@@ -120,7 +122,9 @@ pub async fn run(config: &Config, options: Options, token: Option<Secret>) -> an
     match &options.action {
         Some(Action::List) => return undo::list(&folder).map(|()| Ended::Whole),
         Some(Action::Undo { which, dry_run }) => {
-            return undo::undo(config, &folder, which, !dry_run, token.as_ref()).await.map(|()| Ended::Whole);
+            return undo::undo(config, &folder, which, !dry_run, (&options.tls, token.as_ref()))
+                .await
+                .map(|()| Ended::Whole);
         }
         None => {}
     }
@@ -130,8 +134,10 @@ pub async fn run(config: &Config, options: Options, token: Option<Secret>) -> an
     );
     anyhow::ensure!(!(options.follow && options.dry_run), "--follow and --dry-run contradict each other");
     let workspace = Workspace::new(&options.workspace).map_err(|error| anyhow::anyhow!("--workspace: {error}"))?;
-    let url = options.url.clone().map_or_else(|| address(config), Ok)?;
-    let sender = (!options.dry_run).then(|| Sender::new(&url, workspace.as_str(), token)).transpose()?;
+    let http = &config.receivers.http;
+    let url = options.url.clone().unwrap_or_else(|| peer::url(http.listen, http.tls.is_some()));
+    let sender = || Sender::new(&url, workspace.as_str(), &options.tls, token);
+    let sender = (!options.dry_run).then(sender).transpose()?;
     let stop = CancellationToken::new();
     let interrupted = stop.clone();
     let watch = tokio::spawn(async move {
@@ -166,23 +172,6 @@ pub async fn run(config: &Config, options: Options, token: Option<Secret>) -> an
         anyhow::bail!("interrupted; the same command goes on from there");
     }
     Ok(if rejected > 0 { Ended::WithRejects } else { Ended::Whole })
-}
-
-/// Where the ingest of this configuration listens, from this machine.
-fn address(config: &Config) -> anyhow::Result<String> {
-    let http = &config.receivers.http;
-    anyhow::ensure!(
-        http.tls.is_none(),
-        "receivers.http.tls is set, and imports go without TLS; name a listener without it with --url"
-    );
-    let mut at = http.listen;
-    if at.ip().is_unspecified() {
-        at.set_ip(match at.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    Ok(format!("http://{at}"))
 }
 
 /// Imports every file, one after the other, the earliest first.

@@ -9,15 +9,13 @@
 
 use crate::formats::{Path, Record};
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceResponse;
+use crate::peer::{Http, TlsOptions};
 use crate::secret::Secret;
 use anyhow::Context as _;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use hyper::{Request, StatusCode, Uri};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use prost::Message as _;
 use serde_json::Value;
 use std::sync::Arc;
@@ -41,7 +39,7 @@ pub(super) struct Sender(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Http<Full<Bytes>>,
     url: String,
     workspace: String,
     token: Option<Secret>,
@@ -67,13 +65,13 @@ struct Answer {
 
 impl Sender {
     /// Sends to the Millrace at this address.
-    pub(super) fn new(url: &str, workspace: &str, token: Option<Secret>) -> anyhow::Result<Self> {
+    pub(super) fn new(url: &str, workspace: &str, tls: &TlsOptions, token: Option<Secret>) -> anyhow::Result<Self> {
         let parsed: Uri = url.parse().with_context(|| format!("--url: {url:?} is not a URL"))?;
         anyhow::ensure!(
-            parsed.scheme_str() == Some("http"),
-            "--url: {url:?} must begin with http://; through TLS, send with an OTLP exporter or a proxy on this machine"
+            matches!(parsed.scheme_str(), Some("http" | "https")),
+            "--url: {url:?} must begin with http:// or https://"
         );
-        let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
+        let client = tls.client()?;
         let (url, workspace) = (url.trim_end_matches('/').to_owned(), workspace.to_owned());
         Ok(Self(Arc::new(Inner { client, url, workspace, token, is_known: AtomicBool::new(false) })))
     }

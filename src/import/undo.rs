@@ -7,6 +7,7 @@ use crate::audit;
 use crate::clickhouse::imports;
 use crate::config::Config;
 use crate::deletion::waiting_rows;
+use crate::peer::TlsOptions;
 use crate::reconciler::counting::rebuild::rebuild;
 use crate::reconciler::sums::sum_all;
 use crate::secret::Secret;
@@ -49,7 +50,7 @@ pub(super) async fn undo(
     folder: &Path,
     which: &[String],
     is_real: bool,
-    token: Option<&Secret>,
+    (tls, token): (&TlsOptions, Option<&Secret>),
 ) -> anyhow::Result<()> {
     let mut state = State::open(folder, is_real)?;
     let known = state.all()?;
@@ -65,7 +66,7 @@ pub(super) async fn undo(
     ids.sort_unstable();
     ids.dedup();
     if is_real {
-        wait_for_rows(config, token).await?;
+        wait_for_rows(config, tls, token).await?;
     }
     let client = app::client(config);
     let (mut rows, mut between) = (0_u64, None::<(i64, i64)>);
@@ -104,9 +105,9 @@ fn meant(known: &[Checkpoint], name: &str) -> Vec<String> {
 }
 
 /// What is accepted may not be stored yet, and would come after the removal.
-async fn wait_for_rows(config: &Config, token: Option<&Secret>) -> anyhow::Result<()> {
+async fn wait_for_rows(config: &Config, tls: &TlsOptions, token: Option<&Secret>) -> anyhow::Result<()> {
     for _ in 0..ARRIVE_WITHIN {
-        match waiting_rows(config.admin.metrics.listen, token)? {
+        match waiting_rows(&config.admin.metrics, tls, token).await? {
             None | Some(0) => return Ok(()),
             Some(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }

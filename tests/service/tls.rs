@@ -272,3 +272,75 @@ fn files_that_are_not_certificates_are_named_at_the_start() {
     let wide = |asks: bool| format!("receivers: {{ http: {{ listen: '0.0.0.0:0', {} }} }}\n", certificates.tls(asks));
     assert!(validate(&wide(true)).0 && !validate(&wide(false)).0);
 }
+
+/// What a command of the binary says of a service that asks for certificates everywhere, and how it ended.
+fn command(service: &Service, certificates: &Certificates, arguments: &[&str]) -> (bool, String) {
+    let listen = |url: &str| url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
+    let (http, health, metrics) =
+        (listen(&service.http("/")), listen(&service.health()), listen(&service.metrics_url()));
+    let tls = certificates.tls(true);
+    let yaml = format!(
+        "data_dir: {}\nclickhouse: {{ url: '{}' }}\nreceivers: {{ http: {{ listen: '{http}', {tls} }} }}\n\
+         admin: {{ health: {{ listen: '{health}', {tls} }}, metrics: {{ listen: '{metrics}', {tls} }} }}\n",
+        service.data_dir().display(),
+        service.sql().url,
+    );
+    let file = certificates.path("commands.yaml");
+    fs::write(&file, yaml).unwrap();
+    let output = support::service::binary().args(arguments).arg("--config").arg(&file).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.success(), said)
+}
+
+#[test]
+fn the_commands_reach_a_service_that_asks_for_certificates() {
+    let certificates = Certificates::make();
+    let tls = certificates.tls(true);
+    let service = Service::start_with(Options { http: tls.clone(), admin: tls, ..Options::default() });
+    let file = certificates.path("spans.jsonl");
+    let span = r#"{"traceId":"0000000000000000000000000000000a","spanId":"000000000000000b","name":"work","kind":1,
+        "startTimeUnixNano":"1780272000000000000","endTimeUnixNano":"1780272000000000001"}"#
+        .replace('\n', "");
+    fs::write(&file, format!("{{\"resourceSpans\":[{{\"scopeSpans\":[{{\"spans\":[{span}]}}]}}]}}\n")).unwrap();
+    let (path, ca) = (file.display().to_string(), certificates.text("ca.crt"));
+    let (crt, key) = (certificates.text("client.crt"), certificates.text("client.key"));
+    let shown = ["--ca-file", &ca, "--cert-file", &crt, "--key-file", &key];
+    let user = ["delete", "--trace", "0000000000000000000000000000000a"];
+    let commands = [&["status"][..], &["import", &path], &user];
+    // the trust of public authorities, no certificate, one of another authority, another name
+    let (others, stranger, stranger_key) =
+        (certificates.text("others.crt"), certificates.text("stranger.crt"), certificates.text("stranger.key"));
+    let wrong: [&[&str]; 5] = [
+        &[],
+        &["--ca-file", &ca],
+        &["--ca-file", &others, "--cert-file", &crt, "--key-file", &key],
+        &["--ca-file", &ca, "--cert-file", &stranger, "--key-file", &stranger_key],
+        &[&shown[..], &["--server-name", "elsewhere.example"]].concat(),
+    ];
+    for arguments in commands {
+        for options in wrong {
+            let (is_well, said) = command(&service, &certificates, &[arguments, options].concat());
+            assert!(!is_well && !said.is_empty(), "{arguments:?} {options:?}: {said}");
+        }
+    }
+    let spans = || service.sql().number("SELECT count() AS rows FROM otel_traces", &[]);
+    assert_eq!(spans(), 0, "nothing of it arrived");
+    let name = [&shown[..], &["--server-name", "localhost"]].concat();
+    for options in [&shown[..], &name] {
+        let (is_well, said) = command(&service, &certificates, &[&["status"][..], options].concat());
+        assert!(is_well && said.contains("is accepting"), "{said}");
+    }
+    let (is_well, said) = command(&service, &certificates, &[commands[1], &shown].concat());
+    assert!(is_well, "{said}");
+    wait_until("the span is stored", || (spans() == 1).then_some(()));
+    let (is_well, said) = command(&service, &certificates, &[commands[2], &shown].concat());
+    assert!(is_well && said.contains("1 traces"), "{said}");
+    assert_eq!(spans(), 0, "it is deleted");
+    // half of a pair, and a file that is none
+    for (options, names) in
+        [(&["--cert-file", &crt][..], "go together"), (&["--ca-file", "nothing.crt"], "nothing.crt")]
+    {
+        let (is_well, said) = command(&service, &certificates, &[&["status"][..], options].concat());
+        assert!(!is_well && said.contains(names), "{said}");
+    }
+}

@@ -27,6 +27,8 @@ pub struct Options {
     pub http: String,
     /// Further keys of `receivers.otlp_grpc`, such as `tls: {}`.
     pub grpc: String,
+    /// Further keys of the listeners of health and metrics.
+    pub admin: String,
     /// When receivers say OK: `durable`, `stored` or `memory`; without it, as by default.
     pub ack: Option<&'static str>,
     /// `MILLRACE_CLICKHOUSE_URL`; without it the service runs its own engine.
@@ -313,12 +315,12 @@ fn launch(folder: &TempDir, options: &Options, [grpc, http, health, metrics]: [u
     let config = folder.path().join("millrace.yaml");
     let ready = folder.path().join("ready.json");
     let ack = options.ack.map_or(String::new(), |ack| format!(", ack: {ack}"));
-    let of_http = if options.http.is_empty() { String::new() } else { format!(", {}", options.http) };
-    let of_grpc = if options.grpc.is_empty() { String::new() } else { format!(", {}", options.grpc) };
+    let more = |keys: &str| if keys.is_empty() { String::new() } else { format!(", {keys}") };
+    let (of_http, of_grpc, of_admin) = (more(&options.http), more(&options.grpc), more(&options.admin));
     let yaml = format!(
         "data_dir: {}\n\
          receivers:\n  otlp_grpc: {{ listen: 127.0.0.1:{grpc}{ack}{of_grpc} }}\n  http: {{ listen: 127.0.0.1:{http}{ack}{of_http} }}\n\
-         admin:\n  health: {{ listen: 127.0.0.1:{health} }}\n  metrics: {{ listen: 127.0.0.1:{metrics} }}\n\
+         admin:\n  health: {{ listen: 127.0.0.1:{health}{of_admin} }}\n  metrics: {{ listen: 127.0.0.1:{metrics}{of_admin} }}\n\
          {}embedded: {{ listen: 127.0.0.1:0 }}\n{}\n{}\n",
         data_dir(folder, options).display(),
         if options.yaml.contains("page:") { "" } else { "page: { listen: 127.0.0.1:0 }\n" },
