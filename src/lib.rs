@@ -5,10 +5,10 @@
 //!
 //! ```text
 //! wiring      main  cli  import  status  dead_letter  deletion  redact  prices  rollup  token  peer  app  log  config
-//! edges       mcp  receivers  page  query  committer  exporter  admin  reconciler
+//! edges       own_telemetry  mcp  receivers  page  query  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections  access
 //! codecs      formats  otlp  documents  conventions  chat  scores  redaction  columns  genai  json
-//! vocabulary  ids  reloadable  retention  timestamps  time  sizes  bounds  text  codings  workspace  secret  random  sql  telemetry  shutdown  audit  numbers  steps
+//! vocabulary  ids  reloadable  retention  timestamps  telemetry  time  sizes  bounds  text  codings  workspace  secret  random  sql  shutdown  audit  numbers  steps
 //! ```
 
 // these macros panic when the reader of the output has ended: write, and ignore the error
@@ -59,6 +59,7 @@ pub mod admin;
 pub mod committer;
 pub mod exporter;
 pub mod mcp;
+pub mod own_telemetry;
 pub mod page;
 pub mod query;
 pub mod receivers;

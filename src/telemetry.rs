@@ -14,11 +14,12 @@ mod access;
 mod families;
 pub mod latency;
 pub mod openmetrics;
+pub mod own_spans;
 mod process;
 mod signals;
 
 pub use access::AccessMetrics;
-pub use families::Described;
+pub use families::{Described, unit_of};
 pub use latency::Latency;
 pub use process::{ProcessMetrics, note_panic};
 pub use signals::{RowKind, Signal, SignalMetrics};
@@ -27,6 +28,7 @@ use crate::numbers::to_u64;
 use families::{
     Families, registered_counter, registered_counters, registered_gauge, registered_gauges, with_old_names,
 };
+use own_spans::OwnSpans;
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -113,6 +115,10 @@ pub struct Metrics {
     pub superseded: IntCounter,
     /// Counting calls and traces.
     pub rollup: RollupMetrics,
+    /// Spans of Millrace's own work.
+    pub own_spans: OwnSpans,
+    /// Own traces or metrics that nobody took.
+    pub export_failures: IntCounter,
 }
 
 const PUT_OFF: &str =
@@ -186,6 +192,14 @@ impl Metrics {
             traces_known: gauge("millrace_traces_known", "Traces whose root is remembered for joining.")?,
             join: JoinMetrics::registered(&registry)?,
             rollup: RollupMetrics::registered(&registry)?,
+            own_spans: OwnSpans::new(counter(
+                "millrace_telemetry_spans_dropped",
+                "Spans of Millrace's own work that were not exported (telemetry.endpoint): too many at once, or nobody took them.",
+            )?),
+            export_failures: counter(
+                "millrace_telemetry_export_failures",
+                "Exports of Millrace's own traces and metrics that telemetry.endpoint did not take.",
+            )?,
             superseded: counter(
                 "millrace_superseded_spans",
                 "Stored spans removed from the table because another report of the same span says more.",
@@ -262,6 +276,12 @@ impl Metrics {
     #[must_use]
     pub fn described(&self) -> Vec<Described> {
         self.registry.described()
+    }
+
+    /// What is counted, as the pages show it.
+    #[must_use]
+    pub fn families(&self) -> Vec<MetricFamily> {
+        self.gather()
     }
 
     fn gather(&self) -> Vec<MetricFamily> {

@@ -176,7 +176,7 @@ fn wants_openmetrics(headers: &HeaderMap) -> bool {
 
 impl Admin {
     /// Brings the metrics up to date that nobody sets when they change.
-    fn look(&self) {
+    pub fn look(&self) {
         self.metrics.journal.oldest_seconds.set(saturating_i64(self.oldest_seconds().into()));
         self.metrics.traces_known.set(saturating_i64(to_u64(self.traces.len()).into()));
         if self.endpoints.count() > 1 {

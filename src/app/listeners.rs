@@ -124,5 +124,6 @@ fn warn_of_open_ports(config: &Config) {
 /// What is wrong with the files of tokens and certificates.
 pub fn check_files(config: &Config) -> anyhow::Result<()> {
     config.auth.load().map_err(anyhow::Error::msg)?;
+    config.telemetry.check_files().map_err(anyhow::Error::msg)?;
     TlsOfListeners::load(config).map(|_loaded| ())
 }

@@ -29,10 +29,12 @@ use crate::access::{Gate, Quotas};
 use crate::admin::{self, Admin};
 use crate::clickhouse::{Availability, Client, nodes};
 use crate::config::Config;
+use crate::connections::traced::Traced;
 use crate::connections::{self, Connections};
 use crate::exporter::Exporter;
 use crate::journal::Backlog;
 use crate::mcp;
+use crate::own_telemetry::OwnTelemetry;
 use crate::page;
 use crate::pipeline::{self, AdmissionGate, IngestError};
 use crate::query;
@@ -102,6 +104,7 @@ struct App {
     counter: Counter<Client>,
     summer: Summer,
     admin: Admin,
+    telling: Option<OwnTelemetry>,
     warm_up: WarmUp,
 }
 
@@ -139,11 +142,13 @@ impl App {
         metrics.process.started(shared.started.nanos() / 1_000_000_000);
         let backlog = opening.backlog().clone();
         let joiner = shared.joiner();
+        let admin = shared.admin(&pipeline, &backlog, &joiner, &store);
         Ok(Self {
             superseder: shared.superseder(opening.noted()),
             counter: shared.counter(),
             summer: shared.summer(),
-            admin: shared.admin(&pipeline, &backlog, &joiner, &store),
+            telling: OwnTelemetry::new(&config.telemetry, admin.clone()).map_err(anyhow::Error::msg)?,
+            admin,
             joiner,
             exporter: shared.exporter(&backlog),
             warm_up: shared.warm_up(learn, is_new),
@@ -191,7 +196,8 @@ impl App {
             tracing::info!("reading what waits in the journal; until that is done, senders are told to try again");
             self.admission.set(Some(IngestError::Starting));
         }
-        let serving = Serving::spawn(self.listeners, &self.connections, served, &tokens);
+        let connections = traced(self.connections, &self.metrics, &served);
+        let serving = Serving::spawn(self.listeners, &connections, served, &tokens);
         let recovered = match soon {
             Some(recovered) => recovered,
             None => recovering.await,
@@ -211,6 +217,7 @@ impl App {
             ),
             counting: in_background("counting", counter.run(tokens.receivers.clone()), &panicked),
             summing: in_background("summing of days", summer.run(tokens.receivers.clone()), &panicked),
+            telling: in_background("own telemetry", tell(self.telling, tokens.receivers.clone()), &panicked),
             serving,
         };
         let warmed = tokio::spawn(self.warm_up.run());
@@ -228,6 +235,21 @@ fn page_routes(gate: &Gate, scores: &Arc<ScoresReceiver>, api: &query::Api, admi
         .merge(reads())
         .merge(mcp::routes(gate, &guard, reads().into_router()))
         .merge(admin::status_routes(admin.clone(), &guard))
+}
+
+/// The same; requests of all routes are noted as spans while those are kept.
+fn traced(connections: Connections, metrics: &Metrics, served: &Served) -> Connections {
+    let routes = served.listed();
+    let routes = routes.iter().flat_map(|(_, routes)| routes).map(|route| (route.method.as_str(), route.path.as_str()));
+    connections.with_traced(Traced::new(metrics.own_spans.clone(), Clock::System, routes))
+}
+
+/// Sends what this process tells of itself, if it does.
+async fn tell(telling: Option<OwnTelemetry>, stopping: CancellationToken) {
+    match telling {
+        Some(telling) => telling.run(stopping).await,
+        None => stopping.cancelled().await,
+    }
 }
 
 /// Who may ask, as it is configured.

@@ -114,6 +114,7 @@ pub(super) struct Tasks {
     pub(super) superseding: JoinHandle<()>,
     pub(super) counting: JoinHandle<()>,
     pub(super) summing: JoinHandle<()>,
+    pub(super) telling: JoinHandle<()>,
     pub(super) serving: Serving,
 }
 
@@ -255,11 +256,12 @@ impl Running {
         let exported = shutdown::ended("exporter", tasks.exporting, deadline.within(timeouts.export)).await;
         // these were told to end with the receivers
         let within = deadline.within(timeouts.other);
-        let (joined, superseded, counted, summed) = tokio::join!(
+        let (joined, superseded, counted, summed, told) = tokio::join!(
             shutdown::ended("joiner", tasks.joining, within),
             shutdown::ended("remover of superseded reports", tasks.superseding, within),
             shutdown::ended("counting", tasks.counting, within),
             shutdown::ended("summing of days", tasks.summing, within),
+            shutdown::ended("own telemetry", tasks.telling, within),
         );
         drop(triggers.engine);
         let engine = tokio::time::timeout(timeouts.other, engine.stopped()).await;
@@ -275,6 +277,7 @@ impl Running {
         superseded?;
         counted?;
         summed?;
+        told?;
         engine.context("the embedded ClickHouse did not end in time")?;
         grpc?;
         page?;
@@ -357,6 +360,7 @@ mod tests {
                 superseding: tokio::spawn(std::future::pending()),
                 counting: tokio::spawn(std::future::pending()),
                 summing: tokio::spawn(std::future::pending()),
+                telling: tokio::spawn(std::future::pending()),
                 serving: Serving {
                     grpc: tokio::spawn(std::future::pending()),
                     http: tokio::spawn(std::future::pending()),

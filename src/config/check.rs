@@ -31,6 +31,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
         config.connections.check(),
         config.receivers.http.cors.check("receivers.http.cors"),
         config.redaction.check(),
+        config.telemetry.check(&listeners(config)),
     ];
     sections.into_iter().filter_map(Result::err).chain(limits(config)).collect()
 }
@@ -134,6 +135,18 @@ fn open_ports(config: &Config) -> Result<(), String> {
              (`millrace token create`), tls with client_ca_file, or auth: none if something else keeps others away"
         )),
     }
+}
+
+/// Where this Millrace listens, by the key.
+fn listeners(config: &Config) -> [(&'static str, SocketAddr); 6] {
+    [
+        ("receivers.otlp_grpc.listen", config.receivers.otlp_grpc.listen),
+        ("receivers.http.listen", config.receivers.http.listen),
+        ("page.listen", config.page.listen),
+        ("admin.health.listen", config.admin.health.listen),
+        ("admin.metrics.listen", config.admin.metrics.listen),
+        ("embedded.listen", config.embedded.listen),
+    ]
 }
 
 /// What is sent at once is in memory at once.

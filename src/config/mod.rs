@@ -27,7 +27,8 @@ use crate::reconciler::joining;
 use crate::retention::Retention;
 use crate::sizes::{self, ByteSize};
 use crate::{
-    admin, chat, clickhouse, connections, embedded, exporter, journal, page, query, receivers, redaction, timestamps,
+    admin, chat, clickhouse, connections, embedded, exporter, journal, own_telemetry, page, query, receivers,
+    redaction, timestamps,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -100,6 +101,9 @@ pub struct Config {
     /// What calls cost whose sender does not say.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub prices: PricesConfig,
+    /// Where Millrace sends its own traces and metrics.
+    #[serde(deserialize_with = "sizes::empty_is_default")]
+    pub telemetry: own_telemetry::Config,
     /// The log.
     #[serde(deserialize_with = "sizes::empty_is_default")]
     pub log: Log,
@@ -321,6 +325,7 @@ impl Default for Config {
             schema: clickhouse::schema::Config::default(),
             retention: Retention::default(),
             prices: PricesConfig::default(),
+            telemetry: own_telemetry::Config::default(),
             log: Log::default(),
         }
     }

@@ -21,6 +21,7 @@ pub mod browsers;
 mod descriptors;
 mod pool;
 pub mod tls;
+pub mod traced;
 pub mod trust;
 
 pub use body::{Requests, ResponseBody};
@@ -54,6 +55,7 @@ use tokio_rustls::Accept;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+use traced::Traced;
 
 /// Bytes of a request's headers on HTTP/2.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
@@ -148,6 +150,7 @@ pub struct Connections {
     /// Connections of the operator: health and metrics answer when receivers are full.
     pub operator: Arc<Pool>,
     timeouts: Timeouts,
+    traced: Option<Arc<Traced>>,
 }
 
 /// How long the client of a connection may be idle.
@@ -164,13 +167,21 @@ impl Connections {
         let Shares { receivers, operator } = Shares::of(descriptors);
         let timeouts = Timeouts { headers_timeout: config.headers_timeout, idle_timeout: config.idle_timeout };
         tracing::debug!(descriptors, receivers, operator, "bounds of connections");
-        Self { receivers: Pool::new("receivers", receivers), operator: Pool::new("operator", operator), timeouts }
+        let (receivers, operator) = (Pool::new("receivers", receivers), Pool::new("operator", operator));
+        Self { receivers, operator, timeouts, traced: None }
+    }
+
+    /// The same; requests of senders are noted as spans.
+    #[must_use]
+    pub fn with_traced(self, traced: Traced) -> Self {
+        Self { traced: Some(Arc::new(traced)), ..self }
     }
 
     /// Serves senders, which speak HTTP/1.1 or HTTP/2.
     #[must_use]
     pub fn http(&self) -> Server {
-        Server { builder: builder(), pool: Arc::clone(&self.receivers), timeouts: self.timeouts, tls: None }
+        let (pool, traced) = (Arc::clone(&self.receivers), self.traced.clone());
+        Server { builder: builder(), pool, timeouts: self.timeouts, tls: None, traced }
     }
 
     /// Serves senders, which speak HTTP/2 only.
@@ -182,7 +193,7 @@ impl Connections {
     /// Serves the operator.
     #[must_use]
     pub fn operator(&self) -> Server {
-        Server { pool: Arc::clone(&self.operator), ..self.http() }
+        Server { pool: Arc::clone(&self.operator), traced: None, ..self.http() }
     }
 }
 
@@ -193,6 +204,7 @@ pub struct Server {
     pool: Arc<Pool>,
     timeouts: Timeouts,
     tls: Option<Arc<Tls>>,
+    traced: Option<Arc<Traced>>,
 }
 
 impl Server {
@@ -223,7 +235,7 @@ impl Server {
             };
             while open.try_join_next().is_some() {}
             let _latency_only = stream.set_nodelay(true);
-            let service = observed(service.clone(), peer, Arc::clone(permit.activity()));
+            let service = observed(service.clone(), peer, Arc::clone(permit.activity()), self.traced.clone());
             let (timeouts, shutdown) = (self.timeouts, shutdown.clone());
             match &self.tls {
                 None => {
@@ -313,6 +325,7 @@ fn observed<S, B>(
     service: S,
     peer: Peer,
     activity: Arc<Activity>,
+    traced: Option<Arc<Traced>>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = Response<ResponseBody<B>>,
@@ -327,13 +340,17 @@ where
 {
     let at_once = Arc::new(Semaphore::new(REQUESTS_PER_CONNECTION_MAX));
     service_fn(move |request: Request<Incoming>| {
-        let (service, at_once) = (service.clone(), Arc::clone(&at_once));
+        let (service, at_once, traced) = (service.clone(), Arc::clone(&at_once), traced.clone());
+        let under_way = traced.and_then(|traced| Some((traced.begin(&request)?, traced)));
         let request_guard = activity.begin_request();
         let mut request = request.map(|body| Body::new(RequestBody::new(body, &activity)));
         request.extensions_mut().insert(peer);
         async move {
             let _permit = at_once.acquire_owned().await.expect("the semaphore is never closed");
             let answer = service.oneshot(request).await?;
+            if let Some((under_way, traced)) = under_way {
+                traced.end(under_way, &answer);
+            }
             Ok::<_, Infallible>(answer.map(|body| ResponseBody::new(body, request_guard)))
         }
     })

@@ -23,8 +23,10 @@ use crate::clickhouse::{Availability, Class, Client, Failure, OVERTIME, Pieces, 
 use crate::columns::Table;
 use crate::ids::SegmentId;
 use crate::journal::{Backlog, DeadLetters, Frames, History, LoadError, Loaded, Order, RowsLost, Segment, Whole};
+use crate::numbers::{saturating_i64, to_u64};
 use crate::reconciler::counting::Notes;
 use crate::telemetry::Metrics;
+use crate::telemetry::own_spans::{OwnSpan, Value, Work};
 use crate::time::Clock;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -309,14 +311,15 @@ impl Exporter {
         let bytes = frames.bytes();
         let began = Instant::now();
         let inserted = self.client.insert_pieces(Arc::new(frames), target, &token, within).await;
-        self.count(bytes, began.elapsed(), inserted.as_ref().err());
+        self.count(target.table, bytes, began.elapsed(), inserted.as_ref().err());
         if inserted.is_ok() {
             self.backlog.note_insert_took(began.elapsed());
         }
         inserted.inspect_err(|failure| note_under_way(history, &self.client, failure, within))
     }
 
-    fn count(&self, bytes: usize, took: Duration, failure: Option<&Failure>) {
+    fn count(&self, table: Table, bytes: usize, took: Duration, failure: Option<&Failure>) {
+        self.note_span(table, bytes, took, failure);
         match failure {
             None => {
                 self.state.taken.fetch_add(1, Ordering::Relaxed);
@@ -324,6 +327,25 @@ impl Exporter {
             }
             Some(_) => self.metrics.insert_failures.inc(),
         }
+    }
+
+    /// A span of an insert, where they are kept. Source: OpenTelemetry's conventions for database spans.
+    fn note_span(&self, table: Table, bytes: usize, took: Duration, failure: Option<&Failure>) {
+        let spans = &self.metrics.own_spans;
+        if !spans.is_on() {
+            return;
+        }
+        let now = Clock::System.now();
+        let name = format!("INSERT {}", table.name());
+        let span = OwnSpan::new(Work::Insert, name, None, (now.saturating_sub(took), now));
+        let mut attributes = vec![
+            ("db.system.name", "clickhouse".into()),
+            ("db.operation.name", "INSERT".into()),
+            ("db.collection.name", table.name().into()),
+            ("millrace.insert.bytes", Value::Number(saturating_i64(to_u64(bytes).into()))),
+        ];
+        attributes.extend(failure.map(|failure| ("error.type", Value::Text(format!("{:?}", failure.class)))));
+        spans.keep(OwnSpan { attributes, has_failed: failure.is_some(), ..span });
     }
 
     /// Inserts that ClickHouse took so far.

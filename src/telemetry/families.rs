@@ -66,7 +66,8 @@ pub(super) fn without_suffix(name: &str) -> &str {
 }
 
 /// The unit that a name ends in, if it does.
-pub(super) fn unit_of(name: &str) -> Option<&'static str> {
+#[must_use]
+pub fn unit_of(name: &str) -> Option<&'static str> {
     UNITS.into_iter().find(|unit| without_suffix(name).strip_suffix(*unit).is_some_and(|rest| rest.ends_with('_')))
 }
 

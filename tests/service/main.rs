@@ -41,6 +41,7 @@ mod older_table;
 mod openapi;
 mod operations;
 mod otlp_http;
+mod own_telemetry;
 mod page;
 mod prices;
 mod queries;

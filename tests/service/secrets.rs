@@ -9,7 +9,7 @@ use support::http::{Answer, send};
 use support::{Options, Service, grpc, service, wait_until, wire};
 
 /// What is planted, wherever a secret can be.
-const PLANTED: [&str; 8] = [
+const PLANTED: [&str; 9] = [
     "planted-password-of-clickhouse",
     "planted-key-of-hashes",
     "planted-wrong-bearer",
@@ -18,6 +18,7 @@ const PLANTED: [&str; 8] = [
     "planted-prompt",
     "planted-value-of-an-attribute",
     "planted-key-of-a-repeat",
+    "planted-header-of-telemetry",
 ];
 
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> String {
@@ -49,10 +50,12 @@ fn a_secret_is_in_no_log_metric_answer_or_output() {
     let token = crate::access::create(&file, "a", "*", "ingest,read,admin");
     let yaml = format!(
         "auth: {{ tokens_file: {} }}\nlog: {{ level: trace }}\nclickhouse: {{ password: '{}' }}\n\
-         redaction: {{ detectors: [email], action: hash, hash_key: '{}' }}\nquotas: {{ rows_per_second: 1000000 }}\n",
+         redaction: {{ detectors: [email], action: hash, hash_key: '{}' }}\nquotas: {{ rows_per_second: 1000000 }}\n\
+         telemetry: {{ endpoint: 'http://127.0.0.1:9', headers: {{ authorization: '{}' }} }}\n",
         file.display(),
         PLANTED[0],
-        PLANTED[1]
+        PLANTED[1],
+        PLANTED[8]
     );
     let mut service = Service::start_with(Options { yaml, ..Options::default() });
     ask_everything(&service, &token);
