@@ -160,7 +160,9 @@ torture: libchdb zookeeper ## runs the long form of the fault tests, those of a 
 
 .PHONY: attacks
 attacks: test-tools ## runs the long form of the attacks on the real binary, and prints how many held
-	$(CARGO) test --locked --features torture --test faults attacks:: -- --nocapture --test-threads 1
+	mkdir -p target/tmp
+	$(CARGO) test --locked --features torture --test faults attacks:: -- --nocapture --test-threads 1 | tee target/tmp/attacks
+	@awk '/ of [0-9]+ attacks held/ { held += $$(NF - 4); all += $$(NF - 2) } END { print held " of " all " attacks held" }' target/tmp/attacks
 
 # LiteLLM takes 370 MB: its checks are not among those of `make test`, which replays what it sent once.
 LITELLM_VENV := $(TOOLS)/venv-litellm
@@ -227,10 +229,29 @@ deny: ## asks cargo-deny for licences, bans, sources and the advisories of today
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check; \
 	else echo "cargo-deny is not installed (cargo install --locked cargo-deny): skipped; tests/tidy/supply_chain.rs checks offline"; fi
 
+# What the binary and its page are made of, as CycloneDX 1.5: the crates that are linked in, the modules of npm that are packed in, and the engine.
+SBOM := target/sbom
+CARGO_CYCLONEDX := $(TOOLS)/cargo/bin/cargo-cyclonedx
+$(CARGO_CYCLONEDX):
+	$(CARGO) install --locked --quiet --version 0.5.9 --root $(TOOLS)/cargo cargo-cyclonedx
+
+.PHONY: sbom
+sbom: $(CARGO_CYCLONEDX) | $(NODE) ## writes what all is made of as CycloneDX to target/sbom
+	mkdir -p $(SBOM)
+	$(CARGO_CYCLONEDX) cyclonedx --quiet --format json --spec-version 1.5 --all --no-build-deps --override-filename sbom.cdx
+	mv sbom.cdx.json $(SBOM)/millrace.cdx.json
+	rm -f tests/*/sbom.cdx.json
+	$(NPM) sbom --prefix page --sbom-format cyclonedx --omit dev --package-lock-only > $(SBOM)/page.cdx.json
+	# npm names nothing without a version
+	mkdir -p $(SBOM)/libchdb && cp tools/libchdb/package*.json $(SBOM)/libchdb/
+	cd $(SBOM)/libchdb && $(NPM) pkg set version=0.0.0 && \
+	  $(NPM) sbom --sbom-format cyclonedx --omit dev --package-lock-only > ../libchdb.cdx.json
+	$(PYTHON) tools/sbom/check.py Cargo.lock $(SBOM)
+
 # libFuzzer needs unstable flags of the compiler; RUSTC_BOOTSTRAP lets the one toolchain have them. The code has no
 # unsafe where it is fuzzed, so no sanitizer: twice as many runs.
 FUZZ_SECONDS ?= 30
-FUZZ_TARGETS ?= chat_body chunk_merge foreign_record data_url otlp_protobuf otlp_json otlp_metrics convention native_block import_file
+FUZZ_TARGETS ?= chat_body chunk_merge foreign_record data_url otlp_protobuf otlp_json otlp_metrics convention native_block import_file search
 CARGO_FUZZ := $(TOOLS)/cargo/bin/cargo-fuzz
 $(CARGO_FUZZ):
 	$(CARGO) install --locked --quiet --version 0.13.2 --root $(TOOLS)/cargo cargo-fuzz
@@ -279,7 +300,7 @@ bench-import: libchdb ## rows a second that `millrace import` sends, for each fo
 	$(PYTHON) tools/bench/import.py target/release/millrace $(BENCH_IMPORT)
 
 .PHONY: check
-check: lint doc deny test ## what must pass before a commit
+check: lint doc deny sbom test ## what must pass before a commit
 
 .PHONY: clean
 clean: ## removes what was built and installed; data stays

@@ -6,6 +6,7 @@
 //! journal       a journal folder that is removed, copied into, emptied, damaged
 //! connections   clients that are silent, slow, or never read
 //! bodies        requests that are small to send and large to read
+//! protocols     floods of HTTP/2, header bombs, smuggled requests, a gibibyte of zeros, requests of every signal cut at every byte
 //! ndjson        many records one a line: blank, endless, unread
 //! timestamps    spans on thousands of days
 //! repeats       the same request, or nearly the same, around a restart
@@ -17,6 +18,7 @@ mod bodies;
 mod connections;
 mod journal;
 mod ndjson;
+mod protocols;
 mod repeats;
 mod sql_port;
 mod statements;
