@@ -284,7 +284,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             let config = load(path.clone())?;
             log::start(&config.log);
             let runtime = runtime()?;
-            let served = runtime.block_on(app::serve(config, path, ready_file));
+            let served = runtime.block_on(app::serve(config, path, ready_file, import::page::routes));
             // a thread that waits for a disk that never answers does not keep the process
             runtime.shutdown_timeout(THREADS_END_WITHIN);
             served

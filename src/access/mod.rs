@@ -25,6 +25,7 @@ pub use token::{Scope, Token, TokenHash};
 
 use crate::audit::{Peer, Refusals};
 use crate::reloadable::Reloadable;
+use crate::secret::Secret;
 use crate::telemetry::AccessMetrics;
 use crate::time::Clock;
 use crate::workspace::Workspace;
@@ -236,6 +237,13 @@ impl Gate {
         extensions.get::<Principal>().cloned().ok_or(Denied::Missing)
     }
 
+    /// The secret of a request, for one that is sent on its behalf; `None` where nobody needs one.
+    #[must_use]
+    pub fn secret_of(&self, headers: &HeaderMap) -> Option<Secret> {
+        self.0.as_ref()?;
+        credentials::with_secret(headers, |secret| String::from_utf8(secret.to_vec()).ok()).ok()?.map(Secret::from)
+    }
+
     /// Counts and notes a refusal, as [`refuse`](Self::refuse) does.
     pub fn note(&self, denied: Denied, principal: Option<&Principal>, route: &str, peer: Option<Peer>) {
         if let Some(guarding) = &self.0 {
@@ -260,7 +268,6 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
     use crate::telemetry::Metrics;
     use crate::time::UnixNanos;
 

@@ -24,7 +24,7 @@ pub use journal::dead_letters;
 pub use listeners::check_files;
 pub use store::{clickhouse_dir, client, layout, schema};
 
-use crate::access::routes::Routes;
+use crate::access::routes::{Guard, Routes};
 use crate::access::{Gate, Quotas};
 use crate::admin::{self, Admin};
 use crate::clickhouse::{Availability, Client, nodes};
@@ -66,17 +66,26 @@ use warm::{LEARNED_BATCHES_MAX, WarmUp};
 /// A start that takes longer to read its journal answers senders meanwhile; before that they wait, as they did for the process.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 
+/// Routes that a command adds to those of the page: made of the configuration with the addresses that are listened on, and of who may ask.
+pub type Added = fn(Config, Gate, &Guard) -> Routes;
+
 /// Runs everything until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// If a part fails to start, or accepted spans could not be stored before the end.
-pub async fn serve(config: Config, config_file: Option<PathBuf>, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
+pub async fn serve(
+    config: Config,
+    config_file: Option<PathBuf>,
+    ready_file: Option<PathBuf>,
+    added: Added,
+) -> anyhow::Result<()> {
     let app = App::build(&config)?;
+    let added = app.added(&config, added)?;
     let backlog = app.backlog.clone();
     let (gate, quotas, tls) = (app.gate.clone(), app.quotas.clone(), app.listeners.tls.clone());
     let policies = app.policies.clone();
     tokio::spawn(Reload { file: config_file, started_with: config, gate, quotas, policies, tls }.run()?);
-    Box::pin(app.start(ready_file)).await?.until_stopped().await?;
+    Box::pin(app.start(ready_file, added)).await?.until_stopped().await?;
     stop::report_what_is_left(&backlog)
 }
 
@@ -171,14 +180,26 @@ impl App {
         })
     }
 
+    /// The routes that are added, which ask this Millrace by the addresses that it listens on.
+    ///
+    /// # Errors
+    /// If a listener has no address.
+    fn added(&self, config: &Config, added: Added) -> anyhow::Result<Routes> {
+        let mut config = config.clone();
+        config.receivers.http.listen = self.listeners.http.local_addr()?;
+        config.admin.metrics.listen = self.listeners.metrics.local_addr()?;
+        config.clickhouse.url = Some(self.store.urls.clone());
+        Ok(added(config, self.gate.clone(), &page::guard(self.gate.clone())))
+    }
+
     /// # Errors
     /// If a listener has no address, or the journal cannot be read.
-    async fn start(self, ready_file: Option<PathBuf>) -> anyhow::Result<Running> {
+    async fn start(self, ready_file: Option<PathBuf>, added: Routes) -> anyhow::Result<Running> {
         let Self { tokens, receivers, opening, committer, exporter, joiner, superseder, counter, summer, .. } = self;
         let Receivers { grpc, http, chat, documents, scores } = receivers;
         let served = Served {
             grpc,
-            page: page_routes(&self.gate, &scores, &self.api, &self.admin),
+            page: page_routes(&self.gate, &scores, &self.api, &self.admin).merge(added),
             http: server::routes(self.gate.clone(), http, chat, documents, scores, self.api),
             health: admin::health_routes(self.gate.clone(), self.admin.clone()),
             metrics: admin::metrics_routes(self.gate, self.admin),

@@ -351,7 +351,7 @@ impl FileImport {
             run.progress.say(&format!("{}: line {number}: {why}", self.checkpoint.path.display()));
         }
         self.checkpoint.rejected += 1;
-        run.progress.counts.rejected += 1;
+        run.progress.rejected(&self.checkpoint.path.to_string_lossy(), number, why);
         run.state.reject(&self.checkpoint, number, why, piece.filter(|_| run.keeps_rejects))?;
         let counts = &run.progress.counts;
         if run.rejects.is_exceeded(counts.rejected, counts.pieces) {

@@ -6,10 +6,12 @@
 //! sender.rs    requests, answers, patience       state.rs     checkpoints, rejects, what other files told first
 //! progress.rs  bar, JSON, summary                follow.rs    files that grow
 //! undo.rs      `import undo`, `import list`
+//! page/        the same for files that a browser sends
 //! ```
 
 mod file;
 mod follow;
+pub mod page;
 mod pieces;
 mod progress;
 mod sender;
@@ -37,7 +39,6 @@ use tokio_util::sync::CancellationToken;
 
 /// What to import, and how.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct Options {
     /// YAML file of the Millrace that runs: it says where it listens, where its ClickHouse is, and where checkpoints are
     #[arg(long, value_name = "FILE", global = true)]
@@ -122,7 +123,8 @@ pub async fn run(config: &Config, options: Options, token: Option<Secret>) -> an
     match &options.action {
         Some(Action::List) => return undo::list(&folder).map(|()| Ended::Whole),
         Some(Action::Undo { which, dry_run }) => {
-            return undo::undo(config, &folder, which, !dry_run, (&options.tls, token.as_ref()))
+            let is_real = !(*dry_run || options.dry_run);
+            return undo::undo(config, &folder, which, is_real, (&options.tls, token.as_ref()))
                 .await
                 .map(|()| Ended::Whole);
         }
@@ -159,7 +161,7 @@ pub async fn run(config: &Config, options: Options, token: Option<Secret>) -> an
     let done = if options.follow {
         follow::follow(&mut run, &options.paths).await
     } else {
-        import_all(&mut run, config, &options).await
+        import_paths(&mut run, config, &options).await
     };
     watch.abort();
     run.progress.finish(options.dry_run);
@@ -174,14 +176,21 @@ pub async fn run(config: &Config, options: Options, token: Option<Secret>) -> an
     Ok(if rejected > 0 { Ended::WithRejects } else { Ended::Whole })
 }
 
-/// Imports every file, one after the other, the earliest first.
-async fn import_all(run: &mut Run, config: &Config, options: &Options) -> anyhow::Result<()> {
+async fn import_paths(run: &mut Run, config: &Config, options: &Options) -> anyhow::Result<()> {
     let files = walk::files(&options.paths)?;
     anyhow::ensure!(!files.is_empty(), "there is no file in {}", shown_paths(&options.paths));
+    let asks = !options.again && !options.dry_run;
+    import_all(run, asks.then_some(config), files).await
+}
+
+/// Imports every file, one after the other, the earliest first. With a configuration, its ClickHouse is asked which of them it has rows of.
+async fn import_all(run: &mut Run, config: Option<&Config>, files: Vec<walk::File>) -> anyhow::Result<()> {
     run.progress.counts.files_all = to_u64(files.len());
     run.progress.counts.bytes_all = files.iter().map(|file| file.size).sum();
-    let imported_before =
-        if options.again || options.dry_run { BTreeSet::new() } else { imported_before(run, config, &files).await? };
+    let imported_before = match config {
+        Some(config) => imported_before(run, config, &files).await?,
+        None => BTreeSet::new(),
+    };
     let mut batches = None;
     // the requests of a batch come before what they came to
     let (inputs, others) = batch_inputs_first(run, files).await?;

@@ -4,6 +4,7 @@ use crate::rollup::show_progress;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often it is shown.
@@ -37,10 +38,48 @@ pub(super) struct Counts {
     pub(super) others: BTreeMap<String, u64>,
 }
 
+/// What was rejected, and what was said, is kept up to so many.
+const TOLD_MAX: usize = 200;
+
+/// Progress as others read it, while it goes on.
+#[derive(Debug, Default)]
+pub(super) struct Told(Mutex<Telling>);
+
+#[derive(Debug, Default, Clone)]
+pub(super) struct Telling {
+    /// As `--progress json` has it.
+    pub(super) counts: serde_json::Value,
+    pub(super) notes: Vec<String>,
+    /// File, line and reason.
+    pub(super) rejects: Vec<serde_json::Value>,
+}
+
+impl Told {
+    /// How far it is now.
+    pub(super) fn now(&self) -> Telling {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps what a person should know.
+    pub(super) fn note(&self, text: &str) {
+        self.change(|told| {
+            if told.notes.len() < TOLD_MAX {
+                told.notes.push(text.to_owned());
+            }
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Telling)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
 /// Shows progress.
 #[derive(Debug)]
 pub(super) struct Progress {
     form: Form,
+    /// Who reads it instead.
+    told: Option<Arc<Told>>,
     started: Instant,
     shown: Option<Instant>,
     pub(super) counts: Counts,
@@ -48,7 +87,24 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(form: Form) -> Self {
-        Self { form, started: Instant::now(), shown: None, counts: Counts::default() }
+        Self { form, told: None, started: Instant::now(), shown: None, counts: Counts::default() }
+    }
+
+    /// Progress that is read there, and shown nowhere else.
+    pub(super) fn told(told: Arc<Told>) -> Self {
+        Self { told: Some(told), ..Self::new(Form::None) }
+    }
+
+    /// Something was rejected.
+    pub(super) fn rejected(&mut self, file: &str, line: u64, reason: &str) {
+        self.counts.rejected += 1;
+        if let Some(told) = &self.told {
+            told.change(|told| {
+                if told.rejects.len() < TOLD_MAX {
+                    told.rejects.push(json!({"file": file, "line": line, "reason": reason}));
+                }
+            });
+        }
     }
 
     /// Shows how far it is, if it was not shown a moment ago.
@@ -58,10 +114,19 @@ impl Progress {
             return;
         }
         self.shown = Some(Instant::now());
+        self.tell();
         match self.form {
             Form::Bar if io::stderr().is_terminal() => show_progress(&format!("{}\u{1b}[K", self.bar()), true),
             Form::Json => line(&self.json("progress")),
             Form::Bar | Form::None => {}
+        }
+    }
+
+    /// Says how far it is to those who read it, whenever that was last.
+    pub(super) fn tell(&self) {
+        if let Some(told) = &self.told {
+            let counts = self.json("progress");
+            told.change(|told| told.counts = counts);
         }
     }
 
@@ -106,6 +171,9 @@ impl Progress {
 
     /// Something that a person should know.
     pub(super) fn say(&self, text: &str) {
+        if let Some(told) = &self.told {
+            return told.note(text);
+        }
         match self.form {
             Form::Json => line(&json!({"event": "note", "text": text})),
             Form::Bar if io::stderr().is_terminal() => {

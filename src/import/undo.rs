@@ -68,9 +68,24 @@ pub(super) async fn undo(
     if is_real {
         wait_for_rows(config, tls, token).await?;
     }
+    let rows = removed(config, &mut state, &ids, is_real).await?;
+    let done = if is_real { "removed" } else { "to be removed" };
+    let _reader_gone = writeln!(std::io::stdout(), "{} imports, {rows} rows {done}.", ids.len());
+    Ok(())
+}
+
+/// Removes one import, as the page asks for it; how many rows that were.
+pub(super) async fn undo_one(config: &Config, folder: &Path, id: &str, token: Option<&Secret>) -> anyhow::Result<u64> {
+    let mut state = State::open(folder, true)?;
+    wait_for_rows(config, token).await?;
+    removed(config, &mut state, &[id.to_owned()], true).await
+}
+
+/// Removes the rows of imports and forgets them, or counts what would be removed.
+async fn removed(config: &Config, state: &mut State, ids: &[String], is_real: bool) -> anyhow::Result<u64> {
     let client = app::client(config);
     let (mut rows, mut between) = (0_u64, None::<(i64, i64)>);
-    for id in &ids {
+    for id in ids {
         let stored = imports::extent(&client, id).await.context("failed to ask ClickHouse")?;
         for of in &stored {
             rows += of.rows;
@@ -88,9 +103,7 @@ pub(super) async fn undo(
     if let Some((from, to)) = between.filter(|_| is_real) {
         count_anew(config, &client, from, to).await?;
     }
-    let done = if is_real { "removed" } else { "to be removed" };
-    let _reader_gone = writeln!(std::io::stdout(), "{} imports, {rows} rows {done}.", ids.len());
-    Ok(())
+    Ok(rows)
 }
 
 /// The ids that a person means.

@@ -1,6 +1,7 @@
 //! The section `page` of the configuration.
 
 use crate::connections::tls;
+use crate::sizes::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -12,10 +13,12 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Certificates; absent: without TLS.
     pub tls: Option<tls::Config>,
+    /// Bytes that files to be imported may have, all that lie below `data_dir` at once.
+    pub uploads_max: ByteSize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4319)), tls: None }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4319)), tls: None, uploads_max: ByteSize(1 << 30) }
     }
 }

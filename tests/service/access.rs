@@ -77,7 +77,7 @@ const ROUTES: [(&str, &str, &str, &str); 63] = [
 ];
 
 /// What only the page's listener has. It answers what is read and what is said of spans under `/apis/` as well.
-const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 15] = [
+const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 23] = [
     ("page", "GET", "/", "Nothing"),
     ("page", "GET", "/assets/{name}", "Nothing"),
     ("page", "GET", "/api/v1/workspaces", "Everywhere(Read)"),
@@ -93,6 +93,14 @@ const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 15] = [
     ("page", "GET", "/api/v1/workspaces/{workspace}/messages", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/traces/facts", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/traces/{trace_id}/spans/{span_id}", "InWorkspace(Read)"),
+    ("page", "GET", "/api/v1/workspaces/{workspace}/imports", "InWorkspace(Read)"),
+    ("page", "POST", "/api/v1/workspaces/{workspace}/imports", "InWorkspace(Ingest)"),
+    ("page", "GET", "/api/v1/workspaces/{workspace}/imports/{id}", "InWorkspace(Ingest)"),
+    ("page", "DELETE", "/api/v1/workspaces/{workspace}/imports/{id}", "InWorkspace(Ingest)"),
+    ("page", "POST", "/api/v1/workspaces/{workspace}/imports/{id}/files", "InWorkspace(Ingest)"),
+    ("page", "POST", "/api/v1/workspaces/{workspace}/imports/{id}/run", "InWorkspace(Ingest)"),
+    ("page", "GET", "/api/v1/workspaces/{workspace}/imported/{id}/rejects", "InWorkspace(Ingest)"),
+    ("page", "DELETE", "/api/v1/workspaces/{workspace}/imported/{id}", "InWorkspace(Admin)"),
 ];
 
 /// Every route of every listener.

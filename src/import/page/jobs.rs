@@ -1,0 +1,316 @@
+//! Imports that the page asked for: what of each is here, and how far it is.
+
+use super::super::progress::Told;
+use crate::numbers::to_u64;
+use crate::query::answer::Refusal;
+use crate::random;
+use crate::workspace::Workspace;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Imports that are known at once, and files of one.
+const JOBS_MAX: usize = 16;
+const FILES_MAX: usize = 5_000;
+/// One that nothing happens to is forgotten after so long, when there is no room for another.
+const IDLE_MAX: Duration = Duration::from_secs(3_600);
+
+/// What an import does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It takes files.
+    Collecting,
+    Running,
+    /// Its files were read, and nothing was sent.
+    Checked,
+    Done,
+    Cancelled,
+    Failed(String),
+}
+
+/// A file of an import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spooled {
+    pub(super) name: PathBuf,
+    pub(super) bytes: u64,
+    pub(super) modified: SystemTime,
+}
+
+/// An import that the page asked for.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) id: String,
+    pub(super) workspace: Workspace,
+    /// Of its files.
+    pub(super) folder: PathBuf,
+    /// Cancelled with it.
+    pub(super) stop: CancellationToken,
+    now: Mutex<Now>,
+}
+
+#[derive(Debug)]
+struct Now {
+    phase: Phase,
+    files: Vec<Spooled>,
+    told: Arc<Told>,
+    touched: Instant,
+    /// How many of its files are on their way.
+    arriving: usize,
+}
+
+impl Job {
+    fn with<T>(&self, change: impl FnOnce(&mut Now) -> T) -> T {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.touched = Instant::now();
+        change(&mut now)
+    }
+
+    pub(super) fn set(&self, phase: Phase) {
+        self.with(|now| now.phase = phase);
+    }
+
+    /// Its files, the earliest first.
+    pub(super) fn files(&self) -> Vec<Spooled> {
+        let mut files = self.with(|now| now.files.clone());
+        files.sort_by(|one, other| (one.modified, &one.name).cmp(&(other.modified, &other.name)));
+        files
+    }
+
+    /// Where it tells how far it is.
+    pub(super) fn told(&self) -> Arc<Told> {
+        self.with(|now| Arc::clone(&now.told))
+    }
+
+    /// Takes a file, unless it has one of this name or does something else already.
+    pub(super) fn expect(&self, name: &Path) -> Result<(), Refusal> {
+        self.with(|now| {
+            let conflict = |why: &str| Err(Refusal::new(StatusCode::CONFLICT, why));
+            match now.phase {
+                Phase::Collecting | Phase::Checked | Phase::Failed(_) => {}
+                _ => return conflict("this import takes no more files"),
+            }
+            if now.files.iter().any(|file| file.name == name) {
+                return conflict("a file of this name was sent already");
+            }
+            if now.files.len() + now.arriving >= FILES_MAX {
+                return Err(Refusal::too_large(&format!(
+                    "an import has at most {FILES_MAX} files; send a compressed file, or use `millrace import`"
+                )));
+            }
+            now.arriving += 1;
+            Ok(())
+        })
+    }
+
+    /// A file that was expected is here, or will not come.
+    pub(super) fn arrived(&self, file: Option<Spooled>) {
+        self.with(|now| {
+            now.arriving = now.arriving.saturating_sub(1);
+            now.files.extend(file);
+        });
+    }
+
+    /// Begins to read its files.
+    pub(super) fn begin(&self) -> Result<(), Refusal> {
+        self.with(|now| {
+            let may = matches!(now.phase, Phase::Collecting | Phase::Checked | Phase::Failed(_)) && now.arriving == 0;
+            if !may {
+                return Err(Refusal::new(StatusCode::CONFLICT, "this import is under way, or has ended"));
+            }
+            if now.files.is_empty() {
+                return Err(Refusal::bad_request("send a file first"));
+            }
+            now.phase = Phase::Running;
+            now.told = Arc::default();
+            Ok(())
+        })
+    }
+
+    /// Cancels it.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+        self.set(Phase::Cancelled);
+    }
+
+    /// As the page shows it. Paths are those that the browser sent.
+    pub(super) fn shown(&self) -> Value {
+        let (phase, files, told) = {
+            let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+            (now.phase.clone(), now.files.clone(), now.told.now())
+        };
+        let (state, error) = match phase {
+            Phase::Collecting => ("collecting", None),
+            Phase::Running => ("running", None),
+            Phase::Checked => ("checked", None),
+            Phase::Done => ("done", None),
+            Phase::Cancelled => ("cancelled", None),
+            Phase::Failed(why) => ("failed", Some(why)),
+        };
+        let prefix = std::path::absolute(&self.folder).map_or_else(|_| self.folder.clone(), |folder| folder);
+        let prefixes = [format!("{}/", prefix.display()), format!("{}/", self.folder.display())];
+        let own = |text: &str| prefixes.iter().fold(text.to_owned(), |text, prefix| text.replace(prefix.as_str(), ""));
+        let rejects = told.rejects.iter().map(|reject| {
+            let file = reject.get("file").and_then(Value::as_str).map(own);
+            json!({"file": file, "line": reject.get("line"), "reason": reject.get("reason")})
+        });
+        json!({
+            "id": self.id, "state": state, "error": error.as_deref().map(own),
+            "files": files.iter().map(|file| json!({"name": file.name, "bytes": file.bytes})).collect::<Vec<_>>(),
+            "counts": told.counts, "notes": told.notes.iter().map(|note| own(note)).collect::<Vec<_>>(),
+            "rejects": rejects.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Jobs {
+    folder: PathBuf,
+    bytes_max: usize,
+    bytes: Arc<AtomicUsize>,
+    jobs: Mutex<BTreeMap<String, Arc<Job>>>,
+    /// One is read at a time.
+    pub(super) turns: Arc<Semaphore>,
+}
+
+impl Jobs {
+    /// Files go to a folder, which is emptied: nobody knows what an earlier process left there.
+    pub(super) fn new(folder: PathBuf, bytes_max: usize) -> Self {
+        if let Err(error) = std::fs::remove_dir_all(&folder)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, folder = %folder.display(), "files that were sent to be imported cannot be removed");
+        }
+        let turns = Arc::new(Semaphore::new(1));
+        Self { folder, bytes_max, bytes: Arc::default(), jobs: Mutex::default(), turns }
+    }
+
+    pub(super) fn folder(&self) -> PathBuf {
+        std::path::absolute(&self.folder).map_or_else(|_| self.folder.clone(), |folder| folder)
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Arc<Job>>) -> T) -> T {
+        change(&mut self.jobs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A new one.
+    pub(super) fn create(&self, workspace: Workspace) -> Result<Arc<Job>, Refusal> {
+        let id = random::letters();
+        let now = Now {
+            phase: Phase::Collecting,
+            files: Vec::new(),
+            told: Arc::default(),
+            touched: Instant::now(),
+            arriving: 0,
+        };
+        let folder = self.folder.join(&id);
+        let job = Arc::new(Job {
+            id: id.clone(),
+            workspace,
+            folder,
+            stop: CancellationToken::new(),
+            now: Mutex::new(now),
+        });
+        if self.with(|jobs| jobs.len()) >= JOBS_MAX {
+            self.forget_an_old_one();
+        }
+        self.with(|jobs| {
+            if jobs.len() >= JOBS_MAX {
+                let why = "too many imports are under way; wait until one has ended, or cancel one";
+                return Err(Refusal::unavailable(why));
+            }
+            jobs.insert(id, Arc::clone(&job));
+            Ok(job)
+        })
+    }
+
+    fn forget_an_old_one(&self) {
+        let age = |job: &Arc<Job>| {
+            let now = job.now.lock().unwrap_or_else(PoisonError::into_inner);
+            let has_ended = matches!(now.phase, Phase::Done | Phase::Cancelled | Phase::Failed(_));
+            let is_idle = now.phase != Phase::Running && now.touched.elapsed() > IDLE_MAX;
+            (has_ended || is_idle).then(|| now.touched.elapsed())
+        };
+        let oldest =
+            self.with(|jobs| jobs.values().filter_map(|job| Some((age(job)?, Arc::clone(job)))).max_by_key(|(age, _)| *age));
+        if let Some((_, job)) = oldest {
+            self.forget(&job);
+        }
+    }
+
+    pub(super) fn find(&self, workspace: &Workspace, id: &str) -> Result<Arc<Job>, Refusal> {
+        self.with(|jobs| jobs.get(id).cloned())
+            .filter(|job| &job.workspace == workspace)
+            .ok_or_else(|| Refusal::not_found("there is no such import; Millrace may have been started anew since"))
+    }
+
+    /// Those of a workspace.
+    pub(super) fn list(&self, workspace: &Workspace) -> Vec<Value> {
+        let own = self.with(|jobs| {
+            jobs.values().filter(|job| &job.workspace == workspace).cloned().collect::<Vec<_>>()
+        });
+        own.iter().map(|job| job.shown()).collect()
+    }
+
+    /// Forgets one, and removes its files.
+    pub(super) fn forget(&self, job: &Arc<Job>) {
+        self.with(|jobs| jobs.remove(&job.id));
+        self.empty(job);
+    }
+
+    /// Removes the files of one that is done; those of one that failed are there to try again.
+    pub(super) fn settle(&self, job: &Job) {
+        if job.with(|now| now.phase == Phase::Done) {
+            self.empty(job);
+        }
+    }
+
+    /// Removes the files of one that needs them no more.
+    fn empty(&self, job: &Job) {
+        let files = job.with(|now| std::mem::take(&mut now.files));
+        for file in &files {
+            self.give_back(file.bytes);
+        }
+        if let Err(error) = std::fs::remove_dir_all(&job.folder)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, folder = %job.folder.display(), "files that were sent to be imported cannot be removed");
+        }
+    }
+
+    /// Room for bytes that have arrived.
+    pub(super) fn reserve(&self, bytes: usize) -> Result<(), Refusal> {
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) <= self.bytes_max {
+            return Ok(());
+        }
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        Err(Refusal::too_large(&format!(
+            "files that wait to be imported may have {} MiB together (page.uploads_max); wait, compress them, or use `millrace import`",
+            self.bytes_max >> 20
+        )))
+    }
+
+    pub(super) fn give_back(&self, bytes: u64) {
+        let given = usize::try_from(bytes).map_or(usize::MAX, |bytes| bytes);
+        let less = |now: usize| Some(now.saturating_sub(given));
+        let _always_changed = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// The size of what arrived, as files count it.
+pub(super) fn size(bytes: usize) -> u64 {
+    to_u64(bytes)
+}

@@ -1,0 +1,101 @@
+//! A file that a browser sends: it goes to disk as it arrives, within its bounds.
+
+use super::jobs::{Job, Jobs, Spooled, size};
+use crate::query::answer::Refusal;
+use axum::body::Body;
+use axum::http::StatusCode;
+use futures_util::StreamExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use tokio::fs::{self, File};
+use tokio::io::AsyncWriteExt as _;
+
+/// Parts of a name, and letters of each.
+const PARTS_MAX: usize = 12;
+const LETTERS_MAX: usize = 120;
+
+/// Takes a file. What is not whole is removed.
+pub(super) async fn take(
+    jobs: &Jobs,
+    job: &Job,
+    name: &str,
+    modified: Option<u64>,
+    body: Body,
+    silent_max: Duration,
+) -> Result<(), Refusal> {
+    let name = safe(name).ok_or_else(|| Refusal::bad_request("name: a file needs a name of at most 12 parts"))?;
+    job.expect(&name)?;
+    let mut taken = 0_usize;
+    let path = job.folder.join(&name);
+    let done = write(jobs, &path, body, silent_max, &mut taken).await;
+    let modified = modified.and_then(|millis| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
+    let modified = modified.map_or(SystemTime::UNIX_EPOCH, |modified| modified);
+    let whole = done.is_ok() && !job.stop.is_cancelled();
+    job.arrived(whole.then(|| Spooled { name, bytes: size(taken), modified }));
+    if !whole {
+        jobs.give_back(size(taken));
+        let _gone_already = fs::remove_file(&path).await;
+    }
+    done
+}
+
+async fn write(
+    jobs: &Jobs,
+    path: &Path,
+    body: Body,
+    silent_max: Duration,
+    taken: &mut usize,
+) -> Result<(), Refusal> {
+    let failed = |error: std::io::Error| {
+        Refusal::new(StatusCode::INSUFFICIENT_STORAGE, &format!("the file cannot be kept until it is imported: {error}"))
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).await.map_err(failed)?;
+    }
+    let mut file = File::options().write(true).create_new(true).open(path).await.map_err(failed)?;
+    let mut stream = body.into_data_stream();
+    loop {
+        let next = tokio::time::timeout(silent_max, stream.next()).await;
+        let Some(frame) = next.map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the file did not arrive"))? else {
+            break;
+        };
+        let bytes = frame.map_err(|error| Refusal::bad_request(&format!("the file broke off: {error}")))?;
+        jobs.reserve(bytes.len())?;
+        *taken += bytes.len();
+        file.write_all(&bytes).await.map_err(failed)?;
+    }
+    file.flush().await.map_err(failed)
+}
+
+/// The name of a file below its folder. No part leads anywhere else, and none has letters that a shell or a terminal reads in its own way.
+fn safe(name: &str) -> Option<PathBuf> {
+    let letter = |letter: char| if letter.is_alphanumeric() || "._- ".contains(letter) { letter } else { '_' };
+    let mut parts = Vec::new();
+    for part in name.split(['/', '\\']) {
+        let part: String = part.chars().map(letter).collect();
+        let part = part.trim().trim_start_matches('.');
+        if part.is_empty() {
+            continue;
+        }
+        // the end of a long name says what it holds
+        let from = part.char_indices().rev().nth(LETTERS_MAX - 1).map_or(0, |(at, _)| at);
+        parts.push(part.get(from..)?.to_owned());
+    }
+    (!parts.is_empty() && parts.len() <= PARTS_MAX).then(|| parts.iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_leads_out_of_its_folder() {
+        let of = |name: &str| safe(name).map(|path| path.display().to_string());
+        assert_eq!(of("a/b.jsonl").as_deref(), Some("a/b.jsonl"));
+        assert_eq!(of("../../etc/passwd").as_deref(), Some("etc/passwd"));
+        assert_eq!(of("/root/./..\\x\n\u{1b}[31m;rm").as_deref(), Some("root/x___31m_rm"));
+        assert_eq!((of(""), of("../.."), of(&"a/".repeat(13))), (None, None, None));
+        let long = format!("{}.jsonl", "ä".repeat(300));
+        assert!(of(&long).is_some_and(|name| name.chars().count() == LETTERS_MAX && name.ends_with(".jsonl")));
+    }
+}

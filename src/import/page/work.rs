@@ -1,0 +1,119 @@
+//! What an import of the page does, on a thread of its own: it reads files and parses, which other requests need not wait for.
+
+use super::super::file::{RejectsMax, Run};
+use super::super::progress::Progress;
+use super::super::sender::Sender;
+use super::super::state::State;
+use super::super::{address, import_all, undo, walk};
+use super::jobs::{Job, Phase};
+use crate::config::Config;
+use crate::formats::Format;
+use crate::secret::Secret;
+use anyhow::Context as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, oneshot};
+
+/// How the files of a job are read.
+pub(super) struct Order {
+    pub(super) config: Config,
+    /// Of checkpoints.
+    pub(super) folder: PathBuf,
+    /// Of whoever asked.
+    pub(super) token: Option<Secret>,
+    pub(super) format: Option<Format>,
+    pub(super) is_dry: bool,
+    pub(super) drops_content: bool,
+}
+
+/// Reads the files of a job once it is its turn.
+pub(super) async fn import(turns: &Semaphore, job: &Arc<Job>, order: Order) {
+    let is_dry = order.is_dry;
+    let own = Arc::clone(job);
+    let done = in_turn(turns, job, async move { import_files(&own, order).await }).await;
+    let then = if is_dry { Phase::Checked } else { Phase::Done };
+    end(job, done, then);
+}
+
+/// Removes the rows of an import once it is its turn.
+pub(super) async fn undo(
+    turns: &Semaphore,
+    job: &Arc<Job>,
+    config: Config,
+    folder: PathBuf,
+    id: String,
+    token: Option<Secret>,
+) {
+    let told = job.told();
+    let removing = async move {
+        let rows = undo::undo_one(&config, &folder, &id, token.as_ref()).await?;
+        told.note(&format!("{rows} rows removed."));
+        Ok(())
+    };
+    let done = in_turn(turns, job, removing).await;
+    end(job, done, Phase::Done);
+}
+
+fn end(job: &Job, done: anyhow::Result<()>, then: Phase) {
+    if job.stop.is_cancelled() {
+        return job.set(Phase::Cancelled);
+    }
+    job.set(match done {
+        Ok(()) => then,
+        Err(error) => Phase::Failed(format!("{error:#}")),
+    });
+}
+
+/// Waits until nothing else is imported, and works on a thread with a runtime of its own.
+async fn in_turn(
+    turns: &Semaphore,
+    job: &Job,
+    work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) -> anyhow::Result<()> {
+    let _turn = tokio::select! {
+        turn = turns.acquire() => turn.context("Millrace stops")?,
+        () = job.stop.cancelled() => return Ok(()),
+    };
+    let (ended, end) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    std::thread::Builder::new()
+        .name("import".to_owned())
+        .spawn(move || {
+            let _nobody_waits = ended.send(runtime.block_on(work));
+        })
+        .context("no thread")?;
+    end.await.context("the import broke off; the log of Millrace says why")?
+}
+
+async fn import_files(job: &Job, order: Order) -> anyhow::Result<()> {
+    let Order { config, folder, token, format, is_dry, drops_content } = order;
+    let told = job.told();
+    let sender = match is_dry {
+        true => None,
+        false => Some(Sender::new(&address(&config)?, job.workspace.as_str(), token)?),
+    };
+    let mut run = Run {
+        sender,
+        state: State::open(&folder, !is_dry)?,
+        progress: Progress::told(told),
+        workspace: job.workspace.clone(),
+        format,
+        drops_content,
+        keeps_rejects: false,
+        rejects: RejectsMax::Any,
+        stop: job.stop.clone(),
+    };
+    let files = job.files();
+    let inode = 0;
+    let files = files.into_iter().map(|file| walk::File {
+        path: job.folder.join(file.name),
+        size: file.bytes,
+        inode,
+        modified: file.modified,
+        // one that cannot be read costs itself
+        is_named: false,
+    });
+    let done = import_all(&mut run, (!is_dry).then_some(&config), files.collect()).await;
+    run.progress.tell();
+    done
+}
