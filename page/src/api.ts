@@ -80,6 +80,11 @@ export async function ask<T>(url: string, init: RequestInit = {}): Promise<T> {
   return body as T;
 }
 
+/** Sends a file as it is: no form is made of it. */
+export function sendFile(url: string, file: File, signal: AbortSignal): Promise<unknown> {
+  return ask(url, { method: "POST", body: file, headers: { "content-type": "application/octet-stream" }, signal });
+}
+
 export interface Rows<T> {
   rows: T[];
   sql: string;

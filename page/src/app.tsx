@@ -14,6 +14,7 @@ const SessionView = lazy(() => import("./views/sessions").then((view) => ({ defa
 const Cost = lazy(() => import("./views/cost").then((view) => ({ default: view.Cost })));
 const Latency = lazy(() => import("./views/latency").then((view) => ({ default: view.Latency })));
 const Sql = lazy(() => import("./views/sql").then((view) => ({ default: view.Sql })));
+const Import = lazy(() => import("./views/import").then((view) => ({ default: view.Import })));
 const Health = lazy(() => import("./views/health").then((view) => ({ default: view.Health })));
 const Compare = lazy(() => import("./views/compare").then((view) => ({ default: view.Compare })));
 const Experiments = lazy(() => import("./views/experiments").then((view) => ({ default: view.Experiments })));
@@ -27,6 +28,7 @@ const VIEWS: [string, string, string, boolean][] = [
   ["experiments", "Experiments", "e", false],
   ["compare", "Compare", "d", false],
   ["sql", "SQL", "q", false],
+  ["import", "Import", "i", false],
   ["health", "Health", "h", false],
 ];
 
@@ -92,6 +94,7 @@ function View({ name, rest }: { name: string; rest: string[] }) {
     case "experiments": return <Experiments name={rest[0]} />;
     case "compare": return <Compare />;
     case "sql": return <Sql />;
+    case "import": return <Import />;
     case "health": return <Health />;
     default: return <Empty title="There is no such view"><p>The address may be mistyped. <Link to="/traces">Go to the traces</Link>.</p></Empty>;
   }

@@ -1,24 +1,31 @@
 //! `millrace import --follow`: files that grow, and files that come.
 //!
 //! Every two seconds the paths are walked again. A file that changed is read on from where it was; a line that has no end yet
-//! waits. One that became shorter or is another file now is read from its beginning, and its rows are known by their ids.
+//! waits. One that became shorter, begins otherwise or is another file now is read from its beginning, and its rows are known by
+//! their ids. One that was renamed goes on under its new name.
 
 use super::file::{self, FileImport, Run};
 use super::walk;
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How often files are looked at.
 const EVERY: Duration = Duration::from_secs(2);
 /// A file that does not change for so long is closed.
 const CLOSED_AFTER: Duration = Duration::from_secs(600);
+/// Bytes of its beginning by which a file that was cut and has grown again is told.
+const HEAD_BYTES: u64 = 4 << 10;
 
 /// A file that is followed.
 struct Followed {
     size: u64,
     inode: u64,
     import: Option<FileImport>,
+    /// How it began when it was looked at last.
+    head: Vec<u8>,
     changed: Instant,
 }
 
@@ -29,6 +36,8 @@ pub(super) async fn follow(run: &mut Run, paths: &[PathBuf]) -> anyhow::Result<(
     while !run.stop.is_cancelled() {
         let files = walk::files(paths)?;
         run.progress.counts.files_all = crate::numbers::to_u64(files.len());
+        let there: HashSet<&PathBuf> = files.iter().map(|file| &file.path).collect();
+        followed.retain(|path, _| there.contains(path));
         for file in files {
             if run.stop.is_cancelled() {
                 break;
@@ -37,6 +46,7 @@ pub(super) async fn follow(run: &mut Run, paths: &[PathBuf]) -> anyhow::Result<(
                 size: 0,
                 inode: file.inode,
                 import: None,
+                head: Vec::new(),
                 changed: Instant::now(),
             });
             if known.size != file.size || known.inode != file.inode {
@@ -57,9 +67,11 @@ pub(super) async fn follow(run: &mut Run, paths: &[PathBuf]) -> anyhow::Result<(
 
 /// Reads what is new of a file.
 async fn read_on(run: &mut Run, known: &mut Followed, file: &walk::File) -> anyhow::Result<()> {
-    if file.size < known.size || file.inode != known.inode {
+    let head = head(&file.path);
+    if file.size < known.size || file.inode != known.inode || !head.starts_with(&known.head) {
         known.import = None;
     }
+    known.head = head;
     let is_first = known.size == 0;
     (known.size, known.inode, known.changed) = (file.size, file.inode, Instant::now());
     if known.import.is_none() {
@@ -81,4 +93,11 @@ async fn read_on(run: &mut Run, known: &mut Followed, file: &walk::File) -> anyh
     import.pump(run, false, true).await?;
     run.progress.counts.files += u64::from(is_first);
     Ok(())
+}
+
+/// How a file begins; nothing of one that is gone.
+fn head(path: &Path) -> Vec<u8> {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
+    read.map_or_else(|_gone| Vec::new(), |_bytes| head)
 }

@@ -221,6 +221,13 @@ fn spans_in_files_are_stored_once_however_often_they_are_imported_and_go_again()
 
     let (code, said) = import.run(&["list"]);
     assert!(code == Some(0) && said.contains("traces.jsonl") && said.contains("601 accepted"), "{said}");
+    // options may come before what is to be done
+    let config = import.folder.path().join("import.yaml");
+    let before = |rest: &[&str]| said(&binary().args(["import", "--config"]).arg(&config).args(rest).output().unwrap());
+    let (code, text) = before(&["list"]);
+    assert!(code == Some(0) && text.contains("601 accepted"), "{text}");
+    let (code, text) = before(&["--dry-run", "undo", path.to_str().unwrap()]);
+    assert!(code == Some(0) && text.contains("601 rows to be removed"), "{text}");
     let (code, said) = import.run(&["undo", "--dry-run", path.to_str().unwrap()]);
     assert!(code == Some(0) && said.contains("601 rows to be removed"), "{said}");
     let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
@@ -429,6 +436,35 @@ impl Drop for Follower {
         let _over = self.0.kill();
         let _reaped = self.0.wait();
     }
+}
+
+#[test]
+fn a_followed_file_that_is_renamed_replaced_or_cut_loses_and_doubles_nothing() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let lines = |numbers: std::ops::Range<u64>| numbers.map(|number| otlp(number, 2)).collect::<Vec<Value>>();
+    let path = import.file("spans.jsonl", &lines(0..3));
+    let mut command = import.command(&["--follow", import.files().to_str().unwrap()]);
+    let _follower = Follower(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let becomes = |spans: u64| {
+        let query = "SELECT uniqExact(SpanId) AS spans, count() AS rows FROM otel_traces";
+        import.becomes(query, &json!([{"spans": spans, "rows": spans}]));
+    };
+    becomes(6);
+    // a writer that rotates: the last lines go to the renamed file, the next ones to a new one
+    let renamed = path.with_file_name("spans.1.jsonl");
+    fs::rename(&path, &renamed).unwrap();
+    let mut file = OpenOptions::new().append(true).open(&renamed).unwrap();
+    writeln!(file, "{}", otlp(3, 2)).unwrap();
+    import.file("spans.jsonl", &lines(4..6));
+    becomes(12);
+    // another file of the same size takes the place of this one
+    let other = import.file("spans.new", &lines(6..8));
+    fs::rename(other, &path).unwrap();
+    becomes(16);
+    // it is cut, and has grown beyond its size before anybody looked
+    fs::write(&path, lines(10..15).iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    becomes(26);
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod grafana;
 mod http_interface;
 mod import;
 mod import_formats;
+mod import_page;
 mod joining;
 mod joining_orders;
 mod journal;

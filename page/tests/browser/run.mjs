@@ -24,6 +24,7 @@ const VIEWS = [
   ["/cost?range=all&by=user", "table.rows tbody tr"],
   ["/latency?range=all", "table.rows tbody tr"],
   ["/sql?sql=SELECT%20toStartOfHour(Timestamp)%20AS%20hour%2C%20count()%20AS%20calls%20FROM%20otel.genai_calls%20GROUP%20BY%20hour%20ORDER%20BY%20hour", "table.rows tbody tr"],
+  ["/import", ".drop"],
   ["/health", "table.rows tbody tr"],
   ["/experiments", ".empty"],
   [`/compare?a=${SAMPLE}&b=22222222222222222222222222222222`, ".cards, .failed"],
@@ -143,6 +144,30 @@ try {
     await page.keyboard.press("t");
     await page.locator("table.traces").waitFor();
     await clean(page, "keys");
+    await page.context().close();
+  });
+
+  await step("files are counted, imported and go again", async () => {
+    const page = await open();
+    await view(page, "/import", ".drop");
+    const span = (id) => JSON.stringify({ resourceSpans: [{ resource: { attributes: [{ key: "service.name", value: { stringValue: "imported" } }] }, scopeSpans: [{ spans: [{ traceId: id.repeat(32), spanId: id.repeat(16), name: "from a file", startTimeUnixNano: "1780272000000000000", endTimeUnixNano: "1780272001000000000" }] }] }] });
+    await page.locator("input[type=file][aria-label=Files]").setInputFiles({ name: "spans.jsonl", mimeType: "application/json", buffer: Buffer.from(`${span("d")}\n{broken\n${span("e")}\n`) });
+    const job = page.locator(".import");
+    await page.locator('.import[data-state="checked"]').waitFor();
+    assert.match(await job.textContent(), /Rows that would be sent2/);
+    await job.getByRole("cell", { name: "spans.jsonl" }).waitFor();
+    await axe(page, "an import that is counted");
+    await job.getByRole("button", { name: "Import 2 rows" }).click();
+    await page.locator('.import[data-state="done"]').waitFor();
+    await page.locator("table.imports tbody tr").waitFor();
+    await until("its spans are stored", async () => (await fetch(`${service.page}/apis/intake/v2/workspaces/default/traces/${"d".repeat(32)}`)).ok);
+    await axe(page, "an import that is done");
+    await page.getByRole("button", { name: "Undo" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Remove" }).click();
+    await page.getByText("2 rows removed.").waitFor();
+    await page.locator("table.imports").waitFor({ state: "detached" });
+    assert.equal((await fetch(`${service.page}/apis/intake/v2/workspaces/default/traces/${"d".repeat(32)}`)).status, 404);
+    await clean(page, "import");
     await page.context().close();
   });
 

@@ -49,6 +49,8 @@ pub(super) struct Job {
     pub(super) workspace: Workspace,
     /// Of its files.
     pub(super) folder: PathBuf,
+    /// Whether it removes what was imported.
+    pub(super) is_undo: bool,
     /// Cancelled with it.
     pub(super) stop: CancellationToken,
     now: Mutex<Now>,
@@ -62,6 +64,8 @@ struct Now {
     touched: Instant,
     /// How many of its files are on their way.
     arriving: usize,
+    /// Whether its files are removed.
+    is_emptied: bool,
 }
 
 impl Job {
@@ -160,7 +164,7 @@ impl Job {
             json!({"file": file, "line": reject.get("line"), "reason": reject.get("reason")})
         });
         json!({
-            "id": self.id, "state": state, "error": error.as_deref().map(own),
+            "id": self.id, "is_undo": self.is_undo, "state": state, "error": error.as_deref().map(own),
             "files": files.iter().map(|file| json!({"name": file.name, "bytes": file.bytes})).collect::<Vec<_>>(),
             "counts": told.counts, "notes": told.notes.iter().map(|note| own(note)).collect::<Vec<_>>(),
             "rejects": rejects.collect::<Vec<_>>(),
@@ -200,7 +204,7 @@ impl Jobs {
     }
 
     /// A new one.
-    pub(super) fn create(&self, workspace: Workspace) -> Result<Arc<Job>, Refusal> {
+    pub(super) fn create(&self, workspace: Workspace, is_undo: bool) -> Result<Arc<Job>, Refusal> {
         let id = random::letters();
         let now = Now {
             phase: Phase::Collecting,
@@ -208,12 +212,14 @@ impl Jobs {
             told: Arc::default(),
             touched: Instant::now(),
             arriving: 0,
+            is_emptied: false,
         };
         let folder = self.folder.join(&id);
         let job = Arc::new(Job {
             id: id.clone(),
             workspace,
             folder,
+            is_undo,
             stop: CancellationToken::new(),
             now: Mutex::new(now),
         });
@@ -273,7 +279,10 @@ impl Jobs {
 
     /// Removes the files of one that needs them no more.
     fn empty(&self, job: &Job) {
-        let files = job.with(|now| std::mem::take(&mut now.files));
+        let files = job.with(|now| {
+            let is_emptied = std::mem::replace(&mut now.is_emptied, true);
+            if is_emptied { Vec::new() } else { now.files.clone() }
+        });
         for file in &files {
             self.give_back(file.bytes);
         }

@@ -101,7 +101,7 @@ fn shown(imports: &Imports, import: &Checkpoint) -> Value {
 }
 
 async fn create(State(imports): State<Arc<Imports>>, Path(name): Path<String>) -> Result<Response, Refusal> {
-    let job = imports.jobs.create(workspace(&name)?)?;
+    let job = imports.jobs.create(workspace(&name)?, false)?;
     Ok(json_answer(StatusCode::CREATED, &job.shown()))
 }
 
@@ -215,7 +215,7 @@ async fn undo(
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
     let import = imported(&imports, &workspace, &id)?;
-    let job = imports.jobs.create(workspace)?;
+    let job = imports.jobs.create(workspace, true)?;
     job.set(Phase::Running);
     let token = imports.gate.secret_of(&headers);
     let (config, folder) = (imports.config.clone(), imports.folder.clone());
