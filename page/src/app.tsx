@@ -199,6 +199,7 @@ const HELP: [string, string][] = [
   ["j, k or arrows", "next, previous line"],
   ["Enter", "open"],
   ["Esc", "close what is open"],
+  ["p", "look at a trace beside the list"],
   ["/", "search"],
   ["← →", "fold and unfold a span"],
   ["[ and ]", "fold, unfold all spans"],

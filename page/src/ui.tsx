@@ -1,6 +1,7 @@
 /** Small parts that every view uses. */
 import { useEffect, useRef, useState, type ReactNode } from "react";
-import { ApiError, type Rows } from "./api";
+import { useQuery } from "@tanstack/react-query";
+import { ApiError, ask, type Rows } from "./api";
 import { ago, exactly, when } from "./format";
 import { parsed } from "./message";
 import { address, go } from "./router";
@@ -25,6 +26,7 @@ const PATHS: Record<string, string> = {
   EVALUATOR: "M5 12.500l4.500 4.500L19 7",
   GUARDRAIL: "M12 3l7.500 3v5.500c0 4.500-3 8-7.500 9.500-4.500-1.500-7.500-5-7.500-9.500V6z",
   UNKNOWN: "M12 15.500a3.500 3.500 0 1 0 0-7 3.500 3.500 0 0 0 0 7z",
+  peek: "M4 5h16v14H4zM14 5v14",
   close: "M6 6l12 12M18 6L6 18",
   search: "M10.500 17a6.500 6.500 0 1 0 0-13 6.500 6.500 0 0 0 0 13zM15.300 15.300 20.500 20.500",
   chevron: "M9 6l6 6-6 6",
@@ -150,19 +152,50 @@ export function ShowSql({ of }: { of: (Pick<Rows<unknown>, "sql"> & { elapsed_ms
       <button type="button" className="quiet" onClick={() => setOpen(true)}>Show SQL</button>
       {isOpen && (
         <Dialog title="The SQL of this view" onClose={() => setOpen(false)}>
-          {statements.map((one, at) => (
-            <div key={at} className="statement">
-              <pre tabIndex={0}>{formatSql(one.sql)}</pre>
-              <div className="row">
-                {one.elapsed_ms !== undefined && <span className="dim">{one.elapsed_ms} ms</span>}
-                <Copy text={one.sql} />
-                <Link to="/sql" query={{ sql: one.sql }} className="button quiet">Open in the SQL view</Link>
-              </div>
-            </div>
-          ))}
+          {statements.map((one, at) => <StatementView key={at} sql={one.sql} elapsed={one.elapsed_ms} />)}
         </Dialog>
       )}
     </>
+  );
+}
+
+/** The statements behind answers of the read API, which says them when it is asked to. */
+export function AskSql({ of }: { of: string[] }) {
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <>
+      <button type="button" className="quiet" onClick={() => setOpen(true)}>Show SQL</button>
+      {isOpen && <Dialog title="The SQL of this view" onClose={() => setOpen(false)}>{of.map((url) => <SqlOf key={url} url={url} />)}</Dialog>}
+    </>
+  );
+}
+
+interface Shown { statement: string; elapsed_ms: number }
+
+function SqlOf({ url }: { url: string }) {
+  const asked = useQuery({
+    queryKey: ["sql of", url],
+    queryFn: ({ signal }) => ask<{ sql: Shown[] | string; elapsed_ms?: number }>(url + (url.includes("?") ? "&" : "?") + "show=sql", { signal }),
+    staleTime: 60_000,
+    retry: false,
+  });
+  if (asked.isPending) return <Loading what="Asking which statements it takes" />;
+  if (asked.isError) return <Failed error={asked.error} />;
+  const { sql, elapsed_ms } = asked.data;
+  const all = typeof sql === "string" ? [{ statement: sql, elapsed_ms: elapsed_ms ?? 0 }] : sql;
+  return <>{all.map((one, at) => <StatementView key={at} sql={one.statement} elapsed={one.elapsed_ms} />)}</>;
+}
+
+function StatementView({ sql, elapsed }: { sql: string; elapsed: number | undefined }) {
+  return (
+    <div className="statement">
+      <pre tabIndex={0}>{formatSql(sql)}</pre>
+      <div className="row">
+        {elapsed !== undefined && <span className="dim">{Math.round(elapsed)} ms</span>}
+        <Copy text={sql} />
+        <Link to="/sql" query={{ sql }} className="button quiet">Open in the SQL view</Link>
+      </div>
+    </div>
   );
 }
 

@@ -199,7 +199,11 @@ impl App {
         let Receivers { grpc, http, chat, documents, scores } = receivers;
         let served = Served {
             grpc,
-            page: page_routes(&self.gate, &scores, &self.api, &self.admin).merge(added),
+            page: page_routes(&self.gate, &scores, &self.api, &self.admin).merge(added).merge(query::tail_routes(
+                self.availability.clone(),
+                tokens.receivers.clone(),
+                &page::guard(self.gate.clone()),
+            )),
             http: server::routes(self.gate.clone(), http, chat, documents, scores, self.api),
             health: admin::health_routes(self.gate.clone(), self.admin.clone()),
             metrics: admin::metrics_routes(self.gate, self.admin),

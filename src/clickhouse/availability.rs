@@ -22,7 +22,7 @@ const SEGMENTS_MAX: usize = 100;
 
 /// The state; clones share it.
 #[derive(Debug, Clone)]
-pub struct Availability(Arc<watch::Sender<State>>);
+pub struct Availability(Arc<watch::Sender<State>>, Arc<watch::Sender<u64>>);
 
 #[derive(Debug)]
 struct State {
@@ -105,7 +105,8 @@ impl Default for Availability {
     fn default() -> Self {
         let endpoint = Endpoint::Starting { since: Instant::now() };
         let (cluster, unable_since, segments) = Default::default();
-        Self(Arc::new(watch::Sender::new(State { endpoint, is_prepared: false, cluster, unable_since, segments })))
+        let state = State { endpoint, is_prepared: false, cluster, unable_since, segments };
+        Self(Arc::new(watch::Sender::new(state)), Arc::default())
     }
 }
 
@@ -124,6 +125,12 @@ impl Availability {
             },
             Endpoint::Away { since, why, .. } => View::Away { since: since.elapsed(), why: why.clone() },
         }
+    }
+
+    /// How many inserts ClickHouse took, for those who wait for the next one.
+    #[must_use]
+    pub fn stored(&self) -> watch::Receiver<u64> {
+        self.1.subscribe()
     }
 
     /// What of a cluster is not well.
@@ -174,6 +181,7 @@ impl Availability {
     /// Notes that ClickHouse took what it was sent.
     pub fn succeeded(&self, metrics: &Metrics) {
         metrics.clickhouse_up.set(1);
+        self.1.send_modify(|stored| *stored = stored.wrapping_add(1));
         self.0.send_if_modified(|state| {
             state.is_prepared = true;
             match std::mem::replace(&mut state.endpoint, Endpoint::Storing) {

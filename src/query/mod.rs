@@ -33,6 +33,7 @@ mod traces;
 mod values;
 
 pub use own::routes as page_routes;
+pub use own::tail::routes as tail_routes;
 pub use q::{Problem, Search};
 pub use request::Api;
 pub use routes::routes;

@@ -35,12 +35,10 @@ fn run(service: &Service, id: &str, body: &Value) -> Value {
 }
 
 fn ended(service: &Service, id: &str) -> Value {
-    let mut last = Value::Null;
     wait_until("the import has ended", || {
-        last = get(&service.page(&format!("{IMPORTS}/{id}"))).json();
-        last["state"] != "running"
-    });
-    last
+        let job = get(&service.page(&format!("{IMPORTS}/{id}"))).json();
+        (job["state"] != "running").then_some(job)
+    })
 }
 
 fn request(id: u64) -> String {
@@ -77,7 +75,7 @@ fn files_are_counted_then_sent_listed_and_removed() {
 
     let done = run(&service, &id, &json!({}));
     assert_eq!((&done["state"], &done["counts"]["accepted"]), (&json!("done"), &json!(3)), "{done}");
-    wait_until("the spans are stored", || spans(&service) == 3);
+    wait_until("the spans are stored", || (spans(&service) == 3).then_some(()));
     assert_eq!(uploads(&service), 0, "the files are removed");
 
     let listed = get(&service.page(IMPORTS)).json();

@@ -1,19 +1,20 @@
 /** The traces of a time: how many calls there were, and a line for each trace. */
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { ask, intake, own, withQuery, type Facts, type Page, type Point, type Rows, type Trace } from "../api";
 import { count, duration, exact, money, oneLine, percent, plural } from "../format";
 import { filled, Plot } from "../plot";
 import { useRange, type Range } from "../range";
-import { useSeries } from "../series";
+import { useBounds, useSeries } from "../series";
 import { address, go, path, useParam } from "../router";
-import { Empty, Failed, Icon, Link, Loading, Paste, ShowSql, Time, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Icon, Link, Loading, Paste, ShowSql, Time, useTitle } from "../ui";
+import { ColumnChoice, useColumns } from "../columns";
 import { filterOf } from "../filter";
+import { useTail } from "../live";
+import { Peek, usePeekKeys } from "./peek";
 import { useRows } from "../rows";
 
 const PAGE = 50;
-/** How often a live list asks again. */
-const LIVE_MS = 2000;
 
 export function Traces() {
   useTitle("Traces");
@@ -21,19 +22,28 @@ export function Traces() {
   const [status, setStatus] = useParam("status");
   const [live, setLive] = useParam("live");
   const [q, setQ] = useParam("q", false);
+  const [peek, setPeek] = useParam("peek");
+  const client = useQueryClient();
   const filter = filterOf(range, status);
+  const values = { page_size: PAGE, mode: "preview", filter, q: q || undefined };
   const traces = useInfiniteQuery({
     queryKey: ["traces", intake(""), filter, q],
     initialPageParam: "",
-    queryFn: ({ pageParam, signal }) => ask<Page<Trace>>(withQuery(intake("/traces"), { cursor: pageParam, page_size: PAGE, mode: "preview", filter, q: q || undefined }), { signal }),
+    queryFn: ({ pageParam, signal }) => ask<Page<Trace>>(withQuery(intake("/traces"), { cursor: pageParam, ...values }), { signal }),
     getNextPageParam: (last) => last.next_cursor || undefined,
+  });
+  const { refetch } = traces;
+  const pages = traces.data?.pages.length ?? 0;
+  const isOpen = useTail(live !== "", () => {
     // whoever has gone further back reads, and nothing moves
-    refetchInterval: (query) => (live && (query.state.data?.pages.length ?? 0) < 2 ? LIVE_MS : false),
+    if (pages < 2) void refetch();
+    for (const key of ["bounds", "series", "histogram", "facets"]) void client.invalidateQueries({ queryKey: [key] });
   });
   const rows = useMemo(() => traces.data?.pages.flatMap((page) => page.data) ?? [], [traces.data]);
+  const zoom = (since: number, until: number) => setRange(`${since}-${until}`);
   return (
     <>
-      <Histogram range={range} onZoom={(since, until) => setRange(`${since}-${until}`)} />
+      {q || status ? <FoundOverTime range={range} status={status} q={q} onZoom={zoom} /> : <Histogram range={range} onZoom={zoom} />}
       <div className="filters">
         <Search q={q} setQ={setQ} />
         <div className="segments" role="group" aria-label="Status">
@@ -41,13 +51,20 @@ export function Traces() {
             <button key={value} type="button" aria-pressed={status === value} onClick={() => setStatus(value)}>{label}</button>
           ))}
         </div>
-        <button type="button" aria-pressed={live !== ""} className={live ? "live on" : "live"} onClick={() => setLive(live ? "" : "1")} title="Show traces as they come">Live</button>
+        <button type="button" aria-pressed={live !== ""} className={isOpen ? "live on" : "live"} onClick={() => setLive(live ? "" : "1")} title="Show traces as they are stored">Live</button>
+        <ColumnChoice />
+        <AskSql of={[withQuery(intake("/traces"), { cursor: "", ...values })]} />
       </div>
       <Facets filter={filter} q={q} add={(term) => setQ(q.includes(term) ? q.replace(term, "").trim() : `${q} ${term}`.trim())} />
       {traces.isPending ? <Loading what="Looking for traces" />
         : traces.isError ? <Failed error={traces.error} again={() => void traces.refetch()} />
         : rows.length === 0 ? <Nothing range={range} status={status || q} showAll={() => setRange("all")} />
-        : <List rows={rows} />}
+        : (
+          <div className={peek ? "list-and-peek open" : "list-and-peek"}>
+            <List rows={rows} peek={peek} setPeek={setPeek} />
+            {peek && <Peek id={peek} close={() => setPeek("")} />}
+          </div>
+        )}
       {traces.hasNextPage && (
         <div className="more-rows">
           <button type="button" disabled={traces.isFetchingNextPage} onClick={() => void traces.fetchNextPage()}>
@@ -145,20 +162,70 @@ function Histogram({ range, onZoom }: { range: Range; onZoom: (since: number, un
   );
 }
 
-function List({ rows }: { rows: Trace[] }) {
+interface Bucket { at: string; traces: number; errors: number }
+
+/** How many of the traces that are found began when. */
+function FoundOverTime({ range, status, q, onZoom }: { range: Range; status: string; q: string; onZoom: (since: number, until: number) => void }) {
+  const bounds = useBounds(range);
+  // of all time: from the first call on
+  const filter = filterOf({ since: range.since ?? bounds.since, until: range.until }, status);
+  const url = withQuery(intake("/traces/histogram"), { filter, q: q || undefined });
+  const asked = useQuery({
+    queryKey: ["histogram", url],
+    queryFn: ({ signal }) => ask<{ since: string; until: string; bucket_seconds: number; data: Bucket[] }>(url, { signal }),
+    enabled: range.since !== null || bounds.all !== undefined,
+    placeholderData: (before) => before,
+    retry: false,
+  });
+  const data = asked.data?.data;
+  const drawn = useMemo(() => ({
+    times: (data ?? []).map((one) => Date.parse(one.at)),
+    series: [
+      { name: "Failed", color: "--error", values: (data ?? []).map((one) => one.errors) },
+      { name: "Traces found", color: "--c1", values: (data ?? []).map((one) => one.traces - one.errors) },
+    ],
+  }), [data]);
+  const sum = (of: (one: Bucket) => number) => (data ?? []).reduce((all, one) => all + of(one), 0);
+  const width = (asked.data?.bucket_seconds ?? 1) * 1000;
+  return (
+    <section className="panel histogram" aria-label="Traces found over time">
+      <div className="figures">
+        <dl>
+          <div><dt>Traces found</dt><dd title={exact(sum((one) => one.traces))}>{count(sum((one) => one.traces))}</dd></div>
+          <div><dt>Failed</dt><dd className={sum((one) => one.errors) ? "error" : ""}>{count(sum((one) => one.errors))}</dd></div>
+        </dl>
+        <AskSql of={[url]} />
+      </div>
+      {asked.isError ? <Failed error={asked.error} /> : drawn.times.length > 0 && (
+        <Plot title="Traces found over time" times={drawn.times} series={drawn.series} format={count} kind="bars" isStacked height={96} step={width} range={[drawn.times[0]!, drawn.times[drawn.times.length - 1]! + width]} onZoom={onZoom} />
+      )}
+    </section>
+  );
+}
+
+function List({ rows, peek, setPeek }: { rows: Trace[]; peek: string; setPeek: (id: string) => void }) {
   const ids = rows.map((row) => row.id);
   const facts = useFacts(ids);
   const longest = Math.max(...rows.map((row) => row.duration_ms ?? 0), 1);
   const table = useRef<HTMLTableElement>(null);
+  const [columns] = useColumns();
   useRows(table, rows.length);
+  usePeekKeys(table, peek, setPeek);
   return (
     <div className="panel table-box">
       <table className="rows traces" ref={table}>
         <thead>
-          <tr><th>Time</th><th>Trace</th><th className="wide">Input and output</th><th>Model</th><th className="number">Duration</th><th className="number">Tokens</th><th className="number">Cost</th></tr>
+          <tr>{columns.map((column) => <th key={column.name} className={column.className}>{column.label}</th>)}</tr>
         </thead>
         <tbody>
-          {rows.map((row) => <Row key={row.id} row={row} facts={facts.get(row.id)} longest={longest} />)}
+          {rows.map((row) => {
+            const to = path("trace", row.id);
+            return (
+              <tr key={row.id} tabIndex={-1} data-href={to} data-id={row.id} className={row.id === peek ? "chosen" : undefined} onClick={(event) => !(event.target as HTMLElement).closest("a, button") && go(address(to))}>
+                {columns.map((column) => <Cell key={column.name} column={column.name} row={row} facts={facts.get(row.id)} longest={longest} peek={() => setPeek(row.id === peek ? "" : row.id)} />)}
+              </tr>
+            );
+          })}
         </tbody>
       </table>
     </div>
@@ -180,40 +247,61 @@ function useFacts(ids: string[]): Map<string, Facts> {
   return known;
 }
 
-function Row({ row, facts, longest }: { row: Trace; facts: Facts | undefined; longest: number }) {
+/** A cell of the list. */
+function Cell({ column, row, facts, longest, peek }: { column: string; row: Trace; facts: Facts | undefined; longest: number; peek: () => void }) {
   const to = path("trace", row.id);
-  const input = facts?.input || (facts ? "" : oneLine(row.input ?? "", 160));
-  const output = facts?.output || (facts ? "" : oneLine(row.output ?? "", 160));
   const models = facts?.models ?? [];
-  return (
-    <tr tabIndex={-1} data-href={to} onClick={(event) => !(event.target as HTMLElement).closest("a") && go(address(to))}>
-      <td className="nowrap dim"><Time ms={Date.parse(row.started_at)} /></td>
+  switch (column) {
+    case "time": return <td className="nowrap dim"><Time ms={Date.parse(row.started_at)} /></td>;
+    case "trace": return (
       <td className="title">
         <Link to={to} className="strong">{row.status === "error" && <span className="mark error" title="Failed" />}{row.name || row.id.slice(0, 8)}</Link>
+        <button type="button" className="peek-button quiet" onClick={peek} title="Look at it here (p)" aria-label={`Look at ${row.name || row.id} here`}><Icon name="peek" size={14} /></button>
         <span className="sub">
           {[facts?.service, ...(facts?.agents ?? []), facts?.user].filter(Boolean).slice(0, 3).join(" · ") || plural(row.span_count ?? 0, "span")}
           {(row.error_count ?? 0) > 0 && <span className="error"> · {plural(row.error_count ?? 0, "error")}</span>}
           {row.is_orphan && <span title="Its root has not arrived"> · no root</span>}
         </span>
       </td>
-      <td className="wide">
-        {input && <span className="line">{oneLine(input, 160)}</span>}
-        {output && <span className="line dim"><Icon name="chevron" size={11} />{oneLine(output, 160)}</span>}
-      </td>
-      <td><span className="chips">{models.slice(0, 1).map((model) => <span key={model} className="chip" title={models.join(", ")}>{model}</span>)}{models.length > 1 && <span className="dim" title={models.join(", ")}>+{models.length - 1}</span>}</span></td>
+    );
+    case "content": {
+      const input = facts?.input || (facts ? "" : oneLine(row.input ?? "", 160));
+      const output = facts?.output || (facts ? "" : oneLine(row.output ?? "", 160));
+      return (
+        <td className="wide">
+          {input && <span className="line">{oneLine(input, 160)}</span>}
+          {output && <span className="line dim"><Icon name="chevron" size={11} />{oneLine(output, 160)}</span>}
+        </td>
+      );
+    }
+    case "model": return <td className="models"><span className="chips">{models.slice(0, 1).map((model) => <span key={model} className="chip" title={models.join(", ")}>{model}</span>)}{models.length > 1 && <span className="dim" title={models.join(", ")}>+{models.length - 1}</span>}</span></td>;
+    case "duration": return (
       <td className="number nowrap">
         {duration(row.duration_ms === undefined ? null : row.duration_ms * 1e6)}
         <span className="bar"><i className={row.status === "error" ? "error" : ""} style={{ width: `${((row.duration_ms ?? 0) / longest) * 100}%` }} /></span>
       </td>
+    );
+    case "ttft": return <td className="number nowrap">{duration(facts?.ttft)}</td>;
+    case "tokens": return (
       <td className="number nowrap" title={facts ? `${count(row.input_tokens)} in (${count(facts.cached_tokens)} cached), ${count(row.output_tokens)} out` : undefined}>
         {count(row.total_tokens)}
         {facts && facts.calls > 0 && <span className="sub">{plural(facts.calls, "call")}</span>}
       </td>
+    );
+    case "cost": return (
       <td className="number nowrap">
         {money(row.cost_usd)}
         {facts && facts.unpriced > 0 ? <span className="sub" title="Some calls have no price">{facts.unpriced} unpriced</span>
           : facts && facts.computed > 0 ? <span className="sub" title="Computed from the book of prices">computed</span> : null}
       </td>
-    </tr>
-  );
+    );
+    case "session": return <td className="nowrap">{row.session_id.startsWith("session-") ? <span className="dim">–</span> : <Link to={path("session", row.session_id)}>{oneLine(row.session_id, 24)}</Link>}</td>;
+    case "user": return <td className="nowrap">{facts?.user}</td>;
+    case "service": return <td className="nowrap">{facts?.service}</td>;
+    case "agent": return <td className="nowrap">{facts?.agents.join(", ")}</td>;
+    case "spans": return <td className="number">{count(row.span_count)}</td>;
+    case "errors": return <td className={row.error_count ? "number error" : "number"}>{count(row.error_count)}</td>;
+    case "id": return <td><code className="id">{row.id}</code></td>;
+    default: return <td />;
+  }
 }

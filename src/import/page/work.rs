@@ -4,10 +4,11 @@ use super::super::file::{RejectsMax, Run};
 use super::super::progress::Progress;
 use super::super::sender::Sender;
 use super::super::state::State;
-use super::super::{address, import_all, undo, walk};
+use super::super::{import_all, undo, walk};
 use super::jobs::{Job, Phase};
 use crate::config::Config;
 use crate::formats::Format;
+use crate::peer::{self, TlsOptions};
 use crate::secret::Secret;
 use anyhow::Context as _;
 use std::path::PathBuf;
@@ -90,7 +91,7 @@ async fn import_files(job: &Job, order: Order) -> anyhow::Result<()> {
     let told = job.told();
     let sender = match is_dry {
         true => None,
-        false => Some(Sender::new(&address(&config)?, job.workspace.as_str(), token)?),
+        false => Some(sender(&config, job, token)?),
     };
     let mut run = Run {
         sender,
@@ -116,4 +117,14 @@ async fn import_files(job: &Job, order: Order) -> anyhow::Result<()> {
     let done = import_all(&mut run, (!is_dry).then_some(&config), files.collect()).await;
     run.progress.tell();
     done
+}
+
+/// Sends to the ingest of this Millrace.
+fn sender(config: &Config, job: &Job, token: Option<Secret>) -> anyhow::Result<Sender> {
+    let http = &config.receivers.http;
+    anyhow::ensure!(
+        http.tls.is_none(),
+        "receivers.http.tls is set, and who trusts its certificate is not known here; use `millrace import --ca-file`"
+    );
+    Sender::new(&peer::url(http.listen, false), job.workspace.as_str(), &TlsOptions::default(), token)
 }

@@ -11,6 +11,7 @@ mod calls;
 mod catalog;
 mod range;
 mod span;
+pub(super) mod tail;
 mod traces;
 mod typed;
 
