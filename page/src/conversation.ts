@@ -1,80 +1,104 @@
-/**
- * One conversation made of many calls, each of which repeats what was said before: every message once, where it was new.
- *
- * ```text
- * call 1   [user A]                          -> [assistant B]       shows A, B
- * call 2   [user A, assistant B, user C]     -> [assistant D]       shows C, D
- * call 3   [user A, assistant X]             -> [assistant E]       "1 message was rewritten", X, E
- * ```
- */
-import { messages, type Message } from "./message";
+/** One conversation made of many calls, as the read API tells it: each message once, where it was new. */
+import type { Message, Part } from "./message";
+
+export interface Told {
+  agents: { span_id: string | null; name: string | null; parent: number | null }[];
+  systems: { text: string; span_id: string }[];
+  calls: Call[];
+  messages: (Message & { span_id: string; call: number })[];
+  tools: Tool[];
+  is_complete: boolean;
+}
 
 export interface Call {
   trace_id: string;
   span_id: string;
-  started_ms: number;
-  duration: number;
-  model: string;
-  agent: string;
+  agent: number;
+  system: number | null;
+  kept: number;
+  dropped: number;
+  added: number[];
+  output: number[];
+  started_at: string;
+  duration_ms: number | null;
   status: string;
+  model: string | null;
   input_tokens: number | null;
   output_tokens: number | null;
-  cost: number | null;
-  input: string;
-  output: string;
-  system: string;
+  cost_usd: number | null;
+}
+
+/** A run of a tool. */
+export interface Tool {
+  trace_id: string;
+  span_id: string;
+  call_id: string | null;
+  name: string | null;
+  input: string | null;
+  output: string | null;
+  started_at: string;
+  duration_ms: number | null;
+  status: string;
+}
+
+/** What came of asking for a tool: its result, as a message has it, and its run. */
+export interface Came {
+  result?: Part;
+  run?: Tool;
 }
 
 export interface Turn {
   call: Call;
-  /** Messages that no earlier call had. */
+  /** Messages that no earlier call had. Results are shown where they were asked for. */
   added: Message[];
   answer: Message[];
-  /** Messages of the history that this call left out or has otherwise. */
-  dropped: number;
-  /** The instructions, if they are not those of the call before. */
+  agent: string;
+  /** How many agents are above its own. */
+  depth: number;
+  /** The instructions, if they are not those of the agent's call before. */
   system: string | null;
   systemBefore: string | null;
 }
 
-/** What makes two messages the same: who says it, and what. Ids and reasons to end may differ between input and output. */
-function identity(message: Message): string {
-  const parts = message.parts.filter((part) => part.type !== "reasoning" && part.type !== "thinking");
-  return JSON.stringify([message.role, parts.map((part) => (part.type === "text" ? ["text", part.content] : [part.type, part.name ?? null, part.arguments ?? part.response ?? part.result ?? part.content ?? null]))]);
+function idOf(part: Part): string {
+  return typeof part.id === "string" ? part.id : "";
 }
 
-export function conversation(calls: Call[]): Turn[] {
-  const turns: Turn[] = [];
-  const histories: { keys: string[]; agent: string }[] = [];
-  const systems = new Map<string, string>();
-  for (const call of calls) {
-    const [input, answer] = [messages(call.input), messages(call.output)];
-    const keys = input.map(identity);
-    let known = 0;
-    let before = 0;
-    for (const history of histories) {
-      let same = 0;
-      while (same < keys.length && same < history.keys.length && keys[same] === history.keys[same]) same++;
-      if (same > known || (same === known && same > 0)) [known, before] = [same, history.keys.length];
-    }
-    const whole = [...keys, ...answer.map(identity)];
-    // another report of a call that was shown, such as that of a gateway
-    const isRepeat = histories.some((history) => history.keys.length === whole.length && history.keys.every((key, at) => key === whole[at]));
-    histories.push({ keys: whole, agent: call.agent });
-    if (isRepeat && whole.length > 0) continue;
-    const system = call.system || "";
-    const old = systems.get(call.agent) ?? null;
-    systems.set(call.agent, system);
-    turns.push({
-      call,
-      added: input.slice(known),
-      answer,
-      dropped: known > 0 && known < before && known < keys.length ? before - known : 0,
-      system: system && system !== old ? system : null,
-      systemBefore: old,
-    });
+/** What came of each tool call, by its id. */
+export function outcomes(told: Pick<Told, "messages" | "tools">): Map<string, Came> {
+  const came = new Map<string, Came>();
+  const of = (id: string) => came.get(id) ?? came.set(id, {}).get(id)!;
+  for (const message of told.messages) {
+    for (const part of message.parts) if (part.type === "tool_call_response" && idOf(part)) of(idOf(part)).result ??= part;
   }
-  return turns;
+  for (const tool of told.tools) if (tool.call_id) of(tool.call_id).run ??= tool;
+  return came;
+}
+
+export function turns(told: Told): Turn[] {
+  const asked = new Set(told.messages.flatMap((message) => message.parts.filter((part) => part.type === "tool_call").map(idOf)).filter(Boolean));
+  const isElsewhere = (message: Message) => message.parts.length > 0 && message.parts.every((part) => part.type === "tool_call_response" && asked.has(idOf(part)));
+  const depth = (agent: number) => {
+    let deep = 0;
+    for (let at = told.agents[agent]?.parent ?? null; at !== null && deep < told.agents.length; at = told.agents[at]?.parent ?? null) deep++;
+    return deep;
+  };
+  const systems = new Map<number, number>();
+  return told.calls.map((call) => {
+    const before = systems.get(call.agent);
+    if (call.system !== null) systems.set(call.agent, call.system);
+    const isNew = call.system !== null && call.system !== before;
+    const all = (numbers: number[]) => numbers.flatMap((number) => told.messages[number] ?? []).filter((message) => !isElsewhere(message));
+    return {
+      call,
+      added: all(call.added),
+      answer: all(call.output),
+      agent: told.agents[call.agent]?.name ?? "",
+      depth: depth(call.agent),
+      system: isNew ? (told.systems[call.system!]?.text ?? null) : null,
+      systemBefore: isNew && before !== undefined ? (told.systems[before]?.text ?? null) : null,
+    };
+  });
 }
 
 export interface Difference {

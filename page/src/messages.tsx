@@ -1,9 +1,11 @@
 /** Messages of a model call: those of the conventions, with parts. All of it is foreign text and shown as text. */
 import { useState } from "react";
-import { oneLine } from "./format";
+import type { Came } from "./conversation";
+import { duration, oneLine } from "./format";
 import { messages, parsed, type Message, type Part } from "./message";
 import { MARKDOWN_LETTERS_MAX, Markdown } from "./markdown";
-import { Icon, Json, Text, Value } from "./ui";
+import { path } from "./router";
+import { Icon, Json, Link, Text, Value } from "./ui";
 
 const ROLES: Record<string, string> = { user: "User", assistant: "Assistant", system: "System", developer: "Developer", tool: "Tool" };
 
@@ -60,8 +62,11 @@ function argumentsOf(part: Part): unknown {
   return typeof value === "string" ? (parsed(value) ?? value) : value;
 }
 
-export function ToolCall({ part }: { part: Part }) {
-  const [isOpen, setOpen] = useState(true);
+/** A call of a tool; with what came of it, where that is known, folded. */
+export function ToolCall({ part, came }: { part: Part; came?: Came }) {
+  const [isOpen, setOpen] = useState(came === undefined);
+  const run = came?.run;
+  const result = came?.result ?? (run?.output ? { type: "tool_call_response", result: run.output } : undefined);
   const value = argumentsOf(part);
   const preview = oneLine(typeof value === "string" ? value : (JSON.stringify(value) ?? ""), 80);
   return (
@@ -70,9 +75,11 @@ export function ToolCall({ part }: { part: Part }) {
         <Icon name="chevron" size={12} /><span className="k-TOOL"><Icon name="TOOL" size={14} /></span>
         <strong>{String(part.name ?? "tool")}</strong>{!isOpen && <code>{preview}</code>}
       </button>
+      {run && <Link to={path("trace", run.trace_id)} query={{ span: run.span_id }} className="ran">{run.status === "error" ? "failed" : "ran"}{run.duration_ms === null ? "" : ` ${duration(run.duration_ms * 1e6)}`}</Link>}
       {isOpen && value !== undefined && value !== null && (
         <div className="json">{typeof value === "string" ? <Text text={value} /> : <Json value={value} />}</div>
       )}
+      {isOpen && result && <ToolResult part={result} />}
     </div>
   );
 }
@@ -87,20 +94,20 @@ function ToolResult({ part }: { part: Part }) {
   );
 }
 
-export function PartView({ part }: { part: Part }) {
+export function PartView({ part, came }: { part: Part; came?: Map<string, Came> }) {
   const text = typeof part.content === "string" ? part.content : typeof part.text === "string" ? part.text : null;
   switch (part.type) {
     case "text": return text === null ? <div className="json"><Json value={part} /></div> : <Prose text={text} />;
     case "reasoning":
     case "thinking": return <details className="reasoning"><summary>Reasoning</summary><Prose text={text ?? JSON.stringify(part)} /></details>;
-    case "tool_call": return <ToolCall part={part} />;
+    case "tool_call": return <ToolCall part={part} came={typeof part.id === "string" ? came?.get(part.id) : undefined} />;
     case "tool_call_response":
     case "tool_result": return <ToolResult part={part} />;
     default: return <Media part={part} />;
   }
 }
 
-export function MessageView({ message }: { message: Message }) {
+export function MessageView({ message, came }: { message: Message; came?: Map<string, Came> }) {
   const role = message.role || "text";
   return (
     <article className={`message r-${role}`}>
@@ -108,7 +115,7 @@ export function MessageView({ message }: { message: Message }) {
         <span className="role">{ROLES[role] ?? role}</span>
         {message.finish_reason && message.finish_reason !== "stop" && <span className="chip">{message.finish_reason}</span>}
       </header>
-      {message.parts.map((part, at) => <PartView key={at} part={part} />)}
+      {message.parts.map((part, at) => <PartView key={at} part={part} came={came} />)}
       {message.parts.length === 0 && <span className="dim">No content</span>}
     </article>
   );

@@ -1,41 +1,47 @@
-import { expect, test } from "vitest";
 import { paths } from "../src/compare";
-import { conversation, difference, type Call } from "../src/conversation";
 import { samples, total } from "../src/metrics";
+import { expect, test } from "vitest";
+import { difference, outcomes, turns, type Told } from "../src/conversation";
 
-const said = (role: string, text: string) => ({ role, parts: [{ type: "text", content: text }] });
-let number = 0;
-function call(input: object[], output: object[], more: Partial<Call> = {}): Call {
-  number += 1;
-  return { trace_id: "t", span_id: String(number), started_ms: number, duration: 1, model: "m", agent: "", status: "success", input_tokens: 1, output_tokens: 1, cost: null, input: JSON.stringify(input), output: JSON.stringify(output), system: "", ...more };
-}
-const texts = (turns: ReturnType<typeof conversation>) => turns.map((turn) => [...turn.added, ...turn.answer].map((message) => message.parts[0]!.content));
+const text = (role: string, content: string) => ({ role, parts: [{ type: "text", content }], span_id: "s", call: 0 });
+const call = (span_id: string, more: object) => ({ trace_id: "t", span_id, agent: 0, system: null, kept: 0, dropped: 0, added: [], output: [], started_at: "2026-03-02T09:00:00Z", duration_ms: 1, status: "success", model: "m", input_tokens: 1, output_tokens: 1, cost_usd: null, ...more });
 
-test("each message is shown once, where it was new", () => {
-  const [a, b, c, d] = [said("user", "A"), said("assistant", "B"), said("user", "C"), said("assistant", "D")];
-  expect(texts(conversation([call([a], [b]), call([a, b, c], [d])]))).toEqual([["A", "B"], ["C", "D"]]);
+const told: Told = {
+  agents: [{ span_id: null, name: null, parent: null }, { span_id: "a", name: "scout", parent: 0 }],
+  systems: [{ text: "be brief", span_id: "1" }, { text: "be long", span_id: "3" }],
+  messages: [
+    text("user", "weather?"),
+    { role: "assistant", parts: [{ type: "tool_call", id: "c1", name: "weather", arguments: {} }], span_id: "1", call: 0 },
+    { role: "tool", parts: [{ type: "tool_call_response", id: "c1", result: "sunny" }], span_id: "2", call: 1 },
+    text("assistant", "fine"),
+    { role: "tool", parts: [{ type: "tool_call_response", id: "gone", result: "of a call that nobody has" }], span_id: "3", call: 2 },
+  ],
+  calls: [
+    call("1", { system: 0, added: [0], output: [1] }),
+    call("2", { system: 0, added: [2], output: [3] }),
+    call("3", { system: 1, added: [4], agent: 0, dropped: 2 }),
+    call("4", { system: 1, agent: 1 }),
+  ],
+  tools: [{ trace_id: "t", span_id: "w", call_id: "c1", name: "weather", input: null, output: null, started_at: "2026-03-02T09:00:00Z", duration_ms: 5, status: "error" }],
+  is_complete: true,
+};
+
+test("results of tools are shown where they were asked for, others where they are", () => {
+  const all = turns(told);
+  expect(all.map((turn) => [turn.added.length, turn.answer.length])).toEqual([[1, 1], [0, 1], [1, 0], [0, 0]]);
+  const came = outcomes(told);
+  expect(came.get("c1")?.result?.result).toBe("sunny");
+  expect(came.get("c1")?.run?.status).toBe("error");
 });
 
-test("another report of a call is not another turn", () => {
-  const [a, b] = [said("user", "A"), said("assistant", "B")];
-  expect(texts(conversation([call([a], [b]), call([a], [b])]))).toEqual([["A", "B"]]);
+test("a system prompt is shown once, its change by agent with the one before", () => {
+  expect(turns(told).map((turn) => [turn.system, turn.systemBefore])).toEqual([["be brief", null], [null, null], ["be long", "be brief"], ["be long", null]]);
+  expect(turns(told).map((turn) => [turn.agent, turn.depth])).toEqual([["", 0], ["", 0], ["", 0], ["scout", 1]]);
 });
 
-test("a history that was rewritten is said to be", () => {
-  const [a, b, c, x] = [said("user", "A"), said("assistant", "B"), said("user", "C"), said("user", "X")];
-  const turns = conversation([call([a], [b]), call([a, b, c], [said("assistant", "D")]), call([a, x], [said("assistant", "E")])]);
-  expect(turns.map((turn) => turn.dropped > 0)).toEqual([false, false, true]);
-  expect(texts(turns)[2]).toEqual(["X", "E"]);
-});
-
-test("a system prompt is shown once, and again when it changes", () => {
-  const a = said("user", "A");
-  const turns = conversation([call([a], [said("assistant", "1")], { system: "be brief" }), call([a], [said("assistant", "2")], { system: "be brief" }), call([a], [said("assistant", "3")], { system: "be long" })]);
-  expect(turns.map((turn) => turn.system)).toEqual(["be brief", null, "be long"]);
-});
-
-test("texts differ by lines", () => {
-  expect(difference("a\nb\nc", "a\nx\nc").map((line) => `${line.kind[0]}${line.text}`)).toEqual(["sa", "rb", "ax", "sc"]);
+test("differences are by lines", () => {
+  expect(difference("a\nb\nc", "a\nx\nc").map((one) => [one.kind, one.text])).toEqual([["same", "a"], ["removed", "b"], ["added", "x"], ["same", "c"]]);
+  expect(difference("", "").length).toBe(1);
 });
 
 test("spans of two traces have the same path where they have the same names in the same turn", () => {

@@ -25,6 +25,11 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/tree", READ, traces::tree)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/cost", READ, traces::cost)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/conversation", READ, traces::conversation)
+        .get(
+            "/apis/intake/v2/workspaces/{workspace}/sessions/{session_id}/conversation",
+            READ,
+            traces::session_conversation,
+        )
         .get("/apis/intake/v2/workspaces/{workspace}/metrics", READ, metrics::metrics)
         .get("/apis/intake/v2/workspaces/{workspace}/sessions", READ, sessions::list)
         .get("/apis/intake/v2/workspaces/{workspace}/sessions/{session_id}", READ, sessions::one)

@@ -10,7 +10,7 @@ use support::{Options, Service, grpc, service, wait_until, wire};
 use tempfile::TempDir;
 
 /// Every route there is. A new one belongs here, and is walked with tokens that may not use it.
-const ROUTES: [(&str, &str, &str, &str); 63] = [
+const ROUTES: [(&str, &str, &str, &str); 64] = [
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.trace.v1.TraceService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.logs.v1.LogsService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", "Own(Ingest)"),
@@ -36,6 +36,7 @@ const ROUTES: [(&str, &str, &str, &str); 63] = [
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/tree", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/cost", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/conversation", "InWorkspace(Read)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/sessions/{session_id}/conversation", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/metrics", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/sessions", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/sessions/{session_id}", "InWorkspace(Read)"),
@@ -77,7 +78,7 @@ const ROUTES: [(&str, &str, &str, &str); 63] = [
 ];
 
 /// What only the page's listener has. It answers what is read and what is said of spans under `/apis/` as well.
-const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 24] = [
+const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 23] = [
     ("page", "GET", "/", "Nothing"),
     ("page", "GET", "/assets/{name}", "Nothing"),
     ("page", "GET", "/api/v1/workspaces", "Everywhere(Read)"),
@@ -90,7 +91,6 @@ const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 24] = [
     ("page", "GET", "/api/v1/workspaces/{workspace}/calls/breakdown", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/calls/errors", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/tools", "InWorkspace(Read)"),
-    ("page", "GET", "/api/v1/workspaces/{workspace}/messages", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/traces/facts", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/traces/{trace_id}/spans/{span_id}", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/tail", "InWorkspace(Read)"),

@@ -1,53 +1,58 @@
 /** What was said, each message once, over all calls of a trace or a session. */
 import { useQuery } from "@tanstack/react-query";
-import { useMemo } from "react";
-import { ask, own, withQuery, type Rows } from "../api";
-import { conversation, difference, type Call, type Turn } from "../conversation";
+import { useMemo, useState } from "react";
+import { ask, intake } from "../api";
+import { difference, outcomes, turns, type Came, type Told, type Turn } from "../conversation";
 import { count, duration, money } from "../format";
 import { messages } from "../message";
 import { MessageView } from "../messages";
 import { path } from "../router";
-import { Empty, Failed, Icon, Link, Loading, ShowSql, Text, Time } from "../ui";
+import { AskSql, Empty, Failed, Icon, Link, Loading, Text, Time } from "../ui";
 
+/** Calls that are shown at once. */
 const CALLS = 200;
 
 export function Conversation({ of, id }: { of: "trace" | "session"; id: string }) {
-  const asked = useQuery({ queryKey: ["messages", own(""), of, id], queryFn: ({ signal }) => ask<Rows<Call>>(withQuery(own("/messages"), { [of]: id }), { signal }), staleTime: 60_000 });
-  const turns = useMemo(() => conversation(asked.data?.rows ?? []), [asked.data]);
+  const url = intake(`/${of}s/${encodeURIComponent(id)}/conversation`);
+  const asked = useQuery({ queryKey: ["conversation", url], queryFn: ({ signal }) => ask<Told>(url, { signal }), staleTime: 60_000, gcTime: 30_000 });
+  const [most, setMost] = useState(CALLS);
+  const came = useMemo(() => outcomes(asked.data ?? { messages: [], tools: [] }), [asked.data]);
+  const all = useMemo(() => (asked.data ? turns(asked.data).filter((turn) => turn.added.length + turn.answer.length > 0 || turn.call.status === "error") : []), [asked.data]);
   if (asked.isPending) return <Loading what="Reading the conversation" />;
   if (asked.isError) return <Failed error={asked.error} again={() => void asked.refetch()} />;
-  const isSaid = turns.some((turn) => turn.added.length + turn.answer.length > 0);
-  if (!isSaid) {
+  if (asked.data.messages.length === 0) {
     return <Empty title="Nobody said anything that is stored"><p>Either no model was called, or its prompts and answers were not sent or not kept (<code>genai.content</code>).</p></Empty>;
   }
   return (
     <section className="conversation" aria-label="Conversation">
-      <div className="row"><span className="dim">Each message once, where it was new</span><ShowSql of={[asked.data]} /></div>
-      {turns.map((turn) => <TurnView key={`${turn.call.trace_id}${turn.call.span_id}`} turn={turn} />)}
-      {asked.data.rows.length >= CALLS && <p className="dim">The first {CALLS} calls are shown.</p>}
+      <div className="row"><span className="dim">Each message once, where it was new</span><AskSql of={[url]} /></div>
+      {all.slice(0, most).map((turn) => <TurnView key={`${turn.call.trace_id}${turn.call.span_id}`} turn={turn} came={came} />)}
+      {all.length > most && <button type="button" onClick={() => setMost(most + CALLS)}>Show more ({all.length - most} calls are left)</button>}
+      {!asked.data.is_complete && <p className="dim">There are more calls than are told here.</p>}
     </section>
   );
 }
 
-function TurnView({ turn }: { turn: Turn }) {
+function TurnView({ turn, came }: { turn: Turn; came: Map<string, Came> }) {
   const { call } = turn;
   const link = <Link to={path("trace", call.trace_id)} query={{ span: call.span_id }} className="span-link">{call.model || "model call"}</Link>;
+  const isRewritten = call.dropped > 0;
   return (
-    <div className="turn" id={`call-${call.span_id}`}>
+    <div className="turn" id={`call-${call.span_id}`} style={{ marginLeft: Math.min(turn.depth, 6) * 22 }}>
       {turn.system !== null && (
         <details className="system">
           <summary>{turn.systemBefore ? "The system prompt changed" : "System prompt"}</summary>
           {turn.systemBefore ? <Diff before={systemText(turn.systemBefore)} after={systemText(turn.system)} /> : <Text text={systemText(turn.system)} className="prose" />}
         </details>
       )}
-      {turn.dropped > 0 && <p className="branch"><Icon name="CHAIN" size={13} /> The history was rewritten here: {turn.dropped} {turn.dropped === 1 ? "message is" : "messages are"} gone</p>}
-      {turn.added.map((message, at) => <MessageView key={at} message={message} />)}
-      {turn.answer.map((message, at) => <MessageView key={`a${at}`} message={message} />)}
+      {isRewritten && <p className="branch"><Icon name="CHAIN" size={13} /> A branch, or the history was rewritten here: {call.dropped} {call.dropped === 1 ? "message" : "messages"} of before {call.dropped === 1 ? "is" : "are"} not in this call</p>}
+      {turn.added.map((message, at) => <MessageView key={at} message={message} came={came} />)}
+      {turn.answer.map((message, at) => <MessageView key={`a${at}`} message={message} came={came} />)}
       <p className="turn-foot">
         <span className="k-LLM"><Icon name="LLM" size={12} /></span>{link}
-        {call.agent && <span>{call.agent}</span>}
-        <Time ms={call.started_ms} /><span>{duration(call.duration || null)}</span>
-        <span>{count(call.input_tokens)} in, {count(call.output_tokens)} out</span><span>{money(call.cost)}</span>
+        {turn.agent && <span>{turn.agent}</span>}
+        <Time ms={Date.parse(call.started_at)} /><span>{duration(call.duration_ms === null ? null : call.duration_ms * 1e6)}</span>
+        <span>{count(call.input_tokens)} in, {count(call.output_tokens)} out</span><span>{money(call.cost_usd)}</span>
         {call.status === "error" && <span className="error">failed</span>}
       </p>
     </div>

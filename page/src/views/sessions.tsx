@@ -8,7 +8,7 @@ import { address, go, path, useParam } from "../router";
 import { useRange } from "../range";
 import { filterOf } from "../filter";
 import { useRows } from "../rows";
-import { Empty, Failed, Figure, Icon, Link, Loading, Paste, Status, Tabs, Time, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Figure, Icon, Link, Loading, Paste, Status, Tabs, Time, useTitle } from "../ui";
 import { Conversation } from "./conversation";
 
 interface Session {
@@ -42,6 +42,7 @@ export function Sessions() {
   }
   return (
     <>
+      <div className="row"><span className="push" /><AskSql of={[withQuery(intake("/sessions"), { cursor: "", page_size: 50, filter })]} /></div>
       <div className="panel table-box">
         <table className="rows traces" ref={table}>
           <thead><tr><th>Last activity</th><th>Session</th><th className="wide">First question and last answer</th><th>Model</th><th className="number">Traces</th><th className="number">Tokens</th><th className="number">Cost</th></tr></thead>
@@ -53,7 +54,7 @@ export function Sessions() {
                   <td className="nowrap dim"><Time ms={Date.parse(row.last_activity_at)} /></td>
                   <td className="title"><Link to={to} className="strong">{row.id}</Link><span className="sub">{row.user_ids.join(", ") || plural(row.call_count, "call")}{row.error_count > 0 && <span className="error"> · {plural(row.error_count, "error")}</span>}</span></td>
                   <td className="wide">{row.input && <span className="line">{oneLine(row.input, 160)}</span>}{row.output && <span className="line dim"><Icon name="chevron" size={11} />{oneLine(row.output, 160)}</span>}</td>
-                  <td><span className="chips">{row.models.slice(0, 1).map((model) => <span key={model} className="chip" title={row.models.join(", ")}>{model}</span>)}{row.models.length > 1 && <span className="dim">+{row.models.length - 1}</span>}</span></td>
+                  <td className="models"><span className="chips">{row.models.slice(0, 1).map((model) => <span key={model} className="chip" title={row.models.join(", ")}>{model}</span>)}{row.models.length > 1 && <span className="dim">+{row.models.length - 1}</span>}</span></td>
                   <td className="number">{count(row.trace_count)}<span className="sub">{plural(row.call_count, "call")}</span></td>
                   <td className="number">{count(row.total_tokens)}</td>
                   <td className="number">{money(row.cost_usd)}</td>

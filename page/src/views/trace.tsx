@@ -7,7 +7,7 @@ import { ask, intake, type Trace, type Tree } from "../api";
 import { count, duration, exactly, money, plural } from "../format";
 import { setParams, useParam } from "../router";
 import { criticalPath, ends, length, search, selfTimes, shown, ticks } from "../tree";
-import { Empty, Failed, Icon, Kind, kindName, Link, Loading, Status, Tabs, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Icon, Kind, kindName, Link, Loading, Status, Tabs, useTitle } from "../ui";
 import { SpanPanel } from "./span";
 
 const Conversation = lazy(() => import("./conversation").then((view) => ({ default: view.Conversation })));
@@ -43,6 +43,7 @@ function Head({ trace, tree }: { trace: Trace | undefined; tree: Tree }) {
         <code className="dim id" title="Trace id">{tree.trace_id}</code>
         {trace && !trace.session_id.startsWith("session-") && <Link to={`/session/${encodeURIComponent(trace.session_id)}`}>Session {trace.session_id}</Link>}
         <Link to="/compare" query={{ a: tree.trace_id }}>Compare…</Link>
+        <AskSql of={[intake(`/traces/${encodeURIComponent(tree.trace_id)}/tree`), intake(`/traces/${encodeURIComponent(tree.trace_id)}?mode=preview`)]} />
       </div>
       <dl className="facts">
         <div><dt>Duration</dt><dd>{isTimed(tree) ? duration(length(tree)) : <span title="Nobody told when it ended">not known</span>}</dd></div>

@@ -41,7 +41,6 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
         .get("/api/v1/workspaces/{workspace}/calls/breakdown", READ, calls::breakdown)
         .get("/api/v1/workspaces/{workspace}/calls/errors", READ, calls::errors)
         .get("/api/v1/workspaces/{workspace}/tools", READ, calls::tools)
-        .get("/api/v1/workspaces/{workspace}/messages", READ, span::messages)
         .get("/api/v1/workspaces/{workspace}/traces/facts", READ, traces::facts)
         .get("/api/v1/workspaces/{workspace}/traces/{trace_id}/spans/{span_id}", READ, span::one)
         .with_state(Arc::new(api))

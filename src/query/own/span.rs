@@ -28,40 +28,6 @@ const COLUMNS: &str = "TraceId, SpanId, ParentSpanId, toUnixTimestamp64Nano(Time
      arrayMap((trace, span, attributes) -> map('trace_id', trace, 'span_id', span, 'attributes', toJSONString(attributes)), \
      Links.TraceId, Links.SpanId, Links.Attributes) AS links";
 
-/// Calls of one conversation.
-const CALLS_MAX: u64 = 200;
-
-/// `GET .../messages?trace=ID` or `?session=ID`: what the calls of a trace or session were asked and answered, the earliest first.
-pub(super) async fn messages(
-    State(api): State<Arc<Api>>,
-    Path(name): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
-    let workspace = workspace(&name)?;
-    let parameters = Parameters::parse(query.as_deref())?;
-    parameters.refuse_others(&["session", "trace"])?;
-    let (column, value) = match (parameters.get("trace"), parameters.get("session")) {
-        (Some(trace), None) => ("TraceId", trace_id(trace)),
-        (None, Some(session)) => ("SessionId", session.to_owned()),
-        _ => return Err(Refusal::bad_request("say trace or session")),
-    };
-    let mut statement = Statement::new(&format!(
-        "SELECT TraceId AS trace_id, SpanId AS span_id, toUnixTimestamp64Milli(Timestamp) AS started_ms, Duration AS duration, \
-         {MODEL} AS model, AgentName AS agent, {STATUS} AS status, InputTokens AS input_tokens, OutputTokens AS output_tokens, \
-         toFloat64(CostTotal) AS cost"
-    ));
-    for (column, name) in [("InputMessages", "input"), ("OutputMessages", "output"), ("SystemPrompt", "system")] {
-        statement.push(&format!(", substringUTF8({column}, 1, ")).bind(CONTENT_BYTES).push(&format!(") AS {name}"));
-    }
-    let table = api.reads.client().full_name("otel_traces");
-    statement.push(&format!(" FROM {table} WHERE Workspace = ")).bind(workspace.as_str());
-    statement.push(&format!(" AND {column} = ")).bind(value);
-    statement
-        .push(" AND Operation IN ('chat', 'text_completion', 'generate_content') ORDER BY Timestamp, SpanId LIMIT ");
-    statement.bind(CALLS_MAX);
-    answer(&api, &statement).await
-}
-
 pub(super) async fn one(
     State(api): State<Arc<Api>>,
     Path((name, trace, span)): Path<(String, String, String)>,

@@ -17,7 +17,7 @@ mod row;
 mod statements;
 mod tree;
 
-pub(super) use conversation::conversation;
+pub(super) use conversation::{conversation, of_session as session_conversation};
 pub(super) use cost::cost;
 pub(super) use facets::facets;
 pub(super) use histogram::histogram;

@@ -3,7 +3,7 @@
 use super::Call;
 use super::agents::{Agent, Agents};
 use super::chain::{Chain, Message, Side};
-use super::statements::{Light, Texts, ToolTexts, Wanted};
+use super::statements::{Light, Texts, ToolTexts, Wanted, ids_of};
 use crate::genai::operation::EXECUTE_TOOL;
 use crate::query::spans::ended;
 use crate::query::times::{milliseconds, shown};
@@ -126,7 +126,7 @@ impl<'s> Conversation<'s> {
         (asked, results)
     }
 
-    pub(super) fn to_json(&self, trace: &str) -> Map<String, Value> {
+    pub(super) fn to_json(&self) -> Map<String, Value> {
         let parsed = self.parsed();
         let tools = self.tools(&parsed);
         let messages: Vec<Value> =
@@ -135,13 +135,12 @@ impl<'s> Conversation<'s> {
             self.calls.iter().zip(&self.system_of).map(|(call, system)| self.call(call, *system)).collect();
         let agents = self.agents.iter();
         let agents =
-            agents.map(|of| json!({"span_id": some(&of.span_id), "name": some(&of.name), "parent": of.parent}));
+            agents.map(|of| json!({"span_id": some(ids_of(&of.span_id).1), "name": some(&of.name), "parent": of.parent}));
         let systems = self.systems.iter().filter_map(|call| self.calls.get(*call)).map(|call| {
             let text = self.texts.get(&call.said.span_id).map_or("", |texts| &texts.system);
-            json!({"text": text, "span_id": call.said.span_id})
+            json!({"text": text, "span_id": ids_of(&call.said.span_id).1})
         });
         let members = [
-            ("trace_id", trace.into()),
             ("agents", agents.collect()),
             ("systems", systems.collect()),
             ("calls", calls.into()),
@@ -152,7 +151,7 @@ impl<'s> Conversation<'s> {
     }
 
     fn message(&self, message: &Message, mut parsed: Value) -> Value {
-        let span = self.calls.get(message.call).map(|call| call.said.span_id.as_str());
+        let span = self.calls.get(message.call).map(|call| ids_of(&call.said.span_id).1);
         let mut member = |name: &str| parsed.get_mut(name).map(Value::take);
         json!({
             "role": member("role"), "parts": member("parts"), "finish_reason": member("finish_reason"),
@@ -163,8 +162,9 @@ impl<'s> Conversation<'s> {
 
     fn call(&self, call: &Call, system: Option<usize>) -> Value {
         let linked = &call.linked;
+        let (trace_id, span_id) = ids_of(&call.said.span_id);
         let mut shown_call = json!({
-            "span_id": call.said.span_id, "agent": call.agent, "system": system, "base": linked.base, "kept": linked.kept,
+            "trace_id": trace_id, "span_id": span_id, "agent": call.agent, "system": system, "base": linked.base, "kept": linked.kept,
             "dropped": linked.dropped, "added": linked.added, "output": linked.output,
         });
         if let (Some(span), Some(members)) = (self.spans.get(call.said.span_id.as_str()), shown_call.as_object_mut()) {
@@ -186,8 +186,9 @@ impl<'s> Conversation<'s> {
         let (asked, results) = self.tool_messages(parsed);
         let one = |tool: &&Light| {
             let texts = self.tool_texts.get(&tool.span_id);
+            let (trace_id, span_id) = ids_of(&tool.span_id);
             let mut shown_tool = json!({
-                "span_id": tool.span_id, "call_id": some(&tool.tool_call_id),
+                "trace_id": trace_id, "span_id": span_id, "call_id": some(&tool.tool_call_id),
                 "name": some(if tool.tool_name.is_empty() { &tool.name } else { &tool.tool_name }),
                 "message": asked.get(&tool.tool_call_id), "result": results.get(&tool.tool_call_id),
                 "input": texts.map_or(Value::Null, |texts| some(&texts.input)),

@@ -1,4 +1,5 @@
-//! `GET /traces/{trace_id}/conversation`: the calls of a trace as one conversation in which each message is once.
+//! `GET /traces/{trace_id}/conversation`, `/sessions/{session_id}/conversation`: the calls of a trace, or of all traces of a session, as one
+//! conversation in which each message is once.
 //!
 //! ```text
 //! spans (light) --agents.rs--> whose calls they are, and which tools ran
@@ -7,7 +8,7 @@
 //! ```
 //!
 //! A call repeats its history, so most of what a trace holds is repetition: it is told by hashes that ClickHouse makes, and only what is
-//! new is read as text.
+//! new is read as text. Span ids are unique within a trace only, so that here a span is known by both ids ([`statements::KEY`]).
 
 mod agents;
 mod answer;
@@ -18,13 +19,15 @@ use super::row::Range;
 use crate::query::answer::{Refusal, json_answer};
 use crate::query::conditions::trace_id;
 use crate::query::request::{Api, workspace};
+use crate::workspace::Workspace;
 use agents::Agents;
 use answer::Conversation;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use chain::{Chain, Linked, Said};
-use statements::{CALLS_MAX, Hashed, Light, Report, Texts, ToolTexts};
+use serde_json::{Map, Value};
+use statements::{CALLS_MAX, Hashed, Light, OfSession, Report, TRACES_MAX, Texts, ToolTexts};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -38,29 +41,56 @@ pub(in crate::query) async fn conversation(
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
     let ids = [trace_id(&id)];
-    let range: Option<Range> = super::range(&api, &ids).await?;
-    let range = range.as_ref();
-    let spans: Vec<Light> = api.reads.ask(&statements::light(&api, &workspace, &ids, range)).await?;
-    if spans.is_empty() {
-        return Err(Refusal::not_found(&format!("Trace {}/{id} not found", workspace.as_str())));
+    let not_found = || Refusal::not_found(&format!("Trace {}/{id} not found", workspace.as_str()));
+    let mut answer = told(&api, &workspace, &ids).await?.ok_or_else(not_found)?;
+    answer.insert("trace_id".to_owned(), ids.concat().into());
+    Ok(json_answer(StatusCode::OK, &answer.into()))
+}
+
+/// `GET /sessions/{session_id}/conversation`
+pub(in crate::query) async fn of_session(
+    State(api): State<Arc<Api>>,
+    Path((name, id)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    let workspace = workspace(&name)?;
+    let not_found = || Refusal::not_found(&format!("Session {}/{id} not found", workspace.as_str()));
+    let traces: Vec<OfSession> = api.reads.ask(&statements::of_session(&api, &workspace, &id)).await?;
+    let is_whole = u64::try_from(traces.len()).is_ok_and(|traces| traces < TRACES_MAX);
+    let ids: Vec<String> = traces.into_iter().map(|trace| trace.trace_id).collect();
+    let told = if ids.is_empty() { None } else { told(&api, &workspace, &ids).await? };
+    let mut answer = told.ok_or_else(not_found)?;
+    if !is_whole {
+        answer.insert("is_complete".to_owned(), false.into());
     }
-    let hashed: Vec<Hashed> = api.reads.ask(&statements::hashed(&api, &workspace, &ids, range)).await?;
+    answer.insert("session_id".to_owned(), id.into());
+    Ok(json_answer(StatusCode::OK, &answer.into()))
+}
+
+/// The conversation of these traces; nothing if they have no spans.
+async fn told(api: &Api, workspace: &Workspace, ids: &[String]) -> Result<Option<Map<String, Value>>, Refusal> {
+    let range: Option<Range> = super::range(api, ids).await?;
+    let range = range.as_ref();
+    let spans: Vec<Light> = api.reads.ask(&statements::light(api, workspace, ids, range)).await?;
+    if spans.is_empty() {
+        return Ok(None);
+    }
+    let hashed: Vec<Hashed> = api.reads.ask(&statements::hashed(api, workspace, ids, range)).await?;
     let is_complete = u64::try_from(hashed.len()).is_ok_and(|calls| calls < CALLS_MAX);
-    let reports: Vec<Report> = api.reads.ask_if_there(&statements::reports(&api, &workspace, &ids, range)).await?;
+    let reports: Vec<Report> = api.reads.ask_if_there(&statements::reports(api, workspace, ids, range)).await?;
     let agents = Agents::of(&spans);
     let mut conversation = Conversation::new(&spans, &agents, link(counted(hashed, &reports), &agents));
     for wanted in conversation.wanted().chunks(CALLS_AT_ONCE) {
-        let texts: Vec<Texts> = api.reads.ask(&statements::texts(&api, &workspace, (&ids, range), wanted)).await?;
+        let texts: Vec<Texts> = api.reads.ask(&statements::texts(api, workspace, (ids, range), wanted)).await?;
         conversation.put_texts(texts);
     }
     for tools in conversation.tools_without_result().chunks(CALLS_AT_ONCE) {
-        let statement = statements::tools(&api, &workspace, (&ids, range), tools.to_vec());
+        let statement = statements::tools(api, workspace, (ids, range), tools.to_vec());
         let texts: Vec<ToolTexts> = api.reads.ask(&statement).await?;
         conversation.put_tools(texts);
     }
-    let mut answer = conversation.to_json(&ids.concat());
+    let mut answer = conversation.to_json();
     answer.insert("is_complete".to_owned(), is_complete.into());
-    Ok(json_answer(StatusCode::OK, &answer.into()))
+    Ok(Some(answer))
 }
 
 /// A call, and where it is in the conversation.

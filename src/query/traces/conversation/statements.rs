@@ -3,6 +3,7 @@
 use super::super::row::{Range, SPANS_MAX};
 use super::super::statements::{push_where, spans};
 use crate::clickhouse::Statement;
+use crate::query::conditions;
 use crate::query::expressions::{INPUT, MODEL, NAME, OUTPUT, STATUS};
 use crate::query::request::Api;
 use crate::workspace::Workspace;
@@ -11,6 +12,17 @@ use serde::Deserialize;
 
 /// Calls of one conversation.
 pub(super) const CALLS_MAX: u64 = 20_000;
+
+/// Traces of one session.
+pub(super) const TRACES_MAX: u64 = 500;
+
+/// What a span is known by here: its trace and its own id.
+pub(super) const KEY: &str = "concat(TraceId, SpanId)";
+
+/// Both ids of a key.
+pub(super) fn ids_of(key: &str) -> (&str, &str) {
+    key.split_at_checked(32).unwrap_or(("", key))
+}
 
 /// Which spans are calls of a model.
 const IS_CALL: &str = "Operation IN ('chat', 'text_completion', 'generate_content')";
@@ -25,6 +37,21 @@ fn hashes(column: &str) -> String {
          JSONExtractString(part, 'type') = 'tool_call' AND JSONExtractString(part, 'id') != '', concat('call ', JSONExtractString(part, 'id')), \
          part), JSONExtractArrayRaw(message, 'parts')))), JSONExtractArrayRaw({column}))"
     )
+}
+
+/// A trace of a session.
+#[derive(Debug, Row, Deserialize)]
+pub(super) struct OfSession {
+    pub(super) trace_id: String,
+}
+
+/// The traces of a session, the earliest first.
+pub(super) fn of_session(api: &Api, workspace: &Workspace, session: &str) -> Statement {
+    let mut statement = Statement::new(&format!("SELECT TraceId AS trace_id FROM {} WHERE Workspace = ", spans(api)));
+    statement.bind(workspace.as_str()).push(" AND ");
+    conditions::push_session(&mut statement, session);
+    statement.push(" GROUP BY TraceId ORDER BY min(Timestamp), TraceId LIMIT ").bind(TRACES_MAX);
+    statement
 }
 
 /// A span, as far as it tells whose calls and tools there are.
@@ -51,7 +78,7 @@ pub(super) struct Light {
 /// All spans of a trace, by time.
 pub(super) fn light(api: &Api, workspace: &Workspace, ids: &[String], range: Option<&Range>) -> Statement {
     let mut statement = Statement::new(&format!(
-        "SELECT SpanId AS span_id, ParentSpanId AS parent_span_id, Operation AS operation, {NAME} AS name, AgentName AS agent_name, \
+        "SELECT {KEY} AS span_id, concat(TraceId, ParentSpanId) AS parent_span_id, Operation AS operation, {NAME} AS name, AgentName AS agent_name, \
          ToolName AS tool_name, ToolCallId AS tool_call_id, toUnixTimestamp64Nano(Timestamp) AS started, Duration AS duration, \
          TimingQuality AS timing, {STATUS} AS status, {MODEL} AS model, Provider AS provider, InputTokens AS input_tokens, \
          OutputTokens AS output_tokens, toFloat64(CostTotal) AS cost FROM {}",
@@ -78,7 +105,7 @@ pub(super) struct Hashed {
 /// The calls of a trace, by time.
 pub(super) fn hashed(api: &Api, workspace: &Workspace, ids: &[String], range: Option<&Range>) -> Statement {
     let mut statement = Statement::new(&format!(
-        "SELECT span_id, input, output, of_system, system, left_out FROM (SELECT SpanId AS span_id, {} AS input, {} AS output, \
+        "SELECT span_id, input, output, of_system, system, left_out FROM (SELECT {KEY} AS span_id, {} AS input, {} AS output, \
          toUInt64(arrayFirstIndex(message -> JSONExtractString(message, 'role') NOT IN ('system', 'developer'), \
          JSONExtractArrayRaw(InputMessages))) AS first_other, \
          if(first_other = 0, toUInt64(length(input)), toUInt64(first_other - 1)) AS of_system, \
@@ -127,13 +154,13 @@ pub(super) fn texts(
         wanted.iter().filter(|wanted| wanted.system).map(|wanted| wanted.span_id.clone()).collect();
     let systems = statement.place(systems);
     statement.push(&format!(
-        "SELECT SpanId AS span_id, \
-         arraySlice(JSONExtractArrayRaw(InputMessages), 1 + transform(SpanId, {calls}, arrayMap(n -> toUInt32(n), {from}), toUInt32(0))) AS input, \
-         JSONExtractArrayRaw(OutputMessages) AS output, if(SpanId IN {systems}, SystemPrompt, '') AS system FROM {}",
+        "SELECT {KEY} AS span_id, \
+         arraySlice(JSONExtractArrayRaw(InputMessages), 1 + transform({KEY}, {calls}, arrayMap(n -> toUInt32(n), {from}), toUInt32(0))) AS input, \
+         JSONExtractArrayRaw(OutputMessages) AS output, if({KEY} IN {systems}, SystemPrompt, '') AS system FROM {}",
         spans(api)
     ));
     push_where(&mut statement, workspace, ids, range);
-    statement.push(&format!(" AND {IS_CALL} AND SpanId IN {calls}"));
+    statement.push(&format!(" AND {IS_CALL} AND {KEY} IN {calls}"));
     statement
 }
 
@@ -153,9 +180,9 @@ pub(super) fn tools(
     tools: Vec<String>,
 ) -> Statement {
     let mut statement =
-        Statement::new(&format!("SELECT SpanId AS span_id, {INPUT} AS input, {OUTPUT} AS output FROM {}", spans(api)));
+        Statement::new(&format!("SELECT {KEY} AS span_id, {INPUT} AS input, {OUTPUT} AS output FROM {}", spans(api)));
     push_where(&mut statement, workspace, ids, range);
-    statement.push(" AND SpanId IN ").bind(tools);
+    statement.push(&format!(" AND {KEY} IN ")).bind(tools);
     statement
 }
 
@@ -166,10 +193,10 @@ pub(super) struct Report {
     pub(super) counted_in: String,
 }
 
-/// Those of a trace.
+/// Those of these traces.
 pub(super) fn reports(api: &Api, workspace: &Workspace, ids: &[String], range: Option<&Range>) -> Statement {
     let table = api.reads.client().full_name("genai_reports");
-    let mut statement = Statement::new(&format!("SELECT SpanId AS span_id, CountedIn AS counted_in FROM {table}"));
+    let mut statement = Statement::new(&format!("SELECT {KEY} AS span_id, concat(TraceId, CountedIn) AS counted_in FROM {table}"));
     push_where(&mut statement, workspace, ids, range);
     statement.push(" AND CountedAs = 'report' LIMIT ").bind(SPANS_MAX);
     statement
