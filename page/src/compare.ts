@@ -1,5 +1,6 @@
 /** Pairs the spans of two traces: the same path of names, the same turn among its like. Linear in their spans. */
 import type { Tree } from "./api";
+import { messages, parsed } from "./message";
 
 export interface Pair {
   name: string;
@@ -46,4 +47,16 @@ export function pair(a: Tree, b: Tree): Pair[] {
     push(line);
   });
   return out;
+}
+
+/** What is said of each as a text: a line a message or part, so that a difference shows where it is. */
+export function said(stored: string): string {
+  return messages(stored).map((message) => [`[${message.role || "text"}]`, ...message.parts.map((part) => (typeof part.content === "string" ? part.content : JSON.stringify(part, null, 1)))].join("\n")).join("\n\n");
+}
+
+/** Parameters by name, in order. */
+export function parameters(span: Record<string, unknown>): string {
+  const given = parsed(typeof span.RequestParameters === "string" ? span.RequestParameters : "");
+  const entries = Object.entries((given ?? {}) as Record<string, unknown>).sort(([one], [other]) => (one < other ? -1 : 1));
+  return [["model", span.RequestModel], ["provider", span.Provider], ...entries].filter(([, value]) => value !== "" && value !== undefined).map(([name, value]) => `${String(name)}: ${typeof value === "string" ? value : JSON.stringify(value)}`).join("\n");
 }

@@ -70,7 +70,8 @@ export function Plot({ title, times, series, format, kind, isStacked = false, he
     const options: uPlot.Options = {
       width: parent.clientWidth || 300,
       height,
-      padding: [8, 8, 0, isSmall ? 8 : 0],
+      // half of the last label stands beyond the last time
+      padding: [8, 26, 0, isSmall ? 26 : 0],
       legend: { show: false },
       cursor: { y: false, points: { show: kind === "lines" }, drag: { x: true, y: false, setScale: false } },
       scales: {

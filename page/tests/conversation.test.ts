@@ -1,4 +1,4 @@
-import { paths } from "../src/compare";
+import { parameters, paths, said } from "../src/compare";
 import { samples, total } from "../src/metrics";
 import { expect, test } from "vitest";
 import { difference, outcomes, turns, type Told } from "../src/conversation";
@@ -53,4 +53,10 @@ test("metrics are read, and a counter with both of its names counts once", () =>
   const all = samples('# HELP x\nx{a="1",b="q\\"r"} 2\nx{a="2"} 3\nx_total{a="1"} 5\ny_total 7\n');
   expect(all[0]).toEqual({ name: "x", labels: { a: "1", b: 'q"r' }, value: 2 });
   expect([total(all, "x"), total(all, "y"), total(all, "z")]).toEqual([5, 7, 0]);
+});
+
+test("a call's parameters and messages are texts that can be compared by lines", () => {
+  expect(parameters({ RequestModel: "m", Provider: "", RequestParameters: '{"top_p":1,"seed":"x"}' })).toBe("model: m\nseed: x\ntop_p: 1");
+  expect(parameters({})).toBe("");
+  expect(said('[{"role":"user","parts":[{"type":"text","content":"hi"}]},{"role":"assistant","parts":[{"type":"tool_call","name":"f"}]}]').split("\n")).toEqual(["[user]", "hi", "", "[assistant]", "{", ' "type": "tool_call",', ' "name": "f"', "}"]);
 });

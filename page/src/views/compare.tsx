@@ -4,8 +4,9 @@ import { useMemo, useState } from "react";
 import { ask, intake, type Trace, type Tree } from "../api";
 import { pair, type Pair } from "../compare";
 import { count, duration, money } from "../format";
+import { Calls } from "./calls";
 import { path, setParams, useParam } from "../router";
-import { Empty, Failed, Figure, Kind, Link, Loading, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Figure, Kind, Link, Loading, useTitle } from "../ui";
 
 const SHOWN = 500;
 
@@ -16,9 +17,18 @@ export function Compare() {
   return (
     <>
       <Choose a={a} b={b} />
-      {a && b ? <Both a={a} b={b} /> : <Empty title="Choose two traces"><p>Paste their ids above, or open a trace and follow “Compare…”.</p></Empty>}
+      {a && b ? (isCall(a) && isCall(b) ? <Calls a={a} b={b} /> : <Both a={trace(a)} b={trace(b)} />) : <Empty title="Choose two traces or two calls"><p>Paste their ids above (of a call: trace id, a slash, span id), or open a trace or a span and follow “Compare…”.</p></Empty>}
     </>
   );
+}
+
+/** A call is named by its trace and its span. */
+function isCall(id: string): boolean {
+  return id.includes("/");
+}
+
+function trace(id: string): string {
+  return id.split("/")[0]!;
 }
 
 function Choose({ a, b }: { a: string; b: string }) {
@@ -27,7 +37,7 @@ function Choose({ a, b }: { a: string; b: string }) {
   const recent = useQuery({ queryKey: ["recent", intake("")], queryFn: ({ signal }) => ask<{ data: Trace[] }>(intake("/traces?page_size=50&mode=preview&cursor="), { signal }) });
   return (
     <form className="row" onSubmit={(event) => { event.preventDefault(); setParams({ a: one.trim(), b: other.trim() }, false); }}>
-      {[["First trace", one, setOne], ["Second trace", other, setOther]].map(([label, value, set]) => (
+      {[["First trace or call", one, setOne], ["Second trace or call", other, setOther]].map(([label, value, set]) => (
         <input key={label as string} className="full" list="recent" aria-label={label as string} placeholder={label as string} value={value as string} onChange={(event) => (set as (text: string) => void)(event.target.value)} />
       ))}
       <datalist id="recent">{recent.data?.data.map((trace) => <option key={trace.id} value={trace.id}>{`${trace.name ?? ""} ${trace.started_at}`}</option>)}</datalist>
@@ -42,7 +52,7 @@ function useBoth(id: string) {
   return { tree, trace };
 }
 
-function change(before: number | null | undefined, after: number | null | undefined): string {
+export function change(before: number | null | undefined, after: number | null | undefined): string {
   if (before === null || before === undefined || after === null || after === undefined || before === 0) return "";
   const share = ((after - before) / before) * 100;
   return Math.abs(share) < 0.5 ? "same" : `${share > 0 ? "+" : "−"}${Math.abs(share) >= 10 ? Math.round(Math.abs(share)) : Math.abs(share).toFixed(1)} %`;
@@ -69,7 +79,7 @@ function Both({ a, b }: { a: string; b: string }) {
         <section key={at} className="panel block"><header><h2><Link to={path("trace", trace.id)}>{at === 0 ? "First" : "Second"}: {trace.name ?? trace.id}</Link></h2></header><p className="note">{trace.input}</p><p className="note">{trace.output}</p></section>
       ))}</div>
       <section className="panel block">
-        <header><h2>Spans</h2><span className="dim">paired by their path of names</span></header>
+        <header><h2>Spans</h2><span className="dim">paired by their path of names</span><AskSql of={[a, b].flatMap((id) => [intake(`/traces/${encodeURIComponent(id)}/tree`), intake(`/traces/${encodeURIComponent(id)}?mode=preview`)])} /></header>
         <div className="table-box"><table className="rows compare">
           <thead><tr><th>Span</th><th className="number">First</th><th className="number">Second</th><th className="number">Change</th><th className="number">Tokens</th><th className="number">Cost</th></tr></thead>
           <tbody>{pairs.slice(0, SHOWN).map((row, at) => <Row key={at} row={row} a={one.tree.data!} b={other.tree.data!} />)}</tbody>

@@ -4,7 +4,7 @@ import { useMemo } from "react";
 import { ask, intake, type Page } from "../api";
 import { count, duration, money } from "../format";
 import { path, setParams, useParam } from "../router";
-import { Empty, Failed, Link, Loading, Paste, Status, Time, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Link, Loading, Paste, Status, Time, useTitle } from "../ui";
 
 interface Spread { sum: number; mean: number; median: number; p90: number; p95: number; p99: number; count: number }
 interface Experiment {
@@ -41,6 +41,8 @@ function All() {
     return <span className={isBetter ? "sub good" : "sub error"}>{value > from ? "+" : "−"}{Math.abs(from === 0 ? value : ((value - from) / from) * 100).toFixed(1)} %</span>;
   };
   return (
+    <>
+    <div className="row"><span className="push" /><AskSql of={[intake("/experiments?page_size=100&sort=-created_at")]} /></div>
     <div className="panel table-box">
       <table className="rows">
         <thead><tr><th>Base</th><th>Experiment</th><th>Data set</th><th className="number">Runs</th>{scores.map((score) => <th key={score} className="number">{score}</th>)}<th className="number">Cost, mean</th><th className="number">Latency, median</th><th>Made</th></tr></thead>
@@ -60,6 +62,7 @@ function All() {
         </tbody>
       </table>
     </div>
+    </>
   );
 }
 
@@ -72,7 +75,7 @@ function One({ name }: { name: string }) {
   const scores = [...new Set(rows.flatMap((row) => Object.keys(row.evaluator_scores ?? {})))].sort();
   return (
     <section className="panel block">
-      <header><h2>{name}</h2></header>
+      <header><h2>{name}</h2><AskSql of={[intake(`/experiments/${encodeURIComponent(name)}/sessions?page_size=100`)]} /></header>
       {rows.length === 0 ? <Empty title="No session names this experiment yet" /> : (
         <div className="table-box"><table className="rows">
           <thead><tr><th>Test case</th><th>Status</th>{scores.map((score) => <th key={score} className="number">{score}</th>)}<th className="number">Cost</th><th className="number">Latency</th><th>Trace</th></tr></thead>

@@ -91,7 +91,7 @@ export function SessionView({ id }: { id: string }) {
   const [tokens, cost, spans] = [sum((row) => row.total_tokens) ?? one.total_tokens, sum((row) => row.cost_usd) ?? one.cost_usd, sum((row) => row.span_count) ?? one.span_count];
   return (
     <>
-      <div className="trace-head"><div className="names"><h2>{one.id}</h2><Status status={one.status} /><span className="dim"><Time ms={Date.parse(one.started_at)} /></span></div></div>
+      <div className="trace-head"><div className="names"><h2>{one.id}</h2><Status status={one.status} /><span className="dim"><Time ms={Date.parse(one.started_at)} /></span><AskSql of={[intake(`/sessions/${encodeURIComponent(id)}`), withQuery(intake("/traces"), { filter, sort: "started_at", page_size: TURNS, mode: "preview" })]} /></div></div>
       <div className="cards">
         <Figure name="Traces" value={count(one.trace_count)} note={plural(spans, "span")} />
         <Figure name="Lasted" value={duration(one.duration_ms === undefined ? null : one.duration_ms * 1e6)} />

@@ -40,7 +40,7 @@ export function SpanPanel({ trace, span, kind, onClose }: { trace: string; span:
               {chosen === "scores" && <Scores trace={trace} span={span} session={found.SessionId || `session-${trace}`} />}
               {chosen === "raw" && <Raw span={found} />}
             </div>
-            <footer><ShowSql of={[asked.data]} /><Copy text={span} label="Copy span id" /></footer>
+            <footer><ShowSql of={[asked.data]} /><Link to="/compare" query={{ a: `${trace}/${span}` }} className="button quiet">Compare…</Link><Copy text={span} label="Copy span id" /></footer>
           </>
         )}
     </aside>

@@ -1,14 +1,12 @@
-//! `GET .../traces/{trace_id}/spans/{span_id}`: a span with all of its columns, by the names that they have in `otel_traces`; and
-//! `GET .../messages`: the messages of a trace or session.
+//! `GET .../traces/{trace_id}/spans/{span_id}`: a span with all of its columns, by the names that they have in `otel_traces`.
 
 use super::answer;
 use crate::clickhouse::Statement;
 use crate::query::answer::Refusal;
 use crate::query::conditions::trace_id;
-use crate::query::expressions::{MODEL, STATUS};
-use crate::query::parameters::Parameters;
+use crate::query::expressions::STATUS;
 use crate::query::request::{Api, workspace};
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use std::sync::Arc;
 
