@@ -4,6 +4,8 @@
 //! cargo bench --bench service                          # everything, about two minutes
 //! cargo bench --bench service -- durable 16            # of these what fits: workload, target, ack, requests in flight
 //! cargo bench --bench service -- floor 128              # an empty service under the load of single spans: what requests cost anyhow
+//! cargo bench --bench service -- fairness             # a tenant alone, and beside one that sends ten times its quota
+//! cargo bench --bench service -- tokens               # what it costs to know who sends
 //! cargo bench --bench service -- genai --seconds 10 --data-dir /somewhere
 //! cargo bench --bench service -- steady                # 10,000 ordinary and 1,000 GenAI spans a second into the engine
 //! cargo bench --bench service -- genai engine durable 16 --rate 2000 --seconds 300   # a load below what it can take: how far counting lags
@@ -25,6 +27,7 @@ mod report;
 mod scenario;
 mod sink;
 mod template;
+mod tenants;
 
 use anyhow::ensure;
 use clap::{Parser, ValueEnum as _};
@@ -75,6 +78,9 @@ fn main() -> anyhow::Result<()> {
     if let Some((_floor, in_flight)) = arguments.words.split_first().filter(|(first, _)| *first == "floor") {
         let in_flight = in_flight.first().map_or(Ok(128), |number| number.parse())?;
         return floor::measure(in_flight, Duration::from_secs_f64(arguments.seconds));
+    }
+    if let Some(measure) = arguments.words.first().and_then(|word| tenants::named(word)) {
+        return measure(Duration::from_secs_f64(arguments.seconds));
     }
     fs::create_dir_all(&arguments.data_dir)?;
     let scenarios = arguments.chosen(Ack::value_variants())?;

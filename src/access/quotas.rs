@@ -350,11 +350,17 @@ impl Quotas {
         }
     }
 
+    /// Whether anybody has a quota of bytes in the journal.
+    #[must_use]
+    pub fn counts_journal(&self) -> bool {
+        self.0.counts_journal.load(Ordering::Relaxed)
+    }
+
     /// Bytes of a workspace are in a segment of the journal until [`release`](Self::release). Whether they are the first of the segment, so
     /// that somebody must wait for its end.
     #[must_use]
     pub fn hold(&self, segment: SegmentId, workspace: &Workspace, bytes: usize) -> bool {
-        if !self.0.counts_journal.load(Ordering::Relaxed) || bytes == 0 {
+        if !self.counts_journal() || bytes == 0 {
             return false;
         }
         let (now, bytes) = (self.now(), to_u64(bytes));

@@ -1,6 +1,8 @@
 //! Opens the journal and the index of accepted spans, which learns from it what an earlier run accepted: the folder is taken at once,
 //! and read while the listeners may answer already.
 
+use crate::access::Quotas;
+use crate::committer::quotas::hold_what_waits;
 use crate::config::Config;
 use crate::dedup::{DedupIndex, Noted};
 use crate::journal::{
@@ -63,7 +65,7 @@ impl Opening {
     }
 
     /// Reads the journal, whatever ended the last run, and logs what was found. Blocks the thread.
-    pub(super) fn recover(self) -> anyhow::Result<(Journal, DedupIndex)> {
+    pub(super) fn recover(self, quotas: &Quotas) -> anyhow::Result<(Journal, DedupIndex)> {
         let Self { journal, mut dedup, spans_max, now } = self;
         let mut spans = 0_usize;
         let mut replay = |replay: &Replay<'_>| {
@@ -82,6 +84,7 @@ impl Opening {
         if recovered.segments > 0 {
             let (segments, spans) = (recovered.segments, recovered.rows);
             tracing::info!(segments, spans, "found spans in the journal that ClickHouse does not have yet");
+            hold_what_waits(quotas, &journal);
         }
         Ok((journal, dedup))
     }

@@ -215,7 +215,8 @@ impl App {
         let watching = tokio::spawn(async {
             tokio::join!(endpoints.watch(), nodes::watch(client, self.availability));
         });
-        let mut recovering = tokio::task::spawn_blocking(move || opening.recover());
+        let quotas = self.quotas;
+        let mut recovering = tokio::task::spawn_blocking(move || opening.recover(&quotas));
         let soon = tokio::time::timeout(ANSWERED_WITHIN, &mut recovering).await.ok();
         if soon.is_none() {
             tracing::info!("reading what waits in the journal; until that is done, senders are told to try again");

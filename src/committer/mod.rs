@@ -13,6 +13,7 @@
 //! of few large inserts.
 
 mod lanes;
+pub mod quotas;
 mod seal_timer;
 
 use crate::access::Quotas;
@@ -306,12 +307,8 @@ impl Running {
 
     /// Notes whose bytes wait in a segment, until it is settled.
     fn hold(&self, entry: &Entry, segment: SegmentId) {
-        let quotas = &self.parts.quotas;
-        if quotas.hold(segment, &entry.origin.workspace, entry.rows.counted_bytes()) {
-            let waiter = Waiter::new(Held { quotas: quotas.clone(), segment });
-            self.backlog.attach(segment, &waiter);
-            waiter.done();
-        }
+        let bytes = entry.rows.counted_bytes();
+        quotas::hold(&self.parts.quotas, &self.backlog, segment, (&entry.origin.workspace, bytes));
     }
 
     /// What was committed: counts it, and answers now or once ClickHouse has it. Returns the rows, which nobody needs any more.
@@ -425,22 +422,6 @@ struct Part {
 
 /// A sender that is acknowledged when its spans are in ClickHouse.
 struct WhenStored(AckSender);
-
-/// Bytes of workspaces that wait in a segment.
-struct Held {
-    quotas: Quotas,
-    segment: SegmentId,
-}
-
-impl SettleObserver for Held {
-    fn is_gone(&self) -> bool {
-        false
-    }
-
-    fn on_settled(self: Box<Self>, _outcome: Outcome) {
-        self.quotas.release(self.segment);
-    }
-}
 
 impl SettleObserver for WhenStored {
     fn is_gone(&self) -> bool {

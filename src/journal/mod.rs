@@ -65,6 +65,7 @@ pub(crate) mod testing;
 mod tests;
 mod view;
 mod waiters;
+mod waiting;
 mod writer;
 
 pub use aside::{Aside, Asides, Reason};

@@ -84,6 +84,34 @@ fn what_waits_for_clickhouse_has_a_quota() {
 }
 
 #[test]
+fn what_a_start_finds_in_the_journal_counts_for_whoever_sent_it() {
+    let yaml = "quotas: { workspaces: { a: { journal_bytes: 2KiB } } }".to_owned();
+    let nowhere = format!("http://127.0.0.1:{}", support::service::free_port());
+    let mut service = Service::start_with(Options { yaml, clickhouse_url: Some(nowhere), ..Options::default() });
+    assert_eq!(export(&service, "a", &spans(200)).status, 200);
+    assert_eq!(export(&service, "b", &spans(200)).status, 200);
+    service.kill();
+    service.start_again();
+    assert_eq!(export(&service, "a", &spans(1)).status, 429, "it still waits");
+    assert_eq!(export(&service, "b", &spans(1)).status, 200);
+    assert!(refused(&service, "a", "journal") && !refused(&service, "b", "journal"));
+}
+
+#[test]
+fn what_a_start_found_is_given_back_once_clickhouse_has_it() {
+    let engine = support::Engine::start();
+    let proxy = support::proxy::Proxy::before(engine.port, support::proxy::Fault::Refuse);
+    let yaml = "quotas: { journal_bytes: 2KiB }".to_owned();
+    let mut service = Service::start_with(Options { yaml, clickhouse_url: Some(proxy.url()), ..Options::default() });
+    assert_eq!(export(&service, "a", &spans(200)).status, 200);
+    service.kill();
+    service.start_again();
+    assert_eq!(export(&service, "a", &spans(1)).status, 429);
+    proxy.set(support::proxy::Fault::Pass);
+    wait_until("the rows are stored", || (export(&service, "a", &spans(1)).status == 200).then_some(()));
+}
+
+#[test]
 fn what_waited_is_given_back_once_clickhouse_has_it() {
     let yaml = "quotas: { journal_bytes: 2KiB }".to_owned();
     let service = Service::start_with(Options { yaml, ..Options::default() });

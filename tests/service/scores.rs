@@ -396,3 +396,29 @@ fn an_evaluation_that_is_reported_as_a_log_event_is_a_result_of_its_span() {
     // they are log records as well
     service.sql().becomes("SELECT count() AS n FROM otel_logs", &[], &[json!({"n": 4})]);
 }
+
+#[test]
+fn who_made_a_score_is_whom_the_header_names_or_else_whose_token_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.yaml");
+    let token = crate::access::create(&file, "nightly-judge", "default", "ingest,read,admin");
+    let yaml = format!("auth: {{ tokens_file: {} }}", file.display());
+    let service = Service::start_with(support::Options { yaml, ..support::Options::default() });
+    let url = service.http("/apis/intake/v2/workspaces/default/annotations");
+    let bearer = format!("Bearer {token}");
+    let long = "u".repeat(300);
+    for (user, made_by) in
+        [(None, "nightly-judge"), (Some("ann"), "ann"), (Some("  "), "nightly-judge"), (Some(&long), "nightly-judge")]
+    {
+        let mut headers = vec![("authorization", bearer.as_str()), ("content-type", "application/json")];
+        headers.extend(user.map(|user| ("x-millrace-user", user)));
+        let body = serde_json::json!({"session_id": "s", "kind": "note", "text": "x"}).to_string();
+        let answer = support::http::send("POST", &url, &headers, body.as_bytes());
+        assert_eq!(
+            (answer.status, &answer.json()["created_by"]),
+            (201, &serde_json::json!(made_by)),
+            "{}",
+            answer.text()
+        );
+    }
+}

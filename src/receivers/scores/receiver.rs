@@ -1,6 +1,7 @@
 //! Reads bodies, and stores rows before the answer.
 
 use super::refused::Refused;
+use crate::access::Principal;
 use crate::columns::Records;
 use crate::pipeline::{Ack, Origin, Reservation};
 use crate::query::reads::Reads;
@@ -11,7 +12,8 @@ use crate::scores::{Invalid, check};
 use crate::telemetry::{Receiver, RowKind};
 use crate::workspace::Workspace;
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Request};
+use axum::http::Request;
+use axum::http::request::Parts;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +57,7 @@ impl ScoresReceiver {
         self.ingest.quotas.charge_bytes(workspace, bytes.len());
         // values take more than their text
         reservation.cover(bytes.len().saturating_mul(4))?;
-        Ok(Sent { body: check::parse(&bytes)?, created_by: user(&head.headers), reservation })
+        Ok(Sent { body: check::parse(&bytes)?, created_by: user(&head), reservation })
     }
 
     /// Stores a row: it is on disk when this returns, and in ClickHouse if that keeps up.
@@ -92,10 +94,9 @@ pub(super) fn workspace(name: &str) -> Result<Workspace, Refused> {
     })
 }
 
-/// Who sends it, if a header says so; else empty.
-fn user(headers: &HeaderMap) -> String {
-    match headers.get(USER_HEADER).map(HeaderValue::to_str) {
-        Some(Ok(name)) if name.len() <= USER_BYTES_MAX => name.trim().to_owned(),
-        _ => String::new(),
-    }
+/// Who sends it: whom a header names, which is believed of whoever may send here, else the name of the token; empty without either.
+fn user(head: &Parts) -> String {
+    let named = head.headers.get(USER_HEADER).and_then(|name| name.to_str().ok()).map(str::trim);
+    let named = named.filter(|name| !name.is_empty() && name.len() <= USER_BYTES_MAX);
+    named.or_else(|| head.extensions.get::<Principal>()?.name()).map(str::to_owned).unwrap_or_default()
 }
