@@ -29,8 +29,6 @@ use std::time::{Duration, Instant};
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 /// An insert goes to the socket in pieces of this size, each within [`SEND_TIMEOUT`].
 const PIECE_BYTES: usize = 256 << 10;
-/// Frames that are in a file are read in parts of this size.
-const READ_BYTES: usize = 1 << 20;
 /// How long ClickHouse may take to report that an insert ran out of its time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A smaller insert leaves the skipping indexes to the first merge: they are two files each, and would skip nothing in a part
@@ -53,24 +51,19 @@ pub struct Target<'c> {
 
 /// Compressed frames that are read while they are sent, so that they need not be in memory all at once.
 pub trait Pieces: Send + Sync + 'static {
-    /// Bytes of all of them together.
-    fn bytes(&self) -> usize;
     /// What they have as LZ4, about.
     fn lz4_bytes(&self) -> usize;
     /// Whether reading blocks the thread.
     fn blocks(&self) -> bool;
-    /// At most so many bytes from a place on.
+    /// The next bytes to send from a place on, and the place behind them; `None` behind the last. The first place is 0, and each call
+    /// for the same place returns the same.
     ///
     /// # Errors
     /// If they cannot be read.
-    fn read(&self, from: usize, bytes_max: usize) -> io::Result<Bytes>;
+    fn next(&self, place: usize) -> io::Result<Option<(Bytes, usize)>>;
 }
 
 impl Pieces for Bytes {
-    fn bytes(&self) -> usize {
-        self.len()
-    }
-
     fn lz4_bytes(&self) -> usize {
         self.len()
     }
@@ -79,9 +72,8 @@ impl Pieces for Bytes {
         false
     }
 
-    fn read(&self, from: usize, bytes_max: usize) -> io::Result<Bytes> {
-        let from = from.min(self.len());
-        Ok(self.slice(from..from.saturating_add(bytes_max).min(self.len())))
+    fn next(&self, place: usize) -> io::Result<Option<(Bytes, usize)>> {
+        Ok((place < self.len()).then(|| (self.slice(place..), self.len())))
     }
 }
 
@@ -120,10 +112,10 @@ impl Client {
         token: &str,
         confirm_within: Duration,
     ) -> Result<(), Failure> {
-        self.insert_pieces(Arc::new(frames), into, token, confirm_within).await
+        self.insert_pieces(Arc::new(frames), into, token, confirm_within).await.map(|_sent| ())
     }
 
-    /// The same of frames that are read while they are sent.
+    /// The same of frames that are read while they are sent. Returns how many bytes were sent.
     ///
     /// # Errors
     /// As [`Self::insert_frames`], and when they cannot be read.
@@ -133,7 +125,7 @@ impl Client {
         into: Target<'_>,
         token: &str,
         confirm_within: Duration,
-    ) -> Result<(), Failure> {
+    ) -> Result<usize, Failure> {
         // the token makes it one insert, at whatever endpoints it was tried
         let insert = |http| self.insert_at(http, Arc::clone(&frames), into, token, confirm_within);
         self.at_any(Repeat::Always, insert).await
@@ -146,7 +138,7 @@ impl Client {
         into: Target<'_>,
         token: &str,
         confirm_within: Duration,
-    ) -> Result<(), Failure> {
+    ) -> Result<usize, Failure> {
         let mut insert = http
             .insert_formatted_with(insert_statement(self.database(), into))
             .with_timeouts(Some(SEND_TIMEOUT), Some(confirm_within + ANSWER_TIMEOUT))
@@ -156,23 +148,20 @@ impl Client {
         for (name, value) in INSERT_SETTINGS {
             insert = insert.with_setting(*name, *value);
         }
-        let bytes = frames.bytes();
         if frames.lz4_bytes() < INDEXED_BYTES_MIN {
             insert = insert.with_setting("materialize_skip_indexes_on_insert", "0");
         }
-        let mut sent = 0;
-        while sent < bytes {
-            let mut read = read_at(&frames, sent).await?;
-            if read.is_empty() {
-                return Err(Failure::local("the frames of an insert end before they should"));
-            }
+        let (mut place, mut sent) = (0, 0);
+        while let Some((mut read, behind)) = next_of(&frames, place).await? {
+            place = behind;
             sent += read.len();
             while !read.is_empty() {
                 let piece = read.split_to(read.len().min(PIECE_BYTES));
                 insert.send(piece).await.map_err(|error| Failure::of(&error))?;
             }
         }
-        insert.end().await.map_err(|error| Failure::of(&error))
+        insert.end().await.map_err(|error| Failure::of(&error))?;
+        Ok(sent)
     }
 
     /// Inserts some of a segment's rows, in frames, with a token of their own. While it is not confirmed, whether those rows are in
@@ -246,15 +235,15 @@ impl Client {
 }
 
 /// The next bytes to send.
-async fn read_at(frames: &Arc<dyn Pieces>, from: usize) -> Result<Bytes, Failure> {
+async fn next_of(frames: &Arc<dyn Pieces>, place: usize) -> Result<Option<(Bytes, usize)>, Failure> {
     let read = if frames.blocks() {
         let frames = Arc::clone(frames);
-        tokio::task::spawn_blocking(move || frames.read(from, READ_BYTES)).await.unwrap_or_else(|ended| {
+        tokio::task::spawn_blocking(move || frames.next(place)).await.unwrap_or_else(|ended| {
             // the runtime is shutting down, or reading panicked
             Err(io::Error::other(ended))
         })
     } else {
-        frames.read(from, READ_BYTES)
+        frames.next(place)
     };
     read.map_err(|error| Failure::local(&format!("failed to read the frames of an insert: {error}")))
 }

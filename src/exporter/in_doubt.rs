@@ -219,7 +219,7 @@ impl Delivery<'_> {
         let began = Instant::now();
         let inserted = client.insert_part(frames, target, &token, within, none_under_way).await;
         let failure = inserted.as_ref().err().map(|unconfirmed| &unconfirmed.failure);
-        self.exporter.count(self.table, bytes, began.elapsed(), failure);
+        self.exporter.count(self.table, began.elapsed(), failure.map_or(Ok(bytes), Err));
         match failure {
             None => search.refusals_untaken = 0,
             Some(failure) => note_under_way(self.history, client, failure, within),

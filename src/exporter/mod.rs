@@ -9,26 +9,27 @@
 //!                     those are dead letters, the others go in
 //! ```
 //!
-//! A segment's bytes go out as they lie on disk, so a backlog of hours costs no memory and no encoding.
+//! A segment's bytes go out as they lie on disk, a piece at a time, so a backlog of hours costs no memory; small blocks that follow each
+//! other go out as one (pieces.rs).
 //!
 //! An unknown error may lie in the rows or in ClickHouse. It is tried again a few times; then the rows are looked for,
 //! but given up only when ClickHouse takes other inserts, before and after it refuses them. An endpoint that refuses
 //! everything is waited for, whatever its words.
 
 mod in_doubt;
+mod pieces;
 mod rows;
 
 use crate::clickhouse::schema::Schema;
-use crate::clickhouse::{Availability, Class, Client, Failure, OVERTIME, Pieces, Target, View};
+use crate::clickhouse::{Availability, Class, Client, Failure, OVERTIME, Target, View};
 use crate::columns::Table;
 use crate::ids::SegmentId;
-use crate::journal::{Backlog, DeadLetters, Frames, History, LoadError, Loaded, Order, RowsLost, Segment, Whole};
+use crate::journal::{Backlog, DeadLetters, History, LoadError, Loaded, Order, RowsLost, Segment, Whole};
 use crate::numbers::{saturating_i64, to_u64};
 use crate::reconciler::counting::Notes;
 use crate::telemetry::Metrics;
 use crate::telemetry::own_spans::{OwnSpan, Value, Work};
 use crate::time::Clock;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -308,29 +309,29 @@ impl Exporter {
         let within = confirm_within(history);
         let (frames, token) = (whole.frames().clone(), whole.token());
         let target = Target { table: whole.table(), columns: whole.columns() };
-        let bytes = frames.bytes();
         let began = Instant::now();
         let inserted = self.client.insert_pieces(Arc::new(frames), target, &token, within).await;
-        self.count(target.table, bytes, began.elapsed(), inserted.as_ref().err());
+        self.count(target.table, began.elapsed(), inserted.as_ref().copied());
         if inserted.is_ok() {
             self.backlog.note_insert_took(began.elapsed());
         }
-        inserted.inspect_err(|failure| note_under_way(history, &self.client, failure, within))
+        inserted.map(|_sent| ()).inspect_err(|failure| note_under_way(history, &self.client, failure, within))
     }
 
-    fn count(&self, table: Table, bytes: usize, took: Duration, failure: Option<&Failure>) {
-        self.note_span(table, bytes, took, failure);
-        match failure {
-            None => {
+    /// Counts an insert that took so long, of which so many bytes were sent.
+    fn count(&self, table: Table, took: Duration, sent: Result<usize, &Failure>) {
+        self.note_span(table, took, sent);
+        match sent {
+            Ok(bytes) => {
                 self.state.taken.fetch_add(1, Ordering::Relaxed);
                 self.metrics.inserted(bytes, took);
             }
-            Some(_) => self.metrics.insert_failures.inc(),
+            Err(_) => self.metrics.insert_failures.inc(),
         }
     }
 
     /// A span of an insert, where they are kept. Source: OpenTelemetry's conventions for database spans.
-    fn note_span(&self, table: Table, bytes: usize, took: Duration, failure: Option<&Failure>) {
+    fn note_span(&self, table: Table, took: Duration, sent: Result<usize, &Failure>) {
         let spans = &self.metrics.own_spans;
         if !spans.is_on() {
             return;
@@ -342,10 +343,12 @@ impl Exporter {
             ("db.system.name", "clickhouse".into()),
             ("db.operation.name", "INSERT".into()),
             ("db.collection.name", table.name().into()),
-            ("millrace.insert.bytes", Value::Number(saturating_i64(to_u64(bytes).into()))),
         ];
-        attributes.extend(failure.map(|failure| ("error.type", Value::Text(format!("{:?}", failure.class)))));
-        spans.keep(OwnSpan { attributes, has_failed: failure.is_some(), ..span });
+        attributes.push(match sent {
+            Ok(bytes) => ("millrace.insert.bytes", Value::Number(saturating_i64(to_u64(bytes).into()))),
+            Err(failure) => ("error.type", Value::Text(format!("{:?}", failure.class))),
+        });
+        spans.keep(OwnSpan { attributes, has_failed: sent.is_err(), ..span });
     }
 
     /// Inserts that ClickHouse took so far.
@@ -410,24 +413,6 @@ impl Exporter {
         if is_missing {
             self.prepare_table().await;
         }
-    }
-}
-
-impl Pieces for Frames {
-    fn bytes(&self) -> usize {
-        Self::bytes(self)
-    }
-
-    fn lz4_bytes(&self) -> usize {
-        Self::lz4_bytes(self)
-    }
-
-    fn blocks(&self) -> bool {
-        self.are_in_file()
-    }
-
-    fn read(&self, from: usize, bytes_max: usize) -> std::io::Result<Bytes> {
-        Self::read(self, from, bytes_max)
     }
 }
 

@@ -48,7 +48,7 @@ impl Rows {
             blocks.push(block);
             rest = next;
         }
-        merge(&blocks, |_| true, &mut block);
+        merge(&blocks, &mut block);
         Some(Self { range: 0..blocks.iter().map(Block::rows).sum(), table, block })
     }
 

@@ -37,12 +37,23 @@ struct InFile {
     lz4_bytes: usize,
 }
 
+/// A frame among the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Bytes of it and of all frames before it: where the next one begins.
+    pub end: usize,
+    /// Bytes that it has once decompressed.
+    pub content_bytes: usize,
+}
+
 /// Where one frame is.
 struct Place {
     /// In the file.
     at: u64,
     /// Bytes of it and of all frames before it.
     end: usize,
+    /// Bytes that it has once decompressed.
+    content_bytes: usize,
 }
 
 impl fmt::Debug for InFile {
@@ -53,7 +64,7 @@ impl fmt::Debug for InFile {
 
 impl Frames {
     /// Frames that were checked.
-    pub(super) fn in_memory(bytes: Bytes) -> Self {
+    pub(crate) fn in_memory(bytes: Bytes) -> Self {
         Self(Source::Memory(bytes))
     }
 
@@ -70,7 +81,7 @@ impl Frames {
             content_bytes = content_bytes.saturating_add(shape.content_bytes);
             let is_compressed = shape.frame_bytes < shape.content_bytes;
             lz4_bytes += if is_compressed { shape.frame_bytes } else { shape.content_bytes / TEXT_BY_LZ4 };
-            places.push(Place { at, end });
+            places.push(Place { at, end, content_bytes: shape.content_bytes });
             at = at.saturating_add(to_u64(shape.frame_bytes));
             let record_bytes = parts.record_at(at)?.map_or(0, |(_, length)| length);
             at = at.saturating_add(to_u64(record_bytes));
@@ -118,6 +129,18 @@ impl Frames {
         }
     }
 
+    /// Where the frame ends in which the place `from` is, and how many bytes its content has, and the same of those after it. `from` is
+    /// where a frame begins, if they are in memory.
+    pub fn shapes(&self, from: usize) -> impl Iterator<Item = Shape> {
+        let (memory, file) = match &self.0 {
+            Source::Memory(frames) => (Some(frames), None),
+            Source::File(frames) => (None, Some(frames.places_from(from))),
+        };
+        let of_places =
+            file.unwrap_or_default().iter().map(|place| Shape { end: place.end, content_bytes: place.content_bytes });
+        memory.into_iter().flat_map(move |frames| shapes_in(frames, from)).chain(of_places)
+    }
+
     /// All of them.
     ///
     /// # Errors
@@ -130,25 +153,33 @@ impl Frames {
     pub(super) fn have_parts(&self) -> bool {
         let (count, content_bytes) = match &self.0 {
             Source::File(frames) => (frames.places.len(), frames.content_bytes),
-            Source::Memory(frames) => counted(frames),
+            Source::Memory(frames) => {
+                shapes_in(frames, 0).fold((0, 0), |(count, bytes), shape| (count + 1, bytes + shape.content_bytes))
+            }
         };
         count > 1 && content_bytes > BLOCK_BYTES
     }
 }
 
-fn counted(mut frames: &[u8]) -> (usize, usize) {
-    let (mut count, mut content_bytes) = (0, 0);
-    while let Some(shape) = shape_of(frames) {
-        content_bytes += shape.content_bytes;
-        count += 1;
-        frames = frames.get(shape.frame_bytes..).expect("the frames were checked when they were read");
-    }
-    (count, content_bytes)
+/// Those of frames that were checked, from one of them on.
+fn shapes_in(frames: &[u8], from: usize) -> impl Iterator<Item = Shape> {
+    let mut at = from;
+    std::iter::from_fn(move || {
+        let shape = shape_of(frames.get(at..)?)?;
+        at += shape.frame_bytes;
+        Some(Shape { end: at, content_bytes: shape.content_bytes })
+    })
 }
 
 impl InFile {
     fn bytes(&self) -> usize {
         self.places.last().map_or(0, |last| last.end)
+    }
+
+    /// That of the frame in which this place is, and those after it.
+    fn places_from(&self, from: usize) -> &[Place] {
+        let first = self.places.partition_point(|place| place.end <= from);
+        self.places.get(first..).unwrap_or_default()
     }
 
     fn read(&self, from: usize, bytes_max: usize) -> io::Result<Vec<u8>> {
@@ -255,7 +286,11 @@ mod tests {
     fn a_file_that_was_cut_after_it_was_checked_is_an_error() {
         let (file, _) = file();
         let Frames(Source::File(whole)) = checked(file.clone()).unwrap() else { panic!("it is in a file") };
-        let places = whole.places.iter().map(|place| Place { at: place.at, end: place.end }).collect();
+        let places = whole
+            .places
+            .iter()
+            .map(|place| Place { at: place.at, end: place.end, content_bytes: place.content_bytes })
+            .collect();
         let cut = Arc::new(Bytes(file[..file.len() / 2].to_vec()));
         let frames = Frames(Source::File(Arc::new(InFile { file: cut, places, content_bytes: 0, lz4_bytes: 0 })));
         assert_eq!(frames.all().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);

@@ -76,7 +76,7 @@ pub use disk::{Appendable, Disk, Entry, FileId, Folder, MachineDisk, Overwritabl
 pub use error::{CommitError, Full, Gone, OpenError};
 pub use folder::MachineFolder;
 pub use format::Unreadable;
-pub use frames::Frames;
+pub use frames::{Frames, Shape};
 pub use loaded::{InDoubt, LoadError, Loaded, Part, RowsLost, Whole};
 pub use open::Unread;
 pub use queue::{History, Order};

@@ -65,7 +65,7 @@ pub struct Block<'a> {
 pub(crate) struct Column<'a> {
     pub(crate) name: &'a str,
     pub(crate) type_text: &'a str,
-    pub(super) data: Data<'a>,
+    pub(crate) data: Data<'a>,
 }
 
 /// A column's values, checked to be whole: strings end within their bytes, ends do not go backwards.
@@ -279,7 +279,7 @@ impl Fixed {
 }
 
 impl<'a> Ends<'a> {
-    fn iter(self) -> impl Iterator<Item = usize> + use<'a> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> + use<'a> {
         self.0.iter().map(|end| end_of(*end))
     }
 
