@@ -27,7 +27,7 @@ struct Sizes {
     read: usize,
 }
 
-const SIZES: Sizes = Sizes { small: 256 << 10, together: 1 << 20, read: 1 << 20 };
+const SIZES: Sizes = Sizes { small: 256 << 10, together: 512 << 10, read: 1 << 20 };
 
 impl Pieces for Frames {
     fn lz4_bytes(&self) -> usize {
