@@ -179,6 +179,8 @@ export interface Tree {
   status: string[];
   total_tokens: (number | null)[];
   cost_usd: (number | null)[];
+  /** Spans that report a call which another span is. */
+  reports: { span_id: string; of: string }[];
 }
 
 export type Span = Record<string, unknown> & {

@@ -39,6 +39,15 @@ pub struct Stored {
     pub between: (i64, i64),
 }
 
+/// What an evaluator result is about.
+#[derive(Debug, Row, Deserialize)]
+struct Evaluated {
+    workspace: String,
+    trace_id: String,
+    span_id: String,
+    name: String,
+}
+
 fn attribute() -> String {
     format!("ResourceAttributes['{ATTRIBUTE}']")
 }
@@ -94,11 +103,40 @@ pub async fn extent(client: &Client, import: &str) -> Result<Vec<Stored>, Failur
 pub async fn remove(client: &Client, import: &str, stored: &[Stored]) -> Result<(), Failure> {
     for of in stored {
         let (time, (first, last)) = (of.table.time_column(), of.between);
+        if of.table == Table::Logs {
+            remove_results(client, import).await?;
+        }
         let sql = format!(
             "ALTER TABLE {} DELETE WHERE {} = {} AND {time} >= fromUnixTimestamp64Nano({first}) AND {time} <= fromUnixTimestamp64Nano({last})",
             client.holding(of.table.name()),
             attribute(),
             quoted(import),
+        );
+        client.execute_with(&sql, &MUTATION_SETTINGS, MUTATION_TIMEOUT).await?;
+    }
+    Ok(())
+}
+
+/// Removes the evaluator results that log records of an import made; they name no import themselves.
+async fn remove_results(client: &Client, import: &str) -> Result<(), Failure> {
+    let sql = format!(
+        "SELECT DISTINCT Workspace AS workspace, TraceId AS trace_id, SpanId AS span_id, LogAttributes['gen_ai.evaluation.name'] AS name \
+         FROM {}.{} WHERE {} = {} AND EventName = 'gen_ai.evaluation.result'",
+        client.database(),
+        Table::Logs.name(),
+        attribute(),
+        quoted(import)
+    );
+    let found: Vec<Evaluated> = client.rows(&sql).await?;
+    for some in found.chunks(IMPORTS_MAX) {
+        let keys = some.iter().map(|of| {
+            let parts = [&of.workspace, &of.trace_id, &of.span_id, &of.name].map(|part| quoted(part));
+            format!("({})", parts.join(","))
+        });
+        let sql = format!(
+            "ALTER TABLE {} DELETE WHERE (Workspace, TraceId, SpanId, Name) IN ({})",
+            client.holding(Table::EvaluatorResults.name()),
+            keys.collect::<Vec<_>>().join(",")
         );
         client.execute_with(&sql, &MUTATION_SETTINGS, MUTATION_TIMEOUT).await?;
     }

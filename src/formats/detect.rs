@@ -68,10 +68,13 @@ fn of_object(first: &Map<String, Value>) -> Option<Format> {
     if has_all(&["providerRequest", "providerResponse"]) {
         return Some(Format::Helicone);
     }
-    if has_all(&["id", "run_type"]) {
+    if has_all(&["id", "run_type"]) || (has_all(&["run_id", "key"]) && has_any(&["score", "value"])) {
         return Some(Format::LangSmith);
     }
     if has_any(&["trace_id", "traceId"]) && has("type") && has_any(&["start_time", "startTime"]) {
+        return Some(Format::Langfuse);
+    }
+    if has_all(&["name", "value"]) && has_any(&["data_type", "dataType"]) && has_any(&["trace_id", "traceId"]) {
         return Some(Format::Langfuse);
     }
     has_all(&["request", "response"]).then_some(Format::Calls)

@@ -1,8 +1,9 @@
-//! Langfuse's export: an observation becomes a span with the attributes that Langfuse's own SDK sends.
+//! Langfuse's export: an observation becomes a span with the attributes that Langfuse's own SDK sends, a score of one an evaluator result.
 //!
-//! Sources: langfuse-docs, `blob-storage-export-fields.mdx` (`observations_v2/`, `observations/`), and the observations of its public API,
+//! Sources: langfuse-docs, `blob-storage-export-fields.mdx` (`observations_v2/`, `observations/`, `scores/`), and the observations of its public API,
 //! which have the same fields in camel case.
 
+use super::evaluation::Evaluation;
 use super::span::{Service, Span, as_text, nanos_of, span_id, trace_id};
 use super::{Reader, Sink, Source};
 use serde_json::Value;
@@ -40,11 +41,49 @@ impl Reader for Observations {
             Ok(row) => row,
             Err(error) => return sink.reject(format!("it is not JSON: {error}")),
         };
+        if is_score(&row) {
+            return self.score(&row, sink);
+        }
         match span(&row) {
             Ok(span) => sink.records.push(self.service.record(span, None)),
             Err(why) => sink.reject(why),
         }
     }
+}
+
+/// A score has a value of a type; an observation has times.
+fn is_score(row: &Value) -> bool {
+    member(row, &["start_time", "startTime"]).is_none() && member(row, &["data_type", "dataType"]).is_some()
+}
+
+impl Observations {
+    fn score(&self, row: &Value, sink: &mut Sink) {
+        // one of a whole trace or session: which of its spans that is, an export does not say
+        let Some(observation) = text(row, &["observation_id", "observationId"]) else {
+            return sink.other("score of a trace or session");
+        };
+        match evaluation(row, observation).and_then(|evaluation| evaluation.record(&self.service)) {
+            Ok(record) => sink.records.push(record),
+            Err(why) => sink.reject(why),
+        }
+    }
+}
+
+fn evaluation<'r>(row: &'r Value, observation: &'r str) -> Result<Evaluation<'r>, &'static str> {
+    let trace = text(row, &["trace_id", "traceId"]).ok_or("trace_id must be a text")?;
+    let at = member(row, &["timestamp", "created_at", "createdAt"]).and_then(nanos_of);
+    // a category has a number as well, which means nothing
+    let is_category = text(row, &["data_type", "dataType"]).is_some_and(|kind| kind.eq_ignore_ascii_case("categorical"));
+    Ok(Evaluation {
+        trace: trace_id(trace),
+        span: span_id(observation),
+        at: at.ok_or("timestamp must be a time")?,
+        name: text(row, &["name"]).ok_or("name must be a text")?,
+        value: member(row, &["value"]).filter(|_| !is_category),
+        label: member(row, &["string_value", "stringValue"]).or_else(|| member(row, &["value"]).filter(|_| is_category)),
+        explanation: member(row, &["comment"]),
+        session: member(row, &["session_id", "sessionId"]),
+    })
 }
 
 fn member<'r>(row: &'r Value, names: &[&str]) -> Option<&'r Value> {

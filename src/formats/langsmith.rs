@@ -1,7 +1,8 @@
-//! LangSmith's runs: each becomes a span with the attributes of LangSmith's OpenTelemetry export.
+//! LangSmith's runs: each becomes a span with the attributes of LangSmith's OpenTelemetry export; feedback becomes evaluator results.
 //!
-//! Sources: LangSmith, "Run (span) data format"; langsmith-sdk, `_otel_exporter.py`.
+//! Sources: LangSmith, "Run (span) data format", "Feedback data format"; langsmith-sdk, `_otel_exporter.py`.
 
+use super::evaluation::Evaluation;
 use super::span::{Service, Span, count_of, nanos_of, span_id, str_of, trace_id};
 use super::{Reader, Sink, Source};
 use serde_json::Value;
@@ -26,11 +27,51 @@ impl Reader for Runs {
             Ok(run) => run,
             Err(error) => return sink.reject(format!("it is not JSON: {error}")),
         };
+        if run.get("run_id").is_some() && run.get("key").is_some() {
+            return match feedback(&run).and_then(|feedback| feedback.record(&self.service)) {
+                Ok(record) => sink.records.push(record),
+                Err(why) => sink.reject(why),
+            };
+        }
         match span(&run) {
             Ok(span) => sink.records.push(self.service.record(span, None)),
-            Err(why) => sink.reject(why),
+            Err(why) => return sink.reject(why),
         }
+        sink.records.extend(stats(&run).iter().filter_map(|of| of.record(&self.service).ok()));
     }
+}
+
+/// Feedback by itself, as its API lists it.
+fn feedback(row: &Value) -> Result<Evaluation<'_>, &'static str> {
+    let there = |name: &str| Some(str_of(row, name)).filter(|text| !text.is_empty());
+    let trace = there("trace_id").ok_or("trace_id must be a text: without it, no span is known by the run alone")?;
+    let at = ["created_at", "modified_at"].into_iter().find_map(|name| row.get(name).and_then(nanos_of));
+    Ok(Evaluation {
+        trace: trace_id(trace),
+        span: span_id(there("run_id").ok_or("run_id must be a text")?),
+        at: at.ok_or("created_at must be a time")?,
+        name: there("key").ok_or("key must be a text")?,
+        value: row.get("score"),
+        label: row.get("value"),
+        explanation: row.get("comment"),
+        session: None,
+    })
+}
+
+/// What the feedback of a run comes to: the mean of each key.
+fn stats(run: &Value) -> Vec<Evaluation<'_>> {
+    let (own, trace) = (str_of(run, "id"), str_of(run, "trace_id"));
+    let trace = trace_id(if trace.is_empty() { own } else { trace });
+    let at = run.get("end_time").and_then(nanos_of).or_else(|| run.get("start_time").and_then(nanos_of));
+    let keys = run.get("feedback_stats").and_then(Value::as_object).into_iter().flatten();
+    let mut found = Vec::new();
+    for (name, of) in keys {
+        let mean = of.get("avg");
+        let (Some(at), Some(_)) = (at, mean.and_then(Value::as_f64)) else { continue };
+        let (label, explanation, session) = (None, None, None);
+        found.push(Evaluation { trace, span: span_id(own), at, name, value: mean, label, explanation, session });
+    }
+    found
 }
 
 fn span(run: &Value) -> Result<Span, &'static str> {

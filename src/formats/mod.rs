@@ -16,6 +16,7 @@ mod claude_code;
 mod codex;
 pub mod csv;
 mod detect;
+mod evaluation;
 mod langfuse;
 mod langsmith;
 mod lines;

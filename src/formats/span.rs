@@ -49,6 +49,16 @@ impl Service {
         Self { name: name.to_owned(), version: String::new(), scope, import_id, drops_content }
     }
 
+    /// The import that its rows name.
+    pub(super) fn import_id(&self) -> &str {
+        &self.import_id
+    }
+
+    /// Whether content is left out.
+    pub(super) fn drops_content(&self) -> bool {
+        self.drops_content
+    }
+
     /// The span as a record; `identity` is what it is known by in any file that repeats it.
     pub(super) fn record(&self, span: Span, identity: Option<u64>) -> Record {
         let mut attributes = span.attributes;

@@ -210,6 +210,63 @@ fn exports_of_langfuse_langsmith_helicone_and_phoenix_are_read() {
 }
 
 #[test]
+fn scores_of_langfuse_and_feedback_of_langsmith_become_evaluator_results_and_go_again() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let score = |name: &str, more: &Value| {
+        let mut row = json!({"id": format!("s-{name}"), "timestamp": "2026-06-01 01:00:03", "trace_id": "langfuse-trace", "observation_id": "gen",
+            "name": name, "value": 0.5, "data_type": "NUMERIC", "source": "API", "comment": "so so"});
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row
+    };
+    let kind = json!({"data_type": "CATEGORICAL", "value": 1, "string_value": "polite", "comment": null});
+    import.file(
+        "scores.jsonl",
+        &[
+            score("helpful", &json!({})),
+            score("tone", &kind),
+            score("whole", &json!({"observation_id": null})),
+            score("empty", &json!({"value": null})),
+        ],
+    );
+    let run = "0198c0de-0000-7000-8000-000000000002";
+    let trace = "0198c0de-0000-7000-8000-000000000001";
+    import.file(
+        "langsmith.jsonl",
+        &[json!({"id": run, "name": "ChatOpenAI", "run_type": "llm", "trace_id": trace, "start_time": "2026-06-01T02:00:01",
+            "end_time": "2026-06-01T02:00:02", "inputs": {}, "outputs": {}, "feedback_stats": {"correct": {"n": 2, "avg": 0.75}}})],
+    );
+    import.file(
+        "feedback.jsonl",
+        &[
+            json!({"id": "f", "run_id": run, "trace_id": trace, "key": "grade", "score": true, "value": null, "comment": "yes",
+                "created_at": "2026-06-01T03:00:00"}),
+            json!({"id": "g", "run_id": run, "key": "lost", "score": 1, "created_at": "2026-06-01T03:00:00"}),
+        ],
+    );
+    let summary = import.summary(&import.files());
+    assert_eq!((&summary["accepted"], &summary["rejected"]), (&json!(5), &json!(2)), "{summary} {:?}", import.rejects());
+    assert_eq!(summary["others"]["score of a trace or session"], 1, "{summary}");
+    let results = "SELECT Name AS name, Value AS value, StringValue AS label, Comment AS why, CreatedBy AS by FROM genai_evaluator_results ORDER BY Name";
+    let result = |name: &str, value: Value, label: &str, why: &str, by: &str| json!({"name": name, "value": value, "label": label, "why": why, "by": by});
+    import.becomes(
+        results,
+        &json!([
+            result("correct", json!(0.75), "", "", "langsmith"),
+            result("grade", json!(1), "", "yes", "langsmith"),
+            result("helpful", json!(0.5), "", "so so", "langfuse"),
+            result("tone", Value::Null, "polite", "", "langfuse"),
+        ]),
+    );
+    // they are of the spans that runs and observations become
+    let joined = "SELECT count() AS rows FROM genai_evaluator_results AS r INNER JOIN otel_traces AS t ON r.TraceId = t.TraceId AND r.SpanId = t.SpanId";
+    import.becomes(joined, &json!([{"rows": 2}]));
+    let (code, said) = import.run(&["undo", import.files().to_str().unwrap()]);
+    assert!(code == Some(0) && said.contains("3 imports"), "{said}");
+    import.becomes(results, &json!([]));
+}
+
+#[test]
 fn content_is_left_out_where_that_is_asked_for() {
     let service = Service::start();
     let import = Import::new(&service);

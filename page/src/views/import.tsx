@@ -188,7 +188,7 @@ function Running({ id, formats, close }: { id: string; formats: string[]; close:
           </dl>
         )}
         {now && Object.keys(now.others).length > 0 && <p className="note">Not about calls: {Object.entries(now.others).map(([kind, number]) => `${kind} ${number}`).join(", ")}</p>}
-        {job.notes.map((note, at) => <p key={at} className="note">{note}</p>)}
+        {job.notes.filter((note) => !job.rejects.some((reject) => note === `${reject.file}: line ${reject.line}: ${reject.reason}`)).map((note, at) => <p key={at} className="note">{note}</p>)}
         {job.rejects.length > 0 && <Rejects rejects={job.rejects} all={now?.rejected ?? job.rejects.length} />}
         <div className="row actions">
           {waits && <button type="button" className="primary" disabled={job.state === "checked" && now?.accepted === 0} onClick={() => void run(false)}>{job.state === "checked" ? `Import ${plural(now?.accepted ?? 0, "row")}` : "Import"}</button>}

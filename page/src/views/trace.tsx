@@ -73,11 +73,19 @@ function likely(tree: Tree): number {
   return line;
 }
 
+/** Of each span that reports a call of another one, the name of that call. */
+function reportsOf(tree: Tree): Map<string, string> {
+  if (tree.reports.length === 0) return new Map();
+  const lines = new Map(tree.span_id.map((id, line) => [id, line]));
+  return new Map(tree.reports.map(({ span_id, of }) => [span_id, tree.names[tree.name[lines.get(of) ?? -1] ?? -1] ?? of]));
+}
+
 function Spans({ tree }: { tree: Tree }) {
   const end = useMemo(() => ends(tree.depth), [tree]);
   const total = useMemo(() => length(tree), [tree]);
   const critical = useMemo(() => criticalPath(tree), [tree]);
   const own = useMemo(() => selfTimes(tree), [tree]);
+  const reports = useMemo(() => reportsOf(tree), [tree]);
   const [closed, setClosed] = useState<ReadonlySet<number>>(new Set());
   const [text, setText] = useParam("find");
   const [chosenId] = useParam("span");
@@ -209,7 +217,7 @@ function Spans({ tree }: { tree: Tree }) {
                 <Line
                   key={line} tree={tree} line={line} top={item.start} total={total} own={own[line]!} isCritical={critical[line] === 1}
                   hasChildren={end[line]! > line + 1} isClosed={closed.has(line)} isChosen={line === chosen} isCursor={line === cursor}
-                  choose={choose} fold={fold}
+                  reportOf={reports.get(tree.span_id[line]!)} choose={choose} fold={fold}
                 />
               );
             })}
@@ -233,13 +241,14 @@ interface LineProps {
   isClosed: boolean;
   isChosen: boolean;
   isCursor: boolean;
+  reportOf: string | undefined;
   choose: (line: number) => void;
   fold: (line: number, isClosed: boolean) => void;
 }
 
 const DEPTH_MAX = 24;
 
-function Line({ tree, line, top, total, own, isCritical, hasChildren, isClosed, isChosen, isCursor, choose, fold }: LineProps) {
+function Line({ tree, line, top, total, own, isCritical, hasChildren, isClosed, isChosen, isCursor, reportOf, choose, fold }: LineProps) {
   const name = tree.names[tree.name[line]!] || "(no name)";
   const [start, took, status, kind] = [tree.start_ns[line]!, tree.duration_ns[line] ?? null, tree.status[line]!, tree.kind[line]!];
   const left = (start / total) * 100;
@@ -262,6 +271,7 @@ function Line({ tree, line, top, total, own, isCritical, hasChildren, isClosed, 
         <Kind kind={kind} />
         <span className="name">{name}</span>
         {tree.parent_id[line] && <span className="chip" title={`Its parent ${tree.parent_id[line]} has not arrived`}>no parent</span>}
+        {reportOf !== undefined && <span className="chip" title={`It reports the same call as ${reportOf}, which counts`}>report of {reportOf}</span>}
         {status === "error" && <span className="mark error" title="Failed" />}
         {tokens !== null && <span className="tokens">{count(tokens)}</span>}
       </div>

@@ -14,6 +14,8 @@ const HOSTILE_ID = "cccccccccccccccccccccccccccccccc";
 const VIEWS = [
   ["/traces?range=all", "table.traces tbody tr"],
   ["/traces?range=all&q=model%3Agpt*", "table.traces tbody tr"],
+  [`/traces?range=all&peek=${SAMPLE}&columns=time,trace,model,ttft,session,user,id`, ".peek .peek-spans li"],
+  ["/traces?range=all&status=error", ".histogram canvas"],
   [`/trace/${SAMPLE}`, ".line"],
   [`/trace/${SAMPLE}?span=1133333333333333`, ".span-panel .message"],
   [`/trace/${SAMPLE}?tab=conversation`, ".turn .message"],
@@ -28,6 +30,7 @@ const VIEWS = [
   ["/health", "table.rows tbody tr"],
   ["/experiments", ".empty"],
   [`/compare?a=${SAMPLE}&b=22222222222222222222222222222222`, ".cards, .failed"],
+  [`/compare?a=${SAMPLE}/1133333333333333&b=${SAMPLE}/1133333333333333`, ".cards"],
   ["/nothing", ".empty"],
 ];
 
@@ -144,6 +147,66 @@ try {
     await page.keyboard.press("t");
     await page.locator("table.traces").waitFor();
     await clean(page, "keys");
+    await page.context().close();
+  });
+
+  await step("a look beside the list goes with the keys, and columns are kept", async () => {
+    const page = await open();
+    await view(page, "/traces?range=all", "table.traces tbody tr");
+    await page.keyboard.press("j");
+    await page.keyboard.press("p");
+    const named = () => page.evaluate(() => document.activeElement.querySelector("a").textContent);
+    await page.locator(".peek h2", { hasText: await named() }).waitFor();
+    const first = new URL(page.url()).searchParams.get("peek");
+    await page.keyboard.press("j");
+    await page.waitForFunction((id) => new URLSearchParams(location.search).get("peek") !== id, first);
+    await page.locator(".peek h2", { hasText: await named() }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.locator(".peek").waitFor({ state: "detached" });
+    await page.getByText("Columns").click();
+    await page.getByRole("checkbox", { name: "Trace id" }).check();
+    await page.getByRole("columnheader", { name: "Trace id" }).waitFor();
+    await view(page, "/traces?range=all", "table.traces tbody tr");
+    await page.getByRole("columnheader", { name: "Trace id" }).waitFor();
+    await clean(page, "peek and columns");
+    await page.context().close();
+  });
+
+  await step("a live list shows what is stored without being asked again", async () => {
+    const page = await open();
+    await view(page, "/traces?live=1&range=15m", ".live.on");
+    const asks = [];
+    page.on("request", (request) => request.url().includes("/traces?") && asks.push(request.url()));
+    await page.waitForLoadState("domcontentloaded");
+    const start = String(BigInt(Date.now()) * 1_000_000n);
+    await send(`${service.http}/v1/traces`, JSON.stringify({ resourceSpans: [{ scopeSpans: [{ spans: [{ traceId: "f".repeat(32), spanId: "f".repeat(16), name: "seen at once", startTimeUnixNano: start, endTimeUnixNano: start }] }] }] }));
+    await page.getByRole("link", { name: "seen at once" }).waitFor({ timeout: 20_000 });
+    assert.ok(asks.length > 0 && asks.length < 12, `${asks.length} questions`);
+    await page.getByRole("button", { name: "Live" }).click();
+    await page.locator(".live.on").waitFor({ state: "detached" });
+    await clean(page, "live");
+    await page.context().close();
+  });
+
+  await step("every view that asks shows its SQL, which runs", async () => {
+    const page = await open();
+    for (const path of ["/traces?range=all", `/trace/${SAMPLE}`, `/trace/${SAMPLE}?tab=conversation`, "/sessions?range=all", "/session/anna-1", "/cost?range=all", "/latency?range=all", "/experiments", `/compare?a=${SAMPLE}&b=22222222222222222222222222222222`, "/traces?range=all&status=error"]) {
+      await view(page, path, "main button, .empty");
+      await page.waitForLoadState("networkidle");
+      if (path === "/experiments" && (await page.locator(".empty").count()) > 0) continue;
+      for (const button of await page.getByRole("button", { name: "Show SQL" }).all()) {
+        await button.click();
+        const statements = page.locator("dialog .statement pre");
+        await statements.first().waitFor();
+        for (const statement of await statements.allTextContents()) {
+          const answer = await fetch(service.sql, { method: "POST", body: `${statement} FORMAT Null` });
+          assert.ok(answer.ok, `${path}: ${statement}\n${answer.ok ? "" : await answer.text()}`);
+        }
+        await page.keyboard.press("Escape");
+        await page.locator("dialog").waitFor({ state: "detached" });
+      }
+    }
+    await clean(page, "SQL");
     await page.context().close();
   });
 

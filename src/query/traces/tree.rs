@@ -8,6 +8,7 @@
 //!
 //! Linear in the number of spans.
 
+use super::conversation::{Report, ids_of, reports};
 use super::row::{Range, SPANS_MAX};
 use super::statements;
 use crate::query::answer::{Refusal, json_answer};
@@ -53,7 +54,9 @@ pub(in crate::query) async fn tree(
     if nodes.is_empty() {
         return Err(Refusal::not_found(&format!("Trace {}/{id} not found", workspace.as_str())));
     }
-    Ok(json_answer(StatusCode::OK, &to_json(&ids.concat(), &nodes)))
+    let reports: Vec<Report> =
+        api.reads.ask_if_there(&reports(&api, &workspace, &ids, range.as_ref())).await?;
+    Ok(json_answer(StatusCode::OK, &to_json(&ids.concat(), &nodes, &reports)))
 }
 
 /// Where a span is drawn.
@@ -122,7 +125,7 @@ impl<'n> Dictionary<'n> {
     }
 }
 
-fn to_json(trace: &str, nodes: &[Node]) -> Value {
+fn to_json(trace: &str, nodes: &[Node], reports: &[Report]) -> Value {
     let ids: Vec<(&str, &str)> =
         nodes.iter().map(|node| (node.span_id.as_str(), node.parent_span_id.as_str())).collect();
     let lines = arrange(&ids);
@@ -134,7 +137,11 @@ fn to_json(trace: &str, nodes: &[Node]) -> Value {
     let column =
         |of: &dyn Fn(&Drawn, &Node) -> Value| drawn.iter().map(|(line, node)| of(line, node)).collect::<Value>();
     let length = |node: &Node| ended(node.started, node.duration, &node.timing).map(|_| node.duration);
+    let reports = reports.iter().map(|report| {
+        json!({"span_id": ids_of(&report.span_id).1, "of": ids_of(&report.counted_in).1})
+    });
     json!({
+        "reports": reports.collect::<Value>(),
         "trace_id": trace,
         "started_at": shown(began),
         "span_count": nodes.len(),

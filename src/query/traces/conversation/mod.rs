@@ -15,6 +15,8 @@ mod answer;
 mod chain;
 mod statements;
 
+pub(super) use statements::{Report, ids_of, reports};
+
 use super::row::Range;
 use crate::query::answer::{Refusal, json_answer};
 use crate::query::conditions::trace_id;
@@ -27,7 +29,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chain::{Chain, Linked, Said};
 use serde_json::{Map, Value};
-use statements::{CALLS_MAX, Hashed, Light, OfSession, Report, TRACES_MAX, Texts, ToolTexts};
+use statements::{CALLS_MAX, Hashed, Light, OfSession, TRACES_MAX, Texts, ToolTexts};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -78,7 +80,7 @@ async fn told(api: &Api, workspace: &Workspace, ids: &[String]) -> Result<Option
     let is_complete = u64::try_from(hashed.len()).is_ok_and(|calls| calls < CALLS_MAX);
     let reports: Vec<Report> = api.reads.ask_if_there(&statements::reports(api, workspace, ids, range)).await?;
     let agents = Agents::of(&spans);
-    let mut conversation = Conversation::new(&spans, &agents, link(counted(hashed, &reports), &agents));
+    let mut conversation = Conversation::new(&spans, &agents, link(counted(hashed, &reports), &reports, &agents));
     for wanted in conversation.wanted().chunks(CALLS_AT_ONCE) {
         let texts: Vec<Texts> = api.reads.ask(&statements::texts(api, workspace, (ids, range), wanted)).await?;
         conversation.put_texts(texts);
@@ -116,13 +118,15 @@ fn counted(hashed: Vec<Hashed>, reports: &[Report]) -> Vec<Hashed> {
     hashed.into_iter().filter(|call| is_shown(call)).collect()
 }
 
-/// Says of each call what is new in it.
-fn link(calls: Vec<Hashed>, agents: &Agents) -> (Chain, Vec<Call>) {
+/// Says of each call what is new in it. A report is of the agent whose call it reports.
+fn link(calls: Vec<Hashed>, reports: &[Report], agents: &Agents) -> (Chain, Vec<Call>) {
+    let counted_in: HashMap<&str, &str> =
+        reports.iter().map(|report| (report.span_id.as_str(), report.counted_in.as_str())).collect();
     let mut chain = Chain::default();
     let linked = calls.into_iter().map(|said| {
         // the system prompt is told once, and not as a message
         let skipped = if said.system == 0 { 0 } else { usize::try_from(said.of_system).unwrap_or(usize::MAX) };
-        let agent = agents.of_span(&said.span_id);
+        let agent = agents.of_span(counted_in.get(said.span_id.as_str()).copied().unwrap_or(&said.span_id));
         let input: Vec<u64> = said.input.iter().copied().skip(skipped).collect();
         let left_out = usize::try_from(said.left_out).unwrap_or(usize::MAX);
         let linked = chain.add(&Said { agent, input, output: said.output.clone(), left_out });

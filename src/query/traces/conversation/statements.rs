@@ -20,7 +20,7 @@ pub(super) const TRACES_MAX: u64 = 500;
 pub(super) const KEY: &str = "concat(TraceId, SpanId)";
 
 /// Both ids of a key.
-pub(super) fn ids_of(key: &str) -> (&str, &str) {
+pub(in super::super) fn ids_of(key: &str) -> (&str, &str) {
     key.split_at_checked(32).unwrap_or(("", key))
 }
 
@@ -188,13 +188,18 @@ pub(super) fn tools(
 
 /// Which spans report a call that another span is.
 #[derive(Debug, Row, Deserialize)]
-pub(super) struct Report {
-    pub(super) span_id: String,
-    pub(super) counted_in: String,
+pub(in super::super) struct Report {
+    pub(in super::super) span_id: String,
+    pub(in super::super) counted_in: String,
 }
 
 /// Those of these traces.
-pub(super) fn reports(api: &Api, workspace: &Workspace, ids: &[String], range: Option<&Range>) -> Statement {
+pub(in super::super) fn reports(
+    api: &Api,
+    workspace: &Workspace,
+    ids: &[String],
+    range: Option<&Range>,
+) -> Statement {
     let table = api.reads.client().full_name("genai_reports");
     let mut statement = Statement::new(&format!("SELECT {KEY} AS span_id, concat(TraceId, CountedIn) AS counted_in FROM {table}"));
     push_where(&mut statement, workspace, ids, range);
