@@ -55,9 +55,8 @@ impl Sender {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        let headers = format!(
-            "POST /v1/traces HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/x-protobuf\r\n{header}\r\n"
-        );
+        let headers =
+            format!("POST /v1/traces HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/x-protobuf\r\n{header}");
         Ok(Self { stream: BufReader::new(stream), headers })
     }
 

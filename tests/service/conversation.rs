@@ -239,8 +239,9 @@ fn measures_are_of_calls_by_group_and_time_each_call_once() {
 fn a_session_is_one_conversation_although_its_traces_have_the_same_span_ids() {
     let service = service();
     let said = |role: &str, text: &str| json!({"role": role, "parts": [{"type": "text", "content": text}]});
-    let [ask, answer, more, last] = [("user", "hello"), ("assistant", "good day"), ("user", "and?"), ("assistant", "that is all")]
-        .map(|(role, text)| said(role, text));
+    let [ask, answer, more, last] =
+        [("user", "hello"), ("assistant", "good day"), ("user", "and?"), ("assistant", "that is all")]
+            .map(|(role, text)| said(role, text));
     let span = |trace: &str, second: u64, input: Value, output: Value| {
         let start = 1_772_442_000_000_000_000 + second * 1_000_000_000;
         let text = |key: &str, value: String| json!({"key": key, "value": {"stringValue": value}});
@@ -253,18 +254,26 @@ fn a_session_is_one_conversation_although_its_traces_have_the_same_span_ids() {
         ];
         let span = json!({"traceId": trace.repeat(32), "spanId": "0000000000000001", "name": "chat m", "kind": 3,
             "startTimeUnixNano": start.to_string(), "endTimeUnixNano": (start + 1_000_000).to_string(), "attributes": attributes});
-        let stored = post_json(&service.http("/v1/traces"), &json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}));
+        let stored =
+            post_json(&service.http("/v1/traces"), &json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}));
         assert_eq!(stored.status, 200, "{}", stored.text());
     };
     span("a", 1, json!([ask]), json!([answer]));
     span("b", 2, json!([ask, answer, more]), json!([last]));
-    let of = |session: &str| get(&service.http(&format!("/apis/intake/v2/workspaces/default/sessions/{session}/conversation")));
+    let of = |session: &str| {
+        get(&service.http(&format!("/apis/intake/v2/workspaces/default/sessions/{session}/conversation")))
+    };
     let told = of("s").json();
     assert_eq!(
         self::said(&told),
         ["input user: hello", "output assistant: good day", "input user: and?", "output assistant: that is all"]
     );
-    let calls: Vec<Value> = told["calls"].as_array().unwrap().iter().map(|of| json!([of["trace_id"], of["span_id"], of["added"]])).collect();
+    let calls: Vec<Value> = told["calls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|of| json!([of["trace_id"], of["span_id"], of["added"]]))
+        .collect();
     let id = "0000000000000001";
     assert_eq!(calls, [json!(["a".repeat(32), id, [0]]), json!(["b".repeat(32), id, [2]])], "{told}");
     assert_eq!((&told["session_id"], &told["is_complete"], of("nobody").status), (&json!("s"), &json!(true), 404));

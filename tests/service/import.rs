@@ -223,7 +223,9 @@ fn spans_in_files_are_stored_once_however_often_they_are_imported_and_go_again()
     assert!(code == Some(0) && said.contains("traces.jsonl") && said.contains("601 accepted"), "{said}");
     // options may come before what is to be done
     let config = import.folder.path().join("import.yaml");
-    let before = |rest: &[&str]| super::import::said(&binary().args(["import", "--config"]).arg(&config).args(rest).output().unwrap());
+    let before = |rest: &[&str]| {
+        super::import::said(&binary().args(["import", "--config"]).arg(&config).args(rest).output().unwrap())
+    };
     let (code, text) = before(&["list"]);
     assert!(code == Some(0) && text.contains("601 accepted"), "{text}");
     let (code, text) = before(&["--dry-run", "undo", path.to_str().unwrap()]);

@@ -243,8 +243,9 @@ impl Jobs {
             let is_idle = now.phase != Phase::Running && now.touched.elapsed() > IDLE_MAX;
             (has_ended || is_idle).then(|| now.touched.elapsed())
         };
-        let oldest =
-            self.with(|jobs| jobs.values().filter_map(|job| Some((age(job)?, Arc::clone(job)))).max_by_key(|(age, _)| *age));
+        let oldest = self.with(|jobs| {
+            jobs.values().filter_map(|job| Some((age(job)?, Arc::clone(job)))).max_by_key(|(age, _)| *age)
+        });
         if let Some((_, job)) = oldest {
             self.forget(&job);
         }
@@ -258,9 +259,8 @@ impl Jobs {
 
     /// Those of a workspace.
     pub(super) fn list(&self, workspace: &Workspace) -> Vec<Value> {
-        let own = self.with(|jobs| {
-            jobs.values().filter(|job| &job.workspace == workspace).cloned().collect::<Vec<_>>()
-        });
+        let own =
+            self.with(|jobs| jobs.values().filter(|job| &job.workspace == workspace).cloned().collect::<Vec<_>>());
         own.iter().map(|job| job.shown()).collect()
     }
 

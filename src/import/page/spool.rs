@@ -39,15 +39,12 @@ pub(super) async fn take(
     done
 }
 
-async fn write(
-    jobs: &Jobs,
-    path: &Path,
-    body: Body,
-    silent_max: Duration,
-    taken: &mut usize,
-) -> Result<(), Refusal> {
+async fn write(jobs: &Jobs, path: &Path, body: Body, silent_max: Duration, taken: &mut usize) -> Result<(), Refusal> {
     let failed = |error: std::io::Error| {
-        Refusal::new(StatusCode::INSUFFICIENT_STORAGE, &format!("the file cannot be kept until it is imported: {error}"))
+        Refusal::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            &format!("the file cannot be kept until it is imported: {error}"),
+        )
     };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).await.map_err(failed)?;
@@ -56,7 +53,8 @@ async fn write(
     let mut stream = body.into_data_stream();
     loop {
         let next = tokio::time::timeout(silent_max, stream.next()).await;
-        let Some(frame) = next.map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the file did not arrive"))? else {
+        let Some(frame) = next.map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the file did not arrive"))?
+        else {
             break;
         };
         let bytes = frame.map_err(|error| Refusal::bad_request(&format!("the file broke off: {error}")))?;

@@ -47,9 +47,11 @@ struct Tail {
 #[must_use]
 pub fn routes(availability: Availability, stopping: CancellationToken, guard: &Guard) -> Routes {
     let turns = Arc::new(Semaphore::new(TAILS_MAX));
-    Routes::new(guard)
-        .get("/api/v1/workspaces/{workspace}/tail", super::READ, tail)
-        .with_state(Arc::new(Tail { availability, stopping, turns }))
+    Routes::new(guard).get("/api/v1/workspaces/{workspace}/tail", super::READ, tail).with_state(Arc::new(Tail {
+        availability,
+        stopping,
+        turns,
+    }))
 }
 
 struct Stream {
@@ -63,12 +65,8 @@ async fn tail(State(tail): State<Arc<Tail>>, Path(name): Path<String>) -> Result
     workspace(&name)?;
     let turn = Arc::clone(&tail.turns).try_acquire_owned();
     let turn = turn.map_err(|_all_taken| Refusal::unavailable("too many live views are open; close one"))?;
-    let stream = Stream {
-        stored: tail.availability.stored(),
-        stopping: tail.stopping.clone(),
-        has_begun: false,
-        _turn: turn,
-    };
+    let stream =
+        Stream { stored: tail.availability.stored(), stopping: tail.stopping.clone(), has_begun: false, _turn: turn };
     let events = unfold(stream, |mut stream| async move {
         let event = stream.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from_static(event)), stream))

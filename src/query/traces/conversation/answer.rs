@@ -134,8 +134,8 @@ impl<'s> Conversation<'s> {
         let calls: Vec<Value> =
             self.calls.iter().zip(&self.system_of).map(|(call, system)| self.call(call, *system)).collect();
         let agents = self.agents.iter();
-        let agents =
-            agents.map(|of| json!({"span_id": some(ids_of(&of.span_id).1), "name": some(&of.name), "parent": of.parent}));
+        let agents = agents
+            .map(|of| json!({"span_id": some(ids_of(&of.span_id).1), "name": some(&of.name), "parent": of.parent}));
         let systems = self.systems.iter().filter_map(|call| self.calls.get(*call)).map(|call| {
             let text = self.texts.get(&call.said.span_id).map_or("", |texts| &texts.system);
             json!({"text": text, "span_id": ids_of(&call.said.span_id).1})

@@ -201,7 +201,8 @@ pub(in super::super) fn reports(
     range: Option<&Range>,
 ) -> Statement {
     let table = api.reads.client().full_name("genai_reports");
-    let mut statement = Statement::new(&format!("SELECT {KEY} AS span_id, concat(TraceId, CountedIn) AS counted_in FROM {table}"));
+    let mut statement =
+        Statement::new(&format!("SELECT {KEY} AS span_id, concat(TraceId, CountedIn) AS counted_in FROM {table}"));
     push_where(&mut statement, workspace, ids, range);
     statement.push(" AND CountedAs = 'report' LIMIT ").bind(SPANS_MAX);
     statement
