@@ -23,7 +23,8 @@ use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use millrace::otlp::proto::common::v1::{AnyValue, KeyValue, any_value};
 use millrace::otlp::proto::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use millrace::otlp::proto::resource::v1::Resource;
-use millrace::otlp::{Encoding, Limits, decode_logs, decode_traces, transcode_traces};
+use millrace::otlp::{Encoding, Limits, Signal, decode_logs, decode_traces, redacted, transcode_traces};
+use millrace::redaction::Redaction;
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
 use prost::Message as _;
@@ -86,6 +87,7 @@ fn spans(name: &str, request: &[u8]) {
     measure(&format!("{name}: decode into columns"), SPANS, || {
         black_box(decode_traces(black_box(request), Encoding::Protobuf, &Workspace::default(), &limits).unwrap());
     });
+    redaction(name, request);
     let json = support::samples::json(request);
     measure(&format!("{name}: JSON to protobuf"), SPANS, || {
         black_box(transcode_traces(black_box(json.as_bytes()), limits.depth).unwrap());
@@ -102,6 +104,21 @@ fn spans(name: &str, request: &[u8]) {
         frames.clear();
         compress_pieces(black_box(&block), &mut frames);
     });
+}
+
+/// What redaction costs before a request is decoded: off, the look whether the workspace has rules; on, all detectors.
+fn redaction(name: &str, request: &[u8]) {
+    let (workspace, depth) = (Workspace::default(), Limits::default().depth);
+    let with = |yaml: &str| Redaction::new(&serde_saphyr::from_str(yaml).unwrap()).unwrap();
+    let all = "detectors: [api_key, bearer_token, private_key, email, phone, credit_card, iban, ip_address]";
+    for (what, redaction) in [("off", with("{}")), ("on, all detectors", with(&format!("{{ {all} }}")))] {
+        assert_eq!(redaction.of(&workspace).is_some(), what != "off");
+        measure(&format!("{name}: redaction {what}"), SPANS, || {
+            if let Some(rules) = black_box(&redaction).of(&workspace) {
+                black_box(redacted(black_box(request), Signal::Traces, rules, depth));
+            }
+        });
+    }
 }
 
 /// 100 log records with a body of 100 bytes and six attributes, under the resource of the spans.
