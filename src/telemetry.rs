@@ -123,6 +123,9 @@ pub struct Metrics {
 
 const PUT_OFF: &str =
     "Requests that say that they can wait (imports) and were told to come again; none of their rows counts as refused.";
+const OWN_SPANS_DROPPED: &str =
+    "Spans of Millrace's own work that were not exported (telemetry.endpoint): too many at once, or nobody took them.";
+const EXPORT_FAILURES: &str = "Exports of Millrace's own traces and metrics that telemetry.endpoint did not take.";
 
 impl Metrics {
     /// Makes and registers every metric.
@@ -178,7 +181,7 @@ impl Metrics {
             )?,
             insert_bytes: counter(
                 "millrace_clickhouse_insert_bytes",
-                "Bytes of confirmed inserts before compression.",
+                "Bytes of confirmed inserts as they were sent, most of them compressed.",
             )?,
             clickhouse_up: gauge("millrace_clickhouse_up", "1 while ClickHouse accepts inserts.")?,
             clickhouse_endpoint_up: gauges(
@@ -192,14 +195,8 @@ impl Metrics {
             traces_known: gauge("millrace_traces_known", "Traces whose root is remembered for joining.")?,
             join: JoinMetrics::registered(&registry)?,
             rollup: RollupMetrics::registered(&registry)?,
-            own_spans: OwnSpans::new(counter(
-                "millrace_telemetry_spans_dropped",
-                "Spans of Millrace's own work that were not exported (telemetry.endpoint): too many at once, or nobody took them.",
-            )?),
-            export_failures: counter(
-                "millrace_telemetry_export_failures",
-                "Exports of Millrace's own traces and metrics that telemetry.endpoint did not take.",
-            )?,
+            own_spans: OwnSpans::new(counter("millrace_telemetry_spans_dropped", OWN_SPANS_DROPPED)?),
+            export_failures: counter("millrace_telemetry_export_failures", EXPORT_FAILURES)?,
             superseded: counter(
                 "millrace_superseded_spans",
                 "Stored spans removed from the table because another report of the same span says more.",

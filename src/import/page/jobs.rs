@@ -156,7 +156,7 @@ impl Job {
             Phase::Cancelled => ("cancelled", None),
             Phase::Failed(why) => ("failed", Some(why)),
         };
-        let prefix = std::path::absolute(&self.folder).map_or_else(|_| self.folder.clone(), |folder| folder);
+        let prefix = std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone());
         let prefixes = [format!("{}/", prefix.display()), format!("{}/", self.folder.display())];
         let own = |text: &str| prefixes.iter().fold(text.to_owned(), |text, prefix| text.replace(prefix.as_str(), ""));
         let rejects = told.rejects.iter().map(|reject| {
@@ -196,7 +196,7 @@ impl Jobs {
     }
 
     pub(super) fn folder(&self) -> PathBuf {
-        std::path::absolute(&self.folder).map_or_else(|_| self.folder.clone(), |folder| folder)
+        std::path::absolute(&self.folder).unwrap_or_else(|_| self.folder.clone())
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Arc<Job>>) -> T) -> T {

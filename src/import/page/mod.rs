@@ -171,7 +171,7 @@ async fn run(
     };
     let answer = json_answer(StatusCode::ACCEPTED, &job.shown());
     tokio::spawn(async move {
-        work::import(&imports.jobs.turns, &job, order).await;
+        Box::pin(work::import(&imports.jobs.turns, &job, order)).await;
         imports.jobs.settle(&job);
     });
     Ok(answer)

@@ -31,7 +31,7 @@ pub(super) struct Order {
 pub(super) async fn import(turns: &Semaphore, job: &Arc<Job>, order: Order) {
     let is_dry = order.is_dry;
     let own = Arc::clone(job);
-    let done = in_turn(turns, job, async move { import_files(&own, order).await }).await;
+    let done = in_turn(turns, job, async move { Box::pin(import_files(&own, order)).await }).await;
     let then = if is_dry { Phase::Checked } else { Phase::Done };
     end(job, done, then);
 }
