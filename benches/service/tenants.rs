@@ -1,7 +1,7 @@
 //! Tenants beside each other: what one that sends too much costs another one, and what it costs to know who sends.
 //!
 //! ```text
-//! fairness   quiet: 200 requests a second of ten spans     alone, and beside   noisy: ten times its quota, over four connections
+//! fairness   quiet: 200 requests a second of ten spans     alone, and beside   noisy: ten times its quota, in requests of a hundred, over four connections
 //! tokens     one request after the other                   without tokens, and with a file of a thousand
 //! ```
 
@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 use support::machine::{Usage, float, percentile};
 use support::{Options, Service, service};
 
-/// Spans of a request.
+/// Spans of a request, and of one of the tenant that sends too much.
 const SPANS: u64 = 10;
+const NOISY_SPANS: u64 = 100;
 /// Requests a second of the tenant that keeps to its quota.
 const QUIET_RATE: f64 = 200.0;
 /// What the other one may send, and how many times as much it does.
@@ -61,8 +62,8 @@ impl Sender {
     }
 
     /// Sends a request of new spans; its status.
-    fn send(&mut self, number: u64) -> anyhow::Result<u16> {
-        let body = spans(number);
+    fn send(&mut self, number: u64, count: u64) -> anyhow::Result<u16> {
+        let body = spans(number, count);
         let head = format!("{}content-length: {}\r\n\r\n", self.headers, body.len());
         self.stream.get_mut().write_all(&[head.as_bytes(), &body].concat())?;
         let (mut line, mut status, mut length) = (String::new(), 0, 0);
@@ -83,17 +84,17 @@ impl Sender {
 }
 
 /// A request with ids of its own.
-fn spans(number: u64) -> Vec<u8> {
+fn spans(number: u64, count: u64) -> Vec<u8> {
     let now = Clock::System.now().nanos().unsigned_abs();
     let span = |place: u64| Span {
         trace_id: u128::from(number + 1).to_be_bytes().to_vec(),
-        span_id: (number * SPANS + place + 1).to_be_bytes().to_vec(),
+        span_id: (number * NOISY_SPANS + place + 1).to_be_bytes().to_vec(),
         name: "GET /orders/{id}".to_owned(),
         start_time_unix_nano: now,
         end_time_unix_nano: now + 1_000_000,
         ..Span::default()
     };
-    let scope_spans = vec![ScopeSpans { spans: (0..SPANS).map(span).collect(), ..ScopeSpans::default() }];
+    let scope_spans = vec![ScopeSpans { spans: (0..count).map(span).collect(), ..ScopeSpans::default() }];
     ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }] }
         .encode_to_vec()
 }
@@ -111,7 +112,7 @@ fn paced(sender: &mut Sender, rate: f64, first: u64, measure_for: Duration) -> a
             break;
         }
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        let status = sender.send(first + u64::from(number))?;
+        let status = sender.send(first + u64::from(number), SPANS)?;
         ensure!(status == 200, "the quiet tenant was answered {status}");
         times.push(due.elapsed());
     }
@@ -122,7 +123,7 @@ fn paced(sender: &mut Sender, rate: f64, first: u64, measure_for: Duration) -> a
 /// Sends far more than its quota until the end; how many requests were taken, and how many refused.
 fn flood(address: &str, connection: u32, is_over: &AtomicBool, counts: &[AtomicU64; 2]) -> anyhow::Result<()> {
     let mut sender = Sender::new(address, "x-millrace-workspace: noisy\r\n")?;
-    let rate = float(NOISY_ROWS_PER_SECOND / SPANS) * NOISY_TIMES / f64::from(NOISY_CONNECTIONS);
+    let rate = float(NOISY_ROWS_PER_SECOND / NOISY_SPANS) * NOISY_TIMES / f64::from(NOISY_CONNECTIONS);
     let began = Instant::now();
     for number in 0_u32.. {
         let due = began + Duration::from_secs_f64(f64::from(number) / rate);
@@ -131,7 +132,8 @@ fn flood(address: &str, connection: u32, is_over: &AtomicBool, counts: &[AtomicU
             break;
         }
         let [taken, refused] = counts;
-        let is_taken = sender.send(1 << 40 | u64::from(connection) << 32 | u64::from(number))? == 200;
+        let number = 1 << 40 | u64::from(connection) << 32 | u64::from(number);
+        let is_taken = sender.send(number, NOISY_SPANS)? == 200;
         if is_taken { taken } else { refused }.fetch_add(1, Ordering::SeqCst);
     }
     Ok(())
@@ -189,7 +191,7 @@ fn cost(service: &Service, header: &str, measure_for: Duration) -> anyhow::Resul
         while began.elapsed() < measure_for {
             number += 1;
             let sent = Instant::now();
-            let status = sender.send(number)?;
+            let status = sender.send(number, SPANS)?;
             ensure!(status == 200, "answered {status}");
             times.push(sent.elapsed());
         }

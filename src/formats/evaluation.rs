@@ -44,9 +44,9 @@ impl Evaluation<'_> {
         }
         let text = |key: &str, value: String| attribute(key, any_value::Value::StringValue(value));
         let mut attributes = vec![text("gen_ai.evaluation.name", self.name.to_owned())];
-        attributes.extend(number.map(|number| {
-            attribute("gen_ai.evaluation.score.value", any_value::Value::DoubleValue(number))
-        }));
+        attributes.extend(
+            number.map(|number| attribute("gen_ai.evaluation.score.value", any_value::Value::DoubleValue(number))),
+        );
         attributes.extend(label.map(|label| text("gen_ai.evaluation.score.label", label)));
         let explanation = self.explanation.and_then(as_text).filter(|_| !service.drops_content());
         attributes.extend(explanation.map(|why| text("gen_ai.evaluation.explanation", why)));

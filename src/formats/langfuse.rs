@@ -73,14 +73,16 @@ fn evaluation<'r>(row: &'r Value, observation: &'r str) -> Result<Evaluation<'r>
     let trace = text(row, &["trace_id", "traceId"]).ok_or("trace_id must be a text")?;
     let at = member(row, &["timestamp", "created_at", "createdAt"]).and_then(nanos_of);
     // a category has a number as well, which means nothing
-    let is_category = text(row, &["data_type", "dataType"]).is_some_and(|kind| kind.eq_ignore_ascii_case("categorical"));
+    let is_category =
+        text(row, &["data_type", "dataType"]).is_some_and(|kind| kind.eq_ignore_ascii_case("categorical"));
     Ok(Evaluation {
         trace: trace_id(trace),
         span: span_id(observation),
         at: at.ok_or("timestamp must be a time")?,
         name: text(row, &["name"]).ok_or("name must be a text")?,
         value: member(row, &["value"]).filter(|_| !is_category),
-        label: member(row, &["string_value", "stringValue"]).or_else(|| member(row, &["value"]).filter(|_| is_category)),
+        label: member(row, &["string_value", "stringValue"])
+            .or_else(|| member(row, &["value"]).filter(|_| is_category)),
         explanation: member(row, &["comment"]),
         session: member(row, &["session_id", "sessionId"]),
     })

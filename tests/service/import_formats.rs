@@ -245,7 +245,12 @@ fn scores_of_langfuse_and_feedback_of_langsmith_become_evaluator_results_and_go_
         ],
     );
     let summary = import.summary(&import.files());
-    assert_eq!((&summary["accepted"], &summary["rejected"]), (&json!(5), &json!(2)), "{summary} {:?}", import.rejects());
+    assert_eq!(
+        (&summary["accepted"], &summary["rejected"]),
+        (&json!(5), &json!(2)),
+        "{summary} {:?}",
+        import.rejects()
+    );
     assert_eq!(summary["others"]["score of a trace or session"], 1, "{summary}");
     let results = "SELECT Name AS name, Value AS value, StringValue AS label, Comment AS why, CreatedBy AS by FROM genai_evaluator_results ORDER BY Name";
     let result = |name: &str, value: Value, label: &str, why: &str, by: &str| json!({"name": name, "value": value, "label": label, "why": why, "by": by});

@@ -54,8 +54,7 @@ pub(in crate::query) async fn tree(
     if nodes.is_empty() {
         return Err(Refusal::not_found(&format!("Trace {}/{id} not found", workspace.as_str())));
     }
-    let reports: Vec<Report> =
-        api.reads.ask_if_there(&reports(&api, &workspace, &ids, range.as_ref())).await?;
+    let reports: Vec<Report> = api.reads.ask_if_there(&reports(&api, &workspace, &ids, range.as_ref())).await?;
     Ok(json_answer(StatusCode::OK, &to_json(&ids.concat(), &nodes, &reports)))
 }
 
@@ -137,9 +136,8 @@ fn to_json(trace: &str, nodes: &[Node], reports: &[Report]) -> Value {
     let column =
         |of: &dyn Fn(&Drawn, &Node) -> Value| drawn.iter().map(|(line, node)| of(line, node)).collect::<Value>();
     let length = |node: &Node| ended(node.started, node.duration, &node.timing).map(|_| node.duration);
-    let reports = reports.iter().map(|report| {
-        json!({"span_id": ids_of(&report.span_id).1, "of": ids_of(&report.counted_in).1})
-    });
+    let reports =
+        reports.iter().map(|report| json!({"span_id": ids_of(&report.span_id).1, "of": ids_of(&report.counted_in).1}));
     json!({
         "reports": reports.collect::<Value>(),
         "trace_id": trace,

@@ -194,12 +194,7 @@ pub(in super::super) struct Report {
 }
 
 /// Those of these traces.
-pub(in super::super) fn reports(
-    api: &Api,
-    workspace: &Workspace,
-    ids: &[String],
-    range: Option<&Range>,
-) -> Statement {
+pub(in super::super) fn reports(api: &Api, workspace: &Workspace, ids: &[String], range: Option<&Range>) -> Statement {
     let table = api.reads.client().full_name("genai_reports");
     let mut statement =
         Statement::new(&format!("SELECT {KEY} AS span_id, concat(TraceId, CountedIn) AS counted_in FROM {table}"));
