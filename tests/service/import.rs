@@ -441,6 +441,47 @@ impl Drop for Follower {
 }
 
 #[test]
+fn a_call_that_is_seen_live_and_by_import_counts_once() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    // as Claude Code's telemetry reports the first answer of the session, of the prompt that its lines name
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let number = |key: &str, value: u64| json!({"key": key, "value": {"intValue": value.to_string()}});
+    let attributes = [
+        text("event.name", "api_request"),
+        text("session.id", "claude-1"),
+        text("prompt.id", "p-1"),
+        text("request_id", "req_1"),
+        text("model", "claude-sonnet-4-5-20250929"),
+        number("input_tokens", 10),
+        number("output_tokens", 30),
+        number("cache_read_tokens", 70),
+        number("cache_creation_tokens", 20),
+        number("duration_ms", 1_500),
+    ];
+    let record = json!({"timeUnixNano": (START + 5_000_000_000).to_string(), "attributes": attributes});
+    let resource = json!({"attributes": [text("service.name", "claude-code")]});
+    let scope = json!({"name": "com.anthropic.claude_code.events"});
+    let body = json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"scope": scope, "logRecords": [record]}]}]});
+    let live = support::http::post_json(&service.http("/v1/logs"), &body);
+    assert_eq!(live.status, 200, "{}", live.text());
+    let calls = "SELECT count() AS calls, sum(OutputTokens) AS output FROM genai_calls";
+    import.becomes(calls, &json!([{"calls": 1, "output": 30}]));
+    let mut lines = claude_session();
+    for line in &mut lines {
+        line["promptId"] = json!("p-1");
+    }
+    let path = import.file("projects/mill/claude-1.jsonl", &lines);
+    assert_eq!(import.summary(&path)["rejected"], 0);
+    // the second answer is new; the first one is reported twice
+    import.becomes(calls, &json!([{"calls": 2, "output": 42}]));
+    import.becomes(
+        "SELECT count() AS reports FROM otel_traces WHERE Operation = 'chat'",
+        &json!([{"reports": 3}]),
+    );
+}
+
+#[test]
 fn a_followed_file_that_is_renamed_replaced_or_cut_loses_and_doubles_nothing() {
     let service = Service::start();
     let import = Import::new(&service);
