@@ -182,7 +182,7 @@ pub(super) const TOOLS: [ToolOf; 6] = [
                 &json!({
                     "since": {"type": "string", "description": "a day or RFC 3339; the last 7 days without it"},
                     "until": {"type": "string"},
-                    "by": {"type": "string", "enum": ["model", "user", "session", "agent", "provider", "operation"]},
+                    "by": {"type": "string", "enum": ["model", "user", "session", "agent", "provider", "operation", "service", "source", "tier"]},
                     "bucket": {"type": "string", "enum": ["total", "minute", "hour", "day"], "default": "total"},
                     "limit": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT},
                 }),

@@ -8,6 +8,7 @@
 
 use super::answer::{Problem, Refusal, json_answer};
 use super::filter::parse_time;
+use super::measures::{MEASURES, column, groupings};
 use super::page::Checks;
 use super::parameters::Parameters;
 use super::request::{Api, workspace};
@@ -30,15 +31,6 @@ const GROUPS_DEFAULT: u64 = 20;
 const BUCKETS_MAX: u64 = 2_000;
 const RANGE_DEFAULT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// What calls may have in common, with its column; a parameter of that name asks for those that have this value.
-const GROUPINGS: [(&str, &str); 6] = [
-    ("model", "Model"),
-    ("user", "UserId"),
-    ("session", "SessionId"),
-    ("agent", "AgentName"),
-    ("provider", "Provider"),
-    ("operation", "Operation"),
-];
 const BUCKETS: [(&str, &str, u64); 4] = [
     ("total", "toInt64(0)", u64::MAX),
     ("minute", "toInt64(toUnixTimestamp(toStartOfMinute(Timestamp, 'UTC')))", 60),
@@ -67,15 +59,24 @@ struct Measured {
     errors: u64,
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
-    cached_tokens: Option<u64>,
-    reasoning_tokens: Option<u64>,
     total_tokens: Option<u64>,
+    cache_read_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
+    reasoning_tokens: Option<u64>,
     cost: Option<f64>,
-    without_cost: u64,
+    cost_computed: Option<f64>,
+    cost_given: Option<f64>,
+    unpriced: u64,
     mean: Option<f64>,
-    latency: Vec<f64>,
-    to_first: Vec<f64>,
-    speed: Option<f64>,
+    p50: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+    ttft_p50: Option<f64>,
+    ttft_p95: Option<f64>,
+    tokens_per_second: Option<f64>,
+    /// Milliseconds since 1970, as the next.
+    first: i64,
+    last: i64,
 }
 
 /// `GET /metrics`
@@ -95,7 +96,7 @@ pub(super) async fn metrics(
 }
 
 fn asked(parameters: &Parameters, now: UnixNanos) -> Result<Asked, Refusal> {
-    let groupings = GROUPINGS.map(|(name, _)| name);
+    let groupings = groupings();
     let known: Vec<&str> = ["since", "until", "by", "bucket", "limit"].into_iter().chain(groupings).collect();
     parameters.refuse_others(&known)?;
     let mut checks = Checks::new(parameters);
@@ -132,15 +133,11 @@ fn time(checks: &mut Checks<'_>, parameters: &Parameters, name: &str) -> Option<
     at
 }
 
-fn column(grouping: &str) -> &'static str {
-    GROUPINGS.iter().find(|(name, _)| *name == grouping).map_or("''", |(_, column)| *column)
-}
-
 fn push_where(statement: &mut Statement, workspace: &Workspace, asked: &Asked) {
     statement.push(" WHERE Workspace = ").bind(workspace.as_str());
     statement.push(" AND Timestamp >= ").bind(asked.since).push(" AND Timestamp < ").bind(asked.until);
     for (name, value) in &asked.having {
-        statement.push(&format!(" AND {} = ", column(name))).bind(value.as_str());
+        statement.push(&format!(" AND {} = ", column(name).unwrap_or("''"))).bind(value.as_str());
     }
 }
 
@@ -148,7 +145,7 @@ fn statement(api: &Api, workspace: &Workspace, asked: &Asked) -> Statement {
     let calls = api.reads.client().full_name("genai_calls");
     let bucket =
         BUCKETS.iter().find(|(name, ..)| *name == asked.bucket).map_or("toInt64(0)", |(_, expression, _)| *expression);
-    let by = asked.by.map_or("''", column);
+    let by = asked.by.and_then(column).unwrap_or("''");
     let mut statement = Statement::new(&format!("WITH toString({by}) AS of_call SELECT {bucket} AS bucket, "));
     if asked.by.is_some() {
         statement.push(&format!("of_call NOT IN (SELECT toString({by}) FROM {calls}"));
@@ -157,15 +154,7 @@ fn statement(api: &Api, workspace: &Workspace, asked: &Asked) -> Statement {
     } else {
         statement.push("toUInt8(0)");
     }
-    statement.push(&format!(
-        " AS is_other, if(is_other, '', of_call) AS group, count() AS calls, countIf(IsError) AS errors, \
-         sum(InputTokens) AS input_tokens, sum(OutputTokens) AS output_tokens, sum(CacheReadTokens) AS cached_tokens, \
-         sum(ReasoningTokens) AS reasoning_tokens, sum(TotalTokens) AS total_tokens, toFloat64(sum(CostTotal)) AS cost, \
-         countIf(CostTotal IS NULL) AS without_cost, avg(Duration) / 1e6 AS mean, \
-         arrayMap(nanos -> nanos / 1e6, quantilesIf(0.5, 0.95, 0.99)(assumeNotNull(Duration), Duration IS NOT NULL)) AS latency, \
-         arrayMap(nanos -> nanos / 1e6, quantilesIf(0.5, 0.95)(assumeNotNull(TimeToFirstToken), TimeToFirstToken IS NOT NULL)) AS to_first, \
-         toFloat64(sumIf(OutputTokens, Duration > 0)) * 1e9 / nullIf(toFloat64(sumIf(Duration, OutputTokens IS NOT NULL)), 0) AS speed FROM {calls}"
-    ));
+    statement.push(&format!(" AS is_other, if(is_other, '', of_call) AS group, {MEASURES} FROM {calls}"));
     push_where(&mut statement, workspace, asked);
     statement.push(" GROUP BY bucket, is_other, group ORDER BY bucket, is_other, group");
     statement
@@ -174,17 +163,18 @@ fn statement(api: &Api, workspace: &Workspace, asked: &Asked) -> Statement {
 impl Measured {
     /// As it is answered; what is not known is null.
     fn to_json(&self, asked: &Asked) -> Value {
-        let number = |number: Option<&f64>| number.copied().filter(|number| number.is_finite());
+        let known = |number: Option<f64>| number.filter(|number| number.is_finite());
+        let at = |ms: i64| shown(ms.saturating_mul(1_000_000));
+        let ms = |nanos: Option<f64>| known(nanos).map(|nanos| nanos / 1e6);
         let mut row = json!({
             "calls": self.calls, "errors": self.errors, "input_tokens": self.input_tokens, "output_tokens": self.output_tokens,
-            "cached_tokens": self.cached_tokens, "reasoning_tokens": self.reasoning_tokens, "total_tokens": self.total_tokens,
-            "cost_usd": self.cost, "calls_without_cost": self.without_cost,
-            "latency_ms": {
-                "mean": number(self.mean.as_ref()), "p50": number(self.latency.first()), "p95": number(self.latency.get(1)),
-                "p99": number(self.latency.get(2)),
-            },
-            "time_to_first_token_ms": {"p50": number(self.to_first.first()), "p95": number(self.to_first.get(1))},
-            "output_tokens_per_second": number(self.speed.as_ref()),
+            "cached_tokens": self.cache_read_tokens, "cache_write_tokens": self.cache_write_tokens,
+            "reasoning_tokens": self.reasoning_tokens, "total_tokens": self.total_tokens, "cost_usd": self.cost,
+            "cost_computed_usd": self.cost_computed, "cost_given_usd": self.cost_given, "calls_without_cost": self.unpriced,
+            "latency_ms": {"mean": ms(self.mean), "p50": ms(self.p50), "p95": ms(self.p95), "p99": ms(self.p99)},
+            "time_to_first_token_ms": {"p50": ms(self.ttft_p50), "p95": ms(self.ttft_p95)},
+            "output_tokens_per_second": known(self.tokens_per_second),
+            "first_at": at(self.first), "last_at": at(self.last),
         });
         if let Some(members) = row.as_object_mut() {
             if asked.bucket != "total" {

@@ -462,7 +462,8 @@ fn a_call_that_is_seen_live_and_by_import_counts_once() {
     let record = json!({"timeUnixNano": (START + 5_000_000_000).to_string(), "attributes": attributes});
     let resource = json!({"attributes": [text("service.name", "claude-code")]});
     let scope = json!({"name": "com.anthropic.claude_code.events"});
-    let body = json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"scope": scope, "logRecords": [record]}]}]});
+    let body =
+        json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"scope": scope, "logRecords": [record]}]}]});
     let live = support::http::post_json(&service.http("/v1/logs"), &body);
     assert_eq!(live.status, 200, "{}", live.text());
     let calls = "SELECT count() AS calls, sum(OutputTokens) AS output FROM genai_calls";
@@ -475,10 +476,7 @@ fn a_call_that_is_seen_live_and_by_import_counts_once() {
     assert_eq!(import.summary(&path)["rejected"], 0);
     // the second answer is new; the first one is reported twice
     import.becomes(calls, &json!([{"calls": 2, "output": 42}]));
-    import.becomes(
-        "SELECT count() AS reports FROM otel_traces WHERE Operation = 'chat'",
-        &json!([{"reports": 3}]),
-    );
+    import.becomes("SELECT count() AS reports FROM otel_traces WHERE Operation = 'chat'", &json!([{"reports": 3}]));
 }
 
 #[test]

@@ -3,10 +3,11 @@
 //! Calls are those of `genai_calls`, each counted once whoever reported it.
 
 use super::answer;
-use super::range::{Calls, NAMES, column};
+use super::range::Calls;
 use crate::clickhouse::Statement;
 use crate::query::answer::{Problem, Refusal};
 use crate::query::expressions::STATUS;
+use crate::query::measures::{MEASURES, column, groupings};
 use crate::query::parameters::Parameters;
 use crate::query::request::{Api, workspace};
 use axum::extract::{Path, RawQuery, State};
@@ -21,17 +22,6 @@ const BUCKETS_MAX: u64 = 300;
 const SERIES_MAX: u64 = 8;
 /// Rows of a breakdown.
 const ROWS_MAX: u64 = 200;
-
-/// What is told of calls. Times are nanoseconds, costs US dollars; what no call reports is null.
-const MEASURES: &str = "count() AS calls, sum(IsError) AS errors, sum(InputTokens) AS input_tokens, sum(OutputTokens) AS output_tokens, \
-     sum(TotalTokens) AS total_tokens, sum(CacheReadTokens) AS cache_read_tokens, sum(CacheWriteTokens) AS cache_write_tokens, \
-     sum(ReasoningTokens) AS reasoning_tokens, toFloat64(sum(CostTotal)) AS cost, \
-     toFloat64(sumIf(CostTotal, CostSource = 'computed')) AS cost_computed, \
-     toFloat64(sumIf(CostTotal, CostSource != 'computed')) AS cost_given, countIf(CostTotal IS NULL) AS unpriced, \
-     quantileOrNull(0.5)(Duration) AS p50, quantileOrNull(0.95)(Duration) AS p95, quantileOrNull(0.99)(Duration) AS p99, \
-     quantileOrNull(0.5)(TimeToFirstToken) AS ttft_p50, quantileOrNull(0.95)(TimeToFirstToken) AS ttft_p95, \
-     if(sumIf(Duration, OutputTokens > 0) > 0, sumIf(OutputTokens, Duration > 0) / sumIf(Duration, OutputTokens > 0) * 1e9, NULL) AS tokens_per_second, \
-     toUnixTimestamp64Milli(min(Timestamp)) AS first, toUnixTimestamp64Milli(max(Timestamp)) AS last";
 
 /// `GET .../calls/series?since&until&buckets&by`: a row for each bucket in which there are calls, and for each value of `by`.
 pub(super) async fn series(
@@ -127,18 +117,14 @@ pub(super) async fn tools(
 
 fn parameters(query: Option<&str>, own: &[&str]) -> Result<Parameters, Refusal> {
     let parameters = Parameters::parse(query)?;
-    let known: Vec<&str> = NAMES.iter().chain(own).copied().collect();
+    let known: Vec<&str> = ["since", "until"].into_iter().chain(groupings()).chain(own.iter().copied()).collect();
     parameters.refuse_others(&known)?;
     Ok(parameters)
 }
 
 /// The column of `by`.
 fn key(name: &str) -> Result<&'static str, Refusal> {
-    column(name).ok_or_else(|| {
-        Refusal::bad_request(
-            "by must be one of: model, provider, user, session, agent, operation, service, source, tier",
-        )
-    })
+    column(name).ok_or_else(|| Refusal::bad_request(&format!("by must be one of: {}", groupings().join(", "))))
 }
 
 fn number(parameters: &Parameters, name: &str, default: u64, max: u64) -> Result<u64, Refusal> {

@@ -2,6 +2,7 @@
 
 use crate::clickhouse::Statement;
 use crate::query::answer::{Problem, Refusal};
+use crate::query::measures::GROUPINGS;
 use crate::query::parameters::Parameters;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
@@ -10,28 +11,6 @@ use std::time::Duration;
 
 /// How far back a question looks that does not say.
 const DEFAULT_RANGE: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// What calls are told apart by: the name in a question, and the column of `genai_calls`.
-pub(super) const KEYS: [(&str, &str); 9] = [
-    ("model", "Model"),
-    ("provider", "Provider"),
-    ("user", "UserId"),
-    ("session", "SessionId"),
-    ("agent", "AgentName"),
-    ("operation", "Operation"),
-    ("service", "ServiceName"),
-    ("source", "CostSource"),
-    ("tier", "ServiceTier"),
-];
-
-/// The names of parameters that [`Calls`] reads.
-pub(super) const NAMES: [&str; 11] =
-    ["since", "until", "model", "provider", "user", "session", "agent", "operation", "service", "source", "tier"];
-
-/// The column of a key, by its name in a question.
-pub(super) fn column(name: &str) -> Option<&'static str> {
-    KEYS.iter().find(|(own, _)| *own == name).map(|(_, column)| *column)
-}
 
 /// Which calls are meant.
 pub(super) struct Calls<'a> {
@@ -48,7 +27,7 @@ impl<'a> Calls<'a> {
         let until = time(parameters, "until")?.unwrap_or(now);
         let since = time(parameters, "since")?.unwrap_or_else(|| until.saturating_sub(DEFAULT_RANGE));
         let given = |(name, column): &(&str, &'static str)| Some((*column, parameters.get(name)?.to_owned()));
-        Ok(Self { workspace, since, until, are: KEYS.iter().filter_map(given).collect() })
+        Ok(Self { workspace, since, until, are: GROUPINGS.iter().filter_map(given).collect() })
     }
 
     /// `WHERE`, of rows with the columns of `genai_calls`.
@@ -97,6 +76,5 @@ mod tests {
         let day = Calls::read(&workspace, &Parameters::default(), now).unwrap();
         assert_eq!(day.until.nanos() - day.since.nanos(), 86_400_000_000_000);
         assert!(Calls::read(&workspace, &Parameters::parse(Some("since=yesterday")).unwrap(), now).is_err());
-        assert!(KEYS.iter().all(|(name, _)| NAMES.contains(name)));
     }
 }

@@ -6,6 +6,7 @@ use crate::query::answer::Refusal;
 use crate::query::conditions::trace_id;
 use crate::query::expressions::STATUS;
 use crate::query::request::{Api, workspace};
+use crate::query::traces;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use std::sync::Arc;
@@ -37,8 +38,10 @@ pub(super) async fn one(
     }
     let lengths: Vec<String> = CONTENT.iter().map(|column| format!("'{column}', length(t.{column})")).collect();
     let table = api.reads.client().full_name("otel_traces");
-    statement.push(&format!(", map({}) AS Sizes FROM {table} AS t WHERE Workspace = ", lengths.join(", ")));
-    statement.bind(workspace.as_str()).push(" AND TraceId = ").bind(trace_id(&trace));
+    let ids = [trace_id(&trace)];
+    let range = traces::range(&api, &ids).await?;
+    statement.push(&format!(", map({}) AS Sizes FROM {table} AS t", lengths.join(", ")));
+    traces::push_where(&mut statement, &workspace, &ids, range.as_ref());
     statement.push(" AND SpanId = ").bind(span.as_str()).push(" ORDER BY Duration DESC LIMIT 1");
     answer(&api, &statement).await
 }

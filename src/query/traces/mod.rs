@@ -21,6 +21,7 @@ pub(super) use conversation::{conversation, of_session as session_conversation};
 pub(super) use cost::cost;
 pub(super) use facets::facets;
 pub(super) use histogram::histogram;
+pub(super) use statements::push_where;
 pub(super) use tree::tree;
 
 use super::answer::{Refusal, json_answer};
@@ -130,7 +131,7 @@ async fn ids(list: &List<'_>, page: Page, sort: &str, asked: &Asked) -> Result<V
 }
 
 /// When these traces are, if that is known of each: the times of older ones are noted only some time after the table is there.
-async fn range(api: &Api, ids: &[String]) -> Result<Option<Range>, Refusal> {
+pub(in crate::query) async fn range(api: &Api, ids: &[String]) -> Result<Option<Range>, Refusal> {
     let found: Vec<Range> = api.reads.ask_if_there(&statements::range(api, ids)).await?;
     Ok(found.into_iter().next().filter(|range| usize::try_from(range.traces) == Ok(ids.len())))
 }

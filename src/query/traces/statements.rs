@@ -144,7 +144,12 @@ pub(super) fn range(api: &Api, ids: &[String]) -> Statement {
 }
 
 /// The rest of a statement about rows of these traces, within their times.
-pub(super) fn push_where(statement: &mut Statement, workspace: &Workspace, ids: &[String], range: Option<&Range>) {
+pub(in crate::query) fn push_where(
+    statement: &mut Statement,
+    workspace: &Workspace,
+    ids: &[String],
+    range: Option<&Range>,
+) {
     statement.push(" WHERE Workspace = ").bind(workspace.as_str());
     if let Some(range) = range {
         let [first, last] = [range.first, range.last].map(|nanos| UnixNanos::from_i64(nanos).unwrap_or_default());
