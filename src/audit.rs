@@ -5,10 +5,11 @@
 //!  "peer":"10.0.0.7:51234","unnoted":0,"target":"audit"}
 //! ```
 
+use crate::locks::locked;
 use sha2::{Digest as _, Sha256};
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// The target of the events.
@@ -50,7 +51,7 @@ impl Refusals {
 
     /// How many were left out before this one; `None` if it is left out too.
     fn admit(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = locked(&self.0);
         if state.since.is_none_or(|since| since + SECOND <= now) {
             (state.since, state.noted) = (Some(now), 0);
         }

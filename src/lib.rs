@@ -8,7 +8,7 @@
 //! edges       own_telemetry  mcp  receivers  page  query  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections  access
 //! codecs      formats  otlp  documents  conventions  chat  scores  redaction  columns  genai  json
-//! vocabulary  ids  reloadable  retention  timestamps  telemetry  time  sizes  bounds  text  codings  workspace  secret  random  sql  shutdown  audit  numbers  steps
+//! vocabulary  ids  locks  reloadable  retention  timestamps  telemetry  time  sizes  bounds  text  codings  workspace  secret  random  sql  shutdown  audit  numbers  steps
 //! ```
 
 // these macros panic when the reader of the output has ended: write, and ignore the error
@@ -31,6 +31,7 @@ pub mod audit;
 pub mod bounds;
 pub mod codings;
 pub mod ids;
+pub mod locks;
 pub mod numbers;
 pub mod random;
 pub mod reloadable;

@@ -24,6 +24,7 @@ pub use latency::Latency;
 pub use process::{ProcessMetrics, note_panic};
 pub use signals::{RowKind, Signal, SignalMetrics};
 
+use crate::locks::locked;
 use crate::numbers::to_u64;
 use families::{
     Families, registered_counter, registered_counters, registered_gauge, registered_gauges, with_old_names,
@@ -31,7 +32,7 @@ use families::{
 use own_spans::OwnSpans;
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder as _, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, TextEncoder};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Which receiver a span came through.
@@ -217,7 +218,7 @@ impl Metrics {
 
     /// Shows how many calls had no price since the start: provider, model and count of each pair, of which there are few.
     pub fn show_unpriced(&self, counts: &[(String, String, u64)]) {
-        let _alone = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = locked(&self.showing);
         for (provider, model, count) in counts {
             let shown = self.unpriced.with_label_values(&[provider, model]);
             shown.inc_by(count.saturating_sub(shown.get()));

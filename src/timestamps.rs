@@ -10,13 +10,14 @@
 //! A new day far away is not rejected but put off ("try again"): an import of a year finds all its days free, and a larger one succeeds by
 //! retrying. The same holds while inserts spread over many days make more parts than ClickHouse merges.
 
+use crate::locks::locked;
 use crate::numbers::{nanos_of, to_i64};
 use crate::time::UnixNanos;
 use humantime_serde::re::humantime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Days before and after today that are always free: late spans, and spans of a clock that is a little ahead.
@@ -139,7 +140,7 @@ impl Budget {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 
     /// Admits rows that begin on these days, and pays for those that are new.

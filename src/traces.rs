@@ -12,11 +12,12 @@
 
 use crate::columns::typed::SESSION_HANDED_ON_BYTES_MAX;
 use crate::ids::{SpanId, TraceId};
+use crate::locks::locked;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Traces remembered by default: about 30 MB with sessions of usual length.
 pub const TRACES_MAX_DEFAULT: usize = 200_000;
@@ -127,7 +128,7 @@ impl Traces {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         // the maps are whole between any two statements, so a panic elsewhere leaves them usable
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 

@@ -10,6 +10,7 @@
 //! nothing is read or decoded only to be thrown away.
 
 use crate::ids::SegmentId;
+use crate::locks::locked;
 use crate::numbers::{saturating_i64, to_u64};
 use crate::sizes::ByteSize;
 use crate::telemetry::AccessMetrics;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How far a workspace may be ahead of its quota.
@@ -391,7 +392,7 @@ impl Quotas {
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.0.books.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0.books)
     }
 }
 

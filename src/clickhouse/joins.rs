@@ -17,6 +17,7 @@ use super::client::{Client, EACH_SHARD_GROUPS, Setting};
 use super::errors::Failure;
 use crate::columns::typed::{JoinState, SESSION_HANDED_ON_BYTES_MAX};
 use crate::ids::{SpanId, TraceId};
+use crate::locks::locked;
 use crate::sql::{code, quoted};
 use crate::time::UnixNanos;
 use crate::traces::TraceKey;
@@ -25,7 +26,7 @@ use ::clickhouse::Row;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Bytes of one UPDATE, about; what does not fit is left for the next one.
 const UPDATE_BYTES_MAX: usize = 1 << 20;
@@ -271,12 +272,12 @@ impl Joining {
     /// Why not; `None` while it works.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.0).clone()
     }
 
     /// Notes what is the case now. Says whether that is news.
     pub fn note(&self, trouble: Option<String>) -> bool {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = locked(&self.0);
         let is_news = *now != trouble;
         *now = trouble;
         is_news

@@ -1,7 +1,8 @@
 //! What happens on one connection: which side the other waits for, and since when.
 
 use super::{CLOSING_TIMEOUT, Timeouts};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::locks::locked;
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
@@ -87,7 +88,7 @@ impl Activity {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 
     /// A request's headers have arrived. It is under way until the guard is dropped.

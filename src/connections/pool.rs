@@ -2,8 +2,9 @@
 
 use super::activity::{Activity, Id, Phase};
 use super::body::Requests;
+use crate::locks::locked;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
@@ -47,7 +48,7 @@ impl Pool {
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.open)
     }
 
     /// A place for a new connection, which another one loses if need be. Waits while all others are being answered.

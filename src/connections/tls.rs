@@ -5,6 +5,7 @@
 //!   '- have changed, or SIGHUP --> read again; if something is wrong with them, what there was stays
 //! ```
 
+use crate::locks::locked;
 use crate::reloadable::Reloadable;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,7 +16,7 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio_rustls::{TlsAcceptor, rustls};
 
 /// Where the certificates of a listener are, in PEM.
@@ -101,7 +102,7 @@ impl Tls {
     /// If something is wrong with them. What there was stays, and is not looked at again before they change.
     pub fn reload(&self, in_any_case: bool) -> Result<bool, String> {
         let now = look(&self.config);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = locked(&self.seen);
         if *seen == now && !in_any_case {
             return Ok(false);
         }

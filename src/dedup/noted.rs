@@ -2,7 +2,8 @@
 
 use crate::columns::RowGroup;
 use crate::ids::{SpanId, TraceId};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::locks::locked;
+use std::sync::{Arc, Mutex};
 
 /// Spans that are noted at most; the reconciler's walk finds the rows of others.
 const NOTED_MAX: usize = 65_536;
@@ -28,7 +29,7 @@ impl Noted {
         if positions.is_empty() {
             return;
         }
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = locked(&self.0);
         let free = NOTED_MAX.saturating_sub(noted.len());
         let mut wanted = positions.iter().peekable();
         let spans = rows.ids().zip(rows.begins()).enumerate().filter_map(|(row, ((trace, span), began))| {
@@ -41,6 +42,6 @@ impl Noted {
     /// Takes all spans noted since the last call.
     #[must_use]
     pub fn take(&self) -> Vec<ReportedAgain> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *locked(&self.0))
     }
 }

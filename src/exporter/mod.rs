@@ -25,6 +25,7 @@ use crate::clickhouse::{Availability, Class, Client, Failure, OVERTIME, Target, 
 use crate::columns::Table;
 use crate::ids::SegmentId;
 use crate::journal::{Backlog, DeadLetters, History, LoadError, Loaded, Order, RowsLost, Segment, Whole};
+use crate::locks::locked;
 use crate::numbers::{saturating_i64, to_u64};
 use crate::reconciler::counting::Notes;
 use crate::telemetry::Metrics;
@@ -32,7 +33,7 @@ use crate::telemetry::own_spans::{OwnSpan, Value, Work};
 use crate::time::Clock;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -365,13 +366,13 @@ impl Exporter {
         if self.taken() > history.taken_before {
             return true;
         }
-        let mut probe = self.state.probe.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut probe = locked(&self.state.probe);
         *probe.get_or_insert(segment) == segment
     }
 
     fn is_over(&self, segment: SegmentId) {
         self.availability.resolved(segment);
-        self.state.probe.lock().unwrap_or_else(PoisonError::into_inner).take_if(|probe| *probe == segment);
+        locked(&self.state.probe).take_if(|probe| *probe == segment);
     }
 
     /// Rows are taken; views and what else the schema has may be missing all the same. What fails is tried again after the next insert.

@@ -1,10 +1,11 @@
 //! How far an import is: a bar on a terminal, lines of JSON for programs, and a summary at the end.
 
+use crate::locks::locked;
 use crate::rollup::show_progress;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How often it is shown.
@@ -57,7 +58,7 @@ pub(super) struct Telling {
 impl Told {
     /// How far it is now.
     pub(super) fn now(&self) -> Telling {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.0).clone()
     }
 
     /// Keeps what a person should know.
@@ -70,7 +71,7 @@ impl Told {
     }
 
     fn change(&self, change: impl FnOnce(&mut Telling)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut locked(&self.0));
     }
 }
 

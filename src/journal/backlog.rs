@@ -16,11 +16,12 @@ use super::sealed::Sealed;
 use super::view::{ActiveTotals, BacklogView};
 use super::waiters::{Outcome, Waiter, Waiters};
 use crate::ids::SegmentId;
+use crate::locks::locked;
 use crate::numbers::{saturating_i64, to_u64};
 use crate::telemetry::Metrics;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -57,10 +58,6 @@ impl fmt::Debug for Backlog {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Backlog {
     pub(super) fn new(folder: Arc<dyn Folder>, dir: &Path, metrics: Metrics) -> Self {
         Self(Arc::new(Shared {
@@ -77,7 +74,7 @@ impl Backlog {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.0.state)
+        locked(&self.0.state)
     }
 
     /// What waits.
@@ -96,7 +93,7 @@ impl Backlog {
 
     /// What was acknowledged, for the next start.
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        lock(&self.0.ledger)
+        locked(&self.0.ledger)
     }
 
     pub(super) fn retained(&self) -> &Retained {
@@ -105,23 +102,23 @@ impl Backlog {
 
     pub(super) fn note_aside(&self, aside: Aside) {
         self.0.metrics.journal.set_aside(aside.reason.label(), aside.lost.rows, aside.lost.is_exact);
-        lock(&self.0.asides).add(aside);
+        locked(&self.0.asides).add(aside);
     }
 
     /// The files that are not what they should be.
     #[must_use]
     pub fn asides(&self) -> Asides {
-        lock(&self.0.asides).clone()
+        locked(&self.0.asides).clone()
     }
 
     /// Segments are written to another folder from now on.
     pub(super) fn occupy(&self, folder: Arc<dyn Folder>) {
-        *lock(&self.0.folder) = folder;
+        *locked(&self.0.folder) = folder;
     }
 
     /// The folder that segments are written to.
     pub(super) fn folder(&self) -> Arc<dyn Folder> {
-        Arc::clone(&lock(&self.0.folder))
+        Arc::clone(&locked(&self.0.folder))
     }
 
     /// The files of a folder will not be found by the next start, or will be again.

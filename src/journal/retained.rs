@@ -5,10 +5,11 @@ use super::archive::{self, Archive};
 use super::disk::Folder;
 use super::format;
 use super::sealed::MemoryRecords;
+use crate::locks::locked;
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// They stay on disk this long.
@@ -85,11 +86,11 @@ impl Retained {
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.files)
     }
 
     fn archive(&self) -> MutexGuard<'_, Archive> {
-        self.archive.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.archive)
     }
 
     /// Takes over the file of a segment that is stored.

@@ -1,10 +1,11 @@
 //! Senders that are notified when segments are settled: those that asked for `stored`.
 
 use crate::ids::SegmentId;
+use crate::locks::locked;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// How often, in attachments, senders that have hung up are let go.
 const PRUNED_EVERY: usize = 64;
@@ -62,7 +63,7 @@ impl Waiter {
     }
 
     fn is_gone(&self) -> bool {
-        let observer = self.0.observer.lock().unwrap_or_else(PoisonError::into_inner);
+        let observer = locked(&self.0.observer);
         observer.as_ref().is_none_or(|observer| observer.is_gone())
     }
 
@@ -71,7 +72,7 @@ impl Waiter {
             self.0.dead.store(true, Ordering::Relaxed);
         }
         if self.0.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let observer = self.0.observer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let observer = locked(&self.0.observer).take();
             let dead = self.0.dead.load(Ordering::Relaxed);
             if let Some(observer) = observer {
                 observer.on_settled(if dead { Outcome::DeadLettered } else { Outcome::Stored });

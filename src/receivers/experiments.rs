@@ -4,6 +4,7 @@
 use crate::clickhouse::experiments::{ExperimentRow, GroupRow, write, write_groups};
 use crate::clickhouse::schema::{EXPERIMENTS, GROUPS};
 use crate::clickhouse::{Failure, Statement};
+use crate::locks::locked;
 use crate::numbers::saturating_i64;
 use crate::query::answer::Refusal;
 use crate::query::reads::Reads;
@@ -12,7 +13,7 @@ use crate::workspace::Workspace;
 use ::clickhouse::Row;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokio::sync::MutexGuard;
 
@@ -175,7 +176,7 @@ impl Experiments {
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<(Workspace, String), Instant>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.known)
     }
 }
 

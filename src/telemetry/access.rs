@@ -1,9 +1,10 @@
 //! What is counted of requests that are refused for who sends them, or for how much they send.
 
 use super::families::{Families, registered_counters};
+use crate::locks::locked;
 use prometheus::IntCounterVec;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Workspaces that have a label of their own; those beyond share one. Senders may choose their names.
 const WORKSPACES_MAX: usize = 1_000;
@@ -44,7 +45,7 @@ impl AccessMetrics {
 
     /// Counts one that is refused for how much its workspace sends.
     pub fn count_over_quota(&self, workspace: &str, quota: &str) {
-        let mut known = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = locked(&self.workspaces);
         let is_known = known.contains(workspace) || known.len() < WORKSPACES_MAX && known.insert(workspace.to_owned());
         drop(known);
         self.over_quota.with_label_values(&[if is_known { workspace } else { OTHERS }, quota]).inc();

@@ -1,11 +1,12 @@
 //! Families of metrics: made, registered, described, and named as OpenMetrics and earlier releases have them.
 
+use crate::locks::locked;
 use prometheus::core::Collector;
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{
     Counter, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// The end of a counter's name. Source: OpenMetrics 1.0, section "Counter".
 const COUNTER_SUFFIX: &str = "_total";
@@ -41,7 +42,7 @@ impl Families {
 
     /// All families, by name.
     pub(super) fn described(&self) -> Vec<Described> {
-        let mut all = self.described.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut all = locked(&self.described).clone();
         all.sort_by(|one, other| one.name.cmp(&other.name));
         all
     }
@@ -55,7 +56,7 @@ impl Families {
         let (name, kind, labels, help) = described;
         let labels = labels.iter().map(|label| (*label).to_owned()).collect();
         let described = Described { name, kind, labels, help: help.to_owned() };
-        self.described.lock().unwrap_or_else(PoisonError::into_inner).push(described);
+        locked(&self.described).push(described);
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! Spans of Millrace's own work, until they are exported. Off unless `telemetry.endpoint` is set: then a request costs one look at a flag.
 
+use crate::locks::locked;
 use crate::random;
 use crate::time::UnixNanos;
 use prometheus::IntCounter;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Spans that may wait; one more is dropped, and counted.
 const WAITING_MAX: usize = 2_048;
@@ -117,7 +118,7 @@ impl OwnSpans {
         if !self.is_on() {
             return;
         }
-        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = locked(&self.0.waiting);
         if waiting.len() < WAITING_MAX {
             waiting.push(span);
         } else {
@@ -128,7 +129,7 @@ impl OwnSpans {
     /// Takes all that wait.
     #[must_use]
     pub fn take(&self) -> Vec<OwnSpan> {
-        std::mem::take(&mut *self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *locked(&self.0.waiting))
     }
 
     /// Counts spans that could not be exported.

@@ -6,9 +6,10 @@
 
 use super::Receiver;
 use super::families::{Families, registered_counter, registered_counters, registered_gauge};
+use crate::locks::locked;
 use crate::numbers::to_u64;
 use prometheus::{IntCounter, IntGauge};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A signal of OpenTelemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,7 +129,7 @@ impl SignalMetrics {
     }
 
     fn ledger(&self) -> MutexGuard<'_, Counts> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.ledger)
     }
 
     /// Shows the terms of the law, which do not change while the result is held.

@@ -42,6 +42,7 @@ pub use rollups::{REPORT_ROWS, REPORTS, ROLLUPS, Rollup, RollupColumn, TRACE_ROW
 use super::client::Client;
 use super::errors::{Class, Failure};
 use crate::audit;
+use crate::locks::locked;
 use ddl::VERSIONS;
 use found::Found;
 use lock::Lock;
@@ -252,7 +253,7 @@ impl Schema {
 
     /// Calls `say` with each line, unless the same were said last.
     fn say_once(&self, lines: &[String], say: impl Fn(&str)) {
-        let mut said = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut said = locked(&self.said);
         if *said != lines {
             lines.iter().for_each(|line| say(line));
             lines.clone_into(&mut said);

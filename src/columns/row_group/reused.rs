@@ -4,8 +4,9 @@
 use super::RowGroup;
 use crate::columns::build::map::Map;
 use crate::columns::build::strings::Strings;
+use crate::locks::locked;
 use crate::workspace::Workspace;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Groups that are kept at most: as many as small requests are under way at once.
 const GROUPS_MAX: usize = 256;
@@ -49,7 +50,7 @@ impl SpareGroups {
     }
 
     fn groups(&self) -> MutexGuard<'_, Groups> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 

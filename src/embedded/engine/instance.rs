@@ -12,7 +12,7 @@ use std::ffi::CString;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::libchdb::{Connection, Library};
@@ -21,6 +21,7 @@ use crate::embedded::wire::allowed;
 use crate::embedded::wire::allowed::Parsed;
 use crate::embedded::wire::errors::QueryError;
 use crate::embedded::wire::statement;
+use crate::locks::locked;
 use crate::sql::code;
 use crate::sql::quoted;
 
@@ -232,7 +233,7 @@ impl Engine {
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.running)
     }
 }
 

@@ -1,11 +1,12 @@
 //! Sessions that clients name: a connection each, kept between requests until it has been idle for its time-out.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::libchdb::Connection;
 use crate::embedded::wire::errors::QueryError;
+use crate::locks::locked;
 use crate::sql::code;
 
 /// More sessions than this at once are refused.
@@ -65,6 +66,6 @@ impl Sessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Option<Idle>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }

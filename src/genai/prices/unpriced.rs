@@ -1,7 +1,8 @@
 //! How many calls had no price, by provider and model.
 
+use crate::locks::locked;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Most pairs of provider and model that are counted apart. Calls of further ones are counted as [`OTHER`].
 pub const PAIRS_MAX: usize = 100;
@@ -25,7 +26,7 @@ struct Counts {
 
 impl Unpriced {
     pub(super) fn add(&self, provider: &str, model: &str) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = locked(&self.counts);
         if let Some(count) = counts.by_provider.get_mut(provider).and_then(|models| models.get_mut(model)) {
             *count += 1;
         } else if counts.pairs < PAIRS_MAX && provider.len() <= NAME_BYTES_MAX && model.len() <= NAME_BYTES_MAX {
@@ -38,7 +39,7 @@ impl Unpriced {
 
     /// Provider, model and count of each.
     pub(super) fn counts(&self) -> Vec<(String, String, u64)> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = locked(&self.counts);
         let pairs = counts.by_provider.iter().flat_map(|(provider, models)| {
             models.iter().map(|(model, count)| (provider.to_string(), model.to_string(), *count))
         });

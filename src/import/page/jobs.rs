@@ -1,6 +1,7 @@
 //! Imports that the page asked for: what of each is here, and how far it is.
 
 use super::super::progress::Told;
+use crate::locks::locked;
 use crate::numbers::to_u64;
 use crate::query::answer::Refusal;
 use crate::random;
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -70,7 +71,7 @@ struct Now {
 
 impl Job {
     fn with<T>(&self, change: impl FnOnce(&mut Now) -> T) -> T {
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = locked(&self.now);
         now.touched = Instant::now();
         change(&mut now)
     }
@@ -145,7 +146,7 @@ impl Job {
     /// As the page shows it. Paths are those that the browser sent.
     pub(super) fn shown(&self) -> Value {
         let (phase, files, told) = {
-            let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = locked(&self.now);
             (now.phase.clone(), now.files.clone(), now.told.now())
         };
         let (state, error) = match phase {
@@ -200,7 +201,7 @@ impl Jobs {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut BTreeMap<String, Arc<Job>>) -> T) -> T {
-        change(&mut self.jobs.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut locked(&self.jobs))
     }
 
     /// A new one.
@@ -238,7 +239,7 @@ impl Jobs {
 
     fn forget_an_old_one(&self) {
         let age = |job: &Arc<Job>| {
-            let now = job.now.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = locked(&job.now);
             let has_ended = matches!(now.phase, Phase::Done | Phase::Cancelled | Phase::Failed(_));
             let is_idle = now.phase != Phase::Running && now.touched.elapsed() > IDLE_MAX;
             (has_ended || is_idle).then(|| now.touched.elapsed())

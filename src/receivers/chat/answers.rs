@@ -7,13 +7,14 @@
 //! The queue of one request is bounded, and so are the bytes of all queues together. If a caller reads nothing for
 //! [`STALLED_AFTER`], the queued answers are discarded.
 
+use crate::locks::locked;
 use crate::receivers::quota::{MemoryQuota, QuotaPermit};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -56,7 +57,7 @@ struct Shared {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Option<mpsc::Receiver<Chunk>>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.queue)
     }
 
     fn is_empty(&self) -> bool {

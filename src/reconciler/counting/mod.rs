@@ -26,6 +26,7 @@ pub use tables::Tables;
 use crate::clickhouse::joins::key_of;
 use crate::clickhouse::rollups::NO_DAY;
 use crate::clickhouse::{Availability, Failure};
+use crate::locks::locked;
 use crate::numbers::{saturating_i64, to_u64};
 use crate::reloadable::Reloadable;
 use crate::retention::Retention;
@@ -33,7 +34,7 @@ use crate::telemetry::Metrics;
 use crate::time::Clock;
 use crate::traces::TraceKey;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -95,11 +96,11 @@ impl Counting {
     /// The state now.
     #[must_use]
     pub fn state(&self) -> State {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.0).clone()
     }
 
     fn note(&self, state: State) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        *locked(&self.0) = state;
     }
 }
 

@@ -11,10 +11,11 @@
 
 use crate::columns::{Place, RowGroup};
 use crate::ids::{SegmentId, TraceId};
+use crate::locks::locked;
 use crate::traces::{Generations, TraceKey};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// Traces that are noted at most; more are left to the walk. They take 10 MB.
@@ -141,7 +142,7 @@ impl Notes {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // the maps are whole between any two statements, so a panic elsewhere leaves them usable
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 
