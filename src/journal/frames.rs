@@ -137,7 +137,7 @@ impl Frames {
             Source::File(frames) => (None, Some(frames.places_from(from))),
         };
         let of_places =
-            file.unwrap_or_default().iter().map(|place| Shape { end: place.end, content_bytes: place.content_bytes });
+            file.into_iter().flatten().map(|place| Shape { end: place.end, content_bytes: place.content_bytes });
         memory.into_iter().flat_map(move |frames| shapes_in(frames, from)).chain(of_places)
     }
 
@@ -179,7 +179,8 @@ impl InFile {
     /// That of the frame in which this place is, and those after it.
     fn places_from(&self, from: usize) -> &[Place] {
         let first = self.places.partition_point(|place| place.end <= from);
-        self.places.get(first..).unwrap_or_default()
+        let (_before, behind) = self.places.split_at(first);
+        behind
     }
 
     fn read(&self, from: usize, bytes_max: usize) -> io::Result<Vec<u8>> {

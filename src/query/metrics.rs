@@ -8,7 +8,7 @@
 
 use super::answer::{Problem, Refusal, json_answer};
 use super::filter::parse_time;
-use super::measures::{MEASURES, column, groupings};
+use super::measures::{GROUPINGS, MEASURES, column, groupings};
 use super::page::Checks;
 use super::parameters::Parameters;
 use super::request::{Api, workspace};
@@ -46,6 +46,7 @@ struct Asked {
     by: Option<&'static str>,
     bucket: &'static str,
     groups: u64,
+    /// Columns, and what they must be.
     having: Vec<(&'static str, String)>,
 }
 
@@ -119,7 +120,7 @@ fn asked(parameters: &Parameters, now: UnixNanos) -> Result<Asked, Refusal> {
         );
         return Err(Refusal::bad_request(&why));
     }
-    let having = groupings.into_iter().filter_map(|name| Some((name, parameters.get(name)?.to_owned())));
+    let having = GROUPINGS.iter().filter_map(|(name, column)| Some((*column, parameters.get(name)?.to_owned())));
     Ok(Asked { since, until, by, bucket, groups, having: having.collect() })
 }
 
@@ -136,8 +137,8 @@ fn time(checks: &mut Checks<'_>, parameters: &Parameters, name: &str) -> Option<
 fn push_where(statement: &mut Statement, workspace: &Workspace, asked: &Asked) {
     statement.push(" WHERE Workspace = ").bind(workspace.as_str());
     statement.push(" AND Timestamp >= ").bind(asked.since).push(" AND Timestamp < ").bind(asked.until);
-    for (name, value) in &asked.having {
-        statement.push(&format!(" AND {} = ", column(name).unwrap_or("''"))).bind(value.as_str());
+    for (column, value) in &asked.having {
+        statement.push(&format!(" AND {column} = ")).bind(value.as_str());
     }
 }
 
