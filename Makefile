@@ -33,6 +33,9 @@ VENV := $(TOOLS)/venv
 PYTHON_CLIENTS := $(VENV)/.installed
 OLDER_CLIENTS := $(TOOLS)/older-clients/.installed
 MCP_CLIENT := $(TOOLS)/mcp/.installed
+NEMO_CLIENT := $(TOOLS)/nemo/.installed
+# Releases of the reference's SDK; the tests name them.
+NEMO_RELEASES := 0.2.0 0.3.0
 HELM := $(TOOLS)/helm/.installed
 NODE_CLIENTS := tests/clients/node_modules/.installed
 
@@ -87,7 +90,7 @@ screenshots: libchdb page chromium ## makes the pictures of docs/page.md anew
 	cd page && node tests/browser/screenshots.mjs
 
 .PHONY: test-tools
-test-tools: libchdb $(PYTHON_CLIENTS) $(OLDER_CLIENTS) $(MCP_CLIENT) $(HELM) $(NODE_CLIENTS) ## installs what the tests need: the engine and the official clients
+test-tools: libchdb $(PYTHON_CLIENTS) $(OLDER_CLIENTS) $(MCP_CLIENT) $(NEMO_CLIENT) $(HELM) $(NODE_CLIENTS) ## installs what the tests need: the engine and the official clients
 $(PYTHON_CLIENTS): tests/clients/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
@@ -99,6 +102,13 @@ $(OLDER_CLIENTS): tests/clients/requirements-older.txt $(PYTHON_CLIENTS)
 $(MCP_CLIENT): tests/clients/requirements-mcp.txt
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+$(NEMO_CLIENT): tests/clients/requirements-nemo.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	for release in $(NEMO_RELEASES); do \
+	  $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D)/releases/$$release nemo-platform==$$release; \
+	done
 	touch $@
 $(HELM): tests/clients/requirements-helm.txt
 	$(PYTHON) -m venv --clear $(@D)

@@ -38,6 +38,7 @@ mod logs;
 mod mcp;
 mod messages_in_logs;
 mod metrics;
+mod nemo;
 mod older_table;
 mod openapi;
 mod operations;
