@@ -38,7 +38,7 @@ impl Fingerprint {
 
     /// With the header that came with the report.
     pub(super) fn with(self, traceparent: Option<Traceparent>) -> u64 {
-        let Some(Traceparent { trace, parent }) = traceparent else { return self.0 };
+        let Some(Traceparent { trace, parent, .. }) = traceparent else { return self.0 };
         let mut said = CanonicalHash::default();
         said.text("report", &self.0.to_string());
         said.text("traceparent", &format!("{trace}-{parent}"));

@@ -58,6 +58,8 @@ pub struct Traceparent {
     pub trace: TraceId,
     /// The span that made the call.
     pub parent: SpanId,
+    /// Whether its sender records that span.
+    pub is_sampled: bool,
 }
 
 impl Traceparent {
@@ -74,8 +76,8 @@ impl Traceparent {
         if !well_formed || version == "ff" || !later_version_may_add {
             return None;
         }
-        let trace = TraceId::from_hex(trace.as_bytes()).ok()?;
-        Some(Self { trace, parent: SpanId::from_hex(parent.as_bytes()).ok()? })
+        let (trace, parent) = (TraceId::from_hex(trace.as_bytes()).ok()?, SpanId::from_hex(parent.as_bytes()).ok()?);
+        Some(Self { trace, parent, is_sampled: u8::from_str_radix(flags, 16).ok()? & 1 == 1 })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Spans of the requests that are answered, where Millrace exports its own. What it exported itself is none: it would never end.
 
+use crate::chat::Traceparent;
 use crate::telemetry::own_spans::{OwnSpan, OwnSpans, Parent, Value, Work};
 use crate::time::{Clock, UnixNanos};
 use hyper::header::HeaderMap;
@@ -82,26 +83,11 @@ impl Traced {
     }
 }
 
-/// The span above a request, if its sender names one that is sampled. Source: W3C Trace Context, "traceparent".
+/// The span above a request, if its sender names one that is sampled.
 fn parent_of(headers: &HeaderMap) -> Option<Parent> {
-    let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let flags = u8::from_str_radix(flags, 16).ok()?;
-    let is_sampled = version.len() == 2 && version != "ff" && flags & 1 == 1;
-    let (trace, span) = (bytes_of::<16>(trace)?, bytes_of::<8>(span)?);
-    (is_sampled && trace != [0; 16] && span != [0; 8]).then_some(Parent { trace, span })
-}
-
-fn bytes_of<const N: usize>(hex: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    let pairs = hex.as_bytes().chunks_exact(2);
-    if hex.len() != 2 * N || !hex.bytes().all(|letter| letter.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(pairs) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
+    let parent = Traceparent::parse(headers.get("traceparent")?.to_str().ok()?)?;
+    let above = Parent { trace: *parent.trace.bytes(), span: *parent.parent.bytes() };
+    parent.is_sampled.then_some(above)
 }
 
 #[cfg(test)]

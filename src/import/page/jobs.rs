@@ -113,12 +113,15 @@ impl Job {
         })
     }
 
-    /// A file that was expected is here, or will not come.
-    pub(super) fn arrived(&self, file: Option<Spooled>) {
+    /// A file that was expected is here, or will not come. Whether it is kept: not when the others were removed meanwhile.
+    pub(super) fn arrived(&self, file: Option<Spooled>) -> bool {
         self.with(|now| {
             now.arriving = now.arriving.saturating_sub(1);
-            now.files.extend(file);
-        });
+            let kept = file.filter(|_| !now.is_emptied);
+            let is_kept = kept.is_some();
+            now.files.extend(kept);
+            is_kept
+        })
     }
 
     /// Begins to read its files.

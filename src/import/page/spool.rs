@@ -30,9 +30,8 @@ pub(super) async fn take(
     let done = write(jobs, &path, body, silent_max, &mut taken).await;
     let modified = modified.and_then(|millis| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
     let modified = modified.map_or(SystemTime::UNIX_EPOCH, |modified| modified);
-    let whole = done.is_ok() && !job.stop.is_cancelled();
-    job.arrived(whole.then(|| Spooled { name, bytes: size(taken), modified }));
-    if !whole {
+    let is_whole = done.is_ok() && !job.stop.is_cancelled();
+    if !job.arrived(is_whole.then(|| Spooled { name, bytes: size(taken), modified })) {
         jobs.give_back(size(taken));
         let _gone_already = fs::remove_file(&path).await;
     }
