@@ -31,6 +31,7 @@ mod sums;
 mod times;
 mod total;
 mod traces;
+mod users;
 mod values;
 
 pub use own::routes as page_routes;

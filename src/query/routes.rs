@@ -1,7 +1,7 @@
 //! The paths of the read API.
 
 use super::request::Api;
-use super::{metrics, openapi, sessions, spans, traces, values};
+use super::{metrics, openapi, sessions, spans, traces, users, values};
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Needs, Scope};
 use std::sync::Arc;
@@ -33,6 +33,7 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
         .get("/apis/intake/v2/workspaces/{workspace}/metrics", READ, metrics::metrics)
         .get("/apis/intake/v2/workspaces/{workspace}/sessions", READ, sessions::list)
         .get("/apis/intake/v2/workspaces/{workspace}/sessions/{session_id}", READ, sessions::one)
+        .get("/apis/intake/v2/workspaces/{workspace}/users", READ, users::list)
         .get("/openapi.json", Needs::Nothing, openapi::document)
         .with_state(Arc::new(api))
 }

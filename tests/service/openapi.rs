@@ -83,6 +83,7 @@ fn answers_are_what_the_document_says() {
         ("/traces?q=nope:1".to_owned(), "Refusal"),
         ("/sessions".to_owned(), "Sessions"),
         ("/sessions/s".to_owned(), "Session"),
+        ("/users".to_owned(), "Users"),
         ("/spans/none".to_owned(), "Refusal"),
         ("/spans?page=0".to_owned(), "Refusal"),
         ("/spans?nope=1".to_owned(), "Refusal"),

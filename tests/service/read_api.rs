@@ -186,6 +186,52 @@ fn cursors_walk_a_list_once_while_spans_arrive() {
 }
 
 #[test]
+fn users_are_listed_with_what_their_calls_come_to() {
+    let service = stored();
+    let call = |number: u32, session: &str, user: &str, tokens: u32| {
+        let mut call = span(number, number, "", session);
+        for (key, value) in [
+            ("gen_ai.operation.name", json!({"stringValue": "chat"})),
+            ("gen_ai.request.model", json!({"stringValue": format!("m-{number}")})),
+            ("gen_ai.usage.input_tokens", json!({"intValue": tokens.to_string()})),
+            ("user.id", json!({"stringValue": user})),
+        ] {
+            call["attributes"].as_array_mut().unwrap().push(json!({"key": key, "value": value}));
+        }
+        call
+    };
+    let calls = [
+        call(1, "s-1", "ann", 10),
+        call(2, "s-1", "ann", 20),
+        call(3, "s-2", "ann", 40),
+        call(4, "s-3", "bob", 80),
+        call(5, "s-4", "", 160),
+    ];
+    export(&service, "people", &calls);
+    let users = wait_until("all calls are counted", || {
+        let users = list(&service, "people", "/users");
+        let calls = users["data"].as_array()?.iter().filter_map(|user| user["call_count"].as_u64()).sum::<u64>();
+        (calls == 4).then_some(users)
+    });
+    assert_eq!(
+        (ids(&users, "id"), &users["pagination"]["total_results"]),
+        (vec!["bob".to_owned(), "ann".to_owned()], &json!(2))
+    );
+    let ann = &users["data"][1];
+    assert_eq!((&ann["session_count"], &ann["trace_count"], &ann["input_tokens"]), (&json!(2), &json!(3), &json!(70)));
+    assert_eq!((&ann["models"], &ann["calls_without_cost"]), (&json!(["m-1", "m-2", "m-3"]), &json!(3)));
+    // a filter is one of the calls that count
+    let of_session = list(&service, "people", "/users?filter[session_id]=s-1");
+    assert_eq!((ids(&of_session, "id"), &of_session["data"][0]["input_tokens"]), (vec!["ann".to_owned()], &json!(30)));
+    let first = list(&service, "people", "/users?sort=started_at&cursor=&page_size=1");
+    let next = first["next_cursor"].as_str().unwrap();
+    let second = list(&service, "people", &format!("/users?sort=started_at&page_size=1&cursor={next}"));
+    assert_eq!((ids(&first, "id"), ids(&second, "id")), (vec!["ann".to_owned()], vec!["bob".to_owned()]));
+    assert_eq!(list(&service, "others", "/users")["data"], json!([]));
+    assert_eq!(ask(&service, "people", "/users?filter[colour]=red").status, 400);
+}
+
+#[test]
 fn a_session_is_made_of_its_spans_and_a_tree_of_those_of_its_trace() {
     let service = stored();
     let mut call = span(1, 5, "0000000000000001", "s-1");
