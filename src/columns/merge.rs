@@ -7,6 +7,7 @@
 //! ```
 
 use super::build::varint::{put_string, put_varint};
+use super::native::frames::decompress_frames;
 use super::native::parse::{Block, Column, Data, Ends};
 use crate::numbers::to_u64;
 
@@ -15,7 +16,7 @@ type Part<'s, 'a> = (Option<&'s Data<'a>>, usize);
 
 /// Appends one block with the rows of all `blocks`, in order. Nothing when there are none. Blocks of one segment have the same type
 /// for the same name.
-pub fn merge(blocks: &[Block<'_>], out: &mut Vec<u8>) {
+fn merge(blocks: &[Block<'_>], out: &mut Vec<u8>) {
     let rows: usize = blocks.iter().map(Block::rows).sum();
     if rows == 0 {
         return;
@@ -29,6 +30,32 @@ pub fn merge(blocks: &[Block<'_>], out: &mut Vec<u8>) {
         }
         put(&parts, out);
     }
+}
+
+/// Rows of frames, as one block.
+#[derive(Debug, Default)]
+pub struct Merged {
+    /// The block; empty when there are no rows.
+    pub block: Vec<u8>,
+    /// Its rows.
+    pub rows: usize,
+    /// Bytes of the blocks that it was made of.
+    pub content_bytes: usize,
+}
+
+/// The rows of all blocks in these frames, as one block. `None` when they cannot be read, which checksums rule out.
+#[must_use]
+pub fn merge_frames(frames: &[u8]) -> Option<Merged> {
+    let (mut content, mut block) = (Vec::new(), Vec::new());
+    decompress_frames(frames, &mut content).ok()?;
+    let (mut rest, mut blocks) = (content.as_slice(), Vec::new());
+    while !rest.is_empty() {
+        let (block, next) = Block::parse(rest).ok()?;
+        blocks.push(block);
+        rest = next;
+    }
+    merge(&blocks, &mut block);
+    Some(Merged { block, rows: blocks.iter().map(Block::rows).sum(), content_bytes: content.len() })
 }
 
 /// Each column that one of the blocks has, and its parts: one for each block.

@@ -9,9 +9,8 @@
 //! Measured: docs/performance.md.
 
 use crate::clickhouse::Pieces;
-use crate::columns::merge::merge;
-use crate::columns::native::frames::{Compressor, Content, Method, decompress_frames};
-use crate::columns::native::parse::Block;
+use crate::columns::merge::merge_frames;
+use crate::columns::native::frames::{Compressor, Content, Method};
 use crate::journal::Frames;
 use bytes::Bytes;
 use std::io;
@@ -75,18 +74,10 @@ fn small_from(frames: &Frames, place: usize, sizes: Sizes) -> (usize, usize) {
 
 /// The rows of several frames in one.
 fn together(frames: &[u8]) -> Option<Vec<u8>> {
-    let (mut content, mut merged) = (Vec::new(), Vec::new());
-    decompress_frames(frames, &mut content).ok()?;
-    let (mut rest, mut blocks) = (content.as_slice(), Vec::new());
-    while !rest.is_empty() {
-        let (block, next) = Block::parse(rest).ok()?;
-        blocks.push(block);
-        rest = next;
-    }
-    merge(&blocks, &mut merged);
-    let method = if frames.len() < content.len() { Method::Lz4 } else { Method::None };
+    let merged = merge_frames(frames)?;
+    let method = if frames.len() < merged.content_bytes { Method::Lz4 } else { Method::None };
     let mut out = Vec::new();
-    Compressor::default().append(Content::new(&merged)?, method, &mut out);
+    Compressor::default().append(Content::new(&merged.block)?, method, &mut out);
     Some(out)
 }
 
@@ -94,7 +85,8 @@ fn together(frames: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::columns::native::encode::encode_block;
-    use crate::columns::native::frames::compress_frame;
+    use crate::columns::native::frames::{compress_frame, decompress_frames};
+    use crate::columns::native::parse::Block;
     use crate::columns::testing::{any_group, span_named};
     use crate::ids::SegmentId;
     use proptest::collection::vec;

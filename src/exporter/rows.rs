@@ -5,8 +5,8 @@
 use crate::clickhouse::committed::Committed;
 use crate::clickhouse::row_keys::{self, RowKey};
 use crate::columns::Table;
-use crate::columns::merge::merge;
-use crate::columns::native::frames::{compress_pieces, decompress_frames};
+use crate::columns::merge::{Merged, merge_frames};
+use crate::columns::native::frames::compress_pieces;
 use crate::columns::native::parse::Block;
 use crate::workspace;
 use bytes::Bytes;
@@ -40,16 +40,8 @@ pub(super) struct Insert {
 impl Rows {
     /// All rows of a part. `None` when they cannot be read, which checksums rule out.
     pub(super) fn read(table: Table, frames: &[u8]) -> Option<Self> {
-        let (mut content, mut block) = (Vec::new(), Vec::new());
-        decompress_frames(frames, &mut content).ok()?;
-        let (mut rest, mut blocks) = (content.as_slice(), Vec::new());
-        while !rest.is_empty() {
-            let (block, next) = Block::parse(rest).ok()?;
-            blocks.push(block);
-            rest = next;
-        }
-        merge(&blocks, &mut block);
-        Some(Self { range: 0..blocks.iter().map(Block::rows).sum(), table, block })
+        let Merged { block, rows, .. } = merge_frames(frames)?;
+        Some(Self { range: 0..rows, table, block })
     }
 
     /// When the first and the last of them began, in nanoseconds since 1970.
