@@ -13,6 +13,7 @@ mod cursor;
 pub mod expressions;
 pub mod filter;
 mod kept;
+mod listing;
 mod measures;
 mod metrics;
 mod mode;

@@ -25,3 +25,17 @@ pub(super) async fn ask(reads: &Reads, statement: &Statement) -> Result<u64, Ref
     let count: Option<Count> = reads.ask_one(statement).await?;
     count.map(|count| count.total).ok_or_else(|| Refusal::unavailable("ClickHouse returned no count"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_page_tells_how_many_there_are() {
+        let page = |number| Page { number, size: 10 };
+        assert_eq!(known(page(1), 0), Some(0));
+        assert_eq!(known(page(1), 10), None, "there may be more");
+        assert_eq!(known(page(3), 4), Some(24));
+        assert_eq!(known(page(3), 0), None, "it may be far past the end");
+    }
+}

@@ -6,35 +6,29 @@
 //!
 //! A bound of `started_at` is one of the calls that count.
 
-use super::answer::{Refusal, json_answer};
+use super::answer::Refusal;
 use super::conditions::{self, Place};
-use super::cursor::{self, After, Asked, Cursors};
-use super::filter::{Condition, Field, Fields, Filter, Kind};
-use super::page::{self, Checks, Nulls, Page};
-use super::parameters::Parameters;
+use super::cursor::{After, Asked};
+use super::filter::{Condition, Field, Fields, Kind as FieldKind};
+use super::listing::{Kind, Listing};
 use super::request::{Api, workspace};
 use super::times::shown;
-use super::total;
 use crate::clickhouse::Statement;
 use crate::workspace::Workspace;
 use ::clickhouse::Row;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-const SORTS: [&str; 2] = ["-started_at", "started_at"];
-const PAGE_SIZE: u64 = 10;
-
 const FIELDS: Fields = Fields {
     subject: "user",
     fields: &[
-        Field::new("id", Kind::Text),
-        Field::new("model", Kind::Text),
-        Field::new("session_id", Kind::Text),
-        Field::new("started_at", Kind::Time),
+        Field::new("id", FieldKind::Text),
+        Field::new("model", FieldKind::Text),
+        Field::new("session_id", FieldKind::Text),
+        Field::new("started_at", FieldKind::Time),
     ],
     is_extended: true,
 };
@@ -98,32 +92,16 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
-    let parameters = Parameters::parse(query.as_deref())?;
-    let filter = Filter::of(&parameters)?;
-    filter.as_ref().map_or(Ok(()), |filter| FIELDS.check_names(filter))?;
-    let mut checks = Checks::new(&parameters);
-    let (page, sort) = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
-    checks.finish()?;
-    parameters.refuse_others(&["cursor", "filter", "page", "page_size", "sort"])?;
-    let condition = filter.as_ref().map(|filter| FIELDS.check(filter)).transpose()?;
+    let kind = Kind { name: "users", fields: FIELDS, mode: None, is_searched: false, keys: 1 };
+    let listing = Listing::read(query.as_deref(), kind, &api.reads)?;
+    let condition = listing.filter.as_ref().map(|filter| FIELDS.check(filter)).transpose()?;
     let condition = Condition::All(condition.into_iter().collect());
-    let cursors = Cursors::of("users", sort, filter.as_ref(), None);
-    let asked = cursors.read(&parameters, 1)?;
-    let list = List { api: &api, workspace: &workspace, condition: &condition, is_descending: sort.starts_with('-') };
-    let rows: Vec<User> = api.reads.ask_if_there(&list.page(page, &asked)).await?;
+    let asked = listing.asked()?;
+    let list = List { api: &api, workspace: &workspace, condition: &condition, listing: &listing };
+    let rows: Vec<User> = api.reads.ask_if_there(&list.page(&asked)).await?;
     let data: Vec<Value> = rows.iter().map(|row| row.to_json(&workspace)).collect();
-    let answer = if asked == Asked::No {
-        let total = match total::known(page, rows.len()) {
-            Some(total) => total,
-            None => total::ask(&api.reads, &list.count()).await?,
-        };
-        page::answer(data, page, total, Some(sort), filter.as_ref(), Nulls::Omitted)
-    } else {
-        let after = |row: &User| cursors.next(&After { at: row.first, keys: vec![row.user.clone()] });
-        let next = rows.last().filter(|_| page.is_full(rows.len())).map(after);
-        cursor::answer(data, page.size, next, sort, filter.as_ref())
-    };
-    Ok(json_answer(StatusCode::OK, &Value::Object(answer)))
+    let after = |row: &User| After { at: row.first, keys: vec![row.user.clone()] };
+    listing.answer((&api.reads, &asked), (data, &rows), || list.count(), after).await
 }
 
 /// What a list is of.
@@ -131,11 +109,12 @@ struct List<'a> {
     api: &'a Api,
     workspace: &'a Workspace,
     condition: &'a Condition,
-    is_descending: bool,
+    listing: &'a Listing,
 }
 
 impl List<'_> {
-    fn page(&self, page: Page, asked: &Asked) -> Statement {
+    fn page(&self, asked: &Asked) -> Statement {
+        let (page, is_descending) = (self.listing.page, self.listing.is_descending());
         let mut statement = Statement::new(
             "SELECT user, toUnixTimestamp64Nano(FirstTime) AS first, toUnixTimestamp64Nano(LastTime) AS last, calls, errors, \
              sessions, traces, input_tokens, output_tokens, cached_tokens, total_tokens, cost, without_cost, models FROM (",
@@ -151,9 +130,9 @@ impl List<'_> {
         statement.push(") WHERE true");
         if let Asked::After(after) = asked {
             let keys: Vec<(&str, &str)> = after.keys.iter().map(|key| ("user", key.as_str())).collect();
-            conditions::push_after(&mut statement, "FirstTime", self.is_descending, after.at, &keys);
+            conditions::push_after(&mut statement, "FirstTime", is_descending, after.at, &keys);
         }
-        let way = if self.is_descending { " DESC" } else { "" };
+        let way = if is_descending { " DESC" } else { "" };
         statement.push(&format!(" ORDER BY FirstTime{way}, user LIMIT ")).bind(page.size);
         if *asked == Asked::No {
             statement.push(" OFFSET ").bind(page.offset());

@@ -8,14 +8,11 @@ mod row;
 mod statements;
 
 use super::answer::{Refusal, json_answer};
-use super::cursor::{self, After, Asked, Cursors};
-use super::filter::{Condition, Filter};
-use super::page::{self, Checks, Nulls};
-use super::parameters::Parameters;
-use super::q::Search;
-use super::request::{Api, with_search, workspace};
+use super::cursor::After;
+use super::filter::Condition;
+use super::listing::{Kind, Listing};
+use super::request::{Api, workspace};
 use super::sums::Sums;
-use super::total;
 use crate::workspace::Workspace;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -24,9 +21,6 @@ use row::{Listed, Spans};
 use serde_json::Value;
 use std::sync::Arc;
 
-const SORTS: [&str; 2] = ["-started_at", "started_at"];
-const PAGE_SIZE: u64 = 10;
-
 /// `GET /sessions`
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
@@ -34,33 +28,16 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
-    let parameters = Parameters::parse(query.as_deref())?;
-    let filter = Filter::of(&parameters)?;
-    filter.as_ref().map_or(Ok(()), |filter| fields::FIELDS.check_names(filter))?;
-    let mut checks = Checks::new(&parameters);
-    let (page, sort) = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
-    checks.finish()?;
-    parameters.refuse_others(&["cursor", "filter", "page", "page_size", "q", "sort"])?;
-    let search = Search::of(&parameters, api.reads.clock.now())?;
-    let condition = filter.as_ref().map(|filter| fields::FIELDS.check(filter)).transpose()?;
+    let kind = Kind { name: "sessions", fields: fields::FIELDS, mode: None, is_searched: true, keys: 1 };
+    let listing = Listing::read(query.as_deref(), kind, &api.reads)?;
+    let condition = listing.filter.as_ref().map(|filter| fields::FIELDS.check(filter)).transpose()?;
     let condition = Condition::All(condition.into_iter().collect());
-    let cursors = Cursors::of("sessions", sort, filter.as_ref(), search.as_ref());
-    let asked = cursors.read(&parameters, 1)?;
-    let list = List { api: &api, workspace: &workspace, condition: &condition, search: search.as_ref(), sort };
-    let rows: Vec<Listed> = api.reads.ask(&statements::page(&list, page, &asked)).await?;
+    let asked = listing.asked()?;
+    let list = List { api: &api, workspace: &workspace, condition: &condition, listing: &listing };
+    let rows: Vec<Listed> = api.reads.ask(&statements::page(&list, &asked)).await?;
     let data: Vec<Value> = rows.iter().map(|row| row.to_json(&workspace)).collect();
-    let answer = if asked == Asked::No {
-        let total = match total::known(page, rows.len()) {
-            Some(total) => total,
-            None => total::ask(&api.reads, &statements::count(&list)).await?,
-        };
-        page::answer(data, page, total, Some(sort), filter.as_ref(), Nulls::Omitted)
-    } else {
-        let after = |row: &Listed| cursors.next(&After { at: row.started, keys: vec![row.session_id.clone()] });
-        let next = rows.last().filter(|_| page.is_full(rows.len())).map(after);
-        cursor::answer(data, page.size, next, sort, filter.as_ref())
-    };
-    Ok(json_answer(StatusCode::OK, &with_search(answer, search.as_ref())))
+    let after = |row: &Listed| After { at: row.started, keys: vec![row.session_id.clone()] };
+    listing.answer((&api.reads, &asked), (data, &rows), || statements::count(&list), after).await
 }
 
 /// `GET /sessions/{session_id}`
@@ -81,6 +58,5 @@ struct List<'a> {
     api: &'a Api,
     workspace: &'a Workspace,
     condition: &'a Condition,
-    search: Option<&'a Search>,
-    sort: &'static str,
+    listing: &'a Listing,
 }

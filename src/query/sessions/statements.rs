@@ -7,20 +7,19 @@ use crate::query::conditions;
 use crate::query::cursor::Asked;
 use crate::query::expressions::STATUS;
 use crate::query::filter::Condition;
-use crate::query::page::Page;
 use crate::query::q::{self, Level};
 use crate::query::request::Api;
 use crate::query::sums;
 use crate::workspace::Workspace;
 
 /// A page of sessions, each with what was counted of its traces.
-pub(super) fn page(list: &List<'_>, page: Page, asked: &Asked) -> Statement {
+pub(super) fn page(list: &List<'_>, asked: &Asked) -> Statement {
     let mut statement = Statement::new(
         "SELECT session_id, toUnixTimestamp64Nano(FirstTime) AS started, toUnixTimestamp64Nano(LastTime) AS ended, traces, calls, \
          errors, input_tokens, output_tokens, cached_tokens, total_tokens, cost_total, users, models, input, output",
     );
     push_from(&mut statement, list);
-    let is_descending = list.sort.starts_with('-');
+    let (page, is_descending) = (list.listing.page, list.listing.is_descending());
     if let Asked::After(after) = asked {
         let id = after.keys.first().map(String::as_str).unwrap_or_default();
         conditions::push_after(&mut statement, "FirstTime", is_descending, after.at, &[("session_id", id)]);
@@ -60,7 +59,7 @@ fn push_from(statement: &mut Statement, list: &List<'_>) {
     }
     statement.push(" GROUP BY t.SessionId) WHERE ");
     conditions::push(statement, list.condition, place);
-    if let Some(search) = list.search {
+    if let Some(search) = &list.listing.search {
         statement.push(" AND ");
         q::push(statement, search.root(), &list.api.scope(Level::Session, list.workspace, list.condition, search));
     }

@@ -15,14 +15,12 @@ pub(super) use groups::list as groups;
 pub(super) use row::ended;
 
 use super::answer::{Refusal, json_answer};
-use super::cursor::{self, After, Asked, Cursors};
-use super::filter::{Condition, Filter};
+use super::cursor::After;
+use super::filter::Condition;
+use super::listing::{Kind, Listing};
 use super::mode::Mode;
-use super::page::{self, Checks, Nulls};
-use super::parameters::Parameters;
 use super::q::Search;
-use super::request::{Api, with_search, workspace};
-use super::total;
+use super::request::{Api, workspace};
 use crate::chat::span_of_text;
 use crate::workspace::Workspace;
 use axum::extract::{Path, RawQuery, State};
@@ -33,9 +31,6 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-const SORTS: [&str; 2] = ["-started_at", "started_at"];
-const PAGE_SIZE: u64 = 10;
-
 /// `GET /spans`
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
@@ -43,33 +38,16 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
-    let parameters = Parameters::parse(query.as_deref())?;
-    let filter = Filter::of(&parameters)?;
-    filter.as_ref().map_or(Ok(()), |filter| fields::of(&api).check_names(filter))?;
-    let mut checks = Checks::new(&parameters);
-    let (page, sort) = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
-    let mode = Mode::read(&mut checks).unwrap_or(Mode::Detailed);
-    checks.finish()?;
-    parameters.refuse_others(&["cursor", "filter", "mode", "page", "page_size", "q", "sort"])?;
-    let search = Search::of(&parameters, api.reads.clock.now())?;
-    let condition = fields::condition(&api, filter.as_ref(), search.as_ref())?;
-    let cursors = Cursors::of("spans", sort, filter.as_ref(), search.as_ref());
-    let asked = cursors.read(&parameters, 2)?;
-    let list = List { api: &api, workspace: &workspace, condition: &condition, search: search.as_ref() };
-    let keys: Vec<Key> = api.reads.ask(&statements::page(&list, page, sort, &asked)).await?;
-    let data = rows(&api, &workspace, &keys, mode).await?;
-    let answer = if asked == Asked::No {
-        let total = match total::known(page, keys.len()) {
-            Some(total) => total,
-            None => total::ask(&api.reads, &statements::count(&list)).await?,
-        };
-        page::answer(data, page, total, Some(sort), filter.as_ref(), Nulls::Omitted)
-    } else {
-        let after = |key: &Key| After { at: key.started, keys: vec![key.span_id.clone(), key.trace_id.clone()] };
-        let next = keys.last().filter(|_| page.is_full(keys.len())).map(|key| cursors.next(&after(key)));
-        cursor::answer(data, page.size, next, sort, filter.as_ref())
-    };
-    Ok(json_answer(StatusCode::OK, &with_search(answer, search.as_ref())))
+    let kind = Kind { name: "spans", fields: fields::of(&api), mode: Some(Mode::Detailed), is_searched: true, keys: 2 };
+    let listing = Listing::read(query.as_deref(), kind, &api.reads)?;
+    let search = listing.search.as_ref();
+    let condition = fields::condition(&api, listing.filter.as_ref(), search)?;
+    let asked = listing.asked()?;
+    let list = List { api: &api, workspace: &workspace, condition: &condition, search };
+    let keys: Vec<Key> = api.reads.ask(&statements::page(&list, listing.page, listing.sort, &asked)).await?;
+    let data = rows(&api, &workspace, &keys, listing.mode).await?;
+    let after = |key: &Key| After { at: key.started, keys: vec![key.span_id.clone(), key.trace_id.clone()] };
+    listing.answer((&api.reads, &asked), (data, &keys), || statements::count(&list), after).await
 }
 
 /// `GET /spans/{span_id}`
@@ -109,19 +87,4 @@ async fn rows(api: &Api, workspace: &Workspace, keys: &[Key], mode: Mode) -> Res
     }
     let mut take = |key: &Key| by_key.get_mut(key).and_then(Vec::pop);
     Ok(keys.iter().filter_map(|key| Some(take(key)?.to_json(workspace, mode))).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::total;
-    use crate::query::page::Page;
-
-    #[test]
-    fn a_short_page_tells_how_many_there_are() {
-        let page = |number| Page { number, size: 10 };
-        assert_eq!(total::known(page(1), 0), Some(0));
-        assert_eq!(total::known(page(1), 10), None, "there may be more");
-        assert_eq!(total::known(page(3), 4), Some(24));
-        assert_eq!(total::known(page(3), 0), None, "it may be far past the end");
-    }
 }

@@ -26,15 +26,15 @@ pub(super) use tree::tree;
 
 use super::answer::{Refusal, json_answer};
 use super::conditions::trace_id;
-use super::cursor::{self, After, Asked, Cursors};
-use super::filter::{Condition, Filter};
+use super::cursor::{After, Asked};
+use super::filter::Condition;
+use super::listing::{Kind, Listing};
 use super::mode::Mode;
-use super::page::{self, Checks, Nulls, Page};
+use super::page::{Checks, Page};
 use super::parameters::Parameters;
 use super::q::Search;
-use super::request::{Api, with_search, workspace};
+use super::request::{Api, workspace};
 use super::sums::Sums;
-use super::total;
 use crate::workspace::Workspace;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -44,9 +44,6 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-const SORTS: [&str; 2] = ["-started_at", "started_at"];
-const PAGE_SIZE: u64 = 10;
-
 /// `GET /traces`
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
@@ -54,33 +51,16 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
-    let parameters = Parameters::parse(query.as_deref())?;
-    let filter = Filter::of(&parameters)?;
-    filter.as_ref().map_or(Ok(()), |filter| fields::of(&api).check_names(filter))?;
-    let mut checks = Checks::new(&parameters);
-    let (page, sort) = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
-    let mode = Mode::read(&mut checks).unwrap_or(Mode::Preview);
-    checks.finish()?;
-    parameters.refuse_others(&["cursor", "filter", "mode", "page", "page_size", "q", "sort"])?;
-    let search = Search::of(&parameters, api.reads.clock.now())?;
-    let condition = fields::condition(&api, filter.as_ref(), search.as_ref())?;
-    let cursors = Cursors::of("traces", sort, filter.as_ref(), search.as_ref());
-    let asked = cursors.read(&parameters, 1)?;
-    let list = List { api: &api, workspace: &workspace, condition: &condition, search: search.as_ref() };
-    let ids = ids(&list, page, sort, &asked).await?;
-    let data = rows(&api, &workspace, ids.iter().map(|id| id.trace_id.clone()).collect(), mode).await?;
-    let answer = if asked == Asked::No {
-        let total = match total::known(page, ids.len()) {
-            Some(total) => total,
-            None => total::ask(&api.reads, &statements::count(&list)).await?,
-        };
-        page::answer(data, page, total, Some(sort), filter.as_ref(), Nulls::Omitted)
-    } else {
-        let after = |id: &Id| After { at: id.started, keys: vec![id.trace_id.clone()] };
-        let next = ids.last().filter(|_| page.is_full(ids.len())).map(|id| cursors.next(&after(id)));
-        cursor::answer(data, page.size, next, sort, filter.as_ref())
-    };
-    Ok(json_answer(StatusCode::OK, &with_search(answer, search.as_ref())))
+    let kind = Kind { name: "traces", fields: fields::of(&api), mode: Some(Mode::Preview), is_searched: true, keys: 1 };
+    let listing = Listing::read(query.as_deref(), kind, &api.reads)?;
+    let search = listing.search.as_ref();
+    let condition = fields::condition(&api, listing.filter.as_ref(), search)?;
+    let asked = listing.asked()?;
+    let list = List { api: &api, workspace: &workspace, condition: &condition, search };
+    let ids = ids(&list, listing.page, listing.sort, &asked).await?;
+    let data = rows(&api, &workspace, ids.iter().map(|id| id.trace_id.clone()).collect(), listing.mode).await?;
+    let after = |id: &Id| After { at: id.started, keys: vec![id.trace_id.clone()] };
+    listing.answer((&api.reads, &asked), (data, &ids), || statements::count(&list), after).await
 }
 
 /// `GET /traces/{trace_id}`

@@ -1,0 +1,120 @@
+//! What the lists of spans, traces, sessions and users have in common: a page by its number or by a cursor, a sort, a filter, a search.
+//!
+//! ```text
+//! parameters -> Listing: page, sort, filter, search -> the list's own statements -> rows -> its page, with the total or the next cursor
+//! ```
+
+use super::answer::{Refusal, json_answer};
+use super::cursor::{self, After, Asked, Cursors};
+use super::filter::{Fields, Filter};
+use super::mode::Mode;
+use super::page::{self, Checks, Nulls, Page};
+use super::parameters::Parameters;
+use super::q::Search;
+use super::reads::Reads;
+use super::request::with_search;
+use super::total;
+use crate::clickhouse::Statement;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::Value;
+
+/// The newest come first unless another way is asked for.
+const SORTS: [&str; 2] = ["-started_at", "started_at"];
+const PAGE_SIZE: u64 = 10;
+const ALWAYS: [&str; 5] = ["cursor", "filter", "page", "page_size", "sort"];
+
+/// A list, whoever asks for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// Tells its cursors from those of other lists.
+    pub(super) name: &'static str,
+    /// What it may be filtered by.
+    pub(super) fields: Fields,
+    /// How much of a row it answers when nobody says; `None`: it has one way to answer, and takes no `mode`.
+    pub(super) mode: Option<Mode>,
+    /// Whether it takes `q`.
+    pub(super) is_searched: bool,
+    /// By how many keys it is sorted beside the time.
+    pub(super) keys: usize,
+}
+
+/// What is asked of a list.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) page: Page,
+    pub(super) sort: &'static str,
+    /// How much of a row is answered.
+    pub(super) mode: Mode,
+    pub(super) filter: Option<Filter>,
+    pub(super) search: Option<Search>,
+    parameters: Parameters,
+    cursors: Cursors,
+    keys: usize,
+}
+
+impl Listing {
+    /// Reads the parameters of a request.
+    ///
+    /// # Errors
+    /// 400 and 422 that name what is wrong.
+    pub(super) fn read(query: Option<&str>, kind: Kind, reads: &Reads) -> Result<Self, Refusal> {
+        let parameters = Parameters::parse(query)?;
+        let filter = Filter::of(&parameters)?;
+        filter.as_ref().map_or(Ok(()), |filter| kind.fields.check_names(filter))?;
+        let mut checks = Checks::new(&parameters);
+        let (page, sort) = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
+        let mode = match kind.mode {
+            Some(usual) => Mode::read(&mut checks).unwrap_or(usual),
+            None => Mode::Detailed,
+        };
+        checks.finish()?;
+        let own = [("mode", kind.mode.is_some()), ("q", kind.is_searched)];
+        let own = own.into_iter().filter_map(|(name, is_taken)| is_taken.then_some(name));
+        parameters.refuse_others(&ALWAYS.into_iter().chain(own).collect::<Vec<_>>())?;
+        let search = if kind.is_searched { Search::of(&parameters, reads.clock.now())? } else { None };
+        let cursors = Cursors::of(kind.name, sort, filter.as_ref(), search.as_ref());
+        Ok(Self { page, sort, mode, filter, search, parameters, cursors, keys: kind.keys })
+    }
+
+    /// Whether the newest come first.
+    pub(super) fn is_descending(&self) -> bool {
+        self.sort.starts_with('-')
+    }
+
+    /// Where the page begins.
+    ///
+    /// # Errors
+    /// 400 if the cursor is none of this list.
+    pub(super) fn asked(&self) -> Result<Asked, Refusal> {
+        self.cursors.read(&self.parameters, self.keys)
+    }
+
+    /// The page as it is answered: `data` of `rows`. How many there are is asked only if the page does not say so.
+    ///
+    /// # Errors
+    /// If ClickHouse cannot be asked.
+    pub(super) async fn answer<R>(
+        &self,
+        (reads, asked): (&Reads, &Asked),
+        (data, rows): (Vec<Value>, &[R]),
+        count: impl FnOnce() -> Statement + Send,
+        after: impl Fn(&R) -> After + Send,
+    ) -> Result<Response, Refusal>
+    where
+        R: Sync,
+    {
+        let (page, filter) = (self.page, self.filter.as_ref());
+        let answer = if *asked == Asked::No {
+            let total = match total::known(page, rows.len()) {
+                Some(total) => total,
+                None => total::ask(reads, &count()).await?,
+            };
+            page::answer(data, page, total, Some(self.sort), filter, Nulls::Omitted)
+        } else {
+            let next = rows.last().filter(|_| page.is_full(rows.len())).map(|row| self.cursors.next(&after(row)));
+            cursor::answer(data, page.size, next, self.sort, filter)
+        };
+        Ok(json_answer(StatusCode::OK, &with_search(answer, self.search.as_ref())))
+    }
+}
