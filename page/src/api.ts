@@ -56,18 +56,21 @@ export function detail(body: unknown): string | null {
   return texts.filter(Boolean).join("; ") || null;
 }
 
-export async function ask<T>(url: string, init: RequestInit = {}): Promise<T> {
+async function send(url: string, init: RequestInit): Promise<Response> {
   const headers = new Headers(init.headers);
   const secret = token();
   if (secret) headers.set("authorization", `Bearer ${secret}`);
-  let response: Response;
   try {
     // without credentials the browser does not ask for a password itself
-    response = await fetch(url, { ...init, headers, credentials: "omit", redirect: "error" });
+    return await fetch(url, { ...init, headers, credentials: "omit", redirect: "error" });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(0, "Millrace does not answer. Is it running?");
   }
+}
+
+export async function ask<T>(url: string, init: RequestInit = {}): Promise<T> {
+  const response = await send(url, init);
   if (response.status === 204) return undefined as T;
   const text = await response.text();
   let body: unknown = null;
@@ -78,6 +81,17 @@ export async function ask<T>(url: string, init: RequestInit = {}): Promise<T> {
   }
   if (!response.ok) throw new ApiError(response.status, detail(body) ?? `Millrace answered with status ${response.status}`);
   return body as T;
+}
+
+/** Saves what is answered as a file, by the name that the answer gives it. A link alone would have no token. */
+export async function download(url: string): Promise<void> {
+  const response = await send(url, {});
+  if (!response.ok) throw new ApiError(response.status, detail(await response.json().catch(() => null)) ?? `Millrace answered with status ${response.status}`);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = /filename="([^"]+)"/.exec(response.headers.get("content-disposition") ?? "")?.[1] ?? "trace";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 /** Sends a file as it is: no form is made of it. */

@@ -25,9 +25,14 @@ pub(super) fn note(statement: &Statement, elapsed: Duration) {
     let _not_shown = STATEMENTS.try_with(keep);
 }
 
+/// The statements so far, if the request shows them.
+pub(super) fn taken() -> Option<Vec<Value>> {
+    STATEMENTS.try_with(RefCell::take).ok()
+}
+
 /// The answer with its statements, if the request shows them. A list without a frame gets one: `data`.
 pub(super) fn beside(body: &Value) -> Option<Value> {
-    let statements = STATEMENTS.try_with(RefCell::take).ok()?;
+    let statements = taken()?;
     let mut members = match body {
         Value::Object(members) => members.clone(),
         other => Map::from_iter([("data".to_owned(), other.clone())]),

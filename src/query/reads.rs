@@ -10,7 +10,10 @@ use ::clickhouse::{RowOwned, RowRead};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+/// Exports of traces at the same time: each is in memory until it was sent.
+const EXPORTS_AT_ONCE: usize = 2;
 
 /// How long a statement waits for others to end.
 const TURN_WAIT: Duration = Duration::from_secs(5);
@@ -23,6 +26,7 @@ pub struct Reads {
     visitor: Client,
     limits: ReadLimits,
     turns: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -33,7 +37,9 @@ impl Reads {
     pub fn new(client: Client, config: &Config) -> Self {
         let limits = ReadLimits { execution_time: config.max_execution_time, memory_bytes: config.max_memory.0 };
         let visitor = client.clone();
-        Self { client, visitor, limits, turns: Arc::new(Semaphore::new(config.concurrency)), clock: Clock::System }
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        let (turns, exports) = (semaphore(config.concurrency), semaphore(EXPORTS_AT_ONCE));
+        Self { client, visitor, limits, turns, exports, clock: Clock::System }
     }
 
     /// The same; statements that somebody typed are asked with this client.
@@ -103,6 +109,17 @@ impl Reads {
         let bytes = asked.map_err(|failure| self.refusal(&failure))?;
         let rows = serde_json::Deserializer::from_slice(&bytes).into_iter().collect::<Result<Vec<Value>, _>>();
         rows.map_err(|_unread| Refusal::unavailable("ClickHouse's answer cannot be read"))
+    }
+
+    /// A turn to make an export, kept until it was sent.
+    ///
+    /// # Errors
+    /// 503 if others take too long.
+    pub async fn export_turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        match tokio::time::timeout(TURN_WAIT, Arc::clone(&self.exports).acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Refusal::unavailable("other traces are being exported; try again")),
+        }
     }
 
     async fn turn(&self) -> Result<SemaphorePermit<'_>, Refusal> {

@@ -24,6 +24,7 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}", READ, traces::one)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/tree", READ, traces::tree)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/cost", READ, traces::cost)
+        .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/export", READ, traces::export)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/conversation", READ, traces::conversation)
         .get(
             "/apis/intake/v2/workspaces/{workspace}/sessions/{session_id}/conversation",

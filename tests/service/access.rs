@@ -10,7 +10,7 @@ use support::{Options, Service, grpc, service, wait_until, wire};
 use tempfile::TempDir;
 
 /// Every route there is. A new one belongs here, and is walked with tokens that may not use it.
-const ROUTES: [(&str, &str, &str, &str); 65] = [
+const ROUTES: [(&str, &str, &str, &str); 66] = [
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.trace.v1.TraceService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.logs.v1.LogsService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", "Own(Ingest)"),
@@ -36,6 +36,7 @@ const ROUTES: [(&str, &str, &str, &str); 65] = [
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/tree", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/cost", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/conversation", "InWorkspace(Read)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/traces/{trace_id}/export", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/sessions/{session_id}/conversation", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/metrics", "InWorkspace(Read)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/sessions", "InWorkspace(Read)"),

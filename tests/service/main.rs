@@ -23,6 +23,7 @@ mod documents;
 mod embedded;
 mod endpoints;
 mod engine_killed;
+mod export;
 mod external_clickhouse;
 mod frameworks;
 mod full_channel;

@@ -71,6 +71,8 @@ fn answers_are_what_the_document_says() {
         ("/traces/4bf92f3577b34da6a3ce929d0e0e4736/tree".to_owned(), "Tree"),
         ("/traces/4bf92f3577b34da6a3ce929d0e0e4736/conversation".to_owned(), "Conversation"),
         ("/traces/4bf92f3577b34da6a3ce929d0e0e4736/cost".to_owned(), "TraceCost"),
+        ("/traces/4bf92f3577b34da6a3ce929d0e0e4736/export?format=json&show=sql".to_owned(), "TraceExport"),
+        ("/traces/4bf92f3577b34da6a3ce929d0e0e4736/export?format=otlp".to_owned(), "TracesData"),
         ("/metrics?by=model&bucket=day&since=2026-01-01".to_owned(), "Metrics"),
         ("/traces?q=has:error&show=sql".to_owned(), "Traces"),
         (

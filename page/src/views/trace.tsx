@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { isTyping } from "../app";
-import { ask, intake, type Trace, type Tree } from "../api";
+import { ask, download, intake, type Trace, type Tree } from "../api";
 import { count, duration, exactly, money, plural } from "../format";
 import { setParams, useParam } from "../router";
 import { criticalPath, ends, length, search, selfTimes, shown, ticks } from "../tree";
@@ -43,6 +43,7 @@ function Head({ trace, tree }: { trace: Trace | undefined; tree: Tree }) {
         <code className="dim id" title="Trace id">{tree.trace_id}</code>
         {trace && !trace.session_id.startsWith("session-") && <Link to={`/session/${encodeURIComponent(trace.session_id)}`}>Session {trace.session_id}</Link>}
         <Link to="/compare" query={{ a: tree.trace_id }}>Compare…</Link>
+        <Export id={tree.trace_id} />
         <AskSql of={[intake(`/traces/${encodeURIComponent(tree.trace_id)}/tree`), intake(`/traces/${encodeURIComponent(tree.trace_id)}?mode=preview`)]} />
       </div>
       <dl className="facts">
@@ -55,6 +56,28 @@ function Head({ trace, tree }: { trace: Trace | undefined; tree: Tree }) {
     </header>
   );
 }
+
+/** The trace as a file. */
+function Export({ id }: { id: string }) {
+  const [failure, setFailure] = useState("");
+  const [isOpen, setOpen] = useState(false);
+  const save = (format: string) => {
+    setOpen(false);
+    setFailure("");
+    download(intake(`/traces/${encodeURIComponent(id)}/export?format=${format}`)).catch((error: unknown) => setFailure(error instanceof Error ? error.message : String(error)));
+  };
+  return (
+    <>
+      <details className="menu" open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
+        <summary>Export</summary>
+        <div>{FORMATS.map(([format, name]) => <button key={format} type="button" className="quiet" onClick={() => save(format)}>{name}</button>)}</div>
+      </details>
+      {failure && <span className="error" role="alert">{failure}</span>}
+    </>
+  );
+}
+
+const FORMATS = [["md", "Markdown"], ["json", "JSON"], ["otlp", "OTLP/JSON"]] as const;
 
 /** Pixels of a window in which the list and a span both have room. */
 const ROOMY = 1000;

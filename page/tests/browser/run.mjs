@@ -210,6 +210,19 @@ try {
     await page.context().close();
   });
 
+  await step("a trace is saved as a file in each format", async () => {
+    const page = await open();
+    await view(page, `/trace/${SAMPLE}`, ".line");
+    for (const [name, extension, begin] of [["Markdown", "md", "# "], ["JSON", "json", '{"trace":'], ["OTLP/JSON", "otlp.json", '{"resourceSpans":']]) {
+      await page.getByText("Export", { exact: true }).click();
+      const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name, exact: true }).click()]);
+      assert.equal(file.suggestedFilename(), `trace-${SAMPLE}.${extension}`);
+      assert.ok(readFileSync(await file.path(), "utf8").startsWith(begin), name);
+    }
+    await clean(page, "export");
+    await page.context().close();
+  });
+
   await step("files are counted, imported and go again", async () => {
     const page = await open();
     await view(page, "/import", ".drop");

@@ -66,6 +66,20 @@ pub(super) async fn one(
     Ok(json_answer(StatusCode::OK, &span))
 }
 
+/// The spans of these traces with these ids and times, in this order, as `GET /spans/{span_id}` answers each.
+pub(super) async fn of_keys<'k>(
+    api: &Api,
+    workspace: &Workspace,
+    keys: impl Iterator<Item = (&'k str, &'k str, i64)>,
+) -> Result<Vec<Value>, Refusal> {
+    let key = |(trace, span, started): (&str, &str, i64)| Key {
+        trace_id: trace.to_owned(),
+        span_id: span.to_owned(),
+        started,
+    };
+    rows(api, workspace, &keys.map(key).collect::<Vec<_>>(), Mode::Detailed).await
+}
+
 /// What a list is of.
 pub(super) struct List<'a> {
     pub(super) api: &'a Api,

@@ -1,4 +1,4 @@
-//! `GET /traces`, `/traces/{trace_id}`.
+//! `GET /traces`, `/traces/{trace_id}`, and what else is told of a trace.
 //!
 //! ```text
 //! a list   traces of the page, by when their root, or else their first span, began -> how many there are
@@ -9,6 +9,7 @@
 
 mod conversation;
 mod cost;
+mod export;
 mod facets;
 mod fields;
 mod histogram;
@@ -19,6 +20,7 @@ mod tree;
 
 pub(super) use conversation::{conversation, of_session as session_conversation};
 pub(super) use cost::cost;
+pub(super) use export::export;
 pub(super) use facets::facets;
 pub(super) use histogram::histogram;
 pub(super) use statements::push_where;
@@ -39,6 +41,7 @@ use crate::workspace::Workspace;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use export::Format;
 use row::{Head, Id, Range};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -75,6 +78,9 @@ pub(super) async fn one(
     let mode = Mode::read(&mut checks).unwrap_or(Mode::Detailed);
     checks.finish()?;
     let data = rows(&api, &workspace, vec![trace_id(&id)], mode).await?;
+    if let (true, Some((id, format))) = (data.is_empty(), Format::of_suffix(&id)) {
+        return export::file(&api, &workspace, id, format).await;
+    }
     let not_found = || Refusal::not_found(&format!("Trace {}/{id} not found", workspace.as_str()));
     let trace = data.into_iter().next().ok_or_else(not_found)?;
     Ok(json_answer(StatusCode::OK, &trace))

@@ -16,7 +16,7 @@ use crate::query::conditions::trace_id;
 use crate::query::expressions::kind_of;
 use crate::query::request::{Api, workspace};
 use crate::query::spans::ended;
-use crate::query::times::shown;
+use crate::query::times::{milliseconds, shown};
 use ::clickhouse::Row;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -40,6 +40,33 @@ pub(super) struct Node {
     status: String,
     tokens: Option<u64>,
     cost: Option<f64>,
+}
+
+impl Node {
+    /// As a line of text; `plain` makes one line of what senders wrote.
+    pub(super) fn to_line(&self, plain: impl Fn(&str) -> String) -> String {
+        let mut line = format!("{} {} [{}] {}", kind_of(&self.operation), plain(&self.name), self.span_id, self.status);
+        if !self.service.is_empty() {
+            line.push_str(&format!(" {}", plain(&self.service)));
+        }
+        if ended(self.started, self.duration, &self.timing).is_some() {
+            line.push_str(&format!(" {} ms", milliseconds(self.duration)));
+        }
+        if let Some(tokens) = self.tokens {
+            line.push_str(&format!(" {tokens} tokens"));
+        }
+        if let Some(cost) = self.cost {
+            line.push_str(&format!(" {cost} USD"));
+        }
+        line
+    }
+}
+
+/// The spans in the order in which they are drawn, and how deep each is.
+pub(super) fn lines(nodes: &[Node]) -> impl Iterator<Item = (usize, &Node)> {
+    let ids: Vec<(&str, &str)> =
+        nodes.iter().map(|node| (node.span_id.as_str(), node.parent_span_id.as_str())).collect();
+    arrange(&ids).into_iter().filter_map(|line| Some((line.depth, nodes.get(line.node)?)))
 }
 
 /// `GET /traces/{trace_id}/tree`

@@ -69,7 +69,11 @@ pub(in crate::query) async fn of_session(
 }
 
 /// The conversation of these traces; nothing if they have no spans.
-async fn told(api: &Api, workspace: &Workspace, ids: &[String]) -> Result<Option<Map<String, Value>>, Refusal> {
+pub(super) async fn told(
+    api: &Api,
+    workspace: &Workspace,
+    ids: &[String],
+) -> Result<Option<Map<String, Value>>, Refusal> {
     let range: Option<Range> = super::range(api, ids).await?;
     let range = range.as_ref();
     let spans: Vec<Light> = api.reads.ask(&statements::light(api, workspace, ids, range)).await?;
