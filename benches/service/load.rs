@@ -112,6 +112,18 @@ impl Load {
         }
     }
 
+    /// Spans acknowledged while [`Self::measure`] was on.
+    pub(crate) fn measured_spans(&self) -> u64 {
+        self.shared.measured_spans.load(Ordering::SeqCst)
+    }
+
+    /// How long acknowledgements took since this was asked last, in order of time taken, and how many requests were refused.
+    pub(crate) fn take_latencies(&self) -> (Vec<Duration>, u64) {
+        let mut latencies = std::mem::take(&mut *self.shared.latencies.lock().unwrap_or_else(PoisonError::into_inner));
+        latencies.sort_unstable();
+        (latencies, self.shared.refused.swap(0, Ordering::SeqCst))
+    }
+
     /// Sends no more, and waits for the answers that are due.
     ///
     /// # Errors

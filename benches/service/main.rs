@@ -6,6 +6,7 @@
 //! cargo bench --bench service -- floor 128              # an empty service under the load of single spans: what requests cost anyhow
 //! cargo bench --bench service -- fairness             # a tenant alone, and beside one that sends ten times its quota
 //! cargo bench --bench service -- tokens               # what it costs to know who sends
+//! cargo bench --bench service -- soak --seconds 1800  # half of what the machine takes, looked at every minute
 //! cargo bench --bench service -- genai --seconds 10 --data-dir /somewhere
 //! cargo bench --bench service -- steady                # 10,000 ordinary and 1,000 GenAI spans a second into the engine
 //! cargo bench --bench service -- genai engine durable 16 --rate 2000 --seconds 300   # a load below what it can take: how far counting lags
@@ -26,6 +27,7 @@ mod peer;
 mod report;
 mod scenario;
 mod sink;
+mod soak;
 mod template;
 mod tenants;
 
@@ -81,6 +83,9 @@ fn main() -> anyhow::Result<()> {
     }
     if let Some(measure) = arguments.words.first().and_then(|word| tenants::named(word)) {
         return measure(Duration::from_secs_f64(arguments.seconds));
+    }
+    if arguments.words.first().is_some_and(|word| word == "soak") {
+        return soak::measure(Duration::from_secs_f64(arguments.seconds), arguments.rate, &arguments.data_dir);
     }
     fs::create_dir_all(&arguments.data_dir)?;
     let scenarios = arguments.chosen(Ack::value_variants())?;
