@@ -155,6 +155,16 @@ enum Command {
     },
     /// Run the embedded ClickHouse alone, on its HTTP interface
     Clickhouse(Alone),
+    /// Print the rows of the Parquet file that standard input is, as lines of JSON: what an import starts
+    #[command(hide = true)]
+    ParquetRows {
+        /// libchdb.so
+        #[arg(long, value_name = "FILE")]
+        library: Option<PathBuf>,
+        /// A folder that is made, and used meanwhile
+        #[arg(long, value_name = "DIR")]
+        scratch: PathBuf,
+    },
 }
 
 /// The embedded ClickHouse without Millrace.
@@ -349,6 +359,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             token::run(&config, file, action, &mut std::io::stdout(), &mut std::io::stderr())
         }
         Command::Clickhouse(alone) => serve_clickhouse(alone),
+        Command::ParquetRows { library, scratch } => app::print_parquet_rows(library, &scratch),
     }
 }
 

@@ -41,6 +41,13 @@ pub struct TlsOptions {
 /// A client with a pool of connections.
 pub(crate) type Http<B> = Client<HttpsConnector<HttpConnector>, B>;
 
+impl From<&Trust> for TlsOptions {
+    fn from(trust: &Trust) -> Self {
+        let Trust { ca_file, cert_file, key_file, server_name } = trust.clone();
+        Self { ca_file, cert_file, key_file, server_name }
+    }
+}
+
 impl TlsOptions {
     /// A client that trusts as these options say.
     ///

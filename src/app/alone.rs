@@ -5,7 +5,7 @@ use super::stop::signalled;
 use crate::config::Config;
 use crate::embedded;
 use anyhow::Context as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
 /// What the Millrace that started this process writes to its standard input.
@@ -60,13 +60,26 @@ async fn serve_person(engine: embedded::Config) -> anyhow::Result<()> {
     Ok(serving.await??)
 }
 
-fn engine_config(config: &Config, data_dir: PathBuf) -> anyhow::Result<embedded::Config> {
+/// Prints the rows of the Parquet file that standard input is.
+///
+/// # Errors
+/// If the engine does not start, or the file cannot be read.
+pub fn print_parquet_rows(library: Option<PathBuf>, scratch: &Path) -> anyhow::Result<()> {
+    Ok(embedded::parquet::print_rows(&libraries(library)?, scratch)?)
+}
+
+/// Where libchdb may be.
+fn libraries(configured: Option<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
     let executable = std::env::current_exe().context("failed to find the path of this program")?;
     let here = std::env::current_dir().context("failed to find the current directory")?;
+    Ok(embedded::library_candidates(configured, None, &executable, &here))
+}
+
+fn engine_config(config: &Config, data_dir: PathBuf) -> anyhow::Result<embedded::Config> {
     Ok(embedded::Config {
         listen: config.embedded.listen,
         data_dir,
-        library: embedded::library_candidates(config.embedded.library.clone(), None, &executable, &here),
+        library: libraries(config.embedded.library.clone())?,
         memory_max_bytes: config.embedded.memory_max_bytes.map(|bytes| bytes.0),
         password: config.clickhouse.password.as_ref().map(|password| password.reveal().to_owned()),
         own_secret: None,

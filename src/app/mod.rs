@@ -19,7 +19,7 @@ mod stop;
 mod store;
 mod warm;
 
-pub use alone::{Parent, serve_clickhouse};
+pub use alone::{Parent, print_parquet_rows, serve_clickhouse};
 pub use journal::dead_letters;
 pub use listeners::check_files;
 pub use store::{clickhouse_dir, client, layout, schema};

@@ -11,10 +11,13 @@
 //!    instance  the data folder, connections, KILL
 //!    settings  what the engine is started with, and what its user may do
 //!    libchdb   the binding, the only unsafe code
+//!
+//! import: parquet::Reader ──starts──> child: `millrace parquet-rows`, an engine of its own for one file
 //! ```
 
 mod config;
 mod engine;
+pub mod parquet;
 mod server;
 pub(crate) mod supervisor;
 mod wire;

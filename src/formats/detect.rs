@@ -1,6 +1,6 @@
 //! Which format a file is, by its first piece.
 
-use super::Format;
+use super::{Format, phoenix};
 use serde_json::{Map, Value};
 
 /// The format of this name.
@@ -40,7 +40,8 @@ fn of_object(first: &Map<String, Value>) -> Option<Format> {
         return Some(Format::OtlpJson);
     }
     let of_list = first.get("data").and_then(Value::as_array).and_then(|data| data.first());
-    if of_list.is_some_and(|one| one.get("traceId").or_else(|| one.get("trace_id")).is_some())
+    if phoenix::is_row(first)
+        || of_list.is_some_and(|one| one.get("traceId").or_else(|| one.get("trace_id")).is_some())
         || (has_any(&["traceId", "trace_id"])
             && has_any(&["spanId", "span_id"])
             && has_any(&["startTimeUnixNano", "start_time_unix_nano"]))

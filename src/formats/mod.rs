@@ -21,6 +21,7 @@ mod langfuse;
 mod langsmith;
 mod lines;
 pub mod otlp;
+mod phoenix;
 mod span;
 mod spend_logs;
 #[cfg(test)]
@@ -41,7 +42,7 @@ pub enum Format {
     OtlpJson,
     /// OTLP in protobuf: one message, or messages with their length in front.
     OtlpProtobuf,
-    /// The spans of a project of Phoenix, as its API lists them.
+    /// The spans of a project of Phoenix, as its API lists them or its data frames have them.
     Phoenix,
     /// A session of Claude Code.
     ClaudeCode,
@@ -127,7 +128,7 @@ impl Format {
         match self {
             Self::OtlpJson => Box::new(otlp::JsonReader::new(source)),
             Self::OtlpProtobuf => Box::new(otlp::ProtobufReader::new(source)),
-            Self::Phoenix => Box::new(otlp::SpansReader::new(source)),
+            Self::Phoenix => Box::new(phoenix::Spans::new(source)),
             Self::ClaudeCode => Box::new(claude_code::Session::new(source)),
             Self::Codex => Box::new(codex::Session::new(source)),
             Self::SpendLogs => Box::new(spend_logs::SpendLogs),

@@ -91,33 +91,11 @@ impl Reader for ProtobufReader {
     }
 }
 
-/// Reads spans without a resource around them, one or a page of them.
-#[derive(Debug)]
-pub struct SpansReader {
-    import_id: String,
-}
-
-impl SpansReader {
-    pub(super) fn new(source: &Source) -> Self {
-        Self { import_id: source.import_id.clone() }
-    }
-}
-
-impl Reader for SpansReader {
-    fn piece(&mut self, piece: &[u8], sink: &mut Sink) {
-        let page: Value = match serde_json::from_slice(piece) {
-            Ok(page) => page,
-            Err(error) => return sink.reject(format!("it is not JSON: {error}")),
-        };
-        let spans = match page {
-            Value::Object(mut page) if page.contains_key("data") => page.remove("data"),
-            one => Some(Value::Array(vec![one])),
-        };
-        let resource =
-            serde_json::json!({"attributes": [{"key": "service.name", "value": {"stringValue": "phoenix"}}]});
-        let body = serde_json::json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]});
-        request(body.to_string().as_bytes(), Signal::Traces, &self.import_id, sink);
-    }
+/// Adds the request of spans in a list, without a resource around them.
+pub(super) fn spans_request(spans: &Value, import_id: &str, sink: &mut Sink) {
+    let resource = serde_json::json!({"attributes": [{"key": "service.name", "value": {"stringValue": "phoenix"}}]});
+    let body = serde_json::json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": spans}]}]});
+    request(body.to_string().as_bytes(), Signal::Traces, import_id, sink);
 }
 
 /// Where the first message of a file in protobuf ends.

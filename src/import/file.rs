@@ -8,6 +8,8 @@ use super::pieces::{Next, Piece, Pieces, object};
 use super::progress::Progress;
 use super::sender::{Outcome, Sender};
 use super::state::{Checkpoint, State};
+use super::{source, walk};
+use crate::embedded::parquet;
 use crate::formats::{Format, Reader, Record, Sink, Source, detect};
 use crate::numbers::to_u64;
 use crate::time::Clock;
@@ -15,7 +17,7 @@ use crate::workspace::Workspace;
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +44,8 @@ pub(super) struct Run {
     pub(super) keeps_rejects: bool,
     pub(super) rejects: RejectsMax,
     pub(super) stop: CancellationToken,
+    /// What reads Parquet.
+    pub(super) parquet: parquet::Reader,
 }
 
 /// How much may be rejected.
@@ -66,13 +70,10 @@ pub(super) struct Opened {
 
 /// Opens a file and finds out what it holds; nothing for one that is empty.
 /// Unless the file `is_whole`, a first line without an end is none yet.
-pub(super) async fn open(
-    path: &Path,
-    format: Option<Format>,
-    workspace: &Workspace,
-    is_whole: bool,
-) -> anyhow::Result<Option<Opened>> {
-    let mut pieces = Pieces::open(path).await.with_context(|| path.display().to_string())?;
+pub(super) async fn open(run: &Run, file: &walk::File, is_whole: bool) -> anyhow::Result<Option<Opened>> {
+    let path = &file.path;
+    let stream = source::open(file, &run.parquet).await.with_context(|| path.display().to_string())?;
+    let mut pieces = Pieces::of(stream).await.with_context(|| path.display().to_string())?;
     let head = pieces.head().get(..HEAD_BYTES).map_or_else(|| pieces.head().to_vec(), <[u8]>::to_vec);
     let first = pieces.next(is_whole).await.with_context(|| path.display().to_string())?;
     let value = match &first {
@@ -80,7 +81,7 @@ pub(super) async fn open(
         Next::Piece(piece) => object(&piece.bytes),
         Next::Unreadable(..) => None,
     };
-    let format = match format.or_else(|| detect(&head, value.as_ref())) {
+    let format = match run.format.or_else(|| detect(&head, value.as_ref())) {
         Some(format) => format,
         None => anyhow::bail!(
             "{}: line 1: its format is not known; name it with --format (one of {})",
@@ -88,9 +89,9 @@ pub(super) async fn open(
             names()
         ),
     };
-    let id = import_id(&head, &first, format, workspace, pieces.is_of_rows());
+    let id = import_id(&head, &first, format, &run.workspace, pieces.is_of_rows());
     let is_batch_input = value.as_ref().is_some_and(crate::formats::is_batch_input);
-    Ok(Some(Opened { path: path.to_owned(), format, id, is_batch_input, pieces, first: Some(first) }))
+    Ok(Some(Opened { path: path.clone(), format, id, is_batch_input, pieces, first: Some(first) }))
 }
 
 /// The names of all formats.
@@ -207,13 +208,23 @@ impl FileImport {
     /// Reads to the end, for now or for good, and sends everything. With `is_last` what is still open is sent too.
     pub(super) async fn pump(&mut self, run: &mut Run, is_whole: bool, is_last: bool) -> anyhow::Result<()> {
         let before = self.read.end;
+        let mut is_broken = false;
         loop {
             if run.stop.is_cancelled() {
                 break;
             }
             let next = match self.first.take() {
-                Some(next) => next,
-                None => self.pieces.next(is_whole).await.with_context(|| self.checkpoint.path.display().to_string())?,
+                Some(next) => Ok(next),
+                None => self.pieces.next(is_whole).await,
+            };
+            let next = match next {
+                Ok(next) => next,
+                // what came before it is whole, and other files are
+                Err(error) => {
+                    is_broken = true;
+                    self.reject(run, self.read.number + 1, &format!("the file cannot be read on: {error}"), None)?;
+                    break;
+                }
             };
             match next {
                 Next::Piece(piece) => self.take(run, piece).await?,
@@ -237,7 +248,7 @@ impl FileImport {
         }
         if !is_stopped {
             self.checkpoint.offset = self.checkpoint.offset.max(self.read.end);
-            self.checkpoint.is_done = is_whole;
+            self.checkpoint.is_done = is_whole && !is_broken;
         }
         run.state.keep(&self.checkpoint)
     }

@@ -75,7 +75,7 @@ async fn read_on(run: &mut Run, known: &mut Followed, file: &walk::File) -> anyh
     let is_first = known.size == 0;
     (known.size, known.inode, known.changed) = (file.size, file.inode, Instant::now());
     if known.import.is_none() {
-        let opened = match file::open(&file.path, run.format, &run.workspace, false).await {
+        let opened = match file::open(run, file, false).await {
             Ok(Some(opened)) => opened,
             // its first line has no end yet
             Ok(None) => return Ok(()),

@@ -1,7 +1,8 @@
 //! `millrace import`: what people have in files goes to a running Millrace, through its ingest like anything else.
 //!
 //! ```text
-//! walk.rs      paths -> files                    pieces.rs    a file -> lines, elements, rows, messages
+//! walk.rs      paths -> files                    archive.rs   a zip archive -> files
+//! source.rs    a file -> its bytes, unpacked      pieces.rs    its bytes -> lines, elements, rows, messages
 //! file.rs      one file: pieces -> records -> requests, and its checkpoint
 //! sender.rs    requests, answers, patience       state.rs     checkpoints, rejects, what other files told first
 //! progress.rs  bar, JSON, summary                follow.rs    files that grow
@@ -9,12 +10,16 @@
 //! page/        the same for files that a browser sends
 //! ```
 
+mod archive;
+mod bounded;
 mod file;
 mod follow;
+mod names;
 pub mod page;
 mod pieces;
 mod progress;
 mod sender;
+mod source;
 mod state;
 mod undo;
 mod walk;
@@ -22,6 +27,7 @@ mod walk;
 use crate::app;
 use crate::clickhouse::imports;
 use crate::config::Config;
+use crate::embedded::parquet;
 use crate::formats::{Format, named};
 use crate::numbers::to_u64;
 use crate::peer::{self, TlsOptions};
@@ -157,6 +163,7 @@ pub async fn run(config: &Config, options: Options, token: Option<Secret>) -> an
         keeps_rejects: options.keep,
         rejects: options.max_rejects.map_or(RejectsMax::Any, |max| max),
         stop,
+        parquet: parquet_reader(config, std::env::temp_dir())?,
     };
     let done = if options.follow {
         follow::follow(&mut run, &options.paths).await
@@ -185,6 +192,7 @@ async fn import_paths(run: &mut Run, config: &Config, options: &Options) -> anyh
 
 /// Imports every file, one after the other, the earliest first. With a configuration, its ClickHouse is asked which of them it has rows of.
 async fn import_all(run: &mut Run, config: Option<&Config>, files: Vec<walk::File>) -> anyhow::Result<()> {
+    let files = unpacked(run, files)?;
     run.progress.counts.files_all = to_u64(files.len());
     run.progress.counts.bytes_all = files.iter().map(|file| file.size).sum();
     let imported_before = match config {
@@ -223,15 +231,40 @@ async fn import_all(run: &mut Run, config: Option<&Config>, files: Vec<walk::Fil
     Ok(())
 }
 
+/// The files, those in archives among them; an archive that cannot be read costs itself alone if there are others.
+fn unpacked(run: &mut Run, files: Vec<walk::File>) -> anyhow::Result<Vec<walk::File>> {
+    let is_only_one = files.len() == 1;
+    let mut found = Vec::new();
+    for file in walk::unpacked(files) {
+        match file {
+            Ok(file) => found.push(file),
+            Err(error) if is_only_one => return Err(error),
+            Err(error) => passed_over(run, &error),
+        }
+    }
+    Ok(found)
+}
+
+/// Notes a file that cannot be read.
+fn passed_over(run: &mut Run, error: &anyhow::Error) {
+    run.progress.say(&format!("{error:#}"));
+    let kind = "(files of no known format)".to_owned();
+    *run.progress.counts.others.entry(kind).or_default() += 1;
+}
+
+/// What reads Parquet, with a folder for it below this one.
+fn parquet_reader(config: &Config, scratch: PathBuf) -> anyhow::Result<parquet::Reader> {
+    let executable = std::env::current_exe().context("failed to find the path of this program")?;
+    Ok(parquet::Reader { executable, library: config.embedded.library.clone(), scratch })
+}
+
 /// Opens a file; one that cannot be read or told is noted, and costs itself alone if there are others.
 async fn open(run: &mut Run, file: &walk::File) -> anyhow::Result<Option<Opened>> {
-    match file::open(&file.path, run.format, &run.workspace, true).await {
+    match file::open(run, file, true).await {
         Ok(opened) => Ok(opened),
         Err(error) if file.is_named || run.progress.counts.files_all == 1 => Err(error),
         Err(error) => {
-            run.progress.say(&format!("{error:#}"));
-            let kind = "(files of no known format)".to_owned();
-            *run.progress.counts.others.entry(kind).or_default() += 1;
+            passed_over(run, &error);
             Ok(None)
         }
     }
@@ -243,7 +276,7 @@ async fn batch_inputs_first(run: &Run, files: Vec<walk::File>) -> anyhow::Result
     }
     let (mut inputs, mut others) = (Vec::new(), Vec::new());
     for file in files {
-        let opened = file::open(&file.path, run.format, &run.workspace, true).await;
+        let opened = file::open(run, &file, true).await;
         let is_input = opened.is_ok_and(|opened| opened.is_some_and(|opened| opened.is_batch_input));
         if is_input { inputs.push(file) } else { others.push(file) }
     }
@@ -254,7 +287,7 @@ async fn batch_inputs_first(run: &Run, files: Vec<walk::File>) -> anyhow::Result
 async fn imported_before(run: &Run, config: &Config, files: &[walk::File]) -> anyhow::Result<BTreeSet<String>> {
     let mut unknown = Vec::new();
     for file in files.iter().filter(|file| file.path != Path::new("-")) {
-        if let Ok(Some(opened)) = file::open(&file.path, run.format, &run.workspace, true).await
+        if let Ok(Some(opened)) = file::open(run, file, true).await
             && run.state.checkpoint(&opened.id)?.is_none()
         {
             unknown.push(opened.id);

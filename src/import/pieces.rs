@@ -8,24 +8,19 @@
 //! 0a 05 ..                   Messages
 //! ```
 //!
-//! Compressed files are decompressed, by their first bytes. Offsets are those of what comes out.
+//! Offsets are those of what `source` gives: unpacked, and rows of Parquet as lines.
 
-use crate::codings::Coding;
+use super::source::Stream;
 use crate::formats::csv;
 use crate::formats::otlp::{Message, next_message};
 use serde_json::Value;
 use std::io;
-use std::path::Path;
-use std::pin::Pin;
-use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::io::AsyncReadExt as _;
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 1 << 20;
 /// The longest piece.
 pub(super) const PIECE_BYTES_MAX: usize = 64 << 20;
-/// The largest window of a zstd frame: 2^27 bytes.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// How pieces are told apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +56,7 @@ pub(super) enum Next {
 
 /// Reads the pieces of a file in order.
 pub(super) struct Pieces {
-    from: Pin<Box<dyn AsyncRead + Send>>,
+    from: Stream,
     kind: Kind,
     buffer: Vec<u8>,
     /// Where in the buffer the next piece begins, and up to where it is looked through.
@@ -84,27 +79,8 @@ struct Scan {
 }
 
 impl Pieces {
-    /// Opens a file, or standard input for `-`, and reads its first bytes.
-    pub(super) async fn open(path: &Path) -> io::Result<Self> {
-        let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
-        let mut source = Box::pin(BufReader::with_capacity(READ_BYTES, File::open(path).await?));
-        let coding = match source.fill_buf().await? {
-            [0x1f, 0x8b, ..] => Coding::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Coding::Zstd,
-            [b'P', b'K', 3, 4, ..] => {
-                return Err(io::Error::other("it is a zip archive; unpack it and import what is in it"));
-            }
-            [b'P', b'A', b'R', b'1', ..] => {
-                return Err(io::Error::other(
-                    "it is a Parquet file, which is not read; export JSON lines instead (docs/import.md)",
-                ));
-            }
-            _ => Coding::Identity,
-        };
-        let from: Pin<Box<dyn AsyncRead + Send>> = match coding {
-            Coding::Identity => Box::pin(source),
-            coding => Box::pin(coding.decoder(source, ZSTD_WINDOW_LOG_MAX)),
-        };
+    /// Reads the first bytes.
+    pub(super) async fn of(from: Stream) -> io::Result<Self> {
         let mut pieces = Self {
             from,
             kind: Kind::Lines,
@@ -345,10 +321,7 @@ mod tests {
     use super::*;
 
     async fn all(text: &[u8]) -> Vec<(u64, String)> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        std::fs::write(&path, text).unwrap();
-        let mut pieces = Pieces::open(&path).await.unwrap();
+        let mut pieces = Pieces::of(Box::pin(io::Cursor::new(text.to_vec()))).await.unwrap();
         let mut found = Vec::new();
         loop {
             match pieces.next(true).await.unwrap() {

@@ -77,7 +77,7 @@ pub(super) async fn undo(
 /// Removes one import, as the page asks for it; how many rows that were.
 pub(super) async fn undo_one(config: &Config, folder: &Path, id: &str, token: Option<&Secret>) -> anyhow::Result<u64> {
     let mut state = State::open(folder, true)?;
-    wait_for_rows(config, &TlsOptions::default(), token).await?;
+    wait_for_rows(config, &TlsOptions::from(&config.page.import_tls), token).await?;
     removed(config, &mut state, &[id.to_owned()], true).await
 }
 

@@ -1,5 +1,6 @@
 //! The files that paths name: themselves, and those in folders.
 
+use super::archive::{self, Member};
 use anyhow::Context as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -9,10 +10,10 @@ use std::time::SystemTime;
 /// Folders within folders.
 const DEPTH_MAX: usize = 32;
 /// What files in a folder are looked at; a file that is named itself may have any name.
-const EXTENSIONS: [&str; 9] = ["jsonl", "json", "ndjson", "csv", "pb", "binpb", "gz", "zst", "log"];
+const EXTENSIONS: [&str; 11] = ["jsonl", "json", "ndjson", "csv", "pb", "binpb", "parquet", "gz", "zst", "zip", "log"];
 
 /// A file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct File {
     pub(super) path: PathBuf,
     pub(super) size: u64,
@@ -21,6 +22,8 @@ pub(super) struct File {
     pub(super) modified: SystemTime,
     /// Whether it was named itself.
     pub(super) is_named: bool,
+    /// Where it is in an archive; its path is a name then, below that of the archive.
+    pub(super) member: Option<Member>,
 }
 
 /// All files, each once, the one that was written first before the others: a session that was resumed copies lines of an earlier one.
@@ -29,7 +32,7 @@ pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<File>> {
     for path in paths {
         if path == Path::new("-") {
             let (size, inode, modified) = (0, 0, SystemTime::UNIX_EPOCH);
-            found.push(File { path: path.clone(), size, inode, modified, is_named: true });
+            found.push(File { path: path.clone(), size, inode, modified, is_named: true, member: None });
             continue;
         }
         let about =
@@ -45,9 +48,30 @@ pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<File>> {
     Ok(found)
 }
 
+/// The files to read: those given, and in place of an archive those in it, or why it cannot be read.
+pub(super) fn unpacked(files: Vec<File>) -> Vec<anyhow::Result<File>> {
+    let mut all = Vec::new();
+    for file in files {
+        if !archive::is_archive(&file.path) {
+            all.push(Ok(file));
+            continue;
+        }
+        match archive::members(&file.path, has_known_extension) {
+            Ok(members) => all.extend(members.into_iter().map(|(name, member)| Ok(in_archive(&file, &name, member)))),
+            Err(why) => all.push(Err(anyhow::anyhow!("{}: {why}", file.path.display()))),
+        }
+    }
+    all
+}
+
+fn in_archive(of: &File, name: &Path, member: Member) -> File {
+    let path = of.path.join(name);
+    File { path, size: member.size, is_named: false, member: Some(member), ..of.clone() }
+}
+
 fn file(path: &Path, about: &fs::Metadata, is_named: bool) -> File {
     let modified = about.modified().map_or(SystemTime::UNIX_EPOCH, |modified| modified);
-    File { path: path.to_owned(), size: about.len(), inode: about.ino(), modified, is_named }
+    File { path: path.to_owned(), size: about.len(), inode: about.ino(), modified, is_named, member: None }
 }
 
 /// Links are not followed: what they lead to was not named.

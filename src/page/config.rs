@@ -1,6 +1,7 @@
 //! The section `page` of the configuration.
 
 use crate::connections::tls;
+use crate::connections::trust::Trust;
 use crate::sizes::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -15,10 +16,17 @@ pub struct Config {
     pub tls: Option<tls::Config>,
     /// Bytes that files to be imported may have, all that lie below `data_dir` at once.
     pub uploads_max: ByteSize,
+    /// How its imports trust the ingest and the metrics of this Millrace, where those have TLS.
+    pub import_tls: Trust,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4319)), tls: None, uploads_max: ByteSize(1 << 30) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4319)),
+            tls: None,
+            uploads_max: ByteSize(1 << 30),
+            import_tls: Trust::default(),
+        }
     }
 }

@@ -90,6 +90,10 @@ impl<'s> Import<'s> {
         self.service.sql().number("SELECT count() AS rows FROM otel_traces", &[])
     }
 
+    pub(crate) fn rows(&self, query: &str) -> Vec<Value> {
+        self.service.sql().rows(query, &[])
+    }
+
     pub(crate) fn becomes(&self, query: &str, want: &Value) {
         self.service.sql().becomes(query, &[], want.as_array().unwrap());
     }

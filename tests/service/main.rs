@@ -30,6 +30,7 @@ mod full_channel;
 mod grafana;
 mod http_interface;
 mod import;
+mod import_files;
 mod import_formats;
 mod import_page;
 mod joining;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use support::clients::{python, run_json};
+use support::http::{get, send};
 use support::{Options, Service, wait_until};
 use tempfile::TempDir;
 
@@ -290,6 +291,50 @@ fn command(service: &Service, certificates: &Certificates, arguments: &[&str]) -
     let output = support::service::binary().args(arguments).arg("--config").arg(&file).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.success(), said)
+}
+
+#[test]
+fn an_import_of_the_page_reaches_an_ingest_that_asks_for_certificates() {
+    let certificates = Certificates::make();
+    let tls = certificates.tls(true);
+    let line = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0000000000000000000000000000000a","spanId":"000000000000000b","name":"work","startTimeUnixNano":"1780272000000000000"}]}]}]}"#;
+    let import = |service: &Service| {
+        let imports = service.page("/api/v1/workspaces/default/imports");
+        let post = |path: &str, body: &[u8]| {
+            send("POST", &format!("{imports}{path}"), &[("content-type", "application/json")], body)
+        };
+        let id = post("", b"").json()["id"].as_str().unwrap().to_owned();
+        assert_eq!(post(&format!("/{id}/files?name=spans.jsonl"), line.as_bytes()).status, 200);
+        assert_eq!(post(&format!("/{id}/run"), b"{}").status, 202);
+        wait_until("the import has ended", || {
+            let job = get(&format!("{imports}/{id}")).json();
+            (job["state"] != "running").then_some(job)
+        })
+    };
+    let with = |trust: &str| {
+        let yaml = format!("page: {{ listen: '127.0.0.1:0'{trust} }}");
+        let (http, admin) = (tls.clone(), tls.clone());
+        Service::start_with(Options { yaml, http, admin, ..Options::default() })
+    };
+    let job = import(&with(""));
+    assert!(job["state"] == "failed" && job["error"].as_str().unwrap().contains("page.import_tls"), "{job}");
+    let of = |name: &str| certificates.text(name);
+    let shown = format!(
+        ", import_tls: {{ ca_file: {}, cert_file: {}, key_file: {} }}",
+        of("ca.crt"),
+        of("client.crt"),
+        of("client.key")
+    );
+    let service = with(&shown);
+    let job = import(&service);
+    assert_eq!((&job["state"], &job["counts"]["accepted"]), (&"done".into(), &1.into()), "{job}");
+    let spans = || service.sql().number("SELECT count() AS rows FROM otel_traces", &[]);
+    wait_until("the span is stored", || (spans() == 1).then_some(()));
+    let done = get(&service.page("/api/v1/workspaces/default/imports")).json();
+    let import = done["done"][0]["id"].as_str().unwrap().to_owned();
+    let undo = send("DELETE", &service.page(&format!("/api/v1/workspaces/default/imported/{import}")), &[], b"");
+    assert_eq!(undo.status, 202, "{}", undo.text());
+    wait_until("the span is removed", || (spans() == 0).then_some(()));
 }
 
 #[test]

@@ -11,10 +11,11 @@
 //! log and the health page say what is missing.
 
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, Ruleset, RulesetAttr,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, PathBeneath, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -111,8 +112,9 @@ impl Fence {
 }
 
 /// Puts up the fence for good: around files for the calling thread and those it starts, around calls for the process.
-pub(crate) fn confine(data_dir: &Path, library: &Path) -> Fence {
-    let files = confine_files(data_dir, library).unwrap_or_else(|error| {
+/// `given` is a file elsewhere that is open already and may be read.
+pub(crate) fn confine(data_dir: &Path, library: &Path, given: Option<BorrowedFd<'_>>) -> Fence {
+    let files = confine_files(data_dir, library, given).unwrap_or_else(|error| {
         tracing::warn!(%error, "embedded clickhouse: landlock cannot be used");
         Enforcement::Not
     });
@@ -131,7 +133,7 @@ pub(crate) fn confine(data_dir: &Path, library: &Path) -> Fence {
 }
 
 /// One ruleset for all that Landlock knows: a second one would forbid moving files between folders.
-fn confine_files(data_dir: &Path, library: &Path) -> Result<Enforcement, RulesetError> {
+fn confine_files(data_dir: &Path, library: &Path, given: Option<BorrowedFd<'_>>) -> Result<Enforcement, RulesetError> {
     let abi = ABI::V6;
     let all = AccessFs::from_all(abi);
     let read = AccessFs::from_read(abi);
@@ -145,6 +147,7 @@ fn confine_files(data_dir: &Path, library: &Path) -> Result<Enforcement, Ruleset
         .add_rules(path_beneath_rules(library.parent(), read))?
         .add_rules(path_beneath_rules(READ_WRITE, read | AccessFs::WriteFile | AccessFs::Truncate))?
         .add_rules(path_beneath_rules([data_dir], all))?
+        .add_rules(given.into_iter().map(|file| Ok::<_, RulesetError>(PathBeneath::new(file, AccessFs::ReadFile))))?
         .restrict_self()?;
     // what came later than V3 concerns devices, connections and signals, which `calls` refuses on any kernel
     let knows_all_of_files =

@@ -267,7 +267,7 @@ async fn drain(graceful: GracefulShutdown, engine: Arc<Engine>) {
 }
 
 /// An absolute path to a folder that is there: the engine resolves relative ones by rules of its own.
-fn prepared(data_dir: &Path) -> Result<PathBuf, OpenError> {
+pub(in crate::embedded) fn prepared(data_dir: &Path) -> Result<PathBuf, OpenError> {
     let failed = |source| OpenError::DataDir { path: data_dir.to_owned(), source };
     std::fs::create_dir_all(data_dir).map_err(failed)?;
     data_dir.canonicalize().map_err(failed)
@@ -280,7 +280,8 @@ fn make_private(data_dir: &Path) {
     }
 }
 
-fn find_library(candidates: &[PathBuf]) -> Result<PathBuf, OpenError> {
+/// The first candidate that is there.
+pub(in crate::embedded) fn find_library(candidates: &[PathBuf]) -> Result<PathBuf, OpenError> {
     let found = candidates.iter().find(|path| path.is_file());
     // a bare name is for the loader to find
     let found = found.or_else(|| candidates.iter().find(|path| path.components().count() == 1));
@@ -292,7 +293,7 @@ fn find_library(candidates: &[PathBuf]) -> Result<PathBuf, OpenError> {
 }
 
 fn confine(data_dir: &Path, library: &Path) -> Fence {
-    let fence = sandbox::confine(data_dir, library);
+    let fence = sandbox::confine(data_dir, library, None);
     if fence.is_whole() {
         tracing::debug!(%fence, "embedded clickhouse is confined");
     } else {

@@ -1,18 +1,15 @@
 //! A file that a browser sends: it goes to disk as it arrives, within its bounds.
 
+use super::super::names::safe;
 use super::jobs::{Job, Jobs, Spooled, size};
 use crate::query::answer::Refusal;
 use axum::body::Body;
 use axum::http::StatusCode;
 use futures_util::StreamExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt as _;
-
-/// Parts of a name, and letters of each.
-const PARTS_MAX: usize = 12;
-const LETTERS_MAX: usize = 120;
 
 /// Takes a file. What is not whole is removed.
 pub(super) async fn take(
@@ -62,37 +59,4 @@ async fn write(jobs: &Jobs, path: &Path, body: Body, silent_max: Duration, taken
         file.write_all(&bytes).await.map_err(failed)?;
     }
     file.flush().await.map_err(failed)
-}
-
-/// The name of a file below its folder. No part leads anywhere else, and none has letters that a shell or a terminal reads in its own way.
-fn safe(name: &str) -> Option<PathBuf> {
-    let letter = |letter: char| if letter.is_alphanumeric() || "._- ".contains(letter) { letter } else { '_' };
-    let mut parts = Vec::new();
-    for part in name.split(['/', '\\']) {
-        let part: String = part.chars().map(letter).collect();
-        let part = part.trim().trim_start_matches('.');
-        if part.is_empty() {
-            continue;
-        }
-        // the end of a long name says what it holds
-        let from = part.char_indices().rev().nth(LETTERS_MAX - 1).map_or(0, |(at, _)| at);
-        parts.push(part.get(from..)?.to_owned());
-    }
-    (!parts.is_empty() && parts.len() <= PARTS_MAX).then(|| parts.iter().collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_name_leads_out_of_its_folder() {
-        let of = |name: &str| safe(name).map(|path| path.display().to_string());
-        assert_eq!(of("a/b.jsonl").as_deref(), Some("a/b.jsonl"));
-        assert_eq!(of("../../etc/passwd").as_deref(), Some("etc/passwd"));
-        assert_eq!(of("/root/./..\\x\n\u{1b}[31m;rm").as_deref(), Some("root/x___31m_rm"));
-        assert_eq!((of(""), of("../.."), of(&"a/".repeat(13))), (None, None, None));
-        let long = format!("{}.jsonl", "ä".repeat(300));
-        assert!(of(&long).is_some_and(|name| name.chars().count() == LETTERS_MAX && name.ends_with(".jsonl")));
-    }
 }

@@ -4,9 +4,10 @@ use super::super::file::{RejectsMax, Run};
 use super::super::progress::Progress;
 use super::super::sender::Sender;
 use super::super::state::State;
-use super::super::{import_all, undo, walk};
+use super::super::{import_all, parquet_reader, undo, walk};
 use super::jobs::{Job, Phase};
 use crate::config::Config;
+use crate::connections::trust::Trust;
 use crate::formats::Format;
 use crate::peer::{self, TlsOptions};
 use crate::secret::Secret;
@@ -103,6 +104,7 @@ async fn import_files(job: &Job, order: Order) -> anyhow::Result<()> {
         keeps_rejects: false,
         rejects: RejectsMax::Any,
         stop: job.stop.clone(),
+        parquet: parquet_reader(&config, job.folder.clone())?,
     };
     let files = job.files();
     let inode = 0;
@@ -113,6 +115,7 @@ async fn import_files(job: &Job, order: Order) -> anyhow::Result<()> {
         modified: file.modified,
         // one that cannot be read costs itself
         is_named: false,
+        member: None,
     });
     let done = import_all(&mut run, (!is_dry).then_some(&config), files.collect()).await;
     run.progress.tell();
@@ -121,10 +124,12 @@ async fn import_files(job: &Job, order: Order) -> anyhow::Result<()> {
 
 /// Sends to the ingest of this Millrace.
 fn sender(config: &Config, job: &Job, token: Option<Secret>) -> anyhow::Result<Sender> {
-    let http = &config.receivers.http;
+    let (http, trust) = (&config.receivers.http, &config.page.import_tls);
     anyhow::ensure!(
-        http.tls.is_none(),
-        "receivers.http.tls is set, and who trusts its certificate is not known here; use `millrace import --ca-file`"
+        http.tls.is_none() || *trust != Trust::default(),
+        "receivers.http.tls is set, and page.import_tls does not say who is trusted to have its certificate; \
+         set it, or use `millrace import --ca-file`"
     );
-    Sender::new(&peer::url(http.listen, false), job.workspace.as_str(), &TlsOptions::default(), token)
+    let url = peer::url(http.listen, http.tls.is_some());
+    Sender::new(&url, job.workspace.as_str(), &TlsOptions::from(trust), token).context("page.import_tls")
 }

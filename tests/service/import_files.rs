@@ -1,0 +1,180 @@
+//! Files as other systems wrote them, and as people pack them: Parquet, MLflow's protobuf, gzip and zip archives.
+
+use crate::import::Import;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{Cursor, Write as _};
+use support::http::send;
+use support::{Service, project};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+fn recorded(name: &str) -> Vec<u8> {
+    fs::read(project().join("tests/fixtures/import").join(name)).unwrap()
+}
+
+fn line(number: u64) -> String {
+    let span = json!({"traceId": format!("{number:032x}"), "spanId": format!("{number:016x}"), "name": format!("span {number}"),
+        "startTimeUnixNano": "1780272000000000000"});
+    json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).to_string() + "\n"
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut packed = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        packed.start_file(*name, SimpleFileOptions::default()).unwrap();
+        packed.write_all(bytes).unwrap();
+    }
+    packed.finish().unwrap().into_inner()
+}
+
+/// What both of Phoenix's files hold.
+fn holds_phoenix(import: &Import<'_>) {
+    let spans = "SELECT SpanName AS name, Operation AS operation, StatusCode AS status, StatusMessage AS why, hex(unhex(ParentSpanId)) != '' AS has_parent, \
+        toString(toDateTime(Timestamp, 'UTC')) AS at, Duration AS nanos, SpanAttributes['openinference.span.kind'] AS kind, \
+        SpanAttributes['metadata'] AS metadata FROM otel_traces ORDER BY SpanId";
+    let span = |name: &str, kind: &str, operation: &str, second: u64, metadata: &str| {
+        let failed = if kind == "TOOL" { ("Error", "no sieve") } else { ("Ok", "") };
+        json!({"name": name, "operation": operation, "status": failed.0, "why": failed.1, "has_parent": u8::from(kind != "CHAIN"),
+            "at": format!("2026-06-01 09:00:{second:02}"), "nanos": 2_000_250_000_u64, "kind": kind, "metadata": metadata})
+    };
+    let rows = import.rows(spans);
+    let compact = |row: &Value| {
+        let mut row = row.clone();
+        let metadata = row["metadata"].as_str().unwrap().replace(": ", ":");
+        row["metadata"] = metadata.into();
+        row
+    };
+    let want = [
+        span("agent", "CHAIN", "invoke_workflow", 5, "{\"mill\":\"north\"}"),
+        span("call a model", "LLM", "chat", 12, ""),
+        span("broken tool", "TOOL", "execute_tool", 11, ""),
+        span("find", "RETRIEVER", "retrieval", 4, ""),
+    ];
+    assert_eq!(rows.iter().map(compact).collect::<Vec<_>>(), want);
+    let call = "SELECT RequestModel AS model, InputTokens AS input, OutputTokens AS output, \
+        JSONExtractString(InputMessages, 1, 'parts', 1, 'content') AS asked, \
+        JSONExtractString(OutputMessages, 1, 'parts', 1, 'content') AS said FROM otel_traces WHERE SpanName = 'call a model'";
+    import
+        .becomes(call, &json!([{"model": "gpt-4o-mini", "input": 7, "output": 3, "asked": "Grind?", "said": "Yes."}]));
+    let of_root = "SELECT SessionId AS session, UserId AS user FROM otel_traces WHERE SpanName = 'agent'";
+    import.becomes(of_root, &json!([{"session": "s-px", "user": "ana"}]));
+}
+
+#[test]
+fn parquet_of_phoenix_is_read_by_the_engine() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let path = import.text("phoenix/trace_dataset.parquet", &recorded("phoenix-dataset.parquet"));
+    let summary = import.summary(&path);
+    assert_eq!(
+        (&summary["accepted"], &summary["rejected"]),
+        (&json!(4), &json!(0)),
+        "{summary} {:?}",
+        import.rejects()
+    );
+    import.becomes("SELECT count() AS rows FROM otel_traces", &json!([{"rows": 4}]));
+    holds_phoenix(&import);
+    let events = "SELECT Events.Name[1] AS name, Events.Attributes[1]['exception.type'] AS type FROM otel_traces WHERE SpanName = 'broken tool'";
+    import.becomes(events, &json!([{"name": "exception", "type": "KeyError"}]));
+    assert_eq!(import.summary(&path)["unchanged"], 1, "the same file again has nothing new");
+    let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
+    assert!(code == Some(0) && said.contains("1 imports, 4 rows removed"), "{said}");
+    // the other form, in an archive
+    let archive = zip(&[("spans.parquet", &recorded("phoenix-dataframe.parquet"))]);
+    let path = import.text("phoenix.zip", &archive);
+    assert_eq!(import.summary(&path)["accepted"], 4, "{:?}", import.rejects());
+    import.becomes("SELECT count() AS rows FROM otel_traces", &json!([{"rows": 4}]));
+    holds_phoenix(&import);
+}
+
+#[test]
+fn parquet_of_langfuse_is_read_and_a_broken_file_costs_itself() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let export = "SELECT 'o-1' AS id, 'lf' AS trace_id, 'GENERATION' AS type, '' AS parent_observation_id, 'gen' AS name, 'DEFAULT' AS level, \
+        toDateTime64('2026-06-01 01:00:00.5', 6, 'UTC') AS start_time, toDateTime64('2026-06-01 01:00:02', 6, 'UTC') AS end_time, \
+        'gpt-4o-mini' AS provided_model_name, map('input', toUInt64(10), 'output', toUInt64(5)) AS usage_details, ['a'] AS tags \
+        FORMAT Parquet";
+    let whole = send("POST", &service.sql().url, &[], export.as_bytes()).body;
+    assert!(whole.starts_with(b"PAR1"), "{}", String::from_utf8_lossy(&whole));
+    import.text("a/observations.parquet", &whole);
+    import.text("a/cut.parquet", &whole[..whole.len() / 2]);
+    import.text("a/empty.parquet", b"PAR1");
+    let (code, said) = import.of(&import.files(), &[]);
+    assert!(code == Some(0) && said.contains("cut.parquet: it cannot be read as Parquet"), "{code:?} {said}");
+    let call = "SELECT RequestModel AS model, InputTokens AS input, OutputTokens AS output, Duration AS nanos FROM otel_traces";
+    import.becomes(call, &json!([{"model": "gpt-4o-mini", "input": 10, "output": 5, "nanos": 1_500_000_000_u64}]));
+}
+
+#[test]
+fn traces_that_mlflow_archived_are_calls_with_their_tokens() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let path = import.text("artifacts/traces.pb", &recorded("mlflow-traces.pb"));
+    let summary = import.summary(&path);
+    assert_eq!(
+        (&summary["accepted"], &summary["rejected"]),
+        (&json!(2), &json!(0)),
+        "{summary} {:?}",
+        import.rejects()
+    );
+    let spans = "SELECT SpanName AS name, Operation AS operation, RequestModel AS model, InputTokens AS input, OutputTokens AS output, \
+        JSONExtractString(InputMessages, 1, 'parts', 1, 'content') AS asked, \
+        JSONExtractString(OutputMessages, 1, 'parts', 1, 'content') AS said FROM otel_traces ORDER BY Timestamp";
+    let agent = json!({"name": "agent", "operation": "invoke_agent", "model": "", "input": null, "output": null, "asked": "{\"q\":\"Grind?\"}", "said": "Yes."});
+    let call = json!({"name": "ChatCompletion", "operation": "chat", "model": "gpt-4o-mini", "input": 7, "output": 3, "asked": "Grind?", "said": "Yes."});
+    import.becomes(spans, &json!([agent, call]));
+}
+
+#[test]
+fn files_in_an_archive_are_read_as_files_and_their_names_are_no_paths() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let outside = import.text("outside.jsonl", line(9).as_bytes());
+    let archive = zip(&[
+        ("export/one.jsonl", line(1).as_bytes()),
+        ("../../outside.jsonl", line(2).as_bytes()),
+        ("/etc/two.jsonl.gz", &gzip(line(3).as_bytes())),
+        ("__MACOSX/._one.jsonl", b"\x00\x05\x16\x07"),
+        ("picture.png", b"\x89PNG"),
+        ("other.json", b"{\"nothing\": 1}\n"),
+        ("inner.zip", &zip(&[("x.jsonl", line(4).as_bytes())])),
+    ]);
+    let path = import.text("export.zip", &archive);
+    let (code, said) = import.of(&path, &["--progress", "json"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("export.zip/other.json: line 1: its format is not known"), "{said}");
+    assert!(said.contains("export.zip/inner.zip: it is a zip archive within another"), "{said}");
+    let names = "SELECT SpanName AS name FROM otel_traces ORDER BY name";
+    import.becomes(names, &json!([{"name": "span 1"}, {"name": "span 2"}, {"name": "span 3"}]));
+    assert_eq!(fs::read_to_string(&outside).unwrap(), line(9), "nothing is unpacked anywhere");
+    assert_eq!(import.summary(&path)["unchanged"], 3, "the same archive again has nothing new");
+    let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
+    assert!(code == Some(0) && said.contains("3 imports, 3 rows removed"), "{said}");
+}
+
+#[test]
+fn an_archive_that_would_fill_the_world_is_refused_before_it_is_read() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let spaces = [vec![b' '; (1 << 20) - 1], b"\n".to_vec()].concat().repeat(420);
+    let bomb = import.text("bomb.zip", &zip(&[("spaces.json", &spaces)]));
+    let (code, said) = import.of(&bomb, &[]);
+    assert!(code == Some(1) && said.contains("250 times"), "{code:?} {said}");
+    // the same in gzip, whose size nobody says beforehand
+    let bomb = import.text("spaces.json.gz", &gzip(&[line(1).as_bytes(), &spaces].concat()));
+    let (code, said) = import.of(&bomb, &[]);
+    assert!(code == Some(3) && said.contains("250 times"), "{code:?} {said}");
+    let other = import.text("broken.zip", b"PK\x03\x04 and nothing more");
+    let (code, said) = import.of(&other, &[]);
+    assert!(code == Some(1) && said.contains("cannot be read as a zip archive"), "{code:?} {said}");
+}
