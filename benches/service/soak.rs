@@ -70,10 +70,7 @@ pub(crate) fn measure(seconds: Duration, rate: Option<f64>, data_dir: &Path) -> 
     wait_until("all is stored", || (service.metric("millrace_spans_pending")? == 0.0).then_some(()));
     let stored = number(&service.sql(), "SELECT count() FROM otel_traces")?;
     let distinct = number(&service.sql(), "SELECT uniqExact(TraceId, SpanId) FROM otel_traces")?;
-    println!(
-        "{} spans acknowledged, {stored} stored, {distinct} distinct",
-        answers.acknowledged_spans
-    );
+    println!("{} spans acknowledged, {stored} stored, {distinct} distinct", answers.acknowledged_spans);
     ensure!(stored == answers.acknowledged_spans && distinct == stored, "spans were lost or stored twice");
     Ok(())
 }

@@ -550,25 +550,41 @@ fn field() -> MutexGuard<'static, Option<Field>> {
     FIELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends the statements, then looks around.
+/// Sends the statements to the SQL port, which is Grafana's too, and to the page's box, then looks around.
 fn attack(statements: &[&str]) {
     for statement in statements {
         ask(statement);
+        let answer = ask_page(statement);
+        assert!(answer.status < 500, "the page's box: {statement}: {} {}", answer.status, answer.text());
     }
     look_around();
 }
 
-/// Sends one statement to the SQL port. `{OUT}`, `{TCP}`, `{UDP}` and `{BYSTANDER}` stand for the field's.
+/// Sends one statement to the SQL port.
 fn ask(statement: &str) -> Answer {
+    let statement = filled(statement);
+    let field = field();
+    let service = &field.as_ref().expect("the field is open").service;
+    http::send("POST", &service.sql().url, &[], statement.as_bytes())
+}
+
+/// Types one statement into the page's box.
+fn ask_page(statement: &str) -> Answer {
+    let body = serde_json::json!({ "sql": filled(statement) });
+    let field = field();
+    http::post_json(&field.as_ref().expect("the field is open").service.page("/api/v1/sql"), &body)
+}
+
+/// `{OUT}`, `{TCP}`, `{UDP}` and `{BYSTANDER}` stand for the field's.
+fn filled(statement: &str) -> String {
     let field = field();
     let field = field.as_ref().expect("the field is open");
     let port = |address: std::io::Result<std::net::SocketAddr>| address.unwrap().port().to_string();
-    let statement = statement
+    statement
         .replace("{OUT}", &field.outside.path().display().to_string())
         .replace("{TCP}", &port(field.tcp.local_addr()))
         .replace("{UDP}", &port(field.udp.local_addr()))
-        .replace("{BYSTANDER}", &field.bystander.id().to_string());
-    http::send("POST", &field.service.sql().url, &[], statement.as_bytes())
+        .replace("{BYSTANDER}", &field.bystander.id().to_string())
 }
 
 /// `host:port` of the SQL port.
