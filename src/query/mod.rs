@@ -9,6 +9,7 @@
 pub mod answer;
 mod conditions;
 pub mod config;
+mod counted;
 mod cursor;
 pub mod expressions;
 pub mod filter;

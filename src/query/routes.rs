@@ -18,6 +18,7 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
         .get("/apis/intake/v2/workspaces/{workspace}/spans/{span_id}", READ, spans::one)
         .get("/apis/intake/v2/workspaces/{workspace}/traces", READ, traces::list)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/histogram", READ, traces::histogram)
+        .get("/apis/intake/v2/workspaces/{workspace}/traces/metrics", READ, traces::metrics)
         .get("/apis/intake/v2/workspaces/{workspace}/traces/facets", READ, traces::facets)
         .get("/apis/intake/v2/workspaces/{workspace}/fields", READ, values::fields)
         .get("/apis/intake/v2/workspaces/{workspace}/values", READ, values::values)

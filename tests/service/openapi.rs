@@ -79,6 +79,7 @@ fn answers_are_what_the_document_says() {
             "/traces/histogram?filter[started_at][$gte]=2026-03-01&filter[started_at][$lte]=2026-03-03".to_owned(),
             "Histogram",
         ),
+        ("/traces/metrics?filter[started_at][$gte]=2026-03-01&timezone=Europe/Berlin".to_owned(), "TraceMetrics"),
         ("/traces/facets?q=started:%3E2026-03-01".to_owned(), "Facets"),
         ("/fields".to_owned(), "SearchFields"),
         ("/values?field=model".to_owned(), "SearchValues"),

@@ -70,7 +70,7 @@ function Export({ id }: { id: string }) {
     <>
       <details className="menu" open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
         <summary>Export</summary>
-        <div>{FORMATS.map(([format, name]) => <button key={format} type="button" className="quiet" onClick={() => save(format)}>{name}</button>)}</div>
+        {isOpen && <div>{FORMATS.map(([format, name]) => <button key={format} type="button" className="quiet" onClick={() => save(format)}>{name}</button>)}</div>}
       </details>
       {failure && <span className="error" role="alert">{failure}</span>}
     </>

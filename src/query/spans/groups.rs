@@ -3,12 +3,10 @@
 use super::{List, fields, statements};
 use crate::clickhouse::Statement;
 use crate::query::answer::{Problem, Refusal, json_answer};
+use crate::query::counted::{Counted, Kind};
 use crate::query::expressions::SESSION;
-use crate::query::filter::Filter;
-use crate::query::page::{self, Checks, Nulls, Page};
-use crate::query::parameters::Parameters;
-use crate::query::q::Search;
-use crate::query::request::{Api, with_search, workspace};
+use crate::query::page::{self, Nulls, Page};
+use crate::query::request::{Api, with_search};
 use crate::query::total;
 use ::clickhouse::Row;
 use axum::extract::{Path, RawQuery, State};
@@ -56,21 +54,18 @@ pub(in crate::query) async fn list(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
-    let workspace = workspace(&name)?;
-    let parameters = Parameters::parse(query.as_deref())?;
-    let filter = Filter::of(&parameters)?;
-    filter.as_ref().map_or(Ok(()), |filter| fields::of(&api).check_names(filter))?;
-    let mut checks = Checks::new(&parameters);
-    let (page, sort) = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
-    if parameters.get("by").is_none() {
-        checks.add(Problem::missing("by"));
-    }
-    checks.finish()?;
-    parameters.refuse_others(&["by", "filter", "page", "page_size", "q", "sort"])?;
+    let kind =
+        Kind { fields: fields::of(&api), condition: fields::condition, own: &["by", "page", "page_size", "sort"] };
+    let (counted, (page, sort)) = Counted::read(&api, (&name, query.as_deref()), kind, |checks, parameters| {
+        let read = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
+        if parameters.get("by").is_none() {
+            checks.add(Problem::missing("by"));
+        }
+        read
+    })?;
+    let Counted { workspace, parameters, filter, search, condition, .. } = &counted;
     let by = grouped_by(parameters.get("by").unwrap_or_default())?;
-    let search = Search::of(&parameters, api.reads.clock.now())?;
-    let condition = fields::condition(&api, filter.as_ref(), search.as_ref())?;
-    let list = List { api: &api, workspace: &workspace, condition: &condition, search: search.as_ref() };
+    let list = List { api: &api, workspace, condition, search: search.as_ref() };
     let groups: Vec<Group> = api.reads.ask(&page_of(&list, &by, page, sort)).await?;
     let total = match total::known(page, groups.len()) {
         Some(total) => total,

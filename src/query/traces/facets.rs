@@ -1,16 +1,15 @@
 //! `GET /traces/facets`: which values the fields of the traces that a filter and a search leave have, and in how many traces each is.
 
-use super::{List, fields, histogram, statements};
+use super::histogram::LOOK_BACK;
+use super::range::{Bounds, Ranged, kind};
+use super::{List, statements};
 use crate::clickhouse::Statement;
 use crate::query::answer::{Refusal, json_answer};
-use crate::query::filter::Filter;
-use crate::query::page::Checks;
-use crate::query::parameters::Parameters;
-use crate::query::q::{self, Search};
-use crate::query::request::{Api, NEAR, with_search, workspace};
+use crate::query::counted;
+use crate::query::q;
+use crate::query::request::{Api, NEAR, with_search};
 use crate::query::times::shown;
 use crate::query::values;
-use crate::time::UnixNanos;
 use ::clickhouse::Row;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -38,21 +37,14 @@ pub(in crate::query) async fn facets(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
-    let workspace = workspace(&name)?;
-    let parameters = Parameters::parse(query.as_deref())?;
-    let filter = Filter::of(&parameters)?;
-    let mut checks = Checks::new(&parameters);
-    let limit = checks.integer("limit", 1, VALUES_MAX).unwrap_or(VALUES);
-    checks.finish()?;
-    parameters.refuse_others(&["fields", "filter", "limit", "q"])?;
-    let fields = asked(parameters.get("fields").unwrap_or(FIELDS))?;
-    let now = api.reads.clock.now();
-    let search = Search::of(&parameters, now)?;
-    let condition = fields::condition(&api, filter.as_ref(), search.as_ref())?;
-    let range = histogram::range(&condition, search.as_ref(), now);
-    let condition = histogram::within(condition, range);
-    let list = List { api: &api, workspace: &workspace, condition: &condition, search: search.as_ref() };
-    let counted: Vec<Counted> = api.reads.ask(&statement(&list, &fields, range, limit)).await?;
+    let kind = kind(&api, &["fields", "limit"]);
+    let (asked_for, limit) = counted::Counted::read(&api, (&name, query.as_deref()), kind, |checks, _| {
+        checks.integer("limit", 1, VALUES_MAX).unwrap_or(VALUES)
+    })?;
+    let fields = asked(asked_for.parameters.get("fields").unwrap_or(FIELDS))?;
+    let ranged = Ranged::new(asked_for, LOOK_BACK);
+    let range = ranged.bounds;
+    let counted: Vec<Counted> = api.reads.ask(&statement(&ranged.list(&api), &fields, range, limit)).await?;
     let of = |field: &q::Field| {
         let own = counted.iter().filter(|row| row.field == field.name);
         own.map(|row| json!({"value": row.value, "traces": row.traces})).collect::<Value>()
@@ -62,7 +54,7 @@ pub(in crate::query) async fn facets(
     answer.insert("since".to_owned(), shown(range.0.nanos()).into());
     answer.insert("until".to_owned(), shown(range.1.nanos()).into());
     answer.insert("facets".to_owned(), facets.into());
-    Ok(json_answer(StatusCode::OK, &with_search(answer, search.as_ref())))
+    Ok(json_answer(StatusCode::OK, &with_search(answer, ranged.of.search.as_ref())))
 }
 
 /// The fields that are asked for.
@@ -83,7 +75,7 @@ fn asked(names: &str) -> Result<Vec<&'static q::Field>, Refusal> {
     Ok(fields)
 }
 
-fn statement(list: &List<'_>, fields: &[&q::Field], (since, until): (UnixNanos, UnixNanos), limit: u64) -> Statement {
+fn statement(list: &List<'_>, fields: &[&q::Field], (since, until): Bounds, limit: u64) -> Statement {
     // what a trace says is what its root says
     let of_root = |field: &q::Field| matches!(field.name, "name" | "status");
     let pair = |field: &&q::Field| {

@@ -1,13 +1,11 @@
 //! `GET /traces/histogram`: how many traces began when, and how many of them failed.
 
-use super::{List, fields, statements};
+use super::range::{Ranged, kind};
+use super::{List, statements};
 use crate::clickhouse::Statement;
 use crate::query::answer::{Refusal, json_answer};
-use crate::query::filter::{Condition, Filter};
-use crate::query::page::Checks;
-use crate::query::parameters::Parameters;
-use crate::query::q::Search;
-use crate::query::request::{Api, with_search, workspace};
+use crate::query::counted::Counted;
+use crate::query::request::{Api, with_search};
 use crate::query::times::shown;
 use crate::time::UnixNanos;
 use ::clickhouse::Row;
@@ -23,7 +21,7 @@ use std::time::Duration;
 const BUCKETS: u64 = 60;
 const BUCKETS_MAX: u64 = 300;
 /// How far back it looks when no time is given.
-const LOOK_BACK: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const LOOK_BACK: Duration = Duration::from_secs(24 * 60 * 60);
 const SECOND: u64 = 1_000_000_000;
 /// Lengths of a bucket in seconds, up to a day; longer ones are days.
 const STEPS: [u64; 15] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 10_800, 21_600];
@@ -34,25 +32,6 @@ struct Bucket {
     bucket: u64,
     traces: u64,
     errors: u64,
-}
-
-/// From when to when a list looks: what filter and search say, else the last day.
-pub(super) fn range(condition: &Condition, search: Option<&Search>, now: UnixNanos) -> (UnixNanos, UnixNanos) {
-    let (mut since, mut until) = search.map_or((None, None), Search::bounds);
-    for needed in condition.needed() {
-        match needed {
-            Condition::Since(_, at) => since = since.max(Some(*at)),
-            Condition::Until(_, at) => until = Some(until.map_or(*at, |until| until.min(*at))),
-            _ => {}
-        }
-    }
-    let until = until.unwrap_or(now);
-    (since.unwrap_or_else(|| until.saturating_sub(LOOK_BACK)).min(until), until)
-}
-
-/// The condition with that range in it.
-pub(super) fn within(condition: Condition, (since, until): (UnixNanos, UnixNanos)) -> Condition {
-    Condition::All(vec![condition, Condition::Since("started_at", since), Condition::Until("started_at", until)])
 }
 
 /// How long a bucket is, in seconds: the shortest of which this many cover the range.
@@ -69,33 +48,26 @@ pub(in crate::query) async fn histogram(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
-    let workspace = workspace(&name)?;
-    let parameters = Parameters::parse(query.as_deref())?;
-    let filter = Filter::of(&parameters)?;
-    let mut checks = Checks::new(&parameters);
-    let buckets = checks.integer("buckets", 1, BUCKETS_MAX).unwrap_or(BUCKETS);
-    checks.finish()?;
-    parameters.refuse_others(&["buckets", "filter", "q"])?;
-    let now = api.reads.clock.now();
-    let search = Search::of(&parameters, now)?;
-    let condition = fields::condition(&api, filter.as_ref(), search.as_ref())?;
-    let (since, until) = range(&condition, search.as_ref(), now);
-    let condition = within(condition, (since, until));
-    let list = List { api: &api, workspace: &workspace, condition: &condition, search: search.as_ref() };
+    let kind = kind(&api, &["buckets"]);
+    let (counted, buckets) = Counted::read(&api, (&name, query.as_deref()), kind, |checks, _| {
+        checks.integer("buckets", 1, BUCKETS_MAX).unwrap_or(BUCKETS)
+    })?;
+    let ranged = Ranged::new(counted, LOOK_BACK);
+    let (since, until) = ranged.bounds;
     let step = step(since, until, buckets);
-    let found: Vec<Bucket> = api.reads.ask(&counted(&list, step)).await?;
+    let found: Vec<Bucket> = api.reads.ask(&statement(&ranged.list(&api), step)).await?;
     let mut answer = Map::new();
     answer.insert("since".to_owned(), shown(since.nanos()).into());
     answer.insert("until".to_owned(), shown(until.nanos()).into());
     answer.insert("bucket_seconds".to_owned(), step.into());
     answer.insert("data".to_owned(), filled(&found, since, until, step));
-    if let Some(filter) = &filter {
+    if let Some(filter) = &ranged.of.filter {
         answer.insert("filter".to_owned(), filter.echo());
     }
-    Ok(json_answer(StatusCode::OK, &with_search(answer, search.as_ref())))
+    Ok(json_answer(StatusCode::OK, &with_search(answer, ranged.of.search.as_ref())))
 }
 
-fn counted(list: &List<'_>, step: u64) -> Statement {
+fn statement(list: &List<'_>, step: u64) -> Statement {
     let mut statement = Statement::new("SELECT toUInt64(intDiv(toUnixTimestamp64Nano(Started), ");
     statement
         .bind(step.saturating_mul(SECOND))

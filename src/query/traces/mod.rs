@@ -13,7 +13,9 @@ mod export;
 mod facets;
 mod fields;
 mod histogram;
+mod metrics;
 mod newest;
+mod range;
 mod row;
 mod statements;
 mod tree;
@@ -23,6 +25,7 @@ pub(super) use cost::cost;
 pub(super) use export::export;
 pub(super) use facets::facets;
 pub(super) use histogram::histogram;
+pub(super) use metrics::metrics;
 pub(super) use statements::push_where;
 pub(super) use tree::tree;
 
