@@ -6,8 +6,6 @@ use crate::access::routes::{Guard, Routes};
 use crate::access::{Denied, Gate, Needs, Scope};
 use crate::clickhouse::joins::Joining;
 use crate::clickhouse::{Availability, Condition, Endpoints};
-use crate::connections::Server;
-use crate::connections::browsers::{Browsers, guarded};
 use crate::connections::tls;
 use crate::embedded::Fence;
 use crate::genai::prices::Prices;
@@ -28,7 +26,6 @@ use health::{Health, Live, Ready};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::net::SocketAddr;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -118,17 +115,6 @@ pub fn metrics_routes(gate: Gate, admin: Admin) -> Routes {
 pub fn status_routes(admin: Admin, guard: &Guard) -> Routes {
     let needs = Needs::Everywhere(Scope::Read);
     Routes::new(guard).get("/api/v1/status", needs, health).get("/api/v1/metrics", needs, metrics).with_state(admin)
-}
-
-/// Serves pages until `until` is cancelled, which is later than the shutdown that health reports.
-pub async fn serve(
-    listener: TcpListener,
-    server: Server,
-    routes: Routes,
-    browsers: Browsers,
-    until: CancellationToken,
-) {
-    server.serve(listener, guarded(routes.into_router(), browsers), until).await;
 }
 
 fn guard(gate: Gate) -> Guard {

@@ -3,9 +3,9 @@
 use super::listeners::Listeners;
 use super::store::Engine;
 use crate::access::routes::{Listed, Routes};
-use crate::admin;
 use crate::committer::JournalFailed;
 use crate::connections::Connections;
+use crate::connections::browsers::guarded;
 use crate::exporter::Lost;
 use crate::journal::{Backlog, BacklogView};
 use crate::page;
@@ -154,17 +154,15 @@ impl Serving {
         let Listeners { grpc, http, page, health, metrics, browsers, tls } = listeners;
         let (stopping, until) = (|| tokens.receivers.clone(), || tokens.admin.clone());
         let grpc = otlp::grpc::serve(grpc, connections.http2_only().with_tls(tls.grpc), served.grpc, stopping());
-        let http = server::serve(http, connections.http().with_tls(tls.http), served.http, browsers.http, stopping());
-        let page = page::serve(page, connections.http().with_tls(tls.page), served.page, browsers.page, stopping());
-        let health =
-            admin::serve(health, connections.operator().with_tls(tls.health), served.health, browsers.health, until());
-        let metrics = admin::serve(
-            metrics,
-            connections.operator().with_tls(tls.metrics),
-            served.metrics,
-            browsers.metrics,
-            until(),
-        );
+        let Served { http: of_http, page: of_page, health: of_health, metrics: of_metrics, .. } = served;
+        let (http_server, page_server) = (connections.http().with_tls(tls.http), connections.http().with_tls(tls.page));
+        let http = http_server.serve(http, guarded(server::router(of_http), browsers.http), stopping());
+        let page = page_server.serve(page, guarded(page::router(of_page), browsers.page), stopping());
+        // later than the shutdown that health reports
+        let operator = |tls| connections.operator().with_tls(tls);
+        let health = operator(tls.health).serve(health, guarded(of_health.into_router(), browsers.health), until());
+        let metrics =
+            operator(tls.metrics).serve(metrics, guarded(of_metrics.into_router(), browsers.metrics), until());
         Self {
             grpc: tokio::spawn(grpc),
             http: tokio::spawn(http),

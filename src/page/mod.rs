@@ -14,8 +14,6 @@ pub use config::Config;
 
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Denied, Gate, Needs};
-use crate::connections::Server;
-use crate::connections::browsers::{Browsers, guarded};
 use crate::query;
 use axum::Json;
 use axum::Router;
@@ -24,8 +22,6 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// Refuses in the form of the read API.
 #[must_use]
@@ -42,18 +38,8 @@ pub fn routes(guard: &Guard) -> Routes {
     Routes::new(guard).get("/", Needs::Nothing, index).get("/assets/{name}", Needs::Nothing, asset)
 }
 
-/// Serves until the shutdown, then answers the requests in flight.
-pub async fn serve(
-    listener: TcpListener,
-    server: Server,
-    routes: Routes,
-    browsers: Browsers,
-    shutdown: CancellationToken,
-) {
-    server.serve(listener, guarded(router(routes), browsers), shutdown).await;
-}
-
-fn router(routes: Routes) -> Router {
+/// What the listener answers with.
+pub fn router(routes: Routes) -> Router {
     routes.into_router().layer(from_fn(query::shown::layer)).fallback(view).layer(from_fn(headers::add))
 }
 

@@ -15,6 +15,7 @@ use super::reads::Reads;
 use super::request::with_search;
 use super::total;
 use crate::clickhouse::Statement;
+use crate::time::UnixNanos;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
@@ -58,7 +59,7 @@ impl Listing {
     ///
     /// # Errors
     /// 400 and 422 that name what is wrong.
-    pub(super) fn read(query: Option<&str>, kind: Kind, reads: &Reads) -> Result<Self, Refusal> {
+    pub(super) fn read(query: Option<&str>, kind: Kind, now: UnixNanos) -> Result<Self, Refusal> {
         let parameters = Parameters::parse(query)?;
         let filter = Filter::of(&parameters)?;
         filter.as_ref().map_or(Ok(()), |filter| kind.fields.check_names(filter))?;
@@ -72,7 +73,7 @@ impl Listing {
         let own = [("mode", kind.mode.is_some()), ("q", kind.is_searched)];
         let own = own.into_iter().filter_map(|(name, is_taken)| is_taken.then_some(name));
         parameters.refuse_others(&ALWAYS.into_iter().chain(own).collect::<Vec<_>>())?;
-        let search = if kind.is_searched { Search::of(&parameters, reads.clock.now())? } else { None };
+        let search = if kind.is_searched { Search::of(&parameters, now)? } else { None };
         let cursors = Cursors::of(kind.name, sort, filter.as_ref(), search.as_ref());
         Ok(Self { page, sort, mode, filter, search, parameters, cursors, keys: kind.keys })
     }

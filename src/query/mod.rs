@@ -41,3 +41,4 @@ pub use own::tail::routes as tail_routes;
 pub use q::{Problem, Search};
 pub use request::Api;
 pub use routes::routes;
+pub use spans::asked_of_spans;

@@ -93,7 +93,7 @@ pub(super) async fn list(
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
     let kind = Kind { name: "users", fields: FIELDS, mode: None, is_searched: false, keys: 1 };
-    let listing = Listing::read(query.as_deref(), kind, &api.reads)?;
+    let listing = Listing::read(query.as_deref(), kind, api.reads.clock.now())?;
     let condition = listing.filter.as_ref().map(|filter| FIELDS.check(filter)).transpose()?;
     let condition = Condition::All(condition.into_iter().collect());
     let asked = listing.asked()?;

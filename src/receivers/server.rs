@@ -11,8 +11,6 @@ use super::otlp::receiver::OtlpReceiver;
 use super::scores::{self, ScoresReceiver};
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Denied, Gate};
-use crate::connections::Server;
-use crate::connections::browsers::{Browsers, guarded};
 use crate::query::{self, Api};
 use axum::Router;
 use axum::extract::Request;
@@ -20,8 +18,6 @@ use axum::http::{StatusCode, Uri};
 use axum::middleware::from_fn;
 use axum::response::Response;
 use std::sync::Arc;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 /// The routes of the listener.
@@ -44,18 +40,8 @@ pub fn routes(
         .merge(query::routes(api, &guard))
 }
 
-/// Serves until the shutdown, then answers the requests in flight.
-pub async fn serve(
-    listener: TcpListener,
-    server: Server,
-    routes: Routes,
-    browsers: Browsers,
-    shutdown: CancellationToken,
-) {
-    server.serve(listener, guarded(router(routes), browsers), shutdown).await;
-}
-
-fn router(routes: Routes) -> Router {
+/// What the listener answers with.
+pub fn router(routes: Routes) -> Router {
     let routes = routes.into_router().method_not_allowed_fallback(wrong_method).layer(from_fn(query::shown::layer));
     let plain = routes.clone().fallback(not_found);
     routes.fallback(move |request: Request| plain.clone().oneshot(with_plain_path(request)))

@@ -113,6 +113,13 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         ]
         .map(|text| text.as_bytes().to_vec())
         .to_vec(),
+        "read_query" => [
+            r#"filter[kind]=LLM&filter[started_at][$gte]=2026-11-28&page=2&page_size=3&sort=started_at&mode=preview"#,
+            r#"filter={"$or":[{"model":{"$like":"gpt%"}},{"$and":[{"status":"error"},{"session_id":"x"}]}]}&cursor="#,
+            r#"filter=session_id:"x"+AND+started_at>="2026-11-28"&q=cost:>0.1&cursor=WyIxIiwiMDAiLDEsWyJhIiwiYiJdXQ"#,
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec(),
         "native_block" => requests().map(|json| block(&json)).collect(),
         _ => [
             "https://x/a.png",
@@ -317,6 +324,11 @@ fn import_file_holds() {
 #[test]
 fn search_holds() {
     smoke("search");
+}
+
+#[test]
+fn read_query_holds() {
+    smoke("read_query");
 }
 
 #[test]

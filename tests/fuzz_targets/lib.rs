@@ -10,6 +10,7 @@
 //! otlp_metrics   the same of metrics; each data point is a row or rejected
 //! convention     whatever attributes a span has, its messages are JSON that is kept as it is when it is sent again
 //! import_file    whatever lines a file has, each reader makes the same requests of them twice, and they are OTLP
+//! read_query     a query string of the list of spans is refused with a reason, or becomes a condition with no text of it
 //! search         a search is refused within its text, or becomes a condition with no text of it
 //! native_block   what is read as a block has its rows in every column, and cut in two it has the same rows
 //! ```
@@ -34,7 +35,7 @@ use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::otlp::proto::collector::metrics::v1::ExportMetricsServiceRequest;
 use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use millrace::otlp::{self, DecodeError, Encoding};
-use millrace::query::Search;
+use millrace::query::{Search, asked_of_spans};
 use millrace::steps;
 use millrace::time::UnixNanos;
 use millrace::workspace::Workspace;
@@ -46,7 +47,7 @@ use serde_json::{Value, json};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("chat_body", chat_body),
     ("chunk_merge", chunk_merge),
     ("foreign_record", foreign_record),
@@ -58,6 +59,7 @@ pub const TARGETS: [Target; 11] = [
     ("native_block", native_block),
     ("import_file", import_file),
     ("search", search),
+    ("read_query", read_query),
 ];
 
 /// Most steps for a byte of input: a target reads it several times, some of them as many records.
@@ -219,6 +221,29 @@ pub fn search(data: &[u8]) {
             assert!(sql.is_ascii() && sql.matches('(').count() == sql.matches(')').count(), "{sql}");
         }
     }
+}
+
+/// A query string with a filter, a cursor, a search and a page is refused with a reason, or becomes a condition of which no value of it
+/// is a part.
+pub fn read_query(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let now = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
+    let asked = asked_of_spans(text, now);
+    match &asked {
+        Err(refusal) => {
+            assert!(refusal.status().is_client_error(), "{refusal:?}");
+            let is_said = refusal.detail().as_str().map_or_else(|| refusal.detail().is_array(), |why| !why.is_empty());
+            assert!(is_said, "a refusal says why: {refusal:?}");
+        }
+        Ok((sql, parameters)) => {
+            assert!(sql.is_ascii() && sql.matches('(').count() == sql.matches(')').count(), "{sql}");
+            let places = sql.matches("{p").count();
+            assert!(places >= *parameters, "each of {parameters} values has its place: {sql}");
+        }
+    }
+    assert_eq!(asked, asked_of_spans(text, now), "it was read in two ways");
 }
 
 /// The chunks of a stream merge to the same span as a list, as texts and as a stream.

@@ -72,5 +72,6 @@ mod secrets;
 mod superseded;
 mod tls;
 mod tokens;
+mod trace_metrics;
 mod usage;
 mod views;

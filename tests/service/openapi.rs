@@ -1,9 +1,10 @@
 //! `/openapi.json` says what the router has and what is answered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use support::clients::{python, run_json};
 use support::http::{get, post_json, send};
 use support::{Options, Service};
 
@@ -32,10 +33,23 @@ fn every_path_of_the_api_is_in_the_document_and_every_path_of_the_document_is_th
     assert_eq!(of_api, described, "the router (left) and src/query/openapi.yaml (right)");
 }
 
+/// Schemathesis finds no answer of a `GET` that the document does not describe, whatever is asked.
 #[test]
-fn answers_are_what_the_document_says() {
+fn schemathesis_reads_every_path_and_each_answer_is_as_documented() {
     let service = Service::start_with(Options { ack: Some("stored"), ..Options::default() });
-    let document = document(&service);
+    let (trace, span) = store(&service);
+    let arguments = ["--base", &service.http(""), "--workspace", "default", "--trace", &trace, "--span", &span];
+    let answered: BTreeMap<String, BTreeMap<u16, u64>> = run_json(&mut python("schemathesis_reads.py", &arguments));
+    let described =
+        document(&service)["paths"].as_object().unwrap().values().filter(|path| path.get("get").is_some()).count();
+    assert_eq!(answered.len(), described);
+    let statuses: BTreeSet<u16> = answered.values().flat_map(BTreeMap::keys).copied().collect();
+    assert!([200, 400, 404, 422].iter().all(|status| statuses.contains(status)), "{answered:?}");
+    assert!(statuses.iter().all(|status| *status < 500), "{answered:?}");
+}
+
+/// A trace of a captured call and a span that failed; the ids of the trace and the call.
+fn store(service: &Service) -> (String, String) {
     let call = json!({
         "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "session_id": "s",
         "request": {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]},
@@ -54,12 +68,17 @@ fn answers_are_what_the_document_says() {
     let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).to_string();
     let sent = send("POST", &service.http("/v1/traces"), &[("content-type", "application/json")], body.as_bytes());
     assert_eq!(sent.status, 200, "{}", sent.text());
-
     // what is asked for is counted first
     service.sql().becomes("SELECT Spans AS spans FROM genai_traces", &[], &[json!({"spans": 2})]);
+    ("4bf92f3577b34da6a3ce929d0e0e4736".to_owned(), stored.json()["span_id"].as_str().unwrap().to_owned())
+}
 
+#[test]
+fn answers_are_what_the_document_says() {
+    let service = Service::start_with(Options { ack: Some("stored"), ..Options::default() });
+    let document = document(&service);
+    let (_, span_id) = store(&service);
     let root = "/apis/intake/v2/workspaces/default";
-    let span_id = stored.json()["span_id"].as_str().unwrap().to_owned();
     let cases = [
         ("/spans?mode=detailed".to_owned(), "Spans"),
         ("/spans?cursor=&filter[status]=error".to_owned(), "Spans"),

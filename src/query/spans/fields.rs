@@ -44,8 +44,11 @@ const FIELDS: [Field; 28] = [
 ];
 
 pub(super) fn of(api: &Api) -> Fields {
-    Fields { subject: "span", fields: &FIELDS, is_extended: !api.strict_reference }
+    Fields { is_extended: !api.strict_reference, ..ALL }
 }
+
+/// With what the reference's list does not take.
+pub(super) const ALL: Fields = Fields { subject: "span", fields: &FIELDS, is_extended: true };
 
 /// What the spans of a list are like, with the look-back of the reference where that is asked for.
 pub(super) fn condition(api: &Api, filter: Option<&Filter>, search: Option<&Search>) -> Result<Condition, Refusal> {

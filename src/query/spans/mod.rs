@@ -15,13 +15,16 @@ pub(super) use groups::list as groups;
 pub(super) use row::ended;
 
 use super::answer::{Refusal, json_answer};
-use super::cursor::After;
-use super::filter::Condition;
+use super::conditions;
+use super::cursor::{After, Asked};
+use super::filter::{Condition, Fields};
 use super::listing::{Kind, Listing};
 use super::mode::Mode;
 use super::q::Search;
 use super::request::{Api, workspace};
 use crate::chat::span_of_text;
+use crate::clickhouse::Statement;
+use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -38,8 +41,7 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
-    let kind = Kind { name: "spans", fields: fields::of(&api), mode: Some(Mode::Detailed), is_searched: true, keys: 2 };
-    let listing = Listing::read(query.as_deref(), kind, &api.reads)?;
+    let listing = Listing::read(query.as_deref(), kind(fields::of(&api)), api.reads.clock.now())?;
     let search = listing.search.as_ref();
     let condition = fields::condition(&api, listing.filter.as_ref(), search)?;
     let asked = listing.asked()?;
@@ -48,6 +50,29 @@ pub(super) async fn list(
     let data = rows(&api, &workspace, &keys, listing.mode).await?;
     let after = |key: &Key| After { at: key.started, keys: vec![key.span_id.clone(), key.trace_id.clone()] };
     listing.answer((&api.reads, &asked), (data, &keys), || statements::count(&list), after).await
+}
+
+/// What a query string asks of the list of spans, as a condition and how many values it has: without a service.
+///
+/// # Errors
+/// 400 or 422 that say what is wrong.
+pub fn asked_of_spans(query: &str, now: UnixNanos) -> Result<(String, usize), Refusal> {
+    let listing = Listing::read(Some(query), kind(fields::ALL), now)?;
+    let condition = listing.filter.as_ref().map(|filter| fields::ALL.check(filter)).transpose()?;
+    let mut statement = Statement::default();
+    conditions::push(&mut statement, &Condition::All(condition.into_iter().collect()), fields::place);
+    if let Asked::After(After { at, keys }) = listing.asked()? {
+        let keys: Vec<(&str, &str)> = KEYS.into_iter().zip(keys.iter().map(String::as_str)).collect();
+        conditions::push_after(&mut statement, "Timestamp", listing.is_descending(), at, &keys);
+    }
+    Ok((statement.sql().to_owned(), statement.parameters().len()))
+}
+
+/// What the list of spans is sorted by beside the time.
+const KEYS: [&str; 2] = ["SpanId", "TraceId"];
+
+fn kind(fields: Fields) -> Kind {
+    Kind { name: "spans", fields, mode: Some(Mode::Detailed), is_searched: true, keys: KEYS.len() }
 }
 
 /// `GET /spans/{span_id}`

@@ -33,7 +33,7 @@ pub(super) fn page(list: &List<'_>, page: Page, sort: &str, asked: &Asked) -> St
     push_from(&mut statement, list);
     let is_descending = sort.starts_with('-');
     if let Asked::After(After { at, keys }) = asked {
-        let keys: Vec<(&str, &str)> = ["SpanId", "TraceId"].into_iter().zip(keys.iter().map(String::as_str)).collect();
+        let keys: Vec<(&str, &str)> = super::KEYS.into_iter().zip(keys.iter().map(String::as_str)).collect();
         conditions::push_after(&mut statement, "Timestamp", is_descending, *at, &keys);
     }
     let way = if is_descending { " DESC" } else { "" };

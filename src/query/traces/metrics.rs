@@ -55,9 +55,9 @@ struct Bucket {
     bucket: i64,
     traces: u64,
     failed: u64,
-    sums: Vec<[Option<f64>; 4]>,
+    sums: Vec<Vec<Option<f64>>>,
     /// Nanoseconds.
-    latency: [Option<f64>; 5],
+    latency: Vec<Option<f64>>,
 }
 
 /// `GET /traces/metrics`
@@ -70,7 +70,7 @@ pub(in crate::query) async fn metrics(
     let kind = kind(&api, &["bucket", "timezone"]);
     let (counted, (bucket, zone)) = Counted::read(&api, (&name, query.as_deref()), kind, |checks, parameters| {
         let zone = parameters.get("timezone").unwrap_or(UTC).to_owned();
-        (checks.word("bucket", "literal_error", &names), zone)
+        (checks.word("bucket", "enum", &names), zone)
     })?;
     let ranged = Ranged::new(counted, LOOK_BACK);
     let asked = BUCKETS.iter().find(|(name, ..)| Some(*name) == bucket).or(BUCKETS.get(DEFAULT));
@@ -182,9 +182,15 @@ mod tests {
 
     #[test]
     fn a_bucket_says_what_is_known_of_it_and_a_range_has_a_bounded_number_of_them() {
-        let none = [None; 4];
-        let sums = vec![[Some(5.0), Some(2.5), Some(3.0), Some(3.0)], none, none, none, [Some(0.5), None, None, None]];
-        let bucket = Bucket { bucket: 0, traces: 2, failed: 1, sums, latency: [Some(2e6), None, None, None, None] };
+        let none = || vec![None; 4];
+        let sums = vec![
+            vec![Some(5.0), Some(2.5), Some(3.0), Some(3.0)],
+            none(),
+            none(),
+            none(),
+            vec![Some(0.5), None, None, None],
+        ];
+        let bucket = Bucket { bucket: 0, traces: 2, failed: 1, sums, latency: vec![Some(2e6), None, None, None, None] };
         assert_eq!(
             bucket.to_json(false),
             json!({"run_count": 2, "failed_run_count": 1, "input_tokens": {"sum": 5, "mean": 2.5, "p90": 3.0, "p99": 3.0},

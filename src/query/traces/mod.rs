@@ -58,7 +58,7 @@ pub(super) async fn list(
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
     let kind = Kind { name: "traces", fields: fields::of(&api), mode: Some(Mode::Preview), is_searched: true, keys: 1 };
-    let listing = Listing::read(query.as_deref(), kind, &api.reads)?;
+    let listing = Listing::read(query.as_deref(), kind, api.reads.clock.now())?;
     let search = listing.search.as_ref();
     let condition = fields::condition(&api, listing.filter.as_ref(), search)?;
     let asked = listing.asked()?;

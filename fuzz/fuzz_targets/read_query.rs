@@ -1,0 +1,6 @@
+//! `read_query` of `targets.rs`, driven by libFuzzer.
+#![no_main]
+
+use millrace_fuzz_targets as targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::run(targets::read_query, data));
