@@ -46,6 +46,8 @@ struct Evaluated {
     trace_id: String,
     span_id: String,
     name: String,
+    created_by: String,
+    version: u64,
 }
 
 fn attribute() -> String {
@@ -117,10 +119,12 @@ pub async fn remove(client: &Client, import: &str, stored: &[Stored]) -> Result<
     Ok(())
 }
 
-/// Removes the evaluator results that log records of an import made; they name no import themselves.
+/// Removes the evaluator results that log records of an import made. They name no import themselves, but the record: who wrote it, and
+/// when, is theirs (`otlp/protobuf/evaluations.rs`), so one of the same name that came by another way stays.
 async fn remove_results(client: &Client, import: &str) -> Result<(), Failure> {
     let sql = format!(
-        "SELECT DISTINCT Workspace AS workspace, TraceId AS trace_id, SpanId AS span_id, LogAttributes['gen_ai.evaluation.name'] AS name \
+        "SELECT DISTINCT Workspace AS workspace, TraceId AS trace_id, SpanId AS span_id, LogAttributes['gen_ai.evaluation.name'] AS name, \
+         ServiceName AS created_by, toUInt64(intDiv(toUnixTimestamp64Nano(Timestamp), 1000)) AS version \
          FROM {}.{} WHERE {} = {} AND EventName = 'gen_ai.evaluation.result'",
         client.database(),
         Table::Logs.name(),
@@ -130,11 +134,11 @@ async fn remove_results(client: &Client, import: &str) -> Result<(), Failure> {
     let found: Vec<Evaluated> = client.rows(&sql).await?;
     for some in found.chunks(IMPORTS_MAX) {
         let keys = some.iter().map(|of| {
-            let parts = [&of.workspace, &of.trace_id, &of.span_id, &of.name].map(|part| quoted(part));
-            format!("({})", parts.join(","))
+            let parts = [&of.workspace, &of.trace_id, &of.span_id, &of.name, &of.created_by].map(|part| quoted(part));
+            format!("({},{})", parts.join(","), of.version)
         });
         let sql = format!(
-            "ALTER TABLE {} DELETE WHERE (Workspace, TraceId, SpanId, Name) IN ({})",
+            "ALTER TABLE {} DELETE WHERE (Workspace, TraceId, SpanId, Name, CreatedBy, Version) IN ({})",
             client.holding(Table::EvaluatorResults.name()),
             keys.collect::<Vec<_>>().join(",")
         );

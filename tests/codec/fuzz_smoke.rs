@@ -85,6 +85,16 @@ fn files() -> Vec<Vec<u8>> {
             json!({"id": "o", "run_type": "llm", "start_time": "2026-06-01", "outputs": {"usage_metadata": usage}, "error": "e"}),
         ],
         vec![
+            json!({"id": "s", "trace_id": "t", "observation_id": "o", "timestamp": 1_780_272_000, "name": "n", "data_type": "NUMERIC", "value": "0.5"}),
+        ],
+        vec![
+            json!({"run_id": "o", "trace_id": "t", "key": "k", "score": true, "value": "v", "created_at": "2026-06-01T00:00:00"}),
+        ],
+        vec![
+            json!({"context.trace_id": "1", "context.span_id": "2", "start_time": "2026-06-01T00:00:00Z", "span_kind": "LLM", "events": "[{\"name\":\"e\"}]",
+                "attributes.llm": {"input_messages": [{"message": {"role": "user"}}]}, "attributes.metadata": {"a": {"b": null}}}),
+        ],
+        vec![
             json!({"data": [{"traceId": "1", "spanId": "2"}]}),
             json!({"resourceSpans": [{"scopeSpans": [{"spans": [{}]}]}]}),
         ],

@@ -3,6 +3,7 @@
 use crate::import::Import;
 use serde_json::{Value, json};
 use std::fs;
+use support::http::post_json;
 use support::{Service, project};
 
 const CALLS: &str = "SELECT ServiceName AS service, Model AS model, InputTokens AS input, OutputTokens AS output, \
@@ -266,9 +267,25 @@ fn scores_of_langfuse_and_feedback_of_langsmith_become_evaluator_results_and_go_
     // they are of the spans that runs and observations become
     let joined = "SELECT count() AS rows FROM genai_evaluator_results AS r INNER JOIN otel_traces AS t ON r.TraceId = t.TraceId AND r.SpanId = t.SpanId";
     import.becomes(joined, &json!([{"rows": 2}]));
+    // one of the same name about the same span that came later by another way takes its place, and stays
+    let grade = "SELECT TraceId, SpanId FROM genai_evaluator_results WHERE Name = 'grade'";
+    let span = service.sql().rows(grade, &[]).remove(0);
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let value = json!({"key": "gen_ai.evaluation.score.value", "value": {"doubleValue": 0.25}});
+    let record = json!({"timeUnixNano": "1780290000000000000", "eventName": "gen_ai.evaluation.result", "traceId": span["TraceId"], "spanId": span["SpanId"],
+        "attributes": [text("gen_ai.evaluation.name", "grade"), value]});
+    let live = json!({"resourceLogs": [{"resource": {"attributes": [text("service.name", "live")]}, "scopeLogs": [{"logRecords": [record]}]}]});
+    assert_eq!(post_json(&service.http("/v1/logs"), &live).status, 200);
+    import.becomes(
+        "SELECT argMax(Value, Version) AS value FROM genai_evaluator_results WHERE Name = 'grade'",
+        &json!([{"value": 0.25}]),
+    );
     let (code, said) = import.run(&["undo", import.files().to_str().unwrap()]);
     assert!(code == Some(0) && said.contains("3 imports"), "{said}");
-    import.becomes(results, &json!([]));
+    import.becomes(
+        "SELECT Name AS name, Value AS value FROM genai_evaluator_results",
+        &json!([{"name": "grade", "value": 0.25}]),
+    );
 }
 
 #[test]

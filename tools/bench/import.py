@@ -109,9 +109,101 @@ def langsmith(rows):
              "prompt_tokens": 50, "completion_tokens": 60} for number in range(rows)], rows
 
 
+def varint(number):
+    out = bytearray()
+    while number > 0x7f:
+        out.append(number & 0x7f | 0x80)
+        number >>= 7
+    return bytes(out) + bytes([number])
+
+
+def field(number, payload):
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def otlp_protobuf(rows):
+    """As the collector's `format: proto` writes it: the length before each message of ten spans."""
+    def text(key, value):
+        return field(1, key.encode()) + field(2, field(1, value.encode()))
+
+    def one(number):
+        start = START + number * 1_000_000
+        attributes = [text("http.request.method", "GET"), text("url.path", f"/mill/{number % 100}"), field(1, b"step") + field(2, b"\x18" + varint(number))]
+        return (field(1, (number // 10 + 1).to_bytes(16, "big")) + field(2, (number + 1).to_bytes(8, "big")) + field(4, (number // 10 + 1).to_bytes(8, "big"))
+                + field(5, b"GET /mill") + b"\x30\x02" + b"\x39" + start.to_bytes(8, "little") + b"\x41" + (start + 5_000_000).to_bytes(8, "little")
+                + b"".join(field(9, attribute) for attribute in attributes))
+
+    resource = field(1, field(1, text("service.name", "mill")) + field(1, text("host.name", "north")))
+    messages = []
+    for first in range(0, rows, 10):
+        spans = b"".join(field(2, one(number)) for number in range(first, first + 10))
+        messages.append(field(1, resource + field(2, field(1, field(1, b"bench")) + spans)))
+    return [len(message).to_bytes(4, "big") + message for message in messages], rows
+
+
+def openinference(number):
+    return {"name": "chat", "span_kind": "LLM", "parent_id": None, "start_time": clock(number), "end_time": clock(number + 1), "status_code": "OK",
+            "status_message": "", "events": [], "context.span_id": f"{number + 1:016x}", "context.trace_id": f"{number // 5 + 1:032x}",
+            "attributes.llm.model_name": "gpt-4o-mini", "attributes.llm.token_count.prompt": 50, "attributes.llm.token_count.completion": 60,
+            "attributes.llm.input_messages": [{"message": {"role": "user", "content": "How is the flour? " * 10}}],
+            "attributes.llm.output_messages": [{"message": {"role": "assistant", "content": "It is fine. " * 20}}], "attributes.session.id": "s"}
+
+
+def phoenix(rows):
+    return [openinference(number) for number in range(rows)], rows
+
+
+def litellm(rows):
+    made = []
+    for number in range(rows):
+        request, response = call(number)
+        start = START // 1_000_000_000 + number
+        made.append({"id": f"r{number}", "litellm_call_id": f"r{number}", "call_type": "acompletion", "response_cost": 0.001, "prompt_tokens": 50,
+                     "completion_tokens": 60, "total_tokens": 110, "startTime": start, "endTime": start + 1, "completionStartTime": start + 0.5,
+                     "model": "gpt-4o-mini", "custom_llm_provider": "openai", "messages": request["messages"], "response": response, "metadata": {},
+                     "status": "success", "model_parameters": {}, "end_user": "ana"})
+    return made, rows
+
+
+def openai_batch(rows):
+    pairs = [call(number) for number in range(rows)]
+    inputs = [{"custom_id": f"c{number}", "method": "POST", "url": "/v1/chat/completions", "body": request} for number, (request, _) in enumerate(pairs)]
+    outputs = [{"id": f"b{number}", "custom_id": f"c{number}", "response": {"status_code": 200, "request_id": f"q{number}", "body": response}, "error": None}
+               for number, (_, response) in enumerate(pairs)]
+    return inputs + outputs, rows
+
+
+def atif(rows):
+    """Trajectories of ten steps, each of which makes a span; and one for the whole."""
+    made = []
+    for number in range(rows // 10):
+        steps = []
+        for step in range(10):
+            at = clock(number * 20 + step)
+            base = {"step_id": step + 1, "timestamp": at}
+            steps.append({**base, "source": "agent", "message": "It is fine. " * 20, "metrics": {"prompt_tokens": 50, "completion_tokens": 60}} if step % 2 else
+                         {**base, "source": "user", "message": "How is the flour? " * 10})
+        made.append({"schema_version": "ATIF-v1.4", "session_id": f"bench-{number}", "agent": {"name": "miller", "version": "1", "model_name": "gpt-4o-mini"},
+                     "steps": steps})
+    return made, None
+
+
+def helicone(rows):
+    made = []
+    for number in range(rows):
+        request, response = call(number)
+        start = START // 1_000_000_000 + number
+        made.append({"providerRequest": {"url": "https://example.com", "json": request, "meta": {"Helicone-User-Id": "ana"}},
+                     "providerResponse": {"status": 200, "headers": {}, "json": response},
+                     "timing": {"startTime": {"seconds": start, "milliseconds": 0}, "endTime": {"seconds": start + 1, "milliseconds": 0}}})
+    return made, rows
+
+
 # spans without a model, sessions and calls: how many rows each is measured with by default
-FORMATS = {"otlp-json": (otlp_json, 1_000_000), "claude-code": (claude_code, 60_000), "codex": (codex, 60_000), "calls": (calls, 60_000),
-           "litellm-spend-logs": (spend_logs, 60_000), "langfuse": (langfuse, 60_000), "langsmith": (langsmith, 60_000)}
+FORMATS = {"otlp-json": (otlp_json, 1_000_000), "otlp-protobuf": (otlp_protobuf, 1_000_000), "phoenix": (phoenix, 60_000), "phoenix-parquet": (phoenix, 60_000),
+           "claude-code": (claude_code, 60_000), "codex": (codex, 60_000), "litellm-spend-logs": (spend_logs, 60_000), "litellm": (litellm, 60_000),
+           "calls": (calls, 60_000), "openai-batch": (openai_batch, 60_000), "atif": (atif, 60_000), "langfuse": (langfuse, 60_000),
+           "langsmith": (langsmith, 60_000), "helicone": (helicone, 60_000)}
 
 
 def free_ports(count):
@@ -129,6 +221,16 @@ def ask(port, sql):
         return int(answer.read() or 0)
 
 
+def parquet(port, lines):
+    """The same rows in Parquet, written by the engine, which reads files of its own folder."""
+    path, inside = lines.with_suffix(".parquet"), lines.parent / "data" / "clickhouse" / "user_files"
+    inside.mkdir(exist_ok=True)
+    (inside / "rows.jsonl").write_bytes(lines.read_bytes())
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", b"SELECT * FROM file('rows.jsonl', JSONEachRow) FORMAT Parquet", timeout=300) as answer:
+        path.write_bytes(answer.read())
+    return path
+
+
 def peak_kib(pid):
     status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     found = [line for line in status.splitlines() if line.startswith("VmHWM:")]
@@ -139,9 +241,10 @@ def measure(binary, name, make, rows):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         lines, wanted = make(rows)
-        with open(folder / "file.jsonl", "w", encoding="utf-8") as file:
+        path = folder / "file.jsonl"
+        with open(path, "wb") as file:
             for line in lines:
-                file.write(json.dumps(line, separators=(",", ":")) + "\n")
+                file.write(line if isinstance(line, bytes) else json.dumps(line, separators=(",", ":")).encode() + b"\n")
         del lines
         grpc, http, health, metrics, engine, page = free_ports(6)
         (folder / "millrace.yaml").write_text(
@@ -156,8 +259,10 @@ def measure(binary, name, make, rows):
                 if service.poll() is not None or time.time() > deadline:
                     sys.exit((folder / "log").read_text())
                 time.sleep(0.1)
+            if name.endswith("-parquet"):
+                path = parquet(engine, path)
             started = time.time()
-            command = [binary, "import", folder / "file.jsonl", "--config", folder / "millrace.yaml", "--again", "--progress", "none"]
+            command = [binary, "import", path, "--config", folder / "millrace.yaml", "--again", "--progress", "none"]
             child = subprocess.Popen(command, stdout=subprocess.PIPE)
             peak = 0
             # what wait4 says of memory begins with that of this program
@@ -169,12 +274,13 @@ def measure(binary, name, make, rows):
             _, status, usage = os.wait4(child.pid, 0)
             if status != 0:
                 sys.exit(f"{name}: {said}")
+            wanted = wanted or int(said.split(" rows accepted")[0].split()[-1].replace(",", ""))
             while ask(engine, "SELECT count() FROM otel_traces") < wanted:
                 if time.time() - started > 600:
                     sys.exit(f"{name}: not everything is stored after ten minutes")
                 time.sleep(0.1)
             stored = time.time() - started
-            size = (folder / "file.jsonl").stat().st_size / 1e6
+            size = path.stat().st_size / 1e6
             print(f"| {name} | {wanted:,} | {size:,.0f} | {accepted:.1f} | {wanted / accepted:,.0f} | {stored:.1f} | "
                   f"{(usage.ru_utime + usage.ru_stime) / wanted * 1e6:.1f} | {peak / 1024:.0f} |", flush=True)
         finally:
