@@ -75,7 +75,24 @@ async function axe(page, what) {
   problems.push(...JSON.parse(result.value).map((found) => `${what}: axe: ${found.join(" ")}`)); assert.ok(result.value, `${what}: axe finds nothing serious`);
 }
 
+/** A number as it is shown, in its basic unit: dollars, nanoseconds, a hundredth, or pieces. */
+function read(text) {
+  const units = { k: 1e3, M: 1e6, G: 1e9, T: 1e12, ns: 1, "µs": 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9, d: 86_400e9 };
+  const parts = [...text.replaceAll(",", "").matchAll(/(-?[\d.]+)\s*(ns|µs|ms|[kMGTsmhd])?/g)];
+  assert.ok(parts.length > 0, `${text} is no number`);
+  return parts.reduce((sum, [, number, unit]) => sum + Number(number) * (unit ? units[unit] : 1), 0);
+}
+
+/** The texts of the last table's rows. */
+async function cells(page) {
+  return page.locator("table.rows").last().locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+}
+
+/** With `STEPS=words`, only those that have them in their names, after the first. */
+let isFirst = true;
 async function step(name, run) {
+  if (!isFirst && process.env.STEPS && !new RegExp(process.env.STEPS).test(name)) return;
+  isFirst = false;
   const began = performance.now();
   const said = await run();
   console.log(`${name.padEnd(58)} ${((performance.now() - began) / 1000).toFixed(1).padStart(5)} s  ${said ?? ""}`);
@@ -148,6 +165,54 @@ try {
     await page.locator("table.traces").waitFor();
     await clean(page, "keys");
     await page.context().close();
+  });
+
+  await step("every view is reached and used with keys alone", async () => {
+    const page = await open();
+    await view(page, "/traces?range=all", "table.traces tbody tr");
+    await page.keyboard.press("?");
+    const keys = await page.locator("table.keys kbd").allTextContents();
+    await page.keyboard.press("Escape");
+    const jumps = keys.filter((key) => key.startsWith("g ")).map((key) => key.slice(2));
+    assert.ok(jumps.length >= 7, keys.join());
+    const seen = new Set();
+    for (const key of jumps) {
+      await page.keyboard.press("g");
+      await page.keyboard.press(key);
+      await page.waitForLoadState("networkidle");
+      const at = new URL(page.url()).pathname;
+      assert.ok(!seen.has(at), `g ${key} leads to ${at} again`);
+      seen.add(at);
+      // Tab goes through what can be used, shows where it is, and comes out again
+      const stops = await page.evaluate(() => [...document.querySelectorAll("main a[href], main button:not(:disabled), main input:not([type=hidden]):not(:disabled), main select, main textarea, main summary")].filter((one) => one.checkVisibility() && one.tabIndex >= 0).length);
+      let [inside, isOut] = [0, false];
+      await page.evaluate(() => document.activeElement?.blur());
+      for (let presses = 0; presses < 400 && !isOut; presses++) {
+        await page.keyboard.press("Tab");
+        const where = await page.evaluate(() => {
+          const one = document.activeElement;
+          if (!one || one === document.body) return "none";
+          const style = getComputedStyle(one);
+          const around = getComputedStyle(one.parentElement);
+          const isShown = [style, around].some((of) => of.outlineStyle !== "none" || of.boxShadow !== "none");
+          return one.closest("main") ? (isShown ? "main" : `hidden: ${one.outerHTML.slice(0, 120)}`) : "around";
+        });
+        assert.ok(!where.startsWith("hidden"), `${at}: the focus is not shown on ${where}`);
+        if (where === "main") inside++;
+        isOut = inside > 0 && where !== "main";
+      }
+      if (stops > 0 && stops < 300) assert.ok(inside > 0 && isOut, `${at}: Tab reached ${inside} of ${stops}, and ${isOut ? "left" : "stayed"}`);
+    }
+    // a line of a table is opened, a tab is changed, a base is chosen with keys
+    await page.keyboard.press("g");
+    await page.keyboard.press("s");
+    await page.locator("table.rows tbody tr").first().waitFor();
+    await page.keyboard.press("j");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => location.pathname.startsWith("/session/"));
+    await clean(page, "keys everywhere");
+    await page.context().close();
+    return `${seen.size} views`;
   });
 
   await step("a look beside the list goes with the keys, and columns are kept", async () => {
@@ -259,21 +324,93 @@ try {
     assert.ok((await page.locator(".span-panel .message").first().textContent()).includes(HOSTILE[0]));
     await view(page, "/traces", "table.traces tbody tr");
     assert.equal(await page.evaluate(() => window.hacked), undefined);
+    const harmless = async (what, within) => {
+      await page.waitForLoadState("networkidle");
+      assert.equal(await page.evaluate(() => window.hacked), undefined, what);
+      assert.equal(await page.locator("main").locator("script, img[onerror], svg[onload], a[href^=javascript]").count(), 0, what);
+      assert.ok((await page.locator(within).allTextContents()).join("").includes("<"), `${what}: the text itself is shown`);
+    };
+    await view(page, `/traces?peek=${HOSTILE_ID}`, ".peek h2");
+    await harmless("peek", ".peek");
+    await view(page, `/trace/${HOSTILE_ID}?tab=conversation`, ".turn .message");
+    await harmless("conversation", ".turn");
+    await view(page, `/compare?a=${HOSTILE_ID}&b=${HOSTILE_ID}`, ".cards");
+    await harmless("compare traces", "main");
+    await view(page, `/compare?a=${HOSTILE_ID}/000000000000004d&b=${HOSTILE_ID}/000000000000004d`, ".cards");
+    await harmless("compare calls", "main");
+    for (const [path, there] of [["/cost?range=all&by=user", "table.rows tbody tr"], ["/latency?range=all", "table.rows tbody tr"], ["/sessions?range=all", "table.rows tbody tr"], [`/session/${encodeURIComponent(HOSTILE[0])}`, "main h2, table.rows tbody tr"]]) {
+      await view(page, path, there);
+      await harmless(path, "main");
+    }
+    await view(page, "/import", ".drop");
+    const name = "<img src=x onerror=window.hacked=1>.jsonl";
+    await page.locator("input[type=file][aria-label=Files]").setInputFiles({ name, mimeType: "application/json", buffer: Buffer.from(`{"resourceSpans":5,"<script>window.hacked=1</script>":1}\n{"type":${JSON.stringify(HOSTILE[1])},"sessionId":"s"}\n`) });
+    await page.locator('.import[data-state="checked"]').waitFor();
+    await page.waitForLoadState("networkidle");
+    assert.equal(await page.evaluate(() => window.hacked), undefined, "import");
+    assert.equal(await page.locator("main script, main img, main svg[onload], main a[href^=javascript]").count(), 0, "import");
     await clean(page, "hostile");
     await page.context().close();
   });
 
   await step("the numbers shown are those of SQL", async () => {
     const page = await open();
-    const sql = async (statement) => (await (await fetch(service.sql, { method: "POST", body: `${statement} FORMAT TSV` })).text()).trim().split("\t").map(Number);
+    const sql = async (statement) => (await (await fetch(service.sql, { method: "POST", body: `${statement} FORMAT JSONCompactEachRow` })).text()).trim().split("\n").map((line) => JSON.parse(line).map((value) => (value === null ? "unknown" : String(value))));
+    const figure = (name) => page.locator(".figure", { has: page.locator(".name", { hasText: new RegExp(`^${name}$`) }) });
+    /** What is shown is rounded: to three digits, dollars to two, shares of ten and more to a whole. */
+    const same = (shown, want, what) => {
+      if (!Number.isFinite(want)) return assert.equal(shown, "–", `${what}: what is unknown is no number`);
+      const value = read(shown);
+      const most = shown.includes("%") ? 0.51 : Math.abs(want) * (shown.startsWith("$") ? 0.051 : 0.0051) + 1e-12;
+      assert.ok(Math.abs(value - want) <= most, `${what}: ${shown} is shown, and SQL says ${want}`);
+    };
+    const counted = async () => Number((await sql("SELECT count() FROM otel.genai_calls"))[0][0]);
+    let before = -1;
+    await until("every call is counted", async () => (await ask(service, "/api/v1/status")).counting.traces_waiting === 0 && before === (before = await counted()));
     await view(page, "/traces?range=all", ".histogram dd");
     await page.waitForLoadState("networkidle");
-    const [calls, errors] = await sql("SELECT count(), countIf(IsError) FROM otel.genai_calls");
-    assert.equal((await page.locator(".histogram dd").first().getAttribute("title")).replaceAll(",", ""), String(calls));
+    const [[calls, errors]] = await sql("SELECT count(), countIf(IsError) FROM otel.genai_calls");
+    assert.equal((await page.locator(".histogram dd").first().getAttribute("title")).replaceAll(",", ""), calls);
     assert.equal(await page.locator(".histogram dd").nth(1).textContent(), `${Number(((errors / calls) * 100).toFixed(1))} %`);
+
+    await view(page, "/cost?range=all", "table.rows tbody tr");
+    await page.waitForLoadState("networkidle");
+    const [[cost, given, computed, cached, reasoning]] = await sql("SELECT sum(CostTotal), sumIf(CostTotal, CostSource != 'computed'), sumIf(CostTotal, CostSource = 'computed'), sum(CacheReadTokens) / sum(InputTokens) * 100, sum(ReasoningTokens) / sum(OutputTokens) * 100 FROM otel.genai_calls");
+    for (const [name, want] of [["Cost", cost], ["Given by senders", given], ["Computed", computed], ["Read from caches", cached], ["Reasoning", reasoning]]) {
+      same(await figure(name).locator(".value").textContent(), Number(want), name);
+    }
+    const byModel = await sql("SELECT Model, sum(CostTotal), count(), sum(InputTokens), sum(OutputTokens) FROM otel.genai_calls GROUP BY Model");
+    const shown = new Map((await cells(page)).map((row) => [row[0] === "(none)" ? "" : row[0], row]));
+    assert.equal(shown.size, byModel.length, "a row for each model");
+    for (const [model, ...wanted] of byModel) {
+      const row = shown.get(model);
+      for (const [at, want] of [[1, wanted[0]], [3, wanted[1]], [5, wanted[2]], [7, wanted[3]]]) {
+        same(row[at], Number(want), `${model}, column ${at}`);
+      }
+    }
+
+    await view(page, "/latency?range=all", "table.rows tbody tr");
+    await page.waitForLoadState("networkidle");
+    const [[p50, failed]] = await sql("SELECT quantile(0.5)(Duration), countIf(IsError) / count() * 100 FROM otel.genai_calls");
+    const [[least, most]] = await sql("SELECT min(Duration), max(Duration) FROM (SELECT Duration FROM otel.genai_calls ORDER BY abs(Duration - (SELECT quantile(0.5)(Duration) FROM otel.genai_calls)) LIMIT 10)");
+    const median = read(await figure("Latency, median").locator(".value").textContent());
+    assert.ok(median >= least * 0.99 && median <= most * 1.01, `the median: ${median} is shown, and SQL says ${p50}`);
+    same(await figure("Failed calls").locator(".value").textContent(), Number(failed), "failed calls");
+
+    await view(page, "/sessions?range=all", "table.rows tbody tr");
+    await page.waitForLoadState("networkidle");
+    const sessions = new Map((await sql("SELECT SessionId, Traces, Calls, toFloat64(CostTotal) FROM otel.genai_sessions")).map(([id, ...rest]) => [id, rest]));
+    for (const row of await page.locator("table.rows tbody tr").all()) {
+      const id = await row.locator("td.title a").textContent();
+      const of = sessions.get(id);
+      if (of === undefined || id.includes("<")) continue;
+      const [traces, money] = [await row.locator("td").nth(4).textContent(), await row.locator("td").nth(6).textContent()];
+      assert.equal(traces, `${of[0]}${of[1]} ${of[1] === "1" ? "call" : "calls"}`, `traces and calls of ${id}`);
+      same(money, Number(of[2]), `cost of ${id}`);
+    }
+    await clean(page, "numbers");
     await page.context().close();
   });
-
   for (const [id, size] of [[TEN, 10_000], [HUNDRED, 100_000]]) {
     await step(`a trace of ${size.toLocaleString("en-US")} spans opens and scrolls`, async () => {
       const page = await open();
