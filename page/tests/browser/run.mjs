@@ -256,7 +256,7 @@ try {
   await step("every view that asks shows its SQL, which runs", async () => {
     const page = await open();
     for (const path of ["/traces?range=all", `/trace/${SAMPLE}`, `/trace/${SAMPLE}?tab=conversation`, "/sessions?range=all", "/session/anna-1", "/cost?range=all", "/latency?range=all", "/experiments", `/compare?a=${SAMPLE}&b=22222222222222222222222222222222`, "/traces?range=all&status=error"]) {
-      await view(page, path, "main button, .empty");
+      await view(page, path, "main button:visible, .empty");
       await page.waitForLoadState("networkidle");
       if (path === "/experiments" && (await page.locator(".empty").count()) > 0) continue;
       for (const button of await page.getByRole("button", { name: "Show SQL" }).all()) {
