@@ -70,6 +70,7 @@ mod sdk_signals;
 mod search;
 mod secrets;
 mod superseded;
+mod tenants;
 mod tls;
 mod tokens;
 mod trace_metrics;
