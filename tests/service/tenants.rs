@@ -159,21 +159,26 @@ impl Tenants {
     }
 
     fn fill(&self, tenant: usize) {
-        let sent = self.post(tenant, "/ingest/otlp/v1/traces", &trace(tenant));
+        // the workspace is the token's
+        let sent = self.post_to(tenant, &self.service.http("/v1/traces"), &trace(tenant));
         assert_eq!(sent.status, 200, "{}", sent.text());
         let own = own(tenant);
         let score =
             json!({"span_id": SPANS[0], "session_id": SESSION, "name": own, "data_type": "NUMERIC", "value": 0.5});
-        let said = json!({"span_id": SPANS[0], "session_id": SESSION, "kind": "feedback", "value": own, "text": own});
+        let said = json!({"span_id": SPANS[0], "session_id": SESSION, "kind": "note", "text": own});
         assert_eq!(self.post(tenant, "/evaluator-results", &score).status, 201);
         let said = self.post(tenant, "/annotations", &said);
         assert_eq!(said.status, 201, "{}", said.text());
     }
 
     fn post(&self, tenant: usize, path: &str, body: &Value) -> Answer {
+        self.post_to(tenant, &self.url(tenant, path, ""), body)
+    }
+
+    fn post_to(&self, tenant: usize, url: &str, body: &Value) -> Answer {
         let headers =
             [("content-type", "application/json"), ("authorization", &*format!("Bearer {}", self.tokens[tenant]))];
-        send("POST", &self.url(tenant, path, ""), &headers, body.to_string().as_bytes())
+        send("POST", url, &headers, body.to_string().as_bytes())
     }
 
     fn ask(&self, tenant: usize, path: &str, query: &str) -> Answer {
