@@ -105,6 +105,7 @@ impl Shared<'_> {
             bodies: bodies.clone(),
             reads: self.reads.clone(),
             experiments: Arc::clone(&experiments),
+            strict_reference: config.chat_completions.strict_reference,
         };
         Receivers {
             scores: Arc::new(scores),

@@ -19,6 +19,18 @@ pub struct GroupRow {
     pub group_id: String,
     /// What it is for.
     pub description: Option<String>,
+    /// What led to it, by an id of somebody else's.
+    pub insight_id: Option<String>,
+    /// What came out.
+    pub summary: Option<String>,
+    /// An object as JSON, if there is any.
+    pub metadata: Option<String>,
+    /// The order in which its experiments are shown, if it is not the usual one.
+    pub default_sort: Option<String>,
+    /// The measures of the axes on which they are compared, if they are not the usual ones.
+    pub pareto_x: Option<String>,
+    /// The other one.
+    pub pareto_y: Option<String>,
     /// Who made it, if that is known.
     pub created_by: String,
     /// When, in microseconds since 1970, as all times here.
@@ -43,8 +55,10 @@ pub struct ExperimentRow {
     pub name: String,
     /// Its id.
     pub experiment_id: String,
-    /// The id of its group.
+    /// The id of its first group.
     pub group_id: String,
+    /// The ids of its groups; of a row that an earlier release wrote none.
+    pub group_ids: Vec<String>,
     /// What it was run on.
     pub dataset_name: String,
     /// Which version of that.
@@ -57,6 +71,12 @@ pub struct ExperimentRow {
     pub description: Option<String>,
     /// What came out.
     pub summary: Option<String>,
+    /// The id of the experiment that it is derived from.
+    pub parent_id: Option<String>,
+    /// What its producer calls the state that it is in.
+    pub status: Option<String>,
+    /// Why it came out as it did.
+    pub root_cause: Option<String>,
     /// Who made it, if that is known.
     pub created_by: String,
     /// When, in microseconds since 1970, as all times here.
@@ -75,17 +95,29 @@ pub struct ExperimentRow {
 
 impl GroupRow {
     /// The columns, in the order of the fields.
-    pub const COLUMNS: &'static str = "toString(Workspace) AS Workspace, Name, GroupId, Description, toString(CreatedBy) AS CreatedBy, \
+    pub const COLUMNS: &'static str = "toString(Workspace) AS Workspace, Name, GroupId, Description, InsightId, \
+         Summary, Metadata, DefaultSort, ParetoX, ParetoY, toString(CreatedBy) AS CreatedBy, \
          toUnixTimestamp64Micro(CreatedAt) AS CreatedAt, toUnixTimestamp64Micro(UpdatedAt) AS UpdatedAt, \
          toUnixTimestamp64Micro(DeletedAt) AS DeletedAt, Version, IsDeleted";
 }
 
 impl ExperimentRow {
     /// The columns, in the order of the fields.
-    pub const COLUMNS: &'static str = "toString(Workspace) AS Workspace, Name, ExperimentId, GroupId, DatasetName, DatasetVersion, \
-         SourceLink, Metadata, Description, Summary, toString(CreatedBy) AS CreatedBy, \
+    pub const COLUMNS: &'static str = "toString(Workspace) AS Workspace, Name, ExperimentId, GroupId, GroupIds, DatasetName, \
+         DatasetVersion, SourceLink, Metadata, Description, Summary, ParentId, Status, RootCause, toString(CreatedBy) AS CreatedBy, \
          toUnixTimestamp64Micro(CreatedAt) AS CreatedAt, toUnixTimestamp64Micro(UpdatedAt) AS UpdatedAt, \
          toUnixTimestamp64Micro(PinnedAt) AS PinnedAt, toUnixTimestamp64Micro(DeletedAt) AS DeletedAt, Version, IsDeleted";
+}
+
+/// The ids of the groups of a row, in SQL.
+pub const GROUPS_OF_ROW: &str = "if(empty(e.GroupIds), [e.GroupId], e.GroupIds)";
+
+impl ExperimentRow {
+    /// The ids of its groups: at least one.
+    #[must_use]
+    pub fn groups(&self) -> &[String] {
+        if self.group_ids.is_empty() { std::slice::from_ref(&self.group_id) } else { &self.group_ids }
+    }
 }
 
 /// Writes rows of groups, all or none.

@@ -1,13 +1,13 @@
 //! Conditions of a filter as SQL: each field has its place, and values are parameters.
 
 use super::expressions::{KIND_UNKNOWN, KINDS, SESSION_OF_TRACE};
-use super::filter::Condition;
+use super::filter::{Condition, Operator};
 use crate::chat::trace_of_text;
 use crate::clickhouse::{Parameter, Statement};
 
 /// Where a field is.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// An expression that is the field's text.
     Text(&'static str),
     /// The time of a row.
@@ -20,17 +20,26 @@ pub(super) enum Place {
     Session,
     /// A list of texts, of which one is the field's.
     Member(&'static str),
+    /// An expression that is the field's number.
+    Number(&'static str),
 }
 
 /// The place of a field, by its name.
-pub(super) type Places = fn(&str) -> Option<Place>;
+pub(crate) type Places = fn(&str) -> Option<Place>;
 
 /// Adds what a row must be like, in parentheses. A field without a place holds for no row.
-pub(super) fn push(statement: &mut Statement, condition: &Condition, places: Places) {
+pub(crate) fn push(statement: &mut Statement, condition: &Condition, places: Places) {
     match condition {
         Condition::All(parts) => push_list(statement, parts, (" AND ", "true"), places),
         Condition::Any(parts) => push_list(statement, parts, (" OR ", "false"), places),
+        // what is not known is not that either
+        Condition::Not(part) => {
+            statement.push("(NOT ifNull(");
+            push(statement, part, places);
+            statement.push(", false))");
+        }
         Condition::Is(field, value) => push_is(statement, places(field), value),
+        Condition::In(field, values) => push_in(statement, places(field), values),
         Condition::Like(field, pattern) => match places(field) {
             Some(Place::Text(column) | Place::Trace(column)) => {
                 statement.push("(").push(column).push(" LIKE ").bind(pattern.as_str()).push(")");
@@ -42,11 +51,20 @@ pub(super) fn push(statement: &mut Statement, condition: &Condition, places: Pla
                 statement.push("(arrayExists(text -> text LIKE ").bind(pattern.as_str());
                 statement.push(", ").push(column).push("))");
             }
-            Some(Place::Kind | Place::Time(_)) | None => drop(statement.push("false")),
+            Some(Place::Kind | Place::Time(_) | Place::Number(_)) | None => {
+                statement.push("false");
+            }
         },
         Condition::Since(field, at) => push_time(statement, places(field), " >= ", *at),
         Condition::Until(field, at) => push_time(statement, places(field), " <= ", *at),
-        Condition::AtLeast(..) | Condition::AtMost(..) | Condition::Flag(..) => drop(statement.push("false")),
+        Condition::Number(field, operator, number) => match places(field) {
+            Some(Place::Number(column)) => {
+                statement.push("(").push(column).push(sign(*operator)).bind(*number).push(")");
+            }
+            _ => drop(statement.push("false")),
+        },
+        // lists with flags read them themselves
+        Condition::Flag(..) => drop(statement.push("false")),
     }
 }
 
@@ -60,6 +78,39 @@ fn push_list(statement: &mut Statement, parts: &[Condition], (between, none): (&
         push(statement, part, places);
     }
     statement.push(")");
+}
+
+fn sign(operator: Operator) -> &'static str {
+    match operator {
+        Operator::Lt => " < ",
+        Operator::Lte => " <= ",
+        Operator::Gt => " > ",
+        Operator::Gte => " >= ",
+        _ => " = ",
+    }
+}
+
+fn push_in(statement: &mut Statement, place: Option<Place>, values: &[String]) {
+    match place {
+        Some(Place::Text(column)) => {
+            statement.push("(").push(column).push(" IN ").bind(values.to_vec()).push(")");
+        }
+        Some(Place::Trace(column)) => {
+            let ids: Vec<String> = values.iter().map(|text| trace_id(text)).collect();
+            statement.push("(").push(column).push(" IN ").bind(ids).push(")");
+        }
+        Some(Place::Member(column)) => {
+            statement.push("hasAny(").push(column).push(", ").bind(values.to_vec()).push(")");
+        }
+        _ => {
+            // a condition each
+            statement.push("(false");
+            for value in values {
+                push_is(statement.push(" OR "), place, value);
+            }
+            statement.push(")");
+        }
+    }
 }
 
 fn push_time(statement: &mut Statement, place: Option<Place>, compared: &str, at: crate::time::UnixNanos) {
@@ -80,7 +131,7 @@ fn push_is(statement: &mut Statement, place: Option<Place>, value: &str) {
             statement.push("has(").push(column).push(", ").bind(value).push(")");
         }
         Some(Place::Kind) => push_kind(statement, value),
-        Some(Place::Time(_)) | None => drop(statement.push("false")),
+        Some(Place::Time(_) | Place::Number(_)) | None => drop(statement.push("false")),
     }
 }
 
@@ -139,6 +190,8 @@ mod tests {
             "id" => Some(Place::Trace("TraceId")),
             "model" => Some(Place::Text("Model")),
             "started_at" => Some(Place::Time("Timestamp")),
+            "tokens" => Some(Place::Number("TotalTokens")),
+            "users" => Some(Place::Member("users")),
             _ => None,
         };
         let mut statement = Statement::default();
@@ -149,6 +202,7 @@ mod tests {
     #[test]
     fn each_field_has_its_place_and_its_value_is_a_parameter() {
         let is = |field: &'static str, value: &str| Condition::Is(field, value.to_owned());
+        let several = |field: &'static str| Condition::In(field, vec!["a".to_owned(), "b".to_owned()]);
         let cases = [
             (is("model", "m"), "(Model = {p0:String})"),
             (is("kind", "TOOL"), "(Operation IN {p0:Array(String)})"),
@@ -157,6 +211,14 @@ mod tests {
             (is("session_id", "s"), "(SessionId = {p0:String})"),
             (is("session_id", "session-1"), "(SessionId = {p0:String} OR (SessionId = '' AND TraceId = {p1:String}))"),
             (is("nowhere", "x"), "false"),
+            (several("model"), "(Model IN {p0:Array(String)})"),
+            (several("id"), "(TraceId IN {p0:Array(String)})"),
+            (several("users"), "hasAny(users, {p0:Array(String)})"),
+            (several("session_id"), "(false OR (SessionId = {p0:String}) OR (SessionId = {p1:String}))"),
+            (several("kind"), "(false OR (Operation IN {p0:Array(String)}) OR (Operation IN {p1:Array(String)}))"),
+            (Condition::Not(Box::new(is("model", "m"))), "(NOT ifNull((Model = {p0:String}), false))"),
+            (Condition::Number("tokens", Operator::Gt, 2.0), "(TotalTokens > {p0:Float64})"),
+            (Condition::Number("model", Operator::Gt, 2.0), "false"),
             (Condition::All(Vec::new()), "true"),
             (Condition::Any(Vec::new()), "false"),
             (

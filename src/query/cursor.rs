@@ -20,23 +20,23 @@ const VERSION: &str = "1";
 
 /// A list, as far as a cursor is about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cursors {
+pub(crate) struct Cursors {
     /// Tells lists, their sorts, filters and searches apart.
     hash: String,
 }
 
 /// Where a page begins: after this row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct After {
+pub(crate) struct After {
     /// The time by which rows are sorted: nanoseconds since 1970.
-    pub(super) at: i64,
+    pub(crate) at: i64,
     /// What else they are sorted by.
-    pub(super) keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
 }
 
 /// What a request says about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(crate) enum Asked {
     /// It asks for a page by its number.
     No,
     /// It asks for the first page.
@@ -46,7 +46,7 @@ pub(super) enum Asked {
 }
 
 impl Cursors {
-    pub(super) fn of(list: &str, sort: &str, filter: Option<&Filter>, search: Option<&Search>) -> Self {
+    pub(crate) fn of(list: &str, sort: &str, filter: Option<&Filter>, search: Option<&Search>) -> Self {
         let said = match search {
             None => json!([list, sort, filter.map(Filter::echo)]),
             Some(search) => json!([list, sort, filter.map(Filter::echo), search.text()]),
@@ -60,7 +60,7 @@ impl Cursors {
     ///
     /// # Errors
     /// 400 if it is not a cursor of this list with this sort and filter, or there is a page beside it.
-    pub(super) fn read(&self, parameters: &Parameters, keys: usize) -> Result<Asked, Refusal> {
+    pub(crate) fn read(&self, parameters: &Parameters, keys: usize) -> Result<Asked, Refusal> {
         let Some(text) = parameters.get("cursor") else { return Ok(Asked::No) };
         if parameters.get("page").is_some() {
             return Err(Refusal::bad_request("Either page or cursor may be given, not both"));
@@ -83,13 +83,13 @@ impl Cursors {
     }
 
     /// The cursor of the page after a row.
-    pub(super) fn next(&self, after: &After) -> String {
+    pub(crate) fn next(&self, after: &After) -> String {
         URL_SAFE_NO_PAD.encode(json!([VERSION, self.hash, after.at, after.keys]).to_string())
     }
 }
 
 /// A page of a list that is read by cursors.
-pub(super) fn answer(
+pub(crate) fn answer(
     data: Vec<Value>,
     size: u64,
     next: Option<String>,

@@ -48,7 +48,7 @@ pub(super) const NAME: &str = "if(JoinState IN ('', 'event') OR (ResponseModel =
 pub(super) const MODEL: &str = "if(ResponseModel = '', RequestModel, ResponseModel)";
 
 /// What a span got: messages of a model's call; else the input as it was sent, messages, arguments of a tool.
-pub(super) const INPUT: &str = "multiIf(\
+pub const INPUT: &str = "multiIf(\
      Operation IN ('chat', 'text_completion', 'generate_content') AND InputMessages != '', InputMessages, \
      ContentAttributes['input.value'] != '', ContentAttributes['input.value'], \
      InputMessages != '', InputMessages, \
@@ -57,7 +57,7 @@ pub(super) const INPUT: &str = "multiIf(\
      nullIf(ContentAttributes['mlflow.spanInputs'], ''), ''))";
 
 /// What it gave.
-pub(super) const OUTPUT: &str = "multiIf(\
+pub const OUTPUT: &str = "multiIf(\
      Operation IN ('chat', 'text_completion', 'generate_content') AND OutputMessages != '', OutputMessages, \
      ContentAttributes['output.value'] != '', ContentAttributes['output.value'], \
      OutputMessages != '', OutputMessages, \

@@ -7,17 +7,17 @@
 //! Sources: NeMo Intake's OpenAPI documents, releases 0.2.0 and 0.3.0; docs/read-api.md says what differs and why.
 
 pub mod answer;
-mod conditions;
+pub(crate) mod conditions;
 pub mod config;
 mod counted;
-mod cursor;
+pub(crate) mod cursor;
 pub mod expressions;
 pub mod filter;
 mod kept;
 mod listing;
 mod measures;
 mod metrics;
-mod mode;
+pub(crate) mod mode;
 mod openapi;
 mod own;
 pub mod page;

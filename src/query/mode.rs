@@ -5,7 +5,7 @@ use super::page::Checks;
 
 /// How much of a row is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// No content, no attributes.
     Summary,
     /// The beginning of input and output. Source: NeMo Intake 0.3.0.
@@ -16,7 +16,7 @@ pub(super) enum Mode {
 
 impl Mode {
     /// The parameter, if it is there.
-    pub(super) fn read(checks: &mut Checks<'_>) -> Option<Self> {
+    pub(crate) fn read(checks: &mut Checks<'_>) -> Option<Self> {
         checks.word("mode", "literal_error", &["summary", "preview", "detailed"]).map(|word| match word {
             "summary" => Self::Summary,
             "preview" => Self::Preview,
@@ -25,7 +25,7 @@ impl Mode {
     }
 
     /// An expression of content as this mode shows it.
-    pub(super) fn content(self, expression: &str) -> String {
+    pub(crate) fn content(self, expression: &str) -> String {
         match self {
             Self::Summary => "''".to_owned(),
             Self::Preview => expressions::preview(expression),

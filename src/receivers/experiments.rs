@@ -1,14 +1,14 @@
 //! Experiments and their groups: their rows, and which there are, for captured calls that name one. They are read, checked and written under one lock, so that of two that want a name one gets it.
 //! Another Millrace on the same tables has a lock of its own: there the later row counts.
 
-use crate::clickhouse::experiments::{ExperimentRow, GroupRow, write, write_groups};
+use crate::clickhouse::experiments::{ExperimentRow, GROUPS_OF_ROW, GroupRow, write, write_groups};
 use crate::clickhouse::schema::{EXPERIMENTS, GROUPS};
 use crate::clickhouse::{Failure, Statement};
 use crate::locks::locked;
 use crate::numbers::saturating_i64;
 use crate::query::answer::Refusal;
 use crate::query::reads::Reads;
-use crate::scores::experiment::deleted_name;
+use crate::scores::experiment::{Naming, deleted_name};
 use crate::workspace::Workspace;
 use ::clickhouse::Row;
 use serde::Deserialize;
@@ -115,26 +115,47 @@ impl Experiments {
         self.reads.ask_one(statement.push(" AND e.DeletedAt IS NULL AND e.Name = ").bind(name)).await
     }
 
-    /// Refuses an experiment whose group is not there.
-    pub(crate) async fn check_group(&self, workspace: &Workspace, id: &str) -> Result<(), Refusal> {
-        let mut statement = self.groups(GroupRow::COLUMNS, workspace);
-        let group: Option<GroupRow> = self.reads.ask_one(statement.push(" AND e.GroupId = ").bind(id)).await?;
-        match group {
-            None => Err(Refusal::bad_request(&format!(
-                "ExperimentGroup '{id}' must be created before an Experiment can reference it."
-            ))),
-            Some(group) if group.deleted_at.is_some() => Err(Refusal::bad_request(&format!(
-                "ExperimentGroup '{id}' has been deleted and can no longer accept new Experiments."
-            ))),
-            Some(_) => Ok(()),
+    /// Refuses an experiment of which a group is not there.
+    pub(crate) async fn check_groups(
+        &self,
+        workspace: &Workspace,
+        ids: &[String],
+        naming: Naming,
+    ) -> Result<(), Refusal> {
+        if ids.is_empty() {
+            return Ok(());
         }
+        let mut statement = self.groups(GroupRow::COLUMNS, workspace);
+        let groups: Vec<GroupRow> = self.reads.ask(statement.push(" AND e.GroupId IN ").bind(ids.to_vec())).await?;
+        let title = naming.title();
+        for id in ids {
+            let why = match groups.iter().find(|group| group.group_id == *id) {
+                None => format!("ExperimentGroup '{id}' must be created before an {title} can reference it."),
+                Some(group) if group.deleted_at.is_some() => {
+                    format!("ExperimentGroup '{id}' has been deleted and can no longer accept new {title}s.")
+                }
+                Some(_) => continue,
+            };
+            return Err(Refusal::bad_request(&why));
+        }
+        Ok(())
+    }
+
+    /// Refuses an experiment that is derived from one that never was.
+    pub(crate) async fn check_parent(&self, workspace: &Workspace, id: Option<&str>) -> Result<(), Refusal> {
+        let Some(id) = id else { return Ok(()) };
+        let mut statement = self.experiments(workspace);
+        let found: Option<ExperimentRow> =
+            self.reads.ask_one(statement.push(" AND e.ExperimentId = ").bind(id).push(" LIMIT 1")).await?;
+        let why = || format!("parent_evaluation_id '{id}' does not reference an existing evaluation.");
+        found.map(drop).ok_or_else(|| Refusal::bad_request(&why()))
     }
 
     /// How many experiments each group has that were not deleted.
     pub(crate) async fn counts(&self, workspace: &Workspace) -> Result<Counts, Refusal> {
-        let mut statement = self.rows("e.GroupId AS group, count() AS experiments", EXPERIMENTS, workspace);
-        let counted: Vec<Counted> =
-            self.reads.ask(statement.push(" AND e.DeletedAt IS NULL GROUP BY e.GroupId")).await?;
+        let select = format!("arrayJoin({GROUPS_OF_ROW}) AS group, count() AS experiments");
+        let mut statement = self.rows(&select, EXPERIMENTS, workspace);
+        let counted: Vec<Counted> = self.reads.ask(statement.push(" AND e.DeletedAt IS NULL GROUP BY group")).await?;
         Ok(Counts(counted.into_iter().map(|of| (of.group, of.experiments)).collect()))
     }
 

@@ -82,6 +82,12 @@ impl<'b> Members<'b> {
         self.errors.push(error(kind, &loc, msg, input, context));
     }
 
+    /// Notes what is wrong with an item of a member.
+    fn wrong_at(&mut self, place: &[Value], kind: &str, msg: &str, input: &Value) {
+        let loc: Vec<Value> = self.loc.iter().map(|name| Value::from(*name)).chain(place.iter().cloned()).collect();
+        self.errors.push(json!({"type": kind, "loc": loc, "msg": msg, "input": input}));
+    }
+
     /// A member that must be there; one that may be null counts as there.
     fn required(&mut self, name: &'static str) -> Option<&'b Value> {
         self.known.push(name);
@@ -152,6 +158,75 @@ impl<'b> Members<'b> {
             let msg = format!("String should have at most {most} {}", plural("character", most));
             self.wrong(&[name], "string_too_long", &msg, value, Some(json!({"max_length": most})));
         }
+    }
+
+    /// Whether a member is there and not null.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// A text that may be there, but not be null.
+    pub fn text_or(&mut self, name: &'static str, usual: &str) -> String {
+        self.known.push(name);
+        self.members.get(name).map_or_else(|| usual.to_owned(), |value| self.as_text(name, value))
+    }
+
+    /// A list of texts that may be there.
+    pub fn optional_texts(&mut self, name: &'static str) -> Vec<String> {
+        let Some(value) = self.optional(name) else { return Vec::new() };
+        let Some(list) = value.as_array() else {
+            self.wrong(&[name], "list_type", "Input should be a valid list", value, None);
+            return Vec::new();
+        };
+        let mut texts = Vec::with_capacity(list.len());
+        for (number, one) in list.iter().enumerate() {
+            match one.as_str() {
+                Some(text) => texts.push(text.to_owned()),
+                None => {
+                    self.wrong_at(&[name.into(), number.into()], "string_type", "Input should be a valid string", one)
+                }
+            }
+        }
+        texts
+    }
+
+    /// An object of texts that may be there.
+    pub fn optional_texts_by_name(&mut self, name: &'static str) -> Map<String, Value> {
+        let Some(value) = self.optional(name) else { return Map::new() };
+        let object = self.as_object(name, value);
+        for (key, one) in object.iter().filter(|(_, one)| !one.is_string()) {
+            let place = [name.into(), key.as_str().into()];
+            self.wrong_at(&place, "string_type", "Input should be a valid string", one);
+        }
+        object
+    }
+
+    /// An object of two texts that may be there, each of which may be left out; `wrong` says what is wrong with one.
+    pub fn optional_pair(
+        &mut self,
+        name: &'static str,
+        of: [&'static str; 2],
+        wrong: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<[Option<String>; 2]> {
+        let value = self.optional(name)?;
+        let Some(members) = value.as_object() else {
+            let msg = "Input should be a valid dictionary or object to extract fields from";
+            self.wrong(&[name], "model_attributes_type", msg, value, None);
+            return None;
+        };
+        Some(of.map(|part| {
+            let said = members.get(part)?;
+            match said.as_str().map(|text| (text, wrong(text))) {
+                None => self.wrong(&[name, part], "string_type", "Input should be a valid string", said, None),
+                Some((text, None)) => return Some(text.to_owned()),
+                Some((_, Some(why))) => {
+                    let msg = format!("Value error, {why}");
+                    self.wrong(&[name, part], "value_error", &msg, said, Some(json!({"error": {}})));
+                }
+            }
+            None
+        }))
     }
 
     /// A text that must match a rule that is told as a pattern.

@@ -10,7 +10,7 @@
 //! rows.rs        annotations and results as rows
 //! ```
 //!
-//! Source: the OpenAPI document of `nemo-platform` 0.2.0 and its recorded answers (NeMo Platform API, Intake).
+//! Source: the OpenAPI documents of `nemo-platform` 0.2.0 and 0.3.0 and their recorded answers (NeMo Platform API, Intake).
 
 pub mod annotation;
 pub mod check;
@@ -21,7 +21,7 @@ pub mod rows;
 
 pub use annotation::{Annotation, Said};
 pub use check::Invalid;
-pub use experiment::{ExperimentBody, GroupBody};
+pub use experiment::{Changes, ExperimentBody, GroupBody, Naming};
 pub use result::{DataType, EvaluatorResult};
 
 #[cfg(test)]

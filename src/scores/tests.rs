@@ -1,8 +1,9 @@
 //! Bodies and what the reference says of them: cases as it answers them.
 
 use super::check::{Invalid, TextOrNumber, parse};
+use super::experiment::{Change, Changes};
 use super::rows::{Stamp, of_annotation, of_result, to_microseconds};
-use super::{Said, annotation, experiment, result};
+use super::{Naming, Said, annotation, experiment, result};
 use crate::columns::Group as _;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
@@ -138,24 +139,83 @@ fn an_evaluator_result_has_the_value_that_its_type_needs() {
 fn an_experiment_has_a_name_a_group_and_a_dataset() {
     let body =
         json!({"name": "e1", "experiment_group_id": "g", "dataset_name": "ds", "source_link": "https://a.example"});
-    let read = experiment::read(&body).unwrap();
-    assert_eq!(read.source_link.as_deref(), Some("https://a.example/"));
+    let earlier = |body: &Value| experiment::read(body, Naming::Experiments, false);
+    let read = earlier(&body).unwrap();
+    assert_eq!(read.changes.source_link, Change::To(Some("https://a.example/".to_owned())));
+    assert_eq!(read.changes.group_ids, Change::To(vec!["g".to_owned()]));
+    assert_eq!(read.changes.status, Change::Keep, "a client of 0.2.0 does not know it");
     let alone = json!({"name": "e3"});
     let want = ["experiment_group_id", "dataset_name"].map(
         |name| json!({"type": "missing", "loc": ["body", name], "msg": "Field required", "input": {"name": "e3"}}),
     );
-    assert_eq!(errors(experiment::read(&alone)), json!(want));
+    assert_eq!(errors(earlier(&alone)), json!(want));
     for wrong in ["bad name!", "", "-a", &"x".repeat(129)] {
-        let found = brief(&errors(experiment::read_group(&json!({"name": wrong}))));
+        let found = brief(&errors(experiment::read_group(&json!({"name": wrong}), false)));
         assert_eq!(found[0].0, "string_pattern_mismatch", "{wrong}");
     }
     for link in ["x", "", "a b:c", "https://"] {
         let body = json!({"name": "e1", "experiment_group_id": "g", "dataset_name": "ds", "source_link": link});
-        assert_eq!(brief(&errors(experiment::read(&body)))[0].0, "url_parsing", "{link}");
+        assert_eq!(brief(&errors(earlier(&body)))[0].0, "url_parsing", "{link}");
     }
     let deleted = experiment::deleted_name(&"e".repeat(128));
     assert!(deleted.starts_with('e') && deleted.contains("-deleted-") && deleted.len() <= 128, "{deleted}");
     assert_ne!(experiment::deleted_name("e"), experiment::deleted_name("e"));
+}
+
+#[test]
+fn an_evaluation_says_more_in_the_words_of_its_release() {
+    let read = |body: Value| experiment::read(&body, Naming::Evaluations, true);
+    let said = read(json!({"name": "e", "experiment_ids": ["g", "h", "g"], "dataset_name": "ds", "status": "done",
+                           "parent_experiment_id": "p", "metadata": {"k": "v"}}));
+    let changes = said.unwrap().changes;
+    assert_eq!(changes.group_ids, Change::To(vec!["g".to_owned(), "h".to_owned()]));
+    assert_eq!((changes.status, changes.root_cause), (Change::To(Some("done".to_owned())), Change::To(None)));
+    assert_eq!((changes.parent_id, changes.summary), (Change::To(Some("p".to_owned())), Change::Keep));
+    let missing =
+        json!([{"type": "missing", "loc": ["body", "dataset_name"], "msg": "Field required", "input": {"name": "e3"}}]);
+    assert_eq!(errors(read(json!({"name": "e3"}))), missing);
+    let homeless = brief(&errors(read(json!({"name": "e", "dataset_name": "ds"}))));
+    let why =
+        "Value error, An evaluation must belong to at least one group: provide experiment_ids or experiment_group_id.";
+    assert_eq!(homeless, [("value_error".to_owned(), json!(["body"]), why.to_owned())]);
+    let wrong = json!({"name": "e", "dataset_name": "ds", "experiment_ids": [1], "metadata": {"k": 2}, "summary": "s"});
+    let places: Vec<_> = brief(&errors(read(wrong))).into_iter().map(|(kind, place, _)| (kind, place)).collect();
+    let want = [
+        ("string_type", json!(["body", "experiment_ids", 0])),
+        ("string_type", json!(["body", "metadata", "k"])),
+        ("extra_forbidden", json!(["body", "summary"])),
+    ];
+    assert_eq!(places, want.map(|(kind, place)| (kind.to_owned(), place)));
+    let strict = json!({"name": "e", "experiment_group_id": "g", "dataset_name": "ds", "status": "done"});
+    let refused = brief(&errors(experiment::read(&strict, Naming::Experiments, true)));
+    assert_eq!(refused[0].0, "extra_forbidden");
+}
+
+#[test]
+fn a_partial_change_says_only_what_it_changes() {
+    let read = experiment::read_changes(&json!({"description": null, "status": "failed"})).unwrap();
+    let want = Changes {
+        group_ids: Change::Keep,
+        source_link: Change::Keep,
+        metadata: Change::Keep,
+        description: Change::To(None),
+        summary: Change::Keep,
+        parent_id: Change::Keep,
+        status: Change::To(Some("failed".to_owned())),
+        root_cause: Change::Keep,
+    };
+    assert_eq!(read, want);
+    assert!(experiment::read_changes(&json!({"name": "other"})).is_err(), "what is fixed");
+}
+
+#[test]
+fn the_axes_of_a_group_are_measures_that_there_are() {
+    let read = |pareto: Value| experiment::read_group(&json!({"name": "g", "pareto": pareto}), false);
+    let axes = read(json!({"y_metric": "evaluators.acc"})).unwrap().pareto;
+    assert_eq!(axes, Change::To(experiment::Pareto { x: "cost_usd".into(), y: "evaluators.acc".into() }));
+    assert_eq!(read(json!(null)).unwrap().pareto, Change::Keep);
+    let wrong = brief(&errors(read(json!({"x_metric": "evaluators."}))));
+    assert_eq!((wrong[0].0.as_str(), &wrong[0].1), ("value_error", &json!(["body", "pareto", "x_metric"])));
 }
 
 #[test]

@@ -65,6 +65,7 @@ const ROUTES: [(&str, &str, &str, &str); 67] = [
     ("http", "DELETE", "/apis/intake/v2/workspaces/{workspace}/experiments/{name}", "InWorkspace(Admin)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}", "InWorkspace(Read)"),
     ("http", "PUT", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}", "InWorkspace(Ingest)"),
+    ("http", "PATCH", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}", "InWorkspace(Ingest)"),
     ("http", "DELETE", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}", "InWorkspace(Admin)"),
     ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/experiments/{name}/pin", "InWorkspace(Ingest)"),
     ("http", "DELETE", "/apis/intake/v2/workspaces/{workspace}/experiments/{name}/pin", "InWorkspace(Ingest)"),

@@ -12,20 +12,36 @@ use support::{Options, Service, project, wait_until};
 /// 2026-03-02, 09:00:00.
 const BEGIN: u64 = 1_772_442_000_000_000_000;
 
-#[test]
-fn recorded_answers_are_given_again() {
-    // which refuses what the reference refuses: calls for experiments that nobody made, spellings of filters
-    let yaml = "prices: { enabled: false }\nchat_completions: { strict_reference: true }".to_owned();
+/// Replays the recorded answers of a release against a service, which has this in its configuration.
+fn replay(yaml: &str, answers: &str, deviations: &[&str]) {
+    let yaml = format!("prices: {{ enabled: false }}\n{yaml}");
     let service = Service::start_with(Options { yaml, ack: Some("stored"), ..Options::default() });
     let script = project().join("tests/intake/replay.py");
     let base = service.http("");
-    let arguments = ["--base", &base, "--workspace", "replayed", "--settle", "20"];
-    let output =
-        Command::new("python3").arg(script).args(arguments).stdin(Stdio::null()).output().expect("python3 runs");
+    let arguments = ["--base", &base, "--workspace", "replayed", "--settle", "20", "--answers", answers];
+    let output = Command::new("python3")
+        .arg(script)
+        .args(arguments)
+        .arg("--deviations")
+        .args(deviations)
+        .stdin(Stdio::null())
+        .output()
+        .expect("python3 runs");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     let judged = out.lines().last().and_then(|line| line.split_whitespace().nth(2)?.parse::<u32>().ok());
     assert!(judged.is_some_and(|judged| judged > 250), "{out}");
+}
+
+#[test]
+fn recorded_answers_are_given_again() {
+    // which refuses what the reference refuses: calls for experiments that nobody made, spellings of filters
+    replay("chat_completions: { strict_reference: true }", "answers-0.2.0.jsonl", &["deviations.jsonl"]);
+}
+
+#[test]
+fn recorded_answers_of_the_next_release_are_given_again() {
+    replay("", "answers-0.3.0.jsonl.gz", &["deviations.jsonl", "deviations-0.3.0.jsonl"]);
 }
 
 fn path(workspace: &str, rest: &str) -> String {

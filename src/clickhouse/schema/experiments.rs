@@ -49,6 +49,41 @@ const COLUMNS_OF_EXPERIMENTS: &[Definition] = &[
     ("IsDeleted", "UInt8", "ZSTD(1)"),
 ];
 
+/// Columns of groups since version 16.
+const LATER_OF_GROUPS: &[Definition] = &[
+    ("InsightId", "Nullable(String)", "ZSTD(1)"),
+    ("Summary", "Nullable(String)", "ZSTD(1)"),
+    // an object as JSON
+    ("Metadata", "Nullable(String)", "ZSTD(1)"),
+    ("DefaultSort", "Nullable(String)", "ZSTD(1)"),
+    ("ParetoX", "Nullable(String)", "ZSTD(1)"),
+    ("ParetoY", "Nullable(String)", "ZSTD(1)"),
+];
+
+/// Columns of experiments since version 16.
+const LATER_OF_EXPERIMENTS: &[Definition] = &[
+    // empty in rows of before: then it is GroupId
+    ("GroupIds", "Array(String)", "ZSTD(1)"),
+    ("ParentId", "Nullable(String)", "ZSTD(1)"),
+    ("Status", "Nullable(String)", "ZSTD(1)"),
+    ("RootCause", "Nullable(String)", "ZSTD(1)"),
+];
+
+/// A column as an `ALTER` adds it: its name, type and definition.
+type Added = (&'static str, &'static str, String);
+
+/// Of each table its name and what version 16 added to it.
+pub(super) fn later() -> [(&'static str, Vec<Added>); 2] {
+    [(GROUPS, LATER_OF_GROUPS), (EXPERIMENTS, LATER_OF_EXPERIMENTS)].map(|(name, columns)| {
+        let added = columns.iter().map(|definition| (definition.0, definition.1, column(definition)));
+        (name, added.collect())
+    })
+}
+
+fn column((name, of_type, codec): &Definition) -> String {
+    format!("`{name}` {of_type} CODEC({codec})")
+}
+
 /// Both tables with their columns.
 const TABLES: [(&str, &[Definition]); 2] = [(GROUPS, COLUMNS_OF_GROUPS), (EXPERIMENTS, COLUMNS_OF_EXPERIMENTS)];
 
@@ -61,8 +96,7 @@ pub(super) fn create(layout: &Layout) -> [(&'static str, (String, Option<String>
 }
 
 fn create_local(layout: &Layout, name: &str, columns: &[Definition]) -> String {
-    let lines: Vec<String> =
-        columns.iter().map(|(name, of_type, codec)| format!("    `{name}` {of_type} CODEC({codec})")).collect();
+    let lines: Vec<String> = columns.iter().map(|definition| format!("    {}", column(definition))).collect();
     let mut settings = vec![Setting::new("index_granularity", 1_024)];
     settings.extend(ddl::durability(layout));
     format!(

@@ -73,6 +73,14 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         what: "annotations, evaluator results and experiments",
         parts: |layout, _| scores(layout),
     },
+    Migration {
+        version: 16,
+        what: "experiments in several groups, their states and origins, and how groups show them",
+        parts: |layout, _| {
+            let added = experiments::later().into_iter();
+            added.flat_map(|(name, columns)| of_all_tables(layout, name, &columns)).collect()
+        },
+    },
 ];
 
 /// The version that this program knows.

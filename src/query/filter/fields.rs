@@ -6,6 +6,7 @@ use crate::time::UnixNanos;
 use jiff::civil;
 use jiff::tz::TimeZone;
 use serde_json::Value;
+use std::time::Duration;
 
 /// A field by which a list can be filtered, or that it knows and cannot be filtered by.
 #[derive(Debug, Clone, Copy)]
@@ -14,18 +15,20 @@ pub struct Field {
     pub name: &'static str,
     /// What it takes.
     pub kind: Kind,
+    /// Whether the reference does not know it.
+    pub is_extension: bool,
 }
 
 /// What a field takes.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// A text: `$eq`.
+    /// A text: `$eq`; of an extended list `$in`, `$nin`, `$like` too.
     Text,
-    /// One of these texts: `$eq`.
+    /// One of these texts: `$eq`; of an extended list `$in`, `$nin` too.
     Choice(&'static [&'static str]),
-    /// A time: `$gte`, `$lte`.
+    /// A time: `$gte`, `$lte`; of an extended list `$gt`, `$lt`, `$eq` too.
     Time,
-    /// A number: `$gte`, `$lte`.
+    /// A number: `$gte`, `$lte`; of an extended list `$gt`, `$lt`, `$eq`, `$in`, `$nin` too.
     Number,
     /// Yes or no: `$eq`.
     Flag,
@@ -37,7 +40,13 @@ impl Field {
     /// A field.
     #[must_use]
     pub const fn new(name: &'static str, kind: Kind) -> Self {
-        Self { name, kind }
+        Self { name, kind, is_extension: false }
+    }
+
+    /// A field that the reference does not know.
+    #[must_use]
+    pub const fn extension(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind, is_extension: true }
     }
 }
 
@@ -48,7 +57,7 @@ pub struct Fields {
     pub subject: &'static str,
     /// Every field.
     pub fields: &'static [Field],
-    /// Whether the list takes `$or` and `$like`, which the reference's does not.
+    /// Whether the list takes what the reference's does not: `$or`, `$not`, more operators, and fields that are extensions.
     pub is_extended: bool,
 }
 
@@ -59,18 +68,20 @@ pub enum Condition {
     All(Vec<Condition>),
     /// Any of them.
     Any(Vec<Condition>),
+    /// Not this; it holds where the value is not known, too.
+    Not(Box<Condition>),
     /// A text is this one.
     Is(&'static str, String),
+    /// A text is one of these.
+    In(&'static str, Vec<String>),
     /// A text is like this pattern.
     Like(&'static str, String),
     /// A time is not before this one.
     Since(&'static str, UnixNanos),
     /// A time is not after this one.
     Until(&'static str, UnixNanos),
-    /// A number is not less.
-    AtLeast(&'static str, f64),
-    /// A number is not more.
-    AtMost(&'static str, f64),
+    /// A number compares so: with an operator that takes one value.
+    Number(&'static str, Operator, f64),
     /// Yes or no.
     Flag(&'static str, bool),
 }
@@ -105,49 +116,120 @@ impl Fields {
             Filter::Compare(comparison) => self.condition(comparison),
             Filter::And(parts) => all(parts).map(Condition::All),
             Filter::Or(parts) if self.is_extended => all(parts).map(Condition::Any),
+            Filter::Not(part) if self.is_extended => self.check(part).map(not),
             Filter::Or(_) | Filter::Not(_) => Err(Refusal::bad_request(ONLY_AND)),
         }
     }
 
     fn find(&self, comparison: &Comparison) -> Result<&'static Field, Refusal> {
-        let found = self.fields.iter().find(|field| field.name == comparison.field);
+        let known = || self.fields.iter().filter(|field| self.is_extended || !field.is_extension);
+        let found = known().find(|field| field.name == comparison.field);
         let name = match found {
             Some(field) if comparison.below.is_empty() => return Ok(field),
             Some(_) => comparison.path(),
             None => comparison.field.clone(),
         };
-        let mut names: Vec<&str> = self.fields.iter().map(|field| field.name).collect();
+        let mut names: Vec<&str> = known().map(|field| field.name).collect();
         names.sort_unstable();
         Err(Refusal::bad_request(&format!("Unknown filter field '{name}'. Valid fields: {}", listed(names))))
     }
 
     fn condition(&self, comparison: &Comparison) -> Result<Condition, Refusal> {
-        let Field { name, kind } = *self.find(comparison)?;
+        let Field { name, kind, .. } = *self.find(comparison)?;
         let Comparison { operator, value, .. } = comparison;
         let unsupported = || {
             let subject = self.subject;
             Err(Refusal::bad_request(&format!("Unsupported {subject} filter: {name} {}", operator.name())))
         };
         match (kind, operator) {
+            (Kind::Known, _) => unsupported(),
+            (_, Operator::In | Operator::Nin) if self.is_extended => {
+                let any = any_of(name, kind, value)?;
+                Ok(if *operator == Operator::In { any } else { not(any) })
+            }
             (Kind::Text, Operator::Like) if self.is_extended => Ok(Condition::Like(name, text(name, value)?)),
-            (Kind::Text | Kind::Choice(_) | Kind::Flag, operator) if *operator != Operator::Eq => {
-                Err(refused(name, "only supports equality."))
+            (Kind::Time | Kind::Number, Operator::Gte | Operator::Lte) => compared(name, kind, *operator, value),
+            (Kind::Time | Kind::Number, Operator::Gt | Operator::Lt | Operator::Eq) if self.is_extended => {
+                compared(name, kind, *operator, value)
             }
-            (Kind::Text, _) => Ok(Condition::Is(name, text(name, value)?)),
-            (Kind::Choice(words), _) => {
-                let word = text(name, value)?;
-                if words.contains(&word.as_str()) {
-                    return Ok(Condition::Is(name, word));
+            (Kind::Text | Kind::Choice(_) | Kind::Flag, Operator::Eq) => match (kind, value) {
+                (Kind::Text | Kind::Choice(_), Value::Array(_)) if self.is_extended => {
+                    Err(refused(name, "must be a string. To find one of several, use $in."))
                 }
-                Err(refused(name, &format!("must be one of: {}", words.join(", "))))
-            }
-            (Kind::Flag, _) => flag(name, value),
-            (Kind::Time, Operator::Gte) => Ok(Condition::Since(name, time(name, value)?)),
-            (Kind::Time, Operator::Lte) => Ok(Condition::Until(name, time(name, value)?)),
-            (Kind::Number, Operator::Gte) => Ok(Condition::AtLeast(name, number(name, value)?)),
-            (Kind::Number, Operator::Lte) => Ok(Condition::AtMost(name, number(name, value)?)),
-            (Kind::Time | Kind::Number | Kind::Known, _) => unsupported(),
+                _ => is(name, kind, value),
+            },
+            _ if self.is_extended => Err(refused(name, &format!("takes {}, not {}.", taken(kind), operator.name()))),
+            (Kind::Text | Kind::Choice(_) | Kind::Flag, _) => Err(refused(name, "only supports equality.")),
+            (Kind::Time | Kind::Number, _) => unsupported(),
         }
+    }
+}
+
+fn not(condition: Condition) -> Condition {
+    Condition::Not(Box::new(condition))
+}
+
+/// The operators that a field of an extended list takes.
+fn taken(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "$eq, $in, $nin and $like",
+        Kind::Choice(_) => "$eq, $in and $nin",
+        Kind::Time => "$eq, $gt, $gte, $lt and $lte",
+        Kind::Number => "$eq, $gt, $gte, $lt, $lte, $in and $nin",
+        Kind::Flag => "$eq",
+        Kind::Known => "nothing",
+    }
+}
+
+/// A field is the same as a value.
+fn is(name: &'static str, kind: Kind, value: &Value) -> Result<Condition, Refusal> {
+    match kind {
+        Kind::Choice(words) => {
+            let word = text(name, value)?;
+            if words.contains(&word.as_str()) {
+                return Ok(Condition::Is(name, word));
+            }
+            Err(refused(name, &format!("must be one of: {}", words.join(", "))))
+        }
+        Kind::Flag => flag(name, value),
+        _ => Ok(Condition::Is(name, text(name, value)?)),
+    }
+}
+
+/// A time or a number compares so with a value. Times are known to the nanosecond.
+fn compared(name: &'static str, kind: Kind, operator: Operator, value: &Value) -> Result<Condition, Refusal> {
+    const LEAST: Duration = Duration::from_nanos(1);
+    if !matches!(kind, Kind::Time) {
+        return Ok(Condition::Number(name, operator, number(name, value)?));
+    }
+    let at = time(name, value)?;
+    Ok(match operator {
+        Operator::Gt => Condition::Since(name, at.saturating_add(LEAST)),
+        Operator::Lt => Condition::Until(name, at.saturating_sub(LEAST)),
+        Operator::Lte => Condition::Until(name, at),
+        Operator::Eq => Condition::All(vec![Condition::Since(name, at), Condition::Until(name, at)]),
+        _ => Condition::Since(name, at),
+    })
+}
+
+/// A field is the same as one of several values.
+fn any_of(name: &'static str, kind: Kind, value: &Value) -> Result<Condition, Refusal> {
+    let Value::Array(values) = value else {
+        return Err(refused(name, "needs a list for $in and $nin, such as [\"a\", \"b\"]."));
+    };
+    match kind {
+        Kind::Number => {
+            let one = |value| Ok(Condition::Number(name, Operator::Eq, number(name, value)?));
+            values.iter().map(one).collect::<Result<_, _>>().map(Condition::Any)
+        }
+        Kind::Text | Kind::Choice(_) => {
+            let one = |value| match is(name, kind, value)? {
+                Condition::Is(_, text) => Ok(text),
+                _ => Ok(String::new()),
+            };
+            values.iter().map(one).collect::<Result<_, _>>().map(|texts| Condition::In(name, texts))
+        }
+        _ => Err(refused(name, &format!("takes {}, not $in and $nin.", taken(kind)))),
     }
 }
 
@@ -216,6 +298,7 @@ mod tests {
             Field::new("value", Kind::Number),
             Field::new("is_pinned", Kind::Flag),
             Field::new("name", Kind::Known),
+            Field::extension("tokens", Kind::Number),
         ],
         is_extended: false,
     };
@@ -236,8 +319,8 @@ mod tests {
             ("filter[started_at][$gte]=2026-01-01", Condition::Since("started_at", day)),
             ("filter[started_at][$gte]=2026-01-01T00:00:00", Condition::Since("started_at", day)),
             ("filter[started_at][$lte]=2026-01-01T01:00:00%2B01:00", Condition::Until("started_at", day)),
-            ("filter[value][$gte]=0.5", Condition::AtLeast("value", 0.5)),
-            (r#"filter={"value":{"$lte":2}}"#, Condition::AtMost("value", 2.0)),
+            ("filter[value][$gte]=0.5", Condition::Number("value", Operator::Gte, 0.5)),
+            (r#"filter={"value":{"$lte":2}}"#, Condition::Number("value", Operator::Lte, 2.0)),
             ("filter[is_pinned]=true", Condition::Flag("is_pinned", true)),
         ];
         for (query, want) in cases {
@@ -270,6 +353,59 @@ mod tests {
         for (query, want) in cases {
             assert_eq!(checked(&FIELDS, query), Err(want.to_owned()), "{query}");
         }
+    }
+
+    #[test]
+    fn an_extended_list_takes_every_operator_that_its_fields_have() {
+        let extended = Fields { is_extended: true, ..FIELDS };
+        let at = |nanos: i64| UnixNanos::from_i64(1_767_225_600_000_000_000 + nanos).unwrap();
+        let kinds = |all: [&str; 2]| Condition::In("kind", all.map(str::to_owned).into());
+        let tokens = |operator, number| Condition::Number("tokens", operator, number);
+        let cases = [
+            (r#"filter={"kind":{"$in":["LLM","TOOL"]}}"#, kinds(["LLM", "TOOL"])),
+            ("filter[kind][$nin]=LLM,TOOL", not(kinds(["LLM", "TOOL"]))),
+            ("filter=kind NOT IN (LLM, TOOL)", not(kinds(["LLM", "TOOL"]))),
+            ("filter=-session_id:x", not(Condition::Is("session_id", "x".into()))),
+            (r#"filter={"$not":{"session_id":"x"}}"#, not(Condition::Is("session_id", "x".into()))),
+            ("filter[tokens][gt]=10", tokens(Operator::Gt, 10.0)),
+            ("filter=tokens<2.5", tokens(Operator::Lt, 2.5)),
+            ("filter[tokens]=3", tokens(Operator::Eq, 3.0)),
+            ("filter[value][$lt]=1", Condition::Number("value", Operator::Lt, 1.0)),
+            ("filter=tokens IN (1)", Condition::Any(vec![tokens(Operator::Eq, 1.0)])),
+            ("filter[started_at][$gt]=2026-01-01", Condition::Since("started_at", at(1))),
+            ("filter[started_at][$lt]=2026-01-01", Condition::Until("started_at", at(-1))),
+            (
+                "filter[started_at]=2026-01-01",
+                Condition::All(vec![Condition::Since("started_at", at(0)), Condition::Until("started_at", at(0))]),
+            ),
+        ];
+        for (query, want) in cases {
+            assert_eq!(checked(&extended, query), Ok(want), "{query}");
+        }
+        let range = checked(&extended, "filter[tokens][$gte]=1&filter[tokens][$lt]=5").unwrap();
+        assert_eq!(range, Condition::All(vec![tokens(Operator::Gte, 1.0), tokens(Operator::Lt, 5.0)]));
+        let refused = [
+            ("filter[kind][$like]=L", "Filter field 'kind' takes $eq, $in and $nin, not $like."),
+            ("filter[kind][$in]=LLM,llm", "Filter field 'kind' must be one of: LLM, TOOL"),
+            ("filter[session_id]=a,b", "Filter field 'session_id' must be a string. To find one of several, use $in."),
+            (
+                r#"filter={"session_id":{"$in":"a"}}"#,
+                "Filter field 'session_id' needs a list for $in and $nin, such as [\"a\", \"b\"].",
+            ),
+            ("filter[session_id][$gt]=a", "Filter field 'session_id' takes $eq, $in, $nin and $like, not $gt."),
+            (
+                r#"filter={"started_at":{"$in":["2026-01-01"]}}"#,
+                "Filter field 'started_at' takes $eq, $gt, $gte, $lt and $lte, not $in and $nin.",
+            ),
+            ("filter[tokens][$gt]=many", "Filter field 'tokens' must be a number."),
+            ("filter[is_pinned][$gt]=1", "Filter field 'is_pinned' takes $eq, not $gt."),
+            ("filter[name]=x", "Unsupported span filter: name $eq"),
+        ];
+        for (query, want) in refused {
+            assert_eq!(checked(&extended, query), Err(want.to_owned()), "{query}");
+        }
+        let unknown = checked(&FIELDS, "filter[tokens][$gte]=1").unwrap_err();
+        assert!(unknown.starts_with("Unknown filter field 'tokens'. Valid fields: ['is_pinned', 'kind'"), "{unknown}");
     }
 
     #[test]

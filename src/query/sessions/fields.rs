@@ -6,9 +6,15 @@ use crate::query::filter::{Field, Fields, Kind};
 pub(super) const FIELDS: Fields = Fields {
     subject: "session",
     fields: &[
+        Field::extension("cached_tokens", Kind::Number),
+        Field::extension("cost_usd", Kind::Number),
+        Field::extension("duration_ms", Kind::Number),
         Field::new("id", Kind::Text),
+        Field::extension("input_tokens", Kind::Number),
         Field::new("model", Kind::Text),
+        Field::extension("output_tokens", Kind::Number),
         Field::new("started_at", Kind::Time),
+        Field::extension("total_tokens", Kind::Number),
         Field::new("user_id", Kind::Text),
     ],
     is_extended: true,
@@ -17,9 +23,15 @@ pub(super) const FIELDS: Fields = Fields {
 /// The columns of the inner statement (`statements.rs`), which has one row for each session.
 pub(super) fn place(field: &str) -> Option<Place> {
     Some(match field {
+        "cached_tokens" => Place::Number("cached_tokens"),
+        "cost_usd" => Place::Number("cost_total"),
+        "duration_ms" => Place::Number("dateDiff('nanosecond', FirstTime, LastTime) / 1e6"),
         "id" => Place::Text("session_id"),
+        "input_tokens" => Place::Number("input_tokens"),
         "model" => Place::Member("models"),
+        "output_tokens" => Place::Number("output_tokens"),
         "started_at" => Place::Time("FirstTime"),
+        "total_tokens" => Place::Number("total_tokens"),
         "user_id" => Place::Member("users"),
         _ => return None,
     })

@@ -75,6 +75,10 @@ impl Head {
         if let Some(context) = self.context("experiment_id") {
             put("experiment_context", context);
         }
+        // by its name of release 0.3.0
+        if let Some(context) = self.context("evaluation_id") {
+            put("evaluation_context", context);
+        }
         if mode != Mode::Summary {
             put("span_count", self.spans.into());
             put("error_count", self.errors.into());

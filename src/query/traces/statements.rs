@@ -98,12 +98,13 @@ const HEAD_COLUMNS: [(&str, &str, &str); 7] = [
 fn mentions(condition: &Condition, name: &str) -> bool {
     match condition {
         Condition::All(parts) | Condition::Any(parts) => parts.iter().any(|part| mentions(part, name)),
+        Condition::Not(part) => mentions(part, name),
         Condition::Is(field, _)
+        | Condition::In(field, _)
         | Condition::Like(field, _)
         | Condition::Since(field, _)
         | Condition::Until(field, _)
-        | Condition::AtLeast(field, _)
-        | Condition::AtMost(field, _)
+        | Condition::Number(field, ..)
         | Condition::Flag(field, _) => *field == name,
     }
 }

@@ -1,12 +1,14 @@
 //! `/annotations`
 
-use super::list::{self, List};
+use super::list::{self, List, Listed};
+use super::marks::Mark;
 use super::receiver::{ScoresReceiver, Sent, workspace};
 use super::refused::Refused;
 use super::{answer_deleted, of_micros, time_text};
 use crate::clickhouse::Statement;
 use crate::columns::Table;
 use crate::query::answer::{Refusal, json_answer};
+use crate::query::conditions::Place;
 use crate::query::filter::{Field, Fields, Kind};
 use crate::scores::annotation::{self, KINDS};
 use crate::scores::check::TextOrNumber;
@@ -30,6 +32,7 @@ const SELECT: &str = "AnnotationId AS id, SessionId AS session_id, SpanId AS spa
 const PAGE_SIZE: u64 = 10;
 
 const LIST: List = List {
+    name: "annotations",
     fields: Fields {
         subject: "annotation",
         fields: &[
@@ -49,22 +52,24 @@ const LIST: List = List {
         ],
         is_extended: true,
     },
-    column,
+    places,
+    column: |_| "CreatedAt",
     sorts: &["-created_at", "created_at"],
     tie: "AnnotationId",
 };
 
-fn column(field: &str) -> &'static str {
-    match field {
-        "span_id" => "SpanId",
-        "session_id" => "SessionId",
-        "kind" => "Kind",
-        "name" => "Name",
-        "value_text" => "ValueText",
-        "value_numeric" => "ValueNumeric",
-        "created_by" => "CreatedBy",
-        _ => "CreatedAt",
-    }
+fn places(field: &str) -> Option<Place> {
+    Some(match field {
+        "span_id" => Place::Text("SpanId"),
+        "session_id" => Place::Text("SessionId"),
+        "kind" => Place::Text("Kind"),
+        "name" => Place::Text("Name"),
+        "value_text" => Place::Text("ValueText"),
+        "value_numeric" => Place::Number("ValueNumeric"),
+        "created_by" => Place::Text("CreatedBy"),
+        "created_at" => Place::Time("CreatedAt"),
+        _ => return None,
+    })
 }
 
 /// An annotation as the table has it.
@@ -82,6 +87,12 @@ struct Found {
     value_numeric: Option<f64>,
     text: String,
     metadata: String,
+}
+
+impl Listed for Found {
+    fn mark(&self, _sort: &str) -> (Mark, String) {
+        (Mark::Time(self.created_at), self.id.clone())
+    }
 }
 
 impl Found {
@@ -181,9 +192,9 @@ pub(super) async fn list(
     uri: Uri,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&name)?;
-    let asked = list::asked(&uri, LIST.sorts, PAGE_SIZE)?;
+    let asked = list::asked(&uri, LIST.sorts, PAGE_SIZE, scores.strict_reference)?;
     let from = from(&scores);
-    let shown = |found: Found| shown(workspace.as_str(), &found.annotation(), &found.stamp());
+    let shown = |found: &Found| shown(workspace.as_str(), &found.annotation(), &found.stamp());
     Ok(LIST.answer(&scores.reads, (SELECT, &from), (workspace.as_str(), &asked), shown).await?)
 }
 

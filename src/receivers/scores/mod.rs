@@ -5,6 +5,7 @@
 //! refused.rs       why a request is not answered with what it asks for
 //! receiver.rs      bodies, and rows that are stored before the answer
 //! list.rs          pages of rows: filters to conditions in SQL
+//! marks.rs         where a page ends that is asked for by a cursor
 //! annotations.rs, results.rs
 //! experiments/     experiments, their groups, their sessions, and what these come to
 //! ```
@@ -16,6 +17,7 @@
 mod annotations;
 mod experiments;
 mod list;
+mod marks;
 mod receiver;
 mod refused;
 mod results;

@@ -36,6 +36,8 @@ pub struct ScoresReceiver {
     pub reads: Reads,
     /// Experiments and their groups.
     pub experiments: Arc<Experiments>,
+    /// Whether what 0.2.0 of the reference does not know is left out: `chat_completions.strict_reference`.
+    pub strict_reference: bool,
 }
 
 /// A body, with the memory that it holds.

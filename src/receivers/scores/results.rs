@@ -1,12 +1,14 @@
 //! `/evaluator-results`, and those of a span.
 
-use super::list::{self, List};
+use super::list::{self, List, Listed};
+use super::marks::Mark;
 use super::receiver::{ScoresReceiver, Sent, workspace};
 use super::refused::Refused;
 use super::time_text;
 use crate::clickhouse::Statement;
 use crate::columns::Table;
 use crate::query::answer::{Refusal, json_answer};
+use crate::query::conditions::Place;
 use crate::query::filter::{Field, Fields, Kind};
 use crate::scores::result::{self, DataType};
 use crate::scores::rows::{Stamp, of_result};
@@ -25,6 +27,7 @@ const SELECT: &str = "EvaluatorResultId AS id, SpanId AS span_id, SessionId AS s
 const PAGE_SIZE: u64 = 10;
 
 const LIST: List = List {
+    name: "evaluator_results",
     fields: Fields {
         subject: "evaluator_result",
         fields: &[
@@ -43,21 +46,23 @@ const LIST: List = List {
         ],
         is_extended: true,
     },
-    column,
+    places,
+    column: |sort| if sort == "value" { "Value" } else { "CreatedAt" },
     sorts: &["-created_at", "created_at", "value", "-value"],
     tie: "EvaluatorResultId",
 };
 
-fn column(field: &str) -> &'static str {
-    match field {
-        "span_id" => "SpanId",
-        "session_id" => "SessionId",
-        "name" => "Name",
-        "data_type" => "DataType",
-        "created_by" => "CreatedBy",
-        "value" => "Value",
-        _ => "CreatedAt",
-    }
+fn places(field: &str) -> Option<Place> {
+    Some(match field {
+        "span_id" => Place::Text("SpanId"),
+        "session_id" => Place::Text("SessionId"),
+        "name" => Place::Text("Name"),
+        "data_type" => Place::Text("DataType"),
+        "created_by" => Place::Text("CreatedBy"),
+        "value" => Place::Number("Value"),
+        "created_at" => Place::Time("CreatedAt"),
+        _ => return None,
+    })
 }
 
 /// A result as the table has it.
@@ -74,6 +79,13 @@ struct Found {
     created_by: String,
     created_at: i64,
     ingested_at: i64,
+}
+
+impl Listed for Found {
+    fn mark(&self, sort: &str) -> (Mark, String) {
+        let mark = if sort == "value" { self.value.into() } else { Mark::Time(self.created_at) };
+        (mark, self.id.clone())
+    }
 }
 
 impl Found {
@@ -138,9 +150,9 @@ pub(super) async fn list(
     uri: Uri,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&name)?;
-    let asked = list::asked(&uri, LIST.sorts, PAGE_SIZE)?;
+    let asked = list::asked(&uri, LIST.sorts, PAGE_SIZE, scores.strict_reference)?;
     let from = from(&scores);
-    let shown = |found: Found| found.shown(workspace.as_str());
+    let shown = |found: &Found| found.shown(workspace.as_str());
     Ok(LIST.answer(&scores.reads, (SELECT, &from), (workspace.as_str(), &asked), shown).await?)
 }
 

@@ -47,5 +47,7 @@ pub(crate) fn routes(scores: Arc<ScoresReceiver>, guard: &Guard) -> Routes {
             .delete(&pin, SAY, handlers::unpin)
             .get(&of_sessions, READ, sessions::list);
     }
+    // a partial change is of 0.3.0
+    routes = routes.patch(&at("evaluations/{name}"), SAY, handlers::patch);
     routes.with_state(scores)
 }

@@ -1,49 +1,56 @@
 //! `/experiment-groups`
 
-use super::super::list::{parameters, push};
+use super::super::list::{Asked, Listed, Sorted, parameters};
+use super::super::marks::Mark;
 use super::super::receiver::{ScoresReceiver, Sent, workspace};
 use super::super::refused::Refused;
 use super::super::{answer_deleted, time_text};
-use super::listing::{self, Deleted};
+use super::listing::{self, Deleted, Order};
+use super::shown::texts;
 use crate::clickhouse::Statement;
-use crate::clickhouse::experiments::GroupRow;
+use crate::clickhouse::experiments::{GROUPS_OF_ROW, GroupRow};
 use crate::query::answer::{Refusal, json_answer};
+use crate::query::conditions::{self, Place};
 use crate::query::filter::{Field, Fields, Filter, Kind};
-use crate::query::page::{Checks, Nulls, answer};
-use crate::scores::{experiment, ids};
+use crate::query::page::{Checks, Nulls};
+use crate::scores::experiment::{Change, DEFAULT_SORT, Pareto};
+use crate::scores::{GroupBody, experiment, ids};
 use crate::workspace::Workspace;
-use ::clickhouse::Row;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Request, StatusCode, Uri};
 use axum::response::Response;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 const PAGE_SIZE: u64 = 100;
 const SORTS: [&str; 6] = ["-created_at", "created_at", "-updated_at", "updated_at", "-name", "name"];
 
-const FIELDS: Fields = Fields {
-    subject: "experiment group",
-    fields: &[
-        Field::new("name", Kind::Text),
-        Field::new("is_deleted", Kind::Flag),
-        Field::new("created_at", Kind::Time),
-        Field::new("updated_at", Kind::Time),
-        Field::new("entity_type", Kind::Known),
-        Field::new("id", Kind::Known),
-        Field::new("project", Kind::Known),
-        Field::new("workspace", Kind::Known),
-    ],
-    is_extended: true,
-};
+const FIELDS: [Field; 10] = [
+    Field::new("name", Kind::Text),
+    Field::new("is_deleted", Kind::Flag),
+    Field::new("created_at", Kind::Time),
+    Field::new("updated_at", Kind::Time),
+    Field::new("entity_type", Kind::Known),
+    Field::new("id", Kind::Known),
+    Field::new("project", Kind::Known),
+    Field::new("workspace", Kind::Known),
+    Field::extension("insight_id", Kind::Text),
+    // it is read by listing.rs
+    Field::extension("metadata", Kind::Known),
+];
 
-#[derive(Debug, Row, Deserialize)]
-struct Count {
-    rows: u64,
+fn place(field: &str) -> Option<Place> {
+    Some(match field {
+        "name" => Place::Text("e.Name"),
+        "insight_id" => Place::Text("e.InsightId"),
+        "created_at" => Place::Time("e.CreatedAt"),
+        "updated_at" => Place::Time("e.UpdatedAt"),
+        _ => return None,
+    })
 }
 
+/// The column of a sort.
 fn column(field: &str) -> &'static str {
     match field {
         "name" => "e.Name",
@@ -52,8 +59,20 @@ fn column(field: &str) -> &'static str {
     }
 }
 
-fn shown(group: &GroupRow, experiments: u64) -> Value {
-    json!({
+impl Listed for GroupRow {
+    fn mark(&self, sort: &str) -> (Mark, String) {
+        let mark = match sort {
+            "name" => Mark::Text(self.name.clone()),
+            "updated_at" => Mark::Time(self.updated_at),
+            _ => Mark::Time(self.created_at),
+        };
+        (mark, self.name.clone())
+    }
+}
+
+/// A group; `is_strict`: without what release 0.2.0 does not know.
+fn shown(group: &GroupRow, experiments: u64, is_strict: bool) -> Value {
+    let mut answer = json!({
         "id": group.group_id,
         "name": group.name,
         "workspace": group.workspace,
@@ -61,7 +80,40 @@ fn shown(group: &GroupRow, experiments: u64) -> Value {
         "created_at": time_text(group.created_at),
         "updated_at": time_text(group.updated_at),
         "experiment_count": experiments,
-    })
+    });
+    if let (false, Some(members)) = (is_strict, answer.as_object_mut()) {
+        let usual = Pareto::default();
+        let axis = |of: &Option<String>, usual: String| of.clone().unwrap_or(usual);
+        let axes = (axis(&group.pareto_x, usual.x), axis(&group.pareto_y, usual.y));
+        let metadata = group.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        members.insert("insight_id".to_owned(), json!(group.insight_id));
+        members.insert("summary".to_owned(), json!(group.summary));
+        members.insert("metadata".to_owned(), metadata.map_or(Value::Null, |members| Value::Object(texts(members))));
+        members.insert("default_sort".to_owned(), group.default_sort.as_deref().unwrap_or(DEFAULT_SORT).into());
+        members.insert("pareto".to_owned(), json!({"x_metric": axes.0, "y_metric": axes.1}));
+        members.insert("evaluation_count".to_owned(), experiments.into());
+    }
+    answer
+}
+
+/// Makes the changes that a body says.
+fn change(group: &mut GroupRow, body: GroupBody) -> Result<(), Refusal> {
+    if let Change::To(sort) = &body.default_sort {
+        Order::parse(sort, "default_sort")?;
+    }
+    group.description = body.description;
+    body.insight_id.apply(&mut group.insight_id);
+    body.summary.apply(&mut group.summary);
+    if let Change::To(metadata) = body.metadata {
+        group.metadata = metadata.map(|members| Value::Object(members).to_string());
+    }
+    if let Change::To(sort) = body.default_sort {
+        group.default_sort = Some(sort);
+    }
+    if let Change::To(pareto) = body.pareto {
+        (group.pareto_x, group.pareto_y) = (Some(pareto.x), Some(pareto.y));
+    }
+    Ok(())
 }
 
 fn absent(workspace: &Workspace, name: &str) -> Refusal {
@@ -75,17 +127,23 @@ pub(crate) async fn create(
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
     let Sent { body, created_by, .. } = scores.read(&workspace, request).await?;
-    let body = experiment::read_group(&body)?;
+    let body = experiment::read_group(&body, scores.strict_reference)?;
     let mut writing = scores.experiments.writing().await;
     if scores.experiments.find_group(&workspace, &body.name).await?.is_some() {
         let (of, name) = (workspace.as_str(), body.name);
         return Err(Refused::conflict(&format!("Experiment group '{of}/{name}' already exists.")));
     }
-    let group = GroupRow {
+    let mut group = GroupRow {
         workspace: of,
-        name: body.name,
+        name: body.name.clone(),
         group_id: ids::random("experimentgroup-"),
-        description: body.description,
+        description: None,
+        insight_id: None,
+        summary: None,
+        metadata: None,
+        default_sort: None,
+        pareto_x: None,
+        pareto_y: None,
         created_by,
         created_at: writing.now,
         updated_at: writing.now,
@@ -93,8 +151,9 @@ pub(crate) async fn create(
         version: 0,
         is_deleted: 0,
     };
+    change(&mut group, body)?;
     writing.groups(vec![group.clone()]).await?;
-    Ok(json_answer(StatusCode::CREATED, &shown(&group, 0)))
+    Ok(json_answer(StatusCode::CREATED, &shown(&group, 0, scores.strict_reference)))
 }
 
 pub(crate) async fn list(
@@ -103,35 +162,31 @@ pub(crate) async fn list(
     uri: Uri,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
-    let parameters = parameters(&uri)?;
+    let parameters = parameters(&uri, &["cursor"])?;
     let mut checks = Checks::new(&parameters);
     let page = checks.page(PAGE_SIZE);
     let sort = checks.word("sort", "literal_error", &SORTS).unwrap_or("-created_at");
     checks.finish()?;
-    let asked = listing::read(Filter::of(&parameters)?, &FIELDS)?;
-    let with_condition = |columns: &str| {
+    let fields = Fields { subject: "experiment group", fields: &FIELDS, is_extended: !scores.strict_reference };
+    let filtered = listing::read(Filter::of(&parameters)?, &fields)?;
+    let of = |columns: &str| {
         let mut statement = scores.experiments.groups(columns, &workspace);
-        statement.push(match asked.deleted {
+        statement.push(match filtered.deleted {
             Deleted::Only => " AND e.DeletedAt IS NOT NULL",
             Deleted::Not => " AND e.DeletedAt IS NULL",
         });
-        if let Some(condition) = &asked.condition {
+        if let Some(condition) = &filtered.condition {
             statement.push(" AND ");
-            push(&mut statement, condition, column);
+            conditions::push(&mut statement, condition, place);
         }
+        filtered.push_metadata(&mut statement);
         statement
     };
-    let reads = &scores.reads;
-    let counted: Option<Count> = reads.ask_one(&with_condition("count() AS rows")).await?;
-    let mut rows: Statement = with_condition(GroupRow::COLUMNS);
-    let (key, direction) = sort.strip_prefix('-').map_or((sort, "ASC"), |key| (key, "DESC"));
-    rows.push(&format!(" ORDER BY {} {direction}, e.Name LIMIT ", column(key)));
-    rows.bind(page.size).push(" OFFSET ").bind(page.offset());
-    let groups: Vec<GroupRow> = reads.ask(&rows).await?;
+    let asked = Asked::new(page, sort, Some(filtered.echo.clone()), parameters);
+    let sorted = Sorted { list: "experiment_groups", sort, column, tie: "e.Name" };
     let counts = scores.experiments.counts(&workspace).await?;
-    let data = groups.iter().map(|group| shown(group, counts.of(group))).collect();
-    let total = counted.map_or(0, |count| count.rows);
-    let answered = answer(data, page, total, Some(sort), Some(&asked.echo), Nulls::Written);
+    let shown = |group: &GroupRow| shown(group, counts.of(group), scores.strict_reference);
+    let answered = sorted.page(&scores.reads, &asked, (GroupRow::COLUMNS, of), Nulls::Written, shown).await?;
     Ok(json_answer(StatusCode::OK, &Value::Object(answered)))
 }
 
@@ -141,7 +196,7 @@ pub(crate) async fn get(
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
     let group = scores.experiments.find_group(&workspace, &name).await?.ok_or_else(|| absent(&workspace, &name))?;
-    Ok(json_answer(StatusCode::OK, &shown(&group, count(&scores, &workspace, &group).await?)))
+    Ok(json_answer(StatusCode::OK, &shown(&group, count(&scores, &workspace, &group).await?, scores.strict_reference)))
 }
 
 async fn count(scores: &ScoresReceiver, workspace: &Workspace, group: &GroupRow) -> Result<u64, Refusal> {
@@ -155,18 +210,19 @@ pub(crate) async fn put(
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
     let Sent { body, .. } = scores.read(&workspace, request).await?;
-    let body = experiment::read_group(&body)?;
+    let body = experiment::read_group(&body, scores.strict_reference)?;
     let mut writing = scores.experiments.writing().await;
-    let group = scores.experiments.find_group(&workspace, &name).await?.ok_or_else(|| absent(&workspace, &name))?;
+    let mut group = scores.experiments.find_group(&workspace, &name).await?.ok_or_else(|| absent(&workspace, &name))?;
     if body.name != name {
         return Err(Refused::conflict("Cannot rename an experiment group; the name is its identity."));
     }
-    let group = GroupRow { description: body.description, updated_at: writing.now, ..group };
+    change(&mut group, body)?;
+    group.updated_at = writing.now;
     writing.groups(vec![group.clone()]).await?;
-    Ok(json_answer(StatusCode::OK, &shown(&group, count(&scores, &workspace, &group).await?)))
+    Ok(json_answer(StatusCode::OK, &shown(&group, count(&scores, &workspace, &group).await?, scores.strict_reference)))
 }
 
-/// Its experiments go with it, first: if something fails in between, it is there still and can be deleted again.
+/// Its experiments go with it, but for those that have another group, and go first: if something fails in between, it is there still and can be deleted again.
 pub(crate) async fn delete(
     State(scores): State<Arc<ScoresReceiver>>,
     Path((of, name)): Path<(String, String)>,
@@ -176,13 +232,24 @@ pub(crate) async fn delete(
     let group = scores.experiments.find_group(&workspace, &name).await?.ok_or_else(|| absent(&workspace, &name))?;
     loop {
         let of_group = |statement: &mut Statement| {
-            statement.push(" AND e.DeletedAt IS NULL AND e.GroupId = ").bind(group.group_id.as_str());
+            let id = statement.place(group.group_id.as_str());
+            statement.push(&format!(" AND e.DeletedAt IS NULL AND has({GROUPS_OF_ROW}, {id})"));
         };
         let experiments = scores.experiments.all(&workspace, of_group).await?;
         if experiments.is_empty() {
             break;
         }
-        let rows = experiments.into_iter().flat_map(|experiment| writing.deleted(experiment)).collect();
+        let mut rows = Vec::with_capacity(experiments.len());
+        for mut experiment in experiments {
+            let others: Vec<String> = experiment.groups().iter().filter(|id| **id != group.group_id).cloned().collect();
+            let Some(first) = others.first() else {
+                rows.extend(writing.deleted(experiment));
+                continue;
+            };
+            experiment.group_id.clone_from(first);
+            (experiment.group_ids, experiment.updated_at) = (others, writing.now);
+            rows.push(experiment);
+        }
         writing.experiments(rows).await?;
     }
     let rows = writing.deleted_group(group);

@@ -1,132 +1,127 @@
-//! `/experiments`
+//! `/experiments`, and `/evaluations`
 
-use super::super::list::{parameters, push};
+use super::super::answer_deleted;
+use super::super::list::{after, marks_of, parameters};
 use super::super::receiver::{ScoresReceiver, Sent, workspace};
 use super::super::refused::Refused;
-use super::super::{answer_deleted, time_text};
-use super::listing::{self, Deleted, Key};
-use super::rollups::{self, Rollup, Stats};
+use super::listing::{self, Deleted, Order};
+use super::rollups::{self, Rollup};
+use super::shown::{Style, shown};
 use crate::clickhouse::Statement;
-use crate::clickhouse::experiments::ExperimentRow;
+use crate::clickhouse::experiments::{ExperimentRow, GROUPS_OF_ROW};
 use crate::numbers::{saturating_usize, to_u64};
 use crate::query::answer::{Refusal, json_answer};
+use crate::query::conditions::{self, Place};
+use crate::query::cursor::{self, Asked as Begins, Cursors};
 use crate::query::filter::{Field, Fields, Filter, Kind};
-use crate::query::page::{Checks, Nulls, answer};
+use crate::query::page::{Checks, Nulls, Page, answer};
+use crate::query::parameters::Parameters;
 use crate::receivers::experiments::LISTED_MAX;
-use crate::scores::{ExperimentBody, experiment, ids};
+use crate::scores::experiment::Change;
+use crate::scores::{Changes, Naming, experiment, ids};
 use crate::workspace::Workspace;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Request, StatusCode, Uri};
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 const PAGE_SIZE: u64 = 100;
+/// How 0.2.0 sorts when nobody says.
 const SORT: &str = "-created_at";
 
-const FIELDS: Fields = Fields {
-    subject: "experiment",
-    fields: &[
-        Field::new("name", Kind::Text),
-        Field::new("experiment_group_id", Kind::Text),
-        Field::new("dataset_name", Kind::Text),
-        Field::new("dataset_version", Kind::Text),
-        Field::new("created_by", Kind::Text),
-        Field::new("created_at", Kind::Time),
-        Field::new("updated_at", Kind::Time),
-        Field::new("is_deleted", Kind::Flag),
-        Field::new("is_pinned", Kind::Flag),
-        Field::new("entity_type", Kind::Known),
-        Field::new("id", Kind::Known),
-        Field::new("project", Kind::Known),
-        Field::new("workspace", Kind::Known),
-    ],
-    is_extended: true,
-};
+const FIELDS: [Field; 20] = [
+    Field::new("name", Kind::Text),
+    Field::new("experiment_group_id", Kind::Text),
+    Field::new("dataset_name", Kind::Text),
+    Field::new("dataset_version", Kind::Text),
+    Field::new("created_by", Kind::Text),
+    Field::new("created_at", Kind::Time),
+    Field::new("updated_at", Kind::Time),
+    Field::new("is_deleted", Kind::Flag),
+    Field::new("is_pinned", Kind::Flag),
+    Field::new("entity_type", Kind::Known),
+    Field::new("id", Kind::Known),
+    Field::new("project", Kind::Known),
+    Field::new("workspace", Kind::Known),
+    Field::extension("status", Kind::Text),
+    // these are read by listing.rs
+    Field::extension("cost_usd", Kind::Known),
+    Field::extension("evaluators", Kind::Known),
+    Field::extension("latency_ms", Kind::Known),
+    Field::extension("metadata", Kind::Known),
+    Field::extension("run_count", Kind::Known),
+    Field::extension("tokens", Kind::Known),
+];
 
-fn column(field: &str) -> &'static str {
-    match field {
-        "name" => "e.Name",
-        "experiment_group_id" => "e.GroupId",
-        "dataset_name" => "e.DatasetName",
-        "dataset_version" => "e.DatasetVersion",
-        "created_by" => "e.CreatedBy",
-        "updated_at" => "e.UpdatedAt",
-        _ => "e.CreatedAt",
-    }
-}
-
-fn shown(experiment: &ExperimentRow, rollup: &Rollup) -> Value {
-    let metadata: Value = serde_json::from_str(&experiment.metadata).unwrap_or_else(|_| json!({}));
-    let evaluators: Vec<&String> = rollup.scores.keys().collect();
-    json!({
-        "id": experiment.experiment_id,
-        "name": experiment.name,
-        "workspace": experiment.workspace,
-        "experiment_group_id": experiment.group_id,
-        "dataset_name": experiment.dataset_name,
-        "dataset_version": experiment.dataset_version,
-        "source_link": experiment.source_link,
-        "metadata": metadata,
-        "description": experiment.description,
-        "summary": experiment.summary,
-        "created_at": time_text(experiment.created_at),
-        "updated_at": time_text(experiment.updated_at),
-        "pinned_at": experiment.pinned_at.map(time_text),
-        "evaluator_names": evaluators,
-        "model_names": rollup.models,
-        "agent_names": rollup.agents,
-        "agent_versions": rollup.agent_versions,
-        "aggregate_scores": rollup.scores_shown(),
-        "run_count": rollup.runs,
-        "cost_usd": rollup.cost.as_ref().map(Stats::shown),
-        "latency_ms": rollup.latency.as_ref().map(Stats::shown),
+fn place(field: &str) -> Option<Place> {
+    Some(match field {
+        "name" => Place::Text("e.Name"),
+        "experiment_group_id" => Place::Member(GROUPS_OF_ROW),
+        "dataset_name" => Place::Text("e.DatasetName"),
+        "dataset_version" => Place::Text("e.DatasetVersion"),
+        "created_by" => Place::Text("e.CreatedBy"),
+        "created_at" => Place::Time("e.CreatedAt"),
+        "updated_at" => Place::Time("e.UpdatedAt"),
+        "status" => Place::Text("e.Status"),
+        _ => return None,
     })
 }
 
 /// The experiment of a path.
-pub(super) async fn find(scores: &ScoresReceiver, workspace: &Workspace, name: &str) -> Result<ExperimentRow, Refusal> {
+pub(super) async fn find(
+    scores: &ScoresReceiver,
+    workspace: &Workspace,
+    name: &str,
+    naming: Naming,
+) -> Result<ExperimentRow, Refusal> {
     let found = scores.experiments.find(workspace, name).await?;
-    found.ok_or_else(|| Refusal::not_found(&format!("Experiment '{}/{name}' not found.", workspace.as_str())))
+    let absent = || Refusal::not_found(&format!("{} '{}/{name}' not found.", naming.title(), workspace.as_str()));
+    found.ok_or_else(absent)
+}
+
+fn style(scores: &ScoresReceiver, naming: Naming) -> Style {
+    Style { naming, is_strict: scores.strict_reference }
 }
 
 async fn answered(
     scores: &ScoresReceiver,
     workspace: &Workspace,
-    status: StatusCode,
+    naming: Naming,
     experiment: &ExperimentRow,
 ) -> Result<Response, Refused> {
-    let rollups = rollups::ask(&scores.reads, workspace, &[experiment]).await?;
-    let shown: Vec<Value> = rollups.iter().map(|rollup| shown(experiment, rollup)).collect();
-    Ok(json_answer(status, shown.first().expect("one is asked for")))
+    let rollups = rollups::ask(&scores.reads, workspace, &[experiment], naming).await?;
+    let none = Rollup::default();
+    let shown = shown(experiment, rollups.first().unwrap_or(&none), style(scores, naming));
+    Ok(json_answer(StatusCode::OK, &shown))
 }
 
 pub(crate) async fn create(
     State(scores): State<Arc<ScoresReceiver>>,
     Path(of): Path<String>,
+    naming: Naming,
     request: Request<Body>,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
     let Sent { body, created_by, .. } = scores.read(&workspace, request).await?;
-    let body = experiment::read(&body)?;
+    let body = experiment::read(&body, naming, scores.strict_reference)?;
     let mut writing = scores.experiments.writing().await;
-    scores.experiments.check_group(&workspace, &body.group_id).await?;
-    if scores.experiments.find(&workspace, &body.name).await?.is_some() {
-        let (of, name) = (workspace.as_str(), body.name);
-        return Err(Refused::conflict(&format!("Experiment '{of}/{name}' already exists.")));
-    }
-    let made = ExperimentRow {
+    let mut made = ExperimentRow {
         workspace: of,
-        name: body.name.clone(),
+        name: body.name,
         experiment_id: ids::random("experiment-"),
         group_id: String::new(),
-        dataset_name: body.dataset_name.clone(),
-        dataset_version: body.dataset_version.clone(),
+        group_ids: Vec::new(),
+        dataset_name: body.dataset_name,
+        dataset_version: body.dataset_version,
         source_link: None,
-        metadata: String::new(),
+        metadata: Value::Object(Map::new()).to_string(),
         description: None,
         summary: None,
+        parent_id: None,
+        status: None,
+        root_cause: None,
         created_by,
         created_at: writing.now,
         updated_at: writing.now,
@@ -135,60 +130,123 @@ pub(crate) async fn create(
         version: 0,
         is_deleted: 0,
     };
-    let made = with(made, body);
+    change(&scores, &workspace, naming, &mut made, body.changes).await?;
+    if scores.experiments.find(&workspace, &made.name).await?.is_some() {
+        let (title, of, name) = (naming.title(), workspace.as_str(), made.name);
+        return Err(Refused::conflict(&format!("{title} '{of}/{name}' already exists.")));
+    }
     writing.experiments(vec![made.clone()]).await?;
-    Ok(json_answer(StatusCode::CREATED, &shown(&made, &Rollup::default())))
+    Ok(json_answer(StatusCode::CREATED, &shown(&made, &Rollup::default(), style(&scores, naming))))
 }
 
-/// What a body may change.
-fn with(experiment: ExperimentRow, body: ExperimentBody) -> ExperimentRow {
-    ExperimentRow {
-        group_id: body.group_id,
-        source_link: body.source_link,
-        metadata: Value::Object(body.metadata).to_string(),
-        description: body.description,
-        summary: body.summary,
-        ..experiment
+/// Makes the changes, if what they name is there.
+async fn change(
+    scores: &ScoresReceiver,
+    workspace: &Workspace,
+    naming: Naming,
+    experiment: &mut ExperimentRow,
+    changes: Changes,
+) -> Result<(), Refusal> {
+    if let Change::To(ids) = changes.group_ids {
+        let had = if experiment.group_id.is_empty() { &[] } else { experiment.groups() };
+        let new: Vec<String> = ids.iter().filter(|id| !had.contains(id)).cloned().collect();
+        scores.experiments.check_groups(workspace, &new, naming).await?;
+        experiment.group_id = ids.first().cloned().unwrap_or_default();
+        experiment.group_ids = ids;
     }
+    if let Change::To(parent) = &changes.parent_id {
+        scores.experiments.check_parent(workspace, parent.as_deref()).await?;
+    }
+    if let Change::To(metadata) = changes.metadata {
+        experiment.metadata = Value::Object(metadata).to_string();
+    }
+    changes.source_link.apply(&mut experiment.source_link);
+    changes.description.apply(&mut experiment.description);
+    changes.summary.apply(&mut experiment.summary);
+    changes.parent_id.apply(&mut experiment.parent_id);
+    changes.status.apply(&mut experiment.status);
+    changes.root_cause.apply(&mut experiment.root_cause);
+    Ok(())
+}
+
+/// The order that is asked for, and as the answer repeats it.
+fn order(parameters: &Parameters, style: Style) -> Result<(Order, Option<String>), Refusal> {
+    let given = parameters.get("sort").map(str::to_owned);
+    let order = match (given.as_deref(), style.naming) {
+        (None, Naming::Evaluations) => Order::pinned_first(),
+        (None, Naming::Experiments) => Order::of(SORT)?,
+        (Some(sort), Naming::Experiments) if style.is_strict => Order::of(sort)?,
+        (Some(sort), _) => Order::parse(sort, "sort")?,
+    };
+    Ok((order, given.or_else(|| (style.naming == Naming::Experiments).then(|| SORT.to_owned()))))
+}
+
+/// A list as it is asked for.
+struct Asked {
+    page: Page,
+    order: Order,
+    sort: Option<String>,
+    listing: listing::Asked,
+    cursors: Cursors,
+    begins: Begins,
+}
+
+fn asked(uri: &Uri, style: Style) -> Result<Asked, Refusal> {
+    let parameters = parameters(uri, &["cursor"])?;
+    let mut checks = Checks::new(&parameters);
+    let page = checks.page(PAGE_SIZE);
+    checks.finish()?;
+    let (order, sort) = order(&parameters, style)?;
+    let is_extended = style.naming == Naming::Evaluations || !style.is_strict;
+    let fields = Fields { subject: style.naming.word(), fields: &FIELDS, is_extended };
+    let listing = listing::read(Filter::of(&parameters)?, &fields)?;
+    let cursors = Cursors::of(style.naming.word(), sort.as_deref().unwrap_or_default(), Some(&listing.echo), None);
+    let begins = cursors.read(&parameters, order.kept())?;
+    Ok(Asked { page, order, sort, listing, cursors, begins })
 }
 
 pub(crate) async fn list(
     State(scores): State<Arc<ScoresReceiver>>,
     Path(of): Path<String>,
+    naming: Naming,
     uri: Uri,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
-    let parameters = parameters(&uri)?;
-    let mut checks = Checks::new(&parameters);
-    let page = checks.page(PAGE_SIZE);
-    checks.finish()?;
-    let sort = parameters.get("sort").unwrap_or(SORT);
-    let (field, descends) = sort.strip_prefix('-').map_or((sort, false), |field| (field, true));
-    let key = Key::parse(field)?;
-    let asked = listing::read(Filter::of(&parameters)?, &FIELDS)?;
-    let rows = scores.experiments.all(&workspace, |statement| condition(statement, &asked)).await?;
+    let style = style(&scores, naming);
+    let asked = asked(&uri, style)?;
+    let rows = scores.experiments.all(&workspace, |statement| condition(statement, &asked.listing)).await?;
     if rows.len() > LISTED_MAX {
         let why = format!(
-            "This query selects more than {LISTED_MAX} experiments, which cannot be sorted in one request. Narrow the result \
-             with a filter (e.g. experiment_group_id)."
+            "This query selects more than {LISTED_MAX} {}s, which cannot be sorted in one request. Narrow the result \
+             with a filter (e.g. experiment_group_id).",
+            naming.word()
         );
         return Err(Refusal::too_large(&why).into());
     }
-    let total = rows.len();
     let mut rows: Vec<_> = rows.into_iter().map(|row| (row, Rollup::default())).collect();
-    if key.is_of_row() {
-        key.sort(&mut rows, descends);
-        rows = of_page(rows, page.offset(), page.size);
-        measure(&scores, &workspace, &mut rows).await?;
-    } else {
-        measure(&scores, &workspace, &mut rows).await?;
-        key.sort(&mut rows, descends);
-        rows = of_page(rows, page.offset(), page.size);
+    let is_of_rows = asked.order.is_of_rows() && asked.listing.measures.is_empty();
+    if !is_of_rows {
+        measure(&scores, &workspace, naming, &mut rows).await?;
+        rows.retain(|(_, rollup)| asked.listing.measures.iter().all(|measure| measure.holds(rollup)));
     }
-    let data = rows.iter().map(|(row, rollup)| shown(row, rollup)).collect();
-    let total = to_u64(total);
-    let answered = answer(data, page, total, Some(sort), Some(&asked.echo), Nulls::Written);
-    Ok(json_answer(StatusCode::OK, &Value::Object(answered)))
+    asked.order.sort(&mut rows);
+    let total = rows.len();
+    let mut rows = of_page(rows, &asked)?;
+    if is_of_rows {
+        measure(&scores, &workspace, naming, &mut rows).await?;
+    }
+    Ok(json_answer(StatusCode::OK, &framed(&rows, total, &asked, style)))
+}
+
+fn framed(rows: &[(ExperimentRow, Rollup)], total: usize, asked: &Asked, style: Style) -> Value {
+    let data = rows.iter().map(|(row, rollup)| shown(row, rollup, style)).collect();
+    let (sort, echo) = (asked.sort.as_deref(), Some(&asked.listing.echo));
+    if asked.begins == Begins::No {
+        return Value::Object(answer(data, asked.page, to_u64(total), sort, echo, Nulls::Written));
+    }
+    let last = rows.last().filter(|_| asked.page.is_full(rows.len()));
+    let next = last.map(|last| asked.cursors.next(&after(&asked.order.marks(last), last.0.name.clone())));
+    Value::Object(cursor::answer(data, asked.page.size, next, sort.unwrap_or(SORT), echo))
 }
 
 fn condition(statement: &mut Statement, asked: &listing::Asked) {
@@ -203,21 +261,33 @@ fn condition(statement: &mut Statement, asked: &listing::Asked) {
     });
     if let Some(condition) = &asked.condition {
         statement.push(" AND ");
-        push(statement, condition, column);
+        conditions::push(statement, condition, place);
     }
+    asked.push_metadata(statement);
 }
 
-fn of_page<T>(rows: Vec<T>, offset: u64, size: u64) -> Vec<T> {
-    rows.into_iter().skip(saturating_usize(offset)).take(saturating_usize(size)).collect()
+/// The rows of the page that is asked for, of all rows in their order.
+fn of_page(rows: Vec<(ExperimentRow, Rollup)>, asked: &Asked) -> Result<Vec<(ExperimentRow, Rollup)>, Refusal> {
+    let size = saturating_usize(asked.page.size);
+    Ok(match &asked.begins {
+        Begins::No => rows.into_iter().skip(saturating_usize(asked.page.offset())).take(size).collect(),
+        Begins::First => rows.into_iter().take(size).collect(),
+        Begins::After(after) => {
+            let (marks, name) = marks_of(after)?;
+            let is_before = |row: &(_, _)| asked.order.compare(row, &marks, name).is_le();
+            rows.into_iter().skip_while(is_before).take(size).collect()
+        }
+    })
 }
 
 async fn measure(
     scores: &ScoresReceiver,
     workspace: &Workspace,
+    naming: Naming,
     rows: &mut [(ExperimentRow, Rollup)],
 ) -> Result<(), Refusal> {
     let of: Vec<&ExperimentRow> = rows.iter().map(|(row, _)| row).collect();
-    let rollups = rollups::ask(&scores.reads, workspace, &of).await?;
+    let rollups = rollups::ask(&scores.reads, workspace, &of, naming).await?;
     rows.iter_mut().zip(rollups).for_each(|((_, rollup), asked)| *rollup = asked);
     Ok(())
 }
@@ -225,51 +295,74 @@ async fn measure(
 pub(crate) async fn get(
     State(scores): State<Arc<ScoresReceiver>>,
     Path((of, name)): Path<(String, String)>,
+    naming: Naming,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
-    let experiment = find(&scores, &workspace, &name).await?;
-    answered(&scores, &workspace, StatusCode::OK, &experiment).await
+    let experiment = find(&scores, &workspace, &name, naming).await?;
+    answered(&scores, &workspace, naming, &experiment).await
 }
 
 pub(crate) async fn put(
     State(scores): State<Arc<ScoresReceiver>>,
     Path((of, name)): Path<(String, String)>,
+    naming: Naming,
     request: Request<Body>,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
     let Sent { body, .. } = scores.read(&workspace, request).await?;
-    let body = experiment::read(&body)?;
+    let body = experiment::read(&body, naming, scores.strict_reference)?;
     let mut writing = scores.experiments.writing().await;
-    let experiment = find(&scores, &workspace, &name).await?;
-    if body.group_id != experiment.group_id {
-        scores.experiments.check_group(&workspace, &body.group_id).await?;
-    }
+    let mut experiment = find(&scores, &workspace, &name, naming).await?;
     let fixed = [
         ("name", body.name == experiment.name),
         ("dataset_name", body.dataset_name == experiment.dataset_name),
         ("dataset_version", body.dataset_version == experiment.dataset_version),
     ];
+    change(&scores, &workspace, naming, &mut experiment, body.changes).await?;
     let changed: Vec<String> =
         fixed.iter().filter(|(_, is_same)| !is_same).map(|(field, _)| format!("'{field}'")).collect();
     if !changed.is_empty() {
+        let (changed, word) = (changed.join(", "), naming.word());
         return Err(Refused::conflict(&format!(
-            "Cannot change immutable field(s) [{}] on an existing experiment; create a new experiment instead.",
-            changed.join(", ")
+            "Cannot change immutable field(s) [{changed}] on an existing {word}; create a new {word} instead."
         )));
     }
-    let experiment = ExperimentRow { updated_at: writing.now, ..with(experiment, body) };
+    experiment.updated_at = writing.now;
     writing.experiments(vec![experiment.clone()]).await?;
     drop(writing);
-    answered(&scores, &workspace, StatusCode::OK, &experiment).await
+    answered(&scores, &workspace, naming, &experiment).await
+}
+
+pub(crate) async fn patch(
+    State(scores): State<Arc<ScoresReceiver>>,
+    Path((of, name)): Path<(String, String)>,
+    naming: Naming,
+    request: Request<Body>,
+) -> Result<Response, Refused> {
+    let workspace = workspace(&of)?;
+    let Sent { body, .. } = scores.read(&workspace, request).await?;
+    let changes = experiment::read_changes(&body)?;
+    let mut writing = scores.experiments.writing().await;
+    let mut experiment = find(&scores, &workspace, &name, naming).await?;
+    if changes.group_ids == Change::To(Vec::new()) {
+        let why = "experiment_ids must be non-empty: an evaluation must belong to at least one group.";
+        return Err(Refusal::bad_request(why).into());
+    }
+    change(&scores, &workspace, naming, &mut experiment, changes).await?;
+    experiment.updated_at = writing.now;
+    writing.experiments(vec![experiment.clone()]).await?;
+    drop(writing);
+    answered(&scores, &workspace, naming, &experiment).await
 }
 
 pub(crate) async fn delete(
     State(scores): State<Arc<ScoresReceiver>>,
     Path((of, name)): Path<(String, String)>,
+    naming: Naming,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
     let mut writing = scores.experiments.writing().await;
-    let rows = writing.deleted(find(&scores, &workspace, &name).await?);
+    let rows = writing.deleted(find(&scores, &workspace, &name, naming).await?);
     writing.experiments(rows.into()).await?;
     Ok(answer_deleted())
 }
@@ -277,24 +370,31 @@ pub(crate) async fn delete(
 pub(crate) async fn pin(
     State(scores): State<Arc<ScoresReceiver>>,
     Path((of, name)): Path<(String, String)>,
+    naming: Naming,
 ) -> Result<Response, Refused> {
-    pinned(&scores, (&of, &name), true).await
+    pinned(&scores, (&of, &name), naming, true).await
 }
 
 pub(crate) async fn unpin(
     State(scores): State<Arc<ScoresReceiver>>,
     Path((of, name)): Path<(String, String)>,
+    naming: Naming,
 ) -> Result<Response, Refused> {
-    pinned(&scores, (&of, &name), false).await
+    pinned(&scores, (&of, &name), naming, false).await
 }
 
-async fn pinned(scores: &ScoresReceiver, (of, name): (&str, &str), is_pinned: bool) -> Result<Response, Refused> {
+async fn pinned(
+    scores: &ScoresReceiver,
+    (of, name): (&str, &str),
+    naming: Naming,
+    is_pinned: bool,
+) -> Result<Response, Refused> {
     let workspace = workspace(of)?;
     let mut writing = scores.experiments.writing().await;
-    let experiment = find(scores, &workspace, name).await?;
+    let experiment = find(scores, &workspace, name, naming).await?;
     let (now, pinned_at) = (writing.now, is_pinned.then_some(writing.now));
     let experiment = ExperimentRow { pinned_at, updated_at: now, ..experiment };
     writing.experiments(vec![experiment.clone()]).await?;
     drop(writing);
-    answered(scores, &workspace, StatusCode::OK, &experiment).await
+    answered(scores, &workspace, naming, &experiment).await
 }

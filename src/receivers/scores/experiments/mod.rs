@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! groups.rs       /experiment-groups
-//! handlers.rs     /experiments, which later releases of the reference call /evaluations
+//! handlers.rs     /experiments, which 0.3.0 of the reference calls /evaluations, and says more of
+//! naming.rs       whose words an answer has
+//! shown.rs        experiments as they are answered
 //! listing.rs      their list: which of them, in which order
+//! measures.rs     sorts and filters by what their sessions come to
 //! rollups.rs      what their sessions come to
 //! sessions.rs     /experiments/{name}/sessions
 //! ```
@@ -11,5 +14,8 @@
 pub(super) mod groups;
 pub(super) mod handlers;
 mod listing;
+mod measures;
+mod naming;
 mod rollups;
 pub(super) mod sessions;
+mod shown;
