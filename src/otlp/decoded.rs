@@ -18,6 +18,8 @@ pub enum Encoding {
 pub struct Decoded {
     /// The valid spans.
     pub rows: Box<RowGroup>,
+    /// What evaluators say of them in events.
+    pub evaluations: Option<Box<Records>>,
     /// How many spans are not among them.
     pub rejected: usize,
     /// The first few reasons, each naming its span.

@@ -10,7 +10,7 @@ use support::{Options, Service, grpc, service, wait_until, wire};
 use tempfile::TempDir;
 
 /// Every route there is. A new one belongs here, and is walked with tokens that may not use it.
-const ROUTES: [(&str, &str, &str, &str); 67] = [
+const ROUTES: [(&str, &str, &str, &str); 68] = [
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.trace.v1.TraceService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.logs.v1.LogsService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", "Own(Ingest)"),

@@ -27,6 +27,6 @@ fn release_0_2_0_ingests_reads_annotates_evaluates_and_compares() {
 }
 
 #[test]
-fn release_0_3_0_ingests_reads_annotates_and_evaluates() {
-    assert_eq!(walk("0.3.0"), ["ingest", "read", "annotate", "evaluate"]);
+fn release_0_3_0_ingests_reads_annotates_evaluates_and_compares() {
+    assert_eq!(walk("0.3.0"), ["ingest", "read", "annotate", "evaluate", "compare"]);
 }

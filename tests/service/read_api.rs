@@ -352,3 +352,65 @@ fn while_clickhouse_does_not_answer_questions_get_503() {
     assert_eq!((answer.status, answer.header("retry-after")), (503, "1"), "{}", answer.text());
     wait_until("the engine answers again", || (ask(&service, "default", "/spans").status == 200).then_some(()));
 }
+
+#[test]
+fn filters_compare_numbers_and_times_and_take_lists_and_negations() {
+    let service = stored();
+    let call = |number: u32, tokens: u32, model: &str| {
+        let mut call = span(number, number * 3, "", &format!("s{number}"));
+        for (key, value) in [
+            ("gen_ai.operation.name", json!({"stringValue": "chat"})),
+            ("gen_ai.request.model", json!({"stringValue": model})),
+            ("gen_ai.usage.input_tokens", json!({"intValue": tokens.to_string()})),
+            ("gen_ai.usage.output_tokens", json!({"intValue": "1"})),
+        ] {
+            call["attributes"].as_array_mut().unwrap().push(json!({"key": key, "value": value}));
+        }
+        call
+    };
+    let spans = [call(1, 10, "a"), call(2, 20, "b"), call(3, 30, "c"), span(4, 12, "", "s4")];
+    export(&service, "operators", &spans);
+    let all = ["3", "6", "9", "c"].map(|id| format!("{id:0>16}"));
+    let at = |number: usize| format!("2026-03-02T09:00:0{number}Z");
+    for (filter, want) in [
+        ("filter[input_tokens][$gt]=10".to_owned(), vec![1, 2]),
+        ("filter[input_tokens][$gte]=10&filter[total_tokens][$lt]=31".to_owned(), vec![0, 1]),
+        ("filter=input_tokens>10 AND input_tokens<=20".to_owned(), vec![1]),
+        (r#"filter={"output_tokens":1}"#.to_owned(), vec![0, 1, 2]),
+        (r#"filter={"model":{"$in":["a","c"]}}"#.to_owned(), vec![0, 2]),
+        ("filter[model][$nin]=a,c".to_owned(), vec![1, 3]),
+        ("filter=-model:a AND kind:LLM".to_owned(), vec![1, 2]),
+        (r#"filter={"$not":{"input_tokens":{"$gte":20}}}"#.to_owned(), vec![0, 3]),
+        ("filter[session_id][$in]=s1,s4".to_owned(), vec![0, 3]),
+        ("filter[kind][$nin]=LLM,TOOL".to_owned(), vec![3]),
+        ("filter[duration_ms][$gte]=250&filter[duration_ms][$lte]=250".to_owned(), vec![0, 1, 2, 3]),
+        ("filter[duration_ms][$gt]=250".to_owned(), vec![]),
+        (format!("filter[started_at][$gt]={}", at(2)), vec![2, 3]),
+        (format!("filter[started_at][$lt]={}", at(2)), vec![0]),
+        (format!("filter[started_at]={}", at(2)), vec![1]),
+        ("filter[cost_total_usd][$gte]=0".to_owned(), vec![]),
+    ] {
+        let path = format!(
+            "/spans?sort=started_at&{}",
+            filter.replace(' ', "%20").replace('"', "%22").replace('>', "%3E").replace('<', "%3C")
+        );
+        let want: Vec<String> = want.into_iter().filter_map(|place: usize| all.get(place).cloned()).collect();
+        assert_eq!(ids(&list(&service, "operators", &path), "span_id"), want, "{filter}");
+    }
+    wait_until("sessions are counted", || {
+        let page = list(
+            &service,
+            "operators",
+            "/sessions?sort=started_at&filter[total_tokens][$gt]=11&filter[input_tokens][$lt]=30",
+        );
+        (ids(&page, "id") == ["s2"]).then_some(())
+    });
+    for (filter, want) in [
+        ("filter[input_tokens][$bogus]=1", "'$bogus' is not a valid FilterOperator"),
+        ("filter[input_tokens][$gt]=many", "Filter field 'input_tokens' must be a number."),
+        ("filter[model][$gt]=a", "Filter field 'model' takes $eq, $in, $nin and $like, not $gt."),
+    ] {
+        let refused = ask(&service, "operators", &format!("/spans?{filter}"));
+        assert_eq!((refused.status, refused.json()["detail"].as_str()), (400, Some(want)), "{filter}");
+    }
+}

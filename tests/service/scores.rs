@@ -144,7 +144,10 @@ fn what_cannot_be_taken_is_refused_in_the_references_form_and_counted() {
     assert_eq!(service.metric("millrace_scores_rejected_total"), Some(2.0), "of annotations and results");
     for (path, want) in [
         ("annotations?foo=1&bar=2", "Unsupported query parameter(s): bar, foo"),
-        ("annotations?filter[value_numeric]=3", "Unsupported annotation filter: value_numeric $eq"),
+        (
+            "annotations?filter[value_numeric][$like]=3",
+            "Filter field 'value_numeric' takes $eq, $gt, $gte, $lt, $lte, $in and $nin, not $like.",
+        ),
         ("experiments?sort=cost_usd.bogus", "Unsupported sort field: cost_usd.bogus"),
         (
             "evaluator-results?filter[data_type]=boolean",
@@ -225,7 +228,7 @@ fn experiments_have_names_groups_and_states() {
     assert_eq!(detail(&homeless), (400, json!(want)));
     assert_eq!(ask(&service, "experiment-groups/g1")["experiment_count"], 2);
     assert_eq!(ids(&ask(&service, "experiments"), "name"), ["e2", "e1"], "the newest first");
-    assert_eq!(ask(&service, "evaluations/e1"), e1, "by the name of later releases");
+    assert_eq!(ask(&service, "evaluations/e1")["id"], e1["id"], "by the name of later releases");
 
     let pinned = with("POST", &service, "experiments/e2/pin", &json!({})).json();
     assert!(pinned["pinned_at"].is_string());
@@ -349,6 +352,150 @@ fn what_the_sessions_of_an_experiment_come_to_is_what_was_logged() {
 }
 
 #[test]
+fn an_evaluation_of_the_next_release_has_groups_an_origin_and_figures_by_test_case() {
+    let service = Service::start();
+    let group = |name: &str| post(&service, "experiment-groups", &json!({"name": name}))["id"].clone();
+    let (g, h) = (group("g"), group("h"));
+    let plain = ask(&service, "experiment-groups/g");
+    let axes = json!({"x_metric": "cost_usd", "y_metric": "latency_ms"});
+    assert_eq!((&plain["pareto"], &plain["default_sort"]), (&axes, &json!("-created_at")));
+    let say = json!({"name": "g", "insight_id": "i", "summary": "s", "metadata": {"k": "v"}, "default_sort": "-evaluators.acc.mean,name",
+                     "pareto": {"y_metric": "evaluators.acc"}});
+    let said = with("PUT", &service, "experiment-groups/g", &say).json();
+    assert_eq!((&said["summary"], &said["pareto"]["y_metric"]), (&json!("s"), &json!("evaluators.acc")));
+    let wrong = with("PUT", &service, "experiment-groups/g", &json!({"name": "g", "default_sort": "colour"}));
+    assert_eq!(detail(&wrong), (400, json!("Unsupported sort field: colour")));
+    assert_eq!(ids(&ask(&service, "experiment-groups?filter[metadata.k]=v&filter[insight_id]=i"), "name"), ["g"]);
+
+    let make = |name: &str, more: Value| {
+        let mut body = json!({"name": name, "dataset_name": "ds"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        post(&service, "evaluations", &body)
+    };
+    let base = make("base", json!({"experiment_ids": [g, h], "metadata": {"k": "v"}}));
+    let e = make("e", json!({"experiment_group_id": h, "parent_evaluation_id": base["id"], "status": "running"}));
+    assert_eq!((&e["experiment_ids"], &e["parent_experiment_id"]), (&json!([h]), &base["id"]));
+    let lost = json!({"name": "x", "dataset_name": "ds", "experiment_ids": [h], "parent_evaluation_id": "nobody"});
+    let want = "parent_evaluation_id 'nobody' does not reference an existing evaluation.";
+    assert_eq!(detail(&post_json(&at(&service, "evaluations"), &lost)), (400, json!(want)));
+    let of_group = format!("evaluations?filter[experiment_group_id]={}", h.as_str().unwrap());
+    assert_eq!(ids(&ask(&service, &of_group), "name"), ["e", "base"]);
+    assert_eq!(ask(&service, "experiment-groups/h")["evaluation_count"], 2);
+    let patched = with("PATCH", &service, "evaluations/e", &json!({"status": "done", "root_cause": "r"})).json();
+    assert_eq!(
+        [&patched["status"], &patched["root_cause"], &patched["experiment_ids"]],
+        [&json!("done"), &json!("r"), &json!([h])]
+    );
+    // a client of 0.2.0 does not know of these, and takes none of them away
+    let old = json!({"name": "e", "experiment_group_id": h, "dataset_name": "ds", "description": "d"});
+    assert_eq!(with("PUT", &service, "experiments/e", &old).json()["status"], "done");
+
+    for (session, case, cost, score) in
+        [("s0", "c1", 0.1, Some(0.0)), ("s1", "c1", 0.3, None), ("s2", "c2", 0.6, Some(1.0))]
+    {
+        let answer = log(&service, "e", (session, case), cost);
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        if let Some(value) = score {
+            let span = answer.json()["span_id"].clone();
+            let body =
+                json!({"span_id": span, "session_id": session, "name": "acc", "data_type": "NUMERIC", "value": value});
+            post(&service, "evaluator-results", &body);
+        }
+    }
+    let answer = wait_until("all sessions are counted", || {
+        let answer = ask(&service, "evaluations/e");
+        (answer["run_count"] == 3 && answer["cost_usd"]["sum"] == 0.8).then_some(answer)
+    });
+    assert_eq!((&answer["test_case_count"], &answer["tokens"]["mean"]), (&json!(2), &json!(12.0)));
+    assert_eq!((&answer["cost_usd"]["mean"], &answer["cost_usd"]["count"]), (&json!(0.4), &json!(2)));
+    let score = json!({"sum": 1.0, "mean": 0.5, "median": 1.0, "p90": 1.0, "p95": 1.0, "p99": 1.0, "count": 2});
+    assert_eq!(answer["aggregate_scores"]["acc"], score, "a session without a score counts as 0");
+    for (query, names) in [
+        ("filter[cost_usd.mean][$gte]=0.4", vec!["e"]),
+        ("filter[cost_usd.mean][$lt]=0.4", vec![]),
+        ("filter[run_count]=0&filter[metadata.k]=v", vec!["base"]),
+        ("filter[status][$in]=done,failed", vec!["e"]),
+        ("sort=-run_count,name", vec!["e", "base"]),
+        ("sort=evaluators.acc.mean,-name", vec!["e", "base"]),
+    ] {
+        assert_eq!(ids(&ask(&service, &format!("evaluations?{query}")), "name"), names, "{query}");
+    }
+    for (query, sessions) in [
+        ("sort=-cost_total_usd", ["s2", "s1", "s0"]),
+        ("sort=-test_case_id,tokens,-cost_total_usd&mode=summary", ["s2", "s1", "s0"]),
+        ("sort=cost_total_usd", ["s0", "s1", "s2"]),
+    ] {
+        assert_eq!(ids(&ask(&service, &format!("evaluations/e/sessions?{query}")), "session_id"), sessions, "{query}");
+    }
+    assert_eq!(ask(&service, "evaluations/e/sessions?mode=summary")["data"][0]["input"], Value::Null);
+
+    // what has another group outlives one
+    assert_eq!(with("DELETE", &service, "experiment-groups/h", &json!({})).status, 204);
+    assert_eq!(ids(&ask(&service, "evaluations"), "name"), ["base"]);
+    assert_eq!(ask(&service, "evaluations/base")["experiment_ids"], json!([g]));
+}
+
+#[test]
+fn cursors_walk_lists_of_scores_once_while_scores_arrive() {
+    let service = Service::start();
+    let group = post(&service, "experiment-groups", &json!({"name": "m0"}));
+    for number in 1..9 {
+        post(&service, "experiment-groups", &json!({"name": format!("m{number}")}));
+        experiment(&service, &group, &format!("e{number}"));
+        post(&service, "annotations", &note("s", &format!("note {number}")));
+        let mut body = json!({"span_id": format!("{number:x}"), "session_id": "s", "name": "n"});
+        let value = if number % 3 == 0 {
+            json!({"data_type": "TEXT", "string_value": "t"})
+        } else {
+            json!({"data_type": "NUMERIC", "value": f64::from(number / 2) / 10.0})
+        };
+        body.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+        post(&service, "evaluator-results", &body);
+    }
+    let mut later = 0;
+    for (list, id) in [
+        ("annotations?sort=-created_at", "annotation_id"),
+        ("evaluator-results?sort=-created_at", "evaluator_result_id"),
+        ("evaluator-results?sort=value", "evaluator_result_id"),
+        ("evaluator-results?sort=-value", "evaluator_result_id"),
+        ("experiment-groups?sort=-name", "name"),
+        ("experiment-groups?sort=-updated_at", "name"),
+        ("experiments?sort=-created_at", "name"),
+        ("evaluations?sort=-run_count,pinned_at,-name", "name"),
+        ("evaluations?filter[dataset_name]=ds", "name"),
+    ] {
+        let before = ids(&ask(&service, &format!("{list}&page_size=1000")), id);
+        let (mut walked, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = ask(&service, &format!("{list}&page_size=3&cursor={cursor}"));
+            assert!(page["pagination"].get("total_results").is_none(), "nothing is counted: {page}");
+            walked.extend(ids(&page, id));
+            later += 1;
+            post(&service, "annotations", &note("s", "later"));
+            post(&service, "experiment-groups", &json!({"name": format!("z{later}")}));
+            experiment(&service, &group, &format!("z{later}"));
+            let body = json!({"span_id": format!("f{later:x}"), "session_id": "s", "name": "n", "data_type": "NUMERIC", "value": 0.2});
+            post(&service, "evaluator-results", &body);
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = next.to_owned(),
+                None => break,
+            }
+            assert!(walked.len() < 1_000, "{list}");
+        }
+        let known: Vec<_> = walked.iter().filter(|id| before.contains(id)).cloned().collect();
+        assert_eq!(known, before, "{list}");
+        let mut once = walked.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), walked.len(), "{list}: none twice");
+    }
+    let next = ask(&service, "annotations?page_size=1&cursor=")["next_cursor"].as_str().unwrap().to_owned();
+    let other = get(&at(&service, &format!("evaluator-results?cursor={next}")));
+    assert_eq!(detail(&other), (400, json!("The cursor belongs to another list, sort or filter")));
+    assert_eq!(detail(&get(&at(&service, "experiments?cursor=x"))), (400, json!("Invalid cursor")));
+}
+
+#[test]
 fn an_evaluation_that_is_reported_as_a_log_event_is_a_result_of_its_span() {
     let service = Service::start();
     let event = |at: u64, attributes: Value| {
@@ -395,6 +542,66 @@ fn an_evaluation_that_is_reported_as_a_log_event_is_a_result_of_its_span() {
     assert_eq!(told("tone", "session_id"), "s");
     // they are log records as well
     service.sql().becomes("SELECT count() AS n FROM otel_logs", &[], &[json!({"n": 4})]);
+}
+
+#[test]
+fn what_events_and_attributes_of_a_span_say_of_it_are_its_results() {
+    let yaml = "redaction: { detectors: [email] }".to_owned();
+    let service = Service::start_with(Options { yaml, ack: Some("stored"), ..Options::default() });
+    let text = |text: &str| json!({"stringValue": text});
+    let attribute = |(key, value): (&str, Value)| json!({"key": key, "value": value});
+    let event = [
+        ("gen_ai.evaluation.name", text("faithful")),
+        ("gen_ai.evaluation.score.value", json!({"doubleValue": 0.75})),
+        ("gen_ai.evaluation.explanation", text("as anna@example.com says")),
+    ];
+    let judged = [
+        ("session.id", text("s")),
+        ("evaluations.0.evaluation.name", text("correct")),
+        ("evaluations.0.evaluation.score", json!({"intValue": "1"})),
+        ("evaluations.0.evaluation.label", text("yes")),
+        ("evaluations.1.evaluation.name", text("why")),
+        ("evaluations.1.evaluation.explanation", text("because")),
+        ("evaluations.2.evaluation.score", json!({"doubleValue": 0.5})),
+        ("annotations.0.annotation.name", text("tone")),
+        ("annotations.0.annotation.label", text("kind")),
+    ];
+    let now = u64::try_from(Clock::System.now().nanos()).unwrap();
+    let span = |id: &str, attributes: Vec<Value>, events: Value| {
+        json!({"traceId": "0a".repeat(16), "spanId": id.repeat(8), "name": "n", "kind": 1, "startTimeUnixNano": now.to_string(),
+               "endTimeUnixNano": (now + 1_000).to_string(), "attributes": attributes, "events": events})
+    };
+    let events = json!([
+        {"timeUnixNano": now.to_string(), "name": "gen_ai.evaluation.result", "attributes": event.map(attribute)},
+        {"timeUnixNano": now.to_string(), "name": "gen_ai.evaluation.result", "attributes": []},
+        {"timeUnixNano": now.to_string(), "name": "other", "attributes": []},
+    ]);
+    let spans = [span("0b", judged.into_iter().map(attribute).collect(), events), span("0c", Vec::new(), json!([]))];
+    let body = json!({"resourceSpans": [{"resource": {"attributes": [attribute(("service.name", text("judge")))]},
+                      "scopeSpans": [{"spans": spans}]}]});
+    let headers = [("content-type", "application/json"), ("x-millrace-workspace", "w")];
+    for _again in 0..2 {
+        assert_eq!(send("POST", &service.http("/v1/traces"), &headers, body.to_string().as_bytes()).status, 200);
+    }
+    let results = ask(&service, "evaluator-results");
+    let mut told: Vec<Value> = results["data"].as_array().unwrap().clone();
+    told.sort_by_key(|result| result["name"].to_string());
+    let names: Vec<&Value> = told.iter().map(|result| &result["name"]).collect();
+    assert_eq!(names, ["correct", "faithful", "tone", "why"], "{results}");
+    for result in &told {
+        assert_eq!(
+            [&result["span_id"], &result["session_id"], &result["created_by"]],
+            [&json!("0b".repeat(8)), &json!("s"), &json!("judge")]
+        );
+    }
+    let kinds: Vec<&Value> = told.iter().map(|result| &result["data_type"]).collect();
+    assert_eq!(kinds, ["NUMERIC", "NUMERIC", "CATEGORICAL", "TEXT"]);
+    assert_eq!((&told[0]["value"], &told[0]["string_value"]), (&json!(1.0), &json!("yes")));
+    assert!(!told[1]["comment"].to_string().contains("anna@example.com"), "{}", told[1]);
+    assert_eq!(told[3]["string_value"], "because");
+    service.sql().becomes("SELECT count() AS n FROM otel_traces", &[], &[json!({"n": 2})]);
+    let other = service.http("/apis/intake/v2/workspaces/v/evaluator-results");
+    assert_eq!(get(&other).json()["data"], json!([]), "another workspace sees nothing of it");
 }
 
 #[test]

@@ -96,7 +96,9 @@ pub(super) fn create(layout: &Layout) -> [(&'static str, (String, Option<String>
 }
 
 fn create_local(layout: &Layout, name: &str, columns: &[Definition]) -> String {
-    let lines: Vec<String> = columns.iter().map(|definition| format!("    {}", column(definition))).collect();
+    let later = if name == GROUPS { LATER_OF_GROUPS } else { LATER_OF_EXPERIMENTS };
+    let columns = columns.iter().chain(later);
+    let lines: Vec<String> = columns.map(|definition| format!("    {}", column(definition))).collect();
     let mut settings = vec![Setting::new("index_granularity", 1_024)];
     settings.extend(ddl::durability(layout));
     format!(

@@ -4,6 +4,7 @@ use super::super::client::Client;
 use super::super::errors::Failure;
 use super::super::nodes::{self, ClusterNode, SKIP_ABSENT};
 use super::ddl::{Setting, VERSIONS};
+use super::experiments::{EXPERIMENTS, GROUPS};
 use super::layout::Layout;
 use super::rollups::ROLLUPS;
 use crate::columns;
@@ -114,7 +115,8 @@ impl Found {
             self.on(table.node, |node| drop(node.tables.insert(table.name.clone(), table)));
         }
         let inserted = columns::Table::ALL.map(columns::Table::name);
-        let with_columns = inserted.into_iter().chain(ROLLUPS.iter().map(|rollup| rollup.name));
+        let written = [GROUPS, EXPERIMENTS].into_iter().chain(ROLLUPS.iter().map(|rollup| rollup.name));
+        let with_columns = inserted.into_iter().chain(written);
         let with_columns = with_columns.map(|table| format!("'{table}', '{table}_local'")).collect::<Vec<_>>();
         let columns = format!(
             "SELECT {node} AS node, table, name, type FROM {} \

@@ -1,5 +1,6 @@
 //! One span's message -> a row, or the reason why it is rejected.
 
+use super::evaluations::{self, Evaluations};
 use super::fields;
 use super::rejection::{ItemError, Rejection};
 use super::request::Request;
@@ -22,6 +23,8 @@ pub(super) struct SpanDecoder<'l> {
     request: Request<'l>,
     rows: Box<RowGroup>,
     roots: Vec<Root>,
+    /// What evaluators say in events, once one does.
+    evaluations: Option<Evaluations>,
     attributes_repeated: usize,
     prices: Option<&'l Prices>,
 }
@@ -40,6 +43,16 @@ struct SpanFields<'a> {
     status_code: u64,
     status_message: Cow<'a, [u8]>,
     flags: u32,
+    /// Events that report an evaluation: hardly a span has one.
+    evaluations: Vec<&'a [u8]>,
+    /// Attributes that judge the span: as rare.
+    judgements: Vec<&'a [u8]>,
+}
+
+impl SpanFields<'_> {
+    fn is_evaluated(&self) -> bool {
+        !self.evaluations.is_empty() || !self.judgements.is_empty()
+    }
 }
 
 impl<'l> Items<'l> for SpanDecoder<'l> {
@@ -63,7 +76,8 @@ impl<'l> Items<'l> for SpanDecoder<'l> {
         }
         let Request { begun, rejected, .. } = self.request;
         debug_assert_eq!(self.rows.rows() + rejected, begun, "each span is a row or rejected");
-        self.request.check_size(self.rows.counted_bytes())
+        let beside = self.evaluations.as_ref().map_or(0, Evaluations::counted_bytes);
+        self.request.check_size(self.rows.counted_bytes() + beside)
     }
 
     fn reserve_alike(&mut self, item_bytes: usize, unread_bytes: usize) {
@@ -75,12 +89,14 @@ impl<'l> SpanDecoder<'l> {
     /// A decoder that adds to these rows, which are none yet.
     pub(super) fn new(request: Request<'l>, rows: Box<RowGroup>, prices: Option<&'l Prices>) -> Self {
         debug_assert_eq!(rows.rows(), 0, "the rows of a request are its own");
-        Self { request, rows, roots: Vec::new(), attributes_repeated: 0, prices }
+        Self { request, rows, roots: Vec::new(), evaluations: None, attributes_repeated: 0, prices }
     }
 
     pub(super) fn into_decoded(self) -> Decoded {
-        let Self { request: Request { rejected, reasons, .. }, rows, roots, attributes_repeated, .. } = self;
-        Decoded { rows, rejected, reasons, roots, attributes_repeated }
+        let Self { request: Request { rejected, reasons, .. }, rows, roots, evaluations, attributes_repeated, .. } =
+            self;
+        let evaluations = evaluations.and_then(Evaluations::into_rows);
+        Decoded { rows, evaluations, rejected, reasons, roots, attributes_repeated }
     }
 
     fn row<'m>(
@@ -101,12 +117,29 @@ impl<'l> SpanDecoder<'l> {
         }
         let scalars = scalars(message, span, context)?;
         self.request.check_time("start_time_unix_nano", scalars.start, self.rows.days_with(scalars.start))?;
-        self.finish(&scalars, context.resource, mark).map_err(Rejection::Large)?;
+        let is_evaluated = span.is_evaluated();
+        let session = self.finish(&scalars, context.resource, mark, is_evaluated).map_err(Rejection::Large)?;
+        if is_evaluated {
+            let Request { workspace, limits, .. } = &self.request;
+            let evaluations = self.evaluations.get_or_insert_with(|| Evaluations::new(workspace.clone(), limits.depth));
+            evaluations
+                .judgements(&span.judgements, &scalars, session.as_deref())
+                .map_err(ItemError::of("an attribute"))?;
+            for event in &span.evaluations {
+                evaluations.event(event, &scalars, session.as_deref()).map_err(ItemError::of("an event"))?;
+            }
+        }
         Ok(())
     }
 
-    /// Adds the row, with what the span tells of a call.
-    fn finish(&mut self, span: &SpanScalars<'_>, resource: &MapRow, mark: Mark) -> Result<(), RowTooLarge> {
+    /// Adds the row, with what the span tells of a call. Of a span that was evaluated it gives the session, if it has one.
+    fn finish(
+        &mut self,
+        span: &SpanScalars<'_>,
+        resource: &MapRow,
+        mark: Mark,
+        is_evaluated: bool,
+    ) -> Result<Option<String>, RowTooLarge> {
         let rows = &mut self.rows;
         let (mut filled, mut session) = (None, None);
         if let Some((view, sink)) = rows.view(mark, span, resource) {
@@ -114,7 +147,7 @@ impl<'l> SpanDecoder<'l> {
             if let Some(prices) = self.prices {
                 prices.complete(&mut call, span.start);
             }
-            if span.parent.is_none() && !call.session_id.is_empty() {
+            if (span.parent.is_none() || is_evaluated) && !call.session_id.is_empty() {
                 session = Some(call.session_id.clone().into_owned());
             }
             filled = Some(sink.fill(&call)?);
@@ -124,9 +157,10 @@ impl<'l> SpanDecoder<'l> {
         self.attributes_repeated += rows.finish(mark, span, resource, filled)?;
         if span.parent.is_none() {
             let SpanScalars { trace_id, span_id, start, .. } = *span;
+            let session = if is_evaluated { session.clone() } else { session.take() };
             self.roots.push(Root { trace_id, span_id, start, session });
         }
-        Ok(())
+        Ok(session)
     }
 
     fn span_content<'a>(&mut self, message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), ItemError> {
@@ -142,8 +176,8 @@ impl<'l> SpanDecoder<'l> {
                 fields::Span::Kind(number) => span.kind = number.get().map_err(wire)?,
                 fields::Span::StartTimeUnixNano(nanos) => span.start = nanos.get().map_err(wire)?,
                 fields::Span::EndTimeUnixNano(nanos) => span.end = nanos.get().map_err(wire)?,
-                fields::Span::Attributes(message) => self.attribute(message.get().map_err(wire)?)?,
-                fields::Span::Events(message) => self.event(message.get().map_err(wire)?)?,
+                fields::Span::Attributes(message) => self.attribute(message.get().map_err(wire)?, span)?,
+                fields::Span::Events(message) => self.event(message.get().map_err(wire)?, span)?,
                 fields::Span::Links(message) => self.link(message.get().map_err(wire)?)?,
                 fields::Span::Status(message) => {
                     status(message.get().map_err(wire)?, span).map_err(ItemError::of("its status"))?;
@@ -159,13 +193,16 @@ impl<'l> SpanDecoder<'l> {
     }
 
     #[inline]
-    fn attribute(&mut self, message: &[u8]) -> Result<(), ItemError> {
+    fn attribute<'a>(&mut self, message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), ItemError> {
         let (key, text) = self.request.attribute(message).map_err(ItemError::of("an attribute"))?;
+        if evaluations::is_judgement(&key) {
+            span.judgements.push(message);
+        }
         self.rows.attribute_of(conventions::kind(&key), &key, text);
         Ok(())
     }
 
-    fn event(&mut self, message: &[u8]) -> Result<(), ItemError> {
+    fn event<'a>(&mut self, message: &'a [u8], span: &mut SpanFields<'a>) -> Result<(), ItemError> {
         let wire = |problem| ItemError::of("an event")(Part::Event.is()(problem));
         self.request.count(1).map_err(ItemError::Request)?;
         let (mut at, mut name): (u64, &[u8]) = (0, &[]);
@@ -183,6 +220,11 @@ impl<'l> SpanDecoder<'l> {
         }
         let name = text_of(name);
         if conventions::is_event(&name) {
+            self.rows.mark_typed();
+        }
+        if *name == *evaluations::EVENT {
+            span.evaluations.push(message);
+            // it tells the session, which a view of the row has
             self.rows.mark_typed();
         }
         self.rows.event(UnixNanos::new(at).ok_or(Rejection::Time("an event time"))?, &name);

@@ -320,11 +320,12 @@ impl OtlpReceiver {
         let rows = self.ingest.pipeline.rows_for(request.protobuf().len(), workspace);
         let prices = self.ingest.prices.now();
         let prices = Option::as_ref(&**prices);
-        let Decoded { rows, rejected, reasons, roots, attributes_repeated } = match request {
+        let Decoded { rows, evaluations, rejected, reasons, roots, attributes_repeated } = match request {
             Readable::Protobuf(request) => otlp::decode_priced(request, Encoding::Protobuf, rows, limits, prices)?,
             Readable::Json(request) => request.decode_priced(rows, limits, prices)?,
         };
-        let rows = if rows.rows() > 0 { vec![rows.into()] } else { Vec::new() };
+        let mut rows: Vec<Rows> = if rows.rows() > 0 { vec![rows.into()] } else { Vec::new() };
+        rows.extend(evaluations.map(Rows::from));
         Ok(Parsed { rows, rejected, reasons, roots, attributes_repeated })
     }
 

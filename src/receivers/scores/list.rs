@@ -148,8 +148,9 @@ impl Sorted {
         let mut rows = of(select);
         if let Begins::After(after) = &begins {
             let (marks, name) = marks_of(after)?;
-            let mark = marks.first().unwrap_or(&Mark::Missing);
-            push_after(&mut rows, (column, descends), mark, (tie, name));
+            for mark in &marks {
+                push_after(&mut rows, (column, descends), mark, (tie, name));
+            }
         }
         let direction = if descends { "DESC" } else { "ASC" };
         rows.push(&format!(" ORDER BY {column} {direction}, {tie} LIMIT ")).bind(page.size);

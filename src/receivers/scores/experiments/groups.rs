@@ -83,13 +83,13 @@ fn shown(group: &GroupRow, experiments: u64, is_strict: bool) -> Value {
     });
     if let (false, Some(members)) = (is_strict, answer.as_object_mut()) {
         let usual = Pareto::default();
-        let axis = |of: &Option<String>, usual: String| of.clone().unwrap_or(usual);
-        let axes = (axis(&group.pareto_x, usual.x), axis(&group.pareto_y, usual.y));
+        let axes = (group.pareto_x.as_ref().or(Some(&usual.x)), group.pareto_y.as_ref().or(Some(&usual.y)));
         let metadata = group.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok());
         members.insert("insight_id".to_owned(), json!(group.insight_id));
         members.insert("summary".to_owned(), json!(group.summary));
         members.insert("metadata".to_owned(), metadata.map_or(Value::Null, |members| Value::Object(texts(members))));
-        members.insert("default_sort".to_owned(), group.default_sort.as_deref().unwrap_or(DEFAULT_SORT).into());
+        members
+            .insert("default_sort".to_owned(), group.default_sort.as_deref().map_or(DEFAULT_SORT, |sort| sort).into());
         members.insert("pareto".to_owned(), json!({"x_metric": axes.0, "y_metric": axes.1}));
         members.insert("evaluation_count".to_owned(), experiments.into());
     }

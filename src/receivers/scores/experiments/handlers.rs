@@ -92,9 +92,8 @@ async fn answered(
     experiment: &ExperimentRow,
 ) -> Result<Response, Refused> {
     let rollups = rollups::ask(&scores.reads, workspace, &[experiment], naming).await?;
-    let none = Rollup::default();
-    let shown = shown(experiment, rollups.first().unwrap_or(&none), style(scores, naming));
-    Ok(json_answer(StatusCode::OK, &shown))
+    let shown: Vec<Value> = rollups.iter().map(|rollup| shown(experiment, rollup, style(scores, naming))).collect();
+    Ok(json_answer(StatusCode::OK, shown.first().expect("one is asked for")))
 }
 
 pub(crate) async fn create(
@@ -200,7 +199,7 @@ fn asked(uri: &Uri, style: Style) -> Result<Asked, Refusal> {
     let is_extended = style.naming == Naming::Evaluations || !style.is_strict;
     let fields = Fields { subject: style.naming.word(), fields: &FIELDS, is_extended };
     let listing = listing::read(Filter::of(&parameters)?, &fields)?;
-    let cursors = Cursors::of(style.naming.word(), sort.as_deref().unwrap_or_default(), Some(&listing.echo), None);
+    let cursors = Cursors::of(style.naming.word(), sort.as_deref().map_or("", |sort| sort), Some(&listing.echo), None);
     let begins = cursors.read(&parameters, order.kept())?;
     Ok(Asked { page, order, sort, listing, cursors, begins })
 }
@@ -246,7 +245,7 @@ fn framed(rows: &[(ExperimentRow, Rollup)], total: usize, asked: &Asked, style: 
     }
     let last = rows.last().filter(|_| asked.page.is_full(rows.len()));
     let next = last.map(|last| asked.cursors.next(&after(&asked.order.marks(last), last.0.name.clone())));
-    Value::Object(cursor::answer(data, asked.page.size, next, sort.unwrap_or(SORT), echo))
+    Value::Object(cursor::answer(data, asked.page.size, next, sort.map_or(SORT, |sort| sort), echo))
 }
 
 fn condition(statement: &mut Statement, asked: &listing::Asked) {

@@ -270,8 +270,8 @@ async fn more(
 /// Asks for the texts of the spans by which sessions are known.
 fn content(client: &Client, workspace: &Workspace, asked: &Asked, rows: &[Session]) -> Statement {
     let of = |member: fn(&Session) -> &String| rows.iter().map(|row| member(row).clone()).collect::<Vec<_>>();
-    let times = || rows.iter().map(|row| row.started_at);
-    let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
+    let (first, last) =
+        rows.iter().fold((i64::MAX, 0), |(first, last), row| (row.started_at.min(first), row.started_at.max(last)));
     // of a captured call its messages, as lists of spans show them
     let mut statement = Statement::new(&format!(
         "SELECT SpanId AS span, any({input}) AS input, any({output}) AS output FROM {} WHERE Workspace = ",
