@@ -317,15 +317,7 @@ fn run(command: Command) -> anyhow::Result<()> {
                 status::run(&config.admin, token.as_ref(), &tls, json, &mut std::io::stdout()).await
             })
         }
-        Command::Schema { config, action } => {
-            let config = load(config)?;
-            match action {
-                None | Some(SchemaAction::Print) => show_statements(&schema::statements(&app::layout(&config))),
-                Some(SchemaAction::Check) => return runtime()?.block_on(check_schema(&config)),
-                Some(SchemaAction::Apply) => return runtime()?.block_on(apply_schema(config)),
-            }
-            Ok(())
-        }
+        Command::Schema { config, action } => run_schema(load(config)?, action),
         Command::DeadLetter { config, action } => {
             let config = load(config)?;
             runtime()?.block_on(dead_letter::run(&config, &action, &mut std::io::stdout()))
@@ -360,6 +352,17 @@ fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Clickhouse(alone) => serve_clickhouse(alone),
         Command::ParquetRows { library, scratch } => app::print_parquet_rows(library, &scratch),
+    }
+}
+
+fn run_schema(config: Config, action: Option<SchemaAction>) -> anyhow::Result<()> {
+    match action {
+        None | Some(SchemaAction::Print) => {
+            show_statements(&schema::statements(&app::layout(&config)));
+            Ok(())
+        }
+        Some(SchemaAction::Check) => runtime()?.block_on(check_schema(&config)),
+        Some(SchemaAction::Apply) => runtime()?.block_on(apply_schema(config)),
     }
 }
 

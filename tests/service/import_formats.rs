@@ -270,12 +270,7 @@ fn scores_of_langfuse_and_feedback_of_langsmith_become_evaluator_results_and_go_
     // one of the same name about the same span that came later by another way takes its place, and stays
     let grade = "SELECT TraceId, SpanId FROM genai_evaluator_results WHERE Name = 'grade'";
     let span = service.sql().rows(grade, &[]).remove(0);
-    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
-    let value = json!({"key": "gen_ai.evaluation.score.value", "value": {"doubleValue": 0.25}});
-    let record = json!({"timeUnixNano": "1780290000000000000", "eventName": "gen_ai.evaluation.result", "traceId": span["TraceId"], "spanId": span["SpanId"],
-        "attributes": [text("gen_ai.evaluation.name", "grade"), value]});
-    let live = json!({"resourceLogs": [{"resource": {"attributes": [text("service.name", "live")]}, "scopeLogs": [{"logRecords": [record]}]}]});
-    assert_eq!(post_json(&service.http("/v1/logs"), &live).status, 200);
+    assert_eq!(post_json(&service.http("/v1/logs"), &graded(&span)).status, 200);
     import.becomes(
         "SELECT argMax(Value, Version) AS value FROM genai_evaluator_results WHERE Name = 'grade'",
         &json!([{"value": 0.25}]),
@@ -286,6 +281,15 @@ fn scores_of_langfuse_and_feedback_of_langsmith_become_evaluator_results_and_go_
         "SELECT Name AS name, Value AS value FROM genai_evaluator_results",
         &json!([{"name": "grade", "value": 0.25}]),
     );
+}
+
+/// A log record that gives a span the score `grade` of 0.25.
+fn graded(span: &Value) -> Value {
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let value = json!({"key": "gen_ai.evaluation.score.value", "value": {"doubleValue": 0.25}});
+    let record = json!({"timeUnixNano": "1780290000000000000", "eventName": "gen_ai.evaluation.result", "traceId": span["TraceId"], "spanId": span["SpanId"],
+        "attributes": [text("gen_ai.evaluation.name", "grade"), value]});
+    json!({"resourceLogs": [{"resource": {"attributes": [text("service.name", "live")]}, "scopeLogs": [{"logRecords": [record]}]}]})
 }
 
 #[test]
