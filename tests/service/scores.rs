@@ -351,6 +351,22 @@ fn what_the_sessions_of_an_experiment_come_to_is_what_was_logged() {
     assert_eq!(log(&service, "e", ("s9", "c1"), 0.1).status, 400, "what was deleted is logged no more");
 }
 
+/// Three sessions of the evaluation `e`, two of one test case, of which one has a score and one none.
+fn three_sessions(service: &Service) {
+    for (session, case, cost, score) in
+        [("s0", "c1", 0.1, Some(0.0)), ("s1", "c1", 0.3, None), ("s2", "c2", 0.6, Some(1.0))]
+    {
+        let answer = log(service, "e", (session, case), cost);
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        if let Some(value) = score {
+            let span = answer.json()["span_id"].clone();
+            let body =
+                json!({"span_id": span, "session_id": session, "name": "acc", "data_type": "NUMERIC", "value": value});
+            post(service, "evaluator-results", &body);
+        }
+    }
+}
+
 #[test]
 fn an_evaluation_of_the_next_release_has_groups_an_origin_and_figures_by_test_case() {
     let service = Service::start();
@@ -390,18 +406,7 @@ fn an_evaluation_of_the_next_release_has_groups_an_origin_and_figures_by_test_ca
     let old = json!({"name": "e", "experiment_group_id": h, "dataset_name": "ds", "description": "d"});
     assert_eq!(with("PUT", &service, "experiments/e", &old).json()["status"], "done");
 
-    for (session, case, cost, score) in
-        [("s0", "c1", 0.1, Some(0.0)), ("s1", "c1", 0.3, None), ("s2", "c2", 0.6, Some(1.0))]
-    {
-        let answer = log(&service, "e", (session, case), cost);
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        if let Some(value) = score {
-            let span = answer.json()["span_id"].clone();
-            let body =
-                json!({"span_id": span, "session_id": session, "name": "acc", "data_type": "NUMERIC", "value": value});
-            post(&service, "evaluator-results", &body);
-        }
-    }
+    three_sessions(&service);
     let answer = wait_until("all sessions are counted", || {
         let answer = ask(&service, "evaluations/e");
         (answer["run_count"] == 3 && answer["cost_usd"]["sum"] == 0.8).then_some(answer)
