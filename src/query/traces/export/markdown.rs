@@ -84,7 +84,7 @@ impl Document {
             match head.get(member) {
                 None | Some(Value::Null) => {}
                 Some(Value::String(text)) => self.line(&format!("- {label}: {}", inline(text)))?,
-                Some(other) => self.line(&format!("- {label}: {other}"))?,
+                Some(other) => self.line(&format!("- {label}: {}", figure(other)))?,
             }
         }
         self.line("")
@@ -199,12 +199,17 @@ fn title(message: &Value, call: Option<&Value>) -> String {
             for (member, what) in [("input_tokens", "tokens in"), ("output_tokens", "tokens out"), ("cost_usd", "USD")]
             {
                 if let Some(number) = call.get(member).filter(|number| number.is_number()) {
-                    title.push_str(&format!(", {number} {what}"));
+                    title.push_str(&format!(", {} {what}", figure(number)));
                 }
             }
         }
     }
     title
+}
+
+/// A number without an exponent, as people read costs; anything else as JSON.
+fn figure(value: &Value) -> String {
+    value.as_f64().filter(|_| value.is_f64()).map_or_else(|| value.to_string(), |number| number.to_string())
 }
 
 fn text_of<'v>(value: &'v Value, member: &str) -> &'v str {
@@ -260,6 +265,12 @@ fn longest_run(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_cost_has_no_exponent_and_a_count_no_point() {
+        let figures = [3.6e-6.into(), 15.into(), Value::from(0.25)].map(|value: Value| figure(&value));
+        assert_eq!(figures, ["0.0000036", "15", "0.25"]);
+    }
 
     #[test]
     fn no_text_leaves_its_fence() {
