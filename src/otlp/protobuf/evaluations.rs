@@ -133,11 +133,10 @@ impl Evaluations {
         let mut items: BTreeMap<&str, HashMap<String, String>> = BTreeMap::new();
         for (key, value) in &attributes {
             let Some((item, field)) = field_of_item(key) else { continue };
-            if items.len() < ITEMS_MAX || items.contains_key(item) {
-                items.entry(item).or_default().insert(format!("{FIELD}{field}"), value.clone());
-            }
+            items.entry(item).or_default().insert(format!("{FIELD}{field}"), value.clone());
         }
-        for (item, fields) in items {
+        // in an order of their own, so that the same ones are read of the same span
+        for (item, fields) in items.into_iter().take(ITEMS_MAX) {
             let Some(mut found) = judgement((span.trace_id, span.span_id), fields) else { continue };
             if let Some(session) = session {
                 session.clone_into(&mut found.session_id);

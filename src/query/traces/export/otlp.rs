@@ -6,6 +6,7 @@
 use super::room::Room;
 use super::row::{Attributes, Key, SpanRow};
 use super::{Exported, lacking, statements};
+use crate::formats;
 use crate::query::answer::Refusal;
 use crate::text::{put_double, write_string};
 use crate::workspace;
@@ -102,10 +103,13 @@ impl Document {
 const RESOURCE_ENDS: &str = "]}";
 const SCOPE_ENDS: &str = "]}";
 
-/// A resource as far as its spans. Whoever ingests it decides on the workspace.
+/// A resource as far as its spans. Whoever ingests it decides on the workspace, and the undo of an import must not reach the copy.
 fn resource(row: &SpanRow) -> String {
     let mut out = r#"{"resource":{"attributes":"#.to_owned();
-    put_attributes(&mut out, row.resource.iter().filter(|(key, _)| key != workspace::ATTRIBUTE).map(borrowed));
+    put_attributes(
+        &mut out,
+        row.resource.iter().filter(|(key, _)| key != workspace::ATTRIBUTE && key != formats::ATTRIBUTE).map(borrowed),
+    );
     out.push('}');
     put_schema(&mut out, &row.resource_schema_url);
     out.push_str(r#","scopeSpans":["#);

@@ -85,6 +85,7 @@ fn refuse_nested(part: &Filter) -> Result<(), Refusal> {
         let what = match comparison {
             measure if is_measure(&measure.field) => "Metric",
             member if is_metadata(member) => "Metadata",
+            flag if matches!(flag.field.as_str(), "is_deleted" | "is_pinned") => "Flag",
             _ => continue,
         };
         return Err(Refusal::bad_request(&format!("{what} filters can only be combined with AND, not OR/NOT.")));
