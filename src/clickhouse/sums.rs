@@ -17,6 +17,8 @@ use crate::random;
 use crate::time::UnixNanos;
 use ::clickhouse::Row;
 use serde::Deserialize;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Sums are made beside everything else, and go on by way of the disk when a day has many users and sessions.
@@ -31,8 +33,10 @@ const SETTINGS: [Setting; 5] = [
 const TIMEOUT: Duration = Duration::from_secs(600);
 /// A run that is not noted may still be under way for so long, or be read by a query that began before.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
-/// A run is numbered by the time in microseconds, and a random number below this.
-const RUNS_AT_ONCE: u64 = 1_024;
+/// A run is numbered by the time in milliseconds, and a number below this.
+const RUNS_AT_ONCE: u64 = 1 << 20;
+/// That number of the next run: it begins at random in each process, so that runs of two processes differ as well.
+static NEXT_RUN: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(u64::from(u32::from_le_bytes(random::bytes()))));
 
 /// A day, which is a partition of the calls, without sums that hold.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
@@ -127,12 +131,13 @@ pub async fn forget(client: &Client, now: UnixNanos) -> Result<usize, Failure> {
     Ok(dropped)
 }
 
+/// A number that no other run has: rows of two days under one number would be counted with both.
 fn new_run(now: UnixNanos) -> u64 {
-    first_run_of(now).saturating_add(u64::from(u16::from_le_bytes(random::bytes())) % RUNS_AT_ONCE)
+    first_run_of(now).saturating_add(NEXT_RUN.fetch_add(1, Ordering::Relaxed) % RUNS_AT_ONCE)
 }
 
 fn first_run_of(time: UnixNanos) -> u64 {
-    (time.nanos().unsigned_abs() / 1_000).saturating_mul(RUNS_AT_ONCE)
+    (time.nanos().unsigned_abs() / 1_000_000).saturating_mul(RUNS_AT_ONCE)
 }
 
 #[cfg(test)]
@@ -140,13 +145,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_are_numbered_by_time_and_two_of_the_same_moment_differ() {
+    fn runs_are_numbered_by_time_and_those_of_the_same_moment_all_differ() {
         let now = UnixNanos::new(1_795_132_800_000_000_000).unwrap();
-        let later = now.saturating_add(Duration::from_micros(1));
-        let runs: std::collections::BTreeSet<u64> = (0..20).map(|_| new_run(now)).collect();
-        assert!(runs.len() > 10, "{runs:?}");
+        let later = now.saturating_add(Duration::from_millis(1));
+        let runs: std::collections::BTreeSet<u64> = (0..10_000).map(|_| new_run(now)).collect();
+        assert_eq!(runs.len(), 10_000, "days that are summed at the same moment share no run");
         assert!(runs.iter().all(|run| (first_run_of(now)..first_run_of(later)).contains(run)), "{runs:?}");
         let end = UnixNanos::from_i64(i64::MAX).unwrap();
         assert!(new_run(end) > first_run_of(now), "the last time that there is");
+        let in_microseconds = now.nanos().unsigned_abs() / 1_000 * 1_024 + 1_023;
+        assert!(new_run(now) > in_microseconds, "a run supersedes those that were numbered in microseconds");
     }
 }
