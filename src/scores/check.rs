@@ -172,15 +172,21 @@ impl<'b> Members<'b> {
         self.members.get(name).map_or_else(|| usual.to_owned(), |value| self.as_text(name, value))
     }
 
-    /// A list of texts that may be there.
-    pub fn optional_texts(&mut self, name: &'static str) -> Vec<String> {
+    /// A list of at most so many texts that may be there.
+    pub fn optional_texts(&mut self, name: &'static str, most: usize) -> Vec<String> {
         let Some(value) = self.optional(name) else { return Vec::new() };
         let Some(list) = value.as_array() else {
             self.wrong(&[name], "list_type", "Input should be a valid list", value, None);
             return Vec::new();
         };
-        let mut texts = Vec::with_capacity(list.len());
-        for (number, one) in list.iter().enumerate() {
+        if list.len() > most {
+            let (items, length) = (plural("item", most), list.len());
+            let msg = format!("List should have at most {most} {items} after validation, not {length}");
+            let context = json!({"field_type": "List", "max_length": most, "actual_length": length});
+            self.wrong(&[name], "too_long", &msg, value, Some(context));
+        }
+        let mut texts = Vec::with_capacity(list.len().min(most));
+        for (number, one) in list.iter().take(most).enumerate() {
             match one.as_str() {
                 Some(text) => texts.push(text.to_owned()),
                 None => {

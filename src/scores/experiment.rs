@@ -3,10 +3,13 @@
 use super::check::{Invalid, Members};
 use crate::random;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// Names can be written in a path as they are.
 const NAME_PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9@.+_:-]{0,127}$";
 const NAME_BYTES_MAX: usize = 128;
+/// Most groups that an experiment may be in.
+const GROUPS_MAX: usize = 100;
 /// How the experiments of a group are shown when nobody says.
 pub const DEFAULT_SORT: &str = "-created_at";
 
@@ -61,6 +64,29 @@ impl<T> Change<T> {
     }
 }
 
+/// The groups that a body puts an experiment into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Groups {
+    /// These and no others: their ids, each once.
+    Exactly(Vec<String>),
+    /// This one, named by a client of 0.2.0, which knows of one group.
+    One(String),
+}
+
+impl Groups {
+    /// The groups of an experiment that was in these before. A client that knows of one group does not take the experiment out of
+    /// others: a group that the experiment is in changes nothing, and another one replaces the first, which is the one that
+    /// `experiment_group_id` shows.
+    #[must_use]
+    pub fn after(self, before: &[String]) -> Vec<String> {
+        match self {
+            Self::Exactly(ids) => ids,
+            Self::One(id) if before.contains(&id) => before.to_vec(),
+            Self::One(id) => [id].into_iter().chain(before.iter().skip(1).cloned()).collect(),
+        }
+    }
+}
+
 /// The measures of the axes on which a group's experiments are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pareto {
@@ -111,8 +137,8 @@ pub struct ExperimentBody {
 /// What a body says of what may be changed of an experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// The ids of its groups, each once.
-    pub group_ids: Change<Vec<String>>,
+    /// Its groups.
+    pub groups: Change<Groups>,
     /// Where it comes from.
     pub source_link: Change<Option<String>>,
     /// Whatever else its producer says.
@@ -180,7 +206,7 @@ pub fn read(body: &Value, naming: Naming, strictly: bool) -> Result<ExperimentBo
     let mut members = Members::of(body, &["body"])?;
     let name = members.text_like("name", NAME_PATTERN, is_name);
     let is_later = naming == Naming::Evaluations;
-    let several = if is_later || !strictly { members.optional_texts("experiment_ids") } else { Vec::new() };
+    let several = if is_later || !strictly { groups(&mut members) } else { Vec::new() };
     let one = match naming {
         Naming::Experiments if several.is_empty() => Some(members.text("experiment_group_id")),
         _ => members.optional_text("experiment_group_id"),
@@ -193,14 +219,18 @@ pub fn read(body: &Value, naming: Naming, strictly: bool) -> Result<ExperimentBo
     let description = members.optional_text("description");
     let summary = if is_later { Change::Keep } else { Change::To(members.optional_text("summary")) };
     let [parent_id, status, root_cause] = later_members(&mut members, naming, strictly);
-    let group_ids = each_once(if several.is_empty() { one.into_iter().collect() } else { several });
-    if is_later && group_ids.iter().all(String::is_empty) {
+    let groups = match one {
+        Some(id) if several.is_empty() && !is_later => Groups::One(id),
+        Some(id) if several.is_empty() => Groups::Exactly(vec![id]),
+        _ => Groups::Exactly(several),
+    };
+    if is_later && matches!(&groups, Groups::Exactly(ids) if ids.iter().all(String::is_empty)) {
         members
             .refuse("An evaluation must belong to at least one group: provide experiment_ids or experiment_group_id.");
     }
     members.finish()?;
     let changes = Changes {
-        group_ids: Change::To(group_ids),
+        groups: Change::To(groups),
         source_link: Change::To(source_link),
         metadata: Change::To(metadata),
         description: Change::To(description),
@@ -236,7 +266,7 @@ pub fn read_changes(body: &Value) -> Result<Changes, Invalid> {
     let mut members = Members::of(body, &["body"])?;
     let has = |name: &str| body.get(name).is_some();
     let changes = Changes {
-        group_ids: Change::given(has("experiment_ids"), each_once(members.optional_texts("experiment_ids"))),
+        groups: Change::given(has("experiment_ids"), Groups::Exactly(groups(&mut members))),
         source_link: Change::given(has("source_link"), members.optional_url("source_link")),
         metadata: Change::given(has("metadata"), members.optional_texts_by_name("metadata")),
         description: Change::given(has("description"), members.optional_text("description")),
@@ -249,14 +279,12 @@ pub fn read_changes(body: &Value) -> Result<Changes, Invalid> {
     Ok(changes)
 }
 
-fn each_once(ids: Vec<String>) -> Vec<String> {
-    let mut once: Vec<String> = Vec::with_capacity(ids.len());
-    for id in ids {
-        if !once.contains(&id) {
-            once.push(id);
-        }
-    }
-    once
+/// The ids of groups that a body lists, each once.
+fn groups(members: &mut Members<'_>) -> Vec<String> {
+    let mut ids = members.optional_texts("experiment_ids", GROUPS_MAX);
+    let mut seen = HashSet::new();
+    ids.retain(|id| seen.insert(id.clone()));
+    ids
 }
 
 fn is_name(name: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Bodies and what the reference says of them: cases as it answers them.
 
 use super::check::{Invalid, TextOrNumber, parse};
-use super::experiment::{Change, Changes};
+use super::experiment::{Change, Changes, Groups};
 use super::rows::{Stamp, of_annotation, of_result, to_microseconds};
 use super::{Naming, Said, annotation, experiment, result};
 use crate::columns::Group as _;
@@ -142,7 +142,7 @@ fn an_experiment_has_a_name_a_group_and_a_dataset() {
     let earlier = |body: &Value| experiment::read(body, Naming::Experiments, false);
     let read = earlier(&body).unwrap();
     assert_eq!(read.changes.source_link, Change::To(Some("https://a.example/".to_owned())));
-    assert_eq!(read.changes.group_ids, Change::To(vec!["g".to_owned()]));
+    assert_eq!(read.changes.groups, Change::To(Groups::One("g".to_owned())));
     assert_eq!(read.changes.status, Change::Keep, "a client of 0.2.0 does not know it");
     let alone = json!({"name": "e3"});
     let want = ["experiment_group_id", "dataset_name"].map(
@@ -168,7 +168,7 @@ fn an_evaluation_says_more_in_the_words_of_its_release() {
     let said = read(json!({"name": "e", "experiment_ids": ["g", "h", "g"], "dataset_name": "ds", "status": "done",
                            "parent_experiment_id": "p", "metadata": {"k": "v"}}));
     let changes = said.unwrap().changes;
-    assert_eq!(changes.group_ids, Change::To(vec!["g".to_owned(), "h".to_owned()]));
+    assert_eq!(changes.groups, Change::To(Groups::Exactly(vec!["g".to_owned(), "h".to_owned()])));
     assert_eq!((changes.status, changes.root_cause), (Change::To(Some("done".to_owned())), Change::To(None)));
     assert_eq!((changes.parent_id, changes.summary), (Change::To(Some("p".to_owned())), Change::Keep));
     let missing =
@@ -192,10 +192,41 @@ fn an_evaluation_says_more_in_the_words_of_its_release() {
 }
 
 #[test]
+fn a_client_that_knows_of_one_group_takes_an_experiment_out_of_no_other() {
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    let before = ids(&["a", "b", "c"]);
+    for (id, after) in [("a", ["a", "b", "c"]), ("b", ["a", "b", "c"]), ("d", ["d", "b", "c"])] {
+        assert_eq!(Groups::One(id.into()).after(&before), ids(&after), "{id}");
+    }
+    assert_eq!(Groups::One("d".into()).after(&[]), ids(&["d"]));
+    assert_eq!(Groups::Exactly(ids(&["b"])).after(&before), ids(&["b"]));
+    let later = json!({"name": "e", "experiment_group_id": "g", "dataset_name": "ds"});
+    let later = experiment::read(&later, Naming::Evaluations, false).unwrap();
+    assert_eq!(later.changes.groups, Change::To(Groups::Exactly(ids(&["g"]))), "0.3.0 replaces what it leaves out");
+}
+
+#[test]
+fn an_experiment_is_in_at_most_a_hundred_groups() {
+    let of = |groups: usize| {
+        let ids: Vec<String> = (0..groups).map(|id| format!("g{id}")).collect();
+        json!({"name": "e", "dataset_name": "ds", "experiment_ids": ids})
+    };
+    let why = "List should have at most 100 items after validation, not 101".to_owned();
+    let want = ("too_long".to_owned(), json!(["body", "experiment_ids"]), why);
+    for naming in [Naming::Experiments, Naming::Evaluations] {
+        assert!(experiment::read(&of(100), naming, false).is_ok());
+        assert_eq!(brief(&errors(experiment::read(&of(101), naming, false))), std::slice::from_ref(&want));
+    }
+    let partly = |groups: usize| json!({"experiment_ids": of(groups)["experiment_ids"]});
+    assert!(experiment::read_changes(&partly(100)).is_ok());
+    assert_eq!(brief(&errors(experiment::read_changes(&partly(101)))), [want]);
+}
+
+#[test]
 fn a_partial_change_says_only_what_it_changes() {
     let read = experiment::read_changes(&json!({"description": null, "status": "failed"})).unwrap();
     let want = Changes {
-        group_ids: Change::Keep,
+        groups: Change::Keep,
         source_link: Change::Keep,
         metadata: Change::Keep,
         description: Change::To(None),

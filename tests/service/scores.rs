@@ -405,6 +405,8 @@ fn an_evaluation_of_the_next_release_has_groups_an_origin_and_figures_by_test_ca
     // a client of 0.2.0 does not know of these, and takes none of them away
     let old = json!({"name": "e", "experiment_group_id": h, "dataset_name": "ds", "description": "d"});
     assert_eq!(with("PUT", &service, "experiments/e", &old).json()["status"], "done");
+    let old = json!({"name": "base", "experiment_group_id": h, "dataset_name": "ds", "metadata": {"k": "v"}});
+    assert_eq!(with("PUT", &service, "experiments/base", &old).json()["experiment_ids"], json!([g, h]));
 
     three_sessions(&service);
     let answer = wait_until("all sessions are counted", || {

@@ -17,7 +17,7 @@ use crate::query::filter::{Field, Fields, Filter, Kind};
 use crate::query::page::{Checks, Nulls, Page, answer};
 use crate::query::parameters::Parameters;
 use crate::receivers::experiments::LISTED_MAX;
-use crate::scores::experiment::Change;
+use crate::scores::experiment::{Change, Groups};
 use crate::scores::{Changes, Naming, experiment, ids};
 use crate::workspace::Workspace;
 use axum::body::Body;
@@ -146,8 +146,9 @@ async fn change(
     experiment: &mut ExperimentRow,
     changes: Changes,
 ) -> Result<(), Refusal> {
-    if let Change::To(ids) = changes.group_ids {
+    if let Change::To(groups) = changes.groups {
         let had = if experiment.group_id.is_empty() { &[] } else { experiment.groups() };
+        let ids = groups.after(had);
         let new: Vec<String> = ids.iter().filter(|id| !had.contains(id)).cloned().collect();
         scores.experiments.check_groups(workspace, &new, naming).await?;
         experiment.group_id = ids.first().cloned().unwrap_or_default();
@@ -343,7 +344,7 @@ pub(crate) async fn patch(
     let changes = experiment::read_changes(&body)?;
     let mut writing = scores.experiments.writing().await;
     let mut experiment = find(&scores, &workspace, &name, naming).await?;
-    if changes.group_ids == Change::To(Vec::new()) {
+    if changes.groups == Change::To(Groups::Exactly(Vec::new())) {
         let why = "experiment_ids must be non-empty: an evaluation must belong to at least one group.";
         return Err(Refusal::bad_request(why).into());
     }
