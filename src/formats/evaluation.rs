@@ -29,24 +29,25 @@ pub(super) struct Evaluation<'v> {
     pub(super) session: Option<&'v Value>,
 }
 
+fn number(number: f64) -> Option<any_value::Value> {
+    number.is_finite().then_some(any_value::Value::DoubleValue(number))
+}
+
 impl Evaluation<'_> {
     /// As a record; why it is none, otherwise.
     pub(super) fn record(&self, service: &Service) -> Result<Record, &'static str> {
-        let number = self.value.and_then(|value| match value {
-            Value::Bool(truth) => Some(if *truth { 1.0 } else { 0.0 }),
-            Value::String(text) => text.trim().parse::<f64>().ok(),
-            other => other.as_f64(),
+        let value = self.value.and_then(|value| match value {
+            Value::Bool(truth) => Some(any_value::Value::BoolValue(*truth)),
+            Value::String(text) => text.trim().parse::<f64>().ok().and_then(number),
+            other => other.as_f64().and_then(number),
         });
-        let number = number.filter(|number| number.is_finite());
         let label = self.label.and_then(as_text);
-        if number.is_none() && label.is_none() {
+        if value.is_none() && label.is_none() {
             return Err("it has neither a number nor a text as its value");
         }
         let text = |key: &str, value: String| attribute(key, any_value::Value::StringValue(value));
         let mut attributes = vec![text("gen_ai.evaluation.name", self.name.to_owned())];
-        attributes.extend(
-            number.map(|number| attribute("gen_ai.evaluation.score.value", any_value::Value::DoubleValue(number))),
-        );
+        attributes.extend(value.map(|value| attribute("gen_ai.evaluation.score.value", value)));
         attributes.extend(label.map(|label| text("gen_ai.evaluation.score.label", label)));
         let explanation = self.explanation.and_then(as_text).filter(|_| !service.drops_content());
         attributes.extend(explanation.map(|why| text("gen_ai.evaluation.explanation", why)));

@@ -11,10 +11,11 @@
 //! Evaluations.
 
 use super::fields;
+use super::request::Request;
 use super::value::{key_value, text};
 use super::walk::Context;
 use super::wire::Fields;
-use crate::columns::{Group as _, Records, SpanScalars, Table};
+use crate::columns::{Group as _, Records, RowGroup, SpanScalars, Table};
 use crate::ids::{SpanId, TraceId};
 use crate::otlp::error::{DecodeError, Part};
 use crate::scores::rows::{Stamp, put_result};
@@ -55,18 +56,25 @@ fn field_of_item(key: &str) -> Option<(&str, &str)> {
 pub(super) struct Evaluations {
     workspace: Workspace,
     rows: Option<Box<Records>>,
+    /// Days of events on which no span of the request begins.
+    days_beside: usize,
     scratch: String,
     depth: usize,
 }
 
 impl Evaluations {
     pub(super) fn new(workspace: Workspace, depth: usize) -> Self {
-        Self { workspace, rows: None, scratch: String::new(), depth }
+        Self { workspace, rows: None, days_beside: 0, scratch: String::new(), depth }
     }
 
     /// The rows, if there are any.
     pub(super) fn into_rows(self) -> Option<Box<Records>> {
         self.rows.filter(|rows| rows.rows() > 0)
+    }
+
+    /// Days of events on which no span of the request begins.
+    pub(super) fn days_beside(&self) -> usize {
+        self.days_beside
     }
 
     /// Bytes of the rows so far.
@@ -89,12 +97,13 @@ impl Evaluations {
         }
     }
 
-    /// Adds the result of an event of a span, if it has one. The session is that of the span, where it has one.
+    /// Adds the result of an event of a span, which is the last of these spans, if it has one. The session is that of the span, where it
+    /// has one.
     pub(super) fn event(
         &mut self,
         message: &[u8],
-        span: &SpanScalars<'_>,
-        session: Option<&str>,
+        (span, session): (&SpanScalars<'_>, Option<&str>),
+        (request, spans): (&Request<'_>, &RowGroup),
     ) -> Result<(), DecodeError> {
         let wire = Part::Event.is();
         let (mut time, mut attributes) = (0, HashMap::new());
@@ -112,11 +121,29 @@ impl Evaluations {
         if let Some(session) = session {
             session.clone_into(&mut found.session_id);
         }
-        // an event without a time was written when the span began
-        let time = UnixNanos::new(time).filter(|_| time > 0).unwrap_or(span.start);
+        let time = self.time_of_event(time, span.start, (request, spans));
         let content = XxHash3_128::oneshot_with_seed(span.fingerprint, message);
         self.put(&found, span.service_name, (time, content));
         Ok(())
+    }
+
+    /// When an event was written: at the time that it has, if a span of the request could begin then, else when its span began.
+    fn time_of_event(
+        &mut self,
+        nanos: u64,
+        start: UnixNanos,
+        (request, spans): (&Request<'_>, &RowGroup),
+    ) -> UnixNanos {
+        let Some(at) = UnixNanos::of_start(nanos).filter(|_| nanos > 0) else { return start };
+        let is_of_no_result = self.rows.as_ref().is_none_or(|rows| rows.days_with(at) > rows.days().len());
+        let is_of_no_span = spans.days_with(at) > spans.days().len();
+        let more = usize::from(is_of_no_result && is_of_no_span);
+        let days = spans.days().len() + self.days_beside + more;
+        if request.check_time("an event time", at, days).is_err() {
+            return start;
+        }
+        self.days_beside += more;
+        at
     }
 
     /// Adds the results that attributes of a span tell.
@@ -189,14 +216,13 @@ const FIELD: &str = "judgement.";
 /// What the fields of a judgement say, if they say a name and something of it.
 fn judgement(ids: (TraceId, SpanId), mut fields: HashMap<String, String>) -> Option<EvaluatorResult> {
     let mut taken = |field: &str| fields.remove(&format!("{FIELD}{field}")).filter(|text| !text.is_empty());
-    let said =
-        Said { name: taken("name")?, score: taken("score"), label: taken("label"), explanation: taken("explanation") };
-    match (&said.score, &said.label, said.explanation.clone()) {
-        (None, None, Some(text)) => {
-            let alone = Said { label: Some(text), explanation: None, ..said };
-            said_of(ids, None, alone).map(|found| EvaluatorResult { data_type: DataType::Text, ..found })
+    let said = Said::new(taken("name")?, [taken("score"), taken("label"), taken("explanation")]);
+    match said {
+        Said { name, value: None, label: None, explanation: Some(text) } => {
+            let alone = Said { name, value: None, label: Some(text), explanation: None };
+            alone.result(ids, None).map(|found| EvaluatorResult { data_type: DataType::Text, ..found })
         }
-        _ => said_of(ids, None, said),
+        said => said.result(ids, None),
     }
 }
 
@@ -206,39 +232,59 @@ fn result(ids: (TraceId, SpanId), mut attributes: HashMap<String, String>) -> Op
     let (score, label) = (taken("gen_ai.evaluation.score.value"), taken("gen_ai.evaluation.score.label"));
     let explanation = taken("gen_ai.evaluation.explanation");
     let session = SESSION_KEYS.into_iter().find_map(taken);
-    said_of(ids, session, Said { name, score, label, explanation })
+    Said::new(name, [score, label, explanation]).result(ids, session)
 }
 
 /// What an evaluator says.
+#[derive(Debug)]
 struct Said {
     name: String,
-    score: Option<String>,
+    /// A number, or 0 or 1 for a boolean.
+    value: Option<(DataType, f64)>,
     label: Option<String>,
     explanation: Option<String>,
 }
 
-fn said_of((trace, span): (TraceId, SpanId), session: Option<String>, said: Said) -> Option<EvaluatorResult> {
-    let score = said.score.and_then(|text| text.parse().ok());
-    let value = score.filter(|number: &f64| number.is_finite());
-    let data_type = match (value, &said.label) {
-        (Some(_), _) => DataType::Numeric,
-        (None, Some(_)) => DataType::Categorical,
-        (None, None) => return None,
-    };
-    Some(EvaluatorResult {
-        span_id: span.to_string(),
-        // as the session of a span is told that has none
-        session_id: match session {
-            Some(session) => session,
-            None => format!("session-{trace}"),
-        },
-        trace_id: trace.to_string(),
-        name: said.name,
-        data_type,
-        value,
-        string_value: said.label.into_iter().collect(),
-        comment: said.explanation.into_iter().collect(),
-    })
+impl Said {
+    /// Of the texts of a score, a label and an explanation. A score that is a word is a label, if there is no other.
+    fn new(name: String, [score, label, explanation]: [Option<String>; 3]) -> Self {
+        let number = |text: &str| match text {
+            "true" => Some((DataType::Boolean, 1.0)),
+            "false" => Some((DataType::Boolean, 0.0)),
+            text => text.parse().ok().map(|number| (DataType::Numeric, number)),
+        };
+        let (value, word) = match score {
+            None => (None, None),
+            Some(text) => match number(&text) {
+                None => (None, Some(text)),
+                value => (value.filter(|(_, number): &(_, f64)| number.is_finite()), None),
+            },
+        };
+        Self { name, value, label: label.or(word), explanation }
+    }
+
+    /// The result, if there is a value or a label.
+    fn result(self, (trace, span): (TraceId, SpanId), session: Option<String>) -> Option<EvaluatorResult> {
+        let data_type = match (self.value, &self.label) {
+            (Some((data_type, _)), _) => data_type,
+            (None, Some(_)) => DataType::Categorical,
+            (None, None) => return None,
+        };
+        Some(EvaluatorResult {
+            span_id: span.to_string(),
+            // as the session of a span is told that has none
+            session_id: match session {
+                Some(session) => session,
+                None => format!("session-{trace}"),
+            },
+            trace_id: trace.to_string(),
+            name: self.name,
+            data_type,
+            value: self.value.map(|(_, number)| number),
+            string_value: self.label.into_iter().collect(),
+            comment: self.explanation.into_iter().collect(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -254,6 +300,32 @@ mod tests {
             ["evaluations.x.evaluation.score", "evaluations..evaluation.score", "evaluations.0.annotation.score"]
         {
             assert_eq!(field_of_item(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_score_is_a_number_or_a_boolean_and_any_other_word_is_a_label() {
+        let ids = (TraceId::from_slice(&[1; 16]).unwrap(), SpanId::from_slice(&[2; 8]).unwrap());
+        let fields = |score: Option<&str>, label: Option<&str>| {
+            let given = [("name", Some("n")), ("score", score), ("label", label), ("explanation", Some("why"))];
+            let given =
+                given.into_iter().filter_map(|(field, text)| Some((format!("{FIELD}{field}"), text?.to_owned())));
+            let found = judgement(ids, given.collect()).unwrap();
+            (found.data_type, found.value, found.string_value, found.comment)
+        };
+        let result =
+            |of: DataType, value: Option<f64>, text: &str, why: &str| (of, value, text.to_owned(), why.to_owned());
+        for (score, label, want) in [
+            (Some("0.5"), None, result(DataType::Numeric, Some(0.5), "", "why")),
+            (Some("0.5"), Some("fair"), result(DataType::Numeric, Some(0.5), "fair", "why")),
+            (Some("true"), None, result(DataType::Boolean, Some(1.0), "", "why")),
+            (Some("false"), Some("no"), result(DataType::Boolean, Some(0.0), "no", "why")),
+            (Some("good"), None, result(DataType::Categorical, None, "good", "why")),
+            (Some("good"), Some("pass"), result(DataType::Categorical, None, "pass", "why")),
+            (Some("NaN"), None, result(DataType::Text, None, "why", "")),
+            (None, None, result(DataType::Text, None, "why", "")),
+        ] {
+            assert_eq!(fields(score, label), want, "{score:?} {label:?}");
         }
     }
 }

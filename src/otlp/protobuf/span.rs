@@ -116,7 +116,8 @@ impl<'l> SpanDecoder<'l> {
             None => content?,
         }
         let scalars = scalars(message, span, context)?;
-        self.request.check_time("start_time_unix_nano", scalars.start, self.rows.days_with(scalars.start))?;
+        let days = self.rows.days_with(scalars.start) + self.evaluations.as_ref().map_or(0, Evaluations::days_beside);
+        self.request.check_time("start_time_unix_nano", scalars.start, days)?;
         let is_evaluated = span.is_evaluated();
         let session = self.finish(&scalars, context.resource, mark, is_evaluated).map_err(Rejection::Large)?;
         if is_evaluated {
@@ -126,7 +127,8 @@ impl<'l> SpanDecoder<'l> {
                 .judgements(&span.judgements, &scalars, session.as_deref())
                 .map_err(ItemError::of("an attribute"))?;
             for event in &span.evaluations {
-                evaluations.event(event, &scalars, session.as_deref()).map_err(ItemError::of("an event"))?;
+                let (span, of) = ((&scalars, session.as_deref()), (&self.request, &*self.rows));
+                evaluations.event(event, span, of).map_err(ItemError::of("an event"))?;
             }
         }
         Ok(())
@@ -224,8 +226,6 @@ impl<'l> SpanDecoder<'l> {
         }
         if *name == *evaluations::EVENT {
             span.evaluations.push(message);
-            // it tells the session, which a view of the row has
-            self.rows.mark_typed();
         }
         self.rows.event(UnixNanos::new(at).ok_or(Rejection::Time("an event time"))?, &name);
         Ok(())

@@ -335,6 +335,44 @@ fn a_request_spans_so_many_days_and_no_more() {
     assert!(decoded.reasons[0].contains("400"), "{:?}", decoded.reasons);
 }
 
+/// A span of that day with an event at that time that reports an evaluation.
+fn evaluated(day: u64, at: u64) -> Span {
+    let said = [("name", "q"), ("score.value", "1")];
+    let said = said.map(|(key, value)| text_attribute(&format!("gen_ai.evaluation.{key}"), value)).to_vec();
+    let name = "gen_ai.evaluation.result".to_owned();
+    let event = span::Event { time_unix_nano: at, name, attributes: said, ..span::Event::default() };
+    Span { start_time_unix_nano: day * DAY_NANOS, events: vec![event], ..valid_span("a") }
+}
+
+const DAY_NANOS: u64 = 86_400_000_000_000;
+
+#[test]
+fn an_evaluation_is_of_the_time_of_its_event_only_if_a_span_could_begin_then() {
+    use crate::columns::Group as _;
+    use crate::timestamps::Config;
+    let now = UnixNanos::new(20_000 * DAY_NANOS).unwrap();
+    let limits = Limits { window: Some(Config::default().window(now)), ..Limits::default() };
+    let days_of = |spans: Vec<Span>| {
+        let bytes = request(spans).encode_to_vec();
+        let decoded = decode_traces(&bytes, Encoding::Protobuf, &Workspace::default(), &limits).unwrap();
+        assert_eq!(decoded.rejected, 0, "{:?}", decoded.reasons);
+        decoded.evaluations.unwrap().days().to_vec()
+    };
+    for (at, day) in [(19_999, 19_999), (0, 20_000), (10_000, 20_000), (21_000, 20_000), (60_000, 20_000)] {
+        assert_eq!(days_of(vec![evaluated(20_000, at * DAY_NANOS)]), [day], "{at}");
+    }
+    // the days of events count among those that a request may span, with those of spans
+    let first = 20_000 - u64::try_from(DAYS_PER_REQUEST_MAX).unwrap();
+    let mut spans: Vec<Span> = (first..19_998).map(|day| evaluated(day, day * DAY_NANOS)).collect();
+    spans.extend([19_998, 19_999, 20_000, 20_001].map(|day| evaluated(first, day * DAY_NANOS)));
+    let days = days_of(spans.clone());
+    assert_eq!((days.len(), days.last()), (DAYS_PER_REQUEST_MAX, Some(&19_999)));
+    spans.push(evaluated(19_998, 19_998 * DAY_NANOS));
+    let bytes = request(spans).encode_to_vec();
+    let decoded = decode_traces(&bytes, Encoding::Protobuf, &Workspace::default(), &limits).unwrap();
+    assert_eq!((decoded.rejected, decoded.evaluations.unwrap().days().len()), (1, DAYS_PER_REQUEST_MAX));
+}
+
 #[test]
 fn roots_are_returned_with_their_session() {
     let root = Span {
