@@ -1,4 +1,5 @@
-//! Rows of imports, by the resource attribute that names it.
+//! Rows of imports, by their workspace and the resource attribute that names the import. Any sender may send that attribute, so the
+//! workspace is part of every condition: rows of another one are not of the import.
 
 use super::client::{Client, Setting};
 use super::errors::Failure;
@@ -6,6 +7,7 @@ use crate::columns::Table;
 use crate::formats::ATTRIBUTE;
 use crate::sql::quoted;
 use crate::telemetry::RowKind;
+use crate::workspace::Workspace;
 use ::clickhouse::Row;
 use serde::Deserialize;
 use std::time::Duration;
@@ -39,10 +41,18 @@ pub struct Stored {
     pub between: (i64, i64),
 }
 
-/// What an evaluator result is about.
+/// An import.
+#[derive(Debug, Clone, Copy)]
+pub struct Import<'i> {
+    /// Names it.
+    pub id: &'i str,
+    /// Where its rows are.
+    pub workspace: &'i Workspace,
+}
+
+/// What tells an evaluator result from all others.
 #[derive(Debug, Row, Deserialize)]
-struct Evaluated {
-    workspace: String,
+struct Reported {
     trace_id: String,
     span_id: String,
     name: String,
@@ -50,99 +60,122 @@ struct Evaluated {
     version: u64,
 }
 
+/// Results that log records report (`otlp/protobuf/evaluations.rs`).
+const OF_LOGS: &str = "SELECT DISTINCT TraceId AS trace_id, SpanId AS span_id, \
+    LogAttributes['gen_ai.evaluation.name'] AS name, ServiceName AS created_by, \
+    toUInt64(intDiv(toUnixTimestamp64Nano(Timestamp), 1000)) AS version";
+/// Such a log record, which names its event in a field or, from older SDKs, in an attribute.
+const IS_REPORT: &str =
+    "if(EventName = '', LogAttributes['event.name'], toString(EventName)) = 'gen_ai.evaluation.result'";
+
+/// Results that events and attributes of spans report. An event without a time that is taken has the span's.
+const OF_SPANS: &str = "SELECT DISTINCT TraceId AS trace_id, SpanId AS span_id, result.1 AS name, ServiceName AS created_by, \
+    toUInt64(intDiv(toUnixTimestamp64Nano(result.2), 1000)) AS version";
+const RESULTS: &str = "ARRAY JOIN arrayConcat(\
+    arrayFlatten(arrayMap((event, at, said) -> if(event = 'gen_ai.evaluation.result', \
+    [(said['gen_ai.evaluation.name'], at), (said['gen_ai.evaluation.name'], Timestamp)], []), \
+    Events.Name, Events.Timestamp, Events.Attributes)), \
+    arrayMap(key -> (SpanAttributes[key], Timestamp), arrayFilter(key -> match(key, \
+    '^(evaluations[.][0-9]+[.]evaluation|annotations[.][0-9]+[.]annotation)[.]name$'), mapKeys(SpanAttributes)))) AS result";
+
+impl Import<'_> {
+    /// The condition for its rows.
+    fn rows(&self) -> String {
+        let workspace = quoted(self.workspace.as_str());
+        format!("Workspace = {workspace} AND {} = {}", attribute(), quoted(self.id))
+    }
+
+    /// What is stored of it, by table.
+    ///
+    /// # Errors
+    /// If ClickHouse rejects a statement or is unreachable.
+    pub async fn extent(&self, client: &Client) -> Result<Vec<Stored>, Failure> {
+        let mut all = Vec::new();
+        for table in Table::ALL.into_iter().filter(|table| table.row_kind() != RowKind::Scores) {
+            let (time, name) = (table.time_column(), table.name());
+            let nanos = |bound: &str| format!("toInt64(toUnixTimestamp64Nano(toDateTime64({bound}({time}), 9)))");
+            let sql = format!(
+                "SELECT count() AS rows, {} AS first, {} AS last FROM {}.{name} WHERE {}",
+                nanos("min"),
+                nanos("max"),
+                client.database(),
+                self.rows()
+            );
+            let found: Vec<Extent> = client.rows(&sql).await?;
+            let rows = found.into_iter().filter(|extent| extent.rows > 0);
+            all.extend(rows.map(|of| Stored { table, rows: of.rows, between: (of.first, of.last) }));
+        }
+        Ok(all)
+    }
+
+    /// Removes what is stored of it: evaluator results first, since only the rows that report them say which they are.
+    ///
+    /// # Errors
+    /// As above; some of it may have been done.
+    pub async fn remove(&self, client: &Client, stored: &[Stored]) -> Result<(), Failure> {
+        for of in stored {
+            let (time, (first, last)) = (of.table.time_column(), of.between);
+            let rows = format!(
+                "{} AND {time} >= fromUnixTimestamp64Nano({first}) AND {time} <= fromUnixTimestamp64Nano({last})",
+                self.rows()
+            );
+            let reports = match of.table {
+                Table::Logs => Some((OF_LOGS, "", IS_REPORT)),
+                Table::Traces => Some((OF_SPANS, RESULTS, "result.1 != ''")),
+                _ => None,
+            };
+            if let Some((select, join, condition)) = reports {
+                let table = format!("{}.{}", client.database(), of.table.name());
+                let sql = format!("{select} FROM {table} {join} WHERE {rows} AND {condition}");
+                self.remove_results(client, &client.rows(&sql).await?).await?;
+            }
+            let sql = format!("ALTER TABLE {} DELETE WHERE {rows}", client.holding(of.table.name()));
+            client.execute_with(&sql, &MUTATION_SETTINGS, MUTATION_TIMEOUT).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes evaluator results that rows of an import reported. They name no import themselves, but who wrote them, and when, is what the
+    /// rows say, so a result of the same name that came by another way stays.
+    async fn remove_results(&self, client: &Client, results: &[Reported]) -> Result<(), Failure> {
+        for some in results.chunks(IMPORTS_MAX) {
+            let keys = some.iter().map(|of| {
+                let parts = [&of.trace_id, &of.span_id, &of.name, &of.created_by].map(|part| quoted(part));
+                format!("({},{})", parts.join(","), of.version)
+            });
+            let sql = format!(
+                "ALTER TABLE {} DELETE WHERE Workspace = {} AND (TraceId, SpanId, Name, CreatedBy, Version) IN ({})",
+                client.holding(Table::EvaluatorResults.name()),
+                quoted(self.workspace.as_str()),
+                keys.collect::<Vec<_>>().join(",")
+            );
+            client.execute_with(&sql, &MUTATION_SETTINGS, MUTATION_TIMEOUT).await?;
+        }
+        Ok(())
+    }
+}
+
 fn attribute() -> String {
     format!("ResourceAttributes['{ATTRIBUTE}']")
 }
 
-/// Those of these imports that have rows of spans.
+/// Those of these imports that have rows of spans in a workspace.
 ///
 /// # Errors
 /// If ClickHouse rejects a statement or is unreachable.
-pub async fn stored(client: &Client, imports: &[String]) -> Result<Vec<String>, Failure> {
+pub async fn stored(client: &Client, workspace: &Workspace, imports: &[String]) -> Result<Vec<String>, Failure> {
     let mut found = Vec::new();
     for some in imports.chunks(IMPORTS_MAX) {
         let list = some.iter().map(|id| quoted(id)).collect::<Vec<_>>().join(",");
         let sql = format!(
-            "SELECT DISTINCT {0} AS id FROM {1}.{2} WHERE {0} IN ({list})",
+            "SELECT DISTINCT {0} AS id FROM {1}.{2} WHERE Workspace = {3} AND {0} IN ({list})",
             attribute(),
             client.database(),
-            Table::Traces.name()
+            Table::Traces.name(),
+            quoted(workspace.as_str())
         );
         let ids: Vec<Id> = client.rows(&sql).await?;
         found.extend(ids.into_iter().map(|row| row.id));
     }
     Ok(found)
-}
-
-/// What is stored of an import, by table.
-///
-/// # Errors
-/// As above.
-pub async fn extent(client: &Client, import: &str) -> Result<Vec<Stored>, Failure> {
-    let mut all = Vec::new();
-    for table in Table::ALL.into_iter().filter(|table| table.row_kind() != RowKind::Scores) {
-        let (time, name) = (table.time_column(), table.name());
-        let nanos = |bound: &str| format!("toInt64(toUnixTimestamp64Nano(toDateTime64({bound}({time}), 9)))");
-        let sql = format!(
-            "SELECT count() AS rows, {} AS first, {} AS last FROM {}.{name} WHERE {} = {}",
-            nanos("min"),
-            nanos("max"),
-            client.database(),
-            attribute(),
-            quoted(import)
-        );
-        let found: Vec<Extent> = client.rows(&sql).await?;
-        let rows = found.into_iter().filter(|extent| extent.rows > 0);
-        all.extend(rows.map(|of| Stored { table, rows: of.rows, between: (of.first, of.last) }));
-    }
-    Ok(all)
-}
-
-/// Removes what is stored of an import.
-///
-/// # Errors
-/// As above; some of it may have been done.
-pub async fn remove(client: &Client, import: &str, stored: &[Stored]) -> Result<(), Failure> {
-    for of in stored {
-        let (time, (first, last)) = (of.table.time_column(), of.between);
-        if of.table == Table::Logs {
-            remove_results(client, import).await?;
-        }
-        let sql = format!(
-            "ALTER TABLE {} DELETE WHERE {} = {} AND {time} >= fromUnixTimestamp64Nano({first}) AND {time} <= fromUnixTimestamp64Nano({last})",
-            client.holding(of.table.name()),
-            attribute(),
-            quoted(import),
-        );
-        client.execute_with(&sql, &MUTATION_SETTINGS, MUTATION_TIMEOUT).await?;
-    }
-    Ok(())
-}
-
-/// Removes the evaluator results that log records of an import made. They name no import themselves, but the record: who wrote it, and
-/// when, is theirs (`otlp/protobuf/evaluations.rs`), so one of the same name that came by another way stays.
-async fn remove_results(client: &Client, import: &str) -> Result<(), Failure> {
-    let sql = format!(
-        "SELECT DISTINCT Workspace AS workspace, TraceId AS trace_id, SpanId AS span_id, LogAttributes['gen_ai.evaluation.name'] AS name, \
-         ServiceName AS created_by, toUInt64(intDiv(toUnixTimestamp64Nano(Timestamp), 1000)) AS version \
-         FROM {}.{} WHERE {} = {} AND EventName = 'gen_ai.evaluation.result'",
-        client.database(),
-        Table::Logs.name(),
-        attribute(),
-        quoted(import)
-    );
-    let found: Vec<Evaluated> = client.rows(&sql).await?;
-    for some in found.chunks(IMPORTS_MAX) {
-        let keys = some.iter().map(|of| {
-            let parts = [&of.workspace, &of.trace_id, &of.span_id, &of.name, &of.created_by].map(|part| quoted(part));
-            format!("({},{})", parts.join(","), of.version)
-        });
-        let sql = format!(
-            "ALTER TABLE {} DELETE WHERE (Workspace, TraceId, SpanId, Name, CreatedBy, Version) IN ({})",
-            client.holding(Table::EvaluatorResults.name()),
-            keys.collect::<Vec<_>>().join(",")
-        );
-        client.execute_with(&sql, &MUTATION_SETTINGS, MUTATION_TIMEOUT).await?;
-    }
-    Ok(())
 }

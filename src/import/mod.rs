@@ -62,8 +62,8 @@ pub struct Options {
     /// What the files hold, if their first line does not tell
     #[arg(long, value_name = "FORMAT", value_parser = format_named)]
     format: Option<Format>,
-    /// Where the rows go
-    #[arg(long, value_name = "NAME", default_value = Workspace::DEFAULT)]
+    /// Where the rows go; for `undo`, where the rows of an import without a checkpoint are
+    #[arg(long, value_name = "NAME", default_value = Workspace::DEFAULT, global = true)]
     workspace: String,
     /// Address of the ingest over HTTP, instead of that of the configuration
     #[arg(long, value_name = "URL")]
@@ -126,11 +126,12 @@ fn format_named(name: &str) -> Result<Format, String> {
 /// When a file cannot be read, nobody takes what is sent, or ClickHouse refuses.
 pub async fn run(config: &Config, options: Options, token: Option<Secret>) -> anyhow::Result<Ended> {
     let folder = options.state.clone().unwrap_or_else(|| config.data_dir.join("imports"));
+    let workspace = Workspace::new(&options.workspace).map_err(|error| anyhow::anyhow!("--workspace: {error}"))?;
     match &options.action {
         Some(Action::List) => return undo::list(&folder).map(|()| Ended::Whole),
         Some(Action::Undo { which, dry_run }) => {
             let is_real = !(*dry_run || options.dry_run);
-            return undo::undo(config, &folder, which, is_real, (&options.tls, token.as_ref()))
+            return undo::undo(config, &folder, (which, &workspace), is_real, (&options.tls, token.as_ref()))
                 .await
                 .map(|()| Ended::Whole);
         }
@@ -141,7 +142,6 @@ pub async fn run(config: &Config, options: Options, token: Option<Secret>) -> an
         "name a file or a folder, such as ~/.claude/projects (docs/import.md lists what is read)"
     );
     anyhow::ensure!(!(options.follow && options.dry_run), "--follow and --dry-run contradict each other");
-    let workspace = Workspace::new(&options.workspace).map_err(|error| anyhow::anyhow!("--workspace: {error}"))?;
     let http = &config.receivers.http;
     let url = options.url.clone().unwrap_or_else(|| peer::url(http.listen, http.tls.is_some()));
     let sender = || Sender::new(&url, workspace.as_str(), &options.tls, token);
@@ -210,9 +210,10 @@ async fn import_all(run: &mut Run, config: Option<&Config>, files: Vec<walk::Fil
         if imported_before.contains(&opened.id) {
             run.progress.say(&format!(
                 "{}: line 1: ClickHouse has rows of it that no checkpoint in this folder knows; remove them with \
-                 `millrace import undo {}`, or send it --again",
+                 `millrace import undo {} --workspace {}`, or send it --again",
                 file.path.display(),
-                opened.id
+                opened.id,
+                run.workspace.as_str()
             ));
             run.progress.counts.unchanged += 1;
             continue;
@@ -294,7 +295,7 @@ async fn imported_before(run: &Run, config: &Config, files: &[walk::File]) -> an
         }
     }
     let client = app::client(config);
-    match imports::stored(&client, &unknown).await {
+    match imports::stored(&client, &run.workspace, &unknown).await {
         Ok(stored) => Ok(stored.into_iter().collect()),
         Err(error) => {
             run.progress.say(&format!(

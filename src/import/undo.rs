@@ -4,7 +4,7 @@ use super::read_state;
 use super::state::{Checkpoint, State};
 use crate::app;
 use crate::audit;
-use crate::clickhouse::imports;
+use crate::clickhouse::imports::Import;
 use crate::config::Config;
 use crate::deletion::waiting_rows;
 use crate::peer::TlsOptions;
@@ -12,7 +12,9 @@ use crate::reconciler::counting::rebuild::rebuild;
 use crate::reconciler::sums::sum_all;
 use crate::secret::Secret;
 use crate::time::{Clock, UnixNanos};
+use crate::workspace::Workspace;
 use anyhow::Context as _;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -48,45 +50,55 @@ pub(super) fn list(folder: &Path) -> anyhow::Result<()> {
 pub(super) async fn undo(
     config: &Config,
     folder: &Path,
-    which: &[String],
+    (which, workspace): (&[String], &Workspace),
     is_real: bool,
     (tls, token): (&TlsOptions, Option<&Secret>),
 ) -> anyhow::Result<()> {
     let mut state = State::open(folder, is_real)?;
     let known = state.all()?;
-    let mut ids = Vec::new();
+    let mut imports = BTreeMap::new();
     for name in which {
-        let found = meant(&known, name);
+        let found = meant(&known, name, workspace)?;
         anyhow::ensure!(
             !found.is_empty(),
             "{name:?} is neither the id of an import nor a file that was imported (`millrace import list`)"
         );
-        ids.extend(found);
+        imports.extend(found);
     }
-    ids.sort_unstable();
-    ids.dedup();
     if is_real {
         wait_for_rows(config, tls, token).await?;
     }
-    let rows = removed(config, &mut state, &ids, is_real).await?;
+    let rows = removed(config, &mut state, &imports, is_real).await?;
     let done = if is_real { "removed" } else { "to be removed" };
-    let _reader_gone = writeln!(std::io::stdout(), "{} imports, {rows} rows {done}.", ids.len());
+    let _reader_gone = writeln!(std::io::stdout(), "{} imports, {rows} rows {done}.", imports.len());
     Ok(())
 }
 
-/// Removes one import, as the page asks for it; how many rows that were.
-pub(super) async fn undo_one(config: &Config, folder: &Path, id: &str, token: Option<&Secret>) -> anyhow::Result<u64> {
+/// Removes one import of a workspace, as the page asks for it; how many rows that were.
+pub(super) async fn undo_one(
+    config: &Config,
+    folder: &Path,
+    (id, workspace): (&str, &Workspace),
+    token: Option<&Secret>,
+) -> anyhow::Result<u64> {
     let mut state = State::open(folder, true)?;
     wait_for_rows(config, &TlsOptions::from(&config.page.import_tls), token).await?;
-    removed(config, &mut state, &[id.to_owned()], true).await
+    let import = BTreeMap::from([(id.to_owned(), workspace.clone())]);
+    removed(config, &mut state, &import, true).await
 }
 
 /// Removes the rows of imports and forgets them, or counts what would be removed.
-async fn removed(config: &Config, state: &mut State, ids: &[String], is_real: bool) -> anyhow::Result<u64> {
+async fn removed(
+    config: &Config,
+    state: &mut State,
+    imports: &BTreeMap<String, Workspace>,
+    is_real: bool,
+) -> anyhow::Result<u64> {
     let client = app::client(config);
     let (mut rows, mut between) = (0_u64, None::<(i64, i64)>);
-    for id in ids {
-        let stored = imports::extent(&client, id).await.context("failed to ask ClickHouse")?;
+    for (id, workspace) in imports {
+        let import = Import { id, workspace };
+        let stored = import.extent(&client).await.context("failed to ask ClickHouse")?;
         for of in &stored {
             rows += of.rows;
             let (first, last) = of.between;
@@ -94,9 +106,7 @@ async fn removed(config: &Config, state: &mut State, ids: &[String], is_real: bo
         }
         if is_real {
             tracing::info!(target: audit::TARGET, import = id, "undo of an import");
-            imports::remove(&client, id, &stored)
-                .await
-                .context("the removal was broken off; the command can be repeated")?;
+            import.remove(&client, &stored).await.context("the removal was broken off; the command can be repeated")?;
             state.forget(id)?;
         }
     }
@@ -106,15 +116,18 @@ async fn removed(config: &Config, state: &mut State, ids: &[String], is_real: bo
     Ok(rows)
 }
 
-/// The ids that a person means.
-fn meant(known: &[Checkpoint], name: &str) -> Vec<String> {
+/// The imports that a person means, each with the workspace of its rows. Its checkpoint says which that is; for an import without one,
+/// the person does.
+fn meant(known: &[Checkpoint], name: &str, workspace: &Workspace) -> anyhow::Result<Vec<(String, Workspace)>> {
     let is_id = name.len() == 32 && name.bytes().all(|letter| letter.is_ascii_hexdigit());
-    if is_id {
-        return vec![name.to_owned()];
-    }
-    let path = std::path::absolute(name).unwrap_or_else(|_| name.into());
-    let inside = known.iter().filter(|import| import.path.starts_with(&path));
-    inside.map(|import| import.id.clone()).collect()
+    let path = std::path::absolute(name).with_context(|| name.to_owned())?;
+    let is_meant = |import: &&Checkpoint| if is_id { import.id == name } else { import.path.starts_with(&path) };
+    let found = known.iter().filter(is_meant).map(|import| {
+        let workspace = Workspace::new(&import.workspace);
+        Ok((import.id.clone(), workspace.with_context(|| format!("the checkpoint of {}", import.id))?))
+    });
+    let found = found.collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(if is_id && found.is_empty() { vec![(name.to_owned(), workspace.clone())] } else { found })
 }
 
 /// What is accepted may not be stored yet, and would come after the removal.

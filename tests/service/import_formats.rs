@@ -253,15 +253,15 @@ fn scores_of_langfuse_and_feedback_of_langsmith_become_evaluator_results_and_go_
         import.rejects()
     );
     assert_eq!(summary["others"]["score of a trace or session"], 1, "{summary}");
-    let results = "SELECT Name AS name, Value AS value, StringValue AS label, Comment AS why, CreatedBy AS by FROM genai_evaluator_results ORDER BY Name";
-    let result = |name: &str, value: Value, label: &str, why: &str, by: &str| json!({"name": name, "value": value, "label": label, "why": why, "by": by});
+    let results = "SELECT Name AS name, DataType AS type, Value AS value, StringValue AS label, Comment AS why, CreatedBy AS by FROM genai_evaluator_results ORDER BY Name";
+    let result = |[name, of_type]: [&str; 2], value: Value, label: &str, why: &str, by: &str| json!({"name": name, "type": of_type, "value": value, "label": label, "why": why, "by": by});
     import.becomes(
         results,
         &json!([
-            result("correct", json!(0.75), "", "", "langsmith"),
-            result("grade", json!(1), "", "yes", "langsmith"),
-            result("helpful", json!(0.5), "", "so so", "langfuse"),
-            result("tone", Value::Null, "polite", "", "langfuse"),
+            result(["correct", "NUMERIC"], json!(0.75), "", "", "langsmith"),
+            result(["grade", "BOOLEAN"], json!(1), "", "yes", "langsmith"),
+            result(["helpful", "NUMERIC"], json!(0.5), "", "so so", "langfuse"),
+            result(["tone", "CATEGORICAL"], Value::Null, "polite", "", "langfuse"),
         ]),
     );
     // they are of the spans that runs and observations become
@@ -290,6 +290,80 @@ fn graded(span: &Value) -> Value {
     let record = json!({"timeUnixNano": "1780290000000000000", "eventName": "gen_ai.evaluation.result", "traceId": span["TraceId"], "spanId": span["SpanId"],
         "attributes": [text("gen_ai.evaluation.name", "grade"), value]});
     json!({"resourceLogs": [{"resource": {"attributes": [text("service.name", "live")]}, "scopeLogs": [{"logRecords": [record]}]}]})
+}
+
+/// An attribute of OTLP/JSON.
+fn text(key: &str, value: &str) -> Value {
+    json!({"key": key, "value": {"stringValue": value}})
+}
+
+/// A request with a span that reports three evaluations in an event with a time, an event without one, and an attribute.
+fn judged(import: Option<&str>) -> Value {
+    let event = |at: &str, name: &str| {
+        let said = [text("gen_ai.evaluation.name", name), text("gen_ai.evaluation.score.value", "0.5")];
+        json!({"timeUnixNano": at, "name": "gen_ai.evaluation.result", "attributes": said})
+    };
+    let attributes = [text("evaluations.0.evaluation.name", "tone"), text("evaluations.0.evaluation.label", "kind")];
+    let span = json!({"traceId": "0a".repeat(16), "spanId": "0b".repeat(8), "name": "n", "kind": 1,
+        "startTimeUnixNano": "1780290000000000000", "endTimeUnixNano": "1780290002000000000", "attributes": attributes,
+        "events": [event("1780290001000000000", "right"), event("0", "safe")]});
+    let resource: Vec<Value> =
+        [text("service.name", "judge")].into_iter().chain(import.map(|id| text("millrace.import.id", id))).collect();
+    json!({"resourceSpans": [{"resource": {"attributes": resource}, "scopeSpans": [{"spans": [span]}]}]})
+}
+
+/// A request with a log record that reports an evaluation as older SDKs do: the event's name is an attribute.
+fn judged_by_log(import: Option<&str>) -> Value {
+    let said = [
+        text("event.name", "gen_ai.evaluation.result"),
+        text("gen_ai.evaluation.name", "old"),
+        text("gen_ai.evaluation.score.value", "1"),
+    ];
+    let record = json!({"timeUnixNano": "1780290000000000000", "traceId": "0a".repeat(16), "spanId": "0b".repeat(8), "attributes": said});
+    let resource: Vec<Value> =
+        [text("service.name", "judge")].into_iter().chain(import.map(|id| text("millrace.import.id", id))).collect();
+    json!({"resourceLogs": [{"resource": {"attributes": resource}, "scopeLogs": [{"logRecords": [record]}]}]})
+}
+
+#[test]
+fn undo_removes_what_rows_of_an_import_reported_and_nothing_of_another_workspace() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    import.file("spans.jsonl", &[judged(None)]);
+    import.file("logs.jsonl", &[judged_by_log(None)]);
+    let summary = import.summary(&import.files());
+    assert_eq!((&summary["accepted"], &summary["rejected"]), (&json!(2), &json!(0)), "{summary}");
+    let ids = "SELECT ResourceAttributes['millrace.import.id'] AS id FROM (SELECT ResourceAttributes FROM otel_traces UNION ALL \
+               SELECT ResourceAttributes FROM otel_logs)";
+    let ids =
+        support::wait_until("both are stored", || Some(service.sql().rows(ids, &[])).filter(|rows| rows.len() == 2));
+    // somebody else says that rows of another workspace are of these imports
+    let headers =
+        [("content-type", "application/json"), ("x-millrace-workspace", "other"), ("x-millrace-ack", "stored")];
+    for id in ids.iter().map(|row| row["id"].as_str().unwrap()) {
+        for (path, body) in [("/v1/traces", judged(Some(id))), ("/v1/logs", judged_by_log(Some(id)))] {
+            let answer = support::http::send("POST", &service.http(path), &headers, body.to_string().as_bytes());
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+    }
+    let results = "SELECT Workspace AS workspace, arraySort(groupUniqArray(Name)) AS names FROM genai_evaluator_results GROUP BY Workspace ORDER BY Workspace";
+    let of = |workspace: &str| json!({"workspace": workspace, "names": ["old", "right", "safe", "tone"]});
+    import.becomes(results, &json!([of("default"), of("other")]));
+    let (code, said) = import.run(&["undo", import.files().to_str().unwrap()]);
+    assert!(code == Some(0) && said.contains("2 imports, 2 rows removed"), "{said}");
+    import.becomes(results, &json!([of("other")]));
+    let rows = "SELECT DISTINCT Workspace AS workspace FROM (SELECT Workspace FROM otel_traces UNION ALL SELECT Workspace FROM otel_logs)";
+    import.becomes(rows, &json!([{"workspace": "other"}]));
+
+    // without a checkpoint, a person says where the rows are
+    let id = ids[0]["id"].as_str().unwrap();
+    let (code, said) = import.run(&["undo", "--dry-run", id]);
+    assert!(code == Some(0) && said.contains("1 imports, 0 rows to be removed"), "{said}");
+    let (code, said) = import.run(&["undo", "--dry-run", "--workspace", "other", id]);
+    assert!(code == Some(0) && !said.contains(" 0 rows"), "{said}");
+    // and rows of another workspace do not keep a file from being imported
+    let summary = import.summary(&import.files());
+    assert_eq!(summary["accepted"], 2, "{summary}");
 }
 
 #[test]

@@ -47,8 +47,9 @@ pub(super) async fn undo(
     token: Option<Secret>,
 ) {
     let told = job.told();
+    let workspace = job.workspace.clone();
     let removing = async move {
-        let rows = undo::undo_one(&config, &folder, &id, token.as_ref()).await?;
+        let rows = undo::undo_one(&config, &folder, (&id, &workspace), token.as_ref()).await?;
         told.note(&format!("{rows} rows removed."));
         Ok(())
     };
