@@ -56,9 +56,8 @@ export function kindName(kind: string): string {
 /** What a span is, by its icon and colour; the name is there for those who see neither. */
 export function Kind({ kind }: { kind: string }) {
   return (
-    <span className={`kind k-${kind}`} title={kindName(kind)}>
+    <span className={`kind k-${kind}`} role="img" aria-label={kindName(kind)} title={kindName(kind)}>
       <Icon name={kind} size={14} />
-      <span className="unseen">{kindName(kind)}</span>
     </span>
   );
 }

@@ -1,7 +1,7 @@
 /** One trace: its tree and waterfall in one list, and what is known of the chosen span. */
 import { useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { lazy, memo, Suspense, useCallback, useEffect, useImperativeHandle, useMemo, useRef, useState, type Ref } from "react";
 import { isTyping } from "../app";
 import { ask, download, intake, type Trace, type Tree } from "../api";
 import { count, duration, exactly, money, plural } from "../format";
@@ -139,10 +139,7 @@ function Spans({ tree }: { tree: Tree }) {
     setParams({ span: undefined });
   }, []);
 
-  const box = useRef<HTMLDivElement>(null);
-  const virtual = useVirtualizer({ count: lines.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 12 });
-  const virtualRef = useRef(virtual);
-  virtualRef.current = virtual;
+  const list = useRef<Scroll>(null);
 
   const choose = useCallback((line: number) => {
     setCursor(line);
@@ -156,7 +153,7 @@ function Spans({ tree }: { tree: Tree }) {
     wasShown.current = true;
     setCursor(chosen);
     const at = lines.indexOf(chosen);
-    if (at >= 0) virtualRef.current.scrollToIndex(at, { align: "center" });
+    if (at >= 0) list.current?.toIndex(at, "center");
   }, [chosen, chosenId, lines]);
 
   const fold = useCallback((line: number, isClosed: boolean) => {
@@ -185,7 +182,7 @@ function Spans({ tree }: { tree: Tree }) {
         const line = lines[Math.max(0, Math.min(lines.length - 1, next))];
         if (line === undefined) return;
         setCursor(line);
-        virtualRef.current.scrollToIndex(lines.indexOf(line), { align: "auto" });
+        list.current?.toIndex(lines.indexOf(line), "auto");
         if (chosen >= 0) setParams({ span: tree.span_id[line] });
       };
       switch (event.key) {
@@ -230,28 +227,70 @@ function Spans({ tree }: { tree: Tree }) {
           <button type="button" className="quiet" onClick={() => setClosed(new Set(parents.filter((line) => tree.depth[line]! > 0)))}>Fold all</button>
           <button type="button" className="quiet" onClick={() => setClosed(new Set())}>Unfold all</button>
         </div>
-        <Minimap tree={tree} total={total} lines={lines} scroll={(share) => virtualRef.current.scrollToOffset(share * lines.length * ROW, { align: "center" })} />
+        <Minimap tree={tree} total={total} lines={lines} scroll={(share) => list.current?.toIndex(Math.floor(share * lines.length), "center")} />
         <div className="scale" aria-hidden="true"><span /><div>{marks.map((mark) => <span key={mark} style={{ left: `${(mark / total) * 100}%` }}>{duration(mark)}</span>)}</div></div>
-        <div className="lines" ref={box} tabIndex={0} role="tree" aria-label="Spans" aria-activedescendant={cursor === null ? undefined : `span-${cursor}`}>
-          <div style={{ height: virtual.getTotalSize() }}>
-            {virtual.getVirtualItems().map((item) => {
-              const line = lines[item.index]!;
-              return (
-                <Line
-                  key={line} tree={tree} line={line} top={item.start} total={total} own={own[line]!} isCritical={critical[line] === 1}
-                  hasChildren={end[line]! > line + 1} isClosed={closed.has(line)} isChosen={line === chosen} isCursor={line === cursor}
-                  reportOf={reports.get(tree.span_id[line]!)} choose={choose} fold={fold}
-                />
-              );
-            })}
-          </div>
-          {lines.length === 0 && <Empty title="No span is like this"><p>Search for part of a name, or <code>is:error</code>.</p></Empty>}
-        </div>
+        <Lines tree={tree} lines={lines} total={total} own={own} critical={critical} end={end} closed={closed} reports={reports} chosen={chosen} cursor={cursor} choose={choose} fold={fold} scroll={list} />
       </div>
       {chosen >= 0 && <SpanPanel trace={tree.trace_id} span={tree.span_id[chosen]!} kind={tree.kind[chosen]!} onClose={close} />}
     </div>
   );
 }
+
+/** Brings a line into view. */
+interface Scroll {
+  toIndex: (at: number, align: "center" | "auto") => void;
+}
+
+interface LinesProps {
+  tree: Tree;
+  lines: Int32Array;
+  total: number;
+  own: Float64Array;
+  critical: Uint8Array;
+  end: Int32Array;
+  closed: ReadonlySet<number>;
+  reports: Map<string, string>;
+  chosen: number;
+  cursor: number | null;
+  choose: (line: number) => void;
+  fold: (line: number, isClosed: boolean) => void;
+  scroll: Ref<Scroll>;
+}
+
+/**
+ * The lines in view. Scrolling draws nothing else anew, and a line that comes takes the elements of one that went: making elements is what
+ * takes long. So elements stay in the order in which they were made, and `aria-owns` has the order of the lines.
+ */
+const Lines = memo(function Lines({ tree, lines, total, own, critical, end, closed, reports, chosen, cursor, choose, fold, scroll }: LinesProps) {
+  const box = useRef<HTMLDivElement>(null);
+  // what a scroll draws is a task of its own, before that of the frame
+  const virtual = useVirtualizer({ count: lines.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 12, useFlushSync: false });
+  useImperativeHandle(scroll, () => ({ toIndex: (at, align) => virtual.scrollToIndex(at, { align }) }), [virtual]);
+  const items = virtual.getVirtualItems();
+  const places = useRef(0);
+  places.current = Math.max(places.current, items.length);
+  const byPlace = items.map((item) => ({ place: item.index % places.current, at: item.index, top: item.start })).sort((one, other) => one.place - other.place);
+  return (
+    <div
+      className="lines" ref={box} tabIndex={0} role="tree" aria-label="Spans" aria-activedescendant={cursor === null ? undefined : `span-${cursor}`}
+      aria-owns={items.map((item) => `span-${lines[item.index]!}`).join(" ") || undefined}
+    >
+      <div style={{ height: virtual.getTotalSize() }}>
+        {byPlace.map(({ place, at, top }) => {
+          const line = lines[at]!;
+          return (
+            <Line
+              key={place} tree={tree} line={line} top={top} total={total} own={own[line]!} isCritical={critical[line] === 1}
+              hasChildren={end[line]! > line + 1} isClosed={closed.has(line)} isChosen={line === chosen} isCursor={line === cursor}
+              reportOf={reports.get(tree.span_id[line]!)} choose={choose} fold={fold}
+            />
+          );
+        })}
+      </div>
+      {lines.length === 0 && <Empty title="No span is like this"><p>Search for part of a name, or <code>is:error</code>.</p></Empty>}
+    </div>
+  );
+});
 
 interface LineProps {
   tree: Tree;
@@ -271,7 +310,7 @@ interface LineProps {
 
 const DEPTH_MAX = 24;
 
-function Line({ tree, line, top, total, own, isCritical, hasChildren, isClosed, isChosen, isCursor, reportOf, choose, fold }: LineProps) {
+const Line = memo(function Line({ tree, line, top, total, own, isCritical, hasChildren, isClosed, isChosen, isCursor, reportOf, choose, fold }: LineProps) {
   const name = tree.names[tree.name[line]!] || "(no name)";
   const [start, took, status, kind] = [tree.start_ns[line]!, tree.duration_ns[line] ?? null, tree.status[line]!, tree.kind[line]!];
   const left = (start / total) * 100;
@@ -286,11 +325,10 @@ function Line({ tree, line, top, total, own, isCritical, hasChildren, isClosed, 
       style={{ transform: `translateY(${top}px)` }} onClick={() => choose(line)}
     >
       <div className="cell" style={{ paddingLeft: 6 + Math.min(tree.depth[line]!, DEPTH_MAX) * 14 }}>
-        {hasChildren ? (
-          <button type="button" tabIndex={-1} className={isClosed ? "toggle" : "toggle open"} aria-label={isClosed ? "Unfold" : "Fold"} onClick={(event) => { event.stopPropagation(); fold(line, !isClosed); }}>
-            <Icon name="chevron" size={12} />
-          </button>
-        ) : <span className="toggle" />}
+        <button
+          type="button" tabIndex={-1} className={`toggle${isClosed ? "" : " open"}${hasChildren ? "" : " none"}`} disabled={!hasChildren} aria-label={isClosed ? "Unfold" : "Fold"}
+          onClick={(event) => { event.stopPropagation(); fold(line, !isClosed); }}
+        />
         <Kind kind={kind} />
         <span className="name">{name}</span>
         {tree.parent_id[line] && <span className="chip" title={`Its parent ${tree.parent_id[line]} has not arrived`}>no parent</span>}
@@ -306,7 +344,7 @@ function Line({ tree, line, top, total, own, isCritical, hasChildren, isClosed, 
       </div>
     </div>
   );
-}
+});
 
 /** All spans at once, however many: a line of a pixel for each, or for several. */
 function Minimap({ tree, total, lines, scroll }: { tree: Tree; total: number; lines: Int32Array; scroll: (share: number) => void }) {

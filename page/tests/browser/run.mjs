@@ -428,6 +428,20 @@ try {
         await page.waitForTimeout(16);
       }
       const long = await page.evaluate(() => window.longTasks.map(Math.round));
+      // a line that comes takes the elements of one that went, and stands where it belongs
+      await page.evaluate(() => {
+        window.made = 0;
+        new MutationObserver((changes) => changes.forEach((change) => [...change.addedNodes].forEach((node) => (window.made += node.classList?.contains("line") ? 1 : 0)))).observe(document.querySelector(".lines"), { childList: true, subtree: true });
+      });
+      for (const by of [-2000, 700, 28, -28 * 40]) {
+        await page.mouse.wheel(0, by);
+        await page.waitForTimeout(100);
+        const wrong = await page.locator(".line").evaluateAll((lines) => lines.filter((line) => line.id !== `span-${new DOMMatrix(getComputedStyle(line).transform).f / line.offsetHeight}`).length);
+        assert.equal(wrong, 0, "each line is in its place");
+      }
+      // whether one more fits into the window depends on where it stands
+      const made = await page.evaluate(() => window.made);
+      assert.ok(made < 10, `${made} lines were made for scrolling by 137`);
       await clean(page, `${size} spans`);
       await page.context().close();
       return `first paint ${Math.round(painted)} ms; long tasks while scrolling: ${long.length ? long.join(", ") : "none"}`;

@@ -1,5 +1,6 @@
 // The real binary on free ports with a folder of its own, and a browser that looks at it.
 import { spawn } from "node:child_process";
+import { createServer, request } from "node:http";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,16 +42,40 @@ export async function start() {
     await new Promise((done) => setTimeout(done, 100));
   }
   const addresses = JSON.parse(readFileSync(ready, "utf8"));
+  const built = process.env.MILLRACE_PAGE ? await inFrontOf(addresses.page, process.env.MILLRACE_PAGE) : null;
   return {
-    page: `http://${addresses.page}`,
+    page: `http://${built ? `127.0.0.1:${built.address().port}` : addresses.page}`,
     http: `http://${addresses.http}`,
     sql: addresses.clickhouse,
     async stop() {
+      built?.closeAllConnections();
+      built?.close();
       child.kill("SIGTERM");
       await ended;
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** With `MILLRACE_PAGE=build` the page is that of a folder, and no binary has to be made of it: the answers, with their headers, are those of the binary, its files are not. */
+async function inFrontOf(address, folder) {
+  const types = { js: "text/javascript", css: "text/css", svg: "image/svg+xml", woff2: "font/woff2", html: "text/html" };
+  const [hostname, port] = address.split(":");
+  const server = createServer((asked, answer) => {
+    const path = new URL(asked.url, "http://page").pathname;
+    const isOurs = !/^\/apis?\//.test(path);
+    const headers = { ...asked.headers, host: address };
+    if (headers.origin) headers.origin = `http://${address}`;
+    const onward = asked.pipe(request({ hostname, port, path: isOurs ? "/" : asked.url, method: asked.method, headers }, (real) => {
+      if (!isOurs) return real.pipe(answer.writeHead(real.statusCode, real.headers));
+      real.resume();
+      const file = join(folder, existsSync(join(folder, path)) && path !== "/" ? path : "index.html");
+      const { "content-length": _length, "content-encoding": _encoding, etag: _etag, ...kept } = real.headers;
+      answer.writeHead(200, { ...kept, "content-type": types[file.split(".").pop()] }).end(readFileSync(file));
+    }).on("error", () => answer.destroy()));
+    answer.on("close", () => onward.destroy());
+  });
+  return new Promise((done) => server.listen(0, "127.0.0.1", () => done(server)));
 }
 
 export async function send(url, body, type = "application/json") {
