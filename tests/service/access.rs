@@ -82,11 +82,12 @@ const ROUTES: [(&str, &str, &str, &str); 68] = [
 ];
 
 /// What only the page's listener has. It answers what is read and what is said of spans under `/apis/` as well.
-const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 23] = [
+const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 24] = [
     ("page", "GET", "/", "Nothing"),
     ("page", "GET", "/assets/{name}", "Nothing"),
     ("page", "GET", "/api/v1/workspaces", "Everywhere(Read)"),
     ("page", "GET", "/api/v1/schema", "Everywhere(Read)"),
+    ("page", "GET", "/api/v1/storage", "Everywhere(Read)"),
     ("page", "GET", "/api/v1/status", "Everywhere(Read)"),
     ("page", "GET", "/api/v1/metrics", "Everywhere(Read)"),
     ("page", "POST", "/api/v1/sql", "Everywhere(Read)"),

@@ -130,6 +130,24 @@ fn the_numbers_of_the_page_are_those_of_sql() {
 }
 
 #[test]
+fn what_the_tables_take_is_what_sql_says() {
+    let service = Service::start();
+    let path = "/apis/intake/v2/workspaces/default/ingest/chat-completions";
+    let body = call("1", "small", "2026-03-02T09:00:00Z", 10, 0.25).to_string();
+    let sent = send("POST", &service.http(path), &[("content-type", "application/json")], body.as_bytes());
+    assert_eq!(sent.status, 201, "{}", sent.text());
+    let spans = || {
+        let answer = ask(&service, "/api/v1/storage");
+        assert!(answer["sql"].as_str().is_some_and(|sql| sql.contains("system.tables")), "{answer}");
+        let rows = answer["rows"].as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["table"] == "otel_traces")
+    };
+    let row = wait_until("the span is stored", spans);
+    assert_eq!(row["rows"], 1, "{row}");
+    assert!(row["bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{row}");
+}
+
+#[test]
 fn questions_that_make_no_sense_are_refused() {
     let service = Service::start();
     for (path, status) in [

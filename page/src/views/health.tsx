@@ -1,9 +1,9 @@
 /** Health: what came in and what became of it, what waits, what fails. */
 import { useQuery } from "@tanstack/react-query";
-import { ask, token } from "../api";
-import { bytes, count, duration } from "../format";
-import { samples, total } from "../metrics";
-import { Failed, Figure, Json, Loading, useTitle } from "../ui";
+import { ask, token, type Rows } from "../api";
+import { bytes, count, duration, exact, percent } from "../format";
+import { samples, total, type Sample } from "../metrics";
+import { Failed, Figure, Json, Loading, ShowSql, useTitle } from "../ui";
 
 interface Status {
   status: string; why?: string; pending_spans: number; queue_bytes: number;
@@ -24,6 +24,7 @@ async function metricsText(signal: AbortSignal): Promise<string> {
 
 export function Health() {
   useTitle("Health");
+  const storage = useQuery({ queryKey: ["storage"], queryFn: ({ signal }) => ask<Rows<Stored>>("/api/v1/storage", { signal }), refetchInterval: 30_000, retry: false });
   const status = useQuery({ queryKey: ["status"], queryFn: ({ signal }) => ask<Status>("/api/v1/status", { signal }), refetchInterval: 3000, retry: false });
   const metrics = useQuery({ queryKey: ["metrics"], queryFn: ({ signal }) => metricsText(signal), refetchInterval: 3000, retry: false });
   if (status.isPending) return <Loading what="Asking" />;
@@ -42,6 +43,7 @@ export function Health() {
         <Figure name="Counting" value={now.counting.state} note={`${count(now.counting.traces_waiting)} traces wait, ${duration(now.counting.lag_seconds * 1e9)} behind`} tone={now.counting.why ? "bad" : ""} />
         <Figure name="Joining" value={now.joining.state} note={now.joining.why} tone={now.joining.why ? "bad" : ""} />
         <Figure name="Memory of buffers" value={bytes(now.queue_bytes)} />
+        <Disk all={all} />
       </div>
       <section className="panel block">
         <header><h2>What came in since the start, and what became of it</h2></header>
@@ -60,7 +62,42 @@ export function Health() {
         </div>
         <p className="note">Everything received is stored, a repeat, rejected, refused, a dead letter, or waiting. `millrace status` says the same in words.</p>
       </section>
+      <section className="panel block">
+        <header><h2>What the tables take</h2><ShowSql of={[storage.data]} /></header>
+        {storage.isError ? <div className="pad-box"><Failed error={storage.error} again={() => void storage.refetch()} /></div> : storage.isPending ? <Loading /> : <Tables rows={storage.data.rows} />}
+      </section>
       <section className="panel block"><header><h2>All of it</h2></header><div className="pad-box"><div className="json"><Json value={now} /></div></div></section>
     </>
+  );
+}
+
+interface Stored { table: string; rows: number; bytes: number | null }
+
+/** What is free where everything waits that ClickHouse does not have yet. */
+function Disk({ all }: { all: Sample[] }) {
+  const [free, waits, most] = ["disk_free_bytes", "bytes", "capacity_bytes"].map((name) => total(all, `millrace_journal_${name}`)) as [number, number, number];
+  if (free === 0 && most === 0) return null;
+  return <Figure name="Free on disk" value={bytes(free)} note={`the journal has ${percent(waits, most)} of ${bytes(most)}`} tone={free < DISK_LOW || waits > most * 0.8 ? "bad" : ""} />;
+}
+
+const DISK_LOW = 1 << 30;
+
+function Tables({ rows }: { rows: Stored[] }) {
+  const all = rows.reduce((sum, row) => sum + (row.bytes ?? 0), 0);
+  return (
+    <div className="table-box">
+      <table className="rows">
+        <thead><tr><th>Table</th><th className="number">Rows</th><th className="number">On disk</th><th className="number">A row</th><th>Share</th></tr></thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={row.table}>
+              <td>{row.table}</td><td className="number">{exact(row.rows)}</td><td className="number">{row.bytes === null ? "–" : bytes(row.bytes)}</td>
+              <td className="number">{row.bytes === null ? "–" : bytes(Math.round(row.bytes / row.rows))}</td>
+              <td><span className="share" title={percent(row.bytes, all)}><i className="cc1" style={{ width: `${all > 0 ? ((row.bytes ?? 0) / all) * 100 : 0}%` }} /></span></td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }

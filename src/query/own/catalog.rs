@@ -1,4 +1,4 @@
-//! `GET /api/v1/workspaces`, `/schema`: which workspaces there are, and what can be asked in SQL.
+//! `GET /api/v1/workspaces`, `/schema`, `/storage`: which workspaces there are, what can be asked in SQL, and what the tables take.
 
 use super::answer;
 use crate::clickhouse::Statement;
@@ -25,5 +25,15 @@ pub(super) async fn schema(State(api): State<Arc<Api>>) -> Result<Response, Refu
     );
     statement.bind(api.reads.client().database().to_string());
     statement.push(" ORDER BY table, position) GROUP BY table ORDER BY table");
+    answer(&api, &statement).await
+}
+
+/// The tables of the database that have rows, the largest first. In a cluster: on the server that is asked.
+pub(super) async fn storage(State(api): State<Arc<Api>>) -> Result<Response, Refusal> {
+    let mut statement = Statement::new(
+        "SELECT name AS table, total_rows AS rows, total_bytes AS bytes FROM system.tables WHERE database = ",
+    );
+    statement.bind(api.reads.client().database().to_string());
+    statement.push(" AND total_rows > 0 ORDER BY bytes DESC, table LIMIT 1000");
     answer(&api, &statement).await
 }

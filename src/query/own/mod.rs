@@ -1,5 +1,5 @@
-//! What only the page asks: series and breakdowns of calls, what its lists show of traces, a span with all of its columns, the schema.
-//! Each answer has the statement that made it, for "Show SQL".
+//! What only the page asks: series and breakdowns of calls, what its lists show of traces, a span with all of its columns, the schema, what is
+//! stored. Each answer has the statement that made it, for "Show SQL".
 //!
 //! ```text
 //! {"rows": [...], "sql": "SELECT ...", "elapsed_ms": 12}
@@ -36,6 +36,7 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
     Routes::new(guard)
         .get("/api/v1/workspaces", READ_ALL, catalog::workspaces)
         .get("/api/v1/schema", READ_ALL, catalog::schema)
+        .get("/api/v1/storage", READ_ALL, catalog::storage)
         .post("/api/v1/sql", READ_ALL, typed::run)
         .get("/api/v1/workspaces/{workspace}/calls/series", READ, calls::series)
         .get("/api/v1/workspaces/{workspace}/calls/breakdown", READ, calls::breakdown)
