@@ -2,7 +2,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Component, lazy, Suspense, useEffect, useRef, useState, type ReactNode } from "react";
 import { ApiError, ask, setToken, token, workspace, type Rows } from "./api";
-import { rangeLabel, rangeTitle, RANGES, RANGE_DEFAULT, useRange } from "./range";
+import { rangeLabel, rangeTitle, RANGES, RANGE_DEFAULT, useRange, type Range } from "./range";
 import { address, go, usePlace, useParam } from "./router";
 import { toggleTheme, useTheme } from "./theme";
 import { Dialog, Empty, Failed, Icon, Link, Loading } from "./ui";
@@ -167,17 +167,47 @@ function WorkspaceChoice() {
 
 function RangeChoice() {
   const [range, setRange] = useRange();
+  const [isOpen, setOpen] = useState(false);
   const now = Date.now();
   const isOwn = range.name !== "all" && !RANGES.some(([name]) => name === range.name);
   return (
+    <>
     <label className="choice" title={rangeTitle(range)}>
       <span className="unseen">Time</span>
-      <select value={range.name} onChange={(event) => setRange(event.target.value === RANGE_DEFAULT ? "" : event.target.value)}>
+      <select value={range.name} onChange={(event) => (event.target.value === OWN ? setOpen(true) : setRange(event.target.value === RANGE_DEFAULT ? "" : event.target.value))}>
         {RANGES.map(([name, label]) => <option key={name} value={name}>Last {label}</option>)}
         <option value="all">All time</option>
         {isOwn && <option value={range.name}>{rangeLabel(range, now)}</option>}
+        <option value={OWN}>Between…</option>
       </select>
     </label>
+    {isOpen && <Between range={range} choose={setRange} close={() => setOpen(false)} />}
+    </>
+  );
+}
+
+const OWN = "between";
+
+/** A time as the browser's own field of times has it, which is in the time zone of the browser. */
+function fieldOf(ms: number): string {
+  return new Date(ms - new Date(ms).getTimezoneOffset() * 60e3).toISOString().slice(0, 16);
+}
+
+function Between({ range, choose, close }: { range: Range; choose: (name: string) => void; close: () => void }) {
+  const now = Date.now();
+  const [since, setSince] = useState(fieldOf(range.since ?? now - 86400e3));
+  const [until, setUntil] = useState(fieldOf(range.until ?? now));
+  const [from, to] = [new Date(since).getTime(), new Date(until).getTime()];
+  const isRight = from < to;
+  return (
+    <Dialog title="Between two times" onClose={close}>
+      <form className="row" onSubmit={(event) => { event.preventDefault(); if (isRight) { choose(`${from}-${to}`); close(); } }}>
+        <label>From <input type="datetime-local" value={since} onChange={(event) => setSince(event.target.value)} /></label>
+        <label>to <input type="datetime-local" value={until} onChange={(event) => setUntil(event.target.value)} /></label>
+        <button type="submit" className="primary" disabled={!isRight}>Show</button>
+        {!isRight && <span className="error" role="alert">The second time is not after the first</span>}
+      </form>
+    </Dialog>
   );
 }
 
@@ -204,6 +234,7 @@ const HELP: [string, string][] = [
   ["← →", "fold and unfold a span"],
   ["[ and ]", "fold, unfold all spans"],
   ["n", "next error of a trace"],
+  ["z and 0", "zoom to the time of a span, to that of the trace"],
   ["r", "ask again"],
   ["?", "this list"],
 ];

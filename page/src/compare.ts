@@ -1,6 +1,7 @@
 /** Pairs the spans of two traces: the same path of names, the same turn among its like. Linear in their spans. */
 import type { Tree } from "./api";
-import { messages, parsed } from "./message";
+import { bytes } from "./format";
+import { base64Of, mediaType, messages, parsed, type Part } from "./message";
 
 export interface Pair {
   name: string;
@@ -51,7 +52,14 @@ export function pair(a: Tree, b: Tree): Pair[] {
 
 /** What is said of each as a text: a line a message or part, so that a difference shows where it is. */
 export function said(stored: string): string {
-  return messages(stored).map((message) => [`[${message.role || "text"}]`, ...message.parts.map((part) => (typeof part.content === "string" ? part.content : JSON.stringify(part, null, 1)))].join("\n")).join("\n\n");
+  return messages(stored).map((message) => [`[${message.role || "text"}]`, ...message.parts.map(partText)].join("\n")).join("\n\n");
+}
+
+/** A part as text. Of media that is what they are, and the end of their bytes: others have another. */
+function partText(part: Part): string {
+  const data = part.type === "text" ? null : base64Of(part);
+  if (data) return `[${mediaType(data) ?? String(part.mime_type ?? part.type)}, ${bytes(Math.floor(data.length * 0.75))}, …${data.slice(-12)}]`;
+  return typeof part.content === "string" ? part.content : JSON.stringify(part, null, 1);
 }
 
 /** Parameters by name, in order. */

@@ -106,6 +106,38 @@ export interface Difference {
   text: string;
 }
 
+/** A piece of a changed text, and whether the other text has it too. */
+export interface Piece {
+  text: string;
+  isChanged: boolean;
+}
+
+/** The most words of which it is said which ones changed. */
+const WORDS_MAX = 1_500;
+
+/** Which words of two texts are not in the other. Of texts without much in common everything is: then it is another text. */
+export function words(before: string, after: string): [Piece[], Piece[]] {
+  const split = (text: string): string[] => text.match(/\s+|[\p{L}\p{N}_]+|[^\s\p{L}\p{N}_]/gu) ?? [];
+  const [one, other] = [split(before), split(after)];
+  const whole: [Piece[], Piece[]] = [[{ text: before, isChanged: true }], [{ text: after, isChanged: true }]];
+  if (one.length > WORDS_MAX || other.length > WORDS_MAX) return whole;
+  const all = subsequence(one, other);
+  const same = all.reduce((sum, piece) => sum + (piece.kind === "same" ? piece.text.trim().length : 0), 0);
+  if (same * 3 < Math.max(before.length, after.length)) return whole;
+  const of = (kind: "removed" | "added") => {
+    const pieces: Piece[] = [];
+    for (const piece of all) {
+      if (piece.kind !== "same" && piece.kind !== kind) continue;
+      const isChanged = piece.kind === kind;
+      const last = pieces[pieces.length - 1];
+      if (last && last.isChanged === isChanged) last.text += piece.text;
+      else pieces.push({ text: piece.text, isChanged });
+    }
+    return pieces;
+  };
+  return [of("removed"), of("added")];
+}
+
 /** The most lines that are compared; of longer texts both are shown as they are. */
 const LINES_MAX = 2_000;
 
@@ -113,6 +145,39 @@ const LINES_MAX = 2_000;
 export function difference(before: string, after: string): Difference[] {
   const [one, other] = [before.split("\n"), after.split("\n")];
   if (one.length > LINES_MAX || other.length > LINES_MAX) return [{ kind: "removed", text: before }, { kind: "added", text: after }];
+  return subsequence(one, other);
+}
+
+/** Lines in a row that are in both texts, only in the first or only in the second; in the latter two, which words changed. */
+export interface Change {
+  kind: Difference["kind"];
+  pieces: Piece[];
+}
+
+export function changes(before: string, after: string): Change[] {
+  const out: Change[] = [];
+  let removed: string[] = [];
+  let added: string[] = [];
+  const flush = () => {
+    const both = removed.length > 0 && added.length > 0;
+    const [gone, come] = both ? words(removed.join("\n"), added.join("\n")) : [[{ text: removed.join("\n"), isChanged: false }], [{ text: added.join("\n"), isChanged: false }]];
+    if (removed.length > 0) out.push({ kind: "removed", pieces: gone });
+    if (added.length > 0) out.push({ kind: "added", pieces: come });
+    [removed, added] = [[], []];
+  };
+  for (const line of difference(before, after)) {
+    if (line.kind === "removed") removed.push(line.text);
+    else if (line.kind === "added") added.push(line.text);
+    else {
+      flush();
+      out.push({ kind: "same", pieces: [{ text: line.text, isChanged: false }] });
+    }
+  }
+  flush();
+  return out;
+}
+
+function subsequence(one: string[], other: string[]): Difference[] {
   const width = other.length + 1;
   const longest = new Uint16Array((one.length + 1) * width);
   for (let a = one.length - 1; a >= 0; a--) {

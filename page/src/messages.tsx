@@ -1,8 +1,8 @@
 /** Messages of a model call: those of the conventions, with parts. All of it is foreign text and shown as text. */
 import { useState } from "react";
 import type { Came } from "./conversation";
-import { duration, oneLine } from "./format";
-import { messages, parsed, type Message, type Part } from "./message";
+import { bytes as size, duration, oneLine } from "./format";
+import { base64Of, mediaType, messages, parsed, type Message, type Part } from "./message";
 import { MARKDOWN_LETTERS_MAX, Markdown } from "./markdown";
 import { path } from "./router";
 import { Icon, Json, Link, Text, Value } from "./ui";
@@ -21,39 +21,13 @@ export function Prose({ text }: { text: string }) {
   );
 }
 
-/** The first bytes of media say what they are; what the sender says is not believed. */
-export function mediaType(base64: string): string | null {
-  let head: string;
-  try {
-    head = atob(base64.slice(0, 24));
-  } catch {
-    return null;
-  }
-  if (head.startsWith("\x89PNG")) return "image/png";
-  if (head.startsWith("\xff\xd8\xff")) return "image/jpeg";
-  if (head.startsWith("GIF8")) return "image/gif";
-  if (head.startsWith("RIFF") && head.slice(8, 12) === "WEBP") return "image/webp";
-  if (head.startsWith("RIFF") && head.slice(8, 12) === "WAVE") return "audio/wav";
-  if (head.startsWith("ID3") || head.startsWith("\xff\xfb")) return "audio/mpeg";
-  if (head.startsWith("OggS")) return "audio/ogg";
-  return null;
-}
-
-function base64Of(part: Part): string | null {
-  for (const value of [part.content, part.data, part.uri, part.url, part.blob]) {
-    if (typeof value !== "string") continue;
-    const data = /^data:[^,]*;base64,(.*)$/s.exec(value);
-    const bytes = data ? data[1]! : value;
-    if (/^[A-Za-z0-9+/=\s]{32,}$/.test(bytes.slice(0, 1000))) return bytes.replace(/\s/g, "");
-  }
-  return null;
-}
-
 function Media({ part }: { part: Part }) {
   const bytes = base64Of(part);
   const type = bytes ? mediaType(bytes) : null;
   if (bytes && type?.startsWith("image/")) return <img className="media" src={`data:${type};base64,${bytes}`} alt="Image in this message" />;
   if (bytes && type?.startsWith("audio/")) return <audio controls src={`data:${type};base64,${bytes}`} />;
+  if (bytes && type?.startsWith("video/")) return <video controls className="media" src={`data:${type};base64,${bytes}`} />;
+  if (bytes && type) return <a className="button" download="document.pdf" href={`data:${type};base64,${bytes}`}>Save the PDF, {size(bytes.length * 0.75)}</a>;
   return <div className="json"><Json value={part} /></div>;
 }
 
@@ -75,7 +49,7 @@ export function ToolCall({ part, came }: { part: Part; came?: Came }) {
         <Icon name="chevron" size={12} /><span className="k-TOOL"><Icon name="TOOL" size={14} /></span>
         <strong>{String(part.name ?? "tool")}</strong>{!isOpen && <code>{preview}</code>}
       </button>
-      {run && <Link to={path("trace", run.trace_id)} query={{ span: run.span_id }} className="ran">{run.status === "error" ? "failed" : "ran"}{run.duration_ms === null ? "" : ` ${duration(run.duration_ms * 1e6)}`}</Link>}
+      {run && <Link to={path("trace", run.trace_id)} query={{ span: run.span_id }} className={run.status === "error" ? "ran error" : "ran"}>{run.status === "error" ? "failed" : "ran"}{run.duration_ms === null ? "" : ` ${duration(run.duration_ms * 1e6)}`}</Link>}
       {isOpen && value !== undefined && value !== null && (
         <div className="json">{typeof value === "string" ? <Text text={value} /> : <Json value={value} />}</div>
       )}

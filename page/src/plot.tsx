@@ -24,6 +24,7 @@ interface Props {
   /** The width of a bar, in milliseconds. */
   step: number;
   range: [number, number];
+  /** What a drag does; without it the plot alone shows that part. */
   onZoom?: (since: number, until: number) => void;
   /** No axis of values: for a small one. */
   isSmall?: boolean;
@@ -49,13 +50,15 @@ export function stacked(series: (number | null)[][]): (number | null)[][] {
   );
 }
 
-export function Plot({ title, times, series, format, kind, isStacked = false, height = 180, step, range, onZoom, isSmall = false }: Props) {
+export function Plot({ title, times, series, format, kind, isStacked = false, height = 180, step, range: whole, onZoom, isSmall = false }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const tip = useRef<HTMLDivElement>(null);
   const [at, setAt] = useState<number | null>(null);
   const theme = useTheme();
   const zoom = useRef(onZoom);
-  zoom.current = onZoom;
+  const [part, setPart] = useState<[number, number] | null>(null);
+  zoom.current = onZoom ?? ((since, until) => setPart([since, until]));
+  const range = part ?? whole;
 
   useEffect(() => {
     const parent = box.current;
@@ -123,6 +126,7 @@ export function Plot({ title, times, series, format, kind, isStacked = false, he
   return (
     <figure className="plot" aria-label={title}>
       <div className="canvas" ref={box} />
+      {part && <button type="button" className="whole" onClick={() => setPart(null)}>Whole time</button>}
       <div className="tip" ref={tip} hidden={told === null}>
         {told !== null && (
           <>

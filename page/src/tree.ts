@@ -104,12 +104,35 @@ export function length(tree: Pick<Tree, "start_ns" | "duration_ns">): number {
   return end > 0 ? end : 1;
 }
 
-/** Round times for an axis of so many nanoseconds. */
-export function ticks(nanos: number, most: number): number[] {
+/** Round times for an axis of so many nanoseconds, or of those after `from`. */
+export function ticks(nanos: number, most: number, from = 0): number[] {
   const raw = nanos / most;
   const power = 10 ** Math.floor(Math.log10(raw));
   const unit = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= raw) ?? raw;
   const all: number[] = [];
-  for (let at = 0; at <= nanos; at += unit) all.push(at);
+  for (let at = Math.ceil(from / unit) * unit; at <= from + nanos; at += unit) all.push(at);
   return all;
+}
+
+/** The part of a trace that is drawn, in nanoseconds since it began. */
+export interface Zoom {
+  from: number;
+  to: number;
+}
+
+/** Reads `FROM-TO`; whatever is none, or has no time of the trace in it, is all of the trace. */
+export function parseZoom(text: string, total: number): Zoom {
+  const found = /^(\d{1,18})-(\d{1,18})$/.exec(text);
+  const [from, to] = found ? [Number(found[1]), Math.min(total, Number(found[2]))] : [0, total];
+  return from < to ? { from, to } : { from: 0, to: total };
+}
+
+/** Where a bar is, in hundredths of what is drawn; or that it is before or after that. */
+export function bar(zoom: Zoom, start: number, took: number): { left: number; width: number } | "before" | "after" {
+  const share = (at: number) => ((at - zoom.from) / (zoom.to - zoom.from)) * 100;
+  const [left, right] = [share(start), share(start + took)];
+  if (right < 0) return "before";
+  if (left > 100) return "after";
+  const seen = Math.max(0, left);
+  return { left: seen, width: Math.min(100, right) - seen };
 }

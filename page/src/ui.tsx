@@ -1,6 +1,6 @@
 /** Small parts that every view uses. */
 import { useEffect, useRef, useState, type ReactNode } from "react";
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { ApiError, ask, type Rows } from "./api";
 import { ago, exactly, when } from "./format";
 import { parsed } from "./message";
@@ -103,8 +103,30 @@ export function Copy({ text, label = "Copy" }: { text: string; label?: string })
   );
 }
 
+/** Seconds after which a wait has a button to end it. */
+const LONG_SECONDS = 3;
+
 export function Loading({ what = "Loading" }: { what?: string }) {
-  return <div className="loading" role="status"><span className="spinner" /> {what}…</div>;
+  const client = useQueryClient();
+  const [seconds, setSeconds] = useState(0);
+  const [isCancelled, setCancelled] = useState(false);
+  useEffect(() => {
+    if (isCancelled) return;
+    const timer = setInterval(() => setSeconds((before) => before + 1), 1000);
+    return () => clearInterval(timer);
+  }, [isCancelled]);
+  const again = () => {
+    setSeconds(0);
+    setCancelled(false);
+    void client.refetchQueries({ type: "active", predicate: (query) => query.state.status === "pending" && query.state.fetchStatus === "idle" });
+  };
+  if (isCancelled) return <div className="loading" role="status">Cancelled <button type="button" onClick={again}>Ask again</button></div>;
+  return (
+    <div className="loading">
+      <span className="row" role="status"><span className="spinner" /> {what}…</span>
+      {seconds >= LONG_SECONDS && <><span>{seconds} s</span><button type="button" onClick={() => void client.cancelQueries().then(() => setCancelled(true))}>Cancel</button></>}
+    </div>
+  );
 }
 
 /** What happened, and what to try. */

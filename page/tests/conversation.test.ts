@@ -1,7 +1,7 @@
 import { parameters, paths, said } from "../src/compare";
 import { samples, total } from "../src/metrics";
 import { expect, test } from "vitest";
-import { difference, outcomes, turns, type Told } from "../src/conversation";
+import { changes, difference, outcomes, turns, type Told } from "../src/conversation";
 
 const text = (role: string, content: string) => ({ role, parts: [{ type: "text", content }], span_id: "s", call: 0 });
 const call = (span_id: string, more: object) => ({ trace_id: "t", span_id, agent: 0, system: null, kept: 0, dropped: 0, added: [], output: [], started_at: "2026-03-02T09:00:00Z", duration_ms: 1, status: "success", model: "m", input_tokens: 1, output_tokens: 1, cost_usd: null, ...more });
@@ -44,6 +44,16 @@ test("differences are by lines", () => {
   expect(difference("", "").length).toBe(1);
 });
 
+test("in lines that changed it is said which words did, unless everything did", () => {
+  const shown = (before: string, after: string) => changes(before, after).map(({ kind, pieces }) => [kind, pieces.map((piece) => (piece.isChanged ? `[${piece.text}]` : piece.text)).join("")]);
+  expect(shown("be brief\nask first", "be brief\nnever ask first")).toEqual([["same", "be brief"], ["removed", "ask first"], ["added", "[never ]ask first"]]);
+  expect(shown("one", "completely other")).toEqual([["removed", "[one]"], ["added", "[completely other]"]]);
+  expect(shown("a\nb", "a")).toEqual([["same", "a"], ["removed", "b"]]);
+  expect(shown("", "")).toEqual([["same", ""]]);
+  const long = "word ".repeat(2_000);
+  expect(shown(long, `${long}more`).map(([kind]) => kind)).toEqual(["removed", "added"]);
+});
+
 test("spans of two traces have the same path where they have the same names in the same turn", () => {
   const tree = { parent: [null, 0, 0, 1], names: ["root", "step"], name: [0, 1, 1, 1] };
   expect(paths(tree)).toEqual(["\n", "\n\nstep#0", "\n\nstep#1", "\n\nstep#0\nstep#0"]);
@@ -59,4 +69,7 @@ test("a call's parameters and messages are texts that can be compared by lines",
   expect(parameters({ RequestModel: "m", Provider: "", RequestParameters: '{"top_p":1,"seed":"x"}' })).toBe("model: m\nseed: x\ntop_p: 1");
   expect(parameters({})).toBe("");
   expect(said('[{"role":"user","parts":[{"type":"text","content":"hi"}]},{"role":"assistant","parts":[{"type":"tool_call","name":"f"}]}]').split("\n")).toEqual(["[user]", "hi", "", "[assistant]", "{", ' "type": "tool_call",', ' "name": "f"', "}"]);
+  const image = (end: string) => said(JSON.stringify([{ role: "user", parts: [{ type: "blob", mime_type: "image/svg+xml", content: `iVBORw0KGgo${"A".repeat(60)}${end}` }] }]));
+  expect(image("BBBBBBBBBBBB=")).toBe("[user]\n[image/png, 63 B, …BBBBBBBBBBB=]");
+  expect(image("B")).not.toBe(image("C"));
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { criticalPath, ends, length, search, selfTimes, shown, ticks } from "../src/tree";
+import { bar, criticalPath, ends, length, parseZoom, search, selfTimes, shown, ticks } from "../src/tree";
 
 /**
  * root 0-100
@@ -42,6 +42,16 @@ test("a trace without any length can be drawn", () => {
   expect(length(tree)).toBe(100);
   expect(length({ start_ns: [0], duration_ns: [null] })).toBe(1);
   expect(ticks(100, 5)).toEqual([0, 20, 40, 60, 80, 100]);
+});
+
+test("a part of the time is drawn, and what reaches beyond it is cut", () => {
+  expect([parseZoom("20-60", 100), parseZoom("20-600", 100)]).toEqual([{ from: 20, to: 60 }, { from: 20, to: 100 }]);
+  for (const none of ["", "60-20", "100-200", "x", "1e3-5"]) expect(parseZoom(none, 100)).toEqual({ from: 0, to: 100 });
+  const zoom = { from: 20, to: 60 };
+  expect(bar(zoom, 30, 10)).toEqual({ left: 25, width: 25 });
+  expect([bar(zoom, 0, 100), bar(zoom, 0, 40), bar(zoom, 40, 40)]).toEqual([{ left: 0, width: 100 }, { left: 0, width: 50 }, { left: 50, width: 50 }]);
+  expect([bar(zoom, 0, 10), bar(zoom, 61, 10)]).toEqual(["before", "after"]);
+  expect(ticks(40, 4, 20)).toEqual([20, 30, 40, 50, 60]);
 });
 
 test("100,000 spans in a chain are walked without recursion", () => {

@@ -2,7 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { ask, intake } from "../api";
-import { difference, outcomes, turns, type Came, type Told, type Turn } from "../conversation";
+import { changes, outcomes, turns, type Change, type Came, type Told, type Turn } from "../conversation";
 import { count, duration, money } from "../format";
 import { messages } from "../message";
 import { MessageView } from "../messages";
@@ -64,8 +64,15 @@ function systemText(text: string): string {
   return all.every((one) => typeof one === "string") ? all.join("\n\n") : text;
 }
 
-/** Two texts by lines: what is gone and what is new. */
+/** Two texts by lines, and in lines that changed by words: what is gone and what is new. */
 export function Diff({ before, after }: { before: string; after: string }) {
-  const lines = useMemo(() => difference(before, after), [before, after]);
-  return <pre className="diff">{lines.map((line, at) => <span key={at} className={line.kind}>{line.kind === "added" ? "+ " : line.kind === "removed" ? "− " : "  "}{line.text}{"\n"}</span>)}</pre>;
+  const blocks = useMemo(() => changes(before, after), [before, after]);
+  return <pre className="diff">{blocks.map((block, at) => <Block key={at} block={block} />)}</pre>;
+}
+
+const SIGNS = { added: "+ ", removed: "− ", same: "  " };
+
+function Block({ block: { kind, pieces } }: { block: Change }) {
+  const marked = (text: string) => text.replaceAll("\n", `\n${SIGNS[kind]}`);
+  return <span className={kind}>{SIGNS[kind]}{pieces.map((piece, at) => (piece.isChanged ? <mark key={at}>{marked(piece.text)}</mark> : marked(piece.text)))}{"\n"}</span>;
 }

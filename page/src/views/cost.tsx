@@ -5,9 +5,10 @@ import { ask, own, withQuery, type Keyed, type Point, type Rows } from "../api";
 import { count, money, percent } from "../format";
 import { filled, Legend, Plot, type Series } from "../plot";
 import { setParams, useParam } from "../router";
+import { Nothing } from "./nothing";
 import { useRange } from "../range";
 import { useSeries } from "../series";
-import { Empty, Failed, Figure, Link, Loading, ShowSql, useTitle } from "../ui";
+import { Failed, Figure, Link, Loading, ShowSql, useTitle } from "../ui";
 
 export const COLORS = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c7", "--c8", "--c9"];
 const KEYS: [string, string][] = [["model", "Model"], ["user", "User"], ["session", "Session"], ["agent", "Agent"], ["service", "Service"], ["provider", "Provider"]];
@@ -28,7 +29,7 @@ export function Cost() {
   const error = points.bounds.error ?? points.asked.error ?? table.error;
   if (error) return <Failed error={error} />;
   if (!points.bounds.all) return <Loading what="Adding up" />;
-  if (!all) return <Empty title="No model calls in this time"><p>Choose a longer time above.</p></Empty>;
+  if (!all) return <Nothing what="model calls" range={range} showAll={() => setRange("all")} />;
   const zoom = (from: number, to: number) => setRange(`${from}-${to}`);
   return (
     <>
@@ -45,7 +46,7 @@ export function Cost() {
       </div>
       <div className="grid2">
         <section className="panel block">
-          <header><h2>US dollars over time</h2><ShowSql of={[points.asked.data]} /></header>
+          <header><h2>US dollars over time</h2><ShowSql of={[points.bounds.all, points.asked.data]} /></header>
           <Plot title="Cost over time" times={points.times} series={cost} format={money} kind="bars" isStacked step={points.width} range={[since, until]} onZoom={zoom} />
           <Legend series={cost} />
         </section>

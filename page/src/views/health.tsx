@@ -60,7 +60,7 @@ export function Health() {
             </tbody>
           </table>
         </div>
-        <p className="note">Everything received is stored, a repeat, rejected, refused, a dead letter, or waiting. `millrace status` says the same in words.</p>
+        <p className="note">Everything received is stored, a repeat, rejected, refused, a dead letter, or waiting. <code>millrace status</code> says the same in words.</p>
       </section>
       <section className="panel block">
         <header><h2>What the tables take</h2><ShowSql of={[storage.data]} /></header>

@@ -8,6 +8,7 @@ import { path } from "../router";
 import { useRange } from "../range";
 import { useSeries } from "../series";
 import { Empty, Failed, Figure, Link, Loading, ShowSql, Time, useTitle } from "../ui";
+import { Nothing } from "./nothing";
 
 interface Ended { error: string; finish: string; model: string; calls: number; last: number; message: string; trace_id: string; span_id: string }
 interface Tool { key: string; calls: number; errors: number; p50: number | null; p95: number | null; longest: number; trace_id: string; span_id: string }
@@ -30,7 +31,7 @@ export function Latency() {
   const error = points.bounds.error ?? points.asked.error;
   if (error) return <Failed error={error} />;
   if (!points.bounds.all) return <Loading what="Measuring" />;
-  if (!all) return <Empty title="No model calls in this time"><p>Choose a longer time above.</p></Empty>;
+  if (!all) return <Nothing what="model calls" range={range} showAll={() => setRange("all")} />;
   const zoom = (from: number, to: number) => setRange(`${from}-${to}`);
   const plot = { times: points.times, step: points.width, range: [since, until] as [number, number], onZoom: zoom };
   const failures = ended.data?.rows.filter((row) => row.error) ?? [];
@@ -44,7 +45,7 @@ export function Latency() {
         <Figure name="Failed calls" value={percent(all.errors, all.calls)} note={`${count(all.errors)} of ${count(all.calls)}`} tone={all.errors > 0 ? "bad" : "good"} />
       </div>
       <div className="grid2">
-        <section className="panel block"><header><h2>Latency of model calls</h2><ShowSql of={[points.asked.data]} /></header><Plot title="Latency over time" series={latency} format={duration} kind="lines" {...plot} /><Legend series={latency} /></section>
+        <section className="panel block"><header><h2>Latency of model calls</h2><ShowSql of={[points.bounds.all, points.asked.data]} /></header><Plot title="Latency over time" series={latency} format={duration} kind="lines" {...plot} /><Legend series={latency} /></section>
         <section className="panel block"><header><h2>Time to the first token</h2></header>
           {all.ttft_p50 === null ? <Empty title="No call says when its first token came"><p>Streamed calls do, if their sender measures it.</p></Empty> : <><Plot title="Time to first token" series={first} format={duration} kind="lines" {...plot} /><Legend series={first} /></>}
         </section>

@@ -1,11 +1,11 @@
 /** A look at a trace beside the list. */
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, type RefObject } from "react";
-import { ask, intake, type Trace, type Tree } from "../api";
+import { ask, intake, own, withQuery, type Facts, type Rows, type Trace, type Tree } from "../api";
 import { isTyping } from "../app";
 import { count, duration, exactly, money, oneLine } from "../format";
 import { path } from "../router";
-import { Failed, Icon, Kind, Link, Loading, Status, Text } from "../ui";
+import { AskSql, Failed, Icon, Kind, Link, Loading, Status, Text } from "../ui";
 
 /** Spans that are shown; the trace has the others. */
 const SPANS = 40;
@@ -40,12 +40,16 @@ export function usePeekKeys(table: RefObject<HTMLTableElement | null>, peek: str
 export function Peek({ id, close }: { id: string; close: () => void }) {
   const trace = useQuery({ queryKey: ["trace", intake(""), id], queryFn: ({ signal }) => ask<Trace>(intake(`/traces/${encodeURIComponent(id)}?mode=preview`), { signal }), placeholderData: (before) => before });
   const tree = useQuery({ queryKey: ["tree", intake(""), id], queryFn: ({ signal }) => ask<Tree>(intake(`/traces/${encodeURIComponent(id)}/tree`), { signal }), staleTime: 60_000, gcTime: 30_000, placeholderData: (before) => before });
+  // a root often says nothing itself, but its calls do
+  const facts = useQuery({ queryKey: ["facts", own(""), id], queryFn: ({ signal }) => ask<Rows<Facts>>(withQuery(own("/traces/facts"), { ids: id }), { signal }), placeholderData: (before) => before });
   const found = trace.data;
+  const [input, output] = [found?.input || facts.data?.rows[0]?.input, found?.output || facts.data?.rows[0]?.output];
   return (
     <aside className="peek panel" aria-label="A look at a trace">
       <header>
         <h2>{found?.name ?? id.slice(0, 8)}</h2>
         {found && <Status status={found.status} />}
+        <AskSql of={[intake(`/traces/${encodeURIComponent(id)}?mode=preview`), intake(`/traces/${encodeURIComponent(id)}/tree`)]} />
         <Link to={path("trace", id)} className="button quiet">Open</Link>
         <button type="button" className="quiet" aria-label="Close (Esc)" onClick={close}><Icon name="close" /></button>
       </header>
@@ -60,8 +64,8 @@ export function Peek({ id, close }: { id: string; close: () => void }) {
               <div><dt>Spans</dt><dd>{count(found.span_count)}</dd></div>
               <div><dt>Errors</dt><dd className={found.error_count ? "error" : ""}>{count(found.error_count ?? 0)}</dd></div>
             </dl>
-            {found.input && <section><h4>Input</h4><Text text={found.input} className="prose" /></section>}
-            {found.output && <section><h4>Output</h4><Text text={found.output} className="prose" /></section>}
+            {input && <section><h4>Input</h4><Text text={input} className="prose" /></section>}
+            {output && <section><h4>Output</h4><Text text={output} className="prose" /></section>}
           </>
         )}
         {tree.data && <Spans id={id} tree={tree.data} />}

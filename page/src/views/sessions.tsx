@@ -53,7 +53,7 @@ export function Sessions() {
                 <tr key={row.id} tabIndex={-1} data-href={to} onClick={(event) => !(event.target as HTMLElement).closest("a") && go(address(to))}>
                   <td className="nowrap dim"><Time ms={Date.parse(row.last_activity_at)} /></td>
                   <td className="title"><Link to={to} className="strong">{row.id}</Link><span className="sub">{row.user_ids.join(", ") || plural(row.call_count, "call")}{row.error_count > 0 && <span className="error"> · {plural(row.error_count, "error")}</span>}</span></td>
-                  <td className="wide">{row.input && <span className="line">{oneLine(row.input, 160)}</span>}{row.output && <span className="line dim"><Icon name="chevron" size={11} />{oneLine(row.output, 160)}</span>}</td>
+                  <td className="wide">{row.input && <span className="preview">{oneLine(row.input, 160)}</span>}{row.output && <span className="preview dim"><Icon name="chevron" size={11} />{oneLine(row.output, 160)}</span>}</td>
                   <td className="models"><span className="chips">{row.models.slice(0, 1).map((model) => <span key={model} className="chip" title={row.models.join(", ")}>{model}</span>)}{row.models.length > 1 && <span className="dim">+{row.models.length - 1}</span>}</span></td>
                   <td className="number">{count(row.trace_count)}<span className="sub">{plural(row.call_count, "call")}</span></td>
                   <td className="number">{count(row.total_tokens)}</td>
@@ -111,7 +111,7 @@ export function SessionView({ id }: { id: string }) {
                 <tr key={row.id} data-href={path("trace", row.id)} onClick={(event) => !(event.target as HTMLElement).closest("a") && go(address(path("trace", row.id)))}>
                   <td className="nowrap dim"><Time ms={Date.parse(row.started_at)} /></td>
                   <td className="title"><Link to={path("trace", row.id)} className="strong">{row.name ?? row.id.slice(0, 8)}</Link><span className="sub">{plural(row.span_count ?? 0, "span")}{(row.error_count ?? 0) > 0 && <span className="error"> · {plural(row.error_count ?? 0, "error")}</span>}</span></td>
-                  <td className="wide">{row.input && <span className="line">{oneLine(row.input, 160)}</span>}{row.output && <span className="line dim"><Icon name="chevron" size={11} />{oneLine(row.output, 160)}</span>}</td>
+                  <td className="wide">{row.input && <span className="preview">{oneLine(row.input, 160)}</span>}{row.output && <span className="preview dim"><Icon name="chevron" size={11} />{oneLine(row.output, 160)}</span>}</td>
                   <td className="number nowrap">{duration(row.duration_ms === undefined ? null : row.duration_ms * 1e6)}</td>
                   <td className="number">{count(row.total_tokens)}</td>
                   <td className="number">{money(row.cost_usd)}</td>

@@ -1,7 +1,7 @@
 /** SQL: a statement, its answer as a table, and as a plot if it has a time. */
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState } from "react";
-import { ask, type Rows } from "../api";
+import { ask, token, type Rows } from "../api";
 import { exact } from "../format";
 import { Legend, Plot, type Series } from "../plot";
 import { useParam } from "../router";
@@ -54,7 +54,9 @@ export function Sql() {
     setText(text.slice(0, from) + word + text.slice(to));
     element.focus();
   };
-  const curl = `curl -s http://127.0.0.1:8123 --data-binary '${text.replaceAll("'", "'\\''")} FORMAT PrettyCompactMonoBlock'`;
+  // a token is a secret, and is left to whoever pastes it
+  const access = token() ? ` -H "Authorization: Bearer $MILLRACE_TOKEN"` : "";
+  const curl = `curl -s ${window.location.origin}/api/v1/sql -H 'Content-Type: application/json'${access} -d '${JSON.stringify({ sql: text }).replaceAll("'", "'\\''")}'`;
   return (
     <div className="sql">
       <div className="sql-main">

@@ -1,12 +1,13 @@
 /** One trace: its tree and waterfall in one list, and what is known of the chosen span. */
 import { useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { lazy, memo, Suspense, useCallback, useEffect, useImperativeHandle, useMemo, useRef, useState, type Ref } from "react";
+import { lazy, memo, Suspense, useCallback, useEffect, useImperativeHandle, useMemo, useRef, useState, type PointerEvent, type Ref } from "react";
 import { isTyping } from "../app";
 import { ask, download, intake, type Trace, type Tree } from "../api";
 import { count, duration, exactly, money, plural } from "../format";
 import { setParams, useParam } from "../router";
-import { criticalPath, ends, length, search, selfTimes, shown, ticks } from "../tree";
+import { useTheme } from "../theme";
+import { bar, criticalPath, ends, length, parseZoom, search, selfTimes, shown, ticks, type Zoom } from "../tree";
 import { AskSql, Empty, Failed, Icon, Kind, kindName, Link, Loading, Status, Tabs, useTitle } from "../ui";
 import { SpanPanel } from "./span";
 
@@ -113,6 +114,9 @@ function Spans({ tree }: { tree: Tree }) {
   const [text, setText] = useParam("find");
   const [chosenId] = useParam("span");
   const [cursor, setCursor] = useState<number | null>(null);
+  const [zoomText, setZoom] = useParam("zoom");
+  const zoom = useMemo(() => parseZoom(zoomText, total), [zoomText, total]);
+  const isZoomed = zoom.from > 0 || zoom.to < total;
 
   const found = useMemo(() => {
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
@@ -202,6 +206,13 @@ function Spans({ tree }: { tree: Tree }) {
         case "ArrowRight": if (cursor === null) return; fold(cursor, false); break;
         case "[": setClosed(new Set(parents.filter((line) => tree.depth[line]! > 0))); break;
         case "]": setClosed(new Set()); break;
+        case "z": {
+          const line = cursor ?? chosen;
+          const took = line < 0 ? null : tree.duration_ns[line];
+          if (took) setZoom(zoomOf(tree.start_ns[line]!, tree.start_ns[line]! + took));
+          break;
+        }
+        case "0": setZoom(undefined); break;
         case "n": {
           const next = lines.findIndex((line, place) => place > at && tree.status[line] === "error");
           if (next >= 0) to(next);
@@ -213,9 +224,8 @@ function Spans({ tree }: { tree: Tree }) {
     };
     window.addEventListener("keydown", pressed);
     return () => window.removeEventListener("keydown", pressed);
-  }, [cursor, lines, closed, end, tree, choose, fold, parents, chosen, close]);
+  }, [cursor, lines, closed, end, tree, choose, fold, parents, chosen, close, setZoom]);
 
-  const marks = useMemo(() => (isTimed(tree) ? ticks(total, 5) : []), [tree, total]);
   return (
     <div className={chosen >= 0 ? "spans with-panel" : "spans"}>
       <div className="list panel">
@@ -224,12 +234,13 @@ function Spans({ tree }: { tree: Tree }) {
             <input type="search" placeholder="Find spans: a name, is:error, is:critical, kind:tool" value={text} onChange={(event) => setText(event.target.value)} />
           </label>
           {found && <span className="dim" role="status">{plural(found.hits.length, "span")}</span>}
+          {isZoomed && <button type="button" onClick={() => setZoom(undefined)} title="Show the whole time of the trace (0)">Whole time</button>}
           <button type="button" className="quiet" onClick={() => setClosed(new Set(parents.filter((line) => tree.depth[line]! > 0)))}>Fold all</button>
           <button type="button" className="quiet" onClick={() => setClosed(new Set())}>Unfold all</button>
         </div>
-        <Minimap tree={tree} total={total} lines={lines} scroll={(share) => list.current?.toIndex(Math.floor(share * lines.length), "center")} />
-        <div className="scale" aria-hidden="true"><span /><div>{marks.map((mark) => <span key={mark} style={{ left: `${(mark / total) * 100}%` }}>{duration(mark)}</span>)}</div></div>
-        <Lines tree={tree} lines={lines} total={total} own={own} critical={critical} end={end} closed={closed} reports={reports} chosen={chosen} cursor={cursor} choose={choose} fold={fold} scroll={list} />
+        <Minimap tree={tree} total={total} zoom={zoom} lines={lines} scroll={(share) => list.current?.toIndex(Math.floor(share * lines.length), "center")} />
+        <Scale zoom={zoom} isTimed={isTimed(tree)} choose={(from, to) => setZoom(zoomOf(from, to))} />
+        <Lines tree={tree} lines={lines} zoom={zoom} own={own} critical={critical} end={end} closed={closed} reports={reports} chosen={chosen} cursor={cursor} choose={choose} fold={fold} scroll={list} />
       </div>
       {chosen >= 0 && <SpanPanel trace={tree.trace_id} span={tree.span_id[chosen]!} kind={tree.kind[chosen]!} onClose={close} />}
     </div>
@@ -244,7 +255,7 @@ interface Scroll {
 interface LinesProps {
   tree: Tree;
   lines: Int32Array;
-  total: number;
+  zoom: Zoom;
   own: Float64Array;
   critical: Uint8Array;
   end: Int32Array;
@@ -261,7 +272,7 @@ interface LinesProps {
  * The lines in view. Scrolling draws nothing else anew, and a line that comes takes the elements of one that went: making elements is what
  * takes long. So elements stay in the order in which they were made, and `aria-owns` has the order of the lines.
  */
-const Lines = memo(function Lines({ tree, lines, total, own, critical, end, closed, reports, chosen, cursor, choose, fold, scroll }: LinesProps) {
+const Lines = memo(function Lines({ tree, lines, zoom, own, critical, end, closed, reports, chosen, cursor, choose, fold, scroll }: LinesProps) {
   const box = useRef<HTMLDivElement>(null);
   // what a scroll draws is a task of its own, before that of the frame
   const virtual = useVirtualizer({ count: lines.length, getScrollElement: () => box.current, estimateSize: () => ROW, overscan: 12, useFlushSync: false });
@@ -280,7 +291,7 @@ const Lines = memo(function Lines({ tree, lines, total, own, critical, end, clos
           const line = lines[at]!;
           return (
             <Line
-              key={place} tree={tree} line={line} top={top} total={total} own={own[line]!} isCritical={critical[line] === 1}
+              key={place} tree={tree} line={line} top={top} zoom={zoom} own={own[line]!} isCritical={critical[line] === 1}
               hasChildren={end[line]! > line + 1} isClosed={closed.has(line)} isChosen={line === chosen} isCursor={line === cursor}
               reportOf={reports.get(tree.span_id[line]!)} choose={choose} fold={fold}
             />
@@ -296,7 +307,7 @@ interface LineProps {
   tree: Tree;
   line: number;
   top: number;
-  total: number;
+  zoom: Zoom;
   own: number;
   isCritical: boolean;
   hasChildren: boolean;
@@ -310,14 +321,12 @@ interface LineProps {
 
 const DEPTH_MAX = 24;
 
-const Line = memo(function Line({ tree, line, top, total, own, isCritical, hasChildren, isClosed, isChosen, isCursor, reportOf, choose, fold }: LineProps) {
+const Line = memo(function Line({ tree, line, top, zoom, own, isCritical, hasChildren, isClosed, isChosen, isCursor, reportOf, choose, fold }: LineProps) {
   const name = tree.names[tree.name[line]!] || "(no name)";
   const [start, took, status, kind] = [tree.start_ns[line]!, tree.duration_ns[line] ?? null, tree.status[line]!, tree.kind[line]!];
-  const left = (start / total) * 100;
-  const width = took === null ? 0 : (took / total) * 100;
+  const drawn = bar(zoom, start, took ?? 0);
   const tokens = tree.total_tokens[line] ?? null;
   const title = `${kindName(kind)}: ${name}\n${took === null ? "duration not known" : `${duration(took)}, ${duration(own)} of its own`}${isCritical ? ", on the critical path" : ""}`;
-  const isLate = left > 70;
   return (
     <div
       id={`span-${line}`} role="treeitem" aria-level={tree.depth[line]! + 1} aria-selected={isChosen} aria-expanded={hasChildren ? !isClosed : undefined}
@@ -337,18 +346,62 @@ const Line = memo(function Line({ tree, line, top, total, own, isCritical, hasCh
         {tokens !== null && <span className="tokens">{count(tokens)}</span>}
       </div>
       <div className="time" title={title}>
-        {took === null
-          ? <span className="span-bar unknown" style={{ left: `${left}%` }} />
-          : <span className={`span-bar k-${kind}${status === "error" ? " error" : ""}${isCritical ? " critical" : ""}`} style={{ left: `${left}%`, width: `max(2px, ${width}%)` }} />}
-        <span className="took" style={isLate ? { right: `calc(${100 - left}% + 6px)` } : { left: `calc(${Math.min(100, left + width)}% + 6px)` }} data-inside={!isLate && left + width > 82}>{duration(took)}</span>
+        {typeof drawn === "string" ? <span className={`beyond ${drawn}`}>{drawn === "before" ? "‹" : "›"}</span> : <Bar left={drawn.left} width={drawn.width} took={took} className={`k-${kind}${status === "error" ? " error" : ""}${isCritical ? " critical" : ""}`} />}
       </div>
     </div>
   );
 });
 
+function Bar({ left, width, took, className }: { left: number; width: number; took: number | null; className: string }) {
+  return (
+    <>
+      {took === null ? <span className="span-bar unknown" style={{ left: `${left}%` }} /> : <span className={`span-bar ${className}`} style={{ left: `${left}%`, width: `max(2px, ${width}%)` }} />}
+      <span className="took" style={left > 70 ? { right: `calc(${100 - left}% + 6px)` } : { left: `calc(${left + width}% + 6px)` }}>{duration(took)}</span>
+    </>
+  );
+}
+
+function zoomOf(from: number, to: number): string {
+  return `${Math.floor(Math.max(0, from))}-${Math.ceil(to)}`;
+}
+
+/** Pixels from which on a drag is none by mistake. */
+const DRAGGED = 4;
+
+/** The times above the bars. Dragging over them shows that part alone. */
+function Scale({ zoom, isTimed, choose }: { zoom: Zoom; isTimed: boolean; choose: (from: number, to: number) => void }) {
+  const marks = useMemo(() => (isTimed ? ticks(zoom.to - zoom.from, 5, zoom.from) : []), [isTimed, zoom]);
+  const [drag, setDrag] = useState<{ from: number; to: number } | null>(null);
+  const at = (event: PointerEvent<HTMLDivElement>) => {
+    const box = event.currentTarget.getBoundingClientRect();
+    return Math.max(0, Math.min(box.width, event.clientX - box.left));
+  };
+  const done = (event: PointerEvent<HTMLDivElement>) => {
+    if (!drag) return;
+    setDrag(null);
+    const [low, high] = [Math.min(drag.from, at(event)), Math.max(drag.from, at(event))];
+    const each = (zoom.to - zoom.from) / event.currentTarget.getBoundingClientRect().width;
+    if (high - low >= DRAGGED) choose(zoom.from + low * each, zoom.from + high * each);
+  };
+  return (
+    <div className="scale" aria-hidden="true">
+      <span />
+      <div
+        title={isTimed ? "Drag to zoom" : undefined} onPointerUp={done} onPointerCancel={() => setDrag(null)}
+        onPointerDown={(event) => { if (isTimed && event.button === 0) { event.currentTarget.setPointerCapture(event.pointerId); setDrag({ from: at(event), to: at(event) }); } }}
+        onPointerMove={(event) => drag && setDrag({ ...drag, to: at(event) })}
+      >
+        {marks.map((mark) => <span key={mark} style={{ left: `${((mark - zoom.from) / (zoom.to - zoom.from)) * 100}%` }}>{mark === 0 ? "0" : duration(mark)}</span>)}
+        {drag && <i style={{ left: Math.min(drag.from, drag.to), width: Math.abs(drag.to - drag.from) }} />}
+      </div>
+    </div>
+  );
+}
+
 /** All spans at once, however many: a line of a pixel for each, or for several. */
-function Minimap({ tree, total, lines, scroll }: { tree: Tree; total: number; lines: Int32Array; scroll: (share: number) => void }) {
+function Minimap({ tree, total, zoom, lines, scroll }: { tree: Tree; total: number; zoom: Zoom; lines: Int32Array; scroll: (share: number) => void }) {
   const canvas = useRef<HTMLCanvasElement>(null);
+  const theme = useTheme();
   const height = Math.min(48, Math.max(12, Math.ceil(lines.length / 4)));
   useEffect(() => {
     const element = canvas.current;
@@ -367,7 +420,12 @@ function Minimap({ tree, total, lines, scroll }: { tree: Tree; total: number; li
       context.fillStyle = tree.status[line] === "error" ? failed : plain;
       context.fillRect((tree.start_ns[line]! / total) * width, (at / lines.length) * height, Math.max(1, ((tree.duration_ns[line] ?? 0) / total) * width), Math.max(0.6, height / lines.length - 0.4));
     }
-  }, [tree, total, lines, height]);
+    // what the waterfall does not show
+    context.fillStyle = style.getPropertyValue("--dim");
+    context.globalAlpha = 0.25;
+    context.fillRect(0, 0, (zoom.from / total) * width, height);
+    context.fillRect((zoom.to / total) * width, 0, width, height);
+  }, [tree, total, zoom, lines, height, theme]);
   if (lines.length < 60) return null;
   return (
     <canvas

@@ -7,14 +7,17 @@ import { filled, Plot } from "../plot";
 import { useRange, type Range } from "../range";
 import { useBounds, useSeries } from "../series";
 import { address, go, path, useParam } from "../router";
-import { AskSql, Empty, Failed, Icon, Link, Loading, Paste, ShowSql, Time, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Icon, Link, Loading, ShowSql, Time, useTitle } from "../ui";
 import { ColumnChoice, useColumns } from "../columns";
 import { filterOf } from "../filter";
 import { useTail } from "../live";
 import { Peek, usePeekKeys } from "./peek";
 import { useRows } from "../rows";
+import { Nothing } from "./nothing";
 
 const PAGE = 50;
+/** Pixels of the list from which on somebody reads it. */
+const READS_FROM = 300;
 
 export function Traces() {
   useTitle("Traces");
@@ -34,9 +37,11 @@ export function Traces() {
   });
   const { refetch } = traces;
   const pages = traces.data?.pages.length ?? 0;
+  const [hasNew, setNew] = useState(false);
   const isOpen = useTail(live !== "", () => {
     // whoever has gone further back reads, and nothing moves
-    if (pages < 2) void refetch();
+    if (pages > 1 || window.scrollY > READS_FROM) setNew(true);
+    else void refetch();
     for (const key of ["bounds", "series", "histogram", "facets"]) void client.invalidateQueries({ queryKey: [key] });
   });
   const rows = useMemo(() => traces.data?.pages.flatMap((page) => page.data) ?? [], [traces.data]);
@@ -53,17 +58,21 @@ export function Traces() {
         </div>
         <button type="button" aria-pressed={live !== ""} className={isOpen ? "live on" : "live"} onClick={() => setLive(live ? "" : "1")} title="Show traces as they are stored">Live</button>
         <ColumnChoice />
-        <AskSql of={[withQuery(intake("/traces"), { cursor: "", ...values })]} />
+        <AskSql of={[withQuery(intake("/traces"), { cursor: "", ...values }), facetsUrl(filter, q)]} />
       </div>
       <Facets filter={filter} q={q} add={(term) => setQ(q.includes(term) ? q.replace(term, "").trim() : `${q} ${term}`.trim())} />
       {traces.isPending ? <Loading what="Looking for traces" />
         : traces.isError ? <Failed error={traces.error} again={() => void traces.refetch()} />
-        : rows.length === 0 ? <Nothing range={range} status={status || q} showAll={() => setRange("all")} />
+        : rows.length === 0 ? (status || q) ? <Empty title="No trace is like this"><p>Search for something else, or choose a longer time.</p></Empty>
+        : <Nothing what="traces" range={range} showAll={() => setRange("all")} />
         : (
+          <>
+          {hasNew && <button type="button" className="new" onClick={() => { setNew(false); window.scrollTo({ top: 0 }); void client.resetQueries({ queryKey: ["traces"] }); }}>There are newer traces. Show them</button>}
           <div className={peek ? "list-and-peek open" : "list-and-peek"}>
             <List rows={rows} peek={peek} setPeek={setPeek} />
             {peek && <Peek id={peek} close={() => setPeek("")} />}
           </div>
+          </>
         )}
       {traces.hasNextPage && (
         <div className="more-rows">
@@ -91,10 +100,14 @@ function Search({ q, setQ }: { q: string; setQ: (q: string) => void }) {
 const FACETS: [string, string][] = [["model", "Model"], ["service", "Service"], ["user", "User"], ["agent", "Agent"], ["tool", "Tool"]];
 
 /** The commonest values of what one may search for: a click adds it to the search, another takes it away. */
+function facetsUrl(filter: string | undefined, q: string): string {
+  return withQuery(intake("/traces/facets"), { fields: FACETS.map(([name]) => name).join(","), limit: 5, filter: filter ?? '{"started_at":{"$gte":"1970-01-01T00:00:00Z"}}', q: q || undefined });
+}
+
 function Facets({ filter, q, add }: { filter: string | undefined; q: string; add: (term: string) => void }) {
   const asked = useQuery({
     queryKey: ["facets", intake(""), filter, q],
-    queryFn: ({ signal }) => ask<{ facets: Record<string, { value: string; traces: number }[]> }>(withQuery(intake("/traces/facets"), { fields: FACETS.map(([name]) => name).join(","), limit: 5, filter: filter ?? '{"started_at":{"$gte":"1970-01-01T00:00:00Z"}}', q: q || undefined }), { signal }),
+    queryFn: ({ signal }) => ask<{ facets: Record<string, { value: string; traces: number }[]> }>(facetsUrl(filter, q), { signal }),
     placeholderData: (before) => before,
     retry: false,
   });
@@ -115,20 +128,6 @@ function Facets({ filter, q, add }: { filter: string | undefined; q: string; add
         </div>
       ))}
     </div>
-  );
-}
-
-function Nothing({ range, status, showAll }: { range: Range; status: string; showAll: () => void }) {
-  if (status) return <Empty title="No trace is like this"><p>Search for something else, or choose a longer time.</p></Empty>;
-  const base = window.location.origin.replace(/:4319$/, ":4318");
-  return (
-    <Empty title={range.name === "all" ? "Nothing has arrived yet" : "No traces in this time"}>
-      {range.name !== "all" && <p><button type="button" className="primary" onClick={showAll}>Show all time</button></p>}
-      <p>Send an application’s spans by OpenTelemetry:</p>
-      <Paste text={`export OTEL_EXPORTER_OTLP_ENDPOINT=${base} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`} />
-      <p>or try it with a single call:</p>
-      <Paste text={`curl -s ${base}/apis/intake/v2/workspaces/default/ingest/chat-completions -H 'Content-Type: application/json' -d '{"request":{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Capital of Peru?"}]},"response":{"id":"chatcmpl-1","model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"Lima."},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15}}}'`} />
-    </Empty>
   );
 }
 
@@ -269,8 +268,8 @@ function Cell({ column, row, facts, longest, peek }: { column: string; row: Trac
       const output = facts?.output || (facts ? "" : oneLine(row.output ?? "", 160));
       return (
         <td className="wide">
-          {input && <span className="line">{oneLine(input, 160)}</span>}
-          {output && <span className="line dim"><Icon name="chevron" size={11} />{oneLine(output, 160)}</span>}
+          {input && <span className="preview">{oneLine(input, 160)}</span>}
+          {output && <span className="preview dim"><Icon name="chevron" size={11} />{oneLine(output, 160)}</span>}
         </td>
       );
     }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { ask, browser, loadSample, send, start, until } from "./service.mjs";
+import { ask, browser, loadExperiments, loadSample, send, start, until } from "./service.mjs";
 import { HOSTILE, hostileTrace, largeTrace } from "./traces.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -12,14 +12,14 @@ const HUNDRED = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 const HOSTILE_ID = "cccccccccccccccccccccccccccccccc";
 /** Views, each with what is on it once it is there. */
 const VIEWS = [
-  ["/traces?range=all", "table.traces tbody tr"],
+  ["/traces?range=all", "table.traces .preview"],
   ["/traces?range=all&q=model%3Agpt*", "table.traces tbody tr"],
   [`/traces?range=all&peek=${SAMPLE}&columns=time,trace,model,ttft,session,user,id`, ".peek .peek-spans li"],
   ["/traces?range=all&status=error", ".histogram canvas"],
   [`/trace/${SAMPLE}`, ".line"],
   [`/trace/${SAMPLE}?span=1133333333333333`, ".span-panel .message"],
   [`/trace/${SAMPLE}?tab=conversation`, ".turn .message"],
-  ["/sessions?range=all", "table.rows tbody tr"],
+  ["/sessions?range=all", "table.rows .preview"],
   ["/session/anna-1", "table.rows tbody tr"],
   ["/session/anna-1?tab=conversation", ".turn .message"],
   ["/cost?range=all", "table.rows tbody tr"],
@@ -29,6 +29,8 @@ const VIEWS = [
   ["/import", ".drop"],
   ["/health", "table.rows tbody tr"],
   ["/experiments", ".empty"],
+  ["/experiments?ws=evals&base=short", "table.rows tbody tr"],
+  ["/experiments/short?ws=evals", "table.rows tbody tr"],
   [`/compare?a=${SAMPLE}&b=22222222222222222222222222222222`, ".cards, .failed"],
   [`/compare?a=${SAMPLE}/1133333333333333&b=${SAMPLE}/1133333333333333`, ".cards"],
   ["/nothing", ".empty"],
@@ -101,6 +103,7 @@ async function step(name, run) {
 try {
   await step("the sample, large traces and hostile ones are stored", async () => {
     await loadSample(service);
+    await loadExperiments(service);
     const start = String(BigInt(Date.now() - 600_000) * 1_000_000n);
     for (const body of [...largeTrace(TEN, 10_000, start), ...largeTrace(HUNDRED, 100_000, start), hostileTrace(HOSTILE_ID, start)]) {
       await send(`${service.http}/v1/traces`, body);
@@ -255,11 +258,12 @@ try {
 
   await step("every view that asks shows its SQL, which runs", async () => {
     const page = await open();
-    for (const path of ["/traces?range=all", `/trace/${SAMPLE}`, `/trace/${SAMPLE}?tab=conversation`, "/sessions?range=all", "/session/anna-1", "/cost?range=all", "/latency?range=all", "/experiments", `/compare?a=${SAMPLE}&b=22222222222222222222222222222222`, "/traces?range=all&status=error"]) {
+    for (const path of ["/traces?range=all", `/trace/${SAMPLE}`, `/trace/${SAMPLE}?tab=conversation`, "/sessions?range=all", "/session/anna-1", "/cost?range=all", "/latency?range=all", "/experiments?ws=evals", "/experiments/short?ws=evals", "/health", `/traces?range=all&peek=${SAMPLE}`, `/compare?a=${SAMPLE}/1133333333333333&b=${SAMPLE}/1133333333333333`, `/compare?a=${SAMPLE}&b=22222222222222222222222222222222`, "/traces?range=all&status=error"]) {
       await view(page, path, "main button:visible, .empty");
       await page.waitForLoadState("networkidle");
-      if (path === "/experiments" && (await page.locator(".empty").count()) > 0) continue;
-      for (const button of await page.getByRole("button", { name: "Show SQL" }).all()) {
+      const buttons = await page.getByRole("button", { name: "Show SQL" }).all();
+      assert.ok(buttons.length > 0, `${path} shows its SQL`);
+      for (const button of buttons) {
         await button.click();
         const statements = page.locator("dialog .statement pre");
         await statements.first().waitFor();
@@ -272,6 +276,63 @@ try {
       }
     }
     await clean(page, "SQL");
+    await page.context().close();
+  });
+
+  await step("a part of the time of a trace is shown, with the mouse and with keys", async () => {
+    const page = await open();
+    await view(page, `/trace/${SAMPLE}`, ".line");
+    const zoom = () => new URL(page.url()).searchParams.get("zoom");
+    const box = await page.locator(".scale > div").boundingBox();
+    await page.mouse.move(box.x + box.width / 4, box.y + 5);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width / 2, box.y + 5, { steps: 3 });
+    await page.mouse.up();
+    await page.getByRole("button", { name: "Whole time" }).waitFor();
+    const [from, to] = zoom().split("-").map(Number);
+    assert.ok(Math.abs(to / from - 2) < 0.1, zoom());
+    await page.keyboard.press("0");
+    await page.getByRole("button", { name: "Whole time" }).waitFor({ state: "detached" });
+    assert.equal(zoom(), null);
+    await page.keyboard.press("j");
+    await page.keyboard.press("j");
+    await page.keyboard.press("z");
+    await page.getByRole("button", { name: "Whole time" }).waitFor();
+    const width = await page.locator(".line.cursor .span-bar").evaluate((bar) => bar.getBoundingClientRect().width / bar.parentElement.getBoundingClientRect().width);
+    assert.ok(width > 0.99, `the span takes ${width} of the width`);
+    await clean(page, "zoom");
+    await page.context().close();
+  });
+
+  await step("any time is chosen with keys alone", async () => {
+    const page = await open({ timezoneId: "Asia/Tokyo" });
+    await view(page, "/cost?range=all", "table.rows tbody tr");
+    await page.locator(".top select").last().selectOption("between");
+    await page.getByLabel("From").fill("2026-03-02T18:00");
+    await page.getByLabel("to", { exact: true }).fill("2026-03-02T17:00");
+    assert.ok(await page.getByRole("button", { name: "Show", exact: true }).isDisabled());
+    await page.getByLabel("to", { exact: true }).fill("2026-03-02T20:00");
+    await axe(page, "the dialog of times");
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    assert.equal(new URL(page.url()).searchParams.get("range"), `${Date.parse("2026-03-02T09:00:00Z")}-${Date.parse("2026-03-02T11:00:00Z")}`);
+    await clean(page, "times");
+    await page.context().close();
+  });
+
+  await step("a wait can be ended and begun again", async () => {
+    const page = await open();
+    let isHeld = true;
+    await page.route("**/tree", async (route) => {
+      while (isHeld) await new Promise((done) => setTimeout(done, 50));
+      await route.continue().catch(() => undefined);
+    });
+    await page.goto(`${service.page}/trace/${SAMPLE}`);
+    await page.getByRole("button", { name: "Cancel" }).click();
+    isHeld = false;
+    await page.getByRole("button", { name: "Ask again" }).click();
+    await page.locator(".line").first().waitFor();
+    await clean(page, "cancelled");
     await page.context().close();
   });
 
@@ -355,6 +416,7 @@ try {
 
   await step("the numbers shown are those of SQL", async () => {
     const page = await open();
+    const of = (view) => `(SELECT * FROM otel.${view} WHERE Workspace = 'default')`;
     const sql = async (statement) => (await (await fetch(service.sql, { method: "POST", body: `${statement} FORMAT JSONCompactEachRow` })).text()).trim().split("\n").map((line) => JSON.parse(line).map((value) => (value === null ? "unknown" : String(value))));
     const figure = (name) => page.locator(".figure", { has: page.locator(".name", { hasText: new RegExp(`^${name}$`) }) });
     /** What is shown is rounded: to three digits, dollars to two, shares of ten and more to a whole. */
@@ -364,22 +426,22 @@ try {
       const most = shown.includes("%") ? 0.51 : Math.abs(want) * (shown.startsWith("$") ? 0.051 : 0.0051) + 1e-12;
       assert.ok(Math.abs(value - want) <= most, `${what}: ${shown} is shown, and SQL says ${want}`);
     };
-    const counted = async () => Number((await sql("SELECT count() FROM otel.genai_calls"))[0][0]);
+    const counted = async () => Number((await sql(`SELECT count() FROM ${of("genai_calls")}`))[0][0]);
     let before = -1;
     await until("every call is counted", async () => (await ask(service, "/api/v1/status")).counting.traces_waiting === 0 && before === (before = await counted()));
     await view(page, "/traces?range=all", ".histogram dd");
     await page.waitForLoadState("networkidle");
-    const [[calls, errors]] = await sql("SELECT count(), countIf(IsError) FROM otel.genai_calls");
+    const [[calls, errors]] = await sql(`SELECT count(), countIf(IsError) FROM ${of("genai_calls")}`);
     assert.equal((await page.locator(".histogram dd").first().getAttribute("title")).replaceAll(",", ""), calls);
     assert.equal(await page.locator(".histogram dd").nth(1).textContent(), `${Number(((errors / calls) * 100).toFixed(1))} %`);
 
     await view(page, "/cost?range=all", "table.rows tbody tr");
     await page.waitForLoadState("networkidle");
-    const [[cost, given, computed, cached, reasoning]] = await sql("SELECT sum(CostTotal), sumIf(CostTotal, CostSource != 'computed'), sumIf(CostTotal, CostSource = 'computed'), sum(CacheReadTokens) / sum(InputTokens) * 100, sum(ReasoningTokens) / sum(OutputTokens) * 100 FROM otel.genai_calls");
+    const [[cost, given, computed, cached, reasoning]] = await sql(`SELECT sum(CostTotal), sumIf(CostTotal, CostSource != 'computed'), sumIf(CostTotal, CostSource = 'computed'), sum(CacheReadTokens) / sum(InputTokens) * 100, sum(ReasoningTokens) / sum(OutputTokens) * 100 FROM ${of("genai_calls")}`);
     for (const [name, want] of [["Cost", cost], ["Given by senders", given], ["Computed", computed], ["Read from caches", cached], ["Reasoning", reasoning]]) {
       same(await figure(name).locator(".value").textContent(), Number(want), name);
     }
-    const byModel = await sql("SELECT Model, sum(CostTotal), count(), sum(InputTokens), sum(OutputTokens) FROM otel.genai_calls GROUP BY Model");
+    const byModel = await sql(`SELECT Model, sum(CostTotal), count(), sum(InputTokens), sum(OutputTokens) FROM ${of("genai_calls")} GROUP BY Model`);
     const shown = new Map((await cells(page)).map((row) => [row[0] === "(none)" ? "" : row[0], row]));
     assert.equal(shown.size, byModel.length, "a row for each model");
     for (const [model, ...wanted] of byModel) {
@@ -391,22 +453,22 @@ try {
 
     await view(page, "/latency?range=all", "table.rows tbody tr");
     await page.waitForLoadState("networkidle");
-    const [[p50, failed]] = await sql("SELECT quantile(0.5)(Duration), countIf(IsError) / count() * 100 FROM otel.genai_calls");
-    const [[least, most]] = await sql("SELECT min(Duration), max(Duration) FROM (SELECT Duration FROM otel.genai_calls ORDER BY abs(Duration - (SELECT quantile(0.5)(Duration) FROM otel.genai_calls)) LIMIT 10)");
+    const [[p50, failed]] = await sql(`SELECT quantile(0.5)(Duration), countIf(IsError) / count() * 100 FROM ${of("genai_calls")}`);
+    const [[least, most]] = await sql(`SELECT min(Duration), max(Duration) FROM (SELECT Duration FROM ${of("genai_calls")} ORDER BY abs(Duration - (SELECT quantile(0.5)(Duration) FROM ${of("genai_calls")})) LIMIT 10)`);
     const median = read(await figure("Latency, median").locator(".value").textContent());
     assert.ok(median >= least * 0.99 && median <= most * 1.01, `the median: ${median} is shown, and SQL says ${p50}`);
     same(await figure("Failed calls").locator(".value").textContent(), Number(failed), "failed calls");
 
     await view(page, "/sessions?range=all", "table.rows tbody tr");
     await page.waitForLoadState("networkidle");
-    const sessions = new Map((await sql("SELECT SessionId, Traces, Calls, toFloat64(CostTotal) FROM otel.genai_sessions")).map(([id, ...rest]) => [id, rest]));
+    const sessions = new Map((await sql(`SELECT SessionId, Traces, Calls, toFloat64(CostTotal) FROM ${of("genai_sessions")}`)).map(([id, ...rest]) => [id, rest]));
     for (const row of await page.locator("table.rows tbody tr").all()) {
       const id = await row.locator("td.title a").textContent();
-      const of = sessions.get(id);
-      if (of === undefined || id.includes("<")) continue;
+      const known = sessions.get(id);
+      if (known === undefined || id.includes("<")) continue;
       const [traces, money] = [await row.locator("td").nth(4).textContent(), await row.locator("td").nth(6).textContent()];
-      assert.equal(traces, `${of[0]}${of[1]} ${of[1] === "1" ? "call" : "calls"}`, `traces and calls of ${id}`);
-      same(money, Number(of[2]), `cost of ${id}`);
+      assert.equal(traces, `${known[0]}${known[1]} ${known[1] === "1" ? "call" : "calls"}`, `traces and calls of ${id}`);
+      same(money, Number(known[2]), `cost of ${id}`);
     }
     await clean(page, "numbers");
     await page.context().close();

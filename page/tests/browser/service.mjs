@@ -90,6 +90,33 @@ export async function loadSample(service) {
   await send(`${service.http}/apis/intake/v2/workspaces/default/ingest/chat-completions`, file("pairs.ndjson"), "application/x-ndjson");
 }
 
+/** Two experiments over the same test cases, with runs and scores, in a workspace of their own. */
+export async function loadExperiments(service) {
+  const base = `${service.http}/apis/intake/v2/workspaces/evals`;
+  const post = async (path, body) => {
+    const answer = await fetch(base + path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+    return answer.json();
+  };
+  const group = await post("/experiment-groups", { name: "prompts" });
+  for (const [name, cost, millis] of [["short", 0.0021, 800], ["long", 0.0048, 1400]]) {
+    const experiment = await post("/experiments", { name, experiment_group_id: group.id, dataset_name: "questions", dataset_version: "3" });
+    for (let test = 0; test < 3; test++) {
+      const start = new Date(Date.now() - 3_600_000 + test * 60_000);
+      const session = `${name}-${test}`;
+      const { span_id } = await post("/ingest/chat-completions", {
+        session_id: session, started_at: start.toISOString(), ended_at: new Date(start.getTime() + millis + test * 90).toISOString(),
+        cost_usd: cost + test * 0.0003, experiment_context: { experiment_id: experiment.name, test_case_id: `question-${test + 1}` },
+        request: { model: "gpt-4o-mini", messages: [{ role: "user", content: `Question ${test + 1}` }] },
+        response: { id: `chatcmpl-${session}`, model: "gpt-4o-mini", choices: [{ index: 0, message: { role: "assistant", content: "An answer." }, finish_reason: "stop" }], usage: { prompt_tokens: 20, completion_tokens: 4, total_tokens: 24 } },
+      });
+      await post("/evaluator-results", { session_id: session, span_id, name: "correctness", data_type: "NUMERIC", value: name === "long" || test > 0 ? 1 : 0 });
+    }
+  }
+  const experiments = async () => (await ask(service, "/apis/intake/v2/workspaces/evals/experiments")).data;
+  await until("the experiments have runs and scores", async () => (await experiments()).every((one) => one.run_count === 3 && one.cost_usd && one.aggregate_scores?.correctness));
+}
+
 /** Waits until an answer is as it should be. */
 export async function until(what, holds) {
   for (let tries = 0; tries < 300; tries++) {
