@@ -117,7 +117,8 @@ fn of_call(
 fn show<G: Group>(rows: &G, out: &mut impl Write) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
     for block in cut(&[rows]) {
-        let _rows = block.encode(SegmentId::new(0, 0), &mut bytes);
+        bytes.clear();
+        block.append_to(SegmentId::new(0, 0), &mut bytes);
         let (block, _rest) = Block::parse(&bytes)?;
         for row in (0..block.rows()).filter_map(|row| block.row_json(row)) {
             writeln!(out, "{row}")?;

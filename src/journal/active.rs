@@ -13,7 +13,7 @@ use super::records::Record;
 use super::sealed::{Held, MemoryRecords};
 use super::segment_file::Place;
 use crate::columns::native::encode::cut;
-use crate::columns::native::frames::{Compressor, Method};
+use crate::columns::native::frames::{Compressor, FrameBegun, Method};
 use crate::columns::{Group, Table};
 use crate::ids::{ReportKey, SegmentId};
 use crate::numbers::to_u64;
@@ -69,8 +69,6 @@ pub(super) struct SegmentStats {
 /// The buffers that a commit is encoded in.
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// One block.
-    pub(super) block: Vec<u8>,
     /// All frames of the commit.
     pub(super) frames: Vec<u8>,
     compressor: Compressor,
@@ -300,14 +298,16 @@ impl Scratch {
         let mut encoded = Encoded { rows: 0, content_bytes: 0, method: None };
         let mut keys_left = keys.map_or(&[][..], |keys| keys.keys);
         for rows in cut(groups) {
-            let block = rows.encode(id, &mut self.block);
-            encoded.content_bytes += block.content().bytes().len();
-            encoded.rows += block.rows();
-            let of_first = || compressed.method(block.content().bytes().len(), block.rows());
+            let begun = FrameBegun::at_end_of(&mut self.frames);
+            rows.append_to(id, &mut self.frames);
+            let content_bytes = begun.content(&self.frames).bytes().len();
+            encoded.content_bytes += content_bytes;
+            encoded.rows += rows.rows();
+            let of_first = || compressed.method(content_bytes, rows.rows());
             let method = *encoded.method.get_or_insert_with(of_first);
-            self.compressor.append(block.content(), method, &mut self.frames);
+            self.compressor.finish(begun, method, &mut self.frames);
             if let Some(keys) = keys.filter(|keys| !keys.keys.is_empty()) {
-                let (of_block, rest) = keys_left.split_at(block.rows());
+                let (of_block, rest) = keys_left.split_at(rows.rows());
                 KeysOfCommit { keys: of_block, ..keys }.record(&mut self.frames);
                 keys_left = rest;
             }
@@ -319,10 +319,8 @@ impl Scratch {
     /// Without buffers that only a large commit needed.
     pub(super) fn trimmed(mut self) -> Self {
         self.compressor.trim(BUFFER_KEPT_BYTES);
-        for buffer in [&mut self.block, &mut self.frames] {
-            if buffer.capacity() > BUFFER_KEPT_BYTES {
-                *buffer = Vec::new();
-            }
+        if self.frames.capacity() > BUFFER_KEPT_BYTES {
+            self.frames = Vec::new();
         }
         self
     }

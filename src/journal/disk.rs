@@ -2,6 +2,7 @@
 
 use super::error::OpenError;
 use crate::numbers::to_u64;
+use rustix::buffer::spare_capacity;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -129,6 +130,20 @@ pub trait Readable: Send + Sync {
     /// # Errors
     /// Those of the file system.
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize>;
+    /// Appends so many bytes from that place on to `out`.
+    ///
+    /// # Errors
+    /// Those of the file system, and [`io::ErrorKind::UnexpectedEof`] if the file has fewer.
+    fn append_at(&self, out: &mut Vec<u8>, bytes: usize, at: u64) -> io::Result<()> {
+        append_over_zeros(self, out, bytes, at)
+    }
+}
+
+fn append_over_zeros<R: Readable + ?Sized>(file: &R, out: &mut Vec<u8>, bytes: usize, at: u64) -> io::Result<()> {
+    let begin = out.len();
+    out.resize(begin.saturating_add(bytes), 0);
+    let (_before, buffer) = out.split_at_mut(begin);
+    if file.read_at(buffer, at)? < bytes { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 
 /// A file parts of which are written over. They need not be durable.
@@ -263,6 +278,22 @@ impl Readable for OpenFile {
             }
         }
         Ok(filled)
+    }
+
+    /// Into the room of `out` if it has just so much, which is not filled with zeros first.
+    fn append_at(&self, out: &mut Vec<u8>, bytes: usize, at: u64) -> io::Result<()> {
+        let (begin, end) = (out.len(), out.len().saturating_add(bytes));
+        if out.capacity() != end {
+            return append_over_zeros(self, out, bytes, at);
+        }
+        while out.len() < end {
+            let from = at.saturating_add(to_u64(out.len() - begin));
+            let read = rustix::io::retry_on_intr(|| rustix::io::pread(&self.file, spare_capacity(out), from))?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
     }
 }
 

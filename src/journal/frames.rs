@@ -185,21 +185,18 @@ impl InFile {
 
     fn read(&self, from: usize, bytes_max: usize) -> io::Result<Vec<u8>> {
         let until = from.saturating_add(bytes_max).min(self.bytes());
-        let mut out = vec![0; until.saturating_sub(from)];
+        let mut out = Vec::with_capacity(until.saturating_sub(from));
         let first = self.places.partition_point(|place| place.end <= from);
         let mut begin = first.checked_sub(1).and_then(|before| self.places.get(before)).map_or(0, |before| before.end);
-        let mut left = out.as_mut_slice();
         for place in self.places.iter().skip(first) {
-            if left.is_empty() {
+            let left = until.saturating_sub(from + out.len());
+            if left == 0 {
                 break;
             }
             let skipped = from.saturating_sub(begin);
-            let (piece, rest) = left.split_at_mut(left.len().min(place.end - begin - skipped));
-            let filled = self.file.read_at(piece, place.at.saturating_add(to_u64(skipped)))?;
-            if filled < piece.len() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            (left, begin) = (rest, place.end);
+            let piece = left.min(place.end - begin - skipped);
+            self.file.append_at(&mut out, piece, place.at.saturating_add(to_u64(skipped)))?;
+            begin = place.end;
         }
         Ok(out)
     }

@@ -40,6 +40,10 @@ impl Readable for KeptOpen {
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         self.file.read_at(buffer, at)
     }
+
+    fn append_at(&self, out: &mut Vec<u8>, bytes: usize, at: u64) -> io::Result<()> {
+        self.file.append_at(out, bytes, at)
+    }
 }
 
 impl Drop for KeptOpen {

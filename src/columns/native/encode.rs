@@ -12,7 +12,6 @@
 //!
 //! Source: ClickHouse documentation, "Native" under Formats.
 
-use super::frames::Content;
 use crate::bounds::{BLOCK_BYTES, BLOCK_BYTES_MAX, FRAME_CONTENT_BYTES_MAX, ROW_BYTES_MAX};
 use crate::columns::build::varint::{put_string, put_varint};
 use crate::columns::column::Column;
@@ -36,37 +35,15 @@ enum Rows<'g, G> {
     Some(Box<G>),
 }
 
-/// A Native block with rows, within [`BLOCK_BYTES_MAX`]. Only [`BlockRows::encode`] makes it.
-#[derive(Debug, Clone, Copy)]
-pub struct EncodedBlock<'b> {
-    content: Content<'b>,
-    rows: usize,
-}
-
-impl<'b> EncodedBlock<'b> {
-    /// Its bytes, which one frame holds.
-    #[must_use]
-    pub fn content(self) -> Content<'b> {
-        self.content
-    }
-
+impl<G: Group> BlockRows<'_, G> {
     /// Its rows.
     #[must_use]
-    pub fn rows(self) -> usize {
+    pub fn rows(&self) -> usize {
         self.rows
     }
-}
 
-impl<G: Group> BlockRows<'_, G> {
-    /// Encodes the block into `out`, as part of `segment`; what was in there is overwritten.
-    pub fn encode<'b>(&self, segment: SegmentId, out: &'b mut Vec<u8>) -> EncodedBlock<'b> {
-        out.clear();
-        self.append_to(segment, out);
-        let content = Content::new(out).expect("rows are counted so that BLOCK_BYTES_MAX holds their block");
-        EncodedBlock { content, rows: self.rows }
-    }
-
-    fn append_to(&self, segment: SegmentId, out: &mut Vec<u8>) {
+    /// Appends the block, which has at most [`BLOCK_BYTES_MAX`] bytes, as part of `segment`.
+    pub fn append_to(&self, segment: SegmentId, out: &mut Vec<u8>) {
         let groups: Vec<&G> = self.groups.iter().map(Rows::group).collect();
         let Some(table) = groups.first().map(|group| group.table()) else { return };
         let is_present = |(place, _): &(usize, &Column)| groups.iter().any(|group| !group.column(*place).is_absent());
@@ -296,8 +273,9 @@ mod tests {
             for cut in cut_at(&groups, block_bytes) {
                 let counted: usize = cut.groups.iter().map(|rows| rows.group().counted_bytes()).sum();
                 prop_assert!(counted <= block_bytes || cut.rows == 1);
-                let encoded = cut.encode(segment(), &mut block);
-                let bytes = encoded.content().bytes();
+                block.clear();
+                cut.append_to(segment(), &mut block);
+                let bytes = block.as_slice();
                 let (alone, rest) = Block::parse(bytes).unwrap();
                 prop_assert!(rest.is_empty());
                 // two lengths, a name and a type a column, and two numbers
@@ -305,7 +283,7 @@ mod tests {
                 let header: usize = alone.column_names().map(|name| 2 + name.len() + column(name).wire_type.len()).sum();
                 prop_assert!(bytes.len() <= counted + header + 2, "{} > {counted} + {header} + 2", bytes.len());
                 prop_assert!(header + 2 <= BLOCK_HEADER_BYTES_MAX);
-                prop_assert_eq!((encoded.rows(), alone.rows()), (cut.rows, cut.rows));
+                prop_assert_eq!((cut.rows(), alone.rows()), (cut.rows, cut.rows));
                 rows.extend((0..alone.rows()).map(|row| alone.row_json(row).unwrap()));
             }
             let all = if whole.is_empty() { Vec::new() } else {
@@ -337,8 +315,14 @@ mod tests {
         assert_eq!(largest.counted_bytes(), ROW_BYTES_MAX);
         let (small, mut block) = (row_of(1), Vec::new());
         let groups = [&small, &small, &largest, &small];
-        let blocks: Vec<_> = cut(&groups).map(|rows| rows.encode(segment(), &mut block).rows()).collect();
-        assert_eq!(blocks, [2, 1, 1]);
+        let mut rows_of_blocks = Vec::new();
+        for rows in cut(&groups) {
+            block.clear();
+            rows.append_to(segment(), &mut block);
+            assert!(block.len() <= BLOCK_BYTES_MAX, "a frame holds it");
+            rows_of_blocks.push(rows.rows());
+        }
+        assert_eq!(rows_of_blocks, [2, 1, 1]);
     }
 
     #[test]

@@ -99,12 +99,29 @@ impl Compressor {
     /// Appends one frame to `out`.
     pub fn append(&mut self, content: Content<'_>, method: Method, out: &mut Vec<u8>) {
         match method {
-            Method::Lz4 => self.append_lz4(content, out),
-            Method::None => append_frame(METHOD_NONE, content.0, content, out),
+            Method::Lz4 => append_frame(METHOD_LZ4, self.compressed(content), content.0.len(), out),
+            Method::None => append_frame(METHOD_NONE, content.0, content.0.len(), out),
         }
     }
 
-    fn append_lz4(&mut self, content: Content<'_>, out: &mut Vec<u8>) {
+    /// Makes a frame of what `out` has behind [`FrameBegun`], in its place.
+    pub fn finish(&mut self, begun: FrameBegun, method: Method, out: &mut Vec<u8>) {
+        match method {
+            Method::Lz4 => {
+                let content = begun.content(out);
+                let (data, content_bytes) = (self.compressed(content), content.0.len());
+                out.truncate(begun.0);
+                append_frame(METHOD_LZ4, data, content_bytes, out);
+            }
+            Method::None => {
+                let content_bytes = begun.content(out).0.len();
+                let (_before, frame) = out.split_at_mut(begun.0);
+                write_header(METHOD_NONE, content_bytes, frame);
+            }
+        }
+    }
+
+    fn compressed(&mut self, content: Content<'_>) -> &[u8] {
         let most = get_maximum_output_size(content.0.len());
         if self.room.len() < most {
             self.room.resize(most, 0);
@@ -112,7 +129,7 @@ impl Compressor {
         let compressed = lz4_flex::block::compress_into(content.0, &mut self.room)
             .expect("the crate documents that it needs no more room");
         let (data, _room) = self.room.split_at(compressed);
-        append_frame(METHOD_LZ4, data, content, out);
+        data
     }
 
     /// Gives the room back if it is larger than this.
@@ -123,15 +140,45 @@ impl Compressor {
     }
 }
 
+/// Where a frame begins whose content is appended next: nothing is copied that stays uncompressed.
+#[derive(Debug, Clone, Copy)]
+pub struct FrameBegun(usize);
+
+impl FrameBegun {
+    /// Leaves room for the header.
+    pub fn at_end_of(out: &mut Vec<u8>) -> Self {
+        let begin = out.len();
+        out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
+        Self(begin)
+    }
+
+    /// What was appended to `out` since.
+    ///
+    /// # Panics
+    /// If no frame holds so much, or so little.
+    #[must_use]
+    pub fn content(self, out: &[u8]) -> Content<'_> {
+        let content = out.get(self.0.saturating_add(FRAME_HEADER_BYTES)..).and_then(Content::new);
+        content.expect("callers count what they append, so that a frame holds it")
+    }
+}
+
 /// Appends a frame of these data.
-fn append_frame(method: u8, data: &[u8], content: Content<'_>, out: &mut Vec<u8>) {
+fn append_frame(method: u8, data: &[u8], content_bytes: usize, out: &mut Vec<u8>) {
     let start = out.len();
     out.reserve(FRAME_HEADER_BYTES + data.len());
-    out.extend_from_slice(&[0; CHECKSUM_BYTES]);
-    out.extend_from_slice(&sizes_field(method, data.len(), content.0.len()));
+    out.extend_from_slice(&[0; FRAME_HEADER_BYTES]);
     out.extend_from_slice(data);
     let (_before, frame) = out.split_at_mut(start);
+    write_header(method, content_bytes, frame);
+}
+
+/// Writes the header of a frame over the room that was left for it.
+fn write_header(method: u8, content_bytes: usize, frame: &mut [u8]) {
+    let data_bytes = frame.len() - FRAME_HEADER_BYTES;
     let (checksum_field, checked) = frame.split_at_mut(CHECKSUM_BYTES);
+    let (sizes, _data) = checked.split_at_mut(SIZES_BYTES);
+    sizes.copy_from_slice(&sizes_field(method, data_bytes, content_bytes));
     checksum_field.copy_from_slice(&checksum(checked));
 }
 
@@ -442,6 +489,21 @@ mod tests {
         frame.extend_from_slice(&rest);
         assert_eq!(decompress_frame(&frame, &mut out), Ok(Some(frame.len())));
         assert_eq!(out, b"hellohello");
+    }
+
+    #[test]
+    fn a_frame_made_in_its_place_is_the_one_that_is_made_of_a_copy() {
+        let content = b"a frame behind another one, a frame behind another one".repeat(20);
+        let mut compressor = Compressor::default();
+        for method in [Method::Lz4, Method::None] {
+            let (mut copied, mut in_place) = (b"before".to_vec(), b"before".to_vec());
+            compressor.append(Content::new(&content).unwrap(), method, &mut copied);
+            let begun = FrameBegun::at_end_of(&mut in_place);
+            in_place.extend_from_slice(&content);
+            assert_eq!(begun.content(&in_place).bytes(), content);
+            compressor.finish(begun, method, &mut in_place);
+            assert_eq!(in_place, copied, "{method:?}");
+        }
     }
 
     #[test]

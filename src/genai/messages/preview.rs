@@ -12,6 +12,8 @@ use memchr::memchr2;
 
 /// Longest preview, in letters (Unicode code points).
 const LETTERS_MAX: usize = 200;
+/// Bytes that are looked at together: one register of the processor.
+const STEP: usize = 16;
 
 /// The preview of `gen_ai.input.messages`, which is JSON in the conventions' form; empty when there is none.
 pub(crate) fn of_input(messages: &str) -> String {
@@ -89,18 +91,25 @@ impl Preview {
 
     /// Adds the ASCII at the front of a text that stays as it is; returns the rest.
     fn run<'t>(&mut self, text: &'t str) -> &'t str {
-        let mut ends_in_space = self.ends_in_space;
-        let mut stays = |byte: &u8| {
-            let is_space = *byte == b' ';
-            let stays = byte.is_ascii_graphic() || is_space && !ends_in_space;
-            ends_in_space = if stays { is_space } else { ends_in_space };
-            stays
-        };
-        let length = text.as_bytes().iter().take(LETTERS_MAX - self.letters).take_while(|byte| stays(byte)).count();
+        let most = text.len().min(LETTERS_MAX - self.letters);
+        let (bytes, _beyond) = text.as_bytes().split_at(most);
+        let mut left = bytes;
+        while let Some((step, behind)) = left.split_first_chunk::<STEP>()
+            && stays(step, self.ends_in_space)
+        {
+            self.ends_in_space = step.ends_with(b" ");
+            left = behind;
+        }
+        while let Some((byte, behind)) = left.split_first()
+            && stays(&[*byte], self.ends_in_space)
+        {
+            self.ends_in_space = *byte == b' ';
+            left = behind;
+        }
+        let length = most - left.len();
         let (run, rest) = text.split_at(length);
         self.text.push_str(run);
         self.letters += length;
-        self.ends_in_space = ends_in_space;
         rest
     }
 
@@ -113,6 +122,15 @@ impl Preview {
         self.letters += 1;
         self.ends_in_space = is_space;
     }
+}
+
+/// Whether a preview shows these bytes as they are: printable ASCII, and no space behind another. Without a branch for each byte.
+fn stays<const N: usize>(bytes: &[u8; N], follows_space: bool) -> bool {
+    let are_printable = bytes.iter().fold(true, |all, byte| all & (b' '..=b'~').contains(byte));
+    let begins_with_another = follows_space & bytes.starts_with(b" ");
+    let pairs = bytes.iter().zip(bytes.iter().skip(1));
+    let has_two = pairs.fold(false, |any, (first, second)| any | ((*first == b' ') & (*second == b' ')));
+    are_printable & !begins_with_another & !has_two
 }
 
 /// The elements of a JSON array as they are written, found without parsing them. The text is JSON.
@@ -166,6 +184,7 @@ fn end_of_string(bytes: &[u8], mut from: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const USER: &str = r#"{"role":"user","parts":[{"type":"text","content":"a [ \"b\\"}]}"#;
     const ASSISTANT: &str = r#"{"parts":[{"type":"text","content":"c"}],"role":"assistant"}"#;
@@ -198,6 +217,24 @@ mod tests {
         assert_eq!(of(&"ä ".repeat(150)).chars().count(), 200);
         assert_eq!(of(&"ab  ".repeat(150)), "ab ".repeat(66) + "ab");
         assert_eq!(of("a\u{7f}b \u{1}  c"), "a\u{7f}b \u{1} c");
+    }
+
+    proptest! {
+        #[test]
+        fn a_preview_is_that_of_its_letters_one_by_one(
+            parts in proptest::collection::vec(("[a-z ]{0,40}|[a ä\u{7f}\n]{0,40}", 0..3_usize), 0..8),
+        ) {
+            let text: String = parts.iter().map(|(part, spaces)| part.clone() + &" ".repeat(*spaces)).collect();
+            let mut letters: Vec<char> = Vec::new();
+            for letter in text.chars().map(|letter| if letter == '\n' { ' ' } else { letter }) {
+                if letter != ' ' || letters.last() != Some(&' ') {
+                    letters.push(letter);
+                }
+            }
+            let mut preview = Preview::default();
+            preview.part(&text);
+            prop_assert_eq!(preview.text, letters.into_iter().take(LETTERS_MAX).collect::<String>());
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::bounds::{BLOCK_BYTES, BLOCK_BYTES_MAX, FRAME_BYTES_MAX};
 use crate::columns::{MapRow, SpanScalars};
-use crate::journal::active::{BUFFER_KEPT_BYTES, Scratch};
+use crate::journal::active::BUFFER_KEPT_BYTES;
 use crate::journal::config::Compression;
 use crate::journal::testing::{Fault, Op, ids};
 use crate::sizes::ByteSize;
@@ -67,8 +67,7 @@ fn buffers_that_a_large_commit_needed_are_given_back() {
     let mut journal = open(&disk, options(1)).unwrap().journal;
     for lane in [Lane::Disk, Lane::Memory] {
         journal.commit(lane, &[&group_of_large(1..=1, 3 * BLOCK_BYTES)], &[], at(100)).unwrap();
-        let Scratch { block, frames, .. } = &journal.scratch;
-        assert!(block.capacity() <= BUFFER_KEPT_BYTES && frames.capacity() <= BUFFER_KEPT_BYTES);
+        assert!(journal.scratch.frames.capacity() <= BUFFER_KEPT_BYTES);
     }
 }
 
