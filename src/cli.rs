@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::app;
+use crate::arenas;
 use crate::bounds::REQUEST_BYTES_MAX;
 use crate::clickhouse::deletion::{Deletion, Subject};
 use crate::clickhouse::schema;
@@ -290,6 +291,7 @@ fn import(options: import::Options) -> anyhow::Result<ExitCode> {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve { config, ready_file } => {
+            arenas::one_a_core();
             let path = config;
             let config = load(path.clone())?;
             log::start(&config.log);

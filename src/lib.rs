@@ -8,7 +8,7 @@
 //! edges       own_telemetry  mcp  receivers  page  query  committer  exporter  admin  reconciler
 //! engines     dedup  pipeline  journal  clickhouse  embedded  traces  connections  access
 //! codecs      formats  otlp  documents  conventions  chat  scores  redaction  columns  genai  json
-//! vocabulary  ids  reloadable  retention  timestamps  telemetry  time  sizes  bounds  text  codings  workspace  secret  random  sql  shutdown  audit  numbers  steps  locks
+//! vocabulary  ids  reloadable  retention  timestamps  telemetry  time  sizes  bounds  text  codings  workspace  secret  random  sql  shutdown  audit  numbers  steps  locks  arenas
 //! ```
 
 // these macros panic when the reader of the output has ended: write, and ignore the error
@@ -27,6 +27,7 @@ pub mod otlp;
 pub mod redaction;
 pub mod scores;
 // vocabulary
+pub(crate) mod arenas;
 pub mod audit;
 pub mod bounds;
 pub mod codings;
