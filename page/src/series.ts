@@ -12,7 +12,8 @@ export function useBounds(range: Range): { since: number; until: number; all: Ro
     queryFn: ({ signal }) => ask<Rows<Keyed>>(withQuery(own("/calls/breakdown"), values), { signal }),
   });
   const all = asked.data?.rows[0];
-  const now = Date.now();
+  // to the minute, so that what is drawn again does not ask again
+  const now = Math.ceil(Date.now() / 60e3) * 60e3;
   return {
     since: range.since ?? (all && all.calls > 0 ? all.first : now - 86400e3),
     until: range.until ?? (range.since === null && all && all.calls > 0 ? all.last + 1000 : now),

@@ -1,7 +1,7 @@
 /** Two traces beside each other. */
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
-import { ask, intake, type Trace, type Tree } from "../api";
+import { ask, intake, own, withQuery, type Facts, type Rows, type Trace, type Tree } from "../api";
 import { pair, type Pair } from "../compare";
 import { count, duration, money } from "../format";
 import { Calls } from "./calls";
@@ -60,6 +60,9 @@ export function change(before: number | null | undefined, after: number | null |
 
 function Both({ a, b }: { a: string; b: string }) {
   const [one, other] = [useBoth(a), useBoth(b)];
+  // a root often says nothing itself, but its calls do
+  const facts = useQuery({ queryKey: ["facts", own(""), a, b], queryFn: ({ signal }) => ask<Rows<Facts>>(withQuery(own("/traces/facts"), { ids: `${a},${b}` }), { signal }) });
+  const said = (trace: Trace) => facts.data?.rows.find((row) => row.trace_id === trace.id);
   const pairs = useMemo(() => (one.tree.data && other.tree.data ? pair(one.tree.data, other.tree.data) : []), [one.tree.data, other.tree.data]);
   const error = one.tree.error ?? other.tree.error ?? one.trace.error ?? other.trace.error;
   if (error) return <Failed error={error} />;
@@ -76,7 +79,7 @@ function Both({ a, b }: { a: string; b: string }) {
     <>
       <div className="cards">{figures.map(([name, value, format]) => <Figure key={name} name={name} value={<>{format(value(first) ?? null)} <span className="dim">→</span> {format(value(second) ?? null)}</>} note={change(value(first), value(second))} />)}</div>
       <div className="grid2">{[first, second].map((trace, at) => (
-        <section key={at} className="panel block"><header><h2><Link to={path("trace", trace.id)}>{at === 0 ? "First" : "Second"}: {trace.name ?? trace.id}</Link></h2></header><p className="note">{trace.input}</p><p className="note">{trace.output}</p></section>
+        <section key={at} className="panel block"><header><h2><Link to={path("trace", trace.id)}>{at === 0 ? "First" : "Second"}: {trace.name ?? trace.id}</Link></h2></header><p className="note">{trace.input || said(trace)?.input}</p><p className="note">{trace.output || said(trace)?.output}</p></section>
       ))}</div>
       <section className="panel block">
         <header><h2>Spans</h2><span className="dim">paired by their path of names</span><AskSql of={[a, b].flatMap((id) => [intake(`/traces/${encodeURIComponent(id)}/tree`), intake(`/traces/${encodeURIComponent(id)}?mode=preview`)])} /></header>

@@ -140,6 +140,25 @@ try {
     await page.context().close();
   });
 
+  await step("what is drawn again does not ask again", async () => {
+    const page = await open();
+    for (const path of ["/traces", "/traces?status=error", "/sessions", "/cost", "/latency", "/experiments?ws=evals"]) {
+      await view(page, path, "main table tbody tr, main .histogram canvas");
+      await page.waitForLoadState("networkidle");
+      let asks = 0;
+      const count = () => asks++;
+      page.on("request", count);
+      await page.setViewportSize({ width: 1200, height: 800 });
+      await page.waitForTimeout(700);
+      await page.setViewportSize({ width: 1360, height: 860 });
+      await page.waitForTimeout(700);
+      page.off("request", count);
+      assert.equal(asks, 0, `${path} asks again and again`);
+    }
+    await clean(page, "questions");
+    await page.context().close();
+  });
+
   await step("from the list to a span and back with keys alone", async () => {
     const page = await open();
     await view(page, "/traces?range=all", "table.traces tbody tr");

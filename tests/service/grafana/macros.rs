@@ -90,7 +90,6 @@ impl Asked {
                         values.iter().map(|value| format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'")));
                     out.push_str(&quoted.collect::<Vec<_>>().join(","));
                 }
-                "raw" => out.push_str(&values.join(",")),
                 other => return Err(format!("the format {other:?} of ${name} is not safe in a statement")),
             }
             rest = after;
