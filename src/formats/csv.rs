@@ -40,10 +40,17 @@ pub fn values(row: &str) -> Vec<String> {
 }
 
 /// A row as an object; members of an empty value are left out.
-#[must_use]
-pub fn object(names: &[String], row: &str) -> Value {
-    let members = names.iter().zip(values(row)).filter(|(_, value)| !value.is_empty());
-    Value::Object(members.map(|(name, value)| (name.clone(), Value::String(value))).collect::<Map<_, _>>())
+///
+/// # Errors
+/// If it has values beyond the columns: which of them belong to which column is not known then.
+pub fn object(names: &[String], row: &str) -> Result<Value, String> {
+    let values = values(row);
+    let beyond = values.get(names.len()..).is_some_and(|beyond| beyond.iter().any(|value| !value.is_empty()));
+    if beyond {
+        return Err(format!("it has {} values, and the first row names {} columns", values.len(), names.len()));
+    }
+    let members = names.iter().zip(values).filter(|(_, value)| !value.is_empty());
+    Ok(Value::Object(members.map(|(name, value)| (name.clone(), Value::String(value))).collect::<Map<_, _>>()))
 }
 
 #[cfg(test)]
@@ -58,6 +65,6 @@ mod tests {
         assert_eq!(values(&text[..end]), ["a", "b,\"c\"\nd", ""]);
         assert_eq!(row_end(b"a,\"b\n"), None);
         let names = ["x", "y", "z"].map(str::to_owned);
-        assert_eq!(object(&names, &text[..end]), serde_json::json!({"x": "a", "y": "b,\"c\"\nd"}));
+        assert_eq!(object(&names, &text[..end]), Ok(serde_json::json!({"x": "a", "y": "b,\"c\"\nd"})));
     }
 }

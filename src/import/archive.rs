@@ -1,13 +1,15 @@
 //! Zip archives: each file in one is read as a file of its own, straight out of the archive.
 //!
 //! ```text
-//! names       say what a file is, and are shown; none is ever opened or made
-//! list        of at most 4 MiB, and together no larger than what is said to unpack to RATIO_MAX times the archive
-//! a file      no longer than the list says
+//! names        tell what a file holds, and are shown; none is ever opened or made
+//! the list     has at most 4 MiB; the sizes in it may add up to RATIO_MAX times the archive (`bounded`)
+//! each file    may be as long as the list says
+//! left out     what has no known ending, no usable name, or is a link: counted and named (`left_out`)
 //! ```
 
-use super::bounded::{RATIO_MAX, unpacked_max};
-use super::names;
+use super::bounded::{bound, unpacked_max};
+use super::left_out::{LeftOut, Why};
+use super::names::{self, Unusable};
 use bytes::Bytes;
 use std::fmt;
 use std::fs::File;
@@ -20,9 +22,9 @@ use tokio::sync::mpsc;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-/// What the list of files in an archive may have: some ten thousand of them.
+/// The list of files in an archive may be so long: some ten thousand of them.
 const LIST_BYTES_MAX: u64 = 4 << 20;
-/// Bytes that are unpacked at once, and pieces that wait.
+/// Bytes that are unpacked at once, and how many such pieces wait for their reader.
 const PIECE_BYTES: usize = 64 << 10;
 const PIECES_MAX: usize = 4;
 
@@ -31,7 +33,7 @@ const PIECES_MAX: usize = 4;
 pub(super) struct Member {
     archive: ZipArchive<Reading>,
     index: usize,
-    /// Bytes that it says it has, packed and unpacked.
+    /// Its bytes, packed and unpacked, as the archive's list has them.
     pub(super) packed: u64,
     pub(super) size: u64,
 }
@@ -42,7 +44,7 @@ impl fmt::Debug for Member {
     }
 }
 
-/// The archive's file, read at places of its own by each who has one.
+/// The archive's file. Each clone has a position of its own.
 #[derive(Debug, Clone)]
 struct Reading {
     file: Arc<File>,
@@ -85,11 +87,15 @@ pub(super) fn is_archive(path: &Path) -> bool {
     is_file && File::open(path).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok()) && magic == *b"PK\x03\x04"
 }
 
-/// The files in an archive of which `is_known` says that they may hold something, by their names.
+/// The files in an archive that may hold something, of which `is_known` judges by the name; `left_out` is told of the others.
 ///
 /// # Errors
 /// If it cannot be read, is larger than it may be, or has none.
-pub(super) fn members(path: &Path, is_known: impl Fn(&Path) -> bool) -> Result<Vec<(PathBuf, Member)>, String> {
+pub(super) fn members(
+    path: &Path,
+    is_known: impl Fn(&Path) -> bool,
+    left_out: &mut LeftOut,
+) -> Result<Vec<(PathBuf, Member)>, String> {
     let wrong = |error: ZipError| format!("it cannot be read as a zip archive: {error}");
     let failed = |error: io::Error| error.to_string();
     let file = File::open(path).map_err(failed)?;
@@ -101,23 +107,44 @@ pub(super) fn members(path: &Path, is_known: impl Fn(&Path) -> bool) -> Result<V
     let (mut found, mut together) = (Vec::new(), 0_u64);
     for index in 0..archive.len() {
         let entry = archive.by_index_raw(index).map_err(wrong)?;
-        let name = entry.name().map_err(wrong)?;
-        // what macOS adds beside each file says nothing
-        let may_hold_something = |name: &PathBuf| entry.is_file() && is_known(name) && !name.starts_with("__MACOSX");
-        let Some(name) = names::safe(&name).filter(may_hold_something) else { continue };
+        if entry.is_dir() {
+            continue;
+        }
+        let given = entry.name().map_err(wrong)?;
+        let name = match usable(&given, entry.is_file(), &is_known) {
+            Ok(name) => name,
+            Err(why) => {
+                left_out.add(path, why, &given);
+                continue;
+            }
+        };
         let (packed, size) = (entry.compressed_size(), entry.size());
         drop(entry);
         together = together.saturating_add(size);
         found.push((name, Member { archive: archive.clone(), index, packed, size }));
     }
     if together > unpacked_max(length) {
-        return Err(format!("it would unpack to {together} bytes, more than {RATIO_MAX} times what it has"));
+        return Err(format!("it would unpack to {together} bytes, more than {}", bound(length)));
     }
     if found.is_empty() {
         let why = "there is no file in it that may be read; files in an archive are known by the ends of their names";
         return Err(why.to_owned());
     }
     Ok(found)
+}
+
+/// The name of a file that may hold something, or why it is left out.
+fn usable(name: &str, is_file: bool, is_known: impl Fn(&Path) -> bool) -> Result<PathBuf, Why> {
+    let name = names::safe(name).map_err(|why| match why {
+        Unusable::Empty => Why::Nameless,
+        Unusable::TooManyParts => Why::Parts,
+    })?;
+    match () {
+        () if name.starts_with("__MACOSX") => Err(Why::Macos),
+        () if !is_file => Err(Why::Link),
+        () if !is_known(&name) => Err(Why::Ending),
+        () => Ok(name),
+    }
 }
 
 impl Member {

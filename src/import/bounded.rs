@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// A file unpacks to so many times its bytes at most, and to so many bytes whatever its size. Logs of many like lines come to
-/// about a hundred.
-pub(super) const RATIO_MAX: u64 = 250;
+/// A file may unpack to so many times its bytes, and to so many bytes whatever its size. Logs of lines that are much alike
+/// come to about a hundred times.
+const RATIO_MAX: u64 = 250;
 const UNPACKED_FREE: u64 = 256 << 20;
 
 /// What a file of so many bytes may unpack to.
@@ -15,16 +15,27 @@ pub(super) fn unpacked_max(bytes: u64) -> u64 {
     bytes.saturating_mul(RATIO_MAX).saturating_add(UNPACKED_FREE)
 }
 
-/// What is unpacked, up to a bound.
+/// The bound in words.
+pub(super) fn bound(bytes: u64) -> String {
+    format!(
+        "{} MiB ({RATIO_MAX} times its own size and {} MiB; no setting raises that)",
+        unpacked_max(bytes) >> 20,
+        UNPACKED_FREE >> 20
+    )
+}
+
+/// What is unpacked of a file, up to a bound.
 pub(super) struct Bounded<R> {
     from: R,
+    /// The size of the file.
+    bytes: u64,
     left: u64,
 }
 
 impl<R> Bounded<R> {
-    /// So many bytes of this.
-    pub(super) fn new(from: R, left: u64) -> Self {
-        Self { from, left }
+    /// What a file of so many bytes unpacks to.
+    pub(super) fn new(from: R, bytes: u64) -> Self {
+        Self { from, bytes, left: unpacked_max(bytes) }
     }
 }
 
@@ -37,7 +48,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Bounded<R> {
             Some(left) => self.left = left,
             None => {
                 into.set_filled(before);
-                let why = format!("it unpacks to more than {RATIO_MAX} times what it has; unpack it and look at it");
+                let why = format!("it unpacks to more than {}; unpack or split it, and import that", bound(self.bytes));
                 return Poll::Ready(Err(io::Error::other(why)));
             }
         }
@@ -53,11 +64,11 @@ mod tests {
     #[tokio::test]
     async fn what_unpacks_to_more_than_it_may_is_given_up_there() {
         let mut read = Vec::new();
-        let mut whole = Bounded { from: &[7_u8; 100][..], left: 100 };
+        let mut whole = Bounded { from: &[7_u8; 100][..], bytes: 1, left: 100 };
         assert_eq!(whole.read_to_end(&mut read).await.unwrap(), 100);
-        let mut larger = Bounded { from: tokio::io::repeat(7), left: 1_000_000 };
+        let mut larger = Bounded { from: tokio::io::repeat(7), bytes: 1 << 20, left: 1_000_000 };
         let why = larger.read_to_end(&mut read).await.unwrap_err().to_string();
-        assert!(why.contains("250 times"), "{why}");
+        assert!(why.contains("more than 506 MiB (250 times its own size and 256 MiB"), "{why}");
         assert!(read.len() <= 100 + 1_000_000);
     }
 }

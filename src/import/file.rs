@@ -6,10 +6,12 @@
 
 use super::pieces::{Next, Piece, Pieces, object};
 use super::progress::Progress;
+use super::room::Room;
 use super::sender::{Outcome, Sender};
+use super::source::{self, Content};
 use super::state::{Checkpoint, State};
-use super::{source, walk};
-use crate::embedded::parquet;
+use super::walk;
+use crate::embedded::parquet::{self, Notes};
 use crate::formats::{Format, Reader, Record, Sink, Source, detect};
 use crate::numbers::to_u64;
 use crate::time::Clock;
@@ -18,6 +20,7 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +49,8 @@ pub(super) struct Run {
     pub(super) stop: CancellationToken,
     /// What reads Parquet.
     pub(super) parquet: parquet::Reader,
+    /// For copies of Parquet.
+    pub(super) room: Arc<Room>,
 }
 
 /// How much may be rejected.
@@ -63,16 +68,57 @@ pub(super) struct Opened {
     pub(super) format: Format,
     pub(super) id: String,
     /// Whether its pieces are requests of a batch.
-    pub(super) is_batch_input: bool,
+    is_batch_input: bool,
+    /// Whether what is read of it is not what lies on disk.
+    is_packed: bool,
     pieces: Pieces,
     first: Option<Next>,
+    /// What the engine says about it.
+    notes: Notes,
+}
+
+/// What is known of a file before its import.
+pub(super) struct Look {
+    /// Names its import.
+    pub(super) id: String,
+    /// Whether its pieces are requests of a batch.
+    pub(super) is_batch_input: bool,
+}
+
+/// Looks at the beginning of a file; nothing for one that is empty. No engine is started for that: Parquet is known by its bytes.
+pub(super) async fn look(run: &Run, file: &walk::File) -> anyhow::Result<Option<Look>> {
+    let content = source::open(file).await.with_context(|| file.path.display().to_string())?;
+    Ok(match content {
+        Content::Parquet(parquet) => Some(Look { id: parquet_id(run, file.size, &parquet.head), is_batch_input: false }),
+        bytes @ Content::Bytes { .. } => open_content(run, file, bytes, true)
+            .await?
+            .map(|Opened { id, is_batch_input, .. }| Look { id, is_batch_input }),
+    })
 }
 
 /// Opens a file and finds out what it holds; nothing for one that is empty.
 /// Unless the file `is_whole`, a first line without an end is none yet.
 pub(super) async fn open(run: &Run, file: &walk::File, is_whole: bool) -> anyhow::Result<Option<Opened>> {
+    let content = source::open(file).await.with_context(|| file.path.display().to_string())?;
+    open_content(run, file, content, is_whole).await
+}
+
+async fn open_content(
+    run: &Run,
+    file: &walk::File,
+    content: Content,
+    is_whole: bool,
+) -> anyhow::Result<Option<Opened>> {
     let path = &file.path;
-    let stream = source::open(file, &run.parquet).await.with_context(|| path.display().to_string())?;
+    let (stream, is_packed, id, notes) = match content {
+        Content::Bytes { stream, is_packed } => (stream, is_packed, None, Notes::default()),
+        Content::Parquet(parquet) => {
+            let id = parquet_id(run, file.size, &parquet.head);
+            let rows = parquet.rows(&run.parquet, &run.room).await;
+            let (stream, notes) = rows.with_context(|| path.display().to_string())?;
+            (stream, true, Some(id), notes)
+        }
+    };
     let mut pieces = Pieces::of(stream).await.with_context(|| path.display().to_string())?;
     let head = pieces.head().get(..HEAD_BYTES).map_or_else(|| pieces.head().to_vec(), <[u8]>::to_vec);
     let first = pieces.next(is_whole).await.with_context(|| path.display().to_string())?;
@@ -89,14 +135,20 @@ pub(super) async fn open(run: &Run, file: &walk::File, is_whole: bool) -> anyhow
             names()
         ),
     };
-    let id = import_id(&head, &first, format, &run.workspace, pieces.is_of_rows());
+    let id = id.unwrap_or_else(|| import_id(&head, &first, format, &run.workspace, pieces.is_of_rows()));
     let is_batch_input = value.as_ref().is_some_and(crate::formats::is_batch_input);
-    Ok(Some(Opened { path: path.clone(), format, id, is_batch_input, pieces, first: Some(first) }))
+    Ok(Some(Opened { path: path.clone(), format, id, is_batch_input, is_packed, pieces, first: Some(first), notes }))
 }
 
 /// The names of all formats.
 pub(super) fn names() -> String {
     Format::ALL.map(Format::name).join(", ")
+}
+
+/// The import of a Parquet file is known by its size and its first bytes: it does not grow.
+fn parquet_id(run: &Run, size: u64, head: &[u8]) -> String {
+    let format = run.format.map_or("", Format::name);
+    hashed(&[b"parquet", format.as_bytes(), run.workspace.as_str().as_bytes(), &size.to_le_bytes(), head])
 }
 
 /// The import of a file is known by how it begins: a session by its first line, which stays when it grows.
@@ -112,8 +164,12 @@ fn import_id(head: &[u8], first: &Next, format: Format, workspace: &Workspace, h
         }
         _ => head,
     };
+    hashed(&[format.name().as_bytes(), workspace.as_str().as_bytes(), head])
+}
+
+fn hashed(parts: &[&[u8]]) -> String {
     let mut hasher = Sha256::new();
-    for part in [format.name().as_bytes(), workspace.as_str().as_bytes(), head] {
+    for part in parts {
         hasher.update(to_u64(part.len()).to_le_bytes());
         hasher.update(part);
     }
@@ -145,23 +201,26 @@ pub(super) struct FileImport {
     kept: Instant,
     flushed: Vec<u64>,
     format: Format,
+    notes: Notes,
 }
 
 impl FileImport {
     /// Begins, or goes on from the checkpoint; nothing if there is nothing new.
     pub(super) fn begin(run: &mut Run, opened: Opened, size: u64) -> anyhow::Result<Option<Self>> {
-        let Opened { path, format, id, pieces, first, .. } = opened;
+        let Opened { path, format, id, pieces, first, is_packed, notes, .. } = opened;
         anyhow::ensure!(
             !run.drops_content || format.can_drop_content(),
             "{}: --drop-content leaves nothing out of {format}; set `genai.content: drop` for the workspace and import it without",
             path.display()
         );
         let known = run.state.checkpoint(&id)?;
-        if known.as_ref().is_some_and(|known| known.is_done && known.size == size) {
+        if known.as_ref().is_some_and(|known| known.has_all_of(size)) {
             return Ok(None);
         }
-        // one that became shorter was written anew
-        let known = known.filter(|known| known.offset <= size || size == 0);
+        // one that became shorter was written anew; of a packed file the offset is one in what is unpacked
+        let has_become_shorter =
+            |known: &Checkpoint| size < if is_packed { known.size } else { known.offset };
+        let known = known.filter(|known| size == 0 || !has_become_shorter(known));
         let fresh = || Checkpoint { started: Clock::System.now().nanos(), ..Checkpoint::default() };
         let (format_name, workspace) = (format.name().to_owned(), run.workspace.as_str().to_owned());
         let file_name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -189,6 +248,7 @@ impl FileImport {
             read: Place { number: 0, end: 0 },
             kept: Instant::now(),
             format,
+            notes,
         }))
     }
 
@@ -249,6 +309,9 @@ impl FileImport {
         if !is_stopped {
             self.checkpoint.offset = self.checkpoint.offset.max(self.read.end);
             self.checkpoint.is_done = is_whole && !is_broken;
+        }
+        for note in self.notes.take() {
+            run.progress.say(&format!("{}: {note}", self.checkpoint.path.display()));
         }
         run.state.keep(&self.checkpoint)
     }

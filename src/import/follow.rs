@@ -5,6 +5,7 @@
 //! their ids. One that was renamed goes on under its new name.
 
 use super::file::{self, FileImport, Run};
+use super::left_out::LeftOut;
 use super::walk;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -32,9 +33,15 @@ struct Followed {
 /// Follows until interrupted.
 pub(super) async fn follow(run: &mut Run, paths: &[PathBuf]) -> anyhow::Result<()> {
     let mut followed: HashMap<PathBuf, Followed> = HashMap::new();
+    let mut said = LeftOut::default();
     run.progress.say("Following; interrupt it to end.");
     while !run.stop.is_cancelled() {
-        let files = walk::files(paths)?;
+        let mut left_out = LeftOut::default();
+        let files = walk::files(paths, &mut left_out)?;
+        left_out.beyond(&said).notes().for_each(|note| run.progress.say(&note));
+        run.progress.counts.left_out.clear();
+        left_out.counts().for_each(|(why, count)| *run.progress.counts.left_out.entry(why.to_string()).or_default() += count);
+        said = left_out;
         run.progress.counts.files_all = crate::numbers::to_u64(files.len());
         let there: HashSet<&PathBuf> = files.iter().map(|file| &file.path).collect();
         followed.retain(|path, _| there.contains(path));

@@ -6,7 +6,8 @@
 //! file.rs      one file: pieces -> records -> requests, and its checkpoint
 //! sender.rs    requests, answers, patience       state.rs     checkpoints, rejects, what other files told first
 //! progress.rs  bar, JSON, summary                follow.rs    files that grow
-//! undo.rs      `import undo`, `import list`
+//! left_out.rs  what is not read, and why         undo.rs      `import undo`, `import list`
+//! room.rs      bytes on disk that are shared     bounded.rs   what a packed file may unpack to
 //! page/        the same for files that a browser sends
 //! ```
 
@@ -14,10 +15,12 @@ mod archive;
 mod bounded;
 mod file;
 mod follow;
+mod left_out;
 mod names;
 pub mod page;
 mod pieces;
 mod progress;
+mod room;
 mod sender;
 mod source;
 mod state;
@@ -35,13 +38,18 @@ use crate::secret::Secret;
 use crate::workspace::Workspace;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use file::{FileImport, Opened, RejectsMax, Run};
+use file::{FileImport, Look, Opened, RejectsMax, Run};
+use left_out::{LeftOut, Why};
 use progress::{Form, Progress};
+use room::Room;
 use sender::Sender;
 use state::State;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
+
+/// What a command copies of Parquet that does not lie in a file of its own: its end has to be read first.
+const COPIED_MAX: u64 = 2 << 30;
 
 /// What to import, and how.
 #[derive(Debug, Args)]
@@ -107,7 +115,7 @@ enum Action {
     },
 }
 
-/// How an import ended that was not broken off.
+/// How an import ended that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// Everything was accepted.
@@ -164,6 +172,7 @@ pub async fn run(config: &Config, options: Options, token: Option<Secret>) -> an
         rejects: options.max_rejects.map_or(RejectsMax::Any, |max| max),
         stop,
         parquet: parquet_reader(config, std::env::temp_dir())?,
+        room: Room::new(COPIED_MAX, None),
     };
     let done = if options.follow {
         follow::follow(&mut run, &options.paths).await
@@ -184,10 +193,18 @@ pub async fn run(config: &Config, options: Options, token: Option<Secret>) -> an
 }
 
 async fn import_paths(run: &mut Run, config: &Config, options: &Options) -> anyhow::Result<()> {
-    let files = walk::files(&options.paths)?;
+    let mut left_out = LeftOut::default();
+    let files = walk::files(&options.paths, &mut left_out)?;
+    run.progress.leave_out(&left_out);
     anyhow::ensure!(!files.is_empty(), "there is no file in {}", shown_paths(&options.paths));
     let asks = !options.again && !options.dry_run;
     import_all(run, asks.then_some(config), files).await
+}
+
+/// A file, and what a look at it told: nothing of standard input, of one that is empty, and of one that cannot be read or told.
+struct Looked {
+    file: walk::File,
+    look: Option<Look>,
 }
 
 /// Imports every file, one after the other, the earliest first. With a configuration, its ClickHouse is asked which of them it has rows of.
@@ -195,29 +212,39 @@ async fn import_all(run: &mut Run, config: Option<&Config>, files: Vec<walk::Fil
     let files = unpacked(run, files)?;
     run.progress.counts.files_all = to_u64(files.len());
     run.progress.counts.bytes_all = files.iter().map(|file| file.size).sum();
+    let mut looked = Vec::with_capacity(files.len());
+    for file in files {
+        let is_input = file.path == Path::new("-");
+        let look = if is_input { None } else { file::look(run, &file).await.ok().flatten() };
+        looked.push(Looked { file, look });
+    }
     let imported_before = match config {
-        Some(config) => imported_before(run, config, &files).await?,
+        Some(config) => imported_before(run, config, &looked).await?,
         None => BTreeSet::new(),
     };
-    let mut batches = None;
-    // the requests of a batch come before what they came to
-    let (inputs, others) = batch_inputs_first(run, files).await?;
-    for file in inputs.into_iter().chain(others) {
+    let (mut batches, mut left_out) = (None, LeftOut::default());
+    for Looked { file, look } in batch_inputs_first(looked) {
         if run.stop.is_cancelled() {
             break;
         }
-        let Some(opened) = open(run, &file).await? else { continue };
-        if imported_before.contains(&opened.id) {
+        if let Some(look) = look.as_ref().filter(|look| imported_before.contains(&look.id)) {
             run.progress.say(&format!(
                 "{}: line 1: ClickHouse has rows of it that no checkpoint in this folder knows; remove them with \
                  `millrace import undo {} --workspace {}`, or send it --again",
                 file.path.display(),
-                opened.id,
+                look.id,
                 run.workspace.as_str()
             ));
             run.progress.counts.unchanged += 1;
             continue;
         }
+        let known = look.map(|look| run.state.checkpoint(&look.id)).transpose()?.flatten();
+        if known.is_some_and(|known| known.has_all_of(file.size)) {
+            run.progress.counts.unchanged += 1;
+            run.progress.counts.bytes += file.size;
+            continue;
+        }
+        let Some(opened) = open(run, &file, &mut left_out).await? else { continue };
         let is_batch = opened.format == Format::OpenAiBatch;
         let Some(import) = FileImport::begin(run, opened, file.size)? else {
             run.progress.counts.unchanged += 1;
@@ -229,6 +256,7 @@ async fn import_all(run: &mut Run, config: Option<&Config>, files: Vec<walk::Fil
         run.progress.counts.files += 1;
         batches = is_batch.then(|| import.into_reader());
     }
+    run.progress.leave_out(&left_out);
     Ok(())
 }
 
@@ -236,7 +264,10 @@ async fn import_all(run: &mut Run, config: Option<&Config>, files: Vec<walk::Fil
 fn unpacked(run: &mut Run, files: Vec<walk::File>) -> anyhow::Result<Vec<walk::File>> {
     let is_only_one = files.len() == 1;
     let mut found = Vec::new();
-    for file in walk::unpacked(files) {
+    let mut left_out = LeftOut::default();
+    let all = walk::unpacked(files, &mut left_out);
+    run.progress.leave_out(&left_out);
+    for file in all {
         match file {
             Ok(file) => found.push(file),
             Err(error) if is_only_one => return Err(error),
@@ -260,9 +291,15 @@ fn parquet_reader(config: &Config, scratch: PathBuf) -> anyhow::Result<parquet::
 }
 
 /// Opens a file; one that cannot be read or told is noted, and costs itself alone if there are others.
-async fn open(run: &mut Run, file: &walk::File) -> anyhow::Result<Option<Opened>> {
+async fn open(run: &mut Run, file: &walk::File, left_out: &mut LeftOut) -> anyhow::Result<Option<Opened>> {
     match file::open(run, file, true).await {
-        Ok(opened) => Ok(opened),
+        Ok(Some(opened)) => Ok(Some(opened)),
+        Ok(None) => {
+            let folder = file.path.parent().map_or(Path::new(""), |folder| folder);
+            let name = file.path.file_name().map_or(file.path.as_os_str(), |name| name);
+            left_out.add(folder, Why::Empty, name.display());
+            Ok(None)
+        }
         Err(error) if file.is_named || run.progress.counts.files_all == 1 => Err(error),
         Err(error) => {
             passed_over(run, &error);
@@ -271,27 +308,21 @@ async fn open(run: &mut Run, file: &walk::File) -> anyhow::Result<Option<Opened>
     }
 }
 
-async fn batch_inputs_first(run: &Run, files: Vec<walk::File>) -> anyhow::Result<(Vec<walk::File>, Vec<walk::File>)> {
-    if files.len() < 2 || files.iter().any(|file| file.path == Path::new("-")) {
-        return Ok((files, Vec::new()));
+/// The requests of a batch come before what they came to; standard input stays where it is.
+fn batch_inputs_first(mut looked: Vec<Looked>) -> Vec<Looked> {
+    let is_input = |of: &Looked| of.look.as_ref().is_some_and(|look| look.is_batch_input);
+    if !looked.iter().any(|of| of.file.path == Path::new("-")) {
+        looked.sort_by_key(|of| !is_input(of));
     }
-    let (mut inputs, mut others) = (Vec::new(), Vec::new());
-    for file in files {
-        let opened = file::open(run, &file, true).await;
-        let is_input = opened.is_ok_and(|opened| opened.is_some_and(|opened| opened.is_batch_input));
-        if is_input { inputs.push(file) } else { others.push(file) }
-    }
-    Ok((inputs, others))
+    looked
 }
 
 /// Those of the files that no checkpoint knows and ClickHouse has rows of.
-async fn imported_before(run: &Run, config: &Config, files: &[walk::File]) -> anyhow::Result<BTreeSet<String>> {
+async fn imported_before(run: &Run, config: &Config, looked: &[Looked]) -> anyhow::Result<BTreeSet<String>> {
     let mut unknown = Vec::new();
-    for file in files.iter().filter(|file| file.path != Path::new("-")) {
-        if let Ok(Some(opened)) = file::open(run, file, true).await
-            && run.state.checkpoint(&opened.id)?.is_none()
-        {
-            unknown.push(opened.id);
+    for look in looked.iter().filter_map(|of| of.look.as_ref()) {
+        if run.state.checkpoint(&look.id)?.is_none() {
+            unknown.push(look.id.clone());
         }
     }
     let client = app::client(config);
@@ -313,4 +344,46 @@ fn shown_paths(paths: &[PathBuf]) -> String {
 /// The folder of a configuration's imports must be there for those that ask for one.
 fn read_state(folder: &Path) -> anyhow::Result<State> {
     State::open(folder, false).with_context(|| folder.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[tokio::test]
+    async fn each_parquet_file_is_read_by_the_engine_once_and_not_at_all_when_nothing_is_new() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("files")).unwrap();
+        for name in ["one.parquet", "other.parquet"] {
+            fs::write(at("files").join(name), format!("PAR1{name}")).unwrap();
+        }
+        // in place of the engine: counts how often it is started, and has one row
+        let row = r#"{"id":"o","trace_id":"t","type":"SPAN","start_time":"2026-06-01 01:00:00","data_type":""}"#;
+        let script = format!("#!/bin/sh\necho >> '{}'\necho '{row}'\n", at("starts").display());
+        fs::write(at("engine"), script).unwrap();
+        fs::set_permissions(at("engine"), fs::Permissions::from_mode(0o700)).unwrap();
+        let run = || Run {
+            sender: None,
+            state: State::open(&at("state"), true).unwrap(),
+            progress: Progress::new(Form::None),
+            workspace: Workspace::new("default").unwrap(),
+            format: Some(Format::Langfuse),
+            drops_content: false,
+            keeps_rejects: false,
+            rejects: RejectsMax::Any,
+            stop: CancellationToken::new(),
+            parquet: parquet::Reader { executable: at("engine"), library: None, scratch: folder.path().to_owned() },
+            room: Room::new(COPIED_MAX, None),
+        };
+        for unchanged in [0, 2] {
+            let mut run = run();
+            let files = walk::files(&[at("files")], &mut LeftOut::default()).unwrap();
+            import_all(&mut run, None, files).await.unwrap();
+            assert_eq!((run.progress.counts.accepted, run.progress.counts.unchanged), (2 - unchanged, unchanged));
+            assert_eq!(fs::read_to_string(at("starts")).unwrap().lines().count(), 2);
+        }
+    }
 }

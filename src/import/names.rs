@@ -3,11 +3,20 @@
 use std::path::PathBuf;
 
 /// Parts of a name, and letters of each.
-const PARTS_MAX: usize = 12;
+pub(super) const PARTS_MAX: usize = 12;
 const LETTERS_MAX: usize = 120;
 
+/// Why a name cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// It has no part that leads into the folder.
+    Empty,
+    /// It has more than [`PARTS_MAX`] parts.
+    TooManyParts,
+}
+
 /// The name of a file below its folder. No part leads anywhere else, and none has letters that a shell or a terminal reads in its own way.
-pub(super) fn safe(name: &str) -> Option<PathBuf> {
+pub(super) fn safe(name: &str) -> Result<PathBuf, Unusable> {
     let letter = |letter: char| if letter.is_alphanumeric() || "._- ".contains(letter) { letter } else { '_' };
     let mut parts = Vec::new();
     for part in name.split(['/', '\\']) {
@@ -17,10 +26,14 @@ pub(super) fn safe(name: &str) -> Option<PathBuf> {
             continue;
         }
         // the end of a long name says what it holds
-        let from = part.char_indices().rev().nth(LETTERS_MAX - 1).map_or(0, |(at, _)| at);
-        parts.push(part.get(from..)?.to_owned());
+        let letters = part.chars().count().saturating_sub(LETTERS_MAX);
+        parts.push(part.chars().skip(letters).collect::<String>());
     }
-    (!parts.is_empty() && parts.len() <= PARTS_MAX).then(|| parts.iter().collect())
+    match parts.len() {
+        0 => Err(Unusable::Empty),
+        1..=PARTS_MAX => Ok(parts.iter().collect()),
+        _ => Err(Unusable::TooManyParts),
+    }
 }
 
 #[cfg(test)]
@@ -30,11 +43,12 @@ mod tests {
     #[test]
     fn no_name_leads_out_of_its_folder() {
         let of = |name: &str| safe(name).map(|path| path.display().to_string());
-        assert_eq!(of("a/b.jsonl").as_deref(), Some("a/b.jsonl"));
-        assert_eq!(of("../../etc/passwd").as_deref(), Some("etc/passwd"));
-        assert_eq!(of("/root/./..\\x\n\u{1b}[31m;rm").as_deref(), Some("root/x___31m_rm"));
-        assert_eq!((of(""), of("../.."), of(&"a/".repeat(13))), (None, None, None));
+        assert_eq!(of("a/b.jsonl").as_deref(), Ok("a/b.jsonl"));
+        assert_eq!(of("../../etc/passwd").as_deref(), Ok("etc/passwd"));
+        assert_eq!(of("/root/./..\\x\n\u{1b}[31m;rm").as_deref(), Ok("root/x___31m_rm"));
+        assert_eq!((of(""), of("../..")), (Err(Unusable::Empty), Err(Unusable::Empty)));
+        assert_eq!((of(&"a/".repeat(12)).is_ok(), of(&"a/".repeat(13))), (true, Err(Unusable::TooManyParts)));
         let long = format!("{}.jsonl", "ä".repeat(300));
-        assert!(of(&long).is_some_and(|name| name.chars().count() == LETTERS_MAX && name.ends_with(".jsonl")));
+        assert!(of(&long).is_ok_and(|name| name.chars().count() == LETTERS_MAX && name.ends_with(".jsonl")));
     }
 }

@@ -27,6 +27,8 @@ pub(super) const PIECE_BYTES_MAX: usize = 64 << 20;
 enum Kind {
     Lines,
     Elements,
+    /// What stands after a list.
+    AfterElements,
     Values,
     Rows(Vec<String>),
     Messages { have_lengths: bool },
@@ -48,7 +50,7 @@ pub(super) struct Piece {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Piece(Piece),
-    /// A piece that is too long, or no message; the number, and where it ends.
+    /// A piece that is too long or cannot be read: its number, where it ends, and why.
     Unreadable(u64, u64, String),
     /// Nothing more for now.
     End,
@@ -69,7 +71,7 @@ pub(super) struct Pieces {
     is_over: bool,
 }
 
-/// Where in a JSON value the look has come.
+/// How far a JSON value has been looked through.
 #[derive(Debug, Default, Clone, Copy)]
 struct Scan {
     depth: usize,
@@ -162,23 +164,30 @@ impl Pieces {
     /// The next piece. What has no end yet is the last piece if `is_whole`, and waits for more if not.
     pub(super) async fn next(&mut self, is_whole: bool) -> io::Result<Next> {
         loop {
+            if self.kind == Kind::AfterElements {
+                return self.after_elements().await;
+            }
             match self.find() {
                 Found::Piece(begin, end) => {
                     if let Some(next) = self.take(begin, end) {
                         return Ok(next);
                     }
                 }
-                Found::Broken => return Ok(self.unreadable("it is no OTLP in protobuf".to_owned())),
+                Found::Broken => return Ok(self.unreadable("it is not OTLP in protobuf".to_owned())),
                 Found::More if self.buffer.len() - self.begin > PIECE_BYTES_MAX => {
                     let why = format!("it is longer than {} MiB", PIECE_BYTES_MAX >> 20);
                     return Ok(self.unreadable(why));
                 }
+                Found::More if self.kind == Kind::AfterElements => {}
                 Found::More => {
                     if self.read().await? {
                         continue;
                     }
-                    let rest = self.head().trim_ascii();
-                    if !is_whole || rest.is_empty() || (self.kind == Kind::Elements && rest.starts_with(b"]")) {
+                    if is_whole && self.kind == Kind::Elements {
+                        self.kind = Kind::AfterElements;
+                        return Ok(self.unreadable("the list has no end: the file is cut off".to_owned()));
+                    }
+                    if !is_whole || self.head().trim_ascii().is_empty() {
                         return Ok(Next::End);
                     }
                     if matches!(self.kind, Kind::Messages { .. }) {
@@ -191,15 +200,36 @@ impl Pieces {
         }
     }
 
+    /// Reads to the end of the file, which is nothing but white space after a whole list.
+    async fn after_elements(&mut self) -> io::Result<Next> {
+        let mut is_more = false;
+        loop {
+            let rest = self.head();
+            is_more |= !rest.trim_ascii().is_empty();
+            self.offset = self.offset.saturating_add(crate::numbers::to_u64(self.buffer.len()));
+            self.buffer.clear();
+            (self.begin, self.seen) = (0, 0);
+            if !self.read().await? {
+                break;
+            }
+        }
+        if !is_more {
+            return Ok(Next::End);
+        }
+        self.number += 1;
+        Ok(Next::Unreadable(self.number, self.offset, "what stands after the end of the list is not read".to_owned()))
+    }
+
     /// Takes a piece out; nothing for one that is empty.
     fn take(&mut self, begin: usize, end: usize) -> Option<Next> {
         let bytes = self.buffer.get(begin..end).map_or(&[] as &[u8], |piece| piece);
         let is_text = !matches!(self.kind, Kind::Messages { .. });
         let bytes = if is_text { bytes.trim_ascii() } else { bytes };
         let bytes = match &self.kind {
-            Kind::Rows(names) if !bytes.is_empty() => {
-                csv::object(names, &String::from_utf8_lossy(bytes)).to_string().into_bytes()
-            }
+            Kind::Rows(names) if !bytes.is_empty() => match csv::object(names, &String::from_utf8_lossy(bytes)) {
+                Ok(row) => row.to_string().into_bytes(),
+                Err(why) => return Some(self.unreadable_until(end, why)),
+            },
             _ => bytes.to_vec(),
         };
         let place = |at: usize| self.offset.saturating_add(crate::numbers::to_u64(at));
@@ -216,7 +246,10 @@ impl Pieces {
     /// Passes over what cannot be read: up to the end of its line, or of the file.
     fn unreadable(&mut self, why: String) -> Next {
         let line = memchr::memchr(b'\n', self.head()).filter(|_| !matches!(self.kind, Kind::Messages { .. }));
-        let end = line.map_or(self.buffer.len(), |at| self.begin + at + 1);
+        self.unreadable_until(line.map_or(self.buffer.len(), |at| self.begin + at + 1), why)
+    }
+
+    fn unreadable_until(&mut self, end: usize, why: String) -> Next {
         self.number += 1;
         (self.begin, self.seen, self.scan) = (end, end, Scan::default());
         Next::Unreadable(self.number, self.offset.saturating_add(crate::numbers::to_u64(end)), why)
@@ -242,6 +275,7 @@ impl Pieces {
                 Message::Broken => Found::Broken,
             },
             Kind::Elements | Kind::Values => self.find_value(),
+            Kind::AfterElements => Found::More,
         }
     }
 
@@ -251,8 +285,7 @@ impl Pieces {
                 match byte {
                     b',' | b' ' | b'\t' | b'\r' | b'\n' => self.begin = self.seen + 1,
                     b']' if self.kind == Kind::Elements => {
-                        // whatever stands after the list is none of its elements
-                        self.begin = self.seen;
+                        (self.begin, self.kind) = (self.seen + 1, Kind::AfterElements);
                         return Found::More;
                     }
                     _ => self.scan.has_begun = true,
@@ -304,7 +337,7 @@ enum Found {
     Broken,
 }
 
-/// Whether the first line is the beginning of a document that goes on in the next one. A line that is cut off somewhere is none.
+/// Whether the first line begins a document that goes on in the next one, and is not merely cut off.
 fn begins_document(head: &[u8]) -> bool {
     let head = head.trim_ascii_start();
     let line = memchr::memchr(b'\n', head).and_then(|end| head.get(..end)).map_or(head, <[u8]>::trim_ascii_end);
@@ -354,5 +387,26 @@ mod tests {
         assert_eq!(pieces(b"\x0a\x02\x0a\x00\x0a\x00"), of(&[(1, "\n\u{2}\n\0"), (2, "\n\0")]));
         assert_eq!(pieces(b"\x0a\x02\x0a\x00\x0a\x05"), of(&[(1, "\n\u{2}\n\0"), (2, "it is cut off")]));
         assert_eq!(pieces(b""), []);
+    }
+
+    #[test]
+    fn what_is_missing_from_a_list_or_stands_after_it_is_not_passed_over() {
+        let two = [(1, "{\"a\":1}".to_owned()), (2, "{\"a\":2}".to_owned())];
+        let after = |why: &str| [two.to_vec(), vec![(3, why.to_owned())]].concat();
+        assert_eq!(pieces(b"[{\"a\":1},{\"a\":2}] \n\n"), two);
+        let more = "what stands after the end of the list is not read";
+        assert_eq!(pieces(b"[{\"a\":1},{\"a\":2}]\n{\"a\":3}\n[{}]"), after(more));
+        let cut = "the list has no end: the file is cut off";
+        for rest in ["", ",", ",{\"a\":", ", \n"] {
+            assert_eq!(pieces(format!("[{{\"a\":1}},{{\"a\":2}}{rest}").as_bytes()), after(cut), "{rest:?}");
+        }
+        let large = [b"[]".to_vec(), vec![b' '; 3 * READ_BYTES], b"x".to_vec()].concat();
+        assert_eq!(pieces(&large), [(1, more.to_owned())]);
+    }
+
+    #[test]
+    fn a_row_with_more_values_than_there_are_columns_is_not_cut() {
+        let why = "it has 3 values, and the first row names 2 columns".to_owned();
+        assert_eq!(pieces(b"x,y\n1,2,3\n4,5\n"), [(1, why), (2, "{\"x\":\"4\",\"y\":\"5\"}".to_owned())]);
     }
 }

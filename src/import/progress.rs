@@ -1,5 +1,6 @@
 //! How far an import is: a bar on a terminal, lines of JSON for programs, and a summary at the end.
 
+use super::left_out::LeftOut;
 use crate::locks::locked;
 use crate::rollup::show_progress;
 use serde_json::json;
@@ -37,9 +38,11 @@ pub(super) struct Counts {
     pub(super) rejected: u64,
     pub(super) copied: u64,
     pub(super) others: BTreeMap<String, u64>,
+    /// Files that are not read, by reason.
+    pub(super) left_out: BTreeMap<String, u64>,
 }
 
-/// What was rejected, and what was said, is kept up to so many.
+/// So many rejects are kept, and so many notes.
 const TOLD_MAX: usize = 200;
 
 /// Progress as others read it, while it goes on.
@@ -63,9 +66,12 @@ impl Told {
 
     /// Keeps what a person should know.
     pub(super) fn note(&self, text: &str) {
+        const LAST: usize = TOLD_MAX - 1;
         self.change(|told| {
-            if told.notes.len() < TOLD_MAX {
-                told.notes.push(text.to_owned());
+            match told.notes.len() {
+                TOLD_MAX.. => {}
+                LAST => told.notes.push("More was said, and is not kept here.".to_owned()),
+                _ => told.notes.push(text.to_owned()),
             }
         });
     }
@@ -79,7 +85,7 @@ impl Told {
 #[derive(Debug)]
 pub(super) struct Progress {
     form: Form,
-    /// Who reads it instead.
+    /// Where it is kept for others to read, instead of being shown.
     told: Option<Arc<Told>>,
     started: Instant,
     shown: Option<Instant>,
@@ -91,7 +97,7 @@ impl Progress {
         Self { form, told: None, started: Instant::now(), shown: None, counts: Counts::default() }
     }
 
-    /// Progress that is read there, and shown nowhere else.
+    /// Progress that is kept there, and not shown.
     pub(super) fn told(told: Arc<Told>) -> Self {
         Self { told: Some(told), ..Self::new(Form::None) }
     }
@@ -123,7 +129,7 @@ impl Progress {
         }
     }
 
-    /// Says how far it is to those who read it, whenever that was last.
+    /// Keeps how far it is for others to read, however short the time since the last time.
     pub(super) fn tell(&self) {
         if let Some(told) = &self.told {
             let counts = self.json("progress");
@@ -164,10 +170,18 @@ impl Progress {
         json!({
             "event": event, "files": counts.files, "files_all": counts.files_all, "unchanged": counts.unchanged,
             "bytes": counts.bytes, "bytes_all": counts.bytes_all, "pieces": counts.pieces, "accepted": counts.accepted,
-            "rejected": counts.rejected, "copied": counts.copied, "others": counts.others,
+            "rejected": counts.rejected, "copied": counts.copied, "others": counts.others, "left_out": counts.left_out,
             "rows_per_second": self.per_second(counts.accepted),
             "seconds_left": self.left().map(|left| left.as_secs()),
         })
+    }
+
+    /// Counts and names what is not read.
+    pub(super) fn leave_out(&mut self, left_out: &LeftOut) {
+        for (why, count) in left_out.counts() {
+            *self.counts.left_out.entry(why.to_string()).or_default() += count;
+        }
+        left_out.notes().for_each(|note| self.say(&note));
     }
 
     /// Something that a person should know.
@@ -209,6 +223,10 @@ impl Progress {
         }
         if counts.copied > 0 {
             text.push_str(&format!("{} rows are in another file too, and count there.\n", counts.copied));
+        }
+        let left_out = counts.left_out.values().sum::<u64>();
+        if left_out > 0 {
+            text.push_str(&format!("{left_out} files were left out; why is said above.\n"));
         }
         if !counts.others.is_empty() {
             let kinds = counts.others.iter().map(|(kind, count)| format!("{kind} {count}"));

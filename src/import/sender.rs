@@ -1,7 +1,7 @@
 //! Requests to a running Millrace.
 //!
 //! ```text
-//! 2xx                  taken; what is rejected of it is looked for record by record, since a repeat is no second row
+//! 2xx                  taken; if a part of it was rejected, its records are sent one by one to find which, since a repeat is not stored twice
 //! 429, 503, no answer  waited for, while others come first (`x-millrace-priority: background`)
 //! 401, 403             ends the import
 //! anything else        rejects the record

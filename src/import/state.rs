@@ -1,4 +1,4 @@
-//! What is known of imports: how far each file is read, and which file told of an answer first.
+//! What is known of imports: how far each file is read, and which file reported an answer first.
 //!
 //! ```text
 //! imports/{id}.json             a checkpoint: path, size, offset, counts
@@ -39,14 +39,21 @@ pub(super) struct Checkpoint {
     pub(super) accepted: u64,
     /// Pieces, or parts of them, that were rejected.
     pub(super) rejected: u64,
-    /// Rows that another file told first.
+    /// Rows that another file had already reported.
     pub(super) copied: u64,
-    /// Pieces that say nothing of calls, by their kind.
+    /// Pieces that are not about calls, by their kind.
     pub(super) others: BTreeMap<String, u64>,
     /// When it began, in nanoseconds.
     pub(super) started: i64,
     /// Hashes of what was sent at the end of the file, which more lines may complete.
     pub(super) open: Vec<u64>,
+}
+
+impl Checkpoint {
+    /// Whether everything is stored of a file that has this size now.
+    pub(super) fn has_all_of(&self, size: u64) -> bool {
+        self.is_done && self.size == size
+    }
 }
 
 /// The folder.
@@ -137,7 +144,7 @@ impl State {
             .with_context(|| path.display().to_string())
     }
 
-    /// Whether what is known by this is told by another import already; if not, it is this one's from now on.
+    /// Whether another import has already reported what is known by this identity; if none has, this one has from now on.
     pub(super) fn is_of_another(&mut self, identity: u64, import: &str) -> bool {
         let own = half(import);
         match self.identities.get(&identity) {
@@ -225,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_told_first_is_known_after_a_restart_and_forgotten_with_the_import() {
+    fn which_import_reported_first_is_known_after_a_restart_and_forgotten_with_the_import() {
         let folder = tempfile::tempdir().unwrap();
         let (one, other) = ("00000000000000010000000000000000", "00000000000000020000000000000000");
         let mut state = State::open(folder.path(), true).unwrap();

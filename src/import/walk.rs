@@ -1,6 +1,7 @@
 //! The files that paths name: themselves, and those in folders.
 
 use super::archive::{self, Member};
+use super::left_out::{LeftOut, Why};
 use anyhow::Context as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Folders within folders.
-const DEPTH_MAX: usize = 32;
-/// What files in a folder are looked at; a file that is named itself may have any name.
-const EXTENSIONS: [&str; 11] = ["jsonl", "json", "ndjson", "csv", "pb", "binpb", "parquet", "gz", "zst", "zip", "log"];
+pub(super) const DEPTH_MAX: usize = 32;
+/// How the names of files end that are read in folders and archives; a file that is named itself may have any name.
+pub(super) const EXTENSIONS: [&str; 11] = ["jsonl", "json", "ndjson", "csv", "pb", "binpb", "parquet", "gz", "zst", "zip", "log"];
 
 /// A file.
 #[derive(Debug, Clone)]
@@ -27,7 +28,8 @@ pub(super) struct File {
 }
 
 /// All files, each once, the one that was written first before the others: a session that was resumed copies lines of an earlier one.
-pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<File>> {
+/// `left_out` is told of the others.
+pub(super) fn files(paths: &[PathBuf], left_out: &mut LeftOut) -> anyhow::Result<Vec<File>> {
     let mut found = Vec::new();
     for path in paths {
         if path == Path::new("-") {
@@ -38,7 +40,7 @@ pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<File>> {
         let about =
             fs::metadata(path).with_context(|| format!("{}: it cannot be read; is the path right?", path.display()))?;
         if about.is_dir() {
-            walk(path, DEPTH_MAX, &mut found)?;
+            Walk { root: path, found: &mut found, left_out }.folder(path, DEPTH_MAX)?;
         } else {
             found.push(file(path, &about, true));
         }
@@ -48,15 +50,15 @@ pub(super) fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<File>> {
     Ok(found)
 }
 
-/// The files to read: those given, and in place of an archive those in it, or why it cannot be read.
-pub(super) fn unpacked(files: Vec<File>) -> Vec<anyhow::Result<File>> {
+/// The files to read: those given, and in place of an archive those in it, or why it cannot be read. `left_out` is told of the others.
+pub(super) fn unpacked(files: Vec<File>, left_out: &mut LeftOut) -> Vec<anyhow::Result<File>> {
     let mut all = Vec::new();
     for file in files {
         if !archive::is_archive(&file.path) {
             all.push(Ok(file));
             continue;
         }
-        match archive::members(&file.path, has_known_extension) {
+        match archive::members(&file.path, has_known_extension, left_out) {
             Ok(members) => all.extend(members.into_iter().map(|(name, member)| Ok(in_archive(&file, &name, member)))),
             Err(why) => all.push(Err(anyhow::anyhow!("{}: {why}", file.path.display()))),
         }
@@ -74,23 +76,70 @@ fn file(path: &Path, about: &fs::Metadata, is_named: bool) -> File {
     File { path: path.to_owned(), size: about.len(), inode: about.ino(), modified, is_named, member: None }
 }
 
-/// Links are not followed: what they lead to was not named.
-fn walk(folder: &Path, depth_left: usize, found: &mut Vec<File>) -> anyhow::Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-    for entry in entries {
-        let entry = entry.with_context(|| folder.display().to_string())?;
-        let path = entry.path();
-        // a file that is gone meanwhile is none
-        let Ok(about) = fs::symlink_metadata(&path) else { continue };
-        if about.is_dir() && depth_left > 0 {
-            walk(&path, depth_left - 1, found)?;
-        } else if about.is_file() && has_known_extension(&path) {
-            found.push(file(&path, &about, false));
+/// A walk through a folder that was named.
+struct Walk<'w> {
+    root: &'w Path,
+    found: &'w mut Vec<File>,
+    left_out: &'w mut LeftOut,
+}
+
+impl Walk<'_> {
+    /// Links are not followed: what they lead to was not named.
+    fn folder(&mut self, folder: &Path, depth_left: usize) -> anyhow::Result<()> {
+        let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+        for entry in entries {
+            let entry = entry.with_context(|| folder.display().to_string())?;
+            let path = entry.path();
+            // a file that is gone by now is not one of them
+            let Ok(about) = fs::symlink_metadata(&path) else { continue };
+            let why = match () {
+                () if about.is_dir() && depth_left > 0 => {
+                    self.folder(&path, depth_left - 1)?;
+                    continue;
+                }
+                () if about.is_file() && has_known_extension(&path) => {
+                    self.found.push(file(&path, &about, false));
+                    continue;
+                }
+                () if about.is_dir() => Why::Depth,
+                () if about.is_symlink() => Why::Link,
+                () if about.is_file() => Why::Ending,
+                () => Why::Special,
+            };
+            let name = path.strip_prefix(self.root).map_or(path.as_path(), |name| name);
+            self.left_out.add(self.root, why, name.display());
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn has_known_extension(path: &Path) -> bool {
     path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn what_a_walk_passes_over_is_counted_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = (0..=DEPTH_MAX).fold(folder.path().to_owned(), |path, _| path.join("d"));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("deep.jsonl"), "{}").unwrap();
+        fs::write(folder.path().join("read.jsonl"), "{}").unwrap();
+        fs::write(folder.path().join("note.txt"), "{}").unwrap();
+        symlink("read.jsonl", folder.path().join("link.jsonl")).unwrap();
+        let _listens = std::os::unix::net::UnixListener::bind(folder.path().join("socket.json")).unwrap();
+        let mut left_out = LeftOut::default();
+        let found = files(&[folder.path().to_owned()], &mut left_out).unwrap();
+        assert_eq!(found.iter().map(|file| file.path.file_name().unwrap()).collect::<Vec<_>>(), ["read.jsonl"]);
+        let counts: Vec<_> = left_out.counts().collect();
+        assert_eq!(counts, [(Why::Ending, 1), (Why::Depth, 1), (Why::Link, 1), (Why::Special, 1)]);
+        let notes: Vec<String> = left_out.notes().collect();
+        for (note, name) in notes.iter().zip(["note.txt", "d/d", "link.jsonl", "socket.json"]) {
+            assert!(note.ends_with(name), "{note}");
+        }
+    }
 }

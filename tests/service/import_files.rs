@@ -1,6 +1,6 @@
 //! Files as other systems wrote them, and as people pack them: Parquet, MLflow's protobuf, gzip and zip archives.
 
-use crate::import::Import;
+use crate::import::{Import, goes_on_when_killed};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
@@ -74,13 +74,7 @@ fn parquet_of_phoenix_is_read_by_the_engine() {
     let service = Service::start();
     let import = Import::new(&service);
     let path = import.text("phoenix/trace_dataset.parquet", &recorded("phoenix-dataset.parquet"));
-    let summary = import.summary(&path);
-    assert_eq!(
-        (&summary["accepted"], &summary["rejected"]),
-        (&json!(4), &json!(0)),
-        "{summary} {:?}",
-        import.rejects()
-    );
+    import.takes(&path, 4, 0);
     import.becomes("SELECT count() AS rows FROM otel_traces", &json!([{"rows": 4}]));
     holds_phoenix(&import);
     let events = "SELECT Events.Name[1] AS name, Events.Attributes[1]['exception.type'] AS type FROM otel_traces WHERE SpanName = 'broken tool'";
@@ -116,17 +110,70 @@ fn parquet_of_langfuse_is_read_and_a_broken_file_costs_itself() {
 }
 
 #[test]
+fn columns_of_parquet_that_the_engine_cannot_read_are_named_or_explained() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let export = "SELECT 'o-1' AS id, 'lf' AS trace_id, 'SPAN' AS type, toDateTime64('2026-06-01 01:00:00', 6, 'UTC') AS start_time, \
+        toDecimal256(1, 0) AS large FORMAT Parquet";
+    let mut file = send("POST", &service.sql().url, &[], export.as_bytes()).body;
+    let path = import.text("whole.parquet", &file);
+    let (code, said) = import.of(&path, &[]);
+    assert!(code == Some(0) && !said.contains("left out"), "{said}");
+    // decimals of 76 digits, by the list of columns at the end, become some of 100, which no engine has
+    let list = file.len() - 8 - usize::try_from(u32::from_le_bytes(file[file.len() - 8..][..4].try_into().unwrap())).unwrap();
+    let digits: Vec<usize> = (list..file.len()).filter(|at| file[*at..].starts_with(&[0x98, 0x01])).collect();
+    assert!(!digits.is_empty());
+    digits.into_iter().for_each(|at| file[at] = 0xc8);
+    let path = import.text("other.parquet", &file);
+    let (code, said) = import.of(&path, &["--again"]);
+    assert!(code == Some(0) && said.contains("1 rows accepted"), "{said}");
+    assert!(said.contains("other.parquet: columns are left out") && said.contains("large"), "{said}");
+}
+
+#[test]
+fn an_import_of_a_packed_file_that_is_killed_goes_on_where_it_was() {
+    let lines = 40_000;
+    let spans: String = (1..=lines).map(line).collect();
+    let export = format!(
+        "SELECT 'span' AS name, 'LLM' AS span_kind, toDateTime64('2026-06-01 01:00:00', 6, 'UTC') AS start_time, start_time AS end_time, 'OK' AS status_code, \
+         leftPad(hex(number + 1), 32, '0') AS `context.trace_id`, leftPad(hex(number + 1), 16, '0') AS `context.span_id`, \
+         'gpt-4o-mini' AS `attributes.llm.model_name` FROM numbers({lines}) FORMAT Parquet"
+    );
+    for name in ["spans.jsonl.gz", "spans.zip", "spans.parquet"] {
+        let service = Service::start();
+        let import = Import::new(&service);
+        let bytes = match name {
+            "spans.jsonl.gz" => gzip(spans.as_bytes()),
+            "spans.zip" => zip(&[("spans.jsonl", spans.as_bytes())]),
+            _ => send("POST", &service.sql().url, &[], export.as_bytes()).body,
+        };
+        let path = import.text(name, &bytes);
+        goes_on_when_killed(&import, &path, lines, lines);
+    }
+}
+
+#[test]
+fn rows_of_parquet_have_the_bound_of_what_is_unpacked() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let export = "SELECT repeat('a', 262144) AS text FROM numbers(1200) SETTINGS max_block_size = 8, max_threads = 1, \
+        output_format_parquet_row_group_size = 8, output_format_parquet_compression_method = 'zstd' FORMAT Parquet";
+    let bomb = send("POST", &service.sql().url, &[], export.as_bytes()).body;
+    assert!(bomb.starts_with(b"PAR1") && bomb.len() < 1 << 20, "{}", bomb.len());
+    let bomb = import.text("bomb.parquet", &bomb);
+    let (code, said) = import.of(&bomb, &["--format", "otlp-json"]);
+    assert_eq!(code, Some(3), "{said}");
+    let why = import.rejects().pop().unwrap();
+    let why = why["reason"].as_str().unwrap();
+    assert!(why.contains("250 times its own size") && why.contains("no setting"), "{why}");
+}
+
+#[test]
 fn traces_that_mlflow_archived_are_calls_with_their_tokens() {
     let service = Service::start();
     let import = Import::new(&service);
     let path = import.text("artifacts/traces.pb", &recorded("mlflow-traces.pb"));
-    let summary = import.summary(&path);
-    assert_eq!(
-        (&summary["accepted"], &summary["rejected"]),
-        (&json!(2), &json!(0)),
-        "{summary} {:?}",
-        import.rejects()
-    );
+    import.takes(&path, 2, 0);
     let spans = "SELECT SpanName AS name, Operation AS operation, RequestModel AS model, InputTokens AS input, OutputTokens AS output, \
         JSONExtractString(InputMessages, 1, 'parts', 1, 'content') AS asked, \
         JSONExtractString(OutputMessages, 1, 'parts', 1, 'content') AS said FROM otel_traces ORDER BY Timestamp";
@@ -146,6 +193,8 @@ fn files_in_an_archive_are_read_as_files_and_their_names_are_no_paths() {
         ("/etc/two.jsonl.gz", &gzip(line(3).as_bytes())),
         ("__MACOSX/._one.jsonl", b"\x00\x05\x16\x07"),
         ("picture.png", b"\x89PNG"),
+        (&format!("{}deep.jsonl", "d/".repeat(12)), line(5).as_bytes()),
+        ("empty.jsonl", b""),
         ("other.json", b"{\"nothing\": 1}\n"),
         ("inner.zip", &zip(&[("x.jsonl", line(4).as_bytes())])),
     ]);
@@ -154,6 +203,13 @@ fn files_in_an_archive_are_read_as_files_and_their_names_are_no_paths() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("export.zip/other.json: line 1: its format is not known"), "{said}");
     assert!(said.contains("export.zip/inner.zip: it is a zip archive within another"), "{said}");
+    for left_out in ["picture.png", "__MACOSX/._one.jsonl", "d/d/deep.jsonl", "empty.jsonl"] {
+        let is_named = |line: &str| line.contains("left out (") && line.contains(left_out);
+        assert!(said.lines().any(is_named), "{left_out} is not named: {said}");
+    }
+    let summary: Value = serde_json::from_str(said.lines().find(|line| line.contains("\"summary\"")).unwrap()).unwrap();
+    let left_out = summary["left_out"].as_object().unwrap();
+    assert_eq!(left_out.values().map(|count| count.as_u64().unwrap()).collect::<Vec<_>>(), [1; 4], "{summary}");
     let names = "SELECT SpanName AS name FROM otel_traces ORDER BY name";
     import.becomes(names, &json!([{"name": "span 1"}, {"name": "span 2"}, {"name": "span 3"}]));
     assert_eq!(fs::read_to_string(&outside).unwrap(), line(9), "nothing is unpacked anywhere");

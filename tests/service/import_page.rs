@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 use std::fs;
+use std::io::{Cursor, Write as _};
 use support::http::{Answer, get, send};
 use support::{Options, Service, wait_until};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 const IMPORTS: &str = "/api/v1/workspaces/default/imports";
 /// 2026-06-01T00:00:00Z.
@@ -102,6 +105,25 @@ fn files_are_counted_then_sent_listed_and_removed() {
     assert_eq!((&undone["state"], &undone["notes"][0]), (&json!("done"), &json!("3 rows removed.")), "{undone}");
     assert_eq!(spans(&service), 0);
     assert_eq!(get(&service.page(IMPORTS)).json()["done"], json!([]));
+}
+
+#[test]
+fn copies_of_parquet_have_room_among_the_files_that_are_sent() {
+    let service = start("page: { uploads_max: 1MiB }");
+    let id = create(&service);
+    // letters that do not repeat, so that they stay what they are in the archive
+    let letters = (0_u64..75_000).flat_map(|number| (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+    let parquet: Vec<u8> = b"PAR1".iter().copied().chain(letters).collect();
+    let mut packed = ZipWriter::new(Cursor::new(Vec::new()));
+    packed.start_file("rows.parquet", SimpleFileOptions::default()).unwrap();
+    packed.write_all(&parquet).unwrap();
+    let packed = packed.finish().unwrap().into_inner();
+    assert!((1 << 19..1 << 20).contains(&packed.len()), "{}", packed.len());
+    assert_eq!(add(&service, &id, "rows.zip", &packed).status, 200);
+    let job = run(&service, &id, &json!({"dry_run": true}));
+    assert!(job["error"].as_str().is_some_and(|why| why.contains("may have 1 MiB (page.uploads_max) together")), "{job}");
+    // what was copied is no longer there
+    assert_eq!(add(&service, &id, "other.jsonl", &vec![b' '; (1 << 20) - packed.len()]).status, 200);
 }
 
 #[test]

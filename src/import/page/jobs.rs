@@ -1,6 +1,8 @@
 //! Imports that the page asked for: what of each is here, and how far it is.
 
 use super::super::progress::Told;
+use super::super::room::{Room, Taken};
+use super::turns::Turns;
 use crate::locks::locked;
 use crate::numbers::to_u64;
 use crate::query::answer::Refusal;
@@ -10,14 +12,13 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// Imports that are known at once, and files of one.
-const JOBS_MAX: usize = 16;
+/// Imports that are known at once, those of one workspace, and files of one.
+const JOBS_MAX: usize = 64;
+const JOBS_OF_ONE_MAX: usize = 8;
 const FILES_MAX: usize = 5_000;
 /// One that nothing happens to is forgotten after so long, when there is no room for another.
 const IDLE_MAX: Duration = Duration::from_secs(3_600);
@@ -67,6 +68,8 @@ struct Now {
     arriving: usize,
     /// Whether its files are removed.
     is_emptied: bool,
+    /// What its files take, until they are removed.
+    taken: Vec<Taken>,
 }
 
 impl Job {
@@ -74,6 +77,10 @@ impl Job {
         let mut now = locked(&self.now);
         now.touched = Instant::now();
         change(&mut now)
+    }
+
+    fn with_taken<T>(&self, look: impl FnOnce(&Vec<Taken>) -> T) -> T {
+        look(&locked(&self.now).taken)
     }
 
     pub(super) fn set(&self, phase: Phase) {
@@ -114,13 +121,13 @@ impl Job {
     }
 
     /// A file that was expected is here, or will not come. Whether it is kept: not when the others were removed meanwhile.
-    pub(super) fn arrived(&self, file: Option<Spooled>) -> bool {
+    pub(super) fn arrived(&self, file: Option<(Spooled, Taken)>) -> bool {
         self.with(|now| {
             now.arriving = now.arriving.saturating_sub(1);
-            let kept = file.filter(|_| !now.is_emptied);
-            let is_kept = kept.is_some();
-            now.files.extend(kept);
-            is_kept
+            let Some((file, taken)) = file.filter(|_| !now.is_emptied) else { return false };
+            now.files.push(file);
+            now.taken.push(taken);
+            true
         })
     }
 
@@ -180,11 +187,11 @@ impl Job {
 #[derive(Debug)]
 pub(super) struct Jobs {
     folder: PathBuf,
-    bytes_max: usize,
-    bytes: Arc<AtomicUsize>,
+    /// What all files may take.
+    pub(super) room: Arc<Room>,
     jobs: Mutex<BTreeMap<String, Arc<Job>>>,
     /// One is read at a time.
-    pub(super) turns: Arc<Semaphore>,
+    pub(super) turns: Turns,
 }
 
 impl Jobs {
@@ -195,8 +202,8 @@ impl Jobs {
         {
             tracing::warn!(%error, folder = %folder.display(), "files that were sent to be imported cannot be removed");
         }
-        let turns = Arc::new(Semaphore::new(1));
-        Self { folder, bytes_max, bytes: Arc::default(), jobs: Mutex::default(), turns }
+        let room = Room::new(to_u64(bytes_max), Some("page.uploads_max"));
+        Self { folder, room, jobs: Mutex::default(), turns: Turns::default() }
     }
 
     pub(super) fn folder(&self) -> PathBuf {
@@ -217,6 +224,7 @@ impl Jobs {
             touched: Instant::now(),
             arriving: 0,
             is_emptied: false,
+            taken: Vec::new(),
         };
         let folder = self.folder.join(&id);
         let job = Arc::new(Job {
@@ -227,32 +235,49 @@ impl Jobs {
             stop: CancellationToken::new(),
             now: Mutex::new(now),
         });
-        if self.with(|jobs| jobs.len()) >= JOBS_MAX {
-            self.forget_an_old_one();
+        let is_own = |other: &Job| other.workspace == job.workspace;
+        if self.count(is_own) >= JOBS_OF_ONE_MAX {
+            self.forget_an_old_one(is_own);
+        }
+        if self.count(|_| true) >= JOBS_MAX {
+            self.forget_an_old_one(|_| true);
         }
         self.with(|jobs| {
+            if jobs.values().filter(|other| is_own(other)).count() >= JOBS_OF_ONE_MAX {
+                let why = format!(
+                    "a workspace may have {JOBS_OF_ONE_MAX} imports at once; wait until one has ended, or cancel one"
+                );
+                return Err(Refusal::unavailable(&why));
+            }
             if jobs.len() >= JOBS_MAX {
-                let why = "too many imports are under way; wait until one has ended, or cancel one";
-                return Err(Refusal::unavailable(why));
+                let why = format!("{JOBS_MAX} imports of all workspaces are under way; wait until one has ended");
+                return Err(Refusal::unavailable(&why));
             }
             jobs.insert(id, Arc::clone(&job));
-            Ok(job)
+            Ok(Arc::clone(&job))
         })
     }
 
-    fn forget_an_old_one(&self) {
+    fn count(&self, is_meant: impl Fn(&Job) -> bool) -> usize {
+        self.with(|jobs| jobs.values().filter(|job| is_meant(job)).count())
+    }
+
+    /// Forgets the one that ended first or has been idle for the longest time, if there is one; whether there was.
+    pub(super) fn forget_an_old_one(&self, is_meant: impl Fn(&Job) -> bool) -> bool {
         let age = |job: &Arc<Job>| {
             let now = locked(&job.now);
             let has_ended = matches!(now.phase, Phase::Done | Phase::Cancelled | Phase::Failed(_));
             let is_idle = now.phase != Phase::Running && now.touched.elapsed() > IDLE_MAX;
-            (has_ended || is_idle).then(|| now.touched.elapsed())
+            (now.arriving == 0 && (has_ended || is_idle)).then(|| now.touched.elapsed())
         };
         let oldest = self.with(|jobs| {
-            jobs.values().filter_map(|job| Some((age(job)?, Arc::clone(job)))).max_by_key(|(age, _)| *age)
+            let meant = jobs.values().filter(|job| is_meant(job));
+            meant.filter_map(|job| Some((age(job)?, Arc::clone(job)))).max_by_key(|(age, _)| *age)
         });
-        if let Some((_, job)) = oldest {
-            self.forget(&job);
+        if let Some((_, job)) = &oldest {
+            self.forget(job);
         }
+        oldest.is_some()
     }
 
     pub(super) fn find(&self, workspace: &Workspace, id: &str) -> Result<Arc<Job>, Refusal> {
@@ -283,37 +308,29 @@ impl Jobs {
 
     /// Removes the files of one that needs them no more.
     fn empty(&self, job: &Job) {
-        let files = job.with(|now| {
-            let is_emptied = std::mem::replace(&mut now.is_emptied, true);
-            if is_emptied { Vec::new() } else { now.files.clone() }
+        let taken = job.with(|now| {
+            now.is_emptied = true;
+            std::mem::take(&mut now.taken)
         });
-        for file in &files {
-            self.give_back(file.bytes);
-        }
         if let Err(error) = std::fs::remove_dir_all(&job.folder)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(%error, folder = %job.folder.display(), "files that were sent to be imported cannot be removed");
         }
+        drop(taken);
     }
 
-    /// Room for bytes that have arrived.
-    pub(super) fn reserve(&self, bytes: usize) -> Result<(), Refusal> {
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) <= self.bytes_max {
-            return Ok(());
+    /// Takes room for bytes that have arrived. When there is none, imports that have ended or are idle give theirs.
+    pub(super) fn grow(&self, taken: &mut Taken, bytes: usize) -> Result<(), Refusal> {
+        let mut grown = taken.grow(to_u64(bytes));
+        while grown.is_err() && self.forget_an_old_one(|job| !job.with_taken(Vec::is_empty)) {
+            grown = taken.grow(to_u64(bytes));
         }
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        Err(Refusal::too_large(&format!(
-            "files that wait to be imported may have {} MiB together (page.uploads_max); wait, compress them, or use `millrace import`",
-            self.bytes_max >> 20
-        )))
-    }
-
-    pub(super) fn give_back(&self, bytes: u64) {
-        let given = usize::try_from(bytes).map_or(usize::MAX, |bytes| bytes);
-        let less = |now: usize| Some(now.saturating_sub(given));
-        let _always_changed = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        grown.map_err(|bound| {
+            Refusal::too_large(&format!(
+                "files that wait to be imported may have {bound} together; wait, compress them, or use `millrace import`"
+            ))
+        })
     }
 }
 
@@ -323,7 +340,45 @@ impl Drop for Job {
     }
 }
 
-/// The size of what arrived, as files count it.
-pub(super) fn size(bytes: usize) -> u64 {
-    to_u64(bytes)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn create(jobs: &Jobs, workspace: &str) -> Result<Arc<Job>, Refusal> {
+        jobs.create(Workspace::new(workspace).unwrap(), false)
+    }
+
+    #[test]
+    fn a_workspace_with_all_of_its_imports_leaves_room_for_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let jobs = Jobs::new(folder.path().join("uploads"), 1 << 20);
+        let own: Vec<_> = (0..JOBS_OF_ONE_MAX).map(|_| create(&jobs, "one").unwrap()).collect();
+        assert!(create(&jobs, "one").is_err());
+        create(&jobs, "other").unwrap();
+        // one that has ended makes room for the next one of its workspace
+        own[3].set(Phase::Done);
+        create(&jobs, "one").unwrap();
+        assert!(jobs.find(&own[3].workspace, &own[3].id).is_err());
+        assert!(create(&jobs, "one").is_err());
+    }
+
+    #[test]
+    fn files_of_an_import_that_failed_make_room_for_new_ones_and_those_of_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let jobs = Jobs::new(folder.path().join("uploads"), 1 << 20);
+        let add = |job: &Job| {
+            let mut taken = jobs.room.hold();
+            jobs.grow(&mut taken, 1 << 19)?;
+            let name = PathBuf::from("a");
+            assert!(job.arrived(Some((Spooled { name, bytes: 1 << 19, modified: SystemTime::UNIX_EPOCH }, taken))));
+            Ok::<_, Refusal>(())
+        };
+        let all: Vec<_> = (0..3).map(|_| create(&jobs, "one").unwrap()).collect();
+        add(&all[0]).unwrap();
+        add(&all[1]).unwrap();
+        assert!(add(&all[2]).is_err());
+        all[1].set(Phase::Failed(String::new()));
+        add(&all[2]).unwrap();
+        assert!(jobs.find(&all[0].workspace, &all[0].id).is_ok() && jobs.find(&all[1].workspace, &all[1].id).is_err());
+    }
 }

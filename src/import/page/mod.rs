@@ -11,6 +11,7 @@
 
 mod jobs;
 mod spool;
+mod turns;
 mod work;
 
 use super::read_state;
@@ -171,7 +172,7 @@ async fn run(
     };
     let answer = json_answer(StatusCode::ACCEPTED, &job.shown());
     tokio::spawn(async move {
-        Box::pin(work::import(&imports.jobs.turns, &job, order)).await;
+        Box::pin(work::import(&imports.jobs, &job, order)).await;
         imports.jobs.settle(&job);
     });
     Ok(answer)

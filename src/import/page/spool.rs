@@ -1,7 +1,8 @@
 //! A file that a browser sends: it goes to disk as it arrives, within its bounds.
 
-use super::super::names::safe;
-use super::jobs::{Job, Jobs, Spooled, size};
+use super::super::names::{PARTS_MAX, safe};
+use super::super::room::Taken;
+use super::jobs::{Job, Jobs, Spooled};
 use crate::query::answer::Refusal;
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -20,22 +21,23 @@ pub(super) async fn take(
     body: Body,
     silent_max: Duration,
 ) -> Result<(), Refusal> {
-    let name = safe(name).ok_or_else(|| Refusal::bad_request("name: a file needs a name of at most 12 parts"))?;
+    let unusable = |_why| Refusal::bad_request(&format!("name: a file needs a name of at most {PARTS_MAX} parts"));
+    let name = safe(name).map_err(unusable)?;
     job.expect(&name)?;
-    let mut taken = 0_usize;
+    let mut taken = jobs.room.hold();
     let path = job.folder.join(&name);
     let done = write(jobs, &path, body, silent_max, &mut taken).await;
     let modified = modified.and_then(|millis| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
     let modified = modified.map_or(SystemTime::UNIX_EPOCH, |modified| modified);
     let is_whole = done.is_ok() && !job.stop.is_cancelled();
-    if !job.arrived(is_whole.then(|| Spooled { name, bytes: size(taken), modified })) {
-        jobs.give_back(size(taken));
+    let bytes = taken.bytes();
+    if !job.arrived(is_whole.then(|| (Spooled { name, bytes, modified }, taken))) {
         let _gone_already = fs::remove_file(&path).await;
     }
     done
 }
 
-async fn write(jobs: &Jobs, path: &Path, body: Body, silent_max: Duration, taken: &mut usize) -> Result<(), Refusal> {
+async fn write(jobs: &Jobs, path: &Path, body: Body, silent_max: Duration, taken: &mut Taken) -> Result<(), Refusal> {
     let failed = |error: std::io::Error| {
         Refusal::new(
             StatusCode::INSUFFICIENT_STORAGE,
@@ -54,8 +56,7 @@ async fn write(jobs: &Jobs, path: &Path, body: Body, silent_max: Duration, taken
             break;
         };
         let bytes = frame.map_err(|error| Refusal::bad_request(&format!("the file broke off: {error}")))?;
-        jobs.reserve(bytes.len())?;
-        *taken += bytes.len();
+        jobs.grow(taken, bytes.len())?;
         file.write_all(&bytes).await.map_err(failed)?;
     }
     file.flush().await.map_err(failed)

@@ -2,10 +2,12 @@
 
 use super::super::file::{RejectsMax, Run};
 use super::super::progress::Progress;
+use super::super::room::Room;
 use super::super::sender::Sender;
 use super::super::state::State;
 use super::super::{import_all, parquet_reader, undo, walk};
-use super::jobs::{Job, Phase};
+use super::jobs::{Job, Jobs, Phase};
+use super::turns::Turns;
 use crate::config::Config;
 use crate::connections::trust::Trust;
 use crate::formats::Format;
@@ -14,7 +16,7 @@ use crate::secret::Secret;
 use anyhow::Context as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 /// How the files of a job are read.
 pub(super) struct Order {
@@ -29,17 +31,17 @@ pub(super) struct Order {
 }
 
 /// Reads the files of a job once it is its turn.
-pub(super) async fn import(turns: &Semaphore, job: &Arc<Job>, order: Order) {
+pub(super) async fn import(jobs: &Jobs, job: &Arc<Job>, order: Order) {
     let is_dry = order.is_dry;
-    let own = Arc::clone(job);
-    let done = in_turn(turns, job, async move { Box::pin(import_files(&own, order)).await }).await;
+    let (own, room) = (Arc::clone(job), Arc::clone(&jobs.room));
+    let done = in_turn(&jobs.turns, job, async move { Box::pin(import_files(&own, room, order)).await }).await;
     let then = if is_dry { Phase::Checked } else { Phase::Done };
     end(job, done, then);
 }
 
 /// Removes the rows of an import once it is its turn.
 pub(super) async fn undo(
-    turns: &Semaphore,
+    turns: &Turns,
     job: &Arc<Job>,
     config: Config,
     folder: PathBuf,
@@ -67,14 +69,14 @@ fn end(job: &Job, done: anyhow::Result<()>, then: Phase) {
     });
 }
 
-/// Waits until nothing else is imported, and works on a thread with a runtime of its own.
+/// Waits for its turn, and works on a thread with a runtime of its own.
 async fn in_turn(
-    turns: &Semaphore,
+    turns: &Turns,
     job: &Job,
     work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
 ) -> anyhow::Result<()> {
     let _turn = tokio::select! {
-        turn = turns.acquire() => turn.context("Millrace stops")?,
+        turn = turns.next(&job.workspace) => turn.context("Millrace stops")?,
         () = job.stop.cancelled() => return Ok(()),
     };
     let (ended, end) = oneshot::channel();
@@ -88,7 +90,7 @@ async fn in_turn(
     end.await.context("the import broke off; the log of Millrace says why")?
 }
 
-async fn import_files(job: &Job, order: Order) -> anyhow::Result<()> {
+async fn import_files(job: &Job, room: Arc<Room>, order: Order) -> anyhow::Result<()> {
     let Order { config, folder, token, format, is_dry, drops_content } = order;
     let told = job.told();
     let sender = match is_dry {
@@ -106,6 +108,7 @@ async fn import_files(job: &Job, order: Order) -> anyhow::Result<()> {
         rejects: RejectsMax::Any,
         stop: job.stop.clone(),
         parquet: parquet_reader(&config, job.folder.clone())?,
+        room,
     };
     let files = job.files();
     let inode = 0;
