@@ -55,6 +55,8 @@ pub struct Import<'i> {
 struct Reported {
     trace_id: String,
     span_id: String,
+    /// Where it is about a session and no trace.
+    session_id: String,
     name: String,
     created_by: String,
     version: u64,
@@ -62,14 +64,15 @@ struct Reported {
 
 /// Results that log records report (`otlp/protobuf/evaluations.rs`).
 const OF_LOGS: &str = "SELECT DISTINCT TraceId AS trace_id, SpanId AS span_id, \
-    LogAttributes['gen_ai.evaluation.name'] AS name, ServiceName AS created_by, \
+    if(TraceId = '', if(LogAttributes['gen_ai.conversation.id'] = '', LogAttributes['session.id'], LogAttributes['gen_ai.conversation.id']), '') \
+    AS session_id, LogAttributes['gen_ai.evaluation.name'] AS name, ServiceName AS created_by, \
     toUInt64(intDiv(toUnixTimestamp64Nano(Timestamp), 1000)) AS version";
 /// Such a log record, which names its event in a field or, from older SDKs, in an attribute.
 const IS_REPORT: &str =
     "if(EventName = '', LogAttributes['event.name'], toString(EventName)) = 'gen_ai.evaluation.result'";
 
 /// Results that events and attributes of spans report. An event without a time that is taken has the span's.
-const OF_SPANS: &str = "SELECT DISTINCT TraceId AS trace_id, SpanId AS span_id, result.1 AS name, ServiceName AS created_by, \
+const OF_SPANS: &str = "SELECT DISTINCT TraceId AS trace_id, SpanId AS span_id, '' AS session_id, result.1 AS name, ServiceName AS created_by, \
     toUInt64(intDiv(toUnixTimestamp64Nano(result.2), 1000)) AS version";
 const RESULTS: &str = "ARRAY JOIN arrayConcat(\
     arrayFlatten(arrayMap((event, at, said) -> if(event = 'gen_ai.evaluation.result', \
@@ -140,11 +143,12 @@ impl Import<'_> {
     async fn remove_results(&self, client: &Client, results: &[Reported]) -> Result<(), Failure> {
         for some in results.chunks(IMPORTS_MAX) {
             let keys = some.iter().map(|of| {
-                let parts = [&of.trace_id, &of.span_id, &of.name, &of.created_by].map(|part| quoted(part));
+                let parts = [&of.trace_id, &of.span_id, &of.session_id, &of.name, &of.created_by].map(|part| quoted(part));
                 format!("({},{})", parts.join(","), of.version)
             });
             let sql = format!(
-                "ALTER TABLE {} DELETE WHERE Workspace = {} AND (TraceId, SpanId, Name, CreatedBy, Version) IN ({})",
+                "ALTER TABLE {} DELETE WHERE Workspace = {} AND \
+                 (TraceId, SpanId, if(TraceId = '', SessionId, ''), Name, CreatedBy, Version) IN ({})",
                 client.holding(Table::EvaluatorResults.name()),
                 quoted(self.workspace.as_str()),
                 keys.collect::<Vec<_>>().join(",")

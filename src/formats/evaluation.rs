@@ -1,4 +1,5 @@
-//! A score or a feedback of an export: a log record `gen_ai.evaluation.result`, which the ingest makes an evaluator result of the span.
+//! A score or a feedback of an export: a log record `gen_ai.evaluation.result`, which the ingest makes an evaluator result of the span, or
+//! of the trace or session where it names no span.
 //!
 //! Source: OpenTelemetry semantic-conventions-genai, event `gen_ai.evaluation.result` (Development).
 
@@ -14,11 +15,11 @@ use serde_json::Value;
 
 const EVENT: &str = "gen_ai.evaluation.result";
 
-/// What was measured of a span.
+/// What was measured of a span, of a trace if there is no span, or else of a session.
 #[derive(Debug)]
 pub(super) struct Evaluation<'v> {
-    pub(super) trace: [u8; 16],
-    pub(super) span: [u8; 8],
+    pub(super) trace: Option<[u8; 16]>,
+    pub(super) span: Option<[u8; 8]>,
     /// In nanoseconds.
     pub(super) at: i64,
     pub(super) name: &'v str,
@@ -57,8 +58,8 @@ impl Evaluation<'_> {
             time_unix_nano: nanos,
             observed_time_unix_nano: nanos,
             event_name: EVENT.to_owned(),
-            trace_id: self.trace.to_vec(),
-            span_id: self.span.to_vec(),
+            trace_id: self.trace.map_or_else(Vec::new, Vec::from),
+            span_id: self.span.map_or_else(Vec::new, Vec::from),
             attributes,
             ..LogRecord::default()
         };

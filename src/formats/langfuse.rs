@@ -58,33 +58,42 @@ fn is_score(row: &Value) -> bool {
 
 impl Observations {
     fn score(&self, row: &Value, sink: &mut Sink) {
-        // one of a whole trace or session: which of its spans that is, an export does not say
-        let Some(observation) = text(row, &["observation_id", "observationId"]) else {
-            return sink.other("score of a trace or session");
-        };
-        match evaluation(row, observation).and_then(|evaluation| evaluation.record(&self.service)) {
+        let is_of_run = member(row, &["dataset_run_id", "datasetRunId"]).is_some();
+        if is_of_run && text(row, &["trace_id", "traceId"]).or(text(row, &["session_id", "sessionId"])).is_none() {
+            return sink.other("score of a dataset run");
+        }
+        match evaluation(row).and_then(|evaluation| evaluation.record(&self.service)) {
             Ok(record) => sink.records.push(record),
             Err(why) => sink.reject(why),
         }
     }
 }
 
-fn evaluation<'r>(row: &'r Value, observation: &'r str) -> Result<Evaluation<'r>, &'static str> {
-    let trace = text(row, &["trace_id", "traceId"]).ok_or("trace_id must be a text")?;
+/// A score of an observation, of a whole trace, or of a whole session. Which span is the root of a trace, an export of scores does not tell.
+fn evaluation(row: &Value) -> Result<Evaluation<'_>, &'static str> {
+    let trace = text(row, &["trace_id", "traceId"]);
+    let observation = text(row, &["observation_id", "observationId"]);
+    let session = member(row, &["session_id", "sessionId"]);
+    if observation.is_some() && trace.is_none() {
+        return Err("trace_id must be a text");
+    }
+    if trace.is_none() && session.is_none() {
+        return Err("it names neither a trace nor a session");
+    }
     let at = member(row, &["timestamp", "created_at", "createdAt"]).and_then(nanos_of);
     // a category has a number as well, which means nothing
     let is_category =
         text(row, &["data_type", "dataType"]).is_some_and(|kind| kind.eq_ignore_ascii_case("categorical"));
     Ok(Evaluation {
-        trace: trace_id(trace),
-        span: span_id(observation),
+        trace: trace.map(trace_id),
+        span: observation.map(span_id),
         at: at.ok_or("timestamp must be a time")?,
         name: text(row, &["name"]).ok_or("name must be a text")?,
         value: member(row, &["value"]).filter(|_| !is_category),
         label: member(row, &["string_value", "stringValue"])
             .or_else(|| member(row, &["value"]).filter(|_| is_category)),
         explanation: member(row, &["comment"]),
-        session: member(row, &["session_id", "sessionId"]),
+        session,
     })
 }
 

@@ -47,8 +47,8 @@ fn feedback(row: &Value) -> Result<Evaluation<'_>, &'static str> {
     let trace = there("trace_id").ok_or("trace_id must be a text: without it, no span is known by the run alone")?;
     let at = ["created_at", "modified_at"].into_iter().find_map(|name| row.get(name).and_then(nanos_of));
     Ok(Evaluation {
-        trace: trace_id(trace),
-        span: span_id(there("run_id").ok_or("run_id must be a text")?),
+        trace: Some(trace_id(trace)),
+        span: Some(span_id(there("run_id").ok_or("run_id must be a text")?)),
         at: at.ok_or("created_at must be a time")?,
         name: there("key").ok_or("key must be a text")?,
         value: row.get("score"),
@@ -69,7 +69,7 @@ fn stats(run: &Value) -> Vec<Evaluation<'_>> {
         let mean = of.get("avg");
         let (Some(at), Some(_)) = (at, mean.and_then(Value::as_f64)) else { continue };
         let (label, explanation, session) = (None, None, None);
-        found.push(Evaluation { trace, span: span_id(own), at, name, value: mean, label, explanation, session });
+        found.push(Evaluation { trace: Some(trace), span: Some(span_id(own)), at, name, value: mean, label, explanation, session });
     }
     found
 }

@@ -1,4 +1,4 @@
-//! What an evaluator found about a span.
+//! What an evaluator found about a span, or about a whole trace or session.
 
 use super::check::{Invalid, Members};
 use super::ids;
@@ -50,9 +50,9 @@ impl DataType {
 /// A result as it is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EvaluatorResult {
-    /// The span that it is about.
+    /// The span that it is about, empty where it is about a trace or a session.
     pub span_id: String,
-    /// That span's session.
+    /// That span's session; that of a trace which names none is `session-` and its id.
     pub session_id: String,
     /// That span's trace, empty where it is not known.
     pub trace_id: String,

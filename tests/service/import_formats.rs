@@ -69,13 +69,7 @@ fn spend_logs_of_litellm_are_read_from_json_and_csv() {
         "{names}\nr-3,acompletion,0.5,7,3,4,2026-06-01 08:00:10.000,2026-06-01 08:00:11.500,gpt-4o-mini,openai,ben,\"[{{\"\"role\"\":\"\"user\"\",\"\"content\"\":\"\"Hi\"\"}}]\",{{}}\n"
     );
     import.text("spend.csv", csv.as_bytes());
-    let summary = import.summary(&import.files());
-    assert_eq!(
-        (&summary["rejected"], &summary["accepted"]),
-        (&json!(0), &json!(3)),
-        "{summary} {:?}",
-        import.rejects()
-    );
+    import.takes(&import.files(), 3, 0);
     let calls = "SELECT Model AS model, InputTokens AS input, OutputTokens AS output, toFloat64(CostTotal) AS usd, CostSource AS source, \
                  UserId AS user, toString(toDateTime(Timestamp, 'UTC')) AS at, Duration / 1000000 AS ms FROM genai_calls ORDER BY at";
     let want = |user: &str, tokens: [u64; 2], usd: f64, at: &str, millis: u64| {
@@ -118,13 +112,7 @@ fn captured_calls_and_both_files_of_a_batch_are_joined_by_custom_id() {
     import.file("batch/c_errors.jsonl", &[
         json!({"id": "b-1", "custom_id": "one", "response": null, "error": {"code": "batch_expired", "message": "too late"}}),
     ]);
-    let summary = import.summary(&import.files().join("batch"));
-    assert_eq!(
-        (&summary["accepted"], &summary["rejected"]),
-        (&json!(2), &json!(1)),
-        "{summary} {:?}",
-        import.rejects()
-    );
+    import.takes(&import.files().join("batch"), 2, 1);
     let why = import.rejects();
     assert!(why.iter().any(|it| it["reason"].as_str().unwrap().contains("\"three\" has no request")), "{why:?}");
     let calls = "SELECT ResponseId AS id, IsError AS failed, ServiceTier AS tier, OutputTokens AS output FROM otel_traces ORDER BY id";
@@ -183,13 +171,7 @@ fn exports_of_langfuse_langsmith_helicone_and_phoenix_are_read() {
             text("user.id", "dan"), {"key": "llm.token_count.prompt", "value": {"intValue": 8}},
             {"key": "llm.token_count.completion", "value": {"intValue": 1}}, {"key": "llm.cost.total", "value": {"doubleValue": 0.75}}]});
     import.text("phoenix.json", json!({"data": [span], "next_cursor": null}).to_string().as_bytes());
-    let summary = import.summary(&import.files());
-    assert_eq!(
-        (&summary["accepted"], &summary["rejected"]),
-        (&json!(6), &json!(0)),
-        "{summary} {:?}",
-        import.rejects()
-    );
+    import.takes(&import.files(), 6, 0);
     let rows = service.sql();
     let want = json!([
         call(["langfuse", "gpt-4o-mini", "s-lf", "ana", "01:00:00"], [10, 5], 0.125),
@@ -227,6 +209,8 @@ fn scores_of_langfuse_and_feedback_of_langsmith_become_evaluator_results_and_go_
             score("helpful", &json!({})),
             score("tone", &kind),
             score("whole", &json!({"observation_id": null})),
+            score("session", &json!({"observation_id": null, "trace_id": null, "session_id": "s-9", "value": 0.25})),
+            score("run", &json!({"observation_id": null, "trace_id": null, "dataset_run_id": "r"})),
             score("empty", &json!({"value": null})),
         ],
     );
@@ -245,14 +229,8 @@ fn scores_of_langfuse_and_feedback_of_langsmith_become_evaluator_results_and_go_
             json!({"id": "g", "run_id": run, "key": "lost", "score": 1, "created_at": "2026-06-01T03:00:00"}),
         ],
     );
-    let summary = import.summary(&import.files());
-    assert_eq!(
-        (&summary["accepted"], &summary["rejected"]),
-        (&json!(5), &json!(2)),
-        "{summary} {:?}",
-        import.rejects()
-    );
-    assert_eq!(summary["others"]["score of a trace or session"], 1, "{summary}");
+    let summary = import.takes(&import.files(), 7, 2);
+    assert_eq!(summary["others"]["score of a dataset run"], 1, "{summary}");
     let results = "SELECT Name AS name, DataType AS type, Value AS value, StringValue AS label, Comment AS why, CreatedBy AS by FROM genai_evaluator_results ORDER BY Name";
     let result = |[name, of_type]: [&str; 2], value: Value, label: &str, why: &str, by: &str| json!({"name": name, "type": of_type, "value": value, "label": label, "why": why, "by": by});
     import.becomes(
@@ -261,9 +239,17 @@ fn scores_of_langfuse_and_feedback_of_langsmith_become_evaluator_results_and_go_
             result(["correct", "NUMERIC"], json!(0.75), "", "", "langsmith"),
             result(["grade", "BOOLEAN"], json!(1), "", "yes", "langsmith"),
             result(["helpful", "NUMERIC"], json!(0.5), "", "so so", "langfuse"),
+            result(["session", "NUMERIC"], json!(0.25), "", "so so", "langfuse"),
             result(["tone", "CATEGORICAL"], Value::Null, "polite", "", "langfuse"),
+            result(["whole", "NUMERIC"], json!(0.5), "", "so so", "langfuse"),
         ]),
     );
+    // those of a whole session or trace are of no span
+    let session = "SELECT Name AS name, TraceId AS trace, SessionId AS session FROM genai_evaluator_results WHERE SpanId = '' ORDER BY Name";
+    let trace = service.sql().rows("SELECT DISTINCT TraceId FROM genai_evaluator_results WHERE Name = 'helpful'", &[]).remove(0);
+    let trace = trace["TraceId"].as_str().unwrap();
+    let whole = json!({"name": "whole", "trace": trace, "session": format!("session-{trace}")});
+    import.becomes(session, &json!([{"name": "session", "trace": "", "session": "s-9"}, whole]));
     // they are of the spans that runs and observations become
     let joined = "SELECT count() AS rows FROM genai_evaluator_results AS r INNER JOIN otel_traces AS t ON r.TraceId = t.TraceId AND r.SpanId = t.SpanId";
     import.becomes(joined, &json!([{"rows": 2}]));
@@ -396,13 +382,7 @@ fn trajectories_are_imported_by_the_document_and_go_again() {
     // a document over several lines, and one that is none
     let path = import.text("job/trajectory.json", serde_json::to_string_pretty(&trajectory).unwrap().as_bytes());
     import.file("job/broken.jsonl", &[json!({"schema_version": "ATIF-v1.4", "agent": {"name": "x"}, "steps": 5})]);
-    let summary = import.summary(&import.files());
-    assert_eq!(
-        (&summary["accepted"], &summary["rejected"]),
-        (&json!(1), &json!(1)),
-        "{summary} {:?}",
-        import.rejects()
-    );
+    import.takes(&import.files(), 1, 1);
     assert!(import.rejects()[0]["reason"].as_str().unwrap().contains("steps"), "{:?}", import.rejects());
     let calls = "SELECT Model AS model, InputTokens AS input, OutputTokens AS output, CacheReadTokens AS cached FROM genai_calls";
     import.becomes(calls, &json!([{"model": "gpt-4o-mini", "input": 10, "output": 3, "cached": 4}]));

@@ -1,9 +1,9 @@
 //! An event that reports an evaluation -> an evaluator result, beside the row that has the event: a log record, or a span of which it is
 //! an event.
 //!
-//! It says what was measured of the span in which it was written; without a span, a name, or a value it is an event and nothing else.
-//! When it was written is the version of the result, so that the same request sent again changes nothing, and of several results of the
-//! same name about the same span the latest counts.
+//! It says what was measured of the span in which it was written. A log record that names no span is about the session that it names, else
+//! about its trace; its result has no span then. Without one of these, a name, or a value it is an event and nothing else. When it was written is the version of the result, so that the same request sent again changes nothing, and of several results of the
+//! same name about the same of these the latest counts.
 //!
 //! Attributes of a span that judge it are results as well: `evaluations.0.evaluation.score` and its neighbours, also as `annotations`.
 //!
@@ -117,7 +117,8 @@ impl Evaluations {
                 _ => {}
             }
         }
-        let Some(mut found) = result((span.trace_id, span.span_id), attributes) else { return Ok(()) };
+        let ids = (Some(span.trace_id), Some(span.span_id));
+        let Some(mut found) = result(ids, attributes) else { return Ok(()) };
         if let Some(session) = session {
             session.clone_into(&mut found.session_id);
         }
@@ -164,7 +165,7 @@ impl Evaluations {
         }
         // in an order of their own, so that the same ones are read of the same span
         for (item, fields) in items.into_iter().take(ITEMS_MAX) {
-            let Some(mut found) = judgement((span.trace_id, span.span_id), fields) else { continue };
+            let Some(mut found) = judgement((Some(span.trace_id), Some(span.span_id)), fields) else { continue };
             if let Some(session) = session {
                 session.clone_into(&mut found.session_id);
             }
@@ -198,7 +199,7 @@ impl Evaluations {
                 _ => {}
             }
         }
-        Ok(trace.zip(span).and_then(|ids| result(ids, attributes)))
+        Ok(result((trace, span.filter(|_| trace.is_some())), attributes))
     }
 
     fn attribute(&mut self, message: &[u8], attributes: &mut HashMap<String, String>) -> Result<(), DecodeError> {
@@ -214,7 +215,7 @@ impl Evaluations {
 const FIELD: &str = "judgement.";
 
 /// What the fields of a judgement say, if they say a name and something of it.
-fn judgement(ids: (TraceId, SpanId), mut fields: HashMap<String, String>) -> Option<EvaluatorResult> {
+fn judgement(ids: Ids, mut fields: HashMap<String, String>) -> Option<EvaluatorResult> {
     let mut taken = |field: &str| fields.remove(&format!("{FIELD}{field}")).filter(|text| !text.is_empty());
     let said = Said::new(taken("name")?, [taken("score"), taken("label"), taken("explanation")]);
     match said {
@@ -226,7 +227,10 @@ fn judgement(ids: (TraceId, SpanId), mut fields: HashMap<String, String>) -> Opt
     }
 }
 
-fn result(ids: (TraceId, SpanId), mut attributes: HashMap<String, String>) -> Option<EvaluatorResult> {
+/// The trace and the span that a result is about, as far as they are named.
+type Ids = (Option<TraceId>, Option<SpanId>);
+
+fn result(ids: Ids, mut attributes: HashMap<String, String>) -> Option<EvaluatorResult> {
     let mut taken = |key: &str| attributes.remove(key).filter(|text| !text.is_empty());
     let name = taken("gen_ai.evaluation.name")?;
     let (score, label) = (taken("gen_ai.evaluation.score.value"), taken("gen_ai.evaluation.score.label"));
@@ -264,20 +268,17 @@ impl Said {
     }
 
     /// The result, if there is a value or a label.
-    fn result(self, (trace, span): (TraceId, SpanId), session: Option<String>) -> Option<EvaluatorResult> {
+    fn result(self, (trace, span): Ids, session: Option<String>) -> Option<EvaluatorResult> {
         let data_type = match (self.value, &self.label) {
             (Some((data_type, _)), _) => data_type,
             (None, Some(_)) => DataType::Categorical,
             (None, None) => return None,
         };
         Some(EvaluatorResult {
-            span_id: span.to_string(),
+            span_id: span.map_or_else(String::new, |span| span.to_string()),
             // as the session of a span is told that has none
-            session_id: match session {
-                Some(session) => session,
-                None => format!("session-{trace}"),
-            },
-            trace_id: trace.to_string(),
+            session_id: session.or_else(|| Some(format!("session-{}", trace?)))?,
+            trace_id: trace.map_or_else(String::new, |trace| trace.to_string()),
             name: self.name,
             data_type,
             value: self.value.map(|(_, number)| number),
@@ -304,8 +305,28 @@ mod tests {
     }
 
     #[test]
+    fn a_result_is_of_a_span_else_of_the_session_that_is_named_else_of_the_trace() {
+        let (trace, span) = (TraceId::from_slice(&[1; 16]).ok(), SpanId::from_slice(&[2; 8]).ok());
+        let of = |ids: Ids, session: Option<&str>| {
+            let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+            let given = [text("gen_ai.evaluation.name", "n"), text("gen_ai.evaluation.score.value", "1")];
+            let session = session.map(|session| text("session.id", session));
+            let found = result(ids, given.into_iter().chain(session).collect());
+            found.map(|found| (found.trace_id, found.span_id, found.session_id))
+        };
+        let (trace_id, span_id) = ("01".repeat(16), "02".repeat(8));
+        let own = format!("session-{trace_id}");
+        let texts = |trace: &str, span: &str, session: &str| Some((trace.to_owned(), span.to_owned(), session.to_owned()));
+        assert_eq!(of((trace, span), Some("s")), texts(&trace_id, &span_id, "s"));
+        assert_eq!(of((trace, None), Some("s")), texts(&trace_id, "", "s"));
+        assert_eq!(of((trace, None), None), texts(&trace_id, "", &own));
+        assert_eq!(of((None, None), Some("s")), texts("", "", "s"));
+        assert_eq!(of((None, None), None), None);
+    }
+
+    #[test]
     fn a_score_is_a_number_or_a_boolean_and_any_other_word_is_a_label() {
-        let ids = (TraceId::from_slice(&[1; 16]).unwrap(), SpanId::from_slice(&[2; 8]).unwrap());
+        let ids = (TraceId::from_slice(&[1; 16]).ok(), SpanId::from_slice(&[2; 8]).ok());
         let fields = |score: Option<&str>, label: Option<&str>| {
             let given = [("name", Some("n")), ("score", score), ("label", label), ("explanation", Some("why"))];
             let given =
