@@ -143,7 +143,8 @@ impl Import<'_> {
     async fn remove_results(&self, client: &Client, results: &[Reported]) -> Result<(), Failure> {
         for some in results.chunks(IMPORTS_MAX) {
             let keys = some.iter().map(|of| {
-                let parts = [&of.trace_id, &of.span_id, &of.session_id, &of.name, &of.created_by].map(|part| quoted(part));
+                let parts =
+                    [&of.trace_id, &of.span_id, &of.session_id, &of.name, &of.created_by].map(|part| quoted(part));
                 format!("({},{})", parts.join(","), of.version)
             });
             let sql = format!(

@@ -220,7 +220,9 @@ fn say(note: Option<String>) {
 fn of_fence(fence: Fence) -> Option<String> {
     let is_partial = !fence.is_whole();
     is_partial.then(|| {
-        format!("what reads Parquet is not wholly confined on this kernel ({fence}): import files of senders that you trust")
+        format!(
+            "what reads Parquet is not wholly confined on this kernel ({fence}): import files of senders that you trust"
+        )
     })
 }
 

@@ -15,7 +15,7 @@
 //! internal to Claude Code.
 
 use super::span::{Service, Span, count_of, id, identity, nanos_of, str_of};
-use super::{Reader, Sink, Source};
+use super::{MESSAGE_BEYOND, Reader, Sink, Source, TOOL_BEYOND};
 use crate::conventions::events::trace_of_session;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -180,6 +180,8 @@ impl Lane {
         }
         if self.told.len() < MESSAGES_MAX {
             self.told.push(json!({"role": "user", "content": content}));
+        } else {
+            sink.other(MESSAGE_BEYOND);
         }
         if let Some(turn) = &mut self.turn {
             turn.end = turn.end.max(at);
@@ -244,6 +246,8 @@ impl Lane {
                 let input = input.map_or(Value::Null, |input| input);
                 let tool = Tool { name: tool, input, begin: at, trace: turn.trace, parent: turn.span };
                 tools.insert(str_of(block, "id").to_owned(), tool);
+            } else {
+                sink.other(TOOL_BEYOND);
             }
         }
         if let Some(text) = blocks.iter().rev().find(|block| str_of(block, "type") == "text") {

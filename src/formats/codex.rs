@@ -14,7 +14,7 @@
 //! Sources: openai/codex, `codex-rs/protocol/src/protocol.rs`, as the documentation of skiagram-core, txcript and agent-history has it.
 
 use super::span::{Service, Span, count_of, id, identity, nanos_of, str_of};
-use super::{Reader, Sink, Source};
+use super::{MESSAGE_BEYOND, Reader, Sink, Source, TOOL_BEYOND};
 use crate::conventions::events::trace_of_session;
 use crate::workspace::Workspace;
 use serde_json::{Value, json};
@@ -122,17 +122,19 @@ impl Session {
 
     fn item(&mut self, payload: &Value, at: i64, sink: &mut Sink) {
         match str_of(payload, "type") {
-            "message" if str_of(payload, "role") == "assistant" => self.answer(payload, at),
+            "message" if str_of(payload, "role") == "assistant" => self.answer(payload, at, sink),
             "message" => self.tell(payload.clone(), at, sink),
-            "reasoning" => self.answer(payload, at),
+            "reasoning" => self.answer(payload, at, sink),
             "function_call" | "custom_tool_call" | "local_shell_call" => {
-                self.answer(payload, at);
+                self.answer(payload, at, sink);
                 if self.tools.len() < AWAITED_MAX {
                     let name = if str_of(payload, "name").is_empty() { "shell" } else { str_of(payload, "name") };
                     let input = ["arguments", "input", "action"].iter().find_map(|name| payload.get(name)).cloned();
                     let (name, input) = (name.to_owned(), input.map_or(Value::Null, |input| input));
                     let tool = Tool { name, input, begin: at, parent: self.turn.as_ref().map(|turn| turn.span) };
                     self.tools.insert(str_of(payload, "call_id").to_owned(), tool);
+                } else {
+                    sink.other(TOOL_BEYOND);
                 }
             }
             "function_call_output" | "custom_tool_call_output" => {
@@ -141,7 +143,7 @@ impl Session {
                 }
                 self.tell(payload.clone(), at, sink);
             }
-            "web_search_call" => self.answer(payload, at),
+            "web_search_call" => self.answer(payload, at, sink),
             other => sink.other(&format!("response_item {other}")),
         }
     }
@@ -154,13 +156,17 @@ impl Session {
         self.told_at = at;
         if self.told.len() < MESSAGES_MAX {
             self.told.push(item);
+        } else {
+            sink.other(MESSAGE_BEYOND);
         }
     }
 
-    fn answer(&mut self, item: &Value, at: i64) {
+    fn answer(&mut self, item: &Value, at: i64, sink: &mut Sink) {
         self.answered_at = at;
         if self.answered.len() < MESSAGES_MAX {
             self.answered.push(item.clone());
+        } else {
+            sink.other(MESSAGE_BEYOND);
         }
         let said = item.get("content").and_then(Value::as_array);
         let said = said.and_then(|parts| parts.iter().rev().find_map(|part| part.get("text")));

@@ -75,7 +75,8 @@ fn of_object(first: &Map<String, Value>) -> Option<Format> {
     if has_any(&["trace_id", "traceId"]) && has("type") && has_any(&["start_time", "startTime"]) {
         return Some(Format::Langfuse);
     }
-    if has_all(&["name", "value"]) && has_any(&["data_type", "dataType"]) && has_any(&["trace_id", "traceId"]) {
+    let is_of_langfuse = has_any(&["trace_id", "traceId", "session_id", "sessionId", "dataset_run_id", "datasetRunId"]);
+    if has_all(&["name", "value"]) && has_any(&["data_type", "dataType"]) && is_of_langfuse {
         return Some(Format::Langfuse);
     }
     has_all(&["request", "response"]).then_some(Format::Calls)

@@ -69,7 +69,16 @@ fn stats(run: &Value) -> Vec<Evaluation<'_>> {
         let mean = of.get("avg");
         let (Some(at), Some(_)) = (at, mean.and_then(Value::as_f64)) else { continue };
         let (label, explanation, session) = (None, None, None);
-        found.push(Evaluation { trace: Some(trace), span: Some(span_id(own)), at, name, value: mean, label, explanation, session });
+        found.push(Evaluation {
+            trace: Some(trace),
+            span: Some(span_id(own)),
+            at,
+            name,
+            value: mean,
+            label,
+            explanation,
+            session,
+        });
     }
     found
 }

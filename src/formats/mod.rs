@@ -267,6 +267,9 @@ pub struct Sink {
     pub others: BTreeMap<String, u64>,
 }
 
+/// What a session has beyond what is kept of it: counted under these names.
+const MESSAGE_BEYOND: &str = "(message of a call with too many)";
+const TOOL_BEYOND: &str = "(tool, with too many waiting for their results)";
 /// Kinds of pieces that are counted by name; the others are counted together.
 const OTHERS_MAX: usize = 100;
 

@@ -89,7 +89,9 @@ pub(super) struct Look {
 pub(super) async fn look(run: &Run, file: &walk::File) -> anyhow::Result<Option<Look>> {
     let content = source::open(file).await.with_context(|| file.path.display().to_string())?;
     Ok(match content {
-        Content::Parquet(parquet) => Some(Look { id: parquet_id(run, file.size, &parquet.head), is_batch_input: false }),
+        Content::Parquet(parquet) => {
+            Some(Look { id: parquet_id(run, file.size, &parquet.head), is_batch_input: false })
+        }
         bytes @ Content::Bytes { .. } => open_content(run, file, bytes, true)
             .await?
             .map(|Opened { id, is_batch_input, .. }| Look { id, is_batch_input }),
@@ -218,8 +220,7 @@ impl FileImport {
             return Ok(None);
         }
         // one that became shorter was written anew; of a packed file the offset is one in what is unpacked
-        let has_become_shorter =
-            |known: &Checkpoint| size < if is_packed { known.size } else { known.offset };
+        let has_become_shorter = |known: &Checkpoint| size < if is_packed { known.size } else { known.offset };
         let known = known.filter(|known| size == 0 || !has_become_shorter(known));
         let fresh = || Checkpoint { started: Clock::System.now().nanos(), ..Checkpoint::default() };
         let (format_name, workspace) = (format.name().to_owned(), run.workspace.as_str().to_owned());

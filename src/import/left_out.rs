@@ -4,8 +4,7 @@
 //! export.zip: 3 files are left out: their names end in none of .jsonl, .json, ...: a.png, b.txt, c.md
 //! ```
 
-use super::names::PARTS_MAX;
-use super::walk::{DEPTH_MAX, EXTENSIONS};
+use super::names::{DEPTH_MAX, EXTENSIONS, PARTS_MAX};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -66,7 +65,9 @@ impl LeftOut {
         names.count += 1;
         if names.first.len() < NAMED_MAX {
             // a name in an archive is anybody's: nothing of it moves a terminal's cursor
-            names.first.push(name.to_string().chars().map(|letter| if letter.is_control() { '_' } else { letter }).collect());
+            names
+                .first
+                .push(name.to_string().chars().map(|letter| if letter.is_control() { '_' } else { letter }).collect());
         }
     }
 

@@ -1,10 +1,20 @@
-//! Names that others give to files: of an upload, and in an archive.
+//! Names of files: which are read, and those that others give to files of an upload or in an archive.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+/// Folders within folders that are looked through.
+pub(super) const DEPTH_MAX: usize = 32;
+/// How the names of files end that are read in folders and archives; a file that is named itself may have any name.
+pub(super) const EXTENSIONS: [&str; 11] =
+    ["jsonl", "json", "ndjson", "csv", "pb", "binpb", "parquet", "gz", "zst", "zip", "log"];
 /// Parts of a name, and letters of each.
 pub(super) const PARTS_MAX: usize = 12;
 const LETTERS_MAX: usize = 120;
+
+/// Whether a file of this name is read in a folder or an archive.
+pub(super) fn has_known_extension(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+}
 
 /// Why a name cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

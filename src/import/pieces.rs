@@ -31,7 +31,9 @@ enum Kind {
     AfterElements,
     Values,
     Rows(Vec<String>),
-    Messages { have_lengths: bool },
+    Messages {
+        have_lengths: bool,
+    },
 }
 
 /// A piece, and where it is.

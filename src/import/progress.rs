@@ -67,12 +67,10 @@ impl Told {
     /// Keeps what a person should know.
     pub(super) fn note(&self, text: &str) {
         const LAST: usize = TOLD_MAX - 1;
-        self.change(|told| {
-            match told.notes.len() {
-                TOLD_MAX.. => {}
-                LAST => told.notes.push("More was said, and is not kept here.".to_owned()),
-                _ => told.notes.push(text.to_owned()),
-            }
+        self.change(|told| match told.notes.len() {
+            TOLD_MAX.. => {}
+            LAST => told.notes.push("More was said, and is not kept here.".to_owned()),
+            _ => told.notes.push(text.to_owned()),
         });
     }
 

@@ -22,9 +22,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::io::{
-    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
-};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc;
 use tokio_util::io::StreamReader;
 
@@ -118,11 +116,7 @@ fn stream_of(mut pieces: mpsc::Receiver<io::Result<Bytes>>, held: Option<Taken>)
 }
 
 /// A copy in a file without a name.
-async fn copied(
-    mut source: impl AsyncRead + Unpin,
-    scratch: &Path,
-    room: &Arc<Room>,
-) -> io::Result<(File, Taken)> {
+async fn copied(mut source: impl AsyncRead + Unpin, scratch: &Path, room: &Arc<Room>) -> io::Result<(File, Taken)> {
     let path = scratch.join(format!("millrace-parquet-{}", crate::random::letters()));
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
     fs::remove_file(&path)?;

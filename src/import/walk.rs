@@ -2,16 +2,12 @@
 
 use super::archive::{self, Member};
 use super::left_out::{LeftOut, Why};
+use super::names::{DEPTH_MAX, has_known_extension};
 use anyhow::Context as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-
-/// Folders within folders.
-pub(super) const DEPTH_MAX: usize = 32;
-/// How the names of files end that are read in folders and archives; a file that is named itself may have any name.
-pub(super) const EXTENSIONS: [&str; 11] = ["jsonl", "json", "ndjson", "csv", "pb", "binpb", "parquet", "gz", "zst", "zip", "log"];
 
 /// A file.
 #[derive(Debug, Clone)]
@@ -111,10 +107,6 @@ impl Walk<'_> {
         }
         Ok(())
     }
-}
-
-fn has_known_extension(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
 #[cfg(test)]

@@ -120,7 +120,8 @@ fn columns_of_parquet_that_the_engine_cannot_read_are_named_or_explained() {
     let (code, said) = import.of(&path, &[]);
     assert!(code == Some(0) && !said.contains("left out"), "{said}");
     // decimals of 76 digits, by the list of columns at the end, become some of 100, which no engine has
-    let list = file.len() - 8 - usize::try_from(u32::from_le_bytes(file[file.len() - 8..][..4].try_into().unwrap())).unwrap();
+    let list =
+        file.len() - 8 - usize::try_from(u32::from_le_bytes(file[file.len() - 8..][..4].try_into().unwrap())).unwrap();
     let digits: Vec<usize> = (list..file.len()).filter(|at| file[*at..].starts_with(&[0x98, 0x01])).collect();
     assert!(!digits.is_empty());
     digits.into_iter().for_each(|at| file[at] = 0xc8);

@@ -246,7 +246,10 @@ fn scores_of_langfuse_and_feedback_of_langsmith_become_evaluator_results_and_go_
     );
     // those of a whole session or trace are of no span
     let session = "SELECT Name AS name, TraceId AS trace, SessionId AS session FROM genai_evaluator_results WHERE SpanId = '' ORDER BY Name";
-    let trace = service.sql().rows("SELECT DISTINCT TraceId FROM genai_evaluator_results WHERE Name = 'helpful'", &[]).remove(0);
+    let trace = service
+        .sql()
+        .rows("SELECT DISTINCT TraceId FROM genai_evaluator_results WHERE Name = 'helpful'", &[])
+        .remove(0);
     let trace = trace["TraceId"].as_str().unwrap();
     let whole = json!({"name": "whole", "trace": trace, "session": format!("session-{trace}")});
     import.becomes(session, &json!([{"name": "session", "trace": "", "session": "s-9"}, whole]));

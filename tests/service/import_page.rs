@@ -121,7 +121,10 @@ fn copies_of_parquet_have_room_among_the_files_that_are_sent() {
     assert!((1 << 19..1 << 20).contains(&packed.len()), "{}", packed.len());
     assert_eq!(add(&service, &id, "rows.zip", &packed).status, 200);
     let job = run(&service, &id, &json!({"dry_run": true}));
-    assert!(job["error"].as_str().is_some_and(|why| why.contains("may have 1 MiB (page.uploads_max) together")), "{job}");
+    assert!(
+        job["error"].as_str().is_some_and(|why| why.contains("may have 1 MiB (page.uploads_max) together")),
+        "{job}"
+    );
     // what was copied is no longer there
     assert_eq!(add(&service, &id, "other.jsonl", &vec![b' '; (1 << 20) - packed.len()]).status, 200);
 }

@@ -68,7 +68,10 @@ mod tests {
         assert!(futures_util::poll!(&mut third).is_pending());
         assert!(futures_util::poll!(&mut other).is_pending());
         drop(first);
-        assert!(futures_util::poll!(&mut second).is_pending(), "it was there first, and is not the only one of its workspace");
+        assert!(
+            futures_util::poll!(&mut second).is_pending(),
+            "it was there first, and is not the only one of its workspace"
+        );
         let Poll::Ready(Ok(turn)) = futures_util::poll!(&mut other) else { panic!("it is not its turn") };
         assert!(futures_util::poll!(&mut second).is_pending());
         drop(turn);

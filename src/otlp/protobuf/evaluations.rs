@@ -316,7 +316,8 @@ mod tests {
         };
         let (trace_id, span_id) = ("01".repeat(16), "02".repeat(8));
         let own = format!("session-{trace_id}");
-        let texts = |trace: &str, span: &str, session: &str| Some((trace.to_owned(), span.to_owned(), session.to_owned()));
+        let texts =
+            |trace: &str, span: &str, session: &str| Some((trace.to_owned(), span.to_owned(), session.to_owned()));
         assert_eq!(of((trace, span), Some("s")), texts(&trace_id, &span_id, "s"));
         assert_eq!(of((trace, None), Some("s")), texts(&trace_id, "", "s"));
         assert_eq!(of((trace, None), None), texts(&trace_id, "", &own));
