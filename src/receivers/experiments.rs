@@ -1,4 +1,7 @@
-//! Experiments and their groups: their rows, and which there are, for captured calls that name one. They are read, checked and written under one lock, so that of two that want a name one gets it.
+//! Experiments and their groups: their rows, and which there are, for captured calls that name one. A change is checked against the rows that
+//! are stored and written to ClickHouse under one lock, so that of two requests for a name one gets it. They do not go through the journal, as
+//! scores do: while ClickHouse is away they cannot be checked, and what cannot be checked is refused instead of acknowledged.
+//!
 //! Another Millrace on the same tables has a lock of its own: there the later row counts.
 
 use crate::clickhouse::experiments::{ExperimentRow, GROUPS_OF_ROW, GroupRow, write, write_groups};
@@ -51,7 +54,7 @@ pub(crate) struct Counts(BTreeMap<String, u64>);
 
 impl Counts {
     pub(crate) fn of(&self, group: &GroupRow) -> u64 {
-        self.0.get(&group.group_id).map_or(0, |experiments| *experiments)
+        self.0.get(&group.group_id).copied().unwrap_or_default()
     }
 }
 
@@ -95,6 +98,12 @@ impl Experiments {
     pub(crate) async fn find(&self, workspace: &Workspace, name: &str) -> Result<Option<ExperimentRow>, Refusal> {
         let mut statement = self.experiments(workspace);
         self.reads.ask_one(statement.push(" AND e.DeletedAt IS NULL AND e.Name = ").bind(name)).await
+    }
+
+    /// The experiment of that id, also if it was deleted.
+    pub(crate) async fn of_id(&self, workspace: &Workspace, id: &str) -> Result<Option<ExperimentRow>, Refusal> {
+        let mut statement = self.experiments(workspace);
+        self.reads.ask_one(statement.push(" AND e.ExperimentId = ").bind(id).push(" LIMIT 1")).await
     }
 
     /// All that a condition holds for; one more than may be listed says that there are more.
@@ -144,9 +153,7 @@ impl Experiments {
     /// Refuses an experiment that is derived from one that never was.
     pub(crate) async fn check_parent(&self, workspace: &Workspace, id: Option<&str>) -> Result<(), Refusal> {
         let Some(id) = id else { return Ok(()) };
-        let mut statement = self.experiments(workspace);
-        let found: Option<ExperimentRow> =
-            self.reads.ask_one(statement.push(" AND e.ExperimentId = ").bind(id).push(" LIMIT 1")).await?;
+        let found = self.of_id(workspace, id).await?;
         let why = || format!("parent_evaluation_id '{id}' does not reference an existing evaluation.");
         found.map(drop).ok_or_else(|| Refusal::bad_request(&why()))
     }
@@ -240,5 +247,5 @@ impl Writing<'_> {
 
 fn not_written(failure: &Failure) -> Refusal {
     tracing::warn!(error = failure.message, "an experiment could not be written");
-    Refusal::unavailable(&format!("ClickHouse did not take it, and nothing was changed: {}", failure.message))
+    Refusal::unavailable(&format!("ClickHouse did not confirm it, so it should be sent again: {}", failure.message))
 }

@@ -10,7 +10,7 @@ use support::{Options, Service, grpc, service, wait_until, wire};
 use tempfile::TempDir;
 
 /// Every route there is. A new one belongs here, and is walked with tokens that may not use it.
-const ROUTES: [(&str, &str, &str, &str); 68] = [
+const ROUTES: [(&str, &str, &str, &str); 70] = [
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.trace.v1.TraceService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.logs.v1.LogsService/Export", "Own(Ingest)"),
     ("otlp_grpc", "POST", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", "Own(Ingest)"),
@@ -70,9 +70,11 @@ const ROUTES: [(&str, &str, &str, &str); 68] = [
     ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/experiments/{name}/pin", "InWorkspace(Ingest)"),
     ("http", "DELETE", "/apis/intake/v2/workspaces/{workspace}/experiments/{name}/pin", "InWorkspace(Ingest)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/experiments/{name}/sessions", "InWorkspace(Read)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/experiments/{name}/comparison", "InWorkspace(Read)"),
     ("http", "POST", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}/pin", "InWorkspace(Ingest)"),
     ("http", "DELETE", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}/pin", "InWorkspace(Ingest)"),
     ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}/sessions", "InWorkspace(Read)"),
+    ("http", "GET", "/apis/intake/v2/workspaces/{workspace}/evaluations/{name}/comparison", "InWorkspace(Read)"),
     ("http", "GET", "/openapi.json", "Nothing"),
     ("health", "GET", "/", "Nothing"),
     ("health", "GET", "/health", "Nothing"),

@@ -79,6 +79,14 @@ fn answers_are_what_the_document_says() {
     let document = document(&service);
     let (_, span_id) = store(&service);
     let root = "/apis/intake/v2/workspaces/default";
+    let made = |path: &str, body: Value| post_json(&service.http(&format!("{root}/{path}")), &body).json();
+    let group = made("experiment-groups", json!({"name": "g"}))["id"].clone();
+    for name in ["one", "other"] {
+        made("experiments", json!({"name": name, "dataset_name": "ds", "experiment_group_id": group}));
+    }
+    let call = json!({"request": {"model": "m", "messages": [{"role": "user", "content": "hi"}]}, "response": {"id": "r2", "model": "m", "choices": []}, "cost_usd": 1,
+        "experiment_context": {"experiment_id": "one", "test_case_id": "c"}});
+    assert_eq!(post_json(&service.chat("default"), &call).status, 201);
     let cases = [
         ("/spans?mode=detailed".to_owned(), "Spans"),
         ("/spans?cursor=&filter[status]=error".to_owned(), "Spans"),
@@ -106,6 +114,9 @@ fn answers_are_what_the_document_says() {
         ("/sessions".to_owned(), "Sessions"),
         ("/sessions/s".to_owned(), "Session"),
         ("/users".to_owned(), "Users"),
+        ("/experiments/one/comparison?baseline=other".to_owned(), "Comparison"),
+        ("/evaluations/other/comparison?baseline=one".to_owned(), "Comparison"),
+        ("/experiments/one/comparison".to_owned(), "Refusal"),
         ("/spans/none".to_owned(), "Refusal"),
         ("/spans?page=0".to_owned(), "Refusal"),
         ("/spans?nope=1".to_owned(), "Refusal"),

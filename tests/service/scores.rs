@@ -171,7 +171,11 @@ fn scores_are_taken_while_clickhouse_is_away_and_are_there_when_it_is_back() {
     let result = post(&service, "evaluator-results", &body);
     assert_eq!(get(&at(&service, "annotations")).status, 503);
     let group = post_json(&at(&service, "experiment-groups"), &json!({"name": "g"}));
-    assert_eq!(group.status, 503, "an experiment is written to ClickHouse before the answer: {}", group.text());
+    // what depends on what is stored cannot be decided, so it is not acknowledged
+    assert_eq!(group.status, 503, "nobody can say whether its name is free: {}", group.text());
+    let deleted = format!("annotations/{}", before["annotation_id"].as_str().unwrap());
+    let deleted = with("DELETE", &service, &deleted, &json!({}));
+    assert_eq!(deleted.status, 503, "nobody can say whether it is there: {}", deleted.text());
     let called = post_json(
         &service.chat("w"),
         &json!({
@@ -192,6 +196,7 @@ fn scores_are_taken_while_clickhouse_is_away_and_are_there_when_it_is_back() {
     wait_until("the result is there", || {
         (get(&at(&service, "evaluator-results")).json()["data"] == json!([result])).then_some(())
     });
+    assert_eq!(ask(&service, "experiment-groups")["data"], json!([]), "what was refused was not done");
 }
 
 /// Logs a call for an experiment.
@@ -351,20 +356,23 @@ fn what_the_sessions_of_an_experiment_come_to_is_what_was_logged() {
     assert_eq!(log(&service, "e", ("s9", "c1"), 0.1).status, 400, "what was deleted is logged no more");
 }
 
+/// Logs a call for an experiment, and gives it the score `acc` if there is one.
+fn run(service: &Service, experiment: &str, (session, case): (&str, &str), cost: f64, score: Option<f64>) {
+    let answer = log(service, experiment, (session, case), cost);
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    if let Some(value) = score {
+        let span = answer.json()["span_id"].clone();
+        let body =
+            json!({"span_id": span, "session_id": session, "name": "acc", "data_type": "NUMERIC", "value": value});
+        post(service, "evaluator-results", &body);
+    }
+}
+
 /// Three sessions of the evaluation `e`, two of one test case, of which one has a score and one none.
 fn three_sessions(service: &Service) {
-    for (session, case, cost, score) in
-        [("s0", "c1", 0.1, Some(0.0)), ("s1", "c1", 0.3, None), ("s2", "c2", 0.6, Some(1.0))]
-    {
-        let answer = log(service, "e", (session, case), cost);
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        if let Some(value) = score {
-            let span = answer.json()["span_id"].clone();
-            let body =
-                json!({"span_id": span, "session_id": session, "name": "acc", "data_type": "NUMERIC", "value": value});
-            post(service, "evaluator-results", &body);
-        }
-    }
+    run(service, "e", ("s0", "c1"), 0.1, Some(0.0));
+    run(service, "e", ("s1", "c1"), 0.3, None);
+    run(service, "e", ("s2", "c2"), 0.6, Some(1.0));
 }
 
 #[test]
@@ -440,6 +448,144 @@ fn an_evaluation_of_the_next_release_has_groups_an_origin_and_figures_by_test_ca
     assert_eq!(with("DELETE", &service, "experiment-groups/h", &json!({})).status, 204);
     assert_eq!(ids(&ask(&service, "evaluations"), "name"), ["base"]);
     assert_eq!(ask(&service, "evaluations/base")["experiment_ids"], json!([g]));
+}
+
+#[test]
+fn an_experiment_is_compared_with_a_baseline_as_a_whole_and_by_test_case() {
+    let service = Service::start();
+    let group = post(&service, "experiment-groups", &json!({"name": "g"}));
+    let base = experiment(&service, &group, "base");
+    let body =
+        json!({"name": "e", "dataset_name": "ds", "experiment_ids": [group["id"]], "parent_evaluation_id": base["id"]});
+    post(&service, "evaluations", &body);
+    run(&service, "base", ("t0", "c1"), 0.5, Some(0.5));
+    run(&service, "base", ("t1", "c3"), 0.25, None);
+    run(&service, "e", ("s0", "c1"), 0.25, Some(0.0));
+    run(&service, "e", ("s1", "c1"), 0.75, None);
+    run(&service, "e", ("s2", "c2"), 1.0, Some(1.0));
+    let compared = wait_until("all calls are counted", || {
+        let compared = ask(&service, "evaluations/e/comparison");
+        let runs = [&compared["experiment"]["run_count"], &compared["baseline"]["run_count"]];
+        let costs = ["c1", "c2", "c3"].map(|case| case_of(&compared, case)["cost_usd"]["count"].clone());
+        let all = [
+            json!({"value": 2, "baseline": 1}),
+            json!({"value": 1, "baseline": 0}),
+            json!({"value": 0, "baseline": 1}),
+        ];
+        (runs == [&json!(3), &json!(2)] && costs == all).then_some(compared)
+    });
+    let beside = |value: Option<f64>, baseline: Option<f64>| {
+        let difference = value.zip(baseline).map(|(value, baseline)| value - baseline);
+        json!({"value": value, "baseline": baseline, "difference": difference})
+    };
+    assert_eq!(
+        (&compared["experiment"]["name"], &compared["experiment"]["test_case_count"], &compared["baseline"]["id"]),
+        (&json!("e"), &json!(2), &base["id"])
+    );
+    // the whole is over test cases: what ran twice does not weigh more
+    let cost = json!({"mean": beside(Some(0.75), Some(0.375)), "median": beside(Some(1.0), Some(0.5)),
+        "p90": beside(Some(1.0), Some(0.5)), "count": {"value": 2, "baseline": 2}});
+    assert_eq!(compared["cost_usd"], cost);
+    assert_eq!(
+        compared["scores"]["acc"]["mean"],
+        beside(Some(0.5), Some(0.25)),
+        "a session without a score counts as 0"
+    );
+    assert_eq!((&compared["latency_ms"], &compared["is_complete"]), (&Value::Null, &json!(true)));
+    // a test case is over its sessions
+    let c1 = case_of(&compared, "c1");
+    assert_eq!(c1["run_count"], json!({"value": 2, "baseline": 1}));
+    assert_eq!(
+        (&c1["cost_usd"]["mean"], &c1["cost_usd"]["p90"]),
+        (&beside(Some(0.5), Some(0.5)), &beside(Some(0.75), Some(0.5)))
+    );
+    assert_eq!(c1["scores"]["acc"]["mean"], beside(Some(0.0), Some(0.5)));
+    let (c2, c3) = (case_of(&compared, "c2"), case_of(&compared, "c3"));
+    assert_eq!(
+        (&c2["cost_usd"]["mean"], &c2["scores"]["acc"]["mean"]),
+        (&beside(Some(1.0), None), &beside(Some(1.0), None))
+    );
+    assert_eq!(
+        (&c3["tokens"]["median"], &c3["scores"]["acc"]["mean"]),
+        (&beside(None, Some(12.0)), &beside(None, Some(0.0)))
+    );
+    assert_eq!(ask(&service, "experiments/e/comparison?baseline=base"), compared, "whichever name the path has");
+    let turned = ask(&service, "experiments/base/comparison?baseline=e");
+    assert_eq!(turned["cost_usd"]["mean"], beside(Some(0.375), Some(0.75)));
+
+    for (path, status, want) in [
+        ("evaluations/e/comparison?baseline=none", 404, "Evaluation 'w/none' not found."),
+        ("experiments/none/comparison?baseline=e", 404, "Experiment 'w/none' not found."),
+        (
+            "evaluations/e/comparison?baseline=e",
+            400,
+            "'baseline' must be another evaluation than the one that is compared with it.",
+        ),
+        (
+            "experiments/base/comparison",
+            400,
+            "'baseline' is missing, and this experiment is derived from none that it could be compared with.",
+        ),
+        ("experiments/e/comparison?sort=name", 400, "Unsupported query parameter(s): sort"),
+    ] {
+        assert_eq!(detail(&get(&at(&service, path))), (status, json!(want)), "{path}");
+    }
+    assert_eq!(with("DELETE", &service, "experiments/base", &json!({})).status, 204);
+    assert_eq!(get(&at(&service, "evaluations/e/comparison")).status, 400, "what was deleted is no baseline");
+}
+
+/// What a comparison says of a test case.
+fn case_of(compared: &Value, name: &str) -> Value {
+    let cases = compared["test_cases"].as_array().unwrap();
+    cases.iter().find(|case| case["test_case_id"] == name).cloned().unwrap_or_default()
+}
+
+#[test]
+fn an_experiment_comes_to_the_same_in_a_list_as_alone() {
+    const DAY_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+    let service = Service::start_with(Options { ack: Some("stored"), ..Options::default() });
+    let group = post(&service, "experiment-groups", &json!({"name": "g"}));
+    experiment(&service, &group, "new");
+    experiment(&service, &group, "old");
+    let sql = service.sql();
+    // the older one was made twenty days ago, so its calls may be older than those of the newer one
+    let made = format!(
+        "INSERT INTO genai_experiments SELECT * REPLACE (CreatedAt - toIntervalMicrosecond({}) AS CreatedAt, Version + 1000000 AS Version) \
+         FROM genai_experiments WHERE Name = 'old'",
+        20 * DAY_MICROS
+    );
+    sql.rows(&made, &[]);
+    let now = Clock::System.now().nanos();
+    let call = |number: u8, days: i64, attributes: &[(&str, &str)]| {
+        let began = u64::try_from(now - days * DAY_MICROS * 1_000).unwrap();
+        let mut call = Span { start_time_unix_nano: began, end_time_unix_nano: began + 2_000_000, ..span(number) };
+        let usual =
+            [("gen_ai.operation.name", "chat"), ("gen_ai.request.model", "m"), ("gen_ai.usage.input_tokens", "5")];
+        let all = usual.iter().chain(attributes);
+        call.attributes.extend(all.map(|(key, value)| string_attribute(key, (*value).to_owned())));
+        call
+    };
+    let case = |experiment: &'static str| [("nemo.experiment.id", experiment), ("nemo.test_case.id", "c")];
+    let of = |experiment: &'static str, session: &'static str| {
+        [case(experiment).as_slice(), &[("session.id", session)]].concat()
+    };
+    let calls = vec![
+        call(1, 1, &of("new", "s1")),
+        // of its session, and of another one that names it, too long before it was made
+        call(2, 40, &[("session.id", "s1")]),
+        call(3, 40, &of("new", "s2")),
+        call(4, 40, &of("old", "s3")),
+    ];
+    let headers = [("content-type", "application/x-protobuf"), ("x-millrace-workspace", "w")];
+    assert_eq!(send("POST", &service.http("/v1/traces"), &headers, &request_of(calls)).status, 200);
+    sql.becomes("SELECT count() AS calls FROM genai_calls", &[], &[json!({"calls": 4})]);
+    for path in ["experiments", "evaluations"] {
+        let alone = ["new", "old"].map(|name| ask(&service, &format!("{path}/{name}")));
+        let listed = ask(&service, &format!("{path}?sort=name"));
+        assert_eq!(listed["data"], json!(alone), "{path}");
+        let told = alone.map(|one| (one["run_count"].clone(), one["tokens"]["sum"].clone()));
+        assert_eq!(told, [(json!(1), json!(5.0)), (json!(1), json!(5.0))], "{path}");
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ const TRACE: &str = "0102030405060708090a0b0c0d0e0f10";
 const SPANS: [&str; 3] = ["00000000000000a1", "00000000000000a2", "00000000000000a3"];
 const SESSION: &str = "shared";
 
-const PATHS: [&str; 24] = [
+const PATHS: [&str; 28] = [
     "/spans",
     "/spans/groups",
     "/spans/00000000000000a1",
@@ -44,6 +44,10 @@ const PATHS: [&str; 24] = [
     "/annotations",
     "/evaluator-results",
     "/experiments",
+    "/experiments/shared",
+    "/experiments/shared/sessions",
+    "/experiments/shared/comparison",
+    "/evaluations/shared/comparison",
     "/experiment-groups",
 ];
 
@@ -96,6 +100,8 @@ fn trace(tenant: usize) -> Value {
         text("customer", &own),
         text("gen_ai.agent.name", &own),
         text("gen_ai.conversation.id", SESSION),
+        text("nemo.experiment.id", "shared"),
+        text("nemo.test_case.id", &own),
     ];
     let agent = vec![text("gen_ai.operation.name", "invoke_agent")];
     let call = vec![
@@ -169,6 +175,13 @@ impl Tenants {
         assert_eq!(self.post(tenant, "/evaluator-results", &score).status, 201);
         let said = self.post(tenant, "/annotations", &said);
         assert_eq!(said.status, 201, "{}", said.text());
+        // an experiment and its baseline, which have the same names as those of the others
+        let group = self.post(tenant, "/experiment-groups", &json!({"name": "g", "description": own})).json();
+        let mut body = json!({"name": "base", "dataset_name": own, "experiment_ids": [group["id"]], "status": own});
+        let base = self.post(tenant, "/evaluations", &body).json();
+        (body["name"], body["parent_evaluation_id"]) = (json!("shared"), base["id"].clone());
+        let made = self.post(tenant, "/evaluations", &body);
+        assert_eq!(made.status, 201, "{}", made.text());
     }
 
     fn post(&self, tenant: usize, path: &str, body: &Value) -> Answer {

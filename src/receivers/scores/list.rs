@@ -67,11 +67,16 @@ pub(super) fn asked(uri: &Uri, sorts: &[&'static str], page_size: u64, is_strict
     Ok(Asked { page, sort, filter: Filter::of(&parameters)?, is_strict, parameters })
 }
 
-/// The parameters of a list that knows no others than these.
+/// The parameters of a list, which knows some more than all lists do.
 pub(super) fn parameters(uri: &Uri, more: &[&str]) -> Result<Parameters, Refusal> {
-    let parameters = Parameters::parse(uri.query())?;
     let known: Vec<&str> = PARAMETERS.into_iter().chain(more.iter().copied()).collect();
-    parameters.refuse_others(&known)?;
+    only(uri, &known)
+}
+
+/// The parameters of a request, which may have these and no others.
+pub(super) fn only(uri: &Uri, known: &[&str]) -> Result<Parameters, Refusal> {
+    let parameters = Parameters::parse(uri.query())?;
+    parameters.refuse_others(known)?;
     Ok(parameters)
 }
 

@@ -1,6 +1,6 @@
 //! The paths of scores and experiments.
 
-use super::experiments::{groups, handlers, sessions};
+use super::experiments::{comparison, groups, handlers, sessions};
 use super::receiver::ScoresReceiver;
 use super::{annotations, results};
 use crate::access::routes::{Guard, Routes};
@@ -36,7 +36,7 @@ pub(crate) fn routes(scores: Arc<ScoresReceiver>, guard: &Guard) -> Routes {
         .delete(&at("experiment-groups/{name}"), REMOVE, groups::delete);
     for experiments in EXPERIMENTS {
         let (all, one) = (at(experiments), at(&format!("{experiments}/{{name}}")));
-        let (pin, of_sessions) = (format!("{one}/pin"), format!("{one}/sessions"));
+        let [pin, of_sessions, compared] = ["pin", "sessions", "comparison"].map(|part| format!("{one}/{part}"));
         routes = routes
             .get(&all, READ, handlers::list)
             .post(&all, SAY, handlers::create)
@@ -45,7 +45,8 @@ pub(crate) fn routes(scores: Arc<ScoresReceiver>, guard: &Guard) -> Routes {
             .delete(&one, REMOVE, handlers::delete)
             .post(&pin, SAY, handlers::pin)
             .delete(&pin, SAY, handlers::unpin)
-            .get(&of_sessions, READ, sessions::list);
+            .get(&of_sessions, READ, sessions::list)
+            .get(&compared, READ, comparison::compare);
     }
     // a partial change is of 0.3.0
     routes = routes.patch(&at("evaluations/{name}"), SAY, handlers::patch);

@@ -9,8 +9,10 @@
 //! measures.rs     sorts and filters by what their sessions come to
 //! rollups.rs      what their sessions come to
 //! sessions.rs     /experiments/{name}/sessions
+//! comparison.rs   /experiments/{name}/comparison
 //! ```
 
+pub(super) mod comparison;
 pub(super) mod groups;
 pub(super) mod handlers;
 mod listing;

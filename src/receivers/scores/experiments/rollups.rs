@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// Sessions that began earlier than so long before their experiment was made are not looked for: nothing reads all days.
+/// Spans and calls from longer than this before their experiment was made are not looked for: no question reads all days.
 const LOGGED_WITHIN_MICROS: i64 = 30 * 24 * 60 * 60 * 1_000_000;
 
 /// What the sessions of one experiment come to.
@@ -94,7 +94,10 @@ struct Scored {
     score: Figures,
 }
 
-/// When the sessions of an experiment may have begun.
+/// Test cases that are told at once, the first by their names.
+pub(super) const CASES_MAX: usize = 1_000;
+
+/// When the first spans and calls of an experiment may have begun.
 pub(super) fn since(created_at: i64) -> UnixNanos {
     of_micros(created_at.saturating_sub(LOGGED_WITHIN_MICROS).max(0))
 }
@@ -107,10 +110,11 @@ pub(super) const LATENCY: &str =
 pub(super) const TOKENS: &str =
     "if(InputTokens IS NULL AND OutputTokens IS NULL, NULL, ifNull(InputTokens, 0) + ifNull(OutputTokens, 0))";
 
-/// The attributes that name an experiment: there is an index of them, and none of what they say together.
+/// The attributes that name an experiment. There is an index of the keys of attributes; there is none of `EXPERIMENT`, which takes the first
+/// of these that has a value.
 const KEYS: &str = "['nemo.experiment.id', 'nemo.evaluation.id', 'nemo.evaluation.name']";
 
-/// What comes behind `FROM` for spans that name one of some experiments.
+/// The table and the condition, after `FROM`, for the spans since a time that name one of some experiments.
 pub(super) fn logged(client: &Client, [workspace, since, names]: [&str; 3]) -> String {
     format!(
         "{spans} WHERE Workspace = {workspace} AND Timestamp >= {since} \
@@ -119,66 +123,98 @@ pub(super) fn logged(client: &Client, [workspace, since, names]: [&str; 3]) -> S
     )
 }
 
-/// On a cluster the inner question is asked once, not by every shard.
+/// On a cluster, `IN` asks its question once instead of once for each shard.
 pub(super) fn global(client: &Client) -> &'static str {
     if client.is_of_cluster() { "GLOBAL " } else { "" }
 }
 
-/// The places of the values that all questions have, and `WITH sessions AS ...`.
+/// Begins a statement with `WITH sessions AS ...`: the sessions of these experiments, each by its first span that names the experiment.
+/// Returns the places of the workspace and of the earliest time. An experiment has the same sessions in whatever company it is asked for:
+/// each is held to its own time, in `since`.
 fn begin(client: &Client, statement: &mut Statement, workspace: &Workspace, of: &[&ExperimentRow]) -> (String, String) {
     let first = of.iter().map(|experiment| experiment.created_at).min().unwrap_or(0);
     let names: Vec<String> = of.iter().map(|experiment| experiment.name.clone()).collect();
+    let micros = |experiment: &&ExperimentRow| (since(experiment.created_at).nanos() / 1_000).to_string();
+    let all_since = of.iter().map(micros).collect::<Vec<_>>().join(",");
     let workspace = statement.place(workspace.as_str());
     let since = statement.place(since(first));
     let names = statement.place(names);
     let logged = logged(client, [&workspace, &since, &names]);
+    let own_since = format!("toInt64(arrayElement([{all_since}], indexOf({names}, {EXPERIMENT})))");
     statement.push(&format!(
-        "WITH sessions AS (SELECT {EXPERIMENT} AS experiment, {SESSION} AS session, anyIf(TraceId, SessionId = '') AS trace, \
+        "WITH sessions AS (SELECT {EXPERIMENT} AS experiment, {SESSION} AS session, any({own_since}) AS since, \
+         anyIf(TraceId, SessionId = '') AS trace, \
          argMin(tuple({LATENCY}, {TEST_CASE}), tuple(Timestamp, SpanId)) AS first, \
          tupleElement(first, 1) AS latency, tupleElement(first, 2) AS test_case, \
          groupUniqArrayIf(toString(AgentName), AgentName != '') AS agents, \
          groupUniqArrayIf(SpanAttributes['gen_ai.agent.version'], SpanAttributes['gen_ai.agent.version'] != '') AS versions \
-         FROM {logged} GROUP BY experiment, session) "
+         FROM {logged} AND toUnixTimestamp64Micro(Timestamp) >= {own_since} GROUP BY experiment, session) "
     ));
     (workspace, since)
+}
+
+/// A query for a row a session of `sessions`, with what its calls come to.
+fn with_calls(client: &Client, workspace: &str, since: &str) -> String {
+    let (calls, global) = (client.full_name("genai_calls"), global(client));
+    format!(
+        "SELECT s.experiment AS experiment, s.session AS session, any(s.test_case) AS test_case, any(s.latency) AS latency, \
+         any(s.versions) AS versions, sumOrNullIf(c.cost, c.at >= s.since) AS cost, \
+         sumOrNullIf(c.tokens, c.at >= s.since) AS tokens, \
+         groupUniqArrayIf(c.model, c.model != '' AND c.at >= s.since) AS models, \
+         arrayConcat(any(s.agents), groupUniqArrayIf(c.agent, c.agent != '' AND c.at >= s.since)) AS agents \
+         FROM sessions AS s LEFT JOIN (SELECT {SESSION} AS session, toUnixTimestamp64Micro(Timestamp) AS at, CostTotal AS cost, \
+         {TOKENS} AS tokens, toString(Model) AS model, toString(AgentName) AS agent FROM {calls} \
+         WHERE Workspace = {workspace} AND Timestamp >= {since} \
+         AND (SessionId {global}IN (SELECT session FROM sessions) \
+         OR SessionId = '' AND TraceId {global}IN (SELECT trace FROM sessions))) AS c \
+         ON s.session = c.session GROUP BY experiment, session"
+    )
 }
 
 fn measuring(client: &Client, workspace: &Workspace, of: &[&ExperimentRow], naming: Naming) -> Statement {
     let mut statement = Statement::default();
     let (workspace, since) = begin(client, &mut statement, workspace, of);
-    let (calls, global) = (client.full_name("genai_calls"), global(client));
     let (unit, counts) = match naming {
-        Naming::Experiments => ("s.session", "1"),
-        Naming::Evaluations => ("s.test_case", "unit != ''"),
+        Naming::Experiments => ("session", "1"),
+        Naming::Evaluations => ("test_case", "unit != ''"),
     };
     // decimals stay exact where a unit is one session
     let mean = |value: &str| format!("if({counts}, sumOrNull({value}) / greatest(count({value}), 1), NULL)");
     statement.push(&format!(
-        "SELECT experiment, toUInt64(sum(sessions)) AS runs, \
+        "SELECT experiment, toUInt64(sum(of_unit)) AS runs, \
          toUInt64(length(arrayFilter(one -> one != '', groupUniqArrayArray(test_cases)))) AS cases, \
          arraySort(groupUniqArrayArray(of_models)) AS models, arraySort(groupUniqArrayArray(of_agents)) AS agents, \
          arraySort(groupUniqArrayArray(of_versions)) AS agent_versions, \
          {cost} AS cost, {latency} AS latency, {tokens} AS tokens \
-         FROM (SELECT s.experiment AS experiment, {unit} AS unit, count() AS sessions, \
-         groupUniqArray(s.test_case) AS test_cases, groupUniqArrayArray(c.models) AS of_models, \
-         groupUniqArrayArray(arrayConcat(c.agents, s.agents)) AS of_agents, groupUniqArrayArray(s.versions) AS of_versions, \
+         FROM (SELECT experiment, {unit} AS unit, count() AS of_unit, \
+         groupUniqArray(test_case) AS test_cases, groupUniqArrayArray(models) AS of_models, \
+         groupUniqArrayArray(agents) AS of_agents, groupUniqArrayArray(versions) AS of_versions, \
          {mean_cost} AS mean_cost, {mean_latency} AS mean_latency, {mean_tokens} AS mean_tokens \
-         FROM sessions AS s LEFT JOIN (SELECT {SESSION} AS session, sumOrNull(CostTotal) AS cost, \
-         sumOrNull({TOKENS}) AS tokens, \
-         groupUniqArrayIf(toString(Model), Model != '') AS models, \
-         groupUniqArrayIf(toString(AgentName), AgentName != '') AS agents FROM {calls} \
-         WHERE Workspace = {workspace} AND Timestamp >= {since} \
-         AND (SessionId {global}IN (SELECT session FROM sessions) \
-         OR SessionId = '' AND TraceId {global}IN (SELECT trace FROM sessions)) GROUP BY session) AS c \
-         ON s.session = c.session GROUP BY experiment, unit) GROUP BY experiment",
+         FROM ({with_calls}) GROUP BY experiment, unit) GROUP BY experiment",
         cost = figures("mean_cost"),
         latency = figures("mean_latency"),
         tokens = figures("mean_tokens"),
-        mean_cost = mean("c.cost"),
-        mean_latency = mean("s.latency"),
-        mean_tokens = mean("c.tokens"),
+        mean_cost = mean("cost"),
+        mean_latency = mean("latency"),
+        mean_tokens = mean("tokens"),
+        with_calls = with_calls(client, &workspace, &since),
     ));
     statement
+}
+
+/// A query for the values of each score in the sessions of each test case. A session without a score that another session of its
+/// experiment has counts as 0.
+fn scores_by_case(scores: &str) -> String {
+    format!(
+        "SELECT experiment, name, arrayJoin(cases) AS of_case, tupleElement(of_case, 1) AS test_case, \
+         arrayMap(of_session -> of_session[name], tupleElement(of_case, 2)) AS values FROM (SELECT experiment, \
+         arrayDistinct(arrayFlatten(groupArray(arrayMap(of_session -> mapKeys(of_session), of_sessions)))) AS names, \
+         groupArray(tuple(test_case, of_sessions)) AS cases FROM (SELECT s.experiment AS experiment, s.test_case AS test_case, \
+         groupArray(r.scores) AS of_sessions \
+         FROM sessions AS s LEFT JOIN (SELECT session, mapFromArrays(groupArray(name), groupArray(value)) AS scores \
+         FROM ({scores}) GROUP BY session) AS r ON s.session = r.session WHERE s.test_case != '' \
+         GROUP BY s.experiment, s.test_case) GROUP BY experiment) ARRAY JOIN names AS name"
+    )
 }
 
 fn scoring(client: &Client, workspace: &Workspace, of: &[&ExperimentRow], naming: Naming) -> Statement {
@@ -192,14 +228,10 @@ fn scoring(client: &Client, workspace: &Workspace, of: &[&ExperimentRow], naming
             score = figures("r.value"),
         ),
         Naming::Evaluations => format!(
-            "SELECT experiment, name, {score} AS score FROM (SELECT experiment, name, \
-             arrayAvg(of_session -> of_session[name], arrayJoin(cases)) AS value FROM (SELECT experiment, \
-             arrayDistinct(arrayFlatten(groupArray(arrayMap(of_session -> mapKeys(of_session), sessions)))) AS names, \
-             groupArray(sessions) AS cases FROM (SELECT s.experiment AS experiment, groupArray(r.scores) AS sessions \
-             FROM sessions AS s LEFT JOIN (SELECT session, mapFromArrays(groupArray(name), groupArray(value)) AS scores \
-             FROM ({scores}) GROUP BY session) AS r ON s.session = r.session WHERE s.test_case != '' \
-             GROUP BY s.experiment, s.test_case) GROUP BY experiment) ARRAY JOIN names AS name) GROUP BY experiment, name",
+            "SELECT experiment, name, {score} AS score FROM (SELECT experiment, name, arrayAvg(values) AS value \
+             FROM ({by_case})) GROUP BY experiment, name",
             score = figures("value"),
+            by_case = scores_by_case(&scores),
         ),
     });
     statement
@@ -213,6 +245,96 @@ pub(super) fn scores_of_sessions(client: &Client, workspace: &str, sessions: &st
          WHERE e.Workspace = {workspace} AND e.IsDeleted = 0 AND e.DataType IN ('NUMERIC', 'BOOLEAN') AND e.Value IS NOT NULL \
          AND e.SessionId {global}IN {sessions} GROUP BY session, name"
     )
+}
+
+/// What the sessions of one test case of an experiment come to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Case {
+    pub(super) runs: u64,
+    pub(super) cost: Option<Stats>,
+    pub(super) latency: Option<Stats>,
+    pub(super) tokens: Option<Stats>,
+    pub(super) scores: BTreeMap<String, Stats>,
+}
+
+/// The test cases of an experiment by their names.
+pub(super) type Cases = BTreeMap<String, Case>;
+
+#[derive(Debug, Row, Deserialize)]
+struct MeasuredCase {
+    experiment: String,
+    test_case: String,
+    runs: u64,
+    cost: Figures,
+    latency: Figures,
+    tokens: Figures,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct ScoredCase {
+    experiment: String,
+    test_case: String,
+    name: String,
+    score: Figures,
+}
+
+/// The condition for the first test cases of all of the experiments together, after [`begin`].
+fn first_cases() -> String {
+    format!(
+        "test_case IN (SELECT DISTINCT test_case FROM sessions WHERE test_case != '' ORDER BY test_case LIMIT {CASES_MAX})"
+    )
+}
+
+fn measuring_cases(client: &Client, workspace: &Workspace, of: &[&ExperimentRow]) -> Statement {
+    let mut statement = Statement::default();
+    let (workspace, since) = begin(client, &mut statement, workspace, of);
+    statement.push(&format!(
+        "SELECT experiment, test_case, count() AS runs, {cost} AS cost, {latency} AS latency, {tokens} AS tokens \
+         FROM (SELECT experiment, test_case, cost AS of_cost, latency AS of_latency, tokens AS of_tokens FROM ({with_calls}) \
+         WHERE {first_cases}) GROUP BY experiment, test_case",
+        cost = figures("of_cost"),
+        latency = figures("of_latency"),
+        tokens = figures("of_tokens"),
+        with_calls = with_calls(client, &workspace, &since),
+        first_cases = first_cases(),
+    ));
+    statement
+}
+
+fn scoring_cases(client: &Client, workspace: &Workspace, of: &[&ExperimentRow]) -> Statement {
+    let mut statement = Statement::default();
+    let (workspace, _since) = begin(client, &mut statement, workspace, of);
+    let scores = scores_of_sessions(client, &workspace, "(SELECT session FROM sessions)");
+    statement.push(&format!(
+        "SELECT experiment, test_case, name, {score} AS score FROM (SELECT experiment, test_case, name, arrayJoin(values) AS value \
+         FROM ({by_case}) WHERE {first_cases}) GROUP BY experiment, test_case, name",
+        score = figures("value"),
+        by_case = scores_by_case(&scores),
+        first_cases = first_cases(),
+    ));
+    statement
+}
+
+/// What the sessions of these experiments come to by test case, in their order: of the first [`CASES_MAX`] test cases that any of them has.
+pub(super) async fn cases<const N: usize>(
+    reads: &Reads,
+    workspace: &Workspace,
+    of: [&ExperimentRow; N],
+) -> Result<[Cases; N], Refusal> {
+    let mut all: BTreeMap<String, Cases> = BTreeMap::new();
+    let client = reads.client();
+    for measured in reads.ask::<MeasuredCase>(&measuring_cases(client, workspace, &of)).await? {
+        let MeasuredCase { experiment, test_case, runs, cost, latency, tokens } = measured;
+        let (cost, latency, tokens, scores) = (stats(cost), stats(latency), stats(tokens), BTreeMap::new());
+        all.entry(experiment).or_default().insert(test_case, Case { runs, cost, latency, tokens, scores });
+    }
+    for scored in reads.ask::<ScoredCase>(&scoring_cases(client, workspace, &of)).await? {
+        let ScoredCase { experiment, test_case, name, score } = scored;
+        if let Some(stats) = stats(score) {
+            all.entry(experiment).or_default().entry(test_case).or_default().scores.insert(name, stats);
+        }
+    }
+    Ok(of.map(|experiment| all.remove(&experiment.name).into_iter().flatten().collect()))
 }
 
 /// What the sessions of these experiments come to, in their order.
