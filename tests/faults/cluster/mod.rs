@@ -12,6 +12,7 @@
 //! refused    rows that a shard refuses
 //! lost       answers that are lost, inserts that go on alone, shards that go away in the middle of one
 //! changes    rows that are superseded, joined, deleted or too old; views
+//! scores     annotations, evaluator results, experiments and what these come to
 //! chaos      all of it fails at random, under load
 //! measure    what many spans cost (`make bench-cluster`)
 //! ```
@@ -34,6 +35,7 @@ mod once;
 mod refused;
 mod replicas;
 mod rollups;
+mod scores;
 
 use std::process::Output;
 
