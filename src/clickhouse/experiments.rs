@@ -19,29 +19,29 @@ pub struct GroupRow {
     pub group_id: String,
     /// What it is for.
     pub description: Option<String>,
-    /// What led to it, by an id of somebody else's.
+    /// The id of the insight that led to it, in another system.
     pub insight_id: Option<String>,
-    /// What came out.
+    /// What its experiments showed.
     pub summary: Option<String>,
-    /// An object as JSON, if there is any.
+    /// A JSON object, if one was sent.
     pub metadata: Option<String>,
-    /// The order in which its experiments are shown, if it is not the usual one.
+    /// The order in which its experiments are shown; none means the default.
     pub default_sort: Option<String>,
-    /// The measures of the axes on which they are compared, if they are not the usual ones.
+    /// The measure on the x axis of the plot of its experiments; none means the default.
     pub pareto_x: Option<String>,
-    /// The other one.
+    /// The measure on the y axis; none means the default.
     pub pareto_y: Option<String>,
-    /// Who made it, if that is known.
+    /// Who made it; empty if that is not known.
     pub created_by: String,
-    /// When, in microseconds since 1970, as all times here.
+    /// When it was made, in microseconds since 1970, as all times here.
     pub created_at: i64,
     /// When it was changed.
     pub updated_at: i64,
-    /// When it was deleted.
+    /// When it was deleted, if it was.
     pub deleted_at: Option<i64>,
-    /// When the row was written: the latest counts.
+    /// When the row was written. Of the rows of one name, the latest counts.
     pub version: u64,
-    /// 1 if there is none of this name any more.
+    /// 1 if the row says that nothing has this name any more.
     pub is_deleted: u8,
 }
 
@@ -57,39 +57,39 @@ pub struct ExperimentRow {
     pub experiment_id: String,
     /// The id of its first group.
     pub group_id: String,
-    /// The ids of its groups; of a row that an earlier release wrote none.
+    /// The ids of its groups. Empty in rows that an earlier release wrote: then `group_id` is the only one.
     pub group_ids: Vec<String>,
-    /// What it was run on.
+    /// The dataset that it was run on.
     pub dataset_name: String,
-    /// Which version of that.
+    /// The version of the dataset.
     pub dataset_version: Option<String>,
-    /// Where it comes from.
+    /// A link to its source.
     pub source_link: Option<String>,
-    /// An object as JSON.
+    /// A JSON object.
     pub metadata: String,
     /// What it is.
     pub description: Option<String>,
-    /// What came out.
+    /// What it showed.
     pub summary: Option<String>,
     /// The id of the experiment that it is derived from.
     pub parent_id: Option<String>,
-    /// What its producer calls the state that it is in.
+    /// Its state, in its producer's words.
     pub status: Option<String>,
-    /// Why it came out as it did.
+    /// The cause of its result.
     pub root_cause: Option<String>,
-    /// Who made it, if that is known.
+    /// Who made it; empty if that is not known.
     pub created_by: String,
-    /// When, in microseconds since 1970, as all times here.
+    /// When it was made, in microseconds since 1970, as all times here.
     pub created_at: i64,
     /// When it was changed.
     pub updated_at: i64,
-    /// Since when it is pinned.
+    /// When it was pinned, if it is.
     pub pinned_at: Option<i64>,
-    /// When it was deleted.
+    /// When it was deleted, if it was.
     pub deleted_at: Option<i64>,
-    /// When the row was written: the latest counts.
+    /// When the row was written. Of the rows of one name, the latest counts.
     pub version: u64,
-    /// 1 if there is none of this name any more.
+    /// 1 if the row says that nothing has this name any more.
     pub is_deleted: u8,
 }
 

@@ -1,7 +1,8 @@
-//! The tables of experiments and of their groups: few rows, which people write and change. Of several with the same name the one of the
-//! latest `Version` counts; a row with `IsDeleted = 1` says that there is none of that name any more.
+//! The tables of experiments and of their groups. They have few rows, which people write and change. A change is a further row: of the rows
+//! of one name, the one with the latest `Version` counts.
 //!
-//! What is deleted by somebody goes on under another name, with `DeletedAt`, so that its name is free.
+//! A deletion writes two rows. One, with `IsDeleted = 1`, says that nothing has the old name any more, so that it is free. The other has
+//! the same id, `DeletedAt` and a new name, by which what was deleted can still be listed.
 
 use super::layout::Layout;
 use super::{ddl, ddl::Setting};
@@ -62,7 +63,7 @@ const LATER_OF_GROUPS: &[Definition] = &[
 
 /// Columns of experiments since version 16.
 const LATER_OF_EXPERIMENTS: &[Definition] = &[
-    // empty in rows of before: then it is GroupId
+    // empty in rows that were written before: then GroupId is the only group
     ("GroupIds", "Array(String)", "ZSTD(1)"),
     ("ParentId", "Nullable(String)", "ZSTD(1)"),
     ("Status", "Nullable(String)", "ZSTD(1)"),
@@ -72,7 +73,7 @@ const LATER_OF_EXPERIMENTS: &[Definition] = &[
 /// A column as an `ALTER` adds it: its name, type and definition.
 type Added = (&'static str, &'static str, String);
 
-/// Of each table its name and what version 16 added to it.
+/// The columns that version 16 added, by table.
 pub(super) fn later() -> [(&'static str, Vec<Added>); 2] {
     [(GROUPS, LATER_OF_GROUPS), (EXPERIMENTS, LATER_OF_EXPERIMENTS)].map(|(name, columns)| {
         let added = columns.iter().map(|definition| (definition.0, definition.1, column(definition)));
@@ -87,7 +88,7 @@ fn column((name, of_type, codec): &Definition) -> String {
 /// Both tables with their columns.
 const TABLES: [(&str, &[Definition]); 2] = [(GROUPS, COLUMNS_OF_GROUPS), (EXPERIMENTS, COLUMNS_OF_EXPERIMENTS)];
 
-/// Of each table its name, what makes it, and on a cluster the one that spreads it.
+/// The statements that make the tables: for each its name, the table that holds the rows, and on a cluster the distributed one.
 pub(super) fn create(layout: &Layout) -> [(&'static str, (String, Option<String>)); 2] {
     TABLES.map(|(name, columns)| {
         let distributed = layout.create_distributed(name, "cityHash64(Workspace, Name)");

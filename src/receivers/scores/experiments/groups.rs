@@ -36,7 +36,7 @@ const FIELDS: [Field; 10] = [
     Field::new("project", Kind::Known),
     Field::new("workspace", Kind::Known),
     Field::extension("insight_id", Kind::Text),
-    // it is read by listing.rs
+    // listing.rs reads it
     Field::extension("metadata", Kind::Known),
 ];
 
@@ -88,8 +88,7 @@ fn shown(group: &GroupRow, experiments: u64, is_strict: bool) -> Value {
         members.insert("insight_id".to_owned(), json!(group.insight_id));
         members.insert("summary".to_owned(), json!(group.summary));
         members.insert("metadata".to_owned(), metadata.map_or(Value::Null, |members| Value::Object(texts(members))));
-        members
-            .insert("default_sort".to_owned(), group.default_sort.as_deref().map_or(DEFAULT_SORT, |sort| sort).into());
+        members.insert("default_sort".to_owned(), group.default_sort.as_deref().unwrap_or(DEFAULT_SORT).into());
         members.insert("pareto".to_owned(), json!({"x_metric": axes.0, "y_metric": axes.1}));
         members.insert("evaluation_count".to_owned(), experiments.into());
     }
@@ -222,7 +221,8 @@ pub(crate) async fn put(
     Ok(json_answer(StatusCode::OK, &shown(&group, count(&scores, &workspace, &group).await?, scores.strict_reference)))
 }
 
-/// Its experiments go with it, but for those that have another group, and go first: if something fails in between, it is there still and can be deleted again.
+/// Deletes a group and those of its experiments that have no other group. The group goes last: if something fails before that, it is still
+/// there and can be deleted again.
 pub(crate) async fn delete(
     State(scores): State<Arc<ScoresReceiver>>,
     Path((of, name)): Path<(String, String)>,

@@ -15,8 +15,7 @@ use crate::query::conditions::{self, Place};
 use crate::query::cursor::{self, Asked as Begins, Cursors};
 use crate::query::filter::{Field, Fields, Filter, Kind};
 use crate::query::page::{Checks, Nulls, Page, answer};
-use crate::query::parameters::Parameters;
-use crate::receivers::experiments::LISTED_MAX;
+use crate::receivers::experiments::{LISTED_MAX, Writing};
 use crate::scores::experiment::{Change, Groups};
 use crate::scores::{Changes, Naming, experiment, ids};
 use crate::workspace::Workspace;
@@ -28,7 +27,7 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 const PAGE_SIZE: u64 = 100;
-/// How 0.2.0 sorts when nobody says.
+/// The order of a list when nobody asks for one; of evaluations the pinned ones come first then.
 const SORT: &str = "-created_at";
 
 const FIELDS: [Field; 20] = [
@@ -169,23 +168,14 @@ async fn change(
     Ok(())
 }
 
-/// The order that is asked for, and as the answer repeats it.
-fn order(parameters: &Parameters, style: Style) -> Result<(Order, Option<String>), Refusal> {
-    let given = parameters.get("sort").map(str::to_owned);
-    let order = match (given.as_deref(), style.naming) {
-        (None, Naming::Evaluations) => Order::pinned_first(),
-        (None, Naming::Experiments) => Order::of(SORT)?,
-        (Some(sort), Naming::Experiments) if style.is_strict => Order::of(sort)?,
-        (Some(sort), _) => Order::parse(sort, "sort")?,
-    };
-    Ok((order, given.or_else(|| (style.naming == Naming::Experiments).then(|| SORT.to_owned()))))
-}
-
 /// A list as it is asked for.
 struct Asked {
     page: Page,
     order: Order,
-    sort: Option<String>,
+    /// The order in the words of the request, or of the default.
+    sort: String,
+    /// Whether an answer by page numbers says the order: 0.3.0 says none that was not asked for.
+    says_sort: bool,
     listing: listing::Asked,
     cursors: Cursors,
     begins: Begins,
@@ -196,13 +186,19 @@ fn asked(uri: &Uri, style: Style) -> Result<Asked, Refusal> {
     let mut checks = Checks::new(&parameters);
     let page = checks.page(PAGE_SIZE);
     checks.finish()?;
-    let (order, sort) = order(&parameters, style)?;
+    let (sort, order) = match (parameters.get("sort"), style.naming) {
+        (None, Naming::Evaluations) => (SORT, Order::pinned_first()),
+        (None, Naming::Experiments) => (SORT, Order::of(SORT)?),
+        (Some(sort), Naming::Experiments) if style.is_strict => (sort, Order::of(sort)?),
+        (Some(sort), _) => (sort, Order::parse(sort, "sort")?),
+    };
+    let (sort, says_sort) = (sort.to_owned(), parameters.get("sort").is_some() || style.naming == Naming::Experiments);
     let is_extended = style.naming == Naming::Evaluations || !style.is_strict;
     let fields = Fields { subject: style.naming.word(), fields: &FIELDS, is_extended };
     let listing = listing::read(Filter::of(&parameters)?, &fields)?;
-    let cursors = Cursors::of(style.naming.word(), sort.as_deref().map_or("", |sort| sort), Some(&listing.echo), None);
+    let cursors = Cursors::of(style.naming.word(), &sort, Some(&listing.echo), None);
     let begins = cursors.read(&parameters, order.kept())?;
-    Ok(Asked { page, order, sort, listing, cursors, begins })
+    Ok(Asked { page, order, sort, says_sort, listing, cursors, begins })
 }
 
 pub(crate) async fn list(
@@ -240,13 +236,14 @@ pub(crate) async fn list(
 
 fn framed(rows: &[(ExperimentRow, Rollup)], total: usize, asked: &Asked, style: Style) -> Value {
     let data = rows.iter().map(|(row, rollup)| shown(row, rollup, style)).collect();
-    let (sort, echo) = (asked.sort.as_deref(), Some(&asked.listing.echo));
+    let echo = Some(&asked.listing.echo);
     if asked.begins == Begins::No {
+        let sort = asked.says_sort.then_some(asked.sort.as_str());
         return Value::Object(answer(data, asked.page, to_u64(total), sort, echo, Nulls::Written));
     }
     let last = rows.last().filter(|_| asked.page.is_full(rows.len()));
     let next = last.map(|last| asked.cursors.next(&after(&asked.order.marks(last), last.0.name.clone())));
-    Value::Object(cursor::answer(data, asked.page.size, next, sort.map_or(SORT, |sort| sort), echo))
+    Value::Object(cursor::answer(data, asked.page.size, next, &asked.sort, echo))
 }
 
 fn condition(statement: &mut Statement, asked: &listing::Asked) {
@@ -302,6 +299,42 @@ pub(crate) async fn get(
     answered(&scores, &workspace, naming, &experiment).await
 }
 
+/// A change of an experiment, which nobody else writes meanwhile.
+struct Changing<'s> {
+    scores: &'s ScoresReceiver,
+    workspace: Workspace,
+    naming: Naming,
+    writing: Writing<'s>,
+    experiment: ExperimentRow,
+}
+
+impl<'s> Changing<'s> {
+    async fn begin(
+        scores: &'s ScoresReceiver,
+        workspace: Workspace,
+        name: &str,
+        naming: Naming,
+    ) -> Result<Self, Refusal> {
+        let writing = scores.experiments.writing().await;
+        let experiment = find(scores, &workspace, name, naming).await?;
+        Ok(Self { scores, workspace, naming, writing, experiment })
+    }
+
+    /// Makes the changes of a body, if what they name is there.
+    async fn change(&mut self, changes: Changes) -> Result<(), Refusal> {
+        change(self.scores, &self.workspace, self.naming, &mut self.experiment, changes).await
+    }
+
+    /// Writes the experiment, and answers with it.
+    async fn end(self) -> Result<Response, Refused> {
+        let Self { scores, workspace, naming, mut writing, mut experiment } = self;
+        experiment.updated_at = writing.now;
+        writing.experiments(vec![experiment.clone()]).await?;
+        drop(writing);
+        answered(scores, &workspace, naming, &experiment).await
+    }
+}
+
 pub(crate) async fn put(
     State(scores): State<Arc<ScoresReceiver>>,
     Path((of, name)): Path<(String, String)>,
@@ -311,14 +344,14 @@ pub(crate) async fn put(
     let workspace = workspace(&of)?;
     let Sent { body, .. } = scores.read(&workspace, request).await?;
     let body = experiment::read(&body, naming, scores.strict_reference)?;
-    let mut writing = scores.experiments.writing().await;
-    let mut experiment = find(&scores, &workspace, &name, naming).await?;
+    let mut changing = Changing::begin(&scores, workspace, &name, naming).await?;
+    let experiment = &changing.experiment;
     let fixed = [
         ("name", body.name == experiment.name),
         ("dataset_name", body.dataset_name == experiment.dataset_name),
         ("dataset_version", body.dataset_version == experiment.dataset_version),
     ];
-    change(&scores, &workspace, naming, &mut experiment, body.changes).await?;
+    changing.change(body.changes).await?;
     let changed: Vec<String> =
         fixed.iter().filter(|(_, is_same)| !is_same).map(|(field, _)| format!("'{field}'")).collect();
     if !changed.is_empty() {
@@ -327,10 +360,7 @@ pub(crate) async fn put(
             "Cannot change immutable field(s) [{changed}] on an existing {word}; create a new {word} instead."
         )));
     }
-    experiment.updated_at = writing.now;
-    writing.experiments(vec![experiment.clone()]).await?;
-    drop(writing);
-    answered(&scores, &workspace, naming, &experiment).await
+    changing.end().await
 }
 
 pub(crate) async fn patch(
@@ -342,17 +372,13 @@ pub(crate) async fn patch(
     let workspace = workspace(&of)?;
     let Sent { body, .. } = scores.read(&workspace, request).await?;
     let changes = experiment::read_changes(&body)?;
-    let mut writing = scores.experiments.writing().await;
-    let mut experiment = find(&scores, &workspace, &name, naming).await?;
+    let mut changing = Changing::begin(&scores, workspace, &name, naming).await?;
     if changes.groups == Change::To(Groups::Exactly(Vec::new())) {
         let why = "experiment_ids must be non-empty: an evaluation must belong to at least one group.";
         return Err(Refusal::bad_request(why).into());
     }
-    change(&scores, &workspace, naming, &mut experiment, changes).await?;
-    experiment.updated_at = writing.now;
-    writing.experiments(vec![experiment.clone()]).await?;
-    drop(writing);
-    answered(&scores, &workspace, naming, &experiment).await
+    changing.change(changes).await?;
+    changing.end().await
 }
 
 pub(crate) async fn delete(
@@ -389,12 +415,7 @@ async fn pinned(
     naming: Naming,
     is_pinned: bool,
 ) -> Result<Response, Refused> {
-    let workspace = workspace(of)?;
-    let mut writing = scores.experiments.writing().await;
-    let experiment = find(scores, &workspace, name, naming).await?;
-    let (now, pinned_at) = (writing.now, is_pinned.then_some(writing.now));
-    let experiment = ExperimentRow { pinned_at, updated_at: now, ..experiment };
-    writing.experiments(vec![experiment.clone()]).await?;
-    drop(writing);
-    answered(scores, &workspace, naming, &experiment).await
+    let mut changing = Changing::begin(scores, workspace(of)?, name, naming).await?;
+    changing.experiment.pinned_at = is_pinned.then_some(changing.writing.now);
+    changing.end().await
 }
