@@ -4,6 +4,7 @@
 use super::client::{Client, Setting};
 use super::errors::Failure;
 use crate::columns::Table;
+use crate::documents::atif::rewards;
 use crate::formats::ATTRIBUTE;
 use crate::sql::quoted;
 use crate::telemetry::RowKind;
@@ -62,24 +63,29 @@ struct Reported {
     version: u64,
 }
 
-/// Results that log records report (`otlp/protobuf/evaluations.rs`).
-const OF_LOGS: &str = "SELECT DISTINCT TraceId AS trace_id, SpanId AS span_id, \
-    if(TraceId = '', if(LogAttributes['gen_ai.conversation.id'] = '', LogAttributes['session.id'], LogAttributes['gen_ai.conversation.id']), '') \
-    AS session_id, LogAttributes['gen_ai.evaluation.name'] AS name, ServiceName AS created_by, \
-    toUInt64(intDiv(toUnixTimestamp64Nano(Timestamp), 1000)) AS version";
-/// Such a log record, which names its event in a field or, from older SDKs, in an attribute.
+/// What a query selects of rows that tell of results.
+fn select([session, name, time]: [&str; 3]) -> String {
+    format!(
+        "SELECT DISTINCT TraceId AS trace_id, SpanId AS span_id, {session} AS session_id, {name} AS name, ServiceName AS created_by, \
+         toUInt64(intDiv(toUnixTimestamp64Nano({time}), 1000)) AS version"
+    )
+}
+
+/// The session that a log record without a trace is about.
+const SESSION_OF_RECORD: &str = "if(TraceId = '', if(LogAttributes['gen_ai.conversation.id'] = '', LogAttributes['session.id'], \
+    LogAttributes['gen_ai.conversation.id']), '')";
+/// A log record that reports a result. Its event is named by a field or, in older SDKs, by an attribute.
 const IS_REPORT: &str =
     "if(EventName = '', LogAttributes['event.name'], toString(EventName)) = 'gen_ai.evaluation.result'";
 
-/// Results that events and attributes of spans report. An event without a time that is taken has the span's.
-const OF_SPANS: &str = "SELECT DISTINCT TraceId AS trace_id, SpanId AS span_id, '' AS session_id, result.1 AS name, ServiceName AS created_by, \
-    toUInt64(intDiv(toUnixTimestamp64Nano(result.2), 1000)) AS version";
-const RESULTS: &str = "ARRAY JOIN arrayConcat(\
+/// Name and time of the results that events and attributes of a span report. An event may have the time of its span
+/// (`otlp/protobuf/evaluations.rs`).
+const REPORTS: &str = "arrayConcat(\
     arrayFlatten(arrayMap((event, at, said) -> if(event = 'gen_ai.evaluation.result', \
     [(said['gen_ai.evaluation.name'], at), (said['gen_ai.evaluation.name'], Timestamp)], []), \
     Events.Name, Events.Timestamp, Events.Attributes)), \
     arrayMap(key -> (SpanAttributes[key], Timestamp), arrayFilter(key -> match(key, \
-    '^(evaluations[.][0-9]+[.]evaluation|annotations[.][0-9]+[.]annotation)[.]name$'), mapKeys(SpanAttributes)))) AS result";
+    '^(evaluations[.][0-9]+[.]evaluation|annotations[.][0-9]+[.]annotation)[.]name$'), mapKeys(SpanAttributes))))";
 
 impl Import<'_> {
     /// The condition for its rows.
@@ -111,7 +117,7 @@ impl Import<'_> {
         Ok(all)
     }
 
-    /// Removes what is stored of it: evaluator results first, since only the rows that report them say which they are.
+    /// Removes what is stored of it: evaluator results first, since only the rows that made them say which they are.
     ///
     /// # Errors
     /// As above; some of it may have been done.
@@ -122,15 +128,8 @@ impl Import<'_> {
                 "{} AND {time} >= fromUnixTimestamp64Nano({first}) AND {time} <= fromUnixTimestamp64Nano({last})",
                 self.rows()
             );
-            let reports = match of.table {
-                Table::Logs => Some((OF_LOGS, "", IS_REPORT)),
-                Table::Traces => Some((OF_SPANS, RESULTS, "result.1 != ''")),
-                _ => None,
-            };
-            if let Some((select, join, condition)) = reports {
-                let table = format!("{}.{}", client.database(), of.table.name());
-                let sql = format!("{select} FROM {table} {join} WHERE {rows} AND {condition}");
-                self.remove_results(client, &client.rows(&sql).await?).await?;
+            for query in self.results(client, of.table, &rows) {
+                self.remove_results(client, &client.rows(&query).await?).await?;
             }
             let sql = format!("ALTER TABLE {} DELETE WHERE {rows}", client.holding(of.table.name()));
             client.execute_with(&sql, &MUTATION_SETTINGS, MUTATION_TIMEOUT).await?;
@@ -138,8 +137,40 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Removes evaluator results that rows of an import reported. They name no import themselves, but who wrote them, and when, is what the
-    /// rows say, so a result of the same name that came by another way stays.
+    /// Queries for the results that rows of a table made.
+    fn results(&self, client: &Client, of: Table, rows: &str) -> Vec<String> {
+        let full = |table: Table| format!("{}.{}", client.database(), table.name());
+        let table = full(of);
+        let of_records = || {
+            let select = select([SESSION_OF_RECORD, "LogAttributes['gen_ai.evaluation.name']", "Timestamp"]);
+            format!("{select} FROM {table} WHERE {rows} AND {IS_REPORT}")
+        };
+        let of_spans = || {
+            let select = select(["''", "result.1", "result.2"]);
+            format!("{select} FROM {table} ARRAY JOIN {REPORTS} AS result WHERE {rows} AND result.1 != ''")
+        };
+        // rewards of a trajectory: results about the span of its verifier, by whoever reads trajectories
+        let of_trajectories = || {
+            let global = if client.is_of_cluster() { "GLOBAL " } else { "" };
+            format!(
+                "SELECT TraceId AS trace_id, SpanId AS span_id, '' AS session_id, Name AS name, toString(CreatedBy) AS created_by, Version AS version \
+                 FROM {results} WHERE Workspace = {workspace} AND CreatedBy = {by} AND (TraceId, SpanId) {global}IN \
+                 (SELECT TraceId, SpanId FROM {table} WHERE {rows} AND SpanName = {verifier})",
+                results = full(Table::EvaluatorResults),
+                workspace = quoted(self.workspace.as_str()),
+                by = quoted(rewards::CREATED_BY),
+                verifier = quoted(rewards::VERIFIER),
+            )
+        };
+        match of {
+            Table::Logs => vec![of_records()],
+            Table::Traces => vec![of_spans(), of_trajectories()],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Removes evaluator results that rows of an import made. They name no import themselves, but who wrote them, and when, is what the
+    /// rows say, so a result of the same name from elsewhere stays.
     async fn remove_results(&self, client: &Client, results: &[Reported]) -> Result<(), Failure> {
         for some in results.chunks(IMPORTS_MAX) {
             let keys = some.iter().map(|of| {

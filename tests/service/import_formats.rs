@@ -381,7 +381,7 @@ fn trajectories_are_imported_by_the_document_and_go_again() {
         {"step_id": 1, "timestamp": "2026-06-01T00:00:00Z", "source": "user", "message": "Grind"},
         {"step_id": 2, "timestamp": "2026-06-01T00:00:02Z", "source": "agent", "message": "Ground.",
             "metrics": {"prompt_tokens": 10, "completion_tokens": 3, "cached_tokens": 4}},
-    ]});
+    ], "extra": {"verifier_result": {"rewards": {"reward": 1, "is_clean": true}}}});
     // a document over several lines, and one that is none
     let path = import.text("job/trajectory.json", serde_json::to_string_pretty(&trajectory).unwrap().as_bytes());
     import.file("job/broken.jsonl", &[json!({"schema_version": "ATIF-v1.4", "agent": {"name": "x"}, "steps": 5})]);
@@ -389,7 +389,10 @@ fn trajectories_are_imported_by_the_document_and_go_again() {
     assert!(import.rejects()[0]["reason"].as_str().unwrap().contains("steps"), "{:?}", import.rejects());
     let calls = "SELECT Model AS model, InputTokens AS input, OutputTokens AS output, CacheReadTokens AS cached FROM genai_calls";
     import.becomes(calls, &json!([{"model": "gpt-4o-mini", "input": 10, "output": 3, "cached": 4}]));
+    let results = "SELECT arraySort(groupArray(Name)) AS names FROM genai_evaluator_results";
+    import.becomes(results, &json!([{"names": ["is_clean", "reward"]}]));
     let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
     assert!(code == Some(0) && said.contains("1 imports") && !said.contains(" 0 rows"), "{said}");
     import.becomes("SELECT count() AS rows FROM otel_traces", &json!([{"rows": 0}]));
+    import.becomes(results, &json!([{"names": []}]));
 }

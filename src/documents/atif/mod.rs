@@ -23,7 +23,7 @@
 mod attributes;
 mod messages;
 mod parts;
-mod rewards;
+pub mod rewards;
 mod spans;
 mod step;
 mod trajectory;

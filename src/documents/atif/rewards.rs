@@ -4,8 +4,10 @@ use crate::json::document::{Kind, Value};
 use crate::scores::DataType;
 use std::borrow::Cow;
 
+/// The name of the span that these results are about. Source: NeMo Intake 0.2.0.
+pub const VERIFIER: &str = "harbor.verifier";
 /// Who makes these results. Source: NeMo Intake 0.2.0.
-pub(super) const CREATED_BY: &str = "intake:atif_importer";
+pub const CREATED_BY: &str = "intake:atif_importer";
 /// The name of a reward that has none.
 const REWARD: &str = "reward";
 

@@ -207,7 +207,7 @@ impl Writer<'_, '_> {
         let Some(found) = of.extra.and_then(|extra| extra.get("verifier_result")) else { return Ok(()) };
         let id = self.span_id(path, "verifier", &[]);
         let session = self.session.map_or_else(|| format!("session-{}", self.trace_id), str::to_owned);
-        let mut span = DocumentSpan::new((self.trace_id, id), "harbor.verifier", at);
+        let mut span = DocumentSpan::new((self.trace_id, id), rewards::VERIFIER, at);
         (span.parent, span.is_timed) = (Some(root), is_timed);
         span.put("openinference.span.kind", "EVALUATOR");
         put_common(&mut span, of, self.session);
