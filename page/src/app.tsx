@@ -48,7 +48,7 @@ export function App() {
         <ul>
           {VIEWS.map(([name, label]) => (
             <li key={name}>
-              <Link to={`/${name}`} className={isIn(view, name) ? "here" : ""}><Icon name={name} size={17} /><span>{label}</span></Link>
+              <Link to={`/${name}`} className={isIn(view, name) ? "here" : ""} title={label}><Icon name={name} size={17} /><span>{label}</span></Link>
             </li>
           ))}
         </ul>

@@ -349,3 +349,18 @@ export function useTitle(title: string): void {
     document.title = title ? `${title} · Millrace` : "Millrace";
   }, [title]);
 }
+
+/** A table that scrolls where it is wider than the window; then it takes the focus, so that keys scroll it. */
+export function TableBox({ label, children, className = "" }: { label: string; children: ReactNode; className?: string }) {
+  const box = useRef<HTMLDivElement>(null);
+  const [isWide, setWide] = useState(false);
+  useEffect(() => {
+    const element = box.current;
+    if (!element) return;
+    const measured = new ResizeObserver(() => setWide(element.scrollWidth > element.clientWidth));
+    measured.observe(element);
+    if (element.firstElementChild) measured.observe(element.firstElementChild);
+    return () => measured.disconnect();
+  }, []);
+  return <div ref={box} className={`table-box ${className}`} {...(isWide ? { tabIndex: 0, role: "region", "aria-label": label } : {})}>{children}</div>;
+}

@@ -6,7 +6,7 @@ import { pair, type Pair } from "../compare";
 import { count, duration, money } from "../format";
 import { Calls } from "./calls";
 import { path, setParams, useParam } from "../router";
-import { AskSql, Empty, Failed, Figure, Kind, Link, Loading, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Figure, Kind, Link, Loading, TableBox, useTitle } from "../ui";
 
 const SHOWN = 500;
 
@@ -83,10 +83,10 @@ function Both({ a, b }: { a: string; b: string }) {
       ))}</div>
       <section className="panel block">
         <header><h2>Spans</h2><span className="dim">paired by their path of names</span><AskSql of={[a, b].flatMap((id) => [intake(`/traces/${encodeURIComponent(id)}/tree`), intake(`/traces/${encodeURIComponent(id)}?mode=preview`)])} /></header>
-        <div className="table-box"><table className="rows compare">
+        <TableBox label="Pairs of spans"><table className="rows compare">
           <thead><tr><th>Span</th><th className="number">First</th><th className="number">Second</th><th className="number">Change</th><th className="number">Tokens</th><th className="number">Cost</th></tr></thead>
           <tbody>{pairs.slice(0, SHOWN).map((row, at) => <Row key={at} row={row} a={one.tree.data!} b={other.tree.data!} />)}</tbody>
-        </table></div>
+        </table></TableBox>
         {pairs.length > SHOWN && <p className="note">The first {SHOWN} of {count(pairs.length)} pairs.</p>}
       </section>
     </>

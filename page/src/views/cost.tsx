@@ -8,7 +8,7 @@ import { setParams, useParam } from "../router";
 import { Nothing } from "./nothing";
 import { useRange } from "../range";
 import { useSeries } from "../series";
-import { Failed, Figure, Link, Loading, ShowSql, useTitle } from "../ui";
+import { Failed, Figure, Link, Loading, ShowSql, TableBox, useTitle } from "../ui";
 
 export const COLORS = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c7", "--c8", "--c9"];
 const KEYS: [string, string][] = [["model", "Model"], ["user", "User"], ["session", "Session"], ["agent", "Agent"], ["service", "Service"], ["provider", "Provider"]];
@@ -97,7 +97,7 @@ function tokenKinds(rows: Point[], number: number): Series[] {
 
 function Breakdown({ rows, by, total }: { rows: Keyed[]; by: string; total: number }) {
   return (
-    <div className="table-box">
+    <TableBox label="Cost by key">
       <table className="rows">
         <thead><tr><th>{KEYS.find(([name]) => name === by)?.[1]}</th><th className="number">Cost</th><th>Share</th><th className="number">Calls</th><th className="number">A call</th><th className="number">Tokens in</th><th className="number">cached</th><th className="number">Tokens out</th><th className="number">reasoning</th><th>Cost is</th></tr></thead>
         <tbody>
@@ -117,6 +117,6 @@ function Breakdown({ rows, by, total }: { rows: Keyed[]; by: string; total: numb
           ))}
         </tbody>
       </table>
-    </div>
+    </TableBox>
   );
 }

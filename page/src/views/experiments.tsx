@@ -4,7 +4,7 @@ import { useMemo } from "react";
 import { ask, intake, type Page } from "../api";
 import { count, duration, money } from "../format";
 import { path, setParams, useParam } from "../router";
-import { AskSql, Empty, Failed, Link, Loading, Paste, Status, Time, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Link, Loading, Paste, Status, TableBox, Time, useTitle } from "../ui";
 
 interface Spread { sum: number; mean: number; median: number; p90: number; p95: number; p99: number; count: number }
 interface Experiment {
@@ -43,7 +43,7 @@ function All() {
   return (
     <>
     <div className="row"><span className="push" /><AskSql of={[intake("/experiments?page_size=100&sort=-created_at")]} /></div>
-    <div className="panel table-box">
+    <TableBox label="Experiments" className="panel">
       <table className="rows">
         <thead><tr><th>Base</th><th>Experiment</th><th>Data set</th><th className="number">Runs</th>{scores.map((score) => <th key={score} className="number">{score}</th>)}<th className="number">Cost, mean</th><th className="number">Latency, median</th><th>Made</th></tr></thead>
         <tbody>
@@ -61,7 +61,7 @@ function All() {
           ))}
         </tbody>
       </table>
-    </div>
+    </TableBox>
     </>
   );
 }
@@ -77,7 +77,7 @@ function One({ name }: { name: string }) {
     <section className="panel block">
       <header><h2>{name}</h2><AskSql of={[intake(`/experiments/${encodeURIComponent(name)}/sessions?page_size=100`)]} /></header>
       {rows.length === 0 ? <Empty title="No session names this experiment yet" /> : (
-        <div className="table-box"><table className="rows">
+        <TableBox label="Runs"><table className="rows">
           <thead><tr><th>Test case</th><th>Status</th>{scores.map((score) => <th key={score} className="number">{score}</th>)}<th className="number">Cost</th><th className="number">Latency</th><th>Trace</th></tr></thead>
           <tbody>{rows.map((row) => (
             <tr key={row.session_id}>
@@ -87,7 +87,7 @@ function One({ name }: { name: string }) {
               <td><Link to={path("trace", row.trace_id)}>{row.trace_id.slice(0, 8)}</Link></td>
             </tr>
           ))}</tbody>
-        </table></div>
+        </table></TableBox>
       )}
     </section>
   );

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { ask, token, type Rows } from "../api";
 import { bytes, count, duration, exact, percent } from "../format";
 import { samples, total, type Sample } from "../metrics";
-import { Failed, Figure, Json, Loading, ShowSql, useTitle } from "../ui";
+import { Failed, Figure, Json, Loading, ShowSql, TableBox, useTitle } from "../ui";
 
 interface Status {
   status: string; why?: string; pending_spans: number; queue_bytes: number;
@@ -47,7 +47,7 @@ export function Health() {
       </div>
       <section className="panel block">
         <header><h2>What came in since the start, and what became of it</h2></header>
-        <div className="table-box">
+        <TableBox label="What came in">
           <table className="rows">
             <thead><tr><th>Signal</th>{FATES.map(([name, label]) => <th key={name} className="number">{label}</th>)}</tr></thead>
             <tbody>
@@ -59,7 +59,7 @@ export function Health() {
               ))}
             </tbody>
           </table>
-        </div>
+        </TableBox>
         <p className="note">Everything received is stored, a repeat, rejected, refused, a dead letter, or waiting. <code>millrace status</code> says the same in words.</p>
       </section>
       <section className="panel block">
@@ -85,7 +85,7 @@ const DISK_LOW = 1 << 30;
 function Tables({ rows }: { rows: Stored[] }) {
   const all = rows.reduce((sum, row) => sum + (row.bytes ?? 0), 0);
   return (
-    <div className="table-box">
+    <TableBox label="Tables">
       <table className="rows">
         <thead><tr><th>Table</th><th className="number">Rows</th><th className="number">On disk</th><th className="number">A row</th><th>Share</th></tr></thead>
         <tbody>
@@ -98,6 +98,6 @@ function Tables({ rows }: { rows: Stored[] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </TableBox>
   );
 }

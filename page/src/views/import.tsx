@@ -4,7 +4,7 @@ import { useEffect, useRef, useState, type DragEvent } from "react";
 import { ask, own, sendFile, withQuery } from "../api";
 import { bytes, count, exact, plural } from "../format";
 import { useParam } from "../router";
-import { Dialog, Empty, Failed, Icon, Loading, Paste, Time, useTitle } from "../ui";
+import { Dialog, Empty, Failed, Icon, Loading, Paste, TableBox, Time, useTitle } from "../ui";
 
 interface Counts { files: number; files_all: number; unchanged: number; bytes: number; bytes_all: number; pieces: number; accepted: number; rejected: number; copied: number; others: Record<string, number>; rows_per_second: number; seconds_left: number | null }
 interface Reject { file?: string | null; line: number; reason: string }
@@ -213,12 +213,12 @@ function Rejects({ rejects, all }: { rejects: Reject[]; all: number }) {
   return (
     <details className="rejects" open>
       <summary>What was rejected, and why</summary>
-      <div className="table-box" tabIndex={0} role="region" aria-label="Rejected lines">
+      <TableBox label="Rejected lines">
         <table className="rows">
           <thead><tr><th>File</th><th className="number">Line</th><th>Reason</th></tr></thead>
           <tbody>{rejects.map((reject, at) => <tr key={at}><td>{reject.file}</td><td className="number">{reject.line}</td><td className="value">{reject.reason}</td></tr>)}</tbody>
         </table>
-      </div>
+      </TableBox>
       {all > rejects.length && <p className="note">The first {exact(rejects.length)} of {exact(all)}.</p>}
     </details>
   );
@@ -250,7 +250,7 @@ function List({ done, open }: { done: Done[]; open: (id: string) => void }) {
       {error !== null && <Failed error={error} />}
       <section className="panel block">
         <header><h2>What was imported</h2></header>
-        <div className="table-box" tabIndex={0} role="region" aria-label="Imports">
+        <TableBox label="Imports">
           <table className="rows imports">
             <thead><tr><th>Began</th><th>File</th><th>Format</th><th className="number">Accepted</th><th className="number">Rejected</th><th className="number">Size</th><th><span className="unseen">Actions</span></th></tr></thead>
             <tbody>
@@ -267,7 +267,7 @@ function List({ done, open }: { done: Done[]; open: (id: string) => void }) {
               ))}
             </tbody>
           </table>
-        </div>
+        </TableBox>
       </section>
       {asked && (
         <Dialog title="Remove what was imported?" onClose={() => setAsked(null)}>

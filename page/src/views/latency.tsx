@@ -7,7 +7,7 @@ import { filled, Legend, Plot, type Series } from "../plot";
 import { path } from "../router";
 import { useRange } from "../range";
 import { useSeries } from "../series";
-import { Empty, Failed, Figure, Link, Loading, ShowSql, Time, useTitle } from "../ui";
+import { Empty, Failed, Figure, Link, Loading, ShowSql, TableBox, Time, useTitle } from "../ui";
 import { Nothing } from "./nothing";
 
 interface Ended { error: string; finish: string; model: string; calls: number; last: number; message: string; trace_id: string; span_id: string }
@@ -53,40 +53,40 @@ export function Latency() {
       <section className="panel block"><header><h2>Failed calls over time</h2></header><Plot title="Failed calls over time" series={failed} format={count} kind="bars" height={110} {...plot} /></section>
       <section className="panel block">
         <header><h2>By model</h2><ShowSql of={[models.data]} /></header>
-        <div className="table-box">
+        <TableBox label="By model">
           <table className="rows">
             <thead><tr><th>Model</th><th className="number">Calls</th><th className="number">Failed</th><th className="number">Median</th><th className="number">p95</th><th className="number">p99</th><th className="number">First token</th><th className="number">Tokens a second</th></tr></thead>
             <tbody>{models.data?.rows.map((row) => (
               <tr key={row.key}><td>{row.key || <span className="dim">(none)</span>}</td><td className="number">{count(row.calls)}</td><td className={row.errors > 0 ? "number error" : "number dim"}>{percent(row.errors, row.calls)}</td><td className="number">{duration(row.p50)}</td><td className="number">{duration(row.p95)}</td><td className="number">{duration(row.p99)}</td><td className="number">{duration(row.ttft_p50)}</td><td className="number">{row.tokens_per_second === null ? "–" : Math.round(row.tokens_per_second)}</td></tr>
             ))}</tbody>
           </table>
-        </div>
+        </TableBox>
       </section>
       <div className="grid2">
         <section className="panel block">
           <header><h2>What calls failed with</h2><ShowSql of={[ended.data]} /></header>
           {failures.length === 0 ? <Empty title="No call failed" /> : (
-            <div className="table-box"><table className="rows"><tbody>{failures.map((row) => (
+            <TableBox label="Failures"><table className="rows"><tbody>{failures.map((row) => (
               <tr key={`${row.error} ${row.model}`}><td><Link to={path("trace", row.trace_id)} query={{ span: row.span_id }} className="error strong">{row.error}</Link><span className="sub">{row.model}</span></td><td>{oneLine(row.message, 140)}</td><td className="number">{count(row.calls)}</td><td className="nowrap dim"><Time ms={row.last} /></td></tr>
-            ))}</tbody></table></div>
+            ))}</tbody></table></TableBox>
           )}
         </section>
         <section className="panel block">
           <header><h2>How calls ended</h2></header>
-          <div className="table-box"><table className="rows"><tbody>{finishes.map((row) => (
+          <TableBox label="How calls ended"><table className="rows"><tbody>{finishes.map((row) => (
             <tr key={`${row.finish} ${row.model}`}><td>{row.finish || <span className="dim">not told</span>}</td><td className="dim">{row.model}</td><td className="number">{count(row.calls)}</td></tr>
-          ))}</tbody></table></div>
+          ))}</tbody></table></TableBox>
         </section>
       </div>
       <section className="panel block">
         <header><h2>Tools</h2><ShowSql of={[tools.data]} /></header>
         {tools.data?.rows.length === 0 ? <Empty title="No tool ran in this time" /> : (
-          <div className="table-box"><table className="rows">
+          <TableBox label="Tools"><table className="rows">
             <thead><tr><th>Tool</th><th className="number">Runs</th><th className="number">Failed</th><th className="number">Median</th><th className="number">p95</th><th className="number">Longest</th></tr></thead>
             <tbody>{tools.data?.rows.map((row) => (
               <tr key={row.key}><td>{row.key}</td><td className="number">{count(row.calls)}</td><td className={row.errors > 0 ? "number error" : "number dim"}>{percent(row.errors, row.calls)}</td><td className="number">{duration(row.p50)}</td><td className="number">{duration(row.p95)}</td><td className="number"><Link to={path("trace", row.trace_id)} query={{ span: row.span_id }}>{duration(row.longest)}</Link></td></tr>
             ))}</tbody>
-          </table></div>
+          </table></TableBox>
         )}
       </section>
     </>

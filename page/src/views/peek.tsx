@@ -64,8 +64,8 @@ export function Peek({ id, close }: { id: string; close: () => void }) {
               <div><dt>Spans</dt><dd>{count(found.span_count)}</dd></div>
               <div><dt>Errors</dt><dd className={found.error_count ? "error" : ""}>{count(found.error_count ?? 0)}</dd></div>
             </dl>
-            {input && <section><h4>Input</h4><Text text={input} className="prose" /></section>}
-            {output && <section><h4>Output</h4><Text text={output} className="prose" /></section>}
+            {input && <section><h3>Input</h3><Text text={input} className="prose" /></section>}
+            {output && <section><h3>Output</h3><Text text={output} className="prose" /></section>}
           </>
         )}
         {tree.data && <Spans id={id} tree={tree.data} />}
@@ -77,7 +77,7 @@ export function Peek({ id, close }: { id: string; close: () => void }) {
 function Spans({ id, tree }: { id: string; tree: Tree }) {
   return (
     <section>
-      <h4>Spans</h4>
+      <h3>Spans</h3>
       <ul className="peek-spans">
         {tree.span_id.slice(0, SPANS).map((span, line) => (
           <li key={span} style={{ paddingLeft: Math.min(tree.depth[line]!, 12) * 12 }}>

@@ -8,7 +8,7 @@ import { address, go, path, useParam } from "../router";
 import { useRange } from "../range";
 import { filterOf } from "../filter";
 import { useRows } from "../rows";
-import { AskSql, Empty, Failed, Figure, Icon, Link, Loading, Paste, Status, Tabs, Time, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Figure, Icon, Link, Loading, Paste, Status, TableBox, Tabs, Time, useTitle } from "../ui";
 import { Conversation } from "./conversation";
 
 interface Session {
@@ -43,7 +43,7 @@ export function Sessions() {
   return (
     <>
       <div className="row"><span className="push" /><AskSql of={[withQuery(intake("/sessions"), { cursor: "", page_size: 50, filter })]} /></div>
-      <div className="panel table-box">
+      <TableBox label="Sessions" className="panel">
         <table className="rows traces" ref={table}>
           <thead><tr><th>Last activity</th><th>Session</th><th className="wide">First question and last answer</th><th>Model</th><th className="number">Traces</th><th className="number">Tokens</th><th className="number">Cost</th></tr></thead>
           <tbody>
@@ -63,7 +63,7 @@ export function Sessions() {
             })}
           </tbody>
         </table>
-      </div>
+      </TableBox>
       {asked.hasNextPage && <div className="more-rows"><button type="button" disabled={asked.isFetchingNextPage} onClick={() => void asked.fetchNextPage()}>{asked.isFetchingNextPage ? "Loading…" : "Show more"}</button></div>}
     </>
   );
@@ -103,7 +103,7 @@ export function SessionView({ id }: { id: string }) {
       {tab === "conversation" ? <Conversation of="session" id={id} /> : (
       <section className="panel block">
         <header><h2>Traces</h2></header>
-        <div className="table-box">
+        <TableBox label="Traces">
           <table className="rows traces">
             <thead><tr><th>Time</th><th>Trace</th><th className="wide">Input and output</th><th className="number">Duration</th><th className="number">Tokens</th><th className="number">Cost</th></tr></thead>
             <tbody>
@@ -119,7 +119,7 @@ export function SessionView({ id }: { id: string }) {
               ))}
             </tbody>
           </table>
-        </div>
+        </TableBox>
         {one.trace_count > rows.length && <p className="note">The first {rows.length} of {count(one.trace_count)} traces.</p>}
       </section>
       )}

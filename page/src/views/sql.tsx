@@ -5,7 +5,7 @@ import { ask, token, type Rows } from "../api";
 import { exact } from "../format";
 import { Legend, Plot, type Series } from "../plot";
 import { useParam } from "../router";
-import { Copy, Empty, Failed, Icon, Loading, useTitle } from "../ui";
+import { Copy, Empty, Failed, Icon, Loading, TableBox, useTitle } from "../ui";
 import { COLORS } from "./cost";
 
 interface Answer { meta: { name: string; type: string }[]; data: unknown[][]; rows: number; statistics?: { elapsed: number; rows_read: number; bytes_read: number } }
@@ -117,7 +117,7 @@ function Shown({ answer }: { answer: Answer }) {
           <Copy text={[answer.meta.map((column) => column.name), ...answer.data].map((row) => row.map((value) => cell(value).replaceAll("\t", " ").replaceAll("\n", " ")).join("\t")).join("\n")} label="Copy as TSV" />
         </header>
         {answer.rows >= ROWS_MAX && <p className="note">The first {exact(ROWS_MAX)} rows; there may be more.</p>}
-        <div className="table-box" tabIndex={0} role="region" aria-label="Rows">
+        <TableBox label="Rows">
           <table className="rows">
             <thead><tr>{answer.meta.map((column, at) => <th key={at} className={isNumber[at] ? "number" : ""} title={column.type}>{column.name}</th>)}</tr></thead>
             <tbody>
@@ -130,7 +130,7 @@ function Shown({ answer }: { answer: Answer }) {
               ))}
             </tbody>
           </table>
-        </div>
+        </TableBox>
         {answer.data.length > SHOWN && <p className="note">{exact(SHOWN)} of {exact(answer.data.length)} rows are shown; “Copy as TSV” has all.</p>}
       </section>
     </>

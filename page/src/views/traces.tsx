@@ -7,7 +7,7 @@ import { filled, Plot } from "../plot";
 import { useRange, type Range } from "../range";
 import { useBounds, useSeries } from "../series";
 import { address, go, path, useParam } from "../router";
-import { AskSql, Empty, Failed, Icon, Link, Loading, ShowSql, Time, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Icon, Link, Loading, ShowSql, TableBox, Time, useTitle } from "../ui";
 import { ColumnChoice, useColumns } from "../columns";
 import { filterOf } from "../filter";
 import { useTail } from "../live";
@@ -211,7 +211,7 @@ function List({ rows, peek, setPeek }: { rows: Trace[]; peek: string; setPeek: (
   useRows(table, rows.length);
   usePeekKeys(table, peek, setPeek);
   return (
-    <div className="panel table-box">
+    <TableBox label="Traces" className="panel">
       <table className="rows traces" ref={table}>
         <thead>
           <tr>{columns.map((column) => <th key={column.name} className={column.className}>{column.label}</th>)}</tr>
@@ -227,7 +227,7 @@ function List({ rows, peek, setPeek }: { rows: Trace[]; peek: string; setPeek: (
           })}
         </tbody>
       </table>
-    </div>
+    </TableBox>
   );
 }
 
