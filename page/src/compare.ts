@@ -1,4 +1,4 @@
-/** Pairs the spans of two traces: the same path of names, the same turn among its like. Linear in their spans. */
+/** Two beside each other: spans of traces, paired by their path of names and turn; calls; experiments. Linear in what is compared. */
 import type { Tree } from "./api";
 import { bytes } from "./format";
 import { base64Of, mediaType, messages, parsed, type Part } from "./message";
@@ -67,4 +67,17 @@ export function parameters(span: Record<string, unknown>): string {
   const given = parsed(typeof span.RequestParameters === "string" ? span.RequestParameters : "");
   const entries = Object.entries((given ?? {}) as Record<string, unknown>).sort(([one], [other]) => (one < other ? -1 : 1));
   return [["model", span.RequestModel], ["provider", span.Provider], ...entries].filter(([, value]) => value !== "" && value !== undefined).map(([name, value]) => `${String(name)}: ${typeof value === "string" ? value : JSON.stringify(value)}`).join("\n");
+}
+
+/** A figure of an experiment beside that of its baseline. */
+interface Side { value: number | null; baseline: number | null; difference: number | null }
+export interface Figures { mean: Side }
+export interface TestCase { test_case_id: string; run_count: { value: number; baseline: number }; cost_usd: Figures | null; latency_ms: Figures | null; tokens: Figures | null; scores: Record<string, Figures | null> }
+export interface Compared { cost_usd: Figures | null; latency_ms: Figures | null; tokens: Figures | null; scores: Record<string, Figures | null>; test_cases: TestCase[]; is_complete: boolean }
+
+/** Whether the scores of a test case are worse than those of the baseline: one that is worse says so, whatever the others do. */
+export function judged(one: Pick<TestCase, "scores">): "worse" | "better" | "same" {
+  const differences = Object.values(one.scores).map((figures) => figures?.mean.difference ?? 0);
+  if (differences.some((difference) => difference < 0)) return "worse";
+  return differences.some((difference) => difference > 0) ? "better" : "same";
 }

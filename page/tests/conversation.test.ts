@@ -1,4 +1,4 @@
-import { parameters, paths, said } from "../src/compare";
+import { judged, parameters, paths, said } from "../src/compare";
 import { samples, total } from "../src/metrics";
 import { expect, test } from "vitest";
 import { changes, difference, outcomes, turns, type Told } from "../src/conversation";
@@ -52,6 +52,12 @@ test("in lines that changed it is said which words did, unless everything did", 
   expect(shown("", "")).toEqual([["same", ""]]);
   const long = "word ".repeat(2_000);
   expect(shown(long, `${long}more`).map(([kind]) => kind)).toEqual(["removed", "added"]);
+});
+
+test("a test case with one score that is worse is worse", () => {
+  const figures = (difference: number | null) => ({ mean: { value: 1, baseline: 1, difference } });
+  const of = (...differences: (number | null)[]) => judged({ scores: Object.fromEntries(differences.map((difference, at) => [at, difference === null ? null : figures(difference)])) });
+  expect([of(0.5, -0.1), of(0.5, 0), of(0, null), of()]).toEqual(["worse", "better", "same", "same"]);
 });
 
 test("spans of two traces have the same path where they have the same names in the same turn", () => {

@@ -4,7 +4,9 @@ import { useMemo } from "react";
 import { ask, intake, type Page } from "../api";
 import { count, duration, money } from "../format";
 import { path, setParams, useParam } from "../router";
-import { AskSql, Empty, Failed, Link, Loading, Paste, Status, TableBox, Time, useTitle } from "../ui";
+import { change } from "./compare";
+import { judged, type Compared, type Figures } from "../compare";
+import { AskSql, Empty, Failed, Figure, Link, Loading, Paste, Status, TableBox, Time, useTitle } from "../ui";
 
 interface Spread { sum: number; mean: number; median: number; p90: number; p95: number; p99: number; count: number }
 interface Experiment {
@@ -50,7 +52,7 @@ function All() {
           {asked.data.data.map((one) => (
             <tr key={one.name}>
               <td><input type="radio" name="base" aria-label={`Compare with ${one.name}`} checked={one.name === base} onChange={() => setParams({ base: one.name })} /></td>
-              <td><Link to={path("experiments", one.name)} className="strong">{one.name}</Link><span className="sub">{one.model_names?.join(", ")}</span></td>
+              <td><Link to={path("experiments", one.name)} query={{ base: base === one.name ? undefined : base }} className="strong">{one.name}</Link><span className="sub">{one.model_names?.join(", ")}</span></td>
               <td>{one.dataset_name} <span className="dim">{one.dataset_version}</span></td>
               <td className="number">{count(one.run_count)}</td>
               {scores.map((score) => <td key={score} className="number">{one.aggregate_scores?.[score] ? one.aggregate_scores[score].mean.toFixed(3) : "–"}{delta(one.aggregate_scores?.[score]?.mean, reference?.aggregate_scores?.[score]?.mean, false)}</td>)}
@@ -68,27 +70,127 @@ function All() {
 
 function One({ name }: { name: string }) {
   useTitle(name);
+  const [base] = useParam("base");
   const asked = useQuery({ queryKey: ["runs", intake(""), name], queryFn: ({ signal }) => ask<Page<Run>>(intake(`/experiments/${encodeURIComponent(name)}/sessions?page_size=100`), { signal }) });
   if (asked.isPending) return <Loading what="Reading the runs" />;
   if (asked.isError) return <Failed error={asked.error} again={() => void asked.refetch()} />;
   const rows = asked.data.data;
   const scores = [...new Set(rows.flatMap((row) => Object.keys(row.evaluator_scores ?? {})))].sort();
   return (
-    <section className="panel block">
-      <header><h2>{name}</h2><AskSql of={[intake(`/experiments/${encodeURIComponent(name)}/sessions?page_size=100`)]} /></header>
-      {rows.length === 0 ? <Empty title="No session names this experiment yet" /> : (
-        <TableBox label="Runs"><table className="rows">
-          <thead><tr><th>Test case</th><th>Status</th>{scores.map((score) => <th key={score} className="number">{score}</th>)}<th className="number">Cost</th><th className="number">Latency</th><th>Trace</th></tr></thead>
-          <tbody>{rows.map((row) => (
-            <tr key={row.session_id}>
-              <td>{row.test_case_id ?? <span className="dim">(none)</span>}</td><td><Status status={row.status} /></td>
-              {scores.map((score) => <td key={score} className="number">{row.evaluator_scores?.[score]?.toFixed(3) ?? "–"}</td>)}
-              <td className="number">{money(row.cost_total_usd)}</td><td className="number">{duration(row.latency_ms === null ? null : row.latency_ms * 1e6)}</td>
-              <td><Link to={path("trace", row.trace_id)}>{row.trace_id.slice(0, 8)}</Link></td>
-            </tr>
-          ))}</tbody>
-        </table></TableBox>
-      )}
-    </section>
+    <>
+      <Baseline name={name} base={base} />
+      {base && base !== name && <Comparison name={name} base={base} />}
+      <section className="panel block">
+        <header><h2>Runs of {name}</h2><AskSql of={[intake(`/experiments/${encodeURIComponent(name)}/sessions?page_size=100`)]} /></header>
+        {rows.length === 0 ? <Empty title="No session names this experiment yet" /> : (
+          <TableBox label="Runs"><table className="rows">
+            <thead><tr><th>Test case</th><th>Status</th>{scores.map((score) => <th key={score} className="number">{score}</th>)}<th className="number">Cost</th><th className="number">Latency</th><th>Trace</th></tr></thead>
+            <tbody>{rows.map((row) => (
+              <tr key={row.session_id}>
+                <td>{row.test_case_id ?? <span className="dim">(none)</span>}</td><td><Status status={row.status} /></td>
+                {scores.map((score) => <td key={score} className="number">{row.evaluator_scores?.[score]?.toFixed(3) ?? "–"}</td>)}
+                <td className="number">{money(row.cost_total_usd)}</td><td className="number">{duration(row.latency_ms === null ? null : row.latency_ms * 1e6)}</td>
+                <td><Link to={path("trace", row.trace_id)}>{row.trace_id.slice(0, 8)}</Link></td>
+              </tr>
+            ))}</tbody>
+          </table></TableBox>
+        )}
+      </section>
+    </>
   );
+}
+
+/** Which experiment this one is compared with. */
+function Baseline({ name, base }: { name: string; base: string }) {
+  const all = useQuery({ queryKey: ["experiments", intake("")], queryFn: ({ signal }) => ask<Page<Experiment>>(intake("/experiments?page_size=100&sort=-created_at"), { signal }) });
+  const names = [...new Set([...(all.data?.data.map((one) => one.name) ?? []), ...(base ? [base] : [])])].filter((other) => other !== name);
+  if (names.length === 0) return null;
+  return (
+    <div className="row">
+      <label className="choice">Baseline <select value={base === name ? "" : base} onChange={(event) => setParams({ base: event.target.value, only: undefined })}>
+        <option value="">None</option>
+        {names.map((other) => <option key={other}>{other}</option>)}
+      </select></label>
+    </div>
+  );
+}
+
+const ONLY: [string, string][] = [["", "All test cases"], ["worse", "Worse"], ["better", "Better"]];
+
+/** This experiment beside another one, as a whole and by test case. */
+function Comparison({ name, base }: { name: string; base: string }) {
+  const [only, setOnly] = useParam("only");
+  const url = `${intake(`/experiments/${encodeURIComponent(name)}/comparison`)}?baseline=${encodeURIComponent(base)}`;
+  const asked = useQuery({ queryKey: ["comparison", url], queryFn: ({ signal }) => ask<Compared>(url, { signal }) });
+  if (asked.isPending) return <Loading what="Comparing" />;
+  if (asked.isError) return <Failed error={asked.error} again={() => void asked.refetch()} />;
+  const { data } = asked;
+  const scores = Object.keys(data.scores);
+  const cases = data.test_cases.filter((one) => only === "" || judged(one) === only);
+  return (
+    <>
+      <div className="cards">
+        {scores.map((score) => <Beside key={score} name={score} figures={data.scores[score] ?? null} format={score3} isBetterLow={false} />)}
+        <Beside name="Cost, mean" figures={data.cost_usd} format={money} isBetterLow />
+        <Beside name="Latency, mean" figures={data.latency_ms} format={millis} isBetterLow />
+        <Beside name="Tokens, mean" figures={data.tokens} format={count} isBetterLow />
+      </div>
+      <section className="panel block">
+        <header><h2>{name} beside {base}, by test case</h2><AskSql of={[url]} /></header>
+        <div className="pad-box"><div className="segments" role="group" aria-label="Test cases">
+          {ONLY.map(([value, label]) => <button key={value} type="button" aria-pressed={only === value} onClick={() => setOnly(value)}>{label} <span className="dim">{data.test_cases.filter((one) => value === "" || judged(one) === value).length}</span></button>)}
+        </div></div>
+        {cases.length === 0 ? <Empty title="No test case is like this" /> : (
+          <TableBox label="Test cases"><table className="rows">
+            <thead><tr><th>Test case</th><th className="number">Runs</th>{scores.map((score) => <th key={score} className="number">{score}</th>)}<th className="number">Cost</th><th className="number">Latency</th><th className="number">Tokens</th></tr></thead>
+            <tbody>{cases.map((one) => (
+              <tr key={one.test_case_id} className={one.run_count.value === 0 ? "only-b" : one.run_count.baseline === 0 ? "only-a" : ""}>
+                <td>{one.test_case_id}{one.run_count.value === 0 && <span className="chip">only in {base}</span>}{one.run_count.baseline === 0 && <span className="chip">only in {name}</span>}</td>
+                <td className="number nowrap">{one.run_count.baseline} → {one.run_count.value}</td>
+                {scores.map((score) => <Difference key={score} figures={one.scores[score] ?? null} format={score3} isBetterLow={false} />)}
+                <Difference figures={one.cost_usd} format={money} isBetterLow />
+                <Difference figures={one.latency_ms} format={millis} isBetterLow />
+                <Difference figures={one.tokens} format={count} isBetterLow />
+              </tr>
+            ))}</tbody>
+          </table></TableBox>
+        )}
+        <p className="note">Means over test cases, of a test case over its sessions; {base} → {name}.{!data.is_complete && " These are the first 1,000 test cases."}</p>
+      </section>
+    </>
+  );
+}
+
+function score3(value: number | null): string {
+  return value === null ? "–" : value.toFixed(3);
+}
+
+function millis(value: number | null): string {
+  return duration(value === null ? null : value * 1e6);
+}
+
+interface Shown { figures: Figures | null; format: (value: number | null) => string; isBetterLow: boolean }
+
+/** Better, worse, or neither; null where one of them has none. */
+function tone(figures: Figures | null, isBetterLow: boolean): "good" | "error" | "" {
+  const difference = figures?.mean.difference ?? 0;
+  if (difference === 0) return "";
+  return difference < 0 === isBetterLow ? "good" : "error";
+}
+
+function Difference({ figures, format, isBetterLow }: Shown) {
+  const mean = figures?.mean;
+  if (!mean) return <td className="number">–</td>;
+  return <td className="number nowrap">{format(mean.baseline)} → {format(mean.value)}{mean.difference !== null && mean.difference !== 0 && <span className={`sub ${tone(figures, isBetterLow)}`}>{change(mean.baseline, mean.value) || signed(mean.difference, format)}</span>}</td>;
+}
+
+function signed(difference: number, format: (value: number | null) => string): string {
+  return `${difference > 0 ? "+" : "−"}${format(Math.abs(difference))}`;
+}
+
+function Beside({ name, figures, format, isBetterLow }: Shown & { name: string }) {
+  if (!figures) return null;
+  const { value, baseline, difference } = figures.mean;
+  const to = tone(figures, isBetterLow);
+  return <Figure name={name} value={<>{format(baseline)} <span className="dim">→</span> {format(value)}</>} note={difference ? <span className={to}>{change(baseline, value) || signed(difference, format)}</span> : undefined} />;
 }

@@ -31,6 +31,7 @@ const VIEWS = [
   ["/experiments", ".empty"],
   ["/experiments?ws=evals&base=short", "table.rows tbody tr"],
   ["/experiments/short?ws=evals", "table.rows tbody tr"],
+  ["/experiments/long?ws=evals&base=short", ".figure"],
   [`/compare?a=${SAMPLE}&b=22222222222222222222222222222222`, ".cards, .failed"],
   [`/compare?a=${SAMPLE}/1133333333333333&b=${SAMPLE}/1133333333333333`, ".cards"],
   ["/nothing", ".empty"],
@@ -279,7 +280,7 @@ try {
 
   await step("every view that asks shows its SQL, which runs", async () => {
     const page = await open();
-    for (const path of ["/traces?range=all", `/trace/${SAMPLE}`, `/trace/${SAMPLE}?tab=conversation`, "/sessions?range=all", "/session/anna-1", "/cost?range=all", "/latency?range=all", "/experiments?ws=evals", "/experiments/short?ws=evals", "/health", `/traces?range=all&peek=${SAMPLE}`, `/compare?a=${SAMPLE}/1133333333333333&b=${SAMPLE}/1133333333333333`, `/compare?a=${SAMPLE}&b=22222222222222222222222222222222`, "/traces?range=all&status=error"]) {
+    for (const path of ["/traces?range=all", `/trace/${SAMPLE}`, `/trace/${SAMPLE}?tab=conversation`, "/sessions?range=all", "/session/anna-1", "/cost?range=all", "/latency?range=all", "/experiments?ws=evals", "/experiments/short?ws=evals", "/experiments/long?ws=evals&base=short", "/health", `/traces?range=all&peek=${SAMPLE}`, `/compare?a=${SAMPLE}/1133333333333333&b=${SAMPLE}/1133333333333333`, `/compare?a=${SAMPLE}&b=22222222222222222222222222222222`, "/traces?range=all&status=error"]) {
       await view(page, path, "main button:visible, .empty");
       await page.waitForLoadState("networkidle");
       const buttons = await page.getByRole("button", { name: "Show SQL" }).all();
@@ -354,6 +355,25 @@ try {
     await page.getByRole("button", { name: "Ask again" }).click();
     await page.locator(".line").first().waitFor();
     await clean(page, "cancelled");
+    await page.context().close();
+  });
+
+  await step("an experiment is compared with a baseline, by test case", async () => {
+    const page = await open();
+    await view(page, "/experiments?ws=evals", "table.rows tbody tr");
+    await page.getByLabel("Compare with short").check();
+    await page.getByRole("link", { name: "long", exact: true }).click();
+    await page.locator(".figure", { hasText: "correctness" }).waitFor();
+    assert.equal(await page.locator(".figure", { hasText: "correctness" }).locator(".value").textContent(), "0.667 → 1.000");
+    const rows = () => page.getByRole("row", { name: /^question-/ }).filter({ hasText: "1 → 1" });
+    assert.equal(await rows().count(), 3);
+    assert.match(await rows().first().textContent(), /question-1.*0\.000 → 1\.000\+1\.000/);
+    await page.getByRole("button", { name: "Better" }).click();
+    await page.waitForFunction(() => new URLSearchParams(location.search).get("only") === "better");
+    assert.equal(await rows().count(), 1);
+    await page.getByLabel("Baseline").selectOption("");
+    await page.locator(".figure").first().waitFor({ state: "detached" });
+    await clean(page, "comparison");
     await page.context().close();
   });
 

@@ -1,5 +1,5 @@
-// Pictures of each view, of the sample: docs/page/NAME-light.png and -dark.png.
-import { mkdirSync, readFileSync } from "node:fs";
+// Pictures of each view, of the sample: docs/page/NAME-light.webp and -dark.webp.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ask, browser, loadExperiments, loadSample, start, until } from "./service.mjs";
 
@@ -17,6 +17,7 @@ const VIEWS = [
   ["sql", `/sql?sql=${encodeURIComponent("SELECT toStartOfHour(Timestamp) AS hour, count() AS calls, sum(CostTotal) AS usd\nFROM otel.genai_calls\nGROUP BY hour ORDER BY hour")}`],
   ["compare", `/compare?a=${SAMPLE}&b=22222222222222222222222222222222`],
   ["experiments", "/experiments?ws=evals&base=short"],
+  ["comparison", "/experiments/long?ws=evals&base=short"],
   ["import", "/import"],
   ["health", "/health"],
 ];
@@ -33,6 +34,7 @@ try {
   for (const colorScheme of ["light", "dark"]) {
     const context = await chromium.newContext({ viewport: { width: 1180, height: 720 }, colorScheme, timezoneId: "UTC" });
     const page = await context.newPage();
+    const session = await context.newCDPSession(page);
     for (const [name, path] of VIEWS) {
       await page.goto(service.page + path);
       await page.waitForLoadState("networkidle");
@@ -43,7 +45,9 @@ try {
       }
       await page.locator("main .loading").first().waitFor({ state: "detached" });
       await page.waitForTimeout(400);
-      await page.screenshot({ path: join(to, `${name}-${colorScheme}.png`), animations: "disabled" });
+      // a third of the bytes of PNG, of which each change keeps all in the history
+      const { data } = await session.send("Page.captureScreenshot", { format: "webp", quality: 82 });
+      writeFileSync(join(to, `${name}-${colorScheme}.webp`), Buffer.from(data, "base64"));
     }
     await context.close();
   }
