@@ -57,6 +57,14 @@ fn of_object(first: &Map<String, Value>) -> Option<Format> {
     if has("sessionId") && has("type") || (text("type") == Some("summary") && has("leafUuid")) {
         return Some(Format::ClaudeCode);
     }
+    if first.get("mapping").is_some_and(Value::is_object)
+        && has_any(&["current_node", "conversation_id", "create_time"])
+    {
+        return Some(Format::ChatGpt);
+    }
+    if has("chat_messages") {
+        return Some(Format::ClaudeAi);
+    }
     if has_all(&["custom_id", "method", "url", "body"]) || (has_all(&["custom_id", "response"]) && has("error")) {
         return Some(Format::OpenAiBatch);
     }

@@ -14,6 +14,7 @@
 mod batch;
 mod claude_code;
 mod codex;
+mod conversations;
 pub mod csv;
 mod detect;
 mod evaluation;
@@ -32,6 +33,7 @@ pub use detect::{detect, named};
 
 use crate::otlp::Signal;
 use crate::workspace::Workspace;
+use conversations::{Conversations, Whose};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -48,6 +50,10 @@ pub enum Format {
     ClaudeCode,
     /// A session of Codex.
     Codex,
+    /// A person's conversations with ChatGPT.
+    ChatGpt,
+    /// A person's conversations on claude.ai.
+    ClaudeAi,
     /// `LiteLLM_SpendLogs`, a row a piece.
     SpendLogs,
     /// LiteLLM's `StandardLoggingPayload`.
@@ -68,12 +74,14 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order of its names in the documentation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::OtlpJson,
         Self::OtlpProtobuf,
         Self::Phoenix,
         Self::ClaudeCode,
         Self::Codex,
+        Self::ChatGpt,
+        Self::ClaudeAi,
         Self::SpendLogs,
         Self::LiteLlm,
         Self::Calls,
@@ -93,6 +101,8 @@ impl Format {
             Self::Phoenix => "phoenix",
             Self::ClaudeCode => "claude-code",
             Self::Codex => "codex",
+            Self::ChatGpt => "chatgpt",
+            Self::ClaudeAi => "claude-ai",
             Self::SpendLogs => "litellm-spend-logs",
             Self::LiteLlm => "litellm",
             Self::Calls => "calls",
@@ -119,7 +129,10 @@ impl Format {
     /// Whether its content can be left out here; that of the others is left out where they are received.
     #[must_use]
     pub fn can_drop_content(self) -> bool {
-        matches!(self, Self::ClaudeCode | Self::Codex | Self::Langfuse | Self::LangSmith)
+        matches!(
+            self,
+            Self::ClaudeCode | Self::Codex | Self::ChatGpt | Self::ClaudeAi | Self::Langfuse | Self::LangSmith
+        )
     }
 
     /// What reads it.
@@ -131,6 +144,8 @@ impl Format {
             Self::Phoenix => Box::new(phoenix::Spans::new(source)),
             Self::ClaudeCode => Box::new(claude_code::Session::new(source)),
             Self::Codex => Box::new(codex::Session::new(source)),
+            Self::ChatGpt => Box::new(Conversations::new(source, Whose::ChatGpt)),
+            Self::ClaudeAi => Box::new(Conversations::new(source, Whose::ClaudeAi)),
             Self::SpendLogs => Box::new(spend_logs::SpendLogs),
             Self::LiteLlm => Box::new(lines::Lines(Path::LiteLlm)),
             Self::Calls => Box::new(lines::Lines(Path::ChatCompletions)),

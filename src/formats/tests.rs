@@ -38,6 +38,8 @@ fn every_format_is_told_by_its_first_piece() {
         (Format::ClaudeCode, json!({"type": "user", "sessionId": "s", "timestamp": "t", "message": {}})),
         (Format::ClaudeCode, json!({"type": "summary", "summary": "s", "leafUuid": "u"})),
         (Format::Codex, json!({"timestamp": "t", "type": "session_meta", "payload": {}})),
+        (Format::ChatGpt, json!({"title": "t", "create_time": 1, "mapping": {}, "current_node": "n"})),
+        (Format::ClaudeAi, json!({"uuid": "u", "name": "n", "created_at": "t", "chat_messages": []})),
         (Format::SpendLogs, json!({"request_id": "r", "call_type": "c", "spend": 1, "startTime": "t"})),
         (Format::LiteLlm, json!({"id": "r", "call_type": "c", "response_cost": 1, "startTime": 1})),
         (Format::Calls, json!({"request": {}, "response": {}})),

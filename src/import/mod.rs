@@ -82,7 +82,7 @@ pub struct Options {
     /// Go on until interrupted: new lines and new files are sent as they come
     #[arg(long)]
     follow: bool,
-    /// Leave out prompts, answers, and what tools got and gave (session files, Langfuse, LangSmith)
+    /// Leave out prompts, answers, and what tools got and gave (session files, conversations, Langfuse, LangSmith)
     #[arg(long)]
     drop_content: bool,
     /// Keep the rejected lines themselves beside the reasons

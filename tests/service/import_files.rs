@@ -220,6 +220,57 @@ fn files_in_an_archive_are_read_as_files_and_their_names_are_no_paths() {
 }
 
 #[test]
+fn conversations_that_people_download_are_read_out_of_their_archives_and_count_once() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let message = |id: &str, role: &str, second: u64, said: &str| {
+        json!({"id": id, "author": {"role": role}, "create_time": 1_780_272_000 + second, "recipient": "all",
+            "content": {"content_type": "text", "parts": [said]}, "metadata": {"model_slug": "gpt-5"}})
+    };
+    let node = |id: &str, parent: Value, children: &[&str], message: Value| json!({"id": id, "parent": parent, "children": children, "message": message});
+    let conversation = json!({"conversation_id": "c-gpt", "title": "Mill", "create_time": 1_780_272_000, "current_node": "a", "mapping": {
+        "root": node("root", Value::Null, &["q"], Value::Null),
+        "q": node("q", json!("root"), &["a"], message("q", "user", 1, "Grind?")),
+        "a": node("a", json!("q"), &[], message("a", "assistant", 4, "Yes.")),
+    }});
+    let of_gpt = json!([conversation]).to_string();
+    let files: [(&str, &[u8]); 3] =
+        [("conversations.json", of_gpt.as_bytes()), ("user.json", b"{\"id\": \"u\"}"), ("chat.html", b"<html>")];
+    let path = import.text("chatgpt.zip", &zip(&files));
+    let (code, said) = import.of(&path, &[]);
+    assert!(code == Some(0) && said.contains("user.json: line 1: its format is not known"), "{said}");
+    assert!(said.contains("left out (") && said.contains("chat.html"), "{said}");
+    let of_claude = json!([{"uuid": "c-cl", "name": "Mill", "created_at": "2026-06-01T01:00:00Z", "chat_messages": [
+        {"uuid": "m1", "sender": "human", "text": "Turn?", "created_at": "2026-06-01T01:00:01Z", "content": []},
+        {"uuid": "m2", "sender": "assistant", "text": "No.", "created_at": "2026-06-01T01:00:03Z", "content": [{"type": "text", "text": "No."}]}]}]);
+    let path = import.text("claude.zip", &zip(&[("conversations.json", of_claude.to_string().as_bytes())]));
+    import.takes(&path, 2, 0);
+    let calls = "SELECT SessionId AS session, Model AS model, Provider AS provider, InputTokens AS input, Duration AS nanos, \
+        JSONExtractString(InputMessages, 1, 'parts', 1, 'content') AS asked, \
+        JSONExtractString(OutputMessages, 1, 'parts', 1, 'content') AS said FROM genai_calls_with_content ORDER BY session";
+    let call = |session: &str, model: &str, provider: &str, seconds: u64, asked: &str, said: &str| json!({"session": session, "model": model, "provider": provider, "input": null, "nanos": seconds * 1_000_000_000, "asked": asked, "said": said});
+    import.becomes(
+        calls,
+        &json!([
+            call("c-cl", "", "anthropic", 2, "Turn?", "No."),
+            call("c-gpt", "gpt-5", "openai", 3, "Grind?", "Yes.")
+        ]),
+    );
+    // the next download has the conversation too
+    let mut other = conversation.clone();
+    other["conversation_id"] = json!("c-new");
+    let path = import.text("next.json", json!([other, conversation]).to_string().as_bytes());
+    let summary = import.takes(&path, 2, 0);
+    assert_eq!(summary["copied"], 2, "{summary}");
+    let kinds = "SELECT SpanName AS name, count() AS rows FROM otel_traces GROUP BY name ORDER BY name";
+    let kind = |name: &str, rows: u64| json!({"name": name, "rows": rows});
+    import.becomes(
+        kinds,
+        &json!([kind("chat", 1), kind("chat gpt-5", 2), kind("chatgpt.turn", 2), kind("claude-ai.turn", 1)]),
+    );
+}
+
+#[test]
 fn an_archive_that_would_fill_the_world_is_refused_before_it_is_read() {
     let service = Service::start();
     let import = Import::new(&service);
