@@ -171,7 +171,7 @@ async fn all_said(mut said: ChildStderr) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum RowsError {
     /// The engine does not start.
-    #[error("reading Parquet needs the embedded ClickHouse: {0}")]
+    #[error("reading Parquet needs the embedded ClickHouse")]
     Open(#[from] OpenError),
     /// The file cannot be read.
     #[error("it cannot be read as Parquet: {0}")]
