@@ -105,7 +105,7 @@ async fn removed(
             between = Some(between.map_or((first, last), |(from, to)| (from.min(first), to.max(last))));
         }
         if is_real {
-            tracing::info!(target: audit::TARGET, import = id, "undo of an import");
+            tracing::info!(target: audit::TARGET, import = id, workspace = workspace.as_str(), "undo of an import");
             import.remove(&client, &stored).await.context("the removal was broken off; the command can be repeated")?;
             state.forget(id)?;
         }
