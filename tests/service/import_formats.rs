@@ -244,15 +244,7 @@ fn scores_of_langfuse_and_feedback_of_langsmith_become_evaluator_results_and_go_
             result(["whole", "NUMERIC"], json!(0.5), "", "so so", "langfuse"),
         ]),
     );
-    // those of a whole session or trace are of no span
-    let session = "SELECT Name AS name, TraceId AS trace, SessionId AS session FROM genai_evaluator_results WHERE SpanId = '' ORDER BY Name";
-    let trace = service
-        .sql()
-        .rows("SELECT DISTINCT TraceId FROM genai_evaluator_results WHERE Name = 'helpful'", &[])
-        .remove(0);
-    let trace = trace["TraceId"].as_str().unwrap();
-    let whole = json!({"name": "whole", "trace": trace, "session": format!("session-{trace}")});
-    import.becomes(session, &json!([{"name": "session", "trace": "", "session": "s-9"}, whole]));
+    whole_ones_are_of_no_span(&import);
     // they are of the spans that runs and observations become
     let joined = "SELECT count() AS rows FROM genai_evaluator_results AS r INNER JOIN otel_traces AS t ON r.TraceId = t.TraceId AND r.SpanId = t.SpanId";
     import.becomes(joined, &json!([{"rows": 2}]));
@@ -270,6 +262,15 @@ fn scores_of_langfuse_and_feedback_of_langsmith_become_evaluator_results_and_go_
         "SELECT Name AS name, Value AS value FROM genai_evaluator_results",
         &json!([{"name": "grade", "value": 0.25}]),
     );
+}
+
+/// Scores of a whole session or trace are results of no span.
+fn whole_ones_are_of_no_span(import: &Import<'_>) {
+    let session = "SELECT Name AS name, TraceId AS trace, SessionId AS session FROM genai_evaluator_results WHERE SpanId = '' ORDER BY Name";
+    let trace = import.rows("SELECT DISTINCT TraceId FROM genai_evaluator_results WHERE Name = 'helpful'").remove(0);
+    let trace = trace["TraceId"].as_str().unwrap();
+    let whole = json!({"name": "whole", "trace": trace, "session": format!("session-{trace}")});
+    import.becomes(session, &json!([{"name": "session", "trace": "", "session": "s-9"}, whole]));
 }
 
 /// A log record that gives a span the score `grade` of 0.25.
