@@ -116,7 +116,7 @@ impl Reader {
     }
 }
 
-/// The child's folder, which goes with it.
+/// The child's folder. Both the child and its parent remove it when the child is done.
 struct Scratch(PathBuf);
 
 impl Drop for Scratch {
@@ -186,6 +186,8 @@ pub enum RowsError {
 /// # Errors
 /// If the engine does not start or the file cannot be read.
 pub fn print_rows(library: &[PathBuf], scratch: &Path) -> Result<(), RowsError> {
+    // a parent that was killed does not remove it
+    let _removed_at_the_end = Scratch(scratch.to_owned());
     // the fence holds for the thread that puts it up and those that it begets
     std::thread::scope(|scope| scope.spawn(|| print_confined(library, scratch)).join())
         .map_err(|_| RowsError::Thread)?

@@ -29,6 +29,7 @@ impl<'s> Import<'s> {
             service.sql().url,
         );
         fs::write(folder.path().join("import.yaml"), yaml).unwrap();
+        fs::create_dir(folder.path().join("tmp")).unwrap();
         Self { service, folder }
     }
 
@@ -44,6 +45,11 @@ impl<'s> Import<'s> {
         path
     }
 
+    /// Where the command has its temporary files.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.folder.path().join("tmp")
+    }
+
     pub(crate) fn files(&self) -> PathBuf {
         self.folder.path().join("files")
     }
@@ -51,6 +57,7 @@ impl<'s> Import<'s> {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = binary();
         command.arg("import").args(arguments).arg("--config").arg(self.folder.path().join("import.yaml"));
+        command.env("TMPDIR", self.scratch());
         if !["list", "undo"].contains(&arguments[0]) {
             command.arg("--url").arg(self.service.http(""));
         }

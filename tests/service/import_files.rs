@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{Cursor, Write as _};
 use support::http::send;
-use support::{Service, project};
+use support::{Service, project, wait_until};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -150,6 +150,8 @@ fn an_import_of_a_packed_file_that_is_killed_goes_on_where_it_was() {
         };
         let path = import.text(name, &bytes);
         goes_on_when_killed(&import, &path, lines, lines);
+        let left = || fs::read_dir(import.scratch()).unwrap().count();
+        wait_until("nothing of the reader of Parquet is left", || (left() == 0).then_some(()));
     }
 }
 
