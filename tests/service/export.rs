@@ -279,3 +279,31 @@ fn a_trace_that_is_larger_than_a_request_is_refused_and_one_of_many_spans_is_who
     assert_eq!(export(&service, "many", TRACE, "json").json()["spans"].as_array().unwrap().len(), 10_000);
     assert_eq!(export(&service, "many", TRACE, "md").text().matches("UNKNOWN n").count(), 10_000);
 }
+
+/// 1,100 spans by time, of which those about the edge of a chunk of 1,000 have a copy that is not merged yet.
+#[test]
+fn a_copy_of_a_span_that_is_not_merged_yet_is_exported_once_wherever_it_lies() {
+    let service = service();
+    service.sql().rows(
+        "INSERT INTO otel_traces (Workspace, Timestamp, TraceId, SpanId, SpanName) \
+         SELECT 'copies', toDateTime64('2020-03-02 09:00:00', 9) + number, {t:String}, leftPad(lower(hex(number)), 16, '0'), toString(copy) \
+         FROM numbers(1100) ARRAY JOIN range(if(number BETWEEN 990 AND 1010, 2, 1)) AS copy",
+        &[("t", TRACE)],
+    );
+    let want: Vec<String> = (0..1_100)
+        .flat_map(|number| vec![format!("{number:016x}"); if (990..=1_010).contains(&number) { 2 } else { 1 }])
+        .collect();
+    let exported = export(&service, "copies", TRACE, "otlp").json();
+    let spans = exported["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap().clone();
+    let ids = |spans: &[Value], member: &str| -> Vec<String> {
+        spans.iter().map(|span| span[member].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&spans, "spanId"), want);
+    let mut names = ids(&spans, "name");
+    names.sort();
+    assert_eq!(names.iter().filter(|name| *name == "1").count(), 21, "each copy is there");
+    let document = export(&service, "copies", TRACE, "json").json();
+    let spans = document["spans"].as_array().unwrap();
+    assert_eq!(ids(spans, "span_id"), want);
+    assert_eq!(spans.iter().filter(|span| span["name"] == "1").count(), 21);
+}

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The whole text is made before the first byte is sent, so that what is too large is refused with a status. Few are made at the same
-//! time, and the turn ends when the last byte has been sent.
+//! time, and an export keeps its turn until it is sent (`sending.rs`).
 
 mod json;
 mod lacking;
@@ -14,6 +14,7 @@ mod markdown;
 mod otlp;
 mod room;
 mod row;
+mod sending;
 mod statements;
 
 use super::row::{Range, SPANS_MAX};
@@ -24,15 +25,11 @@ use crate::query::page::Checks;
 use crate::query::parameters::Parameters;
 use crate::query::request::{Api, workspace};
 use crate::workspace::Workspace;
-use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
-use futures_util::StreamExt as _;
 use row::Key;
 use serde_json::Value;
-use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -143,40 +140,69 @@ impl Exported<'_> {
 
     /// The spans in parts, each of which may be read at once.
     fn chunks(&self) -> impl Iterator<Item = &[Key]> {
-        let mut rest = self.keys;
-        std::iter::from_fn(move || {
-            let mut bytes = 0_u64;
-            let fits = |key: &&Key| {
-                bytes = bytes.saturating_add(key.bytes);
-                bytes <= CHUNK_BYTES
-            };
-            let rows = rest.iter().take(CHUNK_ROWS).take_while(fits).count().max(1);
-            let (chunk, after) = rest.split_at_checked(rows)?;
-            rest = after;
-            Some(chunk)
-        })
+        chunks(self.keys)
     }
 }
 
-/// The pieces, one after the other, as a file of this name. The turn ends when the last was taken.
+/// Parts of a list in which equal keys are adjacent. Rows are read by their key, so equal keys (copies of a span that are not merged
+/// yet) are in one part, even if it is larger then: in two parts, each would have all the copies.
+fn chunks(keys: &[Key]) -> impl Iterator<Item = &[Key]> {
+    let mut rest = keys;
+    std::iter::from_fn(move || {
+        let (mut bytes, mut rows) = (0_u64, 0);
+        for copies in rest.chunk_by(Key::is_copy_of) {
+            let larger = copies.iter().fold(bytes, |sum, key| sum.saturating_add(key.bytes));
+            if rows > 0 && (larger > CHUNK_BYTES || rows + copies.len() > CHUNK_ROWS) {
+                break;
+            }
+            (bytes, rows) = (larger, rows + copies.len());
+        }
+        let (chunk, after) = rest.split_at_checked(rows).filter(|_| rows > 0)?;
+        rest = after;
+        Some(chunk)
+    })
+}
+
+/// The pieces, one after the other, as a file of this name.
 fn answer(pieces: Vec<String>, name: &str, content_type: &'static str, turn: OwnedSemaphorePermit) -> Response {
     let length: usize = pieces.iter().map(String::len).sum();
-    let pieces = futures_util::stream::iter(pieces).map(move |piece| {
-        let _held_until_the_end = &turn;
-        Ok::<_, Infallible>(Bytes::from(piece))
-    });
     let headers = [
         (header::CONTENT_TYPE, content_type.to_owned()),
         (header::CONTENT_LENGTH, length.to_string()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
     ];
-    (headers, Body::from_stream(pieces)).into_response()
+    (headers, sending::body(pieces, length, turn)).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn key(number: usize, bytes: u64) -> Key {
+        Key { span_id: format!("{number:016x}"), started: 7, bytes, content_bytes: bytes }
+    }
+
+    #[test]
+    fn every_key_is_in_one_chunk_and_copies_of_a_span_are_in_the_same() {
+        let numbers = |numbers: Vec<usize>, bytes| numbers.into_iter().map(|number| key(number, bytes)).collect::<Vec<_>>();
+        let cases = [
+            (numbers((0..2_500).collect(), 1), vec![1_000, 1_000, 500]),
+            // the thousandth span twice, and then three times
+            (numbers((0..1_000).chain([999]).collect(), 1), vec![999, 2]),
+            (numbers((0..999).chain([998, 998, 1_000]).collect(), 1), vec![998, 4]),
+            (numbers(vec![3; 1_500], 1), vec![1_500]),
+            (numbers((0..5).collect(), CHUNK_BYTES / 2), vec![2, 2, 1]),
+            (numbers(vec![0, 1, 1, 2], CHUNK_BYTES / 2), vec![1, 2, 1]),
+            (numbers((0..3).collect(), CHUNK_BYTES + 1), vec![1, 1, 1]),
+            (Vec::new(), Vec::new()),
+        ];
+        for (keys, want) in cases {
+            let chunks: Vec<&[Key]> = chunks(&keys).collect();
+            assert_eq!(chunks.concat(), keys);
+            assert_eq!(chunks.iter().map(|chunk| chunk.len()).collect::<Vec<_>>(), want);
+        }
+    }
 
     #[test]
     fn the_end_of_a_path_may_name_the_format() {

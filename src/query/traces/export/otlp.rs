@@ -1,4 +1,4 @@
-//! A trace as OTLP/JSON: one `TracesData`, with its spans below their resources and scopes, each of which is told once.
+//! A trace as OTLP/JSON: one `TracesData`, with its spans below their resources and scopes, each of which is written once.
 //!
 //! Everything that a row keeps of OTLP is in it; ingested again it makes the same row. The table keeps attributes as texts, so they are
 //! texts here, but for counts, numbers and lists of texts whose keys say what they are. Source: OTLP 1.11.0, "JSON Protobuf Encoding".
@@ -47,10 +47,20 @@ pub(super) async fn write(trace: &Exported<'_>) -> Result<Vec<String>, Refusal> 
 #[derive(Default)]
 struct Document {
     room: Room,
-    resources: Vec<(String, Vec<Scope>)>,
+    resources: Vec<Resource>,
+    /// The place of a resource in the list, by its opening.
     places: HashMap<String, usize>,
 }
 
+#[derive(Default)]
+struct Resource {
+    opening: String,
+    scopes: Vec<Scope>,
+    /// The place of a scope in the list, by its opening.
+    places: HashMap<String, usize>,
+}
+
+#[derive(Default)]
 struct Scope {
     opening: String,
     spans: String,
@@ -59,23 +69,16 @@ struct Scope {
 impl Document {
     fn add(&mut self, row: &SpanRow) -> Result<(), Refusal> {
         let Self { room, resources, places } = self;
-        let resource = resource(row);
-        let place = match places.get(&resource) {
-            Some(place) => *place,
-            None => {
-                room.take(resource.len() + RESOURCE_ENDS.len() + 1)?;
-                resources.push((resource.clone(), Vec::new()));
-                places.insert(resource, resources.len() - 1);
-                resources.len() - 1
-            }
-        };
-        let Some((_, scopes)) = resources.get_mut(place) else { return Ok(()) };
+        let opening = resource(row);
+        let resource = entry(resources, places, &opening, |opening| {
+            room.take(opening.len() + RESOURCE_ENDS.len() + 1)?;
+            Ok(Resource { opening, ..Resource::default() })
+        })?;
         let opening = scope(row);
-        if !scopes.iter().any(|scope| scope.opening == opening) {
+        let scope = entry(&mut resource.scopes, &mut resource.places, &opening, |opening| {
             room.take(opening.len() + SCOPE_ENDS.len() + 1)?;
-            scopes.push(Scope { opening: opening.clone(), spans: String::new() });
-        }
-        let Some(scope) = scopes.iter_mut().find(|scope| scope.opening == opening) else { return Ok(()) };
+            Ok(Scope { opening, ..Scope::default() })
+        })?;
         let before = scope.spans.len();
         if before > 0 {
             scope.spans.push(',');
@@ -86,10 +89,10 @@ impl Document {
 
     fn into_pieces(self) -> Vec<String> {
         let mut pieces = vec![r#"{"resourceSpans":["#.to_owned()];
-        for (number, (opening, scopes)) in self.resources.into_iter().enumerate() {
-            pieces.push(format!("{}{opening}", if number > 0 { "," } else { "" }));
-            for (number, scope) in scopes.into_iter().enumerate() {
-                pieces.push(format!("{}{}", if number > 0 { "," } else { "" }, scope.opening));
+        for (number, resource) in self.resources.into_iter().enumerate() {
+            pieces.push(format!("{}{}", comma(number), resource.opening));
+            for (number, scope) in resource.scopes.into_iter().enumerate() {
+                pieces.push(format!("{}{}", comma(number), scope.opening));
                 pieces.push(scope.spans);
                 pieces.push(SCOPE_ENDS.to_owned());
             }
@@ -98,6 +101,24 @@ impl Document {
         pieces.push("]}".to_owned());
         pieces
     }
+}
+
+/// The element of the list that has this opening; a new one, made by `new`, is appended.
+fn entry<'l, T>(
+    list: &'l mut Vec<T>,
+    places: &mut HashMap<String, usize>,
+    opening: &str,
+    new: impl FnOnce(String) -> Result<T, Refusal>,
+) -> Result<&'l mut T, Refusal> {
+    let place = match places.get(opening) {
+        Some(place) => *place,
+        None => {
+            list.push(new(opening.to_owned())?);
+            places.insert(opening.to_owned(), list.len() - 1);
+            list.len() - 1
+        }
+    };
+    Ok(list.get_mut(place).expect("places are those of elements of the list"))
 }
 
 const RESOURCE_ENDS: &str = "]}";

@@ -18,6 +18,13 @@ pub(super) struct Key {
     pub(super) content_bytes: u64,
 }
 
+impl Key {
+    /// Whether both are rows of one span with the same start: a copy that is not merged yet.
+    pub(super) fn is_copy_of(&self, other: &Self) -> bool {
+        (self.started, &self.span_id) == (other.started, &other.span_id)
+    }
+}
+
 macro_rules! columns {
     ($($(#[$doc:meta])* $field:ident: $type:ty = $expression:literal,)*) => {
         /// A span.
