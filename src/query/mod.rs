@@ -31,7 +31,7 @@ pub mod shown;
 mod spans;
 mod sums;
 mod times;
-mod total;
+pub(crate) mod total;
 mod traces;
 mod users;
 mod values;

@@ -15,13 +15,13 @@ struct Count {
 }
 
 /// How many there are, if the page says so: it has fewer rows than it may.
-pub(super) fn known(page: Page, rows: usize) -> Option<u64> {
+pub(crate) fn known(page: Page, rows: usize) -> Option<u64> {
     let rows = to_u64(rows);
     (rows < page.size && (rows > 0 || page.number == 1)).then(|| page.offset().saturating_add(rows))
 }
 
 /// Asks for it: a column `total`.
-pub(super) async fn ask(reads: &Reads, statement: &Statement) -> Result<u64, Refusal> {
+pub(crate) async fn ask(reads: &Reads, statement: &Statement) -> Result<u64, Refusal> {
     let count: Option<Count> = reads.ask_one(statement).await?;
     count.map(|count| count.total).ok_or_else(|| Refusal::unavailable("ClickHouse returned no count"))
 }

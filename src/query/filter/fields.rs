@@ -184,16 +184,19 @@ fn taken(kind: Kind) -> &'static str {
 /// A field is the same as a value.
 fn is(name: &'static str, kind: Kind, value: &Value) -> Result<Condition, Refusal> {
     match kind {
-        Kind::Choice(words) => {
-            let word = text(name, value)?;
-            if words.contains(&word.as_str()) {
-                return Ok(Condition::Is(name, word));
-            }
-            Err(refused(name, &format!("must be one of: {}", words.join(", "))))
-        }
+        Kind::Choice(words) => Ok(Condition::Is(name, one_of(words, name, value)?)),
         Kind::Flag => flag(name, value),
         _ => Ok(Condition::Is(name, text(name, value)?)),
     }
+}
+
+/// A text that is one of these.
+fn one_of(words: &[&str], name: &str, value: &Value) -> Result<String, Refusal> {
+    let word = text(name, value)?;
+    if words.contains(&word.as_str()) {
+        return Ok(word);
+    }
+    Err(refused(name, &format!("must be one of: {}", words.join(", "))))
 }
 
 /// A time or a number compares so with a value. Times are known to the nanosecond.
@@ -217,19 +220,19 @@ fn any_of(name: &'static str, kind: Kind, value: &Value) -> Result<Condition, Re
     let Value::Array(values) = value else {
         return Err(refused(name, "needs a list for $in and $nin, such as [\"a\", \"b\"]."));
     };
+    let texts = |one: &dyn Fn(&Value) -> Result<String, Refusal>| {
+        values.iter().map(one).collect::<Result<_, _>>().map(|texts| Condition::In(name, texts))
+    };
     match kind {
         Kind::Number => {
             let one = |value| Ok(Condition::Number(name, Operator::Eq, number(name, value)?));
             values.iter().map(one).collect::<Result<_, _>>().map(Condition::Any)
         }
-        Kind::Text | Kind::Choice(_) => {
-            let one = |value| match is(name, kind, value)? {
-                Condition::Is(_, text) => Ok(text),
-                _ => Ok(String::new()),
-            };
-            values.iter().map(one).collect::<Result<_, _>>().map(|texts| Condition::In(name, texts))
+        Kind::Text => texts(&|value| text(name, value)),
+        Kind::Choice(words) => texts(&|value| one_of(words, name, value)),
+        Kind::Time | Kind::Flag | Kind::Known => {
+            Err(refused(name, &format!("takes {}, not $in and $nin.", taken(kind))))
         }
-        _ => Err(refused(name, &format!("takes {}, not $in and $nin.", taken(kind)))),
     }
 }
 

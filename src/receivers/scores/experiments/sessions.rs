@@ -12,10 +12,11 @@ use crate::columns::Table;
 use crate::query::answer::{Refusal, json_answer};
 use crate::query::conditions::{self, Place};
 use crate::query::expressions::{INPUT, OUTPUT, SESSION, STATUS, TEST_CASE};
-use crate::query::filter::{Condition, Field, Fields, Filter, Kind};
+use crate::query::filter::{Comparison, Condition, Field, Fields, Filter, Kind, Operator};
 use crate::query::mode::Mode;
 use crate::query::page::{Checks, Nulls, Page, answer};
 use crate::query::reads::Reads;
+use crate::query::total;
 use crate::scores::Naming;
 use crate::workspace::Workspace;
 use ::clickhouse::Row;
@@ -32,7 +33,7 @@ const STATUSES: [&str; 4] = ["success", "error", "cancelled", "unknown"];
 
 const FIELDS: [Field; 9] = [
     Field::new("test_case_id", Kind::Text),
-    Field::new("status", Kind::Text),
+    Field::new("status", Kind::Choice(&STATUSES)),
     Field::new("created_at", Kind::Known),
     Field::new("entity_type", Kind::Known),
     Field::new("id", Kind::Known),
@@ -61,11 +62,6 @@ struct Session {
     latency: Option<f64>,
     status: String,
     test_case: String,
-}
-
-#[derive(Debug, Row, Deserialize)]
-struct Count {
-    rows: u64,
 }
 
 #[derive(Debug, Default, Row, Deserialize)]
@@ -128,12 +124,14 @@ pub(crate) async fn list(
     let asked = Asked { mode, condition, order, is_by_calls };
     let experiment = find(&scores, &workspace, &name, naming).await?;
     let reads = &scores.reads;
-    let counted: Option<Count> =
-        reads.ask_one(&sessions(reads, "count() AS rows", (&workspace, &experiment), &asked)).await?;
-    let rows = page_of(reads, (&workspace, &experiment), &asked, page).await?;
+    let of = (&workspace, &experiment);
+    let rows: Vec<Session> = reads.ask(&page_of(reads.client(), of, &asked, page)).await?;
+    let total = match total::known(page, rows.len()) {
+        Some(total) => total,
+        None => total::ask(reads, &count(reads.client(), of, &asked)).await?,
+    };
     let more = more(reads, (&workspace, &experiment), &asked, &rows).await?;
     let data = rows.iter().map(|session| shown(&experiment, session, &more, (naming, is_later))).collect();
-    let total = counted.map_or(0, |count| count.rows);
     let answered = answer(data, page, total, None, filter.as_ref(), Nulls::Written);
     Ok(json_answer(StatusCode::OK, &Value::Object(answered)))
 }
@@ -142,15 +140,27 @@ fn condition(filter: Option<&Filter>, is_extended: bool) -> Result<Option<Condit
     let fields = Fields { subject: "experiment session", fields: &FIELDS, is_extended };
     let Some(filter) = filter else { return Ok(None) };
     fields.check_names(filter)?;
-    let condition = fields.check(filter)?;
-    for comparison in filter.comparisons().into_iter().filter(|comparison| comparison.field == "status") {
-        let said = comparison.value.as_array().map_or_else(|| vec![&comparison.value], |list| list.iter().collect());
-        if let Some(text) = said.into_iter().filter_map(Value::as_str).find(|text| !STATUSES.contains(text)) {
+    filter.comparisons().into_iter().try_for_each(check_status)?;
+    fields.check(filter).map(Some)
+}
+
+/// Refuses a status that there is not in the reference's words. An operator that a status does not take is refused for every field alike.
+fn check_status(comparison: &Comparison) -> Result<(), Refusal> {
+    let Comparison { field, operator, value, .. } = comparison;
+    if field != "status" || !matches!(operator, Operator::Eq | Operator::In | Operator::Nin) {
+        return Ok(());
+    }
+    let said = match value {
+        Value::Array(list) => list.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    match said.iter().filter_map(Value::as_str).find(|text| !STATUSES.contains(text)) {
+        None => Ok(()),
+        Some(text) => {
             let all = STATUSES.map(|status| format!("'{status}'")).join(", ");
-            return Err(Refusal::bad_request(&format!("Invalid status '{text}'. Valid values: [{all}]")));
+            Err(Refusal::bad_request(&format!("Invalid status '{text}'. Valid values: [{all}]")))
         }
     }
-    Ok(Some(condition))
 }
 
 /// The order, and whether it is by what calls come to. What has no value comes last.
@@ -176,24 +186,31 @@ fn order(sort: Option<&str>) -> Result<(String, bool), Refusal> {
     Ok((order.join(", "), is_by_calls))
 }
 
+/// How many sessions there are. What their calls come to changes only their order, so calls are not read for it.
+fn count(client: &Client, of: (&Workspace, &ExperimentRow), asked: &Asked) -> Statement {
+    sessions(client, "count() AS total", of, asked.condition.as_ref(), false)
+}
+
+/// The sessions, as `s` beside what their calls come to as `c` where that is needed.
 fn sessions(
-    reads: &Reads,
+    client: &Client,
     select: &str,
     (workspace, experiment): (&Workspace, &ExperimentRow),
-    asked: &Asked,
+    condition: Option<&Condition>,
+    with_calls: bool,
 ) -> Statement {
     let mut statement = Statement::default();
     let workspace = statement.place(workspace.as_str());
     let since = statement.place(since(experiment.created_at));
-    let calls = asked.is_by_calls.then(|| {
-        let calls = reads.client().full_name("genai_calls");
+    let calls = with_calls.then(|| {
+        let calls = client.full_name("genai_calls");
         format!(
             " AS s LEFT JOIN (SELECT {SESSION} AS session, sumOrNull(CostTotal) AS cost, sumOrNull({TOKENS}) AS tokens \
              FROM {calls} WHERE Workspace = {workspace} AND Timestamp >= {since} GROUP BY session) AS c ON s.session = c.session"
         )
     });
     let names = statement.place(vec![experiment.name.clone()]);
-    let logged = logged(reads.client(), [&workspace, &since, &names]);
+    let logged = logged(client, [&workspace, &since, &names]);
     let ended = "if(TimingQuality IN ('ingest', 'unknown'), NULL, \
                  toNullable(intDiv(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration), 1000)))";
     statement.push(&format!(
@@ -204,24 +221,19 @@ fn sessions(
          tuple(Timestamp, SpanId)) AS root FROM {logged} GROUP BY session)){calls} WHERE ",
         calls = calls.unwrap_or_default(),
     ));
-    match &asked.condition {
+    match condition {
         Some(condition) => conditions::push(&mut statement, condition, place),
         None => drop(statement.push("1")),
     }
     statement
 }
 
-async fn page_of(
-    reads: &Reads,
-    of: (&Workspace, &ExperimentRow),
-    asked: &Asked,
-    page: Page,
-) -> Result<Vec<Session>, Refusal> {
+fn page_of(client: &Client, of: (&Workspace, &ExperimentRow), asked: &Asked, page: Page) -> Statement {
     let session = if asked.is_by_calls { "s.session" } else { "session" };
     let columns = format!("{session} AS session, trace, span, started_at, ended_at, latency, status, test_case");
-    let mut statement = sessions(reads, &columns, of, asked);
+    let mut statement = sessions(client, &columns, of, asked.condition.as_ref(), asked.is_by_calls);
     statement.push(&format!(" ORDER BY {} LIMIT ", asked.order)).bind(page.size).push(" OFFSET ").bind(page.offset());
-    reads.ask(&statement).await
+    statement
 }
 
 /// Tokens, costs, scores and texts of the sessions of a page.
@@ -316,4 +328,32 @@ fn shown(experiment: &ExperimentRow, session: &Session, more: &More, (naming, is
     put("cost_total_usd", used.cost.into());
     put("evaluator_scores", more.scores.get(&session.session).cloned().unwrap_or_default().into());
     Value::Object(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::parameters::Parameters;
+
+    fn checked(query: &str) -> Result<Option<Condition>, String> {
+        let parameters = Parameters::parse(Some(query)).unwrap();
+        let filter = Filter::of(&parameters).unwrap();
+        condition(filter.as_ref(), true).map_err(|refusal| refusal.detail().as_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_status_is_one_of_those_that_there_are_and_not_a_pattern() {
+        let is = Condition::Is("status", "error".to_owned());
+        assert_eq!(checked("filter[status]=error"), Ok(Some(is)));
+        let several = Condition::In("status", vec!["error".to_owned(), "success".to_owned()]);
+        assert_eq!(checked("filter[status][$in]=error,success"), Ok(Some(several)));
+        let invalid = "Invalid status 'err%'. Valid values: ['success', 'error', 'cancelled', 'unknown']";
+        for query in ["filter[status]=err%25", "filter[status][$in]=error,err%25", "filter[status][$nin]=err%25,error"] {
+            assert_eq!(checked(query), Err(invalid.to_owned()), "{query}");
+        }
+        let operator = "Filter field 'status' takes $eq, $in and $nin, not $like.";
+        for query in [r#"filter=status~"err%25""#, "filter[status][$like]=err%25", r#"filter=status~"error""#] {
+            assert_eq!(checked(query), Err(operator.to_owned()), "{query}");
+        }
+    }
 }
