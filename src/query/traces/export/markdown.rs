@@ -227,7 +227,13 @@ fn plain(text: &str, characters: usize) -> String {
 }
 
 /// A text in a line of Markdown, which it does not change. Source: CommonMark 0.31, "Backslash escapes".
+///
+/// A text in which a reader may find an address is code: escapes do not keep readers from making links, code does.
+/// Source: GitHub Flavored Markdown 0.29, "Autolinks (extension)"; markdown-it's linkify also takes names of hosts without a scheme.
 fn inline(text: &str) -> String {
+    if may_have_address(text) {
+        return code(text);
+    }
     let mut escaped = String::with_capacity(text.len());
     for letter in plain(text, NAME_CHARACTERS).chars() {
         if letter.is_ascii_punctuation() && !matches!(letter, '.' | ',' | ':' | '/' | '-' | '\'') {
@@ -237,6 +243,16 @@ fn inline(text: &str) -> String {
     }
     // what is a mark only where a line begins
     if escaped.starts_with('-') { format!("\\{escaped}") } else { escaped }
+}
+
+/// Whether anything in it may be taken for an address of a page or of mail: `a://b`, `a@b`, `a.b`. A number such as 4.1 is none.
+fn may_have_address(text: &str) -> bool {
+    let has_host = || {
+        let letters = || text.chars();
+        let mut threes = letters().zip(letters().skip(1)).zip(letters().skip(2));
+        threes.any(|((before, dot), after)| dot == '.' && before.is_alphanumeric() && after.is_alphabetic())
+    };
+    text.contains("://") || text.contains('@') || has_host()
 }
 
 /// A text as code in a line. Source: CommonMark 0.31, "Code spans".
@@ -280,10 +296,34 @@ mod tests {
     }
 
     #[test]
+    fn what_a_reader_may_make_a_link_of_is_code() {
+        let linked = [
+            "http://evil.example/a?b=c",
+            "see HTTPS://x",
+            "ftp://host/file",
+            "www.evil.example",
+            "evil.com",
+            "ätsch.example",
+            "//evil.com/x",
+            "mail a.b+c@evil.example now",
+            "mailto:a@b",
+            "javascript://x",
+            "a`b http://evil.example `c",
+        ];
+        for text in linked {
+            let shown = inline(text);
+            let ticks = shown.chars().take_while(|letter| *letter == '`').count();
+            assert!(ticks > longest_run(text) && shown.contains(text) && shown.ends_with(&"`".repeat(ticks)), "{shown}");
+        }
+        assert_eq!(inline(&format!("{}.com", "x".repeat(300))), format!("`{}…`", "x".repeat(200)));
+    }
+
+    #[test]
     fn a_text_in_a_line_is_no_markdown_and_stays_in_its_line() {
         assert_eq!(inline("<b>[x](y)\n# z|"), r"\<b\>\[x\]\(y\) \# z\|");
         assert_eq!(inline("- a*b_c`d"), r"\- a\*b\_c\`d");
         assert_eq!(inline(&"x".repeat(300)).chars().count(), 201);
+        assert_eq!(inline("gpt-4.1-mini: 3.6 s. Yes/no."), "gpt-4.1-mini: 3.6 s. Yes/no.");
         assert_eq!(
             (code("a`b"), code("`"), code("")),
             ("``a`b``".to_owned(), "`` ` ``".to_owned(), "(none)".to_owned())
