@@ -27,5 +27,6 @@ test("the common part of Markdown is elements", () => {
 
 test("a filter has the times and the status", () => {
   expect(filterOf({ since: null, until: null }, "")).toBeUndefined();
+  expect(filterOf({ since: null, until: null }, "", "model:m")).toBe('{"started_at":{"$gte":"1970-01-01T00:00:00.000Z"}}');
   expect(filterOf({ since: 0, until: null }, "error")).toBe('{"$and":[{"started_at":{"$gte":"1970-01-01T00:00:00.000Z"}},{"status":"error"}]}');
 });

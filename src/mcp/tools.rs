@@ -118,7 +118,7 @@ pub(super) const TOOLS: [ToolOf; 6] = [
         name: "search_traces",
         about: "Finds traces, the newest first, with duration, tokens, cost, errors and the beginning of input and output. q is a search: \
                 model:gpt-5* -status:ok cost:>0.1 duration:>2s user:anna tool:bash has:error started:>-1h \"some words\" attr.KEY:value score.NAME:<0.5, \
-                with OR, NOT and parentheses.",
+                with OR, NOT and parentheses. A search without started: looks at the last 30 days.",
         schema: || {
             schema(
                 &json!({

@@ -6,13 +6,13 @@
 
 use super::answer::{Refusal, json_answer};
 use super::cursor::{self, After, Asked, Cursors};
-use super::filter::{Fields, Filter};
+use super::filter::{Condition, Fields, Filter};
 use super::mode::Mode;
 use super::page::{self, Checks, Nulls, Page};
 use super::parameters::Parameters;
 use super::q::Search;
 use super::reads::Reads;
-use super::request::with_search;
+use super::request::with_search_since;
 use super::total;
 use crate::clickhouse::Statement;
 use crate::time::UnixNanos;
@@ -97,7 +97,7 @@ impl Listing {
     /// If ClickHouse cannot be asked.
     pub(super) async fn answer<R>(
         &self,
-        (reads, asked): (&Reads, &Asked),
+        (reads, condition, asked): (&Reads, &Condition, &Asked),
         (data, rows): (Vec<Value>, &[R]),
         count: impl FnOnce() -> Statement + Send,
         after: impl Fn(&R) -> After + Send,
@@ -116,6 +116,6 @@ impl Listing {
             let next = rows.last().filter(|_| page.is_full(rows.len())).map(|row| self.cursors.next(&after(row)));
             cursor::answer(data, page.size, next, self.sort, filter)
         };
-        Ok(json_answer(StatusCode::OK, &with_search(answer, self.search.as_ref())))
+        Ok(json_answer(StatusCode::OK, &with_search_since(answer, condition, self.search.as_ref())))
     }
 }

@@ -1,16 +1,19 @@
 //! What every request has: its workspace, and the state that answers it.
 
 use super::answer::{Problem, Refusal};
+use super::conditions::trace_id;
 use super::filter::Condition;
 use super::q::{Level, Scope, Search};
 use super::reads::Reads;
+use super::times::shown;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// How far back lists look under `strict_reference` when no time is given. Source: NeMo Intake 0.2.0.
-const STRICT_LOOK_BACK: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How far back searches look that do not say from when on, and all lists under `strict_reference` when no time is given. Source: NeMo
+/// Intake 0.2.0.
+const LOOK_BACK: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How much longer than the root the spans of a trace may begin before or after it, for a list with a bound of time.
 pub(super) const NEAR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -25,20 +28,30 @@ pub struct Api {
 }
 
 impl Api {
-    /// When what a list shows has begun at the earliest, if no time is given.
-    fn look_back(&self) -> Option<UnixNanos> {
-        self.strict_reference.then(|| self.reads.clock.now().saturating_sub(STRICT_LOOK_BACK))
+    /// All of these conditions; with the look-back of the reference where that is asked for and none of them bounds the time.
+    pub(super) fn within_look_back(&self, parts: Vec<Condition>, search: Option<&Search>) -> Condition {
+        let condition = Condition::All(parts);
+        if self.strict_reference && bounds(&condition, search) == (None, None) {
+            return since(condition, self.reads.clock.now().saturating_sub(LOOK_BACK));
+        }
+        condition
     }
 
-    /// All of these conditions; with the look-back of the reference where that is asked for and none of them bounds the time.
-    pub(super) fn within_look_back(&self, mut parts: Vec<Condition>, search: Option<&Search>) -> Condition {
-        let is_time = |part: &Condition| matches!(part, Condition::Since(..) | Condition::Until(..));
-        let is_bounded = parts.iter().flat_map(Condition::needed).any(is_time)
-            || search.is_some_and(|search| search.bounds() != (None, None));
-        if let Some(since) = self.look_back().filter(|_| !is_bounded) {
-            parts.push(Condition::Since("started_at", since));
+    /// The condition of a list. A search that does not say from when on looks back a while: its terms may be about anything of a span, so
+    /// that all spans would be read. Spans of one trace or session have an index.
+    pub(super) fn bounded(&self, condition: Condition, search: Option<&Search>, level: Level) -> Condition {
+        let has_index = condition.needed().into_iter().any(|needed| match (level, needed) {
+            (Level::Span, Condition::Is(field, _)) => matches!(*field, "trace_id" | "session_id"),
+            (Level::Trace, Condition::Is(field, _)) => *field == "id",
+            _ => false,
+        });
+        match bounds(&condition, search) {
+            (None, until) if search.is_some() && !has_index => {
+                let until = until.unwrap_or_else(|| self.reads.clock.now());
+                since(condition, until.saturating_sub(LOOK_BACK))
+            }
+            _ => condition,
         }
-        Condition::All(parts)
     }
 
     /// Where a search stands in a statement. Spans of what it finds began a day before or after the row at most.
@@ -49,19 +62,46 @@ impl Api {
         condition: &Condition,
         search: &Search,
     ) -> Scope<'a> {
-        let (mut since, mut until) = search.bounds();
-        for needed in condition.needed() {
-            match needed {
-                Condition::Since("started_at", at) => since = since.max(Some(*at)),
-                Condition::Until("started_at", at) => until = Some(until.map_or(*at, |until| until.min(*at))),
-                _ => {}
-            }
-        }
+        let (since, until) = bounds(condition, Some(search));
+        let trace = condition.needed().into_iter().find_map(|needed| match (level, needed) {
+            (Level::Trace, Condition::Is("id", id)) => Some(trace_id(id)),
+            _ => None,
+        });
         let name = |table: &str| self.reads.client().full_name(table);
         let (spans, traces, scores) = (name("otel_traces"), name("genai_traces"), name("genai_scores"));
         let (since, until) = (since.map(|at| at.saturating_sub(NEAR)), until.map(|at| at.saturating_add(NEAR)));
-        Scope { level, workspace, spans, traces, scores, since, until }
+        Scope { level, workspace, spans, traces, scores, since, until, trace }
     }
+}
+
+/// From when to when what meets a condition and a search has begun, as far as they say so.
+pub(super) fn bounds(condition: &Condition, search: Option<&Search>) -> (Option<UnixNanos>, Option<UnixNanos>) {
+    let (mut since, mut until) = search.map_or((None, None), Search::bounds);
+    for needed in condition.needed() {
+        match needed {
+            Condition::Since("started_at", at) => since = since.max(Some(*at)),
+            Condition::Until("started_at", at) => until = Some(until.map_or(*at, |until| until.min(*at))),
+            _ => {}
+        }
+    }
+    (since, until)
+}
+
+/// The condition, of what began then or later.
+fn since(condition: Condition, at: UnixNanos) -> Condition {
+    Condition::All(vec![condition, Condition::Since("started_at", at)])
+}
+
+/// The answer of a list. One with a search repeats it, and says since when it looked.
+pub(super) fn with_search_since(
+    mut answer: Map<String, Value>,
+    condition: &Condition,
+    search: Option<&Search>,
+) -> Value {
+    if let (Some(_), (Some(since), _)) = (search, bounds(condition, search)) {
+        answer.insert("since".to_owned(), shown(since.nanos()).into());
+    }
+    with_search(answer, search)
 }
 
 /// An answer that repeats the search.

@@ -101,7 +101,7 @@ pub(super) async fn list(
     let rows: Vec<User> = api.reads.ask_if_there(&list.page(&asked)).await?;
     let data: Vec<Value> = rows.iter().map(|row| row.to_json(&workspace)).collect();
     let after = |row: &User| After { at: row.first, keys: vec![row.user.clone()] };
-    listing.answer((&api.reads, &asked), (data, &rows), || list.count(), after).await
+    listing.answer((&api.reads, &condition, &asked), (data, &rows), || list.count(), after).await
 }
 
 /// What a list is of.

@@ -17,7 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 def calls(trace):
     return {
-        "search_traces": {"q": "has:error"},
+        "search_traces": {"q": "has:error started:>2026-01-01"},
         "get_trace": {"trace_id": trace},
         "get_conversation": {"trace_id": trace},
         "usage": {"by": "model", "since": "2026-03-01", "until": "2026-03-04"},

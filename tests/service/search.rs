@@ -25,13 +25,16 @@ fn encoded(value: &str) -> String {
         .collect()
 }
 
+/// From when on searches look; without it, in the last 30 days.
+const SINCE: (&str, &str) = ("filter[started_at][$gte]", "2026-01-01");
+
 /// The last digits of the ids that a search finds.
 fn found(service: &Service, path: &str, q: &str) -> BTreeSet<String> {
     let id = match path {
         "/spans" => "span_id",
         _ => "id",
     };
-    let answer = ask(service, path, &[("q", q), ("page_size", "100")]);
+    let answer = ask(service, path, &[("q", q), ("page_size", "100"), SINCE]);
     assert_eq!(answer.status, 200, "{path} {q}: {}", answer.text());
     let page = answer.json();
     assert_eq!(page["q"], q);
@@ -110,7 +113,7 @@ fn filled() -> Service {
     let scored = post_json(&service.http("/apis/intake/v2/workspaces/search/evaluator-results"), &score);
     assert_eq!(scored.status, 201, "{}", scored.text());
     wait_until("the calls are counted", || {
-        let page = ask(&service, "/traces", &[("q", "tokens:>0")]).json();
+        let page = ask(&service, "/traces", &[("q", "tokens:>0"), SINCE]).json();
         (page["pagination"]["total_results"] == 2).then_some(())
     });
     service
@@ -156,7 +159,7 @@ fn a_search_finds_the_spans_and_the_traces_that_are_so() {
     for (q, want) in traces {
         assert_eq!(found(&service, "/traces", q), set(want), "{q}");
     }
-    let both = ask(&service, "/spans", &[("q", "duration:>2s"), ("filter", "{\"kind\":\"AGENT\"}")]).json();
+    let both = ask(&service, "/spans", &[("q", "duration:>2s"), ("filter", "{\"kind\":\"AGENT\"}"), SINCE]).json();
     assert_eq!(both["pagination"]["total_results"], 1, "a filter and a search must both hold");
     assert_eq!(found(&service, "/sessions", "model:gpt-5*").len(), 1);
     assert_eq!(found(&service, "/sessions", "tokens:>100 -model:gpt-5*").len(), 1);
@@ -173,11 +176,11 @@ fn a_search_that_cannot_be_read_is_refused_with_its_place_and_a_cursor_belongs_t
     assert_eq!(refused.status, 400);
     let want = json!({"detail": "q, at character 9: unknown field 'modle': did you mean 'model'?", "position": 9});
     assert_eq!(refused.json(), want);
-    let first = ask(&service, "/spans", &[("q", "duration:>0s"), ("cursor", ""), ("page_size", "2")]).json();
+    let first = ask(&service, "/spans", &[("q", "duration:>0s"), SINCE, ("cursor", ""), ("page_size", "2")]).json();
     let cursor = text(&first, "next_cursor");
-    let next = ask(&service, "/spans", &[("q", "duration:>0s"), ("cursor", cursor), ("page_size", "2")]);
+    let next = ask(&service, "/spans", &[("q", "duration:>0s"), SINCE, ("cursor", cursor), ("page_size", "2")]);
     assert_eq!((next.status, next.json()["data"].as_array().unwrap().len()), (200, 2));
-    let other = ask(&service, "/spans", &[("q", "duration:>1s"), ("cursor", cursor)]);
+    let other = ask(&service, "/spans", &[("q", "duration:>1s"), SINCE, ("cursor", cursor)]);
     assert_eq!(other.status, 400, "{}", other.text());
 }
 
@@ -203,7 +206,7 @@ fn every_answer_shows_the_statements_that_it_took_and_they_can_be_pasted() {
         }
     }
     let q = "attr.http.route:\"/x'); DROP TABLE otel_traces --\"";
-    let answer = ask(&service, "/spans", &[("show", "sql"), ("q", q)]).json();
+    let answer = ask(&service, "/spans", &[("show", "sql"), ("q", q), SINCE]).json();
     let rows = service.sql().rows(text(&answer["sql"][0], "statement"), &[]);
     assert_eq!(rows.len(), 1, "values are quoted as they must be");
     let wrong = ask(&service, "/spans", &[("show", "json")]);

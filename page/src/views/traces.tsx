@@ -27,7 +27,7 @@ export function Traces() {
   const [q, setQ] = useParam("q", false);
   const [peek, setPeek] = useParam("peek");
   const client = useQueryClient();
-  const filter = filterOf(range, status);
+  const filter = filterOf(range, status, q);
   const values = { page_size: PAGE, mode: "preview", filter, q: q || undefined };
   const traces = useInfiniteQuery({
     queryKey: ["traces", intake(""), filter, q],

@@ -178,6 +178,7 @@ impl Search {
             scores: "genai_scores".to_owned(),
             since: None,
             until: None,
+            trace: None,
         };
         push(&mut statement, &self.root, &scope);
         (statement.sql().to_owned(), statement.parameters().len())

@@ -30,6 +30,8 @@ pub(in crate::query) struct Scope<'a> {
     /// From when to when the spans of a row may begin.
     pub(in crate::query) since: Option<UnixNanos>,
     pub(in crate::query) until: Option<UnixNanos>,
+    /// The only trace whose spans are meant, if there is one.
+    pub(in crate::query) trace: Option<String>,
 }
 
 /// Adds the condition, in parentheses.
@@ -90,6 +92,9 @@ fn push_range(statement: &mut Statement, column: &str, scope: &Scope<'_>) {
         if let Some(at) = bound {
             statement.push(&format!(" AND {column} {compared} ")).bind(at);
         }
+    }
+    if let Some(trace) = &scope.trace {
+        statement.push(" AND TraceId = ").bind(trace.as_str());
     }
 }
 

@@ -16,7 +16,7 @@ fn sql_at(level: Level, text: &str) -> Result<String, (usize, String)> {
     let name = str::to_owned;
     let (spans, traces, scores) = (name("spans"), name("traces"), name("scores"));
     let (since, until) = search.bounds();
-    let scope = Scope { level, workspace: &workspace, spans, traces, scores, since, until };
+    let scope = Scope { level, workspace: &workspace, spans, traces, scores, since, until, trace: None };
     let mut statement = Statement::default();
     push(&mut statement, search.root(), &scope);
     Ok(statement.sql().to_owned())

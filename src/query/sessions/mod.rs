@@ -7,10 +7,13 @@ mod fields;
 mod row;
 mod statements;
 
+pub(super) use row::Times;
+
 use super::answer::{Refusal, json_answer};
 use super::cursor::After;
 use super::filter::Condition;
 use super::listing::{Kind, Listing};
+use super::q::Level;
 use super::request::{Api, workspace};
 use super::sums::Sums;
 use crate::workspace::Workspace;
@@ -32,12 +35,13 @@ pub(super) async fn list(
     let listing = Listing::read(query.as_deref(), kind, api.reads.clock.now())?;
     let condition = listing.filter.as_ref().map(|filter| fields::FIELDS.check(filter)).transpose()?;
     let condition = Condition::All(condition.into_iter().collect());
+    let condition = api.bounded(condition, listing.search.as_ref(), Level::Session);
     let asked = listing.asked()?;
     let list = List { api: &api, workspace: &workspace, condition: &condition, listing: &listing };
     let rows: Vec<Listed> = api.reads.ask(&statements::page(&list, &asked)).await?;
     let data: Vec<Value> = rows.iter().map(|row| row.to_json(&workspace)).collect();
     let after = |row: &Listed| After { at: row.started, keys: vec![row.session_id.clone()] };
-    listing.answer((&api.reads, &asked), (data, &rows), || statements::count(&list), after).await
+    listing.answer((&api.reads, &condition, &asked), (data, &rows), || statements::count(&list), after).await
 }
 
 /// `GET /sessions/{session_id}`
@@ -46,11 +50,18 @@ pub(super) async fn one(
     Path((name, id)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
-    let spans: Option<Spans> = api.reads.ask_one(&statements::spans(&api, &workspace, &id)).await?;
     let not_found = || Refusal::not_found(&format!("Session {}/{id} not found", workspace.as_str()));
+    let times = times(&api, &workspace, &id).await?.ok_or_else(not_found)?;
+    let spans: Option<Spans> = api.reads.ask_one(&statements::spans(&api, &workspace, &id, &times)).await?;
     let spans = spans.filter(|spans| spans.spans > 0).ok_or_else(not_found)?;
-    let sums: Option<Sums> = api.reads.ask_one(&statements::sums(&api, &workspace, &id)).await?;
+    let sums: Option<Sums> = api.reads.ask_one(&statements::sums(&api, &workspace, &id, &times)).await?;
     Ok(json_answer(StatusCode::OK, &spans.to_json(&id, &workspace, sums.as_ref())))
+}
+
+/// When the spans of a session began, which bounds every further read of them; nothing if there are none.
+pub(super) async fn times(api: &Api, workspace: &Workspace, id: &str) -> Result<Option<Times>, Refusal> {
+    let times: Option<Times> = api.reads.ask_one(&statements::times(api, workspace, id)).await?;
+    Ok(times.filter(|times| times.spans > 0))
 }
 
 /// What a list is of.

@@ -1,11 +1,35 @@
 //! A session as ClickHouse returns it, and as it is answered.
 
+use crate::clickhouse::{Parameter, Statement};
+use crate::query::request::NEAR;
 use crate::query::sums::Sums;
 use crate::query::times::{milliseconds, shown};
 use crate::workspace::Workspace;
 use ::clickhouse::Row;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
+/// When the first and the last span of a session began: nanoseconds since 1970.
+#[derive(Debug, Row, Deserialize)]
+pub(in crate::query) struct Times {
+    first: i64,
+    last: i64,
+    pub(super) spans: u64,
+}
+
+impl Times {
+    /// A day more on both sides: a call may have its session from another report of it.
+    pub(super) fn near(&self) -> Self {
+        let near = i64::try_from(NEAR.as_nanos()).unwrap_or(i64::MAX);
+        Self { first: self.first.saturating_sub(near), last: self.last.saturating_add(near), spans: self.spans }
+    }
+
+    /// Adds that a row began then.
+    pub(in crate::query) fn push(&self, statement: &mut Statement) {
+        statement.push(" AND Timestamp >= ").bind(Parameter::Time(self.first));
+        statement.push(" AND Timestamp <= ").bind(Parameter::Time(self.last));
+    }
+}
 
 /// What the spans of a session say. Times are nanoseconds since 1970.
 #[derive(Debug, Row, Deserialize)]

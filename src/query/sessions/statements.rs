@@ -2,10 +2,11 @@
 
 use super::List;
 use super::fields::place;
+use super::row::Times;
 use crate::clickhouse::Statement;
 use crate::query::conditions;
 use crate::query::cursor::Asked;
-use crate::query::expressions::STATUS;
+use crate::query::expressions::{SESSION_OF_TRACE, STATUS};
 use crate::query::filter::Condition;
 use crate::query::q::{self, Level};
 use crate::query::request::Api;
@@ -65,8 +66,25 @@ fn push_from(statement: &mut Statement, list: &List<'_>) {
     }
 }
 
+/// When the spans of a session began: always a row. Each part has a skipping index of its own, of the session and of the trace; no
+/// index serves both alternatives at once.
+pub(super) fn times(api: &Api, workspace: &Workspace, id: &str) -> Statement {
+    let table = api.reads.client().full_name("otel_traces");
+    let mut statement = Statement::new(
+        "SELECT toUnixTimestamp64Nano(min(Timestamp)) AS first, toUnixTimestamp64Nano(max(Timestamp)) AS last, count() AS spans FROM (",
+    );
+    let of_workspace = format!("SELECT Timestamp FROM {table} WHERE Workspace = ");
+    statement.push(&of_workspace).bind(workspace.as_str()).push(" AND SessionId = ").bind(id);
+    if let Some(trace) = id.strip_prefix(SESSION_OF_TRACE) {
+        statement.push(" UNION ALL ").push(&of_workspace).bind(workspace.as_str());
+        statement.push(" AND SessionId = '' AND TraceId = ").bind(trace);
+    }
+    statement.push(")");
+    statement
+}
+
 /// What the spans of a session say: always a row.
-pub(super) fn spans(api: &Api, workspace: &Workspace, id: &str) -> Statement {
+pub(super) fn spans(api: &Api, workspace: &Workspace, id: &str, times: &Times) -> Statement {
     let table = api.reads.client().full_name("otel_traces");
     let mut statement = Statement::new(&format!(
         "SELECT count() AS spans, uniqExact(TraceId) AS traces, toUnixTimestamp64Nano(min(Timestamp)) AS started, \
@@ -74,17 +92,19 @@ pub(super) fn spans(api: &Api, workspace: &Workspace, id: &str) -> Statement {
          countIf(Duration = 0 OR TimingQuality IN ('ingest', 'unknown')) AS endless, \
          countIf({STATUS} = 'error') AS errors, countIf({STATUS} = 'cancelled') AS cancelled FROM {table} WHERE Workspace = "
     ));
-    statement.bind(workspace.as_str()).push(" AND ");
-    conditions::push_session(&mut statement, id);
+    statement.bind(workspace.as_str());
+    times.push(&mut statement);
+    conditions::push_session(statement.push(" AND "), id);
     statement
 }
 
 /// The sums of its calls, each counted once.
-pub(super) fn sums(api: &Api, workspace: &Workspace, id: &str) -> Statement {
+pub(super) fn sums(api: &Api, workspace: &Workspace, id: &str, times: &Times) -> Statement {
     let calls = api.reads.client().full_name("genai_calls");
     let mut statement =
         Statement::new(&format!("SELECT '' AS trace_id, {} FROM {calls} WHERE Workspace = ", sums::COLUMNS));
-    statement.bind(workspace.as_str()).push(" AND ");
-    conditions::push_session(&mut statement, id);
+    statement.bind(workspace.as_str());
+    times.near().push(&mut statement);
+    conditions::push_session(statement.push(" AND "), id);
     statement
 }

@@ -6,7 +6,8 @@ use crate::query::answer::{Problem, Refusal, json_answer};
 use crate::query::counted::{Counted, Kind};
 use crate::query::expressions::SESSION;
 use crate::query::page::{self, Nulls, Page};
-use crate::query::request::{Api, with_search};
+use crate::query::q::Level;
+use crate::query::request::{Api, with_search_since};
 use crate::query::total;
 use ::clickhouse::Row;
 use axum::extract::{Path, RawQuery, State};
@@ -63,7 +64,8 @@ pub(in crate::query) async fn list(
         }
         read
     })?;
-    let Counted { workspace, parameters, filter, search, condition, .. } = &counted;
+    let Counted { workspace, parameters, filter, search, .. } = &counted;
+    let condition = &api.bounded(counted.condition.clone(), search.as_ref(), Level::Span);
     let by = grouped_by(parameters.get("by").unwrap_or_default())?;
     let list = List { api: &api, workspace, condition, search: search.as_ref() };
     let groups: Vec<Group> = api.reads.ask(&page_of(&list, &by, page, sort)).await?;
@@ -74,7 +76,7 @@ pub(in crate::query) async fn list(
     let data = groups.iter().map(|group| to_json(group, &by)).collect();
     let mut answer = page::answer(data, page, total, Some(sort), filter.as_ref(), Nulls::Omitted);
     answer.insert("grouped_by".to_owned(), by.iter().map(|by| Value::from(by.name())).collect());
-    Ok(json_answer(StatusCode::OK, &with_search(answer, search.as_ref())))
+    Ok(json_answer(StatusCode::OK, &with_search_since(answer, condition, search.as_ref())))
 }
 
 fn grouped_by(text: &str) -> Result<Vec<By>, Refusal> {

@@ -20,7 +20,7 @@ use super::cursor::{After, Asked};
 use super::filter::{Condition, Fields};
 use super::listing::{Kind, Listing};
 use super::mode::Mode;
-use super::q::Search;
+use super::q::{Level, Search};
 use super::request::{Api, workspace};
 use crate::chat::span_of_text;
 use crate::clickhouse::Statement;
@@ -43,13 +43,13 @@ pub(super) async fn list(
     let workspace = workspace(&name)?;
     let listing = Listing::read(query.as_deref(), kind(fields::of(&api)), api.reads.clock.now())?;
     let search = listing.search.as_ref();
-    let condition = fields::condition(&api, listing.filter.as_ref(), search)?;
+    let condition = api.bounded(fields::condition(&api, listing.filter.as_ref(), search)?, search, Level::Span);
     let asked = listing.asked()?;
     let list = List { api: &api, workspace: &workspace, condition: &condition, search };
     let keys: Vec<Key> = api.reads.ask(&statements::page(&list, listing.page, listing.sort, &asked)).await?;
     let data = rows(&api, &workspace, &keys, listing.mode).await?;
     let after = |key: &Key| After { at: key.started, keys: vec![key.span_id.clone(), key.trace_id.clone()] };
-    listing.answer((&api.reads, &asked), (data, &keys), || statements::count(&list), after).await
+    listing.answer((&api.reads, &condition, &asked), (data, &keys), || statements::count(&list), after).await
 }
 
 /// What a query string asks of the list of spans, as a condition and how many values it has: without a service.

@@ -37,7 +37,7 @@ use super::listing::{Kind, Listing};
 use super::mode::Mode;
 use super::page::{Checks, Page};
 use super::parameters::Parameters;
-use super::q::Search;
+use super::q::{Level, Search};
 use super::request::{Api, workspace};
 use super::sums::Sums;
 use crate::workspace::Workspace;
@@ -60,13 +60,13 @@ pub(super) async fn list(
     let kind = Kind { name: "traces", fields: fields::of(&api), mode: Some(Mode::Preview), is_searched: true, keys: 1 };
     let listing = Listing::read(query.as_deref(), kind, api.reads.clock.now())?;
     let search = listing.search.as_ref();
-    let condition = fields::condition(&api, listing.filter.as_ref(), search)?;
+    let condition = api.bounded(fields::condition(&api, listing.filter.as_ref(), search)?, search, Level::Trace);
     let asked = listing.asked()?;
     let list = List { api: &api, workspace: &workspace, condition: &condition, search };
     let ids = ids(&list, listing.page, listing.sort, &asked).await?;
     let data = rows(&api, &workspace, ids.iter().map(|id| id.trace_id.clone()).collect(), listing.mode).await?;
     let after = |id: &Id| After { at: id.started, keys: vec![id.trace_id.clone()] };
-    listing.answer((&api.reads, &asked), (data, &ids), || statements::count(&list), after).await
+    listing.answer((&api.reads, &condition, &asked), (data, &ids), || statements::count(&list), after).await
 }
 
 /// `GET /traces/{trace_id}`

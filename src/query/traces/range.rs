@@ -4,7 +4,7 @@ use super::{List, fields};
 use crate::query::counted::{Counted, Kind};
 use crate::query::filter::Condition;
 use crate::query::q::Search;
-use crate::query::request::Api;
+use crate::query::request::{self, Api};
 use crate::time::UnixNanos;
 use std::time::Duration;
 
@@ -39,14 +39,7 @@ impl Ranged {
 }
 
 fn bounds(condition: &Condition, search: Option<&Search>, now: UnixNanos, look_back: Duration) -> Bounds {
-    let (mut since, mut until) = search.map_or((None, None), Search::bounds);
-    for needed in condition.needed() {
-        match needed {
-            Condition::Since(_, at) => since = since.max(Some(*at)),
-            Condition::Until(_, at) => until = Some(until.map_or(*at, |until| until.min(*at))),
-            _ => {}
-        }
-    }
+    let (since, until) = request::bounds(condition, search);
     let until = until.unwrap_or(now);
     (since.unwrap_or_else(|| until.saturating_sub(look_back)).min(until), until)
 }

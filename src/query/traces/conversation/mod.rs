@@ -20,8 +20,8 @@ pub(super) use statements::{Report, ids_of, reports};
 use super::row::Range;
 use crate::query::answer::{Refusal, json_answer};
 use crate::query::conditions::trace_id;
-use crate::query::request::{Api, NEAR, workspace};
-use crate::time::UnixNanos;
+use crate::query::request::{Api, workspace};
+use crate::query::sessions;
 use crate::workspace::Workspace;
 use agents::Agents;
 use answer::Conversation;
@@ -30,13 +30,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chain::{Chain, Linked, Said};
 use serde_json::{Map, Value};
-use statements::{Began, CALLS_MAX, Hashed, Light, OfSession, TRACES_MAX, Texts, ToolTexts};
+use statements::{CALLS_MAX, Hashed, Light, OfSession, TRACES_MAX, Texts, ToolTexts};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How far back a session is looked for of which no call was counted.
-const LOOK_BACK: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Calls whose texts are asked for at once: their ids are parameters of one statement.
 const CALLS_AT_ONCE: usize = 2_000;
@@ -61,8 +57,8 @@ pub(in crate::query) async fn of_session(
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
     let not_found = || Refusal::not_found(&format!("Session {}/{id} not found", workspace.as_str()));
-    let since = since(&api, &workspace, &id).await?;
-    let traces: Vec<OfSession> = api.reads.ask(&statements::of_session(&api, &workspace, &id, since)).await?;
+    let times = sessions::times(&api, &workspace, &id).await?.ok_or_else(not_found)?;
+    let traces: Vec<OfSession> = api.reads.ask(&statements::of_session(&api, &workspace, &id, &times)).await?;
     let is_whole = u64::try_from(traces.len()).is_ok_and(|traces| traces < TRACES_MAX);
     let ids: Vec<String> = traces.into_iter().map(|trace| trace.trace_id).collect();
     let told = if ids.is_empty() { None } else { told(&api, &workspace, &ids).await? };
@@ -72,14 +68,6 @@ pub(in crate::query) async fn of_session(
     }
     answer.insert("session_id".to_owned(), id.into());
     Ok(json_answer(StatusCode::OK, &answer.into()))
-}
-
-/// From when on the spans of a session are looked for: somewhat before its first call, or else a while back, since calls are counted
-/// a moment after they came.
-async fn since(api: &Api, workspace: &Workspace, session: &str) -> Result<UnixNanos, Refusal> {
-    let began: Vec<Began> = api.reads.ask_if_there(&statements::began(api, workspace, session)).await?;
-    let first = began.iter().find(|began| began.calls > 0).and_then(|began| UnixNanos::from_i64(began.first));
-    Ok(first.map_or_else(|| api.reads.clock.now().saturating_sub(LOOK_BACK), |first| first.saturating_sub(NEAR)))
 }
 
 /// The conversation of these traces; nothing if they have no spans.

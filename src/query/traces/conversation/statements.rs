@@ -6,7 +6,7 @@ use crate::clickhouse::Statement;
 use crate::query::conditions;
 use crate::query::expressions::{INPUT, MODEL, NAME, OUTPUT, STATUS};
 use crate::query::request::Api;
-use crate::time::UnixNanos;
+use crate::query::sessions::Times;
 use crate::workspace::Workspace;
 use ::clickhouse::Row;
 use serde::Deserialize;
@@ -46,30 +46,12 @@ pub(super) struct OfSession {
     pub(super) trace_id: String,
 }
 
-/// When the calls of a session began.
-#[derive(Debug, Row, Deserialize)]
-pub(super) struct Began {
-    /// Nanoseconds since 1970.
-    pub(super) first: i64,
-    pub(super) calls: u64,
-}
-
-/// When they did, as far as they have been counted: of `genai_calls`, which has a row a call and no content.
-pub(super) fn began(api: &Api, workspace: &Workspace, session: &str) -> Statement {
-    let calls = api.reads.client().full_name("genai_calls");
-    let mut statement = Statement::new(&format!(
-        "SELECT toUnixTimestamp64Nano(min(Timestamp)) AS first, count() AS calls FROM {calls} WHERE Workspace = "
-    ));
-    statement.bind(workspace.as_str()).push(" AND ");
-    conditions::push_session(&mut statement, session);
-    statement
-}
-
-/// The traces of a session that have spans since then, the earliest first.
-pub(super) fn of_session(api: &Api, workspace: &Workspace, session: &str, since: UnixNanos) -> Statement {
+/// The traces of a session, the earliest first.
+pub(super) fn of_session(api: &Api, workspace: &Workspace, session: &str, times: &Times) -> Statement {
     let mut statement = Statement::new(&format!("SELECT TraceId AS trace_id FROM {} WHERE Workspace = ", spans(api)));
-    statement.bind(workspace.as_str()).push(" AND Timestamp >= ").bind(since).push(" AND ");
-    conditions::push_session(&mut statement, session);
+    statement.bind(workspace.as_str());
+    times.push(&mut statement);
+    conditions::push_session(statement.push(" AND "), session);
     statement.push(" GROUP BY TraceId ORDER BY min(Timestamp), TraceId LIMIT ").bind(TRACES_MAX);
     statement
 }
