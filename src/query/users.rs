@@ -8,7 +8,7 @@
 
 use super::answer::Refusal;
 use super::conditions::{self, Place};
-use super::cursor::{After, Asked};
+use super::cursor::{self, After};
 use super::filter::{Condition, Field, Fields, Kind as FieldKind};
 use super::listing::{Kind, Listing};
 use super::request::{Api, workspace};
@@ -29,12 +29,22 @@ const FIELDS: Fields = Fields {
         Field::new("model", FieldKind::Text),
         Field::new("session_id", FieldKind::Text),
         Field::new("started_at", FieldKind::Time),
+        Field::extension("cached_tokens", FieldKind::Number),
+        Field::extension("call_count", FieldKind::Number),
+        Field::extension("calls_without_cost", FieldKind::Number),
+        Field::extension("cost_usd", FieldKind::Number),
+        Field::extension("error_count", FieldKind::Number),
+        Field::extension("input_tokens", FieldKind::Number),
+        Field::extension("output_tokens", FieldKind::Number),
+        Field::extension("session_count", FieldKind::Number),
+        Field::extension("total_tokens", FieldKind::Number),
+        Field::extension("trace_count", FieldKind::Number),
     ],
     is_extended: true,
 };
 
-/// The columns of `genai_calls`.
-fn place(field: &str) -> Option<Place> {
+/// The columns of `genai_calls`, for fields of calls.
+fn place_of_call(field: &str) -> Option<Place> {
     Some(match field {
         "id" => Place::Text("UserId"),
         "model" => Place::Text("Model"),
@@ -43,6 +53,49 @@ fn place(field: &str) -> Option<Place> {
         _ => return None,
     })
 }
+
+/// The columns of the inner statement, which has one row for each user: for numbers, which are of all the calls that count.
+fn place_of_user(field: &str) -> Option<Place> {
+    Some(Place::Number(match field {
+        "cached_tokens" => "cached_tokens",
+        "call_count" => "calls",
+        "calls_without_cost" => "without_cost",
+        "cost_usd" => "cost",
+        "error_count" => "errors",
+        "input_tokens" => "input_tokens",
+        "output_tokens" => "output_tokens",
+        "session_count" => "sessions",
+        "total_tokens" => "total_tokens",
+        "trace_count" => "traces",
+        _ => return None,
+    }))
+}
+
+/// What is asked of a call, for it to count, and what of a user.
+struct Asked {
+    of_calls: Condition,
+    of_users: Condition,
+}
+
+impl Asked {
+    /// # Errors
+    /// 400 if an alternative or a negation has fields of both.
+    fn of(condition: Condition) -> Result<Self, Refusal> {
+        let (mut of_calls, mut of_users) = (Vec::new(), Vec::new());
+        for part in condition.into_needed() {
+            let fields = part.fields();
+            let numbers = fields.iter().filter(|field| place_of_user(field).is_some()).count();
+            match numbers {
+                0 => of_calls.push(part),
+                all if all == fields.len() => of_users.push(part),
+                _ => return Err(Refusal::bad_request(MIXED)),
+            }
+        }
+        Ok(Self { of_calls: Condition::All(of_calls), of_users: Condition::All(of_users) })
+    }
+}
+
+const MIXED: &str = "Numbers of users go with id, model, session_id and started_at by AND only: those choose the calls that count.";
 
 /// A user, by the calls that count. Times are nanoseconds since 1970.
 #[derive(Debug, Row, Deserialize)]
@@ -96,62 +149,96 @@ pub(super) async fn list(
     let listing = Listing::read(query.as_deref(), kind, api.reads.clock.now())?;
     let condition = listing.filter.as_ref().map(|filter| FIELDS.check(filter)).transpose()?;
     let condition = Condition::All(condition.into_iter().collect());
-    let asked = listing.asked()?;
-    let list = List { api: &api, workspace: &workspace, condition: &condition, listing: &listing };
-    let rows: Vec<User> = api.reads.ask_if_there(&list.page(&asked)).await?;
+    let asked = Asked::of(condition.clone())?;
+    let start = listing.asked()?;
+    let list = List { api: &api, workspace: &workspace, asked: &asked, listing: &listing };
+    let rows: Vec<User> = api.reads.ask_if_there(&list.page(&start)).await?;
     let data: Vec<Value> = rows.iter().map(|row| row.to_json(&workspace)).collect();
     let after = |row: &User| After { at: row.first, keys: vec![row.user.clone()] };
-    listing.answer((&api.reads, &condition, &asked), (data, &rows), || list.count(), after).await
+    listing.answer((&api.reads, &condition, &start), (data, &rows), || list.count(), after).await
 }
 
 /// What a list is of.
 struct List<'a> {
     api: &'a Api,
     workspace: &'a Workspace,
-    condition: &'a Condition,
+    asked: &'a Asked,
     listing: &'a Listing,
 }
 
 impl List<'_> {
-    fn page(&self, asked: &Asked) -> Statement {
+    fn page(&self, start: &cursor::Asked) -> Statement {
         let (page, is_descending) = (self.listing.page, self.listing.is_descending());
         let mut statement = Statement::new(
             "SELECT user, toUnixTimestamp64Nano(FirstTime) AS first, toUnixTimestamp64Nano(LastTime) AS last, calls, errors, \
-             sessions, traces, input_tokens, output_tokens, cached_tokens, total_tokens, cost, without_cost, models FROM (",
+             sessions, traces, input_tokens, output_tokens, cached_tokens, total_tokens, cost, without_cost, models",
         );
-        self.push_users(
-            &mut statement,
-            "UserId AS user, min(Timestamp) AS FirstTime, max(Timestamp) AS LastTime, count() AS calls, countIf(IsError) AS errors, \
-             uniqExactIf(SessionId, SessionId != '') AS sessions, uniqExact(TraceId) AS traces, sum(InputTokens) AS input_tokens, \
-             sum(OutputTokens) AS output_tokens, sum(CacheReadTokens) AS cached_tokens, sum(TotalTokens) AS total_tokens, \
-             toFloat64(sum(CostTotal)) AS cost, countIf(CostTotal IS NULL) AS without_cost, \
-             CAST(arraySort(groupUniqArrayIf(Model, Model != '')), 'Array(String)') AS models",
-        );
-        statement.push(") WHERE true");
-        if let Asked::After(after) = asked {
+        self.push_from(&mut statement);
+        if let cursor::Asked::After(after) = start {
             let keys: Vec<(&str, &str)> = after.keys.iter().map(|key| ("user", key.as_str())).collect();
             conditions::push_after(&mut statement, "FirstTime", is_descending, after.at, &keys);
         }
         let way = if is_descending { " DESC" } else { "" };
         statement.push(&format!(" ORDER BY FirstTime{way}, user LIMIT ")).bind(page.size);
-        if *asked == Asked::No {
+        if *start == cursor::Asked::No {
             statement.push(" OFFSET ").bind(page.offset());
         }
         statement
     }
 
     fn count(&self) -> Statement {
-        let mut statement = Statement::new("SELECT count() AS total FROM (");
-        self.push_users(&mut statement, "UserId");
-        statement.push(")");
+        let mut statement = Statement::new("SELECT count() AS total");
+        self.push_from(&mut statement);
         statement
     }
 
-    fn push_users(&self, statement: &mut Statement, columns: &str) {
+    /// One row for each user; columns that nothing asks for are not read.
+    fn push_from(&self, statement: &mut Statement) {
         let calls = self.api.reads.client().full_name("genai_calls");
-        statement.push(&format!("SELECT {columns} FROM {calls} WHERE Workspace = ")).bind(self.workspace.as_str());
-        statement.push(" AND UserId != '' AND ");
-        conditions::push(statement, self.condition, place);
-        statement.push(" GROUP BY UserId");
+        statement.push(&format!(
+            " FROM (SELECT UserId AS user, min(Timestamp) AS FirstTime, max(Timestamp) AS LastTime, count() AS calls, \
+             countIf(IsError) AS errors, uniqExactIf(SessionId, SessionId != '') AS sessions, uniqExact(TraceId) AS traces, \
+             sum(InputTokens) AS input_tokens, sum(OutputTokens) AS output_tokens, sum(CacheReadTokens) AS cached_tokens, \
+             sum(TotalTokens) AS total_tokens, toFloat64(sum(CostTotal)) AS cost, countIf(CostTotal IS NULL) AS without_cost, \
+             CAST(arraySort(groupUniqArrayIf(Model, Model != '')), 'Array(String)') AS models FROM {calls} WHERE Workspace = "
+        ));
+        statement.bind(self.workspace.as_str()).push(" AND UserId != '' AND ");
+        conditions::push(statement, &self.asked.of_calls, place_of_call);
+        statement.push(" GROUP BY UserId) WHERE ");
+        conditions::push(statement, &self.asked.of_users, place_of_user);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::filter::Operator;
+
+    fn number(field: &'static str) -> Condition {
+        Condition::Number(field, Operator::Gt, 1.0)
+    }
+
+    #[test]
+    fn every_field_is_of_calls_or_of_users() {
+        for field in FIELDS.fields {
+            assert_ne!(place_of_call(field.name).is_some(), place_of_user(field.name).is_some(), "{}", field.name);
+        }
+    }
+
+    #[test]
+    fn fields_of_calls_choose_calls_and_numbers_choose_users() {
+        let model = || Condition::Is("model", "m".to_owned());
+        let either = || Condition::Any(vec![number("call_count"), number("cost_usd")]);
+        let all = Condition::All(vec![model(), Condition::All(vec![either(), number("trace_count")])]);
+        let asked = Asked::of(all).unwrap();
+        assert_eq!(asked.of_calls, Condition::All(vec![model()]));
+        assert_eq!(asked.of_users, Condition::All(vec![either(), number("trace_count")]));
+        for mixed in [Condition::Any(vec![model(), number("call_count")]), Condition::Not(Box::new(either()))] {
+            let refused = Asked::of(mixed.clone()).map(|asked| asked.of_users);
+            match mixed {
+                Condition::Any(_) => assert_eq!(refused.unwrap_err().detail(), MIXED),
+                _ => assert_eq!(refused.unwrap(), Condition::All(vec![Condition::Not(Box::new(either()))])),
+            }
+        }
     }
 }

@@ -51,6 +51,7 @@ mod prices;
 mod queries;
 mod quotas;
 mod read_api;
+mod read_limits;
 mod read_plans;
 mod redaction;
 mod reload;

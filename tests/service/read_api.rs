@@ -239,6 +239,21 @@ fn users_are_listed_with_what_their_calls_come_to() {
     // a filter is one of the calls that count
     let of_session = list(&service, "people", "/users?filter[session_id]=s-1");
     assert_eq!((ids(&of_session, "id"), &of_session["data"][0]["input_tokens"]), (vec!["ann".to_owned()], &json!(30)));
+    // a number is one of all of them
+    for (filter, want) in [
+        ("filter[call_count][$gt]=1", vec!["ann"]),
+        ("filter[input_tokens][$gte]=70&filter[session_count][$lt]=2", vec!["bob"]),
+        ("filter[calls_without_cost]=1&filter[error_count]=0", vec!["bob"]),
+        ("filter[session_id]=s-1&filter[call_count]=2&filter[trace_count]=2", vec!["ann"]),
+        ("filter[session_id]=s-1&filter[call_count]=3", vec![]),
+        ("filter[cost_usd][$gte]=0", vec![]),
+    ] {
+        let page = list(&service, "people", &format!("/users?{filter}"));
+        assert_eq!(ids(&page, "id"), want, "{filter}");
+        assert_eq!(page["pagination"]["total_results"], want.len(), "{filter}");
+    }
+    let mixed = ask(&service, "people", "/users?filter=call_count%3E1%20OR%20model:m-1");
+    assert_eq!(mixed.status, 400, "{}", mixed.text());
     let first = list(&service, "people", "/users?sort=started_at&cursor=&page_size=1");
     let next = first["next_cursor"].as_str().unwrap();
     let second = list(&service, "people", &format!("/users?sort=started_at&page_size=1&cursor={next}"));
@@ -405,6 +420,34 @@ fn filters_compare_numbers_and_times_and_take_lists_and_negations() {
         );
         (ids(&page, "id") == ["s2"]).then_some(())
     });
+    for (path, filter, want) in [
+        ("/traces", "filter[input_tokens][$gt]=10", vec![2, 3]),
+        ("/traces", "filter[total_tokens][$gte]=11&filter[output_tokens]=1&filter[total_tokens][$lt]=31", vec![1, 2]),
+        // what is not known meets no comparison, and so the negation of each
+        ("/traces", r#"filter={"$not":{"input_tokens":{"$gte":20}}}"#, vec![1, 4]),
+        ("/traces", r#"filter={"$or":[{"input_tokens":10},{"session_id":"s4"}]}"#, vec![1, 4]),
+        ("/traces", "filter[input_tokens][$in]=10,30", vec![1, 3]),
+        ("/traces", "filter[span_count]=1&filter[error_count]=0&filter[duration_ms]=250", vec![1, 2, 3, 4]),
+        ("/traces", "filter[span_count][$gt]=1", vec![]),
+        ("/traces", "filter[cost_usd][$gte]=0", vec![]),
+        ("/traces", "filter[input_tokens][$gt]=10&q=tokens:%3C31%20started:%3E2026-01-01", vec![2]),
+        ("/sessions", "filter[call_count]=1&filter[trace_count]=1&filter[error_count][$lt]=1", vec![1, 2, 3]),
+        ("/sessions", "filter[call_count][$gt]=1", vec![]),
+    ] {
+        let page = list(&service, "operators", &format!("{path}?sort=started_at&{}", filter.replace('"', "%22")));
+        let want: Vec<String> = want
+            .into_iter()
+            .map(|number: u32| if path == "/traces" { format!("{number:032x}") } else { format!("s{number}") })
+            .collect();
+        assert_eq!(ids(&page, "id"), want, "{path} {filter}");
+        assert_eq!(page["pagination"]["total_results"], want.len(), "{path} {filter}");
+    }
+    let facets = list(
+        &service,
+        "operators",
+        "/traces/facets?fields=model&filter[started_at][$gte]=2026-01-01&filter[input_tokens][$gt]=20",
+    );
+    assert_eq!(facets["facets"]["model"], json!([{"value": "c", "traces": 1}]));
     for (filter, want) in [
         ("filter[input_tokens][$bogus]=1", "'$bogus' is not a valid FilterOperator"),
         ("filter[input_tokens][$gt]=many", "Filter field 'input_tokens' must be a number."),

@@ -59,14 +59,13 @@ fn parts_read(service: &Service, path: &str) -> usize {
     reads.max().unwrap_or_else(|| panic!("{path} reads no spans: {answer}"))
 }
 
-/// How many parts each step of a plan reads of the table of spans after its last index.
+/// How many parts each step of a plan reads of the table of spans after all of its indexes, which stands before what each of them left.
 fn parts(plan: &str) -> Vec<usize> {
     let reads = plan.split("ReadFromMergeTree").skip(1);
     let of_spans = reads.filter(|read| read.lines().next().is_some_and(|line| line.ends_with(".otel_traces)")));
     let selected = |read: &str| {
-        let last = read.lines().filter_map(|line| line.trim().strip_prefix("Parts: ")).next_back();
-        let last = last.unwrap_or_else(|| panic!("a read without an index:\n{plan}"));
-        last.split('/').next().unwrap().parse().unwrap()
+        let after = read.split("Parts: ").nth(1).unwrap_or_else(|| panic!("a read without parts:\n{plan}"));
+        after.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
     };
     of_spans.map(selected).collect()
 }

@@ -95,6 +95,31 @@ impl Condition {
             other => vec![other],
         }
     }
+
+    /// The same, each on its own.
+    #[must_use]
+    pub fn into_needed(self) -> Vec<Self> {
+        match self {
+            Self::All(parts) => parts.into_iter().flat_map(Self::into_needed).collect(),
+            other => vec![other],
+        }
+    }
+
+    /// Every field that it is about, once for each time.
+    #[must_use]
+    pub fn fields(&self) -> Vec<&'static str> {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::fields).collect(),
+            Self::Not(part) => part.fields(),
+            Self::Is(field, _)
+            | Self::In(field, _)
+            | Self::Like(field, _)
+            | Self::Since(field, _)
+            | Self::Until(field, _)
+            | Self::Number(field, ..)
+            | Self::Flag(field, _) => vec![field],
+        }
+    }
 }
 
 const ONLY_AND: &str = "Only AND-combined field filters are supported for Intake span storage.";

@@ -8,19 +8,27 @@ use crate::query::request::Api;
 
 const STATUSES: [&str; 4] = ["success", "error", "cancelled", "unknown"];
 
-const FIELDS: [Field; 13] = [
+const FIELDS: [Field; 21] = [
+    Field::extension("cached_tokens", Kind::Number),
+    Field::extension("cost_usd", Kind::Number),
     Field::new("created_at", Kind::Known),
+    Field::extension("duration_ms", Kind::Number),
     Field::new("entity_type", Kind::Known),
+    Field::extension("error_count", Kind::Number),
     // the same as experiment_id, by its name of release 0.3.0
     Field::new("evaluation_id", Kind::Text),
     Field::new("experiment_id", Kind::Text),
     Field::new("id", Kind::Text),
+    Field::extension("input_tokens", Kind::Number),
     Field::new("name", Kind::Known),
+    Field::extension("output_tokens", Kind::Number),
     Field::new("project", Kind::Known),
     Field::new("session_id", Kind::Text),
+    Field::extension("span_count", Kind::Number),
     Field::new("started_at", Kind::Time),
     Field::new("status", Kind::Choice(&STATUSES)),
     Field::new("test_case_id", Kind::Text),
+    Field::extension("total_tokens", Kind::Number),
     Field::new("updated_at", Kind::Known),
     Field::new("workspace", Kind::Known),
 ];
@@ -53,12 +61,32 @@ fn refuse_conflict(parts: &[Condition]) -> Result<(), Refusal> {
     }
 }
 
+/// Sums of the calls of a trace: the field, its name in the statement, and what it is of a row `t` of `genai_traces`.
+pub(super) const SUMS: [(&str, &str, &str); 5] = [
+    ("cached_tokens", "sum_cached_tokens", "t.CacheReadTokens"),
+    ("cost_usd", "sum_cost", "toFloat64(t.CostTotal)"),
+    ("input_tokens", "sum_input_tokens", "t.InputTokens"),
+    ("output_tokens", "sum_output_tokens", "t.OutputTokens"),
+    ("total_tokens", "sum_total_tokens", "t.TotalTokens"),
+];
+
+/// What a sum is of a row `t` of `genai_traces`.
+pub(super) fn place_of_sum(field: &str) -> Option<Place> {
+    SUMS.iter().find(|(sum, ..)| *sum == field).map(|(.., expression)| Place::Number(expression))
+}
+
 /// The columns of the inner statement (`statements.rs`), which has one row for each trace.
 pub(super) fn place(field: &str) -> Option<Place> {
+    if let Some((_, name, _)) = SUMS.iter().find(|(sum, ..)| *sum == field) {
+        return Some(Place::Number(name));
+    }
     Some(match field {
+        "duration_ms" => Place::Number("head_duration / 1e6"),
+        "error_count" => Place::Number("all_errors"),
         "evaluation_id" | "experiment_id" => Place::Text("head_experiment"),
         "id" => Place::Trace("TraceId"),
         "session_id" => Place::Text("head_session"),
+        "span_count" => Place::Number("all_spans"),
         "started_at" => Place::Time("Started"),
         "status" => Place::Text("head_status"),
         "test_case_id" => Place::Text("head_test_case"),

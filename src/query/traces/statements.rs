@@ -1,7 +1,7 @@
 //! The statements of traces.
 
 use super::List;
-use super::fields::place;
+use super::fields::{SUMS, place, place_of_sum};
 use super::row::{Range, SPANS_MAX};
 use crate::clickhouse::Statement;
 use crate::query::conditions::{self, trace_id};
@@ -10,8 +10,8 @@ use crate::query::expressions::{EXPERIMENT, HEAD, INPUT, NAME, OUTPUT, SESSION, 
 use crate::query::filter::Condition;
 use crate::query::mode::Mode;
 use crate::query::page::Page;
-use crate::query::q::{self, Level, Search};
-use crate::query::request::{Api, NEAR};
+use crate::query::q::{self, Level};
+use crate::query::request::{self, Api, NEAR};
 use crate::query::sums;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
@@ -56,13 +56,21 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>, also: &[&str
     statement.push(
         " FROM (SELECT TraceId, if(countIf(ParentSpanId = '') > 0, minIf(Timestamp, ParentSpanId = ''), min(Timestamp)) AS Started",
     );
-    for (field, name, expression) in HEAD_COLUMNS {
-        if also.contains(&field)
+    let is_used = |field: &str| {
+        also.contains(&field)
             || mentions(list.condition, field)
             || list.search.is_some_and(|search| search.mentions(field))
-        {
+    };
+    for (fields, name, expression) in HEAD_COLUMNS {
+        if fields.iter().any(|field| is_used(field)) {
             statement.push(&format!(", argMin({expression}, {HEAD}) AS {name}"));
         }
+    }
+    if mentions(list.condition, "span_count") {
+        statement.push(", count() AS all_spans");
+    }
+    if mentions(list.condition, "error_count") {
+        statement.push(&format!(", countIf({STATUS} = 'error') AS all_errors"));
     }
     let table = spans(list.api);
     statement.push(&format!(" FROM {table} WHERE Workspace = ")).bind(list.workspace.as_str());
@@ -70,13 +78,10 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>, also: &[&str
     for needed in list.condition.needed() {
         push_bound(statement, list, &table, needed);
     }
-    let (since, until) = list.search.map_or((None, None), Search::bounds);
-    let bounds =
-        [since.map(|at| Condition::Since("started_at", at)), until.map(|at| Condition::Until("started_at", at))];
-    for bound in bounds.iter().flatten() {
-        push_bound(statement, list, &table, bound);
-    }
-    statement.push(" GROUP BY TraceId) WHERE ");
+    push_times(statement, "Timestamp", request::bounds(list.condition, list.search));
+    statement.push(" GROUP BY TraceId) AS heads");
+    push_sums(statement, list);
+    statement.push(" WHERE ");
     conditions::push(statement, list.condition, place);
     if let Some(search) = list.search {
         statement.push(" AND ");
@@ -84,29 +89,58 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>, also: &[&str
     }
 }
 
-/// What the head of a trace has, by the field that asks for it.
-const HEAD_COLUMNS: [(&str, &str, &str); 7] = [
-    ("name", "head_name", NAME),
-    ("duration", "head_duration", "if(TimingQuality IN ('ingest', 'unknown'), NULL, Duration)"),
-    ("session_id", "head_session", SESSION),
-    ("status", "head_status", STATUS),
-    ("experiment_id", "head_experiment", EXPERIMENT),
-    ("evaluation_id", "head_experiment", EXPERIMENT),
-    ("test_case_id", "head_test_case", TEST_CASE),
+/// What the head of a trace has, by the fields that ask for it.
+const HEAD_COLUMNS: [(&[&str], &str, &str); 6] = [
+    (&["name"], "head_name", NAME),
+    (&["duration", "duration_ms"], "head_duration", "if(TimingQuality IN ('ingest', 'unknown'), NULL, Duration)"),
+    (&["session_id"], "head_session", SESSION),
+    (&["status"], "head_status", STATUS),
+    (&["experiment_id", "evaluation_id"], "head_experiment", EXPERIMENT),
+    (&["test_case_id"], "head_test_case", TEST_CASE),
 ];
 
-fn mentions(condition: &Condition, name: &str) -> bool {
-    match condition {
-        Condition::All(parts) | Condition::Any(parts) => parts.iter().any(|part| mentions(part, name)),
-        Condition::Not(part) => mentions(part, name),
-        Condition::Is(field, _)
-        | Condition::In(field, _)
-        | Condition::Like(field, _)
-        | Condition::Since(field, _)
-        | Condition::Until(field, _)
-        | Condition::Number(field, ..)
-        | Condition::Flag(field, _) => *field == name,
+/// The sums of the calls of traces, beside the traces, if the condition is about any.
+fn push_sums(statement: &mut Statement, list: &List<'_>) {
+    if !SUMS.iter().any(|(field, ..)| mentions(list.condition, field)) {
+        return;
     }
+    let columns: Vec<String> = SUMS.iter().map(|(_, name, expression)| format!("{expression} AS {name}")).collect();
+    statement.push(&format!(" LEFT JOIN (SELECT t.TraceId AS sum_of, {}", columns.join(", ")));
+    push_from_sums(statement, list);
+    for needed in list.condition.needed() {
+        push_needed_sum(statement, needed);
+    }
+    statement.push(") AS sums ON heads.TraceId = sums.sum_of");
+}
+
+/// The rows `t` of `genai_traces` of traces that the list may have.
+fn push_from_sums(statement: &mut Statement, list: &List<'_>) {
+    statement.push(&format!(" FROM {} AS t WHERE t.Workspace = ", list.api.reads.client().full_name("genai_traces")));
+    statement.bind(list.workspace.as_str());
+    push_times(statement, "t.Timestamp", request::bounds(list.condition, list.search));
+}
+
+/// What must hold of a row `t` of `genai_traces`, if the condition is about a sum.
+fn push_needed_sum(statement: &mut Statement, needed: &Condition) {
+    if let Condition::Number(field, ..) = needed
+        && place_of_sum(field).is_some()
+    {
+        conditions::push(statement.push(" AND "), needed, place_of_sum);
+    }
+}
+
+/// The times of spans of traces that began from when to when.
+fn push_times(statement: &mut Statement, column: &str, (since, until): (Option<UnixNanos>, Option<UnixNanos>)) {
+    if let Some(at) = since {
+        statement.push(&format!(" AND {column} >= ")).bind(at.saturating_sub(NEAR));
+    }
+    if let Some(at) = until {
+        statement.push(&format!(" AND {column} <= ")).bind(at.saturating_add(NEAR));
+    }
+}
+
+fn mentions(condition: &Condition, name: &str) -> bool {
+    condition.fields().contains(&name)
 }
 
 /// Rows that a trace which meets the condition may have: fewer are read.
@@ -116,12 +150,6 @@ fn push_bound(statement: &mut Statement, list: &List<'_>, table: &str, needed: &
         statement.bind(list.workspace.as_str()).push(&format!(" AND {expression} = ")).bind(value).push(")");
     };
     match needed {
-        Condition::Since("started_at", at) => {
-            statement.push(" AND Timestamp >= ").bind(at.saturating_sub(NEAR));
-        }
-        Condition::Until("started_at", at) => {
-            statement.push(" AND Timestamp <= ").bind(at.saturating_add(NEAR));
-        }
         Condition::Is("id", id) => drop(statement.push(" AND TraceId = ").bind(trace_id(id))),
         Condition::Is("session_id", session) => match session.strip_prefix(SESSION_OF_TRACE) {
             Some(_) => with_row(SESSION, session),
@@ -129,6 +157,11 @@ fn push_bound(statement: &mut Statement, list: &List<'_>, table: &str, needed: &
         },
         Condition::Is("test_case_id", case) => with_row(TEST_CASE, case),
         Condition::Is("experiment_id" | "evaluation_id", experiment) => with_row(EXPERIMENT, experiment),
+        Condition::Number(field, ..) if place_of_sum(field).is_some() => {
+            push_from_sums(statement.push(" AND TraceId IN (SELECT t.TraceId"), list);
+            push_needed_sum(statement, needed);
+            statement.push(")");
+        }
         _ => {}
     }
 }

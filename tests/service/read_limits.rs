@@ -1,0 +1,49 @@
+//! What a question of the read API may take: a limit says which one it is.
+//!
+//! ClickHouse is an external one here: of the embedded engine nobody else sees Millrace's own statements.
+
+use support::http::{Answer, get};
+use support::sql::Sql;
+use support::{Engine, Options, Service, wait_until};
+
+const USERS: &str = "/apis/intake/v2/workspaces/default/users";
+const RUNNING: &str = "SELECT query_id FROM system.processes WHERE query LIKE '%UserId AS user%' AND query NOT LIKE '%system.processes%'";
+
+/// A service with these limits whose calls are as many as ClickHouse counts to, each of the user that the expression names.
+fn service(engine: &Engine, limits: &str, user: &str) -> (Service, Sql) {
+    let yaml = format!("query: {{ {limits} }}");
+    let service = Service::start_with(Options { yaml, clickhouse_url: Some(engine.url()), ..Options::default() });
+    let sql = engine.sql("otel");
+    let made = "SELECT name FROM system.tables WHERE database = 'otel' AND name = 'genai_calls'";
+    wait_until("the schema is there", || (sql.try_rows(made, &[]).ok()?.len() == 1).then_some(()));
+    sql.rows("DROP VIEW otel.genai_calls", &[]);
+    let view = format!(
+        "CREATE VIEW otel.genai_calls AS SELECT 'default' AS Workspace, toDateTime64(number % 1000, 9, 'UTC') AS Timestamp, {user} AS UserId, \
+         false AS IsError, 's' AS SessionId, 't' AS TraceId, toNullable(number) AS InputTokens, toNullable(number) AS OutputTokens, \
+         toNullable(number) AS CacheReadTokens, toNullable(number) AS TotalTokens, toNullable(toDecimal64(1, 2)) AS CostTotal, 'm' AS Model \
+         FROM numbers(100000000000000)"
+    );
+    sql.rows(&view, &[]);
+    (service, sql)
+}
+
+fn refusal(answer: &Answer) -> (u16, &str, String) {
+    (answer.status, answer.header("retry-after"), answer.json()["detail"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_limit_of_time_and_of_memory_is_named() {
+    let engine = Engine::start();
+    let (service, sql) = service(&engine, "max_execution_time: 1s, max_memory: 64MiB", "'u'");
+    let slow = get(&service.http(USERS));
+    let why = "the question takes more than 1 s; narrow it, for example by started_at";
+    assert_eq!(refusal(&slow), (503, "1", why.to_owned()));
+    wait_until("ClickHouse stops as well", || sql.rows(RUNNING, &[]).is_empty().then_some(()));
+    drop(service);
+
+    let engine = Engine::start();
+    let (service, _) = self::service(&engine, "max_execution_time: 10m, max_memory: 64MiB", "toString(number)");
+    let large = get(&service.http(USERS));
+    let why = "the question takes too much memory; narrow it, for example by started_at";
+    assert_eq!(refusal(&large), (503, "1", why.to_owned()));
+}
