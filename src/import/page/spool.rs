@@ -31,7 +31,7 @@ pub(super) async fn take(
     let modified = modified.map_or(SystemTime::UNIX_EPOCH, |modified| modified);
     let is_whole = done.is_ok() && !job.stop.is_cancelled();
     let bytes = taken.bytes();
-    if !job.arrived(is_whole.then(|| (Spooled { name, bytes, modified }, taken))) {
+    if !job.arrived(is_whole.then_some((Spooled { name, bytes, modified }, taken))) {
         let _gone_already = fs::remove_file(&path).await;
     }
     done
