@@ -508,7 +508,11 @@ fn an_experiment_is_compared_with_a_baseline_as_a_whole_and_by_test_case() {
     assert_eq!(ask(&service, "experiments/e/comparison?baseline=base"), compared, "whichever name the path has");
     let turned = ask(&service, "experiments/base/comparison?baseline=e");
     assert_eq!(turned["cost_usd"]["mean"], beside(Some(0.375), Some(0.75)));
+    what_cannot_be_compared_is_said(&service);
+}
 
+/// Of `e`, which derives from `base`: the base is gone afterwards.
+fn what_cannot_be_compared_is_said(service: &Service) {
     for (path, status, want) in [
         ("evaluations/e/comparison?baseline=none", 404, "Evaluation 'w/none' not found."),
         ("experiments/none/comparison?baseline=e", 404, "Experiment 'w/none' not found."),
@@ -524,10 +528,10 @@ fn an_experiment_is_compared_with_a_baseline_as_a_whole_and_by_test_case() {
         ),
         ("experiments/e/comparison?sort=name", 400, "Unsupported query parameter(s): sort"),
     ] {
-        assert_eq!(detail(&get(&at(&service, path))), (status, json!(want)), "{path}");
+        assert_eq!(detail(&get(&at(service, path))), (status, json!(want)), "{path}");
     }
-    assert_eq!(with("DELETE", &service, "experiments/base", &json!({})).status, 204);
-    assert_eq!(get(&at(&service, "evaluations/e/comparison")).status, 400, "what was deleted is no baseline");
+    assert_eq!(with("DELETE", service, "experiments/base", &json!({})).status, 204);
+    assert_eq!(get(&at(service, "evaluations/e/comparison")).status, 400, "what was deleted is no baseline");
 }
 
 /// What a comparison says of a test case.
