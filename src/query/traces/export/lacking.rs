@@ -1,10 +1,10 @@
-//! Attributes without which a span, were it ingested from what is exported of it, would say less than its row does.
+//! Attributes that an exported span needs in addition, so that ingesting it makes an equal row.
 //!
 //! ```text
-//! attributes, content, events --conventions--> what would be ingested --compared with the row--> attributes that it lacks
+//! attributes, content, events --conventions--> the typed columns that they would make --compared with those of the row--> what is missing
 //! ```
 //!
-//! A span that came as OTLP lacks only messages that its typed columns hold alone; a captured call lacks all of its messages.
+//! A span that came as OTLP misses only messages that are in typed columns alone; a captured call has none of its messages as attributes.
 
 use super::row::{Attributes, SpanRow};
 use crate::columns::MapRow;
@@ -15,10 +15,10 @@ use crate::genai::semconv;
 use crate::time::UnixNanos;
 use serde_json::json;
 
-/// What tells of a captured call that it was one. Source: `query/expressions.rs`.
+/// The attribute by which a captured call is recognised. Source: `query/expressions.rs`.
 const SOURCE: (&str, &str) = ("millrace.source", "chat_completions");
 
-/// What the row says beyond these attributes: each key with its text.
+/// The attributes, each a key and its text, for the values of the row that these attributes do not have.
 pub(super) fn of(row: &SpanRow, content: &Attributes, events: &[Attributes]) -> Vec<(&'static str, String)> {
     let mut lacking = Vec::new();
     if row.is_captured() && !has(&row.attributes, SOURCE.0) {
