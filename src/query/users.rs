@@ -95,7 +95,8 @@ impl Asked {
     }
 }
 
-const MIXED: &str = "Numbers of users go with id, model, session_id and started_at by AND only: those choose the calls that count.";
+const MIXED: &str =
+    "Numbers of users go with id, model, session_id and started_at by AND only: those choose the calls that count.";
 
 /// A user, by the calls that count. Times are nanoseconds since 1970.
 #[derive(Debug, Row, Deserialize)]

@@ -412,9 +412,22 @@ fn filters_compare_numbers_and_times_and_take_lists_and_negations() {
         let want: Vec<String> = want.into_iter().filter_map(|place: usize| all.get(place).cloned()).collect();
         assert_eq!(ids(&list(&service, "operators", &path), "span_id"), want, "{filter}");
     }
+    numbers_of_traces_and_sessions(&service);
+    for (filter, want) in [
+        ("filter[input_tokens][$bogus]=1", "'$bogus' is not a valid FilterOperator"),
+        ("filter[input_tokens][$gt]=many", "Filter field 'input_tokens' must be a number."),
+        ("filter[model][$gt]=a", "Filter field 'model' takes $eq, $in, $nin and $like, not $gt."),
+    ] {
+        let refused = ask(&service, "operators", &format!("/spans?{filter}"));
+        assert_eq!((refused.status, refused.json()["detail"].as_str()), (400, Some(want)), "{filter}");
+    }
+}
+
+/// Those that are counted of the spans above.
+fn numbers_of_traces_and_sessions(service: &Service) {
     wait_until("sessions are counted", || {
         let page = list(
-            &service,
+            service,
             "operators",
             "/sessions?sort=started_at&filter[total_tokens][$gt]=11&filter[input_tokens][$lt]=30",
         );
@@ -434,7 +447,7 @@ fn filters_compare_numbers_and_times_and_take_lists_and_negations() {
         ("/sessions", "filter[call_count]=1&filter[trace_count]=1&filter[error_count][$lt]=1", vec![1, 2, 3]),
         ("/sessions", "filter[call_count][$gt]=1", vec![]),
     ] {
-        let page = list(&service, "operators", &format!("{path}?sort=started_at&{}", filter.replace('"', "%22")));
+        let page = list(service, "operators", &format!("{path}?sort=started_at&{}", filter.replace('"', "%22")));
         let want: Vec<String> = want
             .into_iter()
             .map(|number: u32| if path == "/traces" { format!("{number:032x}") } else { format!("s{number}") })
@@ -443,17 +456,9 @@ fn filters_compare_numbers_and_times_and_take_lists_and_negations() {
         assert_eq!(page["pagination"]["total_results"], want.len(), "{path} {filter}");
     }
     let facets = list(
-        &service,
+        service,
         "operators",
         "/traces/facets?fields=model&filter[started_at][$gte]=2026-01-01&filter[input_tokens][$gt]=20",
     );
     assert_eq!(facets["facets"]["model"], json!([{"value": "c", "traces": 1}]));
-    for (filter, want) in [
-        ("filter[input_tokens][$bogus]=1", "'$bogus' is not a valid FilterOperator"),
-        ("filter[input_tokens][$gt]=many", "Filter field 'input_tokens' must be a number."),
-        ("filter[model][$gt]=a", "Filter field 'model' takes $eq, $in, $nin and $like, not $gt."),
-    ] {
-        let refused = ask(&service, "operators", &format!("/spans?{filter}"));
-        assert_eq!((refused.status, refused.json()["detail"].as_str()), (400, Some(want)), "{filter}");
-    }
 }

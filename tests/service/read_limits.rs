@@ -7,7 +7,8 @@ use support::sql::Sql;
 use support::{Engine, Options, Service, wait_until};
 
 const USERS: &str = "/apis/intake/v2/workspaces/default/users";
-const RUNNING: &str = "SELECT query_id FROM system.processes WHERE query LIKE '%UserId AS user%' AND query NOT LIKE '%system.processes%'";
+const RUNNING: &str =
+    "SELECT query_id FROM system.processes WHERE query LIKE '%UserId AS user%' AND query NOT LIKE '%system.processes%'";
 
 /// A service with these limits whose calls are as many as ClickHouse counts to, each of the user that the expression names.
 fn service(engine: &Engine, limits: &str, user: &str) -> (Service, Sql) {

@@ -313,7 +313,10 @@ mod tests {
         for text in linked {
             let shown = inline(text);
             let ticks = shown.chars().take_while(|letter| *letter == '`').count();
-            assert!(ticks > longest_run(text) && shown.contains(text) && shown.ends_with(&"`".repeat(ticks)), "{shown}");
+            assert!(
+                ticks > longest_run(text) && shown.contains(text) && shown.ends_with(&"`".repeat(ticks)),
+                "{shown}"
+            );
         }
         assert_eq!(inline(&format!("{}.com", "x".repeat(300))), format!("`{}…`", "x".repeat(200)));
     }

@@ -185,7 +185,8 @@ mod tests {
 
     #[test]
     fn every_key_is_in_one_chunk_and_copies_of_a_span_are_in_the_same() {
-        let numbers = |numbers: Vec<usize>, bytes| numbers.into_iter().map(|number| key(number, bytes)).collect::<Vec<_>>();
+        let numbers =
+            |numbers: Vec<usize>, bytes| numbers.into_iter().map(|number| key(number, bytes)).collect::<Vec<_>>();
         let cases = [
             (numbers((0..2_500).collect(), 1), vec![1_000, 1_000, 500]),
             // the thousandth span twice, and then three times

@@ -348,7 +348,8 @@ mod tests {
         let several = Condition::In("status", vec!["error".to_owned(), "success".to_owned()]);
         assert_eq!(checked("filter[status][$in]=error,success"), Ok(Some(several)));
         let invalid = "Invalid status 'err%'. Valid values: ['success', 'error', 'cancelled', 'unknown']";
-        for query in ["filter[status]=err%25", "filter[status][$in]=error,err%25", "filter[status][$nin]=err%25,error"] {
+        for query in ["filter[status]=err%25", "filter[status][$in]=error,err%25", "filter[status][$nin]=err%25,error"]
+        {
             assert_eq!(checked(query), Err(invalid.to_owned()), "{query}");
         }
         let operator = "Filter field 'status' takes $eq, $in and $nin, not $like.";
