@@ -8,6 +8,9 @@ use tokio::time::{Duration, Instant};
 
 /// A connection whose body has been arriving for longer may be closed for a new one.
 const BODY_ARRIVAL_MAX: Duration = Duration::from_secs(5);
+/// How long the answer to a question is worked on after the client has closed its side, or took something after that: it may be gone,
+/// or wait for the answer and say nothing more.
+const LEFT_AFTER: Duration = Duration::from_secs(5);
 
 /// A connection's number: later ones have larger numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +21,7 @@ pub(super) struct Id(pub(super) u64);
 pub(super) struct Activity {
     state: Mutex<State>,
     evict: Notify,
+    asked: Notify,
     id: Id,
 }
 
@@ -38,6 +42,10 @@ pub(super) enum Phase {
 struct State {
     /// Requests that are not answered.
     under_way: usize,
+    /// Those of them that only ask: nobody needs their answers once the client is gone.
+    questions: usize,
+    /// Since when the client has closed its side, as far as it was looked at.
+    closed_since: Option<Instant>,
     /// Bodies that have not arrived: theirs, or left over from a request that was answered before.
     arriving: usize,
     had_request: bool,
@@ -66,6 +74,10 @@ impl State {
         }
     }
 
+    fn is_only_asked(&self) -> bool {
+        self.under_way > 0 && self.questions >= self.under_way
+    }
+
     fn is_evictable(&self, now: Instant) -> bool {
         match self.phase() {
             Phase::New | Phase::Idle => true,
@@ -78,9 +90,17 @@ impl State {
 impl Activity {
     pub(super) fn new(id: Id) -> Self {
         let now = Instant::now();
-        let state =
-            State { under_way: 0, arriving: 0, had_request: false, is_evicted: false, phase_since: now, last: now };
-        Self { state: Mutex::new(state), evict: Notify::new(), id }
+        let state = State {
+            under_way: 0,
+            questions: 0,
+            closed_since: None,
+            arriving: 0,
+            had_request: false,
+            is_evicted: false,
+            phase_since: now,
+            last: now,
+        };
+        Self { state: Mutex::new(state), evict: Notify::new(), asked: Notify::new(), id }
     }
 
     pub(super) fn id(&self) -> Id {
@@ -98,6 +118,34 @@ impl Activity {
             state.under_way += 1;
         });
         RequestGuard(Arc::clone(self))
+    }
+
+    /// A request under way only asks, as long as this is kept.
+    pub(super) fn begin_question(self: &Arc<Self>) -> Question {
+        self.state().questions += 1;
+        self.asked.notify_one();
+        Question(Arc::clone(self))
+    }
+
+    /// Waits until a question is under way: from then on it is looked whether the client has closed its side.
+    pub(super) async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    /// Whether all requests under way, of which there is one, only ask.
+    pub(super) fn is_only_asked(&self) -> bool {
+        self.state().is_only_asked()
+    }
+
+    /// The client has closed its side.
+    pub(super) fn note_closed(&self) {
+        self.state().closed_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Whether nobody needs what is under way.
+    pub(super) fn is_left(&self, now: Instant) -> bool {
+        let state = self.state();
+        state.is_only_asked() && state.closed_since.is_some_and(|since| since.max(state.last) + LEFT_AFTER <= now)
     }
 
     /// A request under way has a body, which arrives until the guard is dropped.
@@ -177,6 +225,18 @@ impl Drop for RequestGuard {
     }
 }
 
+/// A request that only asks. Kept while it is answered, so that the answer is given up when the client is gone.
+#[derive(Debug)]
+pub struct Question(Arc<Activity>);
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        debug_assert!(state.questions > 0, "the guard counted its question");
+        state.questions = state.questions.saturating_sub(1);
+    }
+}
+
 /// A body that is not complete yet.
 #[derive(Debug)]
 pub(super) struct BodyGuard(Arc<Activity>);
@@ -228,6 +288,22 @@ mod tests {
         assert_eq!((activity.phase().0, activity.may_be_evicted(later())), (Phase::Answering, false));
         drop(request);
         assert_eq!((activity.phase().0, activity.confirm_eviction()), (Phase::Idle, true));
+    }
+
+    #[test]
+    fn questions_are_left_some_time_after_their_client_has_closed_its_side_and_nothing_else_is() {
+        let activity = activity();
+        let later = || Instant::now() + LEFT_AFTER;
+        activity.note_closed();
+        assert!(!activity.is_left(later()), "nothing is under way");
+        let request = activity.begin_request();
+        assert!(!activity.is_left(later()), "what is sent is taken");
+        let question = activity.begin_question();
+        assert!(activity.is_left(later()) && !activity.is_left(Instant::now()));
+        let _sent = activity.begin_request();
+        assert!(!activity.is_left(later()), "another request is no question");
+        drop((question, request));
+        assert!(!activity.is_only_asked());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Bodies of requests and answers that note their progress in the connection's activity.
 
-use super::activity::{Activity, BodyGuard, RequestGuard};
+use super::activity::{Activity, BodyGuard, Question, RequestGuard};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::Response;
@@ -58,12 +58,14 @@ impl Body for RequestBody {
 #[derive(Debug)]
 pub struct ResponseBody<B> {
     body: B,
+    /// Of a request that only asks.
+    _question: Option<Question>,
     request: RequestGuard,
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) fn new(body: B, request: RequestGuard) -> Self {
-        Self { body, request }
+    pub(super) fn new(body: B, request: RequestGuard, question: Option<Question>) -> Self {
+        Self { body, _question: question, request }
     }
 }
 
@@ -103,6 +105,6 @@ impl Requests {
     /// Answers a request, which is under way until the body of its answer is dropped.
     pub async fn answer<B>(&self, answer: impl Future<Output = Response<B>>) -> Response<ResponseBody<B>> {
         let request = self.0.begin_request();
-        answer.await.map(|body| ResponseBody::new(body, request))
+        answer.await.map(|body| ResponseBody::new(body, request, None))
     }
 }

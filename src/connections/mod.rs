@@ -20,10 +20,12 @@ mod body;
 pub mod browsers;
 mod descriptors;
 mod pool;
+mod socket;
 pub mod tls;
 pub mod traced;
 pub mod trust;
 
+pub use activity::Question;
 pub use body::{Requests, ResponseBody};
 pub use descriptors::{half_of_the_descriptors, raise_to_the_hard_limit};
 pub use pool::{ConnectionPermit, Pool};
@@ -35,11 +37,12 @@ use body::RequestBody;
 use descriptors::Shares;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulConnection;
 use serde::{Deserialize, Serialize};
+use socket::Socket;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -77,6 +80,8 @@ const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 const BACKLOG: u32 = 4_096;
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is looked whether the client of a question is gone.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Pause after a failed accept. Descriptors are kept in reserve, so something else is wrong with the machine.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -236,6 +241,7 @@ impl Server {
             while open.try_join_next().is_some() {}
             let _latency_only = stream.set_nodelay(true);
             let service = observed(service.clone(), peer, Arc::clone(permit.activity()), self.traced.clone());
+            let stream = Socket::new(stream, Arc::clone(permit.activity()));
             let (timeouts, shutdown) = (self.timeouts, shutdown.clone());
             match &self.tls {
                 None => {
@@ -293,11 +299,11 @@ async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
 
 /// Waits for a handshake, for as long as it may take; `None` when it fails.
 async fn handshake(
-    accepted: Accept<TcpStream>,
+    accepted: Accept<Socket>,
     activity: &Activity,
     timeouts: Timeouts,
     shutdown: &CancellationToken,
-) -> Option<Box<TlsStream<TcpStream>>> {
+) -> Option<Box<TlsStream<Socket>>> {
     let mut accepted = Box::pin(timeout(HANDSHAKE_TIMEOUT.min(timeouts.headers_timeout), accepted));
     loop {
         tokio::select! {
@@ -343,20 +349,35 @@ where
         let (service, at_once, traced) = (service.clone(), Arc::clone(&at_once), traced.clone());
         let under_way = traced.and_then(|traced| Some((traced.begin(&request)?, traced)));
         let request_guard = activity.begin_request();
+        let question = matches!(*request.method(), Method::GET | Method::HEAD).then(|| activity.begin_question());
         let mut request = request.map(|body| Body::new(RequestBody::new(body, &activity)));
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(UnderWay(Arc::clone(&activity)));
         async move {
             let _permit = at_once.acquire_owned().await.expect("the semaphore is never closed");
             let answer = service.oneshot(request).await?;
             if let Some((under_way, traced)) = under_way {
                 traced.end(under_way, &answer);
             }
-            Ok::<_, Infallible>(answer.map(|body| ResponseBody::new(body, request_guard)))
+            Ok::<_, Infallible>(answer.map(|body| ResponseBody::new(body, request_guard, question)))
         }
     })
 }
 
-/// Drives a connection until its client closes it, a deadline passes, it is evicted, or the shutdown is complete.
+/// The connection of a request, among its extensions.
+#[derive(Debug, Clone)]
+pub struct UnderWay(Arc<Activity>);
+
+impl UnderWay {
+    /// The request only asks, although it is no GET: while this is kept, its answer is given up when the client is gone.
+    #[must_use]
+    pub fn question(&self) -> Question {
+        self.0.begin_question()
+    }
+}
+
+/// Drives a connection until its client closes it, or leaves while it only asks, a deadline passes, it is evicted, or the shutdown is
+/// complete.
 async fn supervise(
     connection: impl GracefulConnection,
     activity: &Activity,
@@ -367,7 +388,8 @@ async fn supervise(
     let mut closing: Option<Instant> = None;
     loop {
         // wakes up before any deadline that a change of phase can bring nearer
-        let deadline = activity.deadline(timeouts, closing).min(Instant::now() + timeouts.idle_timeout);
+        let look_after = if activity.is_only_asked() { LOOK_INTERVAL } else { timeouts.idle_timeout };
+        let deadline = activity.deadline(timeouts, closing).min(Instant::now() + look_after);
         tokio::select! {
             biased;
             _client_left_or_broke_the_protocol = connection.as_mut() => return,
@@ -376,12 +398,16 @@ async fn supervise(
                     return;
                 }
             }
+            () = activity.asked() => {}
             () = shutdown.cancelled(), if closing.is_none() => {
                 closing = Some(Instant::now());
                 connection.as_mut().graceful_shutdown();
             }
             () = sleep_until(deadline) => {
                 let now = Instant::now();
+                if activity.is_left(now) {
+                    return;
+                }
                 if activity.deadline(timeouts, closing) > now {
                     continue;
                 }

@@ -1,10 +1,11 @@
-//! What a question of the read API may take: a limit says which one it is.
+//! What a question of the read API may take: a client that leaves takes its statement along, and a limit says which one it is.
 //!
 //! ClickHouse is an external one here: of the embedded engine nobody else sees Millrace's own statements.
 
+use std::net::{Shutdown, SocketAddr};
 use support::http::{Answer, get};
 use support::sql::Sql;
-use support::{Engine, Options, Service, wait_until};
+use support::{Engine, Options, Service, raw_http, wait_until};
 
 const USERS: &str = "/apis/intake/v2/workspaces/default/users";
 const RUNNING: &str =
@@ -30,6 +31,29 @@ fn service(engine: &Engine, limits: &str, user: &str) -> (Service, Sql) {
 
 fn refusal(answer: &Answer) -> (u16, &str, String) {
     (answer.status, answer.header("retry-after"), answer.json()["detail"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_question_whose_client_leaves_is_cancelled_and_one_whose_client_only_says_no_more_is_answered() {
+    let engine = Engine::start();
+    let (service, sql) = service(&engine, "max_execution_time: 10m", "'u'");
+    let address = |url: String| -> SocketAddr { url.trim_start_matches("http://").parse().expect("an address") };
+    let (api, page) = (address(service.http("")), address(service.page("")));
+    let json = ("content-type", "application/json");
+    let typed = br#"{"sql": "SELECT max(UserId AS user) FROM otel.genai_calls"}"#;
+    let running = || sql.rows(RUNNING, &[]).len();
+    for (to, method, target, body) in
+        [(api, "GET", USERS, &b""[..]), (page, "GET", USERS, b""), (page, "POST", "/api/v1/sql", typed)]
+    {
+        let client = raw_http::send(to, method, target, &[json], body);
+        wait_until("ClickHouse works on the question", || (running() == 1).then_some(()));
+        drop(client);
+        // it would go on for minutes
+        wait_until("it does no more", || (running() == 0).then_some(()));
+    }
+    let mut client = raw_http::send(api, "GET", &USERS.replace("users", "spans"), &[], b"");
+    client.shutdown(Shutdown::Write).expect("it can close its side");
+    assert_eq!(raw_http::Answer::read(&mut client).expect("an answer").status, 200);
 }
 
 #[test]

@@ -5,12 +5,13 @@
 //! ```
 
 use crate::clickhouse::Statement;
+use crate::connections::UnderWay;
 use crate::query::answer::{Refusal, json_answer};
 use crate::query::request::Api;
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -77,7 +78,12 @@ pub(super) struct Question {
     sql: String,
 }
 
-pub(super) async fn run(State(api): State<Arc<Api>>, Json(question): Json<Question>) -> Result<Response, Refusal> {
+pub(super) async fn run(
+    State(api): State<Arc<Api>>,
+    under_way: Option<Extension<UnderWay>>,
+    Json(question): Json<Question>,
+) -> Result<Response, Refusal> {
+    let _given_up_with_its_client = under_way.map(|Extension(under_way)| under_way.question());
     let sql = question.sql.trim().trim_end_matches(';');
     if sql.is_empty() {
         return Err(Refusal::bad_request("the statement is empty"));
