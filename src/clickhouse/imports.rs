@@ -64,13 +64,15 @@ struct Reported {
 }
 
 /// What a query selects of rows that tell of results.
-fn select([session, name, time]: [&str; 3]) -> String {
+fn select([span, session, name, time]: [&str; 4]) -> String {
     format!(
-        "SELECT DISTINCT TraceId AS trace_id, SpanId AS span_id, {session} AS session_id, {name} AS name, ServiceName AS created_by, \
+        "SELECT DISTINCT TraceId AS trace_id, {span} AS span_id, {session} AS session_id, {name} AS name, ServiceName AS created_by, \
          toUInt64(intDiv(toUnixTimestamp64Nano({time}), 1000)) AS version"
     )
 }
 
+/// The span that a log record is about: without a trace it is about none.
+const SPAN_OF_RECORD: &str = "if(TraceId = '', '', SpanId)";
 /// The session that a log record without a trace is about.
 const SESSION_OF_RECORD: &str = "if(TraceId = '', if(LogAttributes['gen_ai.conversation.id'] = '', LogAttributes['session.id'], \
     LogAttributes['gen_ai.conversation.id']), '')";
@@ -139,14 +141,14 @@ impl Import<'_> {
 
     /// Queries for the results that rows of a table made.
     fn results(&self, client: &Client, of: Table, rows: &str) -> Vec<String> {
-        let full = |table: Table| format!("{}.{}", client.database(), table.name());
-        let table = full(of);
+        let table = client.full_name(of.name());
         let of_records = || {
-            let select = select([SESSION_OF_RECORD, "LogAttributes['gen_ai.evaluation.name']", "Timestamp"]);
+            let select =
+                select([SPAN_OF_RECORD, SESSION_OF_RECORD, "LogAttributes['gen_ai.evaluation.name']", "Timestamp"]);
             format!("{select} FROM {table} WHERE {rows} AND {IS_REPORT}")
         };
         let of_spans = || {
-            let select = select(["''", "result.1", "result.2"]);
+            let select = select(["SpanId", "''", "result.1", "result.2"]);
             format!("{select} FROM {table} ARRAY JOIN {REPORTS} AS result WHERE {rows} AND result.1 != ''")
         };
         // rewards of a trajectory: results about the span of its verifier, by whoever reads trajectories
@@ -156,7 +158,7 @@ impl Import<'_> {
                 "SELECT TraceId AS trace_id, SpanId AS span_id, '' AS session_id, Name AS name, toString(CreatedBy) AS created_by, Version AS version \
                  FROM {results} WHERE Workspace = {workspace} AND CreatedBy = {by} AND (TraceId, SpanId) {global}IN \
                  (SELECT TraceId, SpanId FROM {table} WHERE {rows} AND SpanName = {verifier})",
-                results = full(Table::EvaluatorResults),
+                results = client.full_name(Table::EvaluatorResults.name()),
                 workspace = quoted(self.workspace.as_str()),
                 by = quoted(rewards::CREATED_BY),
                 verifier = quoted(rewards::VERIFIER),

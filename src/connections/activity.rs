@@ -8,8 +8,8 @@ use tokio::time::{Duration, Instant};
 
 /// A connection whose body has been arriving for longer may be closed for a new one.
 const BODY_ARRIVAL_MAX: Duration = Duration::from_secs(5);
-/// How long the answer to a question is worked on after the client has closed its side, or took something after that: it may be gone,
-/// or wait for the answer and say nothing more.
+/// How long the answer to a question is worked on after the client has closed its side, or after it last took a part of the answer, if
+/// that was later: it may be gone, or wait for the answer and say nothing more.
 const LEFT_AFTER: Duration = Duration::from_secs(5);
 
 /// A connection's number: later ones have larger numbers.
@@ -132,7 +132,7 @@ impl Activity {
         self.asked.notified().await;
     }
 
-    /// Whether all requests under way, of which there is one, only ask.
+    /// Whether there are requests under way and all of them only ask.
     pub(super) fn is_only_asked(&self) -> bool {
         self.state().is_only_asked()
     }

@@ -352,7 +352,7 @@ where
         let question = matches!(*request.method(), Method::GET | Method::HEAD).then(|| activity.begin_question());
         let mut request = request.map(|body| Body::new(RequestBody::new(body, &activity)));
         request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(UnderWay(Arc::clone(&activity)));
+        request.extensions_mut().insert(Asking(Arc::clone(&activity)));
         async move {
             let _permit = at_once.acquire_owned().await.expect("the semaphore is never closed");
             let answer = service.oneshot(request).await?;
@@ -366,9 +366,9 @@ where
 
 /// The connection of a request, among its extensions.
 #[derive(Debug, Clone)]
-pub struct UnderWay(Arc<Activity>);
+pub struct Asking(Arc<Activity>);
 
-impl UnderWay {
+impl Asking {
     /// The request only asks, although it is no GET: while this is kept, its answer is given up when the client is gone.
     #[must_use]
     pub fn question(&self) -> Question {

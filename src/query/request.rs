@@ -2,6 +2,7 @@
 
 use super::answer::{Problem, Refusal};
 use super::conditions::trace_id;
+use super::expressions::SESSION_OF_TRACE;
 use super::filter::Condition;
 use super::q::{Level, Scope, Search};
 use super::reads::Reads;
@@ -41,7 +42,9 @@ impl Api {
     /// that all spans would be read. Spans of one trace or session have an index.
     pub(super) fn bounded(&self, condition: Condition, search: Option<&Search>, level: Level) -> Condition {
         let has_index = condition.needed().into_iter().any(|needed| match (level, needed) {
-            (Level::Span, Condition::Is(field, _)) => matches!(*field, "trace_id" | "session_id"),
+            (Level::Span, Condition::Is("trace_id", _)) => true,
+            // the session of a trace without one is looked for by two columns, which no index serves at once
+            (Level::Span, Condition::Is("session_id", id)) => !id.starts_with(SESSION_OF_TRACE),
             (Level::Trace, Condition::Is(field, _)) => *field == "id",
             _ => false,
         });

@@ -2,8 +2,9 @@
 //! an event.
 //!
 //! It says what was measured of the span in which it was written. A log record that names no span is about the session that it names, else
-//! about its trace; its result has no span then. Without one of these, a name, or a value it is an event and nothing else. When it was written is the version of the result, so that the same request sent again changes nothing, and of several results of the
-//! same name about the same of these the latest counts.
+//! about its trace; its result has no span then. Without one of these, a name, or a value it is an event and nothing else. When it was
+//! written is the version of the result, so that the same request sent again changes nothing, and of several results of one name about
+//! the same span, session or trace the latest counts.
 //!
 //! Attributes of a span that judge it are results as well: `evaluations.0.evaluation.score` and its neighbours, also as `annotations`.
 //!
@@ -56,15 +57,13 @@ fn field_of_item(key: &str) -> Option<(&str, &str)> {
 pub(super) struct Evaluations {
     workspace: Workspace,
     rows: Option<Box<Records>>,
-    /// Days of events on which no span of the request begins.
-    days_beside: usize,
     scratch: String,
     depth: usize,
 }
 
 impl Evaluations {
     pub(super) fn new(workspace: Workspace, depth: usize) -> Self {
-        Self { workspace, rows: None, days_beside: 0, scratch: String::new(), depth }
+        Self { workspace, rows: None, scratch: String::new(), depth }
     }
 
     /// The rows, if there are any.
@@ -72,9 +71,11 @@ impl Evaluations {
         self.rows.filter(|rows| rows.rows() > 0)
     }
 
-    /// Days of events on which no span of the request begins.
-    pub(super) fn days_beside(&self) -> usize {
-        self.days_beside
+    /// How many days of a request would have a row of that time in a table: days on which its spans begin, and of their events.
+    pub(super) fn days_with(&self, time: UnixNanos, spans: &RowGroup) -> usize {
+        let is_of_no_span = |day: &&i64| spans.days().binary_search(day).is_err() && **day != time.day();
+        let beside = self.rows.as_ref().map_or(0, |rows| rows.days().iter().filter(is_of_no_span).count());
+        spans.days_with(time) + beside
     }
 
     /// Bytes of the rows so far.
@@ -136,15 +137,8 @@ impl Evaluations {
         (request, spans): (&Request<'_>, &RowGroup),
     ) -> UnixNanos {
         let Some(at) = UnixNanos::of_start(nanos).filter(|_| nanos > 0) else { return start };
-        let is_of_no_result = self.rows.as_ref().is_none_or(|rows| rows.days_with(at) > rows.days().len());
-        let is_of_no_span = spans.days_with(at) > spans.days().len();
-        let more = usize::from(is_of_no_result && is_of_no_span);
-        let days = spans.days().len() + self.days_beside + more;
-        if request.check_time("an event time", at, days).is_err() {
-            return start;
-        }
-        self.days_beside += more;
-        at
+        let is_fine = request.check_time("an event time", at, self.days_with(at, spans)).is_ok();
+        if is_fine { at } else { start }
     }
 
     /// Adds the results that attributes of a span tell.

@@ -116,7 +116,10 @@ impl<'l> SpanDecoder<'l> {
             None => content?,
         }
         let scalars = scalars(message, span, context)?;
-        let days = self.rows.days_with(scalars.start) + self.evaluations.as_ref().map_or(0, Evaluations::days_beside);
+        let days = match &self.evaluations {
+            Some(evaluations) => evaluations.days_with(scalars.start, &self.rows),
+            None => self.rows.days_with(scalars.start),
+        };
         self.request.check_time("start_time_unix_nano", scalars.start, days)?;
         let is_evaluated = span.is_evaluated();
         let session = self.finish(&scalars, context.resource, mark, is_evaluated).map_err(Rejection::Large)?;

@@ -96,7 +96,7 @@ impl Condition {
         }
     }
 
-    /// The same, each on its own.
+    /// As `needed`, by value.
     #[must_use]
     pub fn into_needed(self) -> Vec<Self> {
         match self {

@@ -5,7 +5,7 @@
 //! ```
 
 use crate::clickhouse::Statement;
-use crate::connections::UnderWay;
+use crate::connections::Asking;
 use crate::query::answer::{Refusal, json_answer};
 use crate::query::request::Api;
 use axum::extract::State;
@@ -80,10 +80,10 @@ pub(super) struct Question {
 
 pub(super) async fn run(
     State(api): State<Arc<Api>>,
-    under_way: Option<Extension<UnderWay>>,
+    asking: Option<Extension<Asking>>,
     Json(question): Json<Question>,
 ) -> Result<Response, Refusal> {
-    let _given_up_with_its_client = under_way.map(|Extension(under_way)| under_way.question());
+    let _given_up_with_its_client = asking.map(|Extension(asking)| asking.question());
     let sql = question.sql.trim().trim_end_matches(';');
     if sql.is_empty() {
         return Err(Refusal::bad_request("the statement is empty"));

@@ -63,7 +63,8 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>, also: &[&str
     };
     for (fields, name, expression) in HEAD_COLUMNS {
         if fields.iter().any(|field| is_used(field)) {
-            statement.push(&format!(", argMin({expression}, {HEAD}) AS {name}"));
+            // argMin passes over NULL, but not over a tuple that has one
+            statement.push(&format!(", tupleElement(argMin(tuple({expression}), {HEAD}), 1) AS {name}"));
         }
     }
     if mentions(list.condition, "span_count") {
@@ -92,7 +93,11 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>, also: &[&str
 /// What the head of a trace has, by the fields that ask for it.
 const HEAD_COLUMNS: [(&[&str], &str, &str); 6] = [
     (&["name"], "head_name", NAME),
-    (&["duration", "duration_ms"], "head_duration", "if(TimingQuality IN ('ingest', 'unknown'), NULL, Duration)"),
+    (
+        &["duration", "duration_ms"],
+        "head_duration",
+        "if(TimingQuality IN ('ingest', 'unknown'), NULL, nullIf(Duration, 0))",
+    ),
     (&["session_id"], "head_session", SESSION),
     (&["status"], "head_status", STATUS),
     (&["experiment_id", "evaluation_id"], "head_experiment", EXPERIMENT),

@@ -367,7 +367,13 @@ fn an_evaluation_is_of_the_time_of_its_event_only_if_a_span_could_begin_then() {
     spans.extend([19_998, 19_999, 20_000, 20_001].map(|day| evaluated(first, day * DAY_NANOS)));
     let days = days_of(spans.clone());
     assert_eq!((days.len(), days.last()), (DAYS_PER_REQUEST_MAX, Some(&19_999)));
+    // a span may begin on a day that an event has already, but on no further one
     spans.push(evaluated(19_998, 19_998 * DAY_NANOS));
+    assert_eq!(days_of(spans.clone()).len(), DAYS_PER_REQUEST_MAX);
+    // whichever of both comes first
+    let each_before_the_next = (first + 1..20_000).map(|day| evaluated(day, (day + 1) * DAY_NANOS)).collect();
+    assert_eq!(days_of(each_before_the_next).len(), DAYS_PER_REQUEST_MAX - 1);
+    spans.push(evaluated(20_000, 20_000 * DAY_NANOS));
     let bytes = request(spans).encode_to_vec();
     let decoded = decode_traces(&bytes, Encoding::Protobuf, &Workspace::default(), &limits).unwrap();
     assert_eq!((decoded.rejected, decoded.evaluations.unwrap().days().len()), (1, DAYS_PER_REQUEST_MAX));

@@ -153,7 +153,7 @@ fn begin(client: &Client, statement: &mut Statement, workspace: &Workspace, of: 
     (workspace, since)
 }
 
-/// A query for a row a session of `sessions`, with what its calls come to.
+/// A query for a row a session of `sessions`, with what its calls come to. Of a join the right side is kept in memory, and calls are many.
 fn with_calls(client: &Client, workspace: &str, since: &str) -> String {
     let (calls, global) = (client.full_name("genai_calls"), global(client));
     format!(
@@ -162,12 +162,12 @@ fn with_calls(client: &Client, workspace: &str, since: &str) -> String {
          sumOrNullIf(c.tokens, c.at >= s.since) AS tokens, \
          groupUniqArrayIf(c.model, c.model != '' AND c.at >= s.since) AS models, \
          arrayConcat(any(s.agents), groupUniqArrayIf(c.agent, c.agent != '' AND c.at >= s.since)) AS agents \
-         FROM sessions AS s LEFT JOIN (SELECT {SESSION} AS session, toUnixTimestamp64Micro(Timestamp) AS at, CostTotal AS cost, \
+         FROM (SELECT {SESSION} AS session, toUnixTimestamp64Micro(Timestamp) AS at, CostTotal AS cost, \
          {TOKENS} AS tokens, toString(Model) AS model, toString(AgentName) AS agent FROM {calls} \
          WHERE Workspace = {workspace} AND Timestamp >= {since} \
          AND (SessionId {global}IN (SELECT session FROM sessions) \
          OR SessionId = '' AND TraceId {global}IN (SELECT trace FROM sessions))) AS c \
-         ON s.session = c.session GROUP BY experiment, session"
+         RIGHT JOIN sessions AS s ON s.session = c.session GROUP BY experiment, session"
     )
 }
 
