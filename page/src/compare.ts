@@ -55,9 +55,12 @@ export function said(stored: string): string {
   return messages(stored).map((message) => [`[${message.role || "text"}]`, ...message.parts.map(partText)].join("\n")).join("\n\n");
 }
 
-/** A part as text. Of media that is what they are, and the end of their bytes: others have another. */
+/** Parts that are words, which may look like base64. */
+const isWords = (part: Part): boolean => ["text", "reasoning", "thinking"].includes(part.type ?? "");
+
+/** A part as text. Of media that is what they are, and their last 12 letters, which tell them apart. */
 function partText(part: Part): string {
-  const data = part.type === "text" ? null : base64Of(part);
+  const data = isWords(part) ? null : base64Of(part);
   if (data) return `[${mediaType(data) ?? String(part.mime_type ?? part.type)}, ${bytes(Math.floor(data.length * 0.75))}, …${data.slice(-12)}]`;
   return typeof part.content === "string" ? part.content : JSON.stringify(part, null, 1);
 }

@@ -110,7 +110,12 @@ export function ticks(nanos: number, most: number, from = 0): number[] {
   const power = 10 ** Math.floor(Math.log10(raw));
   const unit = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= raw) ?? raw;
   const all: number[] = [];
-  for (let at = Math.ceil(from / unit) * unit; at <= from + nanos; at += unit) all.push(at);
+  const first = Math.ceil(from / unit) * unit;
+  // counted, since a step may be too small to change a number as large as a time
+  for (let step = 0; step <= most + 1; step++) {
+    const at = first + step * unit;
+    if (at <= from + nanos && at !== all.at(-1)) all.push(at);
+  }
   return all;
 }
 
@@ -120,7 +125,7 @@ export interface Zoom {
   to: number;
 }
 
-/** Reads `FROM-TO`; whatever is none, or has no time of the trace in it, is all of the trace. */
+/** Reads `FROM-TO`; anything else, or a range outside the trace, means the whole trace. */
 export function parseZoom(text: string, total: number): Zoom {
   const found = /^(\d{1,18})-(\d{1,18})$/.exec(text);
   const [from, to] = found ? [Number(found[1]), Math.min(total, Number(found[2]))] : [0, total];

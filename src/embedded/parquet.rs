@@ -41,6 +41,8 @@ const ERROR_PREFIX: &str = "millrace: ";
 const NOTE_PREFIX: &str = "note: ";
 /// Columns that a note names.
 const COLUMNS_NAMED_MAX: usize = 50;
+/// Letters of a name that are said.
+const NAME_LETTERS_MAX: usize = 200;
 /// The columns whose types the engine reads, and whether it reads all.
 const COLUMNS_READ: &str = "DESCRIBE file('/proc/self/fd/0', Parquet) \
      SETTINGS input_format_parquet_skip_columns_with_unsupported_types_in_schema_inference = 1";
@@ -239,6 +241,11 @@ fn of_columns(connection: &Connection) -> Option<String> {
     let read = names(COLUMNS_READ)?;
     let mut missing = names(PATHS).unwrap_or_default();
     missing.retain(|path| !is_within(path, &read));
+    // a name is anybody's, and a note is a line
+    for path in &mut missing {
+        *path =
+            path.chars().take(NAME_LETTERS_MAX).map(|letter| if letter.is_control() { '_' } else { letter }).collect();
+    }
     missing.dedup();
     if missing.is_empty() {
         let why = why.rsplit_once("DB::Exception: ").map_or(why.as_str(), |(_, why)| why);

@@ -141,6 +141,12 @@ struct Place {
 }
 
 impl Place {
+    /// What another answer repeats of it.
+    fn bytes(&self) -> usize {
+        let told = self.told.iter().map(|message| message.to_string().len()).sum::<usize>();
+        told + self.tool.as_ref().map_or(0, |(_, input, _)| input.to_string().len())
+    }
+
     fn tell(&mut self, message: Value, at: i64, sink: &mut Sink) {
         (self.call, self.at) = (None, at);
         if self.told.len() < MESSAGES_MAX {
@@ -224,33 +230,40 @@ impl<'c> Read<'c> {
         let first = Place { at: self.began, ..Place::default() };
         let roots = nodes.iter().rev().filter(|(_, node)| is_root(node));
         let mut ahead: Vec<(&str, Place)> = roots.map(|(name, _)| (name.as_str(), first.clone())).collect();
-        let mut seen = HashSet::new();
+        let (mut seen, mut listed) = (HashSet::new(), HashSet::new());
         while let Some((name, mut place)) = ahead.pop() {
             let Some(node) = nodes.get(name).filter(|_| seen.insert(name)) else { continue };
             if let Some(message) = node.get("message").filter(|message| message.is_object()) {
                 self.message(message, name, model, &mut place, sink);
             }
             let children = node.get("children").and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
-            let mut children = children.iter().filter_map(Value::as_str);
-            let Some(next) = children.next() else { continue };
-            let others: Vec<_> = children.map(|child| (child, self.branch(&place, sink))).collect();
+            // each once, whatever the list says, and only those that are there
+            let there = children.iter().filter_map(Value::as_str).filter(|child| nodes.contains_key(*child));
+            let mut children: Vec<&str> = there.collect();
+            children.retain(|child| listed.insert(*child));
+            let Some((next, others)) = children.split_first() else { continue };
+            let bytes = if others.is_empty() { 0 } else { place.bytes() };
+            let others: Vec<_> = others.iter().map(|child| (*child, self.branch(&place, bytes, sink))).collect();
             ahead.extend(others.into_iter().rev());
-            ahead.push((next, place));
+            ahead.push((*next, place));
         }
         (0..nodes.len() - seen.len()).for_each(|_| sink.other("message that is in no branch"));
         Ok(())
     }
 
     /// Where another answer to the same is: it is a call of its own.
-    fn branch(&mut self, place: &Place, sink: &mut Sink) -> Place {
-        let bytes = place.told.iter().map(|message| message.to_string().len()).sum();
-        let left = self.repeated_left.checked_sub(bytes);
-        let told = if left.is_some() { place.told.clone() } else { Vec::new() };
-        match left {
-            Some(left) => self.repeated_left = left,
-            None => sink.other("(answer without its question, which has too many)"),
-        }
-        Place { turn: place.turn, call: None, told, at: place.at, tool: place.tool.clone() }
+    fn branch(&mut self, place: &Place, bytes: usize, sink: &mut Sink) -> Place {
+        let (told, tool) = match self.repeated_left.checked_sub(bytes) {
+            Some(left) => {
+                self.repeated_left = left;
+                (place.told.clone(), place.tool.clone())
+            }
+            None => {
+                sink.other("(answer without its question, which has too many)");
+                (Vec::new(), None)
+            }
+        };
+        Place { turn: place.turn, call: None, told, at: place.at, tool }
     }
 
     fn message(&mut self, message: &Value, name: &str, model: &str, place: &mut Place, sink: &mut Sink) {

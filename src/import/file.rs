@@ -137,7 +137,11 @@ async fn open_content(
             names()
         ),
     };
-    let id = id.unwrap_or_else(|| import_id(&head, &first, format, &run.workspace, pieces.is_of_rows()));
+    let id = id.unwrap_or_else(|| match format {
+        // whoever downloads again gets all of it, and more: another file, of which repeats are known
+        Format::ChatGpt | Format::ClaudeAi => download_id(&head, file.size, format, &run.workspace),
+        _ => import_id(&head, &first, format, &run.workspace, pieces.is_of_rows()),
+    });
     let is_batch_input = value.as_ref().is_some_and(crate::formats::is_batch_input);
     Ok(Some(Opened { path: path.clone(), format, id, is_batch_input, is_packed, pieces, first: Some(first), notes }))
 }
@@ -151,6 +155,11 @@ pub(super) fn names() -> String {
 fn parquet_id(run: &Run, size: u64, head: &[u8]) -> String {
     let format = run.format.map_or("", Format::name);
     hashed(&[b"parquet", format.as_bytes(), run.workspace.as_str().as_bytes(), &size.to_le_bytes(), head])
+}
+
+/// The import of a download is known by its size and how it begins: it does not grow.
+fn download_id(head: &[u8], size: u64, format: Format, workspace: &Workspace) -> String {
+    hashed(&[format.name().as_bytes(), workspace.as_str().as_bytes(), &size.to_le_bytes(), head])
 }
 
 /// The import of a file is known by how it begins: a session by its first line, which stays when it grows.
@@ -167,6 +176,14 @@ fn import_id(head: &[u8], first: &Next, format: Format, workspace: &Workspace, h
         _ => head,
     };
     hashed(&[format.name().as_bytes(), workspace.as_str().as_bytes(), head])
+}
+
+/// What is known by one identity is known once in each workspace.
+fn in_workspace(identity: u64, workspace: &Workspace) -> u64 {
+    match workspace.as_str() {
+        Workspace::DEFAULT => identity,
+        other => XxHash3_64::oneshot_with_seed(identity, other.as_bytes()),
+    }
 }
 
 fn hashed(parts: &[&[u8]]) -> String {
@@ -359,7 +376,7 @@ impl FileImport {
 
     async fn add(&mut self, run: &mut Run, record: Record) -> anyhow::Result<()> {
         if let Record::Otlp { identity: Some(identity), .. } = &record
-            && run.state.is_of_another(*identity, &self.checkpoint.id)
+            && run.state.is_of_another(in_workspace(*identity, &run.workspace), &self.checkpoint.id)
         {
             self.checkpoint.copied += 1;
             run.progress.counts.copied += 1;

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// Of each reason in each folder or archive so many are named; the others are counted.
 const NAMED_MAX: usize = 20;
+/// Letters of a name that are kept: in an archive it may have 64 KiB.
+const NAME_LETTERS_MAX: usize = 200;
 
 /// Why a file is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,9 +67,9 @@ impl LeftOut {
         names.count += 1;
         if names.first.len() < NAMED_MAX {
             // a name in an archive is anybody's: nothing of it moves a terminal's cursor
-            names
-                .first
-                .push(name.to_string().chars().map(|letter| if letter.is_control() { '_' } else { letter }).collect());
+            let shown = name.to_string();
+            let letters = shown.chars().take(NAME_LETTERS_MAX);
+            names.first.push(letters.map(|letter| if letter.is_control() { '_' } else { letter }).collect());
         }
     }
 

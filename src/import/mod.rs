@@ -214,6 +214,9 @@ async fn import_all(run: &mut Run, config: Option<&Config>, files: Vec<walk::Fil
     run.progress.counts.bytes_all = files.iter().map(|file| file.size).sum();
     let mut looked = Vec::with_capacity(files.len());
     for file in files {
+        if run.stop.is_cancelled() {
+            break;
+        }
         let is_input = file.path == Path::new("-");
         let look = if is_input { None } else { file::look(run, &file).await.ok().flatten() };
         looked.push(Looked { file, look });

@@ -261,14 +261,20 @@ fn conversations_that_people_download_are_read_out_of_their_archives_and_count_o
     // the next download has the conversation too
     let mut other = conversation.clone();
     other["conversation_id"] = json!("c-new");
-    let path = import.text("next.json", json!([other, conversation]).to_string().as_bytes());
+    let path = import.text("next.json", json!([&other, &conversation]).to_string().as_bytes());
+    let summary = import.takes(&path, 2, 0);
+    assert_eq!(summary["copied"], 2, "{summary}");
+    // one that begins like the last is another download, and no longer than it
+    let mut third = conversation.clone();
+    third["conversation_id"] = json!("c-3");
+    let path = import.text("third.json", json!([other, third]).to_string().as_bytes());
     let summary = import.takes(&path, 2, 0);
     assert_eq!(summary["copied"], 2, "{summary}");
     let kinds = "SELECT SpanName AS name, count() AS rows FROM otel_traces GROUP BY name ORDER BY name";
     let kind = |name: &str, rows: u64| json!({"name": name, "rows": rows});
     import.becomes(
         kinds,
-        &json!([kind("chat", 1), kind("chat gpt-5", 2), kind("chatgpt.turn", 2), kind("claude-ai.turn", 1)]),
+        &json!([kind("chat", 1), kind("chat gpt-5", 3), kind("chatgpt.turn", 3), kind("claude-ai.turn", 1)]),
     );
 }
 

@@ -43,7 +43,9 @@ export function Peek({ id, close }: { id: string; close: () => void }) {
   // a root often says nothing itself, but its calls do
   const facts = useQuery({ queryKey: ["facts", own(""), id], queryFn: ({ signal }) => ask<Rows<Facts>>(withQuery(own("/traces/facts"), { ids: id }), { signal }), placeholderData: (before) => before });
   const found = trace.data;
-  const [input, output] = [found?.input || facts.data?.rows[0]?.input, found?.output || facts.data?.rows[0]?.output];
+  // answers about the trace before may still be shown
+  const said = facts.data?.rows.find((row) => row.trace_id === found?.id);
+  const [input, output] = [found?.input || said?.input, found?.output || said?.output];
   return (
     <aside className="peek panel" aria-label="A look at a trace">
       <header>
