@@ -297,7 +297,11 @@ try {
     const page = await open();
     await view(page, `/trace/${SAMPLE}`, ".line");
     const zoom = () => new URL(page.url()).searchParams.get("zoom");
-    const box = await page.locator(".scale > div").boundingBox();
+    const scale = page.locator(".scale > div");
+    await page.waitForLoadState("networkidle");
+    await scale.hover({ position: { x: 40, y: 5 } });
+    // where it stands still
+    const box = await scale.boundingBox();
     await page.mouse.move(box.x + box.width / 4, box.y + 5);
     await page.mouse.down();
     await page.mouse.move(box.x + box.width / 2, box.y + 5, { steps: 3 });
