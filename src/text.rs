@@ -38,6 +38,11 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
     text.split_at(text.floor_char_boundary(bytes_max)).0
 }
 
+/// The first letters of a name that anybody may have given, to be shown on one line: nothing of it moves a terminal's cursor.
+pub fn on_one_line(name: &str, letters_max: usize) -> String {
+    name.chars().take(letters_max).map(|letter| if letter.is_control() { '_' } else { letter }).collect()
+}
+
 /// Which of the known names a misspelt one may stand for: the most similar, if it is similar at all.
 pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let rated = known.map(|known| (strsim::jaro_winkler(known, name), known));

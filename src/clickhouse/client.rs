@@ -123,6 +123,12 @@ impl Client {
         self.cluster.is_some()
     }
 
+    /// What stands before an `IN` whose right side is to be asked once on a cluster, instead of once for each shard.
+    #[must_use]
+    pub fn global(&self) -> &'static str {
+        if self.is_of_cluster() { "GLOBAL " } else { "" }
+    }
+
     /// The cluster, if it is one.
     pub(super) fn cluster(&self) -> Option<&ClusterName> {
         self.cluster.as_ref()

@@ -216,7 +216,7 @@ pub async fn remove_scores(
     is_real: bool,
 ) -> Result<Vec<(&'static str, u64)>, Failure> {
     let (database, those) = (client.database(), of_traces(deletion, traces));
-    let global = if client.is_of_cluster() { "GLOBAL " } else { "" };
+    let global = client.global();
     let spans = Table::Traces.name();
     let mut counts = Vec::new();
     for table in Table::ALL.into_iter().filter(|table| table.row_kind() == RowKind::Scores) {

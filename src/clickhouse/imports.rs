@@ -153,7 +153,7 @@ impl Import<'_> {
         };
         // rewards of a trajectory: results about the span of its verifier, by whoever reads trajectories
         let of_trajectories = || {
-            let global = if client.is_of_cluster() { "GLOBAL " } else { "" };
+            let global = client.global();
             format!(
                 "SELECT TraceId AS trace_id, SpanId AS span_id, '' AS session_id, Name AS name, toString(CreatedBy) AS created_by, Version AS version \
                  FROM {results} WHERE Workspace = {workspace} AND CreatedBy = {by} AND (TraceId, SpanId) {global}IN \

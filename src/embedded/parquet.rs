@@ -15,6 +15,7 @@ use super::engine::settings::{Limits, Settings};
 use super::server::listener::{find_library, prepared};
 use crate::locks::locked;
 use crate::random;
+use crate::text::on_one_line;
 use bytes::Bytes;
 use rustix::fs::Mode;
 use rustix::process::umask;
@@ -241,11 +242,7 @@ fn of_columns(connection: &Connection) -> Option<String> {
     let read = names(COLUMNS_READ)?;
     let mut missing = names(PATHS).unwrap_or_default();
     missing.retain(|path| !is_within(path, &read));
-    // a name is anybody's, and a note is a line
-    for path in &mut missing {
-        *path =
-            path.chars().take(NAME_LETTERS_MAX).map(|letter| if letter.is_control() { '_' } else { letter }).collect();
-    }
+    missing.iter_mut().for_each(|path| *path = on_one_line(path, NAME_LETTERS_MAX));
     missing.dedup();
     if missing.is_empty() {
         let why = why.rsplit_once("DB::Exception: ").map_or(why.as_str(), |(_, why)| why);

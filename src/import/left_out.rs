@@ -5,6 +5,7 @@
 //! ```
 
 use super::names::{DEPTH_MAX, EXTENSIONS, PARTS_MAX};
+use crate::text::on_one_line;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -66,10 +67,7 @@ impl LeftOut {
         let names = self.0.entry((of.to_owned(), why)).or_default();
         names.count += 1;
         if names.first.len() < NAMED_MAX {
-            // a name in an archive is anybody's: nothing of it moves a terminal's cursor
-            let shown = name.to_string();
-            let letters = shown.chars().take(NAME_LETTERS_MAX);
-            names.first.push(letters.map(|letter| if letter.is_control() { '_' } else { letter }).collect());
+            names.first.push(on_one_line(&name.to_string(), NAME_LETTERS_MAX));
         }
     }
 

@@ -358,7 +358,7 @@ fn trace_rows(client: &Client) -> String {
 pub async fn sums(client: &Client, hour: &Began, slice: Slice, of_rows: &Began) -> Result<Vec<Sum>, Failure> {
     let table = client.table();
     // when a shard was added, rows of a trace may be on two
-    let global = if client.cluster().is_some() { "GLOBAL " } else { "" };
+    let global = client.global();
     let sql = format!(
         "SELECT toString(Workspace) AS workspace, TraceId AS trace, sum({CHECKSUM}) AS sum, {FIRST_LAST} FROM {table} WHERE {} \
          AND TraceId {global}IN (SELECT TraceId FROM {table} WHERE {} AND Operation != '' AND {}) \

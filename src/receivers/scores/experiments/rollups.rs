@@ -123,11 +123,6 @@ pub(super) fn logged(client: &Client, [workspace, since, names]: [&str; 3]) -> S
     )
 }
 
-/// On a cluster, `IN` asks its question once instead of once for each shard.
-pub(super) fn global(client: &Client) -> &'static str {
-    if client.is_of_cluster() { "GLOBAL " } else { "" }
-}
-
 /// Begins a statement with `WITH sessions AS ...`: the sessions of these experiments, each by its first span that names the experiment.
 /// Returns the places of the workspace and of the earliest time. An experiment has the same sessions in whatever company it is asked for:
 /// each is held to its own time, in `since`.
@@ -155,7 +150,7 @@ fn begin(client: &Client, statement: &mut Statement, workspace: &Workspace, of: 
 
 /// A query for a row a session of `sessions`, with what its calls come to. Of a join the right side is kept in memory, and calls are many.
 fn with_calls(client: &Client, workspace: &str, since: &str) -> String {
-    let (calls, global) = (client.full_name("genai_calls"), global(client));
+    let (calls, global) = (client.full_name("genai_calls"), client.global());
     format!(
         "SELECT s.experiment AS experiment, s.session AS session, any(s.test_case) AS test_case, any(s.latency) AS latency, \
          any(s.versions) AS versions, sumOrNullIf(c.cost, c.at >= s.since) AS cost, \
@@ -239,7 +234,7 @@ fn scoring(client: &Client, workspace: &Workspace, of: &[&ExperimentRow], naming
 
 /// The mean of each evaluator's numbers in some sessions, by session and name.
 pub(super) fn scores_of_sessions(client: &Client, workspace: &str, sessions: &str) -> String {
-    let (results, global) = (client.full_name(Table::EvaluatorResults.name()), global(client));
+    let (results, global) = (client.full_name(Table::EvaluatorResults.name()), client.global());
     format!(
         "SELECT e.SessionId AS session, toString(e.Name) AS name, assumeNotNull(avg(e.Value)) AS value FROM {results} AS e FINAL \
          WHERE e.Workspace = {workspace} AND e.IsDeleted = 0 AND e.DataType IN ('NUMERIC', 'BOOLEAN') AND e.Value IS NOT NULL \
