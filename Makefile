@@ -261,7 +261,7 @@ sbom: $(CARGO_CYCLONEDX) | $(NODE) ## writes what all is made of as CycloneDX to
 # libFuzzer needs unstable flags of the compiler; RUSTC_BOOTSTRAP lets the one toolchain have them. The code has no
 # unsafe where it is fuzzed, so no sanitizer: twice as many runs.
 FUZZ_SECONDS ?= 30
-FUZZ_TARGETS ?= chat_body chunk_merge foreign_record data_url otlp_protobuf otlp_json otlp_metrics convention native_block import_file search
+FUZZ_TARGETS ?= chat_body chunk_merge coded_body config convention data_url document foreign_record header import_file journal_file native_block otlp_json otlp_logs otlp_metrics otlp_parts otlp_protobuf read_query redaction score search statement tool_call
 CARGO_FUZZ := $(TOOLS)/cargo/bin/cargo-fuzz
 $(CARGO_FUZZ):
 	$(CARGO) install --locked --quiet --version 0.13.2 --root $(TOOLS)/cargo cargo-fuzz

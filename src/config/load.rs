@@ -23,7 +23,15 @@ impl Config {
         };
         let read = std::fs::read_to_string(path);
         let text = read.map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
-        let (config, mut problems) = Self::read(&text, environment)?;
+        Self::of_file(&text, environment)
+    }
+
+    /// The configuration of a file that says this, with what the environment says.
+    ///
+    /// # Errors
+    /// If something in it is wrong; the message says what and where.
+    pub fn of_file(text: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        let (config, mut problems) = Self::read(text, environment)?;
         let config = config.map(|mut config| {
             config.apply(environment);
             problems.extend(check::problems(&config));
@@ -31,7 +39,7 @@ impl Config {
         });
         match config {
             Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(ConfigError::Invalid(with_lines(&text, problems).join("\n"))),
+            _ => Err(ConfigError::Invalid(with_lines(text, problems).join("\n"))),
         }
     }
 

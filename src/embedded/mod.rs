@@ -28,3 +28,27 @@ pub use crate::embedded::engine::sandbox::{Enforcement, Fence};
 pub use crate::embedded::server::guard::OWN_HEADER;
 pub use crate::embedded::server::listener::{Bound, ServeError, memory_default, run_server};
 pub use crate::embedded::supervisor::{ChildCommand, EXIT_PERMANENT, NeverStarted, Supervised, supervise};
+
+/// How a statement of the SQL port is read before the engine sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadStatement {
+    /// Where it ends, or where the rows of an INSERT begin.
+    pub end: usize,
+    /// What the engine gets of a query: with an output clause of ours, and reading only.
+    pub sent: Option<String>,
+}
+
+/// Reads a statement as the SQL port does, without an engine. Nothing if the port refuses it.
+#[must_use]
+pub fn read_statement(text: &[u8]) -> Option<ReadStatement> {
+    let statement = wire::inspect::inspect(text).ok()?;
+    let _what_the_engine_is_asked = wire::claim::Claim::new(text, &statement);
+    Some(match statement {
+        wire::statement::Statement::Insert(insert) => ReadStatement { end: insert.data_at, sent: None },
+        wire::statement::Statement::Command(command) => ReadStatement { end: command.end, sent: None },
+        wire::statement::Statement::Rows(rows) => {
+            let sent = |text: &str| rows.with_output(text, "INTO OUTFILE '/dev/fd/3'", Some(1));
+            ReadStatement { end: rows.end(), sent: str::from_utf8(text).ok().map(sent) }
+        }
+    })
+}

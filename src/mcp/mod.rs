@@ -13,6 +13,7 @@ mod tools;
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Gate, Needs, Scope};
 use crate::receivers::http::headers::{Unfit, workspace};
+use crate::workspace::Workspace;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -20,7 +21,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use server::{Place, Server};
 use std::fmt;
 use std::sync::Arc;
@@ -55,6 +56,20 @@ pub fn routes(gate: &Gate, guard: &Guard, api: Router) -> Routes {
         StreamableHttpService::new(move || Ok(server.clone()), Arc::new(NeverSessionManager::default()), config);
     let mcp = Mcp { service, gate: gate.clone() };
     Routes::new(guard).post("/mcp", Needs::Own(Scope::Read), answer).with_state(mcp)
+}
+
+/// The request of the read API that a call of a tool is, by its URI and its body: without a service. Nothing if there is no such tool.
+///
+/// # Errors
+/// What is wrong with the arguments.
+#[must_use]
+pub fn asked_of_tool(
+    name: &str,
+    workspace: &Workspace,
+    arguments: &Map<String, Value>,
+) -> Option<Result<(String, Option<Value>), String>> {
+    let tool = tools::TOOLS.iter().find(|tool| tool.name == name)?;
+    Some(tool.ask(workspace, arguments).map(|asked| (asked.uri, asked.body)))
 }
 
 async fn answer(State(mcp): State<Mcp>, request: Request) -> Response {

@@ -9,12 +9,14 @@ use millrace::columns::native::encode::encode_block;
 use millrace::otlp::{Limits, Signal, transcode, transcode_traces};
 use millrace::workspace::Workspace;
 use millrace_fuzz_targets as targets;
+
+use super::fuzz_seeds;
 use serde_json::{Value, json};
 
 /// Mutations of each seed.
 const MUTATIONS: u64 = 60;
 
-fn folder(path: &str) -> PathBuf {
+pub(super) fn folder(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
@@ -108,6 +110,9 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     let bodies = || samples("chat").into_iter().map(|sample| sample["ingest"].clone());
     let requests =
         || samples("otlp").into_iter().filter_map(|sample| request(&sample)).map(|json| json.to_string().into_bytes());
+    if let Some(seeds) = fuzz_seeds::seeds(target, &requests().collect::<Vec<_>>()) {
+        return seeds;
+    }
     match target {
         "import_file" => files(),
         "chat_body" => bodies().map(|body| body.to_string().into_bytes()).collect(),
@@ -342,9 +347,73 @@ fn read_query_holds() {
 }
 
 #[test]
-fn every_target_has_a_binary() {
-    for (name, _) in targets::TARGETS {
+fn otlp_logs_holds() {
+    smoke("otlp_logs");
+}
+
+#[test]
+fn otlp_parts_holds() {
+    smoke("otlp_parts");
+}
+
+#[test]
+fn document_holds() {
+    smoke("document");
+}
+
+#[test]
+fn score_holds() {
+    smoke("score");
+}
+
+#[test]
+fn tool_call_holds() {
+    smoke("tool_call");
+}
+
+#[test]
+fn redaction_holds() {
+    smoke("redaction");
+}
+
+#[test]
+fn statement_holds() {
+    smoke("statement");
+}
+
+#[test]
+fn header_holds() {
+    smoke("header");
+}
+
+#[test]
+fn config_holds() {
+    smoke("config");
+}
+
+#[test]
+fn coded_body_holds() {
+    smoke("coded_body");
+}
+
+#[test]
+fn journal_file_holds() {
+    smoke("journal_file");
+}
+
+#[test]
+fn every_target_has_a_binary_and_is_one_of_make_fuzz() {
+    let makefile = fs::read_to_string(folder("Makefile")).unwrap();
+    let listed = makefile.lines().find_map(|line| line.strip_prefix("FUZZ_TARGETS ?= ")).unwrap();
+    let mut listed: Vec<&str> = listed.split(' ').collect();
+    listed.sort_unstable();
+    let mut names = targets::TARGETS.map(|(name, _)| name);
+    names.sort_unstable();
+    assert_eq!(listed, names);
+    let manifest = fs::read_to_string(folder("fuzz/Cargo.toml")).unwrap();
+    for name in names {
         assert!(folder("fuzz/fuzz_targets").join(name).with_extension("rs").exists(), "{name}");
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
     }
 }
 

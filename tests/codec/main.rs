@@ -7,13 +7,14 @@
 //! other_apis  calls of the Responses API, Messages, Gemini, Bedrock, completions, embeddings, rankings
 //! producers   producers that deviate from the API that they imitate
 //! linear      the cost of foreign bytes is linear in their number
-//! fuzz_smoke  the fuzz targets over the samples and a bounded number of mutations
+//! fuzz_smoke  the fuzz targets over the samples and a bounded number of mutations (fuzz_seeds)
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod bounds;
 mod corpus;
+mod fuzz_seeds;
 mod fuzz_smoke;
 mod ingest;
 mod linear;

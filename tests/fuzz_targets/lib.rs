@@ -8,10 +8,21 @@
 //! otlp_protobuf  a request is accepted when prost accepts what is stored of it, with as many spans
 //! otlp_json      what is transcoded is protobuf that decodes
 //! otlp_metrics   the same of metrics; each data point is a row or rejected
+//! otlp_logs      the same of log records
+//! otlp_parts     a request by an attribute of its resources has the same items, and each row has the value that its part was told by
 //! convention     whatever attributes a span has, its messages are JSON that is kept as it is when it is sent again
+//! document       a trajectory or a document of spans is refused with a reason, or becomes rows within its bounds, twice the same
+//! score          the body of an annotation, a result or an experiment is refused with a reason, or becomes a row
 //! import_file    whatever lines a file has, each reader makes the same requests of them twice, and they are OTLP
 //! read_query     a query string of the list of spans is refused with a reason, or becomes a condition with no text of it
 //! search         a search is refused within its text, or becomes a condition with no text of it
+//! tool_call      a call of a tool is refused with a reason, or is a request of the read API in the caller's workspace
+//! redaction      what is secret is gone, JSON stays JSON, and a request keeps its items
+//! statement      a statement is refused, or cut within its text
+//! header         no header is a token that it does not have, and ids of texts are the same twice
+//! config         a configuration is refused with a reason, or is one that can be shown
+//! coded_body     a body in each coding ends, or is refused
+//! journal_file   a journal opens with any file in it, and what it sends of it are blocks
 //! native_block   what is read as a block has its rows in every column, and cut in two it has the same rows
 //! ```
 //!
@@ -21,17 +32,24 @@
 
 #![allow(clippy::indexing_slicing, reason = "a target panics when a promise is broken")]
 
+mod blocks;
+mod bodies;
+mod files;
+mod guards;
+mod signals;
 mod stored;
+
+pub use blocks::{convention, native_block};
+pub use bodies::{document, score, tool_call};
+pub use files::{coded_body, config, journal_file};
+pub use guards::{PLANTED, header, redaction, statement};
+pub use signals::{otlp_logs, otlp_parts};
 
 use millrace::chat::vendor::records::Records;
 use millrace::chat::vendor::{helicone, litellm};
 use millrace::chat::{self, AttrValue, Body, Capture, ChatSpan, Context, Limits, ParseOptions};
-use millrace::columns::native::encode::encode_block;
-use millrace::columns::native::parse::Block;
-use millrace::columns::{Group as _, MapRow, RowGroup, SpanScalars};
-use millrace::conventions;
+use millrace::columns::Group as _;
 use millrace::formats;
-use millrace::ids::{SegmentId, SpanId, TraceId};
 use millrace::otlp::proto::collector::metrics::v1::ExportMetricsServiceRequest;
 use millrace::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use millrace::otlp::{self, DecodeError, Encoding};
@@ -47,7 +65,7 @@ use serde_json::{Value, json};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 23] = [
     ("chat_body", chat_body),
     ("chunk_merge", chunk_merge),
     ("foreign_record", foreign_record),
@@ -60,6 +78,17 @@ pub const TARGETS: [Target; 12] = [
     ("import_file", import_file),
     ("search", search),
     ("read_query", read_query),
+    ("otlp_logs", otlp_logs),
+    ("otlp_parts", otlp_parts),
+    ("document", document),
+    ("score", score),
+    ("tool_call", tool_call),
+    ("redaction", redaction),
+    ("statement", statement),
+    ("header", header),
+    ("config", config),
+    ("coded_body", coded_body),
+    ("journal_file", journal_file),
 ];
 
 /// Most steps for a byte of input: a target reads it several times, some of them as many records.
@@ -402,100 +431,4 @@ pub fn otlp_json(data: &[u8]) {
         // we allow values to nest deeper
         Err(error) => assert!(error.to_string().contains("recursion limit"), "prost refuses what we wrote: {error}"),
     }
-}
-
-/// Columns of messages and tools, and the attributes that hold them when they are canonical.
-const CANONICAL: [(&str, &str); 3] = [
-    ("InputMessages", "gen_ai.input.messages"),
-    ("OutputMessages", "gen_ai.output.messages"),
-    ("ToolDefinitions", "gen_ai.tool.definitions"),
-];
-
-/// Lines `key=value` are a span's attributes; behind a line `@name` they are those of an event of that name.
-pub fn convention(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else {
-        return;
-    };
-    let block = typed_block(text);
-    let (typed, _) = Block::parse(&block).expect("what we wrote is a block");
-    let column = |block: &Block<'_>, name: &str| -> String {
-        let text = block.strings(name).and_then(|mut texts| texts.next()).unwrap_or_default();
-        String::from_utf8(text.to_vec()).expect("text is UTF-8")
-    };
-    for (name, attribute) in CANONICAL {
-        let text = column(&typed, name);
-        assert!(text.len() <= 40 * data.len() + 64, "{name} is {} bytes of {}", text.len(), data.len());
-        if text.is_empty() {
-            continue;
-        }
-        let value: Value = serde_json::from_str(&text).expect("messages are JSON");
-        assert!(value.as_array().is_some_and(|items| !items.is_empty()), "{name} is {text}");
-        // white space between values is all that a line cannot hold
-        let line = text.replace(['\n', '\r'], " ");
-        let again = typed_block(&format!("{attribute}={line}"));
-        let (again, _) = Block::parse(&again).expect("what we wrote is a block");
-        assert_eq!(column(&again, name), line, "{name} is not canonical yet");
-    }
-}
-
-/// The block of one span.
-fn typed_block(text: &str) -> Vec<u8> {
-    let mut rows = RowGroup::default();
-    let at = UnixNanos::new(1_800_000_000_000_000_000).expect("a time");
-    let mark = rows.begin();
-    let mut event = None;
-    for line in text.split('\n') {
-        if let Some(name) = line.strip_prefix('@') {
-            if let Some(before) = event.replace(name) {
-                rows.event(at, before.as_bytes());
-            }
-            if conventions::is_event(name.as_bytes()) {
-                rows.mark_typed();
-            }
-        } else if let Some((key, value)) = line.split_once('=') {
-            match event {
-                Some(_) => rows.event_attribute(key.as_bytes(), value.as_bytes()),
-                None => rows.attribute_of(conventions::kind(key.as_bytes()), key.as_bytes(), value.as_bytes()),
-            }
-        }
-    }
-    if let Some(name) = event {
-        rows.event(at, name.as_bytes());
-    }
-    let (trace, span) = (TraceId::new([1; 16]).expect("an id"), SpanId::new([1; 8]).expect("an id"));
-    let (scalars, resource) = (SpanScalars::new(at, trace, span), MapRow::default());
-    let filled = rows
-        .view(mark, &scalars, &resource)
-        .map(|(view, sink)| sink.fill(&conventions::normalise(&view)).expect("it fits"));
-    rows.finish(mark, &scalars, &resource, filled).expect("it fits");
-    let mut block = Vec::new();
-    encode_block(&[&rows], SegmentId::new(1, 2), &mut block);
-    block
-}
-
-/// What can be read as a block has a value of each column in each row, and has the same rows after it was cut in two.
-pub fn native_block(data: &[u8]) {
-    let Ok((block, rest)) = Block::parse(data) else {
-        return;
-    };
-    assert!(rest.len() < data.len() && block.rows() <= data.len(), "more rows than bytes");
-    for name in block.column_names() {
-        let strings = block.strings(name).map(Iterator::count);
-        let times = block.i64s(name).map(Iterator::count);
-        let values = block.map_values(name, b"a").map(Iterator::count);
-        assert!([strings, times, values].into_iter().flatten().all(|count| count == block.rows()), "not one a row");
-    }
-    let rows = |block: &Block<'_>| -> Vec<Value> { (0..block.rows()).filter_map(|row| block.row_json(row)).collect() };
-    let half = block.rows() / 2;
-    let mut cut = Vec::new();
-    block.select(|row| row < half, &mut cut);
-    block.select(|row| row >= half, &mut cut);
-    let (mut again, mut left) = (Vec::new(), cut.as_slice());
-    while !left.is_empty() {
-        let (part, behind) = Block::parse(left).expect("what was cut out is a block");
-        again.extend(rows(&part));
-        left = behind;
-    }
-    assert_eq!(again.len(), block.rows(), "rows are lost");
-    assert_eq!(again, rows(&block), "other rows");
 }

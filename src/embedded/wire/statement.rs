@@ -81,6 +81,11 @@ pub(crate) enum Refusal {
 }
 
 impl Rows {
+    /// Where its text ends.
+    pub(crate) fn end(&self) -> usize {
+        self.end
+    }
+
     /// The statement with an output clause, and with this `readonly` for itself alone.
     pub(crate) fn with_output(&self, text: &str, clause: &str, readonly: Option<u8>) -> String {
         debug_assert!(self.output_at <= self.end && self.end <= text.len(), "{self:?}");
