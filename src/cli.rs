@@ -29,7 +29,7 @@ use serde::de::DeserializeOwned;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -302,9 +302,12 @@ fn run(command: Command) -> anyhow::Result<()> {
             served
         }
         Command::Validate { config, print } => {
-            let config = load(config)?;
-            config.prices.read()?;
-            app::check_files(&config)?;
+            let file = config;
+            let config = load(file.clone())?;
+            let problems = app::problems_of_files(&config);
+            if !problems.is_empty() {
+                return Err(Config::invalid(file.as_deref(), problems)).with_context(|| not_valid(file.as_deref()));
+            }
             if print {
                 show(&config.to_yaml()?);
             } else {
@@ -452,8 +455,11 @@ fn show(text: &str) {
 }
 
 fn load(file: Option<PathBuf>) -> anyhow::Result<Config> {
-    let name = file.as_ref().map_or_else(|| "the configuration".to_owned(), |path| path.display().to_string());
-    Config::load(file.as_deref(), &environment()).with_context(|| format!("{name} is not valid"))
+    Config::load(file.as_deref(), &environment()).with_context(|| not_valid(file.as_deref()))
+}
+
+fn not_valid(file: Option<&Path>) -> String {
+    format!("{} is not valid", file.map_or_else(|| "the configuration".to_owned(), |path| path.display().to_string()))
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

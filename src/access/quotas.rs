@@ -62,9 +62,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// # Errors
-    /// If a quota is 0, or the name of a workspace is none.
-    pub fn check(&self) -> Result<(), String> {
+    /// Quotas that are 0, and names that are not those of workspaces, each by its key.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
         let all = [("quotas".to_owned(), self.of_all())];
         let single = self.workspaces.iter().map(|(name, limits)| (format!("quotas.workspaces.{name}"), *limits));
         for (place, limits) in all.into_iter().chain(single) {
@@ -76,14 +77,13 @@ impl Config {
                 ("journal_bytes", journal_bytes == Some(ByteSize(0))),
             ] {
                 if is_zero {
-                    return Err(format!("{place}.{key}: must be at least 1"));
+                    problems.push(format!("{place}.{key}: must be at least 1"));
                 }
             }
         }
-        match self.workspaces.keys().find(|name| Workspace::new(name).is_err()) {
-            Some(name) => Err(format!("quotas.workspaces: {name:?} is not the name of a workspace")),
-            None => Ok(()),
-        }
+        let wrong = self.workspaces.keys().filter(|name| Workspace::new(name).is_err());
+        problems.extend(wrong.map(|name| format!("quotas.workspaces: {name:?} is not the name of a workspace")));
+        problems
     }
 
     fn of_all(&self) -> Limits {
@@ -407,7 +407,7 @@ mod tests {
 
     fn quotas(yaml: &str) -> Quotas {
         let config: Config = serde_saphyr::from_str(yaml).unwrap();
-        config.check().unwrap();
+        assert_eq!(config.problems(), [""; 0]);
         Quotas::new(config, Metrics::new().unwrap().access)
     }
 
@@ -486,6 +486,6 @@ mod tests {
         assert_eq!(quotas.admit(&workspace("a")), Ok(()));
         assert!(!quotas.hold(SegmentId::new(1, 1), &workspace("a"), 1));
         let zero: Config = serde_saphyr::from_str("{ workspaces: { a: { rows_per_second: 0 } } }").unwrap();
-        assert_eq!(zero.check().unwrap_err(), "quotas.workspaces.a.rows_per_second: must be at least 1");
+        assert_eq!(zero.problems(), ["quotas.workspaces.a.rows_per_second: must be at least 1"]);
     }
 }

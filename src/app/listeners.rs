@@ -55,16 +55,22 @@ impl GuardedListeners {
 
 impl TlsOfListeners {
     fn load(config: &Config) -> anyhow::Result<Self> {
-        let load = |key: &str, config: &Option<tls::Config>, speaks: Speaks| {
+        let [grpc, http, page, health, metrics] = Self::loaded(config);
+        Ok(Self { grpc: grpc?, http: http?, page: page?, health: health?, metrics: metrics? })
+    }
+
+    /// What each listener says to who connects, or what is wrong with its files.
+    fn loaded(config: &Config) -> [anyhow::Result<Option<Arc<Tls>>>; 5] {
+        let of_each = [
+            ("receivers.otlp_grpc", &config.receivers.otlp_grpc.tls, Speaks::Http2),
+            ("receivers.http", &config.receivers.http.tls, Speaks::Both),
+            ("page", &config.page.tls, Speaks::Both),
+            ("admin.health", &config.admin.health.tls, Speaks::Both),
+            ("admin.metrics", &config.admin.metrics.tls, Speaks::Both),
+        ];
+        of_each.map(|(key, config, speaks)| {
             let loaded = config.as_ref().map(|config| Tls::load(config, speaks)).transpose();
             loaded.map_err(|why| anyhow::anyhow!("{key}.tls: {why}"))
-        };
-        Ok(Self {
-            grpc: load("receivers.otlp_grpc", &config.receivers.otlp_grpc.tls, Speaks::Http2)?,
-            http: load("receivers.http", &config.receivers.http.tls, Speaks::Both)?,
-            page: load("page", &config.page.tls, Speaks::Both)?,
-            health: load("admin.health", &config.admin.health.tls, Speaks::Both)?,
-            metrics: load("admin.metrics", &config.admin.metrics.tls, Speaks::Both)?,
         })
     }
 
@@ -120,10 +126,14 @@ fn warn_of_open_ports(config: &Config) {
     }
 }
 
-/// # Errors
-/// What is wrong with the files of tokens and certificates.
-pub fn check_files(config: &Config) -> anyhow::Result<()> {
-    config.auth.load().map_err(anyhow::Error::msg)?;
-    config.telemetry.check_files().map_err(anyhow::Error::msg)?;
-    TlsOfListeners::load(config).map(|_loaded| ())
+/// What is wrong with the files that the configuration names, of tokens, certificates and prices, each by its key.
+#[must_use]
+pub fn problems_of_files(config: &Config) -> Vec<String> {
+    let loaded = [
+        config.prices.read().map(|_prices| ()).map_err(|error| error.to_string()),
+        config.auth.load().map(|_tokens| ()),
+        config.telemetry.check_files(),
+    ];
+    let tls = TlsOfListeners::loaded(config).into_iter().filter_map(Result::err);
+    loaded.into_iter().filter_map(Result::err).chain(tls.map(|error| format!("{error:#}"))).collect()
 }

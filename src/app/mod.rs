@@ -21,7 +21,7 @@ mod warm;
 
 pub use alone::{Parent, print_parquet_rows, serve_clickhouse};
 pub use journal::dead_letters;
-pub use listeners::check_files;
+pub use listeners::problems_of_files;
 pub use store::{clickhouse_dir, client, layout, schema};
 
 use crate::access::routes::{Guard, Routes};

@@ -24,16 +24,15 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
         clickhouse(config),
         sql_port(config),
         config.auth.check(),
-        config.quotas.check(),
-        open_ports(config),
         config.retention.check(),
         config.genai.content_policy().check(),
         config.connections.check(),
         config.receivers.http.cors.check("receivers.http.cors"),
-        config.redaction.check(),
         config.telemetry.check(&listeners(config)),
     ];
-    sections.into_iter().filter_map(Result::err).chain(limits(config)).collect()
+    let several = [config.quotas.problems(), open_ports(config), shared_ports(config), config.redaction.problems()];
+    let sections = sections.into_iter().filter_map(Result::err);
+    sections.chain(several.into_iter().flatten()).chain(limits(config)).collect()
 }
 
 /// Every value that is out of its range; if there is none, the sizes that do not fit each other.
@@ -114,9 +113,9 @@ fn sql_port(config: &Config) -> Result<(), String> {
 }
 
 /// Ports that others reach, and by which they could write and read everything. Health shows nothing of anybody.
-fn open_ports(config: &Config) -> Result<(), String> {
+fn open_ports(config: &Config) -> Vec<String> {
     if config.auth != Auth::Unset {
-        return Ok(());
+        return Vec::new();
     }
     let (grpc, http, metrics) = (&config.receivers.otlp_grpc, &config.receivers.http, &config.admin.metrics);
     let listeners = [
@@ -128,13 +127,30 @@ fn open_ports(config: &Config) -> Result<(), String> {
     let is_open = |listen: SocketAddr, tls: &Option<tls::Config>| {
         !listen.ip().is_loopback() && !tls.as_ref().is_some_and(tls::Config::asks_for_certificates)
     };
-    match listeners.into_iter().find(|(_, listen, tls)| is_open(*listen, tls)) {
-        None => Ok(()),
-        Some((key, listen, _)) => Err(format!(
+    let open = listeners.into_iter().filter(|(_, listen, tls)| is_open(*listen, tls));
+    let problem = |(key, listen, _): (&str, SocketAddr, _)| {
+        format!(
             "{key}: {listen} is not loopback, so anyone who reaches it could write and read everything; set auth.tokens_file \
              (`millrace token create`), tls with client_ca_file, or auth: none if something else keeps others away"
-        )),
+        )
+    };
+    open.map(problem).collect()
+}
+
+/// Listeners at an address that another one has. Port 0 is one that the system chooses.
+fn shared_ports(config: &Config) -> Vec<String> {
+    let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+    let mut problems = Vec::new();
+    for (key, listen) in listeners(config) {
+        if key == "embedded.listen" && config.clickhouse.url.is_some() {
+            continue;
+        }
+        match taken.iter().find(|(_, other)| *other == listen && listen.port() != 0) {
+            Some((other, _)) => problems.push(format!("{key}: {listen} is {other} too; each listener needs its own")),
+            None => taken.push((key, listen)),
+        }
     }
+    problems
 }
 
 /// Where this Millrace listens, by the key.

@@ -96,6 +96,11 @@ impl Template {
         Ok(rest)
     }
 
+    /// The same with another text, which has no further references.
+    pub(super) fn with_text(self, text: String) -> Self {
+        Self { text, ..self }
+    }
+
     /// The text, to be read with [`Self::options`].
     pub(super) fn text(&self) -> &str {
         &self.text

@@ -4,10 +4,27 @@ use super::check;
 use super::env::{Environment, Template};
 use super::explain::{self, UnknownKeys};
 use super::place::with_lines;
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, omit};
 use crate::clickhouse;
 use crate::secret::Secret;
 use std::path::Path;
+
+/// Values of a file that cannot be read, and are told one by one.
+const WRONG_VALUES_MAX: usize = 50;
+
+/// The place that an error of the reader of YAML names.
+fn place_in(error: &str) -> Option<(usize, usize)> {
+    let (_, place) = error.rsplit_once(" at line ")?;
+    let (line, column) = place.split_once(", column ")?;
+    Some((line.parse().ok()?, column.parse().ok()?))
+}
+
+/// Where the section begins that a path is in.
+fn section(text: &str, path: &str) -> Option<(usize, usize)> {
+    let name = path.split(['.', '[']).next().filter(|name| !name.is_empty())?;
+    let is_it = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'));
+    Some((text.lines().position(is_it)? + 1, 1))
+}
 
 impl Config {
     /// Loads the file, if any, and applies the environment.
@@ -43,6 +60,13 @@ impl Config {
         }
     }
 
+    /// Problems that begin with a key, with the lines of the file on which the keys stand.
+    #[must_use]
+    pub fn invalid(file: Option<&Path>, problems: Vec<String>) -> ConfigError {
+        let text = file.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+        ConfigError::Invalid(with_lines(&text, problems).join("\n"))
+    }
+
     #[cfg(test)]
     pub(super) fn parse(text: &str, environment: &Environment) -> Result<Self, ConfigError> {
         match Self::read(text, environment)? {
@@ -51,27 +75,57 @@ impl Config {
         }
     }
 
-    /// What a file says, as far as it can be read, and everything that is wrong with it.
+    /// What a file says, as far as it can be read, and everything that is wrong with it. A value that cannot be read is left out, and the rest read
+    /// again.
     fn read(text: &str, environment: &Environment) -> Result<(Option<Self>, Vec<String>), ConfigError> {
-        let template = Template::of(text, environment)?;
+        let mut template = Template::of(text, environment)?;
         if template.text().lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok((Some(Self::default()), Vec::new()));
         }
+        let (mut unknown, mut problems, mut left_out) = (Vec::new(), Vec::new(), Vec::<String>::new());
+        for _ in 0..WRONG_VALUES_MAX {
+            let (read, of_these) = Self::read_once(&template);
+            for key in of_these {
+                if !unknown.contains(&key) {
+                    unknown.push(key);
+                }
+            }
+            let (path, error) = match read {
+                Ok(config) => {
+                    unknown.append(&mut problems);
+                    return Ok((left_out.is_empty().then_some(config), unknown));
+                }
+                Err(error) => error,
+            };
+            // it misses what was left out
+            let is_ours = error.starts_with("missing field") && left_out.iter().any(|other| other.starts_with(&path));
+            let problem = explain::wrong_value(&template, &path, &error);
+            if !is_ours && !problems.contains(&problem) {
+                problems.push(problem);
+            }
+            // what lacks something now, or is still wrong, goes with its section
+            let place =
+                if is_ours || left_out.contains(&path) { section(template.text(), &path) } else { place_in(&error) };
+            left_out.push(path);
+            match place.and_then(|(line, column)| omit::without(template.text(), line, column)) {
+                Some(rest) if explain::is_yaml(&template) => template = template.with_text(rest),
+                _ => break,
+            }
+        }
+        unknown.append(&mut problems);
+        Ok((None, unknown))
+    }
+
+    /// What a file says, or the first value that cannot be read with why not; and the keys that nobody knows, up to there.
+    fn read_once(template: &Template) -> (Result<Self, (String, String)>, Vec<String>) {
         let mut unknown = UnknownKeys::default();
         let mut track = serde_path_to_error::Track::new();
         let read = serde_saphyr::with_deserializer_from_str_with_options(template.text(), template.options(), |yaml| {
             let yaml = serde_path_to_error::Deserializer::new(yaml, &mut track);
             serde_ignored::deserialize(yaml, |path| unknown.note(&path))
         });
-        let mut problems = if explain::is_yaml(&template) { unknown.messages(&template) } else { Vec::new() };
-        match read {
-            Ok(config) => Ok((Some(config), problems)),
-            Err(error) => {
-                let error = error.without_snippet().to_string();
-                problems.push(explain::wrong_value(&template, &track.path().to_string(), &error));
-                Ok((None, problems))
-            }
-        }
+        let unknown = if explain::is_yaml(template) { unknown.messages(template) } else { Vec::new() };
+        (read.map_err(|error| (track.path().to_string(), error.without_snippet().to_string())), unknown)
     }
 
     pub(super) fn apply(&mut self, environment: &Environment) {

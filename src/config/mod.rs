@@ -11,6 +11,7 @@ mod check;
 mod env;
 mod explain;
 mod load;
+mod omit;
 mod place;
 mod prices;
 #[cfg(test)]

@@ -56,6 +56,19 @@ fn the_keys_of_the_documentation_are_read() {
 }
 
 #[test]
+fn each_value_that_cannot_be_read_is_told_and_what_it_leaves_behind_is_not() {
+    let said = parse(
+        "auth:\n  tokens:\n    - name: a\n      scopes: [read, fly]\n      workspaces: [a]\n      hash: x\nlog: { level: loud, format: [] }\nzzz: 1\n",
+    )
+    .unwrap_err();
+    let said: Vec<&str> = said.lines().collect();
+    let begins =
+        ["unknown key `zzz`", "auth.tokens[0].scopes[1]: ", "auth.tokens[0].hash: ", "log.level: ", "log.format: "];
+    assert!(begins.iter().all(|begin| said.iter().any(|problem| problem.starts_with(begin))), "{said:#?}");
+    assert_eq!(said.len(), begins.len(), "{said:#?}");
+}
+
+#[test]
 fn an_unknown_key_is_named_with_the_nearest_known_one() {
     let error = parse("receivers:\n  otlp_grcp: {}\njournal: { segment_row: 5 }\nzzz: 1\n").unwrap_err();
     assert!(error.contains("unknown key `receivers.otlp_grcp`: did you mean `otlp_grpc`?"), "{error}");

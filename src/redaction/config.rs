@@ -102,6 +102,26 @@ pub struct Config {
     pub workspaces: BTreeMap<String, RuleSet>,
 }
 
+impl Pattern {
+    /// What is wrong with it, each by its key.
+    fn problems(&self) -> Vec<String> {
+        let Self { name, regex, .. } = self;
+        let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let is_name = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_word);
+        let name = (!is_name).then(|| format!("name: {name:?} must be 1 to {NAME_BYTES_MAX} of a-z, 0-9 and _"));
+        let regex = if regex.len() > REGEX_BYTES_MAX {
+            Some(format!("regex: must have at most {REGEX_BYTES_MAX} bytes"))
+        } else {
+            // the lines before the last one show the expression
+            compiled(regex).err().map(|error| {
+                let said = error.to_string();
+                format!("regex: {}", said.lines().last().unwrap_or_default().trim_start_matches("error: "))
+            })
+        };
+        name.into_iter().chain(regex).collect()
+    }
+}
+
 impl Config {
     /// Those for workspaces without rules of their own.
     pub(super) fn rules_of_all(&self) -> RuleSet {
@@ -115,18 +135,13 @@ impl Config {
         std::iter::once(("redaction".to_owned(), self.rules_of_all())).chain(own).collect()
     }
 
-    /// What is wrong with it, naming the key.
-    ///
-    /// # Errors
-    /// The first problem.
-    pub fn check(&self) -> Result<(), String> {
-        for name in self.workspaces.keys() {
-            Workspace::new(name).map_err(|error| format!("redaction.workspaces.{name}: {error}"))?;
-        }
-        for (place, set) in self.sets() {
-            set.check(&place, self.hash_key.as_ref())?;
-        }
-        Ok(())
+    /// All that is wrong with it, each by its key.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let names = self.workspaces.keys().filter_map(|name| Some((name, Workspace::new(name).err()?)));
+        let names = names.map(|(name, error)| format!("redaction.workspaces.{name}: {error}"));
+        let sets = self.sets().into_iter().flat_map(|(place, set)| set.problems(&place, self.hash_key.as_ref()));
+        names.chain(sets).collect()
     }
 }
 
@@ -137,40 +152,32 @@ impl RuleSet {
         self.detectors.is_empty() && self.patterns.is_empty() && self.keys.is_empty()
     }
 
-    fn check(&self, place: &str, hash_key: Option<&Secret>) -> Result<(), String> {
+    fn problems(&self, place: &str, hash_key: Option<&Secret>) -> Vec<String> {
+        let mut problems = Vec::new();
         for (what, number) in [("patterns", self.patterns.len()), ("keys", self.keys.len())] {
             if number > RULES_MAX {
-                return Err(format!("{place}.{what}: {number} are more than {RULES_MAX}"));
+                problems.push(format!("{place}.{what}: {number} are more than {RULES_MAX}"));
             }
         }
-        for (number, Pattern { name, regex, .. }) in self.patterns.iter().enumerate() {
-            let place = format!("{place}.patterns[{number}]");
-            let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-            if !(1..=NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(is_word) {
-                return Err(format!("{place}.name: {name:?} must be 1 to {NAME_BYTES_MAX} of a-z, 0-9 and _"));
-            }
-            if regex.len() > REGEX_BYTES_MAX {
-                return Err(format!("{place}.regex: must have at most {REGEX_BYTES_MAX} bytes"));
-            }
-            compiled(regex).map_err(|error| format!("{place}.regex: {error}"))?;
+        for (number, pattern) in self.patterns.iter().enumerate() {
+            problems.extend(pattern.problems().into_iter().map(|why| format!("{place}.patterns[{number}].{why}")));
         }
         for (number, KeyRule { key, .. }) in self.keys.iter().enumerate() {
             if !(1..=KEY_BYTES_MAX).contains(&key.len()) {
-                return Err(format!("{place}.keys[{number}].key: must have 1 to {KEY_BYTES_MAX} bytes"));
+                problems.push(format!("{place}.keys[{number}].key: must have 1 to {KEY_BYTES_MAX} bytes"));
             }
         }
-        if !self.hashes() {
-            return Ok(());
-        }
         match hash_key.map(|key| key.reveal().len()) {
-            Some(HASH_KEY_BYTES_MIN..) => Ok(()),
-            Some(bytes) => Err(format!(
+            Some(HASH_KEY_BYTES_MIN..) => {}
+            _ if !self.hashes() => {}
+            Some(bytes) => problems.push(format!(
                 "redaction.hash_key: has {bytes} bytes, and must have {HASH_KEY_BYTES_MIN} or more: a short one can be guessed"
             )),
-            None => Err(format!(
+            None => problems.push(format!(
                 "redaction.hash_key: is needed for the action hash (in {place}); without a key a hash can be looked up"
             )),
         }
+        problems
     }
 
     fn hashes(&self) -> bool {

@@ -16,9 +16,11 @@ impl Redaction {
     /// Compiles what is configured.
     ///
     /// # Errors
-    /// As [`Config::check`].
+    /// The first of [`Config::problems`].
     pub fn new(config: &Config) -> Result<Self, String> {
-        config.check()?;
+        if let Some(problem) = config.problems().into_iter().next() {
+            return Err(problem);
+        }
         let compiled = |set: &RuleSet| Rules::compile(set, config.hash_key.as_ref());
         let own = config.workspaces.iter().map(|(name, set)| (name.clone(), compiled(set))).collect();
         Ok(Self { all: compiled(&config.rules_of_all()), own })

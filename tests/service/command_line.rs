@@ -41,6 +41,49 @@ fn every_problem_of_a_file_is_said_at_once_with_its_line() {
 }
 
 #[test]
+fn one_problem_hides_no_other_whatever_is_wrong_with_each() {
+    let (code, said) = validate(
+        "receivers:\n  otlp_grpc: { listen: nowhere, tls: { cert_file: [] } }\n  http:\n    listen: 127.0.0.1:1\n    limts: 3\n\
+         quotas:\n  rows_per_second: -5\n  workspaces: { a: { journal_bytes: 1XiB } }\n\
+         redaction: { detectors: [email, nonsense] }\nlog: { level: loud }\n",
+    );
+    assert_eq!(code, Some(1));
+    for (key, line) in [
+        ("receivers.otlp_grpc.listen: ", 2),
+        ("`receivers.http.limts`", 5),
+        ("quotas.rows_per_second: ", 7),
+        ("quotas.workspaces.a.journal_bytes: ", 8),
+        ("redaction.detectors[1]: ", 9),
+        ("log.level: ", 10),
+    ] {
+        let problem = said.lines().find(|problem| problem.contains(key)).unwrap_or_else(|| panic!("{key}: {said}"));
+        assert!(problem.contains(&format!("(line {line}")), "{line}: {problem}");
+    }
+    let (code, said) = validate(
+        "auth:\n  tokens_file: /nowhere/tokens.yaml\nreceivers:\n  otlp_grpc: { listen: 127.0.0.1:1, tls: { cert_file: /nowhere/a, key_file: /nowhere/b } }\n",
+    );
+    assert_eq!(code, Some(1));
+    for (key, line) in [("auth.tokens_file: ", 2), ("receivers.otlp_grpc.tls: ", 4)] {
+        let problem = said.lines().find(|problem| problem.contains(key)).unwrap_or_else(|| panic!("{key}: {said}"));
+        assert!(problem.contains(&format!("(line {line})")), "{line}: {problem}");
+    }
+    let (_, said) = validate(
+        "receivers: { otlp_grpc: { listen: 127.0.0.1:7 }, http: { listen: 127.0.0.1:7 } }\n\
+         redaction:\n  patterns: [{ name: a, regex: '(' }, { name: B, regex: b, action: hash }]\n\
+         quotas: { workspaces: { 'a b': { rows_per_second: 0 } } }\n",
+    );
+    let keys = [
+        "receivers.http.listen: ",
+        "patterns[0].regex: ",
+        "patterns[1].name: ",
+        "redaction.hash_key: ",
+        "rows_per_second: ",
+        "\"a b\"",
+    ];
+    assert!(keys.iter().all(|key| said.contains(key)), "{said}");
+}
+
+#[test]
 fn an_unknown_key_is_named_with_the_nearest_known_one() {
     for (yaml, unknown, nearest) in [
         ("recievers: {}\n", "recievers", "receivers"),

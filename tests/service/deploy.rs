@@ -123,12 +123,17 @@ fn the_container_may_do_no_more_than_it_must() {
 }
 
 #[test]
-fn images_that_are_built_on_are_named_by_digest() {
-    let dockerfile = read("deploy/Dockerfile");
-    let images: Vec<&str> = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")).collect();
-    assert!(images.len() > 2, "{images:?}");
-    for image in images {
-        let (_, digest) = image.split_once("@sha256:").unwrap_or_else(|| panic!("{image} has no digest"));
+fn images_of_others_are_named_by_digest() {
+    let (dockerfile, compose) = (read("deploy/Dockerfile"), read("deploy/docker-compose.yaml"));
+    let named = |text: &str, begin: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.trim().strip_prefix(begin)).map(str::to_owned).collect()
+    };
+    let of_dockerfile = [named(&dockerfile, "FROM "), named(&dockerfile, "# syntax=")].concat();
+    let of_compose = named(&compose, "image: ");
+    assert!(of_dockerfile.len() > 4 && of_compose.len() == 2, "{of_dockerfile:?} {of_compose:?}");
+    for image in of_dockerfile.into_iter().chain(of_compose) {
+        let (name, digest) = image.split_once("@sha256:").unwrap_or_else(|| panic!("{image} has no digest"));
+        assert!(name.contains(':'), "{image} has no tag, which says what the digest is of");
         let digest = digest.split(' ').next().unwrap_or_default();
         assert!(digest.len() == 64 && digest.bytes().all(|letter| letter.is_ascii_hexdigit()), "{image}");
     }

@@ -3,7 +3,7 @@
 use crate::access::{Denied, Principal};
 use crate::pipeline::Ack;
 use crate::workspace::Workspace;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use std::time::Duration;
 
 /// Names the workspace of an OTLP request: an HTTP header, a gRPC metadata key.
@@ -54,12 +54,22 @@ pub(crate) enum Unfit {
     Denied(#[from] Denied),
 }
 
+/// The value of a header; whoever stands before us might have looked at the other one of two.
+fn the_only<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h HeaderValue>, Unfit> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    match values.next() {
+        Some(_) => Err(Unfit::Invalid(format!("{name} must be there once"))),
+        None => Ok(value),
+    }
+}
+
 /// The workspace of a request: the one that its header, or metadata, names, else that of its sender; `None` if nothing of that names one.
 ///
 /// # Errors
-/// If the name is not that of a workspace, or the sender may not write into it.
+/// If the name is not that of a workspace, or there are two, or the sender may not write into it.
 pub(crate) fn workspace(headers: &HeaderMap, principal: &Principal) -> Result<Option<Workspace>, Unfit> {
-    let Some(name) = headers.get(WORKSPACE_HEADER) else { return Ok(principal.own_workspace().cloned()) };
+    let Some(name) = the_only(headers, WORKSPACE_HEADER)? else { return Ok(principal.own_workspace().cloned()) };
     let workspace = Workspace::new(&String::from_utf8_lossy(name.as_bytes()))
         .map_err(|error| Unfit::Invalid(format!("{WORKSPACE_HEADER}: {error}")))?;
     principal.is_in(workspace.as_str())?;
@@ -69,10 +79,30 @@ pub(crate) fn workspace(headers: &HeaderMap, principal: &Principal) -> Result<Op
 /// What an answer waits for: what the receiver is set to, or more if the request asks for it.
 ///
 /// # Errors
-/// If the header has none of the three values.
+/// If the header has none of the three values, or is there twice.
 pub(crate) fn ack_wanted(headers: &HeaderMap, own: Ack) -> Result<Ack, Unfit> {
-    let Some(asked) = headers.get(ACK_HEADER) else { return Ok(own) };
+    let Some(asked) = the_only(headers, ACK_HEADER)? else { return Ok(own) };
     let asked = asked.to_str().ok().and_then(Ack::parse);
     let wanted = asked.map(|asked| asked.max(own));
     wanted.ok_or_else(|| Unfit::Invalid(format!("{ACK_HEADER} must be memory, durable or stored")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_values_none_is_chosen() {
+        let headers = |name: &'static str, values: &[&'static str]| -> HeaderMap {
+            values.iter().map(|value| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
+        };
+        let named = |values: &[&'static str]| workspace(&headers(WORKSPACE_HEADER, values), &Principal::anyone());
+        assert_eq!(named(&[]).unwrap(), None);
+        assert_eq!(named(&["a"]).unwrap(), Workspace::new("a").ok());
+        assert!(matches!(named(&["a", "b"]), Err(Unfit::Invalid(_))));
+        assert!(matches!(named(&["a", "a"]), Err(Unfit::Invalid(_))));
+        let asked = |values: &[&'static str]| ack_wanted(&headers(ACK_HEADER, values), Ack::Memory);
+        assert_eq!(asked(&["stored"]).unwrap(), Ack::Stored);
+        assert!(matches!(asked(&["stored", "memory"]), Err(Unfit::Invalid(_))));
+    }
 }
