@@ -63,8 +63,12 @@ impl Config {
     /// Problems that begin with a key, with the lines of the file on which the keys stand.
     #[must_use]
     pub fn invalid(file: Option<&Path>, problems: Vec<String>) -> ConfigError {
-        let text = file.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-        ConfigError::Invalid(with_lines(&text, problems).join("\n"))
+        let text = file.and_then(|path| std::fs::read_to_string(path).ok());
+        let problems = match text {
+            Some(text) => with_lines(&text, problems),
+            None => problems,
+        };
+        ConfigError::Invalid(problems.join("\n"))
     }
 
     #[cfg(test)]
@@ -103,9 +107,8 @@ impl Config {
             if !is_ours && !problems.contains(&problem) {
                 problems.push(problem);
             }
-            // what lacks something now, or is still wrong, goes with its section
-            let place =
-                if is_ours || left_out.contains(&path) { section(template.text(), &path) } else { place_in(&error) };
+            // what is wrong again goes with its section
+            let place = if left_out.contains(&path) { section(template.text(), &path) } else { place_in(&error) };
             left_out.push(path);
             match place.and_then(|(line, column)| omit::without(template.text(), line, column)) {
                 Some(rest) if explain::is_yaml(&template) => template = template.with_text(rest),

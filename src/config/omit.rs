@@ -5,22 +5,20 @@
 pub(super) fn without(text: &str, line: usize, column: usize) -> Option<String> {
     let before: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
     let (letter, _) = text.get(before..)?.char_indices().nth(column.checked_sub(1)?)?;
-    let begin = key_of(text, before + letter);
-    let end =
-        begin + if is_in_brackets(text.get(..begin)?) { flow_end(text.get(begin..)?) } else { block_end(text, begin)? };
-    let blank = |letter: char| if letter == '\n' { '\n' } else { ' ' };
-    let gone: String = text.get(begin..end)?.chars().map(blank).collect();
-    (end > begin)
-        .then(|| format!("{}{gone}{}", text.get(..begin).unwrap_or_default(), text.get(end..).unwrap_or_default()))
+    let begin = key_of(text, before + letter)?;
+    let (front, rest) = text.split_at_checked(begin)?;
+    let length = if is_in_brackets(front) { flow_end(rest) } else { block_end(front, rest)? };
+    let (entry, behind) = rest.split_at_checked(length)?;
+    let gone: String = entry.chars().map(|letter| if letter == '\n' { '\n' } else { ' ' }).collect();
+    (!entry.is_empty()).then(|| format!("{front}{gone}{behind}"))
 }
 
 /// Where the key begins whose value begins there; the same place if it is no value of a key.
-fn key_of(text: &str, at: usize) -> usize {
+fn key_of(text: &str, at: usize) -> Option<usize> {
     // on another line it is the first key of a mapping, or an item
-    let before = text.get(..at).unwrap_or_default().trim_end_matches([' ', '\t']);
-    let Some(key) = before.strip_suffix(':') else { return at };
+    let before = text.get(..at)?.trim_end_matches([' ', '\t']);
     let is_of_key = |letter: char| letter.is_alphanumeric() || "_-.*\"'".contains(letter);
-    key.trim_end_matches(is_of_key).len()
+    Some(before.strip_suffix(':').map_or(at, |key| key.trim_end_matches(is_of_key).len()))
 }
 
 /// Whether a bracket is open behind a text.
@@ -72,11 +70,10 @@ fn flow_end(text: &str) -> usize {
 }
 
 /// How long an entry is that is no part of brackets: to the end of its line, with the lines that are below it.
-fn block_end(text: &str, begin: usize) -> Option<usize> {
-    let line = text.get(..begin)?.rfind('\n').map_or(0, |at| at + 1);
-    let indent = begin - line;
-    let is_item = text.get(line..begin)?.trim_start().starts_with('-');
-    let mut lines = text.get(begin..)?.split_inclusive('\n');
+fn block_end(front: &str, rest: &str) -> Option<usize> {
+    let own_line = front.rsplit('\n').next()?;
+    let (indent, is_item) = (own_line.len(), own_line.trim_start().starts_with('-'));
+    let mut lines = rest.split_inclusive('\n');
     let mut length = lines.next()?.len();
     for next in lines {
         let blanks = next.len() - next.trim_start_matches(' ').len();

@@ -142,18 +142,18 @@ impl Rewriter<'_> {
         true
     }
 
-    /// The key of an attribute whose value goes whole.
+    /// The key of an attribute whose value goes whole. One that cannot be read to its end is left to the decoder.
     fn key_that_goes(&self, bytes: &[u8]) -> Option<(String, KeyHit)> {
-        let mut fields = Fields::new(bytes);
-        while let Ok(Some((number, value))) = fields.next() {
+        let (mut fields, mut found) = (Fields::new(bytes), None);
+        while let Some((number, value)) = fields.next().ok()? {
             let is_key = number == number_of(&KEY_VALUE, "key");
             let Value::Bytes(key) = value else { continue };
             let hit = str::from_utf8(key).ok().filter(|_| is_key).and_then(|key| Some((key, self.rules.key(key)?)));
             if let Some((key, hit)) = hit {
-                return Some((key.to_owned(), hit));
+                found.get_or_insert_with(|| (key.to_owned(), hit));
             }
         }
-        None
+        found
     }
 
     fn text(&mut self, number: u32, bytes: &[u8]) {

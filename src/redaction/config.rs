@@ -112,10 +112,11 @@ impl Pattern {
         let regex = if regex.len() > REGEX_BYTES_MAX {
             Some(format!("regex: must have at most {REGEX_BYTES_MAX} bytes"))
         } else {
-            // the lines before the last one show the expression
             compiled(regex).err().map(|error| {
                 let said = error.to_string();
-                format!("regex: {}", said.lines().last().unwrap_or_default().trim_start_matches("error: "))
+                // the lines before the last one show the expression
+                let last = said.rsplit_once('\n').map_or(said.as_str(), |(_, last)| last);
+                format!("regex: {}", last.trim_start_matches("error: "))
             })
         };
         name.into_iter().chain(regex).collect()

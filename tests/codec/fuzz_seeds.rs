@@ -140,8 +140,20 @@ fn redacted(requests: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let attributes = json!([{"key": "a", "value": {"stringValue": nested.to_string()}}, {"key": "password", "value": {"stringValue": "x"}}]);
     let span = json!({"traceId": "01".repeat(16), "spanId": "02".repeat(8), "name": PLANTED, "startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1790000000000000001", "attributes": attributes});
     all.extend(both(&json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}), Signal::Traces));
+    all.push(with_a_malformed_attribute());
     all.extend(requests.iter().take(3).map(|json| otlp::transcode_traces(json, 32).unwrap().protobuf().to_vec()));
     all
+}
+
+/// A span whose attribute `password` is not protobuf behind its key: it is rejected, with rules or without.
+fn with_a_malformed_attribute() -> Vec<u8> {
+    let message =
+        |number: u8, content: &[u8]| [&[number << 3 | 2, u8::try_from(content.len()).unwrap()], content].concat();
+    let attribute = message(9, &[message(1, b"password"), vec![1, 0]].concat());
+    let time = 1_790_000_000_000_000_000_u64.to_le_bytes();
+    let times = [&[0x39][..], &time, &[0x41], &time].concat();
+    let span = [message(1, &[1; 16]), message(2, &[2; 8]), message(5, b"s"), times, attribute].concat();
+    message(1, &message(2, &message(2, &span)))
 }
 
 const STATEMENTS: [&str; 9] = [

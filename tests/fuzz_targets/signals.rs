@@ -52,7 +52,8 @@ pub fn otlp_parts(data: &[u8]) {
         let Ok(parts) = otlp::parts_by_attribute(data, signal, KEY) else { continue };
         assert!(!parts.is_empty(), "a request has a part");
         let items: usize = parts.iter().map(|part| otlp::count_items(&part.request, signal)).sum();
-        assert_eq!(items, otlp::count_items(data, signal), "items are lost");
+        // of what is malformed those are counted that come before
+        assert!(items >= otlp::count_items(data, signal), "items are lost");
         for part in &parts {
             let again = otlp::parts_by_attribute(&part.request, signal, KEY).expect("a part is a request");
             assert!(again.len() == 1 && again[0].value == part.value, "a part has parts");
