@@ -18,6 +18,10 @@ const MUTATION_TIMEOUT: Duration = Duration::from_secs(3_600);
 const MUTATION_SETTINGS: [Setting; 2] = [("mutations_sync", "2"), ("max_execution_time", "3600")];
 /// Imports that one statement is about, at most.
 const IMPORTS_MAX: usize = 500;
+/// Evaluator results that one mutation removes, at most, so that neither their list nor its statement grows with the import.
+const RESULTS_MAX: usize = 10_000;
+/// Such a statement is long: a name of a result may have 256 letters.
+const LIST_SETTINGS: [Setting; 1] = [("max_query_size", "67108864")];
 
 #[derive(Debug, Row, Deserialize)]
 struct Id {
@@ -52,7 +56,7 @@ pub struct Import<'i> {
 }
 
 /// What tells an evaluator result from all others.
-#[derive(Debug, Row, Deserialize)]
+#[derive(Debug, Clone, Row, Deserialize)]
 struct Reported {
     trace_id: String,
     span_id: String,
@@ -63,11 +67,20 @@ struct Reported {
     version: u64,
 }
 
-/// What a query selects of rows that tell of results.
+/// The same of a row of results.
+const RESULT: &str = "(TraceId, SpanId, if(TraceId = '', SessionId, ''), Name, toString(CreatedBy), Version)";
+
+impl Reported {
+    fn quoted(&self) -> String {
+        let parts = [&self.trace_id, &self.span_id, &self.session_id, &self.name, &self.created_by];
+        format!("({},{})", parts.map(|part| quoted(part)).join(","), self.version)
+    }
+}
+
+/// What a query selects of rows that tell of results, in the order of [`RESULT`].
 fn select([span, session, name, time]: [&str; 4]) -> String {
     format!(
-        "SELECT DISTINCT TraceId AS trace_id, {span} AS span_id, {session} AS session_id, {name} AS name, ServiceName AS created_by, \
-         toUInt64(intDiv(toUnixTimestamp64Nano({time}), 1000)) AS version"
+        "SELECT TraceId, {span}, {session}, {name}, toString(ServiceName), toUInt64(intDiv(toUnixTimestamp64Nano({time}), 1000))"
     )
 }
 
@@ -130,8 +143,8 @@ impl Import<'_> {
                 "{} AND {time} >= fromUnixTimestamp64Nano({first}) AND {time} <= fromUnixTimestamp64Nano({last})",
                 self.rows()
             );
-            for query in self.results(client, of.table, &rows) {
-                self.remove_results(client, &client.rows(&query).await?).await?;
+            for made in self.results(client, of.table, &rows) {
+                self.remove_results(client, &made).await?;
             }
             let sql = format!("ALTER TABLE {} DELETE WHERE {rows}", client.holding(of.table.name()));
             client.execute_with(&sql, &MUTATION_SETTINGS, MUTATION_TIMEOUT).await?;
@@ -139,27 +152,25 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Queries for the results that rows of a table made.
+    /// Conditions for the results that rows of a table made. Those name no import themselves, but who wrote them, and when, is what the
+    /// rows say, so a result of the same name from elsewhere stays.
     fn results(&self, client: &Client, of: Table, rows: &str) -> Vec<String> {
-        let table = client.full_name(of.name());
+        let (table, global) = (client.full_name(of.name()), client.global());
         let of_records = || {
             let select =
                 select([SPAN_OF_RECORD, SESSION_OF_RECORD, "LogAttributes['gen_ai.evaluation.name']", "Timestamp"]);
-            format!("{select} FROM {table} WHERE {rows} AND {IS_REPORT}")
+            format!("{RESULT} {global}IN ({select} FROM {table} WHERE {rows} AND {IS_REPORT})")
         };
         let of_spans = || {
             let select = select(["SpanId", "''", "result.1", "result.2"]);
-            format!("{select} FROM {table} ARRAY JOIN {REPORTS} AS result WHERE {rows} AND result.1 != ''")
+            format!(
+                "{RESULT} {global}IN ({select} FROM {table} ARRAY JOIN {REPORTS} AS result WHERE {rows} AND result.1 != '')"
+            )
         };
         // rewards of a trajectory: results about the span of its verifier, by whoever reads trajectories
         let of_trajectories = || {
-            let global = client.global();
             format!(
-                "SELECT TraceId AS trace_id, SpanId AS span_id, '' AS session_id, Name AS name, toString(CreatedBy) AS created_by, Version AS version \
-                 FROM {results} WHERE Workspace = {workspace} AND CreatedBy = {by} AND (TraceId, SpanId) {global}IN \
-                 (SELECT TraceId, SpanId FROM {table} WHERE {rows} AND SpanName = {verifier})",
-                results = client.full_name(Table::EvaluatorResults.name()),
-                workspace = quoted(self.workspace.as_str()),
+                "CreatedBy = {by} AND (TraceId, SpanId) {global}IN (SELECT TraceId, SpanId FROM {table} WHERE {rows} AND SpanName = {verifier})",
                 by = quoted(rewards::CREATED_BY),
                 verifier = quoted(rewards::VERIFIER),
             )
@@ -171,25 +182,32 @@ impl Import<'_> {
         }
     }
 
-    /// Removes evaluator results that rows of an import made. They name no import themselves, but who wrote them, and when, is what the
-    /// rows say, so a result of the same name from elsewhere stays.
-    async fn remove_results(&self, client: &Client, results: &[Reported]) -> Result<(), Failure> {
-        for some in results.chunks(IMPORTS_MAX) {
-            let keys = some.iter().map(|of| {
-                let parts =
-                    [&of.trace_id, &of.span_id, &of.session_id, &of.name, &of.created_by].map(|part| quoted(part));
-                format!("({},{})", parts.join(","), of.version)
-            });
+    /// Removes evaluator results, in the order of what tells them apart. A mutation is told which: its condition may not ask other
+    /// tables, whose rows are elsewhere on a cluster.
+    async fn remove_results(&self, client: &Client, made: &str) -> Result<(), Failure> {
+        let (table, workspace) = (Table::EvaluatorResults.name(), quoted(self.workspace.as_str()));
+        let mut after = String::new();
+        loop {
             let sql = format!(
-                "ALTER TABLE {} DELETE WHERE Workspace = {} AND \
-                 (TraceId, SpanId, if(TraceId = '', SessionId, ''), Name, CreatedBy, Version) IN ({})",
-                client.holding(Table::EvaluatorResults.name()),
-                quoted(self.workspace.as_str()),
-                keys.collect::<Vec<_>>().join(",")
+                "SELECT DISTINCT TraceId AS trace_id, SpanId AS span_id, if(TraceId = '', SessionId, '') AS session_id, Name AS name, \
+                 toString(CreatedBy) AS created_by, Version AS version FROM {} WHERE Workspace = {workspace} AND {made}{after} \
+                 ORDER BY {RESULT} LIMIT {RESULTS_MAX}",
+                client.full_name(table)
             );
-            client.execute_with(&sql, &MUTATION_SETTINGS, MUTATION_TIMEOUT).await?;
+            let some: Vec<Reported> = client.rows(&sql).await?;
+            let Some(last) = some.last() else { return Ok(()) };
+            after = format!(" AND {RESULT} > {}", last.quoted());
+            let keys = some.iter().map(Reported::quoted).collect::<Vec<_>>().join(",");
+            let sql = format!(
+                "ALTER TABLE {} DELETE WHERE Workspace = {workspace} AND {RESULT} IN ({keys})",
+                client.holding(table)
+            );
+            let settings = [MUTATION_SETTINGS.as_slice(), &LIST_SETTINGS].concat();
+            client.execute_with(&sql, &settings, MUTATION_TIMEOUT).await?;
+            if some.len() < RESULTS_MAX {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 }
 

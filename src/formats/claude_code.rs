@@ -286,7 +286,7 @@ impl Lane {
         if turn.has_calls && std::mem::take(&mut turn.is_new) {
             let (begin, asked) = (turn.begin.to_string(), turn.asked.to_string());
             let known_by = identity(&["claude-code", "turn", place.agent, &begin, &asked]);
-            sink.records.push(place.service.record(turn.span(place.session), Some(known_by)));
+            sink.records.push(place.service.part(turn.span(place.session), known_by));
         }
     }
 }

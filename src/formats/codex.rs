@@ -271,7 +271,7 @@ impl Session {
             span.content("gen_ai.output.messages", Some(&json!([{"role": "assistant", "content": turn.answered}])));
         }
         let known_by = identity(&["codex", "turn", &self.conversation, &turn.begin.to_string()]);
-        sink.records.push(self.service.record(span, Some(known_by)));
+        sink.records.push(self.service.part(span, known_by));
     }
 }
 
@@ -315,7 +315,7 @@ impl Reader for Session {
             span.text(key, value);
         }
         let known_by = identity(&["codex", "session", &self.conversation]);
-        sink.records.push(self.service.record(span, Some(known_by)));
+        sink.records.push(self.service.part(span, known_by));
     }
 }
 

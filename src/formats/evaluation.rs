@@ -73,7 +73,7 @@ impl Evaluation<'_> {
                 ..ResourceLogs::default()
             }],
         };
-        Ok(Record::Otlp { signal: Signal::Logs, request: request.encode_to_vec(), items: 1, identity: None })
+        Ok(Record::Otlp { signal: Signal::Logs, request: request.encode_to_vec(), items: 1, known: None })
     }
 }
 

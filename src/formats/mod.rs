@@ -212,6 +212,25 @@ impl Path {
     }
 }
 
+/// What a span of a file is known by in any other that repeats it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// The same in each.
+    pub identity: u64,
+    /// How much the file tells of it.
+    pub extent: Extent,
+}
+
+/// How much a file tells of a span that another may tell more of, as of a turn without its answer. What files have whole or not at all has
+/// the least. The order is that of reports of one span, of which the greatest stays (`clickhouse/superseded.rs`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Extent {
+    /// When it ends, in nanoseconds since 1970.
+    pub end: i64,
+    /// Bytes of its content.
+    pub bytes: u64,
+}
+
 /// What is sent of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
@@ -224,7 +243,7 @@ pub enum Record {
         /// With so many spans, log records or data points.
         items: usize,
         /// What it is known by in any file that repeats it.
-        identity: Option<u64>,
+        known: Option<Known>,
     },
     /// A body for a path, in JSON without line breaks.
     Body {

@@ -42,7 +42,7 @@ fn request(json: &[u8], signal: Signal, import_id: &str, sink: &mut Sink) {
 fn add(protobuf: &[u8], signal: Signal, import_id: &str, sink: &mut Sink) {
     let items = count_items(protobuf, signal);
     match with_resource_attribute(protobuf, signal, ATTRIBUTE, import_id) {
-        Ok(request) if items > 0 => sink.records.push(Record::Otlp { signal, request, items, identity: None }),
+        Ok(request) if items > 0 => sink.records.push(Record::Otlp { signal, request, items, known: None }),
         Ok(_) => sink.other("empty request"),
         Err(error) => sink.reject(error.to_string()),
     }

@@ -1,9 +1,10 @@
 //! A span that a reader makes, as a part of an export request.
 
-use super::{ATTRIBUTE, Record, Source};
+use super::{ATTRIBUTE, Extent, Known, Record, Source};
 use crate::chat::trace_of_text;
 use crate::conventions::events::part_of_hash;
 use crate::ids::SpanId;
+use crate::numbers::to_u64;
 use crate::otlp::Signal;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
 use crate::otlp::proto::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
@@ -59,8 +60,19 @@ impl Service {
         self.drops_content
     }
 
-    /// The span as a record; `identity` is what it is known by in any file that repeats it.
+    /// The span as a record; by `identity` it is known in any file that repeats it.
     pub(super) fn record(&self, span: Span, identity: Option<u64>) -> Record {
+        let known = identity.map(|identity| Known { identity, extent: Extent::default() });
+        Record::Otlp { signal: Signal::Traces, request: self.request(span), items: 1, known }
+    }
+
+    /// The same for a span that another file may tell more of.
+    pub(super) fn part(&self, span: Span, identity: u64) -> Record {
+        let known = Some(Known { identity, extent: span.extent() });
+        Record::Otlp { signal: Signal::Traces, request: self.request(span), items: 1, known }
+    }
+
+    fn request(&self, span: Span) -> Vec<u8> {
         let mut attributes = span.attributes;
         if !self.drops_content {
             attributes.extend(span.content);
@@ -74,7 +86,7 @@ impl Service {
             name: span.name,
             kind: if span.is_call { SpanKind::Client } else { SpanKind::Internal }.into(),
             start_time_unix_nano: nanos(span.times.0),
-            end_time_unix_nano: nanos(span.times.1.max(span.times.0)),
+            end_time_unix_nano: nanos(span.times.1),
             attributes,
             status,
             ..proto::Span::default()
@@ -92,7 +104,7 @@ impl Service {
                 ..ResourceSpans::default()
             }],
         };
-        Record::Otlp { signal: Signal::Traces, request: request.encode_to_vec(), items: 1, identity }
+        request.encode_to_vec()
     }
 }
 
@@ -111,8 +123,17 @@ impl Span {
 
     /// Its times, in nanoseconds.
     pub(super) fn between(mut self, start: i64, end: i64) -> Self {
-        self.times = (start, end);
+        self.times = (start, end.max(start));
         self
+    }
+
+    /// How much is told of it.
+    fn extent(&self) -> Extent {
+        let texts = self.content.iter().filter_map(|attribute| match attribute.value.as_ref()?.value.as_ref()? {
+            any_value::Value::StringValue(text) => Some(text.len()),
+            _ => None,
+        });
+        Extent { end: self.times.1, bytes: to_u64(texts.sum()) }
     }
 
     /// Says that its times are those of the lines around it.

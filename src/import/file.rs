@@ -12,7 +12,7 @@ use super::source::{self, Content};
 use super::state::{Checkpoint, State};
 use super::walk;
 use crate::embedded::parquet::{self, Notes};
-use crate::formats::{Format, Reader, Record, Sink, Source, detect};
+use crate::formats::{Format, Known, Reader, Record, Sink, Source, detect};
 use crate::numbers::to_u64;
 use crate::time::Clock;
 use crate::workspace::Workspace;
@@ -179,10 +179,10 @@ fn import_id(head: &[u8], first: &Next, format: Format, workspace: &Workspace, h
 }
 
 /// What is known by one identity is known once in each workspace.
-fn in_workspace(identity: u64, workspace: &Workspace) -> u64 {
+fn in_workspace(known: Known, workspace: &Workspace) -> Known {
     match workspace.as_str() {
-        Workspace::DEFAULT => identity,
-        other => XxHash3_64::oneshot_with_seed(identity, other.as_bytes()),
+        Workspace::DEFAULT => known,
+        other => Known { identity: XxHash3_64::oneshot_with_seed(known.identity, other.as_bytes()), ..known },
     }
 }
 
@@ -375,8 +375,8 @@ impl FileImport {
     }
 
     async fn add(&mut self, run: &mut Run, record: Record) -> anyhow::Result<()> {
-        if let Record::Otlp { identity: Some(identity), .. } = &record
-            && run.state.is_of_another(in_workspace(*identity, &run.workspace), &self.checkpoint.id)
+        if let Record::Otlp { known: Some(known), .. } = &record
+            && run.state.is_of_another(in_workspace(*known, &run.workspace), &self.checkpoint.id)
         {
             self.checkpoint.copied += 1;
             run.progress.counts.copied += 1;

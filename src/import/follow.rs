@@ -38,11 +38,7 @@ pub(super) async fn follow(run: &mut Run, paths: &[PathBuf]) -> anyhow::Result<(
     while !run.stop.is_cancelled() {
         let mut left_out = LeftOut::default();
         let files = walk::files(paths, &mut left_out)?;
-        left_out.beyond(&said).notes().for_each(|note| run.progress.say(&note));
-        run.progress.counts.left_out.clear();
-        left_out
-            .counts()
-            .for_each(|(why, count)| *run.progress.counts.left_out.entry(why.to_string()).or_default() += count);
+        run.progress.leave_out_now(&left_out, &said);
         said = left_out;
         run.progress.counts.files_all = crate::numbers::to_u64(files.len());
         let there: HashSet<&PathBuf> = files.iter().map(|file| &file.path).collect();

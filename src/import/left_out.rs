@@ -77,9 +77,13 @@ impl LeftOut {
         Self(self.0.iter().filter(is_new).map(|(key, names)| (key.clone(), names.clone())).collect())
     }
 
-    /// How many there are by reason.
-    pub(super) fn counts(&self) -> impl Iterator<Item = (Why, u64)> {
-        self.0.iter().map(|((_, why), names)| (*why, names.count))
+    /// How many there are, by reason.
+    pub(super) fn by_reason(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for ((_, why), names) in &self.0 {
+            *counts.entry(why.to_string()).or_default() += names.count;
+        }
+        counts
     }
 
     /// A sentence for each folder or archive, and reason.
@@ -107,10 +111,12 @@ mod tests {
         assert!(notes[0].starts_with("a.zip: left out (the name ends in none of .jsonl, "), "{notes:?}");
         assert!(notes[0].contains(": 0.png, 1.png, ") && notes[0].ends_with("19.png and 5 more"), "{notes:?}");
         assert_eq!(notes[1], "b: left out (links are not followed): to_[31m");
-        assert_eq!(left_out.counts().collect::<Vec<_>>(), [(Why::Ending, 25), (Why::Link, 1)]);
+        left_out.add(Path::new("c"), Why::Link, "third");
+        let counts = [(Why::Ending, 25), (Why::Link, 2)].map(|(why, count)| (why.to_string(), count));
+        assert_eq!(left_out.by_reason(), counts.into());
         let mut more = left_out.clone();
         more.add(Path::new("b"), Why::Link, "other");
-        assert_eq!(more.beyond(&left_out).counts().collect::<Vec<_>>(), [(Why::Link, 2)]);
+        assert_eq!(more.beyond(&left_out).by_reason(), [(Why::Link.to_string(), 2)].into());
         assert_eq!(left_out.beyond(&left_out), LeftOut::default());
     }
 }

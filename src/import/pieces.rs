@@ -27,12 +27,15 @@ pub(super) const PIECE_BYTES_MAX: usize = 64 << 20;
 enum Kind {
     Lines,
     Elements,
-    /// What stands after a list.
-    AfterElements,
     Values,
     Rows(Vec<String>),
     Messages {
         have_lengths: bool,
+    },
+    /// Nothing more: after a list, or after what cannot be read on.
+    Rest {
+        /// Whether it was said already that there is more.
+        is_said: bool,
     },
 }
 
@@ -70,7 +73,10 @@ pub(super) struct Pieces {
     offset: u64,
     number: u64,
     scan: Scan,
-    is_over: bool,
+    /// Bytes of the longest piece.
+    bytes_max: usize,
+    /// Whether the piece that begins there is too long: it is read to its end, and not kept.
+    is_too_long: bool,
 }
 
 /// How far a JSON value has been looked through.
@@ -85,6 +91,10 @@ struct Scan {
 impl Pieces {
     /// Reads the first bytes.
     pub(super) async fn of(from: Stream) -> io::Result<Self> {
+        Self::with_max(from, PIECE_BYTES_MAX).await
+    }
+
+    async fn with_max(from: Stream, bytes_max: usize) -> io::Result<Self> {
         let mut pieces = Self {
             from,
             kind: Kind::Lines,
@@ -94,7 +104,8 @@ impl Pieces {
             offset: 0,
             number: 0,
             scan: Scan::default(),
-            is_over: false,
+            bytes_max,
+            is_too_long: false,
         };
         pieces.read().await?;
         pieces.choose().await?;
@@ -121,7 +132,7 @@ impl Pieces {
             }
             Some(b'{') => {
                 while memchr::memchr(b'\n', self.head().trim_ascii_start()).is_none()
-                    && self.buffer.len() <= PIECE_BYTES_MAX
+                    && self.buffer.len() <= self.bytes_max
                     && self.read().await?
                 {}
                 self.kind = if begins_document(self.head()) { Kind::Values } else { Kind::Lines };
@@ -158,68 +169,93 @@ impl Pieces {
             self.begin = 0;
         }
         self.buffer.reserve(READ_BYTES);
-        let read = self.from.read_buf(&mut self.buffer).await?;
-        self.is_over = read == 0;
-        Ok(read > 0)
+        Ok(self.from.read_buf(&mut self.buffer).await? > 0)
     }
 
     /// The next piece. What has no end yet is the last piece if `is_whole`, and waits for more if not.
     pub(super) async fn next(&mut self, is_whole: bool) -> io::Result<Next> {
         loop {
-            if self.kind == Kind::AfterElements {
-                return self.after_elements().await;
+            if let Kind::Rest { is_said } = self.kind {
+                return self.rest(is_said).await;
             }
             match self.find() {
+                Found::Piece(_, end) if self.is_too_long => return Ok(self.unreadable_until(end, too_long())),
                 Found::Piece(begin, end) => {
                     if let Some(next) = self.take(begin, end) {
                         return Ok(next);
                     }
                 }
-                Found::Broken => return Ok(self.unreadable("it is not OTLP in protobuf".to_owned())),
-                Found::More if self.buffer.len() - self.begin > PIECE_BYTES_MAX => {
-                    let why = format!("it is longer than {} MiB", PIECE_BYTES_MAX >> 20);
-                    return Ok(self.unreadable(why));
+                Found::Broken => {
+                    return Ok(self.unreadable_on("it is not OTLP in protobuf, and what follows is not read"));
                 }
-                Found::More if self.kind == Kind::AfterElements => {}
+                Found::More if matches!(self.kind, Kind::Rest { .. }) => {}
                 Found::More => {
-                    if self.read().await? {
-                        continue;
+                    if let Some(next) = self.bounded() {
+                        return Ok(next);
                     }
-                    if is_whole && self.kind == Kind::Elements {
-                        self.kind = Kind::AfterElements;
-                        return Ok(self.unreadable("the list has no end: the file is cut off".to_owned()));
+                    if !self.read().await? {
+                        return Ok(self.at_end(is_whole));
                     }
-                    if !is_whole || self.head().trim_ascii().is_empty() {
-                        return Ok(Next::End);
-                    }
-                    if matches!(self.kind, Kind::Messages { .. }) {
-                        return Ok(self.unreadable("it is cut off".to_owned()));
-                    }
-                    let (begin, end) = (self.begin, self.buffer.len());
-                    return Ok(self.take(begin, end).map_or(Next::End, |next| next));
                 }
             }
         }
     }
 
+    /// Lets go of a piece that is too long. Where its end can be told from what follows, the pieces after it are read.
+    fn bounded(&mut self) -> Option<Next> {
+        if self.buffer.len() - self.begin <= self.bytes_max {
+            return None;
+        }
+        match self.kind {
+            Kind::Lines | Kind::Elements | Kind::Values => {
+                self.is_too_long = true;
+                self.let_go();
+                None
+            }
+            Kind::Rows(_) | Kind::Messages { .. } | Kind::Rest { .. } => {
+                Some(self.unreadable_on(&format!("{}, and what follows is not read", too_long())))
+            }
+        }
+    }
+
+    /// What is left when the file has no more bytes.
+    fn at_end(&mut self, is_whole: bool) -> Next {
+        if !is_whole {
+            return Next::End;
+        }
+        match self.kind {
+            Kind::Elements => self.unreadable_on("the list has no end: the file is cut off"),
+            _ if self.is_too_long => self.unreadable_on(&too_long()),
+            _ if self.head().trim_ascii().is_empty() => Next::End,
+            Kind::Messages { .. } => self.unreadable_on("it is cut off"),
+            _ => {
+                let (begin, end) = (self.begin, self.buffer.len());
+                self.take(begin, end).map_or(Next::End, |next| next)
+            }
+        }
+    }
+
     /// Reads to the end of the file, which is nothing but white space after a whole list.
-    async fn after_elements(&mut self) -> io::Result<Next> {
+    async fn rest(&mut self, is_said: bool) -> io::Result<Next> {
         let mut is_more = false;
         loop {
-            let rest = self.head();
-            is_more |= !rest.trim_ascii().is_empty();
-            self.offset = self.offset.saturating_add(crate::numbers::to_u64(self.buffer.len()));
-            self.buffer.clear();
-            (self.begin, self.seen) = (0, 0);
+            is_more |= !self.head().trim_ascii().is_empty();
+            self.let_go();
             if !self.read().await? {
                 break;
             }
         }
-        if !is_more {
+        if !is_more || is_said {
             return Ok(Next::End);
         }
-        self.number += 1;
-        Ok(Next::Unreadable(self.number, self.offset, "what stands after the end of the list is not read".to_owned()))
+        Ok(self.unreadable_on("what stands after the end of the list is not read"))
+    }
+
+    /// Forgets what is read, and keeps where it ended.
+    fn let_go(&mut self) {
+        self.offset = self.offset.saturating_add(crate::numbers::to_u64(self.buffer.len()));
+        self.buffer.clear();
+        (self.begin, self.seen) = (0, 0);
     }
 
     /// Takes a piece out; nothing for one that is empty.
@@ -245,15 +281,16 @@ impl Pieces {
         (!bytes.is_empty()).then_some(Next::Piece(Piece { bytes, number, begin: from, end: to }))
     }
 
-    /// Passes over what cannot be read: up to the end of its line, or of the file.
-    fn unreadable(&mut self, why: String) -> Next {
-        let line = memchr::memchr(b'\n', self.head()).filter(|_| !matches!(self.kind, Kind::Messages { .. }));
-        self.unreadable_until(line.map_or(self.buffer.len(), |at| self.begin + at + 1), why)
+    /// Says that nothing from here on can be read.
+    fn unreadable_on(&mut self, why: &str) -> Next {
+        self.kind = Kind::Rest { is_said: true };
+        self.unreadable_until(self.buffer.len(), why.to_owned())
     }
 
+    /// Passes over a piece that cannot be read.
     fn unreadable_until(&mut self, end: usize, why: String) -> Next {
         self.number += 1;
-        (self.begin, self.seen, self.scan) = (end, end, Scan::default());
+        (self.begin, self.seen, self.scan, self.is_too_long) = (end, end, Scan::default(), false);
         Next::Unreadable(self.number, self.offset.saturating_add(crate::numbers::to_u64(end)), why)
     }
 
@@ -277,7 +314,7 @@ impl Pieces {
                 Message::Broken => Found::Broken,
             },
             Kind::Elements | Kind::Values => self.find_value(),
-            Kind::AfterElements => Found::More,
+            Kind::Rest { .. } => Found::More,
         }
     }
 
@@ -287,7 +324,7 @@ impl Pieces {
                 match byte {
                     b',' | b' ' | b'\t' | b'\r' | b'\n' => self.begin = self.seen + 1,
                     b']' if self.kind == Kind::Elements => {
-                        (self.begin, self.kind) = (self.seen + 1, Kind::AfterElements);
+                        (self.begin, self.kind) = (self.seen + 1, Kind::Rest { is_said: false });
                         return Found::More;
                     }
                     _ => self.scan.has_begun = true,
@@ -346,6 +383,10 @@ fn begins_document(head: &[u8]) -> bool {
     matches!(line.last(), Some(b'{' | b'[' | b',' | b':'))
 }
 
+fn too_long() -> String {
+    format!("it is longer than {} MiB", PIECE_BYTES_MAX >> 20)
+}
+
 /// A piece as JSON, if it is an object.
 pub(super) fn object(piece: &[u8]) -> Option<Value> {
     serde_json::from_slice::<Value>(piece).ok().filter(Value::is_object)
@@ -355,8 +396,8 @@ pub(super) fn object(piece: &[u8]) -> Option<Value> {
 mod tests {
     use super::*;
 
-    async fn all(text: &[u8]) -> Vec<(u64, String)> {
-        let mut pieces = Pieces::of(Box::pin(io::Cursor::new(text.to_vec()))).await.unwrap();
+    async fn all(text: &[u8], bytes_max: usize) -> Vec<(u64, String)> {
+        let mut pieces = Pieces::with_max(Box::pin(io::Cursor::new(text.to_vec())), bytes_max).await.unwrap();
         let mut found = Vec::new();
         loop {
             match pieces.next(true).await.unwrap() {
@@ -369,8 +410,12 @@ mod tests {
         }
     }
 
+    fn pieces_up_to(bytes_max: usize, text: &[u8]) -> Vec<(u64, String)> {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(all(text, bytes_max))
+    }
+
     fn pieces(text: &[u8]) -> Vec<(u64, String)> {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(all(text))
+        pieces_up_to(PIECE_BYTES_MAX, text)
     }
 
     #[test]
@@ -399,11 +444,28 @@ mod tests {
         let more = "what stands after the end of the list is not read";
         assert_eq!(pieces(b"[{\"a\":1},{\"a\":2}]\n{\"a\":3}\n[{}]"), after(more));
         let cut = "the list has no end: the file is cut off";
-        for rest in ["", ",", ",{\"a\":", ", \n"] {
+        for rest in ["", ",", ",{\"a\":", ", \n", ",\n{\"a\":\n\"b", ",{\"a\":[\n1,\n2\n"] {
             assert_eq!(pieces(format!("[{{\"a\":1}},{{\"a\":2}}{rest}").as_bytes()), after(cut), "{rest:?}");
         }
         let large = [b"[]".to_vec(), vec![b' '; 3 * READ_BYTES], b"x".to_vec()].concat();
         assert_eq!(pieces(&large), [(1, more.to_owned())]);
+    }
+
+    #[test]
+    fn a_piece_that_is_too_long_costs_itself_alone() {
+        // more than is read at once, so that it comes in several parts, with what may be taken for the end of it
+        let long = format!("{{\"a\":\"{}\"}}", "]}, \\\" [".repeat(READ_BYTES / 4));
+        let (line, list) = (format!("{long}\n{{\"b\":1}}\n"), format!("[{long},\n{{\"b\":1}}]"));
+        for text in [line, list] {
+            assert_eq!(pieces_up_to(READ_BYTES, text.as_bytes()), [(1, too_long()), (2, "{\"b\":1}".to_owned())]);
+        }
+        assert_eq!(pieces_up_to(READ_BYTES, long.as_bytes()), [(1, too_long())]);
+        let rest = ", and what follows is not read";
+        let row = format!("a,b\n\"{}", "x\n".repeat(READ_BYTES));
+        assert_eq!(pieces_up_to(READ_BYTES, row.as_bytes()), [(1, too_long() + rest)]);
+        let broken = [b"\x0a\x02\x0a\x00".to_vec(), vec![0xff; 3 * READ_BYTES]].concat();
+        let why = format!("it is not OTLP in protobuf{rest}");
+        assert_eq!(pieces_up_to(READ_BYTES, &broken), [(1, "\n\u{2}\n\0".to_owned()), (2, why)]);
     }
 
     #[test]

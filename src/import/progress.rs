@@ -174,12 +174,18 @@ impl Progress {
         })
     }
 
-    /// Counts and names what is not read.
+    /// Counts and names what is not read, besides what was counted before.
     pub(super) fn leave_out(&mut self, left_out: &LeftOut) {
-        for (why, count) in left_out.counts() {
-            *self.counts.left_out.entry(why.to_string()).or_default() += count;
+        for (why, count) in left_out.by_reason() {
+            *self.counts.left_out.entry(why).or_default() += count;
         }
         left_out.notes().for_each(|note| self.say(&note));
+    }
+
+    /// Counts all that is not read now, and names what of it was not `said` before.
+    pub(super) fn leave_out_now(&mut self, left_out: &LeftOut, said: &LeftOut) {
+        self.counts.left_out = left_out.by_reason();
+        left_out.beyond(said).notes().for_each(|note| self.say(&note));
     }
 
     /// Something that a person should know.

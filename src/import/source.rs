@@ -8,7 +8,7 @@
 //!
 //! What comes out of a packed file, Parquet among them, is bounded (`bounded`).
 
-use super::bounded::Bounded;
+use super::bounded::{Bounded, Counted, Packed};
 use super::room::{Room, Taken};
 use super::walk;
 use crate::codings::Coding;
@@ -82,12 +82,9 @@ pub(super) async fn open(file: &walk::File) -> io::Result<Content> {
         }
         _ => return Ok(Content::Bytes { stream: source, is_packed: false }),
     };
-    let unpacked = coding.decoder(source, ZSTD_WINDOW_LOG_MAX);
-    let stream: Stream = match on_disk {
-        Some(bytes) => Box::pin(Bounded::new(unpacked, bytes)),
-        // how long standard input is, nobody knows
-        None => Box::pin(unpacked),
-    };
+    let source = Counted::new(source);
+    let packed = on_disk.map_or_else(|| Packed::SoFar(source.read()), Packed::Bytes);
+    let stream = Box::pin(Bounded::new(coding.decoder(source, ZSTD_WINDOW_LOG_MAX), packed));
     Ok(Content::Bytes { stream, is_packed: true })
 }
 
@@ -103,7 +100,7 @@ impl Parquet {
         };
         let bytes = self.on_disk.or_else(|| copied.as_ref().map(Taken::bytes)).map_or(0, |bytes| bytes);
         let rows = reader.rows(file)?;
-        Ok((Box::pin(Bounded::new(stream_of(rows.pieces, copied), bytes)), rows.notes))
+        Ok((Box::pin(Bounded::new(stream_of(rows.pieces, copied), Packed::Bytes(bytes))), rows.notes))
     }
 }
 

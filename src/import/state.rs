@@ -3,9 +3,10 @@
 //! ```text
 //! imports/{id}.json             a checkpoint: path, size, offset, counts
 //! imports/{id}.rejects.jsonl    what was rejected of it, and why
-//! imports/identities            16 bytes each: an identity, and the first half of the import that has it
+//! imports/known                 32 bytes each: an identity, the first half of the import that told most of it, and how much that was
 //! ```
 
+use crate::formats::{Extent, Known};
 use crate::numbers::to_u64;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-const IDENTITIES: &str = "identities";
+const KNOWN: &str = "known";
+const KNOWN_BYTES: usize = 32;
 
 /// How far a file is imported.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,9 +62,17 @@ impl Checkpoint {
 #[derive(Debug)]
 pub(super) struct State {
     folder: PathBuf,
-    identities: HashMap<u64, u64>,
-    fresh: Vec<(u64, u64)>,
+    known: HashMap<u64, Told>,
+    /// What of it is not written yet.
+    fresh: HashMap<u64, Told>,
     is_kept: bool,
+}
+
+/// Who told most of something.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    import: u64,
+    extent: Extent,
 }
 
 impl State {
@@ -76,19 +86,19 @@ impl State {
                 format!("{} cannot be made; name a folder for checkpoints with --state", folder.display())
             })?;
         }
-        let bytes = match fs::read(folder.join(IDENTITIES)) {
+        let bytes = match fs::read(folder.join(KNOWN)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error).context(folder.join(IDENTITIES).display().to_string()),
+            Err(error) => return Err(error).context(folder.join(KNOWN).display().to_string()),
         };
-        let (pairs, _torn) = bytes.as_chunks::<16>();
-        let identities = pairs.iter().map(|pair| {
-            let whole = u128::from_le_bytes(*pair).to_le_bytes();
-            let (low, high) = whole.split_at(8);
-            let number = |half: &[u8]| u64::from_le_bytes(half.try_into().expect("half of sixteen bytes"));
-            (number(low), number(high))
-        });
-        Ok(Self { folder: folder.to_owned(), identities: identities.collect(), fresh: Vec::new(), is_kept })
+        let (lines, _torn) = bytes.as_chunks::<KNOWN_BYTES>();
+        let known = lines.iter().map(read).collect::<HashMap<_, _>>();
+        let state = Self { folder: folder.to_owned(), known, fresh: HashMap::new(), is_kept };
+        // of what grew while it was followed there are many
+        if is_kept && lines.len() > 2 * state.known.len() {
+            state.write_known_anew()?;
+        }
+        Ok(state)
     }
 
     /// The checkpoint of an import.
@@ -136,7 +146,7 @@ impl State {
         if !self.is_kept {
             return Ok(());
         }
-        self.keep_identities()?;
+        self.keep_known()?;
         let path = self.folder.join(format!("{}.json", checkpoint.id));
         let new = self.folder.join(format!("{}.new", checkpoint.id));
         fs::write(&new, serde_json::to_vec(checkpoint)?)
@@ -144,31 +154,38 @@ impl State {
             .with_context(|| path.display().to_string())
     }
 
-    /// Whether another import has already reported what is known by this identity; if none has, this one has from now on.
-    pub(super) fn is_of_another(&mut self, identity: u64, import: &str) -> bool {
-        let own = half(import);
-        match self.identities.get(&identity) {
-            Some(owner) => *owner != own,
-            None => {
-                self.identities.insert(identity, own);
-                self.fresh.push((identity, own));
-                false
-            }
+    /// Whether another import has already told as much of this; if none has, this one has from now on.
+    pub(super) fn is_of_another(&mut self, known: Known, import: &str) -> bool {
+        let Known { identity, extent } = known;
+        let (import, before) = (half(import), self.known.get(&identity));
+        if before.is_some_and(|told| told.extent >= extent) {
+            return before.is_some_and(|told| told.import != import);
         }
+        let told = Told { import, extent };
+        self.known.insert(identity, told);
+        self.fresh.insert(identity, told);
+        false
     }
 
-    fn keep_identities(&mut self) -> anyhow::Result<()> {
+    fn keep_known(&mut self) -> anyhow::Result<()> {
         if self.fresh.is_empty() {
             return Ok(());
         }
-        let path = self.folder.join(IDENTITIES);
+        let path = self.folder.join(KNOWN);
         let file = OpenOptions::new().create(true).append(true).open(&path);
-        let mut file = BufWriter::new(file.with_context(|| path.display().to_string())?);
-        for (identity, import) in self.fresh.drain(..) {
-            file.write_all(&identity.to_le_bytes())?;
-            file.write_all(&import.to_le_bytes())?;
-        }
-        file.flush().with_context(|| path.display().to_string())
+        write_to(file.with_context(|| path.display().to_string())?, &self.fresh)
+            .with_context(|| path.display().to_string())?;
+        self.fresh.clear();
+        Ok(())
+    }
+
+    /// Writes all that is known, in place of what was written before.
+    fn write_known_anew(&self) -> anyhow::Result<()> {
+        let (path, new) = (self.folder.join(KNOWN), self.folder.join("known.new"));
+        File::create(&new)
+            .and_then(|file| write_to(file, &self.known))
+            .and_then(|()| fs::rename(&new, &path))
+            .with_context(|| path.display().to_string())
     }
 
     /// Adds what was rejected; `piece` is the piece itself, where it is to be kept.
@@ -206,20 +223,34 @@ impl State {
     /// If that fails.
     pub(super) fn forget(&mut self, id: &str) -> anyhow::Result<()> {
         let own = half(id);
-        self.identities.retain(|_, owner| *owner != own);
-        let all = self.identities.iter().map(|(identity, import)| (*identity, *import));
-        self.fresh = all.collect();
+        self.known.retain(|_, told| told.import != own);
+        self.fresh.clear();
         let gone = |path: PathBuf| match fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).context(path.display().to_string())
             }
             _ => Ok(()),
         };
-        gone(self.folder.join(IDENTITIES))?;
-        self.keep_identities()?;
+        self.write_known_anew()?;
         gone(self.rejects(id))?;
         gone(self.folder.join(format!("{id}.json")))
     }
+}
+
+fn write_to(file: File, known: &HashMap<u64, Told>) -> std::io::Result<()> {
+    let mut file = BufWriter::new(file);
+    for (identity, Told { import, extent }) in known {
+        let parts = [*identity, *import, extent.end.cast_unsigned(), extent.bytes];
+        parts.iter().try_for_each(|part| file.write_all(&part.to_le_bytes()))?;
+    }
+    file.flush()
+}
+
+fn read(line: &[u8; KNOWN_BYTES]) -> (u64, Told) {
+    let (parts, _none) = line.as_chunks::<8>();
+    let part = |place: usize| parts.get(place).map_or(0, |part| u64::from_le_bytes(*part));
+    let extent = Extent { end: part(2).cast_signed(), bytes: part(3) };
+    (part(0), Told { import: part(1), extent })
 }
 
 /// The first half of an import's id, as a number.
@@ -231,20 +262,44 @@ fn half(import: &str) -> u64 {
 mod tests {
     use super::*;
 
+    fn known(identity: u64, end: i64, bytes: u64) -> Known {
+        Known { identity, extent: Extent { end, bytes } }
+    }
+
+    const ONE: &str = "00000000000000010000000000000000";
+    const OTHER: &str = "00000000000000020000000000000000";
+
     #[test]
     fn which_import_reported_first_is_known_after_a_restart_and_forgotten_with_the_import() {
         let folder = tempfile::tempdir().unwrap();
-        let (one, other) = ("00000000000000010000000000000000", "00000000000000020000000000000000");
         let mut state = State::open(folder.path(), true).unwrap();
-        assert!(!state.is_of_another(7, one) && !state.is_of_another(7, one));
-        let checkpoint = Checkpoint { id: one.to_owned(), offset: 5, ..Checkpoint::default() };
+        let seven = known(7, 0, 0);
+        assert!(!state.is_of_another(seven, ONE) && !state.is_of_another(seven, ONE));
+        let checkpoint = Checkpoint { id: ONE.to_owned(), offset: 5, ..Checkpoint::default() };
         state.keep(&checkpoint).unwrap();
         let mut state = State::open(folder.path(), true).unwrap();
-        assert_eq!(state.checkpoint(one).unwrap(), Some(checkpoint));
-        assert!(state.is_of_another(7, other));
-        state.forget(one).unwrap();
+        assert_eq!(state.checkpoint(ONE).unwrap(), Some(checkpoint));
+        assert!(state.is_of_another(seven, OTHER));
+        state.forget(ONE).unwrap();
         let mut state = State::open(folder.path(), true).unwrap();
-        assert!(!state.is_of_another(7, other));
+        assert!(!state.is_of_another(seven, OTHER));
         assert_eq!(state.all().unwrap(), []);
+    }
+
+    #[test]
+    fn what_another_import_tells_more_of_is_sent_and_then_known_as_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut state = State::open(folder.path(), true).unwrap();
+        for end in 1..=5 {
+            assert!(!state.is_of_another(known(7, end, 10), ONE));
+            state.keep(&Checkpoint { id: ONE.to_owned(), ..Checkpoint::default() }).unwrap();
+        }
+        let mut state = State::open(folder.path(), true).unwrap();
+        let bytes = fs::metadata(folder.path().join(KNOWN)).unwrap().len();
+        assert_eq!(bytes, to_u64(KNOWN_BYTES), "what grew is kept once");
+        assert!(state.is_of_another(known(7, 5, 10), OTHER) && state.is_of_another(known(7, 4, 99), OTHER));
+        assert!(!state.is_of_another(known(7, 5, 11), OTHER), "it says more");
+        assert!(!state.is_of_another(known(7, 6, 1), OTHER), "it ends later");
+        assert!(state.is_of_another(known(7, 5, 11), ONE));
     }
 }

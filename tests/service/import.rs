@@ -73,6 +73,15 @@ impl<'s> Import<'s> {
         self.run(&[&[path.to_str().unwrap()], arguments].concat())
     }
 
+    /// Imports what comes on standard input.
+    pub(crate) fn of_input(&self, bytes: &[u8]) -> (Option<i32>, String) {
+        let mut command = self.command(&["-"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // one that was refused is not read to its end
+        let _not_read = child.stdin.take().unwrap().write_all(bytes);
+        said(&child.wait_with_output().unwrap())
+    }
+
     /// The last line of `--progress json`.
     pub(crate) fn summary(&self, path: &Path) -> Value {
         let (_, said) = self.of(path, &["--progress", "json"]);

@@ -279,6 +279,47 @@ fn conversations_that_people_download_are_read_out_of_their_archives_and_count_o
 }
 
 #[test]
+fn a_question_that_was_downloaded_before_its_answer_has_it_after_the_next_download() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let download = |said: &[(&str, u64, &str)]| {
+        let message = |(uuid, second, text): &(&str, u64, &str)| {
+            let sender = if uuid.starts_with('q') { "human" } else { "assistant" };
+            json!({"uuid": uuid, "sender": sender, "text": text, "created_at": format!("2026-06-01T01:00:{second:02}Z"), "content": []})
+        };
+        let messages: Vec<Value> = said.iter().map(message).collect();
+        json!([{"uuid": "c", "created_at": "2026-06-01T01:00:00Z", "chat_messages": messages}]).to_string()
+    };
+    let [first, asked, answered] = [("q1", 1, "Grind?"), ("q2", 10, "Sift?"), ("a2", 13, "Sifted.")];
+    let said = ("a1", 3, "Ground.");
+    let path = import.text("one.json", download(&[first, said, asked]).as_bytes());
+    import.takes(&path, 3, 0);
+    let path = import.text("other.json", download(&[first, said, asked, answered]).as_bytes());
+    let summary = import.takes(&path, 2, 0);
+    assert_eq!(summary["copied"], 2, "the first turn and its call: {summary}");
+    let turns = "SELECT Duration AS nanos, JSONExtractString(InputMessages, 1, 'parts', 1, 'content') AS asked, \
+        JSONExtractString(OutputMessages, 1, 'parts', 1, 'content') AS said FROM otel_traces WHERE SpanName = 'claude-ai.turn' ORDER BY Timestamp";
+    let turn =
+        |seconds: u64, asked: &str, said: &str| json!({"nanos": seconds * 1_000_000_000, "asked": asked, "said": said});
+    import.becomes(turns, &json!([turn(2, "Grind?", "Ground."), turn(3, "Sift?", "Sifted.")]));
+    // an earlier one has nothing that is not known
+    let path = import.text("earlier.json", download(&[first, said, ("q2", 10, "Sift?")]).as_bytes());
+    let summary = import.summary(&path);
+    assert_eq!((&summary["accepted"], &summary["unchanged"]), (&json!(0), &json!(1)), "{summary}");
+}
+
+#[test]
+fn what_is_packed_on_standard_input_is_bounded_by_what_has_arrived() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let (code, said) = import.of_input(&gzip(line(1).as_bytes()));
+    assert!(code == Some(0) && said.contains("1 rows accepted"), "{code:?} {said}");
+    let spaces = [vec![b' '; (1 << 20) - 1], b"\n".to_vec()].concat().repeat(420);
+    let (code, said) = import.of_input(&gzip(&[line(2).as_bytes(), &spaces].concat()));
+    assert!(code == Some(3) && said.contains("250 times"), "{code:?} {said}");
+}
+
+#[test]
 fn an_archive_that_would_fill_the_world_is_refused_before_it_is_read() {
     let service = Service::start();
     let import = Import::new(&service);

@@ -357,6 +357,27 @@ fn undo_removes_what_rows_of_an_import_reported_and_nothing_of_another_workspace
 }
 
 #[test]
+fn undo_removes_more_results_than_one_statement_names() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let results = 10_500;
+    let record = |number: u64| {
+        let value = json!({"key": "gen_ai.evaluation.score.value", "value": {"doubleValue": 1}});
+        json!({"timeUnixNano": "1780290000000000000", "eventName": "gen_ai.evaluation.result", "traceId": format!("{:032x}", number + 1),
+            "spanId": "0b".repeat(8), "attributes": [text("gen_ai.evaluation.name", "grade"), value]})
+    };
+    let records: Vec<Value> = (0..results).map(record).collect();
+    let lines = records.chunks(500).map(|some| json!({"resourceLogs": [{"scopeLogs": [{"logRecords": some}]}]}));
+    let path = import.file("logs.jsonl", &lines.collect::<Vec<_>>());
+    import.takes(&path, results, 0);
+    let count = "SELECT count() AS rows FROM genai_evaluator_results";
+    import.becomes(count, &json!([{"rows": results}]));
+    let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
+    assert!(code == Some(0) && said.contains(&format!("1 imports, {results} rows removed")), "{said}");
+    import.becomes(count, &json!([{"rows": 0}]));
+}
+
+#[test]
 fn content_is_left_out_where_that_is_asked_for() {
     let service = Service::start();
     let import = Import::new(&service);
