@@ -260,6 +260,7 @@ fn page_routes(gate: &Gate, scores: &Arc<ScoresReceiver>, api: &query::Api, admi
         .merge(scores::routes(Arc::clone(scores), &guard))
         .merge(reads())
         .merge(mcp::routes(gate, &guard, reads().into_router()))
+        .merge(query::savings_routes(api.clone(), admin.prices.clone(), &guard))
         .merge(admin::status_routes(admin.clone(), &guard))
 }
 

@@ -124,9 +124,9 @@ async fn copied(mut source: impl AsyncRead + Unpin, scratch: &Path, room: &Arc<R
         if source.read_buf(&mut piece).await? == 0 {
             break;
         }
-        taken.grow(to_u64(piece.len())).map_err(|bound| {
+        taken.grow(to_u64(piece.len())).map_err(|full| {
             let why = "Parquet in an archive or on standard input is copied first; such copies, and files that were sent to be imported, may have";
-            io::Error::other(format!("{why} {bound} together: name the file itself"))
+            io::Error::other(format!("{why} {} together: name the file itself", full.bound))
         })?;
         copy.write_all(&piece).await?;
     }

@@ -14,7 +14,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Certificates; absent: without TLS.
     pub tls: Option<tls::Config>,
-    /// Bytes that files to be imported may have, all that lie below `data_dir` at once.
+    /// Bytes that files of one workspace to be imported may have, all that lie below `data_dir` at once; those of all have four times that.
     pub uploads_max: ByteSize,
     /// How its imports trust the ingest and the metrics of this Millrace, where those have TLS.
     pub import_tls: Trust,

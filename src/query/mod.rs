@@ -37,6 +37,7 @@ mod users;
 mod values;
 
 pub use own::routes as page_routes;
+pub use own::savings_routes;
 pub use own::tail::routes as tail_routes;
 pub use q::{Problem, Search};
 pub use request::Api;

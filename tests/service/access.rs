@@ -84,7 +84,7 @@ const ROUTES: [(&str, &str, &str, &str); 70] = [
 ];
 
 /// What only the page's listener has. It answers what is read and what is said of spans under `/apis/` as well.
-const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 24] = [
+const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 25] = [
     ("page", "GET", "/", "Nothing"),
     ("page", "GET", "/assets/{name}", "Nothing"),
     ("page", "GET", "/api/v1/workspaces", "Everywhere(Read)"),
@@ -97,6 +97,7 @@ const ROUTES_OF_THE_PAGE: [(&str, &str, &str, &str); 24] = [
     ("page", "GET", "/api/v1/workspaces/{workspace}/calls/series", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/calls/breakdown", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/calls/errors", "InWorkspace(Read)"),
+    ("page", "GET", "/api/v1/workspaces/{workspace}/calls/savings", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/tools", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/traces/facts", "InWorkspace(Read)"),
     ("page", "GET", "/api/v1/workspaces/{workspace}/traces/{trace_id}/spans/{span_id}", "InWorkspace(Read)"),

@@ -112,6 +112,8 @@ fn the_numbers_of_the_page_are_those_of_sql() {
         service.sql().rows(&format!("SELECT toUInt8(sum(calls)) AS calls, sum(cost) AS cost FROM ({shown})"), &[]);
     assert_eq!((&total[0]["calls"], total[0]["cost"].as_f64()), (&json!(3), Some(2.0)));
 
+    // no call read from a cache
+    assert_eq!(ask(&service, "/api/v1/workspaces/default/calls/savings?since=0")["rows"], json!([]));
     let trace = ask(&service, "/apis/intake/v2/workspaces/default/traces?page_size=1")["data"][0]["id"]
         .as_str()
         .unwrap()

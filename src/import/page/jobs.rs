@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 const JOBS_MAX: usize = 64;
 const JOBS_OF_ONE_MAX: usize = 8;
 const FILES_MAX: usize = 5_000;
+/// Workspaces whose files may have all that those of one may, at the same time.
+const WORKSPACES_WITH_FILES: u64 = 4;
 /// One that nothing happens to is forgotten after so long, when there is no room for another.
 const IDLE_MAX: Duration = Duration::from_secs(3_600);
 
@@ -51,6 +53,8 @@ pub(super) struct Job {
     pub(super) workspace: Workspace,
     /// Of its files.
     pub(super) folder: PathBuf,
+    /// What the files of its workspace may take.
+    pub(super) room: Arc<Room>,
     /// Whether it removes what was imported.
     pub(super) is_undo: bool,
     /// Cancelled with it.
@@ -187,8 +191,9 @@ impl Job {
 #[derive(Debug)]
 pub(super) struct Jobs {
     folder: PathBuf,
-    /// What all files may take.
-    pub(super) room: Arc<Room>,
+    /// What all files may take, and those of one workspace.
+    room: Arc<Room>,
+    bytes_of_one_max: u64,
     jobs: Mutex<BTreeMap<String, Arc<Job>>>,
     /// One is read at a time.
     pub(super) turns: Turns,
@@ -202,8 +207,10 @@ impl Jobs {
         {
             tracing::warn!(%error, folder = %folder.display(), "files that were sent to be imported cannot be removed");
         }
-        let room = Room::new(to_u64(bytes_max), Some("page.uploads_max"));
-        Self { folder, room, jobs: Mutex::default(), turns: Turns::default() }
+        let bytes_of_one_max = to_u64(bytes_max);
+        let whole = bytes_of_one_max.saturating_mul(WORKSPACES_WITH_FILES);
+        let room = Room::new(whole, Some("all workspaces, four times page.uploads_max"));
+        Self { folder, room, bytes_of_one_max, jobs: Mutex::default(), turns: Turns::default() }
     }
 
     pub(super) fn folder(&self) -> PathBuf {
@@ -227,10 +234,12 @@ impl Jobs {
             taken: Vec::new(),
         };
         let folder = self.folder.join(&id);
+        let room = self.room_of(&workspace);
         let job = Arc::new(Job {
             id: id.clone(),
             workspace,
             folder,
+            room,
             is_undo,
             stop: CancellationToken::new(),
             now: Mutex::new(now),
@@ -293,6 +302,15 @@ impl Jobs {
         own.iter().map(|job| job.shown()).collect()
     }
 
+    /// The room of a workspace, which its imports share.
+    fn room_of(&self, workspace: &Workspace) -> Arc<Room> {
+        let known = self.with(|jobs| {
+            let own = jobs.values().find(|job| job.workspace == *workspace);
+            own.map(|job| Arc::clone(&job.room))
+        });
+        known.unwrap_or_else(|| self.room.part(self.bytes_of_one_max, Some("page.uploads_max")))
+    }
+
     /// Forgets one, and removes its files.
     pub(super) fn forget(&self, job: &Arc<Job>) {
         self.with(|jobs| jobs.remove(&job.id));
@@ -320,17 +338,20 @@ impl Jobs {
         drop(taken);
     }
 
-    /// Takes room for bytes that have arrived. When there is none, imports that have ended or are idle give theirs.
-    pub(super) fn grow(&self, taken: &mut Taken, bytes: usize) -> Result<(), Refusal> {
-        let mut grown = taken.grow(to_u64(bytes));
-        while grown.is_err() && self.forget_an_old_one(|job| !job.with_taken(Vec::is_empty)) {
-            grown = taken.grow(to_u64(bytes));
+    /// Takes room for bytes of a job that have arrived. When there is none, imports that have ended or are idle give theirs: those of its
+    /// workspace, and those of others if all of them have too much together.
+    pub(super) fn grow(&self, job: &Job, taken: &mut Taken, bytes: usize) -> Result<(), Refusal> {
+        while let Err(full) = taken.grow(to_u64(bytes)) {
+            let gives =
+                |other: &Job| (full.is_whole || other.workspace == job.workspace) && !other.with_taken(Vec::is_empty);
+            if !self.forget_an_old_one(gives) {
+                return Err(Refusal::too_large(&format!(
+                    "files that wait to be imported may have {} together; wait, compress them, or use `millrace import`",
+                    full.bound
+                )));
+            }
         }
-        grown.map_err(|bound| {
-            Refusal::too_large(&format!(
-                "files that wait to be imported may have {bound} together; wait, compress them, or use `millrace import`"
-            ))
-        })
+        Ok(())
     }
 }
 
@@ -367,8 +388,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let jobs = Jobs::new(folder.path().join("uploads"), 1 << 20);
         let add = |job: &Job| {
-            let mut taken = jobs.room.hold();
-            jobs.grow(&mut taken, 1 << 19)?;
+            let mut taken = job.room.hold();
+            jobs.grow(job, &mut taken, 1 << 19)?;
             let name = PathBuf::from("a");
             assert!(job.arrived(Some((Spooled { name, bytes: 1 << 19, modified: SystemTime::UNIX_EPOCH }, taken))));
             Ok::<_, Refusal>(())
@@ -380,5 +401,34 @@ mod tests {
         all[1].set(Phase::Failed(String::new()));
         add(&all[2]).unwrap();
         assert!(jobs.find(&all[0].workspace, &all[0].id).is_ok() && jobs.find(&all[1].workspace, &all[1].id).is_err());
+    }
+
+    #[test]
+    fn files_of_a_workspace_leave_room_for_others_and_take_none_of_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let jobs = Jobs::new(folder.path().join("uploads"), 1 << 20);
+        let hold = |job: &Job, bytes: usize| {
+            let mut taken = job.room.hold();
+            let grown = jobs.grow(job, &mut taken, bytes).map_err(|refused| format!("{refused:?}"));
+            grown.map(|()| assert!(job.arrived(Some((spooled(), taken)))))
+        };
+        let others: Vec<_> =
+            (0..WORKSPACES_WITH_FILES - 1).map(|number| create(&jobs, &format!("w{number}")).unwrap()).collect();
+        for other in &others {
+            hold(other, 1 << 20).unwrap();
+            other.set(Phase::Failed(String::new()));
+        }
+        let (own, same) = (create(&jobs, "own").unwrap(), create(&jobs, "own").unwrap());
+        hold(&own, 1 << 20).unwrap();
+        let refused = hold(&same, 1).unwrap_err();
+        assert!(refused.contains("may have 1 MiB (page.uploads_max) together"), "{refused}");
+        assert!(others.iter().all(|other| jobs.find(&other.workspace, &other.id).is_ok()), "none gave its files");
+        // all of them together have too much, and one that failed gives its files
+        hold(&create(&jobs, "late").unwrap(), 1 << 20).unwrap();
+        assert_eq!(others.iter().filter(|other| jobs.find(&other.workspace, &other.id).is_err()).count(), 1);
+    }
+
+    fn spooled() -> Spooled {
+        Spooled { name: PathBuf::from("a"), bytes: 1, modified: SystemTime::UNIX_EPOCH }
     }
 }

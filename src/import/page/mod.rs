@@ -78,16 +78,17 @@ fn failed(error: &anyhow::Error) -> Refusal {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}"))
 }
 
-/// Imports under way, and what was imported, the latest first.
+/// Imports under way, and what was imported, the latest first; and where senders send.
 async fn list(State(imports): State<Arc<Imports>>, Path(name): Path<String>) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
     let done = read_state(&imports.folder).and_then(|state| state.all()).map_err(|error| failed(&error))?;
     let own = done.iter().filter(|import| import.workspace == workspace.as_str()).take(LISTED_MAX);
-    let formats = Format::ALL.map(Format::name);
-    Ok(json_answer(
-        StatusCode::OK,
-        &json!({"under_way": imports.jobs.list(&workspace), "done": own.map(|import| shown(&imports, import)).collect::<Vec<_>>(), "formats": formats}),
-    ))
+    let http = &imports.config.receivers.http;
+    let answer = json!({
+        "under_way": imports.jobs.list(&workspace), "done": own.map(|import| shown(&imports, import)).collect::<Vec<_>>(),
+        "formats": Format::ALL.map(Format::name), "ingest": {"listen": http.listen, "is_tls": http.tls.is_some()},
+    });
+    Ok(json_answer(StatusCode::OK, &answer))
 }
 
 fn shown(imports: &Imports, import: &Checkpoint) -> Value {

@@ -24,9 +24,9 @@ pub(super) async fn take(
     let unusable = |_why| Refusal::bad_request(&format!("name: a file needs a name of at most {PARTS_MAX} parts"));
     let name = safe(name).map_err(unusable)?;
     job.expect(&name)?;
-    let mut taken = jobs.room.hold();
+    let mut taken = job.room.hold();
     let path = job.folder.join(&name);
-    let done = write(jobs, &path, body, silent_max, &mut taken).await;
+    let done = write((jobs, job), &path, body, silent_max, &mut taken).await;
     let modified = modified.and_then(|millis| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis)));
     let modified = modified.map_or(SystemTime::UNIX_EPOCH, |modified| modified);
     let is_whole = done.is_ok() && !job.stop.is_cancelled();
@@ -37,7 +37,13 @@ pub(super) async fn take(
     done
 }
 
-async fn write(jobs: &Jobs, path: &Path, body: Body, silent_max: Duration, taken: &mut Taken) -> Result<(), Refusal> {
+async fn write(
+    (jobs, job): (&Jobs, &Job),
+    path: &Path,
+    body: Body,
+    silent_max: Duration,
+    taken: &mut Taken,
+) -> Result<(), Refusal> {
     let failed = |error: std::io::Error| {
         Refusal::new(
             StatusCode::INSUFFICIENT_STORAGE,
@@ -56,7 +62,7 @@ async fn write(jobs: &Jobs, path: &Path, body: Body, silent_max: Duration, taken
             break;
         };
         let bytes = frame.map_err(|error| Refusal::bad_request(&format!("the file broke off: {error}")))?;
-        jobs.grow(taken, bytes.len())?;
+        jobs.grow(job, taken, bytes.len())?;
         file.write_all(&bytes).await.map_err(failed)?;
     }
     file.flush().await.map_err(failed)

@@ -2,7 +2,6 @@
 
 use super::super::file::{RejectsMax, Run};
 use super::super::progress::Progress;
-use super::super::room::Room;
 use super::super::sender::Sender;
 use super::super::state::State;
 use super::super::{import_all, parquet_reader, undo, walk};
@@ -33,8 +32,8 @@ pub(super) struct Order {
 /// Reads the files of a job once it is its turn.
 pub(super) async fn import(jobs: &Jobs, job: &Arc<Job>, order: Order) {
     let is_dry = order.is_dry;
-    let (own, room) = (Arc::clone(job), Arc::clone(&jobs.room));
-    let done = in_turn(&jobs.turns, job, async move { Box::pin(import_files(&own, room, order)).await }).await;
+    let own = Arc::clone(job);
+    let done = in_turn(&jobs.turns, job, async move { Box::pin(import_files(&own, order)).await }).await;
     let then = if is_dry { Phase::Checked } else { Phase::Done };
     end(job, done, then);
 }
@@ -90,7 +89,7 @@ async fn in_turn(
     end.await.context("the import broke off; the log of Millrace says why")?
 }
 
-async fn import_files(job: &Job, room: Arc<Room>, order: Order) -> anyhow::Result<()> {
+async fn import_files(job: &Job, order: Order) -> anyhow::Result<()> {
     let Order { config, folder, token, format, is_dry, drops_content } = order;
     let told = job.told();
     let sender = match is_dry {
@@ -108,7 +107,7 @@ async fn import_files(job: &Job, room: Arc<Room>, order: Order) -> anyhow::Resul
         rejects: RejectsMax::Any,
         stop: job.stop.clone(),
         parquet: parquet_reader(&config, job.folder.clone())?,
-        room,
+        room: Arc::clone(&job.room),
     };
     let files = job.files();
     let inode = 0;

@@ -115,7 +115,7 @@ pub(super) async fn tools(
     answer(&api, &statement).await
 }
 
-fn parameters(query: Option<&str>, own: &[&str]) -> Result<Parameters, Refusal> {
+pub(super) fn parameters(query: Option<&str>, own: &[&str]) -> Result<Parameters, Refusal> {
     let parameters = Parameters::parse(query)?;
     let known: Vec<&str> = ["since", "until"].into_iter().chain(groupings()).chain(own.iter().copied()).collect();
     parameters.refuse_others(&known)?;

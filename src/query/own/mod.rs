@@ -10,6 +10,7 @@
 mod calls;
 mod catalog;
 mod range;
+mod savings;
 mod span;
 pub(super) mod tail;
 mod traces;
@@ -20,6 +21,8 @@ use super::request::Api;
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Needs, Scope};
 use crate::clickhouse::Statement;
+use crate::genai::prices::Prices;
+use crate::reloadable::Reloadable;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
@@ -45,6 +48,14 @@ pub fn routes(api: Api, guard: &Guard) -> Routes {
         .get("/api/v1/workspaces/{workspace}/traces/facts", READ, traces::facts)
         .get("/api/v1/workspaces/{workspace}/traces/{trace_id}/spans/{span_id}", READ, span::one)
         .with_state(Arc::new(api))
+}
+
+/// What caches saved, which needs prices.
+#[must_use]
+pub fn savings_routes(api: Api, prices: Reloadable<Option<Prices>>, guard: &Guard) -> Routes {
+    Routes::new(guard)
+        .get("/api/v1/workspaces/{workspace}/calls/savings", READ, savings::savings)
+        .with_state(Arc::new(savings::Savings { api, prices }))
 }
 
 /// Asks, and answers with the rows and the statement.
