@@ -35,6 +35,20 @@ export function own(path: string): string {
   return `/api/v1/workspaces/${encodeURIComponent(workspace())}${path}`;
 }
 
+/** Where senders send: an address and a port, and whether with TLS. */
+export interface Ingest {
+  listen: string;
+  is_tls: boolean;
+}
+
+/** What senders are told. Whoever listens on every address is reached by the name by which the page was. */
+export function ingestUrl(ingest: Ingest, host: string): string {
+  const at = ingest.listen.lastIndexOf(":");
+  const [address, port] = [ingest.listen.slice(0, at), ingest.listen.slice(at)];
+  const isAny = address === "0.0.0.0" || address === "[::]";
+  return `${ingest.is_tls ? "https" : "http"}://${isAny ? host : address}${port}`;
+}
+
 type Values = Record<string, string | number | null | undefined>;
 
 export function withQuery(path: string, values: Values): string {

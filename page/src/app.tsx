@@ -4,6 +4,7 @@ import { Component, lazy, Suspense, useEffect, useRef, useState, type ReactNode 
 import { ApiError, ask, setToken, token, workspace, type Rows } from "./api";
 import { rangeLabel, rangeTitle, RANGES, RANGE_DEFAULT, useRange, type Range } from "./range";
 import { address, go, usePlace, useParam } from "./router";
+import { Palette } from "./palette";
 import { toggleTheme, useTheme } from "./theme";
 import { Dialog, Empty, Failed, Icon, Link, Loading } from "./ui";
 import { Traces } from "./views/traces";
@@ -53,6 +54,7 @@ export function App() {
           ))}
         </ul>
         <div className="foot"><Theme /><Keys /></div>
+        <Palette views={VIEWS} />
       </nav>
       <div className="main">
         <header className="top">
@@ -226,7 +228,8 @@ function Theme() {
 }
 
 const HELP: [string, string][] = [
-  ["j, k or arrows", "next, previous line"],
+  ["j, k or arrows", "next, previous line; in a trace f and b as well"],
+  ["⌘K or Ctrl K", "go to a view, a trace or a session by its name"],
   ["Enter", "open"],
   ["Esc", "close what is open"],
   ["p", "look at a trace beside the list"],

@@ -1,30 +1,8 @@
-/** The columns of the list of traces: those of the URL, else those chosen last, else the usual ones. */
-import { useMemo } from "react";
+/** The columns of the list of traces, and how wide they are: those of the URL, else those chosen last, else the usual ones. */
+import { useMemo, useRef, type PointerEvent } from "react";
 import { useParam } from "./router";
+import { COLUMNS, NARROWEST, WIDEST, widthsOf, type Column } from "./widths";
 
-export interface Column {
-  name: string;
-  label: string;
-  className?: string;
-}
-
-export const COLUMNS: Column[] = [
-  { name: "time", label: "Time" },
-  { name: "trace", label: "Trace" },
-  { name: "content", label: "Input and output", className: "wide" },
-  { name: "model", label: "Model" },
-  { name: "duration", label: "Duration", className: "number" },
-  { name: "ttft", label: "First token", className: "number" },
-  { name: "tokens", label: "Tokens", className: "number" },
-  { name: "cost", label: "Cost", className: "number" },
-  { name: "service", label: "Service" },
-  { name: "agent", label: "Agent" },
-  { name: "user", label: "User" },
-  { name: "session", label: "Session" },
-  { name: "spans", label: "Spans", className: "number" },
-  { name: "errors", label: "Errors", className: "number" },
-  { name: "id", label: "Trace id" },
-];
 const USUAL = "time,trace,content,model,duration,tokens,cost";
 const KEPT = "millrace.columns";
 
@@ -58,6 +36,45 @@ export function useColumns(): [Column[], (names: string[]) => void] {
     set(text);
   };
   return [columns, choose];
+}
+
+/** Pixels by which a key widens a column. */
+const BY_KEY = 20;
+
+export function useWidths(): [Map<string, number>, (name: string, width: number | null) => void] {
+  const [text, setText] = useParam("widths");
+  const widths = useMemo(() => widthsOf(text), [text]);
+  const set = (name: string, width: number | null) => {
+    const next = new Map(widths);
+    if (width === null) next.delete(name);
+    else next.set(name, Math.max(NARROWEST, Math.min(WIDEST, Math.round(width))));
+    setText(COLUMNS.filter((column) => next.has(column.name)).map((column) => `${column.name}:${next.get(column.name)}`).join(","));
+  };
+  return [widths, set];
+}
+
+/** The head of a column, with an edge to drag. The arrows move it too, and a double click gives the column its usual width. */
+export function Head({ column, width, set }: { column: Column; width: number | undefined; set: (width: number | null) => void }) {
+  const head = useRef<HTMLTableCellElement>(null);
+  const drag = useRef<{ x: number; width: number } | null>(null);
+  const now = () => head.current?.getBoundingClientRect().width ?? NARROWEST;
+  const move = (event: PointerEvent) => drag.current && set(drag.current.width + event.clientX - drag.current.x);
+  return (
+    <th ref={head} className={column.className} style={width === undefined ? undefined : { width, minWidth: width }}>
+      {column.label}
+      <span
+        className="edge" role="separator" aria-orientation="vertical" aria-label={`Width of ${column.label}`} tabIndex={0}
+        aria-valuenow={width ?? Math.round(now())} aria-valuemin={NARROWEST} aria-valuemax={WIDEST}
+        onPointerDown={(event) => { if (event.button === 0) { event.currentTarget.setPointerCapture(event.pointerId); drag.current = { x: event.clientX, width: now() }; event.preventDefault(); } }}
+        onPointerMove={move} onPointerUp={() => { drag.current = null; }} onPointerCancel={() => { drag.current = null; }} onDoubleClick={() => set(null)}
+        onKeyDown={(event) => {
+          if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+          set(now() + (event.key === "ArrowRight" ? BY_KEY : -BY_KEY));
+          event.preventDefault();
+        }}
+      />
+    </th>
+  );
 }
 
 export function ColumnChoice() {

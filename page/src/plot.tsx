@@ -26,6 +26,8 @@ interface Props {
   range: [number, number];
   /** What a drag does; without it the plot alone shows that part. */
   onZoom?: (since: number, until: number) => void;
+  /** A value that is not to be exceeded, drawn as a line over the whole time. */
+  limit?: number | null;
   /** No axis of values: for a small one. */
   isSmall?: boolean;
 }
@@ -50,7 +52,7 @@ export function stacked(series: (number | null)[][]): (number | null)[][] {
   );
 }
 
-export function Plot({ title, times, series, format, kind, isStacked = false, height = 180, step, range: whole, onZoom, isSmall = false }: Props) {
+export function Plot({ title, times, series, format, kind, isStacked = false, height = 180, step, range: whole, onZoom, isSmall = false, limit = null }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const tip = useRef<HTMLDivElement>(null);
   const [at, setAt] = useState<number | null>(null);
@@ -79,7 +81,7 @@ export function Plot({ title, times, series, format, kind, isStacked = false, he
       cursor: { y: false, points: { show: kind === "lines" }, drag: { x: true, y: false, setScale: false } },
       scales: {
         x: { time: true, range: [range[0] / 1000, range[1] / 1000] },
-        y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.08 : 1] },
+        y: { range: (_plot, _low, high) => { const most = Math.max(high, limit ?? 0); return [0, most > 0 ? most * 1.08 : 1]; } },
       },
       axes: [
         { ...axis, grid: { show: false }, space: 76, size: 24, values: (_plot, splits, _axis, _space, gap) => splits.map((at, number) => label(at * 1000, gap * 1000, number === 0 ? null : splits[number - 1]! * 1000)) },
@@ -102,6 +104,7 @@ export function Plot({ title, times, series, format, kind, isStacked = false, he
         }),
       ],
       hooks: {
+        draw: [(plot) => limit !== null && line(plot, limit, color("--error"))],
         setCursor: [(plot) => setAt(plot.cursor.idx ?? null)],
         setSelect: [
           (plot) => {
@@ -120,7 +123,7 @@ export function Plot({ title, times, series, format, kind, isStacked = false, he
       resized.disconnect();
       plot.destroy();
     };
-  }, [times, series, kind, isStacked, height, step, range[0], range[1], format, isSmall, theme]);
+  }, [times, series, kind, isStacked, height, step, range[0], range[1], format, isSmall, limit, theme]);
 
   const told = at !== null && times[at] !== undefined ? times[at] : null;
   return (
@@ -139,6 +142,20 @@ export function Plot({ title, times, series, format, kind, isStacked = false, he
       </div>
     </figure>
   );
+}
+
+function line(plot: uPlot, value: number, color: string): void {
+  const { ctx, bbox } = plot;
+  const y = plot.valToPos(value, "y", true);
+  ctx.save();
+  ctx.strokeStyle = color;
+  ctx.lineWidth = 1.5 * (window.devicePixelRatio || 1);
+  ctx.setLineDash([6, 4]);
+  ctx.beginPath();
+  ctx.moveTo(bbox.left, y);
+  ctx.lineTo(bbox.left + bbox.width, y);
+  ctx.stroke();
+  ctx.restore();
 }
 
 /** The colours of a plot, with their names. */

@@ -1,6 +1,6 @@
 /** Small parts that every view uses. */
 import { useEffect, useRef, useState, type ReactNode } from "react";
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient, type QueryKey } from "@tanstack/react-query";
 import { ApiError, ask, type Rows } from "./api";
 import { ago, exactly, when } from "./format";
 import { parsed } from "./message";
@@ -106,7 +106,8 @@ export function Copy({ text, label = "Copy" }: { text: string; label?: string })
 /** Seconds after which a wait has a button to end it. */
 const LONG_SECONDS = 3;
 
-export function Loading({ what = "Loading" }: { what?: string }) {
+/** A wait for the questions `of` whose keys begin so; those alone can be ended here. */
+export function Loading({ what = "Loading", of = [] }: { what?: string; of?: QueryKey[] }) {
   const client = useQueryClient();
   const [seconds, setSeconds] = useState(0);
   const [isCancelled, setCancelled] = useState(false);
@@ -118,13 +119,14 @@ export function Loading({ what = "Loading" }: { what?: string }) {
   const again = () => {
     setSeconds(0);
     setCancelled(false);
-    void client.refetchQueries({ type: "active", predicate: (query) => query.state.status === "pending" && query.state.fetchStatus === "idle" });
+    for (const queryKey of of) void client.refetchQueries({ type: "active", queryKey });
   };
+  const cancel = () => void Promise.all(of.map((queryKey) => client.cancelQueries({ type: "active", queryKey }))).then(() => setCancelled(true));
   if (isCancelled) return <div className="loading" role="status">Cancelled <button type="button" onClick={again}>Ask again</button></div>;
   return (
     <div className="loading">
       <span className="row" role="status"><span className="spinner" /> {what}…</span>
-      {seconds >= LONG_SECONDS && <><span>{seconds} s</span><button type="button" onClick={() => void client.cancelQueries().then(() => setCancelled(true))}>Cancel</button></>}
+      {seconds >= LONG_SECONDS && <><span>{seconds} s</span>{of.length > 0 && <button type="button" onClick={cancel}>Cancel</button>}</>}
     </div>
   );
 }
@@ -200,7 +202,7 @@ function SqlOf({ url }: { url: string }) {
     staleTime: 60_000,
     retry: false,
   });
-  if (asked.isPending) return <Loading what="Asking which statements it takes" />;
+  if (asked.isPending) return <Loading what="Asking which statements it takes" of={[["sql of", url]]} />;
   if (asked.isError) return <Failed error={asked.error} />;
   const { sql, elapsed_ms } = asked.data;
   const all = typeof sql === "string" ? [{ statement: sql, elapsed_ms: elapsed_ms ?? 0 }] : sql;

@@ -18,10 +18,10 @@ const MUTATION_TIMEOUT: Duration = Duration::from_secs(3_600);
 const MUTATION_SETTINGS: [Setting; 2] = [("mutations_sync", "2"), ("max_execution_time", "3600")];
 /// Imports that one statement is about, at most.
 const IMPORTS_MAX: usize = 500;
-/// Evaluator results that one mutation removes, at most, so that neither their list nor its statement grows with the import.
-const RESULTS_MAX: usize = 10_000;
-/// Such a statement is long: a name of a result may have 256 letters.
-const LIST_SETTINGS: [Setting; 1] = [("max_query_size", "67108864")];
+/// Evaluator results that are read at once, so that their list does not grow with the import.
+const RESULTS_MAX: usize = 5_000;
+/// Bytes of the list in the statement that removes them. A statement may have 256 KiB (`max_query_size`); the embedded engine raises that for nobody.
+const LIST_BYTES_MAX: usize = 200 << 10;
 
 #[derive(Debug, Row, Deserialize)]
 struct Id {
@@ -195,20 +195,34 @@ impl Import<'_> {
                 client.full_name(table)
             );
             let some: Vec<Reported> = client.rows(&sql).await?;
-            let Some(last) = some.last() else { return Ok(()) };
-            after = format!(" AND {RESULT} > {}", last.quoted());
-            let keys = some.iter().map(Reported::quoted).collect::<Vec<_>>().join(",");
-            let sql = format!(
-                "ALTER TABLE {} DELETE WHERE Workspace = {workspace} AND {RESULT} IN ({keys})",
-                client.holding(table)
-            );
-            let settings = [MUTATION_SETTINGS.as_slice(), &LIST_SETTINGS].concat();
-            client.execute_with(&sql, &settings, MUTATION_TIMEOUT).await?;
-            if some.len() < RESULTS_MAX {
-                return Ok(());
+            for list in lists(&some) {
+                let sql = format!(
+                    "ALTER TABLE {} DELETE WHERE Workspace = {workspace} AND {RESULT} IN ({list})",
+                    client.holding(table)
+                );
+                client.execute_with(&sql, &MUTATION_SETTINGS, MUTATION_TIMEOUT).await?;
+            }
+            match some.last() {
+                Some(last) if some.len() == RESULTS_MAX => after = format!(" AND {RESULT} > {}", last.quoted()),
+                _ => return Ok(()),
             }
         }
     }
+}
+
+/// The results in lists, each as long as a statement may be.
+fn lists(results: &[Reported]) -> Vec<String> {
+    let mut lists: Vec<String> = Vec::new();
+    for key in results.iter().map(Reported::quoted) {
+        match lists.last_mut() {
+            Some(list) if list.len() + key.len() < LIST_BYTES_MAX => {
+                list.push(',');
+                list.push_str(&key);
+            }
+            _ => lists.push(key),
+        }
+    }
+    lists
 }
 
 fn attribute() -> String {

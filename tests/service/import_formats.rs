@@ -357,10 +357,10 @@ fn undo_removes_what_rows_of_an_import_reported_and_nothing_of_another_workspace
 }
 
 #[test]
-fn undo_removes_more_results_than_one_statement_names() {
+fn undo_removes_more_results_than_are_read_at_once() {
     let service = Service::start();
     let import = Import::new(&service);
-    let results = 10_500;
+    let results = 5_500;
     let record = |number: u64| {
         let value = json!({"key": "gen_ai.evaluation.score.value", "value": {"doubleValue": 1}});
         json!({"timeUnixNano": "1780290000000000000", "eventName": "gen_ai.evaluation.result", "traceId": format!("{:032x}", number + 1),

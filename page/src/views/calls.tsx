@@ -30,7 +30,7 @@ export function Calls({ a, b }: { a: string; b: string }) {
   const [one, other] = [useCall(a), useCall(b)];
   const error = one.error ?? other.error;
   if (error) return <Failed error={error} />;
-  if (!one.data || !other.data) return <Loading what="Reading both calls" />;
+  if (!one.data || !other.data) return <Loading what="Reading both calls" of={[["span"]]} />;
   const [first, second] = [one.data.rows[0], other.data.rows[0]];
   if (!first || !second) return <Failed error={new Error(`The ${first ? "second" : "first"} call is not stored`)} />;
   return (

@@ -66,7 +66,7 @@ function Both({ a, b }: { a: string; b: string }) {
   const pairs = useMemo(() => (one.tree.data && other.tree.data ? pair(one.tree.data, other.tree.data) : []), [one.tree.data, other.tree.data]);
   const error = one.tree.error ?? other.tree.error ?? one.trace.error ?? other.trace.error;
   if (error) return <Failed error={error} />;
-  if (!one.tree.data || !other.tree.data || !one.trace.data || !other.trace.data) return <Loading what="Reading both traces" />;
+  if (!one.tree.data || !other.tree.data || !one.trace.data || !other.trace.data) return <Loading what="Reading both traces" of={[["tree"], ["trace"]]} />;
   const [first, second] = [one.trace.data, other.trace.data];
   const figures: [string, (trace: Trace) => number | undefined, (value: number | null) => string][] = [
     ["Duration", (trace) => (trace.duration_ms === undefined ? undefined : trace.duration_ms * 1e6), duration],

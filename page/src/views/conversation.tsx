@@ -18,7 +18,7 @@ export function Conversation({ of, id }: { of: "trace" | "session"; id: string }
   const [most, setMost] = useState(CALLS);
   const came = useMemo(() => outcomes(asked.data ?? { messages: [], tools: [] }), [asked.data]);
   const all = useMemo(() => (asked.data ? turns(asked.data).filter((turn) => turn.added.length + turn.answer.length > 0 || turn.call.status === "error") : []), [asked.data]);
-  if (asked.isPending) return <Loading what="Reading the conversation" />;
+  if (asked.isPending) return <Loading what="Reading the conversation" of={[["conversation", url]]} />;
   if (asked.isError) return <Failed error={asked.error} again={() => void asked.refetch()} />;
   if (asked.data.messages.length === 0) {
     return <Empty title="Nobody said anything that is stored"><p>Either no model was called, or its prompts and answers were not sent or not kept (<code>genai.content</code>).</p></Empty>;

@@ -6,12 +6,13 @@ import { count, money, percent } from "../format";
 import { filled, Legend, Plot, type Series } from "../plot";
 import { setParams, useParam } from "../router";
 import { Nothing } from "./nothing";
+import { budgetOf, DAY_MS, savedNote, savings, spentNote, type Saved } from "../budget";
 import { useRange } from "../range";
 import { useSeries } from "../series";
-import { Failed, Figure, Link, Loading, ShowSql, TableBox, useTitle } from "../ui";
+import { Failed, Figure, Link, Loading, Paste, ShowSql, TableBox, useTitle } from "../ui";
 
 export const COLORS = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c7", "--c8", "--c9"];
-const KEYS: [string, string][] = [["model", "Model"], ["user", "User"], ["session", "Session"], ["agent", "Agent"], ["service", "Service"], ["provider", "Provider"]];
+const KEYS: [string, string][] = [["model", "Model"], ["user", "User"], ["session", "Session"], ["agent", "Agent"], ["service", "Service"], ["provider", "Provider"], ["source", "Source"]];
 
 export function Cost() {
   useTitle("Cost");
@@ -22,13 +23,16 @@ export function Cost() {
   const { since, until } = points;
   const values = { since: points.bounds.since, until: points.bounds.until, by: key };
   const table = useQuery({ queryKey: ["breakdown", own(""), values], queryFn: ({ signal }) => ask<Rows<Keyed>>(withQuery(own("/calls/breakdown"), values), { signal }), enabled: points.bounds.all !== undefined, placeholderData: (before) => before });
+  const saved = useQuery({ queryKey: ["savings", own(""), values.since, values.until], queryFn: ({ signal }) => ask<Rows<Saved>>(withQuery(own("/calls/savings"), { since: values.since, until: values.until }), { signal }), enabled: points.bounds.all !== undefined, placeholderData: (before) => before });
+  const [budgetText, setBudget] = useParam("budget");
+  const budget = budgetOf(budgetText);
   const all = points.bounds.all?.rows[0];
   const rows = points.asked.data?.rows;
   const cost = useMemo(() => keyed(rows ?? [], points.number, (point) => point.cost ?? 0), [rows, points.number]);
   const kinds = useMemo(() => tokenKinds(rows ?? [], points.number), [rows, points.number]);
   const error = points.bounds.error ?? points.asked.error ?? table.error;
   if (error) return <Failed error={error} />;
-  if (!points.bounds.all) return <Loading what="Adding up" />;
+  if (!points.bounds.all) return <Loading what="Adding up" of={[["bounds"], ["series"]]} />;
   if (!all) return <Nothing what="model calls" range={range} showAll={() => setRange("all")} />;
   const zoom = (from: number, to: number) => setRange(`${from}-${to}`);
   return (
@@ -39,6 +43,7 @@ export function Cost() {
         <Figure name="Computed" value={money(all.cost_computed)} note={all.cost_computed ? percent(all.cost_computed, all.cost) : "from the book of prices"} />
         <Figure name="Calls without a price" value={count(all.unpriced)} note={`of ${count(all.calls)}`} tone={all.unpriced > 0 ? "bad" : ""} />
         <Figure name="Read from caches" value={percent(all.cache_read_tokens, all.input_tokens)} note={`${count(all.cache_read_tokens)} of ${count(all.input_tokens)} tokens in`} />
+        <Figure name="Saved by caches" value={money(savings(saved.data?.rows))} note={savedNote(saved.data?.rows)} />
         <Figure name="Reasoning" value={percent(all.reasoning_tokens, all.output_tokens)} note={`${count(all.reasoning_tokens)} of ${count(all.output_tokens)} tokens out`} />
       </div>
       <div className="segments" role="group" aria-label="By">
@@ -46,9 +51,10 @@ export function Cost() {
       </div>
       <div className="grid2">
         <section className="panel block">
-          <header><h2>US dollars over time</h2><ShowSql of={[points.bounds.all, points.asked.data]} /></header>
-          <Plot title="Cost over time" times={points.times} series={cost} format={money} kind="bars" isStacked step={points.width} range={[since, until]} onZoom={zoom} />
+          <header><h2>US dollars over time</h2><Budget text={budgetText} set={setBudget} /><ShowSql of={[points.bounds.all, points.asked.data, saved.data]} /></header>
+          <Plot title="Cost over time" times={points.times} series={cost} format={money} kind="bars" isStacked step={points.width} range={[since, until]} onZoom={zoom} limit={budget === null ? null : (budget * points.width) / DAY_MS} />
           <Legend series={cost} />
+          {budget !== null && <p className="note">{spentNote(all.cost ?? 0, budget, points.bounds.until - points.bounds.since)}</p>}
         </section>
         <section className="panel block">
           <header><h2>Tokens over time</h2></header>
@@ -60,9 +66,53 @@ export function Cost() {
         <header><h2>By {KEYS.find(([name]) => name === key)![1].toLowerCase()}</h2><ShowSql of={[table.data]} /></header>
         <Breakdown rows={table.data?.rows ?? []} by={key} total={all.cost ?? 0} />
       </section>
+      {all.unpriced > 0 && <Unpriced since={values.since} until={values.until} />}
     </>
   );
 }
+
+/** A budget, which the URL keeps. */
+function Budget({ text, set }: { text: string; set: (value: string | undefined) => void }) {
+  return (
+    <label className="budget">Budget a day, $
+      <input type="number" min="0" step="any" inputMode="decimal" value={text} onChange={(event) => set(event.target.value || undefined)} />
+    </label>
+  );
+}
+
+/** Models whose calls have no price, and how to find one. */
+function Unpriced({ since, until }: { since: number; until: number }) {
+  const values = { since, until, by: "model" };
+  const asked = useQuery({ queryKey: ["breakdown", own(""), values], queryFn: ({ signal }) => ask<Rows<Keyed>>(withQuery(own("/calls/breakdown"), values), { signal }), placeholderData: (before) => before });
+  const rows = asked.data?.rows.filter((row) => row.unpriced > 0) ?? [];
+  if (asked.isError) return <Failed error={asked.error} again={() => void asked.refetch()} />;
+  if (rows.length === 0) return null;
+  return (
+    <section className="panel block">
+      <header><h2>Models without a price</h2><ShowSql of={[asked.data]} /></header>
+      <p className="note">The line says which price a call would have. A price of your own goes into <code>prices.overrides</code> of the configuration; then <code>millrace prices reprice</code> gives calls that are stored theirs.</p>
+      <TableBox label="Models without a price">
+        <table className="rows">
+          <thead><tr><th>Model</th><th className="number">Calls without a price</th><th className="number">of</th><th className="number">Tokens</th><th>Which price would match</th></tr></thead>
+          <tbody>
+            {rows.map((row) => (
+              <tr key={row.key}>
+                <td>{row.key || <span className="dim">(none)</span>}</td>
+                <td className="number">{count(row.unpriced)}</td>
+                <td className="number dim">{count(row.calls)}</td>
+                <td className="number">{count(row.total_tokens)}</td>
+                <td>{row.total_tokens === null ? <span className="dim">none: its calls tell of no tokens</span> : PLAIN.test(row.key) ? <Paste text={`millrace prices resolve --model ${row.key} --input 1000 --output 100`} /> : <span className="dim">a call needs the name of its model</span>}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </TableBox>
+    </section>
+  );
+}
+
+/** Names of models that can stand in a line to paste as they are. */
+const PLAIN = /^[A-Za-z0-9._:/@-]+$/;
 
 /** A series for each key, the dearest first. */
 export function keyed(rows: Point[], number: number, value: (point: Point) => number): Series[] {

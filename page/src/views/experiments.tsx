@@ -24,7 +24,7 @@ function All() {
   const [base] = useParam("base");
   const asked = useQuery({ queryKey: ["experiments", intake("")], queryFn: ({ signal }) => ask<Page<Experiment>>(intake("/experiments?page_size=100&sort=-created_at"), { signal }) });
   const scores = useMemo(() => [...new Set(asked.data?.data.flatMap((one) => Object.keys(one.aggregate_scores ?? {})) ?? [])].sort(), [asked.data]);
-  if (asked.isPending) return <Loading what="Looking for experiments" />;
+  if (asked.isPending) return <Loading what="Looking for experiments" of={[["experiments"]]} />;
   if (asked.isError) return <Failed error={asked.error} again={() => void asked.refetch()} />;
   if (asked.data.data.length === 0) {
     const url = `${window.location.origin.replace(/:4319$/, ":4318")}/apis/intake/v2/workspaces/default`;
@@ -72,7 +72,7 @@ function One({ name }: { name: string }) {
   useTitle(name);
   const [base] = useParam("base");
   const asked = useQuery({ queryKey: ["runs", intake(""), name], queryFn: ({ signal }) => ask<Page<Run>>(intake(`/experiments/${encodeURIComponent(name)}/sessions?page_size=100`), { signal }) });
-  if (asked.isPending) return <Loading what="Reading the runs" />;
+  if (asked.isPending) return <Loading what="Reading the runs" of={[["runs"]]} />;
   if (asked.isError) return <Failed error={asked.error} again={() => void asked.refetch()} />;
   const rows = asked.data.data;
   const scores = [...new Set(rows.flatMap((row) => Object.keys(row.evaluator_scores ?? {})))].sort();
@@ -122,7 +122,7 @@ function Comparison({ name, base }: { name: string; base: string }) {
   const [only, setOnly] = useParam("only");
   const url = `${intake(`/experiments/${encodeURIComponent(name)}/comparison`)}?baseline=${encodeURIComponent(base)}`;
   const asked = useQuery({ queryKey: ["comparison", url], queryFn: ({ signal }) => ask<Compared>(url, { signal }) });
-  if (asked.isPending) return <Loading what="Comparing" />;
+  if (asked.isPending) return <Loading what="Comparing" of={[["comparison"]]} />;
   if (asked.isError) return <Failed error={asked.error} again={() => void asked.refetch()} />;
   const { data } = asked;
   const scores = Object.keys(data.scores);

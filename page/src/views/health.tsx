@@ -27,7 +27,7 @@ export function Health() {
   const storage = useQuery({ queryKey: ["storage"], queryFn: ({ signal }) => ask<Rows<Stored>>("/api/v1/storage", { signal }), refetchInterval: 30_000, retry: false });
   const status = useQuery({ queryKey: ["status"], queryFn: ({ signal }) => ask<Status>("/api/v1/status", { signal }), refetchInterval: 3000, retry: false });
   const metrics = useQuery({ queryKey: ["metrics"], queryFn: ({ signal }) => metricsText(signal), refetchInterval: 3000, retry: false });
-  if (status.isPending) return <Loading what="Asking" />;
+  if (status.isPending) return <Loading what="Asking" of={[["status"]]} />;
   if (status.isError && !status.data) return <Failed error={status.error} again={() => void status.refetch()} />;
   const now = status.data;
   const all = samples(metrics.data ?? "");
@@ -64,7 +64,7 @@ export function Health() {
       </section>
       <section className="panel block">
         <header><h2>What the tables take</h2><ShowSql of={[storage.data]} /></header>
-        {storage.isError ? <div className="pad-box"><Failed error={storage.error} again={() => void storage.refetch()} /></div> : storage.isPending ? <Loading /> : <Tables rows={storage.data.rows} />}
+        {storage.isError ? <div className="pad-box"><Failed error={storage.error} again={() => void storage.refetch()} /></div> : storage.isPending ? <Loading of={[["storage"]]} /> : <Tables rows={storage.data.rows} />}
       </section>
       <section className="panel block"><header><h2>All of it</h2></header><div className="pad-box"><div className="json"><Json value={now} /></div></div></section>
     </>

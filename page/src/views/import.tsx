@@ -19,7 +19,7 @@ export function Import() {
   const client = useQueryClient();
   const list = useQuery({ queryKey: ["imports", own("")], queryFn: ({ signal }) => ask<Listed>(own("/imports"), { signal }) });
   const [id, setId] = useParam("job");
-  if (list.isPending) return <Loading what="Looking for imports" />;
+  if (list.isPending) return <Loading what="Looking for imports" of={[["imports"]]} />;
   if (list.isError) return <Failed error={list.error} again={() => void list.refetch()} />;
   return (
     <>
@@ -152,7 +152,7 @@ function Running({ id, formats, close }: { id: string; formats: string[]; close:
   useEffect(() => {
     if (state === "done") void client.invalidateQueries({ predicate: (query) => query.queryKey[0] !== "import" });
   }, [state, client]);
-  if (asked.isPending) return <Loading what="Asking how far it is" />;
+  if (asked.isPending) return <Loading what="Asking how far it is" of={[["import"]]} />;
   if (asked.isError) return <><Failed error={asked.error} /><div className="row"><button type="button" onClick={close}>Choose other files</button></div></>;
   const job = asked.data;
   const now = job.counts;
@@ -282,7 +282,7 @@ function List({ done, open }: { done: Done[]; open: (id: string) => void }) {
 
 function RejectsOf({ one }: { one: Done }) {
   const asked = useQuery({ queryKey: ["rejects", own(""), one.id], queryFn: ({ signal }) => ask<{ rejects: Reject[]; rejected: number }>(own(`/imported/${one.id}/rejects`), { signal }) });
-  if (asked.isPending) return <Loading />;
+  if (asked.isPending) return <Loading of={[["rejects", own(""), one.id]]} />;
   if (asked.isError) return <Failed error={asked.error} />;
   return <Rejects rejects={asked.data.rejects} all={asked.data.rejected} />;
 }

@@ -30,7 +30,7 @@ export function Latency() {
   const failed = useMemo<Series[]>(() => [{ name: "Failed", color: "--error", values: filled(rows ?? [], points.number, ((point: Point) => point.errors) as (point: never) => number, 0) }], [rows, points.number]);
   const error = points.bounds.error ?? points.asked.error;
   if (error) return <Failed error={error} />;
-  if (!points.bounds.all) return <Loading what="Measuring" />;
+  if (!points.bounds.all) return <Loading what="Measuring" of={[["bounds"], ["series"]]} />;
   if (!all) return <Nothing what="model calls" range={range} showAll={() => setRange("all")} />;
   const zoom = (from: number, to: number) => setRange(`${from}-${to}`);
   const plot = { times: points.times, step: points.width, range: [since, until] as [number, number], onZoom: zoom };

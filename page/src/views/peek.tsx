@@ -56,7 +56,7 @@ export function Peek({ id, close }: { id: string; close: () => void }) {
         <button type="button" className="quiet" aria-label="Close (Esc)" onClick={close}><Icon name="close" /></button>
       </header>
       <div className="body" tabIndex={0} role="region" aria-label="The trace">
-        {trace.isPending ? <Loading /> : trace.isError ? <Failed error={trace.error} /> : found && (
+        {trace.isPending ? <Loading of={[["trace", intake(""), id]]} /> : trace.isError ? <Failed error={trace.error} /> : found && (
           <>
             <dl className="pairs">
               <div><dt>Began</dt><dd>{exactly(Date.parse(found.started_at))}</dd></div>

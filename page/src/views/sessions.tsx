@@ -29,7 +29,7 @@ export function Sessions() {
   const rows = useMemo(() => asked.data?.pages.flatMap((page) => page.data) ?? [], [asked.data]);
   const table = useRef<HTMLTableElement>(null);
   useRows(table, rows.length);
-  if (asked.isPending) return <Loading what="Looking for sessions" />;
+  if (asked.isPending) return <Loading what="Looking for sessions" of={[["sessions"]]} />;
   if (asked.isError) return <Failed error={asked.error} again={() => void asked.refetch()} />;
   if (rows.length === 0) {
     return (
@@ -80,7 +80,7 @@ export function SessionView({ id }: { id: string }) {
   const session = useQuery({ queryKey: ["session", intake(""), id], queryFn: ({ signal }) => ask<One>(intake(`/sessions/${encodeURIComponent(id)}`), { signal }) });
   const filter = JSON.stringify({ session_id: id });
   const turns = useQuery({ queryKey: ["turns", intake(""), id], queryFn: ({ signal }) => ask<Page<Trace>>(withQuery(intake("/traces"), { filter, sort: "started_at", page_size: TURNS, mode: "preview" }), { signal }) });
-  if (session.isPending || turns.isPending) return <Loading what="Reading the session" />;
+  if (session.isPending || turns.isPending) return <Loading what="Reading the session" of={[["session"], ["turns"]]} />;
   if (session.isError) return <Failed error={session.error} again={() => void session.refetch()} />;
   if (turns.isError) return <Failed error={turns.error} again={() => void turns.refetch()} />;
   const one = session.data;

@@ -24,7 +24,7 @@ export function SpanPanel({ trace, span, kind, onClose }: { trace: string; span:
         {found && <Status status={found.status} />}
         <button type="button" className="quiet" aria-label="Close (Esc)" onClick={onClose}><Icon name="close" /></button>
       </header>
-      {asked.isPending ? <Loading /> : asked.isError ? <Failed error={asked.error} again={() => void asked.refetch()} />
+      {asked.isPending ? <Loading of={[["span", url]]} /> : asked.isError ? <Failed error={asked.error} again={() => void asked.refetch()} />
         : !found ? <div className="empty"><p>This span is not stored any more.</p></div>
         : (
           <>

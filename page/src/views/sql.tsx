@@ -82,7 +82,7 @@ export function Sql() {
             <Copy text={curl} label="Copy as curl" />
           </div>
         </section>
-        {answer.isFetching ? <Loading what="ClickHouse is working" />
+        {answer.isFetching ? <Loading what="ClickHouse is working" of={[["sql"]]} />
           : answer.isError ? <Failed error={answer.error} />
           : answer.data ? <Shown answer={answer.data} />
           : <Empty title="Ask anything"><p>Every view of this page is a statement over these tables; “Show SQL” brings it here.</p></Empty>}

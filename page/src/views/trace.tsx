@@ -20,7 +20,7 @@ export function TraceView({ id }: { id: string }) {
   const trace = useQuery({ queryKey: ["trace", intake(""), id], queryFn: ({ signal }) => ask<Trace>(intake(`/traces/${encodeURIComponent(id)}?mode=preview`), { signal }) });
   const [tab, setTab] = useParam("tab");
   useTitle(trace.data?.name ?? "Trace");
-  if (tree.isPending) return <Loading what="Reading the trace" />;
+  if (tree.isPending) return <Loading what="Reading the trace" of={[["tree", intake(""), id], ["trace", intake(""), id]]} />;
   if (tree.isError) return <Failed error={tree.error} again={() => void tree.refetch()} />;
   return (
     <div className="trace">
@@ -190,8 +190,8 @@ function Spans({ tree }: { tree: Tree }) {
         if (chosen >= 0) setParams({ span: tree.span_id[line] });
       };
       switch (event.key) {
-        case "j": case "ArrowDown": to(at + 1); break;
-        case "k": case "ArrowUp": to(at - 1); break;
+        case "j": case "f": case "ArrowDown": to(at + 1); break;
+        case "k": case "b": case "ArrowUp": to(at - 1); break;
         case "PageDown": to(at + 20); break;
         case "PageUp": to(at - 20); break;
         case "Home": to(0); break;
@@ -365,12 +365,14 @@ function zoomOf(from: number, to: number): string {
   return `${Math.floor(Math.max(0, from))}-${Math.ceil(to)}`;
 }
 
+/** A window of fewer pixels has fewer times above the bars. */
+const NARROW = 600;
 /** Pixels from which on a drag is none by mistake. */
 const DRAGGED = 4;
 
 /** The times above the bars. Dragging over them shows that part alone. */
 function Scale({ zoom, isTimed, choose }: { zoom: Zoom; isTimed: boolean; choose: (from: number, to: number) => void }) {
-  const marks = useMemo(() => (isTimed ? ticks(zoom.to - zoom.from, 5, zoom.from) : []), [isTimed, zoom]);
+  const marks = useMemo(() => (isTimed ? ticks(zoom.to - zoom.from, window.innerWidth < NARROW ? 2 : 5, zoom.from) : []), [isTimed, zoom]);
   const [drag, setDrag] = useState<{ from: number; to: number } | null>(null);
   const at = (event: PointerEvent<HTMLDivElement>) => {
     const box = event.currentTarget.getBoundingClientRect();

@@ -8,7 +8,7 @@ import { useRange, type Range } from "../range";
 import { useBounds, useSeries } from "../series";
 import { address, go, path, useParam } from "../router";
 import { AskSql, Empty, Failed, Icon, Link, Loading, ShowSql, TableBox, Time, useTitle } from "../ui";
-import { ColumnChoice, useColumns } from "../columns";
+import { ColumnChoice, Head, useColumns, useWidths } from "../columns";
 import { filterOf } from "../filter";
 import { useTail } from "../live";
 import { Peek, usePeekKeys } from "./peek";
@@ -44,6 +44,8 @@ export function Traces() {
     else void refetch();
     for (const key of ["bounds", "series", "histogram", "facets"]) void client.invalidateQueries({ queryKey: [key] });
   });
+  // whatever asks for the list anew has brought what is newer
+  useEffect(() => setNew(false), [traces.isRefetching, filter, q, live]);
   const rows = useMemo(() => traces.data?.pages.flatMap((page) => page.data) ?? [], [traces.data]);
   const zoom = (since: number, until: number) => setRange(`${since}-${until}`);
   return (
@@ -61,7 +63,7 @@ export function Traces() {
         <AskSql of={[withQuery(intake("/traces"), { cursor: "", ...values }), facetsUrl(filter, q)]} />
       </div>
       <Facets filter={filter} q={q} add={(term) => setQ(q.includes(term) ? q.replace(term, "").trim() : `${q} ${term}`.trim())} />
-      {traces.isPending ? <Loading what="Looking for traces" />
+      {traces.isPending ? <Loading what="Looking for traces" of={[["traces"]]} />
         : traces.isError ? <Failed error={traces.error} again={() => void traces.refetch()} />
         : rows.length === 0 ? (status || q) ? <Empty title="No trace is like this"><p>Search for something else, or choose a longer time.</p></Empty>
         : <Nothing what="traces" range={range} showAll={() => setRange("all")} />
@@ -208,13 +210,14 @@ function List({ rows, peek, setPeek }: { rows: Trace[]; peek: string; setPeek: (
   const longest = Math.max(...rows.map((row) => row.duration_ms ?? 0), 1);
   const table = useRef<HTMLTableElement>(null);
   const [columns] = useColumns();
+  const [widths, setWidth] = useWidths();
   useRows(table, rows.length);
   usePeekKeys(table, peek, setPeek);
   return (
     <TableBox label="Traces" className="panel">
-      <table className="rows traces" ref={table}>
+      <table className={widths.size > 0 ? "rows traces sized" : "rows traces"} ref={table}>
         <thead>
-          <tr>{columns.map((column) => <th key={column.name} className={column.className}>{column.label}</th>)}</tr>
+          <tr>{columns.map((column) => <Head key={column.name} column={column} width={widths.get(column.name)} set={(width) => setWidth(column.name, width)} />)}</tr>
         </thead>
         <tbody>
           {rows.map((row) => {
