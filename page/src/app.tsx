@@ -40,13 +40,16 @@ export function App() {
     if (path.length === 0) go(address("/traces"), true);
   }, [path.length]);
   const known = VIEWS.find(([name]) => name === view);
+  // where the views are a row that scrolls
+  const chosen = useRef<HTMLUListElement>(null);
+  useEffect(() => chosen.current?.querySelector(".here")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [view]);
   const isOfTime = known?.[3] ?? false;
   return (
     <div className="app">
       <a className="skip" href="#main">To the content</a>
       <nav className="side" aria-label="Views">
         <Link to="/traces" className="brand"><Logo /> Millrace</Link>
-        <ul>
+        <ul ref={chosen}>
           {VIEWS.map(([name, label]) => (
             <li key={name}>
               <Link to={`/${name}`} className={isIn(view, name) ? "here" : ""} title={label}><Icon name={name} size={17} /><span>{label}</span></Link>

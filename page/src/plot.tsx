@@ -1,7 +1,7 @@
 /** Plots over time: bars or lines with axes, a tooltip, and zoom by dragging. */
 import { useEffect, useRef, useState } from "react";
 import uPlot from "uplot";
-import { exactly } from "./format";
+import { count, exactly } from "./format";
 import { useTheme } from "./theme";
 
 export interface Series {
@@ -31,6 +31,9 @@ interface Props {
   /** No axis of values: for a small one. */
   isSmall?: boolean;
 }
+
+/** Steps of an axis of what is counted. */
+const WHOLE = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((first) => first * 10 ** power)).flat();
 
 /** The label of a time on an axis: the day where it changes or where lines are days apart, else the time. */
 export function label(ms: number, gap: number, before: number | null): string {
@@ -85,7 +88,7 @@ export function Plot({ title, times, series, format, kind, isStacked = false, he
       },
       axes: [
         { ...axis, grid: { show: false }, space: 76, size: 24, values: (_plot, splits, _axis, _space, gap) => splits.map((at, number) => label(at * 1000, gap * 1000, number === 0 ? null : splits[number - 1]! * 1000)) },
-        { ...axis, show: !isSmall, size: 58, space: 34, values: (_plot, splits) => splits.map((value) => format(value)) },
+        { ...axis, show: !isSmall, size: 58, space: 34, ...(format === count ? { incrs: WHOLE } : {}), values: (_plot, splits) => splits.map((value) => format(value)) },
       ],
       series: [
         {},

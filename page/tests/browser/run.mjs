@@ -254,6 +254,50 @@ try {
     await page.context().close();
   });
 
+  await step("a place is found by what is typed, and widths of columns and a budget are in the address", async () => {
+    const page = await open();
+    await view(page, "/health", "table.rows tbody tr");
+    await page.keyboard.press("Control+k");
+    await page.getByLabel("Where to go").fill("cos");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/cost/);
+    await page.keyboard.press("Control+k");
+    await page.getByLabel("Where to go").fill(SAMPLE.toUpperCase());
+    await page.keyboard.press("Enter");
+    await page.locator(".line").first().waitFor();
+    assert.ok(page.url().includes(`/trace/${SAMPLE}`));
+    await view(page, "/traces?range=all", "table.traces .preview");
+    const width = () => page.locator("table.traces th.wide + th").evaluate((head) => head.getBoundingClientRect().width);
+    const before = await width();
+    const edge = page.getByRole("separator", { name: "Width of Model" });
+    await edge.focus();
+    for (let times = 0; times < 3; times++) await page.keyboard.press("ArrowRight");
+    assert.ok((await width()) > before + 40, `${before} ${await width()}`);
+    assert.match(page.url(), /widths=model%3A\d+/);
+    await edge.dblclick();
+    assert.doesNotMatch(page.url(), /widths/);
+    await view(page, "/cost?range=all", "table.rows tbody tr");
+    await page.getByLabel(/Budget a day/).fill("2");
+    await page.getByText(/\$2\.00 a day/).waitFor();
+    assert.match(page.url(), /budget=2/);
+    await page.locator(".figure", { hasText: "Saved by caches" }).getByText(/^\$0\.000/).waitFor();
+    await clean(page, "places, widths and a budget");
+    await page.context().close();
+  });
+
+  await step("whoever has sent nothing is told where to send", async () => {
+    const page = await open();
+    await view(page, "/traces?ws=fresh&range=all", ".empty .paste");
+    const lines = await page.locator(".empty .paste pre").allTextContents();
+    assert.ok(lines[0].includes(`=${service.http} `) && lines[0].includes("x-millrace-workspace=fresh"), lines[0]);
+    assert.ok(lines[1].includes(`${service.http}/apis/intake/v2/workspaces/fresh/ingest/chat-completions`), lines[1]);
+    await view(page, `/traces?ws=${encodeURIComponent("a'; rm -rf x")}&range=all`, ".empty .paste, .failed");
+    for (const line of await page.locator(".paste pre").allTextContents()) assert.ok(!line.includes("rm -rf"), line);
+    problems.splice(0, problems.length, ...problems.filter((problem) => !problem.includes("status of 400")));
+    await clean(page, "where to send");
+    await page.context().close();
+  });
+
   await step("a live list shows what is stored without being asked again", async () => {
     const page = await open();
     await view(page, "/traces?live=1&range=15m", ".live.on");
