@@ -42,7 +42,9 @@ export function App() {
   const known = VIEWS.find(([name]) => name === view);
   // where the views are a row that scrolls
   const chosen = useRef<HTMLUListElement>(null);
-  useEffect(() => chosen.current?.querySelector(".here")?.scrollIntoView({ block: "nearest", inline: "nearest" }), [view]);
+  useEffect(() => {
+    void chosen.current?.querySelector(".here")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [view]);
   const isOfTime = known?.[3] ?? false;
   return (
     <div className="app">
