@@ -38,6 +38,7 @@ use crate::own_telemetry::OwnTelemetry;
 use crate::page;
 use crate::pipeline::{self, AdmissionGate, IngestError};
 use crate::query;
+use crate::receivers::experiments::Experiments;
 use crate::receivers::scores::{self, ScoresReceiver};
 use crate::receivers::server;
 use crate::reconciler::counting::{Counter, Counting, Notes};
@@ -150,6 +151,8 @@ impl App {
         };
         metrics.process.started(shared.started.nanos() / 1_000_000_000);
         let backlog = opening.backlog().clone();
+        let experiments = Experiments::open(shared.reads.clone(), &config.data_dir.join("experiments"))
+            .context("reading what waits of experiments failed")?;
         let joiner = shared.joiner();
         let admin = shared.admin(&pipeline, &backlog, &joiner, &store);
         Ok(Self {
@@ -168,7 +171,7 @@ impl App {
             policies,
             opening,
             api: shared.api(),
-            receivers: shared.receivers(pipeline),
+            receivers: shared.receivers(pipeline, Arc::new(experiments)),
             availability: shared.availability,
             timeouts: StopTimeouts::new(config.exporter.drain_timeout),
             listeners,
@@ -197,6 +200,7 @@ impl App {
     async fn start(self, ready_file: Option<PathBuf>, added: Routes) -> anyhow::Result<Running> {
         let Self { tokens, receivers, opening, committer, exporter, joiner, superseder, counter, summer, .. } = self;
         let Receivers { grpc, http, chat, documents, scores } = receivers;
+        let experiments = Arc::clone(&scores.experiments);
         let served = Served {
             grpc,
             page: page_routes(&self.gate, &scores, &self.api, &self.admin).merge(added).merge(query::tail_routes(
@@ -243,6 +247,7 @@ impl App {
             ),
             counting: in_background("counting", counter.run(tokens.receivers.clone()), &panicked),
             summing: in_background("summing of days", summer.run(tokens.receivers.clone()), &panicked),
+            writing: in_background("writing of experiments", experiments.run(tokens.receivers.clone()), &panicked),
             telling: in_background("own telemetry", tell(self.telling, tokens.receivers.clone()), &panicked),
             serving,
         };

@@ -78,7 +78,7 @@ pub(super) struct Receivers {
 pub(super) type MakeCommitter = Box<dyn FnOnce(Journal, DedupIndex) -> Committer + Send>;
 
 impl Shared<'_> {
-    pub(super) fn receivers(&self, pipeline: Pipeline) -> Receivers {
+    pub(super) fn receivers(&self, pipeline: Pipeline, experiments: Arc<Experiments>) -> Receivers {
         let config = self.config;
         let bodies = BodyReader {
             pipeline: pipeline.clone(),
@@ -99,7 +99,6 @@ impl Shared<'_> {
             content: self.policies.content.clone(),
             redaction: self.policies.redaction.clone(),
         });
-        let experiments = Arc::new(Experiments::new(self.reads.clone()));
         let scores = ScoresReceiver {
             ingest: Arc::clone(&ingest),
             bodies: bodies.clone(),

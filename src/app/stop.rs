@@ -114,6 +114,7 @@ pub(super) struct Tasks {
     pub(super) superseding: JoinHandle<()>,
     pub(super) counting: JoinHandle<()>,
     pub(super) summing: JoinHandle<()>,
+    pub(super) writing: JoinHandle<()>,
     pub(super) telling: JoinHandle<()>,
     pub(super) serving: Serving,
 }
@@ -254,11 +255,12 @@ impl Running {
         let exported = shutdown::ended("exporter", tasks.exporting, deadline.within(timeouts.export)).await;
         // these were told to end with the receivers
         let within = deadline.within(timeouts.other);
-        let (joined, superseded, counted, summed, told) = tokio::join!(
+        let (joined, superseded, counted, summed, written, told) = tokio::join!(
             shutdown::ended("joiner", tasks.joining, within),
             shutdown::ended("remover of superseded reports", tasks.superseding, within),
             shutdown::ended("counting", tasks.counting, within),
             shutdown::ended("summing of days", tasks.summing, within),
+            shutdown::ended("writing of experiments", tasks.writing, within),
             shutdown::ended("own telemetry", tasks.telling, within),
         );
         drop(triggers.engine);
@@ -275,6 +277,7 @@ impl Running {
         superseded?;
         counted?;
         summed?;
+        written?;
         told?;
         engine.context("the embedded ClickHouse did not end in time")?;
         grpc?;
@@ -358,6 +361,7 @@ mod tests {
                 superseding: tokio::spawn(std::future::pending()),
                 counting: tokio::spawn(std::future::pending()),
                 summing: tokio::spawn(std::future::pending()),
+                writing: tokio::spawn(std::future::pending()),
                 telling: tokio::spawn(std::future::pending()),
                 serving: Serving {
                     grpc: tokio::spawn(std::future::pending()),

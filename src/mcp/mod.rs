@@ -12,13 +12,14 @@ mod tools;
 
 use crate::access::routes::{Guard, Routes};
 use crate::access::{Gate, Needs, Scope};
+use crate::connections::Asking;
 use crate::receivers::http::headers::{Unfit, workspace};
 use crate::workspace::Workspace;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Router};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Map, Value, json};
@@ -72,7 +73,9 @@ pub fn asked_of_tool(
     Some(tool.ask(workspace, arguments).map(|asked| (asked.uri, asked.body)))
 }
 
-async fn answer(State(mcp): State<Mcp>, request: Request) -> Response {
+/// Tools only ask, so what they do is given up when the client is gone: this future is dropped then, and the tool cancelled with it.
+async fn answer(State(mcp): State<Mcp>, asking: Option<Extension<Asking>>, request: Request) -> Response {
+    let _given_up_with_its_client = asking.map(|Extension(asking)| asking.question());
     let (mut parts, body) = request.into_parts();
     let found = match mcp.gate.principal_of(&parts.extensions) {
         Ok(principal) => workspace(&parts.headers, &principal),

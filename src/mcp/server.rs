@@ -111,7 +111,10 @@ impl ServerHandler for Server {
         let place = place.ok_or_else(|| ErrorData::internal_error("the request has no place", None))?;
         let arguments = request.arguments.unwrap_or_default();
         let answer = match of.ask(&place.workspace, &arguments) {
-            Ok(asked) => self.ask(&asked, place.authorization).await,
+            Ok(asked) => tokio::select! {
+                answer = self.ask(&asked, place.authorization) => answer,
+                () = context.ct.cancelled() => return Err(ErrorData::internal_error("the client is gone", None)),
+            },
             Err(why) => Err(why),
         };
         // what a tool cannot do is told to the agent, which can then do better

@@ -41,6 +41,7 @@ impl Api {
     /// The condition of a list. A search that does not say from when on looks back a while: its terms may be about anything of a span, so
     /// that all spans would be read. Spans of one trace or session have an index.
     pub(super) fn bounded(&self, condition: Condition, search: Option<&Search>, level: Level) -> Condition {
+        let condition = with_trace(condition, search, level);
         let has_index = condition.needed().into_iter().any(|needed| match (level, needed) {
             (Level::Span, Condition::Is("trace_id", _)) => true,
             // the session of a trace without one is looked for by two columns, which no index serves at once
@@ -74,6 +75,19 @@ impl Api {
         let (spans, traces, scores) = (name("otel_traces"), name("genai_traces"), name("genai_scores"));
         let (since, until) = (since.map(|at| at.saturating_sub(NEAR)), until.map(|at| at.saturating_add(NEAR)));
         Scope { level, workspace, spans, traces, scores, since, until, trace }
+    }
+}
+
+/// The condition, and that of the only trace that a search is about, if it is: then the index of traces serves it.
+fn with_trace(condition: Condition, search: Option<&Search>, level: Level) -> Condition {
+    let field = match level {
+        Level::Span => "trace_id",
+        Level::Trace => "id",
+        Level::Session => return condition,
+    };
+    match search.and_then(Search::trace) {
+        Some(trace) => Condition::All(vec![condition, Condition::Is(field, trace.to_owned())]),
+        None => condition,
     }
 }
 

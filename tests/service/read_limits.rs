@@ -42,10 +42,16 @@ fn a_question_whose_client_leaves_is_cancelled_and_one_whose_client_only_says_no
     let json = ("content-type", "application/json");
     let typed = br#"{"sql": "SELECT max(UserId AS user) FROM otel.genai_calls"}"#;
     let running = || sql.rows(RUNNING, &[]).len();
-    for (to, method, target, body) in
-        [(api, "GET", USERS, &b""[..]), (page, "GET", USERS, b""), (page, "POST", "/api/v1/sql", typed)]
-    {
-        let client = raw_http::send(to, method, target, &[json], body);
+    let accept = ("accept", "application/json, text/event-stream");
+    let tool = br#"{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "query_sql",
+        "arguments": {"sql": "SELECT max(UserId AS user) FROM otel.genai_calls"}}}"#;
+    for (to, method, target, body) in [
+        (api, "GET", USERS, &b""[..]),
+        (page, "GET", USERS, b""),
+        (page, "POST", "/api/v1/sql", typed),
+        (page, "POST", "/mcp", tool),
+    ] {
+        let client = raw_http::send(to, method, target, &[json, accept], body);
         wait_until("ClickHouse works on the question", || (running() == 1).then_some(()));
         drop(client);
         // it would go on for minutes

@@ -90,6 +90,10 @@ fn nothing_reads_all_spans_for_a_search_a_session_or_a_trace() {
         (&*format!("/spans?filter[trace_id]={old}&q=tool:bash"), 1),
         ("/spans?filter[session_id]=s-60&q=tool:bash", 1),
         (&*format!("/traces?filter[id]={old}&q=tool:bash"), 1),
+        (&*format!("/traces?q=trace:{old}"), 1),
+        (&*format!("/spans?q=trace:{old}%20tool:bash"), 1),
+        ("/spans/0000000000000100", 2),
+        (&*format!("/spans/{:016x}?trace_id={old}", 60 + OF_SESSIONS), 1),
         (&*format!("/traces/{old}"), 1),
         (&*format!("/traces/{old}/tree"), 1),
         (&*format!("/traces/{old}/conversation"), 1),
@@ -119,6 +123,16 @@ fn a_search_says_since_when_it_looked_and_finds_older_ones_when_it_is_told_to() 
     assert_eq!(ask(&service, "/traces").json().get("since"), None, "a list without a search has no bound");
     let one = ask(&service, &format!("/spans?filter[trace_id]={}&q=tool:bash", trace(60, OF_SESSIONS))).json();
     assert_eq!((&one["pagination"]["total_results"], one.get("since")), (&json!(1), None::<&Value>));
+    for path in ["/spans", "/traces"] {
+        let one = ask(&service, &format!("{path}?q=trace:{}", trace(60, OF_SESSIONS))).json();
+        let want = (&json!(1), None::<&Value>);
+        assert_eq!((&one["pagination"]["total_results"], one.get("since")), want, "{path}: it has an index");
+    }
+    let old = format!("/spans/{:016x}", 60 + OF_SESSIONS);
+    for path in [old.clone(), format!("{old}?trace_id={}", trace(60, OF_SESSIONS))] {
+        assert_eq!(ask(&service, &path).json()["trace_id"], trace(60, OF_SESSIONS), "{path}");
+    }
+    assert_eq!(ask(&service, &format!("{old}?trace_id={}", trace(61, OF_SESSIONS))).status, 404);
     let session = ask(&service, "/sessions/s-60").json();
     assert_eq!((&session["span_count"], &session["id"]), (&json!(1), &json!("s-60")));
     let made = ask(&service, &format!("/sessions/session-{}", trace(60, ALONE))).json();

@@ -170,9 +170,7 @@ fn scores_are_taken_while_clickhouse_is_away_and_are_there_when_it_is_back() {
     let body = json!({"span_id": "a", "session_id": "s", "name": "n", "data_type": "NUMERIC", "value": 1});
     let result = post(&service, "evaluator-results", &body);
     assert_eq!(get(&at(&service, "annotations")).status, 503);
-    let group = post_json(&at(&service, "experiment-groups"), &json!({"name": "g"}));
     // what depends on what is stored cannot be decided, so it is not acknowledged
-    assert_eq!(group.status, 503, "nobody can say whether its name is free: {}", group.text());
     let deleted = format!("annotations/{}", before["annotation_id"].as_str().unwrap());
     let deleted = with("DELETE", &service, &deleted, &json!({}));
     assert_eq!(deleted.status, 503, "nobody can say whether it is there: {}", deleted.text());
@@ -196,7 +194,68 @@ fn scores_are_taken_while_clickhouse_is_away_and_are_there_when_it_is_back() {
     wait_until("the result is there", || {
         (get(&at(&service, "evaluator-results")).json()["data"] == json!([result])).then_some(())
     });
-    assert_eq!(ask(&service, "experiment-groups")["data"], json!([]), "what was refused was not done");
+}
+
+#[test]
+fn experiments_are_taken_while_clickhouse_is_away_and_are_there_once_when_it_is_back() {
+    let engine = Engine::start();
+    let proxy = Proxy::before(engine.port, Fault::Pass);
+    let options = Options { clickhouse_url: Some(proxy.url()), ..Options::default() };
+    let mut service = Service::start_with(options);
+    let (known, old) = (post(&service, "experiment-groups", &json!({"name": "known"})), json!({"name": "old"}));
+    let stored = post(&service, "experiment-groups", &old);
+    // another process does not know it
+    service.kill();
+    service.start_again();
+    assert_eq!(get(&at(&service, "experiment-groups/known")).status, 200);
+    proxy.set(Fault::Refuse);
+    let groups = at(&service, "experiment-groups");
+    let taken = post_json(&groups, &json!({"name": "known"}));
+    assert_eq!(taken.status, 409, "its name is known to be in use: {}", taken.text());
+    let group = post(&service, "experiment-groups", &json!({"name": "g", "description": "meanwhile"}));
+    assert_eq!(post_json(&groups, &json!({"name": "g"})).status, 409, "it is on disk");
+    let second = post(&service, "experiment-groups", &old);
+    let made = experiment(&service, &group, "e");
+    let in_known = experiment(&service, &known, "f");
+    for (method, path) in
+        [("PUT", "experiment-groups/known"), ("DELETE", "experiment-groups/known"), ("POST", "experiments/e/pin")]
+    {
+        let refused = with(method, &service, path, &json!({"name": "known"}));
+        assert_eq!(refused.status, 503, "{method} {path}: nobody can say what it comes to: {}", refused.text());
+    }
+
+    // a crash loses nothing, and a second start with ClickHouse away neither
+    service.kill();
+    service.start_again();
+    assert_eq!(post_json(&groups_of(&service), &json!({"name": "g"})).status, 409, "it is still on disk");
+    service.kill();
+    proxy.set(Fault::Pass);
+    service.start_again();
+    wait_until("the experiments are there", || {
+        let page = get(&at(&service, "experiments?sort=name"));
+        (page.status == 200 && page.json()["data"].as_array()?.len() == 2).then_some(())
+    });
+    assert_eq!(ask(&service, "experiments/e"), made);
+    assert_eq!(ask(&service, "experiments/f")["id"], in_known["id"]);
+    let there = ask(&service, "experiment-groups/g");
+    assert_eq!(
+        (&there["id"], &there["description"], &there["experiment_count"]),
+        (&group["id"], &json!("meanwhile"), &json!(1))
+    );
+    // what had the name keeps it, and what was acknowledged is not lost
+    assert_eq!(ask(&service, "experiment-groups/old")["id"], stored["id"]);
+    let all = ask(&service, "experiment-groups?sort=name");
+    let names = ids(&all, "name");
+    assert!(names.len() == 4 && names[3].starts_with("old@"), "{names:?}");
+    assert_eq!(all["data"][3]["id"], second["id"]);
+    let waiting = std::fs::read_dir(service.data_dir().join("experiments")).unwrap().count();
+    assert_eq!(waiting, 0, "nothing waits any more");
+    assert_eq!(with("DELETE", &service, "experiment-groups/g", &json!({})).status, 204);
+    assert_eq!(ids(&ask(&service, "experiments"), "name"), ["f"]);
+}
+
+fn groups_of(service: &Service) -> String {
+    at(service, "experiment-groups")
 }
 
 /// Logs a call for an experiment.
@@ -506,6 +565,15 @@ fn an_experiment_is_compared_with_a_baseline_as_a_whole_and_by_test_case() {
         (&beside(None, Some(12.0)), &beside(None, Some(0.0)))
     );
     assert_eq!(ask(&service, "experiments/e/comparison?baseline=base"), compared, "whichever name the path has");
+    let mut pages = vec![ask(&service, "evaluations/e/comparison?page_size=2&cursor=")];
+    while let Some(next) = pages[pages.len() - 1]["next_cursor"].as_str() {
+        pages.push(ask(&service, &format!("evaluations/e/comparison?page_size=2&cursor={next}")));
+    }
+    let cases: Vec<&Value> = pages.iter().flat_map(|page| page["test_cases"].as_array().unwrap()).collect();
+    assert_eq!((pages.len(), json!(cases)), (2, compared["test_cases"].clone()), "page by page it is the same");
+    let first = pages[0]["next_cursor"].as_str().unwrap();
+    let other = get(&at(&service, &format!("evaluations/base/comparison?baseline=e&cursor={first}")));
+    assert_eq!(other.status, 400, "the cursor is of another comparison");
     let turned = ask(&service, "experiments/base/comparison?baseline=e");
     assert_eq!(turned["cost_usd"]["mean"], beside(Some(0.375), Some(0.75)));
     what_cannot_be_compared_is_said(&service);

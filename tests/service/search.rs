@@ -112,6 +112,13 @@ fn filled() -> Service {
     let score = json!({"span_id": format!("{:016x}", 4), "session_id": "s", "name": "helpful", "data_type": "NUMERIC", "value": 0.25});
     let scored = post_json(&service.http("/apis/intake/v2/workspaces/search/evaluator-results"), &score);
     assert_eq!(scored.status, 201, "{}", scored.text());
+    // about a whole session, and about a whole trace by the session that is made from it
+    for (session, name) in [("s-1".to_owned(), "verdict"), (format!("session-{:032x}", 2), "mood")] {
+        let label =
+            json!({"session_id": session, "kind": "label", "name": name, "value_type": "text", "value": "good"});
+        let labelled = post_json(&service.http("/apis/intake/v2/workspaces/search/annotations"), &label);
+        assert_eq!(labelled.status, 201, "{}", labelled.text());
+    }
     wait_until("the calls are counted", || {
         let page = ask(&service, "/traces", &[("q", "tokens:>0"), SINCE]).json();
         (page["pagination"]["total_results"] == 2).then_some(())
@@ -144,7 +151,7 @@ fn a_search_finds_the_spans_and_the_traces_that_are_so() {
     for (q, want) in spans {
         assert_eq!(found(&service, "/spans", q), set(want), "{q}");
     }
-    let traces: [(&str, &[&str]); 10] = [
+    let traces: [(&str, &[&str]); 14] = [
         ("model:gpt-5*", &["1"]),
         ("tool:read_file model:gpt-5*", &["1"]),
         ("-tool:read_file", &["2", "5"]),
@@ -154,6 +161,10 @@ fn a_search_finds_the_spans_and_the_traces_that_are_so() {
         ("has:error", &["1"]),
         ("duration:>5s", &["2"]),
         ("name:\"step 5\" OR score.helpful:<1", &["2", "5"]),
+        ("score.mood:good", &["2"]),
+        ("has:score.mood OR has:score.verdict", &["2"]),
+        ("-has:score", &["1", "5"]),
+        ("trace:00000000000000000000000000000002", &["2"]),
         ("started:>=2026-03-02T09:00:04Z started:<2026-03-02T09:00:05Z", &["2"]),
     ];
     for (q, want) in traces {
@@ -163,6 +174,7 @@ fn a_search_finds_the_spans_and_the_traces_that_are_so() {
     assert_eq!(both["pagination"]["total_results"], 1, "a filter and a search must both hold");
     assert_eq!(found(&service, "/sessions", "model:gpt-5*").len(), 1);
     assert_eq!(found(&service, "/sessions", "tokens:>100 -model:gpt-5*").len(), 1);
+    assert_eq!(found(&service, "/sessions", "score.verdict:good"), set(&["s-1"]));
     assert_eq!(
         service.sql().rows("SELECT count() AS spans FROM otel_traces", &[])[0]["spans"].to_string().trim_matches('"'),
         "5"

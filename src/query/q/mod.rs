@@ -145,14 +145,28 @@ impl Search {
         within(&self.root, name)
     }
 
-    /// From when to when everything that it finds has begun, as far as it says so.
-    pub(super) fn bounds(&self) -> (Option<UnixNanos>, Option<UnixNanos>) {
-        let parts = match &self.root {
+    /// What must hold of everything that it finds.
+    fn needed(&self) -> &[Node] {
+        match &self.root {
             Node::All(parts) => parts.as_slice(),
             other => std::slice::from_ref(other),
-        };
+        }
+    }
+
+    /// The trace of everything that it finds, as the sender calls it, if it names one.
+    pub(super) fn trace(&self) -> Option<&str> {
+        self.needed().iter().find_map(|part| match part {
+            Node::Term(Term { subject: Subject::Field(Field { name: "trace", .. }), test: Test::Is(id) }) => {
+                Some(id.as_str())
+            }
+            _ => None,
+        })
+    }
+
+    /// From when to when everything that it finds has begun, as far as it says so.
+    pub(super) fn bounds(&self) -> (Option<UnixNanos>, Option<UnixNanos>) {
         let mut bounds = (None, None);
-        for part in parts {
+        for part in self.needed() {
             let Node::Term(Term { test: Test::Time(compare, at), .. }) = part else { continue };
             match compare {
                 Compare::Greater | Compare::AtLeast => bounds.0 = bounds.0.max(Some(*at)),

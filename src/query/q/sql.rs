@@ -3,7 +3,8 @@
 use super::{Compare, Field, Node, Subject, Term, Test};
 use crate::clickhouse::Statement;
 use crate::query::conditions::{push_kind, push_session, trace_id};
-use crate::query::expressions::{EXPERIMENT, MODEL, NAME, SESSION, SOURCE, STATUS, TEST_CASE};
+use crate::query::expressions::{EXPERIMENT, MODEL, NAME, SESSION, SESSION_OF_TRACE, SOURCE, STATUS, TEST_CASE};
+use crate::query::sums::OF_TRACE;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 
@@ -62,6 +63,10 @@ fn push_term(statement: &mut Statement, term: &Term, scope: &Scope<'_>) {
     if scope.level == Level::Span {
         return push_of_span(statement, term, scope);
     }
+    if let (Level::Trace, Some("trace"), Test::Is(id)) = (scope.level, field, &term.test) {
+        statement.push("(TraceId = ").bind(trace_id(id)).push(")");
+        return;
+    }
     if let Some(own) = field.and_then(|name| own_column(scope.level, name)) {
         return push_test(statement, own, &term.test);
     }
@@ -69,14 +74,20 @@ fn push_term(statement: &mut Statement, term: &Term, scope: &Scope<'_>) {
         Level::Trace => "TraceId",
         Level::Span | Level::Session => "session_id",
     };
-    if let (Level::Trace, Some(sum)) = (scope.level, field.and_then(sum_of_trace)) {
+    if let (Level::Trace, Some(sum)) =
+        (scope.level, field.and_then(|name| OF_TRACE.iter().find(|sum| sum.search == name)))
+    {
         statement.push("(TraceId IN (SELECT TraceId FROM ").push(&scope.traces).push(" AS t WHERE t.Workspace = ");
         statement.bind(scope.workspace.as_str());
         push_range(statement, "t.Timestamp", scope);
         statement.push(" AND ");
-        push_test(statement, sum, &term.test);
+        push_test(statement, sum.expression, &term.test);
         statement.push("))");
         return;
+    }
+    if let Subject::Score(name) = &term.subject {
+        push_own_score(statement, (key, name.as_deref(), &term.test), scope);
+        statement.push(" OR ");
     }
     let of_span = if scope.level == Level::Trace { "TraceId" } else { SESSION };
     statement.push(&format!("({key} IN (SELECT {of_span} FROM {} WHERE Workspace = ", scope.spans));
@@ -85,6 +96,26 @@ fn push_term(statement: &mut Statement, term: &Term, scope: &Scope<'_>) {
     statement.push(" AND ");
     push_of_span(statement, term, scope);
     statement.push("))");
+    if matches!(term.subject, Subject::Score(_)) {
+        statement.push(")");
+    }
+}
+
+/// Opens a parenthesis with the condition for a score of the whole trace or session, which names no span. The trace is named, or is that of
+/// its session if that is made from it.
+fn push_own_score(statement: &mut Statement, (key, name, test): (&str, Option<&str>, &Test), scope: &Scope<'_>) {
+    let of_row = match scope.level {
+        Level::Trace => format!(
+            "if(s.TraceId != '', s.TraceId, if(startsWith(s.SessionId, '{SESSION_OF_TRACE}'), \
+             substring(s.SessionId, {}), ''))",
+            SESSION_OF_TRACE.len() + 1
+        ),
+        Level::Span | Level::Session => "s.SessionId".to_owned(),
+    };
+    statement.push(&format!("({key} IN (SELECT {of_row} FROM {} AS s WHERE s.Workspace = ", scope.scores));
+    statement.bind(scope.workspace.as_str()).push(" AND s.SpanId = ''");
+    push_score(statement, name, test);
+    statement.push(")");
 }
 
 fn push_range(statement: &mut Statement, column: &str, scope: &Scope<'_>) {
@@ -115,19 +146,6 @@ fn own_column(level: Level, field: &str) -> Option<&'static str> {
         (Level::Session, "input_tokens") => "input_tokens",
         (Level::Session, "output_tokens") => "output_tokens",
         (Level::Session, "cached_tokens") => "cached_tokens",
-        _ => return None,
-    })
-}
-
-/// What is counted of a trace: columns of `genai_traces`.
-fn sum_of_trace(field: &str) -> Option<&'static str> {
-    Some(match field {
-        "cost" => "toFloat64(t.CostTotal)",
-        "tokens" => "t.TotalTokens",
-        "input_tokens" => "t.InputTokens",
-        "output_tokens" => "t.OutputTokens",
-        "cached_tokens" => "t.CacheReadTokens",
-        "reasoning_tokens" => "t.ReasoningTokens",
         _ => return None,
     })
 }
@@ -183,23 +201,22 @@ fn push_of_span(statement: &mut Statement, term: &Term, scope: &Scope<'_>) {
         (Subject::Score(name), test) => {
             statement.push(&format!("(SpanId IN (SELECT s.SpanId FROM {} AS s WHERE s.Workspace = ", scope.scores));
             statement.bind(scope.workspace.as_str()).push(" AND s.SpanId != ''");
-            if let Some(name) = name {
-                statement.push(" AND s.Name = ").bind(name.as_str());
-            }
-            match test {
-                Test::Present => {}
-                Test::Number(..) | Test::Time(..) => {
-                    statement.push(" AND ");
-                    push_test(statement, "s.Value", test);
-                }
-                Test::Is(_) | Test::Like(_) => {
-                    statement.push(" AND ");
-                    push_test(statement, "s.StringValue", test);
-                }
-            }
+            push_score(statement, name.as_deref(), test);
             statement.push("))");
         }
         (Subject::Anything, test) => push_anything(statement, test),
+    }
+}
+
+/// What is asked of a row `s` of `genai_scores`, after another condition.
+fn push_score(statement: &mut Statement, name: Option<&str>, test: &Test) {
+    if let Some(name) = name {
+        statement.push(" AND s.Name = ").bind(name);
+    }
+    match test {
+        Test::Present => {}
+        Test::Number(..) | Test::Time(..) => push_test(statement.push(" AND "), "s.Value", test),
+        Test::Is(_) | Test::Like(_) => push_test(statement.push(" AND "), "s.StringValue", test),
     }
 }
 

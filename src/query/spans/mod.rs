@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a list   ids of the page, by light columns, newest hour first -> how many there are -> the rows of those ids, within their times
-//! one      the newest row with that id
+//! one      the newest row with that id, of the last day or else of all
 //! groups   counted by trace, session or both
 //! ```
 
@@ -15,11 +15,12 @@ pub(super) use groups::list as groups;
 pub(super) use row::ended;
 
 use super::answer::{Refusal, json_answer};
-use super::conditions;
+use super::conditions::{self, trace_id};
 use super::cursor::{After, Asked};
 use super::filter::{Condition, Fields};
 use super::listing::{Kind, Listing};
 use super::mode::Mode;
+use super::parameters::Parameters;
 use super::q::{Level, Search};
 use super::request::{Api, workspace};
 use crate::chat::span_of_text;
@@ -31,8 +32,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use row::{Key, SpanRow};
 use serde_json::Value;
+use statements::Within;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// `GET /spans`
 pub(super) async fn list(
@@ -75,16 +78,30 @@ fn kind(fields: Fields) -> Kind {
     Kind { name: "spans", fields, mode: Some(Mode::Detailed), is_searched: true, keys: KEYS.len() }
 }
 
-/// `GET /spans/{span_id}`
+/// How far back a span is looked for first, since most that are asked for are recent.
+const RECENT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// `GET /spans/{span_id}`, with `trace_id` in one trace.
 pub(super) async fn one(
     State(api): State<Arc<Api>>,
     Path((name, id)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
     let not_found = || Refusal::not_found(&format!("Span {}/{id} not found", workspace.as_str()));
     let span = span_of_text(&id).ok_or_else(not_found)?;
     let table = statements::Table::of(&api);
-    let key: Option<Key> = api.reads.ask_one(&statements::find(&table, &workspace, span)).await?;
+    let parameters = Parameters::parse(query.as_deref())?;
+    let trace = parameters.get("trace_id").filter(|trace| !trace.is_empty()).map(trace_id);
+    let recent = Within::Since(api.reads.clock.now().saturating_sub(RECENT));
+    let places = trace.as_deref().map_or(vec![recent, Within::All], |trace| vec![Within::Trace(trace)]);
+    let mut key: Option<Key> = None;
+    for within in places {
+        key = api.reads.ask_one(&statements::find(&table, &workspace, span, within)).await?;
+        if key.is_some() {
+            break;
+        }
+    }
     let key = key.ok_or_else(not_found)?;
     let data = rows(&api, &workspace, &[key], Mode::Detailed).await?;
     let span = data.into_iter().next().ok_or_else(not_found)?;

@@ -62,12 +62,27 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>) {
     }
 }
 
+/// Where a span is looked for by its id.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Within<'a> {
+    /// In one trace, which has an index.
+    Trace(&'a str),
+    /// Among spans that began then or later.
+    Since(UnixNanos),
+    All,
+}
+
 /// The newest row with this id, if there is one. Nothing but the column of ids is read to find it.
-pub(super) fn find(Table(table): &Table, workspace: &Workspace, span: SpanId) -> Statement {
+pub(super) fn find(Table(table): &Table, workspace: &Workspace, span: SpanId, within: Within<'_>) -> Statement {
     let mut statement = Statement::new(&format!(
         "SELECT TraceId AS trace_id, SpanId AS span_id, {STARTED} AS started FROM {table} WHERE SpanId = "
     ));
     statement.bind(span.to_string()).push(" AND Workspace = ").bind(workspace.as_str());
+    match within {
+        Within::Trace(trace) => drop(statement.push(" AND TraceId = ").bind(trace)),
+        Within::Since(at) => drop(statement.push(" AND Timestamp >= ").bind(at)),
+        Within::All => {}
+    }
     statement.push(" ORDER BY Timestamp DESC, TraceId LIMIT 1");
     statement
 }

@@ -5,6 +5,7 @@ use crate::query::conditions::Place;
 use crate::query::filter::{Condition, Field, Fields, Filter, Kind};
 use crate::query::q::Search;
 use crate::query::request::Api;
+use crate::query::sums::{OF_TRACE, OfTrace};
 
 const STATUSES: [&str; 4] = ["success", "error", "cancelled", "unknown"];
 
@@ -61,24 +62,20 @@ fn refuse_conflict(parts: &[Condition]) -> Result<(), Refusal> {
     }
 }
 
-/// Sums of the calls of a trace: the field, its name in the statement, and what it is of a row `t` of `genai_traces`.
-pub(super) const SUMS: [(&str, &str, &str); 5] = [
-    ("cached_tokens", "sum_cached_tokens", "t.CacheReadTokens"),
-    ("cost_usd", "sum_cost", "toFloat64(t.CostTotal)"),
-    ("input_tokens", "sum_input_tokens", "t.InputTokens"),
-    ("output_tokens", "sum_output_tokens", "t.OutputTokens"),
-    ("total_tokens", "sum_total_tokens", "t.TotalTokens"),
-];
+/// The sum of the calls of a trace that a field of the filter is.
+fn sum(field: &str) -> Option<&'static OfTrace> {
+    OF_TRACE.iter().find(|sum| sum.filter == Some(field))
+}
 
 /// What a sum is of a row `t` of `genai_traces`.
 pub(super) fn place_of_sum(field: &str) -> Option<Place> {
-    SUMS.iter().find(|(sum, ..)| *sum == field).map(|(.., expression)| Place::Number(expression))
+    sum(field).map(|sum| Place::Number(sum.expression))
 }
 
 /// The columns of the inner statement (`statements.rs`), which has one row for each trace.
 pub(super) fn place(field: &str) -> Option<Place> {
-    if let Some((_, name, _)) = SUMS.iter().find(|(sum, ..)| *sum == field) {
-        return Some(Place::Number(name));
+    if let Some(sum) = sum(field) {
+        return Some(Place::Number(sum.joined));
     }
     Some(match field {
         "duration_ms" => Place::Number("head_duration / 1e6"),

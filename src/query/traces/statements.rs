@@ -1,7 +1,7 @@
 //! The statements of traces.
 
 use super::List;
-use super::fields::{SUMS, place, place_of_sum};
+use super::fields::{place, place_of_sum};
 use super::row::{Range, SPANS_MAX};
 use crate::clickhouse::Statement;
 use crate::query::conditions::{self, trace_id};
@@ -106,10 +106,11 @@ const HEAD_COLUMNS: [(&[&str], &str, &str); 6] = [
 
 /// The sums of the calls of traces, beside the traces, if the condition is about any.
 fn push_sums(statement: &mut Statement, list: &List<'_>) {
-    if !SUMS.iter().any(|(field, ..)| mentions(list.condition, field)) {
+    if !sums::OF_TRACE.iter().any(|sum| sum.filter.is_some_and(|field| mentions(list.condition, field))) {
         return;
     }
-    let columns: Vec<String> = SUMS.iter().map(|(_, name, expression)| format!("{expression} AS {name}")).collect();
+    let columns = sums::OF_TRACE.iter().map(|sum| format!("{} AS {}", sum.expression, sum.joined));
+    let columns: Vec<String> = columns.collect();
     statement.push(&format!(" LEFT JOIN (SELECT t.TraceId AS sum_of, {}", columns.join(", ")));
     push_from_sums(statement, list);
     for needed in list.condition.needed() {

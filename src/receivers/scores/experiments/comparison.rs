@@ -5,10 +5,12 @@ use super::super::list::only;
 use super::super::receiver::{ScoresReceiver, workspace};
 use super::super::refused::Refused;
 use super::handlers::find;
-use super::rollups::{self, Case, Cases, Rollup, Stats};
+use super::rollups::{self, Case, Cases, PageOfCases, Rollup, Stats};
 use crate::clickhouse::experiments::ExperimentRow;
 use crate::numbers::to_u64;
 use crate::query::answer::{Refusal, json_answer};
+use crate::query::cursor::{After, Asked as Begins, Cursors};
+use crate::query::page::Checks;
 use crate::scores::Naming;
 use crate::workspace::Workspace;
 use axum::extract::{Path, State};
@@ -19,6 +21,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const BASELINE: &str = "baseline";
+/// Test cases of a page when nobody asks for fewer: the most that a page may have.
+const PAGE_SIZE: u64 = 1_000;
+/// Their order.
+const SORT: &str = "test_case_id";
 
 pub(crate) async fn compare(
     State(scores): State<Arc<ScoresReceiver>>,
@@ -27,7 +33,10 @@ pub(crate) async fn compare(
     uri: Uri,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
-    let parameters = only(&uri, &[BASELINE])?;
+    let parameters = only(&uri, &[BASELINE, "cursor", "page_size"])?;
+    let mut checks = Checks::new(&parameters);
+    let size = checks.page(PAGE_SIZE).size;
+    checks.finish()?;
     let experiment = find(&scores, &workspace, &name, naming).await?;
     let baseline = match parameters.get(BASELINE) {
         Some(name) => find(&scores, &workspace, name, naming).await?,
@@ -40,8 +49,20 @@ pub(crate) async fn compare(
     let rows = [&experiment, &baseline];
     let rollups = rollups::ask(&scores.reads, &workspace, &rows, Naming::Evaluations).await?;
     let rollups: [Rollup; 2] = rollups.try_into().expect("each has one");
-    let cases = rollups::cases(&scores.reads, &workspace, rows).await?;
-    Ok(json_answer(StatusCode::OK, &compared(rows, &rollups, cases)))
+    let cursors = Cursors::of(&format!("comparison of {} with {}", experiment.name, baseline.name), SORT, None, None);
+    let begins = cursors.read(&parameters, 1)?;
+    let after = match &begins {
+        Begins::After(after) => after.keys.first().map(String::as_str).unwrap_or_default(),
+        Begins::No | Begins::First => "",
+    };
+    let [ours, theirs] = rollups::cases(&scores.reads, &workspace, rows, PageOfCases { after, size }).await?;
+    let mut answer = compared(rows, &rollups, [&ours, &theirs]);
+    let cases = beside(ours, theirs);
+    let last = cases.last_key_value().filter(|_| to_u64(cases.len()) >= size);
+    let next = last.map(|(name, _)| cursors.next(&After { at: 0, keys: vec![name.clone()] }));
+    answer.insert("test_cases".to_owned(), cases.iter().map(|(name, both)| of_case(name, both)).collect());
+    answer.insert("next_cursor".to_owned(), next.into());
+    Ok(json_answer(StatusCode::OK, &answer.into()))
 }
 
 /// The experiment that one is derived from, which is its baseline when none is named.
@@ -61,20 +82,21 @@ async fn parent(
     parent.filter(|parent| parent.deleted_at.is_none()).ok_or_else(|| Refusal::bad_request(&why()))
 }
 
-fn compared(rows: [&ExperimentRow; 2], [one, other]: &[Rollup; 2], [ours, theirs]: [Cases; 2]) -> Value {
+/// What is said of the whole.
+fn compared(rows: [&ExperimentRow; 2], [one, other]: &[Rollup; 2], [ours, theirs]: [&Cases; 2]) -> Map<String, Value> {
     let told = |row: &ExperimentRow, rollup: &Rollup| json!({"id": row.experiment_id, "name": row.name, "run_count": rollup.runs, "test_case_count": rollup.cases});
     let is_complete = (to_u64(ours.len()), to_u64(theirs.len())) == (one.cases, other.cases);
     let [experiment, baseline] = rows;
-    json!({
-        "experiment": told(experiment, one),
-        "baseline": told(baseline, other),
-        "cost_usd": figures(one.cost.as_ref(), other.cost.as_ref()),
-        "latency_ms": figures(one.latency.as_ref(), other.latency.as_ref()),
-        "tokens": figures(one.tokens.as_ref(), other.tokens.as_ref()),
-        "scores": scores(&one.scores, &other.scores),
-        "test_cases": beside(ours, theirs).iter().map(|(name, both)| of_case(name, both)).collect::<Vec<_>>(),
-        "is_complete": is_complete,
-    })
+    let members = [
+        ("experiment", told(experiment, one)),
+        ("baseline", told(baseline, other)),
+        ("cost_usd", figures(one.cost.as_ref(), other.cost.as_ref())),
+        ("latency_ms", figures(one.latency.as_ref(), other.latency.as_ref())),
+        ("tokens", figures(one.tokens.as_ref(), other.tokens.as_ref())),
+        ("scores", scores(&one.scores, &other.scores)),
+        ("is_complete", is_complete.into()),
+    ];
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The test cases that either has, by name, each of both.

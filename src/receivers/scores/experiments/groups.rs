@@ -13,6 +13,7 @@ use crate::query::answer::{Refusal, json_answer};
 use crate::query::conditions::{self, Place};
 use crate::query::filter::{Field, Fields, Filter, Kind};
 use crate::query::page::{Checks, Nulls};
+use crate::receivers::experiments::Kept;
 use crate::scores::experiment::{Change, DEFAULT_SORT, Pareto};
 use crate::scores::{GroupBody, experiment, ids};
 use crate::workspace::Workspace;
@@ -128,10 +129,6 @@ pub(crate) async fn create(
     let Sent { body, created_by, .. } = scores.read(&workspace, request).await?;
     let body = experiment::read_group(&body, scores.strict_reference)?;
     let mut writing = scores.experiments.writing().await;
-    if scores.experiments.find_group(&workspace, &body.name).await?.is_some() {
-        let (of, name) = (workspace.as_str(), body.name);
-        return Err(Refused::conflict(&format!("Experiment group '{of}/{name}' already exists.")));
-    }
     let mut group = GroupRow {
         workspace: of,
         name: body.name.clone(),
@@ -151,7 +148,10 @@ pub(crate) async fn create(
         is_deleted: 0,
     };
     change(&mut group, body)?;
-    writing.groups(vec![group.clone()]).await?;
+    if !writing.create(group.clone()).await? {
+        let (of, name) = (workspace.as_str(), group.name);
+        return Err(Refused::conflict(&format!("Experiment group '{of}/{name}' already exists.")));
+    }
     Ok(json_answer(StatusCode::CREATED, &shown(&group, 0, scores.strict_reference)))
 }
 
@@ -217,8 +217,10 @@ pub(crate) async fn put(
     }
     change(&mut group, body)?;
     group.updated_at = writing.now;
-    writing.groups(vec![group.clone()]).await?;
-    Ok(json_answer(StatusCode::OK, &shown(&group, count(&scores, &workspace, &group).await?, scores.strict_reference)))
+    // first, so that what is refused while ClickHouse is away was not done
+    let count = count(&scores, &workspace, &group).await?;
+    writing.write([group.clone()]).await?;
+    Ok(json_answer(StatusCode::OK, &shown(&group, count, scores.strict_reference)))
 }
 
 /// Deletes a group and those of its experiments that have no other group. The group goes last: if something fails before that, it is still
@@ -250,9 +252,12 @@ pub(crate) async fn delete(
             (experiment.group_ids, experiment.updated_at) = (others, writing.now);
             rows.push(experiment);
         }
-        writing.experiments(rows).await?;
+        if writing.write(rows).await? == Kept::OnDisk {
+            let why = "ClickHouse did not confirm that the group's experiments are gone, so it should be sent again";
+            return Err(Refusal::unavailable(why).into());
+        }
     }
     let rows = writing.deleted_group(group);
-    writing.groups(rows.into()).await?;
+    writing.write(rows).await?;
     Ok(answer_deleted())
 }

@@ -15,7 +15,7 @@ use crate::query::conditions::{self, Place};
 use crate::query::cursor::{self, Asked as Begins, Cursors};
 use crate::query::filter::{Field, Fields, Filter, Kind};
 use crate::query::page::{Checks, Nulls, Page, answer};
-use crate::receivers::experiments::{LISTED_MAX, Writing};
+use crate::receivers::experiments::{LISTED_MAX, Writing, unless_away};
 use crate::scores::experiment::{Change, Groups};
 use crate::scores::{Changes, Naming, experiment, ids};
 use crate::workspace::Workspace;
@@ -128,33 +128,61 @@ pub(crate) async fn create(
         version: 0,
         is_deleted: 0,
     };
-    change(&scores, &workspace, naming, &mut made, body.changes).await?;
-    if scores.experiments.find(&workspace, &made.name).await?.is_some() {
+    check(&scores, &workspace, naming, &made, &body.changes, Away::Taken).await?;
+    change(&mut made, body.changes);
+    if !writing.create(made.clone()).await? {
         let (title, of, name) = (naming.title(), workspace.as_str(), made.name);
         return Err(Refused::conflict(&format!("{title} '{of}/{name}' already exists.")));
     }
-    writing.experiments(vec![made.clone()]).await?;
     Ok(json_answer(StatusCode::CREATED, &shown(&made, &Rollup::default(), style(&scores, naming))))
 }
 
-/// Makes the changes, if what they name is there.
-async fn change(
+/// What becomes of a change that cannot be checked, since ClickHouse is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Away {
+    Taken,
+    Refused,
+}
+
+/// The groups of an experiment, and those that it has after changes.
+fn groups_after(experiment: &ExperimentRow, groups: &Groups) -> (Vec<String>, Vec<String>) {
+    let had = if experiment.group_id.is_empty() { Vec::new() } else { experiment.groups().to_vec() };
+    let after = groups.clone().after(&had);
+    (had, after)
+}
+
+/// Refuses changes that name what is not there.
+async fn check(
     scores: &ScoresReceiver,
     workspace: &Workspace,
     naming: Naming,
-    experiment: &mut ExperimentRow,
-    changes: Changes,
+    experiment: &ExperimentRow,
+    changes: &Changes,
+    away: Away,
 ) -> Result<(), Refusal> {
+    let checked = async {
+        if let Change::To(groups) = &changes.groups {
+            let (had, ids) = groups_after(experiment, groups);
+            let new: Vec<String> = ids.into_iter().filter(|id| !had.contains(id)).collect();
+            scores.experiments.check_groups(workspace, &new, naming).await?;
+        }
+        if let Change::To(parent) = &changes.parent_id {
+            scores.experiments.check_parent(workspace, parent.as_deref()).await?;
+        }
+        Ok(())
+    };
+    match away {
+        Away::Taken => unless_away(checked).await.map(|_is_there_or_away| ()),
+        Away::Refused => checked.await,
+    }
+}
+
+/// Makes the changes.
+fn change(experiment: &mut ExperimentRow, changes: Changes) {
     if let Change::To(groups) = changes.groups {
-        let had = if experiment.group_id.is_empty() { &[] } else { experiment.groups() };
-        let ids = groups.after(had);
-        let new: Vec<String> = ids.iter().filter(|id| !had.contains(id)).cloned().collect();
-        scores.experiments.check_groups(workspace, &new, naming).await?;
+        let (_, ids) = groups_after(experiment, &groups);
         experiment.group_id = ids.first().cloned().unwrap_or_default();
         experiment.group_ids = ids;
-    }
-    if let Change::To(parent) = &changes.parent_id {
-        scores.experiments.check_parent(workspace, parent.as_deref()).await?;
     }
     if let Change::To(metadata) = changes.metadata {
         experiment.metadata = Value::Object(metadata).to_string();
@@ -165,7 +193,6 @@ async fn change(
     changes.parent_id.apply(&mut experiment.parent_id);
     changes.status.apply(&mut experiment.status);
     changes.root_cause.apply(&mut experiment.root_cause);
-    Ok(())
 }
 
 /// A list as it is asked for.
@@ -322,16 +349,19 @@ impl<'s> Changing<'s> {
 
     /// Makes the changes of a body, if what they name is there.
     async fn change(&mut self, changes: Changes) -> Result<(), Refusal> {
-        change(self.scores, &self.workspace, self.naming, &mut self.experiment, changes).await
+        check(self.scores, &self.workspace, self.naming, &self.experiment, &changes, Away::Refused).await?;
+        change(&mut self.experiment, changes);
+        Ok(())
     }
 
     /// Writes the experiment, and answers with it.
     async fn end(self) -> Result<Response, Refused> {
         let Self { scores, workspace, naming, mut writing, mut experiment } = self;
         experiment.updated_at = writing.now;
-        writing.experiments(vec![experiment.clone()]).await?;
-        drop(writing);
-        answered(scores, &workspace, naming, &experiment).await
+        // first, so that what is refused while ClickHouse is away was not done
+        let answer = answered(scores, &workspace, naming, &experiment).await?;
+        writing.write([experiment]).await?;
+        Ok(answer)
     }
 }
 
@@ -389,7 +419,7 @@ pub(crate) async fn delete(
     let workspace = workspace(&of)?;
     let mut writing = scores.experiments.writing().await;
     let rows = writing.deleted(find(&scores, &workspace, &name, naming).await?);
-    writing.experiments(rows.into()).await?;
+    writing.write(rows).await?;
     Ok(answer_deleted())
 }
 

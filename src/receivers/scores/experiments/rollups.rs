@@ -94,9 +94,6 @@ struct Scored {
     score: Figures,
 }
 
-/// Test cases that are told at once, the first by their names.
-pub(super) const CASES_MAX: usize = 1_000;
-
 /// When the first spans and calls of an experiment may have begun.
 pub(super) fn since(created_at: i64) -> UnixNanos {
     of_micros(created_at.saturating_sub(LOGGED_WITHIN_MICROS).max(0))
@@ -273,57 +270,70 @@ struct ScoredCase {
     score: Figures,
 }
 
-/// The condition for the first test cases of all of the experiments together, after [`begin`].
-fn first_cases() -> String {
-    format!(
-        "test_case IN (SELECT DISTINCT test_case FROM sessions WHERE test_case != '' ORDER BY test_case LIMIT {CASES_MAX})"
-    )
+/// Test cases of a page, by their names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PageOfCases<'a> {
+    /// The last of the page before; empty for the first page.
+    pub(super) after: &'a str,
+    pub(super) size: u64,
 }
 
-fn measuring_cases(client: &Client, workspace: &Workspace, of: &[&ExperimentRow]) -> Statement {
+impl PageOfCases<'_> {
+    /// The condition for the test cases that any of the experiments has, after [`begin`].
+    fn condition(self, statement: &mut Statement) -> String {
+        // a test case has a name, so none comes before the first page
+        let (after, size) = (statement.place(self.after), statement.place(self.size));
+        format!(
+            "test_case IN (SELECT DISTINCT test_case FROM sessions WHERE test_case > {after} ORDER BY test_case LIMIT {size})"
+        )
+    }
+}
+
+fn measuring_cases(client: &Client, workspace: &Workspace, of: &[&ExperimentRow], page: PageOfCases<'_>) -> Statement {
     let mut statement = Statement::default();
     let (workspace, since) = begin(client, &mut statement, workspace, of);
+    let of_page = page.condition(&mut statement);
     statement.push(&format!(
         "SELECT experiment, test_case, count() AS runs, {cost} AS cost, {latency} AS latency, {tokens} AS tokens \
          FROM (SELECT experiment, test_case, cost AS of_cost, latency AS of_latency, tokens AS of_tokens FROM ({with_calls}) \
-         WHERE {first_cases}) GROUP BY experiment, test_case",
+         WHERE {of_page}) GROUP BY experiment, test_case",
         cost = figures("of_cost"),
         latency = figures("of_latency"),
         tokens = figures("of_tokens"),
         with_calls = with_calls(client, &workspace, &since),
-        first_cases = first_cases(),
     ));
     statement
 }
 
-fn scoring_cases(client: &Client, workspace: &Workspace, of: &[&ExperimentRow]) -> Statement {
+fn scoring_cases(client: &Client, workspace: &Workspace, of: &[&ExperimentRow], page: PageOfCases<'_>) -> Statement {
     let mut statement = Statement::default();
     let (workspace, _since) = begin(client, &mut statement, workspace, of);
     let scores = scores_of_sessions(client, &workspace, "(SELECT session FROM sessions)");
+    let of_page = page.condition(&mut statement);
     statement.push(&format!(
         "SELECT experiment, test_case, name, {score} AS score FROM (SELECT experiment, test_case, name, arrayJoin(values) AS value \
-         FROM ({by_case}) WHERE {first_cases}) GROUP BY experiment, test_case, name",
+         FROM ({by_case}) WHERE {of_page}) GROUP BY experiment, test_case, name",
         score = figures("value"),
         by_case = scores_by_case(&scores),
-        first_cases = first_cases(),
     ));
     statement
 }
 
-/// What the sessions of these experiments come to by test case, in their order: of the first [`CASES_MAX`] test cases that any of them has.
+/// What the sessions of these experiments come to by test case, in their order: of one page of the test cases that any of them has.
 pub(super) async fn cases<const N: usize>(
     reads: &Reads,
     workspace: &Workspace,
     of: [&ExperimentRow; N],
+    page: PageOfCases<'_>,
 ) -> Result<[Cases; N], Refusal> {
     let mut all: BTreeMap<String, Cases> = BTreeMap::new();
     let client = reads.client();
-    for measured in reads.ask::<MeasuredCase>(&measuring_cases(client, workspace, &of)).await? {
+    for measured in reads.ask::<MeasuredCase>(&measuring_cases(client, workspace, &of, page)).await? {
         let MeasuredCase { experiment, test_case, runs, cost, latency, tokens } = measured;
         let (cost, latency, tokens, scores) = (stats(cost), stats(latency), stats(tokens), BTreeMap::new());
         all.entry(experiment).or_default().insert(test_case, Case { runs, cost, latency, tokens, scores });
     }
-    for scored in reads.ask::<ScoredCase>(&scoring_cases(client, workspace, &of)).await? {
+    for scored in reads.ask::<ScoredCase>(&scoring_cases(client, workspace, &of, page)).await? {
         let ScoredCase { experiment, test_case, name, score } = scored;
         if let Some(stats) = stats(score) {
             all.entry(experiment).or_default().entry(test_case).or_default().scores.insert(name, stats);
