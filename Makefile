@@ -309,6 +309,14 @@ bench-import: libchdb ## rows a second that `millrace import` sends, for each fo
 	$(CARGO) build --locked --release --bin millrace
 	$(PYTHON) tools/bench/import.py target/release/millrace $(BENCH_IMPORT)
 
+# Options of the benchmark of the read API, such as BENCH_READS="--spans 1000000".
+BENCH_READS ?=
+
+.PHONY: bench-reads
+bench-reads: libchdb ## the read API over HTTP among 10 million spans: times and CPU of each list; a quarter of an hour (docs/read-api.md)
+	$(CARGO) build --locked --release --bin millrace
+	$(PYTHON) tools/bench/reads.py target/release/millrace $(BENCH_READS)
+
 .PHONY: check
 check: lint doc deny sbom test ## what must pass before a commit
 

@@ -18,9 +18,9 @@ pub struct Traced {
     routes: Vec<(String, Vec<String>)>,
 }
 
-/// A request under way.
+/// The span of a request that is not answered yet.
 #[derive(Debug)]
-pub(super) struct UnderWay {
+pub(super) struct OpenSpan {
     name: String,
     parent: Option<Parent>,
     began: UnixNanos,
@@ -36,7 +36,7 @@ impl Traced {
     }
 
     /// Begins with the head of a request; `None` if it is not to be noted.
-    pub(super) fn begin<B>(&self, request: &Request<B>) -> Option<UnderWay> {
+    pub(super) fn begin<B>(&self, request: &Request<B>) -> Option<OpenSpan> {
         if !self.spans.is_on() {
             return None;
         }
@@ -56,12 +56,12 @@ impl Traced {
             }
             None => method.to_string(),
         };
-        Some(UnderWay { name, parent: parent_of(request.headers()), began: self.clock.now(), attributes })
+        Some(OpenSpan { name, parent: parent_of(request.headers()), began: self.clock.now(), attributes })
     }
 
     /// Ends with the head of its answer.
-    pub(super) fn end<B>(&self, request: UnderWay, answer: &Response<B>) {
-        let UnderWay { name, parent, began, mut attributes } = request;
+    pub(super) fn end<B>(&self, request: OpenSpan, answer: &Response<B>) {
+        let OpenSpan { name, parent, began, mut attributes } = request;
         let status = answer.status().as_u16();
         attributes.push(("http.response.status_code", Value::Number(status.into())));
         // Source: gRPC, "Status codes": those that are the server's fault

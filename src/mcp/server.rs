@@ -1,6 +1,6 @@
 //! The handler of the protocol: which tools there are, and what a call of one answers.
 
-use super::tools::{Asked, TOOLS, ToolOf};
+use super::tools::{ApiRequest, TOOLS, ToolOf};
 use crate::workspace::Workspace;
 use axum::Router;
 use axum::body::Body;
@@ -45,7 +45,7 @@ impl Server {
     }
 
     /// Asks the API as the caller.
-    async fn ask(&self, asked: &Asked, authorization: Option<HeaderValue>) -> Result<String, String> {
+    async fn ask(&self, asked: &ApiRequest, authorization: Option<HeaderValue>) -> Result<String, String> {
         let body = asked.body.as_ref().map_or_else(Body::empty, |body| Body::from(body.to_string()));
         let mut request = Request::builder().method(asked.method.clone()).uri(&asked.uri);
         if let Some(authorization) = authorization {

@@ -17,12 +17,12 @@ pub(super) struct ToolOf {
     pub(super) about: &'static str,
     /// The JSON schema of its arguments.
     pub(super) schema: fn() -> Value,
-    asked: fn(&Arguments<'_>) -> Result<Asked, String>,
+    asked: fn(&Arguments<'_>) -> Result<ApiRequest, String>,
 }
 
 /// A request of the read API.
 #[derive(Debug, PartialEq)]
-pub(super) struct Asked {
+pub(super) struct ApiRequest {
     pub(super) method: Method,
     pub(super) uri: String,
     pub(super) body: Option<Value>,
@@ -41,7 +41,7 @@ impl ToolOf {
     ///
     /// # Errors
     /// What is wrong with its arguments.
-    pub(super) fn ask(&self, workspace: &Workspace, given: &Map<String, Value>) -> Result<Asked, String> {
+    pub(super) fn ask(&self, workspace: &Workspace, given: &Map<String, Value>) -> Result<ApiRequest, String> {
         let schema = (self.schema)();
         let properties = schema.get("properties").and_then(Value::as_object);
         let known: Vec<&str> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
@@ -82,17 +82,17 @@ impl Arguments<'_> {
     }
 
     /// A path of the API, with parameters that have a value.
-    fn get(&self, path: &str, parameters: &[(&str, Option<&str>)], narrower: &'static str) -> Asked {
+    fn get(&self, path: &str, parameters: &[(&str, Option<&str>)], narrower: &'static str) -> ApiRequest {
         let workspace = encoded(self.workspace.as_str());
         let given = parameters.iter().filter_map(|(name, value)| Some(format!("{name}={}", encoded((*value)?))));
         let query = given.collect::<Vec<_>>().join("&");
         let mark = if query.is_empty() { "" } else { "?" };
         let uri = format!("/apis/intake/v2/workspaces/{workspace}{path}{mark}{query}");
-        Asked { method: Method::GET, uri, body: None, narrower }
+        ApiRequest { method: Method::GET, uri, body: None, narrower }
     }
 
     /// The path of something of a trace.
-    fn of_trace(&self, rest: &str, narrower: &'static str) -> Result<Asked, String> {
+    fn of_trace(&self, rest: &str, narrower: &'static str) -> Result<ApiRequest, String> {
         Ok(self.get(&format!("/traces/{}{rest}", encoded(self.needed("trace_id")?)), &[], narrower))
     }
 }
@@ -220,7 +220,7 @@ pub(super) const TOOLS: [ToolOf; 6] = [
             )
         },
         asked: |given| {
-            Ok(Asked {
+            Ok(ApiRequest {
                 method: Method::POST,
                 uri: "/api/v1/sql".to_owned(),
                 body: Some(json!({"sql": given.needed("sql")?})),
@@ -234,7 +234,7 @@ pub(super) const TOOLS: [ToolOf; 6] = [
 mod tests {
     use super::*;
 
-    fn asked(tool: &str, arguments: &Value) -> Result<Asked, String> {
+    fn asked(tool: &str, arguments: &Value) -> Result<ApiRequest, String> {
         let tool = TOOLS.iter().find(|of| of.name == tool).unwrap();
         tool.ask(&Workspace::default(), arguments.as_object().unwrap())
     }

@@ -18,7 +18,7 @@ pub(super) type ToCondition = fn(&Api, Option<&Filter>, Option<&Search>) -> Resu
 
 /// A question that counts, whoever asks it.
 #[derive(Clone, Copy)]
-pub(super) struct Kind {
+pub(super) struct CountSpec {
     /// What its rows may be filtered by.
     pub(super) fields: Fields,
     pub(super) condition: ToCondition,
@@ -45,7 +45,7 @@ impl Counted {
     pub(super) fn read<T>(
         api: &Api,
         (name, query): (&str, Option<&str>),
-        kind: Kind,
+        kind: CountSpec,
         own: impl FnOnce(&mut Checks<'_>, &Parameters) -> T,
     ) -> Result<(Self, T), Refusal> {
         let workspace = workspace(name)?;

@@ -34,9 +34,9 @@ pub(crate) struct After {
     pub(crate) keys: Vec<String>,
 }
 
-/// What a request says about it.
+/// Where the page that a request asks for begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum PageStart {
     /// It asks for a page by its number.
     No,
     /// It asks for the first page.
@@ -60,13 +60,13 @@ impl Cursors {
     ///
     /// # Errors
     /// 400 if it is not a cursor of this list with this sort and filter, or there is a page beside it.
-    pub(crate) fn read(&self, parameters: &Parameters, keys: usize) -> Result<Asked, Refusal> {
-        let Some(text) = parameters.get("cursor") else { return Ok(Asked::No) };
+    pub(crate) fn read(&self, parameters: &Parameters, keys: usize) -> Result<PageStart, Refusal> {
+        let Some(text) = parameters.get("cursor") else { return Ok(PageStart::No) };
         if parameters.get("page").is_some() {
             return Err(Refusal::bad_request("Either page or cursor may be given, not both"));
         }
         if text.is_empty() {
-            return Ok(Asked::First);
+            return Ok(PageStart::First);
         }
         let invalid = || Refusal::bad_request("Invalid cursor");
         let bytes = Some(text).filter(|text| text.len() <= BYTES_MAX).map(|text| URL_SAFE_NO_PAD.decode(text));
@@ -79,7 +79,7 @@ impl Cursors {
         if hash != self.hash {
             return Err(Refusal::bad_request("The cursor belongs to another list, sort or filter"));
         }
-        Ok(Asked::After(After { at, keys: own }))
+        Ok(PageStart::After(After { at, keys: own }))
     }
 
     /// The cursor of the page after a row.
@@ -121,9 +121,9 @@ mod tests {
         let list = Cursors::of("spans", "-started_at", None, None);
         let after = After { at: 7, keys: vec!["a".to_owned(), "'\u{fc}".to_owned()] };
         let cursor = list.next(&after);
-        assert_eq!(list.read(&parameters(&cursor), 2), Ok(Asked::After(after)));
-        assert_eq!(list.read(&parameters(""), 2), Ok(Asked::First));
-        assert_eq!(list.read(&Parameters::default(), 2), Ok(Asked::No));
+        assert_eq!(list.read(&parameters(&cursor), 2), Ok(PageStart::After(after)));
+        assert_eq!(list.read(&parameters(""), 2), Ok(PageStart::First));
+        assert_eq!(list.read(&Parameters::default(), 2), Ok(PageStart::No));
         let others = [
             Cursors::of("traces", "-started_at", None, None),
             Cursors::of("spans", "started_at", None, None),

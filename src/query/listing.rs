@@ -5,7 +5,7 @@
 //! ```
 
 use super::answer::{Refusal, json_answer};
-use super::cursor::{self, After, Asked, Cursors};
+use super::cursor::{self, After, Cursors, PageStart};
 use super::filter::{Condition, Fields, Filter};
 use super::mode::Mode;
 use super::page::{self, Checks, Nulls, Page};
@@ -27,7 +27,7 @@ const ALWAYS: [&str; 5] = ["cursor", "filter", "page", "page_size", "sort"];
 
 /// A list, whoever asks for it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Kind {
+pub(super) struct ListSpec {
     /// Tells its cursors from those of other lists.
     pub(super) name: &'static str,
     /// What it may be filtered by.
@@ -59,7 +59,7 @@ impl Listing {
     ///
     /// # Errors
     /// 400 and 422 that name what is wrong.
-    pub(super) fn read(query: Option<&str>, kind: Kind, now: UnixNanos) -> Result<Self, Refusal> {
+    pub(super) fn read(query: Option<&str>, kind: ListSpec, now: UnixNanos) -> Result<Self, Refusal> {
         let parameters = Parameters::parse(query)?;
         let filter = Filter::of(&parameters)?;
         filter.as_ref().map_or(Ok(()), |filter| kind.fields.check_names(filter))?;
@@ -87,7 +87,7 @@ impl Listing {
     ///
     /// # Errors
     /// 400 if the cursor is none of this list.
-    pub(super) fn asked(&self) -> Result<Asked, Refusal> {
+    pub(super) fn asked(&self) -> Result<PageStart, Refusal> {
         self.cursors.read(&self.parameters, self.keys)
     }
 
@@ -97,7 +97,7 @@ impl Listing {
     /// If ClickHouse cannot be asked.
     pub(super) async fn answer<R>(
         &self,
-        (reads, condition, asked): (&Reads, &Condition, &Asked),
+        (reads, condition, asked): (&Reads, &Condition, &PageStart),
         (data, rows): (Vec<Value>, &[R]),
         count: impl FnOnce() -> Statement + Send,
         after: impl Fn(&R) -> After + Send,
@@ -106,7 +106,7 @@ impl Listing {
         R: Sync,
     {
         let (page, filter) = (self.page, self.filter.as_ref());
-        let answer = if *asked == Asked::No {
+        let answer = if *asked == PageStart::No {
             let total = match total::known(page, rows.len()) {
                 Some(total) => total,
                 None => total::ask(reads, &count()).await?,

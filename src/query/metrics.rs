@@ -40,7 +40,7 @@ const BUCKETS: [(&str, &str, u64); 4] = [
 
 /// What is asked for.
 #[derive(Debug)]
-struct Asked {
+struct MetricsQuery {
     since: UnixNanos,
     until: UnixNanos,
     by: Option<&'static str>,
@@ -96,7 +96,7 @@ pub(super) async fn metrics(
     Ok(json_answer(StatusCode::OK, &answer))
 }
 
-fn asked(parameters: &Parameters, now: UnixNanos) -> Result<Asked, Refusal> {
+fn asked(parameters: &Parameters, now: UnixNanos) -> Result<MetricsQuery, Refusal> {
     let groupings = groupings();
     let known: Vec<&str> = ["since", "until", "by", "bucket", "limit"].into_iter().chain(groupings).collect();
     parameters.refuse_others(&known)?;
@@ -121,7 +121,7 @@ fn asked(parameters: &Parameters, now: UnixNanos) -> Result<Asked, Refusal> {
         return Err(Refusal::bad_request(&why));
     }
     let having = GROUPINGS.iter().filter_map(|(name, column)| Some((*column, parameters.get(name)?.to_owned())));
-    Ok(Asked { since, until, by, bucket, groups, having: having.collect() })
+    Ok(MetricsQuery { since, until, by, bucket, groups, having: having.collect() })
 }
 
 fn time(checks: &mut Checks<'_>, parameters: &Parameters, name: &str) -> Option<UnixNanos> {
@@ -134,7 +134,7 @@ fn time(checks: &mut Checks<'_>, parameters: &Parameters, name: &str) -> Option<
     at
 }
 
-fn push_where(statement: &mut Statement, workspace: &Workspace, asked: &Asked) {
+fn push_where(statement: &mut Statement, workspace: &Workspace, asked: &MetricsQuery) {
     statement.push(" WHERE Workspace = ").bind(workspace.as_str());
     statement.push(" AND Timestamp >= ").bind(asked.since).push(" AND Timestamp < ").bind(asked.until);
     for (column, value) in &asked.having {
@@ -142,7 +142,7 @@ fn push_where(statement: &mut Statement, workspace: &Workspace, asked: &Asked) {
     }
 }
 
-fn statement(api: &Api, workspace: &Workspace, asked: &Asked) -> Statement {
+fn statement(api: &Api, workspace: &Workspace, asked: &MetricsQuery) -> Statement {
     let calls = api.reads.client().full_name("genai_calls");
     let bucket =
         BUCKETS.iter().find(|(name, ..)| *name == asked.bucket).map_or("toInt64(0)", |(_, expression, _)| *expression);
@@ -163,7 +163,7 @@ fn statement(api: &Api, workspace: &Workspace, asked: &Asked) -> Statement {
 
 impl Measured {
     /// As it is answered; what is not known is null.
-    fn to_json(&self, asked: &Asked) -> Value {
+    fn to_json(&self, asked: &MetricsQuery) -> Value {
         let known = |number: Option<f64>| number.filter(|number| number.is_finite());
         let at = |ms: i64| shown(ms.saturating_mul(1_000_000));
         let ms = |nanos: Option<f64>| known(nanos).map(|nanos| nanos / 1e6);
@@ -195,7 +195,7 @@ impl Measured {
 mod tests {
     use super::*;
 
-    fn read(query: &str) -> Result<Asked, Refusal> {
+    fn read(query: &str) -> Result<MetricsQuery, Refusal> {
         asked(&Parameters::parse(Some(query)).unwrap(), UnixNanos::new(1_772_442_000_000_000_000).unwrap())
     }
 

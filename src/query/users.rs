@@ -10,7 +10,7 @@ use super::answer::Refusal;
 use super::conditions::{self, Place};
 use super::cursor::{self, After};
 use super::filter::{Condition, Field, Fields, Kind as FieldKind};
-use super::listing::{Kind, Listing};
+use super::listing::{ListSpec, Listing};
 use super::request::{Api, workspace};
 use super::times::shown;
 use crate::clickhouse::Statement;
@@ -72,12 +72,12 @@ fn place_of_user(field: &str) -> Option<Place> {
 }
 
 /// What is asked of a call, for it to count, and what of a user.
-struct Asked {
+struct UsersFilter {
     of_calls: Condition,
     of_users: Condition,
 }
 
-impl Asked {
+impl UsersFilter {
     /// # Errors
     /// 400 if an alternative or a negation has fields of both.
     fn of(condition: Condition) -> Result<Self, Refusal> {
@@ -146,11 +146,11 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
-    let kind = Kind { name: "users", fields: FIELDS, mode: None, is_searched: false, keys: 1 };
+    let kind = ListSpec { name: "users", fields: FIELDS, mode: None, is_searched: false, keys: 1 };
     let listing = Listing::read(query.as_deref(), kind, api.reads.clock.now())?;
     let condition = listing.filter.as_ref().map(|filter| FIELDS.check(filter)).transpose()?;
     let condition = Condition::All(condition.into_iter().collect());
-    let asked = Asked::of(condition.clone())?;
+    let asked = UsersFilter::of(condition.clone())?;
     let start = listing.asked()?;
     let list = List { api: &api, workspace: &workspace, asked: &asked, listing: &listing };
     let rows: Vec<User> = api.reads.ask_if_there(&list.page(&start)).await?;
@@ -163,50 +163,77 @@ pub(super) async fn list(
 struct List<'a> {
     api: &'a Api,
     workspace: &'a Workspace,
-    asked: &'a Asked,
+    asked: &'a UsersFilter,
     listing: &'a Listing,
 }
 
+/// Of a user what a list is sorted by: two columns of the calls.
+const LIGHT: &str = "UserId AS user, min(Timestamp) AS FirstTime";
+/// All of it.
+const ALL: &str = "UserId AS user, min(Timestamp) AS FirstTime, max(Timestamp) AS LastTime, count() AS calls, \
+     countIf(IsError) AS errors, uniqExactIf(SessionId, SessionId != '') AS sessions, uniqExact(TraceId) AS traces, \
+     sum(InputTokens) AS input_tokens, sum(OutputTokens) AS output_tokens, sum(CacheReadTokens) AS cached_tokens, \
+     sum(TotalTokens) AS total_tokens, toFloat64(sum(CostTotal)) AS cost, countIf(CostTotal IS NULL) AS without_cost, \
+     CAST(arraySort(groupUniqArrayIf(Model, Model != '')), 'Array(String)') AS models";
+
 impl List<'_> {
-    fn page(&self, start: &cursor::Asked) -> Statement {
-        let (page, is_descending) = (self.listing.page, self.listing.is_descending());
+    fn page(&self, start: &cursor::PageStart) -> Statement {
         let mut statement = Statement::new(
             "SELECT user, toUnixTimestamp64Nano(FirstTime) AS first, toUnixTimestamp64Nano(LastTime) AS last, calls, errors, \
-             sessions, traces, input_tokens, output_tokens, cached_tokens, total_tokens, cost, without_cost, models",
+             sessions, traces, input_tokens, output_tokens, cached_tokens, total_tokens, cost, without_cost, models FROM (SELECT ",
         );
-        self.push_from(&mut statement);
-        if let cursor::Asked::After(after) = start {
-            let keys: Vec<(&str, &str)> = after.keys.iter().map(|key| ("user", key.as_str())).collect();
-            conditions::push_after(&mut statement, "FirstTime", is_descending, after.at, &keys);
+        self.push_calls(&mut statement, ALL);
+        let is_light = self.is_light();
+        if is_light {
+            let global = self.api.reads.client().global();
+            statement.push(&format!(" AND UserId {global}IN (SELECT user FROM (SELECT "));
+            self.push_calls(&mut statement, LIGHT);
+            self.push_page(&mut statement, start, false);
+            statement.push(")");
         }
-        let way = if is_descending { " DESC" } else { "" };
-        statement.push(&format!(" ORDER BY FirstTime{way}, user LIMIT ")).bind(page.size);
-        if *start == cursor::Asked::No {
-            statement.push(" OFFSET ").bind(page.offset());
-        }
+        self.push_page(&mut statement, start, is_light);
         statement
     }
 
     fn count(&self) -> Statement {
-        let mut statement = Statement::new("SELECT count() AS total");
-        self.push_from(&mut statement);
+        let mut statement = Statement::new("SELECT count() AS total FROM (SELECT ");
+        self.push_calls(&mut statement, if self.is_light() { LIGHT } else { ALL });
+        self.push_users(&mut statement);
         statement
     }
 
-    /// One row for each user; columns that nothing asks for are not read.
-    fn push_from(&self, statement: &mut Statement) {
+    /// Whether a page is found by what a user is sorted by: the rest is then read of the users of the page only.
+    fn is_light(&self) -> bool {
+        self.asked.of_users.fields().is_empty()
+    }
+
+    /// The calls that count, up to a further condition.
+    fn push_calls(&self, statement: &mut Statement, columns: &str) {
         let calls = self.api.reads.client().full_name("genai_calls");
-        statement.push(&format!(
-            " FROM (SELECT UserId AS user, min(Timestamp) AS FirstTime, max(Timestamp) AS LastTime, count() AS calls, \
-             countIf(IsError) AS errors, uniqExactIf(SessionId, SessionId != '') AS sessions, uniqExact(TraceId) AS traces, \
-             sum(InputTokens) AS input_tokens, sum(OutputTokens) AS output_tokens, sum(CacheReadTokens) AS cached_tokens, \
-             sum(TotalTokens) AS total_tokens, toFloat64(sum(CostTotal)) AS cost, countIf(CostTotal IS NULL) AS without_cost, \
-             CAST(arraySort(groupUniqArrayIf(Model, Model != '')), 'Array(String)') AS models FROM {calls} WHERE Workspace = "
-        ));
+        statement.push(&format!("{columns} FROM {calls} WHERE Workspace = "));
         statement.bind(self.workspace.as_str()).push(" AND UserId != '' AND ");
         conditions::push(statement, &self.asked.of_calls, place_of_call);
+    }
+
+    /// Those as users, if what is asked for holds.
+    fn push_users(&self, statement: &mut Statement) {
         statement.push(" GROUP BY UserId) WHERE ");
         conditions::push(statement, &self.asked.of_users, place_of_user);
+    }
+
+    /// The users of a page. `is_found`: there are no others.
+    fn push_page(&self, statement: &mut Statement, start: &cursor::PageStart, is_found: bool) {
+        self.push_users(statement);
+        let (page, is_descending) = (self.listing.page, self.listing.is_descending());
+        if let cursor::PageStart::After(after) = start {
+            let keys: Vec<(&str, &str)> = after.keys.iter().map(|key| ("user", key.as_str())).collect();
+            conditions::push_after(statement, "FirstTime", is_descending, after.at, &keys);
+        }
+        let way = if is_descending { " DESC" } else { "" };
+        statement.push(&format!(" ORDER BY FirstTime{way}, user LIMIT ")).bind(page.size);
+        if *start == cursor::PageStart::No && !is_found {
+            statement.push(" OFFSET ").bind(page.offset());
+        }
     }
 }
 
@@ -231,11 +258,11 @@ mod tests {
         let model = || Condition::Is("model", "m".to_owned());
         let either = || Condition::Any(vec![number("call_count"), number("cost_usd")]);
         let all = Condition::All(vec![model(), Condition::All(vec![either(), number("trace_count")])]);
-        let asked = Asked::of(all).unwrap();
+        let asked = UsersFilter::of(all).unwrap();
         assert_eq!(asked.of_calls, Condition::All(vec![model()]));
         assert_eq!(asked.of_users, Condition::All(vec![either(), number("trace_count")]));
         for mixed in [Condition::Any(vec![model(), number("call_count")]), Condition::Not(Box::new(either()))] {
-            let refused = Asked::of(mixed.clone()).map(|asked| asked.of_users);
+            let refused = UsersFilter::of(mixed.clone()).map(|asked| asked.of_users);
             match mixed {
                 Condition::Any(_) => assert_eq!(refused.unwrap_err().detail(), MIXED),
                 _ => assert_eq!(refused.unwrap(), Condition::All(vec![Condition::Not(Box::new(either()))])),

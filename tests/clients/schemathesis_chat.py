@@ -13,13 +13,12 @@ refused; costs are not negative; the names of workspaces, traces and cost detail
 import argparse
 import json
 import sys
-from collections import Counter
 
 import schemathesis
 import yaml
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
-from schemathesis.checks import CHECKS, load_all_checks
+
+from schemathesis_loop import MODES, add_arguments, ask, checks_of
 
 PATH = "/apis/intake/v2/workspaces/{workspace}/ingest/chat-completions"
 
@@ -48,38 +47,19 @@ def document(path):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--base", required=True)
+    add_arguments(parser, examples=100)
     parser.add_argument("--spec", required=True)
-    parser.add_argument("--examples", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    load_all_checks()
-    names = ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
-    checks = CHECKS.get_by_names(names)
-    schema = schemathesis.openapi.from_dict(document(arguments.spec))
-    operation = schema[PATH]["POST"]
+    checks = checks_of("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
+    operation = schemathesis.openapi.from_dict(document(arguments.spec))[PATH]["POST"]
+
+    def is_taken(case, response):
+        assert response.status_code == 201, f"{case.body!r}: {response.text}"
+
     counted = {}
-    for mode in [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]:
-        statuses = Counter()
-
-        @seed(arguments.seed)
-        @settings(
-            max_examples=arguments.examples,
-            deadline=None,
-            database=None,
-            phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(case=operation.as_strategy(generation_mode=mode))
-        def answers_as_documented(case):
-            response = case.call(base_url=arguments.base)
-            statuses[response.status_code] += 1
-            case.validate_response(response, checks=checks)
-            if mode is GenerationMode.POSITIVE:
-                assert response.status_code == 201, f"{case.body!r}: {response.text}"
-
-        answers_as_documented()
-        counted[mode.value] = dict(statuses)
+    for mode in MODES:
+        also = is_taken if mode is GenerationMode.POSITIVE else None
+        counted[mode.value] = dict(ask(operation, mode, arguments, checks, shrinks=True, also=also))
     json.dump(counted, sys.stdout)
 
 

@@ -14,9 +14,8 @@ import urllib.request
 from collections import Counter
 
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from schemathesis import GenerationMode
-from schemathesis.checks import CHECKS, load_all_checks
+
+from schemathesis_loop import MODES, add_arguments, ask, checks_of
 
 
 def document(arguments):
@@ -37,40 +36,23 @@ def document(arguments):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--base", required=True)
+    add_arguments(parser, examples=8)
     parser.add_argument("--workspace", required=True)
     parser.add_argument("--trace", required=True)
     parser.add_argument("--span", required=True)
-    parser.add_argument("--examples", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    load_all_checks()
-    checks = CHECKS.get_by_names(["not_a_server_error", "content_type_conformance", "response_schema_conformance"])
+    checks = checks_of("not_a_server_error", "content_type_conformance", "response_schema_conformance")
     schema = schemathesis.openapi.from_dict(document(arguments))
     counted = {}
     failures = []
     for result in schema.get_all_operations():
         operation = result.ok()
-        for mode in [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]:
+        for mode in MODES:
             statuses = counted.setdefault(operation.path, Counter())
-
-            @seed(arguments.seed)
-            @settings(
-                max_examples=arguments.examples,
-                deadline=None,
-                database=None,
-                phases=[Phase.generate],
-                suppress_health_check=list(HealthCheck),
-            )
-            @given(case=operation.as_strategy(generation_mode=mode))
-            def answers_as_documented(case):
-                response = case.call(base_url=arguments.base)
-                statuses[response.status_code] += 1
-                case.validate_response(response, checks=checks)
-
             try:
-                answers_as_documented()
+                statuses.update(ask(operation, mode, arguments, checks))
             except Exception as failure:  # each path says what is wrong with it
+                statuses.update(getattr(failure, "statuses", {}))
                 name = type(failure).__name__
                 if name in ("Unsatisfiable", "SkipTest") or "cannot be negated" in str(failure):
                     continue

@@ -204,10 +204,13 @@ fn experiments_are_taken_while_clickhouse_is_away_and_are_there_once_when_it_is_
     let mut service = Service::start_with(options);
     let (known, old) = (post(&service, "experiment-groups", &json!({"name": "known"})), json!({"name": "old"}));
     let stored = post(&service, "experiment-groups", &old);
+    let are_stored = || (ids(&ask(&service, "experiment-groups"), "name").len() == 2).then_some(());
+    wait_until("both are in ClickHouse", are_stored);
     // another process does not know it
     service.kill();
     service.start_again();
-    assert_eq!(get(&at(&service, "experiment-groups/known")).status, 200);
+    let is_seen = || (get(&at(&service, "experiment-groups/known")).status == 200).then_some(());
+    wait_until("ClickHouse is reached again", is_seen);
     proxy.set(Fault::Refuse);
     let groups = at(&service, "experiment-groups");
     let taken = post_json(&groups, &json!({"name": "known"}));
@@ -502,6 +505,19 @@ fn an_evaluation_of_the_next_release_has_groups_an_origin_and_figures_by_test_ca
         assert_eq!(ids(&ask(&service, &format!("evaluations/e/sessions?{query}")), "session_id"), sessions, "{query}");
     }
     assert_eq!(ask(&service, "evaluations/e/sessions?mode=summary")["data"][0]["input"], Value::Null);
+    // by cursor each session comes once, in the same order, whatever is sorted by; one has no cost, or no end
+    for sort in
+        ["started_at", "-cost_total_usd", "cost_total_usd,-tokens", "-test_case_id,tokens", "ended_at", "latency_ms"]
+    {
+        let whole = ids(&ask(&service, &format!("evaluations/e/sessions?sort={sort}")), "session_id");
+        let (mut walked, mut cursor) = (Vec::new(), Some(String::new()));
+        while let Some(at) = cursor {
+            let page = ask(&service, &format!("evaluations/e/sessions?sort={sort}&page_size=1&cursor={at}"));
+            walked.extend(ids(&page, "session_id"));
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+        }
+        assert_eq!(walked, whole, "{sort}");
+    }
 
     // what has another group outlives one
     assert_eq!(with("DELETE", &service, "experiment-groups/h", &json!({})).status, 204);

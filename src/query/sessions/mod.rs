@@ -12,7 +12,7 @@ pub(super) use row::Times;
 use super::answer::{Refusal, json_answer};
 use super::cursor::After;
 use super::filter::Condition;
-use super::listing::{Kind, Listing};
+use super::listing::{ListSpec, Listing};
 use super::q::Level;
 use super::request::{Api, workspace};
 use super::sums::Sums;
@@ -31,7 +31,7 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
-    let kind = Kind { name: "sessions", fields: fields::FIELDS, mode: None, is_searched: true, keys: 1 };
+    let kind = ListSpec { name: "sessions", fields: fields::FIELDS, mode: None, is_searched: true, keys: 1 };
     let listing = Listing::read(query.as_deref(), kind, api.reads.clock.now())?;
     let condition = listing.filter.as_ref().map(|filter| fields::FIELDS.check(filter)).transpose()?;
     let condition = Condition::All(condition.into_iter().collect());

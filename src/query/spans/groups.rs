@@ -3,7 +3,7 @@
 use super::{List, fields, statements};
 use crate::clickhouse::Statement;
 use crate::query::answer::{Problem, Refusal, json_answer};
-use crate::query::counted::{Counted, Kind};
+use crate::query::counted::{CountSpec, Counted};
 use crate::query::expressions::SESSION;
 use crate::query::page::{self, Nulls, Page};
 use crate::query::q::Level;
@@ -56,7 +56,7 @@ pub(in crate::query) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let kind =
-        Kind { fields: fields::of(&api), condition: fields::condition, own: &["by", "page", "page_size", "sort"] };
+        CountSpec { fields: fields::of(&api), condition: fields::condition, own: &["by", "page", "page_size", "sort"] };
     let (counted, (page, sort)) = Counted::read(&api, (&name, query.as_deref()), kind, |checks, parameters| {
         let read = (checks.page(PAGE_SIZE), checks.sort(&SORTS));
         if parameters.get("by").is_none() {

@@ -16,9 +16,9 @@ pub(super) use row::ended;
 
 use super::answer::{Refusal, json_answer};
 use super::conditions::{self, trace_id};
-use super::cursor::{After, Asked};
+use super::cursor::{After, PageStart};
 use super::filter::{Condition, Fields};
-use super::listing::{Kind, Listing};
+use super::listing::{ListSpec, Listing};
 use super::mode::Mode;
 use super::parameters::Parameters;
 use super::q::{Level, Search};
@@ -64,7 +64,7 @@ pub fn asked_of_spans(query: &str, now: UnixNanos) -> Result<(String, usize), Re
     let condition = listing.filter.as_ref().map(|filter| fields::ALL.check(filter)).transpose()?;
     let mut statement = Statement::default();
     conditions::push(&mut statement, &Condition::All(condition.into_iter().collect()), fields::place);
-    if let Asked::After(After { at, keys }) = listing.asked()? {
+    if let PageStart::After(After { at, keys }) = listing.asked()? {
         let keys: Vec<(&str, &str)> = KEYS.into_iter().zip(keys.iter().map(String::as_str)).collect();
         conditions::push_after(&mut statement, "Timestamp", listing.is_descending(), at, &keys);
     }
@@ -74,8 +74,8 @@ pub fn asked_of_spans(query: &str, now: UnixNanos) -> Result<(String, usize), Re
 /// What the list of spans is sorted by beside the time.
 const KEYS: [&str; 2] = ["SpanId", "TraceId"];
 
-fn kind(fields: Fields) -> Kind {
-    Kind { name: "spans", fields, mode: Some(Mode::Detailed), is_searched: true, keys: KEYS.len() }
+fn kind(fields: Fields) -> ListSpec {
+    ListSpec { name: "spans", fields, mode: Some(Mode::Detailed), is_searched: true, keys: KEYS.len() }
 }
 
 /// How far back a span is looked for first, since most that are asked for are recent.

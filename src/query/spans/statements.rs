@@ -6,7 +6,7 @@ use super::row::Key;
 use crate::clickhouse::Statement;
 use crate::ids::SpanId;
 use crate::query::conditions;
-use crate::query::cursor::{After, Asked};
+use crate::query::cursor::{After, PageStart};
 use crate::query::expressions::{
     EVALUATION, INPUT, MODEL, NAME, OUTPUT, PROJECT, SESSION, SOURCE, STARTED, STATUS, TEST_CASE,
 };
@@ -28,18 +28,18 @@ impl Table {
 
 /// The ids of a page. Ordered by the time alone ClickHouse passes over granules that are too old (the index `idx_timestamp`); by
 /// the hour first, as in the table's key, it reads three times as much.
-pub(super) fn page(list: &List<'_>, page: Page, sort: &str, asked: &Asked) -> Statement {
+pub(super) fn page(list: &List<'_>, page: Page, sort: &str, asked: &PageStart) -> Statement {
     let mut statement = Statement::new(&format!("SELECT TraceId AS trace_id, SpanId AS span_id, {STARTED} AS started"));
     push_from(&mut statement, list);
     let is_descending = sort.starts_with('-');
-    if let Asked::After(After { at, keys }) = asked {
+    if let PageStart::After(After { at, keys }) = asked {
         let keys: Vec<(&str, &str)> = super::KEYS.into_iter().zip(keys.iter().map(String::as_str)).collect();
         conditions::push_after(&mut statement, "Timestamp", is_descending, *at, &keys);
     }
     let way = if is_descending { " DESC" } else { "" };
     statement.push(&format!(" ORDER BY Timestamp{way}, SpanId, TraceId LIMIT "));
     statement.bind(page.size);
-    if *asked == Asked::No {
+    if *asked == PageStart::No {
         statement.push(" OFFSET ").bind(page.offset());
     }
     statement

@@ -31,9 +31,9 @@ pub(super) use tree::tree;
 
 use super::answer::{Refusal, json_answer};
 use super::conditions::trace_id;
-use super::cursor::{After, Asked};
+use super::cursor::{After, PageStart};
 use super::filter::Condition;
-use super::listing::{Kind, Listing};
+use super::listing::{ListSpec, Listing};
 use super::mode::Mode;
 use super::page::{Checks, Page};
 use super::parameters::Parameters;
@@ -57,7 +57,8 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
     let workspace = workspace(&name)?;
-    let kind = Kind { name: "traces", fields: fields::of(&api), mode: Some(Mode::Preview), is_searched: true, keys: 1 };
+    let kind =
+        ListSpec { name: "traces", fields: fields::of(&api), mode: Some(Mode::Preview), is_searched: true, keys: 1 };
     let listing = Listing::read(query.as_deref(), kind, api.reads.clock.now())?;
     let search = listing.search.as_ref();
     let condition = api.bounded(fields::condition(&api, listing.filter.as_ref(), search)?, search, Level::Trace);
@@ -105,7 +106,7 @@ impl List<'_> {
 }
 
 /// The ids of a page. The newest traces are looked for among the newest spans; where that does not settle it, among all.
-async fn ids(list: &List<'_>, page: Page, sort: &str, asked: &Asked) -> Result<Vec<Id>, Refusal> {
+async fn ids(list: &List<'_>, page: Page, sort: &str, asked: &PageStart) -> Result<Vec<Id>, Refusal> {
     let reads = &list.api.reads;
     if sort.starts_with('-') && list.is_of_all() && newest::is_near(page, asked) {
         let since: Option<newest::Since> = reads.ask_one(&newest::since(list, page, asked)).await?;

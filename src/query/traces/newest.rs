@@ -14,7 +14,7 @@ use super::row::Id;
 use super::statements::spans;
 use crate::clickhouse::Statement;
 use crate::query::conditions;
-use crate::query::cursor::Asked;
+use crate::query::cursor::PageStart;
 use crate::query::page::Page;
 use crate::query::request::NEAR;
 use crate::time::UnixNanos;
@@ -47,17 +47,17 @@ impl From<Found> for Id {
 }
 
 /// How many traces come before the end of the page, and when those after a cursor began at the latest.
-fn reach(page: Page, asked: &Asked) -> (u64, Option<UnixNanos>) {
+fn reach(page: Page, asked: &PageStart) -> (u64, Option<UnixNanos>) {
     match asked {
-        Asked::No => (page.offset().saturating_add(page.size), None),
-        Asked::First => (page.size, None),
+        PageStart::No => (page.offset().saturating_add(page.size), None),
+        PageStart::First => (page.size, None),
         // one root may be that of the row before
-        Asked::After(after) => (page.size.saturating_add(1), UnixNanos::from_i64(after.at)),
+        PageStart::After(after) => (page.size.saturating_add(1), UnixNanos::from_i64(after.at)),
     }
 }
 
 /// When the last root that the page reaches to began.
-pub(super) fn since(list: &List<'_>, page: Page, asked: &Asked) -> Statement {
+pub(super) fn since(list: &List<'_>, page: Page, asked: &PageStart) -> Statement {
     let (traces, until) = reach(page, asked);
     let mut statement = Statement::new(&format!(
         "SELECT toUnixTimestamp64Nano(min(at)) AS since, count() AS roots FROM (SELECT Timestamp AS at FROM {} WHERE Workspace = ",
@@ -72,7 +72,7 @@ pub(super) fn since(list: &List<'_>, page: Page, asked: &Asked) -> Statement {
 }
 
 /// The traces up to the end of the page, of those that began from `since` on.
-pub(super) fn page(list: &List<'_>, page: Page, asked: &Asked, since: i64) -> Statement {
+pub(super) fn page(list: &List<'_>, page: Page, asked: &PageStart, since: i64) -> Statement {
     let table = spans(list.api);
     let times = list.api.reads.client().full_name("otel_traces_trace_id_ts");
     let (_, until) = reach(page, asked);
@@ -93,26 +93,26 @@ pub(super) fn page(list: &List<'_>, page: Page, asked: &Asked, since: i64) -> St
          if(roots > 0, minIf(Timestamp, ParentSpanId = ''), min(Timestamp)) AS Started, \
          CAST(TraceId IN ({earlier}), 'Bool') AS has_earlier {recent} GROUP BY TraceId) WHERE (roots > 0 OR NOT has_earlier)"
     ));
-    if let Asked::After(after) = asked {
+    if let PageStart::After(after) = asked {
         let id = after.keys.first().map(String::as_str).unwrap_or_default();
         conditions::push_after(&mut statement, "Started", true, after.at, &[("TraceId", id)]);
     }
-    let rows = if *asked == Asked::No { page.offset().saturating_add(page.size) } else { page.size };
+    let rows = if *asked == PageStart::No { page.offset().saturating_add(page.size) } else { page.size };
     statement.push(" ORDER BY Started DESC, TraceId LIMIT ").bind(rows);
     statement
 }
 
 /// Whether the page is near enough to be looked for here.
-pub(super) fn is_near(page: Page, asked: &Asked) -> bool {
-    *asked != Asked::No || page.offset() < OFFSET_MAX
+pub(super) fn is_near(page: Page, asked: &PageStart) -> bool {
+    *asked != PageStart::No || page.offset() < OFFSET_MAX
 }
 
 /// The ids of the page, if what was found settles it: no trace up to its end is doubtful, and it is full.
-pub(super) fn settled(found: Vec<Found>, page: Page, asked: &Asked) -> Option<Vec<Id>> {
+pub(super) fn settled(found: Vec<Found>, page: Page, asked: &PageStart) -> Option<Vec<Id>> {
     if found.iter().any(|trace| trace.is_doubtful) {
         return None;
     }
-    let before = if *asked == Asked::No { usize::try_from(page.offset()).ok()? } else { 0 };
+    let before = if *asked == PageStart::No { usize::try_from(page.offset()).ok()? } else { 0 };
     let ids: Vec<Id> = found.into_iter().skip(before).map(Id::from).collect();
     page.is_full(ids.len()).then_some(ids)
 }

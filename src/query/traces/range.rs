@@ -1,7 +1,7 @@
 //! From when to when questions look that count traces: as filter and search say, else a while back from now.
 
 use super::{List, fields};
-use crate::query::counted::{Counted, Kind};
+use crate::query::counted::{CountSpec, Counted};
 use crate::query::filter::Condition;
 use crate::query::q::Search;
 use crate::query::request::{self, Api};
@@ -12,8 +12,8 @@ use std::time::Duration;
 pub(super) type Bounds = (UnixNanos, UnixNanos);
 
 /// A question that counts traces.
-pub(super) fn kind(api: &Api, own: &'static [&'static str]) -> Kind {
-    Kind { fields: fields::of(api), condition: fields::condition, own }
+pub(super) fn kind(api: &Api, own: &'static [&'static str]) -> CountSpec {
+    CountSpec { fields: fields::of(api), condition: fields::condition, own }
 }
 
 /// Traces that are counted, within a range of time.

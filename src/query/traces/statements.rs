@@ -5,7 +5,7 @@ use super::fields::{place, place_of_sum};
 use super::row::{Range, SPANS_MAX};
 use crate::clickhouse::Statement;
 use crate::query::conditions::{self, trace_id};
-use crate::query::cursor::Asked;
+use crate::query::cursor::PageStart;
 use crate::query::expressions::{EXPERIMENT, HEAD, INPUT, NAME, OUTPUT, SESSION, SESSION_OF_TRACE, STATUS, TEST_CASE};
 use crate::query::filter::Condition;
 use crate::query::mode::Mode;
@@ -21,17 +21,17 @@ pub(super) fn spans(api: &Api) -> String {
 }
 
 /// The ids of a page.
-pub(super) fn page(list: &List<'_>, page: Page, sort: &str, asked: &Asked) -> Statement {
+pub(super) fn page(list: &List<'_>, page: Page, sort: &str, asked: &PageStart) -> Statement {
     let mut statement = Statement::new("SELECT TraceId AS trace_id, toUnixTimestamp64Nano(Started) AS started");
     push_from(&mut statement, list, &[]);
     let is_descending = sort.starts_with('-');
-    if let Asked::After(after) = asked {
+    if let PageStart::After(after) = asked {
         let id = after.keys.first().map(String::as_str).unwrap_or_default();
         conditions::push_after(&mut statement, "Started", is_descending, after.at, &[("TraceId", id)]);
     }
     let way = if is_descending { " DESC" } else { "" };
     statement.push(&format!(" ORDER BY Started{way}, TraceId LIMIT ")).bind(page.size);
-    if *asked == Asked::No {
+    if *asked == PageStart::No {
         statement.push(" OFFSET ").bind(page.offset());
     }
     statement

@@ -94,7 +94,7 @@ impl Experiments {
     /// Those of this ClickHouse; what it has not confirmed is kept in a folder.
     ///
     /// # Errors
-    /// If the folder cannot be read, or has something else in it.
+    /// If the folder cannot be read.
     pub fn open(reads: Reads, folder: &Path) -> io::Result<Self> {
         let outbox = Arc::new(Outbox::open(folder)?);
         let is_behind = AtomicBool::new(outbox.len() > 0);

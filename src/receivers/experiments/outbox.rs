@@ -4,6 +4,7 @@
 //! ```text
 //! experiments/00000000000000000007.json   [{"is_checked": true, "row": {"experiment": {"Workspace": "default", "Name": "e1", ...}}}]
 //! experiments/00000000000000000008.new    unfinished: it was never acknowledged, and is removed at the start
+//! experiments/00000000000000000009.damaged    not as it was written: nobody reads it again
 //! ```
 //!
 //! A batch may be written to ClickHouse more than once: of the rows of one name the one of the latest version counts.
@@ -118,7 +119,7 @@ impl Outbox {
     /// Reads what waits in a folder, which is made if there is none.
     ///
     /// # Errors
-    /// If that fails, or a file in it is not a batch.
+    /// If that fails.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let of = |path: &Path, error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(|error| of(folder, error))?;
@@ -129,13 +130,15 @@ impl Outbox {
             match (number, path.extension().and_then(|extension| extension.to_str())) {
                 (Some(_), Some("new")) => remove_file(&path).map_err(|error| of(&path, error))?,
                 (Some(number), Some("json")) => {
-                    let bytes = read(&path).map_err(|error| of(&path, error))?;
-                    let batch: Vec<Waiting> = serde_json::from_slice(&bytes).map_err(|error| {
-                        let why = format!("no rows of experiments ({error}); move it away to start without them");
-                        of(&path, io::Error::new(io::ErrorKind::InvalidData, why))
-                    })?;
                     waiting.next = waiting.next.max(number.saturating_add(1));
-                    waiting.by_number.insert(number, Arc::new(batch));
+                    let bytes = read(&path).map_err(|error| of(&path, error))?;
+                    match serde_json::from_slice::<Vec<Waiting>>(&bytes) {
+                        Ok(batch) => drop(waiting.by_number.insert(number, Arc::new(batch))),
+                        Err(error) => {
+                            tracing::error!(path = %path.display(), %error, "this file has no rows of experiments, and is kept as .damaged");
+                            rename(&path, path.with_extension("damaged")).map_err(|error| of(&path, error))?;
+                        }
+                    }
                 }
                 _ => {}
             }
@@ -254,10 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_a_batch_is_named() {
+    fn a_file_that_is_not_as_it_was_written_is_put_aside_and_costs_no_other() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("00000000000000000001.json"), b"[{").unwrap();
-        let error = Outbox::open(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("00000000000000000001.json: no rows of experiments"), "{error}");
+        let outbox = Outbox::open(folder.path()).unwrap();
+        outbox.add(vec![group("a", 1)]).unwrap();
+        outbox.add(vec![group("b", 1)]).unwrap();
+        std::fs::write(outbox.path(0, "json"), b"[{").unwrap();
+        let again = Outbox::open(folder.path()).unwrap();
+        assert_eq!((again.len(), again.last(|row| row.name() == "b")), (1, Some(group("b", 1))));
+        assert_eq!(std::fs::read(again.path(0, "damaged")).unwrap(), b"[{");
     }
 }

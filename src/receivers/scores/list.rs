@@ -4,7 +4,7 @@ use super::marks::{Mark, push_after};
 use crate::clickhouse::Statement;
 use crate::query::answer::{Refusal, json_answer};
 use crate::query::conditions::{self, Places};
-use crate::query::cursor::{self, After, Asked as Begins, Cursors};
+use crate::query::cursor::{self, After, Cursors, PageStart};
 use crate::query::filter::{self, Fields, Filter};
 use crate::query::page::{Checks, Nulls, Page, answer};
 use crate::query::parameters::Parameters;
@@ -21,7 +21,7 @@ const PARAMETERS: [&str; 4] = ["page", "page_size", "sort", filter::NAME];
 const KEYS: usize = 2;
 
 /// What a list is asked for.
-pub(super) struct Asked {
+pub(super) struct ListQuery {
     pub(super) page: Page,
     pub(super) sort: &'static str,
     pub(super) filter: Option<Filter>,
@@ -58,13 +58,13 @@ struct Count {
 }
 
 /// Reads the parameters of a list.
-pub(super) fn asked(uri: &Uri, sorts: &[&'static str], page_size: u64, is_strict: bool) -> Result<Asked, Refusal> {
+pub(super) fn asked(uri: &Uri, sorts: &[&'static str], page_size: u64, is_strict: bool) -> Result<ListQuery, Refusal> {
     let parameters = parameters(uri, &["cursor"])?;
     let mut checks = Checks::new(&parameters);
     let page = checks.page(page_size);
     let sort = checks.sort(sorts);
     checks.finish()?;
-    Ok(Asked { page, sort, filter: Filter::of(&parameters)?, is_strict, parameters })
+    Ok(ListQuery { page, sort, filter: Filter::of(&parameters)?, is_strict, parameters })
 }
 
 /// The parameters of a list, which knows some more than all lists do.
@@ -99,7 +99,7 @@ impl List {
         &self,
         reads: &Reads,
         (select, from): (&str, &str),
-        (workspace, asked): (&str, &Asked),
+        (workspace, asked): (&str, &ListQuery),
         shown: impl Fn(&R) -> Value,
     ) -> Result<Response, Refusal> {
         let fields = Fields { is_extended: !asked.is_strict, ..self.fields };
@@ -140,18 +140,18 @@ impl Sorted {
     pub(super) async fn page<R: RowOwned + RowRead + Listed>(
         &self,
         reads: &Reads,
-        asked: &Asked,
+        asked: &ListQuery,
         (select, of): (&str, impl Fn(&str) -> Statement),
         nulls: Nulls,
         shown: impl Fn(&R) -> Value,
     ) -> Result<Map<String, Value>, Refusal> {
-        let Asked { page, filter, parameters, .. } = asked;
+        let ListQuery { page, filter, parameters, .. } = asked;
         let cursors = Cursors::of(self.list, self.sort, filter.as_ref(), None);
         let begins = cursors.read(parameters, KEYS)?;
         let (key, descends) = self.sort.strip_prefix('-').map_or((self.sort, false), |key| (key, true));
         let (column, tie) = ((self.column)(key), self.tie);
         let mut rows = of(select);
-        if let Begins::After(after) = &begins {
+        if let PageStart::After(after) = &begins {
             let (marks, name) = marks_of(after)?;
             for mark in &marks {
                 push_after(&mut rows, (column, descends), mark, (tie, name));
@@ -159,7 +159,7 @@ impl Sorted {
         }
         let direction = if descends { "DESC" } else { "ASC" };
         rows.push(&format!(" ORDER BY {column} {direction}, {tie} LIMIT ")).bind(page.size);
-        if begins != Begins::No {
+        if begins != PageStart::No {
             let rows = reads.ask::<R>(&rows).await?;
             let last = rows.last().filter(|_| page.is_full(rows.len())).map(|row| row.mark(key));
             let next = last.map(|(mark, name)| cursors.next(&after(&[mark], name)));
@@ -174,7 +174,7 @@ impl Sorted {
     }
 }
 
-impl Asked {
+impl ListQuery {
     /// What was read of the parameters otherwise.
     pub(super) fn new(page: Page, sort: &'static str, filter: Option<Filter>, parameters: Parameters) -> Self {
         Self { page, sort, filter, is_strict: false, parameters }

@@ -61,7 +61,7 @@ impl Mark {
     }
 
     /// As a value of a statement, unless there is none.
-    fn parameter(&self) -> Option<Parameter> {
+    pub(super) fn parameter(&self) -> Option<Parameter> {
         Some(match self {
             Self::Missing => return None,
             Self::Number(number) => Parameter::Number(*number),

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Annotations and results go through the journal like spans: 201 means that they are on disk, and usually that they are in ClickHouse
-//! already, so that what was written is read. Experiments and groups are few and have names that must be free, so they are written to
-//! ClickHouse before the answer, which is 503 while it is away.
+//! already, so that what was written is read. Experiments and groups are few and have names that must be free: `receivers/experiments` checks
+//! them, and keeps them on disk until ClickHouse has them.
 
 mod annotations;
 mod experiments;

@@ -9,7 +9,7 @@ use super::rollups::{self, Case, Cases, PageOfCases, Rollup, Stats};
 use crate::clickhouse::experiments::ExperimentRow;
 use crate::numbers::to_u64;
 use crate::query::answer::{Refusal, json_answer};
-use crate::query::cursor::{After, Asked as Begins, Cursors};
+use crate::query::cursor::{After, Cursors, PageStart};
 use crate::query::page::Checks;
 use crate::scores::Naming;
 use crate::workspace::Workspace;
@@ -52,8 +52,8 @@ pub(crate) async fn compare(
     let cursors = Cursors::of(&format!("comparison of {} with {}", experiment.name, baseline.name), SORT, None, None);
     let begins = cursors.read(&parameters, 1)?;
     let after = match &begins {
-        Begins::After(after) => after.keys.first().map(String::as_str).unwrap_or_default(),
-        Begins::No | Begins::First => "",
+        PageStart::After(after) => after.keys.first().map(String::as_str).unwrap_or_default(),
+        PageStart::No | PageStart::First => "",
     };
     let [ours, theirs] = rollups::cases(&scores.reads, &workspace, rows, PageOfCases { after, size }).await?;
     let mut answer = compared(rows, &rollups, [&ours, &theirs]);

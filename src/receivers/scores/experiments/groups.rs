@@ -1,6 +1,6 @@
 //! `/experiment-groups`
 
-use super::super::list::{Asked, Listed, Sorted, parameters};
+use super::super::list::{ListQuery, Listed, Sorted, parameters};
 use super::super::marks::Mark;
 use super::super::receiver::{ScoresReceiver, Sent, workspace};
 use super::super::refused::Refused;
@@ -181,7 +181,7 @@ pub(crate) async fn list(
         filtered.push_metadata(&mut statement);
         statement
     };
-    let asked = Asked::new(page, sort, Some(filtered.echo.clone()), parameters);
+    let asked = ListQuery::new(page, sort, Some(filtered.echo.clone()), parameters);
     let sorted = Sorted { list: "experiment_groups", sort, column, tie: "e.Name" };
     let counts = scores.experiments.counts(&workspace).await?;
     let shown = |group: &GroupRow| shown(group, counts.of(group), scores.strict_reference);

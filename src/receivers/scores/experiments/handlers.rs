@@ -4,7 +4,7 @@ use super::super::answer_deleted;
 use super::super::list::{after, marks_of, parameters};
 use super::super::receiver::{ScoresReceiver, Sent, workspace};
 use super::super::refused::Refused;
-use super::listing::{self, Deleted, Order};
+use super::listing::{self, Deleted, ExperimentFilter, Order};
 use super::rollups::{self, Rollup};
 use super::shown::{Style, shown};
 use crate::clickhouse::Statement;
@@ -12,7 +12,7 @@ use crate::clickhouse::experiments::{ExperimentRow, GROUPS_OF_ROW};
 use crate::numbers::{saturating_usize, to_u64};
 use crate::query::answer::{Refusal, json_answer};
 use crate::query::conditions::{self, Place};
-use crate::query::cursor::{self, Asked as Begins, Cursors};
+use crate::query::cursor::{self, Cursors, PageStart};
 use crate::query::filter::{Field, Fields, Filter, Kind};
 use crate::query::page::{Checks, Nulls, Page, answer};
 use crate::receivers::experiments::{LISTED_MAX, Writing, unless_away};
@@ -196,19 +196,19 @@ fn change(experiment: &mut ExperimentRow, changes: Changes) {
 }
 
 /// A list as it is asked for.
-struct Asked {
+struct ExperimentsQuery {
     page: Page,
     order: Order,
     /// The order in the words of the request, or of the default.
     sort: String,
     /// Whether an answer by page numbers says the order: 0.3.0 says none that was not asked for.
     says_sort: bool,
-    listing: listing::Asked,
+    listing: ExperimentFilter,
     cursors: Cursors,
-    begins: Begins,
+    begins: PageStart,
 }
 
-fn asked(uri: &Uri, style: Style) -> Result<Asked, Refusal> {
+fn asked(uri: &Uri, style: Style) -> Result<ExperimentsQuery, Refusal> {
     let parameters = parameters(uri, &["cursor"])?;
     let mut checks = Checks::new(&parameters);
     let page = checks.page(PAGE_SIZE);
@@ -225,7 +225,7 @@ fn asked(uri: &Uri, style: Style) -> Result<Asked, Refusal> {
     let listing = listing::read(Filter::of(&parameters)?, &fields)?;
     let cursors = Cursors::of(style.naming.word(), &sort, Some(&listing.echo), None);
     let begins = cursors.read(&parameters, order.kept())?;
-    Ok(Asked { page, order, sort, says_sort, listing, cursors, begins })
+    Ok(ExperimentsQuery { page, order, sort, says_sort, listing, cursors, begins })
 }
 
 pub(crate) async fn list(
@@ -261,10 +261,10 @@ pub(crate) async fn list(
     Ok(json_answer(StatusCode::OK, &framed(&rows, total, &asked, style)))
 }
 
-fn framed(rows: &[(ExperimentRow, Rollup)], total: usize, asked: &Asked, style: Style) -> Value {
+fn framed(rows: &[(ExperimentRow, Rollup)], total: usize, asked: &ExperimentsQuery, style: Style) -> Value {
     let data = rows.iter().map(|(row, rollup)| shown(row, rollup, style)).collect();
     let echo = Some(&asked.listing.echo);
-    if asked.begins == Begins::No {
+    if asked.begins == PageStart::No {
         let sort = asked.says_sort.then_some(asked.sort.as_str());
         return Value::Object(answer(data, asked.page, to_u64(total), sort, echo, Nulls::Written));
     }
@@ -273,7 +273,7 @@ fn framed(rows: &[(ExperimentRow, Rollup)], total: usize, asked: &Asked, style: 
     Value::Object(cursor::answer(data, asked.page.size, next, &asked.sort, echo))
 }
 
-fn condition(statement: &mut Statement, asked: &listing::Asked) {
+fn condition(statement: &mut Statement, asked: &ExperimentFilter) {
     statement.push(match asked.deleted {
         Deleted::Only => " AND e.DeletedAt IS NOT NULL",
         Deleted::Not => " AND e.DeletedAt IS NULL",
@@ -291,12 +291,15 @@ fn condition(statement: &mut Statement, asked: &listing::Asked) {
 }
 
 /// The rows of the page that is asked for, of all rows in their order.
-fn of_page(rows: Vec<(ExperimentRow, Rollup)>, asked: &Asked) -> Result<Vec<(ExperimentRow, Rollup)>, Refusal> {
+fn of_page(
+    rows: Vec<(ExperimentRow, Rollup)>,
+    asked: &ExperimentsQuery,
+) -> Result<Vec<(ExperimentRow, Rollup)>, Refusal> {
     let size = saturating_usize(asked.page.size);
     Ok(match &asked.begins {
-        Begins::No => rows.into_iter().skip(saturating_usize(asked.page.offset())).take(size).collect(),
-        Begins::First => rows.into_iter().take(size).collect(),
-        Begins::After(after) => {
+        PageStart::No => rows.into_iter().skip(saturating_usize(asked.page.offset())).take(size).collect(),
+        PageStart::First => rows.into_iter().take(size).collect(),
+        PageStart::After(after) => {
             let (marks, name) = marks_of(after)?;
             let is_before = |row: &(_, _)| asked.order.compare(row, &marks, name).is_le();
             rows.into_iter().skip_while(is_before).take(size).collect()

@@ -20,7 +20,7 @@ pub(super) enum Deleted {
 
 /// A filter, without what it says of deleted and pinned ones.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct ExperimentFilter {
     pub(super) condition: Option<Condition>,
     pub(super) deleted: Deleted,
     pub(super) pinned: Option<bool>,
@@ -33,7 +33,7 @@ pub(super) struct Asked {
 }
 
 /// Reads a filter. `is_deleted` and `is_pinned` are told otherwise than they were asked for.
-pub(super) fn read(filter: Option<Filter>, fields: &Fields) -> Result<Asked, Refusal> {
+pub(super) fn read(filter: Option<Filter>, fields: &Fields) -> Result<ExperimentFilter, Refusal> {
     for comparison in filter.iter().flat_map(Filter::comparisons) {
         if !fields.is_extended || !(is_measure(&comparison.field) || is_metadata(comparison)) {
             fields.check_names(&Filter::Compare(comparison.clone()))?;
@@ -66,7 +66,7 @@ pub(super) fn read(filter: Option<Filter>, fields: &Fields) -> Result<Asked, Ref
         let never = Filter::is("data.pinned_at", Value::Null);
         parts.push(if is_pinned { Filter::Not(Box::new(never)) } else { never });
     }
-    Ok(Asked { condition, deleted, pinned, measures, metadata, echo: Filter::all(parts) })
+    Ok(ExperimentFilter { condition, deleted, pinned, measures, metadata, echo: Filter::all(parts) })
 }
 
 fn flatten(filter: Filter, parts: &mut Vec<Filter>) {
@@ -122,7 +122,7 @@ fn echo_of_member(comparison: &Comparison) -> Filter {
     Filter::is(&format!("data.{}", comparison.field), value)
 }
 
-impl Asked {
+impl ExperimentFilter {
     /// Adds what is asked of a table's rows.
     pub(super) fn push_metadata(&self, statement: &mut Statement) {
         for (key, value) in &self.metadata {
@@ -262,7 +262,7 @@ mod tests {
         refusal.detail().as_str().unwrap_or_default().to_owned()
     }
 
-    fn asked(query: &str) -> Result<Asked, String> {
+    fn asked(query: &str) -> Result<ExperimentFilter, String> {
         let filter = Filter::of(&Parameters::parse(Some(query)).unwrap()).unwrap();
         read(filter, &FIELDS).map_err(|refusal| said(&refusal))
     }

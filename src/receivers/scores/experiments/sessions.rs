@@ -1,6 +1,6 @@
 //! `/experiments/{name}/sessions`: what was logged for an experiment, a session a row, the earliest first.
 
-use super::super::list::parameters;
+use super::super::list::{marks_of, parameters};
 use super::super::receiver::{ScoresReceiver, workspace};
 use super::super::refused::Refused;
 use super::super::{of_micros, time_text};
@@ -11,6 +11,7 @@ use crate::clickhouse::{Client, Statement};
 use crate::columns::Table;
 use crate::query::answer::{Refusal, json_answer};
 use crate::query::conditions::{self, Place};
+use crate::query::cursor::{self, After, Cursors, PageStart};
 use crate::query::expressions::{INPUT, OUTPUT, SESSION, STATUS, TEST_CASE};
 use crate::query::filter::{Comparison, Condition, Field, Fields, Filter, Kind, Operator};
 use crate::query::mode::Mode;
@@ -29,6 +30,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 const PAGE_SIZE: u64 = 100;
+/// The order when nobody asks for one.
+const SORT: &str = "started_at";
 const STATUSES: [&str; 4] = ["success", "error", "cancelled", "unknown"];
 
 const FIELDS: [Field; 9] = [
@@ -62,6 +65,8 @@ struct Session {
     latency: Option<f64>,
     status: String,
     test_case: String,
+    /// Its value of each key of the order, as a cursor keeps it.
+    marks: Vec<String>,
 }
 
 #[derive(Debug, Default, Row, Deserialize)]
@@ -96,13 +101,21 @@ struct More {
 }
 
 /// What a list is asked for.
-struct Asked {
+struct SessionsQuery {
     mode: Mode,
     condition: Option<Condition>,
-    /// Expressions and directions, in SQL.
-    order: String,
-    /// Whether it is by what calls come to.
-    is_by_calls: bool,
+    order: Order,
+    start: PageStart,
+}
+
+/// Keys, the first of which decides; then the id of the span.
+struct Order(Vec<SortKey>);
+
+/// An expression in SQL, and its direction. What has no value comes last.
+struct SortKey {
+    expression: &'static str,
+    is_text: bool,
+    descends: bool,
 }
 
 pub(crate) async fn list(
@@ -113,27 +126,42 @@ pub(crate) async fn list(
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
     let is_later = naming == Naming::Evaluations || !scores.strict_reference;
-    let parameters = parameters(&uri, if is_later { &["mode"] } else { &[] })?;
+    let parameters = parameters(&uri, if is_later { &["mode", "cursor"] } else { &[] })?;
     let mut checks = Checks::new(&parameters);
     let page = checks.page(PAGE_SIZE);
     let mode = Mode::read(&mut checks).unwrap_or(Mode::Detailed);
     checks.finish()?;
     let filter = Filter::of(&parameters)?;
     let condition = condition(filter.as_ref(), is_later)?;
-    let (order, is_by_calls) = order(parameters.get("sort").filter(|_| is_later))?;
-    let asked = Asked { mode, condition, order, is_by_calls };
+    let sort = parameters.get("sort").filter(|_| is_later).unwrap_or(SORT);
+    let order = Order::parse(sort)?;
+    let cursors = Cursors::of(&format!("sessions of {name}"), sort, filter.as_ref(), None);
+    let start = cursors.read(&parameters, order.0.len() + 1)?;
+    let asked = SessionsQuery { mode, condition, order, start };
     let experiment = find(&scores, &workspace, &name, naming).await?;
     let reads = &scores.reads;
     let of = (&workspace, &experiment);
-    let rows: Vec<Session> = reads.ask(&page_of(reads.client(), of, &asked, page)).await?;
+    let rows: Vec<Session> = reads.ask(&page_of(reads.client(), of, &asked, page)?).await?;
+    let more = more(reads, of, &asked, &rows).await?;
+    let data = rows.iter().map(|session| shown(&experiment, session, &more, (naming, is_later))).collect();
+    if asked.start != PageStart::No {
+        let last = rows.last().filter(|_| page.is_full(rows.len()));
+        let next = last.map(|last| cursors.next(&last.place()));
+        return Ok(json_answer(StatusCode::OK, &cursor::answer(data, page.size, next, sort, filter.as_ref()).into()));
+    }
     let total = match total::known(page, rows.len()) {
         Some(total) => total,
         None => total::ask(reads, &count(reads.client(), of, &asked)).await?,
     };
-    let more = more(reads, (&workspace, &experiment), &asked, &rows).await?;
-    let data = rows.iter().map(|session| shown(&experiment, session, &more, (naming, is_later))).collect();
     let answered = answer(data, page, total, None, filter.as_ref(), Nulls::Written);
     Ok(json_answer(StatusCode::OK, &Value::Object(answered)))
+}
+
+impl Session {
+    /// Where the page after it begins.
+    fn place(&self) -> After {
+        After { at: 0, keys: self.marks.iter().cloned().chain([self.span.clone()]).collect() }
+    }
 }
 
 fn condition(filter: Option<&Filter>, is_extended: bool) -> Result<Option<Condition>, Refusal> {
@@ -163,31 +191,73 @@ fn check_status(comparison: &Comparison) -> Result<(), Refusal> {
     }
 }
 
-/// The order, and whether it is by what calls come to. What has no value comes last.
-fn order(sort: Option<&str>) -> Result<(String, bool), Refusal> {
-    let (mut order, mut is_by_calls) = (Vec::new(), false);
-    for token in sort.unwrap_or("started_at").split(',').map(str::trim).filter(|token| !token.is_empty()) {
-        let (field, way) = token.strip_prefix('-').map_or((token, "ASC"), |field| (field, "DESC"));
-        let expression = match field {
-            "started_at" | "ended_at" | "status" => field,
-            "latency_ms" => "latency",
-            "test_case_id" => "nullIf(test_case, '')",
-            "cost_total_usd" => "c.cost",
-            "tokens" => "c.tokens",
-            _ => return Err(Refusal::bad_request(&format!("Unsupported sort field: {field}"))),
+impl Order {
+    fn parse(sort: &str) -> Result<Self, Refusal> {
+        let mut keys = Vec::new();
+        for token in sort.split(',').map(str::trim).filter(|token| !token.is_empty()) {
+            let (field, descends) = token.strip_prefix('-').map_or((token, false), |field| (field, true));
+            let (expression, is_text) = match field {
+                "started_at" => ("toFloat64(started_at)", false),
+                "ended_at" => ("toFloat64(ended_at)", false),
+                "status" => ("status", true),
+                "latency_ms" => ("toFloat64(latency)", false),
+                "test_case_id" => ("nullIf(test_case, '')", true),
+                "cost_total_usd" => ("toFloat64(c.cost)", false),
+                "tokens" => ("toFloat64(c.tokens)", false),
+                _ => return Err(Refusal::bad_request(&format!("Unsupported sort field: {field}"))),
+            };
+            keys.push(SortKey { expression, is_text, descends });
+        }
+        if keys.is_empty() {
+            return Err(Refusal::bad_request("The 'sort' parameter must contain at least one field."));
+        }
+        Ok(Self(keys))
+    }
+
+    /// Whether it is by what calls come to.
+    fn is_by_calls(&self) -> bool {
+        self.0.iter().any(|key| key.expression.contains("c."))
+    }
+
+    /// The values of a row as [`Mark`] writes them.
+    fn marks(&self) -> String {
+        let mark = |key: &SortKey| {
+            let sign = if key.is_text { 's' } else { 'n' };
+            format!("ifNull(concat('{sign}', toString({})), '')", key.expression)
         };
-        is_by_calls |= expression.starts_with("c.");
-        order.push(format!("{expression} {way}"));
+        self.0.iter().map(mark).collect::<Vec<_>>().join(", ")
     }
-    if order.is_empty() {
-        return Err(Refusal::bad_request("The 'sort' parameter must contain at least one field."));
+
+    fn sql(&self) -> String {
+        let way = |key: &SortKey| format!("{} {}", key.expression, if key.descends { "DESC" } else { "ASC" });
+        self.0.iter().map(way).chain(["span".to_owned()]).collect::<Vec<_>>().join(", ")
     }
-    order.push("span".to_owned());
-    Ok((order.join(", "), is_by_calls))
+
+    /// Adds that a row comes after the one with these values.
+    fn push_after(&self, statement: &mut Statement, after: &After) -> Result<(), Refusal> {
+        let (marks, span) = marks_of(after)?;
+        let (mut equal, mut places) = (String::new(), Vec::new());
+        for (SortKey { expression, descends, .. }, mark) in self.0.iter().zip(&marks) {
+            let (is_equal, is_after) = match mark.parameter() {
+                None => (format!("isNull({expression})"), "false".to_owned()),
+                Some(value) => {
+                    let (value, compared) = (statement.place(value), if *descends { "<" } else { ">" });
+                    let is_after = format!("(isNull({expression}) OR {expression} {compared} {value})");
+                    (format!("ifNull({expression} = {value}, false)"), is_after)
+                }
+            };
+            places.push(format!("{equal}{is_after}"));
+            equal.push_str(&format!("{is_equal} AND "));
+        }
+        let span = statement.place(span);
+        places.push(format!("{equal}span > {span}"));
+        statement.push(&format!(" AND ({})", places.join(" OR ")));
+        Ok(())
+    }
 }
 
 /// How many sessions there are. What their calls come to changes only their order, so calls are not read for it.
-fn count(client: &Client, of: (&Workspace, &ExperimentRow), asked: &Asked) -> Statement {
+fn count(client: &Client, of: (&Workspace, &ExperimentRow), asked: &SessionsQuery) -> Statement {
     sessions(client, "count() AS total", of, asked.condition.as_ref(), false)
 }
 
@@ -228,19 +298,34 @@ fn sessions(
     statement
 }
 
-fn page_of(client: &Client, of: (&Workspace, &ExperimentRow), asked: &Asked, page: Page) -> Statement {
-    let session = if asked.is_by_calls { "s.session" } else { "session" };
-    let columns = format!("{session} AS session, trace, span, started_at, ended_at, latency, status, test_case");
-    let mut statement = sessions(client, &columns, of, asked.condition.as_ref(), asked.is_by_calls);
-    statement.push(&format!(" ORDER BY {} LIMIT ", asked.order)).bind(page.size).push(" OFFSET ").bind(page.offset());
-    statement
+fn page_of(
+    client: &Client,
+    of: (&Workspace, &ExperimentRow),
+    asked: &SessionsQuery,
+    page: Page,
+) -> Result<Statement, Refusal> {
+    let is_by_calls = asked.order.is_by_calls();
+    let session = if is_by_calls { "s.session" } else { "session" };
+    let marks = asked.order.marks();
+    let columns = format!(
+        "{session} AS session, trace, span, started_at, ended_at, latency, status, test_case, [{marks}] AS marks"
+    );
+    let mut statement = sessions(client, &columns, of, asked.condition.as_ref(), is_by_calls);
+    if let PageStart::After(after) = &asked.start {
+        asked.order.push_after(&mut statement, after)?;
+    }
+    statement.push(&format!(" ORDER BY {} LIMIT ", asked.order.sql())).bind(page.size);
+    if asked.start == PageStart::No {
+        statement.push(" OFFSET ").bind(page.offset());
+    }
+    Ok(statement)
 }
 
 /// Tokens, costs, scores and texts of the sessions of a page.
 async fn more(
     reads: &Reads,
     (workspace, experiment): (&Workspace, &ExperimentRow),
-    asked: &Asked,
+    asked: &SessionsQuery,
     rows: &[Session],
 ) -> Result<More, Refusal> {
     let mut more = More::default();
@@ -280,7 +365,7 @@ async fn more(
 }
 
 /// Asks for the texts of the spans by which sessions are known.
-fn content(client: &Client, workspace: &Workspace, asked: &Asked, rows: &[Session]) -> Statement {
+fn content(client: &Client, workspace: &Workspace, asked: &SessionsQuery, rows: &[Session]) -> Statement {
     let of = |member: fn(&Session) -> &String| rows.iter().map(|row| member(row).clone()).collect::<Vec<_>>();
     let (first, last) =
         rows.iter().fold((i64::MAX, 0), |(first, last), row| (row.started_at.min(first), row.started_at.max(last)));
