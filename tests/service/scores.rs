@@ -204,8 +204,11 @@ fn experiments_are_taken_while_clickhouse_is_away_and_are_there_once_when_it_is_
     let mut service = Service::start_with(options);
     let (known, old) = (post(&service, "experiment-groups", &json!({"name": "known"})), json!({"name": "old"}));
     let stored = post(&service, "experiment-groups", &old);
-    let are_stored = || (ids(&ask(&service, "experiment-groups"), "name").len() == 2).then_some(());
-    wait_until("both are in ClickHouse", are_stored);
+    // the tables may not have been there yet
+    wait_until("both are in ClickHouse", || {
+        let page = get(&at(&service, "experiment-groups"));
+        (page.status == 200 && ids(&page.json(), "name").len() == 2).then_some(())
+    });
     // another process does not know it
     service.kill();
     service.start_again();
