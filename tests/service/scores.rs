@@ -508,24 +508,28 @@ fn an_evaluation_of_the_next_release_has_groups_an_origin_and_figures_by_test_ca
         assert_eq!(ids(&ask(&service, &format!("evaluations/e/sessions?{query}")), "session_id"), sessions, "{query}");
     }
     assert_eq!(ask(&service, "evaluations/e/sessions?mode=summary")["data"][0]["input"], Value::Null);
-    // by cursor each session comes once, in the same order, whatever is sorted by; one has no cost, or no end
-    for sort in
-        ["started_at", "-cost_total_usd", "cost_total_usd,-tokens", "-test_case_id,tokens", "ended_at", "latency_ms"]
-    {
-        let whole = ids(&ask(&service, &format!("evaluations/e/sessions?sort={sort}")), "session_id");
-        let (mut walked, mut cursor) = (Vec::new(), Some(String::new()));
-        while let Some(at) = cursor {
-            let page = ask(&service, &format!("evaluations/e/sessions?sort={sort}&page_size=1&cursor={at}"));
-            walked.extend(ids(&page, "session_id"));
-            cursor = page["next_cursor"].as_str().map(str::to_owned);
-        }
-        assert_eq!(walked, whole, "{sort}");
-    }
+    cursors_walk_the_sessions_of_an_experiment(&service);
 
     // what has another group outlives one
     assert_eq!(with("DELETE", &service, "experiment-groups/h", &json!({})).status, 204);
     assert_eq!(ids(&ask(&service, "evaluations"), "name"), ["base"]);
     assert_eq!(ask(&service, "evaluations/base")["experiment_ids"], json!([g]));
+}
+
+/// Of `e`: by cursor each session comes once, in the same order, whatever is sorted by; one may have no cost, or no end.
+fn cursors_walk_the_sessions_of_an_experiment(service: &Service) {
+    for sort in
+        ["started_at", "-cost_total_usd", "cost_total_usd,-tokens", "-test_case_id,tokens", "ended_at", "latency_ms"]
+    {
+        let whole = ids(&ask(service, &format!("evaluations/e/sessions?sort={sort}")), "session_id");
+        let (mut walked, mut cursor) = (Vec::new(), Some(String::new()));
+        while let Some(at) = cursor {
+            let page = ask(service, &format!("evaluations/e/sessions?sort={sort}&page_size=1&cursor={at}"));
+            walked.extend(ids(&page, "session_id"));
+            cursor = page["next_cursor"].as_str().map(str::to_owned);
+        }
+        assert_eq!(walked, whole, "{sort}");
+    }
 }
 
 #[test]
