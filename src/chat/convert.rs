@@ -201,6 +201,10 @@ fn put_usage(attributes: &mut Attributes<'_>, usage: &Usage) {
         (semconv::USAGE_IMAGE_OUTPUT, usage.image.output),
         (semconv::USAGE_AUDIO_INPUT, usage.audio.input),
         (semconv::USAGE_AUDIO_OUTPUT, usage.audio.output),
+        (semconv::USAGE_VIDEO_INPUT, usage.video.input),
+        (semconv::USAGE_VIDEO_OUTPUT, usage.video.output),
+        (semconv::USAGE_AUDIO_CACHE_READ, usage.cache_read_audio),
+        (semconv::USAGE_IMAGE_CACHE_READ, usage.cache_read_image),
         (semconv::USAGE_TOTAL_TOKENS, usage.total),
     ] {
         attributes.optional_count(key, count);

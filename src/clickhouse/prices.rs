@@ -84,10 +84,18 @@ pub struct Alike {
     pub audio_input: Option<u64>,
     /// `OutputAudioTokens`
     pub audio_output: Option<u64>,
-    /// Tokens of images that went in, of captured calls.
+    /// Tokens of images that went in.
     pub image_input: Option<u64>,
-    /// Tokens of images that came out, of captured calls.
+    /// Tokens of images that came out.
     pub image_output: Option<u64>,
+    /// Tokens of videos that went in.
+    pub video_input: Option<u64>,
+    /// Tokens of videos that came out.
+    pub video_output: Option<u64>,
+    /// Tokens of audio that were read from a cache.
+    pub cached_audio: Option<u64>,
+    /// Tokens of images that were read from a cache.
+    pub cached_images: Option<u64>,
     /// `CostTotal`, in decimal.
     pub total: Option<String>,
     /// `PriceId`
@@ -120,7 +128,7 @@ const SETTINGS: [Setting; 3] =
 /// What may be computed: nobody gave a cost, not even one that could not be read.
 const IS_OURS: &str = "(CostSource = 'computed' OR (CostSource = '' AND CostTotal IS NULL AND CostInput IS NULL AND CostOutput IS NULL)) AND (InputTokens > 0 OR OutputTokens > 0)";
 
-/// All that a price depends on. Only captured calls have tokens of images where they can be found again.
+/// All that a price depends on. Counts without a column are found again in the attributes that `conventions` read them from.
 const DEPENDS_ON: &[(&str, &str)] = &[
     ("minute", "toInt64(toUnixTimestamp(toStartOfMinute(Timestamp)))"),
     ("operation", "toString(Operation)"),
@@ -136,8 +144,24 @@ const DEPENDS_ON: &[(&str, &str)] = &[
     ("reasoning", "ReasoningTokens"),
     ("audio_input", "InputAudioTokens"),
     ("audio_output", "OutputAudioTokens"),
-    ("image_input", "if(JoinState = '', NULL, toUInt64OrNull(SpanAttributes['gen_ai.usage.image.input_tokens']))"),
-    ("image_output", "if(JoinState = '', NULL, toUInt64OrNull(SpanAttributes['gen_ai.usage.image.output_tokens']))"),
+    (
+        "image_input",
+        "toUInt64OrNull(coalesce(nullIf(SpanAttributes['gen_ai.usage.image.input_tokens'], ''), SpanAttributes['gen_ai.usage.details.image_prompt_tokens']))",
+    ),
+    (
+        "image_output",
+        "toUInt64OrNull(coalesce(nullIf(SpanAttributes['gen_ai.usage.image.output_tokens'], ''), SpanAttributes['gen_ai.usage.details.image_candidates_tokens']))",
+    ),
+    (
+        "video_input",
+        "toUInt64OrNull(coalesce(nullIf(SpanAttributes['gen_ai.usage.video.input_tokens'], ''), SpanAttributes['gen_ai.usage.details.video_prompt_tokens']))",
+    ),
+    ("video_output", "toUInt64OrNull(SpanAttributes['gen_ai.usage.video.output_tokens'])"),
+    (
+        "cached_audio",
+        "toUInt64OrNull(coalesce(nullIf(SpanAttributes['gen_ai.usage.audio.cache_read.input_tokens'], ''), nullIf(SpanAttributes['gen_ai.usage.details.cache_audio_read_tokens'], ''), SpanAttributes['gen_ai.usage.details.audio_cache_tokens']))",
+    ),
+    ("cached_images", "toUInt64OrNull(SpanAttributes['gen_ai.usage.image.cache_read.input_tokens'])"),
 ];
 
 fn key() -> String {

@@ -61,6 +61,7 @@ const CODEX: Keys = &[
     ("input_token_count", Slot::InputTokens),
     ("output_token_count", Slot::OutputTokens),
     ("cached_token_count", Slot::CacheRead),
+    ("cache_write_token_count", Slot::CacheWrite),
     ("reasoning_token_count", Slot::Reasoning),
     ("conversation.id", Slot::ConversationId),
     ("tool_name", Slot::ToolName),

@@ -8,7 +8,7 @@ use crate::json::document::Document;
 
 /// The costs. A total that nobody says is the sum of both sides.
 pub(crate) fn of(slots: &Slots<'_>) -> Cost {
-    let langfuse = Listed::of(slots, Slot::LangfuseCost, ["total", "input", "output"]);
+    let langfuse = Listed::of_langfuse(slots);
     let mlflow = Listed::of(slots, Slot::MlflowCost, ["total_cost", "input_cost", "output_cost"]);
     let first = |sources: &[Slot]| slots.first_cost(sources);
     let side = |openinference, litellm, [of_langfuse, of_mlflow]: [Given; 2], mlflow_slot, rest: [Slot; 2]| {
@@ -69,6 +69,27 @@ struct Listed {
 }
 
 impl Listed {
+    /// Langfuse's. Each is a part of its own, and what has `input` in its name is of the input; a total that is not given is the
+    /// sum of all.
+    ///
+    /// Source: langfuse.com/docs/observability/features/token-and-cost-tracking.
+    fn of_langfuse(slots: &Slots<'_>) -> Self {
+        let listed = Self::of(slots, Slot::LangfuseCost, ["total", "input", "output"]);
+        let document = slots.json(Slot::LangfuseCost);
+        let sum = |is_part: fn(&str) -> bool| {
+            let members = document.iter().flat_map(|document| document.root().members());
+            let parts = members.filter(|(key, _)| is_part(&key.text()));
+            parts.fold(Given::Absent, |sum, (_, value)| sum.plus(Given::of_json(Some(value))))
+        };
+        let (input, output) = (sum(|key| key.contains("input")), sum(|key| key.contains("output")));
+        let has_sides = [input, output].iter().any(|given| *given != Given::Absent);
+        match listed.total {
+            Given::Amount(_) => Self { input, output, ..listed },
+            _ if has_sides => Self { total: sum(|key| key != "total"), input, output },
+            _ => listed,
+        }
+    }
+
     /// Reads an object with these names of total, input and output. What has something, and none of these, cannot be read.
     fn of(slots: &Slots<'_>, slot: Slot, names: [&str; 3]) -> Self {
         if !slots.has(slot) {

@@ -161,6 +161,7 @@ keys! {
         CodexTotal = "codex.usage.total_tokens";
         LangfuseUsage = "langfuse.observation.usage_details";
         MlflowUsage = "mlflow.chat.tokenUsage";
+        MlflowFormat = "mlflow.message.format";
         MlflowUsageInput = "mlflow.chat.tokenUsage.input_tokens";
         MlflowUsageOutput = "mlflow.chat.tokenUsage.output_tokens";
         MlflowUsageCacheRead = "mlflow.chat.tokenUsage.cache_read_input_tokens";
@@ -192,12 +193,14 @@ keys! {
         AiCacheWrite = "ai.usage.inputTokenDetails.cacheWriteTokens";
 
         CacheWriteHour = "gen_ai.usage.details.ephemeral_1h_input_tokens";
+        CacheWriteMinutes = "gen_ai.usage.details.ephemeral_5m_input_tokens";
 
         Reasoning = "gen_ai.usage.reasoning.output_tokens";
         ReasoningFlat = "gen_ai.usage.reasoning_tokens";
         ReasoningSentry = "gen_ai.usage.output_tokens.reasoning";
         ReasoningOpenlit = "gen_ai.usage.completion_tokens_details.reasoning_tokens";
         ReasoningPydantic = "gen_ai.usage.details.reasoning_tokens";
+        ReasoningOfGemini = "gen_ai.usage.details.thoughts_tokens";
         LlmUsageReasoning = "llm.usage.reasoning_tokens";
         LlmReasoning = "llm.token_count.completion_details.reasoning";
         AiReasoningDetail = "ai.usage.outputTokenDetails.reasoningTokens";
@@ -210,6 +213,23 @@ keys! {
         LivekitAudioOutput = "gen_ai.usage.output_audio_tokens";
         LlmAudioInput = "llm.token_count.prompt_details.audio";
         LlmAudioOutput = "llm.token_count.completion_details.audio";
+
+        // Pydantic AI: what it names itself, and what Gemini names by its lists
+        AudioInputPydantic = "gen_ai.usage.details.input_audio_tokens";
+        AudioOutputPydantic = "gen_ai.usage.details.output_audio_tokens";
+        AudioCachePydantic = "gen_ai.usage.details.cache_audio_read_tokens";
+        AudioInputOfGemini = "gen_ai.usage.details.audio_prompt_tokens";
+        AudioOutputOfGemini = "gen_ai.usage.details.audio_candidates_tokens";
+        AudioCacheOfGemini = "gen_ai.usage.details.audio_cache_tokens";
+        ImageInputOfGemini = "gen_ai.usage.details.image_prompt_tokens";
+        ImageOutputOfGemini = "gen_ai.usage.details.image_candidates_tokens";
+        VideoInputOfGemini = "gen_ai.usage.details.video_prompt_tokens";
+        AudioCache = "gen_ai.usage.audio.cache_read.input_tokens";
+        ImageInput = "gen_ai.usage.image.input_tokens";
+        ImageOutput = "gen_ai.usage.image.output_tokens";
+        ImageCache = "gen_ai.usage.image.cache_read.input_tokens";
+        VideoInput = "gen_ai.usage.video.input_tokens";
+        VideoOutput = "gen_ai.usage.video.output_tokens";
 
         UsageCost = "gen_ai.usage.cost";
         CostAmount = "gen_ai.usage.cost.amount";

@@ -1,18 +1,19 @@
 //! A span's attributes sorted into slots in one pass; the rules then look at slots alone.
 
-use super::keys::{FAMILIES, Family, Slot};
+use super::keys::{FAMILIES, Family, KEYS, Slot};
 use super::meaning::{Meaning, meaning};
 use crate::columns::typed::{SpanView, text_of};
 use crate::conventions::read_json;
 use crate::genai::call::{Text, is_blank};
 use crate::genai::cost::Given;
 use crate::genai::decimal::scaled;
+use crate::genai::usage::first_told;
 use crate::json::document::Document;
 use crate::steps;
 use std::borrow::Cow;
 
-/// The most slots there may be: a slot's number is its place.
-const SLOTS: usize = 320;
+/// How many slots there are: a slot's number is its place.
+const SLOTS: usize = KEYS.len();
 
 /// Keys without what they have in common, and values, both as they came.
 pub(crate) type Members<'a> = Vec<(&'a str, &'a str)>;
@@ -127,9 +128,9 @@ impl<'a> Slots<'a> {
         })
     }
 
-    /// The first that is a count.
+    /// The first that is a count and not zero, else zero if one is.
     pub(crate) fn first_count(&self, sources: &[Slot]) -> Option<u64> {
-        sources.iter().find_map(|slot| count(self.get(*slot)?))
+        first_told(sources.iter().filter_map(|slot| count(self.get(*slot)?)))
     }
 
     /// The first that is an amount of money; without one, whether any of them has something.

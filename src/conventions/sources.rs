@@ -154,6 +154,7 @@ pub(crate) const CACHE_WRITE: &[Slot] = &[
     Slot::LlmCacheWrite,
     Slot::AiCacheWrite,
 ];
+pub(crate) const CACHE_WRITE_MINUTES: &[Slot] = &[Slot::CacheWriteMinutes];
 pub(crate) const CACHE_WRITE_HOUR: &[Slot] = &[Slot::CacheWriteHour];
 pub(crate) const REASONING: &[Slot] = &[
     Slot::Reasoning,
@@ -161,6 +162,7 @@ pub(crate) const REASONING: &[Slot] = &[
     Slot::ReasoningSentry,
     Slot::ReasoningOpenlit,
     Slot::ReasoningPydantic,
+    Slot::ReasoningOfGemini,
     Slot::LlmUsageReasoning,
     Slot::LlmReasoning,
     Slot::AiReasoningDetail,
@@ -170,8 +172,27 @@ pub(crate) const REASONING: &[Slot] = &[
 /// The service tier that answered.
 pub(crate) const SERVICE_TIER: &[Slot] =
     &[Slot::ResponseServiceTier, Slot::OldResponseServiceTier, Slot::PlainResponseServiceTier];
-pub(crate) const AUDIO_INPUT: &[Slot] = &[Slot::AudioInput, Slot::LivekitAudioInput, Slot::LlmAudioInput];
-pub(crate) const AUDIO_OUTPUT: &[Slot] = &[Slot::AudioOutput, Slot::LivekitAudioOutput, Slot::LlmAudioOutput];
+pub(crate) const AUDIO_INPUT: &[Slot] = &[
+    Slot::AudioInput,
+    Slot::LivekitAudioInput,
+    Slot::LlmAudioInput,
+    Slot::AudioInputPydantic,
+    Slot::AudioInputOfGemini,
+];
+pub(crate) const AUDIO_OUTPUT: &[Slot] = &[
+    Slot::AudioOutput,
+    Slot::LivekitAudioOutput,
+    Slot::LlmAudioOutput,
+    Slot::AudioOutputPydantic,
+    Slot::AudioOutputOfGemini,
+];
+// What has a price of its own and no column. `clickhouse/prices.rs` finds it again in the attributes, by the same keys.
+pub(crate) const AUDIO_CACHE: &[Slot] = &[Slot::AudioCache, Slot::AudioCachePydantic, Slot::AudioCacheOfGemini];
+pub(crate) const IMAGE_INPUT: &[Slot] = &[Slot::ImageInput, Slot::ImageInputOfGemini];
+pub(crate) const IMAGE_OUTPUT: &[Slot] = &[Slot::ImageOutput, Slot::ImageOutputOfGemini];
+pub(crate) const IMAGE_CACHE: &[Slot] = &[Slot::ImageCache];
+pub(crate) const VIDEO_INPUT: &[Slot] = &[Slot::VideoInput, Slot::VideoInputOfGemini];
+pub(crate) const VIDEO_OUTPUT: &[Slot] = &[Slot::VideoOutput];
 
 /// Costs that come after those with conditions of their own.
 pub(crate) const COST_TOTAL: &[Slot] =

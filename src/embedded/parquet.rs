@@ -268,7 +268,7 @@ fn is_within(path: &str, columns: &[String]) -> bool {
 /// `Code: 36. DB::Exception: what is wrong: (in file/uri ...): While executing ...`: the part that a person can use.
 fn short(error: &str) -> String {
     let what = error.split_once("DB::Exception: ").map_or(error, |(_, what)| what);
-    let line = what.lines().next().map_or("", |line| line);
+    let line = what.lines().next().unwrap_or_default();
     crate::text::cut(line, 300).to_owned()
 }
 

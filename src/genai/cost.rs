@@ -117,6 +117,15 @@ impl Given {
         }
     }
 
+    /// The sum of what is given: what is absent adds nothing.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Absent, one) | (one, Self::Absent) => one,
+            (one, other) => one.and(other),
+        }
+    }
+
     /// The amount.
     #[must_use]
     pub fn usd(self) -> Option<Usd> {
@@ -185,10 +194,7 @@ impl Cost {
     /// of them cannot be read; `source` says who gave it.
     #[must_use]
     pub fn of(total: Given, [input, output]: [Given; 2], source: CostSource) -> Self {
-        let total = total.or_else(|| match (input, output) {
-            (Given::Absent, one) | (one, Given::Absent) => one,
-            (input, output) => input.and(output),
-        });
+        let total = total.or_else(|| input.plus(output));
         let source = match total {
             Given::Amount(_) => Some(source),
             Given::Unreadable => Some(CostSource::Unreadable),

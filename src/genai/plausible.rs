@@ -144,28 +144,29 @@ fn settle_usage(usage: &mut Usage, rules: &mut Rules) {
 }
 
 /// Adds cached tokens to the input and reasoning to the output, where they are not part of it: because they are more than it,
-/// or because only so the total is the sum.
+/// or because only so the total is the sum. LiteLLM counted what Bedrock read from a cache with the input, and what it wrote not.
 fn include_parts(usage: &mut Usage, rules: &mut Rules) {
-    let cached = [usage.cache_read, usage.cache_write].into_iter().flatten().sum::<u64>();
-    let reasoning = usage.reasoning.unwrap_or_default();
-    let is_more =
-        (usage.input.is_some_and(|input| input < cached), usage.output.is_some_and(|output| output < reasoning));
+    let [read, written, reasoning] =
+        [usage.cache_read, usage.cache_write, usage.reasoning].map(|count| count.unwrap_or_default());
+    let cached = read + written;
+    let has_room = |whole: Option<u64>, part: u64, added: u64| whole.is_none_or(|whole| whole + added >= part);
     let by_total = || {
         let (input, output, total) = (usage.input?, usage.output?, usage.total?);
-        let beside = [(false, false), (false, true), (true, false), (true, true)];
-        let mut possible = beside.into_iter().filter(|(cache, thought)| *cache >= is_more.0 && *thought >= is_more.1);
-        possible.find(|(cache, thought)| {
-            let parts = [(*cache, cached), (*thought, reasoning)].into_iter().filter(|(is_beside, _)| *is_beside);
-            total == input + output + parts.map(|(_, part)| part).sum::<u64>()
-        })
+        let beside = [0, written, read, cached].into_iter().flat_map(|cache| [(cache, 0), (cache, reasoning)]);
+        let mut possible = beside.filter(|(cache, thought)| {
+            has_room(usage.input, cached, *cache) && has_room(usage.output, reasoning, *thought)
+        });
+        possible.find(|(cache, thought)| total == input + output + cache + thought)
     };
-    let (has_cache_beside, has_reasoning_beside) = by_total().unwrap_or(is_more);
-    for (whole, part, is_beside, rule) in [
-        (&mut usage.input, cached, has_cache_beside, Rule::CacheBesideInput),
-        (&mut usage.output, reasoning, has_reasoning_beside, Rule::ReasoningBesideOutput),
+    let missing = |whole: Option<u64>, part: u64| if has_room(whole, part, 0) { 0 } else { part };
+    let (cache_beside, reasoning_beside) =
+        by_total().unwrap_or_else(|| (missing(usage.input, cached), missing(usage.output, reasoning)));
+    for (whole, beside, rule) in [
+        (&mut usage.input, cache_beside, Rule::CacheBesideInput),
+        (&mut usage.output, reasoning_beside, Rule::ReasoningBesideOutput),
     ] {
-        if let (Some(whole), true) = (whole, is_beside) {
-            *whole += part;
+        if let Some(whole) = whole.as_mut().filter(|_| beside > 0) {
+            *whole += beside;
             rules.add(rule);
         }
     }
@@ -222,6 +223,7 @@ mod tests {
             ("either", counts(40, 50, [Some(30), None, Some(30), Some(120)]), (40, 80), &[REASONING]),
             ("both", counts(10, 5, [Some(30), None, Some(20), Some(65)]), (40, 25), &[CACHE, REASONING]),
             ("a cache of as many", counts(40, 5, [Some(40), None, None, Some(45)]), (40, 5), &[]),
+            ("LiteLLM, Bedrock", counts(110, 5, [Some(100), Some(50), None, Some(165)]), (160, 5), &[CACHE]),
             ("a total of something else", counts(40, 5, [Some(9), None, Some(2), Some(999)]), (40, 5), &[]),
         ] {
             let (got, fell) = settled(usage);

@@ -82,6 +82,14 @@ keys! {
     USAGE_AUDIO_INPUT = "gen_ai.usage.audio.input_tokens";
     /// Audio tokens of the output. Development, genai.
     USAGE_AUDIO_OUTPUT = "gen_ai.usage.audio.output_tokens";
+    /// Video tokens of the input. Not in the conventions, which have the like of other kinds.
+    USAGE_VIDEO_INPUT = "gen_ai.usage.video.input_tokens";
+    /// Video tokens of the output. Not in the conventions, which have the like of other kinds.
+    USAGE_VIDEO_OUTPUT = "gen_ai.usage.video.output_tokens";
+    /// Audio tokens of the input read from a cache. Development, genai.
+    USAGE_AUDIO_CACHE_READ = "gen_ai.usage.audio.cache_read.input_tokens";
+    /// Image tokens of the input read from a cache. Development, genai.
+    USAGE_IMAGE_CACHE_READ = "gen_ai.usage.image.cache_read.input_tokens";
     /// All tokens. Not in the conventions; `OpenLLMetry`, `OpenLIT`.
     USAGE_TOTAL_TOKENS = "gen_ai.usage.total_tokens";
     /// Cost in US dollars. Not in the conventions; `OpenLIT`, Intake.

@@ -21,6 +21,10 @@ pub struct Usage {
     pub cache_write: Option<u64>,
     /// Of those, written to be kept for an hour; the others are kept for minutes.
     pub cache_write_1h: Option<u64>,
+    /// Of those read from a cache, audio.
+    pub cache_read_audio: Option<u64>,
+    /// Of those read from a cache, images.
+    pub cache_read_image: Option<u64>,
     /// Of the output, spent on reasoning.
     pub reasoning: Option<u64>,
     /// Text tokens.
@@ -29,6 +33,8 @@ pub struct Usage {
     pub image: Sides,
     /// Audio tokens.
     pub audio: Sides,
+    /// Video tokens.
+    pub video: Sides,
 }
 
 /// A count of the input and one of the output.
@@ -40,64 +46,96 @@ pub struct Sides {
     pub output: Option<u64>,
 }
 
-const INPUT_DETAILS: [&str; 2] = ["prompt_tokens_details", "input_tokens_details"];
-const OUTPUT_DETAILS: [&str; 2] = ["completion_tokens_details", "output_tokens_details"];
+/// The last of each is what OpenAI's Realtime and transcription APIs have, and LangChain's `UsageMetadata`.
+const INPUT_DETAILS: [&str; 3] = ["prompt_tokens_details", "input_tokens_details", "input_token_details"];
+const OUTPUT_DETAILS: [&str; 3] = ["completion_tokens_details", "output_tokens_details", "output_token_details"];
 
 /// Members of the usage that attributes hold. Of two names for one count the one not used is kept if it differs.
 const CACHE_READ: [&str; 3] = ["prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens"];
 const CACHE_WRITE: [&str; 1] = ["cache_creation_input_tokens"];
-const CACHE_READ_DETAILS: [&str; 1] = ["cached_tokens"];
-const CACHE_WRITE_DETAILS: [&str; 2] = ["cache_write_tokens", "cache_creation_tokens"];
-const REASONING: [&str; 1] = ["reasoning_tokens"];
+const CACHE_READ_DETAILS: [&str; 2] = ["cached_tokens", "cache_read"];
+/// OpenRouter, LiteLLM, DashScope, LangChain.
+const CACHE_WRITE_DETAILS: [&str; 4] =
+    ["cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens", "cache_creation"];
+/// The last two are Anthropic's and LangChain's.
+const REASONING: [&str; 3] = ["reasoning_tokens", "thinking_tokens", "reasoning"];
 const INPUT: [&str; 2] = ["prompt_tokens", "input_tokens"];
 const OUTPUT: [&str; 2] = ["completion_tokens", "output_tokens"];
-const MODALITIES: [&str; 3] = ["text_tokens", "image_tokens", "audio_tokens"];
+const MODALITIES: [&str; 4] = ["text_tokens", "image_tokens", "audio_tokens", "video_tokens"];
 
 impl Usage {
     /// Reads a `usage`.
     pub(crate) fn read(usage: Value<'_>, provider: &str) -> Self {
         let input_details = || details(usage, &INPUT_DETAILS);
         let output_details = || details(usage, &OUTPUT_DETAILS);
+        // the first that is told, in the details before the usage itself
+        let part = |names_of_details: &[&str], names: &[&str], details: &[&str]| {
+            let in_details = self::details(usage, details).filter_map(|details| first_count(details, names_of_details));
+            first_told(in_details.chain(first_count(usage, names)))
+        };
         let side = |name: &str| Sides {
             input: input_details().find_map(|details| count(details, name)),
             output: output_details().find_map(|details| count(details, name)),
         };
+        let writes = CacheWrites::read(usage);
+        let cached =
+            |name: &str| input_details().find_map(|details| count(details.get("cached_tokens_details")?, name));
         let mut read = Self {
             input: first_count(usage, &INPUT),
             output: first_count(usage, &OUTPUT),
             total: count(usage, "total_tokens"),
-            cache_read: input_details()
-                .find_map(|details| first_count(details, &CACHE_READ_DETAILS))
-                .or_else(|| first_count(usage, &CACHE_READ)),
-            cache_write: input_details()
-                .find_map(|details| first_count(details, &CACHE_WRITE_DETAILS))
-                .or_else(|| first_count(usage, &CACHE_WRITE)),
-            cache_write_1h: hour_cache_writes(usage),
-            reasoning: output_details()
-                .find_map(|details| first_count(details, &REASONING))
-                .or_else(|| first_count(usage, &REASONING)),
+            cache_read: part(&CACHE_READ_DETAILS, &CACHE_READ, &INPUT_DETAILS),
+            cache_write: writes.whole(part(&CACHE_WRITE_DETAILS, &CACHE_WRITE, &INPUT_DETAILS)),
+            cache_write_1h: writes.for_an_hour,
+            cache_read_audio: cached("audio_tokens"),
+            cache_read_image: cached("image_tokens"),
+            reasoning: part(&REASONING, &REASONING, &OUTPUT_DETAILS),
             text: side("text_tokens"),
             image: side("image_tokens"),
             audio: side("audio_tokens"),
+            video: side("video_tokens"),
         };
         let sent_input = read.input;
         read.include_cached(usage);
         read.include_reasoning(sent_input, provider);
         let sides = [read.input, read.output].into_iter().flatten();
         read.total = read.total.or_else(|| sides.reduce(u64::saturating_add));
+        read.include_compactions(usage);
         read
     }
 
-    /// Anthropic's own counts, and xAI's at times, leave cached tokens out of the input.
+    /// Anthropic's own counts, and xAI's at times, leave cached tokens out of the input. Haystack gives Anthropic's the names of
+    /// OpenAI's, which come with a total or with details.
     fn include_cached(&mut self, usage: Value<'_>) {
-        let is_anthropic = count(usage, "prompt_tokens").is_none()
-            && count(usage, "input_tokens").is_some()
-            && (usage.has("cache_read_input_tokens") || usage.has("cache_creation_input_tokens"));
+        let has_names_of_anthropic =
+            ["cache_read_input_tokens", "cache_creation_input_tokens"].iter().any(|name| usage.has(name));
+        let is_openai = count(usage, "prompt_tokens").is_some()
+            && (usage.has("total_tokens") || details(usage, &INPUT_DETAILS).next().is_some());
         let Some(input) = &mut self.input else { return };
-        if is_anthropic {
+        if has_names_of_anthropic && !is_openai {
             *input = [self.cache_read, self.cache_write].into_iter().flatten().fold(*input, u64::saturating_add);
         } else if let Some(read) = self.cache_read.filter(|read| *read > *input) {
             *input = input.saturating_add(read);
+        }
+    }
+
+    /// Anthropic bills what it took to summarize a conversation on the way, and leaves it out of the counts of the call.
+    ///
+    /// Source: Anthropic's documentation of compaction, `usage.iterations`.
+    fn include_compactions(&mut self, usage: Value<'_>) {
+        let iterations = usage.get("iterations").into_iter().flat_map(Value::items);
+        for iteration in iterations.filter(|it| it.get("type").is_some_and(|kind| kind.is_key("compaction"))) {
+            let compaction = Self::read(iteration, "");
+            for (whole, part) in [
+                (&mut self.input, compaction.input),
+                (&mut self.output, compaction.output),
+                (&mut self.total, compaction.total),
+                (&mut self.cache_read, compaction.cache_read),
+                (&mut self.cache_write, compaction.cache_write),
+                (&mut self.cache_write_1h, compaction.cache_write_1h),
+            ] {
+                *whole = [*whole, part].into_iter().flatten().reduce(u64::saturating_add);
+            }
         }
     }
 
@@ -119,12 +157,13 @@ impl Usage {
     }
 
     /// Every count.
-    pub(super) fn counts_mut(&mut self) -> [&mut Option<u64>; 13] {
-        let Self { input, output, total, cache_read, cache_write, cache_write_1h, reasoning, text, image, audio } =
-            self;
-        let [text, image, audio] = [text, image, audio].map(|Sides { input, output }| [input, output]);
-        let [[a, b], [c, d], [e, f]] = [text, image, audio];
-        [input, output, total, cache_read, cache_write, cache_write_1h, reasoning, a, b, c, d, e, f]
+    pub(super) fn counts_mut(&mut self) -> impl Iterator<Item = &mut Option<u64>> {
+        let of_kinds = [&mut self.text, &mut self.image, &mut self.audio, &mut self.video];
+        let of_kinds = of_kinds.into_iter().flat_map(|Sides { input, output }| [input, output]);
+        let wholes = [&mut self.input, &mut self.output, &mut self.total, &mut self.reasoning];
+        let written = [&mut self.cache_write, &mut self.cache_write_1h];
+        let read = [&mut self.cache_read, &mut self.cache_read_audio, &mut self.cache_read_image];
+        wholes.into_iter().chain(written).chain(read).chain(of_kinds)
     }
 
     /// These counts, and for those that are not known the counts of `other`.
@@ -139,10 +178,13 @@ impl Usage {
             cache_read: self.cache_read.or(other.cache_read),
             cache_write: self.cache_write.or(other.cache_write),
             cache_write_1h: self.cache_write_1h.or(other.cache_write_1h),
+            cache_read_audio: self.cache_read_audio.or(other.cache_read_audio),
+            cache_read_image: self.cache_read_image.or(other.cache_read_image),
             reasoning: self.reasoning.or(other.reasoning),
             text: sides(self.text, other.text),
             image: sides(self.image, other.image),
             audio: sides(self.audio, other.audio),
+            video: sides(self.video, other.video),
         }
     }
 
@@ -242,18 +284,43 @@ fn details<'d>(usage: Value<'d>, names: &[&str]) -> impl Iterator<Item = Value<'
     names.iter().filter_map(move |name| usage.get(name))
 }
 
-/// Tokens written to a cache that keeps them for an hour.
-///
-/// Source: Anthropic's Messages API, `usage.cache_creation`; LiteLLM has it among the details of the prompt.
-fn hour_cache_writes(usage: Value<'_>) -> Option<u64> {
-    let among_details =
-        || details(usage, &INPUT_DETAILS).find_map(|details| details.get("cache_creation_token_details"));
-    let by_time = usage.get("cache_creation").filter(|writes| writes.is_object()).or_else(among_details)?;
-    count(by_time, "ephemeral_1h_input_tokens")
+/// Tokens written to a cache, by how long it keeps them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct CacheWrites {
+    /// For minutes.
+    pub(crate) for_minutes: Option<u64>,
+    /// For an hour.
+    pub(crate) for_an_hour: Option<u64>,
+}
+
+impl CacheWrites {
+    /// Reads the object that has them, wherever it is.
+    ///
+    /// Source: Anthropic's Messages API, `usage.cache_creation`; LiteLLM and DashScope have it among the details of the prompt,
+    /// LangChain its members.
+    fn read(usage: Value<'_>) -> Self {
+        let of_details = details(usage, &INPUT_DETAILS).flat_map(|details| {
+            [details.get("cache_creation_token_details"), details.get("cache_creation"), Some(details)]
+        });
+        let objects: Vec<_> = [usage.get("cache_creation")].into_iter().chain(of_details).flatten().collect();
+        let first = |name: &str| objects.iter().find_map(|writes| count(*writes, name));
+        Self { for_minutes: first("ephemeral_5m_input_tokens"), for_an_hour: first("ephemeral_1h_input_tokens") }
+    }
+
+    /// All of them. LangChain writes zero for the whole where it knows the parts.
+    pub(crate) fn whole(self, said: Option<u64>) -> Option<u64> {
+        let sum = [self.for_minutes, self.for_an_hour].into_iter().flatten().reduce(u64::saturating_add);
+        first_told(said.into_iter().chain(sum))
+    }
+}
+
+/// The first count that is not zero, else zero: some senders write zeros under the names that they do not use.
+pub(crate) fn first_told(counts: impl IntoIterator<Item = u64>) -> Option<u64> {
+    counts.into_iter().reduce(|first, next| if first == 0 { next } else { first })
 }
 
 fn first_count(object: Value<'_>, names: &[&str]) -> Option<u64> {
-    names.iter().find_map(|name| count(object, name))
+    first_told(names.iter().filter_map(|name| count(object, name)))
 }
 
 fn count(object: Value<'_>, name: &str) -> Option<u64> {
@@ -326,6 +393,81 @@ mod tests {
         assert_eq!((both.cache_write, both.cache_write_1h), (Some(7), Some(4)));
         let unsaid = read(r#"{"input_tokens":10,"output_tokens":5,"cache_creation_input_tokens":7}"#, "anthropic");
         assert_eq!((unsaid.cache_write, unsaid.cache_write_1h), (Some(7), None));
+    }
+
+    #[test]
+    fn a_zero_says_nothing_where_another_name_has_a_count() {
+        // LiteLLM's streams of Anthropic: BerriAI/litellm#11789
+        let streamed = read(
+            r#"{"total_tokens":2482,"prompt_tokens":2459,"completion_tokens":23,
+                "prompt_tokens_details":{"cached_tokens":0},"cache_read_input_tokens":2455,"cache_creation_input_tokens":0}"#,
+            "anthropic",
+        );
+        assert_eq!((streamed.input, streamed.cache_read, streamed.cache_write), (Some(2_459), Some(2_455), Some(0)));
+        let gateway = read(r#"{"prompt_tokens":7,"completion_tokens":3,"input_tokens":0,"output_tokens":0}"#, "openai");
+        assert_eq!((gateway.input, gateway.output), (Some(7), Some(3)));
+    }
+
+    #[test]
+    fn counts_of_anthropic_under_the_names_of_openai_leave_the_cache_out_too() {
+        // Haystack renames the two sides, and nothing else
+        let renamed = r#"{"prompt_tokens":300,"completion_tokens":12,"cache_read_input_tokens":200,"cache_creation_input_tokens":50}"#;
+        assert_eq!(read(renamed, "anthropic").input, Some(550));
+        let with_total =
+            r#"{"prompt_tokens":300,"completion_tokens":12,"total_tokens":312,"cache_read_input_tokens":200}"#;
+        assert_eq!(read(with_total, "anthropic").input, Some(300));
+    }
+
+    #[test]
+    fn what_is_written_to_a_cache_is_at_least_the_sum_of_its_parts() {
+        for (sender, usage) in [
+            (
+                "LangChain",
+                r#"{"input_tokens":360,"output_tokens":30,"total_tokens":390,"input_token_details":
+                    {"cache_read":10,"cache_creation":0,"ephemeral_5m_input_tokens":80,"ephemeral_1h_input_tokens":70}}"#,
+            ),
+            (
+                "DashScope",
+                r#"{"prompt_tokens":360,"completion_tokens":30,"total_tokens":390,"prompt_tokens_details":{"cached_tokens":10,
+                    "cache_creation":{"ephemeral_5m_input_tokens":80,"ephemeral_1h_input_tokens":70},"cache_creation_input_tokens":150}}"#,
+            ),
+            (
+                "Anthropic",
+                r#"{"input_tokens":200,"output_tokens":30,"cache_read_input_tokens":10,"cache_creation_input_tokens":150,
+                    "cache_creation":{"ephemeral_5m_input_tokens":80,"ephemeral_1h_input_tokens":70}}"#,
+            ),
+        ] {
+            let read = read(usage, "");
+            let cached = (read.cache_read, read.cache_write, read.cache_write_1h);
+            assert_eq!((read.input, cached), (Some(360), (Some(10), Some(150), Some(70))), "{sender}");
+        }
+    }
+
+    #[test]
+    fn what_a_compaction_used_is_added_to_what_the_call_used() {
+        let compacted = read(
+            r#"{"input_tokens":23000,"output_tokens":1000,"iterations":[
+                {"type":"compaction","input_tokens":180000,"output_tokens":3500,"cache_read_input_tokens":7},
+                {"type":"message","input_tokens":23000,"output_tokens":1000},
+                {"type":"advisor_message","model":"another","input_tokens":5,"output_tokens":5}]}"#,
+            "anthropic",
+        );
+        assert_eq!((compacted.input, compacted.output), (Some(203_007), Some(4_500)));
+        assert_eq!((compacted.total, compacted.cache_read), (Some(207_507), Some(7)));
+    }
+
+    #[test]
+    fn kinds_of_tokens_are_read_from_details_of_either_name() {
+        let realtime = read(
+            r#"{"input_tokens":253,"output_tokens":122,"total_tokens":375,"input_token_details":{"text_tokens":119,"audio_tokens":134,
+                "cached_tokens":64,"cached_tokens_details":{"text_tokens":50,"audio_tokens":14}},
+                "output_token_details":{"text_tokens":30,"audio_tokens":92}}"#,
+            "openai",
+        );
+        assert_eq!(realtime.audio, Sides { input: Some(134), output: Some(92) });
+        assert_eq!((realtime.cache_read, realtime.cache_read_audio), (Some(64), Some(14)));
+        let thought = r#"{"input_tokens":1,"output_tokens":100,"output_tokens_details":{"thinking_tokens":60}}"#;
+        assert_eq!(read(thought, "anthropic").reasoning, Some(60));
     }
 
     #[test]

@@ -106,6 +106,9 @@ fn priced(prices: &Prices, alike: &Alike) -> Repriced {
             reasoning: alike.reasoning,
             audio: Sides { input: alike.audio_input, output: alike.audio_output },
             image: Sides { input: alike.image_input, output: alike.image_output },
+            video: Sides { input: alike.video_input, output: alike.video_output },
+            cache_read_audio: alike.cached_audio,
+            cache_read_image: alike.cached_images,
             ..Usage::default()
         },
         ..Call::default()

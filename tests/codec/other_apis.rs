@@ -147,6 +147,33 @@ fn a_call_of_anthropics_messages_keeps_its_blocks_in_their_order() {
     );
 }
 
+/// Gateways write zeros into one end of a stream, and Bedrock has counts in its last event.
+///
+/// Sources: BerriAI/litellm#31069 and #36878, mcp-use/mcp-use#2127.
+#[test]
+fn counts_of_a_stream_never_fall() {
+    let start = |usage: Value| {
+        json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5",
+            "content": [], "usage": usage}})
+    };
+    let text = json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x"}});
+    let end = |usage: Value| json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage});
+    let stop = |usage: Value| json!({"type": "message_stop", "usage": usage});
+    let (none, counts) = (
+        json!({"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 0}),
+        json!({"input_tokens": 100, "cache_read_input_tokens": 50, "output_tokens": 15}),
+    );
+    for stream in [
+        [start(none.clone()), text.clone(), end(counts.clone()), stop(json!({}))],
+        [start(counts.clone()), text.clone(), end(none), stop(json!({}))],
+        [start(json!({"input_tokens": 100})), text, end(json!({"output_tokens": 15})), stop(counts)],
+    ] {
+        let want = json!({"gen_ai.usage.input_tokens": 150, "gen_ai.usage.cache_read.input_tokens": 50,
+            "gen_ai.usage.output_tokens": 15});
+        check(&json!({"request": messages()["request"], "response": events(&stream)}), &want);
+    }
+}
+
 #[test]
 fn a_stream_of_anthropics_messages_is_put_together_block_by_block() {
     let start = json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant",

@@ -169,9 +169,13 @@ fn of_generate_content(out: &mut ObjectBuilder<'_>, response: Value<'_>) {
     copy(out, response, &TAKEN);
 }
 
-/// Gemini counts thoughts beside the candidates, and what its tools read beside the prompt.
+/// Gemini counts thoughts beside the candidates, and what its tools read beside the prompt. Lists say how many tokens are of which
+/// kind: audio, images and video have prices of their own.
+///
+/// Source: the reference of `generateContent`, `UsageMetadata`.
 fn put_gemini_usage(out: &mut ObjectBuilder<'_>, usage: Value<'_>) {
-    let count = |camel: &str, snake: &str| usage.get(camel).or_else(|| usage.get(snake)).and_then(Value::int);
+    let either = |camel: &str, snake: &str| usage.get(camel).or_else(|| usage.get(snake));
+    let count = |camel: &str, snake: &str| either(camel, snake).and_then(Value::int);
     let sum = |counts: [Option<i64>; 2]| counts.into_iter().flatten().reduce(i64::saturating_add);
     let thoughts = count("thoughtsTokenCount", "thoughts_token_count");
     let cached = count("cachedContentTokenCount", "cached_content_token_count");
@@ -183,13 +187,28 @@ fn put_gemini_usage(out: &mut ObjectBuilder<'_>, usage: Value<'_>) {
     ] {
         value.into_iter().for_each(|count| out.number(name, count));
     }
-    for (name, detail, value) in [
-        ("prompt_tokens_details", "cached_tokens", cached),
-        ("completion_tokens_details", "reasoning_tokens", thoughts),
-    ] {
-        value.into_iter().for_each(|count| out.object(name, |details| details.number(detail, count)));
+    let prompt = Kinds::of([
+        either("promptTokensDetails", "prompt_tokens_details"),
+        either("toolUsePromptTokensDetails", "tool_use_prompt_tokens_details"),
+    ]);
+    let candidates = Kinds::of([either("candidatesTokensDetails", "candidates_tokens_details"), None]);
+    let in_cache = Kinds::of([either("cacheTokensDetails", "cache_tokens_details"), None]);
+    if cached.is_some() || !prompt.is_empty() {
+        out.object("prompt_tokens_details", |details| {
+            cached.into_iter().for_each(|count| details.number("cached_tokens", count));
+            prompt.put(details);
+            if !in_cache.is_empty() {
+                details.object("cached_tokens_details", |details| in_cache.put(details));
+            }
+        });
     }
-    const TAKEN: [&str; 12] = [
+    if thoughts.is_some() || !candidates.is_empty() {
+        out.object("completion_tokens_details", |details| {
+            thoughts.into_iter().for_each(|count| details.number("reasoning_tokens", count));
+            candidates.put(details);
+        });
+    }
+    const TAKEN: [&str; 20] = [
         "promptTokenCount",
         "prompt_token_count",
         "candidatesTokenCount",
@@ -202,8 +221,53 @@ fn put_gemini_usage(out: &mut ObjectBuilder<'_>, usage: Value<'_>) {
         "cached_content_token_count",
         "toolUsePromptTokenCount",
         "tool_use_prompt_token_count",
+        "promptTokensDetails",
+        "prompt_tokens_details",
+        "toolUsePromptTokensDetails",
+        "tool_use_prompt_tokens_details",
+        "candidatesTokensDetails",
+        "candidates_tokens_details",
+        "cacheTokensDetails",
+        "cache_tokens_details",
     ];
     copy(out, usage, &TAKEN);
+}
+
+/// How many tokens are of which kind.
+#[derive(Default)]
+struct Kinds {
+    audio: Option<i64>,
+    image: Option<i64>,
+    video: Option<i64>,
+}
+
+impl Kinds {
+    /// Adds up lists of `{"modality":"AUDIO","tokenCount":100}`. Text and documents have the price of the whole.
+    fn of(lists: [Option<Value<'_>>; 2]) -> Self {
+        let mut kinds = Self::default();
+        for detail in lists.into_iter().flatten().flat_map(Value::items) {
+            let count = detail.get("tokenCount").or_else(|| detail.get("token_count")).and_then(Value::int);
+            let kind = match detail.get("modality").and_then(Value::str).as_deref() {
+                Some("AUDIO") => &mut kinds.audio,
+                Some("IMAGE") => &mut kinds.image,
+                Some("VIDEO") => &mut kinds.video,
+                _ => continue,
+            };
+            *kind = [*kind, count].into_iter().flatten().reduce(i64::saturating_add);
+        }
+        kinds
+    }
+
+    fn is_empty(&self) -> bool {
+        self.audio.or(self.image).or(self.video).is_none()
+    }
+
+    fn put(&self, details: &mut ObjectBuilder<'_>) {
+        for (name, count) in [("audio_tokens", self.audio), ("image_tokens", self.image), ("video_tokens", self.video)]
+        {
+            count.into_iter().for_each(|count| details.number(name, count));
+        }
+    }
 }
 
 fn of_converse(out: &mut ObjectBuilder<'_>, response: Value<'_>) {
@@ -226,7 +290,10 @@ fn of_converse(out: &mut ObjectBuilder<'_>, response: Value<'_>) {
             ] {
                 usage.get(theirs).into_iter().for_each(|count| out.member(ours, count));
             }
-            const TAKEN: [&str; 7] = [
+            if let Some(writes) = usage.get("cacheDetails") {
+                out.object("cache_creation", |out| put_cache_writes(out, writes));
+            }
+            const TAKEN: [&str; 8] = [
                 "inputTokens",
                 "outputTokens",
                 "totalTokens",
@@ -234,6 +301,7 @@ fn of_converse(out: &mut ObjectBuilder<'_>, response: Value<'_>) {
                 "cacheWriteInputTokens",
                 "cacheReadInputTokenCount",
                 "cacheWriteInputTokenCount",
+                "cacheDetails",
             ];
             copy(out, usage, &TAKEN);
         });
@@ -245,4 +313,15 @@ fn of_converse(out: &mut ObjectBuilder<'_>, response: Value<'_>) {
         out.member("id", id);
     }
     copy(out, response, &["output", "stopReason", "usage", "metrics", "ResponseMetadata"]);
+}
+
+/// Tokens written to a cache by how long it keeps them: a list of `{"ttl":"1h","inputTokens":100}`.
+///
+/// Source: the reference of Bedrock's runtime, `CacheDetail`.
+fn put_cache_writes(out: &mut ObjectBuilder<'_>, writes: Value<'_>) {
+    for (ttl, name) in [("5m", "ephemeral_5m_input_tokens"), ("1h", "ephemeral_1h_input_tokens")] {
+        let of_ttl = writes.items().filter(|write| write.get("ttl").is_some_and(|own| own.is_key(ttl)));
+        let counts = of_ttl.filter_map(|write| write.get("inputTokens").and_then(Value::int));
+        counts.reduce(i64::saturating_add).into_iter().for_each(|count| out.number(name, count));
+    }
 }

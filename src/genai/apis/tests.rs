@@ -179,6 +179,34 @@ fn gemini_counts_thoughts_and_what_tools_read_beside() {
 }
 
 #[test]
+fn gemini_lists_how_many_tokens_are_of_which_kind() {
+    let usage = |metadata: &Json| {
+        response_of(Api::GenerateContent, &json!({"candidates": [], "usageMetadata": metadata}))["usage"].clone()
+    };
+    let of = |modality: &str, count: u64| json!({"modality": modality, "tokenCount": count});
+    let heard = json!({"promptTokenCount": 1100, "toolUsePromptTokenCount": 50, "candidatesTokenCount": 1300, "totalTokenCount": 2450,
+        "cachedContentTokenCount": 500, "cacheTokensDetails": [of("AUDIO", 480), of("TEXT", 20)],
+        "promptTokensDetails": [of("TEXT", 70), of("AUDIO", 1000), of("VIDEO", 30)], "toolUsePromptTokensDetails": [of("AUDIO", 50)],
+        "candidatesTokensDetails": [of("IMAGE", 1290), of("DOCUMENT", 10)]});
+    let want = json!({"prompt_tokens": 1150, "completion_tokens": 1300, "total_tokens": 2450,
+        "prompt_tokens_details": {"cached_tokens": 500, "audio_tokens": 1050, "video_tokens": 30,
+            "cached_tokens_details": {"audio_tokens": 480}},
+        "completion_tokens_details": {"image_tokens": 1290}});
+    assert_eq!(usage(&heard), want);
+    let odd = json!({"promptTokensDetails": [{"modality": "AUDIO"}, {"tokenCount": 3}, 7, "AUDIO"], "cacheTokensDetails": {}});
+    assert_eq!(usage(&odd), json!({}));
+}
+
+#[test]
+fn bedrock_says_how_long_what_is_cached_is_kept() {
+    let response = json!({"output": {"message": {"role": "assistant", "content": []}}, "usage": {"inputTokens": 1, "outputTokens": 2,
+        "cacheWriteInputTokens": 100, "cacheDetails": [{"ttl": "1h", "inputTokens": 60}, {"ttl": "5m", "inputTokens": 40}]}});
+    let want = json!({"input_tokens": 1, "output_tokens": 2, "cache_creation_input_tokens": 100,
+        "cache_creation": {"ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 60}});
+    assert_eq!(response_of(Api::Converse, &response)["usage"], want);
+}
+
+#[test]
 fn bedrock_counts_cached_tokens_beside_the_input() {
     let request = json!({
         "modelId": "anthropic.claude", "messages": [{"role": "user", "content": [{"text": "hi"}]}], "system": [{"text": "Be brief."}],

@@ -6,7 +6,7 @@
 //! | model, provider, response id, session, user, agent, messages, time to first token, ... | the first report that knows it |
 //! | session, conversation, user, agent, workflow, if no report knows it | what repeats several calls: [`Call::repeated_by`](super::Call::repeated_by) |
 //! | tokens | the first report with usage; what it lacks, from reports that agree with it ([`tokens`]) |
-//! | cost, its parts and where it comes from | the first report that was given one, else one that nobody can read, else the first with one ([`cost`]) |
+//! | cost, its parts and where it comes from | the first report that was given one, else one that nobody can read, else the computed one of the report that knows most ([`cost`]) |
 //! | whether it failed, and how | the reports of which [`Report::decides_failure`](super::Report::decides_failure) holds |
 
 /// The token counts of a report, or of a call: wholes, and parts of them.
@@ -81,11 +81,26 @@ pub enum CostIs {
     Given,
 }
 
-/// The report whose cost the call has. `reports` are in order of precedence.
+impl Tokens {
+    /// How much of what a price depends on a report with these tokens knows: nothing if its wholes are not those of the call.
+    #[must_use]
+    pub fn known_of(&self, call: &Self) -> usize {
+        if (self.input, self.output) != (call.input, call.output) {
+            return 0;
+        }
+        let parts = [self.cache_read, self.cache_write, self.cache_write_1h, self.input_audio, self.output_audio];
+        1 + parts.into_iter().flatten().count()
+    }
+}
+
+/// The report whose cost the call has. `reports` are in order of precedence. Of costs that were computed it is that of the report
+/// that `knows` most of what a price depends on: one that lacks the cached tokens has them at the price of the others.
 #[must_use]
-pub fn cost<R>(reports: &[R], cost_is: impl Fn(&R) -> CostIs) -> Option<&R> {
+pub fn cost<R>(reports: &[R], cost_is: impl Fn(&R) -> CostIs, knows: impl Fn(&R) -> usize) -> Option<&R> {
     let first = |wanted| reports.iter().find(|report| cost_is(report) == wanted);
-    [CostIs::Given, CostIs::Unreadable, CostIs::Computed].into_iter().find_map(first)
+    let computed = reports.iter().filter(|report| cost_is(report) == CostIs::Computed);
+    // the last of several that know as much, from behind: the first
+    first(CostIs::Given).or_else(|| first(CostIs::Unreadable)).or_else(|| computed.rev().max_by_key(|one| knows(one)))
 }
 
 #[cfg(test)]
@@ -127,11 +142,20 @@ mod tests {
     #[test]
     fn a_cost_that_was_given_wins_over_one_that_was_computed() {
         use CostIs::{Computed, Given, Unknown, Unreadable};
-        let first = |costs: &[CostIs]| cost(costs, |cost| *cost).copied();
+        let first = |costs: &[CostIs]| cost(costs, |cost| *cost, |_| 0).copied();
         assert_eq!(first(&[Unknown, Computed, Given]), Some(Given));
         assert_eq!(first(&[Unknown, Computed, Unknown]), Some(Computed));
         assert_eq!(first(&[Computed, Unreadable]), Some(Unreadable));
         assert_eq!(first(&[Unreadable, Given]), Some(Given));
         assert_eq!(first(&[Unknown]), None);
+    }
+
+    #[test]
+    fn a_cost_is_computed_from_the_report_that_knows_most_of_the_call() {
+        let cached = Tokens { cache_read: Some(1_500), ..of(2_000, 50) };
+        let another = Tokens { cache_read: Some(1), cache_write: Some(1), ..of(2_001, 50) };
+        let reports = [of(2_000, 50), another, cached, cached];
+        let chosen = cost(&[0, 1, 2, 3], |_| CostIs::Computed, |at: &usize| reports[*at].known_of(&cached)).copied();
+        assert_eq!(chosen, Some(2));
     }
 }

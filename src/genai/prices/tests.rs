@@ -161,6 +161,8 @@ fn tokens_without_a_price_leave_the_call_without_a_cost() {
     assert_eq!(total(&prices, &asked("house", "heard", time, &heard(100, 0))), "0.00091 house/heard");
     let unknown = total(&prices, &asked("house", "heard", time, &heard(100, 100)));
     assert!(unknown.contains("nobody says how many are of two kinds"), "{unknown}");
+    let known = Usage { cache_read_audio: Some(40), ..heard(100, 100) };
+    assert_eq!(total(&prices, &asked("house", "heard", time, &known)), "0.007246 house/heard");
     let most = usage(u64::MAX >> 10, u64::MAX >> 10);
     assert!(total(&prices, &asked("house", "dated", time, &most)).contains("a million dollars or more"));
     assert_eq!(total(&prices, &asked("house", "unheard-of", time, &usage(1, 1))), "no book has a price for the model");

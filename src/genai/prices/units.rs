@@ -70,15 +70,15 @@ pub const UNITS: &[Unit] = &[
     unit("input_audio_mtok", MILLION, TOKENS | INPUT | AUDIO, |usage| of(usage.audio.input)),
     unit("output_audio_mtok", MILLION, TOKENS | OUTPUT | AUDIO, |usage| of(usage.audio.output)),
     unit("cache_audio_read_mtok", MILLION, TOKENS | INPUT | CACHE_READ | AUDIO, |usage| {
-        both(usage.cache_read, usage.audio.input)
+        usage.cache_read_audio.or_else(|| both(usage.cache_read, usage.audio.input))
     }),
     unit("input_image_mtok", MILLION, TOKENS | INPUT | IMAGE, |usage| of(usage.image.input)),
     unit("output_image_mtok", MILLION, TOKENS | OUTPUT | IMAGE, |usage| of(usage.image.output)),
     unit("cache_image_read_mtok", MILLION, TOKENS | INPUT | CACHE_READ | IMAGE, |usage| {
-        both(usage.cache_read, usage.image.input)
+        usage.cache_read_image.or_else(|| both(usage.cache_read, usage.image.input))
     }),
-    unit("input_video_mtok", MILLION, TOKENS | INPUT | VIDEO, |_| Some(0)),
-    unit("output_video_mtok", MILLION, TOKENS | OUTPUT | VIDEO, |_| Some(0)),
+    unit("input_video_mtok", MILLION, TOKENS | INPUT | VIDEO, |usage| of(usage.video.input)),
+    unit("output_video_mtok", MILLION, TOKENS | OUTPUT | VIDEO, |usage| of(usage.video.output)),
     unit("output_reasoning_mtok", MILLION, TOKENS | OUTPUT | REASONING, |usage| of(usage.reasoning)),
     unit("output_citation_mtok", MILLION, TOKENS | OUTPUT | CITATION, |_| Some(0)),
     unit("input_mchars", MILLION, CHARACTERS | INPUT, |_| Some(0)),

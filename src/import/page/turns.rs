@@ -1,5 +1,7 @@
-//! Whose turn it is: one import is read at a time, and of each workspace one waits for that. So a workspace with many imports
-//! holds up another one by the import that is under way, and not by all of its own.
+//! The order in which imports are read: one at a time, and the workspaces by turns.
+//!
+//! An import first takes the place of its workspace, then the only place there is. So of each workspace one import is read or waits
+//! to be read, and a workspace with many imports delays another workspace by one import, not by all of them.
 
 use crate::locks::locked;
 use crate::workspace::Workspace;
@@ -7,15 +9,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-/// Gives turns.
+/// The places that imports take.
 #[derive(Debug)]
 pub(super) struct Turns {
+    /// The only place in which an import is read.
     all: Arc<Semaphore>,
-    /// Of workspaces that wait or have the turn.
+    /// The place of each workspace whose import is read or waits.
     own: Mutex<BTreeMap<String, Weak<Semaphore>>>,
 }
 
-/// The turn, until it is dropped.
+/// Permission to read an import, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
     _of_all: OwnedSemaphorePermit,
@@ -29,7 +32,7 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// Waits for the turn of a workspace. Who hangs up leaves the queue.
+    /// Waits until an import of the workspace may be read. Dropping the future leaves the queue.
     ///
     /// # Errors
     /// Never: nobody closes the semaphores.

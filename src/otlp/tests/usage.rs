@@ -144,3 +144,92 @@ fn tokens_cached_for_an_hour_are_a_part_of_those_written() {
     let langfuse = r#"{"input":10,"input_cache_creation":9,"input_ephemeral_1h_input_tokens":4,"output":3}"#;
     assert_eq!(hour(json!({"langfuse.observation.usage_details": langfuse})), json!(4));
 }
+
+fn columns<const N: usize>(attributes: Json, names: [&str; N]) -> [Json; N] {
+    let row = row(attributes);
+    names.map(|name| column(&row, name))
+}
+
+/// Source: langfuse.com/docs/observability/features/token-and-cost-tracking; langfuse/codex-observability-plugin#22.
+#[test]
+fn langfuses_parts_are_beside_each_other_unless_their_total_says_otherwise() {
+    let counts = |usage: Json| {
+        let sent = json!({"langfuse.observation.usage_details": usage});
+        columns(sent, ["InputTokens", "CacheReadTokens", "CacheWriteTokens", "OutputTokens"])
+    };
+    let parts =
+        json!({"input": 10, "output": 20, "cache_read_input_tokens": 1_000, "cache_creation_input_tokens": 500});
+    assert_eq!(counts(parts), [json!(1_510), json!(1_000), json!(500), json!(20)]);
+    let inclusive = json!({"input": 117_231, "cache_read_input_tokens": 115_584, "output": 225, "total": 117_456});
+    assert_eq!(counts(inclusive), [json!(117_231), json!(115_584), json!(null), json!(225)]);
+    let thought = json!({"input": 10, "output": 20, "output_reasoning": 5, "total": 30});
+    assert_eq!(counts(thought)[3], json!(20));
+    let by_time = json!({"input": 200, "output": 30, "input_cache_read": 10, "input_cache_creation": 0,
+        "input_ephemeral_5m_input_tokens": 80, "input_ephemeral_1h_input_tokens": 70});
+    assert_eq!(counts(by_time), [json!(360), json!(10), json!(150), json!(30)]);
+    let cost = |details: Json| {
+        columns(json!({"langfuse.observation.cost_details": details}), ["CostTotal", "CostInput", "CostOutput"])
+    };
+    let of_parts = json!({"input": 1, "cache_read_input_tokens": 0.5, "output": 1});
+    assert_eq!(cost(of_parts), [json!("2.5"), json!("1.5"), json!("1")]);
+    let with_total = json!({"input": 1, "cache_read_input_tokens": 0.5, "output": 1, "total": 2});
+    assert_eq!(cost(with_total), [json!("2"), json!("1.5"), json!("1")]);
+}
+
+/// Source: vercel/ai#8795 and #8794; PostHog/posthog-js#2829.
+#[test]
+fn the_ai_sdk_leaves_cached_tokens_out_of_the_input_before_its_version_6() {
+    let sent = |operation: &str, counts: Json, said: Json| {
+        let mut attributes = json!({"ai.operationId": operation, "ai.response.providerMetadata": said.to_string()});
+        attributes.as_object_mut().unwrap().extend(counts.as_object().unwrap().clone());
+        columns(attributes, ["InputTokens", "CacheReadTokens", "CacheWriteTokens"])
+    };
+    let anthropic = |input: u64, write: u64, read: u64| {
+        json!({"anthropic": {"usage": {"input_tokens": input, "output_tokens": 1, "cache_creation_input_tokens": write,
+            "cache_read_input_tokens": read}}})
+    };
+    const CALL: &str = "ai.generateText.doGenerate";
+    let of_5 =
+        json!({"ai.usage.inputTokens": 5_000, "ai.usage.totalTokens": 5_010, "ai.usage.cachedInputTokens": 3_000});
+    assert_eq!(sent(CALL, of_5.clone(), anthropic(5_000, 200, 3_000)), [json!(8_200), json!(3_000), json!(200)]);
+    // the whole of several calls, and what the provider said of the last of them
+    assert_eq!(sent("ai.generateText", of_5.clone(), anthropic(5_000, 200, 3_000))[0], json!(5_000));
+    assert_eq!(sent(CALL, of_5, anthropic(2_000, 0, 3_000))[0], json!(5_000));
+    let of_6 = json!({"ai.usage.inputTokens": 2_187, "ai.usage.inputTokenDetails.cacheReadTokens": 0,
+        "ai.usage.inputTokenDetails.cacheWriteTokens": 2_183});
+    assert_eq!(sent(CALL, of_6, anthropic(4, 2_183, 0)), [json!(2_187), json!(0), json!(2_183)]);
+    let of_4 = json!({"ai.usage.promptTokens": 50});
+    let said = json!({"anthropic": {"cacheCreationInputTokens": 20, "cacheReadInputTokens": 30}});
+    assert_eq!(sent("ai.streamText.doStream", of_4.clone(), said), [json!(100), json!(30), json!(20)]);
+    let openai = json!({"openai": {"cachedPromptTokens": 24}});
+    assert_eq!(sent("ai.streamText.doStream", of_4.clone(), openai), [json!(50), json!(24), json!(null)]);
+    let bedrock = json!({"bedrock": {"usage": {"cacheReadInputTokens": 7, "cacheWriteInputTokens": 9}}});
+    assert_eq!(sent("ai.streamText.doStream", of_4, bedrock), [json!(66), json!(7), json!(9)]);
+}
+
+#[test]
+fn a_zero_says_nothing_where_another_attribute_has_a_count() {
+    let zeros = json!({"gen_ai.usage.input_tokens": 0, "gen_ai.usage.prompt_tokens": 100, "gen_ai.usage.output_tokens": 0,
+        "gen_ai.usage.cache_read.input_tokens": 0, "gen_ai.usage.details.cache_read_tokens": 40});
+    assert_eq!(columns(zeros, ["InputTokens", "CacheReadTokens", "OutputTokens"]), [json!(100), json!(40), json!(0)]);
+}
+
+/// What a provider counts itself is what it bills. Source: genkit-ai/genkit#5412.
+#[test]
+fn genkits_counts_come_from_the_providers_response_where_it_is_there() {
+    let output = json!({"usage": {"inputTokens": 5_000, "outputTokens": 10},
+        "raw": {"usage": {"input_tokens": 5_000, "output_tokens": 10, "cache_read_input_tokens": 3_000}}});
+    let sent = json!({"genkit:metadata:subtype": "model", "genkit:output": output.to_string()});
+    assert_eq!(columns(sent, ["InputTokens", "CacheReadTokens"]), [json!(8_000), json!(3_000)]);
+}
+
+/// Source: mlflow/mlflow, `mlflow/anthropic/autolog.py`.
+#[test]
+fn mlflows_counts_of_anthropic_leave_the_cache_out() {
+    let sent = |format: &str| {
+        let usage = json!({"input_tokens": 100, "output_tokens": 50, "total_tokens": 150, "cache_read_input_tokens": 20,
+            "cache_creation_input_tokens": 10});
+        columns(json!({"mlflow.chat.tokenUsage": usage, "mlflow.message.format": format}), ["InputTokens"])
+    };
+    assert_eq!((sent("\"anthropic\""), sent("\"openai\"")), ([json!(130)], [json!(100)]));
+}

@@ -28,7 +28,11 @@ pub(super) fn merged(reports: &[(&SpanRow, Report)], repeated_by: &[&SpanRow]) -
     let list =
         |of: fn(&SpanRow) -> &Vec<String>| rows().map(of).find(|list| !list.is_empty()).cloned().unwrap_or_default();
     let tokens = merge::tokens(&rows().map(tokens_of).collect::<Vec<_>>());
-    let cost = merge::cost(reports, |(row, _)| cost_is(row)).map_or(*counted, |(row, _)| *row);
+    let knows = |(row, _): &(&SpanRow, Report)| {
+        let tier = usize::from(!row.service_tier.is_empty());
+        tokens_of(row).known_of(&tokens) + tier
+    };
+    let cost = merge::cost(reports, |(row, _)| cost_is(row), knows).map_or(*counted, |(row, _)| *row);
     let session = rows().chain(repeated_by.iter().copied()).find(|row| names_session(row));
     let values = ReportRow {
         duration: rows().find_map(known_duration),
@@ -222,6 +226,25 @@ mod tests {
         assert_eq!((call.cost_total, call.cost_input, call.price_book.as_str()), (Some(25), None, ""));
         let call = merge_all(&[(row("unknown", |_| ()), Role::Counted), (priced, Role::Above)], &[]);
         assert_eq!((call.cost_total, call.cost_input, call.price_book.as_str()), (Some(30), Some(10), "2026-11"));
+    }
+
+    #[test]
+    fn a_cost_from_a_price_book_is_that_of_the_report_that_knows_the_cached_tokens_and_the_tier() {
+        let report = |span: &str, read: Option<u64>, tier: &str, cost: i64| {
+            row(span, |row| {
+                (row.input_tokens, row.output_tokens, row.cache_read_tokens) = (Some(100), Some(20), read);
+                (row.cost_total, row.cost_source) = (Some(cost), COMPUTED.to_owned());
+                row.service_tier = tier.to_owned();
+            })
+        };
+        let plain = || (report("span", None, "", 300), Role::Counted);
+        for (other, want) in [
+            (report("captured", Some(64), "", 200), 200),
+            (report("captured", None, "batch", 150), 150),
+            (report("captured", None, "", 299), 300),
+        ] {
+            assert_eq!(merge_all(&[plain(), (other, Role::Beside)], &[]).cost_total, Some(want));
+        }
     }
 
     #[test]

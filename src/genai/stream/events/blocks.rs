@@ -47,9 +47,13 @@ impl Blocks {
             }
             Some("message_delta") => {
                 event.get("delta").into_iter().for_each(|delta| set_all(&mut self.members, delta));
-                event.get("usage").into_iter().for_each(|usage| set_all(&mut self.usage, usage));
+                event.get("usage").into_iter().for_each(|usage| set_counts(&mut self.usage, usage));
             }
-            Some("message_stop") => self.is_ended = true,
+            Some("message_stop") => {
+                self.is_ended = true;
+                // Bedrock has counts here
+                event.get("usage").into_iter().for_each(|usage| set_counts(&mut self.usage, usage));
+            }
             Some("error") => self.error = event.get("error").map(text_of).or(self.error.take()),
             _ => {}
         }
@@ -59,7 +63,7 @@ impl Blocks {
         for (key, value) in message.members().filter(|(_, value)| !value.is_null()) {
             match &*key.text() {
                 "content" => {}
-                "usage" => set_all(&mut self.usage, value),
+                "usage" => set_counts(&mut self.usage, value),
                 name => *self.members.entry(name, String::new) = text_of(value),
             }
         }
@@ -84,7 +88,7 @@ impl Blocks {
                     set_all(&mut self.members, value);
                 }
                 "metadata" => {
-                    value.get("usage").into_iter().for_each(|usage| set_all(&mut self.usage, usage));
+                    value.get("usage").into_iter().for_each(|usage| set_counts(&mut self.usage, usage));
                     let metrics = value.members().filter(|(key, _)| !key.is_key("usage"));
                     metrics.for_each(|(key, value)| *self.members.entry(&key.text(), String::new) = text_of(value));
                 }
@@ -246,6 +250,17 @@ impl Block {
         match Document::parse(self.input.as_str()) {
             Ok(document) => json.member("input", document.root()),
             Err(_) => json.member_str("input", self.input.as_str()),
+        }
+    }
+}
+
+/// Counts of the whole message so far: they never fall, so the zeros that some gateways write at the end of a stream, or at its
+/// start, say nothing.
+fn set_counts(counts: &mut Ordered<String>, usage: Value<'_>) {
+    for (key, value) in usage.members().filter(|(_, value)| !value.is_null()) {
+        let last = counts.entry(&key.text(), String::new);
+        if last.is_empty() || value.int() != Some(0) {
+            *last = text_of(value);
         }
     }
 }
