@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The value behind a lock, also after a thread panicked while it held it: every change under a lock of Millrace is whole before the
+/// The value under a lock, also after a thread panicked while it held it: every change under a lock of Millrace is whole before the
 /// lock is given back, and a panic that puts data at risk ends the process elsewhere (`app`).
 pub fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -191,7 +191,7 @@ impl Cutoff {
         u128::from(self.now.nanos_since(start)) > self.keep.as_nanos()
     }
 
-    /// Why a span of the workspace that began then is refused, behind the name of the field.
+    /// Why a span of the workspace that began then is refused: what a message says after the name of the field.
     #[must_use]
     pub fn describe(&self, start: UnixNanos, workspace: &Workspace) -> String {
         let age = Age(Duration::from_nanos(self.now.nanos_since(start)));

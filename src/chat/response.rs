@@ -8,7 +8,7 @@ use crate::genai::messages::message::{self, Answered};
 use crate::genai::messages::parts::PartReader;
 use crate::genai::provider::{self, Signs};
 use crate::genai::response_error::Failure;
-use crate::genai::usage::Usage;
+use crate::genai::usage::{Usage, tier};
 use crate::genai::{finish_reason, semconv};
 use crate::json::document::Value;
 use crate::json::writer::JsonWriter;
@@ -78,7 +78,7 @@ impl<'d> Response<'d> {
         attributes.call.response_id = attributes.stated(semconv::RESPONSE_ID, text("id"));
         attributes.call.response_model = attributes.stated(semconv::RESPONSE_MODEL, text("model"));
         let answered = attributes.stated(semconv::OPENAI_RESPONSE_SERVICE_TIER, text("service_tier"));
-        let answered = if answered.is_empty() { self.tier_of_usage() } else { answered };
+        let answered = if answered.is_empty() { self.usage.and_then(tier).unwrap_or_default() } else { answered };
         if !answered.is_empty() {
             attributes.call.service_tier = answered;
         }
@@ -100,12 +100,6 @@ impl<'d> Response<'d> {
         if !shape.is_error_itself {
             self.put_rest(attributes, usage, cost_member);
         }
-    }
-
-    /// Anthropic has the tier in the usage, and beside it whether the call was served fast, for which it asks more.
-    fn tier_of_usage(&self) -> Cow<'d, str> {
-        let text = |name: &str| self.usage.and_then(|usage| usage.get(name)?.filled_str());
-        text("speed").filter(|speed| speed == "fast").or_else(|| text("service_tier")).unwrap_or_default()
     }
 
     fn put_rest(&self, attributes: &mut Attributes<'d>, usage: &Usage, cost_member: Option<&str>) {

@@ -189,7 +189,7 @@ impl Failure {
     }
 }
 
-/// The name behind an exception's text, as in `... (CANNOT_PARSE_TEXT) (version 26.7)`. The text between may quote values.
+/// The name after an exception's text, as in `... (CANNOT_PARSE_TEXT) (version 26.7)`. The text between may quote values.
 fn name_in(text: &str) -> &str {
     let is_name =
         |part: &&str| part.len() > 3 && part.bytes().all(|c| c.is_ascii_uppercase() || c == b'_' || c.is_ascii_digit());

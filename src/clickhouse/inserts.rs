@@ -55,7 +55,7 @@ pub trait Pieces: Send + Sync + 'static {
     fn lz4_bytes(&self) -> usize;
     /// Whether reading blocks the thread.
     fn blocks(&self) -> bool;
-    /// The next bytes to send from a place on, and the place behind them; `None` behind the last. The first place is 0, and each call
+    /// The next bytes to send from a place on, and the place after them; `None` after the last. The first place is 0, and each call
     /// for the same place returns the same.
     ///
     /// # Errors

@@ -108,7 +108,7 @@ fn hours_statement(table: &str, since: UnixNanos) -> String {
     )
 }
 
-/// Traces with pairs that began in an hour, at most `traces_max`, in the order of their ids from behind `after` on. The last
+/// Traces with pairs that began in an hour, at most `traces_max`, in the order of their ids, after the id `after`. The last
 /// of them tells where to go on.
 ///
 /// # Errors

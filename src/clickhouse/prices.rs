@@ -204,7 +204,7 @@ pub async fn hours(client: &Client, which: &Which) -> Result<Vec<i64>, Failure> 
     client.rows_with(&statement, &SETTINGS[..2]).await
 }
 
-/// A page of calls that are alike, in the order of their keys from behind `after` on; none is torn apart.
+/// A page of calls that are alike, in the order of their keys, after the key `after`. Calls that are alike are all on one page.
 ///
 /// # Errors
 /// If ClickHouse is unreachable or refuses.

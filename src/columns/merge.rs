@@ -63,7 +63,7 @@ fn columns_of<'s, 'a>(blocks: &'s [Block<'a>]) -> Vec<(&'s Column<'a>, Vec<Part<
     let missing = || blocks.iter().map(|block| (None, block.rows()));
     let mut columns: Vec<(&Column<'_>, Vec<Part<'_, '_>>)> = Vec::new();
     for (number, block) in blocks.iter().enumerate() {
-        // a block has its columns in the order of the table, so each is found right behind the one before it, or soon after
+        // a block has its columns in the order of the table, so each is found right after the one before it, or soon after that
         let mut expected = 0;
         for column in &block.columns {
             let (before, behind) = columns.split_at(expected);

@@ -5,7 +5,9 @@ use super::slots::Slots;
 use super::sources;
 use super::usage::{litellm_usage, provider_metadata};
 use crate::genai::call::Text;
+use crate::genai::usage::tier;
 use crate::json::document::Value;
+use std::borrow::Cow;
 
 /// The service tier of a call with these request parameters.
 pub(crate) fn of<'a>(slots: &Slots<'a>, parameters: &[(Text<'a>, Text<'a>)]) -> Text<'a> {
@@ -18,19 +20,21 @@ pub(crate) fn of<'a>(slots: &Slots<'a>, parameters: &[(Text<'a>, Text<'a>)]) -> 
         .unwrap_or_default()
 }
 
-/// Vercel AI SDK: `{"openai":{"serviceTier":"flex"}}`, `{"anthropic":{"usage":{"service_tier":"batch"}}}`.
+/// Vercel AI SDK: `{"openai":{"serviceTier":"flex"}}`, `{"anthropic":{"usage":{"service_tier":"standard","speed":"fast"}}}`.
 fn ai_sdk(slots: &Slots<'_>) -> Option<Text<'static>> {
-    let said = provider_metadata(slots, "ervice")?;
-    let tier = said.root().members().find_map(|(_, of)| {
-        of.get("serviceTier").and_then(Value::filled_str).or_else(|| of.get("usage")?.get("service_tier")?.filled_str())
-    })?;
-    Some(Text::Owned(tier.into_owned()))
+    let said = provider_metadata(slots, "ervice").or_else(|| provider_metadata(slots, "\"speed\""))?;
+    let of_provider =
+        |of: Value<'_>| of.get("serviceTier").and_then(Value::filled_str).map(Cow::into_owned).or_else(|| of_usage(of));
+    said.root().members().find_map(|(_, of)| of_provider(of)).map(Text::Owned)
+}
+
+fn of_usage(of: Value<'_>) -> Option<String> {
+    of.get("usage").and_then(tier).map(Cow::into_owned)
 }
 
 /// LiteLLM: in the usage, as Anthropic has it.
 fn litellm(slots: &Slots<'_>) -> Option<Text<'static>> {
-    slots.get(Slot::LitellmUsage).filter(|text| text.contains("service_tier"))?;
+    slots.get(Slot::LitellmUsage).filter(|text| text.contains("service_tier") || text.contains("speed"))?;
     let usage = litellm_usage(slots)?;
-    let tier = usage.root().get("service_tier")?.filled_str()?;
-    Some(Text::Owned(tier.into_owned()))
+    Some(Text::Owned(tier(usage.root())?.into_owned()))
 }

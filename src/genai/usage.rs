@@ -5,6 +5,7 @@
 use super::provider;
 use crate::json::document::Value;
 use crate::json::writer::JsonWriter;
+use std::borrow::Cow;
 
 /// The token counts of a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -267,6 +268,12 @@ impl Usage {
             json.end_object();
         }
     }
+}
+
+/// The service tier that a usage says, as Anthropic's does: `fast` comes before it, for which Anthropic asks more.
+pub(crate) fn tier(usage: Value<'_>) -> Option<Cow<'_, str>> {
+    let text = |name: &str| usage.get(name).and_then(Value::filled_str);
+    text("speed").filter(|speed| speed == "fast").or_else(|| text("service_tier"))
 }
 
 #[derive(Debug, Clone, Copy)]

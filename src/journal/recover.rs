@@ -28,7 +28,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A number so far ahead of the clock is none that this journal gave: the next one does not follow it.
+/// This journal gives no number that is so far ahead of the clock, so the next one does not follow such a number.
 const NUMBERS_AHEAD_MAX: u64 = 24 * 60 * 60 * 1_000_000_000;
 /// Odd names that the log shows.
 const ODD_NAMES_SHOWN: usize = 10;

@@ -52,7 +52,7 @@ impl ContentPolicy {
     /// What is wrong with it, naming the key.
     ///
     /// # Errors
-    /// When a workspace's name is none.
+    /// When a key is empty or too long, or the name of a workspace is not valid.
     pub fn check(&self) -> Result<(), String> {
         if let Some(long) = self.keys.iter().find(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
             return Err(format!("genai.content_keys: {long:?} must have 1 to {KEY_BYTES_MAX} letters"));

@@ -91,7 +91,7 @@ fn sample(
     }
 }
 
-/// A bound of a bucket as the specification wants it, which is with a fraction: `1.0`, `+Inf`.
+/// A bound of a bucket. The specification requires a fraction: `1.0`, `+Inf`.
 fn canonical(bound: f64) -> String {
     if bound.is_infinite() { "+Inf".to_owned() } else { format!("{bound:?}") }
 }

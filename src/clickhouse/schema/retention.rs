@@ -99,7 +99,7 @@ pub(super) fn changes(layout: &Layout, found: &Found) -> Vec<(String, String)> {
         let rows = row_change(found.row_ttl(&local), row_wish.as_deref());
         let columns =
             content.iter().filter_map(|column| column_change(column, found.column_ttl(&local, column), content_wish));
-        // the rows' last: a comma behind a TTL of rows would go on with it
+        // the TTL of rows comes last: what follows a comma after it would belong to it
         let commands: Vec<_> = columns.chain(rows).collect();
         if !commands.is_empty() {
             changes.push((format!("the TTLs of {table}"), alter(table, &commands.join(", "))));

@@ -104,7 +104,7 @@ impl Compressor {
         }
     }
 
-    /// Makes a frame of what `out` has behind [`FrameBegun`], in its place.
+    /// Makes a frame, in place, of what `out` has after [`FrameBegun`].
     pub fn finish(&mut self, begun: FrameBegun, method: Method, out: &mut Vec<u8>) {
         match method {
             Method::Lz4 => {

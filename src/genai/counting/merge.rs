@@ -99,7 +99,7 @@ impl Tokens {
 pub fn cost<R>(reports: &[R], cost_is: impl Fn(&R) -> CostIs, knows: impl Fn(&R) -> usize) -> Option<&R> {
     let first = |wanted| reports.iter().find(|report| cost_is(report) == wanted);
     let computed = reports.iter().filter(|report| cost_is(report) == CostIs::Computed);
-    // the last of several that know as much, from behind: the first
+    // `max_by_key` takes the last of equals, so the order is reversed
     first(CostIs::Given).or_else(|| first(CostIs::Unreadable)).or_else(|| computed.rev().max_by_key(|one| knows(one)))
 }
 

@@ -124,7 +124,7 @@ impl Preview {
     }
 }
 
-/// Whether a preview shows these bytes as they are: printable ASCII, and no space behind another. Without a branch for each byte.
+/// Whether a preview shows these bytes as they are: printable ASCII, and no space after another. Without a branch for each byte.
 fn stays<const N: usize>(bytes: &[u8; N], follows_space: bool) -> bool {
     let are_printable = bytes.iter().fold(true, |all, byte| all & (b' '..=b'~').contains(byte));
     let begins_with_another = follows_space & bytes.starts_with(b" ");

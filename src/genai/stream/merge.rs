@@ -45,6 +45,7 @@ impl Merge {
                 "obfuscation" => {}
                 "object" if !value.is_key("error") => {}
                 "error" => drop(self.error.get_or_insert_with(|| text_of(value))),
+                "usage" if self.usage.is_some() && counts_nothing(value) => {}
                 "usage" => self.usage = Some(text_of(value)),
                 "x_groq" if value.is_object() => {
                     for (key, value) in value.members().filter(|(_, value)| !value.is_null()) {
@@ -142,6 +143,11 @@ impl Merge {
     }
 }
 
+/// Whether a usage has zeros only, as some servers write in the chunks that they do not count.
+fn counts_nothing(usage: Value<'_>) -> bool {
+    usage.members().all(|(_, count)| count.is_null() || count.is_object() || count.int() == Some(0))
+}
+
 /// The JSON of an empty text.
 const EMPTY: &str = "\"\"";
 
@@ -185,5 +191,29 @@ fn write_object(json: &mut JsonWriter, name: &str, members: &Ordered<String>) {
         json.begin_object();
         write_members(json, members);
         json.end_object();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::document::Document;
+
+    #[test]
+    fn a_usage_of_zeros_does_not_replace_what_was_counted() {
+        let usage = |usages: &[&str]| {
+            let mut merge = Merge::default();
+            for usage in usages {
+                let chunk = format!(r#"{{"choices":[],"usage":{usage}}}"#);
+                merge.chunk(Document::parse(chunk).unwrap().root());
+            }
+            merge.into_json()
+        };
+        const COUNTED: &str = r#"{"prompt_tokens":10,"completion_tokens":2}"#;
+        const ZEROS: &str = r#"{"prompt_tokens":0,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":0}}"#;
+        let want = format!(r#"{{"usage":{COUNTED}}}"#);
+        assert_eq!(usage(&[r#"{"prompt_tokens":10,"completion_tokens":1}"#, COUNTED, ZEROS, "{}"]), want);
+        assert_eq!(usage(&[ZEROS, COUNTED]), want);
+        assert_eq!(usage(&[ZEROS]), format!(r#"{{"usage":{ZEROS}}}"#));
     }
 }

@@ -242,7 +242,7 @@ impl LogDecoder<'_> {
         // the other bits are reserved. Source: OTLP logs.proto, `LogRecordFlags`
         let [trace_flags, ..] = record.flags.to_le_bytes();
         rows.fixed(logs::TRACE_FLAGS, [trace_flags]);
-        // a number that is none of the enum's is unspecified
+        // a number that the enum does not have is unspecified
         rows.fixed(logs::SEVERITY_NUMBER, [u8::try_from(record.severity_number).unwrap_or(0)]);
         for (column, text) in [(logs::SEVERITY_TEXT, &record.severity_text), (logs::EVENT_NAME, &record.event_name)] {
             rows.text(column, text);

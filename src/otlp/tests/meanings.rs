@@ -270,6 +270,15 @@ fn the_tier_that_answered_comes_before_the_one_asked_for() {
         (json!({"gen_ai.request.service_tier": "batch"}), "batch"),
         (json!({"llm.invocation_parameters": r#"{"service_tier":"flex"}"#}), "flex"),
         (json!({"openai.request.service_tier": "auto"}), ""),
+        (
+            json!({"ai.response.providerMetadata": r#"{"anthropic":{"usage":{"speed":"fast","service_tier":"standard"}}}"#}),
+            "fast",
+        ),
+        (json!({"ai.response.providerMetadata": r#"{"anthropic":{"usage":{"speed": "fast"}}}"#}), "fast"),
+        (
+            json!({"ai.response.providerMetadata": r#"{"anthropic":{"usage":{"speed":"standard","service_tier":"batch"}}}"#}),
+            "batch",
+        ),
         (json!({"gen_ai.request.service_tier": "auto"}), ""),
         (json!({"ai.response.providerMetadata": r#"{"openai":{"responseId":"r","serviceTier":"flex"}}"#}), "flex"),
         (json!({"ai.response.providerMetadata": r#"{"anthropic":{"usage":{"service_tier":"batch"}}}"#}), "batch"),

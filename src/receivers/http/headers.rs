@@ -46,7 +46,7 @@ pub(crate) fn import_id(headers: &HeaderMap) -> Option<&str> {
 /// Why the headers of a request cannot be honoured.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unfit {
-    /// One has a value that is none.
+    /// One has a value that is not valid.
     #[error("{0}")]
     Invalid(String),
     /// Who sends it may not write there.

@@ -55,7 +55,7 @@ pub(super) fn shown(experiment: &ExperimentRow, rollup: &Rollup, style: Style) -
     Value::Object(answer)
 }
 
-/// An object whose members are texts, as 0.3.0 has it: what is none is its JSON.
+/// An object whose members are texts, as 0.3.0 has it: a member that is not a text becomes its JSON.
 pub(super) fn texts(metadata: Map<String, Value>) -> Map<String, Value> {
     let as_text = |value: Value| if value.is_string() { value } else { value.to_string().into() };
     metadata.into_iter().map(|(name, value)| (name, as_text(value))).collect()
