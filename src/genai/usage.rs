@@ -488,9 +488,9 @@ mod tests {
     #[test]
     fn what_no_attribute_holds_is_kept() {
         let usage = r#"{"prompt_tokens":1,"completion_tokens":"5","queue_time":0.1,"cost":0.5,"is_byok":false,"x":null,
-            "prompt_cache_hit_tokens":3,"prompt_tokens_details":{"cached_tokens":4,"video_tokens":9,"audio_tokens":2},
+            "prompt_cache_hit_tokens":3,"prompt_tokens_details":{"cached_tokens":4,"other_tokens":9,"audio_tokens":2},
             "completion_tokens_details":{"accepted_prediction_tokens":9,"rejected_prediction_tokens":0}}"#;
-        let want = r#"{"usage":{"completion_tokens":"5","queue_time":0.1,"is_byok":false,"prompt_cache_hit_tokens":3,"prompt_tokens_details":{"video_tokens":9},"accepted_prediction_tokens":9}}"#;
+        let want = r#"{"usage":{"completion_tokens":"5","queue_time":0.1,"is_byok":false,"prompt_cache_hit_tokens":3,"prompt_tokens_details":{"other_tokens":9},"accepted_prediction_tokens":9}}"#;
         assert_eq!(rest(usage, Some("cost")), want);
         assert_eq!(
             rest(r#"{"prompt_tokens":1,"prompt_tokens_details":{"cached_tokens":0,"cache_write_tokens":0}}"#, None),
