@@ -67,37 +67,39 @@ const MODALITIES: [&str; 4] = ["text_tokens", "image_tokens", "audio_tokens", "v
 impl Usage {
     /// Reads a `usage`.
     pub(crate) fn read(usage: Value<'_>, provider: &str) -> Self {
-        let input_details = || details(usage, &INPUT_DETAILS);
-        let output_details = || details(usage, &OUTPUT_DETAILS);
+        let [of_input, of_output] =
+            [&INPUT_DETAILS, &OUTPUT_DETAILS].map(|names| details(usage, names).collect::<Vec<_>>());
+        let input_details = || of_input.iter().copied();
+        let output_details = || of_output.iter().copied();
         // the first that is told, in the details before the usage itself
-        let part = |names_of_details: &[&str], names: &[&str], details: &[&str]| {
-            let in_details = self::details(usage, details).filter_map(|details| first_count(details, names_of_details));
+        let part = |details: &[Value<'_>], names_of_details: &[&str], names: &[&str]| {
+            let in_details = details.iter().filter_map(|details| first_count(*details, names_of_details));
             first_told(in_details.chain(first_count(usage, names)))
         };
         let side = |name: &str| Sides {
             input: input_details().find_map(|details| count(details, name)),
             output: output_details().find_map(|details| count(details, name)),
         };
-        let writes = CacheWrites::read(usage);
+        let writes = CacheWrites::read(usage, &of_input);
         let cached =
             |name: &str| input_details().find_map(|details| count(details.get("cached_tokens_details")?, name));
         let mut read = Self {
             input: first_count(usage, &INPUT),
             output: first_count(usage, &OUTPUT),
             total: count(usage, "total_tokens"),
-            cache_read: part(&CACHE_READ_DETAILS, &CACHE_READ, &INPUT_DETAILS),
-            cache_write: writes.whole(part(&CACHE_WRITE_DETAILS, &CACHE_WRITE, &INPUT_DETAILS)),
+            cache_read: part(&of_input, &CACHE_READ_DETAILS, &CACHE_READ),
+            cache_write: writes.whole(part(&of_input, &CACHE_WRITE_DETAILS, &CACHE_WRITE)),
             cache_write_1h: writes.for_an_hour,
             cache_read_audio: cached("audio_tokens"),
             cache_read_image: cached("image_tokens"),
-            reasoning: part(&REASONING, &REASONING, &OUTPUT_DETAILS),
+            reasoning: part(&of_output, &REASONING, &REASONING),
             text: side("text_tokens"),
             image: side("image_tokens"),
             audio: side("audio_tokens"),
             video: side("video_tokens"),
         };
         let sent_input = read.input;
-        read.include_cached(usage);
+        read.include_cached(usage, !of_input.is_empty());
         read.include_reasoning(sent_input, provider);
         let sides = [read.input, read.output].into_iter().flatten();
         read.total = read.total.or_else(|| sides.reduce(u64::saturating_add));
@@ -107,11 +109,11 @@ impl Usage {
 
     /// Anthropic's own counts, and xAI's at times, leave cached tokens out of the input. Haystack gives Anthropic's the names of
     /// OpenAI's, which come with a total or with details.
-    fn include_cached(&mut self, usage: Value<'_>) {
+    fn include_cached(&mut self, usage: Value<'_>, has_details: bool) {
         let has_names_of_anthropic =
             ["cache_read_input_tokens", "cache_creation_input_tokens"].iter().any(|name| usage.has(name));
-        let is_openai = count(usage, "prompt_tokens").is_some()
-            && (usage.has("total_tokens") || details(usage, &INPUT_DETAILS).next().is_some());
+        let is_openai =
+            count(usage, "prompt_tokens").is_some() && (has_details || count(usage, "total_tokens").is_some());
         let Some(input) = &mut self.input else { return };
         if has_names_of_anthropic && !is_openai {
             *input = [self.cache_read, self.cache_write].into_iter().flatten().fold(*input, u64::saturating_add);
@@ -305,9 +307,9 @@ impl CacheWrites {
     ///
     /// Source: Anthropic's Messages API, `usage.cache_creation`; LiteLLM and DashScope have it among the details of the prompt,
     /// LangChain its members.
-    fn read(usage: Value<'_>) -> Self {
-        let of_details = details(usage, &INPUT_DETAILS).flat_map(|details| {
-            [details.get("cache_creation_token_details"), details.get("cache_creation"), Some(details)]
+    fn read(usage: Value<'_>, input_details: &[Value<'_>]) -> Self {
+        let of_details = input_details.iter().flat_map(|details| {
+            [details.get("cache_creation_token_details"), details.get("cache_creation"), Some(*details)]
         });
         let objects: Vec<_> = [usage.get("cache_creation")].into_iter().chain(of_details).flatten().collect();
         let first = |name: &str| objects.iter().find_map(|writes| count(*writes, name));

@@ -97,7 +97,7 @@ fn a_captured_call_fills_the_columns_that_its_attributes_would_fill() {
     for (name, sample) in samples().into_iter().chain(cases::cases()) {
         with_span_of_sample(&sample, |span| {
             call_by_conventions(span, |by_conventions| {
-                let usage = Usage { text: Sides::default(), image: Sides::default(), ..span.call.usage };
+                let usage = Usage { text: Sides::default(), ..span.call.usage };
                 let held_attributes = by_conventions.held_attributes.clone();
                 let mut own = Call { usage, held_attributes, ..span.call.clone() };
                 let content = [&own.input_messages, &own.output_messages, &own.tool_definitions];
