@@ -86,9 +86,9 @@ function read(text) {
   return parts.reduce((sum, [, number, unit]) => sum + Number(number) * (unit ? units[unit] : 1), 0);
 }
 
-/** The texts of the last table's rows. */
+/** The texts of the first table's rows. */
 async function cells(page) {
-  return page.locator("table.rows").last().locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+  return page.locator("table.rows").first().locator("tbody tr").evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 }
 
 /** With `STEPS=words`, only those that have them in their names, after the first. */
