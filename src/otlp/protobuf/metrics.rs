@@ -66,10 +66,14 @@ pub(super) fn count_points(metric: &[u8]) -> usize {
         if let Some((kind, data)) = Kind::of(fields::Metric::of(field))
             && let Ok(data) = data.get()
         {
-            let _malformed_counts_so_far = each_point(kind, data, |_| {
+            let counted = each_point(kind, data, |_| {
                 points += 1;
                 Ok(())
             });
+            // as for the decoder, what comes after a fault cannot be told apart
+            if counted.is_err() {
+                break;
+            }
         }
     }
     points
