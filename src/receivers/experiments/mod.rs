@@ -7,7 +7,7 @@
 //! ```
 //!
 //! While ClickHouse is away a new experiment or group is taken unless its name is known to be in use. If ClickHouse has that name after all,
-//! what it has stays, and the new one gets [another name](second_name). Changes of what only ClickHouse knows are refused meanwhile.
+//! what it has stays, and the new one gets another name (`second_name`). Changes of what only ClickHouse knows are refused meanwhile.
 //!
 //! Another Millrace on the same tables has a lock of its own: there the later row counts.
 

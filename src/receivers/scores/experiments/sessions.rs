@@ -219,7 +219,7 @@ impl Order {
         self.0.iter().any(|key| key.expression.contains("c."))
     }
 
-    /// The values of a row as [`Mark`] writes them.
+    /// The values of a row as [`Mark`](crate::receivers::scores::marks::Mark) writes them.
     fn marks(&self) -> String {
         let mark = |key: &SortKey| {
             let sign = if key.is_text { 's' } else { 'n' };
