@@ -273,17 +273,33 @@ fn short(error: &str) -> String {
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use std::io::Write as _;
+    use std::path::Path;
+    use std::process::{Command, Stdio};
+
+    /// Writes a script of the shell that can be executed. Another process writes it: while this one has a file open for writing, a
+    /// child that another thread starts inherits it, and until that child executes its own program the script cannot be executed
+    /// (`ETXTBSY`).
+    pub(crate) fn write_script(path: &Path, script: &str) {
+        let mut install = Command::new("install");
+        install.args(["-m", "700", "/dev/stdin"]).arg(path).stdin(Stdio::piped());
+        let mut install = install.spawn().unwrap();
+        write!(install.stdin.take().unwrap(), "#!/bin/sh\n{script}\n").unwrap();
+        assert!(install.wait().unwrap().success(), "{}", path.display());
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::embedded::engine::sandbox::Enforcement;
     use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
 
     /// A program that stands in for the child.
     fn program(folder: &Path, script: &str) -> Reader {
         let executable = folder.join("child");
-        fs::write(&executable, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&executable, fs::Permissions::from_mode(0o700)).unwrap();
+        testing::write_script(&executable, script);
         Reader { executable, library: None, scratch: folder.to_owned() }
     }
 

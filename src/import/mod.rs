@@ -353,7 +353,6 @@ fn read_state(folder: &Path) -> anyhow::Result<State> {
 mod tests {
     use super::*;
     use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[tokio::test]
     async fn each_parquet_file_is_read_by_the_engine_once_and_not_at_all_when_nothing_is_new() {
@@ -365,9 +364,8 @@ mod tests {
         }
         // in place of the engine: counts how often it is started, and has one row
         let row = r#"{"id":"o","trace_id":"t","type":"SPAN","start_time":"2026-06-01 01:00:00","data_type":""}"#;
-        let script = format!("#!/bin/sh\necho >> '{}'\necho '{row}'\n", at("starts").display());
-        fs::write(at("engine"), script).unwrap();
-        fs::set_permissions(at("engine"), fs::Permissions::from_mode(0o700)).unwrap();
+        let script = format!("echo >> '{}'\necho '{row}'", at("starts").display());
+        parquet::testing::write_script(&at("engine"), &script);
         let run = || Run {
             sender: None,
             state: State::open(&at("state"), true).unwrap(),

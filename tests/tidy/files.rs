@@ -43,6 +43,21 @@ fn every_file_opens_with_what_it_is_for() {
     }
 }
 
+/// Whether a source writes a script and makes it executable in its own process: a child that another thread starts meanwhile
+/// has it open for writing, and then it cannot be executed (`ETXTBSY`).
+fn writes_what_it_executes(text: &str) -> bool {
+    text.contains("\"#!/") && text.contains("set_permissions")
+}
+
+#[test]
+fn what_tests_execute_is_written_by_another_process() {
+    let folders = ["src", "tests", "benches"];
+    let files = folders.into_iter().flat_map(files_below).filter(|file| !file.ends_with("tidy/files.rs"));
+    let broken: Vec<_> = files.filter(|file| writes_what_it_executes(&fs::read_to_string(file).unwrap())).collect();
+    assert!(broken.is_empty(), "embedded::parquet::testing::write_script writes scripts: {broken:#?}");
+    assert!(writes_what_it_executes("fs::write(path, \"#!/bin/sh\\n\"); fs::set_permissions(path, executable)"));
+}
+
 /// The lines of a file before the module of its tests.
 fn lines_before_tests(source: &Source) -> usize {
     let tests = source.tokens.iter().enumerate().find_map(|(at, token)| {
