@@ -11,7 +11,7 @@ use crate::clickhouse::Client;
 use crate::clickhouse::prices::{UnpricedModel, Which, unpriced};
 use crate::config::PricesConfig;
 use crate::genai::cost::Usd;
-use crate::genai::prices::{Asked, Charge, Prices, Quote};
+use crate::genai::prices::{Charge, PriceQuery, Prices, Quote};
 use crate::genai::usage::{Sides, Usage};
 use crate::rollup::moment;
 use crate::time::{Clock, UnixNanos};
@@ -155,7 +155,7 @@ pub async fn run(
 
 fn resolve(prices: &Prices, call: &Call, out: &mut impl Write) -> anyhow::Result<()> {
     let usage = call.usage();
-    let asked = Asked {
+    let query = PriceQuery {
         provider: &call.provider,
         response_model: &call.model,
         request_model: "",
@@ -164,7 +164,7 @@ fn resolve(prices: &Prices, call: &Call, out: &mut impl Write) -> anyhow::Result
         usage: &usage,
     };
     let quote =
-        prices.quote(&asked).with_context(|| format!("model {:?} of provider {:?}", call.model, call.provider))?;
+        prices.quote(&query).with_context(|| format!("model {:?} of provider {:?}", call.model, call.provider))?;
     Ok(show(&quote, out)?)
 }
 

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use millrace::genai::prices::{Asked, NoCost, NoQuote, Prices};
+use millrace::genai::prices::{NoCost, NoQuote, PriceQuery, Prices};
 use millrace::genai::usage::{Sides, Usage};
 use millrace::time::UnixNanos;
 use support::clients::{python, run};
@@ -40,7 +40,7 @@ fn a_thousand_random_calls_cost_what_genai_prices_says() {
         let text = |name: &str| call[name].as_str().unwrap_or_default();
         let usage = usage(&call);
         let at = UnixNanos::from_i64(call["at"].as_i64().expect("a time") * 1_000_000_000).expect("a time of today");
-        let quote = prices.quote(&Asked {
+        let quote = prices.quote(&PriceQuery {
             provider: text("provider"),
             response_model: text("model"),
             request_model: "",

@@ -110,7 +110,7 @@ pub struct Quote<'p> {
 
 /// What a price depends on.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct PriceQuery<'a> {
     /// The provider; may be empty.
     pub provider: &'a str,
     /// The model that answered; may be empty.
@@ -201,7 +201,7 @@ impl Prices {
 
     fn computed(&self, call: &Call<'_>, at: UnixNanos) -> Result<(Cost, &str, &str), NoQuote> {
         is_known(&call.usage, has_output(&call.operation)).map_err(NoQuote::NoCost)?;
-        let asked = Asked {
+        let query = PriceQuery {
             provider: &call.provider,
             response_model: &call.response_model,
             request_model: &call.request_model,
@@ -209,7 +209,7 @@ impl Prices {
             at,
             usage: &call.usage,
         };
-        let (found, priced) = self.priced(&asked, |_| ())?;
+        let (found, priced) = self.priced(&query, |_| ())?;
         let Priced { sum, id, .. } = priced;
         let cost = Cost {
             total: Some(sum.total),
@@ -224,12 +224,12 @@ impl Prices {
     ///
     /// # Errors
     /// If there is none.
-    pub fn quote(&self, asked: &Asked<'_>) -> Result<Quote<'_>, NoQuote> {
+    pub fn quote(&self, query: &PriceQuery<'_>) -> Result<Quote<'_>, NoQuote> {
         let mut charges = Vec::new();
-        let (found, priced) = self.priced(asked, |charge| charges.push(charge))?;
+        let (found, priced) = self.priced(query, |charge| charges.push(charge))?;
         let (provider, model) = self.at(found).ok_or(NoQuote::NoPrice)?;
         let seller = self.seller(found).ok_or(NoQuote::NoPrice)?;
-        let name = if found.by_response { asked.response_model } else { asked.request_model };
+        let name = if found.by_response { query.response_model } else { query.request_model };
         Ok(Quote {
             providers: [seller, &provider.id],
             model: &model.id,
@@ -243,20 +243,20 @@ impl Prices {
         })
     }
 
-    fn priced(&self, asked: &Asked<'_>, see: impl FnMut(Charge)) -> Result<(Found, Priced<'_>), NoQuote> {
+    fn priced(&self, query: &PriceQuery<'_>, see: impl FnMut(Charge)) -> Result<(Found, Priced<'_>), NoQuote> {
         let names = Names {
-            provider: asked.provider,
-            response_model: asked.response_model,
-            request_model: asked.request_model,
+            provider: query.provider,
+            response_model: query.response_model,
+            request_model: query.request_model,
         };
         let found = self.lookups.find(&self.books, names).ok_or(NoQuote::NoPrice)?;
         let (provider, model) = self.at(found).ok_or(NoQuote::NoPrice)?;
         let has_variants = found.place.seller == found.place.provider;
-        let chosen = model.schedule.choose(asked.at, Tier(asked.service_tier), has_variants);
+        let chosen = model.schedule.choose(query.at, Tier(query.service_tier), has_variants);
         let rates = chosen.rates();
-        let sum = charge::price(&rates, asked.usage, self.factor(found), see).map_err(NoQuote::NoCost)?;
-        let is_cache_time_assumed = asked.usage.cache_write.is_some_and(|count| count > 0)
-            && asked.usage.cache_write_1h.is_none()
+        let sum = charge::price(&rates, query.usage, self.factor(found), see).map_err(NoQuote::NoCost)?;
+        let is_cache_time_assumed = query.usage.cache_write.is_some_and(|count| count > 0)
+            && query.usage.cache_write_1h.is_none()
             && rates.iter().any(|(unit, _)| unit.is_cached_for_an_hour());
         let id = chosen.id(&provider.id, &model.id, chosen.is_tier_assumed || is_cache_time_assumed);
         Ok((found, Priced { sum, id }))

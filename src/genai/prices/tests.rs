@@ -54,12 +54,12 @@ providers:
     models: []
 ";
 
-fn asked<'a>(provider: &'a str, model: &'a str, time: &str, usage: &'a Usage) -> Asked<'a> {
-    Asked { provider, response_model: model, request_model: "", service_tier: "", at: at(time), usage }
+fn query<'a>(provider: &'a str, model: &'a str, time: &str, usage: &'a Usage) -> PriceQuery<'a> {
+    PriceQuery { provider, response_model: model, request_model: "", service_tier: "", at: at(time), usage }
 }
 
-fn total(prices: &Prices, asked: &Asked<'_>) -> String {
-    match prices.quote(asked) {
+fn total(prices: &Prices, query: &PriceQuery<'_>) -> String {
+    match prices.quote(query) {
         Ok(quote) => format!("{} {}", quote.cost[0], quote.price_id),
         Err(error) => error.to_string(),
     }
@@ -85,7 +85,7 @@ fn the_last_price_whose_time_it_is_counts_else_the_first() {
         ("2026-04-01T22:00:00Z", "0.00075 house/dated@22:00-06:00"),
         ("2026-04-02T05:59:59Z", "0.00075 house/dated@22:00-06:00"),
     ] {
-        assert_eq!(total(&prices, &asked("house", "dated", time, &used)), want, "{time}");
+        assert_eq!(total(&prices, &query("house", "dated", time, &used)), want, "{time}");
     }
 }
 
@@ -94,7 +94,7 @@ fn a_tier_by_input_is_the_price_of_all_tokens() {
     let prices = prices(OWN);
     for (input, want) in [(1_000, "0.003"), (1_001, "0.004004")] {
         let used = usage(input, 0);
-        let total = total(&prices, &asked("house", "dated", "2026-04-01T12:00:00Z", &used));
+        let total = total(&prices, &query("house", "dated", "2026-04-01T12:00:00Z", &used));
         assert_eq!(total, format!("{want} house/dated@2026-04-01"));
     }
 }
@@ -114,8 +114,8 @@ fn variants_replace_prices_key_by_key_and_not_through_a_reseller() {
         ("reseller", "batch", "2026-04-30T12:00:00Z", "40 house/varied~"),
         ("reseller", "", "2026-04-30T12:00:00Z", "40 house/varied"),
     ] {
-        let asked = Asked { service_tier: tier, ..asked(provider, "varied", time, &used) };
-        assert_eq!(total(&prices, &asked), want, "{provider} {tier} {time}");
+        let query = PriceQuery { service_tier: tier, ..query(provider, "varied", time, &used) };
+        assert_eq!(total(&prices, &query), want, "{provider} {tier} {time}");
     }
 }
 
@@ -139,7 +139,7 @@ fn each_token_is_paid_for_once_as_the_smallest_part_it_is_in() {
             "the cost cannot be computed: parts of its tokens are more than all of them, or nobody says how many are of two kinds",
         ),
     ] {
-        assert_eq!(total(&prices, &asked("house", "varied", "2026-04-01T12:00:00Z", &used)), want, "{used:?}");
+        assert_eq!(total(&prices, &query("house", "varied", "2026-04-01T12:00:00Z", &used)), want, "{used:?}");
     }
 }
 
@@ -148,25 +148,25 @@ fn tokens_without_a_price_leave_the_call_without_a_cost() {
     let prices = prices(OWN);
     let time = "2026-04-01T12:00:00Z";
     let uncovered = "the cost cannot be computed: there are tokens that have no price";
-    assert_eq!(total(&prices, &asked("house", "vectors", time, &usage(1_000, 0))), "0.00002 house/vectors");
-    assert_eq!(total(&prices, &asked("house", "vectors", time, &usage(1_000, 1))), uncovered);
-    assert_eq!(total(&prices, &asked("house", "free", time, &usage(1_000, 1))), "0 house/free");
-    assert_eq!(total(&prices, &asked("house", "asked", time, &usage(1_000, 1_000))), "0.007 house/asked");
+    assert_eq!(total(&prices, &query("house", "vectors", time, &usage(1_000, 0))), "0.00002 house/vectors");
+    assert_eq!(total(&prices, &query("house", "vectors", time, &usage(1_000, 1))), uncovered);
+    assert_eq!(total(&prices, &query("house", "free", time, &usage(1_000, 1))), "0 house/free");
+    assert_eq!(total(&prices, &query("house", "asked", time, &usage(1_000, 1_000))), "0.007 house/asked");
     let heard = |read, audio| Usage {
         cache_read: Some(read),
         audio: Sides { input: Some(audio), output: None },
         ..usage(1_000, 0)
     };
-    assert_eq!(total(&prices, &asked("house", "heard", time, &heard(0, 100))), "0.0109 house/heard");
-    assert_eq!(total(&prices, &asked("house", "heard", time, &heard(100, 0))), "0.00091 house/heard");
-    let unknown = total(&prices, &asked("house", "heard", time, &heard(100, 100)));
+    assert_eq!(total(&prices, &query("house", "heard", time, &heard(0, 100))), "0.0109 house/heard");
+    assert_eq!(total(&prices, &query("house", "heard", time, &heard(100, 0))), "0.00091 house/heard");
+    let unknown = total(&prices, &query("house", "heard", time, &heard(100, 100)));
     assert!(unknown.contains("nobody says how many are of two kinds"), "{unknown}");
     let known = Usage { cache_read_audio: Some(40), ..heard(100, 100) };
-    assert_eq!(total(&prices, &asked("house", "heard", time, &known)), "0.007246 house/heard");
+    assert_eq!(total(&prices, &query("house", "heard", time, &known)), "0.007246 house/heard");
     let most = usage(u64::MAX >> 10, u64::MAX >> 10);
-    assert!(total(&prices, &asked("house", "dated", time, &most)).contains("a million dollars or more"));
-    assert_eq!(total(&prices, &asked("house", "unheard-of", time, &usage(1, 1))), "no book has a price for the model");
-    assert_eq!(total(&prices, &asked("nobody", "dated", time, &usage(1, 1))), "no book has a price for the model");
+    assert!(total(&prices, &query("house", "dated", time, &most)).contains("a million dollars or more"));
+    assert_eq!(total(&prices, &query("house", "unheard-of", time, &usage(1, 1))), "no book has a price for the model");
+    assert_eq!(total(&prices, &query("nobody", "dated", time, &usage(1, 1))), "no book has a price for the model");
 }
 
 #[test]
@@ -193,8 +193,8 @@ fn providers_and_models_are_found_by_what_instrumentations_call_them() {
         ("ollama", "llama3.2", "", "-"),
         ("vllm", "gpt-4o-mini", "", "-"),
     ] {
-        let asked = Asked { request_model: request, ..asked(provider, response, "2025-06-01T12:00:00Z", &used) };
-        let found = prices.quote(&asked).map_or("-", |quote| quote.price_id);
+        let query = PriceQuery { request_model: request, ..query(provider, response, "2025-06-01T12:00:00Z", &used) };
+        let found = prices.quote(&query).map_or("-", |quote| quote.price_id);
         assert!(found.starts_with(want), "{provider} {response} {request}: {found}");
     }
 }
@@ -205,9 +205,9 @@ fn own_prices_come_first_and_discounts_are_on_the_row() {
     let discounts = BTreeMap::from([("openai".to_owned(), "0.9".to_owned())]);
     let prices = Prices::new(vec![book], &discounts).unwrap();
     let used = usage(1_000_000, 1_000_000);
-    let mini = prices.quote(&asked("openai", "gpt-4o-mini", "2025-06-01T12:00:00Z", &used)).unwrap();
+    let mini = prices.quote(&query("openai", "gpt-4o-mini", "2025-06-01T12:00:00Z", &used)).unwrap();
     assert_eq!((mini.cost[0].to_string().as_str(), mini.price_book), ("0.36", "contract *0.9"));
-    let other = prices.quote(&asked("openai", "gpt-4o", "2025-06-01T12:00:00Z", &used)).unwrap();
+    let other = prices.quote(&query("openai", "gpt-4o", "2025-06-01T12:00:00Z", &used)).unwrap();
     assert!(other.price_book.starts_with("genai-prices 0.2.3+") && other.price_book.ends_with(" *0.9"));
     assert_eq!(other.cost[0].to_string(), "11.25", "2.5 and 10, less a tenth");
 }
@@ -314,14 +314,14 @@ fn lookups_are_kept_up_to_a_bound_and_give_the_same_again() {
     let used = usage(1_000, 1_000);
     for number in 0..5_000 {
         let model = format!("dated-{number}");
-        let asked = asked("house", &model, "2020-01-01T12:00:00Z", &used);
-        assert_eq!(total(&prices, &asked), "0.003 house/dated");
-        assert_eq!(total(&prices, &asked), "0.003 house/dated");
+        let query = query("house", &model, "2020-01-01T12:00:00Z", &used);
+        assert_eq!(total(&prices, &query), "0.003 house/dated");
+        assert_eq!(total(&prices, &query), "0.003 house/dated");
     }
     assert!(prices.lookups.len() <= 4_096);
     let long = "dated-".repeat(1_000);
     assert_eq!(
-        total(&prices, &asked("house", &long, "2020-01-01T12:00:00Z", &used)),
+        total(&prices, &query("house", &long, "2020-01-01T12:00:00Z", &used)),
         "no book has a price for the model"
     );
 }

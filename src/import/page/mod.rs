@@ -143,7 +143,7 @@ async fn file(
 /// How the files of a job are read.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Asked {
+struct RunOptions {
     /// Count everything, and send nothing.
     dry_run: bool,
     /// What the files hold; absent: what their first line tells.
@@ -155,10 +155,10 @@ async fn run(
     State(imports): State<Arc<Imports>>,
     Path((name, id)): Path<(String, String)>,
     headers: HeaderMap,
-    Json(asked): Json<Asked>,
+    Json(options): Json<RunOptions>,
 ) -> Result<Response, Refusal> {
     let job = imports.jobs.find(&workspace(&name)?, &id)?;
-    let format = match asked.format.as_deref().filter(|name| !name.is_empty()) {
+    let format = match options.format.as_deref().filter(|name| !name.is_empty()) {
         Some(name) => Some(named(name).ok_or_else(|| Refusal::bad_request("format: there is no such format"))?),
         None => None,
     };
@@ -168,8 +168,8 @@ async fn run(
         folder: imports.folder.clone(),
         token: imports.gate.secret_of(&headers),
         format,
-        is_dry: asked.dry_run,
-        drops_content: asked.drop_content,
+        is_dry: options.dry_run,
+        drops_content: options.drop_content,
     };
     let answer = json_answer(StatusCode::ACCEPTED, &job.shown());
     tokio::spawn(async move {

@@ -7,7 +7,7 @@
 use super::calls;
 use super::range::Calls;
 use crate::clickhouse::Statement;
-use crate::genai::prices::{Asked, Prices};
+use crate::genai::prices::{PriceQuery, Prices};
 use crate::genai::usage::Usage;
 use crate::query::answer::{Refusal, json_answer};
 use crate::query::request::{Api, workspace};
@@ -77,8 +77,8 @@ fn saved(prices: &Prices, row: &Value, [provider, model, tier]: [&str; 3]) -> Op
     };
     let at = row.get("last").and_then(Value::as_i64).and_then(UnixNanos::from_i64)?;
     let cost = |usage: &Usage| {
-        let asked = Asked { provider, response_model: model, request_model: "", service_tier: tier, at, usage };
-        let [_, input, _] = prices.quote(&asked).ok()?.cost;
+        let query = PriceQuery { provider, response_model: model, request_model: "", service_tier: tier, at, usage };
+        let [_, input, _] = prices.quote(&query).ok()?.cost;
         input.to_string().parse::<f64>().ok()
     };
     let fresh = Usage { cache_read: None, ..cached };

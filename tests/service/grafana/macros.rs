@@ -15,13 +15,13 @@ const INTERVAL: u32 = 600;
 
 /// What is chosen on a dashboard.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct Selection {
     range: (i64, i64),
     /// The values of each variable; none is All.
     values: BTreeMap<String, Option<Vec<String>>>,
 }
 
-impl Asked {
+impl Selection {
     pub(super) fn new(range: (i64, i64)) -> Self {
         Self { range, values: BTreeMap::new() }
     }
@@ -180,10 +180,10 @@ fn quoted(text: &str) -> Result<usize, String> {
 
 #[test]
 fn macros_and_variables_are_expanded_as_the_plugin_does_and_unknown_ones_are_errors() {
-    let mut asked = Asked::new((10, 20));
-    asked.set_all("all");
-    asked.set("some", &["a", "o'b\\"]);
-    let of = |query: &str| asked.expanded(query);
+    let mut selection = Selection::new((10, 20));
+    selection.set_all("all");
+    selection.set("some", &["a", "o'b\\"]);
+    let of = |query: &str| selection.expanded(query);
     assert_eq!(of("x WHERE $__timeFilter(t)").unwrap(), "x WHERE t >= toDateTime(10) AND t <= toDateTime(20)");
     assert_eq!(of("$__conditionalAll(a IN (${all:singlequote}), $all)").unwrap(), "1=1");
     assert_eq!(of("$__conditionalAll(a IN (${some:singlequote}), $some)").unwrap(), r"a IN ('a','o\'b\\')");
