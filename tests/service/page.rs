@@ -1,7 +1,7 @@
 //! The page's listener: what it says to a browser, and that its numbers are those of SQL.
 
 use serde_json::{Value, json};
-use support::http::{Answer, get, send};
+use support::http::{Answer, get, post_json, send};
 use support::{Service, wait_until};
 
 fn ask(service: &Service, path: &str) -> Value {
@@ -129,6 +129,36 @@ fn the_numbers_of_the_page_are_those_of_sql() {
         json!([]),
         "another workspace"
     );
+}
+
+#[test]
+fn a_run_of_a_tool_that_two_spans_report_is_one() {
+    let service = Service::start();
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let span = |id: u64, call: &str, ms: u64, code: u8| {
+        let (start, end) = (1_772_442_000_000_u64, 1_772_442_000_000 + ms);
+        let attributes = [
+            text("gen_ai.operation.name", "execute_tool"),
+            text("gen_ai.tool.name", "search"),
+            text("gen_ai.tool.call.id", call),
+        ];
+        json!({"traceId": "ab".repeat(16), "spanId": format!("{id:016x}"), "name": "execute_tool search", "attributes": attributes,
+            "startTimeUnixNano": format!("{start}000000"), "endTimeUnixNano": format!("{end}000000"), "status": {"code": code}})
+    };
+    // one failed, and two say so; another went well; two without an id are two
+    let spans = [span(1, "a", 30, 0), span(2, "a", 20, 2), span(3, "b", 10, 1), span(4, "", 10, 1), span(5, "", 10, 1)];
+    let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]});
+    assert_eq!(post_json(&service.http("/v1/traces"), &body).status, 200);
+    let tools = "/api/v1/workspaces/default/tools?since=0";
+    let rows = wait_until("the tool is stored", || {
+        let rows = ask(&service, tools)["rows"].clone();
+        (!rows.as_array()?.is_empty()).then_some(rows)
+    });
+    let wanted = [("key", json!("search")), ("calls", json!(4)), ("errors", json!(1)), ("longest", json!(30_000_000))];
+    for (name, value) in wanted {
+        assert_eq!(rows[0][name], value, "{name}: {rows}");
+    }
+    assert_eq!(rows[0]["span_id"], json!(format!("{:016x}", 1)), "the longest report of the longest run");
 }
 
 #[test]

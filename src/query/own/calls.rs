@@ -22,6 +22,10 @@ const BUCKETS_MAX: u64 = 300;
 const SERIES_MAX: u64 = 8;
 /// Rows of a breakdown.
 const ROWS_MAX: u64 = 200;
+/// What the reports of one run of a tool have in common, beside their trace.
+const RUN: &str = "if(ToolCallId = '', SpanId, ToolCallId)";
+/// How long a run took; null where its times are not known.
+const LASTED: &str = "if(TimingQuality IN ('ingest', 'unknown'), NULL, Duration)";
 
 /// `GET .../calls/series?since&until&buckets&by`: a row for each bucket in which there are calls, and for each value of `by`.
 pub(super) async fn series(
@@ -94,7 +98,7 @@ pub(super) async fn errors(
     answer(&api, &statement).await
 }
 
-/// `GET .../tools?since&until`: how often each tool ran, failed, and how long it took.
+/// `GET .../tools?since&until`: how often each tool ran, failed, and how long it took. A run that a span and an event report is one.
 pub(super) async fn tools(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,
@@ -106,12 +110,17 @@ pub(super) async fn tools(
     let calls = Calls::read(&workspace, &parameters, api.reads.clock.now())?;
     let table = api.reads.client().full_name("otel_traces");
     let mut statement = Statement::new(&format!(
-        "SELECT if(ToolName = '', SpanName, ToolName) AS key, count() AS calls, countIf({STATUS} = 'error') AS errors, \
-         quantileOrNull(0.5)(Duration) AS p50, quantileOrNull(0.95)(Duration) AS p95, max(Duration) AS longest, \
-         argMax(TraceId, Duration) AS trace_id, argMax(SpanId, Duration) AS span_id FROM {table}"
+        "SELECT key, count() AS calls, countIf(is_error) AS errors, quantileOrNull(0.5)(lasted) AS p50, \
+         quantileOrNull(0.95)(lasted) AS p95, max(lasted) AS longest, argMax(trace, ifNull(lasted, 0)) AS trace_id, \
+         argMax(span, ifNull(lasted, 0)) AS span_id FROM (\
+         SELECT TraceId AS trace, argMax(SpanId, Duration) AS span, if(max(ToolName) = '', any(SpanName), max(ToolName)) AS key, \
+         max({STATUS} = 'error') AS is_error, max({LASTED}) AS lasted FROM {table}"
     ));
     calls.push(&mut statement);
-    statement.push(" AND Operation = 'execute_tool' GROUP BY key ORDER BY calls DESC, key LIMIT ").bind(ROWS_MAX);
+    statement.push(&format!(
+        " AND Operation = 'execute_tool' GROUP BY TraceId, {RUN}) GROUP BY key ORDER BY calls DESC, key LIMIT "
+    ));
+    statement.bind(ROWS_MAX);
     answer(&api, &statement).await
 }
 
