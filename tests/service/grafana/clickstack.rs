@@ -1,6 +1,7 @@
 //! ClickStack's sources and its dashboard: they have the shape that HyperDX takes, and their expressions run on the tables.
 //!
-//! Source: hyperdxio/hyperdx, `packages/common-utils/src/types.ts` (`TraceSourceSchema`, `LogSourceSchema`, `TileSchema`).
+//! Source: hyperdxio/hyperdx, `packages/common-utils/src/types.ts` (`TraceSourceSchema`, `LogSourceSchema`, `TileSchema`),
+//! `packages/api/src/setupDefaults.ts`, `packages/app/src/source.ts` (`useSource`: by id alone).
 
 use super::{list, stored_sample, text};
 use serde_json::{Value, json};
@@ -68,9 +69,10 @@ fn check_source(service: &Service, source: &Value) {
     let shown = text(source, "/defaultTableSelectExpression");
     let order = text(source, "/orderByExpression");
     let order = if order.is_empty() { String::new() } else { format!(" ORDER BY {order}") };
-    service
-        .sql()
-        .rows(&format!("SELECT {shown} {from} WHERE Timestamp > now() - INTERVAL 5000 DAY{order} LIMIT 5"), &[]);
+    let listed = format!("SELECT {shown} {from} WHERE Timestamp > now() - INTERVAL 5000 DAY{order}");
+    let rows = service.sql().rows(&listed, &[]);
+    let is_newest_first = rows.is_sorted_by(|one, next| text(one, "/Timestamp") >= text(next, "/Timestamp"));
+    assert!(order.is_empty() || is_newest_first, "a search lists the newest first: {order}");
     for list_of in ["/highlightedTraceAttributeExpressions", "/highlightedRowAttributeExpressions"] {
         for attribute in list(source, list_of) {
             check_members(attribute, &["sqlExpression", "alias"], &[]);
@@ -115,6 +117,11 @@ fn tile(config: &Value, table: &str) -> String {
     )
 }
 
+/// Whether a text is an `ObjectId` of MongoDB.
+fn is_object_id(text: &str) -> bool {
+    text.len() == 24 && text.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
 #[test]
 fn clickstacks_sources_and_dashboard_fit_the_tables() {
     let service = Service::start();
@@ -123,13 +130,16 @@ fn clickstacks_sources_and_dashboard_fit_the_tables() {
     let connection = &connections[0];
     check_members(connection, &["name", "host", "username", "password"], &[]);
     let sources = read("sources.json");
-    let names: BTreeSet<&str> = list(&sources, "").iter().map(|source| text(source, "/name")).collect();
+    let members_of = |name: &str| list(&sources, "").iter().map(|source| text(source, name)).collect::<BTreeSet<_>>();
+    let (names, ids) = (members_of("/name"), members_of("/_id"));
+    assert!(ids.len() == names.len() && ids.iter().all(|id| is_object_id(id)), "{ids:?}");
     for source in list(&sources, "") {
         assert_eq!(source["connection"], connection["name"]);
         let kind = text(source, "/kind");
         let members: Vec<&str> =
             if kind == "trace" { &TRACE[..] } else { &LOG[..] }.iter().map(|(name, _)| *name).collect();
-        let wanted = [&members[..], &["name", "kind", "connection", "from", "defaultTableSelectExpression"]].concat();
+        let wanted =
+            [&members[..], &["_id", "name", "kind", "connection", "from", "defaultTableSelectExpression"]].concat();
         let optional = [
             "orderByExpression",
             "durationPrecision",
@@ -150,14 +160,14 @@ fn clickstacks_sources_and_dashboard_fit_the_tables() {
         check_source(&service, source);
     }
     let dashboard = read("dashboards/calls.json");
-    check_members(&dashboard, &["name", "tags", "filters", "tiles"], &["savedQuery"]);
+    check_members(&dashboard, &["name", "version", "tags", "filters", "tiles"], &["savedQuery"]);
     for filter in list(&dashboard, "/filters") {
-        assert!(names.contains(text(filter, "/source")));
+        assert!(ids.contains(text(filter, "/source")), "{filter}");
         service.sql().rows(&format!("SELECT {} FROM otel_traces LIMIT 1", text(filter, "/expression")), &[]);
     }
     for one in list(&dashboard, "/tiles") {
         check_members(one, &["id", "x", "y", "w", "h", "config"], &[]);
-        assert!(names.contains(text(one, "/config/source")), "{one}");
+        assert!(ids.contains(text(one, "/config/source")), "a dashboard of a folder names its sources by id: {one}");
         let rows = service.sql().rows(&tile(&one["config"], "otel.otel_traces"), &[]);
         assert!(!rows.is_empty(), "{} shows nothing of the sample", text(one, "/config/name"));
     }
