@@ -129,6 +129,18 @@ fn the_first_page_and_the_glossary_are_short() {
 }
 
 #[test]
+fn every_format_of_imports_is_measured() {
+    let page = read("docs/import.md");
+    let (table, _) = page.split_once("\n## Formats").and_then(|(_, rest)| rest.split_once("\n## ")).expect("a section");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let names: Vec<&str> = rows.map(|(name, _)| name).collect();
+    assert!(names.len() > 10, "{names:?}");
+    let bench = read("tools/bench/import.py");
+    let missing: Vec<&&str> = names.iter().filter(|name| !bench.contains(&format!("\"{name}\": ("))).collect();
+    assert!(missing.is_empty(), "make bench-import has no file of {missing:?}");
+}
+
+#[test]
 fn every_setting_is_on_the_page_of_the_configuration() {
     let page = read("docs/configuration.md");
     let example = read("deploy/config.example.yaml");

@@ -73,6 +73,30 @@ def codex(rows):
     return lines, rows // 2 * 2 + 1
 
 
+def chatgpt(rows):
+    lines = []
+    for number in range(rows // 20):
+        mapping = {"root": {"id": "root", "parent": None, "children": [f"{number}-0"], "message": None}}
+        for message in range(20):
+            at = f"{number}-{message}"
+            is_question = message % 2 == 0
+            mapping[at] = {"id": at, "parent": f"{number}-{message - 1}" if message else "root", "children": [f"{number}-{message + 1}"] if message < 19 else [],
+                           "message": {"id": at, "author": {"role": "user" if is_question else "assistant"}, "create_time": START / 1e9 + number * 60 + message,
+                                       "content": {"content_type": "text", "parts": ["How is the flour? " * 10 if is_question else "It is fine. " * 20]},
+                                       "recipient": "all", "metadata": {} if is_question else {"model_slug": "gpt-4o"}}}
+        lines.append({"title": "Flour", "create_time": START / 1e9 + number * 60, "conversation_id": f"c{number}", "mapping": mapping})
+    return lines, rows // 20 * 20
+
+
+def claude_ai(rows):
+    lines = []
+    for number in range(rows // 20):
+        messages = [{"uuid": f"{number}-{message}", "sender": "assistant" if message % 2 else "human", "created_at": clock(number * 60 + message),
+                     "content": [{"type": "text", "text": "It is fine. " * 20 if message % 2 else "How is the flour? " * 10}]} for message in range(20)]
+        lines.append({"uuid": f"c{number}", "name": "Flour", "created_at": clock(number * 60), "chat_messages": messages})
+    return lines, rows // 20 * 20
+
+
 def call(number):
     request = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"{number}: " + "How is the flour? " * 10}]}
     response = {"id": f"chatcmpl-{number:024x}", "object": "chat.completion", "created": START // 1_000_000_000 + number, "model": "gpt-4o-mini",
@@ -201,7 +225,8 @@ def helicone(rows):
 
 # spans without a model, sessions and calls: how many rows each is measured with by default
 FORMATS = {"otlp-json": (otlp_json, 1_000_000), "otlp-protobuf": (otlp_protobuf, 1_000_000), "phoenix": (phoenix, 60_000), "phoenix-parquet": (phoenix, 60_000),
-           "claude-code": (claude_code, 60_000), "codex": (codex, 60_000), "litellm-spend-logs": (spend_logs, 60_000), "litellm": (litellm, 60_000),
+           "claude-code": (claude_code, 60_000), "codex": (codex, 60_000), "chatgpt": (chatgpt, 60_000), "claude-ai": (claude_ai, 60_000),
+           "litellm-spend-logs": (spend_logs, 60_000), "litellm": (litellm, 60_000),
            "calls": (calls, 60_000), "openai-batch": (openai_batch, 60_000), "atif": (atif, 60_000), "langfuse": (langfuse, 60_000),
            "langsmith": (langsmith, 60_000), "helicone": (helicone, 60_000)}
 
