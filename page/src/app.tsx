@@ -241,6 +241,7 @@ const HELP: [string, string][] = [
   ["/", "search"],
   ["← →", "fold and unfold a span"],
   ["[ and ]", "fold, unfold all spans"],
+  ["Shift ← →", "on the edge of a column: narrower, wider"],
   ["n", "next error of a trace"],
   ["z and 0", "zoom to the time of a span, to that of the trace"],
   ["r", "ask again"],

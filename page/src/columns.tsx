@@ -1,5 +1,5 @@
 /** The columns of the list of traces, and how wide they are: those of the URL, else those chosen last, else the usual ones. */
-import { useMemo, useRef, type PointerEvent } from "react";
+import { useMemo, useRef, useState, type KeyboardEvent, type PointerEvent } from "react";
 import { useParam } from "./router";
 import { COLUMNS, NARROWEST, WIDEST, widthsOf, type Column } from "./widths";
 
@@ -53,25 +53,68 @@ export function useWidths(): [Map<string, number>, (name: string, width: number 
   return [widths, set];
 }
 
-/** The head of a column, with an edge to drag. The arrows move it too, and a double click gives the column its usual width. */
-export function Head({ column, width, set }: { column: Column; width: number | undefined; set: (width: number | null) => void }) {
+/** The keys by which an edge is reached from another one. */
+const STEPS: Record<string, (at: number, last: number) => number> = {
+  ArrowLeft: (at) => Math.max(0, at - 1),
+  ArrowRight: (at, last) => Math.min(last, at + 1),
+  Home: () => 0,
+  End: (_, last) => last,
+};
+
+/**
+ * The heads of the columns, each with an edge to drag. All edges together are one stop of Tab: the arrows go from one to the next, and with Shift they
+ * move it. A double click, and Backspace, give the column its usual width.
+ */
+export function Heads({ columns }: { columns: Column[] }) {
+  const [widths, set] = useWidths();
+  const [stop, setStop] = useState("");
+  const row = useRef<HTMLTableRowElement>(null);
+  const known = Math.max(0, columns.findIndex((column) => column.name === stop));
+  const goTo = (at: number) => row.current?.querySelectorAll<HTMLElement>(".edge")[at]?.focus();
+  return (
+    <tr ref={row}>
+      {columns.map((column, at) => (
+        <Head
+          key={column.name} column={column} width={widths.get(column.name)} set={(width) => set(column.name, width)}
+          isStop={at === known} focused={() => setStop(column.name)} step={(key) => goTo(STEPS[key]!(at, columns.length - 1))}
+        />
+      ))}
+    </tr>
+  );
+}
+
+interface HeadProps {
+  column: Column;
+  width: number | undefined;
+  set: (width: number | null) => void;
+  isStop: boolean;
+  focused: () => void;
+  step: (key: string) => void;
+}
+
+function Head({ column, width, set, isStop, focused, step }: HeadProps) {
   const head = useRef<HTMLTableCellElement>(null);
   const drag = useRef<{ x: number; width: number } | null>(null);
   const now = () => head.current?.getBoundingClientRect().width ?? NARROWEST;
   const move = (event: PointerEvent) => drag.current && set(drag.current.width + event.clientX - drag.current.x);
+  const pressed = (event: KeyboardEvent) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.shiftKey && (event.key === "ArrowLeft" || event.key === "ArrowRight")) set(now() + (event.key === "ArrowRight" ? BY_KEY : -BY_KEY));
+    else if (event.key === "Backspace" || event.key === "Delete") set(null);
+    else if (!event.shiftKey && event.key in STEPS) step(event.key);
+    else return;
+    event.preventDefault();
+  };
   return (
     <th ref={head} className={column.className} style={width === undefined ? undefined : { width, minWidth: width }}>
       {column.label}
       <span
-        className="edge" role="separator" aria-orientation="vertical" aria-label={`Width of ${column.label}`} tabIndex={0}
+        className="edge" role="separator" aria-orientation="vertical" aria-label={`Width of ${column.label}`} tabIndex={isStop ? 0 : -1}
+        aria-keyshortcuts="Shift+ArrowLeft Shift+ArrowRight Backspace" title="Drag it, or hold Shift and press an arrow"
         aria-valuenow={width ?? Math.round(now())} aria-valuemin={NARROWEST} aria-valuemax={WIDEST}
         onPointerDown={(event) => { if (event.button === 0) { event.currentTarget.setPointerCapture(event.pointerId); drag.current = { x: event.clientX, width: now() }; event.preventDefault(); } }}
         onPointerMove={move} onPointerUp={() => { drag.current = null; }} onPointerCancel={() => { drag.current = null; }} onDoubleClick={() => set(null)}
-        onKeyDown={(event) => {
-          if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-          set(now() + (event.key === "ArrowRight" ? BY_KEY : -BY_KEY));
-          event.preventDefault();
-        }}
+        onFocus={focused} onKeyDown={pressed}
       />
     </th>
   );

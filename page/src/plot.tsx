@@ -32,6 +32,8 @@ interface Props {
   isSmall?: boolean;
 }
 
+/** Pixels below which a plot has its steps closer together, so that there is more than zero on its axis. */
+const LOW = 130;
 /** Steps of an axis of what is counted. */
 const WHOLE = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((first) => first * 10 ** power)).flat();
 
@@ -88,7 +90,7 @@ export function Plot({ title, times, series, format, kind, isStacked = false, he
       },
       axes: [
         { ...axis, grid: { show: false }, space: 76, size: 24, values: (_plot, splits, _axis, _space, gap) => splits.map((at, number) => label(at * 1000, gap * 1000, number === 0 ? null : splits[number - 1]! * 1000)) },
-        { ...axis, show: !isSmall, size: 58, space: 34, ...(format === count ? { incrs: WHOLE } : {}), values: (_plot, splits) => splits.map((value) => format(value)) },
+        { ...axis, show: !isSmall, size: 58, space: height < LOW ? 18 : 34, ...(format === count ? { incrs: WHOLE } : {}), values: (_plot, splits) => splits.map((value) => format(value)) },
       ],
       series: [
         {},

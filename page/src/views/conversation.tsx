@@ -52,7 +52,7 @@ function TurnView({ turn, came }: { turn: Turn; came: Map<string, Came> }) {
         <span className="k-LLM"><Icon name="LLM" size={12} /></span>{link}
         {turn.agent && <span>{turn.agent}</span>}
         <Time ms={Date.parse(call.started_at)} /><span>{duration(call.duration_ms === null ? null : call.duration_ms * 1e6)}</span>
-        <span>{count(call.input_tokens)} in, {count(call.output_tokens)} out</span><span>{money(call.cost_usd)}</span>
+        {(call.input_tokens ?? call.output_tokens ?? null) !== null && <span>{count(call.input_tokens)} in, {count(call.output_tokens)} out</span>}{(call.cost_usd ?? null) !== null && <span>{money(call.cost_usd)}</span>}
         {call.status === "error" && <span className="error">failed</span>}
       </p>
     </div>

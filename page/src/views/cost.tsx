@@ -38,7 +38,7 @@ export function Cost() {
   return (
     <>
       <div className="cards">
-        <Figure name="Cost" value={money(all.cost)} note={`${money(all.cost === null ? null : all.cost / all.calls)} a call`} />
+        <Figure name="Cost" value={money(all.cost)} note={`${money(perCall(all))} a call${all.unpriced > 0 ? " with a cost" : ""}`} />
         <Figure name="Given by senders" value={money(all.cost_given)} note={percent(all.cost_given, all.cost)} />
         <Figure name="Computed" value={money(all.cost_computed)} note={all.cost_computed ? percent(all.cost_computed, all.cost) : "from the book of prices"} />
         <Figure name="Calls without a price" value={count(all.unpriced)} note={`of ${count(all.calls)}`} tone={all.unpriced > 0 ? "bad" : ""} />
@@ -145,6 +145,11 @@ function tokenKinds(rows: Point[], number: number): Series[] {
   ];
 }
 
+/** What a call cost on average, of those whose cost is known. */
+function perCall({ cost, calls, unpriced }: { cost: number | null; calls: number; unpriced: number }): number | null {
+  return cost === null || calls <= unpriced ? null : cost / (calls - unpriced);
+}
+
 function Breakdown({ rows, by, total }: { rows: Keyed[]; by: string; total: number }) {
   return (
     <TableBox label="Cost by key">
@@ -157,12 +162,12 @@ function Breakdown({ rows, by, total }: { rows: Keyed[]; by: string; total: numb
               <td className="number strong">{money(row.cost)}</td>
               <td><span className="share" title={percent(row.cost, total)}><i className="cc1" style={{ width: `${total > 0 ? ((row.cost ?? 0) / total) * 100 : 0}%` }} /></span></td>
               <td className="number">{count(row.calls)}</td>
-              <td className="number">{money(row.cost === null ? null : row.cost / row.calls)}</td>
+              <td className="number">{money(perCall(row))}</td>
               <td className="number">{count(row.input_tokens)}</td>
               <td className="number dim">{percent(row.cache_read_tokens, row.input_tokens)}</td>
               <td className="number">{count(row.output_tokens)}</td>
               <td className="number dim">{percent(row.reasoning_tokens, row.output_tokens)}</td>
-              <td className="nowrap dim">{[(row.cost_given ?? 0) > 0 && "given", (row.cost_computed ?? 0) > 0 && "computed", row.unpriced > 0 && `unknown for ${count(row.unpriced)}`].filter(Boolean).join(", ")}</td>
+              <td className="dim">{[(row.cost_given ?? 0) > 0 && "given", (row.cost_computed ?? 0) > 0 && "computed", row.unpriced > 0 && `unknown for ${count(row.unpriced)}`].filter(Boolean).join(", ")}</td>
             </tr>
           ))}
         </tbody>

@@ -54,7 +54,7 @@ export function Health() {
               {FAMILIES.map(([family, label]) => (
                 <tr key={family}><td>{label}</td>{FATES.map(([fate]) => {
                   const value = total(all, `${family}_${fate}`);
-                  return <td key={fate} className={value > 0 && ["rejected", "refused", "dead_lettered"].includes(fate) ? "number error" : "number"}>{count(value)}</td>;
+                  return <td key={fate} className={value > 0 && ["rejected", "refused", "dead_lettered"].includes(fate) ? "number error" : "number"}>{exact(value)}</td>;
                 })}</tr>
               ))}
             </tbody>

@@ -66,14 +66,14 @@ export function Latency() {
         <section className="panel block">
           <header><h2>What calls failed with</h2><ShowSql of={[ended.data]} /></header>
           {failures.length === 0 ? <Empty title="No call failed" /> : (
-            <TableBox label="Failures"><table className="rows"><tbody>{failures.map((row) => (
-              <tr key={`${row.error} ${row.model}`}><td><Link to={path("trace", row.trace_id)} query={{ span: row.span_id }} className="error strong">{row.error}</Link><span className="sub">{row.model}</span></td><td>{oneLine(row.message, 140)}</td><td className="number">{count(row.calls)}</td><td className="nowrap dim"><Time ms={row.last} /></td></tr>
+            <TableBox label="Failures"><table className="rows"><thead><tr><th>Error</th><th>Message</th><th className="number">Calls</th><th>Last</th></tr></thead><tbody>{failures.map((row) => (
+              <tr key={`${row.error} ${row.model}`}><td className="value"><Link to={path("trace", row.trace_id)} query={{ span: row.span_id }} className="error strong">{row.error}</Link><span className="sub">{row.model}</span></td><td className="value">{oneLine(row.message, 140)}</td><td className="number">{count(row.calls)}</td><td className="nowrap dim"><Time ms={row.last} /></td></tr>
             ))}</tbody></table></TableBox>
           )}
         </section>
         <section className="panel block">
           <header><h2>How calls ended</h2></header>
-          <TableBox label="How calls ended"><table className="rows"><tbody>{finishes.map((row) => (
+          <TableBox label="How calls ended"><table className="rows"><thead><tr><th>Reason</th><th>Model</th><th className="number">Calls</th></tr></thead><tbody>{finishes.map((row) => (
             <tr key={`${row.finish} ${row.model}`}><td>{row.finish || <span className="dim">not told</span>}</td><td className="dim">{row.model}</td><td className="number">{count(row.calls)}</td></tr>
           ))}</tbody></table></TableBox>
         </section>

@@ -10,6 +10,7 @@ import { filterOf } from "../filter";
 import { useRows } from "../rows";
 import { AskSql, Empty, Failed, Figure, Icon, Link, Loading, Paste, Status, TableBox, Tabs, Time, useTitle } from "../ui";
 import { Conversation } from "./conversation";
+import { useFacts } from "./traces";
 
 interface Session {
   id: string; started_at: string; last_activity_at: string; trace_count: number; call_count: number; error_count: number;
@@ -103,27 +104,38 @@ export function SessionView({ id }: { id: string }) {
       {tab === "conversation" ? <Conversation of="session" id={id} /> : (
       <section className="panel block">
         <header><h2>Traces</h2></header>
-        <TableBox label="Traces">
-          <table className="rows traces">
-            <thead><tr><th>Time</th><th>Trace</th><th className="wide">Input and output</th><th className="number">Duration</th><th className="number">Tokens</th><th className="number">Cost</th></tr></thead>
-            <tbody>
-              {rows.map((row) => (
-                <tr key={row.id} data-href={path("trace", row.id)} onClick={(event) => !(event.target as HTMLElement).closest("a") && go(address(path("trace", row.id)))}>
-                  <td className="nowrap dim"><Time ms={Date.parse(row.started_at)} /></td>
-                  <td className="title"><Link to={path("trace", row.id)} className="strong">{row.name ?? row.id.slice(0, 8)}</Link><span className="sub">{plural(row.span_count ?? 0, "span")}{(row.error_count ?? 0) > 0 && <span className="error"> · {plural(row.error_count ?? 0, "error")}</span>}</span></td>
-                  <td className="wide">{row.input && <span className="preview">{oneLine(row.input, 160)}</span>}{row.output && <span className="preview dim"><Icon name="chevron" size={11} />{oneLine(row.output, 160)}</span>}</td>
-                  <td className="number nowrap">{duration(row.duration_ms === undefined ? null : row.duration_ms * 1e6)}</td>
-                  <td className="number">{count(row.total_tokens)}</td>
-                  <td className="number">{money(row.cost_usd)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </TableBox>
+        <Turns rows={rows} />
         {one.trace_count > rows.length && <p className="note">The first {rows.length} of {count(one.trace_count)} traces.</p>}
       </section>
       )}
     </>
+  );
+}
+
+/** The traces of a session, with what was asked and answered. */
+function Turns({ rows }: { rows: Trace[] }) {
+  const facts = useFacts(rows.map((row) => row.id));
+  return (
+    <TableBox label="Traces">
+      <table className="rows traces">
+        <thead><tr><th>Time</th><th>Trace</th><th className="wide">Input and output</th><th className="number">Duration</th><th className="number">Tokens</th><th className="number">Cost</th></tr></thead>
+        <tbody>
+          {rows.map((row) => {
+            const [input, output] = [facts.get(row.id)?.input || row.input, facts.get(row.id)?.output || row.output];
+            return (
+              <tr key={row.id} data-href={path("trace", row.id)} onClick={(event) => !(event.target as HTMLElement).closest("a") && go(address(path("trace", row.id)))}>
+                <td className="nowrap dim"><Time ms={Date.parse(row.started_at)} /></td>
+                <td className="title"><Link to={path("trace", row.id)} className="strong">{row.name ?? row.id.slice(0, 8)}</Link><span className="sub">{plural(row.span_count ?? 0, "span")}{(row.error_count ?? 0) > 0 && <span className="error"> · {plural(row.error_count ?? 0, "error")}</span>}</span></td>
+                <td className="wide">{input && <span className="preview">{oneLine(input, 160)}</span>}{output && <span className="preview dim"><Icon name="chevron" size={11} />{oneLine(output, 160)}</span>}</td>
+                <td className="number nowrap">{duration(row.duration_ms === undefined ? null : row.duration_ms * 1e6)}</td>
+                <td className="number">{count(row.total_tokens)}</td>
+                <td className="number">{money(row.cost_usd)}</td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </TableBox>
   );
 }
 

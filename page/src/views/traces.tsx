@@ -8,7 +8,7 @@ import { useRange, type Range } from "../range";
 import { useBounds, useSeries } from "../series";
 import { address, go, path, useParam } from "../router";
 import { AskSql, Empty, Failed, Icon, Link, Loading, ShowSql, TableBox, Time, useTitle } from "../ui";
-import { ColumnChoice, Head, useColumns, useWidths } from "../columns";
+import { ColumnChoice, Heads, useColumns, useWidths } from "../columns";
 import { filterOf } from "../filter";
 import { useTail } from "../live";
 import { Peek, usePeekKeys } from "./peek";
@@ -210,14 +210,14 @@ function List({ rows, peek, setPeek }: { rows: Trace[]; peek: string; setPeek: (
   const longest = Math.max(...rows.map((row) => row.duration_ms ?? 0), 1);
   const table = useRef<HTMLTableElement>(null);
   const [columns] = useColumns();
-  const [widths, setWidth] = useWidths();
+  const [widths] = useWidths();
   useRows(table, rows.length);
   usePeekKeys(table, peek, setPeek);
   return (
     <TableBox label="Traces" className="panel">
       <table className={widths.size > 0 ? "rows traces sized" : "rows traces"} ref={table}>
         <thead>
-          <tr>{columns.map((column) => <Head key={column.name} column={column} width={widths.get(column.name)} set={(width) => setWidth(column.name, width)} />)}</tr>
+          <Heads columns={columns} />
         </thead>
         <tbody>
           {rows.map((row) => {
@@ -235,7 +235,7 @@ function List({ rows, peek, setPeek }: { rows: Trace[]; peek: string; setPeek: (
 }
 
 /** What the list shows beside what the read API answers: asked a page at a time, so that what is known is not asked again. */
-function useFacts(ids: string[]): Map<string, Facts> {
+export function useFacts(ids: string[]): Map<string, Facts> {
   const [known, setKnown] = useState(new Map<string, Facts>());
   const missing = ids.filter((id) => !known.has(id)).slice(0, PAGE * 2);
   const asked = useQuery({
@@ -293,7 +293,7 @@ function Cell({ column, row, facts, longest, peek }: { column: string; row: Trac
     case "cost": return (
       <td className="number nowrap">
         {money(row.cost_usd)}
-        {facts && facts.unpriced > 0 ? <span className="sub" title="Some calls have no price">{facts.unpriced} unpriced</span>
+        {facts && facts.unpriced > 0 ? <span className="sub" title="Some calls have no price">{count(facts.unpriced)} unpriced</span>
           : facts && facts.computed > 0 ? <span className="sub" title="Computed from the book of prices">computed</span> : null}
       </td>
     );

@@ -269,13 +269,20 @@ try {
     await view(page, "/traces?range=all", "table.traces .preview");
     const width = () => page.locator("table.traces th.wide + th").evaluate((head) => head.getBoundingClientRect().width);
     const before = await width();
-    const edge = page.getByRole("separator", { name: "Width of Model" });
-    await edge.focus();
+    // all edges are one stop of Tab, and the arrows go along them
+    const stops = await page.getByRole("separator").evaluateAll((edges) => edges.filter((edge) => edge.tabIndex >= 0).map((edge) => edge.ariaLabel));
+    assert.deepEqual(stops, ["Width of Time"]);
+    await page.getByRole("separator", { name: "Width of Time" }).focus();
     for (let times = 0; times < 3; times++) await page.keyboard.press("ArrowRight");
+    const edge = page.getByRole("separator", { name: "Width of Model" });
+    assert.ok(await edge.evaluate((one) => one === document.activeElement && one.tabIndex === 0), "the fourth column has the focus");
+    for (let times = 0; times < 3; times++) await page.keyboard.press("Shift+ArrowRight");
     assert.ok((await width()) > before + 40, `${before} ${await width()}`);
     assert.match(page.url(), /widths=model%3A\d+/);
-    await edge.dblclick();
+    await page.keyboard.press("Backspace");
     assert.doesNotMatch(page.url(), /widths/);
+    await page.keyboard.press("Tab");
+    assert.ok(await page.evaluate(() => document.activeElement.closest("tbody") !== null), "Tab goes on to the lines");
     await view(page, "/cost?range=all", "table.rows tbody tr");
     await page.getByLabel(/Budget a day/).fill("2");
     await page.getByText(/\$2\.00 a day/).waitFor();
