@@ -106,6 +106,8 @@ pub struct Metrics {
     pub embedded_restarts: IntCounter,
     /// Chat-completions that joined a trace whose root was known.
     pub chat_joined: IntCounter,
+    /// Changes of experiments and groups that are on disk and that ClickHouse does not have yet.
+    pub experiments_waiting: IntGauge,
     /// Requests that can wait and were told to come again.
     pub put_off: IntCounter,
     /// Traces whose root is remembered for joining.
@@ -124,6 +126,8 @@ pub struct Metrics {
 
 const PUT_OFF: &str =
     "Requests that say that they can wait (imports) and were told to come again; none of their rows counts as refused.";
+const EXPERIMENTS_WAITING: &str =
+    "Changes of experiments and their groups that are on disk and that ClickHouse does not have yet.";
 const OWN_SPANS_DROPPED: &str =
     "Spans of Millrace's own work that were not exported (telemetry.endpoint): too many at once, or nobody took them.";
 const EXPORT_FAILURES: &str = "Exports of Millrace's own traces and metrics that telemetry.endpoint did not take.";
@@ -191,6 +195,7 @@ impl Metrics {
                 &["url"],
             )?,
             embedded_restarts: counter("millrace_embedded_restarts", "Restarts of the embedded ClickHouse.")?,
+            experiments_waiting: gauge("millrace_experiments_waiting", EXPERIMENTS_WAITING)?,
             put_off: counter("millrace_requests_put_off", PUT_OFF)?,
             chat_joined: counter("millrace_chat_joined", "Chat-completions stored as a child of a known root.")?,
             traces_known: gauge("millrace_traces_known", "Traces whose root is remembered for joining.")?,

@@ -151,7 +151,8 @@ impl App {
         };
         metrics.process.started(shared.started.nanos() / 1_000_000_000);
         let backlog = opening.backlog().clone();
-        let experiments = Experiments::open(shared.reads.clone(), &config.data_dir.join("experiments"))
+        let (folder, waiting) = (config.data_dir.join("experiments"), metrics.experiments_waiting.clone());
+        let experiments = Experiments::open(shared.reads.clone(), &folder, waiting)
             .context("reading what waits of experiments failed")?;
         let joiner = shared.joiner();
         let admin = shared.admin(&pipeline, &backlog, &joiner, &store);

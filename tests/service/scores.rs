@@ -260,6 +260,43 @@ fn experiments_are_taken_while_clickhouse_is_away_and_are_there_once_when_it_is_
     assert_eq!(ids(&ask(&service, "experiments"), "name"), ["f"]);
 }
 
+/// ClickHouse answers questions, and refuses what it is given of experiments.
+#[test]
+fn what_waits_on_disk_is_there_for_calls_and_by_name_and_no_list_leaves_it_out() {
+    let engine = Engine::start();
+    let options = Options { clickhouse_url: Some(engine.url()), ..Options::default() };
+    let service = Service::start_with(options);
+    let group = post(&service, "experiment-groups", &json!({"name": "g"}));
+    wait_until("the group is in ClickHouse", || {
+        (service.metric("millrace_experiments_waiting") == Some(0.0)
+            && get(&at(&service, "experiment-groups/g")).status == 200)
+            .then_some(())
+    });
+    let change = |sql: &str| drop(engine.sql("otel").rows(sql, &[]));
+    change("ALTER TABLE genai_experiments ADD CONSTRAINT nothing CHECK Name = ''");
+    let made = experiment(&service, &group, "e");
+    assert_eq!(service.metric("millrace_experiments_waiting"), Some(1.0));
+    let named = |name: &str| log(&service, name, ("s", "c"), 0.5).status;
+    assert_eq!((named("e"), named("other")), (201, 400), "a call may name what waits, and nothing else");
+    assert_eq!(ask(&service, "experiments/e")["id"], made["id"]);
+    let taken = json!({"name": "e", "experiment_group_id": group["id"], "dataset_name": "ds"});
+    assert_eq!(post_json(&at(&service, "experiments"), &taken).status, 409);
+    for path in ["experiments", "evaluations?cursor=", "experiment-groups", "experiment-groups/g"] {
+        let refused = get(&at(&service, path));
+        assert_eq!(refused.status, 503, "{path} would leave out what was acknowledged: {}", refused.text());
+    }
+    let deleted = with("DELETE", &service, "experiment-groups/g", &json!({}));
+    assert_eq!(deleted.status, 503, "its experiment would be left: {}", deleted.text());
+    let elsewhere = get(&service.http("/apis/intake/v2/workspaces/other/experiments"));
+    assert_eq!(elsewhere.status, 200, "nothing waits in another workspace: {}", elsewhere.text());
+
+    change("ALTER TABLE genai_experiments DROP CONSTRAINT nothing");
+    // the first list already has it
+    assert_eq!(ids(&ask(&service, "experiments"), "name"), ["e"]);
+    assert_eq!(ask(&service, "experiment-groups/g")["experiment_count"], 1);
+    assert_eq!(service.metric("millrace_experiments_waiting"), Some(0.0));
+}
+
 fn groups_of(service: &Service) -> String {
     at(service, "experiment-groups")
 }

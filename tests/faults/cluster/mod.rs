@@ -13,6 +13,7 @@
 //! lost       answers that are lost, inserts that go on alone, shards that go away in the middle of one
 //! changes    rows that are superseded, joined, deleted or too old; views
 //! scores     annotations, evaluator results, experiments and what these come to
+//! reads      every list of the read API
 //! chaos      all of it fails at random, under load
 //! measure    what many spans cost (`make bench-cluster`)
 //! ```
@@ -32,6 +33,7 @@ mod lost;
 mod measure;
 mod nodes;
 mod once;
+mod reads;
 mod refused;
 mod replicas;
 mod rollups;

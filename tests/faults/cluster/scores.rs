@@ -10,11 +10,11 @@ use support::{Service, http, wait_until};
 /// Enough that each shard has some.
 const SESSIONS: usize = 24;
 
-fn at(service: &Service, path: &str) -> String {
+pub(super) fn at(service: &Service, path: &str) -> String {
     service.http(&format!("/apis/intake/v2/workspaces/default/{path}"))
 }
 
-fn post(service: &Service, path: &str, body: &Value) -> Value {
+pub(super) fn post(service: &Service, path: &str, body: &Value) -> Value {
     let answer = http::post_json(&at(service, path), body);
     assert_eq!(answer.status, 201, "{path} {body}: {}", answer.text());
     answer.json()
@@ -22,14 +22,14 @@ fn post(service: &Service, path: &str, body: &Value) -> Value {
 
 /// Waits until each Millrace answers a question with what is wanted.
 #[track_caller]
-fn becomes(both: &[Service; 2], path: &str, what: impl Fn(&Value) -> Value, want: &Value) {
+pub(super) fn becomes(both: &[Service; 2], path: &str, what: impl Fn(&Value) -> Value, want: &Value) {
     wait_until(&format!("{path} has {want}"), || {
         let told = both.each_ref().map(|service| http::get(&at(service, path)));
         told.iter().all(|answer| answer.status == 200 && what(&answer.json()) == *want).then_some(())
     });
 }
 
-fn total(page: &Value) -> Value {
+pub(super) fn total(page: &Value) -> Value {
     page["pagination"]["total_results"].clone()
 }
 

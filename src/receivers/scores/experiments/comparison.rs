@@ -73,7 +73,7 @@ async fn parent(
     of: &ExperimentRow,
 ) -> Result<ExperimentRow, Refusal> {
     let parent = match &of.parent_id {
-        Some(id) => scores.experiments.of_id(workspace, id).await?,
+        Some(id) => scores.experiments.of_id::<ExperimentRow>(workspace, id).await?,
         None => None,
     };
     let word = naming.word();

@@ -120,6 +120,11 @@ fn absent(workspace: &Workspace, name: &str) -> Refusal {
     Refusal::not_found(&format!("Experiment group '{}/{name}' not found.", workspace.as_str()))
 }
 
+/// The group of a path.
+async fn find(scores: &ScoresReceiver, workspace: &Workspace, name: &str) -> Result<GroupRow, Refusal> {
+    scores.experiments.find::<GroupRow>(workspace, name).await?.ok_or_else(|| absent(workspace, name))
+}
+
 pub(crate) async fn create(
     State(scores): State<Arc<ScoresReceiver>>,
     Path(of): Path<String>,
@@ -169,7 +174,7 @@ pub(crate) async fn list(
     let fields = Fields { subject: "experiment group", fields: &FIELDS, is_extended: !scores.strict_reference };
     let filtered = listing::read(Filter::of(&parameters)?, &fields)?;
     let of = |columns: &str| {
-        let mut statement = scores.experiments.groups(columns, &workspace);
+        let mut statement = scores.experiments.rows::<GroupRow>(columns, &workspace);
         statement.push(match filtered.deleted {
             Deleted::Only => " AND e.DeletedAt IS NOT NULL",
             Deleted::Not => " AND e.DeletedAt IS NULL",
@@ -183,6 +188,7 @@ pub(crate) async fn list(
     };
     let asked = ListQuery::new(page, sort, Some(filtered.echo.clone()), parameters);
     let sorted = Sorted { list: "experiment_groups", sort, column, tie: "e.Name" };
+    scores.experiments.settle(&workspace).await?;
     let counts = scores.experiments.counts(&workspace).await?;
     let shown = |group: &GroupRow| shown(group, counts.of(group), scores.strict_reference);
     let answered = sorted.page(&scores.reads, &asked, (GroupRow::COLUMNS, of), Nulls::Written, shown).await?;
@@ -194,7 +200,8 @@ pub(crate) async fn get(
     Path((of, name)): Path<(String, String)>,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
-    let group = scores.experiments.find_group(&workspace, &name).await?.ok_or_else(|| absent(&workspace, &name))?;
+    scores.experiments.settle(&workspace).await?;
+    let group = find(&scores, &workspace, &name).await?;
     Ok(json_answer(StatusCode::OK, &shown(&group, count(&scores, &workspace, &group).await?, scores.strict_reference)))
 }
 
@@ -211,7 +218,8 @@ pub(crate) async fn put(
     let Sent { body, .. } = scores.read(&workspace, request).await?;
     let body = experiment::read_group(&body, scores.strict_reference)?;
     let mut writing = scores.experiments.writing().await;
-    let mut group = scores.experiments.find_group(&workspace, &name).await?.ok_or_else(|| absent(&workspace, &name))?;
+    writing.settle(&workspace).await?;
+    let mut group = find(&scores, &workspace, &name).await?;
     if body.name != name {
         return Err(Refused::conflict("Cannot rename an experiment group; the name is its identity."));
     }
@@ -231,7 +239,8 @@ pub(crate) async fn delete(
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
     let mut writing = scores.experiments.writing().await;
-    let group = scores.experiments.find_group(&workspace, &name).await?.ok_or_else(|| absent(&workspace, &name))?;
+    writing.settle(&workspace).await?;
+    let group = find(&scores, &workspace, &name).await?;
     loop {
         let of_group = |statement: &mut Statement| {
             let id = statement.place(group.group_id.as_str());
@@ -250,14 +259,14 @@ pub(crate) async fn delete(
             };
             experiment.group_id.clone_from(first);
             (experiment.group_ids, experiment.updated_at) = (others, writing.now);
-            rows.push(experiment);
+            rows.push(experiment.into());
         }
         if writing.write(rows).await? == Kept::OnDisk {
             let why = "ClickHouse did not confirm that the group's experiments are gone, so it should be sent again";
             return Err(Refusal::unavailable(why).into());
         }
     }
-    let rows = writing.deleted_group(group);
+    let rows = writing.deleted(group);
     writing.write(rows).await?;
     Ok(answer_deleted())
 }

@@ -75,7 +75,7 @@ pub(super) async fn find(
     name: &str,
     naming: Naming,
 ) -> Result<ExperimentRow, Refusal> {
-    let found = scores.experiments.find(workspace, name).await?;
+    let found = scores.experiments.find::<ExperimentRow>(workspace, name).await?;
     let absent = || Refusal::not_found(&format!("{} '{}/{name}' not found.", naming.title(), workspace.as_str()));
     found.ok_or_else(absent)
 }
@@ -237,6 +237,7 @@ pub(crate) async fn list(
     let workspace = workspace(&of)?;
     let style = style(&scores, naming);
     let asked = asked(&uri, style)?;
+    scores.experiments.settle(&workspace).await?;
     let rows = scores.experiments.all(&workspace, |statement| condition(statement, &asked.listing)).await?;
     if rows.len() > LISTED_MAX {
         let why = format!(
