@@ -40,6 +40,11 @@ fn recorded_answers_are_given_again() {
 }
 
 #[test]
+fn recorded_answers_are_given_again_without_strictness_but_for_what_is_more() {
+    replay("", "answers-0.2.0.jsonl", &["deviations.jsonl", "deviations-default.jsonl"]);
+}
+
+#[test]
 fn recorded_answers_of_the_next_release_are_given_again() {
     replay("", "answers-0.3.0.jsonl.gz", &["deviations.jsonl", "deviations-0.3.0.jsonl"]);
 }
