@@ -18,6 +18,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use memchr::memmem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -150,7 +151,7 @@ async fn send_all(plan: Plan, templates: Vec<Arc<Template>>, shared: Arc<Shared>
     let spans_of_request = f64::from(u32::try_from(spans)?) / f64::from(u32::try_from(templates.len())?);
     let (began, plan) = (Instant::now(), Arc::new(plan));
     let mut shared_connections = Vec::new();
-    if !matches!(plan.workload, Workload::Chat | Workload::Connections) {
+    if !plan.workload.is_captured_calls() && plan.workload != Workload::Connections {
         for _ in 0..CONNECTIONS.min(plan.in_flight) {
             shared_connections.push(Connection::open(&plan).await?);
         }
@@ -181,10 +182,11 @@ async fn send_all(plan: Plan, templates: Vec<Arc<Template>>, shared: Arc<Shared>
 
 fn head(plan: &Plan) -> anyhow::Result<Parts> {
     let address = &plan.address;
+    let content_type = if plan.workload == Workload::Ndjson { "application/x-ndjson" } else { "application/json" };
     let request = match plan.workload {
-        Workload::Chat => Request::post("/apis/intake/v2/workspaces/default/ingest/chat-completions")
+        Workload::Chat | Workload::Ndjson => Request::post("/apis/intake/v2/workspaces/default/ingest/chat-completions")
             .header("host", address)
-            .header("content-type", "application/json"),
+            .header("content-type", content_type),
         _ => Request::post(format!("http://{address}{}", plan.workload.signal().method()))
             .header("content-type", "application/grpc")
             .header("te", "trailers"),
@@ -208,7 +210,7 @@ impl Connection {
         let stream = TcpStream::connect(&plan.address).await?;
         stream.set_nodelay(true)?;
         let io = TokioIo::new(stream);
-        if plan.workload == Workload::Chat {
+        if plan.workload.is_captured_calls() {
             let (sender, connection) = http1::handshake(io).await?;
             tokio::spawn(connection);
             return Ok(Self::Http(sender));
@@ -249,6 +251,9 @@ async fn http_outcome(response: http::Response<Incoming>) -> anyhow::Result<Outc
     let body = response.into_body().collect().await?.to_bytes();
     match status {
         StatusCode::CREATED => Ok(Outcome::Acknowledged),
+        // lines are answered one by one, those that were not taken with a status
+        StatusCode::OK if memmem::find(&body, br#""status":"#).is_none() => Ok(Outcome::Acknowledged),
+        StatusCode::OK if memmem::find(&body, br#""status":503"#).is_some() => Ok(Outcome::Refused),
         StatusCode::SERVICE_UNAVAILABLE => Ok(Outcome::Refused),
         status => bail!("answered with {status}: {}", String::from_utf8_lossy(&body)),
     }

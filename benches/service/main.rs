@@ -186,7 +186,7 @@ impl Subject {
 
     fn address(&self, workload: Workload) -> String {
         match self {
-            Self::Ours(service) if workload == Workload::Chat => {
+            Self::Ours(service) if workload.is_captured_calls() => {
                 service.http("").trim_start_matches("http://").to_owned()
             }
             Self::Ours(service) => service.grpc(),

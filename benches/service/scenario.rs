@@ -17,6 +17,8 @@ pub(crate) enum Workload {
     Genai,
     /// Captured chat-completions of 2 KiB over HTTP/1.1, one a request, on connections that stay open.
     Chat,
+    /// The same as lines of NDJSON, 100 a request.
+    Ndjson,
     /// OTLP/gRPC, one span a request, on a connection for each sender that is opened anew every few requests.
     Connections,
     /// OTLP/gRPC, 36,000 ordinary spans a request: 15 MiB.
@@ -37,6 +39,7 @@ impl Workload {
             Self::Single => "single",
             Self::Genai => "genai",
             Self::Chat => "chat",
+            Self::Ndjson => "ndjson",
             Self::Connections => "connections",
             Self::Large => "large",
             Self::Logs => "logs",
@@ -52,11 +55,17 @@ impl Workload {
             Self::Single | Self::Connections => &[Self::Single],
             Self::Genai => &[Self::Genai],
             Self::Chat => &[Self::Chat],
+            Self::Ndjson => &[Self::Ndjson],
             Self::Large => &[Self::Large],
             Self::Logs => &[Self::Logs],
             Self::Points => &[Self::Points],
             Self::Mixed => &[Self::Spans, Self::Single, Self::Genai, Self::Single],
         }
+    }
+
+    /// Whether it is captured calls, over HTTP/1.1.
+    pub(crate) fn is_captured_calls(self) -> bool {
+        matches!(self, Self::Chat | Self::Ndjson)
     }
 
     /// What its items are, as counters and the names of services call them.
@@ -71,7 +80,7 @@ impl Workload {
     /// Spans, log records or data points that one request of a part carries.
     pub(crate) fn spans_per_request(self) -> usize {
         match self {
-            Self::Spans | Self::Genai | Self::Logs | Self::Points => 100,
+            Self::Spans | Self::Genai | Self::Ndjson | Self::Logs | Self::Points => 100,
             Self::Large => 36_000,
             Self::Single | Self::Chat | Self::Connections | Self::Mixed => 1,
         }
@@ -160,7 +169,7 @@ impl Scenario {
 
     /// Whether a peer takes it too: it knows captured calls no more than our ways to acknowledge.
     pub(crate) fn is_for_peers(&self) -> bool {
-        self.workload != Workload::Chat
+        !self.workload.is_captured_calls()
     }
 
     /// A bound beside the time: spans that the load sends at most.
@@ -175,7 +184,7 @@ impl Scenario {
 
 /// Everything that is measured for these ways to acknowledge, in the order of the table.
 pub(crate) fn all(acks: &[Ack]) -> Vec<Scenario> {
-    const NULL: [(Workload, usize); 12] = [
+    const NULL: [(Workload, usize); 13] = [
         (Workload::Spans, 1),
         (Workload::Spans, 16),
         (Workload::Spans, 128),
@@ -183,16 +192,18 @@ pub(crate) fn all(acks: &[Ack]) -> Vec<Scenario> {
         (Workload::Single, 128),
         (Workload::Genai, 16),
         (Workload::Chat, 50),
+        (Workload::Ndjson, 16),
         (Workload::Logs, 16),
         (Workload::Points, 16),
         (Workload::Connections, 1_000),
         (Workload::Large, 2),
         (Workload::Mixed, 32),
     ];
-    const ENGINE: [(Workload, usize, Pace); 5] = [
+    const ENGINE: [(Workload, usize, Pace); 6] = [
         (Workload::Spans, 16, Pace::Full),
         (Workload::Genai, 16, Pace::Full),
         (Workload::Chat, 50, Pace::Full),
+        (Workload::Ndjson, 16, Pace::Full),
         (Workload::Spans, 16, Pace::Steady),
         (Workload::Genai, 16, Pace::Steady),
     ];

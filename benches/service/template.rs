@@ -44,7 +44,8 @@ impl Template {
             Workload::Genai => Self::grpc(spans, &samples::request(spans, samples::genai), true),
             Workload::Logs => Self::grpc(spans, &samples::logs(spans), false),
             Workload::Points => Self::grpc(spans, &samples::points(spans), false),
-            Workload::Chat => Self::chat(samples::pair()),
+            Workload::Chat => Self::calls(&samples::pair(), 1),
+            Workload::Ndjson => Self::calls(&(samples::pair() + "\n"), spans),
         }
     }
 
@@ -83,15 +84,16 @@ impl Template {
         Ok(Self { body, places, spans, first: FIRST_NUMBER })
     }
 
-    fn chat(body: String) -> anyhow::Result<Self> {
-        let of = |kind, text: &str| -> anyhow::Result<Place> {
-            let at = body.find(text).context("an id of the sample is in its text")?;
-            Ok(Place { at, index: 0, kind })
+    /// Captured calls, one after the other.
+    fn calls(call: &str, count: usize) -> anyhow::Result<Self> {
+        let of = |text: &str| call.find(text).context("an id of the sample is in its text");
+        let (trace, response) = (of(CHAT_TRACE_ID)?, of(CHAT_RESPONSE_ID)? + "chatcmpl-".len());
+        let places_of = |(index, begin)| {
+            let trace = Place { at: begin + trace, index, kind: Kind::TraceHex };
+            [trace, Place { at: begin + response, index, kind: Kind::SpanHex }]
         };
-        let mut response = of(Kind::SpanHex, CHAT_RESPONSE_ID)?;
-        response.at += "chatcmpl-".len();
-        let places = vec![of(Kind::TraceHex, CHAT_TRACE_ID)?, response];
-        Ok(Self { body: body.into_bytes(), places, spans: 1, first: FIRST_NUMBER })
+        let places = (0..).zip((0..).step_by(call.len())).take(count).flat_map(places_of).collect();
+        Ok(Self { body: call.repeat(count).into_bytes(), places, spans: count, first: FIRST_NUMBER })
     }
 
     /// The body of the request with this number, unlike that of any other.
