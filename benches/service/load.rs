@@ -184,9 +184,11 @@ fn head(plan: &Plan) -> anyhow::Result<Parts> {
     let address = &plan.address;
     let content_type = if plan.workload == Workload::Ndjson { "application/x-ndjson" } else { "application/json" };
     let request = match plan.workload {
-        Workload::Chat | Workload::Ndjson => Request::post("/apis/intake/v2/workspaces/default/ingest/chat-completions")
-            .header("host", address)
-            .header("content-type", content_type),
+        Workload::Chat | Workload::Ndjson => {
+            Request::post("/apis/intake/v2/workspaces/default/ingest/chat-completions")
+                .header("host", address)
+                .header("content-type", content_type)
+        }
         _ => Request::post(format!("http://{address}{}", plan.workload.signal().method()))
             .header("content-type", "application/grpc")
             .header("te", "trailers"),

@@ -13,12 +13,13 @@ use super::parameters::Parameters;
 use super::q::Search;
 use super::reads::Reads;
 use super::request::with_search_since;
-use super::total;
-use crate::clickhouse::Statement;
+use super::total::{self, Total};
+use super::windows;
 use crate::time::UnixNanos;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
+use std::time::Duration;
 
 /// The newest come first unless another way is asked for.
 const SORTS: [&str; 2] = ["-started_at", "started_at"];
@@ -83,6 +84,17 @@ impl Listing {
         self.sort.starts_with('-')
     }
 
+    /// The conditions by which a page is looked for, one after the other, until it is full (`windows.rs`).
+    pub(super) fn windows(
+        &self,
+        condition: &Condition,
+        start: &PageStart,
+        lengths: &[Duration],
+        now: UnixNanos,
+    ) -> Vec<Condition> {
+        windows::of(condition, self.search.as_ref(), (start, self.is_descending()), lengths, now)
+    }
+
     /// Where the page begins.
     ///
     /// # Errors
@@ -99,7 +111,7 @@ impl Listing {
         &self,
         (reads, condition, asked): (&Reads, &Condition, &PageStart),
         (data, rows): (Vec<Value>, &[R]),
-        count: impl FnOnce() -> Statement + Send,
+        count: impl FnOnce() -> Total + Send,
         after: impl Fn(&R) -> After + Send,
     ) -> Result<Response, Refusal>
     where
@@ -109,7 +121,10 @@ impl Listing {
         let answer = if *asked == PageStart::No {
             let total = match total::known(page, rows.len()) {
                 Some(total) => total,
-                None => total::ask(reads, &count()).await?,
+                None => match count() {
+                    Total::Known(total) => total,
+                    Total::ToAsk(statement) => total::ask(reads, &statement).await?,
+                },
             };
             page::answer(data, page, total, Some(self.sort), filter, Nulls::Omitted)
         } else {

@@ -13,6 +13,7 @@ mod counted;
 pub(crate) mod cursor;
 pub mod expressions;
 pub mod filter;
+mod found;
 mod kept;
 mod listing;
 mod measures;
@@ -35,6 +36,7 @@ pub(crate) mod total;
 mod traces;
 mod users;
 mod values;
+mod windows;
 
 pub use own::routes as page_routes;
 pub use own::savings_routes;

@@ -42,15 +42,8 @@ impl Api {
     /// that all spans would be read. Spans of one trace or session have an index.
     pub(super) fn bounded(&self, condition: Condition, search: Option<&Search>, level: Level) -> Condition {
         let condition = with_trace(condition, search, level);
-        let has_index = condition.needed().into_iter().any(|needed| match (level, needed) {
-            (Level::Span, Condition::Is("trace_id", _)) => true,
-            // the session of a trace without one is looked for by two columns, which no index serves at once
-            (Level::Span, Condition::Is("session_id", id)) => !id.starts_with(SESSION_OF_TRACE),
-            (Level::Trace, Condition::Is(field, _)) => *field == "id",
-            _ => false,
-        });
         match bounds(&condition, search) {
-            (None, until) if search.is_some() && !has_index => {
+            (None, until) if search.is_some() && !has_index(&condition, level) => {
                 let until = until.unwrap_or_else(|| self.reads.clock.now());
                 since(condition, until.saturating_sub(LOOK_BACK))
             }
@@ -89,6 +82,17 @@ fn with_trace(condition: Condition, search: Option<&Search>, level: Level) -> Co
         Some(trace) => Condition::All(vec![condition, Condition::Is(field, trace.to_owned())]),
         None => condition,
     }
+}
+
+/// Whether an index leads to what meets the condition.
+pub(super) fn has_index(condition: &Condition, level: Level) -> bool {
+    condition.needed().into_iter().any(|needed| match (level, needed) {
+        (Level::Span, Condition::Is("trace_id", _)) => true,
+        // the session of a trace without one is looked for by two columns, which no index serves at once
+        (Level::Span, Condition::Is("session_id", id)) => !id.starts_with(SESSION_OF_TRACE),
+        (Level::Trace, Condition::Is(field, _)) => *field == "id",
+        _ => false,
+    })
 }
 
 /// From when to when what meets a condition and a search has begun, as far as they say so.

@@ -8,6 +8,28 @@ use crate::numbers::to_u64;
 use ::clickhouse::Row;
 use serde::Deserialize;
 
+/// How many results a list has, or how that is found out.
+#[derive(Debug)]
+pub(crate) enum Total {
+    /// The rows of a page said so.
+    Known(u64),
+    /// A statement says so, in a column `total`.
+    ToAsk(Statement),
+}
+
+impl Total {
+    /// What the first row of a page says, unless that is 0; else the statement.
+    pub(crate) fn told(total: Option<u64>, count: impl FnOnce() -> Statement) -> Self {
+        total.filter(|total| *total > 0).map_or_else(|| Self::ToAsk(count()), Self::Known)
+    }
+}
+
+/// What a statement of a page selects as `total`, so that each row says how many there are. It costs next to nothing where all rows are
+/// made anyway.
+pub(crate) const OF_ALL_ROWS: &str = "count() OVER ()";
+/// The same where nobody asks.
+pub(crate) const NOT_TOLD: &str = "toUInt64(0)";
+
 /// A count.
 #[derive(Debug, Row, Deserialize)]
 struct Count {

@@ -8,11 +8,13 @@
 
 use super::answer::Refusal;
 use super::conditions::{self, Place};
-use super::cursor::{self, After};
+use super::cursor::PageStart;
 use super::filter::{Condition, Field, Fields, Kind as FieldKind};
+use super::found::{Found, Key};
 use super::listing::{ListSpec, Listing};
 use super::request::{Api, workspace};
 use super::times::shown;
+use super::total::{self, Total};
 use crate::clickhouse::Statement;
 use crate::workspace::Workspace;
 use ::clickhouse::Row;
@@ -20,6 +22,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 const FIELDS: Fields = Fields {
@@ -153,10 +156,15 @@ pub(super) async fn list(
     let asked = UsersFilter::of(condition.clone())?;
     let start = listing.asked()?;
     let list = List { api: &api, workspace: &workspace, asked: &asked, listing: &listing };
-    let rows: Vec<User> = api.reads.ask_if_there(&list.page(&start)).await?;
-    let data: Vec<Value> = rows.iter().map(|row| row.to_json(&workspace)).collect();
-    let after = |row: &User| After { at: row.first, keys: vec![row.user.clone()] };
-    listing.answer((&api.reads, &condition, &start), (data, &rows), || list.count(), after).await
+    let found = Found::of(api.reads.ask_if_there(&list.page(&start)).await?);
+    let mut rows: HashMap<String, User> = HashMap::new();
+    if !found.is_empty() {
+        let users: Vec<User> = api.reads.ask(&list.rows(&found)).await?;
+        rows.extend(users.into_iter().map(|user| (user.user.clone(), user)));
+    }
+    let data = found.keys().iter().filter_map(|key| rows.get(&key.id)).map(|user| user.to_json(&workspace)).collect();
+    let count = || Total::told(found.total(), || list.count());
+    listing.answer((&api.reads, &condition, &start), (data, found.keys()), count, Key::after).await
 }
 
 /// What a list is of.
@@ -168,7 +176,7 @@ struct List<'a> {
 }
 
 /// Of a user what a list is sorted by: two columns of the calls.
-const LIGHT: &str = "UserId AS user, min(Timestamp) AS FirstTime";
+const LIGHT: &str = "UserId AS user, min(Timestamp) AS FirstTime, max(Timestamp) AS LastTime";
 /// All of it.
 const ALL: &str = "UserId AS user, min(Timestamp) AS FirstTime, max(Timestamp) AS LastTime, count() AS calls, \
      countIf(IsError) AS errors, uniqExactIf(SessionId, SessionId != '') AS sessions, uniqExact(TraceId) AS traces, \
@@ -177,34 +185,43 @@ const ALL: &str = "UserId AS user, min(Timestamp) AS FirstTime, max(Timestamp) A
      CAST(arraySort(groupUniqArrayIf(Model, Model != '')), 'Array(String)') AS models";
 
 impl List<'_> {
-    fn page(&self, start: &cursor::PageStart) -> Statement {
-        let mut statement = Statement::new(
-            "SELECT user, toUnixTimestamp64Nano(FirstTime) AS first, toUnixTimestamp64Nano(LastTime) AS last, calls, errors, \
-             sessions, traces, input_tokens, output_tokens, cached_tokens, total_tokens, cost, without_cost, models FROM (SELECT ",
-        );
-        self.push_calls(&mut statement, ALL);
-        let is_light = self.is_light();
-        if is_light {
-            let global = self.api.reads.client().global();
-            statement.push(&format!(" AND UserId {global}IN (SELECT user FROM (SELECT "));
-            self.push_calls(&mut statement, LIGHT);
-            self.push_page(&mut statement, start, false);
-            statement.push(")");
+    /// The users of a page, and how many there are, if it is a page by its number.
+    fn page(&self, start: &PageStart) -> Statement {
+        let total = if *start == PageStart::No { total::OF_ALL_ROWS } else { total::NOT_TOLD };
+        let mut statement = Statement::new(&format!(
+            "SELECT user AS id, toUnixTimestamp64Nano(FirstTime) AS first, toUnixTimestamp64Nano(LastTime) AS last, \
+             {total} AS total FROM (SELECT "
+        ));
+        self.push_users(&mut statement);
+        let (page, is_descending) = (self.listing.page, self.listing.is_descending());
+        if let PageStart::After(after) = start {
+            let keys: Vec<(&str, &str)> = after.keys.iter().map(|key| ("user", key.as_str())).collect();
+            conditions::push_after(&mut statement, "FirstTime", is_descending, after.at, &keys);
         }
-        self.push_page(&mut statement, start, is_light);
+        let way = if is_descending { " DESC" } else { "" };
+        statement.push(&format!(" ORDER BY FirstTime{way}, user LIMIT ")).bind(page.size);
+        if *start == PageStart::No {
+            statement.push(" OFFSET ").bind(page.offset());
+        }
         statement
     }
 
     fn count(&self) -> Statement {
         let mut statement = Statement::new("SELECT count() AS total FROM (SELECT ");
-        self.push_calls(&mut statement, if self.is_light() { LIGHT } else { ALL });
         self.push_users(&mut statement);
         statement
     }
 
-    /// Whether a page is found by what a user is sorted by: the rest is then read of the users of the page only.
-    fn is_light(&self) -> bool {
-        self.asked.of_users.fields().is_empty()
+    /// All of these users, by the calls that count.
+    fn rows(&self, found: &Found) -> Statement {
+        let mut statement = Statement::new(
+            "SELECT user, toUnixTimestamp64Nano(FirstTime) AS first, toUnixTimestamp64Nano(LastTime) AS last, calls, errors, \
+             sessions, traces, input_tokens, output_tokens, cached_tokens, total_tokens, cost, without_cost, models FROM (SELECT ",
+        );
+        self.push_calls(&mut statement, ALL);
+        found.push_within(statement.push(" AND "), "Timestamp", "UserId");
+        statement.push(" GROUP BY UserId)");
+        statement
     }
 
     /// The calls that count, up to a further condition.
@@ -215,25 +232,12 @@ impl List<'_> {
         conditions::push(statement, &self.asked.of_calls, place_of_call);
     }
 
-    /// Those as users, if what is asked for holds.
+    /// The users of whom holds what is asked for.
     fn push_users(&self, statement: &mut Statement) {
+        let is_light = self.asked.of_users.fields().is_empty();
+        self.push_calls(statement, if is_light { LIGHT } else { ALL });
         statement.push(" GROUP BY UserId) WHERE ");
         conditions::push(statement, &self.asked.of_users, place_of_user);
-    }
-
-    /// The users of a page. `is_found`: there are no others.
-    fn push_page(&self, statement: &mut Statement, start: &cursor::PageStart, is_found: bool) {
-        self.push_users(statement);
-        let (page, is_descending) = (self.listing.page, self.listing.is_descending());
-        if let cursor::PageStart::After(after) = start {
-            let keys: Vec<(&str, &str)> = after.keys.iter().map(|key| ("user", key.as_str())).collect();
-            conditions::push_after(statement, "FirstTime", is_descending, after.at, &keys);
-        }
-        let way = if is_descending { " DESC" } else { "" };
-        statement.push(&format!(" ORDER BY FirstTime{way}, user LIMIT ")).bind(page.size);
-        if *start == cursor::PageStart::No && !is_found {
-            statement.push(" OFFSET ").bind(page.offset());
-        }
     }
 }
 

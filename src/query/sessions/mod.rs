@@ -10,18 +10,20 @@ mod statements;
 pub(super) use row::Times;
 
 use super::answer::{Refusal, json_answer};
-use super::cursor::After;
+use super::cursor::PageStart;
 use super::filter::Condition;
+use super::found::{Found, Key};
 use super::listing::{ListSpec, Listing};
 use super::q::Level;
 use super::request::{Api, workspace};
 use super::sums::Sums;
+use super::total::Total;
 use crate::workspace::Workspace;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use row::{Listed, Spans};
-use serde_json::Value;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// `GET /sessions`
@@ -38,10 +40,32 @@ pub(super) async fn list(
     let condition = api.bounded(condition, listing.search.as_ref(), Level::Session);
     let asked = listing.asked()?;
     let list = List { api: &api, workspace: &workspace, condition: &condition, listing: &listing };
-    let rows: Vec<Listed> = api.reads.ask(&statements::page(&list, &asked)).await?;
-    let data: Vec<Value> = rows.iter().map(|row| row.to_json(&workspace)).collect();
-    let after = |row: &Listed| After { at: row.started, keys: vec![row.session_id.clone()] };
-    listing.answer((&api.reads, &condition, &asked), (data, &rows), || statements::count(&list), after).await
+    let found = found(&list, &asked).await?;
+    let mut rows: HashMap<String, Listed> = HashMap::new();
+    if !found.is_empty() {
+        let sessions: Vec<Listed> = api.reads.ask(&statements::rows(&list, &found)).await?;
+        rows.extend(sessions.into_iter().map(|session| (session.session_id.clone(), session)));
+    }
+    let of_key = |key: &Key| rows.get(&key.id).map(|session| session.to_json(&workspace));
+    let data = found.keys().iter().filter_map(of_key).collect();
+    let count = || Total::told(found.total(), || statements::count(&list));
+    listing.answer((&api.reads, &condition, &asked), (data, found.keys()), count, Key::after).await
+}
+
+/// The sessions of a page.
+async fn found(list: &List<'_>, asked: &PageStart) -> Result<Found, Refusal> {
+    let (reads, listing) = (&list.api.reads, list.listing);
+    // what is counted is looked at as a whole
+    let lengths = if *asked == PageStart::No { &[] } else { statements::LENGTHS };
+    let mut found = Found::of(Vec::new());
+    for condition in listing.windows(list.condition, asked, lengths, reads.clock.now()) {
+        let within = List { condition: &condition, ..*list };
+        found = Found::of(reads.ask(&statements::page(&within, asked)).await?);
+        if listing.page.is_full(found.keys().len()) {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// `GET /sessions/{session_id}`

@@ -8,42 +8,61 @@ use crate::query::conditions;
 use crate::query::cursor::PageStart;
 use crate::query::expressions::{SESSION_OF_TRACE, STATUS};
 use crate::query::filter::Condition;
+use crate::query::found::Found;
 use crate::query::q::{self, Level};
-use crate::query::request::Api;
-use crate::query::sums;
+use crate::query::request::{Api, bounds};
+use crate::query::{sums, total};
 use crate::workspace::Workspace;
+use std::time::Duration;
 
-/// A page of sessions, each with what was counted of its traces.
+/// How far sessions are looked for before all are: those that began within a day are found by the traces of that day.
+pub(super) const LENGTHS: &[Duration] = &[Duration::from_secs(60 * 60), CANDIDATES_MAX];
+const CANDIDATES_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The sessions of a page, and how many there are, if it is a page by its number.
 pub(super) fn page(list: &List<'_>, asked: &PageStart) -> Statement {
-    let mut statement = Statement::new(
-        "SELECT session_id, toUnixTimestamp64Nano(FirstTime) AS started, toUnixTimestamp64Nano(LastTime) AS ended, traces, calls, \
-         errors, input_tokens, output_tokens, cached_tokens, total_tokens, cost_total, users, models, input, output FROM (SELECT ",
-    );
-    push_traces(&mut statement, list, ALL);
-    let is_light = is_light(list);
-    if is_light {
-        let global = list.api.reads.client().global();
-        statement.push(&format!(" AND t.SessionId {global}IN (SELECT session_id FROM (SELECT "));
-        push_traces(&mut statement, list, LIGHT);
-        push_page(&mut statement, list, asked, false);
-        statement.push(")");
+    let total = if *asked == PageStart::No { total::OF_ALL_ROWS } else { total::NOT_TOLD };
+    let mut statement = Statement::new(&format!(
+        "SELECT session_id AS id, toUnixTimestamp64Nano(FirstTime) AS first, toUnixTimestamp64Nano(LastStart) AS last, \
+         {total} AS total FROM (SELECT "
+    ));
+    push_sessions(&mut statement, list);
+    let (page, is_descending) = (list.listing.page, list.listing.is_descending());
+    if let PageStart::After(after) = asked {
+        let id = after.keys.first().map(String::as_str).unwrap_or_default();
+        conditions::push_after(&mut statement, "FirstTime", is_descending, after.at, &[("session_id", id)]);
     }
-    push_page(&mut statement, list, asked, is_light);
+    let way = if is_descending { " DESC" } else { "" };
+    statement.push(&format!(" ORDER BY FirstTime{way}, session_id LIMIT ")).bind(page.size);
+    if *asked == PageStart::No {
+        statement.push(" OFFSET ").bind(page.offset());
+    }
     statement
 }
 
 /// How many there are.
 pub(super) fn count(list: &List<'_>) -> Statement {
     let mut statement = Statement::new("SELECT count() AS total FROM (SELECT ");
-    push_traces(&mut statement, list, if is_light(list) { LIGHT } else { ALL });
     push_sessions(&mut statement, list);
     statement
 }
 
+/// These sessions, each with what was counted of its traces.
+pub(super) fn rows(list: &List<'_>, found: &Found) -> Statement {
+    let mut statement = Statement::new(
+        "SELECT session_id, toUnixTimestamp64Nano(FirstTime) AS started, toUnixTimestamp64Nano(LastTime) AS ended, traces, calls, \
+         errors, input_tokens, output_tokens, cached_tokens, total_tokens, cost_total, users, models, input, output FROM (SELECT ",
+    );
+    push_traces(&mut statement, list, ALL);
+    found.push_within(statement.push(" AND "), "t.Timestamp", "t.SessionId");
+    statement.push(" GROUP BY t.SessionId)");
+    statement
+}
+
 /// Of a session what it is sorted by: two columns of its traces.
-const LIGHT: &str = "SessionId AS session_id, min(Timestamp) AS FirstTime";
+const LIGHT: &str = "SessionId AS session_id, min(Timestamp) AS FirstTime, max(Timestamp) AS LastStart";
 /// All of it.
-const ALL: &str = "SessionId AS session_id, min(Timestamp) AS FirstTime, \
+const ALL: &str = "SessionId AS session_id, min(Timestamp) AS FirstTime, max(Timestamp) AS LastStart, \
      max(Timestamp + toIntervalNanosecond(Duration)) AS LastTime, count() AS traces, sum(Calls) AS calls, \
      sum(Errors) AS errors, sum(InputTokens) AS input_tokens, sum(OutputTokens) AS output_tokens, \
      sum(CacheReadTokens) AS cached_tokens, sum(TotalTokens) AS total_tokens, toFloat64(sum(CostTotal)) AS cost_total, \
@@ -52,7 +71,7 @@ const ALL: &str = "SessionId AS session_id, min(Timestamp) AS FirstTime, \
      argMinIf(InputPreview, Timestamp, InputPreview != '') AS input, \
      argMaxIf(OutputPreview, Timestamp, OutputPreview != '') AS output";
 
-/// Whether a page is found by what a session is sorted by: the rest is then read of the sessions of the page only.
+/// Whether a session is chosen by nothing but what it is sorted by.
 fn is_light(list: &List<'_>) -> bool {
     list.listing.search.is_none() && list.condition.fields().iter().all(|field| ["id", "started_at"].contains(field))
 }
@@ -69,8 +88,10 @@ fn push_traces(statement: &mut Statement, list: &List<'_>, columns: &str) {
     }
 }
 
-/// Those as sessions, if what is asked for holds.
+/// The sessions for which what is asked for holds.
 fn push_sessions(statement: &mut Statement, list: &List<'_>) {
+    push_traces(statement, list, if is_light(list) { LIGHT } else { ALL });
+    push_candidates(statement, list);
     statement.push(" GROUP BY t.SessionId) WHERE ");
     conditions::push(statement, list.condition, place);
     if let Some(search) = &list.listing.search {
@@ -79,19 +100,23 @@ fn push_sessions(statement: &mut Statement, list: &List<'_>) {
     }
 }
 
-/// The sessions of a page. `is_found`: there are no others.
-fn push_page(statement: &mut Statement, list: &List<'_>, asked: &PageStart, is_found: bool) {
-    push_sessions(statement, list);
-    let (page, is_descending) = (list.listing.page, list.listing.is_descending());
-    if let PageStart::After(after) = asked {
-        let id = after.keys.first().map(String::as_str).unwrap_or_default();
-        conditions::push_after(statement, "FirstTime", is_descending, after.at, &[("session_id", id)]);
+/// Adds that the session has a trace that began when it is to have begun itself. The index of sessions is then asked for each of them,
+/// so that it helps only if they are few: for a short time.
+fn push_candidates(statement: &mut Statement, list: &List<'_>) {
+    let reads = &list.api.reads;
+    let (since, until) = bounds(list.condition, list.listing.search.as_ref());
+    let Some(since) = since else { return };
+    let end = until.unwrap_or_else(|| reads.clock.now());
+    if Duration::from_nanos(end.nanos_since(since)) > CANDIDATES_MAX {
+        return;
     }
-    let way = if is_descending { " DESC" } else { "" };
-    statement.push(&format!(" ORDER BY FirstTime{way}, session_id LIMIT ")).bind(page.size);
-    if *asked == PageStart::No && !is_found {
-        statement.push(" OFFSET ").bind(page.offset());
+    let (traces, global) = (reads.client().full_name("genai_traces"), reads.client().global());
+    statement.push(&format!(" AND t.SessionId {global}IN (SELECT c.SessionId FROM {traces} AS c WHERE c.Workspace = "));
+    statement.bind(list.workspace.as_str()).push(" AND c.SessionId != '' AND c.Timestamp >= ").bind(since);
+    if let Some(until) = until {
+        statement.push(" AND c.Timestamp <= ").bind(until);
     }
+    statement.push(")");
 }
 
 /// When the spans of a session began: always a row. Each part has a skipping index of its own, of the session and of the trace; no

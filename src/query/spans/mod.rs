@@ -22,7 +22,9 @@ use super::listing::{ListSpec, Listing};
 use super::mode::Mode;
 use super::parameters::Parameters;
 use super::q::{Level, Search};
-use super::request::{Api, workspace};
+use super::request::{Api, has_index, workspace};
+use super::total::Total;
+use super::windows::LENGTHS;
 use crate::chat::span_of_text;
 use crate::clickhouse::Statement;
 use crate::time::UnixNanos;
@@ -49,10 +51,12 @@ pub(super) async fn list(
     let condition = api.bounded(fields::condition(&api, listing.filter.as_ref(), search)?, search, Level::Span);
     let asked = listing.asked()?;
     let list = List { api: &api, workspace: &workspace, condition: &condition, search };
-    let keys: Vec<Key> = api.reads.ask(&statements::page(&list, listing.page, listing.sort, &asked)).await?;
+    let keys = page(&list, &listing, &asked).await?;
     let data = rows(&api, &workspace, &keys, listing.mode).await?;
     let after = |key: &Key| After { at: key.started, keys: vec![key.span_id.clone(), key.trace_id.clone()] };
-    listing.answer((&api.reads, &condition, &asked), (data, &keys), || statements::count(&list), after).await
+    listing
+        .answer((&api.reads, &condition, &asked), (data, &keys), || Total::ToAsk(statements::count(&list)), after)
+        .await
 }
 
 /// What a query string asks of the list of spans, as a condition and how many values it has: without a service.
@@ -69,6 +73,22 @@ pub fn asked_of_spans(query: &str, now: UnixNanos) -> Result<(String, usize), Re
         conditions::push_after(&mut statement, "Timestamp", listing.is_descending(), at, &keys);
     }
     Ok((statement.sql().to_owned(), statement.parameters().len()))
+}
+
+/// The ids of a page.
+async fn page(list: &List<'_>, listing: &Listing, asked: &PageStart) -> Result<Vec<Key>, Refusal> {
+    let reads = &list.api.reads;
+    let mut keys = Vec::new();
+    // an index needs no bound
+    let lengths = if has_index(list.condition, Level::Span) { &[] } else { LENGTHS.as_slice() };
+    for condition in listing.windows(list.condition, asked, lengths, reads.clock.now()) {
+        let within = List { condition: &condition, ..*list };
+        keys = reads.ask(&statements::page(&within, listing.page, listing.sort, asked)).await?;
+        if listing.page.is_full(keys.len()) {
+            break;
+        }
+    }
+    Ok(keys)
 }
 
 /// What the list of spans is sorted by beside the time.

@@ -38,8 +38,10 @@ use super::mode::Mode;
 use super::page::{Checks, Page};
 use super::parameters::Parameters;
 use super::q::{Level, Search};
-use super::request::{Api, workspace};
+use super::request::{Api, bounds, has_index, workspace};
 use super::sums::Sums;
+use super::total::Total;
+use super::windows::LENGTHS;
 use crate::workspace::Workspace;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -64,10 +66,11 @@ pub(super) async fn list(
     let condition = api.bounded(fields::condition(&api, listing.filter.as_ref(), search)?, search, Level::Trace);
     let asked = listing.asked()?;
     let list = List { api: &api, workspace: &workspace, condition: &condition, search };
-    let ids = ids(&list, listing.page, listing.sort, &asked).await?;
+    let ids = ids(&list, &listing, &asked).await?;
     let data = rows(&api, &workspace, ids.iter().map(|id| id.trace_id.clone()).collect(), listing.mode).await?;
     let after = |id: &Id| After { at: id.started, keys: vec![id.trace_id.clone()] };
-    listing.answer((&api.reads, &condition, &asked), (data, &ids), || statements::count(&list), after).await
+    let count = || Total::told(ids.first().map(|id| id.total), || statements::count(&list));
+    listing.answer((&api.reads, &condition, &asked), (data, &ids), count, after).await
 }
 
 /// `GET /traces/{trace_id}`
@@ -106,18 +109,49 @@ impl List<'_> {
 }
 
 /// The ids of a page. The newest traces are looked for among the newest spans; where that does not settle it, among all.
-async fn ids(list: &List<'_>, page: Page, sort: &str, asked: &PageStart) -> Result<Vec<Id>, Refusal> {
-    let reads = &list.api.reads;
-    if sort.starts_with('-') && list.is_of_all() && newest::is_near(page, asked) {
-        let since: Option<newest::Since> = reads.ask_one(&newest::since(list, page, asked)).await?;
-        if let Some(newest::Since { since, .. }) = since.filter(|since| since.roots > 0) {
-            let found: Vec<newest::Found> = reads.ask_if_there(&newest::page(list, page, asked, since)).await?;
-            if let Some(ids) = newest::settled(found, page, asked) {
-                return Ok(ids);
-            }
+async fn ids(list: &List<'_>, listing: &Listing, asked: &PageStart) -> Result<Vec<Id>, Refusal> {
+    let (reads, page) = (&list.api.reads, listing.page);
+    let is_counted = *asked == PageStart::No && !list.is_of_all();
+    // what has an index needs no bound, and what is counted is looked at as a whole
+    let lengths = if is_counted || has_index(list.condition, Level::Trace) { &[] } else { LENGTHS.as_slice() };
+    let windows = listing.windows(list.condition, asked, lengths, reads.clock.now());
+    if listing.is_descending()
+        && list.is_of_all()
+        && newest::is_near(page, asked)
+        && let Some(since) = since(list, (page, asked), &windows).await?
+    {
+        let found: Vec<newest::Found> = reads.ask_if_there(&newest::page(list, page, asked, since)).await?;
+        if let Some(ids) = newest::settled(found, page, asked) {
+            return Ok(ids);
         }
     }
-    reads.ask(&statements::page(list, page, sort, asked)).await
+    let mut ids = Vec::new();
+    for condition in &windows {
+        let within = List { condition, ..*list };
+        ids = reads.ask(&statements::page(&within, (page, asked), listing.sort, is_counted)).await?;
+        if page.is_full(ids.len()) {
+            break;
+        }
+    }
+    Ok(ids)
+}
+
+/// When the last root began that the page reaches to, or the first one there is.
+async fn since(
+    list: &List<'_>,
+    (page, asked): (Page, &PageStart),
+    windows: &[Condition],
+) -> Result<Option<i64>, Refusal> {
+    let mut since = None;
+    for condition in windows {
+        let (from, _) = bounds(condition, None);
+        let found: Option<newest::Since> = list.api.reads.ask_one(&newest::since(list, page, asked, from)).await?;
+        since = found.as_ref().filter(|found| found.roots > 0).map(|found| found.since);
+        if found.is_some_and(|found| found.is_of_all_roots(page, asked)) {
+            break;
+        }
+    }
+    Ok(since)
 }
 
 /// When these traces are, if that is known of each: the times of older ones are noted only some time after the table is there.

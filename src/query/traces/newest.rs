@@ -32,6 +32,13 @@ pub(super) struct Since {
     pub(super) roots: u64,
 }
 
+impl Since {
+    /// Whether there are as many roots as the page reaches to.
+    pub(super) fn is_of_all_roots(&self, page: Page, asked: &PageStart) -> bool {
+        self.roots >= reach(page, asked).0
+    }
+}
+
 /// A trace that began from then on.
 #[derive(Debug, Row, Deserialize)]
 pub(super) struct Found {
@@ -42,7 +49,7 @@ pub(super) struct Found {
 
 impl From<Found> for Id {
     fn from(Found { trace_id, started, .. }: Found) -> Self {
-        Self { trace_id, started }
+        Self { trace_id, started, total: 0 }
     }
 }
 
@@ -56,8 +63,8 @@ fn reach(page: Page, asked: &PageStart) -> (u64, Option<UnixNanos>) {
     }
 }
 
-/// When the last root that the page reaches to began.
-pub(super) fn since(list: &List<'_>, page: Page, asked: &PageStart) -> Statement {
+/// When the last root that the page reaches to began, of those from then on.
+pub(super) fn since(list: &List<'_>, page: Page, asked: &PageStart, from: Option<UnixNanos>) -> Statement {
     let (traces, until) = reach(page, asked);
     let mut statement = Statement::new(&format!(
         "SELECT toUnixTimestamp64Nano(min(at)) AS since, count() AS roots FROM (SELECT Timestamp AS at FROM {} WHERE Workspace = ",
@@ -66,6 +73,9 @@ pub(super) fn since(list: &List<'_>, page: Page, asked: &PageStart) -> Statement
     statement.bind(list.workspace.as_str()).push(" AND ParentSpanId = '' AND TraceId != ''");
     if let Some(until) = until {
         statement.push(" AND Timestamp <= ").bind(until);
+    }
+    if let Some(from) = from {
+        statement.push(" AND Timestamp >= ").bind(from);
     }
     statement.push(" ORDER BY Timestamp DESC LIMIT ").bind(traces).push(")");
     statement

@@ -18,6 +18,8 @@ pub(super) struct Id {
     pub(super) trace_id: String,
     /// Nanoseconds since 1970.
     pub(super) started: i64,
+    /// How many the list has; 0 if that was not counted.
+    pub(super) total: u64,
 }
 
 /// From when to when traces are: nanoseconds since 1970.

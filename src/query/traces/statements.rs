@@ -13,6 +13,7 @@ use crate::query::page::Page;
 use crate::query::q::{self, Level};
 use crate::query::request::{self, Api, NEAR};
 use crate::query::sums;
+use crate::query::total;
 use crate::time::UnixNanos;
 use crate::workspace::Workspace;
 
@@ -20,9 +21,12 @@ pub(super) fn spans(api: &Api) -> String {
     api.reads.client().full_name("otel_traces")
 }
 
-/// The ids of a page.
-pub(super) fn page(list: &List<'_>, page: Page, sort: &str, asked: &PageStart) -> Statement {
-    let mut statement = Statement::new("SELECT TraceId AS trace_id, toUnixTimestamp64Nano(Started) AS started");
+/// The ids of a page, each with how many there are, if that is to be counted.
+pub(super) fn page(list: &List<'_>, (page, asked): (Page, &PageStart), sort: &str, is_counted: bool) -> Statement {
+    let total = if is_counted { total::OF_ALL_ROWS } else { total::NOT_TOLD };
+    let mut statement = Statement::new(&format!(
+        "SELECT TraceId AS trace_id, toUnixTimestamp64Nano(Started) AS started, {total} AS total"
+    ));
     push_from(&mut statement, list, &[]);
     let is_descending = sort.starts_with('-');
     if let PageStart::After(after) = asked {
@@ -40,8 +44,8 @@ pub(super) fn page(list: &List<'_>, page: Page, sort: &str, asked: &PageStart) -
 /// How many there are.
 pub(super) fn count(list: &List<'_>) -> Statement {
     if list.is_of_all() {
-        // as sixteen bytes instead of a text: half the time
-        let mut statement = Statement::new("SELECT uniqExact(reinterpretAsUInt128(unhex(TraceId))) AS total FROM ");
+        // by a hash of eight bytes, of which two in a million million are the same among a few million traces: a third of the time
+        let mut statement = Statement::new("SELECT uniqExact(cityHash64(TraceId)) AS total FROM ");
         statement.push(&spans(list.api)).push(" WHERE Workspace = ").bind(list.workspace.as_str());
         statement.push(" AND TraceId != ''");
         return statement;
