@@ -52,6 +52,7 @@ mod queries;
 mod quotas;
 mod read_api;
 mod read_limits;
+mod read_pages;
 mod read_plans;
 mod redaction;
 mod reload;

@@ -53,22 +53,22 @@ fn path(workspace: &str, rest: &str) -> String {
     format!("/apis/intake/v2/workspaces/{workspace}{rest}")
 }
 
-fn ask(service: &Service, workspace: &str, rest: &str) -> Answer {
+pub(crate) fn ask(service: &Service, workspace: &str, rest: &str) -> Answer {
     get(&service.http(&path(workspace, rest)))
 }
 
-fn list(service: &Service, workspace: &str, rest: &str) -> Value {
+pub(crate) fn list(service: &Service, workspace: &str, rest: &str) -> Value {
     let answer = ask(service, workspace, rest);
     assert_eq!(answer.status, 200, "{rest}: {}", answer.text());
     answer.json()
 }
 
-fn ids(page: &Value, name: &str) -> Vec<String> {
+pub(crate) fn ids(page: &Value, name: &str) -> Vec<String> {
     page["data"].as_array().unwrap().iter().map(|row| text(row, name).to_owned()).collect()
 }
 
 /// A span of trace `trace`: `number` makes its id, several begin at the same time.
-fn span(trace: u32, number: u32, parent: &str, session: &str) -> Value {
+pub(crate) fn span(trace: u32, number: u32, parent: &str, session: &str) -> Value {
     let start = BEGIN + u64::from(number / 3) * 1_000_000_000;
     json!({
         "traceId": format!("{trace:032x}"), "spanId": format!("{number:016x}"), "parentSpanId": parent,
@@ -78,132 +78,15 @@ fn span(trace: u32, number: u32, parent: &str, session: &str) -> Value {
     })
 }
 
-fn export(service: &Service, workspace: &str, spans: &[Value]) {
+pub(crate) fn export(service: &Service, workspace: &str, spans: &[Value]) {
     let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).to_string();
     let headers = [("content-type", "application/json"), ("x-millrace-workspace", workspace)];
     let answer = send("POST", &service.http("/v1/traces"), &headers, body.as_bytes());
     assert_eq!((answer.status, answer.text().as_str()), (200, "{}"));
 }
 
-fn stored() -> Service {
+pub(crate) fn stored() -> Service {
     Service::start_with(Options { ack: Some("stored"), ..Options::default() })
-}
-
-#[test]
-fn pages_have_what_sql_has_in_its_order_and_traces_without_a_root_too() {
-    let service = stored();
-    // 12 traces of three spans; of each third one the root is not there
-    let of = |number: u32| {
-        let (trace, place) = (number / 3 + 1, number % 3);
-        let root = format!("{:016x}", (number / 3) * 3 + 1);
-        let is_root = place == 0 && trace % 3 != 0;
-        span(trace, number + 1, if is_root { "" } else { &root }, "s")
-    };
-    export(&service, "pages", &(0..36).map(of).collect::<Vec<_>>());
-    for (sort, way) in [("started_at", "ASC"), ("-started_at", "DESC")] {
-        let sql = format!("SELECT SpanId AS id FROM otel_traces ORDER BY Timestamp {way}, SpanId");
-        let want: Vec<String> = service.sql().rows(&sql, &[]).iter().map(|row| text(row, "id").to_owned()).collect();
-        let page = |number: u32| {
-            let page = list(&service, "pages", &format!("/spans?mode=summary&page_size=7&page={number}&sort={sort}"));
-            assert_eq!(page["pagination"]["total_results"], 36);
-            ids(&page, "span_id")
-        };
-        assert_eq!((1..=6).flat_map(page).collect::<Vec<_>>(), want, "{sort}");
-    }
-    let sql = "SELECT TraceId AS id, countIf(ParentSpanId = '') = 0 AS orphan, \
-               if(orphan, min(Timestamp), minIf(Timestamp, ParentSpanId = '')) AS began \
-               FROM otel_traces GROUP BY TraceId ORDER BY began DESC, id";
-    let want = service.sql().rows(sql, &[]);
-    let traces: Vec<Value> = (1..=3)
-        .flat_map(|number| {
-            let page = list(&service, "pages", &format!("/traces?page_size=5&page={number}"));
-            assert_eq!(page["pagination"]["total_results"], 12);
-            page["data"].as_array().unwrap().clone()
-        })
-        .collect();
-    let told = |row: &Value, orphan: &str| {
-        (text(row, "id").to_owned(), matches!(row[orphan].to_string().as_str(), "true" | "1"))
-    };
-    let answered: Vec<_> = traces.iter().map(|trace| told(trace, "is_orphan")).collect();
-    assert_eq!(answered, want.iter().map(|row| told(row, "orphan")).collect::<Vec<_>>());
-    assert!(answered.iter().filter(|(_, orphan)| *orphan).count() == 4, "{answered:?}");
-    assert!(
-        traces
-            .iter()
-            .all(|trace| trace["span_count"] == 3 && trace["is_orphan"] != json!(trace.get("root_span_id").is_some()))
-    );
-}
-
-#[test]
-fn the_newest_traces_come_first_whatever_else_is_as_new() {
-    let service = stored();
-    let mut spans: Vec<Value> = (1..=20).map(|number| span(number, number * 3, "", "s")).collect();
-    // of old traces: a child that is as new as the newest, a second root, and of one without a root the last span
-    spans.push(span(1, 61, "0000000000000003", "s"));
-    spans.push(span(2, 62, "", "s"));
-    spans.extend([span(100, 3 * 4 + 1, "00000000000000ff", "s"), span(100, 3 * 19 + 1, "00000000000000ff", "s")]);
-    // of a new one a child that began before its root, and one without a root that is new
-    spans.push(span(20, 1, "000000000000003c", "s"));
-    spans.push(span(101, 3 * 18 + 1, "00000000000000fe", "s"));
-    // another workspace has the same trace earlier
-    export(&service, "newest-other", &[span(101, 1, "", "s")]);
-    export(&service, "newest", &spans);
-    let sql = "SELECT TraceId AS id, if(countIf(ParentSpanId = '') = 0, min(Timestamp), minIf(Timestamp, ParentSpanId = '')) AS began \
-               FROM otel_traces WHERE Workspace = 'newest' GROUP BY TraceId ORDER BY began DESC, id";
-    let want: Vec<String> = service.sql().rows(sql, &[]).iter().map(|row| text(row, "id").to_owned()).collect();
-    assert_eq!(want.len(), 22);
-    for size in [1, 3, 5, 22, 30] {
-        let pages = want.len().div_ceil(size);
-        let page = |number: usize| {
-            let page = list(&service, "newest", &format!("/traces?mode=summary&page_size={size}&page={number}"));
-            assert_eq!(page["pagination"]["total_results"], 22);
-            ids(&page, "id")
-        };
-        assert_eq!((1..=pages).flat_map(page).collect::<Vec<_>>(), want, "pages of {size}");
-        let (mut walked, mut cursor) = (Vec::new(), Some(String::new()));
-        while let Some(at) = cursor {
-            let page = list(&service, "newest", &format!("/traces?mode=summary&page_size={size}&cursor={at}"));
-            walked.extend(ids(&page, "id"));
-            cursor = page["next_cursor"].as_str().map(str::to_owned);
-        }
-        assert_eq!(walked, want, "cursors of {size}");
-    }
-}
-
-#[test]
-fn cursors_walk_a_list_once_while_spans_arrive() {
-    let service = stored();
-    let some = |from: u32| (from..from + 30).map(|number| span(number, number + 1, "", "s")).collect::<Vec<_>>();
-    export(&service, "cursors", &some(100));
-    for (list_of, name) in [("/spans", "span_id"), ("/traces", "id")] {
-        for sort in ["-started_at", "started_at"] {
-            let all = ids(&list(&service, "cursors", &format!("{list_of}?page_size=1000&sort={sort}")), name);
-            let (mut walked, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
-            loop {
-                let page = list(&service, "cursors", &format!("{list_of}?page_size=7&sort={sort}&cursor={cursor}"));
-                walked.extend(ids(&page, name));
-                pages += 1;
-                // what arrives is before what descends, and after what ascends
-                export(&service, "cursors", &[span(1_000 + pages, 1_000 + pages, "", "s")]);
-                match page["next_cursor"].as_str() {
-                    Some(next) => cursor = next.to_owned(),
-                    None => break,
-                }
-                assert!(pages < 20, "{list_of} {sort}");
-            }
-            walked.truncate(all.len());
-            assert_eq!(walked, all, "{list_of} {sort}");
-        }
-    }
-    let refused = |rest: &str| {
-        let answer = ask(&service, "cursors", rest);
-        (answer.status, answer.json()["detail"].as_str().unwrap_or_default().to_owned())
-    };
-    let next = list(&service, "cursors", "/spans?page_size=1&cursor=")["next_cursor"].as_str().unwrap().to_owned();
-    assert_eq!(refused("/spans?cursor=x"), (400, "Invalid cursor".to_owned()));
-    let other = "The cursor belongs to another list, sort or filter".to_owned();
-    assert_eq!(refused(&format!("/spans?sort=started_at&cursor={next}")), (400, other));
-    assert_eq!(refused("/spans?page=2&cursor=").0, 400);
 }
 
 #[test]

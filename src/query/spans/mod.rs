@@ -1,7 +1,7 @@
 //! `GET /spans`, `/spans/{span_id}`, `/spans/groups`.
 //!
 //! ```text
-//! a list   ids of the page, by light columns, newest hour first -> how many there are -> the rows of those ids, within their times
+//! a list   ids of the page, by light columns, where it begins first -> how many there are -> the rows of those ids, within their times
 //! one      the newest row with that id, of the last day or else of all
 //! groups   counted by trace, session or both
 //! ```
