@@ -262,6 +262,8 @@ const CLUSTER_SETTINGS: &[(&str, &str)] = &[
     (DDL_WAIT, "10"),
     // an answer without the rows of a shard would make them missing
     ("skip_unavailable_shards", "0"),
+    // what stands in IN or JOIN is asked once, of all shards: the rows of one trace, session or score may be on several
+    ("distributed_product_mode", "global"),
 ];
 
 #[cfg(test)]
