@@ -4,6 +4,7 @@
 
 use super::{ATTRIBUTE, Reader, Record, Sink, Source};
 use crate::otlp::{Limits, Signal, count_items, transcode, with_resource_attribute};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 /// Reads requests in JSON.
@@ -21,7 +22,10 @@ impl JsonReader {
 impl Reader for JsonReader {
     fn piece(&mut self, piece: &[u8], sink: &mut Sink) {
         let Some(signal) = signal_of(piece) else {
-            return sink.reject("it has none of resourceSpans, resourceLogs and resourceMetrics");
+            return match serde_json::from_slice::<IgnoredAny>(piece) {
+                Ok(_) => sink.reject("it has none of resourceSpans, resourceLogs and resourceMetrics"),
+                Err(error) => sink.reject(format!("it is not JSON: {error}")),
+            };
         };
         request(piece, signal, &self.import_id, sink);
     }

@@ -242,16 +242,15 @@ impl FileImport {
         let fresh = || Checkpoint { started: Clock::System.now().nanos(), ..Checkpoint::default() };
         let (format_name, workspace) = (format.name().to_owned(), run.workspace.as_str().to_owned());
         let file_name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let path = std::path::absolute(&path).map_or(path, |path| path);
-        let checkpoint = Checkpoint {
-            id: id.clone(),
-            path,
-            format: format_name,
-            workspace,
-            is_done: false,
-            size,
-            ..known.unwrap_or_else(fresh)
+        let known = known.unwrap_or_else(fresh);
+        // a file that comes by standard input once more stays the file
+        let (path, size) = match path.as_os_str() == "-" {
+            true if !known.path.as_os_str().is_empty() => (known.path.clone(), known.size),
+            true => (path, size),
+            false => (std::path::absolute(&path).map_or(path, |path| path), size),
         };
+        let checkpoint =
+            Checkpoint { id: id.clone(), path, format: format_name, workspace, is_done: false, size, ..known };
         let source =
             Source { workspace: run.workspace.clone(), import_id: id, file_name, drops_content: run.drops_content };
         Ok(Some(Self {
@@ -445,6 +444,7 @@ impl FileImport {
         self.checkpoint.rejected += 1;
         run.progress.rejected(&self.checkpoint.path.to_string_lossy(), number, why);
         run.state.reject(&self.checkpoint, number, why, piece.filter(|_| run.keeps_rejects))?;
+        run.progress.rejects.insert(run.state.rejects(&self.checkpoint.id));
         let counts = &run.progress.counts;
         if run.rejects.is_exceeded(counts.rejected, counts.pieces) {
             anyhow::bail!(

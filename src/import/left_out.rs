@@ -46,7 +46,7 @@ impl fmt::Display for Why {
             Self::Link => f.write_str("links are not followed"),
             Self::Special => f.write_str("not a regular file"),
             Self::Macos => f.write_str("macOS keeps attributes of other files there"),
-            Self::Empty => f.write_str("empty"),
+            Self::Empty => f.write_str("empty, or only the names of columns"),
         }
     }
 }

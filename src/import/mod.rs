@@ -184,7 +184,7 @@ pub async fn run(config: &Config, options: Options, token: Option<Secret>) -> an
     done?;
     let rejected = run.progress.counts.rejected;
     if rejected > 0 && !options.dry_run {
-        run.progress.say(&format!("What was rejected, and why, is in {}/*.rejects.jsonl.", folder.display()));
+        run.progress.say_where_rejects_are();
     }
     if run.stop.is_cancelled() && !options.follow {
         anyhow::bail!("interrupted; the same command goes on from there");

@@ -4,8 +4,9 @@ use super::left_out::LeftOut;
 use crate::locks::locked;
 use crate::rollup::show_progress;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -88,11 +89,20 @@ pub(super) struct Progress {
     started: Instant,
     shown: Option<Instant>,
     pub(super) counts: Counts,
+    /// The files that have what was rejected, of each import one.
+    pub(super) rejects: BTreeSet<PathBuf>,
 }
 
 impl Progress {
     pub(super) fn new(form: Form) -> Self {
-        Self { form, told: None, started: Instant::now(), shown: None, counts: Counts::default() }
+        Self {
+            form,
+            told: None,
+            started: Instant::now(),
+            shown: None,
+            counts: Counts::default(),
+            rejects: BTreeSet::new(),
+        }
     }
 
     /// Progress that is kept there, and not shown.
@@ -204,6 +214,14 @@ impl Progress {
         }
     }
 
+    /// Says where it is told what was rejected.
+    pub(super) fn say_where_rejects_are(&self) {
+        let Some(first) = self.rejects.first() else { return };
+        let others = self.rejects.len() - 1;
+        let beside = if others == 0 { String::new() } else { format!(" and {others} more beside it") };
+        self.say(&format!("What was rejected, and why, is in {}{beside}.", first.display()));
+    }
+
     /// What was done, at the end.
     pub(super) fn finish(&self, is_dry: bool) {
         if self.form == Form::Json {
@@ -215,22 +233,22 @@ impl Progress {
         let counts = &self.counts;
         let (seconds, what) = (self.started.elapsed().as_secs_f64(), if is_dry { "would be sent" } else { "accepted" });
         let mut text = format!(
-            "{} files, {} pieces in {seconds:.1} s: {} rows {what} ({} a second), {} rejected.\n",
-            counts.files,
-            counts.pieces,
-            counts.accepted,
+            "{}, {} in {seconds:.1} s: {} {what} ({} a second), {} rejected.\n",
+            of("file", counts.files),
+            of("piece", counts.pieces),
+            of("row", counts.accepted),
             self.per_second(counts.accepted),
             counts.rejected
         );
         if counts.unchanged > 0 {
-            text.push_str(&format!("{} files were imported before and have nothing new.\n", counts.unchanged));
+            text.push_str(&format!("Nothing is new in {} imported before.\n", of("file", counts.unchanged)));
         }
         if counts.copied > 0 {
-            text.push_str(&format!("{} rows are in another file too, and count there.\n", counts.copied));
+            text.push_str(&format!("In another file too, and counted there: {}.\n", of("row", counts.copied)));
         }
         let left_out = counts.left_out.values().sum::<u64>();
         if left_out > 0 {
-            text.push_str(&format!("{left_out} files were left out; why is said above.\n"));
+            text.push_str(&format!("Left out, for the reasons above: {}.\n", of("file", left_out)));
         }
         if !counts.others.is_empty() {
             let kinds = counts.others.iter().map(|(kind, count)| format!("{kind} {count}"));
@@ -238,6 +256,11 @@ impl Progress {
         }
         let _reader_gone = io::stdout().write_all(text.as_bytes());
     }
+}
+
+/// `1 file`, `2 files`.
+fn of(what: &str, count: u64) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn line(value: &serde_json::Value) {

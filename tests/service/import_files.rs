@@ -127,7 +127,7 @@ fn columns_of_parquet_that_the_engine_cannot_read_are_named_or_explained() {
     digits.into_iter().for_each(|at| file[at] = 0xc8);
     let path = import.text("other.parquet", &file);
     let (code, said) = import.of(&path, &["--again"]);
-    assert!(code == Some(0) && said.contains("1 rows accepted"), "{said}");
+    assert!(code == Some(0) && said.contains("1 row accepted"), "{said}");
     assert!(said.contains("other.parquet: columns are left out") && said.contains("large"), "{said}");
 }
 
@@ -313,10 +313,26 @@ fn what_is_packed_on_standard_input_is_bounded_by_what_has_arrived() {
     let service = Service::start();
     let import = Import::new(&service);
     let (code, said) = import.of_input(&gzip(line(1).as_bytes()));
-    assert!(code == Some(0) && said.contains("1 rows accepted"), "{code:?} {said}");
+    assert!(code == Some(0) && said.contains("1 row accepted"), "{code:?} {said}");
     let spaces = [vec![b' '; (1 << 20) - 1], b"\n".to_vec()].concat().repeat(420);
     let (code, said) = import.of_input(&gzip(&[line(2).as_bytes(), &spaces].concat()));
     assert!(code == Some(3) && said.contains("250 times"), "{code:?} {said}");
+}
+
+#[test]
+fn a_file_that_comes_by_standard_input_once_more_stays_the_file() {
+    let service = Service::start();
+    let import = Import::new(&service);
+    let lines = format!("{}{{\"broken\n", line(1));
+    let path = import.text("spans.jsonl", lines.as_bytes());
+    let (code, said) = import.of(&path, &[]);
+    assert!(code == Some(3) && said.contains("spans.jsonl: line 2: it is not JSON"), "{code:?} {said}");
+    assert!(said.contains(".rejects.jsonl.") && !said.contains('*'), "it names the file of rejects: {said}");
+    import.of_input(lines.as_bytes());
+    let (_, listed) = import.run(&["list"]);
+    assert!(listed.contains(path.to_str().unwrap()), "{listed}");
+    let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
+    assert!(code == Some(0) && said.contains("1 imports, 1 rows removed"), "{code:?} {said}");
 }
 
 #[test]

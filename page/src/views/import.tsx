@@ -89,7 +89,7 @@ function Choose({ open }: { open: (id: string) => void }) {
       >
         <Icon name="import" size={28} />
         <h2>Drop files or folders here</h2>
-        <p className="dim">OTLP files, sessions of Claude Code and Codex, LiteLLM’s spend logs, OpenAI batches, Langfuse, LangSmith, Phoenix, Helicone, or your own captured calls; Parquet, gzip, zstd and zip archives too. They are counted first, and nothing is stored until you say so.</p>
+        <p className="dim">OTLP files, sessions of Claude Code and Codex, data exports of ChatGPT and claude.ai, LiteLLM’s spend logs, OpenAI batches, Langfuse, LangSmith, Phoenix, Helicone, trajectories (ATIF), or your own captured calls; Parquet, gzip, zstd and zip archives too. They are counted first, and nothing is stored until you say so.</p>
         {sent ? (
           <div className="row">
             <progress max={sent.all || 1} value={sent.done} aria-label="Files that were sent" />
