@@ -126,6 +126,7 @@ pub struct Metrics {
 
 const PUT_OFF: &str =
     "Requests that say that they can wait (imports) and were told to come again; none of their rows counts as refused.";
+const INSERT_FAILURES: &str = "Inserts that failed; each is tried again.";
 const EXPERIMENTS_WAITING: &str =
     "Changes of experiments and their groups that are on disk and that ClickHouse does not have yet.";
 const OWN_SPANS_DROPPED: &str =
@@ -180,10 +181,7 @@ impl Metrics {
             queue_bytes: gauge("otelcol_exporter_queue_size", "Bytes held by spans and requests under way.")?,
             queue_bytes_capacity: gauge("otelcol_exporter_queue_capacity", "Bytes that may be held (memory.limit).")?,
             inserts: counter("millrace_clickhouse_inserts", "Inserts that ClickHouse confirmed.")?,
-            insert_failures: counter(
-                "millrace_clickhouse_insert_failures",
-                "Inserts that failed; each is tried again.",
-            )?,
+            insert_failures: counter("millrace_clickhouse_insert_failures", INSERT_FAILURES)?,
             insert_bytes: counter(
                 "millrace_clickhouse_insert_bytes",
                 "Bytes of confirmed inserts as they were sent, most of them compressed.",
