@@ -2,8 +2,9 @@
 
 use crate::read_api::{ask, export, ids, list, span, stored};
 use crate::rows::text;
+use millrace::time::Clock;
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
+
 use support::{Service, wait_until};
 
 #[test]
@@ -146,7 +147,7 @@ fn walked(service: &Service, (workspace, of): (&str, &str), sort: &str, size: us
 #[test]
 fn a_page_is_the_same_however_old_its_rows_are() {
     let service = stored();
-    let now = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
+    let now = u64::try_from(Clock::System.now().nanos()).unwrap();
     let call = |number: u32, minutes: u64, session: &str| {
         let mut call = span(number, number, "", session);
         let began = now - minutes * 60_000_000_000;

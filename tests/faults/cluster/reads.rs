@@ -117,8 +117,11 @@ const COUNTS: [(&str, u64); 38] = [
     ("evaluator-results?filter[value][$lt]=0.5", 12),
 ];
 
+/// A path, what is taken of its answer, and what that must be.
+type Fact = (String, fn(&Value) -> Value, Value);
+
 /// What single answers say of a trace, a session and the whole.
-fn facts() -> Vec<(String, fn(&Value) -> Value, Value)> {
+fn facts() -> Vec<Fact> {
     let trace = trace_id(6);
     let of = |path: &str, fact: fn(&Value) -> Value, want: Value| (path.to_owned(), fact, want);
     let sums: fn(&Value) -> Value = |one| json!([one["span_count"], one["total_tokens"], one["cost_usd"]]);
