@@ -47,7 +47,7 @@ pub fn on_one_line(name: &str, letters_max: usize) -> String {
 pub fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let rated = known.map(|known| (strsim::jaro_winkler(known, name), known));
     let (similarity, nearest) = rated.max_by(|(left, _), (right, _)| left.total_cmp(right))?;
-    (similarity > 0.7).then_some(nearest)
+    (similarity > 0.8).then_some(nearest)
 }
 
 /// Whether a text is of the pattern, in which `*` stands for any text.

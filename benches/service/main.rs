@@ -6,7 +6,7 @@
 //! cargo bench --bench service -- floor 128              # an empty service under the load of single spans: what requests cost anyhow
 //! cargo bench --bench service -- fairness             # a tenant alone, and beside one that sends ten times its quota
 //! cargo bench --bench service -- tokens               # what it costs to know who sends
-//! cargo bench --bench service -- soak --seconds 1800  # half of what the machine takes, looked at every minute
+//! cargo bench --bench service -- soak --seconds 1800  # half of what the machine takes, looked at every minute; fails if something grows
 //! cargo bench --bench service -- genai --seconds 10 --data-dir /somewhere
 //! cargo bench --bench service -- steady                # 10,000 ordinary and 1,000 GenAI spans a second into the engine
 //! cargo bench --bench service -- genai engine durable 16 --rate 2000 --seconds 300   # a load below what it can take: how far counting lags
@@ -21,6 +21,7 @@
 //! Load and sink share the processors with the service, so rates and times depend on the machine; CPU per span does so less, and
 //! its ratio to the CPU of the load itself least.
 
+mod flat;
 mod floor;
 mod load;
 mod peer;

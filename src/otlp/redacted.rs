@@ -1,7 +1,7 @@
 //! A request without what is secret or personal: the same messages, with texts rewritten.
 //!
 //! ```text
-//! strings of attributes, bodies and events, names of spans, messages of statuses     -> rules.text
+//! every text but the keys of attributes                                              -> rules.text
 //! attributes of a configured key, at any level                                       -> replaced, or left out
 //! a span, a log record                                                               + how many of what were taken out
 //! ```
@@ -12,8 +12,8 @@
 use crate::otlp::error::DecodeError;
 use crate::otlp::json::Transcoded;
 use crate::otlp::json::fields::{
-    ANY_VALUE, EVENT, EXPORT_LOGS_SERVICE_REQUEST, EXPORT_METRICS_SERVICE_REQUEST, EXPORT_TRACE_SERVICE_REQUEST, Field,
-    KEY_VALUE, KEY_VALUE_LIST, Kind, LOG_RECORD, SPAN, STATUS, Scalar, named,
+    ANY_VALUE, EXPORT_LOGS_SERVICE_REQUEST, EXPORT_METRICS_SERVICE_REQUEST, EXPORT_TRACE_SERVICE_REQUEST, Field,
+    KEY_VALUE, KEY_VALUE_LIST, Kind, LOG_RECORD, SPAN, Scalar, named,
 };
 use crate::otlp::protobuf::value;
 use crate::otlp::protobuf::wire::{Fields, Value};
@@ -69,15 +69,10 @@ fn is(table: Table, other: &'static [Field]) -> bool {
     ptr::eq(table, other)
 }
 
-/// Whether it is a text that a sender writes freely. Keys of attributes are names of a program; those of a map that is a value are not.
+/// Whether it is a text that a sender writes freely: all but keys of attributes, which are names of a program; those of a map that is a
+/// value are not.
 fn is_free_text(table: Table, field: &Field, is_member: bool) -> bool {
-    match field.name {
-        "stringValue" => is(table, &ANY_VALUE),
-        "name" => is(table, &SPAN) || is(table, &EVENT),
-        "message" => is(table, &STATUS),
-        "key" => is_member && is(table, &KEY_VALUE),
-        _ => false,
-    }
+    is_member || field.name != "key" || !is(table, &KEY_VALUE)
 }
 
 /// The number of a field that OTLP has.

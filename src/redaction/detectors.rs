@@ -1,5 +1,6 @@
 //! What is found by its form, without being told: the forms, and the checks that sort out what only looks like it.
 
+use crate::text::decode_base64;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -70,7 +71,8 @@ impl Detector {
     /// How much of a text of that form it is, from its start; nothing when it only looks like it.
     pub(super) fn accepted(self, found: &str) -> Option<usize> {
         match self {
-            Self::ApiKey | Self::BearerToken | Self::PrivateKey | Self::Email => Some(found.len()),
+            Self::ApiKey | Self::PrivateKey | Self::Email => Some(found.len()),
+            Self::BearerToken => is_credential(found).then_some(found.len()),
             Self::Phone => is_phone(found).then_some(found.len()),
             Self::CreditCard => card(found),
             Self::Iban => iban(found),
@@ -83,11 +85,11 @@ impl Detector {
         self == Self::CreditCard
     }
 
-    /// A byte without which there is none, where there is such a byte.
-    pub(super) fn needs(self) -> Option<u8> {
+    /// Of these one is in every text that has one; none says nothing.
+    pub(super) fn needs(self) -> &'static [&'static str] {
         match self {
-            Self::Email => Some(b'@'),
-            _ => None,
+            Self::Email => &["@", "%40"],
+            _ => &[],
         }
     }
 }
@@ -111,10 +113,12 @@ const API_KEY: &str = concat!(
     r")"
 );
 
+/// The last form is a header's value alone, as instrumentations keep headers.
 const BEARER_TOKEN: &str = concat!(
-    r"(?-u)(?i:\bbearer)[ \t]+(?<secret>[A-Za-z0-9._~+/-]{12,}={0,2})",
-    r#"|(?i:\bauthorization)["']?[ \t]*[:=][ \t]*["']?(?i:basic|token|apikey)[ \t]+(?<secret2>[A-Za-z0-9._~+/:-]{6,}={0,2})"#,
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"
+    r"(?-u)(?i:\bbearer)(?:[ \t]|%20)+(?<secret>[A-Za-z0-9._~+/-]{12,}={0,2})",
+    r#"|(?i:\bauthorization)["']?[ \t]*[:=][ \t]*["']?(?i:basic|token|apikey)(?:[ \t]|%20)+(?<secret2>[A-Za-z0-9._~+/:-]{6,}={0,2})"#,
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
+    r"|^(?i:basic)[ \t]+(?<secret3>[A-Za-z0-9+/]{2,}={0,2})$"
 );
 
 /// Up to its end or, of one that is cut, as far as it may go on.
@@ -124,17 +128,24 @@ const PRIVATE_KEY: &str = concat!(
     r"|-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----[A-Za-z0-9+/=\\\s]*"
 );
 
-const EMAIL: &str =
-    r"(?-u)[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.)+[A-Za-z](?:[A-Za-z0-9-]{0,22}[A-Za-z0-9])";
-
-const PHONE: &str = concat!(
-    r"(?-u)\+[1-9](?:[ ().\x2d]{0,2}[0-9]){7,14}\b",
-    r"|(?:\b|\()[2-9][0-9]{2}\)?[ .-][2-9][0-9]{2}[ .-][0-9]{4}\b"
+/// Letters of scripts that are written with blanks between words. Of URLs the `@` is encoded. Source: RFC 6531, RFC 3986.
+const EMAIL: &str = concat!(
+    r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{M}0-9._%+-]+(?:@|%40)",
+    r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{M}0-9](?:[\p{Latin}\p{Greek}\p{Cyrillic}\p{M}0-9-]*\.)+",
+    r"(?:[A-Za-z][A-Za-z0-9-]{0,22}[A-Za-z0-9]|\p{Greek}{2,23}|\p{Cyrillic}{2,23})"
 );
 
-const CREDIT_CARD: &str = r"(?-u)\b[2-6][0-9](?:[ -]?[0-9]){11,17}\b";
+/// What stands between groups of digits: blanks, dashes, those that do not break a line, and a blank of a URL's query.
+const BETWEEN: [char; 6] = [' ', '-', '+', '\u{a0}', '\u{202f}', '\u{2011}'];
 
-const IBAN: &str = r"(?-u)\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}\b";
+const PHONE: &str = concat!(
+    r"(?:\+|%2[Bb])[1-9](?:[ ().\-\u{a0}\u{202f}\u{2011}]{0,2}[0-9]){7,14}(?-u:\b)",
+    r"|(?:(?-u:\b)|\()[2-9][0-9]{2}\)?[ .\-\u{a0}\u{202f}\u{2011}][2-9][0-9]{2}[ .\-\u{a0}\u{202f}\u{2011}][0-9]{4}(?-u:\b)"
+);
+
+const CREDIT_CARD: &str = r"(?-u:\b)[2-6][0-9](?:[ +\-\u{a0}\u{202f}\u{2011}]?[0-9]){11,17}(?-u:\b)";
+
+const IBAN: &str = r"(?-u:\b)[A-Za-z]{2}[0-9]{2}(?:[ +\-\u{a0}\u{202f}\u{2011}]?[A-Za-z0-9]){11,30}(?-u:\b)";
 
 const IP_ADDRESS: &str = concat!(
     r"(?-u)\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b",
@@ -145,14 +156,26 @@ fn digits(text: &str) -> impl Iterator<Item = u32> {
     text.chars().filter_map(|letter| letter.to_digit(10))
 }
 
+/// What stands alone after the word Basic is a name and a password. Source: RFC 7617.
+fn is_credential(text: &str) -> bool {
+    match text.get(..5).filter(|word| word.eq_ignore_ascii_case("basic")) {
+        Some(_) => {
+            text.split_ascii_whitespace().next_back().and_then(decode_base64).is_some_and(|pair| pair.contains(&b':'))
+        }
+        None => true,
+    }
+}
+
 /// A number has 8 to 15 digits. Source: ITU-T E.164.
 fn is_phone(text: &str) -> bool {
-    (8..=15).contains(&digits(text).count())
+    // of a plus that is encoded the 2 is no digit
+    let encoded = usize::from(text.starts_with('%'));
+    (8..=15).contains(&digits(text).count().saturating_sub(encoded))
 }
 
 /// How much of the text is a card's number: a year or a code may follow, after a blank.
 fn card(text: &str) -> Option<usize> {
-    let ends = text.match_indices([' ', '-']).map(|(at, _)| at).chain([text.len()]);
+    let ends = text.match_indices(BETWEEN).map(|(at, _)| at).chain([text.len()]);
     let ends: Vec<usize> = ends.collect();
     ends.into_iter().rev().find(|end| text.get(..*end).is_some_and(is_card))
 }
@@ -210,9 +233,9 @@ const IBAN_LENGTHS: &[(&[&str], usize)] = &[
 
 /// How much of the text is an account: what follows may look like a part of it. Source: ISO 13616.
 fn iban(text: &str) -> Option<usize> {
-    let country = text.get(..2)?;
-    let (_, length) = IBAN_LENGTHS.iter().find(|(countries, _)| countries.contains(&country))?;
-    let letters = text.char_indices().filter(|(_, letter)| *letter != ' ');
+    let country = text.get(..2)?.to_ascii_uppercase();
+    let (_, length) = IBAN_LENGTHS.iter().find(|(countries, _)| countries.contains(&&*country))?;
+    let letters = text.char_indices().filter(|(_, letter)| !BETWEEN.contains(letter));
     let account: Vec<(usize, char)> = letters.take(*length).collect();
     let (last, _) = account.last().filter(|_| account.len() == *length)?;
     let (front, rest) = account.split_at_checked(4)?;

@@ -8,6 +8,7 @@ use super::tally::Tally;
 use crate::secret::Secret;
 use crate::steps;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use memchr::memmem;
 use regex::Regex;
 use sha2::Sha256;
 use std::borrow::Cow;
@@ -214,8 +215,8 @@ impl Finder {
 
     /// Adds what it finds, but for what another found before.
     fn find_in<'r>(&'r self, text: &str, found: &mut Vec<Found<'r>>) {
-        let needed = self.detector.and_then(Detector::needs);
-        if needed.is_some_and(|byte| memchr::memchr(byte, text.as_bytes()).is_none()) {
+        let needed = self.detector.map(Detector::needs).unwrap_or_default();
+        if !needed.is_empty() && needed.iter().all(|part| memmem::find(text.as_bytes(), part.as_bytes()).is_none()) {
             return;
         }
         let mut from = 0;

@@ -43,12 +43,13 @@ fn traces(trace: &str) -> Value {
     let [mail, key, ..] = SECRETS;
     json!({"resourceSpans": [{
         "resource": {"attributes": [{"key": "owner", "value": any(mail)}]},
-        "scopeSpans": [{"scope": {"name": "s", "attributes": attributes()}, "spans": [{
-            "traceId": trace, "spanId": "00000000000000a1", "name": format!("for {mail}"),
+        "schemaUrl": format!("https://x/{mail}"),
+        "scopeSpans": [{"scope": {"name": mail, "version": key, "attributes": attributes()}, "spans": [{
+            "traceId": trace, "spanId": "00000000000000a1", "name": format!("for {mail}"), "traceState": format!("u={mail}"),
             "startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1790000000000001000",
             "attributes": attributes(),
             "events": [{"timeUnixNano": "1790000000000000500", "name": "e", "attributes": attributes()}],
-            "links": [{"traceId": trace, "spanId": "00000000000000a2", "attributes": attributes()}],
+            "links": [{"traceId": trace, "spanId": "00000000000000a2", "traceState": format!("u={mail}"), "attributes": attributes()}],
             "status": {"code": 2, "message": format!("no access with {key}")},
         }]}],
     }]})
@@ -57,14 +58,14 @@ fn traces(trace: &str) -> Value {
 fn logs() -> Value {
     let [mail, key, ..] = SECRETS;
     json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [
-        {"timeUnixNano": "1790000000000000000", "body": any(&format!("{mail} used {key}")), "attributes": attributes()},
+        {"timeUnixNano": "1790000000000000000", "severityText": mail, "eventName": format!("{mail} came"), "body": any(&format!("{mail} used {key}")), "attributes": attributes()},
         {"timeUnixNano": "1790000000000000001", "body": {"kvlistValue": {"values": attributes()}}},
     ]}]}]})
 }
 
 fn metrics() -> Value {
     let point = json!({"timeUnixNano": "1790000000000000000", "asInt": "1", "attributes": attributes()});
-    json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "m", "gauge": {"dataPoints": [point]}}]}]}]})
+    json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "m", "description": format!("asked by {}", SECRETS[0]), "unit": SECRETS[1], "gauge": {"dataPoints": [point]}}]}]}]})
 }
 
 fn call() -> Value {
@@ -92,7 +93,31 @@ fn streamed_call() -> Value {
 }
 
 const INTAKE: &str = "/apis/intake/v2/workspaces";
-const TABLES: [&str; 4] = ["otel_traces", "otel_logs", "otel_metrics_gauge", "genai_calls"];
+const TABLES: [&str; 8] = [
+    "otel_traces",
+    "otel_logs",
+    "otel_metrics_gauge",
+    "genai_calls",
+    "genai_annotations",
+    "genai_evaluator_results",
+    "genai_experiments",
+    "genai_experiment_groups",
+];
+
+/// What is said of sessions, and experiments.
+fn scores() -> [(&'static str, Value); 5] {
+    let [mail, key, _, hidden] = SECRETS;
+    [
+        ("annotations", json!({"session_id": mail, "kind": "note", "text": format!("{mail} gave {key}")})),
+        ("annotations", json!({"session_id": "s", "kind": "metadata", "metadata": {"password": hidden, "of": [mail]}})),
+        (
+            "evaluator-results",
+            json!({"session_id": "s", "span_id": "a1", "name": "n", "data_type": "TEXT", "string_value": mail, "comment": key}),
+        ),
+        ("experiment-groups", json!({"name": "g", "description": format!("of {mail}")})),
+        ("experiments", json!({"name": "e", "description": key, "metadata": {"password": hidden}})),
+    ]
+}
 
 fn send_everything(service: &Service, workspace: &str) {
     let to = |path: &str, body: &Value| {
@@ -111,6 +136,17 @@ fn send_everything(service: &Service, workspace: &str) {
     to(&format!("{INTAKE}/{workspace}/ingest/litellm"), &json!([litellm]));
 }
 
+fn send_scores(service: &Service, workspace: &str) {
+    for (path, body) in scores() {
+        let headers = [("content-type", "application/json"), ("x-millrace-user", SECRETS[0])];
+        let path = service.http(&format!("{INTAKE}/{workspace}/{path}"));
+        let answer = http::send("POST", &path, &headers, body.to_string().as_bytes());
+        assert_eq!(answer.status, 201, "{path}: {}", answer.text());
+        let is_open = workspace == "open";
+        assert_eq!(SECRETS.iter().any(|secret| answer.text().contains(secret)), is_open, "{}", answer.text());
+    }
+}
+
 /// All that is stored of a workspace, as text.
 fn stored(service: &Service, workspace: &str) -> String {
     let of = |table: &str| {
@@ -126,7 +162,15 @@ fn wait_until_stored(service: &Service, workspace: &str) {
         service.sql().try_rows(&query, &[]).ok()?.pop()?["n"].as_u64()
     };
     wait_until("everything is stored and counted", || {
-        let all = [("otel_traces", 4), ("otel_logs", 2), ("otel_metrics_gauge", 1), ("genai_calls", 4)];
+        let all = [
+            ("otel_traces", 4),
+            ("otel_logs", 2),
+            ("otel_metrics_gauge", 1),
+            ("genai_calls", 4),
+            ("genai_annotations", 2),
+            ("genai_evaluator_results", 1),
+            ("genai_experiments", 1),
+        ];
         all.into_iter().all(|(table, rows)| count(table) == Some(rows)).then_some(())
     });
 }
@@ -147,6 +191,7 @@ fn is_in_files(folder: &Path, text: &str) -> bool {
 fn what_is_secret_is_stored_nowhere_whatever_it_was_sent_in() {
     let service = Service::start_with(Options { yaml: RULES.to_owned(), ..Options::default() });
     send_everything(&service, "default");
+    send_scores(&service, "default");
     wait_until_stored(&service, "default");
     let all = stored(&service, "default");
     for secret in SECRETS {
@@ -184,6 +229,7 @@ fn what_is_secret_is_stored_nowhere_whatever_it_was_sent_in() {
 fn a_workspace_without_rules_keeps_what_it_is_sent_and_a_repeat_is_still_one() {
     let service = Service::start_with(Options { yaml: RULES.to_owned(), ..Options::default() });
     send_everything(&service, "open");
+    send_scores(&service, "open");
     send_everything(&service, "default");
     send_everything(&service, "default");
     wait_until_stored(&service, "open");

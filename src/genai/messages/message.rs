@@ -87,18 +87,31 @@ impl<'d> Message<'d> {
 
     /// Whether there are parts besides the content.
     fn has_other_parts(&self) -> bool {
-        let others = [
+        let media = [self.images, self.audio];
+        self.has_parts_of_model() || media.into_iter().flatten().any(|value| !value.is_empty())
+    }
+
+    /// Whether there are parts that only a model makes.
+    fn has_parts_of_model(&self) -> bool {
+        let parts = [
             self.refusal,
             self.thinking_blocks,
             self.reasoning_content,
             self.reasoning,
             self.reasoning_details,
-            self.images,
-            self.audio,
             self.tool_calls,
             self.function_call,
         ];
-        others.into_iter().flatten().any(|value| !value.is_empty())
+        parts.into_iter().flatten().any(|value| !value.is_empty())
+    }
+
+    /// Takes the reasoning beside the parts for no part: they have one already, and this is what was left over.
+    fn leave_reasoning(&mut self, message: Value<'d>) {
+        let names = ["reasoning_content", "reasoning", "reasoning_details"];
+        let is_left =
+            |(key, value): &(Value<'d>, Value<'d>)| !value.is_null() && names.iter().any(|name| key.is_key(name));
+        (self.reasoning_content, self.reasoning, self.reasoning_details) = (None, None, None);
+        self.rest.splice(0..0, message.members().filter(is_left));
     }
 
     fn is_tools(&self) -> bool {
@@ -200,10 +213,14 @@ pub(crate) fn write_loose<'d>(json: &mut JsonWriter, message: Value<'d>, loose: 
         read.content = Some(message);
     }
     let listed = ["parts", "contents"].into_iter().filter_map(|name| message.get(name)).find(|list| !list.is_empty());
-    read.content = listed.filter(|list| list.is_array() || list.is_object()).or(read.content);
+    let listed = listed.filter(|list| list.is_array() || list.is_object());
+    read.content = listed.or(read.content);
     let own_reason = message.get("finish_reason").and_then(Value::filled_str);
     let role = loose_role(&mut read, loose.role, message);
     read.is_of_tool = role == "tool";
+    if read.content.filter(|_| listed.is_some()).is_some_and(|parts| parts.items().any(is_reasoning)) {
+        read.leave_reasoning(message);
+    }
     let is_tools = read.is_tools();
     if is_tools && read.tool_call_id.is_none() {
         let id = |(key, _): &(Value<'d>, Value<'d>)| key.is_key("id") || key.is_key("toolCallId");
@@ -219,10 +236,18 @@ pub(crate) fn write_loose<'d>(json: &mut JsonWriter, message: Value<'d>, loose: 
     let annotations = read.annotations.filter(|annotations| !annotations.is_empty());
     let mut parts = PartWriter { json, annotations, reader: Some(loose.reader), audio_mime: None };
     let side = if loose.is_output { Side::Output(Answered::default()) } else { Side::Input };
-    for piece in PIECES {
-        match (piece, read.content) {
-            (Piece::Content, Some(content)) if is_tools => write_loose_response(&mut parts, &read, content),
-            _ => write_piece(&mut parts, &read, piece, side),
+    let is_id_used = is_tools && !stands_as_it_is(&read, listed.is_some());
+    if is_id_used && read.content.is_none() {
+        parts.tool_response_of(read.tool_call_id, |parts| {
+            [Piece::Images, Piece::Audio].into_iter().for_each(|piece| write_piece(parts, &read, piece, side));
+        });
+    } else {
+        for piece in PIECES {
+            match (piece, read.content) {
+                (Piece::Content, Some(content)) if is_id_used => write_loose_response(&mut parts, &read, content),
+                (Piece::Content, Some(content)) if is_tools => parts.content(content),
+                _ => write_piece(&mut parts, &read, piece, side),
+            }
         }
     }
     if read.content.is_none_or(Value::is_empty) && !read.has_other_parts() {
@@ -236,7 +261,7 @@ pub(crate) fn write_loose<'d>(json: &mut JsonWriter, message: Value<'d>, loose: 
     if let Some(annotations) = left_annotations {
         json.member("annotations", annotations);
     }
-    write_rest(json, &read);
+    write_rest(json, &read, is_id_used);
     if let Some(reason) = own_reason.as_deref().or(loose.finish_reason) {
         json.member_str("finish_reason", finish_reason::normalise(Some(reason)));
     }
@@ -271,6 +296,25 @@ fn loose_role<'d>(read: &mut Message<'d>, default: &str, message: Value<'d>) -> 
 /// Whether a message's type is its role, as LangChain has it.
 pub(crate) fn is_role(kind: &str) -> bool {
     matches!(kind, "human" | "ai" | "tool" | "system" | "HumanMessageChunk" | "AIMessageChunk")
+}
+
+/// Whether nothing of a tool's message becomes its response: a model's parts, or nothing at all.
+fn stands_as_it_is(message: &Message<'_>, is_listed: bool) -> bool {
+    let is_filled = |value: Option<Value<'_>>| value.is_some_and(|value| !value.is_empty());
+    match message.content {
+        Some(content) => is_listed && !content.items().any(is_response) && content.items().any(is_of_model),
+        None => !is_filled(message.images) && !is_filled(message.audio) || message.has_parts_of_model(),
+    }
+}
+
+/// Whether a part, in the conventions' words, is one that no tool returns.
+fn is_of_model(part: Value<'_>) -> bool {
+    let kind = part.get("type").and_then(Value::str);
+    matches!(kind.as_deref(), Some("tool_call" | "reasoning" | "generic"))
+}
+
+fn is_reasoning(part: Value<'_>) -> bool {
+    part.get("type").is_some_and(|kind| kind.is_key("reasoning"))
 }
 
 /// Content of a tool: its responses as they are, a text alone, or a list of parts.
@@ -323,12 +367,12 @@ fn write_message(json: &mut JsonWriter, message: &Message<'_>, side: Side) {
     if let Some(annotations) = left_annotations {
         json.member("annotations", annotations);
     }
-    write_rest(json, message);
+    write_rest(json, message, message.is_tools() && message.content.is_some() && side.is_input());
 }
 
-fn write_rest(json: &mut JsonWriter, message: &Message<'_>) {
-    let id_unused = !message.is_tools() || message.content.is_none();
-    if let Some(id) = message.tool_call_id.filter(|_| id_unused) {
+/// `is_id_used`: a part has the message's `tool_call_id`.
+fn write_rest(json: &mut JsonWriter, message: &Message<'_>, is_id_used: bool) {
+    if let Some(id) = message.tool_call_id.filter(|_| !is_id_used) {
         json.member("tool_call_id", id);
     }
     write_unused_reasoning(json, message);
@@ -345,14 +389,16 @@ fn write_unused_reasoning(json: &mut JsonWriter, message: &Message<'_>) {
     let blocks = message.thinking_blocks.filter(|blocks| !blocks.is_empty());
     let texts = [("reasoning_content", message.reasoning_content), ("reasoning", message.reasoning)];
     let mut texts = texts.into_iter().filter_map(|(name, value)| Some((name, value?, value?.filled_str()?)));
-    let used = match blocks {
-        Some(blocks) => Some(text_of_blocks(blocks).into()),
+    let of_blocks = blocks.map(text_of_blocks).filter(|text| !text.is_empty());
+    let are_details_left = of_blocks.is_some();
+    let used = match of_blocks {
+        Some(text) => Some(text.into()),
         None => texts.next().map(|(_, _, text)| text),
     };
     for (name, value, _) in texts.filter(|(_, _, text)| used.as_ref() != Some(text)) {
         json.member(name, value);
     }
-    if let Some(details) = message.reasoning_details.filter(|details| blocks.is_some() && !details.is_empty()) {
+    if let Some(details) = message.reasoning_details.filter(|details| are_details_left && !details.is_empty()) {
         json.member("reasoning_details", details);
     }
 }
@@ -399,10 +445,13 @@ fn write_content<'d>(parts: &mut PartWriter<'_, 'd>, message: &Message<'d>, side
     }
 }
 
-/// One part, or one of each thinking block.
+/// One part, or one of each thinking block; blocks without a text have it beside them.
 fn write_reasoning<'d>(parts: &mut PartWriter<'_, 'd>, message: &Message<'d>) {
     if let Some(blocks) = message.thinking_blocks.filter(|blocks| !blocks.is_empty()) {
-        return blocks.items().for_each(|block| parts.thinking_block(block));
+        blocks.items().for_each(|block| parts.thinking_block(block));
+        if !text_of_blocks(blocks).is_empty() {
+            return;
+        }
     }
     let filled = |value: Option<Value<'d>>| value.and_then(Value::filled_str);
     let details = message.reasoning_details.filter(|details| !details.is_empty());

@@ -325,6 +325,20 @@ impl<'d> PartWriter<'_, 'd> {
         self.json.end_object();
     }
 
+    /// A tool's response of the parts that `write` writes.
+    pub(crate) fn tool_response_of(&mut self, id: Option<Value<'d>>, write: impl FnOnce(&mut Self)) {
+        self.json.begin_object();
+        self.json.member_str("type", "tool_call_response");
+        if let Some(id) = id.and_then(Value::filled_str) {
+            self.json.member_str("id", &id);
+        }
+        self.json.key("response");
+        self.json.begin_array();
+        write(self);
+        self.json.end_array();
+        self.json.end_object();
+    }
+
     /// The member of a tool's response that has its content.
     pub(crate) fn response(&mut self, content: Value<'d>) {
         self.json.key("response");

@@ -8,6 +8,7 @@ use crate::query::reads::Reads;
 use crate::receivers::Ingest;
 use crate::receivers::experiments::Experiments;
 use crate::receivers::http::body::{BodyReader, pass_over};
+use crate::redaction::Tally;
 use crate::scores::{Invalid, check};
 use crate::telemetry::{Receiver, RowKind};
 use crate::workspace::Workspace;
@@ -48,7 +49,7 @@ pub(super) struct Sent {
 }
 
 impl ScoresReceiver {
-    /// Reads a body, if the workspace has not used too much.
+    /// Reads a body without what the workspace's rules take out, if it has not used too much.
     pub(super) async fn read(&self, workspace: &Workspace, request: Request<Body>) -> Result<Sent, Refused> {
         let (head, body) = request.into_parts();
         if let Err(over) = self.ingest.quotas.admit(workspace) {
@@ -59,7 +60,16 @@ impl ScoresReceiver {
         self.ingest.quotas.charge_bytes(workspace, bytes.len());
         // values take more than their text
         reservation.cover(bytes.len().saturating_mul(4))?;
-        Ok(Sent { body: check::parse(&bytes)?, created_by: user(&head), reservation })
+        let created_by = user(&head);
+        let redaction = self.ingest.redaction.now();
+        // what is not UTF-8 is refused as without rules
+        let (Some(rules), Ok(text)) = (redaction.of(workspace), str::from_utf8(&bytes)) else {
+            return Ok(Sent { body: check::parse(&bytes)?, created_by, reservation });
+        };
+        let mut found = Tally::default();
+        let (text, created_by) = (rules.text(text, &mut found), rules.text(&created_by, &mut found));
+        self.ingest.metrics.count_redacted(found.iter());
+        Ok(Sent { body: check::parse(text.as_bytes())?, created_by: created_by.into_owned(), reservation })
     }
 
     /// Stores a row: it is on disk when this returns, and in ClickHouse if that keeps up.

@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::genai::messages::reader::READER;
 use crate::json::document::Document;
 use crate::json::limits::Limits;
 
@@ -174,4 +175,59 @@ fn a_streams_parts_stand_in_the_order_of_appearance() {
     };
     assert_eq!(kinds(true), ["tool_call", "text", "reasoning"]);
     assert_eq!(kinds(false), ["reasoning", "text", "tool_call"]);
+}
+
+/// Any message, as `write_loose` writes it.
+fn loose(message: &Json, is_output: bool) -> Json {
+    let document = Document::parse(message.to_string()).unwrap();
+    let mut json = JsonWriter::new(Limits::default());
+    let loose = Loose { is_output, role: "user", finish_reason: None, calls: &[], reader: READER };
+    write_loose(&mut json, document.root(), &loose);
+    serde_json::from_str(&json.finish().0).unwrap()
+}
+
+#[test]
+fn a_message_that_was_written_is_read_as_what_it_is() {
+    let members = [
+        ("content", json!("14")),
+        ("content", json!([{"type":"text","text":"14"},{"type":"image_url","image_url":"https://x"}])),
+        ("parts", json!([{"type":"text","content":"14"}])),
+        ("parts", json!([{"type":"tool_call","name":"g"}])),
+        ("reasoning", json!("2 and 2")),
+        ("reasoning_details", json!([{"text":"2 and 2"}])),
+        ("thinking_blocks", json!([{"type":"redacted_thinking","data":"x"}])),
+        ("thinking_blocks", json!([{"type":"thinking","thinking":"two and two","signature":"s"}])),
+        ("refusal", json!("no")),
+        ("images", json!(["https://y"])),
+        ("audio", json!({"id":"a"})),
+        ("tool_calls", json!([{"id":"1","function":{"name":"f","arguments":"{}"}}])),
+        ("function_call", json!({"name":"h"})),
+        ("tool_call_id", json!("call_1")),
+    ];
+    for set in 0..1_u32 << members.len() {
+        for (role, is_output) in
+            [("tool", false), ("tool", true), ("function", false), ("assistant", false), ("user", true)]
+        {
+            let mut message = json!({"role":role});
+            for (bit, (name, value)) in members.iter().enumerate() {
+                if set & (1 << bit) != 0 {
+                    message[*name] = value.clone();
+                }
+            }
+            let once = loose(&message, is_output);
+            assert_eq!(loose(&once, is_output), once, "of {message}");
+            let has_id = message.get("tool_call_id").is_some();
+            assert_eq!(once.to_string().contains("call_1"), has_id, "{once} of {message}");
+        }
+    }
+}
+
+#[test]
+fn calls_of_a_tool_are_no_response() {
+    let calls = json!([{"function":{"name":"f","arguments":"{}"}}]);
+    let got = loose(&json!({"role":"tool","tool_call_id":"c","tool_calls":calls}), false);
+    assert_eq!(got, json!({"role":"tool","parts":[{"type":"tool_call","name":"f","arguments":{}}],"tool_call_id":"c"}));
+    let got = loose(&json!({"role":"tool","tool_call_id":"c","images":["https://y"]}), false);
+    let image = json!({"type":"uri","modality":"image","uri":"https://y"});
+    assert_eq!(got, json!({"role":"tool","parts":[{"type":"tool_call_response","id":"c","response":[image]}]}));
 }
