@@ -43,6 +43,8 @@ fn part<'d>(parts: &mut PartWriter<'_, 'd>, part: Value<'d>) -> bool {
         "image" | "audio" | "video" | "document" => medium(parts, part, &kind),
         "file" => file(parts, part),
         "blob" | "uri" => own_medium(parts, part, &kind),
+        // the conventions' own: what it says beside its text stays under its name
+        "reasoning" if part.get("content").is_some_and(Value::is_string) && !part.has("text") => verbatim(parts, part),
         "generic" | "compaction" | "server_tool_call" | "server_tool_call_response" => verbatim(parts, part),
         _ => false,
     }
