@@ -115,7 +115,10 @@ fn scores() -> [(&'static str, Value); 5] {
             json!({"session_id": "s", "span_id": "a1", "name": "n", "data_type": "TEXT", "string_value": mail, "comment": key}),
         ),
         ("experiment-groups", json!({"name": "g", "description": format!("of {mail}")})),
-        ("experiments", json!({"name": "e", "description": key, "metadata": {"password": hidden}})),
+        (
+            "experiments",
+            json!({"name": "e", "dataset_name": mail, "description": key, "metadata": {"password": hidden}}),
+        ),
     ]
 }
 
@@ -137,11 +140,16 @@ fn send_everything(service: &Service, workspace: &str) {
 }
 
 fn send_scores(service: &Service, workspace: &str) {
-    for (path, body) in scores() {
+    let mut group = Value::Null;
+    for (path, mut body) in scores() {
+        if path == "experiments" {
+            body["experiment_group_id"] = group["id"].clone();
+        }
         let headers = [("content-type", "application/json"), ("x-millrace-user", SECRETS[0])];
         let path = service.http(&format!("{INTAKE}/{workspace}/{path}"));
         let answer = http::send("POST", &path, &headers, body.to_string().as_bytes());
         assert_eq!(answer.status, 201, "{path}: {}", answer.text());
+        group = answer.json();
         let is_open = workspace == "open";
         assert_eq!(SECRETS.iter().any(|secret| answer.text().contains(secret)), is_open, "{}", answer.text());
     }
