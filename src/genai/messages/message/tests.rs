@@ -204,7 +204,8 @@ fn a_message_that_was_written_is_read_as_what_it_is() {
         ("function_call", json!({"name":"h"})),
         ("tool_call_id", json!("call_1")),
     ];
-    for set in 0..1_u32 << members.len() {
+    // up to five of them together
+    for set in (0..1_u32 << members.len()).filter(|set| set.count_ones() <= 5) {
         for (role, is_output) in
             [("tool", false), ("tool", true), ("function", false), ("assistant", false), ("user", true)]
         {
