@@ -220,8 +220,8 @@ fn every_answer_shows_the_statements_that_it_took_and_they_can_be_pasted() {
     let q = "attr.http.route:\"/x'); DROP TABLE otel_traces --\"";
     let answer = ask(&service, "/spans", &[("show", "sql"), ("q", q), SINCE]).json();
     // the span is old, so that it is found when all are looked at
-    let statements = answer["sql"].as_array().unwrap().iter().map(|shown| text(shown, "statement"));
-    let of_ids = statements.filter(|statement| statement.contains("DROP TABLE")).next_back().unwrap();
+    let mut statements = answer["sql"].as_array().unwrap().iter().map(|shown| text(shown, "statement"));
+    let of_ids = statements.rfind(|statement| statement.contains("DROP TABLE")).unwrap();
     assert_eq!(service.sql().rows(of_ids, &[]).len(), 1, "values are quoted as they must be");
     let wrong = ask(&service, "/spans", &[("show", "json")]);
     assert_eq!(wrong.status, 400, "{}", wrong.text());
