@@ -240,6 +240,7 @@ fn a_workspace_without_rules_keeps_what_it_is_sent_and_a_repeat_is_still_one() {
     send_scores(&service, "open");
     send_everything(&service, "default");
     send_everything(&service, "default");
+    send_scores(&service, "default");
     wait_until_stored(&service, "open");
     wait_until_stored(&service, "default");
     let all = stored(&service, "open");
