@@ -1,9 +1,12 @@
 //! Sessions or users of a page, by little of what they are made of: the rest is read of those only, and between the times of theirs.
 
+use super::answer::Refusal;
 use super::cursor::After;
+use super::reads::Reads;
 use crate::clickhouse::{Parameter, Statement};
-use ::clickhouse::Row;
+use ::clickhouse::{Row, RowOwned, RowRead};
 use serde::Deserialize;
+use std::collections::HashMap;
 
 /// One of them. Times are nanoseconds since 1970.
 #[derive(Debug, Row, Deserialize)]
@@ -33,10 +36,6 @@ impl Found {
         Self(keys)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(super) fn keys(&self) -> &[Key] {
         &self.0
     }
@@ -44,6 +43,24 @@ impl Found {
     /// How many the list has, if that was counted.
     pub(super) fn total(&self) -> Option<u64> {
         self.0.first().map(|key| key.total)
+    }
+
+    /// What a statement says of them, in their order. One that has gone meanwhile is left out.
+    ///
+    /// # Errors
+    /// If ClickHouse cannot be asked.
+    pub(super) async fn rows<R: RowOwned + RowRead>(
+        &self,
+        reads: &Reads,
+        statement: impl FnOnce() -> Statement + Send,
+        id: impl Fn(&R) -> &String + Send,
+    ) -> Result<Vec<R>, Refusal> {
+        if self.0.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<R> = reads.ask(&statement()).await?;
+        let mut by_id: HashMap<String, R> = rows.into_iter().map(|row| (id(&row).clone(), row)).collect();
+        Ok(self.0.iter().filter_map(|key| by_id.remove(&key.id)).collect())
     }
 
     /// Adds that a row is of one of them, and lies between their times.

@@ -5,6 +5,7 @@
 //! ```
 
 use super::answer::{Refusal, json_answer};
+use super::conditions;
 use super::cursor::{self, After, Cursors, PageStart};
 use super::filter::{Condition, Fields, Filter};
 use super::mode::Mode;
@@ -15,7 +16,9 @@ use super::reads::Reads;
 use super::request::with_search_since;
 use super::total::{self, Total};
 use super::windows;
+use crate::clickhouse::Statement;
 use crate::time::UnixNanos;
+use ::clickhouse::{RowOwned, RowRead};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
@@ -84,7 +87,40 @@ impl Listing {
         self.sort.starts_with('-')
     }
 
-    /// The conditions by which a page is looked for, one after the other, until it is full (`windows.rs`).
+    /// The rows of a page, asked for by one condition after the other until it is full.
+    ///
+    /// # Errors
+    /// If ClickHouse cannot be asked.
+    pub(super) async fn find<R: RowOwned + RowRead>(
+        &self,
+        reads: &Reads,
+        conditions: &[Condition],
+        statement: impl Fn(&Condition) -> Statement + Send + Sync,
+    ) -> Result<Vec<R>, Refusal> {
+        let mut rows = Vec::new();
+        for condition in conditions {
+            rows = reads.ask(&statement(condition)).await?;
+            if self.page.is_full(rows.len()) {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Adds where a page begins, its order by the time and then by these columns, which ascend, and how many rows it has.
+    pub(super) fn push_page(&self, statement: &mut Statement, start: &PageStart, time: &str, keys: &[&'static str]) {
+        if let PageStart::After(After { at, keys: values }) = start {
+            let keys: Vec<_> = keys.iter().copied().zip(values.iter().map(String::as_str)).collect();
+            conditions::push_after(statement, time, self.is_descending(), *at, &keys);
+        }
+        let way = if self.is_descending() { " DESC" } else { "" };
+        statement.push(&format!(" ORDER BY {time}{way}, {} LIMIT ", keys.join(", "))).bind(self.page.size);
+        if *start == PageStart::No {
+            statement.push(" OFFSET ").bind(self.page.offset());
+        }
+    }
+
+    /// The conditions by which a page is looked for, one after the other (`windows.rs`).
     pub(super) fn windows(
         &self,
         condition: &Condition,

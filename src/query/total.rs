@@ -24,11 +24,11 @@ impl Total {
     }
 }
 
-/// What a statement of a page selects as `total`, so that each row says how many there are. It costs next to nothing where all rows are
-/// made anyway.
-pub(crate) const OF_ALL_ROWS: &str = "count() OVER ()";
-/// The same where nobody asks.
-pub(crate) const NOT_TOLD: &str = "toUInt64(0)";
+/// What a statement of a page selects as `total`: how many rows there are, if that is to be counted, else 0. It costs next to nothing
+/// where all rows are made anyway.
+pub(crate) fn column(is_counted: bool) -> &'static str {
+    if is_counted { "count() OVER ()" } else { "toUInt64(0)" }
+}
 
 /// A count.
 #[derive(Debug, Row, Deserialize)]

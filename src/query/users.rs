@@ -22,7 +22,6 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 const FIELDS: Fields = Fields {
@@ -157,12 +156,8 @@ pub(super) async fn list(
     let start = listing.asked()?;
     let list = List { api: &api, workspace: &workspace, asked: &asked, listing: &listing };
     let found = Found::of(api.reads.ask_if_there(&list.page(&start)).await?);
-    let mut rows: HashMap<String, User> = HashMap::new();
-    if !found.is_empty() {
-        let users: Vec<User> = api.reads.ask(&list.rows(&found)).await?;
-        rows.extend(users.into_iter().map(|user| (user.user.clone(), user)));
-    }
-    let data = found.keys().iter().filter_map(|key| rows.get(&key.id)).map(|user| user.to_json(&workspace)).collect();
+    let users = found.rows(&api.reads, || list.rows(&found), |user: &User| &user.user).await?;
+    let data = users.iter().map(|user| user.to_json(&workspace)).collect();
     let count = || Total::told(found.total(), || list.count());
     listing.answer((&api.reads, &condition, &start), (data, found.keys()), count, Key::after).await
 }
@@ -187,22 +182,13 @@ const ALL: &str = "UserId AS user, min(Timestamp) AS FirstTime, max(Timestamp) A
 impl List<'_> {
     /// The users of a page, and how many there are, if it is a page by its number.
     fn page(&self, start: &PageStart) -> Statement {
-        let total = if *start == PageStart::No { total::OF_ALL_ROWS } else { total::NOT_TOLD };
+        let total = total::column(*start == PageStart::No);
         let mut statement = Statement::new(&format!(
             "SELECT user AS id, toUnixTimestamp64Nano(FirstTime) AS first, toUnixTimestamp64Nano(LastTime) AS last, \
              {total} AS total FROM (SELECT "
         ));
         self.push_users(&mut statement);
-        let (page, is_descending) = (self.listing.page, self.listing.is_descending());
-        if let PageStart::After(after) = start {
-            let keys: Vec<(&str, &str)> = after.keys.iter().map(|key| ("user", key.as_str())).collect();
-            conditions::push_after(&mut statement, "FirstTime", is_descending, after.at, &keys);
-        }
-        let way = if is_descending { " DESC" } else { "" };
-        statement.push(&format!(" ORDER BY FirstTime{way}, user LIMIT ")).bind(page.size);
-        if *start == PageStart::No {
-            statement.push(" OFFSET ").bind(page.offset());
-        }
+        self.listing.push_page(&mut statement, start, "FirstTime", &["user"]);
         statement
     }
 

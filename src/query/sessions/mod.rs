@@ -23,7 +23,6 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use row::{Listed, Spans};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// `GET /sessions`
@@ -41,13 +40,9 @@ pub(super) async fn list(
     let asked = listing.asked()?;
     let list = List { api: &api, workspace: &workspace, condition: &condition, listing: &listing };
     let found = found(&list, &asked).await?;
-    let mut rows: HashMap<String, Listed> = HashMap::new();
-    if !found.is_empty() {
-        let sessions: Vec<Listed> = api.reads.ask(&statements::rows(&list, &found)).await?;
-        rows.extend(sessions.into_iter().map(|session| (session.session_id.clone(), session)));
-    }
-    let of_key = |key: &Key| rows.get(&key.id).map(|session| session.to_json(&workspace));
-    let data = found.keys().iter().filter_map(of_key).collect();
+    let rows = || statements::rows(&list, &found);
+    let sessions = found.rows(&api.reads, rows, |session: &Listed| &session.session_id).await?;
+    let data = sessions.iter().map(|session| session.to_json(&workspace)).collect();
     let count = || Total::told(found.total(), || statements::count(&list));
     listing.answer((&api.reads, &condition, &asked), (data, found.keys()), count, Key::after).await
 }
@@ -57,15 +52,9 @@ async fn found(list: &List<'_>, asked: &PageStart) -> Result<Found, Refusal> {
     let (reads, listing) = (&list.api.reads, list.listing);
     // what is counted is looked at as a whole
     let lengths = if *asked == PageStart::No { &[] } else { statements::LENGTHS };
-    let mut found = Found::of(Vec::new());
-    for condition in listing.windows(list.condition, asked, lengths, reads.clock.now()) {
-        let within = List { condition: &condition, ..*list };
-        found = Found::of(reads.ask(&statements::page(&within, asked)).await?);
-        if listing.page.is_full(found.keys().len()) {
-            break;
-        }
-    }
-    Ok(found)
+    let windows = listing.windows(list.condition, asked, lengths, reads.clock.now());
+    let statement = |condition: &Condition| statements::page(&List { condition, ..*list }, asked);
+    Ok(Found::of(listing.find(reads, &windows, statement).await?))
 }
 
 /// `GET /sessions/{session_id}`

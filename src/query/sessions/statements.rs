@@ -21,22 +21,13 @@ const CANDIDATES_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The sessions of a page, and how many there are, if it is a page by its number.
 pub(super) fn page(list: &List<'_>, asked: &PageStart) -> Statement {
-    let total = if *asked == PageStart::No { total::OF_ALL_ROWS } else { total::NOT_TOLD };
+    let total = total::column(*asked == PageStart::No);
     let mut statement = Statement::new(&format!(
         "SELECT session_id AS id, toUnixTimestamp64Nano(FirstTime) AS first, toUnixTimestamp64Nano(LastStart) AS last, \
          {total} AS total FROM (SELECT "
     ));
     push_sessions(&mut statement, list);
-    let (page, is_descending) = (list.listing.page, list.listing.is_descending());
-    if let PageStart::After(after) = asked {
-        let id = after.keys.first().map(String::as_str).unwrap_or_default();
-        conditions::push_after(&mut statement, "FirstTime", is_descending, after.at, &[("session_id", id)]);
-    }
-    let way = if is_descending { " DESC" } else { "" };
-    statement.push(&format!(" ORDER BY FirstTime{way}, session_id LIMIT ")).bind(page.size);
-    if *asked == PageStart::No {
-        statement.push(" OFFSET ").bind(page.offset());
-    }
+    list.listing.push_page(&mut statement, asked, "FirstTime", &["session_id"]);
     statement
 }
 

@@ -78,17 +78,10 @@ pub fn asked_of_spans(query: &str, now: UnixNanos) -> Result<(String, usize), Re
 /// The ids of a page.
 async fn page(list: &List<'_>, listing: &Listing, asked: &PageStart) -> Result<Vec<Key>, Refusal> {
     let reads = &list.api.reads;
-    let mut keys = Vec::new();
     // an index needs no bound
     let lengths = if has_index(list.condition, Level::Span) { &[] } else { LENGTHS.as_slice() };
-    for condition in listing.windows(list.condition, asked, lengths, reads.clock.now()) {
-        let within = List { condition: &condition, ..*list };
-        keys = reads.ask(&statements::page(&within, listing.page, listing.sort, asked)).await?;
-        if listing.page.is_full(keys.len()) {
-            break;
-        }
-    }
-    Ok(keys)
+    let windows = listing.windows(list.condition, asked, lengths, reads.clock.now());
+    listing.find(reads, &windows, |condition| statements::page(&List { condition, ..*list }, listing, asked)).await
 }
 
 /// What the list of spans is sorted by beside the time.

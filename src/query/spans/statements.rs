@@ -6,12 +6,12 @@ use super::row::Key;
 use crate::clickhouse::Statement;
 use crate::ids::SpanId;
 use crate::query::conditions;
-use crate::query::cursor::{After, PageStart};
+use crate::query::cursor::PageStart;
 use crate::query::expressions::{
     EVALUATION, INPUT, MODEL, NAME, OUTPUT, PROJECT, SESSION, SOURCE, STARTED, STATUS, TEST_CASE,
 };
+use crate::query::listing::Listing;
 use crate::query::mode::Mode;
-use crate::query::page::Page;
 use crate::query::q::{self, Level};
 use crate::query::request::Api;
 use crate::time::UnixNanos;
@@ -28,20 +28,10 @@ impl Table {
 
 /// The ids of a page. Ordered by the time alone ClickHouse passes over granules that are too old (the index `idx_timestamp`); by
 /// the hour first, as in the table's key, it reads three times as much.
-pub(super) fn page(list: &List<'_>, page: Page, sort: &str, asked: &PageStart) -> Statement {
+pub(super) fn page(list: &List<'_>, listing: &Listing, asked: &PageStart) -> Statement {
     let mut statement = Statement::new(&format!("SELECT TraceId AS trace_id, SpanId AS span_id, {STARTED} AS started"));
     push_from(&mut statement, list);
-    let is_descending = sort.starts_with('-');
-    if let PageStart::After(After { at, keys }) = asked {
-        let keys: Vec<(&str, &str)> = super::KEYS.into_iter().zip(keys.iter().map(String::as_str)).collect();
-        conditions::push_after(&mut statement, "Timestamp", is_descending, *at, &keys);
-    }
-    let way = if is_descending { " DESC" } else { "" };
-    statement.push(&format!(" ORDER BY Timestamp{way}, SpanId, TraceId LIMIT "));
-    statement.bind(page.size);
-    if *asked == PageStart::No {
-        statement.push(" OFFSET ").bind(page.offset());
-    }
+    listing.push_page(&mut statement, asked, "Timestamp", &super::KEYS);
     statement
 }
 

@@ -125,15 +125,8 @@ async fn ids(list: &List<'_>, listing: &Listing, asked: &PageStart) -> Result<Ve
             return Ok(ids);
         }
     }
-    let mut ids = Vec::new();
-    for condition in &windows {
-        let within = List { condition, ..*list };
-        ids = reads.ask(&statements::page(&within, (page, asked), listing.sort, is_counted)).await?;
-        if page.is_full(ids.len()) {
-            break;
-        }
-    }
-    Ok(ids)
+    let statement = |condition: &Condition| statements::page(&List { condition, ..*list }, listing, asked, is_counted);
+    listing.find(reads, &windows, statement).await
 }
 
 /// When the last root began that the page reaches to, or the first one there is.

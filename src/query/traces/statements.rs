@@ -8,8 +8,8 @@ use crate::query::conditions::{self, trace_id};
 use crate::query::cursor::PageStart;
 use crate::query::expressions::{EXPERIMENT, HEAD, INPUT, NAME, OUTPUT, SESSION, SESSION_OF_TRACE, STATUS, TEST_CASE};
 use crate::query::filter::Condition;
+use crate::query::listing::Listing;
 use crate::query::mode::Mode;
-use crate::query::page::Page;
 use crate::query::q::{self, Level};
 use crate::query::request::{self, Api, NEAR};
 use crate::query::sums;
@@ -22,22 +22,13 @@ pub(super) fn spans(api: &Api) -> String {
 }
 
 /// The ids of a page, each with how many there are, if that is to be counted.
-pub(super) fn page(list: &List<'_>, (page, asked): (Page, &PageStart), sort: &str, is_counted: bool) -> Statement {
-    let total = if is_counted { total::OF_ALL_ROWS } else { total::NOT_TOLD };
+pub(super) fn page(list: &List<'_>, listing: &Listing, asked: &PageStart, is_counted: bool) -> Statement {
+    let total = total::column(is_counted);
     let mut statement = Statement::new(&format!(
         "SELECT TraceId AS trace_id, toUnixTimestamp64Nano(Started) AS started, {total} AS total"
     ));
     push_from(&mut statement, list, &[]);
-    let is_descending = sort.starts_with('-');
-    if let PageStart::After(after) = asked {
-        let id = after.keys.first().map(String::as_str).unwrap_or_default();
-        conditions::push_after(&mut statement, "Started", is_descending, after.at, &[("TraceId", id)]);
-    }
-    let way = if is_descending { " DESC" } else { "" };
-    statement.push(&format!(" ORDER BY Started{way}, TraceId LIMIT ")).bind(page.size);
-    if *asked == PageStart::No {
-        statement.push(" OFFSET ").bind(page.offset());
-    }
+    listing.push_page(&mut statement, asked, "Started", &["TraceId"]);
     statement
 }
 
