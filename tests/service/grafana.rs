@@ -53,6 +53,20 @@ fn links(dashboard: &Value) -> Vec<&str> {
     list(dashboard, "/links").iter().chain(of_fields).map(|link| text(link, "/url")).collect()
 }
 
+/// Panels lie within the 24 columns of the grid, none upon another.
+fn check_grid<'v>(name: &str, places: impl Iterator<Item = &'v Value>) {
+    let mut taken = BTreeSet::new();
+    for place in places {
+        let at = |side: &str| place[side].as_u64().unwrap();
+        for x in at("x")..at("x") + at("w") {
+            assert!(x < 24, "{name}: {place} is too wide");
+            for y in at("y")..at("y") + at("h") {
+                assert!(taken.insert((x, y)), "{name}: {place} lies upon another panel");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_parts_of_the_dashboards_fit_each_other() {
     let all = dashboards();
@@ -65,20 +79,12 @@ fn the_parts_of_the_dashboards_fit_each_other() {
         let panels = list(dashboard, "/panels");
         let ids: BTreeSet<u64> = panels.iter().filter_map(|panel| panel["id"].as_u64()).collect();
         assert_eq!(ids.len(), panels.len(), "{name}: each panel has an id of its own");
-        let mut taken = BTreeSet::new();
         for panel in panels {
-            let title = text(panel, "/title");
             for source in [&panel["datasource"], &panel["targets"][0]["datasource"]] {
-                assert_eq!(text(source, "/uid"), "millrace", "{name}: {title}");
-            }
-            let at = |name: &str| panel["gridPos"][name].as_u64().unwrap();
-            for x in at("x")..at("x") + at("w") {
-                assert!(x < 24, "{name}: {title} is too wide");
-                for y in at("y")..at("y") + at("h") {
-                    assert!(taken.insert((x, y)), "{name}: {title} lies upon another panel");
-                }
+                assert_eq!(text(source, "/uid"), "millrace", "{name}: {}", text(panel, "/title"));
             }
         }
+        check_grid(name, panels.iter().map(|panel| &panel["gridPos"]));
         let known = variables(dashboard);
         assert!(
             name == "millrace-traces" || VARIABLES.iter().all(|variable| known.contains(variable)),

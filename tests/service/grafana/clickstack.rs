@@ -1,9 +1,10 @@
 //! ClickStack's sources and its dashboard: they have the shape that HyperDX takes, and their expressions run on the tables.
 //!
 //! Source: hyperdxio/hyperdx, `packages/common-utils/src/types.ts` (`TraceSourceSchema`, `LogSourceSchema`, `TileSchema`),
-//! `packages/api/src/setupDefaults.ts`, `packages/app/src/source.ts` (`useSource`: by id alone).
+//! `packages/common-utils/src/macros.ts`, `packages/api/src/setupDefaults.ts`, `packages/app/src/source.ts` (`useSource`: by id alone).
 
-use super::{list, stored_sample, text};
+use super::macros::Selection;
+use super::{RANGE, Runner, check_columns, check_grid, list, stored_sample, text};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -87,34 +88,80 @@ fn check_source(service: &Service, source: &Value) {
     }
 }
 
-/// What a tile asks, as HyperDX asks it: an aggregate a series, by time or by group.
-fn tile(config: &Value, table: &str) -> String {
+/// What a tile made of aggregates or of columns asks, as HyperDX asks it.
+///
+/// Source: `packages/common-utils/src/core/renderChartConfig.ts` (`aggFnExpr`): whatever is added up is read as a text first.
+fn built(config: &Value, table: &str) -> String {
+    let condition = text(config, "/where");
+    let bounded =
+        format!("FROM {table} WHERE Timestamp >= '2026-03-02' AND Timestamp <= '2026-03-05' AND ({condition})");
+    if text(config, "/displayType") == "search" {
+        return format!("SELECT {} {bounded}", text(config, "/select"));
+    }
     let of = |select: &Value| {
-        let value = text(select, "/valueExpression");
+        let value = format!("toFloat64OrDefault(toString({}))", text(select, "/valueExpression"));
         match text(select, "/aggFn") {
             "count" => "count()".to_owned(),
-            "quantile" => format!("quantile({})({value})", select["level"]),
             function => format!("{function}({value})"),
         }
     };
-    let mut columns: Vec<String> =
+    let (group, order) = (text(config, "/groupBy"), text(config, "/orderBy"));
+    let columns: Vec<String> =
         list(config, "/select").iter().map(|select| format!("{} AS {}", of(select), text(select, "/alias"))).collect();
-    let group = text(config, "/groupBy");
-    let mut keys = Vec::new();
-    if !group.is_empty() {
-        columns.push(format!("{group} AS by_group"));
-        keys.push("by_group");
+    format!("SELECT {}, {group} {bounded} GROUP BY {group} ORDER BY {order}", columns.join(", "))
+}
+
+/// A statement of a tile, with a condition in place of the filters of its dashboard.
+fn written(config: &Value, filters: &str) -> String {
+    let template = text(config, "/sqlTemplate");
+    assert!(template.contains("$__filters"), "the filters of the dashboard are for every tile: {template}");
+    let expanded = Selection::new(RANGE).expanded(&template.replace("$__filters", filters));
+    expanded.unwrap_or_else(|error| panic!("{error}: {template}"))
+}
+
+/// How numbers are shown. A sum of money has no format on an axis: it would be cut to whole dollars.
+///
+/// Source: `packages/common-utils/src/types.ts` (`NumberFormatSchema`), `packages/app/src/HDXMultiSeriesTimeChart.tsx`.
+fn check_format(format: &Value, is_plot: bool) {
+    if format.is_null() {
+        return;
     }
-    if text(config, "/displayType") != "table" {
-        columns.push("toStartOfInterval(Timestamp, INTERVAL 10 minute) AS bucket".to_owned());
-        keys.push("bucket");
+    check_members(format, &["output"], &["currencySymbol", "mantissa", "thousandSeparated", "average", "factor"]);
+    let output = text(format, "/output");
+    assert!(["currency", "duration", "number"].contains(&output), "{format}");
+    assert!(!(is_plot && output == "currency"), "{format}");
+}
+
+/// A tile runs, shows something of the sample, and nothing of it for a filter that nothing passes.
+fn check_tile(service: &Service, config: &Value, filters: &[Value]) {
+    let kind = text(config, "/displayType");
+    let panel = match kind {
+        "number" => "stat",
+        "line" | "stacked_bar" => "timeseries",
+        "table" | "search" => "table",
+        other => panic!("what a tile {other} shows is not known here"),
+    };
+    let shared = ["name", "source", "displayType"];
+    let is_written = text(config, "/configType") == "sql";
+    let own: &[&str] =
+        if is_written { &["configType", "connection", "sqlTemplate"] } else { &["select", "where", "whereLanguage"] };
+    check_members(config, &[&shared, own].concat(), &["granularity", "groupBy", "orderBy", "numberFormat"]);
+    check_format(&config["numberFormat"], panel == "timeseries");
+    for select in list(config, "/select") {
+        check_format(&select["numberFormat"], false);
     }
-    let condition = text(config, "/where");
-    format!(
-        "SELECT {} FROM {table} WHERE Timestamp >= '2026-03-02' AND Timestamp < '2026-03-05' AND ({condition}) GROUP BY {}",
-        columns.join(", "),
-        keys.join(", ")
-    )
+    let runner = Runner { service };
+    let name = text(config, "/name");
+    let sql = if is_written { written(config, "(1=1)") } else { built(config, "otel.otel_traces") };
+    runner.check_bounds(&sql, name);
+    assert!(!service.sql().rows(&sql, &[]).is_empty(), "{name} shows nothing of the sample");
+    check_columns(panel, &runner.columns(&sql)).unwrap_or_else(|why| panic!("{name}: {why}"));
+    if is_written && panel != "stat" {
+        for filter in filters {
+            let nobody = written(config, &format!("({} IN ('nobody'))", text(filter, "/expression")));
+            assert_eq!(service.sql().rows(&nobody, &[]), Vec::<Value>::new(), "{name}");
+        }
+    }
 }
 
 /// Whether a text is an `ObjectId` of MongoDB.
@@ -128,7 +175,8 @@ fn clickstacks_sources_and_dashboard_fit_the_tables() {
     stored_sample(&service);
     let connections = read("connections.json");
     let connection = &connections[0];
-    check_members(connection, &["name", "host", "username", "password"], &[]);
+    check_members(connection, &["_id", "name", "host", "username", "password"], &[]);
+    assert!(is_object_id(text(connection, "/_id")), "{connection}");
     let sources = read("sources.json");
     let members_of = |name: &str| list(&sources, "").iter().map(|source| text(source, name)).collect::<BTreeSet<_>>();
     let (names, ids) = (members_of("/name"), members_of("/_id"));
@@ -165,10 +213,16 @@ fn clickstacks_sources_and_dashboard_fit_the_tables() {
         assert!(ids.contains(text(filter, "/source")), "{filter}");
         service.sql().rows(&format!("SELECT {} FROM otel_traces LIMIT 1", text(filter, "/expression")), &[]);
     }
-    for one in list(&dashboard, "/tiles") {
+    let tiles = list(&dashboard, "/tiles");
+    check_grid("ClickStack", tiles.iter());
+    for one in tiles {
         check_members(one, &["id", "x", "y", "w", "h", "config"], &[]);
-        assert!(ids.contains(text(one, "/config/source")), "a dashboard of a folder names its sources by id: {one}");
-        let rows = service.sql().rows(&tile(&one["config"], "otel.otel_traces"), &[]);
-        assert!(!rows.is_empty(), "{} shows nothing of the sample", text(one, "/config/name"));
+        let config = &one["config"];
+        assert!(ids.contains(text(config, "/source")), "a dashboard of a folder names its sources by id: {one}");
+        assert!(
+            config["connection"].is_null() || config["connection"] == connection["_id"],
+            "and its connection: {one}"
+        );
+        check_tile(&service, config, list(&dashboard, "/filters"));
     }
 }

@@ -136,11 +136,14 @@ impl Selection {
             }
             "$__fromTime" => format!("toDateTime({from})"),
             "$__toTime" => format!("toDateTime({to})"),
+            "$__fromTime_ms" => format!("toDateTime64({from}.000, 3)"),
+            "$__toTime_ms" => format!("toDateTime64({to}.000, 3)"),
             "$__timeInterval" => format!("toStartOfInterval(toDateTime({argument}), INTERVAL {INTERVAL} second)"),
             "$__interval_s" => INTERVAL.to_string(),
             unknown => return Err(format!("{unknown} is no macro of the plugin")),
         };
-        let wants_argument = !matches!(name, "$__fromTime" | "$__toTime" | "$__interval_s");
+        let wants_argument =
+            !name.starts_with("$__fromTime") && !name.starts_with("$__toTime") && name != "$__interval_s";
         if wants_argument == argument.is_empty() {
             return Err(format!("{name} has {argument:?} as its argument"));
         }
