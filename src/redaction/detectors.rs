@@ -84,14 +84,6 @@ impl Detector {
     pub(super) fn finds_numbers(self) -> bool {
         self == Self::CreditCard
     }
-
-    /// Of these one is in every text that has one; none says nothing.
-    pub(super) fn needs(self) -> &'static [&'static str] {
-        match self {
-            Self::Email => &["@", "%40"],
-            _ => &[],
-        }
-    }
 }
 
 /// Sources: the prefixes that providers document for their keys, and those that the secret scanning of GitHub lists.

@@ -14,6 +14,7 @@ mod config;
 mod detectors;
 mod json;
 mod of_workspaces;
+mod prefilter;
 mod rules;
 mod sse;
 mod tally;

@@ -3,12 +3,12 @@
 use super::config::{Action, RuleSet, compiled};
 use super::detectors::Detector;
 use super::json::{self, Rewrite};
+use super::prefilter::Candidates;
 use super::sse;
 use super::tally::Tally;
 use crate::secret::Secret;
 use crate::steps;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use memchr::memmem;
 use regex::Regex;
 use sha2::Sha256;
 use std::borrow::Cow;
@@ -23,6 +23,8 @@ const NESTED_MAX: usize = 8;
 const HASH_BYTES: usize = 8;
 /// From this length on a text of nothing but base64 is a file: an image, a sound.
 const FILE_BYTES_MIN: usize = 512;
+/// Longest type of a file in a `data:` URL.
+const MEDIA_TYPE_BYTES_MAX: usize = 128;
 /// Name of the group that goes alone; others may have a number behind it.
 const SECRET_GROUP: &str = "secret";
 /// What values of keys are counted as.
@@ -31,6 +33,10 @@ const BY_KEY: &str = "key";
 /// The rules of a workspace.
 pub struct Rules {
     finders: Vec<Finder>,
+    /// What the detectors find something by.
+    candidates: Candidates,
+    /// Whether there are keys, or forms of an operator: those may be in any text.
+    is_any_text: bool,
     keys: HashMap<Box<str>, Action>,
     by_key: Arc<str>,
     /// Ready for a text; only there when something is hashed.
@@ -83,8 +89,15 @@ impl Rules {
         let hasher = hash_key.map(|key| {
             Hmac::new_from_slice(key.reveal().as_bytes()).expect("a key of any length is one. Source: RFC 2104")
         });
-        // an operator knows more of these texts than a form that fits all
-        Some(Self { finders: own.chain(built_in).collect(), keys: keys.collect(), by_key: BY_KEY.into(), hasher })
+        Some(Self {
+            // an operator knows more of these texts than a form that fits all
+            finders: own.chain(built_in).collect(),
+            candidates: Candidates::of(set.detectors.iter().copied()),
+            is_any_text: !set.patterns.is_empty() || !set.keys.is_empty(),
+            keys: keys.collect(),
+            by_key: BY_KEY.into(),
+            hasher,
+        })
     }
 
     /// Whether the value of this key goes whole.
@@ -106,6 +119,10 @@ impl Rules {
 
     /// A number without a text around it, as a text, if it is to go.
     pub fn number(&self, digits: &str, tally: &mut Tally) -> Option<String> {
+        // what has a point or an exponent is no number of a card, as it is none in a text
+        if !digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
+            return None;
+        }
         let finder = self.finders.iter().find(|finder| {
             let finds = finder.detector.filter(|detector| detector.finds_numbers());
             finds.is_some_and(|detector| detector.accepted(digits) == Some(digits.len()))
@@ -116,15 +133,25 @@ impl Rules {
 
     fn nested<'t>(&self, text: &'t str, tally: &mut Tally, nested_left: usize) -> Cow<'t, str> {
         steps::take(text.len());
+        if is_file(text) {
+            return Cow::Borrowed(text);
+        }
         let Some(left) = nested_left.checked_sub(1) else { return self.plain(text, tally) };
-        if text.trim_start().starts_with(['{', '[']) {
+        let (is_json, is_stream) = (text.trim_start().starts_with(['{', '[']), sse::is_stream(text));
+        if !is_json && !is_stream {
+            return self.plain(text, tally);
+        }
+        if !self.is_any_text && !self.candidates.are_in(text) {
+            return Cow::Borrowed(text);
+        }
+        if is_json {
             let mut found = Tally::default();
             if let Some(rewritten) = json::rewritten(self, text, &mut found, left) {
                 tally.add(&found);
                 return rewritten;
             }
         }
-        if sse::is_stream(text) { self.stream(text, tally, left) } else { self.plain(text, tally) }
+        if is_stream { self.stream(text, tally, left) } else { self.plain(text, tally) }
     }
 
     fn stream<'t>(&self, text: &'t str, tally: &mut Tally, nested_left: usize) -> Cow<'t, str> {
@@ -148,9 +175,12 @@ impl Rules {
         if is_file(text) {
             return Cow::Borrowed(text);
         }
+        let candidates = Candidates::in_text(text);
         let mut found: Vec<Found<'_>> = Vec::new();
         for finder in &self.finders {
-            finder.find_in(text, &mut found);
+            if finder.detector.is_none_or(|detector| candidates.has(detector)) {
+                finder.find_in(text, &mut found);
+            }
         }
         if found.is_empty() {
             return Cow::Borrowed(text);
@@ -215,10 +245,6 @@ impl Finder {
 
     /// Adds what it finds, but for what another found before.
     fn find_in<'r>(&'r self, text: &str, found: &mut Vec<Found<'r>>) {
-        let needed = self.detector.map(Detector::needs).unwrap_or_default();
-        if !needed.is_empty() && needed.iter().all(|part| memmem::find(text.as_bytes(), part.as_bytes()).is_none()) {
-            return;
-        }
         let mut from = 0;
         while let Some(whole) = self.regex.find_at(text, from) {
             let accepted = match self.detector {
@@ -270,8 +296,8 @@ const ESCAPES: [char; 5] = ['b', 'f', 'n', 'r', 't'];
 /// A file as text has nothing to read.
 fn is_file(text: &str) -> bool {
     let is_of_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(&byte);
-    match text.split_once(";base64,") {
-        Some((media, file)) if media.starts_with("data:") && media.len() < 128 => file.bytes().all(is_of_base64),
+    match text.strip_prefix("data:").and_then(|url| url.split_once(";base64,")) {
+        Some((media, file)) if media.len() < MEDIA_TYPE_BYTES_MAX => file.bytes().all(is_of_base64),
         _ => text.len() >= FILE_BYTES_MIN && text.bytes().all(is_of_base64),
     }
 }
