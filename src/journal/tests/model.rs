@@ -9,6 +9,9 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use std::cell::RefCell;
 use std::time::Duration;
 
+/// Seconds that the clock may be wrong by.
+const CLOCK_OFF_MAX: i64 = 3_600;
+
 #[derive(Debug, Clone)]
 enum Action {
     /// Commits groups of so many new spans, and repeats so many earlier ones.
@@ -30,6 +33,8 @@ enum Action {
     CommitLate(usize),
     /// The disk says that it has so little room, or enough again.
     Full(bool),
+    /// The clock of the machine is set: so many seconds after the true time, or before it.
+    SetClock(i64),
     /// Comes to an end some calls of the disk later, in the midst of whatever that is.
     Die {
         calls: usize,
@@ -108,6 +113,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         2 => (0..8_usize).prop_map(Action::CommitLate),
         7 => (op, fault).prop_map(|(op, fault)| Action::Fail(op, fault)),
         3 => (0..4).prop_map(|of| Action::Full(of == 0)),
+        3 => (-CLOCK_OFF_MAX..=CLOCK_OFF_MAX).prop_map(Action::SetClock),
         4 => death().prop_map(Action::DieNow),
         6 => (0..8_usize, part(), death()).prop_map(|(calls, sixteenths, how)| Action::Die { calls, sixteenths, how }),
         2 => Just(Action::Stop),
@@ -131,6 +137,8 @@ struct World {
     accepted: BTreeSet<u64>,
     openings: u64,
     boots: u64,
+    /// Seconds that the clock is ahead of the true time.
+    clock_ahead: i64,
     next: u64,
     /// Promised to their sender, to be on disk.
     acknowledged: BTreeSet<u64>,
@@ -164,6 +172,7 @@ impl World {
             accepted: BTreeSet::new(),
             openings: 1,
             boots: 0,
+            clock_ahead: 0,
             next: 1,
             acknowledged: BTreeSet::new(),
             active: Default::default(),
@@ -188,6 +197,10 @@ impl World {
             Action::CommitLate(which) => {
                 saw(if self.table.under_way.is_empty() { "nothing is late" } else { "late commit" });
                 self.table.commit_late(which);
+            }
+            Action::SetClock(ahead) => {
+                saw(if ahead < self.clock_ahead { "clock set back" } else { "clock set forward" });
+                self.clock_ahead = ahead;
             }
             Action::Full(is_full) => self.disk.set_free(is_full.then_some(FREE_BYTES_MIN - 1)),
             Action::Die { calls, sixteenths, how } => {
@@ -214,6 +227,12 @@ impl World {
             self.die(if refuses_all { Death::PowerCut { seed, forgets: true } } else { Death::Kill });
         }
         self.check_totals();
+    }
+
+    /// What the clock says.
+    fn now(&self) -> UnixNanos {
+        let now = at(self.openings).nanos() + self.clock_ahead * 1_000_000_000;
+        UnixNanos::new(now.cast_unsigned()).unwrap()
     }
 
     fn die(&mut self, how: Death) {
@@ -255,7 +274,7 @@ impl World {
         let new: Vec<u64> = parts.iter().flat_map(|(_, new)| new).copied().collect();
         let groups: Vec<&RowGroup> = parts.iter().map(|(rows, _)| rows).filter(|rows| rows.rows() > 0).collect();
         self.opened.metrics.of(SPANS.row_kind()).take(new.len());
-        match self.opened.journal.commit(lane, &groups, &keys(&new), at(self.openings)) {
+        match self.opened.journal.commit(lane, &groups, &keys(&new), self.now()) {
             Ok(committed) => {
                 saw(format!("commit {lane:?}"));
                 let active = self.opened.journal.active_id(lane, SPANS);
@@ -406,7 +425,7 @@ impl World {
         loop {
             self.openings += 1;
             let boot = Some(format!("start {}", self.boots));
-            match open(&self.disk, Options { boot, ..options(self.openings) }) {
+            match open(&self.disk, Options { boot, now: self.now(), ..options(self.openings) }) {
                 Ok(opened) => {
                     self.opened = opened;
                     break;
@@ -504,6 +523,8 @@ fn whatever_happens_what_was_acknowledged_is_stored_once() {
         "in doubt",
         "late",
         "late commit",
+        "clock set back",
+        "clock set forward",
         "refused",
         "refused while an attempt is late",
         "full Disk",

@@ -18,6 +18,7 @@ pub(crate) mod ledger;
 pub(crate) mod load;
 #[cfg(feature = "torture")]
 mod mounted;
+mod parts;
 mod poison;
 #[cfg(feature = "torture")]
 mod power_cut;
