@@ -67,6 +67,40 @@ fn check_grid<'v>(name: &str, places: impl Iterator<Item = &'v Value>) {
     }
 }
 
+/// Links, variables and targets have what Grafana and the plugin of today want of them, so that neither has to guess or to migrate.
+///
+/// Source: `@grafana/schema` 13.2 (`DashboardLink`); grafana/clickhouse-datasource 4.20, `src/data/migration.ts` (a target without a version
+/// is one of plugin 3), `src/data/utils.ts` (`mapQueryTypeToGrafanaFormat`), `src/data/CHVariableSupport.tsx` (`CHVariableQuery`).
+fn check_shapes(name: &str, dashboard: &Value) {
+    for link in list(dashboard, "/links") {
+        for member in
+            ["asDropdown", "icon", "includeVars", "keepTime", "tags", "targetBlank", "title", "tooltip", "type", "url"]
+        {
+            assert!(!link[member].is_null(), "{name}: a link has {member}: {link}");
+        }
+    }
+    for variable in list(dashboard, "/templating/list").iter().filter(|one| text(one, "/type") == "query") {
+        let query = variable["query"].as_object().unwrap();
+        assert_eq!(
+            query.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+            BTreeSet::from(["queryType", "rawSql", "refId"]),
+            "{name}: {variable}"
+        );
+        assert_eq!(text(variable, "/query/queryType"), "sql");
+    }
+    for target in list(dashboard, "/panels").iter().flat_map(|panel| list(panel, "/targets")) {
+        assert!(text(target, "/pluginVersion").starts_with("4."), "{name}: {target}");
+        assert_eq!(text(target, "/editorType"), "sql", "{name}: {target}");
+        let format = match text(target, "/queryType") {
+            "timeseries" => 0,
+            "table" => 1,
+            "traces" => 3,
+            other => panic!("{name}: no panel asks for {other}"),
+        };
+        assert_eq!(target["format"], json!(format), "{name}: {target}");
+    }
+}
+
 #[test]
 fn the_parts_of_the_dashboards_fit_each_other() {
     let all = dashboards();
@@ -85,6 +119,7 @@ fn the_parts_of_the_dashboards_fit_each_other() {
             }
         }
         check_grid(name, panels.iter().map(|panel| &panel["gridPos"]));
+        check_shapes(name, dashboard);
         let known = variables(dashboard);
         assert!(
             name == "millrace-traces" || VARIABLES.iter().all(|variable| known.contains(variable)),
