@@ -111,9 +111,14 @@ export function ago(ms: number, now: number): string {
   return `${Math.round(seconds / 86400)} days ago`;
 }
 
+/** A noun for a number of things. */
+export function noun(value: number, one: string, many = `${one}s`): string {
+  return value === 1 ? one : many;
+}
+
 /** A noun with its number. */
 export function plural(value: number, one: string, many = `${one}s`): string {
-  return `${count(value)} ${value === 1 ? one : many}`;
+  return `${count(value)} ${noun(value, one, many)}`;
 }
 
 /** The first letters of a text, on one line. */

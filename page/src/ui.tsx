@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { useQuery, useQueryClient, type QueryKey } from "@tanstack/react-query";
 import { ApiError, ask, type Rows } from "./api";
-import { ago, exactly, when } from "./format";
+import { ago, exactly, oneLine, when } from "./format";
 import { parsed } from "./message";
 import { address, go } from "./router";
 
@@ -365,4 +365,14 @@ export function TableBox({ label, children, className = "" }: { label: string; c
     return () => measured.disconnect();
   }, []);
   return <div ref={box} className={`table-box ${className}`} {...(isWide ? { tabIndex: 0, role: "region", "aria-label": label } : {})}>{children}</div>;
+}
+
+/** A cell of a table: the beginning of what was asked, and of what was answered. */
+export function Said({ input, output }: { input: string | undefined; output: string | undefined }) {
+  return (
+    <td className="wide">
+      {input && <span className="preview">{oneLine(input, 160)}</span>}
+      {output && <span className="preview dim"><Icon name="chevron" size={11} />{oneLine(output, 160)}</span>}
+    </td>
+  );
 }

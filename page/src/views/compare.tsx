@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { ask, intake, own, withQuery, type Facts, type Rows, type Trace, type Tree } from "../api";
 import { pair, type Pair } from "../compare";
-import { count, duration, money } from "../format";
+import { count, duration, money, plural } from "../format";
 import { Calls } from "./calls";
 import { path, setParams, useParam } from "../router";
 import { AskSql, Empty, Failed, Figure, Kind, Link, Loading, TableBox, useTitle } from "../ui";
@@ -87,7 +87,7 @@ function Both({ a, b }: { a: string; b: string }) {
           <thead><tr><th>Span</th><th className="number">First</th><th className="number">Second</th><th className="number">Change</th><th className="number">Tokens</th><th className="number">Cost</th></tr></thead>
           <tbody>{pairs.slice(0, SHOWN).map((row, at) => <Row key={at} row={row} a={one.tree.data!} b={other.tree.data!} />)}</tbody>
         </table></TableBox>
-        {pairs.length > SHOWN && <p className="note">The first {SHOWN} of {count(pairs.length)} pairs.</p>}
+        {pairs.length > SHOWN && <p className="note">The first {SHOWN} of {plural(pairs.length, "pair")}.</p>}
       </section>
     </>
   );

@@ -1,7 +1,7 @@
 /** Health: what came in and what became of it, what waits, what fails. */
 import { useQuery } from "@tanstack/react-query";
 import { ask, token, type Rows } from "../api";
-import { bytes, count, duration, exact, percent } from "../format";
+import { bytes, count, duration, exact, percent, plural } from "../format";
 import { samples, total, type Sample } from "../metrics";
 import { Failed, Figure, Json, Loading, ShowSql, TableBox, useTitle } from "../ui";
 
@@ -40,7 +40,7 @@ export function Health() {
         <Figure name="Spans are" value={now.why ? "refused" : "accepted"} tone={now.why ? "bad" : "good"} />
         <Figure name="ClickHouse" value={now.clickhouse.state} note={away ? `for ${duration((now.clickhouse.seconds ?? 0) * 1e9)}` : undefined} tone={away ? "bad" : "good"} />
         <Figure name="Waiting for ClickHouse" value={count(now.backlog.spans)} note={`${bytes(now.backlog.bytes)}, oldest ${duration(now.backlog.oldest_seconds * 1e9)}`} />
-        <Figure name="Counting" value={now.counting.state} note={`${count(now.counting.traces_waiting)} traces wait, ${duration(now.counting.lag_seconds * 1e9)} behind`} tone={now.counting.why ? "bad" : ""} />
+        <Figure name="Counting" value={now.counting.state} note={`${plural(now.counting.traces_waiting, "trace waits", "traces wait")}, ${duration(now.counting.lag_seconds * 1e9)} behind`} tone={now.counting.why ? "bad" : ""} />
         <Figure name="Joining" value={now.joining.state} note={now.joining.why} tone={now.joining.why ? "bad" : ""} />
         <Figure name="Memory of buffers" value={bytes(now.queue_bytes)} />
         <Disk all={all} />

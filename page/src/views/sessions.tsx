@@ -2,13 +2,13 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useMemo, useRef } from "react";
 import { ask, intake, withQuery, type Page, type Trace } from "../api";
-import { count, duration, money, oneLine, plural } from "../format";
+import { count, duration, money, noun, plural } from "../format";
 import { Plot, type Series } from "../plot";
 import { address, go, path, useParam } from "../router";
 import { useRange } from "../range";
 import { filterOf } from "../filter";
 import { useRows } from "../rows";
-import { AskSql, Empty, Failed, Figure, Icon, Link, Loading, Paste, Status, TableBox, Tabs, Time, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Figure, Link, Loading, Paste, Said, Status, TableBox, Tabs, Time, useTitle } from "../ui";
 import { Conversation } from "./conversation";
 import { useFacts } from "./traces";
 
@@ -54,10 +54,10 @@ export function Sessions() {
                 <tr key={row.id} tabIndex={-1} data-href={to} onClick={(event) => !(event.target as HTMLElement).closest("a") && go(address(to))}>
                   <td className="nowrap dim"><Time ms={Date.parse(row.last_activity_at)} /></td>
                   <td className="title"><Link to={to} className="strong">{row.id}</Link><span className="sub">{row.user_ids.join(", ") || plural(row.call_count, "call")}{row.error_count > 0 && <span className="error"> · {plural(row.error_count, "error")}</span>}</span></td>
-                  <td className="wide">{row.input && <span className="preview">{oneLine(row.input, 160)}</span>}{row.output && <span className="preview dim"><Icon name="chevron" size={11} />{oneLine(row.output, 160)}</span>}</td>
+                  <Said input={row.input} output={row.output} />
                   <td className="models"><span className="chips">{row.models.slice(0, 1).map((model) => <span key={model} className="chip" title={row.models.join(", ")}>{model}</span>)}{row.models.length > 1 && <span className="dim">+{row.models.length - 1}</span>}</span></td>
-                  <td className="number">{count(row.trace_count)}<span className="sub">{plural(row.call_count, "call")}</span></td>
-                  <td className="number">{count(row.total_tokens)}</td>
+                  <td className="number" data-unit={noun(row.trace_count, "trace")}>{count(row.trace_count)}<span className="sub">{plural(row.call_count, "call")}</span></td>
+                  <td className="number" data-unit="tokens">{count(row.total_tokens)}</td>
                   <td className="number">{money(row.cost_usd)}</td>
                 </tr>
               );
@@ -105,7 +105,7 @@ export function SessionView({ id }: { id: string }) {
       <section className="panel block">
         <header><h2>Traces</h2></header>
         <Turns rows={rows} />
-        {one.trace_count > rows.length && <p className="note">The first {rows.length} of {count(one.trace_count)} traces.</p>}
+        {one.trace_count > rows.length && <p className="note">The first {rows.length} of {plural(one.trace_count, "trace")}.</p>}
       </section>
       )}
     </>
@@ -121,14 +121,13 @@ function Turns({ rows }: { rows: Trace[] }) {
         <thead><tr><th>Time</th><th>Trace</th><th className="wide">Input and output</th><th className="number">Duration</th><th className="number">Tokens</th><th className="number">Cost</th></tr></thead>
         <tbody>
           {rows.map((row) => {
-            const [input, output] = [facts.get(row.id)?.input || row.input, facts.get(row.id)?.output || row.output];
             return (
               <tr key={row.id} data-href={path("trace", row.id)} onClick={(event) => !(event.target as HTMLElement).closest("a") && go(address(path("trace", row.id)))}>
                 <td className="nowrap dim"><Time ms={Date.parse(row.started_at)} /></td>
                 <td className="title"><Link to={path("trace", row.id)} className="strong">{row.name ?? row.id.slice(0, 8)}</Link><span className="sub">{plural(row.span_count ?? 0, "span")}{(row.error_count ?? 0) > 0 && <span className="error"> · {plural(row.error_count ?? 0, "error")}</span>}</span></td>
-                <td className="wide">{input && <span className="preview">{oneLine(input, 160)}</span>}{output && <span className="preview dim"><Icon name="chevron" size={11} />{oneLine(output, 160)}</span>}</td>
+                <Said input={facts.get(row.id)?.input || row.input} output={facts.get(row.id)?.output || row.output} />
                 <td className="number nowrap">{duration(row.duration_ms === undefined ? null : row.duration_ms * 1e6)}</td>
-                <td className="number">{count(row.total_tokens)}</td>
+                <td className="number" data-unit="tokens">{count(row.total_tokens)}</td>
                 <td className="number">{money(row.cost_usd)}</td>
               </tr>
             );

@@ -2,7 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { ask, token, type Rows } from "../api";
-import { exact } from "../format";
+import { exact, noun } from "../format";
 import { Legend, Plot, type Series } from "../plot";
 import { useParam } from "../router";
 import { Copy, Empty, Failed, Icon, Loading, TableBox, useTitle } from "../ui";
@@ -113,7 +113,7 @@ function Shown({ answer }: { answer: Answer }) {
       <TimePlot answer={answer} />
       <section className="panel block">
         <header><h2>{exact(answer.rows)} {answer.rows === 1 ? "row" : "rows"}</h2>
-          <span className="dim">{answer.statistics && `${(answer.statistics.elapsed * 1000).toFixed(0)} ms, ${exact(answer.statistics.rows_read)} rows read`}</span>
+          <span className="dim">{answer.statistics && `${(answer.statistics.elapsed * 1000).toFixed(0)} ms, ${exact(answer.statistics.rows_read)} ${noun(answer.statistics.rows_read, "row")} read`}</span>
           <Copy text={[answer.meta.map((column) => column.name), ...answer.data].map((row) => row.map((value) => cell(value).replaceAll("\t", " ").replaceAll("\n", " ")).join("\t")).join("\n")} label="Copy as TSV" />
         </header>
         {answer.rows >= ROWS_MAX && <p className="note">The first {exact(ROWS_MAX)} rows; there may be more.</p>}

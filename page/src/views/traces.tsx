@@ -2,12 +2,12 @@
 import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { ask, intake, own, withQuery, type Facts, type Page, type Point, type Rows, type Trace } from "../api";
-import { count, duration, exact, money, oneLine, percent, plural } from "../format";
+import { count, duration, exact, money, noun, oneLine, percent, plural } from "../format";
 import { filled, Plot } from "../plot";
 import { useRange, type Range } from "../range";
 import { useBounds, useSeries } from "../series";
 import { address, go, path, useParam } from "../router";
-import { AskSql, Empty, Failed, Icon, Link, Loading, ShowSql, TableBox, Time, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Icon, Link, Loading, Said, ShowSql, TableBox, Time, useTitle } from "../ui";
 import { ColumnChoice, Heads, useColumns, useWidths } from "../columns";
 import { filterOf } from "../filter";
 import { useTail } from "../live";
@@ -266,16 +266,8 @@ function Cell({ column, row, facts, longest, peek }: { column: string; row: Trac
         </span>
       </td>
     );
-    case "content": {
-      const input = facts?.input || (facts ? "" : oneLine(row.input ?? "", 160));
-      const output = facts?.output || (facts ? "" : oneLine(row.output ?? "", 160));
-      return (
-        <td className="wide">
-          {input && <span className="preview">{oneLine(input, 160)}</span>}
-          {output && <span className="preview dim"><Icon name="chevron" size={11} />{oneLine(output, 160)}</span>}
-        </td>
-      );
-    }
+    // what the list itself has stands there until the facts have come
+    case "content": return <Said input={facts ? facts.input : row.input} output={facts ? facts.output : row.output} />;
     case "model": return <td className="models"><span className="chips">{models.slice(0, 1).map((model) => <span key={model} className="chip" title={models.join(", ")}>{model}</span>)}{models.length > 1 && <span className="dim" title={models.join(", ")}>+{models.length - 1}</span>}</span></td>;
     case "duration": return (
       <td className="number nowrap">
@@ -285,7 +277,7 @@ function Cell({ column, row, facts, longest, peek }: { column: string; row: Trac
     );
     case "ttft": return <td className="number nowrap">{duration(facts?.ttft)}</td>;
     case "tokens": return (
-      <td className="number nowrap" title={facts ? `${count(row.input_tokens)} in (${count(facts.cached_tokens)} cached), ${count(row.output_tokens)} out` : undefined}>
+      <td className="number nowrap" data-unit="tokens" title={facts ? `${count(row.input_tokens)} in (${count(facts.cached_tokens)} cached), ${count(row.output_tokens)} out` : undefined}>
         {count(row.total_tokens)}
         {facts && facts.calls > 0 && <span className="sub">{plural(facts.calls, "call")}</span>}
       </td>
@@ -301,8 +293,8 @@ function Cell({ column, row, facts, longest, peek }: { column: string; row: Trac
     case "user": return <td className="nowrap">{facts?.user}</td>;
     case "service": return <td className="nowrap">{facts?.service}</td>;
     case "agent": return <td className="nowrap">{facts?.agents.join(", ")}</td>;
-    case "spans": return <td className="number">{count(row.span_count)}</td>;
-    case "errors": return <td className={row.error_count ? "number error" : "number"}>{count(row.error_count)}</td>;
+    case "spans": return <td className="number" data-unit={noun(row.span_count ?? 0, "span")}>{count(row.span_count)}</td>;
+    case "errors": return <td className={row.error_count ? "number error" : "number"} data-unit={noun(row.error_count ?? 0, "error")}>{count(row.error_count)}</td>;
     case "id": return <td><code className="id">{row.id}</code></td>;
     default: return <td />;
   }

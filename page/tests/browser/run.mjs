@@ -137,6 +137,9 @@ try {
       const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
       assert.ok(over <= 0, `${path} is ${over} pixels too wide`);
       await axe(page, `${path} at 390 pixels`);
+      // the heads of columns are not there, so that a number has to say what it counts
+      const bare = await page.locator(".traces td.number").evaluateAll((cells) => cells.filter((cell) => /^[\d.,]+[kMGT]?$/.test(cell.firstChild?.textContent ?? "") && getComputedStyle(cell, "::after").content === "none").map((cell) => cell.textContent));
+      assert.deepEqual(bare, [], `${path} has numbers without a unit`);
     }
     await clean(page, "390 pixels");
     await page.context().close();
