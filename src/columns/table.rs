@@ -202,6 +202,16 @@ pub const FILLED: &[Filled] = &[
                      cityHash64(concat('session_', substring(TraceId, 1, 16))), cityHash64(SessionId))",
         codec: "ZSTD(1)",
     },
+    // how a span ended, as the read API says it: to compute it, all attributes of a span are read. Sources: OTLP's status; the
+    // attributes that NeMo Intake reads.
+    Filled {
+        name: "Status",
+        table_type: "LowCardinality(String)",
+        expression: "multiIf(ErrorType = 'cancelled' OR 'cancelled' IN (lower(SpanAttributes['otel.status_code']), \
+                     lower(SpanAttributes['status'])), 'cancelled', StatusCode = 'Error' OR 'error' IN \
+                     (lower(SpanAttributes['otel.status_code']), lower(SpanAttributes['status'])), 'error', 'success')",
+        codec: "ZSTD(1)",
+    },
 ];
 
 /// A column that ClickHouse computes when it is read.

@@ -1,6 +1,6 @@
 //! Conditions of a filter as SQL: each field has its place, and values are parameters.
 
-use super::expressions::{KIND_UNKNOWN, KINDS, SESSION_OF_TRACE};
+use super::expressions::{KIND_UNKNOWN, KINDS, trace_of_session};
 use super::filter::{Condition, Operator};
 use crate::chat::trace_of_text;
 use crate::clickhouse::{Parameter, Statement};
@@ -138,7 +138,7 @@ fn push_is(statement: &mut Statement, place: Option<Place>, value: &str) {
 /// Adds that a row is of this session.
 pub(super) fn push_session(statement: &mut Statement, session: &str) {
     statement.push("(SessionId = ").bind(session);
-    if let Some(trace) = session.strip_prefix(SESSION_OF_TRACE) {
+    if let Some(trace) = trace_of_session(session) {
         statement.push(" OR (SessionId = '' AND TraceId = ").bind(trace).push(")");
     }
     statement.push(")");
@@ -209,7 +209,11 @@ mod tests {
             (is("kind", "UNKNOWN"), "(Operation NOT IN {p0:Array(String)})"),
             (is("id", "my trace"), "(TraceId = {p0:String})"),
             (is("session_id", "s"), "(SessionId = {p0:String})"),
-            (is("session_id", "session-1"), "(SessionId = {p0:String} OR (SessionId = '' AND TraceId = {p1:String}))"),
+            (is("session_id", "session-1"), "(SessionId = {p0:String})"),
+            (
+                is("session_id", "session-4bf92f3577b34da6a3ce929d0e0e4736"),
+                "(SessionId = {p0:String} OR (SessionId = '' AND TraceId = {p1:String}))",
+            ),
             (is("nowhere", "x"), "false"),
             (several("model"), "(Model IN {p0:Array(String)})"),
             (several("id"), "(TraceId IN {p0:Array(String)})"),

@@ -2,7 +2,7 @@
 
 use super::answer::{Problem, Refusal};
 use super::conditions::trace_id;
-use super::expressions::SESSION_OF_TRACE;
+use super::expressions::trace_of_session;
 use super::filter::Condition;
 use super::q::{Level, Scope, Search};
 use super::reads::Reads;
@@ -89,7 +89,7 @@ pub(super) fn has_index(condition: &Condition, level: Level) -> bool {
     condition.needed().into_iter().any(|needed| match (level, needed) {
         (Level::Span, Condition::Is("trace_id", _)) => true,
         // the session of a trace without one is looked for by two columns, which no index serves at once
-        (Level::Span, Condition::Is("session_id", id)) => !id.starts_with(SESSION_OF_TRACE),
+        (Level::Span, Condition::Is("session_id", id)) => trace_of_session(id).is_none(),
         (Level::Trace, Condition::Is(field, _)) => *field == "id",
         _ => false,
     })

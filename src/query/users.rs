@@ -1,7 +1,8 @@
 //! `GET /users`: who made calls of a model, by what was counted of them.
 //!
 //! ```text
-//! genai_calls, each call once --UserId--> calls, errors, sessions, traces, tokens, cost, models, from when to when
+//! a list   users of the page, by when their first call began: genai_usage_by_user, or the calls that a filter leaves
+//!          -> genai_calls of those, each once --UserId--> calls, errors, sessions, traces, tokens, cost, models, from when to when
 //! ```
 //!
 //! A bound of `started_at` is one of the calls that count.
@@ -218,8 +219,14 @@ impl List<'_> {
         conditions::push(statement, &self.asked.of_calls, place_of_call);
     }
 
-    /// The users of whom holds what is asked for.
+    /// The users of whom holds what is asked for. When all calls count, the sums of settled days say when the first one was.
     fn push_users(&self, statement: &mut Statement) {
+        if self.asked.of_calls.needed().is_empty() && self.asked.of_users.needed().is_empty() {
+            let users = self.api.reads.client().full_name("genai_usage_by_user");
+            statement.push(&format!("UserId AS user, FirstTime, LastTime FROM {users} WHERE Workspace = "));
+            statement.bind(self.workspace.as_str()).push(" AND UserId != '') WHERE true");
+            return;
+        }
         let is_light = self.asked.of_users.fields().is_empty();
         self.push_calls(statement, if is_light { LIGHT } else { ALL });
         statement.push(" GROUP BY UserId) WHERE ");

@@ -27,6 +27,8 @@ const SUMS: &str = "count() AS Calls, countIf(IsError) AS Errors, sum(InputToken
 const QUANTILES: &str = ", quantile(0.5)(Duration) AS DurationP50, quantile(0.95)(Duration) AS DurationP95, \
     quantile(0.99)(Duration) AS DurationP99, quantile(0.5)(TimeToFirstToken) AS TimeToFirstTokenP50, \
     quantile(0.95)(TimeToFirstToken) AS TimeToFirstTokenP95, quantile(0.99)(TimeToFirstToken) AS TimeToFirstTokenP99";
+/// And what the views of users, sessions and agents have besides.
+const TIMES: &str = ", min(Timestamp) AS FirstTime, max(Timestamp) AS LastTime";
 /// Views, and by what their rows are told apart.
 const VIEWS: [(&str, &str); 5] = [
     ("genai_usage_1h", "Workspace, Hour, Provider, Model, Operation"),
@@ -82,15 +84,14 @@ fn settled(service: &Service) -> Vec<String> {
 fn assert_right(service: &Service, case: &str) {
     let rows = |sql: String| -> Vec<Value> { service.sql().rows(&sql, &[]) };
     for (view, key) in VIEWS {
-        let (quantiles, hour) = match view {
+        let (more, hour) = match view {
             "genai_usage_1h" => (QUANTILES, "toStartOfHour(Timestamp) AS Hour, "),
-            _ => ("", ""),
+            "genai_usage_by_model" => ("", ""),
+            _ => (TIMES, ""),
         };
         let columns = key.replace("Hour, ", hour);
         let of_calls = |condition: &str| {
-            rows(format!(
-                "SELECT {columns}, {SUMS}{quantiles} FROM genai_calls{condition} GROUP BY {key} ORDER BY {key}"
-            ))
+            rows(format!("SELECT {columns}, {SUMS}{more} FROM genai_calls{condition} GROUP BY {key} ORDER BY {key}"))
         };
         let direct = of_calls("");
         assert!(!direct.is_empty());

@@ -7,6 +7,7 @@ use super::ddl::{Setting, VERSIONS};
 use super::experiments::{EXPERIMENTS, GROUPS};
 use super::layout::Layout;
 use super::rollups::ROLLUPS;
+use super::sums::KEY_ROWS;
 use crate::columns;
 use crate::sql::code;
 use ::clickhouse::Row;
@@ -115,7 +116,7 @@ impl Found {
             self.on(table.node, |node| drop(node.tables.insert(table.name.clone(), table)));
         }
         let inserted = columns::Table::ALL.map(columns::Table::name);
-        let written = [GROUPS, EXPERIMENTS].into_iter().chain(ROLLUPS.iter().map(|rollup| rollup.name));
+        let written = [GROUPS, EXPERIMENTS, KEY_ROWS].into_iter().chain(ROLLUPS.iter().map(|rollup| rollup.name));
         let with_columns = inserted.into_iter().chain(written);
         let with_columns = with_columns.map(|table| format!("'{table}', '{table}_local'")).collect::<Vec<_>>();
         let columns = format!(

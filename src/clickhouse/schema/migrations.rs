@@ -57,7 +57,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 12,
         what: "costs of traces in eight bytes, and views that read them and the sums",
-        parts: |layout, _| costs(layout).into_iter().chain(views(layout)).collect(),
+        parts: |layout, _| costs(layout),
     },
     Migration { version: 13, what: "log records", parts: |layout, _| records(layout, Table::Logs) },
     Migration {
@@ -80,6 +80,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
             let added = experiments::later().into_iter();
             added.flat_map(|(name, columns)| of_all_tables(layout, name, &columns)).collect()
         },
+    },
+    Migration { version: 17, what: "how each span ended", parts: |layout, _| filled_column(layout, "Status") },
+    Migration {
+        version: 18,
+        what: "the first and the last call of a user, a session and an agent, and views that read them",
+        parts: |layout, _| times_of_keys(layout).into_iter().chain(views(layout)).collect(),
     },
 ];
 
@@ -264,9 +270,15 @@ fn typed_columns(layout: &Layout, _found: &Found) -> Vec<Part> {
     let mut parts = columns(layout, "Workspace", "ScopeSchemaUrl");
     let aliases: Vec<_> = ALIASES.iter().map(|alias| (alias.name, alias.table_type, ddl::alias(alias))).collect();
     parts.extend(of_all_tables(layout, TABLE, &aliases));
-    let filled: Vec<_> = FILLED.iter().map(|filled| (filled.name, filled.table_type, ddl::filled(filled))).collect();
-    parts.extend(of_all_tables(layout, TABLE, &filled));
+    parts.extend(filled_column(layout, "SessionHash"));
     parts
+}
+
+/// One that ClickHouse fills. Of rows that are there already it computes it when it is read.
+fn filled_column(layout: &Layout, name: &str) -> Vec<Part> {
+    let of = FILLED.iter().filter(|filled| filled.name == name);
+    let of: Vec<_> = of.map(|filled| (filled.name, filled.table_type, ddl::filled(filled))).collect();
+    of_all_tables(layout, TABLE, &of)
 }
 
 /// Columns of the table that holds rows and, on a cluster, of the one that spreads them.
@@ -348,6 +360,13 @@ fn sums(layout: &Layout) -> Vec<Part> {
     let tables = sums::create(layout).map(|(name, create)| tables(layout, name, (create, None), false));
     let settled = Part::View { name: sums::SETTLED, select: views::settled(layout) };
     tables.into_iter().flatten().chain([settled]).collect()
+}
+
+fn times_of_keys(layout: &Layout) -> Vec<Part> {
+    if !sums::are_kept(layout) {
+        return Vec::new();
+    }
+    of_all_tables(layout, sums::KEY_ROWS, &sums::added_by_key())
 }
 
 fn views(layout: &Layout) -> Vec<Part> {

@@ -47,6 +47,9 @@ const SUMMED: [(&str, &str); 10] = [
     ("CostOutput", "Nullable(Decimal(38, 12))"),
 ];
 
+/// When the first and the last call of a key began: what lists of users are sorted by.
+const FIRST_AND_LAST: [&str; 2] = ["FirstTime", "LastTime"];
+
 /// Columns of which there are quantiles.
 const TIMED: [&str; 2] = ["Duration", "TimeToFirstToken"];
 const QUANTILES: [(&str, &str); 3] = [("P50", "0.5"), ("P95", "0.95"), ("P99", "0.99")];
@@ -54,7 +57,7 @@ const QUANTILES: [(&str, &str); 3] = [("P50", "0.5"), ("P95", "0.95"), ("P99", "
 /// A number of the parts of a day, from their rows in `system.parts`: another one means that something changed. Names of parts may
 /// come again in a table that was dropped and made anew, what they hold does not. The first number is to be changed with what is
 /// summed and how. Hours depend on the time zone.
-pub const PARTS: &str = "cityHash64(1, timezone(), sum(cityHash64(name, rows, hash_of_all_files)))";
+pub const PARTS: &str = "cityHash64(2, timezone(), sum(cityHash64(name, rows, hash_of_all_files)))";
 
 /// The parts of a table: what comes after `FROM`.
 #[must_use]
@@ -83,9 +86,25 @@ pub(super) fn of_calls() -> String {
     counts.into_iter().chain(sums).collect::<Vec<_>>().join(", ")
 }
 
+/// The same by a key, with when the first and the last of them began.
+pub(super) fn of_calls_by_key() -> String {
+    let [first, last] = FIRST_AND_LAST;
+    format!("{}, min(r.Timestamp) AS {first}, max(r.Timestamp) AS {last}", of_calls())
+}
+
 /// Their names.
 fn names() -> String {
     ["Calls", "Errors"].into_iter().chain(SUMMED.iter().map(|(name, _)| *name)).collect::<Vec<_>>().join(", ")
+}
+
+fn names_by_key() -> String {
+    format!("{}, {}", names(), FIRST_AND_LAST.join(", "))
+}
+
+/// Sums of sums by a key.
+pub(super) fn of_sums_by_key() -> String {
+    let [first, last] = FIRST_AND_LAST;
+    format!("{},\n    min(u.{first}) AS {first},\n    max(u.{last}) AS {last}", of_sums())
 }
 
 /// Sums of sums, by their names. What nothing is known of is NULL.
@@ -131,7 +150,7 @@ pub(super) fn settled_models() -> String {
 
 /// The same by a key of this kind.
 pub(super) fn settled_keys(kind: &str) -> String {
-    format!("SELECT Workspace, Key, {} {}", names(), from_settled(KEY_ROWS, &format!("By = '{kind}' AND ")))
+    format!("SELECT Workspace, Key, {} {}", names_by_key(), from_settled(KEY_ROWS, &format!("By = '{kind}' AND ")))
 }
 
 fn from_settled(table: &str, condition: &str) -> String {
@@ -156,13 +175,13 @@ pub fn insert_keys(database: &str, partition_id: &str, run: u64) -> String {
     let of = |(kind, column): (&str, &str)| {
         format!(
             "SELECT {run} AS Run, '{kind}' AS By, r.Workspace AS Workspace, r.{column} AS Key, {} {} GROUP BY Workspace, Key",
-            of_calls(),
+            of_calls_by_key(),
             calls_of(database, partition_id),
         )
     };
     format!(
         "INSERT INTO {database}.{KEY_ROWS} (Run, By, Workspace, Key, {}) {}",
-        names(),
+        names_by_key(),
         KEYS.map(of).join(" UNION ALL "),
     )
 }
@@ -187,7 +206,8 @@ pub(super) fn create(layout: &Layout) -> [(&'static str, String); 3] {
     let hours = [run(), text("Workspace"), hour].into_iter();
     let hours = hours.chain(["Provider", "Model", "Operation"].map(text)).chain(sums()).chain(quantiles);
     let key = "`Key` String CODEC(LZ4)".to_owned();
-    let keys = [run(), text("By"), text("Workspace"), key].into_iter().chain(sums());
+    let times = added_by_key().map(|(.., definition)| definition);
+    let keys = [run(), text("By"), text("Workspace"), key].into_iter().chain(sums()).chain(times);
     let days = ["PartitionId String", "Parts UInt64", "Run UInt64", "First DateTime64(9)", "Last DateTime64(9)"];
     let days = days.into_iter().chain(["HourRows UInt64", "KeyRows UInt64"]).map(str::to_owned);
     let by_run = "PARTITION BY Run\n";
@@ -199,6 +219,11 @@ pub(super) fn create(layout: &Layout) -> [(&'static str, String); 3] {
         (KEY_ROWS, table(layout, KEY_ROWS, keys, "MergeTree", by_run, "(By, Workspace, Key)")),
         (DAYS, table(layout, DAYS, days, "ReplacingMergeTree(Run)", "", "PartitionId")),
     ]
+}
+
+/// Columns of [`KEY_ROWS`] that came later: name, type and definition.
+pub(super) fn added_by_key() -> [(&'static str, &'static str, String); 2] {
+    FIRST_AND_LAST.map(|name| (name, "DateTime64(9)", format!("`{name}` DateTime64(9) CODEC(ZSTD(1))")))
 }
 
 fn codec(table_type: &str) -> &'static str {

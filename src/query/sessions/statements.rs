@@ -6,7 +6,7 @@ use super::row::Times;
 use crate::clickhouse::Statement;
 use crate::query::conditions;
 use crate::query::cursor::PageStart;
-use crate::query::expressions::{SESSION_OF_TRACE, STATUS};
+use crate::query::expressions::{STATUS, trace_of_session};
 use crate::query::filter::Condition;
 use crate::query::found::Found;
 use crate::query::q::{self, Level};
@@ -119,7 +119,7 @@ pub(super) fn times(api: &Api, workspace: &Workspace, id: &str) -> Statement {
     );
     let of_workspace = format!("SELECT Timestamp FROM {table} WHERE Workspace = ");
     statement.push(&of_workspace).bind(workspace.as_str()).push(" AND SessionId = ").bind(id);
-    if let Some(trace) = id.strip_prefix(SESSION_OF_TRACE) {
+    if let Some(trace) = trace_of_session(id) {
         statement.push(" UNION ALL ").push(&of_workspace).bind(workspace.as_str());
         statement.push(" AND SessionId = '' AND TraceId = ").bind(trace);
     }

@@ -42,12 +42,13 @@ use super::request::{Api, bounds, has_index, workspace};
 use super::sums::Sums;
 use super::total::Total;
 use super::windows::LENGTHS;
+use crate::numbers::to_u64;
 use crate::workspace::Workspace;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use export::Format;
-use row::{Head, Id, Range};
+use row::{Head, Id, OfSession, Range};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -65,9 +66,12 @@ pub(super) async fn list(
     let search = listing.search.as_ref();
     let condition = api.bounded(fields::condition(&api, listing.filter.as_ref(), search)?, search, Level::Trace);
     let asked = listing.asked()?;
-    let list = List { api: &api, workspace: &workspace, condition: &condition, search };
-    let ids = ids(&list, &listing, &asked).await?;
-    let data = rows(&api, &workspace, ids.iter().map(|id| id.trace_id.clone()).collect(), listing.mode).await?;
+    let list = List { api: &api, workspace: &workspace, condition: &condition, search, within: None };
+    let within = within(&list).await?;
+    let list = List { within: within.as_ref(), ..list };
+    let (ids, range) = ids(&list, &listing, &asked).await?;
+    let found = Found { ids: ids.iter().map(|id| id.trace_id.clone()).collect(), range };
+    let data = rows(&api, &workspace, found, listing.mode).await?;
     let after = |id: &Id| After { at: id.started, keys: vec![id.trace_id.clone()] };
     let count = || Total::told(ids.first().map(|id| id.total), || statements::count(&list));
     listing.answer((&api.reads, &condition, &asked), (data, &ids), count, after).await
@@ -84,7 +88,7 @@ pub(super) async fn one(
     let mut checks = Checks::new(&parameters);
     let mode = Mode::read(&mut checks).unwrap_or(Mode::Detailed);
     checks.finish()?;
-    let data = rows(&api, &workspace, vec![trace_id(&id)], mode).await?;
+    let data = rows(&api, &workspace, Found { ids: vec![trace_id(&id)], range: None }, mode).await?;
     if let (true, Some((id, format))) = (data.is_empty(), Format::of_suffix(&id)) {
         return export::file(&api, &workspace, id, format).await;
     }
@@ -99,6 +103,8 @@ struct List<'a> {
     workspace: &'a Workspace,
     condition: &'a Condition,
     search: Option<&'a Search>,
+    /// The traces that those of the list are among, if they were found before.
+    within: Option<&'a Found>,
 }
 
 impl List<'_> {
@@ -108,25 +114,50 @@ impl List<'_> {
     }
 }
 
-/// The ids of a page. The newest traces are looked for among the newest spans; where that does not settle it, among all.
-async fn ids(list: &List<'_>, listing: &Listing, asked: &PageStart) -> Result<Vec<Id>, Refusal> {
+/// More traces than this are not looked for before the list is read.
+const WITHIN_MAX: u64 = 1_000;
+
+/// Traces, and when their spans are, if that was found with them.
+struct Found {
+    ids: Vec<String>,
+    range: Option<Range>,
+}
+
+/// The traces of the session that the list is of, if it is of one: each of them is then read where it is, and not looked for in all days.
+async fn within(list: &List<'_>) -> Result<Option<Found>, Refusal> {
+    let sessions = list.condition.needed().into_iter().filter_map(|needed| match needed {
+        Condition::Is("session_id", session) => Some(session),
+        _ => None,
+    });
+    let Some(session) = sessions.into_iter().next() else { return Ok(None) };
+    let found: Vec<OfSession> = list.api.reads.ask(&statements::of_session(list, session, WITHIN_MAX)).await?;
+    if to_u64(found.len()) == WITHIN_MAX {
+        return Ok(None);
+    }
+    let ids: Vec<String> = found.into_iter().map(|trace| trace.trace_id).collect();
+    let range = if ids.is_empty() { None } else { range(list.api, &ids).await? };
+    Ok(Some(Found { ids, range }))
+}
+
+/// The ids of a page, and when their spans are, if that was found with them. The newest traces are looked for among the newest spans;
+/// where that does not settle it, among all.
+async fn ids(list: &List<'_>, listing: &Listing, asked: &PageStart) -> Result<(Vec<Id>, Option<Range>), Refusal> {
     let (reads, page) = (&list.api.reads, listing.page);
     let is_counted = *asked == PageStart::No && !list.is_of_all();
     // what has an index needs no bound, and what is counted is looked at as a whole
-    let lengths = if is_counted || has_index(list.condition, Level::Trace) { &[] } else { LENGTHS.as_slice() };
+    let is_found_at_once = list.within.is_some() || has_index(list.condition, Level::Trace);
+    let lengths = if is_counted || is_found_at_once { &[] } else { LENGTHS.as_slice() };
     let windows = listing.windows(list.condition, asked, lengths, reads.clock.now());
     if listing.is_descending()
         && list.is_of_all()
         && newest::is_near(page, asked)
         && let Some(since) = since(list, (page, asked), &windows).await?
+        && let Some(found) = newest::page(list, (page, asked), since).await?
     {
-        let found: Vec<newest::Found> = reads.ask_if_there(&newest::page(list, page, asked, since)).await?;
-        if let Some(ids) = newest::settled(found, page, asked) {
-            return Ok(ids);
-        }
+        return Ok(found);
     }
     let statement = |condition: &Condition| statements::page(&List { condition, ..*list }, listing, asked, is_counted);
-    listing.find(reads, &windows, statement).await
+    Ok((listing.find(reads, &windows, statement).await?, None))
 }
 
 /// When the last root began that the page reaches to, or the first one there is.
@@ -154,11 +185,12 @@ pub(in crate::query) async fn range(api: &Api, ids: &[String]) -> Result<Option<
 }
 
 /// These traces, in their order. One that has gone meanwhile is left out.
-async fn rows(api: &Api, workspace: &Workspace, ids: Vec<String>, mode: Mode) -> Result<Vec<Value>, Refusal> {
+async fn rows(api: &Api, workspace: &Workspace, found: Found, mode: Mode) -> Result<Vec<Value>, Refusal> {
+    let ids = found.ids;
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let range = range(api, &ids).await?;
+    let range = if found.range.is_some() { found.range } else { range(api, &ids).await? };
     let range = range.as_ref();
     let heads: Vec<Head> = api.reads.ask(&statements::heads(api, workspace, &ids, range, mode)).await?;
     let sums: Vec<Sums> = match mode {

@@ -1,28 +1,36 @@
 //! The newest traces, looked for among the newest spans.
 //!
 //! ```text
-//! since   when the last of as many roots as the page reaches to began
-//! page    traces that began from then on: of the spans from then on, by trace
-//!           with a root among them       began with it, unless it has earlier spans too: doubtful, there may be an earlier root
-//!           without                      began with its first span, unless it has earlier spans: then it began before
+//! since    when the last of as many roots as the page reaches to began
+//! recent   traces with spans from then on: with a root among them they began with it, else with the first of them
+//! times    when all spans of those began, whatever their workspace: most have none before `since`, and are settled
+//! earlier  of the others, those that have spans before it: with a root among the recent ones they are doubtful, there may be an
+//!          earlier root; without, they began before
 //! ```
 //!
 //! If the page is not full then, or a trace up to its end is doubtful, all spans have to be looked at.
 
 use super::List;
-use super::row::Id;
+use super::row::{Id, Range};
 use super::statements::spans;
-use crate::clickhouse::Statement;
+use crate::clickhouse::{Parameter, Statement};
+use crate::numbers::to_u64;
+use crate::query::answer::Refusal;
 use crate::query::conditions;
-use crate::query::cursor::PageStart;
+use crate::query::cursor::{After, PageStart};
 use crate::query::page::Page;
 use crate::query::request::NEAR;
 use crate::time::UnixNanos;
 use ::clickhouse::Row;
 use serde::Deserialize;
+use std::collections::{HashMap, HashSet};
 
 /// A page that begins after more traces is not looked for here.
 const OFFSET_MAX: u64 = 10_000;
+/// Traces with recent spans that are looked at, more than a page reaches to.
+const RECENT_MAX: u64 = 20_000;
+/// Ids in one statement.
+const IDS_AT_ONCE: usize = 1_000;
 
 /// How far back a page reaches.
 #[derive(Debug, Row, Deserialize)]
@@ -39,16 +47,30 @@ impl Since {
     }
 }
 
-/// A trace that began from then on.
+/// A trace with spans from then on. Times are nanoseconds since 1970.
 #[derive(Debug, Row, Deserialize)]
-pub(super) struct Found {
+pub(super) struct Recent {
     trace_id: String,
     started: i64,
-    is_doubtful: bool,
+    roots: u64,
 }
 
-impl From<Found> for Id {
-    fn from(Found { trace_id, started, .. }: Found) -> Self {
+/// When the spans of a trace began. Times are nanoseconds since 1970.
+#[derive(Debug, Row, Deserialize)]
+struct Times {
+    trace_id: String,
+    first: i64,
+    last: i64,
+}
+
+/// A trace of those that are asked for.
+#[derive(Debug, Row, Deserialize)]
+struct Earlier {
+    trace_id: String,
+}
+
+impl From<Recent> for Id {
+    fn from(Recent { trace_id, started, .. }: Recent) -> Self {
         Self { trace_id, started, total: 0 }
     }
 }
@@ -81,35 +103,86 @@ pub(super) fn since(list: &List<'_>, page: Page, asked: &PageStart, from: Option
     statement
 }
 
-/// The traces up to the end of the page, of those that began from `since` on.
-pub(super) fn page(list: &List<'_>, page: Page, asked: &PageStart, since: i64) -> Statement {
-    let table = spans(list.api);
-    let times = list.api.reads.client().full_name("otel_traces_trace_id_ts");
-    let (_, until) = reach(page, asked);
-    let mut statement = Statement::default();
-    let workspace = statement.place(list.workspace.as_str());
-    let since = statement.place(UnixNanos::from_i64(since).unwrap_or_default());
-    let upper = until
-        .map_or_else(String::new, |until| format!(" AND Timestamp <= {}", statement.place(until.saturating_add(NEAR))));
-    let recent =
-        format!("FROM {table} WHERE Workspace = {workspace} AND Timestamp >= {since}{upper} AND TraceId != ''");
-    let earlier = format!(
-        "SELECT TraceId FROM {table} WHERE Workspace = {workspace} AND Timestamp < {since} AND TraceId IN \
-         (SELECT TraceId FROM {times} WHERE Start < {since} AND TraceId IN (SELECT TraceId {recent}))"
+/// The traces with spans from `since` on that come after the start of the page, in the order of the list.
+pub(super) fn recent(list: &List<'_>, asked: &PageStart, since: i64) -> Statement {
+    let mut statement = Statement::new(
+        "SELECT TraceId AS trace_id, toUnixTimestamp64Nano(Started) AS started, roots FROM (SELECT TraceId, \
+         countIf(ParentSpanId = '') AS roots, if(roots > 0, minIf(Timestamp, ParentSpanId = ''), min(Timestamp)) AS Started FROM ",
     );
-    statement.push(&format!(
-        "SELECT TraceId AS trace_id, toUnixTimestamp64Nano(Started) AS started, has_earlier AS is_doubtful FROM \
-         (SELECT TraceId, countIf(ParentSpanId = '') AS roots, \
-         if(roots > 0, minIf(Timestamp, ParentSpanId = ''), min(Timestamp)) AS Started, \
-         CAST(TraceId IN ({earlier}), 'Bool') AS has_earlier {recent} GROUP BY TraceId) WHERE (roots > 0 OR NOT has_earlier)"
-    ));
+    statement.push(&spans(list.api)).push(" WHERE Workspace = ").bind(list.workspace.as_str());
+    statement.push(" AND Timestamp >= ").bind(Parameter::Time(since));
+    if let PageStart::After(After { at, .. }) = asked {
+        let until = UnixNanos::from_i64(*at).unwrap_or_default().saturating_add(NEAR);
+        statement.push(" AND Timestamp <= ").bind(until);
+    }
+    statement.push(" AND TraceId != '' GROUP BY TraceId) WHERE true");
     if let PageStart::After(after) = asked {
         let id = after.keys.first().map(String::as_str).unwrap_or_default();
         conditions::push_after(&mut statement, "Started", true, after.at, &[("TraceId", id)]);
     }
-    let rows = if *asked == PageStart::No { page.offset().saturating_add(page.size) } else { page.size };
-    statement.push(" ORDER BY Started DESC, TraceId LIMIT ").bind(rows);
+    statement.push(" ORDER BY Started DESC, TraceId LIMIT ").bind(RECENT_MAX);
     statement
+}
+
+/// When the spans of these traces began.
+fn times(list: &List<'_>, ids: &[String]) -> Statement {
+    let table = list.api.reads.client().full_name("otel_traces_trace_id_ts");
+    let mut statement = Statement::new(&format!(
+        "SELECT TraceId AS trace_id, toUnixTimestamp64Nano(min(Start)) AS first, toUnixTimestamp64Nano(max(End)) AS last \
+         FROM {table} WHERE TraceId IN "
+    ));
+    statement.bind(ids.to_vec()).push(" GROUP BY TraceId");
+    statement
+}
+
+/// Which of these traces have spans before `since`, and from `first` on, if they have none before that.
+fn earlier(list: &List<'_>, ids: &[String], (first, since): (Option<i64>, i64)) -> Statement {
+    let mut statement = Statement::new("SELECT DISTINCT TraceId AS trace_id FROM ");
+    statement.push(&spans(list.api)).push(" WHERE Workspace = ").bind(list.workspace.as_str());
+    statement.push(" AND Timestamp < ").bind(Parameter::Time(since));
+    if let Some(first) = first {
+        statement.push(" AND Timestamp >= ").bind(Parameter::Time(first));
+    }
+    statement.push(" AND TraceId IN ").bind(ids.to_vec());
+    statement
+}
+
+/// The ids of the page, and when their spans are if that is noted, if the newest spans settle it: no trace up to its end is doubtful, and it is full.
+///
+/// # Errors
+/// If ClickHouse cannot be asked.
+pub(super) async fn page(
+    list: &List<'_>,
+    (page, asked): (Page, &PageStart),
+    since: i64,
+) -> Result<Option<(Vec<Id>, Option<Range>)>, Refusal> {
+    let reads = &list.api.reads;
+    let recent: Vec<Recent> = reads.ask(&recent(list, asked, since)).await?;
+    if to_u64(recent.len()) == RECENT_MAX {
+        return Ok(None);
+    }
+    let ids: Vec<String> = recent.iter().map(|trace| trace.trace_id.clone()).collect();
+    let mut noted: HashMap<String, Times> = HashMap::new();
+    for ids in ids.chunks(IDS_AT_ONCE) {
+        let found: Vec<Times> = reads.ask_if_there(&times(list, ids)).await?;
+        noted.extend(found.into_iter().map(|times| (times.trace_id.clone(), times)));
+    }
+    let is_whole = |id: &String| noted.get(id).is_some_and(|times| times.first >= since);
+    let others: Vec<String> = ids.into_iter().filter(|id| !is_whole(id)).collect();
+    // when one began may not be noted yet
+    let first = others.iter().map(|id| noted.get(id).map(|times| times.first)).min().flatten();
+    let mut before: HashSet<String> = HashSet::new();
+    for ids in others.chunks(IDS_AT_ONCE) {
+        let found: Vec<Earlier> = reads.ask(&earlier(list, ids, (first, since))).await?;
+        before.extend(found.into_iter().map(|trace| trace.trace_id));
+    }
+    let Some(ids) = settled(recent, &before, page, asked) else { return Ok(None) };
+    let of_page: Option<Vec<&Times>> = ids.iter().map(|id| noted.get(&id.trace_id)).collect();
+    let range = of_page.and_then(|times| {
+        let [first, last] = [times.iter().map(|of| of.first).min()?, times.iter().map(|of| of.last).max()?];
+        Some(Range { first, last, traces: to_u64(times.len()) })
+    });
+    Ok(Some((ids, range)))
 }
 
 /// Whether the page is near enough to be looked for here.
@@ -117,12 +190,15 @@ pub(super) fn is_near(page: Page, asked: &PageStart) -> bool {
     *asked != PageStart::No || page.offset() < OFFSET_MAX
 }
 
-/// The ids of the page, if what was found settles it: no trace up to its end is doubtful, and it is full.
-pub(super) fn settled(found: Vec<Found>, page: Page, asked: &PageStart) -> Option<Vec<Id>> {
-    if found.iter().any(|trace| trace.is_doubtful) {
+/// The ids of the page, if none up to its end is doubtful and it is full. `before` has the traces with earlier spans.
+fn settled(recent: Vec<Recent>, before: &HashSet<String>, page: Page, asked: &PageStart) -> Option<Vec<Id>> {
+    let skipped = if *asked == PageStart::No { usize::try_from(page.offset()).ok()? } else { 0 };
+    let size = usize::try_from(page.size).ok()?;
+    let began_then = recent.into_iter().filter(|trace| trace.roots > 0 || !before.contains(&trace.trace_id));
+    let up_to_its_end: Vec<Recent> = began_then.take(skipped.saturating_add(size)).collect();
+    if up_to_its_end.iter().any(|trace| before.contains(&trace.trace_id)) {
         return None;
     }
-    let before = if *asked == PageStart::No { usize::try_from(page.offset()).ok()? } else { 0 };
-    let ids: Vec<Id> = found.into_iter().skip(before).map(Id::from).collect();
+    let ids: Vec<Id> = up_to_its_end.into_iter().skip(skipped).map(Id::from).collect();
     page.is_full(ids.len()).then_some(ids)
 }

@@ -34,7 +34,7 @@ impl Ranged {
 
     pub(super) fn list<'a>(&'a self, api: &'a Api) -> List<'a> {
         let Counted { workspace, search, .. } = &self.of;
-        List { api, workspace, condition: &self.condition, search: search.as_ref() }
+        List { api, workspace, condition: &self.condition, search: search.as_ref(), within: None }
     }
 }
 

@@ -22,6 +22,12 @@ pub(super) struct Id {
     pub(super) total: u64,
 }
 
+/// A trace with spans of a session.
+#[derive(Debug, Row, Deserialize)]
+pub(super) struct OfSession {
+    pub(super) trace_id: String,
+}
+
 /// From when to when traces are: nanoseconds since 1970.
 #[derive(Debug, Row, Deserialize)]
 pub(in crate::query) struct Range {

@@ -1,12 +1,12 @@
 //! The statements of traces.
 
-use super::List;
 use super::fields::{place, place_of_sum};
 use super::row::{Range, SPANS_MAX};
-use crate::clickhouse::Statement;
+use super::{Found, List};
+use crate::clickhouse::{Parameter, Statement};
 use crate::query::conditions::{self, trace_id};
 use crate::query::cursor::PageStart;
-use crate::query::expressions::{EXPERIMENT, HEAD, INPUT, NAME, OUTPUT, SESSION, SESSION_OF_TRACE, STATUS, TEST_CASE};
+use crate::query::expressions::{EXPERIMENT, HEAD, HEAD_NUMBER, INPUT, NAME, OUTPUT, SESSION, STATUS, TEST_CASE};
 use crate::query::filter::Condition;
 use crate::query::listing::Listing;
 use crate::query::mode::Mode;
@@ -59,7 +59,7 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>, also: &[&str
     for (fields, name, expression) in HEAD_COLUMNS {
         if fields.iter().any(|field| is_used(field)) {
             // argMin passes over NULL, but not over a tuple that has one
-            statement.push(&format!(", tupleElement(argMin(tuple({expression}), {HEAD}), 1) AS {name}"));
+            statement.push(&format!(", tupleElement(argMin(tuple({expression}), {HEAD_NUMBER}), 1) AS {name}"));
         }
     }
     if mentions(list.condition, "span_count") {
@@ -73,6 +73,10 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>, also: &[&str
     statement.push(" AND TraceId != ''");
     for needed in list.condition.needed() {
         push_bound(statement, list, &table, needed);
+    }
+    if let Some(Found { ids, range }) = list.within {
+        push_range(statement, range.as_ref());
+        statement.push(" AND TraceId IN ").bind(ids.clone());
     }
     push_times(statement, "Timestamp", request::bounds(list.condition, list.search));
     statement.push(" GROUP BY TraceId) AS heads");
@@ -146,18 +150,24 @@ fn mentions(condition: &Condition, name: &str) -> bool {
 
 /// Rows that a trace which meets the condition may have: fewer are read.
 fn push_bound(statement: &mut Statement, list: &List<'_>, table: &str, needed: &Condition) {
-    let mut with_row = |expression: &str, value: &str| {
+    let mut with_row = |push: &dyn Fn(&mut Statement)| {
         statement.push(&format!(" AND TraceId IN (SELECT TraceId FROM {table} WHERE Workspace = "));
-        statement.bind(list.workspace.as_str()).push(&format!(" AND {expression} = ")).bind(value).push(")");
+        push(statement.bind(list.workspace.as_str()).push(" AND "));
+        statement.push(")");
+    };
+    let is = |expression: &'static str, value: &str| {
+        let value = value.to_owned();
+        move |statement: &mut Statement| {
+            statement.push(expression).push(" = ").bind(value.as_str());
+        }
     };
     match needed {
         Condition::Is("id", id) => drop(statement.push(" AND TraceId = ").bind(trace_id(id))),
-        Condition::Is("session_id", session) => match session.strip_prefix(SESSION_OF_TRACE) {
-            Some(_) => with_row(SESSION, session),
-            None => with_row("SessionId", session),
-        },
-        Condition::Is("test_case_id", case) => with_row(TEST_CASE, case),
-        Condition::Is("experiment_id" | "evaluation_id", experiment) => with_row(EXPERIMENT, experiment),
+        Condition::Is("session_id", session) if list.within.is_none() => {
+            with_row(&|statement| conditions::push_session(statement, session))
+        }
+        Condition::Is("test_case_id", case) => with_row(&is(TEST_CASE, case)),
+        Condition::Is("experiment_id" | "evaluation_id", experiment) => with_row(&is(EXPERIMENT, experiment)),
         Condition::Number(field, ..) if place_of_sum(field).is_some() => {
             push_from_sums(statement.push(" AND TraceId IN (SELECT t.TraceId"), list);
             push_needed_sum(statement, needed);
@@ -165,6 +175,15 @@ fn push_bound(statement: &mut Statement, list: &List<'_>, table: &str, needed: &
         }
         _ => {}
     }
+}
+
+/// The traces with spans of a session, at most so many.
+pub(super) fn of_session(list: &List<'_>, session: &str, most: u64) -> Statement {
+    let mut statement = Statement::new("SELECT DISTINCT TraceId AS trace_id FROM ");
+    statement.push(&spans(list.api)).push(" WHERE Workspace = ").bind(list.workspace.as_str());
+    conditions::push_session(statement.push(" AND "), session);
+    statement.push(" AND TraceId != '' LIMIT ").bind(most);
+    statement
 }
 
 /// When these traces began and ended.
@@ -186,11 +205,15 @@ pub(in crate::query) fn push_where(
     range: Option<&Range>,
 ) {
     statement.push(" WHERE Workspace = ").bind(workspace.as_str());
-    if let Some(range) = range {
-        let [first, last] = [range.first, range.last].map(|nanos| UnixNanos::from_i64(nanos).unwrap_or_default());
-        statement.push(" AND Timestamp >= ").bind(first).push(" AND Timestamp <= ").bind(last);
-    }
+    push_range(statement, range);
     statement.push(" AND TraceId IN ").bind(ids.to_vec());
+}
+
+fn push_range(statement: &mut Statement, range: Option<&Range>) {
+    if let Some(range) = range {
+        statement.push(" AND Timestamp >= ").bind(Parameter::Time(range.first));
+        statement.push(" AND Timestamp <= ").bind(Parameter::Time(range.last));
+    }
 }
 
 /// The spans of a trace, as far as they are drawn, by time.

@@ -135,7 +135,11 @@ impl Exported<'_> {
     async fn head(&self, mode: Mode) -> Result<Value, Refusal> {
         let Self { api, workspace, ids, .. } = self;
         let gone = || Refusal::not_found(&format!("Trace {}/{} not found", workspace.as_str(), ids.concat()));
-        super::rows(api, workspace, ids.to_vec(), mode).await?.into_iter().next().ok_or_else(gone)
+        super::rows(api, workspace, super::Found { ids: ids.to_vec(), range: None }, mode)
+            .await?
+            .into_iter()
+            .next()
+            .ok_or_else(gone)
     }
 
     /// The spans in parts, each of which may be read at once.
