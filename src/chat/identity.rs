@@ -32,7 +32,7 @@ use crate::workspace::Workspace;
 pub(super) struct Fingerprint(u64);
 
 impl Fingerprint {
-    pub(super) fn of(said: &CanonicalHash) -> Self {
+    pub(super) fn of(said: &CanonicalHash<'_>) -> Self {
         Self(said.finish())
     }
 
@@ -140,7 +140,7 @@ fn fingerprint(root: Value<'_>, parts: [Value<'_>; 2], times: GivenTimes, mut wr
 }
 
 /// Adds times, so that their spelling does not count.
-pub(super) fn add_times<const N: usize>(said: &mut CanonicalHash, times: [(&str, Option<UnixNanos>); N]) {
+pub(super) fn add_times<const N: usize>(said: &mut CanonicalHash<'_>, times: [(&str, Option<UnixNanos>); N]) {
     for (name, at) in times.into_iter().filter_map(|(name, at)| Some((name, at?))) {
         said.text(name, &at.nanos().to_string());
     }

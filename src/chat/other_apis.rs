@@ -88,7 +88,7 @@ fn response_of(sent: Value<'_>) -> (Option<Api>, Option<Merged>) {
 }
 
 fn check_request(request: Value<'_>, api: Api, found: &mut Found) {
-    let at = |name: &str| ["request".into(), name.into()];
+    let at = |name: &'static str| ["request".into(), name.into()];
     let input = api.input();
     match request.get(input) {
         None => found.missing(&at(input)),

@@ -142,7 +142,7 @@ fn check_members(root: Value<'_>, options: &ParseOptions, found: &mut Found) {
             Some(known) => format!("Extra inputs are not permitted; did you mean '{known}'?"),
             None => "Extra inputs are not permitted".to_owned(),
         };
-        found.add(&[shown.into()], "extra_forbidden", msg, Some(value));
+        found.add(&[Loc::given(shown)], "extra_forbidden", msg, Some(value));
     }
 }
 
@@ -268,7 +268,7 @@ fn check_times(root: Value<'_>, found: &mut Found) -> GivenTimes {
     times
 }
 
-fn check_time(root: Value<'_>, name: &str, found: &mut Found) -> Option<UnixNanos> {
+fn check_time(root: Value<'_>, name: &'static str, found: &mut Found) -> Option<UnixNanos> {
     let given = root.get(name)?;
     let time = timing::from_json(given);
     if time.is_none() {
@@ -280,7 +280,7 @@ fn check_time(root: Value<'_>, name: &str, found: &mut Found) -> Option<UnixNano
 
 fn check_costs(root: Value<'_>, found: &mut Found) -> CallerCost {
     // what cannot be read is refused, so it is never stored without its cost
-    let mut cost = |name: &str| Given::from(root.get(name).and_then(|value| found.usd(&[name.into()], value)));
+    let mut cost = |name: &'static str| Given::from(root.get(name).and_then(|value| found.usd(&[name.into()], value)));
     let (total, input, output) = (cost("cost_usd"), cost("cost_input_usd"), cost("cost_output_usd"));
     let mut details = Vec::new();
     let given = root.get("cost_details").and_then(|given| found.dict(&["cost_details".into()], given));
@@ -293,8 +293,8 @@ fn check_costs(root: Value<'_>, found: &mut Found) -> CallerCost {
         let name = key.str().expect("a member's name is a string");
         if let Some((shown, _)) = crate::json::limits::cut(&name, COST_DETAIL_BYTES_MAX) {
             let msg = format!("String should have at most {COST_DETAIL_BYTES_MAX} bytes");
-            found.add(&["cost_details".into(), shown.into(), "[key]".into()], "string_too_long", msg, None);
-        } else if let Some(usd) = found.usd(&["cost_details".into(), (&*name).into()], value) {
+            found.add(&["cost_details".into(), Loc::given(shown), "[key]".into()], "string_too_long", msg, None);
+        } else if let Some(usd) = found.usd(&["cost_details".into(), Loc::given(&name)], value) {
             steps::take(details.len());
             details.retain(|(earlier, _): &(String, Usd)| *earlier != name);
             details.push((name.into_owned(), usd));
@@ -348,7 +348,7 @@ fn check_contexts(root: Value<'_>, found: &mut Found) {
     }
 }
 
-fn check_context_texts(context: Value<'_>, of: &str, names: &[&str], found: &mut Found) {
+fn check_context_texts(context: Value<'_>, of: &'static str, names: &[&'static str], found: &mut Found) {
     for name in names {
         if let Some(value) = context.get(name) {
             found.string(&[of.into(), (*name).into()], value);

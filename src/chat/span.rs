@@ -136,12 +136,20 @@ impl<'c> AttrValue<'c> {
         text.into()
     }
 
+    /// The text that it is, if it is one: what [`as_column_text`](Self::as_column_text) would append.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Str(text) | Self::Json(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Appends the text that goes into a `Map(String, String)` column: texts as they are, numbers as the OpenTelemetry
     /// exporter prints them (1.0 as `1`), lists and JSON as compact JSON.
     pub fn as_column_text(&self, out: &mut String) {
         match self {
-            Self::Str(text) => out.push_str(text),
-            Self::Json(text) => out.push_str(text),
+            Self::Str(text) | Self::Json(text) => out.push_str(text),
             Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
             Self::Int(value) => out.push_str(itoa::Buffer::new().format(*value)),
             Self::Count(count) => out.push_str(itoa::Buffer::new().format(*count)),

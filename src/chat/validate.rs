@@ -4,6 +4,7 @@
 //! {"detail":[{"loc":["body","request","messages",0,"role"],"msg":"Field required","type":"missing"}]}
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -47,14 +48,21 @@ pub struct ValidationError {
 #[serde(untagged)]
 pub enum Loc {
     /// A member of an object.
-    Name(String),
+    Name(Cow<'static, str>),
     /// An element of an array.
     Index(usize),
 }
 
-impl From<&str> for Loc {
-    fn from(name: &str) -> Self {
-        Self::Name(name.to_owned())
+impl Loc {
+    /// A member whose name comes from the sender.
+    pub(crate) fn given(name: &str) -> Self {
+        Self::Name(Cow::Owned(name.to_owned()))
+    }
+}
+
+impl From<&'static str> for Loc {
+    fn from(name: &'static str) -> Self {
+        Self::Name(Cow::Borrowed(name))
     }
 }
 

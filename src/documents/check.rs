@@ -40,7 +40,7 @@ impl<'p> Path<'p> {
         let mut locs = self.up.map_or_else(Vec::new, |up| up.locs());
         match self.here {
             Here::Root => {}
-            Here::Name(name) => locs.push(name.into()),
+            Here::Name(name) => locs.push(Loc::given(name)),
             Here::Index(index) => locs.push(index.into()),
         }
         locs

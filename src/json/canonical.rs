@@ -14,16 +14,19 @@ use crate::text::write_string;
 
 /// A hash over values in canonical form. Each is written once, and may be hashed elsewhere too.
 #[derive(Default)]
-pub(crate) struct CanonicalHash {
+pub(crate) struct CanonicalHash<'d> {
     hash: XxHash3_64,
     text: String,
+    /// As in [`write_value`]; empty between values.
+    open: Vec<Member<'d>>,
 }
 
-impl CanonicalHash {
+impl<'d> CanonicalHash<'d> {
     /// Adds a value; gives its canonical text.
-    pub(crate) fn value(&mut self, value: Value<'_>) -> &str {
+    pub(crate) fn value(&mut self, value: Value<'d>) -> &str {
         self.text.clear();
-        write(&mut self.text, value);
+        self.text.reserve(value.raw().len());
+        write_value(&mut self.text, value, &mut self.open);
         steps::take(self.text.len());
         self.hash.write(self.text.as_bytes());
         // a value's text says where it ends, but for a number's
@@ -32,7 +35,7 @@ impl CanonicalHash {
     }
 
     /// Adds a value under a name; gives its canonical text.
-    pub(crate) fn member(&mut self, name: &str, value: Value<'_>) -> &str {
+    pub(crate) fn member(&mut self, name: &str, value: Value<'d>) -> &str {
         self.part(name);
         self.value(value)
     }
@@ -44,7 +47,7 @@ impl CanonicalHash {
     }
 
     /// Adds the members of an object that `is_open` holds for, in the order of their names.
-    pub(crate) fn members(&mut self, object: Value<'_>, is_open: impl Fn(Value<'_>, Value<'_>) -> bool) {
+    pub(crate) fn members(&mut self, object: Value<'d>, is_open: impl Fn(Value<'d>, Value<'d>) -> bool) {
         let mut members: Vec<_> = object.members().filter(|(key, value)| is_open(*key, *value)).collect();
         sort(&mut members);
         for (key, value) in members {

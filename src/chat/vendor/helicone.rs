@@ -105,7 +105,9 @@ struct Log<'r> {
 impl<'r> Log<'r> {
     fn read(record: Value<'r>, headers: &'r [(&'r str, &'r str)]) -> Result<Self, ValidationErrors> {
         let mut found = Found::default();
-        let part = |found: &mut Found, name: &str| record.get(name).and_then(|part| found.object(&[name.into()], part));
+        let part = |found: &mut Found, name: &'static str| {
+            record.get(name).and_then(|part| found.object(&[name.into()], part))
+        };
         let (sent, answer) = (part(&mut found, "providerRequest"), part(&mut found, "providerResponse"));
         let path = ["providerRequest".into(), "json".into()];
         let request = sent.and_then(|sent| sent.get("json"));

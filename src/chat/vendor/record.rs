@@ -31,7 +31,7 @@ pub(super) struct VendorRecord<'d> {
 
 impl<'d> VendorRecord<'d> {
     /// Takes a record that is an object and has the members `needed`.
-    pub(super) fn read(body: &'d Body<'_>, needed: &[&str]) -> Result<Self, ValidationErrors> {
+    pub(super) fn read(body: &'d Body<'_>, needed: &[&'static str]) -> Result<Self, ValidationErrors> {
         let mut found = Found::default();
         let Some(root) = found.object(&[], body.root()) else { return Err(found.into_errors()) };
         for name in needed.iter().filter(|name| root.get(name).is_none()) {
@@ -216,7 +216,7 @@ fn put_choices(response: &mut ObjectBuilder<'_>, choices: Option<Value<'_>>) {
 
 /// Works out which call a record is about, while all of it is hashed for its fingerprint; no value is written twice.
 pub(super) struct Identifying<'r> {
-    said: CanonicalHash,
+    said: CanonicalHash<'r>,
     call: CallDigest,
     hashed: Vec<Value<'r>>,
 }

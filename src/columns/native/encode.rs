@@ -50,10 +50,14 @@ impl<G: Group> BlockRows<'_, G> {
         let columns: Vec<(usize, &Column)> = table.columns().iter().enumerate().filter(is_present).collect();
         put_varint(out, columns.len());
         put_varint(out, self.rows);
+        // one list for all columns: single calls make a block of many groups
+        let mut contents = Vec::with_capacity(groups.len());
         for (place, column) in columns {
             put_string(out, column.name.as_bytes());
             put_string(out, column.wire_type.as_bytes());
-            put_data((place, column), &groups, segment, out);
+            contents.clear();
+            contents.extend(groups.iter().map(|group| (group.column(place), group.rows())));
+            put_data(column, &contents, segment, out);
         }
     }
 }
@@ -117,26 +121,25 @@ pub fn encode_block<G: Group>(groups: &[&G], segment: SegmentId, out: &mut Vec<u
     cut(groups).for_each(|block| block.append_to(segment, out));
 }
 
-fn put_data<G: Group>((place, column): (usize, &Column), groups: &[&G], segment: SegmentId, out: &mut Vec<u8>) {
-    let contents: Vec<(ColumnData<'_>, usize)> =
-        groups.iter().map(|group| (group.column(place), group.rows())).collect();
+/// Writes a column: what each group has in it, with the group's rows.
+fn put_data(column: &Column, contents: &[(ColumnData<'_>, usize)], segment: SegmentId, out: &mut Vec<u8>) {
     let (mut rows_base, mut items_base) = (0, 0);
-    for (content, rows) in &contents {
+    for (content, rows) in contents {
         let [ends, _] = content.ends;
         let missing = if column.is_list() { content.missing(*rows) } else { 0 };
         debug_assert!(!column.is_list() || ends.len() + missing == *rows, "{} has an end for each row", column.name);
         rows_base = put_ends(ends, missing, rows_base, out);
     }
-    for (content, _) in &contents {
+    for (content, _) in contents {
         let [_, ends] = content.ends;
         items_base = put_ends(ends, 0, items_base, out);
     }
-    for (content, rows) in &contents {
+    for (content, rows) in contents {
         put_shared(content.every, *rows, segment, out);
         let ([leaf, _], [pad, _]) = (content.leaves, content.pads(*rows));
         put_leaf(leaf, pad, out);
     }
-    for (content, rows) in &contents {
+    for (content, rows) in contents {
         let ([_, leaf], [_, pad]) = (content.leaves, content.pads(*rows));
         put_leaf(leaf, pad, out);
     }

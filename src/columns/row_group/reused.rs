@@ -8,8 +8,8 @@ use crate::locks::locked;
 use crate::workspace::Workspace;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Groups that are kept at most: as many as small requests are under way at once.
-const GROUPS_MAX: usize = 256;
+/// Groups that are kept at most: as many as small requests, or lines of a request, are under way at once.
+const GROUPS_MAX: usize = 512;
 /// A group with more room than this is not kept.
 const ROOM_BYTES_MAX: usize = 16 << 10;
 /// Larger requests make a group of their own.

@@ -13,6 +13,11 @@ use std::borrow::Cow;
 /// `service.name` of a producer that names none. Source: `OpenTelemetry` resource semantic conventions.
 const SERVICE_UNKNOWN: &str = "unknown_service";
 
+/// Bytes of the resource's attributes that room is made for.
+const RESOURCE_BYTES_USUAL: usize = 256;
+/// Bytes of an attribute that is a number or a list.
+const NUMBER_BYTES_USUAL: usize = 64;
+
 /// Notes on a span what was taken out of its call before it was read. In what the chunks of a stream came to together there may be
 /// what was in none of them: it goes too, and with it the text of the chunks.
 pub(crate) fn redact(span: &mut ChatSpan<'_>, rules: &Rules, mut found: Tally) -> Tally {
@@ -37,17 +42,20 @@ pub(crate) fn row(
     import_id: Option<&str>,
 ) -> Result<Box<RowGroup>, RowTooLarge> {
     let service_name = span.service_name.as_deref().unwrap_or(SERVICE_UNKNOWN);
-    let mut resource = MapRow::default();
+    let mut resource = MapRow::for_message_of(RESOURCE_BYTES_USUAL);
     resource.push(b"service.name", service_name.as_bytes());
     if let Some(import_id) = import_id {
         resource.push(formats::ATTRIBUTE.as_bytes(), import_id.as_bytes());
     }
     resource.push(workspace::ATTRIBUTE.as_bytes(), rows.workspace().as_str().as_bytes());
     let mark = rows.begin();
-    let mut text = String::new();
+    let mut number = String::with_capacity(NUMBER_BYTES_USUAL);
     for (key, value) in &span.attributes {
-        text.clear();
-        value.as_column_text(&mut text);
+        let text = value.as_text().unwrap_or_else(|| {
+            number.clear();
+            value.as_column_text(&mut number);
+            &number
+        });
         rows.attribute_of(conventions::kind(key.as_bytes()), key.as_bytes(), text.as_bytes());
     }
     let scalars = SpanScalars {
