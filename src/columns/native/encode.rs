@@ -242,13 +242,20 @@ mod tests {
         assert!(out.ends_with(&last));
     }
 
+    /// What a block has in a column, after its name and type.
+    fn data_of(name: &str, groups: &[RowGroup]) -> Vec<u8> {
+        let (place, column) = COLUMNS.iter().enumerate().find(|(_, column)| column.name == name).unwrap();
+        let contents: Vec<_> = groups.iter().map(|group| (Group::column(group, place), group.rows())).collect();
+        let mut out = Vec::new();
+        put_data(column, &contents, segment(), &mut out);
+        out
+    }
+
     #[test]
     fn a_map_column_is_ends_then_keys_then_values_over_all_groups() {
         let groups =
             [one_row("a", &[("k1", "v1"), ("k2", "v2")], 0), one_row("b", &[], 0), one_row("c", &[("k3", "")], 0)];
-        let mut out = Vec::new();
-        let attributes = COLUMNS.iter().enumerate().find(|(_, column)| column.name == "SpanAttributes").unwrap();
-        put_data(attributes, &groups.iter().collect::<Vec<_>>(), segment(), &mut out);
+        let out = data_of("SpanAttributes", &groups);
         let ends = [2_u64, 2, 3].map(u64::to_le_bytes).concat();
         assert_eq!(out, [ends.as_slice(), b"\x02k1\x02k2\x02k3", b"\x02v1\x02v2\x00"].concat());
     }
@@ -256,9 +263,7 @@ mod tests {
     #[test]
     fn nested_ends_are_rebased_at_both_levels() {
         let groups = [one_row("a", &[], 2), one_row("b", &[], 1)];
-        let mut out = Vec::new();
-        let attributes = COLUMNS.iter().enumerate().find(|(_, column)| column.name == "Events.Attributes").unwrap();
-        put_data(attributes, &groups.iter().collect::<Vec<_>>(), segment(), &mut out);
+        let out = data_of("Events.Attributes", &groups);
         let rows = [2_u64, 3].map(u64::to_le_bytes).concat(); // events up to each row
         let events = [1_u64, 2, 3].map(u64::to_le_bytes).concat(); // attributes up to each event
         assert_eq!(out, [rows.as_slice(), &events, b"\x01n\x01n\x01n", b"\x011\x011\x011"].concat());
