@@ -277,6 +277,10 @@ fuzz: $(CARGO_FUZZ) ## fuzzes each target for FUZZ_SECONDS (30); what breaks is 
 	    -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1; \
 	done
 
+.PHONY: schedules
+schedules: ## runs what does its own work with atomics in every order that threads and memory allow (loom)
+	$(CARGO) run --locked --release --manifest-path schedules/Cargo.toml
+
 # Scenarios of the service's benchmark, such as BENCH="durable 16"; all of them take two to three minutes.
 BENCH ?=
 

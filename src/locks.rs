@@ -1,6 +1,10 @@
 //! Locks of threads.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
+
+// what is run in every schedule (`schedules/`) has these from here, where loom's stand in their place
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use std::sync::{Arc, Mutex};
 
 /// The value under a lock, also after a thread panicked while it held it: every change under a lock of Millrace is whole before the
 /// lock is given back, and a panic that puts data at risk ends the process elsewhere (`app`).

@@ -1,7 +1,6 @@
 //! Room on disk for what imports keep there for a while: files that a browser sent, and copies of Parquet.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::locks::{Arc, AtomicU64, Ordering};
 
 /// So many bytes, which all who hold the same room share.
 #[derive(Debug)]

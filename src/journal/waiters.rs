@@ -1,11 +1,9 @@
 //! Senders that are notified when segments are settled: those that asked for `stored`.
 
 use crate::ids::SegmentId;
-use crate::locks::locked;
+use crate::locks::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, locked};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 /// How often, in attachments, senders that have hung up are let go.
 const PRUNED_EVERY: usize = 64;
