@@ -63,17 +63,15 @@ pub(super) fn count_points(metric: &[u8]) -> usize {
     let mut points = 0;
     let mut unread = Fields::new(metric);
     while let Ok(Some(field)) = unread.next() {
-        if let Some((kind, data)) = Kind::of(fields::Metric::of(field))
-            && let Ok(data) = data.get()
-        {
-            let counted = each_point(kind, data, |_| {
-                points += 1;
-                Ok(())
-            });
-            // as for the decoder, what comes after a fault cannot be told apart
-            if counted.is_err() {
-                break;
-            }
+        let Some((kind, data)) = Kind::of(fields::Metric::of(field)) else { continue };
+        // as for the decoder, what comes after a fault cannot be told apart
+        let Ok(data) = data.get() else { break };
+        let counted = each_point(kind, data, |_| {
+            points += 1;
+            Ok(())
+        });
+        if counted.is_err() {
+            break;
         }
     }
     points

@@ -430,6 +430,15 @@ fn any_request() -> impl Strategy<Value = ExportMetricsServiceRequest> {
     vec(of_resource, 0..3).prop_map(|resource_metrics| ExportMetricsServiceRequest { resource_metrics })
 }
 
+#[test]
+fn points_after_data_that_is_no_message_are_neither_decoded_nor_counted() {
+    let after = metric("m", gauge_of(&[1.0, 2.0])).encode_to_vec();
+    // a gauge as a fixed32. Source: metrics.proto, Metric.gauge = 5
+    let message = [&[0x2d, 0, 0, 0, 0], after.as_slice()].concat();
+    assert_eq!(count_points(&message), 0, "the decoder rejects the metric as one");
+    assert_eq!(count_points(&after), 2);
+}
+
 proptest! {
     #[test]
     fn rows_are_those_of_prosts_tree(request in any_request()) {
