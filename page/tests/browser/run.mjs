@@ -544,10 +544,10 @@ try {
 
     await view(page, "/latency?range=all", "table.rows tbody tr");
     await page.waitForLoadState("networkidle");
-    const [[p50, failed]] = await sql(`SELECT quantile(0.5)(Duration), countIf(IsError) / count() * 100 FROM ${of("genai_calls")}`);
-    const [[least, most]] = await sql(`SELECT min(Duration), max(Duration) FROM (SELECT Duration FROM ${of("genai_calls")} ORDER BY abs(Duration - (SELECT quantile(0.5)(Duration) FROM ${of("genai_calls")})) LIMIT 10)`);
+    // More than 8,192 calls are sampled by quantile(), so that each question takes others: the rank is right within a standard deviation of 0.55 %.
+    const [[p50, least, most, failed]] = await sql(`SELECT quantileExact(0.5)(Duration), quantileExact(0.47)(Duration), quantileExact(0.53)(Duration), countIf(IsError) / count() * 100 FROM ${of("genai_calls")}`);
     const median = read(await figure("Latency, median").locator(".value").textContent());
-    assert.ok(median >= least * 0.99 && median <= most * 1.01, `the median: ${median} is shown, and SQL says ${p50}`);
+    assert.ok(median >= least * 0.99 && median <= most * 1.01, `the median: ${median} is shown, and by SQL it is ${p50}, between ${least} and ${most}`);
     same(await figure("Failed calls").locator(".value").textContent(), Number(failed), "failed calls");
 
     await view(page, "/sessions?range=all", "table.rows tbody tr");
