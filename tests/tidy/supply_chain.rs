@@ -1,4 +1,5 @@
-//! What the project is made of: licences that allow its own, no version known to be bad, every source a registry.
+//! What the project is made of: licences that allow its own, no version known to be bad, every source a registry, and the same features
+//! of a crate in what ships as in tests.
 //!
 //! Runs offline on what Cargo has already fetched. `make deny` asks cargo-deny for the advisories of today too.
 
@@ -93,6 +94,46 @@ fn every_dependency_has_a_licence_that_fits() {
         }
     }
     assert!(refused.is_empty(), "not on the list of licences: {refused:#?}");
+}
+
+/// What tests alone switch on in a crate that src uses, and why src cannot come to need it.
+const OF_TESTS: [(&str, &str, &str); 2] = [
+    ("opentelemetry-proto", "file-descriptors", "descriptors for the reference's JSON; src uses its messages"),
+    ("rustix", "param", "tests of memory limits ask for the size of a page"),
+];
+
+#[test]
+fn what_ships_has_the_features_that_tests_have() {
+    let (shipped, tested) = (features("normal"), features("normal,dev"));
+    assert!(shipped.len() > 40, "the dependencies were not found: {shipped:?}");
+    let known = |name: &str, feature: &str| OF_TESTS.iter().any(|(of, own, _)| (*of, *own) == (name, feature));
+    for (name, own) in &shipped {
+        let more: Vec<&String> = tested.get(name).expect("tests have what ships").difference(own).collect();
+        // "default" itself is no code: what it switches on is named too
+        let unknown: Vec<_> = more.into_iter().filter(|more| *more != "default" && !known(name, more)).collect();
+        assert!(
+            unknown.is_empty(),
+            "{name} has {unknown:?} in tests only: state it under [dependencies], or in OF_TESTS"
+        );
+    }
+}
+
+/// The features that crates named in Cargo.toml are built with, by name, along such edges of the graph.
+fn features(edges: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["tree", "--offline", "--locked", "--package", "millrace", "--depth", "1", "--prefix", "none"])
+        .args(["--edges", edges, "--format", "{p}|{f}"])
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut features: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let (package, on) = line.trim_end_matches(" (*)").split_once('|').expect("a package and its features");
+        let name = package.split(' ').next().expect("a package has a name").to_owned();
+        features.entry(name).or_default().extend(on.split(',').filter(|on| !on.is_empty()).map(str::to_owned));
+    }
+    features
 }
 
 /// The packages that are built here, as Cargo knows them.
