@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use support::http::{get, post_json};
 use support::sql::Sql;
-use support::{Engine, Options, Service, project, service, wait_until};
+use support::{Engine, Options, Server, Service, project, service, wait_until};
 
 const FIXTURES: [&str; 5] = ["v1", "v2", "v3", "v4", "stock"];
 const PLAIN: &str = "clickhouse: { url: 'URL' }\n";
@@ -91,6 +91,95 @@ fn a_table_of_each_earlier_version_and_a_foreign_one_get_what_they_lack_and_keep
         assert_eq!(sql.rows(old, &[]), [want], "{fixture}");
         assert_every_trace_is_found(&sql, fixture);
     }
+}
+
+/// The statements that make everything, as an operator gets them.
+fn printed(config: &Path) -> Vec<String> {
+    let output = schema("print", config);
+    succeeds(&output);
+    statements(&String::from_utf8_lossy(&output.stdout))
+}
+
+#[test]
+fn a_start_that_ended_between_two_statements_is_finished_by_the_next() {
+    let engine = Engine::start();
+    let (sql, config) = (engine.sql("otel"), engine.config_of_a_writer(&format!("{PLAIN}retention: {{ spans: 30d }}\n")));
+    apply(&config);
+    let (want, all) = (everything(&sql), printed(&config));
+    let begins = |with: &str| all.iter().position(|statement| statement.starts_with(with)).expect("one begins so");
+    let spans = begins("CREATE TABLE IF NOT EXISTS otel.otel_traces\n");
+    let first_view = begins("CREATE OR REPLACE VIEW");
+    let noted = begins("INSERT INTO otel.millrace_schema");
+    for done in [1, spans, spans + 1, first_view, first_view + 1, begins("CREATE OR REPLACE VIEW otel.genai_calls") + 1, noted] {
+        let of_all = format!("{done} of {}", all.len());
+        engine.sql("default").rows("DROP DATABASE otel SYNC", &[]);
+        for statement in all.iter().take(done) {
+            engine.sql("default").rows(statement, &[]);
+        }
+        assert_eq!(schema("check", &config).status.code(), Some(1), "something is lacking after {of_all}");
+        apply(&config);
+        assert_eq!(everything(&sql), want, "{of_all}");
+        succeeds(&schema("check", &config));
+    }
+}
+
+#[test]
+fn a_first_start_that_is_killed_again_and_again_ends_in_the_same_schema() {
+    let mut whole = Service::start();
+    let want = everything(&whole.sql());
+    whole.terminate();
+    let options = Options { own_group: true, fixed_ports: true, ..Options::default() };
+    let mut service = Service::start_without_waiting(options);
+    for tables in [1, 3, 8, 20, 35] {
+        let folder = service.data_dir().join("clickhouse/store");
+        wait_until("some tables are made", || (definitions_in(&folder) >= tables).then_some(()));
+        service.kill_group();
+        service.start_again_without_waiting();
+    }
+    service.wait_until_ready();
+    assert_eq!(everything(&service.sql()), want);
+    wait_for_span(&service.sql(), &post(&service, "m"));
+}
+
+/// How many tables and views are defined in the folder of an engine.
+fn definitions_in(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.map(|path| if path.is_dir() { definitions_in(&path) } else { usize::from(is_definition(&path)) }).sum()
+}
+
+fn is_definition(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "sql")
+}
+
+/// An older ClickHouse does not know all settings, and an operator may forbid some.
+#[test]
+fn settings_that_a_clickhouse_does_not_take_are_left_out_and_said_and_the_others_are_there() {
+    let refused = ["merge_selector_base", "string_serialization_version", "enable_block_offset_column"];
+    let constraints = refused.map(|setting| format!("<merge_tree_{setting}><readonly/></merge_tree_{setting}>")).concat();
+    let server = Server::start_with_users(&format!(
+        "<profiles><default><constraints>{constraints}</constraints></default></profiles><quotas><default/></quotas>\
+         <users><default><no_password/><profile>default</profile></default></users>"
+    ));
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let config = folder.path().join("writer.yaml");
+    let yaml = format!("clickhouse: {{ url: '{}' }}\nretention: {{ spans: 30d }}\n", server.url());
+    fs::write(&config, yaml).expect("the configuration can be written");
+    let applied = schema("apply", &config);
+    succeeds(&applied);
+    let sql = server.sql("otel");
+    let made = sql.rows("SELECT engine_full AS e FROM system.tables WHERE database = 'otel' AND name = 'otel_traces'", &[]);
+    let made = made.first().and_then(|row| row["e"].as_str()).expect("the table is there").to_owned();
+    for setting in refused {
+        assert!(said(&applied).contains(&format!("MODIFY SETTING {setting} = ")), "{setting}: {}", said(&applied));
+        assert!(!made.contains(setting), "{made}");
+    }
+    for part in ["enable_block_number_column = 1", "ttl_only_drop_parts = 1", "+ toIntervalSecond(2592000) SETTINGS"] {
+        assert!(made.contains(part), "{part}: {made}");
+    }
+    let missing = schema("check", &config);
+    let missing = String::from_utf8_lossy(&missing.stdout).into_owned();
+    let lines = missing.lines().filter(|line| line.starts_with("-- missing: "));
+    assert!(lines.clone().count() > 0 && lines.clone().all(|line| line.starts_with("-- missing: setting ")), "{missing}");
 }
 
 #[test]
@@ -322,9 +411,10 @@ fn an_operator_who_makes_the_tables_is_told_what_is_missing_and_meanwhile_spans_
     let missing = schema("check", &config);
     assert_eq!(missing.status.code(), Some(1));
     let printed = String::from_utf8_lossy(&missing.stdout).into_owned();
-    for what in ["database otel", "otel.otel_traces", "column Workspace LowCardinality(String) of otel.otel_traces"] {
+    for what in ["database otel", "otel.otel_traces", "view otel.genai_calls"] {
         assert!(printed.contains(&format!("-- missing: {what}\n")), "{what}: {printed}");
     }
+    assert!(!printed.contains("ALTER TABLE"), "a table is made with all that it has: {printed}");
     for statement in statements(&printed) {
         engine.sql("default").rows(&statement, &[]);
     }

@@ -135,17 +135,32 @@ impl Service {
         Self::start_in(tempfile::tempdir().expect("a temporary folder can be made"), options)
     }
 
+    /// The same, and returns while it still starts.
+    pub fn start_without_waiting(options: Options) -> Self {
+        Self::launch_in(tempfile::tempdir().expect("a temporary folder can be made"), options)
+    }
+
     fn start_in(folder: TempDir, options: Options) -> Self {
+        let mut service = Self::launch_in(folder, options);
+        service.wait_until_ready();
+        service
+    }
+
+    fn launch_in(folder: TempDir, options: Options) -> Self {
         let ports = if options.fixed_ports { fixed_ports() } else { [0; 4] };
-        let mut process = launch(&folder, &options, ports);
-        let ready = wait_for_ready(&mut process, &folder);
-        Self { process, folder, options, ports, ready }
+        let process = launch(&folder, &options, ports);
+        Self { process, folder, options, ports, ready: Value::Null }
+    }
+
+    /// Waits until everything listens, after a start without waiting.
+    pub fn wait_until_ready(&mut self) {
+        self.ready = wait_for_ready(&mut self.process, &self.folder);
     }
 
     /// Starts again in the same data folder, after [`Self::terminate`] or [`Self::kill`].
     pub fn start_again(&mut self) {
         self.start_again_without_waiting();
-        self.ready = wait_for_ready(&mut self.process, &self.folder);
+        self.wait_until_ready();
     }
 
     /// The same, and returns while it still starts. Its addresses must be fixed.

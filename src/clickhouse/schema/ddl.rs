@@ -68,6 +68,71 @@ impl Setting {
     }
 }
 
+/// What makes a table that holds rows, on the nodes that lack it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Create {
+    /// Its name on a node, without the database.
+    pub(super) name: String,
+    /// Name and definition of each.
+    pub(super) columns: Vec<(String, String)>,
+    pub(super) indexes: &'static [&'static str],
+    pub(super) engine: String,
+    pub(super) partition_by: Option<&'static str>,
+    pub(super) order_by: &'static str,
+    /// What any ClickHouse knows.
+    pub(super) settings: Vec<Setting>,
+}
+
+/// What some ClickHouse may not take: the table is made without it then, and gets of it what can be had.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Extras {
+    /// They take the place of others of the same name.
+    pub(super) settings: Vec<Setting>,
+    pub(super) ttls: Ttls,
+}
+
+/// How long rows and texts are kept, as expressions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Ttls {
+    pub(super) rows: Option<String>,
+    /// The columns that have one of their own, and it.
+    pub(super) columns: Option<(&'static [&'static str], String)>,
+}
+
+impl Ttls {
+    fn of_column(&self, name: &str) -> String {
+        let of_columns = self.columns.as_ref().filter(|(columns, _)| columns.contains(&name));
+        of_columns.map_or(String::new(), |(_, ttl)| format!(" TTL {ttl}"))
+    }
+}
+
+impl Create {
+    /// The statement.
+    pub(super) fn sql(&self, layout: &Layout, extras: &Extras) -> String {
+        let columns = self.columns.iter().map(|(name, definition)| definition.clone() + &extras.ttls.of_column(name));
+        let indexes = self.indexes.iter().map(|index| format!("INDEX {index}"));
+        let lines: Vec<_> = columns.chain(indexes).map(|line| format!("    {line}")).collect();
+        let is_kept = |setting: &&Setting| extras.settings.iter().all(|extra| extra.name != setting.name);
+        let settings: Vec<_> = self.settings.iter().filter(is_kept).chain(&extras.settings).cloned().collect();
+        let settings = (!settings.is_empty()).then(|| joined(&settings));
+        let clause = |word: &str, of: Option<&str>| of.map_or(String::new(), |of| format!("{word} {of}\n"));
+        let all = [
+            clause("PARTITION BY", self.partition_by),
+            clause("ORDER BY", Some(self.order_by)),
+            clause("TTL", extras.ttls.rows.as_deref()),
+            clause("SETTINGS", settings.as_deref()),
+        ];
+        format!(
+            "CREATE TABLE IF NOT EXISTS {table}{on_cluster}\n(\n{lines}\n)\nENGINE = {engine}\n{all}",
+            table = layout.full(&self.name),
+            on_cluster = layout.on_cluster(),
+            lines = lines.join(",\n"),
+            engine = self.engine,
+            all = all.concat().trim_end(),
+        )
+    }
+}
+
 /// What a table of somebody else's making has otherwise: repeats would not be recognised, and, embedded, nothing synced.
 pub(super) fn settings(layout: &Layout) -> Vec<Setting> {
     let mut settings = deduplication(layout);
@@ -90,13 +155,13 @@ pub(super) fn durability(layout: &Layout) -> Vec<Setting> {
 }
 
 /// Without them the table takes no lightweight UPDATE, and chat-completions are not joined to roots that come later. Rows
-/// stored before are updated as well. Not among those of `CREATE TABLE`: an older ClickHouse does not know them.
+/// stored before are updated as well. An older ClickHouse does not know them.
 pub(super) fn joining() -> [Setting; 2] {
     ["enable_block_number_column", "enable_block_offset_column"].map(|name| Setting::new(name, 1))
 }
 
 /// Parts are merged more at once, and so less often: rows are merged a third less often, and a day has half as many parts more.
-/// Not among those of `CREATE TABLE`, like the next: an older ClickHouse does not know it. Measured: docs/performance.md.
+/// An older ClickHouse does not know it, nor the next. Measured: docs/performance.md.
 pub(super) fn merging() -> Setting {
     Setting::new("merge_selector_base", 10)
 }
@@ -122,22 +187,27 @@ pub(super) fn create_database(layout: &Layout) -> String {
 }
 
 /// The table that holds spans.
-pub(super) fn create_spans(layout: &Layout) -> String {
-    let columns = COLUMNS.iter().map(column).chain(ALIASES.iter().map(alias)).chain(FILLED.iter().map(filled));
-    let indexes = INDEXES.iter().map(|index| format!("INDEX {index}"));
-    let lines: Vec<_> = columns.chain(indexes).map(|line| format!("    {line}")).collect();
-    let mut all: Vec<_> = SIZES.iter().map(|(name, value)| Setting::new(name, value)).collect();
-    all.push(Setting::new("ttl_only_drop_parts", 1));
-    all.extend(settings(layout));
-    format!(
-        "CREATE TABLE IF NOT EXISTS {table}{on_cluster}\n(\n{lines}\n)\n\
-         ENGINE = {engine}\nPARTITION BY {PARTITION_BY}\nORDER BY {ORDER_BY}\nSETTINGS {settings}",
-        table = layout.full(&layout.local(TABLE)),
-        on_cluster = layout.on_cluster(),
-        lines = lines.join(",\n"),
-        engine = layout.engine("MergeTree"),
-        settings = joined(&all),
-    )
+pub(super) fn create_spans(layout: &Layout) -> Create {
+    let columns = COLUMNS.iter().map(|of| (of.name, column(of)));
+    let aliases = ALIASES.iter().map(|of| (of.name, alias(of)));
+    let all = columns.chain(aliases).chain(FILLED.iter().map(|of| (of.name, filled(of))));
+    let mut of_table: Vec<_> = SIZES.iter().map(|(name, value)| Setting::new(name, value)).collect();
+    of_table.push(Setting::new("ttl_only_drop_parts", 1));
+    of_table.extend(settings(layout));
+    Create {
+        name: layout.local(TABLE),
+        columns: named(all),
+        indexes: INDEXES,
+        engine: layout.engine("MergeTree"),
+        partition_by: Some(PARTITION_BY),
+        order_by: ORDER_BY,
+        settings: of_table,
+    }
+}
+
+/// Columns as [`Create`] has them.
+pub(super) fn named<'n>(columns: impl Iterator<Item = (&'n str, String)>) -> Vec<(String, String)> {
+    columns.map(|(name, definition)| (name.to_owned(), definition)).collect()
 }
 
 pub(super) fn distribute_spans(layout: &Layout) -> Option<String> {
@@ -161,15 +231,17 @@ pub(super) fn alias(Alias { name, table_type, expression }: &Alias) -> String {
     format!("`{name}` {table_type} ALIAS {expression}")
 }
 
-pub(super) fn create_versions(layout: &Layout) -> String {
-    format!(
-        "CREATE TABLE IF NOT EXISTS {table}{on_cluster}\n(\n    \
-         `version` UInt32,\n    `applied_at` DateTime,\n    `program` String,\n    `what` String\n)\n\
-         ENGINE = {engine}\nORDER BY version",
-        table = layout.full(&layout.local(VERSIONS)),
-        on_cluster = layout.on_cluster(),
-        engine = layout.engine("MergeTree"),
-    )
+pub(super) fn create_versions(layout: &Layout) -> Create {
+    let columns = [("version", "UInt32"), ("applied_at", "DateTime"), ("program", "String"), ("what", "String")];
+    Create {
+        name: layout.local(VERSIONS),
+        columns: named(columns.into_iter().map(|(name, of_type)| (name, format!("`{name}` {of_type}")))),
+        indexes: &[],
+        engine: layout.engine("MergeTree"),
+        partition_by: None,
+        order_by: "version",
+        settings: Vec::new(),
+    }
 }
 
 pub(super) fn distribute_versions(layout: &Layout) -> Option<String> {
@@ -178,20 +250,24 @@ pub(super) fn distribute_versions(layout: &Layout) -> Option<String> {
 
 /// When each trace began and ended. Minimum and maximum do not mind a row that comes twice, nor one that comes late;
 /// `DateTime64(9)`, because a `DateTime` would wrap after 2106 and the trace would not be found.
-pub(super) fn create_trace_times(layout: &Layout) -> String {
-    let mut all = vec![Setting::new("index_granularity", 8192)];
-    all.extend(settings(layout));
-    format!(
-        "CREATE TABLE IF NOT EXISTS {table}{on_cluster}\n(\n    \
-         `TraceId` String CODEC(ZSTD(1)),\n    \
-         `Start` SimpleAggregateFunction(min, DateTime64(9)) CODEC(ZSTD(1)),\n    \
-         `End` SimpleAggregateFunction(max, DateTime64(9)) CODEC(ZSTD(1))\n)\n\
-         ENGINE = {engine}\nORDER BY TraceId\nSETTINGS {settings}",
-        table = layout.full(&layout.local(TRACE_TIMES)),
-        on_cluster = layout.on_cluster(),
-        engine = layout.engine("AggregatingMergeTree"),
-        settings = joined(&all),
-    )
+pub(super) fn create_trace_times(layout: &Layout) -> Create {
+    let columns = [
+        ("TraceId", "String"),
+        ("Start", "SimpleAggregateFunction(min, DateTime64(9))"),
+        ("End", "SimpleAggregateFunction(max, DateTime64(9))"),
+    ];
+    let columns = columns.into_iter().map(|(name, of_type)| (name, format!("`{name}` {of_type} CODEC(ZSTD(1))")));
+    let mut of_table = vec![Setting::new("index_granularity", 8192)];
+    of_table.extend(settings(layout));
+    Create {
+        name: layout.local(TRACE_TIMES),
+        columns: named(columns),
+        indexes: &[],
+        engine: layout.engine("AggregatingMergeTree"),
+        partition_by: None,
+        order_by: "TraceId",
+        settings: of_table,
+    }
 }
 
 pub(super) fn distribute_trace_times(layout: &Layout) -> Option<String> {
@@ -239,6 +315,6 @@ pub(super) fn mark(select: &str) -> String {
     format!("made by millrace, {digits}")
 }
 
-pub(super) fn joined(settings: &[Setting]) -> String {
+fn joined(settings: &[Setting]) -> String {
     settings.iter().map(Setting::sql).collect::<Vec<_>>().join(", ")
 }

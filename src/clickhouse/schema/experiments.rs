@@ -5,7 +5,7 @@
 //! the same id, `DeletedAt` and a new name, by which what was deleted can still be listed.
 
 use super::layout::Layout;
-use super::{ddl, ddl::Setting};
+use super::ddl::{self, Create, Setting};
 
 /// The groups of experiments.
 pub const GROUPS: &str = "genai_experiment_groups";
@@ -89,26 +89,25 @@ fn column((name, of_type, codec): &Definition) -> String {
 const TABLES: [(&str, &[Definition]); 2] = [(GROUPS, COLUMNS_OF_GROUPS), (EXPERIMENTS, COLUMNS_OF_EXPERIMENTS)];
 
 /// The statements that make the tables: for each its name, the table that holds the rows, and on a cluster the distributed one.
-pub(super) fn create(layout: &Layout) -> [(&'static str, (String, Option<String>)); 2] {
+pub(super) fn create(layout: &Layout) -> [(&'static str, (Create, Option<String>)); 2] {
     TABLES.map(|(name, columns)| {
         let distributed = layout.create_distributed(name, "cityHash64(Workspace, Name)");
         (name, (create_local(layout, name, columns), distributed))
     })
 }
 
-fn create_local(layout: &Layout, name: &str, columns: &[Definition]) -> String {
+fn create_local(layout: &Layout, name: &str, columns: &[Definition]) -> Create {
     let later = if name == GROUPS { LATER_OF_GROUPS } else { LATER_OF_EXPERIMENTS };
     let columns = columns.iter().chain(later);
-    let lines: Vec<String> = columns.map(|definition| format!("    {}", column(definition))).collect();
     let mut settings = vec![Setting::new("index_granularity", 1_024)];
     settings.extend(ddl::durability(layout));
-    format!(
-        "CREATE TABLE IF NOT EXISTS {table}{on_cluster}\n(\n{lines}\n)\n\
-         ENGINE = {engine}\nORDER BY (Workspace, Name)\nSETTINGS {settings}",
-        table = layout.full(&layout.local(name)),
-        on_cluster = layout.on_cluster(),
-        lines = lines.join(",\n"),
-        engine = layout.engine_with("ReplacingMergeTree", "Version, IsDeleted"),
-        settings = ddl::joined(&settings),
-    )
+    Create {
+        name: layout.local(name),
+        columns: ddl::named(columns.map(|definition| (definition.0, column(definition)))),
+        indexes: &[],
+        engine: layout.engine_with("ReplacingMergeTree", "Version, IsDeleted"),
+        partition_by: None,
+        order_by: "(Workspace, Name)",
+        settings,
+    }
 }

@@ -3,12 +3,13 @@
 //! A new column, table or view goes into a new version at the end.
 
 use super::super::cluster::TABLE;
-use super::ddl::{self, Setting, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
+use super::ddl::{self, Create, Extras, Setting, TRACE_ID_TS, TRACE_ID_TS_MV, TRACE_TIMES, VERSIONS};
 use super::experiments;
 use super::found::{self, Found};
 use super::layout::Layout;
 use super::records;
 use super::replicas;
+use super::retention;
 use super::rollups::{self, COST, ROLLUPS, Rollup, TRACE_ROWS};
 use super::sums;
 use super::trace_times;
@@ -99,7 +100,9 @@ pub(super) fn latest() -> u32 {
 pub(super) enum Part {
     /// The database.
     Database(String),
-    /// A table or a materialized view by its name, and what makes it.
+    /// A table that holds rows, and what it has beside what any ClickHouse takes.
+    Rows { create: Create, extras: Extras, is_needed_to_insert: bool },
+    /// Another table or a materialized view by its name, and what makes it.
     Table { name: String, create: String, is_needed_to_insert: bool },
     /// A column of a table: its name, type and definition.
     Column { table: String, name: &'static str, table_type: &'static str, definition: String },
@@ -116,7 +119,7 @@ impl Part {
     pub(super) fn is_in(&self, found: &Found) -> bool {
         match self {
             Self::Database(_) => found.has_database(),
-            Self::Table { name, .. } => found.has(name),
+            Self::Rows { create: Create { name, .. }, .. } | Self::Table { name, .. } => found.has(name),
             Self::Column { table, name, .. } => found.column_type(table, name).is_some(),
             Self::View { name, select } => {
                 // a table of that name is somebody's: nothing takes its place
@@ -136,7 +139,7 @@ impl Part {
         match self {
             Self::Database(_) => true,
             Self::Column { table, .. } => table.strip_prefix(TABLE).is_some_and(|rest| matches!(rest, "" | "_local")),
-            Self::Table { is_needed_to_insert, .. } => *is_needed_to_insert,
+            Self::Rows { is_needed_to_insert, .. } | Self::Table { is_needed_to_insert, .. } => *is_needed_to_insert,
             Self::View { .. } | Self::Setting { .. } | Self::TraceTimes { .. } => false,
         }
     }
@@ -145,7 +148,7 @@ impl Part {
     pub(super) fn what(&self, layout: &Layout) -> String {
         match self {
             Self::Database(_) => format!("database {}", layout.database),
-            Self::Table { name, .. } => layout.full(name),
+            Self::Rows { create: Create { name, .. }, .. } | Self::Table { name, .. } => layout.full(name),
             Self::View { name, .. } => format!("view {}", layout.full(name)),
             Self::Column { table, name, table_type, .. } => {
                 format!("column {name} {table_type} of {}", layout.full(table))
@@ -164,13 +167,43 @@ pub(super) fn parts(layout: &Layout, found: &Found) -> Vec<Part> {
     first.into_iter().chain(versions).chain(all).map(|part| as_elsewhere(layout, found, part)).collect()
 }
 
+/// What is not there, in that order. A table that is nowhere is made with all that it has in the end: what later versions add to it and
+/// what is configured is part of its `CREATE`, and not listed.
+pub(super) fn lacking(layout: &Layout, found: &Found) -> Vec<Part> {
+    let parts = parts(layout, found);
+    let is_nowhere = |table: &str| !found.is_anywhere(table) && !found.is_anywhere(&layout.local(table));
+    let is_made_with_its_table = |part: &Part| match part {
+        Part::Column { table, .. } | Part::Setting { table, .. } => is_nowhere(table),
+        _ => false,
+    };
+    let lacking: Vec<_> =
+        parts.iter().filter(|part| !part.is_in(found) && !is_made_with_its_table(part)).cloned().collect();
+    lacking.into_iter().map(|part| as_a_whole(&parts, part)).collect()
+}
+
+/// The table with what later parts say of it.
+fn as_a_whole(parts: &[Part], part: Part) -> Part {
+    match part {
+        Part::Rows { create, extras, is_needed_to_insert } => {
+            let settings = parts.iter().filter_map(|part| match part {
+                Part::Setting { table, setting } if *table == create.name => Some(setting),
+                _ => None,
+            });
+            let settings = settings.filter(|setting| !create.settings.contains(setting)).cloned();
+            let settings = settings.chain(extras.settings).collect();
+            Part::Rows { create, extras: Extras { settings, ..extras }, is_needed_to_insert }
+        }
+        part => part,
+    }
+}
+
 /// A table that other nodes have already is made as they have it.
 fn as_elsewhere(layout: &Layout, found: &Found, part: Part) -> Part {
     match part {
-        Part::Table { name, create, is_needed_to_insert } => {
-            let create = replicas::copy(layout, found, &name).unwrap_or(create);
-            Part::Table { name, create, is_needed_to_insert }
-        }
+        Part::Rows { create, extras, is_needed_to_insert } => match replicas::copy(layout, found, &create.name) {
+            Some(copy) => Part::Table { name: create.name, create: copy, is_needed_to_insert },
+            None => Part::Rows { create, extras, is_needed_to_insert },
+        },
         part => part,
     }
 }
@@ -211,6 +244,7 @@ fn statement(layout: &Layout, together: &[Part]) -> Option<String> {
     let first = together.first()?;
     Some(match first {
         Part::Database(create) | Part::Table { create, .. } => create.clone(),
+        Part::Rows { create, extras, .. } => create.sql(layout, extras),
         Part::View { name, select } if *name == sums::SETTLED => ddl::create_view_of_system(layout, name, select),
         Part::View { name, select } => ddl::create_view(layout, name, select),
         Part::Column { table, .. } => {
@@ -237,10 +271,11 @@ fn statement(layout: &Layout, together: &[Part]) -> Option<String> {
 }
 
 /// A table, and on a cluster the one that spreads it.
-fn tables(layout: &Layout, name: &str, (create, distribute): (String, Option<String>), is_needed: bool) -> Vec<Part> {
-    let table = |name: String, create| Part::Table { name, create, is_needed_to_insert: is_needed };
-    let mut tables = vec![table(layout.local(name), create)];
-    tables.extend(distribute.map(|create| table(name.to_owned(), create)));
+fn tables(layout: &Layout, name: &str, (create, distribute): (Create, Option<String>), is_needed: bool) -> Vec<Part> {
+    let extras = retention::wish(&layout.retention, name);
+    let mut tables = vec![Part::Rows { create, extras, is_needed_to_insert: is_needed }];
+    let distribute = distribute.map(|create| (name.to_owned(), create));
+    tables.extend(distribute.map(|(name, create)| Part::Table { name, create, is_needed_to_insert: is_needed }));
     tables
 }
 
@@ -357,7 +392,7 @@ fn sums(layout: &Layout) -> Vec<Part> {
     if !sums::are_kept(layout) {
         return Vec::new();
     }
-    let tables = sums::create(layout).map(|(name, create)| tables(layout, name, (create, None), false));
+    let tables = sums::create(layout).map(|create| tables(layout, &create.name.clone(), (create, None), false));
     let settled = Part::View { name: sums::SETTLED, select: views::settled(layout) };
     tables.into_iter().flatten().chain([settled]).collect()
 }
@@ -377,7 +412,11 @@ fn views(layout: &Layout) -> Vec<Part> {
 mod tests {
     use super::super::layout::Home;
     use super::*;
+    use crate::clickhouse::cluster::{Cluster, ClusterName};
+    use crate::clickhouse::config::Database;
+    use crate::retention::{Keep, Retention};
     use std::collections::BTreeSet;
+    use std::time::Duration;
 
     #[test]
     fn every_column_belongs_to_one_version_and_versions_count_up() {
@@ -398,5 +437,52 @@ mod tests {
         assert_eq!(parts_of_columns, names.len(), "each column is in one version");
         let versions: Vec<_> = MIGRATIONS.iter().map(|migration| migration.version).collect();
         assert_eq!(versions, (1..=latest()).collect::<Vec<_>>());
+    }
+
+    /// So that no `ALTER` follows the `CREATE` of a table.
+    #[test]
+    fn a_table_that_is_nowhere_is_made_with_all_that_later_versions_add_and_that_is_configured() {
+        let cluster = Cluster { name: ClusterName::try_from("c".to_owned()).unwrap(), replica_path: None };
+        let day = Keep::For(Duration::from_secs(86_400));
+        let retention = Retention { spans: Some(day), content: Some(day), ..Retention::default() };
+        for (home, cluster) in [(Home::Embedded, None), (Home::Server, None), (Home::Server, Some(cluster))] {
+            let layout = Layout { cluster, retention: retention.clone(), ..Layout::plain(Database::default(), home) };
+            let nothing = Found::default();
+            let lacking = lacking(&layout, &nothing);
+            let statements = statements(&layout, &lacking);
+            assert!(statements.iter().all(|statement| !statement.contains("ALTER TABLE")), "{statements:#?}");
+            let create = |table: &str| {
+                let rows = lacking.iter().find_map(|part| match part {
+                    Part::Rows { create, extras, .. } if create.name == layout.local(table) || create.name == table => {
+                        Some((create, extras))
+                    }
+                    _ => None,
+                });
+                rows.unwrap_or_else(|| panic!("{table} is made"))
+            };
+            let mut seen = 0;
+            for part in parts(&layout, &nothing) {
+                match part {
+                    Part::Column { table, name, definition, .. } => {
+                        let (create, _) = create(&table);
+                        assert!(create.columns.contains(&(name.to_owned(), definition)), "{name} of {table}");
+                    }
+                    Part::Setting { table, setting } => {
+                        let (create, extras) = create(&table);
+                        let sql = create.sql(&layout, extras);
+                        assert_eq!(sql.matches(&setting.sql()).count(), 1, "{setting:?} of {table}");
+                    }
+                    _ => continue,
+                }
+                seen += 1;
+            }
+            assert!(seen > 100, "{seen}");
+            let (create, extras) = create(TABLE);
+            let sql = create.sql(&layout, extras);
+            assert!(sql.contains("ORDER BY (toStartOfHour(Timestamp), SessionHash, TraceId, Timestamp)\nTTL toDateTime("));
+            assert_eq!(sql.matches("ttl_only_drop_parts = ").count(), 1, "one of the two values");
+            assert!(sql.contains("ttl_only_drop_parts = 0"), "texts go before the row");
+            assert_eq!(sql.matches(" TTL toDateTime(").count(), 9, "the columns of content");
+        }
     }
 }

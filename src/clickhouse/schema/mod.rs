@@ -43,7 +43,7 @@ use super::client::Client;
 use super::errors::{Class, Failure};
 use crate::audit;
 use crate::locks::locked;
-use ddl::VERSIONS;
+use ddl::{Create, Extras, VERSIONS};
 use found::Found;
 use lock::Lock;
 use migrations::{MIGRATIONS, Part};
@@ -120,12 +120,10 @@ pub fn version() -> u32 {
     migrations::latest()
 }
 
-/// Everything, as the statements that make it, in order. Each can be run again.
+/// Everything, as the statements that make it where there is nothing, in order. Each can be run again.
 #[must_use]
 pub fn statements(layout: &Layout) -> Vec<String> {
-    let nothing = Found::default();
-    let mut statements = migrations::statements(layout, &migrations::parts(layout, &nothing));
-    statements.extend(retention::changes(layout, &nothing).into_iter().map(|(_, statement)| statement));
+    let mut statements = migrations::statements(layout, &migrations::lacking(layout, &Found::default()));
     statements.push(record(layout));
     for_any_client(layout, statements)
 }
@@ -201,7 +199,7 @@ impl Schema {
 
     fn compare(&self, found: &Found) -> Lacking {
         let layout = &self.layout;
-        let parts: Vec<_> = migrations::parts(layout, found).into_iter().filter(|part| !part.is_in(found)).collect();
+        let parts = migrations::lacking(layout, found);
         let mut statements = migrations::statements(layout, &parts);
         let mut what: Vec<_> = parts.iter().map(|part| part.what(layout)).collect();
         for (name, statement) in retention::changes(layout, found) {
@@ -293,23 +291,40 @@ impl Schema {
         let layout = &self.layout;
         // somebody else may have done it before we had the lock
         let found = Found::look(client, layout).await?;
-        let parts: Vec<_> = migrations::parts(layout, &found).into_iter().filter(|part| !part.is_in(&found)).collect();
+        let parts = migrations::lacking(layout, &found);
         self.tell_before(&found, &parts);
-        for part in parts.chunk_by(|a, b| matches!((a, b), (Part::Column { .. }, Part::Column { .. }))) {
-            match part {
-                [Part::TraceTimes { target }] => trace_times::fill(client, layout, target, lock).await?,
-                parts => self.make(client, parts).await?,
-            }
-            if let ([Part::Table { name, .. }], true) = (part, is_hurried) {
-                self.until_there(client, name).await?;
-            }
-            lock.renew().await?;
-        }
-        let now = self.until_made(client).await?;
+        self.make_all(client, lock, &parts, is_hurried).await?;
+        let now = Found::look(client, layout).await?;
+        // of a table that somebody else made meanwhile, or that is not taken as a whole
+        let is_late = |part: &Part| matches!(part, Part::Column { .. } | Part::Setting { .. }) && !parts.contains(part);
+        let late: Vec<_> = migrations::lacking(layout, &now).into_iter().filter(is_late).collect();
+        self.make_all(client, lock, &late, is_hurried).await?;
+        let now = if late.is_empty() { now } else { Found::look(client, layout).await? };
+        let now = self.until_made(client, now).await?;
         self.keep_as_configured(client, &now).await?;
         if MIGRATIONS.iter().any(|migration| !found.versions.contains(&migration.version)) {
             client.execute(&record(layout)).await?;
             tracing::info!(version = version(), before = found.versions.last(), "the schema is up to date");
+        }
+        Ok(())
+    }
+
+    async fn make_all(
+        &self,
+        client: &Client,
+        lock: &mut Lock<'_>,
+        parts: &[Part],
+        is_hurried: bool,
+    ) -> Result<(), Failure> {
+        for part in parts.chunk_by(|a, b| matches!((a, b), (Part::Column { .. }, Part::Column { .. }))) {
+            match part {
+                [Part::TraceTimes { target }] => trace_times::fill(client, &self.layout, target, lock).await?,
+                parts => self.make(client, parts).await?,
+            }
+            if let ([Part::Rows { create: Create { name, .. }, .. } | Part::Table { name, .. }], true) = (part, is_hurried) {
+                self.until_there(client, name).await?;
+            }
+            lock.renew().await?;
         }
         Ok(())
     }
@@ -328,14 +343,14 @@ impl Schema {
 
     /// Waits until the nodes that answer have what is needed to insert: nobody waited for those that Keeper does not know, and for
     /// none while one is away.
-    async fn until_made(&self, client: &Client) -> Result<Found, Failure> {
+    async fn until_made(&self, client: &Client, mut now: Found) -> Result<Found, Failure> {
         for _ in 0..LOOKS_MAX {
-            let now = Found::look(client, &self.layout).await?;
             let mut parts = migrations::parts(&self.layout, &now).into_iter();
             if parts.all(|part| !part.is_needed_to_insert() || part.is_in(&now)) {
                 return Ok(now);
             }
             tokio::time::sleep(LOOK_PAUSE).await;
+            now = Found::look(client, &self.layout).await?;
         }
         Err(Failure::local("nodes of the cluster are not done yet with what was asked ON CLUSTER"))
     }
@@ -355,10 +370,9 @@ impl Schema {
     async fn make(&self, client: &Client, parts: &[Part]) -> Result<(), Failure> {
         for statement in migrations::statements(&self.layout, parts) {
             let done = client.execute(&statement).await;
-            let is_optional = matches!(parts, [Part::Setting { .. } | Part::View { .. }, ..]);
-            match done {
+            match (done, parts) {
                 // an engine of another kind may not know it, or an operator not allow it
-                Err(failure) if is_optional && failure.class != Class::Retry => {
+                (Err(failure), [Part::Setting { .. } | Part::View { .. }, ..]) if failure.class != Class::Retry => {
                     let why = failure.message;
                     tracing::warn!(
                         why,
@@ -366,7 +380,11 @@ impl Schema {
                         "cannot do this; rows are stored all the same, but see the README for what is missing"
                     );
                 }
-                done => done?,
+                // the same of a part of it: what can be had of the rest comes later
+                (Err(failure), [Part::Rows { create, .. }]) if failure.class != Class::Retry => {
+                    client.execute(&create.sql(&self.layout, &Extras::default())).await?;
+                }
+                (done, _) => done?,
             }
         }
         Ok(())
@@ -414,7 +432,7 @@ mod tests {
         assert!(ddl(Home::Embedded).contains("fsync_after_insert = 1"));
         assert!(!ddl(Home::Server).contains("fsync"));
         for definition in COLUMNS.iter().map(ddl::column).chain(ALIASES.iter().map(ddl::alias)) {
-            assert_eq!(ddl(Home::Server).matches(&definition).count(), 2, "made and added: {definition}");
+            assert_eq!(ddl(Home::Server).matches(&definition).count(), 1, "{definition}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The tables of records: log records, data points of metrics, and scores. Columns, keys and indexes of the first two are those of the
 //! OpenTelemetry exporter, whose dashboards find them there; our columns come after. Of scores the latest row of each key counts.
 
-use super::ddl::{self, Setting};
+use super::ddl::{self, Create, Setting};
 use super::layout::Layout;
 use crate::columns::{Alias, Table, logs};
 
@@ -94,7 +94,7 @@ fn shape(table: Table) -> Option<&'static Shape> {
 }
 
 /// What makes the table, and on a cluster the one that spreads it.
-pub(super) fn create(layout: &Layout, table: Table) -> Option<(String, Option<String>)> {
+pub(super) fn create(layout: &Layout, table: Table) -> Option<(Create, Option<String>)> {
     let shape = shape(table)?;
     Some((create_local(layout, table, shape), layout.create_distributed(table.name(), shape.sharded_by)))
 }
@@ -111,22 +111,18 @@ pub(super) fn settings(layout: &Layout) -> Vec<Setting> {
     ddl::settings(layout).into_iter().chain([ddl::merging(), ddl::texts()]).collect()
 }
 
-fn create_local(layout: &Layout, table: Table, shape: &Shape) -> String {
-    let aliases = shape.aliases.iter().copied().flatten().map(ddl::alias);
-    let columns = table.columns().iter().map(ddl::column).chain(aliases);
-    let indexes = shape.indexes.iter().map(|index| format!("INDEX {index}"));
-    let lines: Vec<_> = columns.chain(indexes).map(|line| format!("    {line}")).collect();
+fn create_local(layout: &Layout, table: Table, shape: &Shape) -> Create {
+    let aliases = shape.aliases.iter().copied().flatten().map(|of| (of.name, ddl::alias(of)));
+    let columns = table.columns().iter().map(|of| (of.name, ddl::column(of))).chain(aliases);
     let mut settings = vec![Setting::new("index_granularity", 8_192), Setting::new("ttl_only_drop_parts", 1)];
     settings.extend(ddl::settings(layout));
-    format!(
-        "CREATE TABLE IF NOT EXISTS {name}{on_cluster}\n(\n{lines}\n)\n\
-         ENGINE = {engine}\n{partition_by}ORDER BY {order_by}\nSETTINGS {settings}",
-        name = layout.full(&layout.local(table.name())),
-        on_cluster = layout.on_cluster(),
-        lines = lines.join(",\n"),
-        engine = layout.engine_with(shape.engine.0, shape.engine.1),
-        partition_by = shape.partition_by.map_or(String::new(), |by| format!("PARTITION BY {by}\n")),
-        order_by = shape.order_by,
-        settings = ddl::joined(&settings),
-    )
+    Create {
+        name: layout.local(table.name()),
+        columns: ddl::named(columns),
+        indexes: shape.indexes,
+        engine: layout.engine_with(shape.engine.0, shape.engine.1),
+        partition_by: shape.partition_by,
+        order_by: shape.order_by,
+        settings,
+    }
 }

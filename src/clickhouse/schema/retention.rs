@@ -4,7 +4,7 @@
 //! what an operator set by hand stays until something is configured.
 
 use super::super::cluster::TABLE;
-use super::ddl::{Setting, TRACE_TIMES};
+use super::ddl::{Extras, Setting, TRACE_TIMES, Ttls};
 use super::found::Found;
 use super::layout::Layout;
 use super::rollups::{PREVIEWS, REPORT_ROWS, TRACE_ROWS};
@@ -73,54 +73,74 @@ fn trace_times(retention: &Retention) -> Option<String> {
     expression("End", Some(Keep::For(longest)), &[])
 }
 
-/// The statements that make the TTLs of the tables what is configured, each with what it is for. Nothing when they are.
-pub(super) fn changes(layout: &Layout, found: &Found) -> Vec<(String, String)> {
-    let alter = |table: &str, command: &str| {
-        format!("ALTER TABLE {}{} {command}", layout.full(&layout.local(table)), layout.on_cluster())
-    };
-    let (spans, content_wish) = (rows(&layout.retention), content(&layout.retention));
-    let of_spans: [(_, &[&str], _); 3] =
-        [(TABLE, CONTENT, spans.clone()), (REPORT_ROWS, &[], spans.clone()), (TRACE_ROWS, PREVIEWS, spans)];
-    let of_records = Table::ALL.into_iter().filter(|table| *table != Table::Traces && !table.columns().is_empty());
-    let of_records = of_records.map(|table| {
-        let content = if table == Table::Logs { CONTENT_OF_LOGS } else { &[] };
-        (table.name(), content, rows_of(&layout.retention, table.row_kind(), table.time_column()))
-    });
-    let mut changes = Vec::new();
-    for (table, content, row_wish) in of_spans.into_iter().chain(of_records) {
-        let local = layout.local(table);
-        let content_wish = content_wish.as_deref().filter(|_| !content.is_empty());
-        for setting in settings(row_wish.as_deref(), content_wish) {
-            if !found.has_setting(&local, &setting) {
-                changes.push((setting.sql(), alter(table, &format!("MODIFY SETTING {}", setting.sql()))));
-            }
-        }
-        // in one statement: after a part was rewritten for one TTL, ClickHouse lets four hours pass before it looks again
-        let rows = row_change(found.row_ttl(&local), row_wish.as_deref());
-        let columns =
-            content.iter().filter_map(|column| column_change(column, found.column_ttl(&local, column), content_wish));
-        // the TTL of rows comes last: what follows a comma after it would belong to it
-        let commands: Vec<_> = columns.chain(rows).collect();
-        if !commands.is_empty() {
-            changes.push((format!("the TTLs of {table}"), alter(table, &commands.join(", "))));
-        }
+/// The tables that have a TTL when one is configured.
+fn kept() -> impl Iterator<Item = &'static str> {
+    let with_columns = Table::ALL.into_iter().filter(|table| !table.columns().is_empty());
+    with_columns.map(Table::name).chain([REPORT_ROWS, TRACE_ROWS, TRACE_TIMES])
+}
+
+/// The columns of a table whose text goes before the row.
+fn content_of(table: &str) -> &'static [&'static str] {
+    match table {
+        TABLE => CONTENT,
+        TRACE_ROWS => PREVIEWS,
+        _ if table == Table::Logs.name() => CONTENT_OF_LOGS,
+        _ => &[],
     }
-    let times = row_change(found.row_ttl(&layout.local(TRACE_TIMES)), trace_times(&layout.retention).as_deref());
-    if let Some(command) = times {
-        changes.push((format!("the TTL of {TRACE_TIMES}"), alter(TRACE_TIMES, &command)));
+}
+
+/// What is configured for a table.
+pub(super) fn wish(retention: &Retention, table: &str) -> Extras {
+    let of_records = Table::ALL.into_iter().find(|of| of.name() == table);
+    let of_rows = match (table, of_records) {
+        (TRACE_TIMES, _) => {
+            return Extras { ttls: Ttls { rows: trace_times(retention), columns: None }, settings: Vec::new() };
+        }
+        (REPORT_ROWS | TRACE_ROWS, _) => rows(retention),
+        (_, Some(of)) => rows_of(retention, of.row_kind(), of.time_column()),
+        _ => None,
+    };
+    let columns = content(retention).map(|content| (content_of(table), content));
+    let columns = columns.filter(|(columns, _)| !columns.is_empty());
+    let settings = settings(of_rows.as_deref(), columns.is_some());
+    Extras { settings, ttls: Ttls { rows: of_rows, columns } }
+}
+
+/// The statements that make the TTLs of the tables what is configured, each with what it is for. Nothing when they are. A table that
+/// is not there gets them when it is made.
+pub(super) fn changes(layout: &Layout, found: &Found) -> Vec<(String, String)> {
+    let is_there = |table: &&str| found.is_anywhere(&layout.local(table));
+    kept().filter(is_there).flat_map(|table| changes_of(layout, found, table)).collect()
+}
+
+fn changes_of(layout: &Layout, found: &Found, table: &str) -> Vec<(String, String)> {
+    let local = layout.local(table);
+    let alter = |command: &str| format!("ALTER TABLE {}{} {command}", layout.full(&local), layout.on_cluster());
+    let Extras { settings, ttls } = wish(&layout.retention, table);
+    let settings = settings.iter().filter(|setting| !found.has_setting(&local, setting)).map(Setting::sql);
+    let mut changes: Vec<_> =
+        settings.map(|setting| (setting.clone(), alter(&format!("MODIFY SETTING {setting}")))).collect();
+    // in one statement: after a part was rewritten for one TTL, ClickHouse lets four hours pass before it looks again
+    let content = ttls.columns.as_ref().map(|(_, content)| content.as_str());
+    let columns = content_of(table).iter();
+    let columns = columns.filter_map(|column| column_change(column, found.column_ttl(&local, column), content));
+    // the TTL of rows comes last: what follows a comma after it would belong to it
+    let commands: Vec<_> = columns.chain(row_change(found.row_ttl(&local), ttls.rows.as_deref())).collect();
+    if !commands.is_empty() {
+        changes.push((format!("the TTLs of {table}"), alter(&commands.join(", "))));
     }
     changes
 }
 
 /// Without them ClickHouse would drop only parts of which every row has expired, and no text before the rows; and it would
 /// write whole parts anew only to note when they expire.
-fn settings(rows: Option<&str>, content: Option<&str>) -> Vec<Setting> {
-    let is_uneven = content.is_some() || rows.is_some_and(|rows| rows.starts_with("multiIf"));
+fn settings(rows: Option<&str>, has_content: bool) -> Vec<Setting> {
+    let is_uneven = has_content || rows.is_some_and(|rows| rows.starts_with("multiIf"));
     let mut settings = Vec::new();
     if is_uneven {
         settings.push(Setting::new("ttl_only_drop_parts", 0));
     }
-    if rows.is_some() || content.is_some() {
+    if rows.is_some() || has_content {
         settings.push(Setting::new("materialize_ttl_recalculate_only", 1));
     }
     settings
@@ -183,6 +203,6 @@ mod tests {
         assert_eq!(trace_times(&retention), None, "a trace of `a` stays");
         let even = Retention { workspaces: Default::default(), ..retention };
         assert_eq!(trace_times(&even).unwrap(), format!("toDateTime(least(End, {CAP})) + toIntervalSecond(86400)"));
-        assert!(settings(rows(&even).as_deref(), None).iter().all(|setting| setting.name != "ttl_only_drop_parts"));
+        assert!(settings(rows(&even).as_deref(), false).iter().all(|setting| setting.name != "ttl_only_drop_parts"));
     }
 }

@@ -10,7 +10,7 @@
 //! in these tables but the previews.
 
 use super::layout::Layout;
-use super::{ddl, ddl::Setting};
+use super::ddl::{self, Create, Setting};
 
 /// The rows of reports: what the views `genai_calls` and `genai_reports` show.
 pub const REPORT_ROWS: &str = "genai_report_rows";
@@ -222,23 +222,20 @@ pub(super) fn column(RollupColumn { name, table_type, codec }: &RollupColumn) ->
 }
 
 /// The table that holds rows. `FINAL` reads the key of every row, also of days that are one part: eight bytes instead of texts.
-pub(super) fn create(layout: &Layout, rollup: &Rollup) -> String {
-    let indexes = INDEXES.iter().map(|index| format!("INDEX {index}"));
+pub(super) fn create(layout: &Layout, rollup: &Rollup) -> Create {
     let row_key = format!("`RowKey` UInt64 DEFAULT cityHash64({}) CODEC(LZ4)", rollup.key);
-    let computed = rollup.computed.iter().map(Computed::definition).chain([row_key]);
-    let lines: Vec<_> =
-        rollup.columns.iter().map(column).chain(computed).chain(indexes).map(|line| format!("    {line}")).collect();
+    let computed = rollup.computed.iter().map(|of| (of.name, of.definition())).chain([("RowKey", row_key)]);
     let mut settings: Vec<_> = SETTINGS.iter().map(|(name, value)| Setting::new(name, value)).collect();
     settings.extend(ddl::durability(layout));
-    format!(
-        "CREATE TABLE IF NOT EXISTS {table}{on_cluster}\n(\n{lines}\n)\n\
-         ENGINE = {engine}\nPARTITION BY toDate(Timestamp)\nORDER BY (Timestamp, RowKey)\nSETTINGS {settings}",
-        table = layout.full(&layout.local(rollup.name)),
-        on_cluster = layout.on_cluster(),
-        lines = lines.join(",\n"),
-        engine = layout.engine_with("ReplacingMergeTree", "Version"),
-        settings = ddl::joined(&settings),
-    )
+    Create {
+        name: layout.local(rollup.name),
+        columns: ddl::named(rollup.columns.iter().map(|of| (of.name, column(of))).chain(computed)),
+        indexes: &INDEXES,
+        engine: layout.engine_with("ReplacingMergeTree", "Version"),
+        partition_by: Some("toDate(Timestamp)"),
+        order_by: "(Timestamp, RowKey)",
+        settings,
+    }
 }
 
 impl Rollup {

@@ -14,7 +14,7 @@
 //!
 //! On a cluster there are none: a node knows the parts of its own shard only, and the shards sum the calls side by side.
 
-use super::ddl;
+use super::ddl::{self, Create};
 use super::layout::Layout;
 use super::rollups::REPORT_ROWS;
 
@@ -193,31 +193,42 @@ fn calls_of(database: &str, partition_id: &str) -> String {
     )
 }
 
-/// The tables, and what makes each.
-pub(super) fn create(layout: &Layout) -> [(&'static str, String); 3] {
-    let sums = SUMMED.map(|(name, table_type)| format!("`{name}` {table_type} CODEC({})", codec(table_type)));
-    let counts = ["Calls", "Errors"].map(|name| format!("`{name}` UInt64 CODEC(T64, LZ4)"));
-    let sums = || counts.iter().chain(&sums).cloned();
-    let text = |name: &str| format!("`{name}` LowCardinality(String) CODEC(LZ4)");
-    let quantile = |name: String| format!("`{name}` Nullable(Float64) CODEC(LZ4)");
+/// The tables.
+pub(super) fn create(layout: &Layout) -> [Create; 3] {
+    let of = |name: &str, table_type: &str, codec: &str| (name.to_owned(), format!("`{name}` {table_type} CODEC({codec})"));
+    let text = |name: &str| of(name, "LowCardinality(String)", "LZ4");
+    let run = || of("Run", "UInt64", "ZSTD(1)");
+    let counts = || ["Calls", "Errors"].map(|name| of(name, "UInt64", "T64, LZ4"));
+    let sums = || counts().into_iter().chain(SUMMED.map(|(name, table_type)| of(name, table_type, codec(table_type))));
+    let quantile = |name: String| of(&name, "Nullable(Float64)", "LZ4");
     let quantiles = TIMED.iter().flat_map(|of| QUANTILES.map(|(name, _)| quantile(format!("{of}{name}"))));
-    let run = || "`Run` UInt64 CODEC(ZSTD(1))".to_owned();
-    let hour = "`Hour` DateTime CODEC(Delta(4), LZ4)".to_owned();
-    let hours = [run(), text("Workspace"), hour].into_iter();
+    let hours = [run(), text("Workspace"), of("Hour", "DateTime", "Delta(4), LZ4")].into_iter();
     let hours = hours.chain(["Provider", "Model", "Operation"].map(text)).chain(sums()).chain(quantiles);
-    let key = "`Key` String CODEC(LZ4)".to_owned();
-    let times = added_by_key().map(|(.., definition)| definition);
-    let keys = [run(), text("By"), text("Workspace"), key].into_iter().chain(sums()).chain(times);
-    let days = ["PartitionId String", "Parts UInt64", "Run UInt64", "First DateTime64(9)", "Last DateTime64(9)"];
-    let days = days.into_iter().chain(["HourRows UInt64", "KeyRows UInt64"]).map(str::to_owned);
-    let by_run = "PARTITION BY Run\n";
+    let times = added_by_key().map(|(name, _, definition)| (name.to_owned(), definition));
+    let keys = [run(), text("By"), text("Workspace"), of("Key", "String", "LZ4")].into_iter().chain(sums()).chain(times);
+    let days = [
+        ("PartitionId", "String"),
+        ("Parts", "UInt64"),
+        ("Run", "UInt64"),
+        ("First", "DateTime64(9)"),
+        ("Last", "DateTime64(9)"),
+        ("HourRows", "UInt64"),
+        ("KeyRows", "UInt64"),
+    ];
+    let days = days.map(|(name, table_type)| (name.to_owned(), format!("`{name}` {table_type}")));
+    let table = |name: &str, columns: Vec<(String, String)>, engine: &str, order_by| Create {
+        name: name.to_owned(),
+        columns,
+        indexes: &[],
+        engine: engine.to_owned(),
+        partition_by: (name != DAYS).then_some("Run"),
+        order_by,
+        settings: ddl::durability(layout),
+    };
     [
-        (
-            HOUR_ROWS,
-            table(layout, HOUR_ROWS, hours, "MergeTree", by_run, "(Hour, Workspace, Provider, Model, Operation)"),
-        ),
-        (KEY_ROWS, table(layout, KEY_ROWS, keys, "MergeTree", by_run, "(By, Workspace, Key)")),
-        (DAYS, table(layout, DAYS, days, "ReplacingMergeTree(Run)", "", "PartitionId")),
+        table(HOUR_ROWS, hours.collect(), "MergeTree", "(Hour, Workspace, Provider, Model, Operation)"),
+        table(KEY_ROWS, keys.collect(), "MergeTree", "(By, Workspace, Key)"),
+        table(DAYS, days.to_vec(), "ReplacingMergeTree(Run)", "PartitionId"),
     ]
 }
 
@@ -228,21 +239,4 @@ pub(super) fn added_by_key() -> [(&'static str, &'static str, String); 2] {
 
 fn codec(table_type: &str) -> &'static str {
     if table_type.contains("UInt64") { "T64, LZ4" } else { "LZ4" }
-}
-
-fn table(
-    layout: &Layout,
-    name: &str,
-    columns: impl Iterator<Item = String>,
-    engine: &str,
-    partition_by: &str,
-    order_by: &str,
-) -> String {
-    let columns = columns.map(|column| format!("    {column}")).collect::<Vec<_>>().join(",\n");
-    let settings = ddl::durability(layout);
-    let settings = if settings.is_empty() { String::new() } else { format!("\nSETTINGS {}", ddl::joined(&settings)) };
-    format!(
-        "CREATE TABLE IF NOT EXISTS {}\n(\n{columns}\n)\nENGINE = {engine}\n{partition_by}ORDER BY {order_by}{settings}",
-        layout.full(name),
-    )
 }
