@@ -103,14 +103,17 @@ fn printed(config: &Path) -> Vec<String> {
 #[test]
 fn a_start_that_ended_between_two_statements_is_finished_by_the_next() {
     let engine = Engine::start();
-    let (sql, config) = (engine.sql("otel"), engine.config_of_a_writer(&format!("{PLAIN}retention: {{ spans: 30d }}\n")));
+    let (sql, config) =
+        (engine.sql("otel"), engine.config_of_a_writer(&format!("{PLAIN}retention: {{ spans: 30d }}\n")));
     apply(&config);
     let (want, all) = (everything(&sql), printed(&config));
     let begins = |with: &str| all.iter().position(|statement| statement.starts_with(with)).expect("one begins so");
     let spans = begins("CREATE TABLE IF NOT EXISTS otel.otel_traces\n");
     let first_view = begins("CREATE OR REPLACE VIEW");
     let noted = begins("INSERT INTO otel.millrace_schema");
-    for done in [1, spans, spans + 1, first_view, first_view + 1, begins("CREATE OR REPLACE VIEW otel.genai_calls") + 1, noted] {
+    for done in
+        [1, spans, spans + 1, first_view, first_view + 1, begins("CREATE OR REPLACE VIEW otel.genai_calls") + 1, noted]
+    {
         let of_all = format!("{done} of {}", all.len());
         engine.sql("default").rows("DROP DATABASE otel SYNC", &[]);
         for statement in all.iter().take(done) {
@@ -155,7 +158,8 @@ fn is_definition(path: &Path) -> bool {
 #[test]
 fn settings_that_a_clickhouse_does_not_take_are_left_out_and_said_and_the_others_are_there() {
     let refused = ["merge_selector_base", "string_serialization_version", "enable_block_offset_column"];
-    let constraints = refused.map(|setting| format!("<merge_tree_{setting}><readonly/></merge_tree_{setting}>")).concat();
+    let constraints =
+        refused.map(|setting| format!("<merge_tree_{setting}><readonly/></merge_tree_{setting}>")).concat();
     let server = Server::start_with_users(&format!(
         "<profiles><default><constraints>{constraints}</constraints></default></profiles><quotas><default/></quotas>\
          <users><default><no_password/><profile>default</profile></default></users>"
@@ -167,7 +171,8 @@ fn settings_that_a_clickhouse_does_not_take_are_left_out_and_said_and_the_others
     let applied = schema("apply", &config);
     succeeds(&applied);
     let sql = server.sql("otel");
-    let made = sql.rows("SELECT engine_full AS e FROM system.tables WHERE database = 'otel' AND name = 'otel_traces'", &[]);
+    let made =
+        sql.rows("SELECT engine_full AS e FROM system.tables WHERE database = 'otel' AND name = 'otel_traces'", &[]);
     let made = made.first().and_then(|row| row["e"].as_str()).expect("the table is there").to_owned();
     for setting in refused {
         assert!(said(&applied).contains(&format!("MODIFY SETTING {setting} = ")), "{setting}: {}", said(&applied));
@@ -179,7 +184,10 @@ fn settings_that_a_clickhouse_does_not_take_are_left_out_and_said_and_the_others
     let missing = schema("check", &config);
     let missing = String::from_utf8_lossy(&missing.stdout).into_owned();
     let lines = missing.lines().filter(|line| line.starts_with("-- missing: "));
-    assert!(lines.clone().count() > 0 && lines.clone().all(|line| line.starts_with("-- missing: setting ")), "{missing}");
+    assert!(
+        lines.clone().count() > 0 && lines.clone().all(|line| line.starts_with("-- missing: setting ")),
+        "{missing}"
+    );
 }
 
 #[test]

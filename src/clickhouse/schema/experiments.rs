@@ -4,8 +4,8 @@
 //! A deletion writes two rows. One, with `IsDeleted = 1`, says that nothing has the old name any more, so that it is free. The other has
 //! the same id, `DeletedAt` and a new name, by which what was deleted can still be listed.
 
-use super::layout::Layout;
 use super::ddl::{self, Create, Setting};
+use super::layout::Layout;
 
 /// The groups of experiments.
 pub const GROUPS: &str = "genai_experiment_groups";

@@ -479,7 +479,9 @@ mod tests {
             assert!(seen > 100, "{seen}");
             let (create, extras) = create(TABLE);
             let sql = create.sql(&layout, extras);
-            assert!(sql.contains("ORDER BY (toStartOfHour(Timestamp), SessionHash, TraceId, Timestamp)\nTTL toDateTime("));
+            assert!(
+                sql.contains("ORDER BY (toStartOfHour(Timestamp), SessionHash, TraceId, Timestamp)\nTTL toDateTime(")
+            );
             assert_eq!(sql.matches("ttl_only_drop_parts = ").count(), 1, "one of the two values");
             assert!(sql.contains("ttl_only_drop_parts = 0"), "texts go before the row");
             assert_eq!(sql.matches(" TTL toDateTime(").count(), 9, "the columns of content");

@@ -321,7 +321,9 @@ impl Schema {
                 [Part::TraceTimes { target }] => trace_times::fill(client, &self.layout, target, lock).await?,
                 parts => self.make(client, parts).await?,
             }
-            if let ([Part::Rows { create: Create { name, .. }, .. } | Part::Table { name, .. }], true) = (part, is_hurried) {
+            if let ([Part::Rows { create: Create { name, .. }, .. } | Part::Table { name, .. }], true) =
+                (part, is_hurried)
+            {
                 self.until_there(client, name).await?;
             }
             lock.renew().await?;

@@ -9,8 +9,8 @@
 //! written with `IsDeleted = 1`. People ask the views, which do that; so no query needs `FINAL`. There is no text of a message
 //! in these tables but the previews.
 
-use super::layout::Layout;
 use super::ddl::{self, Create, Setting};
+use super::layout::Layout;
 
 /// The rows of reports: what the views `genai_calls` and `genai_reports` show.
 pub const REPORT_ROWS: &str = "genai_report_rows";

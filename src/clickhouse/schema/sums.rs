@@ -195,7 +195,8 @@ fn calls_of(database: &str, partition_id: &str) -> String {
 
 /// The tables.
 pub(super) fn create(layout: &Layout) -> [Create; 3] {
-    let of = |name: &str, table_type: &str, codec: &str| (name.to_owned(), format!("`{name}` {table_type} CODEC({codec})"));
+    let of =
+        |name: &str, table_type: &str, codec: &str| (name.to_owned(), format!("`{name}` {table_type} CODEC({codec})"));
     let text = |name: &str| of(name, "LowCardinality(String)", "LZ4");
     let run = || of("Run", "UInt64", "ZSTD(1)");
     let counts = || ["Calls", "Errors"].map(|name| of(name, "UInt64", "T64, LZ4"));
@@ -205,7 +206,8 @@ pub(super) fn create(layout: &Layout) -> [Create; 3] {
     let hours = [run(), text("Workspace"), of("Hour", "DateTime", "Delta(4), LZ4")].into_iter();
     let hours = hours.chain(["Provider", "Model", "Operation"].map(text)).chain(sums()).chain(quantiles);
     let times = added_by_key().map(|(name, _, definition)| (name.to_owned(), definition));
-    let keys = [run(), text("By"), text("Workspace"), of("Key", "String", "LZ4")].into_iter().chain(sums()).chain(times);
+    let keys =
+        [run(), text("By"), text("Workspace"), of("Key", "String", "LZ4")].into_iter().chain(sums()).chain(times);
     let days = [
         ("PartitionId", "String"),
         ("Parts", "UInt64"),

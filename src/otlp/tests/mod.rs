@@ -16,6 +16,8 @@ use crate::columns::testing::read_block;
 use crate::columns::{Records, RowGroup};
 use crate::ids::SegmentId;
 use crate::otlp::proto::collector::trace::v1::ExportTraceServiceRequest;
+use crate::otlp::proto::common::v1::{AnyValue, KeyValue, any_value::Value as V};
+use crate::otlp::proto::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use crate::otlp::{Decoded, Encoding, Limits, decode_traces, transcode_traces};
 use crate::workspace::Workspace;
 use prost::Message as _;
@@ -92,6 +94,27 @@ pub(super) fn row_of(scope: &str, attributes: &Json, more: &Json) -> Row {
 /// The row of a span that has attributes alone.
 pub(super) fn row(attributes: Json) -> Row {
     row_of("", &attributes, &json!({}))
+}
+
+/// The same of attributes that are texts, from protobuf alone: texts of many megabytes take long as JSON.
+pub(super) fn row_of_texts(texts: &[(&str, &str)]) -> Row {
+    let attribute = |(key, text): &(&str, &str)| KeyValue {
+        key: (*key).to_owned(),
+        value: Some(AnyValue { value: Some(V::StringValue((*text).to_owned())) }),
+        ..KeyValue::default()
+    };
+    let span = Span {
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        start_time_unix_nano: 1_790_000_000_000_000_000,
+        attributes: texts.iter().map(attribute).collect(),
+        ..Span::default()
+    };
+    let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+    let protobuf = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+    let decoded = decode_traces(&protobuf, Encoding::Protobuf, &Workspace::default(), &Limits::default());
+    rows(&decoded.unwrap().rows).remove(0)
 }
 
 /// A column; null when no row of the block has anything in it.
