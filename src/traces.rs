@@ -10,7 +10,7 @@
 //! Bounded in entries: two generations each, where the older one is dropped when the younger is full. An entry that is
 //! used moves to the younger one. The reconciler finds in the table what is forgotten here.
 
-use crate::columns::typed::SESSION_HANDED_ON_BYTES_MAX;
+use crate::columns::typed::HANDED_ON_BYTES_MAX;
 use crate::ids::{SpanId, TraceId};
 use crate::locks::locked;
 use crate::time::UnixNanos;
@@ -43,11 +43,11 @@ pub struct KnownRoot {
 }
 
 impl KnownRoot {
-    /// Makes a root; a session longer than [`SESSION_HANDED_ON_BYTES_MAX`] is ignored.
+    /// Makes a root; a session longer than [`HANDED_ON_BYTES_MAX`] is ignored.
     #[must_use]
     pub fn new(span_id: SpanId, start: UnixNanos, session: Option<&str>) -> Self {
         let session =
-            session.filter(|session| (1..=SESSION_HANDED_ON_BYTES_MAX).contains(&session.len())).map(Into::into);
+            session.filter(|session| (1..=HANDED_ON_BYTES_MAX).contains(&session.len())).map(Into::into);
         Self { span_id, start, session }
     }
 
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_session_longer_than_may_be_handed_on_is_none() {
-        let long = "s".repeat(SESSION_HANDED_ON_BYTES_MAX);
+        let long = "s".repeat(HANDED_ON_BYTES_MAX);
         assert_eq!(root(1, 1, Some(&long)).session.as_deref(), Some(&*long));
         assert_eq!(root(1, 1, Some(&format!("{long}s"))).session, None);
     }

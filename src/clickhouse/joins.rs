@@ -15,7 +15,7 @@
 
 use super::client::{Client, EACH_SHARD_GROUPS, Setting};
 use super::errors::Failure;
-use crate::columns::typed::{JoinState, SESSION_HANDED_ON_BYTES_MAX};
+use crate::columns::typed::{JoinState, HANDED_ON_BYTES_MAX};
 use crate::ids::{SpanId, TraceId};
 use crate::locks::locked;
 use crate::sql::{code, quoted};
@@ -160,7 +160,7 @@ fn look_statement(table: &str, traces: &[TraceKey], since: UnixNanos) -> String 
         "SELECT w AS workspace, TraceId AS trace, r AS is_root, if(r, '', j) AS state, \
          if(r OR j = {given}, '', ParentSpanId) AS parent, if(r OR NOT takes, '', SessionId) AS session, \
          NOT r AND takes AS takes_session, count() AS spans, argMin(SpanId, (Timestamp, SpanId)) AS first, \
-         argMin(if(length(SessionId) > {SESSION_HANDED_ON_BYTES_MAX}, '', SessionId), (Timestamp, SpanId)) AS first_session \
+         argMin(if(length(SessionId) > {HANDED_ON_BYTES_MAX}, '', SessionId), (Timestamp, SpanId)) AS first_session \
          FROM (SELECT Timestamp, TraceId, SpanId, ParentSpanId, SessionId, toString(Workspace) AS w, \
          toString(JoinState) AS j, ConversationId = '' AS takes, ParentSpanId = '' AND j IN ('', {own}) AS r \
          FROM {table} WHERE TraceId IN ({}) AND {} AND (r OR {})) \
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn one_update_has_a_bound_in_bytes_and_says_what_it_had_room_for() {
-        let joins: Vec<_> = (1..=200).map(|number| join_of(number, &"'".repeat(SESSION_HANDED_ON_BYTES_MAX))).collect();
+        let joins: Vec<_> = (1..=200).map(|number| join_of(number, &"'".repeat(HANDED_ON_BYTES_MAX))).collect();
         let all = update(&joins);
         assert_eq!(all.1, 200);
         let many: Vec<_> = joins.iter().cycle().take(2_000).cloned().collect();

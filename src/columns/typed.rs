@@ -20,8 +20,9 @@ use crate::genai::messages::preview;
 use crate::genai::plausible::Tally;
 use crate::time::UnixNanos;
 
-/// Longest session that captured calls take from their trace's root, in bytes. A longer one counts as none.
-pub const SESSION_HANDED_ON_BYTES_MAX: usize = 1_024;
+/// Longest session that captured calls take from their trace's root, and longest name of any kind that calls take from spans above
+/// them, in bytes. A longer one counts as none.
+pub const HANDED_ON_BYTES_MAX: usize = 1_024;
 
 macro_rules! columns_of_call {
     ($(#[$doc:meta])* $name:ident, $count:ident, $values:ident $(<$life:lifetime>)? -> $value:ty: |$call:ident| $($column:ident = $from:expr),* $(,)?) => {

@@ -10,7 +10,7 @@ pub const SESSION: &str = "if(SessionId = '', concat('session-', TraceId), Sessi
 pub const SESSION_OF_TRACE: &str = "session-";
 
 /// The trace that a session may be made from: ids of traces are 32 hex digits, and a span without a trace has none.
-pub(super) fn trace_of_session(session: &str) -> Option<&str> {
+pub fn trace_of_session(session: &str) -> Option<&str> {
     let is_id =
         |text: &&str| text.is_empty() || (text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()));
     session.strip_prefix(SESSION_OF_TRACE).filter(is_id)

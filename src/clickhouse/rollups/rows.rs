@@ -3,8 +3,54 @@
 
 use crate::columns::native::frames::checksum_of;
 use ::clickhouse::Row;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt::{self, Formatter};
 use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// A text that a row hands on to others: however many have it, it is kept once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Name(Arc<str>);
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for Name {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Name;
+
+            fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a text")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Name, E> {
+                Ok(text.into())
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
 
 /// What counting has to know of a row of `otel_traces`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Row, Deserialize)]
@@ -54,15 +100,15 @@ pub struct SpanRow {
     /// `ResponseId`.
     pub response_id: String,
     /// `SessionId`.
-    pub session: String,
+    pub session: Name,
     /// `ConversationId`.
-    pub conversation: String,
+    pub conversation: Name,
     /// `UserId`.
-    pub user: String,
+    pub user: Name,
     /// `AgentName`.
-    pub agent: String,
+    pub agent: Name,
     /// `WorkflowName`.
-    pub workflow: String,
+    pub workflow: Name,
     /// `InputTokens`, and so the next ones.
     pub input_tokens: Option<u64>,
     /// Of the answer.
@@ -131,11 +177,11 @@ pub struct ReportRow {
     pub response_model: String,
     pub model: String,
     pub response_id: String,
-    pub session_id: String,
-    pub conversation_id: String,
-    pub user_id: String,
-    pub agent_name: String,
-    pub workflow_name: String,
+    pub session_id: Name,
+    pub conversation_id: Name,
+    pub user_id: Name,
+    pub agent_name: Name,
+    pub workflow_name: Name,
     pub input_tokens: Option<u64>,
     pub output_tokens: Option<u64>,
     pub total_tokens: Option<u64>,
@@ -195,8 +241,8 @@ pub struct TraceRow {
     pub providers: Vec<String>,
     pub agents: Vec<String>,
     pub workflows: Vec<String>,
-    pub session_id: String,
-    pub user_id: String,
+    pub session_id: Name,
+    pub user_id: Name,
     pub input_preview: String,
     pub output_preview: String,
     pub checksum: u64,

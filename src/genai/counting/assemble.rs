@@ -1,7 +1,8 @@
 //! The calls with their reports in order of precedence.
 
-use super::counted::{Call, Counted, REPEATED_BY_MAX, Report, Role, Verdict};
+use super::counted::{Call, Counted, Report, Role, Verdict};
 use super::coverage::{Membership, Outcome};
+use super::lineage::Lineage;
 use super::node::{Node, PerNode};
 use super::span::Source;
 use super::sums::{Known, Sums};
@@ -78,8 +79,7 @@ pub(super) fn assemble(known: &Known<'_, '_>, sums: &Sums, given: usize) -> Coun
             decide(report.node, Verdict::ReportOf(tree.given[first.node]));
         }
         let report = |of: &Candidate| Report { span: tree.given[of.node], role: role(of, first) };
-        let repeated_by = repeated_by(known, of_one_call);
-        calls.push((first.node, Call { reports: of_one_call.iter().map(report).collect(), repeated_by }));
+        calls.push((first.node, Call { reports: of_one_call.iter().map(report).collect() }));
     }
     calls.sort_unstable_by_key(|(node, _)| *node);
     for (row, other) in &tree.again {
@@ -87,7 +87,8 @@ pub(super) fn assemble(known: &Known<'_, '_>, sums: &Sums, given: usize) -> Coun
             *place = Verdict::Again(*other);
         }
     }
-    Counted { verdicts, calls: calls.into_iter().map(|(_, call)| call).collect() }
+    let calls = calls.into_iter().map(|(_, call)| call).collect();
+    Counted { verdicts, calls, lineage: Lineage::of(tree, given) }
 }
 
 fn candidates(known: &Known<'_, '_>, sums: &Sums) -> Vec<Candidate> {
@@ -112,22 +113,6 @@ fn candidates(known: &Known<'_, '_>, sums: &Sums) -> Vec<Candidate> {
         candidates.push(Candidate { call, precedence, node });
     }
     candidates
-}
-
-fn repeated_by(known: &Known<'_, '_>, reports: &[Candidate]) -> Vec<usize> {
-    let nearest = |node: Node| known.coverage.repeated_by[node];
-    let parts = reports.iter().filter(|of| known.coverage.memberships[of.node] == Membership::Call);
-    let mut repeated_by = Vec::new();
-    for node in
-        parts.flat_map(|of| std::iter::successors(nearest(of.node), |node| nearest(*node)).take(REPEATED_BY_MAX))
-    {
-        steps::take(1);
-        let span = known.tree.given[node];
-        if repeated_by.len() < REPEATED_BY_MAX && !repeated_by.contains(&span) {
-            repeated_by.push(span);
-        }
-    }
-    repeated_by
 }
 
 /// How many spans lie above each.

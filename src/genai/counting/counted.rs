@@ -1,12 +1,16 @@
 //! What became of each span.
 
+use super::lineage::Lineage;
+
 /// What became of the spans of a trace.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
     /// One for each span, in the order in which they were given.
     pub verdicts: Vec<Verdict>,
     /// The calls, in the order in which they began.
     pub calls: Vec<Call>,
+    /// What each span hangs below.
+    pub lineage: Lineage,
 }
 
 /// What became of a span. Numbers are places in the list of spans that was given.
@@ -42,14 +46,7 @@ impl Verdict {
 pub struct Call {
     /// Its reports in order of precedence. The first one is the call; what it does not know comes from the others.
     pub reports: Vec<Report>,
-    /// Reports above it that are about several calls, the nearest first, as places in the list of spans. What they say of all of
-    /// them holds for it too, if none of its own reports says it: session, conversation, user, agent, workflow. At most
-    /// [`REPEATED_BY_MAX`].
-    pub repeated_by: Vec<usize>,
 }
-
-/// How many reports above a call that are about several calls are said of it.
-pub const REPEATED_BY_MAX: usize = 4;
 
 /// A report of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -72,8 +72,6 @@ pub(super) struct Coverage {
     pub(super) is_report: PerNode<bool>,
     /// What each span is to the calls.
     pub(super) memberships: PerNode<Membership>,
-    /// For each report the next one above it that repeats several calls.
-    pub(super) repeated_by: PerNode<Option<Node>>,
 }
 
 impl Coverage {
@@ -85,8 +83,7 @@ impl Coverage {
         let mut memberships = reports.uncovered(&is_covered, &surer);
         reports.settle_covered(&is_covered, &surer, &mut memberships);
         reports.place_messages(&mut memberships);
-        let repeated_by = reports.repeated_by(&memberships);
-        Self { is_report, memberships, repeated_by }
+        Self { is_report, memberships }
     }
 }
 
@@ -214,16 +211,6 @@ impl Reports<'_, '_> {
                 memberships[*node] = if node == call { Membership::Call } else { Membership::Inside(*call) };
             }
         }
-    }
-
-    fn repeated_by(&self, memberships: &PerNode<Membership>) -> PerNode<Option<Node>> {
-        let mut repeated_by: PerNode<Option<Node>> = self.above.of_same(None);
-        for (node, _) in self.top_down() {
-            let is_repeating = |above: Node| memberships[above] == Membership::Repeats;
-            repeated_by[node] =
-                self.above[node].and_then(|above| if is_repeating(above) { Some(above) } else { repeated_by[above] });
-        }
-        repeated_by
     }
 
     /// What is covered reports the one call below it that is as sure, or repeats several.

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | span id, parent, name, service, time, operation | the report that counts |
 //! | model, provider, response id, session, user, agent, messages, time to first token, ... | the first report that knows it |
-//! | session, conversation, user, agent, workflow, if no report knows it | what repeats several calls: [`Call::repeated_by`](super::Call::repeated_by) |
+//! | session, conversation, user, agent, workflow, if no report knows it | the nearest span above that does: [`Lineage`](super::Lineage); session and user else of the trace |
 //! | tokens | the first report with usage; what it lacks, from reports that agree with it ([`tokens`]) |
 //! | cost, its parts and where it comes from | the first report that was given one, else one that nobody can read, else the computed one of the report that knows most ([`cost`]) |
 //! | whether it failed, and how | the reports of which [`Report::decides_failure`](super::Report::decides_failure) holds |

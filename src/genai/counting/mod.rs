@@ -9,6 +9,7 @@
 //! sums           agents count if nothing below them does
 //! assemble       the reports of each call in order of precedence
 //! counted        what became of each span
+//! lineage        what lies above each span
 //! merge          whose tokens and cost a call has
 //! ```
 //!
@@ -18,6 +19,7 @@
 mod assemble;
 mod counted;
 mod coverage;
+mod lineage;
 pub mod merge;
 mod node;
 mod response_id;
@@ -26,7 +28,8 @@ mod span;
 mod sums;
 mod tree;
 
-pub use counted::{Call, Counted, REPEATED_BY_MAX, Report, Role, Verdict};
+pub use counted::{Call, Counted, Report, Role, Verdict};
+pub use lineage::Lineage;
 pub use response_id::TrustedId;
 pub use span::{Class, Kind, ModelCall, Place, Source, Span, has_usage};
 

@@ -1,6 +1,7 @@
 //! A call from its reports: the first one is the call, and what it does not know comes from the others, in their order. Whose
-//! tokens and cost it has is in `genai::counting::merge`.
+//! tokens and cost it has is in `genai::counting::merge`, whose session and user in `names.rs`.
 
+use super::names::{HandedDown, Kind, shown};
 use crate::clickhouse::rollups::rows::{ReportRow, SpanRow};
 use crate::columns::typed::JoinState;
 use crate::genai::cost::{COMPUTED, UNREADABLE};
@@ -12,8 +13,8 @@ use std::collections::{BTreeSet, HashSet};
 /// Timings of which only the arrival is known, or not even that: they say nothing of how long a call took.
 const UNTIMED: [&str; 2] = ["ingest", "unknown"];
 
-/// The row of a call; `None` without a report. `repeated_by` are rows above it that are about several calls, the nearest first.
-pub(super) fn merged(reports: &[(&SpanRow, Report)], repeated_by: &[&SpanRow]) -> Option<ReportRow> {
+/// The row of a call; `None` without a report.
+pub(super) fn merged<'r>(reports: &[(&'r SpanRow, Report)], handed_down: &HandedDown<'r>) -> Option<ReportRow> {
     let (counted, _) = reports.first()?;
     let rows = || reports.iter().map(|(row, _)| *row);
     // an attempt that failed below a call that did not says nothing of the call
@@ -21,10 +22,8 @@ pub(super) fn merged(reports: &[(&SpanRow, Report)], repeated_by: &[&SpanRow]) -
     let text = |of: fn(&SpanRow) -> &String| rows().map(of).find(|text| !text.is_empty()).cloned().unwrap_or_default();
     let error =
         |of: fn(&SpanRow) -> &String| deciding().map(of).find(|text| !text.is_empty()).cloned().unwrap_or_default();
-    // what holds for all calls below a row
-    let shared = |of: fn(&SpanRow) -> &String| {
-        rows().chain(repeated_by.iter().copied()).map(of).find(|text| !text.is_empty()).cloned().unwrap_or_default()
-    };
+    let name = |kind: Kind| shown(handed_down.of_call(kind, reports));
+    let derived = || rows().map(|row| &row.session).find(|session| !session.is_empty());
     let list =
         |of: fn(&SpanRow) -> &Vec<String>| rows().map(of).find(|list| !list.is_empty()).cloned().unwrap_or_default();
     let tokens = merge::tokens(&rows().map(tokens_of).collect::<Vec<_>>());
@@ -33,7 +32,7 @@ pub(super) fn merged(reports: &[(&SpanRow, Report)], repeated_by: &[&SpanRow]) -
         tokens_of(row).known_of(&tokens) + tier
     };
     let cost = merge::cost(reports, |(row, _)| cost_is(row), knows).map_or(*counted, |(row, _)| *row);
-    let session = rows().chain(repeated_by.iter().copied()).find(|row| names_session(row));
+    let session = handed_down.of_call(Kind::Session, reports).or_else(derived);
     let values = ReportRow {
         duration: rows().find_map(known_duration),
         provider: text(|row| &row.provider),
@@ -41,11 +40,11 @@ pub(super) fn merged(reports: &[(&SpanRow, Report)], repeated_by: &[&SpanRow]) -
         response_model: text(|row| &row.response_model),
         model: rows().map(model_of).find(|model| !model.is_empty()).cloned().unwrap_or_default(),
         response_id: text(|row| &row.response_id),
-        session_id: session.map_or_else(|| text(|row| &row.session), |row| row.session.clone()),
-        conversation_id: shared(|row| &row.conversation),
-        user_id: shared(|row| &row.user),
-        agent_name: shared(|row| &row.agent),
-        workflow_name: shared(|row| &row.workflow),
+        session_id: shown(session),
+        conversation_id: name(Kind::Conversation),
+        user_id: name(Kind::User),
+        agent_name: name(Kind::Agent),
+        workflow_name: name(Kind::Workflow),
         input_tokens: tokens.input,
         output_tokens: tokens.output,
         cache_read_tokens: tokens.cache_read,
@@ -192,9 +191,9 @@ mod tests {
         row
     }
 
-    fn merge_all(rows: &[(SpanRow, Role)], repeated_by: &[&SpanRow]) -> ReportRow {
+    fn merge_all(rows: &[(SpanRow, Role)]) -> ReportRow {
         let reports = rows.iter().enumerate().map(|(at, (row, role))| (row, Report { span: at, role: *role }));
-        merged(&reports.collect::<Vec<_>>(), repeated_by).unwrap()
+        merged(&reports.collect::<Vec<_>>(), &HandedDown::default()).unwrap()
     }
 
     #[test]
@@ -202,14 +201,14 @@ mod tests {
         let server = row("server", |row| (row.input_tokens, row.output_tokens) = (Some(100), Some(20)));
         let client = row("client", |row| {
             (row.input_tokens, row.output_tokens, row.reasoning_tokens) = (Some(100), Some(21), Some(7));
-            row.user = "ana".to_owned();
+            row.user = "ana".into();
         });
         let captured = row("captured", |row| {
             (row.input_tokens, row.output_tokens, row.cache_read_tokens) = (Some(100), Some(20), Some(64));
             row.join_state = "joined".to_owned();
         });
-        let call = merge_all(&[(server, Role::Counted), (client, Role::Above), (captured, Role::Beside)], &[]);
-        assert_eq!((call.span_id.as_str(), call.user_id.as_str()), ("server", "ana"));
+        let call = merge_all(&[(server, Role::Counted), (client, Role::Above), (captured, Role::Beside)]);
+        assert_eq!((call.span_id.as_str(), &*call.user_id), ("server", "ana"));
         assert_eq!((call.input_tokens, call.output_tokens, call.total_tokens), (Some(100), Some(20), Some(120)));
         assert_eq!((call.cache_read_tokens, call.reasoning_tokens), (Some(64), None));
         assert_eq!((call.reports, call.reported_by), (3, vec!["pair".to_owned(), "span".to_owned()]));
@@ -222,9 +221,9 @@ mod tests {
             (row.cost_source, row.price_book) = (COMPUTED.to_owned(), "2026-11".to_owned());
         });
         let sent = row("sent", |row| row.cost_total = Some(25));
-        let call = merge_all(&[(priced.clone(), Role::Counted), (sent, Role::Above)], &[]);
+        let call = merge_all(&[(priced.clone(), Role::Counted), (sent, Role::Above)]);
         assert_eq!((call.cost_total, call.cost_input, call.price_book.as_str()), (Some(25), None, ""));
-        let call = merge_all(&[(row("unknown", |_| ()), Role::Counted), (priced, Role::Above)], &[]);
+        let call = merge_all(&[(row("unknown", |_| ()), Role::Counted), (priced, Role::Above)]);
         assert_eq!((call.cost_total, call.cost_input, call.price_book.as_str()), (Some(30), Some(10), "2026-11"));
     }
 
@@ -243,7 +242,7 @@ mod tests {
             (report("captured", None, "batch", 150), 150),
             (report("captured", None, "", 299), 300),
         ] {
-            assert_eq!(merge_all(&[plain(), (other, Role::Beside)], &[]).cost_total, Some(want));
+            assert_eq!(merge_all(&[plain(), (other, Role::Beside)]).cost_total, Some(want));
         }
     }
 
@@ -251,18 +250,8 @@ mod tests {
     fn an_attempt_inside_a_call_that_was_answered_is_no_failure_of_it() {
         let failed = || row("failed", |row| (row.is_error, row.error_type) = (true, "429".to_owned()));
         for (role, is_error, error) in [(Role::Inside, 0, ""), (Role::Above, 1, "429")] {
-            let call = merge_all(&[(row("call", |_| ()), Role::Counted), (failed(), role)], &[]);
+            let call = merge_all(&[(row("call", |_| ()), Role::Counted), (failed(), role)]);
             assert_eq!((call.is_error, call.error_type.as_str()), (is_error, error), "{role:?}");
         }
-    }
-
-    #[test]
-    fn what_a_wrapper_says_of_several_calls_holds_for_each_of_them_and_its_usage_does_not() {
-        let wrapper = row("wrapper", |row| {
-            (row.session, row.user, row.input_tokens) = ("s".to_owned(), "ana".to_owned(), Some(200));
-        });
-        let call = merge_all(&[(row("call", |row| row.user = "bo".to_owned()), Role::Counted)], &[&wrapper]);
-        assert_eq!((call.session_id.as_str(), call.user_id.as_str(), call.input_tokens), ("s", "bo", None));
-        assert_eq!(call.reports, 1);
     }
 }

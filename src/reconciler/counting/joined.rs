@@ -2,8 +2,8 @@
 //! after, so that counting does not have to wait for it, and gives the same before and after.
 
 use crate::chat::derived_session;
-use crate::clickhouse::rollups::rows::SpanRow;
-use crate::columns::typed::{JoinState, SESSION_HANDED_ON_BYTES_MAX};
+use crate::clickhouse::rollups::rows::{Name, SpanRow};
+use crate::columns::typed::{JoinState, HANDED_ON_BYTES_MAX};
 use crate::ids::TraceId;
 
 /// Gives captured calls the parent and the session that joining gives them.
@@ -14,8 +14,8 @@ pub(super) fn join(trace: TraceId, rows: &mut [SpanRow]) {
     };
     let root = rows.iter().filter(may_be_root).min_by(|a, b| (a.began, &a.span).cmp(&(b.began, &b.span)));
     let Some(root) = root else { return };
-    let handed_on = if root.session.len() > SESSION_HANDED_ON_BYTES_MAX { "" } else { &root.session };
-    let session = if handed_on.is_empty() { derived_session(trace) } else { handed_on.to_owned() };
+    let is_handed_on = (1..=HANDED_ON_BYTES_MAX).contains(&root.session.len());
+    let session = if is_handed_on { root.session.clone() } else { Name::from(derived_session(trace)) };
     let root = root.span.clone();
     for row in rows {
         let is_placed_by_us = is(row, JoinState::Waiting) || is(row, JoinState::Joined);

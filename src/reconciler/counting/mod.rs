@@ -12,6 +12,7 @@
 
 mod call;
 mod joined;
+mod names;
 mod notes;
 pub mod rebuild;
 mod tables;

@@ -6,6 +6,7 @@
 
 use super::call;
 use super::joined::join;
+use super::names::{self, HandedDown};
 use crate::clickhouse::rollups::rows::{ReportRow, SpanRow, TraceRow};
 use crate::columns::typed::JoinState;
 use crate::conventions::{self, Side};
@@ -43,10 +44,10 @@ fn reports(rows: &[SpanRow]) -> Vec<ReportRow> {
     let spans: Vec<Span<'_>> = known.iter().map(|(_, span)| *span).collect();
     let counted = counting::count(&spans);
     let row_at = |at: usize| known.get(at).map(|(row, _)| *row);
+    let handed_down = HandedDown::new(&counted.lineage, rows, row_at);
     let calls = counted.calls.iter().filter_map(|call| {
         let reports: Vec<_> = call.reports.iter().filter_map(|report| Some((row_at(report.span)?, *report))).collect();
-        let repeated_by: Vec<_> = call.repeated_by.iter().filter_map(|at| row_at(*at)).collect();
-        call::merged(&reports, &repeated_by)
+        call::merged(&reports, &handed_down)
     });
     let others = counted.verdicts.iter().enumerate().filter_map(|(at, verdict)| {
         let call = match verdict {
@@ -101,7 +102,7 @@ pub(super) fn end_of(row: &SpanRow) -> i64 {
 }
 
 /// How well a row stands for its trace: the root, or else the earliest; a captured call that waits for its root knows least.
-fn root_rank(row: &SpanRow) -> (u8, i64, &str) {
+pub(super) fn root_rank(row: &SpanRow) -> (u8, i64, &str) {
     let is_waiting = row.join_state == JoinState::Waiting.literal();
     let class = match (row.parent.is_empty(), is_waiting) {
         (true, false) => 0,
@@ -113,15 +114,12 @@ fn root_rank(row: &SpanRow) -> (u8, i64, &str) {
 
 fn of_trace(rows: &[SpanRow], reports: &[ReportRow], checksum: u64) -> TraceRow {
     let calls: Vec<&ReportRow> = reports.iter().filter(|report| report.counted_as == "call").collect();
-    let mut by_rank: Vec<&SpanRow> = rows.iter().collect();
-    by_rank.sort_by_key(|row| root_rank(row));
-    let root = by_rank.first().copied();
+    let root = rows.iter().min_by(|one, other| root_rank(one).cmp(&root_rank(other)));
     let distinct = |ids: &mut dyn Iterator<Item = &str>| ids.collect::<HashSet<_>>().len() as u64;
     let began = rows.iter().map(|row| row.began).min().unwrap_or_default();
     let ended = rows.iter().map(end_of).max().unwrap_or_default();
     let (input, output) = (sum(&calls, |call| call.input_tokens), sum(&calls, |call| call.output_tokens));
-    let session = by_rank.iter().find(|row| call::names_session(row));
-    let user = by_rank.iter().find(|row| !row.user.is_empty());
+    let name = |kind: names::Kind| names::shown(kind.of_trace(rows));
     let input_preview = rows.iter().find(|row| !row.input_preview.is_empty());
     let output_preview = rows.iter().filter(|row| !row.output_preview.is_empty()).max_by_key(|row| end_of(row));
     TraceRow {
@@ -144,12 +142,12 @@ fn of_trace(rows: &[SpanRow], reports: &[ReportRow], checksum: u64) -> TraceRow 
         cache_write_1h_tokens: sum(&calls, |call| call.cache_write_1h_tokens),
         reasoning_tokens: sum(&calls, |call| call.reasoning_tokens),
         cost_total: calls.iter().filter_map(|call| call.cost_total).map(i128::from).reduce(|a, b| a + b),
-        models: sorted(calls.iter().map(|call| &call.model)),
-        providers: sorted(calls.iter().map(|call| &call.provider)),
-        agents: sorted(rows.iter().map(|row| &row.agent)),
-        workflows: sorted(rows.iter().map(|row| &row.workflow)),
-        session_id: session.map_or_else(String::new, |row| row.session.clone()),
-        user_id: user.map_or_else(String::new, |row| row.user.clone()),
+        models: sorted(calls.iter().map(|call| &*call.model)),
+        providers: sorted(calls.iter().map(|call| &*call.provider)),
+        agents: sorted(rows.iter().map(|row| &*row.agent)),
+        workflows: sorted(rows.iter().map(|row| &*row.workflow)),
+        session_id: name(names::Kind::Session),
+        user_id: name(names::Kind::User),
         input_preview: input_preview.map_or_else(String::new, |row| row.input_preview.clone()),
         output_preview: output_preview.map_or_else(String::new, |row| row.output_preview.clone()),
         checksum,
@@ -162,6 +160,6 @@ fn sum(calls: &[&ReportRow], of: impl Fn(&ReportRow) -> Option<u64>) -> Option<u
     calls.iter().filter_map(|call| of(call)).reduce(u64::saturating_add)
 }
 
-fn sorted<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<String> {
-    texts.filter(|text| !text.is_empty()).collect::<BTreeSet<_>>().into_iter().cloned().collect()
+fn sorted<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    texts.filter(|text| !text.is_empty()).collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
 }

@@ -777,7 +777,7 @@ fn reports_are_in_the_order_in_which_their_values_win() {
 }
 
 #[test]
-fn what_a_wrapper_of_several_calls_says_of_all_of_them_is_not_lost() {
+fn what_a_span_says_of_all_below_it_is_handed_down_to_the_next_that_says_something_else() {
     let trace = Trace::new(
         "
         v chat used                -> repeats
@@ -786,15 +786,13 @@ fn what_a_wrapper_of_several_calls_says_of_all_of_them_is_not_lost() {
               a chat used          -> call
             t execute_tool         -> -
               b chat used          -> call
-            c chat used            -> call
           d chat used              -> call
+        e chat parent=nowhere      -> call
         ",
     );
     trace.check("nested wrappers");
-    assert_eq!(
-        trace.repeated_by(),
-        [("a", "w v"), ("b", ""), ("c", "w v"), ("d", "v")].map(|(call, by)| (call, by.to_owned()))
-    );
+    let want = [("v", "v"), ("w", "w"), ("f", "w"), ("a", "w"), ("t", "t"), ("b", "t"), ("d", "v"), ("e", "-")];
+    assert_eq!(trace.handed_down(&["v", "w", "t"]), want);
 }
 
 const EVENTS: &[Case] = &[

@@ -123,6 +123,8 @@ fn names(count: usize) -> &'static [String] {
 fn check(what: &str, shape: Shape, calls: Calls, names: &'static [String]) {
     let spans: Vec<Span<'static>> = (0..names.len()).map(|number| shape(number, names)).collect();
     let (counted, steps) = steps::of(|| count(&spans));
+    let (from_root, more) = steps::of(|| counted.lineage.handed_down(|at| (at == 0).then_some(())));
+    assert!(from_root.len() == names.len() && more <= names.len() as u64, "{what}: {more} for {}", names.len());
     assert_eq!(counted.calls.len(), calls(names.len()), "{what}: {}", names.len());
     let judged = counted.verdicts.iter().filter(|verdict| **verdict == Verdict::Call).count();
     assert_eq!(judged, counted.calls.len(), "{what}");

@@ -64,12 +64,11 @@ impl<'a> Trace<'a> {
         count(&self.spans).calls.iter().map(names).map(|names: Vec<&str>| names.join(" ")).collect()
     }
 
-    /// For each call, by name, what repeats it.
-    pub(super) fn repeated_by(&self) -> Vec<(&str, String)> {
-        let names = |call: &super::super::Call| call.repeated_by.iter().map(|span| self.names[*span]).collect();
-        let calls = count(&self.spans).calls;
-        let named = calls.iter().map(|call| (self.names[call.reports[0].span], names(call)));
-        named.map(|(call, names): (&str, Vec<&str>)| (call, names.join(" "))).collect()
+    /// For each span, by name, the nearest of these at or above it.
+    pub(super) fn handed_down(&self, from: &[&str]) -> Vec<(&str, &str)> {
+        let named = |span: usize| Some(self.names[span]).filter(|name| from.contains(name));
+        let handed_down = count(&self.spans).lineage.handed_down(named);
+        self.names.iter().copied().zip(handed_down.into_iter().map(|name| name.unwrap_or("-"))).collect()
     }
 
     pub(super) fn check(&self, what: &str) {

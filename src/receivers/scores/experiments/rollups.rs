@@ -9,7 +9,7 @@ use crate::clickhouse::experiments::ExperimentRow;
 use crate::clickhouse::{Client, Statement};
 use crate::columns::Table;
 use crate::query::answer::Refusal;
-use crate::query::expressions::{EXPERIMENT, SESSION, TEST_CASE};
+use crate::query::expressions::{EXPERIMENT, SESSION, SESSION_OF_TRACE, TEST_CASE};
 use crate::query::reads::Reads;
 use crate::scores::Naming;
 use crate::time::UnixNanos;
@@ -120,6 +120,13 @@ pub(super) fn logged(client: &Client, [workspace, since, names]: [&str; 3]) -> S
     )
 }
 
+/// The session that a call is of, where `sessions` are those asked for: its own, or else the one made of its trace. A span that names an
+/// experiment and no session is of the latter, and the calls below it may have a session from elsewhere in the trace.
+pub(super) fn session_of_call(client: &Client, sessions: &str) -> String {
+    let global = client.global();
+    format!("if(SessionId {global}IN {sessions}, SessionId, concat('{SESSION_OF_TRACE}', TraceId))")
+}
+
 /// Begins a statement with `WITH sessions AS ...`: the sessions of these experiments, each by its first span that names the experiment.
 /// Returns the places of the workspace and of the earliest time. An experiment has the same sessions in whatever company it is asked for:
 /// each is held to its own time, in `since`.
@@ -145,6 +152,8 @@ fn begin(client: &Client, statement: &mut Statement, workspace: &Workspace, of: 
     (workspace, since)
 }
 
+const SESSIONS: &str = "(SELECT session FROM sessions)";
+
 /// A query for a row a session of `sessions`, with what its calls come to. Of a join the right side is kept in memory, and calls are many.
 fn with_calls(client: &Client, workspace: &str, since: &str) -> String {
     let (calls, global) = (client.full_name("genai_calls"), client.global());
@@ -154,12 +163,12 @@ fn with_calls(client: &Client, workspace: &str, since: &str) -> String {
          sumOrNullIf(c.tokens, c.at >= s.since) AS tokens, \
          groupUniqArrayIf(c.model, c.model != '' AND c.at >= s.since) AS models, \
          arrayConcat(any(s.agents), groupUniqArrayIf(c.agent, c.agent != '' AND c.at >= s.since)) AS agents \
-         FROM (SELECT {SESSION} AS session, toUnixTimestamp64Micro(Timestamp) AS at, CostTotal AS cost, \
+         FROM (SELECT {session} AS session, toUnixTimestamp64Micro(Timestamp) AS at, CostTotal AS cost, \
          {TOKENS} AS tokens, toString(Model) AS model, toString(AgentName) AS agent FROM {calls} \
          WHERE Workspace = {workspace} AND Timestamp >= {since} \
-         AND (SessionId {global}IN (SELECT session FROM sessions) \
-         OR SessionId = '' AND TraceId {global}IN (SELECT trace FROM sessions))) AS c \
-         RIGHT JOIN sessions AS s ON s.session = c.session GROUP BY experiment, session"
+         AND (SessionId {global}IN {SESSIONS} OR TraceId {global}IN (SELECT trace FROM sessions))) AS c \
+         RIGHT JOIN sessions AS s ON s.session = c.session GROUP BY experiment, session",
+        session = session_of_call(client, SESSIONS),
     )
 }
 
@@ -212,7 +221,7 @@ fn scores_by_case(scores: &str) -> String {
 fn scoring(client: &Client, workspace: &Workspace, of: &[&ExperimentRow], naming: Naming) -> Statement {
     let mut statement = Statement::default();
     let (workspace, _since) = begin(client, &mut statement, workspace, of);
-    let scores = scores_of_sessions(client, &workspace, "(SELECT session FROM sessions)");
+    let scores = scores_of_sessions(client, &workspace, SESSIONS);
     statement.push(&match naming {
         Naming::Experiments => format!(
             "SELECT s.experiment AS experiment, r.name AS name, {score} AS score FROM sessions AS s \
@@ -308,7 +317,7 @@ fn measuring_cases(client: &Client, workspace: &Workspace, of: &[&ExperimentRow]
 fn scoring_cases(client: &Client, workspace: &Workspace, of: &[&ExperimentRow], page: PageOfCases<'_>) -> Statement {
     let mut statement = Statement::default();
     let (workspace, _since) = begin(client, &mut statement, workspace, of);
-    let scores = scores_of_sessions(client, &workspace, "(SELECT session FROM sessions)");
+    let scores = scores_of_sessions(client, &workspace, SESSIONS);
     let of_page = page.condition(&mut statement);
     statement.push(&format!(
         "SELECT experiment, test_case, name, {score} AS score FROM (SELECT experiment, test_case, name, arrayJoin(values) AS value \

@@ -5,14 +5,14 @@ use super::super::receiver::{ScoresReceiver, workspace};
 use super::super::refused::Refused;
 use super::super::{of_micros, time_text};
 use super::handlers::find;
-use super::rollups::{LATENCY, TOKENS, logged, scores_of_sessions, since};
+use super::rollups::{LATENCY, TOKENS, logged, scores_of_sessions, session_of_call, since};
 use crate::clickhouse::experiments::ExperimentRow;
 use crate::clickhouse::{Client, Statement};
 use crate::columns::Table;
 use crate::query::answer::{Refusal, json_answer};
 use crate::query::conditions::{self, Place};
 use crate::query::cursor::{self, After, Cursors, PageStart};
-use crate::query::expressions::{INPUT, OUTPUT, SESSION, STATUS, TEST_CASE};
+use crate::query::expressions::{INPUT, OUTPUT, SESSION, STATUS, TEST_CASE, trace_of_session};
 use crate::query::filter::{Comparison, Condition, Field, Fields, Filter, Kind, Operator};
 use crate::query::mode::Mode;
 use crate::query::page::{Checks, Nulls, Page, answer};
@@ -272,15 +272,16 @@ fn sessions(
     let mut statement = Statement::default();
     let workspace = statement.place(workspace.as_str());
     let since = statement.place(since(experiment.created_at));
+    let names = statement.place(vec![experiment.name.clone()]);
+    let logged = logged(client, [&workspace, &since, &names]);
     let calls = with_calls.then(|| {
         let calls = client.full_name("genai_calls");
+        let session = session_of_call(client, &format!("(SELECT {SESSION} FROM {logged})"));
         format!(
-            " AS s LEFT JOIN (SELECT {SESSION} AS session, sumOrNull(CostTotal) AS cost, sumOrNull({TOKENS}) AS tokens \
+            " AS s LEFT JOIN (SELECT {session} AS session, sumOrNull(CostTotal) AS cost, sumOrNull({TOKENS}) AS tokens \
              FROM {calls} WHERE Workspace = {workspace} AND Timestamp >= {since} GROUP BY session) AS c ON s.session = c.session"
         )
     });
-    let names = statement.place(vec![experiment.name.clone()]);
-    let logged = logged(client, [&workspace, &since, &names]);
     let ended = "if(TimingQuality IN ('ingest', 'unknown'), NULL, \
                  toNullable(intDiv(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration), 1000)))";
     statement.push(&format!(
@@ -334,19 +335,18 @@ async fn more(
     }
     let client = reads.client();
     let names: Vec<String> = rows.iter().map(|row| row.session.clone()).collect();
-    let traces: Vec<String> = rows.iter().map(|row| row.trace.clone()).collect();
-    let mut calls = Statement::new(&format!(
-        "SELECT {SESSION} AS session, sumOrNull(InputTokens) AS input, sumOrNull(OutputTokens) AS output, \
+    // of those that are made of it
+    let traces: Vec<String> = names.iter().filter_map(|name| trace_of_session(name)).map(str::to_owned).collect();
+    let mut calls = Statement::default();
+    let of = calls.place(names.clone());
+    calls.push(&format!(
+        "SELECT {} AS session, sumOrNull(InputTokens) AS input, sumOrNull(OutputTokens) AS output, \
          sumOrNull(CacheReadTokens) AS cached, toFloat64(sumOrNull(CostTotal)) AS cost FROM {} WHERE Workspace = ",
+        session_of_call(client, &of),
         client.full_name("genai_calls")
     ));
     calls.bind(workspace.as_str()).push(" AND Timestamp >= ").bind(since(experiment.created_at));
-    calls
-        .push(" AND (SessionId IN ")
-        .bind(names.clone())
-        .push(" OR SessionId = '' AND TraceId IN ")
-        .bind(traces.clone());
-    calls.push(") GROUP BY session");
+    calls.push(&format!(" AND (SessionId IN {of} OR TraceId IN ")).bind(traces).push(") GROUP BY session");
     let used: Vec<Used> = reads.ask(&calls).await?;
     more.used = used.into_iter().map(|used| (used.session.clone(), used)).collect();
 
