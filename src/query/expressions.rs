@@ -69,10 +69,9 @@ pub const OUTPUT: &str = "multiIf(\
      nullIf(ContentAttributes['ai.toolCall.result'], ''), nullIf(ContentAttributes['langfuse.observation.output'], ''), \
      nullIf(ContentAttributes['mlflow.spanOutputs'], ''), ''))";
 
-/// The root of a trace, or else its first span, is the row for which this is least.
-pub(super) const HEAD: &str = "(ParentSpanId != '', Timestamp, SpanId)";
-/// The same as one number, for many rows: a tuple takes four times as long.
-pub(super) const HEAD_NUMBER: &str = "bitOr(bitShiftLeft(toUInt128(ParentSpanId != ''), 127), \
+/// The root of a trace, or else its first span, is the row for which this is least: by whether it has a parent, its time and its id, as one
+/// number, since a tuple takes four times as long.
+pub(super) const HEAD: &str = "bitOr(bitShiftLeft(toUInt128(ParentSpanId != ''), 127), \
      bitOr(bitShiftLeft(toUInt128(toUnixTimestamp64Nano(Timestamp)), 64), toUInt128(reinterpretAsUInt64(reverse(unhex(SpanId))))))";
 
 /// The experiment that a span belongs to.

@@ -4,6 +4,7 @@
 use millrace::time::Clock;
 use serde_json::{Value, json};
 
+use crate::read_api::list;
 use support::http::{post_json, send};
 use support::wire::{Span, request_of, string_attribute};
 use support::{Engine, Options, Service, service, wait_until};
@@ -187,6 +188,66 @@ fn what_comes_late_or_is_reported_again_or_joins_later_is_counted_as_if_it_had_c
     assert_eq!((number(&service, "Calls"), number(&service, "InputTokens")), (5, 5 + 7 + 50 + 5 + 9));
     let sessions = "SELECT count() FROM genai_trace_rows FINAL WHERE IsDeleted = 0 AND SessionId = 'named' AND RootName = 'span 1'";
     assert_eq!(service.sql().number(sessions, &[]), 1);
+}
+
+/// Calls and tokens by a key: of a list of the read API, of a grouping of its metrics, and of a view.
+fn by_user(service: &Service) -> [Vec<Value>; 3] {
+    let row = |key: &Value, calls: &Value, tokens: &Value| json!([key, calls, tokens]);
+    let users = list(service, "default", "/users?page_size=100");
+    let of_list = users["data"].as_array().expect("a list").iter();
+    let metrics = list(service, "default", "/metrics?by=user");
+    let of_metrics = metrics["data"].as_array().expect("rows").iter();
+    let view = "SELECT UserId, Calls, InputTokens FROM genai_usage_by_user";
+    let sorted = |mut rows: Vec<Value>| {
+        rows.retain(|row| row[0] != "");
+        rows.sort_by_key(Value::to_string);
+        rows
+    };
+    [
+        sorted(of_list.map(|user| row(&user["id"], &user["call_count"], &user["input_tokens"])).collect()),
+        sorted(of_metrics.map(|group| row(&group["group"], &group["calls"], &group["input_tokens"])).collect()),
+        sorted(
+            service.sql().rows(view, &[]).iter().map(|of| row(&of["UserId"], &of["Calls"], &of["InputTokens"])).collect(),
+        ),
+    ]
+}
+
+#[test]
+fn what_users_and_sessions_come_to_is_what_their_traces_do_whoever_named_them_and_whenever() {
+    let service = Service::start();
+    let began = now() - 60 * SECOND;
+    // of trace 1 the root is missing, of trace 2 no root names anybody, trace 3 is nobody's
+    export(&service, began, &[agent(1, 2, 1, 30), chat(1, 3, 2, 10), chat(1, 4, 2, 20)]);
+    export(&service, began, &[plain(2, 1, 0), plain(2, 2, 1).with(&[("user.id", "ana")]), chat(2, 3, 2, 40)]);
+    export(&service, began, &[plain(2, 4, 1).with(&[("user.id", "bo"), ("session.id", "t")]), chat(2, 5, 4, 80)]);
+    export(&service, began, &[chat(2, 6, 1, 160), plain(3, 1, 0), chat(3, 2, 1, 320)]);
+    let call = json!({"trace_id": "01".repeat(16),
+        "request": {"model": "m", "messages": [{"role": "user", "content": "q"}]},
+        "response": {"id": "chatcmpl-abcdef", "choices": [], "usage": {"prompt_tokens": 640, "completion_tokens": 1}}});
+    assert_eq!(post_json(&service.chat("default"), &call).status, 201);
+    assert_right(&service, 3);
+    let of_branches = vec![json!(["ana", 2, 40 + 160]), json!(["bo", 1, 80])];
+    assert_eq!(by_user(&service), [of_branches.clone(), of_branches.clone(), of_branches.clone()]);
+
+    export(&service, began, &[plain(1, 1, 0).with(&[("user.id", "ana"), ("session.id", "s")])]);
+    let with_root = vec![json!(["ana", 5, 40 + 160 + 10 + 20 + 640]), of_branches[1].clone()];
+    wait_until("the calls below the late root are its user's", || {
+        (by_user(&service) == [with_root.clone(), with_root.clone(), with_root.clone()]).then_some(())
+    });
+    assert_right(&service, 3);
+    let sum = |sql: &str| service.sql().number(sql, &[]);
+    for name in ["UserId", "SessionId"] {
+        let of_calls = sum(&format!("SELECT sum(InputTokens) FROM genai_calls WHERE {name} != ''"));
+        let of_traces = sum(&format!("SELECT sum(InputTokens) FROM genai_traces WHERE {name} != ''"));
+        assert_eq!(of_calls, of_traces, "{name}");
+    }
+    for (session, tokens) in [("s", 10 + 20 + 640), ("t", 40 + 80 + 160)] {
+        let of_list = &list(&service, "default", &format!("/sessions?filter[id]={session}"))["data"][0]["input_tokens"];
+        let alone = &list(&service, "default", &format!("/sessions/{session}"))["input_tokens"];
+        assert_eq!((of_list, alone), (&json!(tokens), &json!(tokens)), "{session}");
+    }
+    let agents = service.sql().rows("SELECT AgentName AS agent, Calls AS calls FROM genai_usage_by_agent ORDER BY agent", &[]);
+    assert_eq!(agents, [json!({"agent": "", "calls": 5}), json!({"agent": "planner", "calls": 2})]);
 }
 
 #[test]

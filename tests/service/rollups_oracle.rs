@@ -10,6 +10,9 @@
 //! | tokens are those of the span that counts alone | what it lacks comes from a report that agrees |
 //! | the derived session of a captured call may be its trace's | only a session that a span names |
 //! | an error of any report is the call's | not that of an attempt below a call that succeeded |
+//!
+//! Before, a call had only the session and the user that a report of it names. Now it has those of the nearest span above it or of its
+//! trace, which the statement of before gets from there.
 
 use millrace::otlp::proto::trace::v1::Status;
 use millrace::time::Clock;
@@ -75,7 +78,8 @@ fn trace(number: u64, began: u64, chance: &mut Chance) -> Vec<Span> {
     for id in 2..2 + groups {
         let operation = ["execute_tool", "invoke_agent", ""][usize::try_from(chance.below(3)).expect("below 3")];
         let said = (!operation.is_empty()).then(|| ("gen_ai.operation.name", operation.to_owned()));
-        add(id, 1, said.into_iter().collect(), chance);
+        let user = (chance.below(3) == 0).then(|| ("user.id", format!("user {}", 5 + chance.below(5))));
+        add(id, 1, said.into_iter().chain(user).collect(), chance);
     }
     for id in 100..100 + calls {
         let parent = 1 + chance.below(groups + 1);
@@ -138,7 +142,15 @@ fn every_value_of_calls_and_traces_is_what_the_views_computed() {
         ),
     );
     assert!(calls.len() > 500, "{}", calls.len());
-    let before = rows(&service, &format!("SELECT {CALL} FROM ({CALLS_BEFORE}) ORDER BY TraceId, SpanId"));
+    // nothing but a root lies above what a call hangs below, and roots say no users
+    let before = format!(
+        "SELECT {CALL} FROM (SELECT c.* REPLACE (if(c.SessionId = '', t.SessionId, c.SessionId) AS SessionId, \
+         coalesce(nullIf(c.UserId, ''), nullIf(p.UserId, ''), t.UserId) AS UserId) FROM ({CALLS_BEFORE}) AS c \
+         LEFT JOIN (SELECT TraceId, SessionId, UserId FROM ({TRACES_BEFORE})) AS t ON t.TraceId = c.TraceId \
+         LEFT JOIN (SELECT TraceId, SpanId, UserId FROM otel_traces) AS p ON p.TraceId = c.TraceId AND p.SpanId = c.ParentSpanId) \
+         ORDER BY TraceId, SpanId"
+    );
+    let before = rows(&service, &before);
     assert_same("calls", &calls, &before);
     let traces =
         rows(&service, &format!("SELECT {TRACE} FROM genai_trace_rows FINAL WHERE IsDeleted = 0 ORDER BY TraceId"));

@@ -262,18 +262,22 @@ fn experiments_are_taken_while_clickhouse_is_away_and_are_there_once_when_it_is_
 
 /// ClickHouse answers questions, and refuses what it is given of experiments.
 #[test]
-fn what_waits_on_disk_is_there_for_calls_and_by_name_and_no_list_leaves_it_out() {
+fn what_waits_on_disk_is_there_for_calls_by_name_and_in_every_list() {
     let engine = Engine::start();
     let options = Options { clickhouse_url: Some(engine.url()), ..Options::default() };
     let service = Service::start_with(options);
     let group = post(&service, "experiment-groups", &json!({"name": "g"}));
-    wait_until("the group is in ClickHouse", || {
-        (service.metric("millrace_experiments_waiting") == Some(0.0)
-            && get(&at(&service, "experiment-groups/g")).status == 200)
-            .then_some(())
+    for name in ["changed", "deleted", "stored"] {
+        experiment(&service, &group, name);
+    }
+    let all_stored = || service.metric("millrace_experiments_waiting") == Some(0.0);
+    wait_until("all is in ClickHouse", || {
+        (all_stored() && get(&at(&service, "experiment-groups/g")).status == 200).then_some(())
     });
     let change = |sql: &str| drop(engine.sql("otel").rows(sql, &[]));
-    change("ALTER TABLE genai_experiments ADD CONSTRAINT nothing CHECK Name = ''");
+    for table in ["genai_experiments", "genai_experiment_groups"] {
+        change(&format!("ALTER TABLE {table} ADD CONSTRAINT nothing CHECK Name = ''"));
+    }
     let made = experiment(&service, &group, "e");
     assert_eq!(service.metric("millrace_experiments_waiting"), Some(1.0));
     let named = |name: &str| log(&service, name, ("s", "c"), 0.5).status;
@@ -281,20 +285,60 @@ fn what_waits_on_disk_is_there_for_calls_and_by_name_and_no_list_leaves_it_out()
     assert_eq!(ask(&service, "experiments/e")["id"], made["id"]);
     let taken = json!({"name": "e", "experiment_group_id": group["id"], "dataset_name": "ds"});
     assert_eq!(post_json(&at(&service, "experiments"), &taken).status, 409);
-    for path in ["experiments", "evaluations?cursor=", "experiment-groups", "experiment-groups/g"] {
-        let refused = get(&at(&service, path));
-        assert_eq!(refused.status, 503, "{path} would leave out what was acknowledged: {}", refused.text());
-    }
+    let second = post(&service, "experiment-groups", &json!({"name": "h", "metadata": {"it's": "\"\\\n\u{fc}?"}}));
+    assert_eq!(with("DELETE", &service, "experiments/deleted", &json!({})).status, 204);
+    let described = json!({"name": "changed", "experiment_group_id": group["id"], "dataset_name": "ds", "description": "new"});
+    assert_eq!(with("PUT", &service, "experiments/changed", &described).status, 200);
+    assert_eq!(with("POST", &service, "experiments/e/pin", &json!({})).status, 200);
+
+    let lists = || {
+        let said = |path: &str| ids(&ask(&service, path), "name");
+        [
+            said("experiments?sort=name"),
+            said("experiments?sort=-name&page=2&page_size=2"),
+            said("evaluations?cursor="),
+            said("experiments?filter[is_pinned]=true"),
+            said(&format!("experiments?sort=name&filter[experiment_group_id]={}", group["id"].as_str().unwrap())),
+            said("experiment-groups?sort=name"),
+            said("experiment-groups?sort=-name&cursor=&page_size=1"),
+        ]
+    };
+    let there = lists();
+    let want: [&[&str]; 7] = [
+        &["changed", "e", "stored"],
+        &["changed"],
+        &["e", "stored", "changed"],
+        &["e"],
+        &["changed", "e", "stored"],
+        &["g", "h"],
+        &["h"],
+    ];
+    assert_eq!(there, want.map(|names| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()));
+    let gone = &ask(&service, "experiments?filter[is_deleted]=true")["data"];
+    assert!(gone[0]["name"].as_str().unwrap().starts_with("deleted"), "{gone}");
+    let rows = || [ask(&service, "experiments?sort=name"), ask(&service, "experiment-groups?sort=name")];
+    let (before, groups) = (rows(), &rows()[1]["data"]);
+    assert_eq!(before[0]["data"][0]["description"], "new");
+    assert_eq!((&groups[0]["experiment_count"], &groups[1]["id"]), (&json!(3), &second["id"]));
+    assert_eq!(ask(&service, "experiment-groups/g")["experiment_count"], 3);
     let deleted = with("DELETE", &service, "experiment-groups/g", &json!({}));
     assert_eq!(deleted.status, 503, "its experiment would be left: {}", deleted.text());
     let elsewhere = get(&service.http("/apis/intake/v2/workspaces/other/experiments"));
-    assert_eq!(elsewhere.status, 200, "nothing waits in another workspace: {}", elsewhere.text());
+    assert_eq!(elsewhere.json()["data"], json!([]), "nothing waits in another workspace");
+    // more than is sent along with a question
+    let long = "x".repeat(100_000);
+    post(&service, "experiment-groups", &json!({"name": "i", "description": long}));
+    let refused = get(&at(&service, "experiment-groups"));
+    assert_eq!(refused.status, 503, "it would leave out what was acknowledged: {}", refused.text());
 
-    change("ALTER TABLE genai_experiments DROP CONSTRAINT nothing");
-    // the first list already has it
-    assert_eq!(ids(&ask(&service, "experiments"), "name"), ["e"]);
-    assert_eq!(ask(&service, "experiment-groups/g")["experiment_count"], 1);
-    assert_eq!(service.metric("millrace_experiments_waiting"), Some(0.0));
+    for table in ["genai_experiments", "genai_experiment_groups"] {
+        change(&format!("ALTER TABLE {table} DROP CONSTRAINT nothing"));
+    }
+    wait_until("all is stored", || all_stored().then_some(()));
+    let after = ask(&service, "experiments?sort=name");
+    assert_eq!(after, before[0], "what was read before is what is stored");
+    assert_eq!(ids(&ask(&service, "experiment-groups?sort=name"), "name"), ["g", "h", "i"]);
+    assert_eq!(ask(&service, "experiment-groups/h"), before[1]["data"][1]);
 }
 
 fn groups_of(service: &Service) -> String {

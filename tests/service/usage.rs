@@ -13,8 +13,11 @@ use millrace::time::Clock;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::read_api::list;
 use crate::rollups::rebuild;
 use crate::rows::text;
+use crate::schema::succeeds;
+use support::service::binary;
 use support::{Service, wait_until};
 
 /// What a sum of calls has; the views have the same.
@@ -177,6 +180,34 @@ fn sums_are_read_when_they_hold_and_only_whole() {
     assert_right(&service, "the sums are gone");
     rebuild(&service);
     assert_eq!((settled(&service).len(), calls(all)), (4, right_all));
+}
+
+/// All users of the read API's list.
+fn users(service: &Service) -> Vec<Value> {
+    list(service, "default", "/users?page_size=1000")["data"].as_array().expect("a list").clone()
+}
+
+#[test]
+fn users_are_listed_with_their_times_right_after_an_upgrade_whose_days_are_not_summed_anew_yet() {
+    let service = four_days();
+    let direct = users(&service);
+    assert!(direct.len() > 30, "{}", direct.len());
+    assert!(direct.iter().all(|user| text(user, "started_at").starts_with("2026-03-0")), "{direct:#?}");
+    rebuild(&service);
+    assert_eq!((settled(&service).len(), users(&service)), (4, direct.clone()), "all is summed");
+    // as the version before the times left it: sums that have none, of days by another number
+    run(&service, "ALTER TABLE genai_usage_key_rows DROP COLUMN FirstTime, DROP COLUMN LastTime");
+    run(&service, "ALTER TABLE genai_usage_days UPDATE Parts = Parts + 1 WHERE true SETTINGS mutations_sync = 1");
+    run(&service, "ALTER TABLE millrace_schema DELETE WHERE version = 18 SETTINGS mutations_sync = 1");
+    let mut upgrade = binary();
+    upgrade.args(["schema", "apply", "--config"]).arg(service.config());
+    succeeds(&upgrade.env("MILLRACE_CLICKHOUSE_URL", &service.sql().url).output().expect("the binary runs"));
+    let untimed = "SELECT count() FROM genai_usage_key_rows WHERE toYear(FirstTime) = 1970";
+    assert!(service.sql().number(untimed, &[]) > 0, "the sums of before are there");
+    assert_eq!((settled(&service), users(&service)), (vec![], direct.clone()), "and are not read");
+    assert_right(&service, "after the upgrade");
+    rebuild(&service);
+    assert_eq!((settled(&service).len(), users(&service)), (4, direct), "all is summed anew");
 }
 
 #[test]

@@ -85,25 +85,31 @@ fn column((name, of_type, codec): &Definition) -> String {
     format!("`{name}` {of_type} CODEC({codec})")
 }
 
-/// Both tables with their columns.
-const TABLES: [(&str, &[Definition]); 2] = [(GROUPS, COLUMNS_OF_GROUPS), (EXPERIMENTS, COLUMNS_OF_EXPERIMENTS)];
-
 /// The statements that make the tables: for each its name, the table that holds the rows, and on a cluster the distributed one.
 pub(super) fn create(layout: &Layout) -> [(&'static str, (Create, Option<String>)); 2] {
-    TABLES.map(|(name, columns)| {
+    [GROUPS, EXPERIMENTS].map(|name| {
         let distributed = layout.create_distributed(name, "cityHash64(Workspace, Name)");
-        (name, (create_local(layout, name, columns), distributed))
+        (name, (create_local(layout, name), distributed))
     })
 }
 
-fn create_local(layout: &Layout, name: &str, columns: &[Definition]) -> Create {
-    let later = if name == GROUPS { LATER_OF_GROUPS } else { LATER_OF_EXPERIMENTS };
-    let columns = columns.iter().chain(later);
+/// The columns of one of the tables: name and type.
+pub fn columns_of(table: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    definitions(table).map(|(name, of_type, _)| (*name, *of_type))
+}
+
+fn definitions(table: &str) -> impl Iterator<Item = &'static Definition> {
+    let of_groups = [COLUMNS_OF_GROUPS, LATER_OF_GROUPS];
+    let of_experiments = [COLUMNS_OF_EXPERIMENTS, LATER_OF_EXPERIMENTS];
+    (if table == GROUPS { of_groups } else { of_experiments }).into_iter().flatten()
+}
+
+fn create_local(layout: &Layout, name: &str) -> Create {
     let mut settings = vec![Setting::new("index_granularity", 1_024)];
     settings.extend(ddl::durability(layout));
     Create {
         name: layout.local(name),
-        columns: ddl::named(columns.map(|definition| (definition.0, column(definition)))),
+        columns: ddl::named(definitions(name).map(|definition| (definition.0, column(definition)))),
         indexes: &[],
         engine: layout.engine_with("ReplacingMergeTree", "Version, IsDeleted"),
         partition_by: None,

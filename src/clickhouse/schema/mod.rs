@@ -34,7 +34,7 @@ mod trace_times;
 mod views;
 
 pub use super::cluster::{Cluster, ClusterName, ReplicaPath, TABLE};
-pub use experiments::{EXPERIMENTS, GROUPS};
+pub use experiments::{EXPERIMENTS, GROUPS, columns_of};
 pub use layout::{Home, Layout};
 pub use replicas::Wrong;
 pub use rollups::{REPORT_ROWS, REPORTS, ROLLUPS, Rollup, RollupColumn, TRACE_ROWS, TRACES};

@@ -46,19 +46,26 @@ impl<G: Group> BlockRows<'_, G> {
     pub fn append_to(&self, segment: SegmentId, out: &mut Vec<u8>) {
         let groups: Vec<&G> = self.groups.iter().map(Rows::group).collect();
         let Some(table) = groups.first().map(|group| group.table()) else { return };
-        let is_present = |(place, _): &(usize, &Column)| groups.iter().any(|group| !group.column(*place).is_absent());
-        let columns: Vec<(usize, &Column)> = table.columns().iter().enumerate().filter(is_present).collect();
-        put_varint(out, columns.len());
+        // how many columns there are is known once they are written: one byte, as no table has 128
+        let number_at = out.len();
+        out.push(0);
         put_varint(out, self.rows);
+        let mut number = 0;
         // one list for all columns: single calls make a block of many groups
         let mut contents = Vec::with_capacity(groups.len());
-        for (place, column) in columns {
-            put_string(out, column.name.as_bytes());
-            put_string(out, column.wire_type.as_bytes());
+        for (place, column) in table.columns().iter().enumerate() {
             contents.clear();
             contents.extend(groups.iter().map(|group| (group.column(place), group.rows())));
+            if contents.iter().all(|(content, _)| content.is_absent()) {
+                continue;
+            }
+            number += 1;
+            put_string(out, column.name.as_bytes());
+            put_string(out, column.wire_type.as_bytes());
             put_data(column, &contents, segment, out);
         }
+        debug_assert!(number < 0x80, "the number of columns is one byte");
+        out.get_mut(number_at).into_iter().for_each(|byte| *byte = number);
     }
 }
 
@@ -176,7 +183,7 @@ mod tests {
     use crate::bounds::BLOCK_HEADER_BYTES_MAX;
     use crate::columns::native::parse::Block;
     use crate::columns::testing::any_group;
-    use crate::columns::{COLUMNS, MapRow, RowGroup, SpanKind, SpanScalars};
+    use crate::columns::{COLUMNS, MapRow, RowGroup, SpanKind, SpanScalars, Table};
     use crate::ids::{SpanId, TraceId};
     use crate::time::UnixNanos;
     use proptest::collection::vec;
@@ -344,6 +351,13 @@ mod tests {
         assert!(refused.bytes > ROW_BYTES_MAX);
         rows.roll_back(mark);
         assert_eq!((rows.rows(), rows.bytes_len(), rows.counted_bytes(), rows.days().len()), (1, held, counted, 1));
+    }
+
+    #[test]
+    fn the_number_of_columns_of_every_table_is_one_byte() {
+        for table in Table::ALL {
+            assert!(table.columns().len() < 0x80, "{}", table.name());
+        }
     }
 
     #[test]

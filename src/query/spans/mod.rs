@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a list   ids of the page, by light columns, where it begins first -> how many there are -> the rows of those ids, within their times
-//! one      the newest row with that id, of the last day or else of all
+//! one      the newest row with that id, looked for in the last hour first
 //! groups   counted by trace, session or both
 //! ```
 
@@ -37,7 +37,6 @@ use serde_json::Value;
 use statements::Within;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// `GET /spans`
 pub(super) async fn list(
@@ -91,8 +90,13 @@ fn kind(fields: Fields) -> ListSpec {
     ListSpec { name: "spans", fields, mode: Some(Mode::Detailed), is_searched: true, keys: KEYS.len() }
 }
 
-/// How far back a span is looked for first, since most that are asked for are recent.
-const RECENT: Duration = Duration::from_secs(24 * 60 * 60);
+/// The times in which a span is looked for by its id alone, which has no index, one after the other: the newest first, since most that
+/// are asked for are recent, and none is read twice.
+fn places(now: UnixNanos) -> Vec<Within<'static>> {
+    let [hour, day, days] = LENGTHS.map(|length| Some(now.saturating_sub(length)));
+    let times = [(hour, None), (day, hour), (days, day), (None, days)];
+    times.into_iter().map(|(since, until)| Within::Times { since, until }).collect()
+}
 
 /// `GET /spans/{span_id}`, with `trace_id` in one trace.
 pub(super) async fn one(
@@ -106,8 +110,7 @@ pub(super) async fn one(
     let table = statements::Table::of(&api);
     let parameters = Parameters::parse(query.as_deref())?;
     let trace = parameters.get("trace_id").filter(|trace| !trace.is_empty()).map(trace_id);
-    let recent = Within::Since(api.reads.clock.now().saturating_sub(RECENT));
-    let places = trace.as_deref().map_or(vec![recent, Within::All], |trace| vec![Within::Trace(trace)]);
+    let places = trace.as_deref().map_or_else(|| places(api.reads.clock.now()), |trace| vec![Within::Trace(trace)]);
     let mut key: Option<Key> = None;
     for within in places {
         key = api.reads.ask_one(&statements::find(&table, &workspace, span, within)).await?;

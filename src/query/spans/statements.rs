@@ -57,9 +57,13 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>) {
 pub(super) enum Within<'a> {
     /// In one trace, which has an index.
     Trace(&'a str),
-    /// Among spans that began then or later.
-    Since(UnixNanos),
-    All,
+    /// Among spans that began in that time.
+    Times {
+        /// From then on.
+        since: Option<UnixNanos>,
+        /// Before.
+        until: Option<UnixNanos>,
+    },
 }
 
 /// The newest row with this id, if there is one. Nothing but the column of ids is read to find it.
@@ -70,8 +74,11 @@ pub(super) fn find(Table(table): &Table, workspace: &Workspace, span: SpanId, wi
     statement.bind(span.to_string()).push(" AND Workspace = ").bind(workspace.as_str());
     match within {
         Within::Trace(trace) => drop(statement.push(" AND TraceId = ").bind(trace)),
-        Within::Since(at) => drop(statement.push(" AND Timestamp >= ").bind(at)),
-        Within::All => {}
+        Within::Times { since, until } => {
+            for (bound, compared) in [(since, ">="), (until, "<")] {
+                bound.into_iter().for_each(|at| drop(statement.push(&format!(" AND Timestamp {compared} ")).bind(at)));
+            }
+        }
     }
     statement.push(" ORDER BY Timestamp DESC, TraceId LIMIT 1");
     statement

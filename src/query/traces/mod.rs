@@ -125,11 +125,11 @@ struct Found {
 
 /// The traces of the session that the list is of, if it is of one: each of them is then read where it is, and not looked for in all days.
 async fn within(list: &List<'_>) -> Result<Option<Found>, Refusal> {
-    let sessions = list.condition.needed().into_iter().filter_map(|needed| match needed {
+    let session = list.condition.needed().into_iter().find_map(|needed| match needed {
         Condition::Is("session_id", session) => Some(session),
         _ => None,
     });
-    let Some(session) = sessions.into_iter().next() else { return Ok(None) };
+    let Some(session) = session else { return Ok(None) };
     let found: Vec<OfSession> = list.api.reads.ask(&statements::of_session(list, session, WITHIN_MAX)).await?;
     if to_u64(found.len()) == WITHIN_MAX {
         return Ok(None);

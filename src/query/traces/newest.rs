@@ -8,7 +8,8 @@
 //!          earlier root; without, they began before
 //! ```
 //!
-//! If the page is not full then, or a trace up to its end is doubtful, all spans have to be looked at.
+//! The last two are asked of as many traces as the page lacks, again and again until it is full. If it is not, or a trace up to its end
+//! is doubtful, all spans have to be looked at.
 
 use super::List;
 use super::row::{Id, Range};
@@ -29,8 +30,9 @@ use std::collections::{HashMap, HashSet};
 const OFFSET_MAX: u64 = 10_000;
 /// Traces with recent spans that are looked at, more than a page reaches to.
 const RECENT_MAX: u64 = 20_000;
-/// Ids in one statement.
-const IDS_AT_ONCE: usize = 1_000;
+/// Ids in one statement: few cost as much as some.
+const IDS_MIN: usize = 100;
+const IDS_MAX: usize = 1_000;
 
 /// How far back a page reaches.
 #[derive(Debug, Row, Deserialize)]
@@ -161,22 +163,23 @@ pub(super) async fn page(
     if to_u64(recent.len()) == RECENT_MAX {
         return Ok(None);
     }
-    let ids: Vec<String> = recent.iter().map(|trace| trace.trace_id.clone()).collect();
+    let Some(mut settling) = Settling::new(page, asked) else { return Ok(None) };
+    let mut recent = recent.into_iter();
     let mut noted: HashMap<String, Times> = HashMap::new();
-    for ids in ids.chunks(IDS_AT_ONCE) {
-        let found: Vec<Times> = reads.ask_if_there(&times(list, ids)).await?;
+    while settling.lacks() > 0 {
+        let some: Vec<Recent> = recent.by_ref().take(settling.lacks().clamp(IDS_MIN, IDS_MAX)).collect();
+        if some.is_empty() {
+            return Ok(None);
+        }
+        let ids: Vec<String> = some.iter().map(|trace| trace.trace_id.clone()).collect();
+        let found: Vec<Times> = reads.ask_if_there(&times(list, &ids)).await?;
         noted.extend(found.into_iter().map(|times| (times.trace_id.clone(), times)));
+        let before = before(list, ids, &noted, since).await?;
+        if settling.add(some, &before).is_err() {
+            return Ok(None);
+        }
     }
-    let is_whole = |id: &String| noted.get(id).is_some_and(|times| times.first >= since);
-    let others: Vec<String> = ids.into_iter().filter(|id| !is_whole(id)).collect();
-    // when one began may not be noted yet
-    let first = others.iter().map(|id| noted.get(id).map(|times| times.first)).min().flatten();
-    let mut before: HashSet<String> = HashSet::new();
-    for ids in others.chunks(IDS_AT_ONCE) {
-        let found: Vec<Earlier> = reads.ask(&earlier(list, ids, (first, since))).await?;
-        before.extend(found.into_iter().map(|trace| trace.trace_id));
-    }
-    let Some(ids) = settled(recent, &before, page, asked) else { return Ok(None) };
+    let ids = settling.into_page();
     let of_page: Option<Vec<&Times>> = ids.iter().map(|id| noted.get(&id.trace_id)).collect();
     let range = of_page.and_then(|times| {
         let [first, last] = [times.iter().map(|of| of.first).min()?, times.iter().map(|of| of.last).max()?];
@@ -185,20 +188,110 @@ pub(super) async fn page(
     Ok(Some((ids, range)))
 }
 
+/// Which of these traces have spans before `since`.
+async fn before(
+    list: &List<'_>,
+    mut ids: Vec<String>,
+    noted: &HashMap<String, Times>,
+    since: i64,
+) -> Result<HashSet<String>, Refusal> {
+    ids.retain(|id| noted.get(id).is_none_or(|times| times.first < since));
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    // when one began may not be noted yet
+    let first = ids.iter().map(|id| noted.get(id).map(|times| times.first)).min().flatten();
+    let found: Vec<Earlier> = list.api.reads.ask(&earlier(list, &ids, (first, since))).await?;
+    Ok(found.into_iter().map(|trace| trace.trace_id).collect())
+}
+
 /// Whether the page is near enough to be looked for here.
 pub(super) fn is_near(page: Page, asked: &PageStart) -> bool {
     *asked != PageStart::No || page.offset() < OFFSET_MAX
 }
 
-/// The ids of the page, if none up to its end is doubtful and it is full. `before` has the traces with earlier spans.
-fn settled(recent: Vec<Recent>, before: &HashSet<String>, page: Page, asked: &PageStart) -> Option<Vec<Id>> {
-    let skipped = if *asked == PageStart::No { usize::try_from(page.offset()).ok()? } else { 0 };
-    let size = usize::try_from(page.size).ok()?;
-    let began_then = recent.into_iter().filter(|trace| trace.roots > 0 || !before.contains(&trace.trace_id));
-    let up_to_its_end: Vec<Recent> = began_then.take(skipped.saturating_add(size)).collect();
-    if up_to_its_end.iter().any(|trace| before.contains(&trace.trace_id)) {
-        return None;
+/// The traces up to the end of the page, as far as they are known.
+struct Settling {
+    skipped: usize,
+    size: usize,
+    up_to_its_end: Vec<Recent>,
+}
+
+/// A trace up to the end of the page may have begun earlier.
+#[derive(Debug, PartialEq, Eq)]
+struct Doubtful;
+
+impl Settling {
+    fn new(page: Page, asked: &PageStart) -> Option<Self> {
+        let skipped = if *asked == PageStart::No { page.offset() } else { 0 };
+        let [skipped, size] = [skipped, page.size].map(usize::try_from);
+        Some(Self { skipped: skipped.ok()?, size: size.ok()?, up_to_its_end: Vec::new() })
     }
-    let ids: Vec<Id> = up_to_its_end.into_iter().skip(skipped).map(Id::from).collect();
-    page.is_full(ids.len()).then_some(ids)
+
+    /// How many traces are still to be found.
+    fn lacks(&self) -> usize {
+        self.skipped.saturating_add(self.size).saturating_sub(self.up_to_its_end.len())
+    }
+
+    /// Adds the next traces in the order of the list. `before` has those of them with earlier spans.
+    fn add(&mut self, recent: Vec<Recent>, before: &HashSet<String>) -> Result<(), Doubtful> {
+        for trace in recent {
+            if self.lacks() == 0 {
+                break;
+            }
+            match (before.contains(&trace.trace_id), trace.roots) {
+                (false, _) => self.up_to_its_end.push(trace),
+                // it began before
+                (true, 0) => {}
+                (true, _) => return Err(Doubtful),
+            }
+        }
+        Ok(())
+    }
+
+    fn into_page(self) -> Vec<Id> {
+        self.up_to_its_end.into_iter().skip(self.skipped).map(Id::from).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traces(names: &[(&str, u64)]) -> Vec<Recent> {
+        let trace = |(name, roots): &(&str, u64)| Recent { trace_id: (*name).to_owned(), started: 0, roots: *roots };
+        names.iter().map(trace).collect()
+    }
+
+    fn before(names: &[&str]) -> HashSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn second_page_of_two() -> Settling {
+        Settling::new(Page { number: 2, size: 2 }, &PageStart::No).unwrap()
+    }
+
+    #[test]
+    fn a_page_is_settled_by_the_first_traces_that_fill_it() {
+        let mut settling = second_page_of_two();
+        assert_eq!(settling.lacks(), 4);
+        settling.add(traces(&[("a", 1), ("b", 0)]), &before(&["b"])).unwrap();
+        assert_eq!(settling.lacks(), 3, "what began before is not of the page");
+        settling.add(traces(&[("c", 0), ("d", 1), ("e", 1), ("doubtful", 1)]), &before(&["doubtful"])).unwrap();
+        assert_eq!(settling.lacks(), 0, "what comes after the page does not matter");
+        let ids: Vec<String> = settling.into_page().into_iter().map(|id| id.trace_id).collect();
+        assert_eq!(ids, ["d", "e"]);
+    }
+
+    #[test]
+    fn a_root_that_may_not_be_the_first_of_its_trace_leaves_the_page_open() {
+        let mut settling = second_page_of_two();
+        assert_eq!(settling.add(traces(&[("a", 1), ("doubtful", 1)]), &before(&["doubtful"])), Err(Doubtful));
+    }
+
+    #[test]
+    fn a_page_after_a_cursor_skips_none() {
+        let after = PageStart::After(After { at: 7, keys: Vec::new() });
+        assert_eq!(Settling::new(Page { number: 3, size: 2 }, &after).unwrap().lacks(), 2);
+    }
 }

@@ -6,7 +6,7 @@ use super::{Found, List};
 use crate::clickhouse::{Parameter, Statement};
 use crate::query::conditions::{self, trace_id};
 use crate::query::cursor::PageStart;
-use crate::query::expressions::{EXPERIMENT, HEAD, HEAD_NUMBER, INPUT, NAME, OUTPUT, SESSION, STATUS, TEST_CASE};
+use crate::query::expressions::{EXPERIMENT, HEAD, INPUT, NAME, OUTPUT, SESSION, STATUS, TEST_CASE};
 use crate::query::filter::Condition;
 use crate::query::listing::Listing;
 use crate::query::mode::Mode;
@@ -59,7 +59,7 @@ pub(super) fn push_from(statement: &mut Statement, list: &List<'_>, also: &[&str
     for (fields, name, expression) in HEAD_COLUMNS {
         if fields.iter().any(|field| is_used(field)) {
             // argMin passes over NULL, but not over a tuple that has one
-            statement.push(&format!(", tupleElement(argMin(tuple({expression}), {HEAD_NUMBER}), 1) AS {name}"));
+            statement.push(&format!(", tupleElement(argMin(tuple({expression}), {HEAD}), 1) AS {name}"));
         }
     }
     if mentions(list.condition, "span_count") {

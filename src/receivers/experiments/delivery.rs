@@ -2,10 +2,12 @@
 
 use super::CLICKHOUSE_WITHIN;
 use super::outbox::{Outbox, Waiting};
-use super::rows::Row;
+use super::rows::{Kind, Row};
 use crate::clickhouse::experiments::{write, write_groups};
 use crate::clickhouse::{Failure, Statement};
 use crate::query::reads::Reads;
+use serde::Deserialize;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,6 +18,13 @@ pub(crate) enum Kept {
     Stored,
     /// ClickHouse gets them when it is back.
     OnDisk,
+}
+
+/// What ClickHouse has under a name.
+#[derive(Debug, ::clickhouse::Row, Deserialize)]
+struct Stored {
+    name: String,
+    id: String,
 }
 
 #[derive(Debug)]
@@ -41,7 +50,10 @@ impl Delivery {
     pub(super) async fn deliver(&self) -> Kept {
         while let Some((number, batch)) = self.outbox.first() {
             let written = match self.with_free_names(&batch).await {
-                Ok(rows) => self.insert(rows).await,
+                Ok(rows) => {
+                    log_second_names(&batch, &rows);
+                    self.insert(rows).await
+                }
                 Err(unknown) => Err(unknown),
             };
             if let Err(why) = written {
@@ -62,36 +74,36 @@ impl Delivery {
         Kept::Stored
     }
 
-    /// The rows of a batch. What was taken without a check goes on under another name if its own is not free.
-    async fn with_free_names(&self, batch: &[Waiting]) -> Result<Vec<Row>, String> {
-        let mut rows = Vec::with_capacity(batch.len());
-        for Waiting { is_checked, row } in batch {
-            let mut row = row.clone();
-            if !is_checked
-                && let Some(other) = self.stored_id(&row).await?
-                && other != row.id()
-            {
-                let name = second_name(row.name(), row.id());
-                tracing::warn!(
-                    workspace = row.workspace(),
-                    id = row.id(),
-                    "what was made while ClickHouse was away has a name that was in use, and is kept as NAME@ID"
-                );
-                row.set_name(name);
-            }
-            rows.push(row);
+    /// Rows of one workspace as they are written. What was taken without a check goes on under another name if its own is not free.
+    pub(super) async fn with_free_names(&self, waiting: &[Waiting]) -> Result<Vec<Row>, String> {
+        let mut taken = HashMap::new();
+        for kind in [Kind::Experiment, Kind::Group] {
+            let unchecked = waiting.iter().filter(|waiting| !waiting.is_checked).map(|waiting| &waiting.row);
+            let rows: Vec<&Row> = unchecked.filter(|row| row.kind() == kind).collect();
+            let Some(first) = rows.first() else { continue };
+            let names = rows.iter().map(|row| row.name().to_owned()).collect();
+            let stored = self.stored_ids(kind, first.workspace(), names).await?;
+            taken.extend(stored.into_iter().map(|stored| ((kind, stored.name), stored.id)));
         }
-        Ok(rows)
+        let with_free_name = |Waiting { is_checked, row }: &Waiting| {
+            let of_stored = taken.get(&(row.kind(), row.name().to_owned()));
+            let mut row = row.clone();
+            if !is_checked && of_stored.is_some_and(|other| other != row.id()) {
+                row.set_name(second_name(row.name(), row.id()));
+            }
+            row
+        };
+        Ok(waiting.iter().map(with_free_name).collect())
     }
 
-    /// The id of what ClickHouse has under the name of a row.
-    async fn stored_id(&self, row: &Row) -> Result<Option<String>, String> {
-        let (table, id) = (self.reads.client().full_name(row.kind().table()), row.kind().id());
+    /// The ids of what ClickHouse has under these names.
+    async fn stored_ids(&self, kind: Kind, workspace: &str, names: Vec<String>) -> Result<Vec<Stored>, String> {
+        let (table, id) = (self.reads.client().full_name(kind.table()), kind.id());
         let mut statement = Statement::new(&format!(
-            "SELECT {id} FROM {table} AS e FINAL WHERE e.IsDeleted = 0 AND e.DeletedAt IS NULL AND e.Workspace = "
+            "SELECT e.Name AS name, {id} AS id FROM {table} AS e FINAL WHERE e.IsDeleted = 0 AND e.DeletedAt IS NULL AND e.Workspace = "
         ));
-        statement.bind(row.workspace()).push(" AND e.Name = ").bind(row.name());
-        match tokio::time::timeout(CLICKHOUSE_WITHIN, self.reads.ask_one::<String>(&statement)).await {
+        statement.bind(workspace).push(" AND e.Name IN ").bind(names);
+        match tokio::time::timeout(CLICKHOUSE_WITHIN, self.reads.ask::<Stored>(&statement)).await {
             Ok(asked) => asked.map_err(|refusal| refusal.detail().to_string()),
             Err(_too_late) => Err("ClickHouse does not answer".to_owned()),
         }
@@ -114,6 +126,16 @@ impl Delivery {
             Ok(written) => written.map_err(|failure: Failure| failure.message),
             Err(_too_late) => Err("ClickHouse does not answer".to_owned()),
         }
+    }
+}
+
+fn log_second_names(batch: &[Waiting], rows: &[Row]) {
+    for (_, row) in batch.iter().zip(rows).filter(|(waiting, row)| waiting.row.name() != row.name()) {
+        tracing::warn!(
+            workspace = row.workspace(),
+            id = row.id(),
+            "what was made while ClickHouse was away has a name that was in use, and is kept as NAME@ID"
+        );
     }
 }
 

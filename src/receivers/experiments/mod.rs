@@ -10,16 +10,19 @@
 //! While ClickHouse is away a new experiment or group is taken unless its name is known to be in use. If ClickHouse has that name after all,
 //! what it has stays, and the new one gets another name (`second_name`). Changes of what only ClickHouse knows are refused meanwhile.
 //!
-//! What waits on disk is there: it is found by its name and its id, and lists wait until it is delivered (`settle`).
+//! What waits on disk is there: it is found by its name and its id, and lists wait until it is delivered (`settle`). Where ClickHouse
+//! answers questions and takes no rows, it is sent along with the question (`unstored.rs`).
 //!
 //! Another Millrace on the same tables has a lock of its own: there the later row counts.
 
 mod delivery;
 mod outbox;
 mod rows;
+mod unstored;
 mod writing;
 
 pub(crate) use delivery::Kept;
+pub(crate) use unstored::Unstored;
 pub(crate) use writing::Writing;
 
 use crate::clickhouse::Statement;
@@ -106,22 +109,24 @@ impl Experiments {
         }
     }
 
-    /// Waits until ClickHouse has what was written in a workspace, so that a list leaves out nothing that was acknowledged.
+    /// Waits until ClickHouse has what was written in a workspace, so that a list leaves out nothing that was acknowledged. What it does
+    /// not take the list must read besides.
     ///
     /// # Errors
-    /// 503 if ClickHouse does not take that.
-    pub(crate) async fn settle(&self, workspace: &Workspace) -> Result<(), Refusal> {
+    /// 503 if ClickHouse does not answer either, or that is too much.
+    pub(crate) async fn settle(&self, workspace: &Workspace) -> Result<Unstored, Refusal> {
         if !self.outbox.has(workspace) {
-            return Ok(());
+            return Ok(Unstored::default());
         }
         let delivered = async {
             let _nobody_else_writes = self.latest.lock().await;
             self.delivery.deliver().await
         };
-        match tokio::time::timeout(CLICKHOUSE_WITHIN, delivered).await {
-            Ok(Kept::Stored) => Ok(()),
-            Ok(Kept::OnDisk) | Err(_) => Err(not_delivered()),
+        if let Ok(Kept::Stored) = tokio::time::timeout(CLICKHOUSE_WITHIN, delivered).await {
+            return Ok(Unstored::default());
         }
+        let rows = self.delivery.with_free_names(&self.outbox.of(workspace)).await.map_err(|_unknown| not_delivered())?;
+        Unstored::of(&rows).ok_or_else(not_delivered)
     }
 
     /// Waits until nobody else writes.
@@ -148,13 +153,16 @@ impl Experiments {
     }
 
     /// The statement of a list of columns, of the rows of a workspace.
-    pub(crate) fn rows<R: Named>(&self, columns: &str, workspace: &Workspace) -> Statement {
-        let table = self.reads.client().full_name(R::TABLE.table());
-        let mut statement = Statement::new(&format!(
-            "SELECT {columns} FROM {table} AS e FINAL WHERE e.IsDeleted = 0 AND e.Workspace = "
-        ));
-        statement.bind(workspace.as_str());
+    pub(crate) fn rows<R: Named>(&self, columns: &str, workspace: &Workspace, unstored: &Unstored) -> Statement {
+        let mut statement = Statement::new(&format!("SELECT {columns} FROM "));
+        unstored.push_from::<R>(&mut statement, &self.reads.client().full_name(R::TABLE.table()), workspace);
+        statement.push(" WHERE e.IsDeleted = 0 AND e.Workspace = ").bind(workspace.as_str());
         statement
+    }
+
+    /// The same of those that are stored.
+    fn stored<R: Named>(&self, workspace: &Workspace) -> Statement {
+        self.rows::<R>(R::COLUMNS, workspace, &Unstored::default())
     }
 
     /// The experiment or group of that name, unless it was deleted.
@@ -162,7 +170,7 @@ impl Experiments {
         if let Some(row) = self.outbox.last_of::<R>(workspace, By::Name(name)) {
             return Ok(if row.is_live() { R::of(row) } else { None });
         }
-        let mut statement = self.rows::<R>(R::COLUMNS, workspace);
+        let mut statement = self.stored::<R>(workspace);
         let found = self.reads.ask_one(statement.push(" AND e.DeletedAt IS NULL AND e.Name = ").bind(name)).await?;
         self.note(R::TABLE, workspace, name, found.is_some());
         Ok(found)
@@ -173,18 +181,19 @@ impl Experiments {
         if let Some(row) = self.outbox.last_of::<R>(workspace, By::Id(id)) {
             return Ok(R::of(row));
         }
-        let mut statement = self.rows::<R>(R::COLUMNS, workspace);
+        let mut statement = self.stored::<R>(workspace);
         statement.push(&format!(" AND {} = ", R::TABLE.id())).bind(id).push(" LIMIT 1");
         self.reads.ask_one(&statement).await
     }
 
-    /// All stored experiments that a condition holds for; one more than may be listed says that there are more.
+    /// All experiments that a condition holds for; one more than may be listed says that there are more.
     pub(crate) async fn all(
         &self,
         workspace: &Workspace,
+        unstored: &Unstored,
         condition: impl FnOnce(&mut Statement),
     ) -> Result<Vec<ExperimentRow>, Refusal> {
-        let mut statement = self.rows::<ExperimentRow>(ExperimentRow::COLUMNS, workspace);
+        let mut statement = self.rows::<ExperimentRow>(ExperimentRow::COLUMNS, workspace, unstored);
         condition(&mut statement);
         statement.push(&format!(" ORDER BY e.Name LIMIT {}", LISTED_MAX + 1));
         self.reads.ask(&statement).await
@@ -205,7 +214,7 @@ impl Experiments {
         let stored: Vec<String> =
             ids.iter().filter(|id| groups.iter().all(|group| group.group_id != **id)).cloned().collect();
         if !stored.is_empty() {
-            let mut statement = self.rows::<GroupRow>(GroupRow::COLUMNS, workspace);
+            let mut statement = self.stored::<GroupRow>(workspace);
             groups.extend(self.reads.ask::<GroupRow>(statement.push(" AND e.GroupId IN ").bind(stored)).await?);
         }
         let title = naming.title();
@@ -231,9 +240,9 @@ impl Experiments {
     }
 
     /// How many experiments each group has that were not deleted.
-    pub(crate) async fn counts(&self, workspace: &Workspace) -> Result<Counts, Refusal> {
+    pub(crate) async fn counts(&self, workspace: &Workspace, unstored: &Unstored) -> Result<Counts, Refusal> {
         let select = format!("arrayJoin({GROUPS_OF_ROW}) AS group, count() AS experiments");
-        let mut statement = self.rows::<ExperimentRow>(&select, workspace);
+        let mut statement = self.rows::<ExperimentRow>(&select, workspace, unstored);
         let counted: Vec<Counted> = self.reads.ask(statement.push(" AND e.DeletedAt IS NULL GROUP BY group")).await?;
         Ok(Counts(counted.into_iter().map(|of| (of.group, of.experiments)).collect()))
     }

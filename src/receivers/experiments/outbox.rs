@@ -171,6 +171,13 @@ impl Outbox {
         self.last(|row| row.workspace() == workspace.as_str()).is_some()
     }
 
+    /// All rows of a workspace, in their order.
+    pub(super) fn of(&self, workspace: &Workspace) -> Vec<Waiting> {
+        let waiting = locked(&self.waiting);
+        let rows = waiting.by_number.values().flat_map(|batch| batch.iter());
+        rows.filter(|waiting| waiting.row.workspace() == workspace.as_str()).cloned().collect()
+    }
+
     /// The last row of its table that has this name or id.
     pub(super) fn last_of<R: Named>(&self, workspace: &Workspace, by: By<'_>) -> Option<Row> {
         let is_it = |row: &Row| match by {

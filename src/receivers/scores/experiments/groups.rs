@@ -13,7 +13,7 @@ use crate::query::answer::{Refusal, json_answer};
 use crate::query::conditions::{self, Place};
 use crate::query::filter::{Field, Fields, Filter, Kind};
 use crate::query::page::{Checks, Nulls};
-use crate::receivers::experiments::Kept;
+use crate::receivers::experiments::{Kept, Unstored};
 use crate::scores::experiment::{Change, DEFAULT_SORT, Pareto};
 use crate::scores::{GroupBody, experiment, ids};
 use crate::workspace::Workspace;
@@ -173,8 +173,9 @@ pub(crate) async fn list(
     checks.finish()?;
     let fields = Fields { subject: "experiment group", fields: &FIELDS, is_extended: !scores.strict_reference };
     let filtered = listing::read(Filter::of(&parameters)?, &fields)?;
+    let unstored = scores.experiments.settle(&workspace).await?;
     let of = |columns: &str| {
-        let mut statement = scores.experiments.rows::<GroupRow>(columns, &workspace);
+        let mut statement = scores.experiments.rows::<GroupRow>(columns, &workspace, &unstored);
         statement.push(match filtered.deleted {
             Deleted::Only => " AND e.DeletedAt IS NOT NULL",
             Deleted::Not => " AND e.DeletedAt IS NULL",
@@ -188,8 +189,7 @@ pub(crate) async fn list(
     };
     let asked = ListQuery::new(page, sort, Some(filtered.echo.clone()), parameters);
     let sorted = Sorted { list: "experiment_groups", sort, column, tie: "e.Name" };
-    scores.experiments.settle(&workspace).await?;
-    let counts = scores.experiments.counts(&workspace).await?;
+    let counts = scores.experiments.counts(&workspace, &unstored).await?;
     let shown = |group: &GroupRow| shown(group, counts.of(group), scores.strict_reference);
     let answered = sorted.page(&scores.reads, &asked, (GroupRow::COLUMNS, of), Nulls::Written, shown).await?;
     Ok(json_answer(StatusCode::OK, &Value::Object(answered)))
@@ -200,13 +200,10 @@ pub(crate) async fn get(
     Path((of, name)): Path<(String, String)>,
 ) -> Result<Response, Refused> {
     let workspace = workspace(&of)?;
-    scores.experiments.settle(&workspace).await?;
+    let unstored = scores.experiments.settle(&workspace).await?;
     let group = find(&scores, &workspace, &name).await?;
-    Ok(json_answer(StatusCode::OK, &shown(&group, count(&scores, &workspace, &group).await?, scores.strict_reference)))
-}
-
-async fn count(scores: &ScoresReceiver, workspace: &Workspace, group: &GroupRow) -> Result<u64, Refusal> {
-    Ok(scores.experiments.counts(workspace).await?.of(group))
+    let count = scores.experiments.counts(&workspace, &unstored).await?.of(&group);
+    Ok(json_answer(StatusCode::OK, &shown(&group, count, scores.strict_reference)))
 }
 
 pub(crate) async fn put(
@@ -226,7 +223,7 @@ pub(crate) async fn put(
     change(&mut group, body)?;
     group.updated_at = writing.now;
     // first, so that what is refused while ClickHouse is away was not done
-    let count = count(&scores, &workspace, &group).await?;
+    let count = scores.experiments.counts(&workspace, &Unstored::default()).await?.of(&group);
     writing.write([group.clone()]).await?;
     Ok(json_answer(StatusCode::OK, &shown(&group, count, scores.strict_reference)))
 }
@@ -246,7 +243,7 @@ pub(crate) async fn delete(
             let id = statement.place(group.group_id.as_str());
             statement.push(&format!(" AND e.DeletedAt IS NULL AND has({GROUPS_OF_ROW}, {id})"));
         };
-        let experiments = scores.experiments.all(&workspace, of_group).await?;
+        let experiments = scores.experiments.all(&workspace, &Unstored::default(), of_group).await?;
         if experiments.is_empty() {
             break;
         }

@@ -237,8 +237,8 @@ pub(crate) async fn list(
     let workspace = workspace(&of)?;
     let style = style(&scores, naming);
     let asked = asked(&uri, style)?;
-    scores.experiments.settle(&workspace).await?;
-    let rows = scores.experiments.all(&workspace, |statement| condition(statement, &asked.listing)).await?;
+    let unstored = scores.experiments.settle(&workspace).await?;
+    let rows = scores.experiments.all(&workspace, &unstored, |statement| condition(statement, &asked.listing)).await?;
     if rows.len() > LISTED_MAX {
         let why = format!(
             "This query selects more than {LISTED_MAX} {}s, which cannot be sorted in one request. Narrow the result \
