@@ -502,6 +502,47 @@ fn what_the_sessions_of_an_experiment_come_to_is_what_was_logged() {
     assert_eq!(log(&service, "e", ("s9", "c1"), 0.1).status, 400, "what was deleted is logged no more");
 }
 
+#[test]
+fn the_calls_below_a_span_that_names_an_experiment_count_for_it_whatever_names_their_session() {
+    let service = Service::start();
+    let group = post(&service, "experiment-groups", &json!({"name": "g"}));
+    experiment(&service, &group, "e");
+    let began = u64::try_from(Clock::System.now().nanos()).unwrap();
+    let at = |trace: u8, id: u8, parent: u8, attributes: &[(&str, &str)]| {
+        let (start, parent) = (began + u64::from(id), if parent == 0 { vec![] } else { vec![parent; 8] });
+        let times = Span { start_time_unix_nano: start, end_time_unix_nano: start + 2_000_000, ..span(trace) };
+        let mut span = Span { span_id: vec![id; 8], parent_span_id: parent, ..times };
+        span.attributes.extend(attributes.iter().map(|(key, value)| string_attribute(key, (*value).to_owned())));
+        span
+    };
+    let call = |trace: u8, id: u8, parent: u8, tokens: &str| {
+        let model = [("gen_ai.operation.name", "chat"), ("gen_ai.request.model", "m"), ("gen_ai.usage.input_tokens", tokens)];
+        at(trace, id, parent, &model)
+    };
+    let named = ("nemo.experiment.id", "e");
+    let spans = vec![
+        // the session is made of the trace, although something below the root names one
+        at(7, 1, 0, &[named]),
+        at(7, 2, 1, &[("session.id", "inner")]),
+        call(7, 3, 2, "5"),
+        call(7, 4, 1, "7"),
+        at(8, 1, 0, &[named, ("session.id", "s")]),
+        call(8, 2, 1, "11"),
+        // of nobody's experiment
+        at(9, 1, 0, &[("session.id", "inner")]),
+        call(9, 2, 1, "13"),
+    ];
+    let headers = [("content-type", "application/x-protobuf"), ("x-millrace-workspace", "w")];
+    assert_eq!(send("POST", &service.http("/v1/traces"), &headers, &request_of(spans)).status, 200);
+    wait_until("all calls are counted", || {
+        (ask(&service, "experiments/e")["tokens"]["sum"] == json!(23.0)).then_some(())
+    });
+    let of_trace = format!("session-{}", "07".repeat(16));
+    let sessions = ask(&service, "evaluations/e/sessions?sort=-tokens");
+    let said = |at: usize| (sessions["data"][at]["session_id"].clone(), sessions["data"][at]["input_tokens"].clone());
+    assert_eq!([said(0), said(1)], [(json!(of_trace), json!(12)), (json!("s"), json!(11))], "{sessions}");
+}
+
 /// Logs a call for an experiment, and gives it the score `acc` if there is one.
 fn run(service: &Service, experiment: &str, (session, case): (&str, &str), cost: f64, score: Option<f64>) {
     let answer = log(service, experiment, (session, case), cost);
