@@ -46,8 +46,7 @@ impl KnownRoot {
     /// Makes a root; a session longer than [`HANDED_ON_BYTES_MAX`] is ignored.
     #[must_use]
     pub fn new(span_id: SpanId, start: UnixNanos, session: Option<&str>) -> Self {
-        let session =
-            session.filter(|session| (1..=HANDED_ON_BYTES_MAX).contains(&session.len())).map(Into::into);
+        let session = session.filter(|session| (1..=HANDED_ON_BYTES_MAX).contains(&session.len())).map(Into::into);
         Self { span_id, start, session }
     }
 

@@ -15,7 +15,7 @@
 
 use super::client::{Client, EACH_SHARD_GROUPS, Setting};
 use super::errors::Failure;
-use crate::columns::typed::{JoinState, HANDED_ON_BYTES_MAX};
+use crate::columns::typed::{HANDED_ON_BYTES_MAX, JoinState};
 use crate::ids::{SpanId, TraceId};
 use crate::locks::locked;
 use crate::sql::{code, quoted};

@@ -207,7 +207,12 @@ fn by_user(service: &Service) -> [Vec<Value>; 3] {
         sorted(of_list.map(|user| row(&user["id"], &user["call_count"], &user["input_tokens"])).collect()),
         sorted(of_metrics.map(|group| row(&group["group"], &group["calls"], &group["input_tokens"])).collect()),
         sorted(
-            service.sql().rows(view, &[]).iter().map(|of| row(&of["UserId"], &of["Calls"], &of["InputTokens"])).collect(),
+            service
+                .sql()
+                .rows(view, &[])
+                .iter()
+                .map(|of| row(&of["UserId"], &of["Calls"], &of["InputTokens"]))
+                .collect(),
         ),
     ]
 }
@@ -246,7 +251,8 @@ fn what_users_and_sessions_come_to_is_what_their_traces_do_whoever_named_them_an
         let alone = &list(&service, "default", &format!("/sessions/{session}"))["input_tokens"];
         assert_eq!((of_list, alone), (&json!(tokens), &json!(tokens)), "{session}");
     }
-    let agents = service.sql().rows("SELECT AgentName AS agent, Calls AS calls FROM genai_usage_by_agent ORDER BY agent", &[]);
+    let agents =
+        service.sql().rows("SELECT AgentName AS agent, Calls AS calls FROM genai_usage_by_agent ORDER BY agent", &[]);
     assert_eq!(agents, [json!({"agent": "", "calls": 5}), json!({"agent": "planner", "calls": 2})]);
 }
 

@@ -287,7 +287,8 @@ fn what_waits_on_disk_is_there_for_calls_by_name_and_in_every_list() {
     assert_eq!(post_json(&at(&service, "experiments"), &taken).status, 409);
     let second = post(&service, "experiment-groups", &json!({"name": "h", "metadata": {"it's": "\"\\\n\u{fc}?"}}));
     assert_eq!(with("DELETE", &service, "experiments/deleted", &json!({})).status, 204);
-    let described = json!({"name": "changed", "experiment_group_id": group["id"], "dataset_name": "ds", "description": "new"});
+    let described =
+        json!({"name": "changed", "experiment_group_id": group["id"], "dataset_name": "ds", "description": "new"});
     assert_eq!(with("PUT", &service, "experiments/changed", &described).status, 200);
     assert_eq!(with("POST", &service, "experiments/e/pin", &json!({})).status, 200);
 
@@ -516,7 +517,8 @@ fn the_calls_below_a_span_that_names_an_experiment_count_for_it_whatever_names_t
         span
     };
     let call = |trace: u8, id: u8, parent: u8, tokens: &str| {
-        let model = [("gen_ai.operation.name", "chat"), ("gen_ai.request.model", "m"), ("gen_ai.usage.input_tokens", tokens)];
+        let model =
+            [("gen_ai.operation.name", "chat"), ("gen_ai.request.model", "m"), ("gen_ai.usage.input_tokens", tokens)];
         at(trace, id, parent, &model)
     };
     let named = ("nemo.experiment.id", "e");

@@ -76,7 +76,9 @@ pub(super) fn find(Table(table): &Table, workspace: &Workspace, span: SpanId, wi
         Within::Trace(trace) => drop(statement.push(" AND TraceId = ").bind(trace)),
         Within::Times { since, until } => {
             for (bound, compared) in [(since, ">="), (until, "<")] {
-                bound.into_iter().for_each(|at| drop(statement.push(&format!(" AND Timestamp {compared} ")).bind(at)));
+                if let Some(at) = bound {
+                    statement.push(&format!(" AND Timestamp {compared} ")).bind(at);
+                }
             }
         }
     }

@@ -125,7 +125,8 @@ impl Experiments {
         if let Ok(Kept::Stored) = tokio::time::timeout(CLICKHOUSE_WITHIN, delivered).await {
             return Ok(Unstored::default());
         }
-        let rows = self.delivery.with_free_names(&self.outbox.of(workspace)).await.map_err(|_unknown| not_delivered())?;
+        let rows =
+            self.delivery.with_free_names(&self.outbox.of(workspace)).await.map_err(|_unknown| not_delivered())?;
         Unstored::of(&rows).ok_or_else(not_delivered)
     }
 

@@ -3,7 +3,7 @@
 
 use crate::chat::derived_session;
 use crate::clickhouse::rollups::rows::{Name, SpanRow};
-use crate::columns::typed::{JoinState, HANDED_ON_BYTES_MAX};
+use crate::columns::typed::{HANDED_ON_BYTES_MAX, JoinState};
 use crate::ids::TraceId;
 
 /// Gives captured calls the parent and the session that joining gives them.

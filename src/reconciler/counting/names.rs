@@ -245,8 +245,10 @@ mod tests {
 
     #[test]
     fn a_name_is_kept_once_however_many_have_it() {
-        let rows: Vec<SpanRow> =
-            (ROOT..200).map(|id| row(id, id - 1, "invoke_agent", nothing)).chain([row(200, 1, "chat", nothing)]).collect();
+        let rows: Vec<SpanRow> = (ROOT..200)
+            .map(|id| row(id, id - 1, "invoke_agent", nothing))
+            .chain([row(200, 1, "chat", nothing)])
+            .collect();
         let named = [vec![SpanRow { user: "ana".into(), ..rows[0].clone() }], rows[1..].to_vec()].concat();
         let rolled = rolled(&named);
         let (call, trace) = (calls(&rolled)[&200], rolled.trace.as_ref().unwrap());
