@@ -143,12 +143,20 @@ fn every_value_of_calls_and_traces_is_what_the_views_computed() {
     );
     assert!(calls.len() > 500, "{}", calls.len());
     // nothing but a root lies above what a call hangs below, and roots say no users
+    let columns: Vec<String> = CALL
+        .split(", ")
+        .map(|column| match column {
+            "SessionId" => "if(c.SessionId = '', t.SessionId, c.SessionId) AS SessionId".to_owned(),
+            "UserId" => "coalesce(nullIf(c.UserId, ''), nullIf(p.UserId, ''), t.UserId) AS UserId".to_owned(),
+            column => format!("c.{column} AS {column}"),
+        })
+        .collect();
     let before = format!(
-        "SELECT {CALL} FROM (SELECT c.* REPLACE (if(c.SessionId = '', t.SessionId, c.SessionId) AS SessionId, \
-         coalesce(nullIf(c.UserId, ''), nullIf(p.UserId, ''), t.UserId) AS UserId) FROM ({CALLS_BEFORE}) AS c \
+        "SELECT {} FROM ({CALLS_BEFORE}) AS c \
          LEFT JOIN (SELECT TraceId, SessionId, UserId FROM ({TRACES_BEFORE})) AS t ON t.TraceId = c.TraceId \
-         LEFT JOIN (SELECT TraceId, SpanId, UserId FROM otel_traces) AS p ON p.TraceId = c.TraceId AND p.SpanId = c.ParentSpanId) \
-         ORDER BY TraceId, SpanId"
+         LEFT JOIN (SELECT TraceId, SpanId, UserId FROM otel_traces) AS p ON p.TraceId = c.TraceId AND p.SpanId = c.ParentSpanId \
+         ORDER BY c.TraceId, c.SpanId",
+        columns.join(", "),
     );
     let before = rows(&service, &before);
     assert_same("calls", &calls, &before);

@@ -786,13 +786,15 @@ fn what_a_span_says_of_all_below_it_is_handed_down_to_the_next_that_says_somethi
               a chat used          -> call
             t execute_tool         -> -
               b chat used          -> call
+            c chat used            -> call
           d chat used              -> call
         e chat parent=nowhere      -> call
         ",
     );
     trace.check("nested wrappers");
-    let want = [("v", "v"), ("w", "w"), ("f", "w"), ("a", "w"), ("t", "t"), ("b", "t"), ("d", "v"), ("e", "-")];
-    assert_eq!(trace.handed_down(&["v", "w", "t"]), want);
+    let want = ["v v", "w w", "f w", "a w", "t t", "b t", "c w", "d v", "e -"];
+    let handed_down = trace.handed_down(&["v", "w", "t"]);
+    assert_eq!(handed_down.into_iter().map(|(span, name)| format!("{span} {name}")).collect::<Vec<_>>(), want);
 }
 
 const EVENTS: &[Case] = &[
