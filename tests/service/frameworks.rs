@@ -225,9 +225,9 @@ fn exceptions() -> Vec<Exception> {
         all(&["agno", "dspy", "google-adk", "haystack", "haystack-openinference", "langfuse", "llama-index", "smolagents", "strands", "strands-latest"], "ResponseId", nothing()),
         all(&["agno", "dspy", "haystack-openinference", "smolagents"], "FinishReasonsNormalized", json!([])),
         each(&["langfuse"], "FinishReasonsNormalized", [json!([]), json!([]), json!(["stop"])]),
-        // Session and user are those of its agent's span.
-        all(&["genkit", "agno"], "SessionId", nothing()),
-        all(&["genkit", "agno", "google-adk"], "UserId", nothing()),
+        // No span of theirs names one.
+        all(&["genkit"], "SessionId", nothing()),
+        all(&["genkit", "google-adk"], "UserId", nothing()),
         // Its messages are log records.
         all(&["semantic-kernel"], "System", json!(0)),
         all(&["semantic-kernel"], "Asked", nothing()),
