@@ -260,24 +260,35 @@ fn experiments_are_taken_while_clickhouse_is_away_and_are_there_once_when_it_is_
     assert_eq!(ids(&ask(&service, "experiments"), "name"), ["f"]);
 }
 
+/// The experiments `changed`, `deleted` and `stored` of a group, which ClickHouse has.
+fn three_stored(service: &Service) -> Value {
+    let group = post(service, "experiment-groups", &json!({"name": "g"}));
+    for name in ["changed", "deleted", "stored"] {
+        experiment(service, &group, name);
+    }
+    wait_until("all is in ClickHouse", || {
+        (service.metric("millrace_experiments_waiting") == Some(0.0)
+            && get(&at(service, "experiment-groups/g")).status == 200)
+            .then_some(())
+    });
+    group
+}
+
+/// Whether ClickHouse takes rows of experiments and groups.
+fn take_rows(engine: &Engine, takes: bool) {
+    for table in ["genai_experiments", "genai_experiment_groups"] {
+        let change = if takes { "DROP CONSTRAINT nothing" } else { "ADD CONSTRAINT nothing CHECK Name = ''" };
+        engine.sql("otel").rows(&format!("ALTER TABLE {table} {change}"), &[]);
+    }
+}
+
 /// ClickHouse answers questions, and refuses what it is given of experiments.
 #[test]
 fn what_waits_on_disk_is_there_for_calls_by_name_and_in_every_list() {
     let engine = Engine::start();
-    let options = Options { clickhouse_url: Some(engine.url()), ..Options::default() };
-    let service = Service::start_with(options);
-    let group = post(&service, "experiment-groups", &json!({"name": "g"}));
-    for name in ["changed", "deleted", "stored"] {
-        experiment(&service, &group, name);
-    }
-    let all_stored = || service.metric("millrace_experiments_waiting") == Some(0.0);
-    wait_until("all is in ClickHouse", || {
-        (all_stored() && get(&at(&service, "experiment-groups/g")).status == 200).then_some(())
-    });
-    let change = |sql: &str| drop(engine.sql("otel").rows(sql, &[]));
-    for table in ["genai_experiments", "genai_experiment_groups"] {
-        change(&format!("ALTER TABLE {table} ADD CONSTRAINT nothing CHECK Name = ''"));
-    }
+    let service = Service::start_with(Options { clickhouse_url: Some(engine.url()), ..Options::default() });
+    let group = three_stored(&service);
+    take_rows(&engine, false);
     let made = experiment(&service, &group, "e");
     assert_eq!(service.metric("millrace_experiments_waiting"), Some(1.0));
     let named = |name: &str| log(&service, name, ("s", "c"), 0.5).status;
@@ -332,10 +343,8 @@ fn what_waits_on_disk_is_there_for_calls_by_name_and_in_every_list() {
     let refused = get(&at(&service, "experiment-groups"));
     assert_eq!(refused.status, 503, "it would leave out what was acknowledged: {}", refused.text());
 
-    for table in ["genai_experiments", "genai_experiment_groups"] {
-        change(&format!("ALTER TABLE {table} DROP CONSTRAINT nothing"));
-    }
-    wait_until("all is stored", || all_stored().then_some(()));
+    take_rows(&engine, true);
+    wait_until("all is stored", || (service.metric("millrace_experiments_waiting") == Some(0.0)).then_some(()));
     let after = ask(&service, "experiments?sort=name");
     assert_eq!(after, before[0], "what was read before is what is stored");
     assert_eq!(ids(&ask(&service, "experiment-groups?sort=name"), "name"), ["g", "h", "i"]);

@@ -289,7 +289,7 @@ mod tests {
             }
             let [mut one, mut other] = [rolled(&rows), rolled(&turned)];
             for rolled in [&mut one, &mut other] {
-                rolled.reports.sort_by(|a, b| a.key().cmp(&b.key()));
+                rolled.reports.sort_by_key(ReportRow::key);
             }
             prop_assert_eq!(one, other);
         }
