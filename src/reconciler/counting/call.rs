@@ -2,8 +2,8 @@
 //! tokens and cost it has is in `genai::counting::merge`, whose session and user in `names.rs`.
 
 use super::names::{HandedDown, Kind, shown};
+use super::row::reported_by;
 use crate::clickhouse::rollups::rows::{ReportRow, SpanRow};
-use crate::columns::typed::JoinState;
 use crate::genai::cost::{COMPUTED, UNREADABLE};
 use crate::genai::counting::Report;
 use crate::genai::counting::merge::{self, CostIs, Tokens};
@@ -155,21 +155,6 @@ fn with_total(mut row: ReportRow) -> ReportRow {
     let output = if has_no_output { row.output_tokens.or(Some(0)) } else { row.output_tokens };
     row.total_tokens = row.input_tokens.zip(output).map(|(input, output)| input.saturating_add(output));
     row
-}
-
-/// What kind of report a row is.
-fn reported_by(row: &SpanRow) -> &'static str {
-    match row.join_state.as_str() {
-        "" => "span",
-        state if state == JoinState::Event.literal() => "event",
-        _ => "pair",
-    }
-}
-
-/// Whether its sender named its session. A captured call without one has what was derived for it, or its trace's.
-pub(super) fn names_session(row: &SpanRow) -> bool {
-    let is_instrumented = reported_by(row) != "pair";
-    !row.session.is_empty() && (is_instrumented || !row.conversation.is_empty())
 }
 
 fn known_duration(row: &SpanRow) -> Option<u64> {

@@ -15,6 +15,7 @@ mod joined;
 mod names;
 mod notes;
 pub mod rebuild;
+mod row;
 mod tables;
 mod trace;
 mod visit;

@@ -4,8 +4,7 @@
 //! its reports -> the nearest span above that says it -> its trace, of a session and a user -> what was derived, of a session
 //! ```
 
-use super::call::names_session;
-use super::trace::root_rank;
+use super::row::{names_session, root_rank};
 use crate::clickhouse::rollups::rows::{Name, SpanRow};
 use crate::columns::typed::HANDED_ON_BYTES_MAX;
 use crate::genai::counting::{Lineage, Report};

@@ -7,6 +7,7 @@
 use super::call;
 use super::joined::join;
 use super::names::{self, HandedDown};
+use super::row::root_rank;
 use crate::clickhouse::rollups::rows::{ReportRow, SpanRow, TraceRow};
 use crate::columns::typed::JoinState;
 use crate::conventions::{self, Side};
@@ -99,17 +100,6 @@ fn source_of_event(name: &str) -> Source<'_> {
 
 pub(super) fn end_of(row: &SpanRow) -> i64 {
     row.began.saturating_add_unsigned(row.duration)
-}
-
-/// How well a row stands for its trace: the root, or else the earliest; a captured call that waits for its root knows least.
-pub(super) fn root_rank(row: &SpanRow) -> (u8, i64, &str) {
-    let is_waiting = row.join_state == JoinState::Waiting.literal();
-    let class = match (row.parent.is_empty(), is_waiting) {
-        (true, false) => 0,
-        (false, false) => 1,
-        (_, true) => 2,
-    };
-    (class, row.began, &row.span)
 }
 
 fn of_trace(rows: &[SpanRow], reports: &[ReportRow], checksum: u64) -> TraceRow {
