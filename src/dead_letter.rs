@@ -4,6 +4,7 @@ use crate::app;
 use crate::clickhouse::Target;
 use crate::config::Config;
 use crate::journal::{DeadLetter, DeadLetterReason, DeadLetters};
+use crate::text::counted;
 use crate::time::Clock;
 use clap::Subcommand;
 use serde_json::json;
@@ -83,7 +84,7 @@ pub async fn run(config: &Config, action: &Action, out: &mut impl Write) -> anyh
         Action::Drop(which) => {
             for letter in which.choose(letters.list()?)? {
                 letters.remove(&letter.name)?;
-                writeln!(out, "{}: dropped, {} {}", letter.name, letter.verdict.rows, words(&letter.verdict))?;
+                writeln!(out, "{}: dropped, {}", letter.name, rows(&letter.verdict))?;
             }
         }
     }
@@ -99,14 +100,14 @@ fn list(letters: &[DeadLetter], out: &mut impl Write) -> io::Result<()> {
         let minutes = now.nanos().saturating_sub(verdict.at_nanos).max(0) / 60_000_000_000;
         let error: String = verdict.error.chars().take(ERROR_CHARS).collect();
         let error = json!(error);
-        writeln!(out, "{name}  {} {}  {bytes} bytes  {minutes} min ago  {error}", verdict.rows, words(verdict))?;
+        writeln!(out, "{name}  {}  {}  {minutes} min ago  {error}", rows(verdict), counted(bytes, "byte"))?;
     }
     Ok(())
 }
 
-/// What the rows are.
-fn words(reason: &DeadLetterReason) -> &'static str {
-    reason.table().row_kind().rows_words()
+/// How many rows, and of what.
+fn rows(reason: &DeadLetterReason) -> String {
+    counted(reason.rows, reason.table().row_kind().row_word())
 }
 
 async fn retry(
@@ -131,7 +132,7 @@ async fn retry(
         match client.insert_frames(frames, target, &name, CONFIRM_TIMEOUT).await {
             Ok(()) => {
                 letters.remove(&name)?;
-                writeln!(out, "stored, {} {}", verdict.rows, words(&verdict))?;
+                writeln!(out, "stored, {}", rows(&verdict))?;
             }
             Err(failure) => {
                 failed += 1;

@@ -17,6 +17,7 @@ use crate::peer::{self, TlsOptions};
 use crate::reconciler::sums::sum_all;
 use crate::rollup::show_progress;
 use crate::secret::Secret;
+use crate::text::counted;
 use crate::time::{Clock, UnixNanos};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
@@ -84,7 +85,8 @@ pub async fn run(
                 left = left.saturating_sub(LOOKED_AT_EVERY);
             }
             Ok(waiting) => anyhow::bail!(
-                "{waiting} rows still wait for ClickHouse, and some may be of what was to be deleted; run it again when they are stored"
+                "ClickHouse does not have everything yet ({} on the way), and some may be of what was to be deleted; run it again when it has",
+                counted(waiting, "row")
             ),
             Err(Unknown::Unsaid(why)) => anyhow::bail!(
                 "the Millrace on {} does not say what waits in it ({why}), and some may be of what was to be deleted; if it wants a token, \
@@ -109,7 +111,12 @@ pub async fn run(
             .context("failed to sum the calls of days; `millrace serve` does it")?;
     }
     let done = if is_real { "deleted" } else { "to be deleted" };
-    writeln!(out, "{traces} traces, {} rows in ClickHouse and {in_letters} in dead letters {done}.", rows.all())?;
+    writeln!(
+        out,
+        "{}, {} in ClickHouse and {in_letters} in dead letters {done}.",
+        counted(traces, "trace"),
+        counted(rows.all(), "row")
+    )?;
     for (table, rows) in rows.0.iter().filter(|(_, rows)| **rows > 0) {
         writeln!(out, "  {table}: {rows}")?;
     }
@@ -143,7 +150,7 @@ async fn of_traces(client: &Client, deletion: &Deletion, is_real: bool, rows: &m
             deletion::remove(client, deletion, &page).await?;
         }
         done += page.len();
-        show_progress(&format!("{done} traces, {} rows", rows.all()), is_terminal);
+        show_progress(&format!("{}, {}", counted(done, "trace"), counted(rows.all(), "row")), is_terminal);
     }
     if is_terminal && done > 0 {
         let _reader_gone = writeln!(io::stderr());

@@ -10,7 +10,8 @@
 //! ```
 
 use crate::telemetry::{RowKind, Signal};
-use crate::time::UnixNanos;
+use crate::text::counted;
+use crate::time::{UnixNanos, spelt};
 use crate::workspace::Workspace;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeMap;
@@ -115,7 +116,7 @@ impl<'de> Deserialize<'de> for Keep {
 impl Serialize for Keep {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::For(duration) => humantime_serde::serialize(duration, serializer),
+            Self::For(duration) => spelt::serialize(duration, serializer),
             Self::Forever => serializer.serialize_str(FOREVER),
         }
     }
@@ -211,8 +212,8 @@ impl fmt::Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hours = self.0.as_secs() / 3_600;
         match hours {
-            0..48 => write!(f, "{hours} hours"),
-            _ => write!(f, "{} days", hours / 24),
+            0..48 => f.write_str(&counted(hours, "hour")),
+            _ => f.write_str(&counted(hours / 24, "day")),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::clickhouse::Client;
 use crate::config::Config;
 use crate::reconciler::counting::rebuild::{Rebuilt, rebuild};
 use crate::reconciler::sums::sum_all;
+use crate::text::counted;
 use crate::time::{Clock, UnixNanos};
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -45,16 +46,16 @@ pub async fn run(config: &Config, action: &Action, client: &Client, out: &mut im
         let _reader_gone = writeln!(std::io::stderr());
     }
     let done = done.context("failed to count; what was counted so far is right, and the command can be repeated")?;
-    writeln!(out, "{} traces counted, {} rows were not right and are written anew.", done.traces, done.rows)?;
+    writeln!(out, "{} counted, {} corrected.", counted(done.traces, "trace"), counted(done.rows, "row"))?;
     let days =
         sum_all(client, now).await.context("failed to sum the calls of days; `millrace serve` does it as well")?;
-    writeln!(out, "The calls of {days} days are summed.")?;
+    writeln!(out, "The calls of {} are summed.", counted(days, "day"))?;
     Ok(())
 }
 
 fn show(done: Rebuilt, is_terminal: bool) {
     let Rebuilt { hours, hours_all, traces, rows } = done;
-    let text = format!("{}, {traces} traces, {rows} rows", hours_bar(hours, hours_all));
+    let text = format!("{}, {}, {}", hours_bar(hours, hours_all), counted(traces, "trace"), counted(rows, "row"));
     show_progress(&text, is_terminal);
 }
 
@@ -67,7 +68,7 @@ pub(crate) fn show_progress(text: &str, is_terminal: bool) {
 /// How many hours are done, as a bar and in numbers.
 pub(crate) fn hours_bar(done: usize, all: usize) -> String {
     let filled = BAR_LETTERS * done / all.max(1);
-    format!("[{}{}] {done}/{all} hours", "#".repeat(filled), "-".repeat(BAR_LETTERS.saturating_sub(filled)))
+    format!("[{}{}] {done}/{}", "#".repeat(filled), "-".repeat(BAR_LETTERS.saturating_sub(filled)), counted(all, "hour"))
 }
 
 /// A time on the command line.

@@ -10,20 +10,21 @@ use crate::peer::{self, TlsOptions};
 use crate::secret::Secret;
 use crate::sizes::ByteSize;
 use crate::telemetry::RowKind;
+use crate::text::counted;
 use anyhow::Context as _;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::Write;
 
-/// What may be scraped besides the totals.
-const PROBLEMS: [(&str, &str); 7] = [
-    ("millrace_clickhouse_insert_failures_total", "inserts failed"),
-    ("millrace_join_failures_total", "rounds of late joining failed"),
-    ("millrace_rollup_failures_total", "rounds of counting failed"),
-    ("millrace_embedded_restarts_total", "restarts of the embedded ClickHouse"),
-    ("millrace_journal_spans_lost_total", "spans lost with damaged journal files"),
-    ("millrace_texts_mended_total", "texts that were not UTF-8"),
-    ("millrace_panics_total", "panics"),
+/// What may be scraped besides the totals: what one is called, and what is said of it.
+const PROBLEMS: [(&str, &str, &str); 7] = [
+    ("millrace_clickhouse_insert_failures_total", "insert", " failed"),
+    ("millrace_join_failures_total", "round", " of late joining failed"),
+    ("millrace_rollup_failures_total", "round", " of counting failed"),
+    ("millrace_embedded_restarts_total", "restart", " of the embedded ClickHouse"),
+    ("millrace_journal_spans_lost_total", "span", " lost with damaged journal files"),
+    ("millrace_texts_mended_total", "text", " not in UTF-8, and mended"),
+    ("millrace_panics_total", "panic", ""),
 ];
 
 /// Asks the Millrace with this configuration, and says what it answered.
@@ -108,8 +109,8 @@ fn summary(health: &Value, metrics: &Samples<'_>) -> String {
     lines.extend(rows(metrics));
     lines.push(String::new());
     lines.extend(amounts(&health, metrics));
-    let troubles = PROBLEMS.into_iter().filter(|(name, _)| metrics.sum(name).is_some_and(|count| count > 0.0));
-    lines.extend(troubles.map(|(name, what)| format!("since the start {} {what}", metrics.whole(name))));
+    let troubles = PROBLEMS.into_iter().filter(|(name, ..)| metrics.sum(name).is_some_and(|count| count > 0.0));
+    lines.extend(troubles.map(|(name, one, what)| format!("since the start {}{what}", counted(metrics.whole(name), one))));
     lines.join("\n") + "\n"
 }
 
@@ -161,18 +162,18 @@ fn rows(metrics: &Samples<'_>) -> Vec<String> {
 fn amounts(health: &Health<'_>, metrics: &Samples<'_>) -> Vec<String> {
     let mut lines = vec![
         format!(
-            "journal      {} of {}, {} segments, oldest {} s; the disk has {} free",
+            "journal      {} of {}, {}, oldest {} s; the disk has {} free",
             bytes(&health.number("/backlog/bytes").to_string()),
             metrics.bytes("millrace_journal_capacity_bytes"),
-            health.number("/backlog/segments"),
+            counted(health.number("/backlog/segments"), "segment"),
             health.number("/backlog/oldest_seconds"),
             metrics.bytes("millrace_journal_disk_free_bytes"),
         ),
         format!(
-            "counting     {} traces wait, {} s behind, {} hours to look through",
-            health.number("/counting/traces_waiting"),
+            "counting     {} to count, {} s behind, {} to look through",
+            counted(health.number("/counting/traces_waiting"), "trace"),
             health.number("/counting/lag_seconds"),
-            health.number("/counting/hours_left"),
+            counted(health.number("/counting/hours_left"), "hour"),
         ),
         format!(
             "process      {} of memory, {} of it buffers; {} of {} descriptors",
@@ -239,7 +240,7 @@ mod tests {
             "away: refused",
             "n2:9000 does not answer",
             "1,234,567",
-            "1 panics",
+            "since the start 1 panic\n",
             "1.0 KiB of -, 3 segments, oldest 60 s",
         ] {
             assert!(said.contains(part), "{part}: {said}");

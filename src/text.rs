@@ -6,7 +6,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 thread_local! {
     static REPLACED: Cell<u64> = const { Cell::new(0) };
@@ -41,6 +41,14 @@ pub fn cut(text: &str, bytes_max: usize) -> &str {
 /// The first letters of a name that anybody may have given, to be shown on one line: nothing of it moves a terminal's cursor.
 pub fn on_one_line(name: &str, letters_max: usize) -> String {
     name.chars().take(letters_max).map(|letter| if letter.is_control() { '_' } else { letter }).collect()
+}
+
+/// A number with its noun, which is given for one: `1 row`, `2 rows`, `1,000 rows`.
+#[must_use]
+pub fn counted(count: impl Display, one: &str) -> String {
+    let count = count.to_string();
+    let end = if count == "1" { "" } else { "s" };
+    format!("{count} {one}{end}")
 }
 
 /// Which of the known names a misspelt one may stand for: the most similar, if it is similar at all.
@@ -213,6 +221,13 @@ mod tests {
         ] {
             assert_eq!(is_like(pattern.as_bytes(), key.as_bytes()), want, "{pattern} {key}");
         }
+    }
+
+    #[test]
+    fn a_noun_agrees_with_its_number() {
+        assert_eq!([counted(0_u64, "row"), counted(1_usize, "row"), counted(2_i32, "row")], ["0 rows", "1 row", "2 rows"]);
+        assert_eq!([counted("1", "dead letter"), counted("1,000", "dead letter")], ["1 dead letter", "1,000 dead letters"]);
+        assert_eq!([counted(11, "import"), counted(21, "import"), counted(-1, "day")], ["11 imports", "21 imports", "-1 days"]);
     }
 
     #[test]

@@ -66,6 +66,44 @@ impl UnixNanos {
     }
 }
 
+/// Durations as people write them: `30d`, `1h 30m`, `200ms`. What is written reads back the same, and has no unit longer than a day: a month
+/// of 30.44 days would make `30d` and `60d` of a configuration something that nobody has written.
+pub mod spelt {
+    use humantime_serde::re::humantime;
+    use serde::Serializer;
+    use std::fmt;
+    use std::time::Duration;
+
+    pub use humantime_serde::deserialize;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// Shows a duration so.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Spelt(pub Duration);
+
+    impl fmt::Display for Spelt {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let days = self.0.as_secs() / DAY.as_secs();
+            let rest = Duration::new(self.0.as_secs() % DAY.as_secs(), self.0.subsec_nanos());
+            match days {
+                0 => return humantime::format_duration(rest).fmt(f),
+                1 => f.write_str("1day")?,
+                _ => write!(f, "{days}days")?,
+            }
+            if rest.is_zero() { Ok(()) } else { write!(f, " {}", humantime::format_duration(rest)) }
+        }
+    }
+
+    /// Writes it into a configuration.
+    ///
+    /// # Errors
+    /// When the serializer takes no text.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Spelt(*duration))
+    }
+}
+
 /// Where the time comes from. Handed in, so that a test can say what time it is.
 #[derive(Debug, Clone, Copy)]
 pub enum Clock {
@@ -91,5 +129,25 @@ fn system_now() -> UnixNanos {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since_epoch) => UnixNanos(saturating_i64(since_epoch.as_nanos())),
         Err(_before_1970) => UnixNanos(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spelt::Spelt;
+    use super::*;
+    use humantime_serde::re::humantime::parse_duration;
+
+    #[test]
+    fn a_duration_is_written_as_it_was_and_reads_back_the_same() {
+        for text in ["3650days", "366days", "30days", "1day 12h", "1day", "23h 59m 59s", "1h 30m", "60days 1ms", "200ms", "0s"] {
+            let shown = Spelt(parse_duration(text).unwrap()).to_string();
+            assert_eq!(shown, text);
+        }
+        for (written, shown) in [("10y", "3652days 12h"), ("1month", "30days 10h 33m 36s"), ("90m", "1h 30m")] {
+            let duration = parse_duration(written).unwrap();
+            assert_eq!(Spelt(duration).to_string(), shown);
+            assert_eq!(parse_duration(shown).unwrap(), duration);
+        }
     }
 }

@@ -13,7 +13,7 @@
 use crate::locks::locked;
 use crate::numbers::{nanos_of, to_i64};
 use crate::time::UnixNanos;
-use humantime_serde::re::humantime;
+use crate::time::spelt::Spelt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -37,10 +37,10 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 #[serde(default)]
 pub struct Config {
     /// A span that began longer ago is rejected.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub past: Duration,
     /// A span that begins later than this after now is rejected.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub future: Duration,
     /// Days far from today that become partitions, in an hour, after the first 400.
     pub days_per_hour: u32,
@@ -84,7 +84,7 @@ impl fmt::Display for Outside {
             Self::Before(past) => (past, "ago", "past"),
             Self::After(future) => (future, "ahead", "future"),
         };
-        write!(f, "is more than {} {side} (receivers.timestamps.{key})", humantime::format_duration(*bound))
+        write!(f, "is more than {} {side} (receivers.timestamps.{key})", Spelt(*bound))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::bounds;
 use crate::connections::tls;
 use crate::embedded;
 use crate::sizes::ByteSize;
-use humantime_serde::re::humantime;
+use crate::time::spelt::Spelt;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -203,7 +203,7 @@ fn pause(key: &str, pause: Duration, min: Duration) -> Result<(), String> {
 }
 
 fn duration(key: &str, duration: Duration, range: RangeInclusive<Duration>) -> Result<(), String> {
-    within(key, duration, range, |duration| humantime::format_duration(*duration).to_string())
+    within(key, duration, range, |duration| Spelt(*duration).to_string())
 }
 
 fn within<T: PartialOrd>(

@@ -161,7 +161,7 @@ impl Memory {
 #[serde(default)]
 pub struct Dedup {
     /// How long a span is known; 0s turns this off.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub window: Duration,
     /// About how many spans are known, 8 bytes each; the oldest go first.
     pub max_spans: usize,

@@ -54,7 +54,7 @@ pub struct Cors {
     /// Headers beside those that senders have.
     pub allowed_headers: Vec<String>,
     /// How long a browser may remember the answer to a preflight.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub max_age: Duration,
 }
 

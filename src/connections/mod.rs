@@ -92,13 +92,13 @@ pub struct Config {
     /// Names by which this server is asked, beside addresses and names that only its own network knows.
     pub allowed_hosts: Vec<String>,
     /// From the connection to the end of the first request's headers, handshakes included.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub headers_timeout: Duration,
     /// For the whole body of a request; for each line of a body of lines.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub body_timeout: Duration,
     /// Between two requests, and between two frames of a request under way.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub idle_timeout: Duration,
 }
 

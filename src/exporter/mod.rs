@@ -60,14 +60,14 @@ const STOP_CHECK: Duration = Duration::from_millis(50);
 pub struct Config {
     /// ClickHouse has a row at this age, if it takes inserts, and as fast as the last one. Rows that come after a rest are sent
     /// within a sixteenth of it.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub flush_after: Duration,
     /// Inserts under way at once.
     pub concurrency: usize,
     /// Which segments go first when several wait: `fair`, `oldest_first`, `newest_first`.
     pub order: Order,
     /// How long a stop may wait for ClickHouse to take what was accepted.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub drain_timeout: Duration,
 }
 

@@ -20,6 +20,8 @@ use crate::workspace::Workspace;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
+/// Whose calls these are, as those of its telemetry are (`conventions/agents.rs`).
+const AGENT: &str = "codex";
 /// Tools whose output is awaited at most.
 const AWAITED_MAX: usize = 4_096;
 /// Messages that are kept for the next call at most.
@@ -68,7 +70,7 @@ struct Tool {
 impl Session {
     pub(super) fn new(source: &Source) -> Self {
         Self {
-            service: Service::new(source, "codex", "millrace.import.codex"),
+            service: Service::new(source, AGENT, "millrace.import.codex"),
             workspace: source.workspace.clone(),
             // a file without its first line has the id in its name
             conversation: source.file_name.trim_end_matches(".jsonl").to_owned(),
@@ -222,6 +224,7 @@ impl Session {
         span.text("gen_ai.operation.name", "chat");
         span.text("gen_ai.provider.name", &self.provider);
         span.text("gen_ai.request.model", &self.model);
+        span.text("gen_ai.agent.name", AGENT);
         span.text("gen_ai.conversation.id", &self.conversation);
         span.count("gen_ai.usage.input_tokens", count_of(usage, "input_tokens"));
         span.count("gen_ai.usage.output_tokens", count_of(usage, "output_tokens"));
@@ -242,6 +245,7 @@ impl Session {
         let mut span = Span::new(self.trace(), span_id, Some(parent), name).between(tool.begin, at);
         span.inferred();
         span.text("gen_ai.operation.name", "execute_tool");
+        span.text("gen_ai.agent.name", AGENT);
         span.text("gen_ai.conversation.id", &self.conversation);
         span.text("gen_ai.tool.name", &tool.name);
         span.text("gen_ai.tool.call.id", call);
@@ -264,7 +268,7 @@ impl Session {
         let mut span = Span::new(trace, turn.span, Some(root), "codex.turn").between(turn.begin, turn.end);
         span.inferred();
         span.text("gen_ai.operation.name", "invoke_agent");
-        span.text("gen_ai.agent.name", "codex");
+        span.text("gen_ai.agent.name", AGENT);
         span.text("gen_ai.conversation.id", &self.conversation);
         span.content("gen_ai.input.messages", Some(&json!([{"role": "user", "content": turn.asked}])));
         if turn.answered.is_string() {

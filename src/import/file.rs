@@ -14,6 +14,7 @@ use super::walk;
 use crate::embedded::parquet::{self, Notes};
 use crate::formats::{Format, Known, Reader, Record, Sink, Source, detect};
 use crate::numbers::to_u64;
+use crate::text::counted;
 use crate::time::Clock;
 use crate::workspace::Workspace;
 use anyhow::Context as _;
@@ -448,9 +449,9 @@ impl FileImport {
         let counts = &run.progress.counts;
         if run.rejects.is_exceeded(counts.rejected, counts.pieces) {
             anyhow::bail!(
-                "{} of {} lines were rejected, more than --max-rejects allows; they are in {}",
+                "{} of {} rejected, more than --max-rejects allows; see {}",
                 counts.rejected,
-                counts.pieces,
+                counted(counts.pieces, "line"),
                 run.state.rejects(&self.checkpoint.id).display()
             );
         }

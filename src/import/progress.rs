@@ -3,6 +3,7 @@
 use super::left_out::LeftOut;
 use crate::locks::locked;
 use crate::rollup::show_progress;
+use crate::text::counted;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -234,21 +235,21 @@ impl Progress {
         let (seconds, what) = (self.started.elapsed().as_secs_f64(), if is_dry { "would be sent" } else { "accepted" });
         let mut text = format!(
             "{}, {} in {seconds:.1} s: {} {what} ({} a second), {} rejected.\n",
-            of("file", counts.files),
-            of("piece", counts.pieces),
-            of("row", counts.accepted),
+            counted(counts.files, "file"),
+            counted(counts.pieces, "piece"),
+            counted(counts.accepted, "row"),
             self.per_second(counts.accepted),
             counts.rejected
         );
         if counts.unchanged > 0 {
-            text.push_str(&format!("Nothing is new in {} imported before.\n", of("file", counts.unchanged)));
+            text.push_str(&format!("Nothing is new in {} imported before.\n", counted(counts.unchanged, "file")));
         }
         if counts.copied > 0 {
-            text.push_str(&format!("In another file too, and counted there: {}.\n", of("row", counts.copied)));
+            text.push_str(&format!("In another file too, and counted there: {}.\n", counted(counts.copied, "row")));
         }
         let left_out = counts.left_out.values().sum::<u64>();
         if left_out > 0 {
-            text.push_str(&format!("Left out, for the reasons above: {}.\n", of("file", left_out)));
+            text.push_str(&format!("Left out, for the reasons above: {}.\n", counted(left_out, "file")));
         }
         if !counts.others.is_empty() {
             let kinds = counts.others.iter().map(|(kind, count)| format!("{kind} {count}"));
@@ -256,11 +257,6 @@ impl Progress {
         }
         let _reader_gone = io::stdout().write_all(text.as_bytes());
     }
-}
-
-/// `1 file`, `2 files`.
-fn of(what: &str, count: u64) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn line(value: &serde_json::Value) {

@@ -11,6 +11,7 @@ use crate::peer::TlsOptions;
 use crate::reconciler::counting::rebuild::rebuild;
 use crate::reconciler::sums::sum_all;
 use crate::secret::Secret;
+use crate::text::counted;
 use crate::time::{Clock, UnixNanos};
 use crate::workspace::Workspace;
 use anyhow::Context as _;
@@ -70,7 +71,12 @@ pub(super) async fn undo(
     }
     let rows = removed(config, &mut state, &imports, is_real).await?;
     let done = if is_real { "removed" } else { "to be removed" };
-    let _reader_gone = writeln!(std::io::stdout(), "{} imports, {rows} rows {done}.", imports.len());
+    let _reader_gone = writeln!(
+        std::io::stdout(),
+        "{}, {} {done}.",
+        counted(imports.len(), "import"),
+        counted(rows, "row")
+    );
     Ok(())
 }
 

@@ -24,7 +24,7 @@ pub struct Config {
     /// Whether what `/metrics` shows is sent.
     pub metrics: bool,
     /// How often metrics are sent.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub interval: Duration,
     /// Whom it trusts, and what it shows, where the endpoint is `https`.
     #[serde(deserialize_with = "sizes::empty_is_default")]

@@ -14,6 +14,7 @@ use crate::genai::cost::Usd;
 use crate::genai::prices::Prices;
 use crate::genai::usage::{Sides, Usage};
 use crate::rollup::hours_bar;
+use crate::text::counted;
 use crate::time::UnixNanos;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
@@ -165,7 +166,7 @@ fn show(changes: &Changes, is_dry_run: bool, out: &mut impl Write) -> io::Result
         writeln!(out, "{changed:>10} {:>18} {:>18}  {provider:<24} {model}", dollars(*before), dollars(*after))?;
     }
     let verb = if is_dry_run { "would get" } else { "got" };
-    writeln!(out, "{calls} of {of} calls without a given cost {verb} another price.")
+    writeln!(out, "{calls} of {} without a given cost {verb} another price.", counted(of, "call"))
 }
 
 /// Dollars with six decimals, rounded half up.

@@ -9,7 +9,7 @@ use std::time::Duration;
 #[serde(default)]
 pub struct Config {
     /// How long ClickHouse may work on one statement.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub max_execution_time: Duration,
     /// Memory of ClickHouse for one statement.
     pub max_memory: ByteSize,

@@ -45,6 +45,16 @@ impl Signal {
             Self::Metrics => "data points",
         }
     }
+
+    /// What one of them is called in a sentence.
+    #[must_use]
+    pub fn row_word(self) -> &'static str {
+        match self {
+            Self::Traces => "span",
+            Self::Logs => "log record",
+            Self::Metrics => "data point",
+        }
+    }
 }
 
 /// What rows are: those of a signal, or scores.
@@ -76,6 +86,15 @@ impl RowKind {
         match self {
             Self::Of(signal) => signal.rows_words(),
             Self::Scores => "scores",
+        }
+    }
+
+    /// As [`Signal::row_word`].
+    #[must_use]
+    pub fn row_word(self) -> &'static str {
+        match self {
+            Self::Of(signal) => signal.row_word(),
+            Self::Scores => "score",
         }
     }
 }

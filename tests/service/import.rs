@@ -260,7 +260,7 @@ fn spans_in_files_are_stored_once_however_often_they_are_imported_and_go_again()
     let (code, said) = import.run(&["undo", "--dry-run", path.to_str().unwrap()]);
     assert!(code == Some(0) && said.contains("601 rows to be removed"), "{said}");
     let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
-    assert!(code == Some(0) && said.contains("1 imports, 601 rows removed"), "{said}");
+    assert!(code == Some(0) && said.contains("1 import, 601 rows removed"), "{said}");
     assert_eq!(import.spans(), 0);
     assert!(import.run(&["list"]).1.contains("Nothing was imported"), "it is forgotten");
 }
@@ -446,9 +446,9 @@ fn a_session_of_codex_is_a_trace_with_turns_calls_and_tools() {
     ];
     let path = import.file("sessions/rollout-1.jsonl", &lines);
     import.takes(&path, 5, 0);
-    let calls = "SELECT SessionId AS session, Model AS model, InputTokens AS input, OutputTokens AS output, CacheReadTokens AS cached, \
+    let calls = "SELECT SessionId AS session, Model AS model, AgentName AS agent, InputTokens AS input, OutputTokens AS output, CacheReadTokens AS cached, \
                  ReasoningTokens AS reasoning, Duration / 1000000000 AS seconds FROM genai_calls ORDER BY Timestamp";
-    let call = |input: u64| json!({"session": "codex-1", "model": "gpt-5-codex", "input": input, "output": 20, "cached": 40, "reasoning": 5, "seconds": 3});
+    let call = |input: u64| json!({"session": "codex-1", "model": "gpt-5-codex", "agent": "codex", "input": input, "output": 20, "cached": 40, "reasoning": 5, "seconds": 3});
     import.becomes(calls, &json!([call(100), call(150)]));
     let spans = "SELECT SpanName AS name, ServiceName AS service, StatusCode AS status FROM otel_traces ORDER BY Timestamp, name";
     let span = |name: &str, status: &str| json!({"name": name, "service": "codex_cli_rs", "status": status});

@@ -81,7 +81,7 @@ fn parquet_of_phoenix_is_read_by_the_engine() {
     import.becomes(events, &json!([{"name": "exception", "type": "KeyError"}]));
     assert_eq!(import.summary(&path)["unchanged"], 1, "the same file again has nothing new");
     let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
-    assert!(code == Some(0) && said.contains("1 imports, 4 rows removed"), "{said}");
+    assert!(code == Some(0) && said.contains("1 import, 4 rows removed"), "{said}");
     // the other form, in an archive
     let archive = zip(&[("spans.parquet", &recorded("phoenix-dataframe.parquet"))]);
     let path = import.text("phoenix.zip", &archive);
@@ -332,7 +332,7 @@ fn a_file_that_comes_by_standard_input_once_more_stays_the_file() {
     let (_, listed) = import.run(&["list"]);
     assert!(listed.contains(path.to_str().unwrap()), "{listed}");
     let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
-    assert!(code == Some(0) && said.contains("1 imports, 1 rows removed"), "{code:?} {said}");
+    assert!(code == Some(0) && said.contains("1 import, 1 row removed"), "{code:?} {said}");
 }
 
 #[test]

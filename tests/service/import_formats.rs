@@ -126,7 +126,7 @@ fn captured_calls_and_both_files_of_a_batch_are_joined_by_custom_id() {
         ]),
     );
     let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
-    assert!(code == Some(0) && said.contains("1 imports, 1 rows removed"), "{said}");
+    assert!(code == Some(0) && said.contains("1 import, 1 row removed"), "{said}");
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn undo_removes_what_rows_of_an_import_reported_and_nothing_of_another_workspace
     // without a checkpoint, a person says where the rows are
     let id = ids[0]["id"].as_str().unwrap();
     let (code, said) = import.run(&["undo", "--dry-run", id]);
-    assert!(code == Some(0) && said.contains("1 imports, 0 rows to be removed"), "{said}");
+    assert!(code == Some(0) && said.contains("1 import, 0 rows to be removed"), "{said}");
     let (code, said) = import.run(&["undo", "--dry-run", "--workspace", "other", id]);
     assert!(code == Some(0) && !said.contains(" 0 rows"), "{said}");
     // and rows of another workspace do not keep a file from being imported
@@ -373,7 +373,7 @@ fn undo_removes_more_results_than_are_read_at_once() {
     let count = "SELECT count() AS rows FROM genai_evaluator_results";
     import.becomes(count, &json!([{"rows": results}]));
     let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
-    assert!(code == Some(0) && said.contains(&format!("1 imports, {results} rows removed")), "{said}");
+    assert!(code == Some(0) && said.contains(&format!("1 import, {results} rows removed")), "{said}");
     import.becomes(count, &json!([{"rows": 0}]));
 }
 
@@ -414,7 +414,7 @@ fn trajectories_are_imported_by_the_document_and_go_again() {
     let results = "SELECT arraySort(groupArray(Name)) AS names FROM genai_evaluator_results";
     import.becomes(results, &json!([{"names": ["is_clean", "reward"]}]));
     let (code, said) = import.run(&["undo", path.to_str().unwrap()]);
-    assert!(code == Some(0) && said.contains("1 imports") && !said.contains(" 0 rows"), "{said}");
+    assert!(code == Some(0) && said.contains("1 import") && !said.contains(" 0 rows"), "{said}");
     import.becomes("SELECT count() AS rows FROM otel_traces", &json!([{"rows": 0}]));
     import.becomes(results, &json!([{"names": []}]));
 }

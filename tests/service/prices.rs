@@ -359,7 +359,7 @@ fn stored_calls_get_the_prices_of_now_unless_their_cost_was_given() {
     let again = reprice(&others);
     assert!(again.contains("0 of 2 calls without a given cost got another price."), "{again}");
     let one = reprice(&["--model", "gpt-4o-mini"]);
-    assert!(one.contains("1 of 1 calls without a given cost got another price."), "{one}");
+    assert!(one.contains("1 of 1 call without a given cost got another price."), "{one}");
     let rest = reprice(&[]);
     assert!(rest.contains("1 of 2 calls without a given cost got another price."), "{rest}");
     assert_eq!(rows(), before, "a model that has no price any more has no cost again");

@@ -96,7 +96,7 @@ fn assert_right(service: &Service, traces: u64) {
         (service.metric("millrace_rollup_backlog") == Some(0.0)).then_some(())
     });
     let said = rebuild(service);
-    assert!(said.contains(" 0 rows were not right"), "{said}");
+    assert!(said.contains(" 0 rows corrected"), "{said}");
 }
 
 fn number(service: &Service, what: &str) -> u64 {
@@ -331,6 +331,6 @@ fn a_rebuild_writes_what_is_missing_and_nothing_else() {
     let before = (service.sql().rows(TRACES, &[]), service.sql().rows(REPORTS, &[]));
     service.sql().rows("TRUNCATE TABLE genai_report_rows", &[]);
     let said = rebuild(&service);
-    assert!(said.contains("2 traces counted, 8 rows were not right"), "{said}");
+    assert!(said.contains("2 traces counted, 8 rows corrected"), "{said}");
     assert_eq!((service.sql().rows(TRACES, &[]), service.sql().rows(REPORTS, &[])), before);
 }

@@ -12,6 +12,7 @@ use crate::connections::trust::Trust;
 use crate::formats::Format;
 use crate::peer::{self, TlsOptions};
 use crate::secret::Secret;
+use crate::text::counted;
 use anyhow::Context as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,7 +52,7 @@ pub(super) async fn undo(
     let workspace = job.workspace.clone();
     let removing = async move {
         let rows = undo::undo_one(&config, &folder, (&id, &workspace), token.as_ref()).await?;
-        told.note(&format!("{rows} rows removed."));
+        told.note(&format!("{} removed.", counted(rows, "row")));
         Ok(())
     };
     let done = in_turn(turns, job, removing).await;

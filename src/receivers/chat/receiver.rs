@@ -34,7 +34,7 @@ pub struct Config {
     /// Accept exactly what the reference accepts: members and headers of our own are refused or ignored.
     pub strict_reference: bool,
     /// A captured call sent again within this time is acknowledged again and not stored again; 0s switches that off.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub dedup_window: Duration,
 }
 

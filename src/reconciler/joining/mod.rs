@@ -37,12 +37,12 @@ const HOLD_PAUSE: Duration = Duration::from_secs(30);
 #[serde(default)]
 pub struct Config {
     /// Time between two rounds.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub interval: Duration,
     /// Traces that one round looks at, at most.
     pub batch: usize,
     /// How long ago the call and the root may have begun; 0s switches late joining off.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "crate::time::spelt")]
     pub window: Duration,
 }
 
