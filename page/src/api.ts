@@ -4,6 +4,8 @@ export class ApiError extends Error {
   constructor(
     readonly status: number,
     message: string,
+    /** The character of what was asked at which it is wrong, from 1. */
+    readonly position: number | null = null,
   ) {
     super(message);
   }
@@ -60,6 +62,10 @@ export function withQuery(path: string, values: Values): string {
   return text ? `${path}?${text}` : path;
 }
 
+function positionIn(body: unknown): number | null {
+  return typeof body === "object" && body !== null && "position" in body && typeof body.position === "number" ? body.position : null;
+}
+
 /** What a sentence of the server, or a list of what is wrong, says. */
 export function detail(body: unknown): string | null {
   if (typeof body !== "object" || body === null || !("detail" in body)) return null;
@@ -93,7 +99,7 @@ export async function ask<T>(url: string, init: RequestInit = {}): Promise<T> {
   } catch {
     if (response.ok) throw new ApiError(response.status, "the answer is not JSON");
   }
-  if (!response.ok) throw new ApiError(response.status, detail(body) ?? `Millrace answered with status ${response.status}`);
+  if (!response.ok) throw new ApiError(response.status, detail(body) ?? `Millrace answered with status ${response.status}`, positionIn(body));
   return body as T;
 }
 

@@ -63,7 +63,7 @@ export function App() {
       </nav>
       <div className="main">
         <header className="top">
-          <h1>{title(view, known?.[1])}</h1>
+          <h1>{title(view, path.length > 1 && view === "experiments" ? "Experiment" : known?.[1])}</h1>
           <div className="tools">
             <WorkspaceChoice />
             {isOfTime && <RangeChoice />}

@@ -1,6 +1,6 @@
 /** Two beside each other: spans of traces, paired by their path of names and turn; calls; experiments. Linear in what is compared. */
 import type { Tree } from "./api";
-import { bytes } from "./format";
+import { bytes, count } from "./format";
 import { base64Of, mediaType, messages, parsed, type Part } from "./message";
 
 export interface Pair {
@@ -52,7 +52,7 @@ export function pair(a: Tree, b: Tree): Pair[] {
 
 /** What is said of each as a text: a line a message or part, so that a difference shows where it is. */
 export function said(stored: string): string {
-  return messages(stored).map((message) => [`[${message.role || "text"}]`, ...message.parts.map(partText)].join("\n")).join("\n\n");
+  return messages(stored).map((message) => [...(message.role ? [`[${message.role}]`] : []), ...message.parts.map(partText)].join("\n")).join("\n\n");
 }
 
 /** Parts that are words, which may look like base64. */
@@ -83,4 +83,21 @@ export function judged(one: Pick<TestCase, "scores">): "worse" | "better" | "sam
   const differences = Object.values(one.scores).map((figures) => figures?.mean.difference ?? 0);
   if (differences.some((difference) => difference < 0)) return "worse";
   return differences.some((difference) => difference > 0) ? "better" : "same";
+}
+
+/** How much more or less than before. */
+export function change(before: number | null | undefined, after: number | null | undefined): string {
+  if (before === null || before === undefined || after === null || after === undefined || before === 0) return "";
+  const share = ((after - before) / before) * 100;
+  // a share says nothing any more
+  if (share >= 1000) return `${count(Math.round(after / before))} times`;
+  return Math.abs(share) < 0.5 ? "same" : `${share > 0 ? "+" : "−"}${Math.abs(share) >= 10 ? Math.round(Math.abs(share)) : Math.abs(share).toFixed(1)} %`;
+}
+
+/** The line that has a character (from 1) of a text, what of the line comes before it, and its index in UTF-16. */
+export function lineOf(text: string, position: number): { line: string; column: number; at: number } {
+  const before = [...text].slice(0, position - 1).join("");
+  const begin = before.lastIndexOf("\n") + 1;
+  const end = text.indexOf("\n", before.length);
+  return { line: text.slice(begin, end < 0 ? undefined : end), column: [...before.slice(begin)].length, at: before.length };
 }

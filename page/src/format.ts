@@ -121,8 +121,13 @@ export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${noun(value, one, many)}`;
 }
 
+/** The beginning of a text, of no letter only a half. */
+export function cut(text: string, letters: number): string {
+  return text.length > letters ? text.slice(0, letters).replace(/[\ud800-\udbff]$/, "") : text;
+}
+
 /** The first letters of a text, on one line. */
 export function oneLine(text: string, letters = 200): string {
-  const line = text.slice(0, letters * 4).replace(/\s+/g, " ").trim();
-  return line.length > letters ? `${line.slice(0, letters)}…` : line;
+  const line = cut(text, letters * 4).replace(/\s+/g, " ").trim();
+  return line.length > letters ? `${cut(line, letters)}…` : line;
 }

@@ -77,7 +77,7 @@ function Table({ lines }: { lines: string[] }) {
   if (!isRuled) return <p>{lines.join("\n")}</p>;
   return (
     <div className="scroll">
-      <table>
+      <table dir="auto">
         <thead><tr>{cells(lines[0]!).map((cell, at) => <th key={at}>{inline(cell)}</th>)}</tr></thead>
         <tbody>{lines.slice(2).map((line, row) => <tr key={row}>{cells(line).map((cell, at) => <td key={at}>{inline(cell)}</td>)}</tr>)}</tbody>
       </table>
@@ -94,12 +94,12 @@ export function Markdown({ text }: { text: string }) {
           case "code": return <pre key={at}><code>{whole}</code></pre>;
           case "heading": return <p key={at} className={`heading h${block.info}`}>{inline(whole)}</p>;
           case "rule": return <hr key={at} />;
-          case "quote": return <blockquote key={at}>{inline(whole)}</blockquote>;
+          case "quote": return <blockquote key={at} dir="auto">{inline(whole)}</blockquote>;
           case "table": return <Table key={at} lines={block.lines} />;
           case "list": {
             const items = block.lines.map((line, item) => <li key={item}>{inline(line.replace(ITEM, ""))}</li>);
             const first = ITEM.exec(block.lines[0]!)?.[1];
-            return block.info ? <ol key={at} start={Number(first ?? 1)}>{items}</ol> : <ul key={at}>{items}</ul>;
+            return block.info ? <ol key={at} dir="auto" start={Number(first ?? 1)}>{items}</ol> : <ul key={at} dir="auto">{items}</ul>;
           }
           default: return <p key={at}>{inline(whole)}</p>;
         }

@@ -1,7 +1,7 @@
 /** Messages of a model call: those of the conventions, with parts. All of it is foreign text and shown as text. */
 import { useState } from "react";
 import type { Came } from "./conversation";
-import { bytes as size, duration, oneLine } from "./format";
+import { bytes as size, duration, oneLine, plural } from "./format";
 import { base64Of, mediaType, messages, parsed, type Message, type Part } from "./message";
 import { MARKDOWN_LETTERS_MAX, Markdown } from "./markdown";
 import { path } from "./router";
@@ -28,7 +28,17 @@ function Media({ part }: { part: Part }) {
   if (bytes && type?.startsWith("audio/")) return <audio controls src={`data:${type};base64,${bytes}`} />;
   if (bytes && type?.startsWith("video/")) return <video controls className="media" src={`data:${type};base64,${bytes}`} />;
   if (bytes && type) return <a className="button" download="document.pdf" href={`data:${type};base64,${bytes}`}>Save the PDF, {size(bytes.length * 0.75)}</a>;
+  const at = addressOf(part);
+  if (at) return <p className="address">{MODALITIES[String(part.modality)] ?? "File"} at <code>{oneLine(at, 300)}</code>, which is not loaded</p>;
   return <div className="json"><Json value={part} /></div>;
+}
+
+const MODALITIES: Record<string, string> = { image: "Image", audio: "Sound", video: "Video", document: "Document" };
+
+/** Where a part is that has no bytes of its own. */
+function addressOf(part: Part): string | null {
+  const at = part.uri ?? part.url;
+  return typeof at === "string" && !at.startsWith("data:") ? at : null;
 }
 
 function argumentsOf(part: Part): unknown {
@@ -47,7 +57,7 @@ export function ToolCall({ part, came }: { part: Part; came?: Came }) {
     <div className="tool">
       <button type="button" className="fold" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
         <Icon name="chevron" size={12} /><span className="k-TOOL"><Icon name="TOOL" size={14} /></span>
-        <strong>{String(part.name ?? "tool")}</strong>{!isOpen && <code>{preview}</code>}
+        <strong title={String(part.name ?? "")}>{oneLine(String(part.name ?? "tool"), 80)}</strong>{!isOpen && <code>{preview}</code>}
       </button>
       {run && <Link to={path("trace", run.trace_id)} query={{ span: run.span_id }} className={run.status === "error" ? "ran error" : "ran"}>{run.status === "error" ? "failed" : "ran"}{run.duration_ms === null ? "" : ` ${duration(run.duration_ms * 1e6)}`}</Link>}
       {isOpen && value !== undefined && value !== null && (
@@ -81,13 +91,16 @@ export function PartView({ part, came }: { part: Part; came?: Map<string, Came> 
   }
 }
 
+/** Ends that need no word: the message shows which it was. */
+const USUAL = new Set(["stop", "tool_call", "tool_calls"]);
+
 export function MessageView({ message, came }: { message: Message; came?: Map<string, Came> }) {
   const role = message.role || "text";
   return (
     <article className={`message r-${role}`}>
       <header>
         <span className="role">{ROLES[role] ?? role}</span>
-        {message.finish_reason && message.finish_reason !== "stop" && <span className="chip">{message.finish_reason}</span>}
+        {message.finish_reason && !USUAL.has(message.finish_reason) && <span className={message.finish_reason === "length" ? "chip warn" : "chip"} title={message.finish_reason === "length" ? "It was cut off at the limit of tokens" : "Why the model stopped"}>{message.finish_reason}</span>}
       </header>
       {message.parts.map((part, at) => <PartView key={at} part={part} came={came} />)}
       {message.parts.length === 0 && <span className="dim">No content</span>}
@@ -104,7 +117,7 @@ export function Messages({ text }: { text: string }) {
   const hidden = isWhole ? 0 : Math.max(0, all.length - SHOWN);
   return (
     <div className="messages">
-      {hidden > 0 && <button type="button" className="earlier" onClick={() => setWhole(true)}>Show {hidden} earlier messages</button>}
+      {hidden > 0 && <button type="button" className="earlier" onClick={() => setWhole(true)}>Show {plural(hidden, "earlier message")}</button>}
       {all.slice(hidden).map((message, at) => <MessageView key={at + hidden} message={message} />)}
     </div>
   );

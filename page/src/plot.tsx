@@ -1,7 +1,7 @@
 /** Plots over time: bars or lines with axes, a tooltip, and zoom by dragging. */
 import { useEffect, useRef, useState } from "react";
 import uPlot from "uplot";
-import { count, exactly } from "./format";
+import { count, exactly, oneLine } from "./format";
 import { useTheme } from "./theme";
 
 export interface Series {
@@ -140,7 +140,7 @@ export function Plot({ title, times, series, format, kind, isStacked = false, he
           <>
             <span className="dim">{exactly(told).replace(/\.\d+/, "")}</span>
             {series.map((one) => (
-              <span key={one.name} className="entry"><i className={`dot c${one.color.slice(2)}`} />{one.name} <b>{format(one.values[at!] ?? null)}</b></span>
+              <span key={one.name} className="entry"><i className={`dot c${one.color.slice(2)}`} /><bdi>{oneLine(one.name, 50)}</bdi> <b>{format(one.values[at!] ?? null)}</b></span>
             ))}
           </>
         )}
@@ -167,7 +167,7 @@ function line(plot: uPlot, value: number, color: string): void {
 export function Legend({ series }: { series: Pick<Series, "name" | "color">[] }) {
   return (
     <div className="legend">
-      {series.map((one) => <span key={one.name}><i className={`dot c${one.color.slice(2)}`} />{one.name || "(none)"}</span>)}
+      {series.map((one) => <span key={one.name} title={one.name}><i className={`dot c${one.color.slice(2)}`} />{oneLine(one.name, 50) || "(none)"}</span>)}
     </div>
   );
 }

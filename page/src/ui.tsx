@@ -2,9 +2,9 @@
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { useQuery, useQueryClient, type QueryKey } from "@tanstack/react-query";
 import { ApiError, ask, type Rows } from "./api";
-import { ago, exactly, oneLine, when } from "./format";
+import { ago, cut, exactly, oneLine, when } from "./format";
 import { parsed } from "./message";
-import { address, go } from "./router";
+import { address, go, path } from "./router";
 
 const PATHS: Record<string, string> = {
   traces: "M4 6h10M4 12h16M4 18h7",
@@ -59,6 +59,31 @@ export function Kind({ kind }: { kind: string }) {
     <span className={`kind k-${kind}`} role="img" aria-label={kindName(kind)} title={kindName(kind)}>
       <Icon name={kind} size={14} />
     </span>
+  );
+}
+
+/** Names beside each other. Each has its own direction, so that those that are written from right to left stay in their places. */
+export function Names({ of }: { of: string[] }) {
+  return <>{of.map((name, at) => <span key={at}>{at > 0 && " · "}<bdi>{name}</bdi></span>)}</>;
+}
+
+/** A value by which calls are grouped, as a link to the traces that have it. */
+export function Key({ by, value }: { by: string; value: string }) {
+  if (!value) return <span className="dim">(none)</span>;
+  if (by === "session") return <Link to={path("session", value)}><bdi>{value}</bdi></Link>;
+  return <Link to="/traces" query={{ q: `${by}:${JSON.stringify(value)}` }} title={`The traces with this ${by}`}><bdi>{value}</bdi></Link>;
+}
+
+/** A list of models: the first, and how many others there are. */
+export function Models({ of }: { of: string[] }) {
+  const all = of.join(", ");
+  return (
+    <td className="models">
+      <span className="chips">
+        {of.slice(0, 1).map((model) => <span key={model} className="chip" dir="auto" title={all}>{model}</span>)}
+        {of.length > 1 && <span className="dim" title={all}>+{of.length - 1}</span>}
+      </span>
+    </td>
   );
 }
 
@@ -140,7 +165,7 @@ export function Failed({ error, again }: { error: unknown; again?: () => void })
     : status === 400 || status === 422 ? "Change what was asked for, then ask again."
     : status === 401 ? "Enter a token above. `millrace token create` makes one."
     : status === 403 ? "This token may not read here. Choose another workspace, or ask for a token with the scope read."
-    : status === 404 ? "It may have been deleted, or is older than what is kept."
+    : status === 404 ? "It may have been deleted, be older than what is kept, or be in another workspace."
     : status === 413 ? "Choose a shorter time, or fewer results."
     : status === 503 ? "Try again in a moment, or choose a shorter time. The Health page says whether ClickHouse is there."
     : "Try again. If it stays so, the log of Millrace says more.";
@@ -268,6 +293,11 @@ export function Tabs<T extends string>({ tabs, chosen, choose, label }: { tabs: 
   );
 }
 
+/** A value before and after, each on one line. */
+export function FromTo({ before, after }: { before: string; after: string }) {
+  return <><span className="nowrap">{before}</span> <span className="dim">→</span> <span className="nowrap">{after}</span></>;
+}
+
 /** A number with its name. */
 export function Figure({ name, value, note, tone }: { name: string; value: ReactNode; note?: ReactNode; tone?: string }) {
   return (
@@ -286,7 +316,7 @@ export function Text({ text, className }: { text: string; className?: string }) 
   const [letters, setLetters] = useState(TEXT_LETTERS);
   return (
     <>
-      <pre className={`text ${className ?? ""}`}>{text.length > letters ? text.slice(0, letters) : text}</pre>
+      <pre className={`text ${className ?? ""}`}>{cut(text, letters)}</pre>
       {text.length > letters && (
         <button type="button" className="quiet" onClick={() => setLetters(letters * 10)}>
           Show more ({(text.length - letters).toLocaleString("en-US")} letters are left)
@@ -310,7 +340,7 @@ function JsonText({ text }: { text: string }) {
   const isLong = text.length > 500;
   return (
     <span className="j-text">
-      "{isLong && !isWhole ? text.slice(0, 500) : text.slice(0, TEXT_LETTERS)}"
+      "{cut(text, isLong && !isWhole ? 500 : TEXT_LETTERS)}"
       {isLong && !isWhole && <button type="button" className="more" onClick={() => setWhole(true)}>… {text.length - 500} more</button>}
     </span>
   );
@@ -371,8 +401,8 @@ export function TableBox({ label, children, className = "" }: { label: string; c
 export function Said({ input, output }: { input: string | undefined; output: string | undefined }) {
   return (
     <td className="wide">
-      {input && <span className="preview">{oneLine(input, 160)}</span>}
-      {output && <span className="preview dim"><Icon name="chevron" size={11} />{oneLine(output, 160)}</span>}
+      {input && <span className="preview" dir="auto">{oneLine(input, 160)}</span>}
+      {output && <span className="preview dim" dir="auto"><Icon name="chevron" size={11} />{oneLine(output, 160)}</span>}
     </td>
   );
 }

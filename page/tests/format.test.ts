@@ -25,6 +25,7 @@ test("shares, bytes, nouns and texts", () => {
   expect([plural(1, "span"), plural(2, "span"), plural(0, "entry", "entries")]).toEqual(["1 span", "2 spans", "0 entries"]);
   expect(oneLine("a\n\n b   c", 10)).toBe("a b c");
   expect(oneLine("x".repeat(20), 10)).toBe(`${"x".repeat(10)}…`);
+  expect([oneLine("123456789🎉", 10), oneLine("12345678🎉9", 10)]).toEqual(["123456789…", "12345678🎉…"]);
 });
 
 test("times say as much as is needed", () => {

@@ -19,7 +19,7 @@ test("links lead nowhere and images are not loaded", () => {
 
 test("the common part of Markdown is elements", () => {
   expect(html("# Title\n\nSome **bold** and `code`.\n\n- one\n- two\n\n```js\nlet a = 1;\n```")).toBe(
-    '<div class="markdown"><p class="heading h1">Title</p><p>Some <strong>bold</strong> and <code>code</code>.</p><ul><li>one</li><li>two</li></ul><pre><code>let a = 1;</code></pre></div>',
+    '<div class="markdown"><p class="heading h1">Title</p><p>Some <strong>bold</strong> and <code>code</code>.</p><ul dir="auto"><li>one</li><li>two</li></ul><pre><code>let a = 1;</code></pre></div>',
   );
   expect(html("| a | b |\n| --- | --- |\n| 1 | 2 |")).toContain("<td>2</td>");
   expect(blocks("```\nnever closed\n# no heading").map((block) => block.kind)).toEqual(["code"]);

@@ -72,6 +72,13 @@ impl Refusal {
         self.status
     }
 
+    /// The character of what was asked at which it is wrong, from 1.
+    #[cfg(test)]
+    #[must_use]
+    pub fn position(&self) -> Option<usize> {
+        self.position
+    }
+
     /// What `detail` says.
     #[must_use]
     pub fn detail(&self) -> &Value {

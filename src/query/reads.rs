@@ -31,6 +31,18 @@ pub struct Reads {
     pub clock: Clock,
 }
 
+/// Why a statement that somebody typed has no answer.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// Something is wrong with the statement.
+    Wrong {
+        /// All that ClickHouse says. It may quote what is stored, which whoever typed the statement may read.
+        said: String,
+    },
+    /// It was not asked, or not to its end.
+    Refused(Refusal),
+}
+
 impl Reads {
     /// Asks this ClickHouse, within the limits of the configuration.
     #[must_use]
@@ -51,17 +63,18 @@ impl Reads {
     /// Asks what somebody typed, which can change nothing; at most `rows_max` rows come back, as ClickHouse's format `JSONCompact`.
     ///
     /// # Errors
-    /// 400 with what ClickHouse says of the statement, 503 if it does not answer or a limit is exceeded.
-    pub async fn ask_typed(&self, sql: &str, rows_max: u64) -> Result<Value, Refusal> {
-        let _turn = self.turn().await?;
+    /// What ClickHouse says of the statement; or 503 if it does not answer or a limit is exceeded, 400 if the answer is no JSON.
+    pub async fn ask_typed(&self, sql: &str, rows_max: u64) -> Result<Value, Unanswered> {
+        let _turn = self.turn().await.map_err(Unanswered::Refused)?;
         let bytes = self.visitor.read_typed(sql, rows_max, &self.limits).await.map_err(|failure| {
             if failure.code.is_some() && !failure.timed_out {
-                return Refusal::bad_request(&failure.message);
+                return Unanswered::Wrong { said: failure.detail };
             }
-            self.refusal(&failure)
+            Unanswered::Refused(self.refusal(&failure))
         })?;
-        serde_json::from_slice(&bytes)
-            .map_err(|_other| Refusal::bad_request("leave FORMAT out: the answer is shown as a table"))
+        serde_json::from_slice(&bytes).map_err(|_other| {
+            Unanswered::Refused(Refusal::bad_request("leave FORMAT out: the answer is shown as a table"))
+        })
     }
 
     /// The client, for names of tables.

@@ -208,6 +208,11 @@ fn statements_that_somebody_types_read_tables_and_do_nothing_else() {
     assert_eq!(run("SELECT number FROM numbers(100000)").json()["rows"], json!(10_000));
     assert_eq!(run("SELECT count() FROM otel.otel_traces").status, 200);
     assert_eq!(run("DESCRIBE otel.otel_traces").status, 200);
+    let wrong = run("SELECT 1,\n  count( FROM otel.otel_traces");
+    assert_eq!((wrong.status, wrong.json()["position"].as_u64()), (400, Some(18)), "{}", wrong.text());
+    assert!(wrong.text().contains("syntax error in line 2, column 8"), "{}", wrong.text());
+    let wrong = run("SELECT nope FROM otel.otel_traces");
+    assert!(wrong.status == 400 && wrong.text().contains("Unknown expression identifier `nope`"), "{}", wrong.text());
     for refused in [
         "SELECT * FROM url('http://127.0.0.1:1/', CSV, 'a String')",
         "SELECT 1 WHERE 1 IN (SELECT * FROM remote('127.0.0.1', system.one))",

@@ -2,11 +2,10 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, type ReactNode } from "react";
 import { ask, own, type Rows, type Span } from "../api";
-import { parameters, said } from "../compare";
+import { change, parameters, said } from "../compare";
 import { count, duration, money } from "../format";
 import { path } from "../router";
-import { Failed, Figure, Link, Loading, ShowSql } from "../ui";
-import { change } from "./compare";
+import { Failed, Figure, FromTo, Link, Loading, ShowSql } from "../ui";
 import { Diff } from "./conversation";
 
 function useCall(id: string) {
@@ -35,7 +34,7 @@ export function Calls({ a, b }: { a: string; b: string }) {
   if (!first || !second) return <Failed error={new Error(`The ${first ? "second" : "first"} call is not stored`)} />;
   return (
     <>
-      <div className="cards">{FIGURES.map(([name, value, format]) => <Figure key={name} name={name} value={<>{format(value(first))} <span className="dim">→</span> {format(value(second))}</>} note={change(value(first), value(second))} />)}</div>
+      <div className="cards">{FIGURES.map(([name, value, format]) => <Figure key={name} name={name} value={<FromTo before={format(value(first))} after={format(value(second))} />} note={change(value(first), value(second))} />)}</div>
       <div className="row">
         {[first, second].map((span, at) => <Link key={at} to={path("trace", span.TraceId)} query={{ span: span.SpanId }} className="button quiet">{at === 0 ? "First" : "Second"}: {span.SpanName}</Link>)}
         <span className="push" /><ShowSql of={[one.data, other.data]} />

@@ -2,11 +2,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { ask, intake, own, withQuery, type Facts, type Rows, type Trace, type Tree } from "../api";
-import { pair, type Pair } from "../compare";
-import { count, duration, money, plural } from "../format";
+import { change, pair, type Pair } from "../compare";
+import { count, duration, money, oneLine, plural } from "../format";
+import { readable } from "../message";
 import { Calls } from "./calls";
 import { path, setParams, useParam } from "../router";
-import { AskSql, Empty, Failed, Figure, Kind, Link, Loading, TableBox, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Figure, FromTo, Kind, Link, Loading, TableBox, useTitle } from "../ui";
 
 const SHOWN = 500;
 
@@ -38,7 +39,7 @@ function Choose({ a, b }: { a: string; b: string }) {
   return (
     <form className="row" onSubmit={(event) => { event.preventDefault(); setParams({ a: one.trim(), b: other.trim() }, false); }}>
       {[["First trace or call", one, setOne], ["Second trace or call", other, setOther]].map(([label, value, set]) => (
-        <input key={label as string} className="full" list="recent" aria-label={label as string} placeholder={label as string} value={value as string} onChange={(event) => (set as (text: string) => void)(event.target.value)} />
+        <input key={label as string} className="full id" list="recent" aria-label={label as string} placeholder={label as string} value={value as string} onChange={(event) => (set as (text: string) => void)(event.target.value)} />
       ))}
       <datalist id="recent">{recent.data?.data.map((trace) => <option key={trace.id} value={trace.id}>{`${trace.name ?? ""} ${trace.started_at}`}</option>)}</datalist>
       <button type="submit" className="primary" disabled={!one.trim() || !other.trim()}>Compare</button>
@@ -50,12 +51,6 @@ function useBoth(id: string) {
   const tree = useQuery({ queryKey: ["tree", intake(""), id], queryFn: ({ signal }) => ask<Tree>(intake(`/traces/${encodeURIComponent(id)}/tree`), { signal }) });
   const trace = useQuery({ queryKey: ["trace", intake(""), id], queryFn: ({ signal }) => ask<Trace>(intake(`/traces/${encodeURIComponent(id)}?mode=preview`), { signal }) });
   return { tree, trace };
-}
-
-export function change(before: number | null | undefined, after: number | null | undefined): string {
-  if (before === null || before === undefined || after === null || after === undefined || before === 0) return "";
-  const share = ((after - before) / before) * 100;
-  return Math.abs(share) < 0.5 ? "same" : `${share > 0 ? "+" : "−"}${Math.abs(share) >= 10 ? Math.round(Math.abs(share)) : Math.abs(share).toFixed(1)} %`;
 }
 
 function Both({ a, b }: { a: string; b: string }) {
@@ -77,9 +72,9 @@ function Both({ a, b }: { a: string; b: string }) {
   ];
   return (
     <>
-      <div className="cards">{figures.map(([name, value, format]) => <Figure key={name} name={name} value={<>{format(value(first) ?? null)} <span className="dim">→</span> {format(value(second) ?? null)}</>} note={change(value(first), value(second))} />)}</div>
+      <div className="cards">{figures.map(([name, value, format]) => <Figure key={name} name={name} value={<FromTo before={format(value(first) ?? null)} after={format(value(second) ?? null)} />} note={change(value(first), value(second))} />)}</div>
       <div className="grid2">{[first, second].map((trace, at) => (
-        <section key={at} className="panel block"><header><h2><Link to={path("trace", trace.id)}>{at === 0 ? "First" : "Second"}: {trace.name ?? trace.id}</Link></h2></header><p className="note">{trace.input || said(trace)?.input}</p><p className="note">{trace.output || said(trace)?.output}</p></section>
+        <section key={at} className="panel block"><header><h2><Link to={path("trace", trace.id)} title={trace.name}>{at === 0 ? "First" : "Second"}: <bdi>{trace.name || trace.id}</bdi></Link></h2></header><p className="note" dir="auto">{readable(trace.input, said(trace)?.input)}</p><p className="note" dir="auto">{readable(trace.output, said(trace)?.output)}</p></section>
       ))}</div>
       <section className="panel block">
         <header><h2>Spans</h2><span className="dim">paired by their path of names</span><AskSql of={[a, b].flatMap((id) => [intake(`/traces/${encodeURIComponent(id)}/tree`), intake(`/traces/${encodeURIComponent(id)}?mode=preview`)])} /></header>
@@ -102,7 +97,7 @@ function Row({ row, a, b }: { row: Pair; a: Tree; b: Tree }) {
   };
   return (
     <tr className={row.a === null ? "only-b" : row.b === null ? "only-a" : ""}>
-      <td style={{ paddingLeft: 16 + Math.min(row.depth, 20) * 14 }}><Kind kind={row.kind} /> {row.name}{row.a === null && <span className="chip">only in the second</span>}{row.b === null && <span className="chip">only in the first</span>}</td>
+      <td className="value" title={row.name} style={{ paddingLeft: 16 + Math.min(row.depth, 20) * 14 }}><Kind kind={row.kind} /> <bdi>{oneLine(row.name, 120)}</bdi>{row.a === null && <span className="chip">only in the second</span>}{row.b === null && <span className="chip">only in the first</span>}</td>
       <td className="number">{row.a === null ? "" : <Link to={path("trace", a.trace_id)} query={{ span: a.span_id[row.a], a: undefined }}>{duration(before)}</Link>}</td>
       <td className="number">{row.b === null ? "" : <Link to={path("trace", b.trace_id)} query={{ span: b.span_id[row.b] }}>{duration(after)}</Link>}</td>
       <td className={before !== null && after !== null && after > before * 1.1 ? "number error" : "number"}>{change(before, after)}</td>

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { ask, intake } from "../api";
 import { changes, outcomes, turns, type Change, type Came, type Told, type Turn } from "../conversation";
-import { count, duration, money } from "../format";
+import { count, duration, money, oneLine, plural } from "../format";
 import { messages } from "../message";
 import { MessageView } from "../messages";
 import { path } from "../router";
@@ -35,7 +35,7 @@ export function Conversation({ of, id }: { of: "trace" | "session"; id: string }
 
 function TurnView({ turn, came }: { turn: Turn; came: Map<string, Came> }) {
   const { call } = turn;
-  const link = <Link to={path("trace", call.trace_id)} query={{ span: call.span_id }} className="span-link">{call.model || "model call"}</Link>;
+  const link = <Link to={path("trace", call.trace_id)} query={{ span: call.span_id }} className="span-link" title={call.model ?? undefined}><bdi>{oneLine(call.model || "model call", 60)}</bdi></Link>;
   const isRewritten = call.dropped > 0;
   return (
     <div className="turn" id={`call-${call.span_id}`} style={{ marginLeft: Math.min(turn.depth, 6) * 22 }}>
@@ -45,12 +45,12 @@ function TurnView({ turn, came }: { turn: Turn; came: Map<string, Came> }) {
           {turn.systemBefore ? <Diff before={systemText(turn.systemBefore)} after={systemText(turn.system)} /> : <Text text={systemText(turn.system)} className="prose" />}
         </details>
       )}
-      {isRewritten && <p className="branch"><Icon name="CHAIN" size={13} /> A branch, or the history was rewritten here: {call.dropped} {call.dropped === 1 ? "message" : "messages"} of before {call.dropped === 1 ? "is" : "are"} not in this call</p>}
+      {isRewritten && <p className="branch"><Icon name="CHAIN" size={13} /> The history was rewritten here, or this is a branch: {plural(call.dropped, "earlier message is", "earlier messages are")} not in this call</p>}
       {turn.added.map((message, at) => <MessageView key={at} message={message} came={came} />)}
       {turn.answer.map((message, at) => <MessageView key={`a${at}`} message={message} came={came} />)}
       <p className="turn-foot">
         <span className="k-LLM"><Icon name="LLM" size={12} /></span>{link}
-        {turn.agent && <span>{turn.agent}</span>}
+        {turn.agent && <span title={turn.agent}><bdi>{oneLine(turn.agent, 60)}</bdi></span>}
         <Time ms={Date.parse(call.started_at)} /><span>{duration(call.duration_ms === null ? null : call.duration_ms * 1e6)}</span>
         {(call.input_tokens ?? call.output_tokens ?? null) !== null && <span>{count(call.input_tokens)} in, {count(call.output_tokens)} out</span>}{(call.cost_usd ?? null) !== null && <span>{money(call.cost_usd)}</span>}
         {call.status === "error" && <span className="error">failed</span>}

@@ -9,7 +9,7 @@ import { Nothing } from "./nothing";
 import { budgetOf, DAY_MS, savedNote, savings, spentNote, type Saved } from "../budget";
 import { useRange } from "../range";
 import { useSeries } from "../series";
-import { Failed, Figure, Link, Loading, Paste, ShowSql, TableBox, useTitle } from "../ui";
+import { Failed, Figure, Key, Loading, Paste, ShowSql, TableBox, useTitle } from "../ui";
 
 export const COLORS = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c7", "--c8", "--c9"];
 const KEYS: [string, string][] = [["model", "Model"], ["user", "User"], ["session", "Session"], ["agent", "Agent"], ["service", "Service"], ["provider", "Provider"], ["source", "Source"]];
@@ -39,12 +39,12 @@ export function Cost() {
     <>
       <div className="cards">
         <Figure name="Cost" value={money(all.cost)} note={`${money(perCall(all))} a call${all.unpriced > 0 ? " with a cost" : ""}`} />
-        <Figure name="Given by senders" value={money(all.cost_given)} note={percent(all.cost_given, all.cost)} />
+        <Figure name="Given by senders" value={money(all.cost_given)} note={all.cost_given ? percent(all.cost_given, all.cost) : "no sender gave any"} />
         <Figure name="Computed" value={money(all.cost_computed)} note={all.cost_computed ? percent(all.cost_computed, all.cost) : "from the book of prices"} />
         <Figure name="Calls without a price" value={count(all.unpriced)} note={`of ${count(all.calls)}`} tone={all.unpriced > 0 ? "bad" : ""} />
-        <Figure name="Read from caches" value={percent(all.cache_read_tokens, all.input_tokens)} note={`${count(all.cache_read_tokens)} of ${count(all.input_tokens)} tokens in`} />
+        <Figure name="Read from caches" value={percent(all.cache_read_tokens, all.input_tokens)} note={shareNote(all.cache_read_tokens, all.input_tokens, "tokens in")} />
         <Figure name="Saved by caches" value={money(savings(saved.data?.rows))} note={savedNote(saved.data?.rows)} />
-        <Figure name="Reasoning" value={percent(all.reasoning_tokens, all.output_tokens)} note={`${count(all.reasoning_tokens)} of ${count(all.output_tokens)} tokens out`} />
+        <Figure name="Reasoning" value={percent(all.reasoning_tokens, all.output_tokens)} note={shareNote(all.reasoning_tokens, all.output_tokens, "tokens out")} />
       </div>
       <div className="segments" role="group" aria-label="By">
         {KEYS.map(([name, label]) => <button key={name} type="button" aria-pressed={name === key} onClick={() => setParams({ by: name === "model" ? undefined : name })}>{label}</button>)}
@@ -69,6 +69,10 @@ export function Cost() {
       {all.unpriced > 0 && <Unpriced since={values.since} until={values.until} />}
     </>
   );
+}
+
+function shareNote(part: number | null, whole: number | null, of: string): string {
+  return part === null ? `of ${count(whole)} ${of}, no call says` : `${count(part)} of ${count(whole)} ${of}`;
 }
 
 /** A budget, which the URL keeps. */
@@ -97,7 +101,7 @@ function Unpriced({ since, until }: { since: number; until: number }) {
           <tbody>
             {rows.map((row) => (
               <tr key={row.key}>
-                <td>{row.key || <span className="dim">(none)</span>}</td>
+                <td className="value"><Key by="model" value={row.key} /></td>
                 <td className="number">{count(row.unpriced)}</td>
                 <td className="number dim">{count(row.calls)}</td>
                 <td className="number">{count(row.total_tokens)}</td>
@@ -110,6 +114,9 @@ function Unpriced({ since, until }: { since: number; until: number }) {
     </section>
   );
 }
+
+/** Keys by which traces are searched. */
+const SEARCHED = new Set(["model", "user", "session", "agent", "service", "provider"]);
 
 /** Names of models that can stand in a line to paste as they are. */
 const PLAIN = /^[A-Za-z0-9._:/@-]+$/;
@@ -154,11 +161,11 @@ function Breakdown({ rows, by, total }: { rows: Keyed[]; by: string; total: numb
   return (
     <TableBox label="Cost by key">
       <table className="rows">
-        <thead><tr><th>{KEYS.find(([name]) => name === by)?.[1]}</th><th className="number">Cost</th><th>Share</th><th className="number">Calls</th><th className="number">A call</th><th className="number">Tokens in</th><th className="number">cached</th><th className="number">Tokens out</th><th className="number">reasoning</th><th>Cost is</th></tr></thead>
+        <thead><tr><th>{KEYS.find(([name]) => name === by)?.[1]}</th><th className="number">Cost</th><th>Share</th><th className="number">Calls</th><th className="number">A call</th><th className="number">Tokens in</th><th className="number">Cached</th><th className="number">Tokens out</th><th className="number">Reasoning</th><th>Cost is</th></tr></thead>
         <tbody>
           {rows.map((row) => (
             <tr key={row.key}>
-              <td>{by === "session" && row.key ? <Link to={`/session/${encodeURIComponent(row.key)}`}>{row.key}</Link> : row.key || <span className="dim">(none)</span>}</td>
+              <td className="value">{SEARCHED.has(by) ? <Key by={by} value={row.key} /> : row.key || <span className="dim">(none)</span>}</td>
               <td className="number strong">{money(row.cost)}</td>
               <td><span className="share" title={percent(row.cost, total)}><i className="cc1" style={{ width: `${total > 0 ? ((row.cost ?? 0) / total) * 100 : 0}%` }} /></span></td>
               <td className="number">{count(row.calls)}</td>
@@ -167,7 +174,7 @@ function Breakdown({ rows, by, total }: { rows: Keyed[]; by: string; total: numb
               <td className="number dim">{percent(row.cache_read_tokens, row.input_tokens)}</td>
               <td className="number">{count(row.output_tokens)}</td>
               <td className="number dim">{percent(row.reasoning_tokens, row.output_tokens)}</td>
-              <td className="dim">{[(row.cost_given ?? 0) > 0 && "given", (row.cost_computed ?? 0) > 0 && "computed", row.unpriced > 0 && `unknown for ${count(row.unpriced)}`].filter(Boolean).join(", ")}</td>
+              <td className="dim nowrap">{[(row.cost_given ?? 0) > 0 && "given", (row.cost_computed ?? 0) > 0 && "computed", row.unpriced > 0 && `unknown for ${count(row.unpriced)}`].filter(Boolean).join(", ")}</td>
             </tr>
           ))}
         </tbody>

@@ -4,9 +4,9 @@ import { useMemo } from "react";
 import { ask, intake, type Page } from "../api";
 import { count, duration, money } from "../format";
 import { path, setParams, useParam } from "../router";
-import { change } from "./compare";
-import { judged, type Compared, type Figures } from "../compare";
-import { AskSql, Empty, Failed, Figure, Link, Loading, Paste, Status, TableBox, Time, useTitle } from "../ui";
+import { change, judged, type Compared, type Figures } from "../compare";
+import { Ingest } from "./nothing";
+import { AskSql, Empty, Failed, Figure, FromTo, Link, Loading, Paste, Status, TableBox, Time, useTitle } from "../ui";
 
 interface Spread { sum: number; mean: number; median: number; p90: number; p95: number; p99: number; count: number }
 interface Experiment {
@@ -27,11 +27,10 @@ function All() {
   if (asked.isPending) return <Loading what="Looking for experiments" of={[["experiments"]]} />;
   if (asked.isError) return <Failed error={asked.error} again={() => void asked.refetch()} />;
   if (asked.data.data.length === 0) {
-    const url = `${window.location.origin.replace(/:4319$/, ":4318")}/apis/intake/v2/workspaces/default`;
     return (
       <Empty title="No experiments yet">
         <p>Make a group and an experiment in it, and send calls with the attribute <code>nemo.experiment.id</code>:</p>
-        <Paste text={`curl -s ${url}/experiment-groups -H 'Content-Type: application/json' -d '{"name": "prompts"}'`} />
+        <Ingest>{(base, name) => <Paste text={`curl -s ${base}/apis/intake/v2/workspaces/${name}/experiment-groups -H 'Content-Type: application/json' -d '{"name": "prompts"}'`} />}</Ingest>
         <p className="dim">docs/read-api.md has the rest.</p>
       </Empty>
     );
@@ -53,7 +52,7 @@ function All() {
             <tr key={one.name}>
               <td><input type="radio" name="base" aria-label={`Compare with ${one.name}`} checked={one.name === base} onChange={() => setParams({ base: one.name })} /></td>
               <td><Link to={path("experiments", one.name)} query={{ base: base === one.name ? undefined : base }} className="strong">{one.name}</Link><span className="sub">{one.model_names?.join(", ")}</span></td>
-              <td>{one.dataset_name} <span className="dim">{one.dataset_version}</span></td>
+              <td>{one.dataset_name}{one.dataset_version && <span className="sub">version {one.dataset_version}</span>}</td>
               <td className="number">{count(one.run_count)}</td>
               {scores.map((score) => <td key={score} className="number">{one.aggregate_scores?.[score] ? one.aggregate_scores[score].mean.toFixed(3) : "–"}{delta(one.aggregate_scores?.[score]?.mean, reference?.aggregate_scores?.[score]?.mean, false)}</td>)}
               <td className="number">{money(one.cost_usd?.mean)}{delta(one.cost_usd?.mean, reference?.cost_usd?.mean, true)}</td>
@@ -78,7 +77,7 @@ function One({ name }: { name: string }) {
   const scores = [...new Set(rows.flatMap((row) => Object.keys(row.evaluator_scores ?? {})))].sort();
   return (
     <>
-      <Baseline name={name} base={base} />
+      <div className="trace-head"><div className="names"><h2 dir="auto" title={name}>{name}</h2><Link to="/experiments" query={{ base }}>All experiments</Link><Baseline name={name} base={base} /></div></div>
       {base && base !== name && <Comparison name={name} base={base} />}
       <section className="panel block">
         <header><h2>Runs of {name}</h2><AskSql of={[intake(`/experiments/${encodeURIComponent(name)}/sessions?page_size=100`)]} /></header>
@@ -87,7 +86,7 @@ function One({ name }: { name: string }) {
             <thead><tr><th>Test case</th><th>Status</th>{scores.map((score) => <th key={score} className="number">{score}</th>)}<th className="number">Cost</th><th className="number">Latency</th><th>Trace</th></tr></thead>
             <tbody>{rows.map((row) => (
               <tr key={row.session_id}>
-                <td>{row.test_case_id ?? <span className="dim">(none)</span>}</td><td><Status status={row.status} /></td>
+                <td className="value">{row.test_case_id ?? <span className="dim">(none)</span>}</td><td><Status status={row.status} /></td>
                 {scores.map((score) => <td key={score} className="number">{row.evaluator_scores?.[score]?.toFixed(3) ?? "–"}</td>)}
                 <td className="number">{money(row.cost_total_usd)}</td><td className="number">{duration(row.latency_ms === null ? null : row.latency_ms * 1e6)}</td>
                 <td><Link to={path("trace", row.trace_id)}>{row.trace_id.slice(0, 8)}</Link></td>
@@ -106,12 +105,10 @@ function Baseline({ name, base }: { name: string; base: string }) {
   const names = [...new Set([...(all.data?.data.map((one) => one.name) ?? []), ...(base ? [base] : [])])].filter((other) => other !== name);
   if (names.length === 0) return null;
   return (
-    <div className="row">
-      <label className="choice">Baseline <select value={base === name ? "" : base} onChange={(event) => setParams({ base: event.target.value, only: undefined })}>
-        <option value="">None</option>
-        {names.map((other) => <option key={other}>{other}</option>)}
-      </select></label>
-    </div>
+    <label className="choice">Baseline <select value={base === name ? "" : base} onChange={(event) => setParams({ base: event.target.value, only: undefined })}>
+      <option value="">None</option>
+      {names.map((other) => <option key={other}>{other}</option>)}
+    </select></label>
   );
 }
 
@@ -192,5 +189,5 @@ function Beside({ name, figures, format, isBetterLow }: Shown & { name: string }
   if (!figures) return null;
   const { value, baseline, difference } = figures.mean;
   const to = tone(figures, isBetterLow);
-  return <Figure name={name} value={<>{format(baseline)} <span className="dim">→</span> {format(value)}</>} note={difference ? <span className={to}>{change(baseline, value) || signed(difference, format)}</span> : undefined} />;
+  return <Figure name={name} value={<FromTo before={format(baseline)} after={format(value)} />} note={difference ? <span className={to}>{change(baseline, value) || signed(difference, format)}</span> : undefined} />;
 }

@@ -1,7 +1,7 @@
 /** Health: what came in and what became of it, what waits, what fails. */
 import { useQuery } from "@tanstack/react-query";
 import { ask, token, type Rows } from "../api";
-import { bytes, count, duration, exact, percent, plural } from "../format";
+import { bytes, count, duration, exact, noun, percent, plural } from "../format";
 import { samples, total, type Sample } from "../metrics";
 import { Failed, Figure, Json, Loading, ShowSql, TableBox, useTitle } from "../ui";
 
@@ -13,7 +13,7 @@ interface Status {
   counting: { state: string; traces_waiting: number; lag_seconds: number; hours_left: number; why?: string };
 }
 
-const FAMILIES: [string, string][] = [["millrace_spans", "Spans"], ["millrace_log_records", "Log records"], ["millrace_metric_points", "Metric points"]];
+const FAMILIES: [string, string][] = [["millrace_spans", "Spans"], ["millrace_log_records", "Log records"], ["millrace_metric_points", "Metric points"], ["millrace_scores", "Scores"]];
 const FATES: [string, string][] = [["received", "Received"], ["stored", "Stored"], ["duplicate", "Repeats"], ["rejected", "Rejected"], ["refused", "Refused"], ["dead_lettered", "Dead letters"], ["pending", "Waiting"]];
 
 async function metricsText(signal: AbortSignal): Promise<string> {
@@ -39,8 +39,8 @@ export function Health() {
       <div className="cards">
         <Figure name="Spans are" value={now.why ? "refused" : "accepted"} tone={now.why ? "bad" : "good"} />
         <Figure name="ClickHouse" value={now.clickhouse.state} note={away ? `for ${duration((now.clickhouse.seconds ?? 0) * 1e9)}` : undefined} tone={away ? "bad" : "good"} />
-        <Figure name="Waiting for ClickHouse" value={count(now.backlog.spans)} note={`${bytes(now.backlog.bytes)}, oldest ${duration(now.backlog.oldest_seconds * 1e9)}`} />
-        <Figure name="Counting" value={now.counting.state} note={`${plural(now.counting.traces_waiting, "trace waits", "traces wait")}, ${duration(now.counting.lag_seconds * 1e9)} behind`} tone={now.counting.why ? "bad" : ""} />
+        <Figure name="Waiting for ClickHouse" value={count(now.backlog.spans)} note={now.backlog.spans > 0 ? `${noun(now.backlog.spans, "row")}, ${bytes(now.backlog.bytes)}, the oldest for ${duration(now.backlog.oldest_seconds * 1e9)}` : "everything is stored"} />
+        <Figure name="Counting" value={now.counting.state} note={now.counting.why ?? (now.counting.traces_waiting > 0 ? `${plural(now.counting.traces_waiting, "trace waits", "traces wait")}, ${duration(now.counting.lag_seconds * 1e9)} behind` : "every call is counted")} tone={now.counting.why ? "bad" : ""} />
         <Figure name="Joining" value={now.joining.state} note={now.joining.why} tone={now.joining.why ? "bad" : ""} />
         <Figure name="Memory of buffers" value={bytes(now.queue_bytes)} />
         <Disk all={all} />
@@ -61,6 +61,7 @@ export function Health() {
           </table>
         </TableBox>
         <p className="note">Everything received is stored, a repeat, rejected, refused, a dead letter, or waiting. <code>millrace status</code> says the same in words.</p>
+        {FAMILIES.some(([family]) => total(all, `${family}_dead_lettered`) > 0) && <p className="note">Dead letters are kept on disk: <code>millrace dead-letter list</code> says why ClickHouse rejected them, and <code>millrace dead-letter retry --all</code> sends them again.</p>}
       </section>
       <section className="panel block">
         <header><h2>What the tables take</h2><ShowSql of={[storage.data]} /></header>

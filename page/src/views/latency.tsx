@@ -7,7 +7,7 @@ import { filled, Legend, Plot, type Series } from "../plot";
 import { path } from "../router";
 import { useRange } from "../range";
 import { useSeries } from "../series";
-import { Empty, Failed, Figure, Link, Loading, ShowSql, TableBox, Time, useTitle } from "../ui";
+import { Empty, Failed, Figure, Key, Link, Loading, ShowSql, TableBox, Time, useTitle } from "../ui";
 import { Nothing } from "./nothing";
 
 interface Ended { error: string; finish: string; model: string; calls: number; last: number; message: string; trace_id: string; span_id: string }
@@ -40,8 +40,8 @@ export function Latency() {
     <>
       <div className="cards">
         <Figure name="Latency, median" value={duration(all.p50)} note={`p95 ${duration(all.p95)}, p99 ${duration(all.p99)}`} />
-        <Figure name="First token, median" value={duration(all.ttft_p50)} note={`p95 ${duration(all.ttft_p95)}`} />
-        <Figure name="Tokens a second" value={all.tokens_per_second === null ? "–" : Math.round(all.tokens_per_second)} note="out, while a call runs" />
+        <Figure name="First token, median" value={duration(all.ttft_p50)} note={all.ttft_p50 === null ? "no call says" : `p95 ${duration(all.ttft_p95)}`} />
+        <Figure name="Tokens a second" value={rate(all.tokens_per_second)} note="out, while a call runs" />
         <Figure name="Failed calls" value={percent(all.errors, all.calls)} note={`${count(all.errors)} of ${count(all.calls)}`} tone={all.errors > 0 ? "bad" : "good"} />
       </div>
       <div className="grid2">
@@ -57,7 +57,7 @@ export function Latency() {
           <table className="rows">
             <thead><tr><th>Model</th><th className="number">Calls</th><th className="number">Failed</th><th className="number">Median</th><th className="number">p95</th><th className="number">p99</th><th className="number">First token</th><th className="number">Tokens a second</th></tr></thead>
             <tbody>{models.data?.rows.map((row) => (
-              <tr key={row.key}><td>{row.key || <span className="dim">(none)</span>}</td><td className="number">{count(row.calls)}</td><td className={row.errors > 0 ? "number error" : "number dim"}>{percent(row.errors, row.calls)}</td><td className="number">{duration(row.p50)}</td><td className="number">{duration(row.p95)}</td><td className="number">{duration(row.p99)}</td><td className="number">{duration(row.ttft_p50)}</td><td className="number">{row.tokens_per_second === null ? "–" : Math.round(row.tokens_per_second)}</td></tr>
+              <tr key={row.key}><td className="value"><Key by="model" value={row.key} /></td><td className="number">{count(row.calls)}</td><td className={row.errors > 0 ? "number error" : "number dim"}>{percent(row.errors, row.calls)}</td><td className="number">{duration(row.p50)}</td><td className="number">{duration(row.p95)}</td><td className="number">{duration(row.p99)}</td><td className="number">{duration(row.ttft_p50)}</td><td className="number">{rate(row.tokens_per_second)}</td></tr>
             ))}</tbody>
           </table>
         </TableBox>
@@ -67,14 +67,14 @@ export function Latency() {
           <header><h2>What calls failed with</h2><ShowSql of={[ended.data]} /></header>
           {failures.length === 0 ? <Empty title="No call failed" /> : (
             <TableBox label="Failures"><table className="rows"><thead><tr><th>Error</th><th>Message</th><th className="number">Calls</th><th>Last</th></tr></thead><tbody>{failures.map((row) => (
-              <tr key={`${row.error} ${row.model}`}><td className="value"><Link to={path("trace", row.trace_id)} query={{ span: row.span_id }} className="error strong">{row.error}</Link><span className="sub">{row.model}</span></td><td className="value">{oneLine(row.message, 140)}</td><td className="number">{count(row.calls)}</td><td className="nowrap dim"><Time ms={row.last} /></td></tr>
+              <tr key={`${row.error} ${row.model}`}><td className="value"><Link to={path("trace", row.trace_id)} query={{ span: row.span_id }} className="error strong">{row.error}</Link><span className="sub">{row.model}</span></td><td className="value" title={row.message}><bdi>{oneLine(row.message, 140)}</bdi></td><td className="number">{count(row.calls)}</td><td className="nowrap dim"><Time ms={row.last} /></td></tr>
             ))}</tbody></table></TableBox>
           )}
         </section>
         <section className="panel block">
           <header><h2>How calls ended</h2></header>
           <TableBox label="How calls ended"><table className="rows"><thead><tr><th>Reason</th><th>Model</th><th className="number">Calls</th></tr></thead><tbody>{finishes.map((row) => (
-            <tr key={`${row.finish} ${row.model}`}><td>{row.finish || <span className="dim">not told</span>}</td><td className="dim">{row.model}</td><td className="number">{count(row.calls)}</td></tr>
+            <tr key={`${row.finish} ${row.model}`}><td>{row.finish || <span className="dim">not told</span>}</td><td className="value dim"><bdi>{row.model}</bdi></td><td className="number">{count(row.calls)}</td></tr>
           ))}</tbody></table></TableBox>
         </section>
       </div>
@@ -84,13 +84,17 @@ export function Latency() {
           <TableBox label="Tools"><table className="rows">
             <thead><tr><th>Tool</th><th className="number">Runs</th><th className="number">Failed</th><th className="number">Median</th><th className="number">p95</th><th className="number">Longest</th></tr></thead>
             <tbody>{tools.data?.rows.map((row) => (
-              <tr key={row.key}><td>{row.key}</td><td className="number">{count(row.calls)}</td><td className={row.errors > 0 ? "number error" : "number dim"}>{percent(row.errors, row.calls)}</td><td className="number">{duration(row.p50)}</td><td className="number">{duration(row.p95)}</td><td className="number"><Link to={path("trace", row.trace_id)} query={{ span: row.span_id }}>{duration(row.longest)}</Link></td></tr>
+              <tr key={row.key}><td className="value"><Key by="tool" value={row.key} /></td><td className="number">{count(row.calls)}</td><td className={row.errors > 0 ? "number error" : "number dim"}>{percent(row.errors, row.calls)}</td><td className="number">{duration(row.p50)}</td><td className="number">{duration(row.p95)}</td><td className="number"><Link to={path("trace", row.trace_id)} query={{ span: row.span_id }}>{duration(row.longest)}</Link></td></tr>
             ))}</tbody>
           </table></TableBox>
         )}
       </section>
     </>
   );
+}
+
+function rate(tokens: number | null): string {
+  return count(tokens === null ? null : Math.round(tokens));
 }
 
 type Measure = "p50" | "p95" | "p99" | "ttft_p50" | "ttft_p95";

@@ -4,6 +4,7 @@ import { useEffect, type RefObject } from "react";
 import { ask, intake, own, withQuery, type Facts, type Rows, type Trace, type Tree } from "../api";
 import { isTyping } from "../app";
 import { count, duration, exactly, money, oneLine } from "../format";
+import { readable } from "../message";
 import { path } from "../router";
 import { AskSql, Failed, Icon, Kind, Link, Loading, Status, Text } from "../ui";
 
@@ -45,11 +46,11 @@ export function Peek({ id, close }: { id: string; close: () => void }) {
   const found = trace.data;
   // answers about the trace before may still be shown
   const said = facts.data?.rows.find((row) => row.trace_id === found?.id);
-  const [input, output] = [found?.input || said?.input, found?.output || said?.output];
+  const [input, output] = [readable(found?.input, said?.input), readable(found?.output, said?.output)];
   return (
     <aside className="peek panel" aria-label="A look at a trace">
       <header>
-        <h2>{found?.name ?? id.slice(0, 8)}</h2>
+        <h2 dir="auto" title={found?.name}>{found?.name || id.slice(0, 8)}</h2>
         {found && <Status status={found.status} />}
         <AskSql of={[intake(`/traces/${encodeURIComponent(id)}?mode=preview`), intake(`/traces/${encodeURIComponent(id)}/tree`)]} />
         <Link to={path("trace", id)} className="button quiet">Open</Link>
@@ -62,7 +63,7 @@ export function Peek({ id, close }: { id: string; close: () => void }) {
               <div><dt>Began</dt><dd>{exactly(Date.parse(found.started_at))}</dd></div>
               <div><dt>Duration</dt><dd>{duration(found.duration_ms === undefined ? null : found.duration_ms * 1e6)}</dd></div>
               <div><dt>Tokens</dt><dd>{count(found.total_tokens)}</dd></div>
-              <div><dt>Cost</dt><dd>{money(found.cost_usd)}</dd></div>
+              <div><dt>Cost</dt><dd>{money(found.cost_usd)} {said && said.unpriced > 0 && <span className="dim">{count(said.unpriced)} unpriced</span>}</dd></div>
               <div><dt>Spans</dt><dd>{count(found.span_count)}</dd></div>
               <div><dt>Errors</dt><dd className={found.error_count ? "error" : ""}>{count(found.error_count ?? 0)}</dd></div>
             </dl>

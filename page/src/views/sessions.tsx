@@ -1,14 +1,15 @@
 /** Sessions: what belongs together over several traces. */
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useMemo, useRef } from "react";
-import { ask, intake, withQuery, type Page, type Trace } from "../api";
+import { ask, intake, withQuery, type Facts, type Page, type Trace } from "../api";
 import { count, duration, money, noun, plural } from "../format";
 import { Plot, type Series } from "../plot";
 import { address, go, path, useParam } from "../router";
 import { useRange } from "../range";
 import { filterOf } from "../filter";
 import { useRows } from "../rows";
-import { AskSql, Empty, Failed, Figure, Link, Loading, Paste, Said, Status, TableBox, Tabs, Time, useTitle } from "../ui";
+import { Search } from "../search";
+import { AskSql, Empty, Failed, Figure, Link, Loading, Models, Names, Paste, Said, Status, TableBox, Tabs, Time, useTitle } from "../ui";
 import { Conversation } from "./conversation";
 import { useFacts } from "./traces";
 
@@ -20,42 +21,32 @@ interface Session {
 export function Sessions() {
   useTitle("Sessions");
   const [range, setRange] = useRange();
-  const filter = filterOf(range, "");
+  const [q, setQ] = useParam("q", false);
+  const filter = filterOf(range, "", q);
+  const values = { page_size: 50, filter, q: q || undefined };
   const asked = useInfiniteQuery({
-    queryKey: ["sessions", intake(""), filter],
+    queryKey: ["sessions", intake(""), filter, q],
     initialPageParam: "",
-    queryFn: ({ pageParam, signal }) => ask<Page<Session>>(withQuery(intake("/sessions"), { cursor: pageParam, page_size: 50, filter }), { signal }),
+    queryFn: ({ pageParam, signal }) => ask<Page<Session>>(withQuery(intake("/sessions"), { cursor: pageParam, ...values }), { signal }),
     getNextPageParam: (last) => last.next_cursor || undefined,
   });
   const rows = useMemo(() => asked.data?.pages.flatMap((page) => page.data) ?? [], [asked.data]);
   const table = useRef<HTMLTableElement>(null);
   useRows(table, rows.length);
-  if (asked.isPending) return <Loading what="Looking for sessions" of={[["sessions"]]} />;
-  if (asked.isError) return <Failed error={asked.error} again={() => void asked.refetch()} />;
-  if (rows.length === 0) {
-    return (
-      <Empty title="No sessions in this time">
-        {range.name !== "all" && <p><button type="button" className="primary" onClick={() => setRange("all")}>Show all time</button></p>}
-        <p>A session is what spans have in common: give them an attribute.</p>
-        <Paste text={'span.set_attribute("session.id", "anna-1")'} />
-      </Empty>
-    );
-  }
-  return (
+  const list = () => (
     <>
-      <div className="row"><span className="push" /><AskSql of={[withQuery(intake("/sessions"), { cursor: "", page_size: 50, filter })]} /></div>
       <TableBox label="Sessions" className="panel">
         <table className="rows traces" ref={table}>
-          <thead><tr><th>Last activity</th><th>Session</th><th className="wide">First question and last answer</th><th>Model</th><th className="number">Traces</th><th className="number">Tokens</th><th className="number">Cost</th></tr></thead>
+          <thead><tr><th>Began</th><th>Session</th><th className="wide">First question and last answer</th><th>Model</th><th className="number">Traces</th><th className="number">Tokens</th><th className="number">Cost</th></tr></thead>
           <tbody>
             {rows.map((row) => {
               const to = path("session", row.id);
               return (
                 <tr key={row.id} tabIndex={-1} data-href={to} onClick={(event) => !(event.target as HTMLElement).closest("a") && go(address(to))}>
-                  <td className="nowrap dim"><Time ms={Date.parse(row.last_activity_at)} /></td>
-                  <td className="title"><Link to={to} className="strong">{row.id}</Link><span className="sub">{row.user_ids.join(", ") || plural(row.call_count, "call")}{row.error_count > 0 && <span className="error"> · {plural(row.error_count, "error")}</span>}</span></td>
+                  <td className="nowrap dim"><Time ms={Date.parse(row.started_at)} /><span className="sub" title="From its first span to the end of its last">lasted {lasted(row)}</span></td>
+                  <td className="title"><Link to={to} className="strong" title={row.id}><bdi>{row.id}</bdi></Link><span className="sub">{row.user_ids.length > 0 ? <Names of={row.user_ids} /> : plural(row.call_count, "call")}{row.error_count > 0 && <span className="error"> · {plural(row.error_count, "error")}</span>}</span></td>
                   <Said input={row.input} output={row.output} />
-                  <td className="models"><span className="chips">{row.models.slice(0, 1).map((model) => <span key={model} className="chip" title={row.models.join(", ")}>{model}</span>)}{row.models.length > 1 && <span className="dim">+{row.models.length - 1}</span>}</span></td>
+                  <Models of={row.models} />
                   <td className="number" data-unit={noun(row.trace_count, "trace")}>{count(row.trace_count)}<span className="sub">{plural(row.call_count, "call")}</span></td>
                   <td className="number" data-unit="tokens">{count(row.total_tokens)}</td>
                   <td className="number">{money(row.cost_usd)}</td>
@@ -68,6 +59,26 @@ export function Sessions() {
       {asked.hasNextPage && <div className="more-rows"><button type="button" disabled={asked.isFetchingNextPage} onClick={() => void asked.fetchNextPage()}>{asked.isFetchingNextPage ? "Loading…" : "Show more"}</button></div>}
     </>
   );
+  return (
+    <>
+      <div className="filters"><Search of="sessions" q={q} setQ={setQ} error={asked.error} /><AskSql of={[withQuery(intake("/sessions"), { cursor: "", ...values })]} /></div>
+      {asked.isPending ? <Loading what="Looking for sessions" of={[["sessions"]]} />
+        : asked.isError ? <Failed error={asked.error} again={() => void asked.refetch()} />
+        : rows.length > 0 ? list()
+        : q ? <Empty title="No session is like this"><p>Search for something else, or choose a longer time.</p></Empty>
+        : (
+          <Empty title="No sessions in this time">
+            {range.name !== "all" && <p><button type="button" className="primary" onClick={() => setRange("all")}>Show all time</button></p>}
+            <p>A session is what spans have in common: give them an attribute.</p>
+            <Paste text={'span.set_attribute("session.id", "anna-1")'} />
+          </Empty>
+        )}
+    </>
+  );
+}
+
+function lasted(row: Session): string {
+  return duration((Date.parse(row.last_activity_at) - Date.parse(row.started_at)) * 1e6);
 }
 
 interface One { id: string; started_at: string; duration_ms?: number; status: string; trace_count: number; span_count: number; total_tokens?: number; input_tokens?: number; cost_usd?: number }
@@ -81,30 +92,32 @@ export function SessionView({ id }: { id: string }) {
   const session = useQuery({ queryKey: ["session", intake(""), id], queryFn: ({ signal }) => ask<One>(intake(`/sessions/${encodeURIComponent(id)}`), { signal }) });
   const filter = JSON.stringify({ session_id: id });
   const turns = useQuery({ queryKey: ["turns", intake(""), id], queryFn: ({ signal }) => ask<Page<Trace>>(withQuery(intake("/traces"), { filter, sort: "started_at", page_size: TURNS, mode: "preview" }), { signal }) });
+  const facts = useFacts(turns.data?.data.map((row) => row.id) ?? []);
   if (session.isPending || turns.isPending) return <Loading what="Reading the session" of={[["session"], ["turns"]]} />;
   if (session.isError) return <Failed error={session.error} again={() => void session.refetch()} />;
   if (turns.isError) return <Failed error={turns.error} again={() => void turns.refetch()} />;
   const one = session.data;
   const rows = turns.data.data;
+  const unpriced = [...facts.values()].reduce((all, row) => all + row.unpriced, 0);
   const isWhole = rows.length >= one.trace_count;
   // what its traces come to, all of whose calls belong together, although some spans name no session
   const sum = (value: (trace: Trace) => number | undefined) => (isWhole ? rows.reduce<number | undefined>((all, row) => (value(row) === undefined ? all : (all ?? 0) + value(row)!), undefined) : undefined);
   const [tokens, cost, spans] = [sum((row) => row.total_tokens) ?? one.total_tokens, sum((row) => row.cost_usd) ?? one.cost_usd, sum((row) => row.span_count) ?? one.span_count];
   return (
     <>
-      <div className="trace-head"><div className="names"><h2>{one.id}</h2><Status status={one.status} /><span className="dim"><Time ms={Date.parse(one.started_at)} /></span><AskSql of={[intake(`/sessions/${encodeURIComponent(id)}`), withQuery(intake("/traces"), { filter, sort: "started_at", page_size: TURNS, mode: "preview" })]} /></div></div>
+      <div className="trace-head"><div className="names"><h2 dir="auto" title={one.id}>{one.id}</h2><Status status={one.status} /><span className="dim"><Time ms={Date.parse(one.started_at)} /></span><AskSql of={[intake(`/sessions/${encodeURIComponent(id)}`), withQuery(intake("/traces"), { filter, sort: "started_at", page_size: TURNS, mode: "preview" })]} /></div></div>
       <div className="cards">
         <Figure name="Traces" value={count(one.trace_count)} note={plural(spans, "span")} />
         <Figure name="Lasted" value={duration(one.duration_ms === undefined ? null : one.duration_ms * 1e6)} />
         <Figure name="Tokens" value={count(tokens)} />
-        <Figure name="Cost" value={money(cost)} />
+        <Figure name="Cost" value={money(cost)} note={unpriced > 0 ? `${plural(unpriced, "call")} without a price` : undefined} />
       </div>
       {rows.length > 1 && <Growth rows={rows} />}
       <Tabs label="session" tabs={[["traces", "Traces"], ["conversation", "Conversation"]]} chosen={tab === "conversation" ? "conversation" : "traces"} choose={(name) => setTab(name === "traces" ? "" : name)} />
       {tab === "conversation" ? <Conversation of="session" id={id} /> : (
       <section className="panel block">
         <header><h2>Traces</h2></header>
-        <Turns rows={rows} />
+        <Turns rows={rows} facts={facts} />
         {one.trace_count > rows.length && <p className="note">The first {rows.length} of {plural(one.trace_count, "trace")}.</p>}
       </section>
       )}
@@ -113,8 +126,7 @@ export function SessionView({ id }: { id: string }) {
 }
 
 /** The traces of a session, with what was asked and answered. */
-function Turns({ rows }: { rows: Trace[] }) {
-  const facts = useFacts(rows.map((row) => row.id));
+function Turns({ rows, facts }: { rows: Trace[]; facts: Map<string, Facts> }) {
   return (
     <TableBox label="Traces">
       <table className="rows traces">
@@ -124,7 +136,7 @@ function Turns({ rows }: { rows: Trace[] }) {
             return (
               <tr key={row.id} data-href={path("trace", row.id)} onClick={(event) => !(event.target as HTMLElement).closest("a") && go(address(path("trace", row.id)))}>
                 <td className="nowrap dim"><Time ms={Date.parse(row.started_at)} /></td>
-                <td className="title"><Link to={path("trace", row.id)} className="strong">{row.name ?? row.id.slice(0, 8)}</Link><span className="sub">{plural(row.span_count ?? 0, "span")}{(row.error_count ?? 0) > 0 && <span className="error"> · {plural(row.error_count ?? 0, "error")}</span>}</span></td>
+                <td className="title"><Link to={path("trace", row.id)} className="strong" title={row.name}><bdi>{row.name || row.id.slice(0, 8)}</bdi></Link><span className="sub">{plural(row.span_count ?? 0, "span")}{(row.error_count ?? 0) > 0 && <span className="error"> · {plural(row.error_count ?? 0, "error")}</span>}</span></td>
                 <Said input={facts.get(row.id)?.input || row.input} output={facts.get(row.id)?.output || row.output} />
                 <td className="number nowrap">{duration(row.duration_ms === undefined ? null : row.duration_ms * 1e6)}</td>
                 <td className="number" data-unit="tokens">{count(row.total_tokens)}</td>

@@ -2,7 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { ask, intake, own, type Page, type Rows, type Span } from "../api";
-import { bytes, count, duration, exactly, money, percent } from "../format";
+import { bytes, count, duration, exactly, money, percent, plural } from "../format";
 import { parsed } from "../message";
 import { Messages } from "../messages";
 import { useParam } from "../router";
@@ -20,7 +20,7 @@ export function SpanPanel({ trace, span, kind, onClose }: { trace: string; span:
     <aside className="span-panel panel" aria-label="The chosen span">
       <header>
         <Kind kind={kind} />
-        <h3>{found?.SpanName ?? "…"}</h3>
+        <h3 dir="auto" title={found?.SpanName}>{found?.SpanName || "…"}</h3>
         {found && <Status status={found.status} />}
         <button type="button" className="quiet" aria-label="Close (Esc)" onClick={onClose}><Icon name="close" /></button>
       </header>
@@ -83,10 +83,10 @@ function Summary({ span, kind }: { span: Span; kind: string }) {
   return (
     <div className="summary">
       {span.status === "error" && (
-        <div className="error-box"><strong>{span.ErrorType || "Error"}</strong> <span>{span.ErrorMessage || span.StatusMessage}</span></div>
+        <div className="error-box" tabIndex={0} role="region" aria-label="Error"><strong title={span.ErrorType}>{span.ErrorType || "Error"}</strong> <span dir="auto">{span.ErrorMessage || span.StatusMessage}</span></div>
       )}
       <dl className="pairs">
-        {rows.filter(([, value]) => value !== null && value !== "" && value !== undefined && value !== false).map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
+        {rows.filter(([, value]) => value !== null && value !== "" && value !== undefined && value !== false).map(([name, value]) => <div key={name}><dt>{name}</dt><dd title={typeof value === "string" ? value : undefined}><bdi>{value}</bdi></dd></div>)}
         {parameters && parameters !== "{}" && <div className="whole"><dt>Parameters</dt><dd><code>{parameters}</code></dd></div>}
       </dl>
     </div>
@@ -109,7 +109,7 @@ function Content({ span }: { span: Span }) {
   return (
     <>
       {span.SystemPrompt && <details className="system"><summary>System prompt</summary><Text text={systemText(span.SystemPrompt)} className="prose" /></details>}
-      {Array.isArray(tools) && tools.length > 0 && <details className="system"><summary>{tools.length} tools offered</summary><div className="json"><Json value={tools} /></div></details>}
+      {Array.isArray(tools) && tools.length > 0 && <details className="system"><summary>{plural(tools.length, "tool")} offered</summary><div className="json"><Json value={tools} /></div></details>}
       {span.InputMessages && <><h4>Input</h4><Cut span={span} column="InputMessages" /><Messages text={span.InputMessages} /></>}
       {input && <><h4>Input</h4><Value text={input} /></>}
       {span.OutputMessages && <><h4>Output</h4><Cut span={span} column="OutputMessages" /><Messages text={span.OutputMessages} /></>}

@@ -1,11 +1,13 @@
 /** SQL: a statement, its answer as a table, and as a plot if it has a time. */
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState } from "react";
-import { ask, token, type Rows } from "../api";
+import { ApiError, ask, token, type Rows } from "../api";
+import { lineOf } from "../compare";
 import { exact, noun } from "../format";
 import { Legend, Plot, type Series } from "../plot";
 import { useParam } from "../router";
-import { Copy, Empty, Failed, Icon, Loading, TableBox, useTitle } from "../ui";
+import { overTime } from "../overtime";
+import { Copy, Empty, Failed, Loading, TableBox, useTitle } from "../ui";
 import { COLORS } from "./cost";
 
 interface Answer { meta: { name: string; type: string }[]; data: unknown[][]; rows: number; statistics?: { elapsed: number; rows_read: number; bytes_read: number } }
@@ -54,6 +56,10 @@ export function Sql() {
     setText(text.slice(0, from) + word + text.slice(to));
     element.focus();
   };
+  const show = (at: number) => {
+    area.current?.focus();
+    area.current?.setSelectionRange(at, at + 1);
+  };
   // a token is a secret, and is left to whoever pastes it
   const access = token() ? ` -H "Authorization: Bearer $MILLRACE_TOKEN"` : "";
   const curl = `curl -s ${window.location.origin}/api/v1/sql -H 'Content-Type: application/json'${access} -d '${JSON.stringify({ sql: text }).replaceAll("'", "'\\''")}'`;
@@ -83,7 +89,7 @@ export function Sql() {
           </div>
         </section>
         {answer.isFetching ? <Loading what="ClickHouse is working" of={[["sql"]]} />
-          : answer.isError ? <Failed error={answer.error} />
+          : answer.isError ? <><Failed error={answer.error} />{asked && answer.error instanceof ApiError && answer.error.position !== null && <Where sql={asked.sql} position={answer.error.position} show={show} />}</>
           : answer.data ? <Shown answer={answer.data} />
           : <Empty title="Ask anything"><p>Every view of this page is a statement over these tables; “Show SQL” brings it here.</p></Empty>}
       </div>
@@ -96,6 +102,17 @@ export function Sql() {
           </details>
         ))}
       </aside>
+    </div>
+  );
+}
+
+/** The line of a statement in which something is wrong, with a mark below the place. */
+function Where({ sql, position, show }: { sql: string; position: number; show: (at: number) => void }) {
+  const { line, column, at } = lineOf(sql, position);
+  return (
+    <div className="panel where">
+      <pre>{line}{"\n"}<b className="error">{" ".repeat(column)}^</b></pre>
+      {at < sql.length && <button type="button" onClick={() => show(at)}>Go there</button>}
     </div>
   );
 }
@@ -137,28 +154,20 @@ function Shown({ answer }: { answer: Answer }) {
   );
 }
 
-/** The first column that is a time against those that are numbers. */
+/** A column of numbers against the first one that is a time: a line, or one for each name of the first column of texts. */
 function TimePlot({ answer }: { answer: Answer }) {
-  const drawn = useMemo(() => {
-    const time = answer.meta.findIndex((column) => /^(Nullable\()?Date/.test(column.type));
-    const numbers = answer.meta.flatMap((column, at) => (/^(Nullable\()?(U?Int|Float|Decimal)/.test(column.type) ? [at] : []));
-    if (time < 0 || numbers.length === 0 || answer.data.length < 2) return null;
-    const rows = answer.data.map((row) => ({ at: Date.parse(`${String(row[time]).replace(" ", "T").slice(0, 23)}${String(row[time]).length > 10 ? "Z" : ""}`), row })).filter(({ at }) => Number.isFinite(at)).sort((one, other) => one.at - other.at);
-    if (rows.length < 2) return null;
-    const times = rows.map(({ at }) => at);
-    const series: Series[] = numbers.slice(0, 8).map((column, at) => ({ name: answer.meta[column]!.name, color: COLORS[at]!, values: rows.map(({ row }) => (row[column] === null ? null : Number(row[column]))) }));
-    return { times, series, range: [times[0]!, times[times.length - 1]!] as [number, number] };
-  }, [answer]);
   const [chosen, choose] = useState(0);
-  const series = useMemo(() => (drawn ? [drawn.series[Math.min(chosen, drawn.series.length - 1)]!] : []), [drawn, chosen]);
-  if (!drawn || drawn.range[0] === drawn.range[1]) return null;
+  const drawn = useMemo(() => overTime(answer, chosen), [answer, chosen]);
+  const series = useMemo<Series[]>(() => drawn?.lines.map((one, at) => ({ ...one, color: COLORS[at]! })) ?? [], [drawn]);
+  if (!drawn) return null;
   return (
     <section className="panel block">
-      <header><h2><Icon name="latency" size={14} /> Over time</h2>
-        {drawn.series.length > 1 && <select aria-label="Column" value={chosen} onChange={(event) => choose(Number(event.target.value))}>{drawn.series.map((one, at) => <option key={one.name} value={at}>{one.name}</option>)}</select>}
+      <header><h2>Over time</h2>
+        {drawn.columns.length > 1 && <select aria-label="Column" value={Math.min(chosen, drawn.columns.length - 1)} onChange={(event) => choose(Number(event.target.value))}>{drawn.columns.map((name, at) => <option key={at} value={at}>{name}</option>)}</select>}
       </header>
       <Plot title="The answer over time" times={drawn.times} series={series} format={plain} kind="lines" step={1000} range={drawn.range} height={150} />
       <Legend series={series} />
+      {drawn.left > 0 && <p className="note">The {series.length} largest of {exact(series.length + drawn.left)} are drawn.</p>}
     </section>
   );
 }

@@ -1,15 +1,16 @@
 /** One trace: its tree and waterfall in one list, and what is known of the chosen span. */
 import { useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { lazy, memo, Suspense, useCallback, useEffect, useImperativeHandle, useMemo, useRef, useState, type PointerEvent, type Ref } from "react";
+import { lazy, memo, Suspense, useCallback, useEffect, useImperativeHandle, useMemo, useRef, useState, type CSSProperties, type PointerEvent, type Ref } from "react";
 import { isTyping } from "../app";
 import { ask, download, intake, type Trace, type Tree } from "../api";
-import { count, duration, exactly, money, plural } from "../format";
+import { count, duration, exactly, money, oneLine, plural } from "../format";
 import { setParams, useParam } from "../router";
 import { useTheme } from "../theme";
 import { bar, criticalPath, ends, length, parseZoom, search, selfTimes, shown, ticks, type Zoom } from "../tree";
 import { AskSql, Empty, Failed, Icon, Kind, kindName, Link, Loading, Status, Tabs, useTitle } from "../ui";
 import { SpanPanel } from "./span";
+import { useFacts } from "./traces";
 
 const Conversation = lazy(() => import("./conversation").then((view) => ({ default: view.Conversation })));
 
@@ -34,15 +35,16 @@ export function TraceView({ id }: { id: string }) {
 }
 
 function Head({ trace, tree }: { trace: Trace | undefined; tree: Tree }) {
+  const facts = useFacts([tree.trace_id]).get(tree.trace_id);
   const errors = useMemo(() => tree.status.filter((status) => status === "error").length, [tree]);
   return (
     <header className="trace-head">
       <div className="names">
-        <h2>{trace?.name ?? tree.names[tree.name[0] ?? 0] ?? tree.trace_id}</h2>
+        <h2 dir="auto" title={trace?.name}>{trace?.name || (tree.names[tree.name[0] ?? 0] ?? tree.trace_id)}</h2>
         {trace && <Status status={trace.status} />}
         <span className="dim">{exactly(Date.parse(tree.started_at))}</span>
         <code className="dim id" title="Trace id">{tree.trace_id}</code>
-        {trace && !trace.session_id.startsWith("session-") && <Link to={`/session/${encodeURIComponent(trace.session_id)}`}>Session {trace.session_id}</Link>}
+        {trace && !trace.session_id.startsWith("session-") && <Link to={`/session/${encodeURIComponent(trace.session_id)}`} title={trace.session_id}>Session <bdi>{oneLine(trace.session_id, 40)}</bdi></Link>}
         <Link to="/compare" query={{ a: tree.trace_id }}>Compare…</Link>
         <Export id={tree.trace_id} />
         <AskSql of={[intake(`/traces/${encodeURIComponent(tree.trace_id)}/tree`), intake(`/traces/${encodeURIComponent(tree.trace_id)}?mode=preview`)]} />
@@ -52,7 +54,7 @@ function Head({ trace, tree }: { trace: Trace | undefined; tree: Tree }) {
         <div><dt>Spans</dt><dd>{count(tree.span_count)}{!tree.is_complete && <span title="Only the first 100,000 spans are shown">+</span>}</dd></div>
         <div><dt>Errors</dt><dd className={errors > 0 ? "error" : ""}>{count(errors)}</dd></div>
         <div><dt>Tokens</dt><dd title={trace ? `${count(trace.input_tokens)} in (${count(trace.cached_tokens)} cached), ${count(trace.output_tokens)} out` : undefined}>{count(trace?.total_tokens)}</dd></div>
-        <div><dt>Cost</dt><dd>{money(trace?.cost_usd)}</dd></div>
+        <div><dt>Cost{facts && facts.unpriced > 0 ? `, ${count(facts.unpriced)} of ${plural(facts.calls, "call")} unpriced` : facts && facts.computed > 0 ? ", computed" : ""}</dt><dd>{money(trace?.cost_usd)}</dd></div>
       </dl>
     </header>
   );
@@ -228,7 +230,7 @@ function Spans({ tree }: { tree: Tree }) {
 
   return (
     <div className={chosen >= 0 ? "spans with-panel" : "spans"}>
-      <div className="list panel">
+      <div className="list panel" style={{ "--rows": lines.length } as CSSProperties}>
         <div className="list-tools">
           <label className="find"><Icon name="search" size={14} /><span className="unseen">Find spans</span>
             <input type="search" placeholder="Find spans: a name, is:error, is:critical, kind:tool" value={text} onChange={(event) => setText(event.target.value)} />
@@ -339,7 +341,7 @@ const Line = memo(function Line({ tree, line, top, zoom, own, isCritical, hasChi
           onClick={(event) => { event.stopPropagation(); fold(line, !isClosed); }}
         />
         <Kind kind={kind} />
-        <span className="name">{name}</span>
+        <span className="name" dir="auto">{name}</span>
         {tree.parent_id[line] && <span className="chip" title={`Its parent ${tree.parent_id[line]} has not arrived`}>no parent</span>}
         {reportOf !== undefined && <span className="chip" title={`It reports the same call as ${reportOf}, which counts`}>report of {reportOf}</span>}
         {status === "error" && <span className="mark error" title="Failed" />}
@@ -420,7 +422,7 @@ function Minimap({ tree, total, zoom, lines, scroll }: { tree: Tree; total: numb
     for (let at = 0; at < lines.length; at += each) {
       const line = lines[Math.floor(at)]!;
       context.fillStyle = tree.status[line] === "error" ? failed : plain;
-      context.fillRect((tree.start_ns[line]! / total) * width, (at / lines.length) * height, Math.max(1, ((tree.duration_ns[line] ?? 0) / total) * width), Math.max(0.6, height / lines.length - 0.4));
+      context.fillRect((tree.start_ns[line]! / total) * width, (at / lines.length) * height, Math.max(1.5, ((tree.duration_ns[line] ?? 0) / total) * width), Math.max(1, height / lines.length - 0.4));
     }
     // what the waterfall does not show
     context.fillStyle = style.getPropertyValue("--dim");

@@ -1,18 +1,19 @@
 /** The traces of a time: how many calls there were, and a line for each trace. */
 import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState } from "react";
-import { ask, intake, own, withQuery, type Facts, type Page, type Point, type Rows, type Trace } from "../api";
+import { ApiError, ask, intake, own, withQuery, type Facts, type Page, type Point, type Rows, type Trace } from "../api";
 import { count, duration, exact, money, noun, oneLine, percent, plural } from "../format";
 import { filled, Plot } from "../plot";
 import { useRange, type Range } from "../range";
 import { useBounds, useSeries } from "../series";
 import { address, go, path, useParam } from "../router";
-import { AskSql, Empty, Failed, Icon, Link, Loading, Said, ShowSql, TableBox, Time, useTitle } from "../ui";
+import { AskSql, Empty, Failed, Icon, Link, Loading, Models, Names, Said, ShowSql, TableBox, Time, useTitle } from "../ui";
 import { ColumnChoice, Heads, useColumns, useWidths } from "../columns";
 import { filterOf } from "../filter";
 import { useTail } from "../live";
 import { Peek, usePeekKeys } from "./peek";
 import { useRows } from "../rows";
+import { Search } from "../search";
 import { Nothing } from "./nothing";
 
 const PAGE = 50;
@@ -52,7 +53,7 @@ export function Traces() {
     <>
       {q || status ? <FoundOverTime range={range} status={status} q={q} onZoom={zoom} /> : <Histogram range={range} onZoom={zoom} />}
       <div className="filters">
-        <Search q={q} setQ={setQ} />
+        <Search of="traces" q={q} setQ={setQ} error={traces.error} />
         <div className="segments" role="group" aria-label="Status">
           {[["", "All"], ["error", "Failed"], ["success", "OK"]].map(([value, label]) => (
             <button key={value} type="button" aria-pressed={status === value} onClick={() => setStatus(value)}>{label}</button>
@@ -87,18 +88,6 @@ export function Traces() {
   );
 }
 
-/** The search, which is asked when Enter is pressed. */
-function Search({ q, setQ }: { q: string; setQ: (q: string) => void }) {
-  const [text, setText] = useState(q);
-  useEffect(() => setText(q), [q]);
-  return (
-    <form className="search" role="search" onSubmit={(event) => { event.preventDefault(); setQ(text.trim()); }}>
-      <Icon name="search" size={14} />
-      <input type="search" aria-label="Search traces" placeholder="Search: model:gpt-5*  cost:>0.1  duration:>2s  has:error  &quot;some words&quot;" value={text} onChange={(event) => setText(event.target.value)} />
-    </form>
-  );
-}
-
 const FACETS: [string, string][] = [["model", "Model"], ["service", "Service"], ["user", "User"], ["agent", "Agent"], ["tool", "Tool"]];
 
 /** The commonest values of what one may search for: a click adds it to the search, another takes it away. */
@@ -125,7 +114,7 @@ function Facets({ filter, q, add }: { filter: string | undefined; q: string; add
           <span className="dim">{label}</span>
           {values.map((one) => {
             const term = `${name}:${JSON.stringify(one.value)}`;
-            return <button key={one.value} type="button" className="chip" aria-pressed={q.includes(term)} onClick={() => add(term)}>{oneLine(one.value, 30)} <span className="dim">{count(one.traces)}</span></button>;
+            return <button key={one.value} type="button" className="chip" aria-pressed={q.includes(term)} onClick={() => add(term)} title={one.value}><bdi>{oneLine(one.value, 30)}</bdi> <span className="dim">{count(one.traces)}</span></button>;
           })}
         </div>
       ))}
@@ -134,6 +123,7 @@ function Facets({ filter, q, add }: { filter: string | undefined; q: string; add
 }
 
 function Histogram({ range, onZoom }: { range: Range; onZoom: (since: number, until: number) => void }) {
+  const client = useQueryClient();
   const { asked, times, width, number, since, until, bounds } = useSeries(range);
   const points = asked.data?.rows;
   const series = useMemo(() => {
@@ -156,7 +146,7 @@ function Histogram({ range, onZoom }: { range: Range; onZoom: (since: number, un
         </dl>
         <ShowSql of={[bounds.all, asked.data]} />
       </div>
-      {asked.isError ? <Failed error={asked.error} /> : (
+      {bounds.error ?? asked.error ? <div className="pad-box"><Failed error={bounds.error ?? asked.error} again={() => void client.invalidateQueries({ queryKey: [bounds.error ? "bounds" : "series"] })} /></div> : (
         <Plot title="Model calls over time" times={times} series={series} format={count} kind="bars" isStacked height={96} step={width} range={[since, until]} onZoom={onZoom} />
       )}
     </section>
@@ -186,7 +176,9 @@ function FoundOverTime({ range, status, q, onZoom }: { range: Range; status: str
       { name: "Traces found", color: "--c1", values: (data ?? []).map((one) => one.traces - one.errors) },
     ],
   }), [data]);
-  const sum = (of: (one: Bucket) => number) => (data ?? []).reduce((all, one) => all + of(one), 0);
+  // a search that cannot be read is said where the list would be
+  if (asked.error instanceof ApiError && asked.error.status === 400) return null;
+  const sum = (of: (one: Bucket) => number) => (data ? data.reduce((all, one) => all + of(one), 0) : null);
   const width = (asked.data?.bucket_seconds ?? 1) * 1000;
   return (
     <section className="panel histogram" aria-label="Traces found over time">
@@ -197,7 +189,7 @@ function FoundOverTime({ range, status, q, onZoom }: { range: Range; status: str
         </dl>
         <AskSql of={[url]} />
       </div>
-      {asked.isError ? <Failed error={asked.error} /> : drawn.times.length > 0 && (
+      {asked.isError ? <div className="pad-box"><Failed error={asked.error} again={() => void asked.refetch()} /></div> : drawn.times.length > 0 && (
         <Plot title="Traces found over time" times={drawn.times} series={drawn.series} format={count} kind="bars" isStacked height={96} step={width} range={[drawn.times[0]!, drawn.times[drawn.times.length - 1]! + width]} onZoom={onZoom} />
       )}
     </section>
@@ -253,14 +245,15 @@ export function useFacts(ids: string[]): Map<string, Facts> {
 function Cell({ column, row, facts, longest, peek }: { column: string; row: Trace; facts: Facts | undefined; longest: number; peek: () => void }) {
   const to = path("trace", row.id);
   const models = facts?.models ?? [];
+  const who = [facts?.service, ...(facts?.agents ?? []), facts?.user].filter((name): name is string => Boolean(name)).slice(0, 3);
   switch (column) {
     case "time": return <td className="nowrap dim"><Time ms={Date.parse(row.started_at)} /></td>;
     case "trace": return (
       <td className="title">
-        <Link to={to} className="strong">{row.status === "error" && <span className="mark error" title="Failed" />}{row.name || row.id.slice(0, 8)}</Link>
+        <Link to={to} className="strong" title={row.name}>{row.status === "error" && <span className="mark error" title="Failed" />}<bdi>{row.name || row.id.slice(0, 8)}</bdi></Link>
         <button type="button" className="peek-button quiet" onClick={peek} title="Look at it here (p)" aria-label={`Look at ${row.name || row.id} here`}><Icon name="peek" size={14} /></button>
         <span className="sub">
-          {[facts?.service, ...(facts?.agents ?? []), facts?.user].filter(Boolean).slice(0, 3).join(" · ") || plural(row.span_count ?? 0, "span")}
+          {who.length > 0 ? <Names of={who} /> : plural(row.span_count ?? 0, "span")}
           {(row.error_count ?? 0) > 0 && <span className="error"> · {plural(row.error_count ?? 0, "error")}</span>}
           {row.is_orphan && <span title="Its root has not arrived"> · no root</span>}
         </span>
@@ -268,7 +261,7 @@ function Cell({ column, row, facts, longest, peek }: { column: string; row: Trac
     );
     // what the list itself has stands there until the facts have come
     case "content": return <Said input={facts ? facts.input : row.input} output={facts ? facts.output : row.output} />;
-    case "model": return <td className="models"><span className="chips">{models.slice(0, 1).map((model) => <span key={model} className="chip" title={models.join(", ")}>{model}</span>)}{models.length > 1 && <span className="dim" title={models.join(", ")}>+{models.length - 1}</span>}</span></td>;
+    case "model": return <Models of={models} />;
     case "duration": return (
       <td className="number nowrap">
         {duration(row.duration_ms === undefined ? null : row.duration_ms * 1e6)}
@@ -289,10 +282,10 @@ function Cell({ column, row, facts, longest, peek }: { column: string; row: Trac
           : facts && facts.computed > 0 ? <span className="sub" title="Computed from the book of prices">computed</span> : null}
       </td>
     );
-    case "session": return <td className="nowrap">{row.session_id.startsWith("session-") ? <span className="dim">–</span> : <Link to={path("session", row.session_id)}>{oneLine(row.session_id, 24)}</Link>}</td>;
-    case "user": return <td className="nowrap">{facts?.user}</td>;
-    case "service": return <td className="nowrap">{facts?.service}</td>;
-    case "agent": return <td className="nowrap">{facts?.agents.join(", ")}</td>;
+    case "session": return <td className="nowrap">{row.session_id.startsWith("session-") ? <span className="dim">–</span> : <Link to={path("session", row.session_id)} title={row.session_id}><bdi>{oneLine(row.session_id, 24)}</bdi></Link>}</td>;
+    case "user": return <td className="nowrap" title={facts?.user}><bdi>{oneLine(facts?.user ?? "", 32)}</bdi></td>;
+    case "service": return <td className="nowrap" title={facts?.service}><bdi>{oneLine(facts?.service ?? "", 32)}</bdi></td>;
+    case "agent": return <td className="nowrap" title={facts?.agents.join(", ")}><bdi>{oneLine(facts?.agents.join(", ") ?? "", 48)}</bdi></td>;
     case "spans": return <td className="number" data-unit={noun(row.span_count ?? 0, "span")}>{count(row.span_count)}</td>;
     case "errors": return <td className={row.error_count ? "number error" : "number"} data-unit={noun(row.error_count ?? 0, "error")}>{count(row.error_count)}</td>;
     case "id": return <td><code className="id">{row.id}</code></td>;

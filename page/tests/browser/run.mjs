@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { ask, browser, loadExperiments, loadSample, send, start, until } from "./service.mjs";
-import { HOSTILE, hostileTrace, largeTrace } from "./traces.mjs";
+import { ARABIC, HOSTILE, hostileTrace, largeTrace, LONG_ID, ODD_ID, oddTraces } from "./traces.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const SAMPLE = "11111111111111111111111111111111";
@@ -35,6 +35,11 @@ const VIEWS = [
   [`/compare?a=${SAMPLE}&b=22222222222222222222222222222222`, ".cards, .failed"],
   [`/compare?a=${SAMPLE}/1133333333333333&b=${SAMPLE}/1133333333333333`, ".cards"],
   ["/nothing", ".empty"],
+  [`/trace/${LONG_ID}?span=0000000000000002`, ".span-panel .body"],
+  [`/trace/${LONG_ID}?tab=conversation`, ".turn .message"],
+  [`/traces?range=1h&peek=${LONG_ID}`, ".peek .peek-spans li"],
+  [`/compare?a=${SAMPLE}&b=${LONG_ID}`, ".cards"],
+  [`/trace/${ODD_ID}?span=0000000000000001`, ".span-panel .message"],
 ];
 
 const service = await start();
@@ -106,11 +111,11 @@ try {
     await loadSample(service);
     await loadExperiments(service);
     const start = String(BigInt(Date.now() - 600_000) * 1_000_000n);
-    for (const body of [...largeTrace(TEN, 10_000, start), ...largeTrace(HUNDRED, 100_000, start), hostileTrace(HOSTILE_ID, start)]) {
+    for (const body of [...largeTrace(TEN, 10_000, start), ...largeTrace(HUNDRED, 100_000, start), hostileTrace(HOSTILE_ID, start), ...oddTraces(start)]) {
       await send(`${service.http}/v1/traces`, body);
     }
     const spans = async (id) => (await fetch(`${service.page}/apis/intake/v2/workspaces/default/traces/${id}/tree`)).json();
-    for (const [id, size] of [[TEN, 10_000], [HUNDRED, 100_000], [HOSTILE_ID, 1]]) {
+    for (const [id, size] of [[TEN, 10_000], [HUNDRED, 100_000], [HOSTILE_ID, 1], [ODD_ID, 1], [LONG_ID, 2]]) {
       await until(`${id} has ${size} spans`, async () => (await spans(id)).span_count === size);
     }
     await until("its calls are counted", async () => ((await ask(service, "/api/v1/workspaces/default/calls/breakdown?since=0")).rows[0]?.calls ?? 0) > 12);
@@ -142,6 +147,103 @@ try {
       assert.deepEqual(bare, [], `${path} has numbers without a unit`);
     }
     await clean(page, "390 pixels");
+    await page.context().close();
+  });
+
+  await step("names of 300 letters hide nothing beside them", async () => {
+    const page = await open();
+    for (const [path, there] of [["/traces?range=1h", "table.traces .preview"], [`/traces?range=1h&peek=${LONG_ID}`, ".peek .peek-spans li"], ["/sessions?range=1h", "table.rows .preview"], ["/cost?range=1h", "table.rows tbody tr"], ["/latency?range=1h", "table.rows tbody tr"], [`/trace/${LONG_ID}?span=0000000000000002`, ".span-panel .body"], [`/compare?a=${SAMPLE}&b=${LONG_ID}`, ".cards"]]) {
+      await view(page, path, there);
+      await page.waitForLoadState("networkidle");
+      const wide = await page.evaluate(() => [document.documentElement, ...document.querySelectorAll(".table-box")].filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.getAttribute("aria-label") ?? box.tagName));
+      assert.deepEqual(wide, [], `${path} is too wide`);
+    }
+    // what failed, and the tabs, are to be seen without scrolling
+    await view(page, `/trace/${LONG_ID}?span=0000000000000002`, ".span-panel .tabs");
+    const tabs = await page.locator(".span-panel .tabs").boundingBox();
+    assert.ok(tabs.y + tabs.height < page.viewportSize().height, `the tabs are at ${tabs.y}`);
+    await clean(page, "long names");
+    await page.context().close();
+  });
+
+  await step("texts from right to left have their own direction, and numbers stay beside them", async () => {
+    const page = await open();
+    const q = encodeURIComponent("user:מיכל");
+    await view(page, `/traces?range=1h&q=${q}`, "table.traces .preview");
+    await page.locator("table.traces .preview", { hasText: ARABIC }).waitFor();
+    const direction = (of) => of.evaluate((one) => getComputedStyle(one).direction);
+    assert.equal(await direction(page.locator("table.traces .preview").first()), "rtl");
+    await page.locator(".facets button", { hasText: "מיכל" }).waitFor();
+    /** Where the first and the last letter of a text stand. */
+    const ends = (of, text) => of.evaluate((one, text) => {
+      const walker = document.createTreeWalker(one, NodeFilter.SHOW_TEXT);
+      for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+        const at = node.data.indexOf(text);
+        if (at < 0) continue;
+        const x = (from) => { const range = document.createRange(); range.setStart(node, from); range.setEnd(node, from + 1); return range.getBoundingClientRect().x; };
+        return [x(at), x(at + text.length - 1)];
+      }
+      return null;
+    }, text);
+    const chip = page.locator(".facets button", { hasText: "מיכל" });
+    const [name] = await ends(chip, "מיכל");
+    assert.ok((await chip.locator(".dim").boundingBox()).x > name, "the number is after the name");
+    const [[service], [user]] = [await ends(page.locator("td.title .sub").first(), "خدمة"), await ends(page.locator("td.title .sub").first(), "מיכל")];
+    assert.ok(service < user, "names stand in their order");
+    await view(page, `/trace/${ODD_ID}?span=0000000000000001`, ".span-panel .message");
+    const message = page.locator(".span-panel .message").first();
+    const [first, last] = await ends(message, ARABIC);
+    assert.ok(last < first, "the question mark is at the left end");
+    const [english] = await ends(message, "What is it?");
+    assert.ok(english < first, "and English begins at the left");
+    assert.equal(await direction(page.locator(".span-panel .markdown ul").first()), "rtl");
+    await clean(page, "right to left");
+    await page.context().close();
+  });
+
+  await step("what cannot be read is said once, and where it is wrong", async () => {
+    const page = await open();
+    for (const path of ["/traces", "/sessions"]) {
+      await view(page, `${path}?q=${encodeURIComponent("cost:>abc")}`, ".failed");
+      await page.waitForLoadState("networkidle");
+      assert.match(await page.locator(".failed").first().textContent(), /character 6/);
+      assert.equal(await page.locator(".failed").count(), 1, path);
+      assert.equal(await page.getByRole("searchbox").getAttribute("aria-invalid"), "true");
+    }
+    await view(page, `/sql?sql=${encodeURIComponent("SELECT 'ä',\n  count( FROM otel.genai_calls")}`, ".where pre");
+    assert.match(await page.locator(".failed").textContent(), /line 2, column 8/);
+    assert.equal(await page.locator(".where pre").textContent(), "  count( FROM otel.genai_calls\n       ^");
+    await page.getByRole("button", { name: "Go there" }).click();
+    assert.equal(await page.locator("textarea").evaluate((area) => area.value.slice(area.selectionStart, area.selectionEnd)), "(");
+    await view(page, `/sql?sql=${encodeURIComponent("SELECT nope FROM otel.genai_calls")}`, ".failed");
+    assert.match(await page.locator(".failed").textContent(), /nope/);
+    problems.splice(0, problems.length, ...problems.filter((problem) => !problem.includes("status of 400")));
+    await clean(page, "what cannot be read");
+    await page.context().close();
+  });
+
+  await step("a key leads to its traces, and lists are in the order of their times", async () => {
+    const page = await open();
+    await view(page, "/cost?range=all", "table.rows tbody tr");
+    const model = await page.locator("table.rows td a").first().textContent();
+    await page.locator("table.rows td a").first().click();
+    await page.locator("table.traces .preview").first().waitFor();
+    assert.equal(new URL(page.url()).searchParams.get("q"), `model:"${model}"`);
+    for (const path of ["/traces?range=all", "/sessions?range=all"]) {
+      await view(page, path, "table.traces tbody time");
+      const times = await page.locator("table.traces tbody tr").evaluateAll((rows) => rows.map((row) => row.cells[0].querySelector("time").dateTime));
+      assert.ok(times.length > 3);
+      assert.deepEqual(times, times.toSorted().toReversed(), path);
+    }
+    await view(page, "/sessions?range=all", "table.traces tbody time");
+    await page.getByRole("searchbox").fill("user:anna");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => new URLSearchParams(location.search).get("q") === "user:anna");
+    await page.getByRole("link", { name: "anna-1", exact: true }).waitFor();
+    await page.getByRole("button", { name: "Help" }).click();
+    await page.getByRole("dialog").getByText("resource.KEY").waitFor();
+    await axe(page, "the help of searches");
+    await clean(page, "keys and order");
     await page.context().close();
   });
 

@@ -46,6 +46,31 @@ export const HOSTILE = [
   "{{constructor.constructor('window.hacked=1')()}}",
 ];
 
+export const ODD_ID = "0dd0".repeat(8);
+export const LONG_ID = "1046".repeat(8);
+export const ARABIC = "ما هي عاصمة بيرو؟";
+
+/** A trace whose every text is written from right to left, and one whose every name has 300 letters and no blank. */
+export function oddTraces(startNanos) {
+  const long = (of) => `${of}${"x".repeat(300)}`;
+  const of = (traceId, span, name, values, more = {}) => ({
+    traceId, spanId: hex(span, 16), name, kind: 3, startTimeUnixNano: String(startNanos), endTimeUnixNano: String(BigInt(startNanos) + 61_000_000_000n),
+    attributes: Object.entries(values).map(([key, value]) => text(key, value)), ...more,
+  });
+  const said = (role, content) => JSON.stringify([{ role, parts: [{ type: "text", content }] }]);
+  const failed = { status: { code: 2, message: long("") } };
+  return [
+    request([of(ODD_ID, 1, "وكيل السفر", {
+      "gen_ai.operation.name": "chat", "gen_ai.request.model": "نموذج", "user.id": "מיכל", "session.id": "שיחה", "gen_ai.agent.name": "وكيل",
+      "gen_ai.input.messages": said("user", `${ARABIC}\n\nWhat is it?`), "gen_ai.output.messages": said("assistant", "ليما **Lima**.\n\n- أولاً\n- ثانياً"),
+    })], "خدمة"),
+    request([
+      of(LONG_ID, 1, long("chat"), { "gen_ai.operation.name": "chat", "gen_ai.request.model": long("model"), "user.id": long("user"), "session.id": long("session"), "gen_ai.agent.name": long("agent"), "gen_ai.input.messages": said("user", long("")), "error.type": long("Error") }, failed),
+      of(LONG_ID, 2, long("execute_tool"), { "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": long("tool"), "error.type": long("Error") }, { parentSpanId: hex(1, 16), ...failed }),
+    ], long("service")),
+  ];
+}
+
 /** A call to a model in which every text is hostile, one part is an image that is none, and another is very long. */
 export function hostileTrace(id, startNanos) {
   const all = HOSTILE.join("\n\n");
