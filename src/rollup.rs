@@ -68,7 +68,12 @@ pub(crate) fn show_progress(text: &str, is_terminal: bool) {
 /// How many hours are done, as a bar and in numbers.
 pub(crate) fn hours_bar(done: usize, all: usize) -> String {
     let filled = BAR_LETTERS * done / all.max(1);
-    format!("[{}{}] {done}/{}", "#".repeat(filled), "-".repeat(BAR_LETTERS.saturating_sub(filled)), counted(all, "hour"))
+    format!(
+        "[{}{}] {done}/{}",
+        "#".repeat(filled),
+        "-".repeat(BAR_LETTERS.saturating_sub(filled)),
+        counted(all, "hour")
+    )
 }
 
 /// A time on the command line.

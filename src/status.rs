@@ -110,7 +110,9 @@ fn summary(health: &Value, metrics: &Samples<'_>) -> String {
     lines.push(String::new());
     lines.extend(amounts(&health, metrics));
     let troubles = PROBLEMS.into_iter().filter(|(name, ..)| metrics.sum(name).is_some_and(|count| count > 0.0));
-    lines.extend(troubles.map(|(name, one, what)| format!("since the start {}{what}", counted(metrics.whole(name), one))));
+    lines.extend(
+        troubles.map(|(name, one, what)| format!("since the start {}{what}", counted(metrics.whole(name), one))),
+    );
     lines.join("\n") + "\n"
 }
 

@@ -225,9 +225,18 @@ mod tests {
 
     #[test]
     fn a_noun_agrees_with_its_number() {
-        assert_eq!([counted(0_u64, "row"), counted(1_usize, "row"), counted(2_i32, "row")], ["0 rows", "1 row", "2 rows"]);
-        assert_eq!([counted("1", "dead letter"), counted("1,000", "dead letter")], ["1 dead letter", "1,000 dead letters"]);
-        assert_eq!([counted(11, "import"), counted(21, "import"), counted(-1, "day")], ["11 imports", "21 imports", "-1 days"]);
+        assert_eq!(
+            [counted(0_u64, "row"), counted(1_usize, "row"), counted(2_i32, "row")],
+            ["0 rows", "1 row", "2 rows"]
+        );
+        assert_eq!(
+            [counted("1", "dead letter"), counted("1,000", "dead letter")],
+            ["1 dead letter", "1,000 dead letters"]
+        );
+        assert_eq!(
+            [counted(11, "import"), counted(21, "import"), counted(-1, "day")],
+            ["11 imports", "21 imports", "-1 days"]
+        );
     }
 
     #[test]

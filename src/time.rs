@@ -135,12 +135,13 @@ fn system_now() -> UnixNanos {
 #[cfg(test)]
 mod tests {
     use super::spelt::Spelt;
-    use super::*;
     use humantime_serde::re::humantime::parse_duration;
 
     #[test]
     fn a_duration_is_written_as_it_was_and_reads_back_the_same() {
-        for text in ["3650days", "366days", "30days", "1day 12h", "1day", "23h 59m 59s", "1h 30m", "60days 1ms", "200ms", "0s"] {
+        for text in
+            ["3650days", "366days", "30days", "1day 12h", "1day", "23h 59m 59s", "1h 30m", "60days 1ms", "200ms", "0s"]
+        {
             let shown = Spelt(parse_duration(text).unwrap()).to_string();
             assert_eq!(shown, text);
         }

@@ -91,6 +91,7 @@ export function change(before: number | null | undefined, after: number | null |
   const share = ((after - before) / before) * 100;
   // a share says nothing any more
   if (share >= 1000) return `${count(Math.round(after / before))} times`;
+  if (share < -99.5 && after > 0) return "almost −100 %";
   return Math.abs(share) < 0.5 ? "same" : `${share > 0 ? "+" : "−"}${Math.abs(share) >= 10 ? Math.round(Math.abs(share)) : Math.abs(share).toFixed(1)} %`;
 }
 

@@ -41,7 +41,7 @@ test("the line of a place, and where it is in UTF-16", () => {
 });
 
 test("a change is a share, or how many times, of what was before", () => {
-  expect([change(100, 150), change(100, 95), change(100, 100.1), change(5022, 125_802_467), change(0, 1), change(null, 1)]).toEqual(["+50 %", "−5.0 %", "same", "25.1k times", "", ""]);
+  expect([change(100, 150), change(100, 95), change(100, 100.1), change(5022, 125_802_467), change(1000, 1), change(1, 0), change(0, 1), change(null, 1)]).toEqual(["+50 %", "−5.0 %", "same", "25.1k times", "almost −100 %", "−100 %", "", ""]);
 });
 
 test("messages as JSON give way to their preview", () => {

@@ -71,12 +71,8 @@ pub(super) async fn undo(
     }
     let rows = removed(config, &mut state, &imports, is_real).await?;
     let done = if is_real { "removed" } else { "to be removed" };
-    let _reader_gone = writeln!(
-        std::io::stdout(),
-        "{}, {} {done}.",
-        counted(imports.len(), "import"),
-        counted(rows, "row")
-    );
+    let _reader_gone =
+        writeln!(std::io::stdout(), "{}, {} {done}.", counted(imports.len(), "import"), counted(rows, "row"));
     Ok(())
 }
 

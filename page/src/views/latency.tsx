@@ -67,7 +67,7 @@ export function Latency() {
           <header><h2>What calls failed with</h2><ShowSql of={[ended.data]} /></header>
           {failures.length === 0 ? <Empty title="No call failed" /> : (
             <TableBox label="Failures"><table className="rows"><thead><tr><th>Error</th><th>Message</th><th className="number">Calls</th><th>Last</th></tr></thead><tbody>{failures.map((row) => (
-              <tr key={`${row.error} ${row.model}`}><td className="value"><Link to={path("trace", row.trace_id)} query={{ span: row.span_id }} className="error strong">{row.error}</Link><span className="sub">{row.model}</span></td><td className="value" title={row.message}><bdi>{oneLine(row.message, 140)}</bdi></td><td className="number">{count(row.calls)}</td><td className="nowrap dim"><Time ms={row.last} /></td></tr>
+              <tr key={`${row.error} ${row.model}`}><td className="value"><Link to={path("trace", row.trace_id)} query={{ span: row.span_id }} className="error strong" title={row.error}><bdi>{oneLine(row.error, 80)}</bdi></Link><span className="sub" title={row.model}><bdi>{oneLine(row.model, 80)}</bdi></span></td><td className="value" title={row.message}><bdi>{oneLine(row.message, 140)}</bdi></td><td className="number">{count(row.calls)}</td><td className="nowrap dim"><Time ms={row.last} /></td></tr>
             ))}</tbody></table></TableBox>
           )}
         </section>

@@ -119,6 +119,7 @@ try {
       await until(`${id} has ${size} spans`, async () => (await spans(id)).span_count === size);
     }
     await until("its calls are counted", async () => ((await ask(service, "/api/v1/workspaces/default/calls/breakdown?since=0")).rows[0]?.calls ?? 0) > 12);
+    await until("nothing waits to be counted", async () => (await ask(service, "/api/v1/status")).counting.traces_waiting === 0);
   });
 
   for (const colorScheme of ["light", "dark"]) {

@@ -136,7 +136,10 @@ fn refusal(why: Unanswered, added: usize, place: &Place<'_>) -> Refusal {
     };
     let words = said.split_once("DB::Exception: ").map_or(said.as_str(), |(_, words)| words);
     let words = words.rsplit_once(" (version ").map_or(words, |(words, _)| words).trim_end();
-    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == b'_');
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == b'_')
+    };
     let name = words.rsplit_once('(').filter(|(_, name)| name.strip_suffix(')').is_some_and(is_name));
     let words = name.map_or(words, |(words, _)| words.trim_end());
     let found = words.strip_prefix("Syntax error: failed at position ").and_then(|rest| {
@@ -204,7 +207,13 @@ mod tests {
         let unknown = "Code: 47. DB::Exception: Unknown expression identifier `nope` in scope SELECT nope FROM x. (UNKNOWN_IDENTIFIER) (version 26.7.2.1)";
         let want = "Unknown expression identifier `nope` in scope SELECT nope FROM x.";
         assert_eq!(wrong("SELECT nope FROM x", unknown, 0), (want.to_owned(), None));
-        for odd in ["", "Code: 62. DB::Exception: Syntax error: failed at position 99999999999999999999 (x)", "Syntax error: failed at position 3 (x)", "(", "DB::Exception: ()"] {
+        for odd in [
+            "",
+            "Code: 62. DB::Exception: Syntax error: failed at position 99999999999999999999 (x)",
+            "Syntax error: failed at position 3 (x)",
+            "(",
+            "DB::Exception: ()",
+        ] {
             let (_, position) = wrong("SELECT", odd, 12);
             assert_eq!(position, None, "{odd}");
         }
