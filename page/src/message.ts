@@ -39,8 +39,11 @@ export function messages(text: string): Message[] {
 
 /** What can be read of a text that may be messages as JSON, perhaps cut off: then a preview of them, where there is one. */
 export function readable(whole: string | undefined, preview: string | undefined): string {
-  const isJson = /^\s*[[{]/.test(whole ?? "");
-  return (isJson ? preview || whole : whole || preview) ?? "";
+  return (isJson(whole) ? preview || whole : whole || preview) ?? "";
+}
+
+export function isJson(text: string | undefined): boolean {
+  return /^\s*[[{]/.test(text ?? "");
 }
 
 /** The first bytes of media say what they are; what the sender says is not believed. */

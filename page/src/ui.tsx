@@ -174,7 +174,7 @@ export function Failed({ error, again }: { error: unknown; again?: () => void })
       <Icon name="warning" />
       <div>
         <strong>{message}</strong>
-        <p>{hint}</p>
+        <p>{hint.split("`").map((part, at) => (at % 2 ? <code key={at}>{part}</code> : part))}</p>
         {again && status !== 400 && status !== 422 && <button type="button" onClick={again}>Try again</button>}
       </div>
     </div>

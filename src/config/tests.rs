@@ -18,10 +18,10 @@ fn no_file_an_empty_file_and_the_printed_defaults_are_the_same() {
 
 #[test]
 fn durations_are_printed_as_people_write_them() {
-    let text = "receivers: { timestamps: { past: 3650d, future: 90d } }\nretention: { traces: 60d, logs: forever }\nexporter: { flush_after: 1500ms }";
+    let text = "receivers: { timestamps: { past: 3650d, future: 90d } }\nretention: { spans: 60d, logs: forever }\nexporter: { flush_after: 1500ms }";
     let printed = parse(text).unwrap().to_yaml().unwrap();
     for line in
-        ["past: 3650days\n", "future: 90days\n", "traces: 60days\n", "logs: forever\n", "flush_after: 1s 500ms\n"]
+        ["past: 3650days\n", "future: 90days\n", "spans: 60days\n", "logs: forever\n", "flush_after: 1s 500ms\n"]
     {
         assert!(printed.contains(line), "{line}: {printed}");
     }

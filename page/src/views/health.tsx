@@ -1,5 +1,6 @@
 /** Health: what came in and what became of it, what waits, what fails. */
 import { useQuery } from "@tanstack/react-query";
+import { useRef } from "react";
 import { ask, token, type Rows } from "../api";
 import { bytes, count, duration, exact, noun, percent, plural } from "../format";
 import { samples, total, type Sample } from "../metrics";
@@ -27,13 +28,18 @@ export function Health() {
   const storage = useQuery({ queryKey: ["storage"], queryFn: ({ signal }) => ask<Rows<Stored>>("/api/v1/storage", { signal }), refetchInterval: 30_000, retry: false });
   const status = useQuery({ queryKey: ["status"], queryFn: ({ signal }) => ask<Status>("/api/v1/status", { signal }), refetchInterval: 3000, retry: false });
   const metrics = useQuery({ queryKey: ["metrics"], queryFn: ({ signal }) => metricsText(signal), refetchInterval: 3000, retry: false });
-  if (status.isPending) return <Loading what="Asking" of={[["status"]]} />;
-  if (status.isError && !status.data) return <Failed error={status.error} again={() => void status.refetch()} />;
+  // a question that failed and is asked again has no error meanwhile
+  const failure = useRef<unknown>(null);
+  if (status.error) failure.current = status.error;
+  else if (status.data) failure.current = null;
+  const failed = failure.current !== null && <Failed error={failure.current} again={() => void status.refetch()} />;
+  if (!status.data) return failed || <Loading what="Asking" of={[["status"]]} />;
   const now = status.data;
   const all = samples(metrics.data ?? "");
   const away = now.clickhouse.state === "away";
   return (
     <>
+      {failed}
       {now.why && <Failed error={new Error(`Spans are refused: ${now.why}`)} />}
       {away && <Failed error={new Error(`ClickHouse does not answer: ${now.clickhouse.why ?? "no reason is known"}. Everything that is sent is kept on disk until it does`)} />}
       <div className="cards">

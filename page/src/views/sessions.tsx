@@ -4,6 +4,7 @@ import { useMemo, useRef } from "react";
 import { ask, intake, withQuery, type Facts, type Page, type Trace } from "../api";
 import { count, duration, money, noun, plural } from "../format";
 import { Plot, type Series } from "../plot";
+import { readable } from "../message";
 import { address, go, path, useParam } from "../router";
 import { useRange } from "../range";
 import { filterOf } from "../filter";
@@ -137,7 +138,7 @@ function Turns({ rows, facts }: { rows: Trace[]; facts: Map<string, Facts> }) {
               <tr key={row.id} data-href={path("trace", row.id)} onClick={(event) => !(event.target as HTMLElement).closest("a") && go(address(path("trace", row.id)))}>
                 <td className="nowrap dim"><Time ms={Date.parse(row.started_at)} /></td>
                 <td className="title"><Link to={path("trace", row.id)} className="strong" title={row.name}><bdi>{row.name || row.id.slice(0, 8)}</bdi></Link><span className="sub">{plural(row.span_count ?? 0, "span")}{(row.error_count ?? 0) > 0 && <span className="error"> · {plural(row.error_count ?? 0, "error")}</span>}</span></td>
-                <Said input={facts.get(row.id)?.input || row.input} output={facts.get(row.id)?.output || row.output} />
+                <Said input={readable(row.input, facts.get(row.id)?.input)} output={readable(row.output, facts.get(row.id)?.output)} />
                 <td className="number nowrap">{duration(row.duration_ms === undefined ? null : row.duration_ms * 1e6)}</td>
                 <td className="number" data-unit="tokens">{count(row.total_tokens)}</td>
                 <td className="number">{money(row.cost_usd)}</td>

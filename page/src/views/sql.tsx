@@ -94,7 +94,7 @@ export function Sql() {
           : <Empty title="Ask anything"><p>Every view of this page is a statement over these tables; “Show SQL” brings it here.</p></Empty>}
       </div>
       <aside className="panel schema" aria-label="Tables">
-        {schema.isError && <Failed error={schema.error} />}
+        {schema.isError && !answer.isError && <Failed error={schema.error} />}
         {schema.data?.rows.map((table) => (
           <details key={table.table}>
             <summary>{table.table}</summary>

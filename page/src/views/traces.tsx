@@ -12,6 +12,7 @@ import { ColumnChoice, Heads, useColumns, useWidths } from "../columns";
 import { filterOf } from "../filter";
 import { useTail } from "../live";
 import { Peek, usePeekKeys } from "./peek";
+import { isJson } from "../message";
 import { useRows } from "../rows";
 import { Search } from "../search";
 import { Nothing } from "./nothing";
@@ -51,7 +52,7 @@ export function Traces() {
   const zoom = (since: number, until: number) => setRange(`${since}-${until}`);
   return (
     <>
-      {q || status ? <FoundOverTime range={range} status={status} q={q} onZoom={zoom} /> : <Histogram range={range} onZoom={zoom} />}
+      {q || status ? <FoundOverTime range={range} status={status} q={q} onZoom={zoom} isSaid={traces.isError} /> : <Histogram range={range} onZoom={zoom} isSaid={traces.isError} />}
       <div className="filters">
         <Search of="traces" q={q} setQ={setQ} error={traces.error} />
         <div className="segments" role="group" aria-label="Status">
@@ -122,7 +123,14 @@ function Facets({ filter, q, add }: { filter: string | undefined; q: string; add
   );
 }
 
-function Histogram({ range, onZoom }: { range: Range; onZoom: (since: number, until: number) => void }) {
+interface OverTime {
+  range: Range;
+  onZoom: (since: number, until: number) => void;
+  /** What is wrong is said where the list would be, and once is enough. */
+  isSaid: boolean;
+}
+
+function Histogram({ range, onZoom, isSaid }: OverTime) {
   const client = useQueryClient();
   const { asked, times, width, number, since, until, bounds } = useSeries(range);
   const points = asked.data?.rows;
@@ -133,6 +141,8 @@ function Histogram({ range, onZoom }: { range: Range; onZoom: (since: number, un
       { name: "Model calls", color: "--c1", values: of((point) => point.calls - point.errors) },
     ];
   }, [points, number]);
+  const error = bounds.error ?? asked.error;
+  if (error && isSaid) return null;
   const all = bounds.all && (bounds.all.rows[0] ?? { calls: 0, errors: 0, total_tokens: null, cost: null, p95: null });
   return (
     <section className="panel histogram" aria-label="Model calls over time">
@@ -146,7 +156,7 @@ function Histogram({ range, onZoom }: { range: Range; onZoom: (since: number, un
         </dl>
         <ShowSql of={[bounds.all, asked.data]} />
       </div>
-      {bounds.error ?? asked.error ? <div className="pad-box"><Failed error={bounds.error ?? asked.error} again={() => void client.invalidateQueries({ queryKey: [bounds.error ? "bounds" : "series"] })} /></div> : (
+      {error ? <div className="pad-box"><Failed error={error} again={() => void client.invalidateQueries({ queryKey: [bounds.error ? "bounds" : "series"] })} /></div> : (
         <Plot title="Model calls over time" times={times} series={series} format={count} kind="bars" isStacked height={96} step={width} range={[since, until]} onZoom={onZoom} />
       )}
     </section>
@@ -156,7 +166,7 @@ function Histogram({ range, onZoom }: { range: Range; onZoom: (since: number, un
 interface Bucket { at: string; traces: number; errors: number }
 
 /** How many of the traces that are found began when. */
-function FoundOverTime({ range, status, q, onZoom }: { range: Range; status: string; q: string; onZoom: (since: number, until: number) => void }) {
+function FoundOverTime({ range, status, q, onZoom, isSaid }: OverTime & { status: string; q: string }) {
   const bounds = useBounds(range);
   // of all time: from the first call on
   const filter = filterOf({ since: range.since ?? bounds.since, until: range.until }, status);
@@ -176,8 +186,8 @@ function FoundOverTime({ range, status, q, onZoom }: { range: Range; status: str
       { name: "Traces found", color: "--c1", values: (data ?? []).map((one) => one.traces - one.errors) },
     ],
   }), [data]);
-  // a search that cannot be read is said where the list would be
-  if (asked.error instanceof ApiError && asked.error.status === 400) return null;
+  const error = bounds.error ?? asked.error;
+  if (error && (isSaid || (error instanceof ApiError && error.status === 400))) return null;
   const sum = (of: (one: Bucket) => number) => (data ? data.reduce((all, one) => all + of(one), 0) : null);
   const width = (asked.data?.bucket_seconds ?? 1) * 1000;
   return (
@@ -189,7 +199,7 @@ function FoundOverTime({ range, status, q, onZoom }: { range: Range; status: str
         </dl>
         <AskSql of={[url]} />
       </div>
-      {asked.isError ? <div className="pad-box"><Failed error={asked.error} again={() => void asked.refetch()} /></div> : drawn.times.length > 0 && (
+      {error ? <div className="pad-box"><Failed error={error} again={() => void asked.refetch()} /></div> : drawn.times.length > 0 && (
         <Plot title="Traces found over time" times={drawn.times} series={drawn.series} format={count} kind="bars" isStacked height={96} step={width} range={[drawn.times[0]!, drawn.times[drawn.times.length - 1]! + width]} onZoom={onZoom} />
       )}
     </section>
@@ -241,6 +251,11 @@ export function useFacts(ids: string[]): Map<string, Facts> {
   return known;
 }
 
+/** Messages as JSON are for nobody to read. */
+function plain(text: string | undefined): string | undefined {
+  return isJson(text) ? undefined : text;
+}
+
 /** A cell of the list. */
 function Cell({ column, row, facts, longest, peek }: { column: string; row: Trace; facts: Facts | undefined; longest: number; peek: () => void }) {
   const to = path("trace", row.id);
@@ -260,7 +275,7 @@ function Cell({ column, row, facts, longest, peek }: { column: string; row: Trac
       </td>
     );
     // what the list itself has stands there until the facts have come
-    case "content": return <Said input={facts ? facts.input : row.input} output={facts ? facts.output : row.output} />;
+    case "content": return <Said input={facts ? facts.input : plain(row.input)} output={facts ? facts.output : plain(row.output)} />;
     case "model": return <Models of={models} />;
     case "duration": return (
       <td className="number nowrap">

@@ -171,9 +171,11 @@ try {
     const page = await open();
     const q = encodeURIComponent("user:מיכל");
     await view(page, `/traces?range=1h&q=${q}`, "table.traces .preview");
-    await page.locator("table.traces .preview", { hasText: ARABIC }).waitFor();
     const direction = (of) => of.evaluate((one) => getComputedStyle(one).direction);
-    assert.equal(await direction(page.locator("table.traces .preview").first()), "rtl");
+    const preview = page.locator("table.traces .preview", { hasText: ARABIC }).first();
+    await preview.waitFor();
+    assert.equal(await direction(preview), "rtl");
+    assert.ok(!(await preview.textContent()).includes("{"), "what was said is shown, not its JSON");
     await page.locator(".facets button", { hasText: "מיכל" }).waitFor();
     /** Where the first and the last letter of a text stand. */
     const ends = (of, text) => of.evaluate((one, text) => {
@@ -220,6 +222,31 @@ try {
     assert.match(await page.locator(".failed").textContent(), /nope/);
     problems.splice(0, problems.length, ...problems.filter((problem) => !problem.includes("status of 400")));
     await clean(page, "what cannot be read");
+    await page.context().close();
+  });
+
+  await step("while nobody answers, that is said, once, and what was known stays", async () => {
+    const page = await open();
+    await view(page, "/health", ".figure");
+    await page.route(/\/apis?\//, (route) => route.abort());
+    await page.locator(".failed", { hasText: "does not answer" }).waitFor();
+    assert.ok((await page.locator(".figure").count()) > 3, "the last figures are still there");
+    await view(page, "/health", ".failed");
+    // it is asked every three seconds, and says so all the time
+    await page.evaluate(() => {
+      window.gone = 0;
+      new MutationObserver(() => (window.gone += document.querySelector(".failed") ? 0 : 1)).observe(document.querySelector("main"), { childList: true, subtree: true });
+    });
+    for (let asked = 0; asked < 2; asked++) await page.waitForRequest(/status/);
+    await page.waitForTimeout(100);
+    assert.equal(await page.evaluate(() => window.gone), 0, "the error does not come and go");
+    for (const path of ["/traces", "/traces?status=error", "/sessions", "/cost", "/latency", "/import", "/experiments", "/sql?sql=SELECT%201", `/trace/${SAMPLE}`]) {
+      await view(page, path, ".failed");
+      await page.locator(".loading").first().waitFor({ state: "detached" });
+      assert.equal(await page.locator(".failed").count(), 1, path);
+    }
+    problems.splice(0, problems.length, ...problems.filter((problem) => !problem.includes("net::ERR_FAILED")));
+    await clean(page, "nobody answers");
     await page.context().close();
   });
 
