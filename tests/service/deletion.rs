@@ -102,7 +102,7 @@ fn a_user_a_session_and_a_trace_go_from_every_table_and_nothing_else_does() {
     assert_eq!(counts(&service), all, "a dry run deletes nothing");
 
     let (is_well, said) = delete(&service, &["--user", "ann", "--before", "2026-07-01"]);
-    assert!(is_well && said.contains("1 traces, ") && said.contains("otel_traces: 2"), "{said}");
+    assert!(is_well && said.contains("1 trace, ") && said.contains("otel_traces: 2"), "{said}");
     assert_eq!(counts(&service), json!({"spans": 12, "logs": 4, "points": 2, "calls": 6, "traces": 6, "reports": 6}));
 
     let (is_well, said) = delete(&service, &["--user", "ann"]);

@@ -379,7 +379,7 @@ fn the_commands_reach_a_service_that_asks_for_certificates() {
     assert!(is_well, "{said}");
     wait_until("the span is stored", || (spans() == 1).then_some(()));
     let (is_well, said) = command(&service, &certificates, &[commands[2], &shown].concat());
-    assert!(is_well && said.contains("1 traces"), "{said}");
+    assert!(is_well && said.contains("1 trace"), "{said}");
     assert_eq!(spans(), 0, "it is deleted");
     // half of a pair, and a file that is none
     for (options, names) in
