@@ -352,7 +352,7 @@ fn a_record_that_clickhouse_refuses_is_a_dead_letter_and_the_others_are_stored()
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     let listed = command(&["list"]);
-    assert!(listed.contains("1 log records"), "{listed}");
+    assert!(listed.contains("  1 log record  "), "{listed}");
     service.sql().rows("ALTER TABLE otel_logs DROP CONSTRAINT no_poison", &[]);
     let retried = command(&["retry", "--all"]);
     assert!(retried.contains("stored"), "{retried}");
